@@ -1,0 +1,63 @@
+"""A durable write queue for the Blnk ledger: it never loses a payment, never makes it twice, and can prove it.
+
+Example:
+    ::
+
+        from blnk_relay import Relay, transaction
+
+        relay = Relay.from_env()
+        receipt = relay.enqueue(
+            transaction(source="@bank", destination="@alice", currency="EUR", amount="10.50", description="Top-up"),
+            key="order-42",
+        )
+"""
+
+from blnk_relay._version import __version__
+from blnk_relay.errors import (
+    DuplicateInBatch,
+    InvalidIntent,
+    InvalidSettings,
+    JournalUnavailable,
+    KeyConflict,
+    NotFound,
+    Refused,
+    RelayError,
+    TooLate,
+)
+from blnk_relay.intents.inflight import commit, void
+from blnk_relay.intents.model import Intent
+from blnk_relay.intents.refund import refund
+from blnk_relay.intents.registry import intent_of
+from blnk_relay.intents.transaction import transaction
+from blnk_relay.journal.reading import Attempt, Status
+from blnk_relay.relay import Receipt, Relay, StillOpen, Write
+from blnk_relay.settings import Settings
+
+__all__ = [  # noqa: RUF022 - grouped by what they are for
+    # Holding the queue.
+    "Relay",
+    "Settings",
+    "Receipt",
+    "Status",
+    "Attempt",
+    "Write",
+    # Building intents.
+    "Intent",
+    "transaction",
+    "refund",
+    "commit",
+    "void",
+    "intent_of",
+    # Errors.
+    "RelayError",
+    "DuplicateInBatch",
+    "InvalidIntent",
+    "InvalidSettings",
+    "JournalUnavailable",
+    "KeyConflict",
+    "NotFound",
+    "Refused",
+    "StillOpen",
+    "TooLate",
+    "__version__",
+]

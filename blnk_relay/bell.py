@@ -1,0 +1,83 @@
+"""The bell: a Celery message that says "there is work in this lane", and nothing else (design §4).
+
+A lost, late or doubled bell costs milliseconds and never an intent, so ringing is best effort and bounded.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from blnk_relay.settings import CONFIRM_LANE, Settings
+
+DELIVER_TASK = "tasks.deliver"
+CONFIRM_TASK = "tasks.confirm"
+
+#: After a bell could not be rung, producers do not try again for this long: the sweeper of any worker finds the work.
+_SILENCE_S = 2.0
+
+_log = logging.getLogger(__name__)
+
+
+def queue_of(settings: Settings, lane: str) -> str:
+    """The Celery queue of a lane; named for the namespace, so that other applications can share the broker."""
+    return f"{settings.namespace}.{lane}"
+
+
+def broker_options(settings: Settings) -> Mapping[str, Any]:
+    """Transport options that bound every wait for the broker (field notes §B.1: without them a publish blocks)."""
+    return {
+        "socket_timeout": settings.redis_timeout_s,
+        "socket_connect_timeout": settings.redis_timeout_s,
+        "retry_on_timeout": False,
+        "max_retries": 1,
+        "global_keyprefix": f"{{{settings.namespace}:bells}}:",
+        "client_name": "blnk-relay-bell",
+    }
+
+
+class Bells:
+    """Rings lanes through Celery, by task name: a producer never imports the workers' code."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._app: Any = None
+        self._silent_until_s = 0.0
+
+    def ring(self, lanes: Iterable[str]) -> None:
+        """Ring lanes; a failure is logged once and is no error, because the work itself is recorded."""
+        for lane in lanes:
+            if time.monotonic() < self._silent_until_s:
+                return
+            try:
+                self._publish(lane)
+            except Exception as error:  # noqa: BLE001 - whatever the broker's client raises, the intent is recorded
+                self._silent_until_s = time.monotonic() + _SILENCE_S
+                _log.warning("lane %s could not be rung (%s); the sweeper will", lane, type(error).__name__)
+
+    def _publish(self, lane: str) -> None:
+        if self._app is None:
+            from celery import Celery
+
+            self._app = Celery("blnk-relay", broker=self._settings.broker, set_as_current=False)
+            self._app.conf.update(
+                broker_transport_options=dict(broker_options(self._settings)),
+                broker_connection_timeout=self._settings.redis_timeout_s,
+                task_ignore_result=True,
+            )
+        confirm = lane == CONFIRM_LANE
+        self._app.send_task(
+            CONFIRM_TASK if confirm else DELIVER_TASK,
+            args=() if confirm else (lane,),
+            queue=queue_of(self._settings, lane),
+            ignore_result=True,
+            retry=False,
+        )
+
+    def close(self) -> None:
+        """Give the connections back."""
+        if self._app is not None:
+            self._app.close()
+            self._app = None

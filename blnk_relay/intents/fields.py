@@ -1,0 +1,235 @@
+"""marshmallow fields and rules that the kinds share; each refuses only what would lose or misplace money."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Any, NoReturn
+
+from marshmallow import Schema, ValidationError, fields
+
+from blnk_relay.errors import InvalidIntent
+from blnk_relay.intents.references import MAX_LENGTH, reference_problem, text_problem
+from blnk_relay.money import exact_decimal
+
+_BALANCE = re.compile(r"^(bln_[0-9a-f-]{36}|@\S{1,254})$")
+_ROW_ID = re.compile(r"^txn_[0-9a-f-]{36}$")
+
+#: UTF-8 bytes of description, reference and metadata together. A row of about 8,000 bytes is answered with 201 and
+#: never recorded, and Core adds about 750 bytes of its own (contract §2.0).
+MAX_ROW_BYTES = 6_000
+
+_MAX_DEPTH = 20
+
+#: Top-level keys that Core reads or writes; a caller who sets them can, for example, grant himself an overdraft
+#: (contract §2.0).
+RESERVED_META_KEYS = frozenset(
+    {
+        "inflight",
+        "atomic",
+        "allow_overdraft",
+        "QUEUED_PARENT_TRANSACTION",
+        "sequence",
+        "queue_lane",
+        "queue_pair_key",
+        "blnk_rejection_reason",
+        "recovery_attempts",
+        "recovery_status",
+        "recovery_last_attempt",
+        "BLNK_GENERATED_BY",
+        "BLNK_LINEAGE_PROVIDER",
+        "BLNK_RUN_RECONCILIATION",
+        "BLNK_RECONCILIATION_RESULT",
+        "reconciled",
+        "reconciliation_id",
+        "reconciled_at",
+        "external_txn_id",
+        "reconciliation_amount",
+    }
+)
+
+
+class Text(fields.String):
+    """A string that the ledger's database can store, and that is not blank."""
+
+    def __init__(self, *, most: int = 4_000, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self._most = most
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> str:
+        if not isinstance(value, str):
+            raise ValidationError("Must be a string.")
+        if not value.strip():
+            raise ValidationError("Must not be blank.")
+        if len(value) > self._most:
+            raise ValidationError(f"Must not be longer than {self._most} characters.")
+        if problem := text_problem(value):
+            raise ValidationError(problem)
+        return value
+
+
+class Reference(Text):
+    """A ledger reference that no derived reference can collide with (contract §3.4)."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(most=MAX_LENGTH, **kwargs)
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> str:
+        text: str = super()._deserialize(value, attr, data, **kwargs)
+        if problem := reference_problem(text):
+            raise ValidationError(problem)
+        return text
+
+
+class RowName(Text):
+    """A transaction of the ledger: the id of its row, or its reference."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(most=MAX_LENGTH, **kwargs)
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> str:
+        text: str = super()._deserialize(value, attr, data, **kwargs)
+        if text.startswith("bulk_"):
+            raise ValidationError("Must name one transaction; a batch id would act on every row of the batch.")
+        if text.startswith("txn_"):
+            if not _ROW_ID.match(text):
+                raise ValidationError("Must be txn_ and a UUID in lower case, or a reference.")
+        elif problem := reference_problem(text):
+            raise ValidationError(problem)
+        return text
+
+
+class Balance(Text):
+    """``bln_`` and a UUID, or ``@indicator`` (contract §7)."""
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> str:
+        text: str = super()._deserialize(value, attr, data, **kwargs)
+        if not _BALANCE.match(text):
+            raise ValidationError("Must be bln_ and a UUID in lower case, or @name without white space.")
+        return text
+
+
+class Amount(fields.Field[Decimal]):
+    """A positive amount, exact."""
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> Decimal:
+        try:
+            number = exact_decimal(value)
+        except ValueError as error:
+            raise ValidationError(str(error)) from None
+        if number <= 0:
+            raise ValidationError("Must be above 0; the ledger never records a zero amount.")
+        return number
+
+
+class WholeNumber(fields.Field[int]):
+    """A positive integer, as an int or as its digits; never a float or a bool."""
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> int:
+        try:
+            number = exact_decimal(value)
+        except ValueError as error:
+            raise ValidationError(str(error)) from None
+        if number <= 0 or number != number.to_integral_value():
+            raise ValidationError("Must be a whole number above 0.")
+        return int(number)
+
+
+class Flag(fields.Field[bool]):
+    """Exactly true or false."""
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> bool:
+        if not isinstance(value, bool):
+            raise ValidationError("Must be true or false.")
+        return value
+
+
+class Moment(fields.Field[str]):
+    """A point in time with an offset; kept as RFC 3339 in UTC, which is all that the ledger reads (contract §2.3)."""
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> str:
+        moment = value
+        if isinstance(value, str):
+            try:
+                moment = datetime.fromisoformat(value)
+            except ValueError:
+                raise ValidationError("Must be an RFC 3339 time such as 2026-11-20T09:15:31Z.") from None
+        if not isinstance(moment, datetime):
+            raise ValidationError("Must be a datetime or an RFC 3339 string.")
+        if moment.tzinfo is None:
+            raise ValidationError("Must have an offset from UTC.")
+        return moment.astimezone(UTC).isoformat().replace("+00:00", "Z")
+
+
+class MetaData(fields.Field[dict[str, Any]]):
+    """A JSON object without the keys that the ledger reserves (contract §2.0)."""
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> dict[str, Any]:
+        if not isinstance(value, Mapping):
+            raise ValidationError("Must be an object.")
+        for key in value:
+            if key in RESERVED_META_KEYS or (isinstance(key, str) and key.startswith("_")):
+                raise ValidationError(f"The key {key!r} is reserved by the ledger.")
+        _check_json(value, 0)
+        return dict(value)
+
+
+def _check_json(value: Any, depth: int) -> None:
+    if depth > _MAX_DEPTH:
+        raise ValidationError(f"Must not be nested deeper than {_MAX_DEPTH} levels.")
+    if isinstance(value, Mapping):
+        for key, item in value.items():
+            if not isinstance(key, str):
+                raise ValidationError("All keys must be strings.")
+            _check_json(key, depth)
+            _check_json(item, depth + 1)
+    elif isinstance(value, (list, tuple)):
+        for item in value:
+            _check_json(item, depth + 1)
+    elif isinstance(value, str):
+        if problem := text_problem(value):
+            raise ValidationError(problem)
+    elif isinstance(value, float):
+        if not math.isfinite(value):
+            raise ValidationError("All numbers must be finite.")
+    elif value is not None and not isinstance(value, (int, bool)):
+        raise ValidationError(f"{type(value).__name__} is no JSON value.")
+
+
+def stored_bytes(*texts: str, meta_data: Mapping[str, Any] | None = None) -> int:
+    """Bytes that texts and metadata take in a row; PostgreSQL prints JSON with a space after each colon and comma."""
+    size = sum(len(text.encode()) for text in texts)
+    return size + (len(json.dumps(meta_data, ensure_ascii=False).encode()) if meta_data else 0)
+
+
+def load(kind: str, schema: Schema, given: Mapping[str, Any]) -> dict[str, Any]:
+    """Validate fields against a schema.
+
+    Raises:
+        InvalidIntent: With every message, by field.
+    """
+    try:
+        payload: dict[str, Any] = schema.load(given)
+    except ValidationError as error:
+        messages = error.messages
+        refuse(kind, messages if isinstance(messages, dict) else {"_schema": messages})
+    return payload
+
+
+def refuse(kind: str, messages: Mapping[str, Any]) -> NoReturn:
+    """Raise InvalidIntent from marshmallow's messages, nested ones joined by dots."""
+    flat: dict[str, list[str]] = {}
+
+    def walk(path: str, value: Any) -> None:
+        if isinstance(value, Mapping):
+            for name, inner in value.items():
+                walk(f"{path}.{name}" if path else str(name), inner)
+        else:
+            flat.setdefault(path or "_schema", []).extend(str(message) for message in value)
+
+    walk("", messages)
+    raise InvalidIntent(kind, flat)

@@ -1,0 +1,325 @@
+"""The kinds ``inflight.commit`` and ``inflight.void``: settle a hold, in full, in parts, or not at all.
+
+Both act on the row whose status is INFLIGHT, never on the queued one (contract §0.1 fact 11), one at a time for each
+hold, and in skip mode, so that the answer is final: a queued action that fails for good blocks its hold for 90 days
+(contract §3.8). A partial commit has no key of its own at the ledger, so the sum of the hold's commits is recorded
+before it is sent, and compared afterwards (contract §4).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any
+from urllib.parse import quote
+
+from marshmallow import Schema, ValidationError, post_load
+
+from blnk_relay.intents.fields import Amount, RowName, WholeNumber, load
+from blnk_relay.intents.model import (
+    Again,
+    Dead,
+    DeadClass,
+    Decision,
+    Done,
+    Entry,
+    Found,
+    Intent,
+    Kind,
+    Look,
+    Lookup,
+    Policy,
+    Progress,
+    Request,
+    Response,
+    Row,
+    Send,
+    Verdict,
+)
+from blnk_relay.intents.retry import growing_s
+from blnk_relay.intents.rows import find_named, missing
+from blnk_relay.intents.verdicts import Meaning, rule_for, verdict_for
+from blnk_relay.money import minor_units
+
+COMMIT = "inflight.commit"
+VOID = "inflight.void"
+
+
+class VoidSchema(Schema):
+    """Which hold to release."""
+
+    hold = RowName(required=True)
+
+
+class CommitSchema(VoidSchema):
+    """Which hold to settle, and how much of it; nothing means all that remains."""
+
+    amount = Amount()
+    precise_amount = WholeNumber()
+    precision = WholeNumber()
+
+    @post_load
+    def _canonical(self, data: dict[str, Any], **_: Any) -> dict[str, Any]:
+        payload = {"hold": data["hold"]}
+        if "amount" in data:
+            if "precise_amount" in data:
+                raise ValidationError("Send amount or precise_amount, not both.", "amount")
+            if "precision" not in data:
+                raise ValidationError("Is needed with amount: minor units per unit, as 100.", "precision")
+            try:
+                payload["precise_amount"] = minor_units(data["amount"], data["precision"])
+            except ValueError as error:
+                raise ValidationError(str(error), "amount") from None
+        elif "precise_amount" in data:
+            payload["precise_amount"] = data["precise_amount"]
+        return payload
+
+
+COMMIT_SCHEMA = CommitSchema()
+VOID_SCHEMA = VoidSchema()
+
+
+def commit(
+    hold: str,
+    *,
+    amount: Decimal | int | str | None = None,
+    precise_amount: int | None = None,
+    precision: int | None = None,
+) -> Intent:
+    """Settle a hold: all that remains of it, or a part (contract §2.5, §3.8).
+
+    Args:
+        hold: The reference it was sent under, or the ``txn_…`` id of its row.
+        amount: A part, in units of the currency, exact; needs ``precision``.
+        precise_amount: A part, in minor units, instead of ``amount``.
+        precision: Minor units in one unit, such as 100.
+
+    Returns:
+        The validated intent. A full commit has the natural key ``commit:<hold>``; a part needs a key of yours,
+        because the ledger cannot tell one part from another.
+
+    Raises:
+        InvalidIntent: With the messages by field.
+
+    Example:
+        >>> commit("hold-93", amount="40.00", precision=100).payload["precise_amount"]
+        4000
+    """
+    given = {name: value for name, value in locals().items() if value is not None}
+    return commit_intent(load(COMMIT, COMMIT_SCHEMA, given))
+
+
+def void(hold: str) -> Intent:
+    """Release what remains of a hold; committed parts stay (contract §3.8).
+
+    Args:
+        hold: The reference it was sent under, or the ``txn_…`` id of its row.
+
+    Returns:
+        The validated intent. Its natural key is ``void:<hold>``.
+
+    Raises:
+        InvalidIntent: With the messages by field.
+
+    Example:
+        >>> void("hold-93").natural_key
+        'void:hold-93'
+    """
+    return void_intent(load(VOID, VOID_SCHEMA, {"hold": hold}))
+
+
+def commit_intent(payload: Mapping[str, Any]) -> Intent:
+    """From the canonical payload to the intent."""
+    natural = None if "precise_amount" in payload else f"commit:{payload['hold']}"
+    return Intent(COMMIT, payload, natural_key=natural, order_key=f"hold:{payload['hold']}")
+
+
+def void_intent(payload: Mapping[str, Any]) -> Intent:
+    """From the canonical payload to the intent."""
+    return Intent(VOID, payload, natural_key=f"void:{payload['hold']}", order_key=f"hold:{payload['hold']}")
+
+
+@dataclass(frozen=True, slots=True)
+class Hold:
+    """What the ledger shows of a hold."""
+
+    row: Row
+    commits: tuple[Row, ...]
+    voids: tuple[Row, ...]
+
+    @property
+    def committed(self) -> int:
+        """Minor units committed so far."""
+        return sum(row.precise_amount or 0 for row in self.commits)
+
+    @property
+    def amount(self) -> int:
+        """Minor units held at first."""
+        return self.row.precise_amount or 0
+
+
+def lookups(entry: Entry, progress: Progress, found: Found) -> tuple[Lookup, ...]:
+    """The hold, then its children; a hold that expired by itself was voided under its queued parent (S13)."""
+    row, asked = find_named(found, entry.payload["hold"])
+    if asked or row is None or row.status != "INFLIGHT":
+        return asked
+    parents = [row.transaction_id, *([row.parent] if row.parent.startswith("txn_") else [])]
+    return missing(found, *(Lookup("transactions", "parent_transaction", parent) for parent in parents))
+
+
+def _hold(row: Row, found: Found) -> Hold:
+    children = found.children(row.transaction_id)
+    expired = [child for child in found.children(row.parent) if child.status == "VOID"] if row.parent else []
+    return Hold(
+        row,
+        tuple(child for child in children if child.status == "APPLIED"),
+        (*(child for child in children if child.status == "VOID"), *expired),
+    )
+
+
+def decide(entry: Entry, progress: Progress, found: Found, policy: Policy) -> Decision:
+    """Send when the hold is open and nothing of ours is under way; else read what became of it."""
+    row, _ = find_named(found, entry.payload["hold"])
+    if row is None or row.status != "INFLIGHT":
+        return _not_a_hold(row, progress, policy)
+    hold = _hold(row, found)
+    settled: Done | Dead | Look | None
+    if entry.kind == VOID:
+        settled = _void_settled(hold, progress)
+    elif "precise_amount" in entry.payload:
+        settled = _part_settled(hold, entry.payload["precise_amount"], progress, policy)
+    else:
+        settled = _rest_settled(hold, progress)
+    if settled is not None:
+        return settled
+    if progress.refuse:
+        if progress.sent and progress.quiet_for_s < policy.read_lag_s:
+            return Look(growing_s(progress.quiet_for_s, policy.confirm_first_s, policy.confirm_max_s), refuse=True)
+        return _refused(progress.code, progress.message)
+    memo = progress.memo if progress.sent else {"row": row.transaction_id, "before": str(hold.committed)}
+    return Send(memo=memo, exclusive=row.transaction_id)
+
+
+def _void_settled(hold: Hold, progress: Progress) -> Done | Dead | None:
+    if hold.voids:
+        if progress.sent:
+            return Done("voided", hold.voids[-1].transaction_id, hold.row.transaction_id)
+        return _refused("TXN_ALREADY_VOIDED", "The hold was voided already, by its expiry or by somebody else.")
+    if hold.committed >= hold.amount:
+        return _refused("TXN_ALREADY_COMMITTED", "The hold was committed in full: nothing is left to void.")
+    return None
+
+
+def _rest_settled(hold: Hold, progress: Progress) -> Done | Dead | None:
+    if hold.committed >= hold.amount:
+        if progress.sent and hold.commits:
+            return Done("applied", hold.commits[-1].transaction_id, hold.row.transaction_id)
+        return _refused("TXN_ALREADY_COMMITTED", "The hold was committed in full already, by somebody else.")
+    if hold.voids:
+        return _refused("TXN_ALREADY_VOIDED", "The hold was voided: nothing is left to commit.")
+    return None
+
+
+def _part_settled(hold: Hold, part: int, progress: Progress, policy: Policy) -> Done | Dead | Look | None:
+    """Settle a partial commit by sums: those recorded before it was sent against those the ledger shows now."""
+    if progress.sent:
+        before = int(progress.memo["before"])
+        if hold.committed == before + part:
+            newest = [row for row in hold.commits if row.precise_amount == part]
+            return Done("applied", newest[-1].transaction_id if newest else "", hold.row.transaction_id)
+        if hold.committed != before:
+            return Dead(
+                DeadClass.UNKNOWN,
+                "HOLD_CHANGED",
+                f"{before} minor units were committed before, {hold.committed} are now, and {part} were asked for: "
+                "somebody else writes to this hold, so nobody can tell whether this commit happened.",
+            )
+        if progress.quiet_for_s < policy.quiet_s:
+            return Look(growing_s(progress.quiet_for_s, policy.confirm_first_s, policy.confirm_max_s), progress.refuse)
+    if hold.voids:
+        return _refused("TXN_ALREADY_VOIDED", "The hold was voided: nothing is left to commit.")
+    if part > hold.amount - hold.committed:
+        return _refused(
+            "TXN_COMMIT_AMOUNT_EXCEEDED",
+            f"{hold.amount - hold.committed} minor units remain, {part} were asked for.",
+        )
+    return None
+
+
+def _not_a_hold(row: Row | None, progress: Progress, policy: Policy) -> Decision:
+    if progress.sent:
+        # The hold was there when the request was sent, so this is read lag, never "no".
+        return Look(growing_s(progress.quiet_for_s, policy.confirm_first_s, policy.confirm_max_s))
+    if row is not None and row.status in ("APPLIED", "VOID"):
+        return _refused("TXN_NOT_INFLIGHT", f"The transaction is {row.status}, not a hold.")
+    if row is not None and row.status == "REJECTED":
+        return _refused("HOLD_REJECTED", "The ledger rejected the hold, so there is nothing to settle.")
+    horizon_s = policy.horizon_s if row is None else policy.stuck_horizon_s
+    if progress.age_s < horizon_s:
+        return Again(growing_s(progress.age_s, policy.confirm_first_s, policy.confirm_max_s), counted=False)
+    if row is None:
+        return _refused("HOLD_NOT_FOUND", "The ledger shows no such hold.")
+    return _refused("TXN_NOT_INFLIGHT", f"The hold is still {row.status}.")
+
+
+def _refused(code: str, message: str) -> Dead:
+    return Dead(DeadClass.REFUSED, code, message)
+
+
+def request(entry: Entry, progress: Progress) -> Request:
+    """``PUT /transactions/inflight/<INFLIGHT row>``, skip mode."""
+    body: dict[str, Any] = {"status": "void" if entry.kind == VOID else "commit", "skip_queue": True}
+    if "precise_amount" in entry.payload:
+        body["precise_amount"] = entry.payload["precise_amount"]
+    row = quote(str(progress.memo["row"]), safe="")
+    return Request("PUT", f"/transactions/inflight/{row}", "inflight", body, sync=True)
+
+
+def judge(entry: Entry, progress: Progress, request: Request, response: Response, policy: Policy) -> Verdict:
+    """The table of contract §5; a skip-mode 200 carries the new child, which is the outcome."""
+    rule = rule_for(request, response)
+    verdict = verdict_for(rule, progress, response, policy)
+    if rule.meaning is not Meaning.DONE:
+        return verdict
+    body = response.body or {}
+    wanted = "VOID" if entry.kind == VOID else "APPLIED"
+    part = entry.payload.get("precise_amount")
+    if (
+        body.get("status") == wanted
+        and body.get("parent_transaction") == progress.memo["row"]
+        and (part is None or body.get("precise_amount") == part)
+    ):
+        outcome = "voided" if entry.kind == VOID else "applied"
+        done = Done(outcome, str(body.get("transaction_id", "")), str(progress.memo["row"]))
+        return Verdict(done, acted=True, accepted=True)
+    return verdict
+
+
+COMMIT_KIND = Kind(
+    name=COMMIT,
+    method="PUT",
+    path="/transactions/inflight/:id",
+    summary="Settle a hold: all that remains of it, or a part.",
+    schema=COMMIT_SCHEMA,
+    intent=commit_intent,
+    lookups=lookups,
+    decide=decide,
+    request=request,
+    judge=judge,
+    records=True,
+)
+
+VOID_KIND = Kind(
+    name=VOID,
+    method="PUT",
+    path="/transactions/inflight/:id",
+    summary="Release what remains of a hold.",
+    schema=VOID_SCHEMA,
+    intent=void_intent,
+    lookups=lookups,
+    decide=decide,
+    request=request,
+    judge=judge,
+    records=True,
+)

@@ -1,0 +1,388 @@
+"""The values that kinds work on: intents, what is known of them, what the ledger showed, and decisions.
+
+Everything here is a frozen value; nothing here does I/O. Times are milliseconds since 1970 by the clock of Redis.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from marshmallow import Schema
+
+    from blnk_relay.intents.retry import Backoff
+
+#: The only target until settings can name several.
+DEFAULT_TARGET = "default"
+
+
+@dataclass(frozen=True, slots=True)
+class Intent:
+    """A validated write that has not been recorded yet; what the builders return.
+
+    Attributes:
+        kind: Name of the kind, such as ``transaction``.
+        payload: Canonical, JSON-safe fields.
+        natural_key: The idempotency key that follows from the payload, where one exists.
+        reference: The ledger reference that the caller asked for, else None.
+        order_key: Intents that share it are sent one at a time, in accept order.
+    """
+
+    kind: str
+    payload: Mapping[str, Any]
+    natural_key: str | None = None
+    reference: str | None = None
+    order_key: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A recorded intent: the part that never changes.
+
+    Attributes:
+        id: 26 characters, derived from target and key.
+        key: The caller's idempotency key.
+        reference: The reference of generation 0; see :func:`blnk_relay.intents.references.of_generation`.
+    """
+
+    id: str
+    kind: str
+    target: str
+    lane: str
+    key: str
+    reference: str
+    payload: Mapping[str, Any]
+    order_key: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """A recorded intent: the part that moves, as it was when it was claimed.
+
+    Attributes:
+        now_ms: Time of the claim.
+        since_ms: When its present life began: accepted, or replayed by an operator.
+        deadline_ms: When it becomes a dead letter if still undecided.
+        attempts: Counted attempts of this life.
+        sent: A request may have taken effect at the ledger. Never taken back within a generation.
+        first_sent_ms: When such a request was first sent; 0 for never.
+        last_sent_ms: When such a request was last sent, or the end of the lapsed lease it may have been sent under.
+        sends: How many such requests there were.
+        accepted: The last of them was answered with a 2xx.
+        refuse: The last answer said no, and only the look-up is missing: absent means refused.
+        memo: What the kind recorded before sending, for example the sum of a hold's commits.
+        generation: 0, and one more for each replay after a rejection.
+        code: Code of the last answer.
+        message: Message of the last answer, capped.
+        looking: It waits for a look at the ledger, whatever else is known.
+        draw: A uniform random number in [0, 1), drawn at the claim, for jitter.
+    """
+
+    now_ms: int
+    since_ms: int
+    deadline_ms: int
+    attempts: int = 0
+    sent: bool = False
+    first_sent_ms: int = 0
+    last_sent_ms: int = 0
+    sends: int = 0
+    accepted: bool = False
+    refuse: bool = False
+    memo: Mapping[str, Any] = field(default_factory=dict)
+    generation: int = 0
+    code: str = ""
+    message: str = ""
+    looking: bool = False
+    draw: float = 0.5
+
+    @property
+    def age_s(self) -> float:
+        """Seconds of its present life."""
+        return max(0.0, (self.now_ms - self.since_ms) / 1000)
+
+    @property
+    def quiet_for_s(self) -> float:
+        """Seconds since a request that may have taken effect was last sent."""
+        return max(0.0, (self.now_ms - self.last_sent_ms) / 1000)
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """The numbers that decisions depend on; units and reasons in :class:`blnk_relay.settings.Settings`."""
+
+    retry: Backoff
+    confirm: bool
+    confirm_first_s: float
+    confirm_max_s: float
+    read_lag_s: float
+    horizon_s: float
+    stuck_horizon_s: float
+    quiet_s: float
+    max_attempts: int
+
+
+@dataclass(frozen=True, slots=True)
+class Lookup:
+    """One value to look for: ``Lookup("transactions", "reference", "order_42_q")``."""
+
+    resource: str
+    field: str
+    value: str
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A row of the ledger's ``transactions`` table, as far as decisions need it (contract §1.7, §3.4)."""
+
+    transaction_id: str
+    reference: str
+    status: str
+    parent: str = ""
+    precise_amount: int | None = None
+    currency: str = ""
+    source: str = ""
+    destination: str = ""
+    created_at: str = ""
+    rejection: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class BalanceRow:
+    """A row of the ledger's ``balances`` table, as far as decisions need it."""
+
+    balance_id: str
+    indicator: str
+    currency: str
+
+
+class Found:
+    """What the ledger showed, indexed once for a whole batch of intents. Only :meth:`plus` makes a larger one."""
+
+    __slots__ = ("_by_id", "_by_parent", "_by_reference", "asked", "balances", "rows")
+
+    def __init__(
+        self,
+        rows: Iterable[Row] = (),
+        balances: Iterable[BalanceRow] = (),
+        asked: Iterable[Lookup] = (),
+    ) -> None:
+        self.asked = frozenset(asked)
+        self.balances = tuple(balances)
+        self._by_id = {row.transaction_id: row for row in rows}
+        self.rows = tuple(self._by_id.values())
+        self._by_reference = {row.reference: row for row in self.rows}
+        self._by_parent: dict[str, list[Row]] = {}
+        for row in self.rows:
+            self._by_parent.setdefault(row.parent, []).append(row)
+
+    def plus(self, rows: Iterable[Row], balances: Iterable[BalanceRow], asked: Iterable[Lookup]) -> Found:
+        """This and more."""
+        return Found((*self.rows, *rows), (*self.balances, *balances), self.asked | frozenset(asked))
+
+    def reference(self, reference: str) -> Row | None:
+        """The row under a reference; references are unique over all rows (contract §3.2)."""
+        return self._by_reference.get(reference)
+
+    def row(self, transaction_id: str) -> Row | None:
+        """The row with an id."""
+        return self._by_id.get(transaction_id)
+
+    def children(self, transaction_id: str) -> tuple[Row, ...]:
+        """Rows whose parent is the given one, oldest first."""
+        return tuple(sorted(self._by_parent.get(transaction_id, ()), key=lambda row: row.created_at))
+
+    def balance_ids(self, indicator: str, currency: str) -> frozenset[str]:
+        """Ids of the balances that an ``@indicator`` stands for in a currency (contract §3.7)."""
+        return frozenset(b.balance_id for b in self.balances if b.indicator == indicator and b.currency == currency)
+
+
+class DeadClass(StrEnum):
+    """Why a human has to look (design §2)."""
+
+    REFUSED = "refused"  #: Known not to have happened.
+    REJECTED = "rejected"  #: The ledger recorded a refusal; the reference is used up.
+    UNKNOWN = "unknown"  #: Must not be sent again by a machine.
+    PARTIAL = "partial"  #: Some legs happened.
+
+
+@dataclass(frozen=True, slots=True)
+class Send:
+    """Send it now.
+
+    Attributes:
+        memo: To be recorded before sending, or None when nothing must be.
+        exclusive: A resource that only one intent may be writing to; empty for none.
+    """
+
+    memo: Mapping[str, Any] | None = None
+    exclusive: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """The ledger shows the outcome. The ids are those of real rows, never a phantom's (contract §3.2)."""
+
+    outcome: str
+    transaction_id: str = ""
+    parent_id: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Dead:
+    """A human has to decide."""
+
+    dead_class: DeadClass
+    code: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """Read the ledger again after a pause, and decide then.
+
+    Attributes:
+        in_s: Seconds until then.
+        refuse: If nothing is found by then, it is refused rather than sent again.
+    """
+
+    in_s: float
+    refuse: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Again:
+    """Nothing happened; try again after a pause.
+
+    Attributes:
+        in_s: Seconds until then.
+        counted: Whether this attempt counts towards the limit.
+    """
+
+    in_s: float
+    counted: bool = True
+
+
+Decision = Send | Done | Dead | Look | Again
+
+
+class GateAction(StrEnum):
+    """What an answer means for everybody who writes to the same target."""
+
+    PAUSE = "pause"
+    SLOW = "slow"
+
+
+@dataclass(frozen=True, slots=True)
+class GateChange:
+    """Stop or slow all writes to a target.
+
+    Attributes:
+        action: Stop until somebody or a probe opens it again, or slow down.
+        code: Why, as a stable code.
+        wait_s: Seconds until the next request may go out.
+    """
+
+    action: GateAction
+    code: str
+    wait_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What an answer means.
+
+    Attributes:
+        decision: For the intent.
+        acted: The request may have taken effect.
+        accepted: It was answered with a 2xx.
+        gate: For the target, if anything.
+    """
+
+    decision: Done | Dead | Look | Again
+    acted: bool
+    accepted: bool = False
+    gate: GateChange | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One HTTP request, relative to a target.
+
+    Attributes:
+        route: Which rows of the verdict table apply: ``transaction``, ``inflight`` or ``refund``.
+        body: JSON fields.
+        sync: Skip mode: the ledger works inside the request, so the answer is final and takes longer.
+    """
+
+    method: str
+    path: str
+    route: str
+    body: Mapping[str, Any]
+    sync: bool = False
+
+
+class Failure(StrEnum):
+    """Why there is no usable answer."""
+
+    NOT_SENT = "not_sent"  #: The request never left the machine.
+    BROKEN = "broken"  #: It may have arrived.
+
+
+@dataclass(frozen=True, slots=True)
+class Response:
+    """What came back for a request, or why nothing did (contract §1.4, §2.0).
+
+    Attributes:
+        status: HTTP status; 0 when there is none.
+        code: ``error_detail.code``, or a code of ours for a failure; empty when there is none.
+        message: The error text, capped.
+        body: The JSON object of the body, or None.
+        has_errors: The body carries ``errors``, which marks payload validation (contract §2.0).
+        retry_after_s: Of the ``Retry-After`` header.
+        failure: Set when there was no whole answer.
+        latency_ms: From sending to the end of the answer.
+    """
+
+    status: int = 0
+    code: str = ""
+    message: str = ""
+    body: Mapping[str, Any] | None = None
+    has_errors: bool = False
+    retry_after_s: float | None = None
+    failure: Failure | None = None
+    latency_ms: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """One kind of write: a bundle of pure functions (design §5).
+
+    Attributes:
+        name: Such as ``inflight.commit``.
+        method: HTTP method.
+        path: Path of the route, below the proxy.
+        summary: One line for people.
+        schema: What is valid; ``load`` gives the canonical payload.
+        intent: From the canonical payload to the intent, with its natural key and order.
+        lookups: What still has to be read before :attr:`decide` can decide.
+        decide: What to do next, from what is known.
+        request: The request to send.
+        judge: What its answer means.
+        records: Something is recorded before each send, so an intent with no memo was never sent; and its reference
+            is the ledger's to choose, not ours.
+    """
+
+    name: str
+    method: str
+    path: str
+    summary: str
+    schema: Schema
+    intent: Callable[[Mapping[str, Any]], Intent]
+    lookups: Callable[[Entry, Progress, Found], tuple[Lookup, ...]]
+    decide: Callable[[Entry, Progress, Found, Policy], Decision]
+    request: Callable[[Entry, Progress], Request]
+    judge: Callable[[Entry, Progress, Request, Response, Policy], Verdict]
+    records: bool = False

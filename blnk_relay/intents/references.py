@@ -1,0 +1,105 @@
+"""References: the idempotency keys that the ledger sees, and which of them would lose money.
+
+The ledger derives references of its own from ours, and all share one unique index. A caller's reference that
+collides with a derived one blocks the other transaction for good (contract §3.4).
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import unicodedata
+
+#: Longest reference or key that is taken.
+MAX_LENGTH = 255
+
+_DERIVED_ENDINGS = ("_q", "_refund")
+_DERIVED_PARTS = ("_commit_act_", "_void_act_")
+
+
+def text_problem(text: str) -> str | None:
+    """Why a text cannot be stored by the ledger's database, or None.
+
+    PostgreSQL refuses NUL, and a lone surrogate has no UTF-8: in queue mode either is answered with 201 and then
+    never recorded (contract §3.3).
+    """
+    if "\x00" in text:
+        return "Must not contain the NUL character."
+    if not text.isascii() and any(unicodedata.category(char) == "Cs" for char in text):
+        return "Must not contain lone surrogates."
+    return None
+
+
+def key_problem(key: str) -> str | None:
+    """Why a text cannot be an idempotency key, or None."""
+    if not key.strip():
+        return "Must not be blank."
+    if key != key.strip():
+        return "Must not begin or end with white space."
+    if len(key) > MAX_LENGTH:
+        return f"Must not be longer than {MAX_LENGTH} characters."
+    return text_problem(key)
+
+
+def reference_problem(reference: str) -> str | None:
+    """Why a reference would lose a payment, or None.
+
+    Example:
+        >>> reference_problem("order_42") is None
+        True
+        >>> reference_problem("order_42_q")
+        'Must not end in _q, which the ledger derives from other references.'
+    """
+    problem = key_problem(reference)
+    if problem:
+        return problem
+    for ending in _DERIVED_ENDINGS:
+        if reference.endswith(ending):
+            return f"Must not end in {ending}, which the ledger derives from other references."
+    for part in _DERIVED_PARTS:
+        if part in reference:
+            return f"Must not contain {part}, which the ledger derives from other references."
+    if reference.startswith("txn_"):
+        return "Must not start with txn_, which is how the ledger names its own rows."
+    return None
+
+
+def reference_for(key: str) -> str:
+    """The reference of a key: the key itself where the ledger can take it, else a digest of it.
+
+    Example:
+        >>> reference_for("order_42")
+        'order_42'
+        >>> reference_for("order_42_q")[:4]
+        'key-'
+    """
+    return key if reference_problem(key) is None else "key-" + digest(key)
+
+
+def data_api_problem(reference: str) -> str | None:
+    """Why the Data API could not find a reference, or None.
+
+    It reads values from a query string, where a comma or a pipe separates values, and what looks like a number, a
+    truth value or a date may be taken for one (contract §1.7). The Filters API has no such limits.
+    """
+    if not reference[0].isalpha() or "," in reference or "|" in reference:
+        return "Must begin with a letter and hold no comma or pipe while outcomes are read through the Data API."
+    if reference.lower() in ("true", "false", "null", "nan", "inf", "infinity"):
+        return "Must not look like a truth value or a number while outcomes are read through the Data API."
+    return None
+
+
+def of_generation(reference: str, generation: int) -> str:
+    """The reference of a generation: a replay after a rejection needs a fresh one (contract §3.2).
+
+    Example:
+        >>> of_generation("order_42", 1)
+        'order_42.r2'
+    """
+    return reference if generation == 0 else f"{reference}.r{generation + 1}"
+
+
+def digest(*parts: str) -> str:
+    """26 lower-case letters and digits that stand for the parts: 128 bits, so no two will ever meet."""
+    blob = "\x00".join(f"{len(part)}:{part}" for part in parts).encode("utf-8", "surrogatepass")
+    return base64.b32encode(hashlib.blake2b(blob, digest_size=16).digest()).decode("ascii").rstrip("=").lower()

@@ -1,0 +1,178 @@
+"""The kind ``refund``: give one applied transaction back, in full.
+
+Always in queue mode, and never without looking for ``<row>_refund`` first: a repeat after a skip-mode refund would
+silently reverse that refund (contract §3.9).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import quote
+
+from marshmallow import Schema
+
+from blnk_relay.intents.fields import RowName, load
+from blnk_relay.intents.model import (
+    Again,
+    Dead,
+    DeadClass,
+    Decision,
+    Done,
+    Entry,
+    Found,
+    Intent,
+    Kind,
+    Look,
+    Lookup,
+    Policy,
+    Progress,
+    Request,
+    Response,
+    Row,
+    Send,
+    Verdict,
+)
+from blnk_relay.intents.retry import growing_s
+from blnk_relay.intents.rows import capped, family, final_row, find_named, missing, rejection_code
+from blnk_relay.intents.verdicts import Meaning, rule_for, verdict_for
+
+NAME = "refund"
+
+
+class RefundSchema(Schema):
+    """What to refund; the ledger knows full refunds only."""
+
+    transaction = RowName(required=True)
+
+
+SCHEMA = RefundSchema()
+
+
+def refund(transaction: str) -> Intent:
+    """Give one applied transaction back, in full (contract §2.6, §3.9).
+
+    The payee may go below zero: a refund always allows an overdraft. A committed hold is refunded through the one
+    transaction that its commit made.
+
+    Args:
+        transaction: The reference it was sent under, or the ``txn_…`` id of its row.
+
+    Returns:
+        The validated intent. Its natural key is ``refund:<transaction>``.
+
+    Raises:
+        InvalidIntent: With the messages by field.
+
+    Example:
+        >>> refund("order_42").natural_key
+        'refund:order_42'
+    """
+    return intent(load(NAME, SCHEMA, {"transaction": transaction}))
+
+
+def intent(payload: Mapping[str, Any]) -> Intent:
+    """From the canonical payload to the intent."""
+    natural = f"refund:{payload['transaction']}"
+    return Intent(NAME, payload, natural_key=natural, order_key=natural)
+
+
+def lookups(entry: Entry, progress: Progress, found: Found) -> tuple[Lookup, ...]:
+    """The row to refund, then whatever stands under ``<row>_refund``; read again before every send."""
+    named, asked = find_named(found, entry.payload["transaction"])
+    if asked:
+        return asked
+    if named is not None and named.status == "INFLIGHT":
+        children = missing(found, Lookup("transactions", "parent_transaction", named.transaction_id))
+        if children:
+            return children
+    applied = _applied_rows(named, found)
+    return missing(found, *family(applied[0].transaction_id + "_refund")) if len(applied) == 1 else ()
+
+
+def _applied_rows(named: Row | None, found: Found) -> list[Row]:
+    """The rows whose money would come back: the row itself, or what a hold's commits made of it."""
+    if named is None:
+        return []
+    if named.status == "APPLIED":
+        return [named]
+    return [row for row in found.children(named.transaction_id) if row.status == "APPLIED"]
+
+
+def decide(entry: Entry, progress: Progress, found: Found, policy: Policy) -> Decision:
+    """Refund when the row is applied and nothing stands under its refund reference yet."""
+    named, _ = find_named(found, entry.payload["transaction"])
+    applied = _applied_rows(named, found)
+    if len(applied) > 1:
+        ids = ", ".join(row.transaction_id for row in applied)
+        return _refused("SEVERAL_COMMITS", f"The hold was committed in parts; refund each by its id: {ids}.")
+    if not applied:
+        return _nothing_to_refund(named, progress, policy)
+    row = applied[0]
+    reference = row.transaction_id + "_refund"
+    final = final_row(found, reference)
+    if final is not None:
+        if not progress.sent:
+            return _refused("ALREADY_REFUNDED", "Somebody else has refunded it already.")
+        if final.status == "REJECTED":
+            return Dead(DeadClass.REJECTED, rejection_code(final.rejection), capped(final.rejection or "Rejected."))
+        return Done("refunded", final.transaction_id, row.transaction_id)
+    again = Look(growing_s(progress.quiet_for_s, policy.confirm_first_s, policy.confirm_max_s), progress.refuse)
+    if found.reference(reference) is not None:
+        if not progress.sent:
+            return _refused("ALREADY_REFUNDED", "Somebody else is refunding it already.")
+        if progress.quiet_for_s < policy.stuck_horizon_s:
+            return again
+        return Dead(DeadClass.UNKNOWN, "STUCK_QUEUED", "The ledger has the refund as QUEUED and may still apply it.")
+    if progress.sent and (progress.accepted or progress.refuse) and progress.quiet_for_s < policy.read_lag_s:
+        return again
+    if progress.refuse:
+        return _refused(progress.code, progress.message)
+    return Send(memo={"row": row.transaction_id}, exclusive=row.transaction_id)
+
+
+def _nothing_to_refund(named: Row | None, progress: Progress, policy: Policy) -> Decision:
+    if progress.sent:
+        # The row was there when the refund was sent, so this is read lag, never "no".
+        return Look(growing_s(progress.quiet_for_s, policy.confirm_first_s, policy.confirm_max_s))
+    if named is not None and named.status in ("REJECTED", "VOID"):
+        return _refused("NOT_REFUNDABLE", f"The transaction is {named.status}: there is nothing to give back.")
+    horizon_s = policy.horizon_s if named is None else policy.stuck_horizon_s
+    if progress.age_s < horizon_s:
+        return Again(growing_s(progress.age_s, policy.confirm_first_s, policy.confirm_max_s), counted=False)
+    if named is None:
+        return _refused("TRANSACTION_NOT_FOUND", "The ledger shows no such transaction.")
+    return _refused("NOT_REFUNDABLE", f"The transaction is still {named.status}.")
+
+
+def _refused(code: str, message: str) -> Dead:
+    return Dead(DeadClass.REFUSED, code, message)
+
+
+def request(entry: Entry, progress: Progress) -> Request:
+    """``POST /refund-transaction/<applied row>``, queue mode only."""
+    row = quote(str(progress.memo["row"]), safe="")
+    return Request("POST", f"/refund-transaction/{row}", NAME, {"skip_queue": False})
+
+
+def judge(entry: Entry, progress: Progress, request: Request, response: Response, policy: Policy) -> Verdict:
+    """The table of contract §5; a 201 only says that the refund was handed over."""
+    rule = rule_for(request, response)
+    if rule.meaning is Meaning.POSTED and not policy.confirm and response.body is not None:
+        return Verdict(Done("accepted"), acted=True, accepted=True)
+    return verdict_for(rule, progress, response, policy)
+
+
+KIND = Kind(
+    name=NAME,
+    method="POST",
+    path="/refund-transaction/:id",
+    summary="Give one applied transaction back, in full.",
+    schema=SCHEMA,
+    intent=intent,
+    lookups=lookups,
+    decide=decide,
+    request=request,
+    judge=judge,
+    records=True,
+)

@@ -1,0 +1,47 @@
+"""All kinds, by name. A new kind is its module and one line here."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any
+
+from blnk_relay.errors import InvalidIntent
+from blnk_relay.intents import inflight, refund, transaction
+from blnk_relay.intents.fields import load
+from blnk_relay.intents.model import Intent, Kind
+
+KINDS: Mapping[str, Kind] = MappingProxyType(
+    {
+        kind.name: kind
+        for kind in (
+            transaction.KIND,
+            refund.KIND,
+            inflight.COMMIT_KIND,
+            inflight.VOID_KIND,
+        )
+    }
+)
+
+
+def intent_of(kind: str, given: Mapping[str, Any]) -> Intent:
+    """Validate fields that came as data, for example from a file, rather than through a builder.
+
+    Args:
+        kind: Name of a kind, such as ``refund``.
+        given: The fields of its builder.
+
+    Returns:
+        The validated intent.
+
+    Raises:
+        InvalidIntent: The kind is unknown, or fields are not valid.
+
+    Example:
+        >>> intent_of("refund", {"transaction": "order_42"}).natural_key
+        'refund:order_42'
+    """
+    known = KINDS.get(kind)
+    if known is None:
+        raise InvalidIntent(kind, {"kind": [f"Unknown kind; known are {', '.join(KINDS)}."]})
+    return known.intent(load(kind, known.schema, given))

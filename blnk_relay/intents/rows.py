@@ -1,0 +1,103 @@
+"""Reading the ledger's rows: which one decides, what a hold has left, whether a row is ours (contract §3.4, §3.8)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from blnk_relay.intents.model import Found, Lookup, Row
+
+#: Statuses after which a row's own story is over (contract §3.4).
+FINAL = frozenset({"APPLIED", "INFLIGHT", "REJECTED", "VOID"})
+
+_MAX_MESSAGE = 300
+
+
+def family(reference: str) -> tuple[Lookup, Lookup]:
+    """Look-ups for everything that a single transaction can leave behind: ``R`` and ``R_q`` (contract §3.4)."""
+    return Lookup("transactions", "reference", reference), Lookup("transactions", "reference", reference + "_q")
+
+
+def final_row(found: Found, reference: str) -> Row | None:
+    """The row that decides a reference: its queued child, else the row itself once it is final (contract §3.5)."""
+    child = found.reference(reference + "_q")
+    if child is not None and child.status in FINAL:
+        return child
+    own = found.reference(reference)
+    return own if own is not None and own.status in FINAL else None
+
+
+def is_row_id(text: str) -> bool:
+    """Whether a text names a row rather than a reference; references never start so (contract §3.4)."""
+    return text.startswith("txn_")
+
+
+def missing(found: Found, *wanted: Lookup) -> tuple[Lookup, ...]:
+    """Those of the look-ups that were not asked yet."""
+    return tuple(lookup for lookup in wanted if lookup not in found.asked)
+
+
+def find_named(found: Found, name: str) -> tuple[Row | None, tuple[Lookup, ...]]:
+    """The deciding row of a transaction named by row id or by reference.
+
+    The id of a queued parent is followed to its child, because the parent stays QUEUED for ever and acting on it
+    proves nothing (contract §0.1 facts 4 and 11).
+
+    Args:
+        found: What was read so far.
+        name: ``txn_…`` or a reference.
+
+    Returns:
+        The row, or None when it is not there (yet), and the look-ups that are still missing.
+    """
+    if not is_row_id(name):
+        return final_row(found, name) or found.reference(name), missing(found, *family(name))
+    row = found.row(name)
+    if row is None:
+        return None, missing(found, Lookup("transactions", "transaction_id", name))
+    if row.status in FINAL:
+        return row, ()
+    return final_row(found, row.reference) or row, missing(found, *family(row.reference))
+
+
+def named_lookup(name: str) -> tuple[Lookup, ...]:
+    """The first look-ups for :func:`find_named`."""
+    return (Lookup("transactions", "transaction_id", name),) if is_row_id(name) else family(name)
+
+
+def differences(payload: Mapping[str, Any], row: Row, found: Found) -> list[str]:
+    """Names of the fields in which a row is not what an intent asked for (contract §3.2).
+
+    An ``@indicator`` is compared through the balance it stands for, where the ledger showed one.
+    """
+    different = []
+    if row.precise_amount is not None and row.precise_amount != payload["precise_amount"]:
+        different.append("precise_amount")
+    if row.currency and row.currency != payload["currency"]:
+        different.append("currency")
+    for side in ("source", "destination"):
+        wanted, stored = payload[side], getattr(row, side)
+        if not stored or stored == wanted:
+            continue
+        if wanted.startswith("@"):
+            balances = found.balance_ids(wanted, payload["currency"])
+            if not balances or stored in balances:
+                continue
+        different.append(side)
+    if (row.status == "INFLIGHT") != bool(payload.get("inflight")) and row.status != "REJECTED":
+        different.append("inflight")
+    return different
+
+
+def rejection_code(text: str) -> str:
+    """A stable code for the free text of a REJECTED row (contract §3.1)."""
+    if "insufficient funds" in text:
+        return "TXN_INSUFFICIENT_FUNDS"
+    if "overdraft limit" in text:
+        return "TXN_OVERDRAFT_LIMIT"
+    return "TXN_REJECTED"
+
+
+def capped(text: str) -> str:
+    """A message short enough to keep."""
+    return text if len(text) <= _MAX_MESSAGE else text[: _MAX_MESSAGE - 1] + "…"

@@ -1,0 +1,334 @@
+"""The kind ``transaction``: one movement of money from one balance to one other, or a hold.
+
+Sending the same single transaction again under the same reference never applies it twice, in either mode
+(contract §3.2). A queue-mode 201 proves nothing, so the ledger is read by reference until it shows the outcome.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from datetime import datetime
+from decimal import Decimal
+from typing import Any
+
+from marshmallow import Schema, ValidationError, post_load
+
+from blnk_relay.intents.fields import (
+    MAX_ROW_BYTES,
+    Amount,
+    Balance,
+    Flag,
+    MetaData,
+    Moment,
+    Reference,
+    Text,
+    WholeNumber,
+    load,
+    stored_bytes,
+)
+from blnk_relay.intents.model import (
+    Dead,
+    DeadClass,
+    Decision,
+    Done,
+    Entry,
+    Found,
+    GateAction,
+    GateChange,
+    Intent,
+    Kind,
+    Look,
+    Lookup,
+    Policy,
+    Progress,
+    Request,
+    Response,
+    Row,
+    Send,
+    Verdict,
+)
+from blnk_relay.intents.references import of_generation
+from blnk_relay.intents.retry import growing_s
+from blnk_relay.intents.rows import capped, differences, family, final_row, missing, rejection_code
+from blnk_relay.intents.verdicts import Meaning, rule_for, verdict_for
+from blnk_relay.money import PRECISIONS, minor_units
+
+NAME = "transaction"
+
+#: Sends that left no row at all, after which one is made in skip mode: it answers with the error that queue mode
+#: hides, and under the same reference it cannot apply twice (contract §3.2, last rule).
+PROBE_AFTER_SENDS = 3
+
+#: Sends without any row, probes included, after which a human has to look.
+MAX_UNSEEN_SENDS = 8
+
+_MAX_LIMIT_DIGITS = 15
+
+
+class TransactionSchema(Schema):
+    """Fields of contract §2.3 that are safe for one source and one destination.
+
+    Left out on purpose: ``amount`` as a JSON number (float64 on the other side), ``dry_run`` (an older ledger would
+    execute it), ``atomic`` (means nothing for one leg), ``balance_id`` (ignored), ``sources`` and ``destinations``.
+    """
+
+    source = Balance(required=True)
+    destination = Balance(required=True)
+    currency = Text(required=True, most=32)
+    amount = Amount()
+    precise_amount = WholeNumber()
+    precision = WholeNumber()
+    description = Text(required=True)
+    reference = Reference()
+    inflight = Flag()
+    allow_overdraft = Flag()
+    overdraft_limit = Amount()
+    skip_queue = Flag()
+    scheduled_for = Moment()
+    effective_date = Moment()
+    inflight_expiry_date = Moment()
+    inflight_commit_date = Moment()
+    meta_data = MetaData()
+
+    @post_load
+    def _canonical(self, data: dict[str, Any], **_: Any) -> dict[str, Any]:
+        errors: dict[str, list[str]] = {}
+        _check_flags(data, errors)
+        payload = {name: value for name, value in data.items() if value is not False and name != "amount"}
+        payload["precision"] = data.get("precision") or PRECISIONS.get(data["currency"])
+        if payload["precision"] is None:
+            errors["precision"] = [
+                f"Is needed, because {data['currency']!r} is no known currency: send minor units per unit, as 100."
+            ]
+        elif ("amount" in data) == ("precise_amount" in data):
+            errors["amount"] = ["Send exactly one of amount and precise_amount."]
+        elif "amount" in data:
+            try:
+                payload["precise_amount"] = minor_units(data["amount"], payload["precision"])
+            except ValueError as error:
+                errors["amount"] = [str(error)]
+        if "overdraft_limit" in data:
+            payload["overdraft_limit"] = str(data["overdraft_limit"])
+            if len(data["overdraft_limit"].as_tuple().digits) > _MAX_LIMIT_DIGITS:
+                errors["overdraft_limit"] = ["Must not have more than 15 digits; the ledger reads it as a float."]
+        size = stored_bytes(data["description"], data.get("reference", ""), meta_data=data.get("meta_data"))
+        if size > MAX_ROW_BYTES:
+            errors["meta_data"] = [
+                f"description, reference and meta_data take {size} bytes, of {MAX_ROW_BYTES}: a larger row is "
+                "answered with 201 and never recorded."
+            ]
+        if errors:
+            raise ValidationError(errors)
+        return payload
+
+
+def _check_flags(data: Mapping[str, Any], errors: dict[str, list[str]]) -> None:
+    if data["source"] == data["destination"]:
+        errors["destination"] = ["Must differ from source."]
+    synchronous = bool(data.get("skip_queue"))
+    if synchronous and "scheduled_for" in data:
+        errors["scheduled_for"] = ["Cannot go with skip_queue, which ignores it and applies at once (contract §3.7)."]
+    for name in ("inflight_expiry_date", "inflight_commit_date"):
+        if name in data and not data.get("inflight"):
+            errors[name] = ["Only a hold can have it: set inflight."]
+        elif name in data and not synchronous:
+            errors[name] = [
+                "Needs skip_queue: on a queued hold the ledger acts on the wrong row and can release the funds of "
+                "other holds (contract §3.8)."
+            ]
+    if "overdraft_limit" in data and data.get("allow_overdraft") and not synchronous:
+        errors["overdraft_limit"] = [
+            "Cannot go with allow_overdraft in queue mode, where the ledger may drop the limit and allow any "
+            "overdraft (contract §2.3): leave allow_overdraft out, or set skip_queue."
+        ]
+
+
+SCHEMA = TransactionSchema()
+
+
+def transaction(
+    *,
+    source: str,
+    destination: str,
+    currency: str,
+    description: str,
+    amount: Decimal | int | str | None = None,
+    precise_amount: int | None = None,
+    precision: int | None = None,
+    reference: str | None = None,
+    inflight: bool = False,
+    allow_overdraft: bool = False,
+    overdraft_limit: Decimal | int | str | None = None,
+    skip_queue: bool = False,
+    scheduled_for: datetime | str | None = None,
+    effective_date: datetime | str | None = None,
+    inflight_expiry_date: datetime | str | None = None,
+    inflight_commit_date: datetime | str | None = None,
+    meta_data: Mapping[str, Any] | None = None,
+) -> Intent:
+    """Move money from one balance to another, or reserve it (contract §2.3).
+
+    Args:
+        source: ``bln_…``, or ``@name`` for a balance of the general ledger, made on first use.
+        destination: The same; must differ from ``source``.
+        currency: Such as ``EUR``. The ledger does not compare it with the balances' own currencies.
+        description: Required by the ledger.
+        amount: In units of the currency, exact: ``Decimal("10.50")``, ``10`` or ``"10.50"``; never a float.
+        precise_amount: In minor units, instead of ``amount``: ``1050``.
+        precision: Minor units in one unit, such as 100; may be left out for ISO 4217 currencies.
+        reference: The ledger's idempotency key; left out, it is made from the key given to ``enqueue``.
+        inflight: Make a hold, to be committed or voided later.
+        allow_overdraft: Let the source go below zero, without limit.
+        overdraft_limit: Let the source go down to minus this, in units of the currency.
+        skip_queue: Let the ledger work inside the request; slower, but refusals come at once.
+        scheduled_for: When the ledger is to apply it; ``not_before`` of ``enqueue`` is the safer way (contract §3.5).
+        effective_date: Value date.
+        inflight_expiry_date: When the ledger voids the hold; needs ``skip_queue``.
+        inflight_commit_date: When the ledger commits the hold; needs ``skip_queue``.
+        meta_data: A JSON object, without the keys that the ledger reserves (contract §2.0).
+
+    Returns:
+        The validated intent. Its natural key is ``reference``, if given.
+
+    Raises:
+        InvalidIntent: With the messages by field.
+
+    Example:
+        >>> transaction(source="@bank", destination="@alice", currency="EUR", amount="10.50",
+        ...             description="Top-up", reference="order_42").payload["precise_amount"]
+        1050
+    """
+    given = {name: value for name, value in locals().items() if value is not None and value is not False}
+    return intent(load(NAME, SCHEMA, given))
+
+
+def intent(payload: Mapping[str, Any]) -> Intent:
+    """From the canonical payload to the intent; the reference lives beside the payload, not in it."""
+    fields_ = {name: value for name, value in payload.items() if name != "reference"}
+    reference = payload.get("reference")
+    return Intent(NAME, fields_, natural_key=reference, reference=reference)
+
+
+def reference_of(entry: Entry, progress: Progress) -> str:
+    """The reference that this generation is sent under."""
+    return of_generation(entry.reference, progress.generation)
+
+
+def lookups(entry: Entry, progress: Progress, found: Found) -> tuple[Lookup, ...]:
+    """``R`` and ``R_q``; and, once a row decides, the balances that ``@indicators`` stand for."""
+    if not progress.sent and not progress.looking:
+        return ()
+    reference = reference_of(entry, progress)
+    if asked := missing(found, *family(reference)):
+        return asked
+    if final_row(found, reference) is None:
+        return ()
+    sides = (entry.payload["source"], entry.payload["destination"])
+    return missing(found, *(Lookup("balances", "indicator", side) for side in sides if side.startswith("@")))
+
+
+def decide(entry: Entry, progress: Progress, found: Found, policy: Policy) -> Decision:
+    """The loop of contract §4.1, one step at a time."""
+    if not progress.sent and not progress.looking:
+        return Send()
+    reference = reference_of(entry, progress)
+    final = final_row(found, reference)
+    if final is not None:
+        return _outcome(entry, progress, found, final)
+    again = Look(growing_s(progress.quiet_for_s, policy.confirm_first_s, policy.confirm_max_s), refuse=progress.refuse)
+    queued = found.reference(reference)
+    if queued is not None:
+        if _undecided_s(entry, progress) < _horizon_s(entry, policy):
+            return again
+        return Dead(
+            DeadClass.UNKNOWN,
+            "STUCK_" + queued.status,
+            f"The ledger has it as {queued.status} and may still apply it; never send it under another reference.",
+        )
+    if progress.refuse or progress.accepted:
+        # A stored row may stay invisible for the read lag (contract §1.7).
+        if progress.quiet_for_s < policy.read_lag_s:
+            return again
+        if progress.refuse:
+            return Dead(DeadClass.REFUSED, progress.code, progress.message)
+    if progress.sends >= MAX_UNSEEN_SENDS:
+        if progress.age_s < policy.horizon_s:
+            return again
+        return Dead(DeadClass.UNKNOWN, "VANISHED", f"Sent {progress.sends} times, and the ledger shows no row for it.")
+    if progress.sends >= PROBE_AFTER_SENDS and "scheduled_for" not in entry.payload:
+        return Send(memo={"probe": True})
+    return Send()
+
+
+def _undecided_s(entry: Entry, progress: Progress) -> float:
+    """Seconds since the ledger could have decided: since it was sent, or since its scheduled time."""
+    start_ms = progress.first_sent_ms or progress.since_ms
+    if "scheduled_for" in entry.payload:
+        start_ms = max(start_ms, int(datetime.fromisoformat(entry.payload["scheduled_for"]).timestamp() * 1000))
+    return (progress.now_ms - start_ms) / 1000
+
+
+def _horizon_s(entry: Entry, policy: Policy) -> float:
+    """A lost scheduled task is never recovered, a lost queued one within hours (contract §3.5)."""
+    return policy.horizon_s if "scheduled_for" in entry.payload else policy.stuck_horizon_s
+
+
+def _outcome(entry: Entry, progress: Progress, found: Found, final: Row) -> Done | Dead:
+    different = differences(entry.payload, final, found)
+    if different:
+        return Dead(
+            DeadClass.UNKNOWN if progress.sent else DeadClass.REFUSED,
+            "REFERENCE_CONFLICT",
+            f"The ledger has another transaction under this reference; it differs in {', '.join(different)}.",
+        )
+    if final.status == "REJECTED":
+        return Dead(DeadClass.REJECTED, rejection_code(final.rejection), capped(final.rejection or "Rejected."))
+    return Done("held" if final.status == "INFLIGHT" else "applied", final.transaction_id, final.parent)
+
+
+def request(entry: Entry, progress: Progress) -> Request:
+    """``POST /transactions``; always with reference, precision and precise_amount (contract §1.5, §6.2)."""
+    body = dict(entry.payload)
+    if "overdraft_limit" in body:
+        body["overdraft_limit"] = json.loads(body["overdraft_limit"])
+    body["reference"] = reference_of(entry, progress)
+    sync = bool(body.get("skip_queue") or progress.memo.get("probe"))
+    body["skip_queue"] = sync
+    return Request("POST", "/transactions", NAME, body, sync=sync)
+
+
+def judge(entry: Entry, progress: Progress, request: Request, response: Response, policy: Policy) -> Verdict:
+    """The table of contract §5, and what the body of a 201 proves."""
+    rule = rule_for(request, response)
+    verdict = verdict_for(rule, progress, response, policy)
+    if rule.meaning not in (Meaning.DONE, Meaning.POSTED):
+        return verdict
+    body = response.body or {}
+    echo = body.get("precise_amount", request.body["precise_amount"])
+    if echo != request.body["precise_amount"]:
+        # The way to the ledger changes integers: everything has to stop (contract §6.3).
+        gate = GateChange(GateAction.PAUSE, "ECHO_MISMATCH", 0.0)
+        return Verdict(verdict.decision, acted=True, accepted=True, gate=gate)
+    if rule.meaning is Meaning.DONE:
+        wanted = "INFLIGHT" if entry.payload.get("inflight") else "APPLIED"
+        if body.get("status") == wanted and body.get("reference") == request.body["reference"]:
+            done = Done("held" if wanted == "INFLIGHT" else "applied", str(body.get("transaction_id", "")))
+            return Verdict(done, acted=True, accepted=True)
+    elif not policy.confirm and response.body is not None:
+        return Verdict(Done("accepted"), acted=True, accepted=True)
+    return verdict
+
+
+KIND = Kind(
+    name=NAME,
+    method="POST",
+    path="/transactions",
+    summary="Move money from one balance to another, or reserve it.",
+    schema=SCHEMA,
+    intent=intent,
+    lookups=lookups,
+    decide=decide,
+    request=request,
+    judge=judge,
+)

@@ -1,0 +1,275 @@
+"""What an answer means: the table of contract §5, as data, and the one function that reads it.
+
+Rows are tried from the top and the first that fits wins, so special rows stand above general ones.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from blnk_relay.intents.model import (
+    Again,
+    Dead,
+    DeadClass,
+    Failure,
+    GateAction,
+    GateChange,
+    Look,
+    Policy,
+    Progress,
+    Request,
+    Response,
+    Verdict,
+)
+
+
+class Meaning(StrEnum):
+    """The verdicts of contract §5."""
+
+    DONE = "done"  #: Finished, and the body says how.
+    POSTED = "posted"  #: Handed over; the ledger has to show the outcome.
+    VERIFY = "verify"  #: May have happened; look, and send again if it did not.
+    VERIFY_NEVER = "verify_never"  #: May have happened; look, and refuse if it did not.
+    SOON = "soon"  #: Did not happen; again within seconds.
+    BACKOFF = "backoff"  #: Did not happen; again, later and later.
+    NEVER = "never"  #: Did not happen and never will.
+
+
+_ACTING = frozenset({Meaning.DONE, Meaning.POSTED, Meaning.VERIFY})
+
+ANY = "*"
+ALL = frozenset({"transaction", "inflight", "refund"})
+TRANSACTION = frozenset({"transaction"})
+INFLIGHT = frozenset({"inflight"})
+REFUND = frozenset({"refund"})
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """One row of the table.
+
+    Attributes:
+        status: HTTP status; 0 for no answer; None for any.
+        code: ``error_detail.code``; ``""`` for none; ``*`` for any.
+        routes: Routes it applies to.
+        meaning: What to do.
+        tries: With BACKOFF, SOON and VERIFY: counted attempts after which it is refused.
+        sync: Only skip mode (True), only queue mode (False), or both (None).
+        errors: Only with (True) or without (False) the field ``errors`` in the body (contract §2.0).
+        text: The message must contain one of these.
+        gate: What it means for the whole target.
+        counted: Whether the attempt counts.
+        acted: Whether the request may have taken effect; None: follows from the meaning.
+        wait_s: Shortest pause for the whole target, where the answer names none.
+        why: The reason, for people.
+    """
+
+    status: int | None
+    code: str
+    routes: frozenset[str]
+    meaning: Meaning
+    why: str
+    tries: int | None = None
+    sync: bool | None = None
+    errors: bool | None = None
+    text: tuple[str, ...] = ()
+    gate: GateAction | None = None
+    counted: bool = True
+    acted: bool | None = None
+    wait_s: float = 1.0
+
+    @property
+    def may_have_acted(self) -> bool:
+        """Whether the request may have taken effect."""
+        return self.meaning in _ACTING if self.acted is None else self.acted
+
+    def fits(self, request: Request, response: Response) -> bool:
+        """Whether this row is about that answer."""
+        return (
+            (self.status is None or self.status == response.status)
+            and self.code in (ANY, response.code)
+            and request.route in self.routes
+            and (self.sync is None or self.sync == request.sync)
+            and (self.errors is None or self.errors == response.has_errors)
+            and (not self.text or any(part in response.message for part in self.text))
+        )
+
+
+_M = Meaning
+_PAUSE = GateAction.PAUSE
+_SLOW = GateAction.SLOW
+
+TABLE: tuple[Rule, ...] = (
+    # Success.
+    Rule(200, ANY, INFLIGHT, _M.DONE, "the child is in the answer", sync=True),
+    Rule(200, ANY, INFLIGHT, _M.POSTED, "queued", sync=False),
+    Rule(201, ANY, TRANSACTION, _M.DONE, "applied inside the request", sync=True),
+    Rule(201, ANY, ALL, _M.POSTED, "handed over, nothing stored yet (contract §3.1)"),
+    Rule(202, ANY, ALL, _M.POSTED, "handed over"),
+    # 400: not always "nothing happened" (contract §0.1 fact 18).
+    Rule(400, "GEN_MALFORMED_REQUEST", ALL, _M.NEVER, "our JSON is wrong or too big"),
+    Rule(400, "GEN_VALIDATION_ERROR", ALL, _M.NEVER, "our payload"),
+    Rule(400, "GEN_MISSING_PARAMETER", ALL, _M.NEVER, "our payload"),
+    Rule(400, "TXN_VALIDATION_ERROR", ALL, _M.NEVER, "our payload", errors=True),
+    Rule(
+        400,
+        "TXN_VALIDATION_ERROR",
+        ALL,
+        _M.VERIFY_NEVER,
+        "a refusal that no repeat can change",
+        errors=False,
+        text=("overdraft limit", "failed to split", "must be positive"),
+    ),
+    Rule(
+        400,
+        "TXN_VALIDATION_ERROR",
+        ALL,
+        _M.VERIFY,
+        "a failure that may have been applied",
+        errors=False,
+        tries=3,
+    ),
+    Rule(400, "TXN_INSUFFICIENT_FUNDS", ALL, _M.VERIFY_NEVER, "refused, the reference is still free"),
+    Rule(400, "TXN_INVALID_AMOUNT", ALL, _M.NEVER, "our payload"),
+    Rule(400, "TXN_PRECISION_NOT_INTEGER", ALL, _M.NEVER, "our payload"),
+    Rule(400, "TXN_INVALID_DISTRIBUTION", ALL, _M.NEVER, "our payload"),
+    Rule(400, "TXN_INVALID_STATUS_ACTION", ALL, _M.NEVER, "our payload"),
+    Rule(
+        400,
+        "TXN_NOT_INFLIGHT",
+        INFLIGHT,
+        _M.VERIFY,
+        "settled already, or not stored yet",
+        tries=5,
+        acted=False,
+    ),
+    Rule(400, "TXN_COMMIT_AMOUNT_EXCEEDED", INFLIGHT, _M.VERIFY_NEVER, "perhaps an earlier attempt succeeded"),
+    Rule(400, "GEN_BAD_REQUEST", ALL, _M.VERIFY, "unclassified, often transient", tries=5),
+    Rule(400, "", ALL, _M.NEVER, "answered by Cloud, not by the ledger"),
+    # Credentials: nobody's backlog becomes dead letters because a token ran out.
+    Rule(401, ANY, ALL, _M.BACKOFF, "token expired or revoked", gate=_PAUSE, counted=False),
+    Rule(
+        403,
+        ANY,
+        ALL,
+        _M.BACKOFF,
+        "scope missing, address not allowed, wrong instance",
+        gate=_PAUSE,
+        counted=False,
+    ),
+    # 404.
+    Rule(404, "TXN_NOT_FOUND", TRANSACTION, _M.NEVER, "a balance is unknown", sync=True),
+    Rule(404, "TXN_NOT_FOUND", INFLIGHT | REFUND, _M.VERIFY, "not stored or applied yet", tries=8, acted=False),
+    Rule(404, "", ALL, _M.BACKOFF, "unknown path or instance", gate=_PAUSE, counted=False),
+    Rule(405, ANY, ALL, _M.BACKOFF, "the proxy's contract changed", gate=_PAUSE, counted=False),
+    Rule(415, ANY, ALL, _M.BACKOFF, "the proxy's contract changed", gate=_PAUSE, counted=False),
+    Rule(408, ANY, ALL, _M.VERIFY, "a gateway gave up"),
+    # 409 means four different things (contract §0.1 fact 19).
+    Rule(
+        409,
+        "TXN_DUPLICATE_REFERENCE",
+        TRANSACTION,
+        _M.VERIFY,
+        "the reference exists, probably by our own hand",
+        acted=False,
+    ),
+    Rule(409, "GEN_CONFLICT", TRANSACTION, _M.SOON, "optimistic lock lost, nothing written", sync=True, tries=5),
+    Rule(409, "GEN_CONFLICT", INFLIGHT, _M.VERIFY, "an action for this hold is queued", acted=False),
+    Rule(409, "GEN_CONFLICT", REFUND, _M.VERIFY_NEVER, "refunded before"),
+    Rule(409, "TXN_ALREADY_COMMITTED", INFLIGHT, _M.VERIFY_NEVER, "settled; see whether the way we wanted"),
+    Rule(409, "TXN_ALREADY_VOIDED", INFLIGHT, _M.VERIFY_NEVER, "settled; see whether the way we wanted"),
+    Rule(413, ANY, ALL, _M.NEVER, "too large"),
+    Rule(422, ANY, ALL, _M.NEVER, "not used by the ledger"),
+    Rule(423, ANY, ALL, _M.SOON, "a lock is held, nothing written"),
+    Rule(429, ANY, ALL, _M.SOON, "a limiter; nothing written", gate=_SLOW, counted=False),
+    # 5xx: the classic ambiguity.
+    Rule(500, ANY, ALL, _M.VERIFY, "failed, or committed and the connection broke"),
+    Rule(502, ANY, ALL, _M.VERIFY, "Cloud could not reach or wait for the instance"),
+    Rule(
+        503,
+        "QUEUE_BACKPRESSURE",
+        ALL,
+        _M.VERIFY,
+        "its Redis is full (contract §3.5)",
+        gate=_SLOW,
+        wait_s=30.0,
+    ),
+    Rule(503, ANY, ALL, _M.VERIFY, "down, or its queue is full", gate=_SLOW),
+    Rule(504, ANY, ALL, _M.VERIFY, "Cloud could not wait for the instance"),
+)
+
+_NOT_SENT = Rule(0, ANY, ALL, _M.BACKOFF, "it never left the machine", gate=_SLOW, counted=False)
+_BROKEN = Rule(0, ANY, ALL, _M.VERIFY, "it may have arrived")
+_REDIRECT = Rule(None, ANY, ALL, _M.BACKOFF, "redirects are not followed on writes", gate=_PAUSE, counted=False)
+_STRANGE_2XX = Rule(None, ANY, ALL, _M.VERIFY, "not the answer of this route")
+_STRANGE_4XX = Rule(None, ANY, ALL, _M.VERIFY_NEVER, "an answer that the contract does not know", acted=True)
+_STRANGE_5XX = Rule(None, ANY, ALL, _M.VERIFY, "an answer that the contract does not know")
+
+
+def rule_for(request: Request, response: Response) -> Rule:
+    """The row of the table that an answer falls under; there is always one."""
+    if response.failure is Failure.NOT_SENT:
+        return _NOT_SENT
+    if response.failure is Failure.BROKEN:
+        return _BROKEN
+    for rule in TABLE:
+        if rule.fits(request, response):
+            return rule
+    match response.status // 100:
+        case 1 | 2:
+            return _STRANGE_2XX
+        case 3:
+            return _REDIRECT
+        case 4:
+            return _STRANGE_4XX
+    return _STRANGE_5XX
+
+
+def code_of(response: Response) -> str:
+    """A stable code for an answer: the ledger's own, or one made of the status."""
+    if response.code:
+        return response.code
+    return f"HTTP_{response.status}" if response.status else "NO_ANSWER"
+
+
+def verdict_for(rule: Rule, progress: Progress, response: Response, policy: Policy) -> Verdict:
+    """Carry a row of the table over to one intent.
+
+    DONE is the kind's to fill in from the body; here it means, like POSTED, that the ledger has to be read.
+
+    Args:
+        rule: The row.
+        progress: The intent so far, this attempt not included.
+        response: The answer.
+        policy: The numbers.
+    """
+    code = code_of(response)
+    wait_s = policy.retry.wait_s(progress.attempts, progress.draw, response.retry_after_s)
+    attempts = progress.attempts + rule.counted
+    spent = rule.counted and attempts >= min(rule.tries or policy.max_attempts, policy.max_attempts)
+    # The first look comes soon, later ones wait as long as a repeat would: a repeat follows an empty look at once.
+    look_s = policy.confirm_first_s if progress.attempts == 0 else max(policy.confirm_first_s, wait_s)
+
+    decision: Dead | Look | Again
+    match rule.meaning:
+        case Meaning.DONE | Meaning.POSTED:
+            decision = Look(policy.confirm_first_s)
+        case Meaning.VERIFY:
+            decision = Look(look_s, refuse=spent)
+        case Meaning.VERIFY_NEVER:
+            decision = Look(look_s, refuse=True)
+        case Meaning.SOON | Meaning.BACKOFF if not spent:
+            soon = rule.meaning is Meaning.SOON and rule.gate is None
+            decision = Again(max(min(wait_s, 2.0) if soon else wait_s, 0.05), counted=rule.counted)
+        case _ if progress.sent:
+            # This answer is a clear no, but an earlier one was not: the ledger has the last word.
+            decision = Look(look_s, refuse=True)
+        case _:
+            decision = Dead(DeadClass.REFUSED, code, response.message or rule.why)
+    return Verdict(
+        decision,
+        acted=rule.may_have_acted,
+        accepted=rule.meaning in (Meaning.DONE, Meaning.POSTED),
+        gate=GateChange(rule.gate, code, response.retry_after_s or rule.wait_s) if rule.gate else None,
+    )

@@ -1,0 +1,104 @@
+"""The connection to Redis: bounded in time, with our scripts, and with errors of our own."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cache
+from importlib.resources import files
+from typing import Any
+
+import redis
+from redis.backoff import NoBackoff
+from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import NoScriptError, RedisError
+from redis.retry import Retry
+
+from blnk_relay.errors import JournalUnavailable
+from blnk_relay.settings import Settings
+
+
+@cache
+def script_source(name: str) -> str:
+    """The text of a script, with the head that all share."""
+    folder = files("blnk_relay.journal") / "scripts"
+    return (folder / "common.lua").read_text(encoding="utf-8") + (folder / f"{name}.lua").read_text(encoding="utf-8")
+
+
+def connect(settings: Settings) -> redis.Redis:
+    """A client whose every wait is bounded.
+
+    A dropped connection is tried once more at once, which is safe: every script either repeats without effect or
+    leaves a lease that lapses. A timeout is not, so that a stuck server is reported within the timeout.
+    """
+    return redis.Redis.from_url(
+        settings.redis_url,
+        decode_responses=True,
+        socket_timeout=settings.redis_timeout_s,
+        socket_connect_timeout=settings.redis_timeout_s,
+        retry=Retry(NoBackoff(), 1, supported_errors=(RedisConnectionError,)),
+        health_check_interval=0,
+        client_name="blnk-relay",
+    )
+
+
+@contextmanager
+def reported() -> Iterator[None]:
+    """Turn errors of Redis into ours; the text of the server is kept out, its kind is enough."""
+    try:
+        yield
+    except RedisError as error:
+        word = str(error).split(" ", 1)[0] if isinstance(error, redis.ResponseError) else ""
+        raise JournalUnavailable(
+            f"the journal did not take it ({type(error).__name__}{' ' + word if word.isupper() else ''}): "
+            "try again under the same key"
+        ) from error
+
+
+class Scripts:
+    """Runs our scripts by digest; a server that has forgotten one is taught it again."""
+
+    def __init__(self, client: redis.Redis, prefix: str) -> None:
+        self._client = client
+        self._prefix = prefix
+        self._digests: dict[str, str] = {}
+
+    def digest(self, name: str) -> str:
+        """The digest of a script, loaded on first use."""
+        known = self._digests.get(name)
+        if known is None:
+            known = self._digests[name] = str(self._client.script_load(script_source(name)))
+        return known
+
+    def run(self, name: str, *args: str | int) -> Any:
+        """Run one script in one trip.
+
+        Raises:
+            JournalUnavailable: Redis did not answer in time or refused.
+        """
+        with reported():
+            try:
+                return self._client.evalsha(self.digest(name), 1, self._prefix, *args)
+            except NoScriptError:
+                del self._digests[name]
+                return self._client.evalsha(self.digest(name), 1, self._prefix, *args)
+
+    def run_and_wait(self, name: str, wait: tuple[str | int, ...], *args: str | int) -> tuple[Any, Any]:
+        """Run one script, and WAIT or WAITAOF for it on the same connection, in one trip.
+
+        Returns:
+            What the script returned, and what the wait returned; the latter is an exception where the server does
+            not know the command or has no append-only file.
+        """
+        with reported():
+            self.digest(name)
+            pipeline = self._client.pipeline(transaction=False)
+            pipeline.evalsha(self.digest(name), 1, self._prefix, *args)
+            pipeline.execute_command(*wait)  # type: ignore[no-untyped-call]
+            answer, waited = pipeline.execute(raise_on_error=False)
+            if isinstance(answer, NoScriptError):
+                del self._digests[name]
+                return self.run_and_wait(name, wait, *args)
+            if isinstance(answer, Exception):
+                raise answer
+            return answer, waited

@@ -1,0 +1,266 @@
+"""The transitions that producers and workers make, one script and one trip each."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import redis
+
+from blnk_relay.errors import JournalUnavailable, KeyConflict
+from blnk_relay.intents.model import GateAction
+from blnk_relay.journal.connection import Scripts, connect, reported
+from blnk_relay.journal.records import Claimed, NewEntry, Settlement, claimed_of
+from blnk_relay.settings import Settings
+
+#: Intents accepted in one script call: a few milliseconds of Redis's time.
+ACCEPT_CHUNK = 200
+
+#: Work handled in one sweep.
+SWEEP_MOST = 500
+
+#: Due intents in a lane from which a second worker is called in.
+CALL_IN_BACKLOG = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """What became of one accepted intent."""
+
+    id: str
+    created: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Claims:
+    """What a worker got: intents, lanes that somebody has to ring, and (looks only) when the next one is due."""
+
+    items: tuple[Claimed, ...]
+    bells: tuple[str, ...]
+    next_ms: int = -1
+
+
+def steady_s() -> float:
+    """Seconds of a clock that also runs while the machine sleeps, so that a lease cannot outlive its time."""
+    return time.clock_gettime(_STEADY)
+
+
+_STEADY = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
+
+
+class Journal:
+    """The record of all intents on Redis.
+
+    Args:
+        settings: Where Redis is, and the numbers.
+        client: A client to use instead of one made from the settings; it must decode responses.
+
+    All methods raise :class:`~blnk_relay.errors.JournalUnavailable` when Redis does not answer within its timeout.
+    """
+
+    def __init__(self, settings: Settings, client: redis.Redis | None = None) -> None:
+        self.settings = settings
+        self.client = client if client is not None else connect(settings)
+        self.scripts = Scripts(self.client, settings.prefix)
+
+    def key(self, name: str) -> str:
+        """A key of ours on Redis."""
+        return self.settings.prefix + name
+
+    # -- accepting -----------------------------------------------------------------------------------------------
+
+    def accept(self, entries: Sequence[NewEntry]) -> tuple[list[Accepted], tuple[str, ...], str]:
+        """Record intents; those of one call of up to ACCEPT_CHUNK all together or not at all.
+
+        Args:
+            entries: Intents with distinct keys.
+
+        Returns:
+            One answer for each, the lanes to ring, and the durability reached.
+
+        Raises:
+            KeyConflict: A key or a reference belongs to another intent; its ``index`` says which. Nothing was
+                recorded, unless the conflict arose during the call, in which case earlier intents may have been:
+                enqueueing them again is safe.
+        """
+        chunks = [entries[at : at + ACCEPT_CHUNK] for at in range(0, len(entries), ACCEPT_CHUNK)]
+        if len(chunks) > 1:
+            for number, chunk in enumerate(chunks):
+                self._answers(self.scripts.run("accept", "check", *_arguments(chunk)), chunk, number * ACCEPT_CHUNK)
+        accepted: list[Accepted] = []
+        bells: set[str] = set()
+        durability = "memory"
+        for number, chunk in enumerate(chunks):
+            arguments = ("write", *_arguments(chunk))
+            if number == len(chunks) - 1 and self.settings.durability != "memory":
+                raw, durability = self._accept_durably(arguments)
+            else:
+                raw = self.scripts.run("accept", *arguments)
+            accepted += self._answers(raw, chunk, number * ACCEPT_CHUNK)
+            bells.update(raw[1])
+        return accepted, tuple(sorted(bells)), durability
+
+    def _accept_durably(self, arguments: tuple[str | int, ...]) -> tuple[Any, str]:
+        timeout_ms = int(self.settings.durability_timeout_s * 1000)
+        kind, _, replicas = self.settings.durability.partition(":")
+        if kind == "fsync":
+            raw, waited = self.scripts.run_and_wait("accept", ("WAITAOF", 1, 0, timeout_ms), *arguments)
+            reached = not isinstance(waited, Exception) and waited[0] >= 1
+            return raw, "fsync" if reached else "memory"
+        raw, waited = self.scripts.run_and_wait("accept", ("WAIT", int(replicas), timeout_ms), *arguments)
+        if isinstance(waited, Exception) or not waited:
+            return raw, "memory"
+        return raw, f"replicated:{waited}"
+
+    @staticmethod
+    def _answers(raw: Any, chunk: Sequence[NewEntry], offset: int) -> list[Accepted]:
+        accepted = []
+        for position, (status, id_, kind, state, created) in enumerate(raw[2]):
+            if status == "conflict":
+                conflict = KeyConflict(chunk[position].entry.key, id_, kind, state, int(created))
+                conflict.index = offset + position
+                raise conflict
+            accepted.append(Accepted(id_, status == "created"))
+        return accepted
+
+    # -- working -------------------------------------------------------------------------------------------------
+
+    def claim(self, lane: str, worker: str, most: int, *, leave: bool = False) -> Claims:
+        """Take due intents of a lane under leases; with ``most=0`` a sign of life, with ``leave`` a farewell."""
+        settings = self.settings
+        asked_at = steady_s()
+        now_ms, bells, items = self.scripts.run(
+            "claim",
+            lane,
+            worker,
+            most,
+            int(settings.lease_s * 1000),
+            settings.max_lapses,
+            settings.events_max,
+            "1" if leave else "0",
+            CALL_IN_BACKLOG,
+        )
+        lease_end_s = asked_at + settings.lease_s
+        return Claims(tuple(claimed_of(item, now_ms, lease_end_s) for item in items), tuple(bells))
+
+    def take(self, worker: str, most: int, lease_s: float, *, leave: bool = False) -> Claims:
+        """Take posted intents whose look at the ledger is due."""
+        now_ms, bells, next_ms, items = self.scripts.run(
+            "take",
+            worker,
+            most,
+            int(lease_s * 1000),
+            self.settings.max_lapses,
+            self.settings.events_max,
+            "1" if leave else "0",
+        )
+        return Claims(tuple(claimed_of(item, now_ms, 0.0) for item in items), tuple(bells), next_ms)
+
+    def record(self, sends: Sequence[tuple[Claimed, Mapping[str, object], str]]) -> list[str]:
+        """Record memos before sending, and make each intent the only writer of its row.
+
+        Args:
+            sends: Intent, memo, and the row that only it may write to (empty for none).
+
+        Returns:
+            For each ``ok``, ``stale`` or ``busy``.
+        """
+        arguments: list[str] = []
+        for claimed, memo, row in sends:
+            scoped = f"{claimed.entry.target}:{row}" if row else ""
+            arguments += [claimed.entry.id, claimed.token, json.dumps(memo), scoped]
+        answers: list[str] = self.scripts.run("record", *arguments)
+        return answers
+
+    def settle(self, worker: str, settlements: Sequence[Settlement], healthy: Sequence[str]) -> tuple[str, ...]:
+        """Record verdicts, all in one trip.
+
+        Args:
+            worker: Who had them.
+            settlements: The verdicts; stale ones change nothing.
+            healthy: Gates (``<target>:<side>``) whose side has just answered well.
+
+        Returns:
+            Lanes to ring.
+        """
+        if not settlements:
+            return ()
+        encoded = [settlement.encoded() for settlement in settlements]
+        bells, _stale = self.scripts.run("settle", worker, self.settings.events_max, ",".join(healthy), *encoded)
+        return tuple(bells)
+
+    def sweep(self) -> tuple[bool, tuple[str, ...]]:
+        """Sweep, if nobody else has just done so.
+
+        Returns:
+            Whether this call swept, and lanes to ring.
+        """
+        settings = self.settings
+        swept, bells, _lapsed, _trimmed = self.scripts.run(
+            "sweep",
+            int(settings.sweep_s * 900),
+            int(settings.dead_worker_s * 1000),
+            int(settings.retention_s * 1000),
+            SWEEP_MOST,
+        )
+        return bool(swept), tuple(bells)
+
+    def change_gate(
+        self, target: str, side: str, action: GateAction, code: str, wait_s: float, *, note: str = ""
+    ) -> bool:
+        """Pause or slow one side (``write`` or ``read``) of a target by a worker's word. Returns whether it is news."""
+        answer = self.scripts.run("gate", f"{target}:{side}", action, code, int(wait_s * 1000), "0", note)
+        return bool(answer[0])
+
+    def now_ms(self) -> int:
+        """The clock of Redis."""
+        with reported():
+            seconds, micros = self.client.time()
+            return int(seconds) * 1000 + int(micros) // 1000
+
+    def check_server(self) -> list[str]:
+        """Warnings about a server that could lose or evict the journal; empty when all is well.
+
+        Raises:
+            JournalUnavailable: The server cannot be reached at all.
+        """
+        warnings = []
+        with reported():
+            info = self.client.info("memory")
+            if info.get("maxmemory") and info.get("maxmemory_policy") != "noeviction":
+                warnings.append(
+                    f"maxmemory-policy is {info['maxmemory_policy']}: Redis may evict intents; set it to noeviction"
+                )
+            if not self.client.info("persistence").get("aof_enabled"):
+                warnings.append("the append-only file is off: a restart of Redis loses intents; set appendonly yes")
+        return warnings
+
+    def close(self) -> None:
+        """Give the connections back."""
+        try:
+            self.client.close()
+        except redis.RedisError as error:
+            raise JournalUnavailable("the connection could not be closed") from error
+
+
+def _arguments(entries: Sequence[NewEntry]) -> list[str | int]:
+    arguments: list[str | int] = []
+    for new in entries:
+        entry = new.entry
+        arguments += [
+            entry.id,
+            new.fingerprint,
+            new.body,
+            entry.kind,
+            entry.target,
+            entry.lane,
+            entry.order_key,
+            new.not_before,
+            new.deadline,
+            new.twin,
+            new.claimed_reference,
+        ]
+    return arguments

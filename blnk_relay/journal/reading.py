@@ -1,0 +1,192 @@
+"""Reading the journal: what an intent has come to, and what happened on the way."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from blnk_relay.errors import NotFound
+from blnk_relay.intents.model import DEFAULT_TARGET
+from blnk_relay.intents.references import of_generation
+from blnk_relay.journal.connection import reported
+from blnk_relay.journal.journal import Journal
+from blnk_relay.journal.records import entry_of, id_of
+
+#: States in which an intent's story is over, for a machine.
+FINISHED = frozenset({"done", "dead", "cancelled", "discarded"})
+
+
+def moment(milliseconds: int | str) -> datetime:
+    """Milliseconds since 1970 as a time in UTC."""
+    return datetime.fromtimestamp(int(milliseconds) / 1000, UTC)
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """What is known of an intent.
+
+    Attributes:
+        id: Its id in the journal.
+        key: The caller's key; empty for one that was trimmed after its retention.
+        kind: Such as ``transaction``.
+        state: ``waiting``, ``ready``, ``sending``, ``posted``, ``done``, ``dead``, ``cancelled`` or ``discarded``.
+        outcome: With ``done``: ``applied``, ``held``, ``voided``, ``refunded`` or ``accepted``.
+        transaction_id: Id of the ledger's row that proves it.
+        parent_id: Id of the row it belongs to: the queued parent, the hold, or the refunded row.
+        reference: What the ledger knows it by; empty where the ledger chooses.
+        dead_class: With ``dead``: ``refused``, ``rejected``, ``unknown`` or ``partial``.
+        code: Code of the last answer that was not a success.
+        message: Its message.
+        attempts: Counted attempts of its present life.
+        waits_for: Ids of the intents that come before it in its order, at most ten.
+        blocks: Number of intents that wait behind it.
+    """
+
+    id: str
+    key: str
+    kind: str
+    target: str
+    lane: str
+    state: str
+    outcome: str = ""
+    transaction_id: str = ""
+    parent_id: str = ""
+    reference: str = ""
+    dead_class: str = ""
+    code: str = ""
+    message: str = ""
+    attempts: int = 0
+    generation: int = 0
+    created: datetime | None = None
+    updated: datetime | None = None
+    deadline: datetime | None = None
+    waits_for: tuple[str, ...] = ()
+    blocks: int = 0
+
+    @property
+    def finished(self) -> bool:
+        """Whether its story is over, for a machine."""
+        return self.state in FINISHED
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One line of an intent's log: a request, a look, or an operator's act.
+
+    Attributes:
+        at: When.
+        what: ``sent``, ``looked``, ``lapsed``, ``replayed``, ``discarded`` or ``cancelled``.
+        status: HTTP status, 0 when there was none.
+        code: Code of the answer, or of the verdict.
+        latency_ms: From sending to the end of the answer.
+        worker: Who did it.
+        note: In words: what followed, or an operator's reason.
+        request_id: The ``X-Request-Id`` that the request carried.
+    """
+
+    at: datetime
+    what: str
+    status: int = 0
+    code: str = ""
+    latency_ms: int = 0
+    worker: str = ""
+    note: str = ""
+    request_id: str = ""
+
+
+def find(journal: Journal, key_or_id: str, target: str = DEFAULT_TARGET) -> Status:
+    """What is known under a key, or under an id.
+
+    Raises:
+        NotFound: Nothing is known under either.
+    """
+    for id_ in (id_of(target, key_or_id), key_or_id):
+        status = by_id(journal, id_)
+        if status is not None:
+            return status
+    raise NotFound(f"no intent is known under {key_or_id!r}")
+
+
+def by_id(journal: Journal, id_: str) -> Status | None:
+    """What is known of an intent, or None."""
+    with reported():
+        pipeline = journal.client.pipeline(transaction=False)
+        pipeline.hgetall(journal.key(f"intent:{id_}"))
+        pipeline.get(journal.key(f"body:{id_}"))
+        pipeline.hget(journal.key(f"past:{id_[:3]}"), id_)
+        fields, body, past = pipeline.execute()
+        if not fields:
+            return Status(id_, "", "", "", "", "done", outcome=past.partition(" ")[2]) if past else None
+        ahead, blocks = _order(journal, id_, fields)
+    entry = entry_of(id_, body)
+    generation = int(fields.get("gen", 0))
+    return Status(
+        id=id_,
+        key=entry.key,
+        kind=entry.kind,
+        target=entry.target,
+        lane=entry.lane,
+        state=fields["state"],
+        outcome=fields.get("outcome", ""),
+        transaction_id=fields.get("txn", ""),
+        parent_id=fields.get("parent", ""),
+        reference=of_generation(entry.reference, generation) if entry.reference else "",
+        dead_class=fields.get("class", ""),
+        code=fields.get("code", ""),
+        message=fields.get("message", ""),
+        attempts=int(fields.get("attempts", 0)),
+        generation=generation,
+        created=moment(fields["created"]),
+        updated=moment(fields.get("updated") or fields["created"]),
+        deadline=moment(fields["deadline"]),
+        waits_for=ahead,
+        blocks=blocks,
+    )
+
+
+def _order(journal: Journal, id_: str, fields: Mapping[str, str]) -> tuple[tuple[str, ...], int]:
+    """Who stands before an intent in its order, and how many behind it."""
+    if "order" not in fields:
+        return (), 0
+    key = journal.key(f"order:{fields['order']}")
+    rank: Any = journal.client.zrank(key, id_)
+    if rank is None:
+        return (), 0
+    ahead: Any = journal.client.zrange(key, max(0, rank - 10), rank - 1) if rank else []
+    return tuple(ahead), int(journal.client.zcard(key)) - rank - 1
+
+
+def payload_of(journal: Journal, id_: str) -> Mapping[str, Any]:
+    """The canonical payload of an intent. It holds personal data: show it to operators, log it nowhere.
+
+    Raises:
+        NotFound: The intent is unknown, or trimmed.
+    """
+    with reported():
+        body: Any = journal.client.get(journal.key(f"body:{id_}"))
+    if body is None:
+        raise NotFound(f"no payload is kept for {id_!r}")
+    return entry_of(id_, body).payload
+
+
+def history_of(journal: Journal, id_: str) -> tuple[Attempt, ...]:
+    """The log of an intent, oldest line first; at most the last 20."""
+    with reported():
+        lines: Any = journal.client.lrange(journal.key(f"log:{id_}"), 0, -1)
+    return tuple(_attempt(json.loads(line)) for line in lines)
+
+
+def _attempt(line: Mapping[str, Any]) -> Attempt:
+    return Attempt(
+        at=moment(line["at"]),
+        what=line["what"],
+        status=line.get("status", 0),
+        code=line.get("code", ""),
+        latency_ms=line.get("ms", 0),
+        worker=line.get("by", ""),
+        note=line.get("note", ""),
+        request_id=line.get("request", ""),
+    )

@@ -1,0 +1,224 @@
+"""Between the journal's hashes and our values: what is written, and how it is read back."""
+
+from __future__ import annotations
+
+import json
+import random
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from blnk_relay.intents.model import DEFAULT_TARGET, Entry, Intent, Progress
+from blnk_relay.intents.references import digest, reference_for
+from blnk_relay.intents.registry import KINDS
+
+#: What a claim returns of an intent, in this order; the same list stands in common.lua.
+FIELDS = (
+    "state",
+    "since",
+    "deadline",
+    "token",
+    "attempts",
+    "sent",
+    "lapsed",
+    "sent_first",
+    "sent_last",
+    "sends",
+    "accepted",
+    "refuse",
+    "memo",
+    "gen",
+    "code",
+    "message",
+    "claims",
+    "kind",
+    "created",
+)
+
+
+def id_of(target: str, key: str) -> str:
+    """The id of the intent with a key: derived, so that the journal needs no index from keys to ids."""
+    return digest(target, key)
+
+
+@dataclass(frozen=True, slots=True)
+class NewEntry:
+    """An intent ready to be accepted."""
+
+    entry: Entry
+    fingerprint: str
+    body: str
+    #: Milliseconds since 1970, or "+<ms>" from the moment of acceptance by the clock of Redis.
+    not_before: str
+    deadline: str
+    #: Id of the intent whose key is our reference, where our own key is another one.
+    twin: str
+    #: "<target>:<reference>", where the reference is ours to choose; else empty.
+    claimed_reference: str
+
+
+def new_entry(
+    intent: Intent,
+    key: str,
+    lane: str,
+    *,
+    target: str = DEFAULT_TARGET,
+    not_before: str,
+    deadline: str,
+) -> NewEntry:
+    """Put an intent into the form in which it is recorded."""
+    chooses = not KINDS[intent.kind].records
+    reference = (intent.reference or reference_for(key)) if chooses else ""
+    entry = Entry(
+        id=id_of(target, key),
+        kind=intent.kind,
+        target=target,
+        lane=lane,
+        key=key,
+        reference=reference,
+        payload=intent.payload,
+        order_key=f"{target}:{intent.order_key}" if intent.order_key else "",
+    )
+    canonical = json.dumps(
+        {"kind": entry.kind, "payload": entry.payload, "reference": reference},
+        ensure_ascii=False,
+        separators=(",", ":"),
+        sort_keys=True,
+    )
+    body = json.dumps(
+        {
+            "key": key,
+            "kind": entry.kind,
+            "target": target,
+            "lane": lane,
+            "reference": reference,
+            "order": entry.order_key,
+            "payload": entry.payload,
+        },
+        ensure_ascii=False,
+        separators=(",", ":"),
+    )
+    return NewEntry(
+        entry=entry,
+        fingerprint=digest(target, canonical),
+        body=body,
+        not_before=not_before,
+        deadline=deadline,
+        twin=id_of(target, reference) if chooses and reference_for(key) != reference else "",
+        claimed_reference=f"{target}:{reference}" if chooses else "",
+    )
+
+
+def entry_of(id_: str, body: str) -> Entry:
+    """Read the unchanging part back."""
+    data = json.loads(body)
+    return Entry(
+        id=id_,
+        kind=data["kind"],
+        target=data["target"],
+        lane=data["lane"],
+        key=data["key"],
+        reference=data["reference"],
+        payload=data["payload"],
+        order_key=data["order"],
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Claimed:
+    """An intent in a worker's hands.
+
+    Attributes:
+        entry: What never changes.
+        progress: What was known at the claim.
+        token: Fencing token; a settlement with an older one changes nothing.
+        lease_end_s: When the lease lapses, by the worker's own steady clock; 0 for a look, which needs none.
+    """
+
+    entry: Entry
+    progress: Progress
+    token: str
+    lease_end_s: float = 0.0
+
+
+def claimed_of(values: Sequence[str], now_ms: int, lease_end_s: float) -> Claimed:
+    """Read one claimed intent as the scripts return it."""
+    entry = entry_of(values[0], values[1])
+    fields = dict(zip(FIELDS, values[2:], strict=True))
+    return Claimed(entry, progress_of(entry.kind, fields, now_ms), fields["token"], lease_end_s)
+
+
+def progress_of(kind: str, fields: Mapping[str, str], now_ms: int) -> Progress:
+    """Read the moving part back.
+
+    A lapsed lease counts as sent, unless the kind records something before it sends and nothing was recorded.
+    """
+
+    def number(name: str) -> int:
+        return int(fields.get(name) or 0)
+
+    memo = json.loads(fields["memo"]) if fields.get("memo") else {}
+    lapsed = fields.get("lapsed") == "1" and bool(memo or not KINDS[kind].records)
+    last_sent_ms = number("sent_last")
+    return Progress(
+        now_ms=now_ms,
+        since_ms=number("since"),
+        deadline_ms=number("deadline"),
+        attempts=number("attempts"),
+        sent=fields.get("sent") == "1" or lapsed,
+        first_sent_ms=number("sent_first"),
+        # The end of a lapsed lease may lie ahead; a request under it may still go out until then.
+        last_sent_ms=last_sent_ms,
+        sends=number("sends"),
+        accepted=fields.get("accepted") == "1",
+        refuse=fields.get("refuse") == "1",
+        memo=memo,
+        generation=number("gen"),
+        code=fields.get("code", ""),
+        message=fields.get("message", ""),
+        looking=fields.get("state") == "posted",
+        draw=random.random(),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Settlement:
+    """One verdict on its way into the journal; see settle.lua.
+
+    Attributes:
+        claimed: The intent and its fencing token.
+        origin: The state it was taken from: ``sending`` or ``posted``.
+        to: ``done``, ``dead``, ``posted`` or ``ready``.
+        in_ms: With ``posted`` and ``ready``: when it is due.
+        fields: Fields to set.
+        log: A line for the attempt log, or empty.
+        tally: Counters to raise by one.
+    """
+
+    claimed: Claimed
+    origin: str
+    to: str
+    in_ms: int = 0
+    fields: Mapping[str, str] = field(default_factory=dict)
+    log: str = ""
+    tally: tuple[str, ...] = ()
+
+    def encoded(self) -> str:
+        """As settle.lua reads it."""
+        entry = self.claimed.entry
+        data: dict[str, Any] = {
+            "id": entry.id,
+            "token": self.claimed.token,
+            "from": self.origin,
+            "to": self.to,
+            "kind": entry.kind,
+            "in_ms": self.in_ms,
+            "lane": entry.lane,
+            "target": entry.target,
+            "set": self.fields,
+        }
+        if self.log:
+            data["log"] = self.log
+        if self.tally:
+            data["tally"] = self.tally
+        return json.dumps(data, ensure_ascii=False, separators=(",", ":"))

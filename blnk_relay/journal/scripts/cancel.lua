@@ -1,0 +1,19 @@
+-- Cancels an intent that was never sent; a compare-and-set on its state.
+-- ARGV: id, log line, length of the events stream.
+-- Returns: {"cancelled" or the state it is in ("" when unknown, "sent" when it may have taken effect), lanes to ring}.
+
+local id, bells = ARGV[1], {}
+local key = intent_key(id)
+local fields = redis.call('HMGET', key, 'state', 'lane', 'target', 'order', 'sent', 'lapsed', 'kind', 'excl')
+local state = fields[1]
+if not state then return { '', bells } end
+if state ~= 'waiting' and state ~= 'ready' then return { state, bells } end
+if fields[5] == '1' or fields[6] == '1' then return { 'sent', bells } end
+redis.call('ZREM', state == 'ready' and P .. 'ready:' .. fields[2] .. '|' .. fields[3] or P .. 'waiting', id)
+redis.call('HSET', key, 'state', 'cancelled', 'outcome', 'cancelled', 'updated', NOW)
+redis.call('ZADD', P .. 'done', NOW, id)
+log(id, ARGV[2])
+count('cancelled')
+announce(id, fields[7], 'cancelled', '', ARGV[3])
+release(id, { order = fields[4], excl = fields[8] }, bells)
+return { 'cancelled', bells }

@@ -1,0 +1,50 @@
+-- Claims due intents of a lane under leases; also a sign of life of the worker.
+-- ARGV: lane, worker, how many, lease (ms), most lapses, length of the events stream, leave ("1": the worker goes),
+--   backlog from which another worker is called in.
+-- Returns: {now, lanes to ring, one array for each claimed: id, body, then FIELDS}.
+
+local lane, worker, wanted, lease_ms = ARGV[1], ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4])
+local max_lapses, cap, leave, backlog = tonumber(ARGV[5]), ARGV[6], ARGV[7] == '1', tonumber(ARGV[8])
+local bells, items, more = {}, {}, false
+local leased = P .. 'leased:' .. worker
+
+redis.call('ZADD', P .. 'workers', NOW, worker)
+if redis.call('EXISTS', P .. 'pause:' .. lane) == 0 then
+  for _, queue in ipairs(redis.call('SMEMBERS', P .. 'queues')) do
+    local in_lane, target = string.match(queue, '^(.*)|(.*)$')
+    if in_lane == lane then
+      local ready = P .. 'ready:' .. queue
+      local left = wanted - #items
+      if left > 0 then
+        local due = redis.call('ZRANGEBYSCORE', ready, 0, NOW, 'LIMIT', 0, left)
+        local given = #due > 0 and allowance(target .. ':write', #due, true) or 0
+        for index = 1, given do
+          local id = due[index]
+          redis.call('ZREM', ready, id)
+          local item = claim_one(id, worker, 'sending', max_lapses, cap)
+          if item then
+            redis.call('ZADD', leased, NOW + lease_ms, id)
+            items[#items + 1] = item
+          end
+        end
+      end
+      if redis.call('ZCOUNT', ready, 0, NOW) > (leave and 0 or backlog) and allowance(target .. ':write', 1, false) > 0 then
+        more = true
+      end
+    end
+  end
+end
+
+local bell = P .. 'bell:' .. lane
+if leave and not more then
+  redis.call('DEL', bell)
+else
+  -- While a worker is on the lane nobody else has to ring; should it die, the bell expires.
+  redis.call('SET', bell, '1', 'PX', BELL_MS)
+  if leave then
+    bells[1] = lane
+  elseif more and redis.call('SET', P .. 'bell:' .. lane .. ':more', '1', 'NX', 'PX', 250) then
+    bells[1] = lane
+  end
+end
+return { NOW, bells, items }

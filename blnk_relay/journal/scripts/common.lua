@@ -1,0 +1,144 @@
+-- Shared head of every script of the journal. One script is one transition, atomic, by the clock of Redis.
+--
+-- KEYS[1] is the prefix "{<namespace>:v1}:", whose hash tag keeps all keys on one node of a cluster. Below it:
+--
+--   intent:<id>        hash    what moves: state, lane, target, kind, fp, created, since, deadline, order, seq, due,
+--                              token, claims, worker, attempts, sent, lapsed, sent_first, sent_last, sends, accepted,
+--                              refuse, memo, excl, gen, code, message, class, outcome, txn, parent, updated
+--   body:<id>          string  what never changes, as JSON
+--   log:<id>           list    the last 20 attempts and operators' acts, as JSON
+--   past:<id[1..3]>    hash    intents trimmed after their retention: id -> "<fingerprint> <outcome>"
+--   ref:<target>:<r>   string  id of the intent that owns ledger reference r, where r is not the reference of key r
+--   queues             set     "<lane>|<target>" of every ready set that was ever used
+--   ready:<lane>|<t>   zset    due time -> id       state ready: waits for a worker
+--   waiting            zset    accept time -> id    state waiting: waits for its turn in an order
+--   leased:<worker>    zset    lease end -> id      state sending
+--   workers            zset    last sign of life -> worker
+--   posted             zset    next look -> id      state posted: the ledger has to show the outcome
+--   done               zset    finished at -> id    states done and cancelled, until trimmed
+--   dead               zset    died at -> id        state dead: waits for a human, never trimmed
+--   discarded          zset    closed at -> id      state discarded: closed by a human, never trimmed
+--   order:<key>        zset    accept number -> id  intents that are sent one at a time
+--   excl:<t>:<row>     string  id of the only intent that may write to a row
+--   seq                string  last accept number
+--   bell:<lane>        string  set while a message for the lane is under way or a worker is on it; expires
+--   pause:<lane>       hash    who paused a lane, when, why
+--   gate:<t>:<side>    hash    side write or read: state, code, since, manual, probe_at, hold_until, rate, tokens, stamp,
+--                              raised, note
+--   counts             hash    counters
+--   events             stream  final outcomes, capped
+--   sweep              string  lock of the sweeper
+
+local P = KEYS[1]
+local BELL_MS = 1500
+local LOG_LENGTH = 20
+local PROBE_MS = 5000
+-- A slowed target starts again at this rate (requests a second), doubles each second, and is free above the last.
+local SLOW_RATE, FREE_RATE = 16, 4096
+
+local function now_ms()
+  local time = redis.call('TIME')
+  return time[1] * 1000 + math.floor(time[2] / 1000)
+end
+
+local NOW = now_ms()
+
+local function intent_key(id) return P .. 'intent:' .. id end
+
+local function count(field, by)
+  redis.call('HINCRBY', P .. 'counts', field, by or 1)
+end
+
+local function ring(bells, lane)
+  if redis.call('SET', P .. 'bell:' .. lane, '1', 'NX', 'PX', BELL_MS) then bells[#bells + 1] = lane end
+end
+
+local function log(id, line)
+  local key = P .. 'log:' .. id
+  redis.call('RPUSH', key, line)
+  redis.call('LTRIM', key, -LOG_LENGTH, -1)
+end
+
+local function announce(id, kind, event, detail, cap)
+  redis.call('XADD', P .. 'events', 'MAXLEN', '~', cap, '*', 'id', id, 'kind', kind, 'event', event, 'detail', detail)
+end
+
+-- Puts an intent into its ready set.
+local function make_ready(id, lane, target, due)
+  redis.call('ZADD', P .. 'ready:' .. lane .. '|' .. target, due, id)
+end
+
+-- An intent is over: give free what it alone could write to, and let the next of its order go.
+local function release(id, fields, bells)
+  if fields.excl and redis.call('GET', P .. 'excl:' .. fields.excl) == id then
+    redis.call('DEL', P .. 'excl:' .. fields.excl)
+  end
+  if not fields.order then return end
+  local key = P .. 'order:' .. fields.order
+  redis.call('ZREM', key, id)
+  local head = redis.call('ZRANGE', key, 0, 0)[1]
+  if not head then return end
+  local next_ = redis.call('HMGET', intent_key(head), 'state', 'lane', 'target', 'due')
+  if next_[1] ~= 'waiting' then return end
+  local due = math.max(NOW, tonumber(next_[4] or '0'))
+  redis.call('ZREM', P .. 'waiting', head)
+  redis.call('HSET', intent_key(head), 'state', 'ready', 'updated', NOW)
+  make_ready(head, next_[2], next_[3], due)
+  if due <= NOW then ring(bells, next_[2]) end
+end
+
+local function bury(id, kind, class, code, message, cap)
+  redis.call('HSET', intent_key(id), 'state', 'dead', 'class', class, 'code', code, 'message', message, 'updated', NOW)
+  redis.call('ZADD', P .. 'dead', NOW, id)
+  count('dead|' .. kind .. '|' .. class .. '|' .. code)
+  announce(id, kind, 'dead', class, cap)
+end
+
+-- How many requests may pass a gate ("<target>:<side>") now; 0 while it is shut. Takes them when take is set.
+local function allowance(gate_name, wanted, take)
+  local key = P .. 'gate:' .. gate_name
+  local gate = redis.call('HMGET', key, 'state', 'manual', 'probe_at', 'hold_until', 'rate', 'tokens', 'stamp', 'raised')
+  if gate[1] == 'paused' then
+    if gate[2] == '1' or tonumber(gate[3]) > NOW then return 0 end
+    if take then redis.call('HSET', key, 'probe_at', NOW + PROBE_MS) end
+    return math.min(1, wanted)
+  end
+  if gate[4] and tonumber(gate[4]) > NOW then return 0 end
+  if not gate[5] then return wanted end
+  local rate, tokens = tonumber(gate[5]), tonumber(gate[6])
+  tokens = math.min(rate, tokens + (NOW - tonumber(gate[7])) * rate / 1000)
+  local raised = NOW - tonumber(gate[8]) >= 1000
+  local given = math.min(wanted, math.floor(tokens))
+  if take then
+    if raised and rate * 2 > FREE_RATE then
+      redis.call('DEL', key)
+    else
+      redis.call('HSET', key, 'rate', raised and rate * 2 or rate, 'tokens', tokens - given, 'stamp', NOW)
+      if raised then redis.call('HSET', key, 'raised', NOW) end
+    end
+  end
+  return given
+end
+
+-- What a worker needs to know of an intent, in this order; records.py reads it by the same list.
+local FIELDS = {
+  'state', 'since', 'deadline', 'token', 'attempts', 'sent', 'lapsed', 'sent_first', 'sent_last', 'sends',
+  'accepted', 'refuse', 'memo', 'gen', 'code', 'message', 'claims', 'kind', 'created',
+}
+
+-- Claims one intent: counts the claim before any work, so that an intent which kills its worker is found out.
+-- Returns nil when it has lapsed too often and became a dead letter instead.
+local function claim_one(id, worker, state, max_lapses, cap)
+  local values = redis.call('HMGET', intent_key(id), unpack(FIELDS))
+  if not values[1] then return nil end
+  local claims, token = tonumber(values[17] or '0'), tonumber(values[4] or '0')
+  if claims >= max_lapses then
+    bury(id, values[18], 'unknown', 'LAPSED_TOO_OFTEN', 'Every worker that claimed it died.', cap)
+    return nil
+  end
+  redis.call('HSET', intent_key(id), 'token', token + 1, 'claims', claims + 1, 'state', state, 'worker', worker)
+  values[4] = tostring(token + 1)
+  local item = { id, redis.call('GET', P .. 'body:' .. id) }
+  for index = 1, #FIELDS do item[index + 2] = values[index] or '' end
+  return item
+end

@@ -1,0 +1,35 @@
+-- Gives a dead letter a new life. What may have been sent is looked up before anything else; only a rejected one gets
+-- a new generation, and with it a new reference.
+-- ARGV: id, deadline (ms from now), fresh ("1": new generation), reference index "<target>:<reference>" of the new generation,
+--   id of the intent whose key is that reference, log line.
+-- Returns: {"replayed", or the state it is in ("" when unknown, "taken": the new reference belongs to another),
+--   lanes to ring}.
+
+local id, bells = ARGV[1], {}
+local key = intent_key(id)
+local fields = redis.call('HMGET', key, 'state', 'lane', 'target', 'sent', 'lapsed', 'gen', 'kind')
+if not fields[1] then return { '', bells } end
+if fields[1] ~= 'dead' then return { fields[1], bells } end
+local look = fields[4] == '1' or fields[5] == '1'
+if ARGV[3] == '1' then
+  local owner = redis.call('GET', P .. 'ref:' .. ARGV[4])
+  if (owner and owner ~= id) or redis.call('EXISTS', intent_key(ARGV[5])) == 1 then return { 'taken', bells } end
+  redis.call('SET', P .. 'ref:' .. ARGV[4], id)
+  redis.call('HINCRBY', key, 'gen', 1)
+  redis.call('HDEL', key, 'sent', 'lapsed', 'sent_first', 'sent_last', 'memo')
+  look = false
+end
+redis.call('HDEL', key, 'class', 'code', 'message', 'attempts', 'sends', 'accepted', 'refuse')
+redis.call('HSET', key, 'state', look and 'posted' or 'ready', 'since', NOW, 'deadline', NOW + tonumber(ARGV[2]), 'claims', '0',
+  'updated', NOW)
+redis.call('ZREM', P .. 'dead', id)
+log(id, ARGV[6])
+count('replayed|' .. fields[7])
+if look then
+  redis.call('ZADD', P .. 'posted', NOW, id)
+  ring(bells, 'confirm')
+else
+  make_ready(id, fields[2], fields[3], NOW)
+  ring(bells, fields[2])
+end
+return { 'replayed', bells }

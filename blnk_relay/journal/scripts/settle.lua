@@ -1,0 +1,60 @@
+-- Settles verdicts. One whose token is not the latest changes nothing: its lease was lost to somebody else.
+-- ARGV: worker, length of the events stream, gates whose side answered well ("<target>:<side>", joined by ","), then one JSON object each:
+--   id, token, from (state), to (done, dead, posted, ready), in_ms, lane, target, kind, set (fields), log (line or
+--   nil), tally (counters).
+-- Returns: {lanes to ring, ids that were stale}.
+
+local worker, cap = ARGV[1], ARGV[2]
+local bells, stale, counts = {}, {}, {}
+local leased, posted = P .. 'leased:' .. worker, P .. 'posted'
+
+for name in string.gmatch(ARGV[3], '[^,]+') do
+  local gate = redis.call('HMGET', P .. 'gate:' .. name, 'state', 'manual')
+  if gate[1] == 'paused' and gate[2] ~= '1' then
+    redis.call('DEL', P .. 'gate:' .. name)
+    count('gate_opened')
+  end
+end
+
+local function tally(field) counts[field] = (counts[field] or 0) + 1 end
+
+for at = 4, #ARGV do
+  local item = cjson.decode(ARGV[at])
+  local id, key = item.id, intent_key(item.id)
+  local fields = redis.call('HMGET', key, 'token', 'state', 'order', 'excl', 'claims')
+  if fields[1] ~= item.token or fields[2] ~= item.from then
+    stale[#stale + 1] = id
+    tally('stale')
+  else
+    redis.call('ZREM', item.from == 'sending' and leased or posted, id)
+    if item.log then log(id, item.log) end
+    for _, field in ipairs(item.tally or {}) do tally(field) end
+    -- Only a finished attempt clears the count of claims: a look takes back no more than its own.
+    local claims = item.from == 'sending' and 0 or math.max(0, tonumber(fields[5] or '0') - 1)
+    local set = { 'state', item.to, 'claims', claims, 'updated', NOW }
+    for field, value in pairs(item.set or {}) do
+      set[#set + 1] = field
+      set[#set + 1] = value
+    end
+    if item.to == 'dead' then
+      redis.call('HSET', key, unpack(set))
+      bury(id, item.kind, item.set.class, item.set.code, item.set.message, cap)
+    elseif item.to == 'done' then
+      redis.call('HSET', key, unpack(set))
+      redis.call('ZADD', P .. 'done', NOW, id)
+      tally('done|' .. item.kind .. '|' .. item.set.outcome)
+      announce(id, item.kind, 'done', item.set.outcome, cap)
+      release(id, { order = fields[3], excl = fields[4] }, bells)
+    elseif item.to == 'posted' then
+      redis.call('HSET', key, unpack(set))
+      redis.call('ZADD', posted, NOW + item.in_ms, id)
+      ring(bells, 'confirm')
+    else
+      redis.call('HSET', key, unpack(set))
+      make_ready(id, item.lane, item.target, NOW + item.in_ms)
+      if item.in_ms == 0 then ring(bells, item.lane) end
+    end
+  end
+end
+for field, number in pairs(counts) do count(field, number) end
+return { bells, stale }

@@ -1,0 +1,42 @@
+-- Takes posted intents whose look at the ledger is due. They stay posted, and come due again if the taker dies.
+-- ARGV: worker, how many, how long the taker may need (ms), most lapses, length of the events stream,
+--   leave ("1": the worker goes).
+-- Returns: {now, lanes to ring, ms until the next one is due (-1: none), one array for each: id, body, FIELDS}.
+
+local worker, wanted, lease_ms, max_lapses, cap, leave =
+  ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4]), ARGV[5], ARGV[6] == '1'
+local bells, items, posted = {}, {}, P .. 'posted'
+local open = {}
+
+if wanted > 0 then
+  for _, id in ipairs(redis.call('ZRANGEBYSCORE', posted, 0, NOW, 'LIMIT', 0, wanted)) do
+    local target = redis.call('HGET', intent_key(id), 'target')
+    if target and open[target] == nil then open[target] = allowance(target .. ':read', wanted, true) end
+    if not target then
+      redis.call('ZREM', posted, id)
+    elseif open[target] > 0 then
+      open[target] = open[target] - 1
+      local item = claim_one(id, worker, 'posted', max_lapses, cap)
+      if item then
+        redis.call('ZADD', posted, NOW + lease_ms, id)
+        items[#items + 1] = item
+      else
+        redis.call('ZREM', posted, id)
+      end
+    else
+      -- Its gate is shut or has let enough through; the next pass comes after a second.
+      redis.call('ZADD', posted, NOW + 1000, id)
+    end
+  end
+end
+
+local first = redis.call('ZRANGE', posted, 0, 0, 'WITHSCORES')
+local next_ms = first[2] and math.max(0, math.floor(tonumber(first[2])) - NOW) or -1
+local bell = P .. 'bell:confirm'
+if leave and next_ms ~= 0 then
+  redis.call('DEL', bell)
+else
+  redis.call('SET', bell, '1', 'PX', BELL_MS)
+  if leave then bells[1] = 'confirm' end
+end
+return { NOW, bells, next_ms, items }

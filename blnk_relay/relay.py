@@ -1,0 +1,296 @@
+"""Relay: what an application holds. It validates, records, rings, and tells what became of it."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from types import TracebackType
+from typing import Self
+
+from blnk_relay.bell import Bells
+from blnk_relay.errors import DuplicateInBatch, InvalidIntent, NotFound, RelayError, TooLate
+from blnk_relay.intents.model import Intent
+from blnk_relay.intents.references import data_api_problem, key_problem
+from blnk_relay.journal.journal import Journal
+from blnk_relay.journal.reading import Attempt, Status, find, history_of
+from blnk_relay.journal.records import NewEntry, new_entry
+from blnk_relay.settings import Settings
+
+#: Most intents in one call of ``enqueue_many``; beyond it a file should be cut into parts.
+MAX_BATCH = 100_000
+
+_POLL_FIRST_S = 0.01
+_POLL_MOST_S = 0.25
+
+
+class StillOpen(RelayError, TimeoutError):
+    """The intent was not finished within the time given to ``wait``; it goes on all the same.
+
+    Attributes:
+        status: What was known last.
+    """
+
+    def __init__(self, status: Status) -> None:
+        self.status = status
+        super().__init__(f"intent {status.id} is still {status.state}")
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """The promise: this intent ends as exactly one outcome in the ledger or one dead letter.
+
+    Attributes:
+        id: Id of the intent in the journal.
+        key: Its idempotency key.
+        reference: What the ledger will know it by; empty where the ledger chooses.
+        created: False when the same intent had been accepted before.
+        durability: What was reached: ``memory``, ``fsync`` or ``replicated:N``.
+    """
+
+    id: str
+    key: str
+    reference: str
+    created: bool
+    durability: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Write:
+    """An intent with the options of :meth:`Relay.enqueue`, for :meth:`Relay.enqueue_many`."""
+
+    intent: Intent
+    key: str | None = None
+    lane: str | None = None
+    not_before: datetime | timedelta | None = None
+    deadline: datetime | timedelta | None = None
+
+
+class Relay:
+    """Takes payment writes off an application's hands.
+
+    Safe to share between threads; make one for each process, after it has forked.
+
+    Args:
+        settings: See :class:`blnk_relay.settings.Settings`.
+
+    Example:
+        ::
+
+            relay = Relay.from_env()
+            receipt = relay.enqueue(
+                transaction(source="@bank", destination="@alice", currency="EUR", amount="10.50", description="Top-up"),
+                key="order-42",
+            )
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.journal = Journal(settings)
+        self._bells = Bells(settings)
+
+    @classmethod
+    def from_env(cls) -> Self:
+        """A relay with the settings of the environment.
+
+        Raises:
+            InvalidSettings: A variable is malformed or contradicts another.
+        """
+        return cls(Settings.from_env())
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Give the connections back."""
+        self._bells.close()
+        self.journal.close()
+
+    def enqueue(
+        self,
+        intent: Intent,
+        *,
+        key: str | None = None,
+        lane: str | None = None,
+        not_before: datetime | timedelta | None = None,
+        deadline: datetime | timedelta | None = None,
+    ) -> Receipt:
+        """Record an intent durably; workers do the rest.
+
+        Args:
+            intent: From a builder such as :func:`blnk_relay.transaction`.
+            key: The idempotency key, unique for ever; the intent's natural key when None. The same key with the same
+                payload gives the first receipt again.
+            lane: One of the settings' lanes; that of the kind when None.
+            not_before: Not to be sent earlier than this; a time with an offset, or a span from now.
+            deadline: When to give up and tell a human; a time with an offset, or a span from now.
+
+        Returns:
+            The receipt.
+
+        Raises:
+            InvalidIntent: The key, the lane or a time is not valid, or the amount is beyond the settings' limit.
+            KeyConflict: The key, or the reference, belongs to another intent.
+            JournalUnavailable: Redis did not answer within its timeout. Enqueue again under the same key.
+        """
+        write = Write(intent=intent, key=key, lane=lane, not_before=not_before, deadline=deadline)
+        return self._accept([self._entry(write)])[0]
+
+    def enqueue_many(self, writes: Iterable[Intent | Write]) -> list[Receipt]:
+        """Record many intents, in few trips; all are validated before the first is written.
+
+        Args:
+            writes: Intents with natural keys, or :class:`Write` values with options; at most MAX_BATCH.
+
+        Returns:
+            One receipt for each, in order.
+
+        Raises:
+            InvalidIntent: One is not valid; ``index`` says which. Nothing was recorded.
+            DuplicateInBatch: A key or a reference stands twice; ``positions`` says where. Nothing was recorded.
+            KeyConflict: A key belongs to another intent; ``index`` says which. Nothing was recorded, unless somebody
+                else enqueued that key during the call.
+            JournalUnavailable: Redis did not answer. Some may be recorded: enqueue all again under the same keys.
+        """
+        entries: list[NewEntry] = []
+        seen: dict[str, int] = {}
+        for index, item in enumerate(writes):
+            if index >= MAX_BATCH:
+                raise InvalidIntent("batch", {"_schema": [f"At most {MAX_BATCH} intents go into one call."]}, index)
+            try:
+                new = self._entry(item if isinstance(item, Write) else Write(intent=item))
+            except InvalidIntent as error:
+                raise error.at(index) from None
+            for name in {new.entry.id, new.claimed_reference} - {""}:
+                if name in seen:
+                    raise DuplicateInBatch(new.entry.kind, new.entry.key, seen[name], index)
+                seen[name] = index
+            entries.append(new)
+        return self._accept(entries) if entries else []
+
+    def get(self, key: str) -> Status:
+        """What has become of an intent.
+
+        Args:
+            key: Its key, or its id.
+
+        Raises:
+            NotFound: No intent is known under it.
+            JournalUnavailable: Redis did not answer.
+        """
+        return find(self.journal, key)
+
+    def wait(self, key: str, timeout_s: float) -> Status:
+        """Wait until an intent is finished: done, dead, cancelled or discarded.
+
+        Args:
+            key: Its key, or its id.
+            timeout_s: Longest wait in seconds.
+
+        Raises:
+            StillOpen: It was not finished in time; it goes on all the same.
+            NotFound: No intent is known under the key.
+            JournalUnavailable: Redis did not answer.
+        """
+        end_s = time.monotonic() + timeout_s
+        pause_s = _POLL_FIRST_S
+        while True:
+            status = self.get(key)
+            if status.finished:
+                return status
+            left_s = end_s - time.monotonic()
+            if left_s <= 0:
+                raise StillOpen(status)
+            time.sleep(min(pause_s, left_s))
+            pause_s = min(pause_s * 1.5, _POLL_MOST_S)
+
+    def cancel(self, key: str) -> Status:
+        """Take an intent back that was never sent.
+
+        Args:
+            key: Its key, or its id.
+
+        Returns:
+            Its status, now ``cancelled``.
+
+        Raises:
+            TooLate: It is being sent, may have been sent, or is finished.
+            NotFound: No intent is known under the key.
+            JournalUnavailable: Redis did not answer.
+        """
+        status = self.get(key)
+        line = json.dumps({"at": self.journal.now_ms(), "what": "cancelled"})
+        state, bells = self.journal.scripts.run("cancel", status.id, line, self.settings.events_max)
+        if state == "":
+            raise NotFound(f"no intent is known under {key!r}")
+        if state != "cancelled":
+            raise TooLate(f"intent {status.id} is {state}: only what was never sent can be cancelled")
+        self._bells.ring(bells)
+        return self.get(status.id)
+
+    def history(self, key: str) -> tuple[Attempt, ...]:
+        """What was tried for an intent, oldest first; at most the last 20 lines.
+
+        Raises:
+            NotFound: No intent is known under the key.
+            JournalUnavailable: Redis did not answer.
+        """
+        return history_of(self.journal, self.get(key).id)
+
+    # ----------------------------------------------------------------------------------------------------------------
+
+    def _accept(self, entries: list[NewEntry]) -> list[Receipt]:
+        accepted, bells, durability = self.journal.accept(entries)
+        self._bells.ring(bells)
+        return [
+            Receipt(answer.id, new.entry.key, new.entry.reference, answer.created, durability)
+            for new, answer in zip(entries, accepted, strict=True)
+        ]
+
+    def _entry(self, write: Write) -> NewEntry:
+        intent, settings = write.intent, self.settings
+        key = intent.natural_key if write.key is None else write.key
+        errors: dict[str, list[str]] = {}
+        if key is None:
+            errors["key"] = ["Is needed: an idempotency key of yours, unique for ever, such as your order's id."]
+        elif not isinstance(key, str) or (problem := key_problem(key)):
+            errors["key"] = [problem if isinstance(key, str) and problem else "Must be a string."]
+        lane = settings.route(intent.kind) if write.lane is None else write.lane
+        if lane not in settings.lanes:
+            errors["lane"] = [f"Unknown lane; the settings list {', '.join(settings.lanes)}."]
+        if intent.payload.get("precise_amount", 0) > settings.max_precise_amount:
+            errors["amount"] = [
+                f"Is above {settings.max_precise_amount} minor units, which the way to the ledger may not keep exact "
+                "(BLNK_RELAY_MAX_PRECISE_AMOUNT)."
+            ]
+        not_before = _moment(write.not_before, "+0", "not_before", errors)
+        deadline = _moment(write.deadline, f"+{int(settings.deadline_s * 1000)}", "deadline", errors)
+        if errors or key is None:
+            raise InvalidIntent(intent.kind, errors)
+        new = new_entry(intent, key, lane, not_before=not_before, deadline=deadline)
+        if settings.confirm_route == "data" and new.entry.reference:
+            problem = data_api_problem(new.entry.reference)
+            if problem:
+                raise InvalidIntent(intent.kind, {"reference": [problem]})
+        return new
+
+
+def _moment(given: datetime | timedelta | None, default: str, name: str, errors: dict[str, list[str]]) -> str:
+    """A time as the journal takes it: milliseconds since 1970, or from the moment of acceptance."""
+    if given is None:
+        return default
+    if isinstance(given, timedelta):
+        if given < timedelta(0):
+            errors[name] = ["Must not lie in the past."]
+        return f"+{int(given.total_seconds() * 1000)}"
+    if not isinstance(given, datetime) or given.tzinfo is None:
+        errors[name] = ["Must be a datetime with an offset from UTC, or a timedelta."]
+        return default
+    return str(int(given.timestamp() * 1000))

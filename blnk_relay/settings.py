@@ -1,0 +1,209 @@
+"""Settings: one documented environment variable each, read with environs, contradictions refused at start.
+
+Every variable is ``BLNK_RELAY_`` and the field's name in capitals; ``docs/settings.md`` is made from this file.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, field, fields
+from typing import Any
+
+from environs import FileAwareEnv
+
+from blnk_relay.errors import InvalidSettings
+from blnk_relay.money import MAX_SAFE_INTEGER
+
+PREFIX = "BLNK_RELAY_"
+
+#: The queue whose workers read outcomes back; not a lane of intents.
+CONFIRM_LANE = "confirm"
+
+#: Time kept free on a lease beyond the longest request, for settling (design §5).
+LEASE_MARGIN_S = 2.0
+
+_NAME = re.compile(r"^[a-z][a-z0-9_-]{0,31}$")
+_DURABILITY = re.compile(r"^(memory|fsync|replicated:[1-9])$")
+
+
+def _setting(default: Any, doc: str, *, secret: bool = False) -> Any:
+    return field(default=default, metadata={"doc": doc, "secret": secret}, repr=not secret)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """All settings of producers and workers. Immutable; build one with :meth:`from_env` or by keywords.
+
+    Raises:
+        InvalidSettings: A value is out of range or contradicts another; the sentence says what to change.
+
+    Example:
+        >>> Settings(redis_url="redis://127.0.0.1:6379/0").route("refund")
+        'refunds'
+    """
+
+    redis_url: str = _setting("redis://127.0.0.1:6379/0", "The Redis or Valkey that keeps the journal.", secret=True)
+    broker_url: str = _setting("", "The Celery broker; empty: the same server as the journal.", secret=True)
+    namespace: str = _setting("relay", "First part of every key on Redis, so that systems can share a server.")
+    redis_timeout_s: float = _setting(2.0, "Longest wait for one answer of Redis.")
+    durability: str = _setting(
+        "memory",
+        "What a receipt waits for: `memory`, `fsync` (WAITAOF) or `replicated:N` (WAIT for N replicas).",
+    )
+    durability_timeout_s: float = _setting(1.0, "Longest wait for that; a receipt names what was reached.")
+
+    base_url: str = _setting("https://api.cloud.blnkfinance.com", "The Blnk Cloud API (contract §1.1).")
+    instance_id: str = _setting("", "The Blnk instance that every request names (contract §1.1).")
+    token: str = _setting("", "API key of Blnk Cloud; needs the scopes proxy:write and data:read.", secret=True)
+    ca_bundle: str = _setting("", "File of certificate authorities to trust instead of the built-in ones.")
+    connections: int = _setting(16, "Kept-alive connections, and so concurrent requests, of one worker process.")
+    connect_timeout_s: float = _setting(5.0, "Longest wait for a connection to the ledger.")
+    read_timeout_s: float = _setting(10.0, "Longest wait for the whole answer to a queue-mode write or a read.")
+    sync_read_timeout_s: float = _setting(
+        15.0, "The same for a skip-mode write, which waits for locks (contract §4.1)."
+    )
+
+    lanes: tuple[str, ...] = _setting(
+        ("transactions", "refunds", "inflight"),
+        "Celery queues that carry intents; pools are scaled per lane.",
+    )
+    routes: tuple[str, ...] = _setting(
+        ("transaction=transactions", "refund=refunds", "inflight.commit=inflight", "inflight.void=inflight"),
+        "Lane of each kind, as `kind=lane`; a kind that is not named takes the first lane.",
+    )
+    lease_s: float = _setting(30.0, "How long a worker may hold an intent it has claimed.")
+    dead_worker_s: float = _setting(6.0, "A worker silent for this long is dead, and what it held is looked up.")
+    slice_s: float = _setting(2.0, "Longest run of one Celery task, so that a warm shutdown is quick.")
+    sweep_s: float = _setting(1.0, "How often workers look for lapsed leases and forgotten work.")
+    max_lapses: int = _setting(5, "Claims without an end after which an intent is a dead letter (it kills workers).")
+
+    confirm: str = _setting("ledger", "`ledger`: an intent is done when read back; `accepted`: at the 2xx.")
+    confirm_route: str = _setting(
+        "filters",
+        "How outcomes are read back: `filters` (Filters API), `data` (Data API) or `core` (proxied GET).",
+    )
+    confirm_first_s: float = _setting(0.3, "First look at the ledger after a request was accepted.")
+    confirm_max_s: float = _setting(60.0, "Longest pause between two looks.")
+    read_lag_s: float = _setting(30.0, "How long a stored row may stay invisible to reads (contract §1.7).")
+    horizon_s: float = _setting(900.0, "How long the ledger may go on retrying by itself (contract §3.5).")
+    stuck_horizon_s: float = _setting(18_000.0, "How long a QUEUED row may still be applied (contract §3.5).")
+    quiet_s: float = _setting(60.0, "Silence after an ambiguous partial commit before it may be sent again.")
+
+    max_attempts: int = _setting(25, "Counted attempts before an intent is a dead letter.")
+    deadline_s: float = _setting(86_400.0, "Age at which an undecided intent is a dead letter, unless it has its own.")
+    retry_base_s: float = _setting(0.5, "Upper bound of the first pause between attempts; it doubles each time.")
+    retry_cap_s: float = _setting(300.0, "Longest pause between attempts.")
+
+    retention_s: float = _setting(604_800.0, "How long finished intents stay readable; dead letters stay for ever.")
+    events_max: int = _setting(100_000, "Length of the stream of outcomes.")
+    max_precise_amount: int = _setting(
+        MAX_SAFE_INTEGER,
+        "Largest amount in minor units; beyond 2^53-1 the way to the ledger is not proven exact.",
+    )
+    sentry_dsn: str = _setting(
+        "", "Sentry project for failures that need a human; also read from SENTRY_DSN.", secret=True
+    )
+
+    def __post_init__(self) -> None:
+        for name, pattern, value in (
+            ("namespace", _NAME, self.namespace),
+            ("durability", _DURABILITY, self.durability),
+            *(("lanes", _NAME, lane) for lane in self.lanes),
+        ):
+            if not pattern.match(value):
+                raise InvalidSettings(f"{PREFIX}{name.upper()}: {value!r} does not match {pattern.pattern}.")
+        for item in fields(self):
+            value = getattr(self, item.name)
+            if isinstance(item.default, (int, float)) and not value > 0:
+                raise InvalidSettings(f"{PREFIX}{item.name.upper()} must be above 0, not {value}.")
+        for name, allowed in (
+            ("confirm", ("ledger", "accepted")),
+            ("confirm_route", ("filters", "data", "core")),
+        ):
+            if getattr(self, name) not in allowed:
+                raise InvalidSettings(f"{PREFIX}{name.upper()} must be one of {', '.join(allowed)}.")
+        self._check_together()
+
+    def _check_together(self) -> None:
+        if not self.lanes or len(set(self.lanes)) != len(self.lanes) or CONFIRM_LANE in self.lanes:
+            raise InvalidSettings(
+                f"{PREFIX}LANES needs at least one lane, each once, and none called {CONFIRM_LANE!r}, "
+                "which is the queue of the read-back."
+            )
+        if malformed := [route for route in self.routes if route.count("=") != 1]:
+            raise InvalidSettings(f"{PREFIX}ROUTES: {malformed[0]!r} is not of the form kind=lane.")
+        strays = sorted({route.partition("=")[2] for route in self.routes} - set(self.lanes))
+        if strays:
+            raise InvalidSettings(
+                f"{PREFIX}ROUTES sends work to {', '.join(strays)}, which {PREFIX}LANES does not list, "
+                "so that no worker would take it: add the lane or change the route."
+            )
+        longest = self.connect_timeout_s + max(self.read_timeout_s, self.sync_read_timeout_s) + LEASE_MARGIN_S
+        if self.lease_s <= longest:
+            raise InvalidSettings(
+                f"{PREFIX}LEASE_S is {self.lease_s:g}, but one request may take {longest:g} s with its margin: "
+                "raise the lease or lower the timeouts."
+            )
+        if self.dead_worker_s < 3 * self.sweep_s:
+            raise InvalidSettings(
+                f"{PREFIX}DEAD_WORKER_S must be at least three times {PREFIX}SWEEP_S ({3 * self.sweep_s:g}), "
+                "or live workers would be taken for dead."
+            )
+        if self.retry_cap_s < self.retry_base_s:
+            raise InvalidSettings(f"{PREFIX}RETRY_CAP_S must not be below {PREFIX}RETRY_BASE_S.")
+
+    @property
+    def broker(self) -> str:
+        """The Celery broker's URL."""
+        return self.broker_url or self.redis_url
+
+    @property
+    def prefix(self) -> str:
+        """First part of every key: a hash tag that keeps them on one cluster node, and the version of their shape."""
+        return f"{{{self.namespace}:v1}}:"
+
+    def route(self, kind: str) -> str:
+        """The lane of a kind."""
+        for route in self.routes:
+            name, _, lane = route.partition("=")
+            if name == kind:
+                return lane
+        return self.lanes[0]
+
+    @classmethod
+    def from_env(cls, **overrides: Any) -> Settings:
+        """Read the settings from environment variables; each may also be a file named by ``<variable>_FILE``.
+
+        Args:
+            **overrides: Fields that win over the environment.
+
+        Returns:
+            The settings.
+
+        Raises:
+            InvalidSettings: A variable is malformed, contradicts another, or is unknown under our prefix.
+        """
+        known = {PREFIX + item.name.upper() for item in fields(cls)}
+        given = {name for name in os.environ if name.startswith(PREFIX)}
+        for name in sorted(given):
+            if name.removesuffix("_FILE") not in known:
+                raise InvalidSettings(f"{name} is no setting; docs/settings.md lists them.")
+            if name in known and name + "_FILE" in given:
+                raise InvalidSettings(f"{name} and {name}_FILE are both set; keep one of them.")
+        env = FileAwareEnv(prefix=PREFIX, strip_whitespace=True)
+        read: dict[type, Callable[[str], Any]] = {int: env.int, float: env.float, tuple: env.list, str: env.str}
+        values: dict[str, Any] = {"sentry_dsn": os.environ.get("SENTRY_DSN", "")}
+        for item in fields(cls):
+            name = PREFIX + item.name.upper()
+            if name not in given and name + "_FILE" not in given:
+                continue
+            try:
+                value = read[type(item.default)](item.name.upper())
+            except ValueError as error:
+                # The error of a parser may quote the value, and a secret must not be quoted.
+                what = "cannot be read" if item.metadata["secret"] else str(error)
+                raise InvalidSettings(f"{name}: {what}") from None
+            values[item.name] = tuple(value) if isinstance(item.default, tuple) else value
+        return cls(**{**values, **overrides})
