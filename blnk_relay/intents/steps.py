@@ -1,0 +1,59 @@
+"""One step of an intent: what must be read next, or what to do. The same for all kinds; pure."""
+
+from __future__ import annotations
+
+from blnk_relay.intents.model import (
+    Again,
+    Dead,
+    DeadClass,
+    Decision,
+    Entry,
+    Found,
+    Kind,
+    Lookup,
+    Policy,
+    Progress,
+    Send,
+)
+from blnk_relay.intents.retry import Backoff
+from blnk_relay.settings import Settings
+
+
+def policy_of(settings: Settings) -> Policy:
+    """The numbers that decisions depend on, out of the settings."""
+    return Policy(
+        retry=Backoff(settings.retry_base_s, settings.retry_cap_s),
+        confirm=settings.confirm == "ledger",
+        confirm_first_s=settings.confirm_first_s,
+        confirm_max_s=settings.confirm_max_s,
+        read_lag_s=settings.read_lag_s,
+        horizon_s=settings.horizon_s,
+        stuck_horizon_s=settings.stuck_horizon_s,
+        quiet_s=settings.quiet_s,
+        max_attempts=settings.max_attempts,
+    )
+
+
+def next_step(
+    kind: Kind, entry: Entry, progress: Progress, found: Found, policy: Policy
+) -> tuple[Lookup, ...] | Decision:
+    """What must be read next, or, when enough is known, what to do.
+
+    Past its deadline nothing is sent any more, but what was sent is still looked for.
+
+    Args:
+        kind: The intent's kind.
+        entry: The part that never changes.
+        progress: The part that moves.
+        found: What the ledger showed so far.
+        policy: The numbers.
+    """
+    wanted = kind.lookups(entry, progress, found)
+    if wanted:
+        return wanted
+    decision = kind.decide(entry, progress, found, policy)
+    if isinstance(decision, Send | Again) and progress.now_ms >= progress.deadline_ms:
+        if progress.sent:
+            return Dead(DeadClass.UNKNOWN, "EXPIRED", "Undecided at its deadline, and it may have been sent.")
+        return Dead(DeadClass.REFUSED, "EXPIRED", "Its deadline passed before it could be sent.")
+    return decision

@@ -1,0 +1,94 @@
+"""Reading the ledger for a batch of intents, until each of them can be decided."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from blnk_relay.intents.model import Again, Decision, Found, GateAction, GateChange, Look, Lookup, Response, Send
+from blnk_relay.intents.registry import KINDS
+from blnk_relay.intents.retry import growing_s
+from blnk_relay.intents.steps import next_step
+from blnk_relay.journal.records import Claimed
+from tasks.runtime import Runtime
+
+#: A look needs at most this many rounds: the named row, its family, its children, and what stands under them.
+MAX_ROUNDS = 5
+
+#: Answers to a read after which no other read will fare better.
+_PAUSING = frozenset({401, 403, 404, 405})
+_SLOWING = frozenset({429, 503})
+
+
+def decisions(runtime: Runtime, batch: Sequence[Claimed]) -> tuple[list[tuple[Claimed, Decision]], bool]:
+    """Read what a batch needs and decide for each.
+
+    Args:
+        runtime: This process.
+        batch: Intents, all of one target.
+
+    Returns:
+        A decision for each, and whether the ledger answered any read well.
+    """
+    found = Found()
+    decided: list[tuple[Claimed, Decision]] = []
+    open_ = list(batch)
+    healthy = False
+    for _ in range(MAX_ROUNDS):
+        wanted: dict[Lookup, None] = {}
+        still_open = []
+        for claimed in open_:
+            step = next_step(KINDS[claimed.entry.kind], claimed.entry, claimed.progress, found, runtime.policy)
+            if isinstance(step, tuple):
+                wanted.update(dict.fromkeys(step))
+                still_open.append(claimed)
+            else:
+                decided.append((claimed, step))
+        open_ = still_open
+        if not open_:
+            break
+        looked = runtime.ledger.look(list(wanted))
+        if looked.failure is not None:
+            _gate(runtime, batch[0].entry.target, looked.failure)
+            break
+        healthy = True
+        found = found.plus(looked.rows, looked.balances, wanted)
+    return [*decided, *_later(open_, runtime)], healthy
+
+
+def _later(undecided: Iterable[Claimed], runtime: Runtime) -> list[tuple[Claimed, Decision]]:
+    """The ledger could not be read: nothing is decided, and it is asked again, less and less often."""
+    policy = runtime.policy
+    later: list[tuple[Claimed, Decision]] = []
+    for claimed in undecided:
+        progress = claimed.progress
+        waited_s = progress.quiet_for_s if progress.sent else progress.age_s
+        in_s = growing_s(waited_s, policy.confirm_first_s, policy.confirm_max_s)
+        decision = Look(in_s, progress.refuse) if progress.looking else Again(in_s, counted=False)
+        later.append((claimed, decision))
+    return later
+
+
+def _gate(runtime: Runtime, target: str, failure: Response) -> None:
+    """What a failed read means for the target (contract §5)."""
+    if failure.status in _PAUSING:
+        action = GateAction.PAUSE
+    elif failure.status in _SLOWING:
+        action = GateAction.SLOW
+    else:
+        return
+    change = GateChange(action, failure.code or f"HTTP_{failure.status}", failure.retry_after_s or 1.0)
+    apply_gate(runtime, target, "read", change)
+    if failure.status == 401:  # noqa: PLR2004 - the token is bad for writes as well
+        apply_gate(runtime, target, "write", change)
+
+
+def apply_gate(runtime: Runtime, target: str, side: str, change: GateChange) -> None:
+    """Pause or slow one side of a target, and tell a human when that is news."""
+    news = runtime.journal.change_gate(target, side, change.action, change.code, change.wait_s)
+    if news and change.action is GateAction.PAUSE:
+        runtime.reports.paused(target, side, change)
+
+
+def sends_of(decided: Iterable[tuple[Claimed, Decision]]) -> list[tuple[Claimed, Send]]:
+    """Those that are to be sent."""
+    return [(claimed, decision) for claimed, decision in decided if isinstance(decision, Send)]

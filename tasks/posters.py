@@ -1,0 +1,45 @@
+"""The threads that wait for the ledger: one for each kept-alive connection of the process, shared by all its tasks."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable
+from queue import SimpleQueue
+
+Job = Callable[[], None]
+
+
+class Posters:
+    """A fixed number of threads that run jobs in the order they come.
+
+    A plain queue rather than an executor: at thousands of jobs a second its futures and locks cost more than the
+    jobs' own share of the journal. A job must not raise; it answers through a queue of its own.
+    """
+
+    def __init__(self, threads: int) -> None:
+        self._jobs: SimpleQueue[Job] = SimpleQueue()
+        for number in range(threads):
+            threading.Thread(target=self._work, name=f"poster-{number}", daemon=True).start()
+
+    def put(self, job: Job) -> None:
+        """Run a job as soon as a thread is free."""
+        self._jobs.put(job)
+
+    def _work(self) -> None:
+        while True:
+            self._jobs.get()()
+
+
+_pools: dict[int, Posters] = {}
+_lock = threading.Lock()
+
+
+def posters(threads: int) -> Posters:
+    """The posters of this process; a forked child has none of its parent's threads and makes its own."""
+    pid = os.getpid()
+    with _lock:
+        if pid not in _pools:
+            _pools.clear()
+            _pools[pid] = Posters(threads)
+        return _pools[pid]

@@ -1,0 +1,108 @@
+"""What a worker process has: its journal, its way to the ledger, its name. Built once a process, after the fork."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import socket
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from blnk_relay.bell import Bells
+from blnk_relay.intents.model import BalanceRow, Dead, Entry, GateChange, Lookup, Policy, Request, Response, Row
+from blnk_relay.journal.journal import Journal
+from blnk_relay.settings import Settings
+
+
+@dataclass(frozen=True, slots=True)
+class Looked:
+    """What a read of the ledger brought: rows and balances, or the answer that was no success."""
+
+    rows: tuple[Row, ...] = ()
+    balances: tuple[BalanceRow, ...] = ()
+    failure: Response | None = None
+
+
+class Ledger(Protocol):
+    """The way to the ledger. Both methods are bounded in time and never raise for what the network does."""
+
+    def send(self, request: Request, request_id: str) -> Response:
+        """Make one write."""
+
+    def look(self, lookups: Sequence[Lookup]) -> Looked:
+        """Read rows back, many values in few requests."""
+
+    def longest_s(self, *, sync: bool) -> float:
+        """Longest time that one write may take, connecting included."""
+
+
+class Reports(Protocol):
+    """Where failures go that need a human."""
+
+    def dead(self, entry: Entry, death: Dead) -> None:
+        """A new dead letter."""
+
+    def paused(self, target: str, side: str, change: GateChange) -> None:
+        """A target was paused."""
+
+
+@dataclass(slots=True)
+class Runtime:
+    """What the tasks of one process share.
+
+    Attributes:
+        worker: Name of this process in the journal: host, process id, and a random part.
+        stopping: Set when the process is to stop: nothing new is claimed.
+    """
+
+    settings: Settings
+    journal: Journal
+    bells: Bells
+    ledger: Ledger
+    reports: Reports
+    policy: Policy
+    worker: str
+    stopping: threading.Event = field(default_factory=threading.Event)
+
+
+_factory: Callable[[], Runtime] | None = None
+_built: dict[int, Runtime] = {}
+_lock = threading.Lock()
+_stopping = threading.Event()
+
+
+def worker_name() -> str:
+    """A name that no other process ever had."""
+    return f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(3)}"
+
+
+def install(factory: Callable[[], Runtime]) -> None:
+    """Say how the runtime is built; the worker does this before its first task."""
+    global _factory  # noqa: PLW0603 - one process runs one worker
+    _factory = factory
+    _built.clear()
+    _stopping.clear()
+
+
+def runtime() -> Runtime:
+    """The runtime of this process; a forked child builds its own, because sockets cannot be shared."""
+    pid = os.getpid()
+    known = _built.get(pid)
+    if known is not None:
+        return known
+    with _lock:
+        if pid not in _built:
+            if _factory is None:
+                raise RuntimeError("no runtime is installed: tasks run in a worker started with blnk-relay worker")
+            _built.clear()
+            built = _factory()
+            built.stopping = _stopping
+            _built[pid] = built
+        return _built[pid]
+
+
+def stop() -> None:
+    """Let running tasks finish what they hold and claim nothing new."""
+    _stopping.set()

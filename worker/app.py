@@ -1,0 +1,122 @@
+"""The Celery application of the workers, configured as Celery on Redis has to be (field notes §B and §F)."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+from celery import Celery, signals
+
+from blnk_relay.bell import Bells, broker_options, queue_of
+from blnk_relay.errors import InvalidSettings
+from blnk_relay.intents.steps import policy_of
+from blnk_relay.journal.journal import Journal
+from blnk_relay.settings import CONFIRM_LANE, Settings
+from tasks.runtime import Runtime, install, stop, worker_name
+from worker.bootsteps import Sweeper
+from worker.proxy import Proxy
+from worker.readback import LedgerOverHttp
+from worker.telemetry import Telemetry
+
+#: A message is only a bell, so redelivery may be quick; it must be longer than a task's slice all the same.
+VISIBILITY_TIMEOUT_S = 60
+
+POOLS = ("threads", "prefork", "solo")
+
+_log = logging.getLogger(__name__)
+
+
+def build_runtime(settings: Settings) -> Runtime:
+    """What the tasks of one process share, with real connections.
+
+    Raises:
+        InvalidSettings: The instance or the credential is missing.
+    """
+    return Runtime(
+        settings=settings,
+        journal=Journal(settings),
+        bells=Bells(settings),
+        ledger=LedgerOverHttp(Proxy(settings), settings.confirm_route),
+        reports=Telemetry(settings),
+        policy=policy_of(settings),
+        worker=worker_name(),
+    )
+
+
+def make_app(settings: Settings) -> Celery:
+    """The Celery application of a worker; also what ``celery -A worker.main`` finds.
+
+    Args:
+        settings: The settings.
+
+    Raises:
+        InvalidSettings: The instance or the credential is missing: better now than at the first intent.
+    """
+    Proxy(settings).close()
+    app = Celery("blnk-relay-worker", broker=settings.broker, include=["tasks.celery_tasks"])
+    app.conf.update(
+        broker_transport_options={
+            **broker_options(settings),
+            "visibility_timeout": VISIBILITY_TIMEOUT_S,
+            "health_check_interval": 10,
+            "unacked_restore_throttle": 1,
+        },
+        broker_connection_timeout=settings.redis_timeout_s,
+        broker_connection_retry_on_startup=True,
+        broker_connection_max_retries=None,
+        broker_pool_limit=None,
+        task_acks_late=True,
+        task_ignore_result=True,
+        task_create_missing_queues=True,
+        task_default_queue=queue_of(settings, settings.lanes[0]),
+        worker_prefetch_multiplier=1,
+        worker_enable_remote_control=False,
+        worker_send_task_events=False,
+        worker_cancel_long_running_tasks_on_connection_loss=False,
+        worker_hijack_root_logger=False,
+        worker_redirect_stdouts=False,
+        task_serializer="json",
+        accept_content=["json"],
+    )
+    install(lambda: build_runtime(settings))
+    app.steps["worker"].add(Sweeper)
+    app.conf.blnk_relay = settings
+    return app
+
+
+@signals.worker_shutting_down.connect
+def _stop_claiming(**_: Any) -> None:
+    """A warm shutdown settles what is in hand and claims nothing new."""
+    stop()
+
+
+def worker_arguments(settings: Settings, lanes: tuple[str, ...], pool: str, concurrency: int, name: str) -> list[str]:
+    """The arguments of Celery's own command for a worker of ours.
+
+    Args:
+        settings: The settings.
+        lanes: Lanes to serve; the read-back is always served as well.
+        pool: ``threads``, ``prefork`` or ``solo``.
+        concurrency: Tasks at a time; each lane is one, and so is the read-back.
+        name: Celery node name.
+
+    Raises:
+        InvalidSettings: A lane or the pool is unknown.
+    """
+    strays = [lane for lane in lanes if lane not in settings.lanes]
+    if strays:
+        raise InvalidSettings(f"unknown lane {strays[0]!r}; BLNK_RELAY_LANES lists {', '.join(settings.lanes)}")
+    if pool not in POOLS:
+        raise InvalidSettings(f"unknown pool {pool!r}; use one of {', '.join(POOLS)}")
+    queues = ",".join(queue_of(settings, lane) for lane in (*lanes, CONFIRM_LANE))
+    return [
+        "worker",
+        f"--queues={queues}",
+        f"--pool={pool}",
+        f"--concurrency={concurrency}",
+        f"--hostname={name}",
+        "--without-gossip",
+        "--without-mingle",
+        "--without-heartbeat",
+        "--loglevel=WARNING",
+    ]

@@ -1,0 +1,48 @@
+"""The sweeper: part of every worker, so that there is no scheduler to keep alive (design §4)."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from typing import Any
+
+from celery import bootsteps
+
+from blnk_relay.bell import Bells
+from blnk_relay.errors import JournalUnavailable
+from blnk_relay.journal.journal import Journal
+from blnk_relay.settings import Settings
+
+_log = logging.getLogger(__name__)
+
+
+class Sweeper(bootsteps.StartStopStep):
+    """Sweeps the journal now and then, in a thread of its own: it must go on when the event loop does not."""
+
+    def __init__(self, parent: Any, **kwargs: Any) -> None:
+        super().__init__(parent, **kwargs)
+        self._settings: Settings = parent.app.conf.blnk_relay
+        self._stop = threading.Event()
+        self._thread: threading.Thread | None = None
+
+    def start(self, _parent: Any) -> None:
+        """Begin, once the worker's pool is up."""
+        self._thread = threading.Thread(target=self._run, name="sweeper", daemon=True)
+        self._thread.start()
+
+    def stop(self, _parent: Any) -> None:
+        """End within the timeout of one trip to the journal."""
+        self._stop.set()
+        if self._thread is not None:
+            self._thread.join(self._settings.redis_timeout_s * 2)
+
+    def _run(self) -> None:
+        journal, bells = Journal(self._settings), Bells(self._settings)
+        while not self._stop.wait(self._settings.sweep_s):
+            try:
+                _, lanes = journal.sweep()
+                bells.ring(lanes)
+            except JournalUnavailable as error:
+                _log.warning("sweep: %s", error)
+        bells.close()
+        journal.close()

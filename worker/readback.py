@@ -1,0 +1,177 @@
+"""Reading the ledger back: the Filters API, or by setting the Data API or the proxied GET routes (contract §1.7)."""
+
+from __future__ import annotations
+
+import json
+import secrets
+from collections.abc import Iterator, Mapping, Sequence
+from decimal import Decimal, InvalidOperation
+from typing import Any
+from urllib.parse import quote
+
+from blnk_relay.intents.model import BalanceRow, Failure, Lookup, Request, Response, Row
+from tasks.runtime import Looked
+from worker.proxy import Proxy
+
+#: Values in one request (contract §4: references in lists of at most a hundred).
+CHUNK = 100
+
+#: Rows asked for at once; the largest page that Cloud allows is not known, so the next page is fetched while
+#: the answer says that there is more.
+PAGE_SIZE = 200
+
+#: Pages read for one question at most: a hold with ten thousand children is somebody's mistake.
+MOST_PAGES = 50
+
+#: Indicators remembered; the balance behind one never changes.
+_MOST_REMEMBERED = 10_000
+
+
+class LedgerOverHttp:
+    """Writes through the proxy, reads back by the route of the settings."""
+
+    def __init__(self, proxy: Proxy, route: str) -> None:
+        self._proxy = proxy
+        self._route = route
+        self._indicators: dict[str, tuple[BalanceRow, ...]] = {}
+
+    def send(self, request: Request, request_id: str) -> Response:
+        """Make one write."""
+        return self._proxy.send(request, request_id)
+
+    def longest_s(self, *, sync: bool) -> float:
+        """Longest time that one write may take, connecting included."""
+        return self._proxy.longest_s(sync=sync)
+
+    def look(self, lookups: Sequence[Lookup]) -> Looked:
+        """Read rows back, many values in few requests; stops at the first answer that is no success."""
+        rows: list[Row] = []
+        balances: list[BalanceRow] = []
+        groups: dict[tuple[str, str], list[str]] = {}
+        for lookup in lookups:
+            remembered = self._indicators.get(lookup.value) if lookup.resource == "balances" else None
+            if remembered is None:
+                groups.setdefault((lookup.resource, lookup.field), []).append(lookup.value)
+            else:
+                balances.extend(remembered)
+        for (resource, field), values in groups.items():
+            for at in range(0, len(values), CHUNK):
+                for answer in self._pages(resource, field, values[at : at + CHUNK]):
+                    if isinstance(answer, Response):
+                        return Looked(failure=answer)
+                    if resource == "balances":
+                        balances += [_balance(item) for item in answer]
+                    else:
+                        rows += [_row(item) for item in answer]
+            if resource == "balances":
+                self._remember(values, balances)
+        return Looked(tuple(rows), tuple(balances))
+
+    def _remember(self, indicators: Sequence[str], balances: Sequence[BalanceRow]) -> None:
+        if len(self._indicators) >= _MOST_REMEMBERED:
+            self._indicators.clear()
+        for indicator in indicators:
+            # One indicator stands for a balance in each currency, and a new currency may join at any time, so only
+            # what was found is remembered, and a miss in a currency compares as unknown.
+            if found := tuple(balance for balance in balances if balance.indicator == indicator):
+                self._indicators[indicator] = found
+
+    def _pages(
+        self, resource: str, field: str, values: Sequence[str]
+    ) -> Iterator[Sequence[Mapping[str, Any]] | Response]:
+        if self._route == "core" and field in ("reference", "transaction_id"):
+            yield from self._one_by_one(field, values)
+            return
+        for page, seen in _until_empty():
+            answer = self._page(resource, field, values, page)
+            data = (answer.body or {}).get("data")
+            if answer.status != 200 or answer.failure or not isinstance(data, list):  # noqa: PLR2004
+                yield _failed(answer)
+                return
+            items = [item for item in data if isinstance(item, dict)]
+            yield items
+            seen[0] += len(items)
+            total = (answer.body or {}).get("total")
+            if not items or (len(items) < PAGE_SIZE and not (isinstance(total, int) and total > seen[0])):
+                return
+
+    def _page(self, resource: str, field: str, values: Sequence[str], page: int) -> Response:
+        query = {"page": str(page), "pageSize": str(PAGE_SIZE)}
+        if self._route == "data":
+            query[f"{field}_in"] = ",".join(values)
+            return self._proxy.call("GET", f"/data/{resource}", query, None, request_id=_request_id())
+        body = json.dumps({"filters": [{"field": field, "operator": "in", "values": list(values)}]}).encode()
+        return self._proxy.call("POST", f"/{resource}/filter", query, body, request_id=_request_id())
+
+    def _one_by_one(self, field: str, values: Sequence[str]) -> Iterator[Sequence[Mapping[str, Any]] | Response]:
+        """Core's own reads, one row each; 404 TXN_NOT_FOUND is an answer, not a failure."""
+        folder = "/proxy/transactions/reference/" if field == "reference" else "/proxy/transactions/"
+        for value in values:
+            answer = self._proxy.call("GET", folder + quote(value, safe=""), {}, None, request_id=_request_id())
+            if answer.status == 404 and answer.code == "TXN_NOT_FOUND":  # noqa: PLR2004
+                continue
+            if answer.status != 200 or answer.failure or answer.body is None:  # noqa: PLR2004
+                yield _failed(answer)
+                return
+            yield [answer.body]
+
+    def close(self) -> None:
+        """Close all connections."""
+        self._proxy.close()
+
+
+def _until_empty() -> Iterator[tuple[int, list[int]]]:
+    seen = [0]
+    for page in range(1, MOST_PAGES + 1):
+        yield page, seen
+
+
+def _request_id() -> str:
+    return secrets.token_hex(8)
+
+
+def _failed(answer: Response) -> Response:
+    """A failure even when the status is 200: the body was not what the route promises."""
+    if answer.failure or answer.status != 200:  # noqa: PLR2004
+        return answer
+    return Response(status=200, code="NOT_THE_ANSWER", failure=Failure.BROKEN, latency_ms=answer.latency_ms)
+
+
+def _whole(item: Mapping[str, Any]) -> int | None:
+    """``precise_amount`` as a number or a string; some reads leave it out (contract §1.7)."""
+    value = item.get("precise_amount")
+    try:
+        number = Decimal(str(value)) if value not in (None, "") else Decimal(str(item["amount"])) * item["precision"]
+    except (InvalidOperation, KeyError, TypeError):
+        return None
+    return int(number) if number == number.to_integral_value() else None
+
+
+def _row(item: Mapping[str, Any]) -> Row:
+    meta = item.get("meta_data")
+    rejection = meta.get("blnk_rejection_reason", "") if isinstance(meta, dict) else ""
+
+    def text(name: str) -> str:
+        value = item.get(name)
+        return value if isinstance(value, str) else ""
+
+    return Row(
+        transaction_id=text("transaction_id"),
+        reference=text("reference"),
+        status=text("status"),
+        parent=text("parent_transaction"),
+        precise_amount=_whole(item),
+        currency=text("currency"),
+        source=text("source"),
+        destination=text("destination"),
+        created_at=text("created_at"),
+        rejection=str(rejection),
+    )
+
+
+def _balance(item: Mapping[str, Any]) -> BalanceRow:
+    return BalanceRow(
+        balance_id=str(item.get("balance_id") or ""),
+        indicator=str(item.get("indicator") or ""),
+        currency=str(item.get("currency") or ""),
+    )
