@@ -16,7 +16,7 @@ from urllib.parse import quote
 
 from marshmallow import Schema, ValidationError, post_load
 
-from blnk_relay.intents.fields import Amount, RowName, WholeNumber, load
+from blnk_relay.intents.fields import Amount, RowName, Text, WholeNumber, load
 from blnk_relay.intents.model import (
     Again,
     Dead,
@@ -40,7 +40,7 @@ from blnk_relay.intents.model import (
 from blnk_relay.intents.retry import growing_s
 from blnk_relay.intents.rows import find_named, missing
 from blnk_relay.intents.verdicts import Meaning, rule_for, verdict_for
-from blnk_relay.money import minor_units
+from blnk_relay.money import PRECISIONS, minor_units
 
 COMMIT = "inflight.commit"
 VOID = "inflight.void"
@@ -58,6 +58,7 @@ class CommitSchema(VoidSchema):
     amount = Amount()
     precise_amount = WholeNumber()
     precision = WholeNumber()
+    currency = Text(most=32)
 
     @post_load
     def _canonical(self, data: dict[str, Any], **_: Any) -> dict[str, Any]:
@@ -65,10 +66,11 @@ class CommitSchema(VoidSchema):
         if "amount" in data:
             if "precise_amount" in data:
                 raise ValidationError("Send amount or precise_amount, not both.", "amount")
-            if "precision" not in data:
-                raise ValidationError("Is needed with amount: minor units per unit, as 100.", "precision")
+            precision = data.get("precision") or PRECISIONS.get(data.get("currency", ""))
+            if precision is None:
+                raise ValidationError("Is needed with amount, or a known currency: minor units per unit.", "precision")
             try:
-                payload["precise_amount"] = minor_units(data["amount"], data["precision"])
+                payload["precise_amount"] = minor_units(data["amount"], precision)
             except ValueError as error:
                 raise ValidationError(str(error), "amount") from None
         elif "precise_amount" in data:
@@ -86,14 +88,16 @@ def commit(
     amount: Decimal | int | str | None = None,
     precise_amount: int | None = None,
     precision: int | None = None,
+    currency: str | None = None,
 ) -> Intent:
     """Settle a hold: all that remains of it, or a part (contract §2.5, §3.8).
 
     Args:
         hold: The reference it was sent under, or the ``txn_…`` id of its row.
-        amount: A part, in units of the currency, exact; needs ``precision``.
+        amount: A part, in units of the currency, exact; needs ``precision`` or ``currency``.
         precise_amount: A part, in minor units, instead of ``amount``.
         precision: Minor units in one unit, such as 100.
+        currency: An ISO 4217 code, instead of ``precision``.
 
     Returns:
         The validated intent. A full commit has the natural key ``commit:<hold>``; a part needs a key of yours,
@@ -103,7 +107,7 @@ def commit(
         InvalidIntent: With the messages by field.
 
     Example:
-        >>> commit("hold-93", amount="40.00", precision=100).payload["precise_amount"]
+        >>> commit("hold-93", amount="40.00", currency="EUR").payload["precise_amount"]
         4000
     """
     given = {name: value for name, value in locals().items() if value is not None}

@@ -137,10 +137,10 @@ def _check_flags(data: Mapping[str, Any], errors: dict[str, list[str]]) -> None:
                 "Needs skip_queue: on a queued hold the ledger acts on the wrong row and can release the funds of "
                 "other holds (contract §3.8)."
             ]
-    if "overdraft_limit" in data and data.get("allow_overdraft") and not synchronous:
+    if "overdraft_limit" in data and not synchronous:
         errors["overdraft_limit"] = [
-            "Cannot go with allow_overdraft in queue mode, where the ledger may drop the limit and allow any "
-            "overdraft (contract §2.3): leave allow_overdraft out, or set skip_queue."
+            "Needs skip_queue: in queue mode the ledger drops the limit whenever it applies several transactions "
+            "together, and then allows any overdraft or none (measured, docs/ledger-findings.md D1)."
         ]
 
 
@@ -180,7 +180,7 @@ def transaction(
         reference: The ledger's idempotency key; left out, it is made from the key given to ``enqueue``.
         inflight: Make a hold, to be committed or voided later.
         allow_overdraft: Let the source go below zero, without limit.
-        overdraft_limit: Let the source go down to minus this, in units of the currency.
+        overdraft_limit: Let the source go down to minus this, in units of the currency; needs ``skip_queue``.
         skip_queue: Let the ledger work inside the request; slower, but refusals come at once.
         scheduled_for: When the ledger is to apply it; ``not_before`` of ``enqueue`` is the safer way (contract §3.5).
         effective_date: Value date.

@@ -1,0 +1,64 @@
+"""Whether a dead letter may be given a new life, and under which reference. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from blnk_relay.intents.model import DeadClass
+from blnk_relay.intents.registry import KINDS
+
+
+class ReplayWay(StrEnum):
+    """How a dead letter is replayed."""
+
+    SAME = "same"  #: Under the same reference; what may have been sent is looked up first.
+    FRESH = "fresh"  #: Under a new generation of the reference: the ledger has recorded a refusal of the old one.
+    NO = "no"  #: It would double, or could never end otherwise.
+
+
+@dataclass(frozen=True, slots=True)
+class ReplayPlan:
+    """What a replay of one dead letter would do.
+
+    Attributes:
+        way: How.
+        why: In words, for the person who confirms it.
+    """
+
+    way: ReplayWay
+    why: str
+
+
+_HOPELESS = {
+    "REFERENCE_CONFLICT": "the reference belongs to another transaction: discard it, and enqueue it under a new key",
+    "HOLD_CHANGED": "nobody can tell whether this part was committed: compare the hold by hand, then discard it",
+}
+
+
+def plan_replay(kind: str, dead_class: str, code: str) -> ReplayPlan:
+    """What a replay of a dead letter would do.
+
+    Args:
+        kind: Its kind.
+        dead_class: Its class.
+        code: Its code.
+
+    Example:
+        >>> plan_replay("transaction", "rejected", "TXN_INSUFFICIENT_FUNDS").way
+        <ReplayWay.FRESH: 'fresh'>
+    """
+    if code in _HOPELESS:
+        return ReplayPlan(ReplayWay.NO, _HOPELESS[code])
+    match dead_class:
+        case DeadClass.REJECTED if KINDS[kind].records:
+            return ReplayPlan(
+                ReplayWay.NO, "the ledger rejected it under a reference of its own, which cannot be used again"
+            )
+        case DeadClass.REJECTED:
+            return ReplayPlan(ReplayWay.FRESH, "sent again under a new reference, because the old one is used up")
+        case DeadClass.PARTIAL:
+            return ReplayPlan(ReplayWay.NO, "some legs happened: settle the rest by hand, then discard it")
+        case DeadClass.UNKNOWN:
+            return ReplayPlan(ReplayWay.SAME, "looked up at the ledger; sent again only if it is not there")
+    return ReplayPlan(ReplayWay.SAME, "sent again under the same reference, looked up first if it may have been sent")
