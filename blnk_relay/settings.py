@@ -91,6 +91,8 @@ class Settings:
     stuck_horizon_s: float = _setting(18_000.0, "How long a QUEUED row may still be applied (contract §3.5).")
     quiet_s: float = _setting(60.0, "Silence after an ambiguous partial commit before it may be sent again.")
 
+    probe_s: float = _setting(5.0, "How often one request tries whether a paused target is well again.")
+
     max_attempts: int = _setting(25, "Counted attempts before an intent is a dead letter.")
     deadline_s: float = _setting(86_400.0, "Age at which an undecided intent is a dead letter, unless it has its own.")
     retry_base_s: float = _setting(0.5, "Upper bound of the first pause between attempts; it doubles each time.")
@@ -150,6 +152,11 @@ class Settings:
             raise InvalidSettings(
                 f"{PREFIX}DEAD_WORKER_S must be at least three times {PREFIX}SWEEP_S ({3 * self.sweep_s:g}), "
                 "or live workers would be taken for dead."
+            )
+        if self.quiet_s < self.read_lag_s:
+            raise InvalidSettings(
+                f"{PREFIX}QUIET_S must not be below {PREFIX}READ_LAG_S, or a partial commit that the ledger does not "
+                "show yet would be sent again."
             )
         if self.retry_cap_s < self.retry_base_s:
             raise InvalidSettings(f"{PREFIX}RETRY_CAP_S must not be below {PREFIX}RETRY_BASE_S.")

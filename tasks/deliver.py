@@ -189,11 +189,7 @@ class Delivery:
             self._results.put(f"{batch[0].entry.target}:read")
         sends = sends_of(decided)
         recorded = [(claimed, send) for claimed, send in sends if KINDS[claimed.entry.kind].records]
-        answers = (
-            runtime.journal.record([(claimed, send.memo or {}, send.exclusive) for claimed, send in recorded])
-            if recorded
-            else []
-        )
+        answers = runtime.journal.record(recorded) if recorded else []
         refused = {
             claimed.entry.id: answer for (claimed, _), answer in zip(recorded, answers, strict=True) if answer != "ok"
         }
@@ -203,7 +199,7 @@ class Delivery:
                     after_look(claimed, "sending", decision, at_ms + int((steady_s() - at_s) * 1000), runtime.worker)
                 )
             elif claimed.entry.id in refused:
-                # Busy: another intent is writing to the row. Stale: the settlement will change nothing.
+                # Busy or lagging: in a moment. Stale: the settlement will change nothing.
                 self._results.put(after_look(claimed, "sending", Again(0.5, counted=False), at_ms, runtime.worker))
             else:
                 memo = claimed.progress.memo if decision.memo is None else decision.memo

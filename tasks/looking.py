@@ -84,7 +84,8 @@ def _gate(runtime: Runtime, target: str, failure: Response) -> None:
 
 def apply_gate(runtime: Runtime, target: str, side: str, change: GateChange) -> None:
     """Pause or slow one side of a target, and tell a human when that is news."""
-    news = runtime.journal.change_gate(target, side, change.action, change.code, change.wait_s)
+    wait_s = runtime.settings.probe_s if change.action is GateAction.PAUSE else change.wait_s
+    news = runtime.journal.change_gate(target, side, change.action, change.code, wait_s)
     if news and change.action is GateAction.PAUSE:
         runtime.reports.paused(target, side, change)
 

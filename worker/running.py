@@ -44,3 +44,9 @@ def run_worker(settings: Settings, *, lanes: tuple[str, ...] = (), pool: str = "
     finally:
         journal.close()
     app.worker_main(arguments)
+
+
+if __name__ == "__main__":
+    import sys
+
+    run_worker(Settings.from_env(), pool=sys.argv[1] if len(sys.argv) > 1 else "threads")

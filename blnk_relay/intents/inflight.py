@@ -38,7 +38,7 @@ from blnk_relay.intents.model import (
     Verdict,
 )
 from blnk_relay.intents.retry import growing_s
-from blnk_relay.intents.rows import find_named, missing
+from blnk_relay.intents.rows import find_named, look_again, missing
 from blnk_relay.intents.verdicts import Meaning, rule_for, verdict_for
 from blnk_relay.money import PRECISIONS, minor_units
 
@@ -199,10 +199,11 @@ def decide(entry: Entry, progress: Progress, found: Found, policy: Policy) -> De
         return settled
     if progress.refuse:
         if progress.sent and progress.quiet_for_s < policy.read_lag_s:
-            return Look(growing_s(progress.quiet_for_s, policy.confirm_first_s, policy.confirm_max_s), refuse=True)
+            return look_again(progress, policy)
         return _refused(progress.code, progress.message)
     memo = progress.memo if progress.sent else {"row": row.transaction_id, "before": str(hold.committed)}
-    return Send(memo=memo, exclusive=row.transaction_id)
+    seen = tuple(child.transaction_id for child in (*hold.commits, *hold.voids))
+    return Send(memo=memo, exclusive=row.transaction_id, seen=seen)
 
 
 def _void_settled(hold: Hold, progress: Progress) -> Done | Dead | None:
@@ -232,6 +233,9 @@ def _part_settled(hold: Hold, part: int, progress: Progress, policy: Policy) -> 
         if hold.committed == before + part:
             newest = [row for row in hold.commits if row.precise_amount == part]
             return Done("applied", newest[-1].transaction_id if newest else "", hold.row.transaction_id)
+        if hold.committed < before:
+            # Commits are never taken back, so this read is older than the one that was recorded.
+            return look_again(progress, policy)
         if hold.committed != before:
             return Dead(
                 DeadClass.UNKNOWN,
@@ -240,7 +244,7 @@ def _part_settled(hold: Hold, part: int, progress: Progress, policy: Policy) -> 
                 "somebody else writes to this hold, so nobody can tell whether this commit happened.",
             )
         if progress.quiet_for_s < policy.quiet_s:
-            return Look(growing_s(progress.quiet_for_s, policy.confirm_first_s, policy.confirm_max_s), progress.refuse)
+            return look_again(progress, policy)
     if hold.voids:
         return _refused("TXN_ALREADY_VOIDED", "The hold was voided: nothing is left to commit.")
     if part > hold.amount - hold.committed:
@@ -254,7 +258,7 @@ def _part_settled(hold: Hold, part: int, progress: Progress, policy: Policy) -> 
 def _not_a_hold(row: Row | None, progress: Progress, policy: Policy) -> Decision:
     if progress.sent:
         # The hold was there when the request was sent, so this is read lag, never "no".
-        return Look(growing_s(progress.quiet_for_s, policy.confirm_first_s, policy.confirm_max_s))
+        return look_again(progress, policy)
     if row is not None and row.status in ("APPLIED", "VOID"):
         return _refused("TXN_NOT_INFLIGHT", f"The transaction is {row.status}, not a hold.")
     if row is not None and row.status == "REJECTED":

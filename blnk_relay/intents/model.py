@@ -214,11 +214,14 @@ class Send:
 
     Attributes:
         memo: To be recorded before sending, or None when nothing must be.
-        exclusive: A resource that only one intent may be writing to; empty for none.
+        exclusive: A row that only one intent may be writing to; empty for none.
+        seen: Ids of the rows below it that the decision rests on. The journal knows those that earlier intents made;
+            should one of them be missing here, the read lagged, and the decision is not carried out.
     """
 
     memo: Mapping[str, Any] | None = None
     exclusive: str = ""
+    seen: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,7 +23,6 @@ from blnk_relay.intents.model import (
     Found,
     Intent,
     Kind,
-    Look,
     Lookup,
     Policy,
     Progress,
@@ -34,10 +33,13 @@ from blnk_relay.intents.model import (
     Verdict,
 )
 from blnk_relay.intents.retry import growing_s
-from blnk_relay.intents.rows import capped, family, final_row, find_named, missing, rejection_code
+from blnk_relay.intents.rows import capped, family, final_row, find_named, look_again, missing, rejection_code
 from blnk_relay.intents.verdicts import Meaning, rule_for, verdict_for
 
 NAME = "refund"
+
+#: Sends that left no row at all, after which a human has to look.
+MAX_UNSEEN_SENDS = 8
 
 
 class RefundSchema(Schema):
@@ -117,7 +119,7 @@ def decide(entry: Entry, progress: Progress, found: Found, policy: Policy) -> De
         if final.status == "REJECTED":
             return Dead(DeadClass.REJECTED, rejection_code(final.rejection), capped(final.rejection or "Rejected."))
         return Done("refunded", final.transaction_id, row.transaction_id)
-    again = Look(growing_s(progress.quiet_for_s, policy.confirm_first_s, policy.confirm_max_s), progress.refuse)
+    again = look_again(progress, policy)
     if found.reference(reference) is not None:
         if not progress.sent:
             return _refused("ALREADY_REFUNDED", "Somebody else is refunding it already.")
@@ -128,13 +130,15 @@ def decide(entry: Entry, progress: Progress, found: Found, policy: Policy) -> De
         return again
     if progress.refuse:
         return _refused(progress.code, progress.message)
+    if progress.sends >= MAX_UNSEEN_SENDS:
+        return Dead(DeadClass.UNKNOWN, "VANISHED", f"Sent {progress.sends} times, and the ledger shows no refund.")
     return Send(memo={"row": row.transaction_id}, exclusive=row.transaction_id)
 
 
 def _nothing_to_refund(named: Row | None, progress: Progress, policy: Policy) -> Decision:
     if progress.sent:
         # The row was there when the refund was sent, so this is read lag, never "no".
-        return Look(growing_s(progress.quiet_for_s, policy.confirm_first_s, policy.confirm_max_s))
+        return look_again(progress, policy)
     if named is not None and named.status in ("REJECTED", "VOID"):
         return _refused("NOT_REFUNDABLE", f"The transaction is {named.status}: there is nothing to give back.")
     horizon_s = policy.horizon_s if named is None else policy.stuck_horizon_s

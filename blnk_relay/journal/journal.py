@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import redis
 
 from blnk_relay.errors import JournalUnavailable, KeyConflict
-from blnk_relay.intents.model import GateAction
+from blnk_relay.intents.model import GateAction, Send
 from blnk_relay.journal.connection import Scripts, connect, reported
 from blnk_relay.journal.records import Claimed, NewEntry, Settlement, claimed_of
 from blnk_relay.settings import Settings
@@ -159,19 +159,19 @@ class Journal:
         )
         return Claims(tuple(claimed_of(item, now_ms, 0.0) for item in items), tuple(bells), next_ms)
 
-    def record(self, sends: Sequence[tuple[Claimed, Mapping[str, object], str]]) -> list[str]:
+    def record(self, sends: Sequence[tuple[Claimed, Send]]) -> list[str]:
         """Record memos before sending, and make each intent the only writer of its row.
 
         Args:
-            sends: Intent, memo, and the row that only it may write to (empty for none).
+            sends: Each intent with the decision to send it.
 
         Returns:
-            For each ``ok``, ``stale`` or ``busy``.
+            For each ``ok``, ``stale``, ``busy`` or ``lagging``; only what is ``ok`` may be sent.
         """
         arguments: list[str] = []
-        for claimed, memo, row in sends:
-            scoped = f"{claimed.entry.target}:{row}" if row else ""
-            arguments += [claimed.entry.id, claimed.token, json.dumps(memo), scoped]
+        for claimed, send in sends:
+            row = f"{claimed.entry.target}:{send.exclusive}" if send.exclusive else ""
+            arguments += [claimed.entry.id, claimed.token, json.dumps(send.memo or {}), row, ",".join(send.seen)]
         answers: list[str] = self.scripts.run("record", *arguments)
         return answers
 

@@ -20,11 +20,12 @@
 --   discarded          zset    closed at -> id      state discarded: closed by a human, never trimmed
 --   order:<key>        zset    accept number -> id  intents that are sent one at a time
 --   excl:<t>:<row>     string  id of the only intent that may write to a row
+--   made:<t>:<row>     set     ids of the rows that finished intents made below a row; expires after an hour
 --   seq                string  last accept number
 --   bell:<lane>        string  set while a message for the lane is under way or a worker is on it; expires
 --   pause:<lane>       hash    who paused a lane, when, why
---   gate:<t>:<side>    hash    side write or read: state, code, since, manual, probe_at, hold_until, rate, tokens, stamp,
---                              raised, note
+--   gate:<t>:<side>    hash    side write or read: state, code, since, manual, probe_at, probe_ms, hold_until, rate, tokens,
+--                              stamp, raised, note
 --   counts             hash    counters
 --   events             stream  final outcomes, capped
 --   sweep              string  lock of the sweeper
@@ -32,7 +33,6 @@
 local P = KEYS[1]
 local BELL_MS = 1500
 local LOG_LENGTH = 20
-local PROBE_MS = 5000
 -- A slowed target starts again at this rate (requests a second), doubles each second, and is free above the last.
 local SLOW_RATE, FREE_RATE = 16, 4096
 
@@ -97,10 +97,11 @@ end
 -- How many requests may pass a gate ("<target>:<side>") now; 0 while it is shut. Takes them when take is set.
 local function allowance(gate_name, wanted, take)
   local key = P .. 'gate:' .. gate_name
-  local gate = redis.call('HMGET', key, 'state', 'manual', 'probe_at', 'hold_until', 'rate', 'tokens', 'stamp', 'raised')
+  local gate = redis.call('HMGET', key, 'state', 'manual', 'probe_at', 'hold_until', 'rate', 'tokens', 'stamp', 'raised',
+    'probe_ms')
   if gate[1] == 'paused' then
     if gate[2] == '1' or tonumber(gate[3]) > NOW then return 0 end
-    if take then redis.call('HSET', key, 'probe_at', NOW + PROBE_MS) end
+    if take then redis.call('HSET', key, 'probe_at', NOW + tonumber(gate[9])) end
     return math.min(1, wanted)
   end
   if gate[4] and tonumber(gate[4]) > NOW then return 0 end

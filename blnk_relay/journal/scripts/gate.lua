@@ -1,5 +1,5 @@
 -- Shuts, slows or opens a gate.
--- ARGV: gate ("<target>:<side>"), action (pause, slow, open), code, wait (ms), manual ("1": by a human, so nobody probes), note.
+-- ARGV: gate ("<target>:<side>"), action (pause, slow, open), code, wait (ms; of a pause: between two probes), manual ("1": by a human, so nobody probes), note.
 -- Returns: {1 if that is news}.
 
 local name, action, code, wait_ms, manual = ARGV[1], ARGV[2], ARGV[3], tonumber(ARGV[4]), ARGV[5]
@@ -10,8 +10,8 @@ if action == 'open' then
 end
 if action == 'pause' then
   if gate[1] == 'paused' and (gate[2] == '1' or manual ~= '1') then return { 0 } end
-  redis.call('HSET', key, 'state', 'paused', 'code', code, 'since', NOW, 'manual', manual, 'probe_at', NOW + PROBE_MS,
-    'note', ARGV[6])
+  redis.call('HSET', key, 'state', 'paused', 'code', code, 'since', NOW, 'manual', manual, 'probe_at', NOW + wait_ms,
+    'probe_ms', wait_ms, 'note', ARGV[6])
   count('gate_paused|' .. code)
   return { 1 }
 end

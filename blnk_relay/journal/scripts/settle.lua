@@ -4,6 +4,9 @@
 --   nil), tally (counters).
 -- Returns: {lanes to ring, ids that were stale}.
 
+-- Far longer than any read lag, short enough to be forgotten.
+local MADE_MS = 3600000
+
 local worker, cap = ARGV[1], ARGV[2]
 local bells, stale, counts = {}, {}, {}
 local leased, posted = P .. 'leased:' .. worker, P .. 'posted'
@@ -44,6 +47,10 @@ for at = 4, #ARGV do
       redis.call('ZADD', P .. 'done', NOW, id)
       tally('done|' .. item.kind .. '|' .. item.set.outcome)
       announce(id, item.kind, 'done', item.set.outcome, cap)
+      if fields[4] and item.set.txn then
+        redis.call('SADD', P .. 'made:' .. fields[4], item.set.txn)
+        redis.call('PEXPIRE', P .. 'made:' .. fields[4], MADE_MS)
+      end
       release(id, { order = fields[3], excl = fields[4] }, bells)
     elseif item.to == 'posted' then
       redis.call('HSET', key, unpack(set))

