@@ -141,7 +141,45 @@ class Relay:
             JournalUnavailable: Redis did not answer within its timeout. Enqueue again under the same key.
         """
         write = Write(intent=intent, key=key, lane=lane, not_before=not_before, deadline=deadline)
-        return self._accept([self._entry(write)])[0]
+        return self._accept([self.prepare(write)])[0]
+
+    def prepare(self, write: Write) -> NewEntry:
+        """Check an intent and its options as :meth:`enqueue` does, and record nothing.
+
+        Args:
+            write: The intent with its options.
+
+        Returns:
+            What would be recorded; :meth:`Journal.conflicts` says whether its key is free.
+
+        Raises:
+            InvalidIntent: The key, the lane or a time is not valid, or the amount is beyond the settings' limit.
+        """
+        intent, settings = write.intent, self.settings
+        key = intent.natural_key if write.key is None else write.key
+        errors: dict[str, list[str]] = {}
+        if key is None:
+            errors["key"] = ["Is needed: an idempotency key of yours, unique for ever, such as your order's id."]
+        elif not isinstance(key, str) or (problem := key_problem(key)):
+            errors["key"] = [problem if isinstance(key, str) and problem else "Must be a string."]
+        lane = settings.route(intent.kind) if write.lane is None else write.lane
+        if lane not in settings.lanes:
+            errors["lane"] = [f"Unknown lane; the settings list {', '.join(settings.lanes)}."]
+        if intent.payload.get("precise_amount", 0) > settings.max_precise_amount:
+            errors["amount"] = [
+                f"Is above {settings.max_precise_amount} minor units, which the way to the ledger may not keep exact "
+                "(BLNK_RELAY_MAX_PRECISE_AMOUNT)."
+            ]
+        not_before = _moment(write.not_before, "+0", "not_before", errors)
+        deadline = _moment(write.deadline, f"+{int(settings.deadline_s * 1000)}", "deadline", errors)
+        if errors or key is None:
+            raise InvalidIntent(intent.kind, errors)
+        new = new_entry(intent, key, lane, not_before=not_before, deadline=deadline)
+        if settings.confirm_route == "data" and new.entry.reference:
+            problem = data_api_problem(new.entry.reference)
+            if problem:
+                raise InvalidIntent(intent.kind, {"reference": [problem]})
+        return new
 
     def enqueue_many(self, writes: Iterable[Intent | Write]) -> list[Receipt]:
         """Record many intents, in few trips; all are validated before the first is written.
@@ -165,7 +203,7 @@ class Relay:
             if index >= MAX_BATCH:
                 raise InvalidIntent("batch", {"_schema": [f"At most {MAX_BATCH} intents go into one call."]}, index)
             try:
-                new = self._entry(item if isinstance(item, Write) else Write(intent=item))
+                new = self.prepare(item if isinstance(item, Write) else Write(intent=item))
             except InvalidIntent as error:
                 raise error.at(index) from None
             for name in {new.entry.id, new.claimed_reference} - {""}:
@@ -253,33 +291,6 @@ class Relay:
             Receipt(answer.id, new.entry.key, new.entry.reference, answer.created, durability)
             for new, answer in zip(entries, accepted, strict=True)
         ]
-
-    def _entry(self, write: Write) -> NewEntry:
-        intent, settings = write.intent, self.settings
-        key = intent.natural_key if write.key is None else write.key
-        errors: dict[str, list[str]] = {}
-        if key is None:
-            errors["key"] = ["Is needed: an idempotency key of yours, unique for ever, such as your order's id."]
-        elif not isinstance(key, str) or (problem := key_problem(key)):
-            errors["key"] = [problem if isinstance(key, str) and problem else "Must be a string."]
-        lane = settings.route(intent.kind) if write.lane is None else write.lane
-        if lane not in settings.lanes:
-            errors["lane"] = [f"Unknown lane; the settings list {', '.join(settings.lanes)}."]
-        if intent.payload.get("precise_amount", 0) > settings.max_precise_amount:
-            errors["amount"] = [
-                f"Is above {settings.max_precise_amount} minor units, which the way to the ledger may not keep exact "
-                "(BLNK_RELAY_MAX_PRECISE_AMOUNT)."
-            ]
-        not_before = _moment(write.not_before, "+0", "not_before", errors)
-        deadline = _moment(write.deadline, f"+{int(settings.deadline_s * 1000)}", "deadline", errors)
-        if errors or key is None:
-            raise InvalidIntent(intent.kind, errors)
-        new = new_entry(intent, key, lane, not_before=not_before, deadline=deadline)
-        if settings.confirm_route == "data" and new.entry.reference:
-            problem = data_api_problem(new.entry.reference)
-            if problem:
-                raise InvalidIntent(intent.kind, {"reference": [problem]})
-        return new
 
 
 def _moment(given: datetime | timedelta | None, default: str, name: str, errors: dict[str, list[str]]) -> str:

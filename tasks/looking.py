@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
-from blnk_relay.intents.model import Again, Decision, Found, GateAction, GateChange, Look, Lookup, Response, Send
+from blnk_relay.intents.model import Again, Dead, Decision, Found, GateAction, GateChange, Look, Lookup, Response, Send
 from blnk_relay.intents.registry import KINDS
 from blnk_relay.intents.retry import growing_s
 from blnk_relay.intents.steps import next_step
@@ -14,9 +14,13 @@ from tasks.runtime import Runtime
 #: A look needs at most this many rounds: the named row, its family, its children, and what stands under them.
 MAX_ROUNDS = 5
 
+#: Codes of dead letters that only say that the ledger does not show what an intent acts on.
+NOT_FOUND = frozenset({"HOLD_NOT_FOUND", "TRANSACTION_NOT_FOUND"})
+
 #: Answers to a read after which no other read will fare better.
 _PAUSING = frozenset({401, 403, 404, 405})
-_SLOWING = frozenset({429, 503})
+_SLOWING = frozenset({429})
+_STRAINING = frozenset({0, 502, 503, 504})
 
 
 def decisions(runtime: Runtime, batch: Sequence[Claimed]) -> tuple[list[tuple[Claimed, Decision]], bool]:
@@ -52,7 +56,18 @@ def decisions(runtime: Runtime, batch: Sequence[Claimed]) -> tuple[list[tuple[Cl
             break
         healthy = True
         found = found.plus(looked.rows, looked.balances, wanted)
-    return [*decided, *_later(open_, runtime)], healthy
+    return [*_patient(decided, runtime), *_later(open_, runtime)], healthy
+
+
+def _patient(decided: Iterable[tuple[Claimed, Decision]], runtime: Runtime) -> Iterator[tuple[Claimed, Decision]]:
+    """What acts on a transaction that is still in our own queue waits for it, however long that takes (contract §5)."""
+    for claimed, decision in decided:
+        kind, entry = KINDS[claimed.entry.kind], claimed.entry
+        absent = isinstance(decision, Dead) and decision.code in NOT_FOUND and kind.names is not None
+        if absent and kind.names and runtime.journal.is_open(entry.target, kind.names(entry.payload)):
+            yield claimed, Again(runtime.policy.confirm_max_s, counted=False)
+        else:
+            yield claimed, decision
 
 
 def _later(undecided: Iterable[Claimed], runtime: Runtime) -> list[tuple[Claimed, Decision]]:
@@ -72,11 +87,13 @@ def _gate(runtime: Runtime, target: str, failure: Response) -> None:
     """What a failed read means for the target (contract §5)."""
     if failure.status in _PAUSING:
         action = GateAction.PAUSE
-    elif failure.status in _SLOWING:
+    elif failure.status in _SLOWING or failure.retry_after_s is not None:
         action = GateAction.SLOW
+    elif failure.status in _STRAINING:
+        action = GateAction.STRAIN
     else:
         return
-    change = GateChange(action, failure.code or f"HTTP_{failure.status}", failure.retry_after_s or 1.0)
+    change = GateChange(action, failure.code or f"HTTP_{failure.status}", failure.retry_after_s or 0.0)
     apply_gate(runtime, target, "read", change)
     if failure.status == 401:  # noqa: PLR2004 - the token is bad for writes as well
         apply_gate(runtime, target, "write", change)

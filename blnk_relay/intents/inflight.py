@@ -316,6 +316,7 @@ COMMIT_KIND = Kind(
     request=request,
     judge=judge,
     records=True,
+    names=lambda payload: str(payload["hold"]),
 )
 
 VOID_KIND = Kind(
@@ -330,4 +331,5 @@ VOID_KIND = Kind(
     request=request,
     judge=judge,
     records=True,
+    names=lambda payload: str(payload["hold"]),
 )

@@ -274,8 +274,9 @@ Decision = Send | Done | Dead | Look | Again
 class GateAction(StrEnum):
     """What an answer means for everybody who writes to the same target."""
 
-    PAUSE = "pause"
-    SLOW = "slow"
+    PAUSE = "pause"  #: Nothing more until a probe, or a human, opens it again.
+    SLOW = "slow"  #: It asked for less: wait, then begin again at half the pace.
+    STRAIN = "strain"  #: A failure that one request may meet; many within a second count as SLOW.
 
 
 @dataclass(frozen=True, slots=True)
@@ -283,9 +284,9 @@ class GateChange:
     """Stop or slow all writes to a target.
 
     Attributes:
-        action: Stop until somebody or a probe opens it again, or slow down.
+        action: How.
         code: Why, as a stable code.
-        wait_s: Seconds until the next request may go out.
+        wait_s: Seconds until the next request may go out; 0: they grow with each complaint.
     """
 
     action: GateAction
@@ -376,6 +377,8 @@ class Kind:
         judge: What its answer means.
         records: Something is recorded before each send, so an intent with no memo was never sent; and its reference
             is the ledger's to choose, not ours.
+        names: The transaction that it acts on, by reference or row id; while that one is still in our own queue, not
+            finding it at the ledger proves nothing.
     """
 
     name: str
@@ -389,3 +392,4 @@ class Kind:
     request: Callable[[Entry, Progress], Request]
     judge: Callable[[Entry, Progress, Request, Response, Policy], Verdict]
     records: bool = False
+    names: Callable[[Mapping[str, Any]], str] | None = None

@@ -179,4 +179,5 @@ KIND = Kind(
     request=request,
     judge=judge,
     records=True,
+    names=lambda payload: str(payload["transaction"]),
 )

@@ -129,6 +129,11 @@ def _check_flags(data: Mapping[str, Any], errors: dict[str, list[str]]) -> None:
     synchronous = bool(data.get("skip_queue"))
     if synchronous and "scheduled_for" in data:
         errors["scheduled_for"] = ["Cannot go with skip_queue, which ignores it and applies at once (contract §3.7)."]
+    if "effective_date" in data and not synchronous:
+        errors["effective_date"] = [
+            "Needs skip_queue: in queue mode the ledger loses it whenever it applies several transactions together "
+            "(measured, docs/ledger-findings.md)."
+        ]
     for name in ("inflight_expiry_date", "inflight_commit_date"):
         if name in data and not data.get("inflight"):
             errors[name] = ["Only a hold can have it: set inflight."]
@@ -183,7 +188,7 @@ def transaction(
         overdraft_limit: Let the source go down to minus this, in units of the currency; needs ``skip_queue``.
         skip_queue: Let the ledger work inside the request; slower, but refusals come at once.
         scheduled_for: When the ledger is to apply it; ``not_before`` of ``enqueue`` is the safer way (contract §3.5).
-        effective_date: Value date.
+        effective_date: Value date; needs ``skip_queue``.
         inflight_expiry_date: When the ledger voids the hold; needs ``skip_queue``.
         inflight_commit_date: When the ledger commits the hold; needs ``skip_queue``.
         meta_data: A JSON object, without the keys that the ledger reserves (contract §2.0).

@@ -61,7 +61,7 @@ class Rule:
         gate: What it means for the whole target.
         counted: Whether the attempt counts.
         acted: Whether the request may have taken effect; None: follows from the meaning.
-        wait_s: Shortest pause for the whole target, where the answer names none.
+        wait_s: Pause for the whole target where the answer names none; 0: it grows with each complaint.
         why: The reason, for people.
     """
 
@@ -77,7 +77,7 @@ class Rule:
     gate: GateAction | None = None
     counted: bool = True
     acted: bool | None = None
-    wait_s: float = 1.0
+    wait_s: float = 0.0
 
     @property
     def may_have_acted(self) -> bool:
@@ -99,6 +99,7 @@ class Rule:
 _M = Meaning
 _PAUSE = GateAction.PAUSE
 _SLOW = GateAction.SLOW
+_STRAIN = GateAction.STRAIN
 
 TABLE: tuple[Rule, ...] = (
     # Success.
@@ -185,7 +186,7 @@ TABLE: tuple[Rule, ...] = (
     Rule(429, ANY, ALL, _M.SOON, "a limiter; nothing written", gate=_SLOW, counted=False),
     # 5xx: the classic ambiguity.
     Rule(500, ANY, ALL, _M.VERIFY, "failed, or committed and the connection broke"),
-    Rule(502, ANY, ALL, _M.VERIFY, "Cloud could not reach or wait for the instance"),
+    Rule(502, ANY, ALL, _M.VERIFY, "Cloud could not reach or wait for the instance", gate=_STRAIN),
     Rule(
         503,
         "QUEUE_BACKPRESSURE",
@@ -195,11 +196,11 @@ TABLE: tuple[Rule, ...] = (
         gate=_SLOW,
         wait_s=30.0,
     ),
-    Rule(503, ANY, ALL, _M.VERIFY, "down, or its queue is full", gate=_SLOW),
-    Rule(504, ANY, ALL, _M.VERIFY, "Cloud could not wait for the instance"),
+    Rule(503, ANY, ALL, _M.VERIFY, "down, or its queue is full", gate=_STRAIN),
+    Rule(504, ANY, ALL, _M.VERIFY, "Cloud could not wait for the instance", gate=_STRAIN),
 )
 
-_NOT_SENT = Rule(0, ANY, ALL, _M.BACKOFF, "it never left the machine", gate=_SLOW, counted=False)
+_NOT_SENT = Rule(0, ANY, ALL, _M.BACKOFF, "it never left the machine", gate=_STRAIN, counted=False)
 _BROKEN = Rule(0, ANY, ALL, _M.VERIFY, "it may have arrived")
 _REDIRECT = Rule(None, ANY, ALL, _M.BACKOFF, "redirects are not followed on writes", gate=_PAUSE, counted=False)
 _STRANGE_2XX = Rule(None, ANY, ALL, _M.VERIFY, "not the answer of this route")
@@ -231,6 +232,15 @@ def code_of(response: Response) -> str:
     if response.code:
         return response.code
     return f"HTTP_{response.status}" if response.status else "NO_ANSWER"
+
+
+def _gate(rule: Rule, response: Response) -> GateChange | None:
+    """What an answer means for the whole target; one that names a time is always obeyed."""
+    if rule.gate is None:
+        return None
+    asked = rule.gate is GateAction.STRAIN and response.retry_after_s is not None
+    action = GateAction.SLOW if asked else rule.gate
+    return GateChange(action, code_of(response), response.retry_after_s or rule.wait_s)
 
 
 def verdict_for(rule: Rule, progress: Progress, response: Response, policy: Policy) -> Verdict:
@@ -271,5 +281,5 @@ def verdict_for(rule: Rule, progress: Progress, response: Response, policy: Poli
         decision,
         acted=rule.may_have_acted,
         accepted=rule.meaning in (Meaning.DONE, Meaning.POSTED),
-        gate=GateChange(rule.gate, code, response.retry_after_s or rule.wait_s) if rule.gate else None,
+        gate=_gate(rule, response),
     )

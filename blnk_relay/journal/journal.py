@@ -13,11 +13,14 @@ import redis
 from blnk_relay.errors import JournalUnavailable, KeyConflict
 from blnk_relay.intents.model import GateAction, Send
 from blnk_relay.journal.connection import Scripts, connect, reported
-from blnk_relay.journal.records import Claimed, NewEntry, Settlement, claimed_of
+from blnk_relay.journal.records import Claimed, NewEntry, Settlement, claimed_of, id_of
 from blnk_relay.settings import Settings
 
 #: Intents accepted in one script call: a few milliseconds of Redis's time.
 ACCEPT_CHUNK = 200
+
+#: States of an intent that a machine is still at.
+OPEN = frozenset({"waiting", "ready", "sending", "posted"})
 
 #: Work handled in one sweep.
 SWEEP_MOST = 500
@@ -115,15 +118,29 @@ class Journal:
             return raw, "memory"
         return raw, f"replicated:{waited}"
 
+    def conflicts(self, entries: Sequence[NewEntry]) -> list[KeyConflict]:
+        """Those whose key or reference belongs to another recorded intent; changes nothing.
+
+        Args:
+            entries: At most ACCEPT_CHUNK.
+
+        Returns:
+            What :meth:`accept` would raise, one for each of them, with its ``index``.
+        """
+        raw = self.scripts.run("accept", "check", *_arguments(entries))
+        return [
+            _conflict(entries[position].entry.key, answer, position)
+            for position, answer in enumerate(raw[2])
+            if answer[0] == "conflict"
+        ]
+
     @staticmethod
     def _answers(raw: Any, chunk: Sequence[NewEntry], offset: int) -> list[Accepted]:
         accepted = []
-        for position, (status, id_, kind, state, created) in enumerate(raw[2]):
-            if status == "conflict":
-                conflict = KeyConflict(chunk[position].entry.key, id_, kind, state, int(created))
-                conflict.index = offset + position
-                raise conflict
-            accepted.append(Accepted(id_, status == "created"))
+        for position, answer in enumerate(raw[2]):
+            if answer[0] == "conflict":
+                raise _conflict(chunk[position].entry.key, answer, offset + position)
+            accepted.append(Accepted(answer[1], answer[0] == "created"))
         return accepted
 
     # -- working -------------------------------------------------------------------------------------------------
@@ -208,6 +225,13 @@ class Journal:
         )
         return bool(swept), tuple(bells)
 
+    def is_open(self, target: str, reference: str) -> bool:
+        """Whether an intent with this reference is recorded and not finished."""
+        with reported():
+            owner: Any = self.client.get(self.key(f"ref:{target}:{reference}"))
+            state: Any = self.client.hget(self.key(f"intent:{owner or id_of(target, reference)}"), "state")
+        return state in OPEN
+
     def change_gate(
         self, target: str, side: str, action: GateAction, code: str, wait_s: float, *, note: str = ""
     ) -> bool:
@@ -244,6 +268,14 @@ class Journal:
             self.client.close()
         except redis.RedisError as error:
             raise JournalUnavailable("the connection could not be closed") from error
+
+
+def _conflict(key: str, answer: Sequence[str], index: int) -> KeyConflict:
+    """One answer of accept.lua as an error."""
+    _, id_, kind, state, created = answer
+    conflict = KeyConflict(key, id_, kind, state, int(created))
+    conflict.index = index
+    return conflict
 
 
 def _arguments(entries: Sequence[NewEntry]) -> list[str | int]:

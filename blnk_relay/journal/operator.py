@@ -10,6 +10,7 @@ from typing import Any
 
 from blnk_relay.bell import Bells
 from blnk_relay.errors import NotFound, Refused
+from blnk_relay.intents.model import DEFAULT_TARGET
 from blnk_relay.intents.references import of_generation
 from blnk_relay.intents.replaying import ReplayPlan, ReplayWay, plan_replay
 from blnk_relay.journal.connection import reported
@@ -107,32 +108,38 @@ class Operator:
         journal, client = self._journal, self._journal.client
         now_ms = journal.now_ms()
         with reported():
-            queues: Any = client.smembers(journal.key("queues"))
-            workers: Any = client.zrange(journal.key("workers"), 0, -1)
+            used: Any = client.smembers(journal.key("queues"))
+            # Lanes of the settings stand there from the start, so that a pause is seen before their first intent.
+            queues = {*used, *(f"{lane}|{DEFAULT_TARGET}" for lane in journal.settings.lanes)}
             pipeline = client.pipeline(transaction=False)
             for name in ("waiting", "posted", "done", "dead", "discarded"):
                 pipeline.zcard(journal.key(name))
             pipeline.zrange(journal.key("posted"), 0, 0, withscores=True)
             pipeline.hgetall(journal.key("counts"))
             waiting, posted, done, dead, discarded, first_posted, counts = pipeline.execute()
-            sending = 0
-            for worker in workers:
-                sending += int(client.zcard(journal.key(f"leased:{worker}")))
+            held = self.leases()
             lanes = tuple(self._depth(queue, now_ms) for queue in sorted(queues))
             gates = tuple(self._gates(sorted({queue.partition("|")[2] for queue in queues})))
         return Overview(
             lanes=lanes,
             waiting=waiting,
-            sending=sending,
+            sending=sum(held.values()),
             posted=posted,
             oldest_posted_s=max(0.0, (now_ms - first_posted[0][1]) / 1000) if first_posted else 0.0,
             done=done,
             dead=dead,
             discarded=discarded,
-            workers=len(workers),
+            workers=len(held),
             gates=gates,
             counts={name: int(value) for name, value in sorted(counts.items())},
         )
+
+    def leases(self) -> dict[str, int]:
+        """Intents in the hands of each worker, by its name (host, process id and a random part)."""
+        with reported():
+            workers: Any = self._journal.client.zrange(self._journal.key("workers"), 0, -1)
+            held: Any = [self._journal.client.zcard(self._journal.key(f"leased:{worker}")) for worker in workers]
+        return dict(zip(workers, held, strict=True))
 
     def _depth(self, queue: str, now_ms: int) -> LaneDepth:
         journal, client = self._journal, self._journal.client
@@ -199,7 +206,7 @@ class Operator:
     def _ids(self, state: str, key: str | None) -> Iterator[str]:
         journal, client = self._journal, self._journal.client
         if key is not None:
-            yield from (id_of("default", key), key)
+            yield from (id_of(DEFAULT_TARGET, key), key)
             return
         with reported():
             if state == "ready":
@@ -259,9 +266,12 @@ class Operator:
             f"{status.target}:{reference}" if fresh else "",
             id_of(status.target, reference) if fresh else "",
             self._line("replayed", who, reason or plan.why),
+            f"{status.generation}|{status.dead_class}|{status.code}",
         )
         if answer == "":
             raise NotFound(f"no intent is known under {status.id!r}")
+        if answer == "changed":
+            raise Refused(f"intent {status.id} is not replayed: it has died again since it was looked at")
         if answer == "taken":
             raise Refused(f"intent {status.id} is not replayed: reference {reference!r} belongs to another intent")
         if answer != "replayed":
@@ -323,13 +333,23 @@ class Operator:
         return resumed
 
     def pause_target(self, target: str, *, who: str, reason: str = "") -> None:
-        """Stop all requests to a target until it is resumed; nobody probes it meanwhile."""
+        """Stop all requests to a target until it is resumed; nobody probes it meanwhile.
+
+        Raises:
+            NotFound: There is no such target.
+        """
+        self._known_target(target)
         for side in ("write", "read"):
             note = f"{who}: {reason}"[:_MAX_REASON]
             self._journal.scripts.run("gate", f"{target}:{side}", "pause", "OPERATOR", 0, "1", note)
 
     def resume_target(self, target: str) -> bool:
-        """Open both gates of a target. Returns whether one was shut or slowed."""
+        """Open both gates of a target. Returns whether one was shut or slowed.
+
+        Raises:
+            NotFound: There is no such target.
+        """
+        self._known_target(target)
         opened = False
         for side in ("write", "read"):
             opened |= bool(self._journal.scripts.run("gate", f"{target}:{side}", "open", "", 0, "1", "")[0])
@@ -339,6 +359,11 @@ class Operator:
     def _known(self, lane: str) -> None:
         if lane not in self._journal.settings.lanes:
             raise NotFound(f"no lane {lane!r}; the settings list {', '.join(self._journal.settings.lanes)}")
+
+    @staticmethod
+    def _known_target(target: str) -> None:
+        if target != DEFAULT_TARGET:
+            raise NotFound(f"no target {target!r}; there is only {DEFAULT_TARGET!r}")
 
     def _line(self, what: str, who: str, reason: str) -> str:
         return json.dumps(

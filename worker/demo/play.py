@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -74,8 +75,8 @@ def play(stage: Stage, story: Story, show: Callable[[Scene], None], *, kill: boo
         )
         refused = _knock(relay, story)
         if kill:
-            performance.wait("posting", until_open=len(story.writes) // 2)
-            stage.kill_worker(stage.workers[0])
+            performance.wait_for_half("posting", len(story.writes) // 2)
+            stage.kill_worker(performance.busiest())
             performance.scene("a worker was killed with SIGKILL")
             stage.start_worker()
         performance.wait("posting and confirming", until_open=0)
@@ -95,6 +96,7 @@ def play(stage: Stage, story: Story, show: Callable[[Scene], None], *, kill: boo
         "lapsed": counts.get("lapsed", 0),
         "workers_killed": int(kill),
         "faults": sum(1 for seen in stage.sandbox.requests_seen() if seen.fault),
+        "blocked": len(proof.blocked),
         "lost": len(proof.lost),
         "doubled": len(proof.doubled),
         "violations": len(books.violations()),
@@ -129,6 +131,22 @@ class _Performance:
             if overview.open - self._behind_dead(overview) <= until_open:
                 return
             time.sleep(_POLL_S)
+
+    def wait_for_half(self, title: str, until_ready: int) -> None:
+        """Wait until no more than so many have still to be sent for the first time."""
+        while time.monotonic() < self._end_s:
+            overview = self.scene(title)
+            if overview.waiting + sum(lane.due + lane.later for lane in overview.lanes) <= until_ready:
+                return
+            time.sleep(_POLL_S / 10)
+
+    def busiest(self) -> subprocess.Popen[bytes]:
+        """The worker that holds the most leases at this moment, so that its death hurts."""
+        held = self.operator.leases()
+        return max(
+            self._stage.workers,
+            key=lambda worker: sum(number for name, number in held.items() if f":{worker.pid}:" in name),
+        )
 
     def _behind_dead(self, overview: Overview) -> int:
         """Intents that a dead letter holds back; only worth asking when nothing else is open."""

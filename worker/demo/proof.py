@@ -45,12 +45,14 @@ class Proof:
     Attributes:
         lost: Sentences, one for each lost intent.
         doubled: Sentences, one for each effect too many.
+        blocked: Sentences, one for each intent that waits for a human to close the dead letter before it.
         effects: Effects in the books.
         explained: Effects that finished intents account for.
     """
 
     lost: list[str] = field(default_factory=list)
     doubled: list[str] = field(default_factory=list)
+    blocked: list[str] = field(default_factory=list)
     effects: int = 0
     explained: int = 0
 
@@ -98,6 +100,9 @@ def prove(recorded: Iterable[Recorded], rows: Iterable[BookRow]) -> Proof:
 
 def _take(item: Recorded, free: dict[str, BookRow], by_reference: Mapping[str, BookRow], proof: Proof) -> None:
     status = item.status
+    if status.state == "waiting" and status.waits_for:
+        proof.blocked.append(f"{status.kind} {status.key} waits behind {status.waits_for[0]}")
+        return
     if not status.finished:
         proof.lost.append(f"{status.kind} {status.key} is still {status.state}")
         return

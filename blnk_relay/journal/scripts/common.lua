@@ -25,7 +25,9 @@
 --   bell:<lane>        string  set while a message for the lane is under way or a worker is on it; expires
 --   pause:<lane>       hash    who paused a lane, when, why
 --   gate:<t>:<side>    hash    side write or read: state, code, since, manual, probe_at, probe_ms, hold_until, rate, tokens,
---                              stamp, raised, note
+--                              stamp, raised, streak, note
+--   pace:<t>:<side>    hash    second and n: requests let through in that second; last: in the one before;
+--                              strain and strain_second: failures
 --   counts             hash    counters
 --   events             stream  final outcomes, capped
 --   sweep              string  lock of the sweeper
@@ -33,7 +35,8 @@
 local P = KEYS[1]
 local BELL_MS = 1500
 local LOG_LENGTH = 20
--- A slowed target starts again at this rate (requests a second), doubles each second, and is free above the last.
+-- A slowed target starts again at half its pace but at least at the first rate (requests a second), doubles each
+-- second without complaint, and is free above the last.
 local SLOW_RATE, FREE_RATE = 16, 4096
 
 local function now_ms()
@@ -105,6 +108,15 @@ local function allowance(gate_name, wanted, take)
     return math.min(1, wanted)
   end
   if gate[4] and tonumber(gate[4]) > NOW then return 0 end
+  if take then
+    local second, pace = math.floor(NOW / 1000), P .. 'pace:' .. gate_name
+    local known = redis.call('HMGET', pace, 'second', 'n')
+    if known[1] == tostring(second) then
+      redis.call('HINCRBY', pace, 'n', wanted)
+    else
+      redis.call('HSET', pace, 'second', second, 'n', wanted, 'last', known[2] or 0)
+    end
+  end
   if not gate[5] then return wanted end
   local rate, tokens = tonumber(gate[5]), tonumber(gate[6])
   tokens = math.min(rate, tokens + (NOW - tonumber(gate[7])) * rate / 1000)
@@ -115,7 +127,10 @@ local function allowance(gate_name, wanted, take)
       redis.call('DEL', key)
     else
       redis.call('HSET', key, 'rate', raised and rate * 2 or rate, 'tokens', tokens - given, 'stamp', NOW)
-      if raised then redis.call('HSET', key, 'raised', NOW) end
+      if raised then
+        redis.call('HSET', key, 'raised', NOW)
+        if redis.call('HINCRBY', key, 'streak', -1) < 0 then redis.call('HSET', key, 'streak', 0) end
+      end
     end
   end
   return given

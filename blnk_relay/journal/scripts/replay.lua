@@ -1,15 +1,17 @@
 -- Gives a dead letter a new life. What may have been sent is looked up before anything else; only a rejected one gets
 -- a new generation, and with it a new reference.
 -- ARGV: id, deadline (ms from now), fresh ("1": new generation), reference index "<target>:<reference>" of the new generation,
---   id of the intent whose key is that reference, log line.
--- Returns: {"replayed", or the state it is in ("" when unknown, "taken": the new reference belongs to another),
---   lanes to ring}.
+--   id of the intent whose key is that reference, log line, "<generation>|<class>|<code>" that the plan rests on.
+-- Returns: {"replayed", or the state it is in ("" when unknown, "taken": the new reference belongs to another,
+--   "changed": it has had another life since it was planned), lanes to ring}.
 
 local id, bells = ARGV[1], {}
 local key = intent_key(id)
-local fields = redis.call('HMGET', key, 'state', 'lane', 'target', 'sent', 'lapsed', 'gen', 'kind')
+local fields = redis.call('HMGET', key, 'state', 'lane', 'target', 'sent', 'lapsed', 'gen', 'kind', 'class', 'code')
 if not fields[1] then return { '', bells } end
 if fields[1] ~= 'dead' then return { fields[1], bells } end
+-- A fresh reference is safe after a recorded refusal only; what died of something else since must not get one.
+if (fields[6] or '0') .. '|' .. (fields[8] or '') .. '|' .. (fields[9] or '') ~= ARGV[7] then return { 'changed', bells } end
 local look = fields[4] == '1' or fields[5] == '1'
 if ARGV[3] == '1' then
   local owner = redis.call('GET', P .. 'ref:' .. ARGV[4])

@@ -1,0 +1,21 @@
+"""The command line ``blnk-relay``: it shows and does what the library can, and decides nothing of its own.
+
+One module for each group of commands; what they share is in ``options``, ``opening``, ``output`` and ``exits``.
+Heavy parts are imported inside the commands, so that help comes at once.
+"""
+
+from __future__ import annotations
+
+import sys
+
+
+def main() -> None:
+    """The entry point of ``blnk-relay``; ends the process with one of the codes of :mod:`worker.cli.exits`."""
+    try:
+        from worker.cli.commands import cli
+    except ModuleNotFoundError as error:
+        if error.name != "click":
+            raise
+        sys.stderr.write("Error: the command line is part of an extra: pip install 'blnk-relay[worker]'\n")
+        sys.exit(2)
+    cli.main()

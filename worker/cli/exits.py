@@ -1,0 +1,50 @@
+"""What the exit codes of ``blnk-relay`` mean. The same table stands in ``docs/cli.md``."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import NoReturn
+
+import click
+
+OK = 0
+PARTLY = 1
+BAD_INPUT = 2
+NOT_FOUND = 3
+UNAVAILABLE = 4
+REFUSED = 5
+INTERRUPTED = 130
+
+MEANINGS: Mapping[int, str] = MappingProxyType(
+    {
+        OK: "done",
+        PARTLY: "done in part: some lines or letters were refused, and they are listed",
+        BAD_INPUT: "bad input or settings; nothing was changed",
+        NOT_FOUND: "no such key, lane or target",
+        UNAVAILABLE: "the journal (Redis) cannot be reached or does not take writes",
+        REFUSED: "refused, because it would lose or double a payment, or comes too late; nothing was changed",
+        INTERRUPTED: "interrupted, or the question was answered with no",
+    }
+)
+
+
+def code_of(error: Exception) -> int | None:
+    """The exit code of an error that blnk-relay raised on purpose, or None for any other."""
+    from blnk_relay import errors
+
+    match error:
+        case errors.NotFound():
+            return NOT_FOUND
+        case errors.JournalUnavailable():
+            return UNAVAILABLE
+        case errors.Refused() | errors.TooLate():
+            return REFUSED
+        case errors.RelayError():
+            return BAD_INPUT
+    return None
+
+
+def leave(code: int) -> NoReturn:
+    """End the command with an exit code, after it has printed what it found."""
+    raise click.exceptions.Exit(code)

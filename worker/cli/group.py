@@ -1,0 +1,106 @@
+"""The group of all commands: their order, errors as sentences and exit codes, and commands that load on use."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+import click
+
+from worker.cli import exits
+
+
+class Deferred(click.Command):
+    """A command that stands in the help, and whose module is imported when it is run.
+
+    Args:
+        name: Name of the command.
+        module: Module to import.
+        attribute: Name of the command in that module.
+        summary: Its line in the help.
+        extra: The extra that installs what the module needs.
+    """
+
+    def __init__(self, name: str, module: str, attribute: str, summary: str, extra: str) -> None:
+        super().__init__(name, short_help=summary)
+        self._module = module
+        self._attribute = attribute
+        self._extra = extra
+
+    def load(self) -> click.Command:
+        """The command itself.
+
+        Raises:
+            click.ClickException: It, or something that it needs, is not installed.
+        """
+        try:
+            command = getattr(importlib.import_module(self._module), self._attribute)
+        except ModuleNotFoundError as error:
+            problem = click.ClickException(f"{self.name} needs what is not installed: {error.name}. {self._extra}")
+            problem.exit_code = exits.BAD_INPUT
+            raise problem from None
+        if not isinstance(command, click.Command):
+            raise TypeError(f"{self._module}:{self._attribute} is no command")
+        return command
+
+
+class Commands(click.Group):
+    """A group that lists its commands in the order of their registration and ends with our exit codes."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Names in the order in which an operator meets them."""
+        return list(self.commands)
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """The command to run; a deferred one is loaded now."""
+        name, command, rest = super().resolve_command(ctx, args)
+        return name, command.load() if isinstance(command, Deferred) else command, rest
+
+    def main(
+        self,
+        args: Sequence[str] | None = None,
+        prog_name: str | None = None,
+        complete_var: str | None = None,
+        standalone_mode: bool = True,
+        windows_expand_args: bool = True,
+        **extra: Any,
+    ) -> Any:
+        """Run a command; ends the process unless ``standalone_mode`` is off, which returns the exit code instead."""
+        given = list(sys.argv[1:] if args is None else args)
+        code = self._code(given, prog_name or "blnk-relay", complete_var, windows_expand_args, extra)
+        if standalone_mode:
+            sys.exit(code)
+        return code
+
+    def _code(
+        self, given: list[str], prog_name: str, complete_var: str | None, expand: bool, extra: dict[str, Any]
+    ) -> int:
+        try:
+            result = super().main(given, prog_name, complete_var, False, expand, **extra)
+        except click.Abort:
+            return _report(given, "Interrupted", "interrupted", exits.INTERRUPTED)
+        except click.UsageError as error:
+            where = f" See '{error.ctx.command_path} --help'." if error.ctx is not None else ""
+            return _report(given, "UsageError", error.format_message() + where, error.exit_code)
+        except click.ClickException as error:
+            return _report(given, type(error).__name__, error.format_message(), error.exit_code)
+        except Exception as error:
+            code = exits.code_of(error)
+            if code is None:
+                raise
+            where = "; BLNK_RELAY_REDIS_URL says where it is" if code == exits.UNAVAILABLE else ""
+            return _report(given, type(error).__name__, f"{error}{where}", code)
+        return result if isinstance(result, int) else exits.OK
+
+
+def _report(given: Sequence[str], kind: str, message: str, code: int) -> int:
+    """One sentence on stderr and, where JSON was asked for, one object on stdout that says the same."""
+    click.echo(f"Error: {message}", err=True)
+    if "--json" in given:
+        click.echo(json.dumps({"error": {"type": kind, "message": message, "exit_code": code}}))
+    return code

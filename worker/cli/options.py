@@ -1,0 +1,51 @@
+"""Options that several commands share, and the shape of their help."""
+
+from __future__ import annotations
+
+import getpass
+import os
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import click
+
+from worker.cli.spans import Since
+
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON object (docs/cli.md) instead.")
+
+payload_option = click.option("--payload", "with_payload", is_flag=True, help="Show the payload: personal data.")
+
+limit_option = click.option(
+    "--limit", type=click.IntRange(1, 10_000), default=100, show_default=True, help="Most intents to list."
+)
+
+
+def filter_options(function: Function) -> Function:
+    """``--kind``, ``--code`` and ``--since``; several narrow each other down."""
+    for option in (
+        click.option("--since", type=Since(), help="Only what came into this state since: 2h, 3d, or RFC 3339."),
+        click.option("--code", help="Only with this code, such as TXN_INSUFFICIENT_FUNDS."),
+        click.option("--kind", help="Only of this kind; see 'blnk-relay kinds'."),
+    ):
+        function = option(function)
+    return function
+
+
+def who_option(function: Function) -> Function:
+    """``--who``: whose word it is."""
+    return click.option("--who", default=login_name, help="Who says so; kept.  [default: your login name]")(function)
+
+
+def login_name() -> str:
+    """The name of whoever runs the command; a container may know only a number."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return f"uid {os.getuid()}"
+
+
+def example(*lines: str) -> str:
+    """The end of a command's help; the \\b keeps click from joining the lines."""
+    return "\n".join(["\b", "Example:", *(f"  {line}" for line in lines)])

@@ -1,0 +1,112 @@
+"""The JSON of the command line: values of the library as objects with stable names (docs/cli.md)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from worker.cli.output import stamp
+
+if TYPE_CHECKING:
+    from blnk_relay import Attempt, Settings, Status
+    from blnk_relay.journal.operator import GateView, LaneDepth, Overview
+
+#: "dead|<kind>|<class>|<code>" in the counters.
+_DEAD_PARTS = 4
+
+
+def intent_shape(status: Status) -> dict[str, Any]:
+    """What is known of an intent; never its payload."""
+    return {
+        "id": status.id,
+        "key": status.key,
+        "kind": status.kind,
+        "target": status.target,
+        "lane": status.lane,
+        "state": status.state,
+        "outcome": status.outcome,
+        "transaction_id": status.transaction_id,
+        "parent_id": status.parent_id,
+        "reference": status.reference,
+        "generation": status.generation,
+        "dead_class": status.dead_class,
+        "code": status.code,
+        "message": status.message,
+        "attempts": status.attempts,
+        "created": stamp(status.created),
+        "updated": stamp(status.updated),
+        "deadline": stamp(status.deadline),
+        "waits_for": list(status.waits_for),
+        "blocks": status.blocks,
+    }
+
+
+def attempt_shape(attempt: Attempt) -> dict[str, Any]:
+    """One line of an intent's log."""
+    return {
+        "at": stamp(attempt.at),
+        "what": attempt.what,
+        "status": attempt.status,
+        "code": attempt.code,
+        "latency_ms": attempt.latency_ms,
+        "worker": attempt.worker,
+        "note": attempt.note,
+        "request_id": attempt.request_id,
+    }
+
+
+def lane_shape(depth: LaneDepth, settings: Settings) -> dict[str, Any]:
+    """One lane; ``known`` is false for one that the settings no longer list, so that nobody serves it."""
+    return {
+        "lane": depth.lane,
+        "target": depth.target,
+        "due": depth.due,
+        "later": depth.later,
+        "oldest_due_s": round(depth.oldest_due_s, 3),
+        "paused": depth.paused,
+        "known": depth.lane in settings.lanes,
+    }
+
+
+def gate_shape(gate: GateView) -> dict[str, Any]:
+    """One side of a target that is paused or slowed."""
+    return {
+        "target": gate.target,
+        "side": gate.side,
+        "state": gate.state,
+        "code": gate.code,
+        "since": stamp(gate.since),
+        "manual": gate.manual,
+        "note": gate.note,
+        "rate": gate.rate,
+    }
+
+
+def deaths(counts: dict[str, int]) -> list[dict[str, Any]]:
+    """How many became dead letters ever, by kind, class and code; most first."""
+    found = []
+    for name, number in counts.items():
+        parts = name.split("|", _DEAD_PARTS - 1)
+        if parts[0] == "dead" and len(parts) == _DEAD_PARTS:
+            found.append({"kind": parts[1], "dead_class": parts[2], "code": parts[3], "count": number})
+    return sorted(found, key=lambda death: (-death["count"], death["kind"], death["code"]))
+
+
+def overview_shape(overview: Overview, settings: Settings) -> dict[str, Any]:
+    """The journal at a glance."""
+    return {
+        "open": overview.open,
+        "waiting": overview.waiting,
+        "due": sum(lane.due for lane in overview.lanes),
+        "later": sum(lane.later for lane in overview.lanes),
+        "sending": overview.sending,
+        "posted": overview.posted,
+        "oldest_posted_s": round(overview.oldest_posted_s, 3),
+        "done": overview.done,
+        "dead": overview.dead,
+        "discarded": overview.discarded,
+        "workers": overview.workers,
+        "lanes": [lane_shape(lane, settings) for lane in overview.lanes],
+        "gates": [gate_shape(gate) for gate in overview.gates],
+        "died": deaths(overview.counts),
+        "counts": overview.counts,
+    }

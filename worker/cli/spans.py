@@ -1,0 +1,87 @@
+"""Times on the command line: RFC 3339, or a span back from now such as ``2h``. Pure."""
+
+from __future__ import annotations
+
+import re
+from datetime import datetime, timedelta
+
+import click
+
+_SPAN = re.compile(r"^([0-9]{1,6})([smhdw])$")
+_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
+
+
+def read_time(text: str) -> datetime:
+    """An RFC 3339 time.
+
+    Raises:
+        ValueError: It is none, or has no offset from UTC.
+    """
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        raise ValueError(f"{text!r} is no RFC 3339 time such as 2026-11-20T09:15:31Z") from None
+    if moment.tzinfo is None:
+        raise ValueError(f"{text!r} has no offset from UTC; add a Z, or one such as +01:00")
+    return moment
+
+
+def read_since(text: str) -> datetime | timedelta:
+    """An RFC 3339 time, or a span back from now.
+
+    Raises:
+        ValueError: It is neither.
+
+    Example:
+        >>> read_since("15m")
+        datetime.timedelta(seconds=900)
+    """
+    match = _SPAN.match(text)
+    if match:
+        return timedelta(**{_UNITS[match[2]]: int(match[1])})
+    try:
+        return read_time(text)
+    except ValueError as error:
+        raise ValueError(f"{error}, and no span such as 15m, 2h or 3d") from None
+
+
+def since_at(since: datetime | timedelta | None, now: datetime) -> datetime | None:
+    """The time that ``--since`` means, seen from now."""
+    if not isinstance(since, timedelta):
+        return since
+    try:
+        return now - since
+    except OverflowError:
+        return datetime.min.replace(tzinfo=now.tzinfo)
+
+
+class Since(click.ParamType):
+    """``--since``: an RFC 3339 time or a span."""
+
+    name = "time|span"
+
+    def convert(
+        self, value: object, param: click.Parameter | None, ctx: click.Context | None
+    ) -> datetime | timedelta:
+        """Read it, or fail with a sentence."""
+        if isinstance(value, (datetime, timedelta)):
+            return value
+        try:
+            return read_since(str(value))
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
+
+
+class Time(click.ParamType):
+    """``--until``: an RFC 3339 time."""
+
+    name = "time"
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> datetime:
+        """Read it, or fail with a sentence."""
+        if isinstance(value, datetime):
+            return value
+        try:
+            return read_time(str(value))
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
