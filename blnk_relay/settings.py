@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import re
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field, fields
 from typing import Any
@@ -214,3 +215,28 @@ class Settings:
                 raise InvalidSettings(f"{name}: {what}") from None
             values[item.name] = tuple(value) if isinstance(item.default, tuple) else value
         return cls(**{**values, **overrides})
+
+
+def described() -> str:
+    """All settings as a Markdown table; ``docs/settings.md`` is its output."""
+    lines = [
+        "# Settings",
+        "",
+        "One environment variable each. Every one may also be a file named by `<variable>_FILE`. A variable with our prefix",
+        "that is not in this list is refused at start, and so are values that contradict each other.",
+        "",
+        "| variable | default | meaning |",
+        "| --- | --- | --- |",
+    ]
+    for item in fields(Settings):
+        value = item.default
+        default = ",".join(value) if isinstance(value, tuple) else f"{value:g}" if isinstance(value, float) else value
+        secret = " Secret: never logged." if item.metadata["secret"] else ""
+        lines.append(
+            f"| `{PREFIX}{item.name.upper()}` | {f'`{default}`' if default else ''} | {item.metadata['doc']}{secret} |"
+        )
+    return "\n".join(lines) + "\n"
+
+
+if __name__ == "__main__":
+    sys.stdout.write(described())

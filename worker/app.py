@@ -110,6 +110,7 @@ def worker_arguments(settings: Settings, lanes: tuple[str, ...], pool: str, conc
         raise InvalidSettings(f"unknown pool {pool!r}; use one of {', '.join(POOLS)}")
     queues = ",".join(queue_of(settings, lane) for lane in (*lanes, CONFIRM_LANE))
     return [
+        "--quiet",  # its banner would stand on stdout, which is the command line's
         "worker",
         f"--queues={queues}",
         f"--pool={pool}",

@@ -14,7 +14,7 @@ from marshmallow import Schema, ValidationError, fields
 
 from blnk_relay.errors import InvalidIntent
 from blnk_relay.intents.references import MAX_LENGTH, reference_problem, text_problem
-from blnk_relay.money import exact_decimal
+from blnk_relay.money import MAX_SAFE_INTEGER, exact_decimal
 
 _BALANCE = re.compile(r"^(bln_[0-9a-f-]{36}|@\S{1,254})$")
 _ROW_ID = re.compile(r"^txn_[0-9a-f-]{36}$")
@@ -196,6 +196,8 @@ def _check_json(value: Any, depth: int) -> None:
     elif isinstance(value, float):
         if not math.isfinite(value):
             raise ValidationError("All numbers must be finite.")
+    elif isinstance(value, int) and abs(value) > MAX_SAFE_INTEGER:
+        raise ValidationError("Whole numbers beyond 2^53 must be strings; the ledger rounds them when it stores them.")
     elif value is not None and not isinstance(value, (int, bool)):
         raise ValidationError(f"{type(value).__name__} is no JSON value.")
 

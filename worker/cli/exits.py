@@ -29,6 +29,12 @@ MEANINGS: Mapping[int, str] = MappingProxyType(
 )
 
 
+class BadInput(click.ClickException):
+    """Something that was given cannot be used; the message is one sentence."""
+
+    exit_code = BAD_INPUT
+
+
 def code_of(error: Exception) -> int | None:
     """The exit code of an error that blnk-relay raised on purpose, or None for any other."""
     from blnk_relay import errors

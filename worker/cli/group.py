@@ -39,9 +39,7 @@ class Deferred(click.Command):
         try:
             command = getattr(importlib.import_module(self._module), self._attribute)
         except ModuleNotFoundError as error:
-            problem = click.ClickException(f"{self.name} needs what is not installed: {error.name}. {self._extra}")
-            problem.exit_code = exits.BAD_INPUT
-            raise problem from None
+            raise exits.BadInput(f"{self.name} needs what is not installed: {error.name}. {self._extra}") from None
         if not isinstance(command, click.Command):
             raise TypeError(f"{self._module}:{self._attribute} is no command")
         return command
@@ -50,7 +48,7 @@ class Deferred(click.Command):
 class Commands(click.Group):
     """A group that lists its commands in the order of their registration and ends with our exit codes."""
 
-    def list_commands(self, ctx: click.Context) -> list[str]:
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
         """Names in the order in which an operator meets them."""
         return list(self.commands)
 
@@ -81,7 +79,14 @@ class Commands(click.Group):
         self, given: list[str], prog_name: str, complete_var: str | None, expand: bool, extra: dict[str, Any]
     ) -> int:
         try:
-            result = super().main(given, prog_name, complete_var, False, expand, **extra)
+            result = super().main(
+                given,
+                prog_name,
+                complete_var,
+                standalone_mode=False,
+                windows_expand_args=expand,
+                **extra,
+            )
         except click.Abort:
             return _report(given, "Interrupted", "interrupted", exits.INTERRUPTED)
         except click.UsageError as error:

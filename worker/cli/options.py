@@ -47,5 +47,5 @@ def login_name() -> str:
 
 
 def example(*lines: str) -> str:
-    """The end of a command's help; the \\b keeps click from joining the lines."""
+    """The end of a command's help; the first line keeps click from joining the others."""
     return "\n".join(["\b", "Example:", *(f"  {line}" for line in lines)])

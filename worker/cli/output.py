@@ -79,11 +79,11 @@ def fields(pairs: Iterable[tuple[str, object]]) -> None:
 
 
 def plain(value: object, most: int = 500) -> str:
-    """A value as printable text; control characters are written as escapes.
+    r"""A value as printable text; control characters are written as escapes.
 
     Example:
         >>> plain("order" + chr(27) + "[2J")
-        'order\\\\x1b[2J'
+        'order\\x1b[2J'
     """
     text = str(value)
     text = text if len(text) <= most else text[: most - 1] + "…"

@@ -55,14 +55,12 @@ def since_at(since: datetime | timedelta | None, now: datetime) -> datetime | No
         return datetime.min.replace(tzinfo=now.tzinfo)
 
 
-class Since(click.ParamType):
+class Since(click.ParamType[datetime | timedelta]):
     """``--since``: an RFC 3339 time or a span."""
 
     name = "time|span"
 
-    def convert(
-        self, value: object, param: click.Parameter | None, ctx: click.Context | None
-    ) -> datetime | timedelta:
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> datetime | timedelta:
         """Read it, or fail with a sentence."""
         if isinstance(value, (datetime, timedelta)):
             return value
@@ -72,7 +70,7 @@ class Since(click.ParamType):
             self.fail(str(error), param, ctx)
 
 
-class Time(click.ParamType):
+class Time(click.ParamType[datetime]):
     """``--until``: an RFC 3339 time."""
 
     name = "time"

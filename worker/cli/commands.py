@@ -1,0 +1,59 @@
+"""All commands of ``blnk-relay``, in the order in which an operator meets them."""
+
+from __future__ import annotations
+
+import click
+
+from worker.cli.dead import dead
+from worker.cli.enqueue import enqueue
+from worker.cli.group import Commands, Deferred
+from worker.cli.lanes import lanes, pause, resume
+from worker.cli.options import example
+from worker.cli.reading import kinds, list_, show, status_
+from worker.cli.running import sandbox, worker
+
+
+def _version(ctx: click.Context, _param: click.Parameter, wanted: bool) -> None:
+    """Print the version; imported here, because the library behind it takes a while."""
+    if wanted and not ctx.resilient_parsing:
+        from blnk_relay import __version__
+
+        click.echo(f"blnk-relay {__version__}")
+        ctx.exit()
+
+
+@click.group(
+    "blnk-relay",
+    cls=Commands,
+    context_settings={"max_content_width": 100, "help_option_names": ["-h", "--help"]},
+    epilog=example("blnk-relay enqueue payments.jsonl", "blnk-relay status"),
+)
+@click.option("--version", is_flag=True, is_eager=True, expose_value=False, callback=_version, help="Show the version.")
+def cli() -> None:
+    """A durable write queue for the Blnk ledger: work it, look into it, and put right what died.
+
+    Settings are environment variables (docs/settings.md). Exit codes and JSON are described in docs/cli.md.
+    """
+
+
+for command in (
+    worker,
+    sandbox,
+    Deferred(
+        "demo",
+        "worker.demo.command",
+        "demo_command",
+        "Prove on a misbehaving ledger that nothing is lost or doubled.",
+        "Install the extra: pip install 'blnk-relay[worker,sandbox]'",
+    ),
+    enqueue,
+    show,
+    list_,
+    status_,
+    dead,
+    lanes,
+    pause,
+    resume,
+    kinds,
+):
+    cli.add_command(command)

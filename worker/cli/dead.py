@@ -1,0 +1,168 @@
+"""Commands about dead letters: ``dead list``, ``dead show``, ``dead replay``, ``dead discard``."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from worker.cli.bulk import Act, carry_out
+from worker.cli.opening import opened
+from worker.cli.options import (
+    Function,
+    example,
+    filter_options,
+    json_option,
+    limit_option,
+    payload_option,
+    who_option,
+)
+from worker.cli.output import emit, say
+from worker.cli.reading import listed, listing, show_intent
+from worker.cli.scope import NO, Scope, plan, scope_options
+from worker.cli.shapes import attempt_shape, intent_shape
+
+if TYPE_CHECKING:
+    from blnk_relay import Status
+
+#: Most letters of one bulk command; blnk_relay.journal.operator.MOST_AT_ONCE says the same.
+MOST_AT_ONCE = 10_000
+
+_REPLAY_WAYS = (
+    ("same", "sent under the same reference; what may have been sent is looked up first"),
+    ("fresh", "sent under a new reference: the ledger has recorded a refusal of the old one"),
+    (NO, "left alone: a replay could double it, or could never end otherwise"),
+)
+
+_DISCARD_WAYS = (
+    ("discard", "closed for good; what waits behind them goes on"),
+    (NO, "left alone: they are no dead letters any more"),
+)
+
+
+@click.group("dead", short_help="Look at, replay and discard dead letters.")
+def dead() -> None:
+    """Dead letters: intents that wait for a human. They never go away by themselves."""
+
+
+@dead.command("list", epilog=example("blnk-relay dead list --code TXN_INSUFFICIENT_FUNDS --since 2h"))
+@filter_options
+@limit_option
+@json_option
+def dead_list(
+    *, kind: str | None, code: str | None, since: datetime | timedelta | None, limit: int, as_json: bool
+) -> None:
+    """List dead letters, those that died first first."""
+    with opened() as desk:
+        found = listed(desk, ("dead",), kind=kind, code=code, since=since, most=limit + 1)
+    listing(found, limit, "letters", as_json=as_json)
+
+
+@dead.command("show", epilog=example("blnk-relay dead show order-42"))
+@click.argument("key")
+@payload_option
+@json_option
+def dead_show(key: str, with_payload: bool, as_json: bool) -> None:
+    """Show one dead letter: why it died, what was tried, what waits behind it, and what a replay would do.
+
+    KEY is its idempotency key, or its id.
+    """
+    from blnk_relay import NotFound
+    from blnk_relay.journal.reading import find, history_of, payload_of
+
+    with opened() as desk:
+        status = find(desk.journal, key)
+        if status.state != "dead":
+            raise NotFound(f"no dead letter under {key!r}: the intent is {status.state}; see blnk-relay show")
+        attempts = history_of(desk.journal, status.id)
+        payload = payload_of(desk.journal, status.id) if with_payload else None
+        replay_plan = desk.operator.plan(status)
+    if as_json:
+        document: dict[str, Any] = {
+            "intent": intent_shape(status),
+            "attempts": [attempt_shape(attempt) for attempt in attempts],
+            "replay": {"way": replay_plan.way.value, "why": replay_plan.why},
+        }
+        emit(document if payload is None else document | {"payload": payload})
+        return
+    show_intent(status, attempts, payload)
+    may = "would not be carried out" if replay_plan.way.value == NO else "would be carried out"
+    say(f"A replay {may}: {replay_plan.why}.")
+
+
+def run_options(function: Function) -> Function:
+    """What replay and discard have in common besides their scope."""
+    for option in (
+        json_option,
+        click.option("--yes", is_flag=True, help="Do not ask."),
+        click.option("--plan", "only_plan", is_flag=True, help="Show what would happen, and stop."),
+        click.option(
+            "--max",
+            "most",
+            type=click.IntRange(1, MOST_AT_ONCE),
+            default=1000,
+            show_default=True,
+            help="Most letters to act on.",
+        ),
+        who_option,
+    ):
+        function = option(function)
+    return function
+
+
+@dead.command(
+    "replay",
+    epilog=example(
+        "blnk-relay dead replay --code TXN_INSUFFICIENT_FUNDS --since 2h --plan",
+        "blnk-relay dead replay --key order-42 --yes",
+    ),
+)
+@scope_options
+@click.option("--reason", default="", help="Why; kept in the log of each.")
+@run_options
+def dead_replay(*, scope: Scope, reason: str, who: str, most: int, only_plan: bool, yes: bool, as_json: bool) -> None:
+    """Give dead letters a new life: plan, confirm, run.
+
+    Needs a scope: --key, or --code, --kind and --since (all that are given must hold), or --all. What may have been
+    sent is looked up at the ledger before anything is sent again.
+    """
+    with opened() as desk:
+
+        def way_of(status: Status) -> tuple[str, str]:
+            replay_plan = desk.operator.plan(status)
+            return replay_plan.way.value, replay_plan.why
+
+        def run(status: Status) -> None:
+            desk.operator.replay(status, who=who, reason=reason)
+
+        act = Act("dead replay", "Replay", "Replayed", _REPLAY_WAYS, run)
+        carry_out(desk, plan(desk, scope, most, way_of), act, only_plan=only_plan, yes=yes, as_json=as_json)
+
+
+@dead.command(
+    "discard",
+    epilog=example("blnk-relay dead discard --key order-42 --reason 'paid by hand, ticket 1234' --yes"),
+)
+@scope_options
+@click.option("--reason", required=True, help="Why; kept for ever.")
+@run_options
+def dead_discard(*, scope: Scope, reason: str, who: str, most: int, only_plan: bool, yes: bool, as_json: bool) -> None:
+    """Close dead letters for good: plan, confirm, run. What waits behind them goes on.
+
+    Needs a scope as 'dead replay' does, and a reason.
+    """
+    if not reason.strip():
+        raise click.UsageError("--reason must say something; it is kept for ever.", click.get_current_context())
+    with opened() as desk:
+
+        def way_of(status: Status) -> tuple[str, str]:
+            if status.state != "dead":
+                return NO, f"it is {status.state}, not dead"
+            return "discard", "closed for good"
+
+        def run(status: Status) -> None:
+            desk.operator.discard(status, who=who, reason=reason)
+
+        act = Act("dead discard", "Discard", "Discarded", _DISCARD_WAYS, run)
+        carry_out(desk, plan(desk, scope, most, way_of), act, only_plan=only_plan, yes=yes, as_json=as_json)

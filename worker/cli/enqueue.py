@@ -1,0 +1,105 @@
+"""The command ``enqueue``: a file of intents, checked as a whole before anything is recorded."""
+
+from __future__ import annotations
+
+import os
+from typing import IO
+
+import click
+
+from worker.cli import exits, intake
+from worker.cli.options import example, json_option
+from worker.cli.output import emit, plain, progress, remark, say, several
+from worker.cli.stopping import Stop
+
+#: Problems that are shown to people; the JSON lists more.
+_SHOWN = 20
+
+
+@click.command(
+    "enqueue",
+    epilog=example(
+        'echo \'{"kind": "refund", "payload": {"transaction": "order-42"}}\' | blnk-relay enqueue -',
+        "blnk-relay enqueue payments.jsonl",
+    ),
+)
+@click.argument("file", type=click.File("rb"))
+@click.option("--partial", is_flag=True, help="Enqueue the good lines although others are bad; exit code 1.")
+@click.option("--check", "only_check", is_flag=True, help="Only check; enqueue nothing.")
+@json_option
+def enqueue(file: IO[bytes], partial: bool, only_check: bool, as_json: bool) -> None:
+    """Enqueue the intents of a JSONL FILE, or of stdin with '-'.
+
+    Each line is an object: kind, payload (the fields of the kind's builder), and key, lane, not_before, deadline if
+    wanted; the last two as RFC 3339, or as a number of seconds from now. Amounts are strings or whole numbers, never
+    10.5: a JSON float is not exact.
+
+    The whole file is checked first: each line, keys that stand twice, and keys that belong to another intent already.
+    With one bad line nothing is enqueued, unless --partial. The same file may be enqueued again: what is known under
+    the same key is counted, not doubled.
+    """
+    from blnk_relay import JournalUnavailable, Relay
+
+    recorded = intake.Recorded()
+    stopped = 0
+    try:
+        lines = intake.rereadable(file)
+    except intake.TooLarge as error:
+        raise click.UsageError(str(error)) from None
+    with Relay.from_env() as relay, lines, Stop() as stop:
+        with progress("checking (bytes)", os.fstat(lines.fileno()).st_size if _has_number(lines) else None) as step:
+            try:
+                checked = intake.check(relay, lines, step=step, stopped=lambda: stop.asked)
+            except intake.TooLarge as error:
+                raise click.UsageError(str(error)) from None
+        go_on = not only_check and not stop.asked and (partial or not checked.refused)
+        if go_on:
+            lines.seek(0)
+            with progress("enqueuing", checked.lines - len(checked.refused)) as step:
+                try:
+                    intake.record(relay, lines, checked, recorded, step=step, stopped=lambda: stop.asked)
+                except JournalUnavailable as error:
+                    remark(f"Error: {error}")
+                    stopped = exits.UNAVAILABLE
+        if stop.asked and not stopped:
+            stopped = exits.INTERRUPTED
+    _tell(checked, recorded, began=go_on, only_check=only_check, as_json=as_json)
+    if stopped:
+        exits.leave(stopped)
+    if checked.refused:
+        exits.leave(exits.PARTLY if go_on else exits.BAD_INPUT)
+
+
+def _has_number(file: IO[bytes]) -> bool:
+    """Whether there is a file of the system behind it."""
+    try:
+        file.fileno()
+    except OSError:
+        return False
+    return True
+
+
+def _tell(checked: intake.Checked, recorded: intake.Recorded, *, began: bool, only_check: bool, as_json: bool) -> None:
+    if as_json:
+        emit(intake.shape(checked, recorded))
+        return
+    for bad in checked.listed[:_SHOWN]:
+        remark(f"line {bad.line}: {plain(bad.field)}: {plain(bad.message)}")
+    hidden = len(checked.refused - {bad.line for bad in checked.listed[:_SHOWN]})
+    if hidden:
+        remark(f"… and {several(hidden, 'more bad line')}.")
+    good = checked.lines - len(checked.refused)
+    if only_check:
+        say(f"Checked {several(checked.lines, 'line')}: {good:,} good, {len(checked.refused):,} bad.")
+    elif not began:
+        remark(
+            f"Error: {several(len(checked.refused), 'bad line')} in {checked.lines:,}: nothing was enqueued. "
+            "Correct the file, or enqueue the good lines with --partial."
+        )
+    else:
+        left = good - recorded.created - recorded.existing
+        say(
+            f"Enqueued {several(recorded.created + recorded.existing, 'intent')}: {recorded.created:,} new, "
+            f"{recorded.existing:,} known before; {len(checked.refused):,} refused"
+            + (f"; {left:,} left: enqueue the same file again, that is safe." if left else ".")
+        )

@@ -1,0 +1,236 @@
+"""Commands that only look: ``show``, ``list``, ``status``, ``kinds``."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+from itertools import islice
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from worker.cli.opening import opened
+from worker.cli.options import example, filter_options, json_option, limit_option, payload_option
+from worker.cli.output import clock, emit, fields, plain, say, several, span, table
+from worker.cli.shapes import attempt_shape, deaths, intent_shape, overview_shape
+from worker.cli.spans import since_at
+
+if TYPE_CHECKING:
+    from blnk_relay import Attempt, Settings, Status
+    from blnk_relay.journal.operator import Overview
+    from worker.cli.opening import Desk
+
+STATES = ("waiting", "ready", "sending", "posted", "done", "cancelled", "dead", "discarded")
+
+#: What ``list`` shows when no state is named: whatever is not over, and what waits for a human.
+UNFINISHED = ("waiting", "ready", "sending", "posted", "dead")
+
+#: Most rows of the table of deaths in ``status``; all of them are in its JSON.
+_MOST_DEATHS = 20
+
+
+@click.command("show", epilog=example("blnk-relay show order-42", "blnk-relay show order-42 --json | jq .intent.state"))
+@click.argument("key")
+@payload_option
+@json_option
+def show(key: str, with_payload: bool, as_json: bool) -> None:
+    """Show what has become of one intent, and what was tried for it.
+
+    KEY is its idempotency key, or its id.
+    """
+    from blnk_relay.journal.reading import find, history_of, payload_of
+
+    with opened() as desk:
+        status = find(desk.journal, key)
+        attempts = history_of(desk.journal, status.id)
+        payload = payload_of(desk.journal, status.id) if with_payload else None
+    if as_json:
+        document: dict[str, Any] = {
+            "intent": intent_shape(status),
+            "attempts": [attempt_shape(attempt) for attempt in attempts],
+        }
+        emit(document if payload is None else document | {"payload": payload})
+        return
+    show_intent(status, attempts, payload)
+
+
+def show_intent(status: Status, attempts: Sequence[Attempt], payload: Mapping[str, Any] | None) -> None:
+    """One intent for people."""
+    fields(
+        [
+            ("key", status.key),
+            ("id", status.id),
+            ("kind", status.kind),
+            ("lane", status.lane),
+            ("state", status.state),
+            ("outcome", status.outcome),
+            ("reference", status.reference),
+            ("transaction", status.transaction_id),
+            ("parent", status.parent_id),
+            ("dead class", status.dead_class),
+            ("code", status.code),
+            ("message", status.message),
+            ("attempts", status.attempts),
+            ("accepted", clock(status.created)),
+            ("changed", clock(status.updated)),
+            ("deadline", "" if status.finished else clock(status.deadline)),
+            ("waits for", ", ".join(status.waits_for)),
+            ("blocks", several(status.blocks, "intent") if status.blocks else ""),
+        ]
+    )
+    say()
+    if attempts:
+        rows = [
+            (
+                clock(attempt.at),
+                attempt.what,
+                " ".join(str(part) for part in (attempt.status, attempt.code) if part),
+                f"{attempt.latency_ms} ms" if attempt.latency_ms else "",
+                attempt.note,
+                attempt.worker,
+            )
+            for attempt in attempts
+        ]
+        table(("at", "what", "answer", ">took", "what followed", "by"), rows)
+    if payload is not None:
+        for line in json.dumps(payload, indent=2, ensure_ascii=False).splitlines():
+            say(plain(line, most=10_000))
+
+
+@click.command("list", epilog=example("blnk-relay list --state posted --kind transaction --since 15m"))
+@click.option("--state", "states", multiple=True, type=click.Choice(STATES), help="Repeat for several.")
+@filter_options
+@limit_option
+@json_option
+def list_(
+    *,
+    states: tuple[str, ...],
+    kind: str | None,
+    code: str | None,
+    since: datetime | timedelta | None,
+    limit: int,
+    as_json: bool,
+) -> None:
+    """List intents by state, oldest first.
+
+    Without --state: everything that is not over, and dead letters.
+    """
+    with opened() as desk:
+        found = listed(desk, states or UNFINISHED, kind=kind, code=code, since=since, most=limit + 1)
+    listing(found, limit, "intents", as_json=as_json)
+
+
+def listed(
+    desk: Desk,
+    states: Sequence[str],
+    *,
+    kind: str | None,
+    code: str | None,
+    since: datetime | timedelta | None,
+    most: int,
+) -> list[Status]:
+    """Up to ``most`` intents of some states."""
+    start = since_at(since, desk.now())
+    found = (status for state in states for status in desk.operator.listed(state, kind=kind, code=code, since=start))
+    return list(islice(found, most))
+
+
+def listing(found: Sequence[Status], limit: int, name: str, *, as_json: bool) -> None:
+    """Print a list that may hold one more than the limit, which says that there are more."""
+    shown, more = found[:limit], len(found) > limit
+    if as_json:
+        emit({name: [intent_shape(status) for status in shown], "more": more})
+        return
+    rows = [
+        (
+            status.key or status.id,
+            status.kind,
+            status.state,
+            " ".join(filter(None, (status.outcome or status.dead_class, status.code))),
+            status.attempts,
+            clock(status.updated),
+        )
+        for status in shown
+    ]
+    table(("key", "kind", "state", "outcome", ">attempts", "changed"), rows)
+    say(several(len(shown), "intent") + (f"; there are more: raise --limit above {limit}" if more else ""))
+
+
+@click.command(
+    "status",
+    short_help="Show the journal at a glance.",
+    epilog=example("blnk-relay status", "blnk-relay status --json | jq .dead"),
+)
+@json_option
+def status_(as_json: bool) -> None:
+    """Show the journal at a glance: depths, ages, dead letters, gates and workers."""
+    with opened() as desk:
+        overview, settings = desk.operator.overview(), desk.settings
+    if as_json:
+        emit(overview_shape(overview, settings))
+        return
+    show_overview(overview, settings)
+
+
+def show_overview(overview: Overview, settings: Settings) -> None:
+    """The journal for people."""
+    from worker.cli.lanes import lane_rows
+
+    fields(
+        [
+            ("open", several(overview.open, "intent")),
+            ("waiting for a turn", f"{overview.waiting:,}"),
+            ("being sent", f"{overview.sending:,}"),
+            ("posted, unconfirmed", f"{overview.posted:,}"),
+            ("longest overdue look", span(overview.oldest_posted_s)),
+            ("dead letters", f"{overview.dead:,}"),
+            ("discarded", f"{overview.discarded:,}"),
+            ("done, still kept", f"{overview.done:,}"),
+            ("workers", f"{overview.workers:,}"),
+        ]
+    )
+    say()
+    table(*lane_rows(overview.lanes, settings))
+    if overview.gates:
+        rows = [
+            (
+                gate.target,
+                gate.side,
+                gate.state + (" by hand" if gate.manual else ""),
+                gate.code,
+                f"{gate.rate}/s" if gate.rate else "",
+                clock(gate.since),
+                gate.note,
+            )
+            for gate in overview.gates
+        ]
+        table(("target", "side", "gate", "code", ">rate", "since", "note"), rows, title="Gates that are not open")
+    if died := deaths(overview.counts):
+        deathbed = [(death["kind"], death["dead_class"], death["code"], f"{death['count']:,}") for death in died]
+        table(("kind", "class", "code", ">letters"), deathbed[:_MOST_DEATHS], title="Dead letters ever, by code")
+
+
+@click.command("kinds", short_help="List the kinds of writes, routes and lanes.", epilog=example("blnk-relay kinds"))
+@json_option
+def kinds(as_json: bool) -> None:
+    """List the kinds of writes, their routes at the ledger, and their lanes."""
+    from blnk_relay import Settings
+    from blnk_relay.intents.registry import KINDS
+
+    settings = Settings.from_env()
+    found = [
+        {
+            "kind": kind.name,
+            "method": kind.method,
+            "path": kind.path,
+            "summary": kind.summary,
+            "lane": settings.route(kind.name),
+        }
+        for kind in KINDS.values()
+    ]
+    if as_json:
+        emit({"kinds": found})
+        return
+    rows = [(kind["kind"], f"{kind['method']} {kind['path']}", kind["lane"], kind["summary"]) for kind in found]
+    table(("kind", "route", "lane", "what it does"), rows)
