@@ -1,0 +1,45 @@
+"""A stand-in for Blnk Cloud and Blnk Core, over real HTTP on loopback, in memory.
+
+For the demo, for this project's tests and for users' own: it imitates what the other side does with a
+write, its traps and its failures included, and shows its books.
+
+    from sandbox import Options, Sandbox
+
+    with Sandbox(Options(read_lag_s=0.2)) as sandbox:
+        ...  # POST to sandbox.url + "/proxy/transactions?instance_id=inst_sandbox"
+        assert sandbox.books().violations() == []
+
+It needs the extra ``sandbox`` (aiohttp) only when it is started, and it imports nothing of the queue.
+"""
+
+from __future__ import annotations
+
+from .edge import FAULT_HEADER, RequestSeen
+from .faults import DEFAULT_KINDS, KINDS, FaultKind
+from .options import Options
+from .plans import Faults, Rule
+from .rows import Effect, Row, Status
+from .server import Sandbox, SandboxError, serve_forever
+from .snapshot import BookBalance, Books
+
+__all__ = [  # noqa: RUF022 - grouped by what they are for
+    # running one
+    "Options",
+    "Sandbox",
+    "SandboxError",
+    "serve_forever",
+    # what goes wrong
+    "DEFAULT_KINDS",
+    "FAULT_HEADER",
+    "FaultKind",
+    "Faults",
+    "KINDS",
+    "Rule",
+    # what happened
+    "BookBalance",
+    "Books",
+    "Effect",
+    "RequestSeen",
+    "Row",
+    "Status",
+]

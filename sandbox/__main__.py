@@ -1,0 +1,31 @@
+"""``python -m sandbox``: a sandbox in the foreground, for looking at it with curl."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+
+from .options import Options
+from .plans import Faults
+from .server import serve_forever
+
+
+def main() -> None:
+    """Read the arguments and serve until interrupted."""
+    parser = argparse.ArgumentParser(prog="sandbox", description="A stand-in for Blnk Cloud and Core.")
+    parser.add_argument("--host", default="127.0.0.1")
+    parser.add_argument("--port", type=int, default=5010, help="0 lets the system choose")
+    parser.add_argument("--seed", type=int, default=None, help="faults on, with this seed")
+    parser.add_argument("--rate", type=float, default=0.1, help="share of the writes that are hit")
+    arguments = parser.parse_args()
+    faults = None if arguments.seed is None else Faults.seeded(arguments.seed, arguments.rate)
+
+    def announce(url: str) -> None:
+        sys.stdout.write(f"{url}\n")
+        sys.stdout.flush()
+
+    serve_forever(Options(), faults, arguments.host, arguments.port, announce)
+
+
+if __name__ == "__main__":
+    main()

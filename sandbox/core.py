@@ -1,0 +1,81 @@
+"""The state of one imitated Core: options, clock, books and what waits in its queues.
+
+State only; what happens to it is in :mod:`sandbox.execution`, :mod:`sandbox.queue_mode`,
+:mod:`sandbox.holds` and :mod:`sandbox.refunds`, one module per part of contract §3.
+"""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass
+
+from .books import LiveBooks
+from .clock import Clock, Scheduled
+from .options import Options
+from .work_queue import WaitingTasks
+
+
+@dataclass(frozen=True, slots=True)
+class Effects:
+    """How one request's background work goes wrong; set by faults (contract §8, "Queue mode").
+
+    Attributes:
+        vanish: Nothing happens after the 201 (contract §3.3).
+        persist_fails: The QUEUED row cannot be stored and the original is queued instead (S3).
+        crash_before_enqueue: The QUEUED row is stored, its task is lost (contract §3.5).
+        apply_failures: So many attempts to apply fail for a passing reason (contract §3.1).
+        slow_apply_s: Added to the time until the effect.
+        race: A duplicate reference in skip mode answers 500 with the driver's error (contract §3.2).
+        archive: A queued commit or void ends archived, without effect (contract §3.8).
+        lag_s: Added to the read lag of this request's own answer.
+    """
+
+    vanish: bool = False
+    persist_fails: bool = False
+    crash_before_enqueue: bool = False
+    apply_failures: int = 0
+    slow_apply_s: float = 0.0
+    race: bool = False
+    archive: bool = False
+    lag_s: float = 0.0
+
+
+#: Nothing goes wrong.
+NO_EFFECTS = Effects()
+
+
+class Core:
+    """One imitated instance.
+
+    Args:
+        options: What it is like; may be replaced while it runs.
+    """
+
+    def __init__(self, options: Options) -> None:
+        self.options = options
+        self.clock = Clock(manual=options.manual_clock)
+        self.books = LiveBooks(max_rows=options.max_rows)
+        self.random = random.Random(options.seed)
+        #: Between the 201 and the stored row: lost when the process stops (contract §3.3).
+        self.unstored: dict[int, Scheduled] = {}
+        #: Tasks in Core's queue that may be applied together.
+        self.waiting = WaitingTasks()
+        #: Queued commits and voids by the id they were asked for; archived ones stay (contract §3.8).
+        self.actions: dict[str, str] = {}
+
+    def retry_delay_s(self, retried: int) -> float:
+        """How long a failed background task waits before its next try (contract §3.1)."""
+        jitter = self.random.randrange(30) * (retried + 1)
+        return float(retried**4 + 15 + jitter) * self.options.retry_scale
+
+    def crash(self) -> int:
+        """Stop and start the process: what was answered but not stored is gone (contract §3.3).
+
+        Returns:
+            How many transactions were lost.
+        """
+        lost = len(self.unstored)
+        for scheduled in self.unstored.values():
+            scheduled.cancel()
+        self.unstored.clear()
+        return lost

@@ -1,0 +1,114 @@
+"""One running instance without its sockets: Core, edge and clock put together, and what tests do to it.
+
+Everything here must be called on one thread: that of the event loop, or a test's own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from . import recovery
+from .answers import LedgerError
+from .core import Core
+from .edge import Edge
+from .execution import execute
+from .ids import new_id
+from .options import GENERAL_LEDGER_ID, Options
+from .plans import Faults
+from .routes import build_routes
+from .rows import Balance, Status, Txn
+from .snapshot import Books, take_snapshot
+from .submission import prepare
+
+#: Where funds come from.
+FUNDING_INDICATOR = "@SandboxFunding"
+
+
+class Instance:
+    """An imitated instance.
+
+    Args:
+        options: What it is like.
+        faults: What goes wrong.
+    """
+
+    def __init__(self, options: Options, faults: Faults | None = None) -> None:
+        self.core = Core(options)
+        recovery.start(self.core)
+        self.edge = Edge(self.core, build_routes(), faults or Faults.none())
+
+    def reset(self) -> None:
+        """Empty books, an empty log and nothing waiting; options and faults stay."""
+        on_earlier = self.core.clock.on_earlier
+        self.core = Core(self.core.options)
+        self.core.clock.on_earlier = on_earlier
+        recovery.start(self.core)
+        self.edge = Edge(self.core, self.edge.routes, self.edge.faults)
+
+    def books(self) -> Books:
+        """The books as they are now."""
+        return take_snapshot(self.core.books)
+
+    def switch(self, changes: Mapping[str, Any]) -> Options:
+        """Change options while it runs.
+
+        Raises:
+            ValueError: An unknown name, a fixed one, or a wrong type.
+        """
+        self.core.options = self.core.options.changed(changes)
+        self.core.books.max_rows = self.core.options.max_rows
+        return self.core.options
+
+    def create_balance(self, currency: str, indicator: str = "") -> str:
+        """A new balance in the General Ledger; an indicator that exists gives the existing one."""
+        existing = self.core.books.with_indicator(indicator, currency) if indicator else None
+        if existing is not None:
+            return existing.balance_id
+        balance = Balance(
+            balance_id=new_id("bln"),
+            ledger_id=GENERAL_LEDGER_ID,
+            currency=currency,
+            indicator=indicator,
+            created_ns=self.core.clock.now_ns(),
+        )
+        return self.core.books.add_balance(balance).balance_id
+
+    def fund(self, name: str, currency: str, precise_amount: int) -> str:
+        """Put money on a balance, from a funding balance that may go negative.
+
+        Args:
+            name: A balance id or an ``@indicator``.
+            currency: Of both balances.
+            precise_amount: Minor units.
+
+        Returns:
+            The id of the APPLIED row.
+
+        Raises:
+            ValueError: There is no such balance, or the amount is not positive.
+        """
+        txn = Txn(
+            reference=new_id("sandbox_fund"),
+            currency=currency,
+            description="Sandbox funding",
+            source=FUNDING_INDICATOR,
+            destination=name,
+            precise_amount=precise_amount,
+            precision=100,
+            allow_overdraft=True,
+            skip_queue=True,
+            status=Status.QUEUED,
+        )
+        prepare(txn, self.core.clock.now_ns())
+        try:
+            return execute(self.core, txn).transaction_id
+        except LedgerError as error:
+            raise ValueError(error.message) from error
+
+    def release_archived(self) -> int:
+        """Delete archived commits and voids, as an operator of Core would; returns how many."""
+        archived = [key for key, state in self.core.actions.items() if state == "archived"]
+        for key in archived:
+            del self.core.actions[key]
+        return len(archived)

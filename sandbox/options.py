@@ -1,0 +1,143 @@
+"""What one sandbox is like: its credentials, its delays and the switches of its behaviour.
+
+Plain values, no behaviour. Everything that the contract calls UNVERIFIED, HEAD-ONLY or FIXED-LATER
+is a switch here, so that a client can be tried against both readings.
+"""
+
+from __future__ import annotations
+
+import types
+import typing
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields, replace
+from typing import Any, Literal
+
+#: A body over this many bytes is refused as malformed (contract §2.0, Core's default request limit).
+MAX_BODY_BYTES = 5 * 1024 * 1024
+
+#: The built-in ledger in which ``@indicator`` balances are created (contract §2.2).
+GENERAL_LEDGER_ID = "general_ledger_id"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Options:
+    """Settings of a sandbox; every one can also be changed while it runs (``Sandbox.set_switches``).
+
+    Times are seconds on the sandbox's clock: real time, or stepped time with ``manual_clock``.
+
+    Attributes:
+        token: The bearer token that is allowed everything.
+        tokens: Further tokens with their scopes, e.g. ``{"reader": ("data:read",)}`` (contract §1.2).
+        instance_id: The only instance this sandbox serves.
+        edge_errors: Body of the edge's own refusals, which nobody has documented (contract §1.2).
+        manual_clock: Time moves only by ``Sandbox.step``; starts at 2026-01-01T00:00:00Z.
+        persist_s: From the 201 to the QUEUED row (contract §3.1 step 4).
+        apply_s: From the QUEUED row to its child (contract §3.1 step 7).
+        inflight_delay_s: From a queued commit or void to its effect (contract §3.8).
+        read_lag_s: How long a stored row stays invisible to the Data and Filters API (contract §1.7).
+        max_retries: Retries of a failing background task before it is rejected or archived (§3.1).
+        retry_scale: Factor on the library's retry delays of 7 to 14.5 minutes in total (§3.1).
+        insufficient_fund_retries: Retry a transaction without funds instead of rejecting it at once.
+        coalescing: Queued transactions that wait on common balances are applied together, and lose their
+            overdraft limit and effective date then (§2.3).
+        recovery: Pick up QUEUED rows that have no child (contract §3.5).
+        recovery_interval_s: How often recovery looks.
+        recovery_threshold_s: How old a QUEUED row must be to be picked up.
+        recovery_max_attempts: Tries before recovery writes REJECTED.
+        refund_trap: Skip-mode refunds are themselves refunded by the next call (contract §3.9, issue #374).
+        head_features: Accept what only newer Cores have: ``indicator`` on balances, refund texts, the
+            checks "not negative" and "source is not destination" (contract §11).
+        core_routes: Forward Core routes outside the documented list (contract §1.6).
+        round_big_ints: Damage integers above 2^53 as a re-encoding edge would (contract §6.3).
+        inject_defaults: Fill in ``precision`` and a random ``reference`` (contract §1.5).
+        precise_amount_as: How the read APIs write minor units (contract §1.7).
+        detail_shape: Body of ``GET /data/<resource>/<id>``: the row under ``data``, or bare.
+        detail_missing: What that route says of an unknown id.
+        coerce_query_values: Query-string filters turn into numbers, booleans and dates (contract §1.7).
+        estimate_totals: ``total`` of a transaction filter is a guess unless ``strict_total=true``.
+        nested_meta_filters: ``meta_data.a.b`` may be filtered; Core's own filter takes one level only.
+        max_page_size: The largest page.
+        oversized_page: A larger ``pageSize`` becomes the default size, as Core does it, or is cut.
+        max_in_values: Longer ``in`` lists are refused.
+        max_rows: Rows the books may hold; further writes fail with 500, the bound on memory.
+        seed: Seed of the sandbox's own random choices (retry jitter).
+    """
+
+    token: str = "blnk_sandbox"  # noqa: S105 - a token for a sandbox is no secret
+    tokens: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    instance_id: str = "inst_sandbox"
+    edge_errors: Literal["json", "error_detail", "text"] = "json"
+
+    manual_clock: bool = False
+    persist_s: float = 0.005
+    apply_s: float = 0.02
+    inflight_delay_s: float = 0.02
+    read_lag_s: float = 0.0
+    max_retries: int = 5
+    retry_scale: float = 1.0
+    insufficient_fund_retries: bool = False
+    coalescing: bool = True
+    recovery: bool = True
+    recovery_interval_s: float = 1800.0
+    recovery_threshold_s: float = 7200.0
+    recovery_max_attempts: int = 3
+
+    refund_trap: bool = True
+    head_features: bool = True
+    core_routes: bool = True
+    round_big_ints: bool = False
+    inject_defaults: bool = True
+
+    precise_amount_as: Literal["number", "string"] = "number"
+    detail_shape: Literal["data", "bare"] = "data"
+    detail_missing: Literal["404", "null", "empty"] = "404"
+    coerce_query_values: bool = True
+    estimate_totals: bool = False
+    nested_meta_filters: bool = True
+    max_page_size: int = 100
+    oversized_page: Literal["default", "cut"] = "default"
+    max_in_values: int = 1000
+
+    max_rows: int = 500_000
+    seed: int = 0
+
+    def changed(self, changes: Mapping[str, Any]) -> Options:
+        """These options with some values changed.
+
+        Args:
+            changes: New values by name.
+
+        Returns:
+            A new object; this one is left as it is.
+
+        Raises:
+            ValueError: A name is unknown, fixed from the start, or its value has the wrong type.
+        """
+        hints = typing.get_type_hints(Options)
+        known = {spec.name for spec in fields(self)}
+        for name, value in changes.items():
+            if name not in known:
+                raise ValueError(f"no switch is called {name!r}; there are {', '.join(sorted(known))}")
+            if name in FIXED:
+                raise ValueError(f"{name!r} is fixed when the sandbox starts")
+            if not _fits(value, hints[name]):
+                raise ValueError(f"{name!r} cannot be {value!r}")
+        return replace(self, **changes)
+
+
+#: What cannot be changed while the sandbox runs: the clock and the generator are built from it.
+FIXED = frozenset({"manual_clock", "seed"})
+
+
+def _fits(value: Any, hint: Any) -> bool:
+    """Whether a value that came as JSON suits the annotation of a switch."""
+    origin = typing.get_origin(hint)
+    if origin is Literal:
+        return value in typing.get_args(hint)
+    if origin is not None and not isinstance(origin, types.UnionType):
+        return isinstance(value, Mapping)
+    if hint is float:
+        return isinstance(value, int | float) and not isinstance(value, bool)
+    if hint is int:
+        return isinstance(value, int) and not isinstance(value, bool)
+    return isinstance(value, hint)

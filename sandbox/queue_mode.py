@@ -1,0 +1,57 @@
+"""Queue mode: what happens between a 201 QUEUED and Core's queue (contract §3.1 steps 3 to 6).
+
+Answer, then *store the parent* after ``persist_s``, then *apply the child* after ``apply_s``. Every way
+to get a 201 and then nothing (§3.3) follows from these steps, none is a special case.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from .answers import LedgerError
+from .rows import Effect, Status, Txn
+from .submission import prepare
+from .work_queue import Task, queue_copy
+
+if TYPE_CHECKING:
+    from .core import Core, Effects
+
+
+def accept(core: Core, txn: Txn, effects: Effects) -> None:
+    """Set the background work of one accepted transaction going.
+
+    Args:
+        core: The instance.
+        txn: A copy that nobody else holds.
+        effects: How it goes wrong.
+    """
+    key = id(txn)
+
+    def store() -> None:
+        core.unstored.pop(key, None)
+        _store_parent(core, txn, effects)
+
+    core.unstored[key] = core.clock.call_in(core.options.persist_s, store)
+
+
+def _store_parent(core: Core, txn: Txn, effects: Effects) -> None:
+    books = core.books
+    now_ns = core.clock.now_ns()
+    prepare(txn, now_ns)
+    try:
+        txn.source = books.resolve(txn.source, txn.currency, now_ns)
+        txn.destination = books.resolve(txn.destination, txn.currency, now_ns)
+        books.require_balance(txn.source)
+        books.require_balance(txn.destination)
+        txn.meta["queue_pair_key"] = f"{txn.source}|{txn.destination}|{txn.currency.upper()}"
+        txn.meta["queue_lane"] = "normal"
+        if not effects.persist_fails:
+            books.insert(txn, txn.status or Status.QUEUED, Effect.NONE, now_ns)
+        stored = not effects.persist_fails
+    except LedgerError:
+        stored = False
+    if not stored:
+        # Step 6: whatever failed, the original is queued under its own id and reference (shape S3).
+        Task(core, txn, effects, None).start()
+    elif not effects.crash_before_enqueue:
+        Task(core, queue_copy(txn), effects, txn.transaction_id).start()

@@ -1,0 +1,146 @@
+"""The write routes of ledgers, balances and metadata (contract §2.1, §2.2, §2.10)."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from .answers import Answer, LedgerError, MalformedRequestError, error_answer, json_answer, refusal
+from .books import LiveBooks
+from .clock import ZERO_TIME, rfc3339
+from .core import Core, Effects
+from .ids import new_id
+from .options import GENERAL_LEDGER_ID
+from .rows import Balance, LedgerRecord
+from .wire import WireRequest
+
+_INDICATOR = re.compile(r"@\S+")
+_STRATEGIES = ("FIFO", "LIFO", "PROPORTIONAL")
+
+
+def create_ledger(core: Core, request: WireRequest, _effects: Effects) -> Answer:
+    """POST /ledgers."""
+    try:
+        fields = request.fields()
+        name, meta = fields.text("name"), fields.mapping("meta_data")
+    except MalformedRequestError as error:
+        return error_answer("GEN_MALFORMED_REQUEST", error.message, legacy_key="errors")
+    if not name:
+        return error_answer("GEN_VALIDATION_ERROR", "name: cannot be blank.", legacy_key="errors")
+    try:
+        ledger = core.books.add_ledger(name, meta, core.clock.now_ns())
+    except LedgerError as error:
+        return refusal(error, default="GEN_INTERNAL")
+    return json_answer(201, ledger_body(ledger))
+
+
+def create_balance(core: Core, request: WireRequest, _effects: Effects) -> Answer:
+    """POST /balances."""
+    try:
+        fields = request.fields()
+        balance = Balance(
+            balance_id=new_id("bln"),
+            ledger_id=fields.text("ledger_id"),
+            currency=fields.text("currency"),
+            identity_id=fields.text("identity_id"),
+            indicator=fields.text("indicator").strip() if core.options.head_features else "",
+            meta=fields.mapping("meta_data"),
+            track_fund_lineage=fields.flag("track_fund_lineage"),
+            allocation_strategy=fields.text("allocation_strategy").upper().strip() or "FIFO",
+            created_ns=core.clock.now_ns(),
+        )
+        fields.number("precision")
+        problems = _balance_problems(balance)
+        if problems:
+            text = "; ".join(f"{name}: {problem}" for name, problem in sorted(problems.items())) + "."
+            return error_answer("GEN_VALIDATION_ERROR", text, legacy_key="errors")
+        core.books.add_balance(balance)
+    except LedgerError as error:
+        return refusal(error, default="GEN_INTERNAL")
+    return json_answer(201, {**balance_body(balance), "version": 0})
+
+
+def _balance_problems(balance: Balance) -> dict[str, str]:
+    problems: dict[str, str] = {}
+    if not balance.ledger_id:
+        problems["ledger_id"] = "cannot be blank"
+    if not balance.currency:
+        problems["currency"] = "cannot be blank"
+    if balance.track_fund_lineage and not balance.identity_id:
+        problems["identity_id"] = "identity_id is required when track_fund_lineage is enabled"
+    if balance.allocation_strategy not in _STRATEGIES:
+        problems["allocation_strategy"] = "allocation_strategy must be one of: FIFO, LIFO, PROPORTIONAL"
+    if balance.indicator and balance.ledger_id != GENERAL_LEDGER_ID:
+        problems["indicator"] = "indicator is only allowed for General Ledger balances"
+    elif balance.indicator and not _INDICATOR.fullmatch(balance.indicator):
+        problems["indicator"] = "indicator must start with '@' and contain no whitespace"
+    return problems
+
+
+def merge_metadata(core: Core, request: WireRequest, _effects: Effects) -> Answer:
+    """POST /:id/metadata; a transaction's answer shows only what was sent (contract §2.10)."""
+    entity_id = request.params["id"]
+    try:
+        meta = request.fields().mapping("meta_data")
+        if meta is None:
+            raise MalformedRequestError(
+                "Key: 'MetadataRequest.Metadata' Error:Field validation for 'Metadata' failed on the 'required' tag"
+            )
+        merged = _merge(core.books, entity_id, meta)
+    except LedgerError as error:
+        return refusal(error, default="GEN_INTERNAL")
+    return json_answer(200, {"meta_data": merged})
+
+
+def _merge(books: LiveBooks, entity_id: str, meta: dict[str, Any]) -> dict[str, Any]:
+    if entity_id.startswith(("txn_", "bulk_")):
+        if books.merge_transaction_meta(entity_id, meta):
+            return meta
+    elif entity_id.startswith(("bln_", "ldg_")):
+        record = books.balances.get(entity_id) or books.ledgers.get(entity_id)
+        if record is not None:
+            return books.merge_record_meta(record, meta)
+    elif entity_id.startswith("idt_"):
+        identity = books.identities.get(entity_id)
+        if identity is not None:
+            identity["meta_data"] = {**(identity.get("meta_data") or {}), **meta}
+            return dict(identity["meta_data"])
+    else:
+        raise LedgerError(f"invalid entity ID format: {entity_id}", "META_INVALID_ENTITY_ID")
+    raise LedgerError("entity not found", "META_ENTITY_NOT_FOUND")
+
+
+def ledger_body(ledger: LedgerRecord) -> dict[str, Any]:
+    """A ledger as Core answers it."""
+    return {
+        "ledger_id": ledger.ledger_id,
+        "name": ledger.name,
+        "created_at": rfc3339(ledger.created_ns),
+        "meta_data": ledger.meta,
+    }
+
+
+def balance_body(balance: Balance) -> dict[str, Any]:
+    """A balance as Core answers it, minor units as integers."""
+    body: dict[str, Any] = {
+        "balance": balance.balance,
+        "version": balance.version,
+        "inflight_balance": balance.inflight_balance,
+        "credit_balance": balance.credit,
+        "inflight_credit_balance": balance.inflight_credit,
+        "debit_balance": balance.debit,
+        "inflight_debit_balance": balance.inflight_debit,
+        "ledger_id": balance.ledger_id,
+        "identity_id": balance.identity_id,
+        "balance_id": balance.balance_id,
+    }
+    if balance.indicator:
+        body["indicator"] = balance.indicator
+    return body | {
+        "currency": balance.currency,
+        "created_at": rfc3339(balance.created_ns),
+        "inflight_expires_at": ZERO_TIME,
+        "meta_data": balance.meta,
+        "track_fund_lineage": balance.track_fund_lineage,
+        "allocation_strategy": balance.allocation_strategy,
+    }

@@ -1,0 +1,103 @@
+"""Refunds: which rows an id stands for, and what refunding them twice does (contract §3.9).
+
+The skip-mode trap is no special case: a refund that is itself an APPLIED child of the refunded row is
+found by the same query. With ``refund_trap`` off the query leaves refunds out, as later Cores do.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from .answers import LedgerError
+from .ids import new_id
+from .rows import Row, Status, Txn
+from .submission import submit
+
+if TYPE_CHECKING:
+    from .core import Core, Effects
+
+
+def refundable_rows(core: Core, target_id: str) -> list[Row]:
+    """The rows that a refund of this id refunds, newest first."""
+    books = core.books
+    found: dict[str, Row] = {}
+    own = books.rows.get(target_id)
+    if own is not None and own.status is Status.APPLIED:
+        found[target_id] = own
+    for row in books.children(target_id):
+        if row.status in {Status.APPLIED, Status.VOID}:
+            found[row.transaction_id] = row
+    for row in books.with_queued_parent(target_id):
+        if row.status is Status.APPLIED:
+            found[row.transaction_id] = row
+    rows = list(found.values())
+    if not core.options.refund_trap and not (own is not None and _is_refund(own)):
+        rows = [row for row in rows if not _is_refund(row)]
+    return sorted(rows, key=lambda row: row.created_ns, reverse=True)
+
+
+def _is_refund(row: Row) -> bool:
+    return row.reference.removesuffix("_q").endswith("_refund")
+
+
+def refund(
+    core: Core,
+    target_id: str,
+    *,
+    skip_queue: bool,
+    description: str,
+    meta: dict[str, Any],
+    effects: Effects,
+) -> Txn:
+    """Refund everything an id stands for, one row after another.
+
+    Args:
+        core: The instance.
+        target_id: Any id of contract §3.9's list.
+        skip_queue: Inside the request, which arms the trap.
+        description: Replaces the original's text when not empty.
+        meta: Merged over the original's.
+        effects: How the background work of this request goes wrong.
+
+    Returns:
+        The refund of the first row.
+
+    Raises:
+        LedgerError: Nothing to refund, or one of the rows failed; others may have been refunded.
+    """
+    refunded: list[Txn] = []
+    failures: list[str] = []
+    for row in refundable_rows(core, target_id):
+        try:
+            _check_not_refunded(core, row)
+            reversal = _reversal(row, skip_queue=skip_queue, description=description, meta=meta)
+            refunded.append(submit(core, reversal, effects))
+        except LedgerError as error:
+            failures.append(error.message)
+    if failures:
+        raise LedgerError(f"error occurred during processing: [{' '.join(failures)}]")
+    if not refunded:
+        raise LedgerError("no transaction to refund", "TXN_NOT_FOUND")
+    return refunded[0]
+
+
+def _check_not_refunded(core: Core, row: Row) -> None:
+    for child in core.books.children(row.transaction_id):
+        if child.source == row.destination and child.destination == row.source:
+            raise LedgerError(f"transaction {row.transaction_id} has already been refunded")
+
+
+def _reversal(row: Row, *, skip_queue: bool, description: str, meta: dict[str, Any]) -> Txn:
+    """The opposite movement; of a VOID row a hold in the opposite direction (contract §3.9)."""
+    txn = Txn.from_row(row)
+    txn.transaction_id = new_id("txn")
+    txn.reference = f"{row.transaction_id}_refund"
+    txn.parent_transaction = row.transaction_id
+    txn.source, txn.destination = row.destination, row.source
+    txn.allow_overdraft = True
+    txn.skip_queue = skip_queue
+    txn.description = description or row.description
+    txn.meta.update(meta)
+    txn.inflight = row.status is Status.VOID
+    txn.status = None
+    return txn

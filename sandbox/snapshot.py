@@ -1,0 +1,216 @@
+"""A frozen copy of the books, for tests and proofs: what is in them, and whether it adds up.
+
+The invariants are computed from the rows anew, so they check the balances from a second side.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from .books import LiveBooks
+from .rows import Balance, Effect, LedgerRecord, Row, Status
+
+#: Statuses that settle what became of a reference (contract §3.4).
+_DECIDED = (Status.APPLIED, Status.INFLIGHT, Status.REJECTED)
+
+#: Problems that one check lists before it stops.
+_MAX_PROBLEMS = 100
+
+
+@dataclass(frozen=True, slots=True)
+class BookBalance:
+    """One balance as it was, in minor units."""
+
+    balance_id: str
+    ledger_id: str
+    currency: str
+    indicator: str
+    balance: int
+    credit: int
+    debit: int
+    inflight_balance: int
+    inflight_credit: int
+    inflight_debit: int
+    version: int
+    meta: Mapping[str, Any] | None = None
+
+
+@dataclass(frozen=True)
+class Books:
+    """The books as they were at one moment.
+
+    Attributes:
+        rows: All transaction rows, in the order they were stored.
+        balances: All balances, in the order they were created.
+        ledgers: All ledgers.
+        sums: Σ ``balance`` per currency; every one is 0 in sound books.
+    """
+
+    rows: tuple[Row, ...]
+    balances: tuple[BookBalance, ...]
+    ledgers: tuple[LedgerRecord, ...]
+    sums: Mapping[str, int]
+    _by_reference: Mapping[str, Row] = field(repr=False)
+    _by_parent: Mapping[str, list[Row]] = field(repr=False)
+
+    def row(self, reference: str) -> Row | None:
+        """The row with this reference."""
+        return self._by_reference.get(reference)
+
+    def rows_by_reference(self, reference: str) -> tuple[Row, ...]:
+        """The family of a client's reference: its own row and the ``_q`` child (contract §3.4)."""
+        found = (self.row(reference), self.row(f"{reference}_q"))
+        return tuple(row for row in found if row is not None)
+
+    def children(self, parent_id: str) -> tuple[Row, ...]:
+        """Rows under a parent, in the order they were stored."""
+        return tuple(self._by_parent.get(parent_id, ()))
+
+    def outcome(self, reference: str) -> Status | None:
+        """What became of a reference: APPLIED, INFLIGHT, REJECTED; QUEUED while undecided; or None."""
+        family = self.rows_by_reference(reference)
+        decided = [row.status for row in family if row.status in _DECIDED]
+        if decided:
+            return decided[-1]
+        return family[0].status if family else None
+
+    def applied(self, reference: str) -> int:
+        """How often a reference moved or held money; more than 1 is a double payment."""
+        moved = {Effect.APPLY, Effect.HOLD}
+        return sum(row.effect in moved for row in self.rows_by_reference(reference))
+
+    def hold(self, reference: str) -> Row | None:
+        """The INFLIGHT row of a reference."""
+        family = self.rows_by_reference(reference)
+        return next((row for row in family if row.status is Status.INFLIGHT), None)
+
+    def committed(self, hold_id: str) -> int:
+        """Σ of what was committed of a hold, in minor units."""
+        return sum(row.precise_amount for row in self.children(hold_id) if row.effect is Effect.COMMIT)
+
+    def voided(self, hold_id: str) -> bool:
+        """Whether a hold was voided."""
+        return any(row.effect is Effect.VOID for row in self.children(hold_id))
+
+    def refunds(self, row_id: str) -> int:
+        """How many refunds of a row were applied: directly, or through their QUEUED row."""
+        direct = self.rows_by_reference(f"{row_id}_refund")
+        return sum(row.effect is not Effect.NONE for row in direct)
+
+    def balance_of(self, name: str, currency: str | None = None) -> BookBalance | None:
+        """A balance by id, or by ``@indicator`` and currency."""
+        for balance in self.balances:
+            if name == balance.balance_id:
+                return balance
+            if name == balance.indicator and currency in {None, balance.currency}:
+                return balance
+        return None
+
+    def violations(self) -> list[str]:
+        """Broken invariants, each as a sentence; empty for sound books.
+
+        Sums per currency are 0, every balance is what its rows make it, no hold is settled beyond its
+        amount, no reference was used twice, and no transaction moved another currency than its
+        balances have.
+        """
+        problems = [f"Σ balance of {currency} is {total}" for currency, total in self.sums.items() if total]
+        problems += self._unsound_balances()
+        problems += self._oversettled_holds()
+        problems += self._doubled_references()
+        problems += self._foreign_currencies()
+        return problems[:_MAX_PROBLEMS]
+
+    def _unsound_balances(self) -> list[str]:
+        expected: defaultdict[str, Counter[str]] = defaultdict(Counter)
+        for row in self.rows:
+            source, destination = expected[row.source], expected[row.destination]
+            amount = row.precise_amount
+            if row.effect in {Effect.APPLY, Effect.COMMIT}:
+                source["debit"] += amount
+                destination["credit"] += amount
+            if row.effect is Effect.HOLD:
+                source["inflight_debit"] += amount
+                destination["inflight_credit"] += amount
+            if row.effect in {Effect.COMMIT, Effect.VOID}:
+                source["inflight_debit"] -= amount
+                destination["inflight_credit"] -= amount
+        problems = []
+        for balance in self.balances:
+            for side in ("credit", "debit", "inflight_credit", "inflight_debit"):
+                held, computed = getattr(balance, side), expected[balance.balance_id][side]
+                if held != computed:
+                    problems.append(f"{side} of {balance.balance_id} is {held}, its rows make {computed}")
+                if held < 0:
+                    problems.append(f"{side} of {balance.balance_id} is negative: {held}")
+        return problems
+
+    def _oversettled_holds(self) -> list[str]:
+        problems = []
+        for row in self.rows:
+            settled = [child for child in self.children(row.transaction_id) if _settles(child)]
+            total = sum(child.precise_amount for child in settled)
+            if total > row.precise_amount:
+                problems.append(f"{row.reference} of {row.precise_amount} was settled with {total}")
+            if settled and row.effect is not Effect.HOLD:
+                problems.append(f"{row.reference} was settled, but it is {row.status} and no hold")
+        return problems
+
+    def _doubled_references(self) -> list[str]:
+        counts = Counter(row.reference for row in self.rows)
+        problems = [f"reference {reference} has {n} rows" for reference, n in counts.items() if n > 1]
+        families = {row.reference.removesuffix("_q") for row in self.rows}
+        problems += [f"{name} moved money twice" for name in families if self.applied(name) > 1]
+        return problems
+
+    def _foreign_currencies(self) -> list[str]:
+        currency_of = {balance.balance_id: balance.currency for balance in self.balances}
+        return [
+            f"{row.reference} moved {row.currency} between balances of other currencies"
+            for row in self.rows
+            if row.effect is not Effect.NONE
+            and {currency_of[row.source], currency_of[row.destination]} != {row.currency}
+        ]
+
+
+def _settles(row: Row) -> bool:
+    return row.effect in {Effect.COMMIT, Effect.VOID}
+
+
+def take_snapshot(books: LiveBooks) -> Books:
+    """Freeze the books; rows are shared, since they never change, all else is copied."""
+    sums: Counter[str] = Counter()
+    for balance in books.balances.values():
+        sums[balance.currency] += balance.balance
+    rows = tuple(books.rows.values())
+    by_parent: defaultdict[str, list[Row]] = defaultdict(list)
+    for row in rows:
+        if row.parent_transaction:
+            by_parent[row.parent_transaction].append(row)
+    return Books(
+        rows=rows,
+        balances=tuple(_frozen(balance) for balance in books.balances.values()),
+        ledgers=tuple(replace(ledger) for ledger in books.ledgers.values()),
+        sums=dict(sums),
+        _by_reference={row.reference: row for row in rows},
+        _by_parent=by_parent,
+    )
+
+
+def _frozen(balance: Balance) -> BookBalance:
+    return BookBalance(
+        balance_id=balance.balance_id,
+        ledger_id=balance.ledger_id,
+        currency=balance.currency,
+        indicator=balance.indicator,
+        balance=balance.balance,
+        credit=balance.credit,
+        debit=balance.debit,
+        inflight_balance=balance.inflight_balance,
+        inflight_credit=balance.inflight_credit,
+        inflight_debit=balance.inflight_debit,
+        version=balance.version,
+        meta=balance.meta,
+    )

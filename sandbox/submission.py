@@ -1,0 +1,78 @@
+"""Taking a transaction in, for either mode: what POST /transactions and a refund have in common.
+
+Contract §3.1 steps 1 to 3. Splits are refused here for now; a later module turns them into legs.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from .answers import LedgerError
+from .constraints import reference_exists
+from .execution import INFLIGHT_MARK, execute, is_duplicate_reference
+from .ids import new_id
+from .rows import QUEUED_PARENT, Status, Txn
+
+if TYPE_CHECKING:
+    from .core import Core, Effects
+
+
+def submit(core: Core, txn: Txn, effects: Effects) -> Txn:
+    """Take a transaction in and do, or set going, what its mode says.
+
+    Args:
+        core: The instance.
+        txn: What the client asked for.
+        effects: How the background work of this request goes wrong.
+
+    Returns:
+        The transaction as the answer shows it.
+
+    Raises:
+        LedgerError: The splitting failed, or skip mode refused.
+    """
+    from . import holds, queue_mode
+
+    prepare(txn, core.clock.now_ns())
+    if txn.sources or txn.destinations:
+        raise LedgerError("failed to split transaction: this sandbox does not split transactions")
+    if txn.skip_queue:
+        try:
+            execute(core, txn)
+        except LedgerError as error:
+            if effects.race and is_duplicate_reference(error):
+                raise reference_exists(txn.reference) from error
+            raise
+        txn.status = Status.INFLIGHT if txn.inflight else Status.APPLIED
+        if not txn.inflight:
+            txn.meta.pop(INFLIGHT_MARK, None)
+    else:
+        txn.meta[QUEUED_PARENT] = txn.transaction_id
+        if not effects.vanish:
+            queue_mode.accept(core, txn.clone(), effects)
+    holds.schedule_dates(core, txn)
+    return txn
+
+
+def prepare(txn: Txn, now_ns: int) -> None:
+    """Give a transaction its id, times, hash, exact amount, status and metadata marks (§3.1 step 2).
+
+    Queue mode does this twice, which is why ``created_at`` of the answer is not the row's.
+    """
+    txn.created_ns = now_ns
+    if txn.effective_ns is None:
+        txn.effective_ns = now_ns
+    txn.hash = txn.compute_hash()
+    txn.apply_precision()
+    if not txn.transaction_id:
+        txn.transaction_id = new_id("txn")
+    if txn.inflight:
+        txn.meta[INFLIGHT_MARK] = True
+    if txn.atomic:
+        txn.meta["atomic"] = True
+    if txn.allow_overdraft:
+        txn.meta["allow_overdraft"] = True
+    if txn.scheduled_ns is not None:
+        txn.status = Status.SCHEDULED
+    elif txn.status is None:
+        txn.status = Status.QUEUED

@@ -1,0 +1,84 @@
+"""The write routes of transactions, holds and refunds (contract §2.3, §2.5, §2.6)."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from . import holds, refunds
+from .answers import Answer, LedgerError, MalformedRequestError, error_answer, json_answer, refusal
+from .core import Core, Effects
+from .create_request import read_transaction
+from .holds import COMMIT, VOID, Action
+from .money import precise_from_amount
+from .submission import submit
+from .transaction_body import transaction_body
+from .wire import Fields, WireRequest
+
+_NOT_FOUND = {"GEN_NOT_FOUND": "TXN_NOT_FOUND"}
+
+
+def create_transaction(core: Core, request: WireRequest, effects: Effects) -> Answer:
+    """POST /transactions, one transaction."""
+    try:
+        txn = read_transaction(request.fields(), head_features=core.options.head_features)
+        answered = submit(core, txn, effects)
+    except LedgerError as error:
+        return refusal(error, default="TXN_VALIDATION_ERROR", upgrade=_NOT_FOUND)
+    return json_answer(201, transaction_body(answered))
+
+
+def update_inflight(core: Core, request: WireRequest, effects: Effects) -> Answer:
+    """PUT /transactions/inflight/:id, a commit or a void."""
+    target_id = request.params["id"]
+    try:
+        fields = request.fields()
+        verb = fields.text("status")
+        amount = fields.number("amount")
+        precise_amount = fields.integer("precise_amount")
+        skip_queue = fields.flag("skip_queue")
+        if verb not in {COMMIT, VOID}:
+            return error_answer("TXN_INVALID_STATUS_ACTION", "status not supported. use either commit or void")
+        if precise_amount is None:
+            precise_amount = precise_from_amount(amount, holds.precision_of(core, target_id))
+        elif precise_amount <= 0:
+            return error_answer("TXN_INVALID_AMOUNT", "precise_amount must be positive")
+        action = Action(target_id, verb, precise_amount)
+        if skip_queue:
+            return _settle_now(core, action)
+        shown = holds.check_queueable(core, action)
+        holds.enqueue(core, action, effects)
+    except MalformedRequestError as error:
+        # This route's decoder labels its JSON as plain text (contract §1.4).
+        refused = refusal(error, default="GEN_BAD_REQUEST")
+        return replace(refused, headers={"Content-Type": "text/plain; charset=utf-8"})
+    except LedgerError as error:
+        return refusal(error, default="GEN_BAD_REQUEST", upgrade=_NOT_FOUND)
+    return json_answer(200, {**transaction_body(shown), "queued": True})
+
+
+def _settle_now(core: Core, action: Action) -> Answer:
+    settled = holds.settle_now(core, action)
+    if not settled:
+        return error_answer("TXN_NOT_INFLIGHT", f"no transaction to {action.verb}")
+    return json_answer(200, transaction_body(settled[0]))
+
+
+def refund_transaction(core: Core, request: WireRequest, effects: Effects) -> Answer:
+    """POST /refund-transaction/:id; an empty body is allowed."""
+    try:
+        fields = request.fields() if request.body.strip() else Fields({})
+        description = fields.text("description")
+        meta = fields.mapping("meta_data")
+        skip_queue = fields.flag("skip_queue")
+        head = core.options.head_features
+        refunded = refunds.refund(
+            core,
+            request.params["id"],
+            skip_queue=skip_queue,
+            description=description if head else "",
+            meta=(meta or {}) if head else {},
+            effects=effects,
+        )
+    except LedgerError as error:
+        return refusal(error, default="GEN_BAD_REQUEST", upgrade=_NOT_FOUND)
+    return json_answer(201, transaction_body(refunded))
