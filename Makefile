@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: install demo test lint format bench drill clean
+.PHONY: install demo test lint format bench drill docs clean
 
 install: $(READY)
 
@@ -36,6 +36,9 @@ bench: install
 
 drill: install
 	$(BIN)/python -m tests.drills
+
+docs: install
+	$(BIN)/python -W ignore -m blnk_relay.settings > docs/settings.md
 
 clean:
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -222,8 +222,8 @@ def described() -> str:
     lines = [
         "# Settings",
         "",
-        "One environment variable each. Every one may also be a file named by `<variable>_FILE`. A variable with our prefix",
-        "that is not in this list is refused at start, and so are values that contradict each other.",
+        "One environment variable each. Every one may also be a file named by `<variable>_FILE`. A variable with our",
+        "prefix that is not in this list is refused at start, and so are values that contradict each other.",
         "",
         "| variable | default | meaning |",
         "| --- | --- | --- |",
@@ -231,10 +231,9 @@ def described() -> str:
     for item in fields(Settings):
         value = item.default
         default = ",".join(value) if isinstance(value, tuple) else f"{value:g}" if isinstance(value, float) else value
-        secret = " Secret: never logged." if item.metadata["secret"] else ""
-        lines.append(
-            f"| `{PREFIX}{item.name.upper()}` | {f'`{default}`' if default else ''} | {item.metadata['doc']}{secret} |"
-        )
+        shown = f"`{default}`" if default else ""
+        doc = item.metadata["doc"] + (" Secret: never logged." if item.metadata["secret"] else "")
+        lines.append(f"| `{PREFIX}{item.name.upper()}` | {shown} | {doc} |")
     return "\n".join(lines) + "\n"
 
 

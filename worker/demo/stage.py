@@ -95,13 +95,14 @@ class Stage:
 
     def start_worker(self) -> subprocess.Popen[bytes]:
         """Start one more worker process, in a group of its own, with the stage's settings in its environment."""
-        worker = subprocess.Popen(  # noqa: S603 - our own interpreter and module
-            [sys.executable, "-m", "worker.running", self._pool],
-            env={**_clean_environment(), **as_environment(self.settings)},
-            stdout=subprocess.DEVNULL,
-            stderr=self.log.open("ab"),
-            start_new_session=True,
-        )
+        with self.log.open("ab") as log:
+            worker = subprocess.Popen(  # noqa: S603 - our own interpreter and module
+                [sys.executable, "-m", "worker.running", self._pool],
+                env={**_clean_environment(), **as_environment(self.settings)},
+                stdout=subprocess.DEVNULL,
+                stderr=log,
+                start_new_session=True,
+            )
         self.workers.append(worker)
         return worker
 

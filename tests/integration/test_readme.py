@@ -1,0 +1,87 @@
+"""The README's examples, executed: every Python block in order, and every ``blnk-relay`` line of its console blocks."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from blnk_relay import Relay, Write, transaction
+from worker.demo.stage import Stage, as_environment
+
+ROOT = Path(__file__).resolve().parents[2]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def blocks(language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```", README, flags=re.MULTILINE | re.DOTALL)
+
+
+@pytest.fixture(scope="module")
+def stage():
+    with Stage() as running:
+        running.start_worker()
+        yield running
+
+
+def test_every_python_example_runs_and_prints_what_it_should(stage, monkeypatch, capsys):
+    for name, value in as_environment(stage.settings).items():
+        monkeypatch.setenv(name, value)
+    namespace: dict[str, object] = {}
+    examples = blocks("python")
+    assert len(examples) == 3
+    for example in examples:
+        exec(compile(example, "README.md", "exec"), namespace)  # noqa: S102
+    relay = namespace["relay"]
+    assert isinstance(relay, Relay)
+    relay.close()
+    printed = capsys.readouterr().out.splitlines()
+    assert printed[0] == "True top-up-1001"
+    assert printed[1].startswith("done applied txn_")
+    assert printed[2] == "True"
+    assert "float" in printed[3]
+    assert printed[4:] == ["applied", "voided", "refunded"]
+    assert stage.sandbox.books().violations() == []
+
+
+def test_every_command_of_the_operators_part_succeeds(stage, tmp_path):
+    with Relay(stage.settings) as relay:
+        for number in (1, 2):
+            poor = transaction(
+                source="@nobody", destination="@shop", currency="EUR", amount="5.00", description="Too poor"
+            )
+            relay.enqueue_many([Write(intent=poor, key=f"poor-{number}")])
+            assert relay.wait(f"poor-{number}", timeout_s=30).dead_class == "rejected"
+    payload = {"source": "@world", "destination": "@bob", "currency": "EUR", "amount": "1.00", "description": "Pocket"}
+    line = {"kind": "transaction", "key": "from-file-1", "payload": {**payload, "allow_overdraft": True}}
+    (tmp_path / "payments.jsonl").write_text(json.dumps(line) + "\n", encoding="utf-8")
+    commands = [
+        line.removeprefix("$ ") for block in blocks("console") for line in block.splitlines() if line.startswith("$ ")
+    ]
+    assert len(commands) >= 12
+    environment = {**os.environ, **as_environment(stage.settings), "PYTHONPATH": str(ROOT)}
+    for command in commands:
+        program, *arguments = shlex.split(command)
+        assert program == "blnk-relay"
+        done = subprocess.run(
+            [sys.executable, "-m", "worker.cli", *arguments],
+            cwd=tmp_path,
+            env=environment,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+        assert done.returncode == 0, f"{command}: {done.stdout} {done.stderr}"
+
+
+def test_the_settings_page_is_the_output_of_the_settings_module():
+    from blnk_relay.settings import described
+
+    assert (ROOT / "docs" / "settings.md").read_text(encoding="utf-8") == described(), "run: make docs"
