@@ -11,7 +11,7 @@ from types import TracebackType
 from typing import Self
 
 from blnk_relay.bell import Bells
-from blnk_relay.errors import DuplicateInBatch, InvalidIntent, NotFound, RelayError, TooLate
+from blnk_relay.errors import DuplicateInBatch, InvalidIntent, KeyConflict, NotFound, RelayError, TooLate
 from blnk_relay.intents.model import Intent
 from blnk_relay.intents.references import data_api_problem, key_problem
 from blnk_relay.journal.journal import Journal
@@ -141,7 +141,11 @@ class Relay:
             JournalUnavailable: Redis did not answer within its timeout. Enqueue again under the same key.
         """
         write = Write(intent=intent, key=key, lane=lane, not_before=not_before, deadline=deadline)
-        return self._accept([self.prepare(write)])[0]
+        try:
+            return self._accept([self.prepare(write)])[0]
+        except KeyConflict as conflict:
+            conflict.index = None
+            raise
 
     def prepare(self, write: Write) -> NewEntry:
         """Check an intent and its options as :meth:`enqueue` does, and record nothing.

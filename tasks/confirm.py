@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from blnk_relay.journal.journal import steady_s
 from blnk_relay.journal.records import Claimed
-from tasks.deliver import report
+from tasks.deliver import report, report_buried
 from tasks.looking import decisions
 from tasks.runtime import Runtime
 from tasks.settling import after_look
@@ -32,6 +32,7 @@ def confirm(runtime: Runtime) -> int:
     end_s = steady_s() + runtime.settings.slice_s
     while steady_s() < end_s and not runtime.stopping.is_set():
         claims = journal.take(runtime.worker, BATCH, LOOK_LEASE_S)
+        report_buried(runtime, claims.buried)
         if claims.items:
             looked += len(claims.items)
             _look(runtime, list(claims.items))

@@ -9,14 +9,15 @@ from __future__ import annotations
 import logging
 import secrets
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from functools import partial
 from queue import Empty, SimpleQueue
 
 from blnk_relay.errors import JournalUnavailable
-from blnk_relay.intents.model import Again, Dead, Failure, Found, GateChange, Send
+from blnk_relay.intents.model import Again, Dead, DeadClass, Entry, Failure, Found, GateChange, Send
 from blnk_relay.intents.registry import KINDS
+from blnk_relay.intents.retry import growing_s
 from blnk_relay.intents.steps import next_step
 from blnk_relay.journal.journal import steady_s
 from blnk_relay.journal.records import Claimed, Settlement
@@ -112,6 +113,7 @@ class Delivery:
     def _claim(self, room: int) -> int:
         claims = self._runtime.journal.claim(self._lane, self._runtime.worker, room)
         self._rings.update(claims.bells)
+        report_buried(self._runtime, claims.buried)
         to_look: dict[str, list[Claimed]] = {}
         for claimed in claims.items:
             self._in_hand += 1
@@ -200,7 +202,8 @@ class Delivery:
                 )
             elif claimed.entry.id in refused:
                 # Busy or lagging: in a moment. Stale: the settlement will change nothing.
-                self._results.put(after_look(claimed, "sending", Again(0.5, counted=False), at_ms, runtime.worker))
+                wait_s = growing_s(claimed.progress.age_s, runtime.policy.confirm_first_s, runtime.policy.confirm_max_s)
+                self._results.put(after_look(claimed, "sending", Again(wait_s, counted=False), at_ms, runtime.worker))
             else:
                 memo = claimed.progress.memo if decision.memo is None else decision.memo
                 sendable = replace(claimed, progress=replace(claimed.progress, memo=memo))
@@ -239,6 +242,12 @@ def report(runtime: Runtime, settlements: list[Settlement]) -> None:
                 settlement.claimed.entry,
                 Dead(fields["class"], fields["code"], fields["message"]),  # type: ignore[arg-type]
             )
+
+
+def report_buried(runtime: Runtime, buried: Iterable[Entry]) -> None:
+    """Tell a human of intents that every worker died of."""
+    for entry in buried:
+        runtime.reports.dead(entry, Dead(DeadClass.UNKNOWN, "LAPSED_TOO_OFTEN", "Every worker that claimed it died."))
 
 
 def deliver(runtime: Runtime, lane: str) -> int:

@@ -18,7 +18,6 @@ class Sent:
 
     Attributes:
         at_ms: When the request left, by the clock of Redis as far as this process can tell.
-        counted: Whether it counts towards the limit.
     """
 
     at_ms: int
@@ -32,13 +31,12 @@ def after_attempt(claimed: Claimed, sent: Sent) -> Settlement:
     """What an attempt leaves in the journal."""
     progress, response, verdict = claimed.progress, sent.response, sent.verdict
     decision = verdict.decision
-    counted = not (isinstance(decision, Again) and not decision.counted)
-    fields = {"attempts": str(progress.attempts + counted), "worker": sent.worker}
+    fields = {"attempts": str(progress.attempts + verdict.counted), "worker": sent.worker}
     if verdict.acted:
         end_ms = sent.at_ms + response.latency_ms
         fields |= {
             "sent": "1",
-            "sends": str(progress.sends + 1),
+            "sends": str(progress.sends + verdict.accepted),
             "sent_first": str(progress.first_sent_ms or sent.at_ms),
             "sent_last": str(end_ms),
             "accepted": "1" if verdict.accepted else "0",
@@ -46,7 +44,7 @@ def after_attempt(claimed: Claimed, sent: Sent) -> Settlement:
     if not verdict.accepted:
         fields |= {"code": code_of(response), "message": capped(response.message)}
     tally = [f"attempt|{response.status or response.failure}"]
-    if progress.attempts or progress.sends:
+    if progress.attempts or progress.sent:
         tally.append("retried")
     return _settlement(claimed, "sending", decision, fields=fields, line=_line(sent, decision), tally=tally)
 

@@ -16,8 +16,9 @@ from urllib.parse import quote, urlencode
 import requests
 from requests.adapters import HTTPAdapter
 from requests.structures import CaseInsensitiveDict
-from urllib3.exceptions import HTTPError, NameResolutionError, NewConnectionError, SSLError
+from urllib3.exceptions import ConnectTimeoutError, HTTPError, NameResolutionError, NewConnectionError, SSLError
 from urllib3.exceptions import MaxRetryError as _MaxRetryError
+from urllib3.exceptions import ProxyError as _ProxyError
 
 from blnk_relay import __version__
 from blnk_relay.errors import InvalidSettings
@@ -174,15 +175,20 @@ def _since_ms(start_s: float) -> int:
 
 def _never_left(error: requests.RequestException) -> bool:
     """Whether a request certainly never left this machine (contract §5, last rows)."""
-    if isinstance(error, requests.ConnectTimeout | requests.exceptions.ProxyError | requests.exceptions.InvalidURL):
+    if isinstance(error, requests.ConnectTimeout | requests.exceptions.InvalidURL):
         return True
     reason = error.args[0] if error.args else None
     if isinstance(reason, _MaxRetryError):
         reason = reason.reason
+    if isinstance(reason, _ProxyError):
+        # urllib3 says "unable to connect to proxy" also of a connection that broke after the request had gone out.
+        reason = reason.original_error
+        if str(reason).startswith("Tunnel connection failed"):
+            return True
     # TLS is agreed on before the first byte of a request; an SSL error later on is a protocol error.
     if isinstance(reason, SSLError) and "CERTIFICATE_VERIFY_FAILED" in str(reason):
         return True
-    return isinstance(reason, NewConnectionError | NameResolutionError)
+    return isinstance(reason, ConnectTimeoutError | NewConnectionError | NameResolutionError)
 
 
 def _response(answer: requests.Response, raw: bytes, latency_ms: int) -> Response:
@@ -215,14 +221,15 @@ def _object(raw: bytes) -> dict[str, Any] | None:
 
 def _retry_after_s(text: str | None) -> float | None:
     """Seconds of a ``Retry-After`` header; the form with a date is read as well."""
+    text = (text or "").strip()
     if not text:
         return None
-    if text.strip().isdigit():
+    if text.isascii() and text.isdigit():
         return float(text[:9])
     from datetime import UTC, datetime
     from email.utils import parsedate_to_datetime
 
     try:
         return max(0.0, (parsedate_to_datetime(text) - datetime.now(UTC)).total_seconds())
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         return None

@@ -16,12 +16,15 @@ from worker.proxy import Proxy
 #: Values in one request (contract §4: references in lists of at most a hundred).
 CHUNK = 100
 
-#: Rows asked for at once. Core silently gives 20 to whoever asks for more than 100 (docs/ledger-findings.md D6), and
-#: what Cloud allows is not known, so the next page is fetched while the answer says that there is more.
+#: Rows asked for at once. Core silently gives 20 to whoever asks for more than 100 (docs/ledger-findings.md D15), and
+#: what Cloud allows is not known, so the next page is fetched until an exact total is reached or a page is empty.
 PAGE_SIZE = 100
 
 #: Pages read for one question at most: a hold with ten thousand children is somebody's mistake.
 MOST_PAGES = 50
+
+#: Digits of an amount that is read at all; a longer one is no money but an attack on this process.
+_MOST_DIGITS = 100
 
 #: Indicators remembered; the balance behind one never changes.
 _MOST_REMEMBERED = 10_000
@@ -82,24 +85,33 @@ class LedgerOverHttp:
         if self._route == "core" and field in ("reference", "transaction_id"):
             yield from self._one_by_one(field, values)
             return
-        for page, seen in _until_empty():
+        seen: set[str] = set()
+        for page in range(1, MOST_PAGES + 1):
             answer = self._page(resource, field, values, page)
-            data = (answer.body or {}).get("data")
-            if answer.status != 200 or answer.failure or not isinstance(data, list):  # noqa: PLR2004
+            items = _items(answer)
+            if items is None:
                 yield _failed(answer)
                 return
-            items = [item for item in data if isinstance(item, dict)]
             yield items
-            seen[0] += len(items)
-            total = (answer.body or {}).get("total")
-            if not items or (len(items) < PAGE_SIZE and not (isinstance(total, int) and total > seen[0])):
+            known = len(seen)
+            seen.update(str(item.get("transaction_id") or item.get("balance_id")) for item in items)
+            if not items or _is_complete(answer.body or {}, len(seen)):
                 return
+            if len(seen) == known:
+                # The same page again: this server does not page, so it has shown what it shows.
+                if isinstance((answer.body or {}).get("total"), int):
+                    break
+                return
+        # Some rows of many must never be taken for all: a sum over them would be too small.
+        yield Response(status=200, code="TOO_MANY_ROWS", failure=Failure.BROKEN)
 
     def _page(self, resource: str, field: str, values: Sequence[str], page: int) -> Response:
         query = {"page": str(page), "pageSize": str(PAGE_SIZE)}
         if self._route == "data":
             query[f"{field}_in"] = ",".join(values)
             return self._proxy.call("GET", f"/data/{resource}", query, None, request_id=_request_id())
+        if resource == "transactions":
+            query["strict_total"] = "true"
         body = json.dumps({"filters": [{"field": field, "operator": "in", "values": list(values)}]}).encode()
         return self._proxy.call("POST", f"/{resource}/filter", query, body, request_id=_request_id())
 
@@ -120,10 +132,19 @@ class LedgerOverHttp:
         self._proxy.close()
 
 
-def _until_empty() -> Iterator[tuple[int, list[int]]]:
-    seen = [0]
-    for page in range(1, MOST_PAGES + 1):
-        yield page, seen
+def _items(answer: Response) -> list[Mapping[str, Any]] | None:
+    """The rows of a page; None when it is no page. ``null`` stands for no rows (docs/ledger-findings.md D13)."""
+    body = answer.body
+    if answer.status != 200 or answer.failure or body is None or "data" not in body:  # noqa: PLR2004
+        return None
+    data = [] if body["data"] is None else body["data"]
+    return [item for item in data if isinstance(item, dict)] if isinstance(data, list) else None
+
+
+def _is_complete(body: Mapping[str, Any], seen: int) -> bool:
+    """Whether all rows were seen: an exact total says so; a short page does not, where page sizes are capped."""
+    total = body.get("total")
+    return isinstance(total, int) and not body.get("total_is_estimate") and seen >= total
 
 
 def _request_id() -> str:
@@ -141,8 +162,15 @@ def _whole(item: Mapping[str, Any]) -> int | None:
     """``precise_amount`` as a number or a string; some reads leave it out (contract §1.7)."""
     value = item.get("precise_amount")
     try:
-        number = Decimal(str(value)) if value not in (None, "") else Decimal(str(item["amount"])) * item["precision"]
+        if value not in (None, ""):
+            number = Decimal(str(value))
+        elif item["precision"] > 0:  # Some reads say 0 where they leave it out.
+            number = Decimal(str(item["amount"])) * item["precision"]
+        else:
+            return None
     except (InvalidOperation, KeyError, TypeError):
+        return None
+    if not number.is_finite() or number.adjusted() > _MOST_DIGITS:
         return None
     return int(number) if number == number.to_integral_value() else None
 

@@ -18,6 +18,7 @@ class Telemetry:
         self._sentry: Any = None
         if settings.sentry_dsn:
             import sentry_sdk
+            from sentry_sdk.integrations.atexit import AtexitIntegration
 
             sentry_sdk.init(
                 dsn=settings.sentry_dsn,
@@ -27,6 +28,8 @@ class Telemetry:
                 max_request_body_size="never",
                 auto_enabling_integrations=False,
                 default_integrations=False,
+                # What is still on its way when the worker stops is sent, silently.
+                integrations=[AtexitIntegration(callback=lambda _pending, _timeout: None)],
                 before_send=_only_ours,
             )
             self._sentry = sentry_sdk

@@ -45,6 +45,9 @@ from blnk_relay.money import PRECISIONS, minor_units
 COMMIT = "inflight.commit"
 VOID = "inflight.void"
 
+#: Answers that contradict a read which shows the hold as open.
+_SAYS_SETTLED = frozenset({"TXN_ALREADY_COMMITTED", "TXN_ALREADY_VOIDED", "TXN_COMMIT_AMOUNT_EXCEEDED"})
+
 
 class VoidSchema(Schema):
     """Which hold to release."""
@@ -162,6 +165,11 @@ class Hold:
         """Minor units held at first."""
         return self.row.precise_amount or 0
 
+    @property
+    def readable(self) -> bool:
+        """Whether every amount could be read; one that could not must never count as nothing."""
+        return all(row.precise_amount is not None for row in (self.row, *self.commits))
+
 
 def lookups(entry: Entry, progress: Progress, found: Found) -> tuple[Lookup, ...]:
     """The hold, then its children; a hold that expired by itself was voided under its queued parent (S13)."""
@@ -188,6 +196,8 @@ def decide(entry: Entry, progress: Progress, found: Found, policy: Policy) -> De
     if row is None or row.status != "INFLIGHT":
         return _not_a_hold(row, progress, policy)
     hold = _hold(row, found)
+    if not hold.readable:
+        return _unreadable(progress, policy)
     settled: Done | Dead | Look | None
     if entry.kind == VOID:
         settled = _void_settled(hold, progress)
@@ -198,7 +208,8 @@ def decide(entry: Entry, progress: Progress, found: Found, policy: Policy) -> De
     if settled is not None:
         return settled
     if progress.refuse:
-        if progress.sent and progress.quiet_for_s < policy.read_lag_s:
+        if progress.sent and (progress.quiet_for_s < policy.read_lag_s or progress.code in _SAYS_SETTLED):
+            # Nothing that is settled opens again: a read that shows it open is older than such an answer.
             return look_again(progress, policy)
         return _refused(progress.code, progress.message)
     memo = progress.memo if progress.sent else {"row": row.transaction_id, "before": str(hold.committed)}
@@ -253,6 +264,14 @@ def _part_settled(hold: Hold, part: int, progress: Progress, policy: Policy) -> 
             f"{hold.amount - hold.committed} minor units remain, {part} were asked for.",
         )
     return None
+
+
+def _unreadable(progress: Progress, policy: Policy) -> Decision:
+    if progress.sent:
+        return look_again(progress, policy)
+    if progress.age_s < policy.horizon_s:
+        return Again(growing_s(progress.age_s, policy.confirm_first_s, policy.confirm_max_s), counted=False)
+    return _refused("AMOUNT_UNREADABLE", "The ledger shows the hold or its commits without amounts that can be read.")
 
 
 def _not_a_hold(row: Row | None, progress: Progress, policy: Policy) -> Decision:

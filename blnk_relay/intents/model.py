@@ -70,7 +70,7 @@ class Progress:
         sent: A request may have taken effect at the ledger. Never taken back within a generation.
         first_sent_ms: When such a request was first sent; 0 for never.
         last_sent_ms: When such a request was last sent, or the end of the lapsed lease it may have been sent under.
-        sends: How many such requests there were.
+        sends: How many requests of this life were answered with a 2xx.
         accepted: The last of them was answered with a 2xx.
         refuse: The last answer said no, and only the look-up is missing: absent means refused.
         memo: What the kind recorded before sending, for example the sum of a hold's commits.
@@ -192,11 +192,17 @@ class Found:
 
     def children(self, transaction_id: str) -> tuple[Row, ...]:
         """Rows whose parent is the given one, oldest first."""
-        return tuple(sorted(self._by_parent.get(transaction_id, ()), key=lambda row: row.created_at))
+        return tuple(sorted(self._by_parent.get(transaction_id, ()), key=_instant))
 
     def balance_ids(self, indicator: str, currency: str) -> frozenset[str]:
         """Ids of the balances that an ``@indicator`` stands for in a currency (contract §3.7)."""
         return frozenset(b.balance_id for b in self.balances if b.indicator == indicator and b.currency == currency)
+
+
+def _instant(row: Row) -> tuple[str, str]:
+    """When a row was made, in an order that holds for fractions of any length ("….1Z" is before "….12Z")."""
+    seconds, _, fraction = row.created_at.removesuffix("Z").partition(".")
+    return seconds, fraction
 
 
 class DeadClass(StrEnum):
@@ -302,12 +308,14 @@ class Verdict:
         decision: For the intent.
         acted: The request may have taken effect.
         accepted: It was answered with a 2xx.
+        counted: The attempt counts towards the limit.
         gate: For the target, if anything.
     """
 
     decision: Done | Dead | Look | Again
     acted: bool
     accepted: bool = False
+    counted: bool = True
     gate: GateChange | None = None
 
 

@@ -38,7 +38,7 @@ from blnk_relay.intents.verdicts import Meaning, rule_for, verdict_for
 
 NAME = "refund"
 
-#: Sends that left no row at all, after which a human has to look.
+#: Accepted sends that left no row at all, after which a human has to look.
 MAX_UNSEEN_SENDS = 8
 
 
@@ -80,7 +80,12 @@ def intent(payload: Mapping[str, Any]) -> Intent:
 
 
 def lookups(entry: Entry, progress: Progress, found: Found) -> tuple[Lookup, ...]:
-    """The row to refund, then whatever stands under ``<row>_refund``; read again before every send."""
+    """The row to refund, then whatever stands under ``<row>_refund``; read again before every send.
+
+    What was sent stays about the row that it was sent for, whatever the name leads to later.
+    """
+    if progress.sent:
+        return missing(found, *family(progress.memo["row"] + "_refund"))
     named, asked = find_named(found, entry.payload["transaction"])
     if asked:
         return asked
@@ -103,42 +108,73 @@ def _applied_rows(named: Row | None, found: Found) -> list[Row]:
 
 def decide(entry: Entry, progress: Progress, found: Found, policy: Policy) -> Decision:
     """Refund when the row is applied and nothing stands under its refund reference yet."""
+    if progress.sent:
+        return _after_sending(progress.memo["row"], progress, found, policy)
     named, _ = find_named(found, entry.payload["transaction"])
     applied = _applied_rows(named, found)
+    if named is None or not applied:
+        return _nothing_to_refund(named, progress, policy)
     if len(applied) > 1:
         ids = ", ".join(row.transaction_id for row in applied)
         return _refused("SEVERAL_COMMITS", f"The hold was committed in parts; refund each by its id: {ids}.")
-    if not applied:
-        return _nothing_to_refund(named, progress, policy)
     row = applied[0]
-    reference = row.transaction_id + "_refund"
+    if _may_grow(named, row, found):
+        if progress.age_s < policy.read_lag_s:
+            return Again(growing_s(progress.age_s, policy.confirm_first_s, policy.confirm_max_s), counted=False)
+        return _refused(
+            "PARTLY_COMMITTED",
+            f"The hold was committed in part and is still open; refund that part by its id: {row.transaction_id}.",
+        )
+    if any(found.reference(lookup.value) for lookup in family(row.transaction_id + "_refund")):
+        return _refused("ALREADY_REFUNDED", "Somebody else has refunded it, or is refunding it, already.")
+    if progress.refuse:
+        return _refused(progress.code, progress.message)
+    return _send(row.transaction_id)
+
+
+def _after_sending(row_id: str, progress: Progress, found: Found, policy: Policy) -> Decision:
+    reference = row_id + "_refund"
     final = final_row(found, reference)
     if final is not None:
-        if not progress.sent:
-            return _refused("ALREADY_REFUNDED", "Somebody else has refunded it already.")
         if final.status == "REJECTED":
             return Dead(DeadClass.REJECTED, rejection_code(final.rejection), capped(final.rejection or "Rejected."))
-        return Done("refunded", final.transaction_id, row.transaction_id)
+        if final.status != "APPLIED":
+            return Dead(DeadClass.PARTIAL, "REFUND_HELD", f"The ledger made the refund {final.status}, not APPLIED.")
+        return Done("refunded", final.transaction_id, row_id)
     again = look_again(progress, policy)
     if found.reference(reference) is not None:
-        if not progress.sent:
-            return _refused("ALREADY_REFUNDED", "Somebody else is refunding it already.")
         if progress.quiet_for_s < policy.stuck_horizon_s:
             return again
         return Dead(DeadClass.UNKNOWN, "STUCK_QUEUED", "The ledger has the refund as QUEUED and may still apply it.")
-    if progress.sent and (progress.accepted or progress.refuse) and progress.quiet_for_s < policy.read_lag_s:
+    if progress.refuse and progress.code == "GEN_CONFLICT":
+        # "Refunded already" is what the ledger said; a read that does not show it is older than that.
+        return again
+    # Until then it may be there unseen. A repeat could reverse a refund that was recorded as an APPLIED child of the
+    # row (contract §3.9); and only after all retries of the ledger is it known not to have happened (contract §3.5).
+    unseen_s = max(policy.read_lag_s, policy.horizon_s) if progress.refuse else policy.read_lag_s
+    if progress.quiet_for_s < unseen_s:
         return again
     if progress.refuse:
         return _refused(progress.code, progress.message)
     if progress.sends >= MAX_UNSEEN_SENDS:
+        if progress.quiet_for_s < policy.horizon_s:
+            return again
         return Dead(DeadClass.UNKNOWN, "VANISHED", f"Sent {progress.sends} times, and the ledger shows no refund.")
-    return Send(memo={"row": row.transaction_id}, exclusive=row.transaction_id)
+    return _send(row_id)
+
+
+def _send(row_id: str) -> Send:
+    return Send(memo={"row": row_id}, exclusive=row_id)
+
+
+def _may_grow(named: Row, commit: Row, found: Found) -> bool:
+    """Whether more of a hold may be committed, or has been, unseen: then refunding one commit is not a full refund."""
+    if named.status != "INFLIGHT" or commit.precise_amount in (None, named.precise_amount):
+        return False
+    return all(row.status != "VOID" for row in found.children(named.transaction_id))
 
 
 def _nothing_to_refund(named: Row | None, progress: Progress, policy: Policy) -> Decision:
-    if progress.sent:
-        # The row was there when the refund was sent, so this is read lag, never "no".
-        return look_again(progress, policy)
     if named is not None and named.status in ("REJECTED", "VOID"):
         return _refused("NOT_REFUNDABLE", f"The transaction is {named.status}: there is nothing to give back.")
     horizon_s = policy.horizon_s if named is None else policy.stuck_horizon_s

@@ -41,7 +41,7 @@ def intent_of(kind: str, given: Mapping[str, Any]) -> Intent:
         >>> intent_of("refund", {"transaction": "order_42"}).natural_key
         'refund:order_42'
     """
-    known = KINDS.get(kind)
+    known = KINDS.get(kind) if isinstance(kind, str) else None
     if known is None:
         raise InvalidIntent(kind, {"kind": [f"Unknown kind; known are {', '.join(KINDS)}."]})
     return known.intent(load(kind, known.schema, given))

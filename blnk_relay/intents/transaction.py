@@ -52,15 +52,15 @@ from blnk_relay.intents.references import of_generation
 from blnk_relay.intents.retry import growing_s
 from blnk_relay.intents.rows import capped, differences, family, final_row, missing, rejection_code
 from blnk_relay.intents.verdicts import Meaning, rule_for, verdict_for
-from blnk_relay.money import PRECISIONS, minor_units
+from blnk_relay.money import PRECISIONS, exact_decimal, minor_units
 
 NAME = "transaction"
 
-#: Sends that left no row at all, after which one is made in skip mode: it answers with the error that queue mode
-#: hides, and under the same reference it cannot apply twice (contract §3.2, last rule).
+#: Accepted sends that left no row at all, after which one is made in skip mode: it answers with the error that queue
+#: mode hides, and under the same reference it cannot apply twice (contract §3.2, last rule).
 PROBE_AFTER_SENDS = 3
 
-#: Sends without any row, probes included, after which a human has to look.
+#: Accepted sends without any row, probes included, after which a human has to look.
 MAX_UNSEEN_SENDS = 8
 
 _MAX_LIMIT_DIGITS = 15
@@ -251,14 +251,13 @@ def decide(entry: Entry, progress: Progress, found: Found, policy: Policy) -> De
             "STUCK_" + queued.status,
             f"The ledger has it as {queued.status} and may still apply it; never send it under another reference.",
         )
-    if progress.refuse or progress.accepted:
-        # A stored row may stay invisible for the read lag (contract §1.7).
-        if progress.quiet_for_s < policy.read_lag_s:
-            return again
-        if progress.refuse:
-            return Dead(DeadClass.REFUSED, progress.code, progress.message)
+    if (progress.refuse or progress.accepted) and progress.quiet_for_s < _unseen_s(entry, progress, policy):
+        return again
+    if progress.refuse:
+        exists = progress.sent and progress.code == "TXN_DUPLICATE_REFERENCE"
+        return Dead(DeadClass.UNKNOWN if exists else DeadClass.REFUSED, progress.code, progress.message)
     if progress.sends >= MAX_UNSEEN_SENDS:
-        if progress.age_s < policy.horizon_s:
+        if progress.quiet_for_s < policy.horizon_s:
             return again
         return Dead(DeadClass.UNKNOWN, "VANISHED", f"Sent {progress.sends} times, and the ledger shows no row for it.")
     if progress.sends >= PROBE_AFTER_SENDS and "scheduled_for" not in entry.payload:
@@ -266,9 +265,21 @@ def decide(entry: Entry, progress: Progress, found: Found, policy: Policy) -> De
     return Send()
 
 
+def _unseen_s(entry: Entry, progress: Progress, policy: Policy) -> float:
+    """How long what was sent may exist without a row that can be read.
+
+    A stored row may stay invisible for the read lag (contract §1.7). That is enough to send again under the same
+    reference; but to call it refused, the ledger's own retries of what it was handed have to be over as well: they go
+    on unseen for up to a quarter of an hour, and may then apply it (contract §3.3, §3.5; measured).
+    """
+    if progress.refuse and not entry.payload.get("skip_queue"):
+        return max(policy.read_lag_s, policy.horizon_s)
+    return policy.read_lag_s
+
+
 def _undecided_s(entry: Entry, progress: Progress) -> float:
     """Seconds since the ledger could have decided: since it was sent, or since its scheduled time."""
-    start_ms = progress.first_sent_ms or progress.since_ms
+    start_ms = progress.first_sent_ms or progress.last_sent_ms or progress.since_ms
     if "scheduled_for" in entry.payload:
         start_ms = max(start_ms, int(datetime.fromisoformat(entry.payload["scheduled_for"]).timestamp() * 1000))
     return (progress.now_ms - start_ms) / 1000
@@ -303,6 +314,16 @@ def request(entry: Entry, progress: Progress) -> Request:
     return Request("POST", "/transactions", NAME, body, sync=sync)
 
 
+def _altered(echo: object, sent: int) -> bool:
+    """Whether an echoed amount, as a number or as a string, is another one than was sent."""
+    if echo is None:
+        return False
+    try:
+        return exact_decimal(echo) != sent
+    except ValueError:
+        return True
+
+
 def judge(entry: Entry, progress: Progress, request: Request, response: Response, policy: Policy) -> Verdict:
     """The table of contract §5, and what the body of a 201 proves."""
     rule = rule_for(request, response)
@@ -310,8 +331,7 @@ def judge(entry: Entry, progress: Progress, request: Request, response: Response
     if rule.meaning not in (Meaning.DONE, Meaning.POSTED):
         return verdict
     body = response.body or {}
-    echo = body.get("precise_amount", request.body["precise_amount"])
-    if echo != request.body["precise_amount"]:
+    if _altered(body.get("precise_amount"), request.body["precise_amount"]):
         # The way to the ledger changes integers: everything has to stop (contract §6.3).
         gate = GateChange(GateAction.PAUSE, "ECHO_MISMATCH", 0.0)
         return Verdict(verdict.decision, acted=True, accepted=True, gate=gate)

@@ -22,6 +22,7 @@ from blnk_relay.intents.model import (
     Response,
     Verdict,
 )
+from blnk_relay.intents.retry import RETRY_AFTER_MAX_S, growing_s
 
 
 class Meaning(StrEnum):
@@ -182,7 +183,8 @@ TABLE: tuple[Rule, ...] = (
     Rule(409, "TXN_ALREADY_VOIDED", INFLIGHT, _M.VERIFY_NEVER, "settled; see whether the way we wanted"),
     Rule(413, ANY, ALL, _M.NEVER, "too large"),
     Rule(422, ANY, ALL, _M.NEVER, "not used by the ledger"),
-    Rule(423, ANY, ALL, _M.SOON, "a lock is held, nothing written"),
+    # Not "soon": the locks of a worker of the ledger that was killed stand for five minutes (measured, D7).
+    Rule(423, ANY, ALL, _M.BACKOFF, "a lock is held, nothing written"),
     Rule(429, ANY, ALL, _M.SOON, "a limiter; nothing written", gate=_SLOW, counted=False),
     # 5xx: the classic ambiguity.
     Rule(500, ANY, ALL, _M.VERIFY, "failed, or committed and the connection broke"),
@@ -194,9 +196,10 @@ TABLE: tuple[Rule, ...] = (
         _M.VERIFY,
         "its Redis is full (contract §3.5)",
         gate=_SLOW,
+        counted=False,
         wait_s=30.0,
     ),
-    Rule(503, ANY, ALL, _M.VERIFY, "down, or its queue is full", gate=_STRAIN),
+    Rule(503, ANY, ALL, _M.VERIFY, "down, or its queue is full", gate=_STRAIN, counted=False),
     Rule(504, ANY, ALL, _M.VERIFY, "Cloud could not wait for the instance", gate=_STRAIN),
 )
 
@@ -240,7 +243,12 @@ def _gate(rule: Rule, response: Response) -> GateChange | None:
         return None
     asked = rule.gate is GateAction.STRAIN and response.retry_after_s is not None
     action = GateAction.SLOW if asked else rule.gate
-    return GateChange(action, code_of(response), response.retry_after_s or rule.wait_s)
+    return GateChange(action, code_of(response), _asked_s(response) or rule.wait_s)
+
+
+def _asked_s(response: Response) -> float:
+    """Seconds that an answer asks for, within reason: one header must not shut a target for days."""
+    return min(max(response.retry_after_s or 0.0, 0.0), RETRY_AFTER_MAX_S)
 
 
 def verdict_for(rule: Rule, progress: Progress, response: Response, policy: Policy) -> Verdict:
@@ -255,11 +263,16 @@ def verdict_for(rule: Rule, progress: Progress, response: Response, policy: Poli
         policy: The numbers.
     """
     code = code_of(response)
-    wait_s = policy.retry.wait_s(progress.attempts, progress.draw, response.retry_after_s)
+    asked_s = _asked_s(response)
+    wait_s = policy.retry.wait_s(progress.attempts, progress.draw)
+    if rule.meaning is Meaning.VERIFY and not rule.counted and progress.first_sent_ms:
+        # Where nothing is counted that a pause could grow with, it grows with the time since the first try.
+        wait_s = max(wait_s, growing_s((progress.now_ms - progress.first_sent_ms) / 1000, 0.0, policy.retry.cap_s))
     attempts = progress.attempts + rule.counted
     spent = rule.counted and attempts >= min(rule.tries or policy.max_attempts, policy.max_attempts)
     # The first look comes soon, later ones wait as long as a repeat would: a repeat follows an empty look at once.
-    look_s = policy.confirm_first_s if progress.attempts == 0 else max(policy.confirm_first_s, wait_s)
+    first = progress.attempts == 0 and progress.first_sent_ms == 0
+    look_s = max(policy.confirm_first_s, asked_s, 0.0 if first else wait_s)
 
     decision: Dead | Look | Again
     match rule.meaning:
@@ -271,7 +284,7 @@ def verdict_for(rule: Rule, progress: Progress, response: Response, policy: Poli
             decision = Look(look_s, refuse=True)
         case Meaning.SOON | Meaning.BACKOFF if not spent:
             soon = rule.meaning is Meaning.SOON and rule.gate is None
-            decision = Again(max(min(wait_s, 2.0) if soon else wait_s, 0.05), counted=rule.counted)
+            decision = Again(max(min(wait_s, 2.0) if soon else wait_s, asked_s, 0.05), counted=rule.counted)
         case _ if progress.sent:
             # This answer is a clear no, but an earlier one was not: the ledger has the last word.
             decision = Look(look_s, refuse=True)
@@ -281,5 +294,6 @@ def verdict_for(rule: Rule, progress: Progress, response: Response, policy: Poli
         decision,
         acted=rule.may_have_acted,
         accepted=rule.meaning in (Meaning.DONE, Meaning.POSTED),
+        counted=rule.counted,
         gate=_gate(rule, response),
     )

@@ -11,9 +11,9 @@ from typing import Any
 import redis
 
 from blnk_relay.errors import JournalUnavailable, KeyConflict
-from blnk_relay.intents.model import GateAction, Send
+from blnk_relay.intents.model import Entry, GateAction, Send
 from blnk_relay.journal.connection import Scripts, connect, reported
-from blnk_relay.journal.records import Claimed, NewEntry, Settlement, claimed_of, id_of
+from blnk_relay.journal.records import Claimed, NewEntry, Settlement, claimed_of, entry_of, id_of
 from blnk_relay.settings import Settings
 
 #: Intents accepted in one script call: a few milliseconds of Redis's time.
@@ -39,11 +39,19 @@ class Accepted:
 
 @dataclass(frozen=True, slots=True)
 class Claims:
-    """What a worker got: intents, lanes that somebody has to ring, and (looks only) when the next one is due."""
+    """What a worker got.
+
+    Attributes:
+        items: Intents.
+        bells: Lanes that somebody has to ring.
+        next_ms: With looks: milliseconds until the next one is due, -1 for none.
+        buried: Intents that became dead letters instead, because every worker that claimed them died.
+    """
 
     items: tuple[Claimed, ...]
     bells: tuple[str, ...]
     next_ms: int = -1
+    buried: tuple[Entry, ...] = ()
 
 
 def steady_s() -> float:
@@ -149,7 +157,7 @@ class Journal:
         """Take due intents of a lane under leases; with ``most=0`` a sign of life, with ``leave`` a farewell."""
         settings = self.settings
         asked_at = steady_s()
-        now_ms, bells, items = self.scripts.run(
+        now_ms, bells, items, buried = self.scripts.run(
             "claim",
             lane,
             worker,
@@ -161,11 +169,13 @@ class Journal:
             CALL_IN_BACKLOG,
         )
         lease_end_s = asked_at + settings.lease_s
-        return Claims(tuple(claimed_of(item, now_ms, lease_end_s) for item in items), tuple(bells))
+        return Claims(
+            tuple(claimed_of(item, now_ms, lease_end_s) for item in items), tuple(bells), buried=_buried(buried)
+        )
 
     def take(self, worker: str, most: int, lease_s: float, *, leave: bool = False) -> Claims:
         """Take posted intents whose look at the ledger is due."""
-        now_ms, bells, next_ms, items = self.scripts.run(
+        now_ms, bells, next_ms, items, buried = self.scripts.run(
             "take",
             worker,
             most,
@@ -174,7 +184,7 @@ class Journal:
             self.settings.events_max,
             "1" if leave else "0",
         )
-        return Claims(tuple(claimed_of(item, now_ms, 0.0) for item in items), tuple(bells), next_ms)
+        return Claims(tuple(claimed_of(item, now_ms, 0.0) for item in items), tuple(bells), next_ms, _buried(buried))
 
     def record(self, sends: Sequence[tuple[Claimed, Send]]) -> list[str]:
         """Record memos before sending, and make each intent the only writer of its row.
@@ -276,6 +286,10 @@ def _conflict(key: str, answer: Sequence[str], index: int) -> KeyConflict:
     conflict = KeyConflict(key, id_, kind, state, int(created))
     conflict.index = index
     return conflict
+
+
+def _buried(pairs: Sequence[Sequence[str]]) -> tuple[Entry, ...]:
+    return tuple(entry_of(id_, body) for id_, body in pairs)
 
 
 def _arguments(entries: Sequence[NewEntry]) -> list[str | int]:

@@ -43,7 +43,7 @@ for command in (
         "demo",
         "worker.demo.command",
         "demo_command",
-        "Prove on a misbehaving ledger that nothing is lost or doubled.",
+        "Play payments over a ledger that misbehaves, and count them.",
         "Install the extra: pip install 'blnk-relay[worker,sandbox]'",
     ),
     enqueue,

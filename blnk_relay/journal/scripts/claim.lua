@@ -1,7 +1,8 @@
 -- Claims due intents of a lane under leases; also a sign of life of the worker.
 -- ARGV: lane, worker, how many, lease (ms), most lapses, length of the events stream, leave ("1": the worker goes),
 --   backlog from which another worker is called in.
--- Returns: {now, lanes to ring, one array for each claimed: id, body, then FIELDS}.
+-- Returns: {now, lanes to ring, one array for each claimed: id, body, then FIELDS; id and body of each
+--   that became a dead letter instead}.
 
 local lane, worker, wanted, lease_ms = ARGV[1], ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4])
 local max_lapses, cap, leave, backlog = tonumber(ARGV[5]), ARGV[6], ARGV[7] == '1', tonumber(ARGV[8])
@@ -47,4 +48,4 @@ else
     bells[1] = lane
   end
 end
-return { NOW, bells, items }
+return { NOW, bells, items, BURIED }

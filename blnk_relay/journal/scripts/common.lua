@@ -142,6 +142,9 @@ local FIELDS = {
   'accepted', 'refuse', 'memo', 'gen', 'code', 'message', 'claims', 'kind', 'created',
 }
 
+-- Intents that this script buried: id and body of each, for the worker to report.
+local BURIED = {}
+
 -- Claims one intent: counts the claim before any work, so that an intent which kills its worker is found out.
 -- Returns nil when it has lapsed too often and became a dead letter instead.
 local function claim_one(id, worker, state, max_lapses, cap)
@@ -150,6 +153,7 @@ local function claim_one(id, worker, state, max_lapses, cap)
   local claims, token = tonumber(values[17] or '0'), tonumber(values[4] or '0')
   if claims >= max_lapses then
     bury(id, values[18], 'unknown', 'LAPSED_TOO_OFTEN', 'Every worker that claimed it died.', cap)
+    BURIED[#BURIED + 1] = { id, redis.call('GET', P .. 'body:' .. id) }
     return nil
   end
   redis.call('HSET', intent_key(id), 'token', token + 1, 'claims', claims + 1, 'state', state, 'worker', worker)

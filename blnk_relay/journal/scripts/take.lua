@@ -1,7 +1,8 @@
 -- Takes posted intents whose look at the ledger is due. They stay posted, and come due again if the taker dies.
 -- ARGV: worker, how many, how long the taker may need (ms), most lapses, length of the events stream,
 --   leave ("1": the worker goes).
--- Returns: {now, lanes to ring, ms until the next one is due (-1: none), one array for each: id, body, FIELDS}.
+-- Returns: {now, lanes to ring, ms until the next one is due (-1: none), one array for each: id, body, FIELDS;
+--   id and body of each that became a dead letter instead}.
 
 local worker, wanted, lease_ms, max_lapses, cap, leave =
   ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4]), ARGV[5], ARGV[6] == '1'
@@ -39,4 +40,4 @@ else
   redis.call('SET', bell, '1', 'PX', BELL_MS)
   if leave then bells[1] = 'confirm' end
 end
-return { NOW, bells, next_ms, items }
+return { NOW, bells, next_ms, items, BURIED }
