@@ -130,7 +130,8 @@ class Relay:
                 payload gives the first receipt again.
             lane: One of the settings' lanes; that of the kind when None.
             not_before: Not to be sent earlier than this; a time with an offset, or a span from now.
-            deadline: When to give up and tell a human; a time with an offset, or a span from now.
+            deadline: When to give up and tell a human; a time with an offset, or a span from now. Left out, it is
+                the settings' time after ``not_before``.
 
         Returns:
             The receipt.
@@ -175,7 +176,9 @@ class Relay:
                 "(BLNK_RELAY_MAX_PRECISE_AMOUNT)."
             ]
         not_before = _moment(write.not_before, "+0", "not_before", errors)
-        deadline = _moment(write.deadline, f"+{int(settings.deadline_s * 1000)}", "deadline", errors)
+        deadline = _moment(write.deadline, _later(not_before, int(settings.deadline_s * 1000)), "deadline", errors)
+        if not errors and _contradict(write):
+            errors["deadline"] = ["Must lie after not_before, or it would never be sent."]
         if errors or key is None:
             raise InvalidIntent(intent.kind, errors)
         new = new_entry(intent, key, lane, not_before=not_before, deadline=deadline)
@@ -295,6 +298,22 @@ class Relay:
             Receipt(answer.id, new.entry.key, new.entry.reference, answer.created, durability)
             for new, answer in zip(entries, accepted, strict=True)
         ]
+
+
+def _later(not_before: str, deadline_ms: int) -> str:
+    """The deadline where none is given: so long after the intent may first be sent, not after it was accepted."""
+    if not_before.startswith("+"):
+        return f"+{int(not_before[1:]) + deadline_ms}"
+    # The clock of this host is good enough to tell a time long past, which nothing should be counted from.
+    return str(int(not_before) + deadline_ms) if int(not_before) > time.time() * 1000 else f"+{deadline_ms}"
+
+
+def _contradict(write: Write) -> bool:
+    """Whether a deadline cannot be met; judged by the two alone, so that a repeat is judged as the first was."""
+    start, end = write.not_before, write.deadline
+    if isinstance(start, timedelta) and isinstance(end, timedelta):
+        return end <= start
+    return isinstance(start, datetime) and isinstance(end, datetime) and end <= start
 
 
 def _moment(given: datetime | timedelta | None, default: str, name: str, errors: dict[str, list[str]]) -> str:

@@ -115,12 +115,12 @@ class Settings:
             ("durability", _DURABILITY, self.durability),
             *(("lanes", _NAME, lane) for lane in self.lanes),
         ):
-            if not pattern.match(value):
+            if not pattern.fullmatch(value):
                 raise InvalidSettings(f"{PREFIX}{name.upper()}: {value!r} does not match {pattern.pattern}.")
         for item in fields(self):
             value = getattr(self, item.name)
-            if isinstance(item.default, (int, float)) and not value > 0:
-                raise InvalidSettings(f"{PREFIX}{item.name.upper()} must be above 0, not {value}.")
+            if isinstance(item.default, (int, float)) and not 0 < value < float("inf"):
+                raise InvalidSettings(f"{PREFIX}{item.name.upper()} must be a number above 0, not {value}.")
         for name, allowed in (
             ("confirm", ("ledger", "accepted")),
             ("confirm_route", ("filters", "data", "core")),
@@ -148,6 +148,11 @@ class Settings:
             raise InvalidSettings(
                 f"{PREFIX}LEASE_S is {self.lease_s:g}, but one request may take {longest:g} s with its margin: "
                 "raise the lease or lower the timeouts."
+            )
+        if self.durability_timeout_s >= self.redis_timeout_s:
+            raise InvalidSettings(
+                f"{PREFIX}DURABILITY_TIMEOUT_S must be below {PREFIX}REDIS_TIMEOUT_S, or a receipt would be lost while "
+                "it waits for its durability."
             )
         if self.dead_worker_s < 3 * self.sweep_s:
             raise InvalidSettings(
@@ -209,11 +214,11 @@ class Settings:
                 continue
             try:
                 value = read[type(item.default)](item.name.upper())
-            except ValueError as error:
+            except (ValueError, OSError) as error:
                 # The error of a parser may quote the value, and a secret must not be quoted.
                 what = "cannot be read" if item.metadata["secret"] else str(error)
-                raise InvalidSettings(f"{name}: {what}") from None
-            values[item.name] = tuple(value) if isinstance(item.default, tuple) else value
+                raise InvalidSettings(f"{name if name in given else name + '_FILE'}: {what}") from None
+            values[item.name] = tuple(part.strip() for part in value) if isinstance(item.default, tuple) else value
         return cls(**{**values, **overrides})
 
 

@@ -16,14 +16,19 @@ from blnk_relay.errors import InvalidIntent
 from blnk_relay.intents.references import MAX_LENGTH, reference_problem, text_problem
 from blnk_relay.money import MAX_SAFE_INTEGER, exact_decimal
 
-_BALANCE = re.compile(r"^(bln_[0-9a-f-]{36}|@\S{1,254})$")
-_ROW_ID = re.compile(r"^txn_[0-9a-f-]{36}$")
+_BALANCE = re.compile(r"bln_[0-9a-f-]{36}|@\S{1,254}")
+_ROW_ID = re.compile(r"txn_[0-9a-f-]{36}")
+_BATCH_ID = re.compile(r"bulk_[0-9a-f-]{36}")
 
 #: UTF-8 bytes of description, reference and metadata together. A row of about 8,000 bytes is answered with 201 and
 #: never recorded, and Core adds about 750 bytes of its own (contract §2.0).
 MAX_ROW_BYTES = 6_000
 
 _MAX_DEPTH = 20
+
+#: A larger precision does not fit the ledger's database: in queue mode it is answered with 201 and never recorded
+#: (measured, docs/ledger-findings.md §8).
+MAX_PRECISION = 10**18
 
 #: Top-level keys that Core reads or writes; a caller who sets them can, for example, grant himself an overdraft
 #: (contract §2.0).
@@ -56,7 +61,7 @@ RESERVED_META_KEYS = frozenset(
 class Text(fields.String):
     """A string that the ledger's database can store, and that is not blank."""
 
-    def __init__(self, *, most: int = 4_000, **kwargs: Any) -> None:
+    def __init__(self, *, most: int = MAX_ROW_BYTES, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self._most = most
 
@@ -93,10 +98,10 @@ class RowName(Text):
 
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> str:
         text: str = super()._deserialize(value, attr, data, **kwargs)
-        if text.startswith("bulk_"):
+        if _BATCH_ID.fullmatch(text):
             raise ValidationError("Must name one transaction; a batch id would act on every row of the batch.")
         if text.startswith("txn_"):
-            if not _ROW_ID.match(text):
+            if not _ROW_ID.fullmatch(text):
                 raise ValidationError("Must be txn_ and a UUID in lower case, or a reference.")
         elif problem := reference_problem(text):
             raise ValidationError(problem)
@@ -108,8 +113,21 @@ class Balance(Text):
 
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> str:
         text: str = super()._deserialize(value, attr, data, **kwargs)
-        if not _BALANCE.match(text):
+        if not _BALANCE.fullmatch(text):
             raise ValidationError("Must be bln_ and a UUID in lower case, or @name without white space.")
+        return text
+
+
+class Currency(Text):
+    """A currency; one space more would make another ``@indicator`` balance, and move the money there."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(most=32, **kwargs)
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> str:
+        text: str = super()._deserialize(value, attr, data, **kwargs)
+        if text != text.strip():
+            raise ValidationError("Must not begin or end with white space.")
         return text
 
 
@@ -139,6 +157,16 @@ class WholeNumber(fields.Field[int]):
         return int(number)
 
 
+class Precision(WholeNumber):
+    """Minor units in one unit."""
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> int:
+        number: int = super()._deserialize(value, attr, data, **kwargs)
+        if number > MAX_PRECISION:
+            raise ValidationError("Must not be above 10^18, which the ledger could not store.")
+        return number
+
+
 class Flag(fields.Field[bool]):
     """Exactly true or false."""
 
@@ -160,9 +188,12 @@ class Moment(fields.Field[str]):
                 raise ValidationError("Must be an RFC 3339 time such as 2026-11-20T09:15:31Z.") from None
         if not isinstance(moment, datetime):
             raise ValidationError("Must be a datetime or an RFC 3339 string.")
-        if moment.tzinfo is None:
+        if moment.utcoffset() is None:
             raise ValidationError("Must have an offset from UTC.")
-        return moment.astimezone(UTC).isoformat().replace("+00:00", "Z")
+        try:
+            return moment.astimezone(UTC).isoformat().replace("+00:00", "Z")
+        except OverflowError:
+            raise ValidationError("Must lie in the years 1 to 9999 of UTC.") from None
 
 
 class MetaData(fields.Field[dict[str, Any]]):
@@ -174,23 +205,21 @@ class MetaData(fields.Field[dict[str, Any]]):
         for key in value:
             if key in RESERVED_META_KEYS or (isinstance(key, str) and key.startswith("_")):
                 raise ValidationError(f"The key {key!r} is reserved by the ledger.")
-        _check_json(value, 0)
-        return dict(value)
+        copy: dict[str, Any] = _json_copy(value, 0)
+        return copy
 
 
-def _check_json(value: Any, depth: int) -> None:
+def _json_copy(value: Any, depth: int) -> Any:
+    """A JSON value of dicts and lists of our own, so that nobody can change an intent after it was validated."""
     if depth > _MAX_DEPTH:
         raise ValidationError(f"Must not be nested deeper than {_MAX_DEPTH} levels.")
     if isinstance(value, Mapping):
-        for key, item in value.items():
-            if not isinstance(key, str):
-                raise ValidationError("All keys must be strings.")
-            _check_json(key, depth)
-            _check_json(item, depth + 1)
-    elif isinstance(value, (list, tuple)):
-        for item in value:
-            _check_json(item, depth + 1)
-    elif isinstance(value, str):
+        if not all(isinstance(key, str) for key in value):
+            raise ValidationError("All keys must be strings.")
+        return {_json_copy(key, depth): _json_copy(item, depth + 1) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_json_copy(item, depth + 1) for item in value]
+    if isinstance(value, str):
         if problem := text_problem(value):
             raise ValidationError(problem)
     elif isinstance(value, float):
@@ -200,11 +229,16 @@ def _check_json(value: Any, depth: int) -> None:
         raise ValidationError("Whole numbers beyond 2^53 must be strings; the ledger rounds them when it stores them.")
     elif value is not None and not isinstance(value, (int, bool)):
         raise ValidationError(f"{type(value).__name__} is no JSON value.")
+    return value
 
 
 def stored_bytes(*texts: str, meta_data: Mapping[str, Any] | None = None) -> int:
-    """Bytes that texts and metadata take in a row; PostgreSQL prints JSON with a space after each colon and comma."""
-    size = sum(len(text.encode()) for text in texts)
+    """Bytes that texts and metadata take in a row.
+
+    PostgreSQL tells of each new row as JSON: a quote or a newline takes two bytes, and each colon and comma has a
+    space behind it (contract §2.0; measured, docs/ledger-findings.md §9).
+    """
+    size = sum(len(json.dumps(text, ensure_ascii=False).encode()) - len('""') for text in texts)
     return size + (len(json.dumps(meta_data, ensure_ascii=False).encode()) if meta_data else 0)
 
 

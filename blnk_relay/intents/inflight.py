@@ -16,7 +16,7 @@ from urllib.parse import quote
 
 from marshmallow import Schema, ValidationError, post_load
 
-from blnk_relay.intents.fields import Amount, RowName, Text, WholeNumber, load
+from blnk_relay.intents.fields import Amount, Currency, Precision, RowName, WholeNumber, load
 from blnk_relay.intents.model import (
     Again,
     Dead,
@@ -60,8 +60,8 @@ class CommitSchema(VoidSchema):
 
     amount = Amount()
     precise_amount = WholeNumber()
-    precision = WholeNumber()
-    currency = Text(most=32)
+    precision = Precision()
+    currency = Currency()
 
     @post_load
     def _canonical(self, data: dict[str, Any], **_: Any) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import re
 import unicodedata
 
 #: Longest reference or key that is taken.
@@ -15,6 +16,9 @@ MAX_LENGTH = 255
 
 _DERIVED_ENDINGS = ("_q", "_refund")
 _DERIVED_PARTS = ("_commit_act_", "_void_act_")
+
+#: What :func:`reference_for` makes of a key; a key of that shape is digested as well, or two could meet.
+_DIGESTED = re.compile(r"key-[a-z2-7]{26}")
 
 
 def text_problem(text: str) -> str | None:
@@ -65,7 +69,7 @@ def reference_problem(reference: str) -> str | None:
 
 
 def reference_for(key: str) -> str:
-    """The reference of a key: the key itself where the ledger can take it, else a digest of it.
+    """The reference of a key: the key itself where the ledger can take it, else a digest of it; never another key's.
 
     Example:
         >>> reference_for("order_42")
@@ -73,7 +77,8 @@ def reference_for(key: str) -> str:
         >>> reference_for("order_42_q")[:4]
         'key-'
     """
-    return key if reference_problem(key) is None else "key-" + digest(key)
+    fits = reference_problem(key) is None and not _DIGESTED.fullmatch(key)
+    return key if fits else "key-" + digest(key)
 
 
 def data_api_problem(reference: str) -> str | None:

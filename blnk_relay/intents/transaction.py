@@ -18,9 +18,11 @@ from blnk_relay.intents.fields import (
     MAX_ROW_BYTES,
     Amount,
     Balance,
+    Currency,
     Flag,
     MetaData,
     Moment,
+    Precision,
     Reference,
     Text,
     WholeNumber,
@@ -75,10 +77,10 @@ class TransactionSchema(Schema):
 
     source = Balance(required=True)
     destination = Balance(required=True)
-    currency = Text(required=True, most=32)
+    currency = Currency(required=True)
     amount = Amount()
     precise_amount = WholeNumber()
-    precision = WholeNumber()
+    precision = Precision()
     description = Text(required=True)
     reference = Reference()
     inflight = Flag()

@@ -14,8 +14,8 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import NoScriptError, RedisError
 from redis.retry import Retry
 
-from blnk_relay.errors import JournalUnavailable
-from blnk_relay.settings import Settings
+from blnk_relay.errors import InvalidSettings, JournalUnavailable
+from blnk_relay.settings import PREFIX, Settings
 
 
 @cache
@@ -30,16 +30,24 @@ def connect(settings: Settings) -> redis.Redis:
 
     A dropped connection is tried once more at once, which is safe: every script either repeats without effect or
     leaves a lease that lapses. A timeout is not, so that a stuck server is reported within the timeout.
+
+    Raises:
+        InvalidSettings: The URL is none; it may hold a password, so it is not quoted.
     """
-    return redis.Redis.from_url(
-        settings.redis_url,
-        decode_responses=True,
-        socket_timeout=settings.redis_timeout_s,
-        socket_connect_timeout=settings.redis_timeout_s,
-        retry=Retry(NoBackoff(), 1, supported_errors=(RedisConnectionError,)),
-        health_check_interval=0,
-        client_name="blnk-relay",
-    )
+    try:
+        return redis.Redis.from_url(
+            settings.redis_url,
+            decode_responses=True,
+            socket_timeout=settings.redis_timeout_s,
+            socket_connect_timeout=settings.redis_timeout_s,
+            retry=Retry(NoBackoff(), 1, supported_errors=(RedisConnectionError,)),
+            health_check_interval=0,
+            client_name="blnk-relay",
+        )
+    except ValueError:
+        raise InvalidSettings(
+            f"{PREFIX}REDIS_URL is no URL of a Redis, such as redis://127.0.0.1:6379/0, rediss://… or unix://…"
+        ) from None
 
 
 @contextmanager

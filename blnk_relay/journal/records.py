@@ -51,7 +51,7 @@ class NewEntry:
     #: Milliseconds since 1970, or "+<ms>" from the moment of acceptance by the clock of Redis.
     not_before: str
     deadline: str
-    #: Id of the intent whose key is our reference, where our own key is another one.
+    #: Id of the intent whose key is our reference, where our own key is another one, or was digested.
     twin: str
     #: "<target>:<reference>", where the reference is ours to choose; else empty.
     claimed_reference: str
@@ -104,7 +104,7 @@ def new_entry(
         body=body,
         not_before=not_before,
         deadline=deadline,
-        twin=id_of(target, reference) if chooses and reference_for(key) != reference else "",
+        twin=id_of(target, reference) if chooses and reference != key else "",
         claimed_reference=f"{target}:{reference}" if chooses else "",
     )
 

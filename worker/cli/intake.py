@@ -105,7 +105,8 @@ def rereadable(file: IO[bytes]) -> IO[bytes]:
     Raises:
         TooLarge: There are more than MAX_FILE_BYTES.
     """
-    if file.seekable():
+    # Of a file on stdin somebody may have read a part already; what is left of it is ours.
+    if file.seekable() and file.tell() == 0:
         size = file.seek(0, os.SEEK_END)
         file.seek(0)
         if size > MAX_FILE_BYTES:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from typing import Any
 
 import click
@@ -47,10 +48,9 @@ def worker(lanes: tuple[str, ...], pool: str, concurrency: int | None, as_json: 
             remark(f"Ready: {', '.join(served)} to {settings.base_url}, pool {pool}. Stop with Ctrl-C.")
 
     signals.worker_ready.connect(tell, weak=False)
-    try:
-        run_worker(settings, lanes=lanes, pool=pool, concurrency=concurrency or 0)
-    finally:
-        signals.worker_ready.disconnect(tell)
+    # Celery says on the original stdout that it shuts down; our stdout is for the one object.
+    sys.__stdout__ = sys.__stderr__  # type: ignore[misc]
+    run_worker(settings, lanes=lanes, pool=pool, concurrency=concurrency or 0)
 
 
 @click.command(

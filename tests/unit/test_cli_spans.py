@@ -1,0 +1,65 @@
+"""Times on the command line."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from worker.cli.output import clock, plain, span, stamp
+from worker.cli.spans import read_since, read_time, since_at
+
+NOW = datetime(2026, 11, 20, 9, 15, 31, 250_000, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("30s", timedelta(seconds=30)),
+        ("15m", timedelta(minutes=15)),
+        ("2h", timedelta(hours=2)),
+        ("3d", timedelta(days=3)),
+        ("1w", timedelta(weeks=1)),
+        ("2026-11-20T09:15:31.250Z", NOW),
+        ("2026-11-20T10:15:31.250+01:00", NOW),
+    ],
+)
+def test_since_takes_spans_and_rfc_3339(text, expected):
+    assert read_since(text) == expected
+
+
+@pytest.mark.parametrize("text", ["", "2", "h", "-2h", "2 h", "1.5h", "1000000d", "yesterday", "2026-11-20"])
+def test_since_refuses_everything_else_with_a_sentence(text):
+    with pytest.raises(ValueError, match="no span such as 15m, 2h or 3d"):
+        read_since(text)
+
+
+def test_a_time_without_an_offset_is_refused():
+    with pytest.raises(ValueError, match="no offset from UTC"):
+        read_time("2026-11-20T09:15:31")
+
+
+def test_a_span_is_counted_back_from_now_and_never_overflows():
+    assert since_at(timedelta(hours=2), NOW) == NOW - timedelta(hours=2)
+    assert since_at(timedelta(days=999_999), NOW) == datetime.min.replace(tzinfo=UTC)
+    assert since_at(NOW, NOW) == NOW
+    assert since_at(None, NOW) is None
+
+
+def test_a_printed_time_reads_back_as_the_same_millisecond():
+    assert stamp(NOW) == "2026-11-20T09:15:31.250Z"
+    assert read_time(stamp(NOW) or "") == NOW
+    assert clock(NOW) == "2026-11-20 09:15:31Z"
+    assert stamp(None) is None
+
+
+def test_no_text_from_outside_can_move_the_cursor():
+    assert plain("a\x1b[2Jb\nc\x9b") == "a\\x1b[2Jb\\nc\\x9b"
+    assert plain("x" * 600).endswith("…")
+
+
+@pytest.mark.parametrize(
+    ("seconds", "expected"), [(0, "-"), (0.25, "0.2 s"), (90, "1.5 min"), (5400, "1.5 h"), (129_600, "1.5 d")]
+)
+def test_durations_are_written_in_one_unit(seconds, expected):
+    assert span(seconds) == expected
