@@ -218,7 +218,10 @@ class Settings:
                 # The error of a parser may quote the value, and a secret must not be quoted.
                 what = "cannot be read" if item.metadata["secret"] else str(error)
                 raise InvalidSettings(f"{name if name in given else name + '_FILE'}: {what}") from None
-            values[item.name] = tuple(part.strip() for part in value) if isinstance(item.default, tuple) else value
+            if isinstance(item.default, tuple):
+                values[item.name] = tuple(part.strip() for part in value)
+            else:
+                values[item.name] = value.strip() if isinstance(value, str) else value
         return cls(**{**values, **overrides})
 
 

@@ -243,10 +243,10 @@ def _gate(rule: Rule, response: Response) -> GateChange | None:
         return None
     asked = rule.gate is GateAction.STRAIN and response.retry_after_s is not None
     action = GateAction.SLOW if asked else rule.gate
-    return GateChange(action, code_of(response), _asked_s(response) or rule.wait_s)
+    return GateChange(action, code_of(response), asked_s(response) or rule.wait_s)
 
 
-def _asked_s(response: Response) -> float:
+def asked_s(response: Response) -> float:
     """Seconds that an answer asks for, within reason: one header must not shut a target for days."""
     return min(max(response.retry_after_s or 0.0, 0.0), RETRY_AFTER_MAX_S)
 
@@ -263,7 +263,7 @@ def verdict_for(rule: Rule, progress: Progress, response: Response, policy: Poli
         policy: The numbers.
     """
     code = code_of(response)
-    asked_s = _asked_s(response)
+    least_s = asked_s(response)
     wait_s = policy.retry.wait_s(progress.attempts, progress.draw)
     if rule.meaning is Meaning.VERIFY and not rule.counted and progress.first_sent_ms:
         # Where nothing is counted that a pause could grow with, it grows with the time since the first try.
@@ -272,7 +272,7 @@ def verdict_for(rule: Rule, progress: Progress, response: Response, policy: Poli
     spent = rule.counted and attempts >= min(rule.tries or policy.max_attempts, policy.max_attempts)
     # The first look comes soon, later ones wait as long as a repeat would: a repeat follows an empty look at once.
     first = progress.attempts == 0 and progress.first_sent_ms == 0
-    look_s = max(policy.confirm_first_s, asked_s, 0.0 if first else wait_s)
+    look_s = max(policy.confirm_first_s, least_s, 0.0 if first else wait_s)
 
     decision: Dead | Look | Again
     match rule.meaning:
@@ -284,7 +284,7 @@ def verdict_for(rule: Rule, progress: Progress, response: Response, policy: Poli
             decision = Look(look_s, refuse=True)
         case Meaning.SOON | Meaning.BACKOFF if not spent:
             soon = rule.meaning is Meaning.SOON and rule.gate is None
-            decision = Again(max(min(wait_s, 2.0) if soon else wait_s, asked_s, 0.05), counted=rule.counted)
+            decision = Again(max(min(wait_s, 2.0) if soon else wait_s, least_s, 0.05), counted=rule.counted)
         case _ if progress.sent:
             # This answer is a clear no, but an earlier one was not: the ledger has the last word.
             decision = Look(look_s, refuse=True)

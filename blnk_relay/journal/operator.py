@@ -218,17 +218,30 @@ class Operator:
             else:
                 names = ["done" if state == "cancelled" else state]
         for name in names:
-            # By score and then by rank, so that what leaves the set meanwhile shifts no page past an id.
-            ids: Any = [None]
-            seen: set[str] = set()
-            start = 0
-            while ids:
-                with reported():
-                    ids = client.zrange(journal.key(name), start, start + _PAGE - 1)
-                fresh = [id_ for id_ in ids if id_ not in seen]
-                seen.update(fresh)
-                yield from fresh
-                start += len(ids)
+            yield from self._in_order(name)
+
+    def _in_order(self, name: str) -> Iterator[str]:
+        """Ids of a sorted set, page by page by their scores, so that what leaves it meanwhile shifts none past us."""
+        score, at_score = float("-inf"), set[str]()
+        while True:
+            with reported():
+                page: Any = self._journal.client.zrange(
+                    self._journal.key(name),
+                    score,  # type: ignore[arg-type]
+                    "+inf",  # type: ignore[arg-type]
+                    byscore=True,
+                    offset=0,
+                    num=_PAGE + len(at_score),
+                    withscores=True,
+                )
+            fresh = [(id_, at) for id_, at in page if at > score or id_ not in at_score]
+            if not fresh:
+                return
+            for id_, at in fresh:
+                if at > score:
+                    score, at_score = at, set()
+                at_score.add(id_)
+                yield id_
 
     def plan(self, status: Status) -> ReplayPlan:
         """What a replay of a dead letter would do."""

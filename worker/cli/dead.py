@@ -11,6 +11,7 @@ from worker.cli.bulk import Act, carry_out
 from worker.cli.opening import opened
 from worker.cli.options import (
     Function,
+    Reason,
     example,
     filter_options,
     json_option,
@@ -119,7 +120,7 @@ def run_options(function: Function) -> Function:
     ),
 )
 @scope_options
-@click.option("--reason", default="", help="Why; kept in the log of each.")
+@click.option("--reason", type=Reason(), default="", help="Why; kept in the log of each.")
 @run_options
 def dead_replay(*, scope: Scope, reason: str, who: str, most: int, only_plan: bool, yes: bool, as_json: bool) -> None:
     """Give dead letters a new life: plan, confirm, run.
@@ -145,7 +146,7 @@ def dead_replay(*, scope: Scope, reason: str, who: str, most: int, only_plan: bo
     epilog=example("blnk-relay dead discard --key order-42 --reason 'paid by hand, ticket 1234' --yes"),
 )
 @scope_options
-@click.option("--reason", required=True, help="Why; kept for ever.")
+@click.option("--reason", type=Reason(), required=True, help="Why; kept for ever.")
 @run_options
 def dead_discard(*, scope: Scope, reason: str, who: str, most: int, only_plan: bool, yes: bool, as_json: bool) -> None:
     """Close dead letters for good: plan, confirm, run. What waits behind them goes on.

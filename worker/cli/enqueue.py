@@ -63,7 +63,12 @@ def enqueue(file: IO[bytes], partial: bool, only_check: bool, as_json: bool) -> 
                     stopped = exits.UNAVAILABLE
         if stop.asked and not stopped:
             stopped = exits.INTERRUPTED
-    _tell(checked, recorded, began=go_on, only_check=only_check, as_json=as_json)
+    if as_json:
+        emit(intake.shape(checked, recorded))
+    elif stopped and not go_on:
+        remark("Error: interrupted while the file was checked: nothing was enqueued.")
+    else:
+        _tell(checked, recorded, began=go_on, only_check=only_check)
     if stopped:
         exits.leave(stopped)
     if checked.refused:
@@ -79,10 +84,7 @@ def _has_number(file: IO[bytes]) -> bool:
     return True
 
 
-def _tell(checked: intake.Checked, recorded: intake.Recorded, *, began: bool, only_check: bool, as_json: bool) -> None:
-    if as_json:
-        emit(intake.shape(checked, recorded))
-        return
+def _tell(checked: intake.Checked, recorded: intake.Recorded, *, began: bool, only_check: bool) -> None:
     for bad in checked.listed[:_SHOWN]:
         remark(f"line {bad.line}: {plain(bad.field)}: {plain(bad.message)}")
     hidden = len(checked.refused - {bad.line for bad in checked.listed[:_SHOWN]})

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from worker.cli.opening import opened
-from worker.cli.options import example, json_option, who_option
+from worker.cli.options import Reason, example, json_option, who_option
 from worker.cli.output import emit, say, span, table
 from worker.cli.shapes import lane_shape
 
@@ -57,7 +57,7 @@ def _note(depth: LaneDepth, settings: Settings) -> str:
 )
 @click.argument("lane", required=False)
 @click.option("--target", help="Stop all requests to a target instead, reads included.")
-@click.option("--reason", default="", help="Why; shown with a paused target.")
+@click.option("--reason", type=Reason(), default="", help="Why; shown with a paused target.")
 @who_option
 @json_option
 def pause(lane: str | None, target: str | None, reason: str, who: str, as_json: bool) -> None:

@@ -11,6 +11,9 @@ import click
 
 from worker.cli.spans import Since
 
+#: Longest reason; blnk_relay.journal.operator would cut it there.
+MOST_REASON = 500
+
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON object (docs/cli.md) instead.")
@@ -36,6 +39,19 @@ def filter_options(function: Function) -> Function:
 def who_option(function: Function) -> Function:
     """``--who``: whose word it is."""
     return click.option("--who", default=login_name, help="Who says so; kept.  [default: your login name]")(function)
+
+
+class Reason(click.ParamType[str]):
+    """Words that are kept whole or not at all."""
+
+    name = "text"
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """Take it, or fail with a sentence."""
+        text = str(value)
+        if len(text) > MOST_REASON:
+            self.fail(f"must not be longer than {MOST_REASON} characters.", param, ctx)
+        return text
 
 
 def login_name() -> str:

@@ -12,14 +12,6 @@ local function moment(text)
   return tonumber(text)
 end
 
-local function known(id)
-  local values = redis.call('HMGET', intent_key(id), 'fp', 'state', 'created', 'kind')
-  if values[1] then return values end
-  local past = redis.call('HGET', P .. 'past:' .. string.sub(id, 1, 3), id)
-  if past then return { string.match(past, '^(%S+) (%S*)') , 'done', '0', '' } end
-  return nil
-end
-
 for at = 2, #ARGV, WIDTH do
   local id, fp, twin, reference = ARGV[at], ARGV[at + 1], ARGV[at + 9], ARGV[at + 10]
   local answer = { 'created', id, ARGV[at + 3], '', tostring(NOW) }

@@ -3,7 +3,7 @@
 -- KEYS[1] is the prefix "{<namespace>:v1}:", whose hash tag keeps all keys on one node of a cluster. Below it:
 --
 --   intent:<id>        hash    what moves: state, lane, target, kind, fp, created, since, deadline, order, seq, due,
---                              token, claims, worker, attempts, sent, lapsed, sent_first, sent_last, sends, accepted,
+--                              token, claims, looks, worker, attempts, sent, lapsed, sent_first, sent_last, sends, accepted,
 --                              refuse, memo, excl, gen, code, message, class, outcome, txn, parent, updated
 --   body:<id>          string  what never changes, as JSON
 --   log:<id>           list    the last 20 attempts and operators' acts, as JSON
@@ -50,6 +50,15 @@ local function intent_key(id) return P .. 'intent:' .. id end
 
 local function count(field, by)
   redis.call('HINCRBY', P .. 'counts', field, by or 1)
+end
+
+-- What stands under an id: {fingerprint, state, created, kind}, also of an intent that was trimmed; nil for nothing.
+local function known(id)
+  local values = redis.call('HMGET', intent_key(id), 'fp', 'state', 'created', 'kind')
+  if values[1] then return values end
+  local past = redis.call('HGET', P .. 'past:' .. string.sub(id, 1, 3), id)
+  if past then return { string.match(past, '^(%S+)'), 'done', '0', '' } end
+  return nil
 end
 
 local function ring(bells, lane)

@@ -15,7 +15,7 @@ if (fields[6] or '0') .. '|' .. (fields[8] or '') .. '|' .. (fields[9] or '') ~=
 local look = fields[4] == '1' or fields[5] == '1'
 if ARGV[3] == '1' then
   local owner = redis.call('GET', P .. 'ref:' .. ARGV[4])
-  if (owner and owner ~= id) or redis.call('EXISTS', intent_key(ARGV[5])) == 1 then return { 'taken', bells } end
+  if (owner and owner ~= id) or known(ARGV[5]) then return { 'taken', bells } end
   redis.call('SET', P .. 'ref:' .. ARGV[4], id)
   redis.call('HINCRBY', key, 'gen', 1)
   redis.call('HDEL', key, 'sent', 'lapsed', 'sent_first', 'sent_last', 'memo')

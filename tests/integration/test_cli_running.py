@@ -1,0 +1,103 @@
+"""blnk-relay worker and sandbox, as the processes that they are."""
+
+from __future__ import annotations
+
+import json
+import os
+import select
+import signal
+import socket
+import subprocess
+from typing import Any
+
+import pytest
+
+from tests.support.cli import PAYLOAD, WAIT_S, line, process, run
+from worker.app import POOLS
+from worker.cli import exits
+
+
+@pytest.fixture(autouse=True)
+def _environment(monkeypatch) -> None:
+    for name in [name for name in os.environ if name.startswith("BLNK_RELAY_")]:
+        monkeypatch.delenv(name)
+
+
+@pytest.fixture
+def relay(relay, monkeypatch):
+    """A relay on an empty journal, which the commands find by the environment."""
+    monkeypatch.setenv("BLNK_RELAY_REDIS_URL", relay.settings.redis_url)
+    return relay
+
+
+@pytest.fixture
+def file(tmp_path):
+    def written(*lines: object) -> str:
+        path = tmp_path / "intents.jsonl"
+        texts = (line if isinstance(line, str) else json.dumps(line) for line in lines)
+        path.write_text("".join(text + "\n" for text in texts), encoding="utf-8")
+        return str(path)
+
+    return written
+
+
+def first_object(running_: subprocess.Popen[Any]) -> dict[str, Any]:
+    ready, _, _ = select.select([running_.stdout], [], [], WAIT_S)
+    assert ready, "said nothing"
+    document = json.loads(running_.stdout.readline())
+    assert isinstance(document, dict)
+    return document
+
+
+@pytest.mark.parametrize("pool", POOLS)
+def test_a_worker_posts_what_was_enqueued_to_a_sandbox_and_both_stop_when_told(relay, file, monkeypatch, pool):
+    arguments = ("--port", "0", "--seed", "7", "--fault-rate", "0", "--token", "t0ken", "--instance-id", "inst_1")
+    with process("sandbox", *arguments, "--json", stdout=subprocess.PIPE) as ledger:
+        listening = first_object(ledger)
+        assert listening["instance_id"] == "inst_1"
+        assert "t0ken" not in json.dumps(listening)
+        monkeypatch.setenv("BLNK_RELAY_BASE_URL", listening["url"])
+        monkeypatch.setenv("BLNK_RELAY_INSTANCE_ID", "inst_1")
+        monkeypatch.setenv("BLNK_RELAY_TOKEN", "t0ken")
+        with process("worker", "--pool", pool, "--lane", "transactions", "--json", stdout=subprocess.PIPE) as working:
+            ready = first_object(working)
+            assert ready == {
+                "pid": working.pid,
+                "lanes": ["transactions"],
+                "pool": pool,
+                "base_url": listening["url"],
+            }
+            path = file(*(line(f"order-{at}", payload=PAYLOAD | {"allow_overdraft": True}) for at in range(20)))
+            assert run("enqueue", path, "--json").json["created"] == 20
+            for at in range(20):
+                assert relay.wait(f"order-{at}", WAIT_S).outcome == "applied"
+            working.send_signal(signal.SIGTERM)
+            rest, _ = working.communicate(timeout=WAIT_S)
+            assert (working.returncode, rest) == (0, b"")
+        ledger.send_signal(signal.SIGTERM)
+        ledger.communicate(timeout=WAIT_S)
+        assert ledger.returncode == 0
+    shown = run("show", "order-0", "--json").json
+    assert (shown["intent"]["state"], shown["intent"]["outcome"]) == ("done", "applied")
+
+
+@pytest.mark.usefixtures("relay")
+def test_a_worker_with_bad_settings_ends_with_a_sentence(monkeypatch):
+    missing = run("worker", "--json")
+    assert missing.code == exits.BAD_INPUT
+    assert "BLNK_RELAY_INSTANCE_ID" in missing.err + missing.out
+    monkeypatch.setenv("BLNK_RELAY_INSTANCE_ID", "i")
+    monkeypatch.setenv("BLNK_RELAY_TOKEN", "t")
+    stray = run("worker", "--lane", "nope", "--json")
+    assert stray.code == exits.BAD_INPUT
+    assert stray.json["error"]["type"] == "InvalidSettings"
+
+
+def test_a_sandbox_on_a_port_that_is_taken_ends_with_a_sentence():
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = str(taken.getsockname()[1])
+        ran = run("sandbox", "--port", port)
+    assert ran.code == exits.BAD_INPUT
+    assert f"cannot listen on 127.0.0.1:{port}" in ran.err
