@@ -24,6 +24,7 @@ from .answers import Answer, LedgerError, json_answer
 from .books import row_columns
 from .clock import rfc3339
 from .instance import Instance
+from .options import SECRET
 from .plans import Faults
 from .wire import WireRequest
 
@@ -79,8 +80,7 @@ def _requests(instance: Instance, request: WireRequest) -> dict[str, Any]:
 
 def _options(instance: Instance, _request: WireRequest) -> dict[str, Any]:
     shown = asdict(instance.core.options)
-    # Tokens are secrets even in a sandbox: nothing that prints options should learn to print them.
-    return {name: value for name, value in shown.items() if name not in {"token", "tokens"}}
+    return {name: value for name, value in shown.items() if name not in SECRET}
 
 
 def _switches(instance: Instance, request: WireRequest) -> dict[str, Any]:

@@ -17,6 +17,11 @@ STATUS_OF: Mapping[str, int] = {
     "GEN_BAD_REQUEST": 400,
     "GEN_NOT_FOUND": 404,
     "GEN_CONFLICT": 409,
+    "GEN_PAYLOAD_TOO_LARGE": 413,
+    "AUTH_MISSING_API_KEY": 401,
+    "AUTH_INVALID_API_KEY": 401,
+    "AUTH_INSUFFICIENT_PERMISSIONS": 403,
+    "AUTH_UNKNOWN_RESOURCE": 403,
     "GEN_RESOURCE_LOCKED": 423,
     "GEN_RATE_LIMITED": 429,
     "GEN_INTERNAL": 500,
@@ -30,9 +35,27 @@ STATUS_OF: Mapping[str, int] = {
     "TXN_DUPLICATE_REFERENCE": 409,
     "TXN_ALREADY_COMMITTED": 409,
     "TXN_ALREADY_VOIDED": 409,
+    "TXN_BULK_EMPTY": 400,
+    "TXN_BULK_LIMIT_EXCEEDED": 400,
     "BAL_NOT_FOUND": 404,
+    "BAL_INVALID_TIMESTAMP": 400,
     "LGR_NOT_FOUND": 404,
     "IDT_NOT_FOUND": 404,
+    "IDT_VALIDATION_ERROR": 400,
+    "IDT_FIELD_NOT_TOKENIZABLE": 400,
+    "IDT_FIELD_NOT_TOKENIZED": 400,
+    "IDT_FIELD_ALREADY_TOKENIZED": 409,
+    "IDT_TOKENIZATION_DISABLED": 403,
+    "RECON_NOT_FOUND": 404,
+    "RECON_RULE_NOT_FOUND": 404,
+    "RECON_RULE_INVALID": 400,
+    "RECON_UPLOAD_FAILED": 400,
+    "RECON_UPLOAD_URL_INVALID": 400,
+    "RECON_UPLOAD_HOST_NOT_ALLOWED": 400,
+    "RECON_UPLOAD_PROCESSING_FAILED": 500,
+    "RECON_MATCHING_RULES_REQUIRED": 400,
+    "RECON_EXTERNAL_TXNS_REQUIRED": 400,
+    "RECON_START_FAILED": 500,
     "META_INVALID_ENTITY_ID": 400,
     "META_ENTITY_NOT_FOUND": 404,
     "QUEUE_BACKPRESSURE": 503,
@@ -49,9 +72,21 @@ _CODE_BY_TEXT: tuple[tuple[tuple[str, ...], str], ...] = (
     (("cannot commit more than",), "TXN_COMMIT_AMOUNT_EXCEEDED"),
     (("insufficient funds",), "TXN_INSUFFICIENT_FUNDS"),
     (("transaction amount must be positive",), "TXN_INVALID_AMOUNT"),
+    (("transaction validation failed",), "TXN_VALIDATION_ERROR"),
+    (("is not tokenizable",), "IDT_FIELD_NOT_TOKENIZABLE"),
+    (("is already tokenized",), "IDT_FIELD_ALREADY_TOKENIZED"),
+    (("is not tokenized",), "IDT_FIELD_NOT_TOKENIZED"),
     (("failed to acquire lock",), "GEN_RESOURCE_LOCKED"),
     (("not found",), "GEN_NOT_FOUND"),
 )
+
+#: What a typed error is called inside a text that quotes it; the codes of the answers are newer.
+_QUOTED_CODES: Mapping[str, str] = {
+    "GEN_NOT_FOUND": "NOT_FOUND",
+    "GEN_INTERNAL": "INTERNAL_SERVER_ERROR",
+    "GEN_CONFLICT": "CONFLICT",
+    "GEN_BAD_REQUEST": "BAD_REQUEST",
+}
 
 _JSON = {"Content-Type": "application/json; charset=utf-8"}
 _TEXT = {"Content-Type": "text/plain; charset=utf-8"}
@@ -93,6 +128,11 @@ class LedgerError(Exception):
         self.code = code
         self.details = details
         self.legacy_key = legacy_key
+
+    @property
+    def quoted(self) -> str:
+        """The failure inside another text: a typed one is preceded by its code."""
+        return self.message if self.code is None else f"{_QUOTED_CODES.get(self.code, self.code)}: {self.message}"
 
     def within(self, context: str) -> LedgerError:
         """The same failure as a caller higher up words it; typed errors keep code and message."""

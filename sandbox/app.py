@@ -78,7 +78,7 @@ class Application:
             path=incoming.path,
             query=dict(incoming.query),
             headers={name.lower(): value for name, value in incoming.headers.items()},
-            body=await _bounded_body(incoming),
+            body=await _bounded_body(incoming, self._body_limit(incoming)),
         )
         if request.path.startswith(admin.PREFIX):
             answer = admin.handle(self.instance, request)
@@ -92,6 +92,10 @@ class Application:
         edge.close(exchange, answer)
         return await _deliver(incoming, exchange, answer)
 
+    def _body_limit(self, incoming: web.BaseRequest) -> int:
+        multipart = incoming.content_type.startswith("multipart/")
+        return self.instance.core.options.max_upload_bytes if multipart else MAX_BODY_BYTES
+
     async def _wait(self, seconds: float) -> None:
         if seconds <= 0:
             return
@@ -101,14 +105,14 @@ class Application:
             return
 
 
-async def _bounded_body(incoming: web.BaseRequest) -> bytes:
+async def _bounded_body(incoming: web.BaseRequest, limit: int) -> bytes:
     """The body, or just more than the limit of one that is too large."""
     if not incoming.body_exists:
         return b""
     chunks: list[bytes] = []
     size = 0
     async for chunk in incoming.content.iter_any():
-        if size <= MAX_BODY_BYTES:
+        if size <= limit:
             chunks.append(chunk)
         size += len(chunk)
         if size > _MAX_DRAINED_BYTES:

@@ -6,6 +6,8 @@ a transaction means is decided elsewhere.
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
@@ -16,7 +18,8 @@ from .constraints import check_balance, check_ledger, check_row, driver_error, r
 from .ids import new_id
 from .money import json_number
 from .options import GENERAL_LEDGER_ID
-from .rows import Balance, Effect, LedgerRecord, Row, Status, Txn
+from .reconciliation_books import ReconciliationBooks
+from .rows import Balance, Effect, IdentityRecord, LedgerRecord, Row, Status, Txn
 
 
 class LiveBooks:
@@ -31,7 +34,10 @@ class LiveBooks:
         self.rows: dict[str, Row] = {}
         self.balances: dict[str, Balance] = {}
         self.ledgers: dict[str, LedgerRecord] = {}
-        self.identities: dict[str, dict[str, Any]] = {}
+        self.identities: dict[str, IdentityRecord] = {}
+        self.reconciliation = ReconciliationBooks(max_rows)
+        #: What a client called the things behind random ids; only plans of faults and the log use it.
+        self.names: dict[str, str] = {}
         #: QUEUED rows without a child, in the order they were stored: what recovery looks at (§3.5).
         self.childless_queued: dict[str, None] = {}
         self._by_reference: dict[str, str] = {}
@@ -41,6 +47,13 @@ class LiveBooks:
         self.ledgers[GENERAL_LEDGER_ID] = LedgerRecord(GENERAL_LEDGER_ID, "General Ledger")
 
     # --- transactions
+
+    def name(self, entity_id: str, *words: Any) -> None:
+        """Remember what a client sent for something that got a random id."""
+        if len(self.names) < self.max_rows:
+            text = json.dumps(words, sort_keys=True, default=str).encode()
+            prefix = entity_id.partition("_")[0]
+            self.names[entity_id] = f"{prefix}~{hashlib.blake2b(text, digest_size=6).hexdigest()}"
 
     def with_reference(self, reference: str) -> Row | None:
         """The one row with this reference."""
@@ -67,9 +80,7 @@ class LiveBooks:
                 raise driver_error("Failed to record transaction", "23503", f"there is no balance {balance_id}")
         if txn.reference in self._by_reference:
             raise reference_exists(txn.reference)
-        if len(self.rows) >= self.max_rows:
-            text = f"the sandbox holds at most {self.max_rows} rows"
-            raise driver_error("Failed to record transaction", "53100", text)
+        self._check_room(len(self.rows), "Failed to record transaction")
 
     def insert(self, txn: Txn, status: Status, effect: Effect, stored_ns: int) -> Row:
         """Store a transaction as a row.
@@ -136,8 +147,10 @@ class LiveBooks:
             LedgerError: The row would be too large.
         """
         check_ledger(name, meta)
+        self._check_room(len(self.ledgers), "Failed to create ledger")
         ledger = LedgerRecord(new_id("ldg"), name, now_ns, meta)
         self.ledgers[ledger.ledger_id] = ledger
+        self.name(ledger.ledger_id, name, meta)
         return ledger
 
     def add_balance(self, balance: Balance) -> Balance:
@@ -159,10 +172,41 @@ class LiveBooks:
             text = f"Balance already exists for indicator '{balance.indicator}' and '{balance.currency}'"
             raise LedgerError(text, "GEN_CONFLICT", details)
         check_balance(balance, "Failed to create balance")
+        self._check_room(len(self.balances), "Failed to create balance")
         self.balances[balance.balance_id] = balance
+        owners = (self.names.get(balance.ledger_id), self.names.get(balance.identity_id))
+        self.name(balance.balance_id, balance.currency, balance.indicator, balance.meta, owners)
         if balance.indicator:
             self._by_indicator[named] = balance.balance_id
         return balance
+
+    def add_identity(self, identity: IdentityRecord) -> None:
+        """Store a new identity; nothing but its id is unique (contract §2.7).
+
+        Raises:
+            LedgerError: The id exists, which this one route answers with 400.
+        """
+        if identity.identity_id in self.identities:
+            details = {"Severity": "ERROR", "Code": "23505", "Constraint": "identity_identity_id_key"}
+            raise LedgerError(f"Identity already exists: {identity.identity_id}", "GEN_CONFLICT", details)
+        self._check_room(len(self.identities), "Failed to create identity")
+        self.identities[identity.identity_id] = identity
+        self.name(identity.identity_id, identity.texts, identity.dob, identity.meta)
+
+    def require_identity(self, identity_id: str) -> IdentityRecord:
+        """An identity by id.
+
+        Raises:
+            LedgerError: ``GEN_NOT_FOUND``, which each route replaces by its own code.
+        """
+        identity = self.identities.get(identity_id)
+        if identity is None:
+            raise LedgerError(f"Identity with ID '{identity_id}' not found", "GEN_NOT_FOUND", {})
+        return identity
+
+    def _check_room(self, held: int, failed: str) -> None:
+        if held >= self.max_rows:
+            raise driver_error(failed, "53100", f"the sandbox holds at most {self.max_rows} rows")
 
     def with_indicator(self, indicator: str, currency: str) -> Balance | None:
         """The balance an ``@indicator`` names in a currency."""
@@ -191,8 +235,10 @@ class LiveBooks:
             raise LedgerError(f"Balance with ID '{balance_id}' not found", "GEN_NOT_FOUND", {})
         return balance
 
-    def merge_record_meta(self, record: Balance | LedgerRecord, meta: Mapping[str, Any]) -> dict[str, Any]:
-        """Merge metadata into a balance or ledger, top level only; returns the merged object.
+    def merge_record_meta(
+        self, record: Balance | LedgerRecord | IdentityRecord, meta: Mapping[str, Any]
+    ) -> dict[str, Any]:
+        """Merge metadata into a balance, ledger or identity, top level only; returns the merged object.
 
         Raises:
             LedgerError: A balance row would be too large; ledgers are only checked on insert (§2.0).

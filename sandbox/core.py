@@ -7,10 +7,12 @@ State only; what happens to it is in :mod:`sandbox.execution`, :mod:`sandbox.que
 from __future__ import annotations
 
 import random
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from .books import LiveBooks
 from .clock import Clock, Scheduled
+from .oauth import OAuthGrants
 from .options import Options
 from .work_queue import WaitingTasks
 
@@ -56,8 +58,14 @@ class Core:
         self.clock = Clock(manual=options.manual_clock)
         self.books = LiveBooks(max_rows=options.max_rows)
         self.random = random.Random(options.seed)
+        #: Tokens that Cloud's edge gave out (contract §1.3).
+        self.oauth = OAuthGrants()
         #: Between the 201 and the stored row: lost when the process stops (contract §3.3).
         self.unstored: dict[int, Scheduled] = {}
+        #: Other work in memory that a stop loses, and how many transactions each stands for.
+        self.in_memory: dict[Scheduled, int] = {}
+        #: Batches running behind a 202 (contract §2.4).
+        self.async_batches = 0
         #: Tasks in Core's queue that may be applied together.
         self.waiting = WaitingTasks()
         #: Queued commits and voids by the id they were asked for; archived ones stay (contract §3.8).
@@ -68,14 +76,32 @@ class Core:
         jitter = self.random.randrange(30) * (retried + 1)
         return float(retried**4 + 15 + jitter) * self.options.retry_scale
 
+    def call_in_memory(self, seconds: float, callback: Callable[[], object], *, transactions: int = 0) -> None:
+        """Run a callback later, unless the process stops before.
+
+        Args:
+            seconds: On this core's clock.
+            callback: What to do.
+            transactions: How many are lost with it.
+        """
+
+        def run() -> None:
+            self.in_memory.pop(scheduled, None)
+            callback()
+
+        scheduled = self.clock.call_in(seconds, run)
+        self.in_memory[scheduled] = transactions
+
     def crash(self) -> int:
         """Stop and start the process: what was answered but not stored is gone (contract §3.3).
 
         Returns:
             How many transactions were lost.
         """
-        lost = len(self.unstored)
-        for scheduled in self.unstored.values():
+        lost = len(self.unstored) + sum(self.in_memory.values())
+        for scheduled in (*self.unstored.values(), *self.in_memory):
             scheduled.cancel()
         self.unstored.clear()
+        self.in_memory.clear()
+        self.async_batches = 0
         return lost

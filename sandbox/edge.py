@@ -6,20 +6,20 @@ and sends as the exchange says.
 
 from __future__ import annotations
 
-import hashlib
 from collections import deque
 from dataclasses import dataclass, replace
-from typing import Any
 
-from .answers import Answer, MalformedRequestError, error_answer, json_answer, text_answer
-from .core import NO_EFFECTS, Core
+from .admission import KEY_HEADER, cloud_refusal, core_refusal
+from .answers import Answer, error_answer
+from .core import NO_EFFECTS, Core, Effects
 from .faults import Delivery, Fault, Subject
-from .identity import identity_of
-from .ids import new_id
+from .identity import request_identity
+from .injection import inject, object_of
 from .plans import Faults
 from .reads import unknown_path
-from .routing import Route, RouteTable, Scope
-from .wire import WireRequest, through_floats
+from .routes import Routes
+from .routing import Route, Scope
+from .wire import WireRequest
 
 #: A request may ask for its own fault: ``drop_after`` or ``delay_after;2.5``.
 FAULT_HEADER = "x-sandbox-fault"
@@ -27,10 +27,8 @@ FAULT_HEADER = "x-sandbox-fault"
 #: Requests kept in the log.
 LOG_SIZE = 10_000
 
-#: What Cloud fills in when a transaction names no precision (contract §1.5).
-_INJECTED_PRECISION = 100
-
-_CREATE_PATH = "/proxy/transactions"
+#: Paths that only Cloud has, whatever a request carries.
+_CLOUD_PREFIXES = ("/proxy/", "/data/", "/oauth/")
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +63,13 @@ class Exchange:
     subject: Subject
     fault: Fault | None
     refused: Answer | None
+    #: It came in the shape of a bare Core, without Cloud.
+    bare: bool = False
+
+    @property
+    def effects(self) -> Effects:
+        """What goes wrong behind the answer."""
+        return NO_EFFECTS if self.fault is None else self.fault.effects
 
     @property
     def wait_before_s(self) -> float:
@@ -91,37 +96,52 @@ class Edge:
         faults: What goes wrong; may be replaced while it runs.
     """
 
-    def __init__(self, core: Core, routes: RouteTable, faults: Faults) -> None:
+    def __init__(self, core: Core, routes: Routes, faults: Faults) -> None:
         self.core = core
+        #: Core is another process, so nothing can go wrong inside it on purpose.
+        self.effects_elsewhere = False
         self.routes = routes
         self.faults = faults
         self.log: deque[RequestSeen] = deque(maxlen=LOG_SIZE)
 
     def open(self, request: WireRequest) -> Exchange:
         """Let a request in or refuse it, and decide what goes wrong with it."""
-        found = self.routes.find(request.method, request.path)
-        if found is not None and not found[0].listed and not self.core.options.core_routes:
+        bare = self._is_bare(request)
+        found = (self.routes.core if bare else self.routes.cloud).find(request.method, request.path)
+        if found is not None and not found[0].exists(self.core.options):
             found = None
         route: Route | None = None
         if found is not None:
             route, request.params = found
-        refused = self._refusal(request, route)
+        refused = (core_refusal if bare else cloud_refusal)(self.core, request, route)
         subject = self._subject(request, route)
         fault = None if refused is not None else self._fault(request, subject)
         if isinstance(fault, Answer):
-            return Exchange(request, route, subject, None, fault)
-        return Exchange(request, route, subject, fault, refused)
+            fault, refused = None, fault
+        if fault is not None and self.effects_elsewhere and fault.effects != NO_EFFECTS:
+            fault = None
+        return Exchange(request, route, subject, fault, refused, bare=bare)
 
     def act(self, exchange: Exchange) -> Answer:
         """Have Core do its work, as far as the fault allows, and find the answer."""
+        answer = self.before(exchange)
+        if answer is None and exchange.route is not None:
+            answer = exchange.route.handler(self.core, exchange.request, exchange.effects)
+        return self.after(exchange, answer or unknown_path())
+
+    def before(self, exchange: Exchange) -> Answer | None:
+        """What is answered without Core; None when Core is to act, on a request that is ready for it."""
         if exchange.refused is not None or exchange.route is None:
             return exchange.refused or unknown_path()
+        if exchange.fault is not None and not exchange.fault.kind.acts:
+            return Answer(0)
+        if not exchange.bare:
+            inject(self.core.options, exchange.request)
+        return None
+
+    def after(self, exchange: Exchange, answer: Answer) -> Answer:
+        """What is made of Core's answer on its way back."""
         fault = exchange.fault
-        answer = Answer(0)
-        if fault is None or fault.kind.acts:
-            self._inject(exchange.request)
-            effects = NO_EFFECTS if fault is None else fault.effects
-            answer = exchange.route.handler(self.core, exchange.request, effects)
         if fault is None or fault.kind.answer is None:
             return answer
         replaced = fault.kind.answer(fault.seconds)
@@ -144,61 +164,31 @@ class Edge:
             )
         )
 
-    def _refusal(self, request: WireRequest, route: Route | None) -> Answer | None:
-        """The edge's own refusals; their status and body are a guess (contract §1.2)."""
+    def _is_bare(self, request: WireRequest) -> bool:
+        """Whether a request is meant for a bare Core: it has its key, or neither a token nor Cloud's path."""
         options = self.core.options
-        scheme, _, token = request.headers.get("authorization", "").partition(" ")
-        if scheme.lower() != "bearer" or not token:
-            return self._says(401, "AUTH_MISSING_API_KEY", "missing token")
-        scopes = ("*",) if token == options.token else options.tokens.get(token)
-        if scopes is None:
-            return self._says(401, "AUTH_INVALID_API_KEY", "invalid or expired token")
-        instance_id = request.query.get("instance_id", "")
-        if not instance_id:
-            return self._says(400, "GEN_MISSING_PARAMETER", "instance_id is required")
-        if instance_id != options.instance_id:
-            return self._says(404, "GEN_NOT_FOUND", "instance not found")
-        if route is None:
-            return unknown_path()
-        if "*" not in scopes and route.scope.value not in scopes:
-            return self._says(403, "AUTH_INSUFFICIENT_PERMISSIONS", f"the token lacks the scope {route.scope.value}")
-        return None
-
-    def _says(self, status: int, code: str, message: str) -> Answer:
-        shape = self.core.options.edge_errors
-        if shape == "text":
-            return text_answer(status, message)
-        body: dict[str, Any] = {"error": message}
-        if shape == "error_detail":
-            body["error_detail"] = {"code": code, "message": message}
-        return json_answer(status, body)
+        if not options.core_shape or request.path.startswith(_CLOUD_PREFIXES):
+            return False
+        if KEY_HEADER in request.headers:
+            return True
+        if "authorization" in request.headers:
+            return False
+        return not options.core_auth or self.routes.cloud.find(request.method, request.path) is None
 
     def _subject(self, request: WireRequest, route: Route | None) -> Subject:
-        document = _object_of(request) if route is not None else {}
+        document = object_of(request) if route is not None else {}
         reads = route is None or route.scope is not Scope.PROXY_WRITE
         queueable = route is not None and route.queueable
         skipped = document.get("skip_queue") is True
         return Subject(
             method=request.method,
             path=request.path,
-            identity=self._identity(request, document),
+            identity=request_identity(self.core.books, request, route, document),
             read=reads,
             queued=queueable and not skipped,
             skipped=queueable and skipped,
-            hold=request.path.startswith("/proxy/transactions/inflight/"),
+            hold=route is not None and "/transactions/inflight/" in route.pattern,
         )
-
-    def _identity(self, request: WireRequest, document: dict[str, Any]) -> str:
-        if request.path == _CREATE_PATH and request.method == "POST":
-            return str(document.get("reference", ""))
-        named = next(iter(request.params.values()), None)
-        digest = ""
-        if request.body:
-            digest = "#" + hashlib.blake2b(request.body, digest_size=6).hexdigest()
-        if named is None:
-            return request.path + digest
-        prefix = request.path[: request.path.index(named)] if named in request.path else request.path
-        return f"{prefix}{identity_of(self.core.books, named)}{digest}"
 
     def _fault(self, request: WireRequest, subject: Subject) -> Fault | Answer | None:
         asked = request.headers.get(FAULT_HEADER)
@@ -209,32 +199,3 @@ class Edge:
             return Fault.of(name.strip(), float(seconds) if seconds else None)
         except ValueError as error:
             return error_answer("GEN_BAD_REQUEST", f"{FAULT_HEADER}: {error}")
-
-    def _inject(self, request: WireRequest) -> None:
-        """What Cloud does to a body on its way: defaults, and perhaps damage (contract §1.5, §6.3)."""
-        options = self.core.options
-        if request.method == "POST" and request.path == _CREATE_PATH and options.inject_defaults:
-            document = _object_of(request)
-            missing: dict[str, Any] = {}
-            if document.get("precision") is None:
-                missing["precision"] = _INJECTED_PRECISION
-            if document.get("reference") is None:
-                missing["reference"] = new_id("ref")
-            if missing and document:
-                request.replace_document({**document, **missing})
-        if options.round_big_ints and request.body:
-            try:
-                request.replace_document(through_floats(request.document()))
-            except MalformedRequestError:
-                return
-
-
-def _object_of(request: WireRequest) -> dict[str, Any]:
-    """The body when it is a JSON object, else an empty one; never raises."""
-    if not request.body:
-        return {}
-    try:
-        document = request.document()
-    except MalformedRequestError:
-        return {}
-    return document if isinstance(document, dict) else {}

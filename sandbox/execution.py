@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from .answers import LedgerError
 from .constraints import check_balance
 from .money import overdraft_floor
+from .rollback import roll_back
 from .rows import Balance, Effect, Status, Txn
 
 if TYPE_CHECKING:
@@ -65,12 +66,16 @@ def execute(core: Core, txn: Txn) -> Txn:
 def reject(core: Core, txn: Txn, reason: str) -> None:
     """Store a transaction as REJECTED, which uses up its reference (contract §3.1).
 
+    One that is marked atomic takes along what is applied by now under the same queued parent (§3.6).
+
     Raises:
         LedgerError: Not even that row can be stored; nothing is recorded then.
     """
     txn.status = Status.REJECTED
     txn.meta["blnk_rejection_reason"] = reason
-    core.books.insert(txn, Status.REJECTED, Effect.NONE, core.clock.now_ns())
+    row = core.books.insert(txn, Status.REJECTED, Effect.NONE, core.clock.now_ns())
+    if txn.atomic and row.queued_parent is not None:
+        roll_back(core, row.queued_parent, inflight=txn.inflight)
 
 
 def is_duplicate_reference(error: LedgerError) -> bool:

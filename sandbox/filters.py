@@ -20,7 +20,9 @@ QUERY_OPERATORS = ("eq", "ne", "gt", "gte", "lt", "lte", "in", "between", "like"
 BODY_OPERATORS = (*QUERY_OPERATORS, "isnull", "isnotnull", "exists", "notexists")
 
 #: Columns that hold times; a filter value for them is read as one.
-TIME_COLUMNS = frozenset({"created_at", "effective_date", "scheduled_for", "dob"})
+TIME_COLUMNS = frozenset(
+    {"created_at", "effective_date", "scheduled_for", "dob", "date", "updated_at", "started_at", "completed_at"}
+)
 
 _DATE_LIKE = re.compile(r"\d{4}[-/]\d\d[-/]\d\d(?:[T ]\d\d:\d\d(?::\d\d(?:\.\d+)?)?(?:Z|[+-]\d\d:\d\d)?)?")
 

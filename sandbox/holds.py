@@ -155,7 +155,7 @@ def settle_now(core: Core, action: Action) -> list[Txn]:
         try:
             settled.append(settle(core, leg.transaction_id, action.verb, action.precise_amount))
         except LedgerError as error:
-            failures.append(error.message)
+            failures.append(error.quoted)
     if failures:
         raise LedgerError(f"error occurred during processing: [{' '.join(failures)}]")
     return settled

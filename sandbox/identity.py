@@ -1,27 +1,39 @@
-"""What a request is about, in words that are the same in every run.
+"""What a request is about, in words that are the same for every repeat and in every run.
 
-Row ids are random, references are the client's: a row derived from others is named by the reference at
-the root of its family, so that a seeded plan of faults strikes the same requests each time.
+Ids are random, references and contents are the client's: whatever has a random id is named by what the
+client called it, so that a seeded plan of faults strikes the same requests each time.
 """
 
 from __future__ import annotations
 
+import hashlib
+import re
+from typing import Any
+
 from .books import LiveBooks
 from .ids import TRANSACTION_ID_LENGTH
+from .routing import Route
+from .wire import WireRequest
 
 #: Families are a few rows deep; a chain longer than this is not followed.
 _MAX_DEPTH = 12
 
+#: References of a batch that are spelled out, so that a script can name one.
+_SHOWN_REFERENCES = 10
+
+_ID = re.compile(rb"(?:txn|bln|ldg|idt|bulk|rule|upload|recon)_[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+_BOUNDARY = re.compile(r'boundary="?([^";]+)')
+
 
 def identity_of(books: LiveBooks, entity_id: str) -> str:
-    """A stable name of the row behind an id; the id itself when it names no row."""
+    """A stable name of what an id stands for; the id itself when it stands for nothing."""
     return _named(books, entity_id, _MAX_DEPTH)
 
 
 def _named(books: LiveBooks, entity_id: str, depth: int) -> str:
     row = books.rows.get(entity_id)
     if row is None or depth == 0:
-        return entity_id
+        return books.names.get(entity_id, entity_id)
     reference = row.reference
     if reference.startswith("txn_") and reference[:TRANSACTION_ID_LENGTH] in books.rows:
         root = _named(books, reference[:TRANSACTION_ID_LENGTH], depth - 1)
@@ -30,3 +42,48 @@ def _named(books: LiveBooks, entity_id: str, depth: int) -> str:
     if reference.startswith("ref_") and row.parent_transaction:
         return f"{_named(books, row.parent_transaction, depth - 1)}_{row.status.value.lower()}"
     return reference
+
+
+def request_identity(books: LiveBooks, request: WireRequest, route: Route | None, document: dict[str, Any]) -> str:
+    """What a whole request is about.
+
+    Args:
+        books: For the names behind ids.
+        request: The request.
+        route: Who answers it; None for an unknown path.
+        document: Its JSON body, empty when it has none.
+
+    Returns:
+        The reference of a transaction; elsewhere the path and, by their names, the ids in it, with a
+        digest of the body.
+    """
+    pattern = request.path if route is None else route.pattern
+    if request.method == "POST" and pattern.endswith("/transactions"):
+        return str(document.get("reference", ""))
+    for name, value in request.params.items():
+        pattern = pattern.replace(f":{name}", identity_of(books, value), 1)
+    items = document.get("transactions")
+    if isinstance(items, list) and pattern.endswith("/transactions/bulk"):
+        references = [str(item.get("reference", "")) for item in items if isinstance(item, dict)]
+        shown = ",".join(references[:_SHOWN_REFERENCES])
+        return f"{pattern}:{shown}#{_digest(','.join(references).encode())}"
+    if not request.body:
+        return pattern
+    return f"{pattern}#{_digest(_stable_body(books, request))}"
+
+
+def _stable_body(books: LiveBooks, request: WireRequest) -> bytes:
+    """The body without what a client or the ledger invents anew for each attempt or run."""
+    content_type = request.headers.get("content-type", "")
+    if content_type.startswith("application/x-www-form-urlencoded"):
+        # Codes and refresh tokens are new each time; what is asked for is not.
+        return re.sub(rb"(code|refresh_token)=[^&]*", rb"\1", request.body)
+    body = request.body
+    boundary = _BOUNDARY.search(content_type) if content_type.startswith("multipart/") else None
+    if boundary is not None:
+        body = body.replace(boundary[1].encode(), b"")
+    return _ID.sub(lambda found: identity_of(books, found[0].decode()).encode(), body)
+
+
+def _digest(text: bytes) -> str:
+    return hashlib.blake2b(text, digest_size=6).hexdigest()

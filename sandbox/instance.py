@@ -58,6 +58,7 @@ class Instance:
         """
         self.core.options = self.core.options.changed(changes)
         self.core.books.max_rows = self.core.options.max_rows
+        self.core.books.reconciliation.max_records = self.core.options.max_rows
         return self.core.options
 
     def create_balance(self, currency: str, indicator: str = "") -> str:

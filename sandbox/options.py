@@ -15,6 +15,9 @@ from typing import Any, Literal
 #: A body over this many bytes is refused as malformed (contract §2.0, Core's default request limit).
 MAX_BODY_BYTES = 5 * 1024 * 1024
 
+#: A multipart body may be larger, up to this: enough for tests of a file of some hundred thousand records.
+MAX_UPLOAD_BYTES = 32 * 1024 * 1024
+
 #: The built-in ledger in which ``@indicator`` balances are created (contract §2.2).
 GENERAL_LEDGER_ID = "general_ledger_id"
 
@@ -29,6 +32,15 @@ class Options:
         token: The bearer token that is allowed everything.
         tokens: Further tokens with their scopes, e.g. ``{"reader": ("data:read",)}`` (contract §1.2).
         instance_id: The only instance this sandbox serves.
+        oauth_client_id: The only client of ``/oauth/token`` (contract §1.3).
+        oauth_client_secret: Its secret.
+        oauth_scopes: What a login allows.
+        oauth_expires_s: How long an access token lives.
+        oauth_rotation: A refresh token dies when it is used.
+        core_shape: Answer as a bare Core too: paths without ``/proxy``, and ``X-Blnk-Key``.
+        core_auth: That Core asks for a key.
+        core_key: Its master key; also sent to the Core behind ``upstream``.
+        core_keys: Further keys of that Core with their scopes, e.g. ``{"k": ("transactions:write",)}``.
         edge_errors: Body of the edge's own refusals, which nobody has documented (contract §1.2).
         manual_clock: Time moves only by ``Sandbox.step``; starts at 2026-01-01T00:00:00Z.
         persist_s: From the 201 to the QUEUED row (contract §3.1 step 4).
@@ -48,8 +60,12 @@ class Options:
         head_features: Accept what only newer Cores have: ``indicator`` on balances, refund texts, the
             checks "not negative" and "source is not destination" (contract §11).
         core_routes: Forward Core routes outside the documented list (contract §1.6).
+        dob_dates: Accept ``dob`` as a bare date too, as Cloud's page shows it (contract §2.7).
+        tokenization: The instance has the secret that tokenization needs (contract §2.11).
+        bulk_inflight: The bulk commits and voids exist, and are forwarded (contract §2.13).
         round_big_ints: Damage integers above 2^53 as a re-encoding edge would (contract §6.3).
         inject_defaults: Fill in ``precision`` and a random ``reference`` (contract §1.5).
+        inject_into_bulk: Do so in the items of a batch too.
         precise_amount_as: How the read APIs write minor units (contract §1.7).
         detail_shape: Body of ``GET /data/<resource>/<id>``: the row under ``data``, or bare.
         detail_missing: What that route says of an unknown id.
@@ -59,6 +75,9 @@ class Options:
         max_page_size: The largest page.
         oversized_page: A larger ``pageSize`` becomes the default size, as Core does it, or is cut.
         max_in_values: Longer ``in`` lists are refused.
+        reconciliation_s: How long a reconciliation runs.
+        reconciliation_filters: Runs, rules and external records may be filtered (contract §4: unverified).
+        max_upload_bytes: A larger upload is 413; the real limit is 256 MiB.
         max_rows: Rows the books may hold; further writes fail with 500, the bound on memory.
         seed: Seed of the sandbox's own random choices (retry jitter).
     """
@@ -66,6 +85,15 @@ class Options:
     token: str = "blnk_sandbox"  # noqa: S105 - a token for a sandbox is no secret
     tokens: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     instance_id: str = "inst_sandbox"
+    oauth_client_id: str = "client_sandbox"
+    oauth_client_secret: str = "secret_sandbox"  # noqa: S105 - as above
+    oauth_scopes: tuple[str, ...] = ("data:read", "proxy:read", "proxy:write")
+    oauth_expires_s: float = 3600.0
+    oauth_rotation: bool = True
+    core_shape: bool = True
+    core_auth: bool = True
+    core_key: str = "blnk_core_sandbox"
+    core_keys: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     edge_errors: Literal["json", "error_detail", "text"] = "json"
 
     manual_clock: bool = False
@@ -85,8 +113,12 @@ class Options:
     refund_trap: bool = True
     head_features: bool = True
     core_routes: bool = True
+    dob_dates: bool = False
+    tokenization: bool = True
+    bulk_inflight: bool = True
     round_big_ints: bool = False
     inject_defaults: bool = True
+    inject_into_bulk: bool = False
 
     precise_amount_as: Literal["number", "string"] = "number"
     detail_shape: Literal["data", "bare"] = "data"
@@ -98,6 +130,9 @@ class Options:
     oversized_page: Literal["default", "cut"] = "default"
     max_in_values: int = 1000
 
+    reconciliation_s: float = 0.05
+    reconciliation_filters: bool = True
+    max_upload_bytes: int = MAX_UPLOAD_BYTES
     max_rows: int = 500_000
     seed: int = 0
 
@@ -125,6 +160,9 @@ class Options:
         return replace(self, **changes)
 
 
+#: What nothing may show: even a sandbox's secrets are secrets.
+SECRET = frozenset({"token", "tokens", "oauth_client_secret", "core_key", "core_keys"})
+
 #: What cannot be changed while the sandbox runs: the clock and the generator are built from it.
 FIXED = frozenset({"manual_clock", "seed"})
 
@@ -134,6 +172,8 @@ def _fits(value: Any, hint: Any) -> bool:
     origin = typing.get_origin(hint)
     if origin is Literal:
         return value in typing.get_args(hint)
+    if origin is tuple:
+        return isinstance(value, list | tuple) and all(isinstance(item, str) for item in value)
     if origin is not None and not isinstance(origin, types.UnionType):
         return isinstance(value, Mapping)
     if hint is float:

@@ -17,24 +17,37 @@ if TYPE_CHECKING:
     from .core import Core, Effects
 
 
-def accept(core: Core, txn: Txn, effects: Effects) -> None:
+def accept(core: Core, txn: Txn, legs: list[Txn], effects: Effects) -> None:
     """Set the background work of one accepted transaction going.
 
     Args:
         core: The instance.
         txn: A copy that nobody else holds.
+        legs: What is stored in its place when it is a split.
         effects: How it goes wrong.
     """
     key = id(txn)
 
     def store() -> None:
         core.unstored.pop(key, None)
-        _store_parent(core, txn, effects)
+        _store_parents(core, txn, legs or [txn], effects)
 
     core.unstored[key] = core.clock.call_in(core.options.persist_s, store)
 
 
-def _store_parent(core: Core, txn: Txn, effects: Effects) -> None:
+def _store_parents(core: Core, txn: Txn, parents: list[Txn], effects: Effects) -> None:
+    for parent in parents:
+        if not _stored(core, parent, effects):
+            # Step 6: whatever failed, the original is queued under its own id and reference (shape S3).
+            # Legs stored before the one that failed get no task: only recovery finds them (§3.6).
+            Task(core, txn, effects, None).start()
+            return
+    if not effects.crash_before_enqueue:
+        for parent in parents:
+            Task(core, queue_copy(parent), effects, parent.transaction_id).start()
+
+
+def _stored(core: Core, txn: Txn, effects: Effects) -> bool:
     books = core.books
     now_ns = core.clock.now_ns()
     prepare(txn, now_ns)
@@ -47,11 +60,6 @@ def _store_parent(core: Core, txn: Txn, effects: Effects) -> None:
         txn.meta["queue_lane"] = "normal"
         if not effects.persist_fails:
             books.insert(txn, txn.status or Status.QUEUED, Effect.NONE, now_ns)
-        stored = not effects.persist_fails
     except LedgerError:
-        stored = False
-    if not stored:
-        # Step 6: whatever failed, the original is queued under its own id and reference (shape S3).
-        Task(core, txn, effects, None).start()
-    elif not effects.crash_before_enqueue:
-        Task(core, queue_copy(txn), effects, txn.transaction_id).start()
+        return False
+    return not effects.persist_fails

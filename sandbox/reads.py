@@ -8,7 +8,8 @@ from typing import Any
 from .answers import Answer, LedgerError, error_answer, json_answer, text_answer
 from .core import Core, Effects
 from .filters import BODY_OPERATORS, QUERY_OPERATORS, Filter, FilterError, coerced
-from .records import balance_body
+from .options import Options
+from .records import balance_body, ledger_body
 from .resources import Resource
 from .routing import Handler
 from .rows import Txn
@@ -34,7 +35,7 @@ def data_list(resource: Resource) -> Handler:
 
     def handler(core: Core, request: WireRequest, effects: Effects) -> Answer:
         try:
-            filters = query_filters(core, resource, request.query)
+            filters = query_filters(core.options, resource, request.query)
         except FilterError as error:
             return _bad_filter(error)
         data, total = _select(core, resource, filters, request.query, effects)
@@ -64,7 +65,7 @@ def filter_records(resource: Resource, *, stats: bool, estimates: bool) -> Handl
 
     def handler(core: Core, request: WireRequest, effects: Effects) -> Answer:
         try:
-            filters = body_filters(core, resource, request.fields())
+            filters = body_filters(core.options, resource, request.fields())
         except FilterError as error:
             return error_answer("GEN_BAD_REQUEST", f"Invalid filter: {error}")
         except LedgerError as error:
@@ -84,13 +85,13 @@ def filter_records(resource: Resource, *, stats: bool, estimates: bool) -> Handl
     return handler
 
 
-def query_filters(core: Core, resource: Resource, query: Mapping[str, str]) -> list[Filter]:
+def query_filters(options: Options, resource: Resource, query: Mapping[str, str]) -> list[Filter]:
     """Filters from ``<field>_<operator>=value`` parameters.
 
     Raises:
         FilterError: Too many, an unknown field, or values that do not suit the operator.
     """
-    read = coerced if core.options.coerce_query_values else str
+    read = coerced if options.coerce_query_values else str
     filters: list[Filter] = []
     for name, text in query.items():
         column, separator, operator = name.rpartition("_")
@@ -102,11 +103,11 @@ def query_filters(core: Core, resource: Resource, query: Mapping[str, str]) -> l
         elif operator == "between":
             parts = text.split("|")
         plain = operator in {"like", "ilike"}
-        filters.append(_checked(core, resource, column, operator, [part if plain else read(part) for part in parts]))
+        filters.append(_checked(options, resource, column, operator, [part if plain else read(part) for part in parts]))
     return _limited(filters)
 
 
-def body_filters(core: Core, resource: Resource, fields: Fields) -> list[Filter]:
+def body_filters(options: Options, resource: Resource, fields: Fields) -> list[Filter]:
     """Filters from ``{"filters": [{"field", "operator", "value" | "values"}]}``.
 
     Raises:
@@ -126,19 +127,20 @@ def body_filters(core: Core, resource: Resource, fields: Fields) -> list[Filter]
                 raise FilterError(f"operator {operator!r} for field {column!r} requires at least one value in 'values'")
         else:
             values = [] if item.get("value") is None else [item["value"]]
-        filters.append(_checked(core, resource, column, operator, values))
+        filters.append(_checked(options, resource, column, operator, values))
     return _limited(filters)
 
 
-def _checked(core: Core, resource: Resource, column: str, operator: str, values: Sequence[Any]) -> Filter:
-    if not resource.has_column(column):
+def _checked(options: Options, resource: Resource, column: str, operator: str, values: Sequence[Any]) -> Filter:
+    unverified = not resource.has_meta and not options.reconciliation_filters
+    if not resource.has_column(column) or unverified:
         raise FilterError(f"{resource.name} cannot be filtered by {column!r}")
     if operator == "between" and len(values) != _BETWEEN:
         raise FilterError(f"between on {column!r} needs exactly 2 values")
-    if len(values) > core.options.max_in_values:
-        raise FilterError(f"in on {column!r} takes at most {core.options.max_in_values} values")
+    if len(values) > options.max_in_values:
+        raise FilterError(f"in on {column!r} takes at most {options.max_in_values} values")
     null_test = operator in {"isnull", "isnotnull", "exists", "notexists"}
-    if column.count(".") > 1 and not core.options.nested_meta_filters:
+    if column.count(".") > 1 and not options.nested_meta_filters:
         raise FilterError(f"{column!r} reaches deeper than one level into the metadata")
     if not values and not null_test:
         raise FilterError(f"{operator} on {column!r} needs a value")
@@ -169,7 +171,7 @@ def _select(
     effects: Effects,
 ) -> tuple[list[dict[str, Any]], int]:
     """One page of the records that fulfil all filters, and how many there are."""
-    found = resource.select(core, filters, effects.lag_s)
+    found = resource.select(core, filters, core.options.read_lag_s + effects.lag_s)
     size = _positive(query, "pageSize", resource.default_page_size)
     if size > core.options.max_page_size:
         cut = core.options.oversized_page == "cut"
@@ -217,6 +219,14 @@ def core_balance_by_indicator(core: Core, request: WireRequest, _effects: Effect
         text = f"balance with indicator '{request.params['indicator']}' not found"
         return error_answer("BAL_NOT_FOUND", text)
     return json_answer(200, balance_body(balance))
+
+
+def core_ledger(core: Core, request: WireRequest, _effects: Effects) -> Answer:
+    """GET /ledgers/:id."""
+    ledger = core.books.ledgers.get(request.params["id"])
+    if ledger is None:
+        return error_answer("LGR_NOT_FOUND", f"Ledger with ID '{request.params['id']}' not found", {})
+    return json_answer(200, ledger_body(ledger))
 
 
 def unknown_path() -> Answer:

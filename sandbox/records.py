@@ -96,15 +96,10 @@ def _merge(books: LiveBooks, entity_id: str, meta: dict[str, Any]) -> dict[str, 
     if entity_id.startswith(("txn_", "bulk_")):
         if books.merge_transaction_meta(entity_id, meta):
             return meta
-    elif entity_id.startswith(("bln_", "ldg_")):
-        record = books.balances.get(entity_id) or books.ledgers.get(entity_id)
+    elif entity_id.startswith(("bln_", "ldg_", "idt_")):
+        record = books.balances.get(entity_id) or books.ledgers.get(entity_id) or books.identities.get(entity_id)
         if record is not None:
             return books.merge_record_meta(record, meta)
-    elif entity_id.startswith("idt_"):
-        identity = books.identities.get(entity_id)
-        if identity is not None:
-            identity["meta_data"] = {**(identity.get("meta_data") or {}), **meta}
-            return dict(identity["meta_data"])
     else:
         raise LedgerError(f"invalid entity ID format: {entity_id}", "META_INVALID_ENTITY_ID")
     raise LedgerError("entity not found", "META_ENTITY_NOT_FOUND")

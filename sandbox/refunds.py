@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from .answers import LedgerError
+from .core import NO_EFFECTS
 from .ids import new_id
 from .rows import Row, Status, Txn
 from .submission import submit
@@ -65,6 +66,30 @@ def refund(
     Raises:
         LedgerError: Nothing to refund, or one of the rows failed; others may have been refunded.
     """
+    refunded = _refund_rows(core, target_id, effects, skip_queue=skip_queue, description=description, meta=meta)
+    if not refunded:
+        raise LedgerError("no transaction to refund", "TXN_NOT_FOUND")
+    return refunded[0]
+
+
+def refund_all(core: Core, target_id: str) -> None:
+    """Refund everything an id stands for through the queue; nothing to refund is no failure.
+
+    Raises:
+        LedgerError: One of the rows failed; others may have been refunded.
+    """
+    _refund_rows(core, target_id, NO_EFFECTS, skip_queue=False, description="", meta={})
+
+
+def _refund_rows(
+    core: Core,
+    target_id: str,
+    effects: Effects,
+    *,
+    skip_queue: bool,
+    description: str,
+    meta: dict[str, Any],
+) -> list[Txn]:
     refunded: list[Txn] = []
     failures: list[str] = []
     for row in refundable_rows(core, target_id):
@@ -73,12 +98,10 @@ def refund(
             reversal = _reversal(row, skip_queue=skip_queue, description=description, meta=meta)
             refunded.append(submit(core, reversal, effects))
         except LedgerError as error:
-            failures.append(error.message)
+            failures.append(error.quoted)
     if failures:
         raise LedgerError(f"error occurred during processing: [{' '.join(failures)}]")
-    if not refunded:
-        raise LedgerError("no transaction to refund", "TXN_NOT_FOUND")
-    return refunded[0]
+    return refunded
 
 
 def _check_not_refunded(core: Core, row: Row) -> None:

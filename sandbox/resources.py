@@ -14,8 +14,9 @@ from .books import LiveBooks, row_columns
 from .clock import SECOND_NS, rfc3339
 from .core import Core
 from .filters import Filter, inside, text_of
+from .identity_record import IDENTITY_TEXTS, identity_body
 from .records import balance_body, ledger_body
-from .rows import QUEUED_PARENT, Balance, LedgerRecord, Row
+from .rows import QUEUED_PARENT, Balance, IdentityRecord, LedgerRecord, Row
 
 #: Columns of minor units that may be written as strings.
 _MINOR_UNITS = (
@@ -48,6 +49,7 @@ class Resource:
         stored_ns: When a record was stored, which the read lag goes by.
         order: What records are sorted by, newest first.
         body: A record as it is answered.
+        has_meta: Whether records carry metadata.
     """
 
     name: str
@@ -58,10 +60,11 @@ class Resource:
     stored_ns: Callable[[Any], int]
     order: Callable[[Any], Any]
     body: Callable[[Any], dict[str, Any]]
+    has_meta: bool = True
 
     def has_column(self, column: str) -> bool:
         """Whether a filter may name this column."""
-        return column in self.columns or column == _META or column.startswith(f"{_META}.")
+        return column in self.columns or (self.has_meta and (column == _META or column.startswith(f"{_META}.")))
 
     def getter(self, column: str) -> Getter:
         """How a column is read, dotted paths into the metadata included."""
@@ -76,9 +79,9 @@ class Resource:
         Args:
             core: The instance.
             filters: Conditions, all of which must hold.
-            lag_s: Added to the instance's own read lag.
+            lag_s: How old a record must be to be seen.
         """
-        visible_ns = core.clock.now_ns() - round((core.options.read_lag_s + lag_s) * SECOND_NS)
+        visible_ns = core.clock.now_ns() - round(lag_s * SECOND_NS)
         tests = [(wanted, self.getter(wanted.column)) for wanted in filters]
         found = [
             record
@@ -97,7 +100,7 @@ class Resource:
 
 
 def _meta_of(record: Any) -> Any:
-    return record.get(_META) if isinstance(record, dict) else record.meta
+    return record.meta
 
 
 def _indexed_rows(core: Core, filters: Sequence[Filter]) -> Iterable[Row]:
@@ -122,6 +125,15 @@ def _lookups(books: LiveBooks) -> Mapping[str, Callable[[str], list[Row]]]:
     }
 
 
+def _indexed_identities(core: Core, filters: Sequence[Filter]) -> Iterable[IdentityRecord]:
+    identities = core.books.identities
+    for wanted in filters:
+        if wanted.column == "identity_id" and wanted.operator in {"eq", "in"}:
+            names = dict.fromkeys(text_of(value) for value in wanted.values)
+            return [identities[name] for name in names if name in identities]
+    return identities.values()
+
+
 def _maybe(row: Row | None) -> list[Row]:
     return [] if row is None else [row]
 
@@ -136,6 +148,10 @@ def _balance_record(balance: Balance) -> dict[str, Any]:
 
 def _attribute(name: str) -> Getter:
     return lambda record: getattr(record, name)
+
+
+def _text(name: str) -> Getter:
+    return lambda identity: identity.texts[name]
 
 
 _ROW_COLUMNS: dict[str, Getter] = {
@@ -171,17 +187,14 @@ _LEDGER_COLUMNS: dict[str, Getter] = {
     "created_at": lambda ledger: rfc3339(ledger.created_ns),
 }
 
-_IDENTITY_FIELDS = (
-    "identity_id first_name last_name other_names gender dob email_address phone_number nationality "
-    "street country state organization_name category identity_type post_code city created_at"
-)
+_IDENTITY_COLUMNS: dict[str, Getter] = {
+    "identity_id": _attribute("identity_id"),
+    "dob": _attribute("dob"),
+    "created_at": lambda identity: rfc3339(identity.created_ns),
+} | {name: _text(name) for name in IDENTITY_TEXTS}
 
 
-def _item(name: str) -> Getter:
-    return lambda record: record.get(name)
-
-
-def _created(record: Balance | LedgerRecord) -> int:
+def _created(record: Balance | LedgerRecord | IdentityRecord) -> int:
     return record.created_ns
 
 
@@ -218,10 +231,10 @@ LEDGERS = Resource(
 IDENTITIES = Resource(
     name="identities",
     id_column="identity_id",
-    columns={name: _item(name) for name in _IDENTITY_FIELDS.split()},
+    columns=_IDENTITY_COLUMNS,
     default_page_size=20,
-    candidates=lambda core, _: core.books.identities.values(),
-    stored_ns=lambda _: 0,
-    order=lambda _: 0,
-    body=dict,
+    candidates=_indexed_identities,
+    stored_ns=_created,
+    order=_created,
+    body=identity_body,
 )

@@ -2,16 +2,63 @@
 
 from __future__ import annotations
 
-from . import reads, records, writes
+from dataclasses import dataclass, replace
+
+from . import (
+    bulk,
+    core_reads,
+    history,
+    identities,
+    oauth,
+    reads,
+    reconciliation,
+    reconciliation_rules,
+    records,
+    tokenization,
+    uploads,
+    writes,
+)
+from .reconciliation_resources import EXTERNAL_TRANSACTIONS, MATCHING_RULES, RECONCILIATIONS
 from .resources import BALANCES, IDENTITIES, LEDGERS, TRANSACTIONS
-from .routing import Route, RouteTable, Scope
+from .routing import Handler, Route, RouteTable, Scope
 
 _WRITE, _READ, _DATA = Scope.PROXY_WRITE, Scope.PROXY_READ, Scope.DATA_READ
 
 
-def build_routes() -> RouteTable:
-    """The table of routes."""
-    return RouteTable((*_writes(), *_reads(), *_core_reads()))
+@dataclass(frozen=True, slots=True)
+class Routes:
+    """The two faces of one instance.
+
+    Attributes:
+        cloud: Proxy, Data API, Filters API and OAuth.
+        core: A bare Core: the proxied routes without their prefix, and its own reads.
+    """
+
+    cloud: RouteTable
+    core: RouteTable
+
+
+def build_routes() -> Routes:
+    """The tables of routes."""
+    proxied = (*_writes(), *_reconciliation(), *_reads(), *_core_reads())
+    return Routes(
+        cloud=RouteTable((*proxied, *_data_reads(), *_oauth())),
+        core=RouteTable((*(_bare(route) for route in proxied), *_core_only())),
+    )
+
+
+def _bare(route: Route) -> Route:
+    """A proxied route as Core itself has it."""
+    return replace(route, pattern=route.pattern.removeprefix("/proxy"), listed=True)
+
+
+def _core_only() -> list[Route]:
+    filters = core_reads.core_filters().items()
+    return [
+        *(Route("POST", f"/{name}/filter", _DATA, handler) for name, handler in filters),
+        Route("POST", "/transactions/recover", _WRITE, core_reads.recover),
+        Route("GET", "/health", _READ, core_reads.health),
+    ]
 
 
 def _writes() -> list[Route]:
@@ -19,32 +66,73 @@ def _writes() -> list[Route]:
         Route("POST", "/proxy/transactions", _WRITE, writes.create_transaction, queueable=True),
         Route("PUT", "/proxy/transactions/inflight/:id", _WRITE, writes.update_inflight, queueable=True),
         Route("POST", "/proxy/refund-transaction/:id", _WRITE, writes.refund_transaction, queueable=True),
+        Route("POST", "/proxy/transactions/bulk", _WRITE, bulk.create_transactions, queueable=True),
+        _bulk_inflight("commit", bulk.commit_holds),
+        _bulk_inflight("void", bulk.void_holds),
         Route("POST", "/proxy/ledgers", _WRITE, records.create_ledger),
         Route("POST", "/proxy/balances", _WRITE, records.create_balance),
         Route("POST", "/proxy/:id/metadata", _WRITE, records.merge_metadata),
+        Route("POST", "/proxy/identities", _WRITE, identities.create_identity),
+        Route("PUT", "/proxy/identities/:id", _WRITE, identities.update_identity),
+        Route("PUT", "/proxy/balances/:id/identity", _WRITE, identities.link_identity),
+        Route("POST", "/proxy/identities/:id/tokenize/:field", _WRITE, tokenization.tokenize_field),
+        Route("POST", "/proxy/identities/:id/tokenize", _WRITE, tokenization.tokenize_fields),
+        # Reads in truth, but a POST, and so it needs the scope of a write (contract §1.2).
+        Route("POST", "/proxy/identities/:id/detokenize", _WRITE, tokenization.detokenize_fields),
+    ]
+
+
+def _bulk_inflight(verb: str, handler: Handler) -> Route:
+    """Core has them, Cloud does not list them (contract §2.13)."""
+    path = f"/proxy/transactions/inflight/bulk/{verb}"
+    return Route("POST", path, _WRITE, handler, listed=False, queueable=True, switch="bulk_inflight")
+
+
+def _oauth() -> list[Route]:
+    return [
+        Route("GET", "/oauth/authorize", Scope.NONE, oauth.authorize),
+        Route("POST", "/oauth/token", Scope.NONE, oauth.token),
+    ]
+
+
+def _reconciliation() -> list[Route]:
+    base = "/proxy/reconciliation"
+    return [
+        Route("POST", f"{base}/upload", _WRITE, uploads.upload),
+        Route("POST", f"{base}/start", _WRITE, reconciliation.start),
+        Route("POST", f"{base}/start-instant", _WRITE, reconciliation.start_instant),
+        Route("GET", f"{base}/:id", _READ, reconciliation.read_run),
+        Route("POST", f"{base}/matching-rules", _WRITE, reconciliation_rules.create_rule),
+        Route("PUT", f"{base}/matching-rules/:id", _WRITE, reconciliation_rules.update_rule),
+        Route("DELETE", f"{base}/matching-rules/:id", _WRITE, reconciliation_rules.delete_rule),
     ]
 
 
 def _reads() -> list[Route]:
-    routes = [
-        Route(
-            "POST",
-            "/transactions/filter",
-            _DATA,
-            reads.filter_records(TRANSACTIONS, stats=True, estimates=True),
-        ),
-        Route("POST", "/balances/filter", _DATA, reads.filter_records(BALANCES, stats=True, estimates=False)),
-        Route("POST", "/ledger/filter", _DATA, reads.filter_records(LEDGERS, stats=False, estimates=False)),
-        Route(
-            "POST",
-            "/identities/filter",
-            _DATA,
-            reads.filter_records(IDENTITIES, stats=True, estimates=False),
-        ),
+    return [
+        Route("GET", "/proxy/balances/:id/at", _READ, history.balance_at),
+        Route("GET", "/proxy/balances/:id/lineage", _READ, history.balance_lineage),
+        Route("GET", "/proxy/transactions/:id/lineage", _READ, history.transaction_lineage),
+        Route("GET", "/proxy/identities/:id/tokenized-fields", _READ, tokenization.tokenized_fields),
+        Route("GET", "/proxy/identities/:id/detokenize/:field", _READ, tokenization.detokenize_field),
     ]
+
+
+def _data_reads() -> list[Route]:
+    """Data and Filters API; the Filters API calls one of its resources in the singular (§1.7)."""
+    filters = {
+        "transactions": reads.filter_records(TRANSACTIONS, stats=True, estimates=True),
+        "balances": reads.filter_records(BALANCES, stats=True, estimates=False),
+        "ledger": reads.filter_records(LEDGERS, stats=False, estimates=False),
+        "identities": reads.filter_records(IDENTITIES, stats=True, estimates=False),
+        "reconciliation": reads.filter_records(RECONCILIATIONS, stats=True, estimates=False),
+    }
+    routes = [Route("POST", f"/{name}/filter", _DATA, handler) for name, handler in filters.items()]
     for resource in (TRANSACTIONS, BALANCES, LEDGERS, IDENTITIES):
         routes.append(Route("GET", f"/data/{resource.name}", _DATA, reads.data_list(resource)))
         routes.append(Route("GET", f"/data/{resource.name}/:id", _DATA, reads.data_detail(resource)))
+    for resource in (RECONCILIATIONS, MATCHING_RULES, EXTERNAL_TRANSACTIONS):
+        routes.append(Route("GET", f"/data/{resource.name}", _DATA, reads.data_list(resource)))
     return routes
 
 
@@ -57,4 +145,6 @@ def _core_reads() -> list[Route]:
         Route("GET", by_reference, _READ, reads.core_transaction_by_reference, listed=False),
         Route("GET", "/proxy/balances/:id", _READ, reads.core_balance, listed=False),
         Route("GET", by_indicator, _READ, reads.core_balance_by_indicator, listed=False),
+        Route("GET", "/proxy/ledgers/:id", _READ, reads.core_ledger, listed=False),
+        Route("GET", "/proxy/identities/:id", _READ, identities.core_identity, listed=False),
     ]

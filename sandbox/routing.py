@@ -11,6 +11,7 @@ from enum import StrEnum
 
 from .answers import Answer
 from .core import Core, Effects
+from .options import Options
 from .wire import WireRequest
 
 
@@ -20,6 +21,8 @@ class Scope(StrEnum):
     PROXY_WRITE = "proxy:write"
     PROXY_READ = "proxy:read"
     DATA_READ = "data:read"
+    #: Routes that ask for no token of this kind.
+    NONE = ""
 
 
 #: Answers one request; refusals come back as answers, not as exceptions.
@@ -37,6 +40,7 @@ class Route:
         handler: Who answers.
         listed: Whether Cloud documents the path; the others answer only with ``core_routes`` (§1.6).
         queueable: Whether the route has a queue mode, so that queue faults make sense.
+        switch: Name of the option without which the route does not exist; none when empty.
     """
 
     method: str
@@ -45,7 +49,12 @@ class Route:
     handler: Handler
     listed: bool = True
     queueable: bool = False
+    switch: str = ""
     segments: tuple[str, ...] = field(init=False, default=())
+
+    def exists(self, options: Options) -> bool:
+        """Whether an instance with these options answers it."""
+        return (self.listed or options.core_routes) and (not self.switch or bool(getattr(options, self.switch)))
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "segments", tuple(self.pattern.strip("/").split("/")))

@@ -1,4 +1,4 @@
-"""What the books hold: transaction rows, balances, ledgers; and the transaction being worked on.
+"""What the books hold: transaction rows, balances, ledgers, identities; and the transaction being worked on.
 
 Values only. A :class:`Row` never changes (contract §3.4: a trigger rejects it) except for its
 metadata, and then it is replaced by a copy.
@@ -96,8 +96,8 @@ class Txn:
     inflight: bool = False
     skip_queue: bool = False
     atomic: bool = False
-    sources: list[Any] = field(default_factory=list)
-    destinations: list[Any] = field(default_factory=list)
+    sources: list[dict[str, str]] = field(default_factory=list)
+    destinations: list[dict[str, str]] = field(default_factory=list)
     created_ns: int = 0
     effective_ns: int | None = None
     scheduled_ns: int | None = None
@@ -190,5 +190,24 @@ class LedgerRecord:
 
     ledger_id: str
     name: str
+    created_ns: int = 0
+    meta: Mapping[str, Any] | None = None
+
+
+@dataclass(slots=True)
+class IdentityRecord:
+    """One identity, as contract §2.7 lists it; every text is free, none is unique.
+
+    Attributes:
+        identity_id: Core's, or the caller's own.
+        texts: The text columns by name, ``""`` where nothing was sent.
+        dob: Date of birth as the column holds it: a date-time whose offset was dropped.
+        created_ns: When it was stored.
+        meta: Free-form, with the marks of tokenization.
+    """
+
+    identity_id: str
+    texts: dict[str, str]
+    dob: str
     created_ns: int = 0
     meta: Mapping[str, Any] | None = None

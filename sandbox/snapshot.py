@@ -5,19 +5,24 @@ The invariants are computed from the rows anew, so they check the balances from 
 
 from __future__ import annotations
 
+import re
 from collections import Counter, defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from .books import LiveBooks
-from .rows import Balance, Effect, LedgerRecord, Row, Status
+from .reconciliation_books import ExternalRecord, MatchingRule, Run, Upload
+from .rows import Balance, Effect, IdentityRecord, LedgerRecord, Row, Status
 
 #: Statuses that settle what became of a reference (contract §3.4).
 _DECIDED = (Status.APPLIED, Status.INFLIGHT, Status.REJECTED)
 
 #: Problems that one check lists before it stops.
 _MAX_PROBLEMS = 100
+
+#: References of legs: the split's own, and a number after ``_`` (queue mode) or ``-`` (skip mode).
+_LEG = re.compile(r"(.+)[_-]\d+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +41,7 @@ class BookBalance:
     inflight_debit: int
     version: int
     meta: Mapping[str, Any] | None = None
+    identity_id: str = ""
 
 
 @dataclass(frozen=True)
@@ -46,15 +52,26 @@ class Books:
         rows: All transaction rows, in the order they were stored.
         balances: All balances, in the order they were created.
         ledgers: All ledgers.
+        identities: All identities, in the order they were created.
+        rules: All matching rules that exist.
+        uploads: All uploads of external records, failed ones and those of instant runs included.
+        external_records: All external records that were stored.
+        runs: All reconciliations.
         sums: Σ ``balance`` per currency; every one is 0 in sound books.
     """
 
     rows: tuple[Row, ...]
     balances: tuple[BookBalance, ...]
     ledgers: tuple[LedgerRecord, ...]
+    identities: tuple[IdentityRecord, ...]
+    rules: tuple[MatchingRule, ...]
+    uploads: tuple[Upload, ...]
+    external_records: tuple[ExternalRecord, ...]
+    runs: tuple[Run, ...]
     sums: Mapping[str, int]
     _by_reference: Mapping[str, Row] = field(repr=False)
     _by_parent: Mapping[str, list[Row]] = field(repr=False)
+    _ids: frozenset[str] = field(repr=False)
 
     def row(self, reference: str) -> Row | None:
         """The row with this reference."""
@@ -81,6 +98,19 @@ class Books:
         """How often a reference moved or held money; more than 1 is a double payment."""
         moved = {Effect.APPLY, Effect.HOLD}
         return sum(row.effect in moved for row in self.rows_by_reference(reference))
+
+    def legs(self, reference: str) -> tuple[Row, ...]:
+        """The final rows of a split's legs, of both modes: ``R_1_q …`` and ``R-1 …`` (contract §3.6)."""
+        return tuple(row for row in self.rows if row.status in _DECIDED and self._split_of(row)[0] == reference)
+
+    def _split_of(self, row: Row) -> tuple[str, str]:
+        """The reference and the id of the split that a row is a leg of; empty for any other row."""
+        leg = self._by_reference.get(row.reference.removesuffix("_q"), row)
+        found = _LEG.fullmatch(leg.reference)
+        # A split's own id never becomes a row, which tells its legs from refunds and commits.
+        if found is None or not leg.parent_transaction.startswith("txn_") or leg.parent_transaction in self._ids:
+            return "", ""
+        return found[1], leg.parent_transaction
 
     def hold(self, reference: str) -> Row | None:
         """The INFLIGHT row of a reference."""
@@ -113,8 +143,8 @@ class Books:
         """Broken invariants, each as a sentence; empty for sound books.
 
         Sums per currency are 0, every balance is what its rows make it, no hold is settled beyond its
-        amount, no reference was used twice, and no transaction moved another currency than its
-        balances have.
+        amount, no reference was used twice, no split was applied in both modes, and no transaction moved
+        another currency than its balances have.
         """
         problems = [f"Σ balance of {currency} is {total}" for currency, total in self.sums.items() if total]
         problems += self._unsound_balances()
@@ -163,6 +193,12 @@ class Books:
         problems = [f"reference {reference} has {n} rows" for reference, n in counts.items() if n > 1]
         families = {row.reference.removesuffix("_q") for row in self.rows}
         problems += [f"{name} moved money twice" for name in families if self.applied(name) > 1]
+        splits: defaultdict[str, set[str]] = defaultdict(set)
+        for row in self.rows:
+            reference, split_id = self._split_of(row)
+            if row.effect in {Effect.APPLY, Effect.HOLD} and reference:
+                splits[reference].add(split_id)
+        problems += [f"the split {name} moved money {len(ids)} times" for name, ids in splits.items() if len(ids) > 1]
         return problems
 
     def _foreign_currencies(self) -> list[str]:
@@ -193,9 +229,15 @@ def take_snapshot(books: LiveBooks) -> Books:
         rows=rows,
         balances=tuple(_frozen(balance) for balance in books.balances.values()),
         ledgers=tuple(replace(ledger) for ledger in books.ledgers.values()),
+        identities=tuple(replace(record, texts=dict(record.texts)) for record in books.identities.values()),
+        rules=tuple(books.reconciliation.rules.values()),
+        uploads=tuple(books.reconciliation.uploads.values()),
+        external_records=tuple(books.reconciliation.records.values()),
+        runs=tuple(replace(run) for run in books.reconciliation.runs.values()),
         sums=dict(sums),
         _by_reference={row.reference: row for row in rows},
         _by_parent=by_parent,
+        _ids=frozenset(books.rows),
     )
 
 
@@ -213,4 +255,5 @@ def _frozen(balance: Balance) -> BookBalance:
         inflight_debit=balance.inflight_debit,
         version=balance.version,
         meta=balance.meta,
+        identity_id=balance.identity_id,
     )

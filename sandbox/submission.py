@@ -1,15 +1,13 @@
 """Taking a transaction in, for either mode: what POST /transactions and a refund have in common.
 
-Contract §3.1 steps 1 to 3. Splits are refused here for now; a later module turns them into legs.
+Contract §3.1 steps 1 to 3; items of a batch come through here too.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from .answers import LedgerError
-from .constraints import reference_exists
-from .execution import INFLIGHT_MARK, execute, is_duplicate_reference
+from .execution import INFLIGHT_MARK
 from .ids import new_id
 from .rows import QUEUED_PARENT, Status, Txn
 
@@ -31,25 +29,22 @@ def submit(core: Core, txn: Txn, effects: Effects) -> Txn:
     Raises:
         LedgerError: The splitting failed, or skip mode refused.
     """
-    from . import holds, queue_mode
+    from . import holds, queue_mode, splits
 
     prepare(txn, core.clock.now_ns())
-    if txn.sources or txn.destinations:
-        raise LedgerError("failed to split transaction: this sandbox does not split transactions")
+    legs = splits.legs_of(core, txn)
     if txn.skip_queue:
-        try:
-            execute(core, txn)
-        except LedgerError as error:
-            if effects.race and is_duplicate_reference(error):
-                raise reference_exists(txn.reference) from error
-            raise
+        splits.post_now(core, txn, legs, effects)
         txn.status = Status.INFLIGHT if txn.inflight else Status.APPLIED
         if not txn.inflight:
             txn.meta.pop(INFLIGHT_MARK, None)
     else:
-        txn.meta[QUEUED_PARENT] = txn.transaction_id
+        # Items of a batch lead back to the batch.
+        in_batch = txn.parent_transaction.startswith("bulk_")
+        txn.meta[QUEUED_PARENT] = txn.parent_transaction if in_batch else txn.transaction_id
+        splits.number_for_queue(txn, legs)
         if not effects.vanish:
-            queue_mode.accept(core, txn.clone(), effects)
+            queue_mode.accept(core, txn.clone(), legs, effects)
     holds.schedule_dates(core, txn)
     return txn
 

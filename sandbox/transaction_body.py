@@ -41,9 +41,9 @@ def transaction_body(txn: Txn) -> dict[str, Any]:
     body["skip_queue"] = txn.skip_queue
     body["atomic"] = txn.atomic
     if txn.sources:
-        body["sources"] = txn.sources
+        body["sources"] = [_distribution(part) for part in txn.sources]
     if txn.destinations:
-        body["destinations"] = txn.destinations
+        body["destinations"] = [_distribution(part) for part in txn.destinations]
     body["created_at"] = rfc3339(txn.created_ns)
     if txn.effective_ns is not None:
         body["effective_date"] = rfc3339(txn.effective_ns)
@@ -53,3 +53,7 @@ def transaction_body(txn: Txn) -> dict[str, Any]:
     if meta:
         body["meta_data"] = meta
     return body
+
+
+def _distribution(part: dict[str, str]) -> dict[str, str]:
+    return {name: text for name, text in part.items() if text or name != "precise_distribution"}

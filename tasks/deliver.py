@@ -38,6 +38,10 @@ _log = logging.getLogger(__name__)
 #: Verdicts settled in one trip.
 MOST_SETTLED = 256
 
+#: How long verdicts are gathered while there is enough for the connections to do: each trip to the journal, and each
+#: time that this thread is woken, costs as much as several verdicts.
+GATHER_S = 0.005
+
 #: How long an idle loop stays on its lane before it leaves it to the bell, and how often it looks meanwhile.
 LINGER_S = 0.04
 _IDLE_WAIT_S = 0.004
@@ -72,35 +76,39 @@ class Delivery:
         self._in_hand = 0
         self._latency_s = 0.01
         self._rings: set[str] = set()
+        self.settled = 0
 
-    def run(self) -> int:
-        """Work until the lane is empty or the slice is over.
-
-        Returns:
-            Number of intents settled.
-        """
+    def work(self) -> None:
+        """Claim, post and settle until the lane is empty or the slice is over."""
         runtime = self._runtime
-        start_s = steady_s()
-        slice_end_s = start_s + runtime.settings.slice_s
-        idle_since_s, beat_s, settled = start_s, start_s, 0
+        beat_s = idle_since_s = steady_s()
+        slice_end_s = beat_s + runtime.settings.slice_s
         self._claim(self._room())
         while True:
-            settled += self._settle()
+            self._settle(_BEAT_S / 4 if self._in_hand and not self._room() else _IDLE_WAIT_S)
             now_s = steady_s()
-            over = now_s >= slice_end_s or runtime.stopping.is_set()
-            room = 0 if over else self._room()
+            if now_s >= slice_end_s or runtime.stopping.is_set():
+                return
+            room = self._room()
             if room > 0 or now_s - beat_s >= _BEAT_S:
                 beat_s = now_s
                 if self._claim(room):
                     continue
             if self._in_hand:
                 idle_since_s = now_s
-                if now_s > slice_end_s + runtime.settings.lease_s:
-                    break
-            elif over or now_s - idle_since_s >= LINGER_S:
-                break
+            elif now_s - idle_since_s >= LINGER_S:
+                return
+
+    def finish(self) -> None:
+        """Leave the lane to others at once, and see through what is in hand: the ledger may take its time."""
         self._leave()
-        return settled
+        beat_s = steady_s()
+        end_s = beat_s + self._runtime.settings.lease_s
+        while self._in_hand and beat_s < end_s:
+            self._settle(_BEAT_S / 4)
+            if steady_s() - beat_s >= _BEAT_S:
+                self._leave()
+                beat_s = steady_s()
 
     def _room(self) -> int:
         """How many more intents to claim: few when the ledger is slow, so that none waits long under its lease."""
@@ -143,13 +151,13 @@ class Delivery:
             self._runtime.bells.ring(self._rings)
             self._rings.clear()
 
-    def _settle(self) -> int:
-        """Settle what has come back; waits a moment for the first, so that the loop never spins."""
+    def _settle(self, wait_s: float) -> None:
+        """Settle what has come back; waits for the first, so that the loop never spins."""
         results: list[Result] = []
         try:
-            results.append(
-                self._results.get(timeout=_BEAT_S / 4 if self._in_hand and not self._room() else _IDLE_WAIT_S)
-            )
+            results.append(self._results.get(timeout=wait_s))
+            if self._in_hand > self._runtime.settings.connections:
+                time.sleep(GATHER_S)
             while len(results) < MOST_SETTLED:
                 results.append(self._results.get_nowait())
         except Empty:
@@ -160,7 +168,7 @@ class Delivery:
             apply_gate(self._runtime, *change)
         if settlements:
             self._write(settlements, sorted({result for result in results if isinstance(result, str)}))
-        return len(settlements)
+        self.settled += len(settlements)
 
     def _write(self, settlements: list[Settlement], healthy: list[str]) -> None:
         """Settle in the journal; when it is away for a moment, an answer that was got is worth waiting for."""
@@ -258,6 +266,16 @@ def deliver(runtime: Runtime, lane: str) -> int:
         lane: The lane that was rung.
 
     Returns:
-        Number of intents settled.
+        Number of intents settled; 0 also when another task of this process is on the lane: it will claim once more, or
+        ring, before it leaves.
     """
-    return Delivery(runtime, lane, posters(runtime.settings.connections)).run()
+    turn = runtime.turns[lane]
+    if not turn.acquire(blocking=False):
+        return 0
+    delivery = Delivery(runtime, lane, posters(runtime.settings.connections))
+    try:
+        delivery.work()
+    finally:
+        turn.release()
+    delivery.finish()
+    return delivery.settled

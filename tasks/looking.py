@@ -8,6 +8,7 @@ from blnk_relay.intents.model import Again, Dead, Decision, Found, GateAction, G
 from blnk_relay.intents.registry import KINDS
 from blnk_relay.intents.retry import growing_s
 from blnk_relay.intents.steps import next_step
+from blnk_relay.intents.verdicts import asked_s, code_of
 from blnk_relay.journal.records import Claimed
 from tasks.runtime import Runtime
 
@@ -93,7 +94,7 @@ def _gate(runtime: Runtime, target: str, failure: Response) -> None:
         action = GateAction.STRAIN
     else:
         return
-    change = GateChange(action, failure.code or f"HTTP_{failure.status}", failure.retry_after_s or 0.0)
+    change = GateChange(action, code_of(failure), asked_s(failure))
     apply_gate(runtime, target, "read", change)
     if failure.status == 401:  # noqa: PLR2004 - the token is bad for writes as well
         apply_gate(runtime, target, "write", change)

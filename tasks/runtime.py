@@ -6,7 +6,7 @@ import os
 import secrets
 import socket
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -55,6 +55,8 @@ class Runtime:
     Attributes:
         worker: Name of this process in the journal: host, process id, and a random part.
         stopping: Set when the process is to stop: nothing new is claimed.
+        turns: One lock for each lane, held by the task that claims from it: a second one in the same process would only
+            hold more than the connections can send.
     """
 
     settings: Settings
@@ -65,6 +67,10 @@ class Runtime:
     policy: Policy
     worker: str
     stopping: threading.Event = field(default_factory=threading.Event)
+    turns: Mapping[str, threading.Lock] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.turns = {lane: threading.Lock() for lane in self.settings.lanes}
 
 
 _factory: Callable[[], Runtime] | None = None

@@ -227,8 +227,8 @@ class Operator:
             with reported():
                 page: Any = self._journal.client.zrange(
                     self._journal.key(name),
-                    score,  # type: ignore[arg-type]
-                    "+inf",  # type: ignore[arg-type]
+                    score,
+                    "+inf",
                     byscore=True,
                     offset=0,
                     num=_PAGE + len(at_score),

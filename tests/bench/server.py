@@ -1,108 +1,232 @@
 """A fast HTTP server that plays the ledger in benchmarks: the same for every contestant, and cheap enough not to matter.
 
-It answers POST /proxy/transactions with a queued 201 after a settable latency, keeps one row a reference, and answers
-the Filters API from them. It counts what it received, so that losses and doubles can be counted too.
+It answers POST /proxy/transactions with a queued 201 after a settable latency, keeps the two rows that a real ledger
+would (the queued parent and its applied child, contract §3.4 S1), and answers the Filters API from them. It notes
+when each reference came and when its outcome was first read back, by CLOCK_MONOTONIC, which all processes of a
+machine share. It is one loop over epoll, because it shares two cores with what is measured: asyncio would take twice
+the time for a request.
 
-Run: python tests/bench/server.py --latency-ms 0      (prints its port)
+Run: python -m tests.bench.server --latency-ms 0      (prints its port)
 """
 
 from __future__ import annotations
 
 import argparse
-import asyncio
 import json
+import re
+import select
+import socket
 import sys
-from typing import Any
+import time
+from array import array
+from collections import deque
 
-ROWS: dict[str, dict[str, Any]] = {}
-COUNTS = {"posts": 0, "distinct": 0, "looks": 0, "connections": 0}
-FIRST_POST_S: list[float] = []
+#: One request of a contestant or of the harness; what is larger is somebody's mistake.
+MAX_REQUEST_BYTES = 1 << 20
+
+_RECEIVE_BYTES = 1 << 16
+_HEAD_END = b"\r\n\r\n"
+_LENGTH = re.compile(rb"\r\ncontent-length: *(\d+)", re.IGNORECASE)
+_PAGE = re.compile(rb"[?&]page=(\d+)")
+
+#: Id in the answer to a post: of the queued parent, which proves nothing.
+_QUEUED = (
+    b'{"transaction_id":"txn_%036d","parent_transaction":"","reference":"%s","status":"QUEUED","precise_amount":%d,'
+    b'"precision":%d,"currency":"%s","source":"%s","destination":"%s","description":"%s","skip_queue":false,'
+    b'"inflight":false,"allow_overdraft":false,"created_at":"2026-11-20T10:00:00.000000Z"}'
+)
+
+#: Columns of a row as reads show them.
+_ROW = (
+    b'{"transaction_id":"txn_%036d","parent_transaction":"%s","reference":"%s%s","status":"%s","amount":10.5,'
+    b'"amount_string":"10.5","precise_amount":%d,"precision":%d,"rate":1,"currency":"%s","source":"%s",'
+    b'"destination":"%s","description":"%s","hash":"","allow_overdraft":false,"overdraft_limit":0,"inflight":false,'
+    b'"skip_queue":false,"atomic":false,"created_at":"2026-11-20T10:00:00.000000Z",'
+    b'"effective_date":"0001-01-01T00:00:00Z","scheduled_for":"0001-01-01T00:00:00Z","meta_data":{}}'
+)
 
 
-class Ledger(asyncio.Protocol):
-    def __init__(self, latency_s: float) -> None:
-        self._latency_s = latency_s
-        self._buffer = b""
+class Transaction:
+    """What is kept of one reference."""
 
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = transport
-        COUNTS["connections"] += 1
+    __slots__ = ("amount", "currency", "description", "destination", "number", "precision", "shown", "source")
 
-    def data_received(self, data: bytes) -> None:
-        self._buffer += data
-        while True:
-            end = self._buffer.find(b"\r\n\r\n")
-            if end < 0:
-                return
-            head = self._buffer[:end]
-            at = head.lower().find(b"content-length:")
-            length = int(head[at + 15 :].split(b"\r\n", 1)[0]) if at >= 0 else 0
-            if len(self._buffer) < end + 4 + length:
-                return
-            body = self._buffer[end + 4 : end + 4 + length]
-            self._buffer = self._buffer[end + 4 + length :]
-            path = head.split(b" ", 2)[1]
-            status, answer = self._answer(path, body)
-            payload = b"HTTP/1.1 %s\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s" % (
-                status,
-                len(answer),
-                answer,
-            )
-            if self._latency_s and path.startswith(b"/proxy"):
-                asyncio.get_running_loop().call_later(self._latency_s, self._write, payload)
-            else:
-                self._write(payload)
+    def __init__(self, sent: dict[str, object], number: int) -> None:
+        self.number = number
+        self.amount = sent["precise_amount"]
+        self.precision = sent["precision"]
+        self.currency = str(sent["currency"]).encode()
+        self.source = str(sent["source"])
+        self.destination = str(sent["destination"])
+        self.description = str(sent["description"]).encode()
+        self.shown = False
 
-    def _write(self, payload: bytes) -> None:
-        if not self._transport.is_closing():
-            self._transport.write(payload)
+    def answer(self, reference: bytes) -> bytes:
+        """The body of the 201."""
+        values = (self.amount, self.precision, self.currency, self.source.encode(), self.destination.encode())
+        return _QUEUED % (self.number * 2, reference, *values, self.description)
 
-    def _answer(self, path: bytes, body: bytes) -> tuple[bytes, bytes]:
+    def row(self, reference: bytes, *, child: bool) -> bytes:
+        """The queued parent, or its applied child."""
+        parent = b"txn_%036d" % (self.number * 2) if child else b""
+        ending, status = (b"_q", b"APPLIED") if child else (b"", b"QUEUED")
+        sides = (_balance_id(self.source).encode(), _balance_id(self.destination).encode())
+        values = (self.amount, self.precision, self.currency, *sides, self.description)
+        return _ROW % (self.number * 2 + child, parent, reference, ending, status, *values)
+
+
+def _balance_id(side: str) -> str:
+    return f"bln_{side[1:]:0>36}" if side.startswith("@") else side
+
+
+class Ledger:
+    """The rows, and what is counted."""
+
+    def __init__(self) -> None:
+        self.transactions: dict[str, Transaction] = {}
+        self.posts = self.looks = self.connections = 0
+        #: When each reference came first, and when its outcome was first read back, in the order of their coming.
+        self.arrived_s = array("d")
+        self.shown_s = array("d")
+
+    def answer(self, path: bytes, body: bytes) -> tuple[bytes, bytes]:
+        """Status line and body for a request."""
         if path.startswith(b"/proxy/transactions"):
-            sent = json.loads(body)
-            reference = sent["reference"]
-            COUNTS["posts"] += 1
-            if len(FIRST_POST_S) < 2_000:
-                FIRST_POST_S.append(asyncio.get_running_loop().time())
-            if reference not in ROWS:
-                COUNTS["distinct"] += 1
-                ROWS[reference] = {
-                    "transaction_id": f"txn_{COUNTS['distinct']:036d}",
-                    "precise_amount": sent["precise_amount"],
-                    "currency": sent["currency"],
-                    "status": "APPLIED",
-                }
-            return b"201 Created", (
-                b'{"transaction_id":"txn_00000000-0000-0000-0000-000000000000","reference":"%s","status":"QUEUED",'
-                b'"precise_amount":%d}' % (reference.encode(), sent["precise_amount"])
-            )
+            return b"201 Created", self._post(json.loads(body))
         if path.startswith(b"/transactions/filter"):
-            COUNTS["looks"] += 1
-            data = []
-            for item in json.loads(body)["filters"]:
-                for value in item.get("values") or [item.get("value")]:
-                    row = ROWS.get(value.removesuffix("_q")) if value.endswith("_q") else None
-                    if row is not None:
-                        data.append({**row, "reference": value, "parent_transaction": "txn_parent"})
-            return b"200 OK", json.dumps({"data": data, "total": len(data)}).encode()
+            self.looks += 1
+            page = _PAGE.search(path)
+            return b"200 OK", self._rows(json.loads(body)) if page is None or page[1] == b"1" else _NO_ROWS
         if path.startswith(b"/balances/filter"):
-            return b"200 OK", b'{"data":[],"total":0}'
+            return b"200 OK", _balances(json.loads(body))
         if path == b"/counts":
-            return b"200 OK", json.dumps({**COUNTS, "at_s": FIRST_POST_S}).encode()
-        if path == b"/reset":
-            ROWS.clear()
-            FIRST_POST_S.clear()
-            for name in COUNTS:
-                COUNTS[name] = 0
-            return b"200 OK", b"{}"
+            return b"200 OK", json.dumps(self._counts()).encode()
+        if path == b"/times":
+            times = {"arrived": list(self.arrived_s), "shown": list(self.shown_s)}
+            return b"200 OK", json.dumps({"references": list(self.transactions), **times}).encode()
         return b"404 Not Found", b"{}"
 
+    def _counts(self) -> dict[str, float]:
+        return {
+            "posts": self.posts,
+            "distinct": len(self.transactions),
+            "shown": len(self.shown_s),
+            "looks": self.looks,
+            "connections": self.connections,
+            "cpu_s": time.process_time(),
+        }
 
-async def serve(port: int, latency_s: float) -> None:
-    server = await asyncio.get_running_loop().create_server(lambda: Ledger(latency_s), "127.0.0.1", port)
-    sys.stdout.write(f"{server.sockets[0].getsockname()[1]}\n")
-    sys.stdout.flush()
-    await server.serve_forever()
+    def _post(self, sent: dict[str, object]) -> bytes:
+        reference = str(sent["reference"])
+        self.posts += 1
+        known = self.transactions.get(reference)
+        if known is None:
+            self.arrived_s.append(time.monotonic())
+            known = self.transactions[reference] = Transaction(sent, len(self.transactions))
+        return known.answer(reference.encode())
+
+    def _rows(self, asked: dict[str, list[dict[str, list[str]]]]) -> bytes:
+        rows = []
+        for value in asked["filters"][0]["values"]:
+            reference = value.removesuffix("_q")
+            known = self.transactions.get(reference)
+            if known is not None:
+                child = value.endswith("_q")
+                rows.append(known.row(reference.encode(), child=child))
+                if child and not known.shown:
+                    known.shown = True
+                    self.shown_s.append(time.monotonic())
+        return b'{"data":[%s],"total":%d,"stats":{},"total_is_estimate":false}' % (b",".join(rows), len(rows))
+
+
+_NO_ROWS = b'{"data":[],"total":0,"stats":{},"total_is_estimate":false}'
+
+
+def _balances(asked: dict[str, list[dict[str, list[str]]]]) -> bytes:
+    data = [
+        {"balance_id": _balance_id(side), "indicator": side, "currency": "EUR"} for side in asked["filters"][0]["values"]
+    ]
+    return json.dumps({"data": data, "total": len(data)}).encode()
+
+
+class Server:
+    """One loop that accepts, reads, answers at once or when the latency is over."""
+
+    def __init__(self, port: int, latency_s: float) -> None:
+        self._latency_s = latency_s
+        self._ledger = Ledger()
+        self._poll = select.epoll()
+        self._listener = socket.create_server(("127.0.0.1", port), backlog=1024)
+        self._listener.setblocking(False)
+        self._poll.register(self._listener, select.EPOLLIN)
+        self._open: dict[int, tuple[socket.socket, bytearray]] = {}
+        # The latency is the same for all, so answers fall due in the order in which they were made.
+        self._due: deque[tuple[float, int, socket.socket, bytes]] = deque()
+        self.port = self._listener.getsockname()[1]
+
+    def run(self) -> None:
+        """Serve until killed."""
+        while True:
+            wait_s = max(0.0, self._due[0][0] - time.monotonic()) if self._due else -1
+            for number, _ in self._poll.poll(wait_s):
+                if number == self._listener.fileno():
+                    self._accept()
+                else:
+                    self._read(number)
+            now_s = time.monotonic()
+            while self._due and self._due[0][0] <= now_s:
+                _, number, connection, answer = self._due.popleft()
+                self._write(number, connection, answer)
+
+    def _accept(self) -> None:
+        # Blocking, for it is only read when there is something, and answers fit the send buffer or wait a moment.
+        connection, _ = self._listener.accept()
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self._open[connection.fileno()] = (connection, bytearray())
+        self._poll.register(connection, select.EPOLLIN)
+        self._ledger.connections += 1
+
+    def _read(self, number: int) -> None:
+        connection, buffer = self._open[number]
+        try:
+            data = connection.recv(_RECEIVE_BYTES)
+        except OSError:
+            data = b""
+        if not data or len(buffer) > MAX_REQUEST_BYTES:
+            self._close(number)
+            return
+        buffer += data
+        while (end := buffer.find(_HEAD_END)) >= 0:
+            length = _LENGTH.search(buffer, 0, end)
+            whole = end + len(_HEAD_END) + (int(length[1]) if length else 0)
+            if len(buffer) < whole:
+                return
+            path = bytes(buffer[: buffer.index(b"\r\n")]).split(b" ", 2)[1]
+            body = bytes(buffer[end + len(_HEAD_END) : whole])
+            del buffer[:whole]
+            status, answer = self._ledger.answer(path, body)
+            head = b"HTTP/1.1 %s\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n"
+            self._answer(number, connection, path, head % (status, len(answer)) + answer)
+
+    def _answer(self, number: int, connection: socket.socket, path: bytes, answer: bytes) -> None:
+        if self._latency_s and not path.startswith((b"/counts", b"/times")):
+            self._due.append((time.monotonic() + self._latency_s, number, connection, answer))
+        else:
+            self._write(number, connection, answer)
+
+    def _write(self, number: int, connection: socket.socket, answer: bytes) -> None:
+        known = self._open.get(number)
+        if known is None or known[0] is not connection:
+            return  # it hung up while it waited, and its number may be another's by now
+        try:
+            connection.sendall(answer)
+        except OSError:
+            self._close(number)
+
+    def _close(self, number: int) -> None:
+        connection, _ = self._open.pop(number)
+        self._poll.unregister(number)
+        connection.close()
 
 
 if __name__ == "__main__":
@@ -110,4 +234,7 @@ if __name__ == "__main__":
     parser.add_argument("--port", type=int, default=0)
     parser.add_argument("--latency-ms", type=float, default=0.0)
     options = parser.parse_args()
-    asyncio.run(serve(options.port, options.latency_ms / 1000))
+    server = Server(options.port, options.latency_ms / 1000)
+    sys.stdout.write(f"{server.port}\n")
+    sys.stdout.flush()
+    server.run()

@@ -116,13 +116,6 @@ def test_any_size_of_integer_is_exact(desk):
     assert desk.balance("@Wallet") == 12345678901234567890123
 
 
-def test_splits_are_refused_for_now(desk, error_code):
-    halves = [{"identifier": "@A", "distribution": "50%"}, {"identifier": "@B", "distribution": "left"}]
-    answer = desk.pay("pay-1", destination=..., destinations=halves)
-    assert (answer.status, error_code(answer)) == (400, "TXN_VALIDATION_ERROR")
-    assert answer.document()["error"].startswith("failed to split transaction: ")
-
-
 def test_older_cores_take_negative_amounts_and_lose_them(make_desk):
     desk = make_desk(head_features=False)
     assert desk.pay("pay-1", precise_amount=-5).status == 201
