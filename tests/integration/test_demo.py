@@ -1,0 +1,64 @@
+"""The promise, counted: the demo's story with faults and killed workers."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+
+import pytest
+
+from blnk_relay import Relay
+from blnk_relay.journal.operator import Operator
+from sandbox import DEFAULT_KINDS, Faults
+from worker.demo.play import play
+from worker.demo.stage import Stage
+from worker.demo.story import tell
+
+
+@pytest.mark.parametrize("pool", ["threads", "prefork"])
+def test_the_demo_loses_nothing_and_doubles_nothing(pool):
+    done = subprocess.run(
+        [sys.executable, "-m", "worker.cli", "demo", "--intents", "300", "--seed", "7", "--pool", pool, "--json"],
+        capture_output=True,
+        text=True,
+        timeout=110,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    numbers = json.loads(done.stdout)
+    assert numbers["accepted"] == 300
+    assert (numbers["lost"], numbers["doubled"], numbers["violations"]) == (0, 0, 0)
+    outcomes = sum(numbers[name] for name in ("applied", "held", "voided", "refunded", "dead", "blocked"))
+    assert outcomes == numbers["accepted"]
+    assert numbers["workers_killed"] == 1
+    assert numbers["faults"] > 0
+
+
+def test_killing_every_worker_loses_nothing_and_all_leases_move_again_within_fifteen_seconds():
+    kinds = [kind for kind in DEFAULT_KINDS if kind != "503_backpressure"]
+    with Stage(faults=Faults.seeded(11, 0.1, kinds=kinds)) as stage, Relay(stage.settings) as relay:
+        operator = Operator(relay.journal, relay._bells)
+        story = tell(400, 11)
+        killed: list[float] = []
+
+        def kill_all(scene):
+            held = operator.leases()
+            if not killed and scene.total > 300 and sum(held.values()) > 0 and len(stage.workers) >= 2:
+                for worker in list(stage.workers):
+                    stage.kill_worker(worker)
+                dead = {name for name, number in operator.leases().items() if number}
+                assert dead
+                at = time.monotonic()
+                for _ in range(2):
+                    stage.start_worker()
+                while any(number for name, number in operator.leases().items() if name in dead):
+                    assert time.monotonic() - at < 15, "a lease of a dead worker did not move within 15 s"
+                    time.sleep(0.05)
+                killed.append(time.monotonic() - at)
+
+        result = play(stage, story, kill_all, kill=False)
+    assert killed, "no worker held a lease when it was to be killed; the test proved nothing"
+    assert result.sound, (result.proof.lost[:5], result.proof.doubled[:5], result.violations[:5])
+    assert result.numbers["lapsed"] > 0
