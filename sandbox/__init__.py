@@ -1,7 +1,10 @@
 """A stand-in for Blnk Cloud and Blnk Core, over real HTTP on loopback, in memory.
 
 For the demo, for this project's tests and for users' own: it imitates what the other side does with a
-write, its traps and its failures included, and shows its books.
+write, its traps and its failures included, and shows its books. It answers in two shapes: as Cloud
+(``/proxy/…``, ``/data/…``, ``/…/filter``, ``/oauth/…``, with a bearer token) and as a bare Core (the same
+routes without ``/proxy`` and Core's own reads, with ``X-Blnk-Key``). With ``upstream`` it is only Cloud's
+edge, in front of a Core that runs somewhere.
 
     from sandbox import Options, Sandbox
 
@@ -18,7 +21,8 @@ from .edge import FAULT_HEADER, RequestSeen
 from .faults import DEFAULT_KINDS, KINDS, FaultKind
 from .options import Options
 from .plans import Faults, Rule
-from .rows import Effect, Row, Status
+from .reconciliation_books import ExternalRecord, MatchingRule, Run, Upload
+from .rows import Effect, IdentityRecord, LedgerRecord, Row, Status
 from .server import Sandbox, SandboxError, serve_forever
 from .snapshot import BookBalance, Books
 
@@ -39,7 +43,13 @@ __all__ = [  # noqa: RUF022 - grouped by what they are for
     "BookBalance",
     "Books",
     "Effect",
+    "ExternalRecord",
+    "IdentityRecord",
+    "LedgerRecord",
+    "MatchingRule",
     "RequestSeen",
     "Row",
+    "Run",
     "Status",
+    "Upload",
 ]

@@ -17,6 +17,8 @@ def main() -> None:
     parser.add_argument("--port", type=int, default=5010, help="0 lets the system choose")
     parser.add_argument("--seed", type=int, default=None, help="faults on, with this seed")
     parser.add_argument("--rate", type=float, default=0.1, help="share of the writes that are hit")
+    parser.add_argument("--upstream", help="base URL of a running Core; the sandbox is then the edge in front of it")
+    parser.add_argument("--core-key", help="that Core's key; by default the sandbox's own")
     arguments = parser.parse_args()
     faults = None if arguments.seed is None else Faults.seeded(arguments.seed, arguments.rate)
 
@@ -24,7 +26,8 @@ def main() -> None:
         sys.stdout.write(f"{url}\n")
         sys.stdout.flush()
 
-    serve_forever(Options(), faults, arguments.host, arguments.port, announce)
+    options = Options() if arguments.core_key is None else Options(core_key=arguments.core_key)
+    serve_forever(options, faults, arguments.host, arguments.port, announce, upstream=arguments.upstream)
 
 
 if __name__ == "__main__":

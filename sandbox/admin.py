@@ -2,13 +2,15 @@
 
 | request | body | answer |
 | --- | --- | --- |
-| GET books | (query ``reference``, ``rows``, ``offset``) | sums, violations, counts, balances, rows |
+| GET books | (query ``reference``, ``rows``, ``offset``) | sums, violations, counts, balances, rows, all else |
 | GET requests | (query ``limit``) | the request log, newest last |
 | GET options, POST switches | ``{"read_lag_s": 2}`` | all options |
 | POST step | ``{"seconds": 7200}`` | ``{"ran": n, "now": "…"}`` |
 | POST faults | ``{"plan": "seeded", "seed": 7}`` | ``{}`` |
 | POST balances, POST fund | ``{"currency", "indicator"}``, ``{"name", "currency", "precise_amount"}`` | id |
 | POST recover | ``{"threshold_s": 120}`` | ``{"looked_at": n}`` |
+| POST login | ``{"scopes": ["proxy:write"]}`` | ``{"code": "…"}``, for POST /oauth/token |
+| POST revoke-tokens | | ``{}`` |
 | POST crash, POST release-archived, POST reset | | ``{"lost": n}``, ``{"released": n}``, ``{}`` |
 """
 
@@ -21,11 +23,13 @@ from typing import Any
 
 from . import recovery
 from .answers import Answer, LedgerError, json_answer
-from .books import row_columns
 from .clock import rfc3339
+from .identity_record import identity_body
 from .instance import Instance
-from .options import SECRET
+from .options import DEFAULT_SCOPES, SECRET
 from .plans import Faults
+from .reconciliation_books import rule_body, run_body
+from .transaction_body import row_columns
 from .wire import WireRequest
 
 #: All admin paths start so.
@@ -68,6 +72,11 @@ def _books(instance: Instance, request: WireRequest) -> dict[str, Any]:
         "violations": books.violations(),
         "counts": Counter(row.status.value for row in books.rows),
         "balances": [asdict(balance) for balance in books.balances],
+        "ledgers": [asdict(ledger) for ledger in books.ledgers],
+        "identities": [identity_body(identity) for identity in books.identities],
+        "rules": [rule_body(rule) for rule in books.rules],
+        "uploads": [asdict(upload) for upload in books.uploads],
+        "runs": [run_body(run) for run in books.runs],
         "row_count": len(rows),
         "rows": [row_columns(row) | {"effect": row.effect.value} for row in shown],
     }
@@ -123,6 +132,16 @@ def _release(instance: Instance, _request: WireRequest) -> dict[str, Any]:
     return {"released": instance.release_archived()}
 
 
+def _login(instance: Instance, request: WireRequest) -> dict[str, Any]:
+    scopes = _document(request).get("scopes", DEFAULT_SCOPES)
+    return {"code": instance.core.oauth.new_code([str(scope) for scope in scopes])}
+
+
+def _revoke(instance: Instance, _request: WireRequest) -> dict[str, Any]:
+    instance.core.oauth.revoke_all()
+    return {}
+
+
 def _reset(instance: Instance, _request: WireRequest) -> dict[str, Any]:
     instance.reset()
     return {}
@@ -140,5 +159,7 @@ _HANDLERS: dict[tuple[str, str], _Handler] = {
     ("POST", "recover"): _recover,
     ("POST", "crash"): _crash,
     ("POST", "release-archived"): _release,
+    ("POST", "login"): _login,
+    ("POST", "revoke-tokens"): _revoke,
     ("POST", "reset"): _reset,
 }

@@ -8,9 +8,11 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping
 
+import aiohttp
 from aiohttp import web
+from yarl import URL
 
-from . import admin
+from . import admin, upstream
 from .answers import Answer
 from .edge import Exchange
 from .faults import Delivery
@@ -25,21 +27,38 @@ MAX_WAIT_S = 120.0
 _MAX_DRAINED_BYTES = 64 * 1024 * 1024
 
 
+#: A Core behind the edge is given up after this.
+_UPSTREAM_TIMEOUT_S = 60.0
+
+#: Connections to it.
+_UPSTREAM_CONNECTIONS = 100
+
+
 class Application:
     """Serves one instance over HTTP.
 
     Args:
         instance: Whom to serve.
+        upstream_url: Base URL of a running Core that does the work; None for the imitated one.
     """
 
-    def __init__(self, instance: Instance) -> None:
+    def __init__(self, instance: Instance, upstream_url: str | None = None) -> None:
         self.instance = instance
+        self._upstream_url = None if upstream_url is None else upstream_url.rstrip("/")
+        self._session: aiohttp.ClientSession | None = None
         self._runner: web.ServerRunner | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._closing = asyncio.Event()
 
     async def start(self, host: str, port: int) -> int:
         """Listen; returns the port, which the system chooses for 0."""
+        if self._upstream_url is not None:
+            self.instance.work_elsewhere()
+            self._session = aiohttp.ClientSession(
+                timeout=aiohttp.ClientTimeout(total=_UPSTREAM_TIMEOUT_S),
+                connector=aiohttp.TCPConnector(limit=_UPSTREAM_CONNECTIONS),
+                auto_decompress=True,
+            )
         self._runner = web.ServerRunner(
             web.Server(self._handle, access_log=None), shutdown_timeout=1.0, handle_signals=False
         )
@@ -58,6 +77,8 @@ class Application:
             self._timer.cancel()
         if self._runner is not None:
             await self._runner.cleanup()
+        if self._session is not None:
+            await self._session.close()
 
     def wake(self) -> None:
         """Arm the timer for the next thing that falls due on the instance's clock."""
@@ -87,10 +108,26 @@ class Application:
         edge = self.instance.edge
         exchange = edge.open(request)
         await self._wait(exchange.wait_before_s)
-        answer = edge.act(exchange)
+        answer = edge.act(exchange) if self._session is None else await self._ask(self._session, exchange)
         await self._wait(exchange.wait_after_s)
         edge.close(exchange, answer)
         return await _deliver(incoming, exchange, answer)
+
+    async def _ask(self, session: aiohttp.ClientSession, exchange: Exchange) -> Answer:
+        """Have the Core behind the edge do its work."""
+        edge = self.instance.edge
+        asked = upstream.plan(edge, exchange)
+        if isinstance(asked, Answer):
+            return edge.after(exchange, asked)
+        url = URL(f"{self._upstream_url}{asked.path}", encoded=True)
+        try:
+            async with session.request(
+                asked.method, url, headers=asked.headers, data=asked.body or None, allow_redirects=False
+            ) as came:
+                answer = upstream.arrived(came.status, came.headers, await came.read())
+        except (aiohttp.ClientError, TimeoutError):
+            return edge.after(exchange, upstream.unreachable())
+        return edge.after(exchange, upstream.received(self.instance.core.options, asked, answer))
 
     def _body_limit(self, incoming: web.BaseRequest) -> int:
         multipart = incoming.content_type.startswith("multipart/")

@@ -8,15 +8,14 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
 from .answers import LedgerError
-from .clock import rfc3339
+from .change_log import ChangeLog
 from .constraints import check_balance, check_ledger, check_row, driver_error, reference_exists
 from .ids import new_id
-from .money import json_number
 from .options import GENERAL_LEDGER_ID
 from .reconciliation_books import ReconciliationBooks
 from .rows import Balance, Effect, IdentityRecord, LedgerRecord, Row, Status, Txn
@@ -27,10 +26,12 @@ class LiveBooks:
 
     Args:
         max_rows: Rows it may hold before every insert fails.
+        now_ns: The time, for the log of changes.
     """
 
-    def __init__(self, *, max_rows: int) -> None:
+    def __init__(self, *, max_rows: int, now_ns: Callable[[], int]) -> None:
         self.max_rows = max_rows
+        self.changes = ChangeLog(now_ns)
         self.rows: dict[str, Row] = {}
         self.balances: dict[str, Balance] = {}
         self.ledgers: dict[str, LedgerRecord] = {}
@@ -130,6 +131,7 @@ class LiveBooks:
         found = [row for row in (self.rows.get(entity_id), *self.children(entity_id)) if row is not None]
         for row in found:
             merged = replace(row, meta={**row.meta, **meta})
+            self.changes.keep(row.transaction_id, row)
             self.rows[row.transaction_id] = merged
             if merged.queued_parent != row.queued_parent:
                 if row.queued_parent is not None:
@@ -246,27 +248,15 @@ class LiveBooks:
         merged = {**(record.meta or {}), **meta}
         if isinstance(record, Balance):
             check_balance(replace(record, meta=merged), "failed to update metadata")
+        self.before_change(record)
         record.meta = merged
         return merged
 
-
-def row_columns(row: Row) -> dict[str, Any]:
-    """A transaction row as its raw columns (contract §1.7), minor units as an integer."""
-    return {
-        "transaction_id": row.transaction_id,
-        "parent_transaction": row.parent_transaction,
-        "source": row.source,
-        "destination": row.destination,
-        "description": row.description,
-        "reference": row.reference,
-        "amount": json_number(float(row.amount_text)),
-        "precise_amount": row.precise_amount,
-        "precision": json_number(row.precision),
-        "currency": row.currency,
-        "status": row.status.value,
-        "hash": row.hash,
-        "created_at": rfc3339(row.created_ns),
-        "scheduled_for": rfc3339(row.scheduled_ns),
-        "effective_date": None if row.effective_ns is None else rfc3339(row.effective_ns),
-        "meta_data": dict(row.meta),
-    }
+    def before_change(self, record: Balance | LedgerRecord | IdentityRecord) -> None:
+        """Remember a record as it is, because a client is about to change it."""
+        if isinstance(record, IdentityRecord):
+            self.changes.keep(record.identity_id, replace(record, texts=dict(record.texts)))
+        elif isinstance(record, Balance):
+            self.changes.keep(record.balance_id, replace(record))
+        else:
+            self.changes.keep(record.ledger_id, replace(record))

@@ -56,7 +56,7 @@ class Core:
     def __init__(self, options: Options) -> None:
         self.options = options
         self.clock = Clock(manual=options.manual_clock)
-        self.books = LiveBooks(max_rows=options.max_rows)
+        self.books = LiveBooks(max_rows=options.max_rows, now_ns=self.clock.now_ns)
         self.random = random.Random(options.seed)
         #: Tokens that Cloud's edge gave out (contract §1.3).
         self.oauth = OAuthGrants()

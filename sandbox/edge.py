@@ -30,6 +30,8 @@ LOG_SIZE = 10_000
 #: Paths that only Cloud has, whatever a request carries.
 _CLOUD_PREFIXES = ("/proxy/", "/data/", "/oauth/")
 
+_TOKEN_PATH = "/oauth/token"  # noqa: S105 - a path
+
 
 @dataclass(frozen=True, slots=True)
 class RequestSeen:
@@ -177,14 +179,15 @@ class Edge:
 
     def _subject(self, request: WireRequest, route: Route | None) -> Subject:
         document = object_of(request) if route is not None else {}
-        reads = route is None or route.scope is not Scope.PROXY_WRITE
+        # A new token has an effect too: the old refresh token dies.
+        writes = route is not None and (route.scope is Scope.PROXY_WRITE or route.pattern == _TOKEN_PATH)
         queueable = route is not None and route.queueable
         skipped = document.get("skip_queue") is True
         return Subject(
             method=request.method,
             path=request.path,
             identity=request_identity(self.core.books, request, route, document),
-            read=reads,
+            read=not writes,
             queued=queueable and not skipped,
             skipped=queueable and skipped,
             hold=route is not None and "/transactions/inflight/" in route.pattern,

@@ -34,6 +34,8 @@ class Instance:
     """
 
     def __init__(self, options: Options, faults: Faults | None = None) -> None:
+        #: Whether the work is done by another process; then these books are empty and not to be filled.
+        self.elsewhere = False
         self.core = Core(options)
         recovery.start(self.core)
         self.edge = Edge(self.core, build_routes(), faults or Faults.none())
@@ -45,6 +47,12 @@ class Instance:
         self.core.clock.on_earlier = on_earlier
         recovery.start(self.core)
         self.edge = Edge(self.core, self.edge.routes, self.edge.faults)
+        self.edge.effects_elsewhere = self.elsewhere
+
+    def work_elsewhere(self) -> None:
+        """Leave the work to another Core: the books stay empty, and nothing is broken inside it."""
+        self.elsewhere = True
+        self.edge.effects_elsewhere = True
 
     def books(self) -> Books:
         """The books as they are now."""
@@ -63,6 +71,7 @@ class Instance:
 
     def create_balance(self, currency: str, indicator: str = "") -> str:
         """A new balance in the General Ledger; an indicator that exists gives the existing one."""
+        self._require_books()
         existing = self.core.books.with_indicator(indicator, currency) if indicator else None
         if existing is not None:
             return existing.balance_id
@@ -89,6 +98,7 @@ class Instance:
         Raises:
             ValueError: There is no such balance, or the amount is not positive.
         """
+        self._require_books()
         txn = Txn(
             reference=new_id("sandbox_fund"),
             currency=currency,
@@ -106,6 +116,10 @@ class Instance:
             return execute(self.core, txn).transaction_id
         except LedgerError as error:
             raise ValueError(error.message) from error
+
+    def _require_books(self) -> None:
+        if self.elsewhere:
+            raise ValueError("the books are those of the Core behind the edge; write to it, not to the sandbox")
 
     def release_archived(self) -> int:
         """Delete archived commits and voids, as an operator of Core would; returns how many."""

@@ -15,6 +15,9 @@ from typing import Any, Literal
 #: A body over this many bytes is refused as malformed (contract §2.0, Core's default request limit).
 MAX_BODY_BYTES = 5 * 1024 * 1024
 
+#: What a login allows when nothing else is said: all that a worker needs (contract §1.2).
+DEFAULT_SCOPES = ("data:read", "proxy:read", "proxy:write")
+
 #: A multipart body may be larger, up to this: enough for tests of a file of some hundred thousand records.
 MAX_UPLOAD_BYTES = 32 * 1024 * 1024
 
@@ -46,7 +49,8 @@ class Options:
         persist_s: From the 201 to the QUEUED row (contract §3.1 step 4).
         apply_s: From the QUEUED row to its child (contract §3.1 step 7).
         inflight_delay_s: From a queued commit or void to its effect (contract §3.8).
-        read_lag_s: How long a stored row stays invisible to the Data and Filters API (contract §1.7).
+        read_lag_s: How far the Data and Filters API are behind: rows are not there yet, changes of
+            metadata, identities and links not made (contract §1.7).
         max_retries: Retries of a failing background task before it is rejected or archived (§3.1).
         retry_scale: Factor on the library's retry delays of 7 to 14.5 minutes in total (§3.1).
         insufficient_fund_retries: Retry a transaction without funds instead of rejecting it at once.
@@ -87,7 +91,7 @@ class Options:
     instance_id: str = "inst_sandbox"
     oauth_client_id: str = "client_sandbox"
     oauth_client_secret: str = "secret_sandbox"  # noqa: S105 - as above
-    oauth_scopes: tuple[str, ...] = ("data:read", "proxy:read", "proxy:write")
+    oauth_scopes: tuple[str, ...] = DEFAULT_SCOPES
     oauth_expires_s: float = 3600.0
     oauth_rotation: bool = True
     core_shape: bool = True

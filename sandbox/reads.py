@@ -37,7 +37,7 @@ def data_list(resource: Resource) -> Handler:
         try:
             filters = query_filters(core.options, resource, request.query)
         except FilterError as error:
-            return _bad_filter(error)
+            return bad_query_filter(error)
         data, total = _select(core, resource, filters, request.query, effects)
         return json_answer(200, {"data": data, "total": total})
 
@@ -153,7 +153,8 @@ def _limited(filters: list[Filter]) -> list[Filter]:
     return filters
 
 
-def _bad_filter(error: FilterError) -> Answer:
+def bad_query_filter(error: FilterError) -> Answer:
+    """What the Data API says of a query that it cannot use."""
     return json_answer(
         400,
         {
@@ -172,12 +173,16 @@ def _select(
 ) -> tuple[list[dict[str, Any]], int]:
     """One page of the records that fulfil all filters, and how many there are."""
     found = resource.select(core, filters, core.options.read_lag_s + effects.lag_s)
-    size = _positive(query, "pageSize", resource.default_page_size)
-    if size > core.options.max_page_size:
-        cut = core.options.oversized_page == "cut"
-        size = core.options.max_page_size if cut else resource.default_page_size
-    start = (_positive(query, "page", 1) - 1) * size
+    start, size = page_of(core.options, resource, query)
     return [resource.write(core, record) for record in found[start : start + size]], len(found)
+
+
+def page_of(options: Options, resource: Resource, query: Mapping[str, str]) -> tuple[int, int]:
+    """Where a page begins, and how many records it has."""
+    size = _positive(query, "pageSize", resource.default_page_size)
+    if size > options.max_page_size:
+        size = options.max_page_size if options.oversized_page == "cut" else resource.default_page_size
+    return (_positive(query, "page", 1) - 1) * size, size
 
 
 def _positive(query: Mapping[str, str], name: str, default: int) -> int:

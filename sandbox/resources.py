@@ -10,13 +10,14 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from .books import LiveBooks, row_columns
+from .books import LiveBooks
 from .clock import SECOND_NS, rfc3339
 from .core import Core
 from .filters import Filter, inside, text_of
 from .identity_record import IDENTITY_TEXTS, identity_body
 from .records import balance_body, ledger_body
 from .rows import QUEUED_PARENT, Balance, IdentityRecord, LedgerRecord, Row
+from .transaction_body import row_columns
 
 #: Columns of minor units that may be written as strings.
 _MINOR_UNITS = (
@@ -85,11 +86,19 @@ class Resource:
         tests = [(wanted, self.getter(wanted.column)) for wanted in filters]
         found = [
             record
-            for record in self.candidates(core, filters)
+            for record in self._seen(core, self.candidates(core, filters), visible_ns, late=lag_s > 0)
             if self.stored_ns(record) <= visible_ns and all(wanted.accepts(get(record)) for wanted, get in tests)
         ]
         found.sort(key=self.order, reverse=True)
         return found
+
+    def _seen(self, core: Core, records: Iterable[Any], visible_ns: int, *, late: bool) -> Iterable[Any]:
+        """Records as a reader sees them who is late: what was changed since then, as it was before."""
+        changes = core.books.changes
+        if not late or not changes:
+            return records
+        entity_id = self.columns[self.id_column]
+        return [changes.as_of(entity_id(record), record, visible_ns) for record in records]
 
     def write(self, core: Core, record: Any) -> dict[str, Any]:
         """A record as the read APIs answer it: minor units as numbers or strings, as the switch says."""

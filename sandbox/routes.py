@@ -131,8 +131,8 @@ def _data_reads() -> list[Route]:
     for resource in (TRANSACTIONS, BALANCES, LEDGERS, IDENTITIES):
         routes.append(Route("GET", f"/data/{resource.name}", _DATA, reads.data_list(resource)))
         routes.append(Route("GET", f"/data/{resource.name}/:id", _DATA, reads.data_detail(resource)))
-    for resource in (RECONCILIATIONS, MATCHING_RULES, EXTERNAL_TRANSACTIONS):
-        routes.append(Route("GET", f"/data/{resource.name}", _DATA, reads.data_list(resource)))
+    lists = (RECONCILIATIONS, MATCHING_RULES, EXTERNAL_TRANSACTIONS)
+    routes += [Route("GET", f"/data/{resource.name}", _DATA, reads.data_list(resource)) for resource in lists]
     return routes
 
 

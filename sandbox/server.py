@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from .clock import SECOND_NS
 from .instance import Instance
-from .options import Options
+from .options import DEFAULT_SCOPES, Options
 from .plans import Faults
 
 if TYPE_CHECKING:
@@ -38,6 +38,7 @@ class Sandbox:
         faults: What goes wrong; nothing by default.
         host: Where to listen.
         port: On which port; 0 lets the system choose.
+        upstream: Base URL of a running Core: the sandbox is then only the edge in front of it.
 
     Example:
         >>> with Sandbox() as sandbox:
@@ -51,7 +52,10 @@ class Sandbox:
         faults: Faults | None = None,
         host: str = "127.0.0.1",
         port: int = 0,
+        *,
+        upstream: str | None = None,
     ) -> None:
+        self._upstream = upstream
         self._instance = Instance(options or Options(), faults)
         self._host = host
         self._port = port
@@ -162,6 +166,15 @@ class Sandbox:
         """Delete archived commits and voids; returns how many (contract §3.8)."""
         return self._call(self._instance.release_archived)
 
+    def login(self, scopes: Sequence[str] = DEFAULT_SCOPES) -> str:
+        """A code as a browser login at ``/oauth/authorize`` yields it, for ``POST /oauth/token``."""
+        return self._call(lambda: self._instance.core.oauth.new_code(scopes))
+
+    def revoke_tokens(self) -> None:
+        """Let no access token and no refresh token of OAuth work any more."""
+        # Looked up when it runs: a reset puts another core in its place.
+        self._call(lambda: self._instance.core.oauth.revoke_all())  # noqa: PLW0108
+
     def reset(self) -> None:
         """Empty the books and the log."""
         self._call(self._instance.reset)
@@ -190,7 +203,7 @@ class Sandbox:
     async def _serve(self) -> None:
         from .app import Application
 
-        self._application = Application(self._instance)
+        self._application = Application(self._instance, self._upstream)
         self._stop = asyncio.Event()
         try:
             self._port = await self._application.start(self._host, self._port)
@@ -207,6 +220,8 @@ def serve_forever(
     host: str = "127.0.0.1",
     port: int = 5010,
     on_ready: Callable[[str], None] | None = None,
+    *,
+    upstream: str | None = None,
 ) -> None:
     """Run a sandbox in the foreground until SIGINT or SIGTERM.
 
@@ -216,19 +231,23 @@ def serve_forever(
         host: Where to listen.
         port: On which port; 0 lets the system choose.
         on_ready: Called with the base URL once it listens.
+        upstream: Base URL of a running Core: the sandbox is then only the edge in front of it, and sends
+            it ``Options.core_key`` as its key.
 
     Raises:
         OSError: The port is taken.
     """
-    asyncio.run(_serve_until_signal(Instance(options or Options(), faults), host, port, on_ready))
-
-
-async def _serve_until_signal(instance: Instance, host: str, port: int, on_ready: Callable[[str], None] | None) -> None:
-    import signal
-
     from .app import Application
 
-    application = Application(instance)
+    application = Application(Instance(options or Options(), faults), upstream)
+    asyncio.run(_serve_until_signal(application, host, port, on_ready))
+
+
+async def _serve_until_signal(
+    application: Application, host: str, port: int, on_ready: Callable[[str], None] | None
+) -> None:
+    import signal
+
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):

@@ -1,7 +1,4 @@
-"""A frozen copy of the books, for tests and proofs: what is in them, and whether it adds up.
-
-The invariants are computed from the rows anew, so they check the balances from a second side.
-"""
+"""A frozen copy of the books, for tests and proofs: what is in them, and whether it adds up."""
 
 from __future__ import annotations
 
@@ -11,15 +8,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from . import invariants
 from .books import LiveBooks
 from .reconciliation_books import ExternalRecord, MatchingRule, Run, Upload
 from .rows import Balance, Effect, IdentityRecord, LedgerRecord, Row, Status
 
 #: Statuses that settle what became of a reference (contract §3.4).
 _DECIDED = (Status.APPLIED, Status.INFLIGHT, Status.REJECTED)
-
-#: Problems that one check lists before it stops.
-_MAX_PROBLEMS = 100
 
 #: References of legs: the split's own, and a number after ``_`` (queue mode) or ``-`` (skip mode).
 _LEG = re.compile(r"(.+)[_-]\d+")
@@ -101,9 +96,9 @@ class Books:
 
     def legs(self, reference: str) -> tuple[Row, ...]:
         """The final rows of a split's legs, of both modes: ``R_1_q …`` and ``R-1 …`` (contract §3.6)."""
-        return tuple(row for row in self.rows if row.status in _DECIDED and self._split_of(row)[0] == reference)
+        return tuple(row for row in self.rows if row.status in _DECIDED and self.split_of(row)[0] == reference)
 
-    def _split_of(self, row: Row) -> tuple[str, str]:
+    def split_of(self, row: Row) -> tuple[str, str]:
         """The reference and the id of the split that a row is a leg of; empty for any other row."""
         leg = self._by_reference.get(row.reference.removesuffix("_q"), row)
         found = _LEG.fullmatch(leg.reference)
@@ -146,73 +141,7 @@ class Books:
         amount, no reference was used twice, no split was applied in both modes, and no transaction moved
         another currency than its balances have.
         """
-        problems = [f"Σ balance of {currency} is {total}" for currency, total in self.sums.items() if total]
-        problems += self._unsound_balances()
-        problems += self._oversettled_holds()
-        problems += self._doubled_references()
-        problems += self._foreign_currencies()
-        return problems[:_MAX_PROBLEMS]
-
-    def _unsound_balances(self) -> list[str]:
-        expected: defaultdict[str, Counter[str]] = defaultdict(Counter)
-        for row in self.rows:
-            source, destination = expected[row.source], expected[row.destination]
-            amount = row.precise_amount
-            if row.effect in {Effect.APPLY, Effect.COMMIT}:
-                source["debit"] += amount
-                destination["credit"] += amount
-            if row.effect is Effect.HOLD:
-                source["inflight_debit"] += amount
-                destination["inflight_credit"] += amount
-            if row.effect in {Effect.COMMIT, Effect.VOID}:
-                source["inflight_debit"] -= amount
-                destination["inflight_credit"] -= amount
-        problems = []
-        for balance in self.balances:
-            for side in ("credit", "debit", "inflight_credit", "inflight_debit"):
-                held, computed = getattr(balance, side), expected[balance.balance_id][side]
-                if held != computed:
-                    problems.append(f"{side} of {balance.balance_id} is {held}, its rows make {computed}")
-                if held < 0:
-                    problems.append(f"{side} of {balance.balance_id} is negative: {held}")
-        return problems
-
-    def _oversettled_holds(self) -> list[str]:
-        problems = []
-        for row in self.rows:
-            settled = [child for child in self.children(row.transaction_id) if _settles(child)]
-            total = sum(child.precise_amount for child in settled)
-            if total > row.precise_amount:
-                problems.append(f"{row.reference} of {row.precise_amount} was settled with {total}")
-            if settled and row.effect is not Effect.HOLD:
-                problems.append(f"{row.reference} was settled, but it is {row.status} and no hold")
-        return problems
-
-    def _doubled_references(self) -> list[str]:
-        counts = Counter(row.reference for row in self.rows)
-        problems = [f"reference {reference} has {n} rows" for reference, n in counts.items() if n > 1]
-        families = {row.reference.removesuffix("_q") for row in self.rows}
-        problems += [f"{name} moved money twice" for name in families if self.applied(name) > 1]
-        splits: defaultdict[str, set[str]] = defaultdict(set)
-        for row in self.rows:
-            reference, split_id = self._split_of(row)
-            if row.effect in {Effect.APPLY, Effect.HOLD} and reference:
-                splits[reference].add(split_id)
-        problems += [f"the split {name} moved money {len(ids)} times" for name, ids in splits.items() if len(ids) > 1]
-        return problems
-
-    def _foreign_currencies(self) -> list[str]:
-        currency_of = {balance.balance_id: balance.currency for balance in self.balances}
-        return [
-            f"{row.reference} moved {row.currency} between balances of other currencies"
-            for row in self.rows
-            if row.effect is not Effect.NONE
-            and {currency_of[row.source], currency_of[row.destination]} != {row.currency}
-        ]
-
-
-def _settles(row: Row) -> bool:
-    return row.effect in {Effect.COMMIT, Effect.VOID}
+        return invariants.problems_of(self)
 
 
 def take_snapshot(books: LiveBooks) -> Books:

@@ -1,4 +1,4 @@
-"""The transaction object as Core's own routes answer it (contract §2.0)."""
+"""A transaction as it is written: as Core's own routes answer it, and as the raw columns of a row (§2.0, §1.7)."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 from .clock import rfc3339
 from .execution import INFLIGHT_MARK
 from .money import json_number
-from .rows import Txn
+from .rows import Row, Txn
 
 
 def transaction_body(txn: Txn) -> dict[str, Any]:
@@ -57,3 +57,25 @@ def transaction_body(txn: Txn) -> dict[str, Any]:
 
 def _distribution(part: dict[str, str]) -> dict[str, str]:
     return {name: text for name, text in part.items() if text or name != "precise_distribution"}
+
+
+def row_columns(row: Row) -> dict[str, Any]:
+    """A transaction row as its raw columns (contract §1.7), minor units as an integer."""
+    return {
+        "transaction_id": row.transaction_id,
+        "parent_transaction": row.parent_transaction,
+        "source": row.source,
+        "destination": row.destination,
+        "description": row.description,
+        "reference": row.reference,
+        "amount": json_number(float(row.amount_text)),
+        "precise_amount": row.precise_amount,
+        "precision": json_number(row.precision),
+        "currency": row.currency,
+        "status": row.status.value,
+        "hash": row.hash,
+        "created_at": rfc3339(row.created_ns),
+        "scheduled_for": rfc3339(row.scheduled_ns),
+        "effective_date": None if row.effective_ns is None else rfc3339(row.effective_ns),
+        "meta_data": dict(row.meta),
+    }

@@ -50,6 +50,7 @@ class WireRequest:
     params: Mapping[str, str] = field(default_factory=dict)
     _document: Any = _MISSING
     _malformed: str | None = None
+    _replaced: bool = False
 
     @property
     def request_id(self) -> str | None:
@@ -75,6 +76,11 @@ class WireRequest:
         """Put another JSON value in the body's place, as an edge that re-encodes does."""
         self._document = document
         self._malformed = None
+        self._replaced = True
+
+    def sent_body(self) -> bytes:
+        """The body as it goes on, which is what came unless an edge re-encoded it."""
+        return json.dumps(self._document, ensure_ascii=False).encode() if self._replaced else self.body
 
     def fields(self) -> Fields:
         """The body as an object whose fields can be read by name and type.

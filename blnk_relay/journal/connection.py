@@ -88,7 +88,7 @@ class Scripts:
             try:
                 return self._client.evalsha(self.digest(name), 1, self._prefix, *args)
             except NoScriptError:
-                del self._digests[name]
+                self._digests.pop(name, None)
                 return self._client.evalsha(self.digest(name), 1, self._prefix, *args)
 
     def run_and_wait(self, name: str, wait: tuple[str | int, ...], *args: str | int) -> tuple[Any, Any]:
@@ -105,7 +105,7 @@ class Scripts:
             pipeline.execute_command(*wait)  # type: ignore[no-untyped-call]
             answer, waited = pipeline.execute(raise_on_error=False)
             if isinstance(answer, NoScriptError):
-                del self._digests[name]
+                self._digests.pop(name, None)
                 return self.run_and_wait(name, wait, *args)
             if isinstance(answer, Exception):
                 raise answer

@@ -113,7 +113,8 @@ def find(journal: Journal, key_or_id: str, target: str = DEFAULT_TARGET) -> Stat
 def by_id(journal: Journal, id_: str) -> Status | None:
     """What is known of an intent, or None."""
     with reported():
-        pipeline = journal.client.pipeline(transaction=False)
+        # In one transaction, so that an intent which is being trimmed is seen whole or as its fingerprint.
+        pipeline = journal.client.pipeline(transaction=True)
         pipeline.hgetall(journal.key(f"intent:{id_}"))
         pipeline.get(journal.key(f"body:{id_}"))
         pipeline.hget(journal.key(f"past:{id_[:3]}"), id_)

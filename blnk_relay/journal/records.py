@@ -30,9 +30,6 @@ FIELDS = (
     "gen",
     "code",
     "message",
-    "claims",
-    "kind",
-    "created",
 )
 
 

@@ -7,7 +7,7 @@
 
 local id, bells = ARGV[1], {}
 local key = intent_key(id)
-local fields = redis.call('HMGET', key, 'state', 'lane', 'target', 'sent', 'lapsed', 'gen', 'kind', 'class', 'code')
+local fields = redis.call('HMGET', key, 'state', 'lane', 'target', 'sent', 'lapsed', 'gen', 'kind', 'class', 'code', 'token')
 if not fields[1] then return { '', bells } end
 if fields[1] ~= 'dead' then return { fields[1], bells } end
 -- A fresh reference is safe after a recorded refusal only; what died of something else since must not get one.
@@ -21,9 +21,10 @@ if ARGV[3] == '1' then
   redis.call('HDEL', key, 'sent', 'lapsed', 'sent_first', 'sent_last', 'memo')
   look = false
 end
-redis.call('HDEL', key, 'class', 'code', 'message', 'attempts', 'sends', 'accepted', 'refuse')
+redis.call('HDEL', key, 'class', 'code', 'message', 'attempts', 'sends', 'accepted', 'refuse', 'looks')
+-- A new token as well: what was decided in its last life changes nothing in this one.
 redis.call('HSET', key, 'state', look and 'posted' or 'ready', 'since', NOW, 'deadline', NOW + tonumber(ARGV[2]), 'claims', '0',
-  'updated', NOW)
+  'token', tonumber(fields[10] or '0') + 1, 'updated', NOW)
 redis.call('ZREM', P .. 'dead', id)
 log(id, ARGV[6])
 count('replayed|' .. fields[7])

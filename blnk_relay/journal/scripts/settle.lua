@@ -24,7 +24,7 @@ local function tally(field) counts[field] = (counts[field] or 0) + 1 end
 for at = 4, #ARGV do
   local item = cjson.decode(ARGV[at])
   local id, key = item.id, intent_key(item.id)
-  local fields = redis.call('HMGET', key, 'token', 'state', 'order', 'excl', 'claims')
+  local fields = redis.call('HMGET', key, 'token', 'state', 'order', 'excl', 'looks')
   if fields[1] ~= item.token or fields[2] ~= item.from then
     stale[#stale + 1] = id
     tally('stale')
@@ -32,9 +32,13 @@ for at = 4, #ARGV do
     redis.call('ZREM', item.from == 'sending' and leased or posted, id)
     if item.log then log(id, item.log) end
     for _, field in ipairs(item.tally or {}) do tally(field) end
-    -- Only a finished attempt clears the count of claims: a look takes back no more than its own.
-    local claims = item.from == 'sending' and 0 or math.max(0, tonumber(fields[5] or '0') - 1)
-    local set = { 'state', item.to, 'claims', claims, 'updated', NOW }
+    -- A finished look clears the count of looks; only a finished attempt clears that of claims.
+    if fields[5] then redis.call('HDEL', key, 'looks') end
+    local set = { 'state', item.to, 'updated', NOW }
+    if item.from == 'sending' then
+      set[#set + 1] = 'claims'
+      set[#set + 1] = '0'
+    end
     for field, value in pairs(item.set or {}) do
       set[#set + 1] = field
       set[#set + 1] = value

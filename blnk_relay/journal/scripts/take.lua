@@ -7,12 +7,17 @@
 local worker, wanted, lease_ms, max_lapses, cap, leave =
   ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4]), ARGV[5], ARGV[6] == '1'
 local bells, items, posted = {}, {}, P .. 'posted'
-local open = {}
 
 if wanted > 0 then
-  for _, id in ipairs(redis.call('ZRANGEBYSCORE', posted, 0, NOW, 'LIMIT', 0, wanted)) do
+  local due, target_of, open = redis.call('ZRANGEBYSCORE', posted, 0, NOW, 'LIMIT', 0, wanted), {}, {}
+  for index, id in ipairs(due) do
     local target = redis.call('HGET', intent_key(id), 'target')
-    if target and open[target] == nil then open[target] = allowance(target .. ':read', wanted, true) end
+    target_of[index] = target
+    if target then open[target] = (open[target] or 0) + 1 end
+  end
+  for target, number in pairs(open) do open[target] = allowance(target .. ':read', number, true) end
+  for index, id in ipairs(due) do
+    local target = target_of[index]
     if not target then
       redis.call('ZREM', posted, id)
     elseif open[target] > 0 then

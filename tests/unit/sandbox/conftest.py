@@ -31,13 +31,17 @@ class Desk:
         return self.instance.books()
 
     def send(self, method: str, path: str, body: Any = None, **headers: str) -> Answer:
-        path, _, query = path.partition("?")
-        parameters = dict(pair.split("=", 1) for pair in query.split("&") if pair)
+        admitted = {"authorization": "Bearer blnk_sandbox"} | headers
+        return self._exchange(method, path, body, {"instance_id": "inst_sandbox"}, admitted)
+
+    def _exchange(self, method: str, path: str, body: Any, query: dict[str, str], headers: dict[str, str]) -> Answer:
+        path, _, asked = path.partition("?")
+        parameters = dict(pair.split("=", 1) for pair in asked.split("&") if pair)
         request = WireRequest(
             method=method,
             path=path,
-            query={"instance_id": "inst_sandbox"} | parameters,
-            headers={"authorization": "Bearer blnk_sandbox"} | headers,
+            query=query | parameters,
+            headers=headers,
             body=body if isinstance(body, bytes) else (b"" if body is None else json.dumps(body).encode()),
         )
         edge = self.instance.edge
@@ -45,6 +49,11 @@ class Desk:
         answer = edge.act(exchange)
         edge.close(exchange, answer)
         return answer
+
+    def core(self, method: str, path: str, body: Any = None, key: str | None = "blnk_core_sandbox") -> Answer:
+        """Ask as one asks a bare Core: without Cloud's prefix, token and instance."""
+        headers = {} if key is None else {"x-blnk-key": key}
+        return self._exchange(method, path, body, {}, headers)
 
     def pay(self, reference: str, /, **changes: Any) -> Answer:
         return self.send("POST", "/proxy/transactions", self.payment(reference, **changes))

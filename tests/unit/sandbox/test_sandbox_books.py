@@ -98,9 +98,11 @@ def test_the_hash_covers_amount_reference_currency_and_sides():
     assert len({hashed(), hashed(reference="x"), hashed(currency="USD"), hashed(source="c")}) == 4
 
 
+SHARES = ("60%", "30%", "left")
+
 _STEPS = st.lists(
     st.tuples(
-        st.sampled_from(["pay", "hold", "commit", "void", "refund", "step", "crash"]),
+        st.sampled_from(["pay", "hold", "split", "bulk", "commit", "void", "refund", "step", "crash"]),
         st.integers(0, 5),
         st.integers(1, 300),
         st.booleans(),
@@ -110,7 +112,7 @@ _STEPS = st.lists(
 )
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=120, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(_STEPS, st.integers(0, 2**32))
 def test_whatever_is_sent_and_whatever_goes_wrong_the_books_add_up(make_desk, steps, seed):
     kinds = ["drop_before", "drop_after", "500_with_effect", "vanish", "persist_fails", "slow_apply"]
@@ -122,6 +124,19 @@ def test_whatever_is_sent_and_whatever_goes_wrong_the_books_add_up(make_desk, st
         if action in {"pay", "hold"}:
             sides = {"source": "@World", "destination": wallets[number % 3]}
             desk.pay(f"r-{number}", inflight=action == "hold", precise_amount=amount, skip_queue=skip, **sides)
+        elif action == "split":
+            # One mode per reference: in two modes a split is applied twice, and that is found out.
+            parts = [{"identifier": name, "distribution": share} for name, share in zip(wallets, SHARES, strict=True)]
+            changes = {"destination": ..., "destinations": parts, "atomic": skip, "skip_queue": number % 2 == 0}
+            sides = {"source": f"@W{number % 4}", "allow_overdraft": False}
+            desk.pay(f"s-{number}", precise_amount=amount, inflight=amount % 2 == 0, **changes | sides)
+        elif action == "bulk":
+            items = [
+                desk.payment(f"r-{n}", source=f"@W{n % 4}", destination="@World", allow_overdraft=False)
+                for n in range(number)
+            ]
+            body = {"transactions": items, "atomic": amount % 2 == 0, "skip_queue": skip, "run_async": amount > 250}
+            desk.send("POST", "/proxy/transactions/bulk", body)
         elif action in {"commit", "void"}:
             hold = desk.books.hold(f"r-{number}")
             target = hold.transaction_id if hold else row_id

@@ -1,0 +1,103 @@
+"""Batches: many transactions in one request, one after another (contract §3.10).
+
+In queue mode every item is only handed over, so a batch "succeeds" whatever becomes of them, and its
+``atomic`` means nothing. In skip mode the first failure ends it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from .answers import LedgerError
+from .ids import new_id
+from .rollback import roll_back
+from .rows import Txn
+from .submission import submit
+
+if TYPE_CHECKING:
+    from .core import Core, Effects
+
+#: Items of one batch (contract §2.4).
+MAX_ITEMS = 10_000
+
+#: Batches that run behind a 202 at the same time in one process (contract §2.4).
+MAX_ASYNC_BATCHES = 100
+
+_NOT_ROLLED_BACK = "Previous transactions were not rolled back."
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """One batch.
+
+    Attributes:
+        items: What is asked for; the batch's own flags override theirs.
+        inflight: Holds.
+        skip_queue: Inside the request.
+        atomic: Roll back what was applied when an item fails; not passed on to the items.
+        batch_id: ``parent_transaction`` of every item; no row has this id.
+    """
+
+    items: list[Txn]
+    inflight: bool
+    skip_queue: bool
+    atomic: bool
+    batch_id: str
+
+    @classmethod
+    def of(cls, items: list[Txn], *, inflight: bool, skip_queue: bool, atomic: bool) -> Batch:
+        """A batch with a new id."""
+        return cls(items, inflight, skip_queue, atomic, new_id("bulk"))
+
+
+def run(core: Core, batch: Batch, effects: Effects) -> None:
+    """Submit the items in order until one fails.
+
+    Args:
+        core: The instance.
+        batch: What to do.
+        effects: How the background work of every item goes wrong.
+
+    Raises:
+        LedgerError: An item failed; the text names it and says what became of the earlier ones.
+    """
+    core.books.name(batch.batch_id, [txn.reference for txn in batch.items])
+    for number, txn in enumerate(batch.items, start=1):
+        txn.inflight = batch.inflight
+        txn.skip_queue = batch.skip_queue
+        txn.parent_transaction = batch.batch_id
+        txn.meta["sequence"] = number
+        try:
+            submit(core, txn, effects)
+        except LedgerError as error:
+            undone = _NOT_ROLLED_BACK
+            if batch.atomic:
+                undone = roll_back(core, batch.batch_id, inflight=batch.inflight)
+            named = (
+                f"Reference: {txn.reference}, Source: {txn.source}, Destination: {txn.destination}, "
+                f"Amount: {txn.amount:.2f}"
+            )
+            # Whatever the failure was, only its text survives, and the code is read out of that.
+            text = f"failed to queue transaction {number} ({named}): {error.quoted}. {undone}"
+            raise LedgerError(text) from error
+
+
+def run_later(core: Core, batch: Batch, effects: Effects) -> None:
+    """Run a batch behind its 202: in memory, lost when the process stops, its outcome told to nobody.
+
+    Raises:
+        LedgerError: ``GEN_RATE_LIMITED``, too many are running.
+    """
+    if core.async_batches >= MAX_ASYNC_BATCHES:
+        raise LedgerError("too many async bulk operations in progress, try again later", "GEN_RATE_LIMITED")
+    core.async_batches += 1
+
+    def go() -> None:
+        core.async_batches -= 1
+        try:
+            run(core, batch, effects)
+        except LedgerError:
+            return
+
+    core.call_in_memory(core.options.persist_s, go, transactions=len(batch.items))

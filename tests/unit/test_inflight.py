@@ -1,0 +1,327 @@
+"""Commits and voids of holds, from what the ledger may show (contract §3.8: S7, S8, S13; §4: sums)."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from casebook import (
+    HOUR,
+    MINUTE,
+    NOW_MS,
+    SECOND,
+    Showing,
+    decided,
+    entry_of,
+    progress,
+    queued_and,
+    row,
+    sent,
+    settled_by,
+    txn,
+)
+
+from blnk_relay import commit, void
+from blnk_relay.intents import inflight as kind
+from blnk_relay.intents.model import Again, Dead, DeadClass, Done, Look, Lookup, Send
+from blnk_relay.intents.rows import family
+
+COMMIT = commit("order_42")
+VOID = void("order_42")
+PART = commit("order_42", precise_amount=300)
+ALL = pytest.mark.parametrize("intent", [COMMIT, VOID, PART], ids=["commit", "void", "part"])
+
+HELD = queued_and("INFLIGHT", precise_amount=1000)  # Rows 1 (queued) and 2 (the hold, 1000).
+
+
+def child(number, amount, status="APPLIED", parent=2, **changes: Any):
+    return row(number, f"ref_{number}", status, parent=txn(parent), precise_amount=amount, **changes)
+
+
+def voided(number=20, amount=1000, parent=2):
+    return child(number, amount, "VOID", parent)
+
+
+def send(*seen: int, before=0):
+    return Send(
+        memo={"row": txn(2), "before": str(before)}, exclusive=txn(2), seen=tuple(txn(number) for number in seen)
+    )
+
+
+def ours(ago_ms=SECOND, before=0, **changes: Any):
+    """A commit or void of ours that may have taken effect, when so much had been committed before."""
+    return sent(ago_ms, memo={"row": txn(2), "before": str(before)}, **changes)
+
+
+def refused(ago_ms, code, **changes: Any):
+    return ours(ago_ms, refuse=True, code=code, message="why", **changes)
+
+
+def dead(decision):
+    return (decision.dead_class, decision.code)
+
+
+# -- which row -----------------------------------------------------------------------------------------------------
+
+
+@ALL
+@pytest.mark.parametrize("name", ["order_42", txn(1), txn(2)], ids=["reference", "queued parent", "hold"])
+def test_a_hold_is_settled_by_the_row_that_is_inflight_however_it_was_named(intent, name):
+    named = type(intent)(intent.kind, dict(intent.payload, hold=name), "key", order_key="x")
+    assert decided(named, progress(), *HELD) == send()
+
+
+@ALL
+def test_hold_and_children_are_read_before_every_send(intent):
+    ledger = Showing(HELD)
+    assert settled_by(intent, progress(), ledger) == send()
+    # A hold that expired by itself was voided under its queued parent (S13).
+    assert ledger.asked == [
+        *family("order_42"),
+        Lookup("transactions", "parent_transaction", txn(2)),
+        Lookup("transactions", "parent_transaction", txn(1)),
+    ]
+
+
+@ALL
+def test_a_hold_made_in_skip_mode_has_no_parent_to_read(intent):
+    ledger = Showing([row(2, "order_42", "INFLIGHT", precise_amount=1000)])
+    assert settled_by(intent, progress(), ledger) == send()
+    assert ledger.asked == [*family("order_42"), Lookup("transactions", "parent_transaction", txn(2))]
+
+
+@ALL
+def test_an_item_of_a_batch_is_not_voided_by_its_batch(intent):
+    held = row(2, "order_42", "INFLIGHT", precise_amount=1000, parent="bulk_1")
+    ledger = Showing([held])
+    assert settled_by(intent, progress(), ledger) == send()
+    assert Lookup("transactions", "parent_transaction", "bulk_1") not in ledger.asked
+
+
+@ALL
+@pytest.mark.parametrize(
+    ("rows", "waits_ms", "code"),
+    [
+        ((), 15 * MINUTE, "HOLD_NOT_FOUND"),
+        ((row(1, "order_42", "QUEUED"),), 5 * HOUR, "TXN_NOT_INFLIGHT"),
+        ((row(1, "order_42", "SCHEDULED"),), 5 * HOUR, "TXN_NOT_INFLIGHT"),
+    ],
+    ids=["nothing", "queued", "scheduled"],
+)
+def test_a_hold_that_is_not_there_yet_is_waited_for_and_the_queued_row_never_used(intent, rows, waits_ms, code):
+    early = decided(intent, progress(since_ms=NOW_MS - waits_ms + SECOND), *rows)
+    assert isinstance(early, Again)
+    assert not early.counted
+    assert dead(decided(intent, progress(since_ms=NOW_MS - waits_ms), *rows)) == (DeadClass.REFUSED, code)
+
+
+@ALL
+@pytest.mark.parametrize(
+    ("rows", "code"),
+    [
+        (queued_and("APPLIED"), "TXN_NOT_INFLIGHT"),
+        ([row(2, "order_42", "VOID")], "TXN_NOT_INFLIGHT"),
+        (queued_and("REJECTED"), "HOLD_REJECTED"),
+    ],
+)
+def test_what_is_no_hold_cannot_be_settled(intent, rows, code):
+    assert dead(decided(intent, progress(), *rows)) == (DeadClass.REFUSED, code)
+
+
+@ALL
+@pytest.mark.parametrize("rows", [(), (row(1, "order_42", "QUEUED"),), queued_and("REJECTED")])
+def test_once_sent_a_hold_that_is_not_shown_is_read_lag_and_never_a_no(intent, rows):
+    assert isinstance(decided(intent, ours(HOUR), *rows), Look)
+    assert dead(decided(intent, ours(6 * HOUR), *rows)) == (DeadClass.UNKNOWN, "UNDECIDED")
+
+
+# -- void ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("now", "rows", "expected"),
+    [
+        (progress(), (child(10, 400),), send(10, before=400)),
+        (progress(), (voided(),), (DeadClass.REFUSED, "TXN_ALREADY_VOIDED")),
+        (progress(), (voided(parent=1),), (DeadClass.REFUSED, "TXN_ALREADY_VOIDED")),
+        (progress(), (child(10, 1000),), (DeadClass.REFUSED, "TXN_ALREADY_COMMITTED")),
+        (progress(), (child(10, 400), child(11, 600)), (DeadClass.REFUSED, "TXN_ALREADY_COMMITTED")),
+        (ours(), (), send()),
+        (ours(), (child(10, 400),), send(10)),
+        (ours(), (voided(),), Done("voided", txn(20), txn(2))),
+        (ours(), (child(10, 400), voided(amount=600)), Done("voided", txn(20), txn(2))),
+        (ours(), (voided(parent=1),), Done("voided", txn(20), txn(2))),
+        (ours(), (child(10, 1000),), (DeadClass.REFUSED, "TXN_ALREADY_COMMITTED")),
+    ],
+)
+def test_a_void_is_settled_by_the_children_of_the_hold(now, rows, expected):
+    decision = decided(VOID, now, *HELD, *rows)
+    assert (dead(decision) if isinstance(expected, tuple) else decision) == expected
+
+
+# -- commit of all that remains ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("now", "rows", "expected"),
+    [
+        (progress(), (child(10, 400),), send(10, before=400)),
+        (progress(), (child(10, 1000),), (DeadClass.REFUSED, "TXN_ALREADY_COMMITTED")),
+        (progress(), (voided(),), (DeadClass.REFUSED, "TXN_ALREADY_VOIDED")),
+        (progress(), (voided(parent=1),), (DeadClass.REFUSED, "TXN_ALREADY_VOIDED")),
+        (progress(), (child(10, 400), voided(amount=600)), (DeadClass.REFUSED, "TXN_ALREADY_VOIDED")),
+        (ours(), (), send()),
+        (ours(), (child(10, 1000),), Done("applied", txn(10), txn(2))),
+        (ours(before=400), (child(10, 400), child(11, 600)), Done("applied", txn(11), txn(2))),
+        (ours(before=400), (child(10, 400),), send(10, before=400)),
+        (ours(), (voided(),), (DeadClass.REFUSED, "TXN_ALREADY_VOIDED")),
+    ],
+)
+def test_a_full_commit_is_settled_by_the_children_of_the_hold(now, rows, expected):
+    decision = decided(COMMIT, now, *HELD, *rows)
+    assert (dead(decision) if isinstance(expected, tuple) else decision) == expected
+
+
+# -- partial commits: by sums, recorded before sending -------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("rows", "expected"),
+    [
+        ((), send()),
+        ((child(10, 300),), send(10, before=300)),
+        ((child(10, 300), child(11, 400)), send(10, 11, before=700)),
+        ((child(10, 701),), (DeadClass.REFUSED, "TXN_COMMIT_AMOUNT_EXCEEDED")),
+        ((child(10, 1000),), (DeadClass.REFUSED, "TXN_COMMIT_AMOUNT_EXCEEDED")),
+        ((voided(),), (DeadClass.REFUSED, "TXN_ALREADY_VOIDED")),
+        ((child(10, 300), voided(amount=700)), (DeadClass.REFUSED, "TXN_ALREADY_VOIDED")),
+        ((voided(parent=1),), (DeadClass.REFUSED, "TXN_ALREADY_VOIDED")),
+    ],
+)
+def test_the_sum_of_the_commits_is_recorded_before_a_part_is_sent(rows, expected):
+    decision = decided(PART, progress(), *HELD, *rows)
+    assert (dead(decision) if isinstance(expected, tuple) else decision) == expected
+
+
+@pytest.mark.parametrize("quiet_ms", [SECOND, 59 * SECOND, HOUR, 10 * HOUR])
+@pytest.mark.parametrize(
+    ("before", "rows", "done"),
+    [
+        (0, (child(10, 300),), 10),
+        (300, (child(10, 300), child(11, 300)), 11),
+        (700, (child(10, 300), child(11, 400), child(12, 300)), 12),
+        # Voided afterwards: what was committed stays committed.
+        (0, (child(10, 300), voided(amount=700)), 10),
+    ],
+)
+def test_a_part_is_done_when_the_sum_has_grown_by_exactly_that_part(before, rows, done, quiet_ms):
+    assert decided(PART, ours(quiet_ms, before=before), *HELD, *rows) == Done("applied", txn(done), txn(2))
+
+
+def test_a_part_is_only_sent_again_after_a_long_silence_with_the_sum_unchanged():
+    before = (child(10, 300),)
+    assert isinstance(decided(PART, ours(59 * SECOND, before=300), *HELD, *before), Look)
+    assert decided(PART, ours(60 * SECOND, before=300), *HELD, *before) == send(10, before=300)
+
+
+def test_the_sum_first_recorded_is_kept_for_every_further_send():
+    again = decided(PART, ours(MINUTE, before=300), *HELD, child(10, 300))
+    assert again.memo == {"row": txn(2), "before": "300"}
+
+
+@pytest.mark.parametrize(
+    "rows", [(child(10, 299),), (child(10, 301),), (child(10, 300), child(11, 1)), (child(10, 600),)]
+)
+def test_a_sum_that_changed_otherwise_can_be_told_by_nobody(rows):
+    for quiet_ms in (SECOND, HOUR):
+        decision = decided(PART, ours(quiet_ms), *HELD, *rows)
+        assert dead(decision) == (DeadClass.UNKNOWN, "HOLD_CHANGED")
+
+
+def test_a_sum_below_the_recorded_one_is_an_old_read_because_commits_are_never_taken_back():
+    assert isinstance(decided(PART, ours(HOUR, before=300), *HELD), Look)
+    assert dead(decided(PART, ours(6 * HOUR, before=300), *HELD)) == (DeadClass.UNKNOWN, "UNDECIDED")
+
+
+def test_a_part_that_did_not_happen_before_the_void_is_refused():
+    decision = decided(PART, ours(HOUR, before=300), *HELD, child(10, 300), voided(amount=700))
+    assert dead(decision) == (DeadClass.REFUSED, "TXN_ALREADY_VOIDED")
+    early = decided(PART, ours(SECOND, before=300), *HELD, child(10, 300), voided(amount=700))
+    assert isinstance(early, Look), "not before it is sure that the read is fresh"
+
+
+def test_big_sums_stay_exact():
+    big = 10**30
+    held = queued_and("INFLIGHT", precise_amount=2 * big)
+    part = commit("order_42", precise_amount=big)
+    assert decided(part, ours(before=big - 1), *held, child(10, big - 1), child(11, big)) == Done(
+        "applied", txn(11), txn(2)
+    )
+
+
+# -- amounts that cannot be read -----------------------------------------------------------------------------------
+
+
+@ALL
+@pytest.mark.parametrize(
+    "rows", [(*HELD, child(10, None)), queued_and("INFLIGHT", precise_amount=None)], ids=["a commit", "the hold"]
+)
+def test_an_amount_that_cannot_be_read_never_counts_as_nothing(intent, rows):
+    assert isinstance(decided(intent, progress(), *rows), Again)
+    assert dead(decided(intent, progress(since_ms=NOW_MS - HOUR), *rows)) == (DeadClass.REFUSED, "AMOUNT_UNREADABLE")
+    assert isinstance(decided(intent, ours(HOUR), *rows), Look)
+    assert dead(decided(intent, ours(6 * HOUR), *rows)) == (DeadClass.UNKNOWN, "UNDECIDED")
+
+
+# -- refused, if it is not there -----------------------------------------------------------------------------------
+
+
+@ALL
+def test_a_clear_no_to_what_was_never_sent_before_is_final(intent):
+    now = replace(progress(), refuse=True, code="GEN_BAD_REQUEST", message="why")
+    assert decided(intent, now, *HELD) == Dead(DeadClass.REFUSED, "GEN_BAD_REQUEST", "why")
+
+
+@ALL
+def test_a_clear_no_after_an_ambiguous_attempt_is_final_after_the_read_lag(intent):
+    assert isinstance(decided(intent, refused(29 * SECOND, "GEN_BAD_REQUEST"), *HELD), Look)
+    late = refused(MINUTE, "GEN_BAD_REQUEST")
+    assert decided(intent, late, *HELD) == Dead(DeadClass.REFUSED, "GEN_BAD_REQUEST", "why")
+
+
+@ALL
+@pytest.mark.parametrize("code", ["TXN_ALREADY_COMMITTED", "TXN_ALREADY_VOIDED", "TXN_COMMIT_AMOUNT_EXCEEDED"])
+def test_a_read_that_shows_a_settled_hold_as_open_is_old_and_refuses_nothing(intent, code):
+    # Our own first attempt may be what settled it: "refused" would make somebody do it a second time.
+    assert isinstance(decided(intent, refused(HOUR, code), *HELD), Look)
+    assert dead(decided(intent, refused(6 * HOUR, code), *HELD)) == (DeadClass.UNKNOWN, "UNDECIDED")
+
+
+def test_a_settled_hold_is_ours_when_it_shows_what_we_asked_for():
+    assert decided(COMMIT, refused(HOUR, "TXN_ALREADY_COMMITTED"), *HELD, child(10, 1000)).outcome == "applied"
+    assert decided(VOID, refused(HOUR, "TXN_ALREADY_VOIDED"), *HELD, voided()).outcome == "voided"
+    assert decided(PART, refused(HOUR, "TXN_ALREADY_VOIDED"), *HELD, child(10, 300), voided()).outcome == "applied"
+
+
+@ALL
+def test_past_its_deadline_nothing_is_sent(intent):
+    assert dead(decided(intent, progress(deadline_ms=NOW_MS), *HELD)) == (DeadClass.REFUSED, "EXPIRED")
+    assert dead(decided(intent, ours(HOUR, deadline_ms=NOW_MS), *HELD)) == (DeadClass.UNKNOWN, "EXPIRED")
+
+
+# -- the request ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("intent", "body"),
+    [
+        (COMMIT, {"status": "commit", "skip_queue": True}),
+        (PART, {"status": "commit", "skip_queue": True, "precise_amount": 300}),
+        (VOID, {"status": "void", "skip_queue": True}),
+    ],
+)
+def test_a_hold_is_settled_in_skip_mode_and_by_precise_amount_only(intent, body):
+    request = kind.request(entry_of(intent, "a-key"), ours())
+    assert (request.method, request.path, request.sync) == ("PUT", f"/transactions/inflight/{txn(2)}", True)
+    assert request.body == body

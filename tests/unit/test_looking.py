@@ -1,0 +1,202 @@
+"""Reading for a batch of intents: few questions, and nothing decided from a read that failed."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from casebook import (
+    HOUR,
+    MINUTE,
+    NOW_MS,
+    POLICY,
+    Showing,
+    entry_of,
+    payment,
+    progress,
+    queued_and,
+    row,
+    sent,
+    txn,
+)
+
+from blnk_relay import commit, refund
+from blnk_relay.intents.model import Again, Done, Failure, GateAction, Look, Response, Send
+from blnk_relay.intents.rows import family
+from blnk_relay.journal.records import Claimed
+from blnk_relay.settings import Settings
+from tasks.looking import decisions, sends_of
+from tasks.runtime import Looked, Runtime
+
+
+class Ledger(Showing):
+    """Shows rows, or fails."""
+
+    def __init__(self, rows: Any = (), failure: Response | None = None) -> None:
+        super().__init__(rows)
+        self.failure = failure
+        self.questions = 0
+
+    def look(self, lookups: Any) -> Looked:  # type: ignore[override]
+        self.questions += 1
+        if self.failure is not None:
+            return Looked(failure=self.failure)
+        rows, balances = super().look(lookups)
+        return Looked(tuple(rows), tuple(balances))
+
+
+class Journal:
+    """Knows which intents are open, and is told about gates."""
+
+    def __init__(self, *open_references: str) -> None:
+        self.open = open_references
+        self.gates: list[tuple[Any, ...]] = []
+
+    def is_open(self, target: str, reference: str) -> bool:
+        return target == "default" and reference in self.open
+
+    def change_gate(self, *change: Any) -> bool:
+        self.gates.append(change)
+        return True
+
+
+class Reports:
+    def __init__(self) -> None:
+        self.pauses: list[tuple[Any, ...]] = []
+
+    def paused(self, *pause: Any) -> None:
+        self.pauses.append(pause)
+
+
+def runtime_of(ledger: Ledger, journal: Journal | None = None) -> Any:
+    return Runtime(
+        settings=Settings(),
+        journal=journal or Journal(),  # type: ignore[arg-type]
+        bells=None,  # type: ignore[arg-type]
+        ledger=ledger,  # type: ignore[arg-type]
+        reports=Reports(),  # type: ignore[arg-type]
+        policy=POLICY,
+        worker="w",
+    )
+
+
+def claimed(intent, now=None, key=None):
+    return Claimed(entry_of(intent, key), now or sent(), "1")
+
+
+def test_many_intents_are_read_for_together():
+    batch = [claimed(payment(reference=f"order-{number}"), key=f"order-{number}") for number in range(50)]
+    ledger = Ledger([row(number + 100, f"order-{number}_q", "APPLIED") for number in range(50)])
+    decided, healthy = decisions(runtime_of(ledger), batch)
+    assert ledger.questions == 1
+    assert healthy
+    assert [decision for _, decision in decided] == [Done("applied", txn(number + 100)) for number in range(50)]
+
+
+def test_every_intent_of_a_batch_is_decided_by_its_own_rows():
+    batch = [
+        claimed(payment()),
+        claimed(refund("order_42"), progress()),
+        claimed(commit("hold-1"), progress()),
+        claimed(payment(reference="order_43"), key="order_43"),
+    ]
+    ledger = Ledger((*queued_and("APPLIED"), row(6, "hold-1", "INFLIGHT", precise_amount=5)))
+    decided, _ = decisions(runtime_of(ledger), batch)
+    by_key = {item.entry.key: decision for item, decision in decided}
+    assert by_key["order_42"] == Done("applied", txn(2), txn(1))
+    assert by_key["refund:order_42"].exclusive == txn(2)
+    assert by_key["commit:hold-1"].exclusive == txn(6)
+    assert by_key["order_43"] == Send()
+    assert len(sends_of(decided)) == 3
+
+
+def test_what_is_asked_twice_is_read_once():
+    ledger = Ledger(queued_and("APPLIED"))
+    decisions(runtime_of(ledger), [claimed(payment()), claimed(payment())])
+    assert ledger.asked == list(family("order_42"))
+
+
+# -- reads that fail -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "failure",
+    [
+        Response(status=500),
+        Response(failure=Failure.NOT_SENT),
+        Response(status=200, failure=Failure.BROKEN),
+        Response(400),
+    ],
+)
+def test_a_failed_read_decides_nothing(failure):
+    batch = [
+        claimed(payment(), sent(refuse=True)),
+        claimed(payment(reference="r2"), sent(looking=False), "r2"),
+        claimed(refund("order_42"), progress()),
+    ]
+    decided, healthy = decisions(runtime_of(Ledger(failure=failure)), batch)
+    assert not healthy
+    assert [(item.entry.key, type(decision)) for item, decision in decided] == [
+        ("order_42", Look),
+        ("r2", Again),
+        ("refund:order_42", Again),
+    ]
+    assert decided[0][1].refuse, "a clear no is not forgotten"
+    assert not any(decision.counted for _, decision in decided[1:])
+
+
+def test_reads_that_keep_failing_are_tried_less_and_less_often():
+    ledger = Ledger(failure=Response(status=500))
+    pauses = [decisions(runtime_of(ledger), [claimed(payment(), sent(ago))])[0][0][1].in_s for ago in (0, MINUTE, HOUR)]
+    assert pauses == [0.3, 36.0, 60.0]
+
+
+def test_a_read_that_fails_half_way_still_decides_what_it_can():
+    class Once(Ledger):
+        def look(self, lookups: Any) -> Looked:  # type: ignore[override]
+            if self.questions:
+                self.failure = Response(status=503)
+            return super().look(lookups)
+
+    batch = [claimed(payment()), claimed(refund("order_42"), progress())]
+    decided, healthy = decisions(runtime_of(Once(queued_and("APPLIED"))), batch)
+    assert healthy
+    assert [type(decision) for _, decision in decided] == [Done, Again]
+
+
+@pytest.mark.parametrize(
+    ("failure", "gates"),
+    [
+        (Response(status=401), [("read", GateAction.PAUSE), ("write", GateAction.PAUSE)]),
+        (Response(status=403), [("read", GateAction.PAUSE)]),
+        (Response(status=404), [("read", GateAction.PAUSE)]),
+        (Response(status=429), [("read", GateAction.SLOW)]),
+        (Response(status=503), [("read", GateAction.STRAIN)]),
+        (Response(status=503, retry_after_s=7.0), [("read", GateAction.SLOW)]),
+        (Response(failure=Failure.NOT_SENT), [("read", GateAction.STRAIN)]),
+        (Response(status=400), []),
+        (Response(status=500), []),
+    ],
+)
+def test_what_a_failed_read_means_for_the_target(failure, gates):
+    journal = Journal()
+    decisions(runtime_of(Ledger(failure=failure), journal), [claimed(payment())])
+    assert [(side, action) for _, side, action, *_ in journal.gates] == gates
+
+
+def test_no_header_of_a_read_shuts_a_target_for_days():
+    journal = Journal()
+    decisions(runtime_of(Ledger(failure=Response(status=429, retry_after_s=10.0**9)), journal), [claimed(payment())])
+    assert journal.gates[0][-1] <= 3600
+
+
+# -- what is still in our own queue --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("intent", [refund("order_42"), commit("order_42")])
+def test_what_acts_on_a_payment_that_is_still_in_our_queue_waits_for_it(intent):
+    late = progress(since_ms=NOW_MS - 10 * HOUR)
+    waiting, _ = decisions(runtime_of(Ledger(), Journal("order_42")), [claimed(intent, late)])
+    assert waiting[0][1] == Again(POLICY.confirm_max_s, counted=False)
+    alone, _ = decisions(runtime_of(Ledger(), Journal()), [claimed(intent, late)])
+    assert alone[0][1].code in ("TRANSACTION_NOT_FOUND", "HOLD_NOT_FOUND")

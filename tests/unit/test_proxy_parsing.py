@@ -1,0 +1,323 @@
+"""What came back over HTTP, turned into values: any body is tolerated, and no doubt is decided in our favour."""
+
+from __future__ import annotations
+
+import http.client
+import json
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from email.utils import format_datetime
+from typing import Any
+
+import pytest
+import requests
+from hypothesis import given
+from hypothesis import strategies as st
+from urllib3.exceptions import (
+    ConnectTimeoutError,
+    MaxRetryError,
+    NameResolutionError,
+    NewConnectionError,
+    ProtocolError,
+    ProxyError,
+    ReadTimeoutError,
+    SSLError,
+)
+
+from blnk_relay.intents.model import Failure, Response
+from worker.proxy import _never_left, _object, _response, _retry_after_s
+from worker.readback import _balance, _is_complete, _items, _row, _whole
+
+CORE = {
+    "error": "the old text",
+    "error_detail": {"code": "TXN_NOT_FOUND", "message": "the text", "details": {"Code": "23505"}},
+}
+
+
+def response_of(status: int, raw: bytes, **headers: str) -> Response:
+    answer = requests.Response()
+    answer.status_code = status
+    answer.headers.update(headers)
+    return _response(answer, raw, 12)
+
+
+# -- bodies --------------------------------------------------------------------------------------------------------
+
+
+def test_an_error_of_the_ledger_gives_code_and_message():
+    response = response_of(404, json.dumps(CORE).encode())
+    assert (response.status, response.code, response.message) == (404, "TXN_NOT_FOUND", "the text")
+    assert (response.has_errors, response.failure, response.latency_ms) == (False, None, 12)
+    assert response.body == CORE
+
+
+@pytest.mark.parametrize(
+    ("body", "code", "message", "has_errors"),
+    [
+        ({"errors": "amount: is required.", "error_detail": {"code": "TXN_VALIDATION_ERROR"}}, "TXN_VALIDATION_ERROR",
+         "amount: is required.", True),
+        ({"errors": ["a", "b"]}, "", "['a', 'b']", True),
+        ({"error": "Unauthorized"}, "", "Unauthorized", False),
+        ({"message": "instance_id is missing"}, "", "", False),
+        ({"error_detail": "text"}, "", "", False),
+        ({"error_detail": {"code": None, "message": None}, "error": None}, "", "", False),
+        ({"error_detail": {"code": 7, "message": ["x"]}}, "7", "['x']", False),
+        ({}, "", "", False),
+    ],
+)  # fmt: skip
+def test_errors_of_every_shape_are_read(body, code, message, has_errors):
+    response = response_of(400, json.dumps(body).encode())
+    assert (response.code, response.message, response.has_errors) == (code, message, has_errors)
+    assert response.body == body
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        b"",
+        b" ",
+        b"404 page not found",
+        b"<html>Bad gateway</html>",
+        b"{",
+        b'{"a": 1} and more',
+        b'"text"',
+        b"[]",
+        b"null",
+        b"12",
+        b"\xff\xfe",
+        b"[" * 100_000,
+        b'{"a": ' + b"1" * 5000 + b"}",
+    ],
+)
+def test_what_is_no_json_object_is_no_body_and_breaks_nothing(raw):
+    response = response_of(500, raw)
+    assert (response.body, response.code, response.message, response.has_errors) == (None, "", "", False)
+
+
+def test_the_content_type_is_not_looked_at():
+    response = response_of(400, json.dumps(CORE).encode(), **{"Content-Type": "text/plain"})
+    assert response.code == "TXN_NOT_FOUND"
+
+
+def test_numbers_are_exact():
+    body = _object(b'{"precise_amount": 12345678901234567890123, "amount": 0.1, "exp": 1e3}')
+    assert body == {"precise_amount": 12345678901234567890123, "amount": Decimal("0.1"), "exp": Decimal("1e3")}
+    assert not any(isinstance(value, float) for value in body.values())
+
+
+def test_codes_and_messages_are_kept_short():
+    response = response_of(400, json.dumps({"error_detail": {"code": "C" * 999, "message": "m" * 9999}}).encode())
+    assert (len(response.code), len(response.message)) == (64, 300)
+
+
+@given(st.integers(100, 599), st.binary(max_size=200))
+def test_any_bytes_make_a_response(status, raw):
+    response = response_of(status, raw)
+    assert response.status == status
+    assert response.failure is None
+
+
+# -- Retry-After ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [
+        (None, None),
+        ("", None),
+        ("   ", None),
+        ("0", 0.0),
+        ("30", 30.0),
+        ("  30  ", 30.0),
+        (" " * 12 + "30", 30.0),
+        ("999999999999999999999", 999_999_999.0),
+        ("1.5", None),
+        ("-5", None),
+        ("soon", None),
+        ("²", None),
+        ("٣", None),
+        ("Mon, 01 Jan 99999 00:00:00 GMT", None),
+        ("Wed, 21 Oct 2015 07:28:00 GMT", 0.0),
+        ("Wed, 21 Oct 2015 07:28:00 -0000", None),
+    ],
+)
+def test_a_header_is_seconds_or_nothing(text, seconds):
+    assert _retry_after_s(text) == seconds
+
+
+def test_a_date_is_counted_from_now():
+    then = datetime.now(UTC) + timedelta(seconds=90)
+    assert 80 <= (_retry_after_s(format_datetime(then, usegmt=True)) or 0) <= 90
+
+
+@given(st.text(max_size=40) | st.integers().map(str) | st.from_regex(r"Mon, \d{1,25} Jan \d{1,25} \d\d:\d\d:\d\d GMT"))
+def test_no_header_breaks_anything(text):
+    seconds = _retry_after_s(text)
+    assert seconds is None or seconds >= 0
+
+
+# -- did it leave? -------------------------------------------------------------------------------------------------
+
+
+def failed(reason: Exception, wrap: type[requests.RequestException] = requests.ConnectionError) -> Any:
+    return wrap(MaxRetryError(None, "/x", reason))  # type: ignore[arg-type]
+
+
+def through_proxy(reason: Exception) -> Any:
+    return failed(ProxyError("Unable to connect to proxy", reason), requests.exceptions.ProxyError)
+
+
+CERTIFICATE = "[SSL: CERTIFICATE_VERIFY_FAILED] certificate verify failed"
+REFUSED = NewConnectionError(None, "Connection refused")  # type: ignore[arg-type]
+NO_SUCH_HOST = NameResolutionError("host", None, OSError("no such host"))  # type: ignore[arg-type]
+CONNECT_TIMEOUT = ConnectTimeoutError(None, "timed out")
+HUNG_UP = http.client.RemoteDisconnected("Remote end closed connection without response")
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        failed(REFUSED),
+        failed(NO_SUCH_HOST),
+        failed(CONNECT_TIMEOUT, requests.ConnectTimeout),
+        failed(SSLError(CERTIFICATE), requests.exceptions.SSLError),
+        requests.exceptions.InvalidURL("x"),
+        through_proxy(REFUSED),
+        through_proxy(NO_SUCH_HOST),
+        through_proxy(CONNECT_TIMEOUT),
+        through_proxy(OSError("Tunnel connection failed: 407 Proxy Authentication Required")),
+        through_proxy(SSLError(CERTIFICATE)),
+    ],
+)
+def test_what_failed_before_the_first_byte_never_left(error):
+    assert _never_left(error)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        requests.ConnectionError(ProtocolError("Connection aborted.", HUNG_UP)),
+        requests.ConnectionError(ProtocolError("Connection aborted.", ConnectionResetError(104, "reset by peer"))),
+        failed(ReadTimeoutError(None, "/x", "timed out"), requests.ReadTimeout),  # type: ignore[arg-type]
+        requests.ReadTimeout("x"),
+        failed(SSLError("[SSL: DECRYPTION_FAILED_OR_BAD_RECORD_MAC]"), requests.exceptions.SSLError),
+        failed(SSLError("EOF occurred in violation of protocol"), requests.exceptions.SSLError),
+        # urllib3 calls this "unable to connect to proxy"; but the connection broke after the request had gone out.
+        through_proxy(HUNG_UP),
+        through_proxy(ConnectionResetError(104, "reset by peer")),
+        through_proxy(TimeoutError("timed out")),
+        requests.exceptions.ChunkedEncodingError("x"),
+        requests.RequestException(),
+    ],
+)
+def test_whatever_may_have_arrived_did_not_certainly_stay_here(error):
+    assert not _never_left(error)
+
+
+# -- rows ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("item", "amount"),
+    [
+        ({"precise_amount": 1050}, 1050),
+        ({"precise_amount": "1050"}, 1050),
+        ({"precise_amount": 0}, 0),
+        ({"precise_amount": Decimal("1050.0")}, 1050),
+        ({"precise_amount": 12345678901234567890123}, 12345678901234567890123),
+        ({"precise_amount": "12345678901234567890123"}, 12345678901234567890123),
+        # Left out by some reads: then amount and precision tell it, if both are there.
+        ({"amount": Decimal("10.5"), "precision": 100}, 1050),
+        ({"precise_amount": None, "amount": 10, "precision": Decimal("100.0")}, 1000),
+        ({"precise_amount": "", "amount": "10.50", "precision": 100}, 1050),
+        # What cannot be read exactly is not read at all.
+        ({"amount": Decimal("3.3333333333333333"), "precision": 3}, None),
+        ({"amount": Decimal("10.5"), "precision": 0}, None),
+        ({"amount": Decimal("10.5"), "precision": -100}, None),
+        ({"amount": Decimal("10.5"), "precision": "100"}, None),
+        ({"amount": Decimal("10.5")}, None),
+        ({"precision": 100}, None),
+        ({}, None),
+        ({"precise_amount": "ten"}, None),
+        ({"precise_amount": "10.5"}, None),
+        ({"precise_amount": float("inf")}, None),
+        ({"precise_amount": float("nan")}, None),
+        ({"precise_amount": "sNaN"}, None),
+        ({"precise_amount": Decimal("1e999999999")}, None),
+        ({"precise_amount": []}, None),
+    ],
+)
+def test_an_amount_is_read_exactly_or_not_at_all(item, amount):
+    assert _whole(item) == amount
+
+
+values = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5) | st.decimals() | st.just([])
+
+
+@given(st.dictionaries(st.sampled_from(("precise_amount", "amount", "precision", "status", "meta_data")), values))
+def test_no_row_breaks_the_reading(item):
+    shown = _row(item)
+    assert shown.precise_amount is None or type(shown.precise_amount) is int
+    assert isinstance(shown.status, str)
+
+
+def test_a_row_is_read_as_far_as_decisions_need_it():
+    shown = _row(
+        {
+            "transaction_id": "txn_1",
+            "reference": "R_q",
+            "status": "REJECTED",
+            "parent_transaction": "txn_0",
+            "precise_amount": 5,
+            "currency": "EUR",
+            "source": "bln_1",
+            "destination": "bln_2",
+            "created_at": "2026-11-20T09:00:00Z",
+            "meta_data": {"blnk_rejection_reason": "insufficient funds", "other": 1},
+        }
+    )
+    assert (shown.transaction_id, shown.reference, shown.status, shown.parent) == ("txn_1", "R_q", "REJECTED", "txn_0")
+    assert (shown.precise_amount, shown.currency, shown.source, shown.destination) == (5, "EUR", "bln_1", "bln_2")
+    assert shown.rejection == "insufficient funds"
+
+
+def test_columns_that_are_missing_or_null_are_empty():
+    shown = _row({"transaction_id": "txn_1", "parent_transaction": None, "meta_data": None, "currency": 5})
+    assert (shown.parent, shown.rejection, shown.currency, shown.reference) == ("", "", "", "")
+    assert _balance({"balance_id": "bln_1", "indicator": None}) == _balance({"balance_id": "bln_1"})
+
+
+# -- pages ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("answer", "items"),
+    [
+        (Response(status=200, body={"data": []}), []),
+        (Response(status=200, body={"data": None}), []),
+        (Response(status=200, body={"data": [{"a": 1}, "noise", None]}), [{"a": 1}]),
+        (Response(status=200, body={}), None),
+        (Response(status=200, body={"data": {}}), None),
+        (Response(status=200), None),
+        (Response(status=404, body={"data": []}), None),
+        (Response(status=200, body={"data": []}, failure=Failure.BROKEN), None),
+    ],
+)
+def test_a_page_is_rows_or_a_failure_and_never_nothing_by_mistake(answer, items):
+    assert _items(answer) == items
+
+
+@pytest.mark.parametrize(
+    ("body", "seen", "complete"),
+    [
+        ({"total": 2}, 2, True),
+        ({"total": 0}, 0, True),
+        ({"total": 3}, 2, False),
+        ({"total": 2, "total_is_estimate": True}, 2, False),
+        ({"total": 2, "total_is_estimate": False}, 2, True),
+        ({"total": "2"}, 2, False),
+        ({}, 2, False),
+    ],
+)
+def test_only_an_exact_total_says_that_all_rows_were_seen(body, seen, complete):
+    assert _is_complete(body, seen) == complete

@@ -1,0 +1,51 @@
+"""Which dead letters may live again, and how (design §5: a new reference by a human's word only)."""
+
+from __future__ import annotations
+
+import pytest
+
+from blnk_relay.intents.model import DeadClass
+from blnk_relay.intents.registry import KINDS
+from blnk_relay.intents.replaying import ReplayWay, plan_replay
+
+FRESH, SAME, NO = ReplayWay.FRESH, ReplayWay.SAME, ReplayWay.NO
+
+
+@pytest.mark.parametrize(
+    ("kind", "dead_class", "code", "way"),
+    [
+        ("transaction", "refused", "GEN_MALFORMED_REQUEST", SAME),
+        ("transaction", "refused", "TXN_INSUFFICIENT_FUNDS", SAME),
+        ("transaction", "refused", "EXPIRED", SAME),
+        ("transaction", "unknown", "VANISHED", SAME),
+        ("transaction", "unknown", "STUCK_QUEUED", SAME),
+        ("transaction", "unknown", "EXPIRED", SAME),
+        ("transaction", "unknown", "LAPSED_TOO_OFTEN", SAME),
+        # The ledger recorded a refusal of the reference: only a fresh one can ever be applied.
+        ("transaction", "rejected", "TXN_INSUFFICIENT_FUNDS", FRESH),
+        ("transaction", "rejected", "TXN_REJECTED", FRESH),
+        # Somebody else's transaction stands there; a fresh reference would make ours a second time, or not at all.
+        ("transaction", "unknown", "REFERENCE_CONFLICT", NO),
+        ("transaction", "refused", "REFERENCE_CONFLICT", NO),
+        ("refund", "refused", "TRANSACTION_NOT_FOUND", SAME),
+        ("refund", "refused", "ALREADY_REFUNDED", SAME),
+        ("refund", "unknown", "UNDECIDED", SAME),
+        ("refund", "rejected", "TXN_REJECTED", NO),
+        ("refund", "partial", "REFUND_HELD", NO),
+        ("inflight.commit", "refused", "HOLD_NOT_FOUND", SAME),
+        ("inflight.commit", "unknown", "UNDECIDED", SAME),
+        ("inflight.commit", "unknown", "HOLD_CHANGED", NO),
+        ("inflight.void", "refused", "TXN_ALREADY_VOIDED", SAME),
+    ],
+)
+def test_how_a_dead_letter_is_replayed(kind, dead_class, code, way):
+    assert plan_replay(kind, dead_class, code).way is way
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("dead_class", DeadClass)
+def test_every_plan_says_why(kind, dead_class):
+    plan = plan_replay(kind, dead_class, "ANY")
+    assert plan.why
+    assert (plan.way is FRESH) == (kind == "transaction" and dead_class is DeadClass.REJECTED)
+    assert plan.way is not FRESH or not KINDS[kind].records

@@ -1,0 +1,201 @@
+"""Reading the ledger's rows: which one decides, whose it is, what order they came in (contract §3.4)."""
+
+from __future__ import annotations
+
+import pytest
+from casebook import ALICE, BANK, HOUR, POLICY, SOMEBODY, payment, progress, queued_and, row, sent, txn
+
+from blnk_relay.intents.model import BalanceRow, Dead, DeadClass, Found, Look, Lookup, Row
+from blnk_relay.intents.rows import (
+    capped,
+    differences,
+    family,
+    final_row,
+    find_named,
+    look_again,
+    missing,
+    named_lookup,
+    rejection_code,
+)
+
+
+def by_id(number):
+    return Lookup("transactions", "transaction_id", txn(number))
+
+
+@pytest.mark.parametrize(
+    ("rows", "decides"),
+    [
+        ((), None),
+        ((row(1, "R", "QUEUED"),), None),
+        ((row(1, "R", "SCHEDULED"),), None),
+        ((row(1, "R", "QUEUED"), row(2, "R_q", "QUEUED")), None),
+        (queued_and("APPLIED", "R"), txn(2)),
+        (queued_and("INFLIGHT", "R"), txn(2)),
+        (queued_and("REJECTED", "R"), txn(2)),
+        ((row(1, "R", "SCHEDULED"), row(2, "R_q", "APPLIED")), txn(2)),
+        ((row(2, "R_q", "APPLIED"),), txn(2)),
+        ((row(1, "R", "APPLIED"),), txn(1)),
+        ((row(1, "R", "INFLIGHT"),), txn(1)),
+        ((row(1, "R", "REJECTED"),), txn(1)),
+        ((row(1, "R", "VOID"),), txn(1)),
+        ((row(1, "R", "SOMETHING"),), None),
+        ((row(1, "S", "APPLIED"), row(2, "R_q_q", "APPLIED")), None),
+    ],
+)
+def test_the_queued_row_never_decides_and_its_child_always_does(rows, decides):
+    final = final_row(Found(rows), "R")
+    assert (final.transaction_id if final else None) == decides
+
+
+@pytest.mark.parametrize(
+    ("name", "rows", "asked", "found_id", "still_to_ask"),
+    [
+        ("R", (), (), None, family("R")),
+        ("R", (), family("R"), None, ()),
+        ("R", queued_and("APPLIED", "R"), family("R"), txn(2), ()),
+        ("R", (row(1, "R", "QUEUED"),), family("R"), txn(1), ()),
+        # A row id that is final stands for itself.
+        (txn(2), (), (), None, (by_id(2),)),
+        (txn(2), (), (by_id(2),), None, ()),
+        (txn(2), (row(2, "R_q", "INFLIGHT"),), (by_id(2),), txn(2), ()),
+        # The id of a queued parent is followed to its child (contract §0.1 fact 11).
+        (txn(1), (row(1, "R", "QUEUED"),), (by_id(1),), txn(1), family("R")),
+        (txn(1), queued_and("INFLIGHT", "R"), (by_id(1), *family("R")), txn(2), ()),
+        (txn(1), (row(1, "R", "SCHEDULED"),), (by_id(1), *family("R")), txn(1), ()),
+    ],
+)
+def test_a_named_transaction_is_followed_to_the_row_that_counts(name, rows, asked, found_id, still_to_ask):
+    found = Found(rows, asked=asked)
+    named, to_ask = find_named(found, name)
+    assert (named.transaction_id if named else None, to_ask) == (found_id, still_to_ask)
+
+
+def test_the_first_thing_to_ask_about_a_name():
+    assert named_lookup("R") == family("R")
+    assert named_lookup(txn(1)) == (by_id(1),)
+
+
+def test_nothing_is_asked_twice():
+    first, second = family("R")
+    assert missing(Found(asked=(first,)), first, second) == (second,)
+
+
+# -- whose row is it -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("changes", "different"),
+    [
+        ({}, []),
+        ({"precise_amount": 1051}, ["precise_amount"]),
+        ({"precise_amount": 10_500}, ["precise_amount"]),
+        ({"currency": "USD"}, ["currency"]),
+        ({"source": SOMEBODY}, ["source"]),
+        ({"destination": SOMEBODY}, ["destination"]),
+        ({"source": ALICE, "destination": BANK}, ["source", "destination"]),
+        ({"precise_amount": 1, "currency": "USD"}, ["precise_amount", "currency"]),
+        # Some reads leave columns out; what is not told cannot differ.
+        ({"precise_amount": None, "currency": "", "source": "", "destination": ""}, []),
+    ],
+)
+def test_a_row_is_compared_field_by_field(changes, different):
+    assert differences(payment().payload, row(2, "order_42_q", "APPLIED", **changes), Found()) == different
+
+
+@pytest.mark.parametrize(
+    ("inflight", "status", "different"),
+    [
+        (False, "APPLIED", []),
+        (True, "INFLIGHT", []),
+        (False, "INFLIGHT", ["inflight"]),
+        (True, "APPLIED", ["inflight"]),
+        (False, "REJECTED", []),
+        (True, "REJECTED", []),
+    ],
+)
+def test_a_hold_is_no_payment_and_a_payment_no_hold(inflight, status, different):
+    assert differences(payment(inflight=inflight).payload, row(2, "order_42_q", status), Found()) == different
+
+
+@pytest.mark.parametrize(
+    ("balances", "stored", "different"),
+    [
+        ([BalanceRow(BANK, "@bank", "EUR")], BANK, []),
+        ([BalanceRow(SOMEBODY, "@bank", "EUR")], BANK, ["source"]),
+        # The same indicator in another currency is another balance.
+        ([BalanceRow(BANK, "@bank", "USD"), BalanceRow(SOMEBODY, "@bank", "EUR")], BANK, ["source"]),
+        ([BalanceRow(BANK, "@bank", "EUR"), BalanceRow(SOMEBODY, "@bank", "EUR")], BANK, []),
+        # Not shown, so not known to be another one.
+        ([], BANK, []),
+        ([BalanceRow(SOMEBODY, "@bank", "USD")], BANK, []),
+        ([BalanceRow(SOMEBODY, "@other", "EUR")], BANK, []),
+        # The ledger may show it as it was sent.
+        ([BalanceRow(BANK, "@bank", "EUR")], "@bank", []),
+    ],
+)
+def test_an_indicator_is_compared_through_the_balance_it_stands_for(balances, stored, different):
+    found = Found(balances=balances)
+    shown = row(2, "order_42_q", "APPLIED", source=stored)
+    assert differences(payment(source="@bank").payload, shown, found) == different
+
+
+# -- small things --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("text", "code"),
+    [
+        ("failed to apply transaction to balances: insufficient funds in source balance", "TXN_INSUFFICIENT_FUNDS"),
+        ("failed to apply transaction to balances: transaction exceeds overdraft limit", "TXN_OVERDRAFT_LIMIT"),
+        ("exceeded max queued recovery attempts", "TXN_REJECTED"),
+        ("", "TXN_REJECTED"),
+    ],
+)
+def test_the_reason_of_a_rejection_has_a_stable_code(text, code):
+    assert rejection_code(text) == code
+
+
+@pytest.mark.parametrize(
+    "in_order",
+    [
+        ["2026-11-20T09:15:31Z", "2026-11-20T09:15:31.1Z", "2026-11-20T09:15:31.12Z", "2026-11-20T09:15:31.2Z"],
+        ["2026-11-20T09:15:31.118304+00:00", "2026-11-20T09:15:31.1183041+00:00", "2026-11-20T09:15:32+00:00"],
+        ["2026-11-20T09:15:31.999999999Z", "2026-11-20T09:15:32Z"],
+    ],
+)
+def test_children_are_told_oldest_first_however_precise_their_times_are(in_order):
+    rows = [
+        Row(txn(number), f"ref_{number}", "APPLIED", parent=txn(99), created_at=at)
+        for number, at in enumerate(in_order)
+    ]
+    shown = Found(reversed(rows)).children(txn(99))
+    assert [child.created_at for child in shown] == in_order
+
+
+def test_what_is_shown_later_replaces_what_was_shown_before():
+    lookup = by_id(1)
+    found = Found((row(1, "R", "QUEUED"),)).plus([row(1, "R", "QUEUED", currency="USD")], [], [lookup])
+    assert len(found.rows) == 1
+    assert found.row(txn(1)).currency == "USD"
+    assert lookup in found.asked
+
+
+def test_one_looks_again_less_and_less_often_and_in_the_end_a_human_has_to():
+    pauses = [look_again(sent(hours * HOUR), POLICY) for hours in (0, 1, 4)]
+    assert [type(pause) for pause in pauses] == [Look, Look, Look]
+    assert [pause.in_s for pause in pauses] == sorted(pause.in_s for pause in pauses)
+    assert look_again(sent(6 * HOUR), POLICY) == Dead(
+        DeadClass.UNKNOWN, "UNDECIDED", "It may have been sent, and the ledger never showed what became of it."
+    )
+    assert look_again(sent(refuse=True), POLICY).refuse
+
+
+@pytest.mark.parametrize(("length", "kept"), [(0, 0), (300, 300), (301, 300), (10_000, 300)])
+def test_messages_are_kept_short(length, kept):
+    assert len(capped("x" * length)) == kept
+
+
+def test_times_of_an_intent_never_run_backwards():
+    assert progress(since_ms=progress().now_ms + 1000).age_s == 0
+    assert sent(-HOUR).quiet_for_s == 0

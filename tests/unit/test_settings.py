@@ -1,0 +1,205 @@
+"""Settings: read once, refused at start when they contradict each other, and never telling a secret."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+
+from blnk_relay import InvalidSettings, Settings
+from blnk_relay.settings import LEASE_MARGIN_S, PREFIX
+
+SECRETS = {item.name for item in dataclasses.fields(Settings) if item.metadata["secret"]}
+NUMBERS = [item.name for item in dataclasses.fields(Settings) if isinstance(item.default, (int, float))]
+
+
+@pytest.fixture(autouse=True)
+def bare_environment(monkeypatch):
+    import os
+
+    for name in list(os.environ):
+        if name.startswith(PREFIX) or name == "SENTRY_DSN":
+            monkeypatch.delenv(name)
+
+
+@pytest.mark.parametrize(
+    ("given", "says"),
+    [
+        ({"lease_s": 22.0}, ("BLNK_RELAY_LEASE_S", "22 s", "raise the lease or lower the timeouts")),
+        ({"read_timeout_s": 60.0}, ("BLNK_RELAY_LEASE_S", "67 s")),
+        ({"connect_timeout_s": 30.0}, ("BLNK_RELAY_LEASE_S",)),
+        ({"dead_worker_s": 2.9}, ("BLNK_RELAY_DEAD_WORKER_S", "BLNK_RELAY_SWEEP_S", "(3)")),
+        ({"sweep_s": 3.0}, ("BLNK_RELAY_DEAD_WORKER_S", "(9)")),
+        ({"quiet_s": 29.0}, ("BLNK_RELAY_QUIET_S", "BLNK_RELAY_READ_LAG_S")),
+        ({"read_lag_s": 61.0}, ("BLNK_RELAY_QUIET_S", "BLNK_RELAY_READ_LAG_S")),
+        ({"retry_cap_s": 0.1}, ("BLNK_RELAY_RETRY_CAP_S", "BLNK_RELAY_RETRY_BASE_S")),
+        ({"lanes": ("a",)}, ("BLNK_RELAY_ROUTES", "inflight, refunds, transactions", "BLNK_RELAY_LANES")),
+        ({"routes": ("refund=elsewhere",)}, ("BLNK_RELAY_ROUTES", "elsewhere", "add the lane or change the route")),
+        ({"routes": ("refund",)}, ("BLNK_RELAY_ROUTES", "'refund'", "kind=lane")),
+        ({"routes": ("refund=refunds=x",)}, ("BLNK_RELAY_ROUTES", "kind=lane")),
+        ({"lanes": ()}, ("BLNK_RELAY_LANES", "at least one")),
+        ({"lanes": ("a", "a"), "routes": ()}, ("BLNK_RELAY_LANES", "each once")),
+        ({"lanes": ("confirm",), "routes": ()}, ("BLNK_RELAY_LANES", "'confirm'")),
+        ({"lanes": ("A lane",), "routes": ()}, ("BLNK_RELAY_LANES", "A lane")),
+        ({"lanes": ("lane\n",), "routes": ()}, ("BLNK_RELAY_LANES",)),
+        ({"namespace": ""}, ("BLNK_RELAY_NAMESPACE",)),
+        ({"namespace": "relay\n"}, ("BLNK_RELAY_NAMESPACE",)),
+        ({"namespace": "a}b"}, ("BLNK_RELAY_NAMESPACE",)),
+        ({"durability": "disk"}, ("BLNK_RELAY_DURABILITY", "'disk'")),
+        ({"durability": "replicated:0"}, ("BLNK_RELAY_DURABILITY",)),
+        ({"durability": "fsync\n"}, ("BLNK_RELAY_DURABILITY",)),
+        ({"confirm": "hope"}, ("BLNK_RELAY_CONFIRM", "ledger, accepted")),
+        ({"confirm_route": "guess"}, ("BLNK_RELAY_CONFIRM_ROUTE", "filters, data, core")),
+    ],
+)
+def test_a_contradiction_is_refused_with_a_sentence_that_names_the_variables(given, says):
+    with pytest.raises(InvalidSettings) as caught:
+        Settings(**given)
+    for part in says:
+        assert part in str(caught.value)
+
+
+@pytest.mark.parametrize("name", NUMBERS)
+@pytest.mark.parametrize("value", [0, -1, float("nan"), float("inf")])
+def test_every_number_is_finite_and_above_zero(name, value):
+    with pytest.raises(InvalidSettings, match=f"BLNK_RELAY_{name.upper()} must be a number above 0"):
+        Settings(**{name: value})
+
+
+def test_the_defaults_agree_with_each_other_and_with_the_contract():
+    settings = Settings.from_env()
+    assert settings == Settings()
+    # Contract §4.1: connect 5 s, read 10 s, in skip mode 15 s; §3.5: 15 minutes, 5 hours; §6.3: 2^53 - 1.
+    assert (settings.connect_timeout_s, settings.read_timeout_s, settings.sync_read_timeout_s) == (5, 10, 15)
+    assert (settings.horizon_s, settings.stuck_horizon_s) == (900, 18_000)
+    assert settings.max_precise_amount == 9_007_199_254_740_991
+
+
+@pytest.mark.parametrize(("longest", "margin"), [(15.0, 0.001), (20.0, 1.0)])
+def test_a_lease_outlives_the_longest_request_and_its_margin(longest, margin):
+    lease_s = 5 + longest + LEASE_MARGIN_S + margin
+    assert Settings(sync_read_timeout_s=longest, lease_s=lease_s).lease_s == lease_s
+
+
+def test_every_kind_has_a_lane_and_what_is_not_named_takes_the_first():
+    settings = Settings(lanes=("one", "two"), routes=("refund=two",))
+    assert [settings.route(kind) for kind in ("refund", "transaction", "inflight.void")] == ["two", "one", "one"]
+
+
+def test_the_broker_is_the_server_of_the_journal_unless_it_is_given():
+    assert Settings(redis_url="redis://a").broker == "redis://a"
+    assert Settings(redis_url="redis://a", broker_url="redis://b").broker == "redis://b"
+
+
+def test_all_keys_share_one_hash_tag():
+    assert Settings(namespace="shop").prefix == "{shop:v1}:"
+
+
+# -- the environment -----------------------------------------------------------------------------------------------
+
+
+def test_every_setting_is_read_from_its_variable(monkeypatch):
+    text = {
+        "REDIS_URL": "redis://elsewhere/3",
+        "LEASE_S": "45.5",
+        "CONNECTIONS": "32",
+        "LANES": "fast, slow",
+        "ROUTES": "refund=slow",
+        "CONFIRM": " accepted ",
+    }
+    for name, value in text.items():
+        monkeypatch.setenv(PREFIX + name, value)
+    settings = Settings.from_env()
+    assert settings.redis_url == "redis://elsewhere/3"
+    assert (settings.lease_s, settings.connections) == (45.5, 32)
+    assert (settings.lanes, settings.routes) == (("fast", "slow"), ("refund=slow",))
+    assert settings.confirm == "accepted"
+
+
+def test_what_is_given_in_code_wins_over_the_environment(monkeypatch):
+    monkeypatch.setenv("BLNK_RELAY_CONNECTIONS", "32")
+    assert Settings.from_env(connections=4).connections == 4
+
+
+def test_a_variable_may_be_a_file(monkeypatch, tmp_path):
+    secret = tmp_path / "token"
+    secret.write_text("blnk_s3cret\n")
+    monkeypatch.setenv("BLNK_RELAY_TOKEN_FILE", str(secret))
+    assert Settings.from_env().token == "blnk_s3cret"  # noqa: S105
+
+
+def test_a_number_may_be_a_file_as_well(monkeypatch, tmp_path):
+    path = tmp_path / "number"
+    path.write_text("7")
+    monkeypatch.setenv("BLNK_RELAY_CONNECTIONS_FILE", str(path))
+    assert Settings.from_env().connections == 7
+
+
+def test_a_variable_and_its_file_together_are_refused(monkeypatch, tmp_path):
+    path = tmp_path / "token"
+    path.write_text("one")
+    monkeypatch.setenv("BLNK_RELAY_TOKEN_FILE", str(path))
+    monkeypatch.setenv("BLNK_RELAY_TOKEN", "other")
+    with pytest.raises(InvalidSettings, match="BLNK_RELAY_TOKEN and BLNK_RELAY_TOKEN_FILE are both set"):
+        Settings.from_env()
+
+
+@pytest.mark.parametrize("make", [lambda path: path / "nothing", lambda path: path], ids=["missing", "a folder"])
+@pytest.mark.parametrize("name", ["TOKEN", "CONNECTIONS"])
+def test_a_file_that_cannot_be_read_is_named(monkeypatch, tmp_path, make, name):
+    monkeypatch.setenv(f"BLNK_RELAY_{name}_FILE", str(make(tmp_path)))
+    with pytest.raises(InvalidSettings, match=f"BLNK_RELAY_{name}_FILE"):
+        Settings.from_env()
+
+
+@pytest.mark.parametrize("name", ["BLNK_RELAY_TOKN", "BLNK_RELAY_", "BLNK_RELAY_TOKEN_FILES", "BLNK_RELAY_LEASE"])
+def test_an_unknown_variable_under_our_prefix_is_refused(monkeypatch, name):
+    monkeypatch.setenv(name, "x")
+    with pytest.raises(InvalidSettings, match=f"{name} is no setting"):
+        Settings.from_env()
+
+
+def test_variables_of_others_are_left_alone(monkeypatch):
+    monkeypatch.setenv("BLNK_TOKEN", "x")
+    monkeypatch.setenv("blnk_relay_token", "x")
+    assert Settings.from_env() == Settings()
+
+
+@pytest.mark.parametrize(("name", "value"), [("CONNECTIONS", "many"), ("CONNECTIONS", "1.5"), ("LEASE_S", "")])
+def test_a_value_that_cannot_be_read_is_refused_by_name(monkeypatch, name, value):
+    monkeypatch.setenv(PREFIX + name, value)
+    with pytest.raises(InvalidSettings, match=PREFIX + name):
+        Settings.from_env()
+
+
+def test_the_dsn_of_sentry_is_read_under_its_own_name_too(monkeypatch):
+    monkeypatch.setenv("SENTRY_DSN", "https://a@sentry/1")
+    assert Settings.from_env().sentry_dsn == "https://a@sentry/1"
+    monkeypatch.setenv("BLNK_RELAY_SENTRY_DSN", "https://b@sentry/2")
+    assert Settings.from_env().sentry_dsn == "https://b@sentry/2"
+
+
+# -- secrets -------------------------------------------------------------------------------------------------------
+
+
+def test_whatever_holds_a_credential_is_a_secret():
+    assert {"token", "redis_url", "broker_url", "sentry_dsn"} == SECRETS
+
+
+def test_no_secret_is_ever_printed():
+    settings = Settings(**{name: f"hidden-{name}" for name in SECRETS})
+    assert "hidden" not in repr(settings)
+    assert "hidden" not in str(settings)
+
+
+def test_no_secret_is_quoted_by_an_error(monkeypatch):
+    monkeypatch.setenv("BLNK_RELAY_TOKEN", "hidden")
+    monkeypatch.setenv("BLNK_RELAY_LEASE_S", "1")
+    with pytest.raises(InvalidSettings) as caught:
+        Settings.from_env()
+    assert "hidden" not in str(caught.value)
+
+
+def test_settings_cannot_be_changed_afterwards():
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        Settings().lease_s = 1.0  # type: ignore[misc]

@@ -1,0 +1,257 @@
+"""What an attempt, a look and a lapsed lease leave in the journal, and how it is read back."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from casebook import DAY, NOW_MS, POLICY, SECOND, entry_of, payment, progress, sent, txn
+
+from blnk_relay import commit, refund
+from blnk_relay.intents.model import Again, Dead, DeadClass, Done, Failure, Look, Response, Send
+from blnk_relay.intents.registry import KINDS
+from blnk_relay.journal.records import FIELDS, Claimed, claimed_of, new_entry, progress_of
+from tasks.settling import Sent, after_attempt, after_look, in_words, unsent
+
+BODY = {"status": "QUEUED", "transaction_id": txn(1)}
+LATENCY_MS = 250
+
+
+def attempted(response, now=None, intent=None):
+    """The settlement of one attempt, sent now."""
+    entry = entry_of(intent or payment(), "order_42")
+    now, kind = now or progress(), KINDS[entry.kind]
+    verdict = kind.judge(entry, now, kind.request(entry, now), response, POLICY)
+    return after_attempt(Claimed(entry, now, "7"), Sent(NOW_MS, response, verdict, "req-1", "worker-1"))
+
+
+def answered(status, code="", body=None, **changes: Any):
+    return Response(status=status, code=code, body=body, latency_ms=LATENCY_MS, **changes)
+
+
+# -- attempts ------------------------------------------------------------------------------------------------------
+
+
+def test_an_accepted_attempt_is_recorded_as_sent_and_looked_at():
+    settlement = attempted(answered(201, body=BODY))
+    assert (settlement.origin, settlement.to, settlement.in_ms) == ("sending", "posted", 300)
+    assert settlement.fields == {
+        "attempts": "1",
+        "worker": "worker-1",
+        "sent": "1",
+        "sends": "1",
+        "sent_first": str(NOW_MS),
+        "sent_last": str(NOW_MS + LATENCY_MS),
+        "accepted": "1",
+        "refuse": "0",
+    }
+
+
+def test_an_ambiguous_attempt_is_recorded_as_sent_but_not_as_accepted():
+    fields = attempted(Response(failure=Failure.BROKEN, code="ReadTimeout", latency_ms=LATENCY_MS)).fields
+    assert (fields["sent"], fields["accepted"], fields["sends"]) == ("1", "0", "0")
+    assert (fields["attempts"], fields["code"]) == ("1", "ReadTimeout")
+
+
+def test_the_first_send_is_remembered_and_the_last_one_moves():
+    fields = attempted(answered(500), sent(60 * SECOND)).fields
+    assert (fields["sent_first"], fields["sent_last"]) == (str(NOW_MS - 60 * SECOND), str(NOW_MS + LATENCY_MS))
+
+
+@pytest.mark.parametrize(
+    "response",
+    [
+        Response(failure=Failure.NOT_SENT, code="ConnectTimeout"),
+        answered(423),
+        answered(429),
+        answered(401),
+        answered(409, "TXN_DUPLICATE_REFERENCE"),
+        answered(400, "GEN_MALFORMED_REQUEST"),
+    ],
+)
+def test_an_attempt_without_effect_never_says_sent_and_never_takes_it_back(response):
+    assert not {"sent", "sends", "sent_first", "sent_last", "accepted"} & set(attempted(response).fields)
+    assert not {"sent", "sends", "sent_first", "sent_last", "accepted"} & set(attempted(response, sent()).fields)
+
+
+@pytest.mark.parametrize(
+    ("response", "attempts"),
+    [
+        (answered(201, body=BODY), "4"),
+        (answered(500), "4"),
+        (answered(423), "4"),
+        (Response(failure=Failure.BROKEN), "4"),
+        (Response(failure=Failure.NOT_SENT), "3"),
+        (answered(401), "3"),
+        (answered(403), "3"),
+        (answered(404), "3"),
+        (answered(429), "3"),
+        (answered(503), "3"),
+        (answered(503, "QUEUE_BACKPRESSURE"), "3"),
+    ],
+)
+def test_only_what_says_something_about_the_intent_counts_as_an_attempt(response, attempts):
+    assert attempted(response, progress(attempts=3)).fields["attempts"] == attempts
+
+
+@pytest.mark.parametrize(
+    ("response", "to", "refuse"),
+    [
+        (answered(423), "ready", None),
+        (answered(500), "posted", "0"),
+        (answered(400, "TXN_INSUFFICIENT_FUNDS"), "posted", "1"),
+        (answered(400, "GEN_MALFORMED_REQUEST", message="Invalid input"), "dead", None),
+    ],
+)
+def test_where_an_attempt_leads(response, to, refuse):
+    settlement = attempted(response)
+    assert (settlement.to, settlement.fields.get("refuse")) == (to, refuse)
+
+
+def test_a_dead_letter_says_class_code_and_message_and_nothing_too_long():
+    fields = attempted(answered(413, "GEN_PAYLOAD_TOO_LARGE", message="x" * 5000)).fields
+    assert (fields["class"], fields["code"], len(fields["message"])) == ("refused", "GEN_PAYLOAD_TOO_LARGE", 300)
+
+
+def test_the_log_names_the_request_and_never_the_payload():
+    line = json.loads(attempted(answered(502)).log)
+    assert line == {
+        "at": NOW_MS,
+        "what": "sent",
+        "status": 502,
+        "code": "",
+        "ms": LATENCY_MS,
+        "by": "worker-1",
+        "note": "look in 0.3 s",
+        "request": "req-1",
+    }
+    assert json.loads(attempted(Response(failure=Failure.NOT_SENT)).log)["what"] == "not_sent"
+    assert json.loads(attempted(Response(failure=Failure.BROKEN)).log)["what"] == "sent"
+
+
+def test_counters_tell_attempts_by_status_and_retries():
+    assert attempted(answered(502)).tally == ("attempt|502",)
+    assert attempted(answered(502), sent()).tally == ("attempt|502", "retried")
+    assert attempted(answered(502), sent(attempts=0)).tally == ("attempt|502", "retried")
+    assert attempted(Response(failure=Failure.NOT_SENT)).tally == ("attempt|not_sent",)
+
+
+# -- looks ---------------------------------------------------------------------------------------------------------
+
+
+def looked(decision, now=None, origin="posted"):
+    return after_look(Claimed(entry_of(payment()), now or sent(), "7"), origin, decision, NOW_MS, "worker-1")
+
+
+def test_what_is_to_be_sent_again_goes_back_to_its_lane_at_once():
+    settlement = looked(Send(memo={"probe": True}))
+    assert (settlement.to, settlement.in_ms, settlement.fields) == ("ready", 0, {"refuse": "0"})
+
+
+def test_an_outcome_is_kept_with_its_real_ids():
+    settlement = looked(Done("applied", txn(2), txn(1)))
+    assert (settlement.to, settlement.fields) == ("done", {"outcome": "applied", "txn": txn(2), "parent": txn(1)})
+    assert looked(Done("accepted")).fields == {"outcome": "accepted"}
+
+
+def test_looking_again_keeps_what_is_known():
+    assert looked(Look(1.5)).fields == {"refuse": "0"}
+    assert looked(Look(1.5, refuse=True)).fields == {"refuse": "1"}
+    assert looked(Look(1.5)).in_ms == 1500
+    assert looked(Look(1.5)).log == ""
+
+
+def test_waiting_for_a_row_to_appear_is_no_attempt():
+    settlement = looked(Again(2.0, counted=False), progress(), "sending")
+    assert (settlement.origin, settlement.to, settlement.in_ms, settlement.fields) == ("sending", "ready", 2000, {})
+
+
+def test_what_was_looked_up_is_counted_and_logged_once_it_is_decided():
+    assert looked(Done("applied", txn(2))).tally == ("looked_up",)
+    assert looked(Send()).tally == ("looked_up", "sent_again")
+    assert looked(Done("applied", txn(2)), sent(accepted=True)).tally == ()
+    assert json.loads(looked(Done("applied", txn(2))).log)["note"] == "applied"
+
+
+def test_what_is_given_back_for_lack_of_time_is_untouched():
+    settlement = unsent(Claimed(entry_of(payment()), progress(), "7"))
+    assert (settlement.to, settlement.in_ms, settlement.fields, settlement.log) == ("ready", 0, {}, "")
+
+
+@pytest.mark.parametrize(
+    ("decision", "words"),
+    [
+        (Done("held"), "held"),
+        (Dead(DeadClass.UNKNOWN, "VANISHED", "x"), "dead: unknown VANISHED"),
+        (Look(1.25), "look in 1.2 s"),
+        (Again(60), "again in 60.0 s"),
+        (Send(), "send again"),
+    ],
+)
+def test_decisions_in_words(decision, words):
+    assert in_words(decision) == words
+
+
+def test_a_settlement_is_fenced_by_its_token():
+    data = json.loads(attempted(answered(201, body=BODY)).encoded())
+    assert (data["token"], data["from"], data["to"], data["id"]) == ("7", "sending", "posted", entry_of(payment()).id)
+
+
+# -- reading back --------------------------------------------------------------------------------------------------
+
+
+def hash_(**changes: Any):
+    fields = {"state": "ready", "since": str(NOW_MS - SECOND), "deadline": str(NOW_MS + DAY), "token": "3"}
+    return fields | {name: str(value) for name, value in changes.items()}
+
+
+def test_what_was_written_is_read_back():
+    settlement = attempted(answered(201, body=BODY))
+    read = progress_of("transaction", hash_() | {"state": settlement.to} | dict(settlement.fields), NOW_MS + SECOND)
+    assert (read.sent, read.accepted, read.refuse, read.attempts, read.sends) == (True, True, False, 1, 1)
+    assert (read.first_sent_ms, read.last_sent_ms, read.looking) == (NOW_MS, NOW_MS + LATENCY_MS, True)
+    assert read.quiet_for_s == 0.75
+    assert 0 <= read.draw < 1
+
+
+def test_a_lapsed_lease_counts_as_sent_and_is_quiet_from_its_end():
+    read = progress_of("transaction", hash_(lapsed=1, state="posted", sent_last=NOW_MS + 20_000), NOW_MS)
+    assert (read.sent, read.accepted, read.looking) == (True, False, True)
+    assert read.quiet_for_s == 0
+
+
+@pytest.mark.parametrize("kind", [name for name, kind in KINDS.items() if kind.records])
+def test_a_lapsed_lease_without_a_record_was_never_sent_where_every_send_is_recorded(kind):
+    assert not progress_of(kind, hash_(lapsed=1, state="posted"), NOW_MS).sent
+    assert not progress_of(kind, hash_(lapsed=1, memo="{}"), NOW_MS).sent
+    assert progress_of(kind, hash_(lapsed=1, memo=json.dumps({"row": txn(2)})), NOW_MS).sent
+
+
+def test_once_sent_stays_sent_whatever_comes_later():
+    for state in ("ready", "posted"):
+        assert progress_of("transaction", hash_(sent=1, state=state, attempts=0), NOW_MS).sent
+        assert progress_of("transaction", hash_(lapsed=1, state=state), NOW_MS).sent
+
+
+def test_an_intent_that_was_never_claimed_before_has_no_history():
+    read = progress_of("transaction", hash_(), NOW_MS)
+    assert (read.sent, read.attempts, read.sends, read.memo, read.generation, read.looking) == (
+        False,
+        0,
+        0,
+        {},
+        0,
+        False,
+    )
+
+
+@pytest.mark.parametrize(
+    "intent", [payment(meta_data={"ü": ["\u2028", None]}), refund("order_42"), commit("h", precise_amount=10**30)]
+)
+def test_a_claim_gives_back_what_was_accepted(intent):
+    new = new_entry(intent, "a-key", "a-lane", not_before="+0", deadline="+1")
+    values = [new.entry.id, new.body, *(hash_().get(name, "") for name in FIELDS)]
+    claimed = claimed_of(values, NOW_MS, 12.5)
+    assert claimed.entry == new.entry
+    assert (claimed.token, claimed.lease_end_s, claimed.progress.now_ms) == ("3", 12.5, NOW_MS)

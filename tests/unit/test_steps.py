@@ -1,0 +1,175 @@
+"""One step of an intent, the same for all kinds: read, decide, and nothing sent past the deadline."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import pytest
+from casebook import (
+    DAY,
+    HOUR,
+    NOW_MS,
+    POLICY,
+    Showing,
+    decided,
+    entry_of,
+    payment,
+    progress,
+    queued_and,
+    row,
+    sent,
+    settled_by,
+    txn,
+)
+from hypothesis import given
+from hypothesis import strategies as st
+
+from blnk_relay import Settings, commit, refund, void
+from blnk_relay.intents.model import Again, Dead, DeadClass, Done, Found, Look, Send
+from blnk_relay.intents.registry import KINDS
+from blnk_relay.intents.steps import next_step, policy_of
+from tasks.looking import MAX_ROUNDS
+
+PART = commit("order_42", precise_amount=300)
+INTENTS = [
+    payment(),
+    payment(source="@bank"),
+    refund("order_42"),
+    refund(txn(1)),
+    commit("order_42"),
+    PART,
+    void(txn(1)),
+]
+MEMO = {"row": txn(2), "before": "0"}
+
+
+def now_of(intent, **changes: Any):
+    """Progress of an intent, with what its kind records before it sends."""
+    return progress(memo=MEMO if KINDS[intent.kind].records else {}, **changes)
+
+
+def test_the_policy_is_made_of_the_settings():
+    settings = Settings(retry_base_s=1, retry_cap_s=2, confirm="accepted", horizon_s=3, quiet_s=99, max_attempts=4)
+    policy = policy_of(settings)
+    assert (policy.retry.base_s, policy.retry.cap_s, policy.confirm) == (1, 2, False)
+    for field in dataclasses.fields(policy):
+        if field.name not in ("retry", "confirm"):
+            assert getattr(policy, field.name) == getattr(settings, field.name)
+
+
+def test_every_kind_is_registered_under_its_own_name():
+    assert {name: kind.name for name, kind in KINDS.items()} == {name: name for name in KINDS}
+    assert set(KINDS) == {"transaction", "refund", "inflight.commit", "inflight.void"}
+
+
+def test_what_acts_on_a_transaction_names_it():
+    assert KINDS["transaction"].names is None
+    for intent in (refund("order_42"), commit("order_42"), void("order_42")):
+        assert KINDS[intent.kind].names(intent.payload) == "order_42"
+
+
+def a_history(given_, ago_ms, last_ms):
+    """A state that can be: what waits for its refusal is always being looked for."""
+    times = {"first_sent_ms": NOW_MS - ago_ms, "last_sent_ms": NOW_MS - min(ago_ms, last_ms)}
+    return given_ | times | {"looking": given_["looking"] or given_["refuse"]}
+
+
+histories = st.builds(
+    a_history,
+    st.fixed_dictionaries(
+        {
+            "sent": st.booleans(),
+            "looking": st.booleans(),
+            "accepted": st.booleans(),
+            "refuse": st.booleans(),
+            "attempts": st.integers(0, 30),
+            "sends": st.integers(0, 10),
+            "code": st.sampled_from(("X", "GEN_CONFLICT", "TXN_ALREADY_COMMITTED", "TXN_DUPLICATE_REFERENCE")),
+            "since_ms": st.integers(NOW_MS - 10 * DAY, NOW_MS),
+            "deadline_ms": st.sampled_from((NOW_MS - 1, NOW_MS + DAY)),
+        }
+    ),
+    st.integers(0, 10 * HOUR),
+    st.integers(0, 10 * HOUR),
+)
+statuses = st.sampled_from(("QUEUED", "SCHEDULED", "INFLIGHT", "APPLIED", "REJECTED", "VOID", "SOMETHING"))
+shown = st.lists(
+    st.builds(
+        lambda number, reference, status, parent, amount: row(
+            number, reference, status, parent=parent, precise_amount=amount
+        ),
+        st.integers(1, 12),
+        st.sampled_from(("order_42", "order_42_q", txn(2) + "_refund", txn(2) + "_refund_q", "ref_1", "ref_2")),
+        statuses,
+        st.sampled_from(("", txn(1), txn(2), "bulk_1")),
+        st.sampled_from((None, 0, 300, 1050)),
+    ),
+    max_size=6,
+)
+
+
+@given(st.sampled_from(INTENTS), histories, shown)
+def test_whatever_is_known_and_shown_there_is_a_decision_within_the_rounds_of_a_look(intent, history, rows):
+    now = now_of(intent, **history)
+    decision = settled_by(intent, now, Showing(rows))
+    if isinstance(decision, Send):
+        assert now.deadline_ms > NOW_MS, "nothing is sent past its deadline"
+        assert not now.refuse, "nothing is sent after a clear no"
+    if isinstance(decision, Look | Again):
+        assert 0 < decision.in_s <= POLICY.confirm_max_s, "nobody looks in a hurry, and nobody forgets"
+    if isinstance(decision, Look):
+        assert decision.refuse == now.refuse, "a clear no is not forgotten by looking"
+    if isinstance(decision, Done):
+        assert decision.transaction_id in {shown_row.transaction_id for shown_row in rows}, (
+            "the id is that of a real row"
+        )
+    if isinstance(decision, Dead):
+        assert decision.code
+
+
+@given(st.sampled_from(INTENTS), histories)
+def test_what_may_have_happened_and_is_not_shown_never_becomes_done(intent, history):
+    decision = decided(intent, now_of(intent, **history))
+    assert not isinstance(decision, Done)
+
+
+@pytest.mark.parametrize("intent", [intent for intent in INTENTS if KINDS[intent.kind].records])
+def test_what_records_before_it_sends_always_says_what_it_writes_to(intent):
+    hold = isinstance(intent.payload.get("hold"), str)
+    decision = decided(intent, progress(), *queued_and("INFLIGHT" if hold else "APPLIED"))
+    assert isinstance(decision, Send)
+    assert decision.exclusive == decision.memo["row"] == txn(2)
+
+
+def test_the_first_step_of_a_new_transaction_needs_no_reading():
+    entry = entry_of(payment())
+    assert next_step(KINDS["transaction"], entry, progress(), Found(), POLICY) == Send()
+
+
+@pytest.mark.parametrize("intent", INTENTS)
+def test_at_its_deadline_an_intent_that_was_never_sent_is_refused(intent):
+    now = progress(deadline_ms=NOW_MS, since_ms=NOW_MS)
+    hold = isinstance(intent.payload.get("hold"), str)
+    for rows in ((), queued_and("INFLIGHT" if hold else "APPLIED")):
+        decision = decided(intent, now, *rows)
+        assert (decision.dead_class, decision.code) == (DeadClass.REFUSED, "EXPIRED")
+
+
+def test_at_its_deadline_an_intent_that_may_have_been_sent_is_unknown():
+    decision = decided(payment(), sent(deadline_ms=NOW_MS))
+    assert (decision.dead_class, decision.code) == (DeadClass.UNKNOWN, "EXPIRED")
+
+
+def test_the_rounds_are_as_many_as_the_longest_way_needs():
+    # A refund named by the queued parent of a committed hold: the row, its family, the children, their refund.
+    class Counting(Showing):
+        rounds = 0
+
+        def look(self, lookups: Any) -> Any:
+            self.rounds += 1
+            return super().look(lookups)
+
+    ledger = Counting((*queued_and("INFLIGHT"), row(9, "ref_9", "APPLIED", parent=txn(2))))
+    assert settled_by(refund(txn(1)), progress(), ledger).exclusive == txn(9)
+    assert ledger.rounds == MAX_ROUNDS - 1

@@ -1,0 +1,437 @@
+"""What an answer means: contract §5, row by row, written here from the contract and not from the code."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from casebook import POLICY, entry_of, payment, progress, sent, txn
+from hypothesis import given
+from hypothesis import strategies as st
+
+from blnk_relay import commit, refund, void
+from blnk_relay.intents.model import (
+    Again,
+    Dead,
+    DeadClass,
+    Done,
+    Failure,
+    GateAction,
+    GateChange,
+    Look,
+    Request,
+    Response,
+    Verdict,
+)
+from blnk_relay.intents.registry import KINDS
+from blnk_relay.intents.retry import RETRY_AFTER_MAX_S
+from blnk_relay.intents.verdicts import TABLE, code_of, rule_for, verdict_for
+
+# Routes, each in the mode in which it is used: queue mode is what the contract calls the ledger's own queue.
+QUEUED = entry_of(payment()), {}
+SKIPPED = entry_of(payment(skip_queue=True)), {}
+COMMIT = entry_of(commit("hold-1")), {"row": txn(2), "before": "0"}
+PART = entry_of(commit("hold-1", precise_amount=400), "a-part"), {"row": txn(2), "before": "0"}
+VOID = entry_of(void("hold-1")), {"row": txn(2), "before": "0"}
+REFUND = entry_of(refund("order_42")), {"row": txn(2)}
+
+PAYMENTS = (QUEUED, SKIPPED)
+HOLDS = (COMMIT, PART, VOID)
+EVERYTHING = (*PAYMENTS, *HOLDS, REFUND)
+
+# Actions.
+DONE = "done"
+LOOK = "look"  # Read; if it is not there, send it again.
+LOOK_REFUSE = "look, else refuse"
+AGAIN = "again"
+DEAD = "refused"
+
+# Gates.
+OPEN, PAUSE, SLOW, STRAIN = None, GateAction.PAUSE, GateAction.SLOW, GateAction.STRAIN
+
+CHILD = {"transaction_id": txn(9), "parent_transaction": txn(2), "precise_amount": 400}
+ERRORS = {"errors": "amount: either amount or precise_amount is required."}
+
+
+def wrong(text):
+    return {"error": text}
+
+
+# status, code, body, for whom -> action, may have acted, attempt counted, gate
+ROWS = [
+    # Success.
+    (201, "", {"status": "QUEUED", "precise_amount": 1050}, [QUEUED], LOOK, True, True, OPEN),
+    (201, "", {"status": "SCHEDULED"}, [QUEUED], LOOK, True, True, OPEN),
+    (
+        201,
+        "",
+        {"status": "APPLIED", "reference": "order_42", "transaction_id": txn(9)},
+        [SKIPPED],
+        DONE,
+        True,
+        True,
+        OPEN,
+    ),
+    (201, "", {"status": "QUEUED"}, [REFUND], LOOK, True, True, OPEN),
+    (200, "", CHILD | {"status": "APPLIED"}, [COMMIT, PART], DONE, True, True, OPEN),
+    (200, "", CHILD | {"status": "VOID"}, [VOID], DONE, True, True, OPEN),
+    (202, "", {}, EVERYTHING, LOOK, True, True, OPEN),
+    # A success that says something else than it should: read.
+    (200, "", {}, PAYMENTS, LOOK, True, True, OPEN),
+    (204, "", None, EVERYTHING, LOOK, True, True, OPEN),
+    (201, "", None, EVERYTHING, LOOK, True, True, OPEN),
+    (200, "", None, EVERYTHING, LOOK, True, True, OPEN),
+    (201, "", {"status": "INFLIGHT", "reference": "order_42"}, [SKIPPED], LOOK, True, True, OPEN),
+    (201, "", {"status": "APPLIED", "reference": "other"}, [SKIPPED], LOOK, True, True, OPEN),
+    (201, "", {"status": "REJECTED", "reference": "order_42"}, [SKIPPED], LOOK, True, True, OPEN),
+    (200, "", CHILD | {"status": "INFLIGHT", "queued": True}, HOLDS, LOOK, True, True, OPEN),
+    (200, "", CHILD | {"status": "APPLIED", "parent_transaction": txn(1)}, HOLDS, LOOK, True, True, OPEN),
+    (200, "", CHILD | {"status": "APPLIED", "precise_amount": 401}, [PART], LOOK, True, True, OPEN),
+    (200, "", CHILD | {"status": "VOID"}, [COMMIT, PART], LOOK, True, True, OPEN),
+    # Redirects are not followed on writes.
+    *((status, "", None, EVERYTHING, AGAIN, False, False, PAUSE) for status in (300, 301, 302, 303, 307, 308)),
+    # Our own payload.
+    *(
+        (400, code, wrong("x"), EVERYTHING, DEAD, False, True, OPEN)
+        for code in (
+            *("GEN_MALFORMED_REQUEST", "GEN_VALIDATION_ERROR", "GEN_MISSING_PARAMETER"),
+            *("TXN_INVALID_AMOUNT", "TXN_PRECISION_NOT_INTEGER", "TXN_INVALID_DISTRIBUTION"),
+            "TXN_INVALID_STATUS_ACTION",
+        )
+    ),
+    (400, "TXN_VALIDATION_ERROR", ERRORS, PAYMENTS, DEAD, False, True, OPEN),
+    # The same code with `error` is a failure on the way, and may come after the transaction was applied.
+    (400, "TXN_VALIDATION_ERROR", wrong("failed to queue inflight expiry: x"), PAYMENTS, LOOK, True, True, OPEN),
+    (400, "TXN_VALIDATION_ERROR", wrong("something else"), PAYMENTS, LOOK, True, True, OPEN),
+    (
+        400,
+        "TXN_VALIDATION_ERROR",
+        wrong("transaction exceeds overdraft limit"),
+        PAYMENTS,
+        LOOK_REFUSE,
+        False,
+        True,
+        OPEN,
+    ),
+    (400, "TXN_VALIDATION_ERROR", wrong("failed to split transaction: x"), PAYMENTS, LOOK_REFUSE, False, True, OPEN),
+    (
+        *(400, "TXN_VALIDATION_ERROR", wrong("transaction precise amount must be positive")),
+        *(PAYMENTS, LOOK_REFUSE, False, True, OPEN),
+    ),
+    (400, "TXN_INSUFFICIENT_FUNDS", wrong("insufficient funds"), [SKIPPED], LOOK_REFUSE, False, True, OPEN),
+    (400, "TXN_NOT_INFLIGHT", wrong("no transaction to commit"), HOLDS, LOOK, False, True, OPEN),
+    (400, "TXN_COMMIT_AMOUNT_EXCEEDED", wrong("cannot commit more"), HOLDS, LOOK_REFUSE, False, True, OPEN),
+    (400, "GEN_BAD_REQUEST", wrong("Optimistic locking failure"), (*HOLDS, REFUND), LOOK, True, True, OPEN),
+    (400, "", None, EVERYTHING, DEAD, False, True, OPEN),
+    (400, "", {"message": "instance_id is missing"}, EVERYTHING, DEAD, False, True, OPEN),
+    # Credentials.
+    *(
+        (status, code, body, EVERYTHING, AGAIN, False, False, PAUSE)
+        for status in (401, 403)
+        for code, body in (("", None), ("AUTH_INVALID_API_KEY", {}), ("AUTH_INSUFFICIENT_PERMISSIONS", {}))
+    ),
+    # Not found.
+    (404, "TXN_NOT_FOUND", wrong("Balance with ID 'bln_…' not found"), [SKIPPED], DEAD, False, True, OPEN),
+    (404, "TXN_NOT_FOUND", wrong("no transaction to refund"), (*HOLDS, REFUND), LOOK, False, True, OPEN),
+    (404, "", None, EVERYTHING, AGAIN, False, False, PAUSE),
+    # The proxy's contract changed.
+    (405, "", None, EVERYTHING, AGAIN, False, False, PAUSE),
+    (415, "", None, EVERYTHING, AGAIN, False, False, PAUSE),
+    (408, "", None, EVERYTHING, LOOK, True, True, OPEN),
+    # Conflicts: four different things.
+    (409, "TXN_DUPLICATE_REFERENCE", wrong("has already been used"), PAYMENTS, LOOK, False, True, OPEN),
+    (409, "GEN_CONFLICT", wrong("Optimistic locking failure"), [SKIPPED], AGAIN, False, True, OPEN),
+    (409, "GEN_CONFLICT", wrong("a commit or void is already queued"), HOLDS, LOOK, False, True, OPEN),
+    (409, "GEN_CONFLICT", wrong("has already been refunded"), [REFUND], LOOK_REFUSE, False, True, OPEN),
+    (409, "TXN_ALREADY_COMMITTED", wrong("x"), HOLDS, LOOK_REFUSE, False, True, OPEN),
+    (409, "TXN_ALREADY_VOIDED", wrong("x"), HOLDS, LOOK_REFUSE, False, True, OPEN),
+    (413, "", None, EVERYTHING, DEAD, False, True, OPEN),
+    (413, "GEN_PAYLOAD_TOO_LARGE", {}, EVERYTHING, DEAD, False, True, OPEN),
+    (422, "", None, EVERYTHING, DEAD, False, True, OPEN),
+    (423, "GEN_RESOURCE_LOCKED", wrong("failed to acquire lock"), EVERYTHING, AGAIN, False, True, OPEN),
+    (429, "GEN_RATE_LIMITED", {}, EVERYTHING, AGAIN, False, False, SLOW),
+    (429, "", None, EVERYTHING, AGAIN, False, False, SLOW),
+    # The classic ambiguity.
+    (500, "GEN_INTERNAL", wrong("Failed to record transaction"), EVERYTHING, LOOK, True, True, OPEN),
+    (500, "", None, EVERYTHING, LOOK, True, True, OPEN),
+    (502, "", None, EVERYTHING, LOOK, True, True, STRAIN),
+    (504, "", None, EVERYTHING, LOOK, True, True, STRAIN),
+    # An outage must not turn a backlog into dead letters, so it is not counted (design §5).
+    (503, "QUEUE_BACKPRESSURE", {}, EVERYTHING, LOOK, True, False, SLOW),
+    (503, "", None, EVERYTHING, LOOK, True, False, STRAIN),
+    # What the contract does not know.
+    (418, "", None, EVERYTHING, LOOK_REFUSE, True, True, OPEN),
+    (400, "SOMETHING_NEW", {}, EVERYTHING, LOOK_REFUSE, True, True, OPEN),
+    (409, "SOMETHING_NEW", {}, EVERYTHING, LOOK_REFUSE, True, True, OPEN),
+    (507, "", None, EVERYTHING, LOOK, True, True, OPEN),
+    (599, "SOMETHING_NEW", {}, EVERYTHING, LOOK, True, True, OPEN),
+]
+
+
+def answer(status, code="", body=None, **changes: Any):
+    message = (body or {}).get("error") or (body or {}).get("errors") or ""
+    return Response(
+        status=status, code=code, message=message, body=body, has_errors="errors" in (body or {}), **changes
+    )
+
+
+def judged(whom, response, now=None) -> Verdict:
+    entry, memo = whom
+    kind = KINDS[entry.kind]
+    now = replace(now or progress(), memo=memo)
+    return kind.judge(entry, now, kind.request(entry, now), response, POLICY)
+
+
+def action(verdict):
+    match verdict.decision:
+        case Done():
+            return DONE
+        case Look(refuse=refuse):
+            return LOOK_REFUSE if refuse else LOOK
+        case Again(counted=counted):
+            assert counted == verdict.counted
+            return AGAIN
+        case Dead(dead_class=dead_class):
+            return str(dead_class)
+
+
+@pytest.mark.parametrize(
+    ("whom", "response", "expected"),
+    [
+        pytest.param(
+            whom,
+            answer(status, code, body),
+            expected,
+            id=f"{status}-{code}-{whom[0].kind}-{'skip' if whom[0].payload.get('skip_queue') else ''}-{number}",
+        )
+        for number, (status, code, body, all_, *expected) in enumerate(ROWS)
+        for whom in all_
+    ],
+)
+def test_an_answer_means_what_the_contract_says(whom, response, expected):
+    verdict = judged(whom, response)
+    gate = verdict.gate.action if verdict.gate else None
+    assert [action(verdict), verdict.acted, verdict.counted, gate] == expected
+    assert verdict.accepted == (response.status in (201, 202) or (response.status == 200 and whom in HOLDS))
+
+
+@pytest.mark.parametrize("whom", EVERYTHING)
+def test_a_request_that_never_left_is_sent_again_and_not_counted(whom):
+    verdict = judged(whom, Response(failure=Failure.NOT_SENT, code="ConnectTimeout"))
+    assert (action(verdict), verdict.acted, verdict.counted) == (AGAIN, False, False)
+    assert verdict.gate == GateChange(GateAction.STRAIN, "ConnectTimeout", 0.0)
+
+
+@pytest.mark.parametrize("whom", EVERYTHING)
+def test_a_request_that_may_have_arrived_is_looked_up(whom):
+    verdict = judged(whom, Response(failure=Failure.BROKEN, code="ReadTimeout"))
+    assert (action(verdict), verdict.acted, verdict.counted, verdict.gate) == (LOOK, True, True, None)
+
+
+# -- after other attempts ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("whom", EVERYTHING)
+@pytest.mark.parametrize(("status", "code"), [(400, "GEN_MALFORMED_REQUEST"), (400, ""), (413, ""), (422, "")])
+def test_a_clear_no_after_an_attempt_that_was_none_is_looked_up_first(whom, status, code):
+    verdict = judged(whom, answer(status, code), sent())
+    assert action(verdict) == LOOK_REFUSE
+    assert not verdict.acted
+
+
+@pytest.mark.parametrize(
+    ("whom", "response", "tries", "in_the_end"),
+    [
+        (QUEUED, answer(400, "TXN_VALIDATION_ERROR", wrong("anything")), 3, LOOK_REFUSE),
+        (COMMIT, answer(400, "GEN_BAD_REQUEST", wrong("x")), 5, LOOK_REFUSE),
+        (REFUND, answer(400, "GEN_BAD_REQUEST", wrong("x")), 5, LOOK_REFUSE),
+        (COMMIT, answer(400, "TXN_NOT_INFLIGHT", wrong("x")), 5, LOOK_REFUSE),
+        (REFUND, answer(404, "TXN_NOT_FOUND", wrong("x")), 8, LOOK_REFUSE),
+        (SKIPPED, answer(409, "GEN_CONFLICT", wrong("x")), 5, DEAD),
+        (QUEUED, answer(500), 25, LOOK_REFUSE),
+        (QUEUED, answer(504), 25, LOOK_REFUSE),
+        (QUEUED, answer(423, "GEN_RESOURCE_LOCKED"), 25, DEAD),
+        (QUEUED, Response(failure=Failure.BROKEN), 25, LOOK_REFUSE),
+    ],
+)
+def test_tries_are_limited(whom, response, tries, in_the_end):
+    before = judged(whom, response, progress(attempts=tries - 2))
+    last = judged(whom, response, progress(attempts=tries - 1))
+    assert action(before) in (LOOK, AGAIN)
+    assert action(last) == in_the_end
+    assert action(judged(whom, response, progress(attempts=tries + 5))) == in_the_end
+
+
+@pytest.mark.parametrize("response", [answer(401), answer(403), answer(429), answer(301), answer(404), answer(503)])
+def test_what_is_not_counted_never_ends_in_a_dead_letter(response):
+    verdict = judged(QUEUED, response, sent(attempts=24))
+    assert action(verdict) in (AGAIN, LOOK)
+
+
+def test_a_lock_is_waited_out_for_the_five_minutes_that_it_can_stand():
+    waited_s = attempts = 0
+    while (verdict := judged(SKIPPED, answer(423), progress(attempts=attempts))) and action(verdict) == AGAIN:
+        waited_s += verdict.decision.in_s
+        attempts += 1
+    assert waited_s > 300
+    assert judged(SKIPPED, answer(423)).decision.in_s <= 0.5, "the first pause is short"
+
+
+def test_an_optimistic_lock_is_tried_again_within_seconds():
+    for attempts in range(4):
+        assert 0 < judged(SKIPPED, answer(409, "GEN_CONFLICT"), progress(attempts=attempts)).decision.in_s <= 2
+
+
+def test_the_pauses_of_a_long_outage_grow():
+    first = judged(QUEUED, answer(503)).decision.in_s
+    later = judged(QUEUED, answer(503), sent(600_000, attempts=0)).decision.in_s
+    assert first < 1
+    assert later == POLICY.retry.cap_s
+
+
+# -- Retry-After ---------------------------------------------------------------------------------------------------
+
+
+@given(
+    st.sampled_from(EVERYTHING),
+    st.sampled_from((408, 409, 423, 429, 500, 502, 503, 504)),
+    st.floats(0, RETRY_AFTER_MAX_S),
+    st.integers(0, 30),
+    st.sampled_from([replace(now, draw=draw) for now in (progress(), sent()) for draw in (0.0, 0.5, 0.999)]),
+)
+def test_nothing_is_repeated_sooner_than_the_ledger_asked(whom, status, asked_s, attempts, now):
+    now = replace(now, attempts=attempts)
+    verdict = judged(whom, answer(status, "GEN_CONFLICT" if status == 409 else "", retry_after_s=asked_s), now)
+    if isinstance(verdict.decision, Again | Look):
+        assert verdict.decision.in_s >= asked_s
+    if verdict.gate is not None:
+        assert verdict.gate.wait_s >= asked_s
+        assert verdict.gate.action is GateAction.SLOW
+
+
+@pytest.mark.parametrize("asked_s", [10.0**9, float("inf")])
+def test_no_header_shuts_a_target_for_days(asked_s):
+    for status in (429, 503):
+        verdict = judged(QUEUED, answer(status, retry_after_s=asked_s))
+        assert verdict.gate.wait_s == verdict.decision.in_s == RETRY_AFTER_MAX_S
+
+
+def test_backpressure_slows_the_target_for_half_a_minute():
+    assert judged(QUEUED, answer(503, "QUEUE_BACKPRESSURE")).gate == GateChange(SLOW, "QUEUE_BACKPRESSURE", 30.0)
+
+
+# -- every answer --------------------------------------------------------------------------------------------------
+
+codes = st.sampled_from(sorted({rule.code for rule in TABLE})) | st.text(max_size=20)
+bodies = st.none() | st.dictionaries(
+    st.sampled_from(
+        ("status", "reference", "precise_amount", "parent_transaction", "transaction_id", "errors", "error")
+    ),
+    st.none() | st.integers() | st.text(max_size=5) | st.booleans() | st.lists(st.integers(), max_size=2),
+)
+
+
+@given(
+    st.sampled_from(EVERYTHING),
+    st.integers(100, 599),
+    codes,
+    bodies,
+    st.sampled_from((progress(), sent(), sent(attempts=40), progress(attempts=10**6))),
+)
+def test_every_answer_has_a_meaning(whom, status, code, body, now):
+    response = Response(status=status, code=code, body=body, has_errors=bool(body and "errors" in body))
+    verdict = judged(whom, response, now)
+    if isinstance(verdict.decision, Dead):
+        # A dead letter straight from an answer says: it has not happened, and never did.
+        assert verdict.decision.dead_class is DeadClass.REFUSED
+        assert not verdict.acted
+        assert not now.sent
+        assert verdict.decision.code
+        assert verdict.decision.message
+    if isinstance(verdict.decision, Again):
+        assert not verdict.acted, "what may have happened is looked up, never simply sent again"
+        assert verdict.decision.in_s > 0
+    if status >= 500 or status < 300:
+        assert verdict.acted
+
+
+@given(st.sampled_from(("transaction", "inflight", "refund")), st.booleans(), st.integers(0, 999), codes)
+def test_there_is_a_row_for_everything(route, sync, status, code):
+    request = Request("POST", "/x", route, {}, sync=sync)
+    rule = rule_for(request, Response(status=status, code=code))
+    assert rule.why
+    assert verdict_for(rule, progress(), Response(status=status, code=code), POLICY).decision
+
+
+def test_a_hold_queued_at_the_ledger_is_waited_for():
+    request = Request("PUT", "/x", "inflight", {}, sync=False)
+    verdict = verdict_for(rule_for(request, answer(200)), progress(), answer(200), POLICY)
+    assert (action(verdict), verdict.accepted) == (LOOK, True)
+
+
+@pytest.mark.parametrize(
+    ("response", "code"),
+    [
+        (answer(400, "TXN_X"), "TXN_X"),
+        (answer(502), "HTTP_502"),
+        (Response(failure=Failure.BROKEN, code="ReadTimeout"), "ReadTimeout"),
+        (Response(failure=Failure.BROKEN), "NO_ANSWER"),
+    ],
+)
+def test_every_answer_has_a_code(response, code):
+    assert code_of(response) == code
+
+
+# -- what a success proves -----------------------------------------------------------------------------------------
+
+
+def test_a_skip_mode_success_is_the_outcome_with_the_real_id():
+    verdict = judged(SKIPPED, answer(201, "", {"status": "APPLIED", "reference": "order_42", "transaction_id": txn(9)}))
+    assert verdict.decision == Done("applied", txn(9))
+
+
+def test_a_skip_mode_hold_is_held():
+    whom = entry_of(payment(skip_queue=True, inflight=True)), {}
+    body = {"status": "INFLIGHT", "reference": "order_42", "transaction_id": txn(9)}
+    assert judged(whom, answer(201, "", body)).decision == Done("held", txn(9))
+    assert action(judged(whom, answer(201, "", body | {"status": "APPLIED"}))) == LOOK
+
+
+def test_a_settled_hold_names_its_child_and_itself():
+    assert judged(PART, answer(200, "", CHILD | {"status": "APPLIED"})).decision == Done("applied", txn(9), txn(2))
+    assert judged(VOID, answer(200, "", CHILD | {"status": "VOID"})).decision == Done("voided", txn(9), txn(2))
+
+
+@pytest.mark.parametrize("whom", PAYMENTS)
+@pytest.mark.parametrize("echo", [1051, 0, "1051", "", 10.5, "1e99", True])
+def test_an_echo_of_another_amount_stops_the_target(whom, echo):
+    body = {"status": "APPLIED", "reference": "order_42", "transaction_id": txn(9), "precise_amount": echo}
+    verdict = judged(whom, answer(201, "", body))
+    assert verdict.gate == GateChange(GateAction.PAUSE, "ECHO_MISMATCH", 0.0)
+    assert action(verdict) == LOOK
+    assert verdict.acted
+
+
+@pytest.mark.parametrize("whom", PAYMENTS)
+@pytest.mark.parametrize("echo", [{}, {"precise_amount": 1050}, {"precise_amount": "1050"}, {"precise_amount": None}])
+def test_an_echo_of_the_same_amount_stops_nothing(whom, echo):
+    body = {"status": "APPLIED", "reference": "order_42", "transaction_id": txn(9)} | echo
+    assert judged(whom, answer(201, "", body)).gate is None
+
+
+@pytest.mark.parametrize("whom", [QUEUED, REFUND])
+def test_with_confirm_accepted_a_success_with_a_body_is_enough(whom):
+    entry, memo = whom
+    kind, now = KINDS[entry.kind], progress(memo=memo)
+    policy = replace(POLICY, confirm=False)
+    request = kind.request(entry, now)
+    body = {"status": "QUEUED", "transaction_id": txn(9)}
+    # The id of a queued answer may be a phantom's (contract §0.1 fact 2), so it is not kept.
+    assert kind.judge(entry, now, request, answer(201, "", body), policy).decision == Done("accepted")
+    assert isinstance(kind.judge(entry, now, request, answer(201), policy).decision, Look)
+
+
+def test_the_first_look_comes_soon_and_later_ones_as_late_as_a_repeat_would():
+    assert judged(QUEUED, answer(500)).decision.in_s == POLICY.confirm_first_s
+    assert judged(QUEUED, answer(500), sent(attempts=9, draw=0.9)).decision.in_s > 200
