@@ -195,14 +195,15 @@ class Delivery:
         runtime = self._runtime
         at_ms, at_s = batch[0].progress.now_ms, steady_s()
         decided, healthy = decisions(runtime, batch)
-        if healthy:
-            self._results.put(f"{batch[0].entry.target}:read")
         sends = sends_of(decided)
         recorded = [(claimed, send) for claimed, send in sends if KINDS[claimed.entry.kind].records]
         answers = runtime.journal.record(recorded) if recorded else []
         refused = {
             claimed.entry.id: answer for (claimed, _), answer in zip(recorded, answers, strict=True) if answer != "ok"
         }
+        # Everything that can fail is done by now: from here on each intent is answered exactly once.
+        if healthy:
+            self._results.put(f"{batch[0].entry.target}:read")
         for claimed, decision in decided:
             if not isinstance(decision, Send):
                 self._results.put(

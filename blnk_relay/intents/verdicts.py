@@ -146,7 +146,7 @@ TABLE: tuple[Rule, ...] = (
         tries=5,
         acted=False,
     ),
-    Rule(400, "TXN_COMMIT_AMOUNT_EXCEEDED", INFLIGHT, _M.VERIFY_NEVER, "perhaps an earlier attempt succeeded"),
+    Rule(400, "TXN_COMMIT_AMOUNT_EXCEEDED", INFLIGHT, _M.VERIFY_NEVER, "perhaps we succeeded", acted=True),
     Rule(400, "GEN_BAD_REQUEST", ALL, _M.VERIFY, "unclassified, often transient", tries=5),
     Rule(400, "", ALL, _M.NEVER, "answered by Cloud, not by the ledger"),
     # Credentials: nobody's backlog becomes dead letters because a token ran out.
@@ -178,11 +178,15 @@ TABLE: tuple[Rule, ...] = (
     ),
     Rule(409, "GEN_CONFLICT", TRANSACTION, _M.SOON, "optimistic lock lost, nothing written", sync=True, tries=5),
     Rule(409, "GEN_CONFLICT", INFLIGHT, _M.VERIFY, "an action for this hold is queued", acted=False),
-    Rule(409, "GEN_CONFLICT", REFUND, _M.VERIFY_NEVER, "refunded before"),
-    Rule(409, "TXN_ALREADY_COMMITTED", INFLIGHT, _M.VERIFY_NEVER, "settled; see whether the way we wanted"),
-    Rule(409, "TXN_ALREADY_VOIDED", INFLIGHT, _M.VERIFY_NEVER, "settled; see whether the way we wanted"),
+    Rule(409, "GEN_CONFLICT", REFUND, _M.VERIFY_NEVER, "refunded; see whether by us", acted=True),
+    Rule(409, "TXN_ALREADY_COMMITTED", INFLIGHT, _M.VERIFY_NEVER, "settled; see whether by us", acted=True),
+    Rule(409, "TXN_ALREADY_VOIDED", INFLIGHT, _M.VERIFY_NEVER, "settled; see whether by us", acted=True),
     Rule(413, ANY, ALL, _M.NEVER, "too large"),
     Rule(422, ANY, ALL, _M.NEVER, "not used by the ledger"),
+    # A gateway may repeat a request behind our back and show us the copy that lost: then the lock is our own, and what
+    # it guards may have happened (measured, docs/ledger-findings.md R5). The text is only a hint.
+    Rule(423, ANY, INFLIGHT, _M.VERIFY, "a lock of this very hold", text=("inflight-commit:", "inflight-void:")),
+    Rule(423, ANY, REFUND, _M.VERIFY, "a lock of this very refund", text=("refund:",)),
     # Not "soon": the locks of a worker of the ledger that was killed stand for five minutes (measured, D7).
     Rule(423, ANY, ALL, _M.BACKOFF, "a lock is held, nothing written"),
     Rule(429, ANY, ALL, _M.SOON, "a limiter; nothing written", gate=_SLOW, counted=False),

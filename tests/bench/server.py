@@ -1,4 +1,4 @@
-"""A fast HTTP server that plays the ledger in benchmarks: the same for every contestant, and cheap enough not to matter.
+"""A fast HTTP server that plays the ledger in benchmarks: the same for every contestant, and cheap.
 
 It answers POST /proxy/transactions with a queued 201 after a settable latency, keeps the two rows that a real ledger
 would (the queued parent and its applied child, contract §3.4 S1), and answers the Filters API from them. It notes
@@ -113,7 +113,6 @@ class Ledger:
             "shown": len(self.shown_s),
             "looks": self.looks,
             "connections": self.connections,
-            "cpu_s": time.process_time(),
         }
 
     def _post(self, sent: dict[str, object]) -> bytes:
@@ -144,7 +143,8 @@ _NO_ROWS = b'{"data":[],"total":0,"stats":{},"total_is_estimate":false}'
 
 def _balances(asked: dict[str, list[dict[str, list[str]]]]) -> bytes:
     data = [
-        {"balance_id": _balance_id(side), "indicator": side, "currency": "EUR"} for side in asked["filters"][0]["values"]
+        {"balance_id": _balance_id(side), "indicator": side, "currency": "EUR"}
+        for side in asked["filters"][0]["values"]
     ]
     return json.dumps({"data": data, "total": len(data)}).encode()
 

@@ -279,6 +279,32 @@ def test_other_processes_steer_it_over_http(client):
     assert admin(client, "GET", "books")[1]["rows"] == []
 
 
+def test_all_of_the_books_are_shown_over_http_and_no_secret_is(client):
+    client.post(f"{client.url}/proxy/ledgers", json={"name": "x"}, timeout=PATIENCE_S)
+    client.post(f"{client.url}/proxy/identities", json={"first_name": "Mara"}, timeout=PATIENCE_S)
+    files = {"file": ("s.csv", "ID,Amount,Currency,Reference,Description,Date\ns-1,1,EUR,r,d,x\n")}
+    client.post(f"{client.url}/proxy/reconciliation/upload", files=files, timeout=PATIENCE_S)
+    books = admin(client, "GET", "books")[1]
+    assert [ledger["name"] for ledger in books["ledgers"]] == ["General Ledger", "x"]
+    assert books["identities"][0]["first_name"] == "Mara"
+    assert books["uploads"][0]["record_count"] == 1
+    assert books["rules"] == books["runs"] == []
+    options = json.dumps(admin(client, "GET", "options")[1])
+    assert all(secret not in options for secret in ("blnk_sandbox", "secret_sandbox", "blnk_core_sandbox"))
+
+
+def test_a_login_is_made_without_a_browser(client):
+    code = admin(client, "POST", "login", {"scopes": ["data:read"]})[1]["code"]
+    form = {"grant_type": "authorization_code", "code": code, "redirect_uri": ""}
+    url, basic = f"{client.url}/oauth/token", ("client_sandbox", "secret_sandbox")
+    tokens = requests.post(url, data=form, auth=basic, timeout=PATIENCE_S).json()
+    assert tokens["scope"] == "data:read"
+    client.headers["Authorization"] = f"Bearer {tokens['access_token']}"
+    assert (client.rows("x"), client.pay("pay-1").status_code) == ([], 403)
+    assert admin(client, "POST", "revoke-tokens") == (200, {})
+    assert client.pay("pay-1").status_code == 401
+
+
 @pytest.mark.parametrize(
     ("path", "body"),
     [

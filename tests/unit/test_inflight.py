@@ -225,6 +225,19 @@ def test_a_part_is_only_sent_again_after_a_long_silence_with_the_sum_unchanged()
     assert decided(PART, ours(60 * SECOND, before=300), *HELD, *before) == send(10, before=300)
 
 
+def test_a_part_that_was_answered_with_a_commit_is_never_sent_again_however_long_it_is_not_shown():
+    before = (child(10, 300),)
+    for quiet_ms in (60 * SECOND, HOUR, 4 * HOUR):
+        assert isinstance(decided(PART, ours(quiet_ms, before=300, accepted=True), *HELD, *before), Look)
+    assert dead(decided(PART, ours(6 * HOUR, before=300, accepted=True), *HELD, *before))[1] == "UNDECIDED"
+
+
+def test_a_part_that_a_gateway_made_twice_is_found_out():
+    twice = (child(10, 300), child(11, 300))
+    decision = decided(PART, ours(SECOND, before=0, accepted=True), *HELD, *twice)
+    assert dead(decision) == (DeadClass.UNKNOWN, "HOLD_CHANGED")
+
+
 def test_the_sum_first_recorded_is_kept_for_every_further_send():
     again = decided(PART, ours(MINUTE, before=300), *HELD, child(10, 300))
     assert again.memo == {"row": txn(2), "before": "300"}

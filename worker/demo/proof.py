@@ -125,9 +125,15 @@ def _may_own(item: Recorded, row: BookRow, by_reference: Mapping[str, BookRow]) 
         case "transaction":
             return row.reference in (status.reference, status.reference + "_q") and row.precise_amount == amount
         case "refund":
-            return any(
-                row.reference in (f"{id_}_refund", f"{id_}_refund_q")
-                for id_ in _ids(payload["transaction"], by_reference)
+            named = _ids(payload["transaction"], by_reference)
+            # What is refunded is the row itself, or the one that the commit of a hold made below it.
+            refunded = row.reference.removesuffix("_q").removesuffix("_refund")
+            return refunded != row.reference and (
+                refunded in named
+                or any(
+                    made.transaction_id == refunded and made.parent_transaction in named
+                    for made in by_reference.values()
+                )
             )
         case "inflight.commit":
             held = row.parent_transaction in _ids(payload["hold"], by_reference)

@@ -48,7 +48,7 @@ if ARGV[1] == 'write' and not conflict then
         redis.call('HSET', key, 'order', order, 'due', due)
       end
       redis.call('HSET', key, 'state', state, 'kind', kind, 'lane', lane, 'target', target, 'fp', ARGV[at + 1],
-        'created', NOW, 'since', NOW, 'deadline', moment(ARGV[at + 8]))
+        'created', NOW, 'since', due, 'deadline', moment(ARGV[at + 8]))
       if ARGV[at + 9] ~= '' then redis.call('SET', P .. 'ref:' .. ARGV[at + 10], id) end
       redis.call('SADD', P .. 'queues', lane .. '|' .. target)
       if state == 'waiting' then

@@ -94,7 +94,8 @@ local function release(id, fields, bells)
   if next_[1] ~= 'waiting' then return end
   local due = math.max(NOW, tonumber(next_[4] or '0'))
   redis.call('ZREM', P .. 'waiting', head)
-  redis.call('HSET', intent_key(head), 'state', 'ready', 'updated', NOW)
+  -- Patience is counted from when it could first be sent.
+  redis.call('HSET', intent_key(head), 'state', 'ready', 'since', due, 'updated', NOW)
   make_ready(head, next_[2], next_[3], due)
   if due <= NOW then ring(bells, next_[2]) end
 end

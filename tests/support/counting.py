@@ -1,0 +1,66 @@
+"""Counting: the journal's word against the ledger's books, after every trouble."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from blnk_relay import Receipt, Relay
+from blnk_relay.journal.reading import by_id, payload_of
+from sandbox import Sandbox
+from tests.support.waiting import wait_until
+from worker.demo.proof import BookRow, Proof, Recorded, prove
+
+#: Ids asked for in one trip.
+_CHUNK = 1_000
+
+#: States of intents that a machine is still at.
+OPEN = frozenset({"waiting", "ready", "sending", "posted"})
+
+
+def states(relay: Relay, receipts: Sequence[Receipt]) -> list[str]:
+    """The state of each intent, in few trips."""
+    journal = relay.journal
+    found: list[str] = []
+    for at in range(0, len(receipts), _CHUNK):
+        pipeline = journal.client.pipeline(transaction=False)
+        for receipt in receipts[at : at + _CHUNK]:
+            pipeline.hget(journal.key(f"intent:{receipt.id}"), "state")
+        found += pipeline.execute()
+    return found
+
+
+def still_open(relay: Relay, receipts: Sequence[Receipt]) -> int:
+    """How many of the intents are not finished."""
+    return sum(state in OPEN for state in states(relay, receipts))
+
+
+def wait_for_all(relay: Relay, receipts: Sequence[Receipt], timeout_s: float) -> None:
+    """Wait until every intent is finished."""
+    wait_until(lambda: not still_open(relay, receipts), timeout_s, f"all of {len(receipts)} intents to finish")
+
+
+def proof_of(relay: Relay, receipts: Iterable[Receipt], rows: Iterable[BookRow]) -> Proof:
+    """The proof over some intents, which must be all that made these rows."""
+    recorded = []
+    for id_ in dict.fromkeys(receipt.id for receipt in receipts):
+        status = by_id(relay.journal, id_)
+        assert status is not None, f"{id_} is gone from the journal"
+        recorded.append(Recorded(status, payload_of(relay.journal, id_)))
+    return prove(recorded, rows)
+
+
+def assert_exactly_once(
+    relay: Relay, receipts: Iterable[Receipt], sandbox: Sandbox, *, foreign: frozenset[str] = frozenset()
+) -> None:
+    """Nothing lost, nothing doubled, and books that add up.
+
+    Args:
+        relay: Whose journal.
+        receipts: Every receipt that was given.
+        sandbox: Whose books.
+        foreign: Ids of rows that somebody else made.
+    """
+    books = sandbox.books()
+    proof = proof_of(relay, receipts, [row for row in books.rows if row.transaction_id not in foreign])
+    for name, sentences in (("lost", proof.lost), ("doubled", proof.doubled), ("broken", books.violations())):
+        assert not sentences, "\n".join([name, *sentences])
