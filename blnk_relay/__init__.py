@@ -25,6 +25,7 @@ from blnk_relay.errors import (
     TooLate,
 )
 from blnk_relay.intents.inflight import commit, void
+from blnk_relay.intents.linking import ResultOf, result_of
 from blnk_relay.intents.model import Intent
 from blnk_relay.intents.refund import refund
 from blnk_relay.intents.registry import intent_of
@@ -48,6 +49,8 @@ __all__ = [  # noqa: RUF022 - grouped by what they are for
     "commit",
     "void",
     "intent_of",
+    "result_of",
+    "ResultOf",
     # Errors.
     "RelayError",
     "DuplicateInBatch",

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from graphlib import CycleError, TopologicalSorter
+from heapq import heapify, heappop, heappush
 from types import TracebackType
 from typing import Self
 
@@ -66,6 +68,8 @@ class Write:
     lane: str | None = None
     not_before: datetime | timedelta | None = None
     deadline: datetime | timedelta | None = None
+    after: Sequence[str] = ()
+    order_key: str | None = None
 
 
 class Relay:
@@ -121,6 +125,8 @@ class Relay:
         lane: str | None = None,
         not_before: datetime | timedelta | None = None,
         deadline: datetime | timedelta | None = None,
+        after: Sequence[str] = (),
+        order_key: str | None = None,
     ) -> Receipt:
         """Record an intent durably; workers do the rest.
 
@@ -132,21 +138,36 @@ class Relay:
             not_before: Not to be sent earlier than this; a time with an offset, or a span from now.
             deadline: When to give up and tell a human; a time with an offset, or a span from now. Left out, it is
                 the settings' time after ``not_before``.
+            after: Keys of intents that have to be done first. If one of them dies, this one waits; if a human discards
+                it, this one becomes a dead letter.
+            order_key: Intents that share it are sent strictly one at a time, in accept order; a dead letter among them
+                holds those behind it.
 
         Returns:
             The receipt.
 
         Raises:
-            InvalidIntent: The key, the lane or a time is not valid, or the amount is beyond the settings' limit.
+            InvalidIntent: The key, the lane or a time is not valid, the amount is beyond the settings' limit, or it
+                would wait for an intent that was never enqueued, or was cancelled or discarded.
             KeyConflict: The key, or the reference, belongs to another intent.
             JournalUnavailable: Redis did not answer within its timeout. Enqueue again under the same key.
         """
-        write = Write(intent=intent, key=key, lane=lane, not_before=not_before, deadline=deadline)
+        write = Write(
+            intent=intent,
+            key=key,
+            lane=lane,
+            not_before=not_before,
+            deadline=deadline,
+            after=after,
+            order_key=order_key,
+        )
         try:
             return self._accept([self.prepare(write)])[0]
         except KeyConflict as conflict:
             conflict.index = None
             raise
+        except InvalidIntent as error:
+            raise InvalidIntent(error.kind, error.errors) from None
 
     def prepare(self, write: Write) -> NewEntry:
         """Check an intent and its options as :meth:`enqueue` does, and record nothing.
@@ -179,9 +200,21 @@ class Relay:
         deadline = _moment(write.deadline, _later(not_before, int(settings.deadline_s * 1000)), "deadline", errors)
         if not errors and _contradict(write):
             errors["deadline"] = ["Must lie after not_before, or it would never be sent."]
+        if any(not isinstance(other, str) or key_problem(other) for other in write.after) or key in write.after:
+            errors["after"] = ["Must be keys of other intents."]
+        if write.order_key is not None and (key_problem(write.order_key) or "\n" in write.order_key):
+            errors["order_key"] = ["Must be a text of one line, not blank."]
         if errors or key is None:
             raise InvalidIntent(intent.kind, errors)
-        new = new_entry(intent, key, lane, not_before=not_before, deadline=deadline)
+        new = new_entry(
+            intent,
+            key,
+            lane,
+            not_before=not_before,
+            deadline=deadline,
+            after=write.after,
+            order_key=write.order_key,
+        )
         if settings.confirm_route == "data" and new.entry.reference:
             problem = data_api_problem(new.entry.reference)
             if problem:
@@ -218,7 +251,18 @@ class Relay:
                     raise DuplicateInBatch(new.entry.kind, new.entry.key, seen[name], index)
                 seen[name] = index
             entries.append(new)
-        return self._accept(entries) if entries else []
+        if not entries:
+            return []
+        order = in_dependency_order(entries)
+        try:
+            receipts = self._accept([entries[index] for index in order])
+        except KeyConflict as conflict:
+            conflict.index = order[conflict.index or 0]
+            raise
+        except InvalidIntent as error:
+            raise error.at(order[error.index or 0]) from None
+        placed = dict(zip(order, receipts, strict=True))
+        return [placed[index] for index in range(len(entries))]
 
     def get(self, key: str) -> Status:
         """What has become of an intent.
@@ -298,6 +342,38 @@ class Relay:
             Receipt(answer.id, new.entry.key, new.entry.reference, answer.created, durability)
             for new, answer in zip(entries, accepted, strict=True)
         ]
+
+
+def in_dependency_order(entries: Sequence[NewEntry]) -> list[int]:
+    """Positions of a batch in an order in which nothing stands before what it waits for; otherwise as given.
+
+    Raises:
+        InvalidIntent: They wait for each other in a circle; ``index`` says where.
+    """
+    if not any(new.after_ids for new in entries):
+        return list(range(len(entries)))
+    position = {new.entry.id: index for index, new in enumerate(entries)}
+    sorter = TopologicalSorter[int]()
+    for index, new in enumerate(entries):
+        sorter.add(index, *(position[id_] for id_ in new.after_ids if id_ in position))
+    try:
+        sorter.prepare()
+    except CycleError as error:
+        circle: list[int] = error.args[1]
+        keys = " → ".join(repr(entries[index].entry.key) for index in reversed(circle))
+        kind = entries[circle[0]].entry.kind
+        raise InvalidIntent(kind, {"after": [f"They wait in a circle: {keys}."]}, circle[0]) from None
+    # The earliest that may go is taken first, so that nothing moves without need: accept order means something.
+    ordered: list[int] = []
+    free = list(sorter.get_ready())
+    heapify(free)
+    while free:
+        index = heappop(free)
+        ordered.append(index)
+        sorter.done(index)
+        for following in sorter.get_ready():
+            heappush(free, following)
+    return ordered
 
 
 def _later(not_before: str, deadline_ms: int) -> str:

@@ -13,6 +13,7 @@ from typing import Any, NoReturn
 from marshmallow import Schema, ValidationError, fields
 
 from blnk_relay.errors import InvalidIntent
+from blnk_relay.intents.linking import link_of
 from blnk_relay.intents.references import MAX_LENGTH, reference_problem, text_problem
 from blnk_relay.money import MAX_SAFE_INTEGER, exact_decimal
 
@@ -90,8 +91,28 @@ class Reference(Text):
         return text
 
 
-class RowName(Text):
+class Linkable(Text):
+    """A text in whose place a link to another intent's result may stand (:mod:`blnk_relay.intents.linking`)."""
+
+    #: Which result may stand here.
+    result = ""
+
+    def deserialize(
+        self, value: Any, attr: str | None = None, data: Mapping[str, Any] | None = None, **kwargs: Any
+    ) -> Any:
+        """A link as it is, or the validated text."""
+        link = link_of(value)
+        if link is None:
+            return super().deserialize(value, attr, data, **kwargs)
+        if link["field"] != self.result:
+            raise ValidationError(f"Must be a link to a {self.result}.")
+        return link
+
+
+class RowName(Linkable):
     """A transaction of the ledger: the id of its row, or its reference."""
+
+    result = "transaction_id"
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(most=MAX_LENGTH, **kwargs)
@@ -108,8 +129,10 @@ class RowName(Text):
         return text
 
 
-class Balance(Text):
+class Balance(Linkable):
     """``bln_`` and a UUID, or ``@indicator`` (contract §7)."""
+
+    result = "balance_id"
 
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> str:
         text: str = super()._deserialize(value, attr, data, **kwargs)

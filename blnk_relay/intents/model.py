@@ -46,6 +46,9 @@ class Entry:
         id: 26 characters, derived from target and key.
         key: The caller's idempotency key.
         reference: The reference of generation 0; see :func:`blnk_relay.intents.references.of_generation`.
+        payload: The canonical payload; in a worker's hands with its links filled in.
+        orders: Keys of the orders that it stands in: one at a time, in accept order.
+        after: Keys of the intents that it waits for.
     """
 
     id: str
@@ -55,7 +58,8 @@ class Entry:
     key: str
     reference: str
     payload: Mapping[str, Any]
-    order_key: str = ""
+    orders: tuple[str, ...] = ()
+    after: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -31,6 +31,8 @@ class ReplayPlan:
 
 
 _HOPELESS = {
+    "DEPENDENCY_CLOSED": "what it waited for was closed: discard it, or enqueue it again without it",
+    "LINK_EMPTY": "the other intent has no such id: discard it, and enqueue it with the right link",
     "REFERENCE_CONFLICT": "the reference belongs to another transaction: discard it, and enqueue it under a new key",
     "HOLD_CHANGED": "nobody can tell whether this part was committed: compare the hold by hand, then discard it",
 }

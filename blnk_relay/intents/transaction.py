@@ -29,6 +29,7 @@ from blnk_relay.intents.fields import (
     load,
     stored_bytes,
 )
+from blnk_relay.intents.linking import ResultOf
 from blnk_relay.intents.model import (
     Dead,
     DeadClass,
@@ -156,8 +157,8 @@ SCHEMA = TransactionSchema()
 
 def transaction(
     *,
-    source: str,
-    destination: str,
+    source: str | ResultOf,
+    destination: str | ResultOf,
     currency: str,
     description: str,
     amount: Decimal | int | str | None = None,
@@ -177,7 +178,8 @@ def transaction(
     """Move money from one balance to another, or reserve it (contract §2.3).
 
     Args:
-        source: ``bln_…``, or ``@name`` for a balance of the general ledger, made on first use.
+        source: ``bln_…``, or ``@name`` for a balance of the general ledger, made on first use, or a link to a
+            balance (``result_of``).
         destination: The same; must differ from ``source``.
         currency: Such as ``EUR``. The ledger does not compare it with the balances' own currencies.
         description: Required by the ledger.

@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import redis
 
-from blnk_relay.errors import JournalUnavailable, KeyConflict
+from blnk_relay.errors import InvalidIntent, JournalUnavailable, KeyConflict
 from blnk_relay.intents.model import Entry, GateAction, Send
 from blnk_relay.journal.connection import Scripts, connect, reported
 from blnk_relay.journal.records import Claimed, NewEntry, Settlement, claimed_of, entry_of, id_of
@@ -93,14 +93,19 @@ class Journal:
             One answer for each, the lanes to ring, and the durability reached.
 
         Raises:
+            InvalidIntent: One would wait for what was never enqueued, was cancelled or was discarded. Nothing was
+                recorded.
             KeyConflict: A key or a reference belongs to another intent; its ``index`` says which. Nothing was
                 recorded, unless the conflict arose during the call, in which case earlier intents may have been:
                 enqueueing them again is safe.
         """
         chunks = [entries[at : at + ACCEPT_CHUNK] for at in range(0, len(entries), ACCEPT_CHUNK)]
         if len(chunks) > 1:
+            # What stands in this very batch is there by the time that it is needed.
+            batch = {new.entry.id for new in entries}
             for number, chunk in enumerate(chunks):
-                self._answers(self.scripts.run("accept", "check", *_arguments(chunk)), chunk, number * ACCEPT_CHUNK)
+                outside = [replace(new, after_ids=tuple(set(new.after_ids) - batch)) for new in chunk]
+                self._answers(self.scripts.run("accept", "check", *_arguments(outside)), chunk, number * ACCEPT_CHUNK)
         accepted: list[Accepted] = []
         bells: set[str] = set()
         durability = "memory"
@@ -148,6 +153,8 @@ class Journal:
         for position, answer in enumerate(raw[2]):
             if answer[0] == "conflict":
                 raise _conflict(chunk[position].entry.key, answer, offset + position)
+            if answer[0] in ("missing", "closed"):
+                raise _forlorn(chunk[position], answer, offset + position)
             accepted.append(Accepted(answer[1], answer[0] == "created"))
         return accepted
 
@@ -292,6 +299,15 @@ def _buried(pairs: Sequence[Sequence[str]]) -> tuple[Entry, ...]:
     return tuple(entry_of(id_, body) for id_, body in pairs)
 
 
+def _forlorn(new: NewEntry, answer: Sequence[str], index: int) -> InvalidIntent:
+    """What it would wait for is unknown, or will never be done."""
+    key = new.entry.after[new.after_ids.index(answer[1])]
+    what = (
+        "was never enqueued: enqueue it first, or in the same batch" if answer[0] == "missing" else f"was {answer[3]}"
+    )
+    return InvalidIntent(new.entry.kind, {"after": [f"{key!r} {what}."]}, index)
+
+
 def _arguments(entries: Sequence[NewEntry]) -> list[str | int]:
     arguments: list[str | int] = []
     for new in entries:
@@ -303,10 +319,11 @@ def _arguments(entries: Sequence[NewEntry]) -> list[str | int]:
             entry.kind,
             entry.target,
             entry.lane,
-            entry.order_key,
+            "\n".join(entry.orders),
             new.not_before,
             new.deadline,
             new.twin,
             new.claimed_reference,
+            ",".join(new.after_ids),
         ]
     return arguments

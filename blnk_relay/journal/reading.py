@@ -9,11 +9,14 @@ from datetime import UTC, datetime
 from typing import Any
 
 from blnk_relay.errors import NotFound
-from blnk_relay.intents.model import DEFAULT_TARGET
+from blnk_relay.intents.model import DEFAULT_TARGET, Entry
 from blnk_relay.intents.references import of_generation
 from blnk_relay.journal.connection import reported
 from blnk_relay.journal.journal import Journal
 from blnk_relay.journal.records import entry_of, id_of
+
+#: Intents named of those that hold another one back.
+_MOST_AHEAD = 10
 
 #: States in which an intent's story is over, for a machine.
 FINISHED = frozenset({"done", "dead", "cancelled", "discarded"})
@@ -41,8 +44,9 @@ class Status:
         code: Code of the last answer that was not a success.
         message: Its message.
         attempts: Counted attempts of its present life.
-        waits_for: Ids of the intents that come before it in its order, at most ten.
-        blocks: Number of intents that wait behind it.
+        waits_for: Ids of the intents that hold it back, at most ten: what it comes after, and what stands before it in
+            its orders.
+        blocks: Number of intents that it holds back.
     """
 
     id: str
@@ -119,9 +123,9 @@ def by_id(journal: Journal, id_: str) -> Status | None:
         pipeline.hget(journal.key(f"past:{id_[:3]}"), id_)
         fields, body, past = pipeline.execute()
         if not fields:
-            return Status(id_, "", "", "", "", "done", outcome=past.partition(" ")[2]) if past else None
-        ahead, blocks = _order(journal, id_, fields)
-    entry = entry_of(id_, body)
+            return _trimmed(id_, past) if past else None
+        entry = entry_of(id_, body)
+        ahead, blocks = _held(journal, entry, fields["state"])
     generation = int(fields.get("gen", 0))
     return Status(
         id=id_,
@@ -147,16 +151,33 @@ def by_id(journal: Journal, id_: str) -> Status | None:
     )
 
 
-def _order(journal: Journal, id_: str, fields: Mapping[str, str]) -> tuple[tuple[str, ...], int]:
-    """Who stands before an intent in its order, and how many behind it."""
-    if "order" not in fields:
-        return (), 0
-    key = journal.key(f"order:{fields['order']}")
-    rank: Any = journal.client.zrank(key, id_)
-    if rank is None:
-        return (), 0
-    ahead: Any = journal.client.zrange(key, max(0, rank - 10), rank - 1) if rank else []
-    return tuple(ahead), int(journal.client.zcard(key)) - rank - 1
+def _trimmed(id_: str, past: str) -> Status:
+    """What is left of an intent after its retention."""
+    _, outcome, transaction_id = (past + "  ").split(" ")[:3]
+    state = "cancelled" if outcome == "cancelled" else "done"
+    return Status(id_, "", "", "", "", state, outcome=outcome, transaction_id=transaction_id)
+
+
+def _held(journal: Journal, entry: Entry, state: str) -> tuple[tuple[str, ...], int]:
+    """Ids of the intents that hold an intent back, at most ten, and how many it holds back itself."""
+    client, ahead = journal.client, []
+    blocks: Any = client.scard(journal.key(f"deps:{entry.id}"))
+    if state == "waiting":
+        for id_ in (id_of(entry.target, key) for key in entry.after):
+            other: Any = client.hget(journal.key(f"intent:{id_}"), "state")
+            if other is not None and other != "done":
+                ahead.append(id_)
+    for order in entry.orders:
+        key = journal.key(f"order:{order}")
+        rank: Any = client.zrank(key, entry.id)
+        if rank is None:
+            continue
+        if rank:
+            first: Any = client.zrange(key, max(0, rank - _MOST_AHEAD), rank - 1)
+            ahead += first
+        size: Any = client.zcard(key)
+        blocks += size - rank - 1
+    return tuple(dict.fromkeys(ahead))[:_MOST_AHEAD], blocks
 
 
 def payload_of(journal: Journal, id_: str) -> Mapping[str, Any]:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 import random
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
+from blnk_relay.intents.linking import linked_keys, resolved
 from blnk_relay.intents.model import DEFAULT_TARGET, Entry, Intent, Progress
 from blnk_relay.intents.references import digest, reference_for
 from blnk_relay.intents.registry import KINDS
@@ -33,6 +34,7 @@ FIELDS = (
     "claims",
     "kind",
     "created",
+    "results",
 )
 
 
@@ -55,6 +57,8 @@ class NewEntry:
     twin: str
     #: "<target>:<reference>", where the reference is ours to choose; else empty.
     claimed_reference: str
+    #: Ids of the intents that it waits for.
+    after_ids: tuple[str, ...] = ()
 
 
 def new_entry(
@@ -65,10 +69,15 @@ def new_entry(
     target: str = DEFAULT_TARGET,
     not_before: str,
     deadline: str,
+    after: Sequence[str] = (),
+    order_key: str | None = None,
 ) -> NewEntry:
     """Put an intent into the form in which it is recorded."""
     chooses = not KINDS[intent.kind].records
     reference = (intent.reference or reference_for(key)) if chooses else ""
+    # An order of the caller's own never meets one that follows from a payload.
+    orders = (intent.order_key, f"own:{order_key}" if order_key else None)
+    after = tuple(dict.fromkeys((*after, *linked_keys(intent.payload))))
     entry = Entry(
         id=id_of(target, key),
         kind=intent.kind,
@@ -77,7 +86,8 @@ def new_entry(
         key=key,
         reference=reference,
         payload=intent.payload,
-        order_key=f"{target}:{intent.order_key}" if intent.order_key else "",
+        orders=tuple(f"{target}:{order}" for order in orders if order),
+        after=after,
     )
     canonical = json.dumps(
         {"kind": entry.kind, "payload": entry.payload, "reference": reference},
@@ -92,7 +102,8 @@ def new_entry(
             "target": target,
             "lane": lane,
             "reference": reference,
-            "order": entry.order_key,
+            "orders": entry.orders,
+            "after": entry.after,
             "payload": entry.payload,
         },
         ensure_ascii=False,
@@ -106,6 +117,7 @@ def new_entry(
         deadline=deadline,
         twin=id_of(target, reference) if chooses and reference != key else "",
         claimed_reference=f"{target}:{reference}" if chooses else "",
+        after_ids=tuple(id_of(target, key) for key in after),
     )
 
 
@@ -120,7 +132,8 @@ def entry_of(id_: str, body: str) -> Entry:
         key=data["key"],
         reference=data["reference"],
         payload=data["payload"],
-        order_key=data["order"],
+        orders=tuple(data["orders"]),
+        after=tuple(data["after"]),
     )
 
 
@@ -145,7 +158,15 @@ def claimed_of(values: Sequence[str], now_ms: int, lease_end_s: float) -> Claime
     """Read one claimed intent as the scripts return it."""
     entry = entry_of(values[0], values[1])
     fields = dict(zip(FIELDS, values[2:], strict=True))
+    if entry.after:
+        entry = replace(entry, payload=resolved(entry.payload, _results(entry, fields["results"])))
     return Claimed(entry, progress_of(entry.kind, fields, now_ms), fields["token"], lease_end_s)
+
+
+def _results(entry: Entry, lines: str) -> dict[str, str]:
+    """Ids that other intents came to, by their keys; the journal keeps them by id."""
+    ids = dict(line.split(" ", 1) for line in lines.splitlines())
+    return {key: ids.get(id_of(entry.target, key), "") for key in entry.after}
 
 
 def progress_of(kind: str, fields: Mapping[str, str], now_ms: int) -> Progress:

@@ -24,7 +24,7 @@ local function tally(field) counts[field] = (counts[field] or 0) + 1 end
 for at = 4, #ARGV do
   local item = cjson.decode(ARGV[at])
   local id, key = item.id, intent_key(item.id)
-  local fields = redis.call('HMGET', key, 'token', 'state', 'order', 'excl', 'claims')
+  local fields = redis.call('HMGET', key, 'token', 'state', 'orders', 'excl', 'claims')
   if fields[1] ~= item.token or fields[2] ~= item.from then
     stale[#stale + 1] = id
     tally('stale')
@@ -51,7 +51,8 @@ for at = 4, #ARGV do
         redis.call('SADD', P .. 'made:' .. fields[4], item.set.txn)
         redis.call('PEXPIRE', P .. 'made:' .. fields[4], MADE_MS)
       end
-      release(id, { order = fields[3], excl = fields[4] }, bells)
+      satisfy(id, item.set.txn or '', bells)
+      release(id, { orders = fields[3], excl = fields[4] }, bells)
     elseif item.to == 'posted' then
       redis.call('HSET', key, unpack(set))
       redis.call('ZADD', posted, NOW + item.in_ms, id)
