@@ -24,7 +24,9 @@ from blnk_relay.errors import (
     RelayError,
     TooLate,
 )
+from blnk_relay.intents.balance import create_balance
 from blnk_relay.intents.inflight import commit, void
+from blnk_relay.intents.ledger import create_ledger
 from blnk_relay.intents.linking import ResultOf, result_of
 from blnk_relay.intents.model import Intent
 from blnk_relay.intents.refund import refund
@@ -48,6 +50,8 @@ __all__ = [  # noqa: RUF022 - grouped by what they are for
     "refund",
     "commit",
     "void",
+    "create_ledger",
+    "create_balance",
     "intent_of",
     "result_of",
     "ResultOf",

@@ -212,6 +212,7 @@ class Relay:
             lane,
             not_before=not_before,
             deadline=deadline,
+            mark=settings.meta_key,
             after=write.after,
             order_key=write.order_key,
         )

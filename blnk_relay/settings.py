@@ -25,6 +25,8 @@ CONFIRM_LANE = "confirm"
 #: Time kept free on a lease beyond the longest request, for settling (design §5).
 LEASE_MARGIN_S = 2.0
 
+#: One level, letters and digits only: the ledger's own filter reads no more (docs/ledger-findings.md D14).
+_META_KEY = re.compile(r"^[a-zA-Z][a-zA-Z0-9_]{0,62}$")
 _NAME = re.compile(r"^[a-z][a-z0-9_-]{0,31}$")
 _DURABILITY = re.compile(r"^(memory|fsync|replicated:[1-9])$")
 
@@ -94,6 +96,14 @@ class Settings:
 
     probe_s: float = _setting(5.0, "How often one request tries whether a paused target is well again.")
 
+    meta_key: str = _setting(
+        "blnk_relay", "Top-level key of `meta_data` under which ledgers, balances and identities carry our id."
+    )
+    own_identity_ids: bool = _setting(
+        default=True, doc="Choose the `identity_id` ourselves, so that a repeat is recognised (contract §2.7)."
+    )
+    dob_format: str = _setting("rfc3339", "How a date of birth is sent: `rfc3339` or `date` (contract §2.7).")
+
     max_attempts: int = _setting(25, "Counted attempts before an intent is a dead letter.")
     deadline_s: float = _setting(86_400.0, "Age at which an undecided intent is a dead letter, unless it has its own.")
     retry_base_s: float = _setting(0.5, "Upper bound of the first pause between attempts; it doubles each time.")
@@ -112,6 +122,7 @@ class Settings:
     def __post_init__(self) -> None:
         for name, pattern, value in (
             ("namespace", _NAME, self.namespace),
+            ("meta_key", _META_KEY, self.meta_key),
             ("durability", _DURABILITY, self.durability),
             *(("lanes", _NAME, lane) for lane in self.lanes),
         ):
@@ -119,11 +130,12 @@ class Settings:
                 raise InvalidSettings(f"{PREFIX}{name.upper()}: {value!r} does not match {pattern.pattern}.")
         for item in fields(self):
             value = getattr(self, item.name)
-            if isinstance(item.default, (int, float)) and not 0 < value < float("inf"):
+            if type(item.default) in (int, float) and not 0 < value < float("inf"):
                 raise InvalidSettings(f"{PREFIX}{item.name.upper()} must be a number above 0, not {value}.")
         for name, allowed in (
             ("confirm", ("ledger", "accepted")),
             ("confirm_route", ("filters", "data", "core")),
+            ("dob_format", ("rfc3339", "date")),
         ):
             if getattr(self, name) not in allowed:
                 raise InvalidSettings(f"{PREFIX}{name.upper()} must be one of {', '.join(allowed)}.")
@@ -206,7 +218,13 @@ class Settings:
             if name in known and name + "_FILE" in given:
                 raise InvalidSettings(f"{name} and {name}_FILE are both set; keep one of them.")
         env = FileAwareEnv(prefix=PREFIX, strip_whitespace=True)
-        read: dict[type, Callable[[str], Any]] = {int: env.int, float: env.float, tuple: env.list, str: env.str}
+        read: dict[type, Callable[[str], Any]] = {
+            bool: env.bool,
+            int: env.int,
+            float: env.float,
+            tuple: env.list,
+            str: env.str,
+        }
         values: dict[str, Any] = {"sentry_dsn": os.environ.get("SENTRY_DSN", "")}
         for item in fields(cls):
             name = PREFIX + item.name.upper()

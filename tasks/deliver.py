@@ -213,7 +213,7 @@ class Delivery:
         """Send one request, unless too little is left of the lease to see it through (design §5)."""
         runtime, entry, progress = self._runtime, claimed.entry, claimed.progress
         kind = KINDS[entry.kind]
-        request = kind.request(entry, progress)
+        request = kind.request(entry, progress, runtime.policy)
         start_s = steady_s()
         if claimed.lease_end_s - start_s < runtime.ledger.longest_s(sync=request.sync) + LEASE_MARGIN_S:
             self._results.put(unsent(claimed))

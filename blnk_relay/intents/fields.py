@@ -19,6 +19,8 @@ from blnk_relay.money import MAX_SAFE_INTEGER, exact_decimal
 
 _BALANCE = re.compile(r"bln_[0-9a-f-]{36}|@\S{1,254}")
 _ROW_ID = re.compile(r"txn_[0-9a-f-]{36}")
+_UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+_INDICATOR = re.compile(r"@\S{1,254}")
 _BATCH_ID = re.compile(r"bulk_[0-9a-f-]{36}")
 
 #: UTF-8 bytes of description, reference and metadata together. A row of about 8,000 bytes is answered with 201 and
@@ -138,6 +140,48 @@ class Balance(Linkable):
         text: str = super()._deserialize(value, attr, data, **kwargs)
         if not _BALANCE.fullmatch(text):
             raise ValidationError("Must be bln_ and a UUID in lower case, or @name without white space.")
+        return text
+
+
+class ResourceId(Linkable):
+    """The id of a record of the ledger (contract §7)."""
+
+    prefix = ""
+    #: A literal that stands for a built-in record.
+    literal = ""
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> str:
+        text: str = super()._deserialize(value, attr, data, **kwargs)
+        if text != self.literal and not (text.startswith(self.prefix) and _UUID.fullmatch(text[len(self.prefix) :])):
+            raise ValidationError(f"Must be {self.prefix} and a UUID in lower case.")
+        return text
+
+
+class LedgerId(ResourceId):
+    """``ldg_…``, or the built-in ledger."""
+
+    result, prefix, literal = "ledger_id", "ldg_", "general_ledger_id"
+
+
+class BalanceId(ResourceId):
+    """``bln_…``."""
+
+    result, prefix = "balance_id", "bln_"
+
+
+class IdentityId(ResourceId):
+    """``idt_…``."""
+
+    result, prefix = "identity_id", "idt_"
+
+
+class Indicator(Text):
+    """``@name`` without white space (contract §3.7)."""
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> str:
+        text: str = super()._deserialize(value, attr, data, **kwargs)
+        if not _INDICATOR.fullmatch(text):
+            raise ValidationError("Must be @name without white space.")
         return text
 
 

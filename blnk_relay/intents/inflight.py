@@ -297,7 +297,7 @@ def _refused(code: str, message: str) -> Dead:
     return Dead(DeadClass.REFUSED, code, message)
 
 
-def request(entry: Entry, progress: Progress) -> Request:
+def request(entry: Entry, progress: Progress, policy: Policy) -> Request:
     """``PUT /transactions/inflight/<INFLIGHT row>``, skip mode."""
     body: dict[str, Any] = {"status": "void" if entry.kind == VOID else "commit", "skip_queue": True}
     if "precise_amount" in entry.payload:

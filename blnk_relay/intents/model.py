@@ -46,6 +46,8 @@ class Entry:
         id: 26 characters, derived from target and key.
         key: The caller's idempotency key.
         reference: The reference of generation 0; see :func:`blnk_relay.intents.references.of_generation`.
+        mark: Top-level key of ``meta_data`` under which the ledger is given our id, for kinds that it knows by nothing
+            else.
         payload: The canonical payload; in a worker's hands with its links filled in.
         orders: Keys of the orders that it stands in: one at a time, in accept order.
         after: Keys of the intents that it waits for.
@@ -58,6 +60,7 @@ class Entry:
     key: str
     reference: str
     payload: Mapping[str, Any]
+    mark: str = ""
     orders: tuple[str, ...] = ()
     after: tuple[str, ...] = ()
 
@@ -126,6 +129,8 @@ class Policy:
     stuck_horizon_s: float
     quiet_s: float
     max_attempts: int
+    dob_format: str = "rfc3339"
+    own_identity_ids: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,27 +159,38 @@ class Row:
 
 
 @dataclass(frozen=True, slots=True)
-class BalanceRow:
-    """A row of the ledger's ``balances`` table, as far as decisions need it."""
+class Record:
+    """A record of another resource of the ledger: a balance, a ledger, an identity, a rule, and so on.
 
-    balance_id: str
-    indicator: str
-    currency: str
+    Attributes:
+        resource: Such as ``balances``.
+        data: Its fields as the ledger gave them. They may hold personal data: compare them, log them nowhere.
+    """
+
+    resource: str
+    data: Mapping[str, Any]
+
+    def value(self, field: str) -> Any:
+        """The value of a field; dots lead into objects, as in ``meta_data.blnk_relay``. None when it is not there."""
+        value: Any = self.data
+        for name in field.split("."):
+            value = value.get(name) if isinstance(value, Mapping) else None
+        return value
 
 
 class Found:
     """What the ledger showed, indexed once for a whole batch of intents. Only :meth:`plus` makes a larger one."""
 
-    __slots__ = ("_by_id", "_by_parent", "_by_reference", "asked", "balances", "rows")
+    __slots__ = ("_by_id", "_by_parent", "_by_reference", "asked", "records", "rows")
 
     def __init__(
         self,
         rows: Iterable[Row] = (),
-        balances: Iterable[BalanceRow] = (),
+        records: Iterable[Record] = (),
         asked: Iterable[Lookup] = (),
     ) -> None:
         self.asked = frozenset(asked)
-        self.balances = tuple(balances)
+        self.records = tuple(records)
         self._by_id = {row.transaction_id: row for row in rows}
         self.rows = tuple(self._by_id.values())
         self._by_reference = {row.reference: row for row in self.rows}
@@ -182,9 +198,9 @@ class Found:
         for row in self.rows:
             self._by_parent.setdefault(row.parent, []).append(row)
 
-    def plus(self, rows: Iterable[Row], balances: Iterable[BalanceRow], asked: Iterable[Lookup]) -> Found:
+    def plus(self, rows: Iterable[Row], records: Iterable[Record], asked: Iterable[Lookup]) -> Found:
         """This and more."""
-        return Found((*self.rows, *rows), (*self.balances, *balances), self.asked | frozenset(asked))
+        return Found((*self.rows, *rows), (*self.records, *records), self.asked | frozenset(asked))
 
     def reference(self, reference: str) -> Row | None:
         """The row under a reference; references are unique over all rows (contract §3.2)."""
@@ -198,9 +214,18 @@ class Found:
         """Rows whose parent is the given one, oldest first."""
         return tuple(sorted(self._by_parent.get(transaction_id, ()), key=_instant))
 
+    def matching(self, lookup: Lookup) -> tuple[Record, ...]:
+        """Records that answer a look-up; what came with them is left out."""
+        return tuple(
+            record
+            for record in self.records
+            if record.resource == lookup.resource and record.value(lookup.field) == lookup.value
+        )
+
     def balance_ids(self, indicator: str, currency: str) -> frozenset[str]:
         """Ids of the balances that an ``@indicator`` stands for in a currency (contract §3.7)."""
-        return frozenset(b.balance_id for b in self.balances if b.indicator == indicator and b.currency == currency)
+        named = self.matching(Lookup("balances", "indicator", indicator))
+        return frozenset(str(record.value("balance_id")) for record in named if record.value("currency") == currency)
 
 
 def _instant(row: Row) -> tuple[str, str]:
@@ -331,6 +356,7 @@ class Request:
         route: Which rows of the verdict table apply: ``transaction``, ``inflight`` or ``refund``.
         body: JSON fields.
         sync: Skip mode: the ledger works inside the request, so the answer is final and takes longer.
+        file: Name and bytes of a file to upload; the body then travels as form fields.
     """
 
     method: str
@@ -338,6 +364,7 @@ class Request:
     route: str
     body: Mapping[str, Any]
     sync: bool = False
+    file: tuple[str, bytes] | None = None
 
 
 class Failure(StrEnum):
@@ -389,6 +416,7 @@ class Kind:
         judge: What its answer means.
         records: Something is recorded before each send, so an intent with no memo was never sent; and its reference
             is the ledger's to choose, not ours.
+        marked: The ledger knows what it makes by nothing of ours but the mark in its ``meta_data``.
         names: The transaction that it acts on, by reference or row id; while that one is still in our own queue, not
             finding it at the ledger proves nothing.
     """
@@ -401,7 +429,8 @@ class Kind:
     intent: Callable[[Mapping[str, Any]], Intent]
     lookups: Callable[[Entry, Progress, Found], tuple[Lookup, ...]]
     decide: Callable[[Entry, Progress, Found, Policy], Decision]
-    request: Callable[[Entry, Progress], Request]
+    request: Callable[[Entry, Progress, Policy], Request]
     judge: Callable[[Entry, Progress, Request, Response, Policy], Verdict]
     records: bool = False
+    marked: bool = False
     names: Callable[[Mapping[str, Any]], str] | None = None

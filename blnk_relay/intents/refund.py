@@ -190,7 +190,7 @@ def _refused(code: str, message: str) -> Dead:
     return Dead(DeadClass.REFUSED, code, message)
 
 
-def request(entry: Entry, progress: Progress) -> Request:
+def request(entry: Entry, progress: Progress, policy: Policy) -> Request:
     """``POST /refund-transaction/<applied row>``, queue mode only."""
     row = quote(str(progress.memo["row"]), safe="")
     return Request("POST", f"/refund-transaction/{row}", NAME, {"skip_queue": False})

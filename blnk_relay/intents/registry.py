@@ -7,7 +7,7 @@ from types import MappingProxyType
 from typing import Any
 
 from blnk_relay.errors import InvalidIntent
-from blnk_relay.intents import inflight, refund, transaction
+from blnk_relay.intents import balance, inflight, ledger, refund, transaction
 from blnk_relay.intents.fields import load
 from blnk_relay.intents.model import Intent, Kind
 
@@ -19,6 +19,8 @@ KINDS: Mapping[str, Kind] = MappingProxyType(
             refund.KIND,
             inflight.COMMIT_KIND,
             inflight.VOID_KIND,
+            ledger.KIND,
+            balance.KIND,
         )
     }
 )

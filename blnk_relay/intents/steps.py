@@ -32,6 +32,8 @@ def policy_of(settings: Settings) -> Policy:
         stuck_horizon_s=settings.stuck_horizon_s,
         quiet_s=settings.quiet_s,
         max_attempts=settings.max_attempts,
+        dob_format=settings.dob_format,
+        own_identity_ids=settings.own_identity_ids,
     )
 
 

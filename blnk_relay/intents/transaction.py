@@ -307,7 +307,7 @@ def _outcome(entry: Entry, progress: Progress, found: Found, final: Row) -> Done
     return Done("held" if final.status == "INFLIGHT" else "applied", final.transaction_id, final.parent)
 
 
-def request(entry: Entry, progress: Progress) -> Request:
+def request(entry: Entry, progress: Progress, policy: Policy) -> Request:
     """``POST /transactions``; always with reference, precision and precise_amount (contract §1.5, §6.2)."""
     body = dict(entry.payload)
     if "overdraft_limit" in body:

@@ -69,11 +69,13 @@ def new_entry(
     target: str = DEFAULT_TARGET,
     not_before: str,
     deadline: str,
+    mark: str = "",
     after: Sequence[str] = (),
     order_key: str | None = None,
 ) -> NewEntry:
     """Put an intent into the form in which it is recorded."""
-    chooses = not KINDS[intent.kind].records
+    kind = KINDS[intent.kind]
+    chooses = not kind.records and not kind.marked
     reference = (intent.reference or reference_for(key)) if chooses else ""
     # An order of the caller's own never meets one that follows from a payload.
     orders = (intent.order_key, f"own:{order_key}" if order_key else None)
@@ -86,6 +88,7 @@ def new_entry(
         key=key,
         reference=reference,
         payload=intent.payload,
+        mark=mark if KINDS[intent.kind].marked else "",
         orders=tuple(f"{target}:{order}" for order in orders if order),
         after=after,
     )
@@ -102,6 +105,7 @@ def new_entry(
             "target": target,
             "lane": lane,
             "reference": reference,
+            "mark": entry.mark,
             "orders": entry.orders,
             "after": entry.after,
             "payload": entry.payload,
@@ -132,6 +136,7 @@ def entry_of(id_: str, body: str) -> Entry:
         key=data["key"],
         reference=data["reference"],
         payload=data["payload"],
+        mark=data["mark"],
         orders=tuple(data["orders"]),
         after=tuple(data["after"]),
     )
