@@ -24,6 +24,7 @@ from blnk_relay.errors import (
     RelayError,
     TooLate,
 )
+from blnk_relay.events import Event
 from blnk_relay.intents.balance import create_balance
 from blnk_relay.intents.inflight import commit, void
 from blnk_relay.intents.ledger import create_ledger
@@ -43,6 +44,7 @@ __all__ = [  # noqa: RUF022 - grouped by what they are for
     "Receipt",
     "Status",
     "Attempt",
+    "Event",
     "Write",
     # Building intents.
     "Intent",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from graphlib import CycleError, TopologicalSorter
@@ -14,6 +14,7 @@ from typing import Self
 
 from blnk_relay.bell import Bells
 from blnk_relay.errors import DuplicateInBatch, InvalidIntent, KeyConflict, NotFound, RelayError, TooLate
+from blnk_relay.events import Event, Events, follow
 from blnk_relay.intents.model import Intent
 from blnk_relay.intents.references import data_api_problem, key_problem
 from blnk_relay.journal.journal import Journal
@@ -333,6 +334,28 @@ class Relay:
             JournalUnavailable: Redis did not answer.
         """
         return history_of(self.journal, self.get(key).id)
+
+    def events(self, group: str, *, consumer: str = "main", timeout_s: float = 5.0) -> Iterator[Event]:
+        """Final outcomes and operators' acts, as they happen: at least once, in order for each intent.
+
+        Args:
+            group: Every group sees every event, from the oldest that the stream still holds; its position is kept.
+            consumer: Readers of one group share its events; each needs a name of its own.
+            timeout_s: End after a silence of so many seconds.
+
+        Yields:
+            Events; each counts as dealt with when the next one is asked for.
+
+        Raises:
+            JournalUnavailable: Redis did not answer.
+
+        Example:
+            ::
+
+                for event in relay.events("mailer"):
+                    print(event.key, event.event, event.detail)
+        """
+        return follow(Events(self.journal, group, consumer), timeout_s)
 
     # ----------------------------------------------------------------------------------------------------------------
 

@@ -22,6 +22,9 @@ PREFIX = "BLNK_RELAY_"
 #: The queue whose workers read outcomes back; not a lane of intents.
 CONFIRM_LANE = "confirm"
 
+#: The queue of intents that come by name.
+INGEST_LANE = "ingest"
+
 #: Time kept free on a lease beyond the longest request, for settling (design §5).
 LEASE_MARGIN_S = 2.0
 
@@ -110,6 +113,8 @@ class Settings:
     retry_cap_s: float = _setting(300.0, "Longest pause between attempts.")
 
     retention_s: float = _setting(604_800.0, "How long finished intents stay readable; dead letters stay for ever.")
+    outcome_task: str = _setting("", "Name of a Celery task of yours that is called once for each final outcome.")
+    outcome_queue: str = _setting("celery", "Queue that this task is sent to.")
     events_max: int = _setting(100_000, "Length of the stream of outcomes.")
     max_precise_amount: int = _setting(
         MAX_SAFE_INTEGER,
@@ -142,10 +147,10 @@ class Settings:
         self._check_together()
 
     def _check_together(self) -> None:
-        if not self.lanes or len(set(self.lanes)) != len(self.lanes) or CONFIRM_LANE in self.lanes:
+        if not self.lanes or len(set(self.lanes)) != len(self.lanes) or {CONFIRM_LANE, INGEST_LANE} & set(self.lanes):
             raise InvalidSettings(
-                f"{PREFIX}LANES needs at least one lane, each once, and none called {CONFIRM_LANE!r}, "
-                "which is the queue of the read-back."
+                f"{PREFIX}LANES needs at least one lane, each once, and none called {CONFIRM_LANE!r} or "
+                f"{INGEST_LANE!r}, which are queues of our own."
             )
         if malformed := [route for route in self.routes if route.count("=") != 1]:
             raise InvalidSettings(f"{PREFIX}ROUTES: {malformed[0]!r} is not of the form kind=lane.")

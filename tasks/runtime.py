@@ -13,6 +13,7 @@ from typing import Protocol
 from blnk_relay.bell import Bells
 from blnk_relay.intents.model import Dead, Entry, GateChange, Lookup, Policy, Record, Request, Response, Row
 from blnk_relay.journal.journal import Journal
+from blnk_relay.relay import Relay
 from blnk_relay.settings import Settings
 
 
@@ -60,6 +61,7 @@ class Runtime:
     settings: Settings
     journal: Journal
     bells: Bells
+    relay: Relay
     ledger: Ledger
     reports: Reports
     policy: Policy

@@ -241,6 +241,7 @@ class DeadClass(StrEnum):
     REJECTED = "rejected"  #: The ledger recorded a refusal; the reference is used up.
     UNKNOWN = "unknown"  #: Must not be sent again by a machine.
     PARTIAL = "partial"  #: Some legs happened.
+    INVALID = "invalid"  #: It came by name and does not validate; it was never an intent.
 
 
 @dataclass(frozen=True, slots=True)

@@ -59,6 +59,8 @@ def plan_replay(kind: str, dead_class: str, code: str) -> ReplayPlan:
             )
         case DeadClass.REJECTED:
             return ReplayPlan(ReplayWay.FRESH, "sent again under a new reference, because the old one is used up")
+        case DeadClass.INVALID:
+            return ReplayPlan(ReplayWay.NO, "it does not validate: enqueue what was meant, then discard it")
         case DeadClass.PARTIAL:
             return ReplayPlan(ReplayWay.NO, "some legs happened: settle the rest by hand, then discard it")
         case DeadClass.UNKNOWN:
