@@ -13,6 +13,7 @@ Example:
 """
 
 from blnk_relay._version import __version__
+from blnk_relay.aio import AsyncRelay
 from blnk_relay.errors import (
     DuplicateInBatch,
     InvalidIntent,
@@ -25,21 +26,28 @@ from blnk_relay.errors import (
     TooLate,
 )
 from blnk_relay.events import Event
+from blnk_relay.intake import Receipt, Write
 from blnk_relay.intents.balance import create_balance
+from blnk_relay.intents.balance_identity import link_identity
+from blnk_relay.intents.identity import create_identity
+from blnk_relay.intents.identity_update import update_identity
 from blnk_relay.intents.inflight import commit, void
 from blnk_relay.intents.ledger import create_ledger
 from blnk_relay.intents.linking import ResultOf, result_of
+from blnk_relay.intents.metadata import update_metadata
 from blnk_relay.intents.model import Intent
 from blnk_relay.intents.refund import refund
 from blnk_relay.intents.registry import intent_of
+from blnk_relay.intents.tokenization import tokenize
 from blnk_relay.intents.transaction import transaction
 from blnk_relay.journal.reading import Attempt, Status
-from blnk_relay.relay import Receipt, Relay, StillOpen, Write
+from blnk_relay.relay import Relay, StillOpen
 from blnk_relay.settings import Settings
 
 __all__ = [  # noqa: RUF022 - grouped by what they are for
     # Holding the queue.
     "Relay",
+    "AsyncRelay",
     "Settings",
     "Receipt",
     "Status",
@@ -54,6 +62,11 @@ __all__ = [  # noqa: RUF022 - grouped by what they are for
     "void",
     "create_ledger",
     "create_balance",
+    "create_identity",
+    "update_identity",
+    "link_identity",
+    "tokenize",
+    "update_metadata",
     "intent_of",
     "result_of",
     "ResultOf",

@@ -8,16 +8,13 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
 
-import redis
-
-from blnk_relay.journal.connection import reported
 from blnk_relay.journal.journal import Journal
 from blnk_relay.journal.reading import moment
+from blnk_relay.journal.trips import Ask, Flow, Run
 
 #: Events read in one trip.
 _BATCH = 100
@@ -27,6 +24,9 @@ _ABANDONED_MS = 60_000
 
 #: Longest wait of the server in one trip; it has to end before the socket's own timeout does.
 _BLOCK_MS = 1_000
+
+#: Shorter waits are none: to Redis, a wait of 0 is one without end.
+_LEAST_BLOCK_S = 0.002
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +52,48 @@ class Event:
     detail: str
 
 
+def event_flow(prefix: str, group: str, consumer: str, timeout_s: float) -> Flow[list[Event]]:
+    """Events that a group has not finished yet, oldest first; waits for the first one, but no longer than a second.
+
+    Args:
+        prefix: Of our keys.
+        group: Name of the group; its position is kept by Redis.
+        consumer: Name of this reader within the group.
+        timeout_s: Longest wait in seconds; 0 looks once.
+    """
+    stream = f"{prefix}events"
+    yield Run("follow", (group,))
+    [claimed] = yield Ask((("XAUTOCLAIM", stream, group, consumer, _ABANDONED_MS, "0-0", "COUNT", _BATCH),))
+    entries = [(id_, fields) for id_, fields in claimed[1] if fields]
+    if not entries:
+        block = ("BLOCK", min(_BLOCK_MS, int(timeout_s * 1000))) if timeout_s >= _LEAST_BLOCK_S else ()
+        [answer] = yield Ask(
+            (("XREADGROUP", "GROUP", group, consumer, "COUNT", _BATCH, *block, "STREAMS", stream, ">"),)
+        )
+        entries = answer[0][1] if answer else []
+    if not entries:
+        return []
+    [bodies] = yield Ask((("MGET", *(f"{prefix}body:{fields['id']}" for _, fields in entries)),))
+    return [
+        Event(
+            event_id=id_,
+            at=moment(id_.partition("-")[0]),
+            intent_id=fields["id"],
+            key=json.loads(body)["key"] if body else "",
+            kind=fields["kind"],
+            event=fields["event"],
+            detail=fields["detail"],
+        )
+        for (id_, fields), body in zip(entries, bodies, strict=True)
+    ]
+
+
+def finish_flow(prefix: str, group: str, events: Sequence[Event]) -> Flow[None]:
+    """Say that events were dealt with; those that were not come again."""
+    if events:
+        yield Ask((("XACK", f"{prefix}events", group, *(event.event_id for event in events)),))
+
+
 class Events:
     """Reads events for one consumer group; every group sees every event.
 
@@ -63,10 +105,8 @@ class Events:
 
     def __init__(self, journal: Journal, group: str, consumer: str) -> None:
         self._journal = journal
-        self._stream = journal.key("events")
         self._group = group
         self._consumer = consumer
-        self._ready = False
 
     def read(self, timeout_s: float) -> list[Event]:
         """Events that this group has not finished yet, oldest first; waits for the first one.
@@ -81,67 +121,24 @@ class Events:
             JournalUnavailable: Redis did not answer.
         """
         end_s = time.monotonic() + timeout_s
-        with reported():
-            self._open()
-            entries = self._abandoned()
-            while not entries:
-                left_ms = int((end_s - time.monotonic()) * 1000)
-                block_ms = max(0, min(_BLOCK_MS, left_ms))
-                answer: Any = self._journal.client.xreadgroup(
-                    self._group, self._consumer, {self._stream: ">"}, count=_BATCH, block=block_ms or None
-                )
-                entries = answer[0][1] if answer else []
-                if left_ms <= 0:
-                    break
-            return self._events(entries)
+        prefix = self._journal.settings.prefix
+        while True:
+            left_s = end_s - time.monotonic()
+            batch = self._journal.drive(event_flow(prefix, self._group, self._consumer, max(0.0, left_s)))
+            if batch or left_s <= 0:
+                return batch
 
-    def finish(self, events: list[Event]) -> None:
+    def finish(self, events: Sequence[Event]) -> None:
         """Say that events were dealt with.
 
         Raises:
             JournalUnavailable: Redis did not answer; the events come again.
         """
-        if events:
-            with reported():
-                self._journal.client.xack(self._stream, self._group, *(event.event_id for event in events))
+        self._journal.drive(finish_flow(self._journal.settings.prefix, self._group, events))
 
-    def _open(self) -> None:
-        if self._ready:
-            return
-        try:
-            self._journal.client.xgroup_create(self._stream, self._group, id="0", mkstream=True)
-        except redis.ResponseError as error:
-            if not str(error).startswith("BUSYGROUP"):
-                raise
-        self._ready = True
-
-    def _abandoned(self) -> list[tuple[str, dict[str, str]]]:
-        answer: Any = self._journal.client.xautoclaim(
-            self._stream, self._group, self._consumer, min_idle_time=_ABANDONED_MS, count=_BATCH
-        )
-        return [(id_, fields) for id_, fields in answer[1] if fields]
-
-    def _events(self, entries: list[tuple[str, dict[str, str]]]) -> list[Event]:
-        if not entries:
-            return []
-        bodies: Any = self._journal.client.mget([self._journal.key(f"body:{fields['id']}") for _, fields in entries])
-        return [
-            Event(
-                event_id=id_,
-                at=moment(id_.partition("-")[0]),
-                intent_id=fields["id"],
-                key=json.loads(body)["key"] if body else "",
-                kind=fields["kind"],
-                event=fields["event"],
-                detail=fields["detail"],
-            )
-            for (id_, fields), body in zip(entries, bodies, strict=True)
-        ]
-
-
-def follow(events: Events, timeout_s: float) -> Iterator[Event]:
-    """Events one by one, each finished when the next one is asked for; ends after a silence of ``timeout_s``."""
-    while batch := events.read(timeout_s):
-        for event in batch:
-            yield event
-            events.finish([event])
+    def follow(self, timeout_s: float) -> Iterator[Event]:
+        """Events one by one, each finished when the next one is asked for; ends after a silence of ``timeout_s``."""
+        while batch := self.read(timeout_s):
+            for event in batch:
+                yield event
+                self.finish([event])

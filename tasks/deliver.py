@@ -220,6 +220,8 @@ class Delivery:
             return
         request_id = secrets.token_hex(8)
         response = runtime.ledger.send(request, request_id)
+        if kind.private:
+            response = replace(response, message="")
         verdict = kind.judge(entry, progress, request, response, runtime.policy)
         claimed_s = claimed.lease_end_s - runtime.settings.lease_s
         at_ms = progress.now_ms + int((start_s - claimed_s) * 1000)

@@ -14,11 +14,12 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from blnk_relay.errors import InvalidIntent, KeyConflict
+from blnk_relay.intake import Receipt, Write
 from blnk_relay.intents.model import DEFAULT_TARGET, Dead, DeadClass, Entry
 from blnk_relay.intents.registry import KINDS, intent_of
 from blnk_relay.intents.rows import capped
 from blnk_relay.journal.records import id_of
-from blnk_relay.relay import Receipt, Relay, Write
+from blnk_relay.relay import Relay
 from tasks.runtime import Runtime
 
 #: Options of ``Relay.enqueue`` that may come with the fields.

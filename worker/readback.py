@@ -239,4 +239,6 @@ def _row(item: Mapping[str, Any]) -> Row:
         destination=text("destination"),
         created_at=text("created_at"),
         rejection=str(rejection),
+        description=text("description"),
+        meta=meta if isinstance(meta, dict) else {},
     )

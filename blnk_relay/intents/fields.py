@@ -13,7 +13,7 @@ from typing import Any, NoReturn
 from marshmallow import Schema, ValidationError, fields
 
 from blnk_relay.errors import InvalidIntent
-from blnk_relay.intents.linking import link_of
+from blnk_relay.intents.linking import LINKABLE, link_of
 from blnk_relay.intents.references import MAX_LENGTH, reference_problem, text_problem
 from blnk_relay.money import MAX_SAFE_INTEGER, exact_decimal
 
@@ -96,8 +96,8 @@ class Reference(Text):
 class Linkable(Text):
     """A text in whose place a link to another intent's result may stand (:mod:`blnk_relay.intents.linking`)."""
 
-    #: Which result may stand here.
-    result = ""
+    #: Which result may stand here, or which of several.
+    result: str | tuple[str, ...] = ""
 
     def deserialize(
         self, value: Any, attr: str | None = None, data: Mapping[str, Any] | None = None, **kwargs: Any
@@ -106,8 +106,9 @@ class Linkable(Text):
         link = link_of(value)
         if link is None:
             return super().deserialize(value, attr, data, **kwargs)
-        if link["field"] != self.result:
-            raise ValidationError(f"Must be a link to a {self.result}.")
+        results = (self.result,) if isinstance(self.result, str) else self.result
+        if link["field"] not in results:
+            raise ValidationError(f"Must be a link to a {' or a '.join(results)}.")
         return link
 
 
@@ -173,6 +174,19 @@ class IdentityId(ResourceId):
     """``idt_…``."""
 
     result, prefix = "identity_id", "idt_"
+
+
+class EntityId(Linkable):
+    """The id of anything that carries metadata: a ledger, balance, identity, transaction or batch (contract §2.10)."""
+
+    result = ("ledger_id", "balance_id", "identity_id", "transaction_id", "batch_id")
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> str:
+        text: str = super()._deserialize(value, attr, data, **kwargs)
+        prefix, _, uuid = text.partition("_")
+        if f"{prefix}_" not in {LINKABLE[result] for result in self.result} or not _UUID.fullmatch(uuid):
+            raise ValidationError("Must be ldg_, bln_, idt_, txn_ or bulk_ and a UUID in lower case.")
+        return text
 
 
 class Indicator(Text):
@@ -266,14 +280,22 @@ class Moment(fields.Field[str]):
 class MetaData(fields.Field[dict[str, Any]]):
     """A JSON object without the keys that the ledger reserves (contract §2.0)."""
 
+    reserved: frozenset[str] = RESERVED_META_KEYS
+
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> dict[str, Any]:
         if not isinstance(value, Mapping):
             raise ValidationError("Must be an object.")
         for key in value:
-            if key in RESERVED_META_KEYS or (isinstance(key, str) and key.startswith("_")):
+            if key in self.reserved or (isinstance(key, str) and key.startswith("_")):
                 raise ValidationError(f"The key {key!r} is reserved by the ledger.")
         copy: dict[str, Any] = _json_copy(value, 0)
         return copy
+
+
+class IdentityMetaData(MetaData):
+    """The same for identities, whose tokenized fields the ledger keeps note of in their metadata (contract §2.0)."""
+
+    reserved = RESERVED_META_KEYS | {"tokenized_fields"}
 
 
 def _json_copy(value: Any, depth: int) -> Any:

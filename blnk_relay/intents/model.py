@@ -144,7 +144,10 @@ class Lookup:
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """A row of the ledger's ``transactions`` table, as far as decisions need it (contract §1.7, §3.4)."""
+    """A row of the ledger's ``transactions`` table, as far as decisions need it (contract §1.7, §3.4).
+
+    Its description and metadata may hold personal data: compare them, log them nowhere.
+    """
 
     transaction_id: str
     reference: str
@@ -156,6 +159,8 @@ class Row:
     destination: str = ""
     created_at: str = ""
     rejection: str = ""
+    description: str = ""
+    meta: Mapping[str, Any] = field(default_factory=dict, hash=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -245,6 +250,19 @@ class DeadClass(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class Note:
+    """What a look leaves with an intent of several parts: a split's legs, a bulk's items.
+
+    Attributes:
+        memo: Takes the place of the memo.
+        parts: Number of a part, from 0, to ``"<status>"`` or ``"<status> <row id>"``; others stay as they were noted.
+    """
+
+    memo: Mapping[str, Any]
+    parts: Mapping[int, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
 class Send:
     """Send it now.
 
@@ -253,11 +271,13 @@ class Send:
         exclusive: A row that only one intent may be writing to; empty for none.
         seen: Ids of the rows below it that the decision rests on. The journal knows those that earlier intents made;
             should one of them be missing here, the read lagged, and the decision is not carried out.
+        note: Where a look at the ledger led to it: what that look leaves.
     """
 
     memo: Mapping[str, Any] | None = None
     exclusive: str = ""
     seen: tuple[str, ...] = ()
+    note: Note | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -267,6 +287,7 @@ class Done:
     outcome: str
     transaction_id: str = ""
     parent_id: str = ""
+    note: Note | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -276,6 +297,7 @@ class Dead:
     dead_class: DeadClass
     code: str
     message: str
+    note: Note | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -289,6 +311,7 @@ class Look:
 
     in_s: float
     refuse: bool = False
+    note: Note | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -420,6 +443,10 @@ class Kind:
         marked: The ledger knows what it makes by nothing of ours but the mark in its ``meta_data``.
         names: The transaction that it acts on, by reference or row id; while that one is still in our own queue, not
             finding it at the ledger proves nothing.
+        shape: Makes references of a shape of its own out of a caller's, or a key's.
+        claims: References that stand in the payload and are owned by the intent as well.
+        parts: What the parts of a payload are called, in order, where it has several: legs, items.
+        private: The ledger's error messages may quote personal data, so only their codes are kept.
     """
 
     name: str
@@ -435,3 +462,12 @@ class Kind:
     records: bool = False
     marked: bool = False
     names: Callable[[Mapping[str, Any]], str] | None = None
+    shape: Callable[[str], str] | None = None
+    claims: Callable[[Mapping[str, Any]], tuple[str, ...]] | None = None
+    parts: Callable[[Mapping[str, Any]], tuple[str, ...]] | None = None
+
+    @property
+    def referenced(self) -> bool:
+        """Whether the ledger knows it by one reference of ours."""
+        return self.shape is not None or not (self.records or self.marked)
+    private: bool = False

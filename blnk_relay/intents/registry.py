@@ -7,7 +7,18 @@ from types import MappingProxyType
 from typing import Any
 
 from blnk_relay.errors import InvalidIntent
-from blnk_relay.intents import balance, inflight, ledger, refund, transaction
+from blnk_relay.intents import (
+    balance,
+    balance_identity,
+    identity,
+    identity_update,
+    inflight,
+    ledger,
+    metadata,
+    refund,
+    tokenization,
+    transaction,
+)
 from blnk_relay.intents.fields import load
 from blnk_relay.intents.model import Intent, Kind
 
@@ -21,6 +32,11 @@ KINDS: Mapping[str, Kind] = MappingProxyType(
             inflight.VOID_KIND,
             ledger.KIND,
             balance.KIND,
+            identity.KIND,
+            identity_update.KIND,
+            balance_identity.KIND,
+            metadata.KIND,
+            tokenization.KIND,
         )
     }
 )

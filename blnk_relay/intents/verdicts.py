@@ -163,7 +163,7 @@ TABLE: tuple[Rule, ...] = (
     Rule(400, "GEN_BAD_REQUEST", BALANCE, _M.NEVER, "unknown ledger or identity"),
     Rule(400, "GEN_BAD_REQUEST", UPDATE, _M.NEVER, "nothing to update"),
     Rule(400, "GEN_BAD_REQUEST", ALL, _M.VERIFY, "unclassified, often transient", tries=5),
-    Rule(400, "IDT_VALIDATION_ERROR", IDENTITY, _M.VERIFY_NEVER, "it exists, or its id is none (contract §2.7)"),
+    Rule(400, "IDT_VALIDATION_ERROR", IDENTITY, _M.VERIFY_NEVER, "its id exists (contract §2.7)", acted=True),
     Rule(400, "META_INVALID_ENTITY_ID", UPDATE, _M.NEVER, "wrong id"),
     Rule(400, "META_UNSUPPORTED_ENTITY", UPDATE, _M.NEVER, "wrong id"),
     Rule(400, "IDT_FIELD_NOT_TOKENIZABLE", UPDATE, _M.NEVER, "wrong field"),

@@ -5,19 +5,18 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import redis
 
-from blnk_relay.errors import InvalidIntent, JournalUnavailable, KeyConflict
+from blnk_relay.errors import JournalUnavailable, KeyConflict
 from blnk_relay.intents.model import Entry, GateAction, Send
+from blnk_relay.journal.accepting import Accepted, accept_flow, arguments_of, conflicts_in
 from blnk_relay.journal.connection import Scripts, connect, reported
 from blnk_relay.journal.records import Claimed, NewEntry, Settlement, claimed_of, entry_of, id_of
+from blnk_relay.journal.trips import Flow, Run, T, Trip
 from blnk_relay.settings import Settings
-
-#: Intents accepted in one script call: a few milliseconds of Redis's time.
-ACCEPT_CHUNK = 200
 
 #: States of an intent that a machine is still at.
 OPEN = frozenset({"waiting", "ready", "sending", "posted"})
@@ -27,14 +26,6 @@ SWEEP_MOST = 500
 
 #: Due intents in a lane from which a second worker is called in.
 CALL_IN_BACKLOG = 64
-
-
-@dataclass(frozen=True, slots=True)
-class Accepted:
-    """What became of one accepted intent."""
-
-    id: str
-    created: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,37 +90,29 @@ class Journal:
                 recorded, unless the conflict arose during the call, in which case earlier intents may have been:
                 enqueueing them again is safe.
         """
-        chunks = [entries[at : at + ACCEPT_CHUNK] for at in range(0, len(entries), ACCEPT_CHUNK)]
-        if len(chunks) > 1:
-            # What stands in this very batch is there by the time that it is needed.
-            batch = {new.entry.id for new in entries}
-            for number, chunk in enumerate(chunks):
-                outside = [replace(new, after_ids=tuple(set(new.after_ids) - batch)) for new in chunk]
-                self._answers(self.scripts.run("accept", "check", *_arguments(outside)), chunk, number * ACCEPT_CHUNK)
-        accepted: list[Accepted] = []
-        bells: set[str] = set()
-        durability = "memory"
-        for number, chunk in enumerate(chunks):
-            arguments = ("write", *_arguments(chunk))
-            if number == len(chunks) - 1 and self.settings.durability != "memory":
-                raw, durability = self._accept_durably(arguments)
-            else:
-                raw = self.scripts.run("accept", *arguments)
-            accepted += self._answers(raw, chunk, number * ACCEPT_CHUNK)
-            bells.update(raw[1])
-        return accepted, tuple(sorted(bells)), durability
+        return self.drive(accept_flow(self.settings, entries))
 
-    def _accept_durably(self, arguments: tuple[str | int, ...]) -> tuple[Any, str]:
-        timeout_ms = int(self.settings.durability_timeout_s * 1000)
-        kind, _, replicas = self.settings.durability.partition(":")
-        if kind == "fsync":
-            raw, waited = self.scripts.run_and_wait("accept", ("WAITAOF", 1, 0, timeout_ms), *arguments)
-            reached = not isinstance(waited, Exception) and waited[0] >= 1
-            return raw, "fsync" if reached else "memory"
-        raw, waited = self.scripts.run_and_wait("accept", ("WAIT", int(replicas), timeout_ms), *arguments)
-        if isinstance(waited, Exception) or not waited:
-            return raw, "memory"
-        return raw, f"replicated:{waited}"
+    def drive(self, flow: Flow[T]) -> T:
+        """Carry out a flow, trip by trip."""
+        answer: Any = None
+        while True:
+            try:
+                trip = flow.send(answer)
+            except StopIteration as end:
+                result: T = end.value
+                return result
+            answer = self._carry(trip)
+
+    def _carry(self, trip: Trip) -> Any:
+        if isinstance(trip, Run):
+            if trip.wait:
+                return self.scripts.run_and_wait(trip.name, trip.wait, *trip.args)
+            return self.scripts.run(trip.name, *trip.args)
+        with reported():
+            pipeline = self.client.pipeline(transaction=False)
+            for command in trip.commands:
+                pipeline.execute_command(*command)  # type: ignore[no-untyped-call]
+            return pipeline.execute()
 
     def conflicts(self, entries: Sequence[NewEntry]) -> list[KeyConflict]:
         """Those whose key or reference belongs to another recorded intent; changes nothing.
@@ -140,23 +123,7 @@ class Journal:
         Returns:
             What :meth:`accept` would raise, one for each of them, with its ``index``.
         """
-        raw = self.scripts.run("accept", "check", *_arguments(entries))
-        return [
-            _conflict(entries[position].entry.key, answer, position)
-            for position, answer in enumerate(raw[2])
-            if answer[0] == "conflict"
-        ]
-
-    @staticmethod
-    def _answers(raw: Any, chunk: Sequence[NewEntry], offset: int) -> list[Accepted]:
-        accepted = []
-        for position, answer in enumerate(raw[2]):
-            if answer[0] == "conflict":
-                raise _conflict(chunk[position].entry.key, answer, offset + position)
-            if answer[0] in ("missing", "closed"):
-                raise _forlorn(chunk[position], answer, offset + position)
-            accepted.append(Accepted(answer[1], answer[0] == "created"))
-        return accepted
+        return conflicts_in(self.scripts.run("accept", "check", *arguments_of(entries)), entries)
 
     # -- working -------------------------------------------------------------------------------------------------
 
@@ -287,43 +254,5 @@ class Journal:
             raise JournalUnavailable("the connection could not be closed") from error
 
 
-def _conflict(key: str, answer: Sequence[str], index: int) -> KeyConflict:
-    """One answer of accept.lua as an error."""
-    _, id_, kind, state, created = answer
-    conflict = KeyConflict(key, id_, kind, state, int(created))
-    conflict.index = index
-    return conflict
-
-
 def _buried(pairs: Sequence[Sequence[str]]) -> tuple[Entry, ...]:
     return tuple(entry_of(id_, body) for id_, body in pairs)
-
-
-def _forlorn(new: NewEntry, answer: Sequence[str], index: int) -> InvalidIntent:
-    """What it would wait for is unknown, or will never be done."""
-    key = new.entry.after[new.after_ids.index(answer[1])]
-    what = (
-        "was never enqueued: enqueue it first, or in the same batch" if answer[0] == "missing" else f"was {answer[3]}"
-    )
-    return InvalidIntent(new.entry.kind, {"after": [f"{key!r} {what}."]}, index)
-
-
-def _arguments(entries: Sequence[NewEntry]) -> list[str | int]:
-    arguments: list[str | int] = []
-    for new in entries:
-        entry = new.entry
-        arguments += [
-            entry.id,
-            new.fingerprint,
-            new.body,
-            entry.kind,
-            entry.target,
-            entry.lane,
-            "\n".join(entry.orders),
-            new.not_before,
-            new.deadline,
-            new.twin,
-            new.claimed_reference,
-            ",".join(new.after_ids),
-        ]
-    return arguments

@@ -14,6 +14,7 @@ from blnk_relay.intents.references import of_generation
 from blnk_relay.journal.connection import reported
 from blnk_relay.journal.journal import Journal
 from blnk_relay.journal.records import entry_of, id_of
+from blnk_relay.journal.trips import Ask, Flow
 
 #: Intents named of those that hold another one back.
 _MOST_AHEAD = 10
@@ -107,25 +108,36 @@ def find(journal: Journal, key_or_id: str, target: str = DEFAULT_TARGET) -> Stat
     Raises:
         NotFound: Nothing is known under either.
     """
+    return journal.drive(find_flow(journal.settings.prefix, key_or_id, target))
+
+
+def by_id(journal: Journal, id_: str) -> Status | None:
+    """What is known of an intent, or None."""
+    return journal.drive(status_flow(journal.settings.prefix, id_))
+
+
+def find_flow(prefix: str, key_or_id: str, target: str = DEFAULT_TARGET) -> Flow[Status]:
+    """See :func:`find`."""
     for id_ in (id_of(target, key_or_id), key_or_id):
-        status = by_id(journal, id_)
+        status = yield from status_flow(prefix, id_)
         if status is not None:
             return status
     raise NotFound(f"no intent is known under {key_or_id!r}")
 
 
-def by_id(journal: Journal, id_: str) -> Status | None:
-    """What is known of an intent, or None."""
-    with reported():
-        pipeline = journal.client.pipeline(transaction=False)
-        pipeline.hgetall(journal.key(f"intent:{id_}"))
-        pipeline.get(journal.key(f"body:{id_}"))
-        pipeline.hget(journal.key(f"past:{id_[:3]}"), id_)
-        fields, body, past = pipeline.execute()
-        if not fields:
-            return _trimmed(id_, past) if past else None
-        entry = entry_of(id_, body)
-        ahead, blocks = _held(journal, entry, fields["state"])
+def status_flow(prefix: str, id_: str) -> Flow[Status | None]:
+    """See :func:`by_id`."""
+    fields, body, past = yield Ask(
+        (
+            ("HGETALL", f"{prefix}intent:{id_}"),
+            ("GET", f"{prefix}body:{id_}"),
+            ("HGET", f"{prefix}past:{id_[:3]}", id_),
+        )
+    )
+    if not fields:
+        return _trimmed(id_, past) if past else None
+    entry = entry_of(id_, body)
+    ahead, blocks = yield from _held(prefix, entry, fields["state"])
     generation = int(fields.get("gen", 0))
     return Status(
         id=id_,
@@ -158,25 +170,26 @@ def _trimmed(id_: str, past: str) -> Status:
     return Status(id_, "", "", "", "", state, outcome=outcome, transaction_id=transaction_id)
 
 
-def _held(journal: Journal, entry: Entry, state: str) -> tuple[tuple[str, ...], int]:
+def _held(prefix: str, entry: Entry, state: str) -> Flow[tuple[tuple[str, ...], int]]:
     """Ids of the intents that hold an intent back, at most ten, and how many it holds back itself."""
-    client, ahead = journal.client, []
-    blocks: Any = client.scard(journal.key(f"deps:{entry.id}"))
-    if state == "waiting":
-        for id_ in (id_of(entry.target, key) for key in entry.after):
-            other: Any = client.hget(journal.key(f"intent:{id_}"), "state")
-            if other is not None and other != "done":
-                ahead.append(id_)
-    for order in entry.orders:
-        key = journal.key(f"order:{order}")
-        rank: Any = client.zrank(key, entry.id)
-        if rank is None:
-            continue
-        if rank:
-            first: Any = client.zrange(key, max(0, rank - _MOST_AHEAD), rank - 1)
-            ahead += first
-        size: Any = client.zcard(key)
-        blocks += size - rank - 1
+    others = [id_of(entry.target, key) for key in entry.after] if state == "waiting" else []
+    orders = [f"{prefix}order:{order}" for order in entry.orders]
+    blocks, *answers = yield Ask(
+        (
+            ("SCARD", f"{prefix}deps:{entry.id}"),
+            *(("HGET", f"{prefix}intent:{id_}", "state") for id_ in others),
+            *(("ZRANK", order, entry.id) for order in orders),
+            *(("ZCARD", order) for order in orders),
+        )
+    )
+    states, rest = answers[: len(others)], answers[len(others) :]
+    ahead = [id_ for id_, other in zip(others, states, strict=True) if other is not None and other != "done"]
+    for order, rank, size in zip(orders, rest[: len(orders)], rest[len(orders) :], strict=True):
+        if rank is not None:
+            blocks += size - rank - 1
+            if rank:
+                [first] = yield Ask((("ZRANGE", order, max(0, rank - _MOST_AHEAD), rank - 1),))
+                ahead += first
     return tuple(dict.fromkeys(ahead))[:_MOST_AHEAD], blocks
 
 
@@ -195,8 +208,12 @@ def payload_of(journal: Journal, id_: str) -> Mapping[str, Any]:
 
 def history_of(journal: Journal, id_: str) -> tuple[Attempt, ...]:
     """The log of an intent, oldest line first; at most the last 20."""
-    with reported():
-        lines: Any = journal.client.lrange(journal.key(f"log:{id_}"), 0, -1)
+    return journal.drive(history_flow(journal.settings.prefix, id_))
+
+
+def history_flow(prefix: str, id_: str) -> Flow[tuple[Attempt, ...]]:
+    """See :func:`history_of`."""
+    [lines] = yield Ask((("LRANGE", f"{prefix}log:{id_}", 0, -1),))
     return tuple(_attempt(json.loads(line)) for line in lines)
 
 

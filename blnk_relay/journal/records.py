@@ -53,10 +53,10 @@ class NewEntry:
     #: Milliseconds since 1970, or "+<ms>" from the moment of acceptance by the clock of Redis.
     not_before: str
     deadline: str
-    #: Id of the intent whose key is our reference, where our own key is another one, or was digested.
-    twin: str
-    #: "<target>:<reference>", where the reference is ours to choose; else empty.
-    claimed_reference: str
+    #: "<target>:<reference>" for each reference of the ledger that it owns.
+    references: tuple[str, ...]
+    #: For each of these: id of the intent whose key is that reference; empty where that is its own key.
+    twins: tuple[str, ...]
     #: Ids of the intents that it waits for.
     after_ids: tuple[str, ...] = ()
 
@@ -75,8 +75,10 @@ def new_entry(
 ) -> NewEntry:
     """Put an intent into the form in which it is recorded."""
     kind = KINDS[intent.kind]
-    chooses = not kind.records and not kind.marked
-    reference = (intent.reference or reference_for(key)) if chooses else ""
+    reference = (intent.reference or reference_for(key)) if kind.referenced else ""
+    if kind.shape is not None:
+        reference = kind.shape(reference)
+    claims = (*((reference,) if reference else ()), *(kind.claims(intent.payload) if kind.claims else ()))
     # An order of the caller's own never meets one that follows from a payload.
     orders = (intent.order_key, f"own:{order_key}" if order_key else None)
     after = tuple(dict.fromkeys((*after, *linked_keys(intent.payload))))
@@ -119,8 +121,8 @@ def new_entry(
         body=body,
         not_before=not_before,
         deadline=deadline,
-        twin=id_of(target, reference) if chooses and reference != key else "",
-        claimed_reference=f"{target}:{reference}" if chooses else "",
+        references=tuple(f"{target}:{claim}" for claim in claims),
+        twins=tuple("" if claim == key and not kind.claims else id_of(target, claim) for claim in claims),
         after_ids=tuple(id_of(target, key) for key in after),
     )
 
@@ -219,6 +221,7 @@ class Settlement:
         fields: Fields to set.
         log: A line for the attempt log, or empty.
         tally: Counters to raise by one.
+        parts: What was noted of its parts: number to ``"<status> <row id>"``.
     """
 
     claimed: Claimed
@@ -228,6 +231,7 @@ class Settlement:
     fields: Mapping[str, str] = field(default_factory=dict)
     log: str = ""
     tally: tuple[str, ...] = ()
+    parts: Mapping[int, str] = field(default_factory=dict)
 
     def encoded(self) -> str:
         """As settle.lua reads it."""
@@ -247,4 +251,6 @@ class Settlement:
             data["log"] = self.log
         if self.tally:
             data["tally"] = self.tally
+        if self.parts:
+            data["parts"] = self.parts
         return json.dumps(data, ensure_ascii=False, separators=(",", ":"))

@@ -1,8 +1,9 @@
 -- Accepts intents: all of them, or none when one cannot be. An intent that is there already is left as it is.
 -- ARGV: mode ("write", or "check" to change nothing), then 12 for each: id, fingerprint, body, kind, target, lane,
---   orders (joined by newlines), not_before and deadline (ms since 1970, or "+<ms>" from now), twin (id of the intent
---   whose key is our reference, or ""), reference (to be checked against ref:, or ""), ids of the intents that it
---   waits for (joined by ","; those of the same call stand before it).
+--   orders (joined by newlines), not_before and deadline (ms since 1970, or "+<ms>" from now), twins (for each
+--   reference the id of the intent whose key it is, "-" where that is the intent itself; joined by ","), references
+--   that it owns ("<target>:<reference>", joined by NUL), ids of the intents that it waits for (joined by ","; those
+--   of the same call stand before it).
 -- Returns: {now, lanes to ring, {status, id, kind, state, created} for each}; status: created, existing, conflict (id is
 --   the owner's), missing or closed (id is that of what it would wait for).
 
@@ -24,19 +25,28 @@ local function known(id)
   return { fp, outcome == 'cancelled' and outcome or 'done', '0', '', txn }
 end
 
+-- Calls a function with each reference of an intent and its twin ("-" for none) until it returns something.
+local function each_reference(at, visit)
+  local twins = string.gmatch(ARGV[at + 9], '[^,]+')
+  for reference in string.gmatch(ARGV[at + 10], '[^%z]+') do
+    local answer = visit(reference, twins())
+    if answer then return answer end
+  end
+end
+
 local function owner_of(reference, twin)
   local owner = redis.call('GET', P .. 'ref:' .. reference)
-  if not owner and twin ~= '' and known(twin) then owner = twin end
+  if not owner and twin ~= '-' and known(twin) then owner = twin end
   return owner
 end
 
 local function examine(at)
-  local id, reference = ARGV[at], ARGV[at + 10]
+  local id = ARGV[at]
   local first = known(id)
   if first then
     return { first[1] == ARGV[at + 1] and 'existing' or 'conflict', id, first[4], first[2], first[3] }
   end
-  local owner = reference ~= '' and owner_of(reference, ARGV[at + 9])
+  local owner = each_reference(at, owner_of)
   if owner then
     local theirs = known(owner) or { '', '', '0', '' }
     return { 'conflict', owner, theirs[4], theirs[2], theirs[3] }
@@ -75,7 +85,9 @@ local function write(at, bells)
   if orders ~= '' then redis.call('HSET', key, 'orders', orders) end
   if held then redis.call('HSET', key, 'due', due, 'pending', pending) end
   if results ~= '' then redis.call('HSET', key, 'results', results) end
-  if ARGV[at + 9] ~= '' then redis.call('SET', P .. 'ref:' .. ARGV[at + 10], id) end
+  each_reference(at, function(reference, twin)
+    if twin ~= '-' then redis.call('SET', P .. 'ref:' .. reference, id) end
+  end)
   redis.call('SADD', P .. 'queues', lane .. '|' .. target)
   if held then
     redis.call('ZADD', P .. 'waiting', NOW, id)

@@ -20,6 +20,7 @@ if redis.call('EXISTS', P .. 'pause:' .. lane) == 0 then
         local due = redis.call('ZRANGEBYSCORE', ready, 0, NOW, 'LIMIT', 0, left)
         local given = #due > 0 and allowance(target .. ':write', #due, true) or 0
         for index = 1, given do
+          if carried > MOST_BYTES then break end
           local id = due[index]
           redis.call('ZREM', ready, id)
           local item = claim_one(id, worker, 'sending', max_lapses, cap)

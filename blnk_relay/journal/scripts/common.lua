@@ -7,6 +7,7 @@
 --                              refuse, memo, excl, gen, code, message, class, outcome, txn, parent, updated, results
 --   body:<id>          string  what never changes, as JSON
 --   log:<id>           list    the last 20 attempts and operators' acts, as JSON
+--   parts:<id>         hash    number of a leg or item, from 0 -> "<status> <row id>", as far as the ledger showed it
 --   past:<id[1..3]>    hash    intents trimmed after their retention: id -> "<fingerprint> <outcome> <txn>"
 --   ref:<target>:<r>   string  id of the intent that owns ledger reference r, where r is not the reference of key r
 --   queues             set     "<lane>|<target>" of every ready set that was ever used
@@ -178,6 +179,10 @@ local FIELDS = {
   'accepted', 'refuse', 'memo', 'gen', 'code', 'message', 'claims', 'kind', 'created', 'results',
 }
 
+-- A trip to or from Redis carries about so many bytes of payloads: a few large intents, or many small ones.
+local MOST_BYTES = 2000000
+local carried = 0
+
 -- Intents that this script buried: id and body of each, for the worker to report.
 local BURIED = {}
 
@@ -195,6 +200,7 @@ local function claim_one(id, worker, state, max_lapses, cap)
   redis.call('HSET', intent_key(id), 'token', token + 1, 'claims', claims + 1, 'state', state, 'worker', worker)
   values[4] = tostring(token + 1)
   local item = { id, redis.call('GET', P .. 'body:' .. id) }
+  carried = carried + #item[2]
   for index = 1, #FIELDS do item[index + 2] = values[index] or '' end
   return item
 end

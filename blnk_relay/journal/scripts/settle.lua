@@ -1,7 +1,7 @@
 -- Settles verdicts. One whose token is not the latest changes nothing: its lease was lost to somebody else.
 -- ARGV: worker, length of the events stream, gates whose side answered well ("<target>:<side>", joined by ","), then one JSON object each:
 --   id, token, from (state), to (done, dead, posted, ready), in_ms, lane, target, kind, set (fields), log (line or
---   nil), tally (counters).
+--   nil), tally (counters), parts (number of a part -> what was noted of it, or nil).
 -- Returns: {lanes to ring, ids that were stale}.
 
 -- Far longer than any read lag, short enough to be forgotten.
@@ -32,6 +32,7 @@ for at = 4, #ARGV do
     redis.call('ZREM', item.from == 'sending' and leased or posted, id)
     if item.log then log(id, item.log) end
     for _, field in ipairs(item.tally or {}) do tally(field) end
+    for part, noted in pairs(item.parts or {}) do redis.call('HSET', P .. 'parts:' .. id, part, noted) end
     -- Only a finished attempt clears the count of claims: a look takes back no more than its own.
     local claims = item.from == 'sending' and 0 or math.max(0, tonumber(fields[5] or '0') - 1)
     local set = { 'state', item.to, 'claims', claims, 'updated', NOW }

@@ -15,6 +15,8 @@ if wanted > 0 then
     if target and open[target] == nil then open[target] = allowance(target .. ':read', wanted, true) end
     if not target then
       redis.call('ZREM', posted, id)
+    elseif carried > MOST_BYTES then
+      break
     elseif open[target] > 0 then
       open[target] = open[target] - 1
       local item = claim_one(id, worker, 'posted', max_lapses, cap)
