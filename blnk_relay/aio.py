@@ -23,6 +23,7 @@ from blnk_relay.intents.model import Intent
 from blnk_relay.journal.accepting import accept_flow
 from blnk_relay.journal.cancelling import cancel_flow
 from blnk_relay.journal.connection import reported, script_source
+from blnk_relay.journal.parts import PartStatus, parts_flow
 from blnk_relay.journal.reading import Attempt, Status, find_flow, history_flow
 from blnk_relay.journal.records import NewEntry
 from blnk_relay.journal.trips import Ask, Flow, Run, T, Trip
@@ -149,6 +150,10 @@ class AsyncRelay:
         """What was tried for an intent; see :meth:`blnk_relay.Relay.history`."""
         status = await self.get(key)
         return await self._drive(history_flow(self.settings.prefix, status.id))
+
+    async def parts(self, key: str) -> tuple[PartStatus, ...]:
+        """What legs or items have come to; see :meth:`blnk_relay.Relay.parts`."""
+        return await self._drive(parts_flow(self.settings.prefix, key))
 
     async def events(self, group: str, *, consumer: str = "main", timeout_s: float = 5.0) -> AsyncIterator[Event]:
         """Final outcomes and operators' acts, as they happen; see :meth:`blnk_relay.Relay.events`."""

@@ -77,6 +77,11 @@ def prepare(settings: Settings, write: Write) -> NewEntry:
             f"Is above {settings.max_precise_amount} minor units, which the way to the ledger may not keep exact "
             "(BLNK_RELAY_MAX_PRECISE_AMOUNT)."
         ]
+    for name in ("meta_data", "replace_meta_data"):
+        if settings.meta_key in (intent.payload.get(name) or ()):
+            errors[name] = [f"The key {settings.meta_key!r} is ours (BLNK_RELAY_META_KEY)."]
+    if intent.file is not None and len(intent.file) > settings.upload_max_bytes:
+        errors["file"] = [f"Is larger than {settings.upload_max_bytes} bytes (BLNK_RELAY_UPLOAD_MAX_BYTES)."]
     not_before = _moment(write.not_before, "+0", "not_before", errors)
     deadline = _moment(write.deadline, _later(not_before, int(settings.deadline_s * 1000)), "deadline", errors)
     if not errors and _contradict(write):
@@ -106,7 +111,7 @@ def prepare(settings: Settings, write: Write) -> NewEntry:
 
 def _largest(payload: Mapping[str, Any]) -> int:
     """The largest amount in minor units that a payload moves at once, be it that of an item."""
-    amounts = (item.get("precise_amount", 0) for item in (payload, *payload.get("items", ())))
+    amounts: list[int] = [item.get("precise_amount", 0) for item in (payload, *payload.get("items", ()))]
     return max(amounts)
 
 

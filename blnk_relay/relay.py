@@ -15,6 +15,7 @@ from blnk_relay.intake import Receipt, Write, prepare, prepare_many, receipts_of
 from blnk_relay.intents.model import Intent
 from blnk_relay.journal.cancelling import cancel_flow
 from blnk_relay.journal.journal import Journal
+from blnk_relay.journal.parts import PartStatus, parts_flow
 from blnk_relay.journal.reading import Attempt, Status, find, history_of
 from blnk_relay.journal.records import NewEntry
 from blnk_relay.settings import Settings
@@ -231,6 +232,21 @@ class Relay:
             JournalUnavailable: Redis did not answer.
         """
         return history_of(self.journal, self.get(key).id)
+
+    def parts(self, key: str) -> tuple[PartStatus, ...]:
+        """What the legs of a split, or the items of a bulk, have come to; in the order in which they were given.
+
+        Args:
+            key: Its key, or its id.
+
+        Returns:
+            One for each, up to 10,000; empty for an intent of a kind without parts.
+
+        Raises:
+            NotFound: No intent is known under the key, or it was trimmed.
+            JournalUnavailable: Redis did not answer.
+        """
+        return self.journal.drive(parts_flow(self.settings.prefix, key))
 
     def events(self, group: str, *, consumer: str = "main", timeout_s: float = 5.0) -> Iterator[Event]:
         """Final outcomes and operators' acts, as they happen: at least once, in order for each intent.

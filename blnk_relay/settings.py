@@ -116,6 +116,9 @@ class Settings:
     outcome_task: str = _setting("", "Name of a Celery task of yours that is called once for each final outcome.")
     outcome_queue: str = _setting("celery", "Queue that this task is sent to.")
     events_max: int = _setting(100_000, "Length of the stream of outcomes.")
+    upload_max_bytes: int = _setting(
+        4 * 1024 * 1024, "Largest file of an upload in bytes; it is kept in Redis until its intent is trimmed."
+    )
     max_precise_amount: int = _setting(
         MAX_SAFE_INTEGER,
         "Largest amount in minor units; beyond 2^53-1 the way to the ledger is not proven exact.",

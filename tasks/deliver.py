@@ -218,6 +218,18 @@ class Delivery:
         if claimed.lease_end_s - start_s < runtime.ledger.longest_s(sync=request.sync) + LEASE_MARGIN_S:
             self._results.put(unsent(claimed))
             return
+        if request.file is not None:
+            try:
+                content = runtime.journal.file(entry.id, entry.payload["size"])
+            except JournalUnavailable:
+                self._results.put(unsent(claimed))
+                return
+            if content is None:
+                dead_class = DeadClass.UNKNOWN if progress.sent else DeadClass.REFUSED
+                gone = Dead(dead_class, "FILE_MISSING", "The file is no longer kept beside the intent.")
+                self._results.put(after_look(claimed, "sending", gone, progress.now_ms, runtime.worker))
+                return
+            request = replace(request, file=(request.file[0], content))
         request_id = secrets.token_hex(8)
         response = runtime.ledger.send(request, request_id)
         if kind.private:

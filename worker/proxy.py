@@ -19,6 +19,7 @@ from requests.structures import CaseInsensitiveDict
 from urllib3.exceptions import ConnectTimeoutError, HTTPError, NameResolutionError, NewConnectionError, SSLError
 from urllib3.exceptions import MaxRetryError as _MaxRetryError
 from urllib3.exceptions import ProxyError as _ProxyError
+from urllib3.filepost import encode_multipart_formdata
 
 from blnk_relay import __version__
 from blnk_relay.errors import InvalidSettings
@@ -87,9 +88,24 @@ class Proxy:
 
     def send(self, request: Request, request_id: str) -> Response:
         """Make one write below ``/proxy``; never raises for what the network does."""
-        body = json.dumps(request.body, ensure_ascii=False, separators=(",", ":")).encode()
+        content_type = ""
+        if request.file is None:
+            body = json.dumps(request.body, ensure_ascii=False, separators=(",", ":")).encode()
+        else:
+            name, content = request.file
+            parts: dict[str, str | tuple[str, bytes]] = {key: str(value) for key, value in request.body.items()}
+            parts["file"] = (name, content)
+            body, content_type = encode_multipart_formdata(parts)
         timeout_s = self._settings.sync_read_timeout_s if request.sync else self._settings.read_timeout_s
-        return self.call(request.method, "/proxy" + request.path, {}, body, request_id=request_id, timeout_s=timeout_s)
+        return self.call(
+            request.method,
+            "/proxy" + request.path,
+            {},
+            body,
+            request_id=request_id,
+            timeout_s=timeout_s,
+            content_type=content_type,
+        )
 
     def call(
         self,
@@ -100,6 +116,7 @@ class Proxy:
         *,
         request_id: str,
         timeout_s: float | None = None,
+        content_type: str = "",
     ) -> Response:
         """Make one HTTP request and read its whole answer.
 
@@ -107,9 +124,10 @@ class Proxy:
             method: HTTP method.
             path: Absolute path, already quoted.
             query: Query parameters besides ``instance_id``.
-            body: JSON bytes, or None.
+            body: The bytes of the body, or None.
             request_id: Sent as ``X-Request-Id``, and kept in the attempt log.
             timeout_s: Longest wait for the whole answer; that of reads when None.
+            content_type: Of the body, where it is not JSON.
         """
         read_s = timeout_s or self._settings.read_timeout_s
         prepared = requests.PreparedRequest()
@@ -118,6 +136,8 @@ class Proxy:
         prepared.url = f"{self._base}{path}?{urlencode(pairs, quote_via=quote)}"
         headers = CaseInsensitiveDict(self._headers)
         headers["X-Request-Id"] = request_id
+        if content_type:
+            headers["Content-Type"] = content_type
         headers["Content-Length"] = str(len(body or b""))
         prepared.headers = headers
         prepared.body = body

@@ -96,7 +96,7 @@ def request(entry: Entry, progress: Progress, policy: Policy) -> Request:
 
 def judge(entry: Entry, progress: Progress, request: Request, response: Response, policy: Policy) -> Verdict:
     """The table of contract §5; one code stands for an unknown balance and an unknown identity."""
-    return judge_update(_done(entry), "message", progress, request, response, policy)
+    return judge_update(_done(entry), "message", progress=progress, request=request, response=response, policy=policy)
 
 
 KIND = Kind(

@@ -60,7 +60,8 @@ def decide_by_mark(resource: str, id_field: str) -> Callable[[Entry, Progress, F
     def decide(entry: Entry, progress: Progress, found: Found, policy: Policy) -> Decision:
         if not progress.sent and not progress.looking:
             return Send()
-        ids = sorted(str(record.value(id_field)) for record in found.matching(mark_lookup(resource, entry)))
+        # Other look-ups of the same batch may have shown the same record.
+        ids = sorted({str(record.value(id_field)) for record in found.matching(mark_lookup(resource, entry))})
         if len(ids) == 1:
             return Done("created", ids[0])
         if ids:

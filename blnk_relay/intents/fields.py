@@ -176,6 +176,18 @@ class IdentityId(ResourceId):
     result, prefix = "identity_id", "idt_"
 
 
+class UploadId(ResourceId):
+    """``upload_…``."""
+
+    result, prefix = "upload_id", "upload_"
+
+
+class RuleId(ResourceId):
+    """``rule_…``."""
+
+    result, prefix = "rule_id", "rule_"
+
+
 class EntityId(Linkable):
     """The id of anything that carries metadata: a ledger, balance, identity, transaction or batch (contract §2.10)."""
 

@@ -84,6 +84,7 @@ def update_identity(
     organization_name: str | None = None,
     category: str | None = None,
     identity_type: str | None = None,
+    meta_data: Mapping[str, Any] | None = None,
     replace_meta_data: Mapping[str, Any] | None = None,
 ) -> Intent:
     """Change fields of an identity (contract §2.8); those left out stay as they are.
@@ -109,6 +110,7 @@ def update_identity(
         organization_name: If it is an organization.
         category: Such as ``individual``.
         identity_type: Such as ``customer``.
+        meta_data: Refused, because it would be replaced and not merged: use :func:`update_metadata`.
         replace_meta_data: Takes the place of **all** metadata: our mark is lost, and values that are tokenized can no
             longer be read back. To merge, use :func:`update_metadata`.
 
@@ -191,7 +193,7 @@ def request(entry: Entry, progress: Progress, policy: Policy) -> Request:
 def judge(entry: Entry, progress: Progress, request: Request, response: Response, policy: Policy) -> Verdict:
     """The table of contract §5; the answer is a message, not the identity."""
     done = Done("updated", target_id(entry, "identity_id"))
-    return judge_update(done, "message", progress, request, response, policy)
+    return judge_update(done, "message", progress=progress, request=request, response=response, policy=policy)
 
 
 KIND = Kind(

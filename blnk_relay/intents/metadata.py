@@ -171,7 +171,7 @@ def request(entry: Entry, progress: Progress, policy: Policy) -> Request:
 
 def judge(entry: Entry, progress: Progress, request: Request, response: Response, policy: Policy) -> Verdict:
     """The table of contract §5; the answer shows the metadata."""
-    return judge_update(_done(entry), "meta_data", progress, request, response, policy)
+    return judge_update(_done(entry), "meta_data", progress=progress, request=request, response=response, policy=policy)
 
 
 KIND = Kind(

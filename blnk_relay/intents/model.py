@@ -29,6 +29,7 @@ class Intent:
         natural_key: The idempotency key that follows from the payload, where one exists.
         reference: The ledger reference that the caller asked for, else None.
         order_key: Intents that share it are sent one at a time, in accept order.
+        file: A file to upload, kept beside the payload, which holds its digest.
     """
 
     kind: str
@@ -36,6 +37,7 @@ class Intent:
     natural_key: str | None = None
     reference: str | None = None
     order_key: str | None = None
+    file: bytes | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -380,7 +382,8 @@ class Request:
         route: Which rows of the verdict table apply: ``transaction``, ``inflight`` or ``refund``.
         body: JSON fields.
         sync: Skip mode: the ledger works inside the request, so the answer is final and takes longer.
-        file: Name and bytes of a file to upload; the body then travels as form fields.
+        file: Name and bytes of a file to upload; the body then travels as form fields. A kind leaves the bytes empty:
+            they are kept beside the intent, and filled in when it is sent.
     """
 
     method: str
@@ -465,9 +468,9 @@ class Kind:
     shape: Callable[[str], str] | None = None
     claims: Callable[[Mapping[str, Any]], tuple[str, ...]] | None = None
     parts: Callable[[Mapping[str, Any]], tuple[str, ...]] | None = None
+    private: bool = False
 
     @property
     def referenced(self) -> bool:
         """Whether the ledger knows it by one reference of ours."""
         return self.shape is not None or not (self.records or self.marked)
-    private: bool = False

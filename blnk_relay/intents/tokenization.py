@@ -147,7 +147,7 @@ def request(entry: Entry, progress: Progress, policy: Policy) -> Request:
 
 def judge(entry: Entry, progress: Progress, request: Request, response: Response, policy: Policy) -> Verdict:
     """The table of contract §5; "already tokenized" is looked up, because it says nothing of the other fields."""
-    return judge_update(_done(entry), "message", progress, request, response, policy)
+    return judge_update(_done(entry), "message", progress=progress, request=request, response=response, policy=policy)
 
 
 KIND = Kind(

@@ -318,7 +318,7 @@ def request(entry: Entry, progress: Progress, policy: Policy) -> Request:
     return Request("POST", "/transactions", NAME, body, sync=sync)
 
 
-def _altered(echo: object, sent: int) -> bool:
+def altered(echo: object, sent: int) -> bool:
     """Whether an echoed amount, as a number or as a string, is another one than was sent."""
     if echo is None:
         return False
@@ -335,7 +335,7 @@ def judge(entry: Entry, progress: Progress, request: Request, response: Response
     if rule.meaning not in (Meaning.DONE, Meaning.POSTED):
         return verdict
     body = response.body or {}
-    if _altered(body.get("precise_amount"), request.body["precise_amount"]):
+    if altered(body.get("precise_amount"), request.body["precise_amount"]):
         # The way to the ledger changes integers: everything has to stop (contract §6.3).
         gate = GateChange(GateAction.PAUSE, "ECHO_MISMATCH", 0.0)
         return Verdict(verdict.decision, acted=True, accepted=True, gate=gate)

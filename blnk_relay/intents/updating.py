@@ -30,7 +30,14 @@ from blnk_relay.intents.rows import look_again
 from blnk_relay.intents.verdicts import Meaning, rule_for, verdict_for
 
 #: What is written to, by how its ids begin (contract §7).
-WHAT = {"ldg_": "ledger", "bln_": "balance", "idt_": "identity", "txn_": "transaction", "bulk_": "batch"}
+WHAT = {
+    "ldg_": "ledger",
+    "bln_": "balance",
+    "idt_": "identity",
+    "txn_": "transaction",
+    "bulk_": "batch",
+    "rule_": "rule",
+}
 
 
 def order_of(what: str, value: str | Mapping[str, Any]) -> str:
@@ -87,7 +94,7 @@ def settled(
 
 
 def judge_update(
-    done: Done, proof: str, progress: Progress, request: Request, response: Response, policy: Policy
+    done: Done, proof: str, *, progress: Progress, request: Request, response: Response, policy: Policy
 ) -> Verdict:
     """The judgement of such a write: done when the answer is that of the route; else the ledger is read.
 

@@ -41,7 +41,7 @@ _ACTING = frozenset({Meaning.DONE, Meaning.POSTED, Meaning.VERIFY})
 
 ANY = "*"
 #: Routes that move money.
-MONEY = frozenset({"transaction", "inflight", "refund", "bulk"})
+MONEY = frozenset({"transaction", "split", "inflight", "refund", "bulk"})
 #: Routes that make a record of which each repeat makes another (contract §4).
 CREATE = frozenset({"ledger", "balance", "identity", "rule"})
 #: Routes that write values, where a repeat writes the same ones.
@@ -53,6 +53,9 @@ BALANCE = frozenset({"balance"})
 IDENTITY = frozenset({"identity"})
 BULK = frozenset({"bulk"})
 TRANSACTION = frozenset({"transaction"})
+SPLIT = frozenset({"split"})
+#: Routes of several movements in one request: a failure may have come after some of them (contract §2.4, §3.6).
+SEVERAL = BULK | SPLIT
 INFLIGHT = frozenset({"inflight"})
 REFUND = frozenset({"refund"})
 
@@ -117,7 +120,7 @@ TABLE: tuple[Rule, ...] = (
     # Success.
     Rule(200, ANY, INFLIGHT, _M.DONE, "the child is in the answer", sync=True),
     Rule(200, ANY, INFLIGHT, _M.POSTED, "queued", sync=False),
-    Rule(201, ANY, TRANSACTION, _M.DONE, "applied inside the request", sync=True),
+    Rule(201, ANY, TRANSACTION | SPLIT, _M.DONE, "applied inside the request", sync=True),
     Rule(201, ANY, MONEY, _M.POSTED, "handed over, nothing stored yet (contract §3.1)"),
     Rule(202, ANY, MONEY, _M.POSTED, "handed over"),
     Rule(201, ANY, CREATE, _M.DONE, "made"),
@@ -127,6 +130,16 @@ TABLE: tuple[Rule, ...] = (
     Rule(400, "GEN_VALIDATION_ERROR", ALL, _M.NEVER, "our payload"),
     Rule(400, "GEN_MISSING_PARAMETER", ALL, _M.NEVER, "our payload"),
     Rule(400, "TXN_VALIDATION_ERROR", ALL, _M.NEVER, "our payload", errors=True),
+    Rule(
+        400,
+        "TXN_VALIDATION_ERROR",
+        SEVERAL,
+        _M.VERIFY_NEVER,
+        "a refusal that no repeat can change; earlier ones were recorded",
+        errors=False,
+        text=("overdraft limit", "failed to split", "must be positive"),
+        acted=True,
+    ),
     Rule(
         400,
         "TXN_VALIDATION_ERROR",
@@ -145,6 +158,8 @@ TABLE: tuple[Rule, ...] = (
         errors=False,
         tries=3,
     ),
+    Rule(400, "TXN_INSUFFICIENT_FUNDS", SEVERAL, _M.VERIFY_NEVER, "earlier ones were recorded", acted=True),
+    Rule(400, "TXN_INVALID_AMOUNT", SEVERAL, _M.VERIFY_NEVER, "earlier ones were recorded", acted=True),
     Rule(400, "TXN_INSUFFICIENT_FUNDS", ALL, _M.VERIFY_NEVER, "refused, the reference is still free"),
     Rule(400, "TXN_INVALID_AMOUNT", ALL, _M.NEVER, "our payload"),
     Rule(400, "TXN_PRECISION_NOT_INTEGER", ALL, _M.NEVER, "our payload"),
@@ -196,6 +211,7 @@ TABLE: tuple[Rule, ...] = (
     ),
     # 404.
     Rule(404, "TXN_NOT_FOUND", TRANSACTION, _M.NEVER, "a balance is unknown", sync=True),
+    Rule(404, "TXN_NOT_FOUND", SEVERAL, _M.VERIFY_NEVER, "unknown balance; earlier ones recorded", acted=True),
     Rule(404, "TXN_NOT_FOUND", INFLIGHT | REFUND, _M.VERIFY, "not stored or applied yet", tries=8, acted=False),
     Rule(404, "META_ENTITY_NOT_FOUND", UPDATE, _M.BACKOFF, "unknown, not stored yet, or a database error", tries=5),
     Rule(404, "RECON_RULE_NOT_FOUND", UPDATE, _M.VERIFY_NEVER, "unknown, or deleted already"),
@@ -216,6 +232,8 @@ TABLE: tuple[Rule, ...] = (
         "the reference exists, probably by our own hand",
         acted=False,
     ),
+    Rule(409, "TXN_DUPLICATE_REFERENCE", SEVERAL, _M.VERIFY, "one exists, probably by our own hand"),
+    Rule(409, "GEN_CONFLICT", SEVERAL, _M.VERIFY, "optimistic lock lost, perhaps after some", tries=5),
     Rule(409, "GEN_CONFLICT", TRANSACTION, _M.SOON, "optimistic lock lost, nothing written", sync=True, tries=5),
     Rule(409, "GEN_CONFLICT", INFLIGHT, _M.VERIFY, "an action for this hold is queued", acted=False),
     Rule(409, "GEN_CONFLICT", REFUND, _M.VERIFY_NEVER, "refunded before"),
@@ -227,10 +245,18 @@ TABLE: tuple[Rule, ...] = (
     Rule(413, ANY, ALL, _M.NEVER, "too large"),
     Rule(422, ANY, ALL, _M.NEVER, "not used by the ledger"),
     # Not "soon": the locks of a worker of the ledger that was killed stand for five minutes (measured, D7).
+    Rule(423, ANY, SEVERAL, _M.VERIFY, "a lock is held; earlier ones were recorded"),
     Rule(423, ANY, ALL, _M.BACKOFF, "a lock is held, nothing written"),
     Rule(429, ANY, ALL, _M.SOON, "a limiter; nothing written", gate=_SLOW, counted=False),
     # 5xx: the classic ambiguity.
-    Rule(500, "RECON_UPLOAD_PROCESSING_FAILED", RECONCILIATION, _M.VERIFY_NEVER, "bad file, or uploaded before"),
+    Rule(
+        500,
+        "RECON_UPLOAD_PROCESSING_FAILED",
+        RECONCILIATION,
+        _M.VERIFY_NEVER,
+        "bad file, or uploaded before",
+        acted=True,
+    ),
     Rule(500, ANY, ALL, _M.VERIFY, "failed, or committed and the connection broke"),
     Rule(502, ANY, ALL, _M.VERIFY, "Cloud could not reach or wait for the instance", gate=_STRAIN),
     Rule(

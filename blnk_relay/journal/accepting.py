@@ -59,10 +59,10 @@ def _chunks(entries: Sequence[NewEntry]) -> Iterator[Sequence[NewEntry]]:
     start = references = text = 0
     for at, new in enumerate(entries):
         references += len(new.references)
-        text += len(new.body)
+        text += len(new.body) + len(new.file)
         if at > start and (at - start >= ACCEPT_CHUNK or references > _MOST_REFERENCES or text > _MOST_TEXT):
             yield entries[start:at]
-            start, references, text = at, len(new.references), len(new.body)
+            start, references, text = at, len(new.references), len(new.body) + len(new.file)
     if entries:
         yield entries[start:]
 
@@ -137,5 +137,6 @@ def arguments_of(entries: Sequence[NewEntry]) -> list[str | int]:
             ",".join(twin or "-" for twin in new.twins),
             "\0".join(new.references),
             ",".join(new.after_ids),
+            new.file,
         ]
     return arguments

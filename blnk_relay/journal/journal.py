@@ -14,6 +14,7 @@ from blnk_relay.errors import JournalUnavailable, KeyConflict
 from blnk_relay.intents.model import Entry, GateAction, Send
 from blnk_relay.journal.accepting import Accepted, accept_flow, arguments_of, conflicts_in
 from blnk_relay.journal.connection import Scripts, connect, reported
+from blnk_relay.journal.files import unpacked
 from blnk_relay.journal.records import Claimed, NewEntry, Settlement, claimed_of, entry_of, id_of
 from blnk_relay.journal.trips import Flow, Run, T, Trip
 from blnk_relay.settings import Settings
@@ -208,6 +209,21 @@ class Journal:
             SWEEP_MOST,
         )
         return bool(swept), tuple(bells)
+
+    def file(self, id_: str, size: int) -> bytes | None:
+        """The file that was kept beside an intent; None when it is not there whole.
+
+        Args:
+            id_: Id of the intent.
+            size: Its size in bytes.
+        """
+        with reported():
+            text: Any = self.client.get(self.key(f"file:{id_}"))
+        try:
+            content = unpacked(text, size) if text else b""
+        except ValueError:
+            return None
+        return content if len(content) == size else None
 
     def is_open(self, target: str, reference: str) -> bool:
         """Whether an intent with this reference is recorded and not finished."""

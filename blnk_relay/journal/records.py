@@ -12,6 +12,7 @@ from blnk_relay.intents.linking import linked_keys, resolved
 from blnk_relay.intents.model import DEFAULT_TARGET, Entry, Intent, Progress
 from blnk_relay.intents.references import digest, reference_for
 from blnk_relay.intents.registry import KINDS
+from blnk_relay.journal.files import packed
 
 #: What a claim returns of an intent, in this order; the same list stands in common.lua.
 FIELDS = (
@@ -59,6 +60,8 @@ class NewEntry:
     twins: tuple[str, ...]
     #: Ids of the intents that it waits for.
     after_ids: tuple[str, ...] = ()
+    #: A file to upload, packed; empty for none.
+    file: str = field(default="", repr=False)
 
 
 def new_entry(
@@ -124,6 +127,7 @@ def new_entry(
         references=tuple(f"{target}:{claim}" for claim in claims),
         twins=tuple("" if claim == key and not kind.claims else id_of(target, claim) for claim in claims),
         after_ids=tuple(id_of(target, key) for key in after),
+        file="" if intent.file is None else packed(intent.file),
     )
 
 

@@ -1,13 +1,13 @@
 -- Accepts intents: all of them, or none when one cannot be. An intent that is there already is left as it is.
--- ARGV: mode ("write", or "check" to change nothing), then 12 for each: id, fingerprint, body, kind, target, lane,
+-- ARGV: mode ("write", or "check" to change nothing), then 13 for each: id, fingerprint, body, kind, target, lane,
 --   orders (joined by newlines), not_before and deadline (ms since 1970, or "+<ms>" from now), twins (for each
 --   reference the id of the intent whose key it is, "-" where that is the intent itself; joined by ","), references
 --   that it owns ("<target>:<reference>", joined by NUL), ids of the intents that it waits for (joined by ","; those
---   of the same call stand before it).
+--   of the same call stand before it), a file to upload ("" for none).
 -- Returns: {now, lanes to ring, {status, id, kind, state, created} for each}; status: created, existing, conflict (id is
 --   the owner's), missing or closed (id is that of what it would wait for).
 
-local WIDTH = 12
+local WIDTH = 13
 local answers, refused, before = {}, false, {}
 
 local function moment(text)
@@ -65,6 +65,7 @@ local function write(at, bells)
   local id, kind, target, lane, orders = ARGV[at], ARGV[at + 3], ARGV[at + 4], ARGV[at + 5], ARGV[at + 6]
   local key, due, pending, results = intent_key(id), math.max(NOW, moment(ARGV[at + 7])), 0, ''
   redis.call('SET', P .. 'body:' .. id, ARGV[at + 2])
+  if ARGV[at + 12] ~= '' then redis.call('SET', P .. 'file:' .. id, ARGV[at + 12]) end
   for dep in string.gmatch(ARGV[at + 11], '[^,]+') do
     local other = known(dep)
     if other[2] == 'done' then

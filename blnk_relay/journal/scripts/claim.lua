@@ -7,6 +7,8 @@
 local lane, worker, wanted, lease_ms = ARGV[1], ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4])
 local max_lapses, cap, leave, backlog = tonumber(ARGV[5]), ARGV[6], ARGV[7] == '1', tonumber(ARGV[8])
 local bells, items, more = {}, {}, false
+-- Claimed in one trip; Redis and worker are busy with it for some ten milliseconds.
+local MOST_BYTES = 2000000
 local leased = P .. 'leased:' .. worker
 
 redis.call('ZADD', P .. 'workers', NOW, worker)

@@ -6,6 +6,7 @@
 --                              token, claims, worker, attempts, sent, lapsed, sent_first, sent_last, sends, accepted,
 --                              refuse, memo, excl, gen, code, message, class, outcome, txn, parent, updated, results
 --   body:<id>          string  what never changes, as JSON
+--   file:<id>          string  a file to upload, packed, for as long as its intent is kept and not discarded
 --   log:<id>           list    the last 20 attempts and operators' acts, as JSON
 --   parts:<id>         hash    number of a leg or item, from 0 -> "<status> <row id>", as far as the ledger showed it
 --   past:<id[1..3]>    hash    intents trimmed after their retention: id -> "<fingerprint> <outcome> <txn>"
@@ -179,8 +180,7 @@ local FIELDS = {
   'accepted', 'refuse', 'memo', 'gen', 'code', 'message', 'claims', 'kind', 'created', 'results',
 }
 
--- A trip to or from Redis carries about so many bytes of payloads: a few large intents, or many small ones.
-local MOST_BYTES = 2000000
+-- Bytes of payloads that this script has claimed: a trip carries a few large intents or many small ones.
 local carried = 0
 
 -- Intents that this script buried: id and body of each, for the worker to report.

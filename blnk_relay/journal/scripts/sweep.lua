@@ -41,7 +41,7 @@ for _, id in ipairs(redis.call('ZRANGEBYSCORE', P .. 'done', 0, NOW - retention_
   if fields[1] then
     redis.call('HSET', P .. 'past:' .. string.sub(id, 1, 3), id, fields[1] .. ' ' .. (fields[2] or '') .. ' ' .. (fields[3] or ''))
   end
-  redis.call('DEL', intent_key(id), P .. 'parts:' .. id, P .. 'body:' .. id, P .. 'log:' .. id)
+  redis.call('DEL', intent_key(id), P .. 'parts:' .. id, P .. 'body:' .. id, P .. 'file:' .. id, P .. 'log:' .. id)
   redis.call('ZREM', P .. 'done', id)
   trimmed = trimmed + 1
 end

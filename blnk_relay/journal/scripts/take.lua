@@ -8,6 +8,9 @@ local worker, wanted, lease_ms, max_lapses, cap, leave =
   ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4]), ARGV[5], ARGV[6] == '1'
 local bells, items, posted = {}, {}, P .. 'posted'
 local open = {}
+-- Taken in one trip. Intents with many legs or items are large, and each asks the ledger many questions: the whole batch
+-- has to be looked at within its lease.
+local MOST_BYTES = 250000
 
 if wanted > 0 then
   for _, id in ipairs(redis.call('ZRANGEBYSCORE', posted, 0, NOW, 'LIMIT', 0, wanted)) do
