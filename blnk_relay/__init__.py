@@ -13,6 +13,7 @@ Example:
 """
 
 from blnk_relay._version import __version__
+from blnk_relay.aio import AsyncRelay
 from blnk_relay.errors import (
     DuplicateInBatch,
     InvalidIntent,
@@ -24,30 +25,70 @@ from blnk_relay.errors import (
     RelayError,
     TooLate,
 )
+from blnk_relay.events import Event
+from blnk_relay.intake import Receipt, Write
+from blnk_relay.intents.balance import create_balance
+from blnk_relay.intents.balance_identity import link_identity
+from blnk_relay.intents.bulk import bulk
+from blnk_relay.intents.identity import create_identity
+from blnk_relay.intents.identity_update import update_identity
 from blnk_relay.intents.inflight import commit, void
+from blnk_relay.intents.ledger import create_ledger
+from blnk_relay.intents.linking import ResultOf, result_of
+from blnk_relay.intents.matching_rule import create_matching_rule
+from blnk_relay.intents.matching_rule_change import delete_matching_rule, update_matching_rule
+from blnk_relay.intents.metadata import update_metadata
 from blnk_relay.intents.model import Intent
+from blnk_relay.intents.reconciliation import start_reconciliation
+from blnk_relay.intents.reconciliation_instant import start_instant_reconciliation
 from blnk_relay.intents.refund import refund
 from blnk_relay.intents.registry import intent_of
+from blnk_relay.intents.split import split_transaction
+from blnk_relay.intents.split_legs import Leg
+from blnk_relay.intents.tokenization import tokenize
 from blnk_relay.intents.transaction import transaction
+from blnk_relay.intents.upload import upload
+from blnk_relay.journal.parts import PartStatus
 from blnk_relay.journal.reading import Attempt, Status
-from blnk_relay.relay import Receipt, Relay, StillOpen, Write
+from blnk_relay.relay import Relay, StillOpen
 from blnk_relay.settings import Settings
 
 __all__ = [  # noqa: RUF022 - grouped by what they are for
     # Holding the queue.
     "Relay",
+    "AsyncRelay",
     "Settings",
     "Receipt",
     "Status",
     "Attempt",
+    "PartStatus",
+    "Event",
     "Write",
     # Building intents.
     "Intent",
     "transaction",
+    "split_transaction",
+    "Leg",
+    "bulk",
     "refund",
     "commit",
     "void",
+    "create_ledger",
+    "create_balance",
+    "create_identity",
+    "update_identity",
+    "link_identity",
+    "tokenize",
+    "update_metadata",
+    "upload",
+    "start_reconciliation",
+    "start_instant_reconciliation",
+    "create_matching_rule",
+    "update_matching_rule",
+    "delete_matching_rule",
     "intent_of",
+    "result_of",
+    "ResultOf",
     # Errors.
     "RelayError",
     "DuplicateInBatch",

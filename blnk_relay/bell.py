@@ -33,7 +33,6 @@ def broker_options(settings: Settings) -> Mapping[str, Any]:
         "socket_connect_timeout": settings.redis_timeout_s,
         "retry_on_timeout": False,
         "max_retries": 1,
-        "global_keyprefix": f"{{{settings.namespace}:bells}}:",
         "client_name": "blnk-relay-bell",
     }
 
@@ -57,7 +56,28 @@ class Bells:
                 self._silent_until_s = time.monotonic() + _SILENCE_S
                 _log.warning("lane %s could not be rung (%s); the sweeper will", lane, type(error).__name__)
 
+    def call(self, task: str, queue: str, arguments: Mapping[str, Any], *, task_id: str) -> bool:
+        """Send a task of the application's own. Returns whether the broker took it."""
+        try:
+            self._celery().send_task(
+                task, kwargs=dict(arguments), queue=queue, task_id=task_id, ignore_result=True, retry=False
+            )
+        except Exception as error:  # noqa: BLE001 - whatever the broker's client raises, it is tried again later
+            _log.warning("task %s could not be sent (%s); it will be", task, type(error).__name__)
+            return False
+        return True
+
     def _publish(self, lane: str) -> None:
+        confirm = lane == CONFIRM_LANE
+        self._celery().send_task(
+            CONFIRM_TASK if confirm else DELIVER_TASK,
+            args=() if confirm else (lane,),
+            queue=queue_of(self._settings, lane),
+            ignore_result=True,
+            retry=False,
+        )
+
+    def _celery(self) -> Any:
         if self._app is None:
             from celery import Celery
 
@@ -67,14 +87,7 @@ class Bells:
                 broker_connection_timeout=self._settings.redis_timeout_s,
                 task_ignore_result=True,
             )
-        confirm = lane == CONFIRM_LANE
-        self._app.send_task(
-            CONFIRM_TASK if confirm else DELIVER_TASK,
-            args=() if confirm else (lane,),
-            queue=queue_of(self._settings, lane),
-            ignore_result=True,
-            retry=False,
-        )
+        return self._app
 
     def close(self) -> None:
         """Give the connections back."""

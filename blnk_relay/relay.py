@@ -2,28 +2,27 @@
 
 from __future__ import annotations
 
-import json
 import time
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime, timedelta
 from types import TracebackType
 from typing import Self
 
 from blnk_relay.bell import Bells
-from blnk_relay.errors import DuplicateInBatch, InvalidIntent, KeyConflict, NotFound, RelayError, TooLate
+from blnk_relay.errors import InvalidIntent, KeyConflict, RelayError
+from blnk_relay.events import Event, Events
+from blnk_relay.intake import Receipt, Write, prepare, prepare_many, receipts_of
 from blnk_relay.intents.model import Intent
-from blnk_relay.intents.references import data_api_problem, key_problem
+from blnk_relay.journal.cancelling import cancel_flow
 from blnk_relay.journal.journal import Journal
+from blnk_relay.journal.parts import PartStatus, parts_flow
 from blnk_relay.journal.reading import Attempt, Status, find, history_of
-from blnk_relay.journal.records import NewEntry, new_entry
+from blnk_relay.journal.records import NewEntry
 from blnk_relay.settings import Settings
 
-#: Most intents in one call of ``enqueue_many``; beyond it a file should be cut into parts.
-MAX_BATCH = 100_000
-
-_POLL_FIRST_S = 0.01
-_POLL_MOST_S = 0.25
+#: Pauses between two looks at the journal while waiting: the first, and the longest.
+POLL_FIRST_S = 0.01
+POLL_MOST_S = 0.25
 
 
 class StillOpen(RelayError, TimeoutError):
@@ -36,36 +35,6 @@ class StillOpen(RelayError, TimeoutError):
     def __init__(self, status: Status) -> None:
         self.status = status
         super().__init__(f"intent {status.id} is still {status.state}")
-
-
-@dataclass(frozen=True, slots=True)
-class Receipt:
-    """The promise: this intent ends as exactly one outcome in the ledger or one dead letter.
-
-    Attributes:
-        id: Id of the intent in the journal.
-        key: Its idempotency key.
-        reference: What the ledger will know it by; empty where the ledger chooses.
-        created: False when the same intent had been accepted before.
-        durability: What was reached: ``memory``, ``fsync`` or ``replicated:N``.
-    """
-
-    id: str
-    key: str
-    reference: str
-    created: bool
-    durability: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Write:
-    """An intent with the options of :meth:`Relay.enqueue`, for :meth:`Relay.enqueue_many`."""
-
-    intent: Intent
-    key: str | None = None
-    lane: str | None = None
-    not_before: datetime | timedelta | None = None
-    deadline: datetime | timedelta | None = None
 
 
 class Relay:
@@ -121,6 +90,8 @@ class Relay:
         lane: str | None = None,
         not_before: datetime | timedelta | None = None,
         deadline: datetime | timedelta | None = None,
+        after: Sequence[str] = (),
+        order_key: str | None = None,
     ) -> Receipt:
         """Record an intent durably; workers do the rest.
 
@@ -132,21 +103,36 @@ class Relay:
             not_before: Not to be sent earlier than this; a time with an offset, or a span from now.
             deadline: When to give up and tell a human; a time with an offset, or a span from now. Left out, it is
                 the settings' time after ``not_before``.
+            after: Keys of intents that have to be done first. If one of them dies, this one waits; if a human discards
+                it, this one becomes a dead letter.
+            order_key: Intents that share it are sent strictly one at a time, in accept order; a dead letter among them
+                holds those behind it.
 
         Returns:
             The receipt.
 
         Raises:
-            InvalidIntent: The key, the lane or a time is not valid, or the amount is beyond the settings' limit.
+            InvalidIntent: The key, the lane or a time is not valid, the amount is beyond the settings' limit, or it
+                would wait for an intent that was never enqueued, or was cancelled or discarded.
             KeyConflict: The key, or the reference, belongs to another intent.
             JournalUnavailable: Redis did not answer within its timeout. Enqueue again under the same key.
         """
-        write = Write(intent=intent, key=key, lane=lane, not_before=not_before, deadline=deadline)
+        write = Write(
+            intent=intent,
+            key=key,
+            lane=lane,
+            not_before=not_before,
+            deadline=deadline,
+            after=after,
+            order_key=order_key,
+        )
         try:
             return self._accept([self.prepare(write)])[0]
         except KeyConflict as conflict:
             conflict.index = None
             raise
+        except InvalidIntent as error:
+            raise InvalidIntent(error.kind, error.errors) from None
 
     def prepare(self, write: Write) -> NewEntry:
         """Check an intent and its options as :meth:`enqueue` does, and record nothing.
@@ -160,33 +146,7 @@ class Relay:
         Raises:
             InvalidIntent: The key, the lane or a time is not valid, or the amount is beyond the settings' limit.
         """
-        intent, settings = write.intent, self.settings
-        key = intent.natural_key if write.key is None else write.key
-        errors: dict[str, list[str]] = {}
-        if key is None:
-            errors["key"] = ["Is needed: an idempotency key of yours, unique for ever, such as your order's id."]
-        elif not isinstance(key, str) or (problem := key_problem(key)):
-            errors["key"] = [problem if isinstance(key, str) and problem else "Must be a string."]
-        lane = settings.route(intent.kind) if write.lane is None else write.lane
-        if lane not in settings.lanes:
-            errors["lane"] = [f"Unknown lane; the settings list {', '.join(settings.lanes)}."]
-        if intent.payload.get("precise_amount", 0) > settings.max_precise_amount:
-            errors["amount"] = [
-                f"Is above {settings.max_precise_amount} minor units, which the way to the ledger may not keep exact "
-                "(BLNK_RELAY_MAX_PRECISE_AMOUNT)."
-            ]
-        not_before = _moment(write.not_before, "+0", "not_before", errors)
-        deadline = _moment(write.deadline, _later(not_before, int(settings.deadline_s * 1000)), "deadline", errors)
-        if not errors and _contradict(write):
-            errors["deadline"] = ["Must lie after not_before, or it would never be sent."]
-        if errors or key is None:
-            raise InvalidIntent(intent.kind, errors)
-        new = new_entry(intent, key, lane, not_before=not_before, deadline=deadline)
-        if settings.confirm_route == "data" and new.entry.reference:
-            problem = data_api_problem(new.entry.reference)
-            if problem:
-                raise InvalidIntent(intent.kind, {"reference": [problem]})
-        return new
+        return prepare(self.settings, write)
 
     def enqueue_many(self, writes: Iterable[Intent | Write]) -> list[Receipt]:
         """Record many intents, in few trips; all are validated before the first is written.
@@ -204,21 +164,11 @@ class Relay:
                 else enqueued that key during the call.
             JournalUnavailable: Redis did not answer. Some may be recorded: enqueue all again under the same keys.
         """
-        entries: list[NewEntry] = []
-        seen: dict[str, int] = {}
-        for index, item in enumerate(writes):
-            if index >= MAX_BATCH:
-                raise InvalidIntent("batch", {"_schema": [f"At most {MAX_BATCH} intents go into one call."]}, index)
-            try:
-                new = self.prepare(item if isinstance(item, Write) else Write(intent=item))
-            except InvalidIntent as error:
-                raise error.at(index) from None
-            for name in {new.entry.id, new.claimed_reference} - {""}:
-                if name in seen:
-                    raise DuplicateInBatch(new.entry.kind, new.entry.key, seen[name], index)
-                seen[name] = index
-            entries.append(new)
-        return self._accept(entries) if entries else []
+        batch = prepare_many(self.settings, writes)
+        try:
+            return batch.receipts(self._accept(batch.entries))
+        except (KeyConflict, InvalidIntent) as error:
+            raise batch.placed(error) from None
 
     def get(self, key: str) -> Status:
         """What has become of an intent.
@@ -245,7 +195,7 @@ class Relay:
             JournalUnavailable: Redis did not answer.
         """
         end_s = time.monotonic() + timeout_s
-        pause_s = _POLL_FIRST_S
+        pause_s = POLL_FIRST_S
         while True:
             status = self.get(key)
             if status.finished:
@@ -254,7 +204,7 @@ class Relay:
             if left_s <= 0:
                 raise StillOpen(status)
             time.sleep(min(pause_s, left_s))
-            pause_s = min(pause_s * 1.5, _POLL_MOST_S)
+            pause_s = min(pause_s * 1.5, POLL_MOST_S)
 
     def cancel(self, key: str) -> Status:
         """Take an intent back that was never sent.
@@ -270,15 +220,9 @@ class Relay:
             NotFound: No intent is known under the key.
             JournalUnavailable: Redis did not answer.
         """
-        status = self.get(key)
-        line = json.dumps({"at": self.journal.now_ms(), "what": "cancelled"})
-        state, bells = self.journal.scripts.run("cancel", status.id, line, self.settings.events_max)
-        if state == "":
-            raise NotFound(f"no intent is known under {key!r}")
-        if state != "cancelled":
-            raise TooLate(f"intent {status.id} is {state}: only what was never sent can be cancelled")
+        status, bells = self.journal.drive(cancel_flow(self.settings, key))
         self._bells.ring(bells)
-        return self.get(status.id)
+        return status
 
     def history(self, key: str) -> tuple[Attempt, ...]:
         """What was tried for an intent, oldest first; at most the last 20 lines.
@@ -289,42 +233,46 @@ class Relay:
         """
         return history_of(self.journal, self.get(key).id)
 
+    def parts(self, key: str) -> tuple[PartStatus, ...]:
+        """What the legs of a split, or the items of a bulk, have come to; in the order in which they were given.
+
+        Args:
+            key: Its key, or its id.
+
+        Returns:
+            One for each, up to 10,000; empty for an intent of a kind without parts.
+
+        Raises:
+            NotFound: No intent is known under the key, or it was trimmed.
+            JournalUnavailable: Redis did not answer.
+        """
+        return self.journal.drive(parts_flow(self.settings.prefix, key))
+
+    def events(self, group: str, *, consumer: str = "main", timeout_s: float = 5.0) -> Iterator[Event]:
+        """Final outcomes and operators' acts, as they happen: at least once, in order for each intent.
+
+        Args:
+            group: Every group sees every event, from the oldest that the stream still holds; its position is kept.
+            consumer: Readers of one group share its events; each needs a name of its own.
+            timeout_s: End after a silence of so many seconds.
+
+        Yields:
+            Events; each counts as dealt with when the next one is asked for.
+
+        Raises:
+            JournalUnavailable: Redis did not answer.
+
+        Example:
+            ::
+
+                for event in relay.events("mailer"):
+                    print(event.key, event.event, event.detail)
+        """
+        return Events(self.journal, group, consumer).follow(timeout_s)
+
     # ----------------------------------------------------------------------------------------------------------------
 
     def _accept(self, entries: list[NewEntry]) -> list[Receipt]:
         accepted, bells, durability = self.journal.accept(entries)
         self._bells.ring(bells)
-        return [
-            Receipt(answer.id, new.entry.key, new.entry.reference, answer.created, durability)
-            for new, answer in zip(entries, accepted, strict=True)
-        ]
-
-
-def _later(not_before: str, deadline_ms: int) -> str:
-    """The deadline where none is given: so long after the intent may first be sent, not after it was accepted."""
-    if not_before.startswith("+"):
-        return f"+{int(not_before[1:]) + deadline_ms}"
-    # The clock of this host is good enough to tell a time long past, which nothing should be counted from.
-    return str(int(not_before) + deadline_ms) if int(not_before) > time.time() * 1000 else f"+{deadline_ms}"
-
-
-def _contradict(write: Write) -> bool:
-    """Whether a deadline cannot be met; judged by the two alone, so that a repeat is judged as the first was."""
-    start, end = write.not_before, write.deadline
-    if isinstance(start, timedelta) and isinstance(end, timedelta):
-        return end <= start
-    return isinstance(start, datetime) and isinstance(end, datetime) and end <= start
-
-
-def _moment(given: datetime | timedelta | None, default: str, name: str, errors: dict[str, list[str]]) -> str:
-    """A time as the journal takes it: milliseconds since 1970, or from the moment of acceptance."""
-    if given is None:
-        return default
-    if isinstance(given, timedelta):
-        if given < timedelta(0):
-            errors[name] = ["Must not lie in the past."]
-        return f"+{int(given.total_seconds() * 1000)}"
-    if not isinstance(given, datetime) or given.tzinfo is None:
-        errors[name] = ["Must be a datetime with an offset from UTC, or a timedelta."]
-        return default
-    return str(int(given.timestamp() * 1000))
+        return receipts_of(entries, accepted, durability)

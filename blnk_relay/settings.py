@@ -22,9 +22,14 @@ PREFIX = "BLNK_RELAY_"
 #: The queue whose workers read outcomes back; not a lane of intents.
 CONFIRM_LANE = "confirm"
 
+#: The queue of intents that come by name.
+INGEST_LANE = "ingest"
+
 #: Time kept free on a lease beyond the longest request, for settling (design §5).
 LEASE_MARGIN_S = 2.0
 
+#: One level, letters and digits only: the ledger's own filter reads no more (docs/ledger-findings.md D14).
+_META_KEY = re.compile(r"^[a-zA-Z][a-zA-Z0-9_]{0,62}$")
 _NAME = re.compile(r"^[a-z][a-z0-9_-]{0,31}$")
 _DURABILITY = re.compile(r"^(memory|fsync|replicated:[1-9])$")
 
@@ -94,13 +99,26 @@ class Settings:
 
     probe_s: float = _setting(5.0, "How often one request tries whether a paused target is well again.")
 
+    meta_key: str = _setting(
+        "blnk_relay", "Top-level key of `meta_data` under which ledgers, balances and identities carry our id."
+    )
+    own_identity_ids: bool = _setting(
+        default=True, doc="Choose the `identity_id` ourselves, so that a repeat is recognised (contract §2.7)."
+    )
+    dob_format: str = _setting("rfc3339", "How a date of birth is sent: `rfc3339` or `date` (contract §2.7).")
+
     max_attempts: int = _setting(25, "Counted attempts before an intent is a dead letter.")
     deadline_s: float = _setting(86_400.0, "Age at which an undecided intent is a dead letter, unless it has its own.")
     retry_base_s: float = _setting(0.5, "Upper bound of the first pause between attempts; it doubles each time.")
     retry_cap_s: float = _setting(300.0, "Longest pause between attempts.")
 
     retention_s: float = _setting(604_800.0, "How long finished intents stay readable; dead letters stay for ever.")
+    outcome_task: str = _setting("", "Name of a Celery task of yours that is called once for each final outcome.")
+    outcome_queue: str = _setting("celery", "Queue that this task is sent to.")
     events_max: int = _setting(100_000, "Length of the stream of outcomes.")
+    upload_max_bytes: int = _setting(
+        4 * 1024 * 1024, "Largest file of an upload in bytes; it is kept in Redis until its intent is trimmed."
+    )
     max_precise_amount: int = _setting(
         MAX_SAFE_INTEGER,
         "Largest amount in minor units; beyond 2^53-1 the way to the ledger is not proven exact.",
@@ -112,6 +130,7 @@ class Settings:
     def __post_init__(self) -> None:
         for name, pattern, value in (
             ("namespace", _NAME, self.namespace),
+            ("meta_key", _META_KEY, self.meta_key),
             ("durability", _DURABILITY, self.durability),
             *(("lanes", _NAME, lane) for lane in self.lanes),
         ):
@@ -119,21 +138,22 @@ class Settings:
                 raise InvalidSettings(f"{PREFIX}{name.upper()}: {value!r} does not match {pattern.pattern}.")
         for item in fields(self):
             value = getattr(self, item.name)
-            if isinstance(item.default, (int, float)) and not 0 < value < float("inf"):
+            if type(item.default) in (int, float) and not 0 < value < float("inf"):
                 raise InvalidSettings(f"{PREFIX}{item.name.upper()} must be a number above 0, not {value}.")
         for name, allowed in (
             ("confirm", ("ledger", "accepted")),
             ("confirm_route", ("filters", "data", "core")),
+            ("dob_format", ("rfc3339", "date")),
         ):
             if getattr(self, name) not in allowed:
                 raise InvalidSettings(f"{PREFIX}{name.upper()} must be one of {', '.join(allowed)}.")
         self._check_together()
 
     def _check_together(self) -> None:
-        if not self.lanes or len(set(self.lanes)) != len(self.lanes) or CONFIRM_LANE in self.lanes:
+        if not self.lanes or len(set(self.lanes)) != len(self.lanes) or {CONFIRM_LANE, INGEST_LANE} & set(self.lanes):
             raise InvalidSettings(
-                f"{PREFIX}LANES needs at least one lane, each once, and none called {CONFIRM_LANE!r}, "
-                "which is the queue of the read-back."
+                f"{PREFIX}LANES needs at least one lane, each once, and none called {CONFIRM_LANE!r} or "
+                f"{INGEST_LANE!r}, which are queues of our own."
             )
         if malformed := [route for route in self.routes if route.count("=") != 1]:
             raise InvalidSettings(f"{PREFIX}ROUTES: {malformed[0]!r} is not of the form kind=lane.")
@@ -206,7 +226,13 @@ class Settings:
             if name in known and name + "_FILE" in given:
                 raise InvalidSettings(f"{name} and {name}_FILE are both set; keep one of them.")
         env = FileAwareEnv(prefix=PREFIX, strip_whitespace=True)
-        read: dict[type, Callable[[str], Any]] = {int: env.int, float: env.float, tuple: env.list, str: env.str}
+        read: dict[type, Callable[[str], Any]] = {
+            bool: env.bool,
+            int: env.int,
+            float: env.float,
+            tuple: env.list,
+            str: env.str,
+        }
         values: dict[str, Any] = {"sentry_dsn": os.environ.get("SENTRY_DSN", "")}
         for item in fields(cls):
             name = PREFIX + item.name.upper()

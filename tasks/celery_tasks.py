@@ -5,11 +5,14 @@ Whoever can write to the broker can at most wake a worker: no payload ever trave
 
 from __future__ import annotations
 
+from typing import Any
+
 from celery import shared_task
 
 from blnk_relay.bell import CONFIRM_TASK, DELIVER_TASK
 from tasks.confirm import confirm
 from tasks.deliver import deliver
+from tasks.ingest import TASKS, ingest
 from tasks.runtime import runtime
 
 
@@ -25,3 +28,15 @@ def deliver_task(lane: str) -> None:
 def confirm_task() -> None:
     """Read outcomes back from the ledger."""
     confirm(runtime())
+
+
+def _register(name: str, kind: str) -> None:
+    @shared_task(name=name, ignore_result=True)
+    def enqueue_task(**arguments: Any) -> None:
+        """Accept one intent that came by name."""
+        current = runtime()
+        ingest(current, current.relay, kind, arguments)
+
+
+for _name, _kind in TASKS.items():
+    _register(_name, _kind)

@@ -222,13 +222,27 @@ class Delivery:
         """Send one request, unless too little is left of the lease to see it through (design §5)."""
         runtime, entry, progress = self._runtime, claimed.entry, claimed.progress
         kind = KINDS[entry.kind]
-        request = kind.request(entry, progress)
+        request = kind.request(entry, progress, runtime.policy)
         start_s = steady_s()
         if claimed.lease_end_s - start_s < runtime.ledger.longest_s(sync=request.sync) + LEASE_MARGIN_S:
             self._results.put(unsent(claimed))
             return
+        if request.file is not None:
+            try:
+                content = runtime.journal.file(entry.id, entry.payload["size"])
+            except JournalUnavailable:
+                self._results.put(unsent(claimed))
+                return
+            if content is None:
+                dead_class = DeadClass.UNKNOWN if progress.sent else DeadClass.REFUSED
+                gone = Dead(dead_class, "FILE_MISSING", "The file is no longer kept beside the intent.")
+                self._results.put(after_look(claimed, "sending", gone, progress.now_ms, runtime.worker))
+                return
+            request = replace(request, file=(request.file[0], content))
         request_id = secrets.token_hex(8)
         response = runtime.ledger.send(request, request_id)
+        if kind.private:
+            response = replace(response, message="")
         verdict = kind.judge(entry, progress, request, response, runtime.policy)
         claimed_s = claimed.lease_end_s - runtime.settings.lease_s
         at_ms = progress.now_ms + int((start_s - claimed_s) * 1000)

@@ -56,7 +56,7 @@ def decisions(runtime: Runtime, batch: Sequence[Claimed]) -> tuple[list[tuple[Cl
             _gate(runtime, batch[0].entry.target, looked.failure)
             break
         healthy = True
-        found = found.plus(looked.rows, looked.balances, wanted)
+        found = found.plus(looked.rows, looked.records, wanted)
     return [*_patient(decided, runtime), *_later(open_, runtime)], healthy
 
 

@@ -11,17 +11,18 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from blnk_relay.bell import Bells
-from blnk_relay.intents.model import BalanceRow, Dead, Entry, GateChange, Lookup, Policy, Request, Response, Row
+from blnk_relay.intents.model import Dead, Entry, GateChange, Lookup, Policy, Record, Request, Response, Row
 from blnk_relay.journal.journal import Journal
+from blnk_relay.relay import Relay
 from blnk_relay.settings import Settings
 
 
 @dataclass(frozen=True, slots=True)
 class Looked:
-    """What a read of the ledger brought: rows and balances, or the answer that was no success."""
+    """What a read of the ledger brought: rows and other records, or the answer that was no success."""
 
     rows: tuple[Row, ...] = ()
-    balances: tuple[BalanceRow, ...] = ()
+    records: tuple[Record, ...] = ()
     failure: Response | None = None
 
 
@@ -62,6 +63,7 @@ class Runtime:
     settings: Settings
     journal: Journal
     bells: Bells
+    relay: Relay
     ledger: Ledger
     reports: Reports
     policy: Policy

@@ -11,7 +11,8 @@ from blnk_relay.bell import Bells, broker_options, queue_of
 from blnk_relay.errors import InvalidSettings
 from blnk_relay.intents.steps import policy_of
 from blnk_relay.journal.journal import Journal
-from blnk_relay.settings import CONFIRM_LANE, Settings
+from blnk_relay.relay import Relay
+from blnk_relay.settings import CONFIRM_LANE, INGEST_LANE, Settings
 from tasks.runtime import Runtime, install, stop, worker_name
 from worker.bootsteps import Sweeper
 from worker.proxy import Proxy
@@ -36,6 +37,7 @@ def build_runtime(settings: Settings) -> Runtime:
         settings=settings,
         journal=Journal(settings),
         bells=Bells(settings),
+        relay=Relay(settings),
         ledger=LedgerOverHttp(Proxy(settings), settings.confirm_route),
         reports=Telemetry(settings),
         policy=policy_of(settings),
@@ -108,7 +110,7 @@ def worker_arguments(settings: Settings, lanes: tuple[str, ...], pool: str, conc
         raise InvalidSettings(f"unknown lane {strays[0]!r}; BLNK_RELAY_LANES lists {', '.join(settings.lanes)}")
     if pool not in POOLS:
         raise InvalidSettings(f"unknown pool {pool!r}; use one of {', '.join(POOLS)}")
-    queues = ",".join(queue_of(settings, lane) for lane in (*lanes, CONFIRM_LANE))
+    queues = ",".join(queue_of(settings, lane) for lane in (*lanes, CONFIRM_LANE, INGEST_LANE))
     return [
         "--quiet",  # its banner would stand on stdout, which is the command line's
         "worker",

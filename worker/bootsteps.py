@@ -12,6 +12,7 @@ from blnk_relay.bell import Bells
 from blnk_relay.errors import JournalUnavailable
 from blnk_relay.journal.journal import Journal
 from blnk_relay.settings import Settings
+from worker.callbacks import Callbacks
 
 _log = logging.getLogger(__name__)
 
@@ -38,10 +39,13 @@ class Sweeper(bootsteps.StartStopStep):
 
     def _run(self) -> None:
         journal, bells = Journal(self._settings), Bells(self._settings)
+        callbacks = Callbacks(self._settings, journal, bells)
         while not self._stop.wait(self._settings.sweep_s):
             try:
-                _, lanes = journal.sweep()
+                swept, lanes = journal.sweep()
                 bells.ring(lanes)
+                if swept:
+                    callbacks.run()
             except JournalUnavailable as error:
                 _log.warning("sweep: %s", error)
         bells.close()

@@ -18,6 +18,7 @@ from requests.adapters import HTTPAdapter
 from urllib3.exceptions import ConnectTimeoutError, HTTPError, NameResolutionError, NewConnectionError, SSLError
 from urllib3.exceptions import MaxRetryError as _MaxRetryError
 from urllib3.exceptions import ProxyError as _ProxyError
+from urllib3.filepost import encode_multipart_formdata
 
 from blnk_relay import __version__
 from blnk_relay.errors import InvalidSettings
@@ -101,9 +102,24 @@ class Proxy:
 
     def send(self, request: Request, request_id: str) -> Response:
         """Make one write below ``/proxy``; never raises for what the network does."""
-        body = json.dumps(request.body, ensure_ascii=False, separators=(",", ":")).encode()
+        content_type = ""
+        if request.file is None:
+            body = json.dumps(request.body, ensure_ascii=False, separators=(",", ":")).encode()
+        else:
+            name, content = request.file
+            parts: dict[str, str | tuple[str, bytes]] = {key: str(value) for key, value in request.body.items()}
+            parts["file"] = (name, content)
+            body, content_type = encode_multipart_formdata(parts)
         timeout_s = self._settings.sync_read_timeout_s if request.sync else self._settings.read_timeout_s
-        return self.call(request.method, "/proxy" + request.path, {}, body, request_id=request_id, timeout_s=timeout_s)
+        return self.call(
+            request.method,
+            "/proxy" + request.path,
+            {},
+            body,
+            request_id=request_id,
+            timeout_s=timeout_s,
+            content_type=content_type,
+        )
 
     def call(
         self,
@@ -114,6 +130,7 @@ class Proxy:
         *,
         request_id: str,
         timeout_s: float | None = None,
+        content_type: str = "",
     ) -> Response:
         """Make one HTTP request and read its whole answer.
 
@@ -121,9 +138,10 @@ class Proxy:
             method: HTTP method.
             path: Absolute path, already quoted.
             query: Query parameters besides ``instance_id``.
-            body: JSON bytes, or None.
+            body: The bytes of the body, or None.
             request_id: Sent as ``X-Request-Id``, and kept in the attempt log.
             timeout_s: Longest wait for the whole answer; that of reads when None.
+            content_type: Of the body, where it is not JSON.
         """
         read_s = timeout_s or self._settings.read_timeout_s
         prepared = requests.PreparedRequest()
@@ -133,6 +151,8 @@ class Proxy:
         # A plain dict: names have one spelling here, and folding their case twice is a tenth of a request's cost.
         headers = {**self._headers, "X-Request-Id": request_id, "Content-Length": str(len(body or b""))}
         prepared.headers = headers  # type: ignore[assignment]
+        if content_type:
+            headers["Content-Type"] = content_type
         prepared.body = body
         start_s = time.monotonic()
         try:

@@ -9,7 +9,7 @@ from decimal import Decimal, InvalidOperation
 from typing import Any
 from urllib.parse import quote
 
-from blnk_relay.intents.model import BalanceRow, Failure, Lookup, Request, Response, Row
+from blnk_relay.intents.model import Failure, Lookup, Record, Request, Response, Row
 from tasks.runtime import Looked
 from worker.proxy import Proxy
 
@@ -26,6 +26,25 @@ MOST_PAGES = 50
 #: Digits of an amount that is read at all; a longer one is no money but an attack on this process.
 _MOST_DIGITS = 100
 
+#: Filters API: resource to its path; the others are read through the Data API only (contract §1.7).
+_FILTERS = {
+    "transactions": "transactions",
+    "balances": "balances",
+    "identities": "identities",
+    "ledgers": "ledger",
+    "reconciliations": "reconciliation",
+}
+
+#: What tells two records of a resource apart.
+_IDS = {
+    "transactions": "transaction_id",
+    "balances": "balance_id",
+    "identities": "identity_id",
+    "ledgers": "ledger_id",
+    "reconciliations": "reconciliation_id",
+    "matching-rules": "rule_id",
+}
+
 #: Indicators remembered; the balance behind one never changes.
 _MOST_REMEMBERED = 10_000
 
@@ -36,7 +55,7 @@ class LedgerOverHttp:
     def __init__(self, proxy: Proxy, route: str) -> None:
         self._proxy = proxy
         self._route = route
-        self._indicators: dict[str, tuple[BalanceRow, ...]] = {}
+        self._indicators: dict[str, tuple[Record, ...]] = {}
 
     def send(self, request: Request, request_id: str) -> Response:
         """Make one write."""
@@ -49,40 +68,46 @@ class LedgerOverHttp:
     def look(self, lookups: Sequence[Lookup]) -> Looked:
         """Read rows back, many values in few requests; stops at the first answer that is no success."""
         rows: list[Row] = []
-        balances: list[BalanceRow] = []
+        records: list[Record] = []
         groups: dict[tuple[str, str], list[str]] = {}
         for lookup in lookups:
-            remembered = self._indicators.get(lookup.value) if lookup.resource == "balances" else None
+            remembered = self._indicators.get(lookup.value) if lookup.field == "indicator" else None
             if remembered is None:
                 groups.setdefault((lookup.resource, lookup.field), []).append(lookup.value)
             else:
-                balances.extend(remembered)
+                records.extend(remembered)
         for (resource, field), values in groups.items():
-            for at in range(0, len(values), CHUNK):
-                for answer in self._pages(resource, field, values[at : at + CHUNK]):
+            for chunk in _chunks(resource, field, values):
+                for answer in self._pages(resource, field, chunk):
                     if isinstance(answer, Response):
                         return Looked(failure=answer)
-                    if resource == "balances":
-                        balances += [_balance(item) for item in answer]
-                    else:
+                    if resource == "transactions":
                         rows += [_row(item) for item in answer]
-            if resource == "balances":
-                self._remember(values, balances)
-        return Looked(tuple(rows), tuple(balances))
+                    else:
+                        records += [Record(resource, item) for item in answer]
+            if field == "indicator":
+                self._remember(values, records)
+        return Looked(tuple(rows), tuple(records))
 
-    def _remember(self, indicators: Sequence[str], balances: Sequence[BalanceRow]) -> None:
+    def _remember(self, indicators: Sequence[str], records: Sequence[Record]) -> None:
         if len(self._indicators) >= _MOST_REMEMBERED:
             self._indicators.clear()
         for indicator in indicators:
             # One indicator stands for a balance in each currency, and a new currency may join at any time, so only
             # what was found is remembered, and a miss in a currency compares as unknown.
-            if found := tuple(balance for balance in balances if balance.indicator == indicator):
+            if found := tuple(record for record in records if record.value("indicator") == indicator):
                 self._indicators[indicator] = found
 
     def _pages(
         self, resource: str, field: str, values: Sequence[str]
     ) -> Iterator[Sequence[Mapping[str, Any]] | Response]:
-        if self._route == "core" and field in ("reference", "transaction_id"):
+        if resource == "tokenized-fields":
+            yield from self._tokenized(values)
+            return
+        if resource == "upload-sizes":
+            yield from self._upload_sizes(values)
+            return
+        if self._route == "core" and resource == "transactions" and field in ("reference", "transaction_id"):
             yield from self._one_by_one(field, values)
             return
         seen: set[str] = set()
@@ -94,7 +119,7 @@ class LedgerOverHttp:
                 return
             yield items
             known = len(seen)
-            seen.update(str(item.get("transaction_id") or item.get("balance_id")) for item in items)
+            seen.update(str(item.get(_IDS.get(resource, "id"))) for item in items)
             if not items or _is_complete(answer.body or {}, len(seen)):
                 return
             if len(seen) == known:
@@ -107,13 +132,40 @@ class LedgerOverHttp:
 
     def _page(self, resource: str, field: str, values: Sequence[str], page: int) -> Response:
         query = {"page": str(page), "pageSize": str(PAGE_SIZE)}
-        if self._route == "data":
-            query[f"{field}_in"] = ",".join(values)
+        if self._route == "data" or resource not in _FILTERS:
+            operator = "in" if len(values) > 1 else "eq"
+            query[f"{field}_{operator}"] = ",".join(values)
             return self._proxy.call("GET", f"/data/{resource}", query, None, request_id=_request_id())
         if resource == "transactions":
             query["strict_total"] = "true"
-        body = json.dumps({"filters": [{"field": field, "operator": "in", "values": list(values)}]}).encode()
-        return self._proxy.call("POST", f"/{resource}/filter", query, body, request_id=_request_id())
+        rule: dict[str, Any] = {"field": field, "operator": "in", "values": list(values)}
+        if field.startswith("meta_data."):
+            rule = {"field": field, "operator": "eq", "value": values[0]}
+        body = json.dumps({"filters": [rule]}).encode()
+        return self._proxy.call("POST", f"/{_FILTERS[resource]}/filter", query, body, request_id=_request_id())
+
+    def _tokenized(self, values: Sequence[str]) -> Iterator[Sequence[Mapping[str, Any]] | Response]:
+        """Names of the tokenized fields of identities, one request each (contract §2.11)."""
+        for value in values:
+            path = f"/proxy/identities/{quote(value, safe='')}/tokenized-fields"
+            answer = self._proxy.call("GET", path, {}, None, request_id=_request_id())
+            if answer.status == 404 and answer.code == "IDT_NOT_FOUND":  # noqa: PLR2004
+                continue
+            if answer.status != 200 or answer.failure or answer.body is None:  # noqa: PLR2004
+                yield _failed(answer)
+                return
+            yield [{"identity_id": value, "tokenized_fields": answer.body.get("tokenized_fields") or []}]
+
+    def _upload_sizes(self, values: Sequence[str]) -> Iterator[Sequence[Mapping[str, Any]] | Response]:
+        """How many external records there are of an upload, by an exact total: there may be many thousands."""
+        for value in values:
+            query = {"page": "1", "pageSize": "1", "upload_id_eq": value}
+            answer = self._proxy.call("GET", "/data/external-transactions", query, None, request_id=_request_id())
+            total = (answer.body or {}).get("total")
+            if _items(answer) is None or not isinstance(total, int):
+                yield _failed(answer)
+                return
+            yield [{"upload_id": value, "count": total}]
 
     def _one_by_one(self, field: str, values: Sequence[str]) -> Iterator[Sequence[Mapping[str, Any]] | Response]:
         """Core's own reads, one row each; 404 TXN_NOT_FOUND is an answer, not a failure."""
@@ -130,6 +182,16 @@ class LedgerOverHttp:
     def close(self) -> None:
         """Close all connections."""
         self._proxy.close()
+
+
+def _chunks(resource: str, field: str, values: Sequence[str]) -> Iterator[Sequence[str]]:
+    """Values that go into one question: a nested field is only known to be comparable with one (contract §1.7).
+
+    So are the texts of others, such as the ids of a bank's statement, in which a comma would separate values.
+    """
+    size = 1 if field.startswith("meta_data.") or resource not in _FILTERS else CHUNK
+    for at in range(0, len(values), size):
+        yield values[at : at + size]
 
 
 def _items(answer: Response) -> list[Mapping[str, Any]] | None:
@@ -194,12 +256,6 @@ def _row(item: Mapping[str, Any]) -> Row:
         destination=text("destination"),
         created_at=text("created_at"),
         rejection=str(rejection),
-    )
-
-
-def _balance(item: Mapping[str, Any]) -> BalanceRow:
-    return BalanceRow(
-        balance_id=str(item.get("balance_id") or ""),
-        indicator=str(item.get("indicator") or ""),
-        currency=str(item.get("currency") or ""),
+        description=text("description"),
+        meta=meta if isinstance(meta, dict) else {},
     )

@@ -13,11 +13,14 @@ from typing import Any, NoReturn
 from marshmallow import Schema, ValidationError, fields
 
 from blnk_relay.errors import InvalidIntent
+from blnk_relay.intents.linking import LINKABLE, link_of
 from blnk_relay.intents.references import MAX_LENGTH, reference_problem, text_problem
 from blnk_relay.money import MAX_SAFE_INTEGER, exact_decimal
 
 _BALANCE = re.compile(r"bln_[0-9a-f-]{36}|@\S{1,254}")
 _ROW_ID = re.compile(r"txn_[0-9a-f-]{36}")
+_UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+_INDICATOR = re.compile(r"@\S{1,254}")
 _BATCH_ID = re.compile(r"bulk_[0-9a-f-]{36}")
 
 #: UTF-8 bytes of description, reference and metadata together. A row of about 8,000 bytes is answered with 201 and
@@ -90,8 +93,29 @@ class Reference(Text):
         return text
 
 
-class RowName(Text):
+class Linkable(Text):
+    """A text in whose place a link to another intent's result may stand (:mod:`blnk_relay.intents.linking`)."""
+
+    #: Which result may stand here, or which of several.
+    result: str | tuple[str, ...] = ""
+
+    def deserialize(
+        self, value: Any, attr: str | None = None, data: Mapping[str, Any] | None = None, **kwargs: Any
+    ) -> Any:
+        """A link as it is, or the validated text."""
+        link = link_of(value)
+        if link is None:
+            return super().deserialize(value, attr, data, **kwargs)
+        results = (self.result,) if isinstance(self.result, str) else self.result
+        if link["field"] not in results:
+            raise ValidationError(f"Must be a link to a {' or a '.join(results)}.")
+        return link
+
+
+class RowName(Linkable):
     """A transaction of the ledger: the id of its row, or its reference."""
+
+    result = "transaction_id"
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(most=MAX_LENGTH, **kwargs)
@@ -108,13 +132,82 @@ class RowName(Text):
         return text
 
 
-class Balance(Text):
+class Balance(Linkable):
     """``bln_`` and a UUID, or ``@indicator`` (contract §7)."""
+
+    result = "balance_id"
 
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> str:
         text: str = super()._deserialize(value, attr, data, **kwargs)
         if not _BALANCE.fullmatch(text):
             raise ValidationError("Must be bln_ and a UUID in lower case, or @name without white space.")
+        return text
+
+
+class ResourceId(Linkable):
+    """The id of a record of the ledger (contract §7)."""
+
+    prefix = ""
+    #: A literal that stands for a built-in record.
+    literal = ""
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> str:
+        text: str = super()._deserialize(value, attr, data, **kwargs)
+        if text != self.literal and not (text.startswith(self.prefix) and _UUID.fullmatch(text[len(self.prefix) :])):
+            raise ValidationError(f"Must be {self.prefix} and a UUID in lower case.")
+        return text
+
+
+class LedgerId(ResourceId):
+    """``ldg_…``, or the built-in ledger."""
+
+    result, prefix, literal = "ledger_id", "ldg_", "general_ledger_id"
+
+
+class BalanceId(ResourceId):
+    """``bln_…``."""
+
+    result, prefix = "balance_id", "bln_"
+
+
+class IdentityId(ResourceId):
+    """``idt_…``."""
+
+    result, prefix = "identity_id", "idt_"
+
+
+class UploadId(ResourceId):
+    """``upload_…``."""
+
+    result, prefix = "upload_id", "upload_"
+
+
+class RuleId(ResourceId):
+    """``rule_…``."""
+
+    result, prefix = "rule_id", "rule_"
+
+
+class EntityId(Linkable):
+    """The id of anything that carries metadata: a ledger, balance, identity, transaction or batch (contract §2.10)."""
+
+    result = ("ledger_id", "balance_id", "identity_id", "transaction_id", "batch_id")
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> str:
+        text: str = super()._deserialize(value, attr, data, **kwargs)
+        prefix, _, uuid = text.partition("_")
+        if f"{prefix}_" not in {LINKABLE[result] for result in self.result} or not _UUID.fullmatch(uuid):
+            raise ValidationError("Must be ldg_, bln_, idt_, txn_ or bulk_ and a UUID in lower case.")
+        return text
+
+
+class Indicator(Text):
+    """``@name`` without white space (contract §3.7)."""
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> str:
+        text: str = super()._deserialize(value, attr, data, **kwargs)
+        if not _INDICATOR.fullmatch(text):
+            raise ValidationError("Must be @name without white space.")
         return text
 
 
@@ -199,14 +292,22 @@ class Moment(fields.Field[str]):
 class MetaData(fields.Field[dict[str, Any]]):
     """A JSON object without the keys that the ledger reserves (contract §2.0)."""
 
+    reserved: frozenset[str] = RESERVED_META_KEYS
+
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> dict[str, Any]:
         if not isinstance(value, Mapping):
             raise ValidationError("Must be an object.")
         for key in value:
-            if key in RESERVED_META_KEYS or (isinstance(key, str) and key.startswith("_")):
+            if key in self.reserved or (isinstance(key, str) and key.startswith("_")):
                 raise ValidationError(f"The key {key!r} is reserved by the ledger.")
         copy: dict[str, Any] = _json_copy(value, 0)
         return copy
+
+
+class IdentityMetaData(MetaData):
+    """The same for identities, whose tokenized fields the ledger keeps note of in their metadata (contract §2.0)."""
+
+    reserved = RESERVED_META_KEYS | {"tokenized_fields"}
 
 
 def _json_copy(value: Any, depth: int) -> Any:

@@ -17,6 +17,7 @@ from urllib.parse import quote
 from marshmallow import Schema, ValidationError, post_load
 
 from blnk_relay.intents.fields import Amount, Currency, Precision, RowName, WholeNumber, load
+from blnk_relay.intents.linking import ResultOf, name_of
 from blnk_relay.intents.model import (
     Again,
     Dead,
@@ -86,7 +87,7 @@ VOID_SCHEMA = VoidSchema()
 
 
 def commit(
-    hold: str,
+    hold: str | ResultOf,
     *,
     amount: Decimal | int | str | None = None,
     precise_amount: int | None = None,
@@ -96,7 +97,7 @@ def commit(
     """Settle a hold: all that remains of it, or a part (contract §2.5, §3.8).
 
     Args:
-        hold: The reference it was sent under, or the ``txn_…`` id of its row.
+        hold: The reference it was sent under, or the ``txn_…`` id of its row, or a link to it (``result_of``).
         amount: A part, in units of the currency, exact; needs ``precision`` or ``currency``.
         precise_amount: A part, in minor units, instead of ``amount``.
         precision: Minor units in one unit, such as 100.
@@ -117,11 +118,11 @@ def commit(
     return commit_intent(load(COMMIT, COMMIT_SCHEMA, given))
 
 
-def void(hold: str) -> Intent:
+def void(hold: str | ResultOf) -> Intent:
     """Release what remains of a hold; committed parts stay (contract §3.8).
 
     Args:
-        hold: The reference it was sent under, or the ``txn_…`` id of its row.
+        hold: The reference it was sent under, or the ``txn_…`` id of its row, or a link to it (``result_of``).
 
     Returns:
         The validated intent. Its natural key is ``void:<hold>``.
@@ -138,13 +139,15 @@ def void(hold: str) -> Intent:
 
 def commit_intent(payload: Mapping[str, Any]) -> Intent:
     """From the canonical payload to the intent."""
-    natural = None if "precise_amount" in payload else f"commit:{payload['hold']}"
-    return Intent(COMMIT, payload, natural_key=natural, order_key=f"hold:{payload['hold']}")
+    hold = name_of(payload["hold"])
+    natural = None if "precise_amount" in payload else f"commit:{hold}"
+    return Intent(COMMIT, payload, natural_key=natural, order_key=f"hold:{hold}")
 
 
 def void_intent(payload: Mapping[str, Any]) -> Intent:
     """From the canonical payload to the intent."""
-    return Intent(VOID, payload, natural_key=f"void:{payload['hold']}", order_key=f"hold:{payload['hold']}")
+    hold = name_of(payload["hold"])
+    return Intent(VOID, payload, natural_key=f"void:{hold}", order_key=f"hold:{hold}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -295,7 +298,7 @@ def _refused(code: str, message: str) -> Dead:
     return Dead(DeadClass.REFUSED, code, message)
 
 
-def request(entry: Entry, progress: Progress) -> Request:
+def request(entry: Entry, progress: Progress, policy: Policy) -> Request:
     """``PUT /transactions/inflight/<INFLIGHT row>``, skip mode."""
     body: dict[str, Any] = {"status": "void" if entry.kind == VOID else "commit", "skip_queue": True}
     if "precise_amount" in entry.payload:

@@ -29,6 +29,7 @@ class Intent:
         natural_key: The idempotency key that follows from the payload, where one exists.
         reference: The ledger reference that the caller asked for, else None.
         order_key: Intents that share it are sent one at a time, in accept order.
+        file: A file to upload, kept beside the payload, which holds its digest.
     """
 
     kind: str
@@ -36,6 +37,7 @@ class Intent:
     natural_key: str | None = None
     reference: str | None = None
     order_key: str | None = None
+    file: bytes | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +48,11 @@ class Entry:
         id: 26 characters, derived from target and key.
         key: The caller's idempotency key.
         reference: The reference of generation 0; see :func:`blnk_relay.intents.references.of_generation`.
+        mark: Top-level key of ``meta_data`` under which the ledger is given our id, for kinds that it knows by nothing
+            else.
+        payload: The canonical payload; in a worker's hands with its links filled in.
+        orders: Keys of the orders that it stands in: one at a time, in accept order.
+        after: Keys of the intents that it waits for.
     """
 
     id: str
@@ -55,7 +62,9 @@ class Entry:
     key: str
     reference: str
     payload: Mapping[str, Any]
-    order_key: str = ""
+    mark: str = ""
+    orders: tuple[str, ...] = ()
+    after: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,6 +131,8 @@ class Policy:
     stuck_horizon_s: float
     quiet_s: float
     max_attempts: int
+    dob_format: str = "rfc3339"
+    own_identity_ids: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,7 +146,10 @@ class Lookup:
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """A row of the ledger's ``transactions`` table, as far as decisions need it (contract §1.7, §3.4)."""
+    """A row of the ledger's ``transactions`` table, as far as decisions need it (contract §1.7, §3.4).
+
+    Its description and metadata may hold personal data: compare them, log them nowhere.
+    """
 
     transaction_id: str
     reference: str
@@ -147,30 +161,43 @@ class Row:
     destination: str = ""
     created_at: str = ""
     rejection: str = ""
+    description: str = ""
+    meta: Mapping[str, Any] = field(default_factory=dict, hash=False)
 
 
 @dataclass(frozen=True, slots=True)
-class BalanceRow:
-    """A row of the ledger's ``balances`` table, as far as decisions need it."""
+class Record:
+    """A record of another resource of the ledger: a balance, a ledger, an identity, a rule, and so on.
 
-    balance_id: str
-    indicator: str
-    currency: str
+    Attributes:
+        resource: Such as ``balances``.
+        data: Its fields as the ledger gave them. They may hold personal data: compare them, log them nowhere.
+    """
+
+    resource: str
+    data: Mapping[str, Any]
+
+    def value(self, field: str) -> Any:
+        """The value of a field; dots lead into objects, as in ``meta_data.blnk_relay``. None when it is not there."""
+        value: Any = self.data
+        for name in field.split("."):
+            value = value.get(name) if isinstance(value, Mapping) else None
+        return value
 
 
 class Found:
     """What the ledger showed, indexed once for a whole batch of intents. Only :meth:`plus` makes a larger one."""
 
-    __slots__ = ("_by_id", "_by_parent", "_by_reference", "asked", "balances", "rows")
+    __slots__ = ("_by_id", "_by_parent", "_by_reference", "asked", "records", "rows")
 
     def __init__(
         self,
         rows: Iterable[Row] = (),
-        balances: Iterable[BalanceRow] = (),
+        records: Iterable[Record] = (),
         asked: Iterable[Lookup] = (),
     ) -> None:
         self.asked = frozenset(asked)
-        self.balances = tuple(balances)
+        self.records = tuple(records)
         self._by_id = {row.transaction_id: row for row in rows}
         self.rows = tuple(self._by_id.values())
         self._by_reference = {row.reference: row for row in self.rows}
@@ -178,9 +205,9 @@ class Found:
         for row in self.rows:
             self._by_parent.setdefault(row.parent, []).append(row)
 
-    def plus(self, rows: Iterable[Row], balances: Iterable[BalanceRow], asked: Iterable[Lookup]) -> Found:
+    def plus(self, rows: Iterable[Row], records: Iterable[Record], asked: Iterable[Lookup]) -> Found:
         """This and more."""
-        return Found((*self.rows, *rows), (*self.balances, *balances), self.asked | frozenset(asked))
+        return Found((*self.rows, *rows), (*self.records, *records), self.asked | frozenset(asked))
 
     def reference(self, reference: str) -> Row | None:
         """The row under a reference; references are unique over all rows (contract §3.2)."""
@@ -194,9 +221,18 @@ class Found:
         """Rows whose parent is the given one, oldest first."""
         return tuple(sorted(self._by_parent.get(transaction_id, ()), key=_instant))
 
+    def matching(self, lookup: Lookup) -> tuple[Record, ...]:
+        """Records that answer a look-up; what came with them is left out."""
+        return tuple(
+            record
+            for record in self.records
+            if record.resource == lookup.resource and record.value(lookup.field) == lookup.value
+        )
+
     def balance_ids(self, indicator: str, currency: str) -> frozenset[str]:
         """Ids of the balances that an ``@indicator`` stands for in a currency (contract §3.7)."""
-        return frozenset(b.balance_id for b in self.balances if b.indicator == indicator and b.currency == currency)
+        named = self.matching(Lookup("balances", "indicator", indicator))
+        return frozenset(str(record.value("balance_id")) for record in named if record.value("currency") == currency)
 
 
 def _instant(row: Row) -> tuple[str, str]:
@@ -212,6 +248,20 @@ class DeadClass(StrEnum):
     REJECTED = "rejected"  #: The ledger recorded a refusal; the reference is used up.
     UNKNOWN = "unknown"  #: Must not be sent again by a machine.
     PARTIAL = "partial"  #: Some legs happened.
+    INVALID = "invalid"  #: It came by name and does not validate; it was never an intent.
+
+
+@dataclass(frozen=True, slots=True)
+class Note:
+    """What a look leaves with an intent of several parts: a split's legs, a bulk's items.
+
+    Attributes:
+        memo: Takes the place of the memo.
+        parts: Number of a part, from 0, to ``"<status>"`` or ``"<status> <row id>"``; others stay as they were noted.
+    """
+
+    memo: Mapping[str, Any]
+    parts: Mapping[int, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -223,11 +273,13 @@ class Send:
         exclusive: A row that only one intent may be writing to; empty for none.
         seen: Ids of the rows below it that the decision rests on. The journal knows those that earlier intents made;
             should one of them be missing here, the read lagged, and the decision is not carried out.
+        note: Where a look at the ledger led to it: what that look leaves.
     """
 
     memo: Mapping[str, Any] | None = None
     exclusive: str = ""
     seen: tuple[str, ...] = ()
+    note: Note | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -237,6 +289,7 @@ class Done:
     outcome: str
     transaction_id: str = ""
     parent_id: str = ""
+    note: Note | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -246,6 +299,7 @@ class Dead:
     dead_class: DeadClass
     code: str
     message: str
+    note: Note | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -259,6 +313,7 @@ class Look:
 
     in_s: float
     refuse: bool = False
+    note: Note | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -327,6 +382,8 @@ class Request:
         route: Which rows of the verdict table apply: ``transaction``, ``inflight`` or ``refund``.
         body: JSON fields.
         sync: Skip mode: the ledger works inside the request, so the answer is final and takes longer.
+        file: Name and bytes of a file to upload; the body then travels as form fields. A kind leaves the bytes empty:
+            they are kept beside the intent, and filled in when it is sent.
     """
 
     method: str
@@ -334,6 +391,7 @@ class Request:
     route: str
     body: Mapping[str, Any]
     sync: bool = False
+    file: tuple[str, bytes] | None = None
 
 
 class Failure(StrEnum):
@@ -385,8 +443,13 @@ class Kind:
         judge: What its answer means.
         records: Something is recorded before each send, so an intent with no memo was never sent; and its reference
             is the ledger's to choose, not ours.
+        marked: The ledger knows what it makes by nothing of ours but the mark in its ``meta_data``.
         names: The transaction that it acts on, by reference or row id; while that one is still in our own queue, not
             finding it at the ledger proves nothing.
+        shape: Makes references of a shape of its own out of a caller's, or a key's.
+        claims: References that stand in the payload and are owned by the intent as well.
+        parts: What the parts of a payload are called, in order, where it has several: legs, items.
+        private: The ledger's error messages may quote personal data, so only their codes are kept.
     """
 
     name: str
@@ -397,7 +460,17 @@ class Kind:
     intent: Callable[[Mapping[str, Any]], Intent]
     lookups: Callable[[Entry, Progress, Found], tuple[Lookup, ...]]
     decide: Callable[[Entry, Progress, Found, Policy], Decision]
-    request: Callable[[Entry, Progress], Request]
+    request: Callable[[Entry, Progress, Policy], Request]
     judge: Callable[[Entry, Progress, Request, Response, Policy], Verdict]
     records: bool = False
+    marked: bool = False
     names: Callable[[Mapping[str, Any]], str] | None = None
+    shape: Callable[[str], str] | None = None
+    claims: Callable[[Mapping[str, Any]], tuple[str, ...]] | None = None
+    parts: Callable[[Mapping[str, Any]], tuple[str, ...]] | None = None
+    private: bool = False
+
+    @property
+    def referenced(self) -> bool:
+        """Whether the ledger knows it by one reference of ours."""
+        return self.shape is not None or not (self.records or self.marked)

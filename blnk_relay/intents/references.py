@@ -17,6 +17,9 @@ MAX_LENGTH = 255
 _DERIVED_ENDINGS = ("_q", "_refund")
 _DERIVED_PARTS = ("_commit_act_", "_void_act_")
 
+#: What :func:`split_reference` makes; whatever holds it may be a leg's, so nobody else may use it.
+_SPLIT = re.compile(r"\.split\.[a-z2-7]{26}")
+
 #: What :func:`reference_for` makes of a key; a key of that shape is digested as well, or two could meet.
 _DIGESTED = re.compile(r"key-[a-z2-7]{26}")
 
@@ -63,6 +66,8 @@ def reference_problem(reference: str) -> str | None:
     for part in _DERIVED_PARTS:
         if part in reference:
             return f"Must not contain {part}, which the ledger derives from other references."
+    if _SPLIT.search(reference):
+        return "Must not contain .split. and a digest, which is how legs of splits are named."
     if reference.startswith("txn_"):
         return "Must not start with txn_, which is how the ledger names its own rows."
     return None
@@ -79,6 +84,18 @@ def reference_for(key: str) -> str:
     """
     fits = reference_problem(key) is None and not _DIGESTED.fullmatch(key)
     return key if fits else "key-" + digest(key)
+
+
+def split_reference(reference: str) -> str:
+    """The reference of a split: of a shape of its own, because the ledger numbers the legs behind it.
+
+    ``R_1`` and ``R-1`` of another's ``R`` would otherwise meet them (contract §3.4, §3.6).
+
+    Example:
+        >>> split_reference("order_42")[:15]
+        'order_42.split.'
+    """
+    return f"{reference}.split.{digest('split', reference)}"
 
 
 def data_api_problem(reference: str) -> str | None:

@@ -13,6 +13,7 @@ from urllib.parse import quote
 from marshmallow import Schema
 
 from blnk_relay.intents.fields import RowName, load
+from blnk_relay.intents.linking import ResultOf, name_of
 from blnk_relay.intents.model import (
     Again,
     Dead,
@@ -51,14 +52,14 @@ class RefundSchema(Schema):
 SCHEMA = RefundSchema()
 
 
-def refund(transaction: str) -> Intent:
+def refund(transaction: str | ResultOf) -> Intent:
     """Give one applied transaction back, in full (contract §2.6, §3.9).
 
     The payee may go below zero: a refund always allows an overdraft. A committed hold is refunded through the one
     transaction that its commit made.
 
     Args:
-        transaction: The reference it was sent under, or the ``txn_…`` id of its row.
+        transaction: The reference it was sent under, or the ``txn_…`` id of its row, or a link to it (``result_of``).
 
     Returns:
         The validated intent. Its natural key is ``refund:<transaction>``.
@@ -75,7 +76,7 @@ def refund(transaction: str) -> Intent:
 
 def intent(payload: Mapping[str, Any]) -> Intent:
     """From the canonical payload to the intent."""
-    natural = f"refund:{payload['transaction']}"
+    natural = f"refund:{name_of(payload['transaction'])}"
     return Intent(NAME, payload, natural_key=natural, order_key=natural)
 
 
@@ -189,7 +190,7 @@ def _refused(code: str, message: str) -> Dead:
     return Dead(DeadClass.REFUSED, code, message)
 
 
-def request(entry: Entry, progress: Progress) -> Request:
+def request(entry: Entry, progress: Progress, policy: Policy) -> Request:
     """``POST /refund-transaction/<applied row>``, queue mode only."""
     row = quote(str(progress.memo["row"]), safe="")
     return Request("POST", f"/refund-transaction/{row}", NAME, {"skip_queue": False})

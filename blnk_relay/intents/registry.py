@@ -7,7 +7,25 @@ from types import MappingProxyType
 from typing import Any
 
 from blnk_relay.errors import InvalidIntent
-from blnk_relay.intents import inflight, refund, transaction
+from blnk_relay.intents import (
+    balance,
+    balance_identity,
+    bulk,
+    identity,
+    identity_update,
+    inflight,
+    ledger,
+    matching_rule,
+    matching_rule_change,
+    metadata,
+    reconciliation,
+    reconciliation_instant,
+    refund,
+    split,
+    tokenization,
+    transaction,
+    upload,
+)
 from blnk_relay.intents.fields import load
 from blnk_relay.intents.model import Intent, Kind
 
@@ -16,9 +34,24 @@ KINDS: Mapping[str, Kind] = MappingProxyType(
         kind.name: kind
         for kind in (
             transaction.KIND,
+            split.KIND,
+            bulk.KIND,
             refund.KIND,
             inflight.COMMIT_KIND,
             inflight.VOID_KIND,
+            ledger.KIND,
+            balance.KIND,
+            identity.KIND,
+            identity_update.KIND,
+            balance_identity.KIND,
+            metadata.KIND,
+            tokenization.KIND,
+            upload.KIND,
+            reconciliation.KIND,
+            reconciliation_instant.KIND,
+            matching_rule.KIND,
+            matching_rule_change.UPDATE_KIND,
+            matching_rule_change.DELETE_KIND,
         )
     }
 )

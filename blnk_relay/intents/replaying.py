@@ -31,7 +31,12 @@ class ReplayPlan:
 
 
 _HOPELESS = {
+    "DEPENDENCY_CLOSED": "what it waited for was closed: discard it, or enqueue it again without it",
+    "LINK_EMPTY": "the other intent has no such id: discard it, and enqueue it with the right link",
     "REFERENCE_CONFLICT": "the reference belongs to another transaction: discard it, and enqueue it under a new key",
+    "ROLLBACK_INCOMPLETE": "some of it stands and the rest does not: settle it by hand, then discard it",
+    "NOTHING_CAN_TELL": "nobody can tell whether it was started: look at the ledger's runs, then discard it, and enqueue "
+    "it under a new key if it was not",
     "HOLD_CHANGED": "nobody can tell whether this part was committed: compare the hold by hand, then discard it",
 }
 
@@ -51,12 +56,16 @@ def plan_replay(kind: str, dead_class: str, code: str) -> ReplayPlan:
     if code in _HOPELESS:
         return ReplayPlan(ReplayWay.NO, _HOPELESS[code])
     match dead_class:
-        case DeadClass.REJECTED if KINDS[kind].records:
+        case DeadClass.REJECTED if not KINDS[kind].referenced:
             return ReplayPlan(
                 ReplayWay.NO, "the ledger rejected it under a reference of its own, which cannot be used again"
             )
         case DeadClass.REJECTED:
             return ReplayPlan(ReplayWay.FRESH, "sent again under a new reference, because the old one is used up")
+        case DeadClass.INVALID:
+            return ReplayPlan(ReplayWay.NO, "it does not validate: enqueue what was meant, then discard it")
+        case DeadClass.PARTIAL if code == "ITEMS_MISSING":
+            return ReplayPlan(ReplayWay.SAME, "looked up at the ledger; only items that are not there are sent")
         case DeadClass.PARTIAL:
             return ReplayPlan(ReplayWay.NO, "some legs happened: settle the rest by hand, then discard it")
         case DeadClass.UNKNOWN:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from blnk_relay.intents.linking import linked_keys
 from blnk_relay.intents.model import (
     Again,
     Dead,
@@ -31,6 +32,8 @@ def policy_of(settings: Settings) -> Policy:
         stuck_horizon_s=settings.stuck_horizon_s,
         quiet_s=settings.quiet_s,
         max_attempts=settings.max_attempts,
+        dob_format=settings.dob_format,
+        own_identity_ids=settings.own_identity_ids,
     )
 
 
@@ -48,6 +51,9 @@ def next_step(
         found: What the ledger showed so far.
         policy: The numbers.
     """
+    if entry.after and (missing := linked_keys(entry.payload)):
+        keys = ", ".join(repr(key) for key in missing)
+        return Dead(DeadClass.REFUSED, "LINK_EMPTY", f"What it links to brought no such id: {keys}.")
     wanted = kind.lookups(entry, progress, found)
     if wanted:
         return wanted

@@ -29,6 +29,7 @@ from blnk_relay.intents.fields import (
     load,
     stored_bytes,
 )
+from blnk_relay.intents.linking import ResultOf
 from blnk_relay.intents.model import (
     Dead,
     DeadClass,
@@ -156,8 +157,8 @@ SCHEMA = TransactionSchema()
 
 def transaction(
     *,
-    source: str,
-    destination: str,
+    source: str | ResultOf,
+    destination: str | ResultOf,
     currency: str,
     description: str,
     amount: Decimal | int | str | None = None,
@@ -177,7 +178,8 @@ def transaction(
     """Move money from one balance to another, or reserve it (contract §2.3).
 
     Args:
-        source: ``bln_…``, or ``@name`` for a balance of the general ledger, made on first use.
+        source: ``bln_…``, or ``@name`` for a balance of the general ledger, made on first use, or a link to a
+            balance (``result_of``).
         destination: The same; must differ from ``source``.
         currency: Such as ``EUR``. The ledger does not compare it with the balances' own currencies.
         description: Required by the ledger.
@@ -305,7 +307,7 @@ def _outcome(entry: Entry, progress: Progress, found: Found, final: Row) -> Done
     return Done("held" if final.status == "INFLIGHT" else "applied", final.transaction_id, final.parent)
 
 
-def request(entry: Entry, progress: Progress) -> Request:
+def request(entry: Entry, progress: Progress, policy: Policy) -> Request:
     """``POST /transactions``; always with reference, precision and precise_amount (contract §1.5, §6.2)."""
     body = dict(entry.payload)
     if "overdraft_limit" in body:
@@ -316,7 +318,7 @@ def request(entry: Entry, progress: Progress) -> Request:
     return Request("POST", "/transactions", NAME, body, sync=sync)
 
 
-def _altered(echo: object, sent: int) -> bool:
+def altered(echo: object, sent: int) -> bool:
     """Whether an echoed amount, as a number or as a string, is another one than was sent."""
     if echo is None:
         return False
@@ -333,7 +335,7 @@ def judge(entry: Entry, progress: Progress, request: Request, response: Response
     if rule.meaning not in (Meaning.DONE, Meaning.POSTED):
         return verdict
     body = response.body or {}
-    if _altered(body.get("precise_amount"), request.body["precise_amount"]):
+    if altered(body.get("precise_amount"), request.body["precise_amount"]):
         # The way to the ledger changes integers: everything has to stop (contract §6.3).
         gate = GateChange(GateAction.PAUSE, "ECHO_MISMATCH", 0.0)
         return Verdict(verdict.decision, acted=True, accepted=True, gate=gate)

@@ -40,8 +40,22 @@ class Meaning(StrEnum):
 _ACTING = frozenset({Meaning.DONE, Meaning.POSTED, Meaning.VERIFY})
 
 ANY = "*"
-ALL = frozenset({"transaction", "inflight", "refund"})
+#: Routes that move money.
+MONEY = frozenset({"transaction", "split", "inflight", "refund", "bulk"})
+#: Routes that make a record of which each repeat makes another (contract §4).
+CREATE = frozenset({"ledger", "balance", "identity", "rule"})
+#: Routes that write values, where a repeat writes the same ones.
+UPDATE = frozenset({"identity.update", "link", "metadata", "tokenize", "rule.update", "rule.delete"})
+#: Reconciliation runs and uploads.
+RECONCILIATION = frozenset({"upload", "start"})
+ALL = MONEY | CREATE | UPDATE | RECONCILIATION
+BALANCE = frozenset({"balance"})
+IDENTITY = frozenset({"identity"})
+BULK = frozenset({"bulk"})
 TRANSACTION = frozenset({"transaction"})
+SPLIT = frozenset({"split"})
+#: Routes of several movements in one request: a failure may have come after some of them (contract §2.4, §3.6).
+SEVERAL = BULK | SPLIT
 INFLIGHT = frozenset({"inflight"})
 REFUND = frozenset({"refund"})
 
@@ -106,14 +120,26 @@ TABLE: tuple[Rule, ...] = (
     # Success.
     Rule(200, ANY, INFLIGHT, _M.DONE, "the child is in the answer", sync=True),
     Rule(200, ANY, INFLIGHT, _M.POSTED, "queued", sync=False),
-    Rule(201, ANY, TRANSACTION, _M.DONE, "applied inside the request", sync=True),
-    Rule(201, ANY, ALL, _M.POSTED, "handed over, nothing stored yet (contract §3.1)"),
-    Rule(202, ANY, ALL, _M.POSTED, "handed over"),
+    Rule(201, ANY, TRANSACTION | SPLIT, _M.DONE, "applied inside the request", sync=True),
+    Rule(201, ANY, MONEY, _M.POSTED, "handed over, nothing stored yet (contract §3.1)"),
+    Rule(202, ANY, MONEY, _M.POSTED, "handed over"),
+    Rule(201, ANY, CREATE, _M.DONE, "made"),
+    Rule(200, ANY, UPDATE | RECONCILIATION, _M.DONE, "finished"),
     # 400: not always "nothing happened" (contract §0.1 fact 18).
     Rule(400, "GEN_MALFORMED_REQUEST", ALL, _M.NEVER, "our JSON is wrong or too big"),
     Rule(400, "GEN_VALIDATION_ERROR", ALL, _M.NEVER, "our payload"),
     Rule(400, "GEN_MISSING_PARAMETER", ALL, _M.NEVER, "our payload"),
     Rule(400, "TXN_VALIDATION_ERROR", ALL, _M.NEVER, "our payload", errors=True),
+    Rule(
+        400,
+        "TXN_VALIDATION_ERROR",
+        SEVERAL,
+        _M.VERIFY_NEVER,
+        "a refusal that no repeat can change; earlier ones were recorded",
+        errors=False,
+        text=("overdraft limit", "failed to split", "must be positive"),
+        acted=True,
+    ),
     Rule(
         400,
         "TXN_VALIDATION_ERROR",
@@ -132,6 +158,8 @@ TABLE: tuple[Rule, ...] = (
         errors=False,
         tries=3,
     ),
+    Rule(400, "TXN_INSUFFICIENT_FUNDS", SEVERAL, _M.VERIFY_NEVER, "earlier ones were recorded", acted=True),
+    Rule(400, "TXN_INVALID_AMOUNT", SEVERAL, _M.VERIFY_NEVER, "earlier ones were recorded", acted=True),
     Rule(400, "TXN_INSUFFICIENT_FUNDS", ALL, _M.VERIFY_NEVER, "refused, the reference is still free"),
     Rule(400, "TXN_INVALID_AMOUNT", ALL, _M.NEVER, "our payload"),
     Rule(400, "TXN_PRECISION_NOT_INTEGER", ALL, _M.NEVER, "our payload"),
@@ -147,10 +175,31 @@ TABLE: tuple[Rule, ...] = (
         acted=False,
     ),
     Rule(400, "TXN_COMMIT_AMOUNT_EXCEEDED", INFLIGHT, _M.VERIFY_NEVER, "perhaps we succeeded", acted=True),
+    Rule(400, "GEN_BAD_REQUEST", BALANCE, _M.NEVER, "unknown ledger or identity"),
+    Rule(400, "GEN_BAD_REQUEST", UPDATE, _M.NEVER, "nothing to update"),
     Rule(400, "GEN_BAD_REQUEST", ALL, _M.VERIFY, "unclassified, often transient", tries=5),
+    Rule(400, "IDT_VALIDATION_ERROR", IDENTITY, _M.VERIFY_NEVER, "its id exists (contract §2.7)", acted=True),
+    Rule(400, "META_INVALID_ENTITY_ID", UPDATE, _M.NEVER, "wrong id"),
+    Rule(400, "META_UNSUPPORTED_ENTITY", UPDATE, _M.NEVER, "wrong id"),
+    Rule(400, "IDT_FIELD_NOT_TOKENIZABLE", UPDATE, _M.NEVER, "wrong field"),
+    Rule(400, "IDT_FIELD_NOT_FOUND", UPDATE, _M.NEVER, "wrong field"),
+    Rule(400, "TXN_BULK_EMPTY", BULK, _M.NEVER, "our payload"),
+    Rule(400, "TXN_BULK_LIMIT_EXCEEDED", BULK, _M.NEVER, "our payload"),
+    *(
+        Rule(400, code, CREATE | UPDATE | RECONCILIATION, _M.NEVER, "our payload")
+        for code in (
+            "RECON_UPLOAD_FAILED",
+            "RECON_UPLOAD_URL_INVALID",
+            "RECON_UPLOAD_HOST_NOT_ALLOWED",
+            "RECON_MATCHING_RULES_REQUIRED",
+            "RECON_EXTERNAL_TXNS_REQUIRED",
+            "RECON_RULE_INVALID",
+        )
+    ),
     Rule(400, "", ALL, _M.NEVER, "answered by Cloud, not by the ledger"),
     # Credentials: nobody's backlog becomes dead letters because a token ran out.
     Rule(401, ANY, ALL, _M.BACKOFF, "token expired or revoked", gate=_PAUSE, counted=False),
+    Rule(403, "IDT_TOKENIZATION_DISABLED", UPDATE, _M.NEVER, "the instance has no secret for it"),
     Rule(
         403,
         ANY,
@@ -162,7 +211,14 @@ TABLE: tuple[Rule, ...] = (
     ),
     # 404.
     Rule(404, "TXN_NOT_FOUND", TRANSACTION, _M.NEVER, "a balance is unknown", sync=True),
+    Rule(404, "TXN_NOT_FOUND", SEVERAL, _M.VERIFY_NEVER, "unknown balance; earlier ones recorded", acted=True),
     Rule(404, "TXN_NOT_FOUND", INFLIGHT | REFUND, _M.VERIFY, "not stored or applied yet", tries=8, acted=False),
+    Rule(404, "META_ENTITY_NOT_FOUND", UPDATE, _M.BACKOFF, "unknown, not stored yet, or a database error", tries=5),
+    Rule(404, "RECON_RULE_NOT_FOUND", UPDATE, _M.VERIFY_NEVER, "unknown, or deleted already"),
+    *(
+        Rule(404, code, CREATE | UPDATE | RECONCILIATION, _M.BACKOFF, "unknown, or not stored yet", tries=5)
+        for code in ("BAL_NOT_FOUND", "IDT_NOT_FOUND", "LGR_NOT_FOUND", "RECON_NOT_FOUND")
+    ),
     Rule(404, "", ALL, _M.BACKOFF, "unknown path or instance", gate=_PAUSE, counted=False),
     Rule(405, ANY, ALL, _M.BACKOFF, "the proxy's contract changed", gate=_PAUSE, counted=False),
     Rule(415, ANY, ALL, _M.BACKOFF, "the proxy's contract changed", gate=_PAUSE, counted=False),
@@ -176,11 +232,16 @@ TABLE: tuple[Rule, ...] = (
         "the reference exists, probably by our own hand",
         acted=False,
     ),
+    Rule(409, "TXN_DUPLICATE_REFERENCE", SEVERAL, _M.VERIFY, "one exists, probably by our own hand"),
+    Rule(409, "GEN_CONFLICT", SEVERAL, _M.VERIFY, "optimistic lock lost, perhaps after some", tries=5),
     Rule(409, "GEN_CONFLICT", TRANSACTION, _M.SOON, "optimistic lock lost, nothing written", sync=True, tries=5),
     Rule(409, "GEN_CONFLICT", INFLIGHT, _M.VERIFY, "an action for this hold is queued", acted=False),
     Rule(409, "GEN_CONFLICT", REFUND, _M.VERIFY_NEVER, "refunded; see whether by us", acted=True),
     Rule(409, "TXN_ALREADY_COMMITTED", INFLIGHT, _M.VERIFY_NEVER, "settled; see whether by us", acted=True),
     Rule(409, "TXN_ALREADY_VOIDED", INFLIGHT, _M.VERIFY_NEVER, "settled; see whether by us", acted=True),
+    Rule(409, "GEN_CONFLICT", BALANCE, _M.VERIFY_NEVER, "indicator and currency exist"),
+    Rule(409, "IDT_FIELD_ALREADY_TOKENIZED", UPDATE, _M.VERIFY, "done before, at least in part", acted=False),
+    Rule(409, "LGR_DUPLICATE", CREATE, _M.VERIFY_NEVER, "not expected"),
     Rule(413, ANY, ALL, _M.NEVER, "too large"),
     Rule(422, ANY, ALL, _M.NEVER, "not used by the ledger"),
     # A gateway may repeat a request behind our back and show us the copy that lost: then the lock is our own, and what
@@ -188,9 +249,18 @@ TABLE: tuple[Rule, ...] = (
     Rule(423, ANY, INFLIGHT, _M.VERIFY, "a lock of this very hold", text=("inflight-commit:", "inflight-void:")),
     Rule(423, ANY, REFUND, _M.VERIFY, "a lock of this very refund", text=("refund:",)),
     # Not "soon": the locks of a worker of the ledger that was killed stand for five minutes (measured, D7).
+    Rule(423, ANY, SEVERAL, _M.VERIFY, "a lock is held; earlier ones were recorded"),
     Rule(423, ANY, ALL, _M.BACKOFF, "a lock is held, nothing written"),
     Rule(429, ANY, ALL, _M.SOON, "a limiter; nothing written", gate=_SLOW, counted=False),
     # 5xx: the classic ambiguity.
+    Rule(
+        500,
+        "RECON_UPLOAD_PROCESSING_FAILED",
+        RECONCILIATION,
+        _M.VERIFY_NEVER,
+        "bad file, or uploaded before",
+        acted=True,
+    ),
     Rule(500, ANY, ALL, _M.VERIFY, "failed, or committed and the connection broke"),
     Rule(502, ANY, ALL, _M.VERIFY, "Cloud could not reach or wait for the instance", gate=_STRAIN),
     Rule(

@@ -12,12 +12,12 @@ import redis
 
 from blnk_relay.errors import JournalUnavailable, KeyConflict
 from blnk_relay.intents.model import Entry, GateAction, Send
+from blnk_relay.journal.accepting import Accepted, accept_flow, arguments_of, conflicts_in
 from blnk_relay.journal.connection import Scripts, connect, reported
+from blnk_relay.journal.files import unpacked
 from blnk_relay.journal.records import Claimed, NewEntry, Settlement, claimed_of, entry_of, id_of
+from blnk_relay.journal.trips import Flow, Run, T, Trip
 from blnk_relay.settings import Settings
-
-#: Intents accepted in one script call: a few milliseconds of Redis's time.
-ACCEPT_CHUNK = 200
 
 #: States of an intent that a machine is still at.
 OPEN = frozenset({"waiting", "ready", "sending", "posted"})
@@ -27,14 +27,6 @@ SWEEP_MOST = 500
 
 #: Due intents in a lane from which a second worker is called in.
 CALL_IN_BACKLOG = 64
-
-
-@dataclass(frozen=True, slots=True)
-class Accepted:
-    """What became of one accepted intent."""
-
-    id: str
-    created: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,38 +85,35 @@ class Journal:
             One answer for each, the lanes to ring, and the durability reached.
 
         Raises:
+            InvalidIntent: One would wait for what was never enqueued, was cancelled or was discarded. Nothing was
+                recorded.
             KeyConflict: A key or a reference belongs to another intent; its ``index`` says which. Nothing was
                 recorded, unless the conflict arose during the call, in which case earlier intents may have been:
                 enqueueing them again is safe.
         """
-        chunks = [entries[at : at + ACCEPT_CHUNK] for at in range(0, len(entries), ACCEPT_CHUNK)]
-        if len(chunks) > 1:
-            for number, chunk in enumerate(chunks):
-                self._answers(self.scripts.run("accept", "check", *_arguments(chunk)), chunk, number * ACCEPT_CHUNK)
-        accepted: list[Accepted] = []
-        bells: set[str] = set()
-        durability = "memory"
-        for number, chunk in enumerate(chunks):
-            arguments = ("write", *_arguments(chunk))
-            if number == len(chunks) - 1 and self.settings.durability != "memory":
-                raw, durability = self._accept_durably(arguments)
-            else:
-                raw = self.scripts.run("accept", *arguments)
-            accepted += self._answers(raw, chunk, number * ACCEPT_CHUNK)
-            bells.update(raw[1])
-        return accepted, tuple(sorted(bells)), durability
+        return self.drive(accept_flow(self.settings, entries))
 
-    def _accept_durably(self, arguments: tuple[str | int, ...]) -> tuple[Any, str]:
-        timeout_ms = int(self.settings.durability_timeout_s * 1000)
-        kind, _, replicas = self.settings.durability.partition(":")
-        if kind == "fsync":
-            raw, waited = self.scripts.run_and_wait("accept", ("WAITAOF", 1, 0, timeout_ms), *arguments)
-            reached = not isinstance(waited, Exception) and waited[0] >= 1
-            return raw, "fsync" if reached else "memory"
-        raw, waited = self.scripts.run_and_wait("accept", ("WAIT", int(replicas), timeout_ms), *arguments)
-        if isinstance(waited, Exception) or not waited:
-            return raw, "memory"
-        return raw, f"replicated:{waited}"
+    def drive(self, flow: Flow[T]) -> T:
+        """Carry out a flow, trip by trip."""
+        answer: Any = None
+        while True:
+            try:
+                trip = flow.send(answer)
+            except StopIteration as end:
+                result: T = end.value
+                return result
+            answer = self._carry(trip)
+
+    def _carry(self, trip: Trip) -> Any:
+        if isinstance(trip, Run):
+            if trip.wait:
+                return self.scripts.run_and_wait(trip.name, trip.wait, *trip.args)
+            return self.scripts.run(trip.name, *trip.args)
+        with reported():
+            pipeline = self.client.pipeline(transaction=False)
+            for command in trip.commands:
+                pipeline.execute_command(*command)  # type: ignore[no-untyped-call]
+            return pipeline.execute()
 
     def conflicts(self, entries: Sequence[NewEntry]) -> list[KeyConflict]:
         """Those whose key or reference belongs to another recorded intent; changes nothing.
@@ -135,21 +124,7 @@ class Journal:
         Returns:
             What :meth:`accept` would raise, one for each of them, with its ``index``.
         """
-        raw = self.scripts.run("accept", "check", *_arguments(entries))
-        return [
-            _conflict(entries[position].entry.key, answer, position)
-            for position, answer in enumerate(raw[2])
-            if answer[0] == "conflict"
-        ]
-
-    @staticmethod
-    def _answers(raw: Any, chunk: Sequence[NewEntry], offset: int) -> list[Accepted]:
-        accepted = []
-        for position, answer in enumerate(raw[2]):
-            if answer[0] == "conflict":
-                raise _conflict(chunk[position].entry.key, answer, offset + position)
-            accepted.append(Accepted(answer[1], answer[0] == "created"))
-        return accepted
+        return conflicts_in(self.scripts.run("accept", "check", *arguments_of(entries)), entries)
 
     # -- working -------------------------------------------------------------------------------------------------
 
@@ -235,6 +210,21 @@ class Journal:
         )
         return bool(swept), tuple(bells)
 
+    def file(self, id_: str, size: int) -> bytes | None:
+        """The file that was kept beside an intent; None when it is not there whole.
+
+        Args:
+            id_: Id of the intent.
+            size: Its size in bytes.
+        """
+        with reported():
+            text: Any = self.client.get(self.key(f"file:{id_}"))
+        try:
+            content = unpacked(text, size) if text else b""
+        except ValueError:
+            return None
+        return content if len(content) == size else None
+
     def is_open(self, target: str, reference: str) -> bool:
         """Whether an intent with this reference is recorded and not finished."""
         with reported():
@@ -280,33 +270,5 @@ class Journal:
             raise JournalUnavailable("the connection could not be closed") from error
 
 
-def _conflict(key: str, answer: Sequence[str], index: int) -> KeyConflict:
-    """One answer of accept.lua as an error."""
-    _, id_, kind, state, created = answer
-    conflict = KeyConflict(key, id_, kind, state, int(created))
-    conflict.index = index
-    return conflict
-
-
 def _buried(pairs: Sequence[Sequence[str]]) -> tuple[Entry, ...]:
     return tuple(entry_of(id_, body) for id_, body in pairs)
-
-
-def _arguments(entries: Sequence[NewEntry]) -> list[str | int]:
-    arguments: list[str | int] = []
-    for new in entries:
-        entry = new.entry
-        arguments += [
-            entry.id,
-            new.fingerprint,
-            new.body,
-            entry.kind,
-            entry.target,
-            entry.lane,
-            entry.order_key,
-            new.not_before,
-            new.deadline,
-            new.twin,
-            new.claimed_reference,
-        ]
-    return arguments

@@ -9,11 +9,15 @@ from datetime import UTC, datetime
 from typing import Any
 
 from blnk_relay.errors import NotFound
-from blnk_relay.intents.model import DEFAULT_TARGET
+from blnk_relay.intents.model import DEFAULT_TARGET, Entry
 from blnk_relay.intents.references import of_generation
 from blnk_relay.journal.connection import reported
 from blnk_relay.journal.journal import Journal
 from blnk_relay.journal.records import entry_of, id_of
+from blnk_relay.journal.trips import Ask, Flow
+
+#: Intents named of those that hold another one back.
+_MOST_AHEAD = 10
 
 #: States in which an intent's story is over, for a machine.
 FINISHED = frozenset({"done", "dead", "cancelled", "discarded"})
@@ -41,8 +45,9 @@ class Status:
         code: Code of the last answer that was not a success.
         message: Its message.
         attempts: Counted attempts of its present life.
-        waits_for: Ids of the intents that come before it in its order, at most ten.
-        blocks: Number of intents that wait behind it.
+        waits_for: Ids of the intents that hold it back, at most ten: what it comes after, and what stands before it in
+            its orders.
+        blocks: Number of intents that it holds back.
     """
 
     id: str
@@ -103,26 +108,36 @@ def find(journal: Journal, key_or_id: str, target: str = DEFAULT_TARGET) -> Stat
     Raises:
         NotFound: Nothing is known under either.
     """
+    return journal.drive(find_flow(journal.settings.prefix, key_or_id, target))
+
+
+def by_id(journal: Journal, id_: str) -> Status | None:
+    """What is known of an intent, or None."""
+    return journal.drive(status_flow(journal.settings.prefix, id_))
+
+
+def find_flow(prefix: str, key_or_id: str, target: str = DEFAULT_TARGET) -> Flow[Status]:
+    """See :func:`find`."""
     for id_ in (id_of(target, key_or_id), key_or_id):
-        status = by_id(journal, id_)
+        status = yield from status_flow(prefix, id_)
         if status is not None:
             return status
     raise NotFound(f"no intent is known under {key_or_id!r}")
 
 
-def by_id(journal: Journal, id_: str) -> Status | None:
-    """What is known of an intent, or None."""
-    with reported():
-        # In one transaction, so that an intent which is being trimmed is seen whole or as its fingerprint.
-        pipeline = journal.client.pipeline(transaction=True)
-        pipeline.hgetall(journal.key(f"intent:{id_}"))
-        pipeline.get(journal.key(f"body:{id_}"))
-        pipeline.hget(journal.key(f"past:{id_[:3]}"), id_)
-        fields, body, past = pipeline.execute()
-        if not fields:
-            return Status(id_, "", "", "", "", "done", outcome=past.partition(" ")[2]) if past else None
-        ahead, blocks = _order(journal, id_, fields)
+def status_flow(prefix: str, id_: str) -> Flow[Status | None]:
+    """See :func:`by_id`."""
+    fields, body, past = yield Ask(
+        (
+            ("HGETALL", f"{prefix}intent:{id_}"),
+            ("GET", f"{prefix}body:{id_}"),
+            ("HGET", f"{prefix}past:{id_[:3]}", id_),
+        )
+    )
+    if not fields:
+        return _trimmed(id_, past) if past else None
     entry = entry_of(id_, body)
+    ahead, blocks = yield from _held(prefix, entry, fields["state"])
     generation = int(fields.get("gen", 0))
     return Status(
         id=id_,
@@ -148,16 +163,34 @@ def by_id(journal: Journal, id_: str) -> Status | None:
     )
 
 
-def _order(journal: Journal, id_: str, fields: Mapping[str, str]) -> tuple[tuple[str, ...], int]:
-    """Who stands before an intent in its order, and how many behind it."""
-    if "order" not in fields:
-        return (), 0
-    key = journal.key(f"order:{fields['order']}")
-    rank: Any = journal.client.zrank(key, id_)
-    if rank is None:
-        return (), 0
-    ahead: Any = journal.client.zrange(key, max(0, rank - 10), rank - 1) if rank else []
-    return tuple(ahead), int(journal.client.zcard(key)) - rank - 1
+def _trimmed(id_: str, past: str) -> Status:
+    """What is left of an intent after its retention."""
+    _, outcome, transaction_id = (past + "  ").split(" ")[:3]
+    state = "cancelled" if outcome == "cancelled" else "done"
+    return Status(id_, "", "", "", "", state, outcome=outcome, transaction_id=transaction_id)
+
+
+def _held(prefix: str, entry: Entry, state: str) -> Flow[tuple[tuple[str, ...], int]]:
+    """Ids of the intents that hold an intent back, at most ten, and how many it holds back itself."""
+    others = [id_of(entry.target, key) for key in entry.after] if state == "waiting" else []
+    orders = [f"{prefix}order:{order}" for order in entry.orders]
+    blocks, *answers = yield Ask(
+        (
+            ("SCARD", f"{prefix}deps:{entry.id}"),
+            *(("HGET", f"{prefix}intent:{id_}", "state") for id_ in others),
+            *(("ZRANK", order, entry.id) for order in orders),
+            *(("ZCARD", order) for order in orders),
+        )
+    )
+    states, rest = answers[: len(others)], answers[len(others) :]
+    ahead = [id_ for id_, other in zip(others, states, strict=True) if other is not None and other != "done"]
+    for order, rank, size in zip(orders, rest[: len(orders)], rest[len(orders) :], strict=True):
+        if rank is not None:
+            blocks += size - rank - 1
+            if rank:
+                [first] = yield Ask((("ZRANGE", order, max(0, rank - _MOST_AHEAD), rank - 1),))
+                ahead += first
+    return tuple(dict.fromkeys(ahead))[:_MOST_AHEAD], blocks
 
 
 def payload_of(journal: Journal, id_: str) -> Mapping[str, Any]:
@@ -175,8 +208,12 @@ def payload_of(journal: Journal, id_: str) -> Mapping[str, Any]:
 
 def history_of(journal: Journal, id_: str) -> tuple[Attempt, ...]:
     """The log of an intent, oldest line first; at most the last 20."""
-    with reported():
-        lines: Any = journal.client.lrange(journal.key(f"log:{id_}"), 0, -1)
+    return journal.drive(history_flow(journal.settings.prefix, id_))
+
+
+def history_flow(prefix: str, id_: str) -> Flow[tuple[Attempt, ...]]:
+    """See :func:`history_of`."""
+    [lines] = yield Ask((("LRANGE", f"{prefix}log:{id_}", 0, -1),))
     return tuple(_attempt(json.loads(line)) for line in lines)
 
 

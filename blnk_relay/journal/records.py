@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import random
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
+from blnk_relay.intents.linking import linked_keys, resolved
 from blnk_relay.intents.model import DEFAULT_TARGET, Entry, Intent, Progress
 from blnk_relay.intents.references import digest, reference_for
 from blnk_relay.intents.registry import KINDS
+from blnk_relay.journal.files import packed
 
 #: What a claim returns of an intent, in this order; the same list stands in common.lua.
 FIELDS = (
@@ -30,6 +32,7 @@ FIELDS = (
     "gen",
     "code",
     "message",
+    "results",
 )
 
 
@@ -48,10 +51,14 @@ class NewEntry:
     #: Milliseconds since 1970, or "+<ms>" from the moment of acceptance by the clock of Redis.
     not_before: str
     deadline: str
-    #: Id of the intent whose key is our reference, where our own key is another one, or was digested.
-    twin: str
-    #: "<target>:<reference>", where the reference is ours to choose; else empty.
-    claimed_reference: str
+    #: "<target>:<reference>" for each reference of the ledger that it owns.
+    references: tuple[str, ...]
+    #: For each of these: id of the intent whose key is that reference; empty where that is its own key.
+    twins: tuple[str, ...]
+    #: Ids of the intents that it waits for.
+    after_ids: tuple[str, ...] = ()
+    #: A file to upload, packed; empty for none.
+    file: str = field(default="", repr=False)
 
 
 def new_entry(
@@ -62,10 +69,19 @@ def new_entry(
     target: str = DEFAULT_TARGET,
     not_before: str,
     deadline: str,
+    mark: str = "",
+    after: Sequence[str] = (),
+    order_key: str | None = None,
 ) -> NewEntry:
     """Put an intent into the form in which it is recorded."""
-    chooses = not KINDS[intent.kind].records
-    reference = (intent.reference or reference_for(key)) if chooses else ""
+    kind = KINDS[intent.kind]
+    reference = (intent.reference or reference_for(key)) if kind.referenced else ""
+    if kind.shape is not None:
+        reference = kind.shape(reference)
+    claims = (*((reference,) if reference else ()), *(kind.claims(intent.payload) if kind.claims else ()))
+    # An order of the caller's own never meets one that follows from a payload.
+    orders = (intent.order_key, f"own:{order_key}" if order_key else None)
+    after = tuple(dict.fromkeys((*after, *linked_keys(intent.payload))))
     entry = Entry(
         id=id_of(target, key),
         kind=intent.kind,
@@ -74,7 +90,9 @@ def new_entry(
         key=key,
         reference=reference,
         payload=intent.payload,
-        order_key=f"{target}:{intent.order_key}" if intent.order_key else "",
+        mark=mark if KINDS[intent.kind].marked else "",
+        orders=tuple(f"{target}:{order}" for order in orders if order),
+        after=after,
     )
     canonical = json.dumps(
         {"kind": entry.kind, "payload": entry.payload, "reference": reference},
@@ -89,7 +107,9 @@ def new_entry(
             "target": target,
             "lane": lane,
             "reference": reference,
-            "order": entry.order_key,
+            "mark": entry.mark,
+            "orders": entry.orders,
+            "after": entry.after,
             "payload": entry.payload,
         },
         ensure_ascii=False,
@@ -101,8 +121,10 @@ def new_entry(
         body=body,
         not_before=not_before,
         deadline=deadline,
-        twin=id_of(target, reference) if chooses and reference != key else "",
-        claimed_reference=f"{target}:{reference}" if chooses else "",
+        references=tuple(f"{target}:{claim}" for claim in claims),
+        twins=tuple("" if claim == key and not kind.claims else id_of(target, claim) for claim in claims),
+        after_ids=tuple(id_of(target, key) for key in after),
+        file="" if intent.file is None else packed(intent.file),
     )
 
 
@@ -117,7 +139,9 @@ def entry_of(id_: str, body: str) -> Entry:
         key=data["key"],
         reference=data["reference"],
         payload=data["payload"],
-        order_key=data["order"],
+        mark=data["mark"],
+        orders=tuple(data["orders"]),
+        after=tuple(data["after"]),
     )
 
 
@@ -142,7 +166,15 @@ def claimed_of(values: Sequence[str], now_ms: int, lease_end_s: float) -> Claime
     """Read one claimed intent as the scripts return it."""
     entry = entry_of(values[0], values[1])
     fields = dict(zip(FIELDS, values[2:], strict=True))
+    if entry.after:
+        entry = replace(entry, payload=resolved(entry.payload, _results(entry, fields["results"])))
     return Claimed(entry, progress_of(entry.kind, fields, now_ms), fields["token"], lease_end_s)
+
+
+def _results(entry: Entry, lines: str) -> dict[str, str]:
+    """Ids that other intents came to, by their keys; the journal keeps them by id."""
+    ids = dict(line.split(" ", 1) for line in lines.splitlines())
+    return {key: ids.get(id_of(entry.target, key), "") for key in entry.after}
 
 
 def progress_of(kind: str, fields: Mapping[str, str], now_ms: int) -> Progress:
@@ -190,6 +222,7 @@ class Settlement:
         fields: Fields to set.
         log: A line for the attempt log, or empty.
         tally: Counters to raise by one.
+        parts: What was noted of its parts: number to ``"<status> <row id>"``.
     """
 
     claimed: Claimed
@@ -199,6 +232,7 @@ class Settlement:
     fields: Mapping[str, str] = field(default_factory=dict)
     log: str = ""
     tally: tuple[str, ...] = ()
+    parts: Mapping[int, str] = field(default_factory=dict)
 
     def encoded(self) -> str:
         """As settle.lua reads it."""
@@ -218,4 +252,6 @@ class Settlement:
             data["log"] = self.log
         if self.tally:
             data["tally"] = self.tally
+        if self.parts:
+            data["parts"] = self.parts
         return json.dumps(data, ensure_ascii=False, separators=(",", ":"))

@@ -6,7 +6,7 @@ import uuid
 from collections.abc import Iterable
 from typing import Any
 
-from blnk_relay.intents.model import BalanceRow, Decision, Entry, Found, Intent, Lookup, Progress, Row
+from blnk_relay.intents.model import Decision, Entry, Found, Intent, Lookup, Progress, Record, Row
 from blnk_relay.intents.registry import KINDS
 from blnk_relay.intents.steps import next_step, policy_of
 from blnk_relay.intents.transaction import transaction
@@ -25,6 +25,11 @@ POLICY = policy_of(Settings())
 ALICE = f"bln_{uuid.UUID(int=0xA11CE)}"
 BANK = f"bln_{uuid.UUID(int=0xBA2C)}"
 SOMEBODY = f"bln_{uuid.UUID(int=0x50)}"
+
+
+def balance(balance_id: str, indicator: str, currency: str) -> Record:
+    """A balance as the ledger shows it."""
+    return Record("balances", {"balance_id": balance_id, "indicator": indicator, "currency": currency})
 
 
 def txn(number: int) -> str:
@@ -93,26 +98,26 @@ def queued_and(status: str, reference: str = "order_42", **changes: Any) -> tupl
 class Showing:
     """A ledger that answers look-ups from given rows, and keeps what it was asked."""
 
-    def __init__(self, rows: Iterable[Row] = (), balances: Iterable[BalanceRow] = ()) -> None:
+    def __init__(self, rows: Iterable[Row] = (), balances: Iterable[Record] = ()) -> None:
         self.rows = tuple(rows)
         self.balances = tuple(balances)
         self.asked: list[Lookup] = []
 
-    def look(self, lookups: Iterable[Lookup]) -> tuple[list[Row], list[BalanceRow]]:
+    def look(self, lookups: Iterable[Lookup]) -> tuple[list[Row], list[Record]]:
         """The rows and balances that fit."""
         rows: list[Row] = []
-        balances: list[BalanceRow] = []
+        balances: list[Record] = []
         for lookup in lookups:
             self.asked.append(lookup)
             if lookup.resource == "balances":
-                balances += [item for item in self.balances if item.indicator == lookup.value]
+                balances += [item for item in self.balances if item.value("indicator") == lookup.value]
                 continue
             name = "parent" if lookup.field == "parent_transaction" else lookup.field
             rows += [item for item in self.rows if getattr(item, name) == lookup.value]
         return rows, balances
 
 
-def decided(intent: Intent, now: Progress, *rows: Row, balances: Iterable[BalanceRow] = ()) -> Decision:
+def decided(intent: Intent, now: Progress, *rows: Row, balances: Iterable[Record] = ()) -> Decision:
     """What is done with an intent when the ledger shows these rows."""
     return settled_by(intent, now, Showing(rows, balances))
 

@@ -10,6 +10,7 @@ from casebook import (
     HOUR,
     MINUTE,
     NOW_MS,
+    POLICY,
     SECOND,
     Showing,
     decided,
@@ -335,6 +336,6 @@ def test_past_its_deadline_nothing_is_sent(intent):
     ],
 )
 def test_a_hold_is_settled_in_skip_mode_and_by_precise_amount_only(intent, body):
-    request = kind.request(entry_of(intent, "a-key"), ours())
+    request = kind.request(entry_of(intent, "a-key"), ours(), POLICY)
     assert (request.method, request.path, request.sync) == ("PUT", f"/transactions/inflight/{txn(2)}", True)
     assert request.body == body

@@ -73,6 +73,7 @@ def runtime_of(ledger: Ledger, journal: Journal | None = None) -> Any:
         settings=Settings(),
         journal=journal or Journal(),  # type: ignore[arg-type]
         bells=None,  # type: ignore[arg-type]
+        relay=None,  # type: ignore[arg-type]
         ledger=ledger,  # type: ignore[arg-type]
         reports=Reports(),  # type: ignore[arg-type]
         policy=POLICY,

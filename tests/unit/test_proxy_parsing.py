@@ -26,7 +26,7 @@ from urllib3.exceptions import (
 
 from blnk_relay.intents.model import Failure, Response
 from worker.proxy import _never_left, _object, _response, _retry_after_s
-from worker.readback import _balance, _is_complete, _items, _row, _whole
+from worker.readback import _is_complete, _items, _row, _whole
 
 CORE = {
     "error": "the old text",
@@ -284,7 +284,6 @@ def test_a_row_is_read_as_far_as_decisions_need_it():
 def test_columns_that_are_missing_or_null_are_empty():
     shown = _row({"transaction_id": "txn_1", "parent_transaction": None, "meta_data": None, "currency": 5})
     assert (shown.parent, shown.rejection, shown.currency, shown.reference) == ("", "", "", "")
-    assert _balance({"balance_id": "bln_1", "indicator": None}) == _balance({"balance_id": "bln_1"})
 
 
 # -- pages ---------------------------------------------------------------------------------------------------------

@@ -32,7 +32,7 @@ def callables():
         if "__init__" in vars(thing):
             yield name, thing.__init__
         for method_name, method in inspect.getmembers(thing, inspect.isroutine):
-            if not method_name.startswith("_") and getattr(method, "__module__", "").startswith("blnk_relay"):
+            if not method_name.startswith("_") and (getattr(method, "__module__", "") or "").startswith("blnk_relay"):
                 yield f"{name}.{method_name}", method
 
 

@@ -10,6 +10,7 @@ from casebook import (
     HOUR,
     MINUTE,
     NOW_MS,
+    POLICY,
     SECOND,
     Showing,
     decided,
@@ -222,6 +223,6 @@ def test_past_its_deadline_no_refund_is_sent():
 
 
 def test_a_refund_is_always_asked_for_in_queue_mode_and_by_the_applied_row():
-    request = kind.request(entry_of(BY_REFERENCE), progress(memo=MEMO))
+    request = kind.request(entry_of(BY_REFERENCE), progress(memo=MEMO), POLICY)
     assert (request.method, request.path, request.sync) == ("POST", f"/refund-transaction/{txn(2)}", False)
     assert request.body == {"skip_queue": False}

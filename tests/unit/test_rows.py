@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import pytest
-from casebook import ALICE, BANK, HOUR, POLICY, SOMEBODY, payment, progress, queued_and, row, sent, txn
+from casebook import ALICE, BANK, HOUR, POLICY, SOMEBODY, balance, payment, progress, queued_and, row, sent, txn
 
-from blnk_relay.intents.model import BalanceRow, Dead, DeadClass, Found, Look, Lookup, Row
+from blnk_relay.intents.model import Dead, DeadClass, Found, Look, Lookup, Row
 from blnk_relay.intents.rows import (
     capped,
     differences,
@@ -121,21 +121,21 @@ def test_a_hold_is_no_payment_and_a_payment_no_hold(inflight, status, different)
 @pytest.mark.parametrize(
     ("balances", "stored", "different"),
     [
-        ([BalanceRow(BANK, "@bank", "EUR")], BANK, []),
-        ([BalanceRow(SOMEBODY, "@bank", "EUR")], BANK, ["source"]),
+        ([balance(BANK, "@bank", "EUR")], BANK, []),
+        ([balance(SOMEBODY, "@bank", "EUR")], BANK, ["source"]),
         # The same indicator in another currency is another balance.
-        ([BalanceRow(BANK, "@bank", "USD"), BalanceRow(SOMEBODY, "@bank", "EUR")], BANK, ["source"]),
-        ([BalanceRow(BANK, "@bank", "EUR"), BalanceRow(SOMEBODY, "@bank", "EUR")], BANK, []),
+        ([balance(BANK, "@bank", "USD"), balance(SOMEBODY, "@bank", "EUR")], BANK, ["source"]),
+        ([balance(BANK, "@bank", "EUR"), balance(SOMEBODY, "@bank", "EUR")], BANK, []),
         # Not shown, so not known to be another one.
         ([], BANK, []),
-        ([BalanceRow(SOMEBODY, "@bank", "USD")], BANK, []),
-        ([BalanceRow(SOMEBODY, "@other", "EUR")], BANK, []),
+        ([balance(SOMEBODY, "@bank", "USD")], BANK, []),
+        ([balance(SOMEBODY, "@other", "EUR")], BANK, []),
         # The ledger may show it as it was sent.
-        ([BalanceRow(BANK, "@bank", "EUR")], "@bank", []),
+        ([balance(BANK, "@bank", "EUR")], "@bank", []),
     ],
 )
 def test_an_indicator_is_compared_through_the_balance_it_stands_for(balances, stored, different):
-    found = Found(balances=balances)
+    found = Found(records=balances)
     shown = row(2, "order_42_q", "APPLIED", source=stored)
     assert differences(payment(source="@bank").payload, shown, found) == different
 

@@ -10,7 +10,7 @@ from blnk_relay import InvalidSettings, Settings
 from blnk_relay.settings import LEASE_MARGIN_S, PREFIX
 
 SECRETS = {item.name for item in dataclasses.fields(Settings) if item.metadata["secret"]}
-NUMBERS = [item.name for item in dataclasses.fields(Settings) if isinstance(item.default, (int, float))]
+NUMBERS = [item.name for item in dataclasses.fields(Settings) if type(item.default) in (int, float)]
 
 
 @pytest.fixture(autouse=True)

@@ -22,7 +22,7 @@ def attempted(response, now=None, intent=None):
     """The settlement of one attempt, sent now."""
     entry = entry_of(intent or payment(), "order_42")
     now, kind = now or progress(), KINDS[entry.kind]
-    verdict = kind.judge(entry, now, kind.request(entry, now), response, POLICY)
+    verdict = kind.judge(entry, now, kind.request(entry, now, POLICY), response, POLICY)
     return after_attempt(Claimed(entry, now, "7"), Sent(NOW_MS, response, verdict, "req-1", "worker-1"))
 
 

@@ -89,7 +89,7 @@ class Life:
 
     def attempt(self, claimed: Claimed) -> None:
         kind, at_ms = KINDS[self.entry.kind], self.ledger.now_ms
-        request = kind.request(self.entry, claimed.progress)
+        request = kind.request(self.entry, claimed.progress, POLICY)
         if self.dies():
             if self.rng.random() < 0.5:
                 self.ledger.later(self.rng.randint(0, LATEST_SEND_MS), lambda: self.ledger.act(request, self.entry.key))

@@ -12,9 +12,11 @@ from casebook import (
     HOUR,
     MINUTE,
     NOW_MS,
+    POLICY,
     SECOND,
     SOMEBODY,
     Showing,
+    balance,
     decided,
     entry_of,
     payment,
@@ -27,7 +29,7 @@ from casebook import (
 )
 
 from blnk_relay.intents import transaction as kind
-from blnk_relay.intents.model import BalanceRow, Dead, DeadClass, Done, Look, Lookup, Send
+from blnk_relay.intents.model import Dead, DeadClass, Done, Look, Lookup, Send
 from blnk_relay.intents.rows import family
 
 NO_MONEY = "failed to apply transaction to balances: insufficient funds in source balance"
@@ -117,12 +119,12 @@ def test_a_hold_in_the_place_of_a_payment_is_a_conflict(inflight, status):
 
 def test_balances_of_indicators_are_read_before_the_outcome_is_believed():
     intent = payment(source="@bank", destination="@alice")
-    ours = [BalanceRow(BANK, "@bank", "EUR"), BalanceRow(ALICE, "@alice", "EUR")]
+    ours = [balance(BANK, "@bank", "EUR"), balance(ALICE, "@alice", "EUR")]
     ledger = Showing(queued_and("APPLIED"), ours)
     assert settled_by(intent, sent(), ledger) == Done("applied", txn(2), txn(1))
     assert ledger.asked[2:] == [Lookup("balances", "indicator", "@bank"), Lookup("balances", "indicator", "@alice")]
 
-    others = [BalanceRow(BANK, "@bank", "EUR"), BalanceRow(SOMEBODY, "@alice", "EUR")]
+    others = [balance(BANK, "@bank", "EUR"), balance(SOMEBODY, "@alice", "EUR")]
     assert decided(intent, sent(), *queued_and("APPLIED"), balances=others).code == "REFERENCE_CONFLICT"
 
 
@@ -248,7 +250,7 @@ def test_a_reference_that_exists_and_is_never_shown_is_not_called_refused():
 
 
 def body(intent, now=None):
-    return kind.request(entry_of(intent), now or progress())
+    return kind.request(entry_of(intent), now or progress(), POLICY)
 
 
 def test_a_request_always_carries_reference_precision_and_the_precise_amount():

@@ -185,7 +185,7 @@ def judged(whom, response, now=None) -> Verdict:
     entry, memo = whom
     kind = KINDS[entry.kind]
     now = replace(now or progress(), memo=memo)
-    return kind.judge(entry, now, kind.request(entry, now), response, POLICY)
+    return kind.judge(entry, now, kind.request(entry, now, POLICY), response, POLICY)
 
 
 def action(verdict):
@@ -431,7 +431,7 @@ def test_with_confirm_accepted_a_success_with_a_body_is_enough(whom):
     entry, memo = whom
     kind, now = KINDS[entry.kind], progress(memo=memo)
     policy = replace(POLICY, confirm=False)
-    request = kind.request(entry, now)
+    request = kind.request(entry, now, POLICY)
     body = {"status": "QUEUED", "transaction_id": txn(9)}
     # The id of a queued answer may be a phantom's (contract §0.1 fact 2), so it is not kept.
     assert kind.judge(entry, now, request, answer(201, "", body), policy).decision == Done("accepted")

@@ -16,7 +16,7 @@ from typing import Any
 
 from casebook import MINUTE, SECOND
 
-from blnk_relay.intents.model import BalanceRow, Failure, Lookup, Request, Response, Row
+from blnk_relay.intents.model import Failure, Lookup, Record, Request, Response, Row
 
 #: What the network or a tired ledger may do to a write.
 FAULTS = (
@@ -103,7 +103,7 @@ class TinyLedger:
 
     # -- reading ----------------------------------------------------------------------------------------------------
 
-    def look(self, lookups: Iterable[Lookup]) -> tuple[list[Row], list[BalanceRow]] | None:
+    def look(self, lookups: Iterable[Lookup]) -> tuple[list[Row], list[Record]] | None:
         """What is visible; None when the read failed."""
         if self.faulty():
             return None

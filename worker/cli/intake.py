@@ -142,7 +142,7 @@ def check(relay: Relay, file: IO[bytes], *, step: Callable[[int], None], stopped
         JournalUnavailable: Redis did not answer.
     """
     from blnk_relay import InvalidIntent
-    from blnk_relay.journal.journal import ACCEPT_CHUNK
+    from blnk_relay.journal.accepting import ACCEPT_CHUNK
 
     checked = Checked()
     first_line: dict[str, int] = {}
@@ -164,7 +164,7 @@ def check(relay: Relay, file: IO[bytes], *, step: Callable[[int], None], stopped
         except InvalidIntent as error:
             checked.refuse_all(number, error)
             continue
-        for name, what in ((new.entry.id, "key"), (new.claimed_reference, "reference")):
+        for name, what in ((new.entry.id, "key"), *((reference, "reference") for reference in new.references)):
             first = first_line.setdefault(name, number) if name else number
             if first != number:
                 # Both are refused: of two payments under one key nobody can tell which was meant.

@@ -1,69 +1,123 @@
--- Accepts intents: all of them, or none when one conflicts. An intent that is there already is left as it is.
--- ARGV: mode ("write", or "check" to change nothing), then 11 for each: id, fingerprint, body, kind, target, lane,
---   order key, not_before and deadline (ms since 1970, or "+<ms>" from now), twin (id of the intent whose key is our reference, or ""),
---   reference (to be checked against ref:, or "").
--- Returns: {now, lanes to ring, {status, id, kind, state, created} for each}; status: created, existing, conflict.
+-- Accepts intents: all of them, or none when one cannot be. An intent that is there already is left as it is.
+-- ARGV: mode ("write", or "check" to change nothing), then 13 for each: id, fingerprint, body, kind, target, lane,
+--   orders (joined by newlines), not_before and deadline (ms since 1970, or "+<ms>" from now), twins (for each
+--   reference the id of the intent whose key it is, "-" where that is the intent itself; joined by ","), references
+--   that it owns ("<target>:<reference>", joined by NUL), ids of the intents that it waits for (joined by ","; those
+--   of the same call stand before it), a file to upload ("" for none).
+-- Returns: {now, lanes to ring, {status, id, kind, state, created} for each}; status: created, existing, conflict (id is
+--   the owner's), missing or closed (id is that of what it would wait for).
 
-local WIDTH = 11
-local answers, conflict = {}, false
+local WIDTH = 13
+local answers, refused, before = {}, false, {}
 
 local function moment(text)
   if string.sub(text, 1, 1) == '+' then return NOW + tonumber(string.sub(text, 2)) end
   return tonumber(text)
 end
 
-for at = 2, #ARGV, WIDTH do
-  local id, fp, twin, reference = ARGV[at], ARGV[at + 1], ARGV[at + 9], ARGV[at + 10]
-  local answer = { 'created', id, ARGV[at + 3], '', tostring(NOW) }
-  local first, other = known(id), nil
+-- Fingerprint, state, accept time, kind and main id of an intent, trimmed ones included; nil when there is none.
+local function known(id)
+  local values = redis.call('HMGET', intent_key(id), 'fp', 'state', 'created', 'kind', 'txn')
+  if values[1] then return values end
+  local past = redis.call('HGET', P .. 'past:' .. string.sub(id, 1, 3), id)
+  if not past then return nil end
+  local fp, outcome, txn = string.match(past, '^(%S*) (%S*) ?(%S*)$')
+  return { fp, outcome == 'cancelled' and outcome or 'done', '0', '', txn }
+end
+
+-- Calls a function with each reference of an intent and its twin ("-" for none) until it returns something.
+local function each_reference(at, visit)
+  local twins = string.gmatch(ARGV[at + 9], '[^,]+')
+  for reference in string.gmatch(ARGV[at + 10], '[^%z]+') do
+    local answer = visit(reference, twins())
+    if answer then return answer end
+  end
+end
+
+local function owner_of(reference, twin)
+  local owner = redis.call('GET', P .. 'ref:' .. reference)
+  if not owner and twin ~= '-' and known(twin) then owner = twin end
+  return owner
+end
+
+local function examine(at)
+  local id = ARGV[at]
+  local first = known(id)
   if first then
-    answer = { first[1] == fp and 'existing' or 'conflict', id, first[4], first[2], first[3] }
-  elseif reference ~= '' then
-    other = redis.call('GET', P .. 'ref:' .. reference)
-    if not other and twin ~= '' and known(twin) then other = twin end
-    if other then
-      local owner = known(other) or { '', '', '0', '' }
-      answer = { 'conflict', other, owner[4], owner[2], owner[3] }
+    return { first[1] == ARGV[at + 1] and 'existing' or 'conflict', id, first[4], first[2], first[3] }
+  end
+  local owner = each_reference(at, owner_of)
+  if owner then
+    local theirs = known(owner) or { '', '', '0', '' }
+    return { 'conflict', owner, theirs[4], theirs[2], theirs[3] }
+  end
+  for dep in string.gmatch(ARGV[at + 11], '[^,]+') do
+    local other = known(dep)
+    if not other and not before[dep] then return { 'missing', dep, '', '', '0' } end
+    if other and (other[2] == 'cancelled' or other[2] == 'discarded') then
+      return { 'closed', dep, other[4], other[2], other[3] }
     end
   end
-  if answer[1] == 'conflict' then conflict = true end
+  return { 'created', id, ARGV[at + 3], '', tostring(NOW) }
+end
+
+local function write(at, bells)
+  local id, kind, target, lane, orders = ARGV[at], ARGV[at + 3], ARGV[at + 4], ARGV[at + 5], ARGV[at + 6]
+  local key, due, pending, results = intent_key(id), math.max(NOW, moment(ARGV[at + 7])), 0, ''
+  redis.call('SET', P .. 'body:' .. id, ARGV[at + 2])
+  if ARGV[at + 12] ~= '' then redis.call('SET', P .. 'file:' .. id, ARGV[at + 12]) end
+  for dep in string.gmatch(ARGV[at + 11], '[^,]+') do
+    local other = known(dep)
+    if other[2] == 'done' then
+      results = results .. dep .. ' ' .. (other[5] or '') .. '\n'
+    else
+      redis.call('SADD', P .. 'deps:' .. dep, id)
+      pending = pending + 1
+    end
+  end
+  local held = pending > 0
+  for order in string.gmatch(orders, '[^\n]+') do
+    redis.call('ZADD', P .. 'order:' .. order, redis.call('INCR', P .. 'seq'), id)
+    if redis.call('ZRANGE', P .. 'order:' .. order, 0, 0)[1] ~= id then held = true end
+  end
+  local state = held and 'waiting' or 'ready'
+  redis.call('HSET', key, 'state', state, 'kind', kind, 'lane', lane, 'target', target, 'fp', ARGV[at + 1],
+    'created', NOW, 'since', due, 'deadline', moment(ARGV[at + 8]))
+  if orders ~= '' then redis.call('HSET', key, 'orders', orders) end
+  if held then redis.call('HSET', key, 'due', due, 'pending', pending) end
+  if results ~= '' then redis.call('HSET', key, 'results', results) end
+  each_reference(at, function(reference, twin)
+    if twin ~= '-' then redis.call('SET', P .. 'ref:' .. reference, id) end
+  end)
+  redis.call('SADD', P .. 'queues', lane .. '|' .. target)
+  if held then
+    redis.call('ZADD', P .. 'waiting', NOW, id)
+  else
+    make_ready(id, lane, target, due)
+    if due <= NOW then ring(bells, lane) end
+  end
+  return state
+end
+
+for at = 2, #ARGV, WIDTH do
+  local answer = examine(at)
+  before[ARGV[at]] = true
+  refused = refused or (answer[1] ~= 'created' and answer[1] ~= 'existing')
   answers[#answers + 1] = answer
 end
 
-local bells = {}
-if ARGV[1] == 'write' and not conflict then
-  local accepted, existing = {}, 0
+local bells, accepted, existing = {}, {}, 0
+if ARGV[1] == 'write' and not refused then
   for index = 1, #answers do
     local at = 2 + (index - 1) * WIDTH
-    local id, kind, target, lane, order = ARGV[at], ARGV[at + 3], ARGV[at + 4], ARGV[at + 5], ARGV[at + 6]
     if answers[index][1] == 'created' then
-      local due = math.max(NOW, moment(ARGV[at + 7]))
-      local state = 'ready'
-      local key = intent_key(id)
-      redis.call('SET', P .. 'body:' .. id, ARGV[at + 2])
-      if order ~= '' then
-        local seq = redis.call('INCR', P .. 'seq')
-        redis.call('ZADD', P .. 'order:' .. order, seq, id)
-        if redis.call('ZRANGE', P .. 'order:' .. order, 0, 0)[1] ~= id then state = 'waiting' end
-        redis.call('HSET', key, 'order', order, 'due', due)
-      end
-      redis.call('HSET', key, 'state', state, 'kind', kind, 'lane', lane, 'target', target, 'fp', ARGV[at + 1],
-        'created', NOW, 'since', due, 'deadline', moment(ARGV[at + 8]))
-      if ARGV[at + 9] ~= '' then redis.call('SET', P .. 'ref:' .. ARGV[at + 10], id) end
-      redis.call('SADD', P .. 'queues', lane .. '|' .. target)
-      if state == 'waiting' then
-        redis.call('ZADD', P .. 'waiting', NOW, id)
-      else
-        make_ready(id, lane, target, due)
-        if due <= NOW then ring(bells, lane) end
-      end
-      answers[index][4] = state
-      accepted[kind] = (accepted[kind] or 0) + 1
+      answers[index][4] = write(at, bells)
+      accepted[ARGV[at + 3]] = (accepted[ARGV[at + 3]] or 0) + 1
     else
       existing = existing + 1
     end
   end
-  for kind, number in pairs(accepted) do count('accepted|' .. kind, number) end
-  if existing > 0 then count('duplicate', existing) end
 end
+for kind, number in pairs(accepted) do count('accepted|' .. kind, number) end
+if existing > 0 then count('duplicate', existing) end
 return { NOW, bells, answers }

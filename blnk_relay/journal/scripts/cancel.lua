@@ -4,7 +4,7 @@
 
 local id, bells = ARGV[1], {}
 local key = intent_key(id)
-local fields = redis.call('HMGET', key, 'state', 'lane', 'target', 'order', 'sent', 'lapsed', 'kind', 'excl')
+local fields = redis.call('HMGET', key, 'state', 'lane', 'target', 'orders', 'sent', 'lapsed', 'kind', 'excl')
 local state = fields[1]
 if not state then return { '', bells } end
 if state ~= 'waiting' and state ~= 'ready' then return { state, bells } end
@@ -15,5 +15,6 @@ redis.call('ZADD', P .. 'done', NOW, id)
 log(id, ARGV[2])
 count('cancelled')
 announce(id, fields[7], 'cancelled', '', ARGV[3])
-release(id, { order = fields[4], excl = fields[8] }, bells)
+disappoint(id, 'cancelled', ARGV[3])
+release(id, { orders = fields[4], excl = fields[8] }, bells)
 return { 'cancelled', bells }

@@ -7,6 +7,8 @@
 local lane, worker, wanted, lease_ms = ARGV[1], ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4])
 local max_lapses, cap, leave, backlog = tonumber(ARGV[5]), ARGV[6], ARGV[7] == '1', tonumber(ARGV[8])
 local bells, items, more = {}, {}, false
+-- Claimed in one trip; Redis and worker are busy with it for some ten milliseconds.
+local MOST_BYTES = 2000000
 local leased = P .. 'leased:' .. worker
 
 redis.call('ZADD', P .. 'workers', NOW, worker)
@@ -20,6 +22,7 @@ if redis.call('EXISTS', P .. 'pause:' .. lane) == 0 then
         local due = redis.call('ZRANGEBYSCORE', ready, 0, NOW, 'LIMIT', 0, left)
         local given = #due > 0 and allowance(target .. ':write', #due, true) or 0
         for index = 1, given do
+          if carried > MOST_BYTES then break end
           local id = due[index]
           redis.call('ZREM', ready, id)
           local item = claim_one(id, worker, 'sending', max_lapses, cap)

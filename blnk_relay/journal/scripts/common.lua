@@ -2,16 +2,19 @@
 --
 -- KEYS[1] is the prefix "{<namespace>:v1}:", whose hash tag keeps all keys on one node of a cluster. Below it:
 --
---   intent:<id>        hash    what moves: state, lane, target, kind, fp, created, since, deadline, order, seq, due,
+--   intent:<id>        hash    what moves: state, lane, target, kind, fp, created, since, deadline, orders, pending, due,
 --                              token, claims, looks, worker, attempts, sent, lapsed, sent_first, sent_last, sends, accepted,
---                              refuse, memo, excl, gen, code, message, class, outcome, txn, parent, updated
+--                              refuse, memo, excl, gen, code, message, class, outcome, txn, parent, updated, results
 --   body:<id>          string  what never changes, as JSON
+--   file:<id>          string  a file to upload, packed, for as long as its intent is kept and not discarded
 --   log:<id>           list    the last 20 attempts and operators' acts, as JSON
---   past:<id[1..3]>    hash    intents trimmed after their retention: id -> "<fingerprint> <outcome>"
+--   parts:<id>         hash    number of a leg or item, from 0 -> "<status> <row id>", as far as the ledger showed it
+--   past:<id[1..3]>    hash    intents trimmed after their retention: id -> "<fingerprint> <outcome> <txn>"
 --   ref:<target>:<r>   string  id of the intent that owns ledger reference r, where r is not the reference of key r
 --   queues             set     "<lane>|<target>" of every ready set that was ever used
 --   ready:<lane>|<t>   zset    due time -> id       state ready: waits for a worker
---   waiting            zset    accept time -> id    state waiting: waits for its turn in an order
+--   waiting            zset    accept time -> id    state waiting: for its turn in an order, or for other intents
+--   deps:<id>          set     intents that wait for this one (their field pending counts what they wait for)
 --   leased:<worker>    zset    lease end -> id      state sending
 --   workers            zset    last sign of life -> worker
 --   posted             zset    next look -> id      state posted: the ledger has to show the outcome
@@ -80,24 +83,46 @@ local function make_ready(id, lane, target, due)
   redis.call('ZADD', P .. 'ready:' .. lane .. '|' .. target, due, id)
 end
 
--- An intent is over: give free what it alone could write to, and let the next of its order go.
+-- Lets a waiting intent go when nothing holds it back: no intent that it waits for, no other one before it in any order.
+local function let_go(id, bells)
+  local fields = redis.call('HMGET', intent_key(id), 'state', 'lane', 'target', 'due', 'pending', 'orders')
+  if fields[1] ~= 'waiting' or tonumber(fields[5] or '0') > 0 then return end
+  for order in string.gmatch(fields[6] or '', '[^\n]+') do
+    if redis.call('ZRANGE', P .. 'order:' .. order, 0, 0)[1] ~= id then return end
+  end
+  local due = math.max(NOW, tonumber(fields[4] or '0'))
+  redis.call('ZREM', P .. 'waiting', id)
+  -- Patience is counted from when it could first be sent.
+  redis.call('HSET', intent_key(id), 'state', 'ready', 'since', due, 'updated', NOW)
+  make_ready(id, fields[2], fields[3], due)
+  if due <= NOW then ring(bells, fields[2]) end
+end
+
+-- An intent is over: give free what it alone could write to, and let the next of its orders go.
 local function release(id, fields, bells)
   if fields.excl and redis.call('GET', P .. 'excl:' .. fields.excl) == id then
     redis.call('DEL', P .. 'excl:' .. fields.excl)
   end
-  if not fields.order then return end
-  local key = P .. 'order:' .. fields.order
-  redis.call('ZREM', key, id)
-  local head = redis.call('ZRANGE', key, 0, 0)[1]
-  if not head then return end
-  local next_ = redis.call('HMGET', intent_key(head), 'state', 'lane', 'target', 'due')
-  if next_[1] ~= 'waiting' then return end
-  local due = math.max(NOW, tonumber(next_[4] or '0'))
-  redis.call('ZREM', P .. 'waiting', head)
-  -- Patience is counted from when it could first be sent.
-  redis.call('HSET', intent_key(head), 'state', 'ready', 'since', due, 'updated', NOW)
-  make_ready(head, next_[2], next_[3], due)
-  if due <= NOW then ring(bells, next_[2]) end
+  for order in string.gmatch(fields.orders or '', '[^\n]+') do
+    local key = P .. 'order:' .. order
+    redis.call('ZREM', key, id)
+    local head = redis.call('ZRANGE', key, 0, 0)[1]
+    if head then let_go(head, bells) end
+  end
+end
+
+-- An intent is done: those that waited for it get its result, and go when it was the last.
+local function satisfy(id, txn, bells)
+  local key = P .. 'deps:' .. id
+  for _, dependent in ipairs(redis.call('SMEMBERS', key)) do
+    local fields = redis.call('HMGET', intent_key(dependent), 'state', 'results')
+    if fields[1] == 'waiting' then
+      redis.call('HSET', intent_key(dependent), 'results', (fields[2] or '') .. id .. ' ' .. txn .. '\n')
+      redis.call('HINCRBY', intent_key(dependent), 'pending', -1)
+      let_go(dependent, bells)
+    end
+  end
+  redis.call('DEL', key)
 end
 
 local function bury(id, kind, class, code, message, cap)
@@ -105,6 +130,19 @@ local function bury(id, kind, class, code, message, cap)
   redis.call('ZADD', P .. 'dead', NOW, id)
   count('dead|' .. kind .. '|' .. class .. '|' .. code)
   announce(id, kind, 'dead', class, cap)
+end
+
+-- An intent will never be done: those that waited for it become dead letters, and keep their own dependents waiting.
+local function disappoint(id, what, cap)
+  local key = P .. 'deps:' .. id
+  for _, dependent in ipairs(redis.call('SMEMBERS', key)) do
+    local fields = redis.call('HMGET', intent_key(dependent), 'state', 'kind')
+    if fields[1] == 'waiting' then
+      redis.call('ZREM', P .. 'waiting', dependent)
+      bury(dependent, fields[2], 'refused', 'DEPENDENCY_CLOSED', 'It waited for ' .. id .. ', which was ' .. what .. '.', cap)
+    end
+  end
+  redis.call('DEL', key)
 end
 
 -- How many requests may pass a gate ("<target>:<side>") now; 0 while it is shut. Takes them when take is set.
@@ -149,8 +187,11 @@ end
 -- What a worker needs to know of an intent, in this order; records.py reads it by the same list.
 local FIELDS = {
   'state', 'since', 'deadline', 'token', 'attempts', 'sent', 'lapsed', 'sent_first', 'sent_last', 'sends',
-  'accepted', 'refuse', 'memo', 'gen', 'code', 'message',
+  'accepted', 'refuse', 'memo', 'gen', 'code', 'message', 'results',
 }
+
+-- Bytes of payloads that this script has claimed: a trip carries a few large intents or many small ones.
+local carried = 0
 
 -- Intents that this script buried: id and body of each, for the worker to report.
 local BURIED = {}
@@ -170,6 +211,7 @@ local function claim_one(id, worker, state, max_lapses, cap)
     return nil
   end
   local item = { id, redis.call('GET', P .. 'body:' .. id) }
+  carried = carried + #item[2]
   for index, field in ipairs(FIELDS) do
     local value = known_now[index + 2] or ''
     if field == 'token' then

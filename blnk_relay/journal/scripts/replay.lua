@@ -19,6 +19,7 @@ if ARGV[3] == '1' then
   redis.call('SET', P .. 'ref:' .. ARGV[4], id)
   redis.call('HINCRBY', key, 'gen', 1)
   redis.call('HDEL', key, 'sent', 'lapsed', 'sent_first', 'sent_last', 'memo')
+  redis.call('DEL', P .. 'parts:' .. id)
   look = false
 end
 redis.call('HDEL', key, 'class', 'code', 'message', 'attempts', 'sends', 'accepted', 'refuse', 'looks')

@@ -1,7 +1,7 @@
 -- Settles verdicts. One whose token is not the latest changes nothing: its lease was lost to somebody else.
 -- ARGV: worker, length of the events stream, gates whose side answered well ("<target>:<side>", joined by ","), then one JSON object each:
 --   id, token, from (state), to (done, dead, posted, ready), in_ms, lane, target, kind, set (fields), log (line or
---   nil), tally (counters).
+--   nil), tally (counters), parts (number of a part -> what was noted of it, or nil).
 -- Returns: {lanes to ring, ids that were stale}.
 
 -- Far longer than any read lag, short enough to be forgotten.
@@ -24,7 +24,7 @@ local function tally(field) counts[field] = (counts[field] or 0) + 1 end
 for at = 4, #ARGV do
   local item = cjson.decode(ARGV[at])
   local id, key = item.id, intent_key(item.id)
-  local fields = redis.call('HMGET', key, 'token', 'state', 'order', 'excl', 'looks')
+  local fields = redis.call('HMGET', key, 'token', 'state', 'orders', 'excl', 'looks')
   if fields[1] ~= item.token or fields[2] ~= item.from then
     stale[#stale + 1] = id
     tally('stale')
@@ -32,6 +32,7 @@ for at = 4, #ARGV do
     redis.call('ZREM', item.from == 'sending' and leased or posted, id)
     if item.log then log(id, item.log) end
     for _, field in ipairs(item.tally or {}) do tally(field) end
+    for part, noted in pairs(item.parts or {}) do redis.call('HSET', P .. 'parts:' .. id, part, noted) end
     -- A finished look clears the count of looks; only a finished attempt clears that of claims.
     if fields[5] then redis.call('HDEL', key, 'looks') end
     local set = { 'state', item.to, 'updated', NOW }
@@ -55,7 +56,8 @@ for at = 4, #ARGV do
         redis.call('SADD', P .. 'made:' .. fields[4], item.set.txn)
         redis.call('PEXPIRE', P .. 'made:' .. fields[4], MADE_MS)
       end
-      release(id, { order = fields[3], excl = fields[4] }, bells)
+      satisfy(id, item.set.txn or '', bells)
+      release(id, { orders = fields[3], excl = fields[4] }, bells)
     elseif item.to == 'posted' then
       redis.call('HSET', key, unpack(set))
       redis.call('ZADD', posted, NOW + item.in_ms, id)

@@ -37,11 +37,11 @@ end
 if redis.call('ZCOUNT', P .. 'posted', 0, NOW) > 0 then ring(bells, 'confirm') end
 
 for _, id in ipairs(redis.call('ZRANGEBYSCORE', P .. 'done', 0, NOW - retention_ms, 'LIMIT', 0, most)) do
-  local fields = redis.call('HMGET', intent_key(id), 'fp', 'outcome')
+  local fields = redis.call('HMGET', intent_key(id), 'fp', 'outcome', 'txn')
   if fields[1] then
-    redis.call('HSET', P .. 'past:' .. string.sub(id, 1, 3), id, fields[1] .. ' ' .. (fields[2] or ''))
+    redis.call('HSET', P .. 'past:' .. string.sub(id, 1, 3), id, fields[1] .. ' ' .. (fields[2] or '') .. ' ' .. (fields[3] or ''))
   end
-  redis.call('DEL', intent_key(id), P .. 'body:' .. id, P .. 'log:' .. id)
+  redis.call('DEL', intent_key(id), P .. 'parts:' .. id, P .. 'body:' .. id, P .. 'file:' .. id, P .. 'log:' .. id)
   redis.call('ZREM', P .. 'done', id)
   trimmed = trimmed + 1
 end

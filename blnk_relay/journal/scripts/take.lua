@@ -7,6 +7,9 @@
 local worker, wanted, lease_ms, max_lapses, cap, leave =
   ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4]), ARGV[5], ARGV[6] == '1'
 local bells, items, posted = {}, {}, P .. 'posted'
+-- Taken in one trip. Intents with many legs or items are large, and each asks the ledger many questions: the whole batch
+-- has to be looked at within its lease.
+local MOST_BYTES = 250000
 
 if wanted > 0 then
   local due, target_of, open = redis.call('ZRANGEBYSCORE', posted, 0, NOW, 'LIMIT', 0, wanted), {}, {}
@@ -20,6 +23,8 @@ if wanted > 0 then
     local target = target_of[index]
     if not target then
       redis.call('ZREM', posted, id)
+    elseif carried > MOST_BYTES then
+      break
     elseif open[target] > 0 then
       open[target] = open[target] - 1
       local item = claim_one(id, worker, 'posted', max_lapses, cap)

@@ -1,0 +1,144 @@
+"""Outcomes that come back: the journal's stream of final events, read by a consumer group.
+
+At least once, and in order for each intent. The stream is capped (``BLNK_RELAY_EVENTS_MAX``): a reader that falls
+further behind than that misses events, and learns what became of an intent from the journal itself.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from blnk_relay.journal.journal import Journal
+from blnk_relay.journal.reading import moment
+from blnk_relay.journal.trips import Ask, Flow, Run
+
+#: Events read in one trip.
+_BATCH = 100
+
+#: An event that was handed to a reader which did not come back for more is handed to another one after this.
+_ABANDONED_MS = 60_000
+
+#: Longest wait of the server in one trip; it has to end before the socket's own timeout does.
+_BLOCK_MS = 1_000
+
+#: Shorter waits are none: to Redis, a wait of 0 is one without end.
+_LEAST_BLOCK_S = 0.002
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One final outcome, or an operator's act.
+
+    Attributes:
+        event_id: Position in the stream; the same when an event is delivered again.
+        at: When.
+        intent_id: Id of the intent.
+        key: Its key; empty once it was trimmed.
+        kind: Its kind.
+        event: ``done``, ``dead``, ``cancelled`` or ``discarded``.
+        detail: With ``done`` the outcome, with ``dead`` the class.
+    """
+
+    event_id: str
+    at: datetime
+    intent_id: str
+    key: str
+    kind: str
+    event: str
+    detail: str
+
+
+def event_flow(prefix: str, group: str, consumer: str, timeout_s: float) -> Flow[list[Event]]:
+    """Events that a group has not finished yet, oldest first; waits for the first one, but no longer than a second.
+
+    Args:
+        prefix: Of our keys.
+        group: Name of the group; its position is kept by Redis.
+        consumer: Name of this reader within the group.
+        timeout_s: Longest wait in seconds; 0 looks once.
+    """
+    stream = f"{prefix}events"
+    yield Run("follow", (group,))
+    [claimed] = yield Ask((("XAUTOCLAIM", stream, group, consumer, _ABANDONED_MS, "0-0", "COUNT", _BATCH),))
+    entries = [(id_, fields) for id_, fields in claimed[1] if fields]
+    if not entries:
+        block = ("BLOCK", min(_BLOCK_MS, int(timeout_s * 1000))) if timeout_s >= _LEAST_BLOCK_S else ()
+        [answer] = yield Ask(
+            (("XREADGROUP", "GROUP", group, consumer, "COUNT", _BATCH, *block, "STREAMS", stream, ">"),)
+        )
+        entries = answer[0][1] if answer else []
+    if not entries:
+        return []
+    [bodies] = yield Ask((("MGET", *(f"{prefix}body:{fields['id']}" for _, fields in entries)),))
+    return [
+        Event(
+            event_id=id_,
+            at=moment(id_.partition("-")[0]),
+            intent_id=fields["id"],
+            key=json.loads(body)["key"] if body else "",
+            kind=fields["kind"],
+            event=fields["event"],
+            detail=fields["detail"],
+        )
+        for (id_, fields), body in zip(entries, bodies, strict=True)
+    ]
+
+
+def finish_flow(prefix: str, group: str, events: Sequence[Event]) -> Flow[None]:
+    """Say that events were dealt with; those that were not come again."""
+    if events:
+        yield Ask((("XACK", f"{prefix}events", group, *(event.event_id for event in events)),))
+
+
+class Events:
+    """Reads events for one consumer group; every group sees every event.
+
+    Args:
+        journal: The journal.
+        group: Name of the group; its position is kept by Redis.
+        consumer: Name of this reader within the group; readers of one group share the events.
+    """
+
+    def __init__(self, journal: Journal, group: str, consumer: str) -> None:
+        self._journal = journal
+        self._group = group
+        self._consumer = consumer
+
+    def read(self, timeout_s: float) -> list[Event]:
+        """Events that this group has not finished yet, oldest first; waits for the first one.
+
+        Args:
+            timeout_s: Longest wait in seconds; 0 looks once.
+
+        Returns:
+            At most a hundred; empty when none came. Call :meth:`finish` with them, or they come again.
+
+        Raises:
+            JournalUnavailable: Redis did not answer.
+        """
+        end_s = time.monotonic() + timeout_s
+        prefix = self._journal.settings.prefix
+        while True:
+            left_s = end_s - time.monotonic()
+            batch = self._journal.drive(event_flow(prefix, self._group, self._consumer, max(0.0, left_s)))
+            if batch or left_s <= 0:
+                return batch
+
+    def finish(self, events: Sequence[Event]) -> None:
+        """Say that events were dealt with.
+
+        Raises:
+            JournalUnavailable: Redis did not answer; the events come again.
+        """
+        self._journal.drive(finish_flow(self._journal.settings.prefix, self._group, events))
+
+    def follow(self, timeout_s: float) -> Iterator[Event]:
+        """Events one by one, each finished when the next one is asked for; ends after a silence of ``timeout_s``."""
+        while batch := self.read(timeout_s):
+            for event in batch:
+                yield event
+                self.finish([event])

@@ -1,0 +1,233 @@
+"""From an application's words to what is recorded: keys, lanes, times, limits, batches. Pure.
+
+The library and its async twin share it; neither decides anything of its own.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from graphlib import CycleError, TopologicalSorter
+from heapq import heapify, heappop, heappush
+from typing import Any
+
+from blnk_relay.errors import DuplicateInBatch, InvalidIntent, KeyConflict
+from blnk_relay.intents.model import Intent
+from blnk_relay.intents.references import data_api_problem, key_problem
+from blnk_relay.journal.accepting import Accepted
+from blnk_relay.journal.records import NewEntry, new_entry
+from blnk_relay.settings import Settings
+
+#: Most intents in one call of ``enqueue_many``; beyond it a file should be cut into parts.
+MAX_BATCH = 100_000
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """The promise: this intent ends as exactly one outcome in the ledger or one dead letter.
+
+    Attributes:
+        id: Id of the intent in the journal.
+        key: Its idempotency key.
+        reference: What the ledger will know it by; empty where the ledger chooses.
+        created: False when the same intent had been accepted before.
+        durability: What was reached: ``memory``, ``fsync`` or ``replicated:N``.
+    """
+
+    id: str
+    key: str
+    reference: str
+    created: bool
+    durability: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Write:
+    """An intent with the options of :meth:`Relay.enqueue`, for :meth:`Relay.enqueue_many`."""
+
+    intent: Intent
+    key: str | None = None
+    lane: str | None = None
+    not_before: datetime | timedelta | None = None
+    deadline: datetime | timedelta | None = None
+    after: Sequence[str] = ()
+    order_key: str | None = None
+
+
+def prepare(settings: Settings, write: Write) -> NewEntry:
+    """Check an intent and its options, and say what would be recorded.
+
+    Raises:
+        InvalidIntent: The key, the lane or a time is not valid, or the amount is beyond the settings' limit.
+    """
+    intent = write.intent
+    key = intent.natural_key if write.key is None else write.key
+    errors: dict[str, list[str]] = {}
+    if key is None:
+        errors["key"] = ["Is needed: an idempotency key of yours, unique for ever, such as your order's id."]
+    elif not isinstance(key, str) or (problem := key_problem(key)):
+        errors["key"] = [problem if isinstance(key, str) and problem else "Must be a string."]
+    lane = settings.route(intent.kind) if write.lane is None else write.lane
+    if lane not in settings.lanes:
+        errors["lane"] = [f"Unknown lane; the settings list {', '.join(settings.lanes)}."]
+    if _largest(intent.payload) > settings.max_precise_amount:
+        errors["amount"] = [
+            f"Is above {settings.max_precise_amount} minor units, which the way to the ledger may not keep exact "
+            "(BLNK_RELAY_MAX_PRECISE_AMOUNT)."
+        ]
+    for name in ("meta_data", "replace_meta_data"):
+        if settings.meta_key in (intent.payload.get(name) or ()):
+            errors[name] = [f"The key {settings.meta_key!r} is ours (BLNK_RELAY_META_KEY)."]
+    if intent.file is not None and len(intent.file) > settings.upload_max_bytes:
+        errors["file"] = [f"Is larger than {settings.upload_max_bytes} bytes (BLNK_RELAY_UPLOAD_MAX_BYTES)."]
+    not_before = _moment(write.not_before, "+0", "not_before", errors)
+    deadline = _moment(write.deadline, _later(not_before, int(settings.deadline_s * 1000)), "deadline", errors)
+    if not errors and _contradict(write):
+        errors["deadline"] = ["Must lie after not_before, or it would never be sent."]
+    if any(not isinstance(other, str) or key_problem(other) for other in write.after) or key in write.after:
+        errors["after"] = ["Must be keys of other intents."]
+    if write.order_key is not None and (key_problem(write.order_key) or "\n" in write.order_key):
+        errors["order_key"] = ["Must be a text of one line, not blank."]
+    if errors or key is None:
+        raise InvalidIntent(intent.kind, errors)
+    new = new_entry(
+        intent,
+        key,
+        lane,
+        not_before=not_before,
+        deadline=deadline,
+        mark=settings.meta_key,
+        after=write.after,
+        order_key=write.order_key,
+    )
+    if settings.confirm_route == "data":
+        for claimed in new.references:
+            if problem := data_api_problem(claimed.removeprefix(f"{new.entry.target}:")):
+                raise InvalidIntent(intent.kind, {"reference": [problem]})
+    return new
+
+
+def _largest(payload: Mapping[str, Any]) -> int:
+    """The largest amount in minor units that a payload moves at once, be it that of an item."""
+    amounts: list[int] = [item.get("precise_amount", 0) for item in (payload, *payload.get("items", ()))]
+    return max(amounts)
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """A batch in the order in which it is recorded, and the way back to the order in which it was given."""
+
+    entries: list[NewEntry]
+    order: list[int]
+
+    def receipts(self, receipts: Sequence[Receipt]) -> list[Receipt]:
+        """Receipts in the order in which the batch was given."""
+        placed = dict(zip(self.order, receipts, strict=True))
+        return [placed[index] for index in range(len(placed))]
+
+    def placed(self, error: KeyConflict | InvalidIntent) -> KeyConflict | InvalidIntent:
+        """An error that tells of the position as it was given."""
+        if error.index is None:
+            return error
+        if isinstance(error, InvalidIntent):
+            return error.at(self.order[error.index])
+        error.index = self.order[error.index]
+        return error
+
+
+def prepare_many(settings: Settings, writes: Iterable[Intent | Write]) -> Batch:
+    """Check a whole batch.
+
+    Raises:
+        InvalidIntent: One is not valid, there are too many, or some wait for each other in a circle; ``index`` says
+            where.
+        DuplicateInBatch: A key or a reference stands twice; ``positions`` says where.
+    """
+    entries: list[NewEntry] = []
+    seen: dict[str, int] = {}
+    for index, item in enumerate(writes):
+        if index >= MAX_BATCH:
+            raise InvalidIntent("batch", {"_schema": [f"At most {MAX_BATCH} intents go into one call."]}, index)
+        try:
+            new = prepare(settings, item if isinstance(item, Write) else Write(intent=item))
+        except InvalidIntent as error:
+            raise error.at(index) from None
+        for name in (new.entry.id, *new.references):
+            if name in seen:
+                raise DuplicateInBatch(new.entry.kind, new.entry.key, seen[name], index)
+            seen[name] = index
+        entries.append(new)
+    order = in_dependency_order(entries)
+    return Batch([entries[index] for index in order], order)
+
+
+def receipts_of(entries: Sequence[NewEntry], accepted: Sequence[Accepted], durability: str) -> list[Receipt]:
+    """The receipts for what the journal accepted."""
+    return [
+        Receipt(answer.id, new.entry.key, new.entry.reference, answer.created, durability)
+        for new, answer in zip(entries, accepted, strict=True)
+    ]
+
+
+def in_dependency_order(entries: Sequence[NewEntry]) -> list[int]:
+    """Positions of a batch in an order in which nothing stands before what it waits for; otherwise as given.
+
+    Raises:
+        InvalidIntent: They wait for each other in a circle; ``index`` says where.
+    """
+    if not any(new.after_ids for new in entries):
+        return list(range(len(entries)))
+    position = {new.entry.id: index for index, new in enumerate(entries)}
+    sorter = TopologicalSorter[int]()
+    for index, new in enumerate(entries):
+        sorter.add(index, *(position[id_] for id_ in new.after_ids if id_ in position))
+    try:
+        sorter.prepare()
+    except CycleError as error:
+        circle: list[int] = error.args[1]
+        keys = " → ".join(repr(entries[index].entry.key) for index in reversed(circle))
+        kind = entries[circle[0]].entry.kind
+        raise InvalidIntent(kind, {"after": [f"They wait in a circle: {keys}."]}, circle[0]) from None
+    # The earliest that may go is taken first, so that nothing moves without need: accept order means something.
+    ordered: list[int] = []
+    free = list(sorter.get_ready())
+    heapify(free)
+    while free:
+        index = heappop(free)
+        ordered.append(index)
+        sorter.done(index)
+        for following in sorter.get_ready():
+            heappush(free, following)
+    return ordered
+
+
+def _later(not_before: str, deadline_ms: int) -> str:
+    """The deadline where none is given: so long after the intent may first be sent, not after it was accepted."""
+    if not_before.startswith("+"):
+        return f"+{int(not_before[1:]) + deadline_ms}"
+    # The clock of this host is good enough to tell a time long past, which nothing should be counted from.
+    return str(int(not_before) + deadline_ms) if int(not_before) > time.time() * 1000 else f"+{deadline_ms}"
+
+
+def _contradict(write: Write) -> bool:
+    """Whether a deadline cannot be met; judged by the two alone, so that a repeat is judged as the first was."""
+    start, end = write.not_before, write.deadline
+    if isinstance(start, timedelta) and isinstance(end, timedelta):
+        return end <= start
+    return isinstance(start, datetime) and isinstance(end, datetime) and end <= start
+
+
+def _moment(given: datetime | timedelta | None, default: str, name: str, errors: dict[str, list[str]]) -> str:
+    """A time as the journal takes it: milliseconds since 1970, or from the moment of acceptance."""
+    if given is None:
+        return default
+    if isinstance(given, timedelta):
+        if given < timedelta(0):
+            errors[name] = ["Must not lie in the past."]
+        return f"+{int(given.total_seconds() * 1000)}"
+    if not isinstance(given, datetime) or given.tzinfo is None:
+        errors[name] = ["Must be a datetime with an offset from UTC, or a timedelta."]
+        return default
+    return str(int(given.timestamp() * 1000))

@@ -1,0 +1,117 @@
+"""The kind ``balance.create``: a balance in a ledger (contract §2.2)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from marshmallow import Schema, ValidationError, post_load, validate
+
+from blnk_relay.intents.creating import decide_by_mark, judge_creation, lookups_of, marked
+from blnk_relay.intents.fields import (
+    MAX_ROW_BYTES,
+    Currency,
+    Flag,
+    IdentityId,
+    Indicator,
+    LedgerId,
+    MetaData,
+    Text,
+    load,
+    stored_bytes,
+)
+from blnk_relay.intents.linking import ResultOf
+from blnk_relay.intents.model import Entry, Intent, Kind, Policy, Progress, Request
+
+NAME = "balance.create"
+
+#: The built-in ledger, in which ``@indicators`` live (contract §2.2, §3.7).
+GENERAL_LEDGER = "general_ledger_id"
+
+
+class BalanceSchema(Schema):
+    """Fields of contract §2.2; ``precision`` is ignored by the ledger and left out."""
+
+    ledger_id = LedgerId(required=True)
+    currency = Currency(required=True)
+    identity_id = IdentityId()
+    track_fund_lineage = Flag()
+    allocation_strategy = Text(validate=validate.OneOf(("FIFO", "LIFO", "PROPORTIONAL")))
+    indicator = Indicator()
+    meta_data = MetaData()
+
+    @post_load
+    def _consistent(self, data: dict[str, Any], **_: Any) -> dict[str, Any]:
+        if data.get("track_fund_lineage") and "identity_id" not in data:
+            raise ValidationError("Is needed with track_fund_lineage.", "identity_id")
+        if "indicator" in data and data["ledger_id"] != GENERAL_LEDGER:
+            raise ValidationError(f"Only goes with ledger_id {GENERAL_LEDGER}.", "indicator")
+        if stored_bytes(meta_data=data.get("meta_data")) > MAX_ROW_BYTES:
+            raise ValidationError(
+                f"May take {MAX_ROW_BYTES} bytes; a larger one breaks every later transaction (contract §2.0).",
+                "meta_data",
+            )
+        return {name: value for name, value in data.items() if value is not False}
+
+
+SCHEMA = BalanceSchema()
+
+
+def create_balance(
+    ledger_id: str | ResultOf,
+    currency: str,
+    *,
+    identity_id: str | ResultOf | None = None,
+    track_fund_lineage: bool = False,
+    allocation_strategy: str | None = None,
+    indicator: str | None = None,
+    meta_data: Mapping[str, Any] | None = None,
+) -> Intent:
+    """Make a balance (contract §2.2). ``@indicator`` balances come into being on first use and need no call.
+
+    Args:
+        ledger_id: ``ldg_…``, ``general_ledger_id``, or a link to a ledger (``result_of``).
+        currency: Such as ``EUR``.
+        identity_id: ``idt_…`` of the owner, or a link to an identity.
+        track_fund_lineage: Keep track of which money came from where; needs ``identity_id``.
+        allocation_strategy: ``FIFO``, ``LIFO`` or ``PROPORTIONAL``.
+        indicator: ``@name``, in the general ledger only; older ledgers ignore it silently.
+        meta_data: A JSON object, without the keys that the ledger reserves; ours is added.
+
+    Returns:
+        The validated intent. It needs a key of yours.
+
+    Raises:
+        InvalidIntent: With the messages by field.
+
+    Example:
+        >>> create_balance("general_ledger_id", "EUR").payload
+        {'ledger_id': 'general_ledger_id', 'currency': 'EUR'}
+    """
+    given = {name: value for name, value in locals().items() if value is not None and value is not False}
+    return intent(load(NAME, SCHEMA, given))
+
+
+def intent(payload: Mapping[str, Any]) -> Intent:
+    """From the canonical payload to the intent."""
+    return Intent(NAME, payload)
+
+
+def request(entry: Entry, progress: Progress, policy: Policy) -> Request:
+    """``POST /balances``, with our mark."""
+    return Request("POST", "/balances", "balance", {**entry.payload, "meta_data": marked(entry)}, sync=True)
+
+
+KIND = Kind(
+    name=NAME,
+    method="POST",
+    path="/balances",
+    summary="Make a balance in a ledger.",
+    schema=SCHEMA,
+    intent=intent,
+    lookups=lookups_of("balances"),
+    decide=decide_by_mark("balances", "balance_id"),
+    request=request,
+    judge=judge_creation("balance_id", "bln_"),
+    marked=True,
+)

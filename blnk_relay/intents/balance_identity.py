@@ -1,0 +1,114 @@
+"""The kind ``balance.link_identity``: say whose balance it is (contract §2.9)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import quote
+
+from marshmallow import Schema
+
+from blnk_relay.intents.fields import BalanceId, IdentityId, load
+from blnk_relay.intents.linking import ResultOf
+from blnk_relay.intents.model import (
+    Decision,
+    Done,
+    Entry,
+    Found,
+    Intent,
+    Kind,
+    Lookup,
+    Policy,
+    Progress,
+    Request,
+    Response,
+    Verdict,
+)
+from blnk_relay.intents.rows import missing
+from blnk_relay.intents.updating import judge_update, order_of, send_to, settled, target_id, untouched
+
+NAME = "balance.link_identity"
+
+
+class LinkIdentitySchema(Schema):
+    """Fields of contract §2.9."""
+
+    balance_id = BalanceId(required=True)
+    identity_id = IdentityId(required=True)
+
+
+SCHEMA = LinkIdentitySchema()
+
+
+def link_identity(balance_id: str | ResultOf, identity_id: str | ResultOf) -> Intent:
+    """Link a balance to an identity (contract §2.9); a link that it has already is replaced.
+
+    Args:
+        balance_id: ``bln_…``, or a link to a balance (``result_of``).
+        identity_id: ``idt_…``, or a link to an identity.
+
+    Returns:
+        The validated intent. It needs a key of yours. Writes to one balance are sent in accept order.
+
+    Raises:
+        InvalidIntent: With the messages by field.
+
+    Example:
+        >>> from blnk_relay import result_of
+        >>> link_identity(result_of("wallet", "balance_id"), result_of("mara", "identity_id")).order_key
+        'balance:wallet'
+    """
+    return intent(load(NAME, SCHEMA, {"balance_id": balance_id, "identity_id": identity_id}))
+
+
+def intent(payload: Mapping[str, Any]) -> Intent:
+    """From the canonical payload to the intent."""
+    return Intent(NAME, payload, order_key=order_of("balance", payload["balance_id"]))
+
+
+def lookups(entry: Entry, progress: Progress, found: Found) -> tuple[Lookup, ...]:
+    """None before the first send; then the balance."""
+    return () if untouched(progress) else missing(found, _by_id(entry))
+
+
+def _by_id(entry: Entry) -> Lookup:
+    return Lookup("balances", "balance_id", target_id(entry, "balance_id"))
+
+
+def decide(entry: Entry, progress: Progress, found: Found, policy: Policy) -> Decision:
+    """Send it; after an ambiguous answer compare the balance's identity."""
+    send = send_to(target_id(entry, "balance_id"))
+    if untouched(progress):
+        return send
+    shown = any(record.value("identity_id") == entry.payload["identity_id"] for record in found.matching(_by_id(entry)))
+    return settled(shown=shown, done=_done(entry), again=send, progress=progress, policy=policy)
+
+
+def _done(entry: Entry) -> Done:
+    return Done("updated", target_id(entry, "balance_id"))
+
+
+def request(entry: Entry, progress: Progress, policy: Policy) -> Request:
+    """``PUT /balances/<id>/identity``."""
+    path = f"/balances/{quote(target_id(entry, 'balance_id'), safe='')}/identity"
+    return Request("PUT", path, "link", {"identity_id": entry.payload["identity_id"]}, sync=True)
+
+
+def judge(entry: Entry, progress: Progress, request: Request, response: Response, policy: Policy) -> Verdict:
+    """The table of contract §5; one code stands for an unknown balance and an unknown identity."""
+    return judge_update(_done(entry), "message", progress=progress, request=request, response=response, policy=policy)
+
+
+KIND = Kind(
+    name=NAME,
+    method="PUT",
+    path="/balances/:id/identity",
+    summary="Link a balance to an identity.",
+    schema=SCHEMA,
+    intent=intent,
+    lookups=lookups,
+    decide=decide,
+    request=request,
+    judge=judge,
+    records=True,
+)

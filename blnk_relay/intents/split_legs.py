@@ -1,0 +1,172 @@
+"""How a split is divided into legs: the ledger's rule of contract §6.5, in exact integers, and what we refuse. Pure.
+
+The ledger takes much without a word that moves other sums than were asked for: 40 % and 40 % becomes 60 and 40, a
+missing remainder goes to the largest part. Here every leg is computed before anything is recorded, and each is sent as
+a fixed number of minor units, so that nothing is left for the ledger to round.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from decimal import Decimal
+from fractions import Fraction
+from typing import Any
+
+from marshmallow import Schema, ValidationError, post_load
+
+from blnk_relay.intents.fields import Amount, Balance, Flag, WholeNumber
+from blnk_relay.intents.linking import ResultOf
+
+#: Most legs of one split: all of them are read back in one question (contract §4).
+MOST_LEGS = 100
+
+#: The ledger reads ``precise_distribution`` as a 64-bit integer (contract §6.5).
+MAX_LEG = 2**63 - 1
+
+_FULL = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Leg:
+    """One of several sources or destinations; exactly one of the four shares is given.
+
+    Attributes:
+        identifier: ``bln_…``, ``@name``, or a link to a balance (``result_of``).
+        amount: In units of the currency, exact: ``Decimal("10.50")``, ``10`` or ``"10.50"``; never a float.
+        precise_amount: In minor units.
+        percent: Of the whole amount, exact: ``25`` or ``"12.5"``.
+        left: All that the other legs leave.
+
+    Example:
+        >>> Leg("@fees", percent="2.5").percent
+        '2.5'
+    """
+
+    identifier: str | ResultOf
+    amount: Decimal | int | str | None = field(default=None, kw_only=True)
+    precise_amount: int | None = field(default=None, kw_only=True)
+    percent: Decimal | int | str | None = field(default=None, kw_only=True)
+    left: bool = field(default=False, kw_only=True)
+
+    def given(self) -> dict[str, Any]:
+        """The fields that were given."""
+        values = {name: getattr(self, name) for name in ("amount", "precise_amount", "percent")}
+        shares = {name: value for name, value in values.items() if value is not None}
+        return {"identifier": self.identifier, **shares, **({"left": True} if self.left else {})}
+
+
+class Percent(Amount):
+    """A share of the whole, above 0 and at most 100."""
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> Decimal:
+        number: Decimal = super()._deserialize(value, attr, data, **kwargs)
+        if number > _FULL:
+            raise ValidationError("Must not be above 100.")
+        return number
+
+
+class LegSchema(Schema):
+    """One leg, with one share."""
+
+    identifier = Balance(required=True)
+    amount = Amount()
+    precise_amount = WholeNumber()
+    percent = Percent()
+    left = Flag()
+
+    @post_load
+    def _one_share(self, data: dict[str, Any], **_: Any) -> dict[str, Any]:
+        leg = {name: value for name, value in data.items() if value is not False}
+        if len(leg) != len(("identifier", "its share")):
+            raise ValidationError("Needs exactly one of amount, precise_amount, percent and left.", "amount")
+        return leg
+
+
+def divide(total: int, legs: Sequence[Mapping[str, Any]]) -> tuple[int, ...]:
+    """Minor units of each leg, by the ledger's own rule.
+
+    Fixed parts first, then percentages of the total, then what is left; each is cut to whole minor units, and what is
+    missing to the total goes to the largest leg (contract §6.5, measured on the ledger's own code).
+
+    Args:
+        total: Minor units to divide.
+        legs: Each with exactly one of ``precise_amount``, ``percent`` (a Decimal) and ``left``.
+
+    Returns:
+        Minor units in the order of the legs, all above 0; they add up to the total.
+
+    Raises:
+        ValueError: The legs do not add up, or one would get nothing; the sentence says which.
+
+    Example:
+        >>> divide(10_000, [{"percent": Decimal(10)}, {"precise_amount": 2_000}, {"left": True}])
+        (1000, 2000, 7000)
+    """
+    fixed = sum(leg.get("precise_amount", 0) for leg in legs)
+    percent = sum((Fraction(leg["percent"]) for leg in legs if "percent" in leg), Fraction(0))
+    remainders = sum("left" in leg for leg in legs)
+    if remainders > 1:
+        raise ValueError("Only one leg can have what is left.")
+    left = total - fixed - Fraction(total) * percent / _FULL
+    if remainders and left <= 0:
+        raise ValueError("The other legs leave nothing.")
+    if not remainders:
+        _check_sum(total, fixed, percent)
+    exact = [
+        Fraction(total) * Fraction(leg["percent"]) / _FULL
+        if "percent" in leg
+        else Fraction(leg.get("precise_amount", left))
+        for leg in legs
+    ]
+    amounts = [int(share) for share in exact]
+    # Where two are equally large the ledger's order counts: fixed parts, percentages, the rest.
+    order = sorted(range(len(legs)), key=lambda index: ("left" in legs[index], "percent" in legs[index]))
+    largest = max(order, key=lambda index: amounts[index])
+    amounts[largest] += total - sum(amounts)
+    if empty := [index for index, share in enumerate(exact) if share < 1]:
+        raise ValueError(f"Leg {empty[0]} would get less than one minor unit, which the ledger cannot move.")
+    if max(amounts) > MAX_LEG:
+        raise ValueError("A leg is larger than the ledger can read (64 bits).")
+    return tuple(amounts)
+
+
+def _check_sum(total: int, fixed: int, percent: Fraction) -> None:
+    """What has no remainder must add up by itself; the ledger would silently give the difference to the largest."""
+    if fixed and percent:
+        raise ValueError("Fixed amounts and percentages only go together with one leg that has what is left.")
+    if percent and percent != _FULL:
+        raise ValueError(f"The percentages add up to {float(percent):g}, not to 100, and no leg has what is left.")
+    if not percent and fixed != total:
+        raise ValueError(f"The legs add up to {fixed} minor units, not to {total}, and no leg has what is left.")
+
+
+def sides(data: Mapping[str, Any]) -> tuple[str, str]:
+    """Which side is several, and which is one."""
+    if ("sources" in data) == ("destinations" in data):
+        raise ValidationError("Send exactly one of sources and destinations.", "destinations")
+    several, one = ("sources", "destination") if "sources" in data else ("destinations", "source")
+    other = "source" if several == "sources" else "destination"
+    if one not in data:
+        raise ValidationError(f"Is needed with {several}.", one)
+    if other in data:
+        raise ValidationError(f"Cannot go with {several}.", other)
+    return several, one
+
+
+def alike(payload: Mapping[str, Any]) -> str | None:
+    """Why legs cannot be told apart, or None: the ledger merges legs with one identifier (contract §6.5)."""
+    several, one = sides(payload)
+    names = [json.dumps(leg["identifier"], sort_keys=True) for leg in payload[several]]
+    if len(set(names)) != len(names):
+        return "Each leg needs an identifier of its own; the ledger would make one leg of two."
+    if json.dumps(payload[one], sort_keys=True) in names:
+        return f"No leg may be the {one} itself."
+    return None
+
+
+def legs_of(payload: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
+    """The legs of a payload, as they were computed when it was made."""
+    legs: Sequence[Mapping[str, Any]] = payload[sides(payload)[0]]
+    return legs

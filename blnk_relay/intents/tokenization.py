@@ -1,0 +1,166 @@
+"""The kind ``identity.tokenize``: put tokens in the place of an identity's personal data (contract §2.11).
+
+A repeat of several fields would stop at the first that is done already, so what is tokenized is read before every
+send, and only the rest is sent.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+from urllib.parse import quote
+
+from marshmallow import Schema, ValidationError, fields
+
+from blnk_relay.intents.fields import IdentityId, load
+from blnk_relay.intents.linking import ResultOf
+from blnk_relay.intents.model import (
+    Decision,
+    Done,
+    Entry,
+    Found,
+    Intent,
+    Kind,
+    Lookup,
+    Policy,
+    Progress,
+    Request,
+    Response,
+    Verdict,
+)
+from blnk_relay.intents.rows import missing
+from blnk_relay.intents.updating import judge_update, order_of, send_to, settled, target_id, untouched
+
+NAME = "identity.tokenize"
+
+#: The ledger's names of what can be tokenized, and the fields of an identity that they stand for.
+TOKENIZABLE: Mapping[str, str] = {
+    "FirstName": "first_name",
+    "LastName": "last_name",
+    "OtherNames": "other_names",
+    "EmailAddress": "email_address",
+    "PhoneNumber": "phone_number",
+    "Street": "street",
+    "PostCode": "post_code",
+}
+
+_LEDGER_NAMES = {column: name for name, column in TOKENIZABLE.items()}
+
+
+class TokenFields(fields.Field[list[str]]):
+    """Names of fields, as an identity has them or as the ledger calls them here; kept in the ledger's spelling."""
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> list[str]:
+        if isinstance(value, str) or not isinstance(value, Sequence):
+            raise ValidationError("Must be a list of names.")
+        names = []
+        for name in value:
+            known = _LEDGER_NAMES.get(name, name) if isinstance(name, str) else None
+            if known not in TOKENIZABLE:
+                raise ValidationError(f"Can only be {', '.join(TOKENIZABLE.values())}.")
+            names.append(known)
+        if not names:
+            raise ValidationError("At least one field must be named.")
+        # In one order, so that the same fields are the same intent.
+        return [name for name in TOKENIZABLE if name in names]
+
+
+class TokenizeSchema(Schema):
+    """Fields of contract §2.11."""
+
+    identity_id = IdentityId(required=True)
+    fields_ = TokenFields(required=True, data_key="fields", attribute="fields")
+
+
+SCHEMA = TokenizeSchema()
+
+
+def tokenize(identity_id: str | ResultOf, fields: Sequence[str]) -> Intent:
+    """Tokenize fields of an identity (contract §2.11). What is tokenized already stays as it is.
+
+    Args:
+        identity_id: ``idt_…``, or a link to an identity (``result_of``).
+        fields: Of ``first_name``, ``last_name``, ``other_names``, ``email_address``, ``phone_number``, ``street`` and
+            ``post_code``, or their names at the ledger, such as ``FirstName``.
+
+    Returns:
+        The validated intent. It needs a key of yours. Writes to one identity are sent in accept order.
+
+    Raises:
+        InvalidIntent: With the messages by field.
+
+    Example:
+        >>> tokenize("idt_98fcd9f5-5708-4197-a44e-faae002e049f", ["email_address"]).payload["fields"]
+        ['EmailAddress']
+    """
+    return intent(load(NAME, SCHEMA, {"identity_id": identity_id, "fields": fields}))
+
+
+def intent(payload: Mapping[str, Any]) -> Intent:
+    """From the canonical payload to the intent."""
+    return Intent(NAME, payload, order_key=order_of("identity", payload["identity_id"]))
+
+
+def lookups(entry: Entry, progress: Progress, found: Found) -> tuple[Lookup, ...]:
+    """What is tokenized already, before every send."""
+    return missing(found, _lookup(entry))
+
+
+def _lookup(entry: Entry) -> Lookup:
+    return Lookup("tokenized-fields", "identity_id", target_id(entry, "identity_id"))
+
+
+def _remaining(entry: Entry, found: Found) -> list[str]:
+    """Fields without a token; all of them where the identity is not known."""
+    done = {name for record in found.matching(_lookup(entry)) for name in record.value("tokenized_fields") or ()}
+    return [name for name in entry.payload["fields"] if name not in done]
+
+
+def decide(entry: Entry, progress: Progress, found: Found, policy: Policy) -> Decision:
+    """Send what is not tokenized yet; the read is the ledger's own and does not lag."""
+    identity_id, remaining = target_id(entry, "identity_id"), _remaining(entry, found)
+    if remaining and untouched(progress):
+        return send_to(identity_id, fields=remaining)
+    return settled(
+        shown=not remaining,
+        done=_done(entry),
+        again=send_to(identity_id, fields=remaining),
+        progress=progress,
+        policy=policy,
+        lags=False,
+    )
+
+
+def _done(entry: Entry) -> Done:
+    return Done("tokenized", target_id(entry, "identity_id"))
+
+
+def request(entry: Entry, progress: Progress, policy: Policy) -> Request:
+    """``POST /identities/<id>/tokenize``, or ``…/tokenize/<field>`` for one."""
+    path = f"/identities/{quote(target_id(entry, 'identity_id'), safe='')}/tokenize"
+    names = list(progress.memo["fields"])
+    if len(names) == 1:
+        # An object rather than no body: what Cloud does with an empty one is not known (contract §12).
+        return Request("POST", f"{path}/{quote(names[0], safe='')}", "tokenize", {}, sync=True)
+    return Request("POST", path, "tokenize", {"fields": names}, sync=True)
+
+
+def judge(entry: Entry, progress: Progress, request: Request, response: Response, policy: Policy) -> Verdict:
+    """The table of contract §5; "already tokenized" is looked up, because it says nothing of the other fields."""
+    return judge_update(_done(entry), "message", progress=progress, request=request, response=response, policy=policy)
+
+
+KIND = Kind(
+    name=NAME,
+    method="POST",
+    path="/identities/:id/tokenize",
+    summary="Put tokens in the place of an identity's personal data.",
+    schema=SCHEMA,
+    intent=intent,
+    lookups=lookups,
+    decide=decide,
+    request=request,
+    judge=judge,
+    records=True,
+    private=True,
+)

@@ -1,0 +1,153 @@
+"""What writes of values have in common: the same request twice does the same, but a late one overwrites newer values.
+
+So they are sent one at a time for each record of the ledger, whatever name it was given, and after an ambiguous answer
+the record is read and compared (contract §3.11, §4).
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from decimal import Decimal
+from typing import Any
+
+from blnk_relay.intents.linking import name_of
+from blnk_relay.intents.model import (
+    Dead,
+    DeadClass,
+    Decision,
+    Done,
+    Entry,
+    Policy,
+    Progress,
+    Request,
+    Response,
+    Send,
+    Verdict,
+)
+from blnk_relay.intents.rows import look_again
+from blnk_relay.intents.verdicts import Meaning, rule_for, verdict_for
+
+#: What is written to, by how its ids begin (contract §7).
+WHAT = {
+    "ldg_": "ledger",
+    "bln_": "balance",
+    "idt_": "identity",
+    "txn_": "transaction",
+    "bulk_": "batch",
+    "rule_": "rule",
+}
+
+
+def order_of(what: str, value: str | Mapping[str, Any]) -> str:
+    """The order that all writes to one record stand in, such as ``identity:idt_…``.
+
+    A link is known by the key that it links to; what is named in two ways stands in two orders, and only
+    :func:`send_to` keeps it to one writer at a time.
+    """
+    return f"{what}:{name_of(value)}"
+
+
+def send_to(entity_id: str, **memo: Any) -> Send:
+    """Send it as the only writer of a record.
+
+    Args:
+        entity_id: Id of the record.
+        **memo: What to record besides.
+    """
+    prefix = entity_id.partition("_")[0] + "_"
+    # Earlier writes made nothing but the record itself, so there is nothing below it that a read could miss.
+    return Send(
+        memo={"id": entity_id, **memo}, exclusive=f"{WHAT.get(prefix, 'record')}:{entity_id}", seen=(entity_id,)
+    )
+
+
+def untouched(progress: Progress) -> bool:
+    """Whether nothing was sent yet, and nothing is to be looked for."""
+    return not progress.sent and not progress.looking
+
+
+def settled(
+    *, shown: bool, done: Done, again: Decision, progress: Progress, policy: Policy, lags: bool = True
+) -> Decision:
+    """What follows from a look at the record.
+
+    Args:
+        shown: The ledger shows what was sent.
+        done: What it then came to.
+        again: What to do when it was not applied: send it again, as a rule.
+        progress: The intent so far.
+        policy: The numbers.
+        lags: The read may be older than the write before ours, and then equal values prove nothing yet.
+    """
+    if shown and not (lags and progress.sent and progress.quiet_for_s < policy.read_lag_s):
+        return done
+    if progress.sent and progress.quiet_for_s < policy.quiet_s:
+        # A request that is still under way would overwrite what comes after a repeat.
+        return look_again(progress, policy)
+    if shown:
+        return done
+    if progress.refuse:
+        return Dead(DeadClass.REFUSED, progress.code, progress.message)
+    return again
+
+
+def judge_update(
+    done: Done, proof: str, *, progress: Progress, request: Request, response: Response, policy: Policy
+) -> Verdict:
+    """The judgement of such a write: done when the answer is that of the route; else the ledger is read.
+
+    Args:
+        done: What it came to.
+        proof: A field that the body of a success has.
+        progress: The intent so far.
+        request: What was sent.
+        response: What came back.
+        policy: The numbers.
+    """
+    rule = rule_for(request, response)
+    if rule.meaning is Meaning.DONE and response.body is not None and proof in response.body:
+        return Verdict(done, acted=True, accepted=True)
+    return verdict_for(rule, progress, response, policy)
+
+
+def target_id(entry: Entry, field: str) -> str:
+    """An id in a payload whose links are filled in."""
+    return str(entry.payload[field])
+
+
+def same(sent: Any, stored: Any) -> bool:
+    """Whether the ledger shows a JSON value as it was sent; numbers by value, however they are written.
+
+    Example:
+        >>> same({"rate": 0.1, "tags": ["a"]}, {"rate": Decimal("0.10"), "tags": ["a"]})
+        True
+        >>> same(1, True)
+        False
+    """
+    if isinstance(sent, Mapping):
+        return isinstance(stored, Mapping) and sent.keys() == stored.keys() and shows(sent, stored)
+    if isinstance(sent, str) or sent is None or isinstance(sent, bool):
+        return type(sent) is type(stored) and bool(sent == stored)
+    if isinstance(sent, Sequence):
+        return (
+            isinstance(stored, list)
+            and len(sent) == len(stored)
+            and all(same(one, other) for one, other in zip(sent, stored, strict=True))
+        )
+    if isinstance(stored, bool) or not isinstance(stored, int | float | Decimal):
+        return False
+    return Decimal(repr(sent)) == Decimal(str(stored)) or math.isclose(sent, float(stored), rel_tol=1e-15)
+
+
+def shows(sent: Mapping[str, Any], stored: Any) -> bool:
+    """Whether an object shows every key that was sent, with its value; what else it has does not matter."""
+    return isinstance(stored, Mapping) and all(
+        key in stored and same(value, stored[key]) for key, value in sent.items()
+    )
+
+
+def json_bytes(value: Mapping[str, Any]) -> int:
+    """UTF-8 bytes of an object as JSON."""
+    return len(json.dumps(value, ensure_ascii=False, default=str).encode())

@@ -1,0 +1,28 @@
+"""Taking an intent back that was never sent, as a flow."""
+
+from __future__ import annotations
+
+import json
+
+from blnk_relay.errors import NotFound, TooLate
+from blnk_relay.journal.reading import Status, find_flow
+from blnk_relay.journal.trips import Ask, Flow, Run
+from blnk_relay.settings import Settings
+
+
+def cancel_flow(settings: Settings, key: str) -> Flow[tuple[Status, list[str]]]:
+    """Cancel by key or id; see :meth:`blnk_relay.Relay.cancel`.
+
+    Returns:
+        The status afterwards, and lanes to ring.
+    """
+    status = yield from find_flow(settings.prefix, key)
+    [(seconds, micros)] = yield Ask((("TIME",),))
+    line = json.dumps({"at": int(seconds) * 1000 + int(micros) // 1000, "what": "cancelled"})
+    state, bells = yield Run("cancel", (status.id, line, settings.events_max))
+    if state == "":
+        raise NotFound(f"no intent is known under {key!r}")
+    if state != "cancelled":
+        raise TooLate(f"intent {status.id} is {state}: only what was never sent can be cancelled")
+    after = yield from find_flow(settings.prefix, status.id)
+    return after, bells

@@ -1,0 +1,45 @@
+"""Reading what the parts of an intent have come to: the legs of a split, the items of a bulk."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from blnk_relay.errors import NotFound
+from blnk_relay.intents.registry import KINDS
+from blnk_relay.journal.reading import find_flow
+from blnk_relay.journal.records import entry_of
+from blnk_relay.journal.trips import Ask, Flow
+
+
+@dataclass(frozen=True, slots=True)
+class PartStatus:
+    """One leg or item.
+
+    Attributes:
+        name: The leg's balance as it was given, or the item's reference.
+        status: ``applied``, ``held``, ``rejected``, ``queued``, ``missing``, ``conflict`` (the reference is another
+            transaction's), ``undone`` or ``undoing`` (taken back by the ledger), or ``open``: not known yet.
+        transaction_id: Id of its row, where the ledger showed one.
+    """
+
+    name: str
+    status: str
+    transaction_id: str = ""
+
+
+def parts_flow(prefix: str, key_or_id: str) -> Flow[tuple[PartStatus, ...]]:
+    """See :meth:`blnk_relay.Relay.parts`."""
+    status = yield from find_flow(prefix, key_or_id)
+    body, noted = yield Ask((("GET", f"{prefix}body:{status.id}"), ("HGETALL", f"{prefix}parts:{status.id}")))
+    if body is None:
+        raise NotFound(f"the parts of {key_or_id!r} were trimmed with it after its retention")
+    entry = entry_of(status.id, body)
+    names = KINDS[entry.kind].parts
+    if names is None:
+        return ()
+    return tuple(_part(name, noted.get(str(number), "open")) for number, name in enumerate(names(entry.payload)))
+
+
+def _part(name: str, noted: str) -> PartStatus:
+    status, _, transaction_id = noted.partition(" ")
+    return PartStatus(name, status, transaction_id)

@@ -1,0 +1,42 @@
+"""What goes to Redis and back, told apart from how: flows are generators of trips, driven by a client or an async one.
+
+A flow decides nothing about sockets: it yields a trip, is sent the answer, and returns its result. So the library and
+its async twin share every line that means something.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """Run one of our scripts.
+
+    Attributes:
+        name: Which.
+        args: Its arguments.
+        wait: A WAIT or WAITAOF command to send behind it on the same connection; its answer, or the exception that
+            it met, comes back beside the script's. Empty for none.
+    """
+
+    name: str
+    args: tuple[str | int, ...]
+    wait: tuple[str | int, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """Send plain commands together; their answers come back as a list."""
+
+    commands: tuple[tuple[str | int, ...], ...]
+
+
+Trip = Run | Ask
+
+#: A generator of trips that returns a T.
+Flow = Generator[Trip, Any, T]

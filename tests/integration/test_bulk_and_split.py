@@ -1,0 +1,271 @@
+"""Bulks and splits, real workers, a ledger that fails: every item and every leg is in the books once, or named."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import ExitStack
+from typing import Any
+
+import pytest
+
+from blnk_relay import (
+    DuplicateInBatch,
+    Intent,
+    KeyConflict,
+    Leg,
+    Relay,
+    Write,
+    bulk,
+    refund,
+    split_transaction,
+    transaction,
+)
+from blnk_relay.bell import Bells
+from blnk_relay.journal.operator import Operator
+from sandbox import Faults, Rule
+from worker.demo.stage import Stage
+
+WAIT_S = 60.0
+#: What the ledger may do unseen for minutes, and how long silence lasts: the sandbox needs a second for it.
+IMPATIENT = {"horizon_s": 4.0, "read_lag_s": 1.0, "quiet_s": 1.5}
+POST = {"method": "POST", "path": "/proxy/transactions"}
+
+
+@pytest.fixture
+def open_stage() -> Iterator[Any]:
+    with ExitStack() as stack:
+
+        def opened(faults: Any = None, workers: int = 1, **settings: Any) -> tuple[Stage, Relay]:
+            stage = stack.enter_context(Stage(faults=faults, settings={**IMPATIENT, **settings}))
+            stage.sandbox.fund("@sales", "EUR", 10_000_000)
+            for _ in range(workers):
+                stage.start_worker()
+            return stage, stack.enter_context(Relay(stage.settings))
+
+        yield opened
+
+
+def fee(reference: str, source: str = "@sales") -> Intent:
+    return transaction(
+        source=source, destination="@fees", currency="EUR", amount=1, description="Fee", reference=reference
+    )
+
+
+def fees(count: int, name: str = "fee", poor: frozenset[int] = frozenset(), **flags: Any) -> Intent:
+    return bulk([fee(f"{name}-{n}", "@poor" if n in poor else "@sales") for n in range(count)], **flags)
+
+
+def sale(reference: str, **changes: Any) -> Intent:
+    legs = [Leg("@shop", percent="66.67"), Leg("@agent", amount="1.50"), Leg("@owner", left=True)]
+    given = {"source": "@sales", "destinations": legs, "amount": "10.01", "currency": "EUR", "description": "Sale"}
+    return split_transaction(**{**given, "reference": reference, **changes})
+
+
+def effects(stage: Stage, name: str) -> Counter[str]:
+    """How often each reference moved money."""
+    rows = (row for row in stage.sandbox.books().rows if row.reference.startswith(name) and row.effect == "apply")
+    return Counter(row.reference.removesuffix("_q") for row in rows)
+
+
+def sums(stage: Stage) -> dict[str, int]:
+    return {balance.indicator: balance.balance for balance in stage.sandbox.books().balances if balance.indicator}
+
+
+def sound(stage: Stage) -> None:
+    assert stage.sandbox.books().violations() == []
+
+
+def test_a_bulk_of_many_windows_is_confirmed_item_by_item(open_stage):
+    stage, relay = open_stage(workers=2)
+    relay.enqueue(fees(900), key="a-bulk")
+    status = relay.wait("a-bulk", WAIT_S)
+    assert (status.state, status.outcome) == ("done", "applied")
+    assert status.transaction_id.startswith("bulk_")
+    parts = relay.parts("a-bulk")
+    assert [part.name for part in parts] == [f"fee-{number}" for number in range(900)]
+    ids = {row.transaction_id for row in stage.sandbox.books().rows}
+    assert all(part.status == "applied" and part.transaction_id in ids for part in parts)
+    assert effects(stage, "fee-") == Counter({f"fee-{number}": 1 for number in range(900)})
+    sound(stage)
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        "drop_before",
+        "drop_after",
+        "500_no_effect",
+        "500_with_effect",
+        "504_with_effect",
+        "truncated",
+        "not_json",
+        "vanish",
+    ],
+)
+@pytest.mark.parametrize("skip_queue", [False, True], ids=["queue", "skip"])
+def test_an_ambiguous_answer_doubles_no_item_and_loses_none(open_stage, fault, skip_queue):
+    if fault == "vanish" and skip_queue:
+        pytest.skip("only queue mode loses what it took")
+    stage, relay = open_stage(Faults.script([Rule(fault, **POST)]))
+    relay.enqueue(fees(30, skip_queue=skip_queue), key="a-bulk")
+    assert relay.wait("a-bulk", WAIT_S).outcome == "applied"
+    assert effects(stage, "fee-") == Counter({f"fee-{number}": 1 for number in range(30)})
+    sound(stage)
+
+
+def test_rejected_items_make_a_partial_end_that_names_them(open_stage):
+    stage, relay = open_stage()
+    relay.enqueue(fees(10, poor=frozenset({3, 7})), key="a-bulk")
+    status = relay.wait("a-bulk", WAIT_S)
+    assert (status.dead_class, status.code) == ("partial", "ITEMS_REJECTED")
+    assert "fee-3, fee-7" in status.message
+    assert Counter(part.status for part in relay.parts("a-bulk")) == {"applied": 8, "rejected": 2}
+    assert sum(effects(stage, "fee-").values()) == 8
+    sound(stage)
+
+
+def test_a_skip_mode_bulk_stops_at_the_first_failure_and_a_replay_sends_the_rest(open_stage):
+    stage, relay = open_stage()
+    relay.enqueue(fees(6, poor=frozenset({2}), skip_queue=True), key="a-bulk")
+    status = relay.wait("a-bulk", WAIT_S)
+    assert (status.dead_class, status.code) == ("partial", "ITEMS_MISSING")
+    assert [part.status for part in relay.parts("a-bulk")] == ["applied"] * 2 + ["missing"] * 4
+    stage.sandbox.fund("@poor", "EUR", 500)
+    Operator(relay.journal, Bells(stage.settings)).replay(status, who="a test")
+    assert relay.wait("a-bulk", WAIT_S).outcome == "applied"
+    assert effects(stage, "fee-") == Counter({f"fee-{number}": 1 for number in range(6)})
+    sound(stage)
+
+
+def test_an_atomic_bulk_that_fails_is_taken_back_and_says_so(open_stage):
+    stage, relay = open_stage()
+    before = sums(stage)["@sales"]
+    relay.enqueue(fees(6, poor=frozenset({4}), skip_queue=True, atomic=True), key="a-bulk")
+    status = relay.wait("a-bulk", WAIT_S)
+    assert (status.dead_class, status.code) == ("rejected", "ROLLED_BACK")
+    assert [part.status for part in relay.parts("a-bulk")] == ["undone"] * 4 + ["missing"] * 2
+    assert sums(stage)["@sales"] == before
+    sound(stage)
+
+
+def test_a_reference_has_one_owner_be_it_an_item_or_a_transaction(open_stage):
+    _, relay = open_stage(workers=0)
+    relay.enqueue(fees(3), key="a-bulk")
+    assert not relay.enqueue(fees(3), key="a-bulk").created
+    for intent, key in ((fee("fee-1"), None), (fee("fee-1"), "other"), (fees(2, "fee"), "another")):
+        with pytest.raises(KeyConflict) as conflict:
+            relay.enqueue(intent, key=key)
+        assert conflict.value.first_kind == "transaction.bulk"
+    relay.enqueue(fee("single-1"))
+    relay.enqueue(fee("single-2"), key="a-key")
+    for name in ("single-1", "single-2"):
+        with pytest.raises(KeyConflict):
+            relay.enqueue(bulk([fee(name)]), key="b")
+    with pytest.raises(DuplicateInBatch):
+        relay.enqueue_many([Write(intent=fees(2, "x"), key="c"), fee("x-1")])
+    relay.enqueue(bulk([fee("y-1")]), key="y-1")
+
+
+def test_an_item_can_be_refunded_by_its_reference(open_stage):
+    stage, relay = open_stage()
+    relay.enqueue(fees(3), key="a-bulk")
+    relay.enqueue(refund("fee-1"))
+    assert relay.wait("refund:fee-1", WAIT_S).outcome == "refunded"
+    sound(stage)
+
+
+def test_a_split_moves_what_was_computed_and_tells_its_legs(open_stage):
+    stage, relay = open_stage()
+    relay.enqueue(sale("order-1"))
+    status = relay.wait("order-1", WAIT_S)
+    assert (status.state, status.outcome) == ("done", "applied")
+    assert [part.name for part in relay.parts("order-1")] == ["@shop", "@agent", "@owner"]
+    assert {name: sums(stage)[name] for name in ("@shop", "@agent", "@owner")} == {
+        "@shop": 668,
+        "@agent": 150,
+        "@owner": 183,
+    }
+    sound(stage)
+
+
+@pytest.mark.parametrize(
+    "fault",
+    ["drop_before", "drop_after", "500_with_effect", "504_no_effect", "truncated", "423", "409_lock_lost", "not_json"],
+)
+def test_an_ambiguous_answer_doubles_no_leg_and_loses_none(open_stage, fault):
+    stage, relay = open_stage(Faults.script([Rule(fault, **POST)]))
+    relay.enqueue(sale("order-1"))
+    assert relay.wait("order-1", WAIT_S).outcome == "applied"
+    assert set(effects(stage, "order-1.split.").values()) == {1}
+    assert sum(sums(stage)[name] for name in ("@shop", "@agent", "@owner")) == 1001
+    sound(stage)
+
+
+def test_a_split_of_holds_is_held(open_stage):
+    stage, relay = open_stage()
+    relay.enqueue(sale("order-1", inflight=True))
+    assert relay.wait("order-1", WAIT_S).outcome == "held"
+    assert {part.status for part in relay.parts("order-1")} == {"held"}
+    sound(stage)
+
+
+@pytest.mark.parametrize("inflight", [False, True], ids=["payments", "holds"])
+def test_a_split_without_funds_in_one_source_moves_nothing_and_can_be_tried_anew(open_stage, inflight):
+    stage, relay = open_stage()
+    before = sums(stage)["@sales"]
+    legs = [Leg("@sales", percent=50), Leg("@poor", percent=50)]
+    intent = split_transaction(
+        sources=legs,
+        destination="@shop",
+        amount="10.00",
+        currency="EUR",
+        description="Both pay",
+        reference="order-1",
+        inflight=inflight,
+    )
+    relay.enqueue(intent)
+    status = relay.wait("order-1", WAIT_S)
+    assert (status.dead_class, status.code) in (("rejected", "ROLLED_BACK"), ("refused", "TXN_INSUFFICIENT_FUNDS"))
+    assert sums(stage)["@sales"] == before
+    stage.sandbox.fund("@poor", "EUR", 500)
+    Operator(relay.journal, Bells(stage.settings)).replay(status, who="a test")
+    assert relay.wait("order-1", WAIT_S).outcome == ("held" if inflight else "applied")
+    if not inflight:
+        assert sums(stage)["@sales"] == before - 500
+    sound(stage)
+
+
+def test_a_worker_that_is_killed_doubles_nothing(open_stage):
+    stage, relay = open_stage(Faults.script([Rule("delay_after", **POST, times=None, seconds=0.4)]), workers=2)
+    keys = [relay.enqueue(sale(f"order-{number}")).key for number in range(40)]
+    keys.append(relay.enqueue(fees(250), key="a-bulk").key)
+    operator = Operator(relay.journal, Bells(stage.settings))
+    end_s = time.monotonic() + WAIT_S
+    while not all(held > 0 for held in operator.leases().values() or [0]):
+        assert time.monotonic() < end_s
+        time.sleep(0.01)
+    stage.kill_worker(stage.workers[0])
+    stage.start_worker()
+    assert {relay.wait(key, WAIT_S).outcome for key in keys} == {"applied"}
+    assert set(effects(stage, "order-").values()) == set(effects(stage, "fee-").values()) == {1}
+    assert sum(effects(stage, "order-").values()) == 120
+    sound(stage)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_a_fifth_of_all_requests_fails_and_everything_is_there_once_or_named(open_stage, seed):
+    stage, relay = open_stage(Faults.seeded(seed, 0.2), workers=2, max_attempts=40)
+    writes = [Write(intent=sale(f"order-{number}")) for number in range(15)]
+    writes += [Write(intent=fees(25, f"queue-{number}"), key=f"bulk-q{number}") for number in range(8)]
+    writes += [Write(intent=fees(25, f"skip-{number}", skip_queue=True), key=f"bulk-s{number}") for number in range(8)]
+    keys = [receipt.key for receipt in relay.enqueue_many(writes)]
+    for key in keys:
+        status = relay.wait(key, WAIT_S)
+        assert status.state == "done", (key, status.dead_class, status.code, status.message)
+    assert sum(effects(stage, "order-").values()) == 45
+    assert sum(effects(stage, "queue-").values()) == sum(effects(stage, "skip-").values()) == 200
+    for name in ("order-", "queue-", "skip-"):
+        assert set(effects(stage, name).values()) == {1}
+    sound(stage)

@@ -1,0 +1,145 @@
+"""What the tests of single kinds share: an intent as it is recorded, what the ledger shows, what is then decided."""
+
+from __future__ import annotations
+
+import json
+import uuid
+from dataclasses import replace
+from typing import Any
+
+from blnk_relay.intents.linking import LINKABLE, links_in, resolved
+from blnk_relay.intents.model import (
+    Decision,
+    Entry,
+    Failure,
+    Found,
+    Intent,
+    Lookup,
+    Policy,
+    Progress,
+    Record,
+    Request,
+    Response,
+    Row,
+    Send,
+    Verdict,
+)
+from blnk_relay.intents.registry import KINDS, intent_of
+from blnk_relay.intents.steps import next_step, policy_of
+from blnk_relay.journal.records import new_entry
+from blnk_relay.settings import Settings
+from tasks.looking import MAX_ROUNDS
+
+NOW_MS = 1_800_000_000_000
+POLICY = policy_of(Settings())
+MARK = "blnk_relay"
+
+#: The read lag and the silence after which a repeat is safe, in seconds, and a second more.
+SEEN_S = POLICY.read_lag_s + 1
+QUIET_S = POLICY.quiet_s + 1
+
+
+def an_id(prefix: str, number: int = 1) -> str:
+    """An id of the ledger."""
+    return f"{prefix}_{uuid.UUID(int=number)}"
+
+
+IDENTITY, BALANCE, LEDGER = an_id("idt"), an_id("bln"), an_id("ldg")
+TRANSACTION, BATCH = an_id("txn"), an_id("bulk")
+
+
+def entry_of(intent: Intent) -> Entry:
+    """An intent as it is recorded, and as a worker reads it: through JSON, with its links filled in."""
+    entry = new_entry(intent, "a-key", "a-lane", not_before="+0", deadline="+1", mark=MARK).entry
+    ids = {link["$result_of"]: an_id(LINKABLE[link["field"]].removesuffix("_")) for link in links_in(entry.payload)}
+    return replace(entry, payload=resolved(json.loads(json.dumps(entry.payload)), ids))
+
+
+def progress(**changes: Any) -> Progress:
+    """An intent that was accepted a second ago and never sent."""
+    given: dict[str, Any] = {"now_ms": NOW_MS, "since_ms": NOW_MS - 1000, "deadline_ms": NOW_MS + 86_400_000}
+    return Progress(**(given | changes))
+
+
+def sent(ago_s: float = 1, **changes: Any) -> Progress:
+    """An intent that may have taken effect so long ago."""
+    at_ms = NOW_MS - int(ago_s * 1000)
+    given: dict[str, Any] = {
+        "sent": True,
+        "looking": True,
+        "since_ms": at_ms - 1000,
+        "first_sent_ms": at_ms,
+        "last_sent_ms": at_ms,
+        "attempts": 1,
+        "memo": {"id": "recorded"},
+    }
+    return progress(**(given | changes))
+
+
+def decided(
+    intent: Intent,
+    now: Progress,
+    *shown: Row | Record,
+    policy: Policy = POLICY,
+    asked: list[Lookup] | None = None,
+) -> Decision:
+    """What is done with an intent when the ledger shows these rows and records, read round by round."""
+    entry, found = entry_of(intent), Found()
+    for _ in range(MAX_ROUNDS):
+        step = next_step(KINDS[entry.kind], entry, now, found, policy)
+        if not isinstance(step, tuple):
+            return step
+        if asked is not None:
+            asked += step
+        found = found.plus(
+            [row for row in shown if isinstance(row, Row)],
+            [record for record in shown if isinstance(record, Record)],
+            step,
+        )
+    raise AssertionError(f"undecided after {MAX_ROUNDS} rounds of reading")
+
+
+def requested(intent: Intent, *shown: Row | Record, policy: Policy = POLICY) -> Request:
+    """The first request of an intent."""
+    step = decided(intent, progress(), *shown, policy=policy)
+    assert isinstance(step, Send), step
+    entry = entry_of(intent)
+    return KINDS[entry.kind].request(entry, progress(memo=step.memo or {}), policy)
+
+
+def judged(intent: Intent, response: Response, now: Progress | None = None, policy: Policy = POLICY) -> Verdict:
+    """What an answer means for an intent."""
+    entry, now = entry_of(intent), now or progress()
+    if not now.memo:
+        step = decided(intent, now, policy=policy)
+        now = replace(now, memo=(step.memo if isinstance(step, Send) else None) or {})
+    kind = KINDS[entry.kind]
+    return kind.judge(entry, now, kind.request(entry, now, policy), response, policy)
+
+
+def ok(status: int, **body: Any) -> Response:
+    """A success."""
+    return Response(status=status, body=body)
+
+
+def refusal(status: int, code: str) -> Response:
+    """An error of the ledger's."""
+    return Response(status=status, code=code, message="in words", body={"error": "in words"})
+
+
+#: Answers after which nobody knows whether it happened (contract §4, §5).
+AMBIGUOUS = (
+    Response(failure=Failure.BROKEN),
+    Response(status=200),
+    Response(status=201),
+    Response(status=200, body={}),
+    Response(status=500),
+    Response(status=502),
+    Response(status=504),
+    refusal(500, "GEN_INTERNAL"),
+)
+
+
+def survives_the_journal(intent: Intent) -> bool:
+    """Whether the canonical payload makes the same intent again, as after a trip through a file."""
+    return intent_of(intent.kind, json.loads(json.dumps(intent.payload))) == intent

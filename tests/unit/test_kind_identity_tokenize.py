@@ -1,0 +1,115 @@
+"""identity.tokenize: never the same field twice, because a repeat stops at it (contract §2.11, §4)."""
+
+from __future__ import annotations
+
+import pytest
+from kindbook import (
+    AMBIGUOUS,
+    IDENTITY,
+    QUIET_S,
+    decided,
+    judged,
+    ok,
+    progress,
+    refusal,
+    requested,
+    sent,
+    survives_the_journal,
+)
+
+from blnk_relay import InvalidIntent, result_of, tokenize, update_identity, update_metadata
+from blnk_relay.intents.model import Dead, Done, Look, Lookup, Record, Send
+
+BOTH = tokenize(IDENTITY, ["email_address", "FirstName"])
+DONE = Done("tokenized", IDENTITY)
+
+
+def tokenized(*names):
+    return Record("tokenized-fields", {"identity_id": IDENTITY, "tokenized_fields": list(names)})
+
+
+def send(*names):
+    memo = {"id": IDENTITY, "fields": list(names)}
+    return Send(memo=memo, exclusive=f"identity:{IDENTITY}", seen=(IDENTITY,))
+
+
+def test_fields_may_be_named_either_way_and_have_one_order():
+    assert BOTH.payload["fields"] == ["FirstName", "EmailAddress"]
+    assert tokenize(IDENTITY, ("FirstName", "email_address", "EmailAddress")) == BOTH
+    assert survives_the_journal(BOTH)
+
+
+@pytest.mark.parametrize("names", [[], ["city"], ["firstName"], "FirstName", [1], {"FirstName": 1}])
+def test_only_what_can_be_tokenized_is_taken(names):
+    with pytest.raises(InvalidIntent):
+        tokenize(IDENTITY, names)
+
+
+def test_all_writes_to_an_identity_share_its_order():
+    link = result_of("mara", "identity_id")
+    assert {
+        tokenize(link, ["Street"]).order_key,
+        update_identity(link, city="Lund").order_key,
+        update_metadata(link, {"a": 1}).order_key,
+    } == {"identity:mara"}
+
+
+@pytest.mark.parametrize(
+    ("already", "path", "body"),
+    [
+        ((), f"/identities/{IDENTITY}/tokenize", {"fields": ["FirstName", "EmailAddress"]}),
+        (("FirstName",), f"/identities/{IDENTITY}/tokenize/EmailAddress", {}),
+        (("EmailAddress", "Street"), f"/identities/{IDENTITY}/tokenize/FirstName", {}),
+    ],
+)
+def test_only_the_rest_is_sent(already, path, body):
+    request = requested(BOTH, tokenized(*already))
+    assert (request.method, request.path, request.body) == ("POST", path, body)
+
+
+def test_what_is_tokenized_is_always_read_first():
+    asked: list[Lookup] = []
+    assert decided(BOTH, progress(), tokenized(), asked=asked) == send("FirstName", "EmailAddress")
+    assert asked == [Lookup("tokenized-fields", "identity_id", IDENTITY)]
+
+
+@pytest.mark.parametrize("now", [progress(), sent(1), sent(QUIET_S), progress(looking=True)])
+def test_when_nothing_is_left_it_is_done(now):
+    assert decided(BOTH, now, tokenized("EmailAddress", "FirstName")) == DONE
+
+
+def test_an_identity_that_is_not_known_is_left_to_the_ledgers_answer():
+    assert decided(BOTH, progress()) == send("FirstName", "EmailAddress")
+
+
+def test_after_an_ambiguous_answer_the_rest_is_sent_only_after_the_silence():
+    assert isinstance(decided(BOTH, sent(1), tokenized("FirstName")), Look)
+    assert decided(BOTH, sent(QUIET_S), tokenized("FirstName")) == send("EmailAddress")
+
+
+def test_already_tokenized_is_looked_up_because_it_tells_nothing_of_the_others():
+    verdict = judged(BOTH, refusal(409, "IDT_FIELD_ALREADY_TOKENIZED"))
+    assert isinstance(verdict.decision, Look)
+    assert not verdict.decision.refuse
+    assert decided(BOTH, progress(looking=True), tokenized("FirstName")) == send("EmailAddress")
+
+
+def test_the_answer_of_the_route_is_the_outcome():
+    assert judged(BOTH, ok(200, message="Fields tokenized successfully")).decision == DONE
+
+
+@pytest.mark.parametrize("response", AMBIGUOUS)
+def test_an_answer_that_proves_nothing_is_looked_up(response):
+    verdict = judged(BOTH, response)
+    assert isinstance(verdict.decision, Look)
+    assert verdict.acted
+
+
+@pytest.mark.parametrize(
+    ("status", "code"),
+    [(400, "IDT_FIELD_NOT_TOKENIZABLE"), (400, "GEN_VALIDATION_ERROR"), (403, "IDT_TOKENIZATION_DISABLED")],
+)
+def test_what_no_repeat_can_change_is_refused_without_a_pause_for_others(status, code):
+    verdict = judged(BOTH, refusal(status, code))
+    assert isinstance(verdict.decision, Dead)
+    assert verdict.gate is None

@@ -1,0 +1,57 @@
+"""Outcomes for applications that have Celery tasks of their own: one call for each final outcome."""
+
+from __future__ import annotations
+
+from blnk_relay.bell import Bells
+from blnk_relay.events import Events
+from blnk_relay.journal.journal import Journal
+from blnk_relay.settings import Settings
+
+#: Consumer group of these calls.
+GROUP = "outcome-task"
+
+#: All workers read under one name: whoever sweeps sends, and a name for each process would pile up at Redis.
+CONSUMER = "sweeper"
+
+#: Batches handled in one go, so that a sweep is never late.
+_MOST_BATCHES = 20
+
+
+class Callbacks:
+    """Sends the task that the settings name, once for each event; a call that fails to be sent is sent later.
+
+    The task's id is made of the event's, so that a repeat can be recognised, and its keyword arguments are
+    ``intent_id``, ``key``, ``kind``, ``event``, ``detail`` and ``at`` (RFC 3339).
+    """
+
+    def __init__(self, settings: Settings, journal: Journal, bells: Bells) -> None:
+        self._settings = settings
+        self._bells = bells
+        self._events = Events(journal, GROUP, CONSUMER) if settings.outcome_task else None
+
+    def run(self) -> int:
+        """Send what is new. Returns how many were sent."""
+        if self._events is None:
+            return 0
+        sent = 0
+        for _ in range(_MOST_BATCHES):
+            batch = self._events.read(0)
+            for event in batch:
+                arguments = {
+                    "intent_id": event.intent_id,
+                    "key": event.key,
+                    "kind": event.kind,
+                    "event": event.event,
+                    "detail": event.detail,
+                    "at": event.at.isoformat(),
+                }
+                task_id = f"{self._settings.namespace}-{event.event_id}"
+                if not self._bells.call(
+                    self._settings.outcome_task, self._settings.outcome_queue, arguments, task_id=task_id
+                ):
+                    return sent
+                self._events.finish([event])
+                sent += 1
+            if not batch:
+                break
+        return sent
