@@ -35,8 +35,8 @@ _HOPELESS = {
     "LINK_EMPTY": "the other intent has no such id: discard it, and enqueue it with the right link",
     "REFERENCE_CONFLICT": "the reference belongs to another transaction: discard it, and enqueue it under a new key",
     "ROLLBACK_INCOMPLETE": "some of it stands and the rest does not: settle it by hand, then discard it",
-    "NOTHING_CAN_TELL": "nobody can tell whether it was started: look at the ledger's runs, then discard it, and enqueue "
-    "it under a new key if it was not",
+    "NOTHING_CAN_TELL": "nobody can tell whether it was started: look at the ledger's runs, then discard it, and "
+    "enqueue it under a new key if it was not",
     "HOLD_CHANGED": "nobody can tell whether this part was committed: compare the hold by hand, then discard it",
 }
 

@@ -210,7 +210,7 @@ def test_plain_text_is_never_written_over_a_token(scene: Scene) -> None:
     assert scene.stage.sandbox.books().violations() == []
 
 
-# -- reconciliation ------------------------------------------------------------------------------------------------------
+# -- reconciliation --------------------------------------------------------------------------------------------------
 
 CRITERIA = [
     {"field": "amount", "operator": "equals", "allowable_drift": 0.01},

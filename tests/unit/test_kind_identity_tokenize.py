@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from kindbook import (
     AMBIGUOUS,
@@ -24,11 +26,11 @@ BOTH = tokenize(IDENTITY, ["email_address", "FirstName"])
 DONE = Done("tokenized", IDENTITY)
 
 
-def tokenized(*names):
+def tokenized(*names: Any):
     return Record("tokenized-fields", {"identity_id": IDENTITY, "tokenized_fields": list(names)})
 
 
-def send(*names):
+def send(*names: Any):
     memo = {"id": IDENTITY, "fields": list(names)}
     return Send(memo=memo, exclusive=f"identity:{IDENTITY}", seen=(IDENTITY,))
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from kindbook import (
     AMBIGUOUS,
@@ -27,7 +29,7 @@ SEND = Send(memo={"id": IDENTITY}, exclusive=f"identity:{IDENTITY}", seen=(IDENT
 DONE = Done("updated", IDENTITY)
 
 
-def identity(**data):
+def identity(**data: Any):
     return Record("identities", {"identity_id": IDENTITY, "meta_data": None, **data})
 
 

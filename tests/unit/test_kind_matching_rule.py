@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from decimal import Decimal
+from typing import Any
 
 import pytest
 from kindbook import (  # fmt: skip
@@ -39,7 +40,7 @@ STORED = [
 ]
 
 
-def rule(number=1, **changes):
+def rule(number=1, **changes: Any):
     data = {"rule_id": an_id("rule", number), "name": "exact", "description": "", "criteria": STORED, **changes}
     return Record("matching-rules", data)
 
@@ -92,7 +93,7 @@ def test_what_the_ledger_would_refuse_or_we_could_not_find_is_refused(name, crit
         update_matching_rule(RULE, name, criteria)
 
 
-# -- create --------------------------------------------------------------------------------------------------------------
+# -- create ----------------------------------------------------------------------------------------------------------
 
 
 def test_the_name_is_looked_for_before_the_first_send():
@@ -114,7 +115,7 @@ def test_the_answer_with_an_id_is_the_outcome():
     assert judged(CREATE, ok(201, rule_id=RULE)).decision == Done("created", RULE)
 
 
-# -- update --------------------------------------------------------------------------------------------------------------
+# -- update ----------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -145,7 +146,7 @@ def test_the_answer_with_the_rule_is_the_outcome():
     assert judged(UPDATE, ok(200, rule_id=RULE)).decision == Done("updated", RULE)
 
 
-# -- delete --------------------------------------------------------------------------------------------------------------
+# -- delete ----------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from decimal import Decimal
+from typing import Any
 
 import pytest
 from kindbook import (
@@ -39,7 +40,7 @@ RESOURCES = {LEDGER: "ledgers", BALANCE: "balances", IDENTITY: "identities"}
 FIELDS = {LEDGER: "ledger_id", BALANCE: "balance_id", IDENTITY: "identity_id"}
 
 
-def shown(entity_id, *metas):
+def shown(entity_id, *metas: Any):
     """What the ledger shows of an entity; of a batch a row for each."""
     if entity_id in RESOURCES:
         return [Record(RESOURCES[entity_id], {FIELDS[entity_id]: entity_id, "meta_data": meta}) for meta in metas]

@@ -90,7 +90,7 @@ def test_records_of_an_instant_run_are_read_here_first(records):
     assert list(caught.value.errors) == ["external_transactions"]
 
 
-# -- start ---------------------------------------------------------------------------------------------------------------
+# -- start -----------------------------------------------------------------------------------------------------------
 
 
 def test_a_start_that_never_left_is_sent_again():
@@ -130,7 +130,7 @@ def test_a_payload_that_the_ledger_refuses_is_refused(code):
         assert decision.dead_class is DeadClass.REFUSED
 
 
-# -- start instant -------------------------------------------------------------------------------------------------------
+# -- start instant ---------------------------------------------------------------------------------------------------
 
 
 def test_an_instant_run_is_not_sent_when_its_first_record_exists():
