@@ -193,7 +193,7 @@ class AsyncRelay:
     async def _carry(self, trip: Trip) -> Any:
         with reported():
             if isinstance(trip, Ask):
-                pipeline = self._client.pipeline(transaction=False)
+                pipeline = self._client.pipeline(transaction=len(trip.commands) > 1)
                 for command in trip.commands:
                     pipeline.execute_command(*command)
                 return await pipeline.execute()

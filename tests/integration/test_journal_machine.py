@@ -189,7 +189,7 @@ class JournalMachine(RuleBasedStateMachine):
         entries, seen = [], set[str]()
         for offer in offers:
             entry = offer.entry()
-            names = {entry.entry.id, entry.claimed_reference} - {""}
+            names = {entry.entry.id, *entry.references}
             if not names & seen:  # enqueue_many refuses what stands twice in one batch
                 seen |= names
                 entries.append((offer, entry))
@@ -218,26 +218,28 @@ class JournalMachine(RuleBasedStateMachine):
         known = self.items.get(entry.entry.id)
         if known is not None:
             return known.fingerprint != entry.fingerprint
-        if not entry.claimed_reference:
-            return False
-        return entry.claimed_reference in self.named or (entry.twin != "" and entry.twin in self.items)
+        return any(reference in self.named for reference in entry.references) or any(
+            twin in self.items for twin in entry.twins if twin
+        )
 
     def _take_in(self, offer: Offer, entry: NewEntry) -> None:
-        id_, ahead = entry.entry.id, self._in_order(entry.entry.order_key)
+        [order] = entry.entry.orders or ("",)
+        id_, ahead = entry.entry.id, self._in_order(order)
         self.seq += 1
         self.items[id_] = Item(
             key=offer.key,
             fingerprint=entry.fingerprint,
             kind=entry.entry.kind,
             lane=entry.entry.lane,
-            order=entry.entry.order_key,
+            order=order,
             reference=entry.entry.reference,
             seq=self.seq,
             state="waiting" if ahead else "ready",
             due=not offer.later,
         )
-        if entry.twin:
-            self.named[entry.claimed_reference] = id_
+        for reference, twin in zip(entry.references, entry.twins, strict=True):
+            if twin:
+                self.named[reference] = id_
         self.counts[f"accepted|{entry.entry.kind}"] += 1
 
     # -- working -------------------------------------------------------------------------------------------------
@@ -663,10 +665,7 @@ class JournalMachine(RuleBasedStateMachine):
             item = self.items[id_]
             item.trimmed = True
             status = find(self.journal, item.key)
-            assert (status.state, status.outcome) == (
-                "done",
-                "applied" if item.state == "done" else "cancelled",
-            )
+            assert (status.state, status.outcome) == (item.state, "applied" if item.state == "done" else "cancelled")
 
     # -- what holds after every step -----------------------------------------------------------------------------
 
