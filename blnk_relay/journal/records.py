@@ -33,6 +33,10 @@ FIELDS = (
 )
 
 
+#: JSON as it is recorded.
+_text = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), sort_keys=True).encode
+
+
 def id_of(target: str, key: str) -> str:
     """The id of the intent with a key: derived, so that the journal needs no index from keys to ids."""
     return digest(target, key)
@@ -76,13 +80,10 @@ def new_entry(
         payload=intent.payload,
         order_key=f"{target}:{intent.order_key}" if intent.order_key else "",
     )
-    canonical = json.dumps(
-        {"kind": entry.kind, "payload": entry.payload, "reference": reference},
-        ensure_ascii=False,
-        separators=(",", ":"),
-        sort_keys=True,
-    )
-    body = json.dumps(
+    # Sorted, so that the order in which a caller gives metadata makes no other payload of it; and written once, for
+    # fingerprint and body, because it is most of the cost of both.
+    payload = _text(entry.payload)
+    head = _text(
         {
             "key": key,
             "kind": entry.kind,
@@ -90,15 +91,12 @@ def new_entry(
             "lane": lane,
             "reference": reference,
             "order": entry.order_key,
-            "payload": entry.payload,
-        },
-        ensure_ascii=False,
-        separators=(",", ":"),
+        }
     )
     return NewEntry(
         entry=entry,
-        fingerprint=digest(target, canonical),
-        body=body,
+        fingerprint=digest(target, entry.kind, reference, payload),
+        body=f'{head[:-1]},"payload":{payload}}}',
         not_before=not_before,
         deadline=deadline,
         twin=id_of(target, reference) if chooses and reference != key else "",
