@@ -36,6 +36,10 @@ FIELDS = (
 )
 
 
+#: JSON as it is recorded.
+_text = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), sort_keys=True).encode
+
+
 def id_of(target: str, key: str) -> str:
     """The id of the intent with a key: derived, so that the journal needs no index from keys to ids."""
     return digest(target, key)
@@ -94,13 +98,10 @@ def new_entry(
         orders=tuple(f"{target}:{order}" for order in orders if order),
         after=after,
     )
-    canonical = json.dumps(
-        {"kind": entry.kind, "payload": entry.payload, "reference": reference},
-        ensure_ascii=False,
-        separators=(",", ":"),
-        sort_keys=True,
-    )
-    body = json.dumps(
+    # Sorted, so that the order in which a caller gives metadata makes no other payload of it; and written once, for
+    # fingerprint and body, because it is most of the cost of both.
+    payload = _text(entry.payload)
+    head = _text(
         {
             "key": key,
             "kind": entry.kind,
@@ -110,15 +111,12 @@ def new_entry(
             "mark": entry.mark,
             "orders": entry.orders,
             "after": entry.after,
-            "payload": entry.payload,
-        },
-        ensure_ascii=False,
-        separators=(",", ":"),
+        }
     )
     return NewEntry(
         entry=entry,
-        fingerprint=digest(target, canonical),
-        body=body,
+        fingerprint=digest(target, entry.kind, reference, payload),
+        body=f'{head[:-1]},"payload":{payload}}}',
         not_before=not_before,
         deadline=deadline,
         references=tuple(f"{target}:{claim}" for claim in claims),

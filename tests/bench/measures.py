@@ -28,8 +28,11 @@ SKIPPED = 0.1
 #: Peers post as many payments as take them about as long as ours take us.
 PEER_SHARE = 0.4
 
-#: Payments enqueued one by one to measure the rate.
-ENQUEUED = 4_000
+#: Producers take turns of so many payments one by one, or so many times that in one call.
+PART = 200
+MANY = 5
+TURNS = 20
+WARM_UP_TURNS = 2
 
 #: Latency of the ledger in the measure of busy connections, and connections of the one worker process in it.
 LATENCY_S = 0.05
@@ -66,8 +69,7 @@ class Played:
 def play(contestant: Contestant, count: int, *, latency_ms: float = 0.0, confirmed: bool = False) -> Played:
     """Enqueue a backlog, start the workers, and wait until the ledger has seen it all."""
     with Stage(latency_ms) as stage:
-        how = "all" if isinstance(contestant, Ours) else "one"
-        stage.enqueue(contestant, count, how)
+        stage.enqueue(contestant, count)
         stage.start_workers(contestant)
         start_s = news_s = time.monotonic()
         seen, from_, cpu_s = -1, 0, 0.0
@@ -153,34 +155,49 @@ def _dramatiq() -> list[Contestant]:
 
 
 def enqueues(options: Options, _names: set[str]) -> Iterator[Measure]:
-    """Payments enqueued in a second, one by one, while no worker runs."""
+    """Payments enqueued in a second, one by one, while no worker runs; producers take turns part by part."""
     ours, peer = Ours(), CeleryTask()
-    runs: dict[str, list[Run]] = {"one": [], "all": [], "peer": []}
+    turns = (
+        (ours, "one", "relay.enqueue()"),
+        (peer, "one", "Celery task.delay()"),
+        (ours, "all", "relay.enqueue_many()"),
+    )
+    runs: dict[str, list[Run]] = {name: [] for *_, name in turns}
     for number in range(options.rounds):
-        for contestant, how, name in ((ours, "one", "one"), (peer, "one", "peer"), (ours, "all", "all")):
-            with Stage() as stage:
-                rate = stage.enqueue(contestant, ENQUEUED, how)
-            runs[name].append(Run(rate))
-            options.say(f"round {number + 1}: {contestant.label}, {name}: {rate:,.0f} enqueues/s")
-    peers = [Series("Celery task.delay()", runs["peer"])]
-    one, many = Series("relay.enqueue()", runs["one"]), Series("relay.enqueue_many()", runs["all"])
-    yield Measure("enqueue", "enqueue, one by one", "enqueues/s", one, peers, Target(2.0, ratio=True))
-    yield Measure("enqueue_many", "enqueue_many", "enqueues/s", many, peers)
+        with Stage() as stage:
+            producers = {contestant.label: stage.producer(contestant) for contestant in (ours, peer)}
+            paces: dict[str, list[float]] = {name: [] for name in runs}
+            first = 0
+            # In the first turns connections are made and code is loaded.
+            for turn in range(WARM_UP_TURNS + TURNS):
+                for contestant, how, name in turns:
+                    count = PART if how == "one" else PART * MANY
+                    took_s = producers[contestant.label].enqueue(first, count, how)
+                    first += count
+                    if turn >= WARM_UP_TURNS:
+                        paces[name].append(count / took_s)
+        for name, own in paces.items():
+            runs[name].append(Run(median(own)))
+            options.say(f"round {number + 1}: {name}: {median(own):,.0f} a second")
+    one, theirs, many = (Series(name, own) for name, own in runs.items())
+    yield Measure("enqueue", "enqueue, one by one", "enqueues/s", one, [theirs], Target(2.0, ratio=True))
+    yield Measure("enqueue_many", f"enqueue_many, {PART * MANY} at a time", "enqueues/s", many, [theirs])
 
 
 def memory(options: Options, _names: set[str]) -> Iterator[Measure]:
     """Bytes of server memory for an open intent with a payload of 400 bytes."""
-    runs: dict[str, list[Run]] = {}
-    for contestant, how in ((Ours(), "all"), (CeleryTask(), "one")):
+    contestants: tuple[Contestant, ...] = (Ours(), CeleryTask())
+    series = []
+    for contestant in contestants:
         with Stage() as stage:
             # The first ones load scripts and make the keys that all share.
-            stage.enqueue(contestant, 100, how)
+            stage.enqueue(contestant, 100)
             before = _settled(stage)
-            stage.enqueue(contestant, options.intents, how, first=100)
+            stage.enqueue(contestant, options.intents, first=100)
             each = (_settled(stage) - before) / options.intents
-        runs[contestant.label] = [Run(each)]
+        series.append(Series(contestant.label, [Run(each)]))
         options.say(f"{contestant.label}: {each:,.0f} bytes")
-    ours, peer = (Series(label, own) for label, own in runs.items())
+    ours, peer = series
     yield Measure("memory", "memory of an open intent of 400 bytes", "bytes", ours, [peer], Target(1_500, most=True))
 
 

@@ -6,6 +6,7 @@ import contextlib
 import http.client
 import json
 import os
+import select
 import signal
 import subprocess
 import tempfile
@@ -33,6 +34,40 @@ _GROUP, _USER, _SYSTEM = 2, 11, 12
 
 class BenchError(Exception):
     """A run could not be made; the message says why."""
+
+
+class Producer:
+    """A producer that waits for orders, so that two can take turns in the same weather on the machine."""
+
+    def __init__(self, process: subprocess.Popen[str], stage: Stage, label: str) -> None:
+        self._process = process
+        self._stage = stage
+        self._label = label
+        assert process.stdin is not None
+        assert process.stdout is not None
+        self._orders, self._answers = process.stdin, process.stdout
+
+    def enqueue(self, first: int, count: int, how: str = "one") -> float:
+        """Enqueue the payments ``first`` … ``first + count``, one by one or all in one call.
+
+        Returns:
+            Seconds it took.
+
+        Raises:
+            BenchError: It failed, or took too long.
+        """
+        try:
+            self._orders.write(f"{first} {count} {how}\n")
+            self._orders.flush()
+            ready, _, _ = select.select([self._answers], [], [], PRODUCER_S)
+            return float(self._answers.readline() if ready else "")
+        except (OSError, ValueError):
+            raise BenchError(f"the producer of {self._label} failed:\n{self._stage.log_tail()}") from None
+
+    def close(self) -> None:
+        """Let it give its connections back and end."""
+        self._orders.close()
+        self._process.wait(PROMPT_S)
 
 
 class Stage:
@@ -76,12 +111,15 @@ class Stage:
             self._valkey.stop()
             self._folder.cleanup()
 
-    def _start(self, command: Sequence[str], environment: Mapping[str, str], stdout: int) -> subprocess.Popen[str]:
+    def _start(
+        self, command: Sequence[str], environment: Mapping[str, str], stdout: int, stdin: int = subprocess.DEVNULL
+    ) -> subprocess.Popen[str]:
         with self._log.open("ab") as log:
             process = subprocess.Popen(
                 command,
                 cwd=ROOT,
                 env=dict(environment),
+                stdin=stdin,
                 stdout=log if stdout == subprocess.DEVNULL else stdout,
                 stderr=log,
                 text=True,
@@ -90,23 +128,21 @@ class Stage:
         self._running.append(process)
         return process
 
-    def enqueue(self, contestant: Contestant, count: int, how: str = "one", first: int = 0) -> float:
-        """Let a contestant's producer enqueue payments.
+    def producer(self, contestant: Contestant) -> Producer:
+        """A producer of a contestant; it ends with the stage."""
+        command = python("-m", "tests.bench.producing", contestant.producer)
+        environment = contestant.environment(self.place)
+        return Producer(self._start(command, environment, subprocess.PIPE, subprocess.PIPE), self, contestant.label)
 
-        Returns:
-            Payments enqueued in a second, warm-up not counted.
+    def enqueue(self, contestant: Contestant, count: int, first: int = 0) -> None:
+        """Let a contestant enqueue payments, as many at a time as it can.
 
         Raises:
             BenchError: It failed, or took too long.
         """
-        command = python("-m", "tests.bench.producing", contestant.producer, str(first), str(count), how)
-        producer = self._start(command, contestant.environment(self.place), subprocess.PIPE)
-        try:
-            said, _ = producer.communicate(timeout=PRODUCER_S)
-            result = json.loads(said)
-        except (subprocess.TimeoutExpired, ValueError):
-            raise BenchError(f"the producer of {contestant.label} failed:\n{self.log_tail()}") from None
-        return float(result["per_second"])
+        producer = self.producer(contestant)
+        producer.enqueue(first, count, "all" if contestant.takes_many else "one")
+        producer.close()
 
     def start_workers(self, contestant: Contestant) -> None:
         """Start all of a contestant's workers."""

@@ -39,14 +39,16 @@ def wait_for_all(relay: Relay, receipts: Sequence[Receipt], timeout_s: float) ->
     wait_until(lambda: not still_open(relay, receipts), timeout_s, f"all of {len(receipts)} intents to finish")
 
 
+def recorded_of(relay: Relay, id_: str) -> Recorded:
+    """What the journal says of an intent, for the proof."""
+    status = by_id(relay.journal, id_)
+    assert status is not None, f"{id_} is gone from the journal"
+    return Recorded(status, payload_of(relay.journal, id_))
+
+
 def proof_of(relay: Relay, receipts: Iterable[Receipt], rows: Iterable[BookRow]) -> Proof:
     """The proof over some intents, which must be all that made these rows."""
-    recorded = []
-    for id_ in dict.fromkeys(receipt.id for receipt in receipts):
-        status = by_id(relay.journal, id_)
-        assert status is not None, f"{id_} is gone from the journal"
-        recorded.append(Recorded(status, payload_of(relay.journal, id_)))
-    return prove(recorded, rows)
+    return prove([recorded_of(relay, id_) for id_ in dict.fromkeys(receipt.id for receipt in receipts)], rows)
 
 
 def assert_exactly_once(

@@ -70,8 +70,7 @@ end
 
 local function log(id, line)
   local key = P .. 'log:' .. id
-  redis.call('RPUSH', key, line)
-  redis.call('LTRIM', key, -LOG_LENGTH, -1)
+  if redis.call('RPUSH', key, line) > LOG_LENGTH then redis.call('LTRIM', key, -LOG_LENGTH, -1) end
 end
 
 local function announce(id, kind, event, detail, cap)

@@ -46,6 +46,7 @@ class CeleryTask:
     label: str = "Celery task per post"
     processes: int = 2
     producer: str = "tests.bench.contestants.celery_task"
+    takes_many: bool = False
 
     def environment(self, place: Place) -> Mapping[str, str]:
         """Environment of its processes."""

@@ -38,7 +38,11 @@ class Contestant(Protocol):
 
     @property
     def producer(self) -> str:
-        """Module with ``enqueue(number)`` for one, and ``close()``; it may have ``enqueue_all(numbers)``."""
+        """Module with ``enqueue(number)`` and ``close()``, and ``enqueue_all(numbers)`` if it takes many at once."""
+
+    @property
+    def takes_many(self) -> bool:
+        """Whether many can be enqueued in one call."""
 
     def environment(self, place: Place) -> Mapping[str, str]:
         """Environment of its processes."""

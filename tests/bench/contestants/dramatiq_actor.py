@@ -46,6 +46,7 @@ class DramatiqActor:
     processes: int = 2
     threads: int = 8
     producer: str = "tests.bench.contestants.dramatiq_actor"
+    takes_many: bool = False
 
     def environment(self, place: Place) -> Mapping[str, str]:
         """Environment of its processes."""

@@ -24,6 +24,7 @@ class Ours:
     pool: str = "threads"
     connections: int = 16
     producer: str = "tests.bench.contestants.relay"
+    takes_many: bool = True
 
     def settings(self, place: Place) -> Settings:
         """Those of its workers and producers; everything else is the default."""
