@@ -14,6 +14,7 @@ from typing import Any
 from blnk_relay import JournalUnavailable, Receipt, Relay, Write
 from blnk_relay.journal.operator import Operator
 from sandbox import Faults, Rule
+from sandbox.faults import Fault, Subject
 from tests.support.valkey import LastingValkey
 from tests.support.waiting import wait_until
 from worker.demo.stage import Stage
@@ -40,6 +41,27 @@ SLOW_S = 0.1
 def slow(seconds: float = SLOW_S) -> Faults:
     """A ledger that acts at once and takes its time to say so."""
     return Faults.script([Rule("delay_after", path="/proxy/", times=None, seconds=seconds)])
+
+
+class Tardy(Faults):
+    """A plan of faults whose other writes act at once and answer late, each half before and half after acting.
+
+    Args:
+        plan: What else goes wrong.
+        seconds: How late.
+    """
+
+    def __init__(self, plan: Faults, seconds: float) -> None:
+        self._plan = plan
+        self._late = [Fault.of("delay_before", seconds), Fault.of("delay_after", seconds)]
+
+    def decide(self, subject: Subject) -> Fault | None:
+        """Late by turns, where the plan has nothing worse."""
+        fault = self._plan.decide(subject)
+        if fault is None and not subject.read:
+            self._late.reverse()
+            return self._late[0]
+        return fault
 
 
 def lasting_stage(**arguments: Any) -> Stage:
