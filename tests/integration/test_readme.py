@@ -35,7 +35,7 @@ def test_every_python_example_runs_and_prints_what_it_should(stage, monkeypatch,
         monkeypatch.setenv(name, value)
     namespace: dict[str, object] = {}
     examples = blocks("python")
-    assert len(examples) == 3
+    assert len(examples) == 4
     for example in examples:
         exec(compile(example, "README.md", "exec"), namespace)  # noqa: S102
     relay = namespace["relay"]
@@ -46,7 +46,7 @@ def test_every_python_example_runs_and_prints_what_it_should(stage, monkeypatch,
     assert printed[1].startswith("done applied txn_")
     assert printed[2] == "True"
     assert "float" in printed[3]
-    assert printed[4:] == ["applied", "voided", "refunded"]
+    assert printed[4:] == ["applied", "voided", "refunded", "applied"]
     assert stage.sandbox.books().violations() == []
 
 
