@@ -72,13 +72,14 @@ def prepare(settings: Settings, write: Write) -> NewEntry:
     lane = settings.route(intent.kind) if write.lane is None else write.lane
     if lane not in settings.lanes:
         errors["lane"] = [f"Unknown lane; the settings list {', '.join(settings.lanes)}."]
-    if _largest(intent.payload) > settings.max_precise_amount:
+    payload = intent.payload
+    if _largest(payload) > settings.max_precise_amount:
         errors["amount"] = [
             f"Is above {settings.max_precise_amount} minor units, which the way to the ledger may not keep exact "
             "(BLNK_RELAY_MAX_PRECISE_AMOUNT)."
         ]
     for name in ("meta_data", "replace_meta_data"):
-        if settings.meta_key in (intent.payload.get(name) or ()):
+        if settings.meta_key in (payload.get(name) or ()):
             errors[name] = [f"The key {settings.meta_key!r} is ours (BLNK_RELAY_META_KEY)."]
     if intent.file is not None and len(intent.file) > settings.upload_max_bytes:
         errors["file"] = [f"Is larger than {settings.upload_max_bytes} bytes (BLNK_RELAY_UPLOAD_MAX_BYTES)."]
@@ -86,7 +87,7 @@ def prepare(settings: Settings, write: Write) -> NewEntry:
     deadline = _moment(write.deadline, _later(not_before, int(settings.deadline_s * 1000)), "deadline", errors)
     if not errors and _contradict(write):
         errors["deadline"] = ["Must lie after not_before, or it would never be sent."]
-    if any(not isinstance(other, str) or key_problem(other) for other in write.after) or key in write.after:
+    if write.after and (key in write.after or not all(_is_key(other) for other in write.after)):
         errors["after"] = ["Must be keys of other intents."]
     if write.order_key is not None and (key_problem(write.order_key) or "\n" in write.order_key):
         errors["order_key"] = ["Must be a text of one line, not blank."]
@@ -111,8 +112,13 @@ def prepare(settings: Settings, write: Write) -> NewEntry:
 
 def _largest(payload: Mapping[str, Any]) -> int:
     """The largest amount in minor units that a payload moves at once, be it that of an item."""
-    amounts: list[int] = [item.get("precise_amount", 0) for item in (payload, *payload.get("items", ()))]
+    amounts: list[int] = [payload.get("precise_amount", 0)]
+    amounts += [item.get("precise_amount", 0) for item in payload.get("items", ())]
     return max(amounts)
+
+
+def _is_key(value: object) -> bool:
+    return isinstance(value, str) and not key_problem(value)
 
 
 @dataclass(frozen=True, slots=True)

@@ -53,6 +53,8 @@ def exact_decimal(value: object) -> Decimal:
     """
     if isinstance(value, bool) or not isinstance(value, (Decimal, int, str)):
         raise ValueError("Must be a Decimal, an int or a decimal string; a float cannot hold money exactly.")
+    if type(value) is int and 0 <= value <= MAX_SAFE_INTEGER:
+        return Decimal(value)
     if isinstance(value, str) and len(value) > _MAX_TEXT:
         raise ValueError(f"Must not be longer than {_MAX_TEXT} characters.")
     try:

@@ -8,9 +8,9 @@ import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from decimal import Decimal
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TypeVar
 
-from marshmallow import Schema, ValidationError, fields
+from marshmallow import Schema, ValidationError, fields, missing
 
 from blnk_relay.errors import InvalidIntent
 from blnk_relay.intents.linking import LINKABLE, link_of
@@ -28,6 +28,9 @@ _BATCH_ID = re.compile(r"bulk_[0-9a-f-]{36}")
 MAX_ROW_BYTES = 6_000
 
 _MAX_DEPTH = 20
+
+#: JSON as PostgreSQL writes it.
+_stored = json.JSONEncoder(ensure_ascii=False).encode
 
 #: A larger precision does not fit the ledger's database: in queue mode it is answered with 201 and never recorded
 #: (measured, docs/ledger-findings.md §8).
@@ -61,7 +64,29 @@ RESERVED_META_KEYS = frozenset(
 )
 
 
-class Text(fields.String):
+T = TypeVar("T")
+
+
+class Plain(fields.Field[T]):
+    """A field without defaults, hooks or nulls, which is all that the kinds need, at half of a field's cost."""
+
+    def deserialize(
+        self, value: Any, attr: str | None = None, data: Mapping[str, Any] | None = None, **kwargs: Any
+    ) -> Any:
+        """The validated value; marshmallow's word for "missing" where there is none."""
+        if value is missing:
+            if self.required:
+                raise self.make_error("required")
+            return missing
+        if value is None:
+            raise self.make_error("null")
+        output = self._deserialize(value, attr, data)
+        if self.validators:
+            self._validate(output)
+        return output
+
+
+class Text(Plain[str]):
     """A string that the ledger's database can store, and that is not blank."""
 
     def __init__(self, *, most: int = MAX_ROW_BYTES, **kwargs: Any) -> None:
@@ -103,7 +128,7 @@ class Linkable(Text):
         self, value: Any, attr: str | None = None, data: Mapping[str, Any] | None = None, **kwargs: Any
     ) -> Any:
         """A link as it is, or the validated text."""
-        link = link_of(value)
+        link = None if isinstance(value, str) else link_of(value)
         if link is None:
             return super().deserialize(value, attr, data, **kwargs)
         results = (self.result,) if isinstance(self.result, str) else self.result
@@ -224,7 +249,7 @@ class Currency(Text):
         return text
 
 
-class Amount(fields.Field[Decimal]):
+class Amount(Plain[Decimal]):
     """A positive amount, exact."""
 
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> Decimal:
@@ -237,7 +262,7 @@ class Amount(fields.Field[Decimal]):
         return number
 
 
-class WholeNumber(fields.Field[int]):
+class WholeNumber(Plain[int]):
     """A positive integer, as an int or as its digits; never a float or a bool."""
 
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> int:
@@ -260,7 +285,7 @@ class Precision(WholeNumber):
         return number
 
 
-class Flag(fields.Field[bool]):
+class Flag(Plain[bool]):
     """Exactly true or false."""
 
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> bool:
@@ -269,7 +294,7 @@ class Flag(fields.Field[bool]):
         return value
 
 
-class Moment(fields.Field[str]):
+class Moment(Plain[str]):
     """A point in time with an offset; kept as RFC 3339 in UTC, which is all that the ledger reads (contract §2.3)."""
 
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> str:
@@ -289,7 +314,7 @@ class Moment(fields.Field[str]):
             raise ValidationError("Must lie in the years 1 to 9999 of UTC.") from None
 
 
-class MetaData(fields.Field[dict[str, Any]]):
+class MetaData(Plain[dict[str, Any]]):
     """A JSON object without the keys that the ledger reserves (contract §2.0)."""
 
     reserved: frozenset[str] = RESERVED_META_KEYS
@@ -298,7 +323,7 @@ class MetaData(fields.Field[dict[str, Any]]):
         if not isinstance(value, Mapping):
             raise ValidationError("Must be an object.")
         for key in value:
-            if key in self.reserved or (isinstance(key, str) and key.startswith("_")):
+            if key in self.reserved or (isinstance(key, str) and key[:1] == "_"):
                 raise ValidationError(f"The key {key!r} is reserved by the ledger.")
         copy: dict[str, Any] = _json_copy(value, 0)
         return copy
@@ -312,18 +337,22 @@ class IdentityMetaData(MetaData):
 
 def _json_copy(value: Any, depth: int) -> Any:
     """A JSON value of dicts and lists of our own, so that nobody can change an intent after it was validated."""
-    if depth > _MAX_DEPTH:
-        raise ValidationError(f"Must not be nested deeper than {_MAX_DEPTH} levels.")
-    if isinstance(value, Mapping):
-        if not all(isinstance(key, str) for key in value):
-            raise ValidationError("All keys must be strings.")
-        return {_json_copy(key, depth): _json_copy(item, depth + 1) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_json_copy(item, depth + 1) for item in value]
     if isinstance(value, str):
         if problem := text_problem(value):
             raise ValidationError(problem)
-    elif isinstance(value, float):
+        return value
+    if depth > _MAX_DEPTH:
+        raise ValidationError(f"Must not be nested deeper than {_MAX_DEPTH} levels.")
+    if isinstance(value, Mapping):
+        copy = {}
+        for key, item in value.items():
+            if not isinstance(key, str):
+                raise ValidationError("All keys must be strings.")
+            copy[_json_copy(key, 0)] = _json_copy(item, depth + 1)
+        return copy
+    if isinstance(value, (list, tuple)):
+        return [_json_copy(item, depth + 1) for item in value]
+    if isinstance(value, float):
         if not math.isfinite(value):
             raise ValidationError("All numbers must be finite.")
     elif isinstance(value, int) and abs(value) > MAX_SAFE_INTEGER:
@@ -339,8 +368,9 @@ def stored_bytes(*texts: str, meta_data: Mapping[str, Any] | None = None) -> int
     PostgreSQL tells of each new row as JSON: a quote or a newline takes two bytes, and each colon and comma has a
     space behind it (contract §2.0; measured, docs/ledger-findings.md §9).
     """
-    size = sum(len(json.dumps(text, ensure_ascii=False).encode()) - len('""') for text in texts)
-    return size + (len(json.dumps(meta_data, ensure_ascii=False).encode()) if meta_data else 0)
+    # A list of texts has four characters for each that are not the text's own.
+    size = len(_stored(texts).encode()) - 4 * len(texts) if texts else 0
+    return size + (len(_stored(meta_data).encode()) if meta_data else 0)
 
 
 def load(kind: str, schema: Schema, given: Mapping[str, Any]) -> dict[str, Any]:

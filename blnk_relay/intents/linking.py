@@ -12,6 +12,9 @@ from blnk_relay.intents.references import key_problem
 
 _MARK = "$result_of"
 
+#: What stands in the JSON text of every payload that holds a link.
+LINK = f'"{_MARK}"'
+
 #: What can be linked to, and how the ledger's ids of it begin (contract §7).
 LINKABLE = {
     "transaction_id": "txn_",

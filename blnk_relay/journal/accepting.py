@@ -30,8 +30,8 @@ class Accepted:
 
 def accept_flow(settings: Settings, entries: Sequence[NewEntry]) -> Flow[tuple[list[Accepted], tuple[str, ...], str]]:
     """Record intents; see :meth:`blnk_relay.journal.journal.Journal.accept`."""
-    chunks = list(_chunks(entries))
-    offsets = list(accumulate((len(chunk) for chunk in chunks), initial=0))
+    chunks = [entries] if len(entries) == 1 else list(_chunks(entries))
+    offsets = [0, *accumulate(len(chunk) for chunk in chunks)] if len(chunks) > 1 else (0,)
     if len(chunks) > 1:
         # What stands in this very batch is there by the time that it is needed.
         batch = {new.entry.id for new in entries}
@@ -50,7 +50,7 @@ def accept_flow(settings: Settings, entries: Sequence[NewEntry]) -> Flow[tuple[l
         else:
             raw = yield Run("accept", arguments)
         accepted += _answers(raw, chunk, offsets[number])
-        bells.update(raw[1])
+        bells.update(raw[len(chunk) :])
     return accepted, tuple(sorted(bells)), durability
 
 
@@ -85,20 +85,21 @@ def _reached(settings: Settings, waited: Any) -> str:
 def conflicts_in(raw: Any, entries: Sequence[NewEntry]) -> list[KeyConflict]:
     """What accepting would raise, out of the answer to a check."""
     return [
-        _conflict(entries[position].entry.key, answer, position)
-        for position, answer in enumerate(raw[2])
-        if answer[0] == "conflict"
+        _conflict(new.entry.key, answer, position)
+        for position, (new, answer) in enumerate(zip(entries, raw, strict=True))
+        if not isinstance(answer, str) and answer[0] == "conflict"
     ]
 
 
 def _answers(raw: Any, chunk: Sequence[NewEntry], offset: int) -> list[Accepted]:
     accepted = []
-    for position, answer in enumerate(raw[2]):
-        if answer[0] == "conflict":
-            raise _conflict(chunk[position].entry.key, answer, offset + position)
-        if answer[0] in ("missing", "closed"):
-            raise _forlorn(chunk[position], answer, offset + position)
-        accepted.append(Accepted(answer[1], answer[0] == "created"))
+    for position, (new, answer) in enumerate(zip(chunk, raw, strict=False)):
+        if isinstance(answer, str):
+            accepted.append(Accepted(new.entry.id, answer == "created"))
+        elif answer[0] == "conflict":
+            raise _conflict(new.entry.key, answer, offset + position)
+        else:
+            raise _forlorn(new, answer, offset + position)
     return accepted
 
 

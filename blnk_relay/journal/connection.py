@@ -10,6 +10,7 @@ from importlib.resources import files
 from typing import Any
 
 import redis
+from hiredis import pack_command
 from redis.backoff import NoBackoff
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import NoScriptError, RedisError
@@ -18,12 +19,21 @@ from redis.retry import Retry
 from blnk_relay.errors import InvalidSettings, JournalUnavailable
 from blnk_relay.settings import PREFIX, Settings
 
+#: How the first line of a script begins that needs more than the common head.
+_USES = "-- uses: "
+
 
 @cache
 def script_source(name: str) -> str:
-    """The text of a script, with the head that all share."""
+    """The text of a script, with the head that all share and the parts that its first line asks for.
+
+    Only those, because every run of a script pays for all that is in it.
+    """
     folder = files("blnk_relay.journal") / "scripts"
-    return (folder / "common.lua").read_text(encoding="utf-8") + (folder / f"{name}.lua").read_text(encoding="utf-8")
+    text = (folder / f"{name}.lua").read_text(encoding="utf-8")
+    first = text.partition("\n")[0]
+    parts = first.removeprefix(_USES).split(", ") if first.startswith(_USES) else []
+    return "".join((folder / f"{part}.lua").read_text(encoding="utf-8") for part in ("common", *parts)) + text
 
 
 def connect(settings: Settings) -> redis.Redis:
@@ -53,15 +63,20 @@ def connect(settings: Settings) -> redis.Redis:
 
 @contextmanager
 def reported() -> Iterator[None]:
-    """Turn errors of Redis into ours; the text of the server is kept out, its kind is enough."""
+    """Turn errors of Redis into ours."""
     try:
         yield
     except RedisError as error:
-        word = str(error).split(" ", 1)[0] if isinstance(error, redis.ResponseError) else ""
-        raise JournalUnavailable(
-            f"the journal did not take it ({type(error).__name__}{' ' + word if word.isupper() else ''}): "
-            "try again under the same key"
-        ) from error
+        raise unavailable(error) from error
+
+
+def unavailable(error: RedisError) -> JournalUnavailable:
+    """An error of Redis as ours; the text of the server is kept out, its kind is enough."""
+    word = str(error).split(" ", 1)[0] if isinstance(error, redis.ResponseError) else ""
+    return JournalUnavailable(
+        f"the journal did not take it ({type(error).__name__}{' ' + word if word.isupper() else ''}): "
+        "try again under the same key"
+    )
 
 
 class Connections:
@@ -100,7 +115,8 @@ class Connections:
     @staticmethod
     def _exchange(connection: Any, command: tuple[str | int, ...]) -> Any:
         try:
-            connection.send_command(*command)
+            # Packed here, because the client would look at every argument twice before it does the same.
+            connection.send_packed_command([pack_command(command)])  # type: ignore[arg-type] # of any length
             return connection.read_response()
         except redis.ResponseError:
             raise
@@ -132,12 +148,14 @@ class Scripts:
         Raises:
             JournalUnavailable: Redis did not answer in time or refused.
         """
-        with reported():
+        try:
             try:
                 return self._connections.call("EVALSHA", self.digest(name), 1, self._prefix, *args)
             except NoScriptError:
                 self._digests.pop(name, None)
                 return self._connections.call("EVALSHA", self.digest(name), 1, self._prefix, *args)
+        except RedisError as error:
+            raise unavailable(error) from error
 
     def run_and_wait(self, name: str, wait: tuple[str | int, ...], *args: str | int) -> tuple[Any, Any]:
         """Run one script, and WAIT or WAITAOF for it on the same connection, in one trip.

@@ -6,9 +6,10 @@ import json
 import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from hashlib import blake2b
 from typing import Any
 
-from blnk_relay.intents.linking import linked_keys, resolved
+from blnk_relay.intents.linking import LINK, linked_keys, resolved
 from blnk_relay.intents.model import DEFAULT_TARGET, Entry, Intent, Progress
 from blnk_relay.intents.references import digest, reference_for
 from blnk_relay.intents.registry import KINDS
@@ -65,6 +66,11 @@ class NewEntry:
     file: str = field(default="", repr=False)
 
 
+def _fingerprint(text: str) -> str:
+    """What tells a repeat from another intent under the same key."""
+    return blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
+
+
 def new_entry(
     intent: Intent,
     key: str,
@@ -85,7 +91,12 @@ def new_entry(
     claims = (*((reference,) if reference else ()), *(kind.claims(intent.payload) if kind.claims else ()))
     # An order of the caller's own never meets one that follows from a payload.
     orders = (intent.order_key, f"own:{order_key}" if order_key else None)
-    after = tuple(dict.fromkeys((*after, *linked_keys(intent.payload))))
+    # Sorted, so that the order in which a caller gives metadata makes no other payload of it; and written once, for
+    # fingerprint and body, because it is most of the cost of both.
+    payload = _text(intent.payload)
+    # Few payloads have links, and to walk through one that has none costs as much as to write it.
+    links = linked_keys(intent.payload) if LINK in payload else ()
+    after = tuple(dict.fromkeys((*after, *links))) if after or links else ()
     entry = Entry(
         id=id_of(target, key),
         kind=intent.kind,
@@ -94,34 +105,27 @@ def new_entry(
         key=key,
         reference=reference,
         payload=intent.payload,
-        mark=mark if KINDS[intent.kind].marked else "",
-        orders=tuple(f"{target}:{order}" for order in orders if order),
+        mark=mark if kind.marked else "",
+        orders=tuple([f"{target}:{order}" for order in orders if order]),
         after=after,
     )
-    # Sorted, so that the order in which a caller gives metadata makes no other payload of it; and written once, for
-    # fingerprint and body, because it is most of the cost of both.
-    payload = _text(entry.payload)
-    head = _text(
-        {
-            "key": key,
-            "kind": entry.kind,
-            "target": target,
-            "lane": lane,
-            "reference": reference,
-            "mark": entry.mark,
-            "orders": entry.orders,
-            "after": entry.after,
-        }
-    )
+    head: dict[str, Any] = {"key": key, "kind": entry.kind, "target": target, "lane": lane, "reference": reference}
+    # What is empty for most is left out: it would take memory and time of each.
+    if entry.mark:
+        head["mark"] = entry.mark
+    if entry.orders:
+        head["orders"] = entry.orders
+    if after:
+        head["after"] = after
     return NewEntry(
         entry=entry,
-        fingerprint=digest(target, entry.kind, reference, payload),
-        body=f'{head[:-1]},"payload":{payload}}}',
+        fingerprint=_fingerprint(f"{target}\0{intent.kind}\0{reference}\0{payload}"),
+        body=f'{_text(head)[:-1]},"payload":{payload}}}',
         not_before=not_before,
         deadline=deadline,
-        references=tuple(f"{target}:{claim}" for claim in claims),
-        twins=tuple("" if claim == key and not kind.claims else id_of(target, claim) for claim in claims),
-        after_ids=tuple(id_of(target, key) for key in after),
+        references=tuple([f"{target}:{claim}" for claim in claims]),
+        twins=tuple(["" if claim == key and not kind.claims else id_of(target, claim) for claim in claims]),
+        after_ids=tuple([id_of(target, key) for key in after]),
         file="" if intent.file is None else packed(intent.file),
     )
 
@@ -137,9 +141,9 @@ def entry_of(id_: str, body: str) -> Entry:
         key=data["key"],
         reference=data["reference"],
         payload=data["payload"],
-        mark=data["mark"],
-        orders=tuple(data["orders"]),
-        after=tuple(data["after"]),
+        mark=data.get("mark", ""),
+        orders=tuple(data.get("orders", ())),
+        after=tuple(data.get("after", ())),
     )
 
 

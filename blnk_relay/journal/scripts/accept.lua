@@ -4,15 +4,20 @@
 --   reference the id of the intent whose key it is, "-" where that is the intent itself; joined by ","), references
 --   that it owns ("<target>:<reference>", joined by NUL), ids of the intents that it waits for (joined by ","; those
 --   of the same call stand before it), a file to upload ("" for none).
--- Returns: {now, lanes to ring, {status, id, kind, state, created} for each}; status: created, existing, conflict (id is
---   the owner's), missing or closed (id is that of what it would wait for).
+-- Returns: one for each: "created", "existing", or what is against it as {status, id, kind, state, created}, status being
+--   conflict (id is the owner's), missing or closed (id is that of what it would wait for); and behind them the lanes
+--   to ring. In one row, because each table more costs as much as a command.
 
 local WIDTH = 13
 local answers, refused, before = {}, false, {}
 
+-- Written once: a number costs more to hand over than all the rest of a command.
+local NOW_TEXT = string.format('%d', NOW)
+
 local function moment(text)
-  if string.sub(text, 1, 1) == '+' then return NOW + tonumber(string.sub(text, 2)) end
-  return tonumber(text)
+  if text == '+0' then return NOW, NOW_TEXT end
+  local at = string.byte(text) == 43 and NOW + tonumber(string.sub(text, 2)) or tonumber(text)
+  return at, string.format('%d', at)
 end
 
 -- Fingerprint, state, accept time, kind and main id of an intent, trimmed ones included; nil when there is none.
@@ -25,28 +30,30 @@ local function known(id)
   return { fp, outcome == 'cancelled' and outcome or 'done', '0', '', txn }
 end
 
--- Calls a function with each reference of an intent and its twin ("-" for none) until it returns something.
-local function each_reference(at, visit)
-  local twins = string.gmatch(ARGV[at + 9], '[^,]+')
-  for reference in string.gmatch(ARGV[at + 10], '[^%z]+') do
-    local answer = visit(reference, twins())
-    if answer then return answer end
+-- The intent that owns one of the references, but for this one; nil when all are free.
+local function owner_of(references, twins)
+  local next_twin = string.gmatch(twins, '[^,]+')
+  for reference in string.gmatch(references, '[^%z]+') do
+    local owner, twin = redis.call('GET', P .. 'ref:' .. reference), next_twin()
+    if owner then return owner end
+    if twin ~= '-' and known(twin) then return twin end
   end
 end
 
-local function owner_of(reference, twin)
-  local owner = redis.call('GET', P .. 'ref:' .. reference)
-  if not owner and twin ~= '-' and known(twin) then owner = twin end
-  return owner
+local function own(id, references, twins)
+  local next_twin = string.gmatch(twins, '[^,]+')
+  for reference in string.gmatch(references, '[^%z]+') do
+    if next_twin() ~= '-' then redis.call('SET', P .. 'ref:' .. reference, id) end
+  end
 end
 
 local function examine(at)
   local id = ARGV[at]
   local first = known(id)
   if first then
-    return { first[1] == ARGV[at + 1] and 'existing' or 'conflict', id, first[4], first[2], first[3] }
+    return first[1] == ARGV[at + 1] and 'existing' or { 'conflict', id, first[4], first[2], first[3] }
   end
-  local owner = each_reference(at, owner_of)
+  local owner = owner_of(ARGV[at + 10], ARGV[at + 9])
   if owner then
     local theirs = known(owner) or { '', '', '0', '' }
     return { 'conflict', owner, theirs[4], theirs[2], theirs[3] }
@@ -58,12 +65,15 @@ local function examine(at)
       return { 'closed', dep, other[4], other[2], other[3] }
     end
   end
-  return { 'created', id, ARGV[at + 3], '', tostring(NOW) }
+  return 'created'
 end
 
 local function write(at, bells)
   local id, kind, target, lane, orders = ARGV[at], ARGV[at + 3], ARGV[at + 4], ARGV[at + 5], ARGV[at + 6]
-  local key, due, pending, results = intent_key(id), math.max(NOW, moment(ARGV[at + 7])), 0, ''
+  local key, pending, results = intent_key(id), 0, ''
+  local due, due_text = moment(ARGV[at + 7])
+  if due < NOW then due, due_text = NOW, NOW_TEXT end
+  local _, deadline = moment(ARGV[at + 8])
   redis.call('SET', P .. 'body:' .. id, ARGV[at + 2])
   if ARGV[at + 12] ~= '' then redis.call('SET', P .. 'file:' .. id, ARGV[at + 12]) end
   for dep in string.gmatch(ARGV[at + 11], '[^,]+') do
@@ -82,27 +92,25 @@ local function write(at, bells)
   end
   local state = held and 'waiting' or 'ready'
   redis.call('HSET', key, 'state', state, 'kind', kind, 'lane', lane, 'target', target, 'fp', ARGV[at + 1],
-    'created', NOW, 'since', due, 'deadline', moment(ARGV[at + 8]))
+    'created', NOW_TEXT, 'since', due_text, 'deadline', deadline)
   if orders ~= '' then redis.call('HSET', key, 'orders', orders) end
-  if held then redis.call('HSET', key, 'due', due, 'pending', pending) end
+  if held then redis.call('HSET', key, 'due', due_text, 'pending', pending) end
   if results ~= '' then redis.call('HSET', key, 'results', results) end
-  each_reference(at, function(reference, twin)
-    if twin ~= '-' then redis.call('SET', P .. 'ref:' .. reference, id) end
-  end)
+  -- Most own the one reference that is their key, which needs no note.
+  if ARGV[at + 9] ~= '-' then own(id, ARGV[at + 10], ARGV[at + 9]) end
   redis.call('SADD', P .. 'queues', lane .. '|' .. target)
   if held then
-    redis.call('ZADD', P .. 'waiting', NOW, id)
+    redis.call('ZADD', P .. 'waiting', NOW_TEXT, id)
   else
-    make_ready(id, lane, target, due)
+    make_ready(id, lane, target, due_text)
     if due <= NOW then ring(bells, lane) end
   end
-  return state
 end
 
 for at = 2, #ARGV, WIDTH do
   local answer = examine(at)
   before[ARGV[at]] = true
-  refused = refused or (answer[1] ~= 'created' and answer[1] ~= 'existing')
+  refused = refused or type(answer) == 'table'
   answers[#answers + 1] = answer
 end
 
@@ -110,8 +118,8 @@ local bells, accepted, existing = {}, {}, 0
 if ARGV[1] == 'write' and not refused then
   for index = 1, #answers do
     local at = 2 + (index - 1) * WIDTH
-    if answers[index][1] == 'created' then
-      answers[index][4] = write(at, bells)
+    if answers[index] == 'created' then
+      write(at, bells)
       accepted[ARGV[at + 3]] = (accepted[ARGV[at + 3]] or 0) + 1
     else
       existing = existing + 1
@@ -120,4 +128,5 @@ if ARGV[1] == 'write' and not refused then
 end
 for kind, number in pairs(accepted) do count('accepted|' .. kind, number) end
 if existing > 0 then count('duplicate', existing) end
-return { NOW, bells, answers }
+for _, lane in ipairs(bells) do answers[#answers + 1] = lane end
+return answers

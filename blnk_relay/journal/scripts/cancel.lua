@@ -1,3 +1,4 @@
+-- uses: turns
 -- Cancels an intent that was never sent; a compare-and-set on its state.
 -- ARGV: id, log line, length of the events stream.
 -- Returns: {"cancelled" or the state it is in ("" when unknown, "sent" when it may have taken effect), lanes to ring}.

@@ -1,3 +1,4 @@
+-- uses: turns, gates, claims
 -- Claims due intents of a lane under leases; also a sign of life of the worker.
 -- ARGV: lane, worker, how many, lease (ms), most lapses, length of the events stream, leave ("1": the worker goes),
 --   backlog from which another worker is called in.

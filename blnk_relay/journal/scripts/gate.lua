@@ -1,3 +1,4 @@
+-- uses: gates
 -- Shuts, slows or opens a gate.
 -- ARGV: gate ("<target>:<side>"), action (pause, slow, strain, open), code, wait (ms; of a pause: between two probes;
 --   0: as long as its complaints suggest), manual ("1": by a human, so nobody probes), note.

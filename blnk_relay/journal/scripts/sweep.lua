@@ -1,3 +1,4 @@
+-- uses: gates
 -- One sweep, by whichever worker gets the lock: lapsed leases go to be looked up, forgotten work gets a bell, finished
 -- intents are trimmed after their retention. Dead letters are never touched.
 -- ARGV: lock (ms), silence after which a worker is dead (ms), retention (ms), most to handle in one sweep.

@@ -1,3 +1,4 @@
+-- uses: turns, gates, claims
 -- Takes posted intents whose look at the ledger is due. They stay posted, and come due again if the taker dies.
 -- ARGV: worker, how many, how long the taker may need (ms), most lapses, length of the events stream,
 --   leave ("1": the worker goes).

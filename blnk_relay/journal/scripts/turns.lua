@@ -1,0 +1,63 @@
+-- Part of scripts that let intents go, finish or bury them.
+
+-- Lets a waiting intent go when nothing holds it back: no intent that it waits for, no other one before it in any order.
+local function let_go(id, bells)
+  local fields = redis.call('HMGET', intent_key(id), 'state', 'lane', 'target', 'due', 'pending', 'orders')
+  if fields[1] ~= 'waiting' or tonumber(fields[5] or '0') > 0 then return end
+  for order in string.gmatch(fields[6] or '', '[^\n]+') do
+    if redis.call('ZRANGE', P .. 'order:' .. order, 0, 0)[1] ~= id then return end
+  end
+  local due = math.max(NOW, tonumber(fields[4] or '0'))
+  redis.call('ZREM', P .. 'waiting', id)
+  -- Patience is counted from when it could first be sent.
+  redis.call('HSET', intent_key(id), 'state', 'ready', 'since', due, 'updated', NOW)
+  make_ready(id, fields[2], fields[3], due)
+  if due <= NOW then ring(bells, fields[2]) end
+end
+
+-- An intent is over: give free what it alone could write to, and let the next of its orders go.
+local function release(id, fields, bells)
+  if fields.excl and redis.call('GET', P .. 'excl:' .. fields.excl) == id then
+    redis.call('DEL', P .. 'excl:' .. fields.excl)
+  end
+  for order in string.gmatch(fields.orders or '', '[^\n]+') do
+    local key = P .. 'order:' .. order
+    redis.call('ZREM', key, id)
+    local head = redis.call('ZRANGE', key, 0, 0)[1]
+    if head then let_go(head, bells) end
+  end
+end
+
+-- An intent is done: those that waited for it get its result, and go when it was the last.
+local function satisfy(id, txn, bells)
+  local key = P .. 'deps:' .. id
+  for _, dependent in ipairs(redis.call('SMEMBERS', key)) do
+    local fields = redis.call('HMGET', intent_key(dependent), 'state', 'results')
+    if fields[1] == 'waiting' then
+      redis.call('HSET', intent_key(dependent), 'results', (fields[2] or '') .. id .. ' ' .. txn .. '\n')
+      redis.call('HINCRBY', intent_key(dependent), 'pending', -1)
+      let_go(dependent, bells)
+    end
+  end
+  redis.call('DEL', key)
+end
+
+local function bury(id, kind, class, code, message, cap)
+  redis.call('HSET', intent_key(id), 'state', 'dead', 'class', class, 'code', code, 'message', message, 'updated', NOW)
+  redis.call('ZADD', P .. 'dead', NOW, id)
+  count('dead|' .. kind .. '|' .. class .. '|' .. code)
+  announce(id, kind, 'dead', class, cap)
+end
+
+-- An intent will never be done: those that waited for it become dead letters, and keep their own dependents waiting.
+local function disappoint(id, what, cap)
+  local key = P .. 'deps:' .. id
+  for _, dependent in ipairs(redis.call('SMEMBERS', key)) do
+    local fields = redis.call('HMGET', intent_key(dependent), 'state', 'kind')
+    if fields[1] == 'waiting' then
+      redis.call('ZREM', P .. 'waiting', dependent)
+      bury(dependent, fields[2], 'refused', 'DEPENDENCY_CLOSED', 'It waited for ' .. id .. ', which was ' .. what .. '.', cap)
+    end
+  end
+  redis.call('DEL', key)
+end
