@@ -21,7 +21,7 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from blnk_relay import Intent, KeyConflict, NotFound, Refused, Settings, TooLate
+from blnk_relay import Intent, InvalidIntent, KeyConflict, NotFound, Refused, Settings, TooLate, result_of
 from blnk_relay.intents.model import DEFAULT_TARGET, Send
 from blnk_relay.intents.references import of_generation
 from blnk_relay.journal.journal import Journal
@@ -63,7 +63,8 @@ class Item:
     fingerprint: str
     kind: str
     lane: str
-    order: str
+    orders: tuple[str, ...]
+    after: tuple[str, ...]
     reference: str
     seq: int
     state: str
@@ -80,6 +81,7 @@ class Item:
     dead: tuple[str, str] = ("", "")
     trimmed: bool = False
     lives: int = 1
+    txn: str = ""
 
 
 @dataclass
@@ -121,17 +123,30 @@ class Offer:
     variant: int
     reference: str
     later: bool
+    own_order: str
+    after: tuple[str, ...]
 
     def entry(self) -> NewEntry:
         records, lane, order = SHAPES[self.key]
+        payload: dict[str, Any] = {"variant": self.variant}
+        if self.after:
+            payload["link"] = result_of(self.after[0], "transaction_id")
         intent = Intent(
             "inflight.commit" if records else "transaction",
-            {"variant": self.variant},
+            payload,
             reference=None if records else self.reference or None,
             order_key=order or None,
         )
         not_before = f"+{LATER_MS}" if self.later else "+0"
-        return new_entry(intent, self.key, lane, not_before=not_before, deadline="+86400000")
+        return new_entry(
+            intent,
+            self.key,
+            lane,
+            not_before=not_before,
+            deadline="+86400000",
+            after=self.after,
+            order_key=self.own_order or None,
+        )
 
 
 def mostly(usual: Any, *others: Any) -> st.SearchStrategy[Any]:
@@ -145,6 +160,8 @@ OFFERS = st.builds(
     variant=mostly(0, 1),
     reference=mostly("", *REFERENCES),
     later=mostly(False, True),
+    own_order=mostly("", "mine"),
+    after=mostly((), *((key,) for key in KEYS), ("a", "commit-1"), ("b", "void-1", "a.r2")),
 )
 
 
@@ -188,18 +205,27 @@ class JournalMachine(RuleBasedStateMachine):
     def accept(self, offers: list[Offer]) -> None:
         entries, seen = [], set[str]()
         for offer in offers:
+            if offer.key in offer.after:
+                continue  # enqueue refuses what waits for itself
             entry = offer.entry()
             names = {entry.entry.id, *entry.references}
             if not names & seen:  # enqueue_many refuses what stands twice in one batch
                 seen |= names
                 entries.append((offer, entry))
         conflicts = [position for position, (_, entry) in enumerate(entries) if self._conflicts(entry)]
+        forlorn = [
+            position
+            for position, (_, entry) in enumerate(entries)
+            if position not in conflicts
+            and self._waits_in_vain(entry, {known.entry.id for _, known in entries[:position]})
+        ]
         news = [entry for _, entry in entries]
         assert [conflict.index for conflict in self.journal.conflicts(news)] == conflicts
-        if conflicts:
-            with pytest.raises(KeyConflict) as refused:
+        if conflicts or forlorn:
+            first = min(conflicts + forlorn)
+            with pytest.raises(KeyConflict if first in conflicts else InvalidIntent) as refused:
                 self.journal.accept(news)
-            assert refused.value.index == conflicts[0]
+            assert refused.value.index == first
             return
         accepted, rung, durability = self.journal.accept(news)
         assert durability == "memory"
@@ -222,21 +248,31 @@ class JournalMachine(RuleBasedStateMachine):
             twin in self.items for twin in entry.twins if twin
         )
 
+    def _waits_in_vain(self, entry: NewEntry, before: set[str]) -> bool:
+        """It would wait for what was never accepted, was cancelled, or was discarded; a repeat is not asked."""
+        if entry.entry.id in self.items:
+            return False
+        return any(
+            self.items[id_].state in ("cancelled", "discarded") if id_ in self.items else id_ not in before
+            for id_ in entry.after_ids
+        )
+
     def _take_in(self, offer: Offer, entry: NewEntry) -> None:
-        [order] = entry.entry.orders or ("",)
-        id_, ahead = entry.entry.id, self._in_order(order)
+        id_ = entry.entry.id
         self.seq += 1
         self.items[id_] = Item(
             key=offer.key,
             fingerprint=entry.fingerprint,
             kind=entry.entry.kind,
             lane=entry.entry.lane,
-            order=order,
+            orders=entry.entry.orders,
+            after=entry.after_ids,
             reference=entry.entry.reference,
             seq=self.seq,
-            state="waiting" if ahead else "ready",
+            state="waiting",
             due=not offer.later,
         )
+        self._let_go()
         for reference, twin in zip(entry.references, entry.twins, strict=True):
             if twin:
                 self.named[reference] = id_
@@ -301,6 +337,8 @@ class JournalMachine(RuleBasedStateMachine):
         item.due = False
         assert claimed.token == str(item.token)
         assert claimed.entry.key == item.key
+        if item.after:
+            assert claimed.entry.payload["link"] == self.items[item.after[0]].txn, "filled in with what it waited for"
         assert claimed.progress.generation == item.generation
         # A lapsed lease counts as sent, unless the kind records before it sends and nothing was recorded.
         assert claimed.progress.sent == (item.sent or (item.lapsed and (item.kind == "transaction" or bool(item.memo))))
@@ -360,7 +398,7 @@ class JournalMachine(RuleBasedStateMachine):
         item = self.items[given.claimed.entry.id]
         self.rows += 1
         fields = {
-            "done": {"outcome": "applied", "txn": f"txn-{self.rows}"},
+            "done": {"outcome": "applied", "txn": f"txn_{self.rows}"},
             "dead": {"class": dead_class, "code": f"CODE_{dead_class}", "message": "no"},
             "posted": {"refuse": "0"},
             "ready": {},
@@ -427,7 +465,7 @@ class JournalMachine(RuleBasedStateMachine):
         if to == "dead":
             self._die(id_, fields["class"], fields["code"])
         elif to == "done":
-            item.state = "done"
+            item.state, item.txn = "done", fields["txn"]
             self.counts[f"done|{item.kind}|applied"] += 1
             if item.excl:
                 self.made.setdefault(item.excl, set()).add(fields["txn"])
@@ -448,9 +486,26 @@ class JournalMachine(RuleBasedStateMachine):
         item = self.items[id_]
         if self.owners.get(item.excl) == id_:
             del self.owners[item.excl]
-        line = self._in_order(item.order)
-        if line and self.items[line[0]].state == "waiting":
-            self.items[line[0]].state = "ready"
+        self._let_go()
+
+    def _close(self, id_: str) -> None:
+        """It will never be done: what waits for it dies, and keeps what waits for that waiting."""
+        for other, item in self.items.items():
+            if item.state == "waiting" and id_ in item.after:
+                self._die(other, "refused", "DEPENDENCY_CLOSED")
+
+    def _let_go(self) -> None:
+        for id_, item in self.items.items():
+            if item.state == "waiting" and not self._held(id_):
+                item.state = "ready"
+
+    def _held(self, id_: str) -> bool:
+        """It waits for another intent, or is not the first of each of its orders."""
+        item = self.items[id_]
+        return self._undone(item) > 0 or any(self._in_order(order)[0] != id_ for order in item.orders)
+
+    def _undone(self, item: Item) -> int:
+        return sum(self.items[dep].state != "done" for dep in item.after)
 
     @precondition(lambda self: self.given)
     @rule(data=st.data(), row=st.sampled_from(ROWS), blind=st.booleans())
@@ -501,6 +556,7 @@ class JournalMachine(RuleBasedStateMachine):
             assert self.relay.cancel(key).state == "cancelled"
             item.state = "cancelled"
             self.counts["cancelled"] += 1
+            self._close(id_)
             self._release(id_)
         elif item.state == "cancelled":
             assert self.relay.cancel(key).state == "cancelled"
@@ -518,6 +574,7 @@ class JournalMachine(RuleBasedStateMachine):
         refused = (
             (fresh and item.kind != "transaction")
             or item.state != "dead"
+            or status.code == "DEPENDENCY_CLOSED"
             or (status.generation, status.dead_class, status.code) != (item.generation, *item.dead)
             or (fresh and self._taken(reference, status.id))
         )
@@ -566,6 +623,7 @@ class JournalMachine(RuleBasedStateMachine):
         self.operator.discard(status, who="me", reason="because")
         item.state = "discarded"
         self.counts[f"discarded|{item.kind}"] += 1
+        self._close(status.id)
         self._release(status.id)
 
     @precondition(lambda self: self._any("ready", "posted") and not self._anything_paused(twice=True))
@@ -727,11 +785,22 @@ class JournalMachine(RuleBasedStateMachine):
 
     @invariant()
     def one_of_an_order_is_under_way(self) -> None:
-        for order in {item.order for item in self.items.values() if item.order}:
+        for order in {order for item in self.items.values() for order in item.orders}:
             line = self._in_order(order)
             assert self.client.zrange(self.journal.key(f"order:{order}"), 0, -1) == line
-            assert all(self.items[id_].state == "waiting" for id_ in line[1:])
-            assert not line or self.items[line[0]].state != "waiting"
+            assert all(self.items[id_].state in ("waiting", "dead") for id_ in line[1:])
+
+    @invariant()
+    def who_waits_waits_for_something(self) -> None:
+        for id_, item in self.items.items():
+            if item.state in OPEN:
+                assert (item.state == "waiting") == self._held(id_)
+            if item.state == "waiting":
+                pending = self.client.hget(self.journal.key(f"intent:{id_}"), "pending")
+                assert int(pending or 0) == self._undone(item)
+                for dep in item.after:
+                    if self.items[dep].state != "done":
+                        assert self.client.sismember(self.journal.key(f"deps:{dep}"), id_)
 
     @invariant()
     def a_row_has_one_writer(self) -> None:
@@ -773,10 +842,10 @@ class JournalMachine(RuleBasedStateMachine):
 
     def _in_order(self, order: str) -> list[str]:
         """Ids of an order that are not over, in accept order."""
-        if not order:
-            return []
         line = [
-            (item.seq, id_) for id_, item in self.items.items() if item.order == order and item.state in (*OPEN, "dead")
+            (item.seq, id_)
+            for id_, item in self.items.items()
+            if order in item.orders and item.state in (*OPEN, "dead")
         ]
         return [id_ for _, id_ in sorted(line)]
 
@@ -816,17 +885,24 @@ class JournalMachine(RuleBasedStateMachine):
                     self._die(entry.id, "unknown", "LAPSED_TOO_OFTEN")
                 for claimed in claims.items:
                     self._hand_over(claimed, "last", origin)
-                    settlement = Settlement(claimed, origin, "done", 0, {"outcome": "applied"})
-                    self.journal.settle("last", [settlement], [])
-                    self.items[claimed.entry.id].state = "done"
+                    self.rows += 1
+                    fields = {"outcome": "applied", "txn": f"txn_{self.rows}"}
+                    self.journal.settle("last", [Settlement(claimed, origin, "done", 0, fields)], [])
+                    item = self.items[claimed.entry.id]
+                    item.state, item.txn = "done", fields["txn"]
                     self._release(claimed.entry.id)
             rounds += 1
             assert rounds <= len(self.items), "an intent is not given to anybody"
-        for item in self.items.values():
-            blocked = item.state == "waiting" and any(
-                self.items[id_].state == "dead" for id_ in self._in_order(item.order)
-            )
-            assert item.state in ("done", "cancelled", "dead", "discarded") or blocked
+        for id_, item in self.items.items():
+            assert item.state in ("done", "cancelled", "dead", "discarded") or self._blocked(id_)
+
+    def _blocked(self, id_: str) -> bool:
+        """It waits, and at the end of what it waits for is a dead letter."""
+        item = self.items[id_]
+        ahead = {other for order in item.orders for other in self._in_order(order) if self.items[other].seq < item.seq}
+        return item.state == "waiting" and any(
+            self.items[other].state == "dead" or self._blocked(other) for other in {*item.after, *ahead}
+        )
 
 
 def test_the_scripts_do_what_the_model_does(valkey):
