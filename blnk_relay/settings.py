@@ -75,6 +75,11 @@ class Settings:
         ("transactions", "refunds", "inflight"),
         "Celery queues that carry intents; pools are scaled per lane.",
     )
+    priority_lanes: tuple[str, ...] = _setting(
+        (),
+        "Lanes that go first: in a worker process that serves several, their intents overtake those of other lanes on "
+        "their way to its connections.",
+    )
     routes: tuple[str, ...] = _setting(
         ("transaction=transactions", "refund=refunds", "inflight.commit=inflight", "inflight.void=inflight"),
         "Lane of each kind, as `kind=lane`; a kind that is not named takes the first lane.",
@@ -162,6 +167,11 @@ class Settings:
             raise InvalidSettings(
                 f"{PREFIX}ROUTES sends work to {', '.join(strays)}, which {PREFIX}LANES does not list, "
                 "so that no worker would take it: add the lane or change the route."
+            )
+        if strays := sorted(set(self.priority_lanes) - set(self.lanes)):
+            raise InvalidSettings(
+                f"{PREFIX}PRIORITY_LANES names {', '.join(strays)}, which {PREFIX}LANES does not list: add the lane or "
+                "take it out."
             )
         longest = self.connect_timeout_s + max(self.read_timeout_s, self.sync_read_timeout_s) + LEASE_MARGIN_S
         if self.lease_s <= longest:

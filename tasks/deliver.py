@@ -71,6 +71,7 @@ class Delivery:
     def __init__(self, runtime: Runtime, lane: str, pool: Posters) -> None:
         self._runtime = runtime
         self._lane = lane
+        self._urgent = lane in runtime.settings.priority_lanes
         self._pool = pool
         self._results: SimpleQueue[Result] = SimpleQueue()
         self._in_hand = 0
@@ -144,7 +145,7 @@ class Delivery:
                 _log.exception("a delivery job failed; its leases lapse and the ledger is looked at")
                 self._results.put(Lost(intents))
 
-        self._pool.put(guarded)
+        self._pool.put(guarded, urgent=self._urgent)
 
     def _ring(self) -> None:
         if self._rings:

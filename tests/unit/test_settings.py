@@ -37,6 +37,7 @@ def bare_environment(monkeypatch):
         ({"routes": ("refund=elsewhere",)}, ("BLNK_RELAY_ROUTES", "elsewhere", "add the lane or change the route")),
         ({"routes": ("refund",)}, ("BLNK_RELAY_ROUTES", "'refund'", "kind=lane")),
         ({"routes": ("refund=refunds=x",)}, ("BLNK_RELAY_ROUTES", "kind=lane")),
+        ({"priority_lanes": ("vip",)}, ("BLNK_RELAY_PRIORITY_LANES", "vip", "BLNK_RELAY_LANES")),
         ({"lanes": ()}, ("BLNK_RELAY_LANES", "at least one")),
         ({"lanes": ("a", "a"), "routes": ()}, ("BLNK_RELAY_LANES", "each once")),
         ({"lanes": ("confirm",), "routes": ()}, ("BLNK_RELAY_LANES", "'confirm'")),

@@ -1,0 +1,43 @@
+"""The threads that wait for the ledger."""
+
+from __future__ import annotations
+
+import threading
+
+from tasks.posters import Posters
+
+SOON_S = 10
+
+
+def test_urgent_jobs_overtake_those_that_wait_and_keep_their_own_order():
+    pool, started, go, over = Posters(1), threading.Event(), threading.Event(), threading.Event()
+    ran: list[str] = []
+
+    def first() -> None:
+        started.set()
+        go.wait(SOON_S)
+
+    pool.put(first)
+    assert started.wait(SOON_S), "the only thread is busy now"
+    for name, urgent in (("plain 1", False), ("urgent 1", True), ("plain 2", False), ("urgent 2", True)):
+        pool.put(lambda name=name: ran.append(name), urgent=urgent)  # type: ignore[misc]
+    pool.put(over.set)
+    go.set()
+    assert over.wait(SOON_S)
+    assert ran == ["urgent 1", "urgent 2", "plain 1", "plain 2"]
+
+
+def test_every_job_runs_once_whoever_puts_it():
+    pool, over = Posters(4), threading.Semaphore(0)
+    ran: list[int] = []
+
+    def put(first: int) -> None:
+        for number in range(first, first + 500):
+            pool.put(lambda number=number: (ran.append(number), over.release()), urgent=number % 3 == 0)  # type: ignore[misc]
+
+    producers = [threading.Thread(target=put, args=(first,)) for first in (0, 500, 1000)]
+    for producer in producers:
+        producer.start()
+    for _ in range(1500):
+        assert over.acquire(timeout=SOON_S)
+    assert sorted(ran) == list(range(1500))
