@@ -5,7 +5,6 @@ The library and its async twin share it; neither decides anything of its own.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -84,7 +83,7 @@ def prepare(settings: Settings, write: Write) -> NewEntry:
     if intent.file is not None and len(intent.file) > settings.upload_max_bytes:
         errors["file"] = [f"Is larger than {settings.upload_max_bytes} bytes (BLNK_RELAY_UPLOAD_MAX_BYTES)."]
     not_before = _moment(write.not_before, "+0", "not_before", errors)
-    deadline = _moment(write.deadline, _later(not_before, int(settings.deadline_s * 1000)), "deadline", errors)
+    deadline = _moment(write.deadline, f"~{int(settings.deadline_s * 1000)}", "deadline", errors)
     if not errors and _contradict(write):
         errors["deadline"] = ["Must lie after not_before, or it would never be sent."]
     if write.after and (key in write.after or not all(_is_key(other) for other in write.after)):
@@ -209,14 +208,6 @@ def in_dependency_order(entries: Sequence[NewEntry]) -> list[int]:
     return ordered
 
 
-def _later(not_before: str, deadline_ms: int) -> str:
-    """The deadline where none is given: so long after the intent may first be sent, not after it was accepted."""
-    if not_before.startswith("+"):
-        return f"+{int(not_before[1:]) + deadline_ms}"
-    # The clock of this host is good enough to tell a time long past, which nothing should be counted from.
-    return str(int(not_before) + deadline_ms) if int(not_before) > time.time() * 1000 else f"+{deadline_ms}"
-
-
 def _contradict(write: Write) -> bool:
     """Whether a deadline cannot be met; judged by the two alone, so that a repeat is judged as the first was."""
     start, end = write.not_before, write.deadline
@@ -226,7 +217,7 @@ def _contradict(write: Write) -> bool:
 
 
 def _moment(given: datetime | timedelta | None, default: str, name: str, errors: dict[str, list[str]]) -> str:
-    """A time as the journal takes it: milliseconds since 1970, or from the moment of acceptance."""
+    """A time as the journal takes it: milliseconds since 1970, or from the moment of acceptance (``+``)."""
     if given is None:
         return default
     if isinstance(given, timedelta):

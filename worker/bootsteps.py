@@ -10,9 +10,11 @@ from celery import bootsteps
 
 from blnk_relay.bell import Bells
 from blnk_relay.errors import JournalUnavailable
+from blnk_relay.intents.steps import EXPIRED
 from blnk_relay.journal.journal import Journal
 from blnk_relay.settings import Settings
 from worker.callbacks import Callbacks
+from worker.telemetry import Telemetry
 
 _log = logging.getLogger(__name__)
 
@@ -40,10 +42,14 @@ class Sweeper(bootsteps.StartStopStep):
     def _run(self) -> None:
         journal, bells = Journal(self._settings), Bells(self._settings)
         callbacks = Callbacks(self._settings, journal, bells)
+        reports: Telemetry | None = None
         while not self._stop.wait(self._settings.sweep_s):
             try:
-                swept, lanes = journal.sweep()
+                swept, lanes, expired = journal.sweep()
                 bells.ring(lanes)
+                for entry in expired:
+                    reports = reports or Telemetry(self._settings)
+                    reports.dead(entry, EXPIRED)
                 if swept:
                     callbacks.run()
             except JournalUnavailable as error:

@@ -19,6 +19,9 @@ from blnk_relay.intents.model import (
 from blnk_relay.intents.retry import Backoff
 from blnk_relay.settings import Settings
 
+#: What becomes of an intent whose deadline passes before it could be sent.
+EXPIRED = Dead(DeadClass.REFUSED, "EXPIRED", "Its deadline passed before it could be sent.")
+
 
 def policy_of(settings: Settings) -> Policy:
     """The numbers that decisions depend on, out of the settings."""
@@ -61,5 +64,5 @@ def next_step(
     if isinstance(decision, Send | Again) and progress.now_ms >= progress.deadline_ms:
         if progress.sent:
             return Dead(DeadClass.UNKNOWN, "EXPIRED", "Undecided at its deadline, and it may have been sent.")
-        return Dead(DeadClass.REFUSED, "EXPIRED", "Its deadline passed before it could be sent.")
+        return EXPIRED
     return decision

@@ -195,21 +195,23 @@ class Journal:
         bells, _stale = self.scripts.run("settle", worker, self.settings.events_max, ",".join(healthy), *encoded)
         return tuple(bells)
 
-    def sweep(self) -> tuple[bool, tuple[str, ...]]:
+    def sweep(self) -> tuple[bool, tuple[str, ...], tuple[Entry, ...]]:
         """Sweep, if nobody else has just done so.
 
         Returns:
-            Whether this call swept, and lanes to ring.
+            Whether this call swept, lanes to ring, and intents whose deadline passed while they waited for others: they
+            are dead letters now.
         """
         settings = self.settings
-        swept, bells, _lapsed, _trimmed = self.scripts.run(
+        swept, bells, expired = self.scripts.run(
             "sweep",
             int(settings.sweep_s * 900),
             int(settings.dead_worker_s * 1000),
             int(settings.retention_s * 1000),
             SWEEP_MOST,
+            settings.events_max,
         )
-        return bool(swept), tuple(bells)
+        return bool(swept), tuple(bells), _buried(expired)
 
     def file(self, id_: str, size: int) -> bytes | None:
         """The file that was kept beside an intent; None when it is not there whole.

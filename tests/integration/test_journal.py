@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from datetime import timedelta
 
 import pytest
 import redis
@@ -40,7 +42,7 @@ def finish(journal: Journal, *claims: Claimed) -> None:
 
 def sweep(journal: Journal) -> tuple[str, ...]:
     journal.client.delete(journal.key("sweep"))
-    swept, rung = journal.sweep()
+    swept, rung, _ = journal.sweep()
     assert swept
     return rung
 
@@ -348,3 +350,34 @@ def test_finished_intents_leave_nothing_but_their_fingerprint(relay, journal):
     }
     assert left <= {"past", "queues", "workers", "seq", "bell", "counts", "events", "sweep", "pace"}
     assert sum(journal.client.hlen(key) for key in journal.client.scan_iter(match=journal.key("past:*"))) == 21
+
+
+# -- deadlines of what waits -----------------------------------------------------------------------------------------
+
+
+def test_who_waits_for_others_has_the_settings_patience_from_when_it_could_first_be_sent(relay, journal):
+    enqueue(relay, "first")
+    relay.enqueue(payment(), key="second", after=["first"])
+    relay.enqueue(payment(), key="strict", after=["first"], deadline=timedelta(hours=1))
+    # Days pass: what was to be its deadline is long over.
+    long_ago = 1_000
+    for key in ("second", "strict"):
+        journal.client.hset(journal.key(f"intent:{id_of(DEFAULT_TARGET, key)}"), "deadline", long_ago)
+    finish(journal, *journal.claim(LANE, WORKER, 1).items)
+    second, strict = sorted(journal.claim(LANE, WORKER, 2).items, key=lambda claimed: claimed.entry.key)
+    patience_ms = int(journal.settings.deadline_s * 1000)
+    assert 0 <= second.progress.deadline_ms - second.progress.now_ms - patience_ms + 5_000 <= 5_000
+    assert strict.progress.deadline_ms == long_ago, "one of its own is kept"
+
+
+def test_a_deadline_of_its_own_passes_also_for_one_that_waits(relay, journal, operator):
+    enqueue(relay, "first")
+    relay.enqueue(payment(), key="strict", after=["first"], deadline=timedelta(milliseconds=1))
+    time.sleep(0.01)
+    sweep(journal)
+    late = status(journal, "strict")
+    assert (late.state, late.dead_class, late.code) == ("dead", "refused", "EXPIRED")
+    operator.replay(late, who="me")
+    assert status(journal, "strict").state == "waiting", "it has to wait for its turn all the same"
+    finish(journal, *journal.claim(LANE, WORKER, 1).items)
+    assert status(journal, "strict").state == "ready"

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -65,6 +66,7 @@ class Item:
     lane: str
     orders: tuple[str, ...]
     after: tuple[str, ...]
+    expires: bool
     reference: str
     seq: int
     state: str
@@ -125,6 +127,7 @@ class Offer:
     later: bool
     own_order: str
     after: tuple[str, ...]
+    expires: bool
 
     def entry(self) -> NewEntry:
         records, lane, order = SHAPES[self.key]
@@ -143,7 +146,7 @@ class Offer:
             self.key,
             lane,
             not_before=not_before,
-            deadline="+86400000",
+            deadline=f"+{LATER_MS}" if self.expires else f"~{LATER_MS}",
             after=self.after,
             order_key=self.own_order or None,
         )
@@ -161,6 +164,7 @@ OFFERS = st.builds(
     reference=mostly("", *REFERENCES),
     later=mostly(False, True),
     own_order=mostly("", "mine"),
+    expires=mostly(False, True),
     after=mostly((), *((key,) for key in KEYS), ("a", "commit-1"), ("b", "void-1", "a.r2")),
 )
 
@@ -267,6 +271,7 @@ class JournalMachine(RuleBasedStateMachine):
             lane=entry.entry.lane,
             orders=entry.entry.orders,
             after=entry.after_ids,
+            expires=offer.expires,
             reference=entry.entry.reference,
             seq=self.seq,
             state="waiting",
@@ -493,6 +498,8 @@ class JournalMachine(RuleBasedStateMachine):
         for other, item in self.items.items():
             if item.state == "waiting" and id_ in item.after:
                 self._die(other, "refused", "DEPENDENCY_CLOSED")
+            elif item.state == "dead" and id_ in item.after:
+                item.dead = (item.dead[0], "DEPENDENCY_CLOSED")
 
     def _let_go(self) -> None:
         for id_, item in self.items.items():
@@ -592,11 +599,16 @@ class JournalMachine(RuleBasedStateMachine):
             item.sent = item.lapsed = False
             item.memo = ""
             self.named[f"{DEFAULT_TARGET}:{reference}"] = status.id
-        item.state = "posted" if item.sent or item.lapsed else "ready"
+        # It has the settings' patience from now on, whatever it had before.
+        item.expires = False
+        held = self._held(status.id)
+        item.state = "posted" if item.sent or item.lapsed else "waiting" if held else "ready"
         item.claims, item.looks, item.due, item.dead = 0, 0, True, ("", "")
         item.token += 1
         rung = "confirm" if item.state == "posted" else item.lane
-        assert rung in self.bells.rung or self.client.exists(self.journal.key(f"bell:{rung}"))
+        assert (
+            item.state == "waiting" or rung in self.bells.rung or self.client.exists(self.journal.key(f"bell:{rung}"))
+        )
 
     def _taken(self, reference: str, by: str) -> bool:
         """Whether a reference belongs to another intent: by name, or because it is the reference of its key."""
@@ -692,11 +704,26 @@ class JournalMachine(RuleBasedStateMachine):
         self._sweep(held)
         assert (self.client.zscore(self.journal.key("workers"), worker) is None) == silent
 
-    def _sweep(self, lapsing: list[str]) -> None:
+    @precondition(lambda self: self._waits_with_a_deadline())
+    @rule()
+    def deadlines_pass(self) -> None:
+        """Of those that wait for others, and have a deadline of their own."""
+        late = self._waits_with_a_deadline()
+        for id_ in late:
+            self.client.zadd(self.journal.key("expiring"), {id_: SOON}, xx=True)
+        self._sweep([], late)
+
+    def _waits_with_a_deadline(self) -> list[str]:
+        return [id_ for id_, item in self.items.items() if item.state == "waiting" and item.expires]
+
+    def _sweep(self, lapsing: list[str], expiring: Sequence[str] = ()) -> None:
         self.client.delete(self.journal.key("sweep"))
-        swept, rung = self.journal.sweep()
+        swept, rung, late = self.journal.sweep()
         assert swept
-        assert self.journal.sweep() == (False, ()), "only one sweeps"
+        assert self.journal.sweep() == (False, (), ()), "only one sweeps"
+        assert {entry.id for entry in late} == set(expiring)
+        for id_ in expiring:
+            self._die(id_, "refused", "EXPIRED")
         for id_ in lapsing:
             item = self.items[id_]
             item.state, item.holder, item.lapsed, item.due = "posted", "", True, True
@@ -792,6 +819,7 @@ class JournalMachine(RuleBasedStateMachine):
 
     @invariant()
     def who_waits_waits_for_something(self) -> None:
+        assert set(self.client.zrange(self.journal.key("expiring"), 0, -1)) == set(self._waits_with_a_deadline())
         for id_, item in self.items.items():
             if item.state in OPEN:
                 assert (item.state == "waiting") == self._held(id_)

@@ -1,6 +1,7 @@
 -- Accepts intents: all of them, or none when one cannot be. An intent that is there already is left as it is.
 -- ARGV: mode ("write", or "check" to change nothing), then 13 for each: id, fingerprint, body, kind, target, lane,
---   orders (joined by newlines), not_before and deadline (ms since 1970, or "+<ms>" from now), twins (for each
+--   orders (joined by newlines), not_before and deadline (ms since 1970, or "+<ms>" from now; a
+--   deadline also "~<ms>" from when it may first be sent), twins (for each
 --   reference the id of the intent whose key it is, "-" where that is the intent itself; joined by ","), references
 --   that it owns ("<target>:<reference>", joined by NUL), ids of the intents that it waits for (joined by ","; those
 --   of the same call stand before it), a file to upload ("" for none).
@@ -73,7 +74,13 @@ local function write(at, bells)
   local key, pending, results = intent_key(id), 0, ''
   local due, due_text = moment(ARGV[at + 7])
   if due < NOW then due, due_text = NOW, NOW_TEXT end
-  local _, deadline = moment(ARGV[at + 8])
+  local patience = string.byte(ARGV[at + 8]) == 126 and tonumber(string.sub(ARGV[at + 8], 2))
+  local deadline, deadline_text
+  if patience then
+    deadline_text = string.format('%d', due + patience)
+  else
+    deadline, deadline_text = moment(ARGV[at + 8])
+  end
   redis.call('SET', P .. 'body:' .. id, ARGV[at + 2])
   if ARGV[at + 12] ~= '' then redis.call('SET', P .. 'file:' .. id, ARGV[at + 12]) end
   for dep in string.gmatch(ARGV[at + 11], '[^,]+') do
@@ -92,7 +99,7 @@ local function write(at, bells)
   end
   local state = held and 'waiting' or 'ready'
   redis.call('HSET', key, 'state', state, 'kind', kind, 'lane', lane, 'target', target, 'fp', ARGV[at + 1],
-    'created', NOW_TEXT, 'since', due_text, 'deadline', deadline)
+    'created', NOW_TEXT, 'since', due_text, 'deadline', deadline_text)
   if orders ~= '' then redis.call('HSET', key, 'orders', orders) end
   if held then redis.call('HSET', key, 'due', due_text, 'pending', pending) end
   if results ~= '' then redis.call('HSET', key, 'results', results) end
@@ -101,6 +108,11 @@ local function write(at, bells)
   redis.call('SADD', P .. 'queues', lane .. '|' .. target)
   if held then
     redis.call('ZADD', P .. 'waiting', NOW_TEXT, id)
+    if patience then
+      redis.call('HSET', key, 'patience', patience)
+    else
+      redis.call('ZADD', P .. 'expiring', deadline, id)
+    end
   else
     make_ready(id, lane, target, due_text)
     if due <= NOW then ring(bells, lane) end

@@ -3,7 +3,7 @@
 -- KEYS[1] is the prefix "{<namespace>:v1}:", whose hash tag keeps all keys on one node of a cluster. Below it:
 --
 --   intent:<id>        hash    what moves: state, lane, target, kind, fp, created, since, deadline, orders, pending, due,
---                              token, claims, looks, worker, attempts, sent, lapsed, sent_first, sent_last, sends, accepted,
+--                              patience, token, claims, looks, worker, attempts, sent, lapsed, sent_first, sent_last, sends, accepted,
 --                              refuse, memo, excl, gen, code, message, class, outcome, txn, parent, updated, results
 --   body:<id>          string  what never changes, as JSON
 --   file:<id>          string  a file to upload, packed, for as long as its intent is kept and not discarded
@@ -14,6 +14,7 @@
 --   queues             set     "<lane>|<target>" of every ready set that was ever used
 --   ready:<lane>|<t>   zset    due time -> id       state ready: waits for a worker
 --   waiting            zset    accept time -> id    state waiting: for its turn in an order, or for other intents
+--   expiring           zset    deadline -> id       those of them that have a deadline of their own
 --   deps:<id>          set     intents that wait for this one (their field pending counts what they wait for)
 --   leased:<worker>    zset    lease end -> id      state sending
 --   workers            zset    last sign of life -> worker

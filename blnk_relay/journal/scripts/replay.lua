@@ -7,7 +7,8 @@
 
 local id, bells = ARGV[1], {}
 local key = intent_key(id)
-local fields = redis.call('HMGET', key, 'state', 'lane', 'target', 'sent', 'lapsed', 'gen', 'kind', 'class', 'code', 'token')
+local fields = redis.call('HMGET', key, 'state', 'lane', 'target', 'sent', 'lapsed', 'gen', 'kind', 'class', 'code', 'token',
+  'pending', 'orders')
 if not fields[1] then return { '', bells } end
 if fields[1] ~= 'dead' then return { fields[1], bells } end
 -- A fresh reference is safe after a recorded refusal only; what died of something else since must not get one.
@@ -23,8 +24,13 @@ if ARGV[3] == '1' then
   look = false
 end
 redis.call('HDEL', key, 'class', 'code', 'message', 'attempts', 'sends', 'accepted', 'refuse', 'looks')
+-- One whose deadline passed before its turn came waits for its turn again.
+local held = tonumber(fields[11] or '0') > 0
+for order in string.gmatch(fields[12] or '', '[^\n]+') do
+  if redis.call('ZRANGE', P .. 'order:' .. order, 0, 0)[1] ~= id then held = true end
+end
 -- A new token as well: what was decided in its last life changes nothing in this one.
-redis.call('HSET', key, 'state', look and 'posted' or 'ready', 'since', NOW, 'deadline', NOW + tonumber(ARGV[2]), 'claims', '0',
+redis.call('HSET', key, 'state', look and 'posted' or held and 'waiting' or 'ready', 'since', NOW, 'deadline', NOW + tonumber(ARGV[2]), 'claims', '0',
   'token', tonumber(fields[10] or '0') + 1, 'updated', NOW)
 redis.call('ZREM', P .. 'dead', id)
 log(id, ARGV[6])
@@ -32,6 +38,9 @@ count('replayed|' .. fields[7])
 if look then
   redis.call('ZADD', P .. 'posted', NOW, id)
   ring(bells, 'confirm')
+elseif held then
+  redis.call('HSET', key, 'patience', ARGV[2])
+  redis.call('ZADD', P .. 'waiting', NOW, id)
 else
   make_ready(id, fields[2], fields[3], NOW)
   ring(bells, fields[2])

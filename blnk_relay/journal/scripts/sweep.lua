@@ -1,12 +1,14 @@
--- uses: gates
+-- uses: turns, gates
 -- One sweep, by whichever worker gets the lock: lapsed leases go to be looked up, forgotten work gets a bell, finished
 -- intents are trimmed after their retention. Dead letters are never touched.
--- ARGV: lock (ms), silence after which a worker is dead (ms), retention (ms), most to handle in one sweep.
--- Returns: {1 if this one swept, lanes to ring, lapsed, trimmed}.
+-- ARGV: lock (ms), silence after which a worker is dead (ms), retention (ms), most to handle in one sweep, length of the
+--   events stream.
+-- Returns: {1 if this one swept, lanes to ring, id and body of each whose deadline passed while it waited}.
 
 local lock_ms, dead_ms, retention_ms, most = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])
-local bells, lapsed, trimmed = {}, 0, 0
-if not redis.call('SET', P .. 'sweep', '1', 'NX', 'PX', lock_ms) then return { 0, bells, 0, 0 } end
+local cap = ARGV[5]
+local bells, lapsed, expired = {}, 0, {}
+if not redis.call('SET', P .. 'sweep', '1', 'NX', 'PX', lock_ms) then return { 0, bells, expired } end
 
 -- A lapsed lease is ambiguous: the request may have been sent, so the ledger is read before anything else.
 for _, worker in ipairs(redis.call('ZRANGE', P .. 'workers', 0, -1)) do
@@ -28,6 +30,13 @@ for _, worker in ipairs(redis.call('ZRANGE', P .. 'workers', 0, -1)) do
 end
 if lapsed > 0 then count('lapsed', lapsed) end
 
+-- What waits for others may wait for a human; a deadline of its own passes all the same.
+for _, id in ipairs(redis.call('ZRANGEBYSCORE', P .. 'expiring', 0, NOW, 'LIMIT', 0, most)) do
+  leave_waiting(id)
+  bury(id, redis.call('HGET', intent_key(id), 'kind'), 'refused', 'EXPIRED', 'Its deadline passed before it could be sent.', cap)
+  expired[#expired + 1] = { id, redis.call('GET', P .. 'body:' .. id) }
+end
+
 for _, queue in ipairs(redis.call('SMEMBERS', P .. 'queues')) do
   local lane, target = string.match(queue, '^(.*)|(.*)$')
   if redis.call('ZCOUNT', P .. 'ready:' .. queue, 0, NOW) > 0 and redis.call('EXISTS', P .. 'pause:' .. lane) == 0
@@ -44,6 +53,5 @@ for _, id in ipairs(redis.call('ZRANGEBYSCORE', P .. 'done', 0, NOW - retention_
   end
   redis.call('DEL', intent_key(id), P .. 'parts:' .. id, P .. 'body:' .. id, P .. 'file:' .. id, P .. 'log:' .. id)
   redis.call('ZREM', P .. 'done', id)
-  trimmed = trimmed + 1
 end
-return { 1, bells, lapsed, trimmed }
+return { 1, bells, expired }

@@ -1,16 +1,24 @@
 -- Part of scripts that let intents go, finish or bury them.
 
+-- An intent waits no longer.
+local function leave_waiting(id)
+  redis.call('ZREM', P .. 'waiting', id)
+  redis.call('ZREM', P .. 'expiring', id)
+end
+
 -- Lets a waiting intent go when nothing holds it back: no intent that it waits for, no other one before it in any order.
 local function let_go(id, bells)
-  local fields = redis.call('HMGET', intent_key(id), 'state', 'lane', 'target', 'due', 'pending', 'orders')
+  local fields = redis.call('HMGET', intent_key(id), 'state', 'lane', 'target', 'due', 'pending', 'orders',
+    'patience')
   if fields[1] ~= 'waiting' or tonumber(fields[5] or '0') > 0 then return end
   for order in string.gmatch(fields[6] or '', '[^\n]+') do
     if redis.call('ZRANGE', P .. 'order:' .. order, 0, 0)[1] ~= id then return end
   end
   local due = math.max(NOW, tonumber(fields[4] or '0'))
-  redis.call('ZREM', P .. 'waiting', id)
-  -- Patience is counted from when it could first be sent.
+  leave_waiting(id)
+  -- Patience is counted from when it could first be sent: who waited for a human for days is not late for that.
   redis.call('HSET', intent_key(id), 'state', 'ready', 'since', due, 'updated', NOW)
+  if fields[7] then redis.call('HSET', intent_key(id), 'deadline', due + tonumber(fields[7])) end
   make_ready(id, fields[2], fields[3], due)
   if due <= NOW then ring(bells, fields[2]) end
 end
@@ -33,7 +41,8 @@ local function satisfy(id, txn, bells)
   local key = P .. 'deps:' .. id
   for _, dependent in ipairs(redis.call('SMEMBERS', key)) do
     local fields = redis.call('HMGET', intent_key(dependent), 'state', 'results')
-    if fields[1] == 'waiting' then
+    -- One whose deadline passed meanwhile may be replayed, and must know.
+    if fields[1] == 'waiting' or fields[1] == 'dead' then
       redis.call('HSET', intent_key(dependent), 'results', (fields[2] or '') .. id .. ' ' .. txn .. '\n')
       redis.call('HINCRBY', intent_key(dependent), 'pending', -1)
       let_go(dependent, bells)
@@ -54,9 +63,13 @@ local function disappoint(id, what, cap)
   local key = P .. 'deps:' .. id
   for _, dependent in ipairs(redis.call('SMEMBERS', key)) do
     local fields = redis.call('HMGET', intent_key(dependent), 'state', 'kind')
+    local message = 'It waited for ' .. id .. ', which was ' .. what .. '.'
     if fields[1] == 'waiting' then
-      redis.call('ZREM', P .. 'waiting', dependent)
-      bury(dependent, fields[2], 'refused', 'DEPENDENCY_CLOSED', 'It waited for ' .. id .. ', which was ' .. what .. '.', cap)
+      leave_waiting(dependent)
+      bury(dependent, fields[2], 'refused', 'DEPENDENCY_CLOSED', message, cap)
+    elseif fields[1] == 'dead' then
+      -- Its deadline passed before; from now on it cannot be replayed either.
+      redis.call('HSET', intent_key(dependent), 'code', 'DEPENDENCY_CLOSED', 'message', message)
     end
   end
   redis.call('DEL', key)
