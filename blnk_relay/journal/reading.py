@@ -37,8 +37,10 @@ class Status:
         key: The caller's key; empty for one that was trimmed after its retention.
         kind: Such as ``transaction``.
         state: ``waiting``, ``ready``, ``sending``, ``posted``, ``done``, ``dead``, ``cancelled`` or ``discarded``.
-        outcome: With ``done``: ``applied``, ``held``, ``voided``, ``refunded`` or ``accepted``.
-        transaction_id: Id of the ledger's row that proves it.
+        outcome: With ``done``: ``applied``, ``held``, ``voided`` or ``refunded`` for money; ``created``, ``updated``,
+            ``deleted``, ``tokenized``, ``uploaded`` or ``started`` for the rest; ``accepted`` where confirmation stops
+            at the answer.
+        transaction_id: Id of the ledger's row or record that proves it.
         parent_id: Id of the row it belongs to: the queued parent, the hold, or the refunded row.
         reference: What the ledger knows it by; empty where the ledger chooses.
         dead_class: With ``dead``: ``refused``, ``rejected``, ``unknown`` or ``partial``.
