@@ -41,6 +41,7 @@ drill: install
 
 docs: install
 	$(BIN)/python -W ignore -m blnk_relay.settings > docs/settings.md
+	$(BIN)/python -W ignore -m blnk_relay.intents.pages docs/kinds
 
 clean:
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis

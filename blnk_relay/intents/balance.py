@@ -7,6 +7,7 @@ from typing import Any
 
 from marshmallow import Schema, ValidationError, post_load, validate
 
+from blnk_relay.intents.about import About, End, Example
 from blnk_relay.intents.creating import decide_by_mark, judge_creation, lookups_of, marked
 from blnk_relay.intents.fields import (
     MAX_ROW_BYTES,
@@ -21,7 +22,7 @@ from blnk_relay.intents.fields import (
     stored_bytes,
 )
 from blnk_relay.intents.linking import ResultOf
-from blnk_relay.intents.model import Entry, Intent, Kind, Policy, Progress, Request
+from blnk_relay.intents.model import DeadClass, Entry, Intent, Kind, Policy, Progress, Request
 
 NAME = "balance.create"
 
@@ -102,6 +103,28 @@ def request(entry: Entry, progress: Progress, policy: Policy) -> Request:
     return Request("POST", "/balances", "balance", {**entry.payload, "meta_data": marked(entry)}, sync=True)
 
 
+ABOUT = About(
+    builder=create_balance,
+    confirmed="The `201` names the new `balance_id`. After an ambiguous answer exactly one balance carries our id in "
+    "its `meta_data` (contract §4).",
+    ends=(
+        End(
+            DeadClass.UNKNOWN,
+            "MADE_TWICE",
+            "The ledger shows it more than once. It has no key that would forbid a repeat, so a gateway that repeats a "
+            "request makes two (contract §4).",
+        ),
+    ),
+    example=Example(
+        {
+            "ledger_id": "ldg_073f7ffe-9dfd-42ce-aa50-d1dca1788adc",
+            "currency": "EUR",
+            "identity_id": "idt_98fcd9f5-5708-4197-a44e-faae002e049f",
+        },
+        key="wallet-bob",
+    ),
+)
+
 KIND = Kind(
     name=NAME,
     method="POST",
@@ -113,5 +136,6 @@ KIND = Kind(
     decide=decide_by_mark("balances", "balance_id"),
     request=request,
     judge=judge_creation("balance_id", "bln_"),
+    about=ABOUT,
     marked=True,
 )

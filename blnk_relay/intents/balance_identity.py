@@ -8,6 +8,7 @@ from urllib.parse import quote
 
 from marshmallow import Schema
 
+from blnk_relay.intents.about import About, Example
 from blnk_relay.intents.fields import BalanceId, IdentityId, load
 from blnk_relay.intents.linking import ResultOf
 from blnk_relay.intents.model import (
@@ -99,6 +100,20 @@ def judge(entry: Entry, progress: Progress, request: Request, response: Response
     return judge_update(_done(entry), "message", progress=progress, request=request, response=response, policy=policy)
 
 
+ABOUT = About(
+    builder=link_identity,
+    confirmed="The `200` has the message of this route. After an ambiguous answer the balance shows the identity "
+    "(contract §4).",
+    ends=(),
+    example=Example(
+        {
+            "balance_id": "bln_b8b14245-914f-475d-9e9d-7aa1eeb3df23",
+            "identity_id": "idt_98fcd9f5-5708-4197-a44e-faae002e049f",
+        },
+        key="wallet-bob-owner",
+    ),
+)
+
 KIND = Kind(
     name=NAME,
     method="PUT",
@@ -110,5 +125,6 @@ KIND = Kind(
     decide=decide,
     request=request,
     judge=judge,
+    about=ABOUT,
     records=True,
 )

@@ -14,9 +14,10 @@ from typing import Any
 
 from marshmallow import Schema, ValidationError, fields, post_load
 
+from blnk_relay.intents.about import About, End, Example
 from blnk_relay.intents.bulk_items import WINDOW, decide, lookups, marks_of, named
 from blnk_relay.intents.fields import Flag, load
-from blnk_relay.intents.model import Done, Entry, Intent, Kind, Policy, Progress, Request, Response, Verdict
+from blnk_relay.intents.model import DeadClass, Done, Entry, Intent, Kind, Policy, Progress, Request, Response, Verdict
 from blnk_relay.intents.transaction import NAME as SINGLE
 from blnk_relay.intents.transaction import SCHEMA as ITEM_SCHEMA
 from blnk_relay.intents.verdicts import Meaning, rule_for, verdict_for
@@ -191,6 +192,73 @@ def judge(entry: Entry, progress: Progress, request: Request, response: Response
     return verdict_for(rule, progress, response, policy)
 
 
+ABOUT = About(
+    builder=bulk,
+    confirmed="Each item by its own reference, as a single transaction is; some hundreds in one look. The answer to "
+    "the request proves nothing of them (contract §3.10).",
+    ends=(
+        End(
+            DeadClass.PARTIAL,
+            "ITEMS_REJECTED",
+            "The ledger recorded a refusal of some items, whose references are used up. *rejected* if it was all.",
+        ),
+        End(
+            DeadClass.PARTIAL,
+            "ITEMS_MISSING",
+            "Some items are not at the ledger, and it refuses the request that would bring them (contract §3.10).",
+        ),
+        End(
+            DeadClass.PARTIAL,
+            "REFERENCE_CONFLICT",
+            "The ledger has other transactions under some references. *unknown* if no item happened.",
+        ),
+        End(
+            DeadClass.PARTIAL,
+            "ROLLBACK_INCOMPLETE",
+            "With `atomic`: an item failed, and the ledger did not take all others back (contract §3.10).",
+        ),
+        End(
+            DeadClass.REJECTED,
+            "ROLLED_BACK",
+            "With `atomic`: an item failed and the others were taken back; the references are used up.",
+        ),
+        End(
+            DeadClass.UNKNOWN,
+            "STUCK_QUEUED",
+            "Items stayed `QUEUED` for `stuck_horizon_s`: the ledger may still apply them (contract §3.5).",
+        ),
+        End(
+            DeadClass.UNKNOWN,
+            "VANISHED",
+            "It was accepted eight times, and no item ever left a row (contract §3.3).",
+        ),
+    ),
+    example=Example(
+        {
+            "items": [
+                {
+                    "source": "@wallet-alice",
+                    "destination": "@fees",
+                    "currency": "EUR",
+                    "amount": "1.00",
+                    "description": "Fee",
+                    "reference": "fee-2026-11-alice",
+                },
+                {
+                    "source": "@wallet-bob",
+                    "destination": "@fees",
+                    "currency": "EUR",
+                    "amount": "1.00",
+                    "description": "Fee",
+                    "reference": "fee-2026-11-bob",
+                },
+            ]
+        },
+        key="fees-2026-11",
+    ),
+    renamed={"items": "transactions"},
+)
+
 KIND = Kind(
     name=NAME,
     method="POST",
@@ -202,6 +270,7 @@ KIND = Kind(
     decide=decide,
     request=request,
     judge=judge,
+    about=ABOUT,
     records=True,
     claims=named,
     parts=named,

@@ -68,7 +68,15 @@ T = TypeVar("T")
 
 
 class Plain(fields.Field[T]):
-    """A field without defaults, hooks or nulls, which is all that the kinds need, at half of a field's cost."""
+    """A field without defaults, hooks or nulls, which is all that the kinds need, at half of a field's cost.
+
+    Attributes:
+        takes: What may be given, for people.
+        limits: Within which bounds, for people; empty for none.
+    """
+
+    takes: str
+    limits: str = ""
 
     def deserialize(
         self, value: Any, attr: str | None = None, data: Mapping[str, Any] | None = None, **kwargs: Any
@@ -89,9 +97,13 @@ class Plain(fields.Field[T]):
 class Text(Plain[str]):
     """A string that the ledger's database can store, and that is not blank."""
 
+    takes = "text"
+
     def __init__(self, *, most: int = MAX_ROW_BYTES, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self._most = most
+        if self.takes.startswith("text"):
+            self.limits = f"at most {most:,} characters"
 
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> str:
         if not isinstance(value, str):
@@ -107,6 +119,8 @@ class Text(Plain[str]):
 
 class Reference(Text):
     """A ledger reference that no derived reference can collide with (contract §3.4)."""
+
+    takes = "text that begins with no `txn_` and ends in no `_q` or `_refund`"
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(most=MAX_LENGTH, **kwargs)
@@ -140,7 +154,7 @@ class Linkable(Text):
 class RowName(Linkable):
     """A transaction of the ledger: the id of its row, or its reference."""
 
-    result = "transaction_id"
+    result, takes = "transaction_id", "`txn_…`, or a reference"
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(most=MAX_LENGTH, **kwargs)
@@ -160,7 +174,7 @@ class RowName(Linkable):
 class Balance(Linkable):
     """``bln_`` and a UUID, or ``@indicator`` (contract §7)."""
 
-    result = "balance_id"
+    result, takes = "balance_id", "`bln_…` or `@name`"
 
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> str:
         text: str = super()._deserialize(value, attr, data, **kwargs)
@@ -175,6 +189,10 @@ class ResourceId(Linkable):
     prefix = ""
     #: A literal that stands for a built-in record.
     literal = ""
+
+    def __init_subclass__(cls) -> None:
+        super().__init_subclass__()
+        cls.takes = f"`{cls.prefix}…`" + (f" or `{cls.literal}`" if cls.literal else "")
 
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> str:
         text: str = super()._deserialize(value, attr, data, **kwargs)
@@ -217,6 +235,7 @@ class EntityId(Linkable):
     """The id of anything that carries metadata: a ledger, balance, identity, transaction or batch (contract §2.10)."""
 
     result = ("ledger_id", "balance_id", "identity_id", "transaction_id", "batch_id")
+    takes = "`ldg_…`, `bln_…`, `idt_…`, `txn_…` or `bulk_…`"
 
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> str:
         text: str = super()._deserialize(value, attr, data, **kwargs)
@@ -228,6 +247,8 @@ class EntityId(Linkable):
 
 class Indicator(Text):
     """``@name`` without white space (contract §3.7)."""
+
+    takes = "`@name`"
 
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> str:
         text: str = super()._deserialize(value, attr, data, **kwargs)
@@ -252,6 +273,8 @@ class Currency(Text):
 class Amount(Plain[Decimal]):
     """A positive amount, exact."""
 
+    takes, limits = "decimal text, or a whole number; never a float", "above 0"
+
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> Decimal:
         try:
             number = exact_decimal(value)
@@ -264,6 +287,8 @@ class Amount(Plain[Decimal]):
 
 class WholeNumber(Plain[int]):
     """A positive integer, as an int or as its digits; never a float or a bool."""
+
+    takes, limits = "whole number, or its digits", "above 0"
 
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> int:
         try:
@@ -278,6 +303,8 @@ class WholeNumber(Plain[int]):
 class Precision(WholeNumber):
     """Minor units in one unit."""
 
+    limits = "above 0, at most 10^18"
+
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> int:
         number: int = super()._deserialize(value, attr, data, **kwargs)
         if number > MAX_PRECISION:
@@ -288,6 +315,8 @@ class Precision(WholeNumber):
 class Flag(Plain[bool]):
     """Exactly true or false."""
 
+    takes = "true or false"
+
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> bool:
         if not isinstance(value, bool):
             raise ValidationError("Must be true or false.")
@@ -296,6 +325,8 @@ class Flag(Plain[bool]):
 
 class Moment(Plain[str]):
     """A point in time with an offset; kept as RFC 3339 in UTC, which is all that the ledger reads (contract §2.3)."""
+
+    takes = "RFC 3339 time with an offset"
 
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> str:
         moment = value
@@ -316,6 +347,8 @@ class Moment(Plain[str]):
 
 class MetaData(Plain[dict[str, Any]]):
     """A JSON object without the keys that the ledger reserves (contract §2.0)."""
+
+    takes = "JSON object"
 
     reserved: frozenset[str] = RESERVED_META_KEYS
 

@@ -12,6 +12,7 @@ from typing import Any
 
 from marshmallow import ValidationError
 
+from blnk_relay.intents.about import About, End, Example
 from blnk_relay.intents.creating import judge_creation, mark_lookup, marked
 from blnk_relay.intents.fields import IdentityId, load
 from blnk_relay.intents.identity_fields import IdentityFields, IdentityMeta, columns
@@ -185,6 +186,37 @@ def request(entry: Entry, progress: Progress, policy: Policy) -> Request:
     return Request("POST", "/identities", "identity", body, sync=True)
 
 
+ABOUT = About(
+    builder=create_identity,
+    confirmed="The `201` names the `identity_id`. After an ambiguous answer exactly one identity has the id that we "
+    "chose, or carries our id in its `meta_data` (contract §2.7, §4).",
+    ends=(
+        End(
+            DeadClass.UNKNOWN,
+            "MADE_TWICE",
+            "The ledger shows it more than once. It has no key that would forbid a repeat, so a gateway that repeats a "
+            "request makes two (contract §4).",
+        ),
+        End(
+            DeadClass.UNKNOWN,
+            "NOT_SHOWN",
+            "The ledger says that it has the id, and shows no such identity (contract §2.7).",
+        ),
+    ),
+    example=Example(
+        {
+            "first_name": "Mara",
+            "last_name": "Lindqvist",
+            "email_address": "mara.lindqvist@example.org",
+            "dob": "1990-01-01",
+            "country": "SE",
+            "category": "individual",
+            "identity_type": "customer",
+        },
+        key="customer-7",
+    ),
+)
+
 KIND = Kind(
     name=NAME,
     method="POST",
@@ -196,6 +228,7 @@ KIND = Kind(
     decide=decide,
     request=request,
     judge=judge_creation("identity_id", "idt_"),
+    about=ABOUT,
     marked=True,
     private=True,
 )

@@ -59,6 +59,8 @@ class IdentityText(Text):
 class DateOfBirth(fields.Field[str]):
     """A day, as ``YYYY-MM-DD`` or as a ``datetime.date``; kept as text."""
 
+    takes, limits = "day as `YYYY-MM-DD`", "after 0001-01-01"
+
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> str:
         if isinstance(value, str):
             try:
@@ -78,6 +80,8 @@ class DateOfBirth(fields.Field[str]):
 
 class IdentityMeta(IdentityMetaData):
     """Metadata of an identity, bounded."""
+
+    limits = f"at most {MAX_META_BYTES:,} bytes"
 
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> dict[str, Any]:
         meta: dict[str, Any] = super()._deserialize(value, attr, data, **kwargs)

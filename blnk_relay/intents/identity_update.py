@@ -12,6 +12,7 @@ from urllib.parse import quote
 
 from marshmallow import ValidationError, fields, validates_schema
 
+from blnk_relay.intents.about import About, End, Example
 from blnk_relay.intents.fields import IdentityId, load
 from blnk_relay.intents.identity_fields import IdentityFields, IdentityMeta, columns, shows_columns
 from blnk_relay.intents.linking import ResultOf
@@ -41,6 +42,8 @@ NAME = "identity.update"
 
 class NoMetaData(fields.Field[Any]):
     """Always refused: here metadata would be replaced, not merged."""
+
+    takes, limits = "nothing", "always refused"
 
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> NoReturn:
         raise ValidationError(
@@ -196,6 +199,24 @@ def judge(entry: Entry, progress: Progress, request: Request, response: Response
     return judge_update(done, "message", progress=progress, request=request, response=response, policy=policy)
 
 
+ABOUT = About(
+    builder=update_identity,
+    confirmed="The `200` has the message of this route. After an ambiguous answer the identity shows every field that "
+    "was sent (contract §4).",
+    ends=(
+        End(
+            DeadClass.UNKNOWN,
+            "FIELD_TOKENIZED",
+            "A field was tokenized after a request that may have changed it: behind a token nobody can compare "
+            "(contract §2.8, §2.11).",
+        ),
+    ),
+    example=Example(
+        {"identity_id": "idt_98fcd9f5-5708-4197-a44e-faae002e049f", "city": "Malmo", "post_code": "21119"},
+        key="customer-7-moved",
+    ),
+)
+
 KIND = Kind(
     name=NAME,
     method="PUT",
@@ -207,6 +228,7 @@ KIND = Kind(
     decide=decide,
     request=request,
     judge=judge,
+    about=ABOUT,
     records=True,
     private=True,
 )

@@ -16,6 +16,7 @@ from urllib.parse import quote
 
 from marshmallow import Schema, ValidationError, post_load
 
+from blnk_relay.intents.about import About, End, Example
 from blnk_relay.intents.fields import Amount, Currency, Precision, RowName, WholeNumber, load
 from blnk_relay.intents.linking import ResultOf, name_of
 from blnk_relay.intents.model import (
@@ -333,6 +334,30 @@ def judge(entry: Entry, progress: Progress, request: Request, response: Response
     return Verdict(done, acted=True, accepted=True)
 
 
+COMMIT_ABOUT = About(
+    builder=commit,
+    confirmed="All that remains: the hold's `APPLIED` children add up to its amount; the `200` shows the last of "
+    "them, and is enough. A part: that sum, recorded before sending, has grown by the part; it is read after a `200` "
+    "as well, because a gateway may have repeated the request (contract §3.8, §4).",
+    ends=(
+        End(
+            DeadClass.UNKNOWN,
+            "HOLD_CHANGED",
+            "Somebody else wrote to the hold while a part was sent. A part carries no key of ours, so nobody can tell "
+            "whose it was (contract §3.8).",
+        ),
+    ),
+    example=Example({"hold": "order-42-hold", "amount": "12.50", "currency": "EUR"}, key="order-42-shipment-1"),
+)
+
+VOID_ABOUT = About(
+    builder=void,
+    confirmed="The hold has a `VOID` child; the `200` shows it. One that was there before we sent anything is somebody "
+    "else's, and the intent is *refused* (contract §3.8).",
+    ends=(),
+    example=Example({"hold": "order-42-hold"}),
+)
+
 COMMIT_KIND = Kind(
     name=COMMIT,
     method="PUT",
@@ -344,6 +369,7 @@ COMMIT_KIND = Kind(
     decide=decide,
     request=request,
     judge=judge,
+    about=COMMIT_ABOUT,
     records=True,
     names=lambda payload: str(payload["hold"]),
 )
@@ -359,6 +385,7 @@ VOID_KIND = Kind(
     decide=decide,
     request=request,
     judge=judge,
+    about=VOID_ABOUT,
     records=True,
     names=lambda payload: str(payload["hold"]),
 )

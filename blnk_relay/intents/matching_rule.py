@@ -11,6 +11,7 @@ from typing import Any
 
 from marshmallow import Schema, ValidationError, fields, post_load, validate
 
+from blnk_relay.intents.about import About, End, Example
 from blnk_relay.intents.creating import judge_creation
 from blnk_relay.intents.fields import Text, load
 from blnk_relay.intents.model import (
@@ -42,6 +43,8 @@ MAX_TEXT = 255
 class Drift(fields.Field[float]):
     """How far two values may lie apart."""
 
+    takes, limits = "number", "at least 0"
+
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> float:
         if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value) or value < 0:
             raise ValidationError("Must be a number of at least 0.")
@@ -51,11 +54,21 @@ class Drift(fields.Field[float]):
 class CriterionSchema(Schema):
     """One condition of a rule."""
 
-    field = Text(required=True, validate=validate.OneOf(("amount", "date", "description", "reference", "currency")))
-    operator = Text(required=True, validate=validate.OneOf(("equals", "greater_than", "less_than", "contains")))
-    value = Text(most=MAX_TEXT)
-    pattern = Text(most=MAX_TEXT)
-    allowable_drift = Drift()
+    field = Text(
+        required=True,
+        validate=validate.OneOf(("amount", "date", "description", "reference", "currency")),
+        metadata={"doc": "What is compared."},
+    )
+    operator = Text(
+        required=True,
+        validate=validate.OneOf(("equals", "greater_than", "less_than", "contains")),
+        metadata={"doc": "How it is compared."},
+    )
+    value = Text(most=MAX_TEXT, metadata={"doc": "Compared with instead of the other side's value."})
+    pattern = Text(most=MAX_TEXT, metadata={"doc": "Text to find."})
+    allowable_drift = Drift(
+        metadata={"doc": "How far equals may lie apart: a fraction of an amount, at most 1, or seconds of a date."}
+    )
 
     @post_load
     def _fraction(self, data: dict[str, Any], **_: Any) -> dict[str, Any]:
@@ -184,6 +197,30 @@ def _same_criterion(sent: Mapping[str, Any], stored: Any) -> bool:
     )
 
 
+ABOUT = About(
+    builder=create_matching_rule,
+    confirmed="The `201` names the new `rule_id`. After an ambiguous answer exactly one rule has the name, and is as "
+    "it was sent; that no rule had the name was read before sending (contract §4).",
+    ends=(
+        End(
+            DeadClass.UNKNOWN,
+            "NAME_TAKEN",
+            "After an ambiguous answer other rules have the name, or ours was changed: the ledger does not keep names "
+            "unique, and knows a rule by nothing else of ours (contract §4).",
+        ),
+    ),
+    example=Example(
+        {
+            "name": "amount and reference",
+            "criteria": [
+                {"field": "amount", "operator": "equals", "allowable_drift": 0},
+                {"field": "reference", "operator": "equals"},
+            ],
+        },
+        key="rule-amount-reference",
+    ),
+)
+
 KIND = Kind(
     name=NAME,
     method="POST",
@@ -195,5 +232,6 @@ KIND = Kind(
     decide=decide,
     request=request,
     judge=judge_creation("rule_id", "rule_"),
+    about=ABOUT,
     records=True,
 )

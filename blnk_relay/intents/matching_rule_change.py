@@ -8,6 +8,7 @@ from urllib.parse import quote
 
 from marshmallow import Schema
 
+from blnk_relay.intents.about import About, Example
 from blnk_relay.intents.fields import RuleId, load
 from blnk_relay.intents.linking import ResultOf
 from blnk_relay.intents.matching_rule import RuleSchema, given_fields, shows_rule
@@ -171,6 +172,28 @@ def delete_judge(entry: Entry, progress: Progress, request: Request, response: R
     return judge_update(done, "message", progress=progress, request=request, response=response, policy=policy)
 
 
+UPDATE_ABOUT = About(
+    builder=update_matching_rule,
+    confirmed="The `200` shows the rule. After an ambiguous answer the rule is as it was sent (contract §4).",
+    ends=(),
+    example=Example(
+        {
+            "rule_id": "rule_0ec8fbff-deb3-4d81-8f89-3fb437ab98f4",
+            "name": "amount within a cent",
+            "criteria": [{"field": "amount", "operator": "equals", "allowable_drift": 0}],
+            "description": "Stricter since November",
+        },
+        key="rule-stricter",
+    ),
+)
+
+DELETE_ABOUT = About(
+    builder=delete_matching_rule,
+    confirmed="The `200` has the message of this route. After an ambiguous answer the rule is gone (contract §4).",
+    ends=(),
+    example=Example({"rule_id": "rule_0ec8fbff-deb3-4d81-8f89-3fb437ab98f4"}, key="rule-retired"),
+)
+
 UPDATE_KIND = Kind(
     name=UPDATE,
     method="PUT",
@@ -182,6 +205,7 @@ UPDATE_KIND = Kind(
     decide=update_decide,
     request=update_request,
     judge=update_judge,
+    about=UPDATE_ABOUT,
     records=True,
 )
 
@@ -196,5 +220,6 @@ DELETE_KIND = Kind(
     decide=delete_decide,
     request=delete_request,
     judge=delete_judge,
+    about=DELETE_ABOUT,
     records=True,
 )

@@ -11,6 +11,7 @@ from urllib.parse import quote
 
 from marshmallow import Schema, ValidationError, validates
 
+from blnk_relay.intents.about import About, Example
 from blnk_relay.intents.fields import MAX_ROW_BYTES, EntityId, IdentityMetaData, load, stored_bytes
 from blnk_relay.intents.linking import LINKABLE, ResultOf, link_of
 from blnk_relay.intents.model import (
@@ -174,6 +175,20 @@ def judge(entry: Entry, progress: Progress, request: Request, response: Response
     return judge_update(_done(entry), "meta_data", progress=progress, request=request, response=response, policy=policy)
 
 
+ABOUT = About(
+    builder=update_metadata,
+    confirmed="The `200` shows metadata. After an ambiguous answer the record, or every row of a batch, shows each "
+    "key with the value that was sent (contract §4).",
+    ends=(),
+    example=Example(
+        {
+            "entity_id": "txn_f5dab04c-4934-426f-8377-7dc7fddaef10",
+            "meta_data": {"settlement_file": "2026-11-20-A"},
+        },
+        key="settlement-2026-11-20-A",
+    ),
+)
+
 KIND = Kind(
     name=NAME,
     method="POST",
@@ -185,5 +200,6 @@ KIND = Kind(
     decide=decide,
     request=request,
     judge=judge,
+    about=ABOUT,
     records=True,
 )

@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
+from blnk_relay.intents.about import About
+
 if TYPE_CHECKING:
     from marshmallow import Schema
 
@@ -441,6 +443,7 @@ class Kind:
         decide: What to do next, from what is known.
         request: The request to send.
         judge: What its answer means.
+        about: What people are told of it.
         records: Something is recorded before each send, so an intent with no memo was never sent; and its reference
             is the ledger's to choose, not ours.
         marked: The ledger knows what it makes by nothing of ours but the mark in its ``meta_data``.
@@ -462,6 +465,7 @@ class Kind:
     decide: Callable[[Entry, Progress, Found, Policy], Decision]
     request: Callable[[Entry, Progress, Policy], Request]
     judge: Callable[[Entry, Progress, Request, Response, Policy], Verdict]
+    about: About
     records: bool = False
     marked: bool = False
     names: Callable[[Mapping[str, Any]], str] | None = None

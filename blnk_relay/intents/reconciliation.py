@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from blnk_relay.intents.about import About, End, Example
 from blnk_relay.intents.fields import UploadId, load
 from blnk_relay.intents.linking import ResultOf
 from blnk_relay.intents.model import (
@@ -114,6 +115,27 @@ def judge(entry: Entry, progress: Progress, request: Request, response: Response
     return verdict
 
 
+ABOUT = About(
+    builder=start_reconciliation,
+    confirmed="The `200` names the run. That it was *started* is all that is confirmed; the run goes on at the ledger "
+    "(contract §2.12).",
+    ends=(
+        End(
+            DeadClass.UNKNOWN,
+            "NOTHING_CAN_TELL",
+            "After any ambiguous answer: each start is another run, and nothing tells one from another (contract §4).",
+        ),
+    ),
+    example=Example(
+        {
+            "upload_id": "upload_76113e2b-ba87-4f97-916c-ff5884324a29",
+            "strategy": "one_to_one",
+            "matching_rule_ids": ["rule_0ec8fbff-deb3-4d81-8f89-3fb437ab98f4"],
+        },
+        key="reconcile-2026-11-20",
+    ),
+)
+
 KIND = Kind(
     name=NAME,
     method="POST",
@@ -125,5 +147,6 @@ KIND = Kind(
     decide=decide,
     request=request,
     judge=judge,
+    about=ABOUT,
     records=True,
 )

@@ -11,6 +11,7 @@ from typing import Any
 
 from marshmallow import ValidationError, fields, validate, validates
 
+from blnk_relay.intents.about import About, End, Example
 from blnk_relay.intents.fields import load
 from blnk_relay.intents.linking import ResultOf
 from blnk_relay.intents.model import (
@@ -174,6 +175,39 @@ def judge(entry: Entry, progress: Progress, request: Request, response: Response
     return started(request, response) or verdict_for(rule_for(request, response), progress, response, policy)
 
 
+ABOUT = About(
+    builder=start_instant_reconciliation,
+    confirmed="The `200` names the run. After an ambiguous answer one run belongs to the upload that brought the first "
+    "record, with as many records as were sent: their ids are unique at the ledger (contract §2.12, §4).",
+    ends=(
+        End(
+            DeadClass.PARTIAL,
+            "STARTED_IN_PART",
+            "The ledger has some of the records, or shows no run of them, and takes none of them again (contract "
+            "§2.12).",
+        ),
+    ),
+    example=Example(
+        {
+            "external_transactions": [
+                {
+                    "id": "stmt-0002",
+                    "amount": 50,
+                    "reference": "fee-2026-11-001",
+                    "currency": "EUR",
+                    "description": "Fee",
+                    "date": "2026-11-20T10:00:00Z",
+                    "source": "bank-x",
+                }
+            ],
+            "strategy": "one_to_one",
+            "matching_rule_ids": ["rule_0ec8fbff-deb3-4d81-8f89-3fb437ab98f4"],
+            "dry_run": True,
+        },
+        key="reconcile-fees-2026-11",
+    ),
+)
+
 KIND = Kind(
     name=NAME,
     method="POST",
@@ -185,6 +219,7 @@ KIND = Kind(
     decide=decide,
     request=request,
     judge=judge,
+    about=ABOUT,
     records=True,
     private=True,
 )

@@ -12,6 +12,7 @@ from urllib.parse import quote
 
 from marshmallow import Schema
 
+from blnk_relay.intents.about import About, End, Example
 from blnk_relay.intents.fields import RowName, load
 from blnk_relay.intents.linking import ResultOf, name_of
 from blnk_relay.intents.model import (
@@ -204,6 +205,27 @@ def judge(entry: Entry, progress: Progress, request: Request, response: Response
     return verdict_for(rule, progress, response, policy)
 
 
+ABOUT = About(
+    builder=refund,
+    confirmed="The row to give back is found first, then the one under `<row>_refund_q`, or `<row>_refund`, is "
+    "`APPLIED`. The `201` proves nothing: a second refund gets one too (contract §3.9).",
+    ends=(
+        End(
+            DeadClass.REJECTED,
+            "*",
+            "The ledger recorded a refusal under `<row>_refund`, which is used up (contract §3.9).",
+        ),
+        End(DeadClass.PARTIAL, "REFUND_HELD", "The ledger made a hold in the other direction instead of a refund."),
+        End(
+            DeadClass.UNKNOWN,
+            "STUCK_QUEUED",
+            "It stayed `QUEUED` for `stuck_horizon_s`: the ledger may still apply it (contract §3.5).",
+        ),
+        End(DeadClass.UNKNOWN, "VANISHED", "It was accepted eight times and never left a row (contract §3.3)."),
+    ),
+    example=Example({"transaction": "top-up-1001"}),
+)
+
 KIND = Kind(
     name=NAME,
     method="POST",
@@ -215,6 +237,7 @@ KIND = Kind(
     decide=decide,
     request=request,
     judge=judge,
+    about=ABOUT,
     records=True,
     names=lambda payload: str(payload["transaction"]),
 )

@@ -16,6 +16,7 @@ from typing import Any
 
 from marshmallow import Schema, ValidationError, fields, post_load, validate
 
+from blnk_relay.intents.about import About, End, Example
 from blnk_relay.intents.fields import (
     MAX_ROW_BYTES,
     Amount,
@@ -33,6 +34,7 @@ from blnk_relay.intents.fields import (
 )
 from blnk_relay.intents.linking import ResultOf
 from blnk_relay.intents.model import (
+    DeadClass,
     Done,
     Entry,
     GateAction,
@@ -226,6 +228,48 @@ def judge(entry: Entry, progress: Progress, request: Request, response: Response
     return verdict
 
 
+ABOUT = About(
+    builder=split_transaction,
+    confirmed="Every leg has a row of its own, told from the others by balance and amount, because which leg gets "
+    "which reference is chance (contract §3.6). The `201` names no rows, so they are read in any case.",
+    ends=(
+        End(
+            DeadClass.PARTIAL,
+            "ROLLBACK_INCOMPLETE",
+            "One leg failed, and the ledger did not take all others back: that is no database transaction (contract "
+            "§3.6). The letter names what stands and what does not.",
+        ),
+        End(
+            DeadClass.REJECTED,
+            "ROLLED_BACK",
+            "One leg failed and the others were taken back; the references are used up (contract §3.6).",
+        ),
+        End(DeadClass.UNKNOWN, "VANISHED", "It was accepted eight times and never left a row (contract §3.3)."),
+        End(
+            DeadClass.UNKNOWN,
+            "REFERENCE_CONFLICT",
+            "The ledger has a leg under its references that is none of these (contract §3.2).",
+        ),
+        End(
+            DeadClass.UNKNOWN,
+            "OTHER_MODE",
+            "It was first sent in another mode, in which the legs have other references: sent in this one it could "
+            "apply twice (contract §0.1 fact 6).",
+        ),
+    ),
+    example=Example(
+        {
+            "source": "@sales",
+            "destinations": [{"identifier": "@shop", "percent": "97.5"}, {"identifier": "@fees", "left": True}],
+            "currency": "EUR",
+            "amount": "40.00",
+            "description": "Sale",
+        },
+        key="sale-77",
+        call={"destinations": [Leg("@shop", percent="97.5"), Leg("@fees", left=True)]},
+    ),
+)
+
 KIND = Kind(
     name=NAME,
     method="POST",
@@ -237,6 +281,7 @@ KIND = Kind(
     decide=decide,
     request=request,
     judge=judge,
+    about=ABOUT,
     records=True,
     shape=split_reference,
     parts=lambda payload: tuple(str(leg["identifier"]) for leg in legs_of(payload)),

@@ -60,6 +60,8 @@ class Leg:
 class Percent(Amount):
     """A share of the whole, above 0 and at most 100."""
 
+    limits = "above 0, at most 100"
+
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> Decimal:
         number: Decimal = super()._deserialize(value, attr, data, **kwargs)
         if number > _FULL:
@@ -70,11 +72,11 @@ class Percent(Amount):
 class LegSchema(Schema):
     """One leg, with one share."""
 
-    identifier = Balance(required=True)
-    amount = Amount()
-    precise_amount = WholeNumber()
-    percent = Percent()
-    left = Flag()
+    identifier = Balance(required=True, metadata={"doc": "The balance of this leg."})
+    amount = Amount(metadata={"doc": "Its share, in units of the currency; or one of the next three."})
+    precise_amount = WholeNumber(metadata={"doc": "Its share in minor units."})
+    percent = Percent(metadata={"doc": "Its share of the whole, in percent."})
+    left = Flag(metadata={"doc": "All that the other legs leave."})
 
     @post_load
     def _one_share(self, data: dict[str, Any], **_: Any) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from urllib.parse import quote
 
 from marshmallow import Schema, ValidationError, fields
 
+from blnk_relay.intents.about import About, Example
 from blnk_relay.intents.fields import IdentityId, load
 from blnk_relay.intents.linking import ResultOf
 from blnk_relay.intents.model import (
@@ -49,6 +50,8 @@ _LEDGER_NAMES = {column: name for name, column in TOKENIZABLE.items()}
 
 class TokenFields(fields.Field[list[str]]):
     """Names of fields, as an identity has them or as the ledger calls them here; kept in the ledger's spelling."""
+
+    takes, limits = "list of names", "at least one"
 
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> list[str]:
         if isinstance(value, str) or not isinstance(value, Sequence):
@@ -150,6 +153,17 @@ def judge(entry: Entry, progress: Progress, request: Request, response: Response
     return judge_update(_done(entry), "message", progress=progress, request=request, response=response, policy=policy)
 
 
+ABOUT = About(
+    builder=tokenize,
+    confirmed="The `200` has the message of this route. After an ambiguous answer the ledger lists every field as "
+    "tokenized; that read is the ledger's own and does not lag (contract §2.11, §4).",
+    ends=(),
+    example=Example(
+        {"identity_id": "idt_98fcd9f5-5708-4197-a44e-faae002e049f", "fields": ["email_address", "phone_number"]},
+        key="customer-7-tokens",
+    ),
+)
+
 KIND = Kind(
     name=NAME,
     method="POST",
@@ -161,6 +175,7 @@ KIND = Kind(
     decide=decide,
     request=request,
     judge=judge,
+    about=ABOUT,
     records=True,
     private=True,
 )

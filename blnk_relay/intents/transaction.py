@@ -14,6 +14,7 @@ from typing import Any
 
 from marshmallow import Schema, ValidationError, post_load
 
+from blnk_relay.intents.about import About, End, Example
 from blnk_relay.intents.fields import (
     MAX_ROW_BYTES,
     Amount,
@@ -349,6 +350,47 @@ def judge(entry: Entry, progress: Progress, request: Request, response: Response
     return verdict
 
 
+ABOUT = About(
+    builder=transaction,
+    confirmed="The row under the reference, or in queue mode the one under `<reference>_q`, is `APPLIED` or, of a "
+    "hold, `INFLIGHT`, and has the amount, currency, source and destination that were sent. In skip mode the `201` "
+    "shows that row, and is enough.",
+    ends=(
+        End(
+            DeadClass.REJECTED,
+            "*",
+            "The ledger recorded a refusal, as a rule for lack of funds; the reference is used up (contract §3.2).",
+        ),
+        End(
+            DeadClass.UNKNOWN,
+            "STUCK_QUEUED",
+            "It stayed `QUEUED` for `stuck_horizon_s`: the ledger may still apply it (contract §3.5).",
+        ),
+        End(
+            DeadClass.UNKNOWN,
+            "VANISHED",
+            "It was accepted eight times and never left a row (contract §3.3).",
+        ),
+        End(
+            DeadClass.UNKNOWN,
+            "REFERENCE_CONFLICT",
+            "The ledger has another transaction under the reference (contract §3.2).",
+        ),
+    ),
+    example=Example(
+        {
+            "source": "@world",
+            "destination": "@wallet-alice",
+            "currency": "EUR",
+            "amount": "25.00",
+            "description": "Top-up",
+            "allow_overdraft": True,
+            "meta_data": {"order": "1001"},
+        },
+        key="top-up-1001",
+    ),
+)
+
 KIND = Kind(
     name=NAME,
     method="POST",
@@ -360,4 +402,5 @@ KIND = Kind(
     decide=decide,
     request=request,
     judge=judge,
+    about=ABOUT,
 )

@@ -15,6 +15,7 @@ from typing import Any
 
 from marshmallow import Schema, ValidationError, fields, post_load
 
+from blnk_relay.intents.about import About, End, Example
 from blnk_relay.intents.fields import Text, load, refuse
 from blnk_relay.intents.model import (
     Dead,
@@ -49,6 +50,8 @@ _FILE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}\.(csv|json)")
 class Content(fields.Field[bytes]):
     """The bytes of a file; text is taken as UTF-8."""
 
+    takes, limits = "the file's contents, as text", f"at most {MAX_FILE_BYTES:,} bytes"
+
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> bytes:
         if isinstance(value, str):
             value = value.encode("utf-8", "replace")
@@ -61,6 +64,8 @@ class Content(fields.Field[bytes]):
 
 class FileName(Text):
     """A file's name; the ledger goes by its ending."""
+
+    takes, limits = "name that ends in `.csv` or `.json`", "at most 105 characters"
 
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> str:
         text: str = super()._deserialize(value, attr, data, **kwargs)
@@ -207,6 +212,27 @@ def judge(entry: Entry, progress: Progress, request: Request, response: Response
     return verdict_for(rule, progress, response, policy)
 
 
+_STATEMENT = """ID,Amount,Currency,Reference,Description,Date
+stmt-0001,1250.34,EUR,pay-417,Wallet top-up,2026-11-20T09:15:31Z
+"""
+
+ABOUT = About(
+    builder=upload,
+    confirmed="The `200` counts as many records as the file has. After an ambiguous answer the ledger shows that many "
+    "records of the upload that brought the first one: its ids are unique over all uploads (contract §2.12, §4).",
+    ends=(
+        End(
+            DeadClass.PARTIAL,
+            "UPLOADED_IN_PART",
+            "The ledger has fewer records than the file: it keeps those before one that it could not store, and takes "
+            "none of them again (contract §2.12).",
+        ),
+    ),
+    example=Example(
+        {"source": "bank-x", "name": "statement.csv", "file": _STATEMENT}, call={"file": _STATEMENT.encode()}
+    ),
+)
+
 KIND = Kind(
     name=NAME,
     method="POST",
@@ -218,6 +244,7 @@ KIND = Kind(
     decide=decide,
     request=request,
     judge=judge,
+    about=ABOUT,
     records=True,
     private=True,
 )

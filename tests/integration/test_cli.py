@@ -15,7 +15,8 @@ from typing import Any
 import pytest
 
 from blnk_relay.bell import Bells
-from blnk_relay.intents.registry import intent_of
+from blnk_relay.intents.describing import example_line
+from blnk_relay.intents.registry import KINDS, intent_of
 from blnk_relay.journal.operator import _MAX_REASON, MOST_AT_ONCE, STATES, Operator
 from tests.support.cli import FUNDS, ROOT, commands, die, letters, line, payment, run
 from worker.app import POOLS
@@ -176,6 +177,7 @@ def test_the_table_of_exit_codes_is_the_one_of_the_code():
         ("pause", ("refunds",), ()),
         ("resume", ("refunds",), ()),
         ("kinds", (), ()),
+        ("kinds", ("refund",), ()),
     ],
 )
 def test_every_field_of_the_json_is_documented(relay, operator, path, arguments, described_with):
@@ -196,8 +198,34 @@ def test_kinds_are_listed_with_route_and_lane():
         "path": "/refund-transaction/:id",
         "summary": "Give one applied transaction back, in full.",
         "lane": "refunds",
+        "confirmed": KINDS["refund"].about.confirmed,
+        "unknown": kinds["refund"]["unknown"],
     }
+    assert [(end["code"], end["replay"]) for end in kinds["refund"]["unknown"]] == [
+        ("STUCK_QUEUED", "same"),
+        ("VANISHED", "same"),
+        ("UNDECIDED", "same"),
+        ("EXPIRED", "same"),
+        ("LAPSED_TOO_OFTEN", "same"),
+    ]
     assert "inflight.commit" in run("kinds").out
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_one_kind_is_told_of_by_name(name):
+    ran = run("kinds", name)
+    assert ran.code == 0
+    kind = KINDS[name]
+    assert all((field.data_key or name) in ran.out for name, field in kind.schema.fields.items())
+    assert example_line(kind) in ran.out
+    assert [shown["kind"] for shown in run("kinds", name, "--json").json["kinds"]] == [name]
+
+
+def test_an_unknown_kind_is_a_sentence_that_names_the_known_ones():
+    ran = run("kinds", "payment")
+    assert ran.code == exits.BAD_INPUT
+    assert "no kind 'payment'" in ran.err
+    assert "refund" in ran.err
 
 
 def test_lanes_show_what_is_due_and_what_comes_later(relay):

@@ -13,11 +13,12 @@ import click
 from worker.cli.opening import opened
 from worker.cli.options import example, filter_options, json_option, limit_option, payload_option
 from worker.cli.output import clock, emit, fields, plain, say, several, span, table
-from worker.cli.shapes import attempt_shape, deaths, intent_shape, overview_shape
+from worker.cli.shapes import attempt_shape, deaths, intent_shape, kind_shape, overview_shape
 from worker.cli.spans import since_at
 
 if TYPE_CHECKING:
     from blnk_relay import Attempt, Settings, Status
+    from blnk_relay.intents.describing import EndFacts, Facts
     from blnk_relay.journal.operator import Overview
     from worker.cli.opening import Desk
 
@@ -211,26 +212,59 @@ def show_overview(overview: Overview, settings: Settings) -> None:
         table(("kind", "class", "code", ">letters"), deathbed[:_MOST_DEATHS], title="Dead letters ever, by code")
 
 
-@click.command("kinds", short_help="List the kinds of writes, routes and lanes.", epilog=example("blnk-relay kinds"))
+@click.command(
+    "kinds",
+    short_help="List the kinds of writes, or tell of one.",
+    epilog=example("blnk-relay kinds", "blnk-relay kinds refund"),
+)
+@click.argument("name", required=False)
 @json_option
-def kinds(as_json: bool) -> None:
-    """List the kinds of writes, their routes at the ledger, and their lanes."""
+def kinds(name: str | None, as_json: bool) -> None:
+    """List the kinds of writes, their routes at the ledger, and their lanes.
+
+    With NAME, tell of one: its fields, what has to be seen before it counts as done, how it can end as a dead letter
+    that needs judgement, and an example.
+    """
     from blnk_relay import Settings
+    from blnk_relay.intents.describing import COMMON_ENDS, ends_of, facts_of
     from blnk_relay.intents.registry import KINDS
 
     settings = Settings.from_env()
-    found = [
-        {
-            "kind": kind.name,
-            "method": kind.method,
-            "path": kind.path,
-            "summary": kind.summary,
-            "lane": settings.route(kind.name),
-        }
-        for kind in KINDS.values()
-    ]
+    if name is not None and name not in KINDS:
+        raise click.UsageError(f"there is no kind {plain(name)!r}; there are {', '.join(KINDS)}")
+    chosen = KINDS.values() if name is None else (KINDS[name],)
     if as_json:
-        emit({"kinds": found})
-        return
-    rows = [(kind["kind"], f"{kind['method']} {kind['path']}", kind["lane"], kind["summary"]) for kind in found]
-    table(("kind", "route", "lane", "what it does"), rows)
+        facts = [(facts_of(kind), ends_of(kind, COMMON_ENDS)) for kind in chosen]
+        emit({"kinds": [kind_shape(one, common, settings.route(one.kind)) for one, common in facts]})
+    elif name is None:
+        rows = [
+            (kind.name, f"{kind.method} {kind.path}", settings.route(kind.name), kind.summary)
+            for kind in KINDS.values()
+        ]
+        table(("kind", "route", "lane", "what it does"), rows)
+    else:
+        _tell(facts_of(KINDS[name]), ends_of(KINDS[name], COMMON_ENDS), settings.route(name))
+
+
+def _tell(facts: Facts, common: Sequence[EndFacts], lane: str) -> None:
+    """One kind, for people; its page in docs/kinds says the same."""
+    fields(
+        (
+            ("kind", facts.kind),
+            ("what it does", facts.summary),
+            ("route", f"{facts.method} {facts.path}"),
+            ("lane", lane),
+            ("key", facts.key),
+            ("reference", facts.reference),
+            ("confirmed by", facts.confirmed),
+        )
+    )
+    say()
+    rows = [
+        (field.name, "yes" if field.required else "", field.takes, field.limits, field.meaning)
+        for field in facts.fields
+    ]
+    table(("field", "needed", "takes", "limits", "meaning"), rows, title="Fields")
+    ends = [(end.end.dead_class, end.end.code, end.end.why, end.why) for end in (*facts.ends, *common)]
+    table(("class", "code", "why", "replay"), ends, title="Ends that need judgement")
+    say(f"As a line of a file: {facts.line}")

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from worker.cli.output import stamp
 
 if TYPE_CHECKING:
     from blnk_relay import Attempt, Settings, Status
+    from blnk_relay.intents.describing import EndFacts, Facts
     from blnk_relay.journal.operator import GateView, LaneDepth, Overview
 
 #: "dead|<kind>|<class>|<code>" in the counters.
@@ -78,6 +80,20 @@ def gate_shape(gate: GateView) -> dict[str, Any]:
         "manual": gate.manual,
         "note": gate.note,
         "rate": gate.rate,
+    }
+
+
+def kind_shape(facts: Facts, common: Sequence[EndFacts], lane: str) -> dict[str, Any]:
+    """One kind; ``unknown`` are the ends of which nobody can tell whether it happened, those of all kinds included."""
+    unknown = [end for end in (*facts.ends, *common) if end.end.dead_class == "unknown"]
+    return {
+        "kind": facts.kind,
+        "method": facts.method,
+        "path": facts.path,
+        "summary": facts.summary,
+        "lane": lane,
+        "confirmed": facts.confirmed,
+        "unknown": [{"code": end.end.code, "why": end.end.why, "replay": end.replay} for end in unknown],
     }
 
 

@@ -1,0 +1,382 @@
+"""All that can be told of a kind: out of its schema, its builder's docstring, and what the kind says of itself. Pure.
+
+Nothing is said twice: a field's limits are its schema's, its meaning is the builder's docstring, what a replay would do
+is asked of the one function that plans replays. :mod:`blnk_relay.intents.pages` sets it as Markdown.
+"""
+
+from __future__ import annotations
+
+import inspect
+import json
+import re
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import MISSING, dataclass, is_dataclass
+from dataclasses import fields as fields_of
+from typing import Any
+
+from marshmallow import Schema, fields, validate
+
+from blnk_relay.intents.about import End
+from blnk_relay.intents.fields import Linkable, load
+from blnk_relay.intents.model import DeadClass, Intent, Kind
+from blnk_relay.intents.replaying import plan_replay
+
+#: Dead letters that an intent of any kind can end as.
+COMMON_ENDS = (
+    End(
+        DeadClass.UNKNOWN,
+        "UNDECIDED",
+        "A request may have acted, and the ledger did not show for `stuck_horizon_s` what became of it (contract §4).",
+    ),
+    End(DeadClass.UNKNOWN, "EXPIRED", "A request may have acted, and the deadline came before it was decided."),
+    End(
+        DeadClass.UNKNOWN,
+        "LAPSED_TOO_OFTEN",
+        "Every worker that claimed it died, so that nobody can say how far it came.",
+    ),
+)
+
+_SECTION = re.compile(r"^(Args|Returns|Raises|Yields|Example|Attributes):$", re.MULTILINE)
+_ARGUMENT = re.compile(r"^    (\w+): (.*)$")
+_ROLE = re.compile(r":\w+:`~?([\w.]+)`")
+
+#: Columns that a call may take before it is broken into lines, as our formatter does it.
+_LINE = 100
+
+
+@dataclass(frozen=True, slots=True)
+class FieldFacts:
+    """One field of a kind.
+
+    Attributes:
+        name: As in a line of a file; ``items[].amount`` where it stands below another.
+        argument: The builder's argument; empty where it stands below another.
+        takes: What may be given.
+        limits: Within which bounds; empty for none.
+        required: Whether it must be given.
+        meaning: For people, with its unit.
+        example: As JSON; empty where the example does without it.
+    """
+
+    name: str
+    argument: str
+    takes: str
+    limits: str
+    required: bool
+    meaning: str
+    example: str
+
+
+@dataclass(frozen=True, slots=True)
+class EndFacts:
+    """One dead letter of a kind, and what a replay of it would do.
+
+    Attributes:
+        end: Which.
+        replay: ``same``, ``fresh`` or ``no``.
+        why: What a replay would do, or why there is none.
+    """
+
+    end: End
+    replay: str
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """All that can be told of a kind.
+
+    Attributes:
+        kind: Its name.
+        method: Of the request.
+        path: Below the proxy.
+        summary: One line.
+        builder: Name of the function that makes such intents.
+        text: What the builder's docstring says of the whole.
+        fields: Its fields, in the schema's order.
+        key: What is said of its key and order.
+        natural_key: Of the example; empty where a key must be given.
+        order: What the example is sent in turn with; empty for nothing.
+        reference: What the ledger knows it by.
+        confirmed: What has to be seen before it is done.
+        ends: Its own dead letters that need judgement.
+        line: The example as a line of a file.
+        python: The example in Python.
+    """
+
+    kind: str
+    method: str
+    path: str
+    summary: str
+    builder: str
+    text: str
+    fields: tuple[FieldFacts, ...]
+    key: str
+    natural_key: str
+    order: str
+    reference: str
+    confirmed: str
+    ends: tuple[EndFacts, ...]
+    line: str
+    python: str
+
+
+@dataclass(frozen=True, slots=True)
+class Docstring:
+    """The parts of a docstring that are told on."""
+
+    text: str
+    arguments: Mapping[str, str]
+    returns: str
+
+
+def facts_of(kind: Kind) -> Facts:
+    """All that can be told of a kind.
+
+    Args:
+        kind: One of :data:`blnk_relay.intents.registry.KINDS`.
+
+    Example:
+        >>> from blnk_relay.intents.registry import KINDS
+        >>> facts_of(KINDS["refund"]).natural_key
+        'refund:top-up-1001'
+    """
+    about, doc = kind.about, docstring_of(kind.about.builder)
+    intent = example_intent(kind)
+    return Facts(
+        kind=kind.name,
+        method=kind.method,
+        path=kind.path,
+        summary=kind.summary,
+        builder=about.builder.__name__,
+        text=doc.text,
+        fields=tuple(_fields(kind, doc)),
+        key=_key(doc.returns),
+        natural_key=intent.natural_key or "",
+        order=intent.order_key or "",
+        reference=_reference(kind),
+        confirmed=about.confirmed,
+        ends=ends_of(kind, about.ends),
+        line=example_line(kind),
+        python=example_python(kind),
+    )
+
+
+def ends_of(kind: Kind, ends: tuple[End, ...]) -> tuple[EndFacts, ...]:
+    """Dead letters of a kind, each with what a replay of it would do."""
+    plans = ((end, plan_replay(kind.name, end.dead_class, end.code)) for end in ends)
+    return tuple(EndFacts(end, plan.way.value, plan.why) for end, plan in plans)
+
+
+# -- docstrings ------------------------------------------------------------------------------------------------------
+
+
+def docstring_of(thing: Callable[..., Any]) -> Docstring:
+    """Read a docstring in Google's style.
+
+    Args:
+        thing: A function of ours.
+    """
+    pieces = _SECTION.split(inspect.getdoc(thing) or "")
+    sections = dict(zip(pieces[1::2], pieces[2::2], strict=True))
+    arguments: dict[str, list[str]] = {}
+    lines: list[str] = []
+    for line in sections.get("Args", "").splitlines():
+        if match := _ARGUMENT.match(line):
+            lines = arguments.setdefault(match[1], [])
+            lines.append(match[2])
+        elif line.strip():
+            lines.append(line.strip())
+    return Docstring(
+        text="\n\n".join(_plain(paragraph) for paragraph in pieces[0].strip().split("\n\n")),
+        arguments={name: _plain(" ".join(lines)) for name, lines in arguments.items()},
+        returns=_plain(sections.get("Returns", "")),
+    )
+
+
+def _plain(text: str) -> str:
+    """Markdown in the place of Sphinx's marks, on one line."""
+    text = _ROLE.sub(lambda match: f"`{match[1].removeprefix('blnk_relay.')}`", text)
+    return " ".join(text.replace("``", "`").split())
+
+
+def _key(returns: str) -> str:
+    """What follows the sentence that says that it is an intent."""
+    return returns.partition(". ")[2]
+
+
+def _reference(kind: Kind) -> str:
+    if kind.shape is not None:
+        return (
+            "Ours: the `reference`, or else the key, and a digest behind it, so that the ledger's names for the parts "
+            "meet nobody else's. A replay after a rejection gets a new one."
+        )
+    if kind.claims is not None:
+        return "Ours: that of each part, which nothing else may use."
+    if kind.referenced:
+        return (
+            "Ours: the `reference`, or else the key itself where the ledger can take it, or a digest of it. It stays "
+            "the same for every attempt; a replay after a rejection gets a new one."
+        )
+    if kind.marked:
+        return "None. Our id stands in its `meta_data`, under the key that the setting `BLNK_RELAY_META_KEY` names."
+    return "None: the ledger takes none, or chooses it."
+
+
+# -- fields ----------------------------------------------------------------------------------------------------------
+
+
+def _fields(kind: Kind, doc: Docstring) -> Iterator[FieldFacts]:
+    for name, field in kind.schema.fields.items():
+        shown = field.data_key or name
+        argument = kind.about.renamed.get(shown, shown)
+        example = kind.about.example.fields.get(shown)
+        yield _one(shown, field, argument, doc.arguments.get(argument, ""), example)
+        below = _below(field)
+        for inner, nested in below.fields.items() if below else ():
+            yield _one(f"{shown}[].{inner}", nested, "", str(nested.metadata.get("doc", "")), None)
+
+
+def _below(field: fields.Field[Any]) -> Schema | None:
+    inner = field.inner if isinstance(field, fields.List) else field
+    return inner.schema if isinstance(inner, fields.Nested) else None
+
+
+def _one(name: str, field: fields.Field[Any], argument: str, meaning: str, example: Any) -> FieldFacts:
+    return FieldFacts(
+        name=name,
+        argument=argument,
+        takes=takes(field),
+        limits=limits(field),
+        required=field.required,
+        meaning=meaning,
+        example="" if example is None else json.dumps(example, ensure_ascii=False),
+    )
+
+
+def takes(field: fields.Field[Any]) -> str:
+    """What a field takes, for people.
+
+    Raises:
+        TypeError: The field is of a type of ours that does not say it.
+    """
+    if isinstance(field, fields.List):
+        return f"list of {takes(field.inner)}"
+    if isinstance(field, fields.Nested | fields.Dict | fields.Raw) and not hasattr(field, "takes"):
+        return "objects"
+    text = getattr(field, "takes", None)
+    if not isinstance(text, str):
+        raise TypeError(f"{type(field).__name__} must say in `takes` what may be given.")
+    return f"{text}, or a link" if isinstance(field, Linkable) and field.result else text
+
+
+def limits(field: fields.Field[Any]) -> str:
+    """Within which bounds, for people."""
+    words = [str(getattr(field, "limits", ""))]
+    for rule in field.validators:
+        if isinstance(rule, validate.OneOf):
+            words = ["one of " + ", ".join(f"`{choice}`" for choice in rule.choices)]
+        elif isinstance(rule, validate.Length):
+            words.append(f"{rule.min:,} to {rule.max:,}")
+    return "; ".join(word for word in words if word)
+
+
+# -- examples --------------------------------------------------------------------------------------------------------
+
+
+def example_intent(kind: Kind) -> Intent:
+    """The example of a kind, validated."""
+    return kind.intent(load(kind.name, kind.schema, kind.about.example.fields))
+
+
+def example_line(kind: Kind) -> str:
+    """The example of a kind as a line of a file."""
+    example = kind.about.example
+    line = {"kind": kind.name, **({"key": example.key} if example.key else {}), "payload": example.fields}
+    return json.dumps(line, ensure_ascii=False)
+
+
+def example_call(kind: Kind) -> str:
+    """The example of a kind as a call of its builder."""
+    about = kind.about
+    given = {
+        about.renamed.get(name, name): value for name, value in {**about.example.fields, **about.example.call}.items()
+    }
+    return _call(about.builder.__name__, _arguments(about.builder, given), 0)
+
+
+def example_python(kind: Kind) -> str:
+    """The example of a kind as a whole program."""
+    about = kind.about
+    call = example_call(kind)
+    names = sorted({"Relay", about.builder.__name__, *(type(value).__name__ for value in _objects(about.example.call))})
+    key = f"key={_literal(about.example.key, 0)}" if about.example.key else ""
+    if "\n" in call or len(call) + len(key) > _LINE:
+        indented = call.replace("\n", "\n    ")
+        enqueue = f"relay.enqueue(\n    {indented},\n" + (f"    {key},\n" if key else "") + ")"
+    else:
+        enqueue = f"relay.enqueue({call}{', ' + key if key else ''})"
+    body = enqueue.replace("\n", "\n    ")
+    return f"from blnk_relay import {', '.join(names)}\n\nwith Relay.from_env() as relay:\n    {body}\n"
+
+
+def _arguments(builder: Callable[..., Any], given: Mapping[str, Any]) -> list[tuple[str, Any]]:
+    """Arguments in the order of the builder's own; those without a name come first, as they are declared."""
+    arguments: list[tuple[str, Any]] = []
+    for name, parameter in inspect.signature(builder).parameters.items():
+        if name in given:
+            by_name = parameter.kind is parameter.KEYWORD_ONLY or parameter.default is not parameter.empty
+            arguments.append((name if by_name else "", given[name]))
+    return arguments
+
+
+def _objects(value: Any) -> Iterator[Any]:
+    """Values of our own types, however deep."""
+    if is_dataclass(value):
+        yield value
+    elif isinstance(value, Mapping):
+        for item in value.values():
+            yield from _objects(item)
+    elif isinstance(value, list | tuple):
+        for item in value:
+            yield from _objects(item)
+
+
+def _call(name: str, arguments: list[tuple[str, Any]], depth: int) -> str:
+    def written(inner: int) -> list[str]:
+        return [(f"{argument}=" if argument else "") + _literal(value, inner) for argument, value in arguments]
+
+    return _bracketed(f"{name}(", written, ")", depth)
+
+
+def _literal(value: Any, depth: int) -> str:
+    """A value as it stands in a program, broken into lines as our formatter does it."""
+    if is_dataclass(value) and not isinstance(value, type):
+        given = [(field, getattr(value, field.name)) for field in fields_of(value)]
+        shown = [
+            (field.name if field.kw_only else "", item)
+            for field, item in given
+            if field.default is MISSING or item != field.default
+        ]
+        return _call(type(value).__name__, shown, depth)
+    if isinstance(value, Mapping):
+
+        def pairs(inner: int) -> list[str]:
+            return [f"{_literal(name, inner)}: {_literal(item, inner)}" for name, item in value.items()]
+
+        return _bracketed("{", pairs, "}", depth)
+    if isinstance(value, list | tuple):
+        return _bracketed("[", lambda inner: [_literal(item, inner) for item in value], "]", depth)
+    if isinstance(value, str):
+        return json.dumps(value, ensure_ascii=False)
+    if isinstance(value, bytes):
+        return "b" + json.dumps(value.decode("ascii"))
+    return repr(value)
+
+
+def _bracketed(opening: str, items: Callable[[int], list[str]], closing: str, depth: int) -> str:
+    line = opening + ", ".join(items(depth)) + closing
+    if "\n" not in line and len(line) + 4 * depth <= _LINE:
+        return line
+    pad = "    " * (depth + 1)
+    return "\n".join([opening, *(f"{pad}{item}," for item in items(depth + 1)), "    " * depth + closing])

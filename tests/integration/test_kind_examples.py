@@ -1,0 +1,39 @@
+"""The examples of docs/kinds, executed against a real journal: the program and the command make one intent."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+
+from blnk_relay import Relay, Settings
+from blnk_relay.intents.registry import KINDS
+from tests.support.cli import run
+
+PAGES = Path(__file__).resolve().parents[2] / "docs" / "kinds"
+
+
+@pytest.fixture(autouse=True)
+def _environment(monkeypatch, settings) -> None:
+    for name in [name for name in os.environ if name.startswith("BLNK_RELAY_")]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("BLNK_RELAY_REDIS_URL", settings.redis_url)
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_the_examples_of_a_page_are_accepted_as_one_intent(name):
+    blocks = dict(
+        re.findall(r"^```(\w+)\n(.*?)^```", (PAGES / f"{name}.md").read_text("utf-8"), re.MULTILINE | re.DOTALL)
+    )
+    exec(compile(blocks["python"], name, "exec"), {})  # noqa: S102
+    _, line, _, program, *arguments = shlex.split(blocks["sh"])
+    assert program == "blnk-relay"
+    ran = run(*arguments, "--json", stdin=line)
+    assert ran.code == 0
+    assert (ran.json["created"], ran.json["existing"]) == (0, 1)
+    with Relay(Settings.from_env()) as relay:
+        key = KINDS[name].about.example.key
+        assert not key or relay.get(key).kind == name
