@@ -17,6 +17,8 @@ from marshmallow import Schema, ValidationError, fields, post_load
 from blnk_relay.intents.bulk_items import WINDOW, decide, lookups, marks_of, named
 from blnk_relay.intents.fields import Flag, load
 from blnk_relay.intents.model import Done, Entry, Intent, Kind, Policy, Progress, Request, Response, Verdict
+from blnk_relay.intents.rows import CONFLICT
+from blnk_relay.intents.together import ROLLBACK
 from blnk_relay.intents.transaction import NAME as SINGLE
 from blnk_relay.intents.transaction import SCHEMA as ITEM_SCHEMA
 from blnk_relay.intents.verdicts import Meaning, rule_for, verdict_for
@@ -203,6 +205,8 @@ KIND = Kind(
     request=request,
     judge=judge,
     records=True,
+    hopeless={**CONFLICT, **ROLLBACK},
+    resumable=frozenset({"ITEMS_MISSING"}),
     claims=named,
     parts=named,
 )

@@ -346,6 +346,10 @@ COMMIT_KIND = Kind(
     judge=judge,
     records=True,
     names=lambda payload: str(payload["hold"]),
+    absent="HOLD_NOT_FOUND",
+    hopeless={
+        "HOLD_CHANGED": "nobody can tell whether this part was committed: compare the hold by hand, then discard it"
+    },
 )
 
 VOID_KIND = Kind(
@@ -361,4 +365,5 @@ VOID_KIND = Kind(
     judge=judge,
     records=True,
     names=lambda payload: str(payload["hold"]),
+    absent="HOLD_NOT_FOUND",
 )

@@ -126,4 +126,8 @@ KIND = Kind(
     request=request,
     judge=judge,
     records=True,
+    hopeless={
+        "NOTHING_CAN_TELL": "nobody can tell whether it was started: look at the ledger's runs, then discard it, and "
+        "enqueue it under a new key if it was not"
+    },
 )

@@ -217,4 +217,5 @@ KIND = Kind(
     judge=judge,
     records=True,
     names=lambda payload: str(payload["transaction"]),
+    absent="TRANSACTION_NOT_FOUND",
 )

@@ -53,7 +53,7 @@ from blnk_relay.intents.model import (
 )
 from blnk_relay.intents.references import of_generation
 from blnk_relay.intents.retry import growing_s
-from blnk_relay.intents.rows import capped, differences, family, final_row, missing, rejection_code
+from blnk_relay.intents.rows import CONFLICT, capped, differences, family, final_row, missing, rejection_code
 from blnk_relay.intents.verdicts import Meaning, rule_for, verdict_for
 from blnk_relay.money import PRECISIONS, exact_decimal, minor_units
 
@@ -360,4 +360,5 @@ KIND = Kind(
     decide=decide,
     request=request,
     judge=judge,
+    hopeless=CONFLICT,
 )

@@ -78,6 +78,7 @@ class Specimen:
         proof: Status and body with which the ledger says that it happened.
         final: Whether that answer is the end; else the ledger is read (contract §3.1, findings R4).
         answerable: Whether a read can tell what became of it (contract §4).
+        repeatable: Whether the same request again is safe at any time (contract §4).
         batch: The id that the journal keeps is that of the batch, the parent of these rows; a split keeps none.
         shows: Rows that the ledger shows before, for tests without one.
     """
@@ -90,6 +91,7 @@ class Specimen:
     needs: Mapping[str, Maker] = field(default_factory=dict)
     final: bool = True
     answerable: bool = True
+    repeatable: bool = False
     batch: bool = False
     shows: Callable[[Ids], Sequence[Row]] = lambda _: ()
 
@@ -136,7 +138,7 @@ _PREFIXES = {
 
 def given_of(intent: Intent) -> dict[str, Any]:
     """The fields of an intent as a line of a file has them: what its kind's schema takes, and the file of an upload."""
-    names = KINDS[intent.kind].schema.fields
+    names = {field.data_key or name for name, field in KINDS[intent.kind].schema.fields.items()}
     given = {name: value for name, value in intent.payload.items() if name in names}
     if intent.reference is not None and "reference" in names:
         given["reference"] = intent.reference
@@ -239,6 +241,7 @@ _MONEY = (
         make=_payment,
         parts=lambda books, scene, _: [_moved(books, f"pay.{scene}")],
         proof=_queued,
+        repeatable=True,
         final=False,
     ),
     Specimen(
@@ -247,6 +250,7 @@ _MONEY = (
         make=lambda scene, _: _payment(scene, skip_queue=True),
         parts=lambda books, scene, _: [_moved(books, f"pay.{scene}")],
         proof=_applied,
+        repeatable=True,
     ),
     Specimen(
         kind="transaction",
@@ -254,6 +258,7 @@ _MONEY = (
         make=_hold,
         parts=lambda books, scene, _: [_moved(books, f"hold.{scene}", Effect.HOLD)],
         proof=_queued,
+        repeatable=True,
         final=False,
     ),
     Specimen(
@@ -299,6 +304,7 @@ _MONEY = (
         shows=_a_hold,
         parts=lambda books, _, ids: _under(books, ids["hold"], Effect.COMMIT),
         proof=_settled("APPLIED"),
+        repeatable=True,
     ),
     Specimen(
         kind="inflight.commit",
@@ -317,6 +323,7 @@ _MONEY = (
         shows=_a_hold,
         parts=lambda books, _, ids: _under(books, ids["hold"], Effect.VOID),
         proof=_settled("VOID"),
+        repeatable=True,
     ),
 )
 

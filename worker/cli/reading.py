@@ -224,6 +224,7 @@ def kinds(as_json: bool) -> None:
             "kind": kind.name,
             "method": kind.method,
             "path": kind.path,
+            "also": list(kind.also),
             "summary": kind.summary,
             "lane": settings.route(kind.name),
         }
