@@ -15,9 +15,6 @@ from tasks.runtime import Runtime
 #: A look needs at most this many rounds: the named row, its family, its children, and what stands under them.
 MAX_ROUNDS = 5
 
-#: Codes of dead letters that only say that the ledger does not show what an intent acts on.
-NOT_FOUND = frozenset({"HOLD_NOT_FOUND", "TRANSACTION_NOT_FOUND"})
-
 #: Answers to a read after which no other read will fare better.
 _PAUSING = frozenset({401, 403, 404, 405})
 _SLOWING = frozenset({429})
@@ -64,7 +61,7 @@ def _patient(decided: Iterable[tuple[Claimed, Decision]], runtime: Runtime) -> I
     """What acts on a transaction that is still in our own queue waits for it, however long that takes (contract §5)."""
     for claimed, decision in decided:
         kind, entry = KINDS[claimed.entry.kind], claimed.entry
-        absent = isinstance(decision, Dead) and decision.code in NOT_FOUND and kind.names is not None
+        absent = isinstance(decision, Dead) and decision.code == kind.absent
         if absent and kind.names and runtime.journal.is_open(entry.target, kind.names(entry.payload)):
             yield claimed, Again(runtime.policy.confirm_max_s, counted=False)
         else:

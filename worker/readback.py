@@ -119,7 +119,7 @@ class LedgerOverHttp:
                 return
             yield items
             known = len(seen)
-            seen.update(str(item.get(_IDS.get(resource, "id"))) for item in items)
+            seen.update(str(item.get(_IDS.get(resource, "id")) or sorted(item.items())) for item in items)
             if not items or _is_complete(answer.body or {}, len(seen)):
                 return
             if len(seen) == known:

@@ -18,6 +18,8 @@ from blnk_relay.intents.about import About, End, Example
 from blnk_relay.intents.bulk_items import WINDOW, decide, lookups, marks_of, named
 from blnk_relay.intents.fields import Flag, load
 from blnk_relay.intents.model import DeadClass, Done, Entry, Intent, Kind, Policy, Progress, Request, Response, Verdict
+from blnk_relay.intents.rows import CONFLICT
+from blnk_relay.intents.together import ROLLBACK
 from blnk_relay.intents.transaction import NAME as SINGLE
 from blnk_relay.intents.transaction import SCHEMA as ITEM_SCHEMA
 from blnk_relay.intents.verdicts import Meaning, rule_for, verdict_for
@@ -272,6 +274,8 @@ KIND = Kind(
     judge=judge,
     about=ABOUT,
     records=True,
+    hopeless={**CONFLICT, **ROLLBACK},
+    resumable=frozenset({"ITEMS_MISSING"}),
     claims=named,
     parts=named,
 )

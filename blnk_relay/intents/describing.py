@@ -90,6 +90,7 @@ class Facts:
         kind: Its name.
         method: Of the request.
         path: Below the proxy.
+        also: Further paths of the same method that it is sent to in some cases.
         summary: One line.
         builder: Name of the function that makes such intents.
         text: What the builder's docstring says of the whole.
@@ -107,6 +108,7 @@ class Facts:
     kind: str
     method: str
     path: str
+    also: tuple[str, ...]
     summary: str
     builder: str
     text: str
@@ -147,6 +149,7 @@ def facts_of(kind: Kind) -> Facts:
         kind=kind.name,
         method=kind.method,
         path=kind.path,
+        also=kind.also,
         summary=kind.summary,
         builder=about.builder.__name__,
         text=doc.text,

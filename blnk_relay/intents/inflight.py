@@ -372,6 +372,10 @@ COMMIT_KIND = Kind(
     about=COMMIT_ABOUT,
     records=True,
     names=lambda payload: str(payload["hold"]),
+    absent="HOLD_NOT_FOUND",
+    hopeless={
+        "HOLD_CHANGED": "nobody can tell whether this part was committed: compare the hold by hand, then discard it"
+    },
 )
 
 VOID_KIND = Kind(
@@ -388,4 +392,5 @@ VOID_KIND = Kind(
     about=VOID_ABOUT,
     records=True,
     names=lambda payload: str(payload["hold"]),
+    absent="HOLD_NOT_FOUND",
 )

@@ -453,6 +453,10 @@ class Kind:
         claims: References that stand in the payload and are owned by the intent as well.
         parts: What the parts of a payload are called, in order, where it has several: legs, items.
         private: The ledger's error messages may quote personal data, so only their codes are kept.
+        also: Further paths of the same method that it is sent to in some cases.
+        absent: Code of the dead letter that only says that the ledger does not show what it ``names``.
+        hopeless: Codes of dead letters that no replay can help, each with what a human can do instead.
+        resumable: Codes of partial ends of which a replay sends only what is not there yet.
     """
 
     name: str
@@ -473,6 +477,10 @@ class Kind:
     claims: Callable[[Mapping[str, Any]], tuple[str, ...]] | None = None
     parts: Callable[[Mapping[str, Any]], tuple[str, ...]] | None = None
     private: bool = False
+    also: tuple[str, ...] = ()
+    absent: str = ""
+    hopeless: Mapping[str, str] = field(default_factory=dict, hash=False)
+    resumable: frozenset[str] = frozenset()
 
     @property
     def referenced(self) -> bool:

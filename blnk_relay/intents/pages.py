@@ -61,7 +61,7 @@ def page(facts: Facts, others: Iterable[Facts] = ()) -> str:
         _table(
             ("", ""),
             [
-                ("route", f"`{facts.method} {facts.path}`"),
+                ("route", ", or ".join(f"`{facts.method} {path}`" for path in (facts.path, *facts.also))),
                 ("in Python", f"`{facts.builder}`"),
                 ("key", linked(key) + example_key + order),
                 ("reference at the ledger", facts.reference),

@@ -149,4 +149,8 @@ KIND = Kind(
     judge=judge,
     about=ABOUT,
     records=True,
+    hopeless={
+        "NOTHING_CAN_TELL": "nobody can tell whether it was started: look at the ledger's runs, then discard it, and "
+        "enqueue it under a new key if it was not"
+    },
 )

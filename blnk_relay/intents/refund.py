@@ -240,4 +240,5 @@ KIND = Kind(
     about=ABOUT,
     records=True,
     names=lambda payload: str(payload["transaction"]),
+    absent="TRANSACTION_NOT_FOUND",
 )

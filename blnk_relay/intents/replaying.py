@@ -30,14 +30,10 @@ class ReplayPlan:
     why: str
 
 
+#: Codes that any kind may end with and that no replay can help; a kind's own stand in its module.
 _HOPELESS = {
     "DEPENDENCY_CLOSED": "what it waited for was closed: discard it, or enqueue it again without it",
     "LINK_EMPTY": "the other intent has no such id: discard it, and enqueue it with the right link",
-    "REFERENCE_CONFLICT": "the reference belongs to another transaction: discard it, and enqueue it under a new key",
-    "ROLLBACK_INCOMPLETE": "some of it stands and the rest does not: settle it by hand, then discard it",
-    "NOTHING_CAN_TELL": "nobody can tell whether it was started: look at the ledger's runs, then discard it, and "
-    "enqueue it under a new key if it was not",
-    "HOLD_CHANGED": "nobody can tell whether this part was committed: compare the hold by hand, then discard it",
 }
 
 
@@ -53,10 +49,11 @@ def plan_replay(kind: str, dead_class: str, code: str) -> ReplayPlan:
         >>> plan_replay("transaction", "rejected", "TXN_INSUFFICIENT_FUNDS").way
         <ReplayWay.FRESH: 'fresh'>
     """
-    if code in _HOPELESS:
-        return ReplayPlan(ReplayWay.NO, _HOPELESS[code])
+    known = KINDS[kind]
+    if code in _HOPELESS or code in known.hopeless:
+        return ReplayPlan(ReplayWay.NO, _HOPELESS.get(code) or known.hopeless[code])
     match dead_class:
-        case DeadClass.REJECTED if not KINDS[kind].referenced:
+        case DeadClass.REJECTED if not known.referenced:
             return ReplayPlan(
                 ReplayWay.NO, "the ledger rejected it under a reference of its own, which cannot be used again"
             )
@@ -64,7 +61,7 @@ def plan_replay(kind: str, dead_class: str, code: str) -> ReplayPlan:
             return ReplayPlan(ReplayWay.FRESH, "sent again under a new reference, because the old one is used up")
         case DeadClass.INVALID:
             return ReplayPlan(ReplayWay.NO, "it does not validate: enqueue what was meant, then discard it")
-        case DeadClass.PARTIAL if code == "ITEMS_MISSING":
+        case DeadClass.PARTIAL if code in known.resumable:
             return ReplayPlan(ReplayWay.SAME, "looked up at the ledger; only items that are not there are sent")
         case DeadClass.PARTIAL:
             return ReplayPlan(ReplayWay.NO, "some legs happened: settle the rest by hand, then discard it")

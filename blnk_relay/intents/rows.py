@@ -11,6 +11,11 @@ from blnk_relay.intents.retry import growing_s
 #: Statuses after which a row's own story is over (contract §3.4).
 FINAL = frozenset({"APPLIED", "INFLIGHT", "REJECTED", "VOID"})
 
+#: A dead letter of kinds with references of ours, and why no replay can help it.
+CONFLICT = {
+    "REFERENCE_CONFLICT": "the reference belongs to another transaction: discard it, and enqueue it under a new key"
+}
+
 _MAX_MESSAGE = 300
 
 

@@ -48,8 +48,10 @@ from blnk_relay.intents.model import (
     Verdict,
 )
 from blnk_relay.intents.references import of_generation, split_reference
+from blnk_relay.intents.rows import CONFLICT
 from blnk_relay.intents.split_legs import MOST_LEGS, Leg, LegSchema, alike, divide, legs_of, sides
 from blnk_relay.intents.split_outcome import decide, lookups
+from blnk_relay.intents.together import ROLLBACK
 from blnk_relay.intents.transaction import altered
 from blnk_relay.intents.verdicts import Meaning, rule_for, verdict_for
 from blnk_relay.money import PRECISIONS, minor_units
@@ -283,6 +285,7 @@ KIND = Kind(
     judge=judge,
     about=ABOUT,
     records=True,
+    hopeless={**CONFLICT, **ROLLBACK},
     shape=split_reference,
     parts=lambda payload: tuple(str(leg["identifier"]) for leg in legs_of(payload)),
 )

@@ -17,6 +17,9 @@ from blnk_relay.intents.rows import capped, family, final_row, look_again, missi
 #: Accepted sends without any row, after which a human has to look.
 MAX_UNSEEN_SENDS = 8
 
+#: A dead letter of several movements, and why no replay can help it.
+ROLLBACK = {"ROLLBACK_INCOMPLETE": "some of it stands and the rest does not: settle it by hand, then discard it"}
+
 #: Parts named in a message.
 _MOST_NAMED = 3
 

@@ -168,6 +168,7 @@ KIND = Kind(
     name=NAME,
     method="POST",
     path="/identities/:id/tokenize",
+    also=("/identities/:id/tokenize/:field",),
     summary="Put tokens in the place of an identity's personal data.",
     schema=SCHEMA,
     intent=intent,

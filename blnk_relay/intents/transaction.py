@@ -54,7 +54,7 @@ from blnk_relay.intents.model import (
 )
 from blnk_relay.intents.references import of_generation
 from blnk_relay.intents.retry import growing_s
-from blnk_relay.intents.rows import capped, differences, family, final_row, missing, rejection_code
+from blnk_relay.intents.rows import CONFLICT, capped, differences, family, final_row, missing, rejection_code
 from blnk_relay.intents.verdicts import Meaning, rule_for, verdict_for
 from blnk_relay.money import PRECISIONS, exact_decimal, minor_units
 
@@ -403,4 +403,5 @@ KIND = Kind(
     request=request,
     judge=judge,
     about=ABOUT,
+    hopeless=CONFLICT,
 )

@@ -196,6 +196,7 @@ def test_kinds_are_listed_with_route_and_lane():
         "kind": "refund",
         "method": "POST",
         "path": "/refund-transaction/:id",
+        "also": [],
         "summary": "Give one applied transaction back, in full.",
         "lane": "refunds",
         "confirmed": KINDS["refund"].about.confirmed,

@@ -1,0 +1,370 @@
+"""Every kind under every fault of the sandbox, the books compared (design §6).
+
+All specimens of a fault are played at once, on a Valkey and a ledger of their own, by the tasks' real code over real
+HTTP; each cell of the table is then a test of its own. The list of faults is the sandbox's: a new one joins by itself.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+
+from blnk_relay import Settings, Status, Write
+from blnk_relay.intents.model import DEFAULT_TARGET
+from blnk_relay.journal.operator import Operator
+from sandbox import Faults, Options, Sandbox
+from sandbox.faults import KINDS as FAULTS
+from sandbox.faults import Fault, FaultKind, Subject, Target
+from sandbox.rows import Effect
+from sandbox.snapshot import Books
+from tasks.confirm import confirm
+from tasks.deliver import deliver
+from tasks.runtime import Runtime
+from tests.support.specimens import SPECIMENS, Parts, Specimen
+from tests.support.waiting import wait_until
+from worker.app import build_runtime
+from worker.demo.stage import Stage
+
+#: Longest play of one fault; far above what any needs.
+WAIT_S = 90.0
+
+#: Requests of each specimen that fail: the first, and its repeat where there is one.
+WRITES_STRUCK = 2
+
+#: Reads that fail as well, after the writes were struck: a look-up must not be taken for its answer.
+READS_STRUCK = 3
+
+#: How long what a fault delays takes, beyond any timeout of its play.
+LATE_S = 0.8
+
+#: How far behind reads are, within what the settings allow for.
+LAG_S = 0.4
+
+#: Seconds of the ledger's clock in which it ends all that it may still be at.
+AFTERWARDS_S = 60.0
+
+#: What takes a real ledger minutes and hours takes this one tenths of a second.
+HASTY_LEDGER = Options(retry_scale=0.01, recovery_interval_s=0.3, recovery_threshold_s=3.5, instance_id="inst_play")
+
+HASTE: dict[str, Any] = {
+    "token": HASTY_LEDGER.token,
+    "instance_id": HASTY_LEDGER.instance_id,
+    "lanes": ("writes",),
+    "routes": (),
+    "slice_s": 0.3,
+    "sweep_s": 0.2,
+    "confirm_first_s": 0.02,
+    "confirm_max_s": 0.2,
+    "read_lag_s": 0.7,
+    "quiet_s": 1.0,
+    "horizon_s": 2.0,
+    "stuck_horizon_s": 60.0,
+    "retry_base_s": 0.05,
+    "retry_cap_s": 0.2,
+    "probe_s": 0.02,
+    "redis_timeout_s": 10.0,
+}
+
+#: A request that was given up may still be on its way for a while, and what is not answered is soon given up.
+IMPATIENT = {"read_timeout_s": 0.5, "sync_read_timeout_s": 0.5, "quiet_s": 2.5}
+
+
+def struck_by(fault: FaultKind, specimen: Specimen) -> bool:
+    """Whether a fault makes sense for what a specimen sends; one that is about reads does for all."""
+    request = specimen.first().request
+    queueable = request.route in {"transaction", "split", "bulk", "refund", "inflight"}
+    skipped = request.body.get("skip_queue") is True
+    subject = Subject(
+        method=request.method,
+        path=request.path,
+        identity="",
+        queued=queueable and not skipped,
+        skipped=queueable and skipped,
+        hold=request.route == "inflight",
+    )
+    return fault.target is Target.READ or subject.suits(fault.target)
+
+
+CELLS = [
+    pytest.param(fault.name, specimen.name, id=f"{fault.name}-{specimen.name}")
+    for fault in FAULTS.values()
+    for specimen in SPECIMENS.values()
+    if struck_by(fault, specimen)
+]
+
+#: Faults that nothing of ours can meet.
+NEVER_MET = {"archived": "commits and voids are sent in skip mode only (contract §3.8)"}
+
+
+#: Sees intents through: a runtime, whether they are all finished, and what they are called in a failure.
+Driver = Callable[[Runtime, Callable[[], bool], str], None]
+
+
+@dataclass(frozen=True)
+class Aim:
+    """The write of one specimen, as it arrives at the ledger."""
+
+    method: str
+    path: str
+    scene: str
+
+    def hits(self, subject: Subject) -> bool:
+        # Several are sent to these two; elsewhere the path says whose it is, or only one is sent there.
+        shared = self.path in {"/proxy/transactions", "/proxy/transactions/bulk"}
+        here = (subject.method, subject.path) == (self.method, self.path)
+        return here and (not shared or self.scene in subject.identity)
+
+
+class Strikes(Faults):
+    """Strikes the first requests of each aim, and a few of the reads that follow."""
+
+    def __init__(self, fault: Fault, aims: Mapping[str, Aim]) -> None:
+        self.fault = fault
+        self.aims = aims
+        self.struck: Counter[str] = Counter()
+        self.reads = 0
+
+    def decide(self, subject: Subject) -> Fault | None:
+        target = self.fault.kind.target
+        if subject.read:
+            strikes = target is Target.READ or (target is Target.ANY and self.struck and self.reads < READS_STRUCK)
+            self.reads += bool(strikes)
+            return self.fault if strikes else None
+        name = next((name for name, aim in self.aims.items() if aim.hits(subject)), None)
+        if name is None or self.struck[name] >= WRITES_STRUCK:
+            return None
+        self.struck[name] += 1
+        # What reads get wrong only matters where the answer to the write was lost.
+        return Fault.of("drop_after") if target is Target.READ else self.fault
+
+
+@dataclass(frozen=True)
+class Ending:
+    """How one specimen ended, by the journal and by the books."""
+
+    status: Status
+    parts: Parts
+    part_ids: tuple[str, ...]
+    batches: frozenset[str]
+    struck: int
+    sends: int
+
+
+@dataclass(frozen=True)
+class Played:
+    """One fault, played on all specimens that it makes sense for."""
+
+    endings: Mapping[str, Ending]
+    books: Books
+    before: int
+    reads_struck: int
+
+
+def scene_of(specimen: str, fault: str) -> str:
+    return f"{specimen}.{fault}".replace("_", "-")
+
+
+def drive(runtime: Runtime, is_over: Callable[[], bool], what: str) -> None:
+    """Do in this thread what workers do: deliver, confirm, sweep."""
+    operator = Operator(runtime.journal, runtime.bells)
+    end_s = time.monotonic() + WAIT_S
+    sweep_at_s = 0.0
+    while not is_over():
+        assert time.monotonic() < end_s, f"{what} did not end within {WAIT_S:g} s"
+        deliver(runtime, "writes")
+        confirm(runtime)
+        if time.monotonic() >= sweep_at_s:
+            runtime.journal.sweep()
+            # How long a target is spared has tests of its own; here an operator opens its gates again at once.
+            operator.resume_target(DEFAULT_TARGET)
+            sweep_at_s = time.monotonic() + runtime.settings.sweep_s
+
+
+def settle(runtime: Runtime, writes: list[Write], see_through: Driver, what: str) -> dict[str, Status]:
+    """Enqueue, and see all of it through."""
+    keys = [receipt.key for receipt in runtime.relay.enqueue_many(writes)]
+    found: dict[str, Status] = {}
+
+    def is_over() -> bool:
+        found.update({key: status for key in keys if key not in found and (status := runtime.relay.get(key)).finished})
+        return len(found) == len(keys)
+
+    see_through(runtime, is_over, what)
+    return found
+
+
+def seconds_of(kind: FaultKind) -> float | None:
+    """How long a fault takes in a play: longer than its timeouts, shorter than the lag that it allows for."""
+    if kind.wait_before or kind.wait_after:
+        return LATE_S
+    return LAG_S if kind.target is Target.READ else None
+
+
+def settings_for(fault: str, redis_url: str, base_url: str) -> Settings:
+    """The settings of a play."""
+    late = FAULTS[fault].wait_before or FAULTS[fault].wait_after
+    return Settings(
+        **{**HASTE, **(IMPATIENT if late else {})},
+        redis_url=redis_url,
+        base_url=base_url,
+        namespace=f"play-{fault.replace('_', '-')}",
+    )
+
+
+def play(sandbox: Sandbox, settings: Settings, name: str, see_through: Driver) -> Played:
+    """Play one fault."""
+    kind = FAULTS[name]
+    specimens = [specimen for specimen in SPECIMENS.values() if struck_by(kind, specimen)]
+    scenes = {specimen.name: scene_of(specimen.name, name) for specimen in specimens}
+    with closing_runtime(settings) as runtime:
+        ids = needed(runtime, specimens, scenes, see_through)
+        before = effects(sandbox.books())
+        aims = {specimen.name: aim_at(specimen, scenes[specimen.name], ids[specimen.name]) for specimen in specimens}
+        plan = Strikes(Fault.of(name, seconds_of(kind)), aims)
+        sandbox.set_faults(plan)
+        writes = [
+            Write(intent=specimen.make(scenes[specimen.name], ids[specimen.name]), key=scenes[specimen.name])
+            for specimen in specimens
+        ]
+        statuses = settle(runtime, writes, see_through, name)
+        sandbox.set_faults(Faults.none())
+        # Whatever the ledger is still at must be over before its books are read.
+        sandbox.step(AFTERWARDS_S)
+        books, requests = sandbox.books(), sandbox.requests_seen()
+        endings = {}
+        for specimen in specimens:
+            scene, aim = scenes[specimen.name], aims[specimen.name]
+            endings[specimen.name] = Ending(
+                statuses[scene],
+                specimen.parts(books, scene, ids[specimen.name]),
+                tuple(part.transaction_id for part in runtime.relay.parts(scene)),
+                frozenset(row.parent_transaction for row in books.rows if scene in row.reference),
+                plan.struck[specimen.name],
+                sum((seen.method, seen.path) == (aim.method, aim.path) for seen in requests),
+            )
+    return Played(endings, books, before, plan.reads)
+
+
+def aim_at(specimen: Specimen, scene: str, ids: Mapping[str, str]) -> Aim:
+    """Where the request of a specimen will go: as that of its sample, with the ids that the ledger gave."""
+    first = specimen.first()
+    path = first.request.path
+    for name, sample in first.ids.items():
+        path = path.replace(sample, ids[name])
+    return Aim(first.request.method, "/proxy" + path, scene)
+
+
+def effects(books: Books) -> int:
+    """Rows that moved, held, committed or released money."""
+    return sum(row.effect != Effect.NONE for row in books.rows)
+
+
+@contextmanager
+def closing_runtime(settings: Settings) -> Iterator[Runtime]:
+    """What a worker process has, in this one."""
+    runtime = build_runtime(settings)
+    try:
+        yield runtime
+    finally:
+        runtime.relay.close()
+        runtime.bells.close()
+        runtime.journal.close()
+
+
+def needed(
+    runtime: Runtime, specimens: list[Specimen], scenes: Mapping[str, str], see_through: Driver
+) -> dict[str, dict[str, str]]:
+    """Make what the specimens need, in as many rounds as the longest list of needs is long; their ids."""
+    ids: dict[str, dict[str, str]] = {specimen.name: {} for specimen in specimens}
+    for depth in range(max(len(specimen.needs) for specimen in specimens)):
+        writes = {}
+        for specimen in specimens:
+            for name, make in list(specimen.needs.items())[depth : depth + 1]:
+                scene = scenes[specimen.name]
+                writes[f"{name} of {scene}"] = (specimen.name, name, make(scene, ids[specimen.name]))
+        needs = [Write(intent=intent, key=key) for key, (_, _, intent) in writes.items()]
+        found = settle(runtime, needs, see_through, "what is needed")
+        for key, (specimen_name, name, _) in writes.items():
+            assert found[key].state == "done", (key, found[key])
+            ids[specimen_name][name] = found[key].transaction_id
+    return ids
+
+
+@pytest.fixture(scope="session")
+def played(valkey: Any) -> Callable[[str], Played]:
+    """Plays a fault, once a process."""
+    known: dict[str, Played] = {}
+
+    def get(name: str) -> Played:
+        if name not in known:
+            with Sandbox(HASTY_LEDGER) as sandbox:
+                settings = settings_for(name, f"redis://127.0.0.1:{valkey.port}/0", sandbox.url)
+                known[name] = play(sandbox, settings, name, drive)
+        return known[name]
+
+    return get
+
+
+def is_clear(fault: FaultKind) -> bool:
+    """Whether what a fault answers says for sure that nothing happened (contract §5)."""
+    return fault.answer is not None and fault.answer(1.0).status in {401, 403, 423, 429}
+
+
+def is_true(played: Played, fault: str, name: str) -> None:
+    """What the journal says of a specimen is what the books hold, and it happened once."""
+    specimen, ending = SPECIMENS[name], played.endings[name]
+    status = ending.status
+    told = f"{name} under {fault}: {status.state} {status.dead_class} {status.code}: {status.message}; {ending.parts}"
+    assert ending.struck, f"{fault} never struck {name}"
+    assert all(len(part) <= 1 for part in ending.parts), f"twice: {told}"
+    if not specimen.answerable and not is_clear(FAULTS[fault]):
+        # Nothing can tell (contract §4): a machine never sends it again, and says so.
+        assert (status.state, status.dead_class) == ("dead", "unknown"), told
+        assert ending.sends == 1, told
+        return
+    assert status.state == "done", told
+    assert all(len(part) == 1 for part in ending.parts), f"not in the books: {told}"
+    if specimen.batch:
+        assert ending.part_ids == tuple(id_ for part in ending.parts for id_ in part), told
+        assert (status.transaction_id or status.parent_id) in ending.batches, told
+    else:
+        assert [[status.transaction_id]] == ending.parts, told
+
+
+@pytest.mark.parametrize(("fault", "name"), CELLS)
+def test_every_kind_happens_once_under_every_fault(played: Callable[[str], Played], fault: str, name: str) -> None:
+    is_true(played(fault), fault, name)
+
+
+@pytest.mark.parametrize("fault", [name for name in FAULTS if name not in NEVER_MET])
+def test_the_books_hold_nothing_else_and_add_up(played: Callable[[str], Played], fault: str) -> None:
+    adds_up(played(fault), fault)
+
+
+def adds_up(played: Played, fault: str) -> None:
+    """Every movement of money belongs to an intent that was accepted, and the books are sound (design §6)."""
+    asked = [ending for name, ending in played.endings.items() if SPECIMENS[name].moves]
+    assert effects(played.books) == played.before + sum(len(ending.parts) for ending in asked)
+    assert played.books.violations() == []
+    assert played.reads_struck or FAULTS[fault].target not in {Target.ANY, Target.READ}
+
+
+@pytest.mark.parametrize("fault", ["drop_after", "500_no_effect"])
+def test_it_is_the_same_with_a_real_worker(fault: str) -> None:
+    with Stage(options=HASTY_LEDGER, settings={**HASTE, "sweep_s": 0.5}) as stage:
+        stage.start_worker()
+        done = play(stage.sandbox, stage.settings, fault, lambda _, is_over, what: wait_until(is_over, WAIT_S, what))
+    for name in done.endings:
+        is_true(done, fault, name)
+    adds_up(done, fault)
+
+
+def test_every_fault_meets_a_kind_or_there_is_a_reason_why_not() -> None:
+    met = {fault.name for fault in FAULTS.values() if any(struck_by(fault, item) for item in SPECIMENS.values())}
+    assert {name: NEVER_MET.get(name, "strikes no specimen") for name in set(FAULTS) - met} == NEVER_MET

@@ -1,0 +1,321 @@
+"""A new kind is its module and one line of the registry (design §3): shown by adding one, and nothing else.
+
+The packages are copied, the module and the line are added to the copy, and everything runs from there: command line,
+worker, tasks by name. The ledger of this kind is a few lines of HTTP, for the sandbox only knows Blnk's routes.
+"""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import json
+import os
+import shutil
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+import redis
+from celery import Celery
+
+from blnk_relay import Relay, Settings
+from blnk_relay.bell import broker_options, queue_of
+from blnk_relay.intents.registry import KINDS
+from blnk_relay.settings import INGEST_LANE
+from tests.support.waiting import wait_until
+from worker.demo.stage import HASTE, as_environment
+
+ROOT = Path(__file__).parents[2]
+PACKAGES = ("blnk_relay", "tasks", "worker")
+WAIT_S = 60.0
+
+MODULE = '''
+"""The kind ``widget.create``: make a widget."""
+
+from marshmallow import Schema
+
+from blnk_relay.intents.about import About, Example
+from blnk_relay.intents.creating import decide_by_mark, judge_creation, lookups_of, marked
+from blnk_relay.intents.fields import MetaData, Text, load
+from blnk_relay.intents.model import Intent, Kind, Request
+
+NAME = "widget.create"
+
+
+class WidgetSchema(Schema):
+    name = Text(required=True)
+    meta_data = MetaData()
+
+
+SCHEMA = WidgetSchema()
+
+
+def intent(payload):
+    return Intent(NAME, payload, natural_key=f"widget:{payload['name']}")
+
+
+def create_widget(*, name, meta_data=None):
+    """Make a widget.
+
+    Args:
+        name: What it is called.
+        meta_data: A JSON object.
+    """
+    given = {"name": name} if meta_data is None else {"name": name, "meta_data": meta_data}
+    return intent(load(NAME, SCHEMA, given))
+
+
+def request(entry, progress, policy):
+    return Request("POST", "/widgets", "create", {**entry.payload, "meta_data": marked(entry)}, sync=True)
+
+
+KIND = Kind(
+    name=NAME,
+    method="POST",
+    path="/widgets",
+    summary="Make a widget.",
+    schema=SCHEMA,
+    intent=intent,
+    about=About(create_widget, "The widget with our mark.", (), Example({"name": "small"})),
+    lookups=lookups_of("widgets"),
+    decide=decide_by_mark("widgets", "widget_id"),
+    request=request,
+    judge=judge_creation("widget_id", "wdg_"),
+    marked=True,
+)
+'''
+
+
+class Widgets:
+    """A ledger that makes widgets, and gets some of its answers wrong."""
+
+    def __init__(self) -> None:
+        self.made: list[dict[str, Any]] = []
+        self.posts: list[str] = []
+        self.willing = False
+        ledger = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_POST(self) -> None:
+                body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+                self.answer(*(ledger.make(body) if self.path.startswith("/proxy/widgets?") else (404, {})))
+
+            def do_GET(self) -> None:
+                url = urlsplit(self.path)
+                mark = parse_qs(url.query).get("meta_data.blnk_relay_eq", [""])[0]
+                shown = [item for item in ledger.made if item["meta_data"]["blnk_relay"] == mark]
+                known = url.path == "/data/widgets"
+                self.answer(200 if known else 404, {"data": shown, "total": len(shown)} if known else {})
+
+            def answer(self, status: int, body: dict[str, Any]) -> None:
+                text = json.dumps(body).encode()
+                self.send_response(status)
+                self.send_header("Content-Length", str(len(text)))
+                self.end_headers()
+                self.wfile.write(text)
+
+            def log_message(self, *_: Any) -> None:
+                pass
+
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.server.daemon_threads = True
+
+    def make(self, body: dict[str, Any]) -> tuple[int, dict[str, Any]]:
+        """One request to make a widget."""
+        name = body["name"]
+        self.posts.append(name)
+        if name == "unwanted" and not self.willing:
+            return 400, {"error": "no", "error_detail": {"code": "GEN_VALIDATION_ERROR", "message": "no"}}
+        again = self.posts.count(name)
+        if name == "unlucky" and again == 1:
+            return 502, {}
+        widget = {"widget_id": f"wdg_{len(self.made)}", **body}
+        self.made.append(widget)
+        return (500, {}) if name == "lost" else (201, widget)
+
+    def ids(self, name: str) -> list[str]:
+        """The widgets of a name."""
+        return [item["widget_id"] for item in self.made if item["name"] == name]
+
+
+@pytest.fixture
+def widgets() -> Iterator[Widgets]:
+    ledger = Widgets()
+    thread = threading.Thread(target=ledger.server.serve_forever, kwargs={"poll_interval": 0.05})
+    thread.start()
+    yield ledger
+    ledger.server.shutdown()
+    thread.join(5)
+    ledger.server.server_close()
+
+
+@pytest.fixture
+def house(tmp_path: Path) -> Path:
+    """A copy of the packages with one module and one line more."""
+    for package in PACKAGES:
+        shutil.copytree(ROOT / package, tmp_path / package, ignore=shutil.ignore_patterns("__pycache__"))
+    intents = tmp_path / "blnk_relay" / "intents"
+    (intents / "widget.py").write_text(MODULE.lstrip())
+    registry = intents / "registry.py"
+    text = registry.read_text()
+    line, end = "            transaction.KIND,\n", "            widget.KIND,\n"
+    name = "    transaction,\n"
+    assert text.count(line) == text.count(name) == 1
+    registry.write_text(text.replace(name, name + "    widget,\n").replace(line, line + end))
+    return tmp_path
+
+
+class House:
+    """Commands of the copy."""
+
+    def __init__(self, folder: Path, settings: Settings) -> None:
+        clean = {name: value for name, value in os.environ.items() if not name.startswith("BLNK_RELAY_")}
+        self.environment = {**clean, **as_environment(settings), "PYTHONPATH": str(folder)}
+        self.folder = folder
+
+    def run(self, *arguments: str, stdin: str = "") -> dict[str, Any]:
+        ran = subprocess.run(
+            [sys.executable, "-m", "worker.cli", *arguments, "--json"],
+            cwd=self.folder,
+            env=self.environment,
+            input=stdin,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=WAIT_S,
+        )
+        assert ran.stdout, ran.stderr
+        document: dict[str, Any] = json.loads(ran.stdout)
+        return document
+
+    def work(self) -> subprocess.Popen[bytes]:
+        return subprocess.Popen(
+            [sys.executable, "-m", "worker.running"],
+            cwd=self.folder,
+            env=self.environment,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+
+
+def test_a_module_and_a_line_are_all_that_a_new_kind_takes(house: Path, widgets: Widgets, valkey: Any) -> None:
+    with redis.Redis(port=valkey.port) as client:
+        client.flushall()
+    settings = Settings(
+        **{**HASTE, "quiet_s": 1.0, "read_lag_s": 0.5, "token": "blnk_widgets"},
+        redis_url=f"redis://127.0.0.1:{valkey.port}/0",
+        base_url=f"http://127.0.0.1:{widgets.server.server_address[1]}",
+        instance_id="inst_widgets",
+        routes=("widget.create=refunds",),
+    )
+    copy = House(house, settings)
+    listed = {kind["kind"]: kind for kind in copy.run("kinds")["kinds"]}
+    assert set(listed) == {*KINDS, "widget.create"}
+    widget = listed["widget.create"]
+    assert (widget["method"], widget["path"], widget["lane"]) == ("POST", "/widgets", "refunds")
+
+    names = ("plain", "lost", "unlucky", "unwanted")
+    lines = [json.dumps({"kind": "widget.create", "payload": {"name": name}}) for name in names]
+    assert copy.run("enqueue", "-", stdin="\n".join(lines))["created"] == len(names)
+    worker = copy.work()
+    try:
+        with Relay(settings) as relay:
+            found = {name: relay.wait(f"widget:{name}", WAIT_S) for name in names}
+            assert {status.lane for status in found.values()} == {"refunds"}
+            # Done at once; found by its mark after an answer that was none, and not made again; made at the second try.
+            for name in ("plain", "lost", "unlucky"):
+                assert [found[name].transaction_id] == widgets.ids(name), found[name]
+            assert widgets.posts.count("lost") == 1
+            refused = found["unwanted"]
+            assert (refused.state, refused.dead_class, refused.code) == ("dead", "refused", "GEN_VALIDATION_ERROR")
+
+            widgets.willing = True
+            assert copy.run("dead", "show", "widget:unwanted")["replay"]["way"] == "same"
+            assert copy.run("dead", "replay", "--key", "widget:unwanted", "--yes")["done"] == 1
+            assert [relay.wait("widget:unwanted", WAIT_S).transaction_id] == widgets.ids("unwanted")
+
+            send_by_name(settings, name="by-name")
+            wait_until(lambda: widgets.ids("by-name"), WAIT_S, "the widget that came by name")
+            assert [relay.wait("widget:by-name", WAIT_S).transaction_id] == widgets.ids("by-name")
+    finally:
+        worker.terminate()
+        worker.wait(WAIT_S)
+
+
+def send_by_name(settings: Settings, **fields: Any) -> None:
+    """What a producer does that shares the broker and not the code."""
+    with Celery(broker=settings.broker) as app:
+        app.conf.broker_transport_options = broker_options(settings)
+        app.send_task("tasks.enqueue_widget_create", kwargs=fields, queue=queue_of(settings, INGEST_LANE))
+
+
+# -- nothing else names a kind ---------------------------------------------------------------------------------------
+
+#: Modules besides a kind's own that may name one, and why.
+MAY_NAME = {
+    "blnk_relay/settings.py": "the default lanes of four kinds; any other takes the first lane",
+    "blnk_relay/__init__.py": "the builders are public, under names that some kinds share",
+    "blnk_relay/intents/verdicts.py": "the table of contract §5 has rows for single routes, by the names of routes",
+    "blnk_relay/intents/updating.py": "what ids stand for is called what a kind is called; contract §7 is not of kinds",
+    "worker/demo/story.py": "the demo plays with payments",
+    "worker/demo/proof.py": "the demo proves what it played: payments, refunds and holds",
+    "worker/cli/reading.py": "a row of the ledger is called a transaction",
+}
+
+
+def own_modules() -> set[str]:
+    """The modules of kinds, and the registry."""
+    modules = {inspect.getsourcefile(kind.request) for kind in KINDS.values()}
+    own = {Path(module).relative_to(ROOT).as_posix() for module in modules if module}
+    return own | {"blnk_relay/intents/registry.py"}
+
+
+def constants(module: Path) -> Iterator[str]:
+    """The texts in a module's code; documentation is free to give examples."""
+    tree = ast.parse(module.read_text())
+    documented = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
+    docs = {id(node.body[0].value) for node in ast.walk(tree) if isinstance(node, documented) and is_doc(node)}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in docs:
+            yield node.value
+
+
+def is_doc(node: Any) -> bool:
+    return bool(node.body) and isinstance(node.body[0], ast.Expr)
+
+
+def ending_codes(module: str) -> set[str]:
+    """Codes of dead letters that a module of kinds makes itself."""
+    calls = (node for node in ast.walk(ast.parse((ROOT / module).read_text())) if isinstance(node, ast.Call))
+    made = set()
+    for call in calls:
+        name = call.func.id if isinstance(call.func, ast.Name) else ""
+        at = {"Dead": 1, "_refused": 0}.get(name)
+        if at is not None and len(call.args) > at and isinstance(code := call.args[at], ast.Constant):
+            made.add(str(code.value))
+    return made
+
+
+def test_no_other_module_names_a_kind_or_one_of_its_endings() -> None:
+    own = own_modules()
+    codes = {code for module in own for code in ending_codes(module)}
+    assert {"HOLD_CHANGED", "NOTHING_CAN_TELL", "METADATA_TOO_LARGE"} <= codes
+    found: dict[str, set[str]] = {}
+    for package in PACKAGES:
+        for module in (ROOT / package).rglob("*.py"):
+            name = module.relative_to(ROOT).as_posix()
+            if name not in own:
+                # What stands beside the kinds is the work of several of them, and they share its endings.
+                foreign = set(KINDS) if name.startswith("blnk_relay/intents/") else codes | set(KINDS)
+                named = {text for text in constants(module) if text.partition("=")[0] in foreign}
+                found |= {name: named} if named else {}
+    assert {name: named for name, named in found.items() if name not in MAY_NAME} == {}
+    assert [f"{name} names no kind any more" for name in set(MAY_NAME) - set(found)] == []
+    scripts = (ROOT / "blnk_relay" / "journal" / "scripts").glob("*.lua")
+    assert [path.name for path in scripts if any(f"'{kind}'" in path.read_text() for kind in KINDS)] == []
