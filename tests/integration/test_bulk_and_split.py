@@ -91,30 +91,6 @@ def test_a_bulk_of_many_windows_is_confirmed_item_by_item(open_stage):
     sound(stage)
 
 
-@pytest.mark.parametrize(
-    "fault",
-    [
-        "drop_before",
-        "drop_after",
-        "500_no_effect",
-        "500_with_effect",
-        "504_with_effect",
-        "truncated",
-        "not_json",
-        "vanish",
-    ],
-)
-@pytest.mark.parametrize("skip_queue", [False, True], ids=["queue", "skip"])
-def test_an_ambiguous_answer_doubles_no_item_and_loses_none(open_stage, fault, skip_queue):
-    if fault == "vanish" and skip_queue:
-        pytest.skip("only queue mode loses what it took")
-    stage, relay = open_stage(Faults.script([Rule(fault, **POST)]))
-    relay.enqueue(fees(30, skip_queue=skip_queue), key="a-bulk")
-    assert relay.wait("a-bulk", WAIT_S).outcome == "applied"
-    assert effects(stage, "fee-") == Counter({f"fee-{number}": 1 for number in range(30)})
-    sound(stage)
-
-
 def test_rejected_items_make_a_partial_end_that_names_them(open_stage):
     stage, relay = open_stage()
     relay.enqueue(fees(10, poor=frozenset({3, 7})), key="a-bulk")
@@ -187,19 +163,6 @@ def test_a_split_moves_what_was_computed_and_tells_its_legs(open_stage):
         "@agent": 150,
         "@owner": 183,
     }
-    sound(stage)
-
-
-@pytest.mark.parametrize(
-    "fault",
-    ["drop_before", "drop_after", "500_with_effect", "504_no_effect", "truncated", "423", "409_lock_lost", "not_json"],
-)
-def test_an_ambiguous_answer_doubles_no_leg_and_loses_none(open_stage, fault):
-    stage, relay = open_stage(Faults.script([Rule(fault, **POST)]))
-    relay.enqueue(sale("order-1"))
-    assert relay.wait("order-1", WAIT_S).outcome == "applied"
-    assert set(effects(stage, "order-1.split.").values()) == {1}
-    assert sum(sums(stage)[name] for name in ("@shop", "@agent", "@owner")) == 1001
     sound(stage)
 
 

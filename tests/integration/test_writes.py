@@ -1,6 +1,6 @@
-"""Every write besides payments, through real workers, with a ledger that fails once for each of them.
+"""Writes besides payments through real workers: several on one record, linked ones, and what is refused.
 
-Whatever the fault: exactly one record in the books, or the value set; unknown only where nothing can answer.
+That each kind happens once whatever goes wrong is tried in ``test_kind_faults.py``.
 """
 
 from __future__ import annotations
@@ -24,7 +24,6 @@ from blnk_relay import (
     start_instant_reconciliation,
     start_reconciliation,
     tokenize,
-    transaction,
     update_identity,
     update_matching_rule,
     update_metadata,
@@ -34,7 +33,8 @@ from blnk_relay.relay import Write
 from sandbox import Faults, Rule
 from worker.demo.stage import Stage
 
-FAULTS = ("drop_after", "500_with_effect", "504_with_effect", "truncated", "not_json", "drop_before", "500_no_effect")
+#: One that acts and one that does not; each kind is tried under all of them in test_kind_faults.py.
+FAULTS = ("504_with_effect", "drop_before")
 WAIT_S = 40.0
 
 
@@ -64,11 +64,6 @@ class Scene:
         assert {what: (status.state, status.code) for what, status in found.items() if status.state != "done"} == {}
         return {what: status.transaction_id for what, status in found.items()}
 
-    def fail_once(self, fault: str, *requests: tuple[str, str]) -> None:
-        """Make the next request of each method and identity (or part of one) fail."""
-        rules = [Rule(fault, method=method, identity=identity) for method, identity in requests]
-        self.stage.sandbox.set_faults(Faults.script(rules))
-
     def struck(self) -> int:
         return sum(1 for seen in self.stage.sandbox.requests_seen() if seen.fault)
 
@@ -86,27 +81,6 @@ def scene(running: tuple[Stage, Relay], request: pytest.FixtureRequest) -> Itera
     stage, relay = running
     yield Scene(stage, relay, request.node.name)
     stage.sandbox.set_faults(Faults.none())
-
-
-@pytest.mark.parametrize("fault", FAULTS)
-def test_records_are_made_once(scene: Scene, fault: str) -> None:
-    before = scene.struck()
-    scene.fail_once(fault, ("POST", "/proxy/ledgers#"), ("POST", "/proxy/balances#"), ("POST", "/proxy/identities#"))
-    scene.enqueue(
-        ledger=create_ledger(scene.name),
-        identity=create_identity(first_name=scene.name, dob="1990-01-01", meta_data={"segment": "retail"}),
-        balance=create_balance(scene.result("ledger", "ledger_id"), "EUR", meta_data={"scene": scene.name}),
-    )
-    ids = scene.done("ledger", "identity", "balance")
-    assert scene.struck() - before == 3
-    books = scene.stage.sandbox.books()
-    assert [item.ledger_id for item in books.ledgers if item.name == scene.name] == [ids["ledger"]]
-    people = [item for item in books.identities if item.texts["first_name"] == scene.name]
-    assert [(item.identity_id, item.dob) for item in people] == [(ids["identity"], "1990-01-01T00:00:00Z")]
-    assert people[0].meta is not None
-    assert people[0].meta["segment"] == "retail"
-    found = [item.balance_id for item in books.balances if (item.meta or {}).get("scene") == scene.name]
-    assert found == [ids["balance"]]
 
 
 @pytest.mark.parametrize("fault", FAULTS)
@@ -159,22 +133,6 @@ def test_values_are_set(scene: Scene, fault: str) -> None:
     assert (wallet.meta or {})["tag"] == 1
     ledger = next(item for item in books.ledgers if item.ledger_id == ids["ledger"])
     assert (ledger.meta or {})["tag"] == 1
-
-
-@pytest.mark.parametrize("fault", FAULTS)
-def test_a_payment_is_tagged(scene: Scene, fault: str) -> None:
-    payment = transaction(
-        source="@world", destination="@shop", currency="EUR", amount="1", description="x", allow_overdraft=True
-    )
-    scene.enqueue(payment=payment)
-    row_id = scene.done("payment")["payment"]
-    before = scene.struck()
-    scene.stage.sandbox.set_faults(Faults.script([Rule(fault, method="POST", path=f"/proxy/{row_id}/metadata")]))
-    scene.enqueue(tag=update_metadata(scene.result("payment", "transaction_id"), {"file": "A", "rates": [0.1, None]}))
-    scene.done("tag")
-    assert scene.struck() - before == 1
-    row = next(row for row in scene.stage.sandbox.books().rows if row.transaction_id == row_id)
-    assert (row.meta["file"], row.meta["rates"]) == ("A", [0.1, None])
 
 
 def test_an_identity_that_exists_under_the_callers_id_is_refused_and_left_alone(scene: Scene) -> None:
@@ -272,21 +230,6 @@ def test_a_statement_is_uploaded_once_and_rules_are_made_changed_and_deleted(sce
     assert [run.reconciliation_id for run in books.runs if run.upload_id == found["nov"]] == [found["run"]]
     instant = next(item for item in stored if item.upload_id != found["nov"])
     assert [run.reconciliation_id for run in books.runs if run.upload_id == instant.upload_id] == [found["instant"]]
-
-
-@pytest.mark.parametrize("fault", FAULTS)
-def test_a_start_that_may_have_happened_is_unknown_and_never_sent_again(scene: Scene, fault: str) -> None:
-    rule = "start " + fault.replace("_", "-")
-    scene.enqueue(
-        nov=upload("bank-x", statement(scene.name), name="nov.csv"), rule=create_matching_rule(rule, CRITERIA)
-    )
-    upload_id = scene.done("nov", "rule")["nov"]
-    scene.stage.sandbox.set_faults(Faults.script([Rule(fault, method="POST", path="/proxy/reconciliation/start")]))
-    scene.enqueue(run=start_reconciliation(upload_id, "one_to_one", [scene.result("rule", "rule_id")], dry_run=True))
-    run = scene.wait("run")["run"]
-    assert (run.state, run.dead_class, run.code) == ("dead", "unknown", "NOTHING_CAN_TELL")
-    runs = [item for item in scene.stage.sandbox.books().runs if item.upload_id == upload_id]
-    assert len(runs) == (0 if fault in {"drop_before", "500_no_effect"} else 1)
 
 
 def test_a_start_that_never_left_is_sent_once_the_ledger_asked_for_patience(scene: Scene) -> None:

@@ -8,19 +8,16 @@ from typing import Any
 
 from blnk_relay.intents.model import Decision, Entry, Found, Intent, Lookup, Progress, Record, Row
 from blnk_relay.intents.registry import KINDS
-from blnk_relay.intents.steps import next_step, policy_of
+from blnk_relay.intents.steps import next_step
 from blnk_relay.intents.transaction import transaction
 from blnk_relay.journal.records import new_entry
-from blnk_relay.settings import Settings
 from tasks.looking import MAX_ROUNDS
+from tests.support.specimens import NOW_MS, POLICY
 
-NOW_MS = 1_800_000_000_000
 SECOND = 1_000
 MINUTE = 60 * SECOND
 HOUR = 60 * MINUTE
 DAY = 24 * HOUR
-
-POLICY = policy_of(Settings())
 
 ALICE = f"bln_{uuid.UUID(int=0xA11CE)}"
 BANK = f"bln_{uuid.UUID(int=0xBA2C)}"

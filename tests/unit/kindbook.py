@@ -1,4 +1,4 @@
-"""What the tests of single kinds share: an intent as it is recorded, what the ledger shows, what is then decided."""
+"""What the tests of kinds that make records and set values share, besides the casebook."""
 
 from __future__ import annotations
 
@@ -6,6 +6,9 @@ import json
 import uuid
 from dataclasses import replace
 from typing import Any
+
+import casebook
+from casebook import POLICY, progress
 
 from blnk_relay.intents.linking import LINKABLE, links_in, resolved
 from blnk_relay.intents.model import (
@@ -25,13 +28,10 @@ from blnk_relay.intents.model import (
     Verdict,
 )
 from blnk_relay.intents.registry import KINDS, intent_of
-from blnk_relay.intents.steps import next_step, policy_of
+from blnk_relay.intents.steps import next_step
 from blnk_relay.journal.records import new_entry
-from blnk_relay.settings import Settings
 from tasks.looking import MAX_ROUNDS
 
-NOW_MS = 1_800_000_000_000
-POLICY = policy_of(Settings())
 MARK = "blnk_relay"
 
 #: The read lag and the silence after which a repeat is safe, in seconds, and a second more.
@@ -55,25 +55,9 @@ def entry_of(intent: Intent) -> Entry:
     return replace(entry, payload=resolved(json.loads(json.dumps(entry.payload)), ids))
 
 
-def progress(**changes: Any) -> Progress:
-    """An intent that was accepted a second ago and never sent."""
-    given: dict[str, Any] = {"now_ms": NOW_MS, "since_ms": NOW_MS - 1000, "deadline_ms": NOW_MS + 86_400_000}
-    return Progress(**(given | changes))
-
-
 def sent(ago_s: float = 1, **changes: Any) -> Progress:
-    """An intent that may have taken effect so long ago."""
-    at_ms = NOW_MS - int(ago_s * 1000)
-    given: dict[str, Any] = {
-        "sent": True,
-        "looking": True,
-        "since_ms": at_ms - 1000,
-        "first_sent_ms": at_ms,
-        "last_sent_ms": at_ms,
-        "attempts": 1,
-        "memo": {"id": "recorded"},
-    }
-    return progress(**(given | changes))
+    """An intent that may have taken effect so long ago, and recorded something before."""
+    return casebook.sent(int(ago_s * 1000), **({"memo": {"id": "recorded"}} | changes))
 
 
 def decided(
