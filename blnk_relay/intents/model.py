@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from blnk_relay.intents.retry import Backoff
 
-#: The only target until settings can name several.
+#: The target of those who name none.
 DEFAULT_TARGET = "default"
 
 
