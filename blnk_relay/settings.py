@@ -281,7 +281,8 @@ def described() -> str:
         f"Each name in `{PREFIX}TARGETS` has variables of its own, such as `{PREFIX}EU__TOKEN` with",
         f"`{PREFIX}TARGETS=eu`; each may be a file as well. A target has one credential: a key, the file of a key, or",
         "an OAuth client. The variables above are those of the target `default`, which there is unless others are",
-        "named and nothing is said about it: neither its address, nor an instance, nor a credential. Nothing is inherited.",
+        "named and nothing is said about it: neither its address, nor an instance, nor a credential. Nothing is",
+        "inherited from it.",
         "",
         *_table("<NAME>__", _OF_TARGET.values()),
     ]
