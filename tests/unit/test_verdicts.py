@@ -133,6 +133,7 @@ ROWS = [
         for status in (401, 403)
         for code, body in (("", None), ("AUTH_INVALID_API_KEY", {}), ("AUTH_INSUFFICIENT_PERMISSIONS", {}))
     ),
+    (403, "AUTH_UNKNOWN_RESOURCE", {}, EVERYTHING, AGAIN, False, False, PAUSE),
     # Not found.
     (404, "TXN_NOT_FOUND", wrong("Balance with ID 'bln_…' not found"), [SKIPPED], DEAD, False, True, OPEN),
     (404, "TXN_NOT_FOUND", wrong("no transaction to refund"), (*HOLDS, REFUND), LOOK, False, True, OPEN),
