@@ -52,12 +52,14 @@ from blnk_relay.journal.parts import PartStatus
 from blnk_relay.journal.reading import Attempt, Status
 from blnk_relay.relay import Relay, StillOpen
 from blnk_relay.settings import Settings
+from blnk_relay.targets import Target
 
 __all__ = [  # noqa: RUF022 - grouped by what they are for
     # Holding the queue.
     "Relay",
     "AsyncRelay",
     "Settings",
+    "Target",
     "Receipt",
     "Status",
     "Attempt",

@@ -19,7 +19,7 @@ from blnk_relay.bell import Bells
 from blnk_relay.errors import InvalidIntent, InvalidSettings, KeyConflict
 from blnk_relay.events import Event, event_flow, finish_flow
 from blnk_relay.intake import Receipt, Write, prepare, prepare_many, receipts_of
-from blnk_relay.intents.model import Intent
+from blnk_relay.intents.model import DEFAULT_TARGET, Intent
 from blnk_relay.journal.accepting import accept_flow
 from blnk_relay.journal.cancelling import cancel_flow
 from blnk_relay.journal.connection import reported, script_source
@@ -90,6 +90,7 @@ class AsyncRelay:
         intent: Intent,
         *,
         key: str | None = None,
+        target: str = DEFAULT_TARGET,
         lane: str | None = None,
         not_before: datetime | timedelta | None = None,
         deadline: datetime | timedelta | None = None,
@@ -100,6 +101,7 @@ class AsyncRelay:
         write = Write(
             intent=intent,
             key=key,
+            target=target,
             lane=lane,
             not_before=not_before,
             deadline=deadline,
@@ -122,16 +124,16 @@ class AsyncRelay:
         except (KeyConflict, InvalidIntent) as error:
             raise batch.placed(error) from None
 
-    async def get(self, key: str) -> Status:
+    async def get(self, key: str, *, target: str = DEFAULT_TARGET) -> Status:
         """What has become of an intent; see :meth:`blnk_relay.Relay.get`."""
-        return await self._drive(find_flow(self.settings.prefix, key))
+        return await self._drive(find_flow(self.settings.prefix, key, target))
 
-    async def wait(self, key: str, timeout_s: float) -> Status:
+    async def wait(self, key: str, timeout_s: float, *, target: str = DEFAULT_TARGET) -> Status:
         """Wait until an intent is finished; see :meth:`blnk_relay.Relay.wait`."""
         end_s = time.monotonic() + timeout_s
         pause_s = POLL_FIRST_S
         while True:
-            status = await self.get(key)
+            status = await self.get(key, target=target)
             if status.finished:
                 return status
             left_s = end_s - time.monotonic()
@@ -140,20 +142,20 @@ class AsyncRelay:
             await asyncio.sleep(min(pause_s, left_s))
             pause_s = min(pause_s * 1.5, POLL_MOST_S)
 
-    async def cancel(self, key: str) -> Status:
+    async def cancel(self, key: str, *, target: str = DEFAULT_TARGET) -> Status:
         """Take an intent back that was never sent; see :meth:`blnk_relay.Relay.cancel`."""
-        status, bells = await self._drive(cancel_flow(self.settings, key))
+        status, bells = await self._drive(cancel_flow(self.settings, key, target))
         await self._ring(bells)
         return status
 
-    async def history(self, key: str) -> tuple[Attempt, ...]:
+    async def history(self, key: str, *, target: str = DEFAULT_TARGET) -> tuple[Attempt, ...]:
         """What was tried for an intent; see :meth:`blnk_relay.Relay.history`."""
-        status = await self.get(key)
+        status = await self.get(key, target=target)
         return await self._drive(history_flow(self.settings.prefix, status.id))
 
-    async def parts(self, key: str) -> tuple[PartStatus, ...]:
+    async def parts(self, key: str, *, target: str = DEFAULT_TARGET) -> tuple[PartStatus, ...]:
         """What legs or items have come to; see :meth:`blnk_relay.Relay.parts`."""
-        return await self._drive(parts_flow(self.settings.prefix, key))
+        return await self._drive(parts_flow(self.settings.prefix, key, target))
 
     async def events(self, group: str, *, consumer: str = "main", timeout_s: float = 5.0) -> AsyncIterator[Event]:
         """Final outcomes and operators' acts, as they happen; see :meth:`blnk_relay.Relay.events`."""

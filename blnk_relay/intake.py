@@ -13,8 +13,9 @@ from heapq import heapify, heappop, heappush
 from typing import Any
 
 from blnk_relay.errors import DuplicateInBatch, InvalidIntent, KeyConflict
-from blnk_relay.intents.model import Intent
+from blnk_relay.intents.model import DEFAULT_TARGET, Intent
 from blnk_relay.intents.references import data_api_problem, key_problem
+from blnk_relay.intents.registry import KINDS
 from blnk_relay.journal.accepting import Accepted
 from blnk_relay.journal.records import NewEntry, new_entry
 from blnk_relay.settings import Settings
@@ -48,6 +49,7 @@ class Write:
 
     intent: Intent
     key: str | None = None
+    target: str = DEFAULT_TARGET
     lane: str | None = None
     not_before: datetime | timedelta | None = None
     deadline: datetime | timedelta | None = None
@@ -59,7 +61,8 @@ def prepare(settings: Settings, write: Write) -> NewEntry:
     """Check an intent and its options, and say what would be recorded.
 
     Raises:
-        InvalidIntent: The key, the lane or a time is not valid, or the amount is beyond the settings' limit.
+        InvalidIntent: The key, the target, the lane or a time is not valid, the amount is beyond the settings' limit,
+            or the target has no read that could prove the outcome.
     """
     intent = write.intent
     key = intent.natural_key if write.key is None else write.key
@@ -68,6 +71,14 @@ def prepare(settings: Settings, write: Write) -> NewEntry:
         errors["key"] = ["Is needed: an idempotency key of yours, unique for ever, such as your order's id."]
     elif not isinstance(key, str) or (problem := key_problem(key)):
         errors["key"] = [problem if isinstance(key, str) and problem else "Must be a string."]
+    target = settings.ledgers.get(write.target) if isinstance(write.target, str) else None
+    if target is None:
+        errors["target"] = [f"Unknown target; the settings name {', '.join(settings.ledgers)}."]
+    elif target.api == "core" and (unread := KINDS[intent.kind].cloud_only):
+        errors["target"] = [
+            f"A Core without Cloud has no read of {unread}, so nothing could prove what became of this, nor that a "
+            "repeat would not double it. Use a target with the api cloud, or do it by hand."
+        ]
     lane = settings.route(intent.kind) if write.lane is None else write.lane
     if lane not in settings.lanes:
         errors["lane"] = [f"Unknown lane; the settings list {', '.join(settings.lanes)}."]
@@ -90,21 +101,22 @@ def prepare(settings: Settings, write: Write) -> NewEntry:
         errors["after"] = ["Must be keys of other intents."]
     if write.order_key is not None and (key_problem(write.order_key) or "\n" in write.order_key):
         errors["order_key"] = ["Must be a text of one line, not blank."]
-    if errors or key is None:
+    if errors or key is None or target is None:
         raise InvalidIntent(intent.kind, errors)
     new = new_entry(
         intent,
         key,
         lane,
+        target=target.name,
         not_before=not_before,
         deadline=deadline,
         mark=settings.meta_key,
         after=write.after,
         order_key=write.order_key,
     )
-    if settings.confirm_route == "data":
+    if target.confirm_route == "data":
         for claimed in new.references:
-            if problem := data_api_problem(claimed.removeprefix(f"{new.entry.target}:")):
+            if problem := data_api_problem(claimed.removeprefix(f"{target.name}:")):
                 raise InvalidIntent(intent.kind, {"reference": [problem]})
     return new
 

@@ -12,7 +12,7 @@ from blnk_relay.bell import Bells
 from blnk_relay.errors import InvalidIntent, KeyConflict, RelayError
 from blnk_relay.events import Event, Events
 from blnk_relay.intake import Receipt, Write, prepare, prepare_many, receipts_of
-from blnk_relay.intents.model import Intent
+from blnk_relay.intents.model import DEFAULT_TARGET, Intent
 from blnk_relay.journal.cancelling import cancel_flow
 from blnk_relay.journal.journal import Journal
 from blnk_relay.journal.parts import PartStatus, parts_flow
@@ -87,6 +87,7 @@ class Relay:
         intent: Intent,
         *,
         key: str | None = None,
+        target: str = DEFAULT_TARGET,
         lane: str | None = None,
         not_before: datetime | timedelta | None = None,
         deadline: datetime | timedelta | None = None,
@@ -97,14 +98,15 @@ class Relay:
 
         Args:
             intent: From a builder such as :func:`blnk_relay.transaction`.
-            key: The idempotency key, unique for ever; the intent's natural key when None. The same key with the same
-                payload gives the first receipt again.
+            key: The idempotency key, unique for ever within its target; the intent's natural key when None. The same
+                key with the same payload gives the first receipt again.
+            target: The ledger that it is for; the settings name them.
             lane: One of the settings' lanes; that of the kind when None.
             not_before: Not to be sent earlier than this; a time with an offset, or a span from now.
             deadline: When to give up and tell a human; a time with an offset, or a span from now. Left out, it is
                 the settings' time after ``not_before``.
-            after: Keys of intents that have to be done first. If one of them dies, this one waits; if a human discards
-                it, this one becomes a dead letter.
+            after: Keys of intents of the same target that have to be done first. If one of them dies, this one waits;
+                if a human discards it, this one becomes a dead letter.
             order_key: Intents that share it are sent strictly one at a time, in accept order; a dead letter among them
                 holds those behind it.
 
@@ -112,14 +114,16 @@ class Relay:
             The receipt.
 
         Raises:
-            InvalidIntent: The key, the lane or a time is not valid, the amount is beyond the settings' limit, or it
-                would wait for an intent that was never enqueued, or was cancelled or discarded.
+            InvalidIntent: The key, the target, the lane or a time is not valid, the amount is beyond the settings'
+                limit, the target has no read that could prove the outcome, or it would wait for an intent that was
+                never enqueued, or was cancelled or discarded.
             KeyConflict: The key, or the reference, belongs to another intent.
             JournalUnavailable: Redis did not answer within its timeout. Enqueue again under the same key.
         """
         write = Write(
             intent=intent,
             key=key,
+            target=target,
             lane=lane,
             not_before=not_before,
             deadline=deadline,
@@ -144,7 +148,8 @@ class Relay:
             What would be recorded; :meth:`Journal.conflicts` says whether its key is free.
 
         Raises:
-            InvalidIntent: The key, the lane or a time is not valid, or the amount is beyond the settings' limit.
+            InvalidIntent: The key, the target, the lane or a time is not valid, the amount is beyond the settings'
+                limit, or the target has no read that could prove the outcome.
         """
         return prepare(self.settings, write)
 
@@ -170,23 +175,25 @@ class Relay:
         except (KeyConflict, InvalidIntent) as error:
             raise batch.placed(error) from None
 
-    def get(self, key: str) -> Status:
+    def get(self, key: str, *, target: str = DEFAULT_TARGET) -> Status:
         """What has become of an intent.
 
         Args:
             key: Its key, or its id.
+            target: The ledger that the key belongs to.
 
         Raises:
             NotFound: No intent is known under it.
             JournalUnavailable: Redis did not answer.
         """
-        return find(self.journal, key)
+        return find(self.journal, key, target)
 
-    def wait(self, key: str, timeout_s: float) -> Status:
+    def wait(self, key: str, timeout_s: float, *, target: str = DEFAULT_TARGET) -> Status:
         """Wait until an intent is finished: done, dead, cancelled or discarded.
 
         Args:
             key: Its key, or its id.
+            target: The ledger that the key belongs to.
             timeout_s: Longest wait in seconds.
 
         Raises:
@@ -197,7 +204,7 @@ class Relay:
         end_s = time.monotonic() + timeout_s
         pause_s = POLL_FIRST_S
         while True:
-            status = self.get(key)
+            status = self.get(key, target=target)
             if status.finished:
                 return status
             left_s = end_s - time.monotonic()
@@ -206,11 +213,12 @@ class Relay:
             time.sleep(min(pause_s, left_s))
             pause_s = min(pause_s * 1.5, POLL_MOST_S)
 
-    def cancel(self, key: str) -> Status:
+    def cancel(self, key: str, *, target: str = DEFAULT_TARGET) -> Status:
         """Take an intent back that was never sent.
 
         Args:
             key: Its key, or its id.
+            target: The ledger that the key belongs to.
 
         Returns:
             Its status, now ``cancelled``.
@@ -220,24 +228,25 @@ class Relay:
             NotFound: No intent is known under the key.
             JournalUnavailable: Redis did not answer.
         """
-        status, bells = self.journal.drive(cancel_flow(self.settings, key))
+        status, bells = self.journal.drive(cancel_flow(self.settings, key, target))
         self._bells.ring(bells)
         return status
 
-    def history(self, key: str) -> tuple[Attempt, ...]:
+    def history(self, key: str, *, target: str = DEFAULT_TARGET) -> tuple[Attempt, ...]:
         """What was tried for an intent, oldest first; at most the last 20 lines.
 
         Raises:
             NotFound: No intent is known under the key.
             JournalUnavailable: Redis did not answer.
         """
-        return history_of(self.journal, self.get(key).id)
+        return history_of(self.journal, self.get(key, target=target).id)
 
-    def parts(self, key: str) -> tuple[PartStatus, ...]:
+    def parts(self, key: str, *, target: str = DEFAULT_TARGET) -> tuple[PartStatus, ...]:
         """What the legs of a split, or the items of a bulk, have come to; in the order in which they were given.
 
         Args:
             key: Its key, or its id.
+            target: The ledger that the key belongs to.
 
         Returns:
             One for each, up to 10,000; empty for an intent of a kind without parts.
@@ -246,7 +255,7 @@ class Relay:
             NotFound: No intent is known under the key, or it was trimmed.
             JournalUnavailable: Redis did not answer.
         """
-        return self.journal.drive(parts_flow(self.settings.prefix, key))
+        return self.journal.drive(parts_flow(self.settings.prefix, key, target))
 
     def events(self, group: str, *, consumer: str = "main", timeout_s: float = 5.0) -> Iterator[Event]:
         """Final outcomes and operators' acts, as they happen: at least once, in order for each intent.

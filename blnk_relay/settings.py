@@ -1,4 +1,4 @@
-"""Settings: one documented environment variable each, read with environs, contradictions refused at start.
+"""Settings: one documented environment variable each, contradictions refused at start.
 
 Every variable is ``BLNK_RELAY_`` and the field's name in capitals; ``docs/settings.md`` is made from this file.
 """
@@ -8,16 +8,19 @@ from __future__ import annotations
 import os
 import re
 import sys
-from collections.abc import Callable
-from dataclasses import dataclass, field, fields
+from collections.abc import Iterable, Mapping
+from dataclasses import Field, dataclass, field, fields
 from typing import Any
 
-from environs import FileAwareEnv
-
+from blnk_relay.environment import Environment
 from blnk_relay.errors import InvalidSettings
+from blnk_relay.intents.model import DEFAULT_TARGET
 from blnk_relay.money import MAX_SAFE_INTEGER
+from blnk_relay.setting import PREFIX
+from blnk_relay.setting import setting as _setting
+from blnk_relay.targets import Target, target_fields
 
-PREFIX = "BLNK_RELAY_"
+__all__ = ["CONFIRM_LANE", "INGEST_LANE", "LEASE_MARGIN_S", "PREFIX", "TOKEN_WAIT_S", "Settings", "described"]
 
 #: The queue whose workers read outcomes back; not a lane of intents.
 CONFIRM_LANE = "confirm"
@@ -28,14 +31,22 @@ INGEST_LANE = "ingest"
 #: Time kept free on a lease beyond the longest request, for settling (design §5).
 LEASE_MARGIN_S = 2.0
 
+#: Longest time that a request waits for an access token that is being refreshed (contract §1.3).
+TOKEN_WAIT_S = 1.0
+
 #: One level, letters and digits only: the ledger's own filter reads no more (docs/ledger-findings.md D14).
 _META_KEY = re.compile(r"^[a-zA-Z][a-zA-Z0-9_]{0,62}$")
 _NAME = re.compile(r"^[a-z][a-z0-9_-]{0,31}$")
 _DURABILITY = re.compile(r"^(memory|fsync|replicated:[1-9])$")
 
 
-def _setting(default: Any, doc: str, *, secret: bool = False) -> Any:
-    return field(default=default, metadata={"doc": doc, "secret": secret}, repr=not secret)
+#: What can be set of a target, by field; the default target's own are settings of the same names.
+_OF_TARGET = {item.name: item for item in target_fields()}
+
+
+def _of_target(name: str) -> Any:
+    item = _OF_TARGET[name]
+    return _setting(item.default, item.metadata["doc"], secret=item.metadata["secret"])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,10 +71,18 @@ class Settings:
     )
     durability_timeout_s: float = _setting(1.0, "Longest wait for that; a receipt names what was reached.")
 
-    base_url: str = _setting("https://api.cloud.blnkfinance.com", "The Blnk Cloud API (contract §1.1).")
-    instance_id: str = _setting("", "The Blnk instance that every request names (contract §1.1).")
-    token: str = _setting("", "API key of Blnk Cloud; needs the scopes proxy:write and data:read.", secret=True)
-    ca_bundle: str = _setting("", "File of certificate authorities to trust instead of the built-in ones.")
+    api: str = _of_target("api")
+    base_url: str = _of_target("base_url")
+    instance_id: str = _of_target("instance_id")
+    token: str = _of_target("token")
+    token_file: str = _of_target("token_file")
+    oauth_client_id: str = _of_target("oauth_client_id")
+    oauth_client_secret: str = _of_target("oauth_client_secret")
+    oauth_refresh_token: str = _of_target("oauth_refresh_token")
+    ca_bundle: str = _of_target("ca_bundle")
+    targets: tuple[Target, ...] = _setting(
+        (), "Names of more ledgers, such as `eu,us`; see below. Without it there is one, called `default`."
+    )
     connections: int = _setting(16, "Kept-alive connections, and so concurrent requests, of one worker process.")
     connect_timeout_s: float = _setting(5.0, "Longest wait for a connection to the ledger.")
     read_timeout_s: float = _setting(10.0, "Longest wait for the whole answer to a queue-mode write or a read.")
@@ -91,10 +110,7 @@ class Settings:
     max_lapses: int = _setting(5, "Claims without an end after which an intent is a dead letter (it kills workers).")
 
     confirm: str = _setting("ledger", "`ledger`: an intent is done when read back; `accepted`: at the 2xx.")
-    confirm_route: str = _setting(
-        "filters",
-        "How outcomes are read back: `filters` (Filters API), `data` (Data API) or `core` (proxied GET).",
-    )
+    confirm_route: str = _of_target("confirm_route")
     confirm_first_s: float = _setting(0.3, "First look at the ledger after a request was accepted.")
     confirm_max_s: float = _setting(60.0, "Longest pause between two looks.")
     read_lag_s: float = _setting(30.0, "How long a stored row may stay invisible to reads (contract §1.7).")
@@ -131,6 +147,8 @@ class Settings:
     sentry_dsn: str = _setting(
         "", "Sentry project for failures that need a human; also read from SENTRY_DSN.", secret=True
     )
+    #: Every target by its name, the default one first where there is one.
+    ledgers: Mapping[str, Target] = field(init=False, repr=False, compare=False, metadata={"doc": "", "secret": False})
 
     def __post_init__(self) -> None:
         for name, pattern, value in (
@@ -142,17 +160,31 @@ class Settings:
             if not pattern.fullmatch(value):
                 raise InvalidSettings(f"{PREFIX}{name.upper()}: {value!r} does not match {pattern.pattern}.")
         for item in fields(self):
-            value = getattr(self, item.name)
-            if type(item.default) in (int, float) and not 0 < value < float("inf"):
+            if type(item.default) not in (int, float):
+                continue
+            if not 0 < (value := getattr(self, item.name)) < float("inf"):
                 raise InvalidSettings(f"{PREFIX}{item.name.upper()} must be a number above 0, not {value}.")
         for name, allowed in (
             ("confirm", ("ledger", "accepted")),
-            ("confirm_route", ("filters", "data", "core")),
             ("dob_format", ("rfc3339", "date")),
         ):
             if getattr(self, name) not in allowed:
                 raise InvalidSettings(f"{PREFIX}{name.upper()} must be one of {', '.join(allowed)}.")
+        object.__setattr__(self, "ledgers", self._all_targets())
         self._check_together()
+
+    def _all_targets(self) -> dict[str, Target]:
+        """The default target, unless others are named and nothing is said about it; and the others."""
+        default = Target(name=DEFAULT_TARGET, **{name: getattr(self, name) for name in _OF_TARGET})
+        found = {DEFAULT_TARGET: default} if default.configured or not self.targets else {}
+        for target in self.targets:
+            if target.name == DEFAULT_TARGET or target.name in found:
+                raise InvalidSettings(
+                    f"{PREFIX}TARGETS: {target.name!r} stands twice, or is the name of the default target, whose "
+                    f"settings are those without a name, such as {default.variable('token')}."
+                )
+            found[target.name] = target
+        return found
 
     def _check_together(self) -> None:
         if not self.lanes or len(set(self.lanes)) != len(self.lanes) or {CONFIRM_LANE, INGEST_LANE} & set(self.lanes):
@@ -174,6 +206,8 @@ class Settings:
                 "take it out."
             )
         longest = self.connect_timeout_s + max(self.read_timeout_s, self.sync_read_timeout_s) + LEASE_MARGIN_S
+        if any(target.oauth for target in self.ledgers.values()):
+            longest += TOKEN_WAIT_S
         if self.lease_s <= longest:
             raise InvalidSettings(
                 f"{PREFIX}LEASE_S is {self.lease_s:g}, but one request may take {longest:g} s with its margin: "
@@ -228,57 +262,52 @@ class Settings:
         Raises:
             InvalidSettings: A variable is malformed, contradicts another, or is unknown under our prefix.
         """
-        known = {PREFIX + item.name.upper() for item in fields(cls)}
-        given = {name for name in os.environ if name.startswith(PREFIX)}
-        for name in sorted(given):
-            if name.removesuffix("_FILE") not in known:
-                raise InvalidSettings(f"{name} is no setting; docs/settings.md lists them.")
-            if name in known and name + "_FILE" in given:
-                raise InvalidSettings(f"{name} and {name}_FILE are both set; keep one of them.")
-        env = FileAwareEnv(prefix=PREFIX, strip_whitespace=True)
-        read: dict[type, Callable[[str], Any]] = {
-            bool: env.bool,
-            int: env.int,
-            float: env.float,
-            tuple: env.list,
-            str: env.str,
-        }
+        given = Environment(os.environ)
+        names = given.names("targets")
+        given.check(_read_from_env(), _OF_TARGET.values(), names)
         values: dict[str, Any] = {"sentry_dsn": os.environ.get("SENTRY_DSN", "")}
-        for item in fields(cls):
-            name = PREFIX + item.name.upper()
-            if name not in given and name + "_FILE" not in given:
-                continue
-            try:
-                value = read[type(item.default)](item.name.upper())
-            except (ValueError, OSError) as error:
-                # The error of a parser may quote the value, and a secret must not be quoted.
-                what = "cannot be read" if item.metadata["secret"] else str(error)
-                raise InvalidSettings(f"{name if name in given else name + '_FILE'}: {what}") from None
-            if isinstance(item.default, tuple):
-                values[item.name] = tuple(part.strip() for part in value)
-            else:
-                values[item.name] = value.strip() if isinstance(value, str) else value
+        values |= given.values(item for item in _read_from_env() if item.name != "targets")
+        if names:
+            values["targets"] = tuple(Target(name=name, **given.values(_OF_TARGET.values(), name)) for name in names)
         return cls(**{**values, **overrides})
 
 
+def _read_from_env() -> tuple[Field[Any], ...]:
+    return tuple(item for item in fields(Settings) if item.init)
+
+
 def described() -> str:
-    """All settings as a Markdown table; ``docs/settings.md`` is its output."""
+    """All settings as Markdown tables; ``docs/settings.md`` is its output."""
     lines = [
         "# Settings",
         "",
         "One environment variable each. Every one may also be a file named by `<variable>_FILE`. A variable with our",
         "prefix that is not in this list is refused at start, and so are values that contradict each other.",
         "",
-        "| variable | default | meaning |",
-        "| --- | --- | --- |",
+        *_table("", _read_from_env()),
+        "",
+        "## More ledgers",
+        "",
+        f"Each name in `{PREFIX}TARGETS` has variables of its own, such as `{PREFIX}EU__TOKEN` with",
+        f"`{PREFIX}TARGETS=eu`; each may be a file as well. A target has one credential: a key, the file of a key, or",
+        "an OAuth client. The variables above are those of the target `default`, which there is unless others are",
+        "named and nothing is said about it: neither its address, nor an instance, nor a credential. Nothing is",
+        "inherited from it.",
+        "",
+        *_table("<NAME>__", _OF_TARGET.values()),
     ]
-    for item in fields(Settings):
+    return "\n".join(lines) + "\n"
+
+
+def _table(scope: str, items: Iterable[Field[Any]]) -> list[str]:
+    lines = ["| variable | default | meaning |", "| --- | --- | --- |"]
+    for item in items:
         value = item.default
         default = ",".join(value) if isinstance(value, tuple) else f"{value:g}" if isinstance(value, float) else value
         shown = f"`{default}`" if default else ""
         doc = item.metadata["doc"] + (" Secret: never logged." if item.metadata["secret"] else "")
-        lines.append(f"| `{PREFIX}{item.name.upper()}` | {shown} | {doc} |")
-    return "\n".join(lines) + "\n"
+        lines.append(f"| `{PREFIX}{scope}{item.name.upper()}` | {shown} | {doc} |")
+    return lines
 
 
 if __name__ == "__main__":

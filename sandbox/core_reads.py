@@ -54,7 +54,8 @@ def core_filter(resource: Resource, body: Callable[[Any], dict[str, Any]], *, em
             page = found[start : start + (limit if 0 < limit <= _MAX_LIMIT else _DEFAULT_LIMIT)]
             shown = [body(record) for record in page] or ([] if empty else None)
             if fields.flag("include_count"):
-                return json_answer(200, {"data": shown, "total_count": len(found)})
+                # Measured: the count comes with the rows, so an empty page has none.
+                return json_answer(200, {"data": shown} | ({"total_count": len(found)} if page else {}))
         except FilterError as error:
             return error_answer("GEN_BAD_REQUEST", f"Invalid filter: {error}")
         except MalformedRequestError as error:

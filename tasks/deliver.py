@@ -225,7 +225,8 @@ class Delivery:
         kind = KINDS[entry.kind]
         request = kind.request(entry, progress, runtime.policy)
         start_s = steady_s()
-        if claimed.lease_end_s - start_s < runtime.ledger.longest_s(sync=request.sync) + LEASE_MARGIN_S:
+        ledger = runtime.ledger_of(entry.target)
+        if claimed.lease_end_s - start_s < ledger.longest_s(sync=request.sync) + LEASE_MARGIN_S:
             self._results.put(unsent(claimed))
             return
         if request.file is not None:
@@ -241,7 +242,7 @@ class Delivery:
                 return
             request = replace(request, file=(request.file[0], content))
         request_id = secrets.token_hex(8)
-        response = runtime.ledger.send(request, request_id)
+        response = ledger.send(request, request_id)
         if kind.private:
             response = replace(response, message="")
         verdict = kind.judge(entry, progress, request, response, runtime.policy)

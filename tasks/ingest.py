@@ -23,7 +23,7 @@ from blnk_relay.relay import Relay
 from tasks.runtime import Runtime
 
 #: Options of ``Relay.enqueue`` that may come with the fields.
-OPTIONS = frozenset({"key", "lane", "not_before", "deadline", "after", "order_key"})
+OPTIONS = frozenset({"key", "target", "lane", "not_before", "deadline", "after", "order_key"})
 
 #: Bytes of an invalid message that are kept for the human who looks at it.
 _MOST_KEPT = 16_384
@@ -81,13 +81,15 @@ def _time(kind: str, name: str, value: Any) -> datetime | timedelta:
 def _keep(runtime: Runtime, kind: str, arguments: Mapping[str, Any], error: InvalidIntent | KeyConflict) -> None:
     """Record what came, under an id made of its bytes: the same message twice is one dead letter."""
     text = json.dumps(arguments, default=str, sort_keys=True, ensure_ascii=False)
-    id_ = id_of(DEFAULT_TARGET, "invalid\n" + kind + "\n" + hashlib.sha256(text.encode("utf-8", "replace")).hexdigest())
+    named = arguments.get("target", DEFAULT_TARGET)
+    target = named if isinstance(named, str) and named in runtime.settings.ledgers else DEFAULT_TARGET
+    id_ = id_of(target, "invalid\n" + kind + "\n" + hashlib.sha256(text.encode("utf-8", "replace")).hexdigest())
     key = arguments.get("key")
     lane = runtime.settings.route(kind)
     body = {
         "key": key if isinstance(key, str) else "",
         "kind": kind,
-        "target": DEFAULT_TARGET,
+        "target": target,
         "lane": lane,
         "reference": "",
         "mark": "",
@@ -98,8 +100,6 @@ def _keep(runtime: Runtime, kind: str, arguments: Mapping[str, Any], error: Inva
     code = "KEY_CONFLICT" if isinstance(error, KeyConflict) else "INVALID"
     encoded = json.dumps(body, ensure_ascii=True)
     message = capped(str(error))
-    runtime.journal.scripts.run(
-        "reject", id_, encoded, kind, DEFAULT_TARGET, lane, code, message, runtime.settings.events_max
-    )
-    entry = Entry(id_, kind, DEFAULT_TARGET, lane, "", "", {})
+    runtime.journal.scripts.run("reject", id_, encoded, kind, target, lane, code, message, runtime.settings.events_max)
+    entry = Entry(id_, kind, target, lane, "", "", {})
     runtime.reports.dead(entry, Dead(DeadClass.INVALID, code, message))

@@ -48,7 +48,7 @@ def decisions(runtime: Runtime, batch: Sequence[Claimed]) -> tuple[list[tuple[Cl
         open_ = still_open
         if not open_:
             break
-        looked = runtime.ledger.look(list(wanted))
+        looked = runtime.ledger_of(batch[0].entry.target).look(list(wanted))
         if looked.failure is not None:
             _gate(runtime, batch[0].entry.target, looked.failure)
             break

@@ -54,6 +54,7 @@ class Runtime:
     """What the tasks of one process share.
 
     Attributes:
+        ledgers: The way to each target, by its name; each has connections and a credential of its own.
         worker: Name of this process in the journal: host, process id, and a random part.
         stopping: Set when the process is to stop: nothing new is claimed.
         turns: One lock for each lane, held by the task that claims from it: a second one in the same process would only
@@ -64,7 +65,7 @@ class Runtime:
     journal: Journal
     bells: Bells
     relay: Relay
-    ledger: Ledger
+    ledgers: Mapping[str, Ledger]
     reports: Reports
     policy: Policy
     worker: str
@@ -73,6 +74,10 @@ class Runtime:
 
     def __post_init__(self) -> None:
         self.turns = {lane: threading.Lock() for lane in self.settings.lanes}
+
+    def ledger_of(self, target: str) -> Ledger:
+        """The way to a target; intents of others are never claimed."""
+        return self.ledgers[target]
 
 
 _factory: Callable[[], Runtime] | None = None

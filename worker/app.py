@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import replace
 from typing import Any
 
 from celery import Celery, signals
@@ -15,8 +16,7 @@ from blnk_relay.relay import Relay
 from blnk_relay.settings import CONFIRM_LANE, INGEST_LANE, Settings
 from tasks.runtime import Runtime, install, stop, worker_name
 from worker.bootsteps import Sweeper
-from worker.proxy import Proxy
-from worker.readback import LedgerOverHttp
+from worker.ledgers import ledgers_of
 from worker.telemetry import Telemetry
 
 #: A message is only a bell, so redelivery may be quick; it must be longer than a task's slice all the same.
@@ -31,15 +31,16 @@ def build_runtime(settings: Settings) -> Runtime:
     """What the tasks of one process share, with real connections.
 
     Raises:
-        InvalidSettings: The instance or the credential is missing.
+        InvalidSettings: An instance or a credential is missing.
     """
+    journal, reports = Journal(settings), Telemetry(settings)
     return Runtime(
         settings=settings,
-        journal=Journal(settings),
+        journal=journal,
         bells=Bells(settings),
         relay=Relay(settings),
-        ledger=LedgerOverHttp(Proxy(settings), settings.confirm_route),
-        reports=Telemetry(settings),
+        ledgers=ledgers_of(settings, journal, reports),
+        reports=reports,
         policy=policy_of(settings),
         worker=worker_name(),
     )
@@ -52,9 +53,12 @@ def make_app(settings: Settings) -> Celery:
         settings: The settings.
 
     Raises:
-        InvalidSettings: The instance or the credential is missing: better now than at the first intent.
+        InvalidSettings: An instance or a credential of any target is missing: better now than at the first intent.
     """
-    Proxy(settings).close()
+    journal = Journal(settings)
+    for ledger in ledgers_of(settings, journal, Telemetry(replace(settings, sentry_dsn=""))).values():
+        ledger.close()
+    journal.close()
     app = Celery("blnk-relay-worker", broker=settings.broker, include=["tasks.celery_tasks"])
     app.conf.update(
         broker_transport_options={

@@ -39,10 +39,21 @@ class Sweeper(bootsteps.StartStopStep):
         if self._thread is not None:
             self._thread.join(self._settings.redis_timeout_s * 2)
 
+    @staticmethod
+    def _complain(before: list[str], now: list[str]) -> list[str]:
+        """Warn of targets that this worker does not know and somebody enqueues for; once for each."""
+        for target in set(now) - set(before):
+            _log.warning(
+                "intents wait for target %r, which BLNK_RELAY_TARGETS does not name here: another worker has to",
+                target,
+            )
+        return now
+
     def _run(self) -> None:
         journal, bells = Journal(self._settings), Bells(self._settings)
         callbacks = Callbacks(self._settings, journal, bells)
         reports: Telemetry | None = None
+        strays: list[str] = []
         while not self._stop.wait(self._settings.sweep_s):
             try:
                 swept, lanes, expired = journal.sweep()
@@ -52,6 +63,7 @@ class Sweeper(bootsteps.StartStopStep):
                     reports.dead(entry, EXPIRED)
                 if swept:
                     callbacks.run()
+                    strays = self._complain(strays, journal.strays())
             except JournalUnavailable as error:
                 _log.warning("sweep: %s", error)
         bells.close()

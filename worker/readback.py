@@ -1,4 +1,8 @@
-"""Reading the ledger back: the Filters API, or by setting the Data API or the proxied GET routes (contract §1.7)."""
+"""Reading the ledger back: filter routes, or by setting the Data API or the GET routes of Core (contract §1.7).
+
+Cloud's filters and Core's own ask in different words and answer in nearly the same ones; what is believed of an answer
+is one thing for both.
+"""
 
 from __future__ import annotations
 
@@ -35,6 +39,9 @@ _FILTERS = {
     "reconciliations": "reconciliation",
 }
 
+#: The same of a bare Core, which has no Data API for the others (docs/ledger-findings.md part 7).
+_CORE_FILTERS = {name: name for name in ("transactions", "balances", "identities", "ledgers")}
+
 #: What tells two records of a resource apart.
 _IDS = {
     "transactions": "transaction_id",
@@ -50,7 +57,7 @@ _MOST_REMEMBERED = 10_000
 
 
 class LedgerOverHttp:
-    """Writes through the proxy, reads back by the route of the settings."""
+    """Writes to one target, reads back by the route of its settings."""
 
     def __init__(self, proxy: Proxy, route: str) -> None:
         self._proxy = proxy
@@ -104,6 +111,10 @@ class LedgerOverHttp:
         if resource == "tokenized-fields":
             yield from self._tokenized(values)
             return
+        if self._proxy.bare and resource not in _CORE_FILTERS:
+            # Refused at the door: this was accepted when the target still was an instance of Cloud.
+            yield Response(status=200, code="NO_SUCH_READ", failure=Failure.BROKEN)
+            return
         if resource == "upload-sizes":
             yield from self._upload_sizes(values)
             return
@@ -111,6 +122,7 @@ class LedgerOverHttp:
             yield from self._one_by_one(field, values)
             return
         seen: set[str] = set()
+        total = 0
         for page in range(1, MOST_PAGES + 1):
             answer = self._page(resource, field, values, page)
             items = _items(answer)
@@ -120,6 +132,10 @@ class LedgerOverHttp:
             yield items
             known = len(seen)
             seen.update(str(item.get(_IDS.get(resource, "id")) or sorted(item.items())) for item in items)
+            # Core's count comes with its rows only: an empty page has none (docs/ledger-findings.md part 7).
+            total = max(total, _counted(answer.body or {}))
+            if not items and len(seen) < total:
+                break
             if not items or _is_complete(answer.body or {}, len(seen)):
                 return
             if len(seen) == known:
@@ -131,6 +147,8 @@ class LedgerOverHttp:
         yield Response(status=200, code="TOO_MANY_ROWS", failure=Failure.BROKEN)
 
     def _page(self, resource: str, field: str, values: Sequence[str], page: int) -> Response:
+        if self._proxy.bare:
+            return self._core_page(resource, field, values, page)
         query = {"page": str(page), "pageSize": str(PAGE_SIZE)}
         if self._route == "data" or resource not in _FILTERS:
             operator = "in" if len(values) > 1 else "eq"
@@ -138,16 +156,30 @@ class LedgerOverHttp:
             return self._proxy.call("GET", f"/data/{resource}", query, None, request_id=_request_id())
         if resource == "transactions":
             query["strict_total"] = "true"
-        rule: dict[str, Any] = {"field": field, "operator": "in", "values": list(values)}
-        if field.startswith("meta_data."):
-            rule = {"field": field, "operator": "eq", "value": values[0]}
-        body = json.dumps({"filters": [rule]}).encode()
+        body = json.dumps({"filters": [_rule(field, values)]}).encode()
         return self._proxy.call("POST", f"/{_FILTERS[resource]}/filter", query, body, request_id=_request_id())
+
+    def _core_page(self, resource: str, field: str, values: Sequence[str], page: int) -> Response:
+        """Core's own filter: limits are in the body, and rows are told apart by a count and an order of ours.
+
+        By its own order, which is that of creation, a row and its child stand level (docs/ledger-findings.md D19), and
+        one of them might be on no page at all.
+        """
+        question = {
+            "filters": [_rule(field, values)],
+            "limit": PAGE_SIZE,
+            "offset": (page - 1) * PAGE_SIZE,
+            "sort_by": _IDS[resource],
+            "sort_order": "asc",
+            "include_count": True,
+        }
+        path = f"/{_CORE_FILTERS[resource]}/filter"
+        return self._proxy.call("POST", path, {}, json.dumps(question).encode(), request_id=_request_id())
 
     def _tokenized(self, values: Sequence[str]) -> Iterator[Sequence[Mapping[str, Any]] | Response]:
         """Names of the tokenized fields of identities, one request each (contract §2.11)."""
         for value in values:
-            path = f"/proxy/identities/{quote(value, safe='')}/tokenized-fields"
+            path = f"{self._proxy.prefix}/identities/{quote(value, safe='')}/tokenized-fields"
             answer = self._proxy.call("GET", path, {}, None, request_id=_request_id())
             if answer.status == 404 and answer.code == "IDT_NOT_FOUND":  # noqa: PLR2004
                 continue
@@ -169,7 +201,7 @@ class LedgerOverHttp:
 
     def _one_by_one(self, field: str, values: Sequence[str]) -> Iterator[Sequence[Mapping[str, Any]] | Response]:
         """Core's own reads, one row each; 404 TXN_NOT_FOUND is an answer, not a failure."""
-        folder = "/proxy/transactions/reference/" if field == "reference" else "/proxy/transactions/"
+        folder = f"{self._proxy.prefix}/transactions/" + ("reference/" if field == "reference" else "")
         for value in values:
             answer = self._proxy.call("GET", folder + quote(value, safe=""), {}, None, request_id=_request_id())
             if answer.status == 404 and answer.code == "TXN_NOT_FOUND":  # noqa: PLR2004
@@ -194,6 +226,12 @@ def _chunks(resource: str, field: str, values: Sequence[str]) -> Iterator[Sequen
         yield values[at : at + size]
 
 
+def _rule(field: str, values: Sequence[str]) -> dict[str, Any]:
+    if field.startswith("meta_data."):
+        return {"field": field, "operator": "eq", "value": values[0]}
+    return {"field": field, "operator": "in", "values": list(values)}
+
+
 def _items(answer: Response) -> list[Mapping[str, Any]] | None:
     """The rows of a page; None when it is no page. ``null`` stands for no rows (docs/ledger-findings.md D13)."""
     body = answer.body
@@ -203,9 +241,15 @@ def _items(answer: Response) -> list[Mapping[str, Any]] | None:
     return [item for item in data if isinstance(item, dict)] if isinstance(data, list) else None
 
 
+def _counted(body: Mapping[str, Any]) -> int:
+    """Core's count of all rows, where it gives one."""
+    count = body.get("total_count")
+    return count if isinstance(count, int) else 0
+
+
 def _is_complete(body: Mapping[str, Any], seen: int) -> bool:
     """Whether all rows were seen: an exact total says so; a short page does not, where page sizes are capped."""
-    total = body.get("total")
+    total = body.get("total", body.get("total_count"))
     return isinstance(total, int) and not body.get("total_is_estimate") and seen >= total
 
 

@@ -100,6 +100,7 @@ class Facts:
         order: What the example is sent in turn with; empty for nothing.
         reference: What the ledger knows it by.
         confirmed: What has to be seen before it is done.
+        cloud_only: What only Cloud can read of all that it is proven by; empty where every target takes it.
         ends: Its own dead letters that need judgement.
         line: The example as a line of a file.
         python: The example in Python.
@@ -118,6 +119,7 @@ class Facts:
     order: str
     reference: str
     confirmed: str
+    cloud_only: str
     ends: tuple[EndFacts, ...]
     line: str
     python: str
@@ -159,6 +161,7 @@ def facts_of(kind: Kind) -> Facts:
         order=intent.order_key or "",
         reference=_reference(kind),
         confirmed=about.confirmed,
+        cloud_only=kind.cloud_only,
         ends=ends_of(kind, about.ends),
         line=example_line(kind),
         python=example_python(kind),

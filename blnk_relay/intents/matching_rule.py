@@ -225,6 +225,7 @@ KIND = Kind(
     name=NAME,
     method="POST",
     path="/reconciliation/matching-rules",
+    cloud_only="matching rules",
     summary="Make a matching rule.",
     schema=SCHEMA,
     intent=intent,

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from blnk_relay.intents.retry import Backoff
 
-#: The only target until settings can name several.
+#: The target of those who name none.
 DEFAULT_TARGET = "default"
 
 
@@ -454,6 +454,7 @@ class Kind:
         parts: What the parts of a payload are called, in order, where it has several: legs, items.
         private: The ledger's error messages may quote personal data, so only their codes are kept.
         also: Further paths of the same method that it is sent to in some cases.
+        cloud_only: What only Cloud can read of all that it is proven by; empty where a bare Core can read it as well.
         absent: Code of the dead letter that only says that the ledger does not show what it ``names``.
         hopeless: Codes of dead letters that no replay can help, each with what a human can do instead.
         resumable: Codes of partial ends of which a replay sends only what is not there yet.
@@ -478,6 +479,7 @@ class Kind:
     parts: Callable[[Mapping[str, Any]], tuple[str, ...]] | None = None
     private: bool = False
     also: tuple[str, ...] = ()
+    cloud_only: str = ""
     absent: str = ""
     hopeless: Mapping[str, str] = field(default_factory=dict, hash=False)
     resumable: frozenset[str] = frozenset()

@@ -66,6 +66,7 @@ def page(facts: Facts, others: Iterable[Facts] = ()) -> str:
                 ("key", linked(key) + example_key + order),
                 ("reference at the ledger", facts.reference),
                 ("confirmed by", facts.confirmed),
+                *_targets(facts),
             ],
         ),
         "## Fields",
@@ -88,6 +89,14 @@ def _field(field: FieldFacts, linked: Callable[[str], str]) -> tuple[str, ...]:
     takes = field.takes + (f" ({field.limits})" if field.limits else "")
     example = f"`{field.example}`" if 0 < len(field.example) <= _LONGEST_SHOWN else ""
     return f"`{field.name}`", takes, "yes" if field.required else "", linked(field.meaning), example
+
+
+def _targets(facts: Facts) -> list[tuple[str, str]]:
+    if not facts.cloud_only:
+        return []
+    return [
+        ("targets", f"Blnk Cloud only: a Core without it has no read of {facts.cloud_only}, so it is refused there.")
+    ]
 
 
 def _renamed(facts: Facts) -> str:

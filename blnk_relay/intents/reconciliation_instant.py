@@ -212,6 +212,7 @@ KIND = Kind(
     name=NAME,
     method="POST",
     path="/reconciliation/start-instant",
+    cloud_only="external transactions",
     summary="Start a reconciliation of records that are sent along.",
     schema=SCHEMA,
     intent=intent,

@@ -237,6 +237,7 @@ KIND = Kind(
     name=NAME,
     method="POST",
     path="/reconciliation/upload",
+    cloud_only="external transactions",
     summary="Upload external records, such as a bank's statement.",
     schema=SCHEMA,
     intent=intent,

@@ -203,6 +203,13 @@ TABLE: tuple[Rule, ...] = (
     Rule(400, "", ALL, _M.NEVER, "answered by Cloud, not by the ledger"),
     # Credentials: nobody's backlog becomes dead letters because a token ran out.
     Rule(401, ANY, ALL, _M.BACKOFF, "token expired or revoked", gate=_PAUSE, counted=False),
+    Rule(
+        403,
+        "AUTH_UNKNOWN_RESOURCE",
+        frozenset({"metadata"}),
+        _M.NEVER,
+        "a key with scopes may write no metadata, whatever they are (contract §2.0); everything else it may",
+    ),
     Rule(403, "IDT_TOKENIZATION_DISABLED", UPDATE, _M.NEVER, "the instance has no secret for it"),
     Rule(
         403,

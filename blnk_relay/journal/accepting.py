@@ -45,7 +45,7 @@ def accept_flow(settings: Settings, entries: Sequence[NewEntry]) -> Flow[tuple[l
     for number, chunk in enumerate(chunks):
         arguments = ("write", *arguments_of(chunk))
         if number == len(chunks) - 1 and settings.durability != "memory":
-            raw, waited = yield Run("accept", arguments, _wait(settings))
+            raw, waited = yield Run("accept", arguments, wait_command(settings))
             durability = _reached(settings, waited)
         else:
             raw = yield Run("accept", arguments)
@@ -67,7 +67,8 @@ def _chunks(entries: Sequence[NewEntry]) -> Iterator[Sequence[NewEntry]]:
         yield entries[start:]
 
 
-def _wait(settings: Settings) -> tuple[str | int, ...]:
+def wait_command(settings: Settings) -> tuple[str | int, ...]:
+    """The command that waits for the durability of the settings, for settings that ask for more than memory."""
     timeout_ms = int(settings.durability_timeout_s * 1000)
     kind, _, replicas = settings.durability.partition(":")
     return ("WAITAOF", 1, 0, timeout_ms) if kind == "fsync" else ("WAIT", int(replicas), timeout_ms)

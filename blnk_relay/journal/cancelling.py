@@ -5,18 +5,19 @@ from __future__ import annotations
 import json
 
 from blnk_relay.errors import NotFound, TooLate
+from blnk_relay.intents.model import DEFAULT_TARGET
 from blnk_relay.journal.reading import Status, find_flow
 from blnk_relay.journal.trips import Ask, Flow, Run
 from blnk_relay.settings import Settings
 
 
-def cancel_flow(settings: Settings, key: str) -> Flow[tuple[Status, list[str]]]:
+def cancel_flow(settings: Settings, key: str, target: str = DEFAULT_TARGET) -> Flow[tuple[Status, list[str]]]:
     """Cancel by key or id; see :meth:`blnk_relay.Relay.cancel`.
 
     Returns:
         The status afterwards, and lanes to ring.
     """
-    status = yield from find_flow(settings.prefix, key)
+    status = yield from find_flow(settings.prefix, key, target)
     [(seconds, micros)] = yield Ask((("TIME",),))
     line = json.dumps({"at": int(seconds) * 1000 + int(micros) // 1000, "what": "cancelled"})
     state, bells = yield Run("cancel", (status.id, line, settings.events_max))

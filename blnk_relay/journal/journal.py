@@ -68,6 +68,8 @@ class Journal:
         self.settings = settings
         self.client = client if client is not None else connect(settings)
         self.scripts = Scripts(self.client, settings.prefix)
+        #: Claims and looks are only for ledgers that there is a way to.
+        self._targets = ",".join(settings.ledgers)
 
     def key(self, name: str) -> str:
         """A key of ours on Redis."""
@@ -130,7 +132,10 @@ class Journal:
     # -- working -------------------------------------------------------------------------------------------------
 
     def claim(self, lane: str, worker: str, most: int, *, leave: bool = False) -> Claims:
-        """Take due intents of a lane under leases; with ``most=0`` a sign of life, with ``leave`` a farewell."""
+        """Take due intents of a lane, of known targets, under leases.
+
+        With ``most=0`` it is a sign of life, with ``leave`` a farewell.
+        """
         settings = self.settings
         asked_at = steady_s()
         now_ms, bells, items, buried = self.scripts.run(
@@ -143,6 +148,7 @@ class Journal:
             settings.events_max,
             "1" if leave else "0",
             CALL_IN_BACKLOG,
+            self._targets,
         )
         lease_end_s = asked_at + settings.lease_s
         return Claims(
@@ -150,7 +156,7 @@ class Journal:
         )
 
     def take(self, worker: str, most: int, lease_s: float, *, leave: bool = False) -> Claims:
-        """Take posted intents whose look at the ledger is due."""
+        """Take posted intents of known targets whose look at the ledger is due."""
         now_ms, bells, next_ms, items, buried = self.scripts.run(
             "take",
             worker,
@@ -159,6 +165,7 @@ class Journal:
             self.settings.max_lapses,
             self.settings.events_max,
             "1" if leave else "0",
+            self._targets,
         )
         return Claims(tuple(claimed_of(item, now_ms, 0.0) for item in items), tuple(bells), next_ms, _buried(buried))
 
@@ -212,6 +219,14 @@ class Journal:
             settings.events_max,
         )
         return bool(swept), tuple(bells), _buried(expired)
+
+    def strays(self) -> list[str]:
+        """Targets that the settings do not name and that have intents ready: nobody with these settings takes them."""
+        with reported():
+            queues: Any = self.client.smembers(self.key("queues"))
+            unknown = sorted(queue for queue in queues if queue.partition("|")[2] not in self.settings.ledgers)
+            waiting = [queue for queue in unknown if self.client.zcard(self.key(f"ready:{queue}"))]
+        return sorted({queue.partition("|")[2] for queue in waiting})
 
     def file(self, id_: str, size: int) -> bytes | None:
         """The file that was kept beside an intent; None when it is not there whole.

@@ -110,7 +110,8 @@ class Operator:
         with reported():
             used: Any = client.smembers(journal.key("queues"))
             # Lanes of the settings stand there from the start, so that a pause is seen before their first intent.
-            queues = {*used, *(f"{lane}|{DEFAULT_TARGET}" for lane in journal.settings.lanes)}
+            settings = journal.settings
+            queues = {*used, *(f"{lane}|{target}" for lane in settings.lanes for target in settings.ledgers)}
             pipeline = client.pipeline(transaction=False)
             for name in ("waiting", "posted", "done", "dead", "discarded"):
                 pipeline.zcard(journal.key(name))
@@ -178,6 +179,7 @@ class Operator:
         since: datetime | None = None,
         until: datetime | None = None,
         key: str | None = None,
+        target: str | None = None,
     ) -> Iterator[Status]:
         """Intents of a state, oldest first, page by page.
 
@@ -188,25 +190,28 @@ class Operator:
             since: Only what came into this state at or after this time; for ``ready`` and ``posted``: changed since.
             until: Only what came into this state before this time.
             key: Only the intent with this key or id.
+            target: Only of this ledger; the one that the key belongs to.
 
         Raises:
             JournalUnavailable: Redis did not answer.
         """
-        for id_ in self._ids(state, key):
+        for id_ in self._ids(state, key, target or DEFAULT_TARGET):
             status = by_id(self._journal, id_)
             if status is None or status.state != state:
                 continue
             if kind not in (None, status.kind) or code not in (None, status.code):
+                continue
+            if target not in (None, status.target):
                 continue
             changed = status.updated
             if changed is not None and ((since and changed < since) or (until and changed >= until)):
                 continue
             yield status
 
-    def _ids(self, state: str, key: str | None) -> Iterator[str]:
+    def _ids(self, state: str, key: str | None, target: str) -> Iterator[str]:
         journal, client = self._journal, self._journal.client
         if key is not None:
-            yield from (id_of(DEFAULT_TARGET, key), key)
+            yield from (id_of(target, key), key)
             return
         with reported():
             if state == "ready":
@@ -373,10 +378,10 @@ class Operator:
         if lane not in self._journal.settings.lanes:
             raise NotFound(f"no lane {lane!r}; the settings list {', '.join(self._journal.settings.lanes)}")
 
-    @staticmethod
-    def _known_target(target: str) -> None:
-        if target != DEFAULT_TARGET:
-            raise NotFound(f"no target {target!r}; there is only {DEFAULT_TARGET!r}")
+    def _known_target(self, target: str) -> None:
+        known = self._journal.settings.ledgers
+        if target not in known:
+            raise NotFound(f"no target {target!r}; the settings name {', '.join(known)}")
 
     def _line(self, what: str, who: str, reason: str) -> str:
         return json.dumps(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from blnk_relay.errors import NotFound
+from blnk_relay.intents.model import DEFAULT_TARGET
 from blnk_relay.intents.registry import KINDS
 from blnk_relay.journal.reading import find_flow
 from blnk_relay.journal.records import entry_of
@@ -27,9 +28,9 @@ class PartStatus:
     transaction_id: str = ""
 
 
-def parts_flow(prefix: str, key_or_id: str) -> Flow[tuple[PartStatus, ...]]:
+def parts_flow(prefix: str, key_or_id: str, target: str = DEFAULT_TARGET) -> Flow[tuple[PartStatus, ...]]:
     """See :meth:`blnk_relay.Relay.parts`."""
-    status = yield from find_flow(prefix, key_or_id)
+    status = yield from find_flow(prefix, key_or_id, target)
     body, noted = yield Ask((("GET", f"{prefix}body:{status.id}"), ("HGETALL", f"{prefix}parts:{status.id}")))
     if body is None:
         raise NotFound(f"the parts of {key_or_id!r} were trimmed with it after its retention")

@@ -311,6 +311,8 @@ def rows() -> Iterator[Row]:  # noqa: PLR0915 - a table
         for code in ("", "AUTH_INVALID_API_KEY", "AUTH_INSUFFICIENT_PERMISSIONS"):
             yield Row(status, code, everybody, AGAIN, False, False, PAUSE)
     yield Row(403, "IDT_TOKENIZATION_DISABLED", UPDATES, REFUSED, False)
+    # A Core's key with scopes may write no metadata, whatever they are (contract §2.0).
+    yield Row(403, "AUTH_UNKNOWN_RESOURCE", on("metadata"), REFUSED, False)
     # 404.
     yield Row(404, "TXN_NOT_FOUND", on("transaction", sync=True), REFUSED, False)
     yield Row(404, "TXN_NOT_FOUND", SEVERAL, LOOK_REFUSE, True)

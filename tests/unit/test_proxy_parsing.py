@@ -25,8 +25,8 @@ from urllib3.exceptions import (
 )
 
 from blnk_relay.intents.model import Failure, Response
-from worker.proxy import _never_left, _object, _response, _retry_after_s
 from worker.readback import _is_complete, _items, _row, _whole
+from worker.wire import _never_left, _object, _response, _retry_after_s
 
 CORE = {
     "error": "the old text",
@@ -81,7 +81,6 @@ def test_errors_of_every_shape_are_read(body, code, message, has_errors):
         b"{",
         b'{"a": 1} and more',
         b'"text"',
-        b"[]",
         b"null",
         b"12",
         b"\xff\xfe",
@@ -92,6 +91,12 @@ def test_errors_of_every_shape_are_read(body, code, message, has_errors):
 def test_what_is_no_json_object_is_no_body_and_breaks_nothing(raw):
     response = response_of(500, raw)
     assert (response.body, response.code, response.message, response.has_errors) == (None, "", "", False)
+
+
+def test_a_bare_array_is_the_data_of_an_answer():
+    response = response_of(200, b'[{"reference": "a"}]')
+    assert _items(response) == [{"reference": "a"}]
+    assert not _is_complete(response.body or {}, 1)
 
 
 def test_the_content_type_is_not_looked_at():

@@ -125,8 +125,17 @@ def test_what_is_given_in_code_wins_over_the_environment(monkeypatch):
 def test_a_variable_may_be_a_file(monkeypatch, tmp_path):
     secret = tmp_path / "token"
     secret.write_text("blnk_s3cret\n")
-    monkeypatch.setenv("BLNK_RELAY_TOKEN_FILE", str(secret))
-    assert Settings.from_env().token == "blnk_s3cret"  # noqa: S105
+    monkeypatch.setenv("BLNK_RELAY_SENTRY_DSN_FILE", str(secret))
+    assert Settings.from_env().sentry_dsn == "blnk_s3cret"
+
+
+def test_of_the_file_of_a_key_the_path_is_kept_because_the_key_may_change(monkeypatch, tmp_path):
+    path = tmp_path / "token"
+    path.write_text("blnk_s3cret\n")
+    monkeypatch.setenv("BLNK_RELAY_TOKEN_FILE", str(path))
+    settings = Settings.from_env()
+    assert (settings.token, settings.token_file) == ("", str(path))
+    assert "s3cret" not in repr(settings.ledgers)
 
 
 def test_a_number_may_be_a_file_as_well(monkeypatch, tmp_path):
@@ -184,11 +193,21 @@ def test_the_dsn_of_sentry_is_read_under_its_own_name_too(monkeypatch):
 
 
 def test_whatever_holds_a_credential_is_a_secret():
-    assert {"token", "redis_url", "broker_url", "sentry_dsn"} == SECRETS
+    assert {
+        "token",
+        "oauth_client_secret",
+        "oauth_refresh_token",
+        "redis_url",
+        "broker_url",
+        "sentry_dsn",
+    } == SECRETS
 
 
 def test_no_secret_is_ever_printed():
-    settings = Settings(**{name: f"hidden-{name}" for name in SECRETS})
+    credential = {"oauth_client_id": "client", "token": ""}
+    settings = Settings(**{**{name: f"hidden-{name}" for name in SECRETS}, **credential})
+    assert "hidden" not in repr(settings.ledgers)
+    assert "hidden" not in repr(Settings(token="hidden", instance_id="i"))  # noqa: S106
     assert "hidden" not in repr(settings)
     assert "hidden" not in str(settings)
 

@@ -17,6 +17,7 @@ from worker.cli.options import (
     json_option,
     limit_option,
     payload_option,
+    target_option,
     who_option,
 )
 from worker.cli.output import emit, say
@@ -52,19 +53,26 @@ def dead() -> None:
 @limit_option
 @json_option
 def dead_list(
-    *, kind: str | None, code: str | None, since: datetime | timedelta | None, limit: int, as_json: bool
+    *,
+    kind: str | None,
+    code: str | None,
+    target: str | None,
+    since: datetime | timedelta | None,
+    limit: int,
+    as_json: bool,
 ) -> None:
     """List dead letters, those that died first first."""
     with opened() as desk:
-        found = listed(desk, ("dead",), kind=kind, code=code, since=since, most=limit + 1)
+        found = listed(desk, ("dead",), kind=kind, code=code, target=target, since=since, most=limit + 1)
     listing(found, limit, "letters", as_json=as_json)
 
 
 @dead.command("show", epilog=example("blnk-relay dead show order-42"))
 @click.argument("key")
+@target_option
 @payload_option
 @json_option
-def dead_show(key: str, with_payload: bool, as_json: bool) -> None:
+def dead_show(key: str, target: str, with_payload: bool, as_json: bool) -> None:
     """Show one dead letter: why it died, what was tried, what waits behind it, and what a replay would do.
 
     KEY is its idempotency key, or its id.
@@ -73,7 +81,7 @@ def dead_show(key: str, with_payload: bool, as_json: bool) -> None:
     from blnk_relay.journal.reading import find, history_of, payload_of
 
     with opened() as desk:
-        status = find(desk.journal, key)
+        status = find(desk.journal, key, target)
         if status.state != "dead":
             raise NotFound(f"no dead letter under {key!r}: the intent is {status.state}; see blnk-relay show")
         attempts = history_of(desk.journal, status.id)

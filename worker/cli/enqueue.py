@@ -24,15 +24,16 @@ _SHOWN = 20
     ),
 )
 @click.argument("file", type=click.File("rb"))
+@click.option("--target", default="", help="The ledger of lines that name none.  [default: default]")
 @click.option("--partial", is_flag=True, help="Enqueue the good lines although others are bad; exit code 1.")
 @click.option("--check", "only_check", is_flag=True, help="Only check; enqueue nothing.")
 @json_option
-def enqueue(file: IO[bytes], partial: bool, only_check: bool, as_json: bool) -> None:
+def enqueue(*, file: IO[bytes], target: str, partial: bool, only_check: bool, as_json: bool) -> None:
     """Enqueue the intents of a JSONL FILE, or of stdin with '-'.
 
-    Each line is an object: kind, payload (the fields of the kind's builder), and key, lane, not_before, deadline if
-    wanted; the last two as RFC 3339, or as a number of seconds from now. Amounts are strings or whole numbers, never
-    10.5: a JSON float is not exact.
+    Each line is an object: kind, payload (the fields of the kind's builder), and key, target, lane, not_before,
+    deadline if wanted; the last two as RFC 3339, or as a number of seconds from now. Amounts are strings or whole
+    numbers, never 10.5: a JSON float is not exact.
 
     The whole file is checked first: each line, keys that stand twice, and keys that belong to another intent already.
     With one bad line nothing is enqueued, unless --partial. The same file may be enqueued again: what is known under
@@ -49,7 +50,7 @@ def enqueue(file: IO[bytes], partial: bool, only_check: bool, as_json: bool) -> 
     with Relay.from_env() as relay, lines, Stop() as stop:
         with progress("checking (bytes)", os.fstat(lines.fileno()).st_size if _has_number(lines) else None) as step:
             try:
-                checked = intake.check(relay, lines, step=step, stopped=lambda: stop.asked)
+                checked = intake.check(relay, lines, step=step, stopped=lambda: stop.asked, target=target)
             except intake.TooLarge as error:
                 raise click.UsageError(str(error)) from None
         go_on = not only_check and not stop.asked and (partial or not checked.refused)
@@ -57,7 +58,7 @@ def enqueue(file: IO[bytes], partial: bool, only_check: bool, as_json: bool) -> 
             lines.seek(0)
             with progress("enqueuing", checked.lines - len(checked.refused)) as step:
                 try:
-                    intake.record(relay, lines, checked, recorded, step=step, stopped=lambda: stop.asked)
+                    intake.record(relay, lines, checked, recorded, step=step, stopped=lambda: stop.asked, target=target)
                 except JournalUnavailable as error:
                     remark(f"Error: {error}")
                     stopped = exits.UNAVAILABLE

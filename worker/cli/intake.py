@@ -128,7 +128,14 @@ def _too_large() -> str:
     return f"the file is larger than {MAX_FILE_BYTES:,} bytes: cut it into parts"
 
 
-def check(relay: Relay, file: IO[bytes], *, step: Callable[[int], None], stopped: Callable[[], bool]) -> Checked:
+def check(
+    relay: Relay,
+    file: IO[bytes],
+    *,
+    step: Callable[[int], None],
+    stopped: Callable[[], bool],
+    target: str = "",
+) -> Checked:
     """Check every line, its key against the other lines and against the journal. Changes nothing.
 
     Args:
@@ -136,6 +143,7 @@ def check(relay: Relay, file: IO[bytes], *, step: Callable[[int], None], stopped
         file: From its beginning.
         step: Told of the bytes that have been read.
         stopped: Asked now and then whether to give up.
+        target: The ledger of lines that name none; the default one when empty.
 
     Raises:
         TooLarge: There are more than MAX_LINES.
@@ -160,7 +168,7 @@ def check(relay: Relay, file: IO[bytes], *, step: Callable[[int], None], stopped
         if checked.lines > MAX_LINES:
             raise TooLarge(f"the file has more than {MAX_LINES:,} lines: cut it into parts")
         try:
-            new = relay.prepare(write_of(line))
+            new = relay.prepare(write_of(line, target))
         except InvalidIntent as error:
             checked.refuse_all(number, error)
             continue
@@ -190,6 +198,7 @@ def record(
     *,
     step: Callable[[int], None],
     stopped: Callable[[], bool],
+    target: str = "",
 ) -> None:
     """Record the lines that were found good, part by part, in the order of the file.
 
@@ -202,6 +211,7 @@ def record(
         recorded: Counts what is recorded, part by part, so that it is right after an error too.
         step: Told of the lines that have been recorded.
         stopped: Asked between parts whether to end.
+        target: The ledger of lines that name none; the default one when empty.
 
     Raises:
         JournalUnavailable: Redis did not answer; the same file again is safe.
@@ -209,7 +219,7 @@ def record(
     """
     from blnk_relay import KeyConflict
 
-    writes = _good(file, checked)
+    writes = _good(file, checked, target)
     while not stopped() and (part := list(islice(writes, PART))):
         while part:
             try:
@@ -222,10 +232,10 @@ def record(
             break
 
 
-def _good(file: IO[bytes], checked: Checked) -> Iterator[tuple[int, Write]]:
+def _good(file: IO[bytes], checked: Checked, target: str) -> Iterator[tuple[int, Write]]:
     for number, line, _ in numbered(file):
         if number not in checked.refused:
-            yield number, write_of(line)
+            yield number, write_of(line, target)
 
 
 def shape(checked: Checked, recorded: Recorded) -> dict[str, Any]:

@@ -49,6 +49,8 @@ def lane_rows(depths: Sequence[LaneDepth], settings: Settings) -> tuple[Sequence
 def _note(depth: LaneDepth, settings: Settings) -> str:
     if depth.paused:
         return "paused"
+    if depth.target not in settings.ledgers:
+        return "not in BLNK_RELAY_TARGETS: nobody with these settings serves it"
     return "" if depth.lane in settings.lanes else "not in BLNK_RELAY_LANES: nobody serves it"
 
 

@@ -19,7 +19,7 @@ MAX_LINE_BYTES = 1024 * 1024
 #: Longest ``not_before`` or ``deadline`` as a span: ten years.
 _MAX_SPAN_S = 10 * 366 * 86_400
 
-_KNOWN = ("kind", "payload", "key", "lane", "not_before", "deadline")
+_KNOWN = ("kind", "payload", "key", "target", "lane", "not_before", "deadline")
 
 #: What stands for a line that is too long to be read.
 TOO_LONG = None
@@ -44,20 +44,25 @@ def numbered(file: IO[bytes]) -> Iterator[tuple[int, bytes | None, int]]:
             yield number, line, size
 
 
-def write_of(line: bytes | None) -> Write:
+def write_of(line: bytes | None, target: str = "") -> Write:
     """One line as a write.
+
+    Args:
+        line: The line.
+        target: The ledger of lines that name none; the default one when empty.
 
     Raises:
         InvalidIntent: With what is wrong, by field; the field of a line that cannot be read at all is ``line``.
     """
     from blnk_relay import InvalidIntent, Write, intent_of
+    from blnk_relay.intents.model import DEFAULT_TARGET
 
     given = _object_of(line)
     errors: dict[str, list[str]] = {}
     for name in given:
         if name not in _KNOWN:
             errors[name] = [f"Is no field of a line; there are {', '.join(_KNOWN)}."]
-    for name in ("key", "lane"):
+    for name in ("key", "target", "lane"):
         if not isinstance(given.get(name, ""), str):
             errors[name] = ["Must be a string."]
     kind, payload = given.get("kind"), given.get("payload")
@@ -75,7 +80,14 @@ def write_of(line: bytes | None) -> Write:
         raise InvalidIntent(kind, {**errors, **error.errors}) from None
     if errors:
         raise InvalidIntent(kind, errors)
-    return Write(intent=intent, key=given.get("key"), lane=given.get("lane"), not_before=not_before, deadline=deadline)
+    return Write(
+        intent=intent,
+        key=given.get("key"),
+        target=given.get("target") or target or DEFAULT_TARGET,
+        lane=given.get("lane"),
+        not_before=not_before,
+        deadline=deadline,
+    )
 
 
 def _object_of(line: bytes | None) -> Mapping[str, Any]:

@@ -20,14 +20,19 @@ json_option = click.option("--json", "as_json", is_flag=True, help="Print one JS
 
 payload_option = click.option("--payload", "with_payload", is_flag=True, help="Show the payload: personal data.")
 
+target_option = click.option(
+    "--target", default="default", show_default=True, help="The ledger that the key belongs to."
+)
+
 limit_option = click.option(
     "--limit", type=click.IntRange(1, 10_000), default=100, show_default=True, help="Most intents to list."
 )
 
 
 def filter_options(function: Function) -> Function:
-    """``--kind``, ``--code`` and ``--since``; several narrow each other down."""
+    """``--kind``, ``--code``, ``--target`` and ``--since``; several narrow each other down."""
     for option in (
+        click.option("--target", help="Only of this ledger; BLNK_RELAY_TARGETS names them."),
         click.option("--since", type=Since(), help="Only what came into this state since: 2h, 3d, or RFC 3339."),
         click.option("--code", help="Only with this code, such as TXN_INSUFFICIENT_FUNDS."),
         click.option("--kind", help="Only of this kind; see 'blnk-relay kinds'."),

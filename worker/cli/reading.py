@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from worker.cli.opening import opened
-from worker.cli.options import example, filter_options, json_option, limit_option, payload_option
+from worker.cli.options import example, filter_options, json_option, limit_option, payload_option, target_option
 from worker.cli.output import clock, emit, fields, plain, say, several, span, table
 from worker.cli.shapes import attempt_shape, deaths, intent_shape, kind_shape, overview_shape
 from worker.cli.spans import since_at
@@ -33,9 +33,10 @@ _MOST_DEATHS = 20
 
 @click.command("show", epilog=example("blnk-relay show order-42", "blnk-relay show order-42 --json | jq .intent.state"))
 @click.argument("key")
+@target_option
 @payload_option
 @json_option
-def show(key: str, with_payload: bool, as_json: bool) -> None:
+def show(key: str, target: str, with_payload: bool, as_json: bool) -> None:
     """Show what has become of one intent, and what was tried for it.
 
     KEY is its idempotency key, or its id.
@@ -43,7 +44,7 @@ def show(key: str, with_payload: bool, as_json: bool) -> None:
     from blnk_relay.journal.reading import find, history_of, payload_of
 
     with opened() as desk:
-        status = find(desk.journal, key)
+        status = find(desk.journal, key, target)
         attempts = history_of(desk.journal, status.id)
         payload = payload_of(desk.journal, status.id) if with_payload else None
     if as_json:
@@ -58,11 +59,14 @@ def show(key: str, with_payload: bool, as_json: bool) -> None:
 
 def show_intent(status: Status, attempts: Sequence[Attempt], payload: Mapping[str, Any] | None) -> None:
     """One intent for people."""
+    from blnk_relay.intents.model import DEFAULT_TARGET
+
     fields(
         [
             ("key", status.key),
             ("id", status.id),
             ("kind", status.kind),
+            ("target", status.target if status.target != DEFAULT_TARGET else ""),
             ("lane", status.lane),
             ("state", status.state),
             ("outcome", status.outcome),
@@ -109,6 +113,7 @@ def list_(
     states: tuple[str, ...],
     kind: str | None,
     code: str | None,
+    target: str | None,
     since: datetime | timedelta | None,
     limit: int,
     as_json: bool,
@@ -118,7 +123,7 @@ def list_(
     Without --state: everything that is not over, and dead letters.
     """
     with opened() as desk:
-        found = listed(desk, states or UNFINISHED, kind=kind, code=code, since=since, most=limit + 1)
+        found = listed(desk, states or UNFINISHED, kind=kind, code=code, target=target, since=since, most=limit + 1)
     listing(found, limit, "intents", as_json=as_json)
 
 
@@ -128,12 +133,17 @@ def listed(
     *,
     kind: str | None,
     code: str | None,
+    target: str | None,
     since: datetime | timedelta | None,
     most: int,
 ) -> list[Status]:
     """Up to ``most`` intents of some states."""
     start = since_at(since, desk.now())
-    found = (status for state in states for status in desk.operator.listed(state, kind=kind, code=code, since=start))
+    found = (
+        status
+        for state in states
+        for status in desk.operator.listed(state, kind=kind, code=code, target=target, since=start)
+    )
     return list(islice(found, most))
 
 

@@ -31,7 +31,7 @@ def worker(lanes: tuple[str, ...], pool: str, concurrency: int | None, as_json: 
     """Run a worker until it is told to stop (Ctrl-C or SIGTERM); it finishes what it has in hand.
 
     Run as many as you like, on as many machines. The ledger and its credential are settings: BLNK_RELAY_BASE_URL,
-    BLNK_RELAY_INSTANCE_ID, BLNK_RELAY_TOKEN.
+    BLNK_RELAY_INSTANCE_ID, BLNK_RELAY_TOKEN; several ledgers are named by BLNK_RELAY_TARGETS.
     """
     from celery import signals
 
@@ -43,9 +43,12 @@ def worker(lanes: tuple[str, ...], pool: str, concurrency: int | None, as_json: 
 
     def tell(**_: Any) -> None:
         if as_json:
-            emit({"pid": os.getpid(), "lanes": list(served), "pool": pool, "base_url": settings.base_url})
+            first = next(iter(settings.ledgers.values())).base_url
+            targets = {name: target.base_url for name, target in settings.ledgers.items()}
+            emit({"pid": os.getpid(), "lanes": list(served), "pool": pool, "base_url": first, "targets": targets})
         else:
-            remark(f"Ready: {', '.join(served)} to {settings.base_url}, pool {pool}. Stop with Ctrl-C.")
+            where = ", ".join(target.base_url for target in settings.ledgers.values())
+            remark(f"Ready: {', '.join(served)} to {where}, pool {pool}. Stop with Ctrl-C.")
 
     signals.worker_ready.connect(tell, weak=False)
     # Celery says on the original stdout that it shuts down; our stdout is for the one object.

@@ -32,6 +32,7 @@ class Scope:
     """Keys, or conditions that all have to hold, or everything.
 
     Attributes:
+        target: Only letters of this ledger; with keys the one that they belong to, the default one when None.
         until: Only letters that died before; set by the plan, so that what dies again meanwhile is left alone.
     """
 
@@ -40,17 +41,19 @@ class Scope:
     kind: str | None = None
     since: datetime | timedelta | None = None
     until: datetime | None = None
+    target: str | None = None
     everything: bool = False
 
     def problem(self) -> str | None:
         """Why this is no scope, or None."""
         filters = (self.code, self.kind, self.since)
+        narrowed = any(item is not None for item in (*filters, self.target))
         if self.keys and (self.everything or self.until is not None or any(item is not None for item in filters)):
             return "--key names letters one by one and goes with no other part of a scope."
-        if self.everything and any(item is not None for item in filters):
-            return "--all takes every dead letter: leave it out to narrow by --code, --kind or --since."
-        if not self.keys and not self.everything and all(item is None for item in filters):
-            return "Name a scope: --key (again for more), --code, --kind, --since, or --all."
+        if self.everything and narrowed:
+            return "--all takes every dead letter: leave it out to narrow by --code, --kind, --target or --since."
+        if not self.keys and not self.everything and not narrowed:
+            return "Name a scope: --key (again for more), --code, --kind, --target, --since, or --all."
         return None
 
     def at(self, now: datetime) -> Scope:
@@ -66,6 +69,7 @@ class Scope:
             "keys": list(self.keys),
             "code": self.code,
             "kind": self.kind,
+            "target": self.target,
             "since": stamp(self.since) if isinstance(self.since, datetime) else None,
             "until": stamp(self.until),
             "all": self.everything,
@@ -74,7 +78,9 @@ class Scope:
     def arguments(self) -> str:
         """As arguments for the same scope once more."""
         parts = [f"--key {shlex.quote(key)}" for key in self.keys]
-        parts += [f"--{name} {shlex.quote(value)}" for name in ("code", "kind") if (value := getattr(self, name))]
+        parts += [
+            f"--{name} {shlex.quote(value)}" for name in ("code", "kind", "target") if (value := getattr(self, name))
+        ]
         if isinstance(self.since, datetime):
             parts.append(f"--since {stamp(self.since.astimezone(UTC))}")
         if self.everything:
@@ -93,12 +99,13 @@ def scope_options(function: Callable[..., None]) -> Callable[..., None]:
         keys: tuple[str, ...],
         code: str | None,
         kind: str | None,
+        target: str | None,
         since: datetime | timedelta | None,
         until: datetime | None,
         everything: bool,
         **kwargs: Any,
     ) -> None:
-        scope = Scope(tuple(dict.fromkeys(keys)), code, kind, since, until, everything)
+        scope = Scope(tuple(dict.fromkeys(keys)), code, kind, since, until, target, everything)
         if problem := scope.problem():
             raise click.UsageError(problem, click.get_current_context())
         function(*args, scope=scope, **kwargs)
@@ -201,11 +208,15 @@ def plan(desk: Desk, scope: Scope, most: int, way_of: Callable[[Status], tuple[s
 
 
 def _found(desk: Desk, scope: Scope) -> Iterator[Status]:
+    from blnk_relay.intents.model import DEFAULT_TARGET
     from blnk_relay.journal.reading import find
 
     if scope.keys:
-        known = {status.id: status for status in (find(desk.journal, key) for key in scope.keys)}
+        target = scope.target or DEFAULT_TARGET
+        known = {status.id: status for status in (find(desk.journal, key, target) for key in scope.keys)}
         yield from known.values()
         return
     since = scope.since if isinstance(scope.since, datetime) else None
-    yield from desk.operator.listed("dead", kind=scope.kind, code=scope.code, since=since, until=scope.until)
+    yield from desk.operator.listed(
+        "dead", kind=scope.kind, code=scope.code, target=scope.target, since=since, until=scope.until
+    )

@@ -57,7 +57,7 @@ def attempt_shape(attempt: Attempt) -> dict[str, Any]:
 
 
 def lane_shape(depth: LaneDepth, settings: Settings) -> dict[str, Any]:
-    """One lane; ``known`` is false for one that the settings no longer list, so that nobody serves it."""
+    """One lane of a target; ``known`` is false where the settings no longer list either, so that nobody serves it."""
     return {
         "lane": depth.lane,
         "target": depth.target,
@@ -65,7 +65,7 @@ def lane_shape(depth: LaneDepth, settings: Settings) -> dict[str, Any]:
         "later": depth.later,
         "oldest_due_s": round(depth.oldest_due_s, 3),
         "paused": depth.paused,
-        "known": depth.lane in settings.lanes,
+        "known": depth.lane in settings.lanes and depth.target in settings.ledgers,
     }
 
 

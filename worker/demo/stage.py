@@ -133,9 +133,19 @@ def as_environment(settings: Settings) -> dict[str, str]:
     """Settings as environment variables, for a process that reads them there."""
     from dataclasses import fields
 
+    from blnk_relay.targets import target_fields
+
     pairs = {}
     for item in fields(settings):
+        if not item.init or item.name == "targets":
+            continue
         value = getattr(settings, item.name)
         if value != item.default:
             pairs["BLNK_RELAY_" + item.name.upper()] = ",".join(value) if isinstance(value, tuple) else str(value)
+    if settings.targets:
+        pairs["BLNK_RELAY_TARGETS"] = ",".join(target.name for target in settings.targets)
+    for target in settings.targets:
+        for item in target_fields():
+            if (value := getattr(target, item.name)) != item.default:
+                pairs[target.variable(item.name)] = value
     return pairs

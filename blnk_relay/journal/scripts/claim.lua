@@ -1,7 +1,7 @@
 -- uses: turns, gates, claims
 -- Claims due intents of a lane under leases; also a sign of life of the worker.
 -- ARGV: lane, worker, how many, lease (ms), most lapses, length of the events stream, leave ("1": the worker goes),
---   backlog from which another worker is called in.
+--   backlog from which another worker is called in, targets that the worker knows (by commas).
 -- Returns: {now, lanes to ring, one array for each claimed: id, body, then FIELDS; id and body of each
 --   that became a dead letter instead}.
 
@@ -14,28 +14,35 @@ local leased = P .. 'leased:' .. worker
 
 redis.call('ZADD', P .. 'workers', NOW, worker)
 if redis.call('EXISTS', P .. 'pause:' .. lane) == 0 then
+  -- Whoever does not know a target has no way to its ledger: what is for it is left to those who do.
+  local served, targets = {}, ',' .. ARGV[9] .. ','
   for _, queue in ipairs(redis.call('SMEMBERS', P .. 'queues')) do
     local in_lane, target = string.match(queue, '^(.*)|(.*)$')
-    if in_lane == lane then
-      local ready = P .. 'ready:' .. queue
-      local left = wanted - #items
-      if left > 0 then
-        local due = redis.call('ZRANGEBYSCORE', ready, 0, NOW, 'LIMIT', 0, left)
-        local given = #due > 0 and allowance(target .. ':write', #due, true) or 0
-        for index = 1, given do
-          if carried > MOST_BYTES then break end
-          local id = due[index]
-          redis.call('ZREM', ready, id)
-          local item = claim_one(id, worker, 'sending', max_lapses, cap)
-          if item then
-            redis.call('ZADD', leased, NOW + lease_ms, id)
-            items[#items + 1] = item
-          end
+    if in_lane == lane and string.find(targets, ',' .. target .. ',', 1, true) then
+      served[#served + 1] = { P .. 'ready:' .. queue, target }
+    end
+  end
+  for turn = 1, #served do
+    -- Every target gets its share of what is wanted, and by turns the remainder: the backlog of one, or a gate that is
+    -- shut, holds up nobody else.
+    local ready, target = unpack(served[(turn + NOW) % #served + 1])
+    local left = math.ceil((wanted - #items) / (#served - turn + 1))
+    if left > 0 then
+      local due = redis.call('ZRANGEBYSCORE', ready, 0, NOW, 'LIMIT', 0, left)
+      local given = #due > 0 and allowance(target .. ':write', #due, true) or 0
+      for index = 1, given do
+        if carried > MOST_BYTES then break end
+        local id = due[index]
+        redis.call('ZREM', ready, id)
+        local item = claim_one(id, worker, 'sending', max_lapses, cap)
+        if item then
+          redis.call('ZADD', leased, NOW + lease_ms, id)
+          items[#items + 1] = item
         end
       end
-      if redis.call('ZCOUNT', ready, 0, NOW) > (leave and 0 or backlog) and allowance(target .. ':write', 1, false) > 0 then
-        more = true
-      end
+    end
+    if redis.call('ZCOUNT', ready, 0, NOW) > (leave and 0 or backlog) and allowance(target .. ':write', 1, false) > 0 then
+      more = true
     end
   end
 end

@@ -32,6 +32,8 @@
 --                              stamp, raised, streak, note
 --   pace:<t>:<side>    hash    second and n: requests let through in that second; last: in the one before;
 --                              strain and strain_second: failures
+--   oauth:<t>          hash    tokens of an OAuth client: version, access, expires, life, refresh, failed, retry, lock, lock_end,
+--                              forced, logins
 --   counts             hash    counters
 --   events             stream  final outcomes, capped
 --   sweep              string  lock of the sweeper

@@ -1,7 +1,7 @@
 -- uses: turns, gates, claims
 -- Takes posted intents whose look at the ledger is due. They stay posted, and come due again if the taker dies.
 -- ARGV: worker, how many, how long the taker may need (ms), most lapses, length of the events stream,
---   leave ("1": the worker goes).
+--   leave ("1": the worker goes), targets that the worker knows (by commas).
 -- Returns: {now, lanes to ring, ms until the next one is due (-1: none), one array for each: id, body, FIELDS;
 --   id and body of each that became a dead letter instead}.
 
@@ -13,13 +13,18 @@ local bells, items, posted = {}, {}, P .. 'posted'
 local MOST_BYTES = 250000
 
 if wanted > 0 then
+  local targets = ',' .. ARGV[7] .. ','
   local due, target_of, open = redis.call('ZRANGEBYSCORE', posted, 0, NOW, 'LIMIT', 0, wanted), {}, {}
   for index, id in ipairs(due) do
     local target = redis.call('HGET', intent_key(id), 'target')
     target_of[index] = target
     if target then open[target] = (open[target] or 0) + 1 end
   end
-  for target, number in pairs(open) do open[target] = allowance(target .. ':read', number, true) end
+  for target, number in pairs(open) do
+    -- Whoever does not know a target leaves what is for it to those who do.
+    local known_here = string.find(targets, ',' .. target .. ',', 1, true)
+    open[target] = known_here and allowance(target .. ':read', number, true) or 0
+  end
   for index, id in ipairs(due) do
     local target = target_of[index]
     if not target then

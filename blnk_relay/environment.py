@@ -1,0 +1,113 @@
+"""Reading settings from environment variables, or from files that variables name, with environs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import Field
+from pathlib import Path
+from typing import Any
+
+from environs import FileAwareEnv
+
+from blnk_relay.errors import InvalidSettings
+from blnk_relay.setting import PREFIX
+
+_FILE = "_FILE"
+
+#: Between the name of a target and the name of a setting; no setting has it in its own name.
+SCOPE = "__"
+
+#: The file itself is the setting: its path is kept, because its content may change.
+_KEPT_PATHS = frozenset({"token_file"})
+
+
+class Environment:
+    """Our variables of an environment.
+
+    Args:
+        variables: All variables; those of others are left alone.
+
+    Raises:
+        InvalidSettings: By every method: a variable is unknown, doubled, or cannot be read. No secret is quoted.
+    """
+
+    def __init__(self, variables: Mapping[str, str]) -> None:
+        self._given = {name for name in variables if name.startswith(PREFIX)}
+        env = FileAwareEnv(prefix=PREFIX, strip_whitespace=True)
+        self._read: dict[type, Callable[[str], Any]] = {
+            bool: env.bool,
+            int: env.int,
+            float: env.float,
+            tuple: env.list,
+            str: env.str,
+        }
+
+    def names(self, field_name: str) -> tuple[str, ...]:
+        """A list of names, such as those of the targets; empty when the variable is not set."""
+        variable = PREFIX + field_name.upper()
+        if variable not in self._given and variable + _FILE not in self._given:
+            return ()
+        return self._value(variable, tuple, secret=False)  # type: ignore[no-any-return]
+
+    def check(self, settings: Iterable[Field[Any]], of_target: Iterable[Field[Any]], targets: Iterable[str]) -> None:
+        """See that every variable is a setting, and none is given twice.
+
+        Args:
+            settings: Fields of the settings.
+            of_target: Fields of a target.
+            targets: Names of the targets that have variables of their own.
+        """
+        known = {PREFIX + item.name.upper() for item in settings}
+        scopes = {name.upper() for name in targets}
+        own = [item.name.upper() for item in of_target]
+        known |= {f"{PREFIX}{scope}{SCOPE}{name}" for scope in scopes for name in own}
+        paths = {name for name in known if name.lower().endswith(tuple(_KEPT_PATHS))}
+        for name in sorted(self._given):
+            if name not in known and (name.removesuffix(_FILE) not in known - paths):
+                scope, between, _ = name.removeprefix(PREFIX).partition(SCOPE)
+                if between and scope not in scopes:
+                    raise InvalidSettings(
+                        f"{name} is about a target {scope.lower()!r}, which {PREFIX}TARGETS does not name."
+                    )
+                raise InvalidSettings(f"{name} is no setting; docs/settings.md lists them.")
+            if name in known and name + _FILE in self._given:
+                raise InvalidSettings(f"{name} and {name}{_FILE} are both set; keep one of them.")
+
+    def values(self, items: Iterable[Field[Any]], target: str = "") -> dict[str, Any]:
+        """What is given of some fields.
+
+        Args:
+            items: The fields; the type of a value is that of its default.
+            target: Name of a target, for variables of its own.
+        """
+        found: dict[str, Any] = {}
+        for item in items:
+            name = PREFIX + (target.upper() + SCOPE if target else "") + item.name.upper()
+            if item.name in _KEPT_PATHS:
+                if name in self._given:
+                    found[item.name] = self._path(name)
+            elif name in self._given or (name + _FILE in self._given and item.name + "_file" not in _KEPT_PATHS):
+                found[item.name] = self._value(name, type(item.default), secret=item.metadata["secret"])
+        return found
+
+    def _path(self, variable: str) -> str:
+        """A path whose file can be read now: a mistake in it is better told at start."""
+        path: str = self._value(variable, str, secret=False)
+        try:
+            with Path(path).open(encoding="utf-8") as file:
+                file.read(1)
+        except (OSError, ValueError) as error:
+            raise InvalidSettings(f"{variable}: {path!r} cannot be read ({type(error).__name__}).") from None
+        return path
+
+    def _value(self, variable: str, type_: type, *, secret: bool) -> Any:
+        try:
+            value = self._read[type_](variable.removeprefix(PREFIX))
+        except (ValueError, OSError) as error:
+            # The error of a parser may quote the value, and a secret must not be quoted.
+            what = "cannot be read" if secret else str(error)
+            named = variable if variable in self._given else variable + _FILE
+            raise InvalidSettings(f"{named}: {what}") from None
+        if type_ is tuple:
+            return tuple(part.strip() for part in value)
+        return value.strip() if isinstance(value, str) else value
