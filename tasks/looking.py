@@ -64,8 +64,9 @@ def _patient(decided: Iterable[tuple[Claimed, Decision]], runtime: Runtime) -> I
     """What acts on a transaction that is still in our own queue waits for it, however long that takes (contract §5)."""
     for claimed, decision in decided:
         kind, entry = KINDS[claimed.entry.kind], claimed.entry
-        absent = isinstance(decision, Dead) and decision.code in NOT_FOUND and kind.names is not None
-        if absent and kind.names and runtime.journal.is_open(entry.target, kind.names(entry.payload)):
+        absent = isinstance(decision, Dead) and decision.code in NOT_FOUND
+        names = kind.names(entry.payload) if absent and kind.names else ()
+        if any(runtime.journal.is_open(entry.target, name) for name in names):
             yield claimed, Again(runtime.policy.confirm_max_s, counted=False)
         else:
             yield claimed, decision

@@ -19,6 +19,7 @@ from marshmallow import Schema, fields, validate
 from blnk_relay.intents.about import End
 from blnk_relay.intents.fields import Linkable, load
 from blnk_relay.intents.model import DeadClass, Intent, Kind
+from blnk_relay.intents.registry import KINDS
 from blnk_relay.intents.replaying import plan_replay
 
 #: Dead letters that an intent of any kind can end as.
@@ -153,7 +154,7 @@ def facts_of(kind: Kind) -> Facts:
         fields=tuple(_fields(kind, doc)),
         key=_key(doc.returns),
         natural_key=intent.natural_key or "",
-        order=intent.order_key or "",
+        order="`, `".join((intent.order_key,) if intent.order_key else intent.orders),
         reference=_reference(kind),
         confirmed=about.confirmed,
         ends=ends_of(kind, about.ends),
@@ -233,8 +234,18 @@ def _fields(kind: Kind, doc: Docstring) -> Iterator[FieldFacts]:
         example = kind.about.example.fields.get(shown)
         yield _one(shown, field, argument, doc.arguments.get(argument, ""), example)
         below = _below(field)
-        for inner, nested in below.fields.items() if below else ():
-            yield _one(f"{shown}[].{inner}", nested, "", str(nested.metadata.get("doc", "")), None)
+        if below is not None:
+            meanings = _meanings(below)
+            for inner, nested in below.fields.items():
+                yield _one(f"{shown}[].{inner}", nested, "", meanings[inner], None)
+
+
+def _meanings(schema: Schema) -> Mapping[str, str]:
+    """What the fields of a schema mean: by the docstring of the kind whose schema it is, or by notes of their own."""
+    for kind in KINDS.values():
+        if type(kind.schema) is type(schema):
+            return docstring_of(kind.about.builder).arguments
+    return {name: str(field.metadata.get("doc", "")) for name, field in schema.fields.items()}
 
 
 def _below(field: fields.Field[Any]) -> Schema | None:

@@ -371,7 +371,7 @@ COMMIT_KIND = Kind(
     judge=judge,
     about=COMMIT_ABOUT,
     records=True,
-    names=lambda payload: str(payload["hold"]),
+    names=lambda payload: (str(payload["hold"]),),
 )
 
 VOID_KIND = Kind(
@@ -387,5 +387,5 @@ VOID_KIND = Kind(
     judge=judge,
     about=VOID_ABOUT,
     records=True,
-    names=lambda payload: str(payload["hold"]),
+    names=lambda payload: (str(payload["hold"]),),
 )

@@ -239,5 +239,5 @@ KIND = Kind(
     judge=judge,
     about=ABOUT,
     records=True,
-    names=lambda payload: str(payload["transaction"]),
+    names=lambda payload: (str(payload["transaction"]),),
 )

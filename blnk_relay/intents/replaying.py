@@ -40,6 +40,9 @@ _HOPELESS = {
     "HOLD_CHANGED": "nobody can tell whether this part was committed: compare the hold by hand, then discard it",
 }
 
+#: Codes of *partial* dead letters whose other parts are known not to have happened, and are looked for again.
+_REST_CAN_GO = frozenset({"ITEMS_MISSING", "ITEMS_REFUSED"})
+
 
 def plan_replay(kind: str, dead_class: str, code: str) -> ReplayPlan:
     """What a replay of a dead letter would do.
@@ -64,7 +67,7 @@ def plan_replay(kind: str, dead_class: str, code: str) -> ReplayPlan:
             return ReplayPlan(ReplayWay.FRESH, "sent again under a new reference, because the old one is used up")
         case DeadClass.INVALID:
             return ReplayPlan(ReplayWay.NO, "it does not validate: enqueue what was meant, then discard it")
-        case DeadClass.PARTIAL if code == "ITEMS_MISSING":
+        case DeadClass.PARTIAL if code in _REST_CAN_GO:
             return ReplayPlan(ReplayWay.SAME, "looked up at the ledger; only items that are not there are sent")
         case DeadClass.PARTIAL:
             return ReplayPlan(ReplayWay.NO, "some legs happened: settle the rest by hand, then discard it")
