@@ -21,6 +21,7 @@ from blnk_relay.intents.fields import Linkable, load
 from blnk_relay.intents.model import DeadClass, Intent, Kind
 from blnk_relay.intents.registry import KINDS
 from blnk_relay.intents.replaying import plan_replay
+from blnk_relay.settings import PREFIX
 
 #: Dead letters that an intent of any kind can end as.
 COMMON_ENDS = (
@@ -92,6 +93,7 @@ class Facts:
         method: Of the request.
         path: Below the proxy.
         summary: One line.
+        setting: The setting that has to be on for it to be accepted; empty for none.
         builder: Name of the function that makes such intents.
         text: What the builder's docstring says of the whole.
         fields: Its fields, in the schema's order.
@@ -109,6 +111,7 @@ class Facts:
     method: str
     path: str
     summary: str
+    setting: str
     builder: str
     text: str
     fields: tuple[FieldFacts, ...]
@@ -149,6 +152,7 @@ def facts_of(kind: Kind) -> Facts:
         method=kind.method,
         path=kind.path,
         summary=kind.summary,
+        setting=PREFIX + kind.switch.upper() if kind.switch else "",
         builder=about.builder.__name__,
         text=doc.text,
         fields=tuple(_fields(kind, doc)),

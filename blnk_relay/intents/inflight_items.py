@@ -56,6 +56,10 @@ _AS_SINGLE = {
 }
 _UNCLASSIFIED = (400, "GEN_BAD_REQUEST")
 
+#: Items that the ledger works on at a time; it has eight workers for one request (read in its source), and as few as
+#: four are counted on.
+_AT_ONCE = 4
+
 _SINGLE = Request("PUT", "", "inflight", {}, sync=True)
 
 #: Items named in a message.
@@ -136,6 +140,7 @@ class Way:
         if not progress.sent and (twice := self._twice(entry, progress, found)):
             text = f"{twice[0]} and {twice[1]} are one hold: name it once."
             return Dead(DeadClass.REFUSED, "HOLD_TWICE", capped(text))
+        policy = _patient(policy, len(self.wanted(entry.payload)))
         items: list[Item] = []
         decisions: list[Decision] = []
         for item, one, now in self._singles(entry, progress):
@@ -268,6 +273,16 @@ def check_distinct(field: str, holds: Sequence[str | Mapping[str, Any]]) -> None
     twice = next((name for index, name in enumerate(names) if name in names[:index]), None)
     if twice is not None:
         raise ValidationError(f"{twice!r} is named twice; a hold can be settled once in one request.", field)
+
+
+def _patient(policy: Policy, count: int) -> Policy:
+    """How long a request of so many items may be under way unseen, told from the same of one.
+
+    A part that is sent again, or called refused, while the ledger is still at the first request would be booked twice,
+    or in spite of its dead letter.
+    """
+    waves = -(-count // _AT_ONCE)
+    return replace(policy, quiet_s=policy.quiet_s * waves, read_lag_s=policy.read_lag_s * waves)
 
 
 def items_of(progress: Progress, count: int) -> list[Item]:

@@ -62,6 +62,7 @@ def page(facts: Facts, others: Iterable[Facts] = ()) -> str:
             ("", ""),
             [
                 ("route", f"`{facts.method} {facts.path}`"),
+                *([("accepted only with", f"`{facts.setting}=true`")] if facts.setting else []),
                 ("in Python", f"`{facts.builder}`"),
                 ("key", linked(key) + example_key + order),
                 ("reference at the ledger", facts.reference),

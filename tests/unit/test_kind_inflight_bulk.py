@@ -264,9 +264,23 @@ def test_a_part_is_not_sent_again_before_the_silence_is_over():
     assert asked(decided(COMMIT, after(quiet_ms), *HELD, below("a", 50))) == ["b", "c"]
 
 
+def test_the_silence_is_as_long_as_a_request_of_so_many_may_take():
+    """The ledger works on a few at a time: a part of a large request may be booked long after that of a small one."""
+    names = [f"h-{number}" for number in range(40)]
+    intent = bulk_commit([commit(name, precise_amount=1) for name in names])
+    rows = [row(100 + n, name, "INFLIGHT", precise_amount=10) for n, name in enumerate(names)]
+    memo = {"items": [[one.transaction_id, "0", "q", "", ""] for one in rows]}
+    quiet_ms = int(POLICY.quiet_s * 1000)
+    assert isinstance(decided(intent, sent(9 * quiet_ms, memo=memo), *rows), Look)
+    assert isinstance(decided(intent, sent(10 * quiet_ms + SECOND, memo=memo), *rows), Send)
+    refused = sent(9 * int(POLICY.read_lag_s * 1000), memo=memo, refuse=True, code="GEN_BAD_REQUEST")
+    full = replace(intent, payload={"items": [{"hold": name} for name in names]})
+    assert isinstance(decided(full, refused, *rows), Look)
+
+
 def test_a_part_that_its_answer_called_settled_is_never_sent_again():
     now = after(HOUR, memo_of(a="sa", b="sa", c="sa"))
-    look = decided(bulk_commit(["a", commit("b", precise_amount=300), "c"]), now, *HELD, below("a", 50), below("c", 51))
+    look = decided(COMMIT, now, *HELD, below("a", 50), below("c", 51))
     assert isinstance(look, Look)
     assert look.note.parts == {0: f"applied {txn(50)}", 2: f"applied {txn(51)}"}
     dead = decided(COMMIT, replace(now, last_sent_ms=now.now_ms - 6 * HOUR), *HELD, below("a", 50), below("c", 51))
