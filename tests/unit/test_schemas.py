@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 from casebook import ALICE, BANK, payment, txn
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from blnk_relay import InvalidIntent, commit, intent_of, refund, transaction, void
@@ -337,6 +337,8 @@ def test_whatever_comes_in_is_exact_or_refused_and_never_anything_else(changes):
 
 @given(st.sampled_from(sorted(KINDS)), anything)
 def test_no_input_breaks_a_schema(kind, given_):
+    # Of an identity nothing is required, so that no fields at all are valid.
+    assume(given_ != {} or kind != "identity.create")
     with pytest.raises(InvalidIntent):
         intent_of(kind, given_)
 
