@@ -33,6 +33,8 @@ from blnk_relay.intents.bulk import bulk
 from blnk_relay.intents.identity import create_identity
 from blnk_relay.intents.identity_update import update_identity
 from blnk_relay.intents.inflight import commit, void
+from blnk_relay.intents.inflight_bulk_commit import bulk_commit
+from blnk_relay.intents.inflight_bulk_void import bulk_void
 from blnk_relay.intents.ledger import create_ledger
 from blnk_relay.intents.linking import ResultOf, result_of
 from blnk_relay.intents.matching_rule import create_matching_rule
@@ -75,6 +77,8 @@ __all__ = [  # noqa: RUF022 - grouped by what they are for
     "refund",
     "commit",
     "void",
+    "bulk_commit",
+    "bulk_void",
     "create_ledger",
     "create_balance",
     "create_identity",

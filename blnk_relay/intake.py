@@ -18,7 +18,7 @@ from blnk_relay.intents.references import data_api_problem, key_problem
 from blnk_relay.intents.registry import KINDS
 from blnk_relay.journal.accepting import Accepted
 from blnk_relay.journal.records import NewEntry, new_entry
-from blnk_relay.settings import Settings
+from blnk_relay.settings import PREFIX, Settings
 
 #: Most intents in one call of ``enqueue_many``; beyond it a file should be cut into parts.
 MAX_BATCH = 100_000
@@ -67,6 +67,11 @@ def prepare(settings: Settings, write: Write) -> NewEntry:
     intent = write.intent
     key = intent.natural_key if write.key is None else write.key
     errors: dict[str, list[str]] = {}
+    switch = KINDS[intent.kind].switch
+    if switch and not getattr(settings, switch):
+        errors["kind"] = [
+            f"Is only accepted where {PREFIX}{switch.upper()} is on, because Blnk Cloud does not list its route."
+        ]
     if key is None:
         errors["key"] = ["Is needed: an idempotency key of yours, unique for ever, such as your order's id."]
     elif not isinstance(key, str) or (problem := key_problem(key)):

@@ -242,7 +242,7 @@ class Relay:
         return history_of(self.journal, self.get(key, target=target).id)
 
     def parts(self, key: str, *, target: str = DEFAULT_TARGET) -> tuple[PartStatus, ...]:
-        """What the legs of a split, or the items of a bulk, have come to; in the order in which they were given.
+        """What the legs of a split, or the items or holds of a bulk, have come to, in the order they were given in.
 
         Args:
             key: Its key, or its id.

@@ -100,7 +100,14 @@ class Settings:
         "their way to its connections.",
     )
     routes: tuple[str, ...] = _setting(
-        ("transaction=transactions", "refund=refunds", "inflight.commit=inflight", "inflight.void=inflight"),
+        (
+            "transaction=transactions",
+            "refund=refunds",
+            "inflight.commit=inflight",
+            "inflight.void=inflight",
+            "inflight.bulk_commit=inflight",
+            "inflight.bulk_void=inflight",
+        ),
         "Lane of each kind, as `kind=lane`; a kind that is not named takes the first lane.",
     )
     lease_s: float = _setting(30.0, "How long a worker may hold an intent it has claimed.")
@@ -127,6 +134,11 @@ class Settings:
         default=True, doc="Choose the `identity_id` ourselves, so that a repeat is recognised (contract §2.7)."
     )
     dob_format: str = _setting("rfc3339", "How a date of birth is sent: `rfc3339` or `date` (contract §2.7).")
+
+    bulk_inflight: bool = _setting(
+        default=False,
+        doc="Accept bulk commits and voids of holds; Blnk Cloud does not list their routes (contract §1.6, §2.13).",
+    )
 
     max_attempts: int = _setting(25, "Counted attempts before an intent is a dead letter.")
     deadline_s: float = _setting(86_400.0, "Age at which an undecided intent is a dead letter, unless it has its own.")

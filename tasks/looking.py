@@ -62,7 +62,8 @@ def _patient(decided: Iterable[tuple[Claimed, Decision]], runtime: Runtime) -> I
     for claimed, decision in decided:
         kind, entry = KINDS[claimed.entry.kind], claimed.entry
         absent = isinstance(decision, Dead) and decision.code == kind.absent
-        if absent and kind.names and runtime.journal.is_open(entry.target, kind.names(entry.payload)):
+        names = kind.names(entry.payload) if absent and kind.names else ()
+        if any(runtime.journal.is_open(entry.target, name) for name in names):
             yield claimed, Again(runtime.policy.confirm_max_s, counted=False)
         else:
             yield claimed, decision

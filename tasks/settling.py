@@ -81,24 +81,25 @@ def _settlement(
     claimed: Claimed, origin: str, decision: Decision, *, fields: dict[str, str], line: str, tally: Sequence[str]
 ) -> Settlement:
     parts: Mapping[int, str] = {}
+    made: Mapping[str, str] = {}
     if not isinstance(decision, Again) and decision.note is not None:
         fields["memo"] = json.dumps(decision.note.memo, separators=(",", ":"))
-        parts = decision.note.parts
+        parts, made = decision.note.parts, decision.note.made
     match decision:
         case Done(outcome, transaction_id, parent_id):
             fields |= {"outcome": outcome, "txn": transaction_id, "parent": parent_id}
             fields = {name: value for name, value in fields.items() if value or name == "outcome"}
-            return Settlement(claimed, origin, "done", 0, fields, line, tuple(tally), parts)
+            return Settlement(claimed, origin, "done", 0, fields, line, tuple(tally), parts, made)
         case Dead(dead_class, code, message):
             fields |= {"class": dead_class, "code": code, "message": capped(message)}
-            return Settlement(claimed, origin, "dead", 0, fields, line, tuple(tally), parts)
+            return Settlement(claimed, origin, "dead", 0, fields, line, tuple(tally), parts, made)
         case Look(in_s, refuse):
             fields["refuse"] = "1" if refuse else "0"
-            return Settlement(claimed, origin, "posted", int(in_s * 1000), fields, line, tuple(tally), parts)
+            return Settlement(claimed, origin, "posted", int(in_s * 1000), fields, line, tuple(tally), parts, made)
         case Again(in_s, _):
             return Settlement(claimed, origin, "ready", int(in_s * 1000), fields, line, tuple(tally))
         case Send():
-            return Settlement(claimed, origin, "ready", 0, fields, line, tuple(tally), parts)
+            return Settlement(claimed, origin, "ready", 0, fields, line, tuple(tally), parts, made)
 
 
 def _line(sent: Sent, decision: Decision) -> str:

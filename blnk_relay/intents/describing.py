@@ -19,7 +19,9 @@ from marshmallow import Schema, fields, validate
 from blnk_relay.intents.about import End
 from blnk_relay.intents.fields import Linkable, load
 from blnk_relay.intents.model import DeadClass, Intent, Kind
+from blnk_relay.intents.registry import KINDS
 from blnk_relay.intents.replaying import plan_replay
+from blnk_relay.settings import PREFIX
 
 #: Dead letters that an intent of any kind can end as.
 COMMON_ENDS = (
@@ -92,6 +94,7 @@ class Facts:
         path: Below the proxy.
         also: Further paths of the same method that it is sent to in some cases.
         summary: One line.
+        setting: The setting that has to be on for it to be accepted; empty for none.
         builder: Name of the function that makes such intents.
         text: What the builder's docstring says of the whole.
         fields: Its fields, in the schema's order.
@@ -111,6 +114,7 @@ class Facts:
     path: str
     also: tuple[str, ...]
     summary: str
+    setting: str
     builder: str
     text: str
     fields: tuple[FieldFacts, ...]
@@ -153,12 +157,13 @@ def facts_of(kind: Kind) -> Facts:
         path=kind.path,
         also=kind.also,
         summary=kind.summary,
+        setting=PREFIX + kind.switch.upper() if kind.switch else "",
         builder=about.builder.__name__,
         text=doc.text,
         fields=tuple(_fields(kind, doc)),
         key=_key(doc.returns),
         natural_key=intent.natural_key or "",
-        order=intent.order_key or "",
+        order="`, `".join((intent.order_key,) if intent.order_key else intent.orders),
         reference=_reference(kind),
         confirmed=about.confirmed,
         cloud_only=kind.cloud_only,
@@ -239,8 +244,18 @@ def _fields(kind: Kind, doc: Docstring) -> Iterator[FieldFacts]:
         example = kind.about.example.fields.get(shown)
         yield _one(shown, field, argument, doc.arguments.get(argument, ""), example)
         below = _below(field)
-        for inner, nested in below.fields.items() if below else ():
-            yield _one(f"{shown}[].{inner}", nested, "", str(nested.metadata.get("doc", "")), None)
+        if below is not None:
+            meanings = _meanings(below)
+            for inner, nested in below.fields.items():
+                yield _one(f"{shown}[].{inner}", nested, "", meanings[inner], None)
+
+
+def _meanings(schema: Schema) -> Mapping[str, str]:
+    """What the fields of a schema mean: by the docstring of the kind whose schema it is, or by notes of their own."""
+    for kind in KINDS.values():
+        if type(kind.schema) is type(schema):
+            return docstring_of(kind.about.builder).arguments
+    return {name: str(field.metadata.get("doc", "")) for name, field in schema.fields.items()}
 
 
 def _below(field: fields.Field[Any]) -> Schema | None:

@@ -371,7 +371,7 @@ COMMIT_KIND = Kind(
     judge=judge,
     about=COMMIT_ABOUT,
     records=True,
-    names=lambda payload: str(payload["hold"]),
+    names=lambda payload: (str(payload["hold"]),),
     absent="HOLD_NOT_FOUND",
     hopeless={
         "HOLD_CHANGED": "nobody can tell whether this part was committed: compare the hold by hand, then discard it"
@@ -391,6 +391,6 @@ VOID_KIND = Kind(
     judge=judge,
     about=VOID_ABOUT,
     records=True,
-    names=lambda payload: str(payload["hold"]),
+    names=lambda payload: (str(payload["hold"]),),
     absent="HOLD_NOT_FOUND",
 )

@@ -31,6 +31,7 @@ class Intent:
         natural_key: The idempotency key that follows from the payload, where one exists.
         reference: The ledger reference that the caller asked for, else None.
         order_key: Intents that share it are sent one at a time, in accept order.
+        orders: Further such keys, where it writes to several things.
         file: A file to upload, kept beside the payload, which holds its digest.
     """
 
@@ -39,6 +40,7 @@ class Intent:
     natural_key: str | None = None
     reference: str | None = None
     order_key: str | None = None
+    orders: tuple[str, ...] = ()
     file: bytes | None = field(default=None, repr=False)
 
 
@@ -260,10 +262,12 @@ class Note:
     Attributes:
         memo: Takes the place of the memo.
         parts: Number of a part, from 0, to ``"<status>"`` or ``"<status> <row id>"``; others stay as they were noted.
+        made: Rows that the intent wrote to, to the ids of those that it made below them; see :attr:`Send.seen`.
     """
 
     memo: Mapping[str, Any]
     parts: Mapping[int, str] = field(default_factory=dict)
+    made: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -272,14 +276,14 @@ class Send:
 
     Attributes:
         memo: To be recorded before sending, or None when nothing must be.
-        exclusive: A row that only one intent may be writing to; empty for none.
-        seen: Ids of the rows below it that the decision rests on. The journal knows those that earlier intents made;
-            should one of them be missing here, the read lagged, and the decision is not carried out.
+        exclusive: A row, or rows, that only one intent may be writing to; empty for none.
+        seen: Ids of the rows below it, or them, that the decision rests on. The journal knows those that earlier
+            intents made; should one of them be missing here, the read lagged, and the decision is not carried out.
         note: Where a look at the ledger led to it: what that look leaves.
     """
 
     memo: Mapping[str, Any] | None = None
-    exclusive: str = ""
+    exclusive: str | tuple[str, ...] = ""
     seen: tuple[str, ...] = ()
     note: Note | None = None
 
@@ -447,7 +451,7 @@ class Kind:
         records: Something is recorded before each send, so an intent with no memo was never sent; and its reference
             is the ledger's to choose, not ours.
         marked: The ledger knows what it makes by nothing of ours but the mark in its ``meta_data``.
-        names: The transaction that it acts on, by reference or row id; while that one is still in our own queue, not
+        names: The transactions that it acts on, by reference or row id; while one is still in our own queue, not
             finding it at the ledger proves nothing.
         shape: Makes references of a shape of its own out of a caller's, or a key's.
         claims: References that stand in the payload and are owned by the intent as well.
@@ -458,6 +462,7 @@ class Kind:
         absent: Code of the dead letter that only says that the ledger does not show what it ``names``.
         hopeless: Codes of dead letters that no replay can help, each with what a human can do instead.
         resumable: Codes of partial ends of which a replay sends only what is not there yet.
+        switch: Name of the setting that has to be on for it to be accepted; empty for none.
     """
 
     name: str
@@ -473,7 +478,7 @@ class Kind:
     about: About
     records: bool = False
     marked: bool = False
-    names: Callable[[Mapping[str, Any]], str] | None = None
+    names: Callable[[Mapping[str, Any]], tuple[str, ...]] | None = None
     shape: Callable[[str], str] | None = None
     claims: Callable[[Mapping[str, Any]], tuple[str, ...]] | None = None
     parts: Callable[[Mapping[str, Any]], tuple[str, ...]] | None = None
@@ -483,6 +488,7 @@ class Kind:
     absent: str = ""
     hopeless: Mapping[str, str] = field(default_factory=dict, hash=False)
     resumable: frozenset[str] = frozenset()
+    switch: str = ""
 
     @property
     def referenced(self) -> bool:

@@ -53,7 +53,7 @@ def page(facts: Facts, others: Iterable[Facts] = ()) -> str:
     key = facts.key or "It needs a key of yours."
     shown = [f"`{facts.natural_key}`"] if facts.natural_key else []
     example_key = f" Of the example below it is {shown[0]}." if shown else ""
-    order = f" The example is sent in turn with all that stands in the order `{facts.order}`." if facts.order else ""
+    order = f" The example is sent in turn with all that stands in `{facts.order}`." if facts.order else ""
     blocks = [
         f"# {facts.kind}",
         _MADE,
@@ -62,6 +62,7 @@ def page(facts: Facts, others: Iterable[Facts] = ()) -> str:
             ("", ""),
             [
                 ("route", ", or ".join(f"`{facts.method} {path}`" for path in (facts.path, *facts.also))),
+                *([("accepted only with", f"`{facts.setting}=true`")] if facts.setting else []),
                 ("in Python", f"`{facts.builder}`"),
                 ("key", linked(key) + example_key + order),
                 ("reference at the ledger", facts.reference),

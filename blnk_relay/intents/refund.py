@@ -239,6 +239,6 @@ KIND = Kind(
     judge=judge,
     about=ABOUT,
     records=True,
-    names=lambda payload: str(payload["transaction"]),
+    names=lambda payload: (str(payload["transaction"]),),
     absent="TRANSACTION_NOT_FOUND",
 )

@@ -41,7 +41,7 @@ _ACTING = frozenset({Meaning.DONE, Meaning.POSTED, Meaning.VERIFY})
 
 ANY = "*"
 #: Routes that move money.
-MONEY = frozenset({"transaction", "split", "inflight", "refund", "bulk"})
+MONEY = frozenset({"transaction", "split", "inflight", "inflight.bulk", "refund", "bulk"})
 #: Routes that make a record of which each repeat makes another (contract §4); "create" is one without rows of its own.
 CREATE = frozenset({"create", "ledger", "balance", "identity", "rule"})
 #: Routes that write values, where a repeat writes the same ones; "update" is one without rows of its own.
@@ -56,8 +56,10 @@ BULK = frozenset({"bulk"})
 TRANSACTION = frozenset({"transaction"})
 SPLIT = frozenset({"split"})
 #: Routes of several movements in one request: a failure may have come after some of them (contract §2.4, §3.6).
-SEVERAL = BULK | SPLIT
+SEVERAL = BULK | SPLIT | frozenset({"inflight.bulk"})
 INFLIGHT = frozenset({"inflight"})
+#: Many of them at once; an optional capability, which Cloud may not forward (contract §2.13).
+INFLIGHT_BULK = frozenset({"inflight.bulk"})
 REFUND = frozenset({"refund"})
 
 
@@ -121,6 +123,7 @@ TABLE: tuple[Rule, ...] = (
     # Success.
     Rule(200, ANY, INFLIGHT, _M.DONE, "the child is in the answer", sync=True),
     Rule(200, ANY, INFLIGHT, _M.POSTED, "queued", sync=False),
+    Rule(200, ANY, INFLIGHT_BULK, _M.POSTED, "each item has an answer of its own"),
     Rule(201, ANY, TRANSACTION | SPLIT, _M.DONE, "applied inside the request", sync=True),
     Rule(201, ANY, MONEY, _M.POSTED, "handed over, nothing stored yet (contract §3.1)"),
     Rule(202, ANY, MONEY, _M.POSTED, "handed over"),
@@ -187,8 +190,8 @@ TABLE: tuple[Rule, ...] = (
     Rule(400, "IDT_FIELD_NOT_TOKENIZABLE", UPDATE, _M.NEVER, "wrong field"),
     Rule(400, "IDT_FIELD_NOT_TOKENIZED", UPDATE, _M.NEVER, "wrong field"),
     Rule(400, "IDT_FIELD_NOT_FOUND", UPDATE, _M.NEVER, "wrong field"),
-    Rule(400, "TXN_BULK_EMPTY", BULK, _M.NEVER, "our payload"),
-    Rule(400, "TXN_BULK_LIMIT_EXCEEDED", BULK, _M.NEVER, "our payload"),
+    Rule(400, "TXN_BULK_EMPTY", BULK | INFLIGHT_BULK, _M.NEVER, "our payload"),
+    Rule(400, "TXN_BULK_LIMIT_EXCEEDED", BULK | INFLIGHT_BULK, _M.NEVER, "our payload"),
     *(
         Rule(400, code, CREATE | UPDATE | RECONCILIATION, _M.NEVER, "our payload")
         for code in (
@@ -211,6 +214,10 @@ TABLE: tuple[Rule, ...] = (
         "a key with scopes may write no metadata, whatever they are (contract §2.0); everything else it may",
     ),
     Rule(403, "IDT_TOKENIZATION_DISABLED", UPDATE, _M.NEVER, "the instance has no secret for it"),
+    # That an optional route is not forwarded must not pause the target for the routes that are.
+    Rule(403, ANY, INFLIGHT_BULK, _M.BACKOFF, "not forwarded, perhaps, or not allowed", tries=5),
+    Rule(404, "", INFLIGHT_BULK, _M.NEVER, "Blnk Cloud does not forward this route (contract §1.6)"),
+    Rule(405, ANY, INFLIGHT_BULK, _M.NEVER, "Blnk Cloud does not forward this route (contract §1.6)"),
     Rule(
         403,
         ANY,

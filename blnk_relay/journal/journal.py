@@ -170,7 +170,7 @@ class Journal:
         return Claims(tuple(claimed_of(item, now_ms, 0.0) for item in items), tuple(bells), next_ms, _buried(buried))
 
     def record(self, sends: Sequence[tuple[Claimed, Send]]) -> list[str]:
-        """Record memos before sending, and make each intent the only writer of its row.
+        """Record memos before sending, and make each intent the only writer of its rows: of all of them, or of none.
 
         Args:
             sends: Each intent with the decision to send it.
@@ -180,8 +180,9 @@ class Journal:
         """
         arguments: list[str] = []
         for claimed, send in sends:
-            row = f"{claimed.entry.target}:{send.exclusive}" if send.exclusive else ""
-            arguments += [claimed.entry.id, claimed.token, json.dumps(send.memo or {}), row, ",".join(send.seen)]
+            rows = (send.exclusive,) if isinstance(send.exclusive, str) else send.exclusive
+            locks = ",".join(f"{claimed.entry.target}:{row}" for row in rows if row)
+            arguments += [claimed.entry.id, claimed.token, json.dumps(send.memo or {}), locks, ",".join(send.seen)]
         answers: list[str] = self.scripts.run("record", *arguments)
         return answers
 

@@ -17,9 +17,10 @@ class PartStatus:
     """One leg or item.
 
     Attributes:
-        name: The leg's balance as it was given, or the item's reference.
-        status: ``applied``, ``held``, ``rejected``, ``queued``, ``missing``, ``conflict`` (the reference is another
-            transaction's), ``undone`` or ``undoing`` (taken back by the ledger), or ``open``: not known yet.
+        name: The leg's balance as it was given, the item's reference, or the hold as it was named.
+        status: ``applied``, ``held``, ``voided``, ``rejected``, ``queued``, ``missing``, ``conflict`` (the reference is
+            another transaction's), ``undone`` or ``undoing`` (taken back by the ledger), ``refused`` (did not happen),
+            ``unknown`` (nobody can tell), or ``open``: not known yet.
         transaction_id: Id of its row, where the ledger showed one.
     """
 

@@ -90,7 +90,7 @@ def new_entry(
         reference = kind.shape(reference)
     claims = (*((reference,) if reference else ()), *(kind.claims(intent.payload) if kind.claims else ()))
     # An order of the caller's own never meets one that follows from a payload.
-    orders = (intent.order_key, f"own:{order_key}" if order_key else None)
+    orders = (intent.order_key, *intent.orders, f"own:{order_key}" if order_key else None)
     # Sorted, so that the order in which a caller gives metadata makes no other payload of it; and written once, for
     # fingerprint and body, because it is most of the cost of both.
     payload = _text(intent.payload)
@@ -225,6 +225,7 @@ class Settlement:
         log: A line for the attempt log, or empty.
         tally: Counters to raise by one.
         parts: What was noted of its parts: number to ``"<status> <row id>"``.
+        made: Rows that it wrote to, to the ids of those that it made below them.
     """
 
     claimed: Claimed
@@ -235,6 +236,7 @@ class Settlement:
     log: str = ""
     tally: tuple[str, ...] = ()
     parts: Mapping[int, str] = field(default_factory=dict)
+    made: Mapping[str, str] = field(default_factory=dict)
 
     def encoded(self) -> str:
         """As settle.lua reads it."""
@@ -256,4 +258,6 @@ class Settlement:
             data["tally"] = self.tally
         if self.parts:
             data["parts"] = self.parts
+        if self.made:
+            data["made"] = {f"{entry.target}:{row}": made for row, made in self.made.items()}
         return json.dumps(data, ensure_ascii=False, separators=(",", ":"))

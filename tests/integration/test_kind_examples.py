@@ -21,6 +21,8 @@ def _environment(monkeypatch, settings) -> None:
     for name in [name for name in os.environ if name.startswith("BLNK_RELAY_")]:
         monkeypatch.delenv(name)
     monkeypatch.setenv("BLNK_RELAY_REDIS_URL", settings.redis_url)
+    for switch in filter(None, {kind.switch for kind in KINDS.values()}):
+        monkeypatch.setenv(f"BLNK_RELAY_{switch.upper()}", "true")
 
 
 @pytest.mark.parametrize("name", KINDS)

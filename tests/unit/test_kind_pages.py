@@ -132,6 +132,12 @@ def test_every_builder_is_a_public_name(kind):
     assert getattr(blnk_relay, kind.about.builder.__name__) is kind.about.builder
 
 
+def test_a_kind_that_needs_a_setting_names_it():
+    assert "`BLNK_RELAY_BULK_INFLIGHT=true`" in MADE["inflight.bulk_void.md"]
+    assert "accepted only with" not in MADE["inflight.void.md"]
+    assert all(not kind.switch or getattr(blnk_relay.Settings(), kind.switch) is False for kind in KINDS.values())
+
+
 def test_kinds_that_are_named_are_links():
     assert "[`update_metadata`](metadata.update.md)" in MADE["identity.update.md"]
     assert all(f"[{name}]({name}.md)" in MADE["README.md"] for name in KINDS)

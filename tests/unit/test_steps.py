@@ -66,7 +66,7 @@ def test_every_kind_is_registered_under_its_own_name():
 def test_what_acts_on_a_transaction_names_it():
     assert KINDS["transaction"].names is None
     for intent in (refund("order_42"), commit("order_42"), void("order_42")):
-        assert KINDS[intent.kind].names(intent.payload) == "order_42"
+        assert KINDS[intent.kind].names(intent.payload) == ("order_42",)
 
 
 def a_history(given_, ago_ms, last_ms):

@@ -264,6 +264,7 @@ def _tell(facts: Facts, common: Sequence[EndFacts], lane: str) -> None:
             ("what it does", facts.summary),
             ("route", f"{facts.method} {facts.path}"),
             ("lane", lane),
+            ("setting", f"{facts.setting} has to be on" if facts.setting else ""),
             ("key", facts.key),
             ("reference", facts.reference),
             ("confirmed by", facts.confirmed),

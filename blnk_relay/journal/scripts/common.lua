@@ -24,7 +24,7 @@
 --   discarded          zset    closed at -> id      state discarded: closed by a human, never trimmed
 --   order:<key>        zset    accept number -> id  intents that are sent one at a time
 --   excl:<t>:<row>     string  id of the only intent that may write to a row
---   made:<t>:<row>     set     ids of the rows that finished intents made below a row; expires after an hour
+--   made:<t>:<row>     set     ids of the rows that our intents made below a row; expires after an hour
 --   seq                string  last accept number
 --   bell:<lane>        string  set while a message for the lane is under way or a worker is on it; expires
 --   pause:<lane>       hash    who paused a lane, when, why

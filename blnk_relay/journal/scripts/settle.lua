@@ -2,7 +2,8 @@
 -- Settles verdicts. One whose token is not the latest changes nothing: its lease was lost to somebody else.
 -- ARGV: worker, length of the events stream, gates whose side answered well ("<target>:<side>", joined by ","), then one JSON object each:
 --   id, token, from (state), to (done, dead, posted, ready), in_ms, lane, target, kind, set (fields), log (line or
---   nil), tally (counters), parts (number of a part -> what was noted of it, or nil).
+--   nil), tally (counters), parts (number of a part -> what was noted of it, or nil), made ("<target>:<row>" -> id of the
+--   row that it made below that one, or nil).
 -- Returns: {lanes to ring, ids that were stale}.
 
 -- Far longer than any read lag, short enough to be forgotten.
@@ -20,6 +21,11 @@ for name in string.gmatch(ARGV[3], '[^,]+') do
   end
 end
 
+local function remember_made(row, id)
+  redis.call('SADD', P .. 'made:' .. row, id)
+  redis.call('PEXPIRE', P .. 'made:' .. row, MADE_MS)
+end
+
 local function tally(field) counts[field] = (counts[field] or 0) + 1 end
 
 for at = 4, #ARGV do
@@ -34,6 +40,7 @@ for at = 4, #ARGV do
     if item.log then log(id, item.log) end
     for _, field in ipairs(item.tally or {}) do tally(field) end
     for part, noted in pairs(item.parts or {}) do redis.call('HSET', P .. 'parts:' .. id, part, noted) end
+    for row, made in pairs(item.made or {}) do remember_made(row, made) end
     -- A finished look clears the count of looks; only a finished attempt clears that of claims.
     if fields[5] then redis.call('HDEL', key, 'looks') end
     local set = { 'state', item.to, 'updated', NOW }
@@ -54,8 +61,7 @@ for at = 4, #ARGV do
       tally('done|' .. item.kind .. '|' .. item.set.outcome)
       announce(id, item.kind, 'done', item.set.outcome, cap)
       if fields[4] and item.set.txn then
-        redis.call('SADD', P .. 'made:' .. fields[4], item.set.txn)
-        redis.call('PEXPIRE', P .. 'made:' .. fields[4], MADE_MS)
+        remember_made(fields[4], item.set.txn)
       end
       satisfy(id, item.set.txn or '', bells)
       release(id, { orders = fields[3], excl = fields[4] }, bells)

@@ -25,8 +25,8 @@ end
 
 -- An intent is over: give free what it alone could write to, and let the next of its orders go.
 local function release(id, fields, bells)
-  if fields.excl and redis.call('GET', P .. 'excl:' .. fields.excl) == id then
-    redis.call('DEL', P .. 'excl:' .. fields.excl)
+  for row in string.gmatch(fields.excl or '', '[^,]+') do
+    if redis.call('GET', P .. 'excl:' .. row) == id then redis.call('DEL', P .. 'excl:' .. row) end
   end
   for order in string.gmatch(fields.orders or '', '[^\n]+') do
     local key = P .. 'order:' .. order
