@@ -54,22 +54,29 @@ def request_identity(books: LiveBooks, request: WireRequest, route: Route | None
         document: Its JSON body, empty when it has none.
 
     Returns:
-        The reference of a transaction; elsewhere the path and, by their names, the ids in it, with a
-        digest of the body.
+        The reference of a transaction; of a bulk the path and the first references; elsewhere the path and, by their
+        names, the ids in it, with a digest of the body.
     """
     pattern = request.path if route is None else route.pattern
     if request.method == "POST" and pattern.endswith("/transactions"):
         return str(document.get("reference", ""))
     for name, value in request.params.items():
         pattern = pattern.replace(f":{name}", identity_of(books, value), 1)
-    items = document.get("transactions")
-    if isinstance(items, list) and pattern.endswith("/transactions/bulk"):
-        references = [str(item.get("reference", "")) for item in items if isinstance(item, dict)]
+    items = document.get("transactions", document.get("transaction_ids"))
+    if isinstance(items, list) and "/bulk" in pattern:
+        references = [_item_name(books, item) for item in items]
         shown = ",".join(references[:_SHOWN_REFERENCES])
         return f"{pattern}:{shown}#{_digest(','.join(references).encode())}"
     if not request.body:
         return pattern
     return f"{pattern}#{_digest(_stable_body(books, request))}"
+
+
+def _item_name(books: LiveBooks, item: object) -> str:
+    """The reference of a new transaction, or of the hold that is to be settled."""
+    if isinstance(item, dict):
+        return str(item.get("reference") or identity_of(books, str(item.get("transaction_id", ""))))
+    return identity_of(books, str(item))
 
 
 def _stable_body(books: LiveBooks, request: WireRequest) -> bytes:

@@ -135,9 +135,9 @@ class Widgets:
         again = self.posts.count(name)
         if name == "unlucky" and again == 1:
             return 502, {}
-        widget = {"widget_id": f"wdg_{len(self.made)}", **body}
-        self.made.append(widget)
-        return (500, {}) if name == "lost" else (201, widget)
+        for _ in range(2 if name == "double" else 1):
+            self.made.append({"widget_id": f"wdg_{len(self.made)}", **body})
+        return (500, {}) if name in {"lost", "double"} else (201, self.made[-1])
 
     def ids(self, name: str) -> list[str]:
         """The widgets of a name."""
@@ -220,7 +220,7 @@ def test_a_module_and_a_line_are_all_that_a_new_kind_takes(house: Path, widgets:
     widget = listed["widget.create"]
     assert (widget["method"], widget["path"], widget["lane"]) == ("POST", "/widgets", "refunds")
 
-    names = ("plain", "lost", "unlucky", "unwanted")
+    names = ("plain", "lost", "unlucky", "unwanted", "double")
     lines = [json.dumps({"kind": "widget.create", "payload": {"name": name}}) for name in names]
     assert copy.run("enqueue", "-", stdin="\n".join(lines))["created"] == len(names)
     worker = copy.work()
@@ -232,6 +232,8 @@ def test_a_module_and_a_line_are_all_that_a_new_kind_takes(house: Path, widgets:
             for name in ("plain", "lost", "unlucky"):
                 assert [found[name].transaction_id] == widgets.ids(name), found[name]
             assert widgets.posts.count("lost") == 1
+            double = found["double"]
+            assert (double.state, double.dead_class, double.code) == ("dead", "unknown", "MADE_TWICE")
             refused = found["unwanted"]
             assert (refused.state, refused.dead_class, refused.code) == ("dead", "refused", "GEN_VALIDATION_ERROR")
 

@@ -15,6 +15,8 @@ from typing import Any
 from blnk_relay import (
     Leg,
     bulk,
+    bulk_commit,
+    bulk_void,
     commit,
     create_balance,
     create_identity,
@@ -171,6 +173,14 @@ def _a_hold(ids: Ids) -> list[Row]:
     return [Row(ids["hold"], "hold_q", "INFLIGHT", precise_amount=1050)]
 
 
+def _other_hold(scene: str, _: Ids) -> Intent:
+    return _payment(scene, reference=f"other.{scene}", inflight=True)
+
+
+def _two_holds(ids: Ids) -> list[Row]:
+    return [*_a_hold(ids), Row(ids["other"], "other_q", "INFLIGHT", precise_amount=1050)]
+
+
 def _items(scene: str) -> list[Intent]:
     return [_payment(scene, reference=f"item{number}.{scene}") for number in range(3)]
 
@@ -186,6 +196,10 @@ def _split(scene: str, _: Ids) -> Intent:
         allow_overdraft=True,
         reference=f"split.{scene}",
     )
+
+
+def _under_both(books: Books, ids: Ids, effect: Effect) -> Parts:
+    return [*_under(books, ids["hold"], effect), *_under(books, ids["other"], effect)]
 
 
 def _moved(books: Books, reference: str, effect: Effect = Effect.APPLY) -> list[str]:
@@ -227,6 +241,11 @@ def _settled(status: str) -> Callable[[Request, Ids], tuple[int, dict[str, Any]]
         return 200, {**child, "precise_amount": request.body.get("precise_amount", 1050)}
 
     return proof
+
+
+def _settled_both(_: Request, ids: Ids) -> tuple[int, dict[str, Any]]:
+    results = [{"transaction_id": ids[name], "status": "succeeded"} for name in ("hold", "other")]
+    return 200, {"succeeded": 2, "failed": 0, "results": results}
 
 
 def _batch(request: Request, _: Ids) -> tuple[int, dict[str, Any]]:
@@ -324,6 +343,37 @@ _MONEY = (
         parts=lambda books, _, ids: _under(books, ids["hold"], Effect.VOID),
         proof=_settled("VOID"),
         repeatable=True,
+    ),
+    Specimen(
+        kind="inflight.bulk_commit",
+        mode="full",
+        needs={"hold": _hold, "other": _other_hold},
+        make=lambda _, ids: bulk_commit([ids["hold"], ids["other"]]),
+        shows=_two_holds,
+        parts=lambda books, _, ids: _under_both(books, ids, Effect.COMMIT),
+        proof=_settled_both,
+        repeatable=True,
+        final=False,
+    ),
+    Specimen(
+        kind="inflight.bulk_commit",
+        mode="part",
+        needs={"hold": _hold, "other": _other_hold},
+        make=lambda _, ids: bulk_commit([commit(ids[name], precise_amount=400) for name in ("hold", "other")]),
+        shows=_two_holds,
+        parts=lambda books, _, ids: _under_both(books, ids, Effect.COMMIT),
+        proof=_settled_both,
+        final=False,
+    ),
+    Specimen(
+        kind="inflight.bulk_void",
+        needs={"hold": _hold, "other": _other_hold},
+        make=lambda _, ids: bulk_void([ids["hold"], ids["other"]]),
+        shows=_two_holds,
+        parts=lambda books, _, ids: _under_both(books, ids, Effect.VOID),
+        proof=_settled_both,
+        repeatable=True,
+        final=False,
     ),
 )
 

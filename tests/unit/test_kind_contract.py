@@ -85,6 +85,12 @@ ROUTES = """
     POST /reconciliation/start-instant
 """
 
+#: Those that the list leaves out, and a setting switches on (contract §2.13).
+OPTIONAL = """
+    POST /transactions/inflight/bulk/commit
+    POST /transactions/inflight/bulk/void
+"""
+
 
 def unnamed(route: str) -> str:
     """A route without the names of its parameters."""
@@ -96,7 +102,7 @@ def test_every_write_of_the_contract_has_a_kind_and_no_kind_has_a_route_of_its_o
     kinds = json.loads(ran.stdout)["kinds"]
     assert [kind["kind"] for kind in kinds] == list(KINDS)
     listed = {unnamed(f"{kind['method']} {path}") for kind in kinds for path in (kind["path"], *kind["also"])}
-    assert listed == {unnamed(route) for route in ROUTES.strip().splitlines()}
+    assert listed == {unnamed(route) for route in (ROUTES + OPTIONAL).split("\n") if route.strip()}
 
 
 # -- schema ----------------------------------------------------------------------------------------------------------
@@ -235,8 +241,10 @@ def on(*routes: str, sync: bool | None = None) -> Who:
 
 
 everybody: Who = lambda _: True  # noqa: E731 - a name in a table
-SINGLE, SEVERAL, HOLDS, REFUNDS = on("transaction"), on("split", "bulk"), on("inflight"), on("refund")
-MONEY = on("transaction", "split", "bulk", "inflight", "refund")
+SINGLE, HOLDS, REFUNDS = on("transaction"), on("inflight"), on("refund")
+HOLDS_TOGETHER = on("inflight.bulk")
+SEVERAL = on("split", "bulk", "inflight.bulk")
+MONEY = on("transaction", "split", "bulk", "inflight", "inflight.bulk", "refund")
 CREATES = on("ledger", "balance", "identity", "rule")
 UPDATES = on("identity.update", "link", "metadata", "tokenize", "rule.update", "rule.delete")
 RECONCILES = on("upload", "start")
@@ -289,7 +297,7 @@ def rows() -> Iterator[Row]:  # noqa: PLR0915 - a table
         yield Row(400, code, SEVERAL, LOOK_REFUSE, True)
         yield Row(400, code, but(SEVERAL), REFUSED, False)
     for code in ("TXN_BULK_EMPTY", "TXN_BULK_LIMIT_EXCEEDED"):
-        yield Row(400, code, on("bulk"), REFUSED, False)
+        yield Row(400, code, on("bulk", "inflight.bulk"), REFUSED, False)
     yield Row(400, "TXN_NOT_INFLIGHT", HOLDS, LOOK, False)
     yield Row(400, "TXN_COMMIT_AMOUNT_EXCEEDED", HOLDS, LOOK_REFUSE, True)
     yield Row(400, "GEN_BAD_REQUEST", on("balance"), REFUSED, False)
@@ -307,9 +315,11 @@ def rows() -> Iterator[Row]:  # noqa: PLR0915 - a table
         yield Row(400, code, OTHERS, REFUSED, False)
     yield Row(400, "", everybody, REFUSED, False)
     # Credentials: nobody's backlog becomes dead letters because a token ran out.
-    for status in (401, 403):
-        for code in ("", "AUTH_INVALID_API_KEY", "AUTH_INSUFFICIENT_PERMISSIONS"):
-            yield Row(status, code, everybody, AGAIN, False, False, PAUSE)
+    for code in ("", "AUTH_INVALID_API_KEY", "AUTH_INSUFFICIENT_PERMISSIONS"):
+        yield Row(401, code, everybody, AGAIN, False, False, PAUSE)
+        yield Row(403, code, but(HOLDS_TOGETHER), AGAIN, False, False, PAUSE)
+        # An optional route that is not forwarded must not stop the others (contract §2.13).
+        yield Row(403, code, HOLDS_TOGETHER, AGAIN, False)
     yield Row(403, "IDT_TOKENIZATION_DISABLED", UPDATES, REFUSED, False)
     # A Core's key with scopes may write no metadata, whatever they are (contract §2.0).
     yield Row(403, "AUTH_UNKNOWN_RESOURCE", on("metadata"), REFUSED, False)
@@ -322,8 +332,10 @@ def rows() -> Iterator[Row]:  # noqa: PLR0915 - a table
     yield Row(404, "RECON_RULE_NOT_FOUND", UPDATES, LOOK_REFUSE, False)
     for code in ("BAL_NOT_FOUND", "IDT_NOT_FOUND", "LGR_NOT_FOUND", "RECON_NOT_FOUND"):
         yield Row(404, code, OTHERS, AGAIN, False)
-    for status in (404, 405, 415):
-        yield Row(status, "", everybody, AGAIN, False, False, PAUSE)
+    for status in (404, 405):
+        yield Row(status, "", but(HOLDS_TOGETHER), AGAIN, False, False, PAUSE)
+        yield Row(status, "", HOLDS_TOGETHER, REFUSED, False)
+    yield Row(415, "", everybody, AGAIN, False, False, PAUSE)
     yield Row(408, "", everybody, LOOK, True)
     # 409: four different things (contract §0.1 fact 19).
     yield Row(409, "TXN_DUPLICATE_REFERENCE", SINGLE, LOOK, False)
@@ -452,7 +464,8 @@ def test_a_clear_no_after_an_attempt_that_was_none_is_looked_up_first(specimen: 
 @each
 def test_what_is_not_counted_never_ends_in_a_dead_letter(specimen: Specimen) -> None:
     first = specimen.first()
-    for status in (401, 403, 429, 301, 404):
+    optional = KINDS[specimen.kind].switch
+    for status in (401, 429, 301) if optional else (401, 403, 429, 301, 404):
         verdict = judged(specimen, first, Response(status=status), attempts=24)
         assert action(verdict) == AGAIN
 
