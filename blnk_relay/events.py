@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 from blnk_relay.journal.journal import Journal
 from blnk_relay.journal.reading import moment
@@ -41,6 +42,7 @@ class Event:
         kind: Its kind.
         event: ``done``, ``dead``, ``cancelled`` or ``discarded``.
         detail: With ``done`` the outcome, with ``dead`` the class.
+        target: The ledger that the key belongs to; empty once it was trimmed.
     """
 
     event_id: str
@@ -50,6 +52,7 @@ class Event:
     kind: str
     event: str
     detail: str
+    target: str = ""
 
 
 def event_flow(prefix: str, group: str, consumer: str, timeout_s: float) -> Flow[list[Event]]:
@@ -75,17 +78,22 @@ def event_flow(prefix: str, group: str, consumer: str, timeout_s: float) -> Flow
         return []
     [bodies] = yield Ask((("MGET", *(f"{prefix}body:{fields['id']}" for _, fields in entries)),))
     return [
-        Event(
-            event_id=id_,
-            at=moment(id_.partition("-")[0]),
-            intent_id=fields["id"],
-            key=json.loads(body)["key"] if body else "",
-            kind=fields["kind"],
-            event=fields["event"],
-            detail=fields["detail"],
-        )
+        _event(id_, fields, json.loads(body) if body else {})
         for (id_, fields), body in zip(entries, bodies, strict=True)
     ]
+
+
+def _event(id_: str, fields: Mapping[str, str], body: Mapping[str, Any]) -> Event:
+    return Event(
+        event_id=id_,
+        at=moment(id_.partition("-")[0]),
+        intent_id=fields["id"],
+        key=body.get("key", ""),
+        kind=fields["kind"],
+        event=fields["event"],
+        detail=fields["detail"],
+        target=body.get("target", ""),
+    )
 
 
 def finish_flow(prefix: str, group: str, events: Sequence[Event]) -> Flow[None]:

@@ -55,6 +55,7 @@ def make_app(settings: Settings) -> Celery:
     Raises:
         InvalidSettings: An instance or a credential of any target is missing: better now than at the first intent.
     """
+    # Made for the sake of what they refuse, and told to nobody: the worker's own are made after it has forked.
     journal = Journal(settings)
     for ledger in ledgers_of(settings, journal, Telemetry(replace(settings, sentry_dsn=""))).values():
         ledger.close()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from blnk_relay.bell import Bells
 from blnk_relay.events import Events
+from blnk_relay.intents.model import DEFAULT_TARGET
 from blnk_relay.journal.journal import Journal
 from blnk_relay.settings import Settings
 
@@ -21,7 +22,8 @@ class Callbacks:
     """Sends the task that the settings name, once for each event; a call that fails to be sent is sent later.
 
     The task's id is made of the event's, so that a repeat can be recognised, and its keyword arguments are
-    ``intent_id``, ``key``, ``kind``, ``event``, ``detail`` and ``at`` (RFC 3339).
+    ``intent_id``, ``key``, ``kind``, ``event``, ``detail`` and ``at`` (RFC 3339); and ``target`` where it is not the
+    default one, so that a task made for one ledger goes on as it is.
     """
 
     def __init__(self, settings: Settings, journal: Journal, bells: Bells) -> None:
@@ -45,6 +47,8 @@ class Callbacks:
                     "detail": event.detail,
                     "at": event.at.isoformat(),
                 }
+                if event.target not in ("", DEFAULT_TARGET):
+                    arguments["target"] = event.target
                 task_id = f"{self._settings.namespace}-{event.event_id}"
                 if not self._bells.call(
                     self._settings.outcome_task, self._settings.outcome_queue, arguments, task_id=task_id

@@ -180,6 +180,9 @@ class OAuth:
             except JournalUnavailable as error:
                 _log.warning("tokens of target %s: %s", self._target.name, error)
                 pause_s = _REDIS_PAUSE_S
+            except Exception:  # noqa: BLE001 - whatever it is, a thread that ends would let the token expire unseen
+                _log.exception("tokens of target %s could not be looked after", self._target.name)
+                pause_s = _REDIS_PAUSE_S
             self._wake.wait(pause_s)
             self._wake.clear()
 

@@ -66,6 +66,7 @@ def test_a_worker_posts_what_was_enqueued_to_a_sandbox_and_both_stop_when_told(r
                 "lanes": ["transactions"],
                 "pool": pool,
                 "base_url": listening["url"],
+                "targets": {"default": listening["url"]},
             }
             path = file(*(line(f"order-{at}", payload=PAYLOAD | {"allow_overdraft": True}) for at in range(20)))
             assert run("enqueue", path, "--json").json["created"] == 20

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import timedelta
@@ -11,7 +12,7 @@ from datetime import timedelta
 import pytest
 import redis
 
-from blnk_relay import JournalUnavailable, KeyConflict, NotFound, Refused, Relay, Settings, Write, commit
+from blnk_relay import JournalUnavailable, KeyConflict, NotFound, Refused, Relay, Settings, Target, Write, commit
 from blnk_relay.intents.model import DEFAULT_TARGET, GateAction
 from blnk_relay.journal.journal import Journal
 from blnk_relay.journal.operator import Operator
@@ -315,6 +316,41 @@ def test_a_full_server_refuses_in_our_words_and_accepts_nothing(settings, valkey
         assert relay.enqueue(payment(), key="order").created
 
 
+def test_every_target_gets_its_share_of_a_claim_and_none_that_the_worker_does_not_know(settings):
+    known = replace(settings, instance_id="i", targets=(Target(name="eu"), Target(name="us")))
+    wider = replace(known, targets=(*known.targets, Target(name="far")))
+    with Relay(wider) as producer:
+        for target, number in (("default", 100), ("eu", 100), ("us", 2), ("far", 100)):
+            keys = [f"order-{at}" for at in range(number)]
+            producer.enqueue_many([Write(intent=payment(), key=key, target=target) for key in keys])
+    worker = Journal(known)
+    first = Counter(claimed.entry.target for claimed in worker.claim(LANE, WORKER, 30).items)
+    assert first == {"us": 2, "default": 14, "eu": 14}
+    worker.change_gate("eu", "write", GateAction.PAUSE, "HTTP_401", 3600)
+    assert Counter(claimed.entry.target for claimed in worker.claim(LANE, WORKER, 50).items) == {"default": 50}
+    assert len(worker.claim(LANE, WORKER, 300).items) == 36
+    left = worker.claim(LANE, WORKER, 0, leave=True)
+    # What nobody here can send must not keep the bell ringing.
+    assert (left.items, left.bells) == ((), ())
+    assert worker.strays() == ["far"]
+    worker.close()
+
+
+def test_looks_are_taken_for_known_targets_only(settings):
+    wider = replace(settings, instance_id="i", targets=(Target(name="far"),))
+    with Relay(wider) as producer:
+        for target in ("default", "far"):
+            producer.enqueue(payment(), key="order", target=target)
+        claims = producer.journal.claim(LANE, WORKER, 10).items
+        assert len(claims) == 2
+        producer.journal.settle(WORKER, [Settlement(item, "sending", "posted") for item in claims], [])
+        few = Journal(settings)
+        assert [item.entry.target for item in few.take(WORKER, 10, 10.0).items] == ["default"]
+        assert few.take(WORKER, 10, 10.0).items == ()
+        assert few.take(WORKER, 10, 10.0).next_ms > 0
+        few.close()
+
+
 def test_every_key_of_the_journal_is_documented_in_the_head_of_the_scripts(relay, journal, operator):
     """The head names them all; what is not there is a leak."""
     from blnk_relay.journal.connection import script_source
@@ -330,6 +366,7 @@ def test_every_key_of_the_journal_is_documented_in_the_head_of_the_scripts(relay
     journal.change_gate(DEFAULT_TARGET, "write", GateAction.SLOW, "HTTP_429", 1)
     journal.settle(WORKER, [Settlement(claims[2], "sending", "posted")], [])
     journal.take(WORKER, 1, 10)
+    journal.scripts.run("oauth", DEFAULT_TARGET, "login", "digest", "token")
     trim(journal)
     head = script_source("sweep")
     for key in journal.client.scan_iter(match=journal.settings.prefix + "*", count=1000):

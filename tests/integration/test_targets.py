@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -32,6 +33,7 @@ from tests.support.payments import hold, payment
 from tests.support.stages import operator_of
 from tests.support.waiting import wait_until
 from worker.app import build_runtime, make_app
+from worker.callbacks import Callbacks
 from worker.demo.stage import Stage, as_environment
 
 WAIT_S = 40.0
@@ -166,6 +168,37 @@ def test_intents_by_name_choose_a_target_and_an_unknown_one_is_a_dead_letter(sta
     dead = wait_until(lambda: list(operator_of(relay).listed("dead", code="INVALID")), WAIT_S)
     assert [(letter.key, letter.dead_class) for letter in dead] == [("astray", "invalid")]
     assert "Unknown target" in dead[0].message
+
+
+def test_an_event_says_whose_key_it_tells_of(stage, relay):
+    relay.enqueue(payment("heard"), key="heard", target="own")
+    relay.enqueue(payment("heard"), key="heard")
+    for target in ("own", "default"):
+        assert relay.wait("heard", WAIT_S, target=target).state == "done"
+    heard = [event for event in relay.events("a test", timeout_s=0.5) if event.key == "heard"]
+    assert sorted((event.target, event.event, event.detail) for event in heard) == [
+        ("default", "done", "applied"),
+        ("own", "done", "applied"),
+    ]
+    assert {event.intent_id for event in heard} == {id_of("default", "heard"), id_of("own", "heard")}
+    sent = _calls(stage, relay)
+    assert [("target" in call, call.get("target")) for call in sent] == [(True, "own"), (False, None)]
+
+
+def _calls(stage: Stage, relay: Relay) -> list[dict[str, Any]]:
+    """Arguments of the application's own task for the two events of the key "heard", that of the Core first."""
+    calls: list[dict[str, Any]] = []
+
+    class Hearing(Bells):
+        def call(self, task: str, queue: str, arguments: Mapping[str, Any], *, task_id: str) -> bool:
+            calls.append({**arguments, "called": (task, queue, task_id)})
+            return True
+
+    bells = Hearing(stage.settings)
+    Callbacks(replace(stage.settings, outcome_task="app.outcome"), relay.journal, bells).run()
+    bells.close()
+    heard = [call for call in calls if call["key"] == "heard"]
+    return sorted(heard, key=lambda call: call["intent_id"] != id_of("own", "heard"))
 
 
 def _state(relay: Relay, key: str, target: str) -> str:

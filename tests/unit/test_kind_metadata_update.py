@@ -187,3 +187,11 @@ def test_wrong_ids_are_refused_and_unknown_ones_tried_five_times():
     assert isinstance(judged(intent, refusal(400, "META_INVALID_ENTITY_ID")).decision, Dead)
     assert not isinstance(judged(intent, refusal(404, "META_ENTITY_NOT_FOUND")).decision, Dead)
     assert isinstance(judged(intent, refusal(404, "META_ENTITY_NOT_FOUND"), progress(attempts=4)).decision, Dead)
+
+
+def test_a_key_that_may_never_write_metadata_stops_this_intent_and_nobody_else():
+    verdict = judged(update_metadata(LEDGER, META), refusal(403, "AUTH_UNKNOWN_RESOURCE"))
+    assert isinstance(verdict.decision, Dead)
+    assert verdict.gate is None
+    missing = judged(update_metadata(LEDGER, META), refusal(403, "AUTH_INSUFFICIENT_PERMISSIONS"))
+    assert missing.gate is not None

@@ -19,14 +19,24 @@ if redis.call('EXISTS', P .. 'pause:' .. lane) == 0 then
   for _, queue in ipairs(redis.call('SMEMBERS', P .. 'queues')) do
     local in_lane, target = string.match(queue, '^(.*)|(.*)$')
     if in_lane == lane and string.find(targets, ',' .. target .. ',', 1, true) then
-      served[#served + 1] = { P .. 'ready:' .. queue, target }
+      served[#served + 1] = { ready = P .. 'ready:' .. queue, target = target, due = 0 }
     end
   end
-  for turn = 1, #served do
-    -- Every target gets its share of what is wanted, and by turns the remainder: the backlog of one, or a gate that is
-    -- shut, holds up nobody else.
-    local ready, target = unpack(served[(turn + NOW) % #served + 1])
-    local left = math.ceil((wanted - #items) / (#served - turn + 1))
+  if #served > 1 then
+    -- Every target gets its share of what is wanted: the backlog of one, or a gate that is shut, holds up nobody else.
+    -- Those with little to send come first, so that what they leave of their share goes to the others.
+    for place, one in ipairs(served) do
+      one.turn = (place + NOW) % #served
+      if allowance(one.target .. ':write', 1, false) > 0 then one.due = redis.call('ZCOUNT', one.ready, 0, NOW) end
+    end
+    table.sort(served, function(a, b)
+      if a.due ~= b.due then return a.due < b.due end
+      return a.turn < b.turn
+    end)
+  end
+  for place, one in ipairs(served) do
+    local ready, target = one.ready, one.target
+    local left = math.ceil((wanted - #items) / (#served - place + 1))
     if left > 0 then
       local due = redis.call('ZRANGEBYSCORE', ready, 0, NOW, 'LIMIT', 0, left)
       local given = #due > 0 and allowance(target .. ':write', #due, true) or 0
