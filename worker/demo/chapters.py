@@ -204,6 +204,12 @@ def _poor_payroll(cast: Cast, number: int) -> list[Write]:
     return [Write(intent=bulk(_salaries(cast, name, _FEW, poor=True)), key=name)]
 
 
+def _poor_cashback(cast: Cast, number: int) -> list[Write]:
+    """The ledger stops at one item: those before it are paid, and the dead letter says which."""
+    name = f"poor-cashback-{number}"
+    return [Write(intent=bulk(_salaries(cast, name, _FEW, poor=True), skip_queue=True), key=name)]
+
+
 def _poor_payout(cast: Cast, number: int) -> list[Write]:
     """One item is rejected: the ledger takes the others back."""
     name = f"poor-payout-{number}"
@@ -280,6 +286,7 @@ CHAPTERS: tuple[Chapter, ...] = (
     Chapter(1, _payout),
     Chapter(1, _cashback),
     Chapter(0.5, _poor_payroll),
+    Chapter(0.5, _poor_cashback),
     Chapter(0.5, _poor_payout),
     Chapter(1, _group_booking),
     MONTH_END,
