@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from queue import Empty, SimpleQueue
 from typing import Any
 
 from blnk_relay import (
@@ -33,7 +35,7 @@ from worker.demo.stage import INSTANCE, TOKEN, Stage
 SEEDS = range(50)
 
 #: Stages that play side by side, each with a worker process of its own.
-STAGES = 10
+STAGES = 12
 
 RATE = 0.2
 
@@ -114,13 +116,17 @@ def chain(name: str) -> list[Write]:
 OUTCOMES = ["created", "created", "created", "applied", "held", "applied", "voided", "refunded", "updated"]
 
 
-def play(seeds: Sequence[int]) -> Counter[str]:
-    """Play chains one after another on one stage, and compare the books of each; returns the faults met."""
+def play(seeds: SimpleQueue[int]) -> Counter[str]:
+    """Play chains one after another on one stage, and compare the books of each; returns the faults met.
+
+    Args:
+        seeds: What is left to play, on this stage or on another.
+    """
     met: Counter[str] = Counter()
     with Stage(options=LEDGER, settings=SETTINGS) as stage, Relay(stage.settings) as relay:
         stage.start_worker()
         operator = operator_of(relay)
-        for seed in seeds:
+        for seed in _taken(seeds):
             # A balance keeps its id for ever, and workers rely on it: each seed pays from a balance of its own.
             stage.sandbox.reset()
             plan = Faults.seeded(seed, RATE, kinds=FAULTS, read_rate=RATE, seconds=SECONDS)
@@ -144,6 +150,12 @@ def play(seeds: Sequence[int]) -> Counter[str]:
             met.update(request.fault or "none" for request in seen)
             met[f"seed {seed}"] = sum(request.fault is not None for request in seen)
     return met
+
+
+def _taken(seeds: SimpleQueue[int]) -> Iterator[int]:
+    with suppress(Empty):
+        while True:
+            yield seeds.get_nowait()
 
 
 def _story(relay: Relay, statuses: Sequence[Status]) -> str:
@@ -206,8 +218,11 @@ def _families(name: str, books: Books) -> Iterator[tuple[list[str], list[str]]]:
 
 
 def test_a_chain_that_is_enqueued_in_one_go_comes_out_exact_for_fifty_seeds() -> None:
+    seeds: SimpleQueue[int] = SimpleQueue()
+    for seed in SEEDS:
+        seeds.put(seed)
     with ThreadPoolExecutor(STAGES) as stages:
-        met = sum(stages.map(play, [SEEDS[at::STAGES] for at in range(STAGES)]), Counter[str]())
+        met = sum(stages.map(play, [seeds] * STAGES), Counter[str]())
     assert all(met[f"seed {seed}"] > 0 for seed in SEEDS)
     for seed in SEEDS:
         del met[f"seed {seed}"]
