@@ -58,15 +58,23 @@ def decisions(runtime: Runtime, batch: Sequence[Claimed]) -> tuple[list[tuple[Cl
 
 
 def _patient(decided: Iterable[tuple[Claimed, Decision]], runtime: Runtime) -> Iterator[tuple[Claimed, Decision]]:
-    """What acts on a transaction that is still in our own queue waits for it, however long that takes (contract §5)."""
+    """What acts on a transaction of our own waits for it, however long that takes (contract §5).
+
+    While it is still in our queue, and then for as long as a read may not show what is proven already (contract §1.7).
+    """
     for claimed, decision in decided:
         kind, entry = KINDS[claimed.entry.kind], claimed.entry
         absent = isinstance(decision, Dead) and decision.code == kind.absent
         names = kind.names(entry.payload) if absent and kind.names else ()
-        if any(runtime.journal.is_open(entry.target, name) for name in names):
+        if any(_may_appear(runtime, entry.target, name) for name in names):
             yield claimed, Again(runtime.policy.confirm_max_s, counted=False)
         else:
             yield claimed, decision
+
+
+def _may_appear(runtime: Runtime, target: str, reference: str) -> bool:
+    journal = runtime.journal
+    return journal.is_open(target, reference) or journal.is_fresh(target, reference, runtime.policy.read_lag_s)
 
 
 def _later(undecided: Iterable[Claimed], runtime: Runtime) -> list[tuple[Claimed, Decision]]:

@@ -246,10 +246,21 @@ class Journal:
 
     def is_open(self, target: str, reference: str) -> bool:
         """Whether an intent with this reference is recorded and not finished."""
+        return self._ended(target, reference)[0] in OPEN
+
+    def is_fresh(self, target: str, reference: str, within_s: float) -> bool:
+        """Whether an intent with this reference was done so many seconds ago, or fewer."""
+        state, at_ms = self._ended(target, reference)
+        return state == "done" and self.now_ms() - at_ms <= within_s * 1000
+
+    def _ended(self, target: str, reference: str) -> tuple[str, int]:
+        """State of the intent with a reference, empty for none, and when it came to that."""
         with reported():
             owner: Any = self.client.get(self.key(f"ref:{target}:{reference}"))
-            state: Any = self.client.hget(self.key(f"intent:{owner or id_of(target, reference)}"), "state")
-        return state in OPEN
+            found: Any = self.client.hmget(
+                self.key(f"intent:{owner or id_of(target, reference)}"), ["state", "updated"]
+            )
+        return found[0] or "", int(found[1] or 0)
 
     def change_gate(
         self, target: str, side: str, action: GateAction, code: str, wait_s: float, *, note: str = ""

@@ -13,9 +13,9 @@ from tests.support.counting import recorded_of, still_open
 from tests.support.stages import Tardy, insist, operator_of
 from tests.support.waiting import wait_until
 from worker.demo.command import LEFT_OUT
-from worker.demo.proof import prove, tally
+from worker.demo.proof import behind_dead, prove, tally
 from worker.demo.stage import Stage
-from worker.demo.story import tell
+from worker.demo.story import key_of, tell
 
 #: Workers of a round.
 WORKERS = 3
@@ -70,7 +70,7 @@ def play_round(seed: int, intents: int, *, pool: str = "threads", calm: bool = F
     ):
         for _ in range(WORKERS):
             stage.start_worker()
-        receipts = insist(relay, story.top_ups)
+        receipts = insist(relay, story.opening)
         _wait(relay, receipts, start_s + LIMIT_S)
         chaos = Chaos(stage, another, seed, WORKERS)
         if calm:
@@ -81,13 +81,13 @@ def play_round(seed: int, intents: int, *, pool: str = "threads", calm: bool = F
                 for at in range(0, len(story.writes), chunk):
                     receipts += insist(relay, story.writes[at : at + chunk], LIMIT_S)
                     wait_until(lambda fallen=chaos.blows: chaos.blows > fallen, 60, "the next blow")
-                insist(relay, list({write.intent.natural_key or write.key: write for write in story.repeated}.values()))
+                insist(relay, list({key_of(write): write for write in story.repeated}.values()))
         _wait(relay, receipts, start_s + LIMIT_S)
         recorded = [recorded_of(relay, id_) for id_ in dict.fromkeys(receipt.id for receipt in receipts)]
         counts = operator_of(relay).overview().counts
         stage.stop_workers()
         books = stage.sandbox.books()
-    proof = prove(recorded, books.rows)
+    proof = prove(recorded, books.rows, books)
     counted = tally(recorded)
     sentences = [
         *(f"lost: {sentence}" for sentence in proof.lost),
@@ -128,4 +128,5 @@ def _blocked(relay: Relay, open_: int) -> int:
     operator = operator_of(relay)
     if operator.overview().waiting < open_:
         return -1
-    return sum(status.blocks for status in operator.listed("dead"))
+    listed = (*operator.listed("dead"), *operator.listed("waiting"))
+    return len(behind_dead({status.id: status for status in listed}))

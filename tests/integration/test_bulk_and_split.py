@@ -115,6 +115,17 @@ def test_a_skip_mode_bulk_stops_at_the_first_failure_and_a_replay_sends_the_rest
     sound(stage)
 
 
+@pytest.mark.parametrize("fault", ["not_json", "truncated"])
+def test_a_page_in_the_place_of_a_refusal_hides_no_item_that_was_paid_before_it(open_stage, fault):
+    stage, relay = open_stage(Faults.script([Rule(fault, **POST)]))
+    relay.enqueue(fees(6, poor=frozenset({2}), skip_queue=True), key="a-bulk")
+    status = relay.wait("a-bulk", WAIT_S)
+    assert (status.dead_class, status.code) == ("partial", "ITEMS_MISSING")
+    assert [part.status for part in relay.parts("a-bulk")] == ["applied"] * 2 + ["missing"] * 4
+    assert sum(effects(stage, "fee-").values()) == 2
+    sound(stage)
+
+
 def test_an_atomic_bulk_that_fails_is_taken_back_and_says_so(open_stage):
     stage, relay = open_stage()
     before = sums(stage)["@sales"]

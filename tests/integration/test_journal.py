@@ -70,6 +70,23 @@ def journal(relay):
     return relay.journal
 
 
+# -- what is still ours ---------------------------------------------------------------------------------------------
+
+
+def test_an_intent_is_open_until_it_is_finished_and_fresh_for_a_while_after_it_was_done(relay, journal):
+    relay.enqueue_many([payment("paid"), payment("killed")])
+    assert journal.is_open(DEFAULT_TARGET, "paid")
+    assert not journal.is_fresh(DEFAULT_TARGET, "paid", 60)
+    paid, killed = journal.claim(LANE, WORKER, 2).items
+    finish(journal, paid)
+    kill(journal, killed)
+    for reference, fresh in (("paid", True), ("killed", False), ("unknown", False)):
+        assert not journal.is_open(DEFAULT_TARGET, reference)
+        assert journal.is_fresh(DEFAULT_TARGET, reference, 60) is fresh
+    journal.client.hincrby(journal.key(f"intent:{paid.entry.id}"), "updated", -61_000)
+    assert not journal.is_fresh(DEFAULT_TARGET, "paid", 60)
+
+
 # -- references ------------------------------------------------------------------------------------------------------
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import select
 import signal
 import subprocess
 import sys
@@ -13,6 +15,9 @@ import pytest
 import requests
 
 from sandbox import Faults, Options, Rule, Sandbox
+from tests.support.cli import WAIT_S, process, run
+from worker.cli import exits
+from worker.cli.running import CORE_KEY
 
 ROOT = Path(__file__).parents[2]
 PATIENCE_S = 10.0
@@ -175,6 +180,85 @@ def test_the_edge_has_its_own_oauth_and_a_bare_core_is_reached_through_it_too(ed
     url = f"{edge.url}/transactions/reference/pay-1"
     answer = requests.get(url, headers={"X-Blnk-Key": "key-1"}, timeout=PATIENCE_S)
     assert answer.json()["reference"] == "pay-1"
+
+
+@pytest.fixture
+def key_file(tmp_path) -> str:
+    path = tmp_path / "core.key"
+    path.write_text("key-1\n", encoding="utf-8")
+    return str(path)
+
+
+@pytest.mark.parametrize("place", ["file", "environment"])
+def test_blnk_relay_sandbox_is_the_edge_and_tells_the_key_to_nobody(core, place, key_file, monkeypatch):
+    monkeypatch.delenv(CORE_KEY, raising=False)
+    given = ["--core-key-file", key_file]
+    if place == "environment":
+        given = []
+        monkeypatch.setenv(CORE_KEY, "key-1")
+    arguments = ("sandbox", "--port", "0", "--upstream", f"{core.url}/", *given, "--json")
+    with process(*arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as edge:
+        ready, _, _ = select.select([edge.stdout], [], [], WAIT_S)
+        assert ready, "said nothing"
+        said = edge.stdout.readline()
+        listening = json.loads(said)
+        assert (listening["upstream"], listening["pid"]) == (core.url, edge.pid)
+        assert "key-1" not in said + " ".join(edge.args)
+        with Cloud(listening["url"]) as client:
+            assert client.pay("pay-1", skip_queue=True).status_code == 201
+            assert client.rows("pay-1")["data"][0]["status"] == "APPLIED"
+        edge.send_signal(signal.SIGTERM)
+        assert "key-1" not in "".join(edge.communicate(timeout=WAIT_S))
+        assert edge.returncode == 0
+    assert core.books().applied("pay-1") == 1
+
+
+@pytest.mark.parametrize(
+    "url", ["localhost:5001", "ftp://core", "http://", "http://core:99999", "http://core/?a=b", ""]
+)
+def test_an_upstream_that_is_no_base_url_ends_with_a_sentence(url):
+    ran = run("sandbox", "--upstream", url)
+    assert ran.code == exits.BAD_INPUT
+    assert "--upstream must be the base URL of a Core" in ran.err
+
+
+def test_an_upstream_with_a_password_is_refused_and_the_password_is_not_repeated():
+    ran = run("sandbox", "--upstream", "http://me:sekret@core:5001", "--json")
+    assert ran.code == ran.json["error"]["exit_code"] == exits.BAD_INPUT
+    assert "must not hold credentials" in ran.err
+    assert "sekret" not in ran.err + ran.out
+
+
+@pytest.mark.parametrize("content", [b"", b" \n", b"one\ntwo\n", "schlüssel".encode(), b"\xff\xfe"])
+def test_a_core_key_that_cannot_be_one_ends_with_a_sentence_that_does_not_show_it(tmp_path, content):
+    path = tmp_path / "core.key"
+    path.write_bytes(content)
+    ran = run("sandbox", "--upstream", "http://core:5001", "--core-key-file", str(path))
+    assert ran.code == exits.BAD_INPUT
+    assert "the file of --core-key-file" in ran.err
+    assert not content.strip() or content.strip().decode(errors="replace") not in ran.err
+
+
+def test_an_empty_core_key_in_the_environment_is_named(monkeypatch):
+    monkeypatch.setenv(CORE_KEY, "")
+    ran = run("sandbox", "--upstream", "http://core:5001")
+    assert ran.code == exits.BAD_INPUT
+    assert f"{CORE_KEY} must hold a key" in ran.err
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("--core-key-file", __file__),
+        ("--upstream", "http://core:5001", "--read-lag", "1"),
+        ("--upstream", "http://core:5001", "--apply-delay", "1"),
+        ("--upstream", "http://core:5001", "--core-key-file", "/nowhere/at/all"),
+    ],
+)
+def test_options_that_would_do_nothing_are_refused(arguments):
+    ran = run("sandbox", *arguments)
+    assert ran.code == exits.BAD_INPUT
+    assert arguments[-2] in ran.err
 
 
 def test_it_is_started_from_the_command_line(core):

@@ -6,9 +6,10 @@ from collections.abc import Iterable, Sequence
 
 from blnk_relay import Receipt, Relay
 from blnk_relay.journal.reading import by_id, payload_of
-from sandbox import Sandbox
+from sandbox import Books, Sandbox
 from tests.support.waiting import wait_until
-from worker.demo.proof import BookRow, Proof, Recorded, prove
+from worker.demo.proof import Proof, Recorded, prove
+from worker.demo.proof_money import BookRow
 
 #: Ids asked for in one trip.
 _CHUNK = 1_000
@@ -43,12 +44,13 @@ def recorded_of(relay: Relay, id_: str) -> Recorded:
     """What the journal says of an intent, for the proof."""
     status = by_id(relay.journal, id_)
     assert status is not None, f"{id_} is gone from the journal"
-    return Recorded(status, payload_of(relay.journal, id_))
+    return Recorded(status, payload_of(relay.journal, id_), relay.parts(id_))
 
 
-def proof_of(relay: Relay, receipts: Iterable[Receipt], rows: Iterable[BookRow]) -> Proof:
-    """The proof over some intents, which must be all that made these rows."""
-    return prove([recorded_of(relay, id_) for id_ in dict.fromkeys(receipt.id for receipt in receipts)], rows)
+def proof_of(relay: Relay, receipts: Iterable[Receipt], rows: Iterable[BookRow], books: Books | None = None) -> Proof:
+    """The proof over some intents, which must be all that made these rows, and all else that is in the books."""
+    recorded = [recorded_of(relay, id_) for id_ in dict.fromkeys(receipt.id for receipt in receipts)]
+    return prove(recorded, rows, books)
 
 
 def assert_exactly_once(
@@ -63,6 +65,6 @@ def assert_exactly_once(
         foreign: Ids of rows that somebody else made.
     """
     books = sandbox.books()
-    proof = proof_of(relay, receipts, [row for row in books.rows if row.transaction_id not in foreign])
+    proof = proof_of(relay, receipts, [row for row in books.rows if row.transaction_id not in foreign], books)
     for name, sentences in (("lost", proof.lost), ("doubled", proof.doubled), ("broken", books.violations())):
         assert not sentences, "\n".join([name, *sentences])

@@ -48,12 +48,16 @@ class Ledger(Showing):
 class Journal:
     """Knows which intents are open, and is told about gates."""
 
-    def __init__(self, *open_references: str) -> None:
+    def __init__(self, *open_references: str, fresh: tuple[str, ...] = ()) -> None:
         self.open = open_references
+        self.fresh = fresh
         self.gates: list[tuple[Any, ...]] = []
 
     def is_open(self, target: str, reference: str) -> bool:
         return target == "default" and reference in self.open
+
+    def is_fresh(self, target: str, reference: str, within_s: float) -> bool:
+        return target == "default" and reference in self.fresh and within_s == POLICY.read_lag_s
 
     def change_gate(self, *change: Any) -> bool:
         self.gates.append(change)
@@ -199,5 +203,8 @@ def test_what_acts_on_a_payment_that_is_still_in_our_queue_waits_for_it(intent):
     late = progress(since_ms=NOW_MS - 10 * HOUR)
     waiting, _ = decisions(runtime_of(Ledger(), Journal("order_42")), [claimed(intent, late)])
     assert waiting[0][1] == Again(POLICY.confirm_max_s, counted=False)
+    # Done a moment ago: it is there, and the read lags.
+    unseen, _ = decisions(runtime_of(Ledger(), Journal(fresh=("order_42",))), [claimed(intent, late)])
+    assert unseen[0][1] == Again(POLICY.confirm_max_s, counted=False)
     alone, _ = decisions(runtime_of(Ledger(), Journal()), [claimed(intent, late)])
     assert alone[0][1].code in ("TRANSACTION_NOT_FOUND", "HOLD_NOT_FOUND")

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import sys
+from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import click
 
@@ -16,6 +18,9 @@ from worker.cli.output import emit, remark, say
 POOLS = ("threads", "prefork", "solo")
 
 _DEFAULT_RATE = 0.1
+
+#: Where the key of the Core behind the sandbox's edge is read from; an option would show in process lists.
+CORE_KEY = "BLNK_CORE_KEY"
 
 
 @click.command(
@@ -59,7 +64,11 @@ def worker(lanes: tuple[str, ...], pool: str, concurrency: int | None, as_json: 
 @click.command(
     "sandbox",
     short_help="Run a stand-in for Blnk Cloud and Core, in memory.",
-    epilog=example("blnk-relay sandbox", "blnk-relay sandbox --port 0 --seed 7 --fault-rate 0.2"),
+    epilog=example(
+        "blnk-relay sandbox",
+        "blnk-relay sandbox --port 0 --seed 7 --fault-rate 0.2",
+        "blnk-relay sandbox --upstream http://localhost:5001 --core-key-file /run/secrets/core",
+    ),
 )
 @click.option("--host", default="127.0.0.1", show_default=True)
 @click.option("--port", type=click.IntRange(0, 65_535), default=5010, show_default=True, help="0: any free port.")
@@ -73,6 +82,12 @@ def worker(lanes: tuple[str, ...], pool: str, concurrency: int | None, as_json: 
 )
 @click.option("--read-lag", type=click.FloatRange(0), help="Seconds that a stored row stays invisible to reads.")
 @click.option("--apply-delay", type=click.FloatRange(0), help="Seconds from a queued row to its outcome.")
+@click.option("--upstream", metavar="URL", help="Be only the edge in front of the Blnk Core that runs there.")
+@click.option(
+    "--core-key-file",
+    type=click.Path(exists=True, dir_okay=False, readable=True),
+    help=f"File with that Core's key; or set {CORE_KEY}.  [default: the sandbox's own]",
+)
 @json_option
 def sandbox(
     *,
@@ -84,11 +99,17 @@ def sandbox(
     fault_rate: float | None,
     read_lag: float | None,
     apply_delay: float | None,
+    upstream: str | None,
+    core_key_file: str | None,
     as_json: bool,
 ) -> None:
     """Run a stand-in for Blnk Cloud and Core over real HTTP, in memory, until it is stopped.
 
     For trying out and for tests. With --seed or --fault-rate it misbehaves as networks and ledgers do.
+
+    With --upstream it keeps no books: it is Cloud's edge (token, scopes, instance, injection, faults, Data and Filters
+    API) in front of a Core of your own. That Core's key is read from a file or from the environment, never from the
+    command line, where every process could see it.
     """
     try:
         import aiohttp  # noqa: F401 - the sandbox imports it only when it starts
@@ -98,7 +119,17 @@ def sandbox(
         raise click.UsageError(
             f"the sandbox needs what is not installed: {error.name}. pip install 'blnk-relay[worker,sandbox]'"
         ) from None
+    core = _checked_upstream(upstream)
     given = {"token": token, "instance_id": instance_id, "read_lag_s": read_lag, "apply_s": apply_delay}
+    if core is None:
+        if core_key_file is not None:
+            raise click.UsageError("--core-key-file is the key of a Core behind --upstream, which is not given.")
+    else:
+        # The lag of reads and the pace of the queue are that Core's own.
+        for name, value in (("--read-lag", read_lag), ("--apply-delay", apply_delay)):
+            if value is not None:
+                raise click.UsageError(f"{name} is for the imitated Core; the one behind --upstream has its own pace.")
+        given["core_key"] = _core_key(core_key_file)
     options = Options(**{name: value for name, value in given.items() if value is not None})  # type: ignore[arg-type]
     faults = Faults.none()
     if seed is not None or fault_rate is not None:
@@ -106,14 +137,57 @@ def sandbox(
 
     def tell(url: str) -> None:
         if as_json:
-            emit({"url": url, "instance_id": options.instance_id, "pid": os.getpid()})
+            emit({"url": url, "instance_id": options.instance_id, "pid": os.getpid(), "upstream": core})
             return
-        say(f"The sandbox listens on {url}. A worker finds it with:")
+        behind = "" if core is None else f" in front of {core}"
+        say(f"The sandbox listens on {url}{behind}. A worker finds it with:")
         say(f"  export BLNK_RELAY_BASE_URL={url}")
         say(f"  export BLNK_RELAY_INSTANCE_ID={options.instance_id}")
         say(f"  export BLNK_RELAY_TOKEN={options.token if token is None else '<the token you gave>'}")
 
     try:
-        serve_forever(options, faults, host, port, tell)
+        serve_forever(options, faults, host, port, tell, upstream=core)
     except OSError as error:
         raise exits.BadInput(f"cannot listen on {host}:{port}: {error.strerror or error}") from None
+
+
+def _checked_upstream(url: str | None) -> str | None:
+    """The base URL of a Core, without a slash at the end; None where none is given.
+
+    Raises:
+        click.UsageError: It is no base URL. The sentence does not repeat it, because it may hold a password.
+    """
+    if url is None:
+        return None
+    try:
+        parts = urlsplit(url)
+        # Reading the port is what finds a wrong one.
+        whole = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        whole = False
+    if not whole or parts.query or parts.fragment:
+        raise click.UsageError("--upstream must be the base URL of a Core, such as http://localhost:5001.")
+    if parts.username is not None or parts.password is not None:
+        raise click.UsageError(f"--upstream must not hold credentials; the key of that Core comes from {CORE_KEY}.")
+    return url.rstrip("/")
+
+
+def _core_key(path: str | None) -> str | None:
+    """The key of the Core behind the edge, from a file or the environment; None: the sandbox's own.
+
+    Raises:
+        click.UsageError: It is empty, or nothing that could stand in a header.
+    """
+    if path is not None:
+        where = "the file of --core-key-file"
+        try:
+            key = Path(path).read_text(encoding="utf-8").strip()
+        except (OSError, UnicodeDecodeError):
+            raise click.UsageError(f"{where} cannot be read as text.") from None
+    elif CORE_KEY in os.environ:
+        where, key = CORE_KEY, os.environ[CORE_KEY].strip()
+    else:
+        return None
+    if not key or not key.isascii() or not key.isprintable():
+        raise click.UsageError(f"{where} must hold a key: one line of printable ASCII, not blank.")
+    return key

@@ -40,11 +40,12 @@ _LINE_S = 2.0
 def demo_command(*, intents: int, seed: int | None, fault_rate: float, pool: str, kill: bool, as_json: bool) -> None:
     r"""Play payments over a ledger that misbehaves, and count them.
 
-    Starts an embedded Valkey, a sandbox ledger with faults, and two workers; enqueues payments, holds, commits, voids
-    and refunds; kills a worker with SIGKILL; and proves from the ledger's own books that nothing was lost or doubled.
+    Starts an embedded Valkey, a sandbox ledger with faults, and two workers; enqueues a shop's month, which uses every
+    kind of write; kills a worker with SIGKILL; and proves from the ledger's own books that nothing was lost or doubled.
 
     \b
-    accepted = applied + held + voided + refunded + dead + blocked, and rejected is one class of dead.
+    accepted = applied + held + voided + refunded + created + updated + tokenized + uploaded + started + deleted
+               + dead + blocked; rejected is one class of dead.
     Exit code: 0 when nothing was lost or doubled, else 1.
 
     \b
@@ -115,10 +116,16 @@ def _picture(scene: Scene) -> Table:
 #: Rows of the statement: number, and what it means.
 _ROWS = (
     ("accepted", "receipts given"),
-    ("applied", "payments and commits in the books"),
+    ("applied", "payments, batches and commits in the books"),
     ("held", "holds in the books"),
     ("voided", "holds released"),
     ("refunded", "payments given back"),
+    ("created", "ledgers, balances, identities and matching rules"),
+    ("updated", "identities, links, metadata and matching rules"),
+    ("tokenized", "identities whose personal data became tokens"),
+    ("uploaded", "bank statements"),
+    ("started", "reconciliations"),
+    ("deleted", "matching rules"),
     ("rejected", "refused by the ledger for lack of funds; dead letters"),
     ("dead", "dead letters of all classes"),
     ("blocked", "waiting behind a dead letter"),

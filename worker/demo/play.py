@@ -10,10 +10,10 @@ from typing import Any
 
 from blnk_relay import InvalidIntent, Relay, Write, intent_of
 from blnk_relay.journal.operator import Operator, Overview
-from blnk_relay.journal.reading import by_id
-from worker.demo.proof import Proof, Recorded, prove, tally
+from blnk_relay.journal.reading import by_id, payload_of
+from worker.demo.proof import Proof, Recorded, behind_dead, prove, tally
 from worker.demo.stage import Stage
-from worker.demo.story import Story
+from worker.demo.story import Story, key_of
 
 #: Workers at the start.
 WORKERS = 2
@@ -67,12 +67,10 @@ def play(stage: Stage, story: Story, show: Callable[[Scene], None], *, kill: boo
         performance = _Performance(stage, relay, show, start_s + LIMIT_S)
         for _ in range(WORKERS):
             stage.start_worker()
-        performance.enqueue("topping up the wallets", story.top_ups)
-        performance.wait("topping up the wallets", until_open=0)
-        performance.enqueue("enqueueing payments, holds and refunds", story.writes)
-        repeated = relay.enqueue_many(
-            list({write.intent.natural_key or write.key: write for write in story.repeated}.values())
-        )
+        performance.enqueue("opening wallets and topping them up", story.opening)
+        performance.wait("opening wallets and topping them up", until_open=0)
+        performance.enqueue("enqueueing the month", story.writes)
+        repeated = relay.enqueue_many(list({key_of(write): write for write in story.repeated}.values()))
         refused = _knock(relay, story)
         if kill:
             performance.wait_for_half("posting", len(story.writes) // 2)
@@ -85,7 +83,7 @@ def play(stage: Stage, story: Story, show: Callable[[Scene], None], *, kill: boo
         overview = performance.operator.overview()
     stage.stop_workers()
     books = stage.sandbox.books()
-    proof = prove(recorded, books.rows)
+    proof = prove(recorded, books.rows, books)
     counts = overview.counts
     numbers = {
         **tally(recorded),
@@ -152,16 +150,16 @@ class _Performance:
         """Intents that a dead letter holds back; only worth asking when nothing else is open."""
         if not overview.waiting or overview.open > overview.waiting:
             return 0
-        return sum(status.blocks for status in self.operator.listed("dead"))
+        listed = (*self.operator.listed("dead"), *self.operator.listed("waiting"))
+        return len(behind_dead({status.id: status for status in listed}))
 
     def recorded(self) -> list[Recorded]:
         found = []
         for id_ in self._ids:
             status = by_id(self._relay.journal, id_)
             if status is not None:
-                from blnk_relay.journal.reading import payload_of
-
-                found.append(Recorded(status, payload_of(self._relay.journal, id_)))
+                parts = self._relay.parts(id_)
+                found.append(Recorded(status, payload_of(self._relay.journal, id_), parts))
         return found
 
 

@@ -7,35 +7,57 @@ no intent accounts for, or a second effect of one that does (design §6).
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any
 
-from blnk_relay import Status
-from blnk_relay.intents.rows import is_row_id
+from blnk_relay import PartStatus, Status
+from blnk_relay.intents.linking import resolved
 
+if TYPE_CHECKING:
+    from sandbox.snapshot import Books
+    from worker.demo.proof_money import BookRow
 
-class BookRow(Protocol):
-    """A row of the sandbox's books, as far as the proof needs it."""
+#: Outcomes that the statement counts, in its order.
+OUTCOMES = (
+    "applied",
+    "held",
+    "voided",
+    "refunded",
+    "created",
+    "updated",
+    "tokenized",
+    "uploaded",
+    "started",
+    "deleted",
+)
 
-    @property
-    def transaction_id(self) -> str: ...  # noqa: D102
-    @property
-    def parent_transaction(self) -> str: ...  # noqa: D102
-    @property
-    def reference(self) -> str: ...  # noqa: D102
-    @property
-    def precise_amount(self) -> int: ...  # noqa: D102
-    @property
-    def effect(self) -> str: ...  # noqa: D102
+_CLASSES = ("refused", "rejected", "unknown", "partial")
 
 
 @dataclass(frozen=True, slots=True)
 class Recorded:
-    """An accepted intent and what the journal says of it."""
+    """An accepted intent and what the journal says of it.
+
+    Attributes:
+        status: What it came to.
+        payload: What was asked for.
+        parts: What its legs or items came to, where it has any.
+    """
 
     status: Status
     payload: Mapping[str, Any]
+    parts: tuple[PartStatus, ...] = ()
+
+    @property
+    def name(self) -> str:
+        """What sentences call it."""
+        return f"{self.status.kind} {self.status.key}"
+
+    @property
+    def unknown(self) -> bool:
+        """It may have had its effect: that is what this class of dead letters says."""
+        return self.status.dead_class == "unknown"
 
 
 @dataclass(slots=True)
@@ -47,7 +69,7 @@ class Proof:
         doubled: Sentences, one for each effect too many.
         blocked: Sentences, one for each intent that waits for a human to close the dead letter before it.
         effects: Effects in the books.
-        explained: Effects that finished intents account for.
+        explained: Effects that intents account for.
     """
 
     lost: list[str] = field(default_factory=list)
@@ -57,116 +79,66 @@ class Proof:
     explained: int = 0
 
 
-#: Effects that each kind's outcomes have in the books.
-_EFFECTS = {
-    ("transaction", "applied"): "apply",
-    ("transaction", "held"): "hold",
-    ("inflight.commit", "applied"): "commit",
-    ("inflight.void", "voided"): "void",
-    ("refund", "refunded"): "apply",
-}
-
-
-def prove(recorded: Iterable[Recorded], rows: Iterable[BookRow]) -> Proof:
+def prove(recorded: Iterable[Recorded], rows: Iterable[BookRow], books: Books | None = None) -> Proof:
     """Compare the journal with the books.
 
-    Every effect in the books is taken by the one intent that it belongs to: a transaction by its reference, a refund
-    by the reference that the ledger derives from the refunded row, commits and voids by their hold, amount and row.
-
     Args:
-        recorded: All accepted intents.
-        rows: All rows of the ledger.
+        recorded: All accepted intents, in the order in which they were accepted.
+        rows: All rows of the ledger that they may have made.
+        books: Everything else in the ledger; None: nothing but money was written.
     """
+    from worker.demo.proof_money import MoneyProof
+    from worker.demo.proof_records import RecordsProof
+
     proof = Proof()
-    books = list(rows)
-    free = {row.transaction_id: row for row in books if row.effect != "none"}
-    proof.effects = len(free)
-    by_reference = {row.reference: row for row in books}
-    intents = list(recorded)
-    # Those that name the row they made come first; what is left is matched by what it did.
-    for item in sorted(intents, key=lambda item: item.status.transaction_id == ""):
-        _take(item, free, by_reference, proof)
-    unknown = [item for item in intents if item.status.dead_class == "unknown"]
-    for row in free.values():
-        # An intent that ended as "unknown outcome" may have had its effect: that is what the class says.
-        owner = next((item for item in unknown if _may_own(item, row, by_reference)), None)
-        if owner is None:
-            proof.doubled.append(f"{row.effect} {row.reference} of {row.precise_amount} belongs to no finished intent")
+    given = list(recorded)
+    behind = behind_dead({item.status.id: item.status for item in given})
+    ids = {item.status.key: item.status.transaction_id for item in given}
+    finished = []
+    for item in given:
+        status = item.status
+        if status.id in behind:
+            proof.blocked.append(f"{item.name} waits behind {status.waits_for[0]}")
+        elif not status.finished:
+            proof.lost.append(f"{item.name} is still {status.state}")
         else:
-            unknown.remove(owner)
-            proof.explained += 1
+            finished.append(Recorded(status, resolved(item.payload, ids), item.parts))
+    money, records = MoneyProof(proof, list(rows)), RecordsProof(proof, books)
+    mine = [item for item in finished if money.knows(item)]
+    others = [item for item in finished if not money.knows(item)]
+    money.compare(mine)
+    records.compare(others)
     return proof
 
 
-def _take(item: Recorded, free: dict[str, BookRow], by_reference: Mapping[str, BookRow], proof: Proof) -> None:
-    status = item.status
-    if status.state == "waiting" and status.waits_for:
-        proof.blocked.append(f"{status.kind} {status.key} waits behind {status.waits_for[0]}")
-        return
-    if not status.finished:
-        proof.lost.append(f"{status.kind} {status.key} is still {status.state}")
-        return
-    if status.state != "done":
-        return
-    effect = _EFFECTS.get((status.kind, status.outcome))
-    row = free.get(status.transaction_id)
-    if effect is None or row is None or row.effect != effect or not _may_own(item, row, by_reference):
-        proof.lost.append(f"{status.kind} {status.key} is {status.outcome}, but the books show no such {effect}")
-        return
-    del free[row.transaction_id]
-    proof.explained += 1
+def behind_dead(statuses: Mapping[str, Status]) -> frozenset[str]:
+    """Ids of the intents that wait for a human: behind a dead letter, or behind one that does.
+
+    Args:
+        statuses: By id; what is missing here holds nobody back.
+    """
+    held: dict[str, bool] = {}
+
+    def is_held(id_: str) -> bool:
+        status = statuses.get(id_)
+        if status is None or status.state != "waiting":
+            return status is not None and status.state == "dead"
+        if id_ not in held:
+            held[id_] = False
+            held[id_] = any(is_held(ahead) for ahead in status.waits_for)
+        return held[id_]
+
+    return frozenset(id_ for id_, status in statuses.items() if status.state == "waiting" and is_held(id_))
 
 
-def _may_own(item: Recorded, row: BookRow, by_reference: Mapping[str, BookRow]) -> bool:
-    """Whether a row can be what an intent asked for."""
-    status, payload = item.status, item.payload
-    amount = payload.get("precise_amount")
-    match status.kind:
-        case "transaction":
-            return row.reference in (status.reference, status.reference + "_q") and row.precise_amount == amount
-        case "refund":
-            named = _ids(payload["transaction"], by_reference)
-            # What is refunded is the row itself, or the one that the commit of a hold made below it.
-            refunded = row.reference.removesuffix("_q").removesuffix("_refund")
-            return refunded != row.reference and (
-                refunded in named
-                or any(
-                    made.transaction_id == refunded and made.parent_transaction in named
-                    for made in by_reference.values()
-                )
-            )
-        case "inflight.commit":
-            held = row.parent_transaction in _ids(payload["hold"], by_reference)
-            return held and row.effect == "commit" and amount in (None, row.precise_amount)
-        case _:
-            return row.parent_transaction in _ids(payload["hold"], by_reference) and row.effect == "void"
-
-
-def _ids(name: str, by_reference: Mapping[str, BookRow]) -> set[str]:
-    if is_row_id(name):
-        return {name}
-    return {row.transaction_id for row in (by_reference.get(name), by_reference.get(name + "_q")) if row is not None}
-
-
-def tally(recorded: Iterable[Recorded]) -> dict[str, Any]:
+def tally(recorded: Sequence[Recorded]) -> dict[str, Any]:
     """How the accepted intents ended, by outcome and by class of dead letter."""
-    outcomes: Counter[str] = Counter()
-    classes: Counter[str] = Counter()
-    total = 0
-    for item in recorded:
-        total += 1
-        status = item.status
-        if status.state == "dead":
-            classes[status.dead_class] += 1
-        else:
-            outcomes[status.outcome if status.state == "done" else status.state] += 1
+    outcomes = Counter(item.status.outcome for item in recorded if item.status.state == "done")
+    classes = Counter(item.status.dead_class for item in recorded if item.status.state == "dead")
     return {
-        "accepted": total,
-        "applied": outcomes["applied"],
-        "held": outcomes["held"],
-        "voided": outcomes["voided"],
-        "refunded": outcomes["refunded"],
+        "accepted": len(recorded),
+        **{name: outcomes[name] for name in OUTCOMES},
         "rejected": classes["rejected"],
         "dead": sum(classes.values()),
-        "dead_by_class": {name: classes[name] for name in ("refused", "rejected", "unknown", "partial")},
+        "dead_by_class": {name: classes[name] for name in _CLASSES},
     }

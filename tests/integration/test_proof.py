@@ -1,0 +1,244 @@
+"""The proof of the demo is only worth something if it finds what is wrong: books tampered with, one change each."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from typing import Any
+
+import pytest
+
+from blnk_relay import Relay
+from sandbox import Books, Faults
+from tests.support.counting import recorded_of, wait_for_all
+from worker.demo.proof import Proof, Recorded, behind_dead, prove, tally
+from worker.demo.stage import Stage
+from worker.demo.story import tell
+
+Tampering = Callable[[Books, "Told"], Books]
+
+
+@dataclass(frozen=True)
+class Told:
+    """A story that was told to a ledger that behaves."""
+
+    recorded: list[Recorded]
+    books: Books
+
+    def ids(self, kind: str, key: str = "", state: str = "done") -> list[str]:
+        """What intents of a kind came to, in accept order."""
+        found = (item.status for item in self.recorded if item.status.kind == kind and key in item.status.key)
+        return [status.transaction_id for status in found if status.state == state]
+
+    def part(self, kind: str, state: str = "done", status: str = "applied") -> str:
+        """Id of the first leg or item of an intent that came to something."""
+        items = (item for item in self.recorded if item.status.kind == kind and item.status.state == state)
+        return next(part.transaction_id for item in items for part in item.parts if part.status == status)
+
+    def proof(self, books: Books) -> Proof:
+        return prove(self.recorded, books.rows, books)
+
+
+@pytest.fixture(scope="module")
+def told() -> Iterator[Told]:
+    story = tell(170, 5)
+    with Stage(faults=Faults.none()) as stage, Relay(stage.settings) as relay:
+        stage.start_worker()
+        receipts = relay.enqueue_many(story.opening)
+        wait_for_all(relay, receipts, 60)
+        receipts += relay.enqueue_many(story.writes)
+        wait_for_all(relay, receipts, 60)
+        stage.stop_workers()
+        yield Told([recorded_of(relay, receipt.id) for receipt in receipts], stage.sandbox.books())
+
+
+def test_sound_books_are_sound_and_every_effect_is_explained(told: Told) -> None:
+    proof = told.proof(told.books)
+    assert (proof.lost, proof.doubled, proof.blocked) == ([], [], [])
+    assert proof.explained == proof.effects > len(told.recorded) / 2
+    numbers = tally(told.recorded)
+    assert numbers["accepted"] == 170
+    assert numbers["dead_by_class"]["partial"] > 0
+
+
+def _without(name: str, id_: Callable[[Told], str]) -> Tampering:
+    def tamper(books: Books, told: Told) -> Books:
+        gone = id_(told)
+        kept = tuple(one for one in getattr(books, name) if _id(one) != gone)
+        assert len(kept) == len(getattr(books, name)) - 1
+        return replace(books, **{name: kept})
+
+    return tamper
+
+
+def _twice(name: str, id_: Callable[[Told], str], **changes: Any) -> Tampering:
+    def tamper(books: Books, told: Told) -> Books:
+        original = next(one for one in getattr(books, name) if _id(one) == id_(told))
+        another = replace(original, **{_id_field(original): f"{_id(original)[:-4]}beef", **changes})
+        return replace(books, **{name: (*getattr(books, name), another)})
+
+    return tamper
+
+
+def _changed(name: str, id_: Callable[[Told], str], change: Callable[[Any], Any]) -> Tampering:
+    def tamper(books: Books, told: Told) -> Books:
+        wanted = id_(told)
+        changed = tuple(change(one) if _id(one) == wanted else one for one in getattr(books, name))
+        assert changed != getattr(books, name)
+        return replace(books, **{name: changed})
+
+    return tamper
+
+
+_ID_FIELDS = {
+    "Row": "transaction_id",
+    "LedgerRecord": "ledger_id",
+    "BookBalance": "balance_id",
+    "IdentityRecord": "identity_id",
+    "MatchingRule": "rule_id",
+    "Upload": "upload_id",
+    "Run": "reconciliation_id",
+}
+
+
+def _id_field(one: Any) -> str:
+    return _ID_FIELDS[type(one).__name__]
+
+
+def _id(one: Any) -> str:
+    return str(getattr(one, _id_field(one)))
+
+
+def _meta(**changes: Any) -> Callable[[Any], Any]:
+    return lambda one: replace(one, meta={**(one.meta or {}), **changes})
+
+
+def _meta_without(key: str) -> Callable[[Any], Any]:
+    return lambda one: replace(one, meta={name: value for name, value in one.meta.items() if name != key})
+
+
+def first(kind: str, key: str = "") -> Callable[[Told], str]:
+    return lambda told: told.ids(kind, key)[0]
+
+
+def last(kind: str, key: str = "") -> Callable[[Told], str]:
+    return lambda told: told.ids(kind, key)[-1]
+
+
+def _back_again(books: Books, told: Told) -> Books:
+    """A rule that was deleted is there."""
+    rule = replace(books.rules[0], rule_id=told.ids("matching_rule.delete")[0])
+    return replace(books, rules=(*books.rules, rule))
+
+
+def _not_taken_back(books: Books, told: Told) -> Books:
+    """Of an atomic payout that failed, one item was never refunded."""
+    undone = told.part("transaction.bulk", "dead", "undone")
+    kept = tuple(row for row in books.rows if not row.reference.startswith(f"{undone}_refund"))
+    assert len(kept) < len(books.rows)
+    return replace(books, rows=kept)
+
+
+def _batch_tag_gone(books: Books, told: Told) -> Books:
+    batch = told.ids("metadata.update", "payroll")[0]
+    row = next(row for row in books.rows if row.parent_transaction == batch)
+    return replace(books, rows=tuple(_meta_without("payroll")(one) if one is row else one for one in books.rows))
+
+
+def _fewer_records(books: Books, told: Told) -> Books:
+    upload = told.ids("reconciliation.upload")[0]
+    gone = next(record for record in books.external_records if record.upload_id == upload)
+    return replace(books, external_records=tuple(one for one in books.external_records if one is not gone))
+
+
+LOST: dict[str, Tampering] = {
+    "a payment": _without("rows", first("transaction", "order")),
+    "a top-up of another amount": _changed(
+        "rows", first("transaction", "top-up"), lambda row: replace(row, precise_amount=1)
+    ),
+    "a hold": _without("rows", first("transaction", "hold")),
+    "a commit": _without("rows", first("inflight.commit")),
+    "a void": _without("rows", first("inflight.void")),
+    "a refund": _without("rows", first("refund")),
+    "a leg": _without("rows", lambda told: told.part("transaction.split")),
+    "an item": _without("rows", lambda told: told.part("transaction.bulk")),
+    "an item that a dead letter names": _without("rows", lambda told: told.part("transaction.bulk", "dead")),
+    "a ledger": _without("ledgers", first("ledger.create")),
+    "a ledger's terms": _changed("ledgers", first("metadata.update", "terms"), _meta_without("terms")),
+    "our mark": _changed("ledgers", first("ledger.create"), _meta_without("blnk_relay")),
+    "a wallet": _without("balances", first("balance.create")),
+    "whose wallet it is": _changed(
+        "balances", first("balance.link_identity"), lambda one: replace(one, identity_id="")
+    ),
+    "a customer": _without("identities", first("identity.create")),
+    "the corrected address": _changed(
+        "identities", first("identity.update"), lambda one: replace(one, texts={**one.texts, "city": "Nowhere"})
+    ),
+    "a date of birth": _changed("identities", first("identity.create"), lambda one: replace(one, dob="1900-01-01")),
+    "a token": _changed(
+        "identities", first("identity.tokenize"), lambda one: replace(one, texts={**one.texts, "street": "Plain 1"})
+    ),
+    "the mark of tokens": _changed("identities", first("identity.tokenize"), _meta_without("tokenized_fields")),
+    "a customer's note": _changed("identities", last("metadata.update", "noted"), _meta(moved=0)),
+    "a shipment": _changed("rows", first("metadata.update", "shipment"), _meta_without("shipment")),
+    "a batch's tag on one row": _batch_tag_gone,
+    "a rule": _without("rules", first("matching_rule.create", "rule")),
+    "the stricter rule": _changed(
+        "rules", first("matching_rule.update"), lambda rule: replace(rule, criteria=rule.criteria[:1])
+    ),
+    "an upload": _without("uploads", first("reconciliation.upload")),
+    "a record of an upload": _fewer_records,
+    "a reconciliation": _without("runs", first("reconciliation.start")),
+    "a reconciliation's end": _changed(
+        "runs", first("reconciliation.start_instant"), lambda run: replace(run, status="failed")
+    ),
+}
+
+DOUBLED: dict[str, Tampering] = {
+    "a payment": _twice("rows", first("transaction", "order"), reference="again"),
+    "a commit": _twice("rows", first("inflight.commit"), reference="again"),
+    "a void": _twice("rows", first("inflight.void"), reference="again"),
+    "a refund": _twice("rows", first("refund"), reference="again"),
+    "a leg": _twice("rows", lambda told: told.part("transaction.split"), reference="again"),
+    "an item": _twice("rows", lambda told: told.part("transaction.bulk"), reference="again"),
+    "an item that should have been taken back": _not_taken_back,
+    "a ledger": _twice("ledgers", first("ledger.create")),
+    "a wallet": _twice("balances", first("balance.create")),
+    "a customer": _twice("identities", first("identity.create")),
+    "a customer's note that nobody made": _changed("identities", first("identity.create"), _meta(surprise=1)),
+    "a rule": _twice("rules", first("matching_rule.create", "rule")),
+    "a rule that was deleted": _back_again,
+    "an upload": _twice("uploads", first("reconciliation.upload")),
+    "a reconciliation": _twice("runs", first("reconciliation.start")),
+    "an instant reconciliation": _twice("runs", first("reconciliation.start_instant")),
+}
+
+
+@pytest.mark.parametrize("what", LOST)
+def test_what_is_missing_or_other_is_lost(told: Told, what: str) -> None:
+    assert told.proof(LOST[what](told.books, told)).lost
+
+
+@pytest.mark.parametrize("what", DOUBLED)
+def test_what_is_there_twice_is_doubled(told: Told, what: str) -> None:
+    assert told.proof(DOUBLED[what](told.books, told)).doubled
+
+
+def test_an_intent_that_nobody_finished_is_lost_unless_a_dead_letter_is_ahead_of_it(told: Told) -> None:
+    dead = next(item for item in told.recorded if item.status.state == "dead" and item.status.kind == "transaction")
+    payment = next(item for item in told.recorded if item.status.state == "done" and item.status.kind == "transaction")
+    waiting = replace(payment.status, state="waiting", outcome="", transaction_id="")
+    books = replace(told.books, rows=())
+    for ahead, blocked in (((dead.status.id,), 1), ((payment.status.id,), 0), ((), 0)):
+        held = replace(waiting, id="held", waits_for=ahead)
+        behind = replace(waiting, id="behind", waits_for=("held",))
+        items = [dead, replace(payment, status=held), replace(payment, status=behind)]
+        proof = prove(items, (), replace(books, ledgers=(), balances=(), identities=(), rules=(), uploads=(), runs=()))
+        assert (len(proof.blocked), len(proof.lost)) == ((2, 0) if blocked else (0, 2))
+        assert len(behind_dead({item.status.id: item.status for item in items})) == 2 * blocked
+
+
+def test_a_kind_that_the_proof_does_not_know_cannot_be_proven(told: Told) -> None:
+    item = told.recorded[0]
+    strange = replace(item, status=replace(item.status, kind="ledger.close"))
+    assert "knows nothing of" in prove([strange], (), None).lost[0]
