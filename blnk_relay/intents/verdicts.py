@@ -203,8 +203,9 @@ TABLE: tuple[Rule, ...] = (
             "RECON_RULE_INVALID",
         )
     ),
-    # A page in the place of the ledger's words: "insufficient funds" at the third item is such a 400 too.
-    Rule(400, "", SEVERAL, _M.VERIFY_NEVER, "whose words it is cannot be told; earlier ones may be there", acted=True),
+    # A page in the place of the ledger's words: "failed to queue inflight expiry", said of a hold that was made, is such
+    # a 400 too, and so is "insufficient funds" at the third item of a bulk. One read more, and no payment is misjudged.
+    Rule(400, "", MONEY, _M.VERIFY_NEVER, "whose words it is cannot be told; it may be there", acted=True),
     Rule(400, "", ALL, _M.NEVER, "answered by Cloud, not by the ledger"),
     # Credentials: nobody's backlog becomes dead letters because a token ran out.
     Rule(401, ANY, ALL, _M.BACKOFF, "token expired or revoked", gate=_PAUSE, counted=False),

@@ -313,7 +313,9 @@ def rows() -> Iterator[Row]:  # noqa: PLR0915 - a table
         *("RECON_MATCHING_RULES_REQUIRED", "RECON_EXTERNAL_TXNS_REQUIRED", "RECON_RULE_INVALID"),
     ):
         yield Row(400, code, OTHERS, REFUSED, False)
-    yield Row(400, "", everybody, REFUSED, False)
+    # Somebody else's words: perhaps Cloud's, perhaps a page in the place of a 400 that came after it was applied.
+    yield Row(400, "", MONEY, LOOK_REFUSE, True)
+    yield Row(400, "", but(MONEY), REFUSED, False)
     # Credentials: nobody's backlog becomes dead letters because a token ran out.
     for code in ("", "AUTH_INVALID_API_KEY", "AUTH_INSUFFICIENT_PERMISSIONS"):
         yield Row(401, code, everybody, AGAIN, False, False, PAUSE)
@@ -455,7 +457,7 @@ def test_a_request_that_never_left_is_sent_again_and_not_counted(specimen: Speci
 @each
 def test_a_clear_no_after_an_attempt_that_was_none_is_looked_up_first(specimen: Specimen) -> None:
     first = specimen.first()
-    for status, code in ((400, "GEN_MALFORMED_REQUEST"), (400, ""), (413, ""), (422, "")):
+    for status, code in ((400, "GEN_MALFORMED_REQUEST"), (413, ""), (422, "")):
         response = Response(status=status, code=code, message="no")
         verdict = judged(specimen, first, response, sent=True, attempts=1, last_sent_ms=NOW_MS - 1)
         assert (action(verdict), verdict.acted) == (LOOK_REFUSE, False)
