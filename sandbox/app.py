@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
+from contextlib import suppress
 
 import aiohttp
 from aiohttp import web
@@ -170,8 +171,9 @@ async def _deliver(incoming: web.BaseRequest, exchange: Exchange, answer: Answer
     if exchange.delivery is Delivery.TRUNCATE and transport is not None:
         # More is promised than comes, as when a gateway dies half-way.
         response.content_length = len(answer.body) or 1
-        await response.prepare(incoming)
-        await response.write(answer.body[: len(answer.body) // 2])
+        with suppress(ConnectionResetError):  # the client is gone already: there is nobody to cut off
+            await response.prepare(incoming)
+            await response.write(answer.body[: len(answer.body) // 2])
         transport.close()
     elif transport is not None:
         transport.abort()
