@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
-from contextlib import suppress
 
 import aiohttp
 from aiohttp import web
@@ -95,6 +94,13 @@ class Application:
         self.wake()
 
     async def _handle(self, incoming: web.BaseRequest) -> web.StreamResponse:
+        try:
+            return await self._answer(incoming)
+        except ConnectionResetError:
+            # The client left in the middle, killed perhaps: there is nobody to answer, and nothing to report.
+            return web.Response()
+
+    async def _answer(self, incoming: web.BaseRequest) -> web.StreamResponse:
         request = WireRequest(
             method=incoming.method,
             path=incoming.path,
@@ -171,9 +177,8 @@ async def _deliver(incoming: web.BaseRequest, exchange: Exchange, answer: Answer
     if exchange.delivery is Delivery.TRUNCATE and transport is not None:
         # More is promised than comes, as when a gateway dies half-way.
         response.content_length = len(answer.body) or 1
-        with suppress(ConnectionResetError):  # the client is gone already: there is nobody to cut off
-            await response.prepare(incoming)
-            await response.write(answer.body[: len(answer.body) // 2])
+        await response.prepare(incoming)
+        await response.write(answer.body[: len(answer.body) // 2])
         transport.close()
     elif transport is not None:
         transport.abort()
