@@ -94,6 +94,13 @@ class Application:
         self.wake()
 
     async def _handle(self, incoming: web.BaseRequest) -> web.StreamResponse:
+        try:
+            return await self._answer(incoming)
+        except ConnectionResetError:
+            # The client left in the middle, killed perhaps: there is nobody to answer, and nothing to report.
+            return web.Response()
+
+    async def _answer(self, incoming: web.BaseRequest) -> web.StreamResponse:
         request = WireRequest(
             method=incoming.method,
             path=incoming.path,
