@@ -266,14 +266,15 @@ MAY_NAME = {
     "blnk_relay/intents/verdicts.py": "the table of contract §5 has rows for single routes, by the names of routes",
     "blnk_relay/intents/updating.py": "what ids stand for is called what a kind is called; contract §7 is not of kinds",
     "worker/demo/story.py": "the demo plays with payments",
-    "worker/demo/proof.py": "the demo proves what it played: payments, refunds and holds",
+    "worker/demo/proof_money.py": "the demo proves what it played: payments, refunds and holds",
+    "worker/demo/proof_records.py": "and the records and values, kind by kind",
     "worker/cli/reading.py": "a row of the ledger is called a transaction",
 }
 
 
 def own_modules() -> set[str]:
     """The modules of kinds, and the registry."""
-    modules = {inspect.getsourcefile(kind.request) for kind in KINDS.values()}
+    modules = {inspect.getsourcefile(own) for kind in KINDS.values() for own in (kind.intent, kind.request)}
     own = {Path(module).relative_to(ROOT).as_posix() for module in modules if module}
     return own | {"blnk_relay/intents/registry.py"}
 

@@ -49,7 +49,16 @@ from worker.cli.lines import write_of
 ROOT = Path(__file__).parents[2]
 
 ALL = list(SPECIMENS.values())
-each = pytest.mark.parametrize("specimen", ALL, ids=lambda specimen: specimen.name)
+
+
+def those(specimens: list[Specimen]) -> pytest.MarkDecorator:
+    """A test of some specimens."""
+    return pytest.mark.parametrize("specimen", specimens, ids=lambda specimen: specimen.name)
+
+
+each = those(ALL)
+each_answerable = those([specimen for specimen in ALL if specimen.answerable])
+each_private = those([specimen for specimen in ALL if KINDS[specimen.kind].private])
 
 
 def test_every_kind_has_a_specimen_and_none_is_of_no_kind() -> None:
@@ -545,10 +554,8 @@ def test_what_may_have_happened_is_looked_up_before_anything_else(specimen: Spec
     assert not isinstance(decision, Dead), "an old read is taken for an answer"
 
 
-@each
+@each_answerable
 def test_what_the_ledger_does_not_show_for_long_is_sent_again_or_is_for_a_human(specimen: Specimen) -> None:
-    if not specimen.answerable:
-        pytest.skip("nothing can answer it: the test above")
     first = specimen.first()
     _, later = after(specimen, first, AMBIGUOUS[0], POLICY.quiet_s + POLICY.read_lag_s)
     decision, reads = decided(specimen, first, later, shown=True)
@@ -583,10 +590,8 @@ def test_a_worker_that_died_with_it_leaves_it_to_be_looked_up(specimen: Specimen
 SECRETS = ("secretia", "secretary", "secret@")
 
 
-@each
+@each_private
 def test_nothing_private_stands_in_codes_or_messages(specimen: Specimen) -> None:
-    if not KINDS[specimen.kind].private:
-        pytest.skip("its messages hold nothing private")
     first = specimen.first()
     texts = []
     for row in ROWS:
@@ -600,10 +605,8 @@ def test_nothing_private_stands_in_codes_or_messages(specimen: Specimen) -> None
     assert [text for text in texts if any(secret in text.lower() for secret in SECRETS)] == []
 
 
-@each
+@each_private
 def test_what_is_refused_at_the_door_is_not_quoted(specimen: Specimen) -> None:
-    if not KINDS[specimen.kind].private:
-        pytest.skip("its fields hold nothing private")
     given = given_of(specimen.sample()[0])
     for name in given:
         for spoiled in ({"Secretia": "Secretia"}, ["Secretia"], "Secretia\x00"):
