@@ -203,8 +203,9 @@ TABLE: tuple[Rule, ...] = (
             "RECON_RULE_INVALID",
         )
     ),
-    # A page in the place of the ledger's words: "failed to queue inflight expiry", said of a hold that was made, is such
-    # a 400 too, and so is "insufficient funds" at the third item of a bulk. One read more, and no payment is misjudged.
+    # A page in the place of the ledger's words: "failed to queue inflight expiry", said of a hold that was made, is
+    # such a 400 too, and so is "insufficient funds" at the third item of a bulk. One read more, and nothing that moved
+    # money is called refused.
     Rule(400, "", MONEY, _M.VERIFY_NEVER, "whose words it is cannot be told; it may be there", acted=True),
     Rule(400, "", ALL, _M.NEVER, "answered by Cloud, not by the ledger"),
     # Credentials: nobody's backlog becomes dead letters because a token ran out.

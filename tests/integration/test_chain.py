@@ -35,7 +35,7 @@ from worker.demo.stage import INSTANCE, TOKEN, Stage
 SEEDS = range(50)
 
 #: Stages that play side by side, each with a worker process of its own.
-STAGES = 12
+STAGES = 8
 
 RATE = 0.2
 

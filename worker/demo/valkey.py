@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+from contextlib import suppress
 from typing import Any
 
 #: A free port may be taken between finding and binding it, and the starter of the package is content with whatever
@@ -38,5 +39,6 @@ def start_valkey(config: dict[str, Any] | None = None) -> Any:
                     return server
         except (ValkeyServerError, OSError, redis.RedisError):
             pass
-        server.stop()
+        with suppress(ValkeyServerError):  # it may never have run
+            server.stop()
     raise RuntimeError("the embedded Valkey did not start; is the machine out of ports or of memory?")
