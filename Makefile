@@ -22,7 +22,7 @@ demo: install
 	$(BIN)/blnk-relay demo
 
 test: install
-	$(BIN)/python -m pytest -n 4 --dist worksteal
+	$(BIN)/python -m pytest -n 5 --dist worksteal
 
 lint: install
 	$(BIN)/ruff check .

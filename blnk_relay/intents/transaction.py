@@ -12,7 +12,7 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
-from marshmallow import Schema, ValidationError, post_load
+from marshmallow import ValidationError
 
 from blnk_relay.intents.about import About, End, Example
 from blnk_relay.intents.fields import (
@@ -20,6 +20,7 @@ from blnk_relay.intents.fields import (
     Amount,
     Balance,
     Currency,
+    DirectSchema,
     Flag,
     MetaData,
     Moment,
@@ -70,7 +71,7 @@ MAX_UNSEEN_SENDS = 8
 _MAX_LIMIT_DIGITS = 15
 
 
-class TransactionSchema(Schema):
+class TransactionSchema(DirectSchema):
     """Fields of contract §2.3 that are safe for one source and one destination.
 
     Left out on purpose: ``amount`` as a JSON number (float64 on the other side), ``dry_run`` (an older ledger would
@@ -95,8 +96,8 @@ class TransactionSchema(Schema):
     inflight_commit_date = Moment()
     meta_data = MetaData()
 
-    @post_load
-    def _canonical(self, data: dict[str, Any], **_: Any) -> dict[str, Any]:
+    def canonical(self, data: dict[str, Any]) -> dict[str, Any]:
+        """The payload: exact money, no empty flags, and nothing that would be lost on the way."""
         errors: dict[str, list[str]] = {}
         _check_flags(data, errors)
         payload = {name: value for name, value in data.items() if value is not False and name != "amount"}

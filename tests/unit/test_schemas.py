@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta, timezone
 from decimal import Decimal
 from enum import Enum
 from fractions import Fraction
+from functools import partial
 from types import MappingProxyType
 from typing import Any
 
@@ -14,11 +15,13 @@ import pytest
 from casebook import ALICE, BANK, payment, txn
 from hypothesis import given
 from hypothesis import strategies as st
+from marshmallow import Schema, ValidationError
 
 from blnk_relay import InvalidIntent, commit, intent_of, refund, transaction, void
 from blnk_relay.intents.fields import MAX_ROW_BYTES, RESERVED_META_KEYS, stored_bytes
 from blnk_relay.intents.references import key_problem
 from blnk_relay.intents.registry import KINDS
+from blnk_relay.intents.transaction import SCHEMA
 from blnk_relay.money import PRECISIONS
 
 UUID_IN_CAPITALS = "bln_" + "A" * 36
@@ -333,6 +336,18 @@ def test_an_amount_becomes_exactly_amount_times_precision_or_nothing(amount, pre
 @given(st.dictionaries(names, anything, max_size=4))
 def test_whatever_comes_in_is_exact_or_refused_and_never_anything_else(changes):
     exactly_or_refused(as_data() | changes)
+
+
+@given(st.dictionaries(names, anything, max_size=4), st.sets(names, max_size=2))
+def test_the_direct_way_through_a_schema_comes_to_the_same_as_marshmallows_own(changes, left_out):
+    given_ = {name: value for name, value in (as_data() | changes).items() if name not in left_out}
+    ways = []
+    for way in (SCHEMA.load, partial(Schema.load, SCHEMA)):
+        try:
+            ways.append(way(given_))
+        except ValidationError as error:
+            ways.append(error.messages)
+    assert ways[0] == ways[1]
 
 
 @given(st.sampled_from(sorted(KINDS)), anything)
