@@ -7,8 +7,8 @@ from typing import Any
 
 from marshmallow import Schema, ValidationError, post_load, validate
 
-from blnk_relay.intents.about import About, End, Example
-from blnk_relay.intents.creating import decide_by_mark, judge_creation, lookups_of, marked
+from blnk_relay.intents.about import About, Example
+from blnk_relay.intents.creating import MADE_TWICE, decide_by_mark, judge_creation, lookups_of, marked
 from blnk_relay.intents.fields import (
     MAX_ROW_BYTES,
     Currency,
@@ -22,7 +22,7 @@ from blnk_relay.intents.fields import (
     stored_bytes,
 )
 from blnk_relay.intents.linking import ResultOf
-from blnk_relay.intents.model import DeadClass, Entry, Intent, Kind, Policy, Progress, Request
+from blnk_relay.intents.model import Entry, Intent, Kind, Policy, Progress, Request
 
 NAME = "balance.create"
 
@@ -107,14 +107,7 @@ ABOUT = About(
     builder=create_balance,
     confirmed="The `201` names the new `balance_id`. After an ambiguous answer exactly one balance carries our id in "
     "its `meta_data` (contract §4).",
-    ends=(
-        End(
-            DeadClass.UNKNOWN,
-            "MADE_TWICE",
-            "The ledger shows it more than once. It has no key that would forbid a repeat, so a gateway that repeats a "
-            "request makes two (contract §4).",
-        ),
-    ),
+    ends=(MADE_TWICE,),
     example=Example(
         {
             "ledger_id": "ldg_073f7ffe-9dfd-42ce-aa50-d1dca1788adc",

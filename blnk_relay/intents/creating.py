@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from blnk_relay.intents.about import End
 from blnk_relay.intents.model import (
     Dead,
     DeadClass,
@@ -26,6 +27,14 @@ from blnk_relay.intents.model import (
 )
 from blnk_relay.intents.rows import look_again, missing
 from blnk_relay.intents.verdicts import Meaning, rule_for, verdict_for
+
+#: How such a record can end without anybody knowing which one is ours.
+MADE_TWICE = End(
+    DeadClass.UNKNOWN,
+    "MADE_TWICE",
+    "The ledger shows it more than once. It has no key that would forbid a repeat, so a gateway that repeats a request "
+    "makes two (contract §4).",
+)
 
 
 def marked(entry: Entry) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from typing import Any
 from marshmallow import ValidationError
 
 from blnk_relay.intents.about import About, End, Example
-from blnk_relay.intents.creating import judge_creation, mark_lookup, marked
+from blnk_relay.intents.creating import MADE_TWICE, judge_creation, mark_lookup, marked
 from blnk_relay.intents.fields import IdentityId, load
 from blnk_relay.intents.identity_fields import IdentityFields, IdentityMeta, columns
 from blnk_relay.intents.linking import link_of
@@ -163,7 +163,9 @@ def decide(entry: Entry, progress: Progress, found: Found, policy: Policy) -> De
     if len(ours) == 1:
         return Done("created", ours.pop())
     if ours:
-        return Dead(DeadClass.UNKNOWN, "MADE_TWICE", f"The ledger shows it more than once: {', '.join(sorted(ours))}.")
+        return Dead(
+            DeadClass.UNKNOWN, MADE_TWICE.code, f"The ledger shows it more than once: {', '.join(sorted(ours))}."
+        )
     if by_id:
         return Dead(
             DeadClass.REFUSED, "IDENTITY_EXISTS", "The id belongs to an identity that this intent did not make."
@@ -191,12 +193,7 @@ ABOUT = About(
     confirmed="The `201` names the `identity_id`. After an ambiguous answer exactly one identity has the id that we "
     "chose, or carries our id in its `meta_data` (contract §2.7, §4).",
     ends=(
-        End(
-            DeadClass.UNKNOWN,
-            "MADE_TWICE",
-            "The ledger shows it more than once. It has no key that would forbid a repeat, so a gateway that repeats a "
-            "request makes two (contract §4).",
-        ),
+        MADE_TWICE,
         End(
             DeadClass.UNKNOWN,
             "NOT_SHOWN",

@@ -7,10 +7,10 @@ from typing import Any
 
 from marshmallow import Schema, ValidationError, post_load
 
-from blnk_relay.intents.about import About, End, Example
-from blnk_relay.intents.creating import decide_by_mark, judge_creation, lookups_of, marked
+from blnk_relay.intents.about import About, Example
+from blnk_relay.intents.creating import MADE_TWICE, decide_by_mark, judge_creation, lookups_of, marked
 from blnk_relay.intents.fields import MAX_ROW_BYTES, MetaData, Text, load, stored_bytes
-from blnk_relay.intents.model import DeadClass, Entry, Intent, Kind, Policy, Progress, Request
+from blnk_relay.intents.model import Entry, Intent, Kind, Policy, Progress, Request
 
 NAME = "ledger.create"
 
@@ -68,14 +68,7 @@ ABOUT = About(
     builder=create_ledger,
     confirmed="The `201` names the new `ledger_id`. After an ambiguous answer exactly one ledger carries our id in its "
     "`meta_data` (contract §4).",
-    ends=(
-        End(
-            DeadClass.UNKNOWN,
-            "MADE_TWICE",
-            "The ledger shows it more than once. It has no key that would forbid a repeat, so a gateway that repeats a "
-            "request makes two (contract §4).",
-        ),
-    ),
+    ends=(MADE_TWICE,),
     example=Example({"name": "Wallets EUR", "meta_data": {"team": "payments"}}, key="wallets-eur"),
 )
 
