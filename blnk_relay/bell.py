@@ -15,6 +15,17 @@ from blnk_relay.settings import CONFIRM_LANE, Settings
 DELIVER_TASK = "tasks.deliver"
 CONFIRM_TASK = "tasks.confirm"
 
+
+def enqueue_task(kind: str) -> str:
+    """The name of the Celery task that takes intents of a kind from producers without this library.
+
+    Example:
+        >>> enqueue_task("inflight.commit")
+        'tasks.enqueue_inflight_commit'
+    """
+    return "tasks.enqueue_" + kind.replace(".", "_")
+
+
 #: After a bell could not be rung, producers do not try again for this long: the sweeper of any worker finds the work.
 _SILENCE_S = 2.0
 

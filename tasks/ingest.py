@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
+from blnk_relay.bell import enqueue_task
 from blnk_relay.errors import InvalidIntent, KeyConflict
 from blnk_relay.intake import Receipt, Write
 from blnk_relay.intents.model import DEFAULT_TARGET, Dead, DeadClass, Entry
@@ -29,17 +30,7 @@ OPTIONS = frozenset({"key", "target", "lane", "not_before", "deadline", "after",
 _MOST_KEPT = 16_384
 
 
-def task_name(kind: str) -> str:
-    """The Celery name under which intents of a kind are taken.
-
-    Example:
-        >>> task_name("inflight.commit")
-        'tasks.enqueue_inflight_commit'
-    """
-    return "tasks.enqueue_" + kind.replace(".", "_")
-
-
-TASKS = {task_name(kind): kind for kind in KINDS}
+TASKS = {enqueue_task(kind): kind for kind in KINDS}
 
 
 def ingest(runtime: Runtime, relay: Relay, kind: str, arguments: Mapping[str, Any]) -> Receipt | None:

@@ -14,6 +14,7 @@ import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
+from blnk_relay.bell import enqueue_task
 from blnk_relay.intents.describing import COMMON_ENDS, EndFacts, Facts, FieldFacts, ends_of, facts_of
 from blnk_relay.intents.model import Kind
 from blnk_relay.intents.registry import KINDS
@@ -64,6 +65,7 @@ def page(facts: Facts, others: Iterable[Facts] = ()) -> str:
                 ("route", ", or ".join(f"`{facts.method} {path}`" for path in (facts.path, *facts.also))),
                 *([("accepted only with", f"`{facts.setting}=true`")] if facts.setting else []),
                 ("in Python", f"`{facts.builder}`"),
+                ("by task name", f"`{enqueue_task(facts.kind)}`"),
                 ("key", linked(key) + example_key + order),
                 ("reference at the ledger", facts.reference),
                 ("confirmed by", facts.confirmed),

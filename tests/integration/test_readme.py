@@ -12,7 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from blnk_relay import Relay, Write, transaction
+from blnk_relay import NotFound, Relay, Write, transaction
+from tests.support.waiting import wait_until
 from worker.demo.stage import Stage, as_environment
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -35,11 +36,12 @@ def test_every_python_example_runs_and_prints_what_it_should(stage, monkeypatch,
         monkeypatch.setenv(name, value)
     namespace: dict[str, object] = {}
     examples = blocks("python")
-    assert len(examples) == 4
+    assert len(examples) == 5
     for example in examples:
         exec(compile(example, "README.md", "exec"), namespace)  # noqa: S102
     relay = namespace["relay"]
     assert isinstance(relay, Relay)
+    assert wait_until(lambda: by_name(relay, "top-up-1002"), 60, "the payment that came by task name") == "applied"
     relay.close()
     printed = capsys.readouterr().out.splitlines()
     assert printed[0] == "True top-up-1001"
@@ -48,6 +50,14 @@ def test_every_python_example_runs_and_prints_what_it_should(stage, monkeypatch,
     assert "float" in printed[3]
     assert printed[4:] == ["applied", "voided", "refunded", "applied"]
     assert stage.sandbox.books().violations() == []
+
+
+def by_name(relay: Relay, key: str) -> str:
+    """The outcome of what came as a message; empty until a worker has taken it in and the ledger shows it."""
+    try:
+        return relay.get(key).outcome
+    except NotFound:
+        return ""
 
 
 def test_every_command_of_the_operators_part_succeeds(stage, tmp_path):

@@ -21,12 +21,11 @@ from blnk_relay import (
     refund,
     result_of,
 )
-from blnk_relay.bell import Bells
+from blnk_relay.bell import Bells, enqueue_task
 from blnk_relay.errors import InvalidSettings
 from blnk_relay.journal.operator import Operator
 from blnk_relay.journal.records import id_of
 from sandbox import Options, Sandbox
-from tasks.ingest import task_name
 from tests.support.cli import run
 from tests.support.counting import assert_exactly_once, proof_of, wait_for_all
 from tests.support.payments import hold, payment
@@ -162,7 +161,7 @@ def test_intents_by_name_choose_a_target_and_an_unknown_one_is_a_dead_letter(sta
     given |= {"precise_amount": 100, "precision": 100}
     queue = f"{stage.settings.namespace}.ingest"
     for key, target in (("by-name", "eu"), ("astray", "us")):
-        assert bells.call(task_name("transaction"), queue, {**given, "key": key, "target": target}, task_id=key)
+        assert bells.call(enqueue_task("transaction"), queue, {**given, "key": key, "target": target}, task_id=key)
     bells.close()
     wait_until(lambda: _state(relay, "by-name", "eu") == "done", WAIT_S)
     dead = wait_until(lambda: list(operator_of(relay).listed("dead", code="INVALID")), WAIT_S)
