@@ -109,12 +109,16 @@ class AsyncRelay:
             order_key=order_key,
         )
         try:
-            return (await self._accept([prepare(self.settings, write)]))[0]
+            return (await self._accept([self.prepare(write)]))[0]
         except KeyConflict as conflict:
             conflict.index = None
             raise
         except InvalidIntent as error:
             raise InvalidIntent(error.kind, error.errors) from None
+
+    def prepare(self, write: Write) -> NewEntry:
+        """Check an intent and record nothing, which needs no waiting; see :meth:`blnk_relay.Relay.prepare`."""
+        return prepare(self.settings, write)
 
     async def enqueue_many(self, writes: Iterable[Intent | Write]) -> list[Receipt]:
         """Record many intents, in few trips; see :meth:`blnk_relay.Relay.enqueue_many`."""

@@ -102,3 +102,14 @@ def test_a_producer_needs_nothing_of_a_worker():
     )
     ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert ran.stdout.strip() == "[]"
+
+
+def test_the_async_twin_has_the_same_surface():
+    def surface(relay: type) -> dict[str, list[tuple[str, object]]]:
+        return {
+            name: [(one.name, one.default) for one in inspect.signature(method).parameters.values()]
+            for name, method in inspect.getmembers(relay, inspect.isroutine)
+            if not name.startswith("_")
+        }
+
+    assert surface(blnk_relay.AsyncRelay) == surface(blnk_relay.Relay)
