@@ -102,8 +102,10 @@ def prepare(settings: Settings, write: Write) -> NewEntry:
     deadline = _moment(write.deadline, f"~{int(settings.deadline_s * 1000)}", "deadline", errors)
     if not errors and _contradict(write):
         errors["deadline"] = ["Must lie after not_before, or it would never be sent."]
-    if write.after and (key in write.after or not all(_is_key(other) for other in write.after)):
-        errors["after"] = ["Must be keys of other intents."]
+    if write.after and (isinstance(write.after, str) or not all(_is_key(other) for other in write.after)):
+        errors["after"] = ["Must be a list of keys of other intents."]
+    elif key in write.after:
+        errors["after"] = ["Must be keys of other intents; it cannot wait for itself."]
     if write.order_key is not None and (key_problem(write.order_key) or "\n" in write.order_key):
         errors["order_key"] = ["Must be a text of one line, not blank."]
     if errors or key is None or target is None:

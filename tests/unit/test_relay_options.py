@@ -40,6 +40,9 @@ def prepared(relay, intent=None, **options: Any):
         ({"not_before": datetime(2100, 1, 1)}, "not_before", "offset"),  # noqa: DTZ001 - that is the point
         ({"not_before": "tomorrow"}, "not_before", "datetime"),
         ({"deadline": 5}, "deadline", "timedelta"),
+        ({"after": "order-1"}, "after", "list of keys"),
+        ({"after": [7]}, "after", "list of keys"),
+        ({"after": ["order"], "key": "order"}, "after", "wait for itself"),
         ({"not_before": timedelta(days=2), "deadline": timedelta(days=1)}, "deadline", "after not_before"),
         ({"not_before": FAR, "deadline": FAR}, "deadline", "after not_before"),
     ],
