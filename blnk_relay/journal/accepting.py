@@ -31,7 +31,7 @@ class Accepted:
 def accept_flow(settings: Settings, entries: Sequence[NewEntry]) -> Flow[tuple[list[Accepted], tuple[str, ...], str]]:
     """Record intents; see :meth:`blnk_relay.journal.journal.Journal.accept`."""
     chunks = [entries] if len(entries) == 1 else list(_chunks(entries))
-    offsets = [0, *accumulate(len(chunk) for chunk in chunks)] if len(chunks) > 1 else (0,)
+    offsets = list(accumulate(map(len, chunks), initial=0))
     if len(chunks) > 1:
         # What stands in this very batch is there by the time that it is needed.
         batch = {new.entry.id for new in entries}

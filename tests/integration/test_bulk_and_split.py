@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -25,6 +24,7 @@ from blnk_relay import (
 from blnk_relay.bell import Bells
 from blnk_relay.journal.operator import Operator
 from sandbox import Faults, Rule
+from tests.support.waiting import wait_until
 from worker.demo.stage import Stage
 
 WAIT_S = 60.0
@@ -216,10 +216,7 @@ def test_a_worker_that_is_killed_doubles_nothing(open_stage):
     keys = [relay.enqueue(sale(f"order-{number}")).key for number in range(40)]
     keys.append(relay.enqueue(fees(250), key="a-bulk").key)
     operator = Operator(relay.journal, Bells(stage.settings))
-    end_s = time.monotonic() + WAIT_S
-    while not all(held > 0 for held in operator.leases().values() or [0]):
-        assert time.monotonic() < end_s
-        time.sleep(0.01)
+    wait_until(lambda: any(operator.leases().values()), WAIT_S, "the worker to hold something", poll_s=0.01)
     stage.kill_worker(stage.workers[0])
     stage.start_worker()
     assert {relay.wait(key, WAIT_S).outcome for key in keys} == {"applied"}

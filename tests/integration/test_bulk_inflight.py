@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-import time
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import replace
@@ -19,6 +18,7 @@ from blnk_relay.journal.records import Settlement
 from sandbox import Faults, Rule
 from sandbox.options import Options
 from tests.support.stages import Tardy, wait_for_leases
+from tests.support.waiting import wait_until
 from worker.demo.stage import INSTANCE, TOKEN, Stage
 
 WAIT_S = 60.0
@@ -216,9 +216,7 @@ def test_a_worker_that_dies_in_the_middle_settles_no_hold_twice(open_stage):
     names = made(relay, 6)
     relay.enqueue(bulk_commit([commit(name, precise_amount=100) for name in names]), key="shipments")
     wait_for_leases(relay, 1)
-    end_s = time.monotonic() + WAIT_S
-    while not any(below(stage, name) for name in names) and time.monotonic() < end_s:
-        time.sleep(0.01)
+    wait_until(lambda: any(below(stage, name) for name in names), WAIT_S, "the request to be under way", poll_s=0.01)
     stage.kill_worker(stage.workers[0])
     stage.start_worker()
     assert relay.wait("shipments", WAIT_S).outcome == "applied"
