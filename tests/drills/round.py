@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from blnk_relay import Receipt, Relay
-from sandbox import DEFAULT_KINDS, Faults
+from blnk_relay.sandbox import DEFAULT_KINDS, Faults
 from tests.drills.chaos import Chaos
 from tests.support.counting import recorded_of, still_open
 from tests.support.stages import Tardy, insist, operator_of

@@ -23,7 +23,7 @@ from blnk_relay import (
 )
 from blnk_relay.bell import Bells
 from blnk_relay.journal.operator import Operator
-from sandbox import Faults, Rule
+from blnk_relay.sandbox import Faults, Rule
 from tests.support.waiting import wait_until
 from worker.demo.stage import Stage
 

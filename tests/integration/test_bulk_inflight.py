@@ -15,8 +15,8 @@ from blnk_relay.bell import Bells
 from blnk_relay.intents.model import Send
 from blnk_relay.journal.operator import Operator
 from blnk_relay.journal.records import Settlement
-from sandbox import Faults, Rule
-from sandbox.options import Options
+from blnk_relay.sandbox import Faults, Rule
+from blnk_relay.sandbox.options import Options
 from tests.support.stages import Tardy, wait_for_leases
 from tests.support.waiting import wait_until
 from worker.demo.stage import INSTANCE, TOKEN, Stage

@@ -26,7 +26,7 @@ from blnk_relay import (
     update_metadata,
     void,
 )
-from sandbox import KINDS, Books, Faults, Options
+from blnk_relay.sandbox import KINDS, Books, Faults, Options
 from tests.support.counting import OPEN, assert_exactly_once, states
 from tests.support.stages import operator_of
 from tests.support.waiting import wait_until

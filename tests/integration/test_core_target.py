@@ -28,7 +28,7 @@ from blnk_relay import (
     void,
 )
 from blnk_relay.intents.model import Lookup
-from sandbox import Faults, Options, Rule, Sandbox
+from blnk_relay.sandbox import Faults, Options, Rule, Sandbox
 from tests.support.counting import assert_exactly_once, wait_for_all
 from tests.support.payments import AMOUNT, CURRENCY, SHOP, WORLD, hold, payment, poor
 from tests.support.stages import operator_of

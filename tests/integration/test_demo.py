@@ -11,7 +11,7 @@ import pytest
 
 from blnk_relay import Relay
 from blnk_relay.journal.operator import Operator
-from sandbox import DEFAULT_KINDS, Faults
+from blnk_relay.sandbox import DEFAULT_KINDS, Faults
 from worker.demo.play import play
 from worker.demo.proof import OUTCOMES
 from worker.demo.stage import Stage

@@ -313,7 +313,8 @@ def test_no_other_module_names_a_kind_or_one_of_its_endings() -> None:
     for package in PACKAGES:
         for module in (ROOT / package).rglob("*.py"):
             name = module.relative_to(ROOT).as_posix()
-            if name not in own:
+            # The stand-in ledger speaks of the same things in the ledger's own words.
+            if name not in own and not name.startswith("blnk_relay/sandbox/"):
                 # What stands beside the kinds is the work of several of them, and they share its endings.
                 foreign = set(KINDS) if name.startswith("blnk_relay/intents/") else codes | set(KINDS)
                 named = {text for text in constants(module) if text.partition("=")[0] in foreign}

@@ -11,7 +11,7 @@ import pytest
 
 from blnk_relay import Relay, Write
 from blnk_relay.journal.journal import Journal
-from sandbox import Faults, Options, Rule
+from blnk_relay.sandbox import Faults, Options, Rule
 from tests.support.counting import assert_exactly_once, wait_for_all
 from tests.support.oauth import log_in, refreshes, with_client
 from tests.support.payments import payment

@@ -20,7 +20,7 @@ import requests
 from blnk_relay import Intent, Receipt, Relay, Status, StillOpen, TooLate, Write, commit, refund, void
 from blnk_relay.intents.model import DEFAULT_TARGET
 from blnk_relay.journal.operator import Operator
-from sandbox import Effect, Faults, Options, RequestSeen, Rule
+from blnk_relay.sandbox import Effect, Faults, Options, RequestSeen, Rule
 from tests.support.counting import assert_exactly_once, wait_for_all
 from tests.support.payments import AMOUNT, CURRENCY, SHOP, WORLD, hold, payment, poor
 from tests.support.waiting import wait_until

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from blnk_relay import InvalidIntent, Receipt, Relay, Write, commit, refund, void
-from sandbox import Faults, Rule
+from blnk_relay.sandbox import Faults, Rule
 from tests.support.counting import recorded_of, wait_for_all
 from tests.support.payments import AMOUNT, hold, payment, poor
 from tests.support.sentry import FakeSentry

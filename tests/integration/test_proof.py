@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from blnk_relay import Relay
-from sandbox import Books, Faults
+from blnk_relay.sandbox import Books, Faults
 from tests.support.counting import recorded_of, wait_for_all
 from worker.demo.proof import Proof, Recorded, behind_dead, prove, tally
 from worker.demo.stage import Stage

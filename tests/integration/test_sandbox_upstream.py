@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 import requests
 
-from sandbox import Faults, Options, Rule, Sandbox
+from blnk_relay.sandbox import Faults, Options, Rule, Sandbox
 from tests.support.cli import WAIT_S, process, run
 from worker.cli import exits
 from worker.cli.running import CORE_KEY
@@ -262,7 +262,7 @@ def test_options_that_would_do_nothing_are_refused(arguments):
 
 
 def test_it_is_started_from_the_command_line(core):
-    command = [sys.executable, "-m", "sandbox", "--port", "0", "--upstream", core.url, "--core-key", "key-1"]
+    command = [sys.executable, "-m", "blnk_relay.sandbox", "--port", "0", "--upstream", core.url, "--core-key", "key-1"]
     with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
         try:
             url = process.stdout.readline().strip()

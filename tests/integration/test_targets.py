@@ -25,7 +25,7 @@ from blnk_relay.bell import Bells, enqueue_task
 from blnk_relay.errors import InvalidSettings
 from blnk_relay.journal.operator import Operator
 from blnk_relay.journal.records import id_of
-from sandbox import Options, Sandbox
+from blnk_relay.sandbox import Options, Sandbox
 from tests.support.cli import run
 from tests.support.counting import assert_exactly_once, proof_of, wait_for_all
 from tests.support.payments import hold, payment

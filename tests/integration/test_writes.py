@@ -30,7 +30,7 @@ from blnk_relay import (
     upload,
 )
 from blnk_relay.relay import Write
-from sandbox import Faults, Rule
+from blnk_relay.sandbox import Faults, Rule
 from worker.demo.stage import Stage
 
 #: One that acts and one that does not; each kind is tried under all of them in test_kind_faults.py.

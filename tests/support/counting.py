@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 
 from blnk_relay import Receipt, Relay
 from blnk_relay.journal.reading import by_id, payload_of
-from sandbox import Books, Sandbox
+from blnk_relay.sandbox import Books, Sandbox
 from tests.support.waiting import wait_until
 from worker.demo.proof import Proof, Recorded, prove
 from worker.demo.proof_money import BookRow

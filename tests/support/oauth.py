@@ -9,7 +9,7 @@ from urllib.parse import urlencode
 from urllib.request import Request, urlopen
 
 from blnk_relay import Settings
-from sandbox import Sandbox
+from blnk_relay.sandbox import Sandbox
 from worker.demo.stage import Stage
 
 

@@ -40,10 +40,10 @@ from blnk_relay.intents.model import Entry, Found, Intent, Progress, Request, Ro
 from blnk_relay.intents.registry import KINDS
 from blnk_relay.intents.steps import next_step, policy_of
 from blnk_relay.journal.records import new_entry
+from blnk_relay.sandbox.rows import Effect
+from blnk_relay.sandbox.rows import Row as BookRow
+from blnk_relay.sandbox.snapshot import Books
 from blnk_relay.settings import Settings
-from sandbox.rows import Effect
-from sandbox.rows import Row as BookRow
-from sandbox.snapshot import Books
 
 #: What things that a specimen needs have come to, by their names.
 Ids = Mapping[str, str]

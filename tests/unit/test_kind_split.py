@@ -33,8 +33,8 @@ from blnk_relay.intents.replaying import ReplayWay, plan_replay
 from blnk_relay.intents.split_legs import divide
 from blnk_relay.intents.steps import next_step, policy_of
 from blnk_relay.journal.records import new_entry
+from blnk_relay.sandbox.distributions import divide as ledger_divides
 from blnk_relay.settings import Settings
-from sandbox.distributions import divide as ledger_divides
 
 NOW_MS = 1_800_000_000_000
 POLICY = policy_of(Settings())

@@ -114,7 +114,7 @@ def sandbox(
     try:
         import aiohttp  # noqa: F401 - the sandbox imports it only when it starts
 
-        from sandbox import Faults, Options, serve_forever
+        from blnk_relay.sandbox import Faults, Options, serve_forever
     except ModuleNotFoundError as error:
         raise click.UsageError(
             f"the sandbox needs what is not installed: {error.name}. pip install 'blnk-relay[worker,sandbox]'"

@@ -52,7 +52,7 @@ def demo_command(*, intents: int, seed: int | None, fault_rate: float, pool: str
     Example:
       blnk-relay demo --intents 2000 --seed 7 --json
     """
-    from sandbox import DEFAULT_KINDS, Faults
+    from blnk_relay.sandbox import DEFAULT_KINDS, Faults
 
     chosen = random.randrange(10_000) if seed is None else seed
     kinds = [kind for kind in DEFAULT_KINDS if kind not in LEFT_OUT]

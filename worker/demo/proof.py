@@ -15,7 +15,7 @@ from blnk_relay import PartStatus, Status
 from blnk_relay.intents.linking import resolved
 
 if TYPE_CHECKING:
-    from sandbox.snapshot import Books
+    from blnk_relay.sandbox.snapshot import Books
     from worker.demo.proof_money import BookRow
 
 #: Outcomes that the statement counts, in its order.

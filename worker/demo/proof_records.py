@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from blnk_relay.intents.tokenization import TOKENIZABLE
 
 if TYPE_CHECKING:
-    from sandbox.snapshot import Books
+    from blnk_relay.sandbox.snapshot import Books
     from worker.demo.proof import Proof, Recorded
 
 #: The ledger that is there from the start (contract §2.2).

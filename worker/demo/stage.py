@@ -44,8 +44,8 @@ class Stage:
     """A Valkey, a sandbox and workers of our own; everything is gone at the end.
 
     Args:
-        faults: A plan of :class:`sandbox.Faults`, or None for a ledger that behaves.
-        options: Options of :class:`sandbox.Options`.
+        faults: A plan of :class:`blnk_relay.sandbox.Faults`, or None for a ledger that behaves.
+        options: Options of :class:`blnk_relay.sandbox.Options`.
         pool: Celery pool of the workers.
         settings: Fields that win over those of the demo.
 
@@ -57,7 +57,7 @@ class Stage:
         self, *, faults: Any = None, options: Any = None, pool: str = "threads", settings: dict[str, Any] | None = None
     ) -> None:
         try:
-            from sandbox import Options, Sandbox
+            from blnk_relay.sandbox import Options, Sandbox
             from worker.demo.valkey import start_valkey
         except ImportError as error:
             raise InvalidSettings(f"the demo needs the extra 'sandbox' (blnk-relay[sandbox]): {error}") from None

@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
-from sandbox import Faults, Options
-from sandbox.answers import Answer
-from sandbox.instance import Instance
-from sandbox.snapshot import Books
-from sandbox.wire import WireRequest
+from blnk_relay.sandbox import Faults, Options
+from blnk_relay.sandbox.answers import Answer
+from blnk_relay.sandbox.instance import Instance
+from blnk_relay.sandbox.snapshot import Books
+from blnk_relay.sandbox.wire import WireRequest
 
 #: Longer than storing and applying take with the options of a desk.
 A_MOMENT_S = 1.0

@@ -6,9 +6,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from sandbox import Effect, Faults, Status
-from sandbox.rows import Txn
-from sandbox.submission import prepare
+from blnk_relay.sandbox import Effect, Faults, Status
+from blnk_relay.sandbox.rows import Txn
+from blnk_relay.sandbox.submission import prepare
 
 
 def test_the_worked_example_of_a_hold(desk):

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from sandbox import Faults, Rule, Status
+from blnk_relay.sandbox import Faults, Rule, Status
 
 
 def bulk(desk, *items: dict[str, Any], **flags: Any):

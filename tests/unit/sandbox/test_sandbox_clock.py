@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from sandbox.clock import MANUAL_START_NS, SECOND_NS, Clock, parse_rfc3339, rfc3339
+from blnk_relay.sandbox.clock import MANUAL_START_NS, SECOND_NS, Clock, parse_rfc3339, rfc3339
 
 
 def test_callbacks_run_in_the_order_they_fall_due_each_at_its_own_time():

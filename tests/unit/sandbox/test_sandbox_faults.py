@@ -4,8 +4,8 @@ import random
 
 import pytest
 
-from sandbox import DEFAULT_KINDS, KINDS, Faults, Rule
-from sandbox.faults import Delivery, Subject
+from blnk_relay.sandbox import DEFAULT_KINDS, KINDS, Faults, Rule
+from blnk_relay.sandbox.faults import Delivery, Subject
 
 
 def subject(reference: str, **changes: object) -> Subject:

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from sandbox import Faults, Rule, Status
+from blnk_relay.sandbox import Faults, Rule, Status
 
 ALL_RETRIES_S = 15 * 60.0
 

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sandbox import money
+from blnk_relay.sandbox import money
 
 
 @pytest.mark.parametrize(

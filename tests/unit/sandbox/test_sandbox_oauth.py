@@ -6,7 +6,7 @@ from urllib.parse import parse_qs, urlencode, urlparse
 
 import pytest
 
-from sandbox import Faults, Rule
+from blnk_relay.sandbox import Faults, Rule
 
 BASIC = "Basic " + base64.b64encode(b"client_sandbox:secret_sandbox").decode()
 BACK = "https://app.example/back"

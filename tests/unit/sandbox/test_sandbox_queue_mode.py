@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from sandbox import Faults, Rule, Status
+from blnk_relay.sandbox import Faults, Rule, Status
 
 TWO_HOURS_S = 2 * 3600.0
 

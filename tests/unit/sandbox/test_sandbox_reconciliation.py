@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from sandbox import Faults, Rule
+from blnk_relay.sandbox import Faults, Rule
 
 HEADER = "ID,Amount,Currency,Reference,Description,Date"
 LINES = (

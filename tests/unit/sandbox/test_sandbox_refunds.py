@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from sandbox import Status
+from blnk_relay.sandbox import Status
 
 
 def test_a_queued_refund_hangs_two_levels_below_the_payment(desk):

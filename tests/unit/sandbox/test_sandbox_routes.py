@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from sandbox import Faults, Rule
+from blnk_relay.sandbox import Faults, Rule
 
 #: The closed list of contract §1.6.
 DOCUMENTED = [

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from sandbox import Faults, Rule, Status
+from blnk_relay.sandbox import Faults, Rule, Status
 
 
 def test_skip_mode_answers_with_the_final_row(desk):

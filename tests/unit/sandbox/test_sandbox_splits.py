@@ -4,9 +4,9 @@ from typing import Any
 
 import pytest
 
-from sandbox import Faults, Rule, Status
-from sandbox.answers import LedgerError
-from sandbox.distributions import divide
+from blnk_relay.sandbox import Faults, Rule, Status
+from blnk_relay.sandbox.answers import LedgerError
+from blnk_relay.sandbox.distributions import divide
 
 
 def part(identifier, distribution="", precise=""):

@@ -1,4 +1,4 @@
-"""``python -m sandbox``: a sandbox in the foreground, for looking at it with curl."""
+"""``python -m blnk_relay.sandbox``: a sandbox in the foreground, for looking at it with curl."""
 
 from __future__ import annotations
 

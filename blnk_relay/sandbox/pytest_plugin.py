@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def blnk_sandbox() -> Iterator[Sandbox]:
-    """A running :class:`sandbox.Sandbox` with default options and no faults, closed after the test."""
+    """A running :class:`blnk_relay.sandbox.Sandbox` with default options and no faults, closed after the test."""
     from .server import Sandbox
 
     with Sandbox() as running:

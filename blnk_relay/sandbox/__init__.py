@@ -6,7 +6,7 @@ write, its traps and its failures included, and shows its books. It answers in t
 routes without ``/proxy`` and Core's own reads, with ``X-Blnk-Key``). With ``upstream`` it is only Cloud's
 edge, in front of a Core that runs somewhere.
 
-    from sandbox import Options, Sandbox
+    from blnk_relay.sandbox import Options, Sandbox
 
     with Sandbox(Options(read_lag_s=0.2)) as sandbox:
         ...  # POST to sandbox.url + "/proxy/transactions?instance_id=inst_sandbox"
