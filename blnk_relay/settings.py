@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import Field, dataclass, field, fields
 from typing import Any
 
+from blnk_relay.address import RedisAddress
 from blnk_relay.environment import Environment
 from blnk_relay.errors import InvalidSettings
 from blnk_relay.intents.model import DEFAULT_TARGET
@@ -61,10 +62,19 @@ class Settings:
         'refunds'
     """
 
-    redis_url: str = _setting("redis://127.0.0.1:6379/0", "The Redis or Valkey that keeps the journal.", secret=True)
-    broker_url: str = _setting("", "The Celery broker; empty: the same server as the journal.", secret=True)
+    redis_url: str = _setting(
+        "redis://127.0.0.1:6379/0",
+        "The Redis or Valkey that keeps the journal: `redis://`, `rediss://` or `unix://`.",
+        secret=True,
+    )
+    broker_url: str = _setting(
+        "", "The Redis or Valkey of the Celery broker; empty: the same server as the journal.", secret=True
+    )
     namespace: str = _setting("relay", "First part of every key on Redis, so that systems can share a server.")
-    redis_timeout_s: float = _setting(2.0, "Longest wait for one answer of Redis.")
+    redis_timeout_s: float = _setting(2.0, "Longest wait for one answer of Redis, and for a free connection to it.")
+    redis_connections: int = _setting(
+        100, "Most connections of one process to the journal; a burst of more calls at a time waits for them."
+    )
     durability: str = _setting(
         "memory",
         "What a receipt waits for: `memory`, `fsync` (WAITAOF) or `replicated:N` (WAIT for N replicas).",
@@ -183,6 +193,7 @@ class Settings:
             if getattr(self, name) not in allowed:
                 raise InvalidSettings(f"{PREFIX}{name.upper()} must be one of {', '.join(allowed)}.")
         object.__setattr__(self, "ledgers", self._all_targets())
+        _ = self.journal_address, self.broker_address  # made for the sake of what they refuse
         self._check_together()
 
     def _all_targets(self) -> dict[str, Target]:
@@ -244,9 +255,19 @@ class Settings:
             raise InvalidSettings(f"{PREFIX}RETRY_CAP_S must not be below {PREFIX}RETRY_BASE_S.")
 
     @property
+    def journal_address(self) -> RedisAddress:
+        """Where the journal is."""
+        return RedisAddress.parsed(f"{PREFIX}REDIS_URL", self.redis_url)
+
+    @property
+    def broker_address(self) -> RedisAddress:
+        """Where the Celery broker is."""
+        return RedisAddress.parsed(f"{PREFIX}BROKER_URL", self.broker_url) if self.broker_url else self.journal_address
+
+    @property
     def broker(self) -> str:
-        """The Celery broker's URL."""
-        return self.broker_url or self.redis_url
+        """The Celery broker's URL, in the words of Celery."""
+        return self.broker_address.broker_url()
 
     @property
     def prefix(self) -> str:

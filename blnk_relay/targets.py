@@ -6,9 +6,12 @@ import re
 from dataclasses import Field, dataclass, fields
 from typing import Any
 
+from blnk_relay.address import check_base_url, normalised
 from blnk_relay.errors import InvalidSettings
 from blnk_relay.intents.model import DEFAULT_TARGET
 from blnk_relay.setting import PREFIX, setting
+
+__all__ = ["APIS", "CLOUD_URL", "CONFIRM_ROUTES", "Target", "normalised", "target_fields"]
 
 #: Where Blnk Cloud is (contract §1.1).
 CLOUD_URL = "https://api.cloud.blnkfinance.com"
@@ -88,6 +91,7 @@ class Target:
         for name, allowed in (("api", APIS), ("confirm_route", CONFIRM_ROUTES)):
             if getattr(self, name) not in allowed:
                 raise InvalidSettings(f"{self.variable(name)} must be one of {', '.join(allowed)}.")
+        check_base_url(self.variable("base_url"), self.base_url)
         given = [next(name for name in way if getattr(self, name)) for way in _CREDENTIALS if self._any(way)]
         if len(given) > 1:
             both = " and ".join(self.variable(name) for name in given)
