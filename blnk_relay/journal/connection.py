@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
@@ -10,14 +12,14 @@ from importlib.resources import files
 from typing import Any
 
 import redis
-from hiredis import pack_command
 from redis.backoff import NoBackoff
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import NoScriptError, RedisError
 from redis.retry import Retry
 
-from blnk_relay.errors import InvalidSettings, JournalUnavailable
-from blnk_relay.settings import PREFIX, Settings
+from blnk_relay.errors import JournalUnavailable
+from blnk_relay.journal.sockets import connection_class, packed
+from blnk_relay.settings import Settings
 
 #: How the first line of a script begins that needs more than the common head.
 _USES = "-- uses: "
@@ -36,29 +38,31 @@ def script_source(name: str) -> str:
     return "".join((folder / f"{part}.lua").read_text(encoding="utf-8") for part in ("common", *parts)) + text
 
 
-def connect(settings: Settings) -> redis.Redis:
-    """A client whose every wait is bounded.
+def pool_options(settings: Settings) -> dict[str, Any]:
+    """What a pool of connections is made with, async or not: every wait is bounded, for a connection as well.
 
     A dropped connection is tried once more at once, which is safe: every script either repeats without effect or
     leaves a lease that lapses. A timeout is not, so that a stuck server is reported within the timeout.
-
-    Raises:
-        InvalidSettings: The URL is none; it may hold a password, so it is not quoted.
     """
-    try:
-        return redis.Redis.from_url(
-            settings.redis_url,
-            decode_responses=True,
-            socket_timeout=settings.redis_timeout_s,
-            socket_connect_timeout=settings.redis_timeout_s,
-            retry=Retry(NoBackoff(), 1, supported_errors=(RedisConnectionError,)),
-            health_check_interval=0,
-            client_name="blnk-relay",
-        )
-    except ValueError:
-        raise InvalidSettings(
-            f"{PREFIX}REDIS_URL is no URL of a Redis, such as redis://127.0.0.1:6379/0, rediss://… or unix://…"
-        ) from None
+    return {
+        **settings.journal_address.client_options(),
+        "decode_responses": True,
+        "max_connections": settings.redis_connections,
+        "timeout": settings.redis_timeout_s,
+        "socket_timeout": settings.redis_timeout_s,
+        "socket_connect_timeout": settings.redis_timeout_s,
+        "health_check_interval": 0,
+        "client_name": "blnk-relay",
+    }
+
+
+def connect(settings: Settings) -> redis.Redis:
+    """A client whose every wait is bounded; a burst of calls waits for its connections."""
+    retry = Retry(NoBackoff(), 1, supported_errors=(RedisConnectionError,))
+    pool = redis.BlockingConnectionPool(  # type: ignore[no-untyped-call]
+        connection_class=connection_class(settings.journal_address), retry=retry, **pool_options(settings)
+    )
+    return redis.Redis.from_pool(pool)
 
 
 @contextmanager
@@ -80,15 +84,26 @@ def unavailable(error: RedisError) -> JournalUnavailable:
 
 
 class Connections:
-    """Connections of the client's pool, kept between calls; for commands that are one request and one answer.
+    """Connections of their own, kept between calls; for commands that are one request and one answer.
 
     To take one out of redis-py's pool and give it back, with its checks and counters, is a fifth of what an enqueue
     costs. What its check is for is met here by trying once more: a connection that the server has closed meanwhile.
+
+    Args:
+        client: Whose server they speak to.
+        most: How many there may be.
+        timeout_s: Longest wait for one when all are in use.
     """
 
-    def __init__(self, client: redis.Redis) -> None:
+    def __init__(self, client: redis.Redis, most: int, timeout_s: float) -> None:
         self._pool: Any = client.connection_pool
+        self._most = most
+        self._timeout_s = timeout_s
+        self._begin()
+
+    def _begin(self) -> None:
         self._idle: list[Any] = []
+        self._free = threading.Semaphore(self._most)
         self._pid = os.getpid()
 
     def call(self, *command: str | int) -> Any:
@@ -99,24 +114,28 @@ class Connections:
         """
         if self._pid != os.getpid():
             # A forked child must not speak on its parent's connections.
-            self._idle, self._pid = [], os.getpid()
+            self._begin()
+        if not self._free.acquire(timeout=self._timeout_s):
+            raise RedisConnectionError("all connections are in use")
         try:
-            connection = self._idle.pop()
-        except IndexError:
-            connection = self._pool.get_connection()
-        try:
-            answer = self._exchange(connection, command)
-        except RedisConnectionError:
-            answer = self._exchange(connection, command)
+            try:
+                connection = self._idle.pop()
+            except IndexError:
+                connection = self._pool.connection_class(**self._pool.connection_kwargs)
+            try:
+                return self._exchange(connection, command)
+            except RedisConnectionError:
+                return self._exchange(connection, command)
+            finally:
+                self._idle.append(connection)
         finally:
-            self._idle.append(connection)
-        return answer
+            self._free.release()
 
     @staticmethod
     def _exchange(connection: Any, command: tuple[str | int, ...]) -> Any:
         try:
             # Packed here, because the client would look at every argument twice before it does the same.
-            connection.send_packed_command([pack_command(command)])  # type: ignore[arg-type] # of any length
+            connection.send_packed_command([packed(command)])
             return connection.read_response()
         except redis.ResponseError:
             raise
@@ -125,22 +144,29 @@ class Connections:
             connection.disconnect()
             raise
 
+    def close(self) -> None:
+        """End those that are idle."""
+        while self._idle:
+            self._idle.pop().disconnect()
+
+
+@cache
+def script_digest(name: str) -> str:
+    """What a server knows a script by."""
+    return hashlib.sha1(script_source(name).encode(), usedforsecurity=False).hexdigest()
+
 
 class Scripts:
-    """Runs our scripts by digest; a server that has forgotten one is taught it again."""
+    """Runs our scripts by digest.
 
-    def __init__(self, client: redis.Redis, prefix: str) -> None:
+    A server that does not know one is given its text in the place of the digest. To load it there first would take
+    another connection, which may lead to another server by now.
+    """
+
+    def __init__(self, client: redis.Redis, settings: Settings) -> None:
         self._client = client
-        self._connections = Connections(client)
-        self._prefix = prefix
-        self._digests: dict[str, str] = {}
-
-    def digest(self, name: str) -> str:
-        """The digest of a script, loaded on first use."""
-        known = self._digests.get(name)
-        if known is None:
-            known = self._digests[name] = str(self._client.script_load(script_source(name)))
-        return known
+        self._connections = Connections(client, settings.redis_connections, settings.redis_timeout_s)
+        self._prefix = settings.prefix
 
     def run(self, name: str, *args: str | int) -> Any:
         """Run one script in one trip.
@@ -148,14 +174,11 @@ class Scripts:
         Raises:
             JournalUnavailable: Redis did not answer in time or refused.
         """
-        try:
+        with reported():
             try:
-                return self._connections.call("EVALSHA", self.digest(name), 1, self._prefix, *args)
+                return self._connections.call("EVALSHA", script_digest(name), "1", self._prefix, *args)
             except NoScriptError:
-                self._digests.pop(name, None)
-                return self._connections.call("EVALSHA", self.digest(name), 1, self._prefix, *args)
-        except RedisError as error:
-            raise unavailable(error) from error
+                return self._connections.call("EVAL", script_source(name), "1", self._prefix, *args)
 
     def run_and_wait(self, name: str, wait: tuple[str | int, ...], *args: str | int) -> tuple[Any, Any]:
         """Run one script, and WAIT or WAITAOF for it on the same connection, in one trip.
@@ -165,14 +188,20 @@ class Scripts:
             not know the command or has no append-only file.
         """
         with reported():
-            self.digest(name)
-            pipeline = self._client.pipeline(transaction=False)
-            pipeline.evalsha(self.digest(name), 1, self._prefix, *args)
-            pipeline.execute_command(*wait)  # type: ignore[no-untyped-call]
-            answer, waited = pipeline.execute(raise_on_error=False)
-            if isinstance(answer, NoScriptError):
-                self._digests.pop(name, None)
-                return self.run_and_wait(name, wait, *args)
-            if isinstance(answer, Exception):
-                raise answer
-            return answer, waited
+            try:
+                return self._pipe(("EVALSHA", script_digest(name), "1", self._prefix, *args), wait)
+            except NoScriptError:
+                return self._pipe(("EVAL", script_source(name), "1", self._prefix, *args), wait)
+
+    def _pipe(self, command: tuple[str | int, ...], wait: tuple[str | int, ...]) -> tuple[Any, Any]:
+        pipeline = self._client.pipeline(transaction=False)
+        pipeline.execute_command(*command)  # type: ignore[no-untyped-call]
+        pipeline.execute_command(*wait)  # type: ignore[no-untyped-call]
+        answer, waited = pipeline.execute(raise_on_error=False)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer, waited
+
+    def close(self) -> None:
+        """Give the connections back."""
+        self._connections.close()

@@ -67,7 +67,7 @@ class Journal:
     def __init__(self, settings: Settings, client: redis.Redis | None = None) -> None:
         self.settings = settings
         self.client = client if client is not None else connect(settings)
-        self.scripts = Scripts(self.client, settings.prefix)
+        self.scripts = Scripts(self.client, settings)
         #: Claims and looks are only for ledgers that there is a way to.
         self._targets = ",".join(settings.ledgers)
 
@@ -295,6 +295,7 @@ class Journal:
     def close(self) -> None:
         """Give the connections back."""
         try:
+            self.scripts.close()
             self.client.close()
         except redis.RedisError as error:
             raise JournalUnavailable("the connection could not be closed") from error
