@@ -85,6 +85,20 @@ class JournalUnavailable(RelayError):
     """
 
 
+class JournalFull(JournalUnavailable):
+    """Redis has no room for new intents: it is at its ``maxmemory``, or so near that the rest is for its present work.
+
+    Workers and operators go on. Enqueue again under the same key when there is room.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(
+            "the journal is full: Redis is at nine tenths of its maxmemory or above, and what is left is for the work "
+            "that it holds; enqueue again under the same key later. To make room, raise maxmemory, or lower "
+            "BLNK_RELAY_RETENTION_S, after which finished intents are trimmed"
+        )
+
+
 class NotFound(RelayError):
     """No intent is known under this key or id."""
 

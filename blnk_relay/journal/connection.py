@@ -17,17 +17,26 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import NoScriptError, RedisError
 from redis.retry import Retry
 
-from blnk_relay.errors import JournalUnavailable
-from blnk_relay.journal.sockets import connection_class, packed
+from blnk_relay.errors import JournalFull, JournalUnavailable
+from blnk_relay.journal.roomy import RoomyRedis
+from blnk_relay.journal.sockets import connection_class, first_word, packed
 from blnk_relay.settings import Settings
 
 #: How the first line of a script begins that needs more than the common head.
 _USES = "-- uses: "
 
+#: Lets a script write above ``maxmemory``: what workers and operators do is what makes room again. It has to be the
+#: very first line, and needs Redis 7. Accepting has none, so that it is what a full server refuses first.
+_ALLOW_OOM = "#!lua flags=allow-oom\n"
+_REFUSED_WHEN_FULL = frozenset({"accept"})
+
+#: First words of an answer that refuses for want of memory: the server's, and that of accept.lua below the limit.
+_FULL = frozenset({"OOM", "JOURNALFULL"})
+
 
 @cache
 def script_source(name: str) -> str:
-    """The text of a script, with the head that all share and the parts that its first line asks for.
+    """The text of a script, with its flags, the head that all share and the parts that its first line asks for.
 
     Only those, because every run of a script pays for all that is in it.
     """
@@ -35,7 +44,8 @@ def script_source(name: str) -> str:
     text = (folder / f"{name}.lua").read_text(encoding="utf-8")
     first = text.partition("\n")[0]
     parts = first.removeprefix(_USES).split(", ") if first.startswith(_USES) else []
-    return "".join((folder / f"{part}.lua").read_text(encoding="utf-8") for part in ("common", *parts)) + text
+    before = "".join((folder / f"{part}.lua").read_text(encoding="utf-8") for part in ("common", *parts))
+    return ("" if name in _REFUSED_WHEN_FULL else _ALLOW_OOM) + before + text
 
 
 def pool_options(settings: Settings) -> dict[str, Any]:
@@ -62,7 +72,7 @@ def connect(settings: Settings) -> redis.Redis:
     pool = redis.BlockingConnectionPool(  # type: ignore[no-untyped-call]
         connection_class=connection_class(settings.journal_address), retry=retry, **pool_options(settings)
     )
-    return redis.Redis.from_pool(pool)
+    return RoomyRedis.from_pool(pool)
 
 
 @contextmanager
@@ -76,11 +86,11 @@ def reported() -> Iterator[None]:
 
 def unavailable(error: RedisError) -> JournalUnavailable:
     """An error of Redis as ours; the text of the server is kept out, its kind is enough."""
-    word = str(error).split(" ", 1)[0] if isinstance(error, redis.ResponseError) else ""
-    return JournalUnavailable(
-        f"the journal did not take it ({type(error).__name__}{' ' + word if word.isupper() else ''}): "
-        "try again under the same key"
-    )
+    word = first_word(error)
+    if word in _FULL:
+        return JournalFull()
+    what = f"{type(error).__name__} {word}".rstrip()
+    return JournalUnavailable(f"the journal did not take it ({what}): try again under the same key")
 
 
 class Connections:

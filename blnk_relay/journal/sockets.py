@@ -57,7 +57,7 @@ class _Packer:
 
 def first_word(error: redis.RedisError) -> str:
     """The code that an answer of the server begins with, such as ``READONLY``; empty where there is none."""
-    code = getattr(error, "status_code", None) or str(error).split(" ", 1)[0]
+    code: str = getattr(error, "status_code", None) or str(error).split(" ", 1)[0]
     return code if code.isupper() else ""
 
 

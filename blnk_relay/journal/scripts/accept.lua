@@ -7,7 +7,7 @@
 --   of the same call stand before it), a file to upload ("" for none).
 -- Returns: one for each: "created", "existing", or what is against it as {status, id, kind, state, created}, status being
 --   conflict (id is the owner's), missing or closed (id is that of what it would wait for); and behind them the lanes
---   to ring. In one row, because each table more costs as much as a command.
+--   to ring. In one row, because each table more costs as much as a command. The error JOURNALFULL when there is no room.
 
 local WIDTH = 13
 local answers, refused, before = {}, false, {}
@@ -119,6 +119,31 @@ local function write(at, bells)
   end
 end
 
+-- Above this share of maxmemory nothing new is accepted: the rest is for what workers and operators write to bring the
+-- work to its end, and for the messages of a broker on the same server, which the server itself refuses at the limit.
+local FULL = 0.9
+-- A producer fills it no faster than so many bytes a millisecond, so that until then there is no need to look again.
+local FASTEST = 65536
+
+local function is_full()
+  local told = redis.call('GET', P .. 'room')
+  if not told then
+    told = 'yes'
+    local for_ms, info = 1000, redis.pcall('INFO', 'memory')
+    local most = type(info) == 'string' and tonumber(string.match(info, 'maxmemory:(%d+)')) or 0
+    if most > 0 then
+      local used = tonumber(string.match(info, 'used_memory:(%d+)'))
+      used = used - tonumber(string.match(info, 'mem_not_counted_for_evict:(%d+)') or 0)
+      local left = FULL * most - used
+      told = left > 0 and 'yes' or 'no'
+      for_ms = math.max(1, math.min(1000, math.floor(math.abs(left) / FASTEST)))
+    end
+    -- At the limit this is refused as well, and what follows says so.
+    redis.pcall('SET', P .. 'room', told, 'PX', for_ms)
+  end
+  return told == 'no'
+end
+
 for at = 2, #ARGV, WIDTH do
   local answer = examine(at)
   before[ARGV[at]] = true
@@ -126,8 +151,10 @@ for at = 2, #ARGV, WIDTH do
   answers[#answers + 1] = answer
 end
 
-local bells, accepted, existing = {}, {}, 0
+local bells, accepted, existing, fresh = {}, {}, 0, false
+for _, answer in ipairs(answers) do fresh = fresh or answer == 'created' end
 if ARGV[1] == 'write' and not refused then
+  if fresh and is_full() then return redis.error_reply('JOURNALFULL there is no room for new intents') end
   for index = 1, #answers do
     local at = 2 + (index - 1) * WIDTH
     if answers[index] == 'created' then
@@ -139,6 +166,7 @@ if ARGV[1] == 'write' and not refused then
   end
 end
 for kind, number in pairs(accepted) do count('accepted|' .. kind, number) end
-if existing > 0 then count('duplicate', existing) end
+-- Whoever asks again gets the first answer, also from a server that takes nothing any more.
+if existing > 0 then redis.pcall('HINCRBY', P .. 'counts', 'duplicate', existing) end
 for _, lane in ipairs(bells) do answers[#answers + 1] = lane end
 return answers

@@ -35,6 +35,7 @@
 --   oauth:<t>          hash    tokens of an OAuth client: version, access, expires, life, refresh, failed, retry, lock, lock_end,
 --                              forced, logins
 --   counts             hash    counters
+--   room               string  yes or no: whether there is room for new intents; expires
 --   events             stream  final outcomes, capped
 --   sweep              string  lock of the sweeper
 
