@@ -130,6 +130,18 @@ class Target:
         """Whether anything was said about where it is or who we are."""
         return self.base_url != CLOUD_URL or bool(self.instance_id) or any(map(self._any, _CREDENTIALS))
 
+    @property
+    def ledger(self) -> str:
+        """Which ledger it is: the way to it, its address and its instance; empty where nothing is said about it.
+
+        Example:
+            >>> Target(name="own", api="core", base_url="http://Core:5001/", token="secret").ledger
+            'core http://core:5001 -'
+        """
+        if not self.configured:
+            return ""
+        return f"{self.api} {normalised(self.base_url)} {self.instance_id or '-'}"
+
     def variable(self, field_name: str) -> str:
         """The environment variable of one of its fields."""
         scope = "" if self.name == DEFAULT_TARGET else f"{self.name.upper()}__"

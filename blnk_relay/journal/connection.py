@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache
 from importlib.resources import files
@@ -190,27 +190,32 @@ class Scripts:
             except NoScriptError:
                 return self._connections.call("EVAL", script_source(name), "1", self._prefix, *args)
 
-    def run_and_wait(self, name: str, wait: tuple[str | int, ...], *args: str | int) -> tuple[Any, Any]:
+    def run_and_wait(self, name: str, waits: Sequence[tuple[str | int, ...]], *args: str | int) -> list[Any]:
         """Run one script, and WAIT or WAITAOF for it on the same connection, in one trip.
 
+        Args:
+            name: The script.
+            waits: One such command, or several, each bounded by a timeout of its own.
+            *args: Its arguments.
+
         Returns:
-            What the script returned, and what the wait returned; the latter is an exception where the server does
-            not know the command or has no append-only file.
+            What the script returned, and what each wait returned: an exception where the server does not know the
+            command or has no append-only file.
         """
         with reported():
             try:
-                return self._pipe(("EVALSHA", script_digest(name), "1", self._prefix, *args), wait)
+                return self._pipe(("EVALSHA", script_digest(name), "1", self._prefix, *args), waits)
             except NoScriptError:
-                return self._pipe(("EVAL", script_source(name), "1", self._prefix, *args), wait)
+                return self._pipe(("EVAL", script_source(name), "1", self._prefix, *args), waits)
 
-    def _pipe(self, command: tuple[str | int, ...], wait: tuple[str | int, ...]) -> tuple[Any, Any]:
+    def _pipe(self, command: tuple[str | int, ...], waits: Sequence[tuple[str | int, ...]]) -> list[Any]:
         pipeline = self._client.pipeline(transaction=False)
-        pipeline.execute_command(*command)  # type: ignore[no-untyped-call]
-        pipeline.execute_command(*wait)  # type: ignore[no-untyped-call]
-        answer, waited = pipeline.execute(raise_on_error=False)
-        if isinstance(answer, Exception):
-            raise answer
-        return answer, waited
+        for one in (command, *waits):
+            pipeline.execute_command(*one)  # type: ignore[no-untyped-call]
+        answers: list[Any] = pipeline.execute(raise_on_error=False)
+        if isinstance(answers[0], Exception):
+            raise answers[0]
+        return answers
 
     def close(self) -> None:
         """Give the connections back."""
