@@ -283,7 +283,17 @@ class Journal:
             self._seen,
         )
         self._stand(asked_at, now_ms, ground)
+        if swept:
+            bells = {*bells, *self._pay_what_is_owed()}
         return bool(swept), tuple(bells), _buried(expired)
+
+    def _pay_what_is_owed(self) -> set[str]:
+        """Go on with those that wait for intents which are over, for as long as until the next sweep; lanes to ring."""
+        end_s, bells, owing = steady_s() + self.settings.sweep_s, set[str](), 1
+        while owing and steady_s() < end_s:
+            owing, more = self.scripts.run("owed", self.settings.events_max)
+            bells.update(more)
+        return bells
 
     def foreign(self) -> list[OtherLedger]:
         """Targets of the settings that stand for other ledgers in this journal: this process leaves them alone.

@@ -401,7 +401,7 @@ def test_finished_intents_leave_nothing_but_their_fingerprint(relay, journal):
         key.removeprefix(journal.settings.prefix).partition(":")[0]
         for key in journal.client.scan_iter(match=journal.settings.prefix + "*", count=1000)
     }
-    assert left <= {"past", "queues", "workers", "seq", "bell", "counts", "events", "sweep", "pace", "ground"}
+    assert left <= {"past", "queues", "workers", "seq", "bell", "counts", "events", "sweep", "pace", "ground", "room"}
     assert sum(journal.client.hlen(key) for key in journal.client.scan_iter(match=journal.key("past:*"))) == 21
 
 

@@ -17,6 +17,7 @@
 --   waiting            zset    accept time -> id    state waiting: for its turn in an order, or for other intents
 --   expiring           zset    deadline -> id       those of them that have a deadline of their own
 --   deps:<id>          set     intents that wait for this one (their field pending counts what they wait for)
+--   owed               zset    noted at -> "<id> <done <txn>, cancelled or discarded>": is over, and not all of its deps know
 --   leased:<worker>    zset    lease end -> id      state sending
 --   workers            zset    last sign of life -> worker
 --   posted             zset    next look -> id      state posted: the ledger has to show the outcome
@@ -87,8 +88,11 @@ local function log(id, line)
   if redis.call('RPUSH', key, line) > LOG_LENGTH then redis.call('LTRIM', key, -LOG_LENGTH, -1) end
 end
 
+-- A stream whose cap was lowered comes down to it a little with each event.
+local MOST_TRIMMED = 1000
+
 local function announce(id, kind, event, detail, cap)
-  redis.call('XADD', P .. 'events', 'MAXLEN', '~', cap, '*', 'id', id, 'kind', kind, 'event', event, 'detail', detail)
+  redis.call('XADD', P .. 'events', 'MAXLEN', '~', cap, 'LIMIT', MOST_TRIMMED, '*', 'id', id, 'kind', kind, 'event', event, 'detail', detail)
 end
 
 -- Puts an intent into its ready set.
