@@ -21,11 +21,13 @@ from blnk_relay.errors import (
     JournalFull,
     JournalUnavailable,
     KeyConflict,
+    NotDurable,
     NotFound,
     OtherLedger,
     Refused,
     RelayError,
     TooLate,
+    UnsuitableServer,
 )
 from blnk_relay.events import Event
 from blnk_relay.intake import Receipt, Write
@@ -105,10 +107,12 @@ __all__ = [  # noqa: RUF022 - grouped by what they are for
     "JournalFull",
     "JournalUnavailable",
     "KeyConflict",
+    "NotDurable",
     "NotFound",
     "OtherLedger",
     "Refused",
     "StillOpen",
     "TooLate",
+    "UnsuitableServer",
     "__version__",
 ]

@@ -27,6 +27,7 @@ from blnk_relay.journal.ledgers import Belonging
 from blnk_relay.journal.parts import PartStatus, parts_flow
 from blnk_relay.journal.reading import Attempt, Status, find_flow, history_flow
 from blnk_relay.journal.records import NewEntry
+from blnk_relay.journal.server import FirstUse
 from blnk_relay.journal.sockets import async_connection_class
 from blnk_relay.journal.trips import Ask, Flow, Run, T, Trip
 from blnk_relay.relay import POLL_FIRST_S, POLL_MOST_S, StillOpen
@@ -53,10 +54,12 @@ class AsyncRelay:
         self.settings = settings
         self._bells = Bells(settings)
         self._belonging = Belonging(settings)
+        self._first_use = FirstUse(settings)
+        address = settings.journal_address
         retry = Retry(NoBackoff(), 1, supported_errors=(RedisConnectionError,))
         self._client = redis.asyncio.Redis.from_pool(
             redis.asyncio.BlockingConnectionPool(
-                connection_class=async_connection_class(settings.journal_address), retry=retry, **pool_options(settings)
+                connection_class=async_connection_class(address), retry=retry, **pool_options(settings, address)
             )
         )
 
@@ -174,10 +177,13 @@ class AsyncRelay:
     # ----------------------------------------------------------------------------------------------------------------
 
     async def _accept(self, entries: list[NewEntry]) -> list[Receipt]:
+        if self._first_use.due:
+            await self._drive(self._first_use.flow())
         if due := self._belonging.due(new.entry.target for new in entries):
             await self._drive(self._belonging.flow(due))
         accepted, bells, durability = await self._drive(accept_flow(self.settings, entries))
         await self._ring(bells)
+        self._first_use.weigh(durability)
         return receipts_of(entries, accepted, durability)
 
     async def _ring(self, lanes: Iterable[str]) -> None:

@@ -80,6 +80,11 @@ class Settings:
         "What a receipt waits for: `memory`, `fsync` (WAITAOF) or `replicated:N` (WAIT for N replicas).",
     )
     durability_timeout_s: float = _setting(1.0, "Longest wait for that; a receipt names what was reached.")
+    durability_strict: bool = _setting(
+        default=False,
+        doc="Raise `NotDurable` where less was reached, rather than warn once; what was enqueued is recorded all the "
+        "same.",
+    )
 
     api: str = _of_target("api")
     base_url: str = _of_target("base_url")

@@ -17,8 +17,10 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import NoScriptError, RedisError
 from redis.retry import Retry
 
-from blnk_relay.errors import JournalFull, JournalUnavailable
+from blnk_relay.address import RedisAddress
+from blnk_relay.errors import JournalFull, JournalUnavailable, UnsuitableServer
 from blnk_relay.journal.roomy import RoomyRedis
+from blnk_relay.journal.server import is_cluster, too_old
 from blnk_relay.journal.sockets import connection_class, first_word, packed
 from blnk_relay.settings import Settings
 
@@ -32,6 +34,9 @@ _REFUSED_WHEN_FULL = frozenset({"accept"})
 
 #: First words of an answer that refuses for want of memory: the server's, and that of accept.lua below the limit.
 _FULL = frozenset({"OOM", "JOURNALFULL"})
+
+#: First words of what a node of a cluster answers to those who do not know its ways.
+_OF_CLUSTERS = frozenset({"MOVED", "ASK", "CLUSTERDOWN", "CROSSSLOT", "TRYAGAIN"})
 
 
 @cache
@@ -48,14 +53,14 @@ def script_source(name: str) -> str:
     return ("" if name in _REFUSED_WHEN_FULL else _ALLOW_OOM) + before + text
 
 
-def pool_options(settings: Settings) -> dict[str, Any]:
+def pool_options(settings: Settings, address: RedisAddress) -> dict[str, Any]:
     """What a pool of connections is made with, async or not: every wait is bounded, for a connection as well.
 
     A dropped connection is tried once more at once, which is safe: every script either repeats without effect or
     leaves a lease that lapses. A timeout is not, so that a stuck server is reported within the timeout.
     """
     return {
-        **settings.journal_address.client_options(),
+        **address.client_options(),
         "decode_responses": True,
         "max_connections": settings.redis_connections,
         "timeout": settings.redis_timeout_s,
@@ -66,11 +71,17 @@ def pool_options(settings: Settings) -> dict[str, Any]:
     }
 
 
-def connect(settings: Settings) -> redis.Redis:
-    """A client whose every wait is bounded; a burst of calls waits for its connections."""
+def connect(settings: Settings, address: RedisAddress | None = None) -> redis.Redis:
+    """A client whose every wait is bounded; a burst of calls waits for its connections.
+
+    Args:
+        settings: Where the journal is, and the bounds.
+        address: Another place, with the same bounds.
+    """
+    place = address or settings.journal_address
     retry = Retry(NoBackoff(), 1, supported_errors=(RedisConnectionError,))
     pool = redis.BlockingConnectionPool(  # type: ignore[no-untyped-call]
-        connection_class=connection_class(settings.journal_address), retry=retry, **pool_options(settings)
+        connection_class=connection_class(place), retry=retry, **pool_options(settings, place)
     )
     return RoomyRedis.from_pool(pool)
 
@@ -89,6 +100,10 @@ def unavailable(error: RedisError) -> JournalUnavailable:
     word = first_word(error)
     if word in _FULL:
         return JournalFull()
+    if word in _OF_CLUSTERS:
+        return UnsuitableServer(is_cluster())
+    if "compiling script" in str(error):
+        return UnsuitableServer(too_old(""))
     what = f"{type(error).__name__} {word}".rstrip()
     return JournalUnavailable(f"the journal did not take it ({what}): try again under the same key")
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import redis
 
-from blnk_relay.errors import JournalUnavailable, KeyConflict, OtherLedger
+from blnk_relay.errors import InvalidSettings, JournalUnavailable, KeyConflict, OtherLedger, UnsuitableServer
 from blnk_relay.intents.model import Entry, GateAction, Send
 from blnk_relay.intents.registry import KINDS
 from blnk_relay.journal.accepting import Accepted, accept_flow, arguments_of, conflicts_in, wait_command, was_reached
@@ -19,6 +19,7 @@ from blnk_relay.journal.clock import Watch, steady_s
 from blnk_relay.journal.connection import Scripts, connect, reported
 from blnk_relay.journal.files import unpacked
 from blnk_relay.journal.records import Claimed, NewEntry, Settlement, claimed_of, entry_of, id_of
+from blnk_relay.journal.server import facts_of, is_cluster, judge
 from blnk_relay.journal.trips import Flow, Run, T, Trip
 from blnk_relay.settings import Settings
 
@@ -382,18 +383,30 @@ class Journal:
         """Warnings about a server that could lose or evict the journal; empty when all is well.
 
         Raises:
-            JournalUnavailable: The server cannot be reached at all.
+            InvalidSettings: The journal's server, or the broker's, cannot be used at all; the sentence says what can.
+            JournalUnavailable: The journal's server cannot be reached at all.
         """
-        warnings = []
-        with reported():
-            info = self.client.info("memory")
-            if info.get("maxmemory") and info.get("maxmemory_policy") != "noeviction":
-                warnings.append(
-                    f"maxmemory-policy is {info['maxmemory_policy']}: Redis may evict intents; set it to noeviction"
-                )
-            if not self.client.info("persistence").get("aof_enabled"):
-                warnings.append("the append-only file is off: a restart of Redis loses intents; set appendonly yes")
-        return warnings
+        try:
+            judgement = judge(self.settings, facts_of(self.scripts.run("server")))
+        except UnsuitableServer as error:
+            raise InvalidSettings(str(error)) from None
+        refusals = judgement.refusals or ((is_cluster("BROKER_URL"),) if self._broker_is_cluster() else ())
+        if refusals:
+            raise InvalidSettings("; ".join(refusals))
+        return list(judgement.warnings)
+
+    def _broker_is_cluster(self) -> bool:
+        """Whether the broker is a server of its own, and says that it is a node of a cluster."""
+        if self.settings.broker_address == self.settings.journal_address:
+            return False
+        client = connect(self.settings, self.settings.broker_address)
+        try:
+            facts: Any = client.info("cluster")
+        except redis.RedisError:
+            return False  # who cannot be reached, or may not be asked, is met by Celery
+        finally:
+            client.close()
+        return bool(facts.get("cluster_enabled"))
 
     def close(self) -> None:
         """Give the connections back."""

@@ -153,7 +153,7 @@ def test_an_address_of_a_redis_that_would_not_work_is_refused_at_start(monkeypat
 
 def test_nothing_in_an_address_beats_a_setting():
     settings = Settings(redis_url="redis://h/3?db=3", redis_timeout_s=1.5)
-    options = pool_options(settings)
+    options = pool_options(settings, settings.journal_address)
     assert (options["socket_timeout"], options["socket_connect_timeout"], options["timeout"]) == (1.5, 1.5, 1.5)
 
 
