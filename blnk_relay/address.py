@@ -48,7 +48,7 @@ _INSTEAD = {
 #: Control characters and white space: a client drops some of them in silence and fails on others.
 _BLANK = re.compile(r"[\x00-\x20\x7f-\xa0\u2028\u2029]")
 _OPTION = re.compile(r"[a-z][a-z_]{1,40}")
-_DATABASE = re.compile(r"\d{1,6}")
+_DATABASE = re.compile(r"[0-9]{1,6}")
 
 #: A label of a host name; letters beyond ASCII are left to the resolver.
 _LABEL = re.compile(r"[\w-]{1,63}")

@@ -6,6 +6,7 @@ import json
 import logging
 import threading
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -307,9 +308,11 @@ class Journal:
     def _pay_what_is_owed(self) -> set[str]:
         """Go on with those that wait for intents which are over, for as long as until the next sweep; lanes to ring."""
         end_s, bells, owing = steady_s() + self.settings.sweep_s, set[str](), 1
-        while owing and steady_s() < end_s:
-            owing, more = self.scripts.run("owed", self.settings.events_max)
-            bells.update(more)
+        # What the sweep has found must be told even if the journal goes away now: the next one goes on with this.
+        with suppress(JournalUnavailable):
+            while owing and steady_s() < end_s:
+                owing, more = self.scripts.run("owed", self.settings.events_max)
+                bells.update(more)
         return bells
 
     def foreign(self) -> list[OtherLedger]:

@@ -6,7 +6,6 @@ import logging
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from blnk_relay.errors import NotDurable, UnsuitableServer
 from blnk_relay.journal.trips import Flow, Run
@@ -176,7 +175,7 @@ _said: set[str] = set()
 _said_lock = threading.Lock()
 
 
-def _first(what: Any) -> bool:
+def _first(what: str) -> bool:
     """Whether something is to be said for the first time in this process."""
     with _said_lock:
         new = what not in _said
