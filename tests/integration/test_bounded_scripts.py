@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from blnk_relay import InvalidIntent, Relay, Write
+from blnk_relay import InvalidIntent, KeyConflict, Relay, Write, bulk
 from blnk_relay.intents.model import DEFAULT_TARGET, Send
 from blnk_relay.journal.accepting import MOST_AFTER
 from blnk_relay.journal.journal import SWEEP_MOST, Journal
@@ -230,6 +230,50 @@ def test_an_intent_waits_for_a_bearable_number_of_others(relay):
         relay.enqueue_many([payment("other."), Write(intent=payment(), key="too many", after=keys)])
     assert caught.value.index == 1
     assert by_id(relay.journal, id_of(DEFAULT_TARGET, "other.")) is None
+
+
+def items(first: int, number: int) -> list[Any]:
+    return [payment(f"item-{at}.") for at in range(first, first + number)]
+
+
+def test_the_references_of_a_large_intent_are_taken_with_few_commands_and_none_twice(relay, journal):
+    relay.enqueue(payment("item-2400."))
+    relay.enqueue(payment("trimmed."))
+    settle(journal, [one for one in journal.claim(LANE, WORKER, 2).items if one.entry.key == "trimmed."])
+    journal.client.zadd(journal.key("done"), {id_of(DEFAULT_TARGET, "trimmed."): 1})
+    sweep(journal)
+    assert relay.get("trimmed.").state == "done"
+    with pytest.raises(KeyConflict) as conflict:
+        relay.enqueue(bulk(items(0, 2_500)), key="bulk-1")
+    assert conflict.value.first_id == id_of(DEFAULT_TARGET, "item-2400.")
+    with pytest.raises(KeyConflict) as conflict:
+        relay.enqueue(bulk([*items(0, 1_200), payment("trimmed.")]), key="bulk-1")
+    assert conflict.value.first_id == id_of(DEFAULT_TARGET, "trimmed.")
+
+    journal.client.config_resetstat()
+    assert relay.enqueue(bulk(items(0, 2_400)), key="bulk-1").created
+    calls = journal.client.info("commandstats")
+    for command in ("get", "mget", "set", "mset", "exists", "hmget"):
+        assert calls.get(f"cmdstat_{command}", {"calls": 0})["calls"] < 20, command
+
+    with pytest.raises(KeyConflict) as conflict:
+        relay.enqueue(bulk(items(2_399, 1)), key="bulk-2")
+    assert conflict.value.first_id == id_of(DEFAULT_TARGET, "bulk-1")
+    with pytest.raises(KeyConflict) as conflict:
+        relay.enqueue(payment("item-2399."))
+    assert conflict.value.first_id == id_of(DEFAULT_TARGET, "bulk-1")
+    assert relay.enqueue(payment("item-2401.")).created
+
+
+def test_what_is_noted_of_thousands_of_parts_is_written_with_few_commands(relay, journal):
+    relay.enqueue(bulk(items(0, 1_100)), key="bulk")
+    claims = journal.claim(LANE, WORKER, 1).items
+    noted = {number: f"applied txn_{number}" for number in range(1_100)}
+    fields = {"outcome": "applied", "txn": "txn_1"}
+    with changes(journal) as hashes:
+        journal.settle(WORKER, [Settlement(claims[0], "sending", "done", 0, fields, parts=noted)], [])
+    assert hashes[0] < 10
+    assert [part.transaction_id for part in relay.parts("bulk")] == [f"txn_{number}" for number in range(1_100)]
 
 
 # -- rows that our intents made ----------------------------------------------------------------------------------------

@@ -26,6 +26,20 @@ local function remember_made(row, id)
   redis.call('PEXPIRE', P .. 'made:' .. row, MADE_MS)
 end
 
+-- There may be thousands, and each command costs as much as many fields.
+local function note_parts(id, parts)
+  local fields = {}
+  for part, noted in pairs(parts) do
+    fields[#fields + 1] = part
+    fields[#fields + 1] = noted
+    if #fields == 1000 then
+      redis.call('HSET', P .. 'parts:' .. id, unpack(fields))
+      fields = {}
+    end
+  end
+  if #fields > 0 then redis.call('HSET', P .. 'parts:' .. id, unpack(fields)) end
+end
+
 local function tally(field) counts[field] = (counts[field] or 0) + 1 end
 
 for at = 4, #ARGV do
@@ -39,7 +53,7 @@ for at = 4, #ARGV do
     redis.call('ZREM', item.from == 'sending' and leased or posted, id)
     if item.log then log(id, item.log) end
     for _, field in ipairs(item.tally or {}) do tally(field) end
-    for part, noted in pairs(item.parts or {}) do redis.call('HSET', P .. 'parts:' .. id, part, noted) end
+    note_parts(id, item.parts or {})
     for row, made in pairs(item.made or {}) do remember_made(row, made) end
     -- A finished look clears the count of looks; only a finished attempt clears that of claims.
     if fields[5] then redis.call('HDEL', key, 'looks') end
