@@ -1,7 +1,7 @@
 """The state of one imitated Core: options, clock, books and what waits in its queues.
 
-State only; what happens to it is in :mod:`sandbox.execution`, :mod:`sandbox.queue_mode`,
-:mod:`sandbox.holds` and :mod:`sandbox.refunds`, one module per part of contract §3.
+State only; what happens to it is in :mod:`blnk_relay.sandbox.execution`, :mod:`blnk_relay.sandbox.queue_mode`,
+:mod:`blnk_relay.sandbox.holds` and :mod:`blnk_relay.sandbox.refunds`, one module per part of contract §3.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The ways a request can go wrong between client and ledger (contract §8, "Edge" and "Core, general").
 
 A table of kinds, and what each means: whether Core acts, what is answered, and how the connection
-ends. Which request is hit is decided in :mod:`sandbox.plans`; here nothing is random.
+ends. Which request is hit is decided in :mod:`blnk_relay.sandbox.plans`; here nothing is random.
 """
 
 from __future__ import annotations

@@ -103,7 +103,22 @@ def settle(core: Core, hold_id: str, verb: str, precise_amount: int, reference: 
     Raises:
         LedgerError: Why not.
     """
-    hold = require_hold(core, hold_id)
+    txn = settlement_of(core, require_hold(core, hold_id), verb, precise_amount)
+    if reference:
+        txn.reference = reference
+    txn.hash = txn.compute_hash()
+    try:
+        return execute(core, txn)
+    except LedgerError as error:
+        raise error.within("saving transaction to db error") from error
+
+
+def settlement_of(core: Core, hold: Row, verb: str, precise_amount: int) -> Txn:
+    """What would settle a hold, nothing of it stored.
+
+    Raises:
+        LedgerError: Nothing is left of the hold, or less than is asked for.
+    """
     left = remaining(core, hold)
     if left == 0:
         raise LedgerError(f"cannot {verb}. Transaction already committed")
@@ -116,12 +131,8 @@ def settle(core: Core, hold_id: str, verb: str, precise_amount: int, reference: 
     txn.effective_ns = txn.created_ns
     txn.parent_transaction = hold.transaction_id
     txn.transaction_id = new_id("txn")
-    txn.reference = reference or new_id("ref")
-    txn.hash = txn.compute_hash()
-    try:
-        return execute(core, txn)
-    except LedgerError as error:
-        raise error.within("saving transaction to db error") from error
+    txn.reference = new_id("ref")
+    return txn
 
 
 def _check_amount(hold: Row, asked: int, left: int) -> None:

@@ -43,7 +43,7 @@ def create_balance(core: Core, request: WireRequest, _effects: Effects) -> Answe
             ledger_id=fields.text("ledger_id"),
             currency=fields.text("currency"),
             identity_id=fields.text("identity_id"),
-            indicator=fields.text("indicator").strip() if core.options.head_features else "",
+            indicator=fields.text("indicator").strip() if core.options.since("0.15.3") else "",
             meta=fields.mapping("meta_data"),
             track_fund_lineage=fields.flag("track_fund_lineage"),
             allocation_strategy=fields.text("allocation_strategy").upper().strip() or "FIFO",

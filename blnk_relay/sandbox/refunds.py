@@ -94,8 +94,8 @@ def _refund_rows(
     failures: list[str] = []
     for row in refundable_rows(core, target_id):
         try:
-            _check_not_refunded(core, row)
-            reversal = _reversal(row, skip_queue=skip_queue, description=description, meta=meta)
+            check_not_refunded(core, row)
+            reversal = reversal_of(row, skip_queue=skip_queue, description=description, meta=meta)
             refunded.append(submit(core, reversal, effects))
         except LedgerError as error:
             failures.append(error.quoted)
@@ -104,13 +104,18 @@ def _refund_rows(
     return refunded
 
 
-def _check_not_refunded(core: Core, row: Row) -> None:
+def check_not_refunded(core: Core, row: Row) -> None:
+    """Refuse a row that a refund stands under already.
+
+    Raises:
+        LedgerError: It does.
+    """
     for child in core.books.children(row.transaction_id):
         if child.source == row.destination and child.destination == row.source:
             raise LedgerError(f"transaction {row.transaction_id} has already been refunded")
 
 
-def _reversal(row: Row, *, skip_queue: bool, description: str, meta: dict[str, Any]) -> Txn:
+def reversal_of(row: Row, *, skip_queue: bool, description: str, meta: dict[str, Any]) -> Txn:
     """The opposite movement; of a VOID row a hold in the opposite direction (contract §3.9)."""
     txn = Txn.from_row(row)
     txn.transaction_id = new_id("txn")

@@ -1,7 +1,7 @@
 """A running Core behind the sandbox's edge: what is sent to it, and how its answers are read (``--upstream``).
 
 Pure translation: proxied routes lose their prefix, the Data and Filters API become Core's own filter
-routes (limits in the body, bare arrays). The sockets are in :mod:`sandbox.app`.
+routes (limits in the body, bare arrays). The sockets are in :mod:`blnk_relay.sandbox.app`.
 """
 
 from __future__ import annotations
