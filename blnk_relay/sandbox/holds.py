@@ -67,6 +67,14 @@ def _is_waiting_hold(core: Core, row: Row) -> bool:
     return not any(child.status is Status.INFLIGHT for child in core.books.children(row.transaction_id))
 
 
+def has_open(core: Core) -> bool:
+    """Whether there is any hold without a parent that is not settled in full."""
+    return any(
+        row.status is Status.INFLIGHT and not row.parent_transaction and remaining(core, row)
+        for row in core.books.rows.values()
+    )
+
+
 def remaining(core: Core, hold: Row) -> int:
     """What is left of a hold: its amount less its APPLIED children (contract §3.8)."""
     children = core.books.children(hold.transaction_id)

@@ -234,6 +234,17 @@ def core_ledger(core: Core, request: WireRequest, _effects: Effects) -> Answer:
     return json_answer(200, ledger_body(ledger))
 
 
+def moved(request: WireRequest, prefix: str) -> Answer:
+    """What Core says of a path with a slash too many at its end: another status for what may be repeated (measured).
+
+    Args:
+        request: The request.
+        prefix: What was cut off its path on the way to Core.
+    """
+    status = 301 if request.method == "GET" else 307
+    return Answer(status, b"", {"Location": request.path.removeprefix(prefix).rstrip("/")})
+
+
 def unknown_path() -> Answer:
     """What Core says of a path it does not have (contract §2.0)."""
     return text_answer(404, "404 page not found")

@@ -34,6 +34,24 @@ def create_ledger(core: Core, request: WireRequest, _effects: Effects) -> Answer
     return json_answer(201, ledger_body(ledger))
 
 
+def update_ledger(core: Core, request: WireRequest, _effects: Effects) -> Answer:
+    """PUT /ledgers/:id: its name; the 200 shows the whole ledger (measured)."""
+    try:
+        name = request.fields().text("name")
+    except MalformedRequestError as error:
+        return error_answer("GEN_MALFORMED_REQUEST", error.message, legacy_key="errors")
+    if not name:
+        return error_answer("GEN_VALIDATION_ERROR", "name: cannot be blank.", legacy_key="errors")
+    ledger = core.books.ledgers.get(request.params["id"])
+    if ledger is None:
+        return error_answer("LGR_NOT_FOUND", "Ledger not found", {})
+    try:
+        core.books.rename_ledger(ledger, name)
+    except LedgerError as error:
+        return refusal(error, default="GEN_INTERNAL")
+    return json_answer(200, ledger_body(ledger))
+
+
 def create_balance(core: Core, request: WireRequest, _effects: Effects) -> Answer:
     """POST /balances."""
     try:
