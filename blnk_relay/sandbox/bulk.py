@@ -20,6 +20,7 @@ from .core import Core, Effects
 from .create_request import read_transaction
 from .holds import COMMIT, VOID, Action
 from .money import precise_from_amount
+from .options import Options
 from .rows import Txn
 from .wire import Fields, WireRequest
 from .writes import is_preview
@@ -49,7 +50,7 @@ def create_transactions(core: Core, request: WireRequest, effects: Effects) -> A
         if len(items) > batches.MAX_ITEMS:
             return error_answer("TXN_BULK_LIMIT_EXCEEDED", f"too many transactions; max is {batches.MAX_ITEMS}")
         batch = batches.Batch.of(
-            _read_items(items, strict=core.options.since("0.15.3")),
+            _read_items(items, core.options),
             inflight=fields.flag("inflight"),
             skip_queue=fields.flag("skip_queue"),
             atomic=fields.flag("atomic"),
@@ -72,7 +73,7 @@ def create_transactions(core: Core, request: WireRequest, effects: Effects) -> A
     return json_answer(201, {"batch_id": batch.batch_id, "status": status, "transaction_count": len(batch.items)})
 
 
-def _read_items(items: list[Any], *, strict: bool) -> list[Txn]:
+def _read_items(items: list[Any], options: Options) -> list[Txn]:
     # The decoder sees the whole body before any rule is applied to an item.
     read: list[Txn | LedgerError] = []
     for index, item in enumerate(items):
@@ -82,7 +83,7 @@ def _read_items(items: list[Any], *, strict: bool) -> list[Txn]:
             if item is None:
                 read.append(_bad_item(index, " is required"))
             else:
-                read.append(read_transaction(Fields(item), strict=strict))
+                read.append(read_transaction(Fields(item), options))
         except MalformedRequestError:
             raise
         except LedgerError as error:

@@ -7,24 +7,25 @@ from typing import Any
 from .answers import LedgerError, MalformedRequestError
 from .clock import ZERO_TIME, parse_rfc3339
 from .money import MAX_SIGNIFICANT_DIGITS, significant_digits
+from .options import Options
 from .rows import Txn
 from .wire import Fields
 
 _DATE_ADVICE = "please format the scheduled date as 'YYYY-MM-DDTHH:MM:SS+00:00' (e.g., 2024-04-22T15:28:03+00:00)"
 
 
-def read_transaction(fields: Fields, *, strict: bool) -> Txn:
+def read_transaction(fields: Fields, options: Options) -> Txn:
     """A transaction from a request body.
 
     Args:
         fields: The JSON object.
-        strict: Whether the checks that Cores have since 0.15.3 are made: nothing negative, no source that is its own
-            destination.
+        options: Whose release of Core says which checks are made.
 
     Raises:
         MalformedRequestError: A field has the wrong type; the text is always "Invalid input".
         LedgerError: ``TXN_VALIDATION_ERROR`` under ``errors``, all broken rules in one text.
     """
+    strict = options.since("0.15.3")
     try:
         if strict:
             fields.flag("dry_run")
@@ -32,6 +33,8 @@ def read_transaction(fields: Fields, *, strict: bool) -> Txn:
     except (MalformedRequestError, ValueError) as error:
         raise MalformedRequestError("Invalid input") from error
     problems = _problems(txn, dates, strict=strict)
+    if options.since("0.15.4") and txn.sources and txn.destinations:
+        problems.setdefault("destinations", "sources and destinations cannot be used together")
     if problems:
         text = "; ".join(f"{name}: {problems[name]}" for name in sorted(problems)) + "."
         raise LedgerError(text, "TXN_VALIDATION_ERROR", legacy_key="errors")

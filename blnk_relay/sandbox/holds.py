@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from .answers import LedgerError
+from .clock import SECOND_NS
 from .execution import INFLIGHT_MARK, execute, is_duplicate_reference
 from .ids import new_id
 from .money import json_number
@@ -230,9 +231,9 @@ def enqueue(core: Core, action: Action, effects: Effects) -> None:
             core.actions[action.target_id] = "archived"
         else:
             core.actions[action.target_id] = "retry"
-            core.clock.call_in(core.retry_delay_s(retried), lambda: attempt(retried + 1))
+            core.call_in_queue(core.retry_delay_s(retried), lambda: attempt(retried + 1))
 
-    core.clock.call_in(core.options.inflight_delay_s + effects.slow_apply_s, lambda: attempt(0))
+    core.call_in_queue(core.options.inflight_delay_s + effects.slow_apply_s, lambda: attempt(0))
 
 
 def _settle_legs(core: Core, action: Action, action_id: str) -> bool:
@@ -256,7 +257,7 @@ def schedule_dates(core: Core, txn: Txn) -> None:
     leaves the INFLIGHT row looking open (scenario S13).
     """
     if txn.expiry_ns is not None:
-        core.clock.call_at(txn.expiry_ns, lambda: _expire(core, txn.transaction_id, 0))
+        core.call_in_queue(_seconds_until(core, txn.expiry_ns), lambda: _expire(core, txn.transaction_id, 0))
     if txn.commit_ns is not None:
         action = Action(txn.transaction_id, COMMIT, 0)
         action_id = new_id("act")
@@ -268,7 +269,7 @@ def _expire(core: Core, hold_id: str, retried: int) -> None:
         settle(core, hold_id, VOID, 0)
     except LedgerError:
         if retried < _EXPIRY_RETRIES:
-            core.clock.call_in(core.retry_delay_s(retried), lambda: _expire(core, hold_id, retried + 1))
+            core.call_in_queue(core.retry_delay_s(retried), lambda: _expire(core, hold_id, retried + 1))
 
 
 def _call_with_retries(core: Core, due_ns: int, attempt: Callable[[], bool], retried: int = 0) -> None:
@@ -277,7 +278,11 @@ def _call_with_retries(core: Core, due_ns: int, attempt: Callable[[], bool], ret
             next_ns = core.clock.now_ns() + round(core.retry_delay_s(retried) * 10**9)
             _call_with_retries(core, next_ns, attempt, retried + 1)
 
-    core.clock.call_at(due_ns, run)
+    core.call_in_queue(_seconds_until(core, due_ns), run)
+
+
+def _seconds_until(core: Core, due_ns: int) -> float:
+    return (due_ns - core.clock.now_ns()) / SECOND_NS
 
 
 def precision_of(core: Core, target_id: str) -> float:

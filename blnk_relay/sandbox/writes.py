@@ -26,16 +26,21 @@ def is_preview(core: Core, fields: Fields) -> bool:
     return core.options.since("0.15.3") and fields.flag("dry_run")
 
 
+def _no_balance(core: Core) -> dict[str, str]:
+    """What a balance that there is not is called (contract §14.2)."""
+    return {"GEN_NOT_FOUND": "BAL_NOT_FOUND"} if core.options.since("0.15.4") else _NOT_FOUND
+
+
 def create_transaction(core: Core, request: WireRequest, effects: Effects) -> Answer:
     """POST /transactions, one transaction."""
     try:
         fields = request.fields()
-        txn = read_transaction(fields, strict=core.options.since("0.15.3"))
+        txn = read_transaction(fields, core.options)
         if is_preview(core, fields):
             return json_answer(200, previews.of_transaction(core, txn))
         answered = submit(core, txn, effects)
     except LedgerError as error:
-        return refusal(error, default="TXN_VALIDATION_ERROR", upgrade=_NOT_FOUND)
+        return refusal(error, default="TXN_VALIDATION_ERROR", upgrade=_no_balance(core))
     return json_answer(201, transaction_body(answered))
 
 

@@ -100,7 +100,11 @@ CELLS = [
 ]
 
 #: Faults that nothing of ours can meet.
-NEVER_MET = {"archived": "commits and voids are sent in skip mode only (contract §3.8)"}
+NEVER_MET = {
+    "archived": "commits and voids are sent in skip mode only (contract §3.8)",
+    "batch_disconnected": "no specimen is an atomic batch in skip mode; what is half done stays so (contract §14.4)",
+    "batch_not_rolled_back": "as above (contract §14.8)",
+}
 
 
 #: Paths that several specimens are sent to, told apart by what they are about.
