@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 
-from .options import CORE_VERSIONS, Options
+from .options import CORE_VERSIONS, UPSTREAM_LIMITS, Options
 from .plans import Faults
 from .server import serve_forever
 
@@ -31,6 +31,8 @@ def main() -> None:
     def announce(url: str) -> None:
         sys.stdout.write(f"{url}\n")
         sys.stdout.flush()
+        if arguments.upstream is not None:
+            sys.stderr.write(f"{UPSTREAM_LIMITS}\n")
 
     options = Options(core_version=arguments.core_version)
     if arguments.core_key is not None:

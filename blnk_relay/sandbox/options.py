@@ -29,6 +29,14 @@ CORE_VERSIONS = ("0.15.2", "0.15.3", "0.15.4")
 GENERAL_LEDGER_ID = "general_ledger_id"
 
 
+#: What no edge can do in front of a Core of one's own; said at the start, and in each answer that is missing for it.
+UPSTREAM_LIMITS = (
+    "A Core shows neither external records nor matching rules nor the runs of an upload (tried on a running one), so "
+    "uploads, rules and instant runs cannot be confirmed through this edge, and are not sent; a start of a run is, and "
+    "nothing tells what became of one whose answer was lost."
+)
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Options:
     """Settings of a sandbox; every one can also be changed while it runs (``Sandbox.set_switches``).

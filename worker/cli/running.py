@@ -109,12 +109,13 @@ def sandbox(
 
     With --upstream it keeps no books: it is Cloud's edge (token, scopes, instance, injection, faults, Data and Filters
     API) in front of a Core of your own. That Core's key is read from a file or from the environment, never from the
-    command line, where every process could see it.
+    command line, where every process could see it. Uploads, matching rules and instant runs cannot be confirmed through
+    it, because a Core has no route that shows them.
     """
     try:
         import aiohttp  # noqa: F401 - the sandbox imports it only when it starts
 
-        from blnk_relay.sandbox import Faults, Options, serve_forever
+        from blnk_relay.sandbox import UPSTREAM_LIMITS, Faults, Options, serve_forever
     except ModuleNotFoundError as error:
         raise click.UsageError(
             f"the sandbox needs what is not installed: {error.name}. pip install 'blnk-relay[worker,sandbox]'"
@@ -137,13 +138,17 @@ def sandbox(
 
     def tell(url: str) -> None:
         if as_json:
-            emit({"url": url, "instance_id": options.instance_id, "pid": os.getpid(), "upstream": core})
+            limits = None if core is None else UPSTREAM_LIMITS
+            told = {"url": url, "instance_id": options.instance_id, "pid": os.getpid(), "upstream": core}
+            emit(told | {"limits": limits})
             return
         behind = "" if core is None else f" in front of {core}"
         say(f"The sandbox listens on {url}{behind}. A worker finds it with:")
         say(f"  export BLNK_RELAY_BASE_URL={url}")
         say(f"  export BLNK_RELAY_INSTANCE_ID={options.instance_id}")
         say(f"  export BLNK_RELAY_TOKEN={options.token if token is None else '<the token you gave>'}")
+        if core is not None:
+            say(UPSTREAM_LIMITS)
 
     try:
         serve_forever(options, faults, host, port, tell, upstream=core)
