@@ -9,6 +9,7 @@ that may have happened is never sent again by a machine.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from blnk_relay.intents.about import About, End, Example
@@ -32,7 +33,7 @@ from blnk_relay.intents.model import (
     Verdict,
 )
 from blnk_relay.intents.reconciliation_run import RunSchema, started
-from blnk_relay.intents.rows import look_again, missing
+from blnk_relay.intents.rows import MOMENT_LOST, look_again, missing
 from blnk_relay.intents.updating import target_id
 from blnk_relay.intents.verdicts import rule_for, verdict_for
 
@@ -118,15 +119,18 @@ def _shown(entry: Entry, found: Found) -> frozenset[str] | None:
 
 def lookups(entry: Entry, progress: Progress, found: Found) -> tuple[Lookup, ...]:
     """The runs of its upload; none where they could not be asked for before it was sent."""
-    return () if progress.sent and "runs" not in progress.memo else missing(found, _runs_of(entry))
+    return () if _uncounted(progress) else missing(found, _runs_of(entry))
 
 
 def decide(entry: Entry, progress: Progress, found: Found, policy: Policy) -> Decision:
     """Count the runs before it is sent, and again once it may have been."""
-    if progress.sent and "runs" not in progress.memo:
-        return _NOTHING_CAN_TELL
     runs = _shown(entry, found)
-    if progress.sent:
+    if _uncounted(progress) or (progress.forgotten and runs is None):
+        return _NOTHING_CAN_TELL
+    if progress.forgotten:
+        if progress.quiet_for_s < policy.quiet_s:
+            return look_again(progress, policy)
+    elif progress.sent:
         became = _became(runs, progress, policy)
         if became is not None:
             return became
@@ -136,8 +140,30 @@ def decide(entry: Entry, progress: Progress, found: Found, policy: Policy) -> De
     if runs is None:
         return Send(memo={"upload": upload})
     # What stood there before the first send is the measure for all of them: the first may be under way still.
-    memo = progress.memo if progress.sent else {"upload": upload, "runs": sorted(runs)}
-    return Send(memo=memo, exclusive=f"upload:{upload}", seen=tuple(sorted(runs)))
+    memo = progress.memo if progress.sent and not progress.forgotten else {"upload": upload, "runs": sorted(runs)}
+    send = Send(memo=memo, exclusive=f"upload:{upload}", seen=tuple(sorted(runs)))
+    if progress.forgotten and runs:
+        # Each of them may be ours, unless the journal knows whose it is.
+        return replace(send, perhaps_ours=send.seen, otherwise=_moment_lost(send.seen))
+    return send
+
+
+def _uncounted(progress: Progress) -> bool:
+    """Whether it may have been started, and the runs of its upload were not recorded before."""
+    return progress.sent and not progress.forgotten and "runs" not in progress.memo
+
+
+def _named(runs: Sequence[str]) -> str:
+    return ", ".join(runs[:_NAMED_RUNS]) + (" and others" if len(runs) > _NAMED_RUNS else "")
+
+
+def _moment_lost(runs: Sequence[str]) -> Dead:
+    return Dead(
+        DeadClass.UNKNOWN,
+        MOMENT_LOST,
+        "The journal lost its last moments, and this may have been started in them. Runs of its upload that may be it: "
+        f"{_named(runs)}.",
+    )
 
 
 def _became(runs: frozenset[str] | None, progress: Progress, policy: Policy) -> Decision | None:
@@ -151,11 +177,11 @@ def _became(runs: frozenset[str] | None, progress: Progress, policy: Policy) -> 
     if len(new) == 1:
         return Done("started", new[0])
     if new:
-        names = ", ".join(new[:_NAMED_RUNS]) + (" and others" if len(new) > _NAMED_RUNS else "")
         return Dead(
             DeadClass.UNKNOWN,
             "SEVERAL_RUNS",
-            f"The upload has {len(new)} runs more than before it was sent, and nobody can tell which is ours: {names}.",
+            f"The upload has {len(new)} runs more than before it was sent, and nobody can tell which is ours: "
+            f"{_named(new)}.",
         )
     return None
 
@@ -191,6 +217,12 @@ ABOUT = About(
             "After an ambiguous answer the upload has several runs more than before: somebody else started one, or a "
             "gateway repeated the request. The message names them.",
         ),
+        End(
+            DeadClass.UNKNOWN,
+            MOMENT_LOST,
+            "Redis lost its last moments, in which it may have been started, and the upload has runs that no other "
+            "intent is known to have started ([guarantees](../guarantees.md)).",
+        ),
     ),
     example=Example(
         {
@@ -220,5 +252,7 @@ KIND = Kind(
         "enqueue it under a new key if it was not",
         "SEVERAL_RUNS": "several runs were started, so another would be one more: look at those that it names, then "
         "discard it",
+        MOMENT_LOST: "nobody can tell whether it was started: see at the ledger whether one of the runs that the "
+        "letter names is this one. If one is, discard it as done; if none is, it did not happen",
     },
 )

@@ -178,6 +178,29 @@ def test_where_the_runs_cannot_be_counted_nothing_tells_and_no_machine_sends_it_
         assert plan_replay("reconciliation.start", decision.dead_class, decision.code).way is ReplayWay.NO
 
 
+def forgotten(ago_s):
+    """It may have been sent in moments that the journal has lost, so long ago."""
+    return sent(ago_s, memo={}, lost_ms=1)
+
+
+def test_what_the_journal_may_have_forgotten_is_counted_before_it_is_sent():
+    assert isinstance(decided(START, forgotten(1), runs()), Look)
+    fresh = Send(memo={"upload": UPLOAD, "runs": []}, exclusive=f"upload:{UPLOAD}")
+    assert decided(START, forgotten(QUIET_S), runs()) == fresh
+    # Each run that stands there may be ours, and only the journal knows of those that others made.
+    decision = decided(START, forgotten(QUIET_S), runs(FIRST_RUN, OUR_RUN))
+    assert isinstance(decision, Send)
+    assert decision.perhaps_ours == decision.seen == (FIRST_RUN, OUR_RUN)
+    assert decision.otherwise is not None
+    assert (decision.otherwise.dead_class, decision.otherwise.code) == (DeadClass.UNKNOWN, "MOMENT_LOST")
+    assert OUR_RUN in decision.otherwise.message
+    assert capped(decision.otherwise.message) == decision.otherwise.message
+    assert plan_replay("reconciliation.start", DeadClass.UNKNOWN, "MOMENT_LOST").way is ReplayWay.NO
+    unreadable = decided(START, forgotten(QUIET_S), UNREADABLE)
+    assert isinstance(unreadable, Dead)
+    assert unreadable.code == "NOTHING_CAN_TELL"
+
+
 def test_a_read_that_is_gone_for_a_while_decides_nothing_about_a_start_that_was_counted():
     assert isinstance(decided(START, sent(QUIET_S, memo=BEFORE), UNREADABLE), Look)
 
