@@ -53,7 +53,7 @@ class LiveBooks:
         self._by_parent: dict[str, list[str]] = {}
         self._by_queued_parent: dict[str, list[str]] = {}
         self._by_indicator: dict[tuple[str, str], str] = {}
-        self.ledgers[GENERAL_LEDGER_ID] = LedgerRecord(GENERAL_LEDGER_ID, "General Ledger")
+        self.ledgers[GENERAL_LEDGER_ID] = LedgerRecord(GENERAL_LEDGER_ID, "General Ledger", meta={})
 
     # --- transactions
 

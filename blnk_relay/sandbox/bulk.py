@@ -176,10 +176,13 @@ def _settle_now(core: Core, action: Action, _effects: Effects) -> dict[str, str]
 
 def _queue(core: Core, action: Action, effects: Effects) -> dict[str, str]:
     queued = {"transaction_id": action.target_id, "status": "queued", "code": "QUEUED"}
-    if not action.target_id and holds.has_open(core):
-        # Core finds the holds that have no parent, and hands over an action that finds none of them (measured).
+    found = [] if action.target_id else holds.without_parent(core)
+    if any(holds.remaining(core, hold) for hold in found):
+        # Core finds the holds that have no parent, and hands over an action of which nothing comes (measured).
         return queued
     try:
+        if found:
+            holds.refuse_settled(action.verb)
         holds.check_queueable(core, action)
         holds.enqueue(core, action, effects)
     except LedgerError as error:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 from .answers import LedgerError
 from .clock import SECOND_NS
@@ -68,12 +68,10 @@ def _is_waiting_hold(core: Core, row: Row) -> bool:
     return not any(child.status is Status.INFLIGHT for child in core.books.children(row.transaction_id))
 
 
-def has_open(core: Core) -> bool:
-    """Whether there is any hold without a parent that is not settled in full."""
-    return any(
-        row.status is Status.INFLIGHT and not row.parent_transaction and remaining(core, row)
-        for row in core.books.rows.values()
-    )
+def without_parent(core: Core) -> list[Row]:
+    """Holds that no row stands above: those that an empty id finds."""
+    rows = core.books.rows.values()
+    return [row for row in rows if row.status is Status.INFLIGHT and not row.parent_transaction]
 
 
 def remaining(core: Core, hold: Row) -> int:
@@ -130,7 +128,7 @@ def settlement_of(core: Core, hold: Row, verb: str, precise_amount: int) -> Txn:
     """
     left = remaining(core, hold)
     if left == 0:
-        raise LedgerError(f"cannot {verb}. Transaction already committed")
+        refuse_settled(verb)
     if verb == COMMIT:
         _check_amount(hold, precise_amount, left)
     txn = Txn.from_row(hold)
@@ -142,6 +140,15 @@ def settlement_of(core: Core, hold: Row, verb: str, precise_amount: int) -> Txn:
     txn.transaction_id = new_id("txn")
     txn.reference = new_id("ref")
     return txn
+
+
+def refuse_settled(verb: str) -> NoReturn:
+    """Refuse an action of which nothing is left.
+
+    Raises:
+        LedgerError: Always.
+    """
+    raise LedgerError(f"cannot {verb}. Transaction already committed")
 
 
 def _check_amount(hold: Row, asked: int, left: int) -> None:

@@ -285,7 +285,9 @@ def of_actions(core: Core, actions: Sequence[holds.Action]) -> dict[str, Any]:
         try:
             results.append(of_action(core, action))
         except LedgerError as error:
-            results.append(_body(None, [error.quoted], None, operation=action.verb))
+            unknown = _body(None, [error.quoted], None, operation=action.verb)
+            unknown["rejection"]["reason"] = ""
+            results.append(unknown | {"precise_amount": ""})
     return _several(results, [_POOLED])
 
 

@@ -89,7 +89,7 @@ def _balance_problems(balance: Balance) -> dict[str, str]:
     if balance.allocation_strategy not in _STRATEGIES:
         problems["allocation_strategy"] = "allocation_strategy must be one of: FIFO, LIFO, PROPORTIONAL"
     if balance.indicator and balance.ledger_id != GENERAL_LEDGER_ID:
-        problems["indicator"] = "indicator is only allowed for General Ledger balances"
+        problems["indicator"] = "indicator is only allowed for General Ledger balances (ledger_id = general_ledger_id)"
     elif balance.indicator and not _INDICATOR.fullmatch(balance.indicator):
         problems["indicator"] = "indicator must start with '@' and contain no whitespace"
     return problems

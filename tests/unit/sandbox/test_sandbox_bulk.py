@@ -312,3 +312,5 @@ def test_a_queued_commit_of_nothing_is_taken_while_any_hold_is_open(desk):
     assert nothing(skip_queue=True)["results"][0]["code"] == "NOT_FOUND"
     desk.step()
     assert desk.books.children(hold) == ()
+    desk.settle(hold, "commit", skip_queue=True)
+    assert nothing()["results"][0]["code"] == "ALREADY_COMMITTED"

@@ -33,6 +33,15 @@ def test_a_negative_amount_is_taken_in_queue_mode_before_0_15_3_and_nothing_come
     assert error_code(make_desk().pay("pay-1", precise_amount=-10)) == "TXN_VALIDATION_ERROR"
 
 
+@pytest.mark.parametrize("skip", [True, False])
+@pytest.mark.parametrize("fields", [{"amount": 10, "precision": -100}, {"amount": -10, "precision": 100}])
+def test_an_amount_whose_product_is_negative_cannot_be_divided_among_nobody(make_desk, error_code, skip, fields):
+    old = make_desk(core_version="0.15.2")
+    answer = old.pay("pay-1", precise_amount=..., skip_queue=skip, **fields)
+    assert (answer.status, error_code(answer)) == (400, "TXN_VALIDATION_ERROR")
+    assert answer.document()["error"].startswith("failed to split transaction")
+
+
 def test_a_balance_that_pays_itself_is_only_noticed_late_before_0_15_3(make_desk, error_code):
     old = make_desk(core_version="0.15.2")
     answer = old.pay("pay-1", destination="@World", skip_queue=True)
