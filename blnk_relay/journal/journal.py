@@ -28,6 +28,9 @@ OPEN = frozenset({"waiting", "ready", "sending", "posted"})
 #: Work handled in one sweep.
 SWEEP_MOST = 500
 
+#: How often the same complaint is logged at most.
+_COMPLAIN_EVERY_S = 60.0
+
 #: Longest note that is kept.
 _MOST_NOTE = 500
 
@@ -80,6 +83,7 @@ class Journal:
         #: What was last seen of the ground that the journal stands on: "<epoch>.<mark>".
         self._seen = ""
         self._lock = threading.Lock()
+        self._complained_s = float("-inf")
 
     def key(self, name: str) -> str:
         """A key of ours on Redis."""
@@ -242,10 +246,22 @@ class Journal:
         answers, *waited = self.scripts.run_and_wait("record", waits, *arguments)
         if any(was_reached(self.settings, one) for one in waited):
             return answers
+        self._complain_of(keyed.count(False))
         return [
             "undurable" if answer == "ok" and not known else answer
             for answer, known in zip(answers, keyed, strict=True)
         ]
+
+    def _complain_of(self, unsent: int) -> None:
+        """Say in the log, once a minute, why nothing of some kinds is sent."""
+        if steady_s() - self._complained_s >= _COMPLAIN_EVERY_S:
+            self._complained_s = steady_s()
+            _log.error(
+                "%d writes that the ledger could not tell from a repeat are not sent: what was recorded of them has "
+                "not reached %r. See that Redis has its replicas and its append-only file.",
+                unsent,
+                self.settings.durability,
+            )
 
     def settle(self, worker: str, settlements: Sequence[Settlement], healthy: Sequence[str]) -> tuple[str, ...]:
         """Record verdicts, all in one trip.
