@@ -21,7 +21,7 @@ def main() -> None:
         "--core-version",
         choices=CORE_VERSIONS,
         default=Options().core_version,
-        help="which release of Core is played; the default is what the contract was checked against",
+        help="which release of Core it plays",
     )
     parser.add_argument("--upstream", help="base URL of a running Core; the sandbox is then the edge in front of it")
     parser.add_argument("--core-key", help="that Core's key; by default the sandbox's own")

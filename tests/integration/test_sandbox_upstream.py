@@ -259,6 +259,7 @@ def test_an_empty_core_key_in_the_environment_is_named(monkeypatch):
         ("--core-key-file", __file__),
         ("--upstream", "http://core:5001", "--read-lag", "1"),
         ("--upstream", "http://core:5001", "--apply-delay", "1"),
+        ("--upstream", "http://core:5001", "--core-version", "0.15.2"),
         ("--upstream", "http://core:5001", "--core-key-file", "/nowhere/at/all"),
     ],
 )

@@ -4,12 +4,21 @@ from __future__ import annotations
 
 import pytest
 
+from blnk_relay.sandbox.options import CORE_VERSIONS, Options
+from worker.cli.running import sandbox
+
 
 def test_by_default_the_release_is_played_that_the_contract_was_checked_against(desk):
     assert desk.instance.core.options.core_version == "0.15.3"
     desk.instance.switch({"core_version": "0.15.2"})
     with pytest.raises(ValueError, match="core_version"):
         desk.instance.switch({"core_version": "1.0"})
+
+
+def test_the_command_offers_every_release_and_names_the_default():
+    (option,) = [parameter for parameter in sandbox.params if parameter.name == "core_version"]
+    assert tuple(option.type.choices) == CORE_VERSIONS
+    assert f"[default: {Options().core_version}]" in option.help
 
 
 @pytest.mark.parametrize("skip", [True, False])
