@@ -30,6 +30,9 @@ MOST_PAGES = 50
 #: What a read is answered with where the ledger, or what stands before it, has no such read (contract §1.7, §4).
 _NO_SUCH_READ = frozenset({400, 404, 405, 501})
 
+#: Code of ours for an answer that goes on after the last page that is read.
+_TOO_MANY = "TOO_MANY_ROWS"
+
 #: Digits of an amount that is read at all; a longer one is no money but an attack on this process.
 _MOST_DIGITS = 100
 
@@ -150,7 +153,7 @@ class LedgerOverHttp:
                     break
                 return
         # Some rows of many must never be taken for all: a sum over them would be too small.
-        yield Response(status=200, code="TOO_MANY_ROWS", failure=Failure.BROKEN)
+        yield Response(status=200, code=_TOO_MANY, failure=Failure.BROKEN)
 
     def _page(self, resource: str, field: str, values: Sequence[str], page: int) -> Response:
         if self._proxy.bare:
@@ -215,10 +218,10 @@ class LedgerOverHttp:
                     failure = page
                 else:
                     shown += page
-            if failure and failure.status not in _NO_SUCH_READ:
+            if failure and failure.status not in _NO_SUCH_READ and failure.code != _TOO_MANY:
                 yield failure
                 return
-            # Whoever ignores the filter shows the runs of other uploads as well.
+            # Whoever ignores the filter shows the runs of other uploads as well: too many of them perhaps.
             ids = {str(run["reconciliation_id"]) for run in shown if run.get("upload_id") == value}
             yield [{"upload_id": value, "runs": None if failure else sorted(ids)}]
 
