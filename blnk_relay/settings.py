@@ -76,8 +76,10 @@ class Settings:
         100, "Most connections of one process to the journal; a burst of more calls at a time waits for them."
     )
     durability: str = _setting(
-        "memory",
-        "What a receipt waits for: `memory`, `fsync` (WAITAOF) or `replicated:N` (WAIT for N replicas).",
+        "",
+        "What a receipt waits for, and the record of a write that the ledger could not tell from a repeat: `memory`, "
+        "`fsync` (WAITAOF) or `replicated:N` (WAIT for N replicas). Left out it is `memory`, and workers say at start "
+        "what that means (guarantees.md).",
     )
     durability_timeout_s: float = _setting(1.0, "Longest wait for that; a receipt names what was reached.")
     durability_strict: bool = _setting(
@@ -177,7 +179,12 @@ class Settings:
     #: Every target by its name, the default one first where there is one.
     ledgers: Mapping[str, Target] = field(init=False, repr=False, compare=False, metadata={"doc": "", "secret": False})
 
+    #: Whether somebody has chosen the durability.
+    durability_chosen: bool = field(init=False, repr=False, compare=False, metadata={"doc": "", "secret": False})
+
     def __post_init__(self) -> None:
+        object.__setattr__(self, "durability_chosen", bool(self.durability))
+        object.__setattr__(self, "durability", self.durability or "memory")
         for name, pattern, value in (
             ("namespace", _NAME, self.namespace),
             ("meta_key", _META_KEY, self.meta_key),
