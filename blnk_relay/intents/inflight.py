@@ -16,6 +16,7 @@ from urllib.parse import quote
 
 from marshmallow import Schema, ValidationError, post_load
 
+from blnk_relay.intents import horizons
 from blnk_relay.intents.about import About, End, Example
 from blnk_relay.intents.fields import Amount, Currency, Precision, RowName, WholeNumber, load
 from blnk_relay.intents.linking import ResultOf, name_of
@@ -216,7 +217,11 @@ def decide(entry: Entry, progress: Progress, found: Found, policy: Policy) -> De
             # Nothing that is settled opens again: a read that shows it open is older than such an answer.
             return look_again(progress, policy)
         return _refused(progress.code, progress.message)
-    memo = progress.memo if progress.sent else {"row": row.transaction_id, "before": str(hold.committed)}
+    memo = (
+        horizons.unmarked(progress.memo)
+        if progress.sent
+        else {"row": row.transaction_id, "before": str(hold.committed)}
+    )
     seen = tuple(child.transaction_id for child in (*hold.commits, *hold.voids))
     return Send(memo=memo, exclusive=row.transaction_id, seen=seen)
 
@@ -287,8 +292,8 @@ def _not_a_hold(row: Row | None, progress: Progress, policy: Policy) -> Decision
         return _refused("TXN_NOT_INFLIGHT", f"The transaction is {row.status}, not a hold.")
     if row is not None and row.status == "REJECTED":
         return _refused("HOLD_REJECTED", "The ledger rejected the hold, so there is nothing to settle.")
-    horizon_s = policy.horizon_s if row is None else policy.stuck_horizon_s
-    if progress.age_s < horizon_s:
+    waited_s = progress.age_s if row is None else horizons.row_age_s(row, progress)
+    if waited_s < (policy.horizon_s if row is None else policy.stuck_horizon_s):
         return Again(growing_s(progress.age_s, policy.confirm_first_s, policy.confirm_max_s), counted=False)
     if row is None:
         return _refused("HOLD_NOT_FOUND", "The ledger shows no such hold.")

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from blnk_relay.intents import horizons
 from blnk_relay.intents.model import Dead, DeadClass, Found, Look, Lookup, Policy, Progress, Row
-from blnk_relay.intents.retry import growing_s
 
 #: Statuses after which a row's own story is over (contract §3.4).
 FINAL = frozenset({"APPLIED", "INFLIGHT", "REJECTED", "VOID"})
@@ -106,12 +106,11 @@ def rejection_code(text: str) -> str:
 
 def look_again(progress: Progress, policy: Policy) -> Look | Dead:
     """Look again, less and less often; in the end a human has to."""
-    if progress.quiet_for_s > policy.stuck_horizon_s:
+    if horizons.watch(progress, policy).seconds > policy.stuck_horizon_s:
         return Dead(
             DeadClass.UNKNOWN, "UNDECIDED", "It may have been sent, and the ledger never showed what became of it."
         )
-    in_s = growing_s(progress.quiet_for_s, policy.confirm_first_s, policy.confirm_max_s)
-    return Look(in_s, refuse=progress.refuse)
+    return horizons.look_on(progress, policy)
 
 
 def capped(text: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from blnk_relay.intents import horizons
 from blnk_relay.intents.linking import linked_keys
 from blnk_relay.intents.model import (
     Again,
@@ -45,7 +46,7 @@ def next_step(
 ) -> tuple[Lookup, ...] | Decision:
     """What must be read next, or, when enough is known, what to do.
 
-    Past its deadline nothing is sent any more, but what was sent is still looked for.
+    Past its deadline nothing is sent any more, but what was sent is still looked for while the ledger may be at it.
 
     Args:
         kind: The intent's kind.
@@ -62,7 +63,9 @@ def next_step(
         return wanted
     decision = kind.decide(entry, progress, found, policy)
     if isinstance(decision, Send | Again) and progress.now_ms >= progress.deadline_ms:
-        if progress.sent:
-            return Dead(DeadClass.UNKNOWN, "EXPIRED", "Undecided at its deadline, and it may have been sent.")
-        return EXPIRED
+        if not progress.sent:
+            return EXPIRED
+        if horizons.watch(progress, policy).seconds < policy.horizon_s:
+            return horizons.look_on(progress, policy)
+        return Dead(DeadClass.UNKNOWN, "EXPIRED", "Undecided at its deadline, and it may have been sent.")
     return decision
