@@ -299,7 +299,10 @@ TABLE: tuple[Rule, ...] = (
     Rule(504, ANY, ALL, _M.VERIFY, "Cloud could not wait for the instance", gate=_STRAIN),
 )
 
-_NOT_SENT = Rule(0, ANY, ALL, _M.BACKOFF, "it never left the machine", gate=_STRAIN, counted=False)
+#: Code of the gate of a target that cannot be reached.
+UNREACHABLE = "UNREACHABLE"
+
+_NOT_SENT = Rule(0, ANY, ALL, _M.BACKOFF, "it never left the machine", gate=GateAction.LOST, counted=False)
 _BROKEN = Rule(0, ANY, ALL, _M.VERIFY, "it may have arrived")
 _REDIRECT = Rule(None, ANY, ALL, _M.BACKOFF, "redirects are not followed on writes", gate=_PAUSE, counted=False)
 _STRANGE_2XX = Rule(None, ANY, ALL, _M.VERIFY, "not the answer of this route")
@@ -337,9 +340,21 @@ def _gate(rule: Rule, response: Response) -> GateChange | None:
     """What an answer means for the whole target; one that names a time is always obeyed."""
     if rule.gate is None:
         return None
+    if rule.gate is GateAction.LOST:
+        return unsent_gate(response)
     asked = rule.gate is GateAction.STRAIN and response.retry_after_s is not None
     action = GateAction.SLOW if asked else rule.gate
     return GateChange(action, code_of(response), asked_s(response) or rule.wait_s)
+
+
+def unsent_gate(response: Response) -> GateChange:
+    """What a request that never left means for its target.
+
+    Why we did not send it ourselves, such as for lack of a token, is in capitals and says nothing of the target.
+    """
+    if response.code.isupper():
+        return GateChange(GateAction.STRAIN, response.code, 0.0)
+    return GateChange(GateAction.LOST, UNREACHABLE, 0.0, note=response.code)
 
 
 def asked_s(response: Response) -> float:

@@ -11,6 +11,7 @@ if not state then return { '', bells } end
 if state ~= 'waiting' and state ~= 'ready' then return { state, bells } end
 if fields[5] == '1' or fields[6] == '1' then return { 'sent', bells } end
 if state == 'ready' then redis.call('ZREM', P .. 'ready:' .. fields[2] .. '|' .. fields[3], id) else leave_waiting(id) end
+redis.call('ZREM', P .. 'tried:' .. fields[2] .. '|' .. fields[3], id)
 redis.call('HSET', key, 'state', 'cancelled', 'outcome', 'cancelled', 'updated', NOW)
 redis.call('ZADD', P .. 'done', NOW, id)
 log(id, ARGV[2])

@@ -1,10 +1,12 @@
--- uses: turns
+-- uses: turns, gates
 -- Settles verdicts. One whose token is not the latest changes nothing: its lease was lost to somebody else.
--- ARGV: worker, length of the events stream, gates whose side answered well ("<target>:<side>", joined by ","), then one JSON object each:
+-- ARGV: worker, length of the events stream, gates whose side answered well ("<target>:<side>", with "?" behind it where it
+--   answered at all, joined by ","), then one JSON object each:
 --   id, token, from (state), to (done, dead, posted, ready), in_ms, lane, target, kind, set (fields), log (line or
 --   nil), tally (counters), parts (number of a part -> what was noted of it, or nil), made ("<target>:<row>" -> id of the
 --   row that it made below that one, or nil).
--- Returns: {lanes to ring, ids that were stale}.
+-- Returns: {lanes to ring, ids that were stale, "<target>:<side> <ms for which it could not be reached>" for each that was
+--   found again}.
 
 -- Far longer than any read lag, short enough to be forgotten.
 local MADE_MS = 3600000
@@ -13,9 +15,18 @@ local worker, cap = ARGV[1], ARGV[2]
 local bells, stale, counts = {}, {}, {}
 local leased, posted = P .. 'leased:' .. worker, P .. 'posted'
 
-for name in string.gmatch(ARGV[3], '[^,]+') do
-  local gate = redis.call('HMGET', P .. 'gate:' .. name, 'state', 'manual')
-  if gate[1] == 'paused' and gate[2] ~= '1' then
+-- A target that could not be reached is found again by any answer; one that was paused, by a good one.
+local found = {}
+for name, asked in string.gmatch(ARGV[3], '([^,?]+)(%??)') do
+  local gate = redis.call('HMGET', P .. 'gate:' .. name, 'state', 'manual', 'code', 'since')
+  if redis.call('HEXISTS', P .. 'pace:' .. name, 'lost') == 1 then
+    redis.call('HDEL', P .. 'pace:' .. name, 'lost', 'lost_since')
+  end
+  if gate[1] == 'unreachable' then
+    begin_slowly(name, 0, SLOW_RATE, gate[3], gate[4])
+    found[#found + 1] = name .. ' ' .. (NOW - tonumber(gate[4]))
+    count('gate_opened')
+  elseif gate[1] == 'paused' and gate[2] ~= '1' and asked == '' then
     redis.call('DEL', P .. 'gate:' .. name)
     count('gate_opened')
   end
@@ -31,13 +42,19 @@ local function tally(field) counts[field] = (counts[field] or 0) + 1 end
 for at = 4, #ARGV do
   local item = cjson.decode(ARGV[at])
   local id, key = item.id, intent_key(item.id)
-  local fields = redis.call('HMGET', key, 'token', 'state', 'orders', 'excl', 'looks')
+  local fields = redis.call('HMGET', key, 'token', 'state', 'orders', 'excl', 'looks', 'created')
   if fields[1] ~= item.token or fields[2] ~= item.from then
     stale[#stale + 1] = id
     tally('stale')
   else
     redis.call('ZREM', item.from == 'sending' and leased or posted, id)
     if item.log then log(id, item.log) end
+    -- Most are done with their first look, and never stand here.
+    if item.to == 'ready' or (item.to == 'posted' and item.from == 'posted') then
+      redis.call('ZADD', P .. 'tried:' .. item.lane .. '|' .. item.target, fields[6], id)
+    elseif item.to == 'done' then
+      redis.call('ZREM', P .. 'tried:' .. item.lane .. '|' .. item.target, id)
+    end
     for _, field in ipairs(item.tally or {}) do tally(field) end
     for part, noted in pairs(item.parts or {}) do redis.call('HSET', P .. 'parts:' .. id, part, noted) end
     for row, made in pairs(item.made or {}) do remember_made(row, made) end
@@ -77,4 +94,4 @@ for at = 4, #ARGV do
   end
 end
 for field, number in pairs(counts) do count(field, number) end
-return { bells, stale }
+return { bells, stale, found }
