@@ -110,7 +110,8 @@ def _gate(runtime: Runtime, target: str, failure: Response) -> None:
     elif failure.status in _SLOWING or failure.retry_after_s is not None:
         action = GateAction.SLOW
     elif failure.failure is Failure.NOT_SENT:
-        apply_gate(runtime, target, "read", unsent_gate(failure))
+        if (change := unsent_gate(failure)) is not None:
+            apply_gate(runtime, target, "read", change)
         return
     elif failure.status in _STRAINING:
         action = GateAction.STRAIN
@@ -145,9 +146,8 @@ def apply_gate(runtime: Runtime, target: str, side: str, change: GateChange, tim
 
 def tell_found(runtime: Runtime, found: Iterable[tuple[str, float]]) -> None:
     """Tell a human of targets that can be reached again."""
-    for gate, lost_s in found:
-        target, _, side = gate.partition(":")
-        runtime.reports.found(target, side, lost_s)
+    for target, lost_s in found:
+        runtime.reports.found(target, lost_s)
 
 
 def sends_of(decided: Iterable[tuple[Claimed, Decision]]) -> list[tuple[Claimed, Send]]:

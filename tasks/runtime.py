@@ -48,7 +48,7 @@ class Reports(Protocol):
     def paused(self, target: str, side: str, change: GateChange) -> None:
         """A target was paused, or cannot be reached."""
 
-    def found(self, target: str, side: str, lost_s: float) -> None:
+    def found(self, target: str, lost_s: float) -> None:
         """A target can be reached again."""
 
 

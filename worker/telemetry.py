@@ -48,9 +48,8 @@ class Telemetry:
         """A target was paused, or cannot be reached."""
         if change.action is GateAction.LOST:
             _log.error(
-                "target %s cannot be reached for %ss (%s): it is tried now and then, and nothing else is sent",
+                "target %s cannot be reached (%s): it is tried now and then, and nothing else is sent",
                 target,
-                side,
                 change.note or change.code,
             )
         else:
@@ -62,9 +61,9 @@ class Telemetry:
             {},
         )
 
-    def found(self, target: str, side: str, lost_s: float) -> None:
+    def found(self, target: str, lost_s: float) -> None:
         """A target can be reached again."""
-        _log.warning("target %s can be reached again for %ss, after %.0f s", target, side, lost_s)
+        _log.warning("target %s can be reached again, after %.0f s", target, lost_s)
 
     def _capture(self, message: str, fingerprint: list[str], tags: dict[str, str], extra: dict[str, str]) -> None:
         if self._sentry is None:

@@ -314,6 +314,9 @@ TABLE: tuple[Rule, ...] = (
 #: Code of the gate of a target that cannot be reached.
 UNREACHABLE = "UNREACHABLE"
 
+#: Code of a request that was not made because there was nothing to prove who we are with.
+KEYLESS = "NO_ACCESS_TOKEN"
+
 _NOT_SENT = Rule(0, ANY, ALL, _M.BACKOFF, "it never left the machine", gate=GateAction.LOST, counted=False)
 _BROKEN = Rule(0, ANY, ALL, _M.VERIFY, "it may have arrived")
 _REDIRECT = Rule(None, ANY, ALL, _M.BACKOFF, "redirects are not followed on writes", gate=_PAUSE, counted=False)
@@ -359,13 +362,16 @@ def _gate(rule: Rule, response: Response) -> GateChange | None:
     return GateChange(action, code_of(response), asked_s(response) or rule.wait_s, lane=rule.lane)
 
 
-def unsent_gate(response: Response) -> GateChange:
+def unsent_gate(response: Response) -> GateChange | None:
     """What a request that never left means for its target.
 
-    Why we did not send it ourselves, such as for lack of a token, is in capitals and says nothing of the target.
+    Why we did not send it ourselves is in capitals, and says nothing of the target; but for want of a token others would
+    not leave either.
     """
+    if response.code == KEYLESS:
+        return GateChange(GateAction.STRAIN, KEYLESS, 0.0)
     if response.code.isupper():
-        return GateChange(GateAction.STRAIN, response.code, 0.0)
+        return None
     return GateChange(GateAction.LOST, UNREACHABLE, 0.0, note=response.code)
 
 

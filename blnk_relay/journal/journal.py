@@ -52,7 +52,7 @@ class Settled:
 
     Attributes:
         bells: Lanes that somebody has to ring.
-        found: Gates (``<target>:<side>``) of targets that can be reached again, and the seconds that it took.
+        found: Targets that can be reached again, and the seconds for which they could not.
     """
 
     bells: tuple[str, ...] = ()

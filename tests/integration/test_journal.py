@@ -327,8 +327,27 @@ def test_a_batch_that_fails_together_is_as_many_complaints(relay, journal):
     enqueue(relay, *(f"order-{number}" for number in range(20)))
     journal.claim(LANE, WORKER, 20)
     assert journal.complain(DEFAULT_TARGET, "write", LOST, times=20) == (True, True)
+
+
+def test_many_failures_in_one_batch_slow_a_target(relay, journal):
+    enqueue(relay, *(f"order-{number}" for number in range(20)))
+    journal.claim(LANE, WORKER, 20)
     strain = GateChange(GateAction.STRAIN, "HTTP_502", 0.0)
-    assert journal.complain(DEFAULT_TARGET, "read", strain, times=20) == (True, True)
+    assert journal.complain(DEFAULT_TARGET, "write", strain, times=4) == (False, False)
+    assert journal.complain(DEFAULT_TARGET, "write", strain, times=16) == (True, True)
+
+
+def test_reads_and_writes_go_to_one_address(relay, journal, operator):
+    enqueue(relay, "order")
+    (claimed,) = journal.claim(LANE, WORKER, 1).items
+    assert journal.complain(DEFAULT_TARGET, "read", LOST, times=4) == (False, False)
+    journal.settle(WORKER, [Settlement(claimed, "sending", "posted", 10_000)], [WRITE])
+    assert journal.complain(DEFAULT_TARGET, "read", LOST, times=4) == (False, False), "a write has just arrived"
+    assert journal.complain(DEFAULT_TARGET, "write", LOST) == (True, True)
+    assert {gate.side: gate.state for gate in operator.overview().gates} == {
+        "write": "unreachable",
+        "read": "unreachable",
+    }
 
 
 def test_a_bad_request_among_good_ones_shuts_nothing(relay, journal, operator):
@@ -357,7 +376,9 @@ def test_a_target_that_is_found_again_begins_slowly_and_its_gate_remembers_when_
     (probe,) = journal.claim(LANE, WORKER, 100).items
     # An answer of any kind is an answer.
     settled = journal.settle(WORKER, [Settlement(probe, "sending", "posted", 10_000)], [f"{WRITE}?"])
-    assert [name for name, _ in settled.found] == [WRITE]
+    assert [target for target, _ in settled.found] == [DEFAULT_TARGET]
+    assert (reads := gate_of(operator, "read")) is not None
+    assert reads.state == "slowed", "it has one address"
     slowed = gate_of(operator)
     assert slowed is not None
     assert (slowed.state, slowed.since) == ("slowed", lost.since)

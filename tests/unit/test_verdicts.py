@@ -242,6 +242,7 @@ def test_a_target_that_cannot_be_reached_is_told_from_a_request_that_we_did_not_
     assert lost == GateChange(GateAction.LOST, "UNREACHABLE", 0.0, note="ConnectTimeout")
     ours = judged(QUEUED, Response(failure=Failure.NOT_SENT, code="NO_ACCESS_TOKEN")).gate
     assert ours == GateChange(STRAIN, "NO_ACCESS_TOKEN", 0.0)
+    assert judged(QUEUED, Response(failure=Failure.NOT_SENT, code="KEY_CHANGED")).gate is None, "it simply goes again"
 
 
 @pytest.mark.parametrize("code", ["GEN_CONFLICT", "TXN_ALREADY_REFUNDED"])

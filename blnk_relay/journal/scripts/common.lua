@@ -34,7 +34,8 @@
 --                              since, manual, probe_at, probe_ms, probe_most, hold_until, rate, tokens, stamp, raised, streak,
 --                              note; one that is slowed expires
 --   pace:<t>:<side>    hash    second and n: requests let through in that second; last: in the one before;
---                              strain and strain_second: failures; lost and lost_since: requests that never left, on end
+--                              strain and strain_second: failures
+--   reach:<t>          hash    lost and since: how many requests on end could not reach a target, and since when
 --   oauth:<t>          hash    tokens of an OAuth client: version, access, expires, life, refresh, failed, retry, lock, lock_end,
 --                              forced, logins
 --   counts             hash    counters

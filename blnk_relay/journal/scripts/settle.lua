@@ -5,8 +5,8 @@
 --   id, token, from (state), to (done, dead, posted, ready), in_ms, lane, target, kind, set (fields), log (line or
 --   nil), tally (counters), parts (number of a part -> what was noted of it, or nil), made ("<target>:<row>" -> id of the
 --   row that it made below that one, or nil).
--- Returns: {lanes to ring, ids that were stale, "<target>:<side> <ms for which it could not be reached>" for each that was
---   found again}.
+-- Returns: {lanes to ring, ids that were stale, "<target> <ms for which it could not be reached>" for each that was found
+--   again}.
 
 -- Far longer than any read lag, short enough to be forgotten.
 local MADE_MS = 3600000
@@ -15,18 +15,26 @@ local worker, cap = ARGV[1], ARGV[2]
 local bells, stale, counts = {}, {}, {}
 local leased, posted = P .. 'leased:' .. worker, P .. 'posted'
 
--- A target that could not be reached is found again by any answer; one that was paused, by a good one.
+-- A target that could not be reached is found again by any answer; a side that was paused is opened by a good one.
 local found = {}
 for name, asked in string.gmatch(ARGV[3], '([^,?]+)(%??)') do
-  local gate = redis.call('HMGET', P .. 'gate:' .. name, 'state', 'manual', 'code', 'since')
-  if redis.call('HEXISTS', P .. 'pace:' .. name, 'lost') == 1 then
-    redis.call('HDEL', P .. 'pace:' .. name, 'lost', 'lost_since')
+  local target = string.match(name, '^([^:]*):')
+  if redis.call('EXISTS', P .. 'reach:' .. target) == 1 then
+    local lost_since = nil
+    for _, side in ipairs({ 'write', 'read' }) do
+      local gate_name = target .. ':' .. side
+      local gate = redis.call('HMGET', P .. 'gate:' .. gate_name, 'state', 'code', 'since')
+      if gate[1] == 'unreachable' then
+        begin_slowly(gate_name, 0, SLOW_RATE, gate[2], gate[3])
+        lost_since = gate[3]
+        count('gate_opened')
+      end
+    end
+    if lost_since then found[#found + 1] = target .. ' ' .. (NOW - tonumber(lost_since)) end
+    redis.call('DEL', P .. 'reach:' .. target)
   end
-  if gate[1] == 'unreachable' then
-    begin_slowly(name, 0, SLOW_RATE, gate[3], gate[4])
-    found[#found + 1] = name .. ' ' .. (NOW - tonumber(gate[4]))
-    count('gate_opened')
-  elseif gate[1] == 'paused' and gate[2] ~= '1' and asked == '' then
+  local gate = redis.call('HMGET', P .. 'gate:' .. name, 'state', 'manual')
+  if gate[1] == 'paused' and gate[2] ~= '1' and asked == '' then
     redis.call('DEL', P .. 'gate:' .. name)
     count('gate_opened')
   end
