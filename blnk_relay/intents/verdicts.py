@@ -365,8 +365,8 @@ def _gate(rule: Rule, response: Response) -> GateChange | None:
 def unsent_gate(response: Response) -> GateChange | None:
     """What a request that never left means for its target.
 
-    Why we did not send it ourselves is in capitals, and says nothing of the target; but for want of a token others would
-    not leave either.
+    Why we did not send it ourselves is in capitals, and says nothing of the target; but for want of a token others
+    would not leave either.
     """
     if response.code == KEYLESS:
         return GateChange(GateAction.STRAIN, KEYLESS, 0.0)
