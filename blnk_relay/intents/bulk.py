@@ -279,6 +279,7 @@ KIND = Kind(
     request=request,
     judge=judge,
     about=ABOUT,
+    keyed=True,
     records=True,
     hopeless={**CONFLICT, **ROLLBACK, **ROLLED_BACK},
     resumable=frozenset({"ITEMS_MISSING"}),

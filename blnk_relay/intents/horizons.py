@@ -10,10 +10,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any
 
-from blnk_relay.intents.model import Look, Note, Policy, Progress, Row
+from blnk_relay.intents.model import Look, Note, Policy, Progress
 from blnk_relay.intents.retry import growing_s
 
 #: Accepted sends that left nothing at all, after which a human has to look.
@@ -59,6 +58,9 @@ def watch(progress: Progress, policy: Policy, from_ms: int = 0) -> Watch:
         >>> watch(replace(first, now_ms=9_000_000, memo=watch(first, numbers).mark), numbers).seconds
         120.0
     """
+    if progress.forgotten:
+        # What kinds record before they send must not seem to be there, so nothing is remembered of it.
+        return Watch(progress.quiet_for_s, {})
     start_ms = max(progress.now_ms - round(progress.quiet_for_s * 1000), progress.since_ms, from_ms)
     at_ms, seen_ms = progress.memo.get(_KEY, (0, 0))
     if at_ms < start_ms:
@@ -108,15 +110,3 @@ def has_vanished(progress: Progress, policy: Policy) -> bool | None:
     if progress.sends < MAX_UNSEEN_SENDS:
         return False
     return True if watch(progress, policy).seconds >= policy.horizon_s else None
-
-
-def row_age_s(row: Row, progress: Progress) -> float:
-    """Seconds for which somebody has waited for a row that is undecided, and could have: not before it was made.
-
-    The clock that it was made by is the ledger's; against hours, what that differs by does not matter.
-    """
-    try:
-        made_ms = datetime.fromisoformat(row.created_at).timestamp() * 1000
-    except (ValueError, OverflowError, OSError):
-        return progress.age_s
-    return min(progress.age_s, max(0.0, (progress.now_ms - made_ms) / 1000))

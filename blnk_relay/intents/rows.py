@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Any
 
 from blnk_relay.intents import horizons
@@ -15,6 +16,9 @@ FINAL = frozenset({"APPLIED", "INFLIGHT", "REJECTED", "VOID"})
 CONFLICT = {
     "REFERENCE_CONFLICT": "the reference belongs to another transaction: discard it, and enqueue it under a new key"
 }
+
+#: Code of a dead letter that only a human can tell from an outcome, because the journal has lost what it knew.
+MOMENT_LOST = "MOMENT_LOST"
 
 _MAX_MESSAGE = 300
 
@@ -111,6 +115,28 @@ def look_again(progress: Progress, policy: Policy) -> Look | Dead:
             DeadClass.UNKNOWN, "UNDECIDED", "It may have been sent, and the ledger never showed what became of it."
         )
     return horizons.look_on(progress, policy)
+
+
+def made_ms(created_at: str) -> int:
+    """When the ledger made a row, in milliseconds since 1970; 0 where that cannot be read.
+
+    Example:
+        >>> made_ms("2026-11-25T10:00:00.123456789Z")
+        1795600800123
+    """
+    try:
+        return int(datetime.fromisoformat(created_at).timestamp() * 1000)
+    except (ValueError, OverflowError):
+        return 0
+
+
+def row_age_s(row: Row, progress: Progress) -> float:
+    """Seconds for which an intent has waited for a row that is undecided, and could have: not before it was made.
+
+    The clock that it was made by is the ledger's; against hours, what that differs by does not matter.
+    """
+    made = made_ms(row.created_at)
+    return min(progress.age_s, max(0.0, (progress.now_ms - made) / 1000)) if made else progress.age_s
 
 
 def capped(text: str) -> str:

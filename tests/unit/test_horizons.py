@@ -9,8 +9,9 @@ import pytest
 from casebook import DAY, HOUR, MINUTE, NOW_MS, POLICY, SECOND, decided, payment, progress, queued_and, row, sent, txn
 
 from blnk_relay import commit, refund
-from blnk_relay.intents.horizons import row_age_s, watch
+from blnk_relay.intents.horizons import watch
 from blnk_relay.intents.model import Again, Dead, DeadClass, Done, Intent, Look, Progress
+from blnk_relay.intents.rows import row_age_s
 
 QUEUED = row(1, "order_42", "QUEUED")
 SCHEDULED = row(1, "order_42", "SCHEDULED")

@@ -1,4 +1,4 @@
--- uses: turns, gates
+-- uses: ground, turns, gates
 -- Settles verdicts. One whose token is not the latest changes nothing: its lease was lost to somebody else.
 -- ARGV: worker, length of the events stream, gates whose side answered well ("<target>:<side>", with "?" behind it where it
 --   answered at all, joined by ","), then one JSON object each:

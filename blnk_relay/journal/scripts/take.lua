@@ -1,9 +1,10 @@
--- uses: turns, gates, claims
+-- uses: ground, turns, gates, claims
 -- Takes posted intents whose look at the ledger is due. They stay posted, and come due again if the taker dies.
 -- ARGV: worker, how many, how long the taker may need (ms), most lapses, length of the events stream,
---   leave ("1": the worker goes), targets that the worker knows (by commas).
+--   leave ("1": the worker goes), targets that the worker knows and the ledgers that they are for it ("<target>=<ledger>",
+--   by newlines), what it has seen of the ground (see stand).
 -- Returns: {now, lanes to ring, ms until the next one is due (-1: none), one array for each: id, body, FIELDS;
---   id and body of each that became a dead letter instead}.
+--   id and body of each that became a dead letter instead; ground, as claim.lua returns it}.
 
 local worker, wanted, lease_ms, max_lapses, cap, leave =
   ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4]), ARGV[5], ARGV[6] == '1'
@@ -11,6 +12,9 @@ local bells, items, posted = {}, {}, P .. 'posted'
 -- Taken in one trip. Intents with many legs or items are large, and each asks the ledger many questions: the whole batch
 -- has to be looked at within its lease.
 local MOST_BYTES = 250000
+
+watch(ARGV[8])
+local seen = stand(ARGV[8])
 
 -- Intents of a target that cannot be read now make room for those of others for so long, at most (ms).
 local LEAST_AWAY_MS, MOST_AWAY_MS = 1000, 5000
@@ -25,10 +29,12 @@ end
 
 -- Whoever does not know a target leaves what is for it to those who do.
 local open, opens, readable, first_ms = {}, {}, 0, NOW + MOST_AWAY_MS
-for target in string.gmatch(ARGV[7], '[^,]+') do
-  open[target], opens[target] = allowance(target .. ':read', asked[target] or 1, asked[target] ~= nil)
-  if open[target] > 0 then readable = readable + 1 end
-  if opens[target] then first_ms = math.min(first_ms, opens[target]) end
+for target, ours in pairs(known_targets(ARGV[7])) do
+  if ours then
+    open[target], opens[target] = allowance(target .. ':read', asked[target] or 1, asked[target] ~= nil)
+    if open[target] > 0 then readable = readable + 1 end
+    if opens[target] then first_ms = math.min(first_ms, opens[target]) end
+  end
 end
 local may_read = readable > 0
 
@@ -48,8 +54,8 @@ for index, id in ipairs(due) do
       redis.call('ZREM', posted, id)
     end
   elseif readable > (opens[target] == NOW and 1 or 0) then
-    -- Its gate is shut or has let enough through. Where no other target can be read it stays where it is: to move a backlog
-    -- again and again costs more than to read it.
+    -- Its gate is shut or has let enough through. Where no other target can be read it stays where it is: to move a
+    -- backlog again and again costs more than to read it.
     local away_ms = (opens[target] or NOW + MOST_AWAY_MS) - NOW
     redis.call('ZADD', posted, NOW + math.min(math.max(LEAST_AWAY_MS, away_ms), MOST_AWAY_MS), id)
   end
@@ -63,7 +69,7 @@ local bell = P .. 'bell:confirm'
 if leave and next_ms ~= 0 then
   redis.call('DEL', bell)
 else
-  redis.call('SET', bell, '1', 'PX', BELL_MS)
+  redis.call('SET', bell, string.format('%d', NOW), 'PX', BELL_MS)
   if leave then bells[1] = 'confirm' end
 end
-return { NOW, bells, next_ms, items, BURIED }
+return { NOW, bells, next_ms, items, BURIED, { seen, tonumber(SOLID), steps() } }
