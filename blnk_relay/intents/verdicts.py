@@ -295,7 +295,8 @@ TABLE: tuple[Rule, ...] = (
         acted=True,
     ),
     Rule(500, ANY, ALL, _M.VERIFY, "failed, or committed and the connection broke"),
-    Rule(502, ANY, ALL, _M.VERIFY, "Cloud could not reach or wait for the instance", gate=_STRAIN),
+    # Not counted, like 503: reads go round Core (contract §1.7), so a backlog would use up its tries in an outage.
+    Rule(502, ANY, ALL, _M.VERIFY, "Cloud could not reach the instance", gate=_STRAIN, counted=False),
     Rule(
         503,
         "QUEUE_BACKPRESSURE",

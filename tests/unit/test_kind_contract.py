@@ -381,8 +381,8 @@ def rows() -> Iterator[Row]:  # noqa: PLR0915 - a table
     yield Row(500, "RECON_UPLOAD_PROCESSING_FAILED", RECONCILES, LOOK_REFUSE, True)
     for code in ("GEN_INTERNAL", "RECON_START_FAILED", ""):
         yield Row(500, code, everybody, LOOK, True)
-    for status in (502, 504):
-        yield Row(status, "", everybody, LOOK, True, gate=STRAIN)
+    yield Row(504, "", everybody, LOOK, True, gate=STRAIN)
+    yield Row(502, "", everybody, LOOK, True, False, STRAIN)
     yield Row(503, "QUEUE_BACKPRESSURE", everybody, LOOK, True, False, SLOW)
     yield Row(503, "", everybody, LOOK, True, False, STRAIN)
     # What the contract does not know: it may be passing.
