@@ -61,7 +61,8 @@ def progress(**changes: Any) -> Progress:
 def sent(ago_ms: int = SECOND, **changes: Any) -> Progress:
     """An intent that may have taken effect so long ago, and was looked for ever since."""
     at_ms = NOW_MS - ago_ms
-    memo = {"watched": [NOW_MS, ago_ms]} | changes.pop("memo", {})
+    recorded = changes.pop("memo", None)
+    memo = {} if recorded == {} else {"watched": [NOW_MS, ago_ms]} | (recorded or {})
     given: dict[str, Any] = {
         "sent": True,
         "looking": True,
