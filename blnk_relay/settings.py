@@ -142,7 +142,9 @@ class Settings:
     stuck_horizon_s: float = _setting(18_000.0, "How long a QUEUED row may still be applied (contract §3.5).")
     quiet_s: float = _setting(60.0, "Silence after an ambiguous partial commit before it may be sent again.")
 
-    probe_s: float = _setting(5.0, "How often one request tries whether a paused target is well again.")
+    probe_s: float = _setting(
+        5.0, "How often one request tries whether a paused target, or one that cannot be reached, is well again."
+    )
 
     meta_key: str = _setting(
         "blnk_relay", "Top-level key of `meta_data` under which ledgers, balances and identities carry our id."
@@ -158,7 +160,11 @@ class Settings:
     )
 
     max_attempts: int = _setting(25, "Counted attempts before an intent is a dead letter.")
-    deadline_s: float = _setting(86_400.0, "Age at which an undecided intent is a dead letter, unless it has its own.")
+    deadline_s: float = _setting(
+        86_400.0,
+        "Age at which an undecided intent is a dead letter, unless it has its own; what may have been sent is looked "
+        "for `horizon_s` longer.",
+    )
     retry_base_s: float = _setting(0.5, "Upper bound of the first pause between attempts; it doubles each time.")
     retry_cap_s: float = _setting(300.0, "Longest pause between attempts.")
 

@@ -13,7 +13,7 @@ from typing import Any
 import redis
 
 from blnk_relay.errors import InvalidSettings, JournalUnavailable, KeyConflict, OtherLedger, UnsuitableServer
-from blnk_relay.intents.model import Entry, GateAction, Send
+from blnk_relay.intents.model import Entry, GateAction, GateChange, Send
 from blnk_relay.intents.registry import KINDS
 from blnk_relay.journal.accepting import Accepted, accept_flow, arguments_of, conflicts_in, wait_command, was_reached
 from blnk_relay.journal.clock import Watch, steady_s
@@ -63,6 +63,19 @@ class Claims:
     bells: tuple[str, ...]
     next_ms: int = -1
     buried: tuple[Entry, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """What came of settling.
+
+    Attributes:
+        bells: Lanes that somebody has to ring.
+        found: Targets that can be reached again, and the seconds for which they could not.
+    """
+
+    bells: tuple[str, ...] = ()
+    found: tuple[tuple[str, float], ...] = ()
 
 
 class Journal:
@@ -265,22 +278,20 @@ class Journal:
                 self.settings.durability,
             )
 
-    def settle(self, worker: str, settlements: Sequence[Settlement], healthy: Sequence[str]) -> tuple[str, ...]:
+    def settle(self, worker: str, settlements: Sequence[Settlement], healthy: Sequence[str]) -> Settled:
         """Record verdicts, all in one trip.
 
         Args:
             worker: Who had them.
             settlements: The verdicts; stale ones change nothing.
-            healthy: Gates (``<target>:<side>``) whose side has just answered well.
-
-        Returns:
-            Lanes to ring.
+            healthy: Gates (``<target>:<side>``) whose side has just answered well; with ``?`` behind it: answered.
         """
         if not settlements:
-            return ()
+            return Settled()
         encoded = [settlement.encoded() for settlement in settlements]
-        bells, _stale = self.scripts.run("settle", worker, self.settings.events_max, ",".join(healthy), *encoded)
-        return tuple(bells)
+        bells, _stale, found = self.scripts.run("settle", worker, self.settings.events_max, ",".join(healthy), *encoded)
+        again = [gate.rsplit(" ", 1) for gate in found]
+        return Settled(tuple(bells), tuple((name, float(lost_ms) / 1000) for name, lost_ms in again))
 
     def sweep(self) -> tuple[bool, tuple[str, ...], tuple[Entry, ...]]:
         """Sweep, if nobody else has just done so.
@@ -370,12 +381,27 @@ class Journal:
             )
         return found[0] or "", int(found[1] or 0)
 
-    def change_gate(
-        self, target: str, side: str, action: GateAction, code: str, wait_s: float, *, note: str = ""
-    ) -> bool:
+    def change_gate(self, target: str, side: str, action: GateAction, code: str, wait_s: float) -> bool:
         """Pause or slow one side (``write`` or ``read``) of a target by a worker's word. Returns whether it is news."""
-        answer = self.scripts.run("gate", f"{target}:{side}", action, code, int(wait_s * 1000), "0", note)
-        return bool(answer[0])
+        return self.complain(target, side, GateChange(action, code, wait_s))[0]
+
+    def complain(self, target: str, side: str, change: GateChange, times: int = 1) -> tuple[bool, bool]:
+        """Pause or slow one side of a target by a worker's word.
+
+        Args:
+            target: Which.
+            side: ``write``, ``read`` or ``lane:<lane>``.
+            change: What it is.
+            times: How many requests say so.
+
+        Returns:
+            Whether it is news, and whether nothing is to be sent now.
+        """
+        wait_ms = int(change.wait_s * 1000)
+        news, shut = self.scripts.run(
+            "gate", f"{target}:{side}", change.action, change.code, wait_ms, "0", change.note, times
+        )
+        return bool(news), bool(shut)
 
     def now_ms(self) -> int:
         """The clock of the journal: that of Redis, less its steps."""

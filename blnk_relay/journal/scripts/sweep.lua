@@ -69,11 +69,20 @@ end
 for _, queue in ipairs(redis.call('SMEMBERS', P .. 'queues')) do
   local lane, target = string.match(queue, '^(.*)|(.*)$')
   if redis.call('ZCOUNT', P .. 'ready:' .. queue, 0, NOW) > 0 and redis.call('EXISTS', P .. 'pause:' .. lane) == 0
-    and allowance(target .. ':write', 1, false) > 0 then
+    and allowance_of_lane(lane, target, 1, false) > 0 then
     ring(bells, lane)
   end
 end
-if redis.call('ZCOUNT', P .. 'posted', 0, NOW) > 0 then ring(bells, 'confirm') end
+if redis.call('ZCOUNT', P .. 'posted', 0, NOW) > 0 then
+  -- While no target can be read, nobody has to come and see that.
+  local readable, known_ones = false, {}
+  for _, queue in ipairs(redis.call('SMEMBERS', P .. 'queues')) do
+    local target = string.match(queue, '|(.*)$')
+    if not readable and not known_ones[target] then readable = allowance(target .. ':read', 1, false) > 0 end
+    known_ones[target] = true
+  end
+  if readable then ring(bells, 'confirm') end
+end
 
 for _, id in ipairs(redis.call('ZRANGEBYSCORE', P .. 'done', 0, NOW - retention_ms, 'LIMIT', 0, most)) do
   local fields = redis.call('HMGET', intent_key(id), 'fp', 'outcome', 'txn')

@@ -66,6 +66,8 @@ local function satisfy(id, txn, bells)
 end
 
 local function bury(id, kind, class, code, message, cap)
+  local place = redis.call('HMGET', intent_key(id), 'lane', 'target')
+  if place[1] then redis.call('ZREM', P .. 'tried:' .. place[1] .. '|' .. place[2], id) end
   redis.call('HSET', intent_key(id), 'state', 'dead', 'class', class, 'code', code, 'message', message, 'updated', NOW)
   redis.call('ZADD', P .. 'dead', NOW, id)
   count('dead|' .. kind .. '|' .. class .. '|' .. code)
