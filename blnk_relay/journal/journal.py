@@ -5,17 +5,18 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import redis
 
 from blnk_relay.errors import JournalUnavailable, KeyConflict
 from blnk_relay.intents.model import Entry, GateAction, Send
+from blnk_relay.intents.registry import KINDS
 from blnk_relay.journal.accepting import Accepted, accept_flow, arguments_of, conflicts_in
 from blnk_relay.journal.connection import Scripts, connect, reported
 from blnk_relay.journal.files import unpacked
-from blnk_relay.journal.records import Claimed, NewEntry, Settlement, claimed_of, entry_of, id_of
+from blnk_relay.journal.records import Claimed, NewEntry, Settlement, claimed_of, entry_of, id_of, unreadable_of
 from blnk_relay.journal.trips import Flow, Run, T, Trip
 from blnk_relay.settings import Settings
 
@@ -24,6 +25,9 @@ OPEN = frozenset({"waiting", "ready", "sending", "posted"})
 
 #: Work handled in one sweep.
 SWEEP_MOST = 500
+
+#: Leases prolonged in one trip.
+EXTEND_CHUNK = 500
 
 #: Due intents in a lane from which a second worker is called in.
 CALL_IN_BACKLOG = 64
@@ -38,12 +42,16 @@ class Claims:
         bells: Lanes that somebody has to ring.
         next_ms: With looks: milliseconds until the next one is due, -1 for none.
         buried: Intents that became dead letters instead, because every worker that claimed them died.
+        unreadable: What was handed out like the items, but cannot be read; and why: the name of the error.
+        strange: Kinds that were left to workers who know them.
     """
 
     items: tuple[Claimed, ...]
     bells: tuple[str, ...]
     next_ms: int = -1
     buried: tuple[Entry, ...] = ()
+    unreadable: tuple[tuple[Claimed, str], ...] = ()
+    strange: tuple[str, ...] = ()
 
 
 def steady_s() -> float:
@@ -70,6 +78,8 @@ class Journal:
         self.scripts = Scripts(self.client, settings.prefix)
         #: Claims and looks are only for ledgers that there is a way to.
         self._targets = ",".join(settings.ledgers)
+        #: And for what this version knows how to do.
+        self._kinds = ",".join(KINDS)
 
     def key(self, name: str) -> str:
         """A key of ours on Redis."""
@@ -137,8 +147,8 @@ class Journal:
         With ``most=0`` it is a sign of life, with ``leave`` a farewell.
         """
         settings = self.settings
-        asked_at = steady_s()
-        now_ms, bells, items, buried = self.scripts.run(
+        asked_s = steady_s()
+        now_ms, bells, items, buried, strange = self.scripts.run(
             "claim",
             lane,
             worker,
@@ -149,25 +159,75 @@ class Journal:
             "1" if leave else "0",
             CALL_IN_BACKLOG,
             self._targets,
+            self._kinds,
+            int(settings.dead_worker_s * 1000),
         )
-        lease_end_s = asked_at + settings.lease_s
-        return Claims(
-            tuple(claimed_of(item, now_ms, lease_end_s) for item in items), tuple(bells), buried=_buried(buried)
-        )
+        readable, unreadable = self._read(items, now_ms, asked_s, settings.lease_s)
+        return Claims(readable, tuple(bells), -1, _buried(buried), unreadable, tuple(strange))
 
     def take(self, worker: str, most: int, lease_s: float, *, leave: bool = False) -> Claims:
-        """Take posted intents of known targets whose look at the ledger is due."""
-        now_ms, bells, next_ms, items, buried = self.scripts.run(
+        """Take posted intents of known targets whose look at the ledger is due.
+
+        One batch at a time for each worker: to ask again says that the last one is no longer in its hands.
+        """
+        settings = self.settings
+        asked_s = steady_s()
+        now_ms, bells, next_ms, items, buried, strange = self.scripts.run(
             "take",
             worker,
             most,
             int(lease_s * 1000),
-            self.settings.max_lapses,
-            self.settings.events_max,
+            settings.max_lapses,
+            settings.events_max,
             "1" if leave else "0",
             self._targets,
+            self._kinds,
+            int(settings.dead_worker_s * 1000),
         )
-        return Claims(tuple(claimed_of(item, now_ms, 0.0) for item in items), tuple(bells), next_ms, _buried(buried))
+        readable, unreadable = self._read(items, now_ms, asked_s, lease_s)
+        return Claims(readable, tuple(bells), next_ms, _buried(buried), unreadable, tuple(strange))
+
+    def _read(
+        self, items: Sequence[Sequence[str]], now_ms: int, asked_s: float, lease_s: float
+    ) -> tuple[tuple[Claimed, ...], tuple[tuple[Claimed, str], ...]]:
+        """What was handed out; one that cannot be read is no trouble of the others."""
+        readable: list[Claimed] = []
+        unreadable: list[tuple[Claimed, str]] = []
+        for item in items:
+            try:
+                readable.append(claimed_of(item, now_ms, asked_s + lease_s, asked_s))
+            except Exception as error:  # noqa: BLE001 - whatever stands there, the others were handed out as well
+                with reported():
+                    names: Any = self.client.hmget(self.key(f"intent:{item[0]}"), ["kind", "target", "lane"])
+                unreadable.append((unreadable_of(item, names, now_ms), type(error).__name__))
+        return tuple(readable), tuple(unreadable)
+
+    def extend(self, worker: str, held: Sequence[Claimed], lease_s: float) -> list[Claimed]:
+        """Prolong what a worker has in hand; also a sign of life of it. No lease is ever shortened.
+
+        Args:
+            worker: Whose hands.
+            held: What it has in them, taken to be sent or for a look; may be empty.
+            lease_s: Their leases, from now.
+
+        Returns:
+            Those that still are in its hands, with the end of their lease.
+        """
+        extended: list[Claimed] = []
+        for at in range(0, max(len(held), 1), EXTEND_CHUNK):
+            chunk = held[at : at + EXTEND_CHUNK]
+            arguments: list[str | int] = []
+            for claimed in chunk:
+                state = "posted" if claimed.progress.looking else "sending"
+                arguments += [claimed.entry.id, claimed.token, state, int(lease_s * 1000)]
+            end_s = steady_s() + lease_s
+            answers = self.scripts.run("extend", worker, *arguments)
+            extended += [
+                replace(claimed, lease_end_s=max(end_s, claimed.lease_end_s))
+                for claimed, held_ in zip(chunk, answers, strict=True)
+                if held_
+            ]
+        return extended
 
     def record(self, sends: Sequence[tuple[Claimed, Send]]) -> list[str]:
         """Record memos before sending, and make each intent the only writer of its rows: of all of them, or of none.
@@ -301,4 +361,12 @@ class Journal:
 
 
 def _buried(pairs: Sequence[Sequence[str]]) -> tuple[Entry, ...]:
-    return tuple(entry_of(id_, body) for id_, body in pairs)
+    return tuple(_entry(id_, body) for id_, body in pairs)
+
+
+def _entry(id_: str, body: str) -> Entry:
+    """What never changes; empty but for its id where it cannot be read."""
+    try:
+        return entry_of(id_, body)
+    except Exception:  # noqa: BLE001 - whatever stands there, the others are buried as well
+        return Entry(id_, "", "", "", key="", reference="", payload={})
