@@ -246,20 +246,34 @@ class Journal:
         answers: list[str] = self.scripts.run("record", *arguments)
         return answers
 
-    def settle(self, worker: str, settlements: Sequence[Settlement], healthy: Sequence[str]) -> tuple[str, ...]:
+    def settle(
+        self,
+        worker: str,
+        settlements: Sequence[Settlement],
+        healthy: Sequence[str],
+        unfit: list[tuple[Settlement, Exception]] | None = None,
+    ) -> tuple[str, ...]:
         """Record verdicts, all in one trip.
 
         Args:
             worker: Who had them.
             settlements: The verdicts; stale ones change nothing.
             healthy: Gates (``<target>:<side>``) whose side has just answered well.
+            unfit: Takes those that cannot be written down, and why; without it they raise.
 
         Returns:
             Lanes to ring.
         """
-        if not settlements:
+        encoded: list[str] = []
+        for settlement in settlements:
+            try:
+                encoded.append(settlement.encoded())
+            except Exception as error:
+                if unfit is None:
+                    raise
+                unfit.append((settlement, error))
+        if not encoded:
             return ()
-        encoded = [settlement.encoded() for settlement in settlements]
         bells, _stale = self.scripts.run("settle", worker, self.settings.events_max, ",".join(healthy), *encoded)
         return tuple(bells)
 

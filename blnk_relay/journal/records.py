@@ -288,7 +288,8 @@ class Settlement:
             data["parts"] = self.parts
         if self.made:
             data["made"] = {f"{entry.target}:{row}": made for row, made in self.made.items()}
-        if any(type(value) is not str for values in (self.fields, self.parts, self.made) for value in values.values()):
+        texts = (*self.fields.values(), *self.parts.values(), *self.made.values())
+        if not all(isinstance(text, str) for text in texts):
             raise TypeError("a settlement holds what is no text")
         text = json.dumps(data, ensure_ascii=False, separators=(",", ":"))
         # Half of a surrogate pair, from an answer cut short, is no text.
