@@ -7,7 +7,8 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 
 from blnk_relay.intents.model import Dead, DeadClass, Entry
-from blnk_relay.journal.journal import Claims, steady_s
+from blnk_relay.journal.clock import steady_s
+from blnk_relay.journal.journal import Claims
 from blnk_relay.journal.records import Claimed, Settlement
 from tasks.looking import Decided
 from tasks.runtime import Runtime

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from blnk_relay.intents.model import Look
-from blnk_relay.journal.journal import steady_s
+from blnk_relay.journal.clock import steady_s
 from blnk_relay.journal.records import Claimed
 from tasks.closing import now_ms, report_claims, settle, settlement_of
 from tasks.keeping import LOOK_SILENCES, Hand

@@ -18,7 +18,7 @@ from queue import Empty, SimpleQueue
 from blnk_relay.errors import JournalUnavailable
 from blnk_relay.intents.model import Dead, DeadClass, Failure, GateChange, Look, Request, Response, Send, Verdict
 from blnk_relay.intents.registry import KINDS
-from blnk_relay.journal.journal import steady_s
+from blnk_relay.journal.clock import steady_s
 from blnk_relay.journal.records import Claimed, Settlement
 from blnk_relay.settings import LEASE_MARGIN_S
 from tasks.closing import faulted, guarded, now_ms, report_claims, settle, settlement_of
@@ -41,6 +41,8 @@ FIRST_LATENCY_S = 0.01
 _REFUSED = {
     "busy": "Another intent is writing to the same row",
     "lagging": "The ledger did not show yet what was made before",
+    "doubtful": "A row may be its own work from before the journal lost its tail",
+    "undurable": "What was recorded of it is not as durable as the settings ask",
     "stale": "Its lease was lost",
 }
 
@@ -146,7 +148,7 @@ class Delivery:
         to_look: dict[str, list[Opened]] = {}
         for claimed in claims.items:
             item = opened(runtime, claimed)
-            if isinstance(item.step, Send) and item.step.memo is None:
+            if isinstance(item.step, Send) and item.step.memo is None and KINDS[claimed.entry.kind].keyed:
                 self._put(partial(self._attempt, claimed), (claimed,))
             elif isinstance(item.step, Fault):
                 self._results.put(faulted(runtime, claimed, item.step, claimed.progress.now_ms))
@@ -256,14 +258,19 @@ class Delivery:
             del unanswered[each.claimed.entry.id]
             self._note_latency(read_s)
             self._results.put(settlement_of(runtime, each, "sending", now_ms(each.claimed)))
-        recorded = [(claimed, send) for claimed, send in sends if KINDS[claimed.entry.kind].records]
+        recorded = [(claimed, send) for claimed, send in sends if KINDS[claimed.entry.kind].recorded]
         answers = runtime.journal.record(recorded) if recorded else []
         refused = {
             claimed.entry.id: answer for (claimed, _), answer in zip(recorded, answers, strict=True) if answer != "ok"
         }
         for claimed, send in reversed(sends):
             del unanswered[claimed.entry.id]
-            if answer := refused.get(claimed.entry.id):
+            answer = refused.get(claimed.entry.id)
+            if answer == "doubtful" and send.otherwise is not None:
+                doubted = Decided(claimed, send.otherwise)
+                self._results.put(settlement_of(runtime, doubted, "sending", now_ms(claimed)))
+                continue
+            if answer is not None:
                 # Stale: the settlement will change nothing.
                 self._give_back(claimed, _REFUSED.get(answer, answer), quietly=True)
                 continue

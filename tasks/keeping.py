@@ -13,7 +13,8 @@ from contextlib import contextmanager
 from dataclasses import replace
 
 from blnk_relay.errors import JournalUnavailable
-from blnk_relay.journal.journal import Journal, steady_s
+from blnk_relay.journal.clock import steady_s
+from blnk_relay.journal.journal import Journal
 from blnk_relay.journal.records import Claimed
 
 #: Leases of looks, in silences after which a worker is dead: whoever finds that one has lapsed can tell whether its

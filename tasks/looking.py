@@ -27,7 +27,7 @@ from blnk_relay.intents.registry import KINDS
 from blnk_relay.intents.retry import growing_s
 from blnk_relay.intents.steps import next_step
 from blnk_relay.intents.verdicts import asked_s, code_of
-from blnk_relay.journal.journal import steady_s
+from blnk_relay.journal.clock import steady_s
 from blnk_relay.journal.records import Claimed
 from tasks.runtime import Looked, Runtime
 from tasks.settling import Fault, Unread

@@ -12,7 +12,8 @@ from typing import Protocol
 
 from blnk_relay.bell import Bells
 from blnk_relay.intents.model import Dead, Entry, GateChange, Lookup, Policy, Record, Request, Response, Row
-from blnk_relay.journal.journal import Journal, steady_s
+from blnk_relay.journal.clock import steady_s
+from blnk_relay.journal.journal import Journal
 from blnk_relay.relay import Relay
 from blnk_relay.settings import Settings
 from tasks.keeping import Keeper

@@ -1,28 +1,33 @@
--- uses: turns, gates, claims
+-- uses: ground, turns, gates, claims
 -- Claims due intents of a lane under leases; also a sign of life of the worker.
 -- ARGV: lane, worker, how many, lease (ms), most lapses, length of the events stream, leave ("1": the worker goes),
---   backlog from which another worker is called in, targets that the worker knows, kinds that it knows (both by commas),
---   silence after which a worker is dead (ms).
+--   backlog from which another worker is called in, targets that the worker knows and the ledgers that they are for it
+--   ("<target>=<ledger>", by newlines), what it has seen of the ground (see stand), kinds that it knows (by commas), silence
+--   after which a worker is dead (ms).
 -- Returns: {now, lanes to ring, one array for each claimed: id, body, then FIELDS; id and body of each
---   that became a dead letter instead; kinds that were left to those who know them}.
+--   that became a dead letter instead, ground: {what to show next time, since when it can be trusted, steps of the clock};
+--   kinds that were left to those who know them}.
 
 local lane, wanted, lease_ms = ARGV[1], tonumber(ARGV[3]), tonumber(ARGV[4])
 local leave, backlog = ARGV[7] == '1', tonumber(ARGV[8])
-WORKER, MAX_LAPSES, CAP, DEAD_MS = ARGV[2], tonumber(ARGV[5]), ARGV[6], tonumber(ARGV[11])
-TARGETS, KINDS = ',' .. ARGV[9] .. ',', ',' .. ARGV[10] .. ','
+WORKER, MAX_LAPSES, CAP, DEAD_MS = ARGV[2], tonumber(ARGV[5]), ARGV[6], tonumber(ARGV[12])
+KINDS = ',' .. ARGV[11] .. ','
 local bells, items, more, alone = {}, {}, false, nil
 -- Claimed in one trip; Redis and worker are busy with it for some ten milliseconds.
 local MOST_BYTES = 2000000
 local leased = P .. 'leased:' .. WORKER
 
+watch(ARGV[10])
+local seen = stand(ARGV[10])
 redis.call('ZADD', P .. 'workers', NOW, WORKER)
 if redis.call('EXISTS', P .. 'pause:' .. lane) == 0 then
   if wanted > 0 and not free_in(lane) then wanted = 0 end
   -- Whoever does not know a target has no way to its ledger: what is for it is left to those who do.
   local served = {}
+  TARGETS = known_targets(ARGV[9])
   for _, queue in ipairs(redis.call('SMEMBERS', P .. 'queues')) do
     local in_lane, target = string.match(queue, '^(.*)|(.*)$')
-    if in_lane == lane and knows(TARGETS, target) then
+    if in_lane == lane and TARGETS[target] then
       served[#served + 1] = { ready = P .. 'ready:' .. queue, target = target, due = 0 }
     end
   end
@@ -74,11 +79,11 @@ if leave and not more then
   redis.call('DEL', bell)
 else
   -- While a worker is on the lane nobody else has to ring; should it die, the bell expires.
-  redis.call('SET', bell, '1', 'PX', BELL_MS)
+  redis.call('SET', bell, string.format('%d', NOW), 'PX', BELL_MS)
   if leave then
     bells[1] = lane
-  elseif more and redis.call('SET', P .. 'bell:' .. lane .. ':more', '1', 'NX', 'PX', 250) then
+  elseif more and take_lock('bell:' .. lane .. ':more', 250) then
     bells[1] = lane
   end
 end
-return { NOW, bells, items, BURIED, strange_kinds() }
+return { NOW, bells, items, BURIED, { seen, tonumber(SOLID), steps() }, strange_kinds() }

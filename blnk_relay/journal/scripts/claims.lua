@@ -1,14 +1,18 @@
--- Part of scripts that hand intents to workers. Such a script sets WORKER, TARGETS and KINDS (what the worker knows,
--- between commas), MAX_LAPSES, DEAD_MS (silence after which a worker is dead), CAP (length of the events stream) first.
+-- Part of scripts that hand intents to workers. Such a script sets WORKER, TARGETS (see known_targets) and KINDS (that the
+-- worker knows, between commas), MAX_LAPSES, DEAD_MS (silence after which a worker is dead), CAP (length of the events stream) first.
 local WORKER, TARGETS, KINDS, MAX_LAPSES, DEAD_MS, CAP
 
 -- What a worker needs to know of an intent, in this order; records.py reads it by the same list.
 local FIELDS = {
   'state', 'since', 'deadline', 'token', 'attempts', 'sent', 'lapsed', 'sent_first', 'sent_last', 'sends',
-  'accepted', 'refuse', 'memo', 'gen', 'code', 'message', 'results', 'faults',
+  'accepted', 'refuse', 'memo', 'gen', 'code', 'message', 'results', 'created',
+  'lost', 'faults',
 }
 -- What this script needs besides, before those.
 local OWN = 5
+
+local FIELD = {}
+for index, field in ipairs(FIELDS) do FIELD[field] = index + OWN end
 
 -- Whoever had it in hand died, so many times in a row: from then on nothing else is in that process's hands beside it,
 -- so that it cannot take others with it, nor be blamed for them.
@@ -26,7 +30,35 @@ local carried = 0
 -- Intents that this script buried: id and body of each, for the worker to report. Kinds and targets that it left alone.
 local BURIED, STRANGE = {}, {}
 
-local function knows(all, one) return string.find(all, ',' .. one .. ',', 1, true) ~= nil end
+local function knows(kind) return string.find(KINDS, ',' .. kind .. ',', 1, true) ~= nil end
+
+-- The targets that a worker may serve: those that it knows, and that are for it the ledger that this journal belongs to.
+-- The first who comes says which one that is; see rebind.lua.
+-- given: "<target>=<ledger>", joined by newlines; no ledger where the settings do not say.
+local function known_targets(given)
+  local known = {}
+  for target, ledger in string.gmatch(given, '([^=\n]+)=([^\n]*)') do
+    local ours = redis.call('HGET', P .. 'ledgers', target)
+    if not ours and ledger ~= '' then redis.call('HSET', P .. 'ledgers', target, ledger) end
+    known[target] = not ours or ledger == '' or ours == ledger
+  end
+  return known
+end
+
+-- Notes something of the worker until a moment of the journal's own time: the server's expiry follows a clock that steps,
+-- and is only there so that what nobody asks for any more goes away. Returns what is noted, '' for a note without words,
+-- nil for none.
+local function keep_until(name, words, ms)
+  redis.call('SET', P .. name .. ':' .. WORKER, string.format('%d %d %s', NOW, NOW + ms, words), 'PX', ms * 10)
+end
+
+local function kept(name)
+  local note = redis.call('GET', P .. name .. ':' .. WORKER)
+  if not note then return nil end
+  local from, till, words = string.match(note, '^(%d+) (%d+) (.*)$')
+  if NOW < tonumber(from) or NOW >= tonumber(till) then return nil end
+  return words, tonumber(till) - NOW
+end
 
 -- Whether a worker gave no sign of life for so long that it is dead.
 local function silent(worker)
@@ -36,7 +68,7 @@ end
 
 -- How many intents the worker has in hand; a batch of looks counts as one.
 local function in_hand()
-  return redis.call('ZCARD', P .. 'leased:' .. WORKER) + redis.call('EXISTS', P .. 'looking:' .. WORKER)
+  return redis.call('ZCARD', P .. 'leased:' .. WORKER) + (kept('looking') and 1 or 0)
 end
 
 -- Lapses in a row of those that had an intent in hand, with those of the hand that it comes from now. Sends and looks are
@@ -49,26 +81,35 @@ local function lapses_of(values, state)
   return tonumber(values[2] or '0')
 end
 
+-- How many strangers stand in front of a line, as far as it is remembered.
+local function skipped_of(line)
+  local number, at = string.match(redis.call('HGET', P .. 'skipped:' .. WORKER, line) or '', '^(%d+) (%d+)$')
+  -- Not for long: others may have taken some of them meanwhile.
+  if not at or NOW < tonumber(at) or NOW - tonumber(at) > SKIPPED_MS then return 0, NOW end
+  return tonumber(number), tonumber(at)
+end
+
 -- Reads what is due of a line, oldest first, up to so many that this worker may have. What it does not know stays where it
 -- is, for those who do; how many of those stand in front is remembered, so that what is behind them gets its turn.
 -- Returns what was read in its order; of each its id, and strange, or values and lapses. And whether it ends with one that
 -- has to be alone, which is nil, 'now' or 'later'.
 local function line_up(line, state, most)
-  local from = tonumber(redis.call('HGET', P .. 'skipped:' .. WORKER, line) or '0')
-  local read, found = { from = from }, 0
+  local from, at = skipped_of(line)
+  local read, found = { from = from, at = at }, 0
   while found < most and #read < SCAN_MOST do
     -- The first page is as long as what is wanted; where it held strangers, the next may be longer.
     local size = math.min(#read == 0 and most or math.max(most, 100), SCAN_MOST - #read)
-    local ids = redis.call('ZRANGEBYSCORE', line, 0, NOW, 'LIMIT', from + #read, size)
-    for _, id in ipairs(ids) do
+    local due = redis.call('ZRANGEBYSCORE', line, 0, NOW, 'WITHSCORES', 'LIMIT', from + #read, size)
+    for index = 1, #due, 2 do
       if found == most then return read end
+      local id = due[index]
       local values = redis.call('HMGET', intent_key(id), 'claims', 'looks', 'kind', 'target', 'worker', unpack(FIELDS))
-      local one = { id = id, values = values }
+      local one = { id = id, values = values, due = due[index + 1] }
       if not values[3] then
         one.gone = false
-      elseif not knows(KINDS, values[3]) or not knows(TARGETS, values[4]) then
+      elseif not knows(values[3]) or not TARGETS[values[4]] then
         one.strange = true
-        if not knows(KINDS, values[3]) then STRANGE[values[3]] = true end
+        if not knows(values[3]) then STRANGE[values[3]] = true end
       else
         one.lapses = lapses_of(values, state)
         if one.lapses >= ALONE_FROM then
@@ -80,7 +121,7 @@ local function line_up(line, state, most)
       end
       read[#read + 1] = one
     end
-    if #ids < size then break end
+    if #due < size * 2 then break end
   end
   return read
 end
@@ -98,22 +139,24 @@ local function remember_strangers(line, read)
     end
   end
   if front == 0 then return end
-  local key = P .. 'skipped:' .. WORKER
-  redis.call('HSET', key, line, read.from + front)
-  -- Not put off each time: others may have taken some of them meanwhile.
-  if redis.call('PTTL', key) < 0 then redis.call('PEXPIRE', key, SKIPPED_MS) end
+  redis.call('HSET', P .. 'skipped:' .. WORKER, line, string.format('%d %d', read.from + front, read.at))
+  redis.call('PEXPIRE', P .. 'skipped:' .. WORKER, SKIPPED_MS * 10)
 end
 
 -- How many of a line are due, without the strangers in front.
 local function due_of(line)
-  return redis.call('ZCOUNT', line, 0, NOW) - tonumber(redis.call('HGET', P .. 'skipped:' .. WORKER, line) or '0')
+  return redis.call('ZCOUNT', line, 0, NOW) - skipped_of(line)
 end
 
--- The lane of this worker that waits for empty hands, or has in hand what must be alone; read once, and only where needed.
-local quiet
+-- The lane of this worker that waits for empty hands, or has in hand what must be alone, and for how long it is to be
+-- quiet elsewhere (ms); read once, and only where needed.
+local quiet, quiet_ms, quiet_read
 
 local function quiet_lane()
-  if quiet == nil then quiet = redis.call('GET', P .. 'alone:' .. WORKER) end
+  if not quiet_read then
+    quiet, quiet_ms = kept('alone')
+    quiet_read = true
+  end
   return quiet
 end
 
@@ -123,19 +166,18 @@ local function free_in(lane)
   if not quiet_lane() then return true end
   if quiet ~= lane then return false end
   if in_hand() == 0 then return true end
-  if redis.call('PTTL', P .. 'alone:' .. WORKER) < DRAIN_MS then redis.call('PEXPIRE', P .. 'alone:' .. WORKER, DRAIN_MS) end
+  if quiet_ms < DRAIN_MS then keep_until('alone', lane, DRAIN_MS) end
   return false
 end
 
 -- Says at the end of a script whether the lane is quiet from now on.
 local function tell_quiet(lane, wanted, alone, claimed, lease_ms)
-  local key = P .. 'alone:' .. WORKER
   if alone == 'now' and claimed > 0 then
-    redis.call('SET', key, lane, 'PX', lease_ms)
+    keep_until('alone', lane, lease_ms)
   elseif alone == 'later' then
-    redis.call('SET', key, lane, 'PX', DRAIN_MS)
+    keep_until('alone', lane, DRAIN_MS)
   elseif quiet_lane() == lane and (wanted > 0 or in_hand() == 0) then
-    redis.call('DEL', key)
+    redis.call('DEL', P .. 'alone:' .. WORKER)
   end
 end
 
@@ -151,11 +193,15 @@ local function claim_one(one, state)
   end
   local item = { id, redis.call('GET', P .. 'body:' .. id) or '' }
   carried = carried + #item[2]
+  local doubt = state == 'sending' and in_doubt(values[FIELD.created], values[FIELD.token], one.due)
   for index, field in ipairs(FIELDS) do
     local value = values[index + OWN] or ''
     if field == 'token' then
-      value = tostring((tonumber(value) or 0) + 1)
+      value = next_token(value)
       redis.call('HSET', intent_key(id), 'token', value, 'state', state, 'worker', WORKER)
+    elseif field == 'lost' and doubt then
+      value = LOST
+      redis.call('HSET', intent_key(id), 'lost', value)
     end
     item[index + 2] = value
   end

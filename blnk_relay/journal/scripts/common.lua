@@ -4,8 +4,10 @@
 --
 --   intent:<id>        hash    what moves: state, lane, target, kind, fp, created, since, deadline, orders, pending, due,
 --                              patience, token, claims and looks (workers that died in a row while they had it in hand),
---                              faults (times in a row that its own code failed), worker, attempts, sent, lapsed, sent_first, sent_last, sends, accepted,
---                              refuse, memo, excl, gen, code, message, class, outcome, txn, parent, updated, results
+--                              faults (times in a row that its own code failed), worker, attempts, sent, lapsed, sent_first,
+--                              sent_last, sends, accepted, refuse, memo, excl, gen, code, message, class, outcome, txn, parent,
+--                              updated, results, lost (end of the moments that the journal has lost and in which it may have
+--                              been sent)
 --   body:<id>          string  what never changes, as JSON
 --   file:<id>          string  a file to upload, packed, for as long as its intent is kept and not discarded
 --   log:<id>           list    the last 20 attempts and operators' acts, as JSON
@@ -19,9 +21,11 @@
 --   deps:<id>          set     intents that wait for this one (their field pending counts what they wait for)
 --   leased:<worker>    zset    lease end -> id      state sending
 --   workers            zset    last sign of life -> worker
---   looking:<worker>   string  set while a worker has posted intents in hand for a look; expires
---   alone:<worker>     string  lane in which it waits for empty hands, or has in hand what must be alone; expires
---   skipped:<worker>   hash    ready set or posted -> how many intents in front of it the worker does not know; expires
+--   looking:<worker>   string  from when until when a worker has posted intents in hand for a look; expires
+--   alone:<worker>     string  from when until when, and the lane in which, it waits for empty hands or has in hand what
+--                              must be alone; expires
+--   skipped:<worker>   hash    ready set or posted -> how many intents in front of it the worker does not know, and when
+--                              it counted them; expires
 --   posted             zset    next look -> id      state posted: the ledger has to show the outcome
 --   done               zset    finished at -> id    states done and cancelled, until trimmed
 --   dead               zset    died at -> id        state dead: waits for a human, never trimmed
@@ -30,7 +34,7 @@
 --   excl:<t>:<row>     string  id of the only intent that may write to a row
 --   made:<t>:<row>     set     ids of the rows that our intents made below a row; expires after an hour
 --   seq                string  last accept number
---   bell:<lane>        string  set while a message for the lane is under way or a worker is on it; expires
+--   bell:<lane>        string  when a message for the lane was sent, or a worker was last on it; expires
 --   pause:<lane>       hash    who paused a lane, when, why
 --   gate:<t>:<side>    hash    side write or read: state, code, since, manual, probe_at, probe_ms, hold_until, rate, tokens,
 --                              stamp, raised, streak, note
@@ -40,14 +44,21 @@
 --                              forced, logins
 --   counts             hash    counters
 --   events             stream  final outcomes, capped
---   sweep              string  lock of the sweeper
+--   sweep              string  when the last sweep began; expires
+--   ground             hash    what the journal rests on: epoch, server (process that served it), mark (trips of workers
+--                              in this epoch), lost (begin of the first epoch after a loss), solid (since when clock and
+--                              tail can be trusted), skew (ms added to the server's clock), steps (how often that was set)
+--   ledgers            hash    target -> the ledger that it is, as "<api> <address> <instance>"; "<target>|rebound" -> when it
+--                              was last bound to another address, by whom and why
 
 local P = KEYS[1]
-local BELL_MS = '1500'
+local BELL_MS = 1500
 local LOG_LENGTH = 20
 
+-- The clock of the server, less the steps that it was seen to make: see step.lua.
 local time = redis.call('TIME')
 local NOW = time[1] * 1000 + math.floor(time[2] / 1000)
+  + tonumber(redis.call('HGET', P .. 'ground', 'skew') or '0')
 
 local function intent_key(id) return P .. 'intent:' .. id end
 
@@ -64,8 +75,17 @@ local function known(id)
   return nil
 end
 
+-- Takes a short lock; whether it was free. By the journal's own time: the server's expiry follows a clock that steps, and
+-- is only there so that what nobody asks for any more goes away.
+local function take_lock(name, ms)
+  local taken = tonumber(redis.call('GET', P .. name) or '')
+  if taken and NOW >= taken and NOW - taken < ms then return false end
+  redis.call('SET', P .. name, string.format('%d', NOW), 'PX', ms * 10)
+  return true
+end
+
 local function ring(bells, lane)
-  if redis.call('SET', P .. 'bell:' .. lane, '1', 'NX', 'PX', BELL_MS) then bells[#bells + 1] = lane end
+  if take_lock('bell:' .. lane, BELL_MS) then bells[#bells + 1] = lane end
 end
 
 local function log(id, line)

@@ -17,9 +17,13 @@ for at = 2, #ARGV, 4 do
   end
   answers[#answers + 1] = held and 1 or 0
 end
+-- As claims.lua notes it.
+local function keep_until(name, words)
+  redis.call('SET', P .. name .. ':' .. worker, string.format('%d %d %s', NOW, NOW + look_ms, words), 'PX', look_ms * 10)
+end
+
 if look_ms > 0 then
-  redis.call('SET', P .. 'looking:' .. worker, '1', 'PX', look_ms)
-  local alone = P .. 'alone:' .. worker
-  if redis.call('GET', alone) == 'confirm' then redis.call('PEXPIRE', alone, look_ms) end
+  keep_until('looking', '')
+  if string.match(redis.call('GET', P .. 'alone:' .. worker) or '', ' confirm$') then keep_until('alone', 'confirm') end
 end
 return answers
