@@ -14,6 +14,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from queue import Empty, SimpleQueue
+from typing import Any
 
 from blnk_relay.errors import JournalUnavailable
 from blnk_relay.intents.model import Dead, DeadClass, Failure, GateChange, Look, Request, Response, Send, Verdict
@@ -339,13 +340,16 @@ class Delivery:
             response = runtime.ledger_of(entry.target).send(request, request_id)
             if kind.private:
                 response = replace(response, message="")
-            return response, kind.judge(entry, claimed.progress, request, response, runtime.policy)
+            verdict: Any = kind.judge(entry, claimed.progress, request, response, runtime.policy)
+            if isinstance(verdict, Verdict):
+                return response, verdict
+            fault = Fault("NoVerdict", kind.name)
         except Exception as error:  # noqa: BLE001 - as above
             fault = Fault.of(error)
-            _log.error("intent %s (%s) was sent, and its answer could not be judged: %s", entry.id, entry.kind, fault)
-            latency_ms = int((steady_s() - start_s) * 1000)
-            unclear = Response(response.status, fault.error[:64], failure=Failure.BROKEN, latency_ms=latency_ms)
-            return unclear, Verdict(Look(runtime.policy.confirm_first_s), acted=True)
+        _log.error("intent %s (%s) was sent, and its answer could not be judged: %s", entry.id, entry.kind, fault)
+        latency_ms = int((steady_s() - start_s) * 1000)
+        unclear = Response(response.status, fault.error[:64], failure=Failure.BROKEN, latency_ms=latency_ms)
+        return unclear, Verdict(Look(runtime.policy.confirm_first_s), acted=True)
 
 
 def _unrecordable(send: Send) -> Fault | None:

@@ -279,12 +279,12 @@ def _patient(runtime: Runtime, decided: Decided) -> Decided:
     if decision.code != kind.absent or not kind.names:
         return decided
     try:
-        names = kind.names(entry.payload)
-    except Exception as error:  # noqa: BLE001 - as with all code of a kind
+        waits = any(_may_appear(runtime, entry.target, name) for name in kind.names(entry.payload))
+    except JournalUnavailable:
+        raise
+    except Exception as error:  # noqa: BLE001 - as with all code of a kind, and all names that it comes up with
         return Decided(claimed, Fault.of(error))
-    if any(_may_appear(runtime, entry.target, name) for name in names):
-        return Decided(claimed, Again(runtime.policy.confirm_max_s, counted=False))
-    return decided
+    return Decided(claimed, Again(runtime.policy.confirm_max_s, counted=False)) if waits else decided
 
 
 def _may_appear(runtime: Runtime, target: str, reference: str) -> bool:
