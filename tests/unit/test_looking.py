@@ -20,13 +20,15 @@ from casebook import (
     txn,
 )
 
-from blnk_relay import commit, refund
+from blnk_relay import commit, refund, tokenize
 from blnk_relay.intents.model import Again, Done, Failure, GateAction, Look, Response, Send
 from blnk_relay.intents.rows import family
 from blnk_relay.journal.records import Claimed
 from blnk_relay.settings import Settings
-from tasks.looking import decisions
+from tasks.looking import decisions, opened, portions, rounds
+from tasks.pace import Pace
 from tasks.runtime import Looked, Runtime
+from tasks.settling import Unread
 
 
 class Ledger(Showing):
@@ -214,3 +216,126 @@ def test_what_acts_on_a_payment_that_is_still_in_our_queue_waits_for_it(intent):
     assert unseen[0].decision == Again(POLICY.confirm_max_s, counted=False)
     alone, _ = decisions(runtime_of(Ledger(), Journal()), [claimed(intent, late)])
     assert alone[0].decision.code in ("TRANSACTION_NOT_FOUND", "HOLD_NOT_FOUND")
+
+
+# -- reads of which some fail --------------------------------------------------------------------------------------
+
+
+class PartlyBroken(Ledger):
+    """Cannot read some resources."""
+
+    def __init__(self, rows: Any = (), **answers: Response) -> None:
+        super().__init__(rows)
+        self.answers = {name.replace("_", "-"): answer for name, answer in answers.items()}
+
+    def look(self, lookups: Any) -> Looked:  # type: ignore[override]
+        self.questions += 1
+        fine = [lookup for lookup in lookups if lookup.resource not in self.answers]
+        rows, records = Showing.look(self, fine)
+        failed = {lookup: self.answers[lookup.resource] for lookup in lookups if lookup not in fine}
+        return Looked(tuple(rows), tuple(records), failed)
+
+
+def tokens(number: int = 1) -> Claimed:
+    return claimed(
+        tokenize(f"idt_00000000-0000-4000-8000-{number:012}", ["email_address"]), progress(), key=f"tokens-{number}"
+    )
+
+
+@pytest.mark.parametrize("status", [403, 404, 500])
+def test_a_read_that_fails_fails_for_those_that_needed_it_and_for_nobody_else(status):
+    ledger = PartlyBroken(queued_and("APPLIED"), tokenized_fields=Response(status=status))
+    decided, healthy = decisions(
+        runtime_of(ledger), [claimed(payment()), tokens(), claimed(refund("order_42"), progress())]
+    )
+    by_key = {each.claimed.entry.key: each for each in decided}
+    assert by_key["order_42"].decision == Done("applied", txn(2), txn(1))
+    assert by_key["refund:order_42"].decision.exclusive == txn(2)
+    assert isinstance(by_key["tokens-1"].decision, Again)
+    assert by_key["tokens-1"].unread == Unread("tokenized-fields", Response(status=status))
+    assert healthy
+
+
+@pytest.mark.parametrize(
+    ("answer", "gates"),
+    [
+        (Response(status=401), [("read", GateAction.PAUSE), ("write", GateAction.PAUSE)]),
+        (Response(status=429), [("read", GateAction.SLOW)]),
+        (Response(status=403), []),
+        (Response(status=404), []),
+        (Response(status=503), []),
+        (Response(status=503, retry_after_s=7.0), []),
+        (Response(status=500), []),
+    ],
+)
+def test_what_payments_do_not_need_shuts_the_target_only_for_the_credential_and_the_pace(answer, gates):
+    journal = Journal()
+    decisions(runtime_of(PartlyBroken(tokenized_fields=answer), journal), [tokens()])
+    assert [(side, action) for _, side, action, *_ in journal.gates] == gates
+
+
+@pytest.mark.parametrize(
+    ("answer", "asked_again"),
+    [
+        (Response(status=403), False),
+        (Response(status=404), False),
+        (Response(status=503, retry_after_s=7.0), False),
+        (Response(status=500), True),
+    ],
+)
+def test_a_resource_that_is_not_to_be_had_is_left_alone_for_a_while(answer, asked_again):
+    ledger = PartlyBroken(tokenized_fields=answer)
+    runtime = runtime_of(ledger)
+    decisions(runtime, [tokens()])
+    ledger.answers = {"tokenized-fields": Response(status=500, code="NEWS")}
+    (second,), _ = decisions(runtime, [tokens()])
+    assert ledger.questions == 1 + asked_again
+    assert (second.unread.answer.code == "NEWS") == asked_again
+    assert not decisions(runtime, [claimed(payment())])[0][0].unread, "others are asked for"
+
+
+def test_whose_question_cannot_be_asked_is_found_out():
+    class Choosy(Ledger):
+        def look(self, lookups: Any) -> Looked:  # type: ignore[override]
+            if any("odd" in lookup.value for lookup in lookups):
+                raise UnicodeEncodeError("utf-8", "x", 0, 1, "no")
+            return super().look(lookups)
+
+    batch = [
+        claimed(payment()),
+        claimed(payment(reference="odd"), key="odd"),
+        claimed(payment(reference="r2"), key="r2"),
+    ]
+    decided, _ = decisions(runtime_of(Choosy(queued_and("APPLIED"))), batch)
+    by_key = {each.claimed.entry.key: each.decision for each in decided}
+    assert by_key["odd"].error == "UnicodeEncodeError"
+    assert by_key["order_42"] == Done("applied", txn(2), txn(1))
+    assert isinstance(by_key["r2"], Look | Send)
+
+
+# -- how much is read at once --------------------------------------------------------------------------------------
+
+
+def test_batches_are_cut_by_the_requests_that_they_cost_at_the_measured_pace():
+    class OneByOne(Ledger):
+        def share(self, _: Any) -> float:
+            return 1.0
+
+    runtime = runtime_of(OneByOne())
+    batch = [opened(runtime, claimed(payment(reference=f"r{at}"), key=f"r{at}")) for at in range(12)]
+    for each_s, sizes in ((0.05, [10, 2]), (0.5, [1] * 12), (0.0, [12]), (20.0, [1] * 12)):
+        runtime.pace = Pace()
+        runtime.pace.note("default", 10, 10 * each_s)
+        assert [len(portion) for portion in portions(runtime, batch, 1.0)] == sizes
+    together = runtime_of(Ledger())
+    together.pace.note("default", 1, 3.0)
+    assert [len(portion) for portion in portions(together, batch, 1.0)] == [12], "in one request of three seconds"
+
+
+def test_what_is_decided_early_does_not_wait_for_what_needs_more_reading():
+    ledger = Ledger(queued_and("APPLIED"))
+    runtime = runtime_of(ledger)
+    batch = [opened(runtime, claimed(payment())), opened(runtime, claimed(refund("order_42"), progress()))]
+    seen = [[each.claimed.entry.key for each in one.decided] for one in rounds(runtime, batch)]
+    assert seen[-1] == ["refund:order_42"] or len(seen) > 1
+    assert sorted(key for keys in seen for key in keys) == ["order_42", "refund:order_42"], "each once"
