@@ -21,6 +21,7 @@ from blnk_relay.intents.model import (
 )
 from blnk_relay.intents.retry import growing_s
 from blnk_relay.intents.rows import capped
+from blnk_relay.intents.steps import CANNOT_BE_HANDLED
 from blnk_relay.intents.verdicts import code_of
 from blnk_relay.journal.records import Claimed, Settlement
 
@@ -163,7 +164,7 @@ def after_fault(claimed: Claimed, fault: Fault, policy: Policy, at_ms: int, work
     if tries >= most:
         decision: Decision = Dead(
             DeadClass.UNKNOWN if progress.sent else DeadClass.REFUSED,
-            "CANNOT_BE_HANDLED",
+            CANNOT_BE_HANDLED,
             f"The worker's own code failed {tries} times ({fault}). "
             + ("It may have been sent before." if progress.sent else "It was never sent."),
         )

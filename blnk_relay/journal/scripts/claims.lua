@@ -30,7 +30,17 @@ local carried = 0
 -- Intents that this script buried: id and body of each, for the worker to report. Kinds and targets that it left alone.
 local BURIED, STRANGE = {}, {}
 
-local function knows(kind) return string.find(KINDS, ',' .. kind .. ',', 1, true) ~= nil end
+-- Whether the worker knows a kind; most of a batch are of few.
+local known_kinds = {}
+
+local function knows(kind)
+  local known_kind = known_kinds[kind]
+  if known_kind == nil then
+    known_kind = string.find(KINDS, ',' .. kind .. ',', 1, true) ~= nil
+    known_kinds[kind] = known_kind
+  end
+  return known_kind
+end
 
 -- The targets that a worker may serve: those that it knows, and that are for it the ledger that this journal belongs to.
 -- The first who comes says which one that is; see rebind.lua.
