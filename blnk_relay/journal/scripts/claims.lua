@@ -203,7 +203,7 @@ local function claim_one(one, state)
   end
   local item = { id, redis.call('GET', P .. 'body:' .. id) or '' }
   carried = carried + #item[2]
-  local doubt = state == 'sending' and in_doubt(values[FIELD.created], values[FIELD.token], one.due)
+  local doubt = state == 'sending' and in_doubt(values[FIELD.created], values[FIELD.token], one.due, true)
   for index, field in ipairs(FIELDS) do
     local value = values[index + OWN] or ''
     if field == 'token' then
