@@ -40,6 +40,11 @@ COMMON_ENDS = (
         "LAPSED_TOO_OFTEN",
         "Every worker that claimed it died, so that nobody can say how far it came.",
     ),
+    End(
+        DeadClass.UNKNOWN,
+        "CANNOT_BE_HANDLED",
+        "The worker's own code failed `max_lapses` times in a row, and a request may have acted.",
+    ),
 )
 
 _SECTION = re.compile(r"^(Args|Returns|Raises|Yields|Example|Attributes):$", re.MULTILINE)

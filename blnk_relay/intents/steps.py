@@ -28,6 +28,9 @@ EXPIRED = Dead(DeadClass.REFUSED, "EXPIRED", "Its deadline passed before it coul
 #: The same of one that may have been sent.
 UNDECIDED = Dead(DeadClass.UNKNOWN, "EXPIRED", "Undecided at its deadline, and it may have been sent.")
 
+#: Code of a dead letter whose kind's code failed for it, again and again.
+CANNOT_BE_HANDLED = "CANNOT_BE_HANDLED"
+
 
 def policy_of(settings: Settings) -> Policy:
     """The numbers that decisions depend on, out of the settings."""

@@ -20,13 +20,15 @@ from casebook import (
     txn,
 )
 
-from blnk_relay import commit, refund
+from blnk_relay import commit, refund, tokenize
 from blnk_relay.intents.model import Again, Done, Failure, GateAction, Look, Response, Send
 from blnk_relay.intents.rows import family
 from blnk_relay.journal.records import Claimed
 from blnk_relay.settings import Settings
-from tasks.looking import decisions, sends_of
+from tasks.looking import decisions, opened, portions, rounds
+from tasks.pace import Pace
 from tasks.runtime import Looked, Runtime
+from tasks.settling import Unread
 
 
 class Ledger(Showing):
@@ -40,9 +42,12 @@ class Ledger(Showing):
     def look(self, lookups: Any) -> Looked:  # type: ignore[override]
         self.questions += 1
         if self.failure is not None:
-            return Looked(failure=self.failure)
+            return Looked(failed=dict.fromkeys(lookups, self.failure))
         rows, balances = super().look(lookups)
         return Looked(tuple(rows), tuple(balances))
+
+    def share(self, _: Any) -> float:
+        return 0.01
 
 
 class Journal:
@@ -95,7 +100,7 @@ def test_many_intents_are_read_for_together():
     decided, healthy = decisions(runtime_of(ledger), batch)
     assert ledger.questions == 1
     assert healthy
-    assert [decision for _, decision in decided] == [Done("applied", txn(number + 100)) for number in range(50)]
+    assert [each.decision for each in decided] == [Done("applied", txn(number + 100)) for number in range(50)]
 
 
 def test_every_intent_of_a_batch_is_decided_by_its_own_rows():
@@ -107,12 +112,12 @@ def test_every_intent_of_a_batch_is_decided_by_its_own_rows():
     ]
     ledger = Ledger((*queued_and("APPLIED"), row(6, "hold-1", "INFLIGHT", precise_amount=5)))
     decided, _ = decisions(runtime_of(ledger), batch)
-    by_key = {item.entry.key: decision for item, decision in decided}
+    by_key = {each.claimed.entry.key: each.decision for each in decided}
     assert by_key["order_42"] == Done("applied", txn(2), txn(1))
     assert by_key["refund:order_42"].exclusive == txn(2)
     assert by_key["commit:hold-1"].exclusive == txn(6)
     assert by_key["order_43"] == Send()
-    assert len(sends_of(decided)) == 3
+    assert sum(isinstance(each.decision, Send) for each in decided) == 3
 
 
 def test_what_is_asked_twice_is_read_once():
@@ -141,18 +146,21 @@ def test_a_failed_read_decides_nothing(failure):
     ]
     decided, healthy = decisions(runtime_of(Ledger(failure=failure)), batch)
     assert not healthy
-    assert [(item.entry.key, type(decision)) for item, decision in decided] == [
+    assert [(each.claimed.entry.key, type(each.decision)) for each in decided] == [
         ("order_42", Look),
         ("r2", Again),
         ("refund:order_42", Again),
     ]
-    assert decided[0][1].refuse, "a clear no is not forgotten"
-    assert not any(decision.counted for _, decision in decided[1:])
+    assert decided[0].decision.refuse, "a clear no is not forgotten"
+    assert not any(each.decision.counted for each in decided[1:])
+    assert {each.unread.answer for each in decided} == {failure}
 
 
 def test_reads_that_keep_failing_are_tried_less_and_less_often():
     ledger = Ledger(failure=Response(status=500))
-    pauses = [decisions(runtime_of(ledger), [claimed(payment(), sent(ago))])[0][0][1].in_s for ago in (0, MINUTE, HOUR)]
+    pauses = [
+        decisions(runtime_of(ledger), [claimed(payment(), sent(ago))])[0][0].decision.in_s for ago in (0, MINUTE, HOUR)
+    ]
     assert pauses == [0.3, 36.0, 60.0]
 
 
@@ -166,7 +174,7 @@ def test_a_read_that_fails_half_way_still_decides_what_it_can():
     batch = [claimed(payment()), claimed(refund("order_42"), progress())]
     decided, healthy = decisions(runtime_of(Once(queued_and("APPLIED"))), batch)
     assert healthy
-    assert [type(decision) for _, decision in decided] == [Done, Again]
+    assert [type(each.decision) for each in decided] == [Done, Again]
 
 
 @pytest.mark.parametrize(
@@ -204,9 +212,132 @@ def test_no_header_of_a_read_shuts_a_target_for_days():
 def test_what_acts_on_a_payment_that_is_still_in_our_queue_waits_for_it(intent):
     late = progress(since_ms=NOW_MS - 10 * HOUR)
     waiting, _ = decisions(runtime_of(Ledger(), Journal("order_42")), [claimed(intent, late)])
-    assert waiting[0][1] == Again(POLICY.confirm_max_s, counted=False)
+    assert waiting[0].decision == Again(POLICY.confirm_max_s, counted=False)
     # Done a moment ago: it is there, and the read lags.
     unseen, _ = decisions(runtime_of(Ledger(), Journal(fresh=("order_42",))), [claimed(intent, late)])
-    assert unseen[0][1] == Again(POLICY.confirm_max_s, counted=False)
+    assert unseen[0].decision == Again(POLICY.confirm_max_s, counted=False)
     alone, _ = decisions(runtime_of(Ledger(), Journal()), [claimed(intent, late)])
-    assert alone[0][1].code in ("TRANSACTION_NOT_FOUND", "HOLD_NOT_FOUND")
+    assert alone[0].decision.code in ("TRANSACTION_NOT_FOUND", "HOLD_NOT_FOUND")
+
+
+# -- reads of which some fail --------------------------------------------------------------------------------------
+
+
+class PartlyBroken(Ledger):
+    """Cannot read some resources."""
+
+    def __init__(self, rows: Any = (), **answers: Response) -> None:
+        super().__init__(rows)
+        self.answers = {name.replace("_", "-"): answer for name, answer in answers.items()}
+
+    def look(self, lookups: Any) -> Looked:  # type: ignore[override]
+        self.questions += 1
+        fine = [lookup for lookup in lookups if lookup.resource not in self.answers]
+        rows, records = Showing.look(self, fine)
+        failed = {lookup: self.answers[lookup.resource] for lookup in lookups if lookup not in fine}
+        return Looked(tuple(rows), tuple(records), failed)
+
+
+def tokens(number: int = 1) -> Claimed:
+    return claimed(
+        tokenize(f"idt_00000000-0000-4000-8000-{number:012}", ["email_address"]), progress(), key=f"tokens-{number}"
+    )
+
+
+@pytest.mark.parametrize("status", [403, 404, 500])
+def test_a_read_that_fails_fails_for_those_that_needed_it_and_for_nobody_else(status):
+    ledger = PartlyBroken(queued_and("APPLIED"), tokenized_fields=Response(status=status))
+    decided, healthy = decisions(
+        runtime_of(ledger), [claimed(payment()), tokens(), claimed(refund("order_42"), progress())]
+    )
+    by_key = {each.claimed.entry.key: each for each in decided}
+    assert by_key["order_42"].decision == Done("applied", txn(2), txn(1))
+    assert by_key["refund:order_42"].decision.exclusive == txn(2)
+    assert isinstance(by_key["tokens-1"].decision, Again)
+    assert by_key["tokens-1"].unread == Unread("tokenized-fields", Response(status=status))
+    assert healthy
+
+
+@pytest.mark.parametrize(
+    ("answer", "gates"),
+    [
+        (Response(status=401), [("read", GateAction.PAUSE), ("write", GateAction.PAUSE)]),
+        (Response(status=429), [("read", GateAction.SLOW)]),
+        (Response(status=403), []),
+        (Response(status=404), []),
+        (Response(status=503), []),
+        (Response(status=503, retry_after_s=7.0), []),
+        (Response(status=500), []),
+    ],
+)
+def test_what_payments_do_not_need_shuts_the_target_only_for_the_credential_and_the_pace(answer, gates):
+    journal = Journal()
+    decisions(runtime_of(PartlyBroken(tokenized_fields=answer), journal), [tokens()])
+    assert [(side, action) for _, side, action, *_ in journal.gates] == gates
+
+
+@pytest.mark.parametrize(
+    ("answer", "asked_again"),
+    [
+        (Response(status=403), False),
+        (Response(status=404), False),
+        (Response(status=503, retry_after_s=7.0), False),
+        (Response(status=500), True),
+    ],
+)
+def test_a_resource_that_is_not_to_be_had_is_left_alone_for_a_while(answer, asked_again):
+    ledger = PartlyBroken(tokenized_fields=answer)
+    runtime = runtime_of(ledger)
+    decisions(runtime, [tokens()])
+    ledger.answers = {"tokenized-fields": Response(status=500, code="NEWS")}
+    (second,), _ = decisions(runtime, [tokens()])
+    assert ledger.questions == 1 + asked_again
+    assert (second.unread.answer.code == "NEWS") == asked_again
+    assert not decisions(runtime, [claimed(payment())])[0][0].unread, "others are asked for"
+
+
+def test_whose_question_cannot_be_asked_is_found_out():
+    class Choosy(Ledger):
+        def look(self, lookups: Any) -> Looked:  # type: ignore[override]
+            if any("odd" in lookup.value for lookup in lookups):
+                raise UnicodeEncodeError("utf-8", "x", 0, 1, "no")
+            return super().look(lookups)
+
+    batch = [
+        claimed(payment()),
+        claimed(payment(reference="odd"), key="odd"),
+        claimed(payment(reference="r2"), key="r2"),
+    ]
+    decided, _ = decisions(runtime_of(Choosy(queued_and("APPLIED"))), batch)
+    by_key = {each.claimed.entry.key: each.decision for each in decided}
+    assert by_key["odd"].error == "UnicodeEncodeError"
+    assert by_key["order_42"] == Done("applied", txn(2), txn(1))
+    assert isinstance(by_key["r2"], Look | Send)
+
+
+# -- how much is read at once --------------------------------------------------------------------------------------
+
+
+def test_batches_are_cut_by_the_requests_that_they_cost_at_the_measured_pace():
+    class OneByOne(Ledger):
+        def share(self, _: Any) -> float:
+            return 1.0
+
+    runtime = runtime_of(OneByOne())
+    batch = [opened(runtime, claimed(payment(reference=f"r{at}"), key=f"r{at}")) for at in range(12)]
+    for each_s, sizes in ((0.05, [10, 2]), (0.5, [1] * 12), (0.0, [12]), (20.0, [1] * 12)):
+        runtime.pace = Pace()
+        runtime.pace.note("default", 10, 10 * each_s)
+        assert [len(portion) for portion in portions(runtime, batch, 1.0)] == sizes
+    together = runtime_of(Ledger())
+    together.pace.note("default", 1, 3.0)
+    assert [len(portion) for portion in portions(together, batch, 1.0)] == [12], "in one request of three seconds"
+
+
+def test_what_is_decided_early_does_not_wait_for_what_needs_more_reading():
+    ledger = Ledger(queued_and("APPLIED"))
+    runtime = runtime_of(ledger)
+    batch = [opened(runtime, claimed(payment())), opened(runtime, claimed(refund("order_42"), progress()))]
+    seen = [[each.claimed.entry.key for each in one.decided] for one in rounds(runtime, batch)]
+    assert seen[-1] == ["refund:order_42"] or len(seen) > 1
+    assert sorted(key for keys in seen for key in keys) == ["order_42", "refund:order_42"], "each once"

@@ -27,6 +27,20 @@ def test_urgent_jobs_overtake_those_that_wait_and_keep_their_own_order():
     assert ran == ["urgent 1", "urgent 2", "plain 1", "plain 2"]
 
 
+def test_what_comes_first_overtakes_what_is_as_urgent_but_not_what_is_more():
+    pool, go, over = Posters(1), threading.Event(), threading.Event()
+    ran: list[str] = []
+    pool.put(lambda: go.wait(SOON_S))  # type: ignore[arg-type]
+    pool.put(lambda: ran.append("plain"))
+    pool.put(lambda: ran.append("urgent"), urgent=True)
+    pool.put(lambda: ran.append("ready"), first=True)
+    pool.put(lambda: ran.append("urgent and ready"), urgent=True, first=True)
+    pool.put(over.set)
+    go.set()
+    assert over.wait(SOON_S)
+    assert ran == ["urgent and ready", "urgent", "ready", "plain"]
+
+
 def test_every_job_runs_once_whoever_puts_it():
     pool, over = Posters(4), threading.Semaphore(0)
     ran: list[int] = []
