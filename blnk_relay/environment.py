@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import Field
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,12 @@ SCOPE = "__"
 
 #: The file itself is the setting: its path is kept, because its content may change.
 _KEPT_PATHS = frozenset({"token_file"})
+
+
+def _meant(name: str, known: Iterable[str]) -> str:
+    """The setting that a misspelt variable is likely to mean, as a question."""
+    close = get_close_matches(name, sorted(known), 1, 0.85)
+    return f"; did you mean {close[0]}?" if close else ""
 
 
 class Environment:
@@ -67,9 +74,13 @@ class Environment:
                 scope, between, _ = name.removeprefix(PREFIX).partition(SCOPE)
                 if between and scope not in scopes:
                     raise InvalidSettings(
-                        f"{name} is about a target {scope.lower()!r}, which {PREFIX}TARGETS does not name."
+                        f"{name} is about a target {scope.lower()!r}, which {PREFIX}TARGETS does not name: "
+                        "add it there, "
+                        "or take the variable out."
                     )
-                raise InvalidSettings(f"{name} is no setting; docs/settings.md lists them.")
+                raise InvalidSettings(
+                    f"{name} is not a setting{_meant(name, known)}; docs/settings.md lists all of them."
+                )
             if name in known and name + _FILE in self._given:
                 raise InvalidSettings(f"{name} and {name}{_FILE} are both set; keep one of them.")
 
