@@ -35,7 +35,7 @@ from blnk_relay.intents.verdicts import rule_for, verdict_for
 
 NAME = "reconciliation.start"
 
-_NEVER_TOLD = "It may have been started, and nothing at the ledger tells one run from another (contract §4)."
+_NEVER_TOLD = "It may have been started, and nothing at the ledger tells one run from another."
 
 
 class StartSchema(RunSchema):

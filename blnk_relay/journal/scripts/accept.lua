@@ -6,7 +6,7 @@
 --   that it owns ("<target>:<reference>", joined by NUL), ids of the intents that it waits for (joined by ","; those
 --   of the same call stand before it), a file to upload ("" for none).
 -- Returns: one for each: "created", "existing", or what is against it as {status, id, kind, state, created}, status being
---   conflict (id is the owner's), missing or closed (id is that of what it would wait for); and behind them the lanes
+--   conflict (id is the owner's; behind it all the reference that is taken, where it is not the key), missing or closed (id is that of what it would wait for); and behind them the lanes
 --   to ring. In one row, because each table more costs as much as a command.
 
 local WIDTH = 13
@@ -31,13 +31,13 @@ local function known(id)
   return { fp, outcome == 'cancelled' and outcome or 'done', '0', '', txn }
 end
 
--- The intent that owns one of the references, but for this one; nil when all are free.
+-- The intent that owns one of the references, but for this one, and that reference; nil when all are free.
 local function owner_of(references, twins)
   local next_twin = string.gmatch(twins, '[^,]+')
   for reference in string.gmatch(references, '[^%z]+') do
     local owner, twin = redis.call('GET', P .. 'ref:' .. reference), next_twin()
-    if owner then return owner end
-    if twin ~= '-' and known(twin) then return twin end
+    if owner then return owner, reference end
+    if twin ~= '-' and known(twin) then return twin, reference end
   end
 end
 
@@ -54,10 +54,10 @@ local function examine(at)
   if first then
     return first[1] == ARGV[at + 1] and 'existing' or { 'conflict', id, first[4], first[2], first[3] }
   end
-  local owner = owner_of(ARGV[at + 10], ARGV[at + 9])
+  local owner, reference = owner_of(ARGV[at + 10], ARGV[at + 9])
   if owner then
     local theirs = known(owner) or { '', '', '0', '' }
-    return { 'conflict', owner, theirs[4], theirs[2], theirs[3] }
+    return { 'conflict', owner, theirs[4], theirs[2], theirs[3], reference }
   end
   for dep in string.gmatch(ARGV[at + 11], '[^,]+') do
     local other = known(dep)
