@@ -197,7 +197,7 @@ class AsyncRelay:
             answer = await self._carry(trip)
 
     async def _carry(self, trip: Trip) -> Any:
-        with reported():
+        with reported(trip.name if isinstance(trip, Run) else ""):
             if isinstance(trip, Ask):
                 pipeline = self._client.pipeline(transaction=len(trip.commands) > 1)
                 for command in trip.commands:

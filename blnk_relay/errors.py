@@ -122,9 +122,10 @@ class DuplicateInBatch(InvalidIntent):
 
 
 class JournalUnavailable(RelayError):
-    """Redis did not answer within the socket timeout, or refused to write.
+    """Redis did not answer within the socket timeout, or refused; the sentence says why, and how to go on.
 
-    The intent may or may not have been recorded. Enqueue again under the same key: that is always safe.
+    An intent that was being enqueued may or may not have been recorded. Enqueue again under the same key: that is
+    always safe.
     """
 
 

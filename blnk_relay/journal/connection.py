@@ -17,6 +17,7 @@ from redis.exceptions import NoScriptError, RedisError
 from redis.retry import Retry
 
 from blnk_relay.errors import InvalidSettings, JournalUnavailable
+from blnk_relay.journal.refusals import told
 from blnk_relay.settings import PREFIX, Settings
 
 #: How the first line of a script begins that needs more than the common head.
@@ -62,21 +63,17 @@ def connect(settings: Settings) -> redis.Redis:
 
 
 @contextmanager
-def reported() -> Iterator[None]:
+def reported(doing: str = "") -> Iterator[None]:
     """Turn errors of Redis into ours."""
     try:
         yield
     except RedisError as error:
-        raise unavailable(error) from error
+        raise unavailable(error, doing) from error
 
 
-def unavailable(error: RedisError) -> JournalUnavailable:
-    """An error of Redis as ours; the text of the server is kept out, its kind is enough."""
-    word = str(error).split(" ", 1)[0] if isinstance(error, redis.ResponseError) else ""
-    return JournalUnavailable(
-        f"the journal did not take it ({type(error).__name__}{' ' + word if word.isupper() else ''}): "
-        "try again under the same key"
-    )
+def unavailable(error: RedisError, doing: str = "") -> JournalUnavailable:
+    """An error of Redis as ours; ``doing`` is the script that was run, empty for a plain read."""
+    return JournalUnavailable(told(error, doing))
 
 
 class Connections:
@@ -155,7 +152,7 @@ class Scripts:
                 self._digests.pop(name, None)
                 return self._connections.call("EVALSHA", self.digest(name), 1, self._prefix, *args)
         except RedisError as error:
-            raise unavailable(error) from error
+            raise unavailable(error, name) from error
 
     def run_and_wait(self, name: str, wait: tuple[str | int, ...], *args: str | int) -> tuple[Any, Any]:
         """Run one script, and WAIT or WAITAOF for it on the same connection, in one trip.
@@ -164,7 +161,7 @@ class Scripts:
             What the script returned, and what the wait returned; the latter is an exception where the server does
             not know the command or has no append-only file.
         """
-        with reported():
+        with reported(name):
             self.digest(name)
             pipeline = self._client.pipeline(transaction=False)
             pipeline.evalsha(self.digest(name), 1, self._prefix, *args)
