@@ -62,7 +62,7 @@ class AsyncRelay:
                 client_name="blnk-relay",
             )
         except ValueError:
-            raise InvalidSettings(f"{PREFIX}REDIS_URL is no URL of a Redis.") from None
+            raise InvalidSettings(f"{PREFIX}REDIS_URL is not the URL of a Redis.") from None
 
     @classmethod
     def from_env(cls) -> Self:

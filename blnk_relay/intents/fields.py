@@ -285,7 +285,7 @@ class Currency(Identifying):
 class Amount(Plain[Decimal]):
     """A positive amount, exact."""
 
-    takes, limits = "decimal text, or a whole number; never a float", "above 0"
+    takes, limits = "decimal text or a whole number, in units; never a float", "above 0"
 
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> Decimal:
         try:
@@ -305,7 +305,7 @@ class Amount(Plain[Decimal]):
 class WholeNumber(Plain[int]):
     """A positive integer, as an int or as its digits; never a float or a bool."""
 
-    takes, limits = "whole number, or its digits", "above 0"
+    takes, limits = "whole number, in minor units, or its digits", "above 0"
     #: What it counts, for people.
     counts = "minor units, such as 1050 for 10.50 EUR"
 
@@ -322,7 +322,7 @@ class WholeNumber(Plain[int]):
 class Precision(WholeNumber):
     """Minor units in one unit."""
 
-    limits = "above 0, at most 10^18"
+    takes, limits = "whole number, or its digits", "above 0, at most 10^18"
     counts = "how many minor units make one unit, such as 100 for EUR"
 
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> int:

@@ -61,7 +61,7 @@ class Leg:
 class Percent(Amount):
     """A share of the whole, above 0 and at most 100."""
 
-    limits = "above 0, at most 100"
+    takes, limits = "decimal text or a whole number; never a float", "above 0, at most 100"
 
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> Decimal:
         number: Decimal = super()._deserialize(value, attr, data, **kwargs)

@@ -58,7 +58,7 @@ def connect(settings: Settings) -> redis.Redis:
         )
     except ValueError:
         raise InvalidSettings(
-            f"{PREFIX}REDIS_URL is no URL of a Redis, such as redis://127.0.0.1:6379/0, rediss://… or unix://…"
+            f"{PREFIX}REDIS_URL is not the URL of a Redis, such as redis://127.0.0.1:6379/0, rediss://… or unix://…"
         ) from None
 
 

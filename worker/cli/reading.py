@@ -241,7 +241,7 @@ def kinds(name: str | None, as_json: bool) -> None:
 
     settings = Settings.from_env()
     if name is not None and name not in KINDS:
-        raise click.UsageError(f"there is no kind {plain(name)!r}; there are {', '.join(KINDS)}")
+        raise click.UsageError(f"unknown kind {plain(name)!r}; the kinds are {', '.join(KINDS)}")
     chosen = KINDS.values() if name is None else (KINDS[name],)
     if as_json:
         facts = [(facts_of(kind), ends_of(kind, COMMON_ENDS)) for kind in chosen]
