@@ -223,6 +223,11 @@ def test_one_kind_is_told_of_by_name(name):
     assert [shown["kind"] for shown in run("kinds", name, "--json").json["kinds"]] == [name]
 
 
+@pytest.mark.parametrize("kind", KINDS)
+def test_no_kind_is_explained_by_papers_that_nobody_has_at_a_terminal(kind):
+    assert "§" not in run("kinds", kind).out
+
+
 def test_an_unknown_kind_is_a_sentence_that_names_the_known_ones():
     ran = run("kinds", "payment")
     assert ran.code == exits.BAD_INPUT
