@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from blnk_relay.journal.reading import Status
 from blnk_relay.journal.records import entry_of
-from blnk_relay.journal.trips import Ask, Flow
+from blnk_relay.journal.trips import Ask, Flow, Run
 
 #: Intents named of those that it waits for.
 _MOST_NAMED = 3
@@ -35,11 +35,11 @@ class Holdup:
 
 
 def holdup_flow(prefix: str, status: Status) -> Flow[str]:
-    """Read what keeps an intent, in one trip, and say it."""
+    """Read what keeps an intent, and say it."""
     ahead = status.waits_for[:_MOST_NAMED]
-    time, due, lane, writes, reads, *others = yield Ask(
+    now_ms, _ = yield Run("now", ())
+    due, lane, writes, reads, *others = yield Ask(
         (
-            ("TIME",),
             ("ZSCORE", f"{prefix}ready:{status.lane}|{status.target}", status.id),
             ("EXISTS", f"{prefix}pause:{status.lane}"),
             *(("HMGET", f"{prefix}gate:{status.target}:{side}", "state", "code") for side in ("write", "read")),
@@ -47,7 +47,6 @@ def holdup_flow(prefix: str, status: Status) -> Flow[str]:
             *(("GET", f"{prefix}body:{id_}") for id_ in ahead),
         )
     )
-    now_ms = int(time[0]) * 1000 + int(time[1]) // 1000
     states, bodies = others[: len(ahead)], others[len(ahead) :]
     return told(
         status,
