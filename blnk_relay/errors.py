@@ -21,7 +21,7 @@ class InvalidIntent(RelayError):
 
     Attributes:
         kind: The kind of the intent, such as ``transaction``.
-        errors: Field name to the list of messages about it.
+        errors: Field name to the list of messages about it; ``_schema`` for those about no single field.
         index: Zero-based position within the batch, or None for a single intent.
     """
 
@@ -30,7 +30,11 @@ class InvalidIntent(RelayError):
         self.errors = {field: list(messages) for field, messages in errors.items()}
         self.index = index
         where = kind if index is None else f"{kind} at position {index}"
-        what = "; ".join(f"{field}: {' '.join(messages)}" for field, messages in self.errors.items())
+        # What is wrong with no field in particular stands under marshmallow's own word, which says nothing to people.
+        what = "; ".join(
+            f"{'' if field == '_schema' else f'{field}: '}{' '.join(messages)}"
+            for field, messages in self.errors.items()
+        )
         super().__init__(f"{where} is not valid: {what}")
 
     def at(self, index: int) -> InvalidIntent:

@@ -385,7 +385,7 @@ def verdict_for(rule: Rule, progress: Progress, response: Response, policy: Poli
             # This answer is a clear no, but an earlier one was not: the ledger has the last word.
             decision = Look(look_s, refuse=True)
         case _:
-            decision = Dead(DeadClass.REFUSED, code, response.message or rule.why)
+            decision = Dead(DeadClass.REFUSED, code, response.message or f"Refused without a message: {rule.why}.")
     return Verdict(
         decision,
         acted=rule.may_have_acted,

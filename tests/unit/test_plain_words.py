@@ -9,6 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from blnk_relay import InvalidIntent, Settings, Write
+from blnk_relay.intake import prepare
+
 ROOT = Path(__file__).resolve().parents[2]
 
 #: Calls whose texts somebody reads: errors, dead letters, what the command line says.
@@ -77,3 +80,12 @@ def told_in(source: str) -> Iterator[str]:
 def test_no_message_cites_what_its_reader_has_not_or_speaks_in_riddles(path):
     bad = [text for text in told_in(path.read_text(encoding="utf-8")) if AWKWARD.search(text)]
     assert not bad
+
+
+def test_what_is_wrong_with_no_field_in_particular_is_told_without_a_word_of_the_library_beneath():
+    with pytest.raises(InvalidIntent) as caught:
+        prepare(Settings(), Write(intent={"source": "@bank"}, key="order"))  # type: ignore[arg-type]
+    assert str(caught.value) == (
+        "intent is not valid: Must be what a builder such as transaction(…) returns, not a dict."
+    )
+    assert list(caught.value.errors) == ["_schema"]

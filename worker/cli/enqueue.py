@@ -87,7 +87,8 @@ def _has_number(file: IO[bytes]) -> bool:
 
 def _tell(checked: intake.Checked, recorded: intake.Recorded, *, began: bool, only_check: bool) -> None:
     for bad in checked.listed[:_SHOWN]:
-        remark(f"line {bad.line}: {plain(bad.field)}: {plain(bad.message)}")
+        field = "" if bad.field == "_schema" else f"{plain(bad.field)}: "
+        remark(f"line {bad.line}: {field}{plain(bad.message)}")
     hidden = len(checked.refused - {bad.line for bad in checked.listed[:_SHOWN]})
     if hidden:
         remark(f"… and {several(hidden, 'more bad line')}.")
