@@ -509,7 +509,7 @@ def after(specimen: Specimen, first: First, response: Response, quiet_s: float) 
         "state": settlement.to,
         "since": str(NOW_MS - 1000),
         "deadline": str(NOW_MS + 86_400_000),
-        "memo": json.dumps(first.progress.memo),
+        "memo": json.dumps(first.progress.memo or ({"recorded": True} if KINDS[specimen.kind].recorded else {})),
     }
     return settlement, progress_of(specimen.kind, fields | settlement.fields, NOW_MS + int(quiet_s * 1000))
 
@@ -561,7 +561,7 @@ def test_a_worker_that_died_with_it_leaves_it_to_be_looked_up(specimen: Specimen
         "since": str(NOW_MS - 1000),
         "deadline": str(NOW_MS + 86_400_000),
         "sent_last": str(NOW_MS),
-        "memo": json.dumps(first.progress.memo),
+        "memo": json.dumps(first.progress.memo or ({"recorded": True} if KINDS[specimen.kind].recorded else {})),
     }
     progress = progress_of(specimen.kind, fields, NOW_MS + 1)
     decision, reads = decided(specimen, first, progress, shown=True)
