@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 from blnk_relay.errors import InvalidSettings
 from blnk_relay.intents.model import DEFAULT_TARGET
 from blnk_relay.setting import PREFIX, setting
+from blnk_relay.text import identity_problem
 
 #: Where Blnk Cloud is (contract §1.1).
 CLOUD_URL = "https://api.cloud.blnkfinance.com"
@@ -101,6 +102,8 @@ class Target:
                 f"{self.variable('oauth_client_id')} and {self.variable('oauth_client_secret')} are needed together: "
                 "a refresh names the client."
             )
+        if self.instance_id and (problem := identity_problem(self.instance_id)):
+            raise InvalidSettings(f"{self.variable('instance_id')}: {problem}")
         if self.api == "core":
             self._check_core()
 

@@ -221,6 +221,13 @@ def test_what_it_waits_for_belongs_to_the_same_target(relay):
     assert new.entry.orders == ("eu:own:x",)
 
 
+def test_an_instance_is_named_by_what_can_be_seen():
+    with pytest.raises(
+        InvalidSettings, match=r"BLNK_RELAY_EU__INSTANCE_ID: .*U\+200B ZERO WIDTH SPACE \(its character 7"
+    ):
+        Target(name="eu", instance_id="inst_1\u200b", token="a")  # noqa: S106
+
+
 @pytest.mark.parametrize("target", ["us", "", "EU", None, ["eu"], 1])
 def test_an_unknown_target_is_refused_at_the_door(relay, target):
     with pytest.raises(InvalidIntent) as caught:
