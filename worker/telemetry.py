@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from typing import Any
 
-from blnk_relay.intents.model import Dead, Entry, GateChange
+from blnk_relay.intents.model import Dead, Entry, GateAction, GateChange
 from blnk_relay.settings import Settings
 
 _log = logging.getLogger(__name__)
@@ -45,14 +45,25 @@ class Telemetry:
         )
 
     def paused(self, target: str, side: str, change: GateChange) -> None:
-        """A target was paused."""
-        _log.error("target %s is paused for %ss: %s", target, side, change.code)
+        """A target was paused, or cannot be reached."""
+        if change.action is GateAction.LOST:
+            _log.error(
+                "target %s cannot be reached (%s): it is tried now and then, and nothing else is sent",
+                target,
+                change.note or change.code,
+            )
+        else:
+            _log.error("target %s is paused for %ss: %s", target, side, change.code)
         self._capture(
             f"target paused: {target} {side} {change.code}",
             ["paused", target, side, change.code],
             {"target": target, "side": side, "code": change.code},
             {},
         )
+
+    def found(self, target: str, lost_s: float) -> None:
+        """A target can be reached again."""
+        _log.warning("target %s can be reached again, after %.0f s", target, lost_s)
 
     def _capture(self, message: str, fingerprint: list[str], tags: dict[str, str], extra: dict[str, str]) -> None:
         if self._sentry is None:

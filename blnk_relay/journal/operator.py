@@ -41,6 +41,8 @@ class LaneDepth:
         later: Intents that are scheduled, or wait between attempts.
         oldest_due_s: Age of the oldest due intent, in seconds since it came due; 0 when none is.
         paused: Whether the lane is paused by an operator.
+        oldest_open_s: Age of the oldest intent that is due or was tried in vain, in seconds since it was accepted: no
+            retry makes it younger.
     """
 
     lane: str
@@ -49,11 +51,17 @@ class LaneDepth:
     later: int
     oldest_due_s: float
     paused: bool
+    oldest_open_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
 class GateView:
-    """One side (``write`` or ``read``) of a target that is not simply open."""
+    """One side (``write``, ``read`` or ``lane:<lane>``) of a target that is not simply open.
+
+    Attributes:
+        state: ``paused``, ``unreachable`` or ``slowed``.
+        since: When the trouble began.
+    """
 
     target: str
     side: str
@@ -150,13 +158,15 @@ class Operator:
         pipeline.zcard(journal.key(f"ready:{queue}"))
         pipeline.zrange(journal.key(f"ready:{queue}"), 0, 0, withscores=True)
         pipeline.exists(journal.key(f"pause:{lane}"))
-        due, total, first, paused = pipeline.execute()
+        pipeline.zrange(journal.key(f"tried:{queue}"), 0, 0, withscores=True)
+        due, total, first, paused, tried = pipeline.execute()
         oldest_s = max(0.0, (now_ms - first[0][1]) / 1000) if first else 0.0
-        return LaneDepth(lane, target, due, total - due, oldest_s, bool(paused))
+        open_s = max(oldest_s, (now_ms - tried[0][1]) / 1000 if tried else 0.0)
+        return LaneDepth(lane, target, due, total - due, oldest_s, bool(paused), open_s)
 
     def _gates(self, targets: Sequence[str]) -> Iterator[GateView]:
         for target in targets:
-            for side in ("write", "read"):
+            for side in self._sides():
                 fields: Any = self._journal.client.hgetall(self._journal.key(f"gate:{target}:{side}"))
                 if fields:
                     yield GateView(
@@ -369,10 +379,14 @@ class Operator:
         """
         self._known_target(target)
         opened = False
-        for side in ("write", "read"):
+        for side in self._sides():
             opened |= bool(self._journal.scripts.run("gate", f"{target}:{side}", "open", "", 0, "1", "")[0])
         self._bells.ring((*self._journal.settings.lanes, CONFIRM_LANE))
         return opened
+
+    def _sides(self) -> tuple[str, ...]:
+        """The gates of a target: of all its writes, of its reads, and of the writes of each lane."""
+        return ("write", "read", *(f"lane:{lane}" for lane in self._journal.settings.lanes))
 
     def _known(self, lane: str) -> None:
         if lane not in self._journal.settings.lanes:

@@ -49,3 +49,11 @@ def test_every_plan_says_why(kind, dead_class):
     assert plan.why
     ours_to_choose = kind in ("transaction", "transaction.split")
     assert (plan.way is FRESH) == (ours_to_choose and dead_class is DeadClass.REJECTED)
+
+
+def test_a_batch_that_was_taken_back_needs_new_references_of_its_callers_choice():
+    """Its items' references are used up, and they are not ours to choose."""
+    plan = plan_replay("transaction.bulk", "rejected", "ROLLED_BACK")
+    assert plan.way is NO
+    assert "new references" in plan.why
+    assert plan_replay("transaction.split", "rejected", "ROLLED_BACK").way is FRESH, "its reference is ours"
