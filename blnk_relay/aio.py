@@ -23,6 +23,7 @@ from blnk_relay.intents.model import DEFAULT_TARGET, Intent
 from blnk_relay.journal.accepting import accept_flow
 from blnk_relay.journal.cancelling import cancel_flow
 from blnk_relay.journal.connection import pool_options, reported, script_digest, script_source
+from blnk_relay.journal.holdups import holdup_flow
 from blnk_relay.journal.ledgers import Belonging
 from blnk_relay.journal.parts import PartStatus, parts_flow
 from blnk_relay.journal.reading import Attempt, Status, find_flow, history_flow
@@ -142,7 +143,7 @@ class AsyncRelay:
                 return status
             left_s = end_s - time.monotonic()
             if left_s <= 0:
-                raise StillOpen(status)
+                raise StillOpen(status, await self._drive(holdup_flow(self.settings.prefix, status)))
             await asyncio.sleep(min(pause_s, left_s))
             pause_s = min(pause_s * 1.5, POLL_MOST_S)
 
@@ -202,7 +203,7 @@ class AsyncRelay:
             answer = await self._carry(trip)
 
     async def _carry(self, trip: Trip) -> Any:
-        with reported():
+        with reported(trip.name if isinstance(trip, Run) else ""):
             if isinstance(trip, Ask):
                 pipeline = self._client.pipeline(transaction=len(trip.commands) > 1)
                 for command in trip.commands:

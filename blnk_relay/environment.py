@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import Field
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,24 @@ SCOPE = "__"
 #: The file itself is the setting: its path is kept, because its content may change.
 _KEPT_PATHS = frozenset({"token_file"})
 
+#: What each type of setting has to be, for people.
+_MUST = {
+    bool: "must be true or false",
+    int: "must be a whole number",
+    float: "must be a number",
+    tuple: "must be a list with commas between its parts",
+    str: "must be text",
+}
+
+#: Characters of a wrong value that are shown.
+_MOST_QUOTED = 100
+
+
+def _meant(name: str, known: Iterable[str]) -> str:
+    """The setting that a misspelt variable is likely to mean, as a question."""
+    close = get_close_matches(name, sorted(known), 1, 0.85)
+    return f"; did you mean {close[0]}?" if close else ""
+
 
 class Environment:
     """Our variables of an environment.
@@ -32,6 +51,7 @@ class Environment:
     """
 
     def __init__(self, variables: Mapping[str, str]) -> None:
+        self._variables = variables
         self._given = {name for name in variables if name.startswith(PREFIX)}
         env = FileAwareEnv(prefix=PREFIX, strip_whitespace=True)
         self._read: dict[type, Callable[[str], Any]] = {
@@ -67,9 +87,13 @@ class Environment:
                 scope, between, _ = name.removeprefix(PREFIX).partition(SCOPE)
                 if between and scope not in scopes:
                     raise InvalidSettings(
-                        f"{name} is about a target {scope.lower()!r}, which {PREFIX}TARGETS does not name."
+                        f"{name} is about a target {scope.lower()!r}, which {PREFIX}TARGETS does not name: "
+                        "add it there, "
+                        "or take the variable out."
                     )
-                raise InvalidSettings(f"{name} is no setting; docs/settings.md lists them.")
+                raise InvalidSettings(
+                    f"{name} is not a setting{_meant(name, known)}; docs/settings.md lists all of them."
+                )
             if name in known and name + _FILE in self._given:
                 raise InvalidSettings(f"{name} and {name}{_FILE} are both set; keep one of them.")
 
@@ -104,10 +128,13 @@ class Environment:
         try:
             value = self._read[type_](variable.removeprefix(PREFIX))
         except (ValueError, OSError) as error:
-            # The error of a parser may quote the value, and a secret must not be quoted.
-            what = "cannot be read" if secret else str(error)
-            named = variable if variable in self._given else variable + _FILE
-            raise InvalidSettings(f"{named}: {what}") from None
+            if variable in self._given:
+                # A secret must not be quoted.
+                given = "" if secret else f", not {self._variables[variable][:_MOST_QUOTED]!r}"
+                raise InvalidSettings(f"{variable} {_MUST[type_]}{given}.") from None
+            unread = "readable file" in str(error)
+            what = "must name a file that can be read" if unread else f"names a file whose content {_MUST[type_]}"
+            raise InvalidSettings(f"{variable}{_FILE} {what}.") from None
         if type_ is tuple:
             return tuple(part.strip() for part in value)
         return value.strip() if isinstance(value, str) else value

@@ -21,7 +21,7 @@ class InvalidIntent(RelayError):
 
     Attributes:
         kind: The kind of the intent, such as ``transaction``.
-        errors: Field name to the list of messages about it.
+        errors: Field name to the list of messages about it; ``_schema`` for those about no single field.
         index: Zero-based position within the batch, or None for a single intent.
     """
 
@@ -30,7 +30,11 @@ class InvalidIntent(RelayError):
         self.errors = {field: list(messages) for field, messages in errors.items()}
         self.index = index
         where = kind if index is None else f"{kind} at position {index}"
-        what = "; ".join(f"{field}: {' '.join(messages)}" for field, messages in self.errors.items())
+        # What is wrong with no field in particular stands under marshmallow's own word, which says nothing to people.
+        what = "; ".join(
+            f"{'' if field == '_schema' else f'{field}: '}{' '.join(messages)}"
+            for field, messages in self.errors.items()
+        )
         super().__init__(f"{where} is not valid: {what}")
 
     def at(self, index: int) -> InvalidIntent:
@@ -43,8 +47,9 @@ class KeyConflict(RelayError):
 
     Attributes:
         key: The key that was to be enqueued.
+        reference: The ledger reference that is taken; empty where the key itself is.
         first_id: Id of the intent that holds it already.
-        first_kind: Kind of that intent.
+        first_kind: Kind of that intent; empty for one that was trimmed after its retention.
         first_state: State of that intent.
         first_created_ms: When it was accepted, in milliseconds since 1970 by the clock of Redis.
         index: Zero-based position within the batch, or None for a single intent.
@@ -52,36 +57,79 @@ class KeyConflict(RelayError):
 
     index: int | None = None
 
-    def __init__(self, key: str, first_id: str, first_kind: str, first_state: str, first_created_ms: int) -> None:
+    def __init__(
+        self,
+        key: str,
+        first_id: str,
+        first_kind: str,
+        first_state: str,
+        first_created_ms: int,
+        *,
+        reference: str = "",
+    ) -> None:
         self.key = key
+        self.reference = reference
         self.first_id = first_id
         self.first_kind = first_kind
         self.first_state = first_state
         self.first_created_ms = first_created_ms
-        super().__init__(
-            f"key {key!r} already belongs to intent {first_id} ({first_kind}, {first_state}), which is another "
-            "write: use a new key for a new write, or send the same payload to get the first receipt again"
+        super().__init__(f"{self.what}: {self._advice()}")
+
+    @property
+    def what(self) -> str:
+        """What is taken, and whose it is."""
+        owner = f"intent {self.first_id} ({', '.join(filter(None, (self.first_kind, self.first_state)))})"
+        if not self.reference:
+            return f"key {self.key!r} already belongs to {owner}, which is another write"
+        if self.reference == self.key:
+            return f"key {self.key!r} would be the ledger's reference, and that reference already belongs to {owner}"
+        return f"reference {self.reference!r}, which key {self.key!r} would need, already belongs to {owner}"
+
+    def _advice(self) -> str:
+        if not self.reference:
+            return (
+                "send the same payload as the first time to get its receipt again; a new key is only for a new write, "
+                "and a payment that is sent under two keys is made twice"
+            )
+        return (
+            "see whether it is this very write, recorded under another key; if it is a new one, give it a "
+            "reference, or "
+            "a key, that nothing else has"
         )
 
 
 class DuplicateInBatch(InvalidIntent):
-    """The same key stands twice inside one batch. Nothing of the batch was recorded.
+    """The same key, or the same ledger reference, stands twice inside one batch. Nothing of the batch was recorded.
 
     Attributes:
-        key: The key.
+        key: The key of the second one.
+        reference: The reference that both would have; empty where it is the key that stands twice.
         positions: The two zero-based positions.
     """
 
-    def __init__(self, kind: str, key: str, first: int, second: int) -> None:
+    def __init__(
+        self, kind: str, key: str, first: int, second: int, *, reference: str = "", first_key: str = ""
+    ) -> None:
         self.key = key
+        self.reference = reference
         self.positions = (first, second)
-        super().__init__(kind, {"key": [f"{key!r} stands at position {first} and at position {second}."]}, second)
+        if reference:
+            errors = {
+                "reference": [
+                    f"{reference!r} stands at position {first} (key {first_key!r}) and at position {second} "
+                    f"(key {key!r})."
+                ]
+            }
+        else:
+            errors = {"key": [f"{key!r} stands at position {first} and at position {second}."]}
+        super().__init__(kind, errors, second)
 
 
 class JournalUnavailable(RelayError):
-    """Redis did not answer within the socket timeout, or refused to write.
+    """Redis did not answer within the socket timeout, or refused; the sentence says why, and how to go on.
 
-    The intent may or may not have been recorded. Enqueue again under the same key: that is always safe.
+    An intent that was being enqueued may or may not have been recorded. Enqueue again under the same key: that is
+    always safe.
     """
 
 

@@ -65,49 +65,54 @@ def prepare(settings: Settings, write: Write) -> NewEntry:
             or the target has no read that could prove the outcome.
     """
     intent = write.intent
+    if not isinstance(intent, Intent):
+        raise InvalidIntent(
+            "intent",
+            {"_schema": [f"Must be what a builder such as transaction(…) returns, not a {type(intent).__name__}."]},
+        )
     key = intent.natural_key if write.key is None else write.key
     errors: dict[str, list[str]] = {}
     switch = KINDS[intent.kind].switch
     if switch and not getattr(settings, switch):
         errors["kind"] = [
-            f"Is only accepted where {PREFIX}{switch.upper()} is on, because Blnk Cloud does not list its route."
+            f"Is only accepted where {PREFIX}{switch.upper()} is true, because Blnk Cloud does not list its route."
         ]
     if key is None:
         errors["key"] = ["Is needed: an idempotency key of yours, unique for ever, such as your order's id."]
-    elif not isinstance(key, str) or (problem := key_problem(key)):
-        errors["key"] = [problem if isinstance(key, str) and problem else "Must be a string."]
+    elif problem := _key_problem(key):
+        errors["key"] = [problem]
     target = settings.ledgers.get(write.target) if isinstance(write.target, str) else None
     if target is None:
-        errors["target"] = [f"Unknown target; the settings name {', '.join(settings.ledgers)}."]
+        errors["target"] = [f"Unknown target {write.target!r}; the settings name {', '.join(settings.ledgers)}."]
     elif target.api == "core" and (unread := KINDS[intent.kind].cloud_only):
         errors["target"] = [
             f"A Core without Cloud has no read of {unread}, so nothing could prove what became of this, nor that a "
-            "repeat would not double it. Use a target with the api cloud, or do it by hand."
+            "repeat would not double it. Use a target whose api is cloud, or do it by hand."
         ]
     lane = settings.route(intent.kind) if write.lane is None else write.lane
     if lane not in settings.lanes:
-        errors["lane"] = [f"Unknown lane; the settings list {', '.join(settings.lanes)}."]
+        errors["lane"] = [f"Unknown lane {lane!r}; the settings list {', '.join(settings.lanes)}."]
     payload = intent.payload
     if _largest(payload) > settings.max_precise_amount:
         errors["amount"] = [
-            f"Is above {settings.max_precise_amount} minor units, which the way to the ledger may not keep exact "
-            "(BLNK_RELAY_MAX_PRECISE_AMOUNT)."
+            f"Must not be above {settings.max_precise_amount:,} minor units "
+            "(BLNK_RELAY_MAX_PRECISE_AMOUNT), beyond which "
+            "the way to the ledger may not keep it exact. Note that amount counts units, and "
+            "precise_amount minor units."
         ]
     for name in ("meta_data", "replace_meta_data"):
         if settings.meta_key in (payload.get(name) or ()):
-            errors[name] = [f"The key {settings.meta_key!r} is ours (BLNK_RELAY_META_KEY)."]
+            errors[name] = [f"Must not have the key {settings.meta_key!r}, which is ours (BLNK_RELAY_META_KEY)."]
     if intent.file is not None and len(intent.file) > settings.upload_max_bytes:
-        errors["file"] = [f"Is larger than {settings.upload_max_bytes} bytes (BLNK_RELAY_UPLOAD_MAX_BYTES)."]
+        errors["file"] = [f"Must not be larger than {settings.upload_max_bytes:,} bytes (BLNK_RELAY_UPLOAD_MAX_BYTES)."]
     not_before = _moment(write.not_before, "+0", "not_before", errors)
     deadline = _moment(write.deadline, f"~{int(settings.deadline_s * 1000)}", "deadline", errors)
     if not errors and _contradict(write):
         errors["deadline"] = ["Must lie after not_before, or it would never be sent."]
-    if write.after and (isinstance(write.after, str) or not all(_is_key(other) for other in write.after)):
-        errors["after"] = ["Must be a list of keys of other intents."]
-    elif key in write.after:
-        errors["after"] = ["Must be keys of other intents; it cannot wait for itself."]
-    if write.order_key is not None and (key_problem(write.order_key) or "\n" in write.order_key):
-        errors["order_key"] = ["Must be a text of one line, not blank."]
+    if problem := _after_problem(write.after, key):
+        errors["after"] = [problem]
+    if write.order_key is not None and (problem := _key_problem(write.order_key)):
+        errors["order_key"] = [problem]
     if errors or key is None or target is None:
         raise InvalidIntent(intent.kind, errors)
     new = new_entry(
@@ -135,8 +140,20 @@ def _largest(payload: Mapping[str, Any]) -> int:
     return max(amounts)
 
 
-def _is_key(value: object) -> bool:
-    return isinstance(value, str) and not key_problem(value)
+def _key_problem(key: object) -> str | None:
+    return key_problem(key) if isinstance(key, str) else f"Must be a string, not {type(key).__name__}."
+
+
+def _after_problem(after: object, key: object) -> str | None:
+    """Why an intent cannot wait for these, or None."""
+    if not after:
+        return None
+    if isinstance(after, str | Mapping) or not isinstance(after, Iterable):
+        return 'Must be a list of keys of other intents, such as ["order-42"].'
+    for position, other in enumerate(after):
+        if problem := _key_problem(other):
+            return f"Must be keys of other intents; at position {position}: {problem}"
+    return "Must be keys of other intents; it cannot wait for itself." if key in after else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,14 +190,20 @@ def prepare_many(settings: Settings, writes: Iterable[Intent | Write]) -> Batch:
     seen: dict[str, int] = {}
     for index, item in enumerate(writes):
         if index >= MAX_BATCH:
-            raise InvalidIntent("batch", {"_schema": [f"At most {MAX_BATCH} intents go into one call."]}, index)
+            raise InvalidIntent(
+                "batch", {"_schema": [f"At most {MAX_BATCH:,} intents go into one call; cut it into parts."]}, index
+            )
         try:
             new = prepare(settings, item if isinstance(item, Write) else Write(intent=item))
         except InvalidIntent as error:
             raise error.at(index) from None
         for name in (new.entry.id, *new.references):
             if name in seen:
-                raise DuplicateInBatch(new.entry.kind, new.entry.key, seen[name], index)
+                first = seen[name]
+                reference = "" if name == new.entry.id else name.removeprefix(f"{new.entry.target}:")
+                raise DuplicateInBatch(
+                    new.entry.kind, new.entry.key, first, index, reference=reference, first_key=entries[first].entry.key
+                )
             seen[name] = index
         entries.append(new)
     order = in_dependency_order(entries)
@@ -213,7 +236,11 @@ def in_dependency_order(entries: Sequence[NewEntry]) -> list[int]:
         circle: list[int] = error.args[1]
         keys = " → ".join(repr(entries[index].entry.key) for index in reversed(circle))
         kind = entries[circle[0]].entry.kind
-        raise InvalidIntent(kind, {"after": [f"They wait in a circle: {keys}."]}, circle[0]) from None
+        raise InvalidIntent(
+            kind,
+            {"after": [f"They wait for each other in a circle, so that none would ever be sent: {keys}."]},
+            circle[0],
+        ) from None
     # The earliest that may go is taken first, so that nothing moves without need: accept order means something.
     ordered: list[int] = []
     free = list(sorter.get_ready())
@@ -241,9 +268,9 @@ def _moment(given: datetime | timedelta | None, default: str, name: str, errors:
         return default
     if isinstance(given, timedelta):
         if given < timedelta(0):
-            errors[name] = ["Must not lie in the past."]
+            errors[name] = ["Must not lie in the past: a span counts from now."]
         return f"+{int(given.total_seconds() * 1000)}"
     if not isinstance(given, datetime) or given.tzinfo is None:
-        errors[name] = ["Must be a datetime with an offset from UTC, or a timedelta."]
+        errors[name] = ["Must be a datetime with an offset from UTC, or a timedelta from now."]
         return default
     return str(int(given.timestamp() * 1000))

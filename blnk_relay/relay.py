@@ -14,6 +14,7 @@ from blnk_relay.events import Event, Events
 from blnk_relay.intake import Receipt, Write, prepare, prepare_many, receipts_of
 from blnk_relay.intents.model import DEFAULT_TARGET, Intent
 from blnk_relay.journal.cancelling import cancel_flow
+from blnk_relay.journal.holdups import holdup_flow
 from blnk_relay.journal.journal import Journal
 from blnk_relay.journal.ledgers import Belonging
 from blnk_relay.journal.parts import PartStatus, parts_flow
@@ -32,11 +33,14 @@ class StillOpen(RelayError, TimeoutError):
 
     Attributes:
         status: What was known last.
+        why: What keeps it, in words.
     """
 
-    def __init__(self, status: Status) -> None:
+    def __init__(self, status: Status, why: str = "") -> None:
         self.status = status
-        super().__init__(f"intent {status.id} is still {status.state}")
+        self.why = why
+        named = f"intent {status.id}{f' (key {status.key!r})' if status.key else ''}"
+        super().__init__(f"{named} is still {status.state}{': ' + why if why else ''}")
 
 
 class Relay:
@@ -216,7 +220,7 @@ class Relay:
                 return status
             left_s = end_s - time.monotonic()
             if left_s <= 0:
-                raise StillOpen(status)
+                raise StillOpen(status, self.journal.drive(holdup_flow(self.settings.prefix, status)))
             time.sleep(min(pause_s, left_s))
             pause_s = min(pause_s * 1.5, POLL_MOST_S)
 

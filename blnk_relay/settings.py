@@ -40,6 +40,12 @@ _META_KEY = re.compile(r"^[a-zA-Z][a-zA-Z0-9_]{0,62}$")
 _NAME = re.compile(r"^[a-z][a-z0-9_-]{0,31}$")
 _DURABILITY = re.compile(r"^(memory|fsync|replicated:[1-9])$")
 
+#: The same for people.
+_FORMS = {
+    _META_KEY: "1 to 63 of the letters a to z and A to Z, digits and underscores, beginning with a letter",
+    _NAME: "1 to 32 of the letters a to z, digits, - and _, beginning with a letter",
+    _DURABILITY: "memory, fsync, or replicated:N with N from 1 to 9",
+}
 
 #: What can be set of a target, by field; the default target's own are settings of the same names.
 _OF_TARGET = {item.name: item for item in target_fields()}
@@ -198,7 +204,9 @@ class Settings:
             *(("lanes", _NAME, lane) for lane in self.lanes),
         ):
             if not pattern.fullmatch(value):
-                raise InvalidSettings(f"{PREFIX}{name.upper()}: {value!r} does not match {pattern.pattern}.")
+                raise InvalidSettings(
+                    f"{PREFIX}{name.upper()}: {value!r} is not possible; it must be {_FORMS[pattern]}."
+                )
         for item in fields(self):
             if type(item.default) not in (int, float):
                 continue
@@ -209,7 +217,9 @@ class Settings:
             ("dob_format", ("rfc3339", "date")),
         ):
             if getattr(self, name) not in allowed:
-                raise InvalidSettings(f"{PREFIX}{name.upper()} must be one of {', '.join(allowed)}.")
+                raise InvalidSettings(
+                    f"{PREFIX}{name.upper()} must be one of {', '.join(allowed)}, not {getattr(self, name)!r}."
+                )
         object.__setattr__(self, "ledgers", self._all_targets())
         _ = self.journal_address, self.broker_address  # made for the sake of what they refuse
         self._check_together()
@@ -234,12 +244,14 @@ class Settings:
                 f"{INGEST_LANE!r}, which are queues of our own."
             )
         if malformed := [route for route in self.routes if route.count("=") != 1]:
-            raise InvalidSettings(f"{PREFIX}ROUTES: {malformed[0]!r} is not of the form kind=lane.")
+            raise InvalidSettings(
+                f"{PREFIX}ROUTES: {malformed[0]!r} must have the form kind=lane, such as refund=refunds."
+            )
         strays = sorted({route.partition("=")[2] for route in self.routes} - set(self.lanes))
         if strays:
             raise InvalidSettings(
                 f"{PREFIX}ROUTES sends work to {', '.join(strays)}, which {PREFIX}LANES does not list, "
-                "so that no worker would take it: add the lane or change the route."
+                "so no worker would take it: add the lane or change the route."
             )
         if strays := sorted(set(self.priority_lanes) - set(self.lanes)):
             raise InvalidSettings(

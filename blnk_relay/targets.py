@@ -10,6 +10,7 @@ from blnk_relay.address import check_base_url, normalised
 from blnk_relay.errors import InvalidSettings
 from blnk_relay.intents.model import DEFAULT_TARGET
 from blnk_relay.setting import PREFIX, setting
+from blnk_relay.text import identity_problem
 
 __all__ = ["APIS", "CLOUD_URL", "CONFIRM_ROUTES", "Target", "normalised", "target_fields"]
 
@@ -85,12 +86,15 @@ class Target:
     def __post_init__(self) -> None:
         if not _NAME.fullmatch(self.name) or len(self.name) > _LONGEST_NAME:
             raise InvalidSettings(
-                f"{PREFIX}TARGETS: {self.name!r} is no name of a target; use at most {_LONGEST_NAME} lower-case "
-                "letters and digits, joined by single underscores."
+                f"{PREFIX}TARGETS: {self.name!r} cannot be the name of a target; use at most "
+                f"{_LONGEST_NAME} lower-case "
+                "letters and digits, beginning with a letter, joined by single underscores."
             )
         for name, allowed in (("api", APIS), ("confirm_route", CONFIRM_ROUTES)):
             if getattr(self, name) not in allowed:
-                raise InvalidSettings(f"{self.variable(name)} must be one of {', '.join(allowed)}.")
+                raise InvalidSettings(
+                    f"{self.variable(name)} must be one of {', '.join(allowed)}, not {getattr(self, name)!r}."
+                )
         check_base_url(self.variable("base_url"), self.base_url)
         given = [next(name for name in way if getattr(self, name)) for way in _CREDENTIALS if self._any(way)]
         if len(given) > 1:
@@ -99,23 +103,25 @@ class Target:
         if self.oauth and not (self.oauth_client_id and self.oauth_client_secret):
             raise InvalidSettings(
                 f"{self.variable('oauth_client_id')} and {self.variable('oauth_client_secret')} are needed together: "
-                "a refresh names the client (contract §1.3)."
+                "a refresh names the client."
             )
+        if self.instance_id and (problem := identity_problem(self.instance_id)):
+            raise InvalidSettings(f"{self.variable('instance_id')}: {problem}")
         if self.api == "core":
             self._check_core()
 
     def _check_core(self) -> None:
         if self.oauth:
-            raise InvalidSettings(f"{self.variable('oauth_client_id')}: a Core knows no OAuth; give it an API key.")
+            raise InvalidSettings(
+                f"{self.variable('oauth_client_id')}: a Core does not know OAuth; give it an API key."
+            )
         if self.instance_id:
             raise InvalidSettings(
                 f"{self.variable('instance_id')}: a Core is one instance and takes no id; leave it out, "
                 f"or set {self.variable('api')} to cloud."
             )
         if self.confirm_route == "data":
-            raise InvalidSettings(
-                f"{self.variable('confirm_route')}: a Core has no Data API; use filters or core (contract §1.7)."
-            )
+            raise InvalidSettings(f"{self.variable('confirm_route')}: a Core has no Data API; use filters or core.")
 
     def _any(self, names: tuple[str, ...]) -> bool:
         return any(getattr(self, name) for name in names)
@@ -154,13 +160,16 @@ class Target:
             InvalidSettings: Something is.
         """
         if self.api == "cloud" and not self.instance_id:
-            raise InvalidSettings(f"{self.variable('instance_id')} is needed to post to the ledger (contract §1.1).")
+            raise InvalidSettings(
+                f"{self.variable('instance_id')} is needed to post to the ledger: the id of the instance, as "
+                "Blnk Cloud shows it."
+            )
         if self.api == "core" and self.base_url == CLOUD_URL:
             raise InvalidSettings(f"{self.variable('base_url')} is needed: the address of your Core.")
         if not any(map(self._any, _CREDENTIALS)):
             raise InvalidSettings(
-                f"{self.variable('token')} is needed to post to the ledger (contract §1.1), "
-                f"or {self.variable('token_file')}{'' if self.api == 'core' else ', or an OAuth client'}."
+                f"{self.variable('token')} is needed to post to the ledger: its API key. Instead of it there may be "
+                f"{self.variable('token_file')}{'' if self.api == 'core' else ', or an OAuth client'}."
             )
 
 

@@ -70,7 +70,7 @@ class FixedKey:
 
     def __init__(self, value: str, variable: str) -> None:
         if not PRINTABLE.fullmatch(value):
-            raise InvalidSettings(f"{variable} is no key: it has blanks or signs that no header can carry.")
+            raise InvalidSettings(f"{variable} cannot be a key: it has blanks or characters that no header can carry.")
         self._key = Key(value)
 
     def current(self) -> Key:

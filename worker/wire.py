@@ -87,7 +87,9 @@ class Wire:
                 },
             ).prepare()
         except (requests.RequestException, ValueError) as error:
-            raise InvalidSettings(f"{target.variable('base_url')} is no usable URL ({type(error).__name__}).") from None
+            raise InvalidSettings(
+                f"{target.variable('base_url')} is not a usable URL ({type(error).__name__})."
+            ) from None
         self._headers = dict(prepared.headers)
 
     def exchange(

@@ -44,12 +44,12 @@ class BalanceSchema(Schema):
     @post_load
     def _consistent(self, data: dict[str, Any], **_: Any) -> dict[str, Any]:
         if data.get("track_fund_lineage") and "identity_id" not in data:
-            raise ValidationError("Is needed with track_fund_lineage.", "identity_id")
+            raise ValidationError("Is needed with track_fund_lineage: whose funds they are.", "identity_id")
         if "indicator" in data and data["ledger_id"] != GENERAL_LEDGER:
-            raise ValidationError(f"Only goes with ledger_id {GENERAL_LEDGER}.", "indicator")
+            raise ValidationError(f"Can only be given with ledger_id {GENERAL_LEDGER}.", "indicator")
         if stored_bytes(meta_data=data.get("meta_data")) > MAX_ROW_BYTES:
             raise ValidationError(
-                f"May take {MAX_ROW_BYTES} bytes; a larger one breaks every later transaction (contract §2.0).",
+                f"Must not take more than {MAX_ROW_BYTES:,} bytes; a larger one breaks every later transaction.",
                 "meta_data",
             )
         return {name: value for name, value in data.items() if value is not False}

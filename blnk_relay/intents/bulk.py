@@ -61,26 +61,26 @@ class BulkSchema(Schema):
     def _canonical(self, data: dict[str, Any], **_: Any) -> dict[str, Any]:
         items = data["items"]
         if not 1 <= len(items) <= MOST_ITEMS:
-            raise ValidationError(f"Needs 1 to {MOST_ITEMS} items.", "items")
+            raise ValidationError(f"Must have 1 to {MOST_ITEMS:,} items, not {len(items):,}.", "items")
         synchronous = bool(data.get("skip_queue"))
         if synchronous and len(items) > MOST_SYNC_ITEMS:
             raise ValidationError(
-                f"At most {MOST_SYNC_ITEMS} items go with skip_queue: the ledger does them inside the request.",
+                f"Must have at most {MOST_SYNC_ITEMS:,} items with skip_queue: the ledger does them "
+                "inside the request.",
                 "items",
             )
         if data.get("atomic") and not synchronous:
             raise ValidationError(
-                "Needs skip_queue: in queue mode the ledger takes nothing back when an item is rejected "
-                "(contract §3.10).",
+                "Needs skip_queue: in queue mode the ledger takes nothing back when an item is rejected.",
                 "atomic",
             )
         if data.get("atomic") and len(items) > MOST_ATOMIC_ITEMS:
-            raise ValidationError(f"At most {MOST_ATOMIC_ITEMS} items can be atomic.", "items")
+            raise ValidationError(f"Must have at most {MOST_ATOMIC_ITEMS:,} items when it is atomic.", "items")
         flags = {"skip_queue": synchronous, "inflight": bool(data.get("inflight"))}
         loaded = _items(items, flags)
         payload = {"items": loaded, **{name: True for name, value in data.items() if value is True}}
         if len(json.dumps(_body(payload, loaded), ensure_ascii=False).encode()) > MAX_BODY_BYTES:
-            raise ValidationError(f"All items together may take {MAX_BODY_BYTES} bytes.", "items")
+            raise ValidationError(f"All items together must not take more than {MAX_BODY_BYTES:,} bytes.", "items")
         return payload
 
 
@@ -96,7 +96,9 @@ def _items(items: Sequence[Any], flags: Mapping[str, bool]) -> list[dict[str, An
         else:
             first = places.setdefault(loaded[-1]["reference"], index)
             if first != index:
-                errors[f"items.{index}"] = {"reference": [f"Stands at position {first} already."]}
+                errors[f"items.{index}"] = {
+                    "reference": [f"Is that of the item at position {first} already; each item needs its own."]
+                }
         if len(errors) >= _MOST_ERRORS:
             break
     if errors:
@@ -106,15 +108,24 @@ def _items(items: Sequence[Any], flags: Mapping[str, bool]) -> list[dict[str, An
 
 def _item(item: Any, flags: Mapping[str, bool]) -> dict[str, Any]:
     if not isinstance(item, Mapping):
-        raise ValidationError("Must be the fields of a transaction.")
+        raise ValidationError("Must be what transaction() returns, or its fields.")
     for name, value in flags.items():
         if item.get(name) and not value:
-            raise ValidationError({name: ["Is set for the whole batch: the ledger overrides it."]})
+            raise ValidationError(
+                {name: ["Must be set for the whole batch, not for one item: the ledger would override it."]}
+            )
     if "scheduled_for" in item:
-        raise ValidationError({"scheduled_for": ["Would keep the whole batch open: enqueue it as a transaction."]})
+        raise ValidationError(
+            {
+                "scheduled_for": [
+                    "Must not be set on an item, which would keep the whole batch open: enqueue that one as a "
+                    "transaction of its own."
+                ]
+            }
+        )
     loaded: dict[str, Any] = ITEM_SCHEMA.load({**item, **flags})
     if "reference" not in loaded:
-        raise ValidationError({"reference": ["Each item needs its own, to be confirmed by."]})
+        raise ValidationError({"reference": ["Is needed: each item is confirmed by a reference of its own."]})
     return {name: value for name, value in loaded.items() if name not in flags}
 
 

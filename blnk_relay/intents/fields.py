@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any, NoReturn, TypeVar
@@ -13,15 +13,22 @@ from typing import Any, NoReturn, TypeVar
 from marshmallow import Schema, ValidationError, fields, missing, post_load
 
 from blnk_relay.errors import InvalidIntent
-from blnk_relay.intents.linking import LINKABLE, link_of
-from blnk_relay.intents.references import MAX_LENGTH, reference_problem, text_problem
+from blnk_relay.intents.linking import LINKABLE, link_of, link_problem
+from blnk_relay.intents.references import MAX_LENGTH, reference_problem
 from blnk_relay.money import MAX_SAFE_INTEGER, exact_decimal
+from blnk_relay.text import identity_problem, text_problem
 
 _BALANCE = re.compile(r"bln_[0-9a-f-]{36}|@\S{1,254}")
 _ROW_ID = re.compile(r"txn_[0-9a-f-]{36}")
 _UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _INDICATOR = re.compile(r"@\S{1,254}")
 _BATCH_ID = re.compile(r"bulk_[0-9a-f-]{36}")
+
+
+def _id_form(prefix: str) -> str:
+    """The form of the ledger's ids, in words."""
+    return f"{prefix} followed by a UUID in lower case"
+
 
 #: UTF-8 bytes of description, reference and metadata together. A row of about 8,000 bytes is answered with 201 and
 #: never recorded, and Core adds about 750 bytes of its own (contract §2.0).
@@ -95,9 +102,14 @@ class Plain(fields.Field[T]):
 
 
 class Text(Plain[str]):
-    """A string that the ledger's database can store, and that is not blank."""
+    """A string that the ledger's database can store, and that is not blank.
+
+    Attributes:
+        problem: What may be wrong with it as a whole.
+    """
 
     takes = "text"
+    problem: Callable[[str], str | None] = staticmethod(text_problem)
 
     def __init__(self, *, most: int = MAX_ROW_BYTES, **kwargs: Any) -> None:
         super().__init__(**kwargs)
@@ -111,28 +123,29 @@ class Text(Plain[str]):
         if not value.strip():
             raise ValidationError("Must not be blank.")
         if len(value) > self._most:
-            raise ValidationError(f"Must not be longer than {self._most} characters.")
-        if problem := text_problem(value):
+            raise ValidationError(f"Must not be longer than {self._most:,} characters.")
+        if problem := self.problem(value):
             raise ValidationError(problem)
         return value
 
 
-class Reference(Text):
+class Identifying(Text):
+    """A text that identifies something, so that none may look like another and differ (:mod:`blnk_relay.text`)."""
+
+    problem = staticmethod(identity_problem)
+
+
+class Reference(Identifying):
     """A ledger reference that no derived reference can collide with (contract §3.4)."""
 
-    takes = "text that begins with no `txn_` and ends in no `_q` or `_refund`"
+    takes = "text that does not begin with `txn_`, nor end in `_q` or `_refund`"
+    problem = staticmethod(reference_problem)
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(most=MAX_LENGTH, **kwargs)
 
-    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> str:
-        text: str = super()._deserialize(value, attr, data, **kwargs)
-        if problem := reference_problem(text):
-            raise ValidationError(problem)
-        return text
 
-
-class Linkable(Text):
+class Linkable(Identifying):
     """A text in whose place a link to another intent's result may stand (:mod:`blnk_relay.intents.linking`)."""
 
     #: Which result may stand here, or which of several.
@@ -144,7 +157,11 @@ class Linkable(Text):
         """A link as it is, or the validated text."""
         link = None if isinstance(value, str) else link_of(value)
         if link is None:
+            if isinstance(value, Mapping):
+                raise ValidationError("Must be a text, or a link to another intent's result as result_of() makes it.")
             return super().deserialize(value, attr, data, **kwargs)
+        if problem := link_problem(link):
+            raise ValidationError(problem)
         results = (self.result,) if isinstance(self.result, str) else self.result
         if link["field"] not in results:
             raise ValidationError(f"Must be a link to a {' or a '.join(results)}.")
@@ -162,10 +179,10 @@ class RowName(Linkable):
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> str:
         text: str = super()._deserialize(value, attr, data, **kwargs)
         if _BATCH_ID.fullmatch(text):
-            raise ValidationError("Must name one transaction; a batch id would act on every row of the batch.")
+            raise ValidationError("Must name one transaction; the id of a batch would act on every row of the batch.")
         if text.startswith("txn_"):
             if not _ROW_ID.fullmatch(text):
-                raise ValidationError("Must be txn_ and a UUID in lower case, or a reference.")
+                raise ValidationError(f"Must be {_id_form('txn_')}, or a reference.")
         elif problem := reference_problem(text):
             raise ValidationError(problem)
         return text
@@ -179,7 +196,7 @@ class Balance(Linkable):
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> str:
         text: str = super()._deserialize(value, attr, data, **kwargs)
         if not _BALANCE.fullmatch(text):
-            raise ValidationError("Must be bln_ and a UUID in lower case, or @name without white space.")
+            raise ValidationError(f"Must be {_id_form('bln_')}, or @name without white space.")
         return text
 
 
@@ -197,7 +214,8 @@ class ResourceId(Linkable):
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> str:
         text: str = super()._deserialize(value, attr, data, **kwargs)
         if text != self.literal and not (text.startswith(self.prefix) and _UUID.fullmatch(text[len(self.prefix) :])):
-            raise ValidationError(f"Must be {self.prefix} and a UUID in lower case.")
+            literal = f", or {self.literal}" if self.literal else ""
+            raise ValidationError(f"Must be {_id_form(self.prefix)}{literal}.")
         return text
 
 
@@ -241,11 +259,11 @@ class EntityId(Linkable):
         text: str = super()._deserialize(value, attr, data, **kwargs)
         prefix, _, uuid = text.partition("_")
         if f"{prefix}_" not in {LINKABLE[result] for result in self.result} or not _UUID.fullmatch(uuid):
-            raise ValidationError("Must be ldg_, bln_, idt_, txn_ or bulk_ and a UUID in lower case.")
+            raise ValidationError(f"Must be {_id_form('ldg_, bln_, idt_, txn_ or bulk_')}.")
         return text
 
 
-class Indicator(Text):
+class Indicator(Identifying):
     """``@name`` without white space (contract §3.7)."""
 
     takes = "`@name`"
@@ -257,23 +275,17 @@ class Indicator(Text):
         return text
 
 
-class Currency(Text):
+class Currency(Identifying):
     """A currency; one space more would make another ``@indicator`` balance, and move the money there."""
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(most=32, **kwargs)
 
-    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> str:
-        text: str = super()._deserialize(value, attr, data, **kwargs)
-        if text != text.strip():
-            raise ValidationError("Must not begin or end with white space.")
-        return text
-
 
 class Amount(Plain[Decimal]):
     """A positive amount, exact."""
 
-    takes, limits = "decimal text, or a whole number; never a float", "above 0"
+    takes, limits = "decimal text or a whole number, in units; never a float", "above 0"
 
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> Decimal:
         try:
@@ -281,14 +293,21 @@ class Amount(Plain[Decimal]):
         except ValueError as error:
             raise ValidationError(str(error)) from None
         if number <= 0:
-            raise ValidationError("Must be above 0; the ledger never records a zero amount.")
+            raise ValidationError(
+                "Must be above 0: the ledger never records a zero amount, and money the other way is a transaction "
+                "with source and destination exchanged."
+                if number < 0
+                else "Must be above 0; the ledger never records a zero amount."
+            )
         return number
 
 
 class WholeNumber(Plain[int]):
     """A positive integer, as an int or as its digits; never a float or a bool."""
 
-    takes, limits = "whole number, or its digits", "above 0"
+    takes, limits = "whole number, in minor units, or its digits", "above 0"
+    #: What it counts, for people.
+    counts = "minor units, such as 1050 for 10.50 EUR"
 
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> int:
         try:
@@ -296,14 +315,15 @@ class WholeNumber(Plain[int]):
         except ValueError as error:
             raise ValidationError(str(error)) from None
         if number <= 0 or number != number.to_integral_value():
-            raise ValidationError("Must be a whole number above 0.")
+            raise ValidationError(f"Must be a whole number above 0: {self.counts}.")
         return int(number)
 
 
 class Precision(WholeNumber):
     """Minor units in one unit."""
 
-    limits = "above 0, at most 10^18"
+    takes, limits = "whole number, or its digits", "above 0, at most 10^18"
+    counts = "how many minor units make one unit, such as 100 for EUR"
 
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> int:
         number: int = super()._deserialize(value, attr, data, **kwargs)
@@ -319,7 +339,7 @@ class Flag(Plain[bool]):
 
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> bool:
         if not isinstance(value, bool):
-            raise ValidationError("Must be true or false.")
+            raise ValidationError("Must be true or false, not a text or a number.")
         return value
 
 
@@ -338,7 +358,7 @@ class Moment(Plain[str]):
         if not isinstance(moment, datetime):
             raise ValidationError("Must be a datetime or an RFC 3339 string.")
         if moment.utcoffset() is None:
-            raise ValidationError("Must have an offset from UTC.")
+            raise ValidationError("Must have an offset from UTC, such as Z or +01:00.")
         try:
             return moment.astimezone(UTC).isoformat().replace("+00:00", "Z")
         except OverflowError:
@@ -354,7 +374,7 @@ class MetaData(Plain[dict[str, Any]]):
 
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> dict[str, Any]:
         if not isinstance(value, Mapping):
-            raise ValidationError("Must be an object.")
+            raise ValidationError("Must be a JSON object.")
         for key in value:
             if key in self.reserved or (isinstance(key, str) and key[:1] == "_"):
                 raise ValidationError(f"The key {key!r} is reserved by the ledger.")
@@ -391,7 +411,9 @@ def _json_copy(value: Any, depth: int) -> Any:
     elif isinstance(value, int) and abs(value) > MAX_SAFE_INTEGER:
         raise ValidationError("Whole numbers beyond 2^53 must be strings; the ledger rounds them when it stores them.")
     elif value is not None and not isinstance(value, (int, bool)):
-        raise ValidationError(f"{type(value).__name__} is no JSON value.")
+        raise ValidationError(
+            f"Must hold only what JSON has, not a value of type {type(value).__name__}; write it as a string."
+        )
     return value
 
 

@@ -52,7 +52,7 @@ class OwnIdentityId(IdentityId):
     ) -> Any:
         """The validated text; never a link."""
         if link_of(value) is not None:
-            raise ValidationError("Must be an id of your own, not a link.")
+            raise ValidationError("Must be an id of your own, not a link: the result of another intent exists already.")
         return super().deserialize(value, attr, data, **kwargs)
 
 

@@ -39,8 +39,8 @@ TEXTS = (
     "identity_type",
 )
 
-_DATE = re.compile(r"\d{4}-\d{2}-\d{2}")
-_CLEARED = "The ledger ignores an empty value, so that a field can be changed but never cleared (contract §2.8)."
+_DATE = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
+_CLEARED = "Must not be blank: the ledger ignores an empty value, so a field can be changed but never cleared."
 
 
 class IdentityText(Text):
@@ -68,13 +68,13 @@ class DateOfBirth(fields.Field[str]):
                     raise ValueError  # noqa: TRY301 - one message for both
                 day = date.fromisoformat(value)
             except ValueError:
-                raise ValidationError("Must be a day as YYYY-MM-DD.") from None
+                raise ValidationError("Must be a day as YYYY-MM-DD, such as 1990-12-31.") from None
         elif isinstance(value, date) and not isinstance(value, datetime):
             day = value
         else:
             raise ValidationError("Must be a day: YYYY-MM-DD or a datetime.date.")
         if day == date.min:
-            raise ValidationError("0001-01-01 is what the ledger takes for no day at all.")
+            raise ValidationError("Must not be 0001-01-01, which the ledger takes for no day at all.")
         return day.isoformat()
 
 
@@ -86,7 +86,7 @@ class IdentityMeta(IdentityMetaData):
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> dict[str, Any]:
         meta: dict[str, Any] = super()._deserialize(value, attr, data, **kwargs)
         if json_bytes(meta) > MAX_META_BYTES:
-            raise ValidationError(f"May take {MAX_META_BYTES} bytes.")
+            raise ValidationError(f"Must not take more than {MAX_META_BYTES:,} bytes.")
         return meta
 
 

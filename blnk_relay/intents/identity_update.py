@@ -47,7 +47,7 @@ class NoMetaData(fields.Field[Any]):
 
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> NoReturn:
         raise ValidationError(
-            "Would replace all metadata of the identity, its tokenized_fields included (contract §2.8): use "
+            "Must not be given: it would replace all metadata of the identity, its tokenized_fields included. Use "
             "update_metadata to merge, or replace_meta_data if that is what you want."
         )
 
@@ -62,7 +62,7 @@ class IdentityUpdateSchema(IdentityFields):
     @validates_schema(skip_on_field_errors=True)
     def _effective(self, data: dict[str, Any], **_: Any) -> None:
         if len(data) == 1:
-            raise ValidationError("At least one field must be given.")
+            raise ValidationError("Must change at least one field besides naming the identity.")
 
 
 SCHEMA = IdentityUpdateSchema()
@@ -162,7 +162,7 @@ def decide(entry: Entry, progress: Progress, found: Found, policy: Policy) -> De
         again = Dead(
             DeadClass.UNKNOWN if progress.sent else DeadClass.REFUSED,
             "FIELD_TOKENIZED",
-            f"Tokenized: {', '.join(names)}. Plain text over a token could never be read back (contract §2.8).",
+            f"Tokenized: {', '.join(names)}. Plain text over a token could never be read back.",
         )
     if untouched(progress):
         return again

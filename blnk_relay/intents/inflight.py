@@ -43,7 +43,7 @@ from blnk_relay.intents.model import (
 from blnk_relay.intents.retry import growing_s
 from blnk_relay.intents.rows import MOMENT_LOST, capped, find_named, look_again, made_ms, missing, row_age_s
 from blnk_relay.intents.verdicts import Meaning, rule_for, verdict_for
-from blnk_relay.money import PRECISIONS, minor_units
+from blnk_relay.money import PRECISIONS, currency_problem, minor_units
 
 COMMIT = "inflight.commit"
 VOID = "inflight.void"
@@ -74,10 +74,15 @@ class CommitSchema(VoidSchema):
         payload = {"hold": data["hold"]}
         if "amount" in data:
             if "precise_amount" in data:
-                raise ValidationError("Send amount or precise_amount, not both.", "amount")
+                raise ValidationError("Send amount (in units) or precise_amount (in minor units), not both.", "amount")
             precision = data.get("precision") or PRECISIONS.get(data.get("currency", ""))
             if precision is None:
-                raise ValidationError("Is needed with amount, or a known currency: minor units per unit.", "precision")
+                raise ValidationError(
+                    currency_problem(data["currency"])
+                    if "currency" in data
+                    else "Is needed with amount, as minor units per unit; or give an ISO 4217 currency.",
+                    "precision",
+                )
             try:
                 payload["precise_amount"] = minor_units(data["amount"], precision)
             except ValueError as error:
@@ -103,8 +108,8 @@ def commit(
 
     Args:
         hold: The reference it was sent under, or the ``txn_…`` id of its row, or a link to it (``result_of``).
-        amount: A part, in units of the currency, exact; needs ``precision`` or ``currency``.
-        precise_amount: A part, in minor units, instead of ``amount``.
+        amount: A part, in units of the currency, exact (``40`` is forty euros); needs ``precision`` or ``currency``.
+        precise_amount: A part, in minor units, instead of ``amount`` (``4000`` is forty euros).
         precision: Minor units in one unit, such as 100.
         currency: An ISO 4217 code, instead of ``precision``.
 

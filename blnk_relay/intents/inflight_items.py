@@ -274,7 +274,7 @@ def check_distinct(field: str, holds: Sequence[str | Mapping[str, Any]]) -> None
     names = [name_of(hold) for hold in holds]
     twice = next((name for index, name in enumerate(names) if name in names[:index]), None)
     if twice is not None:
-        raise ValidationError(f"{twice!r} is named twice; a hold can be settled once in one request.", field)
+        raise ValidationError(f"Must name each hold once in one request; {twice!r} is named twice.", field)
 
 
 def _patient(policy: Policy, count: int) -> Policy:

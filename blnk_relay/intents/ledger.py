@@ -24,7 +24,9 @@ class LedgerSchema(Schema):
     @post_load
     def _fits(self, data: dict[str, Any], **_: Any) -> dict[str, Any]:
         if stored_bytes(data["name"], meta_data=data.get("meta_data")) > MAX_ROW_BYTES:
-            raise ValidationError(f"name and meta_data may take {MAX_ROW_BYTES} bytes (contract §2.0).", "meta_data")
+            raise ValidationError(
+                f"name and meta_data together must not take more than {MAX_ROW_BYTES:,} bytes.", "meta_data"
+            )
         return data
 
 

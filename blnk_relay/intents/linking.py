@@ -8,7 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from blnk_relay.intents.references import key_problem
+from blnk_relay.intents.references import MAX_LENGTH, key_problem
+from blnk_relay.text import text_problem
 
 _MARK = "$result_of"
 
@@ -43,27 +44,42 @@ def result_of(key: str, field: str) -> ResultOf:
             ``upload_id``, ``reconciliation_id`` or ``rule_id``.
 
     Raises:
-        ValueError: The key is no key, or the field is none of these.
+        ValueError: The key could not be one, or the field is none of these.
 
     Example:
         >>> result_of("order-42-hold", "transaction_id")
         {'$result_of': 'order-42-hold', 'field': 'transaction_id'}
     """
+    if not isinstance(key, str):
+        raise ValueError(f"key: Must be the key of another intent, as a string, not {type(key).__name__}.")
     if problem := key_problem(key):
         raise ValueError(f"key: {problem}")
     if field not in LINKABLE:
-        raise ValueError(f"field: must be one of {', '.join(sorted(LINKABLE))}.")
+        raise ValueError(f"field: {field!r} cannot be linked to; it must be one of {', '.join(sorted(LINKABLE))}.")
     return ResultOf({_MARK: key, "field": field})
 
 
 def link_of(value: Any) -> ResultOf | None:
-    """The link that a value is, or None; a mapping that only half looks like one is none."""
+    """The link that a value is, or None; a mapping that only half looks like one is none.
+
+    It takes keys that no new intent could have, because recorded links have to be read for ever.
+    """
     if not isinstance(value, Mapping) or set(value) != {_MARK, "field"}:
         return None
     key, field = value[_MARK], value["field"]
-    if not isinstance(key, str) or not isinstance(field, str) or field not in LINKABLE or key_problem(key):
+    if not isinstance(key, str) or not isinstance(field, str) or field not in LINKABLE or not _could_be_recorded(key):
         return None
     return ResultOf({_MARK: key, "field": field})
+
+
+def link_problem(link: ResultOf) -> str | None:
+    """Why no intent can be accepted with this link, or None."""
+    problem = key_problem(link[_MARK])
+    return f"The key in the link: {problem}" if problem else None
+
+
+def _could_be_recorded(key: str) -> bool:
+    return bool(key.strip()) and key == key.strip() and len(key) <= MAX_LENGTH and not text_problem(key)
 
 
 def name_of(value: str | Mapping[str, Any]) -> str:

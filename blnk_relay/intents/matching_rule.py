@@ -13,7 +13,7 @@ from marshmallow import Schema, ValidationError, fields, post_load, validate
 
 from blnk_relay.intents.about import About, End, Example
 from blnk_relay.intents.creating import judge_creation
-from blnk_relay.intents.fields import Text, load
+from blnk_relay.intents.fields import Identifying, Text, load
 from blnk_relay.intents.model import (
     Dead,
     DeadClass,
@@ -47,7 +47,7 @@ class Drift(fields.Field[float]):
 
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> float:
         if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value) or value < 0:
-            raise ValidationError("Must be a number of at least 0.")
+            raise ValidationError("Must be a number, 0 or more.")
         return value
 
 
@@ -73,17 +73,18 @@ class CriterionSchema(Schema):
     @post_load
     def _fraction(self, data: dict[str, Any], **_: Any) -> dict[str, Any]:
         if data["field"] == "amount" and data["operator"] == "equals" and data.get("allowable_drift", 0) > 1:
-            raise ValidationError("Of an amount it is a fraction, at most 1.", "allowable_drift")
+            raise ValidationError(
+                "Must not be above 1 where amounts are compared: it is a fraction of the amount, such as 0.01 for 1 %.",
+                "allowable_drift",
+            )
         return data
 
 
-class RuleName(Text):
+class RuleName(Identifying):
     """A name that rules can be looked up by."""
 
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> str:
         text: str = super()._deserialize(value, attr, data, **kwargs)
-        if text != text.strip():
-            raise ValidationError("Must not begin or end with white space.")
         if problem := data_api_problem(text):
             raise ValidationError(problem)
         return text

@@ -65,9 +65,9 @@ class MetadataSchema(Schema):
     @validates("meta_data")
     def _bounded(self, value: Mapping[str, Any], **_: Any) -> None:
         if not value:
-            raise ValidationError("At least one key must be given.")
+            raise ValidationError("Must have at least one key.")
         if json_bytes(value) > MAX_ROW_BYTES:
-            raise ValidationError(f"May take {MAX_ROW_BYTES} bytes (contract §2.0).")
+            raise ValidationError(f"Must not take more than {MAX_ROW_BYTES:,} bytes.")
 
 
 SCHEMA = MetadataSchema()
@@ -133,8 +133,8 @@ def decide(entry: Entry, progress: Progress, found: Found, policy: Policy) -> De
         again = Dead(
             DeadClass.REFUSED,
             "METADATA_TOO_LARGE",
-            f"With what is there already it would take more than {MAX_ROW_BYTES} bytes, and such a row can no longer "
-            "be committed, voided, refunded or paid to (contract §2.0).",
+            f"With what is there already it would take more than {MAX_ROW_BYTES:,} bytes, and such a row can no longer "
+            "be committed, voided, refunded or paid to.",
         )
     if untouched(progress):
         return again

@@ -61,14 +61,16 @@ class InstantSchema(RunSchema):
         for number, record in enumerate(value, start=1):
             problem = record_problem(record)
             if isinstance(record.get("amount"), str):
-                problem = "amount must be a number."
+                problem = "amount must be a number without quotes: the ledger reads no text there."
             if not _RECORD_FIELDS.issuperset(record):
-                problem = f"knows only {', '.join(sorted(_RECORD_FIELDS))}."
+                problem = f"must have no other fields than {', '.join(sorted(_RECORD_FIELDS))}."
             if problem or record["id"] in seen:
-                raise ValidationError(f"Record {number}: {problem or 'its id stands twice.'}")
+                raise ValidationError(
+                    f"Record {number}: {problem or 'its id is that of an earlier record; each id is stored once.'}"
+                )
             seen.add(record["id"])
         if len(json.dumps(value, ensure_ascii=False).encode()) > MAX_RECORDS_BYTES:
-            raise ValidationError(f"May take {MAX_RECORDS_BYTES} bytes; upload a file instead.")
+            raise ValidationError(f"Must not take more than {MAX_RECORDS_BYTES:,} bytes; upload a file instead.")
 
 
 SCHEMA = InstantSchema()

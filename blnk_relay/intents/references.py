@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import hashlib
 import re
-import unicodedata
+
+from blnk_relay.text import identity_problem
 
 #: Longest reference or key that is taken.
 MAX_LENGTH = 255
@@ -32,32 +33,15 @@ _SPLIT = re.compile(r"\.split\.[a-z2-7]{26}")
 _DIGESTED = re.compile(r"key-[a-z2-7]{26}")
 
 
-def text_problem(text: str) -> str | None:
-    """Why a text cannot be stored by the ledger's database, or None.
-
-    PostgreSQL refuses NUL, and a lone surrogate has no UTF-8: in queue mode either is answered with 201 and then
-    never recorded (contract §3.3).
-    """
-    if "\x00" in text:
-        return "Must not contain the NUL character."
-    if not text.isascii() and any(unicodedata.category(char) == "Cs" for char in text):
-        return "Must not contain lone surrogates."
-    return None
-
-
 def key_problem(key: str) -> str | None:
     """Why a text cannot be an idempotency key, or None."""
-    if not key.strip():
-        return "Must not be blank."
-    if key != key.strip():
-        return "Must not begin or end with white space."
     if len(key) > MAX_LENGTH:
         return f"Must not be longer than {MAX_LENGTH} characters."
-    return text_problem(key)
+    return identity_problem(key)
 
 
-def reference_problem(reference: str) -> str | None:
-    """Why a reference would lose a payment, or None.
+def reference_problem(text: str) -> str | None:
+    """Why a text, as a reference, would lose a payment, or None.
 
     Example:
         >>> reference_problem("order_42") is None
@@ -65,20 +49,20 @@ def reference_problem(reference: str) -> str | None:
         >>> reference_problem("order_42_q")
         'Must not end in _q, which the ledger derives from other references.'
     """
-    if _HARMLESS.fullmatch(reference):
+    if _HARMLESS.fullmatch(text):
         return None
-    problem = key_problem(reference)
+    problem = key_problem(text)
     if problem:
         return problem
     for ending in _DERIVED_ENDINGS:
-        if reference.endswith(ending):
+        if text.endswith(ending):
             return f"Must not end in {ending}, which the ledger derives from other references."
     for part in _DERIVED_PARTS:
-        if part in reference:
+        if part in text:
             return f"Must not contain {part}, which the ledger derives from other references."
-    if _SPLIT.search(reference):
+    if _SPLIT.search(text):
         return "Must not contain .split. and a digest, which is how legs of splits are named."
-    if reference.startswith("txn_"):
+    if text.startswith("txn_"):
         return "Must not start with txn_, which is how the ledger names its own rows."
     return None
 

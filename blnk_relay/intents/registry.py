@@ -80,5 +80,5 @@ def intent_of(kind: str, given: Mapping[str, Any]) -> Intent:
     """
     known = KINDS.get(kind) if isinstance(kind, str) else None
     if known is None:
-        raise InvalidIntent(kind, {"kind": [f"Unknown kind; known are {', '.join(KINDS)}."]})
+        raise InvalidIntent(kind, {"kind": [f"Unknown kind {kind!r}; it must be one of {', '.join(KINDS)}."]})
     return known.intent(load(kind, known.schema, given))

@@ -54,7 +54,7 @@ from blnk_relay.intents.split_outcome import decide, lookups
 from blnk_relay.intents.together import ROLLBACK
 from blnk_relay.intents.transaction import altered
 from blnk_relay.intents.verdicts import Meaning, rule_for, verdict_for
-from blnk_relay.money import PRECISIONS, minor_units
+from blnk_relay.money import PRECISIONS, currency_problem, minor_units
 
 NAME = "transaction.split"
 
@@ -89,9 +89,11 @@ class SplitSchema(Schema):
         several = sides(data)[0]
         precision = data.get("precision") or PRECISIONS.get(data["currency"])
         if precision is None:
-            raise ValidationError("Is needed, because the currency is not known: minor units per unit.", "precision")
+            raise ValidationError(currency_problem(data["currency"]), "precision")
         if ("amount" in data) == ("precise_amount" in data):
-            raise ValidationError("Send exactly one of amount and precise_amount: the whole.", "amount")
+            raise ValidationError(
+                "Send exactly one of amount (in units) and precise_amount (in minor units), for the whole.", "amount"
+            )
         whole = _minor("amount", data["amount"], precision) if "amount" in data else data["precise_amount"]
         legs = [dict(leg) for leg in data[several]]
         for leg in legs:
@@ -112,11 +114,16 @@ class SplitSchema(Schema):
         if "overdraft_limit" in data:
             payload["overdraft_limit"] = str(data["overdraft_limit"])
             if len(data["overdraft_limit"].as_tuple().digits) > _MAX_LIMIT_DIGITS:
-                raise ValidationError("Must not have more than 15 digits.", "overdraft_limit")
+                raise ValidationError(
+                    "Must not have more than 15 digits; the ledger reads it as a float.", "overdraft_limit"
+                )
         reference = split_reference(data.get("reference", ""))
         if stored_bytes(data["description"], reference, meta_data=data.get("meta_data")) > MAX_ROW_BYTES:
             raise ValidationError(
-                f"description, reference and meta_data may take {MAX_ROW_BYTES} bytes of a row.", "meta_data"
+                f"description, reference and meta_data together must not take more than {MAX_ROW_BYTES:,} "
+                "bytes: the ledger "
+                "never records a larger row.",
+                "meta_data",
             )
         return payload
 
@@ -165,8 +172,9 @@ def split_transaction(
         destination: The same; with ``sources``.
         sources: Two to a hundred legs with distinct identifiers: :class:`Leg`.
         destinations: The same.
-        amount: The whole, in units of the currency, exact; never a float.
-        precise_amount: The whole in minor units, instead of ``amount``.
+        amount: The whole, in units of the currency, exact: ``Decimal("10.50")``, ``"10.50"`` or ``10``; never a float.
+            A whole number counts units too: ``1050`` is one thousand and fifty euros, not 10.50.
+        precise_amount: The whole in minor units, instead of ``amount``: ``1050`` is 10.50 euros.
         precision: Minor units in one unit, such as 100; may be left out for ISO 4217 currencies.
         reference: What the ledger's references of the legs begin with; left out, it is made from the key.
         inflight: Make a hold of each leg.

@@ -34,8 +34,9 @@ class Leg:
 
     Attributes:
         identifier: ``bln_…``, ``@name``, or a link to a balance (``result_of``).
-        amount: In units of the currency, exact: ``Decimal("10.50")``, ``10`` or ``"10.50"``; never a float.
-        precise_amount: In minor units.
+        amount: In units of the currency, exact: ``Decimal("10.50")``, ``"10.50"`` or ``10``; never a float. A whole
+            number counts units too: ``1050`` is one thousand and fifty euros, not 10.50.
+        precise_amount: In minor units: ``1050`` is 10.50 euros.
         percent: Of the whole amount, exact: ``25`` or ``"12.5"``.
         left: All that the other legs leave.
 
@@ -60,7 +61,7 @@ class Leg:
 class Percent(Amount):
     """A share of the whole, above 0 and at most 100."""
 
-    limits = "above 0, at most 100"
+    takes, limits = "decimal text or a whole number; never a float", "above 0, at most 100"
 
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> Decimal:
         number: Decimal = super()._deserialize(value, attr, data, **kwargs)
@@ -82,7 +83,10 @@ class LegSchema(Schema):
     def _one_share(self, data: dict[str, Any], **_: Any) -> dict[str, Any]:
         leg = {name: value for name, value in data.items() if value is not False}
         if len(leg) != len(("identifier", "its share")):
-            raise ValidationError("Needs exactly one of amount, precise_amount, percent and left.", "amount")
+            raise ValidationError(
+                "Must have exactly one of amount (in units), precise_amount (in minor units), percent and left.",
+                "amount",
+            )
         return leg
 
 
@@ -110,10 +114,10 @@ def divide(total: int, legs: Sequence[Mapping[str, Any]]) -> tuple[int, ...]:
     percent = sum((Fraction(leg["percent"]) for leg in legs if "percent" in leg), Fraction(0))
     remainders = sum("left" in leg for leg in legs)
     if remainders > 1:
-        raise ValueError("Only one leg can have what is left.")
+        raise ValueError("Only one leg can have left, all that the others leave.")
     left = total - fixed - Fraction(total) * percent / _FULL
     if remainders and left <= 0:
-        raise ValueError("The other legs leave nothing.")
+        raise ValueError("The other legs take the whole amount, so that the leg with left would get nothing.")
     if not remainders:
         _check_sum(total, fixed, percent)
     exact = [
@@ -128,7 +132,9 @@ def divide(total: int, legs: Sequence[Mapping[str, Any]]) -> tuple[int, ...]:
     largest = max(order, key=lambda index: amounts[index])
     amounts[largest] += total - sum(amounts)
     if empty := [index for index, share in enumerate(exact) if share < 1]:
-        raise ValueError(f"Leg {empty[0]} would get less than one minor unit, which the ledger cannot move.")
+        raise ValueError(
+            f"The leg at position {empty[0]} would get less than one minor unit, which the ledger cannot move."
+        )
     if max(amounts) > MAX_LEG:
         raise ValueError("A leg is larger than the ledger can read (64 bits).")
     return tuple(amounts)
@@ -137,11 +143,18 @@ def divide(total: int, legs: Sequence[Mapping[str, Any]]) -> tuple[int, ...]:
 def _check_sum(total: int, fixed: int, percent: Fraction) -> None:
     """What has no remainder must add up by itself; the ledger would silently give the difference to the largest."""
     if fixed and percent:
-        raise ValueError("Fixed amounts and percentages only go together with one leg that has what is left.")
+        raise ValueError(
+            "Fixed amounts and percentages can only be mixed when one more leg has left, all that the others leave."
+        )
     if percent and percent != _FULL:
-        raise ValueError(f"The percentages add up to {float(percent):g}, not to 100, and no leg has what is left.")
+        raise ValueError(
+            f"The percentages add up to {float(percent):g}, not to 100; or give one leg left, all that "
+            "the others leave."
+        )
     if not percent and fixed != total:
-        raise ValueError(f"The legs add up to {fixed} minor units, not to {total}, and no leg has what is left.")
+        raise ValueError(
+            f"The legs add up to {fixed} minor units, not to {total}; or give one leg left, all that the others leave."
+        )
 
 
 def sides(data: Mapping[str, Any]) -> tuple[str, str]:
@@ -162,9 +175,9 @@ def alike(payload: Mapping[str, Any]) -> str | None:
     several, one = sides(payload)
     names = [json.dumps(leg["identifier"], sort_keys=True) for leg in payload[several]]
     if len(set(names)) != len(names):
-        return "Each leg needs an identifier of its own; the ledger would make one leg of two."
+        return "Must name each balance once; the ledger would make one leg of two with the same identifier."
     if json.dumps(payload[one], sort_keys=True) in names:
-        return f"No leg may be the {one} itself."
+        return f"Must not name the {one} itself as a leg."
     return None
 
 

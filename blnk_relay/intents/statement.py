@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from blnk_relay.intents.references import text_problem
+from blnk_relay.text import identity_problem, text_problem, unseen_problem
 
 #: The columns of a CSV file, in any case and order; the ledger wants all of them filled.
 COLUMNS = ("id", "amount", "currency", "reference", "description", "date")
@@ -23,8 +23,12 @@ COLUMNS = ("id", "amount", "currency", "reference", "description", "date")
 #: Longest id, reference or source, in characters.
 MAX_TEXT = 255
 
-_DATE = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,9})?(Z|[+-]\d\d:\d\d)")
-_AMOUNT = re.compile(r"-?\d{1,15}(\.\d{1,15})?")
+_DATE = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,9})?(Z|[+-]\d\d:\d\d)", re.ASCII)
+_AMOUNT = re.compile(r"-?[0-9]{1,15}(\.[0-9]{1,15})?")
+
+#: What may be wrong with texts that identify, or that matching rules compare; others are as the ledger takes them. A
+#: bank may pad what it compares with spaces, and the ledger takes those.
+_RULES = {"id": identity_problem, "reference": unseen_problem, "currency": unseen_problem, "source": unseen_problem}
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,16 +62,22 @@ def read_statement(name: str, content: bytes) -> Statement:
     try:
         text = content.decode()
     except UnicodeDecodeError:
-        raise ValueError("Must be UTF-8.") from None
+        raise ValueError("Must be UTF-8; save it in that encoding.") from None
+    if text.startswith("\ufeff"):
+        raise ValueError(
+            "Begins with a byte order mark (U+FEFF), which the ledger reads as a part of its first word: "
+            "save it as UTF-8 "
+            "without one."
+        )
     seen: dict[str, None] = {}
     for number, record in enumerate(_csv_records(text) if name.endswith(".csv") else _json_records(text), start=1):
         if problem := record_problem(record):
             raise ValueError(f"Record {number}: {problem}")
         if record["id"] in seen:
-            raise ValueError(f"Record {number}: its id stands twice.")
+            raise ValueError(f"Record {number}: its id is that of an earlier record; each id is stored once.")
         seen[record["id"]] = None
     if not seen:
-        raise ValueError("Holds no record.")
+        raise ValueError("Must hold at least one record.")
     return Statement(next(iter(seen)), len(seen))
 
 
@@ -82,17 +92,15 @@ def record_problem(record: Mapping[str, Any]) -> str | None:
     for name, value in texts.items():
         if not isinstance(value, str):
             return f"{name} must be a string."
-        if problem := text_problem(value):
+        if problem := _RULES.get(name, text_problem)(value):
             return f"{name}: {problem}"
         if name in ("id", "reference", "source") and len(value) > MAX_TEXT:
             return f"{name} must not be longer than {MAX_TEXT} characters."
-    if not texts["id"].strip() or texts["id"] != texts["id"].strip():
-        return "id must not be blank, nor begin or end with white space."
     if not is_time(texts["date"]):
         return "date must be an RFC 3339 time such as 2026-11-20T09:15:31Z."
     amount = record.get("amount")
     if isinstance(amount, bool) or not isinstance(amount, int | float | str) or not _AMOUNT.fullmatch(str(amount)):
-        return "amount must be a decimal number."
+        return "amount must be a number of digits and a decimal point, without thousands separators or a currency."
     return None
 
 
@@ -119,20 +127,22 @@ def _csv_records(text: str) -> Iterator[dict[str, Any]]:
             if not line:
                 continue
             if len(line) != len(header):
-                raise ValueError(f"Line {lines.line_num}: has {len(line)} fields, not {len(header)}.")
+                raise ValueError(
+                    f"Line {lines.line_num}: has {len(line)} fields, but the first line has {len(header)}."
+                )
             record = dict(zip(header, line, strict=True))
             if empty := [name for name in COLUMNS if not record[name]]:
                 raise ValueError(f"Line {lines.line_num}: {', '.join(empty)} must not be empty.")
             yield {name: record[name] for name in COLUMNS}
     except csv.Error:
-        raise ValueError(f"Line {lines.line_num}: is no CSV.") from None
+        raise ValueError(f"Line {lines.line_num}: is not valid CSV.") from None
 
 
 def _json_records(text: str) -> Iterator[dict[str, Any]]:
     try:
         items = json.loads(text)
     except (ValueError, RecursionError):
-        raise ValueError("Is no JSON.") from None
+        raise ValueError("Is not valid JSON.") from None
     if not isinstance(items, list):
         raise ValueError("Must be a JSON array.")
     for number, item in enumerate(items, start=1):
@@ -140,5 +150,7 @@ def _json_records(text: str) -> Iterator[dict[str, Any]]:
             raise ValueError(f"Record {number}: must be an object.")
         # An amount as text is fine in CSV; in JSON the ledger wants a number.
         if isinstance(item.get("amount"), str):
-            raise ValueError(f"Record {number}: amount must be a number.")
+            raise ValueError(
+                f"Record {number}: amount must be a number without quotes: the ledger reads no text there."
+            )
         yield item

@@ -60,10 +60,12 @@ class TokenFields(fields.Field[list[str]]):
         for name in value:
             known = _LEDGER_NAMES.get(name, name) if isinstance(name, str) else None
             if known not in TOKENIZABLE:
-                raise ValidationError(f"Can only be {', '.join(TOKENIZABLE.values())}.")
+                raise ValidationError(
+                    f"Must be of {', '.join(TOKENIZABLE.values())}: the ledger tokenizes no other field."
+                )
             names.append(known)
         if not names:
-            raise ValidationError("At least one field must be named.")
+            raise ValidationError("Must name at least one field.")
         # In one order, so that the same fields are the same intent.
         return [name for name in TOKENIZABLE if name in names]
 

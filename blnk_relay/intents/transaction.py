@@ -56,7 +56,7 @@ from blnk_relay.intents.model import (
 from blnk_relay.intents.references import of_generation
 from blnk_relay.intents.rows import CONFLICT, capped, differences, family, final_row, missing, rejection_code
 from blnk_relay.intents.verdicts import Meaning, rule_for, verdict_for
-from blnk_relay.money import PRECISIONS, exact_decimal, minor_units
+from blnk_relay.money import PRECISIONS, currency_problem, exact_decimal, minor_units
 
 NAME = "transaction"
 
@@ -99,11 +99,9 @@ class TransactionSchema(DirectSchema):
         payload = {name: value for name, value in data.items() if value is not False and name != "amount"}
         payload["precision"] = data.get("precision") or PRECISIONS.get(data["currency"])
         if payload["precision"] is None:
-            errors["precision"] = [
-                f"Is needed, because {data['currency']!r} is no known currency: send minor units per unit, as 100."
-            ]
+            errors["precision"] = [currency_problem(data["currency"])]
         elif ("amount" in data) == ("precise_amount" in data):
-            errors["amount"] = ["Send exactly one of amount and precise_amount."]
+            errors["amount"] = ["Send exactly one of amount (in units) and precise_amount (in minor units)."]
         elif "amount" in data:
             try:
                 payload["precise_amount"] = minor_units(data["amount"], payload["precision"])
@@ -116,8 +114,8 @@ class TransactionSchema(DirectSchema):
         size = stored_bytes(data["description"], data.get("reference", ""), meta_data=data.get("meta_data"))
         if size > MAX_ROW_BYTES:
             errors["meta_data"] = [
-                f"description, reference and meta_data take {size} bytes, of {MAX_ROW_BYTES}: a larger row is "
-                "answered with 201 and never recorded."
+                f"description, reference and meta_data together take {size:,} bytes of at most {MAX_ROW_BYTES:,}: the "
+                "ledger answers a larger row with 201 and never records it."
             ]
         if errors:
             raise ValidationError(errors)
@@ -129,24 +127,23 @@ def _check_flags(data: Mapping[str, Any], errors: dict[str, list[str]]) -> None:
         errors["destination"] = ["Must differ from source."]
     synchronous = bool(data.get("skip_queue"))
     if synchronous and "scheduled_for" in data:
-        errors["scheduled_for"] = ["Cannot go with skip_queue, which ignores it and applies at once (contract §3.7)."]
+        errors["scheduled_for"] = ["Cannot go with skip_queue, which ignores it and applies at once."]
     if "effective_date" in data and not synchronous:
         errors["effective_date"] = [
-            "Needs skip_queue: in queue mode the ledger loses it whenever it applies several transactions together "
-            "(measured, docs/ledger-findings.md)."
+            "Needs skip_queue: in queue mode the ledger loses it whenever it applies several transactions together."
         ]
     for name in ("inflight_expiry_date", "inflight_commit_date"):
         if name in data and not data.get("inflight"):
-            errors[name] = ["Only a hold can have it: set inflight."]
+            errors[name] = ["Only a hold can have it: set inflight, or leave it out."]
         elif name in data and not synchronous:
             errors[name] = [
                 "Needs skip_queue: on a queued hold the ledger acts on the wrong row and can release the funds of "
-                "other holds (contract §3.8)."
+                "other holds."
             ]
     if "overdraft_limit" in data and not synchronous:
         errors["overdraft_limit"] = [
             "Needs skip_queue: in queue mode the ledger drops the limit whenever it applies several transactions "
-            "together, and then allows any overdraft or none (measured, docs/ledger-findings.md D1)."
+            "together, and then allows any overdraft or none."
         ]
 
 
@@ -181,8 +178,9 @@ def transaction(
         destination: The same; must differ from ``source``.
         currency: Such as ``EUR``. The ledger does not compare it with the balances' own currencies.
         description: Required by the ledger.
-        amount: In units of the currency, exact: ``Decimal("10.50")``, ``10`` or ``"10.50"``; never a float.
-        precise_amount: In minor units, instead of ``amount``: ``1050``.
+        amount: In units of the currency, exact: ``Decimal("10.50")``, ``"10.50"`` or ``10``; never a float. A whole
+            number counts units too: ``1050`` is one thousand and fifty euros, not 10.50.
+        precise_amount: In minor units, instead of ``amount``: ``1050`` is 10.50 euros.
         precision: Minor units in one unit, such as 100; may be left out for ISO 4217 currencies.
         reference: The ledger's idempotency key; left out, it is made from the key given to ``enqueue``.
         inflight: Make a hold, to be committed or voided later.

@@ -16,7 +16,7 @@ from typing import Any
 from marshmallow import Schema, ValidationError, fields, post_load
 
 from blnk_relay.intents.about import About, End, Example
-from blnk_relay.intents.fields import Text, load, refuse
+from blnk_relay.intents.fields import Identifying, Text, load, refuse
 from blnk_relay.intents.model import (
     Dead,
     DeadClass,
@@ -56,9 +56,9 @@ class Content(fields.Field[bytes]):
         if isinstance(value, str):
             value = value.encode("utf-8", "replace")
         if not isinstance(value, bytes):
-            raise ValidationError("Must be bytes, or a text.")
+            raise ValidationError("Must be the contents of the file, as bytes or as text.")
         if len(value) > MAX_FILE_BYTES:
-            raise ValidationError(f"Must not be larger than {MAX_FILE_BYTES} bytes.")
+            raise ValidationError(f"Must not be larger than {MAX_FILE_BYTES:,} bytes; cut it into parts.")
         return value
 
 
@@ -70,14 +70,14 @@ class FileName(Text):
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> str:
         text: str = super()._deserialize(value, attr, data, **kwargs)
         if not _FILE_NAME.fullmatch(text):
-            raise ValidationError("Must be letters, digits, '.', '_' and '-', and end in .csv or .json.")
+            raise ValidationError("Must be of letters, digits, '.', '_' and '-', and end in .csv or .json.")
         return text
 
 
 class UploadSchema(Schema):
     """Fields of contract §2.12; ``file`` holds the file's contents."""
 
-    source = Text(required=True, most=MAX_TEXT)
+    source = Identifying(required=True, most=MAX_TEXT)
     name = FileName(required=True)
     file = Content(required=True)
 
@@ -132,7 +132,7 @@ def upload(source: str, file: str | os.PathLike[str] | bytes, *, name: str | Non
         with path.open("rb") as stream:
             content = stream.read(MAX_FILE_BYTES + 1)
     if name is None:
-        refuse(NAME, {"name": ["Is needed where bytes are given."]})
+        refuse(NAME, {"name": ["Is needed where bytes are given: its ending, .csv or .json, says how they are read."]})
     return intent(load(NAME, SCHEMA, {"source": source, "name": name, "file": content}))
 
 

@@ -189,7 +189,7 @@ TABLE: tuple[Rule, ...] = (
     Rule(400, "GEN_BAD_REQUEST", BALANCE, _M.NEVER, "unknown ledger or identity"),
     Rule(400, "GEN_BAD_REQUEST", UPDATE, _M.NEVER, "nothing to update"),
     Rule(400, "GEN_BAD_REQUEST", ALL, _M.VERIFY, "unclassified, often transient", tries=5),
-    Rule(400, "IDT_VALIDATION_ERROR", IDENTITY, _M.VERIFY_NEVER, "its id exists (contract §2.7)", acted=True),
+    Rule(400, "IDT_VALIDATION_ERROR", IDENTITY, _M.VERIFY_NEVER, "its id exists", acted=True),
     Rule(400, "META_INVALID_ENTITY_ID", UPDATE, _M.NEVER, "wrong id"),
     Rule(400, "META_UNSUPPORTED_ENTITY", UPDATE, _M.NEVER, "wrong id"),
     Rule(400, "IDT_FIELD_NOT_TOKENIZABLE", UPDATE, _M.NEVER, "wrong field"),
@@ -220,13 +220,13 @@ TABLE: tuple[Rule, ...] = (
         "AUTH_UNKNOWN_RESOURCE",
         frozenset({"metadata"}),
         _M.NEVER,
-        "a key with scopes may write no metadata, whatever they are (contract §2.0); everything else it may",
+        "a key with scopes may write no metadata, whatever they are; everything else it may",
     ),
     Rule(403, "IDT_TOKENIZATION_DISABLED", UPDATE, _M.NEVER, "the instance has no secret for it"),
     # That an optional route is not forwarded must not pause the target for the routes that are.
     Rule(403, ANY, INFLIGHT_BULK, _M.BACKOFF, "not forwarded, perhaps, or not allowed", tries=5),
-    Rule(404, "", INFLIGHT_BULK, _M.NEVER, "Blnk Cloud does not forward this route (contract §1.6)"),
-    Rule(405, ANY, INFLIGHT_BULK, _M.NEVER, "Blnk Cloud does not forward this route (contract §1.6)"),
+    Rule(404, "", INFLIGHT_BULK, _M.NEVER, "Blnk Cloud does not forward this route"),
+    Rule(405, ANY, INFLIGHT_BULK, _M.NEVER, "Blnk Cloud does not forward this route"),
     Rule(
         403,
         ANY,
@@ -419,7 +419,7 @@ def verdict_for(rule: Rule, progress: Progress, response: Response, policy: Poli
             # This answer is a clear no, but an earlier one was not: the ledger has the last word.
             decision = Look(look_s, refuse=True)
         case _:
-            decision = Dead(DeadClass.REFUSED, code, response.message or rule.why)
+            decision = Dead(DeadClass.REFUSED, code, response.message or f"Refused without a message: {rule.why}.")
     return Verdict(
         decision,
         acted=rule.may_have_acted,

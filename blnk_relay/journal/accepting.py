@@ -100,7 +100,7 @@ def _reached(settings: Settings, waited: Any) -> str:
 def conflicts_in(raw: Any, entries: Sequence[NewEntry]) -> list[KeyConflict]:
     """What accepting would raise, out of the answer to a check."""
     return [
-        _conflict(new.entry.key, answer, position)
+        _conflict(new, answer, position)
         for position, (new, answer) in enumerate(zip(entries, raw, strict=True))
         if not isinstance(answer, str) and answer[0] == "conflict"
     ]
@@ -112,16 +112,17 @@ def _answers(raw: Any, chunk: Sequence[NewEntry], offset: int) -> list[Accepted]
         if isinstance(answer, str):
             accepted.append(Accepted(new.entry.id, answer == "created"))
         elif answer[0] == "conflict":
-            raise _conflict(new.entry.key, answer, offset + position)
+            raise _conflict(new, answer, offset + position)
         else:
             raise _forlorn(new, answer, offset + position)
     return accepted
 
 
-def _conflict(key: str, answer: Sequence[str], index: int) -> KeyConflict:
+def _conflict(new: NewEntry, answer: Sequence[str], index: int) -> KeyConflict:
     """One answer of accept.lua as an error."""
-    _, id_, kind, state, created = answer
-    conflict = KeyConflict(key, id_, kind, state, int(created))
+    _, id_, kind, state, created, *taken = answer
+    reference = taken[0].removeprefix(f"{new.entry.target}:") if taken else ""
+    conflict = KeyConflict(new.entry.key, id_, kind, state, int(created), reference=reference)
     conflict.index = index
     return conflict
 

@@ -19,6 +19,7 @@ from redis.retry import Retry
 
 from blnk_relay.address import RedisAddress
 from blnk_relay.errors import JournalFull, JournalUnavailable, UnsuitableServer
+from blnk_relay.journal.refusals import told
 from blnk_relay.journal.roomy import RoomyRedis
 from blnk_relay.journal.server import is_cluster, too_old
 from blnk_relay.journal.sockets import connection_class, first_word, packed
@@ -87,16 +88,16 @@ def connect(settings: Settings, address: RedisAddress | None = None) -> redis.Re
 
 
 @contextmanager
-def reported() -> Iterator[None]:
+def reported(doing: str = "") -> Iterator[None]:
     """Turn errors of Redis into ours."""
     try:
         yield
     except RedisError as error:
-        raise unavailable(error) from error
+        raise unavailable(error, doing) from error
 
 
-def unavailable(error: RedisError) -> JournalUnavailable:
-    """An error of Redis as ours; the text of the server is kept out, its kind is enough."""
+def unavailable(error: RedisError, doing: str = "") -> JournalUnavailable:
+    """An error of Redis as ours; ``doing`` is the script that was run, empty for a plain read."""
     word = first_word(error)
     if word in _FULL:
         return JournalFull()
@@ -104,8 +105,7 @@ def unavailable(error: RedisError) -> JournalUnavailable:
         return UnsuitableServer(is_cluster())
     if "compiling script" in str(error):
         return UnsuitableServer(too_old(""))
-    what = f"{type(error).__name__} {word}".rstrip()
-    return JournalUnavailable(f"the journal did not take it ({what}): try again under the same key")
+    return JournalUnavailable(told(error, doing))
 
 
 class Connections:
@@ -199,7 +199,7 @@ class Scripts:
         Raises:
             JournalUnavailable: Redis did not answer in time or refused.
         """
-        with reported():
+        with reported(name):
             try:
                 return self._connections.call("EVALSHA", script_digest(name), "1", self._prefix, *args)
             except NoScriptError:
@@ -217,7 +217,7 @@ class Scripts:
             What the script returned, and what each wait returned: an exception where the server does not know the
             command or has no append-only file.
         """
-        with reported():
+        with reported(name):
             try:
                 return self._pipe(("EVALSHA", script_digest(name), "1", self._prefix, *args), waits)
             except NoScriptError:

@@ -10,7 +10,7 @@ from typing import Any
 
 from blnk_relay.errors import NotFound
 from blnk_relay.intents.model import DEFAULT_TARGET, Entry
-from blnk_relay.intents.references import of_generation
+from blnk_relay.intents.references import MAX_LENGTH, key_problem, of_generation
 from blnk_relay.journal.connection import reported
 from blnk_relay.journal.journal import Journal
 from blnk_relay.journal.records import entry_of, id_of
@@ -128,7 +128,18 @@ def find_flow(prefix: str, key_or_id: str, target: str = DEFAULT_TARGET) -> Flow
         status = yield from status_flow(prefix, id_)
         if status is not None:
             return status
-    raise NotFound(f"no intent is known under {key_or_id!r}")
+    raise unknown(key_or_id, target)
+
+
+def unknown(key_or_id: str, target: str = DEFAULT_TARGET) -> NotFound:
+    """That nothing is known under a key or id, and whether anything could be.
+
+    What was recorded before a rule about keys is found all the same, so this is only said after looking.
+    """
+    problem = key_problem(key_or_id)
+    why = f"; no key can be like this: {problem}" if problem else ""
+    where = "" if target == DEFAULT_TARGET else f" for target {target!r}"
+    return NotFound(f"no intent is known under {key_or_id[:MAX_LENGTH]!r}{where}{why}")
 
 
 def status_flow(prefix: str, id_: str) -> Flow[Status | None]:

@@ -127,7 +127,7 @@ def test_a_key_of_another_intent_is_found_before_anything_is_enqueued(relay, fil
     ran = run("enqueue", path, "--json")
     assert ran.code == exits.BAD_INPUT
     assert [(bad["line"], bad["field"]) for bad in ran.json["errors"]] == [(250, "key")]
-    assert "'order-250' belongs to another intent" in ran.json["errors"][0]["message"]
+    assert "key 'order-250' already belongs to intent" in ran.json["errors"][0]["message"]
     assert run("status", "--json").json["open"] == 1
     assert run("enqueue", path, "--partial", "--json").json["created"] == 299
 

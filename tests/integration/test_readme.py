@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ast
+import itertools
 import json
 import os
 import re
@@ -12,7 +14,8 @@ from pathlib import Path
 
 import pytest
 
-from blnk_relay import NotFound, Relay, Write, transaction
+from blnk_relay import NotFound, Relay, Status, Write, transaction
+from tests.support.stages import operator_of
 from tests.support.waiting import wait_until
 from worker.demo.stage import Stage, as_environment
 
@@ -49,6 +52,78 @@ def test_every_python_example_runs_and_prints_what_it_should(stage, monkeypatch,
     assert printed[2] == "True"
     assert "float" in printed[3]
     assert printed[4:] == ["applied", "voided", "refunded", "applied"]
+    assert stage.sandbox.books().violations() == []
+
+
+#: Orders in which lanes are let go, and some runs in which they never stop.
+LANE_ORDERS = [*itertools.permutations(("transactions", "refunds", "inflight")), (), (), (), ()]
+
+
+class OfOneRun(ast.NodeTransformer):
+    """Gives the keys and balances of an example a name of their own, so that it can run again on the same ledger."""
+
+    def __init__(self, run: int) -> None:
+        self._suffix = f"-run{run}"
+
+    def visit_Constant(self, node: ast.Constant) -> ast.Constant:
+        named = isinstance(node.value, str) and re.fullmatch(r"@?[a-z0-9:]+(-[a-z0-9]+)+", node.value)
+        return ast.copy_location(ast.Constant(f"{node.value}{self._suffix}"), node) if named else node
+
+
+class Conductor:
+    """Stops all lanes before an example, and lets them go in a given order once the example waits for an outcome."""
+
+    def __init__(self, relay: Relay, order: tuple[str, ...]) -> None:
+        self._operator, self._order, self._stopped = operator_of(relay), order, list[str]()
+
+    def stop(self) -> None:
+        for lane in self._order:
+            if lane not in self._stopped:
+                self._operator.pause_lane(lane, who="test", reason="an order of its own")
+                self._stopped.append(lane)
+
+    def go(self) -> None:
+        while self._stopped:
+            self._operator.resume_lane(self._stopped.pop(0))
+            wait_until(self._at_rest, 30, "what this lane can do while the others stand")
+
+    def _at_rest(self) -> bool:
+        now = self._operator.overview()
+        return not now.sending and not now.posted and not any(lane.due for lane in now.lanes if not lane.paused)
+
+
+@pytest.mark.timeout(300)
+def test_every_python_example_does_the_same_in_whatever_order_the_workers_go(stage, monkeypatch, capsys):
+    for name, value in as_environment(stage.settings).items():
+        monkeypatch.setenv(name, value)
+    stage.start_worker()
+    wait = Relay.wait
+    with Relay(stage.settings) as ours:
+        for run, order in enumerate(LANE_ORDERS):
+            conductor = Conductor(ours, order)
+
+            def conducted(
+                relay: Relay, key: str, timeout_s: float, *, conductor: Conductor = conductor, **options: str
+            ) -> Status:
+                conductor.go()
+                return wait(relay, key, timeout_s, **options)
+
+            monkeypatch.setattr(Relay, "wait", conducted)
+            namespace: dict[str, object] = {}
+            for example in blocks("python"):
+                conductor.stop()
+                exec(compile(OfOneRun(run).visit(ast.parse(example)), "README.md", "exec"), namespace)  # noqa: S102
+            conductor.go()
+            relay = namespace["relay"]
+            assert isinstance(relay, Relay)
+            named = f"top-up-1002-run{run}"
+            assert wait_until(lambda: by_name(ours, named), 60, f"{named} in the order {order}") == "applied"  # noqa: B023
+            relay.close()
+            printed = capsys.readouterr().out.splitlines()
+            assert printed[0] == f"True top-up-1001-run{run}", order
+            assert printed[1].startswith("done applied txn_"), order
+            assert printed[2] == "True", order
+            assert printed[4:] == ["applied", "voided", "refunded", "applied"], order
     assert stage.sandbox.books().violations() == []
 
 

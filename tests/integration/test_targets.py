@@ -306,8 +306,8 @@ def test_what_is_for_a_target_that_a_worker_does_not_know_waits_for_one_that_doe
     [
         (Target(name="eu", instance_id="i"), "BLNK_RELAY_EU__TOKEN is needed"),
         (Target(name="eu", token="a"), "BLNK_RELAY_EU__INSTANCE_ID is needed"),  # noqa: S106
-        (Target(name="eu", instance_id="i", token="a b"), "BLNK_RELAY_EU__TOKEN is no key"),  # noqa: S106
-        (Target(name="eu", instance_id="i", token="a\nb"), "BLNK_RELAY_EU__TOKEN is no key"),  # noqa: S106
+        (Target(name="eu", instance_id="i", token="a b"), "BLNK_RELAY_EU__TOKEN cannot be a key"),  # noqa: S106
+        (Target(name="eu", instance_id="i", token="a\nb"), "BLNK_RELAY_EU__TOKEN cannot be a key"),  # noqa: S106
         (Target(name="eu", instance_id="i", token_file="/no/such"), "BLNK_RELAY_EU__TOKEN_FILE: there is no key"),  # noqa: S106
     ],
 )

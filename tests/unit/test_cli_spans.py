@@ -30,7 +30,7 @@ def test_since_takes_spans_and_rfc_3339(text, expected):
 
 @pytest.mark.parametrize("text", ["", "2", "h", "-2h", "2 h", "1.5h", "1000000d", "yesterday", "2026-11-20"])
 def test_since_refuses_everything_else_with_a_sentence(text):
-    with pytest.raises(ValueError, match="no span such as 15m, 2h or 3d"):
+    with pytest.raises(ValueError, match="nor a span such as 15m, 2h or 3d"):
         read_since(text)
 
 

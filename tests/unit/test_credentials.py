@@ -42,7 +42,7 @@ def test_a_key_of_the_settings_stays():
 def test_a_key_that_no_header_can_carry_is_refused_and_not_quoted(value):
     with pytest.raises(InvalidSettings) as caught:
         FixedKey(value, "BLNK_RELAY_TOKEN")
-    assert str(caught.value).startswith("BLNK_RELAY_TOKEN is no key")
+    assert str(caught.value).startswith("BLNK_RELAY_TOKEN cannot be a key")
     assert not value or value not in str(caught.value)
 
 

@@ -165,7 +165,7 @@ def test_a_field_that_does_not_say_what_it_takes_is_found():
 
     with pytest.raises(TypeError, match="Silent must say in `takes`"):
         takes(Silent())
-    assert takes(fields.List(Amount())) == "list of decimal text, or a whole number; never a float"
+    assert takes(fields.List(Amount())) == "list of decimal text or a whole number, in units; never a float"
 
 
 def test_a_line_of_the_example_is_one_json_object():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from decimal import ROUND_UP, Context, Decimal, FloatOperation, Inexact, localcontext
 from fractions import Fraction
 
@@ -54,8 +55,8 @@ def test_no_float_is_ever_money(number):
         ("", "decimal number"),
         (" ", "decimal number"),
         ("ten", "decimal number"),
-        ("1,50", "decimal number"),
-        ("1.2.3", "decimal number"),
+        ("1,50", "point before its decimals, not a comma"),
+        ("1.2.3", "no thousands separators"),
         ("0x10", "decimal number"),
         ("--1", "decimal number"),
         ("NaN", "finite"),
@@ -114,3 +115,49 @@ def test_the_precision_of_a_currency_is_a_power_of_ten_and_the_code_has_three_le
     assert set(PRECISIONS.values()) == {1, 100, 1000, 10_000}
     assert all(len(code) == 3 and code.isupper() for code in PRECISIONS)
     assert (PRECISIONS["EUR"], PRECISIONS["JPY"], PRECISIONS["KWD"], PRECISIONS["CLF"]) == (100, 1, 1000, 10_000)
+
+
+@pytest.mark.parametrize(
+    ("typed", "says"),
+    [
+        ("1,000.50", 'Must have no thousands separators, and a point before its decimals: such as "1000.50".'),
+        ("1 000,50", "no thousands separators"),
+        ("1\u202f000,50", "no thousands separators"),
+        ("1\u00a0000", "no thousands separators"),
+        ("1.000,50", "no thousands separators"),
+        ("1'000", "no thousands separators"),
+        ("1_000", "no thousands separators"),
+        ("10_50", "no thousands separators"),
+        ("10,50", 'Must have a point before its decimals, not a comma: such as "10.50".'),
+        ("€10", 'Must be the number alone, such as "10.50"; the currency is a field of its own.'),
+        ("10 €", "the number alone"),
+        ("$1,000", "the number alone"),
+        ("10.50 EUR", "the number alone"),
+        ("EUR 10", "the number alone"),
+        ("1O", "digits, and a point before the decimals"),
+        ("10-", "digits, and a point before the decimals"),
+        ("\u0663", "it has U+0663 ARABIC-INDIC DIGIT THREE"),
+        ("\uff11\uff10", "it has U+FF11 FULLWIDTH DIGIT ONE"),
+        ("10\u200b", "it has U+200B ZERO WIDTH SPACE"),
+        ("\u22125", "it has U+2212 MINUS SIGN"),
+        (10.5, "not a float; a float cannot hold money exactly"),
+        (True, "not a bool"),
+        (None, "not None"),
+    ],
+)
+def test_whatever_people_type_is_told_how_to_write_it(typed, says):
+    with pytest.raises(ValueError, match=re.escape(says)):
+        exact_decimal(typed)
+
+
+@pytest.mark.parametrize(
+    ("precision", "says"), [(100, "round it to 2 decimals"), (10, "1 decimal."), (1, "whole minor units"), (3, "whole")]
+)
+def test_what_does_not_fit_is_told_how_far_it_has_to_be_rounded(precision, says):
+    with pytest.raises(ValueError, match=f"nothing is rounded here: .*{says}"):
+        minor_units(Decimal("10.5051"), precision)
+
+
+def test_a_whole_number_counts_units():
+    assert minor_units(exact_decimal(1050), 100) == 105_000
+    assert minor_units(exact_decimal("10.50"), 100) == 1050

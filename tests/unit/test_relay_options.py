@@ -41,7 +41,7 @@ def prepared(relay, intent=None, **options: Any):
         ({"not_before": "tomorrow"}, "not_before", "datetime"),
         ({"deadline": 5}, "deadline", "timedelta"),
         ({"after": "order-1"}, "after", "list of keys"),
-        ({"after": [7]}, "after", "list of keys"),
+        ({"after": [7]}, "after", "at position 0: Must be a string, not int"),
         ({"after": ["order"], "key": "order"}, "after", "wait for itself"),
         ({"not_before": timedelta(days=2), "deadline": timedelta(days=1)}, "deadline", "after not_before"),
         ({"not_before": FAR, "deadline": FAR}, "deadline", "after not_before"),

@@ -165,7 +165,7 @@ def test_a_file_that_cannot_be_read_is_named(monkeypatch, tmp_path, make, name):
 @pytest.mark.parametrize("name", ["BLNK_RELAY_TOKN", "BLNK_RELAY_", "BLNK_RELAY_TOKEN_FILES", "BLNK_RELAY_LEASE"])
 def test_an_unknown_variable_under_our_prefix_is_refused(monkeypatch, name):
     monkeypatch.setenv(name, "x")
-    with pytest.raises(InvalidSettings, match=f"{name} is no setting"):
+    with pytest.raises(InvalidSettings, match=f"{name} is not a setting"):
         Settings.from_env()
 
 

@@ -40,7 +40,7 @@ def test_a_name_is_lower_case_letters_and_digits_joined_by_underscores(name):
     "name", ["", "EU", "eu-west", "eu__west", "_eu", "eu_", "1eu", "a" * 33, "eu\n", "a:b", "a|b", "é"]
 )
 def test_any_other_name_is_refused(name):
-    with pytest.raises(InvalidSettings, match=r"BLNK_RELAY_TARGETS.*is no name of a target"):
+    with pytest.raises(InvalidSettings, match=r"BLNK_RELAY_TARGETS.*cannot be the name of a target"):
         Target(name=name)
 
 
@@ -88,15 +88,15 @@ def test_a_secret_of_a_named_target_may_be_a_file(monkeypatch, tmp_path):
     [
         ({"EU__TOKEN": "x"}, "about a target 'eu', which BLNK_RELAY_TARGETS does not name"),
         ({"TARGETS": "us", "EU__TOKEN": "x"}, "about a target 'eu'"),
-        ({"TARGETS": "eu", "EU__TOKN": "x"}, "BLNK_RELAY_EU__TOKN is no setting"),
-        ({"TARGETS": "eu", "EU__LEASE_S": "1"}, "BLNK_RELAY_EU__LEASE_S is no setting"),
-        ({"TARGETS": "eu", "EU_TOKEN": "x"}, "BLNK_RELAY_EU_TOKEN is no setting"),
-        ({"TARGETS": "EU"}, "'EU' is no name"),
-        ({"TARGETS": "eu,"}, "'' is no name"),
+        ({"TARGETS": "eu", "EU__TOKN": "x"}, "BLNK_RELAY_EU__TOKN is not a setting"),
+        ({"TARGETS": "eu", "EU__LEASE_S": "1"}, "BLNK_RELAY_EU__LEASE_S is not a setting"),
+        ({"TARGETS": "eu", "EU_TOKEN": "x"}, "BLNK_RELAY_EU_TOKEN is not a setting"),
+        ({"TARGETS": "EU"}, "'EU' cannot be the name"),
+        ({"TARGETS": "eu,"}, "'' cannot be the name"),
         ({"TARGETS": "eu", "EU__TOKEN": "x", "EU__TOKEN_FILE": "/f"}, "BLNK_RELAY_EU__TOKEN_FILE are both set"),
         ({"TARGETS": "eu", "EU__TOKEN_FILE": "/no/such"}, "BLNK_RELAY_EU__TOKEN_FILE: '/no/such' cannot be read"),
-        ({"TARGETS": "eu", "EU__TOKEN_FILE_FILE": "/f"}, "BLNK_RELAY_EU__TOKEN_FILE_FILE is no setting"),
-        ({"TOKEN_FILE_FILE": "/f"}, "BLNK_RELAY_TOKEN_FILE_FILE is no setting"),
+        ({"TARGETS": "eu", "EU__TOKEN_FILE_FILE": "/f"}, "BLNK_RELAY_EU__TOKEN_FILE_FILE is not a setting"),
+        ({"TOKEN_FILE_FILE": "/f"}, "BLNK_RELAY_TOKEN_FILE_FILE is not a setting"),
     ],
 )
 def test_what_is_no_variable_of_a_target_is_refused(monkeypatch, given, says):
@@ -129,7 +129,7 @@ def test_settings_travel_through_the_environment_unchanged(monkeypatch):
         ({"token_file": "/f", "oauth_refresh_token": "a"}, "BLNK_RELAY_EU__OAUTH_REFRESH_TOKEN are both set"),
         ({"oauth_client_id": "a"}, "BLNK_RELAY_EU__OAUTH_CLIENT_SECRET are needed together"),
         ({"oauth_refresh_token": "a"}, "are needed together"),
-        ({**CORE, "token": "", **CLIENT}, "a Core knows no OAuth"),
+        ({**CORE, "token": "", **CLIENT}, "a Core does not know OAuth"),
         ({**CORE, "instance_id": "i"}, "BLNK_RELAY_EU__INSTANCE_ID: a Core is one instance"),
         ({**CORE, "confirm_route": "data"}, "BLNK_RELAY_EU__CONFIRM_ROUTE: a Core has no Data API"),
     ],
@@ -192,7 +192,7 @@ def test_it_is_not_there_where_only_others_are_named():
     assert list(settings.ledgers) == ["eu", "us"]
     with Relay(settings) as relay, pytest.raises(InvalidIntent) as caught:
         relay.prepare(Write(intent=payment("order-1"), key="order-1"))
-    assert caught.value.errors == {"target": ["Unknown target; the settings name eu, us."]}
+    assert caught.value.errors == {"target": ["Unknown target 'default'; the settings name eu, us."]}
 
 
 # -- enqueuing -----------------------------------------------------------------------------------------------------
@@ -221,11 +221,18 @@ def test_what_it_waits_for_belongs_to_the_same_target(relay):
     assert new.entry.orders == ("eu:own:x",)
 
 
+def test_an_instance_is_named_by_what_can_be_seen():
+    with pytest.raises(
+        InvalidSettings, match=r"BLNK_RELAY_EU__INSTANCE_ID: .*U\+200B ZERO WIDTH SPACE \(its character 7"
+    ):
+        Target(name="eu", instance_id="inst_1\u200b", token="a")  # noqa: S106
+
+
 @pytest.mark.parametrize("target", ["us", "", "EU", None, ["eu"], 1])
 def test_an_unknown_target_is_refused_at_the_door(relay, target):
     with pytest.raises(InvalidIntent) as caught:
         relay.enqueue(payment("order-1"), key="order-1", target=target)
-    assert caught.value.errors["target"] == ["Unknown target; the settings name default, eu, own, data."]
+    assert caught.value.errors["target"] == [f"Unknown target {target!r}; the settings name default, eu, own, data."]
 
 
 def test_the_route_of_each_target_decides_which_references_it_takes(relay):

@@ -39,7 +39,7 @@ _REPLAY_WAYS = (
 
 _DISCARD_WAYS = (
     ("discard", "closed for good; what waits behind them goes on"),
-    (NO, "left alone: they are no dead letters any more"),
+    (NO, "left alone: they are not dead letters any more"),
 )
 
 

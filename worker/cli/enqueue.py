@@ -33,7 +33,7 @@ def enqueue(*, file: IO[bytes], target: str, partial: bool, only_check: bool, as
 
     Each line is an object: kind, payload (the fields of the kind's builder), and key, target, lane, not_before,
     deadline if wanted; the last two as RFC 3339, or as a number of seconds from now. Amounts are strings or whole
-    numbers, never 10.5: a JSON float is not exact.
+    numbers of units, never 10.5: a JSON float is not exact. 1050 is one thousand and fifty euros; 10.50 is "10.50".
 
     The whole file is checked first: each line, keys that stand twice, and keys that belong to another intent already.
     With one bad line nothing is enqueued, unless --partial. The same file may be enqueued again: what is known under
@@ -87,7 +87,8 @@ def _has_number(file: IO[bytes]) -> bool:
 
 def _tell(checked: intake.Checked, recorded: intake.Recorded, *, began: bool, only_check: bool) -> None:
     for bad in checked.listed[:_SHOWN]:
-        remark(f"line {bad.line}: {plain(bad.field)}: {plain(bad.message)}")
+        field = "" if bad.field == "_schema" else f"{plain(bad.field)}: "
+        remark(f"line {bad.line}: {field}{plain(bad.message)}")
     hidden = len(checked.refused - {bad.line for bad in checked.listed[:_SHOWN]})
     if hidden:
         remark(f"… and {several(hidden, 'more bad line')}.")

@@ -41,7 +41,7 @@ class Deferred(click.Command):
         except ModuleNotFoundError as error:
             raise exits.BadInput(f"{self.name} needs what is not installed: {error.name}. {self._extra}") from None
         if not isinstance(command, click.Command):
-            raise TypeError(f"{self._module}:{self._attribute} is no command")
+            raise TypeError(f"{self._module}:{self._attribute} is not a command")
         return command
 
 
@@ -98,8 +98,7 @@ class Commands(click.Group):
             code = exits.code_of(error)
             if code is None:
                 raise
-            where = "; BLNK_RELAY_REDIS_URL says where it is" if code == exits.UNAVAILABLE else ""
-            return _report(given, type(error).__name__, f"{error}{where}", code)
+            return _report(given, type(error).__name__, str(error), code)
         return result if isinstance(result, int) else exits.OK
 
 

@@ -12,7 +12,7 @@ from typing import IO, TYPE_CHECKING, Any
 from worker.cli.lines import numbered, write_of
 
 if TYPE_CHECKING:
-    from blnk_relay import InvalidIntent, Receipt, Relay, Write
+    from blnk_relay import InvalidIntent, KeyConflict, Receipt, Relay, Write
     from blnk_relay.journal.records import NewEntry
 
 #: Largest file; beyond it a file should be cut into parts, which may be enqueued in any order and again.
@@ -159,7 +159,7 @@ def check(
     def compare() -> None:
         for conflict in relay.journal.conflicts([entry for _, entry in batch]) if batch else ():
             line = batch[conflict.index or 0][0]
-            checked.refuse(line, "key", f"{conflict.key!r} belongs to another intent, {conflict.first_id}.")
+            checked.refuse(line, *_taken(conflict))
         batch.clear()
 
     for number, line, size in numbered(file):
@@ -176,7 +176,7 @@ def check(
             first = first_line.setdefault(name, number) if name else number
             if first != number:
                 # Both are refused: of two payments under one key nobody can tell which was meant.
-                shown = new.entry.key if what == "key" else new.entry.reference
+                shown = new.entry.key if what == "key" else name.removeprefix(f"{new.entry.target}:")
                 message = f"{what} {shown!r} stands in line {first} and in line {number}."
                 checked.refuse(first, what, message)
                 checked.refuse(number, what, message)
@@ -226,10 +226,15 @@ def record(
                 recorded.add(relay.enqueue_many(write for _, write in part))
             except KeyConflict as conflict:
                 number, _ = part.pop(conflict.index or 0)
-                checked.refuse(number, "key", f"{conflict.key!r} belongs to another intent, {conflict.first_id}.")
+                checked.refuse(number, *_taken(conflict))
                 continue
             step(len(part))
             break
+
+
+def _taken(conflict: KeyConflict) -> tuple[str, str]:
+    """The field that is to blame, and why."""
+    return "reference" if conflict.reference else "key", f"{conflict.what}."
 
 
 def _good(file: IO[bytes], checked: Checked, target: str) -> Iterator[tuple[int, Write]]:

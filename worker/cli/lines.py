@@ -61,7 +61,7 @@ def write_of(line: bytes | None, target: str = "") -> Write:
     errors: dict[str, list[str]] = {}
     for name in given:
         if name not in _KNOWN:
-            errors[name] = [f"Is no field of a line; there are {', '.join(_KNOWN)}."]
+            errors[name] = [f"Is not a field of a line; the fields are {', '.join(_KNOWN)}."]
     for name in ("key", "target", "lane"):
         if not isinstance(given.get(name, ""), str):
             errors[name] = ["Must be a string."]
@@ -98,14 +98,14 @@ def _object_of(line: bytes | None) -> Mapping[str, Any]:
     except UnicodeDecodeError:
         _refuse("Is not UTF-8.")
     except json.JSONDecodeError as error:
-        _refuse(f"Is no JSON: {error.msg} at column {error.colno}.")
+        _refuse(f"Is not valid JSON: {error.msg} at column {error.colno}.")
     except RecursionError:
         _refuse("Is nested too deeply.")
     except ValueError as error:
         # A name that stands twice, NaN, or an integer of thousands of digits.
         _refuse(str(error))
     if not isinstance(given, dict):
-        _refuse("Must be a JSON object.")
+        _refuse("Must be a JSON object with kind and payload.")
     return given
 
 
@@ -126,7 +126,7 @@ def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _no_number(text: str) -> NoReturn:
-    raise ValueError(f"{text} is no JSON number.")
+    raise ValueError(f"{text} is not a JSON number.")
 
 
 def _moment(given: Mapping[str, Any], name: str, errors: dict[str, list[str]]) -> datetime | timedelta | None:
@@ -143,7 +143,7 @@ def _moment(given: Mapping[str, Any], name: str, errors: dict[str, list[str]]) -
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
         errors[name] = ["Must be an RFC 3339 time, or a span in seconds as a number."]
     elif not 0 <= value <= _MAX_SPAN_S:
-        errors[name] = [f"A span must lie between 0 and {_MAX_SPAN_S} seconds."]
+        errors[name] = [f"Must be a span between 0 and {_MAX_SPAN_S:,} seconds from now."]
     else:
         return timedelta(seconds=value)
     return None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from itertools import islice
@@ -241,7 +242,7 @@ def kinds(name: str | None, as_json: bool) -> None:
 
     settings = Settings.from_env()
     if name is not None and name not in KINDS:
-        raise click.UsageError(f"there is no kind {plain(name)!r}; there are {', '.join(KINDS)}")
+        raise click.UsageError(f"unknown kind {plain(name)!r}; the kinds are {', '.join(KINDS)}")
     chosen = KINDS.values() if name is None else (KINDS[name],)
     if as_json:
         facts = [(facts_of(kind), ends_of(kind, COMMON_ENDS)) for kind in chosen]
@@ -256,26 +257,36 @@ def kinds(name: str | None, as_json: bool) -> None:
         _tell(facts_of(KINDS[name]), ends_of(KINDS[name], COMMON_ENDS), settings.route(name))
 
 
+#: Where a page of docs/kinds names its source; whoever reads a terminal has no use for it.
+_CITED = re.compile(r" \((?:contract|field notes|design|measured)\b[^()]*\)")
+
+
+def _uncited(text: str) -> str:
+    return _CITED.sub("", text)
+
+
 def _tell(facts: Facts, common: Sequence[EndFacts], lane: str) -> None:
     """One kind, for people; its page in docs/kinds says the same."""
     fields(
         (
             ("kind", facts.kind),
-            ("what it does", facts.summary),
+            ("what it does", _uncited(facts.summary)),
             ("route", f"{facts.method} {facts.path}"),
             ("lane", lane),
             ("setting", f"{facts.setting} has to be on" if facts.setting else ""),
-            ("key", facts.key),
-            ("reference", facts.reference),
-            ("confirmed by", facts.confirmed),
+            ("key", _uncited(facts.key)),
+            ("reference", _uncited(facts.reference)),
+            ("confirmed by", _uncited(facts.confirmed)),
         )
     )
     say()
     rows = [
-        (field.name, "yes" if field.required else "", field.takes, field.limits, field.meaning)
+        (field.name, "yes" if field.required else "", field.takes, field.limits, _uncited(field.meaning))
         for field in facts.fields
     ]
     table(("field", "needed", "takes", "limits", "meaning"), rows, title="Fields")
-    ends = [(end.end.dead_class, end.end.code, end.end.why, end.why) for end in (*facts.ends, *common)]
+    ends = [
+        (end.end.dead_class, end.end.code, _uncited(end.end.why), _uncited(end.why)) for end in (*facts.ends, *common)
+    ]
     table(("class", "code", "why", "replay"), ends, title="Ends that need judgement")
     say(f"As a line of a file: {facts.line}")

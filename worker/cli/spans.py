@@ -20,7 +20,7 @@ def read_time(text: str) -> datetime:
     try:
         moment = datetime.fromisoformat(text)
     except ValueError:
-        raise ValueError(f"{text!r} is no RFC 3339 time such as 2026-11-20T09:15:31Z") from None
+        raise ValueError(f"{text!r} is not an RFC 3339 time such as 2026-11-20T09:15:31Z") from None
     if moment.tzinfo is None:
         raise ValueError(f"{text!r} has no offset from UTC; add a Z, or one such as +01:00")
     return moment
@@ -42,7 +42,7 @@ def read_since(text: str) -> datetime | timedelta:
     try:
         return read_time(text)
     except ValueError as error:
-        raise ValueError(f"{error}, and no span such as 15m, 2h or 3d") from None
+        raise ValueError(f"{error}, nor a span such as 15m, 2h or 3d") from None
 
 
 def since_at(since: datetime | timedelta | None, now: datetime) -> datetime | None:

@@ -6,8 +6,8 @@
 --   that it owns ("<target>:<reference>", joined by NUL), ids of the intents that it waits for (joined by ","; those
 --   of the same call stand before it), a file to upload ("" for none).
 -- Returns: one for each: "created", "existing", or what is against it as {status, id, kind, state, created}, status being
---   conflict (id is the owner's), missing or closed (id is that of what it would wait for); and behind them the lanes
---   to ring. In one row, because each table more costs as much as a command. The error JOURNALFULL when there is no room.
+--   conflict (id is the owner's; last stands the reference that is taken, where it is not the key), missing or closed (id
+--   is that of what it would wait for); and behind them the lanes to ring. In one row, because each table more costs as much as a command. The error JOURNALFULL when there is no room.
 
 local WIDTH = 13
 local answers, refused, before = {}, false, {}
@@ -49,29 +49,30 @@ local function in_parts(references, twins, act)
 end
 
 local function owner_among(keys, twins)
-  for _, owner in ipairs(redis.call('MGET', unpack(keys))) do
-    if owner then return owner end
+  local begins = #(P .. 'ref:') + 1
+  for at, owner in ipairs(redis.call('MGET', unpack(keys))) do
+    if owner then return { owner, string.sub(keys[at], begins) } end
   end
   local intents = {}
   for _, twin in ipairs(twins) do
     if twin ~= '-' then intents[#intents + 1] = intent_key(twin) end
   end
   local some = #intents > 0 and redis.call('EXISTS', unpack(intents)) > 0
-  for _, twin in ipairs(twins) do
+  for at, twin in ipairs(twins) do
     if twin ~= '-' and ((some and redis.call('EXISTS', intent_key(twin)) == 1)
       or redis.call('HEXISTS', P .. 'past:' .. string.sub(twin, 1, 3), twin) == 1) then
-      return twin
+      return { twin, string.sub(keys[at], begins) }
     end
   end
 end
 
--- The intent that owns one of the references, but for this one; nil when all are free.
+-- The intent that owns one of the references, but for this one, and that reference; nil when all are free.
 local function owner_of(references, twins)
-  if string.find(twins, ',', 1, true) then return in_parts(references, twins, owner_among) end
+  if string.find(twins, ',', 1, true) then return unpack(in_parts(references, twins, owner_among) or {}) end
   -- Most own one.
   local owner = references ~= '' and redis.call('GET', P .. 'ref:' .. references)
-  if owner then return owner end
-  if twins ~= '-' and twins ~= '' and known(twins) then return twins end
+  if owner then return owner, references end
+  if twins ~= '-' and twins ~= '' and known(twins) then return twins, references end
 end
 
 local function own(id, references, twins)
@@ -93,10 +94,10 @@ local function examine(at)
   if first then
     return first[1] == ARGV[at + 1] and 'existing' or { 'conflict', id, first[4], first[2], first[3] }
   end
-  local owner = owner_of(ARGV[at + 10], ARGV[at + 9])
+  local owner, reference = owner_of(ARGV[at + 10], ARGV[at + 9])
   if owner then
     local theirs = known(owner) or { '', '', '0', '' }
-    return { 'conflict', owner, theirs[4], theirs[2], theirs[3] }
+    return { 'conflict', owner, theirs[4], theirs[2], theirs[3], reference }
   end
   for dep in string.gmatch(ARGV[at + 11], '[^,]+') do
     local other = known(dep)

@@ -1,0 +1,102 @@
+"""Why Redis did not do what was asked, in words: what it says about itself, and what to do next. Pure.
+
+The text of the server is kept out of it, because it may quote what was sent; its kind is enough.
+"""
+
+from __future__ import annotations
+
+import socket
+import ssl
+
+from redis import exceptions as errors
+
+from blnk_relay.setting import PREFIX
+
+_URL = f"{PREFIX}REDIS_URL"
+
+#: What helps is a change of settings, so to try again as it is helps nobody.
+_LASTING: tuple[tuple[type[Exception], str], ...] = (
+    (errors.AuthenticationError, f"Redis refused the user name or the password, or wants one: see {_URL}"),
+    (errors.AuthenticationWrongNumberOfArgsError, f"Redis does not know users: see {_URL}"),
+    (errors.AuthorizationError, f"Redis refused the user of {_URL}"),
+    (errors.NoPermissionError, f"Redis does not let the user of {_URL} do this: its permissions (ACL) are too few"),
+    (errors.MovedError, f"{_URL} is a node of a Redis Cluster, and other nodes have the journal"),
+    (errors.ClusterCrossSlotError, f"{_URL} is a Redis Cluster, which would have to spread this over nodes"),
+)
+
+_PASSING: tuple[tuple[type[Exception], str], ...] = (
+    (
+        errors.ReadOnlyError,
+        f"Redis takes no writes, because it is a replica; after a failover {_URL} may have to change",
+    ),
+    (errors.OutOfMemoryError, "Redis is full: raise its maxmemory, or let workers empty the journal"),
+    (errors.BusyLoadingError, "Redis is still loading its data"),
+    (errors.ClusterDownError, "the Redis Cluster is down"),
+    (errors.MaxConnectionsError, "all connections of this process to Redis are in use"),
+    (errors.TimeoutError, f"Redis gave no answer in time ({PREFIX}REDIS_TIMEOUT_S)"),
+)
+
+#: The first word of an answer for which the client has no class.
+_WORDS = {
+    "NOREPLICAS": "Redis takes no writes, because too few replicas are connected to it",
+    "MISCONF": "Redis takes no writes, because it cannot save to its disk",
+    "BUSY": "Redis is busy with a script",
+    "WRONGTYPE": f"something else uses the keys of the journal: choose another {PREFIX}NAMESPACE",
+}
+
+#: Why there is no connection, by what the system says.
+_UNREACHABLE: tuple[tuple[type[BaseException], str], ...] = (
+    (ConnectionRefusedError, "nothing listens there"),
+    (socket.gaierror, "its host name is not known"),
+    (ssl.SSLError, "no secure connection was made"),
+    (TimeoutError, "no answer in time"),
+)
+
+#: What each script is run for, as far as somebody outside a worker asks for it, and how to go on.
+_DOING = {
+    "accept": (
+        "what was enqueued is not known to be recorded",
+        "enqueue again under the same key, which is always safe",
+    ),
+    "cancel": ("it is not known to be cancelled", "cancel again, which is always safe"),
+    "replay": ("it is not known to be replayed", "look at it, and replay again if it is still dead"),
+    "discard": ("it is not known to be discarded", "look at it, and discard again if it is still dead"),
+    "gate": ("the target is not known to be paused or resumed", "look at it, and try again"),
+}
+_ELSE = ("the journal cannot be used", "try again")
+
+
+def told(error: Exception, doing: str = "") -> str:
+    """One sentence about an error of Redis.
+
+    Args:
+        error: What the client raised.
+        doing: The script that was run; empty for a plain read.
+
+    Example:
+        >>> told(errors.OutOfMemoryError("OOM command not allowed"), "accept")[:75]
+        'what was enqueued is not known to be recorded, because Redis is full: raise'
+    """
+    what, then = _DOING.get(doing, _ELSE)
+    lasting = _first(_LASTING, error)
+    word = str(error).split(" ", 1)[0] if isinstance(error, errors.ResponseError) else ""
+    word = word if word.isascii() and word.isupper() and word.isalpha() else ""
+    why = (
+        lasting or _first(_PASSING, error) or _WORDS.get(word) or _unreachable(error) or "Redis answered with an error"
+    )
+    kind = f"{type(error).__name__}{' ' + word if word else ''}"
+    return f"{what}, because {why} ({kind}); {'put that right, then ' if lasting else ''}{then}"
+
+
+def _unreachable(error: Exception) -> str:
+    if not isinstance(error, errors.ConnectionError):
+        return ""
+    if "max number of clients" in str(error):
+        return "Redis has as many clients as it takes"
+    below = error.__cause__ or error.__context__
+    why = _first(_UNREACHABLE, below) if below is not None else ""
+    return f"Redis cannot be reached at {_URL}{': ' + why if why else ''}"
+
+
+def _first(reasons: tuple[tuple[type[BaseException], str], ...], error: BaseException) -> str:
+    return next((why for kind, why in reasons if isinstance(error, kind)), "")
