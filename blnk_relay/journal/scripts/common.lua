@@ -36,6 +36,7 @@
 --                              forced, logins
 --   counts             hash    counters
 --   events             stream  final outcomes, capped
+--   readers:<group>    zset    last sign of life -> reader of the events (0: it has left)
 --   sweep              string  lock of the sweeper
 
 local P = KEYS[1]
