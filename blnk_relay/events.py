@@ -15,7 +15,6 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
 
 from blnk_relay.journal.journal import Journal
 from blnk_relay.journal.reading import moment
@@ -77,23 +76,26 @@ def event_flow(prefix: str, group: str, consumer: str, timeout_s: float) -> Flow
     if not entries:
         return []
     events = [(id_, dict(zip(fields[::2], fields[1::2], strict=True))) for id_, fields in entries]
-    [bodies] = yield Ask((("MGET", *(f"{prefix}body:{fields['id']}" for _, fields in events)),))
-    return [
-        _event(id_, fields, json.loads(body) if body else {})
-        for (id_, fields), body in zip(events, bodies, strict=True)
-    ]
+    found = yield Run("statuses", ("state", *(fields["id"] for _, fields in events)))
+    return [_event(id_, fields, body) for (id_, fields), (_, body, _) in zip(events, found, strict=True)]
 
 
-def _event(id_: str, fields: Mapping[str, str], body: Mapping[str, Any]) -> Event:
+def _event(id_: str, fields: Mapping[str, str], recorded: str) -> Event:
+    try:
+        body = json.loads(recorded)
+        key, target = str(body["key"]), str(body["target"])
+    except (ValueError, TypeError, KeyError):
+        # Trimmed, or broken: that one outcome can be told all the same.
+        key, target = "", ""
     return Event(
         event_id=id_,
         at=moment(id_.partition("-")[0]),
         intent_id=fields["id"],
-        key=body.get("key", ""),
+        key=key,
         kind=fields["kind"],
         event=fields["event"],
         detail=fields["detail"],
-        target=body.get("target", ""),
+        target=target,
     )
 
 

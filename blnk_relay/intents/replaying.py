@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
+from blnk_relay._version import __version__
 from blnk_relay.intents.model import DeadClass
 from blnk_relay.intents.registry import KINDS
 
@@ -49,7 +50,12 @@ def plan_replay(kind: str, dead_class: str, code: str) -> ReplayPlan:
         >>> plan_replay("transaction", "rejected", "TXN_INSUFFICIENT_FUNDS").way
         <ReplayWay.FRESH: 'fresh'>
     """
-    known = KINDS[kind]
+    known = KINDS.get(kind)
+    if known is None:
+        return ReplayPlan(
+            ReplayWay.NO,
+            f"blnk-relay {__version__} does not know kind {kind!r}: replay it with the version that enqueued it",
+        )
     if code in _HOPELESS or code in known.hopeless:
         return ReplayPlan(ReplayWay.NO, _HOPELESS.get(code) or known.hopeless[code])
     match dead_class:

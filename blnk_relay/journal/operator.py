@@ -3,33 +3,90 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from difflib import get_close_matches
 from typing import Any
 
 from blnk_relay.bell import Bells
 from blnk_relay.errors import NotFound, Refused
 from blnk_relay.intents.model import DEFAULT_TARGET
 from blnk_relay.intents.references import of_generation
+from blnk_relay.intents.registry import KINDS
 from blnk_relay.intents.replaying import ReplayPlan, ReplayWay, plan_replay
+from blnk_relay.journal import listing
 from blnk_relay.journal.connection import reported
 from blnk_relay.journal.journal import Journal
-from blnk_relay.journal.reading import Status, by_id, moment
+from blnk_relay.journal.listing import batched
+from blnk_relay.journal.reading import Status, moment, statuses_flow
 from blnk_relay.journal.records import id_of
 from blnk_relay.settings import CONFIRM_LANE
 
 #: States that can be listed; ``sending`` is spread over the workers, ``ready`` over the lanes.
 STATES = ("waiting", "ready", "sending", "posted", "done", "cancelled", "dead", "discarded")
 
-#: Ids read in one trip while listing.
-_PAGE = 200
+#: Intents read in full in one trip while listing.
+_CHUNK = 50
+
+#: "dead|<kind>|<class>|<code>" in the counters.
+_DEATH_PARTS = 4
 
 #: Most letters of one bulk replay or discard.
 MOST_AT_ONCE = 10_000
 
+#: Most names listed where one was not known.
+_MOST_NAMED = 30
+
 #: Longest reason or note that is kept.
 _MAX_REASON = 500
+
+
+@dataclass(frozen=True, slots=True)
+class _Wanted:
+    """What a list is narrowed to."""
+
+    state: str
+    kind: str | None
+    code: str | None
+    since: datetime | None
+    until: datetime | None
+    target: str | None
+
+    @property
+    def narrow(self) -> bool:
+        """Whether it is worth to look at few fields of many intents before reading some in full."""
+        return any(item is not None for item in (self.kind, self.code, self.since, self.until, self.target))
+
+    def fields(self) -> Mapping[str, str]:
+        """Fields that must have a value."""
+        wanted = {"state": self.state, "kind": self.kind, "code": self.code, "target": self.target}
+        return {name: value for name, value in wanted.items() if value is not None}
+
+    def those_of(self, statuses: Iterable[Status | None]) -> Iterator[Status]:
+        """Those that fit; what has changed since its id was read no longer does."""
+        for status in statuses:
+            if status is None or status.state != self.state:
+                continue
+            if self.kind not in (None, status.kind) or self.code not in (None, status.code):
+                continue
+            if self.target not in (None, status.target):
+                continue
+            changed = status.updated
+            if changed and ((self.since and changed < self.since) or (self.until and changed >= self.until)):
+                continue
+            yield status
+
+
+def _expect(what: str, given: str, known: set[str]) -> None:
+    """Refuse a name that is none, with the one that was meant or those that there are."""
+    if given in known:
+        return
+    close = get_close_matches(given.lower(), {name.lower(): name for name in known}, 1)
+    meant = next((name for name in known if close and name.lower() == close[0]), "")
+    names = sorted(known)
+    there = ", ".join(names[:_MOST_NAMED]) + (", …" if len(names) > _MOST_NAMED else "") or "none"
+    raise NotFound(f"no {what} is {given!r}; " + (f"did you mean {meant!r}?" if meant else f"there are: {there}"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,8 +237,12 @@ class Operator:
         until: datetime | None = None,
         key: str | None = None,
         target: str | None = None,
+        oldest_first: bool = False,
     ) -> Iterator[Status]:
-        """Intents of a state, oldest first, page by page.
+        """Intents of a state, newest first, read page by page as they are asked for.
+
+        By the time at which they came into the state; ``ready``, ``sending`` and ``posted`` by when they are due, when
+        their lease ends, and when the ledger is looked at next.
 
         Args:
             state: One of STATES.
@@ -191,67 +252,59 @@ class Operator:
             until: Only what came into this state before this time.
             key: Only the intent with this key or id.
             target: Only of this ledger; the one that the key belongs to.
+            oldest_first: The other way round.
 
         Raises:
             JournalUnavailable: Redis did not answer.
         """
-        for id_ in self._ids(state, key, target or DEFAULT_TARGET):
-            status = by_id(self._journal, id_)
-            if status is None or status.state != state:
-                continue
-            if kind not in (None, status.kind) or code not in (None, status.code):
-                continue
-            if target not in (None, status.target):
-                continue
-            changed = status.updated
-            if changed is not None and ((since and changed < since) or (until and changed >= until)):
-                continue
-            yield status
-
-    def _ids(self, state: str, key: str | None, target: str) -> Iterator[str]:
-        journal, client = self._journal, self._journal.client
+        wanted = _Wanted(state, kind, code, since, until, target)
         if key is not None:
-            yield from (id_of(target, key), key)
+            yield from wanted.those_of(self._read((id_of(target or DEFAULT_TARGET, key), key)))
             return
-        with reported():
-            if state == "ready":
-                queues: Any = client.smembers(journal.key("queues"))
-                names = [f"ready:{queue}" for queue in sorted(queues)]
-            elif state == "sending":
-                workers: Any = client.zrange(journal.key("workers"), 0, -1)
-                names = [f"leased:{worker}" for worker in workers]
-            else:
-                names = ["done" if state == "cancelled" else state]
-        for name in names:
-            yield from self._in_order(name)
+        for page in listing.pages(self._journal, state, target, since, until, oldest_first=oldest_first):
+            ids = listing.matching(self._journal, page, wanted.fields()) if wanted.narrow else page
+            for chunk in batched(ids, _CHUNK):
+                yield from wanted.those_of(self._read(chunk))
 
-    def _in_order(self, name: str) -> Iterator[str]:
-        """Ids of a sorted set, page by page by their scores, so that what leaves it meanwhile shifts none past us."""
-        score, at_score = float("-inf"), set[str]()
-        while True:
-            with reported():
-                page: Any = self._journal.client.zrange(
-                    self._journal.key(name),
-                    score,
-                    "+inf",
-                    byscore=True,
-                    offset=0,
-                    num=_PAGE + len(at_score),
-                    withscores=True,
-                )
-            fresh = [(id_, at) for id_, at in page if at > score or id_ not in at_score]
-            if not fresh:
-                return
-            for id_, at in fresh:
-                if at > score:
-                    score, at_score = at, set()
-                at_score.add(id_)
-                yield id_
+    def _read(self, ids: Sequence[str]) -> list[Status | None]:
+        return self._journal.drive(statuses_flow(self._journal.settings.prefix, ids))
+
+    def check_filters(
+        self, states: Sequence[str], *, kind: str | None = None, code: str | None = None, target: str | None = None
+    ) -> None:
+        """Refuse what cannot match, so that a typing error does not look like an empty list.
+
+        Args:
+            states: The states that are listed.
+            kind: A kind; one of another version counts as known once an intent of it was enqueued or died.
+            code: A code; checked when only dead letters are listed, because any answer's code may stand elsewhere.
+            target: A ledger; one that the settings no longer name counts as known while the journal has a lane of it.
+
+        Raises:
+            NotFound: There is no such kind or target, or no letter ever died of this code.
+            JournalUnavailable: Redis did not answer.
+        """
+        journal = self._journal
+        with reported():
+            counts: Any = journal.client.hkeys(journal.key("counts")) if kind or code else ()
+            queues: Any = journal.client.smembers(journal.key("queues")) if target else ()
+        parts = [name.split("|", _DEATH_PARTS - 1) for name in counts]
+        if kind is not None:
+            kinds = {*KINDS, *(part[1] for part in parts if part[0] in ("accepted", "dead"))}
+            _expect("kind", kind, kinds)
+        if target is not None:
+            _expect("target", target, {*journal.settings.ledgers, *(queue.partition("|")[2] for queue in queues)})
+        if code is not None and set(states) <= {"dead", "discarded"}:
+            codes = {part[3] for part in parts if part[0] == "dead" and len(part) == _DEATH_PARTS}
+            # The one code that letters get after their death, and uncounted.
+            _expect("code among the dead letters", code, {*codes, "DEPENDENCY_CLOSED"} if codes else codes)
 
     def plan(self, status: Status) -> ReplayPlan:
         """What a replay of a dead letter would do."""
         if status.state != "dead":
             return ReplayPlan(ReplayWay.NO, f"it is {status.state}, not dead")
+        if status.unreadable and status.kind in KINDS:
+            return ReplayPlan(ReplayWay.NO, "what was recorded of it is broken: settle it by hand, then discard it")
         return plan_replay(status.kind, status.dead_class, status.code)
 
     def replay(self, status: Status, *, who: str, reason: str = "") -> ReplayPlan:

@@ -348,11 +348,12 @@ def test_list_narrows_by_state_kind_code_and_time_and_says_when_there_is_more(re
     def keys(*arguments: str) -> list[str]:
         return [intent["key"] for intent in run("list", *arguments, "--json").json["intents"]]
 
-    assert keys() == ["f", "e", "a", "b", "c", "d"]
-    assert keys("--state", "dead") == ["a", "b", "c", "d"]
+    assert sorted(keys()) == ["a", "b", "c", "d", "e", "f"]
+    dead = keys("--state", "dead")
+    assert (dead[0], sorted(dead[1:])) == ("d", ["a", "b", "c"])
     assert keys("--state", "dead", "--code", "VANISHED") == ["d"]
     assert keys("--kind", "refund") == ["f"]
-    assert keys("--since", "1h", "--state", "ready") == ["f", "e"]
+    assert sorted(keys("--since", "1h", "--state", "ready")) == ["e", "f"]
     assert keys("--since", "2126-01-01T00:00:00Z") == []
     assert keys("--state", "done") == []
     limited = run("list", "--limit", "2", "--json").json

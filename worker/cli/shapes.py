@@ -39,6 +39,7 @@ def intent_shape(status: Status) -> dict[str, Any]:
         "deadline": stamp(status.deadline),
         "waits_for": list(status.waits_for),
         "blocks": status.blocks,
+        "unreadable": status.unreadable,
     }
 
 
