@@ -284,6 +284,7 @@ KIND = Kind(
     request=request,
     judge=judge,
     about=ABOUT,
+    keyed=True,
     records=True,
     hopeless={**CONFLICT, **ROLLBACK},
     shape=split_reference,
