@@ -38,8 +38,9 @@ MOST_AT_ONCE = 10_000
 #: Most names listed where one was not known.
 _MOST_NAMED = 30
 
-#: Longest reason or note that is kept.
+#: Longest reason or note that is kept, and longest name of who gave it.
 _MAX_REASON = 500
+_MAX_WHO = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +91,51 @@ def _expect(what: str, given: str, known: set[str]) -> None:
 
 
 @dataclass(frozen=True, slots=True)
+class Pause:
+    """An operator's pause of a lane or a target.
+
+    Attributes:
+        who: Who said so.
+        reason: Why.
+        since: When.
+    """
+
+    who: str
+    reason: str
+    since: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What a pause or a resume did.
+
+    Attributes:
+        changed: Whether it did anything: a pause that stands already stays as it is.
+        pause: The pause that stands, or that has ended; None where only workers had shut or slowed a gate, or nobody.
+    """
+
+    changed: bool
+    pause: Pause | None
+
+
+@dataclass(frozen=True, slots=True)
+class Act:
+    """A pause or a resume by an operator.
+
+    Attributes:
+        at: When.
+        what: ``pause`` or ``resume``.
+        of: Such as ``lane refunds`` or ``target default``.
+    """
+
+    at: datetime
+    what: str
+    of: str
+    who: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class LaneDepth:
     """One lane, for one target.
 
@@ -98,6 +144,9 @@ class LaneDepth:
         later: Intents that are scheduled, or wait between attempts.
         oldest_due_s: Age of the oldest due intent, in seconds since it came due; 0 when none is.
         paused: Whether the lane is paused by an operator.
+        oldest_open_s: Age of the oldest intent that is due or was tried in vain, in seconds since it was accepted: no
+            retry makes it younger.
+        pause: Whose pause that is.
     """
 
     lane: str
@@ -106,11 +155,21 @@ class LaneDepth:
     later: int
     oldest_due_s: float
     paused: bool
+    oldest_open_s: float = 0.0
+    pause: Pause | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class GateView:
-    """One side (``write`` or ``read``) of a target that is not simply open."""
+    """One side (``write``, ``read`` or ``lane:<lane>``) of a target that is not simply open.
+
+    Attributes:
+        state: ``paused``, ``unreachable`` or ``slowed``.
+        since: When the trouble began.
+        note: In words; of an operator's pause the reason.
+        who: The operator who paused it.
+        lasting_s: Seconds since then.
+    """
 
     target: str
     side: str
@@ -120,6 +179,8 @@ class GateView:
     manual: bool
     note: str
     rate: int
+    who: str = ""
+    lasting_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,6 +203,16 @@ class Overview:
     def open(self) -> int:
         """Intents that are not finished."""
         return self.waiting + self.sending + self.posted + sum(lane.due + lane.later for lane in self.lanes)
+
+    @property
+    def oldest_open_s(self) -> float:
+        """Age of the oldest intent that is due or was tried in vain, in seconds since it was accepted."""
+        return max((lane.oldest_open_s for lane in self.lanes), default=0.0)
+
+
+def _pause(who: str | None, reason: str | None, since: str | None) -> Pause | None:
+    """From fields of Redis; None where there is no pause."""
+    return Pause(who or "", reason or "", moment(since)) if since else None
 
 
 class Operator:
@@ -177,7 +248,7 @@ class Operator:
             waiting, posted, done, dead, discarded, first_posted, counts = pipeline.execute()
             held = self.leases()
             lanes = tuple(self._depth(queue, now_ms) for queue in sorted(queues))
-            gates = tuple(self._gates(sorted({queue.partition("|")[2] for queue in queues})))
+            gates = tuple(self._gates(sorted({queue.partition("|")[2] for queue in queues}), now_ms))
         return Overview(
             lanes=lanes,
             waiting=waiting,
@@ -206,26 +277,43 @@ class Operator:
         pipeline.zcount(journal.key(f"ready:{queue}"), 0, now_ms)
         pipeline.zcard(journal.key(f"ready:{queue}"))
         pipeline.zrange(journal.key(f"ready:{queue}"), 0, 0, withscores=True)
-        pipeline.exists(journal.key(f"pause:{lane}"))
-        due, total, first, paused = pipeline.execute()
+        pipeline.hmget(journal.key(f"pause:{lane}"), "who", "why", "at")
+        pipeline.zrange(journal.key(f"tried:{queue}"), 0, 0, withscores=True)
+        due, total, first, paused, tried = pipeline.execute()
         oldest_s = max(0.0, (now_ms - first[0][1]) / 1000) if first else 0.0
-        return LaneDepth(lane, target, due, total - due, oldest_s, bool(paused))
+        open_s = max(oldest_s, (now_ms - tried[0][1]) / 1000 if tried else 0.0)
+        pause = _pause(*paused)
+        return LaneDepth(lane, target, due, total - due, oldest_s, pause is not None, open_s, pause)
 
-    def _gates(self, targets: Sequence[str]) -> Iterator[GateView]:
+    def _gates(self, targets: Sequence[str], now_ms: int) -> Iterator[GateView]:
         for target in targets:
-            for side in ("write", "read"):
+            for side in self._sides():
                 fields: Any = self._journal.client.hgetall(self._journal.key(f"gate:{target}:{side}"))
                 if fields:
+                    since = fields.get("since")
                     yield GateView(
                         target=target,
                         side=side,
                         state=fields.get("state", "slowed"),
                         code=fields.get("code", ""),
-                        since=moment(fields["since"]) if "since" in fields else None,
+                        since=moment(since) if since else None,
                         manual=fields.get("manual") == "1",
                         note=fields.get("note", ""),
                         rate=int(float(fields.get("rate", 0))),
+                        who=fields.get("who", ""),
+                        lasting_s=max(0.0, (now_ms - int(since)) / 1000) if since else 0.0,
                     )
+
+    def acts(self, most: int = 20) -> tuple[Act, ...]:
+        """The last pauses and resumes by operators, newest first.
+
+        Raises:
+            JournalUnavailable: Redis did not answer.
+        """
+        with reported():
+            lines: Any = self._journal.client.lrange(self._journal.key("acts"), 0, most - 1)
+        found = [json.loads(line) for line in lines]
+        return tuple(Act(moment(act["at"]), act["what"], act["of"], act["who"], act["why"]) for act in found)
 
     def listed(
         self,
@@ -378,54 +466,88 @@ class Operator:
             raise Refused(f"intent {status.id} is not discarded: it is {answer}, not dead")
         self._bells.ring(bells)
 
-    def pause_lane(self, lane: str, *, who: str, reason: str = "") -> None:
+    def pause_lane(self, lane: str, *, who: str, reason: str = "") -> Change:
         """Let workers claim nothing more from a lane; what is being sent is finished.
 
-        Raises:
-            NotFound: The settings list no such lane.
-        """
-        self._known(lane)
-        with reported():
-            self._journal.client.hset(
-                self._journal.key(f"pause:{lane}"),
-                mapping={"who": who[:_MAX_REASON], "why": reason[:_MAX_REASON], "at": self._journal.now_ms()},
-            )
+        Args:
+            lane: The lane.
+            who: Who says so.
+            reason: Why.
 
-    def resume_lane(self, lane: str) -> bool:
-        """Let workers claim from a lane again. Returns whether it was paused.
+        Returns:
+            Whose pause stands: this one or, unchanged, an earlier one by the same person.
 
         Raises:
+            Refused: Somebody else has paused it already; that pause stays as it is.
             NotFound: The settings list no such lane.
+            JournalUnavailable: Redis did not answer.
         """
         self._known(lane)
-        with reported():
-            resumed = bool(self._journal.client.delete(self._journal.key(f"pause:{lane}")))
+        return self._paused("lane", lane, who, reason)
+
+    def resume_lane(self, lane: str, *, who: str = "", reason: str = "") -> Change:
+        """Let workers claim from a lane again.
+
+        Returns:
+            Whose pause has ended.
+
+        Raises:
+            NotFound: The settings list no such lane.
+            JournalUnavailable: Redis did not answer.
+        """
+        self._known(lane)
+        ended = self._act("resume", "lane", lane, who, reason)
         self._bells.ring([lane])
-        return resumed
+        return ended
 
-    def pause_target(self, target: str, *, who: str, reason: str = "") -> None:
-        """Stop all requests to a target until it is resumed; nobody probes it meanwhile.
+    def pause_target(self, target: str, *, who: str, reason: str = "") -> Change:
+        """Stop all requests to a target until it is resumed; nobody probes it meanwhile. See :meth:`pause_lane`.
+
+        Raises:
+            Refused: Somebody else has paused it already; that pause stays as it is.
+            NotFound: There is no such target.
+            JournalUnavailable: Redis did not answer.
+        """
+        self._known_target(target)
+        return self._paused("target", target, who, reason)
+
+    def resume_target(self, target: str, *, who: str = "", reason: str = "") -> Change:
+        """Open all gates of a target, those that workers have shut or slowed as well.
+
+        Returns:
+            Whether one was shut or slowed, and whose pause has ended.
 
         Raises:
             NotFound: There is no such target.
+            JournalUnavailable: Redis did not answer.
         """
         self._known_target(target)
-        for side in ("write", "read"):
-            note = f"{who}: {reason}"[:_MAX_REASON]
-            self._journal.scripts.run("gate", f"{target}:{side}", "pause", "OPERATOR", 0, "1", note)
-
-    def resume_target(self, target: str) -> bool:
-        """Open both gates of a target. Returns whether one was shut or slowed.
-
-        Raises:
-            NotFound: There is no such target.
-        """
-        self._known_target(target)
-        opened = False
-        for side in ("write", "read"):
-            opened |= bool(self._journal.scripts.run("gate", f"{target}:{side}", "open", "", 0, "1", "")[0])
+        ended = self._act("resume", "target", target, who, reason)
         self._bells.ring((*self._journal.settings.lanes, CONFIRM_LANE))
-        return opened
+        return ended
+
+    def _paused(self, sort: str, name: str, who: str, reason: str) -> Change:
+        made = self._act("pause", sort, name, who, reason)
+        first = made.pause
+        if made.changed or first is None or first.who == who[:_MAX_WHO]:
+            return made
+        why = f" ({first.reason!r})" if first.reason else ""
+        raise Refused(
+            f"{sort} {name} is paused already, by {first.who or 'somebody'} since {first.since:%Y-%m-%d %H:%M:%SZ}"
+            f"{why}; that pause stands"
+        )
+
+    def _act(self, act: str, sort: str, name: str, who: str, reason: str) -> Change:
+        # Lanes have gates of their own in a target; a human stops the whole of it.
+        sides = self._sides() if act == "resume" else ("write", "read")
+        changed, *first = self._journal.scripts.run(
+            "pause", act, sort, name, who[:_MAX_WHO], reason[:_MAX_REASON], *(sides if sort == "target" else ())
+        )
+        return Change(bool(changed), _pause(*first))
+
+    def _sides(self) -> tuple[str, ...]:
+        """The gates of a target: of all its writes, of its reads, and of the writes of each lane."""
+        return ("write", "read", *(f"lane:{lane}" for lane in self._journal.settings.lanes))
 
     def _known(self, lane: str) -> None:
         if lane not in self._journal.settings.lanes:
@@ -438,6 +560,6 @@ class Operator:
 
     def _line(self, what: str, who: str, reason: str) -> str:
         return json.dumps(
-            {"at": self._journal.now_ms(), "what": what, "by": who[:100], "note": reason[:_MAX_REASON]},
+            {"at": self._journal.now_ms(), "what": what, "by": who[:_MAX_WHO], "note": reason[:_MAX_REASON]},
             ensure_ascii=False,
         )

@@ -114,6 +114,8 @@ class Attempt:
         worker: Who did it.
         note: In words: what followed, or an operator's reason.
         request_id: The ``X-Request-Id`` that the request carried.
+        count: How many attempts ended alike, one after the other; ``at`` is that of the first, all else of the last.
+        last: When the last of them was; None where there was one.
     """
 
     at: datetime
@@ -124,6 +126,8 @@ class Attempt:
     worker: str = ""
     note: str = ""
     request_id: str = ""
+    count: int = 1
+    last: datetime | None = None
 
 
 def find(journal: Journal, key_or_id: str, target: str = DEFAULT_TARGET) -> Status:
@@ -321,6 +325,8 @@ def _attempt(text: str) -> Attempt:
             worker=line.get("by", ""),
             note=line.get("note", ""),
             request_id=line.get("request", ""),
+            count=line.get("count", 1),
+            last=moment(line["last"]) if "last" in line else None,
         )
     except (ValueError, TypeError, KeyError, AttributeError):
         return Attempt(moment(0), "unreadable")

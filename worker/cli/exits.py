@@ -23,7 +23,7 @@ MEANINGS: Mapping[int, str] = MappingProxyType(
         BAD_INPUT: "bad input or settings; nothing was changed",
         NOT_FOUND: "no such key, lane, target, kind or code",
         UNAVAILABLE: "the journal (Redis) cannot be reached or does not take writes",
-        REFUSED: "refused, because it would lose or double a payment, or comes too late; nothing was changed",
+        REFUSED: "refused: it would lose or double a payment, comes too late, or another's pause stands",
         INTERRUPTED: "interrupted, or the question was answered with no",
     }
 )

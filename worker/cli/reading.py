@@ -89,8 +89,8 @@ def show_intent(status: Status, attempts: Sequence[Attempt], payload: Mapping[st
     if attempts:
         rows = [
             (
-                clock(attempt.at),
-                attempt.what,
+                clock(attempt.at) + (f" to {clock(attempt.last)}" if attempt.last else ""),
+                attempt.what + (f", {attempt.count:,} times" if attempt.count > 1 else ""),
                 " ".join(str(part) for part in (attempt.status, attempt.code) if part),
                 f"{attempt.latency_ms} ms" if attempt.latency_ms else "",
                 attempt.note,
@@ -223,6 +223,7 @@ def show_overview(overview: Overview, settings: Settings) -> None:
     fields(
         [
             ("open", several(overview.open, "intent")),
+            ("oldest of them", span(overview.oldest_open_s)),
             ("waiting for a turn", f"{overview.waiting:,}"),
             ("being sent", f"{overview.sending:,}"),
             ("posted, unconfirmed", f"{overview.posted:,}"),
@@ -234,21 +235,23 @@ def show_overview(overview: Overview, settings: Settings) -> None:
         ]
     )
     say()
-    table(*lane_rows(overview.lanes, settings))
+    table(*lane_rows(overview.lanes, overview.gates, settings))
     if overview.gates:
         rows = [
             (
                 gate.target,
                 gate.side,
-                gate.state + (" by hand" if gate.manual else ""),
+                gate.state + (f" by {gate.who or 'hand'}" if gate.manual else ""),
                 gate.code,
                 f"{gate.rate}/s" if gate.rate else "",
                 clock(gate.since),
+                span(gate.lasting_s),
                 gate.note,
             )
             for gate in overview.gates
         ]
-        table(("target", "side", "gate", "code", ">rate", "since", "note"), rows, title="Gates that are not open")
+        columns = ("target", "side", "gate", "code", ">rate", "since", ">for", "note")
+        table(columns, rows, title="Gates that are not open")
     if died := deaths(overview.counts):
         deathbed = [(death["kind"], death["dead_class"], death["code"], f"{death['count']:,}") for death in died]
         table(("kind", "class", "code", ">letters"), deathbed[:_MOST_DEATHS], title="Dead letters ever, by code")

@@ -28,9 +28,10 @@
 --   made:<t>:<row>     set     ids of the rows that our intents made below a row; expires after an hour
 --   seq                string  last accept number
 --   bell:<lane>        string  when a message for the lane was sent, or a worker was last on it; expires
---   pause:<lane>       hash    who paused a lane, when, why
+--   pause:<lane>       hash    who paused a lane, why, at (when)
+--   acts               list    the last 200 pauses and resumes by operators, as JSON, newest first
 --   gate:<t>:<side>    hash    side write or read: state, code, since, manual, probe_at, probe_ms, hold_until, rate, tokens,
---                              stamp, raised, streak, note
+--                              stamp, raised, streak, note; who, where an operator shut it
 --   pace:<t>:<side>    hash    second and n: requests let through in that second; last: in the one before;
 --                              strain and strain_second: failures
 --   oauth:<t>          hash    tokens of an OAuth client: version, access, expires, life, refresh, failed, retry, lock, lock_end,
