@@ -14,7 +14,6 @@ from typing import Any, TypeVar
 
 from blnk_relay.journal.connection import reported
 from blnk_relay.journal.journal import Journal
-from blnk_relay.journal.trips import Ask
 
 T = TypeVar("T")
 
@@ -49,19 +48,23 @@ def pages(
     Yields:
         Pages that are not empty. What leaves the sets meanwhile makes none pass over another.
     """
-    limits = (_ms(since) if since else "-inf", _ms(until) if until else "+inf")
-    limits = limits if state in _TIMED else ("-inf", "+inf")
+    limits = _limits(since, until) if state in _TIMED else _limits(None, None)
     members = [_members(journal, name, limits, oldest_first=oldest_first) for name in _sets(journal, state, target)]
     merged = heapq.merge(*members, key=lambda member: member[1], reverse=not oldest_first)
     return batched((id_ for id_, _ in merged), PAGE)
 
 
-def matching(journal: Journal, ids: Sequence[str], wanted: Mapping[str, str]) -> list[str]:
-    """Those of a page whose fields have the wanted values now."""
-    prefix = journal.settings.prefix
-    found = journal.drive(_ask([("HMGET", f"{prefix}intent:{id_}", *wanted) for id_ in ids]))
-    values = list(wanted.values())
-    return [id_ for id_, fields in zip(ids, found, strict=True) if fields == values]
+def matching(
+    journal: Journal,
+    ids: Sequence[str],
+    wanted: Mapping[str, str],
+    since: datetime | None = None,
+    until: datetime | None = None,
+) -> list[str]:
+    """Those of a page whose fields have the wanted values now, and that changed since one time and before another."""
+    fields = [text for pair in wanted.items() for text in pair]
+    found: list[str] = journal.scripts.run("matching", *_limits(since, until), len(wanted), *fields, *ids)
+    return found
 
 
 def batched(items: Iterable[T], size: int) -> Iterator[list[T]]:
@@ -71,8 +74,8 @@ def batched(items: Iterable[T], size: int) -> Iterator[list[T]]:
         yield batch
 
 
-def _ask(commands: Sequence[tuple[str | int, ...]]) -> Any:
-    return (yield Ask(tuple(commands)))
+def _limits(since: datetime | None, until: datetime | None) -> tuple[str, str]:
+    return _ms(since) if since else "-inf", _ms(until) if until else "+inf"
 
 
 def _ms(moment: datetime) -> str:

@@ -117,6 +117,10 @@ class Change:
     changed: bool
     pause: Pause | None
 
+    def __bool__(self) -> bool:
+        """Whether it did anything."""
+        return self.changed
+
 
 @dataclass(frozen=True, slots=True)
 class Act:
@@ -350,7 +354,7 @@ class Operator:
             yield from wanted.those_of(self._read((id_of(target or DEFAULT_TARGET, key), key)))
             return
         for page in listing.pages(self._journal, state, target, since, until, oldest_first=oldest_first):
-            ids = listing.matching(self._journal, page, wanted.fields()) if wanted.narrow else page
+            ids = listing.matching(self._journal, page, wanted.fields(), since, until) if wanted.narrow else page
             for chunk in batched(ids, _CHUNK):
                 yield from wanted.those_of(self._read(chunk))
 
