@@ -66,8 +66,10 @@ class Settings:
     namespace: str = _setting("relay", "First part of every key on Redis, so that systems can share a server.")
     redis_timeout_s: float = _setting(2.0, "Longest wait for one answer of Redis.")
     durability: str = _setting(
-        "memory",
-        "What a receipt waits for: `memory`, `fsync` (WAITAOF) or `replicated:N` (WAIT for N replicas).",
+        "",
+        "What a receipt waits for, and the record of a write that the ledger could not tell from a repeat: `memory`, "
+        "`fsync` (WAITAOF) or `replicated:N` (WAIT for N replicas). Left out it is `memory`, and workers say at start "
+        "what that means (guarantees.md).",
     )
     durability_timeout_s: float = _setting(1.0, "Longest wait for that; a receipt names what was reached.")
 
@@ -162,7 +164,12 @@ class Settings:
     #: Every target by its name, the default one first where there is one.
     ledgers: Mapping[str, Target] = field(init=False, repr=False, compare=False, metadata={"doc": "", "secret": False})
 
+    #: Whether somebody has chosen the durability.
+    durability_chosen: bool = field(init=False, repr=False, compare=False, metadata={"doc": "", "secret": False})
+
     def __post_init__(self) -> None:
+        object.__setattr__(self, "durability_chosen", bool(self.durability))
+        object.__setattr__(self, "durability", self.durability or "memory")
         for name, pattern, value in (
             ("namespace", _NAME, self.namespace),
             ("meta_key", _META_KEY, self.meta_key),

@@ -27,6 +27,12 @@ PAGE_SIZE = 100
 #: Pages read for one question at most: a hold with ten thousand children is somebody's mistake.
 MOST_PAGES = 50
 
+#: What a read is answered with where the ledger, or what stands before it, has no such read (contract §1.7, §4).
+_NO_SUCH_READ = frozenset({400, 404, 405, 501})
+
+#: Code of ours for an answer that goes on after the last page that is read.
+_TOO_MANY = "TOO_MANY_ROWS"
+
 #: Digits of an amount that is read at all; a longer one is no money but an attack on this process.
 _MOST_DIGITS = 100
 
@@ -111,6 +117,9 @@ class LedgerOverHttp:
         if resource == "tokenized-fields":
             yield from self._tokenized(values)
             return
+        if resource == "upload-runs":
+            yield from self._upload_runs(values)
+            return
         if self._proxy.bare and resource not in _CORE_FILTERS:
             # Refused at the door: this was accepted when the target still was an instance of Cloud.
             yield Response(status=200, code="NO_SUCH_READ", failure=Failure.BROKEN)
@@ -144,7 +153,7 @@ class LedgerOverHttp:
                     break
                 return
         # Some rows of many must never be taken for all: a sum over them would be too small.
-        yield Response(status=200, code="TOO_MANY_ROWS", failure=Failure.BROKEN)
+        yield Response(status=200, code=_TOO_MANY, failure=Failure.BROKEN)
 
     def _page(self, resource: str, field: str, values: Sequence[str], page: int) -> Response:
         if self._proxy.bare:
@@ -198,6 +207,23 @@ class LedgerOverHttp:
                 yield _failed(answer)
                 return
             yield [{"upload_id": value, "count": total}]
+
+    def _upload_runs(self, values: Sequence[str]) -> Iterator[Sequence[Mapping[str, Any]] | Response]:
+        """Ids of the runs of each upload; None where the ledger does not show them: a bare Core has no such read."""
+        for value in values:
+            shown: list[Mapping[str, Any]] = []
+            failure = Response(status=501) if self._proxy.bare else None
+            for page in () if failure else self._pages("reconciliations", "upload_id", [value]):
+                if isinstance(page, Response):
+                    failure = page
+                else:
+                    shown += page
+            if failure and failure.status not in _NO_SUCH_READ and failure.code != _TOO_MANY:
+                yield failure
+                return
+            # Whoever ignores the filter shows the runs of other uploads as well: too many of them perhaps.
+            ids = {str(run["reconciliation_id"]) for run in shown if run.get("upload_id") == value}
+            yield [{"upload_id": value, "runs": None if failure else sorted(ids)}]
 
     def _one_by_one(self, field: str, values: Sequence[str]) -> Iterator[Sequence[Mapping[str, Any]] | Response]:
         """Core's own reads, one row each; 404 TXN_NOT_FOUND is an answer, not a failure."""

@@ -13,6 +13,14 @@ from worker.app import make_app, worker_arguments
 
 _log = logging.getLogger(__name__)
 
+#: What a worker says whose settings leave the durability open.
+UNCHOSEN = (
+    "BLNK_RELAY_DURABILITY is not set, so a receipt is given as soon as it is in the memory of Redis: a failover or a "
+    "power cut can lose the last receipts, and then a write that is enqueued again under its old key may be made twice "
+    "where the ledger cannot tell (docs/guarantees.md). Set it to fsync or replicated:N, or to memory if that is what "
+    "you want."
+)
+
 
 def run_worker(settings: Settings, *, lanes: tuple[str, ...] = (), pool: str = "threads", concurrency: int = 0) -> None:
     """Run a worker until it is told to stop.
@@ -38,6 +46,8 @@ def run_worker(settings: Settings, *, lanes: tuple[str, ...] = (), pool: str = "
     app = make_app(settings)
     journal = Journal(settings)
     try:
+        if not settings.durability_chosen:
+            _log.warning("%s", UNCHOSEN)
         for warning in journal.check_server():
             _log.warning("%s", warning)
         foreign = journal.foreign()

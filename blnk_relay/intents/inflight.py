@@ -237,7 +237,7 @@ def _perhaps_ours(hold: Hold, entry: Entry, progress: Progress) -> tuple[str, ..
     part = entry.payload.get("precise_amount")
     if part is None or not progress.forgotten:
         return ()
-    earliest_ms = progress.created_ms - CLOCKS_APART_MS
+    earliest_ms = min(progress.created_ms, progress.lost_ms) - CLOCKS_APART_MS
     return tuple(
         row.transaction_id
         for row in hold.commits

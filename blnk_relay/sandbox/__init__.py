@@ -4,7 +4,7 @@ For the demo, for this project's tests and for users' own: it imitates what the 
 write, its traps and its failures included, and shows its books. It answers in two shapes: as Cloud
 (``/proxy/…``, ``/data/…``, ``/…/filter``, ``/oauth/…``, with a bearer token) and as a bare Core (the same
 routes without ``/proxy`` and Core's own reads, with ``X-Blnk-Key``). With ``upstream`` it is only Cloud's
-edge, in front of a Core that runs somewhere.
+edge, in front of a Core that runs somewhere; what that Core has no route to read, it cannot show either.
 
     from blnk_relay.sandbox import Options, Sandbox
 
@@ -19,7 +19,7 @@ from __future__ import annotations
 
 from .edge import FAULT_HEADER, RequestSeen
 from .faults import DEFAULT_KINDS, KINDS, FaultKind
-from .options import Options
+from .options import UPSTREAM_LIMITS, Options
 from .plans import Faults, Rule
 from .reconciliation_books import ExternalRecord, MatchingRule, Run, Upload
 from .rows import Effect, IdentityRecord, LedgerRecord, Row, Status
@@ -31,6 +31,7 @@ __all__ = [  # noqa: RUF022 - grouped by what they are for
     "Options",
     "Sandbox",
     "SandboxError",
+    "UPSTREAM_LIMITS",
     "serve_forever",
     # what goes wrong
     "DEFAULT_KINDS",

@@ -11,7 +11,8 @@
 | POST recover | ``{"threshold_s": 120}`` | ``{"looked_at": n}`` |
 | POST login | ``{"scopes": ["proxy:write"]}`` | ``{"code": "…"}``, for POST /oauth/token |
 | POST revoke-tokens | | ``{}`` |
-| POST crash, POST release-archived, POST reset | | ``{"lost": n}``, ``{"released": n}``, ``{}`` |
+| POST crash, POST lose-queue | | ``{"lost": n}`` |
+| POST release-archived, POST reset | | ``{"released": n}``, ``{}`` |
 """
 
 from __future__ import annotations
@@ -124,6 +125,10 @@ def _recover(instance: Instance, request: WireRequest) -> dict[str, Any]:
     return {"looked_at": recovery.recover(instance.core, threshold_s)}
 
 
+def _lose_queue(instance: Instance, _request: WireRequest) -> dict[str, Any]:
+    return {"lost": instance.core.lose_queue()}
+
+
 def _crash(instance: Instance, _request: WireRequest) -> dict[str, Any]:
     return {"lost": instance.core.crash()}
 
@@ -158,6 +163,7 @@ _HANDLERS: dict[tuple[str, str], _Handler] = {
     ("POST", "fund"): _fund,
     ("POST", "recover"): _recover,
     ("POST", "crash"): _crash,
+    ("POST", "lose-queue"): _lose_queue,
     ("POST", "release-archived"): _release,
     ("POST", "login"): _login,
     ("POST", "revoke-tokens"): _revoke,

@@ -36,8 +36,8 @@ def cloud_refusal(core: Core, request: WireRequest, route: Route | None) -> Answ
     options = core.options
     if route is not None and route.scope is Scope.NONE:
         return None
-    scheme, _, token = request.headers.get("authorization", "").partition(" ")
-    if scheme.lower() != "bearer" or not token:
+    token = _cloud_token(request)
+    if not token:
         return _says(options, 401, "AUTH_MISSING_API_KEY", "missing token")
     scopes = ("*",) if token == options.token else options.tokens.get(token)
     if scopes is None:
@@ -55,6 +55,12 @@ def cloud_refusal(core: Core, request: WireRequest, route: Route | None) -> Answ
         message = f"the token lacks the scope {route.scope.value}"
         return _says(options, 403, "AUTH_INSUFFICIENT_PERMISSIONS", message)
     return None
+
+
+def _cloud_token(request: WireRequest) -> str:
+    """The bearer token; or the key in the header of a bare Core, as the official clients send it (contract §14.3)."""
+    scheme, _, token = request.headers.get("authorization", "").partition(" ")
+    return token if scheme.lower() == "bearer" and token else request.headers.get(KEY_HEADER, "")
 
 
 def _says(options: Options, status: int, code: str, message: str) -> Answer:

@@ -24,6 +24,9 @@ MAX_ITEMS = 10_000
 #: Batches that run behind a 202 at the same time in one process (contract §2.4).
 MAX_ASYNC_BATCHES = 100
 
+#: What Core's work and its rollback end of when the client goes away, or the database does.
+_CUT = "context canceled"
+
 _NOT_ROLLED_BACK = "Previous transactions were not rolled back."
 
 
@@ -69,10 +72,12 @@ def run(core: Core, batch: Batch, effects: Effects) -> None:
         txn.parent_transaction = batch.batch_id
         txn.meta["sequence"] = number
         try:
-            submit(core, txn, effects)
+            _submit(core, batch, number, effects)
         except LedgerError as error:
             undone = _NOT_ROLLED_BACK
-            if batch.atomic:
+            if error.message == _CUT:
+                undone = f"Failed to roll back all transactions: {_CUT}"
+            elif batch.atomic:
                 undone = roll_back(core, batch.batch_id, inflight=batch.inflight)
             named = (
                 f"Reference: {txn.reference}, Source: {txn.source}, Destination: {txn.destination}, "
@@ -81,6 +86,12 @@ def run(core: Core, batch: Batch, effects: Effects) -> None:
             # Whatever the failure was, only its text survives, and the code is read out of that.
             text = f"failed to queue transaction {number} ({named}): {error.quoted}. {undone}"
             raise LedgerError(text) from error
+
+
+def _submit(core: Core, batch: Batch, number: int, effects: Effects) -> None:
+    if effects.cut_batch and batch.atomic and batch.skip_queue and number > len(batch.items) // 2:
+        raise LedgerError(_CUT)
+    submit(core, batch.items[number - 1], effects)
 
 
 def run_later(core: Core, batch: Batch, effects: Effects) -> None:

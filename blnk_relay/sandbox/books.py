@@ -14,7 +14,15 @@ from typing import Any
 
 from .answers import LedgerError
 from .change_log import ChangeLog
-from .constraints import check_balance, check_ledger, check_row, driver_error, reference_exists
+from .constraints import (
+    check_balance,
+    check_ledger,
+    check_meta,
+    check_row,
+    check_texts,
+    driver_error,
+    reference_exists,
+)
 from .ids import new_id
 from .options import GENERAL_LEDGER_ID
 from .reconciliation_books import ReconciliationBooks
@@ -45,7 +53,7 @@ class LiveBooks:
         self._by_parent: dict[str, list[str]] = {}
         self._by_queued_parent: dict[str, list[str]] = {}
         self._by_indicator: dict[tuple[str, str], str] = {}
-        self.ledgers[GENERAL_LEDGER_ID] = LedgerRecord(GENERAL_LEDGER_ID, "General Ledger")
+        self.ledgers[GENERAL_LEDGER_ID] = LedgerRecord(GENERAL_LEDGER_ID, "General Ledger", meta={})
 
     # --- transactions
 
@@ -129,6 +137,8 @@ class LiveBooks:
             Whether there was any such row.
         """
         found = [row for row in (self.rows.get(entity_id), *self.children(entity_id)) if row is not None]
+        if found:
+            check_meta("failed to update metadata", meta)
         for row in found:
             merged = replace(row, meta={**row.meta, **meta})
             self.changes.keep(row.transaction_id, row)
@@ -191,9 +201,35 @@ class LiveBooks:
         if identity.identity_id in self.identities:
             details = {"Severity": "ERROR", "Code": "23505", "Constraint": "identity_identity_id_key"}
             raise LedgerError(f"Identity already exists: {identity.identity_id}", "GEN_CONFLICT", details)
-        self._check_room(len(self.identities), "Failed to create identity")
+        failed = "Failed to create identity"
+        check_texts(failed, *identity.texts.values())
+        check_meta(failed, identity.meta)
+        self._check_room(len(self.identities), failed)
         self.identities[identity.identity_id] = identity
         self.name(identity.identity_id, identity.texts, identity.dob, identity.meta)
+
+    def delete_identity(self, identity_id: str) -> None:
+        """Forget an identity.
+
+        Raises:
+            LedgerError: ``GEN_NOT_FOUND``; or a balance is linked to it.
+        """
+        if identity_id not in self.identities:
+            raise LedgerError(f"Identity with ID '{identity_id}' not found", "GEN_NOT_FOUND")
+        if any(balance.identity_id == identity_id for balance in self.balances.values()):
+            text = 'update or delete on table "identity" violates foreign key constraint "balances_identity_id_fkey"'
+            raise driver_error("Failed to delete identity", "23503", text, "balances_identity_id_fkey")
+        del self.identities[identity_id]
+
+    def rename_ledger(self, ledger: LedgerRecord, name: str) -> None:
+        """Give a ledger another name.
+
+        Raises:
+            LedgerError: The row would not fit.
+        """
+        check_ledger(name, ledger.meta)
+        self.before_change(ledger)
+        ledger.name = name
 
     def require_identity(self, identity_id: str) -> IdentityRecord:
         """An identity by id.
@@ -246,6 +282,7 @@ class LiveBooks:
             LedgerError: A balance row would be too large; ledgers are only checked on insert (§2.0).
         """
         merged = {**(record.meta or {}), **meta}
+        check_meta("failed to update metadata", merged)
         if isinstance(record, Balance):
             check_balance(replace(record, meta=merged), "failed to update metadata")
         self.before_change(record)

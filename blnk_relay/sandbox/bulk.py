@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from . import batches, holds
+from . import batches, holds, previews
 from .answers import (
     STATUS_OF,
     Answer,
@@ -20,8 +20,10 @@ from .core import Core, Effects
 from .create_request import read_transaction
 from .holds import COMMIT, VOID, Action
 from .money import precise_from_amount
+from .options import Options
 from .rows import Txn
 from .wire import Fields, WireRequest
+from .writes import is_preview
 
 #: Items of one bulk commit or void (contract §2.13).
 MAX_INFLIGHT_ITEMS = 100
@@ -48,11 +50,13 @@ def create_transactions(core: Core, request: WireRequest, effects: Effects) -> A
         if len(items) > batches.MAX_ITEMS:
             return error_answer("TXN_BULK_LIMIT_EXCEEDED", f"too many transactions; max is {batches.MAX_ITEMS}")
         batch = batches.Batch.of(
-            _read_items(items, head_features=core.options.head_features),
+            _read_items(items, core.options),
             inflight=fields.flag("inflight"),
             skip_queue=fields.flag("skip_queue"),
             atomic=fields.flag("atomic"),
         )
+        if is_preview(core, fields):
+            return json_answer(200, previews.of_batch(core, batch))
         if run_async:
             batches.run_later(core, batch, effects)
             message = "Bulk transaction processing started"
@@ -69,7 +73,7 @@ def create_transactions(core: Core, request: WireRequest, effects: Effects) -> A
     return json_answer(201, {"batch_id": batch.batch_id, "status": status, "transaction_count": len(batch.items)})
 
 
-def _read_items(items: list[Any], *, head_features: bool) -> list[Txn]:
+def _read_items(items: list[Any], options: Options) -> list[Txn]:
     # The decoder sees the whole body before any rule is applied to an item.
     read: list[Txn | LedgerError] = []
     for index, item in enumerate(items):
@@ -79,7 +83,7 @@ def _read_items(items: list[Any], *, head_features: bool) -> list[Txn]:
             if item is None:
                 read.append(_bad_item(index, " is required"))
             else:
-                read.append(read_transaction(Fields(item), head_features=head_features))
+                read.append(read_transaction(Fields(item), options))
         except MalformedRequestError:
             raise
         except LedgerError as error:
@@ -113,9 +117,10 @@ def commit_holds(core: Core, request: WireRequest, effects: Effects) -> Answer:
         fields = request.fields()
         actions = [_commit(core, item) for item in fields.items("transactions")]
         skip_queue = fields.flag("skip_queue")
+        preview = is_preview(core, fields)
     except MalformedRequestError as error:
         return _as_text(error)
-    return _settle_all(core, "transactions", actions, effects, skip_queue=skip_queue)
+    return _settle_all(core, "transactions", actions, effects, skip_queue=skip_queue, preview=preview)
 
 
 def void_holds(core: Core, request: WireRequest, effects: Effects) -> Answer:
@@ -126,10 +131,11 @@ def void_holds(core: Core, request: WireRequest, effects: Effects) -> Answer:
         if not all(isinstance(name, str) for name in names):
             return _as_text(MalformedRequestError("json: cannot unmarshal a value into transaction_ids of type string"))
         skip_queue = fields.flag("skip_queue")
+        preview = is_preview(core, fields)
     except MalformedRequestError as error:
         return _as_text(error)
     actions = [Action(name, VOID, 0) for name in names]
-    return _settle_all(core, "transaction_ids", actions, effects, skip_queue=skip_queue)
+    return _settle_all(core, "transaction_ids", actions, effects, skip_queue=skip_queue, preview=preview)
 
 
 def _commit(core: Core, item: Any) -> Action:
@@ -143,12 +149,16 @@ def _commit(core: Core, item: Any) -> Action:
     return Action(target_id, COMMIT, precise_amount)
 
 
-def _settle_all(core: Core, field: str, actions: list[Action], effects: Effects, *, skip_queue: bool) -> Answer:
+def _settle_all(
+    core: Core, field: str, actions: list[Action], effects: Effects, *, skip_queue: bool, preview: bool
+) -> Answer:
     """200, whatever becomes of the items."""
     if not actions:
         return error_answer("TXN_BULK_EMPTY", f"{field} cannot be empty")
     if len(actions) > MAX_INFLIGHT_ITEMS:
         return error_answer("TXN_BULK_LIMIT_EXCEEDED", f"too many {field}; max is {MAX_INFLIGHT_ITEMS}")
+    if preview:
+        return json_answer(200, previews.of_actions(core, actions))
     settle = _settle_now if skip_queue else _queue
     results = [settle(core, action, effects) for action in actions]
     failed = sum(result["status"] == "failed" for result in results)
@@ -166,7 +176,13 @@ def _settle_now(core: Core, action: Action, _effects: Effects) -> dict[str, str]
 
 def _queue(core: Core, action: Action, effects: Effects) -> dict[str, str]:
     queued = {"transaction_id": action.target_id, "status": "queued", "code": "QUEUED"}
+    found = [] if action.target_id else holds.without_parent(core)
+    if any(holds.remaining(core, hold) for hold in found):
+        # Core finds the holds that have no parent, and hands over an action of which nothing comes (measured).
+        return queued
     try:
+        if found:
+            holds.refuse_settled(action.verb)
         holds.check_queueable(core, action)
         holds.enqueue(core, action, effects)
     except LedgerError as error:

@@ -29,6 +29,9 @@ _INDEX_LIMIT_BYTES = 2700
 #: The precision column is a 64-bit integer.
 _PRECISION_LIMIT = 1e19
 
+#: Columns that are no longer than this: names of rules, references and sources of external records (contract §14.9).
+_SHORT_TEXT = 255
+
 #: The unique index over all references, as its violations name it.
 _REFERENCE_INDEX = "idx_transactions_reference_unique"
 
@@ -44,8 +47,7 @@ def check_row(txn: Txn) -> None:
     meta_text = json.dumps(txn.meta, ensure_ascii=False)
     if "\0" in txn.reference or "\0" in txn.description:
         raise _bad_byte(_RECORDING_FAILED)
-    if "\\u0000" in meta_text:
-        raise driver_error(_RECORDING_FAILED, "22P05", "unsupported Unicode escape sequence")
+    check_meta(_RECORDING_FAILED, txn.meta)
     if txn.precision >= _PRECISION_LIMIT:
         raise driver_error(_RECORDING_FAILED, "22003", "value is out of range for type bigint")
     if not txn.amount_string:
@@ -64,9 +66,9 @@ def check_ledger(name: str, meta: Mapping[str, Any] | None) -> None:
     Raises:
         LedgerError: ``GEN_INTERNAL``.
     """
-    failed = "Failed to create ledger"
-    if "\0" in name:
-        raise _bad_byte(failed)
+    failed = "Database error occurred"
+    check_texts(failed, name)
+    check_meta(failed, meta)
     if _LEDGER_OVERHEAD_BYTES + len(name.encode()) + _size(meta) >= MAX_ROW_BYTES:
         raise _too_long(failed)
 
@@ -82,12 +84,42 @@ def check_balance(balance: Balance, failed: str, coming: int = 0) -> None:
     Raises:
         LedgerError: ``GEN_INTERNAL``.
     """
+    check_texts(failed, balance.currency, balance.indicator)
+    check_meta(failed, balance.meta)
     if not balance.meta:
         return
     figures = (balance.credit, balance.debit, balance.inflight_credit, balance.inflight_debit, coming)
     digits = sum(len(str(figure)) - 1 for figure in figures)
     if _BALANCE_OVERHEAD_BYTES + len(balance.indicator.encode()) + digits + _size(balance.meta) >= MAX_ROW_BYTES:
         raise _too_long(failed)
+
+
+def check_texts(failed: str, *texts: str, short: bool = False) -> None:
+    """Refuse texts that no column holds: with a NUL, or longer than a short column is.
+
+    Args:
+        failed: What could not be done.
+        *texts: The texts.
+        short: Their columns are short ones.
+
+    Raises:
+        LedgerError: ``GEN_INTERNAL``.
+    """
+    for text in texts:
+        if "\0" in text:
+            raise _bad_byte(failed)
+        if short and len(text) > _SHORT_TEXT:
+            raise driver_error(failed, "22001", f"value too long for type character varying({_SHORT_TEXT})")
+
+
+def check_meta(failed: str, meta: Mapping[str, Any] | None) -> None:
+    """Refuse metadata with a NUL anywhere.
+
+    Raises:
+        LedgerError: ``GEN_INTERNAL``.
+    """
+    if meta and "\\u0000" in json.dumps(meta):
+        raise driver_error(failed, "22P05", "unsupported Unicode escape sequence")
 
 
 def reference_exists(reference: str) -> LedgerError:

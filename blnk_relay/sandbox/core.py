@@ -1,7 +1,7 @@
 """The state of one imitated Core: options, clock, books and what waits in its queues.
 
-State only; what happens to it is in :mod:`sandbox.execution`, :mod:`sandbox.queue_mode`,
-:mod:`sandbox.holds` and :mod:`sandbox.refunds`, one module per part of contract §3.
+State only; what happens to it is in :mod:`blnk_relay.sandbox.execution`, :mod:`blnk_relay.sandbox.queue_mode`,
+:mod:`blnk_relay.sandbox.holds` and :mod:`blnk_relay.sandbox.refunds`, one module per part of contract §3.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ class Effects:
         apply_failures: So many attempts to apply fail for a passing reason (contract §3.1).
         slow_apply_s: Added to the time until the effect.
         race: A duplicate reference in skip mode answers 500 with the driver's error (contract §3.2).
+        cut_batch: An atomic batch in skip mode ends half-way, and is not rolled back (contract §14.4, §14.8).
         archive: A queued commit or void ends archived, without effect (contract §3.8).
         lag_s: Added to the read lag of this request's own answer.
     """
@@ -38,6 +39,7 @@ class Effects:
     apply_failures: int = 0
     slow_apply_s: float = 0.0
     race: bool = False
+    cut_batch: bool = False
     archive: bool = False
     lag_s: float = 0.0
 
@@ -66,6 +68,8 @@ class Core:
         self.in_memory: dict[Scheduled, int] = {}
         #: Batches running behind a 202 (contract §2.4).
         self.async_batches = 0
+        #: What waits in Core's Redis: tasks, their retries, dates of holds. Lost with it (contract §14.5).
+        self.queued: set[Scheduled] = set()
         #: Tasks in Core's queue that may be applied together.
         self.waiting = WaitingTasks()
         #: Queued commits and voids by the id they were asked for; archived ones stay (contract §3.8).
@@ -91,6 +95,37 @@ class Core:
 
         scheduled = self.clock.call_in(seconds, run)
         self.in_memory[scheduled] = transactions
+
+    def call_in_queue(self, seconds: float, callback: Callable[[], object]) -> None:
+        """Run a callback later, unless Core's Redis loses it before: a stop of Core does not.
+
+        Args:
+            seconds: On this core's clock; what is past runs at the next opportunity.
+            callback: What to do.
+        """
+
+        def run() -> None:
+            self.queued.discard(scheduled)
+            callback()
+
+        scheduled = self.clock.call_in(seconds, run)
+        self.queued.add(scheduled)
+
+    def lose_queue(self) -> int:
+        """Lose Core's Redis (contract §14.5).
+
+        Rows left QUEUED wait for recovery; those left SCHEDULED, and holds with dates, wait for ever.
+
+        Returns:
+            How many tasks and dates were lost.
+        """
+        lost = len(self.queued)
+        for scheduled in self.queued:
+            scheduled.cancel()
+        self.queued.clear()
+        self.waiting = WaitingTasks()
+        self.actions.clear()
+        return lost
 
     def crash(self) -> int:
         """Stop and start the process: what was answered but not stored is gone (contract §3.3).

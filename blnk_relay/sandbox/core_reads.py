@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from . import recovery
@@ -16,7 +16,7 @@ from .answers import Answer, MalformedRequestError, error_answer, json_answer
 from .core import Core, Effects
 from .filters import FilterError
 from .identity_record import identity_body
-from .reads import body_filters
+from .reads import body_filters, query_filters
 from .records import balance_body, ledger_body
 from .resources import BALANCES, IDENTITIES, LEDGERS, TRANSACTIONS, Resource
 from .routing import Handler
@@ -26,6 +26,9 @@ from .wire import Fields, WireRequest
 
 #: Rows of an answer; more than the largest asked for silently becomes the default.
 _DEFAULT_LIMIT, _MAX_LIMIT = 20, 100
+
+#: Rows of a list of ledgers or balances when the client does not say.
+_STRICT_LIMIT = 10
 
 #: Measured: lists of 2,000 references work.
 _MAX_VALUES = 2000
@@ -65,6 +68,43 @@ def core_filter(resource: Resource, body: Callable[[Any], dict[str, Any]], *, em
     return handler
 
 
+def core_list(resource: Resource, body: Callable[[Any], dict[str, Any]], *, empty: bool, strict: bool) -> Handler:
+    """GET /<resource> of Core, filtered by the query; its limit has no upper bound (measured).
+
+    Args:
+        resource: What is read.
+        body: A record as Core answers it.
+        empty: No match is an empty array; otherwise it is null.
+        strict: A limit or offset that is none is refused, and ten are shown by default; else it is ignored, and twenty.
+    """
+
+    def handler(core: Core, request: WireRequest, effects: Effects) -> Answer:
+        default = _STRICT_LIMIT if strict else _DEFAULT_LIMIT
+        limit, offset = _whole(request, "limit", default), _whole(request, "offset", 0)
+        if strict and (limit is None or limit < 1):
+            return error_answer("GEN_VALIDATION_ERROR", "Invalid limit value")
+        if strict and (offset is None or offset < 0):
+            return error_answer("GEN_VALIDATION_ERROR", "Invalid offset value")
+        try:
+            filters = query_filters(core.options, resource, request.query)
+        except FilterError as error:
+            return error_answer("GEN_BAD_REQUEST", f"Invalid filter: {error}")
+        start = max(offset or 0, 0)
+        limit = default if limit is None or limit < 1 else limit
+        page = resource.select(core, filters, effects.lag_s)[start : start + limit]
+        return json_answer(200, [body(record) for record in page] or ([] if empty else None))
+
+    return handler
+
+
+def _whole(request: WireRequest, name: str, default: int) -> int | None:
+    text = request.query.get(name, "")
+    try:
+        return int(text) if text else default
+    except ValueError:
+        return None
+
+
 def _no_body() -> Fields:
     raise MalformedRequestError("EOF")
 
@@ -101,14 +141,32 @@ def _balance(balance: Balance) -> dict[str, Any]:
     return {name: value for name, value in shown.items() if name != "allocation_strategy"}
 
 
+@dataclass(frozen=True, slots=True)
+class _Shown:
+    """How Core shows one resource; a list of transactions or ledgers is never null (measured)."""
+
+    resource: Resource
+    body: Callable[[Any], dict[str, Any]]
+    empty: bool
+    strict: bool
+
+
+_SHOWN = (
+    _Shown(TRANSACTIONS, _transaction, empty=True, strict=False),
+    _Shown(BALANCES, _balance, empty=False, strict=True),
+    _Shown(LEDGERS, ledger_body, empty=True, strict=True),
+    _Shown(IDENTITIES, identity_body, empty=False, strict=False),
+)
+
+
 def core_filters() -> dict[str, Handler]:
-    """Core's filter routes by the plural of what they read; its transactions alone are never null."""
-    return {
-        "transactions": core_filter(TRANSACTIONS, _transaction, empty=True),
-        "balances": core_filter(BALANCES, _balance, empty=False),
-        "ledgers": core_filter(LEDGERS, ledger_body, empty=False),
-        "identities": core_filter(IDENTITIES, identity_body, empty=False),
-    }
+    """Core's filter routes by the plural of what they read."""
+    return {one.resource.name: core_filter(one.resource, one.body, empty=one.empty) for one in _SHOWN}
+
+
+def core_lists() -> dict[str, Handler]:
+    """Core's lists by the plural of what they read."""
+    return {one.resource.name: core_list(one.resource, one.body, empty=one.empty, strict=one.strict) for one in _SHOWN}
 
 
 def recover(core: Core, request: WireRequest, _effects: Effects) -> Answer:

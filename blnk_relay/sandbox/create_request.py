@@ -7,28 +7,34 @@ from typing import Any
 from .answers import LedgerError, MalformedRequestError
 from .clock import ZERO_TIME, parse_rfc3339
 from .money import MAX_SIGNIFICANT_DIGITS, significant_digits
+from .options import Options
 from .rows import Txn
 from .wire import Fields
 
 _DATE_ADVICE = "please format the scheduled date as 'YYYY-MM-DDTHH:MM:SS+00:00' (e.g., 2024-04-22T15:28:03+00:00)"
 
 
-def read_transaction(fields: Fields, *, head_features: bool) -> Txn:
+def read_transaction(fields: Fields, options: Options) -> Txn:
     """A transaction from a request body.
 
     Args:
         fields: The JSON object.
-        head_features: Whether the checks that only newer Cores have are made.
+        options: Whose release of Core says which checks are made.
 
     Raises:
         MalformedRequestError: A field has the wrong type; the text is always "Invalid input".
         LedgerError: ``TXN_VALIDATION_ERROR`` under ``errors``, all broken rules in one text.
     """
+    strict = options.since("0.15.3")
     try:
+        if strict:
+            fields.flag("dry_run")
         txn, dates = _decode(fields)
     except (MalformedRequestError, ValueError) as error:
         raise MalformedRequestError("Invalid input") from error
-    problems = _problems(txn, dates, head_features=head_features)
+    problems = _problems(txn, dates, strict=strict)
+    if options.since("0.15.4") and txn.sources and txn.destinations:
+        problems.setdefault("destinations", "sources and destinations cannot be used together")
     if problems:
         text = "; ".join(f"{name}: {problems[name]}" for name in sorted(problems)) + "."
         raise LedgerError(text, "TXN_VALIDATION_ERROR", legacy_key="errors")
@@ -76,11 +82,11 @@ def _distribution(item: Any) -> dict[str, Any]:
     }
 
 
-def _problems(txn: Txn, dates: dict[str, str], *, head_features: bool) -> dict[str, str]:
+def _problems(txn: Txn, dates: dict[str, str], *, strict: bool) -> dict[str, str]:
     """The first broken rule of each field, by field name (contract §2.3, §6.1, §6.2)."""
     rules: tuple[tuple[str, str | None], ...] = (
-        ("amount", _amount_problem(txn, head_features=head_features)),
-        ("precision", _precision_problem(txn, head_features=head_features)),
+        ("amount", _amount_problem(txn, strict=strict)),
+        ("precision", _precision_problem(txn, strict=strict)),
         ("currency", None if txn.currency else "cannot be blank"),
         ("reference", None if txn.reference else "cannot be blank"),
         ("description", None if txn.description else "cannot be blank"),
@@ -88,31 +94,31 @@ def _problems(txn: Txn, dates: dict[str, str], *, head_features: bool) -> dict[s
         (
             "destination",
             _side_problem("destination", txn.destination, txn.destinations)
-            or (_same_balance_problem(txn) if head_features else None),
+            or (_same_balance_problem(txn) if strict else None),
         ),
         *((name, _date_problem(text)) for name, text in dates.items()),
     )
     return {name: problem for name, problem in rules if problem is not None}
 
 
-def _amount_problem(txn: Txn, *, head_features: bool) -> str | None:
+def _amount_problem(txn: Txn, *, strict: bool) -> str | None:
     if txn.amount != 0 and txn.precise_amount is not None:
         return "either amount or precise_amount should be provided, not both"
     if txn.amount == 0 and txn.precise_amount is None:
         return "either amount or precise_amount is required"
     if txn.amount != 0 and significant_digits(txn.amount) > MAX_SIGNIFICANT_DIGITS:
         return "amount has more than 15 significant digits which may cause rounding errors; use precise_amount instead"
-    if head_features and txn.amount < 0:
+    if strict and txn.amount < 0:
         return "amount cannot be negative"
-    if head_features and (txn.precise_amount or 0) < 0:
+    if strict and (txn.precise_amount or 0) < 0:
         return "precise_amount cannot be negative"
     return None
 
 
-def _precision_problem(txn: Txn, *, head_features: bool) -> str | None:
+def _precision_problem(txn: Txn, *, strict: bool) -> str | None:
     if not txn.precision.is_integer():
         return "precision must be an integer value"
-    if head_features and txn.precision < 0:
+    if strict and txn.precision < 0:
         return "precision cannot be negative"
     return None
 

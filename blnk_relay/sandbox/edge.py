@@ -16,7 +16,7 @@ from .faults import Delivery, Fault, Subject
 from .identity import request_identity
 from .injection import inject, object_of
 from .plans import Faults
-from .reads import unknown_path
+from .reads import moved, unknown_path
 from .routes import Routes
 from .routing import Route, Scope
 from .wire import WireRequest
@@ -29,6 +29,9 @@ LOG_SIZE = 10_000
 
 #: Paths that only Cloud has, whatever a request carries.
 _CLOUD_PREFIXES = ("/proxy/", "/data/", "/oauth/")
+
+#: What Cloud cuts off a path before Core sees it.
+_PROXY = "/proxy"
 
 _TOKEN_PATH = "/oauth/token"  # noqa: S105 - a path
 
@@ -116,6 +119,9 @@ class Edge:
         if found is not None:
             route, request.params = found
         refused = (core_refusal if bare else cloud_refusal)(self.core, request, route)
+        if route is not None and request.path.endswith("/") and (bare or refused is None):
+            # Core's router answers before it asks for a key.
+            route, refused = None, moved(request, "" if bare else _PROXY)
         subject = self._subject(request, route)
         fault = None if refused is not None else self._fault(request, subject)
         if isinstance(fault, Answer):
@@ -172,7 +178,8 @@ class Edge:
         if not options.core_shape or request.path.startswith(_CLOUD_PREFIXES):
             return False
         if KEY_HEADER in request.headers:
-            return True
+            # Cloud takes the header too, and names its instance in every request; a Core has none.
+            return "instance_id" not in request.query
         if "authorization" in request.headers:
             return False
         return not options.core_auth or self.routes.cloud.find(request.method, request.path) is None
@@ -190,6 +197,7 @@ class Edge:
             read=not writes,
             queued=queueable and not skipped,
             skipped=queueable and skipped,
+            atomic=queueable and skipped and document.get("atomic") is True and "transactions" in document,
             hold=route is not None and "/transactions/inflight/" in route.pattern,
         )
 

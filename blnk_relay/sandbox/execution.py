@@ -43,7 +43,7 @@ def execute(core: Core, txn: Txn) -> Txn:
     destination = books.require_balance(txn.destination)
     posted = txn.clone()
     try:
-        effect = _check_funds(posted, source, destination, head_features=core.options.head_features)
+        effect = check_funds(posted, source, destination, strict=core.options.since("0.15.3"))
     except LedgerError as error:
         raise error.within("failed to apply transaction to balances") from error
     posted.status = _final_status(posted)
@@ -59,7 +59,7 @@ def execute(core: Core, txn: Txn) -> Txn:
     for balance in (source, destination):
         check_balance(balance, "Failed to update balance", posted.precise_amount or 0)
     books.insert(posted, posted.status, effect, now_ns)
-    _move(posted.precise_amount or 0, effect, source, destination)
+    move(posted.precise_amount or 0, effect, source, destination)
     return posted
 
 
@@ -85,8 +85,18 @@ def is_duplicate_reference(error: LedgerError) -> bool:
     return unique_violation or ("reference" in error.message and "already been used" in error.message)
 
 
-def _check_funds(txn: Txn, source: Balance, destination: Balance, *, head_features: bool) -> Effect:
-    """What the transaction does to its balances, or why it cannot (contract §6.4)."""
+def check_funds(txn: Txn, source: Balance, destination: Balance, *, strict: bool) -> Effect:
+    """What a transaction does to its balances (contract §6.4).
+
+    Args:
+        txn: The transaction; its exact amount is derived in place.
+        source: Where it comes from.
+        destination: Where it goes.
+        strict: A negative amount is refused whatever its product with the precision is.
+
+    Raises:
+        LedgerError: Why it cannot be posted.
+    """
     amount = txn.apply_precision()
     if txn.status in {Status.COMMIT, Status.VOID}:
         verb = "commit" if txn.status is Status.COMMIT else "void"
@@ -97,7 +107,7 @@ def _check_funds(txn: Txn, source: Balance, destination: Balance, *, head_featur
                 )
         return Effect.COMMIT if txn.status is Status.COMMIT else Effect.VOID
     # Older Cores looked at the product only: -25 at a precision of -100 passed (contract §2.3).
-    if head_features and txn.amount < 0:
+    if strict and txn.amount < 0:
         raise LedgerError("transaction amount must be positive")
     if amount <= 0:
         raise LedgerError("transaction precise amount must be positive")
@@ -124,7 +134,8 @@ def _final_status(txn: Txn) -> Status:
     return Status.VOID if txn.status is Status.VOID else Status.APPLIED
 
 
-def _move(amount: int, effect: Effect, source: Balance, destination: Balance) -> None:
+def move(amount: int, effect: Effect, source: Balance, destination: Balance) -> None:
+    """Do to two balances what an effect means (contract §6.4)."""
     if effect in {Effect.COMMIT, Effect.VOID}:
         source.inflight_debit -= amount
         destination.inflight_credit -= amount

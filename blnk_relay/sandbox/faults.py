@@ -1,7 +1,7 @@
 """The ways a request can go wrong between client and ledger (contract §8, "Edge" and "Core, general").
 
 A table of kinds, and what each means: whether Core acts, what is answered, and how the connection
-ends. Which request is hit is decided in :mod:`sandbox.plans`; here nothing is random.
+ends. Which request is hit is decided in :mod:`blnk_relay.sandbox.plans`; here nothing is random.
 """
 
 from __future__ import annotations
@@ -35,6 +35,8 @@ class Target(StrEnum):
     SETTLED = "settled"
     #: The same requests in skip mode.
     SKIPPED = "skipped"
+    #: Atomic batches in skip mode.
+    ATOMIC = "atomic"
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +52,7 @@ class Subject:
         queued: Whether Core would do it in the background.
         skipped: Whether it is a transaction, hold or refund done inside the request.
         hold: Whether it is a commit or a void.
+        atomic: Whether it is an atomic batch in skip mode.
     """
 
     method: str
@@ -59,6 +62,7 @@ class Subject:
     queued: bool = False
     skipped: bool = False
     hold: bool = False
+    atomic: bool = False
 
     def suits(self, target: Target) -> bool:
         """Whether a kind with this target makes sense for the request."""
@@ -69,6 +73,7 @@ class Subject:
             Target.STORED: self.queued and not self.hold,
             Target.SETTLED: self.queued and self.hold,
             Target.SKIPPED: self.skipped,
+            Target.ATOMIC: self.atomic,
         }[target]
 
 
@@ -261,6 +266,21 @@ _TABLE: tuple[FaultKind, ...] = (
         "400_with_effect",
         "400 with `error`: the transaction was taken, registering its dates failed (contract §2.3)",
         answer=lambda _: error_answer("TXN_VALIDATION_ERROR", "failed to queue inflight expiry: no Redis"),
+        weight=0.0,
+    ),
+    FaultKind(
+        "batch_disconnected",
+        "the connection ends amid an atomic batch: half of it is done, and its rollback is cancelled (contract §14.4)",
+        target=Target.ATOMIC,
+        delivery=Delivery.DROP,
+        effects=lambda _: Effects(cut_batch=True),
+        weight=0.0,
+    ),
+    FaultKind(
+        "batch_not_rolled_back",
+        "the database restarts amid an atomic batch: 400, half of it done and not rolled back (contract §14.8)",
+        target=Target.ATOMIC,
+        effects=lambda _: Effects(cut_batch=True),
         weight=0.0,
     ),
     FaultKind(

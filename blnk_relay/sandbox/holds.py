@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 from .answers import LedgerError
+from .clock import SECOND_NS
 from .execution import INFLIGHT_MARK, execute, is_duplicate_reference
 from .ids import new_id
 from .money import json_number
@@ -67,6 +68,12 @@ def _is_waiting_hold(core: Core, row: Row) -> bool:
     return not any(child.status is Status.INFLIGHT for child in core.books.children(row.transaction_id))
 
 
+def without_parent(core: Core) -> list[Row]:
+    """Holds that no row stands above: those that an empty id finds."""
+    rows = core.books.rows.values()
+    return [row for row in rows if row.status is Status.INFLIGHT and not row.parent_transaction]
+
+
 def remaining(core: Core, hold: Row) -> int:
     """What is left of a hold: its amount less its APPLIED children (contract §3.8)."""
     children = core.books.children(hold.transaction_id)
@@ -103,10 +110,25 @@ def settle(core: Core, hold_id: str, verb: str, precise_amount: int, reference: 
     Raises:
         LedgerError: Why not.
     """
-    hold = require_hold(core, hold_id)
+    txn = settlement_of(core, require_hold(core, hold_id), verb, precise_amount)
+    if reference:
+        txn.reference = reference
+    txn.hash = txn.compute_hash()
+    try:
+        return execute(core, txn)
+    except LedgerError as error:
+        raise error.within("saving transaction to db error") from error
+
+
+def settlement_of(core: Core, hold: Row, verb: str, precise_amount: int) -> Txn:
+    """What would settle a hold, nothing of it stored.
+
+    Raises:
+        LedgerError: Nothing is left of the hold, or less than is asked for.
+    """
     left = remaining(core, hold)
     if left == 0:
-        raise LedgerError(f"cannot {verb}. Transaction already committed")
+        refuse_settled(verb)
     if verb == COMMIT:
         _check_amount(hold, precise_amount, left)
     txn = Txn.from_row(hold)
@@ -116,12 +138,17 @@ def settle(core: Core, hold_id: str, verb: str, precise_amount: int, reference: 
     txn.effective_ns = txn.created_ns
     txn.parent_transaction = hold.transaction_id
     txn.transaction_id = new_id("txn")
-    txn.reference = reference or new_id("ref")
-    txn.hash = txn.compute_hash()
-    try:
-        return execute(core, txn)
-    except LedgerError as error:
-        raise error.within("saving transaction to db error") from error
+    txn.reference = new_id("ref")
+    return txn
+
+
+def refuse_settled(verb: str) -> NoReturn:
+    """Refuse an action of which nothing is left.
+
+    Raises:
+        LedgerError: Always.
+    """
+    raise LedgerError(f"cannot {verb}. Transaction already committed")
 
 
 def _check_amount(hold: Row, asked: int, left: int) -> None:
@@ -211,9 +238,9 @@ def enqueue(core: Core, action: Action, effects: Effects) -> None:
             core.actions[action.target_id] = "archived"
         else:
             core.actions[action.target_id] = "retry"
-            core.clock.call_in(core.retry_delay_s(retried), lambda: attempt(retried + 1))
+            core.call_in_queue(core.retry_delay_s(retried), lambda: attempt(retried + 1))
 
-    core.clock.call_in(core.options.inflight_delay_s + effects.slow_apply_s, lambda: attempt(0))
+    core.call_in_queue(core.options.inflight_delay_s + effects.slow_apply_s, lambda: attempt(0))
 
 
 def _settle_legs(core: Core, action: Action, action_id: str) -> bool:
@@ -237,7 +264,7 @@ def schedule_dates(core: Core, txn: Txn) -> None:
     leaves the INFLIGHT row looking open (scenario S13).
     """
     if txn.expiry_ns is not None:
-        core.clock.call_at(txn.expiry_ns, lambda: _expire(core, txn.transaction_id, 0))
+        core.call_in_queue(_seconds_until(core, txn.expiry_ns), lambda: _expire(core, txn.transaction_id, 0))
     if txn.commit_ns is not None:
         action = Action(txn.transaction_id, COMMIT, 0)
         action_id = new_id("act")
@@ -249,7 +276,7 @@ def _expire(core: Core, hold_id: str, retried: int) -> None:
         settle(core, hold_id, VOID, 0)
     except LedgerError:
         if retried < _EXPIRY_RETRIES:
-            core.clock.call_in(core.retry_delay_s(retried), lambda: _expire(core, hold_id, retried + 1))
+            core.call_in_queue(core.retry_delay_s(retried), lambda: _expire(core, hold_id, retried + 1))
 
 
 def _call_with_retries(core: Core, due_ns: int, attempt: Callable[[], bool], retried: int = 0) -> None:
@@ -258,7 +285,11 @@ def _call_with_retries(core: Core, due_ns: int, attempt: Callable[[], bool], ret
             next_ns = core.clock.now_ns() + round(core.retry_delay_s(retried) * 10**9)
             _call_with_retries(core, next_ns, attempt, retried + 1)
 
-    core.clock.call_at(due_ns, run)
+    core.call_in_queue(_seconds_until(core, due_ns), run)
+
+
+def _seconds_until(core: Core, due_ns: int) -> float:
+    return (due_ns - core.clock.now_ns()) / SECOND_NS
 
 
 def precision_of(core: Core, target_id: str) -> float:

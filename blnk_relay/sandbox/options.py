@@ -21,8 +21,20 @@ DEFAULT_SCOPES = ("data:read", "proxy:read", "proxy:write")
 #: A multipart body may be larger, up to this: enough for tests of a file of some hundred thousand records.
 MAX_UPLOAD_BYTES = 32 * 1024 * 1024
 
+#: The releases of Core that can be played, oldest first. 0.15.3 is what the contract was checked against: its source
+#: was read at v0.15.2 plus 47 commits, and 0.15.3 released what stood there beyond 0.15.2 (contract §0, §14.1).
+CORE_VERSIONS = ("0.15.2", "0.15.3", "0.15.4")
+
 #: The built-in ledger in which ``@indicator`` balances are created (contract §2.2).
 GENERAL_LEDGER_ID = "general_ledger_id"
+
+
+#: What no edge can do in front of a Core of one's own; said at the start, and in each answer that is missing for it.
+UPSTREAM_LIMITS = (
+    "A Core shows neither external records nor matching rules nor the runs of an upload (tried on a running one), so "
+    "uploads, rules and instant runs cannot be confirmed through this edge, and are not sent; a start of a run is, and "
+    "nothing tells what became of one whose answer was lost."
+)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -60,9 +72,12 @@ class Options:
         recovery_interval_s: How often recovery looks.
         recovery_threshold_s: How old a QUEUED row must be to be picked up.
         recovery_max_attempts: Tries before recovery writes REJECTED.
-        refund_trap: Skip-mode refunds are themselves refunded by the next call (contract §3.9, issue #374).
-        head_features: Accept what only newer Cores have: ``indicator`` on balances, refund texts, the
-            checks "not negative" and "source is not destination" (contract §11).
+        core_version: Which release of Core is played, one of :data:`CORE_VERSIONS`. 0.15.2 ignores ``dry_run`` (and so
+            executes), ``indicator`` on balances and the texts of refunds, and takes negative amounts and precisions and
+            a source that is its destination; 0.15.3 does not (contract §14.1, §14.7); 0.15.4 has other codes (§14.2)
+            and no trap of refunds.
+        refund_trap: Skip-mode refunds are themselves refunded by the next call (contract §3.9, issue #374), before
+            0.15.4.
         core_routes: Forward Core routes outside the documented list (contract §1.6).
         dob_dates: Accept ``dob`` as a bare date too, as Cloud's page shows it (contract §2.7).
         tokenization: The instance has the secret that tokenization needs (contract §2.11).
@@ -114,8 +129,8 @@ class Options:
     recovery_threshold_s: float = 7200.0
     recovery_max_attempts: int = 3
 
+    core_version: Literal["0.15.2", "0.15.3", "0.15.4"] = "0.15.3"
     refund_trap: bool = True
-    head_features: bool = True
     core_routes: bool = True
     dob_dates: bool = False
     tokenization: bool = True
@@ -139,6 +154,10 @@ class Options:
     max_upload_bytes: int = MAX_UPLOAD_BYTES
     max_rows: int = 500_000
     seed: int = 0
+
+    def since(self, version: str) -> bool:
+        """Whether the release that is played is this one, or a later one."""
+        return CORE_VERSIONS.index(self.core_version) >= CORE_VERSIONS.index(version)
 
     def changed(self, changes: Mapping[str, Any]) -> Options:
         """These options with some values changed.

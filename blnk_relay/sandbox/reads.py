@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import html
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from .answers import Answer, LedgerError, error_answer, json_answer, text_answer
+from .answers import Answer, LedgerError, error_answer, json_answer
 from .core import Core, Effects
 from .filters import BODY_OPERATORS, QUERY_OPERATORS, Filter, FilterError, coerced
 from .options import Options
@@ -234,6 +235,20 @@ def core_ledger(core: Core, request: WireRequest, _effects: Effects) -> Answer:
     return json_answer(200, ledger_body(ledger))
 
 
+def moved(request: WireRequest, prefix: str) -> Answer:
+    """What Core says of a path with a slash too many at its end: another status for what may be repeated (measured).
+
+    Args:
+        request: The request.
+        prefix: What was cut off its path on the way to Core.
+    """
+    path = request.path.removeprefix(prefix).rstrip("/")
+    if request.method != "GET":
+        return Answer(307, b"", {"Location": path})
+    page = f'<a href="{html.escape(path)}">Moved Permanently</a>.\n\n'
+    return Answer(301, page.encode(), {"Location": path, "Content-Type": "text/html; charset=utf-8"})
+
+
 def unknown_path() -> Answer:
     """What Core says of a path it does not have (contract §2.0)."""
-    return text_answer(404, "404 page not found")
+    return Answer(404, b"404 page not found", {"Content-Type": "text/plain"})

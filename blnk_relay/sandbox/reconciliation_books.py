@@ -11,7 +11,7 @@ from typing import Any
 
 from .answers import LedgerError
 from .clock import rfc3339
-from .constraints import driver_error
+from .constraints import check_texts, driver_error
 from .money import json_number
 
 
@@ -114,6 +114,8 @@ class ReconciliationBooks:
         failed = "Failed to record external transaction"
         if record.id in self.records:
             raise driver_error(failed, "23505", "duplicate key value", "external_transactions_pkey")
+        check_texts(failed, record.id, record.currency, record.description)
+        check_texts(failed, record.reference, record.source, short=True)
         if len(self.records) >= self.max_records:
             raise driver_error(failed, "53100", f"the sandbox holds at most {self.max_records} records")
         self.records[record.id] = record

@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from .answers import Answer, LedgerError, json_answer, refusal
+from .constraints import check_texts
 from .ids import new_id
 from .matching import check_rule, read_criteria
 from .reconciliation_books import MatchingRule, rule_body
@@ -21,7 +22,7 @@ def create_rule(core: Core, request: WireRequest, _effects: Effects) -> Answer:
     """POST /reconciliation/matching-rules; the same rule twice is two rules."""
     books = core.books.reconciliation
     try:
-        rule = _read_rule(core, request, new_id("rule"))
+        rule = _read_rule(core, request, new_id("rule"), "Failed to record matching rule")
         books.add(books.rules, rule.rule_id, rule)
     except LedgerError as error:
         return refusal(error, default="GEN_INTERNAL")
@@ -36,7 +37,10 @@ def update_rule(core: Core, request: WireRequest, _effects: Effects) -> Answer:
         # The body is decoded first, then the rule is looked up, then the rule in the body is judged.
         request.fields()
         existing = books.require_rule(request.params["id"])
-        rule = replace(_read_rule(core, request, existing.rule_id), created_ns=existing.created_ns)
+        rule = replace(
+            _read_rule(core, request, existing.rule_id, "Failed to update matching rule"),
+            created_ns=existing.created_ns,
+        )
     except LedgerError as error:
         return refusal(error, default="GEN_INTERNAL", upgrade=_RULE_CODES)
     books.rules[rule.rule_id] = rule
@@ -53,10 +57,12 @@ def delete_rule(core: Core, request: WireRequest, _effects: Effects) -> Answer:
     return json_answer(200, {"message": "Matching rule deleted successfully"})
 
 
-def _read_rule(core: Core, request: WireRequest, rule_id: str) -> MatchingRule:
+def _read_rule(core: Core, request: WireRequest, rule_id: str, failed: str) -> MatchingRule:
     fields = request.fields()
     criteria = read_criteria(fields.items("criteria"))
     now_ns = core.clock.now_ns()
     rule = MatchingRule(rule_id, fields.text("name"), fields.text("description"), criteria, now_ns, now_ns)
     check_rule(rule)
+    check_texts(failed, rule.name, short=True)
+    check_texts(failed, rule.description)
     return rule

@@ -34,6 +34,24 @@ def create_ledger(core: Core, request: WireRequest, _effects: Effects) -> Answer
     return json_answer(201, ledger_body(ledger))
 
 
+def update_ledger(core: Core, request: WireRequest, _effects: Effects) -> Answer:
+    """PUT /ledgers/:id: its name; the 200 shows the whole ledger (measured)."""
+    try:
+        name = request.fields().text("name")
+    except MalformedRequestError as error:
+        return error_answer("GEN_MALFORMED_REQUEST", error.message, legacy_key="errors")
+    if not name:
+        return error_answer("GEN_VALIDATION_ERROR", "name: cannot be blank.", legacy_key="errors")
+    ledger = core.books.ledgers.get(request.params["id"])
+    if ledger is None:
+        return error_answer("LGR_NOT_FOUND", "Ledger not found", {})
+    try:
+        core.books.rename_ledger(ledger, name)
+    except LedgerError as error:
+        return refusal(error, default="GEN_INTERNAL")
+    return json_answer(200, ledger_body(ledger))
+
+
 def create_balance(core: Core, request: WireRequest, _effects: Effects) -> Answer:
     """POST /balances."""
     try:
@@ -43,7 +61,7 @@ def create_balance(core: Core, request: WireRequest, _effects: Effects) -> Answe
             ledger_id=fields.text("ledger_id"),
             currency=fields.text("currency"),
             identity_id=fields.text("identity_id"),
-            indicator=fields.text("indicator").strip() if core.options.head_features else "",
+            indicator=fields.text("indicator").strip() if core.options.since("0.15.3") else "",
             meta=fields.mapping("meta_data"),
             track_fund_lineage=fields.flag("track_fund_lineage"),
             allocation_strategy=fields.text("allocation_strategy").upper().strip() or "FIFO",
@@ -71,7 +89,7 @@ def _balance_problems(balance: Balance) -> dict[str, str]:
     if balance.allocation_strategy not in _STRATEGIES:
         problems["allocation_strategy"] = "allocation_strategy must be one of: FIFO, LIFO, PROPORTIONAL"
     if balance.indicator and balance.ledger_id != GENERAL_LEDGER_ID:
-        problems["indicator"] = "indicator is only allowed for General Ledger balances"
+        problems["indicator"] = "indicator is only allowed for General Ledger balances (ledger_id = general_ledger_id)"
     elif balance.indicator and not _INDICATOR.fullmatch(balance.indicator):
         problems["indicator"] = "indicator must start with '@' and contain no whitespace"
     return problems

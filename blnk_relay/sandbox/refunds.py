@@ -18,6 +18,10 @@ if TYPE_CHECKING:
     from .core import Core, Effects
 
 
+#: What the refusal of a row says that a refund stands under already; since 0.15.4 of a refund as well.
+_REFUNDED = "has already been refunded"
+
+
 def refundable_rows(core: Core, target_id: str) -> list[Row]:
     """The rows that a refund of this id refunds, newest first."""
     books = core.books
@@ -32,7 +36,8 @@ def refundable_rows(core: Core, target_id: str) -> list[Row]:
         if row.status is Status.APPLIED:
             found[row.transaction_id] = row
     rows = list(found.values())
-    if not core.options.refund_trap and not (own is not None and _is_refund(own)):
+    trapped = core.options.refund_trap and not core.options.since("0.15.4")
+    if not trapped and not (own is not None and _is_refund(own)):
         rows = [row for row in rows if not _is_refund(row)]
     return sorted(rows, key=lambda row: row.created_ns, reverse=True)
 
@@ -94,23 +99,38 @@ def _refund_rows(
     failures: list[str] = []
     for row in refundable_rows(core, target_id):
         try:
-            _check_not_refunded(core, row)
-            reversal = _reversal(row, skip_queue=skip_queue, description=description, meta=meta)
+            check_not_refunded(core, row)
+            reversal = reversal_of(row, skip_queue=skip_queue, description=description, meta=meta)
             refunded.append(submit(core, reversal, effects))
         except LedgerError as error:
             failures.append(error.quoted)
     if failures:
-        raise LedgerError(f"error occurred during processing: [{' '.join(failures)}]")
+        text = f"error occurred during processing: [{' '.join(failures)}]"
+        raise LedgerError(text, _failed_code(core, failures, some=bool(refunded)))
     return refunded
 
 
-def _check_not_refunded(core: Core, row: Row) -> None:
+def _failed_code(core: Core, failures: list[str], *, some: bool) -> str | None:
+    """The code of a refund that failed; None where it is read out of the text, as before 0.15.4 (contract §14.2)."""
+    if not core.options.since("0.15.4") or not any(_REFUNDED in text for text in failures):
+        return None
+    return "GEN_CONFLICT" if some or not all(_REFUNDED in text for text in failures) else "TXN_ALREADY_REFUNDED"
+
+
+def check_not_refunded(core: Core, row: Row) -> None:
+    """Refuse a row that a refund stands under already.
+
+    Raises:
+        LedgerError: It does.
+    """
+    refunded = core.options.since("0.15.4") and _is_refund(row)
     for child in core.books.children(row.transaction_id):
-        if child.source == row.destination and child.destination == row.source:
-            raise LedgerError(f"transaction {row.transaction_id} has already been refunded")
+        refunded = refunded or (child.source == row.destination and child.destination == row.source)
+    if refunded:
+        raise LedgerError(f"transaction {row.transaction_id} {_REFUNDED}")
 
 
-def _reversal(row: Row, *, skip_queue: bool, description: str, meta: dict[str, Any]) -> Txn:
+def reversal_of(row: Row, *, skip_queue: bool, description: str, meta: dict[str, Any]) -> Txn:
     """The opposite movement; of a VOID row a hold in the opposite direction (contract §3.9)."""
     txn = Txn.from_row(row)
     txn.transaction_id = new_id("txn")

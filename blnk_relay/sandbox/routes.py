@@ -70,10 +70,12 @@ def _writes() -> list[Route]:
         _bulk_inflight("commit", bulk.commit_holds),
         _bulk_inflight("void", bulk.void_holds),
         Route("POST", "/proxy/ledgers", _WRITE, records.create_ledger),
+        Route("PUT", "/proxy/ledgers/:id", _WRITE, records.update_ledger, listed=False),
         Route("POST", "/proxy/balances", _WRITE, records.create_balance),
         Route("POST", "/proxy/:id/metadata", _WRITE, records.merge_metadata),
         Route("POST", "/proxy/identities", _WRITE, identities.create_identity),
         Route("PUT", "/proxy/identities/:id", _WRITE, identities.update_identity),
+        Route("DELETE", "/proxy/identities/:id", _WRITE, identities.delete_identity, listed=False),
         Route("PUT", "/proxy/balances/:id/identity", _WRITE, identities.link_identity),
         Route("POST", "/proxy/identities/:id/tokenize/:field", _WRITE, tokenization.tokenize_field),
         Route("POST", "/proxy/identities/:id/tokenize", _WRITE, tokenization.tokenize_fields),
@@ -140,6 +142,7 @@ def _core_reads() -> list[Route]:
     """What Core has and Cloud does not list; whether Cloud forwards it nobody knows (contract §1.6)."""
     by_reference = "/proxy/transactions/reference/:reference"
     by_indicator = "/proxy/balances/indicator/:indicator/currency/:currency"
+    lists = core_reads.core_lists().items()
     return [
         Route("GET", "/proxy/transactions/:id", _READ, reads.core_transaction, listed=False),
         Route("GET", by_reference, _READ, reads.core_transaction_by_reference, listed=False),
@@ -147,4 +150,5 @@ def _core_reads() -> list[Route]:
         Route("GET", by_indicator, _READ, reads.core_balance_by_indicator, listed=False),
         Route("GET", "/proxy/ledgers/:id", _READ, reads.core_ledger, listed=False),
         Route("GET", "/proxy/identities/:id", _READ, identities.core_identity, listed=False),
+        *(Route("GET", f"/proxy/{name}", _READ, handler, listed=False) for name, handler in lists),
     ]

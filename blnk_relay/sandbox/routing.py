@@ -1,6 +1,6 @@
 """The table of routes: which handler answers which path, and what a token must be allowed.
 
-A new route is a handler in a module of its own and one line in :mod:`sandbox.routes`.
+A new route is a handler in a module of its own and one line in :mod:`blnk_relay.sandbox.routes`.
 """
 
 from __future__ import annotations

@@ -162,6 +162,11 @@ class Sandbox:
         """Restart Core: what was answered but not stored yet is lost; returns how many (contract §3.3)."""
         return self._call(self._instance.core.crash)
 
+    def lose_queue(self) -> int:
+        """Lose Core's Redis and all that waits there; returns how many tasks and dates (contract §14.5)."""
+        # Looked up when it runs: a reset puts another core in its place.
+        return self._call(lambda: self._instance.core.lose_queue())  # noqa: PLW0108
+
     def release_archived(self) -> int:
         """Delete archived commits and voids; returns how many (contract §3.8)."""
         return self._call(self._instance.release_archived)

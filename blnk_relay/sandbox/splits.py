@@ -31,6 +31,9 @@ def legs_of(core: Core, txn: Txn) -> list[Txn]:
         LedgerError: The distribution cannot be made.
     """
     parts = txn.sources or txn.destinations
+    if not parts and (txn.precise_amount or 0) < 0:
+        # Everything is divided, if only among nobody; no later Core lets a negative amount come so far (measured).
+        raise LedgerError("failed to split transaction: total distributions exceed 100% or total amount")
     if not parts:
         return []
     try:

@@ -1,7 +1,7 @@
 """A running Core behind the sandbox's edge: what is sent to it, and how its answers are read (``--upstream``).
 
 Pure translation: proxied routes lose their prefix, the Data and Filters API become Core's own filter
-routes (limits in the body, bare arrays). The sockets are in :mod:`sandbox.app`.
+routes (limits in the body, bare arrays). The sockets are in :mod:`blnk_relay.sandbox.app`.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from urllib.parse import quote, urlencode
 from .answers import Answer, LedgerError, dump, error_answer, html_answer, json_answer
 from .edge import Edge, Exchange
 from .filters import DateLike, Filter, FilterError
-from .options import Options
+from .options import UPSTREAM_LIMITS, Options
 from .reads import bad_query_filter, body_filters, page_of, query_filters
 from .resources import BALANCES, IDENTITIES, LEDGERS, TRANSACTIONS, Resource
 from .routing import Scope
@@ -35,6 +35,9 @@ _FILTERED: Mapping[str, Resource] = {
     "/identities/filter": IDENTITIES,
 }
 _READ = {resource.name: resource for resource in _FILTERED.values()}
+
+#: Filters API paths of what a Core has no route to read, by what they read.
+_FILTERS_WITHOUT_ROUTE = {"/reconciliation/filter": "reconciliations"}
 
 #: Headers of an answer that belong to the connection it came over.
 _HOP_HEADERS = frozenset(
@@ -119,7 +122,8 @@ def _read(request: WireRequest, options: Options) -> Forward | Answer:
     _, _, name, *rest = request.path.split("/")
     resource = _READ.get(name)
     if resource is None:
-        return json_answer(501, {"error": f"a bare Core has no route to read {name or request.path}"})
+        name = _FILTERS_WITHOUT_ROUTE.get(request.path, name)
+        return json_answer(501, {"error": f"The Core behind this edge has no route to read {name}. {UPSTREAM_LIMITS}"})
     if rest:
         by_id = Filter(resource.id_column, "eq", (rest[0],))
         return _filter(resource, [by_id], {}, options, Page(resource, detail=True))

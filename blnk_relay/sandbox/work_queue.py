@@ -107,7 +107,7 @@ class Task:
             delay_s = max(delay_s, (self.txn.scheduled_ns - self.core.clock.now_ns()) / SECOND_NS)
         if self.coalescible:
             self.core.waiting.add(self)
-        self.core.clock.call_in(delay_s, lambda: self.attempt(0))
+        self.core.call_in_queue(delay_s, lambda: self.attempt(0))
 
     def attempt(self, retried: int) -> None:
         """Try once; what fails for a reason that may pass is tried again later."""
@@ -120,7 +120,7 @@ class Task:
                 self._take_along()
         else:
             delay_s = self.core.retry_delay_s(retried)
-            self.core.clock.call_in(delay_s, lambda: self.attempt(retried + 1))
+            self.core.call_in_queue(delay_s, lambda: self.attempt(retried + 1))
 
     def finish(self) -> None:
         """Never try again."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from . import holds, refunds
+from . import holds, previews, refunds
 from .answers import Answer, LedgerError, MalformedRequestError, error_answer, json_answer, refusal
 from .core import Core, Effects
 from .create_request import read_transaction
@@ -17,13 +17,30 @@ from .wire import Fields, WireRequest
 _NOT_FOUND = {"GEN_NOT_FOUND": "TXN_NOT_FOUND"}
 
 
+def is_preview(core: Core, fields: Fields) -> bool:
+    """Whether a request only asks what it would do; a Core before 0.15.3 does not know the field, and does it.
+
+    Raises:
+        MalformedRequestError: The field is no boolean, and the Core knows it.
+    """
+    return core.options.since("0.15.3") and fields.flag("dry_run")
+
+
+def _no_balance(core: Core) -> dict[str, str]:
+    """What a balance that there is not is called (contract §14.2)."""
+    return {"GEN_NOT_FOUND": "BAL_NOT_FOUND"} if core.options.since("0.15.4") else _NOT_FOUND
+
+
 def create_transaction(core: Core, request: WireRequest, effects: Effects) -> Answer:
     """POST /transactions, one transaction."""
     try:
-        txn = read_transaction(request.fields(), head_features=core.options.head_features)
+        fields = request.fields()
+        txn = read_transaction(fields, core.options)
+        if is_preview(core, fields):
+            return json_answer(200, previews.of_transaction(core, txn))
         answered = submit(core, txn, effects)
     except LedgerError as error:
-        return refusal(error, default="TXN_VALIDATION_ERROR", upgrade=_NOT_FOUND)
+        return refusal(error, default="TXN_VALIDATION_ERROR", upgrade=_no_balance(core))
     return json_answer(201, transaction_body(answered))
 
 
@@ -43,6 +60,8 @@ def update_inflight(core: Core, request: WireRequest, effects: Effects) -> Answe
         elif precise_amount <= 0:
             return error_answer("TXN_INVALID_AMOUNT", "precise_amount must be positive")
         action = Action(target_id, verb, precise_amount)
+        if is_preview(core, fields):
+            return json_answer(200, previews.of_action(core, action))
         if skip_queue:
             return _settle_now(core, action)
         shown = holds.check_queueable(core, action)
@@ -70,13 +89,15 @@ def refund_transaction(core: Core, request: WireRequest, effects: Effects) -> An
         description = fields.text("description")
         meta = fields.mapping("meta_data")
         skip_queue = fields.flag("skip_queue")
-        head = core.options.head_features
+        if is_preview(core, fields):
+            return json_answer(200, previews.of_refund(core, request.params["id"]))
+        newer = core.options.since("0.15.3")
         refunded = refunds.refund(
             core,
             request.params["id"],
             skip_queue=skip_queue,
-            description=description if head else "",
-            meta=(meta or {}) if head else {},
+            description=description if newer else "",
+            meta=(meta or {}) if newer else {},
             effects=effects,
         )
     except LedgerError as error:

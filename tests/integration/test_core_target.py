@@ -35,7 +35,7 @@ from tests.support.stages import operator_of
 from tests.support.waiting import wait_until
 from worker.demo.stage import Stage
 from worker.proxy import Proxy
-from worker.readback import LedgerOverHttp
+from worker.readback import MOST_PAGES, LedgerOverHttp
 
 WAIT_S = 40.0
 KEY = "blnk_core_key"
@@ -263,3 +263,47 @@ def test_what_a_core_has_no_read_for_is_never_taken_for_absent(crowd, resource) 
     assert looked.failure is not None
     assert looked.failure.code == "NO_SUCH_READ"
     assert sandbox.requests_seen() == ()
+
+
+def test_that_a_core_does_not_show_the_runs_of_an_upload_is_an_answer_and_no_failure(crowd) -> None:
+    sandbox, ledger = crowd
+    looked = ledger.look([Lookup("upload-runs", "upload_id", "upload_x")])
+    assert [record.data for record in looked.records] == [{"upload_id": "upload_x", "runs": None}]
+    assert sandbox.requests_seen() == ()
+
+
+@pytest.mark.parametrize("route", ["filters", "data"])
+def test_the_runs_of_an_upload_are_counted_through_cloud_where_it_filters_them(route: str) -> None:
+    from blnk_relay import Settings
+
+    options = Options()
+    with Sandbox(options) as sandbox:
+        settings = Settings(base_url=sandbox.url, token=options.token, instance_id=options.instance_id)
+        ledger = LedgerOverHttp(Proxy(settings), route)
+        rule = {"name": "exact", "criteria": [{"field": "reference", "operator": "equals"}]}
+        auth = {
+            "headers": {"Authorization": f"Bearer {options.token}"},
+            "params": {"instance_id": options.instance_id},
+        }
+        rule_id = requests.post(f"{sandbox.url}/proxy/reconciliation/matching-rules", json=rule, timeout=5, **auth)
+        body = {"strategy": "one_to_one", "matching_rule_ids": [rule_id.json()["rule_id"]]}
+        url = f"{sandbox.url}/proxy/reconciliation/start"
+        for upload_id in ("upload_1", "upload_2", "upload_1"):
+            requests.post(url, json=body | {"upload_id": upload_id}, timeout=5, **auth).raise_for_status()
+        of_first = [run.reconciliation_id for run in sandbox.books().runs if run.upload_id == "upload_1"]
+        lookups = [Lookup("upload-runs", "upload_id", f"upload_{number}") for number in (1, 3)]
+        looked = ledger.look(lookups)
+        shown = {record.value("upload_id"): record.value("runs") for record in looked.records}
+        assert shown == {"upload_1": sorted(of_first), "upload_3": []}
+        assert len(of_first) == 2
+        # More than can be read to the end are not counted.
+        sandbox.set_switches(max_page_size=1, oversized_page="cut")
+        for _ in range(MOST_PAGES):
+            requests.post(url, json=body | {"upload_id": "upload_1"}, timeout=5, **auth).raise_for_status()
+        assert [record.value("runs") for record in ledger.look(lookups[:1]).records] == [None]
+        # That runs cannot be filtered is known at once; that they cannot be read just now says nothing.
+        sandbox.set_switches(reconciliation_filters=False)
+        assert [record.value("runs") for record in ledger.look(lookups[:1]).records] == [None]
+        sandbox.set_faults(Faults.script([Rule("503_no_effect")]))
+        assert ledger.look(lookups[:1]).records == ()
+        ledger.close()

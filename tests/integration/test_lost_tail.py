@@ -197,6 +197,20 @@ def test_a_part_that_cannot_have_been_sent_is_sent_after_a_loss(pair: Pair) -> N
         assert commits(sandbox, "scene-hold") == 2
 
 
+def test_a_part_whose_receipt_was_lost_as_well_is_not_made_twice_by_enqueueing_it_again(pair: Pair) -> None:
+    pair.join()
+    with Sandbox(HASTY_LEDGER) as sandbox:
+        given = Settings(**HASTE, redis_url=pair.urls[0], base_url=sandbox.url, namespace="again")
+        with closing_runtime(given) as runtime:
+            part = hold_and_part(runtime, "scene")
+            pair.cut()
+            assert settle(runtime, [part], drive, "the part")["scene-part"].outcome == "applied"
+        with closing_runtime(replace(given, redis_url=pair.urls[1])) as runtime:
+            told = settle(runtime, [part], drive, "the part again")["scene-part"]
+            assert (told.dead_class, told.code) == ("unknown", "MOMENT_LOST")
+        assert commits(sandbox, "scene-hold") == 1
+
+
 def test_what_may_have_been_sent_in_the_lost_moments_cannot_be_cancelled(pair: Pair) -> None:
     pair.join()
     with Sandbox(HASTY_LEDGER) as sandbox:

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 import requests
 
-from blnk_relay.sandbox import Faults, Options, Rule, Sandbox
+from blnk_relay.sandbox import UPSTREAM_LIMITS, Faults, Options, Rule, Sandbox
 from tests.support.cli import WAIT_S, process, run
 from worker.cli import exits
 from worker.cli.running import CORE_KEY
@@ -117,7 +117,13 @@ def test_every_read_is_translated(core, cloud):
     assert cloud.ask("POST", "/ledger/filter", nested).status_code == 400
     assert cloud.ask("POST", "/ledger/filter", {"filters": [{"field": "x", "operator": "eq"}]}).status_code == 400
     assert cloud.ask("GET", "/data/ledgers?colour_eq=x").status_code == 400
-    assert cloud.ask("GET", "/data/reconciliations").status_code == 501
+    for name in ("reconciliations", "matching-rules", "external-transactions"):
+        missing = cloud.ask("GET", f"/data/{name}")
+        assert (missing.status_code, UPSTREAM_LIMITS in missing.json()["error"]) == (501, True)
+        assert f"read {name}." in missing.json()["error"]
+    by_upload = {"filters": [{"field": "upload_id", "operator": "eq", "value": "upload_x"}]}
+    missing = cloud.ask("POST", "/reconciliation/filter", by_upload)
+    assert (missing.status_code, "read reconciliations." in missing.json()["error"]) == (501, True)
     assert core.books().balance_of("@Wallet").balance == 250000
 
 
@@ -203,6 +209,7 @@ def test_blnk_relay_sandbox_is_the_edge_and_tells_the_key_to_nobody(core, place,
         said = edge.stdout.readline()
         listening = json.loads(said)
         assert (listening["upstream"], listening["pid"]) == (core.url, edge.pid)
+        assert listening["limits"] == UPSTREAM_LIMITS
         assert "key-1" not in said + " ".join(edge.args)
         with Cloud(listening["url"]) as client:
             assert client.pay("pay-1", skip_queue=True).status_code == 201
@@ -252,6 +259,7 @@ def test_an_empty_core_key_in_the_environment_is_named(monkeypatch):
         ("--core-key-file", __file__),
         ("--upstream", "http://core:5001", "--read-lag", "1"),
         ("--upstream", "http://core:5001", "--apply-delay", "1"),
+        ("--upstream", "http://core:5001", "--core-version", "0.15.2"),
         ("--upstream", "http://core:5001", "--core-key-file", "/nowhere/at/all"),
     ],
 )

@@ -244,6 +244,24 @@ def test_a_start_that_never_left_is_sent_once_the_ledger_asked_for_patience(scen
     assert len([item for item in scene.stage.sandbox.books().runs if item.upload_id == upload_id]) == 1
 
 
+@pytest.mark.parametrize("fault", ["drop_after", "500_no_effect"])
+def test_two_starts_of_one_upload_are_two_runs_whatever_becomes_of_their_answers(scene: Scene, fault: str) -> None:
+    scene.enqueue(
+        nov=upload("bank-x", statement(scene.name), name="nov.csv"), rule=create_matching_rule(scene.name, CRITERIA)
+    )
+    ids = scene.done("nov", "rule")
+    struck = scene.struck()
+    path = "/proxy/reconciliation/start"
+    scene.stage.sandbox.set_faults(Faults.script([Rule(fault, method="POST", path=path, times=2)]))
+    scene.enqueue(
+        **{name: start_reconciliation(ids["nov"], "one_to_one", [ids["rule"]], dry_run=True) for name in ("one", "two")}
+    )
+    found = scene.done("one", "two")
+    assert scene.struck() - struck == 2
+    runs = [run.reconciliation_id for run in scene.stage.sandbox.books().runs if run.upload_id == ids["nov"]]
+    assert sorted(runs) == sorted([found["one"], found["two"]])
+
+
 def test_what_exists_already_is_refused(scene: Scene) -> None:
     scene.enqueue(
         nov=upload("bank-x", statement(scene.name), name="nov.csv"), rule=create_matching_rule("taken", CRITERIA)

@@ -79,7 +79,6 @@ class Specimen:
         parts: What stands in the books for it.
         proof: Status and body with which the ledger says that it happened.
         final: Whether that answer is the end; else the ledger is read (contract §3.1, findings R4).
-        answerable: Whether a read can tell what became of it (contract §4).
         repeatable: Whether the same request again is safe at any time (contract §4).
         batch: The id that the journal keeps is that of the batch, the parent of these rows; a split keeps none.
         shows: Rows that the ledger shows before, for tests without one.
@@ -92,7 +91,6 @@ class Specimen:
     mode: str = ""
     needs: Mapping[str, Maker] = field(default_factory=dict)
     final: bool = True
-    answerable: bool = True
     repeatable: bool = False
     batch: bool = False
     shows: Callable[[Ids], Sequence[Row]] = lambda _: ()
@@ -533,7 +531,6 @@ _RECONCILIATION = (
             [run.reconciliation_id for run in books.runs if run.upload_id == ids["statement"]]
         ],
         proof=_said(200, reconciliation_id=f"recon_{uuid.UUID(int=99)}"),
-        answerable=False,
     ),
     Specimen(
         kind="reconciliation.start_instant",

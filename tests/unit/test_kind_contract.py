@@ -37,7 +37,6 @@ from blnk_relay.intents.model import (
     Verdict,
 )
 from blnk_relay.intents.registry import KINDS, intent_of
-from blnk_relay.intents.replaying import ReplayWay, plan_replay
 from blnk_relay.intents.steps import next_step
 from blnk_relay.intents.verdicts import ANY, TABLE, Rule, rule_for
 from blnk_relay.journal.records import Claimed, new_entry, progress_of
@@ -57,7 +56,6 @@ def those(specimens: list[Specimen]) -> pytest.MarkDecorator:
 
 
 each = those(ALL)
-each_answerable = those([specimen for specimen in ALL if specimen.answerable])
 each_private = those([specimen for specimen in ALL if KINDS[specimen.kind].private])
 
 
@@ -238,7 +236,6 @@ LOOK = "look"
 LOOK_REFUSE = "look, else refuse"
 AGAIN = "again"
 REFUSED = "refused"
-UNKNOWN = "unknown"
 
 OPEN, PAUSE, SLOW, STRAIN = None, GateAction.PAUSE, GateAction.SLOW, GateAction.STRAIN
 
@@ -416,14 +413,11 @@ def test_every_answer_means_what_the_contract_says(specimen: Specimen) -> None:
             # Their texts are not kept, so nothing can follow from them; none of these rows is about such a route.
             continue
         verdict = judged(specimen, first, row.response)
-        expected = row.action
-        if row.acted and not specimen.answerable:
-            # Nothing can answer whether it happened (contract §4, "No"): never sent again.
-            expected = UNKNOWN
+        expected = (row.action, row.acted, row.counted, row.gate)
         gate = verdict.gate.action if verdict.gate else None
         told = (action(verdict), verdict.acted, verdict.counted, gate)
-        if told != (expected, row.acted, row.counted, row.gate):
-            wrong.append((row.status, row.code, row.message, told, (expected, row.acted, row.counted, row.gate)))
+        if told != expected:
+            wrong.append((row.status, row.code, row.message, told, expected))
     assert wrong == []
 
 
@@ -484,15 +478,14 @@ def test_what_is_not_counted_never_ends_in_a_dead_letter(specimen: Specimen) -> 
 
 
 @each
-def test_a_dead_letter_straight_from_an_answer_never_happened_or_says_that_nobody_knows(specimen: Specimen) -> None:
+def test_a_dead_letter_straight_from_an_answer_never_happened(specimen: Specimen) -> None:
     first = specimen.first()
     for row in ROWS:
         for attempts in (0, 40):
             verdict = judged(specimen, first, row.response, attempts=attempts)
             if isinstance(verdict.decision, Dead):
-                refused = verdict.decision.dead_class is DeadClass.REFUSED
-                assert verdict.acted != refused, row
-                assert refused or not specimen.answerable, row
+                assert verdict.decision.dead_class is DeadClass.REFUSED, row
+                assert not verdict.acted, row
             if isinstance(verdict.decision, Again):
                 assert not verdict.acted, row
 
@@ -537,15 +530,6 @@ def decided(specimen: Specimen, first: First, progress: Any, *, shown: bool) -> 
 def test_what_may_have_happened_is_looked_up_before_anything_else(specimen: Specimen, response: Response) -> None:
     first = specimen.first()
     settlement, soon = after(specimen, first, response, 0.001)
-    if not specimen.answerable:
-        assert (settlement.to, settlement.fields["class"]) == ("dead", "unknown")
-        # Whatever a machine is told to do with it, it says so again; and a human is not offered a repeat.
-        for quiet_s in (0.001, POLICY.quiet_s + 1, POLICY.stuck_horizon_s + 1):
-            later = replace(soon, looking=True, now_ms=NOW_MS + int(quiet_s * 1000))
-            assert isinstance(decision := decided(specimen, first, later, shown=True)[0], Dead)
-            assert decision.dead_class is DeadClass.UNKNOWN
-        assert plan_replay(specimen.kind, "unknown", settlement.fields["code"]).way is ReplayWay.NO
-        return
     assert settlement.to == "posted", "it waits for a look"
     assert soon.sent
     decision, reads = decided(specimen, first, soon, shown=True)
@@ -556,7 +540,7 @@ def test_what_may_have_happened_is_looked_up_before_anything_else(specimen: Spec
     assert not isinstance(decision, Dead), "an old read is taken for an answer"
 
 
-@each_answerable
+@each
 def test_what_the_ledger_does_not_show_for_long_is_sent_again_or_is_for_a_human(specimen: Specimen) -> None:
     first = specimen.first()
     _, later = after(specimen, first, AMBIGUOUS[0], POLICY.quiet_s + POLICY.read_lag_s)
@@ -581,7 +565,7 @@ def test_a_worker_that_died_with_it_leaves_it_to_be_looked_up(specimen: Specimen
     }
     progress = progress_of(specimen.kind, fields, NOW_MS + 1)
     decision, reads = decided(specimen, first, progress, shown=True)
-    assert reads > 0 or not specimen.answerable
+    assert reads > 0
     if not specimen.repeatable:
         assert not isinstance(decision, Send)
 

@@ -19,7 +19,9 @@ from kindbook import (  # fmt: skip
 
 from blnk_relay import InvalidIntent, result_of, start_instant_reconciliation, start_reconciliation
 from blnk_relay.intents.model import Again, Dead, DeadClass, Done, Failure, Look, Lookup, Record, Response, Send
+from blnk_relay.intents.reconciliation import MOST_RUNS
 from blnk_relay.intents.replaying import ReplayWay, plan_replay
+from blnk_relay.intents.rows import capped
 
 UPLOAD, RULE, RUN, BROUGHT_BY = an_id("upload"), an_id("rule"), an_id("recon"), an_id("instant")
 START = start_reconciliation(UPLOAD, "one_to_one", [RULE])
@@ -92,27 +94,115 @@ def test_records_of_an_instant_run_are_read_here_first(records):
 
 # -- start -----------------------------------------------------------------------------------------------------------
 
+FIRST_RUN, OUR_RUN, THIRD_RUN = (an_id("recon", number) for number in (11, 12, 13))
+BEFORE = {"upload": UPLOAD, "runs": [FIRST_RUN]}
+UNCOUNTED = {"upload": UPLOAD}
+
+
+def runs(*ids: str) -> Record:
+    return Record("upload-runs", {"upload_id": UPLOAD, "runs": list(ids)})
+
+
+#: What a bare Core shows of the runs of an upload.
+UNREADABLE = Record("upload-runs", {"upload_id": UPLOAD, "runs": None})
+
+
+def test_the_runs_of_its_upload_are_recorded_before_it_is_sent_as_the_only_start_of_it():
+    asked: list[Lookup] = []
+    decision = decided(START, progress(), runs(FIRST_RUN), asked=asked)
+    assert decision == Send(memo=BEFORE, exclusive=f"upload:{UPLOAD}", seen=(FIRST_RUN,))
+    assert asked == [Lookup("upload-runs", "upload_id", UPLOAD)]
+
 
 def test_a_start_that_never_left_is_sent_again():
-    assert decided(START, progress()) == Send(memo={"upload": UPLOAD})
     assert isinstance(judged(START, Response(failure=Failure.NOT_SENT)).decision, Again)
     assert isinstance(judged(START, refusal(429, "GEN_RATE_LIMITED")).decision, Again)
 
 
 @pytest.mark.parametrize("response", [*AMBIGUOUS, refusal(500, "RECON_START_FAILED"), refusal(503, "")])
-def test_a_start_that_may_have_happened_is_unknown_at_once(response):
-    verdict = judged(START, response)
-    assert isinstance(verdict.decision, Dead)
-    assert (verdict.decision.dead_class, verdict.decision.code) == (DeadClass.UNKNOWN, "NOTHING_CAN_TELL")
+def test_a_start_that_may_have_happened_is_looked_up(response):
+    verdict = judged(START, response, progress(memo=BEFORE))
+    assert isinstance(verdict.decision, Look)
     assert verdict.acted
 
 
-@pytest.mark.parametrize("ago_s", [1, QUIET_S, 1_000_000])
-def test_no_machine_ever_sends_it_again(ago_s):
-    decision = decided(START, sent(ago_s))
+@pytest.mark.parametrize(
+    ("shown", "ago_s", "expected"),
+    [
+        ((FIRST_RUN, OUR_RUN), QUIET_S, Done("started", OUR_RUN)),
+        # A second run may join it as long as anything of ours can be under way.
+        ((FIRST_RUN, OUR_RUN), 1, Look),
+        ((FIRST_RUN,), 1, Look),
+        # What was there before is missing: the read is older than that, and says nothing.
+        ((OUR_RUN,), QUIET_S, Look),
+        ((), QUIET_S, Look),
+    ],
+)
+def test_exactly_one_run_more_than_before_is_ours(shown, ago_s, expected):
+    decision = decided(START, sent(ago_s, memo=BEFORE), runs(*shown))
+    assert isinstance(decision, expected) if isinstance(expected, type) else decision == expected
+
+
+def test_after_the_silence_no_run_more_means_that_it_did_not_happen_and_the_first_measure_stays():
+    decision = decided(START, sent(QUIET_S, memo=BEFORE), runs(FIRST_RUN))
+    assert decision == Send(memo=BEFORE, exclusive=f"upload:{UPLOAD}", seen=(FIRST_RUN,))
+    refused = decided(START, sent(QUIET_S, memo=BEFORE, refuse=True, code="HTTP_400"), runs(FIRST_RUN))
+    assert refused == Dead(DeadClass.REFUSED, "HTTP_400", "")
+
+
+def test_several_runs_more_are_for_a_human_who_is_told_their_ids():
+    decision = decided(START, sent(QUIET_S, memo=BEFORE), runs(FIRST_RUN, OUR_RUN, THIRD_RUN))
     assert isinstance(decision, Dead)
-    assert decision.dead_class is DeadClass.UNKNOWN
+    assert (decision.dead_class, decision.code) == (DeadClass.UNKNOWN, "SEVERAL_RUNS")
+    assert OUR_RUN in decision.message
+    assert THIRD_RUN in decision.message
+    assert FIRST_RUN not in decision.message
     assert plan_replay("reconciliation.start", decision.dead_class, decision.code).way is ReplayWay.NO
+    many = decided(START, sent(QUIET_S, memo=BEFORE), runs(FIRST_RUN, *(an_id("recon", 20 + n) for n in range(50))))
+    assert isinstance(many, Dead)
+    assert capped(many.message) == many.message
+
+
+@pytest.mark.parametrize("shown", [UNREADABLE, runs(*(an_id("recon", number) for number in range(MOST_RUNS + 1)))])
+def test_where_the_runs_cannot_be_counted_nothing_tells_and_no_machine_sends_it_again(shown):
+    assert decided(START, progress(), shown) == Send(memo=UNCOUNTED)
+    for response in (*AMBIGUOUS, refusal(500, "RECON_START_FAILED"), refusal(503, "")):
+        verdict = judged(START, response, progress(memo=UNCOUNTED))
+        assert isinstance(verdict.decision, Dead)
+        assert (verdict.decision.dead_class, verdict.decision.code) == (DeadClass.UNKNOWN, "NOTHING_CAN_TELL")
+        assert verdict.acted
+    for ago_s in (1, QUIET_S, 1_000_000):
+        decision = decided(START, sent(ago_s, memo=UNCOUNTED), runs(OUR_RUN))
+        assert isinstance(decision, Dead)
+        assert decision.dead_class is DeadClass.UNKNOWN
+        assert plan_replay("reconciliation.start", decision.dead_class, decision.code).way is ReplayWay.NO
+
+
+def forgotten(ago_s):
+    """It may have been sent in moments that the journal has lost, so long ago."""
+    return sent(ago_s, memo={}, lost_ms=1)
+
+
+def test_what_the_journal_may_have_forgotten_is_counted_before_it_is_sent():
+    assert isinstance(decided(START, forgotten(1), runs()), Look)
+    fresh = Send(memo={"upload": UPLOAD, "runs": []}, exclusive=f"upload:{UPLOAD}")
+    assert decided(START, forgotten(QUIET_S), runs()) == fresh
+    # Each run that stands there may be ours, and only the journal knows of those that others made.
+    decision = decided(START, forgotten(QUIET_S), runs(FIRST_RUN, OUR_RUN))
+    assert isinstance(decision, Send)
+    assert decision.perhaps_ours == decision.seen == (FIRST_RUN, OUR_RUN)
+    assert decision.otherwise is not None
+    assert (decision.otherwise.dead_class, decision.otherwise.code) == (DeadClass.UNKNOWN, "MOMENT_LOST")
+    assert OUR_RUN in decision.otherwise.message
+    assert capped(decision.otherwise.message) == decision.otherwise.message
+    assert plan_replay("reconciliation.start", DeadClass.UNKNOWN, "MOMENT_LOST").way is ReplayWay.NO
+    unreadable = decided(START, forgotten(QUIET_S), UNREADABLE)
+    assert isinstance(unreadable, Dead)
+    assert unreadable.code == "NOTHING_CAN_TELL"
+
+
+def test_a_read_that_is_gone_for_a_while_decides_nothing_about_a_start_that_was_counted():
+    assert isinstance(decided(START, sent(QUIET_S, memo=BEFORE), UNREADABLE), Look)
 
 
 def test_the_answer_that_names_the_run_is_the_outcome():

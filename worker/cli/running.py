@@ -82,6 +82,11 @@ def worker(lanes: tuple[str, ...], pool: str, concurrency: int | None, as_json: 
 )
 @click.option("--read-lag", type=click.FloatRange(0), help="Seconds that a stored row stays invisible to reads.")
 @click.option("--apply-delay", type=click.FloatRange(0), help="Seconds from a queued row to its outcome.")
+@click.option(
+    "--core-version",
+    type=click.Choice(["0.15.2", "0.15.3", "0.15.4"]),
+    help="Which release of Core it plays.  [default: 0.15.3]",
+)
 @click.option("--upstream", metavar="URL", help="Be only the edge in front of the Blnk Core that runs there.")
 @click.option(
     "--core-key-file",
@@ -99,6 +104,7 @@ def sandbox(
     fault_rate: float | None,
     read_lag: float | None,
     apply_delay: float | None,
+    core_version: str | None,
     upstream: str | None,
     core_key_file: str | None,
     as_json: bool,
@@ -109,26 +115,32 @@ def sandbox(
 
     With --upstream it keeps no books: it is Cloud's edge (token, scopes, instance, injection, faults, Data and Filters
     API) in front of a Core of your own. That Core's key is read from a file or from the environment, never from the
-    command line, where every process could see it.
+    command line, where every process could see it. Uploads, matching rules and instant runs cannot be confirmed through
+    it, because a Core has no route that shows them.
     """
     try:
         import aiohttp  # noqa: F401 - the sandbox imports it only when it starts
 
-        from blnk_relay.sandbox import Faults, Options, serve_forever
+        from blnk_relay.sandbox import UPSTREAM_LIMITS, Faults, Options, serve_forever
     except ModuleNotFoundError as error:
         raise click.UsageError(
             f"the sandbox needs what is not installed: {error.name}. pip install 'blnk-relay[worker,sandbox]'"
         ) from None
     core = _checked_upstream(upstream)
     given = {"token": token, "instance_id": instance_id, "read_lag_s": read_lag, "apply_s": apply_delay}
+    given["core_version"] = core_version
     if core is None:
         if core_key_file is not None:
             raise click.UsageError("--core-key-file is the key of a Core behind --upstream, which is not given.")
     else:
-        # The lag of reads and the pace of the queue are that Core's own.
-        for name, value in (("--read-lag", read_lag), ("--apply-delay", apply_delay)):
+        # The lag of reads, the pace of the queue and the release are that Core's own.
+        for name, value in (
+            ("--read-lag", read_lag),
+            ("--apply-delay", apply_delay),
+            ("--core-version", core_version),
+        ):
             if value is not None:
-                raise click.UsageError(f"{name} is for the imitated Core; the one behind --upstream has its own pace.")
+                raise click.UsageError(f"{name} is for the imitated Core; the one behind --upstream has its own.")
         given["core_key"] = _core_key(core_key_file)
     options = Options(**{name: value for name, value in given.items() if value is not None})  # type: ignore[arg-type]
     faults = Faults.none()
@@ -137,13 +149,17 @@ def sandbox(
 
     def tell(url: str) -> None:
         if as_json:
-            emit({"url": url, "instance_id": options.instance_id, "pid": os.getpid(), "upstream": core})
+            limits = None if core is None else UPSTREAM_LIMITS
+            told = {"url": url, "instance_id": options.instance_id, "pid": os.getpid(), "upstream": core}
+            emit(told | {"limits": limits})
             return
         behind = "" if core is None else f" in front of {core}"
         say(f"The sandbox listens on {url}{behind}. A worker finds it with:")
         say(f"  export BLNK_RELAY_BASE_URL={url}")
         say(f"  export BLNK_RELAY_INSTANCE_ID={options.instance_id}")
         say(f"  export BLNK_RELAY_TOKEN={options.token if token is None else '<the token you gave>'}")
+        if core is not None:
+            say(UPSTREAM_LIMITS)
 
     try:
         serve_forever(options, faults, host, port, tell, upstream=core)

@@ -32,7 +32,7 @@ local function claim_one(id, worker, state, max_lapses, cap, due)
   end
   local item = { id, redis.call('GET', P .. 'body:' .. id) }
   carried = carried + #item[2]
-  local doubt = state == 'sending' and in_doubt(known_now[FIELD.created + 2], known_now[FIELD.token + 2], due)
+  local doubt = state == 'sending' and in_doubt(known_now[FIELD.created + 2], known_now[FIELD.token + 2], due, true)
   for index, field in ipairs(FIELDS) do
     local value = known_now[index + 2] or ''
     if field == 'token' then

@@ -63,10 +63,18 @@ local function next_token(token)
   return EPOCH .. '.' .. string.format('%d', number + 1)
 end
 
+-- Whose receipt was lost as well enqueues again, under the same key and soon.
+local AGAIN_MS = 300000
+
 -- Whether an intent may have been sent in moments that the journal has lost: it was accepted and due before, and nobody
--- has claimed it since.
-local function in_doubt(created, token, due)
-  if LOST == '' or not created or tonumber(created) >= tonumber(LOST) then return false end
-  if due and tonumber(due) > tonumber(LOST) then return false end
+-- has claimed it since. With again, also one that was accepted soon afterwards: it may have been there before.
+local function in_doubt(created, token, due, again)
+  if LOST == '' or not created then return false end
+  local late_ms = tonumber(created) - tonumber(LOST)
+  if late_ms >= 0 then
+    if not again or late_ms > AGAIN_MS then return false end
+  elseif due and tonumber(due) > tonumber(LOST) then
+    return false
+  end
   return not token or string.sub(token, 1, #EPOCH + 1) ~= EPOCH .. '.'
 end

@@ -50,10 +50,12 @@ class Desk:
         edge.close(exchange, answer)
         return answer
 
-    def core(self, method: str, path: str, body: Any = None, key: str | None = "blnk_core_sandbox") -> Answer:
+    def core(
+        self, method: str, path: str, body: Any = None, key: str | None = "blnk_core_sandbox", **headers: str
+    ) -> Answer:
         """Ask as one asks a bare Core: without Cloud's prefix, token and instance."""
-        headers = {} if key is None else {"x-blnk-key": key}
-        return self._exchange(method, path, body, {}, headers)
+        admitted = headers if key is None else {"x-blnk-key": key} | headers
+        return self._exchange(method, path, body, {}, admitted)
 
     def pay(self, reference: str, /, **changes: Any) -> Answer:
         return self.send("POST", "/proxy/transactions", self.payment(reference, **changes))

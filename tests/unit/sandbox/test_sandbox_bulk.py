@@ -293,3 +293,24 @@ def test_bad_bulk_commits_are_refused(desk, error_code, verb, body, expected):
 def test_bulk_commits_can_be_switched_off(make_desk):
     desk = make_desk(bulk_inflight=False)
     assert settle_all(desk, "void", {"transaction_ids": ["txn_x"]}).body == b"404 page not found"
+
+
+def test_a_queued_commit_of_nothing_is_taken_while_any_hold_is_open(desk):
+    """Core looks for what has no parent, and finds holds (measured); nothing comes of it."""
+
+    def nothing(**more: bool) -> Any:
+        body = {"transactions": [{}], **more}
+        return desk.send("POST", "/proxy/transactions/inflight/bulk/commit", body).document()
+
+    assert nothing()["results"][0]["code"] == "NOT_FOUND"
+    hold = desk.pay("hold", inflight=True, skip_queue=True).document()["transaction_id"]
+    assert nothing() == {
+        "succeeded": 1,
+        "failed": 0,
+        "results": [{"transaction_id": "", "status": "queued", "code": "QUEUED"}],
+    }
+    assert nothing(skip_queue=True)["results"][0]["code"] == "NOT_FOUND"
+    desk.step()
+    assert desk.books.children(hold) == ()
+    desk.settle(hold, "commit", skip_queue=True)
+    assert nothing()["results"][0]["code"] == "ALREADY_COMMITTED"

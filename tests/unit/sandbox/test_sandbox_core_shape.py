@@ -76,7 +76,10 @@ def test_its_filter_answers_a_bare_array_without_lag(make_desk):
 @pytest.mark.parametrize("resource", ["transactions", "balances", "ledgers", "identities"])
 def test_no_match_is_an_empty_array_or_null(desk, resource):
     found = core_filter(desk, resource, eq("created_at", "1999-01-01T00:00:00Z"))
-    assert found.document() == ([] if resource == "transactions" else None)
+    empty = [] if resource in {"transactions", "ledgers"} else None
+    assert found.document() == empty
+    listed = desk.core("GET", f"/{resource}?created_at_eq=1999-01-01T00:00:00Z")
+    assert (listed.status, listed.document()) == (200, empty)
 
 
 def test_its_filter_has_limits_of_its_own(desk):
@@ -134,10 +137,97 @@ def test_a_key_is_asked_for_before_the_path_is_looked_at(desk, error_code):
 
 
 def test_clouds_paths_stay_clouds(desk):
-    assert desk.core("POST", "/proxy/ledgers", {"name": "x"}).document() == {"error": "missing token"}
+    assert desk.core("POST", "/proxy/ledgers", {"name": "x"}, None).document() == {"error": "missing token"}
+    assert desk.core("POST", "/proxy/ledgers", {"name": "x"}).document() == {"error": "invalid or expired token"}
     # The same path in both: the token makes it Cloud's, the key makes it Core's.
     assert "total" in desk.send("POST", "/transactions/filter", {"filters": []}).document()
     assert core_filter(desk, "transactions").document() == []
+
+
+def test_cloud_takes_its_key_in_the_header_of_a_core_too(desk):
+    """As the official clients send it (contract §14.3); Cloud names its instance, which a Core has not."""
+    headers = {"authorization": "", "x-blnk-key": "blnk_sandbox"}
+    assert desk.send("POST", "/proxy/ledgers", {"name": "x"}, **headers).status == 201
+    assert "total" in desk.send("POST", "/ledger/filter", {"filters": []}, **headers).document()
+    assert "total" in desk.send("POST", "/transactions/filter", {"filters": []}, **headers).document()
+    assert desk.send("GET", "/data/ledgers", **headers).document()["total"] == 2
+    assert desk.send("GET", "/data/ledgers", **(headers | {"x-blnk-key": "wrong"})).status == 401
+    # With both, the token counts.
+    assert desk.send("GET", "/data/ledgers", **{"x-blnk-key": "wrong"}).status == 200
+
+
+def test_lists_are_cut_as_each_resource_cuts_them(desk, error_code):
+    for number in range(25):
+        desk.pay(f"pay-{number}", skip_queue=True, source=f"@w{number}")
+        desk.core("POST", "/ledgers", {"name": f"ledger {number}"})
+        desk.core("POST", "/identities", {"first_name": f"Mara {number}"})
+
+    def size(path):
+        return len(desk.core("GET", path).document())
+
+    assert [size(f"/{name}") for name in ("ledgers", "balances", "transactions", "identities")] == [10, 10, 20, 20]
+    assert [size("/ledgers?limit=1000"), size("/ledgers?limit=20&offset=20")] == [26, 6]
+    assert [size("/transactions?limit=0"), size("/transactions?limit=x&offset=-1")] == [20, 20]
+    for path in ("/ledgers?limit=0", "/balances?limit=x", "/ledgers?offset=-1", "/balances?offset=x"):
+        assert error_code(desk.core("GET", path)) == "GEN_VALIDATION_ERROR"
+    assert error_code(desk.core("GET", "/ledgers?colour_eq=x")) == "GEN_BAD_REQUEST"
+    (paid,) = desk.core("GET", "/transactions?reference_eq=pay-7").document()
+    assert paid["reference"] == "pay-7"
+    # Whether Cloud forwards them nobody knows; with core_routes it does.
+    assert len(desk.send("GET", "/proxy/ledgers").document()) == 10
+
+
+def test_a_ledger_gets_another_name_and_an_identity_goes_unless_it_is_linked(desk, error_code):
+    ledger = desk.core("POST", "/ledgers", {"name": "x", "meta_data": {"a": 1}}).document()
+    path = f"/ledgers/{ledger['ledger_id']}"
+    assert desk.core("PUT", path, {"name": "y"}).document() == ledger | {"name": "y"}
+    assert desk.core("GET", path).document()["name"] == "y"
+    for body, expected in (({}, "GEN_VALIDATION_ERROR"), (b"{bad", "GEN_MALFORMED_REQUEST")):
+        assert error_code(desk.core("PUT", path, body)) == expected
+    assert error_code(desk.core("PUT", "/ledgers/ldg_x", {"name": "y"})) == "LGR_NOT_FOUND"
+    free, linked = (desk.core("POST", "/identities", {}).document()["identity_id"] for _ in range(2))
+    body = {"ledger_id": "general_ledger_id", "currency": "EUR", "identity_id": linked}
+    desk.core("POST", "/balances", body)
+    answer = desk.core("DELETE", f"/identities/{linked}")
+    assert (answer.status, answer.document()["error_detail"]["details"]["Code"]) == (500, "23503")
+    assert desk.core("DELETE", f"/identities/{free}").document() == {"message": "Identity deleted successfully"}
+    assert error_code(desk.core("DELETE", f"/identities/{free}")) == "IDT_NOT_FOUND"
+    assert error_code(desk.core("GET", f"/identities/{free}")) == "IDT_NOT_FOUND"
+
+
+def test_a_slash_too_many_is_a_redirect_before_the_key_is_asked_for(desk):
+    for method, status in (("GET", 301), ("POST", 307)):
+        answer = desk.core(method, "/ledgers/", {"name": "x"}, None)
+        assert (answer.status, answer.headers["Location"]) == (status, "/ledgers")
+    proxied = desk.send("POST", "/proxy/ledgers/", {"name": "x"})
+    assert (proxied.status, proxied.headers["Location"]) == (307, "/ledgers")
+    assert desk.core("GET", "/nothing/").status == 404
+    assert len(desk.books.ledgers) == 1
+
+
+def test_what_no_column_holds_is_a_500(desk, error_code):
+    nul = {"a": [{"b": "x\0"}]}
+    rule = {"name": "x", "criteria": [{"field": "amount", "operator": "equals"}]}
+    rule_id = desk.core("POST", "/reconciliation/matching-rules", rule).document()["rule_id"]
+    made = desk.core("POST", "/ledgers", {"name": "x"}).document()["ledger_id"]
+    for path, body in (
+        ("/identities", {"first_name": "x\0"}),
+        ("/identities", {"meta_data": nul}),
+        ("/ledgers", {"name": "x\0"}),
+        ("/ledgers", {"name": "x", "meta_data": nul}),
+        ("/balances", {"ledger_id": made, "currency": "EUR", "meta_data": nul}),
+        (f"/{made}/metadata", {"meta_data": nul}),
+        ("/reconciliation/matching-rules", rule | {"name": "x" * 256}),
+        ("/reconciliation/matching-rules", rule | {"description": "x\0"}),
+    ):
+        answer = desk.core("POST", path, body)
+        assert (answer.status, error_code(answer)) == (500, "GEN_INTERNAL"), path
+    record = {"id": "s-1", "amount": 1, "reference": "x" * 256, "date": "2026-11-20T10:00:00Z"}
+    run = {"external_transactions": [record], "strategy": "one_to_one", "matching_rule_ids": [rule_id]}
+    answer = desk.core("POST", "/reconciliation/start-instant", run)
+    assert (answer.status, error_code(answer)) == (500, "RECON_START_FAILED")
+    assert desk.core("POST", "/reconciliation/matching-rules", rule | {"name": "x" * 255}).status == 201
+    assert (len(desk.books.ledgers), len(desk.books.identities)) == (2, 0)
 
 
 def test_an_instance_can_be_open_or_have_no_bare_shape(make_desk):
@@ -203,8 +293,7 @@ def test_lineage_is_empty_or_refused(desk):
 
 def test_faults_strike_a_bare_core_too(desk):
     body = desk.payment("pay-1")
-    request = {"x-sandbox-fault": "vanish", "authorization": "", "x-blnk-key": "blnk_core_sandbox"}
-    assert desk.send("POST", "/transactions", body, **request).status == 201
+    assert desk.core("POST", "/transactions", body, **{"x-sandbox-fault": "vanish"}).status == 201
     desk.step()
     assert desk.books.rows == ()
     assert desk.instance.edge.log[-1].identity == "pay-1"

@@ -82,7 +82,7 @@ def test_a_balance_filled_to_the_edge_can_be_created_but_not_paid(desk, error_co
 
 
 def test_older_cores_ignore_an_indicator(make_desk):
-    desk = make_desk(head_features=False)
+    desk = make_desk(core_version="0.15.2")
     body = {"ledger_id": "general_ledger_id", "currency": "EUR", "indicator": "@cash"}
     assert "indicator" not in desk.send("POST", "/proxy/balances", body).document()
 

@@ -141,7 +141,7 @@ def test_refunding_a_voided_hold_makes_a_hold_in_the_other_direction(desk):
 
 def test_a_refund_can_carry_a_text_and_metadata_on_new_cores_only(desk, make_desk):
     for head, texts in ((True, ("why", 2)), (False, ("Wallet top-up", 1))):
-        ledger = make_desk(head_features=head)
+        ledger = make_desk(core_version="0.15.3" if head else "0.15.2")
         paid = ledger.applied("pay-1", meta_data={"kept": 0, "n": 1})
         body = ledger.refund(paid, description="why", meta_data={"n": 2}).document()
         assert (body["description"], body["meta_data"]["n"], body["meta_data"]["kept"]) == (*texts, 0)

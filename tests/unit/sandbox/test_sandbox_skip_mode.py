@@ -117,7 +117,7 @@ def test_any_size_of_integer_is_exact(desk):
 
 
 def test_older_cores_take_negative_amounts_and_lose_them(make_desk):
-    desk = make_desk(head_features=False)
+    desk = make_desk(core_version="0.15.2")
     assert desk.pay("pay-1", precise_amount=-5).status == 201
     desk.step(20 * 60)
     assert desk.books.rows == ()

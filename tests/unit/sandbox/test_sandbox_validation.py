@@ -71,7 +71,7 @@ def test_a_body_over_five_megabytes_is_malformed(desk, error_code):
 
 def test_fields_match_in_any_case_null_is_absent_and_the_unknown_is_ignored(make_desk):
     # Cloud looks for the exact names before it fills in what is missing.
-    desk = make_desk(inject_defaults=False)
+    desk = make_desk(inject_defaults=False, core_version="0.15.2")
     body = {name.title(): value for name, value in desk.payment("pay-1", scheduled_for=None, dry_run=True).items()}
     text = json.dumps(body) + " and the rest is ignored"
     assert desk.send("POST", "/proxy/transactions", text.encode()).status == 201
