@@ -49,3 +49,10 @@ def test_every_plan_says_why(kind, dead_class):
     assert plan.why
     ours_to_choose = kind in ("transaction", "transaction.split")
     assert (plan.way is FRESH) == (ours_to_choose and dead_class is DeadClass.REJECTED)
+
+
+@pytest.mark.parametrize("dead_class", DeadClass)
+def test_a_kind_of_a_newer_version_is_left_to_that_version(dead_class):
+    plan = plan_replay("transaction.later", dead_class, "ANY")
+    assert plan.way is NO
+    assert ("does not know kind 'transaction.later'" in plan.why) == (dead_class is not DeadClass.INVALID)
