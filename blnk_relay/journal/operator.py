@@ -251,7 +251,7 @@ class Operator:
             pipeline.hgetall(journal.key("counts"))
             waiting, posted, done, dead, discarded, first_posted, counts = pipeline.execute()
             held = self.leases()
-            lanes = tuple(self._depth(queue, now_ms) for queue in sorted(queues))
+            lanes = self._depths(sorted(queues), now_ms)
             gates = tuple(self._gates(sorted({queue.partition("|")[2] for queue in queues}), now_ms))
         return Overview(
             lanes=lanes,
@@ -271,42 +271,54 @@ class Operator:
         """Intents in the hands of each worker, by its name (host, process id and a random part)."""
         with reported():
             workers: Any = self._journal.client.zrange(self._journal.key("workers"), 0, -1)
-            held: Any = [self._journal.client.zcard(self._journal.key(f"leased:{worker}")) for worker in workers]
+            pipeline = self._journal.client.pipeline(transaction=False)
+            for worker in workers:
+                pipeline.zcard(self._journal.key(f"leased:{worker}"))
+            held = pipeline.execute()
         return dict(zip(workers, held, strict=True))
 
-    def _depth(self, queue: str, now_ms: int) -> LaneDepth:
-        journal, client = self._journal, self._journal.client
-        lane, _, target = queue.partition("|")
-        pipeline = client.pipeline(transaction=False)
-        pipeline.zcount(journal.key(f"ready:{queue}"), 0, now_ms)
-        pipeline.zcard(journal.key(f"ready:{queue}"))
-        pipeline.zrange(journal.key(f"ready:{queue}"), 0, 0, withscores=True)
-        pipeline.hmget(journal.key(f"pause:{lane}"), "who", "why", "at")
-        pipeline.zrange(journal.key(f"tried:{queue}"), 0, 0, withscores=True)
-        due, total, first, paused, tried = pipeline.execute()
-        oldest_s = max(0.0, (now_ms - first[0][1]) / 1000) if first else 0.0
-        open_s = max(oldest_s, (now_ms - tried[0][1]) / 1000 if tried else 0.0)
-        pause = _pause(*paused)
-        return LaneDepth(lane, target, due, total - due, oldest_s, pause is not None, open_s, pause)
+    def _depths(self, queues: Sequence[str], now_ms: int) -> tuple[LaneDepth, ...]:
+        """One for each ``<lane>|<target>``, all in one trip."""
+        journal = self._journal
+        pipeline = journal.client.pipeline(transaction=False)
+        for queue in queues:
+            lane = queue.partition("|")[0]
+            pipeline.zcount(journal.key(f"ready:{queue}"), 0, now_ms)
+            pipeline.zcard(journal.key(f"ready:{queue}"))
+            pipeline.zrange(journal.key(f"ready:{queue}"), 0, 0, withscores=True)
+            pipeline.zrange(journal.key(f"tried:{queue}"), 0, 0, withscores=True)
+            pipeline.hmget(journal.key(f"pause:{lane}"), "who", "why", "at")
+        answers = iter(pipeline.execute())
+        depths = []
+        for queue, due, total, first, tried, paused in zip(queues, *[answers] * 5, strict=True):
+            lane, _, target = queue.partition("|")
+            due_s = max(0.0, (now_ms - first[0][1]) / 1000) if first else 0.0
+            open_s = max(due_s, (now_ms - tried[0][1]) / 1000 if tried else 0.0)
+            pause = _pause(*paused)
+            depths.append(LaneDepth(lane, target, due, total - due, due_s, pause is not None, open_s, pause))
+        return tuple(depths)
 
     def _gates(self, targets: Sequence[str], now_ms: int) -> Iterator[GateView]:
-        for target in targets:
-            for side in self._sides():
-                fields: Any = self._journal.client.hgetall(self._journal.key(f"gate:{target}:{side}"))
-                if fields:
-                    since = fields.get("since")
-                    yield GateView(
-                        target=target,
-                        side=side,
-                        state=fields.get("state", "slowed"),
-                        code=fields.get("code", ""),
-                        since=moment(since) if since else None,
-                        manual=fields.get("manual") == "1",
-                        note=fields.get("note", ""),
-                        rate=int(float(fields.get("rate", 0))),
-                        who=fields.get("who", ""),
-                        lasting_s=max(0.0, (now_ms - int(since)) / 1000) if since else 0.0,
-                    )
+        """Those that are not simply open, all in one trip."""
+        names = [(target, side) for target in targets for side in self._sides()]
+        pipeline = self._journal.client.pipeline(transaction=False)
+        for target, side in names:
+            pipeline.hgetall(self._journal.key(f"gate:{target}:{side}"))
+        for (target, side), fields in zip(names, pipeline.execute(), strict=True):
+            if fields:
+                since = fields.get("since")
+                yield GateView(
+                    target=target,
+                    side=side,
+                    state=fields.get("state", "slowed"),
+                    code=fields.get("code", ""),
+                    since=moment(since) if since else None,
+                    manual=fields.get("manual") == "1",
+                    note=fields.get("note", ""),
+                    rate=int(float(fields.get("rate", 0))),
+                    who=fields.get("who", ""),
+                    lasting_s=max(0.0, (now_ms - int(since)) / 1000) if since else 0.0,
+                )
 
     def acts(self, most: int = 20) -> tuple[Act, ...]:
         """The last pauses and resumes by operators, newest first.
