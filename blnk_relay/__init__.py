@@ -18,13 +18,16 @@ from blnk_relay.errors import (
     DuplicateInBatch,
     InvalidIntent,
     InvalidSettings,
+    JournalFull,
     JournalUnavailable,
     KeyConflict,
+    NotDurable,
     NotFound,
     OtherLedger,
     Refused,
     RelayError,
     TooLate,
+    UnsuitableServer,
 )
 from blnk_relay.events import Event
 from blnk_relay.intake import Receipt, Write
@@ -101,12 +104,15 @@ __all__ = [  # noqa: RUF022 - grouped by what they are for
     "DuplicateInBatch",
     "InvalidIntent",
     "InvalidSettings",
+    "JournalFull",
     "JournalUnavailable",
     "KeyConflict",
+    "NotDurable",
     "NotFound",
     "OtherLedger",
     "Refused",
     "StillOpen",
     "TooLate",
+    "UnsuitableServer",
     "__version__",
 ]

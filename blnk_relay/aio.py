@@ -16,20 +16,22 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import NoScriptError
 
 from blnk_relay.bell import Bells
-from blnk_relay.errors import InvalidIntent, InvalidSettings, KeyConflict
+from blnk_relay.errors import InvalidIntent, KeyConflict
 from blnk_relay.events import Event, event_flow, finish_flow
 from blnk_relay.intake import Receipt, Write, prepare, prepare_many, receipts_of
 from blnk_relay.intents.model import DEFAULT_TARGET, Intent
 from blnk_relay.journal.accepting import accept_flow
 from blnk_relay.journal.cancelling import cancel_flow
-from blnk_relay.journal.connection import reported, script_source
+from blnk_relay.journal.connection import pool_options, reported, script_digest, script_source
 from blnk_relay.journal.ledgers import Belonging
 from blnk_relay.journal.parts import PartStatus, parts_flow
 from blnk_relay.journal.reading import Attempt, Status, find_flow, history_flow
 from blnk_relay.journal.records import NewEntry
+from blnk_relay.journal.server import FirstUse
+from blnk_relay.journal.sockets import async_connection_class
 from blnk_relay.journal.trips import Ask, Flow, Run, T, Trip
 from blnk_relay.relay import POLL_FIRST_S, POLL_MOST_S, StillOpen
-from blnk_relay.settings import PREFIX, Settings
+from blnk_relay.settings import Settings
 
 
 class AsyncRelay:
@@ -52,18 +54,14 @@ class AsyncRelay:
         self.settings = settings
         self._bells = Bells(settings)
         self._belonging = Belonging(settings)
-        self._digests: dict[str, str] = {}
-        try:
-            self._client = redis.asyncio.Redis.from_url(
-                settings.redis_url,
-                decode_responses=True,
-                socket_timeout=settings.redis_timeout_s,
-                socket_connect_timeout=settings.redis_timeout_s,
-                retry=Retry(NoBackoff(), 1, supported_errors=(RedisConnectionError,)),
-                client_name="blnk-relay",
+        self._first_use = FirstUse(settings)
+        address = settings.journal_address
+        retry = Retry(NoBackoff(), 1, supported_errors=(RedisConnectionError,))
+        self._client = redis.asyncio.Redis.from_pool(
+            redis.asyncio.BlockingConnectionPool(
+                connection_class=async_connection_class(address), retry=retry, **pool_options(settings, address)
             )
-        except ValueError:
-            raise InvalidSettings(f"{PREFIX}REDIS_URL is no URL of a Redis.") from None
+        )
 
     @classmethod
     def from_env(cls) -> Self:
@@ -180,10 +178,13 @@ class AsyncRelay:
     # ----------------------------------------------------------------------------------------------------------------
 
     async def _accept(self, entries: list[NewEntry]) -> list[Receipt]:
+        if self._first_use.due:
+            await self._drive(self._first_use.flow())
         if due := self._belonging.due(new.entry.target for new in entries):
             await self._drive(self._belonging.flow(due))
         accepted, bells, durability = await self._drive(accept_flow(self.settings, entries))
         await self._ring(bells)
+        self._first_use.weigh(durability)
         return receipts_of(entries, accepted, durability)
 
     async def _ring(self, lanes: Iterable[str]) -> None:
@@ -209,17 +210,13 @@ class AsyncRelay:
                     pipeline.execute_command(*command)
                 return await pipeline.execute()
             try:
-                return await self._run(trip)
+                return await self._run(trip, "EVALSHA", script_digest(trip.name))
             except NoScriptError:
-                del self._digests[trip.name]
-                return await self._run(trip)
+                return await self._run(trip, "EVAL", script_source(trip.name))
 
-    async def _run(self, trip: Run) -> Any:
-        digest = self._digests.get(trip.name)
-        if digest is None:
-            digest = self._digests[trip.name] = str(await self._client.script_load(script_source(trip.name)))
+    async def _run(self, trip: Run, command: str, script: str) -> Any:
         pipeline = self._client.pipeline(transaction=False)
-        pipeline.evalsha(digest, 1, self.settings.prefix, *trip.args)
+        pipeline.execute_command(command, script, 1, self.settings.prefix, *trip.args)
         if trip.wait:
             pipeline.execute_command(*trip.wait)
         answers = await pipeline.execute(raise_on_error=False)

@@ -92,7 +92,9 @@ class Bells:
         if self._app is None:
             from celery import Celery
 
-            self._app = Celery("blnk-relay", broker=self._settings.broker, set_as_current=False)
+            from blnk_relay.broker import url_for_celery
+
+            self._app = Celery("blnk-relay", broker=url_for_celery(self._settings), set_as_current=False)
             self._app.conf.update(
                 broker_transport_options=dict(broker_options(self._settings)),
                 broker_connection_timeout=self._settings.redis_timeout_s,

@@ -85,6 +85,44 @@ class JournalUnavailable(RelayError):
     """
 
 
+class UnsuitableServer(JournalUnavailable):
+    """The Redis of the settings cannot keep a journal at all: it is too old, or a cluster. Nothing was recorded."""
+
+
+class NotDurable(JournalUnavailable):
+    """What was enqueued is recorded, but not as durably as the settings ask for; see ``BLNK_RELAY_DURABILITY_STRICT``.
+
+    It is posted like any other. Enqueue again under the same key, which waits for the durability once more and never
+    pays twice.
+
+    Attributes:
+        asked: The durability of the settings.
+        reached: What Redis vouches for.
+    """
+
+    def __init__(self, asked: str, reached: str) -> None:
+        self.asked = asked
+        self.reached = reached
+        super().__init__(
+            f"it is recorded, but its durability is {reached} and not {asked}, as BLNK_RELAY_DURABILITY asks for: it "
+            "will be posted unless Redis loses it. Enqueue again under the same key, which is safe and waits once more"
+        )
+
+
+class JournalFull(JournalUnavailable):
+    """Redis has no room for new intents: it is at its ``maxmemory``, or so near that the rest is for its present work.
+
+    Workers and operators go on. Enqueue again under the same key when there is room.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(
+            "the journal is full: Redis is at nine tenths of its maxmemory or above, and what is left is for the work "
+            "that it holds; enqueue again under the same key later. To make room, raise maxmemory, or lower "
+            "BLNK_RELAY_RETENTION_S, after which finished intents are trimmed"
+        )
+
+
 class OtherLedger(RelayError):
     """The settings name another ledger for a target than the journal was used for so far. Nothing was recorded.
 

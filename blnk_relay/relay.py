@@ -19,6 +19,7 @@ from blnk_relay.journal.ledgers import Belonging
 from blnk_relay.journal.parts import PartStatus, parts_flow
 from blnk_relay.journal.reading import Attempt, Status, find, history_of
 from blnk_relay.journal.records import NewEntry
+from blnk_relay.journal.server import FirstUse
 from blnk_relay.settings import Settings
 
 #: Pauses between two looks at the journal while waiting: the first, and the longest.
@@ -61,6 +62,7 @@ class Relay:
         self.journal = Journal(settings)
         self._bells = Bells(settings)
         self._belonging = Belonging(settings)
+        self._first_use = FirstUse(settings)
 
     @classmethod
     def from_env(cls) -> Self:
@@ -121,7 +123,9 @@ class Relay:
                 never enqueued, or was cancelled or discarded.
             KeyConflict: The key, or the reference, belongs to another intent.
             OtherLedger: The settings mean another ledger by this target than the journal was used for so far.
-            JournalUnavailable: Redis did not answer within its timeout. Enqueue again under the same key.
+            JournalUnavailable: Redis did not answer within its timeout, is full (:class:`JournalFull`), or did not
+                reach the durability that strict settings ask for (:class:`NotDurable`). Enqueue again under the same
+                key.
         """
         write = Write(
             intent=intent,
@@ -290,8 +294,11 @@ class Relay:
     # ----------------------------------------------------------------------------------------------------------------
 
     def _accept(self, entries: list[NewEntry]) -> list[Receipt]:
+        if self._first_use.due:
+            self.journal.drive(self._first_use.flow())
         if due := self._belonging.due(new.entry.target for new in entries):
             self.journal.drive(self._belonging.flow(due))
         accepted, bells, durability = self.journal.accept(entries)
         self._bells.ring(bells)
+        self._first_use.weigh(durability)
         return receipts_of(entries, accepted, durability)

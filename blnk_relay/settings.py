@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import Field, dataclass, field, fields
 from typing import Any
 
+from blnk_relay.address import RedisAddress
 from blnk_relay.environment import Environment
 from blnk_relay.errors import InvalidSettings
 from blnk_relay.intents.model import DEFAULT_TARGET
@@ -61,10 +62,19 @@ class Settings:
         'refunds'
     """
 
-    redis_url: str = _setting("redis://127.0.0.1:6379/0", "The Redis or Valkey that keeps the journal.", secret=True)
-    broker_url: str = _setting("", "The Celery broker; empty: the same server as the journal.", secret=True)
+    redis_url: str = _setting(
+        "redis://127.0.0.1:6379/0",
+        "The Redis or Valkey that keeps the journal: `redis://`, `rediss://` or `unix://`.",
+        secret=True,
+    )
+    broker_url: str = _setting(
+        "", "The Redis or Valkey of the Celery broker; empty: the same server as the journal.", secret=True
+    )
     namespace: str = _setting("relay", "First part of every key on Redis, so that systems can share a server.")
-    redis_timeout_s: float = _setting(2.0, "Longest wait for one answer of Redis.")
+    redis_timeout_s: float = _setting(2.0, "Longest wait for one answer of Redis, and for a free connection to it.")
+    redis_connections: int = _setting(
+        100, "Most connections of one process to the journal; a burst of more calls at a time waits for them."
+    )
     durability: str = _setting(
         "",
         "What a receipt waits for, and the record of a write that the ledger could not tell from a repeat: `memory`, "
@@ -72,6 +82,11 @@ class Settings:
         "what that means (guarantees.md).",
     )
     durability_timeout_s: float = _setting(1.0, "Longest wait for that; a receipt names what was reached.")
+    durability_strict: bool = _setting(
+        default=False,
+        doc="Raise `NotDurable` where less was reached, rather than warn once; what was enqueued is recorded all the "
+        "same.",
+    )
 
     api: str = _of_target("api")
     base_url: str = _of_target("base_url")
@@ -127,7 +142,9 @@ class Settings:
     stuck_horizon_s: float = _setting(18_000.0, "How long a QUEUED row may still be applied (contract §3.5).")
     quiet_s: float = _setting(60.0, "Silence after an ambiguous partial commit before it may be sent again.")
 
-    probe_s: float = _setting(5.0, "How often one request tries whether a paused target is well again.")
+    probe_s: float = _setting(
+        5.0, "How often one request tries whether a paused target, or one that cannot be reached, is well again."
+    )
 
     meta_key: str = _setting(
         "blnk_relay", "Top-level key of `meta_data` under which ledgers, balances and identities carry our id."
@@ -143,7 +160,11 @@ class Settings:
     )
 
     max_attempts: int = _setting(25, "Counted attempts before an intent is a dead letter.")
-    deadline_s: float = _setting(86_400.0, "Age at which an undecided intent is a dead letter, unless it has its own.")
+    deadline_s: float = _setting(
+        86_400.0,
+        "Age at which an undecided intent is a dead letter, unless it has its own; what may have been sent is looked "
+        "for `horizon_s` longer.",
+    )
     retry_base_s: float = _setting(0.5, "Upper bound of the first pause between attempts; it doubles each time.")
     retry_cap_s: float = _setting(300.0, "Longest pause between attempts.")
 
@@ -190,6 +211,7 @@ class Settings:
             if getattr(self, name) not in allowed:
                 raise InvalidSettings(f"{PREFIX}{name.upper()} must be one of {', '.join(allowed)}.")
         object.__setattr__(self, "ledgers", self._all_targets())
+        _ = self.journal_address, self.broker_address  # made for the sake of what they refuse
         self._check_together()
 
     def _all_targets(self) -> dict[str, Target]:
@@ -251,9 +273,19 @@ class Settings:
             raise InvalidSettings(f"{PREFIX}RETRY_CAP_S must not be below {PREFIX}RETRY_BASE_S.")
 
     @property
+    def journal_address(self) -> RedisAddress:
+        """Where the journal is."""
+        return RedisAddress.parsed(f"{PREFIX}REDIS_URL", self.redis_url)
+
+    @property
+    def broker_address(self) -> RedisAddress:
+        """Where the Celery broker is."""
+        return RedisAddress.parsed(f"{PREFIX}BROKER_URL", self.broker_url) if self.broker_url else self.journal_address
+
+    @property
     def broker(self) -> str:
-        """The Celery broker's URL."""
-        return self.broker_url or self.redis_url
+        """The Celery broker's URL, in the words of Celery."""
+        return self.broker_address.broker_url()
 
     @property
     def prefix(self) -> str:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import re
 from dataclasses import Field, dataclass, fields
 from typing import Any
-from urllib.parse import urlsplit
 
+from blnk_relay.address import check_base_url, normalised
 from blnk_relay.errors import InvalidSettings
 from blnk_relay.intents.model import DEFAULT_TARGET
 from blnk_relay.setting import PREFIX, setting
+
+__all__ = ["APIS", "CLOUD_URL", "CONFIRM_ROUTES", "Target", "normalised", "target_fields"]
 
 #: Where Blnk Cloud is (contract §1.1).
 CLOUD_URL = "https://api.cloud.blnkfinance.com"
@@ -89,6 +91,7 @@ class Target:
         for name, allowed in (("api", APIS), ("confirm_route", CONFIRM_ROUTES)):
             if getattr(self, name) not in allowed:
                 raise InvalidSettings(f"{self.variable(name)} must be one of {', '.join(allowed)}.")
+        check_base_url(self.variable("base_url"), self.base_url)
         given = [next(name for name in way if getattr(self, name)) for way in _CREDENTIALS if self._any(way)]
         if len(given) > 1:
             both = " and ".join(self.variable(name) for name in given)
@@ -159,22 +162,6 @@ class Target:
                 f"{self.variable('token')} is needed to post to the ledger (contract §1.1), "
                 f"or {self.variable('token_file')}{'' if self.api == 'core' else ', or an OAuth client'}."
             )
-
-
-def normalised(base_url: str) -> str:
-    """An address in the one form in which addresses are compared.
-
-    Example:
-        >>> normalised("HTTPS://Ledger.Example:443/api/")
-        'https://ledger.example/api'
-    """
-    parts = urlsplit(base_url)
-    host = (parts.hostname or "").lower()
-    port = parts.port
-    default = {"http": 80, "https": 443}.get(parts.scheme)
-    name = f"[{host}]" if ":" in host else host
-    place = name if port in (None, default) else f"{name}:{port}"
-    return f"{parts.scheme.lower()}://{place}{parts.path.rstrip('/')}"
 
 
 def target_fields() -> tuple[Field[Any], ...]:

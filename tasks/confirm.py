@@ -5,7 +5,7 @@ from __future__ import annotations
 from blnk_relay.journal.clock import steady_s
 from blnk_relay.journal.records import Claimed
 from tasks.deliver import report, report_buried
-from tasks.looking import decisions
+from tasks.looking import decisions, tell_found
 from tasks.runtime import Runtime
 from tasks.settling import after_look
 
@@ -53,6 +53,7 @@ def _look(runtime: Runtime, claimed: list[Claimed]) -> None:
         decided, healthy = decisions(runtime, batch)
         at_ms = batch[0].progress.now_ms + int((steady_s() - at_s) * 1000)
         settlements = [after_look(item, "posted", decision, at_ms, runtime.worker) for item, decision in decided]
-        bells = runtime.journal.settle(runtime.worker, settlements, [f"{target}:read"] if healthy else [])
+        settled = runtime.journal.settle(runtime.worker, settlements, [f"{target}:read"] if healthy else [])
         report(runtime, settlements)
-        runtime.bells.ring(bells)
+        tell_found(runtime, settled.found)
+        runtime.bells.ring(settled.bells)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import secrets
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from functools import partial
@@ -22,7 +23,7 @@ from blnk_relay.intents.steps import next_step
 from blnk_relay.journal.clock import steady_s
 from blnk_relay.journal.records import Claimed, Settlement
 from blnk_relay.settings import LEASE_MARGIN_S
-from tasks.looking import apply_gate, decisions, sends_of
+from tasks.looking import apply_gate, decisions, sends_of, tell_found
 from tasks.posters import Posters, posters
 from tasks.runtime import Runtime
 from tasks.settling import Sent, after_attempt, after_look, unsent
@@ -48,6 +49,9 @@ _IDLE_WAIT_S = 0.004
 
 #: Longest pause between two signs of life to the journal.
 _BEAT_S = 1.0
+
+#: Shortest time until what was given back, because its target's gate was shut, comes due again.
+_BACK_S = 0.25
 
 #: How often a settlement that the journal did not take is offered again, and the pause between.
 _SETTLE_TRIES = 20
@@ -77,6 +81,8 @@ class Delivery:
         self._in_hand = 0
         self._latency_s = 0.01
         self._rings: set[str] = set()
+        #: Targets whose gate was shut since something was last claimed for them: what is in hand goes back unsent.
+        self._shut: set[str] = set()
         self.settled = 0
 
     def work(self) -> None:
@@ -124,6 +130,7 @@ class Delivery:
         self._rings.update(claims.bells)
         report_buried(self._runtime, claims.buried)
         to_look: dict[str, list[Claimed]] = {}
+        self._shut.difference_update(claimed.entry.target for claimed in claims.items)
         for claimed in claims.items:
             self._in_hand += 1
             entry = claimed.entry
@@ -165,8 +172,9 @@ class Delivery:
             pass
         settlements = [result for result in results if isinstance(result, Settlement)]
         self._in_hand -= len(settlements) + sum(result.intents for result in results if isinstance(result, Lost))
-        for change in {result for result in results if isinstance(result, tuple)}:
-            apply_gate(self._runtime, *change)
+        for (target, side, change), times in Counter(result for result in results if isinstance(result, tuple)).items():
+            if apply_gate(self._runtime, target, side, change, times) and side == "write":
+                self._shut.add(target)
         if settlements:
             self._write(settlements, sorted({result for result in results if isinstance(result, str)}))
         self.settled += len(settlements)
@@ -176,13 +184,15 @@ class Delivery:
         runtime = self._runtime
         for tried in range(1, _SETTLE_TRIES + 1):
             try:
-                self._rings.update(runtime.journal.settle(runtime.worker, settlements, healthy))
+                settled = runtime.journal.settle(runtime.worker, settlements, healthy)
                 break
             except JournalUnavailable:
                 if tried == _SETTLE_TRIES:
                     raise
                 time.sleep(_SETTLE_PAUSE_S)
+        self._rings.update(settled.bells)
         report(runtime, settlements)
+        tell_found(runtime, settled.found)
         self._ring()
 
     def _leave(self) -> None:
@@ -224,6 +234,9 @@ class Delivery:
     def _attempt(self, claimed: Claimed) -> None:
         """Send one request, unless too little is left of the lease to see it through (design §5)."""
         runtime, entry, progress = self._runtime, claimed.entry, claimed.progress
+        if entry.target in self._shut:
+            self._results.put(unsent(claimed, growing_s(progress.age_s, _BACK_S, runtime.settings.probe_s)))
+            return
         kind = KINDS[entry.kind]
         request = kind.request(entry, progress, runtime.policy)
         start_s = steady_s()
@@ -252,11 +265,16 @@ class Delivery:
         at_ms = progress.now_ms + int((start_s - claimed_s) * 1000)
         self._latency_s += (max(response.latency_ms / 1000, 0.0005) - self._latency_s) * 0.05
         if verdict.gate is not None:
-            self._results.put((entry.target, "write", verdict.gate))
+            side = f"lane:{entry.lane}" if verdict.gate.lane else "write"
+            self._results.put((entry.target, side, verdict.gate))
             if response.status == 401:  # noqa: PLR2004 - the token is bad for reads as well
                 self._results.put((entry.target, "read", verdict.gate))
+            if response.failure is None:
+                self._results.put(f"{entry.target}:write?")
         elif verdict.accepted or (response.failure is not Failure.NOT_SENT and 200 <= response.status < 300):  # noqa: PLR2004
             self._results.put(f"{entry.target}:write")
+        elif response.failure is None:
+            self._results.put(f"{entry.target}:write?")
         self._results.put(after_attempt(claimed, Sent(at_ms, response, verdict, request_id, runtime.worker)))
 
 

@@ -3,12 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 
-from blnk_relay.intents.model import Again, Dead, Decision, Found, GateAction, GateChange, Look, Lookup, Response, Send
+from blnk_relay.intents.model import (
+    Again,
+    Dead,
+    Decision,
+    Failure,
+    Found,
+    GateAction,
+    GateChange,
+    Look,
+    Lookup,
+    Response,
+    Send,
+)
 from blnk_relay.intents.registry import KINDS
 from blnk_relay.intents.retry import growing_s
 from blnk_relay.intents.steps import next_step
-from blnk_relay.intents.verdicts import asked_s, code_of
+from blnk_relay.intents.verdicts import asked_s, code_of, unsent_gate
 from blnk_relay.journal.records import Claimed
 from tasks.runtime import Runtime
 
@@ -96,6 +109,10 @@ def _gate(runtime: Runtime, target: str, failure: Response) -> None:
         action = GateAction.PAUSE
     elif failure.status in _SLOWING or failure.retry_after_s is not None:
         action = GateAction.SLOW
+    elif failure.failure is Failure.NOT_SENT:
+        if (change := unsent_gate(failure)) is not None:
+            apply_gate(runtime, target, "read", change)
+        return
     elif failure.status in _STRAINING:
         action = GateAction.STRAIN
     else:
@@ -106,12 +123,31 @@ def _gate(runtime: Runtime, target: str, failure: Response) -> None:
         apply_gate(runtime, target, "write", change)
 
 
-def apply_gate(runtime: Runtime, target: str, side: str, change: GateChange) -> None:
-    """Pause or slow one side of a target, and tell a human when that is news."""
-    wait_s = runtime.settings.probe_s if change.action is GateAction.PAUSE else change.wait_s
-    news = runtime.journal.change_gate(target, side, change.action, change.code, wait_s)
-    if news and change.action is GateAction.PAUSE:
+def apply_gate(runtime: Runtime, target: str, side: str, change: GateChange, times: int = 1) -> bool:
+    """Pause or slow one side of a target, and tell a human when that is news.
+
+    Args:
+        runtime: This process.
+        target: Which.
+        side: ``write``, ``read`` or ``lane:<lane>``.
+        change: What it is.
+        times: How many requests say so.
+
+    Returns:
+        Whether nothing is to be sent through it now.
+    """
+    stops = change.action in (GateAction.PAUSE, GateAction.LOST)
+    wait_s = runtime.settings.probe_s if stops else change.wait_s
+    news, shut = runtime.journal.complain(target, side, replace(change, wait_s=wait_s), times)
+    if news and stops:
         runtime.reports.paused(target, side, change)
+    return shut
+
+
+def tell_found(runtime: Runtime, found: Iterable[tuple[str, float]]) -> None:
+    """Tell a human of targets that can be reached again."""
+    for target, lost_s in found:
+        runtime.reports.found(target, lost_s)
 
 
 def sends_of(decided: Iterable[tuple[Claimed, Decision]]) -> list[tuple[Claimed, Send]]:

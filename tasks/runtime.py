@@ -46,7 +46,10 @@ class Reports(Protocol):
         """A new dead letter."""
 
     def paused(self, target: str, side: str, change: GateChange) -> None:
-        """A target was paused."""
+        """A target was paused, or cannot be reached."""
+
+    def found(self, target: str, lost_s: float) -> None:
+        """A target can be reached again."""
 
 
 @dataclass(slots=True)

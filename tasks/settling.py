@@ -72,9 +72,14 @@ def after_look(claimed: Claimed, origin: str, decision: Decision, at_ms: int, wo
     return _settlement(claimed, origin, decision, fields=fields, line=line, tally=tally)
 
 
-def unsent(claimed: Claimed) -> Settlement:
-    """An intent that is given back untouched, because too little was left of its lease."""
-    return Settlement(claimed, "sending", "ready", 0)
+def unsent(claimed: Claimed, in_s: float = 0.0) -> Settlement:
+    """An intent that is given back untouched: too little was left of its lease, or its target's gate was shut.
+
+    Args:
+        claimed: The intent.
+        in_s: Seconds until it may be claimed again.
+    """
+    return Settlement(claimed, "sending", "ready", int(in_s * 1000))
 
 
 def _settlement(

@@ -9,6 +9,7 @@ from typing import Any
 from celery import Celery, signals
 
 from blnk_relay.bell import Bells, broker_options, queue_of
+from blnk_relay.broker import url_for_celery
 from blnk_relay.errors import InvalidSettings
 from blnk_relay.intents.steps import policy_of
 from blnk_relay.journal.journal import Journal
@@ -60,7 +61,7 @@ def make_app(settings: Settings) -> Celery:
     for ledger in ledgers_of(settings, journal, Telemetry(replace(settings, sentry_dsn=""))).values():
         ledger.close()
     journal.close()
-    app = Celery("blnk-relay-worker", broker=settings.broker, include=["tasks.celery_tasks"])
+    app = Celery("blnk-relay-worker", broker=url_for_celery(settings), include=["tasks.celery_tasks"])
     app.conf.update(
         broker_transport_options={
             **broker_options(settings),

@@ -13,13 +13,11 @@ from urllib.parse import quote, urlencode
 from urllib3.filepost import encode_multipart_formdata
 
 from blnk_relay.intents.model import DEFAULT_TARGET, Failure, Request, Response
+from blnk_relay.intents.verdicts import KEYLESS
 from blnk_relay.settings import Settings
 from blnk_relay.targets import Target
 from worker.credentials import Credentials, key_of
 from worker.wire import Wire
-
-#: Code of a request that was not made because there was nothing to prove who we are with.
-NO_KEY = "NO_ACCESS_TOKEN"
 
 #: Code of a request that was refused for its key, while a newer key is at hand: nothing happened, and it may go again.
 KEY_CHANGED = "KEY_CHANGED"
@@ -103,7 +101,7 @@ class Proxy:
         """
         key = self._credentials.current()
         if key is None:
-            return Response(code=NO_KEY, message="no access token is at hand", failure=Failure.NOT_SENT)
+            return Response(code=KEYLESS, message="no access token is at hand", failure=Failure.NOT_SENT)
         headers = {self._header: self._scheme + key.value, "X-Request-Id": request_id}
         if content_type:
             headers["Content-Type"] = content_type

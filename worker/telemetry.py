@@ -17,7 +17,7 @@ from typing import Any
 from celery import signals
 
 from blnk_relay._version import __version__
-from blnk_relay.intents.model import Dead, Entry, GateChange
+from blnk_relay.intents.model import Dead, Entry, GateAction, GateChange
 from blnk_relay.settings import Settings
 from worker.folding import Folded, Folding, Report
 
@@ -49,8 +49,15 @@ class Telemetry:
         )
 
     def paused(self, target: str, side: str, change: GateChange) -> None:
-        """A target was paused."""
-        _log.error("target %s is paused for %ss: %s", target, side, change.code)
+        """A target was paused, or cannot be reached."""
+        if change.action is GateAction.LOST:
+            _log.error(
+                "target %s cannot be reached (%s): it is tried now and then, and nothing else is sent",
+                target,
+                change.note or change.code,
+            )
+        else:
+            _log.error("target %s is paused for %ss: %s", target, side, change.code)
         self._tell(
             Report(
                 ("paused", target, side, change.code),
@@ -58,6 +65,10 @@ class Telemetry:
                 {"target": target, "side": side, "code": change.code},
             )
         )
+
+    def found(self, target: str, lost_s: float) -> None:
+        """A target can be reached again."""
+        _log.warning("target %s can be reached again, after %.0f s", target, lost_s)
 
     def _tell(self, report: Report) -> None:
         if self._sender is not None:

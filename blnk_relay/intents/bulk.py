@@ -39,6 +39,12 @@ MOST_ATOMIC_ITEMS = WINDOW
 #: The ledger takes 5 MiB (contract §2.0); the rest is for what Cloud may add on the way.
 MAX_BODY_BYTES = 5_000_000
 
+#: Its references are the caller's, one for each item, so no machine may choose others for another try.
+ROLLED_BACK = {
+    "ROLLED_BACK": "the ledger took back what it did, and the items' references are used up: if what failed was "
+    "passing, such as a lock, enqueue the batch again with new references; then discard it"
+}
+
 #: Invalid items named in one error.
 _MOST_ERRORS = 20
 
@@ -275,7 +281,7 @@ KIND = Kind(
     about=ABOUT,
     keyed=True,
     records=True,
-    hopeless={**CONFLICT, **ROLLBACK},
+    hopeless={**CONFLICT, **ROLLBACK, **ROLLED_BACK},
     resumable=frozenset({"ITEMS_MISSING"}),
     claims=named,
     parts=named,

@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+from blnk_relay.intents import horizons
 from blnk_relay.intents.model import (
     Again,
     Dead,
@@ -28,9 +29,8 @@ from blnk_relay.intents.model import (
     Row,
     Send,
 )
-from blnk_relay.intents.retry import growing_s
 from blnk_relay.intents.rows import capped, differences, family, final_row, missing
-from blnk_relay.intents.together import MAX_UNSEEN_SENDS, Fate, Part, decide_together, fate_of, undoing_lookups
+from blnk_relay.intents.together import Fate, Part, decide_together, fate_of, undoing_lookups
 
 #: Items read in one look: two references each, in questions of a hundred values (contract §4). That is as much as a
 #: full batch of single transactions asks for, so a look stays within its lease.
@@ -92,6 +92,7 @@ def decide(entry: Entry, progress: Progress, found: Found, policy: Policy) -> De
         # It may have taken effect, and looking at all items takes several looks: they are made elsewhere.
         return Look(0.0, progress.refuse)
     window = _window(entry, progress)
+    seen = horizons.watch(progress, policy)
     marks, parts, batch = list(marks_of(entry, progress)), {}, memo.get("batch", "")
     for index in window:
         item = entry.payload["items"][index]
@@ -104,7 +105,9 @@ def decide(entry: Entry, progress: Progress, found: Found, policy: Policy) -> De
     letters = "".join(marks)
     later = window and any(mark in _OPEN for mark in marks[window[-1] + 1 :])
     if later and not entry.payload.get("atomic"):
-        return Look(0.0, progress.refuse, Note({"marks": letters, "batch": batch, "at": window[-1] + 1}, parts))
+        return Look(
+            0.0, progress.refuse, Note({"marks": letters, "batch": batch, "at": window[-1] + 1, **seen.mark}, parts)
+        )
     if letters.strip(_APPLIED + _HELD):
         decision = _weigh(entry, progress, found, policy, letters)
     else:
@@ -114,7 +117,7 @@ def decide(entry: Entry, progress: Progress, found: Found, policy: Policy) -> De
     if isinstance(decision, Dead):
         open_ = {index: _WORDS.get(mark, "missing") for index, mark in enumerate(marks) if mark in _OPEN}
         parts = {**open_, **parts, **(decision.note.parts if decision.note else {})}
-    noted = {"marks": letters, "batch": batch, **({"go": True} if isinstance(decision, Send) else {})}
+    noted = {"marks": letters, "batch": batch, **({"go": True} if isinstance(decision, Send) else seen.mark)}
     return replace(decision, note=Note(noted, parts))
 
 
@@ -140,18 +143,17 @@ def _weigh(entry: Entry, progress: Progress, found: Found, policy: Policy, marks
             return replace(decision, note=Note({}, {index: part.noted() for index, part in enumerate(parts)}))
         if decision is not None:
             return decision
-    again = Look(growing_s(progress.quiet_for_s, policy.confirm_first_s, policy.confirm_max_s), progress.refuse)
+    again, seen_s = horizons.look_on(progress, policy), horizons.watch(progress, policy).seconds
     if counted[_UNSEEN]:
-        if progress.quiet_for_s < _unseen_s(entry, progress, policy):
+        if horizons.is_unseen(progress, policy, queued=not entry.payload.get("skip_queue")):
             return again
-        vanished = progress.sends >= MAX_UNSEEN_SENDS
-        if not progress.refuse and not vanished and not entry.payload.get("atomic"):
+        vanished = horizons.has_vanished(progress, policy)
+        if not progress.refuse and vanished is False and not entry.payload.get("atomic"):
             return Send()
-        if not progress.refuse and progress.quiet_for_s < policy.horizon_s:
+        if not progress.refuse and seen_s < policy.horizon_s:
             return again
     if counted[_QUEUED]:
-        start_ms = progress.first_sent_ms or progress.last_sent_ms or progress.since_ms
-        if (progress.now_ms - start_ms) / 1000 < policy.stuck_horizon_s:
+        if seen_s < policy.stuck_horizon_s:
             return again
         return Dead(
             DeadClass.UNKNOWN,
@@ -159,13 +161,6 @@ def _weigh(entry: Entry, progress: Progress, found: Found, policy: Policy, marks
             _sentence(entry, marks, _QUEUED, "are QUEUED at the ledger, which may still apply them"),
         )
     return _ended(entry, progress, marks, happened)
-
-
-def _unseen_s(entry: Entry, progress: Progress, policy: Policy) -> float:
-    """How long an item may exist without a row that can be read, as of a single transaction (contract §3.5)."""
-    if progress.refuse and not entry.payload.get("skip_queue"):
-        return max(policy.read_lag_s, policy.horizon_s)
-    return policy.read_lag_s
 
 
 def _parts(entry: Entry, found: Found) -> list[Part]:

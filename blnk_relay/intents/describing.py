@@ -30,7 +30,11 @@ COMMON_ENDS = (
         "UNDECIDED",
         "A request may have acted, and the ledger did not show for `stuck_horizon_s` what became of it (contract §4).",
     ),
-    End(DeadClass.UNKNOWN, "EXPIRED", "A request may have acted, and the deadline came before it was decided."),
+    End(
+        DeadClass.UNKNOWN,
+        "EXPIRED",
+        "A request may have acted, its deadline came, and in `horizon_s` of looking on the ledger did not show it.",
+    ),
     End(
         DeadClass.UNKNOWN,
         "LAPSED_TOO_OFTEN",

@@ -16,6 +16,7 @@ from urllib.parse import quote
 
 from marshmallow import Schema, ValidationError, post_load
 
+from blnk_relay.intents import horizons
 from blnk_relay.intents.about import About, End, Example
 from blnk_relay.intents.fields import Amount, Currency, Precision, RowName, WholeNumber, load
 from blnk_relay.intents.linking import ResultOf, name_of
@@ -40,7 +41,7 @@ from blnk_relay.intents.model import (
     Verdict,
 )
 from blnk_relay.intents.retry import growing_s
-from blnk_relay.intents.rows import MOMENT_LOST, capped, find_named, look_again, made_ms, missing
+from blnk_relay.intents.rows import MOMENT_LOST, capped, find_named, look_again, made_ms, missing, row_age_s
 from blnk_relay.intents.verdicts import Meaning, rule_for, verdict_for
 from blnk_relay.money import PRECISIONS, minor_units
 
@@ -220,7 +221,7 @@ def decide(entry: Entry, progress: Progress, found: Found, policy: Policy) -> De
             return look_again(progress, policy)
         return _refused(progress.code, progress.message)
     recorded = progress.sent and not progress.forgotten
-    memo = progress.memo if recorded else {"row": row.transaction_id, "before": str(hold.committed)}
+    memo = horizons.unmarked(progress.memo) if recorded else {"row": row.transaction_id, "before": str(hold.committed)}
     seen = tuple(child.transaction_id for child in (*hold.commits, *hold.voids))
     perhaps_ours = _perhaps_ours(hold, entry, progress)
     return Send(
@@ -328,8 +329,8 @@ def _not_a_hold(row: Row | None, progress: Progress, policy: Policy) -> Decision
         return _refused("TXN_NOT_INFLIGHT", f"The transaction is {row.status}, not a hold.")
     if row is not None and row.status == "REJECTED":
         return _refused("HOLD_REJECTED", "The ledger rejected the hold, so there is nothing to settle.")
-    horizon_s = policy.horizon_s if row is None else policy.stuck_horizon_s
-    if progress.age_s < horizon_s:
+    waited_s = progress.age_s if row is None else row_age_s(row, progress)
+    if waited_s < (policy.horizon_s if row is None else policy.stuck_horizon_s):
         return Again(growing_s(progress.age_s, policy.confirm_first_s, policy.confirm_max_s), counted=False)
     if row is None:
         return _refused("HOLD_NOT_FOUND", "The ledger shows no such hold.")

@@ -14,7 +14,7 @@ from typing import Any
 
 from marshmallow import ValidationError
 
-from blnk_relay.intents import inflight
+from blnk_relay.intents import horizons, inflight
 from blnk_relay.intents.linking import name_of
 from blnk_relay.intents.model import (
     Again,
@@ -141,6 +141,7 @@ class Way:
         if fresh and (twice := self._twice(entry, progress, found)):
             text = f"{twice[0]} and {twice[1]} are one hold: name it once."
             return Dead(DeadClass.REFUSED, "HOLD_TWICE", capped(text))
+        seen = horizons.watch(progress, policy)
         policy = _patient(policy, len(self.wanted(entry.payload)))
         items: list[Item] = []
         decisions: list[Decision] = []
@@ -150,7 +151,7 @@ class Way:
             items.append(replace(item, child=decision.transaction_id) if isinstance(decision, Done) else item)
         if fresh and (early := self._too_early(entry, decisions)):
             return early
-        note = self._note(items, decisions)
+        note = self._note(items, decisions, seen.mark)
         sends = {index: decision for index, decision in enumerate(decisions) if isinstance(decision, Send)}
         if sends:
             return _together(items, sends, found, note, again=progress.sent)
@@ -209,7 +210,7 @@ class Way:
                 refuse=refuse,
                 code=item.code or progress.code,
                 message="" if item.code else progress.message,
-                memo={"row": item.row, "before": item.before} if item.row else {},
+                memo={**progress.memo, "row": item.row, "before": item.before} if item.row else {},
             )
             yield item, replace(entry, kind=self.single, payload=named), now
 
@@ -234,7 +235,7 @@ class Way:
             return Dead(DeadClass.REFUSED, "HOLD_NOT_FOUND", capped(text))
         return next((decision for decision in decisions if isinstance(decision, Again)), None)
 
-    def _note(self, items: Sequence[Item], decisions: Sequence[Decision]) -> Note:
+    def _note(self, items: Sequence[Item], decisions: Sequence[Decision], mark: Mapping[str, Any]) -> Note:
         parts, made = {}, {}
         for index, (item, decision) in enumerate(zip(items, decisions, strict=True)):
             if isinstance(decision, Done):
@@ -243,7 +244,7 @@ class Way:
                     made[item.row or decision.parent_id] = decision.transaction_id
             elif isinstance(decision, Dead):
                 parts[index] = decision.dead_class.value
-        return Note(_memo(items), parts, made)
+        return Note({**_memo(items), **mark}, parts, made)
 
     def _ended(self, entry: Entry, decisions: Sequence[Decision], note: Note) -> Dead:
         """Nothing more will come of it, and not all of it happened."""

@@ -360,21 +360,26 @@ class GateAction(StrEnum):
     PAUSE = "pause"  #: Nothing more until a probe, or a human, opens it again.
     SLOW = "slow"  #: It asked for less: wait, then begin again at half the pace.
     STRAIN = "strain"  #: A failure that one request may meet; many within a second count as SLOW.
+    LOST = "lost"  #: It could not be reached; several on end stop everything but probes until it answers again.
 
 
 @dataclass(frozen=True, slots=True)
 class GateChange:
-    """Stop or slow all writes to a target.
+    """Stop or slow all writes to a target, or those of one lane.
 
     Attributes:
         action: How.
         code: Why, as a stable code.
         wait_s: Seconds until the next request may go out; 0: they grow with each complaint.
+        note: More of why, for people.
+        lane: Only the lane of the intent that met it: others may do what this one cannot.
     """
 
     action: GateAction
     code: str
     wait_s: float
+    note: str = ""
+    lane: bool = False
 
 
 @dataclass(frozen=True, slots=True)

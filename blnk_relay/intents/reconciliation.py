@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+from blnk_relay.intents import horizons
 from blnk_relay.intents.about import About, End, Example
 from blnk_relay.intents.fields import UploadId, load
 from blnk_relay.intents.linking import ResultOf
@@ -140,7 +141,8 @@ def decide(entry: Entry, progress: Progress, found: Found, policy: Policy) -> De
     if runs is None:
         return Send(memo={"upload": upload})
     # What stood there before the first send is the measure for all of them: the first may be under way still.
-    memo = progress.memo if progress.sent and not progress.forgotten else {"upload": upload, "runs": sorted(runs)}
+    recorded = progress.sent and not progress.forgotten
+    memo = horizons.unmarked(progress.memo) if recorded else {"upload": upload, "runs": sorted(runs)}
     send = Send(memo=memo, exclusive=f"upload:{upload}", seen=tuple(sorted(runs)))
     if progress.forgotten and runs:
         # Each of them may be ours, unless the journal knows whose it is.

@@ -12,6 +12,7 @@ from urllib.parse import quote
 
 from marshmallow import Schema
 
+from blnk_relay.intents import horizons
 from blnk_relay.intents.about import About, End, Example
 from blnk_relay.intents.fields import RowName, load
 from blnk_relay.intents.linking import ResultOf, name_of
@@ -44,13 +45,14 @@ from blnk_relay.intents.rows import (
     look_again,
     missing,
     rejection_code,
+    row_age_s,
 )
 from blnk_relay.intents.verdicts import Meaning, rule_for, verdict_for
 
 NAME = "refund"
 
-#: Accepted sends that left no row at all, after which a human has to look.
-MAX_UNSEEN_SENDS = 8
+#: Answers that contradict a read which shows no refund: of older ledgers, and of newer ones (contract §14.2).
+_SAYS_REFUNDED = frozenset({"GEN_CONFLICT", "TXN_ALREADY_REFUNDED"})
 
 
 class RefundSchema(Schema):
@@ -164,22 +166,22 @@ def _after_sending(row_id: str, progress: Progress, found: Found, policy: Policy
         return Done("refunded", final.transaction_id, row_id)
     again = look_again(progress, policy)
     if found.reference(reference) is not None:
-        if progress.quiet_for_s < policy.stuck_horizon_s:
+        if horizons.watch(progress, policy).seconds < policy.stuck_horizon_s:
             return again
         return Dead(DeadClass.UNKNOWN, "STUCK_QUEUED", "The ledger has the refund as QUEUED and may still apply it.")
-    if progress.refuse and progress.code == "GEN_CONFLICT":
+    if progress.refuse and progress.code in _SAYS_REFUNDED:
         # "Refunded already" is what the ledger said; a read that does not show it is older than that.
         return again
     # Until then it may be there unseen. A repeat could reverse a refund that was recorded as an APPLIED child of the
     # row (contract §3.9); and only after all retries of the ledger is it known not to have happened (contract §3.5).
-    unseen_s = max(policy.read_lag_s, policy.horizon_s) if progress.refuse else policy.read_lag_s
-    if progress.quiet_for_s < unseen_s:
+    if horizons.is_unseen(progress, policy, queued=True):
         return again
     if progress.refuse:
         return _refused(progress.code, progress.message)
-    if progress.sends >= MAX_UNSEEN_SENDS:
-        if progress.quiet_for_s < policy.horizon_s:
-            return again
+    vanished = horizons.has_vanished(progress, policy)
+    if vanished is None:
+        return again
+    if vanished:
         return Dead(DeadClass.UNKNOWN, "VANISHED", f"Sent {progress.sends} times, and the ledger shows no refund.")
     return _send(row_id)
 
@@ -198,8 +200,8 @@ def _may_grow(named: Row, commit: Row, found: Found) -> bool:
 def _nothing_to_refund(named: Row | None, progress: Progress, policy: Policy) -> Decision:
     if named is not None and named.status in ("REJECTED", "VOID"):
         return _refused("NOT_REFUNDABLE", f"The transaction is {named.status}: there is nothing to give back.")
-    horizon_s = policy.horizon_s if named is None else policy.stuck_horizon_s
-    if progress.age_s < horizon_s:
+    waited_s = progress.age_s if named is None else row_age_s(named, progress)
+    if waited_s < (policy.horizon_s if named is None else policy.stuck_horizon_s):
         return Again(growing_s(progress.age_s, policy.confirm_first_s, policy.confirm_max_s), counted=False)
     if named is None:
         return _refused("TRANSACTION_NOT_FOUND", "The ledger shows no such transaction.")

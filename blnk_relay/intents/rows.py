@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
+from blnk_relay.intents import horizons
 from blnk_relay.intents.model import Dead, DeadClass, Found, Look, Lookup, Policy, Progress, Row
-from blnk_relay.intents.retry import growing_s
 
 #: Statuses after which a row's own story is over (contract §3.4).
 FINAL = frozenset({"APPLIED", "INFLIGHT", "REJECTED", "VOID"})
@@ -110,12 +110,11 @@ def rejection_code(text: str) -> str:
 
 def look_again(progress: Progress, policy: Policy) -> Look | Dead:
     """Look again, less and less often; in the end a human has to."""
-    if progress.quiet_for_s > policy.stuck_horizon_s:
+    if horizons.watch(progress, policy).seconds > policy.stuck_horizon_s:
         return Dead(
             DeadClass.UNKNOWN, "UNDECIDED", "It may have been sent, and the ledger never showed what became of it."
         )
-    in_s = growing_s(progress.quiet_for_s, policy.confirm_first_s, policy.confirm_max_s)
-    return Look(in_s, refuse=progress.refuse)
+    return horizons.look_on(progress, policy)
 
 
 def made_ms(created_at: str) -> int:
@@ -129,6 +128,15 @@ def made_ms(created_at: str) -> int:
         return int(datetime.fromisoformat(created_at).timestamp() * 1000)
     except (ValueError, OverflowError):
         return 0
+
+
+def row_age_s(row: Row, progress: Progress) -> float:
+    """Seconds for which an intent has waited for a row that is undecided, and could have: not before it was made.
+
+    The clock that it was made by is the ledger's; against hours, what that differs by does not matter.
+    """
+    made = made_ms(row.created_at)
+    return min(progress.age_s, max(0.0, (progress.now_ms - made) / 1000)) if made else progress.age_s
 
 
 def capped(text: str) -> str:

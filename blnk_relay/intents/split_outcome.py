@@ -120,4 +120,6 @@ def decide(entry: Entry, progress: Progress, found: Found, policy: Policy) -> De
     noted = {index: part.noted() for index, part in enumerate(parts) if part.row is not None}
     if isinstance(decision, Dead):
         noted |= {index: part.noted() for index, part in enumerate(parts) if part.fate is Fate.ABSENT}
-    return replace(decision, note=Note(progress.memo, noted)) if noted else decision
+    # What it was decided from keeps its place in the memo, and a look what it has seen.
+    memo = decision.note.memo if decision.note else progress.memo
+    return replace(decision, note=Note(memo, noted)) if noted else decision

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from blnk_relay.intents import horizons
 from blnk_relay.intents.linking import linked_keys
 from blnk_relay.intents.model import (
     Again,
@@ -50,7 +51,7 @@ def next_step(
 ) -> tuple[Lookup, ...] | Decision:
     """What must be read next, or, when enough is known, what to do.
 
-    Past its deadline nothing is sent any more, but what was sent is still looked for.
+    Past its deadline nothing is sent any more, but what was sent is still looked for while the ledger may be at it.
 
     Args:
         kind: The intent's kind.
@@ -73,5 +74,9 @@ def next_step(
         return wanted
     decision = kind.decide(entry, progress, found, policy)
     if isinstance(decision, Send | Again) and late:
-        return UNDECIDED if progress.sent else EXPIRED
+        if not progress.sent:
+            return EXPIRED
+        if horizons.watch(progress, policy).seconds < policy.horizon_s:
+            return horizons.look_on(progress, policy)
+        return UNDECIDED
     return decision

@@ -11,11 +11,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
+from blnk_relay.intents import horizons
 from blnk_relay.intents.model import Dead, DeadClass, Decision, Found, Lookup, Policy, Progress, Row, Send
 from blnk_relay.intents.rows import capped, family, final_row, look_again, missing
-
-#: Accepted sends without any row, after which a human has to look.
-MAX_UNSEEN_SENDS = 8
 
 #: A dead letter of several movements, and why no replay can help it.
 ROLLBACK = {"ROLLBACK_INCOMPLETE": "some of it stands and the rest does not: settle it by hand, then discard it"}
@@ -115,7 +113,7 @@ def decide_together(parts: Sequence[Part], progress: Progress, policy: Policy) -
             capped(f"One failed, and the ledger took the others back. {_because(progress)}"),
         )
     under_way = any(part.fate is Fate.UNDOING for part in happened)
-    if progress.quiet_for_s < (policy.stuck_horizon_s if under_way else policy.horizon_s):
+    if horizons.watch(progress, policy).seconds < (policy.stuck_horizon_s if under_way else policy.horizon_s):
         # The ledger may still be at it: refunds are queued, and retried unseen for a quarter of an hour (§3.5).
         return again
     stands = [part for part in happened if part.fate is not Fate.UNDONE]
@@ -134,9 +132,10 @@ def _nothing(progress: Progress, policy: Policy) -> Decision | None:
         return None
     if progress.refuse:
         return Dead(DeadClass.REFUSED, progress.code, progress.message)
-    if progress.sends >= MAX_UNSEEN_SENDS:
-        if progress.quiet_for_s < policy.horizon_s:
-            return None
+    vanished = horizons.has_vanished(progress, policy)
+    if vanished is None:
+        return None
+    if vanished:
         return Dead(DeadClass.UNKNOWN, "VANISHED", f"Sent {progress.sends} times, and the ledger shows no row for it.")
     return Send()
 

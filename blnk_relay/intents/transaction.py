@@ -14,6 +14,7 @@ from typing import Any
 
 from marshmallow import ValidationError
 
+from blnk_relay.intents import horizons
 from blnk_relay.intents.about import About, End, Example
 from blnk_relay.intents.fields import (
     MAX_ROW_BYTES,
@@ -43,7 +44,6 @@ from blnk_relay.intents.model import (
     GateChange,
     Intent,
     Kind,
-    Look,
     Lookup,
     Policy,
     Progress,
@@ -54,7 +54,6 @@ from blnk_relay.intents.model import (
     Verdict,
 )
 from blnk_relay.intents.references import of_generation
-from blnk_relay.intents.retry import growing_s
 from blnk_relay.intents.rows import CONFLICT, capped, differences, family, final_row, missing, rejection_code
 from blnk_relay.intents.verdicts import Meaning, rule_for, verdict_for
 from blnk_relay.money import PRECISIONS, exact_decimal, minor_units
@@ -64,9 +63,6 @@ NAME = "transaction"
 #: Accepted sends that left no row at all, after which one is made in skip mode: it answers with the error that queue
 #: mode hides, and under the same reference it cannot apply twice (contract §3.2, last rule).
 PROBE_AFTER_SENDS = 3
-
-#: Accepted sends without any row, probes included, after which a human has to look.
-MAX_UNSEEN_SENDS = 8
 
 _MAX_LIMIT_DIGITS = 15
 
@@ -247,48 +243,38 @@ def decide(entry: Entry, progress: Progress, found: Found, policy: Policy) -> De
     final = final_row(found, reference)
     if final is not None:
         return _outcome(entry, progress, found, final)
-    again = Look(growing_s(progress.quiet_for_s, policy.confirm_first_s, policy.confirm_max_s), refuse=progress.refuse)
     queued = found.reference(reference)
     if queued is not None:
-        if _undecided_s(entry, progress) < _horizon_s(entry, policy):
-            return again
+        from_ms = _scheduled_ms(entry)
+        if horizons.watch(progress, policy, from_ms).seconds < _horizon_s(entry, policy):
+            return horizons.look_on(progress, policy, from_ms)
         return Dead(
             DeadClass.UNKNOWN,
             "STUCK_" + queued.status,
             f"The ledger has it as {queued.status} and may still apply it; never send it under another reference.",
         )
-    if (progress.refuse or progress.accepted) and progress.quiet_for_s < _unseen_s(entry, progress, policy):
+    again = horizons.look_on(progress, policy)
+    if (progress.refuse or progress.accepted) and horizons.is_unseen(
+        progress, policy, queued=not entry.payload.get("skip_queue")
+    ):
         return again
     if progress.refuse:
         exists = progress.sent and progress.code == "TXN_DUPLICATE_REFERENCE"
         return Dead(DeadClass.UNKNOWN if exists else DeadClass.REFUSED, progress.code, progress.message)
-    if progress.sends >= MAX_UNSEEN_SENDS:
-        if progress.quiet_for_s < policy.horizon_s:
-            return again
+    vanished = horizons.has_vanished(progress, policy)
+    if vanished is None:
+        return again
+    if vanished:
         return Dead(DeadClass.UNKNOWN, "VANISHED", f"Sent {progress.sends} times, and the ledger shows no row for it.")
     if progress.sends >= PROBE_AFTER_SENDS and "scheduled_for" not in entry.payload:
         return Send(memo={"probe": True})
     return Send()
 
 
-def _unseen_s(entry: Entry, progress: Progress, policy: Policy) -> float:
-    """How long what was sent may exist without a row that can be read.
-
-    A stored row may stay invisible for the read lag (contract §1.7). That is enough to send again under the same
-    reference; but to call it refused, the ledger's own retries of what it was handed have to be over as well: they go
-    on unseen for up to a quarter of an hour, and may then apply it (contract §3.3, §3.5; measured).
-    """
-    if progress.refuse and not entry.payload.get("skip_queue"):
-        return max(policy.read_lag_s, policy.horizon_s)
-    return policy.read_lag_s
-
-
-def _undecided_s(entry: Entry, progress: Progress) -> float:
-    """Seconds since the ledger could have decided: since it was sent, or since its scheduled time."""
-    start_ms = progress.first_sent_ms or progress.last_sent_ms or progress.since_ms
-    if "scheduled_for" in entry.payload:
-        start_ms = max(start_ms, int(datetime.fromisoformat(entry.payload["scheduled_for"]).timestamp() * 1000))
-    return (progress.now_ms - start_ms) / 1000
+def _scheduled_ms(entry: Entry) -> int:
+    """When the ledger is to begin, where that was asked for."""
+    at = entry.payload.get("scheduled_for")
+    return int(datetime.fromisoformat(at).timestamp() * 1000) if at else 0
 
 
 def _horizon_s(entry: Entry, policy: Policy) -> float:

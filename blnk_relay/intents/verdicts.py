@@ -80,6 +80,7 @@ class Rule:
         counted: Whether the attempt counts.
         acted: Whether the request may have taken effect; None: follows from the meaning.
         wait_s: Pause for the whole target where the answer names none; 0: it grows with each complaint.
+        lane: The gate is that of the lane, not of the whole target.
         why: The reason, for people.
     """
 
@@ -96,6 +97,7 @@ class Rule:
     counted: bool = True
     acted: bool | None = None
     wait_s: float = 0.0
+    lane: bool = False
 
     @property
     def may_have_acted(self) -> bool:
@@ -113,6 +115,9 @@ class Rule:
             and (not self.text or any(part in response.message for part in self.text))
         )
 
+
+#: Tries of what the contract does not know: it may be passing, and only what stays is a human's.
+_UNKNOWN_TRIES = 5
 
 _M = Meaning
 _PAUSE = GateAction.PAUSE
@@ -206,8 +211,8 @@ TABLE: tuple[Rule, ...] = (
     # A page in the place of the ledger's words: "failed to queue inflight expiry", said of a hold that was made, is
     # such a 400 too, and so is "insufficient funds" at the third item of a bulk. One read more, and nothing that moved
     # money is called refused.
-    Rule(400, "", MONEY, _M.VERIFY_NEVER, "whose words it is cannot be told; it may be there", acted=True),
-    Rule(400, "", ALL, _M.NEVER, "answered by Cloud, not by the ledger"),
+    Rule(400, "", MONEY, _M.VERIFY, "whose words it is cannot be told; it may be there", tries=_UNKNOWN_TRIES),
+    Rule(400, "", ALL, _M.BACKOFF, "answered by Cloud, not by the ledger", tries=_UNKNOWN_TRIES),
     # Credentials: nobody's backlog becomes dead letters because a token ran out.
     Rule(401, ANY, ALL, _M.BACKOFF, "token expired or revoked", gate=_PAUSE, counted=False),
     Rule(
@@ -235,6 +240,10 @@ TABLE: tuple[Rule, ...] = (
     Rule(404, "TXN_NOT_FOUND", TRANSACTION, _M.NEVER, "a balance is unknown", sync=True),
     Rule(404, "TXN_NOT_FOUND", SEVERAL, _M.VERIFY_NEVER, "unknown balance; earlier ones recorded", acted=True),
     Rule(404, "TXN_NOT_FOUND", INFLIGHT | REFUND, _M.VERIFY, "not stored or applied yet", tries=8, acted=False),
+    # What v0.15.4 says of the balance of a transaction (contract §14.2).
+    Rule(404, "BAL_NOT_FOUND", TRANSACTION, _M.NEVER, "a balance is unknown"),
+    Rule(404, "BAL_NOT_FOUND", SEVERAL, _M.VERIFY_NEVER, "unknown balance; earlier ones recorded", acted=True),
+    Rule(404, "BAL_NOT_FOUND", INFLIGHT | REFUND, _M.VERIFY, "not stored or applied yet", tries=8, acted=False),
     Rule(404, "META_ENTITY_NOT_FOUND", UPDATE, _M.BACKOFF, "unknown, not stored yet, or a database error", tries=5),
     Rule(404, "RECON_RULE_NOT_FOUND", UPDATE, _M.VERIFY_NEVER, "unknown, or deleted already"),
     *(
@@ -256,16 +265,18 @@ TABLE: tuple[Rule, ...] = (
     ),
     Rule(409, "TXN_DUPLICATE_REFERENCE", SEVERAL, _M.VERIFY, "one exists, probably by our own hand"),
     Rule(409, "GEN_CONFLICT", SEVERAL, _M.VERIFY, "optimistic lock lost, perhaps after some", tries=5),
-    Rule(409, "GEN_CONFLICT", TRANSACTION, _M.SOON, "optimistic lock lost, nothing written", sync=True, tries=5),
+    # On a busy balance for as long as the burst lasts.
+    Rule(409, "GEN_CONFLICT", TRANSACTION, _M.BACKOFF, "optimistic lock lost, nothing written", sync=True, tries=10),
     Rule(409, "GEN_CONFLICT", INFLIGHT, _M.VERIFY, "an action for this hold is queued", acted=False),
-    Rule(409, "GEN_CONFLICT", REFUND, _M.VERIFY_NEVER, "refunded; see whether by us", acted=True),
+    Rule(409, "GEN_CONFLICT", REFUND, _M.VERIFY_NEVER, "refunded, or failed in part; see whether by us", acted=True),
+    Rule(409, "TXN_ALREADY_REFUNDED", REFUND, _M.VERIFY_NEVER, "refunded, or a refund; see whether by us", acted=True),
     Rule(409, "TXN_ALREADY_COMMITTED", INFLIGHT, _M.VERIFY_NEVER, "settled; see whether by us", acted=True),
     Rule(409, "TXN_ALREADY_VOIDED", INFLIGHT, _M.VERIFY_NEVER, "settled; see whether by us", acted=True),
     Rule(409, "GEN_CONFLICT", BALANCE, _M.VERIFY_NEVER, "indicator and currency exist"),
     Rule(409, "IDT_FIELD_ALREADY_TOKENIZED", UPDATE, _M.VERIFY, "done before, at least in part", acted=False),
     Rule(409, "LGR_DUPLICATE", CREATE, _M.VERIFY_NEVER, "not expected"),
     Rule(413, ANY, ALL, _M.NEVER, "too large"),
-    Rule(422, ANY, ALL, _M.NEVER, "not used by the ledger"),
+    Rule(422, ANY, ALL, _M.BACKOFF, "not used by the ledger: somebody in between", tries=_UNKNOWN_TRIES),
     # A gateway may repeat a request behind our back and show us the copy that lost: then the lock is our own, and what
     # it guards may have happened (measured, docs/ledger-findings.md R5). The text is only a hint.
     Rule(423, ANY, INFLIGHT, _M.VERIFY, "a lock of this very hold", text=("inflight-commit:", "inflight-void:")),
@@ -284,26 +295,34 @@ TABLE: tuple[Rule, ...] = (
         acted=True,
     ),
     Rule(500, ANY, ALL, _M.VERIFY, "failed, or committed and the connection broke"),
-    Rule(502, ANY, ALL, _M.VERIFY, "Cloud could not reach or wait for the instance", gate=_STRAIN),
+    # Not counted, like 503: reads go round Core (contract §1.7), so a backlog would use up its tries in an outage.
+    Rule(502, ANY, ALL, _M.VERIFY, "Cloud could not reach the instance", gate=_STRAIN, counted=False),
     Rule(
         503,
         "QUEUE_BACKPRESSURE",
         ALL,
         _M.VERIFY,
-        "its Redis is full (contract §3.5)",
+        "its Redis is full (contract §3.5): what goes round its queue is not concerned",
         gate=_SLOW,
         counted=False,
         wait_s=30.0,
+        lane=True,
     ),
     Rule(503, ANY, ALL, _M.VERIFY, "down, or its queue is full", gate=_STRAIN, counted=False),
     Rule(504, ANY, ALL, _M.VERIFY, "Cloud could not wait for the instance", gate=_STRAIN),
 )
 
-_NOT_SENT = Rule(0, ANY, ALL, _M.BACKOFF, "it never left the machine", gate=_STRAIN, counted=False)
+#: Code of the gate of a target that cannot be reached.
+UNREACHABLE = "UNREACHABLE"
+
+#: Code of a request that was not made because there was nothing to prove who we are with.
+KEYLESS = "NO_ACCESS_TOKEN"
+
+_NOT_SENT = Rule(0, ANY, ALL, _M.BACKOFF, "it never left the machine", gate=GateAction.LOST, counted=False)
 _BROKEN = Rule(0, ANY, ALL, _M.VERIFY, "it may have arrived")
 _REDIRECT = Rule(None, ANY, ALL, _M.BACKOFF, "redirects are not followed on writes", gate=_PAUSE, counted=False)
 _STRANGE_2XX = Rule(None, ANY, ALL, _M.VERIFY, "not the answer of this route")
-_STRANGE_4XX = Rule(None, ANY, ALL, _M.VERIFY_NEVER, "an answer that the contract does not know", acted=True)
+_STRANGE_4XX = Rule(None, ANY, ALL, _M.VERIFY, "an answer that the contract does not know", tries=_UNKNOWN_TRIES)
 _STRANGE_5XX = Rule(None, ANY, ALL, _M.VERIFY, "an answer that the contract does not know")
 
 
@@ -337,9 +356,24 @@ def _gate(rule: Rule, response: Response) -> GateChange | None:
     """What an answer means for the whole target; one that names a time is always obeyed."""
     if rule.gate is None:
         return None
+    if rule.gate is GateAction.LOST:
+        return unsent_gate(response)
     asked = rule.gate is GateAction.STRAIN and response.retry_after_s is not None
     action = GateAction.SLOW if asked else rule.gate
-    return GateChange(action, code_of(response), asked_s(response) or rule.wait_s)
+    return GateChange(action, code_of(response), asked_s(response) or rule.wait_s, lane=rule.lane)
+
+
+def unsent_gate(response: Response) -> GateChange | None:
+    """What a request that never left means for its target.
+
+    Why we did not send it ourselves is in capitals, and says nothing of the target; but for want of a token others
+    would not leave either.
+    """
+    if response.code == KEYLESS:
+        return GateChange(GateAction.STRAIN, KEYLESS, 0.0)
+    if response.code.isupper():
+        return None
+    return GateChange(GateAction.LOST, UNREACHABLE, 0.0, note=response.code)
 
 
 def asked_s(response: Response) -> float:

@@ -15,9 +15,13 @@ from blnk_relay.settings import Settings
 #: Intents accepted in one script call: a few milliseconds of Redis's time.
 ACCEPT_CHUNK = 200
 
-#: The same for the references that they own, and for their text: one bulk may have thousands, and megabytes.
+#: The same for the references that they own and the intents that they wait for, and for their text: one bulk may have
+#: thousands, and megabytes.
 _MOST_REFERENCES = 2_000
 _MOST_TEXT = 4_000_000
+
+#: Others that one intent may wait for: each that is done is noted with it.
+MOST_AFTER = 1_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +34,9 @@ class Accepted:
 
 def accept_flow(settings: Settings, entries: Sequence[NewEntry]) -> Flow[tuple[list[Accepted], tuple[str, ...], str]]:
     """Record intents; see :meth:`blnk_relay.journal.journal.Journal.accept`."""
+    for index, new in enumerate(entries):
+        if len(new.after_ids) > MOST_AFTER:
+            raise InvalidIntent(new.entry.kind, {"after": [f"Holds more than {MOST_AFTER} keys."]}, index)
     chunks = [entries] if len(entries) == 1 else list(_chunks(entries))
     offsets = list(accumulate(map(len, chunks), initial=0))
     if len(chunks) > 1:
@@ -58,11 +65,11 @@ def _chunks(entries: Sequence[NewEntry]) -> Iterator[Sequence[NewEntry]]:
     """Parts of a batch that one script call each can take; a single large intent is a part of its own."""
     start = references = text = 0
     for at, new in enumerate(entries):
-        references += len(new.references)
+        references += len(new.references) + len(new.after_ids)
         text += len(new.body) + len(new.file)
         if at > start and (at - start >= ACCEPT_CHUNK or references > _MOST_REFERENCES or text > _MOST_TEXT):
             yield entries[start:at]
-            start, references, text = at, len(new.references), len(new.body) + len(new.file)
+            start, references, text = at, len(new.references) + len(new.after_ids), len(new.body) + len(new.file)
     if entries:
         yield entries[start:]
 

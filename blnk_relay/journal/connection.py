@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
+import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache
@@ -10,22 +12,36 @@ from importlib.resources import files
 from typing import Any
 
 import redis
-from hiredis import pack_command
 from redis.backoff import NoBackoff
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import NoScriptError, RedisError
 from redis.retry import Retry
 
-from blnk_relay.errors import InvalidSettings, JournalUnavailable
-from blnk_relay.settings import PREFIX, Settings
+from blnk_relay.address import RedisAddress
+from blnk_relay.errors import JournalFull, JournalUnavailable, UnsuitableServer
+from blnk_relay.journal.roomy import RoomyRedis
+from blnk_relay.journal.server import is_cluster, too_old
+from blnk_relay.journal.sockets import connection_class, first_word, packed
+from blnk_relay.settings import Settings
 
 #: How the first line of a script begins that needs more than the common head.
 _USES = "-- uses: "
 
+#: Lets a script write above ``maxmemory``: what workers and operators do is what makes room again. It has to be the
+#: very first line, and needs Redis 7. Accepting has none, so that it is what a full server refuses first.
+_ALLOW_OOM = "#!lua flags=allow-oom\n"
+_REFUSED_WHEN_FULL = frozenset({"accept"})
+
+#: First words of an answer that refuses for want of memory: the server's, and that of accept.lua below the limit.
+_FULL = frozenset({"OOM", "JOURNALFULL"})
+
+#: First words of what a node of a cluster answers to those who do not know its ways.
+_OF_CLUSTERS = frozenset({"MOVED", "ASK", "CLUSTERDOWN", "CROSSSLOT", "TRYAGAIN"})
+
 
 @cache
 def script_source(name: str) -> str:
-    """The text of a script, with the head that all share and the parts that its first line asks for.
+    """The text of a script, with its flags, the head that all share and the parts that its first line asks for.
 
     Only those, because every run of a script pays for all that is in it.
     """
@@ -33,32 +49,41 @@ def script_source(name: str) -> str:
     text = (folder / f"{name}.lua").read_text(encoding="utf-8")
     first = text.partition("\n")[0]
     parts = first.removeprefix(_USES).split(", ") if first.startswith(_USES) else []
-    return "".join((folder / f"{part}.lua").read_text(encoding="utf-8") for part in ("common", *parts)) + text
+    before = "".join((folder / f"{part}.lua").read_text(encoding="utf-8") for part in ("common", *parts))
+    return ("" if name in _REFUSED_WHEN_FULL else _ALLOW_OOM) + before + text
 
 
-def connect(settings: Settings) -> redis.Redis:
-    """A client whose every wait is bounded.
+def pool_options(settings: Settings, address: RedisAddress) -> dict[str, Any]:
+    """What a pool of connections is made with, async or not: every wait is bounded, for a connection as well.
 
     A dropped connection is tried once more at once, which is safe: every script either repeats without effect or
     leaves a lease that lapses. A timeout is not, so that a stuck server is reported within the timeout.
-
-    Raises:
-        InvalidSettings: The URL is none; it may hold a password, so it is not quoted.
     """
-    try:
-        return redis.Redis.from_url(
-            settings.redis_url,
-            decode_responses=True,
-            socket_timeout=settings.redis_timeout_s,
-            socket_connect_timeout=settings.redis_timeout_s,
-            retry=Retry(NoBackoff(), 1, supported_errors=(RedisConnectionError,)),
-            health_check_interval=0,
-            client_name="blnk-relay",
-        )
-    except ValueError:
-        raise InvalidSettings(
-            f"{PREFIX}REDIS_URL is no URL of a Redis, such as redis://127.0.0.1:6379/0, rediss://… or unix://…"
-        ) from None
+    return {
+        **address.client_options(),
+        "decode_responses": True,
+        "max_connections": settings.redis_connections,
+        "timeout": settings.redis_timeout_s,
+        "socket_timeout": settings.redis_timeout_s,
+        "socket_connect_timeout": settings.redis_timeout_s,
+        "health_check_interval": 0,
+        "client_name": "blnk-relay",
+    }
+
+
+def connect(settings: Settings, address: RedisAddress | None = None) -> redis.Redis:
+    """A client whose every wait is bounded; a burst of calls waits for its connections.
+
+    Args:
+        settings: Where the journal is, and the bounds.
+        address: Another place, with the same bounds.
+    """
+    place = address or settings.journal_address
+    retry = Retry(NoBackoff(), 1, supported_errors=(RedisConnectionError,))
+    pool = redis.BlockingConnectionPool(  # type: ignore[no-untyped-call]
+        connection_class=connection_class(place), retry=retry, **pool_options(settings, place)
+    )
+    return RoomyRedis.from_pool(pool)
 
 
 @contextmanager
@@ -72,23 +97,38 @@ def reported() -> Iterator[None]:
 
 def unavailable(error: RedisError) -> JournalUnavailable:
     """An error of Redis as ours; the text of the server is kept out, its kind is enough."""
-    word = str(error).split(" ", 1)[0] if isinstance(error, redis.ResponseError) else ""
-    return JournalUnavailable(
-        f"the journal did not take it ({type(error).__name__}{' ' + word if word.isupper() else ''}): "
-        "try again under the same key"
-    )
+    word = first_word(error)
+    if word in _FULL:
+        return JournalFull()
+    if word in _OF_CLUSTERS:
+        return UnsuitableServer(is_cluster())
+    if "compiling script" in str(error):
+        return UnsuitableServer(too_old(""))
+    what = f"{type(error).__name__} {word}".rstrip()
+    return JournalUnavailable(f"the journal did not take it ({what}): try again under the same key")
 
 
 class Connections:
-    """Connections of the client's pool, kept between calls; for commands that are one request and one answer.
+    """Connections of their own, kept between calls; for commands that are one request and one answer.
 
     To take one out of redis-py's pool and give it back, with its checks and counters, is a fifth of what an enqueue
     costs. What its check is for is met here by trying once more: a connection that the server has closed meanwhile.
+
+    Args:
+        client: Whose server they speak to.
+        most: How many there may be.
+        timeout_s: Longest wait for one when all are in use.
     """
 
-    def __init__(self, client: redis.Redis) -> None:
+    def __init__(self, client: redis.Redis, most: int, timeout_s: float) -> None:
         self._pool: Any = client.connection_pool
+        self._most = most
+        self._timeout_s = timeout_s
+        self._begin()
+
+    def _begin(self) -> None:
         self._idle: list[Any] = []
+        self._free = threading.Semaphore(self._most)
         self._pid = os.getpid()
 
     def call(self, *command: str | int) -> Any:
@@ -99,24 +139,28 @@ class Connections:
         """
         if self._pid != os.getpid():
             # A forked child must not speak on its parent's connections.
-            self._idle, self._pid = [], os.getpid()
+            self._begin()
+        if not self._free.acquire(timeout=self._timeout_s):
+            raise RedisConnectionError("all connections are in use")
         try:
-            connection = self._idle.pop()
-        except IndexError:
-            connection = self._pool.get_connection()
-        try:
-            answer = self._exchange(connection, command)
-        except RedisConnectionError:
-            answer = self._exchange(connection, command)
+            try:
+                connection = self._idle.pop()
+            except IndexError:
+                connection = self._pool.connection_class(**self._pool.connection_kwargs)
+            try:
+                return self._exchange(connection, command)
+            except RedisConnectionError:
+                return self._exchange(connection, command)
+            finally:
+                self._idle.append(connection)
         finally:
-            self._idle.append(connection)
-        return answer
+            self._free.release()
 
     @staticmethod
     def _exchange(connection: Any, command: tuple[str | int, ...]) -> Any:
         try:
             # Packed here, because the client would look at every argument twice before it does the same.
-            connection.send_packed_command([pack_command(command)])  # type: ignore[arg-type] # of any length
+            connection.send_packed_command([packed(command)])
             return connection.read_response()
         except redis.ResponseError:
             raise
@@ -125,22 +169,29 @@ class Connections:
             connection.disconnect()
             raise
 
+    def close(self) -> None:
+        """End those that are idle."""
+        while self._idle:
+            self._idle.pop().disconnect()
+
+
+@cache
+def script_digest(name: str) -> str:
+    """What a server knows a script by."""
+    return hashlib.sha1(script_source(name).encode(), usedforsecurity=False).hexdigest()
+
 
 class Scripts:
-    """Runs our scripts by digest; a server that has forgotten one is taught it again."""
+    """Runs our scripts by digest.
 
-    def __init__(self, client: redis.Redis, prefix: str) -> None:
+    A server that does not know one is given its text in the place of the digest. To load it there first would take
+    another connection, which may lead to another server by now.
+    """
+
+    def __init__(self, client: redis.Redis, settings: Settings) -> None:
         self._client = client
-        self._connections = Connections(client)
-        self._prefix = prefix
-        self._digests: dict[str, str] = {}
-
-    def digest(self, name: str) -> str:
-        """The digest of a script, loaded on first use."""
-        known = self._digests.get(name)
-        if known is None:
-            known = self._digests[name] = str(self._client.script_load(script_source(name)))
-        return known
+        self._connections = Connections(client, settings.redis_connections, settings.redis_timeout_s)
+        self._prefix = settings.prefix
 
     def run(self, name: str, *args: str | int) -> Any:
         """Run one script in one trip.
@@ -148,14 +199,11 @@ class Scripts:
         Raises:
             JournalUnavailable: Redis did not answer in time or refused.
         """
-        try:
+        with reported():
             try:
-                return self._connections.call("EVALSHA", self.digest(name), 1, self._prefix, *args)
+                return self._connections.call("EVALSHA", script_digest(name), "1", self._prefix, *args)
             except NoScriptError:
-                self._digests.pop(name, None)
-                return self._connections.call("EVALSHA", self.digest(name), 1, self._prefix, *args)
-        except RedisError as error:
-            raise unavailable(error) from error
+                return self._connections.call("EVAL", script_source(name), "1", self._prefix, *args)
 
     def run_and_wait(self, name: str, waits: Sequence[tuple[str | int, ...]], *args: str | int) -> list[Any]:
         """Run one script, and WAIT or WAITAOF for it on the same connection, in one trip.
@@ -170,15 +218,20 @@ class Scripts:
             command or has no append-only file.
         """
         with reported():
-            self.digest(name)
-            pipeline = self._client.pipeline(transaction=False)
-            pipeline.evalsha(self.digest(name), 1, self._prefix, *args)
-            for wait in waits:
-                pipeline.execute_command(*wait)  # type: ignore[no-untyped-call]
-            answers: list[Any] = pipeline.execute(raise_on_error=False)
-            if isinstance(answers[0], NoScriptError):
-                self._digests.pop(name, None)
-                return self.run_and_wait(name, waits, *args)
-            if isinstance(answers[0], Exception):
-                raise answers[0]
-            return answers
+            try:
+                return self._pipe(("EVALSHA", script_digest(name), "1", self._prefix, *args), waits)
+            except NoScriptError:
+                return self._pipe(("EVAL", script_source(name), "1", self._prefix, *args), waits)
+
+    def _pipe(self, command: tuple[str | int, ...], waits: Sequence[tuple[str | int, ...]]) -> list[Any]:
+        pipeline = self._client.pipeline(transaction=False)
+        for one in (command, *waits):
+            pipeline.execute_command(*one)  # type: ignore[no-untyped-call]
+        answers: list[Any] = pipeline.execute(raise_on_error=False)
+        if isinstance(answers[0], Exception):
+            raise answers[0]
+        return answers
+
+    def close(self) -> None:
+        """Give the connections back."""
+        self._connections.close()

@@ -6,19 +6,21 @@ import json
 import logging
 import threading
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
 import redis
 
-from blnk_relay.errors import JournalUnavailable, KeyConflict, OtherLedger
-from blnk_relay.intents.model import Entry, GateAction, Send
+from blnk_relay.errors import InvalidSettings, JournalUnavailable, KeyConflict, OtherLedger, UnsuitableServer
+from blnk_relay.intents.model import Entry, GateAction, GateChange, Send
 from blnk_relay.intents.registry import KINDS
 from blnk_relay.journal.accepting import Accepted, accept_flow, arguments_of, conflicts_in, wait_command, was_reached
 from blnk_relay.journal.clock import Watch, steady_s
 from blnk_relay.journal.connection import Scripts, connect, reported
 from blnk_relay.journal.files import unpacked
 from blnk_relay.journal.records import Claimed, NewEntry, Settlement, claimed_of, entry_of, id_of
+from blnk_relay.journal.server import facts_of, is_cluster, judge
 from blnk_relay.journal.trips import Flow, Run, T, Trip
 from blnk_relay.settings import Settings
 
@@ -63,6 +65,19 @@ class Claims:
     buried: tuple[Entry, ...] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """What came of settling.
+
+    Attributes:
+        bells: Lanes that somebody has to ring.
+        found: Targets that can be reached again, and the seconds for which they could not.
+    """
+
+    bells: tuple[str, ...] = ()
+    found: tuple[tuple[str, float], ...] = ()
+
+
 class Journal:
     """The record of all intents on Redis.
 
@@ -76,7 +91,7 @@ class Journal:
     def __init__(self, settings: Settings, client: redis.Redis | None = None) -> None:
         self.settings = settings
         self.client = client if client is not None else connect(settings)
-        self.scripts = Scripts(self.client, settings.prefix)
+        self.scripts = Scripts(self.client, settings)
         #: Claims and looks are only for ledgers that there is a way to, and that this journal is about.
         self._targets = "\n".join(f"{name}={target.ledger}" for name, target in settings.ledgers.items())
         self._watch = Watch()
@@ -263,22 +278,20 @@ class Journal:
                 self.settings.durability,
             )
 
-    def settle(self, worker: str, settlements: Sequence[Settlement], healthy: Sequence[str]) -> tuple[str, ...]:
+    def settle(self, worker: str, settlements: Sequence[Settlement], healthy: Sequence[str]) -> Settled:
         """Record verdicts, all in one trip.
 
         Args:
             worker: Who had them.
             settlements: The verdicts; stale ones change nothing.
-            healthy: Gates (``<target>:<side>``) whose side has just answered well.
-
-        Returns:
-            Lanes to ring.
+            healthy: Gates (``<target>:<side>``) whose side has just answered well; with ``?`` behind it: answered.
         """
         if not settlements:
-            return ()
+            return Settled()
         encoded = [settlement.encoded() for settlement in settlements]
-        bells, _stale = self.scripts.run("settle", worker, self.settings.events_max, ",".join(healthy), *encoded)
-        return tuple(bells)
+        bells, _stale, found = self.scripts.run("settle", worker, self.settings.events_max, ",".join(healthy), *encoded)
+        again = [gate.rsplit(" ", 1) for gate in found]
+        return Settled(tuple(bells), tuple((name, float(lost_ms) / 1000) for name, lost_ms in again))
 
     def sweep(self) -> tuple[bool, tuple[str, ...], tuple[Entry, ...]]:
         """Sweep, if nobody else has just done so.
@@ -299,7 +312,19 @@ class Journal:
             self._seen,
         )
         self._stand(asked_at, now_ms, ground)
+        if swept:
+            bells = {*bells, *self._pay_what_is_owed()}
         return bool(swept), tuple(bells), _buried(expired)
+
+    def _pay_what_is_owed(self) -> set[str]:
+        """Go on with those that wait for intents which are over, for as long as until the next sweep; lanes to ring."""
+        end_s, bells, owing = steady_s() + self.settings.sweep_s, set[str](), 1
+        # What the sweep has found must be told even if the journal goes away now: the next one goes on with this.
+        with suppress(JournalUnavailable):
+            while owing and steady_s() < end_s:
+                owing, more = self.scripts.run("owed", self.settings.events_max)
+                bells.update(more)
+        return bells
 
     def foreign(self) -> list[OtherLedger]:
         """Targets of the settings that stand for other ledgers in this journal: this process leaves them alone.
@@ -356,12 +381,27 @@ class Journal:
             )
         return found[0] or "", int(found[1] or 0)
 
-    def change_gate(
-        self, target: str, side: str, action: GateAction, code: str, wait_s: float, *, note: str = ""
-    ) -> bool:
+    def change_gate(self, target: str, side: str, action: GateAction, code: str, wait_s: float) -> bool:
         """Pause or slow one side (``write`` or ``read``) of a target by a worker's word. Returns whether it is news."""
-        answer = self.scripts.run("gate", f"{target}:{side}", action, code, int(wait_s * 1000), "0", note)
-        return bool(answer[0])
+        return self.complain(target, side, GateChange(action, code, wait_s))[0]
+
+    def complain(self, target: str, side: str, change: GateChange, times: int = 1) -> tuple[bool, bool]:
+        """Pause or slow one side of a target by a worker's word.
+
+        Args:
+            target: Which.
+            side: ``write``, ``read`` or ``lane:<lane>``.
+            change: What it is.
+            times: How many requests say so.
+
+        Returns:
+            Whether it is news, and whether nothing is to be sent now.
+        """
+        wait_ms = int(change.wait_s * 1000)
+        news, shut = self.scripts.run(
+            "gate", f"{target}:{side}", change.action, change.code, wait_ms, "0", change.note, times
+        )
+        return bool(news), bool(shut)
 
     def now_ms(self) -> int:
         """The clock of the journal: that of Redis, less its steps."""
@@ -388,22 +428,35 @@ class Journal:
         """Warnings about a server that could lose or evict the journal; empty when all is well.
 
         Raises:
-            JournalUnavailable: The server cannot be reached at all.
+            InvalidSettings: The journal's server, or the broker's, cannot be used at all; the sentence says what can.
+            JournalUnavailable: The journal's server cannot be reached at all.
         """
-        warnings = []
-        with reported():
-            info = self.client.info("memory")
-            if info.get("maxmemory") and info.get("maxmemory_policy") != "noeviction":
-                warnings.append(
-                    f"maxmemory-policy is {info['maxmemory_policy']}: Redis may evict intents; set it to noeviction"
-                )
-            if not self.client.info("persistence").get("aof_enabled"):
-                warnings.append("the append-only file is off: a restart of Redis loses intents; set appendonly yes")
-        return warnings
+        try:
+            judgement = judge(self.settings, facts_of(self.scripts.run("server")))
+        except UnsuitableServer as error:
+            raise InvalidSettings(str(error)) from None
+        refusals = judgement.refusals or ((is_cluster("BROKER_URL"),) if self._broker_is_cluster() else ())
+        if refusals:
+            raise InvalidSettings("; ".join(refusals))
+        return list(judgement.warnings)
+
+    def _broker_is_cluster(self) -> bool:
+        """Whether the broker is a server of its own, and says that it is a node of a cluster."""
+        if self.settings.broker_address == self.settings.journal_address:
+            return False
+        client = connect(self.settings, self.settings.broker_address)
+        try:
+            facts: Any = client.info("cluster")
+        except redis.RedisError:
+            return False  # who cannot be reached, or may not be asked, is met by Celery
+        finally:
+            client.close()
+        return bool(facts.get("cluster_enabled"))
 
     def close(self) -> None:
         """Give the connections back."""
         try:
+            self.scripts.close()
             self.client.close()
         except redis.RedisError as error:
             raise JournalUnavailable("the connection could not be closed") from error

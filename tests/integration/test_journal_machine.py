@@ -740,7 +740,9 @@ class JournalMachine(RuleBasedStateMachine):
             shut = lane in self.paused or (gate.paused and (gate.manual or not gate.probe_due))
             if waits and not shut:
                 assert lane in rung or self.client.exists(self.journal.key(f"bell:{lane}"))
-        if any(item.state == "posted" and item.due for item in self.items.values()):
+        read = self.gates["read"]
+        unreadable = read.paused and (read.manual or not read.probe_due)
+        if any(item.state == "posted" and item.due for item in self.items.values()) and not unreadable:
             assert "confirm" in rung or self.client.exists(self.journal.key("bell:confirm"))
 
     @precondition(lambda self: self._any("done", "cancelled"))

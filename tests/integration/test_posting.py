@@ -233,10 +233,14 @@ class Played:
 
     def sweeps(self, number: int) -> None:
         """Wait until somebody has swept so many times: workers are alive and had every reason to act."""
-        journal = self.relay.journal
-        for _ in range(number):
-            wait_until(lambda: not journal.client.exists(journal.key("sweep")), 10, "the lock to go", poll_s=0.005)
-            wait_until(lambda: journal.client.exists(journal.key("sweep")), 10, "a sweep", poll_s=0.005)
+        journal, begun = self.relay.journal, set[str | None]()
+
+        def swept() -> bool:
+            """The lock says when the last sweep began."""
+            begun.add(journal.client.get(journal.key("sweep")))
+            return len(begun - {None}) > number
+
+        wait_until(swept, 10 * number, f"{number} sweeps", poll_s=0.005)
 
 
 @pytest.fixture(scope="module", params=["threads", "prefork"])

@@ -309,7 +309,6 @@ def test_what_is_for_a_target_that_a_worker_does_not_know_waits_for_one_that_doe
         (Target(name="eu", instance_id="i", token="a b"), "BLNK_RELAY_EU__TOKEN is no key"),  # noqa: S106
         (Target(name="eu", instance_id="i", token="a\nb"), "BLNK_RELAY_EU__TOKEN is no key"),  # noqa: S106
         (Target(name="eu", instance_id="i", token_file="/no/such"), "BLNK_RELAY_EU__TOKEN_FILE: there is no key"),  # noqa: S106
-        (Target(name="eu", instance_id="i", token="a", base_url="eu"), "BLNK_RELAY_EU__BASE_URL is no usable"),  # noqa: S106
     ],
 )
 def test_a_worker_does_not_start_while_any_target_lacks_something(settings, target, says):

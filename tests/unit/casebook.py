@@ -59,8 +59,10 @@ def progress(**changes: Any) -> Progress:
 
 
 def sent(ago_ms: int = SECOND, **changes: Any) -> Progress:
-    """An intent that may have taken effect so long ago."""
+    """An intent that may have taken effect so long ago, and was looked for ever since."""
     at_ms = NOW_MS - ago_ms
+    recorded = changes.pop("memo", None)
+    memo = {} if recorded == {} else {"watched": [NOW_MS, ago_ms]} | (recorded or {})
     given: dict[str, Any] = {
         "sent": True,
         "looking": True,
@@ -68,6 +70,7 @@ def sent(ago_ms: int = SECOND, **changes: Any) -> Progress:
         "first_sent_ms": at_ms,
         "last_sent_ms": at_ms,
         "attempts": 1,
+        "memo": memo,
     }
     return progress(**(given | changes))
 

@@ -34,9 +34,10 @@ from tasks.looking import MAX_ROUNDS
 
 MARK = "blnk_relay"
 
-#: The read lag and the silence after which a repeat is safe, in seconds, and a second more.
+#: The read lag, the silence after which a repeat is safe, what the ledger may take by itself: in seconds, and one more.
 SEEN_S = POLICY.read_lag_s + 1
 QUIET_S = POLICY.quiet_s + 1
+HORIZON_S = POLICY.horizon_s + 1
 
 
 def an_id(prefix: str, number: int = 1) -> str:

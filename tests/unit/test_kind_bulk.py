@@ -41,7 +41,7 @@ def entry_of(intent) -> Entry:
 def progress(ago_s: float = 1.0, **changes: Any) -> Progress:
     at_ms = NOW_MS - int(ago_s * 1000)
     given = {"sent": True, "looking": True, "since_ms": at_ms, "first_sent_ms": at_ms, "last_sent_ms": at_ms}
-    memo = {"marks": "", "batch": ""}
+    memo = {"marks": "", "batch": "", "watched": [NOW_MS, NOW_MS - at_ms]}
     return Progress(**{"now_ms": NOW_MS, "deadline_ms": NOW_MS * 2, "memo": memo, **given, **changes})
 
 

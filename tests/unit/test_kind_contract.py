@@ -320,8 +320,8 @@ def rows() -> Iterator[Row]:  # noqa: PLR0915 - a table
     ):
         yield Row(400, code, OTHERS, REFUSED, False)
     # Somebody else's words: perhaps Cloud's, perhaps a page in the place of a 400 that came after it was applied.
-    yield Row(400, "", MONEY, LOOK_REFUSE, True)
-    yield Row(400, "", but(MONEY), REFUSED, False)
+    yield Row(400, "", MONEY, LOOK, True)
+    yield Row(400, "", but(MONEY), AGAIN, False)
     # Credentials: nobody's backlog becomes dead letters because a token ran out.
     for code in ("", "AUTH_INVALID_API_KEY", "AUTH_INSUFFICIENT_PERMISSIONS"):
         yield Row(401, code, everybody, AGAIN, False, False, PAUSE)
@@ -335,6 +335,10 @@ def rows() -> Iterator[Row]:  # noqa: PLR0915 - a table
     yield Row(404, "TXN_NOT_FOUND", on("transaction", sync=True), REFUSED, False)
     yield Row(404, "TXN_NOT_FOUND", SEVERAL, LOOK_REFUSE, True)
     yield Row(404, "TXN_NOT_FOUND", on("inflight", "refund"), LOOK, False)
+    # The same of v0.15.4 (contract §14.2).
+    yield Row(404, "BAL_NOT_FOUND", SINGLE, REFUSED, False)
+    yield Row(404, "BAL_NOT_FOUND", SEVERAL, LOOK_REFUSE, True)
+    yield Row(404, "BAL_NOT_FOUND", on("inflight", "refund"), LOOK, False)
     yield Row(404, "META_ENTITY_NOT_FOUND", on("metadata"), AGAIN, False)
     yield Row(404, "META_ENTITY_NOT_FOUND", UPDATES, AGAIN, False)
     yield Row(404, "RECON_RULE_NOT_FOUND", UPDATES, LOOK_REFUSE, False)
@@ -352,13 +356,16 @@ def rows() -> Iterator[Row]:  # noqa: PLR0915 - a table
     yield Row(409, "GEN_CONFLICT", SEVERAL, LOOK, True)
     yield Row(409, "GEN_CONFLICT", HOLDS, LOOK, False)
     yield Row(409, "GEN_CONFLICT", REFUNDS, LOOK_REFUSE, True)
+    yield Row(409, "TXN_ALREADY_REFUNDED", REFUNDS, LOOK_REFUSE, True)
     yield Row(409, "GEN_CONFLICT", on("balance"), LOOK_REFUSE, False)
     for code in ("TXN_ALREADY_COMMITTED", "TXN_ALREADY_VOIDED"):
         yield Row(409, code, HOLDS, LOOK_REFUSE, True)
     yield Row(409, "IDT_FIELD_ALREADY_TOKENIZED", UPDATES, LOOK, False)
     yield Row(409, "LGR_DUPLICATE", CREATES, LOOK_REFUSE, False)
-    for status, code in ((413, ""), (413, "GEN_PAYLOAD_TOO_LARGE"), (422, "")):
+    for status, code in ((413, ""), (413, "GEN_PAYLOAD_TOO_LARGE")):
         yield Row(status, code, everybody, REFUSED, False)
+    # Nobody's that we know: somebody in between, perhaps for a moment.
+    yield Row(422, "", everybody, AGAIN, False)
     # A lock of this very hold or refund may be our own, when somebody repeated the request (findings R5).
     for text in ("inflight-commit:txn_x", "inflight-void:txn_x"):
         yield Row(423, "GEN_RESOURCE_LOCKED", HOLDS, LOOK, True, message=text)
@@ -371,13 +378,13 @@ def rows() -> Iterator[Row]:  # noqa: PLR0915 - a table
     yield Row(500, "RECON_UPLOAD_PROCESSING_FAILED", RECONCILES, LOOK_REFUSE, True)
     for code in ("GEN_INTERNAL", "RECON_START_FAILED", ""):
         yield Row(500, code, everybody, LOOK, True)
-    for status in (502, 504):
-        yield Row(status, "", everybody, LOOK, True, gate=STRAIN)
+    yield Row(504, "", everybody, LOOK, True, gate=STRAIN)
+    yield Row(502, "", everybody, LOOK, True, False, STRAIN)
     yield Row(503, "QUEUE_BACKPRESSURE", everybody, LOOK, True, False, SLOW)
     yield Row(503, "", everybody, LOOK, True, False, STRAIN)
-    # What the contract does not know.
+    # What the contract does not know: it may be passing.
     for status, code in ((418, ""), (400, "SOMETHING_NEW"), (409, "SOMETHING_NEW")):
-        yield Row(status, code, everybody, LOOK_REFUSE, True)
+        yield Row(status, code, everybody, LOOK, True)
     for status, code in ((507, ""), (599, "SOMETHING_NEW")):
         yield Row(status, code, everybody, LOOK, True)
 
@@ -460,9 +467,7 @@ def test_a_request_that_never_left_is_sent_again_and_not_counted(specimen: Speci
 @each
 def test_a_clear_no_after_an_attempt_that_was_none_is_looked_up_first(specimen: Specimen) -> None:
     first = specimen.first()
-    # One in nobody's words is no clear no where money moves: it counts as an attempt that may have happened.
-    wordless = () if MONEY(first.request) else ((400, ""),)
-    for status, code in ((400, "GEN_MALFORMED_REQUEST"), (413, ""), (422, ""), *wordless):
+    for status, code in ((400, "GEN_MALFORMED_REQUEST"), (413, "")):
         response = Response(status=status, code=code, message="no")
         verdict = judged(specimen, first, response, sent=True, attempts=1, last_sent_ms=NOW_MS - 1)
         assert (action(verdict), verdict.acted) == (LOOK_REFUSE, False)
@@ -509,7 +514,7 @@ def after(specimen: Specimen, first: First, response: Response, quiet_s: float) 
         "state": settlement.to,
         "since": str(NOW_MS - 1000),
         "deadline": str(NOW_MS + 86_400_000),
-        "memo": json.dumps(first.progress.memo),
+        "memo": json.dumps(first.progress.memo or ({"recorded": True} if KINDS[specimen.kind].recorded else {})),
     }
     return settlement, progress_of(specimen.kind, fields | settlement.fields, NOW_MS + int(quiet_s * 1000))
 
@@ -561,7 +566,7 @@ def test_a_worker_that_died_with_it_leaves_it_to_be_looked_up(specimen: Specimen
         "since": str(NOW_MS - 1000),
         "deadline": str(NOW_MS + 86_400_000),
         "sent_last": str(NOW_MS),
-        "memo": json.dumps(first.progress.memo),
+        "memo": json.dumps(first.progress.memo or ({"recorded": True} if KINDS[specimen.kind].recorded else {})),
     }
     progress = progress_of(specimen.kind, fields, NOW_MS + 1)
     decision, reads = decided(specimen, first, progress, shown=True)

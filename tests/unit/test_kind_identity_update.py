@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from kindbook import (
     AMBIGUOUS,
+    HORIZON_S,
     IDENTITY,
     QUIET_S,
     SEEN_S,
@@ -141,7 +142,8 @@ def test_what_was_refused_and_is_not_shown_is_refused():
 
 
 def test_past_its_deadline_it_is_unknown_when_it_may_have_been_sent():
-    decision = decided(MOVE, sent(QUIET_S, deadline_ms=1), identity(city="Lund"))
+    assert isinstance(decided(MOVE, sent(QUIET_S, deadline_ms=1), identity(city="Lund")), Look), "not at once"
+    decision = decided(MOVE, sent(HORIZON_S, deadline_ms=1), identity(city="Lund"))
     assert isinstance(decision, Dead)
     assert decision.dead_class is DeadClass.UNKNOWN
 

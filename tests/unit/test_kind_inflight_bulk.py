@@ -283,7 +283,8 @@ def test_a_part_that_its_answer_called_settled_is_never_sent_again():
     look = decided(COMMIT, now, *HELD, below("a", 50), below("c", 51))
     assert isinstance(look, Look)
     assert look.note.parts == {0: f"applied {txn(50)}", 2: f"applied {txn(51)}"}
-    dead = decided(COMMIT, replace(now, last_sent_ms=now.now_ms - 6 * HOUR), *HELD, below("a", 50), below("c", 51))
+    late = after(6 * HOUR, memo_of(a="sa", b="sa", c="sa"))
+    dead = decided(COMMIT, late, *HELD, below("a", 50), below("c", 51))
     assert (dead.dead_class, dead.code) == (DeadClass.PARTIAL, "ITEMS_UNKNOWN")
     assert "b (UNDECIDED)" in dead.message
 

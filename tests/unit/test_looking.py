@@ -59,9 +59,9 @@ class Journal:
     def is_fresh(self, target: str, reference: str, within_s: float) -> bool:
         return target == "default" and reference in self.fresh and within_s == POLICY.read_lag_s
 
-    def change_gate(self, *change: Any) -> bool:
-        self.gates.append(change)
-        return True
+    def complain(self, target: str, side: str, change: Any, _times: int) -> tuple[bool, bool]:
+        self.gates.append((target, side, change.action, change.code, change.wait_s))
+        return True, False
 
 
 class Reports:
@@ -178,7 +178,9 @@ def test_a_read_that_fails_half_way_still_decides_what_it_can():
         (Response(status=429), [("read", GateAction.SLOW)]),
         (Response(status=503), [("read", GateAction.STRAIN)]),
         (Response(status=503, retry_after_s=7.0), [("read", GateAction.SLOW)]),
-        (Response(failure=Failure.NOT_SENT), [("read", GateAction.STRAIN)]),
+        (Response(failure=Failure.NOT_SENT, code="ConnectTimeout"), [("read", GateAction.LOST)]),
+        # Why we did not ask says nothing of the target.
+        (Response(failure=Failure.NOT_SENT, code="NO_ACCESS_TOKEN"), [("read", GateAction.STRAIN)]),
         (Response(status=400), []),
         (Response(status=500), []),
     ],

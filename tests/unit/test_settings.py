@@ -88,8 +88,8 @@ def test_every_kind_has_a_lane_and_what_is_not_named_takes_the_first():
 
 
 def test_the_broker_is_the_server_of_the_journal_unless_it_is_given():
-    assert Settings(redis_url="redis://a").broker == "redis://a"
-    assert Settings(redis_url="redis://a", broker_url="redis://b").broker == "redis://b"
+    assert Settings(redis_url="redis://a").broker == "redis://a:6379/0"
+    assert Settings(redis_url="redis://a", broker_url="redis://b").broker == "redis://b:6379/0"
 
 
 def test_all_keys_share_one_hash_tag():
@@ -205,7 +205,8 @@ def test_whatever_holds_a_credential_is_a_secret():
 
 def test_no_secret_is_ever_printed():
     credential = {"oauth_client_id": "client", "token": ""}
-    settings = Settings(**{**{name: f"hidden-{name}" for name in SECRETS}, **credential})
+    addresses = {"redis_url": "redis://:hidden@a", "broker_url": "redis://:hidden@b"}
+    settings = Settings(**{**{name: f"hidden-{name}" for name in SECRETS}, **addresses, **credential})
     assert "hidden" not in repr(settings.ledgers)
     assert "hidden" not in repr(Settings(token="hidden", instance_id="i"))  # noqa: S106
     assert "hidden" not in repr(settings)

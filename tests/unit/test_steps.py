@@ -157,7 +157,7 @@ def test_at_its_deadline_an_intent_that_was_never_sent_is_refused(intent):
 
 
 def test_at_its_deadline_an_intent_that_may_have_been_sent_is_unknown():
-    decision = decided(payment(), sent(deadline_ms=NOW_MS))
+    decision = decided(payment(), sent(HOUR, deadline_ms=NOW_MS))
     assert (decision.dead_class, decision.code) == (DeadClass.UNKNOWN, "EXPIRED")
 
 

@@ -159,7 +159,7 @@ def test_a_queued_row_counts_from_the_lapsed_lease_where_no_send_was_logged():
 def test_a_scheduled_row_is_waited_for_until_a_quarter_of_an_hour_after_its_time(now_ms, expected):
     now = progress(
         now_ms=now_ms, since_ms=NOW_MS - SECOND, sent=True, looking=True, accepted=True, first_sent_ms=NOW_MS - SECOND,
-        last_sent_ms=NOW_MS - SECOND,
+        last_sent_ms=NOW_MS - SECOND, memo={"watched": [now_ms, max(0, now_ms - TOMORROW_MS)]},
     )  # fmt: skip
     decision = decided(payment(scheduled_for=TOMORROW), now, row(1, "order_42", "SCHEDULED"))
     assert isinstance(decision, expected)
@@ -205,7 +205,7 @@ def test_what_vanishes_again_and_again_goes_to_a_human_once_the_ledger_has_given
 
 
 def test_past_its_deadline_nothing_is_sent_any_more():
-    dead = decided(payment(), sent(deadline_ms=NOW_MS))
+    dead = decided(payment(), sent(HOUR, deadline_ms=NOW_MS))
     assert (dead.dead_class, dead.code) == (DeadClass.UNKNOWN, "EXPIRED")
     dead = decided(payment(), progress(deadline_ms=NOW_MS))
     assert (dead.dead_class, dead.code) == (DeadClass.REFUSED, "EXPIRED")

@@ -156,7 +156,13 @@ def test_an_answer_means_what_the_contract_says(whom, response, expected):
         (REFUND, answer(400, "GEN_BAD_REQUEST", wrong("x")), 5, LOOK_REFUSE),
         (COMMIT, answer(400, "TXN_NOT_INFLIGHT", wrong("x")), 5, LOOK_REFUSE),
         (REFUND, answer(404, "TXN_NOT_FOUND", wrong("x")), 8, LOOK_REFUSE),
-        (SKIPPED, answer(409, "GEN_CONFLICT", wrong("x")), 5, DEAD),
+        (SKIPPED, answer(409, "GEN_CONFLICT", wrong("x")), 10, DEAD),
+        # What the contract does not know may be passing.
+        (QUEUED, answer(409, "GEN_CONFLICT", wrong("x")), 5, LOOK_REFUSE),
+        (QUEUED, answer(409, "SOMETHING_NEW", wrong("x")), 5, LOOK_REFUSE),
+        (REFUND, answer(418), 5, LOOK_REFUSE),
+        (COMMIT, answer(400), 5, LOOK_REFUSE),
+        (QUEUED, answer(422), 5, DEAD),
         (QUEUED, answer(500), 25, LOOK_REFUSE),
         (QUEUED, answer(504), 25, LOOK_REFUSE),
         (QUEUED, answer(423, "GEN_RESOURCE_LOCKED"), 25, DEAD),
@@ -171,7 +177,11 @@ def test_tries_are_limited(whom, response, tries, in_the_end):
     assert action(judged(whom, response, progress(attempts=tries + 5))) == in_the_end
 
 
-@pytest.mark.parametrize("response", [answer(401), answer(403), answer(429), answer(301), answer(404), answer(503)])
+@pytest.mark.parametrize(
+    "response",
+    [answer(status) for status in (401, 403, 429, 301, 404, 502, 503)],
+    ids=lambda answer: str(answer.status),
+)
 def test_what_is_not_counted_never_ends_in_a_dead_letter(response):
     verdict = judged(QUEUED, response, sent(attempts=24))
     assert action(verdict) in (AGAIN, LOOK)
@@ -191,9 +201,10 @@ def test_an_optimistic_lock_is_tried_again_within_seconds():
         assert 0 < judged(SKIPPED, answer(409, "GEN_CONFLICT"), progress(attempts=attempts)).decision.in_s <= 2
 
 
-def test_the_pauses_of_a_long_outage_grow():
-    first = judged(QUEUED, answer(503)).decision.in_s
-    later = judged(QUEUED, answer(503), sent(600_000, attempts=0)).decision.in_s
+@pytest.mark.parametrize("status", [502, 503])
+def test_the_pauses_of_a_long_outage_grow(status):
+    first = judged(QUEUED, answer(status)).decision.in_s
+    later = judged(QUEUED, answer(status), sent(600_000, attempts=0)).decision.in_s
     assert first < 1
     assert later == POLICY.retry.cap_s
 
@@ -225,8 +236,24 @@ def test_no_header_shuts_a_target_for_days(asked_s):
         assert verdict.gate.wait_s == verdict.decision.in_s == RETRY_AFTER_MAX_S
 
 
-def test_backpressure_slows_the_target_for_half_a_minute():
-    assert judged(QUEUED, answer(503, "QUEUE_BACKPRESSURE")).gate == GateChange(SLOW, "QUEUE_BACKPRESSURE", 30.0)
+def test_backpressure_slows_the_lane_for_half_a_minute_and_no_other():
+    gate = judged(QUEUED, answer(503, "QUEUE_BACKPRESSURE")).gate
+    assert gate == GateChange(SLOW, "QUEUE_BACKPRESSURE", 30.0, lane=True)
+    assert not judged(QUEUED, answer(429)).gate.lane, "a limiter is about everybody"
+
+
+def test_a_target_that_cannot_be_reached_is_told_from_a_request_that_we_did_not_make():
+    lost = judged(QUEUED, Response(failure=Failure.NOT_SENT, code="ConnectTimeout")).gate
+    assert lost == GateChange(GateAction.LOST, "UNREACHABLE", 0.0, note="ConnectTimeout")
+    ours = judged(QUEUED, Response(failure=Failure.NOT_SENT, code="NO_ACCESS_TOKEN")).gate
+    assert ours == GateChange(STRAIN, "NO_ACCESS_TOKEN", 0.0)
+    assert judged(QUEUED, Response(failure=Failure.NOT_SENT, code="KEY_CHANGED")).gate is None, "it simply goes again"
+
+
+@pytest.mark.parametrize("code", ["GEN_CONFLICT", "TXN_ALREADY_REFUNDED"])
+def test_a_refund_that_was_made_already_is_looked_up_and_never_sent_again(code):
+    verdict = judged(REFUND, answer(409, code, wrong("already been refunded")))
+    assert (action(verdict), verdict.acted) == (LOOK_REFUSE, True)
 
 
 # -- every answer --------------------------------------------------------------------------------------------------

@@ -7,7 +7,7 @@
 --   of the same call stand before it), a file to upload ("" for none).
 -- Returns: one for each: "created", "existing", or what is against it as {status, id, kind, state, created}, status being
 --   conflict (id is the owner's), missing or closed (id is that of what it would wait for); and behind them the lanes
---   to ring. In one row, because each table more costs as much as a command.
+--   to ring. In one row, because each table more costs as much as a command. The error JOURNALFULL when there is no room.
 
 local WIDTH = 13
 local answers, refused, before = {}, false, {}
@@ -31,21 +31,60 @@ local function known(id)
   return { fp, outcome == 'cancelled' and outcome or 'done', '0', '', txn }
 end
 
--- The intent that owns one of the references, but for this one; nil when all are free.
-local function owner_of(references, twins)
-  local next_twin = string.gmatch(twins, '[^,]+')
+-- References looked at or taken with one command: a bulk may own thousands, and each command costs as much as many keys.
+local AT_ONCE = 1000
+
+-- Calls a function with parts of the references, as keys, and their twins.
+local function in_parts(references, twins, act)
+  local next_twin, keys, others = string.gmatch(twins, '[^,]+'), {}, {}
   for reference in string.gmatch(references, '[^%z]+') do
-    local owner, twin = redis.call('GET', P .. 'ref:' .. reference), next_twin()
+    keys[#keys + 1], others[#others + 1] = P .. 'ref:' .. reference, next_twin()
+    if #keys == AT_ONCE then
+      local found = act(keys, others)
+      if found then return found end
+      keys, others = {}, {}
+    end
+  end
+  return #keys > 0 and act(keys, others) or nil
+end
+
+local function owner_among(keys, twins)
+  for _, owner in ipairs(redis.call('MGET', unpack(keys))) do
     if owner then return owner end
-    if twin ~= '-' and known(twin) then return twin end
+  end
+  local intents = {}
+  for _, twin in ipairs(twins) do
+    if twin ~= '-' then intents[#intents + 1] = intent_key(twin) end
+  end
+  local some = #intents > 0 and redis.call('EXISTS', unpack(intents)) > 0
+  for _, twin in ipairs(twins) do
+    if twin ~= '-' and ((some and redis.call('EXISTS', intent_key(twin)) == 1)
+      or redis.call('HEXISTS', P .. 'past:' .. string.sub(twin, 1, 3), twin) == 1) then
+      return twin
+    end
   end
 end
 
+-- The intent that owns one of the references, but for this one; nil when all are free.
+local function owner_of(references, twins)
+  if string.find(twins, ',', 1, true) then return in_parts(references, twins, owner_among) end
+  -- Most own one.
+  local owner = references ~= '' and redis.call('GET', P .. 'ref:' .. references)
+  if owner then return owner end
+  if twins ~= '-' and twins ~= '' and known(twins) then return twins end
+end
+
 local function own(id, references, twins)
-  local next_twin = string.gmatch(twins, '[^,]+')
-  for reference in string.gmatch(references, '[^%z]+') do
-    if next_twin() ~= '-' then redis.call('SET', P .. 'ref:' .. reference, id) end
-  end
+  in_parts(references, twins, function(keys, others)
+    local pairs_to_set = {}
+    for index, key in ipairs(keys) do
+      if others[index] ~= '-' then
+        pairs_to_set[#pairs_to_set + 1] = key
+        pairs_to_set[#pairs_to_set + 1] = id
+      end
+    end
+    if #pairs_to_set > 0 then redis.call('MSET', unpack(pairs_to_set)) end
+  end)
 end
 
 local function examine(at)
@@ -119,6 +158,31 @@ local function write(at, bells)
   end
 end
 
+-- Above this share of maxmemory nothing new is accepted: the rest is for what workers and operators write to bring the
+-- work to its end, and for the messages of a broker on the same server, which the server itself refuses at the limit.
+local FULL = 0.9
+-- A producer fills it no faster than so many bytes a millisecond, so that until then there is no need to look again.
+local FASTEST = 65536
+
+local function is_full()
+  local told = redis.call('GET', P .. 'room')
+  if not told then
+    told = 'yes'
+    local for_ms, info = 1000, redis.pcall('INFO', 'memory')
+    local most = type(info) == 'string' and tonumber(string.match(info, 'maxmemory:(%d+)')) or 0
+    if most > 0 then
+      local used = tonumber(string.match(info, 'used_memory:(%d+)'))
+      used = used - tonumber(string.match(info, 'mem_not_counted_for_evict:(%d+)') or 0)
+      local left = FULL * most - used
+      told = left > 0 and 'yes' or 'no'
+      for_ms = math.max(1, math.min(1000, math.floor(math.abs(left) / FASTEST)))
+    end
+    -- At the limit this is refused as well, and what follows says so.
+    redis.pcall('SET', P .. 'room', told, 'PX', for_ms)
+  end
+  return told == 'no'
+end
+
 for at = 2, #ARGV, WIDTH do
   local answer = examine(at)
   before[ARGV[at]] = true
@@ -126,8 +190,10 @@ for at = 2, #ARGV, WIDTH do
   answers[#answers + 1] = answer
 end
 
-local bells, accepted, existing = {}, {}, 0
+local bells, accepted, existing, fresh = {}, {}, 0, false
+for _, answer in ipairs(answers) do fresh = fresh or answer == 'created' end
 if ARGV[1] == 'write' and not refused then
+  if fresh and is_full() then return redis.error_reply('JOURNALFULL there is no room for new intents') end
   for index = 1, #answers do
     local at = 2 + (index - 1) * WIDTH
     if answers[index] == 'created' then
@@ -139,6 +205,7 @@ if ARGV[1] == 'write' and not refused then
   end
 end
 for kind, number in pairs(accepted) do count('accepted|' .. kind, number) end
-if existing > 0 then count('duplicate', existing) end
+-- Whoever asks again gets the first answer, also from a server that takes nothing any more.
+if existing > 0 then redis.pcall('HINCRBY', P .. 'counts', 'duplicate', existing) end
 for _, lane in ipairs(bells) do answers[#answers + 1] = lane end
 return answers

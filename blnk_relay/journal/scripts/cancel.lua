@@ -18,6 +18,7 @@ if fields[9] or in_doubt(fields[10], fields[11], state == 'ready' and redis.call
   return { 'doubtful', bells }
 end
 if state == 'ready' then redis.call('ZREM', ready, id) else leave_waiting(id) end
+redis.call('ZREM', P .. 'tried:' .. fields[2] .. '|' .. fields[3], id)
 redis.call('HSET', key, 'state', 'cancelled', 'outcome', 'cancelled', 'updated', NOW)
 redis.call('ZADD', P .. 'done', NOW, id)
 log(id, ARGV[2])

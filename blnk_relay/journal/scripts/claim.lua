@@ -30,7 +30,7 @@ if redis.call('EXISTS', P .. 'pause:' .. lane) == 0 then
     -- Those with little to send come first, so that what they leave of their share goes to the others.
     for place, one in ipairs(served) do
       one.turn = (place + NOW) % #served
-      if allowance(one.target .. ':write', 1, false) > 0 then one.due = redis.call('ZCOUNT', one.ready, 0, NOW) end
+      if allowance_of_lane(lane, one.target, 1, false) > 0 then one.due = redis.call('ZCOUNT', one.ready, 0, NOW) end
     end
     table.sort(served, function(a, b)
       if a.due ~= b.due then return a.due < b.due end
@@ -42,7 +42,7 @@ if redis.call('EXISTS', P .. 'pause:' .. lane) == 0 then
     local left = math.ceil((wanted - #items) / (#served - place + 1))
     if left > 0 then
       local due = redis.call('ZRANGEBYSCORE', ready, 0, NOW, 'WITHSCORES', 'LIMIT', 0, left)
-      local given = #due > 0 and allowance(target .. ':write', #due / 2, true) or 0
+      local given = #due > 0 and allowance_of_lane(lane, target, #due / 2, true) or 0
       for index = 1, given do
         if carried > MOST_BYTES then break end
         local id = due[index * 2 - 1]
@@ -54,7 +54,7 @@ if redis.call('EXISTS', P .. 'pause:' .. lane) == 0 then
         end
       end
     end
-    if redis.call('ZCOUNT', ready, 0, NOW) > (leave and 0 or backlog) and allowance(target .. ':write', 1, false) > 0 then
+    if redis.call('ZCOUNT', ready, 0, NOW) > (leave and 0 or backlog) and allowance_of_lane(lane, target, 1, false) > 0 then
       more = true
     end
   end

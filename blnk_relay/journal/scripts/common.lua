@@ -8,7 +8,7 @@
 --                              lost (end of the moments that the journal has lost and in which it may have been sent)
 --   body:<id>          string  what never changes, as JSON
 --   file:<id>          string  a file to upload, packed, for as long as its intent is kept and not discarded
---   log:<id>           list    the last 20 attempts and operators' acts, as JSON
+--   log:<id>           list    the last 20 attempts and operators' acts, as JSON; equal attempts on end are one line
 --   parts:<id>         hash    number of a leg or item, from 0 -> "<status> <row id>", as far as the ledger showed it
 --   past:<id[1..3]>    hash    intents trimmed after their retention: id -> "<fingerprint> <outcome> <txn>"
 --   ref:<target>:<r>   string  id of the intent that owns ledger reference r, where r is not the reference of key r
@@ -17,9 +17,12 @@
 --   waiting            zset    accept time -> id    state waiting: for its turn in an order, or for other intents
 --   expiring           zset    deadline -> id       those of them that have a deadline of their own
 --   deps:<id>          set     intents that wait for this one (their field pending counts what they wait for)
+--   owed               zset    noted at -> "<id> <done <txn>, cancelled or discarded>": is over, and not all of its deps know
 --   leased:<worker>    zset    lease end -> id      state sending
 --   workers            zset    last sign of life -> worker
 --   posted             zset    next look -> id      state posted: the ledger has to show the outcome
+--   tried:<lane>|<t>   zset    accept time -> id    open ones that a worker gave back, or looked at in vain: their age is
+--                              in no other set, where each try moves them
 --   done               zset    finished at -> id    states done and cancelled, until trimmed
 --   dead               zset    died at -> id        state dead: waits for a human, never trimmed
 --   discarded          zset    closed at -> id      state discarded: closed by a human, never trimmed
@@ -30,13 +33,16 @@
 --   bell:<lane>        string  when a message for the lane was sent, or a worker was last on it; expires
 --   pause:<lane>       hash    who paused a lane, why, at (when)
 --   acts               list    the last 200 pauses and resumes by operators, as JSON, newest first
---   gate:<t>:<side>    hash    side write or read: state, code, since, manual, probe_at, probe_ms, hold_until, rate, tokens,
---                              stamp, raised, streak, note; who, where an operator shut it
+--   gate:<t>:<side>    hash    side write, read, or lane:<lane>: state (paused or unreachable; none while it is slowed), code,
+--                              since, manual, probe_at, probe_ms, probe_most, hold_until, rate, tokens, stamp, raised, streak,
+--                              note, who (an operator that shut it); one that is slowed expires
 --   pace:<t>:<side>    hash    second and n: requests let through in that second; last: in the one before;
 --                              strain and strain_second: failures
+--   reach:<t>          hash    lost and since: how many requests on end could not reach a target, and since when
 --   oauth:<t>          hash    tokens of an OAuth client: version, access, expires, life, refresh, failed, retry, lock, lock_end,
 --                              forced, logins
 --   counts             hash    counters
+--   room               string  yes or no: whether there is room for new intents; expires
 --   events             stream  final outcomes, capped
 --   readers:<group>    zset    last sign of life -> reader of the events (0: it has left)
 --   sweep              string  when the last sweep began; expires
@@ -83,13 +89,33 @@ local function ring(bells, lane)
   if take_lock('bell:' .. lane, BELL_MS) then bells[#bells + 1] = lane end
 end
 
+-- Whether two attempts ended alike, whenever and by whomever they were made: what followed may differ by its seconds.
+local function alike(one, other)
+  local function words(line) return (string.gsub(line.note or '', '%d+%.?%d*', '#')) end
+  return one.what == other.what and one.status == other.status and one.code == other.code and words(one) == words(other)
+end
+
+-- Adds a line. Of attempts that end alike, one after the other, one line is kept: the last, with the time of the first and
+-- how many they were, so that an outage does not drive out what happened before it.
 local function log(id, line)
   local key = P .. 'log:' .. id
+  local before = redis.call('LINDEX', key, -1)
+  if before and string.find(line, '"status"', 1, true) and string.find(before, '"status"', 1, true) then
+    local old, new = cjson.decode(before), cjson.decode(line)
+    if alike(old, new) then
+      new.last, new.at, new.count = new.at, old.at, (old.count or 1) + 1
+      redis.call('LSET', key, -1, cjson.encode(new))
+      return
+    end
+  end
   if redis.call('RPUSH', key, line) > LOG_LENGTH then redis.call('LTRIM', key, -LOG_LENGTH, -1) end
 end
 
+-- A stream whose cap was lowered comes down to it a little with each event.
+local MOST_TRIMMED = 1000
+
 local function announce(id, kind, event, detail, cap)
-  redis.call('XADD', P .. 'events', 'MAXLEN', '~', cap, '*', 'id', id, 'kind', kind, 'event', event, 'detail', detail)
+  redis.call('XADD', P .. 'events', 'MAXLEN', '~', cap, 'LIMIT', MOST_TRIMMED, '*', 'id', id, 'kind', kind, 'event', event, 'detail', detail)
 end
 
 -- Puts an intent into its ready set.

@@ -10,7 +10,7 @@ if not fields[1] then return { '', bells } end
 if fields[1] ~= 'dead' then return { fields[1], bells } end
 redis.call('HSET', key, 'state', 'discarded', 'updated', NOW)
 redis.call('ZREM', P .. 'dead', id)
-redis.call('DEL', P .. 'file:' .. id)
+redis.call('UNLINK', P .. 'file:' .. id)
 redis.call('ZADD', P .. 'discarded', NOW, id)
 log(id, ARGV[2])
 count('discarded|' .. fields[4])

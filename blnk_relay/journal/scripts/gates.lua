@@ -1,44 +1,80 @@
 -- Part of scripts that ask whether a target may be sent to.
 
 -- A slowed target starts again at half its pace but at least at the first rate (requests a second), doubles each
--- second without complaint, and is free above the last.
+-- second without complaint, and is free above the last. One that could not be reached starts again at the first rate.
 local SLOW_RATE, FREE_RATE = 16, 4096
 
--- How many requests may pass a gate ("<target>:<side>") now; 0 while it is shut. Takes them when take is set.
+-- How long a slowed gate is remembered after its pause while nobody asks it.
+local FORGET_MS = 60000
+
+local GATE_FIELDS = { 'state', 'manual', 'probe_at', 'hold_until', 'rate', 'tokens', 'stamp', 'raised', 'probe_ms',
+  'probe_most' }
+
+-- A gate that was shut lets through little at first, and more each second: all that has gathered behind it must not
+-- come at once.
+local function begin_slowly(gate_name, wait_ms, rate, code, since)
+  local key = P .. 'gate:' .. gate_name
+  redis.call('HDEL', key, 'state', 'manual', 'probe_at', 'probe_ms', 'probe_most', 'note')
+  redis.call('HSET', key, 'hold_until', NOW + wait_ms, 'rate', rate, 'tokens', 1, 'stamp', NOW, 'raised', NOW + wait_ms,
+    'code', code, 'since', since)
+  redis.call('PEXPIRE', key, wait_ms + FORGET_MS)
+end
+
+-- How many requests may pass a gate ("<target>:<side>") now; 0 while it is shut, and then, as a second value, when it
+-- next lets one through (nil: when a human opens it). Takes them when take is set.
 local function allowance(gate_name, wanted, take)
   local key = P .. 'gate:' .. gate_name
-  local gate = redis.call('HMGET', key, 'state', 'manual', 'probe_at', 'hold_until', 'rate', 'tokens', 'stamp', 'raised',
-    'probe_ms')
-  if gate[1] == 'paused' then
-    if gate[2] == '1' or tonumber(gate[3]) > NOW then return 0 end
-    if take then redis.call('HSET', key, 'probe_at', NOW + tonumber(gate[9])) end
-    return math.min(1, wanted)
+  local gate = redis.call('HMGET', key, unpack(GATE_FIELDS))
+  if gate[1] then
+    if gate[2] == '1' then return 0, nil end
+    if tonumber(gate[3]) > NOW then return 0, tonumber(gate[3]) end
+    if take then
+      -- Each probe that brings no good news makes the next one wait longer, up to a bound.
+      local probe_ms = tonumber(gate[9])
+      redis.call('HSET', key, 'probe_at', NOW + probe_ms, 'probe_ms',
+        math.min(probe_ms * 2, tonumber(gate[10]) or probe_ms))
+    end
+    return math.min(1, wanted), NOW
   end
-  if gate[4] and tonumber(gate[4]) > NOW then return 0 end
+  if gate[4] and tonumber(gate[4]) > NOW then return 0, tonumber(gate[4]) end
   if take then
     local second, pace = math.floor(NOW / 1000), P .. 'pace:' .. gate_name
     local known = redis.call('HMGET', pace, 'second', 'n')
     if known[1] == tostring(second) then
       redis.call('HINCRBY', pace, 'n', wanted)
     else
-      redis.call('HSET', pace, 'second', second, 'n', wanted, 'last', known[2] or 0)
+      local before = known[1] == tostring(second - 1) and known[2] or 0
+      redis.call('HSET', pace, 'second', second, 'n', wanted, 'last', before)
     end
   end
-  if not gate[5] then return wanted end
+  if not gate[5] then return wanted, NOW end
   local rate, tokens = tonumber(gate[5]), tonumber(gate[6])
+  local quiet_s = math.floor(math.max(0, NOW - tonumber(gate[8])) / 1000)
+  if quiet_s > 0 then rate = rate * 2 ^ math.min(quiet_s, 20) end
+  if rate > FREE_RATE then
+    if take then redis.call('DEL', key) end
+    return wanted, NOW
+  end
   tokens = math.min(rate, tokens + (NOW - tonumber(gate[7])) * rate / 1000)
-  local raised = NOW - tonumber(gate[8]) >= 1000
   local given = math.min(wanted, math.floor(tokens))
   if take then
-    if raised and rate * 2 > FREE_RATE then
-      redis.call('DEL', key)
-    else
-      redis.call('HSET', key, 'rate', raised and rate * 2 or rate, 'tokens', tokens - given, 'stamp', NOW)
-      if raised then
-        redis.call('HSET', key, 'raised', NOW)
-        if redis.call('HINCRBY', key, 'streak', -1) < 0 then redis.call('HSET', key, 'streak', 0) end
-      end
+    redis.call('HSET', key, 'rate', rate, 'tokens', tokens - given, 'stamp', NOW)
+    if quiet_s > 0 then
+      redis.call('HSET', key, 'raised', NOW)
+      if redis.call('HINCRBY', key, 'streak', -quiet_s) < 0 then redis.call('HSET', key, 'streak', 0) end
     end
+  end
+  return given, given > 0 and NOW or NOW + math.ceil((1 - tokens) * 1000 / rate)
+end
+
+-- How many of a lane's intents may be sent to a target: what the ledger says of its queue holds up the lane that meets
+-- it, what it says of itself all lanes.
+local function allowance_of_lane(lane, target, wanted, take)
+  local whole, own = target .. ':write', target .. ':lane:' .. lane
+  local given = math.min((allowance(own, wanted, false)), (allowance(whole, wanted, false)))
+  if take and given > 0 then
+    given = allowance(whole, given, true)
+    if given > 0 and redis.call('EXISTS', P .. 'gate:' .. own) == 1 then allowance(own, given, true) end
   end
   return given
 end

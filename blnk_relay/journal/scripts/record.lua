@@ -8,6 +8,17 @@
 
 local answers = {}
 
+-- Whether each row that our intents made below one is among those seen. More than were seen cannot be, and what is read
+-- here is as long as what came with the call.
+local function is_seen(row, seen, number)
+  local made = P .. 'made:' .. row
+  if redis.call('SCARD', made) > number then return false end
+  for _, one in ipairs(redis.call('SMEMBERS', made)) do
+    if not seen[one] then return false end
+  end
+  return true
+end
+
 -- Whether some intent of ours is known to have made a row below one of these.
 local function is_known(made, rows)
   for row in string.gmatch(rows, '[^,]+') do
@@ -19,7 +30,8 @@ end
 for at = 1, #ARGV, 6 do
   local id, token, memo, rows = ARGV[at], ARGV[at + 1], ARGV[at + 2], ARGV[at + 3]
   local fields = redis.call('HMGET', intent_key(id), 'token', 'state', 'excl')
-  local answer, wanted = 'ok', {}
+  local answer, wanted, seen, number = 'ok', {}, {}, 0
+  for one in string.gmatch(ARGV[at + 4], '[^,]+') do seen[one], number = true, number + 1 end
   if fields[1] ~= token or fields[2] ~= 'sending' then answer = 'stale' end
   for row in string.gmatch(rows, '[^,]+') do
     wanted[row] = true
@@ -27,11 +39,7 @@ for at = 1, #ARGV, 6 do
       local owner = redis.call('GET', P .. 'excl:' .. row)
       if owner and owner ~= id then answer = 'busy' end
     end
-    if answer == 'ok' then
-      for _, made in ipairs(redis.call('SMEMBERS', P .. 'made:' .. row)) do
-        if not string.find(ARGV[at + 4], made, 1, true) then answer = 'lagging' end
-      end
-    end
+    if answer == 'ok' and not is_seen(row, seen, number) then answer = 'lagging' end
   end
   if answer == 'ok' then
     for made in string.gmatch(ARGV[at + 5], '[^,]+') do

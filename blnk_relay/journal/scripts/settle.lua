@@ -1,10 +1,12 @@
--- uses: ground, turns
+-- uses: ground, turns, gates
 -- Settles verdicts. One whose token is not the latest changes nothing: its lease was lost to somebody else.
--- ARGV: worker, length of the events stream, gates whose side answered well ("<target>:<side>", joined by ","), then one JSON object each:
+-- ARGV: worker, length of the events stream, gates whose side answered well ("<target>:<side>", with "?" behind it where it
+--   answered at all, joined by ","), then one JSON object each:
 --   id, token, from (state), to (done, dead, posted, ready), in_ms, lane, target, kind, set (fields), log (line or
 --   nil), tally (counters), parts (number of a part -> what was noted of it, or nil), made ("<target>:<row>" -> id of the
 --   row that it made below that one, or nil).
--- Returns: {lanes to ring, ids that were stale}.
+-- Returns: {lanes to ring, ids that were stale, "<target> <ms for which it could not be reached>" for each that was found
+--   again}.
 
 -- Far longer than any read lag, short enough to be forgotten.
 local MADE_MS = 3600000
@@ -13,9 +15,26 @@ local worker, cap = ARGV[1], ARGV[2]
 local bells, stale, counts = {}, {}, {}
 local leased, posted = P .. 'leased:' .. worker, P .. 'posted'
 
-for name in string.gmatch(ARGV[3], '[^,]+') do
+-- A target that could not be reached is found again by any answer; a side that was paused is opened by a good one.
+local found = {}
+for name, asked in string.gmatch(ARGV[3], '([^,?]+)(%??)') do
+  local target = string.match(name, '^([^:]*):')
+  if redis.call('EXISTS', P .. 'reach:' .. target) == 1 then
+    local lost_since = nil
+    for _, side in ipairs({ 'write', 'read' }) do
+      local gate_name = target .. ':' .. side
+      local gate = redis.call('HMGET', P .. 'gate:' .. gate_name, 'state', 'code', 'since')
+      if gate[1] == 'unreachable' then
+        begin_slowly(gate_name, 0, SLOW_RATE, gate[2], gate[3])
+        lost_since = gate[3]
+        count('gate_opened')
+      end
+    end
+    if lost_since then found[#found + 1] = target .. ' ' .. (NOW - tonumber(lost_since)) end
+    redis.call('DEL', P .. 'reach:' .. target)
+  end
   local gate = redis.call('HMGET', P .. 'gate:' .. name, 'state', 'manual')
-  if gate[1] == 'paused' and gate[2] ~= '1' then
+  if gate[1] == 'paused' and gate[2] ~= '1' and asked == '' then
     redis.call('DEL', P .. 'gate:' .. name)
     count('gate_opened')
   end
@@ -26,20 +45,40 @@ local function remember_made(row, id)
   redis.call('PEXPIRE', P .. 'made:' .. row, MADE_MS)
 end
 
+-- There may be thousands, and each command costs as much as many fields.
+local function note_parts(id, parts)
+  local fields = {}
+  for part, noted in pairs(parts) do
+    fields[#fields + 1] = part
+    fields[#fields + 1] = noted
+    if #fields == 1000 then
+      redis.call('HSET', P .. 'parts:' .. id, unpack(fields))
+      fields = {}
+    end
+  end
+  if #fields > 0 then redis.call('HSET', P .. 'parts:' .. id, unpack(fields)) end
+end
+
 local function tally(field) counts[field] = (counts[field] or 0) + 1 end
 
 for at = 4, #ARGV do
   local item = cjson.decode(ARGV[at])
   local id, key = item.id, intent_key(item.id)
-  local fields = redis.call('HMGET', key, 'token', 'state', 'orders', 'excl', 'looks')
+  local fields = redis.call('HMGET', key, 'token', 'state', 'orders', 'excl', 'looks', 'created')
   if fields[1] ~= item.token or fields[2] ~= item.from then
     stale[#stale + 1] = id
     tally('stale')
   else
     redis.call('ZREM', item.from == 'sending' and leased or posted, id)
     if item.log then log(id, item.log) end
+    -- Most are done with their first look, and never stand here.
+    if item.to == 'ready' or (item.to == 'posted' and item.from == 'posted') then
+      redis.call('ZADD', P .. 'tried:' .. item.lane .. '|' .. item.target, fields[6], id)
+    elseif item.to == 'done' then
+      redis.call('ZREM', P .. 'tried:' .. item.lane .. '|' .. item.target, id)
+    end
     for _, field in ipairs(item.tally or {}) do tally(field) end
-    for part, noted in pairs(item.parts or {}) do redis.call('HSET', P .. 'parts:' .. id, part, noted) end
+    note_parts(id, item.parts or {})
     for row, made in pairs(item.made or {}) do remember_made(row, made) end
     -- A finished look clears the count of looks; only a finished attempt clears that of claims.
     if fields[5] then redis.call('HDEL', key, 'looks') end
@@ -77,4 +116,4 @@ for at = 4, #ARGV do
   end
 end
 for field, number in pairs(counts) do count(field, number) end
-return { bells, stale }
+return { bells, stale, found }

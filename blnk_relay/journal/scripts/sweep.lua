@@ -21,11 +21,15 @@ if skew ~= 0 then
   redis.call('HSET', GROUND, 'skew', skew > 0 and math.max(0, skew - SLEW_MS) or math.min(0, skew + SLEW_MS))
 end
 
--- A lapsed lease is ambiguous: the request may have been sent, so the ledger is read before anything else.
-for _, worker in ipairs(redis.call('ZRANGE', P .. 'workers', 0, -1)) do
+-- A lapsed lease is ambiguous: the request may have been sent, so the ledger is read before anything else. Those silent
+-- for longest come first; the others have their turn when they are gone.
+local MOST_WORKERS = 1000
+local left = most
+for _, worker in ipairs(redis.call('ZRANGE', P .. 'workers', 0, MOST_WORKERS - 1)) do
   local key = P .. 'leased:' .. worker
   local silent = NOW - tonumber(redis.call('ZSCORE', P .. 'workers', worker)) > dead_ms
-  local late = redis.call('ZRANGEBYSCORE', key, 0, silent and '+inf' or NOW, 'WITHSCORES', 'LIMIT', 0, most)
+  local late = redis.call('ZRANGEBYSCORE', key, 0, silent and '+inf' or NOW, 'WITHSCORES', 'LIMIT', 0, left)
+  left = left - #late / 2
   for index = 1, #late, 2 do
     local id, lease_end = late[index], late[index + 1]
     redis.call('ZREM', key, id)
@@ -43,8 +47,12 @@ for _, worker in ipairs(redis.call('ZRANGE', P .. 'workers', 0, -1)) do
 end
 if lapsed > 0 then count('lapsed', lapsed) end
 
--- What waits for others may wait for a human; a deadline of its own passes all the same.
+-- What waits for others may wait for a human; a deadline of its own passes all the same. Their bodies are handed over, and
+-- one may be megabytes.
+local MOST_BYTES = 2000000
+local carried = 0
 for _, id in ipairs(redis.call('ZRANGEBYSCORE', P .. 'expiring', 0, NOW, 'LIMIT', 0, most)) do
+  if carried > MOST_BYTES then break end
   leave_waiting(id)
   local fields = redis.call('HMGET', intent_key(id), 'kind', 'created', 'token', 'due', 'lost')
   if fields[5] or in_doubt(fields[2], fields[3], fields[4]) then
@@ -54,24 +62,34 @@ for _, id in ipairs(redis.call('ZRANGEBYSCORE', P .. 'expiring', 0, NOW, 'LIMIT'
   else
     bury(id, fields[1], 'refused', 'EXPIRED', 'Its deadline passed before it could be sent.', cap)
     expired[#expired + 1] = { id, redis.call('GET', P .. 'body:' .. id) }
+    carried = carried + #expired[#expired][2]
   end
 end
 
 for _, queue in ipairs(redis.call('SMEMBERS', P .. 'queues')) do
   local lane, target = string.match(queue, '^(.*)|(.*)$')
   if redis.call('ZCOUNT', P .. 'ready:' .. queue, 0, NOW) > 0 and redis.call('EXISTS', P .. 'pause:' .. lane) == 0
-    and allowance(target .. ':write', 1, false) > 0 then
+    and allowance_of_lane(lane, target, 1, false) > 0 then
     ring(bells, lane)
   end
 end
-if redis.call('ZCOUNT', P .. 'posted', 0, NOW) > 0 then ring(bells, 'confirm') end
+if redis.call('ZCOUNT', P .. 'posted', 0, NOW) > 0 then
+  -- While no target can be read, nobody has to come and see that.
+  local readable, known_ones = false, {}
+  for _, queue in ipairs(redis.call('SMEMBERS', P .. 'queues')) do
+    local target = string.match(queue, '|(.*)$')
+    if not readable and not known_ones[target] then readable = allowance(target .. ':read', 1, false) > 0 end
+    known_ones[target] = true
+  end
+  if readable then ring(bells, 'confirm') end
+end
 
 for _, id in ipairs(redis.call('ZRANGEBYSCORE', P .. 'done', 0, NOW - retention_ms, 'LIMIT', 0, most)) do
   local fields = redis.call('HMGET', intent_key(id), 'fp', 'outcome', 'txn')
   if fields[1] then
     redis.call('HSET', P .. 'past:' .. string.sub(id, 1, 3), id, fields[1] .. ' ' .. (fields[2] or '') .. ' ' .. (fields[3] or ''))
   end
-  redis.call('DEL', intent_key(id), P .. 'parts:' .. id, P .. 'body:' .. id, P .. 'file:' .. id, P .. 'log:' .. id)
+  redis.call('UNLINK', intent_key(id), P .. 'parts:' .. id, P .. 'body:' .. id, P .. 'file:' .. id, P .. 'log:' .. id)
   redis.call('ZREM', P .. 'done', id)
 end
 return { 1, bells, expired, NOW, ground }

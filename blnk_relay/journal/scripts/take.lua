@@ -15,42 +15,56 @@ local MOST_BYTES = 250000
 
 watch(ARGV[8])
 local seen = stand(ARGV[8])
-if wanted > 0 then
-  local targets = known_targets(ARGV[7])
-  local due, target_of, open = redis.call('ZRANGEBYSCORE', posted, 0, NOW, 'LIMIT', 0, wanted), {}, {}
-  for index, id in ipairs(due) do
-    local target = redis.call('HGET', intent_key(id), 'target')
-    target_of[index] = target
-    if target then open[target] = (open[target] or 0) + 1 end
+
+-- Intents of a target that cannot be read now make room for those of others for so long, at most (ms).
+local LEAST_AWAY_MS, MOST_AWAY_MS = 1000, 5000
+
+local due, target_of, asked = {}, {}, {}
+if wanted > 0 then due = redis.call('ZRANGEBYSCORE', posted, 0, NOW, 'LIMIT', 0, wanted) end
+for index, id in ipairs(due) do
+  local target = redis.call('HGET', intent_key(id), 'target')
+  target_of[index] = target
+  if target then asked[target] = (asked[target] or 0) + 1 end
+end
+
+-- Whoever does not know a target leaves what is for it to those who do.
+local open, opens, readable, first_ms = {}, {}, 0, NOW + MOST_AWAY_MS
+for target, ours in pairs(known_targets(ARGV[7])) do
+  if ours then
+    open[target], opens[target] = allowance(target .. ':read', asked[target] or 1, asked[target] ~= nil)
+    if open[target] > 0 then readable = readable + 1 end
+    if opens[target] then first_ms = math.min(first_ms, opens[target]) end
   end
-  for target, number in pairs(open) do
-    -- Whoever does not know a target leaves what is for it to those who do.
-    open[target] = targets[target] and allowance(target .. ':read', number, true) or 0
-  end
-  for index, id in ipairs(due) do
-    local target = target_of[index]
-    if not target then
-      redis.call('ZREM', posted, id)
-    elseif carried > MOST_BYTES then
-      break
-    elseif open[target] > 0 then
-      open[target] = open[target] - 1
-      local item = claim_one(id, worker, 'posted', max_lapses, cap)
-      if item then
-        redis.call('ZADD', posted, NOW + lease_ms, id)
-        items[#items + 1] = item
-      else
-        redis.call('ZREM', posted, id)
-      end
+end
+local may_read = readable > 0
+
+for index, id in ipairs(due) do
+  local target = target_of[index]
+  if not target then
+    redis.call('ZREM', posted, id)
+  elseif carried > MOST_BYTES then
+    break
+  elseif (open[target] or 0) > 0 then
+    open[target] = open[target] - 1
+    local item = claim_one(id, worker, 'posted', max_lapses, cap)
+    if item then
+      redis.call('ZADD', posted, NOW + lease_ms, id)
+      items[#items + 1] = item
     else
-      -- Its gate is shut or has let enough through; the next pass comes after a second.
-      redis.call('ZADD', posted, NOW + 1000, id)
+      redis.call('ZREM', posted, id)
     end
+  elseif readable > (opens[target] == NOW and 1 or 0) then
+    -- Its gate is shut or has let enough through. Where no other target can be read it stays where it is: to move a
+    -- backlog again and again costs more than to read it.
+    local away_ms = (opens[target] or NOW + MOST_AWAY_MS) - NOW
+    redis.call('ZADD', posted, NOW + math.min(math.max(LEAST_AWAY_MS, away_ms), MOST_AWAY_MS), id)
   end
 end
 
 local first = redis.call('ZRANGE', posted, 0, 0, 'WITHSCORES')
 local next_ms = first[2] and math.max(0, math.floor(tonumber(first[2])) - NOW) or -1
+-- What is due stays due behind a gate that is shut; nobody has to wait for it before that opens.
+if next_ms == 0 and #items == 0 and not may_read then next_ms = math.max(1, first_ms - NOW) end
 local bell = P .. 'bell:confirm'
 if leave and next_ms ~= 0 then
   redis.call('DEL', bell)

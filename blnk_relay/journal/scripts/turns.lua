@@ -38,10 +38,23 @@ local function release(id, fields, bells)
   end
 end
 
+-- Dependents that this script may still deal with: a few milliseconds of the server's time. Those beyond are dealt with by
+-- later calls of their own; see owed.lua.
+local dependents_left = 200
+
+-- Some of those that wait for an intent, who wait no longer; what is owed to the rest is noted ("done <txn>", "cancelled",
+-- "discarded").
+local function next_dependents(id, owed)
+  local key = P .. 'deps:' .. id
+  local some = dependents_left > 0 and redis.call('SPOP', key, dependents_left) or {}
+  dependents_left = dependents_left - #some
+  if redis.call('EXISTS', key) == 1 then redis.call('ZADD', P .. 'owed', NOW, id .. ' ' .. owed) end
+  return some
+end
+
 -- An intent is done: those that waited for it get its result, and go when it was the last.
 local function satisfy(id, txn, bells)
-  local key = P .. 'deps:' .. id
-  for _, dependent in ipairs(redis.call('SMEMBERS', key)) do
+  for _, dependent in ipairs(next_dependents(id, 'done ' .. txn)) do
     local fields = redis.call('HMGET', intent_key(dependent), 'state', 'results')
     -- One whose deadline passed meanwhile may be replayed, and must know.
     if fields[1] == 'waiting' or fields[1] == 'dead' then
@@ -50,10 +63,11 @@ local function satisfy(id, txn, bells)
       let_go(dependent, bells)
     end
   end
-  redis.call('DEL', key)
 end
 
 local function bury(id, kind, class, code, message, cap)
+  local place = redis.call('HMGET', intent_key(id), 'lane', 'target')
+  if place[1] then redis.call('ZREM', P .. 'tried:' .. place[1] .. '|' .. place[2], id) end
   redis.call('HSET', intent_key(id), 'state', 'dead', 'class', class, 'code', code, 'message', message, 'updated', NOW)
   redis.call('ZADD', P .. 'dead', NOW, id)
   count('dead|' .. kind .. '|' .. class .. '|' .. code)
@@ -62,8 +76,7 @@ end
 
 -- An intent will never be done: those that waited for it become dead letters, and keep their own dependents waiting.
 local function disappoint(id, what, cap)
-  local key = P .. 'deps:' .. id
-  for _, dependent in ipairs(redis.call('SMEMBERS', key)) do
+  for _, dependent in ipairs(next_dependents(id, what)) do
     local fields = redis.call('HMGET', intent_key(dependent), 'state', 'kind')
     local message = 'It waited for ' .. id .. ', which was ' .. what .. '.'
     if fields[1] == 'waiting' then
@@ -74,5 +87,4 @@ local function disappoint(id, what, cap)
       redis.call('HSET', intent_key(dependent), 'code', 'DEPENDENCY_CLOSED', 'message', message)
     end
   end
-  redis.call('DEL', key)
 end

@@ -1,0 +1,260 @@
+"""Addresses of a Redis and of a ledger: what one may hold, and what to write instead where it would not work.
+
+An address that is taken and never works is found out by payments that stand still. So everything that a client would
+read otherwise than a person, or that would beat a setting in silence, is refused here. No message quotes an address,
+because it may hold a password; all name the variable.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from ipaddress import IPv6Address
+from typing import Any
+from urllib.parse import SplitResult, parse_qsl, quote, unquote, urlencode, urlsplit
+
+from blnk_relay.errors import InvalidSettings
+
+REDIS_PORT = 6379
+
+#: What an address may say of TLS, and the values where there are only a few; all else has a setting or no meaning here.
+_TLS: Mapping[str, tuple[str, ...]] = {
+    "ssl_cert_reqs": ("required", "optional", "none"),
+    "ssl_check_hostname": ("true", "false"),
+    "ssl_ca_certs": (),
+    "ssl_ca_path": (),
+    "ssl_certfile": (),
+    "ssl_keyfile": (),
+}
+_OPTIONS: Mapping[str, frozenset[str]] = {
+    "redis": frozenset({"db"}),
+    "rediss": frozenset({"db", *_TLS}),
+    "unix": frozenset({"db", "username", "password"}),
+}
+
+#: Schemes that people write for what we call otherwise, or that cannot work, with what to do.
+_INSTEAD = {
+    "valkey": "write redis://<host>:<port>/<database>",
+    "valkeys": "write rediss://<host>:<port>/<database>",
+    "redis+socket": "write unix:///<path>?db=<database>",
+    "socket": "write unix:///<path>?db=<database>",
+    "sentinel": "Sentinel is not asked: give an address that follows the primary",
+    "redis+sentinel": "Sentinel is not asked: give an address that follows the primary",
+    "rediss+sentinel": "Sentinel is not asked: give an address that follows the primary",
+    "redis+cluster": "a cluster is not supported: give the address of a Redis or Valkey without cluster mode",
+}
+
+#: Control characters and white space: a client drops some of them in silence and fails on others.
+_BLANK = re.compile(r"[\x00-\x20\x7f-\xa0\u2028\u2029]")
+_OPTION = re.compile(r"[a-z][a-z_]{1,40}")
+_DATABASE = re.compile(r"[0-9]{1,6}")
+
+#: A label of a host name; letters beyond ASCII are left to the resolver.
+_LABEL = re.compile(r"[\w-]{1,63}")
+_LONGEST_HOST = 253
+_DEFAULT_PORTS = {"http": 80, "https": 443}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RedisAddress:
+    """Where a Redis is and who we are there; made by :meth:`parsed`.
+
+    Attributes:
+        scheme: ``redis``, ``rediss`` (TLS) or ``unix`` (a socket file).
+        host: Host name or address, without brackets; empty with ``unix``.
+        port: Port; 0 with ``unix``.
+        path: Path of the socket file; empty without ``unix``.
+        database: Number of the database.
+        username: Empty for none.
+        password: Empty for none.
+        tls: What was said of TLS, by redis-py's names.
+    """
+
+    scheme: str
+    host: str = ""
+    port: int = 0
+    path: str = ""
+    database: int = 0
+    username: str = ""
+    password: str = field(default="", repr=False)
+    tls: Mapping[str, str] = field(default_factory=dict)
+
+    @classmethod
+    def parsed(cls, variable: str, url: str) -> RedisAddress:
+        """Read an address.
+
+        Args:
+            variable: The environment variable that it came from, for the message.
+            url: The address.
+
+        Raises:
+            InvalidSettings: It would not work, or not as it reads; the sentence says what to write instead.
+
+        Example:
+            >>> RedisAddress.parsed("BLNK_RELAY_REDIS_URL", "unix:///run/redis.sock?db=1").database
+            1
+        """
+        parts = _split(variable, url, "redis://127.0.0.1:6379/0")
+        if parts.scheme not in _OPTIONS:
+            instead = _INSTEAD.get(parts.scheme, "use redis://, rediss:// (TLS) or unix:// (a socket file)")
+            raise InvalidSettings(f"{variable}: the scheme {parts.scheme!r} is not known here; {instead}.")
+        port = _port(variable, parts)
+        if parts.scheme != "unix" and not _is_host(unquote(parts.hostname or "")):
+            raise InvalidSettings(
+                f"{variable} names no host that could be; write {parts.scheme}://<host>:<port>/<database>."
+            )
+        options = _options(variable, parts)
+        common: dict[str, Any] = {
+            "scheme": parts.scheme,
+            "username": unquote(parts.username or "") or options.pop("username", ""),
+            "password": unquote(parts.password or "") or options.pop("password", ""),
+        }
+        in_query = options.pop("db", "")
+        if parts.scheme == "unix":
+            if parts.hostname or port or len(parts.path) < 2:  # noqa: PLR2004 - a slash and a name
+                raise InvalidSettings(
+                    f"{variable}: a socket file is written with three slashes, as in unix:///run/redis/redis.sock?db=0."
+                )
+            return cls(path=unquote(parts.path), database=_database(variable, in_query), **common)
+        in_path = parts.path.removeprefix("/")
+        if in_path and in_query and in_path != in_query:
+            raise InvalidSettings(f"{variable} names two databases, in its path and as ?db=; keep one of them.")
+        return cls(
+            host=unquote(parts.hostname or ""),
+            port=port or REDIS_PORT,
+            database=_database(variable, in_path or in_query),
+            tls=options,
+            **common,
+        )
+
+    def client_options(self) -> dict[str, Any]:
+        """What redis-py's connections are made with."""
+        found: dict[str, Any] = {"db": self.database}
+        found |= {"path": self.path} if self.scheme == "unix" else {"host": self.host, "port": self.port}
+        found |= {name: value for name in ("username", "password") if (value := getattr(self, name))}
+        found |= {name: value == "true" if name == "ssl_check_hostname" else value for name, value in self.tls.items()}
+        return found
+
+    def broker_url(self) -> str:
+        """The same place in the words of kombu, Celery's transport."""
+        user = ""
+        if self.username or self.password:
+            user = f"{quote(self.username, safe='')}:{quote(self.password, safe='')}@"
+        if self.scheme == "unix":
+            return f"redis+socket://{user}{quote(self.path)}?virtual_host={self.database}"
+        host = f"[{self.host}]" if ":" in self.host else quote(self.host, safe="")
+        # kombu checks no certificate unless it is told to; redis-py does.
+        query = f"?{urlencode({'ssl_cert_reqs': 'required', **self.tls})}" if self.scheme == "rediss" else ""
+        return f"{self.scheme}://{user}{host}:{self.port}/{self.database}{query}"
+
+
+def _split(variable: str, url: str, example: str) -> SplitResult:
+    if _BLANK.search(url):
+        raise InvalidSettings(f"{variable} has a space or a control character in it; take it out, or write %20.")
+    if "://" not in url:
+        raise InvalidSettings(f"{variable} has no scheme; write it as in {example}.")
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        raise InvalidSettings(f"{variable}: its host cannot be read; write it as in {example}.") from None
+    if "#" in url:
+        raise InvalidSettings(f"{variable} has a '#' in it, which ends an address; in a password write %23.")
+    return parts
+
+
+def _port(variable: str, parts: SplitResult) -> int | None:
+    try:
+        port = parts.port
+    except ValueError:
+        port = 0
+    if port == 0:
+        raise InvalidSettings(
+            f"{variable}: its port is not a number from 1 to 65535; in a password write %2F for '/', %3A for ':', "
+            "%3F for '?' and %40 for '@'."
+        )
+    return port
+
+
+def _database(variable: str, text: str) -> int:
+    if text and not _DATABASE.fullmatch(text):
+        raise InvalidSettings(f"{variable}: the database is a number, as in redis://<host>:<port>/0 or ?db=0.")
+    return int(text or 0)
+
+
+def _options(variable: str, parts: SplitResult) -> dict[str, str]:
+    """What stands behind the question mark; a client would let some of it beat our timeouts, and drop the rest."""
+    found: dict[str, str] = {}
+    allowed = _OPTIONS[parts.scheme]
+    for name, value in parse_qsl(parts.query, keep_blank_values=True):
+        if not _OPTION.fullmatch(name):
+            # Perhaps it is half a password.
+            raise InvalidSettings(f"{variable}: what stands behind its '?' is no option; in a password write %3F.")
+        if name not in allowed:
+            what = f"only {', '.join(sorted(allowed))} may stand there"
+            if name in _TLS:
+                what = "it belongs to rediss://"
+            elif "timeout" in name:
+                what = "BLNK_RELAY_REDIS_TIMEOUT_S is the setting for it"
+            raise InvalidSettings(f"{variable}: ?{name}= is not taken in an address of {parts.scheme}://; {what}.")
+        if name in found:
+            raise InvalidSettings(f"{variable}: ?{name}= stands twice; keep one of them.")
+        if not value or (_TLS.get(name) and value not in _TLS[name]):
+            raise InvalidSettings(f"{variable}: ?{name}= needs {' or '.join(_TLS.get(name) or ('a value',))}.")
+        found[name] = value
+    return found
+
+
+def check_base_url(variable: str, url: str) -> None:
+    """See that every request to a ledger goes where the address says.
+
+    Args:
+        variable: The environment variable that it came from, for the message.
+        url: Scheme, host, perhaps a port and a path.
+
+    Raises:
+        InvalidSettings: It would not work, or not as it reads; the sentence says what to write instead.
+    """
+    parts = _split(variable, url, "https://ledger.example:5001")
+    if parts.scheme not in _DEFAULT_PORTS:
+        raise InvalidSettings(f"{variable}: the scheme {parts.scheme!r} is not spoken; use http:// or https://.")
+    if "@" in parts.netloc:
+        raise InvalidSettings(
+            f"{variable} has a name or a password in it, which is never sent; the key of a ledger is a setting of its "
+            "own."
+        )
+    if "?" in url:
+        raise InvalidSettings(
+            f"{variable} has a '?' in it, so that the path of every request would be lost behind it; take it out."
+        )
+    if not _is_host(parts.hostname or ""):
+        raise InvalidSettings(f"{variable} names no host that could be; write it as in https://ledger.example:5001.")
+    _port(variable, parts)
+
+
+def _is_host(host: str) -> bool:
+    if ":" in host:
+        try:
+            IPv6Address(host)
+        except ValueError:
+            return False
+        return True
+    name = host.removesuffix(".")
+    return len(name) <= _LONGEST_HOST and all(_LABEL.fullmatch(label) for label in name.split("."))
+
+
+def normalised(base_url: str) -> str:
+    """One spelling for the address of a ledger, by which two of them are compared.
+
+    Scheme and host in lower case, no port where it is the scheme's own, no slash at the end; the path and everything
+    else as it stands.
+
+    Example:
+        >>> normalised("HTTPS://Ledger.Example:443/blnk/")
+        'https://ledger.example/blnk'
+    """
+    parts = urlsplit(base_url)
+    host = parts.hostname or ""  # in lower case already
+    host = f"[{host}]" if ":" in host else host
+    port = f":{parts.port}" if parts.port not in (None, _DEFAULT_PORTS.get(parts.scheme)) else ""
+    return f"{parts.scheme}://{host}{port}{parts.path.rstrip('/')}"

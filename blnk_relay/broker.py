@@ -1,0 +1,48 @@
+"""The way to the Celery broker: kombu's Redis transport on our connections, which also works at ``maxmemory``.
+
+Imported where Celery is needed and no earlier, because it costs a producer that rings nothing.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import redis
+from kombu.transport import TRANSPORT_ALIASES
+from kombu.transport import redis as kombu_redis
+
+from blnk_relay.journal.roomy import RoomyRedis
+from blnk_relay.journal.sockets import careful
+from blnk_relay.settings import Settings
+
+#: What stands for ``redis`` in the URLs of our own Celery applications.
+_SCHEME = "blnkrelay"
+
+
+class Channel(kombu_redis.Channel):
+    """Safe from signals, not kept to a server that takes no writes, and carried where there is no room.
+
+    Bells are what makes workers finish the work that there is, and a queue holds a few of them.
+    """
+
+    def _connparams(self, asynchronous: bool = False) -> dict[str, Any]:
+        found: dict[str, Any] = super()._connparams(asynchronous)  # type: ignore[misc]
+        return {**found, "connection_class": careful(found["connection_class"])}
+
+    def _get_client(self) -> type[redis.Redis]:
+        return RoomyRedis
+
+
+class Transport(kombu_redis.Transport):
+    """Celery knows it by the scheme of :func:`url_for_celery`."""
+
+    Channel = Channel
+
+
+TRANSPORT_ALIASES[_SCHEME] = f"{__name__}:{Transport.__name__}"
+
+
+def url_for_celery(settings: Settings) -> str:
+    """The broker's URL for a Celery application of ours; others take ``settings.broker``, which is plain Celery's."""
+    scheme, rest = settings.broker.split(":", 1)
+    return f"{_SCHEME}{scheme.removeprefix('rediss').removeprefix('redis')}:{rest}"

@@ -1,0 +1,183 @@
+"""Whether a server can keep a journal or carry bells: judged by what it says of itself, at start and at first use."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from blnk_relay.errors import NotDurable, UnsuitableServer
+from blnk_relay.journal.trips import Flow, Run
+from blnk_relay.setting import PREFIX
+from blnk_relay.settings import Settings
+
+_log = logging.getLogger(__name__)
+
+#: Scripts with flags came with the first, WAITAOF with the second.
+OLDEST = (7, 0)
+_WITH_WAITAOF = (7, 2)
+
+_NO_CLUSTER = (
+    "give the address of a Redis or Valkey without cluster mode (cluster-enabled no); it may have replicas behind a "
+    "fixed address"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """What speaks against a server.
+
+    Attributes:
+        refusals: Why it cannot be used at all.
+        warnings: What could be lost on it.
+    """
+
+    refusals: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
+
+
+def facts_of(info: str) -> dict[str, str]:
+    """The text of INFO as pairs.
+
+    Example:
+        >>> facts_of("redis_version:7.2.4")
+        {'redis_version': '7.2.4'}
+    """
+    return dict(line.split(":", 1) for line in info.splitlines() if ":" in line and not line.startswith("#"))
+
+
+def judge(settings: Settings, facts: Mapping[str, str]) -> Judgement:
+    """Judge the server of the journal.
+
+    Args:
+        settings: What is asked of it.
+        facts: What it says of itself, as far as it does; what it keeps to itself is not held against it.
+    """
+    refusals, warnings = [], []
+    version = _version(facts)
+    if version and version < OLDEST:
+        refusals.append(too_old(facts["redis_version"]))
+    if facts.get("cluster_enabled") == "1":
+        refusals.append(is_cluster())
+    if facts.get("maxmemory", "0") != "0" and (policy := facts.get("maxmemory_policy", "noeviction")) != "noeviction":
+        warnings.append(f"maxmemory-policy is {policy}: Redis may evict intents; set it to noeviction")
+    if facts.get("aof_enabled") == "0":
+        warnings.append("the append-only file is off: a restart of Redis loses intents; set appendonly yes")
+    if unreachable := _unreachable(settings, facts, version):
+        warnings.append(f"{PREFIX}DURABILITY is {settings.durability}, which is out of reach: {unreachable}")
+    return Judgement(tuple(refusals), tuple(warnings))
+
+
+def _unreachable(settings: Settings, facts: Mapping[str, str], version: tuple[int, ...]) -> str:
+    """Why no receipt can have the durability of the settings; empty where it can, or nothing is known."""
+    kind, _, replicas = settings.durability.partition(":")
+    if kind == "fsync":
+        if facts.get("aof_enabled") == "0":
+            return "the server has no append-only file; set appendonly yes"
+        if version and version < _WITH_WAITAOF:
+            return f"Redis {facts['redis_version']} knows no WAITAOF, which came with 7.2"
+    if kind == "replicated" and int(facts.get("connected_slaves", replicas)) < int(replicas):
+        return f"the server has {facts['connected_slaves']} replicas"
+    return ""
+
+
+def _version(facts: Mapping[str, str]) -> tuple[int, ...]:
+    """Valkey says here which Redis it is like."""
+    try:
+        return tuple(int(part) for part in facts.get("redis_version", "").split(".")[:2])
+    except ValueError:
+        return ()
+
+
+def too_old(version: str) -> str:
+    """The sentence about a server without script flags."""
+    return (
+        f"the Redis of {PREFIX}REDIS_URL is too old{f' ({version})' if version else ''}: workers need script flags, "
+        "which came with Redis 7.0 and are in every Valkey"
+    )
+
+
+def is_cluster(variable: str = "REDIS_URL") -> str:
+    """The sentence about a cluster."""
+    why = (
+        "the journal would be led astray when its slots move"
+        if variable == "REDIS_URL"
+        else "Celery's keys lie in several slots"
+    )
+    return f"{PREFIX}{variable} leads to a Redis Cluster, which cannot be used, because {why}: {_NO_CLUSTER}"
+
+
+class FirstUse:
+    """Looks at the server of the journal before a producer's first intent, and says once what is amiss with receipts.
+
+    Args:
+        settings: What is asked of it.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._looked = False
+
+    @property
+    def due(self) -> bool:
+        """Whether nobody has looked yet."""
+        return not self._looked
+
+    def flow(self) -> Flow[None]:
+        """Look.
+
+        Raises:
+            UnsuitableServer: It cannot keep a journal.
+        """
+        judgement = judge(self._settings, facts_of((yield Run("server", ()))))
+        if judgement.refusals:
+            raise UnsuitableServer("; ".join(judgement.refusals))
+        self._looked = True
+
+    def weigh(self, durability: str) -> None:
+        """Compare the durability that receipts have reached with that of the settings.
+
+        Raises:
+            NotDurable: It is less, and the settings are strict about it.
+        """
+        asked = self._settings.durability
+        if is_enough(asked, durability):
+            return
+        if self._settings.durability_strict:
+            raise NotDurable(asked, durability)
+        if _first(asked):
+            _log.warning(
+                "a receipt has durability %s instead of %s: Redis did not reach it within %sDURABILITY_TIMEOUT_S; "
+                "%sDURABILITY_STRICT makes that an error. This is said once.",
+                durability,
+                asked,
+                PREFIX,
+                PREFIX,
+            )
+
+
+def is_enough(asked: str, reached: str) -> bool:
+    """Whether a durability is what was asked for, or more.
+
+    Example:
+        >>> is_enough("replicated:1", "replicated:2"), is_enough("fsync", "memory")
+        (True, False)
+    """
+    if asked in ("memory", reached):
+        return True
+    kind, _, number = reached.partition(":")
+    wanted, _, least = asked.partition(":")
+    return kind == wanted == "replicated" and int(number) >= int(least)
+
+
+_said: set[str] = set()
+_said_lock = threading.Lock()
+
+
+def _first(what: str) -> bool:
+    """Whether something is to be said for the first time in this process."""
+    with _said_lock:
+        new = what not in _said
+        _said.add(what)
+    return new

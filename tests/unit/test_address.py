@@ -1,0 +1,259 @@
+"""Addresses of a Redis and of a ledger: what works is taken, what would not is refused with what to write instead."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+
+import pytest
+from kombu import Connection
+from kombu.transport.redis import Channel
+
+from blnk_relay import InvalidSettings, Settings
+from blnk_relay.broker import url_for_celery
+from blnk_relay.journal.connection import pool_options
+from blnk_relay.targets import Target, normalised
+
+
+@pytest.mark.parametrize(
+    ("url", "options", "broker"),
+    [
+        ("redis://h", {"host": "h", "port": 6379, "db": 0}, "redis://h:6379/0"),
+        ("redis://h:1/2", {"host": "h", "port": 1, "db": 2}, "redis://h:1/2"),
+        ("redis://h:1?db=2", {"host": "h", "port": 1, "db": 2}, "redis://h:1/2"),
+        ("redis://h:1/2?db=2", {"host": "h", "port": 1, "db": 2}, "redis://h:1/2"),
+        ("redis://[::1]:1/", {"host": "::1", "port": 1, "db": 0}, "redis://[::1]:1/0"),
+        ("redis://redis_main.internal.", {"host": "redis_main.internal.", "port": 6379, "db": 0}, None),
+        (
+            "redis://:p%2Fw%23@h:1/2",
+            {"host": "h", "port": 1, "db": 2, "password": "p/w#"},
+            "redis://:p%2Fw%23@h:1/2",
+        ),
+        (
+            "redis://u:p@h",
+            {"host": "h", "port": 6379, "db": 0, "username": "u", "password": "p"},
+            "redis://u:p@h:6379/0",
+        ),
+        (
+            "rediss://h:1/2",
+            {"host": "h", "port": 1, "db": 2},
+            "rediss://h:1/2?ssl_cert_reqs=required",
+        ),
+        (
+            "rediss://h:1/2?ssl_cert_reqs=none&ssl_check_hostname=false&ssl_ca_certs=/a/b.pem",
+            {
+                "host": "h",
+                "port": 1,
+                "db": 2,
+                "ssl_cert_reqs": "none",
+                "ssl_check_hostname": False,
+                "ssl_ca_certs": "/a/b.pem",
+            },
+            "rediss://h:1/2?ssl_cert_reqs=none&ssl_check_hostname=false&ssl_ca_certs=%2Fa%2Fb.pem",
+        ),
+        ("unix:///run/r.sock", {"path": "/run/r.sock", "db": 0}, "redis+socket:///run/r.sock?virtual_host=0"),
+        ("unix:///run/r.sock?db=3", {"path": "/run/r.sock", "db": 3}, "redis+socket:///run/r.sock?virtual_host=3"),
+        (
+            "unix://u:p%40@/run/r.sock?db=3",
+            {"path": "/run/r.sock", "db": 3, "username": "u", "password": "p@"},
+            "redis+socket://u:p%40@/run/r.sock?virtual_host=3",
+        ),
+        (
+            "unix:///run/r.sock?password=p",
+            {"path": "/run/r.sock", "db": 0, "password": "p"},
+            "redis+socket://:p@/run/r.sock?virtual_host=0",
+        ),
+    ],
+)
+def test_an_address_means_the_same_to_the_journal_and_to_the_broker(url, options, broker):
+    settings = Settings(redis_url=url)
+    assert settings.journal_address.client_options() == options
+    if broker is not None:
+        assert settings.broker == broker
+    for of_kombu in (settings.broker, url_for_celery(settings)):
+        found = _kombu_options(of_kombu)
+        expected = {"username": None, "password": None, **options}
+        for name in ("host", "port", "path", "db", "username", "password", "ssl_ca_certs", "ssl_check_hostname"):
+            assert found.get(name) == expected.get(name), (name, of_kombu)
+        assert issubclass(found["connection_class"], _kombu_options(settings.broker)["connection_class"])
+
+
+def _kombu_options(url: str) -> dict:
+    connection = Connection(url)
+    channel_type = connection.get_transport_cls().Channel
+    channel = channel_type.__new__(channel_type)
+    channel.connection = connection.transport
+    assert isinstance(channel, Channel)
+    return channel._connparams()
+
+
+@pytest.mark.parametrize("name", ["REDIS_URL", "BROKER_URL"])
+@pytest.mark.parametrize(
+    ("url", "says"),
+    [
+        ("127.0.0.1:6379", "has no scheme; write it as in redis://127.0.0.1:6379/0"),
+        ("localhost", "has no scheme"),
+        ("redis://", "names no host"),
+        ("redis:///0", "names no host"),
+        ("redis://:secret@:6379/0", "names no host"),
+        ("redis://*", "names no host"),
+        ("redis://a;redis://b", "names no host"),
+        ("redis://a,b", "names no host"),
+        ("redis://h:0", "its port is not a number from 1 to 65535"),
+        ("redis://h:65536", "its port is not a number from 1 to 65535"),
+        ("redis://h:port", "its port is not a number from 1 to 65535"),
+        ("redis://:sec/ret@h:1/0", "in a password write %2F for '/'"),
+        ("redis://:sec?ret@h:1/0", "%3F for '?'"),
+        ("redis://:sec#ret@h:1/0", "in a password write %23"),
+        ("redis://user:123?sec@h:1/0", "in a password write %3F"),
+        ("redis://[::1/0", "its host cannot be read"),
+        ("redis://h/zero", "the database is a number"),
+        ("redis://h/0/1", "the database is a number"),
+        ("redis://h/-1", "the database is a number"),
+        ("redis://h?db=one", "the database is a number"),
+        ("redis://h/1?db=2", "names two databases"),
+        ("redis://h?db=1&db=2", "?db= stands twice"),
+        ("redis://h?db=", "?db= needs a value"),
+        ("redis://h/0?socket_timeout=600", "BLNK_RELAY_REDIS_TIMEOUT_S is the setting for it"),
+        ("redis://h/0?socket_connect_timeout=600", "BLNK_RELAY_REDIS_TIMEOUT_S"),
+        ("redis://h/0?timeout=600", "BLNK_RELAY_REDIS_TIMEOUT_S"),
+        ("redis://h/0?decode_responses=no", "?decode_responses= is not taken"),
+        ("redis://h/0?max_connections=1", "?max_connections= is not taken"),
+        ("redis://h/0?protocol=2", "?protocol= is not taken"),
+        ("redis://h/0?virtual_host=2", "?virtual_host= is not taken"),
+        ("redis://h/0?ssl_cert_reqs=none", "it belongs to rediss://"),
+        ("rediss://h/0?ssl_cert_reqs=CERT_NONE", "needs required or optional or none"),
+        ("rediss://h/0?ssl_check_hostname=0", "needs true or false"),
+        ("redis://h:1/0 ", "a space or a control character"),
+        ("redis://h\n:1/0", "a space or a control character"),
+        ("unix://run/redis.sock", "three slashes"),
+        ("unix:///", "three slashes"),
+        ("unix:///r.sock?virtual_host=1", "?virtual_host= is not taken"),
+        ("redis+socket:///r.sock", "write unix:///<path>?db=<database>"),
+        ("sentinel://h:26379", "an address that follows the primary"),
+        ("redis+sentinel://h:26379/main", "an address that follows the primary"),
+        ("redis+cluster://h", "a cluster is not supported"),
+        ("valkey://h", "write redis://<host>"),
+        ("valkeys://h", "write rediss://<host>"),
+        ("http://h", "'http' is not known here; use redis://"),
+        ("amqp://h", "'amqp' is not known here"),
+        ("memory://", "'memory' is not known here"),
+    ],
+)
+def test_an_address_of_a_redis_that_would_not_work_is_refused_at_start(monkeypatch, name, url, says):
+    monkeypatch.setenv(f"BLNK_RELAY_{name}", url)
+    with pytest.raises(InvalidSettings) as caught:
+        Settings(**{name.lower(): url})
+    assert f"BLNK_RELAY_{name}" in str(caught.value)
+    assert says in str(caught.value)
+    assert "sec" not in str(caught.value).replace("second", "")
+
+
+def test_nothing_in_an_address_beats_a_setting():
+    settings = Settings(redis_url="redis://h/3?db=3", redis_timeout_s=1.5)
+    options = pool_options(settings, settings.journal_address)
+    assert (options["socket_timeout"], options["socket_connect_timeout"], options["timeout"]) == (1.5, 1.5, 1.5)
+
+
+@pytest.mark.parametrize(
+    ("url", "says"),
+    [
+        ("127.0.0.1:25080", "has no scheme; write it as in https://ledger.example:5001"),
+        ("localhost:25080", "has no scheme"),
+        ("ledger", "has no scheme"),
+        ("", "has no scheme"),
+        ("ftp://ledger", "'ftp' is not spoken; use http:// or https://"),
+        ("redis://ledger", "'redis' is not spoken"),
+        ("http://", "names no host"),
+        ("http:///v1", "names no host"),
+        ("http://:8080", "names no host"),
+        ("http://.ledger", "names no host"),
+        ("http://*.ledger", "names no host"),
+        ("http://led\\ger", "names no host"),
+        ("http://a..b", "names no host"),
+        (f"http://{'a' * 64}", "names no host"),
+        ("http://[::1", "its host cannot be read"),
+        ("http://ledger:0", "its port is not a number from 1 to 65535"),
+        ("http://ledger:65536", "its port is not a number"),
+        ("http://ledger:http", "its port is not a number"),
+        ("http://ledger?tenant=7", "has a '?' in it"),
+        ("http://ledger/?", "has a '?' in it"),
+        ("http://ledger/#top", "has a '#' in it"),
+        ("http://ledger#", "has a '#' in it"),
+        ("http://name:word@ledger", "a name or a password in it"),
+        ("http://@ledger", "a name or a password in it"),
+        ("http://led ger", "a space or a control character"),
+        (" http://ledger", "a space or a control character"),
+        ("http://ledger\n", "a space or a control character"),
+        ("http://ledger/a\u00a0b", "a space or a control character"),
+    ],
+)
+def test_an_address_of_a_ledger_that_would_not_work_is_refused_at_start(url, says):
+    with pytest.raises(InvalidSettings) as caught:
+        Target(name="eu", base_url=url)
+    assert str(caught.value).startswith("BLNK_RELAY_EU__BASE_URL")
+    assert says in str(caught.value)
+    with pytest.raises(InvalidSettings, match="BLNK_RELAY_BASE_URL"):
+        Settings(base_url=url)
+    assert "word" not in str(caught.value).replace("password", "")
+
+
+@pytest.mark.parametrize(
+    ("given", "same"),
+    [
+        ("http://ledger", "http://ledger"),
+        ("HTTP://Ledger.Example/", "http://ledger.example"),
+        ("http://ledger:80", "http://ledger"),
+        ("https://ledger:443/", "https://ledger"),
+        ("https://ledger:80", "https://ledger:80"),
+        ("http://ledger:443", "http://ledger:443"),
+        ("http://ledger:", "http://ledger"),
+        ("http://ledger:5001/Blnk//", "http://ledger:5001/Blnk"),
+        ("http://[::1]:80/", "http://[::1]"),
+        ("http://[2001:DB8::1]:5001", "http://[2001:db8::1]:5001"),
+        ("https://B\u00fccher.example/", "https://b\u00fccher.example"),
+        ("https://xn--bcher-kva.example", "https://xn--bcher-kva.example"),
+        ("http://127.0.0.1:25080", "http://127.0.0.1:25080"),
+    ],
+)
+def test_a_ledger_has_one_spelling(given, same):
+    assert Target(name="eu", base_url=given).base_url == given
+    assert normalised(given) == same
+    assert normalised(same) == same
+
+
+# -- signals -------------------------------------------------------------------------------------------------------
+
+#: Interrupts whatever packs commands, again and again, from a handler that raises.
+_INTERRUPTED = """
+import signal, sys
+from blnk_relay.journal.sockets import _Packer, packed
+
+class Interrupt(Exception): pass
+
+def strike(*_): raise Interrupt
+
+signal.signal(signal.SIGALRM, strike)
+numbers = tuple(range(1000))
+struck = 0
+for turn in range(400):
+    try:
+        signal.setitimer(signal.ITIMER_REAL, 0.0005 + turn * 1e-6)
+        while True:
+            packed(("EVALSHA", *numbers, 0.5, "text", b"bytes"))
+            _Packer().pack("ZADD", *numbers)
+    except Interrupt:
+        struck += 1
+print(struck)
+"""
+
+
+def test_a_signal_handler_that_raises_while_a_command_is_packed_does_no_harm():
+    environment = {**os.environ, "PYTHONFAULTHANDLER": "1"}
+    run = subprocess.run(
+        [sys.executable, "-c", _INTERRUPTED], capture_output=True, text=True, timeout=60, env=environment, check=False
+    )
+    assert run.returncode != -signal.SIGSEGV, run.stderr
+    assert (run.returncode, run.stdout.strip()) == (0, "400"), run.stderr
