@@ -173,7 +173,8 @@ class AsyncRelay:
                 return
             for event in batch:
                 yield event
-                await self._drive(finish_flow(self.settings.prefix, group, [event]))
+                if not await self._drive(finish_flow(group, consumer, [event])):
+                    break
 
     # ----------------------------------------------------------------------------------------------------------------
 

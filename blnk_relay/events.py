@@ -1,7 +1,11 @@
 """Outcomes that come back: the journal's stream of final events, read by a consumer group.
 
-At least once, and in order for each intent. The stream is capped (``BLNK_RELAY_EVENTS_MAX``): a reader that falls
-further behind than that misses events, and learns what became of an intent from the journal itself.
+At least once, and in order for each intent: an event is handed to nobody while an earlier one of the same intent is in
+another reader's hands, and whoever comes back after a crash first gets what it had not finished. Several readers of a
+group share the intents that way. What can be promised ends where a reader is silent for a minute over one event, frozen
+or slow: its events go to others then, and if it wakes up, that one event may be dealt with twice, the second time after
+later ones. The stream is capped (``BLNK_RELAY_EVENTS_MAX``): a reader that falls further behind than that misses
+events, and learns what became of an intent from the journal itself.
 """
 
 from __future__ import annotations
@@ -11,7 +15,6 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
 
 from blnk_relay.journal.journal import Journal
 from blnk_relay.journal.reading import moment
@@ -20,8 +23,8 @@ from blnk_relay.journal.trips import Ask, Flow, Run
 #: Events read in one trip.
 _BATCH = 100
 
-#: An event that was handed to a reader which did not come back for more is handed to another one after this.
-_ABANDONED_MS = 60_000
+#: A reader that neither finished an event nor asked for more in this time is gone, and others get what it held.
+_GONE_MS = 60_000
 
 #: Longest wait of the server in one trip; it has to end before the socket's own timeout does.
 _BLOCK_MS = 1_000
@@ -64,42 +67,42 @@ def event_flow(prefix: str, group: str, consumer: str, timeout_s: float) -> Flow
         consumer: Name of this reader within the group.
         timeout_s: Longest wait in seconds; 0 looks once.
     """
-    stream = f"{prefix}events"
-    yield Run("follow", (group,))
-    [claimed] = yield Ask((("XAUTOCLAIM", stream, group, consumer, _ABANDONED_MS, "0-0", "COUNT", _BATCH),))
-    entries = [(id_, fields) for id_, fields in claimed[1] if fields]
-    if not entries:
-        block = ("BLOCK", min(_BLOCK_MS, int(timeout_s * 1000))) if timeout_s >= _LEAST_BLOCK_S else ()
-        [answer] = yield Ask(
-            (("XREADGROUP", "GROUP", group, consumer, "COUNT", _BATCH, *block, "STREAMS", stream, ">"),)
-        )
-        entries = answer[0][1] if answer else []
+    ask = Run("follow", (group, consumer, _BATCH, _GONE_MS))
+    entries, behind = yield ask
+    if not entries and timeout_s >= _LEAST_BLOCK_S:
+        block_ms = min(_BLOCK_MS, int(timeout_s * 1000))
+        yield Ask((("XREAD", "COUNT", 1, "BLOCK", block_ms, "STREAMS", f"{prefix}events", behind),))
+        entries, behind = yield ask
     if not entries:
         return []
-    [bodies] = yield Ask((("MGET", *(f"{prefix}body:{fields['id']}" for _, fields in entries)),))
-    return [
-        _event(id_, fields, json.loads(body) if body else {})
-        for (id_, fields), body in zip(entries, bodies, strict=True)
-    ]
+    events = [(id_, dict(zip(fields[::2], fields[1::2], strict=True))) for id_, fields in entries]
+    found = yield Run("statuses", ("state", *(fields["id"] for _, fields in events)))
+    return [_event(id_, fields, body) for (id_, fields), (_, body, _) in zip(events, found, strict=True)]
 
 
-def _event(id_: str, fields: Mapping[str, str], body: Mapping[str, Any]) -> Event:
+def _event(id_: str, fields: Mapping[str, str], recorded: str) -> Event:
+    try:
+        body = json.loads(recorded)
+        key, target = str(body["key"]), str(body["target"])
+    except (ValueError, TypeError, KeyError):
+        # Trimmed, or broken: that one outcome can be told all the same.
+        key, target = "", ""
     return Event(
         event_id=id_,
         at=moment(id_.partition("-")[0]),
         intent_id=fields["id"],
-        key=body.get("key", ""),
+        key=key,
         kind=fields["kind"],
         event=fields["event"],
         detail=fields["detail"],
-        target=body.get("target", ""),
+        target=target,
     )
 
 
-def finish_flow(prefix: str, group: str, events: Sequence[Event]) -> Flow[None]:
-    """Say that events were dealt with; those that were not come again."""
-    if events:
-        yield Ask((("XACK", f"{prefix}events", group, *(event.event_id for event in events)),))
+def finish_flow(group: str, consumer: str, events: Sequence[Event], *, leave: bool = False) -> Flow[bool]:
+    """Say that events were dealt with; those that were not come again. Returns whether all were still this reader's."""
+    [kept] = yield Run("finish", (group, consumer, "1" if leave else "0", *(event.event_id for event in events)))
+    return bool(kept)
 
 
 class Events:
@@ -108,7 +111,8 @@ class Events:
     Args:
         journal: The journal.
         group: Name of the group; its position is kept by Redis.
-        consumer: Name of this reader within the group; readers of one group share the events.
+        consumer: Name of this reader within the group; readers of one group share the events. Two at once need two
+            names; one that was restarted keeps its own, and gets first what it had not finished.
     """
 
     def __init__(self, journal: Journal, group: str, consumer: str) -> None:
@@ -136,17 +140,30 @@ class Events:
             if batch or left_s <= 0:
                 return batch
 
-    def finish(self, events: Sequence[Event]) -> None:
+    def finish(self, events: Sequence[Event]) -> bool:
         """Say that events were dealt with.
+
+        Returns:
+            Whether all were still this reader's. If not, it was silent for so long that others got what it held: leave
+            the rest of the batch alone, and read again.
 
         Raises:
             JournalUnavailable: Redis did not answer; the events come again.
         """
-        self._journal.drive(finish_flow(self._journal.settings.prefix, self._group, events))
+        return self._journal.drive(finish_flow(self._group, self._consumer, events))
+
+    def leave(self) -> None:
+        """Say that this reader goes: others get what it has not finished at once, and its name is forgotten.
+
+        Raises:
+            JournalUnavailable: Redis did not answer; then others get it after a minute.
+        """
+        self._journal.drive(finish_flow(self._group, self._consumer, (), leave=True))
 
     def follow(self, timeout_s: float) -> Iterator[Event]:
         """Events one by one, each finished when the next one is asked for; ends after a silence of ``timeout_s``."""
         while batch := self.read(timeout_s):
             for event in batch:
                 yield event
-                self.finish([event])
+                if not self.finish([event]):
+                    break

@@ -271,9 +271,14 @@ class Relay:
     def events(self, group: str, *, consumer: str = "main", timeout_s: float = 5.0) -> Iterator[Event]:
         """Final outcomes and operators' acts, as they happen: at least once, in order for each intent.
 
+        That order holds for several readers of a group as well: they share the intents, and nobody gets an event while
+        another reader has an earlier one of the same intent. Only who is silent for a minute over one event loses it,
+        and all that it holds, to others.
+
         Args:
             group: Every group sees every event, from the oldest that the stream still holds; its position is kept.
-            consumer: Readers of one group share its events; each needs a name of its own.
+            consumer: Readers of one group share its events; two at once need two names. Keep the name over a restart:
+                what was not finished under it comes first.
             timeout_s: End after a silence of so many seconds.
 
         Yields:

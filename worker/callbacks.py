@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from blnk_relay.bell import Bells
-from blnk_relay.events import Events
+from blnk_relay.events import Event, Events
 from blnk_relay.intents.model import DEFAULT_TARGET
 from blnk_relay.journal.journal import Journal
 from blnk_relay.settings import Settings
+from tasks.runtime import worker_name
 
 #: Consumer group of these calls.
 GROUP = "outcome-task"
-
-#: All workers read under one name: whoever sweeps sends, and a name for each process would pile up at Redis.
-CONSUMER = "sweeper"
 
 #: Batches handled in one go, so that a sweep is never late.
 _MOST_BATCHES = 20
@@ -29,33 +27,39 @@ class Callbacks:
     def __init__(self, settings: Settings, journal: Journal, bells: Bells) -> None:
         self._settings = settings
         self._bells = bells
-        self._events = Events(journal, GROUP, CONSUMER) if settings.outcome_task else None
+        # A name of its own for each process: a sweep that takes long may still send when the next one begins elsewhere.
+        self._events = Events(journal, GROUP, worker_name()) if settings.outcome_task else None
 
     def run(self) -> int:
-        """Send what is new. Returns how many were sent."""
+        """Send what is new. Returns how many were sent; what could not be sent is left to whoever sweeps next."""
         if self._events is None:
             return 0
         sent = 0
-        for _ in range(_MOST_BATCHES):
-            batch = self._events.read(0)
-            for event in batch:
-                arguments = {
-                    "intent_id": event.intent_id,
-                    "key": event.key,
-                    "kind": event.kind,
-                    "event": event.event,
-                    "detail": event.detail,
-                    "at": event.at.isoformat(),
-                }
-                if event.target not in ("", DEFAULT_TARGET):
-                    arguments["target"] = event.target
-                task_id = f"{self._settings.namespace}-{event.event_id}"
-                if not self._bells.call(
-                    self._settings.outcome_task, self._settings.outcome_queue, arguments, task_id=task_id
-                ):
-                    return sent
-                self._events.finish([event])
-                sent += 1
-            if not batch:
-                break
+        try:
+            for _ in range(_MOST_BATCHES):
+                batch = self._events.read(0)
+                for event in batch:
+                    if not self._send(event):
+                        return sent
+                    sent += 1
+                    if not self._events.finish([event]):
+                        return sent
+                if not batch:
+                    break
+        finally:
+            self._events.leave()
         return sent
+
+    def _send(self, event: Event) -> bool:
+        arguments = {
+            "intent_id": event.intent_id,
+            "key": event.key,
+            "kind": event.kind,
+            "event": event.event,
+            "detail": event.detail,
+            "at": event.at.isoformat(),
+        }
+        if event.target not in ("", DEFAULT_TARGET):
+            arguments["target"] = event.target
+        task_id = f"{self._settings.namespace}-{event.event_id}"
+        return self._bells.call(self._settings.outcome_task, self._settings.outcome_queue, arguments, task_id=task_id)

@@ -1,12 +1,31 @@
-"""Sentry: new dead letters and paused targets, grouped by kind and code; never a payload, a name or a token."""
+"""Sentry: new dead letters and paused targets, grouped by what they are; never a payload, a name or a token.
+
+One event a minute for each group, with a count: the first goes out at once, those that follow are counted and sent when
+the minute is over, and what is still counted when the process ends is sent then.
+"""
 
 from __future__ import annotations
 
+import atexit
 import logging
+import os
+import threading
+import time
+from collections.abc import Iterable
 from typing import Any
 
+from celery import signals
+
+from blnk_relay._version import __version__
 from blnk_relay.intents.model import Dead, Entry, GateAction, GateChange
 from blnk_relay.settings import Settings
+from worker.folding import Folded, Folding, Report
+
+#: Longest wait for what is on its way to Sentry when a process ends.
+_FAREWELL_S = 2.0
+
+#: Reports to be logged rather than sent: that Sentry did not get one.
+_LOST = "not sent to Sentry"
 
 _log = logging.getLogger(__name__)
 
@@ -15,33 +34,18 @@ class Telemetry:
     """Tells a human, by log and, when a DSN is set, by Sentry."""
 
     def __init__(self, settings: Settings) -> None:
-        self._sentry: Any = None
-        if settings.sentry_dsn:
-            import sentry_sdk
-            from sentry_sdk.integrations.atexit import AtexitIntegration
-
-            sentry_sdk.init(
-                dsn=settings.sentry_dsn,
-                send_default_pii=False,
-                # Local variables and request bodies hold money and names; our own events carry all that is needed.
-                include_local_variables=False,
-                max_request_body_size="never",
-                auto_enabling_integrations=False,
-                default_integrations=False,
-                # What is still on its way when the worker stops is sent, silently.
-                integrations=[AtexitIntegration(callback=lambda _pending, _timeout: None)],
-                before_send=_only_ours,
-            )
-            self._sentry = sentry_sdk
+        self._sender = _sender_of(settings.sentry_dsn) if settings.sentry_dsn else None
 
     def dead(self, entry: Entry, death: Dead) -> None:
         """A new dead letter; the ledger's own message may hold names, so it stays in the journal."""
         _log.error("dead letter %s: %s %s %s", entry.id, entry.kind, death.dead_class, death.code)
-        self._capture(
-            f"dead letter: {entry.kind} {death.dead_class} {death.code}",
-            ["dead", entry.kind, death.code],
-            {"kind": entry.kind, "class": death.dead_class, "code": death.code, "target": entry.target},
-            {"intent": entry.id},
+        self._tell(
+            Report(
+                ("dead", entry.target, entry.kind, death.dead_class, death.code),
+                f"dead letter: {entry.kind} {death.dead_class} {death.code}",
+                {"kind": entry.kind, "class": death.dead_class, "code": death.code, "target": entry.target},
+                {"intent": entry.id},
+            )
         )
 
     def paused(self, target: str, side: str, change: GateChange) -> None:
@@ -54,29 +58,153 @@ class Telemetry:
             )
         else:
             _log.error("target %s is paused for %ss: %s", target, side, change.code)
-        self._capture(
-            f"target paused: {target} {side} {change.code}",
-            ["paused", target, side, change.code],
-            {"target": target, "side": side, "code": change.code},
-            {},
+        self._tell(
+            Report(
+                ("paused", target, side, change.code),
+                f"target paused: {target} {side} {change.code}",
+                {"target": target, "side": side, "code": change.code},
+            )
         )
 
     def found(self, target: str, lost_s: float) -> None:
         """A target can be reached again."""
         _log.warning("target %s can be reached again, after %.0f s", target, lost_s)
 
-    def _capture(self, message: str, fingerprint: list[str], tags: dict[str, str], extra: dict[str, str]) -> None:
-        if self._sentry is None:
-            return
-        with self._sentry.new_scope() as scope:
-            scope.fingerprint = fingerprint
-            for name, value in tags.items():
-                scope.set_tag(name, value)
-            for name, value in extra.items():
-                scope.set_extra(name, value)
-            self._sentry.capture_message(message, level="error")
+    def _tell(self, report: Report) -> None:
+        if self._sender is not None:
+            self._sender.tell(report)
 
 
-def _only_ours(event: Any, _hint: Any) -> Any:
-    """Nothing but our own events leaves the machine."""
-    return event if event.get("tags", {}).get("code") else None
+class _Sender:
+    """Sends reports for one process, from as many threads as there are."""
+
+    def __init__(self, dsn: str, folding: Folding | None = None) -> None:
+        self._client = _client(dsn, self._lost)
+        self._folding = folding or Folding()
+        self._changed = threading.Condition()
+        self._closed = False
+        self._thread: threading.Thread | None = None
+
+    def tell(self, report: Report, count: int = 1) -> None:
+        """Send it, or count it for later."""
+        with self._changed:
+            first = self._folding.add(report, time.monotonic(), count)
+            if self._thread is None and not self._closed:
+                self._thread = threading.Thread(target=self._run, name="telemetry", daemon=True)
+                self._thread.start()
+            self._changed.notify()
+        if first is not None:
+            self._send([first])
+
+    def close(self) -> None:
+        """Send what is still counted, and wait for all that is on its way, but not for long."""
+        with self._changed:
+            self._closed = True
+            rest = self._folding.rest()
+            self._changed.notify()
+        self._send(rest)
+        self._client.close(timeout=_FAREWELL_S)
+        with self._changed:
+            rest = self._folding.rest()
+        self._send(rest)
+
+    def _run(self) -> None:
+        while True:
+            with self._changed:
+                if self._closed:
+                    return
+                next_s = self._folding.next_s()
+                self._changed.wait(None if next_s is None else max(0.0, next_s - time.monotonic()))
+                due = self._folding.due(time.monotonic())
+            self._send(due)
+
+    def _send(self, reports: Iterable[Folded]) -> None:
+        for folded in reports:
+            report, count = folded.report, folded.count
+            if report.fingerprint[0] == _LOST:
+                _log.warning("%s: %s reports (%s)", _LOST, count, report.message)
+                continue
+            self._client.capture_event(
+                {
+                    "level": "error",
+                    "message": report.message + (f" ({count} times)" if count > 1 else ""),
+                    "fingerprint": list(report.fingerprint),
+                    "tags": dict(report.tags),
+                    "extra": {**report.extra, "count": count},
+                }
+            )
+
+    def _lost(self, reason: str, count: int) -> None:
+        """Sentry will not get so many reports: its queue is full, it cannot be reached, it refuses."""
+        self.tell(Report((_LOST, reason), reason), count)
+
+
+def _client(dsn: str, lost: Any) -> Any:
+    """A client of our own beside the global one, so that nothing but our events goes through it."""
+    import sentry_sdk
+    from sentry_sdk.transport import HttpTransport
+
+    class Transport(HttpTransport):
+        """Says what it drops; the library only counts that for Sentry's own statistics."""
+
+        def record_lost_event(self, reason: str, data_category: Any = None, item: Any = None, **rest: Any) -> None:
+            super().record_lost_event(reason, data_category, item, **rest)
+            event = None if item is None else item.get_event()
+            if event is not None:
+                lost(reason, event.get("extra", {}).get("count", 1))
+
+        def on_dropped_event(self, reason: str) -> None:
+            super().on_dropped_event(reason)
+            # The one case in which Sentry keeps the count itself, and that reaches no other hook.
+            if reason == "status_429":
+                lost(reason, 1)
+
+    return sentry_sdk.Client(
+        dsn=dsn,
+        transport=Transport,
+        release=f"blnk-relay@{__version__}",
+        environment=os.environ.get("SENTRY_ENVIRONMENT") or None,
+        # Local variables and request bodies hold money and names; our own events carry all that is needed.
+        include_local_variables=False,
+        max_request_body_size="never",
+        auto_enabling_integrations=False,
+        default_integrations=False,
+    )
+
+
+# Several parts of a process report (its tasks, its sweeper), and all of them fold into one.
+_senders: dict[str, _Sender] = {}
+_senders_lock = threading.Lock()
+
+
+def _sender_of(dsn: str) -> _Sender | None:
+    """The sender of this process; None where the DSN is none: that must not stop the posting."""
+    with _senders_lock:
+        if dsn not in _senders:
+            try:
+                _senders[dsn] = _Sender(dsn)
+            except ValueError:
+                _log.error("SENTRY_DSN is not the address of a Sentry project: nothing is sent there")
+                return None
+        return _senders[dsn]
+
+
+def _forget() -> None:
+    """A forked child has no thread of its parent's, and the lock may have been held by one."""
+    global _senders_lock  # noqa: PLW0603 - one for each process
+    _senders_lock = threading.Lock()
+    _senders.clear()
+
+
+@signals.worker_process_shutdown.connect
+def close(**_: Any) -> None:
+    """Send what is still counted; called when a process of a worker ends, forked children of a pool included."""
+    with _senders_lock:
+        senders = list(_senders.values())
+        _senders.clear()
+    for sender in senders:
+        sender.close()
+
+
+os.register_at_fork(after_in_child=_forget)
+atexit.register(close)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
+from blnk_relay._version import __version__
 from blnk_relay.intents.model import DeadClass
 from blnk_relay.intents.registry import KINDS
 
@@ -49,7 +50,15 @@ def plan_replay(kind: str, dead_class: str, code: str) -> ReplayPlan:
         >>> plan_replay("transaction", "rejected", "TXN_INSUFFICIENT_FUNDS").way
         <ReplayWay.FRESH: 'fresh'>
     """
-    known = KINDS[kind]
+    if dead_class == DeadClass.INVALID:
+        # Its kind may be none that is known here.
+        return ReplayPlan(ReplayWay.NO, "it does not validate: enqueue what was meant, then discard it")
+    known = KINDS.get(kind)
+    if known is None:
+        return ReplayPlan(
+            ReplayWay.NO,
+            f"blnk-relay {__version__} does not know kind {kind!r}: replay it with the version that enqueued it",
+        )
     if code in _HOPELESS or code in known.hopeless:
         return ReplayPlan(ReplayWay.NO, _HOPELESS.get(code) or known.hopeless[code])
     match dead_class:
@@ -59,8 +68,6 @@ def plan_replay(kind: str, dead_class: str, code: str) -> ReplayPlan:
             )
         case DeadClass.REJECTED:
             return ReplayPlan(ReplayWay.FRESH, "sent again under a new reference, because the old one is used up")
-        case DeadClass.INVALID:
-            return ReplayPlan(ReplayWay.NO, "it does not validate: enqueue what was meant, then discard it")
         case DeadClass.PARTIAL if code in known.resumable:
             return ReplayPlan(ReplayWay.SAME, "looked up at the ledger; only items that are not there are sent")
         case DeadClass.PARTIAL:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from blnk_relay._version import __version__
 from blnk_relay.errors import NotFound
 from blnk_relay.intents.model import DEFAULT_TARGET
 from blnk_relay.intents.registry import KINDS
@@ -35,7 +36,13 @@ def parts_flow(prefix: str, key_or_id: str, target: str = DEFAULT_TARGET) -> Flo
     body, noted = yield Ask((("GET", f"{prefix}body:{status.id}"), ("HGETALL", f"{prefix}parts:{status.id}")))
     if body is None:
         raise NotFound(f"the parts of {key_or_id!r} were trimmed with it after its retention")
+    if status.unreadable:
+        raise NotFound(f"the parts of {key_or_id!r} cannot be told: what was recorded of it is broken")
     entry = entry_of(status.id, body)
+    if entry.kind not in KINDS:
+        raise NotFound(
+            f"the parts of {key_or_id!r} cannot be told: blnk-relay {__version__} does not know kind {entry.kind!r}"
+        )
     names = KINDS[entry.kind].parts
     if names is None:
         return ()

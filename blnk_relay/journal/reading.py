@@ -3,21 +3,41 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
 from blnk_relay.errors import NotFound
-from blnk_relay.intents.model import DEFAULT_TARGET, Entry
+from blnk_relay.intents.model import DEFAULT_TARGET
 from blnk_relay.intents.references import MAX_LENGTH, key_problem, of_generation
 from blnk_relay.journal.connection import reported
 from blnk_relay.journal.journal import Journal
 from blnk_relay.journal.records import entry_of, id_of
-from blnk_relay.journal.trips import Ask, Flow
+from blnk_relay.journal.trips import Ask, Flow, Run
 
 #: Intents named of those that hold another one back.
 _MOST_AHEAD = 10
+
+#: What a status is made of; an intent that is there has the first of them.
+_FIELDS = (
+    "state",
+    "kind",
+    "target",
+    "lane",
+    "orders",
+    "created",
+    "updated",
+    "deadline",
+    "gen",
+    "attempts",
+    "outcome",
+    "txn",
+    "parent",
+    "class",
+    "code",
+    "message",
+)
 
 #: States in which an intent's story is over, for a machine.
 FINISHED = frozenset({"done", "dead", "cancelled", "discarded"})
@@ -50,6 +70,7 @@ class Status:
         waits_for: Ids of the intents that hold it back, at most ten: what it comes after, and what stands before it in
             its orders.
         blocks: Number of intents that it holds back.
+        unreadable: What was recorded of it at its acceptance is lost or broken; then key and reference are empty.
     """
 
     id: str
@@ -72,6 +93,7 @@ class Status:
     deadline: datetime | None = None
     waits_for: tuple[str, ...] = ()
     blocks: int = 0
+    unreadable: bool = False
 
     @property
     def finished(self) -> bool:
@@ -144,40 +166,92 @@ def unknown(key_or_id: str, target: str = DEFAULT_TARGET) -> NotFound:
 
 def status_flow(prefix: str, id_: str) -> Flow[Status | None]:
     """See :func:`by_id`."""
-    fields, body, past = yield Ask(
-        (
-            ("HGETALL", f"{prefix}intent:{id_}"),
-            ("GET", f"{prefix}body:{id_}"),
-            ("HGET", f"{prefix}past:{id_[:3]}", id_),
-        )
-    )
-    if not fields:
-        return _trimmed(id_, past) if past else None
-    entry = entry_of(id_, body)
-    ahead, blocks = yield from _held(prefix, entry, fields["state"])
-    generation = int(fields.get("gen", 0))
+    [status] = yield from statuses_flow(prefix, [id_])
+    return status
+
+
+def statuses_flow(prefix: str, ids: Sequence[str]) -> Flow[list[Status | None]]:
+    """What is known of some intents, in few trips; None for each that is unknown.
+
+    Args:
+        prefix: Of our keys.
+        ids: At most a hundred or so: they are read in one script.
+    """
+    if not ids:
+        return []
+    answers = yield Run("statuses", (",".join(_FIELDS), *ids))
+    found: list[Status | None] = []
+    heads: list[_Head] = []
+    for id_, (values, body, past) in zip(ids, answers, strict=True):
+        fields = dict(zip(_FIELDS, values, strict=True))
+        if not fields["state"]:
+            found.append(_trimmed(id_, past) if past else None)
+            continue
+        head = _head(id_, fields, body)
+        heads.append(head)
+        found.append(_status(head, fields))
+    held = yield from _held(prefix, heads)
+    return [
+        replace(status, waits_for=held[status.id][0], blocks=held[status.id][1])
+        if status is not None and status.id in held
+        else status
+        for status in found
+    ]
+
+
+@dataclass(frozen=True, slots=True)
+class _Head:
+    """What never changes of an intent, without its payload; whatever it was, it is made of what can be read."""
+
+    id: str
+    state: str
+    target: str
+    orders: tuple[str, ...]
+    key: str = ""
+    reference: str = ""
+    after: tuple[str, ...] = ()
+    unreadable: bool = False
+
+
+def _head(id_: str, fields: Mapping[str, str], body: str) -> _Head:
+    orders = tuple(order for order in fields["orders"].split("\n") if order)
+    try:
+        data = json.loads(body)
+        key, reference, after = data["key"], data["reference"], tuple(data.get("after", ()))
+    except (ValueError, TypeError, KeyError, AttributeError):
+        key = None
+    if key is None or not all(isinstance(text, str) for text in (key, reference, *after)):
+        return _Head(id_, fields["state"], fields["target"], orders, unreadable=True)
+    return _Head(id_, fields["state"], fields["target"], orders, key, reference, after)
+
+
+def _status(head: _Head, fields: Mapping[str, str]) -> Status:
+    generation = int(fields["gen"] or 0)
     return Status(
-        id=id_,
-        key=entry.key,
-        kind=entry.kind,
-        target=entry.target,
-        lane=entry.lane,
+        id=head.id,
+        key=head.key,
+        kind=fields["kind"],
+        target=fields["target"],
+        lane=fields["lane"],
         state=fields["state"],
-        outcome=fields.get("outcome", ""),
-        transaction_id=fields.get("txn", ""),
-        parent_id=fields.get("parent", ""),
-        reference=of_generation(entry.reference, generation) if entry.reference else "",
-        dead_class=fields.get("class", ""),
-        code=fields.get("code", ""),
-        message=fields.get("message", ""),
-        attempts=int(fields.get("attempts", 0)),
+        outcome=fields["outcome"],
+        transaction_id=fields["txn"],
+        parent_id=fields["parent"],
+        reference=of_generation(head.reference, generation) if head.reference else "",
+        dead_class=fields["class"],
+        code=fields["code"],
+        message=fields["message"],
+        attempts=int(fields["attempts"] or 0),
         generation=generation,
-        created=moment(fields["created"]),
-        updated=moment(fields.get("updated") or fields["created"]),
-        deadline=moment(fields["deadline"]),
-        waits_for=ahead,
-        blocks=blocks,
+        created=_moment_or_none(fields["created"]),
+        updated=_moment_or_none(fields["updated"] or fields["created"]),
+        deadline=_moment_or_none(fields["deadline"]),
+        unreadable=head.unreadable,
     )
+
+
+def _moment_or_none(milliseconds: str) -> datetime | None:
+    return moment(milliseconds) if milliseconds else None
 
 
 def _trimmed(id_: str, past: str) -> Status:
@@ -187,40 +261,56 @@ def _trimmed(id_: str, past: str) -> Status:
     return Status(id_, "", "", "", "", state, outcome=outcome, transaction_id=transaction_id)
 
 
-def _held(prefix: str, entry: Entry, state: str) -> Flow[tuple[tuple[str, ...], int]]:
-    """Ids of the intents that hold an intent back, at most ten, and how many it holds back itself."""
-    others = [id_of(entry.target, key) for key in entry.after] if state == "waiting" else []
-    orders = [f"{prefix}order:{order}" for order in entry.orders]
-    blocks, *answers = yield Ask(
-        (
-            ("SCARD", f"{prefix}deps:{entry.id}"),
-            *(("HGET", f"{prefix}intent:{id_}", "state") for id_ in others),
-            *(("ZRANK", order, entry.id) for order in orders),
-            *(("ZCARD", order) for order in orders),
+def _held(prefix: str, heads: Sequence[_Head]) -> Flow[dict[str, tuple[tuple[str, ...], int]]]:
+    """For each: ids of the intents that hold it back, at most ten, and how many it holds back itself."""
+    if not heads:
+        return {}
+    before = [[id_of(head.target, key) for key in head.after] if head.state == "waiting" else [] for head in heads]
+    commands: list[tuple[str | int, ...]] = []
+    for head, others in zip(heads, before, strict=True):
+        commands.append(("SCARD", f"{prefix}deps:{head.id}"))
+        commands += [("HGET", f"{prefix}intent:{id_}", "state") for id_ in others]
+        for order in head.orders:
+            commands += [("ZRANK", f"{prefix}order:{order}", head.id), ("ZCARD", f"{prefix}order:{order}")]
+    answers: Iterator[Any] = iter((yield Ask(tuple(commands))))
+    ahead: dict[str, list[str]] = {}
+    blocks: dict[str, int] = {}
+    behind: list[tuple[str, str, int]] = []
+    for head, others in zip(heads, before, strict=True):
+        blocks[head.id] = next(answers)
+        states = [(id_, next(answers)) for id_ in others]
+        ahead[head.id] = [id_ for id_, state in states if state is not None and state != "done"]
+        for order in head.orders:
+            rank, size = next(answers), next(answers)
+            if rank is not None:
+                blocks[head.id] += size - rank - 1
+                if rank:
+                    behind.append((head.id, order, rank))
+    if behind:
+        firsts = yield Ask(
+            tuple(
+                ("ZRANGE", f"{prefix}order:{order}", max(0, rank - _MOST_AHEAD), rank - 1) for _, order, rank in behind
+            )
         )
-    )
-    states, rest = answers[: len(others)], answers[len(others) :]
-    ahead = [id_ for id_, other in zip(others, states, strict=True) if other is not None and other != "done"]
-    for order, rank, size in zip(orders, rest[: len(orders)], rest[len(orders) :], strict=True):
-        if rank is not None:
-            blocks += size - rank - 1
-            if rank:
-                [first] = yield Ask((("ZRANGE", order, max(0, rank - _MOST_AHEAD), rank - 1),))
-                ahead += first
-    return tuple(dict.fromkeys(ahead))[:_MOST_AHEAD], blocks
+        for (id_, _, _), first in zip(behind, firsts, strict=True):
+            ahead[id_] += first
+    return {head.id: (tuple(dict.fromkeys(ahead[head.id]))[:_MOST_AHEAD], blocks[head.id]) for head in heads}
 
 
 def payload_of(journal: Journal, id_: str) -> Mapping[str, Any]:
     """The canonical payload of an intent. It holds personal data: show it to operators, log it nowhere.
 
     Raises:
-        NotFound: The intent is unknown, or trimmed.
+        NotFound: The intent is unknown, or trimmed, or what was recorded of it is broken.
     """
     with reported():
         body: Any = journal.client.get(journal.key(f"body:{id_}"))
     if body is None:
         raise NotFound(f"no payload is kept for {id_!r}")
-    return entry_of(id_, body).payload
+    try:
+        return entry_of(id_, body).payload
+    except (ValueError, TypeError, KeyError):
+        raise NotFound(f"the payload of {id_!r} cannot be read back: what was recorded of it is broken") from None
 
 
 def history_of(journal: Journal, id_: str) -> tuple[Attempt, ...]:
@@ -231,19 +321,23 @@ def history_of(journal: Journal, id_: str) -> tuple[Attempt, ...]:
 def history_flow(prefix: str, id_: str) -> Flow[tuple[Attempt, ...]]:
     """See :func:`history_of`."""
     [lines] = yield Ask((("LRANGE", f"{prefix}log:{id_}", 0, -1),))
-    return tuple(_attempt(json.loads(line)) for line in lines)
+    return tuple(_attempt(line) for line in lines)
 
 
-def _attempt(line: Mapping[str, Any]) -> Attempt:
-    return Attempt(
-        at=moment(line["at"]),
-        what=line["what"],
-        status=line.get("status", 0),
-        code=line.get("code", ""),
-        latency_ms=line.get("ms", 0),
-        worker=line.get("by", ""),
-        note=line.get("note", ""),
-        request_id=line.get("request", ""),
-        count=line.get("count", 1),
-        last=moment(line["last"]) if "last" in line else None,
-    )
+def _attempt(text: str) -> Attempt:
+    try:
+        line = json.loads(text)
+        return Attempt(
+            at=moment(line["at"]),
+            what=line["what"],
+            status=line.get("status", 0),
+            code=line.get("code", ""),
+            latency_ms=line.get("ms", 0),
+            worker=line.get("by", ""),
+            note=line.get("note", ""),
+            request_id=line.get("request", ""),
+            count=line.get("count", 1),
+            last=moment(line["last"]) if "last" in line else None,
+        )
+    except (ValueError, TypeError, KeyError, AttributeError):
+        return Attempt(moment(0), "unreadable")

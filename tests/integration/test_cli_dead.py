@@ -71,7 +71,8 @@ def test_dead_show_of_what_is_not_dead_is_not_found_and_says_what_it_is(relay):
 def test_dead_letters_are_listed(relay):
     letters(relay, "a", "b")
     letters(relay, "c", dead_class="unknown", code="VANISHED")
-    assert [letter["key"] for letter in run("dead", "list", "--json").json["letters"]] == ["a", "b", "c"]
+    listed = [letter["key"] for letter in run("dead", "list", "--json").json["letters"]]
+    assert (listed[0], sorted(listed[1:])) == ("c", ["a", "b"])
     assert [letter["key"] for letter in run("dead", "list", "--code", "VANISHED", "--json").json["letters"]] == ["c"]
     assert run("dead", "list", "--limit", "1", "--json").json["more"]
     assert "rejected" in run("dead", "list").out

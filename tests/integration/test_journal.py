@@ -806,6 +806,7 @@ def test_every_key_of_the_journal_is_documented_in_the_head_of_the_scripts(relay
     journal.settle(WORKER, [Settlement(claims[2], "sending", "posted")], [])
     journal.take(WORKER, 1, 10)
     journal.scripts.run("oauth", DEFAULT_TARGET, "login", "digest", "token")
+    assert list(relay.events("a group", timeout_s=0))
     trim(journal)
     head = script_source("sweep")
     for key in journal.client.scan_iter(match=journal.settings.prefix + "*", count=1000):

@@ -696,8 +696,8 @@ class JournalMachine(RuleBasedStateMachine):
     @rule()
     def resume(self) -> None:
         for lane in LANES:
-            assert self.operator.resume_lane(lane) == (lane in self.paused)
-        assert self.operator.resume_target(DEFAULT_TARGET) == any(gate.paused for gate in self.gates.values())
+            assert bool(self.operator.resume_lane(lane)) == (lane in self.paused)
+        assert bool(self.operator.resume_target(DEFAULT_TARGET)) == any(gate.paused for gate in self.gates.values())
         self.paused.clear()
         self.gates = {"write": Gate(), "read": Gate()}
 

@@ -11,18 +11,28 @@ from typing import Any, Self
 
 
 class FakeSentry:
-    """Listens on loopback; every envelope that arrives is kept as text."""
+    """Listens on loopback; every envelope that arrives is kept as text.
 
-    def __init__(self) -> None:
+    Args:
+        status: What it answers.
+
+    Attributes:
+        open: Cleared, it takes requests and answers none of them until it is set.
+    """
+
+    def __init__(self, status: int = 200) -> None:
         envelopes: list[str] = []
+        gate = self.open = threading.Event()
+        gate.set()
 
         class Handler(BaseHTTPRequestHandler):
             def do_POST(self) -> None:
                 body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
                 if self.headers.get("Content-Encoding") == "gzip":
                     body = gzip.decompress(body)
+                gate.wait(30)
                 envelopes.append(body.decode())
-                self.send_response(200)
+                self.send_response(status)
                 self.send_header("Content-Length", "2")
                 self.end_headers()
                 self.wfile.write(b"{}")
@@ -59,6 +69,7 @@ class FakeSentry:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self.open.set()
         self._server.shutdown()
         self._thread.join(5)
         self._server.server_close()

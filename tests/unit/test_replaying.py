@@ -51,6 +51,13 @@ def test_every_plan_says_why(kind, dead_class):
     assert (plan.way is FRESH) == (ours_to_choose and dead_class is DeadClass.REJECTED)
 
 
+@pytest.mark.parametrize("dead_class", DeadClass)
+def test_a_kind_of_a_newer_version_is_left_to_that_version(dead_class):
+    plan = plan_replay("transaction.later", dead_class, "ANY")
+    assert plan.way is NO
+    assert ("does not know kind 'transaction.later'" in plan.why) == (dead_class is not DeadClass.INVALID)
+
+
 def test_a_batch_that_was_taken_back_needs_new_references_of_its_callers_choice():
     """Its items' references are used up, and they are not ours to choose."""
     plan = plan_replay("transaction.bulk", "rejected", "ROLLED_BACK")

@@ -125,6 +125,8 @@ def _run(desk: Desk, made: Plan, act: Act, result: Result) -> None:
                 remark(f"Error: {error}")
                 result.stopped = exits.UNAVAILABLE
                 break
+            except Exception as error:  # noqa: BLE001 - one letter must not touch its neighbours
+                result.refuse(letter, f"{act.command} failed on it ({type(error).__name__}); the others go on")
             result.left -= 1
             step(1)
 

@@ -20,7 +20,7 @@ from worker.cli.options import (
     target_option,
     who_option,
 )
-from worker.cli.output import emit, say
+from worker.cli.output import emit, plain, say
 from worker.cli.reading import listed, listing, show_intent
 from worker.cli.scope import NO, Scope, plan, scope_options
 from worker.cli.shapes import attempt_shape, intent_shape
@@ -61,7 +61,7 @@ def dead_list(
     limit: int,
     as_json: bool,
 ) -> None:
-    """List dead letters, those that died first first."""
+    """List dead letters, those that died last first."""
     with opened() as desk:
         found = listed(desk, ("dead",), kind=kind, code=code, target=target, since=since, most=limit + 1)
     listing(found, limit, "letters", as_json=as_json)
@@ -97,7 +97,7 @@ def dead_show(key: str, target: str, with_payload: bool, as_json: bool) -> None:
         return
     show_intent(status, attempts, payload)
     may = "would not be carried out" if replay_plan.way.value == NO else "would be carried out"
-    say(f"A replay {may}: {replay_plan.why}.")
+    say(f"A replay {may}: {plain(replay_plan.why)}.")
 
 
 def run_options(function: Function) -> Function:

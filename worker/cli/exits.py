@@ -21,9 +21,9 @@ MEANINGS: Mapping[int, str] = MappingProxyType(
         OK: "done",
         PARTLY: "done in part: some lines or letters were refused, and they are listed",
         BAD_INPUT: "bad input or settings; nothing was changed",
-        NOT_FOUND: "no such key, lane or target",
+        NOT_FOUND: "no such key, lane, target, kind or code",
         UNAVAILABLE: "the journal (Redis) cannot be reached or does not take writes",
-        REFUSED: "refused, because it would lose or double a payment, or comes too late; nothing was changed",
+        REFUSED: "refused: it would lose or double a payment, comes too late, or another's pause stands",
         INTERRUPTED: "interrupted, or the question was answered with no",
     }
 )

@@ -9,49 +9,71 @@ import click
 
 from worker.cli.opening import opened
 from worker.cli.options import Reason, example, json_option, who_option
-from worker.cli.output import emit, say, span, table
-from worker.cli.shapes import lane_shape
+from worker.cli.output import clock, emit, plain, say, span, table
+from worker.cli.shapes import act_shape, lane_shape, pause_shape
 
 if TYPE_CHECKING:
     from blnk_relay import Settings
-    from blnk_relay.journal.operator import LaneDepth
+    from blnk_relay.journal.operator import GateView, LaneDepth, Pause
 
-_COLUMNS = ("lane", "target", ">due", ">later", ">oldest due", "note")
+_COLUMNS = ("lane", "target", ">due", ">later", ">oldest", "note")
+
+#: Acts of operators that are shown to people; the JSON has more.
+_SHOWN_ACTS = 5
 
 
 @click.command("lanes", short_help="Show how many intents wait in each lane.", epilog=example("blnk-relay lanes"))
 @json_option
 def lanes(as_json: bool) -> None:
-    """Show how many intents wait in each lane, and which lanes are paused."""
+    """Show how many intents wait in each lane, which lanes are paused, by whom and why, and who paused and resumed."""
     with opened() as desk:
         overview, settings = desk.operator.overview(), desk.settings
+        acts = desk.operator.acts()
     if as_json:
-        emit({"lanes": [lane_shape(lane, settings) for lane in overview.lanes]})
+        shown = [lane_shape(lane, settings) for lane in overview.lanes]
+        emit({"lanes": shown, "acts": [act_shape(act) for act in acts]})
         return
-    table(*lane_rows(overview.lanes, settings))
+    table(*lane_rows(overview.lanes, overview.gates, settings))
+    if acts:
+        rows = [(clock(act.at), act.what, act.of, act.who, act.reason) for act in acts[:_SHOWN_ACTS]]
+        table(("at", "act", "of", "who", "why"), rows, title="Last pauses and resumes")
 
 
-def lane_rows(depths: Sequence[LaneDepth], settings: Settings) -> tuple[Sequence[str], list[tuple[object, ...]]]:
+def lane_rows(
+    depths: Sequence[LaneDepth], gates: Sequence[GateView], settings: Settings
+) -> tuple[Sequence[str], list[tuple[object, ...]]]:
     """Columns and rows of the table of lanes."""
+    stopped = {gate.target: gate for gate in gates if gate.manual}
     return _COLUMNS, [
         (
             depth.lane,
             depth.target,
             f"{depth.due:,}",
             f"{depth.later:,}",
-            span(depth.oldest_due_s),
-            _note(depth, settings),
+            span(depth.oldest_open_s),
+            _note(depth, stopped.get(depth.target), settings),
         )
         for depth in depths
     ]
 
 
-def _note(depth: LaneDepth, settings: Settings) -> str:
-    if depth.paused:
-        return "paused"
+def _note(depth: LaneDepth, gate: GateView | None, settings: Settings) -> str:
+    notes = []
+    if depth.pause is not None:
+        notes.append(f"paused {whose(depth.pause)}")
+    if gate is not None:
+        notes.append(f"target paused by {gate.who or 'somebody'}")
     if depth.target not in settings.ledgers:
-        return "not in BLNK_RELAY_TARGETS: nobody with these settings serves it"
-    return "" if depth.lane in settings.lanes else "not in BLNK_RELAY_LANES: nobody serves it"
+        notes.append("not in BLNK_RELAY_TARGETS: nobody with these settings serves it")
+    elif depth.lane not in settings.lanes:
+        notes.append("not in BLNK_RELAY_LANES: nobody serves it")
+    return "; ".join(notes)
+
+
+def whose(pause: Pause) -> str:
+    """Who paused, since when and why."""
+    why = f": {pause.reason}" if pause.reason else ""
+    return f"by {pause.who or 'somebody'} since {clock(pause.since)}{why}"
 
 
 @click.command(
@@ -59,45 +81,58 @@ def _note(depth: LaneDepth, settings: Settings) -> str:
 )
 @click.argument("lane", required=False)
 @click.option("--target", help="Stop all requests to a target instead, reads included.")
-@click.option("--reason", type=Reason(), default="", help="Why; shown with a paused target.")
+@click.option("--reason", type=Reason(), default="", help="Why; shown in lanes and status.")
 @who_option
 @json_option
 def pause(lane: str | None, target: str | None, reason: str, who: str, as_json: bool) -> None:
     """Stop claiming from a LANE, or stop all requests to a target.
 
-    What is being sent is finished. Enqueuing goes on.
+    What is being sent is finished. Enqueuing goes on. What somebody else has paused stays paused by them: a second
+    pause is refused and says whose it is.
     """
     _one_of(lane, target)
     with opened() as desk:
         if target is not None:
-            desk.operator.pause_target(target, who=who, reason=reason)
-        elif lane is not None:
-            desk.operator.pause_lane(lane, who=who, reason=reason)
+            made = desk.operator.pause_target(target, who=who, reason=reason)
+        else:
+            made = desk.operator.pause_lane(lane or "", who=who, reason=reason)
     if as_json:
-        emit({"lane": lane, "target": target, "paused": True, "who": who, "reason": reason})
+        document = {"lane": lane, "target": target, "paused": True, "changed": made.changed}
+        emit(document | pause_shape(made.pause))
         return
     name = f"target {target}" if lane is None else f"lane {lane}"
-    say(f"Paused {name}. Go on with: blnk-relay resume {lane or f'--target {target}'}")
+    go_on = f"Go on with: blnk-relay resume {lane or f'--target {target}'}"
+    if not made.changed and made.pause is not None:
+        say(f"Nothing to do: {name} is paused already, {plain(whose(made.pause))}. {go_on}")
+        return
+    say(f"Paused {name}. {go_on}")
 
 
 @click.command("resume", epilog=example("blnk-relay resume refunds", "blnk-relay resume --target default"))
 @click.argument("lane", required=False)
 @click.option("--target", help="Open the gates of a target instead.")
+@click.option("--reason", type=Reason(), default="", help="Why; kept with who did it.")
+@who_option
 @json_option
-def resume(lane: str | None, target: str | None, as_json: bool) -> None:
-    """Let workers claim from a LANE again, or send to a target again."""
+def resume(lane: str | None, target: str | None, reason: str, who: str, as_json: bool) -> None:
+    """Let workers claim from a LANE again, or send to a target again, whoever paused it."""
     _one_of(lane, target)
-    resumed = False
     with opened() as desk:
         if target is not None:
-            resumed = desk.operator.resume_target(target)
-        elif lane is not None:
-            resumed = desk.operator.resume_lane(lane)
+            ended = desk.operator.resume_target(target, who=who, reason=reason)
+        else:
+            ended = desk.operator.resume_lane(lane or "", who=who, reason=reason)
     if as_json:
-        emit({"lane": lane, "target": target, "resumed": resumed})
+        document = {"lane": lane, "target": target, "resumed": ended.changed, "who": who, "reason": reason}
+        emit(document | {"pause": None if ended.pause is None else pause_shape(ended.pause)})
         return
     name = f"target {target}" if lane is None else f"lane {lane}"
-    say(f"Resumed {name}." if resumed else f"Nothing to resume: {name} was not paused.")
+    if not ended.changed:
+        say(f"Nothing to resume: {name} was not paused.")
+    elif ended.pause is None:
+        say(f"Resumed {name}, which workers had stopped or slowed.")
+    else:
+        say(f"Resumed {name}, paused {plain(whose(ended.pause))}.")
 
 
 def _one_of(lane: str | None, target: str | None) -> None:

@@ -83,14 +83,15 @@ def show_intent(status: Status, attempts: Sequence[Attempt], payload: Mapping[st
             ("deadline", "" if status.finished else clock(status.deadline)),
             ("waits for", ", ".join(status.waits_for)),
             ("blocks", several(status.blocks, "intent") if status.blocks else ""),
+            ("unreadable", "what was recorded of it is lost or broken" if status.unreadable else ""),
         ]
     )
     say()
     if attempts:
         rows = [
             (
-                clock(attempt.at),
-                attempt.what,
+                clock(attempt.at) + (f" to {clock(attempt.last)}" if attempt.last else ""),
+                attempt.what + (f", {attempt.count:,} times" if attempt.count > 1 else ""),
                 " ".join(str(part) for part in (attempt.status, attempt.code) if part),
                 f"{attempt.latency_ms} ms" if attempt.latency_ms else "",
                 attempt.note,
@@ -119,13 +120,15 @@ def list_(
     limit: int,
     as_json: bool,
 ) -> None:
-    """List intents by state, oldest first.
+    """List intents by state, newest first.
 
     Without --state: everything that is not over, and dead letters.
     """
+    asked = states or UNFINISHED
     with opened() as desk:
-        found = listed(desk, states or UNFINISHED, kind=kind, code=code, target=target, since=since, most=limit + 1)
-    listing(found, limit, "intents", as_json=as_json)
+        found = listed(desk, asked, kind=kind, code=code, target=target, since=since, most=limit + 1)
+        nobody = "" if found or code is None else never(desk, code)
+    listing(found, limit, "intents", as_json=as_json, nobody=nobody)
 
 
 def listed(
@@ -138,18 +141,44 @@ def listed(
     since: datetime | timedelta | None,
     most: int,
 ) -> list[Status]:
-    """Up to ``most`` intents of some states."""
+    """Up to ``most`` intents of some states, the newest of all of them first.
+
+    Raises:
+        NotFound: A filter cannot match anything.
+    """
+    desk.operator.check_filters(states, kind=kind, code=code, target=target)
     start = since_at(since, desk.now())
-    found = (
-        status
-        for state in states
-        for status in desk.operator.listed(state, kind=kind, code=code, target=target, since=start)
-    )
-    return list(islice(found, most))
+    found: list[Status] = []
+    for state in states:
+        those = desk.operator.listed(state, kind=kind, code=code, target=target, since=start)
+        found += islice(those, most)
+        if len(states) > 1:
+            found.sort(key=lambda status: status.updated.timestamp() if status.updated else 0.0, reverse=True)
+            del found[most:]
+    return found
 
 
-def listing(found: Sequence[Status], limit: int, name: str, *, as_json: bool) -> None:
-    """Print a list that may hold one more than the limit, which says that there are more."""
+def never(desk: Desk, code: str) -> str:
+    """Why nothing was found under a code, when no letter ever died of it; else empty."""
+    from blnk_relay import NotFound
+
+    try:
+        desk.operator.check_filters(("dead",), code=code)
+    except NotFound as error:
+        return str(error)
+    return ""
+
+
+def listing(found: Sequence[Status], limit: int, name: str, *, as_json: bool, nobody: str = "") -> None:
+    """Print a list that may hold one more than the limit, which says that there are more.
+
+    Args:
+        found: The list.
+        limit: Most to show.
+        name: Of the list in JSON.
+        as_json: For programs.
+        nobody: What to say to people of an empty list.
+    """
     shown, more = found[:limit], len(found) > limit
     if as_json:
         emit({name: [intent_shape(status) for status in shown], "more": more})
@@ -166,6 +195,9 @@ def listing(found: Sequence[Status], limit: int, name: str, *, as_json: bool) ->
         for status in shown
     ]
     table(("key", "kind", "state", "outcome", ">attempts", "changed"), rows)
+    if nobody:
+        say(plain(f"Nothing is listed: {nobody}."))
+        return
     say(several(len(shown), "intent") + (f"; there are more: raise --limit above {limit}" if more else ""))
 
 
@@ -192,6 +224,7 @@ def show_overview(overview: Overview, settings: Settings) -> None:
     fields(
         [
             ("open", several(overview.open, "intent")),
+            ("oldest of them", span(overview.oldest_open_s)),
             ("waiting for a turn", f"{overview.waiting:,}"),
             ("being sent", f"{overview.sending:,}"),
             ("posted, unconfirmed", f"{overview.posted:,}"),
@@ -203,21 +236,23 @@ def show_overview(overview: Overview, settings: Settings) -> None:
         ]
     )
     say()
-    table(*lane_rows(overview.lanes, settings))
+    table(*lane_rows(overview.lanes, overview.gates, settings))
     if overview.gates:
         rows = [
             (
                 gate.target,
                 gate.side,
-                gate.state + (" by hand" if gate.manual else ""),
+                gate.state + (f" by {gate.who or 'hand'}" if gate.manual else ""),
                 gate.code,
                 f"{gate.rate}/s" if gate.rate else "",
                 clock(gate.since),
+                span(gate.lasting_s),
                 gate.note,
             )
             for gate in overview.gates
         ]
-        table(("target", "side", "gate", "code", ">rate", "since", "note"), rows, title="Gates that are not open")
+        columns = ("target", "side", "gate", "code", ">rate", "since", ">for", "note")
+        table(columns, rows, title="Gates that are not open")
     if died := deaths(overview.counts):
         deathbed = [(death["kind"], death["dead_class"], death["code"], f"{death['count']:,}") for death in died]
         table(("kind", "class", "code", ">letters"), deathbed[:_MOST_DEATHS], title="Dead letters ever, by code")

@@ -196,15 +196,28 @@ def plan(desk: Desk, scope: Scope, most: int, way_of: Callable[[Status], tuple[s
         way_of: From a letter to a way (``no`` for none) and why.
 
     Raises:
-        NotFound: A key is unknown.
+        NotFound: A key is unknown, or a filter cannot match anything.
     """
     made = Plan(scope.at(desk.now()), most)
+    desk.operator.check_filters(("dead",), kind=scope.kind, code=scope.code, target=scope.target)
     with progress("looking through the dead letters", None) as step:
         for status in _found(desk, made.scope):
             step(1)
-            if not made.add(Letter(status, *way_of(status))):
+            if not made.add(Letter(status, *_way(status, way_of))):
                 break
     return made
+
+
+def _way(status: Status, way_of: Callable[[Status], tuple[str, str]]) -> tuple[str, str]:
+    """What would be done with one letter; whatever is wrong with it, the others are planned all the same."""
+    from blnk_relay import RelayError
+
+    try:
+        return way_of(status)
+    except RelayError:
+        raise
+    except Exception as error:  # noqa: BLE001 - one letter must not touch its neighbours
+        return NO, f"it cannot be planned ({type(error).__name__}); the others are not touched by that"
 
 
 def _found(desk: Desk, scope: Scope) -> Iterator[Status]:
@@ -217,6 +230,13 @@ def _found(desk: Desk, scope: Scope) -> Iterator[Status]:
         yield from known.values()
         return
     since = scope.since if isinstance(scope.since, datetime) else None
+    # What waits longest comes first, and what a cap cuts off is what died last.
     yield from desk.operator.listed(
-        "dead", kind=scope.kind, code=scope.code, target=scope.target, since=since, until=scope.until
+        "dead",
+        kind=scope.kind,
+        code=scope.code,
+        target=scope.target,
+        since=since,
+        until=scope.until,
+        oldest_first=True,
     )

@@ -10,7 +10,7 @@ from worker.cli.output import stamp
 if TYPE_CHECKING:
     from blnk_relay import Attempt, Settings, Status
     from blnk_relay.intents.describing import EndFacts, Facts
-    from blnk_relay.journal.operator import GateView, LaneDepth, Overview
+    from blnk_relay.journal.operator import Act, GateView, LaneDepth, Overview, Pause
 
 #: "dead|<kind>|<class>|<code>" in the counters.
 _DEAD_PARTS = 4
@@ -39,6 +39,7 @@ def intent_shape(status: Status) -> dict[str, Any]:
         "deadline": stamp(status.deadline),
         "waits_for": list(status.waits_for),
         "blocks": status.blocks,
+        "unreadable": status.unreadable,
     }
 
 
@@ -53,6 +54,8 @@ def attempt_shape(attempt: Attempt) -> dict[str, Any]:
         "worker": attempt.worker,
         "note": attempt.note,
         "request_id": attempt.request_id,
+        "count": attempt.count,
+        "last": stamp(attempt.last),
     }
 
 
@@ -64,9 +67,23 @@ def lane_shape(depth: LaneDepth, settings: Settings) -> dict[str, Any]:
         "due": depth.due,
         "later": depth.later,
         "oldest_due_s": round(depth.oldest_due_s, 3),
+        "oldest_open_s": round(depth.oldest_open_s, 3),
         "paused": depth.paused,
+        "pause": None if depth.pause is None else pause_shape(depth.pause),
         "known": depth.lane in settings.lanes and depth.target in settings.ledgers,
     }
+
+
+def pause_shape(pause: Pause | None) -> dict[str, Any]:
+    """Whose pause it is, why, and since when."""
+    if pause is None:
+        return {"who": "", "reason": "", "since": None}
+    return {"who": pause.who, "reason": pause.reason, "since": stamp(pause.since)}
+
+
+def act_shape(act: Act) -> dict[str, Any]:
+    """A pause or a resume by an operator."""
+    return {"at": stamp(act.at), "what": act.what, "of": act.of, "who": act.who, "reason": act.reason}
 
 
 def gate_shape(gate: GateView) -> dict[str, Any]:
@@ -77,7 +94,9 @@ def gate_shape(gate: GateView) -> dict[str, Any]:
         "state": gate.state,
         "code": gate.code,
         "since": stamp(gate.since),
+        "lasting_s": round(gate.lasting_s, 3),
         "manual": gate.manual,
+        "who": gate.who,
         "note": gate.note,
         "rate": gate.rate,
     }
@@ -112,6 +131,7 @@ def overview_shape(overview: Overview, settings: Settings) -> dict[str, Any]:
     """The journal at a glance."""
     return {
         "open": overview.open,
+        "oldest_open_s": round(overview.oldest_open_s, 3),
         "waiting": overview.waiting,
         "due": sum(lane.due for lane in overview.lanes),
         "later": sum(lane.later for lane in overview.lanes),

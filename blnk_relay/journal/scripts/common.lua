@@ -38,10 +38,11 @@
 --   made:<t>:<row>     set     ids of the rows that our intents made below a row; expires after an hour
 --   seq                string  last accept number
 --   bell:<lane>        string  when a message for the lane was sent, or a worker was last on it; expires
---   pause:<lane>       hash    who paused a lane, when, why
+--   pause:<lane>       hash    who paused a lane, why, at (when)
+--   acts               list    the last 200 pauses and resumes by operators, as JSON, newest first
 --   gate:<t>:<side>    hash    side write, read, or lane:<lane>: state (paused or unreachable; none while it is slowed), code,
 --                              since, manual, probe_at, probe_ms, probe_most, hold_until, rate, tokens, stamp, raised, streak,
---                              note; one that is slowed expires
+--                              note, who (an operator that shut it); one that is slowed expires
 --   pace:<t>:<side>    hash    second and n: requests let through in that second; last: in the one before;
 --                              strain and strain_second: failures
 --   reach:<t>          hash    lost and since: how many requests on end could not reach a target, and since when
@@ -50,6 +51,7 @@
 --   counts             hash    counters
 --   room               string  yes or no: whether there is room for new intents; expires
 --   events             stream  final outcomes, capped
+--   readers:<group>    zset    last sign of life -> reader of the events (0: it has left)
 --   sweep              string  when the last sweep began; expires
 --   ground             hash    what the journal rests on: epoch, server (process that served it), mark (trips of workers
 --                              in this epoch), lost (begin of the first epoch after a loss), solid (since when clock and

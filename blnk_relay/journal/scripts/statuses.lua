@@ -1,0 +1,26 @@
+-- Reads what stands under ids, each as a whole or not at all. Changes nothing.
+-- ARGV: names of fields (by commas), ids.
+-- Returns: one array for each: {the fields, "" for none; the body without its payload, which may be megabytes ("": it is
+--   gone, or no such thing); what is left of an intent that was trimmed ("": nothing)}.
+
+-- Of a body in which no payload is found.
+local MOST_BYTES = 65536
+
+local names, found = {}, {}
+for name in string.gmatch(ARGV[1], '[^,]+') do names[#names + 1] = name end
+for at = 2, #ARGV do
+  local id = ARGV[at]
+  local values = redis.call('HMGET', intent_key(id), unpack(names))
+  for index = 1, #names do values[index] = values[index] or '' end
+  local body, past = redis.call('GET', P .. 'body:' .. id) or '', ''
+  -- A quote inside a text is escaped, so that this can only be the name of the field.
+  local cut = string.find(body, ',"payload":', 1, true) or string.find(body, ', "payload":', 1, true)
+  if cut then
+    body = string.sub(body, 1, cut - 1) .. '}'
+  elseif #body > MOST_BYTES then
+    body = ''
+  end
+  if values[1] == '' then past = redis.call('HGET', P .. 'past:' .. string.sub(id, 1, 3), id) or '' end
+  found[#found + 1] = { values, body, past }
+end
+return found
