@@ -226,9 +226,6 @@ class Delivery:
         request = kind.request(entry, progress, runtime.policy)
         start_s = steady_s()
         ledger = runtime.ledger_of(entry.target)
-        if claimed.lease_end_s - start_s < ledger.longest_s(sync=request.sync) + LEASE_MARGIN_S:
-            self._results.put(unsent(claimed))
-            return
         if request.file is not None:
             try:
                 content = runtime.journal.file(entry.id, entry.payload["size"])
@@ -241,8 +238,15 @@ class Delivery:
                 self._results.put(after_look(claimed, "sending", gone, progress.now_ms, runtime.worker))
                 return
             request = replace(request, file=(request.file[0], content))
+        longest_s = ledger.longest_s(request) + LEASE_MARGIN_S
+        if claimed.lease_end_s - start_s < longest_s:
+            self._results.put(unsent(claimed))
+            return
         request_id = secrets.token_hex(8)
-        response = ledger.send(request, request_id)
+        # This process may be stopped at any point, and credentials and connections take their time: the last moment
+        # before the first byte decides.
+        start_by_s = claimed.lease_end_s - longest_s + ledger.ready_s
+        response = ledger.send(request, request_id, start_by_s=start_by_s)
         if kind.private:
             response = replace(response, message="")
         verdict = kind.judge(entry, progress, request, response, runtime.policy)

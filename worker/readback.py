@@ -64,13 +64,18 @@ class LedgerOverHttp:
         self._route = route
         self._indicators: dict[str, tuple[Record, ...]] = {}
 
-    def send(self, request: Request, request_id: str) -> Response:
+    def send(self, request: Request, request_id: str, *, start_by_s: float) -> Response:
         """Make one write."""
-        return self._proxy.send(request, request_id)
+        return self._proxy.send(request, request_id, start_by_s=start_by_s)
 
-    def longest_s(self, *, sync: bool) -> float:
+    @property
+    def ready_s(self) -> float:
+        """Longest time before the first byte of a request leaves."""
+        return self._proxy.ready_s
+
+    def longest_s(self, request: Request) -> float:
         """Longest time that one write may take, connecting included."""
-        return self._proxy.longest_s(sync=sync)
+        return self._proxy.longest_s(request)
 
     def look(self, lookups: Sequence[Lookup]) -> Looked:
         """Read rows back, many values in few requests; stops at the first answer that is no success."""

@@ -390,6 +390,8 @@ class Request:
         sync: Skip mode: the ledger works inside the request, so the answer is final and takes longer.
         file: Name and bytes of a file to upload; the body then travels as form fields. A kind leaves the bytes empty:
             they are kept beside the intent, and filled in when it is sent.
+        work_s: Seconds that the ledger may need beyond those of any request, because of how much there is in this one:
+            cut off by us, it would stop in the middle (contract §14.4).
     """
 
     method: str
@@ -398,6 +400,7 @@ class Request:
     body: Mapping[str, Any]
     sync: bool = False
     file: tuple[str, bytes] | None = None
+    work_s: float = 0.0
 
 
 class Failure(StrEnum):
@@ -405,6 +408,10 @@ class Failure(StrEnum):
 
     NOT_SENT = "not_sent"  #: The request never left the machine.
     BROKEN = "broken"  #: It may have arrived.
+
+
+#: Code of a request that was held back at the last moment, because its lease would not have seen it through.
+LEASE_OVER = "LEASE_OVER"
 
 
 @dataclass(frozen=True, slots=True)
