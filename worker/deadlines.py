@@ -49,7 +49,7 @@ class Exchange:
 
     Args:
         connect_s: Longest time for a connection: all addresses of the host, tunnel and TLS together.
-        sending_s: Longest time for the body.
+        size: Bytes of the body.
         read_s: Longest time for the answer.
         start_by_s: After that no first byte may leave; on :func:`steady_s`.
 
@@ -60,10 +60,10 @@ class Exchange:
         surplus: More bytes came than the answer has.
     """
 
-    __slots__ = ("_read_s", "_sending_s", "_start_by_s", "begun", "end_s", "start_s", "surplus")
+    __slots__ = ("_read_s", "_start_by_s", "begun", "end_s", "size", "start_s", "surplus")
 
-    def __init__(self, connect_s: float, sending_s: float, read_s: float, start_by_s: float) -> None:
-        self._sending_s, self._read_s, self._start_by_s = sending_s, read_s, start_by_s
+    def __init__(self, connect_s: float, size: int, read_s: float, start_by_s: float) -> None:
+        self.size, self._read_s, self._start_by_s = size, read_s, start_by_s
         self.start_s = steady_s()
         self.end_s = self.start_s + connect_s
         self.begun = self.surplus = False
@@ -80,21 +80,11 @@ class Exchange:
         if now_s > self._start_by_s:
             raise TooLate
         self.begun = True
-        self.end_s = now_s + self._sending_s + self._read_s
-
-    def go_on(self) -> float:
-        """Seconds left for what is to be sent now. Raises TooLate, TimeoutError."""
-        now_s = steady_s()
-        if self.begun and now_s > self._start_by_s + self._sending_s:
-            # Stopped between its head and its body. The head alone may have been enough, so it counts as begun.
-            raise TooLate
-        return self._left_s(now_s)
+        self.end_s = now_s + sending_s(self.size) + self._read_s
 
     def left_s(self) -> float:
-        """Seconds left. Raises TimeoutError."""
-        return self._left_s(steady_s())
-
-    def _left_s(self, now_s: float) -> float:
+        """Seconds left for what is going on. Raises TimeoutError."""
+        now_s = steady_s()
         if now_s >= self.end_s:
             raise TimeoutError("timed out")
         return self.end_s - now_s
@@ -105,6 +95,9 @@ class _Incoming(io.RawIOBase):
 
     def __init__(self, raw: io.RawIOBase, sock: socket.socket, exchange: Exchange) -> None:
         self._raw, self._sock, self._exchange = raw, sock, exchange
+        # urllib3 has just set the time for an answer, and of a small request next to nothing of it is gone: setting it
+        # again is a call to the kernel for each request.
+        self._set = exchange.begun and exchange.size <= _SLICE
         self.over = False
 
     def readable(self) -> bool:
@@ -113,7 +106,10 @@ class _Incoming(io.RawIOBase):
     def readinto(self, buffer: Any) -> int:
         if self.over:
             return 0
-        self._sock.settimeout(self._exchange.left_s())
+        left_s = self._exchange.left_s()
+        if not self._set:
+            self._sock.settimeout(left_s)
+        self._set = False
         return self._sock.recv_into(buffer)
 
     def close(self) -> None:
@@ -145,34 +141,51 @@ class _Answer(HTTPResponse):
 class _Timed:
     """What a connection does within the time of the exchange in its thread; goes before a class of urllib3."""
 
+    #: Whether a second request may use it.
+    kept = True
     response_class = _Answer
     sock: Any
     timeout: Any
     _dns_host: str
     _used_by: Exchange | None = None
+    _head: bytes | None = None
 
     @property
     def is_connected(self) -> bool:
         """Whether it may be used again: never with bytes in hand that nobody asked for."""
-        if self._used_by is not None and self._used_by.surplus:
+        if not self.kept or (self._used_by is not None and self._used_by.surplus):
             return False
         if isinstance(self.sock, ssl.SSLSocket) and self.sock.pending():
             return False
         return bool(super().is_connected)  # type: ignore[misc]
 
     def endheaders(self, *args: Any, **kwargs: Any) -> None:
-        """Send the head, if the time for it has not gone by."""
+        """Send the head, with the body if there is one."""
         if self.sock is None:
             self.connect()  # type: ignore[attr-defined]
         self._used_by = _here.exchange
-        _here.exchange.begin()
+        self._head = b"" if _here.exchange.size else None
         super().endheaders(*args, **kwargs)  # type: ignore[misc]
 
     def send(self, data: bytes) -> None:
         """Send bytes, all of them within the time."""
-        view = memoryview(data)
-        for at in range(0, len(view), _SLICE):
-            self.sock.settimeout(_here.exchange.go_on())
+        exchange: Exchange = _here.exchange
+        if self._used_by is not exchange:
+            # The head of a tunnel.
+            self.sock.settimeout(exchange.left_s())
+            self.sock.sendall(data)
+            return
+        if self._head == b"":
+            # Held back until the body is there, so that a request leaves as a whole, or not at all.
+            self._head = data
+            return
+        view = memoryview(self._head + data if self._head else data)
+        self._head = None
+        # The very last moment. The time that urllib3 has set for sending does for what the kernel takes at once.
+        exchange.begin()
+        self.sock.sendall(view[:_SLICE])
+        for at in range(_SLICE, len(view), _SLICE):
+            self.sock.settimeout(exchange.left_s())
             self.sock.sendall(view[at : at + _SLICE])
 
     def _new_conn(self) -> socket.socket:
@@ -203,8 +216,12 @@ class _Timed:
         self.sock.settimeout(_here.exchange.left_s())
 
 
-def timed(pool: Any) -> Any:
-    """Have a pool of urllib3 make connections that keep the time of the exchange they are used in."""
-    if not issubclass(pool.ConnectionCls, _Timed):
-        pool.ConnectionCls = type("Timed" + pool.ConnectionCls.__name__, (_Timed, pool.ConnectionCls), {})
+def timed(pool: Any, *, kept: bool) -> Any:
+    """Have a pool of urllib3 make connections that keep the time of the exchange they are used in.
+
+    Args:
+        pool: Of one host.
+        kept: Whether a connection may serve more than one request.
+    """
+    pool.ConnectionCls = type("Timed" + pool.ConnectionCls.__name__, (_Timed, pool.ConnectionCls), {"kept": kept})
     return pool

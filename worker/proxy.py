@@ -102,6 +102,7 @@ class Proxy:
             timeout_s=self._read_s(request),
             content_type=content_type,
             start_by_s=start_by_s,
+            alone=request.alone,
         )
 
     def call(
@@ -115,6 +116,7 @@ class Proxy:
         timeout_s: float | None = None,
         content_type: str = "",
         start_by_s: float = float("inf"),
+        alone: bool = False,
     ) -> Response:
         """Make one HTTP request and read its whole answer.
 
@@ -127,6 +129,7 @@ class Proxy:
             timeout_s: Longest wait for the whole answer; that of reads when None.
             content_type: Of the body, where it is not JSON.
             start_by_s: After that no first byte leaves.
+            alone: Over a connection of its own.
         """
         key = self._credentials.current()
         if key is None:
@@ -137,7 +140,7 @@ class Proxy:
         pairs = {**self._query, **query}
         full = f"{path}?{urlencode(pairs, quote_via=quote)}" if pairs else path
         read_s = timeout_s or self._settings.read_timeout_s
-        answer = self._wire.exchange(method, full, headers, body, read_s=read_s, start_by_s=start_by_s)
+        answer = self._wire.exchange(method, full, headers, body, read_s=read_s, start_by_s=start_by_s, alone=alone)
         if answer.status == 401 and self._credentials.refused(key):  # noqa: PLR2004
             # Whoever is not let in has not acted; with the newer key the request may simply go again.
             return Response(

@@ -23,7 +23,7 @@ from blnk_relay.intents.rows import capped
 from blnk_relay.journal.journal import steady_s
 from blnk_relay.settings import Settings
 from blnk_relay.targets import Target
-from worker.deadlines import Exchange, TooLate, sending_s, timed
+from worker.deadlines import Exchange, TooLate, timed
 
 #: Largest answer that is read: a page of the Filters API is a hundred rows of at most 8,000 bytes.
 MAX_ANSWER_BYTES = 8 * 1024 * 1024
@@ -46,15 +46,16 @@ class _Adapter(HTTPAdapter):
 
     _pool: Any = None
 
-    def __init__(self, **options: Any) -> None:
-        super().__init__(**options)
+    def __init__(self, size: int, *, kept: bool) -> None:
+        super().__init__(pool_connections=1, pool_maxsize=size, max_retries=0, pool_block=False)
         self._making = threading.Lock()
+        self._kept = kept
 
     def get_connection_with_tls_context(self, *args: Any, **kwargs: Any) -> Any:
         if self._pool is None:
             with self._making:
                 if self._pool is None:
-                    self._pool = timed(super().get_connection_with_tls_context(*args, **kwargs))
+                    self._pool = timed(super().get_connection_with_tls_context(*args, **kwargs), kept=self._kept)
         return self._pool
 
     def request_url(self, request: requests.PreparedRequest, proxies: Any) -> str:
@@ -85,9 +86,8 @@ class Wire:
         self._connect_s = settings.connect_timeout_s
         self._verify: bool | str = target.ca_bundle or True
         self._proxies = dict(requests.utils.get_environ_proxies(self.base))
-        self._adapter = _Adapter(
-            pool_connections=1, pool_maxsize=settings.connections + 2, max_retries=0, pool_block=False
-        )
+        self._adapter = _Adapter(settings.connections + 2, kept=True)
+        self._alone = _Adapter(settings.connections + 2, kept=False)
         try:
             prepared = requests.Request(
                 "POST",
@@ -112,6 +112,7 @@ class Wire:
         *,
         read_s: float,
         start_by_s: float = float("inf"),
+        alone: bool = False,
     ) -> Response:
         """Make one HTTP request and read its whole answer; never raises for what the network or the answer does.
 
@@ -125,6 +126,8 @@ class Wire:
             body: The bytes of the body, or None.
             read_s: Longest wait for the whole answer.
             start_by_s: On :func:`blnk_relay.journal.journal.steady_s`: after that no first byte leaves.
+            alone: Use a connection of its own, on which no answer to anything else can come: for what is answered by
+                words that name nothing of what was asked.
         """
         prepared = requests.PreparedRequest()
         prepared.method = method
@@ -136,11 +139,14 @@ class Wire:
             **headers,
         }
         prepared.body = body
-        exchange = Exchange(self._connect_s, sending_s(len(body or b"")), read_s, start_by_s)
+        if alone:
+            prepared.headers["Connection"] = "close"
+        adapter = self._alone if alone else self._adapter
+        exchange = Exchange(self._connect_s, len(body or b""), read_s, start_by_s)
         answer: requests.Response | None = None
         with exchange:
             try:
-                answer = self._adapter.send(
+                answer = adapter.send(
                     prepared,
                     stream=True,
                     timeout=(self._connect_s, read_s),
@@ -180,6 +186,7 @@ class Wire:
     def close(self) -> None:
         """Close all connections."""
         self._adapter.close()
+        self._alone.close()
 
 
 _NO_ANSWER = "no answer from the ledger"

@@ -392,6 +392,8 @@ class Request:
             they are kept beside the intent, and filled in when it is sent.
         work_s: Seconds that the ledger may need beyond those of any request, because of how much there is in this one:
             cut off by us, it would stop in the middle (contract §14.4).
+        alone: Its answer names nothing of what was asked, so it goes over a connection of its own, on which the answer
+            to another request cannot come.
     """
 
     method: str
@@ -401,6 +403,7 @@ class Request:
     sync: bool = False
     file: tuple[str, bytes] | None = None
     work_s: float = 0.0
+    alone: bool = False
 
 
 class Failure(StrEnum):

@@ -103,7 +103,7 @@ def decide(entry: Entry, progress: Progress, found: Found, policy: Policy) -> De
 
 def request(entry: Entry, progress: Progress, policy: Policy) -> Request:
     """``POST /reconciliation/start``."""
-    return Request("POST", "/reconciliation/start", "start", entry.payload, sync=True)
+    return Request("POST", "/reconciliation/start", "start", entry.payload, sync=True, alone=True)
 
 
 def judge(entry: Entry, progress: Progress, request: Request, response: Response, policy: Policy) -> Verdict:
