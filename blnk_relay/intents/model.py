@@ -251,7 +251,7 @@ class DeadClass(StrEnum):
     REFUSED = "refused"  #: Known not to have happened.
     REJECTED = "rejected"  #: The ledger recorded a refusal; the reference is used up.
     UNKNOWN = "unknown"  #: Must not be sent again by a machine.
-    PARTIAL = "partial"  #: Some legs happened.
+    PARTIAL = "partial"  #: A part of it happened, or not as it was asked for.
     INVALID = "invalid"  #: It came by name and does not validate; it was never an intent.
 
 
