@@ -36,6 +36,9 @@ _AHEAD_SHARE = 0.2
 #: Life of an access token whose answer does not tell it; every documented one does.
 _UNTOLD_LIFE_S = 300.0
 
+#: Life of an access token beyond which an answer is not believed; a number may be larger than any clock.
+_LONGEST_LIFE_S = 10 * 365 * 86_400
+
 #: Pause before another look while somebody else refreshes, or Redis does not answer.
 _SOON_S = 0.1
 _REDIS_PAUSE_S = 1.0
@@ -76,7 +79,7 @@ def tokens_of(response: Response, refresh: str) -> Tokens | None:
         return None
     if not all(isinstance(text, str) and PRINTABLE.fullmatch(text) for text in (access, next_refresh)):
         return None
-    known = isinstance(life, int) and not isinstance(life, bool) and life > 0
+    known = isinstance(life, int) and not isinstance(life, bool) and 0 < life <= _LONGEST_LIFE_S
     return Tokens(str(access), str(next_refresh), float(life) if known else _UNTOLD_LIFE_S)  # type: ignore[arg-type]
 
 

@@ -14,6 +14,7 @@ from typing import Any, TypeGuard
 from urllib.parse import quote
 
 from blnk_relay.intents.model import Failure, Lookup, Record, Request, Response, Row
+from blnk_relay.intents.rows import text_of
 from tasks.runtime import Looked
 from worker.proxy import Proxy
 
@@ -305,22 +306,19 @@ def _whole(item: Mapping[str, Any]) -> int | None:
 def _row(item: Mapping[str, Any]) -> Row:
     meta = item.get("meta_data")
     rejection = meta.get("blnk_rejection_reason", "") if isinstance(meta, dict) else ""
-
-    def text(name: str) -> str:
-        value = item.get(name)
-        return value if isinstance(value, str) else ""
+    description = item.get("description")
 
     return Row(
-        transaction_id=text("transaction_id"),
-        reference=text("reference"),
-        status=text("status"),
-        parent=text("parent_transaction"),
+        transaction_id=text_of(item, "transaction_id"),
+        reference=text_of(item, "reference"),
+        status=text_of(item, "status"),
+        parent=text_of(item, "parent_transaction"),
         precise_amount=_whole(item),
-        currency=text("currency"),
-        source=text("source"),
-        destination=text("destination"),
-        created_at=text("created_at"),
+        currency=text_of(item, "currency"),
+        source=text_of(item, "source"),
+        destination=text_of(item, "destination"),
+        created_at=text_of(item, "created_at"),
         rejection=rejection if isinstance(rejection, str) else "",
-        description=text("description"),
+        description=description if isinstance(description, str) else "",
         meta=meta if isinstance(meta, dict) else {},
     )

@@ -20,6 +20,10 @@ CONFLICT = {
 
 _MAX_MESSAGE = 300
 
+#: Longest id, code or reference that is taken from an answer, and may be kept: those of the ledger are 41 characters, a
+#: reference has 255, and what the ledger derives from one some more.
+_MAX_ID = 512
+
 
 def family(reference: str) -> tuple[Lookup, Lookup]:
     """Look-ups for everything that a single transaction can leave behind: ``R`` and ``R_q`` (contract §3.4)."""
@@ -103,9 +107,9 @@ def _contrast(field: str, asked: object, stored: object) -> str:
 
 
 def text_of(body: Mapping[str, Any], field: str) -> str:
-    """A field of an answer that is a text, else an empty one."""
+    """A field of an answer that is a text as ids, codes and references are; else, or if it is endless, an empty one."""
     value = body.get(field)
-    return value if isinstance(value, str) else ""
+    return value if isinstance(value, str) and len(value) <= _MAX_ID else ""
 
 
 def rejection_code(text: str) -> str:

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from blnk_relay import commit, refund, void
 from blnk_relay.intents.model import (
+    LEASE_OVER,
     Again,
     Dead,
     DeadClass,
@@ -341,6 +342,13 @@ def test_with_confirm_accepted_a_success_with_a_body_is_enough(whom):
     assert kind.judge(entry, now, request, answer(201, "", body), policy).decision == Done("accepted")
     for proves_nothing in (answer(201), answer(201, "", {}), answer(201, "", {**body, "reference": "another"})):
         assert isinstance(kind.judge(entry, now, request, proves_nothing, policy).decision, Look)
+
+
+def test_what_was_held_back_at_the_last_moment_is_tried_again_and_no_complaint_about_the_target():
+    held_back = Response(failure=Failure.NOT_SENT, code=LEASE_OVER)
+    for whom in (QUEUED, PART, REFUND):
+        verdict = judged(whom, held_back)
+        assert (action(verdict), verdict.acted, verdict.counted, verdict.gate) == (AGAIN, False, False, None)
 
 
 def test_the_first_look_comes_soon_and_later_ones_as_late_as_a_repeat_would():
