@@ -23,6 +23,7 @@ from blnk_relay.intents.model import DEFAULT_TARGET, Intent
 from blnk_relay.journal.accepting import accept_flow
 from blnk_relay.journal.cancelling import cancel_flow
 from blnk_relay.journal.connection import reported, script_source
+from blnk_relay.journal.ledgers import Belonging
 from blnk_relay.journal.parts import PartStatus, parts_flow
 from blnk_relay.journal.reading import Attempt, Status, find_flow, history_flow
 from blnk_relay.journal.records import NewEntry
@@ -50,6 +51,7 @@ class AsyncRelay:
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self._bells = Bells(settings)
+        self._belonging = Belonging(settings)
         self._digests: dict[str, str] = {}
         try:
             self._client = redis.asyncio.Redis.from_url(
@@ -177,6 +179,8 @@ class AsyncRelay:
     # ----------------------------------------------------------------------------------------------------------------
 
     async def _accept(self, entries: list[NewEntry]) -> list[Receipt]:
+        if due := self._belonging.due(new.entry.target for new in entries):
+            await self._drive(self._belonging.flow(due))
         accepted, bells, durability = await self._drive(accept_flow(self.settings, entries))
         await self._ring(bells)
         return receipts_of(entries, accepted, durability)

@@ -85,6 +85,24 @@ class JournalUnavailable(RelayError):
     """
 
 
+class OtherLedger(RelayError):
+    """The settings name another ledger for a target than the journal was used for so far. Nothing was recorded.
+
+    Work that was begun in one ledger would be made a second time in the other.
+
+    Attributes:
+        target: The target.
+    """
+
+    def __init__(self, target: str, recorded: str, ours: str) -> None:
+        self.target = target
+        super().__init__(
+            f"target {target!r} of this journal is the ledger {recorded!r}, but the settings say {ours!r}. Use another "
+            "name for another ledger, or another namespace for another journal; if it is the same ledger at another "
+            f"address, say so with: blnk-relay target rebind {target}"
+        )
+
+
 class NotFound(RelayError):
     """No intent is known under this key or id."""
 

@@ -15,6 +15,7 @@ from blnk_relay.intake import Receipt, Write, prepare, prepare_many, receipts_of
 from blnk_relay.intents.model import DEFAULT_TARGET, Intent
 from blnk_relay.journal.cancelling import cancel_flow
 from blnk_relay.journal.journal import Journal
+from blnk_relay.journal.ledgers import Belonging
 from blnk_relay.journal.parts import PartStatus, parts_flow
 from blnk_relay.journal.reading import Attempt, Status, find, history_of
 from blnk_relay.journal.records import NewEntry
@@ -59,6 +60,7 @@ class Relay:
         self.settings = settings
         self.journal = Journal(settings)
         self._bells = Bells(settings)
+        self._belonging = Belonging(settings)
 
     @classmethod
     def from_env(cls) -> Self:
@@ -118,6 +120,7 @@ class Relay:
                 limit, the target has no read that could prove the outcome, or it would wait for an intent that was
                 never enqueued, or was cancelled or discarded.
             KeyConflict: The key, or the reference, belongs to another intent.
+            OtherLedger: The settings mean another ledger by this target than the journal was used for so far.
             JournalUnavailable: Redis did not answer within its timeout. Enqueue again under the same key.
         """
         write = Write(
@@ -282,6 +285,8 @@ class Relay:
     # ----------------------------------------------------------------------------------------------------------------
 
     def _accept(self, entries: list[NewEntry]) -> list[Receipt]:
+        if due := self._belonging.due(new.entry.target for new in entries):
+            self.journal.drive(self._belonging.flow(due))
         accepted, bells, durability = self.journal.accept(entries)
         self._bells.ring(bells)
         return receipts_of(entries, accepted, durability)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import Field, dataclass, fields
 from typing import Any
+from urllib.parse import urlsplit
 
 from blnk_relay.errors import InvalidSettings
 from blnk_relay.intents.model import DEFAULT_TARGET
@@ -126,6 +127,18 @@ class Target:
         """Whether anything was said about where it is or who we are."""
         return self.base_url != CLOUD_URL or bool(self.instance_id) or any(map(self._any, _CREDENTIALS))
 
+    @property
+    def ledger(self) -> str:
+        """Which ledger it is: the way to it, its address and its instance; empty where nothing is said about it.
+
+        Example:
+            >>> Target(name="own", api="core", base_url="http://Core:5001/", token="secret").ledger
+            'core http://core:5001 -'
+        """
+        if not self.configured:
+            return ""
+        return f"{self.api} {normalised(self.base_url)} {self.instance_id or '-'}"
+
     def variable(self, field_name: str) -> str:
         """The environment variable of one of its fields."""
         scope = "" if self.name == DEFAULT_TARGET else f"{self.name.upper()}__"
@@ -146,6 +159,22 @@ class Target:
                 f"{self.variable('token')} is needed to post to the ledger (contract §1.1), "
                 f"or {self.variable('token_file')}{'' if self.api == 'core' else ', or an OAuth client'}."
             )
+
+
+def normalised(base_url: str) -> str:
+    """An address in the one form in which addresses are compared.
+
+    Example:
+        >>> normalised("HTTPS://Ledger.Example:443/api/")
+        'https://ledger.example/api'
+    """
+    parts = urlsplit(base_url)
+    host = (parts.hostname or "").lower()
+    port = parts.port
+    default = {"http": 80, "https": 443}.get(parts.scheme)
+    name = f"[{host}]" if ":" in host else host
+    place = name if port in (None, default) else f"{name}:{port}"
+    return f"{parts.scheme.lower()}://{place}{parts.path.rstrip('/')}"
 
 
 def target_fields() -> tuple[Field[Any], ...]:

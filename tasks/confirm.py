@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from blnk_relay.journal.journal import steady_s
+from blnk_relay.journal.clock import steady_s
 from blnk_relay.journal.records import Claimed
 from tasks.deliver import report, report_buried
 from tasks.looking import decisions

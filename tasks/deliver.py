@@ -19,7 +19,7 @@ from blnk_relay.intents.model import Again, Dead, DeadClass, Entry, Failure, Fou
 from blnk_relay.intents.registry import KINDS
 from blnk_relay.intents.retry import growing_s
 from blnk_relay.intents.steps import next_step
-from blnk_relay.journal.journal import steady_s
+from blnk_relay.journal.clock import steady_s
 from blnk_relay.journal.records import Claimed, Settlement
 from blnk_relay.settings import LEASE_MARGIN_S
 from tasks.looking import apply_gate, decisions, sends_of
@@ -128,7 +128,7 @@ class Delivery:
             self._in_hand += 1
             entry = claimed.entry
             step = next_step(KINDS[entry.kind], entry, claimed.progress, Found(), self._runtime.policy)
-            if isinstance(step, Send) and step.memo is None:
+            if isinstance(step, Send) and step.memo is None and KINDS[entry.kind].keyed:
                 self._put(partial(self._attempt, claimed), 1)
             else:
                 to_look.setdefault(entry.target, []).append(claimed)
@@ -197,7 +197,7 @@ class Delivery:
         at_ms, at_s = batch[0].progress.now_ms, steady_s()
         decided, healthy = decisions(runtime, batch)
         sends = sends_of(decided)
-        recorded = [(claimed, send) for claimed, send in sends if KINDS[claimed.entry.kind].records]
+        recorded = [(claimed, send) for claimed, send in sends if KINDS[claimed.entry.kind].recorded]
         answers = runtime.journal.record(recorded) if recorded else []
         refused = {
             claimed.entry.id: answer for (claimed, _), answer in zip(recorded, answers, strict=True) if answer != "ok"
@@ -210,8 +210,10 @@ class Delivery:
                 self._results.put(
                     after_look(claimed, "sending", decision, at_ms + int((steady_s() - at_s) * 1000), runtime.worker)
                 )
+            elif refused.get(claimed.entry.id) == "doubtful" and decision.otherwise is not None:
+                self._results.put(after_look(claimed, "sending", decision.otherwise, at_ms, runtime.worker))
             elif claimed.entry.id in refused:
-                # Busy or lagging: in a moment. Stale: the settlement will change nothing.
+                # Busy, lagging or undurable: in a moment. Stale: the settlement will change nothing.
                 wait_s = growing_s(claimed.progress.age_s, runtime.policy.confirm_first_s, runtime.policy.confirm_max_s)
                 self._results.put(after_look(claimed, "sending", Again(wait_s, counted=False), at_ms, runtime.worker))
             else:

@@ -35,7 +35,7 @@ class Ledger(Protocol):
         Args:
             request: What to write.
             request_id: For the logs of both sides.
-            start_by_s: On :func:`blnk_relay.journal.journal.steady_s`: should the first byte not have left by then, it
+            start_by_s: On :func:`blnk_relay.journal.clock.steady_s`: should the first byte not have left by then, it
                 does not leave, and the answer is ``NOT_SENT`` with the code ``LEASE_OVER``.
         """
 

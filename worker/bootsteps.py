@@ -54,6 +54,7 @@ class Sweeper(bootsteps.StartStopStep):
         callbacks = Callbacks(self._settings, journal, bells)
         reports: Telemetry | None = None
         strays: list[str] = []
+        foreign: set[str] = set()
         while not self._stop.wait(self._settings.sweep_s):
             try:
                 swept, lanes, expired = journal.sweep()
@@ -64,6 +65,10 @@ class Sweeper(bootsteps.StartStopStep):
                 if swept:
                     callbacks.run()
                     strays = self._complain(strays, journal.strays())
+                    others = {error.target: error for error in journal.foreign()}
+                    for target in sorted(others.keys() - foreign):
+                        _log.error("%s", others[target])
+                    foreign = set(others)
             except JournalUnavailable as error:
                 _log.warning("sweep: %s", error)
         bells.close()

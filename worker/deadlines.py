@@ -15,7 +15,7 @@ from typing import Any
 
 from urllib3.exceptions import ConnectTimeoutError, NameResolutionError, NewConnectionError
 
-from blnk_relay.journal.journal import steady_s
+from blnk_relay.journal.clock import steady_s
 
 #: The slowest pace at which a body is sent before the exchange is given up, in bytes a second: a tenth of the slowest
 #: line that anybody would put a worker behind, and half of what uploads were seen to need (200 kB/s).

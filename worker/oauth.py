@@ -19,7 +19,7 @@ from urllib.parse import urlencode
 
 from blnk_relay.errors import JournalUnavailable
 from blnk_relay.intents.model import Failure, Response
-from blnk_relay.journal.journal import steady_s
+from blnk_relay.journal.clock import steady_s
 from blnk_relay.settings import TOKEN_WAIT_S, Settings
 from blnk_relay.targets import Target
 from worker.credentials import PRINTABLE, Key

@@ -82,7 +82,7 @@ class Proxy:
         Args:
             request: What to write.
             request_id: Sent as ``X-Request-Id``.
-            start_by_s: On :func:`blnk_relay.journal.journal.steady_s`: after that no first byte leaves, whatever the
+            start_by_s: On :func:`blnk_relay.journal.clock.steady_s`: after that no first byte leaves, whatever the
                 credential and the connection took, and the answer is ``LEASE_OVER``.
         """
         content_type = ""

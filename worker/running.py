@@ -25,6 +25,7 @@ def run_worker(settings: Settings, *, lanes: tuple[str, ...] = (), pool: str = "
 
     Raises:
         InvalidSettings: Something is missing or contradicts.
+        OtherLedger: The journal belongs to other ledgers than the settings name, for every target.
     """
     served = lanes or settings.lanes
     arguments = worker_arguments(
@@ -39,6 +40,11 @@ def run_worker(settings: Settings, *, lanes: tuple[str, ...] = (), pool: str = "
     try:
         for warning in journal.check_server():
             _log.warning("%s", warning)
+        foreign = journal.foreign()
+        for error in foreign:
+            _log.error("%s", error)
+        if foreign and len(foreign) == len(settings.ledgers):
+            raise foreign[0]
     except JournalUnavailable as error:
         _log.warning("the journal cannot be reached yet: %s", error)
     finally:

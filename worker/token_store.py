@@ -98,7 +98,7 @@ class TokenStore:
         if settings.durability == "memory":
             return bool(self._run(*arguments))
         # A refresh token that is lost with its Redis locks us out, so it is kept as well as a receipt is.
-        kept, _ = self._journal.scripts.run_and_wait("oauth", wait_command(settings), self._target, *arguments)
+        kept, _ = self._journal.scripts.run_and_wait("oauth", [wait_command(settings)], self._target, *arguments)
         return bool(kept)
 
     def fail(self, version: int, holder: str, wait_s: float) -> bool | None:

@@ -20,7 +20,7 @@ from blnk_relay import __version__
 from blnk_relay.errors import InvalidSettings
 from blnk_relay.intents.model import LEASE_OVER, Failure, Response
 from blnk_relay.intents.rows import capped
-from blnk_relay.journal.journal import steady_s
+from blnk_relay.journal.clock import steady_s
 from blnk_relay.settings import Settings
 from blnk_relay.targets import Target
 from worker.deadlines import Exchange, TooLate, timed
@@ -125,7 +125,7 @@ class Wire:
             headers: Besides those of every request; they win.
             body: The bytes of the body, or None.
             read_s: Longest wait for the whole answer.
-            start_by_s: On :func:`blnk_relay.journal.journal.steady_s`: after that no first byte leaves.
+            start_by_s: On :func:`blnk_relay.journal.clock.steady_s`: after that no first byte leaves.
             alone: Use a connection of its own, on which no answer to anything else can come: for what is answered by
                 words that name nothing of what was asked.
         """

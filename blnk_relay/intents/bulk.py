@@ -306,6 +306,7 @@ KIND = Kind(
     request=request,
     judge=judge,
     about=ABOUT,
+    keyed=True,
     records=True,
     hopeless={**CONFLICT, **ROLLBACK},
     resumable=frozenset({"ITEMS_MISSING"}),

@@ -8,7 +8,7 @@ before it is sent, and compared afterwards (contract §4).
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import Any
@@ -40,13 +40,16 @@ from blnk_relay.intents.model import (
     Verdict,
 )
 from blnk_relay.intents.retry import growing_s
-from blnk_relay.intents.rows import find_named, look_again, missing, text_of
+from blnk_relay.intents.rows import MOMENT_LOST, capped, find_named, look_again, made_ms, missing, text_of
 from blnk_relay.intents.transaction import altered
 from blnk_relay.intents.verdicts import Meaning, rule_for, verdict_for
 from blnk_relay.money import PRECISIONS, minor_units
 
 COMMIT = "inflight.commit"
 VOID = "inflight.void"
+
+#: How far apart the clocks of the ledger and of the journal may be.
+CLOCKS_APART_MS = 300_000
 
 #: Answers that contradict a read which shows the hold as open.
 _SAYS_SETTLED = frozenset({"TXN_ALREADY_COMMITTED", "TXN_ALREADY_VOIDED", "TXN_COMMIT_AMOUNT_EXCEEDED"})
@@ -217,10 +220,42 @@ def decide(entry: Entry, progress: Progress, found: Found, policy: Policy) -> De
             # Nothing that is settled opens again: a read that shows it open is older than such an answer.
             return look_again(progress, policy)
         return _refused(progress.code, progress.message)
+    recorded = progress.sent and not progress.forgotten
     before, left = str(hold.committed), str(hold.amount - hold.committed)
-    memo = progress.memo if progress.sent else {"row": row.transaction_id, "before": before, "left": left}
+    memo = progress.memo if recorded else {"row": row.transaction_id, "before": before, "left": left}
     seen = tuple(child.transaction_id for child in (*hold.commits, *hold.voids))
-    return Send(memo=memo, exclusive=row.transaction_id, seen=seen)
+    perhaps_ours = _perhaps_ours(hold, entry, progress)
+    return Send(
+        memo=memo,
+        exclusive=row.transaction_id,
+        seen=seen,
+        perhaps_ours=perhaps_ours,
+        otherwise=_moment_lost(perhaps_ours) if perhaps_ours else None,
+    )
+
+
+def _perhaps_ours(hold: Hold, entry: Entry, progress: Progress) -> tuple[str, ...]:
+    """Commits that may be this very part, sent in moments that the journal has lost: of its amount, and no older."""
+    part = entry.payload.get("precise_amount")
+    if part is None or not progress.forgotten:
+        return ()
+    earliest_ms = progress.created_ms - CLOCKS_APART_MS
+    return tuple(
+        row.transaction_id
+        for row in hold.commits
+        if row.precise_amount == part and not (0 < made_ms(row.created_at) < earliest_ms)
+    )
+
+
+def _moment_lost(rows: Sequence[str]) -> Dead:
+    return Dead(
+        DeadClass.UNKNOWN,
+        MOMENT_LOST,
+        capped(
+            "The journal lost its last moments, and this part may have been sent in them. The ledger has commits of "
+            f"its amount that may be it: {', '.join(rows)}."
+        ),
+    )
 
 
 def _void_settled(hold: Hold, progress: Progress) -> Done | Dead | None:
@@ -245,7 +280,13 @@ def _rest_settled(hold: Hold, progress: Progress) -> Done | Dead | None:
 
 def _part_settled(hold: Hold, part: int, progress: Progress, policy: Policy) -> Done | Dead | Look | None:
     """Settle a partial commit by sums: those recorded before it was sent against those the ledger shows now."""
-    if progress.sent:
+    if progress.forgotten:
+        if progress.quiet_for_s < policy.quiet_s:
+            return look_again(progress, policy)
+        if any(row.precise_amount == part for row in hold.commits):
+            # Whether one of them is this very part is the journal's to say, and that of the ledger's refusal.
+            return None
+    elif progress.sent:
         before = int(progress.memo["before"])
         if hold.committed == before + part:
             newest = [row for row in hold.commits if row.precise_amount == part]
@@ -282,7 +323,7 @@ def _unreadable(progress: Progress, policy: Policy) -> Decision:
 
 
 def _not_a_hold(row: Row | None, progress: Progress, policy: Policy) -> Decision:
-    if progress.sent:
+    if progress.sent and not progress.forgotten:
         # The hold was there when the request was sent, so this is read lag, never "no".
         return look_again(progress, policy)
     if row is not None and row.status in ("APPLIED", "VOID"):
@@ -351,6 +392,12 @@ COMMIT_ABOUT = About(
             "Somebody else wrote to the hold while a part was sent. A part carries no key of ours, so nobody can tell "
             "whose it was (contract §3.8).",
         ),
+        End(
+            DeadClass.UNKNOWN,
+            MOMENT_LOST,
+            "Redis lost its last moments, and the hold has commits of this amount that no other intent is known to "
+            "have made: this part may have been sent in those moments ([guarantees](../guarantees.md)).",
+        ),
     ),
     example=Example({"hold": "order-42-hold", "amount": "12.50", "currency": "EUR"}, key="order-42-shipment-1"),
 )
@@ -379,7 +426,9 @@ COMMIT_KIND = Kind(
     names=lambda payload: (str(payload["hold"]),),
     absent="HOLD_NOT_FOUND",
     hopeless={
-        "HOLD_CHANGED": "nobody can tell whether this part was committed: compare the hold by hand, then discard it"
+        "HOLD_CHANGED": "nobody can tell whether this part was committed: compare the hold by hand, then discard it",
+        MOMENT_LOST: "nobody can tell whether this part was committed: see at the ledger whether one of the commits "
+        "that the letter names is this part. If one is, discard it as done; if none is, it did not happen",
     },
 )
 

@@ -13,6 +13,7 @@ from blnk_relay.intents.inflight import COMMIT, CommitSchema
 from blnk_relay.intents.inflight_items import MOST_ITEMS, SWITCH, Way, check_distinct
 from blnk_relay.intents.linking import ResultOf, link_of
 from blnk_relay.intents.model import DeadClass, Intent, Kind
+from blnk_relay.intents.rows import MOMENT_LOST
 
 NAME = "inflight.bulk_commit"
 
@@ -105,6 +106,12 @@ ABOUT = About(
             "ITEMS_UNKNOWN",
             "Of some holds nobody can tell: somebody else wrote to them while a part was sent (contract §3.8), or the "
             "ledger never showed what became of them. *unknown* if none was settled. The letter names them.",
+        ),
+        End(
+            DeadClass.UNKNOWN,
+            MOMENT_LOST,
+            "Redis lost its last moments, in which it may have been sent, and holds have commits of the amounts asked "
+            "for that no other intent is known to have made ([guarantees](../guarantees.md)).",
         ),
     ),
     example=Example(

@@ -138,7 +138,8 @@ class Way:
 
     def decide(self, entry: Entry, progress: Progress, found: Found, policy: Policy) -> Decision:
         """Each item for itself, and then what that comes to together."""
-        if not progress.sent and (twice := self._twice(entry, progress, found)):
+        fresh = not progress.sent or progress.forgotten
+        if fresh and (twice := self._twice(entry, progress, found)):
             text = f"{twice[0]} and {twice[1]} are one hold: name it once."
             return Dead(DeadClass.REFUSED, "HOLD_TWICE", capped(text))
         policy = _patient(policy, len(self.wanted(entry.payload)))
@@ -148,7 +149,7 @@ class Way:
             decision = _own(item, one, now, found, policy)
             decisions.append(decision)
             items.append(replace(item, child=decision.transaction_id) if isinstance(decision, Done) else item)
-        if not progress.sent and (early := self._too_early(entry, decisions)):
+        if fresh and (early := self._too_early(entry, decisions)):
             return early
         note = self._note(items, decisions)
         sends = {index: decision for index, decision in enumerate(decisions) if isinstance(decision, Send)}
@@ -210,7 +211,7 @@ class Way:
                 refuse=refuse,
                 code=item.code or progress.code,
                 message="" if item.code else progress.message,
-                memo={"row": item.row, "before": item.before},
+                memo={"row": item.row, "before": item.before} if item.row else {},
             )
             yield item, replace(entry, kind=self.single, payload=named), now
 
@@ -241,7 +242,7 @@ class Way:
             if isinstance(decision, Done):
                 parts[index] = f"{self.outcome} {decision.transaction_id}".rstrip()
                 if decision.transaction_id:
-                    made[item.row] = decision.transaction_id
+                    made[item.row or decision.parent_id] = decision.transaction_id
             elif isinstance(decision, Dead):
                 parts[index] = decision.dead_class.value
         return Note(_memo(items), parts, made)
@@ -290,7 +291,7 @@ def _patient(policy: Policy, count: int) -> Policy:
 def items_of(progress: Progress, count: int) -> list[Item]:
     """What was remembered of each item."""
     packed = progress.memo.get("items")
-    return [Item.unpacked(values) for values in packed] if packed else [Item()] * count
+    return [Item.unpacked(values) for values in packed] if packed else [Item(sent=progress.forgotten)] * count
 
 
 def _memo(items: Sequence[Item]) -> dict[str, Any]:
@@ -322,7 +323,15 @@ def _together(items: Sequence[Item], sends: Mapping[int, Send], found: Found, no
             recorded.append(Item(memo["row"], memo["before"], sent=sent, asked=True))
     rows = tuple(item.row for item in recorded if item.row)
     seen = tuple(child.transaction_id for row in rows for child in _below(row, found))
-    return Send(memo=_memo(recorded), exclusive=rows, seen=seen, note=note)
+    doubts = [send for send in sends.values() if send.perhaps_ours]
+    return Send(
+        memo=_memo(recorded),
+        exclusive=rows,
+        seen=seen,
+        note=note,
+        perhaps_ours=tuple(row for send in doubts for row in send.perhaps_ours),
+        otherwise=doubts[0].otherwise if doubts else None,
+    )
 
 
 def _below(row_id: str, found: Found) -> Iterator[Any]:

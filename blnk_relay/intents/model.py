@@ -92,6 +92,9 @@ class Progress:
         message: Message of the last answer, capped.
         looking: It waits for a look at the ledger, whatever else is known.
         draw: A uniform random number in [0, 1), drawn at the claim, for jitter.
+        created_ms: When it was accepted.
+        lost_ms: End of the moments that the journal has lost and in which it may have been sent; 0 for none.
+        solid_ms: Since when the journal's clock and its tail can be trusted: no silence is older than that.
     """
 
     now_ms: int
@@ -110,6 +113,9 @@ class Progress:
     message: str = ""
     looking: bool = False
     draw: float = 0.5
+    created_ms: int = 0
+    lost_ms: int = 0
+    solid_ms: int = 0
 
     @property
     def age_s(self) -> float:
@@ -118,8 +124,13 @@ class Progress:
 
     @property
     def quiet_for_s(self) -> float:
-        """Seconds since a request that may have taken effect was last sent."""
-        return max(0.0, (self.now_ms - self.last_sent_ms) / 1000)
+        """Seconds of silence: since a request that may have taken effect was last sent, as far as that is known."""
+        return max(0.0, (self.now_ms - max(self.last_sent_ms, self.solid_ms)) / 1000)
+
+    @property
+    def forgotten(self) -> bool:
+        """It counts as sent only because the journal may have forgotten it: nothing is recorded of that request."""
+        return self.lost_ms > 0 and not self.memo
 
 
 @dataclass(frozen=True, slots=True)
@@ -280,12 +291,17 @@ class Send:
         seen: Ids of the rows below it, or them, that the decision rests on. The journal knows those that earlier
             intents made; should one of them be missing here, the read lagged, and the decision is not carried out.
         note: Where a look at the ledger led to it: what that look leaves.
+        perhaps_ours: Ids of rows below it, or them, that may be this very intent's work, from moments that the journal
+            has lost. It is sent only if the journal knows each as the work of another intent.
+        otherwise: What it comes to if it does not.
     """
 
     memo: Mapping[str, Any] | None = None
     exclusive: str | tuple[str, ...] = ""
     seen: tuple[str, ...] = ()
     note: Note | None = None
+    perhaps_ours: tuple[str, ...] = ()
+    otherwise: Dead | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -458,8 +474,10 @@ class Kind:
         request: The request to send.
         judge: What its answer means.
         about: What people are told of it.
-        records: Something is recorded before each send, so an intent with no memo was never sent; and its reference
-            is the ledger's to choose, not ours.
+        records: It decides from what it has recorded before sending; and its reference is the ledger's to choose, not
+            ours.
+        keyed: The ledger knows each request by references of ours, so that a repeat changes nothing. What is not is
+            recorded as durably as the settings ask before it is sent, for nothing else would tell a repeat.
         marked: The ledger knows what it makes by nothing of ours but the mark in its ``meta_data``.
         names: The transactions that it acts on, by reference or row id; while one is still in our own queue, not
             finding it at the ledger proves nothing.
@@ -487,6 +505,7 @@ class Kind:
     judge: Callable[[Entry, Progress, Request, Response, Policy], Verdict]
     about: About
     records: bool = False
+    keyed: bool = False
     marked: bool = False
     names: Callable[[Mapping[str, Any]], tuple[str, ...]] | None = None
     shape: Callable[[str], str] | None = None
@@ -499,6 +518,11 @@ class Kind:
     hopeless: Mapping[str, str] = field(default_factory=dict, hash=False)
     resumable: frozenset[str] = frozenset()
     switch: str = ""
+
+    @property
+    def recorded(self) -> bool:
+        """Whether something is recorded before each send, so that an intent of which nothing is was never sent."""
+        return self.records or not self.keyed
 
     @property
     def referenced(self) -> bool:

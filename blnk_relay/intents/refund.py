@@ -36,7 +36,16 @@ from blnk_relay.intents.model import (
     Verdict,
 )
 from blnk_relay.intents.retry import growing_s
-from blnk_relay.intents.rows import capped, family, final_row, find_named, look_again, missing, rejection_code
+from blnk_relay.intents.rows import (
+    MOMENT_LOST,
+    capped,
+    family,
+    final_row,
+    find_named,
+    look_again,
+    missing,
+    rejection_code,
+)
 from blnk_relay.intents.verdicts import Meaning, rule_for, verdict_for
 
 NAME = "refund"
@@ -87,7 +96,7 @@ def lookups(entry: Entry, progress: Progress, found: Found) -> tuple[Lookup, ...
 
     What was sent stays about the row that it was sent for, whatever the name leads to later.
     """
-    if progress.sent:
+    if progress.sent and not progress.forgotten:
         return missing(found, *family(progress.memo["row"] + "_refund"))
     named, asked = find_named(found, entry.payload["transaction"])
     if asked:
@@ -111,12 +120,22 @@ def _applied_rows(named: Row | None, found: Found) -> list[Row]:
 
 def decide(entry: Entry, progress: Progress, found: Found, policy: Policy) -> Decision:
     """Refund when the row is applied and nothing stands under its refund reference yet."""
-    if progress.sent:
+    if progress.sent and not progress.forgotten:
         return _after_sending(progress.memo["row"], progress, found, policy)
     named, _ = find_named(found, entry.payload["transaction"])
     applied = _applied_rows(named, found)
     if named is None or not applied:
         return _nothing_to_refund(named, progress, policy)
+    if progress.forgotten and len(applied) == 1:
+        # What stands under its refund reference is the only refund that there can be, and is what was asked for.
+        return _after_sending(applied[0].transaction_id, progress, found, policy)
+    if progress.forgotten:
+        return Dead(
+            DeadClass.UNKNOWN,
+            MOMENT_LOST,
+            "The journal lost its last moments, and this refund may have been sent in them; since then the hold was "
+            "committed in several parts.",
+        )
     if len(applied) > 1:
         ids = ", ".join(row.transaction_id for row in applied)
         return _refused("SEVERAL_COMMITS", f"The hold was committed in parts; refund each by its id: {ids}.")
@@ -231,6 +250,12 @@ ABOUT = About(
             "It stayed `QUEUED` for `stuck_horizon_s`: the ledger may still apply it (contract §3.5).",
         ),
         End(DeadClass.UNKNOWN, "VANISHED", "It was accepted eight times and never left a row (contract §3.3)."),
+        End(
+            DeadClass.UNKNOWN,
+            MOMENT_LOST,
+            "Redis lost its last moments, in which this may have been sent, and since then the hold was committed in "
+            "several parts ([guarantees](../guarantees.md)).",
+        ),
     ),
     example=Example({"transaction": "top-up-1001"}),
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Any
 
 from blnk_relay.intents.model import Dead, DeadClass, Found, Look, Lookup, Policy, Progress, Row
@@ -17,6 +18,9 @@ CONFLICT = {
     "REFERENCE_CONFLICT": "the ledger has this reference with other values, which the letter names beside those that "
     "were asked for: find out which of the two was meant, settle it by hand, then discard this letter"
 }
+
+#: Code of a dead letter that only a human can tell from an outcome, because the journal has lost what it knew.
+MOMENT_LOST = "MOMENT_LOST"
 
 _MAX_MESSAGE = 300
 
@@ -129,6 +133,19 @@ def look_again(progress: Progress, policy: Policy) -> Look | Dead:
         )
     in_s = growing_s(progress.quiet_for_s, policy.confirm_first_s, policy.confirm_max_s)
     return Look(in_s, refuse=progress.refuse)
+
+
+def made_ms(created_at: str) -> int:
+    """When the ledger made a row, in milliseconds since 1970; 0 where that cannot be read.
+
+    Example:
+        >>> made_ms("2026-11-25T10:00:00.123456789Z")
+        1795600800123
+    """
+    try:
+        return int(datetime.fromisoformat(created_at).timestamp() * 1000)
+    except (ValueError, OverflowError):
+        return 0
 
 
 def capped(text: str) -> str:

@@ -289,6 +289,7 @@ KIND = Kind(
     request=request,
     judge=judge,
     about=ABOUT,
+    keyed=True,
     records=True,
     hopeless={**CONFLICT, **ROLLBACK},
     shape=split_reference,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from blnk_relay.intents.linking import linked_keys
 from blnk_relay.intents.model import (
     Again,
@@ -21,6 +23,9 @@ from blnk_relay.settings import Settings
 
 #: What becomes of an intent whose deadline passes before it could be sent.
 EXPIRED = Dead(DeadClass.REFUSED, "EXPIRED", "Its deadline passed before it could be sent.")
+
+#: The same of one that may have been sent.
+UNDECIDED = Dead(DeadClass.UNKNOWN, "EXPIRED", "Undecided at its deadline, and it may have been sent.")
 
 
 def policy_of(settings: Settings) -> Policy:
@@ -54,15 +59,19 @@ def next_step(
         found: What the ledger showed so far.
         policy: The numbers.
     """
+    late = progress.now_ms >= progress.deadline_ms
+    if late and progress.lost_ms and not progress.sent:
+        # Before it is called late it is looked for: it may have been sent in moments that the journal has lost.
+        progress = replace(progress, sent=True, last_sent_ms=progress.lost_ms)
     if entry.after and (missing := linked_keys(entry.payload)):
+        if late and progress.lost_ms:
+            return UNDECIDED
         keys = ", ".join(repr(key) for key in missing)
         return Dead(DeadClass.REFUSED, "LINK_EMPTY", f"What it links to brought no such id: {keys}.")
     wanted = kind.lookups(entry, progress, found)
     if wanted:
         return wanted
     decision = kind.decide(entry, progress, found, policy)
-    if isinstance(decision, Send | Again) and progress.now_ms >= progress.deadline_ms:
-        if progress.sent:
-            return Dead(DeadClass.UNKNOWN, "EXPIRED", "Undecided at its deadline, and it may have been sent.")
-        return EXPIRED
+    if isinstance(decision, Send | Again) and late:
+        return UNDECIDED if progress.sent else EXPIRED
     return decision

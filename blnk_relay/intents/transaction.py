@@ -433,5 +433,6 @@ KIND = Kind(
     request=request,
     judge=judge,
     about=ABOUT,
+    keyed=True,
     hopeless=CONFLICT,
 )

@@ -74,6 +74,13 @@ def wait_command(settings: Settings) -> tuple[str | int, ...]:
     return ("WAITAOF", 1, 0, timeout_ms) if kind == "fsync" else ("WAIT", int(replicas), timeout_ms)
 
 
+def was_reached(settings: Settings, waited: Any) -> bool:
+    """Whether a wait has reached what the settings ask for."""
+    return _reached(settings, waited) == settings.durability or (
+        settings.durability != "fsync" and isinstance(waited, int) and waited >= int(settings.durability[-1])
+    )
+
+
 def _reached(settings: Settings, waited: Any) -> str:
     """The durability that the server vouches for; a server that does not know the command vouches for nothing."""
     if isinstance(waited, Exception):

@@ -7,7 +7,7 @@ import json
 from blnk_relay.errors import NotFound, TooLate
 from blnk_relay.intents.model import DEFAULT_TARGET
 from blnk_relay.journal.reading import Status, find_flow
-from blnk_relay.journal.trips import Ask, Flow, Run
+from blnk_relay.journal.trips import Flow, Run
 from blnk_relay.settings import Settings
 
 
@@ -18,11 +18,16 @@ def cancel_flow(settings: Settings, key: str, target: str = DEFAULT_TARGET) -> F
         The status afterwards, and lanes to ring.
     """
     status = yield from find_flow(settings.prefix, key, target)
-    [(seconds, micros)] = yield Ask((("TIME",),))
-    line = json.dumps({"at": int(seconds) * 1000 + int(micros) // 1000, "what": "cancelled"})
+    now_ms, _ = yield Run("now", ())
+    line = json.dumps({"at": now_ms, "what": "cancelled"})
     state, bells = yield Run("cancel", (status.id, line, settings.events_max))
     if state == "":
         raise NotFound(f"no intent is known under {key!r}")
+    if state == "doubtful":
+        raise TooLate(
+            f"intent {status.id} may have been sent in the last moments that Redis has lost: it is looked up at the "
+            "ledger when its turn comes, and cannot be cancelled before"
+        )
     if state != "cancelled":
         raise TooLate(f"intent {status.id} is {state}: only what was never sent can be cancelled")
     after = yield from find_flow(settings.prefix, status.id)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache
 from importlib.resources import files
@@ -157,22 +157,28 @@ class Scripts:
         except RedisError as error:
             raise unavailable(error) from error
 
-    def run_and_wait(self, name: str, wait: tuple[str | int, ...], *args: str | int) -> tuple[Any, Any]:
+    def run_and_wait(self, name: str, waits: Sequence[tuple[str | int, ...]], *args: str | int) -> list[Any]:
         """Run one script, and WAIT or WAITAOF for it on the same connection, in one trip.
 
+        Args:
+            name: The script.
+            waits: One such command, or several, each bounded by a timeout of its own.
+            *args: Its arguments.
+
         Returns:
-            What the script returned, and what the wait returned; the latter is an exception where the server does
-            not know the command or has no append-only file.
+            What the script returned, and what each wait returned: an exception where the server does not know the
+            command or has no append-only file.
         """
         with reported():
             self.digest(name)
             pipeline = self._client.pipeline(transaction=False)
             pipeline.evalsha(self.digest(name), 1, self._prefix, *args)
-            pipeline.execute_command(*wait)  # type: ignore[no-untyped-call]
-            answer, waited = pipeline.execute(raise_on_error=False)
-            if isinstance(answer, NoScriptError):
+            for wait in waits:
+                pipeline.execute_command(*wait)  # type: ignore[no-untyped-call]
+            answers: list[Any] = pipeline.execute(raise_on_error=False)
+            if isinstance(answers[0], NoScriptError):
                 self._digests.pop(name, None)
-                return self.run_and_wait(name, wait, *args)
-            if isinstance(answer, Exception):
-                raise answer
-            return answer, waited
+                return self.run_and_wait(name, waits, *args)
+            if isinstance(answers[0], Exception):
+                raise answers[0]
+            return answers

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import json
-import time
+import logging
+import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import redis
 
-from blnk_relay.errors import JournalUnavailable, KeyConflict
+from blnk_relay.errors import JournalUnavailable, KeyConflict, OtherLedger
 from blnk_relay.intents.model import Entry, GateAction, Send
-from blnk_relay.journal.accepting import Accepted, accept_flow, arguments_of, conflicts_in
+from blnk_relay.intents.registry import KINDS
+from blnk_relay.journal.accepting import Accepted, accept_flow, arguments_of, conflicts_in, wait_command, was_reached
+from blnk_relay.journal.clock import Watch, steady_s
 from blnk_relay.journal.connection import Scripts, connect, reported
 from blnk_relay.journal.files import unpacked
 from blnk_relay.journal.records import Claimed, NewEntry, Settlement, claimed_of, entry_of, id_of
@@ -24,6 +27,20 @@ OPEN = frozenset({"waiting", "ready", "sending", "posted"})
 
 #: Work handled in one sweep.
 SWEEP_MOST = 500
+
+#: How often the same complaint is logged at most.
+_COMPLAIN_EVERY_S = 60.0
+
+#: Longest note that is kept.
+_MOST_NOTE = 500
+
+#: What is recorded of a request of which nothing else has to be known than that it may have been sent.
+_RECORDED = {"recorded": True}
+
+#: How often the durability of a mark is waited for before it is sent another time.
+_MARK_WAITS = 3
+
+_log = logging.getLogger(__name__)
 
 #: Due intents in a lane from which a second worker is called in.
 CALL_IN_BACKLOG = 64
@@ -46,14 +63,6 @@ class Claims:
     buried: tuple[Entry, ...] = ()
 
 
-def steady_s() -> float:
-    """Seconds of a clock that also runs while the machine sleeps, so that a lease cannot outlive its time."""
-    return time.clock_gettime(_STEADY)
-
-
-_STEADY = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
-
-
 class Journal:
     """The record of all intents on Redis.
 
@@ -68,8 +77,13 @@ class Journal:
         self.settings = settings
         self.client = client if client is not None else connect(settings)
         self.scripts = Scripts(self.client, settings.prefix)
-        #: Claims and looks are only for ledgers that there is a way to.
-        self._targets = ",".join(settings.ledgers)
+        #: Claims and looks are only for ledgers that there is a way to, and that this journal is about.
+        self._targets = "\n".join(f"{name}={target.ledger}" for name, target in settings.ledgers.items())
+        self._watch = Watch()
+        #: What was last seen of the ground that the journal stands on: "<epoch>.<mark>".
+        self._seen = ""
+        self._lock = threading.Lock()
+        self._complained_s = float("-inf")
 
     def key(self, name: str) -> str:
         """A key of ours on Redis."""
@@ -109,7 +123,7 @@ class Journal:
     def _carry(self, trip: Trip) -> Any:
         if isinstance(trip, Run):
             if trip.wait:
-                return self.scripts.run_and_wait(trip.name, trip.wait, *trip.args)
+                return self.scripts.run_and_wait(trip.name, [trip.wait], *trip.args)
             return self.scripts.run(trip.name, *trip.args)
         with reported():
             # Several in one transaction, so that an intent which is being trimmed is seen whole or not at all.
@@ -138,7 +152,7 @@ class Journal:
         """
         settings = self.settings
         asked_at = steady_s()
-        now_ms, bells, items, buried = self.scripts.run(
+        now_ms, bells, items, buried, ground = self.scripts.run(
             "claim",
             lane,
             worker,
@@ -149,15 +163,42 @@ class Journal:
             "1" if leave else "0",
             CALL_IN_BACKLOG,
             self._targets,
+            self._seen,
         )
+        now_ms, solid_ms = self._stand(asked_at, now_ms, ground)
         lease_end_s = asked_at + settings.lease_s
         return Claims(
-            tuple(claimed_of(item, now_ms, lease_end_s) for item in items), tuple(bells), buried=_buried(buried)
+            tuple(claimed_of(item, now_ms, lease_end_s, solid_ms) for item in items),
+            tuple(bells),
+            buried=_buried(buried),
         )
+
+    def _stand(self, before_s: float, now_ms: int, ground: Sequence[Any]) -> tuple[int, int]:
+        """Take note of what a trip said of the journal's ground, and set its clock right where it has stepped.
+
+        Args:
+            before_s: Steady time before the trip.
+            now_ms: The journal's time as it answered.
+            ground: What to show next time, since when the ground can be trusted, steps of the clock.
+
+        Returns:
+            The journal's time, without a step; and since when clock and tail can be trusted.
+        """
+        seen, solid_ms, steps = str(ground[0]), int(ground[1]), int(ground[2])
+        with self._lock:
+            # Answers of several threads come in any order.
+            if _place(seen) > _place(self._seen):
+                self._seen = seen
+        step_ms = self._watch.observe(before_s, now_ms, steady_s(), steps=steps)
+        if step_ms:
+            _log.warning("the clock of Redis stepped by %+.1f s; the journal's time goes on without it", step_ms / 1000)
+            now_ms, _, solid_ms = self.scripts.run("step", steps, step_ms)
+        return now_ms, solid_ms
 
     def take(self, worker: str, most: int, lease_s: float, *, leave: bool = False) -> Claims:
         """Take posted intents of known targets whose look at the ledger is due."""
-        now_ms, bells, next_ms, items, buried = self.scripts.run(
+        asked_at = steady_s()
+        now_ms, bells, next_ms, items, buried, ground = self.scripts.run(
             "take",
             worker,
             most,
@@ -166,8 +207,11 @@ class Journal:
             self.settings.events_max,
             "1" if leave else "0",
             self._targets,
+            self._seen,
         )
-        return Claims(tuple(claimed_of(item, now_ms, 0.0) for item in items), tuple(bells), next_ms, _buried(buried))
+        now_ms, solid_ms = self._stand(asked_at, now_ms, ground)
+        taken = tuple(claimed_of(item, now_ms, 0.0, solid_ms) for item in items)
+        return Claims(taken, tuple(bells), next_ms, _buried(buried))
 
     def record(self, sends: Sequence[tuple[Claimed, Send]]) -> list[str]:
         """Record memos before sending, and make each intent the only writer of its rows: of all of them, or of none.
@@ -176,15 +220,48 @@ class Journal:
             sends: Each intent with the decision to send it.
 
         Returns:
-            For each ``ok``, ``stale``, ``busy`` or ``lagging``; only what is ``ok`` may be sent.
+            For each ``ok``, ``stale``, ``busy``, ``lagging``, ``doubtful`` (see :attr:`Send.perhaps_ours`) or
+            ``undurable`` (the record has not reached the durability of the settings, and the ledger would not
+            recognise a repeat); only what is ``ok`` may be sent.
         """
         arguments: list[str] = []
         for claimed, send in sends:
             rows = (send.exclusive,) if isinstance(send.exclusive, str) else send.exclusive
             locks = ",".join(f"{claimed.entry.target}:{row}" for row in rows if row)
-            arguments += [claimed.entry.id, claimed.token, json.dumps(send.memo or {}), locks, ",".join(send.seen)]
-        answers: list[str] = self.scripts.run("record", *arguments)
-        return answers
+            arguments += [
+                claimed.entry.id,
+                claimed.token,
+                json.dumps(send.memo or _RECORDED),
+                locks,
+                ",".join(send.seen),
+                ",".join(send.perhaps_ours),
+            ]
+        keyed = [KINDS[claimed.entry.kind].keyed for claimed, _ in sends]
+        answers: list[str]
+        if self.settings.durability == "memory" or all(keyed):
+            answers = self.scripts.run("record", *arguments)
+            return answers
+        # A disk that is synced every second takes longer than one wait at times, and nobody waits for this but us.
+        waits = [wait_command(self.settings)] * _MARK_WAITS
+        answers, *waited = self.scripts.run_and_wait("record", waits, *arguments)
+        if any(was_reached(self.settings, one) for one in waited):
+            return answers
+        self._complain_of(keyed.count(False))
+        return [
+            "undurable" if answer == "ok" and not known else answer
+            for answer, known in zip(answers, keyed, strict=True)
+        ]
+
+    def _complain_of(self, unsent: int) -> None:
+        """Say in the log, once a minute, why nothing of some kinds is sent."""
+        if steady_s() - self._complained_s >= _COMPLAIN_EVERY_S:
+            self._complained_s = steady_s()
+            _log.error(
+                "%d writes that the ledger could not tell from a repeat are not sent: what was recorded of them has "
+                "not reached %r. See that Redis has its replicas and its append-only file.",
+                unsent,
+                self.settings.durability,
+            )
 
     def settle(self, worker: str, settlements: Sequence[Settlement], healthy: Sequence[str]) -> tuple[str, ...]:
         """Record verdicts, all in one trip.
@@ -211,15 +288,32 @@ class Journal:
             are dead letters now.
         """
         settings = self.settings
-        swept, bells, expired = self.scripts.run(
+        asked_at = steady_s()
+        swept, bells, expired, now_ms, ground = self.scripts.run(
             "sweep",
             int(settings.sweep_s * 900),
             int(settings.dead_worker_s * 1000),
             int(settings.retention_s * 1000),
             SWEEP_MOST,
             settings.events_max,
+            self._seen,
         )
+        self._stand(asked_at, now_ms, ground)
         return bool(swept), tuple(bells), _buried(expired)
+
+    def foreign(self) -> list[OtherLedger]:
+        """Targets of the settings that stand for other ledgers in this journal: this process leaves them alone.
+
+        Returns:
+            One error for each, as a producer would meet it.
+        """
+        with reported():
+            recorded: Any = self.client.hgetall(self.key("ledgers"))
+        return [
+            OtherLedger(name, recorded[name], target.ledger)
+            for name, target in self.settings.ledgers.items()
+            if target.ledger and recorded.get(name, target.ledger) != target.ledger
+        ]
 
     def strays(self) -> list[str]:
         """Targets that the settings do not name and that have intents ready: nobody with these settings takes them."""
@@ -270,10 +364,25 @@ class Journal:
         return bool(answer[0])
 
     def now_ms(self) -> int:
-        """The clock of Redis."""
+        """The clock of the journal: that of Redis, less its steps."""
+        return int(self.scripts.run("now")[0])
+
+    def ledger_of(self, target: str) -> str:
+        """The ledger that a target of this journal stands for since it was first used; empty for none yet."""
         with reported():
-            seconds, micros = self.client.time()
-            return int(seconds) * 1000 + int(micros) // 1000
+            recorded: Any = self.client.hget(self.key("ledgers"), target)
+        return recorded or ""
+
+    def rebind(self, target: str, ledger: str, *, who: str, reason: str) -> None:
+        """Let a target stand for another address from now on, by a human's word that it is the same ledger.
+
+        Args:
+            target: Name of the target.
+            ledger: See :attr:`blnk_relay.targets.Target.ledger`.
+            who: Whose word it is.
+            reason: Why; both are kept beside it until the next time.
+        """
+        self.scripts.run("rebind", target, ledger, f"{who}: {reason}"[:_MOST_NOTE])
 
     def check_server(self) -> list[str]:
         """Warnings about a server that could lose or evict the journal; empty when all is well.
@@ -298,6 +407,12 @@ class Journal:
             self.client.close()
         except redis.RedisError as error:
             raise JournalUnavailable("the connection could not be closed") from error
+
+
+def _place(seen: str) -> tuple[int, int]:
+    """Epoch and mark of what was seen, to be compared; an epoch's number comes first in its name."""
+    epoch, _, mark = seen.rpartition(".")
+    return (int(epoch.partition("-")[0]), int(mark)) if epoch else (0, 0)
 
 
 def _buried(pairs: Sequence[Sequence[str]]) -> tuple[Entry, ...]:

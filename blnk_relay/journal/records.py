@@ -34,6 +34,8 @@ FIELDS = (
     "code",
     "message",
     "results",
+    "created",
+    "lost",
 )
 
 
@@ -164,13 +166,20 @@ class Claimed:
     lease_end_s: float = 0.0
 
 
-def claimed_of(values: Sequence[str], now_ms: int, lease_end_s: float) -> Claimed:
-    """Read one claimed intent as the scripts return it."""
+def claimed_of(values: Sequence[str], now_ms: int, lease_end_s: float, solid_ms: int = 0) -> Claimed:
+    """Read one claimed intent as the scripts return it.
+
+    Args:
+        values: Id, body and the fields.
+        now_ms: The journal's time.
+        lease_end_s: When the lease lapses, by our steady clock; 0 for none.
+        solid_ms: Since when the journal's clock and tail can be trusted.
+    """
     entry = entry_of(values[0], values[1])
     fields = dict(zip(FIELDS, values[2:], strict=True))
     if entry.after:
         entry = replace(entry, payload=resolved(entry.payload, _results(entry, fields["results"])))
-    return Claimed(entry, progress_of(entry.kind, fields, now_ms), fields["token"], lease_end_s)
+    return Claimed(entry, progress_of(entry.kind, fields, now_ms, solid_ms), fields["token"], lease_end_s)
 
 
 def _results(entry: Entry, lines: str) -> dict[str, str]:
@@ -179,24 +188,28 @@ def _results(entry: Entry, lines: str) -> dict[str, str]:
     return {key: ids.get(id_of(entry.target, key), "") for key in entry.after}
 
 
-def progress_of(kind: str, fields: Mapping[str, str], now_ms: int) -> Progress:
+def progress_of(kind: str, fields: Mapping[str, str], now_ms: int, solid_ms: int = 0) -> Progress:
     """Read the moving part back.
 
-    A lapsed lease counts as sent, unless the kind records something before it sends and nothing was recorded.
+    A lapsed lease counts as sent, unless it is recorded before each send and nothing was recorded. What may have been
+    sent in moments that the journal has lost counts as sent too, unless the ledger recognises a repeat.
     """
 
     def number(name: str) -> int:
         return int(fields.get(name) or 0)
 
     memo = json.loads(fields["memo"]) if fields.get("memo") else {}
-    lapsed = fields.get("lapsed") == "1" and bool(memo or not KINDS[kind].records)
-    last_sent_ms = number("sent_last")
+    known = KINDS[kind]
+    lapsed = fields.get("lapsed") == "1" and bool(memo or not known.recorded)
+    lost_ms = number("lost")
+    forgotten = lost_ms > 0 and not known.keyed
+    last_sent_ms = max(number("sent_last"), lost_ms if forgotten else 0)
     return Progress(
         now_ms=now_ms,
         since_ms=number("since"),
         deadline_ms=number("deadline"),
         attempts=number("attempts"),
-        sent=fields.get("sent") == "1" or lapsed,
+        sent=fields.get("sent") == "1" or lapsed or forgotten,
         first_sent_ms=number("sent_first"),
         # The end of a lapsed lease may lie ahead; a request under it may still go out until then.
         last_sent_ms=last_sent_ms,
@@ -209,6 +222,9 @@ def progress_of(kind: str, fields: Mapping[str, str], now_ms: int) -> Progress:
         message=fields.get("message", ""),
         looking=fields.get("state") == "posted",
         draw=random.random(),
+        created_ms=number("created"),
+        lost_ms=lost_ms,
+        solid_ms=solid_ms,
     )
 
 

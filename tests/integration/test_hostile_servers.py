@@ -16,7 +16,7 @@ import pytest
 
 from blnk_relay import Settings
 from blnk_relay.intents.model import LEASE_OVER, Failure, Request, Response
-from blnk_relay.journal.journal import steady_s
+from blnk_relay.journal.clock import steady_s
 from tests.support.hostile import HostileServer, answer, answering, dripping, read_request
 from worker.credentials import Key
 from worker.deadlines import sending_s
@@ -247,7 +247,7 @@ FROZEN = """
 import sys
 from blnk_relay import Settings
 from blnk_relay.intents.model import Request
-from blnk_relay.journal.journal import steady_s
+from blnk_relay.journal.clock import steady_s
 from worker.credentials import Key
 from worker.proxy import Proxy
 

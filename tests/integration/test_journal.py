@@ -160,7 +160,7 @@ def test_reading_an_intent_while_it_is_trimmed_shows_it_before_or_after(relay, j
         going.wait(10)
         for _ in ids:
             others.client.delete(others.key("sweep"))
-            others.scripts.run("sweep", 1, 6000, 1000, 1)
+            others.scripts.run("sweep", 1, 6000, 1000, 1, 1000, "")
 
     with ThreadPoolExecutor(1) as pool:
         trimming = pool.submit(trim_slowly)
@@ -401,7 +401,7 @@ def test_finished_intents_leave_nothing_but_their_fingerprint(relay, journal):
         key.removeprefix(journal.settings.prefix).partition(":")[0]
         for key in journal.client.scan_iter(match=journal.settings.prefix + "*", count=1000)
     }
-    assert left <= {"past", "queues", "workers", "seq", "bell", "counts", "events", "sweep", "pace"}
+    assert left <= {"past", "queues", "workers", "seq", "bell", "counts", "events", "sweep", "pace", "ground"}
     assert sum(journal.client.hlen(key) for key in journal.client.scan_iter(match=journal.key("past:*"))) == 21
 
 

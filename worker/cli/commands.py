@@ -11,6 +11,7 @@ from worker.cli.lanes import lanes, pause, resume
 from worker.cli.options import example
 from worker.cli.reading import kinds, list_, show, status_
 from worker.cli.running import sandbox, worker
+from worker.cli.target import target_
 
 
 def _version(ctx: click.Context, _param: click.Parameter, wanted: bool) -> None:
@@ -54,6 +55,7 @@ for command in (
     lanes,
     pause,
     resume,
+    target_,
     kinds,
 ):
     cli.add_command(command)

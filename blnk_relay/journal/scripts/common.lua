@@ -4,7 +4,8 @@
 --
 --   intent:<id>        hash    what moves: state, lane, target, kind, fp, created, since, deadline, orders, pending, due,
 --                              patience, token, claims, looks, worker, attempts, sent, lapsed, sent_first, sent_last, sends, accepted,
---                              refuse, memo, excl, gen, code, message, class, outcome, txn, parent, updated, results
+--                              refuse, memo, excl, gen, code, message, class, outcome, txn, parent, updated, results,
+--                              lost (end of the moments that the journal has lost and in which it may have been sent)
 --   body:<id>          string  what never changes, as JSON
 --   file:<id>          string  a file to upload, packed, for as long as its intent is kept and not discarded
 --   log:<id>           list    the last 20 attempts and operators' acts, as JSON
@@ -26,7 +27,7 @@
 --   excl:<t>:<row>     string  id of the only intent that may write to a row
 --   made:<t>:<row>     set     ids of the rows that our intents made below a row; expires after an hour
 --   seq                string  last accept number
---   bell:<lane>        string  set while a message for the lane is under way or a worker is on it; expires
+--   bell:<lane>        string  when a message for the lane was sent, or a worker was last on it; expires
 --   pause:<lane>       hash    who paused a lane, when, why
 --   gate:<t>:<side>    hash    side write or read: state, code, since, manual, probe_at, probe_ms, hold_until, rate, tokens,
 --                              stamp, raised, streak, note
@@ -36,14 +37,21 @@
 --                              forced, logins
 --   counts             hash    counters
 --   events             stream  final outcomes, capped
---   sweep              string  lock of the sweeper
+--   sweep              string  when the last sweep began; expires
+--   ground             hash    what the journal rests on: epoch, server (process that served it), mark (trips of workers
+--                              in this epoch), lost (begin of the first epoch after a loss), solid (since when clock and
+--                              tail can be trusted), skew (ms added to the server's clock), steps (how often that was set)
+--   ledgers            hash    target -> the ledger that it is, as "<api> <address> <instance>"; "<target>|rebound" -> when it
+--                              was last bound to another address, by whom and why
 
 local P = KEYS[1]
-local BELL_MS = '1500'
+local BELL_MS = 1500
 local LOG_LENGTH = 20
 
+-- The clock of the server, less the steps that it was seen to make: see step.lua.
 local time = redis.call('TIME')
 local NOW = time[1] * 1000 + math.floor(time[2] / 1000)
+  + tonumber(redis.call('HGET', P .. 'ground', 'skew') or '0')
 
 local function intent_key(id) return P .. 'intent:' .. id end
 
@@ -60,8 +68,17 @@ local function known(id)
   return nil
 end
 
+-- Takes a short lock; whether it was free. By the journal's own time: the server's expiry follows a clock that steps, and
+-- is only there so that what nobody asks for any more goes away.
+local function take_lock(name, ms)
+  local taken = tonumber(redis.call('GET', P .. name) or '')
+  if taken and NOW >= taken and NOW - taken < ms then return false end
+  redis.call('SET', P .. name, string.format('%d', NOW), 'PX', ms * 10)
+  return true
+end
+
 local function ring(bells, lane)
-  if redis.call('SET', P .. 'bell:' .. lane, '1', 'NX', 'PX', BELL_MS) then bells[#bells + 1] = lane end
+  if take_lock('bell:' .. lane, BELL_MS) then bells[#bells + 1] = lane end
 end
 
 local function log(id, line)

@@ -1,4 +1,4 @@
--- uses: turns
+-- uses: ground, turns
 -- Closes a dead letter by a human's word; what waited behind it goes on.
 -- ARGV: id, log line, length of the events stream.
 -- Returns: {"discarded" or the state it is in ("" when unknown), lanes to ring}.

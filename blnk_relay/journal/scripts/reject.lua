@@ -1,4 +1,4 @@
--- uses: turns
+-- uses: ground, turns
 -- Keeps what could not be accepted as a dead letter of a class of its own, so that no task is lost without a word.
 -- ARGV: id, body, kind, target, lane, code, message, length of the events stream.
 -- Returns: {"rejected", or the state of the intent that has this id already}.

@@ -1,3 +1,4 @@
+-- uses: ground
 -- Gives a dead letter a new life. What may have been sent is looked up before anything else; only a rejected one gets
 -- a new generation, and with it a new reference.
 -- ARGV: id, deadline (ms from now), fresh ("1": new generation), reference index "<target>:<reference>" of the new generation,
@@ -8,18 +9,22 @@
 local id, bells = ARGV[1], {}
 local key = intent_key(id)
 local fields = redis.call('HMGET', key, 'state', 'lane', 'target', 'sent', 'lapsed', 'gen', 'kind', 'class', 'code', 'token',
-  'pending', 'orders')
+  'pending', 'orders', 'lost', 'created')
 if not fields[1] then return { '', bells } end
 if fields[1] ~= 'dead' then return { fields[1], bells } end
 -- A fresh reference is safe after a recorded refusal only; what died of something else since must not get one.
 if (fields[6] or '0') .. '|' .. (fields[8] or '') .. '|' .. (fields[9] or '') ~= ARGV[7] then return { 'changed', bells } end
-local look = fields[4] == '1' or fields[5] == '1'
+-- A human may have replayed it before, in moments that the journal has lost.
+read_ground()
+local doubt = fields[13] or in_doubt(fields[14], fields[10], redis.call('ZSCORE', P .. 'dead', id)) and LOST or nil
+local look = fields[4] == '1' or fields[5] == '1' or doubt
+if doubt then redis.call('HSET', key, 'lost', doubt) end
 if ARGV[3] == '1' then
   local owner = redis.call('GET', P .. 'ref:' .. ARGV[4])
   if (owner and owner ~= id) or known(ARGV[5]) then return { 'taken', bells } end
   redis.call('SET', P .. 'ref:' .. ARGV[4], id)
   redis.call('HINCRBY', key, 'gen', 1)
-  redis.call('HDEL', key, 'sent', 'lapsed', 'sent_first', 'sent_last', 'memo')
+  redis.call('HDEL', key, 'sent', 'lapsed', 'sent_first', 'sent_last', 'memo', 'lost')
   redis.call('DEL', P .. 'parts:' .. id)
   look = false
 end
@@ -31,7 +36,7 @@ for order in string.gmatch(fields[12] or '', '[^\n]+') do
 end
 -- A new token as well: what was decided in its last life changes nothing in this one.
 redis.call('HSET', key, 'state', look and 'posted' or held and 'waiting' or 'ready', 'since', NOW, 'deadline', NOW + tonumber(ARGV[2]), 'claims', '0',
-  'token', tonumber(fields[10] or '0') + 1, 'updated', NOW)
+  'token', next_token(fields[10]), 'updated', NOW)
 redis.call('ZREM', P .. 'dead', id)
 log(id, ARGV[6])
 count('replayed|' .. fields[7])

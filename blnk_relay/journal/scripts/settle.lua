@@ -1,4 +1,4 @@
--- uses: turns
+-- uses: ground, turns
 -- Settles verdicts. One whose token is not the latest changes nothing: its lease was lost to somebody else.
 -- ARGV: worker, length of the events stream, gates whose side answered well ("<target>:<side>", joined by ","), then one JSON object each:
 --   id, token, from (state), to (done, dead, posted, ready), in_ms, lane, target, kind, set (fields), log (line or

@@ -1,14 +1,25 @@
--- uses: turns, gates
+-- uses: ground, turns, gates
 -- One sweep, by whichever worker gets the lock: lapsed leases go to be looked up, forgotten work gets a bell, finished
 -- intents are trimmed after their retention. Dead letters are never touched.
 -- ARGV: lock (ms), silence after which a worker is dead (ms), retention (ms), most to handle in one sweep, length of the
---   events stream.
--- Returns: {1 if this one swept, lanes to ring, id and body of each whose deadline passed while it waited}.
+--   events stream, what the sweeper has seen of the ground (see stand).
+-- Returns: {1 if this one swept, lanes to ring, id and body of each whose deadline passed while it waited, now, ground:
+--   {what to show next time, since when it can be trusted, steps of the clock}}.
 
 local lock_ms, dead_ms, retention_ms, most = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])
 local cap = ARGV[5]
 local bells, lapsed, expired = {}, 0, {}
-if not redis.call('SET', P .. 'sweep', '1', 'NX', 'PX', lock_ms) then return { 0, bells, expired } end
+watch(ARGV[6])
+local seen = stand(ARGV[6])
+local ground = { seen, tonumber(SOLID), steps() }
+if not take_lock('sweep', lock_ms) then return { 0, bells, expired, NOW, ground } end
+
+-- After a step the journal's time comes back to the server's, so slowly that no silence gets noticeably shorter by it.
+local SLEW_MS = 20
+local skew = tonumber(redis.call('HGET', GROUND, 'skew') or '0')
+if skew ~= 0 then
+  redis.call('HSET', GROUND, 'skew', skew > 0 and math.max(0, skew - SLEW_MS) or math.min(0, skew + SLEW_MS))
+end
 
 -- A lapsed lease is ambiguous: the request may have been sent, so the ledger is read before anything else.
 for _, worker in ipairs(redis.call('ZRANGE', P .. 'workers', 0, -1)) do
@@ -18,10 +29,12 @@ for _, worker in ipairs(redis.call('ZRANGE', P .. 'workers', 0, -1)) do
   for index = 1, #late, 2 do
     local id, lease_end = late[index], late[index + 1]
     redis.call('ZREM', key, id)
-    if redis.call('HGET', intent_key(id), 'state') == 'sending' then
-      local token = tonumber(redis.call('HGET', intent_key(id), 'token')) + 1
-      redis.call('HSET', intent_key(id), 'state', 'posted', 'lapsed', '1', 'sent_last', lease_end, 'token', token,
-        'accepted', '0', 'updated', NOW)
+    local fields = redis.call('HMGET', intent_key(id), 'state', 'token', 'created')
+    if fields[1] == 'sending' then
+      -- What was recorded before it was sent may be lost with the tail.
+      if in_doubt(fields[3], fields[2]) then redis.call('HSET', intent_key(id), 'lost', LOST) end
+      redis.call('HSET', intent_key(id), 'state', 'posted', 'lapsed', '1', 'sent_last', lease_end, 'token',
+        next_token(fields[2]), 'accepted', '0', 'updated', NOW)
       redis.call('ZADD', P .. 'posted', NOW, id)
       lapsed = lapsed + 1
     end
@@ -33,8 +46,15 @@ if lapsed > 0 then count('lapsed', lapsed) end
 -- What waits for others may wait for a human; a deadline of its own passes all the same.
 for _, id in ipairs(redis.call('ZRANGEBYSCORE', P .. 'expiring', 0, NOW, 'LIMIT', 0, most)) do
   leave_waiting(id)
-  bury(id, redis.call('HGET', intent_key(id), 'kind'), 'refused', 'EXPIRED', 'Its deadline passed before it could be sent.', cap)
-  expired[#expired + 1] = { id, redis.call('GET', P .. 'body:' .. id) }
+  local fields = redis.call('HMGET', intent_key(id), 'kind', 'created', 'token', 'due', 'lost')
+  if fields[5] or in_doubt(fields[2], fields[3], fields[4]) then
+    -- It may have had its turn in moments that the journal has lost: the ledger has the last word.
+    redis.call('HSET', intent_key(id), 'state', 'posted', 'lost', fields[5] or LOST, 'updated', NOW)
+    redis.call('ZADD', P .. 'posted', NOW, id)
+  else
+    bury(id, fields[1], 'refused', 'EXPIRED', 'Its deadline passed before it could be sent.', cap)
+    expired[#expired + 1] = { id, redis.call('GET', P .. 'body:' .. id) }
+  end
 end
 
 for _, queue in ipairs(redis.call('SMEMBERS', P .. 'queues')) do
@@ -54,4 +74,4 @@ for _, id in ipairs(redis.call('ZRANGEBYSCORE', P .. 'done', 0, NOW - retention_
   redis.call('DEL', intent_key(id), P .. 'parts:' .. id, P .. 'body:' .. id, P .. 'file:' .. id, P .. 'log:' .. id)
   redis.call('ZREM', P .. 'done', id)
 end
-return { 1, bells, expired }
+return { 1, bells, expired, NOW, ground }

@@ -1,9 +1,10 @@
--- uses: turns, gates, claims
+-- uses: ground, turns, gates, claims
 -- Takes posted intents whose look at the ledger is due. They stay posted, and come due again if the taker dies.
 -- ARGV: worker, how many, how long the taker may need (ms), most lapses, length of the events stream,
---   leave ("1": the worker goes), targets that the worker knows (by commas).
+--   leave ("1": the worker goes), targets that the worker knows and the ledgers that they are for it ("<target>=<ledger>",
+--   by newlines), what it has seen of the ground (see stand).
 -- Returns: {now, lanes to ring, ms until the next one is due (-1: none), one array for each: id, body, FIELDS;
---   id and body of each that became a dead letter instead}.
+--   id and body of each that became a dead letter instead; ground, as claim.lua returns it}.
 
 local worker, wanted, lease_ms, max_lapses, cap, leave =
   ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4]), ARGV[5], ARGV[6] == '1'
@@ -12,8 +13,10 @@ local bells, items, posted = {}, {}, P .. 'posted'
 -- has to be looked at within its lease.
 local MOST_BYTES = 250000
 
+watch(ARGV[8])
+local seen = stand(ARGV[8])
 if wanted > 0 then
-  local targets = ',' .. ARGV[7] .. ','
+  local targets = known_targets(ARGV[7])
   local due, target_of, open = redis.call('ZRANGEBYSCORE', posted, 0, NOW, 'LIMIT', 0, wanted), {}, {}
   for index, id in ipairs(due) do
     local target = redis.call('HGET', intent_key(id), 'target')
@@ -22,8 +25,7 @@ if wanted > 0 then
   end
   for target, number in pairs(open) do
     -- Whoever does not know a target leaves what is for it to those who do.
-    local known_here = string.find(targets, ',' .. target .. ',', 1, true)
-    open[target] = known_here and allowance(target .. ':read', number, true) or 0
+    open[target] = targets[target] and allowance(target .. ':read', number, true) or 0
   end
   for index, id in ipairs(due) do
     local target = target_of[index]
@@ -53,7 +55,7 @@ local bell = P .. 'bell:confirm'
 if leave and next_ms ~= 0 then
   redis.call('DEL', bell)
 else
-  redis.call('SET', bell, '1', 'PX', BELL_MS)
+  redis.call('SET', bell, string.format('%d', NOW), 'PX', BELL_MS)
   if leave then bells[1] = 'confirm' end
 end
-return { NOW, bells, next_ms, items, BURIED }
+return { NOW, bells, next_ms, items, BURIED, { seen, tonumber(SOLID), steps() } }

@@ -1,4 +1,4 @@
--- Part of scripts that let intents go, finish or bury them.
+-- Part of scripts that let intents go, finish or bury them; needs ground.
 
 -- An intent waits no longer.
 local function leave_waiting(id)
@@ -9,13 +9,15 @@ end
 -- Lets a waiting intent go when nothing holds it back: no intent that it waits for, no other one before it in any order.
 local function let_go(id, bells)
   local fields = redis.call('HMGET', intent_key(id), 'state', 'lane', 'target', 'due', 'pending', 'orders',
-    'patience')
+    'patience', 'created', 'token')
   if fields[1] ~= 'waiting' or tonumber(fields[5] or '0') > 0 then return end
   for order in string.gmatch(fields[6] or '', '[^\n]+') do
     if redis.call('ZRANGE', P .. 'order:' .. order, 0, 0)[1] ~= id then return end
   end
   local due = math.max(NOW, tonumber(fields[4] or '0'))
   leave_waiting(id)
+  if not LOST then read_ground() end
+  if in_doubt(fields[8], fields[9], fields[4]) then redis.call('HSET', intent_key(id), 'lost', LOST) end
   -- Patience is counted from when it could first be sent: who waited for a human for days is not late for that.
   redis.call('HSET', intent_key(id), 'state', 'ready', 'since', due, 'updated', NOW)
   if fields[7] then redis.call('HSET', intent_key(id), 'deadline', due + tonumber(fields[7])) end

@@ -1,0 +1,72 @@
+-- Part of scripts that ask what the journal itself rests on: which server, how much of its tail, which clock.
+
+local GROUND = P .. 'ground'
+
+-- Which epoch this is, when it began because the journal may have lost its tail ('' for never), and since when clock
+-- and tail can be trusted.
+local EPOCH, LOST, SOLID
+
+local function read_ground()
+  local fields = redis.call('HMGET', GROUND, 'epoch', 'lost', 'solid')
+  EPOCH, LOST, SOLID = fields[1] or '0-new', fields[2] or '', fields[3] or '0'
+end
+
+-- The process that serves us: another one after every restart and every failover. '' where we may not ask.
+local function server_now()
+  local info = redis.pcall('INFO', 'server')
+  return type(info) == 'string' and string.match(info, 'run_id:(%w+)') or ''
+end
+
+-- Compares what stands here with what the caller has seen, and begins a new epoch when the tail may be lost: another
+-- process serves the journal, or it has gone back behind what somebody has seen already.
+-- seen: "<epoch>.<mark>" as the caller had it from the last trip, '' for one that has just begun.
+-- Returns it as it stands now.
+local function stand(seen)
+  local fields = redis.call('HMGET', GROUND, 'epoch', 'server', 'mark', 'lost')
+  local epoch, server = fields[1], server_now()
+  local number = epoch and tonumber(string.match(epoch, '^%d+')) or 0
+  local seen_epoch, seen_mark = string.match(seen, '^(%S+)%.(%d+)$')
+  local seen_number = seen_epoch and tonumber(string.match(seen_epoch, '^%d+')) or 0
+  local gone_back = seen_number > number or (seen_number == number and seen_number > 0
+    and (seen_epoch ~= epoch or tonumber(seen_mark) > tonumber(fields[3] or '0')))
+  if not epoch or server ~= fields[2] or gone_back then
+    -- The name is unlike any that another server may have given at the same time.
+    epoch = math.max(number, seen_number) + 1 .. '-' .. string.sub(server, 1, 6) .. string.format('%x', NOW % 16777216)
+    redis.call('HSET', GROUND, 'epoch', epoch, 'server', server, 'mark', '0')
+    if fields[1] or seen ~= '' then
+      redis.call('HSET', GROUND, 'lost', NOW, 'solid', NOW)
+      count('epochs')
+    end
+  end
+  read_ground()
+  return EPOCH .. '.' .. redis.call('HINCRBY', GROUND, 'mark', 1)
+end
+
+-- How often the clock was set right.
+local function steps() return tonumber(redis.call('HGET', GROUND, 'steps') or '0') end
+
+-- A worker that has just begun knows nothing of the clock before its time. Where nobody else was there to watch it,
+-- silences begin again.
+local UNWATCHED_MS = 5000
+
+local function watch(seen)
+  if seen ~= '' then return end
+  local last = redis.call('ZREVRANGE', P .. 'workers', 0, 0, 'WITHSCORES')[2]
+  if redis.call('HEXISTS', GROUND, 'epoch') == 1 and (not last or NOW - tonumber(last) > UNWATCHED_MS) then
+    redis.call('HSET', GROUND, 'solid', NOW)
+  end
+end
+
+-- The token of the next claim. It names the epoch, so that none that was given before a loss is ever given again.
+local function next_token(token)
+  local number = tonumber(string.match(token or '', '%d+$')) or 0
+  return EPOCH .. '.' .. string.format('%d', number + 1)
+end
+
+-- Whether an intent may have been sent in moments that the journal has lost: it was accepted and due before, and nobody
+-- has claimed it since.
+local function in_doubt(created, token, due)
+  if LOST == '' or not created or tonumber(created) >= tonumber(LOST) then return false end
+  if due and tonumber(due) > tonumber(LOST) then return false end
+  return not token or string.sub(token, 1, #EPOCH + 1) ~= EPOCH .. '.'
+end

@@ -1,0 +1,155 @@
+"""The server's clock steps: silences begin again, and nothing that was due is held up (docs/guarantees.md)."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from blnk_relay import Settings, Write, commit, transaction
+from blnk_relay.journal.journal import Journal
+from blnk_relay.sandbox import Faults, Rule, Sandbox
+from tasks.confirm import confirm
+from tasks.deliver import deliver
+from tests.integration.test_kind_faults import HASTE, HASTY_LEDGER, closing_runtime, drive, settle
+from tests.support.clocks import let_the_clock_be_set, step
+from tests.support.stages import fields_of
+from tests.support.waiting import wait_until
+
+HOLDS = 5
+
+#: How long the ledger takes for each commit; the clock steps meanwhile.
+SLOW_S = 2.0
+
+
+@pytest.fixture
+def ledger() -> Iterator[Sandbox]:
+    with Sandbox(HASTY_LEDGER) as sandbox:
+        yield sandbox
+
+
+@pytest.fixture
+def given(settings: Settings, ledger: Sandbox, monkeypatch: pytest.MonkeyPatch) -> Settings:
+    let_the_clock_be_set(monkeypatch)
+    return Settings(**HASTE, redis_url=settings.redis_url, base_url=ledger.url)
+
+
+def hold(name: str) -> Write:
+    return Write(
+        intent=transaction(
+            source="@world",
+            destination="@shop",
+            currency="EUR",
+            amount=100,
+            description="A hold",
+            reference=name,
+            inflight=True,
+            allow_overdraft=True,
+        )
+    )
+
+
+def committed(ledger: Sandbox, name: str) -> int:
+    (row,) = [row for row in ledger.books().rows if row.reference == name + "_q"]
+    return sum(child.parent_transaction == row.transaction_id for child in ledger.books().rows)
+
+
+@pytest.mark.parametrize("seconds", [60, 3600, -120])
+def test_a_part_is_committed_once_although_the_clock_steps_while_it_is_under_way(
+    given: Settings, ledger: Sandbox, seconds: int
+) -> None:
+    names = [f"hold-{number}" for number in range(HOLDS)]
+    with closing_runtime(given) as sender, closing_runtime(given) as other:
+        settle(sender, [hold(name) for name in names], drive, "the holds")
+        other.journal.sweep()
+        ledger.set_faults(
+            Faults.script([Rule("delay_before", path="/proxy/transactions/", times=None, seconds=SLOW_S)])
+        )
+        parts = [Write(intent=commit(name, amount=10, currency="EUR"), key=f"part of {name}") for name in names]
+        sender.relay.enqueue_many(parts)
+        sending = threading.Thread(target=deliver, args=(sender, "writes"))
+        sending.start()
+        # Recorded, and so on its way to a ledger that takes its time.
+        ids = [other.relay.get(part.key or "").id for part in parts]
+        wait_until(lambda: all("before" in (memo or "") for memo in fields_of(other.relay, ids, "memo")), 20)
+        step(other.journal, seconds)
+
+        def over() -> bool:
+            # What another worker does: it finds the leases lapsed, looks, and sends what it thinks was never sent.
+            other.journal.client.delete(other.journal.key("sweep"))
+            other.journal.sweep()
+            confirm(other)
+            deliver(other, "writes")
+            return all(other.relay.get(part.key or "").finished for part in parts)
+
+        wait_until(over, 60)
+        sending.join(60)
+        told = [other.relay.get(part.key or "") for part in parts]
+        assert [committed(ledger, name) for name in names] == [1] * HOLDS
+        assert {(status.state, status.outcome) for status in told} == {("done", "applied")}
+
+
+@pytest.mark.parametrize("seconds", [-30, -120, -7200, 300])
+def test_a_step_holds_up_no_retry(given: Settings, ledger: Sandbox, seconds: int) -> None:
+    pay = transaction(
+        source="@world", destination="@shop", currency="EUR", amount=1, description="x", allow_overdraft=True
+    )
+    with closing_runtime(given) as runtime:
+        ledger.set_faults(Faults.script([Rule("423", path="/proxy/transactions", times=2)]))
+        runtime.journal.sweep()
+        runtime.relay.enqueue(pay, key="retried")
+        deliver(runtime, "writes")
+        step(runtime.journal, seconds)
+        runtime.relay.enqueue(pay, key="after the step")
+        begun_s = time.monotonic()
+        drive(runtime, lambda: all(runtime.relay.get(key).finished for key in ("retried", "after the step")), "both")
+        assert time.monotonic() - begun_s < min(25, abs(seconds))
+
+
+def test_a_bell_is_rung_after_a_step_back(given: Settings) -> None:
+    journal = Journal(given)
+    pay = transaction(source="@a", destination="@b", currency="EUR", amount=1, description="x")
+    with closing_runtime(given) as runtime:
+        journal.sweep()
+        runtime.relay.enqueue(pay, key="before")
+        step(journal, -3600)
+        # Whoever sweeps first notices, and the lane is rung within a bell's own time.
+        wait_until(lambda: "writes" in journal.sweep()[1], 10)
+    journal.close()
+
+
+def test_the_time_of_the_journal_comes_back_to_that_of_the_server_bit_by_bit(given: Settings) -> None:
+    journal = Journal(given)
+    journal.sweep()
+    before_ms = journal.now_ms()
+    step(journal, 60)
+    journal.sweep()
+    assert abs(journal.now_ms() - before_ms) < 5_000, "no step is seen in the journal"
+
+    def skew() -> float:
+        return float(journal.client.hget(journal.key("ground"), "skew") or 0)
+
+    assert -61_000 < skew() < -59_000
+    for _ in range(10):
+        journal.client.delete(journal.key("sweep"))
+        journal.sweep()
+    assert skew() > -60_500 + 10 * 15, "20 ms a sweep"
+    journal.close()
+
+
+def test_only_one_of_many_workers_sets_the_clock_right(given: Settings) -> None:
+    journals = [Journal(given) for _ in range(4)]
+    for journal in journals:
+        journal.sweep()
+    step(journals[0], 600)
+    for _ in range(3):
+        for journal in journals:
+            journal.sweep()
+    ground: Any = journals[0].client.hgetall(journals[0].key("ground"))
+    assert ground["steps"] == "1"
+    assert abs(float(ground["skew"]) + 600_000) < 1_000
+    for journal in journals:
+        journal.close()

@@ -1,0 +1,263 @@
+"""Redis loses its last moments: what was sent in them is looked for, never simply sent again (docs/guarantees.md).
+
+A replica is cut off at some point, the primary goes on to the end, and then the replica takes its place: it has never
+heard of what happened after the cut. All kinds, by the tasks' real code over real HTTP, the books compared.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from blnk_relay import Settings, TooLate, Write, commit, transaction
+from blnk_relay.intents.registry import KINDS
+from blnk_relay.sandbox import Sandbox
+from tasks.confirm import confirm
+from tasks.deliver import deliver
+from tasks.runtime import Runtime
+from tests.integration.test_kind_faults import (
+    AFTERWARDS_S,
+    HASTE,
+    HASTY_LEDGER,
+    closing_runtime,
+    drive,
+    effects,
+    needed,
+    scene_of,
+    settle,
+)
+from tests.support.replicas import Pair, replicated
+from tests.support.specimens import SPECIMENS
+from tests.support.waiting import wait_until
+
+#: When the replica is cut off: after the receipts, before anything was claimed; when all was claimed and nothing
+#: recorded; when it was recorded and not sent; when it was sent and no answer was settled.
+CUTS = ("accepted", "claimed", "recorded", "sent")
+
+
+@pytest.fixture(scope="module")
+def pair() -> Iterator[Pair]:
+    with replicated() as made:
+        yield made
+
+
+def cut_at(moment: str, pair: Pair, runtime: Runtime, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Cut the replica off at a moment of the run that follows."""
+
+    def before(owner: Any, name: str) -> None:
+        then = getattr(owner, name)
+        monkeypatch.setattr(owner, name, lambda *given, **options: (pair.cut(), then(*given, **options))[1])
+
+    def after(owner: Any, name: str) -> None:
+        then = getattr(owner, name)
+
+        def both(*given: Any, **options: Any) -> Any:
+            answer = then(*given, **options)
+            pair.cut()
+            return answer
+
+        monkeypatch.setattr(owner, name, both)
+
+    if moment == "accepted":
+        pair.cut()
+    elif moment == "claimed":
+        before(runtime.journal, "record")
+        before(runtime.ledger_of("default"), "send")
+    elif moment == "recorded":
+        after(runtime.journal, "record")
+    else:
+        before(runtime.journal, "settle")
+
+
+@pytest.mark.parametrize("moment", CUTS)
+def test_what_was_sent_in_the_lost_moments_happens_once(
+    pair: Pair, monkeypatch: pytest.MonkeyPatch, moment: str
+) -> None:
+    first_url, second_url = pair.urls
+    pair.join()
+    with Sandbox(HASTY_LEDGER) as sandbox:
+        # The primary that is cut off goes on as if nothing were amiss: it asks nobody how durable its marks are.
+        given = Settings(**HASTE, redis_url=first_url, base_url=sandbox.url, namespace=f"lost-{moment}")
+        scenes = {name: scene_of(name, moment) for name in SPECIMENS}
+        with closing_runtime(given) as runtime:
+            ids = needed(runtime, list(SPECIMENS.values()), scenes, drive)
+            before = effects(sandbox.books())
+            writes = [
+                Write(intent=one.make(scenes[name], ids[name]), key=scenes[name]) for name, one in SPECIMENS.items()
+            ]
+            runtime.relay.enqueue_many(writes)
+            cut_at(moment, pair, runtime, monkeypatch)
+            told = settle(runtime, writes, drive, "the primary")
+            assert {status.state for status in told.values()} == {"done"}
+            pair.cut()
+        with closing_runtime(replace(given, redis_url=second_url)) as runtime:
+            statuses = settle(runtime, writes, drive, "the replica")
+        sandbox.step(AFTERWARDS_S)
+        books = sandbox.books()
+        assert books.violations() == []
+        happened = 0
+        for name, specimen in SPECIMENS.items():
+            status, parts = statuses[scenes[name]], specimen.parts(books, scenes[name], ids[name])
+            told_now = f"{name}: {status.state} {status.dead_class} {status.code} {status.message}; {parts}"
+            assert all(len(part) == 1 for part in parts), told_now
+            happened += len(parts) if specimen.moves else 0
+            if status.state == "dead":
+                assert status.dead_class == "unknown", f"a letter that says what is not true: {told_now}"
+                assert status.code in ("MOMENT_LOST", "NOTHING_CAN_TELL"), told_now
+            else:
+                assert status.state == "done", told_now
+        assert effects(books) == before + happened, "nothing moved twice"
+
+
+def hold_and_part(runtime: Runtime, scene: str) -> Write:
+    """A hold that stands, and a part of it to commit."""
+    hold = transaction(
+        source="@world",
+        destination="@shop",
+        currency="EUR",
+        amount=100,
+        description="A hold",
+        reference=f"{scene}-hold",
+        inflight=True,
+        allow_overdraft=True,
+    )
+    assert settle(runtime, [Write(intent=hold)], drive, "the hold")[f"{scene}-hold"].outcome == "held"
+    return Write(intent=commit(f"{scene}-hold", amount=10, currency="EUR"), key=f"{scene}-part")
+
+
+def commits(sandbox: Sandbox, hold: str) -> int:
+    """How often a hold was committed, by the books."""
+    (row,) = [row for row in sandbox.books().rows if row.reference == hold + "_q"]
+    return sum(child.parent_transaction == row.transaction_id for child in sandbox.books().rows)
+
+
+@pytest.mark.parametrize("durability", ["replicated:1", "fsync"])
+def test_what_the_ledger_cannot_recognise_waits_until_its_record_is_durable(
+    pair: Pair, durability: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    pair.join()
+    with Sandbox(HASTY_LEDGER) as sandbox:
+        settings = Settings(
+            **HASTE,
+            redis_url=pair.urls[0],
+            base_url=sandbox.url,
+            namespace=f"mark-{durability[:4]}",
+            durability=durability,
+            durability_timeout_s=0.2,
+        )
+        with closing_runtime(settings) as runtime:
+            part = hold_and_part(runtime, "scene")
+            runtime.relay.enqueue_many([part])
+            if durability == "fsync":
+                pair.first.config_set("appendonly", "no")
+            else:
+                pair.cut()
+            for _ in range(5):
+                deliver(runtime, "writes")
+                confirm(runtime)
+            assert commits(sandbox, "scene-hold") == 0
+            assert runtime.relay.get("scene-part").state == "ready"
+            assert runtime.relay.get("scene-part").attempts == 0
+            assert "not sent" in caplog.text
+            # A payment is recognised by its reference: it goes all the same.
+            pay = transaction(
+                source="@world",
+                destination="@shop",
+                currency="EUR",
+                amount=1,
+                description="A payment",
+                reference="scene-pay",
+                allow_overdraft=True,
+            )
+            assert settle(runtime, [Write(intent=pay)], drive, "a payment")["scene-pay"].state == "done"
+            if durability == "fsync":
+                pair.first.config_set("appendonly", "yes")
+            else:
+                pair.join()
+            assert settle(runtime, [part], drive, "the part")["scene-part"].outcome == "applied"
+        assert commits(sandbox, "scene-hold") == 1
+
+
+def test_a_part_that_cannot_have_been_sent_is_sent_after_a_loss(pair: Pair) -> None:
+    pair.join()
+    with Sandbox(HASTY_LEDGER) as sandbox:
+        given = Settings(**HASTE, redis_url=pair.urls[0], base_url=sandbox.url, namespace="unsent")
+        with closing_runtime(given) as runtime:
+            part = hold_and_part(runtime, "scene")
+            runtime.relay.enqueue_many([part])
+            pair.cut()
+        with closing_runtime(replace(given, redis_url=pair.urls[1])) as runtime:
+            assert settle(runtime, [part], drive, "the part")["scene-part"].outcome == "applied"
+            # Once more in the same epoch: another part of the same amount, and nothing is in doubt any more.
+            second = Write(intent=commit("scene-hold", amount=10, currency="EUR"), key="scene-part-2")
+            assert settle(runtime, [second], drive, "the second")["scene-part-2"].outcome == "applied"
+        assert commits(sandbox, "scene-hold") == 2
+
+
+def test_what_may_have_been_sent_in_the_lost_moments_cannot_be_cancelled(pair: Pair) -> None:
+    pair.join()
+    with Sandbox(HASTY_LEDGER) as sandbox:
+        given = Settings(**HASTE, redis_url=pair.urls[0], base_url=sandbox.url, namespace="cancel")
+        pay = transaction(
+            source="@world",
+            destination="@shop",
+            currency="EUR",
+            amount=1,
+            description="A payment",
+            allow_overdraft=True,
+        )
+        with closing_runtime(given) as runtime:
+            deliver(runtime, "writes")
+            runtime.relay.enqueue(pay, key="early")
+            pair.cut()
+        with closing_runtime(replace(given, redis_url=pair.urls[1])) as runtime:
+            runtime.journal.sweep()
+            runtime.relay.enqueue(pay, key="late")
+            with pytest.raises(TooLate, match="may have been sent in the last moments"):
+                runtime.relay.cancel("early")
+            assert runtime.relay.cancel("late").state == "cancelled"
+            wait_until(lambda: deliver(runtime, "writes") or confirm(runtime) is None, 10)
+
+
+def test_an_old_worker_settles_nothing_of_what_a_new_one_holds(pair: Pair) -> None:
+    pair.join()
+    with Sandbox(HASTY_LEDGER) as sandbox:
+        given = Settings(**HASTE, redis_url=pair.urls[0], base_url=sandbox.url, namespace="tokens")
+        with closing_runtime(given) as old:
+            pay = transaction(
+                source="@world", destination="@shop", currency="EUR", amount=1, description="x", allow_overdraft=True
+            )
+            old.relay.enqueue(pay, key="one")
+            pair.cut()
+            (before,) = old.journal.claim("writes", "old", 1).items
+            with closing_runtime(replace(given, redis_url=pair.urls[1])) as new:
+                (after,) = new.journal.claim("writes", "new", 1).items
+                assert before.token != after.token
+                assert before.token.rpartition(".")[2] == after.token.rpartition(".")[2] == "1"
+
+
+def test_a_journal_that_goes_back_behind_what_was_seen_begins_a_new_epoch(journal: Any, relay: Any) -> None:
+    relay.enqueue(transaction(source="@a", destination="@b", currency="EUR", amount=1, description="x"), key="one")
+    journal.claim("transactions", "worker", 0)
+    kept = journal.client.hgetall(journal.key("ground"))
+    for _ in range(3):
+        journal.claim("transactions", "worker", 0)
+    # The same process, an older state of it: a machine was set back to a snapshot.
+    journal.client.delete(journal.key("ground"))
+    journal.client.hset(journal.key("ground"), mapping=kept)
+    (claimed,) = journal.claim("transactions", "worker", 1).items
+    assert claimed.token.partition("-")[0] == "2"
+    assert claimed.progress.lost_ms > 0
+    assert not claimed.progress.sent, "a payment is recognised by its reference, so it may simply go again"
+
+
+def test_every_kind_that_the_ledger_does_not_recognise_is_recorded_before_it_is_sent() -> None:
+    assert {name for name, kind in KINDS.items() if kind.keyed} == {
+        "transaction",
+        "transaction.split",
+        "transaction.bulk",
+    }
+    assert all(kind.recorded for kind in KINDS.values() if not kind.keyed)

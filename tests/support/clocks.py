@@ -1,0 +1,31 @@
+"""A server whose clock can be set: the scripts add to its time what stands in a key."""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Any
+
+import pytest
+
+from blnk_relay.journal import connection
+
+_TIME = "redis.call('TIME')"
+_SET = "{ redis.call('TIME')[1] + tonumber(redis.call('GET', KEYS[1] .. 'set-by-test') or '0'), redis.call('TIME')[2] }"
+
+
+def let_the_clock_be_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    """From now on, scripts of new journals take :func:`step` into account."""
+    plain = connection.script_source
+
+    @cache
+    def source(name: str) -> str:
+        text = plain(name)
+        assert text.count(_TIME) == 1, "one place reads the clock"
+        return text.replace(_TIME, _SET)
+
+    monkeypatch.setattr(connection, "script_source", source)
+
+
+def step(journal: Any, seconds: int) -> None:
+    """Let the server's clock step."""
+    journal.client.incrby(journal.key("set-by-test"), seconds)

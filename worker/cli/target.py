@@ -1,0 +1,92 @@
+"""``target``: whose journal this is, and the deliberate way to say that a ledger has moved."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING
+
+import click
+
+from worker.cli import exits
+from worker.cli.opening import opened
+from worker.cli.options import Reason, example, json_option, who_option
+from worker.cli.output import emit, remark, say, table
+
+if TYPE_CHECKING:
+    from worker.cli.opening import Desk
+
+_COLUMNS = ("target", "the journal says", "the settings say", "note")
+
+
+@click.group("target", short_help="Whose journal this is: the ledger that each target stands for.")
+def target_() -> None:
+    """Whose journal this is: the ledger that each target stands for."""
+
+
+@target_.command("list", epilog=example("blnk-relay target list"))
+@json_option
+def target_list(as_json: bool) -> None:
+    """Show the ledger of each target, as it was first used and as the settings have it now."""
+    with opened() as desk:
+        rows = _ledgers(desk)
+    if as_json:
+        emit({"targets": [{"target": name, "recorded": kept, "settings": ours} for name, kept, ours in rows]})
+        return
+    table(_COLUMNS, [(name, kept or "not used yet", ours or "nothing", _note(kept, ours)) for name, kept, ours in rows])
+
+
+def _ledgers(desk: Desk) -> list[tuple[str, str, str]]:
+    return [
+        (name, desk.journal.ledger_of(name), target.ledger) for name, target in sorted(desk.settings.ledgers.items())
+    ]
+
+
+def _note(kept: str, ours: str) -> str:
+    return "another ledger: nothing is sent" if kept and ours and kept != ours else ""
+
+
+@target_.command(
+    "rebind", epilog=example("blnk-relay target rebind eu --reason 'moved behind the new gateway, ticket 4711' --yes")
+)
+@click.argument("target")
+@click.option("--reason", type=Reason(), required=True, help="Why; kept beside the target.")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@who_option
+@json_option
+def target_rebind(target: str, reason: str, yes: bool, who: str, as_json: bool) -> None:
+    """Say that the ledger of TARGET has moved to the address that the settings name now.
+
+    Only for the same ledger, with the same books: what was begun there is looked for at the new address, and what is
+    not found is sent again. For another ledger use another name, or another namespace.
+    """
+    if not reason.strip():
+        raise click.UsageError("--reason must say something; it is kept beside the target.")
+    with opened() as desk:
+        if target not in desk.settings.ledgers:
+            raise exits.BadInput(
+                f"the settings name no target {target!r}; they name {', '.join(desk.settings.ledgers)}."
+            )
+        kept, ours = desk.journal.ledger_of(target), desk.settings.ledgers[target].ledger
+        if not ours:
+            raise exits.BadInput(
+                f"the settings do not say which ledger {target!r} is: set its address or its instance."
+            )
+        changed = kept not in ("", ours)
+        if changed:
+            overview = desk.operator.overview()
+            remark(f"Target {target} is now      {kept}")
+            remark(f"It would become  {ours}")
+            remark(
+                f"{overview.open:,} intents are open, {overview.sending + overview.posted:,} of them are being sent or "
+                "looked up; what the new address does not show is sent there."
+            )
+            if not yes and not sys.stdin.isatty():
+                remark("Error: nothing was changed: without a terminal to ask on, target rebind needs --yes.")
+                exits.leave(exits.BAD_INPUT)
+            if not yes and not click.confirm("Is it the same ledger, with the same books?", err=True):
+                exits.leave(exits.INTERRUPTED)
+        desk.journal.rebind(target, ours, who=who, reason=reason)
+    if as_json:
+        emit({"target": target, "was": kept, "is": ours, "changed": changed})
+        return
+    say(f"Target {target} is {ours}." if changed else f"Nothing to change: target {target} is {ours} already.")
