@@ -6,32 +6,46 @@ back in one trip. What it holds is under leases, so it may die at any point (des
 
 from __future__ import annotations
 
+import json
 import logging
 import secrets
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from queue import Empty, SimpleQueue
+from typing import Any
 
 from blnk_relay.errors import JournalUnavailable
-from blnk_relay.intents.model import Again, Dead, DeadClass, Entry, Failure, Found, GateChange, Send
+from blnk_relay.intents.model import Dead, DeadClass, Failure, GateChange, Look, Request, Response, Send, Verdict
 from blnk_relay.intents.registry import KINDS
-from blnk_relay.intents.retry import growing_s
-from blnk_relay.intents.steps import next_step
 from blnk_relay.journal.clock import steady_s
 from blnk_relay.journal.records import Claimed, Settlement
 from blnk_relay.settings import LEASE_MARGIN_S
-from tasks.looking import apply_gate, decisions, sends_of
+from tasks.closing import faulted, guarded, now_ms, report_claims, settle, settlement_of
+from tasks.keeping import Hand
+from tasks.looking import Decided, Opened, apply_gate, opened, portions, rounds
 from tasks.posters import Posters, posters
 from tasks.runtime import Runtime
-from tasks.settling import Sent, after_attempt, after_look, unsent
+from tasks.settling import Fault, Sent, after_attempt, given_back
 
 #: Work kept ahead of the connections, in seconds of their pace: enough to hide the trips to the journal.
 LOOKAHEAD_S = 0.25
 
 #: Most intents in hand for each connection, whatever their pace.
 MOST_IN_HAND = 6
+
+#: How long a connection is taken to be busy with one intent before any was measured.
+FIRST_LATENCY_S = 0.01
+
+#: Why what was to be sent could not be recorded, and so was not sent.
+_REFUSED = {
+    "busy": "Another intent is writing to the same row",
+    "lagging": "The ledger did not show yet what was made before",
+    "doubtful": "A row may be its own work from before the journal lost its tail",
+    "undurable": "What was recorded of it is not as durable as the settings ask",
+    "stale": "Its lease was lost",
+}
 
 _log = logging.getLogger(__name__)
 
@@ -58,7 +72,7 @@ _SETTLE_PAUSE_S = 0.25
 class Lost:
     """A job failed by a fault of ours: its leases lapse, and the ledger is looked at."""
 
-    intents: int
+    claimed: tuple[Claimed, ...]
 
 
 #: What comes back from a poster: a verdict, what it means for a gate, a gate that is well, or a failed job.
@@ -68,14 +82,15 @@ Result = Settlement | tuple[str, str, GateChange] | str | Lost
 class Delivery:
     """One run over one lane."""
 
-    def __init__(self, runtime: Runtime, lane: str, pool: Posters) -> None:
+    def __init__(self, runtime: Runtime, lane: str, pool: Posters, hand: Hand) -> None:
         self._runtime = runtime
         self._lane = lane
         self._urgent = lane in runtime.settings.priority_lanes
         self._pool = pool
+        self._hand = hand
         self._results: SimpleQueue[Result] = SimpleQueue()
         self._in_hand = 0
-        self._latency_s = 0.01
+        self._latency_s = runtime.latency_s.get(lane, FIRST_LATENCY_S)
         self._rings: set[str] = set()
         self.settled = 0
 
@@ -106,7 +121,11 @@ class Delivery:
         beat_s = steady_s()
         end_s = beat_s + self._runtime.settings.lease_s
         while self._in_hand and beat_s < end_s:
+            before = self.settled
             self._settle(_BEAT_S / 4)
+            if self.settled > before:
+                # Its leases are prolonged while it goes on, so it is given up only when nothing comes any more.
+                end_s = steady_s() + self._runtime.settings.lease_s
             if steady_s() - beat_s >= _BEAT_S:
                 self._leave()
                 beat_s = steady_s()
@@ -120,32 +139,38 @@ class Delivery:
         return room if room * 2 >= connections + ahead or self._in_hand < connections else 0
 
     def _claim(self, room: int) -> int:
-        claims = self._runtime.journal.claim(self._lane, self._runtime.worker, room)
+        runtime = self._runtime
+        claims = runtime.journal.claim(self._lane, runtime.worker, room)
         self._rings.update(claims.bells)
-        report_buried(self._runtime, claims.buried)
-        to_look: dict[str, list[Claimed]] = {}
+        self._hand.hold(claims.items)
+        self._in_hand += len(claims.items) + len(claims.unreadable)
+        for settlement in report_claims(runtime, claims):
+            self._results.put(settlement)
+        to_look: dict[str, list[Opened]] = {}
         for claimed in claims.items:
-            self._in_hand += 1
-            entry = claimed.entry
-            step = next_step(KINDS[entry.kind], entry, claimed.progress, Found(), self._runtime.policy)
-            if isinstance(step, Send) and step.memo is None and KINDS[entry.kind].keyed:
-                self._put(partial(self._attempt, claimed), 1)
+            item = opened(runtime, claimed)
+            if isinstance(item.step, Send) and item.step.memo is None and KINDS[claimed.entry.kind].keyed:
+                self._put(partial(self._attempt, claimed), (claimed,))
+            elif isinstance(item.step, Fault):
+                self._results.put(faulted(runtime, claimed, item.step, claimed.progress.now_ms))
             else:
-                to_look.setdefault(entry.target, []).append(claimed)
+                to_look.setdefault(claimed.entry.target, []).append(item)
         for batch in to_look.values():
-            self._put(partial(self._look, batch), len(batch))
+            # Small portions: they are read side by side, and what is ready is sent before the rest is read.
+            for portion in portions(runtime, batch, LOOKAHEAD_S):
+                self._put(partial(self._look, portion), tuple(item.claimed for item in portion))
         self._ring()
         return len(claims.items)
 
-    def _put(self, job: Callable[[], None], intents: int) -> None:
+    def _put(self, job: Callable[[], None], claimed: tuple[Claimed, ...], *, first: bool = False) -> None:
         def guarded() -> None:
             try:
                 job()
             except Exception:  # noqa: BLE001 - whatever it is, the loop must learn that nothing will come
                 _log.exception("a delivery job failed; its leases lapse and the ledger is looked at")
-                self._results.put(Lost(intents))
+                self._results.put(Lost(claimed))
 
-        self._pool.put(guarded, urgent=self._urgent)
+        self._pool.put(guarded, urgent=self._urgent, first=first)
 
     def _ring(self) -> None:
         if self._rings:
@@ -164,11 +189,18 @@ class Delivery:
         except Empty:
             pass
         settlements = [result for result in results if isinstance(result, Settlement)]
-        self._in_hand -= len(settlements) + sum(result.intents for result in results if isinstance(result, Lost))
+        lost = [claimed for result in results if isinstance(result, Lost) for claimed in result.claimed]
+        self._in_hand -= len(settlements) + len(lost)
         for change in {result for result in results if isinstance(result, tuple)}:
-            apply_gate(self._runtime, *change)
+            try:
+                apply_gate(self._runtime, *change)
+            except JournalUnavailable as error:
+                # The next answer of its sort will say the same; the verdicts that came with it must not be lost.
+                _log.warning("a gate could not be changed: %s", error)
         if settlements:
             self._write(settlements, sorted({result for result in results if isinstance(result, str)}))
+        for claimed in (*(settlement.claimed for settlement in settlements), *lost):
+            self._hand.drop(claimed)
         self.settled += len(settlements)
 
     def _write(self, settlements: list[Settlement], healthy: list[str]) -> None:
@@ -176,109 +208,161 @@ class Delivery:
         runtime = self._runtime
         for tried in range(1, _SETTLE_TRIES + 1):
             try:
-                self._rings.update(runtime.journal.settle(runtime.worker, settlements, healthy))
+                self._rings.update(settle(runtime, settlements, healthy))
                 break
             except JournalUnavailable:
                 if tried == _SETTLE_TRIES:
                     raise
                 time.sleep(_SETTLE_PAUSE_S)
-        report(runtime, settlements)
         self._ring()
 
     def _leave(self) -> None:
-        claims = self._runtime.journal.claim(self._lane, self._runtime.worker, 0, leave=True)
-        self._runtime.bells.ring(claims.bells)
+        try:
+            claims = self._runtime.journal.claim(self._lane, self._runtime.worker, 0, leave=True)
+        except JournalUnavailable as error:
+            _log.warning("lane %s could not be left, its bell expires: %s", self._lane, error)
+        else:
+            self._runtime.bells.ring(claims.bells)
 
     # -- in the posters' threads -------------------------------------------------------------------------------------
 
-    def _look(self, batch: list[Claimed]) -> None:
-        """Read what must be known before sending, record it, and send."""
+    def _look(self, portion: list[Opened]) -> None:
+        """Read what must be known before sending, record it, and send what is ready before more is read."""
+        start_s = steady_s()
+        #: Each is answered exactly once, whatever happens here.
+        unanswered = {item.claimed.entry.id: item.claimed for item in portion}
+        why = "The worker is stopping"
+        try:
+            for each in () if self._runtime.stopping.is_set() else rounds(self._runtime, portion):
+                if each.healthy:
+                    self._results.put(f"{portion[0].claimed.entry.target}:read")
+                self._answer(each.decided, unanswered, (steady_s() - start_s) / len(portion))
+        except JournalUnavailable:
+            why = "The journal did not answer"
+        except Exception:  # noqa: BLE001 - whatever it is, they are given back
+            _log.exception("a look before sending failed; nothing was sent for what it was about")
+            why = "The look before sending failed"
+        for claimed in unanswered.values():
+            self._give_back(claimed, why)
+
+    def _answer(self, decided: Sequence[Decided], unanswered: dict[str, Claimed], read_s: float) -> None:
+        """Settle what is not to be sent; record what is, and send it. Takes each out of what is unanswered."""
         runtime = self._runtime
-        at_ms, at_s = batch[0].progress.now_ms, steady_s()
-        decided, healthy = decisions(runtime, batch)
-        sends = sends_of(decided)
+        sends: list[tuple[Claimed, Send]] = []
+        for each in decided:
+            if isinstance(each.decision, Send):
+                fault = _unrecordable(each.decision)
+                if fault is None:
+                    sends.append((each.claimed, each.decision))
+                    continue
+                each = Decided(each.claimed, fault)  # noqa: PLW2901 - it goes the way of the others
+            del unanswered[each.claimed.entry.id]
+            self._note_latency(read_s)
+            self._results.put(settlement_of(runtime, each, "sending", now_ms(each.claimed)))
         recorded = [(claimed, send) for claimed, send in sends if KINDS[claimed.entry.kind].recorded]
         answers = runtime.journal.record(recorded) if recorded else []
         refused = {
             claimed.entry.id: answer for (claimed, _), answer in zip(recorded, answers, strict=True) if answer != "ok"
         }
-        # Everything that can fail is done by now: from here on each intent is answered exactly once.
-        if healthy:
-            self._results.put(f"{batch[0].entry.target}:read")
-        for claimed, decision in decided:
-            if not isinstance(decision, Send):
-                self._results.put(
-                    after_look(claimed, "sending", decision, at_ms + int((steady_s() - at_s) * 1000), runtime.worker)
-                )
-            elif refused.get(claimed.entry.id) == "doubtful" and decision.otherwise is not None:
-                self._results.put(after_look(claimed, "sending", decision.otherwise, at_ms, runtime.worker))
-            elif claimed.entry.id in refused:
-                # Busy, lagging or undurable: in a moment. Stale: the settlement will change nothing.
-                wait_s = growing_s(claimed.progress.age_s, runtime.policy.confirm_first_s, runtime.policy.confirm_max_s)
-                self._results.put(after_look(claimed, "sending", Again(wait_s, counted=False), at_ms, runtime.worker))
-            else:
-                memo = claimed.progress.memo if decision.memo is None else decision.memo
-                sendable = replace(claimed, progress=replace(claimed.progress, memo=memo))
-                self._put(partial(self._attempt, sendable), 1)
+        for claimed, send in reversed(sends):
+            del unanswered[claimed.entry.id]
+            answer = refused.get(claimed.entry.id)
+            if answer == "doubtful" and send.otherwise is not None:
+                doubted = Decided(claimed, send.otherwise)
+                self._results.put(settlement_of(runtime, doubted, "sending", now_ms(claimed)))
+                continue
+            if answer is not None:
+                # Stale: the settlement will change nothing.
+                self._give_back(claimed, _REFUSED.get(answer, answer), quietly=True)
+                continue
+            memo = claimed.progress.memo if send.memo is None else send.memo
+            sendable = replace(claimed, progress=replace(claimed.progress, memo=memo))
+            self._put(partial(self._attempt, sendable, read_s), (sendable,), first=True)
 
-    def _attempt(self, claimed: Claimed) -> None:
+    def _give_back(self, claimed: Claimed, why: str, *, quietly: bool = False) -> None:
+        """It was not sent, and is left to whoever claims it next, in a while."""
+        runtime = self._runtime
+        if not quietly and runtime.once_in_a_while(f"given back {self._lane} {why}"):
+            _log.warning("intents of lane %s are given back unsent: %s", self._lane, why)
+        self._results.put(given_back(claimed, why, runtime.policy, now_ms(claimed), runtime.worker))
+
+    def _attempt(self, claimed: Claimed, read_s: float = 0.0) -> None:
         """Send one request, unless too little is left of the lease to see it through (design §5)."""
         runtime, entry, progress = self._runtime, claimed.entry, claimed.progress
         kind = KINDS[entry.kind]
-        request = kind.request(entry, progress, runtime.policy)
-        start_s = steady_s()
         ledger = runtime.ledger_of(entry.target)
-        if request.file is not None:
-            try:
+        try:
+            request = kind.request(entry, progress, runtime.policy)
+            if request.file is not None:
                 content = runtime.journal.file(entry.id, entry.payload["size"])
-            except JournalUnavailable:
-                self._results.put(unsent(claimed))
-                return
-            if content is None:
-                dead_class = DeadClass.UNKNOWN if progress.sent else DeadClass.REFUSED
-                gone = Dead(dead_class, "FILE_MISSING", "The file is no longer kept beside the intent.")
-                self._results.put(after_look(claimed, "sending", gone, progress.now_ms, runtime.worker))
-                return
-            request = replace(request, file=(request.file[0], content))
-        longest_s = ledger.longest_s(request) + LEASE_MARGIN_S
-        if claimed.lease_end_s - start_s < longest_s:
-            self._results.put(unsent(claimed))
+                if content is None:
+                    dead_class = DeadClass.UNKNOWN if progress.sent else DeadClass.REFUSED
+                    gone = Dead(dead_class, "FILE_MISSING", "The file is no longer kept beside the intent.")
+                    self._results.put(settlement_of(runtime, Decided(claimed, gone), "sending", now_ms(claimed)))
+                    return
+                request = replace(request, file=(request.file[0], content))
+            # What it takes may be more than a lease, and part of the lease is gone by now.
+            longest_s = ledger.longest_s(request) + LEASE_MARGIN_S
+            held = runtime.keeper.need(self._hand, claimed, longest_s)
+        except JournalUnavailable:
+            self._give_back(claimed, "The journal did not answer")
             return
-        request_id = secrets.token_hex(8)
+        except Exception as error:  # noqa: BLE001 - whatever a kind's code raises is a matter of this one intent
+            self._results.put(faulted(runtime, claimed, Fault.of(error), now_ms(claimed)))
+            return
+        if held is None:
+            self._give_back(claimed, "Too little was left of its lease")
+            return
+        claimed = held
+        request_id, at_ms = secrets.token_hex(8), now_ms(claimed)
         # This process may be stopped at any point, and credentials and connections take their time: the last moment
         # before the first byte decides.
         start_by_s = claimed.lease_end_s - longest_s + ledger.ready_s
-        response = ledger.send(request, request_id, start_by_s=start_by_s)
-        if kind.private:
-            response = replace(response, message="")
-        verdict = kind.judge(entry, progress, request, response, runtime.policy)
-        claimed_s = claimed.lease_end_s - runtime.settings.lease_s
-        at_ms = progress.now_ms + int((start_s - claimed_s) * 1000)
-        self._latency_s += (max(response.latency_ms / 1000, 0.0005) - self._latency_s) * 0.05
+        response, verdict = self._sent(claimed, request, request_id, start_by_s)
+        self._note_latency(read_s + response.latency_ms / 1000)
         if verdict.gate is not None:
             self._results.put((entry.target, "write", verdict.gate))
             if response.status == 401:  # noqa: PLR2004 - the token is bad for reads as well
                 self._results.put((entry.target, "read", verdict.gate))
         elif verdict.accepted or (response.failure is not Failure.NOT_SENT and 200 <= response.status < 300):  # noqa: PLR2004
             self._results.put(f"{entry.target}:write")
-        self._results.put(after_attempt(claimed, Sent(at_ms, response, verdict, request_id, runtime.worker)))
+        sent = Sent(at_ms, response, verdict, request_id, runtime.worker)
+        self._results.put(guarded(runtime, claimed, at_ms, lambda: after_attempt(claimed, sent)))
+
+    def _note_latency(self, seconds: float) -> None:
+        """How long a connection was busy with one intent, its share of what was read included."""
+        self._latency_s += (max(seconds, 0.0005) - self._latency_s) * 0.05
+        self._runtime.latency_s[self._lane] = self._latency_s
+
+    def _sent(self, claimed: Claimed, request: Request, request_id: str, start_by_s: float) -> tuple[Response, Verdict]:
+        """Send a request. Whatever fails once it may have left, it may have acted: the ledger is looked at."""
+        runtime, entry = self._runtime, claimed.entry
+        kind = KINDS[entry.kind]
+        start_s = steady_s()
+        response = Response()
+        try:
+            response = runtime.ledger_of(entry.target).send(request, request_id, start_by_s=start_by_s)
+            if kind.private:
+                response = replace(response, message="")
+            verdict: Any = kind.judge(entry, claimed.progress, request, response, runtime.policy)
+            if isinstance(verdict, Verdict):
+                return response, verdict
+            fault = Fault("NoVerdict", kind.name)
+        except Exception as error:  # noqa: BLE001 - as above
+            fault = Fault.of(error)
+        _log.error("intent %s (%s) was sent, and its answer could not be judged: %s", entry.id, entry.kind, fault)
+        latency_ms = int((steady_s() - start_s) * 1000)
+        unclear = Response(response.status, fault.error[:64], failure=Failure.BROKEN, latency_ms=latency_ms)
+        return unclear, Verdict(Look(runtime.policy.confirm_first_s), acted=True)
 
 
-def report(runtime: Runtime, settlements: list[Settlement]) -> None:
-    """Tell a human of new dead letters."""
-    for settlement in settlements:
-        if settlement.to == "dead":
-            fields = settlement.fields
-            runtime.reports.dead(
-                settlement.claimed.entry,
-                Dead(fields["class"], fields["code"], fields["message"]),  # type: ignore[arg-type]
-            )
-
-
-def report_buried(runtime: Runtime, buried: Iterable[Entry]) -> None:
-    """Tell a human of intents that every worker died of."""
-    for entry in buried:
-        runtime.reports.dead(entry, Dead(DeadClass.UNKNOWN, "LAPSED_TOO_OFTEN", "Every worker that claimed it died."))
+def _unrecordable(send: Send) -> Fault | None:
+    """Why what has to be recorded before sending cannot be."""
+    try:
+        json.dumps(send.memo)
+    except Exception as error:  # noqa: BLE001 - a kind made it, and others are recorded in the same trip
+        return Fault.of(error)
+    return None
 
 
 def deliver(runtime: Runtime, lane: str) -> int:
@@ -295,10 +379,14 @@ def deliver(runtime: Runtime, lane: str) -> int:
     turn = runtime.turns[lane]
     if not turn.acquire(blocking=False):
         return 0
-    delivery = Delivery(runtime, lane, posters(runtime.settings.connections))
-    try:
-        delivery.work()
-    finally:
-        turn.release()
-    delivery.finish()
+    with runtime.keeper.hand(runtime.settings.lease_s) as hand:
+        delivery = Delivery(runtime, lane, posters(runtime.settings.connections), hand)
+        try:
+            delivery.work()
+        except JournalUnavailable as error:
+            # What is in hand may have been answered meanwhile, which is worth waiting for.
+            _log.warning("lane %s: %s", lane, error)
+        finally:
+            turn.release()
+        delivery.finish()
     return delivery.settled

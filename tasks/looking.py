@@ -1,27 +1,174 @@
-"""Reading the ledger for a batch of intents, until each of them can be decided."""
+"""Reading the ledger for a batch of intents, until each of them can be decided.
+
+What one of them needs and cannot have, or does to the code that handles it, is no trouble of the others.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+import logging
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 
-from blnk_relay.intents.model import Again, Dead, Decision, Found, GateAction, GateChange, Look, Lookup, Response, Send
+from blnk_relay.errors import JournalUnavailable
+from blnk_relay.intents.model import (
+    Again,
+    Dead,
+    Decision,
+    Found,
+    GateAction,
+    GateChange,
+    Look,
+    Lookup,
+    Record,
+    Response,
+    Row,
+)
 from blnk_relay.intents.registry import KINDS
 from blnk_relay.intents.retry import growing_s
 from blnk_relay.intents.steps import next_step
 from blnk_relay.intents.verdicts import asked_s, code_of
+from blnk_relay.journal.clock import steady_s
 from blnk_relay.journal.records import Claimed
-from tasks.runtime import Runtime
+from tasks.runtime import Looked, Runtime
+from tasks.settling import Fault, Unread
 
 #: A look needs at most this many rounds: the named row, its family, its children, and what stands under them.
 MAX_ROUNDS = 5
 
-#: Answers to a read after which no other read will fare better.
+#: Answers to a read after which no other read of the same resource will fare better.
 _PAUSING = frozenset({401, 403, 404, 405})
 _SLOWING = frozenset({429})
 _STRAINING = frozenset({0, 502, 503, 504})
 
+#: What payments are proven by: where these cannot be read, the read-back of the whole target has to wait.
+MONEY = frozenset({"transactions", "balances"})
 
-def decisions(runtime: Runtime, batch: Sequence[Claimed]) -> tuple[list[tuple[Claimed, Decision]], bool]:
+_NOTHING = Found()
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """An intent in hand, and what it needs first: questions for the ledger, or nothing more."""
+
+    claimed: Claimed
+    step: tuple[Lookup, ...] | Decision | Fault
+
+
+@dataclass(frozen=True, slots=True)
+class Decided:
+    """What follows for one intent.
+
+    Attributes:
+        claimed: The intent.
+        decision: What to do; a fault where its own code failed.
+        unread: What it would have needed, where nothing could be decided.
+    """
+
+    claimed: Claimed
+    decision: Decision | Fault
+    unread: Unread | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Round:
+    """What one round of reading led to: those that are decided by it, and whether the ledger answered any read well."""
+
+    decided: tuple[Decided, ...]
+    healthy: bool
+
+
+def opened(runtime: Runtime, claimed: Claimed) -> Opened:
+    """What an intent needs first."""
+    return Opened(claimed, _step(runtime, claimed, _NOTHING))
+
+
+def portions(runtime: Runtime, batch: Iterable[Opened], seconds: float) -> Iterator[list[Opened]]:
+    """Cut a batch of one target into portions whose first questions are read within so many seconds each.
+
+    A portion has at least one intent, whatever that asks.
+    """
+    portion: list[Opened] = []
+    requests = 0.0
+    for item in batch:
+        target = item.claimed.entry.target
+        cost = share_of(runtime, [item])
+        if portion and requests + cost > runtime.pace.requests_in(target, seconds):
+            yield portion
+            portion, requests = [], 0.0
+        portion.append(item)
+        requests += cost
+    if portion:
+        yield portion
+
+
+def share_of(runtime: Runtime, batch: Iterable[Opened]) -> float:
+    """How many requests the first questions of a batch cost, when they are asked together."""
+    return sum(
+        runtime.ledger_of(item.claimed.entry.target).share(lookup)
+        for item in batch
+        if isinstance(item.step, tuple)
+        for lookup in item.step
+    )
+
+
+def rounds(runtime: Runtime, batch: Sequence[Opened]) -> Iterator[Round]:
+    """Read what a batch needs, round by round, and decide for each as soon as enough is known.
+
+    Args:
+        runtime: This process.
+        batch: Intents, all of one target.
+
+    Yields:
+        After each round of reading, those that it decided; each intent once in all.
+
+    Raises:
+        JournalUnavailable: Redis did not answer; what was not yielded is undecided.
+    """
+    target = batch[0].claimed.entry.target
+    found, failed = _NOTHING, dict[Lookup, Response]()
+    healthy = False
+    open_ = list(batch)
+    for _ in range(MAX_ROUNDS):
+        wanted: dict[Lookup, None] = {}
+        decided: list[Decided] = []
+        still_open: list[Opened] = []
+        for item in open_:
+            step = item.step
+            if not isinstance(step, tuple):
+                decided.append(_patient(runtime, Decided(item.claimed, step)))
+            elif lost := next((lookup for lookup in step if lookup in failed), None):
+                decided.append(_later(runtime, item.claimed, Unread(lost.resource, failed[lost])))
+            else:
+                wanted.update(dict.fromkeys(step))
+                still_open.append(item)
+        if decided or not still_open:
+            yield Round(tuple(decided), healthy)
+        if not still_open:
+            return
+        faults: dict[str, Fault] = {}
+        looked = _look(runtime, target, list(wanted), still_open, faults)
+        failed |= looked.failed
+        read = [lookup for lookup in wanted if lookup not in looked.failed]
+        healthy = healthy or bool(read)
+        found = found.plus(looked.rows, looked.records, read)
+        open_ = [_next(runtime, item, found, failed, faults) for item in still_open]
+    yield Round(tuple(_at_the_end(runtime, item, failed) for item in open_), healthy)
+
+
+def _next(
+    runtime: Runtime, item: Opened, found: Found, failed: Mapping[Lookup, Response], faults: Mapping[str, Fault]
+) -> Opened:
+    """What an intent needs after a round of reading; one whose questions failed needs them still."""
+    if fault := faults.get(item.claimed.entry.id):
+        return Opened(item.claimed, fault)
+    if isinstance(item.step, tuple) and any(lookup in failed for lookup in item.step):
+        return item
+    return Opened(item.claimed, _step(runtime, item.claimed, found))
+
+
+def decisions(runtime: Runtime, batch: Sequence[Claimed]) -> tuple[list[Decided], bool]:
     """Read what a batch needs and decide for each.
 
     Args:
@@ -31,45 +178,113 @@ def decisions(runtime: Runtime, batch: Sequence[Claimed]) -> tuple[list[tuple[Cl
     Returns:
         A decision for each, and whether the ledger answered any read well.
     """
-    found = Found()
-    decided: list[tuple[Claimed, Decision]] = []
-    open_ = list(batch)
+    decided: list[Decided] = []
     healthy = False
-    for _ in range(MAX_ROUNDS):
-        wanted: dict[Lookup, None] = {}
-        still_open = []
-        for claimed in open_:
-            step = next_step(KINDS[claimed.entry.kind], claimed.entry, claimed.progress, found, runtime.policy)
-            if isinstance(step, tuple):
-                wanted.update(dict.fromkeys(step))
-                still_open.append(claimed)
-            else:
-                decided.append((claimed, step))
-        open_ = still_open
-        if not open_:
-            break
-        looked = runtime.ledger_of(batch[0].entry.target).look(list(wanted))
-        if looked.failure is not None:
-            _gate(runtime, batch[0].entry.target, looked.failure)
-            break
-        healthy = True
-        found = found.plus(looked.rows, looked.records, wanted)
-    return [*_patient(decided, runtime), *_later(open_, runtime)], healthy
+    for each in rounds(runtime, [opened(runtime, claimed) for claimed in batch]):
+        decided += each.decided
+        healthy = each.healthy
+    return decided, healthy
 
 
-def _patient(decided: Iterable[tuple[Claimed, Decision]], runtime: Runtime) -> Iterator[tuple[Claimed, Decision]]:
+def _step(runtime: Runtime, claimed: Claimed, found: Found) -> tuple[Lookup, ...] | Decision | Fault:
+    try:
+        return next_step(KINDS[claimed.entry.kind], claimed.entry, claimed.progress, found, runtime.policy)
+    except Exception as error:  # noqa: BLE001 - whatever a kind's code raises is a matter of this one intent
+        return Fault.of(error)
+
+
+def _at_the_end(runtime: Runtime, item: Opened, failed: Mapping[Lookup, Response]) -> Decided:
+    """Of what the last round led to; to be still open after so many is a read that never comes to an end."""
+    if not isinstance(item.step, tuple):
+        return _patient(runtime, Decided(item.claimed, item.step))
+    lost = next((lookup for lookup in item.step if lookup in failed), None)
+    if lost is None:
+        return _later(runtime, item.claimed, None)
+    return _later(runtime, item.claimed, Unread(lost.resource, failed[lost]))
+
+
+# -- one read ----------------------------------------------------------------------------------------------------------
+
+
+def _look(
+    runtime: Runtime, target: str, wanted: Sequence[Lookup], asking: Sequence[Opened], faults: dict[str, Fault]
+) -> Looked:
+    """Read, but nothing of a resource that is known not to be readable for the moment; and tell the gates."""
+    now_s = steady_s()
+    failed: dict[Lookup, Response] = {}
+    for lookup in wanted:
+        until_s, answer = runtime.shut.get((target, lookup.resource), (0.0, Response()))
+        if until_s > now_s:
+            failed[lookup] = answer
+    asked = [lookup for lookup in wanted if lookup not in failed]
+    if not asked:
+        return Looked(failed=failed)
+    looked = _read(runtime, target, asked, asking, faults)
+    told: set[tuple[str, int, str]] = set()
+    for lookup, answer in looked.failed.items():
+        news = (lookup.resource, answer.status, answer.code)
+        if news not in told:
+            told.add(news)
+            _gate(runtime, target, lookup.resource, answer)
+    return Looked(looked.rows, looked.records, {**failed, **looked.failed})
+
+
+def _read(
+    runtime: Runtime, target: str, asked: Sequence[Lookup], asking: Sequence[Opened], faults: dict[str, Fault]
+) -> Looked:
+    ledger = runtime.ledger_of(target)
+    start_s = steady_s()
+    try:
+        looked = ledger.look(asked)
+    except JournalUnavailable:
+        raise
+    except Exception as error:  # noqa: BLE001 - the question of one intent may be such that it cannot be asked
+        if len(asking) == 1:
+            faults[asking[0].claimed.entry.id] = Fault.of(error)
+            return Looked()
+        return _one_by_one(runtime, target, asked, asking, faults)
+    runtime.pace.note(target, sum(ledger.share(lookup) for lookup in asked), steady_s() - start_s)
+    return looked
+
+
+def _one_by_one(
+    runtime: Runtime, target: str, asked: Sequence[Lookup], asking: Sequence[Opened], faults: dict[str, Fault]
+) -> Looked:
+    """Ask for each intent alone, so that it is known whose question cannot be asked."""
+    rows: list[Row] = []
+    records: list[Record] = []
+    failed: dict[Lookup, Response] = {}
+    for item in asking:
+        own = [lookup for lookup in asked if isinstance(item.step, tuple) and lookup in item.step]
+        if own:
+            looked = _read(runtime, target, own, [item], faults)
+            rows += looked.rows
+            records += looked.records
+            failed |= looked.failed
+    return Looked(tuple(rows), tuple(records), failed)
+
+
+# -- what is not decided by what was read ------------------------------------------------------------------------------
+
+
+def _patient(runtime: Runtime, decided: Decided) -> Decided:
     """What acts on a transaction of our own waits for it, however long that takes (contract §5).
 
     While it is still in our queue, and then for as long as a read may not show what is proven already (contract §1.7).
     """
-    for claimed, decision in decided:
-        kind, entry = KINDS[claimed.entry.kind], claimed.entry
-        absent = isinstance(decision, Dead) and decision.code == kind.absent
-        names = kind.names(entry.payload) if absent and kind.names else ()
-        if any(_may_appear(runtime, entry.target, name) for name in names):
-            yield claimed, Again(runtime.policy.confirm_max_s, counted=False)
-        else:
-            yield claimed, decision
+    decision, claimed = decided.decision, decided.claimed
+    if not isinstance(decision, Dead):
+        return decided
+    kind, entry = KINDS[claimed.entry.kind], claimed.entry
+    if decision.code != kind.absent or not kind.names:
+        return decided
+    try:
+        waits = any(_may_appear(runtime, entry.target, name) for name in kind.names(entry.payload))
+    except JournalUnavailable:
+        raise
+    except Exception as error:  # noqa: BLE001 - as with all code of a kind, and all names that it comes up with
+        return Decided(claimed, Fault.of(error))
+    return Decided(claimed, Again(runtime.policy.confirm_max_s, counted=False)) if waits else decided
 
 
 def _may_appear(runtime: Runtime, target: str, reference: str) -> bool:
@@ -77,33 +292,52 @@ def _may_appear(runtime: Runtime, target: str, reference: str) -> bool:
     return journal.is_open(target, reference) or journal.is_fresh(target, reference, runtime.policy.read_lag_s)
 
 
-def _later(undecided: Iterable[Claimed], runtime: Runtime) -> list[tuple[Claimed, Decision]]:
-    """The ledger could not be read: nothing is decided, and it is asked again, less and less often."""
-    policy = runtime.policy
-    later: list[tuple[Claimed, Decision]] = []
-    for claimed in undecided:
-        progress = claimed.progress
-        waited_s = progress.quiet_for_s if progress.sent else progress.age_s
-        in_s = growing_s(waited_s, policy.confirm_first_s, policy.confirm_max_s)
-        decision = Look(in_s, progress.refuse) if progress.looking else Again(in_s, counted=False)
-        later.append((claimed, decision))
-    return later
+def _later(runtime: Runtime, claimed: Claimed, unread: Unread | None) -> Decided:
+    """What it needs could not be read: nothing is decided, and it is asked again, less and less often."""
+    policy, progress = runtime.policy, claimed.progress
+    waited_s = progress.quiet_for_s if progress.sent else progress.age_s
+    in_s = growing_s(waited_s, policy.confirm_first_s, policy.confirm_max_s)
+    decision = Look(in_s, progress.refuse) if progress.looking else Again(in_s, counted=False)
+    return Decided(claimed, decision, unread)
 
 
-def _gate(runtime: Runtime, target: str, failure: Response) -> None:
-    """What a failed read means for the target (contract §5)."""
-    if failure.status in _PAUSING:
+# -- what a failed read means for the target ---------------------------------------------------------------------------
+
+
+def _gate(runtime: Runtime, target: str, resource: str, failure: Response) -> None:
+    """What a failed read means for others (contract §5).
+
+    Only where it is the credential that fails, the pace, or what payments are proven by, all reads of the target wait;
+    else only those of the same resource.
+    """
+    money = resource in MONEY
+    if failure.status in _PAUSING and (money or failure.status == 401):  # noqa: PLR2004
         action = GateAction.PAUSE
-    elif failure.status in _SLOWING or failure.retry_after_s is not None:
+    elif failure.status in _SLOWING or (money and failure.retry_after_s is not None):
         action = GateAction.SLOW
-    elif failure.status in _STRAINING:
+    elif failure.status in _STRAINING and (money or not failure.status):
         action = GateAction.STRAIN
     else:
+        if not money and (failure.status in _PAUSING or failure.retry_after_s is not None):
+            _shut(runtime, target, resource, failure)
         return
     change = GateChange(action, code_of(failure), asked_s(failure))
     apply_gate(runtime, target, "read", change)
     if failure.status == 401:  # noqa: PLR2004 - the token is bad for writes as well
         apply_gate(runtime, target, "write", change)
+
+
+def _shut(runtime: Runtime, target: str, resource: str, failure: Response) -> None:
+    """Ask no more for a resource until it is tried again."""
+    for_s = max(runtime.settings.probe_s, asked_s(failure))
+    runtime.shut[target, resource] = (steady_s() + for_s, failure)
+    if runtime.once_in_a_while(f"shut {target} {resource}"):
+        _log.warning(
+            "%s of target %s cannot be read (%s); what needs them waits, and nothing else does",
+            resource,
+            target,
+            code_of(failure),
+        )
 
 
 def apply_gate(runtime: Runtime, target: str, side: str, change: GateChange) -> None:
@@ -112,8 +346,3 @@ def apply_gate(runtime: Runtime, target: str, side: str, change: GateChange) -> 
     news = runtime.journal.change_gate(target, side, change.action, change.code, wait_s)
     if news and change.action is GateAction.PAUSE:
         runtime.reports.paused(target, side, change)
-
-
-def sends_of(decided: Iterable[tuple[Claimed, Decision]]) -> list[tuple[Claimed, Send]]:
-    """Those that are to be sent."""
-    return [(claimed, decision) for claimed, decision in decided if isinstance(decision, Send)]

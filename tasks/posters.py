@@ -26,14 +26,19 @@ class Posters:
         for number in range(threads):
             threading.Thread(target=self._work, name=f"poster-{number}", daemon=True).start()
 
-    def put(self, job: Job, *, urgent: bool = False) -> None:
+    def put(self, job: Job, *, urgent: bool = False, first: bool = False) -> None:
         """Run a job as soon as a thread is free.
 
         Args:
             job: What to run.
             urgent: Before all that are not.
+            first: Before those that are as urgent and came before.
         """
-        (self._urgent if urgent else self._jobs).append(job)
+        line = self._urgent if urgent else self._jobs
+        if first:
+            line.appendleft(job)
+        else:
+            line.append(job)
         self._tokens.put(None)
 
     def _work(self) -> None:

@@ -12,18 +12,38 @@ from typing import Protocol
 
 from blnk_relay.bell import Bells
 from blnk_relay.intents.model import Dead, Entry, GateChange, Lookup, Policy, Record, Request, Response, Row
+from blnk_relay.journal.clock import steady_s
 from blnk_relay.journal.journal import Journal
 from blnk_relay.relay import Relay
 from blnk_relay.settings import Settings
+from tasks.keeping import Keeper
+from tasks.pace import Pace
+
+#: How many intents the first look of a process takes, before it is known what they cost.
+FIRST_LOOKS = 50
+
+#: How often the same thing is worth a line in the log.
+SAY_EVERY_S = 60.0
 
 
 @dataclass(frozen=True, slots=True)
 class Looked:
-    """What a read of the ledger brought: rows and other records, or the answer that was no success."""
+    """What a read of the ledger brought.
+
+    Attributes:
+        rows: Rows of transactions.
+        records: Of other resources.
+        failed: What could not be read, each with the answer that was no success, or after which it was not asked for.
+    """
 
     rows: tuple[Row, ...] = ()
     records: tuple[Record, ...] = ()
-    failure: Response | None = None
+    failed: Mapping[Lookup, Response] = field(default_factory=dict)
+
+    @property
+    def failure(self) -> Response | None:
+        """The first answer that was no success."""
+        return next(iter(self.failed.values()), None)
 
 
 class Ledger(Protocol):
@@ -40,7 +60,10 @@ class Ledger(Protocol):
         """
 
     def look(self, lookups: Sequence[Lookup]) -> Looked:
-        """Read rows back, many values in few requests."""
+        """Read rows back, many values in few requests; what fails takes nothing else with it."""
+
+    def share(self, lookup: Lookup) -> float:
+        """What part of a request it takes to answer one of many such questions."""
 
     @property
     def ready_s(self) -> float:
@@ -70,6 +93,12 @@ class Runtime:
         stopping: Set when the process is to stop: nothing new is claimed.
         turns: One lock for each lane, held by the task that claims from it: a second one in the same process would only
             hold more than the connections can send.
+        looking: The same for the read-back.
+        keeper: Prolongs the leases of all that this process has in hand.
+        pace: How fast each target answers reads.
+        latency_s: How long a connection is busy with one intent, by lane.
+        looks: How many intents the next look takes.
+        shut: Resources of targets that cannot be read, until when by the steady clock, and the answer that said so.
     """
 
     settings: Settings
@@ -82,9 +111,25 @@ class Runtime:
     worker: str
     stopping: threading.Event = field(default_factory=threading.Event)
     turns: Mapping[str, threading.Lock] = field(init=False)
+    looking: threading.Lock = field(init=False, default_factory=threading.Lock)
+    keeper: Keeper = field(init=False)
+    pace: Pace = field(init=False, default_factory=Pace)
+    latency_s: dict[str, float] = field(init=False, default_factory=dict)
+    looks: int = field(init=False, default=FIRST_LOOKS)
+    shut: dict[tuple[str, str], tuple[float, Response]] = field(init=False, default_factory=dict)
+    _said: dict[str, float] = field(init=False, default_factory=dict)
 
     def __post_init__(self) -> None:
         self.turns = {lane: threading.Lock() for lane in self.settings.lanes}
+        self.keeper = Keeper(self.journal, self.worker, self.settings.dead_worker_s)
+
+    def once_in_a_while(self, what: str, every_s: float = SAY_EVERY_S) -> bool:
+        """Whether something is worth a line in the log: it was not said for a while."""
+        now_s = steady_s()
+        if self._said.get(what, -every_s) + every_s > now_s:
+            return False
+        self._said[what] = now_s
+        return True
 
     def ledger_of(self, target: str) -> Ledger:
         """The way to a target; intents of others are never claimed."""

@@ -5,8 +5,21 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
-from blnk_relay.intents.model import Again, Dead, Decision, Done, Look, Response, Send, Verdict
+from blnk_relay.intents.model import (
+    Again,
+    Dead,
+    DeadClass,
+    Decision,
+    Done,
+    Look,
+    Policy,
+    Response,
+    Send,
+    Verdict,
+)
+from blnk_relay.intents.retry import growing_s
 from blnk_relay.intents.rows import capped
 from blnk_relay.intents.verdicts import code_of
 from blnk_relay.journal.records import Claimed, Settlement
@@ -49,7 +62,47 @@ def after_attempt(claimed: Claimed, sent: Sent) -> Settlement:
     return _settlement(claimed, "sending", decision, fields=fields, line=_line(sent, decision), tally=tally)
 
 
-def after_look(claimed: Claimed, origin: str, decision: Decision, at_ms: int, worker: str) -> Settlement:
+@dataclass(frozen=True, slots=True)
+class Unread:
+    """What could not be read, where a decision would have needed it.
+
+    Attributes:
+        resource: Such as ``matching-rules``.
+        answer: That was no success.
+    """
+
+    resource: str
+    answer: Response
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """The code that handles an intent failed. Its words are kept out: they may quote what the intent holds.
+
+    Attributes:
+        error: Name of the exception.
+        where: File and line that raised it.
+    """
+
+    error: str
+    where: str = ""
+
+    @classmethod
+    def of(cls, error: Exception) -> Fault:
+        """What an exception says of itself."""
+        trace = error.__traceback__
+        while trace is not None and trace.tb_next is not None:
+            trace = trace.tb_next
+        where = "" if trace is None else f"{Path(trace.tb_frame.f_code.co_filename).name}:{trace.tb_lineno}"
+        return cls(type(error).__name__, where)
+
+    def __str__(self) -> str:
+        return f"{self.error} at {self.where}" if self.where else self.error
+
+
+def after_look(
+    claimed: Claimed, origin: str, decision: Decision, at_ms: int, worker: str, *, unread: Unread | None = None
+) -> Settlement:
     """What a look at the ledger, or a decision that needed none, leaves in the journal.
 
     Args:
@@ -58,10 +111,14 @@ def after_look(claimed: Claimed, origin: str, decision: Decision, at_ms: int, wo
         decision: What follows. Send means, for a posted one, that it goes back to its lane.
         at_ms: When.
         worker: Who looked.
+        unread: What could not be read, so that nothing could be decided.
     """
     progress = claimed.progress
     line, tally = "", []
-    if not isinstance(decision, Look | Again):
+    if unread is not None:
+        line = _unread_line(unread, decision, at_ms, worker)
+        tally.append(f"unread|{unread.resource}")
+    elif not isinstance(decision, Look | Again):
         line = json.dumps({"at": at_ms, "what": "looked", "by": worker, "note": in_words(decision)})
     if progress.sent and not progress.accepted and not isinstance(decision, Look):
         tally.append("looked_up")
@@ -72,9 +129,64 @@ def after_look(claimed: Claimed, origin: str, decision: Decision, at_ms: int, wo
     return _settlement(claimed, origin, decision, fields=fields, line=line, tally=tally)
 
 
-def unsent(claimed: Claimed) -> Settlement:
-    """An intent that is given back untouched, because too little was left of its lease."""
-    return Settlement(claimed, "sending", "ready", 0)
+def given_back(claimed: Claimed, why: str, policy: Policy, at_ms: int, worker: str) -> Settlement:
+    """An intent that was claimed and not sent: it waits, longer each time, and its history says so.
+
+    Args:
+        claimed: The intent.
+        why: For people.
+        policy: The shortest and the longest pause.
+        at_ms: When.
+        worker: Who had it.
+    """
+    in_s = growing_s(claimed.progress.age_s, policy.confirm_first_s, policy.confirm_max_s)
+    note = f"{why}; {in_words(Again(in_s))}"
+    line = json.dumps({"at": at_ms, "what": "given_back", "by": worker, "note": note})
+    return Settlement(claimed, "sending", "ready", int(in_s * 1000), {}, line, ("given_back",))
+
+
+def after_fault(claimed: Claimed, fault: Fault, policy: Policy, at_ms: int, worker: str, *, most: int) -> Settlement:
+    """What it leaves in the journal that the code of an intent's kind failed, before anything was sent for it.
+
+    Args:
+        claimed: The intent.
+        fault: How.
+        policy: The shortest and the longest pause.
+        at_ms: When.
+        worker: Whose code.
+        most: How often in a row before a human has to look.
+    """
+    progress, tries = claimed.progress, claimed.faults + 1
+    origin = "posted" if progress.looking else "sending"
+    waited_s = progress.quiet_for_s if progress.sent else progress.age_s
+    in_s = growing_s(waited_s, policy.confirm_first_s, policy.confirm_max_s)
+    if tries >= most:
+        decision: Decision = Dead(
+            DeadClass.UNKNOWN if progress.sent else DeadClass.REFUSED,
+            "CANNOT_BE_HANDLED",
+            f"The worker's own code failed {tries} times ({fault}). "
+            + ("It may have been sent before." if progress.sent else "It was never sent."),
+        )
+    else:
+        decision = Look(in_s, progress.refuse) if progress.looking else Again(in_s, counted=False)
+    line = json.dumps(
+        {"at": at_ms, "what": "failed", "code": fault.error, "by": worker, "note": f"{fault}; {in_words(decision)}"}
+    )
+    return _settlement(claimed, origin, decision, fields={"faults": str(tries)}, line=line, tally=["fault"])
+
+
+def _unread_line(unread: Unread, decision: Decision, at_ms: int, worker: str) -> str:
+    answer = unread.answer
+    return json.dumps(
+        {
+            "at": at_ms,
+            "what": "looked",
+            "status": answer.status,
+            "code": answer.code or (answer.failure or ""),
+            "by": worker,
+            "note": f"{unread.resource} could not be read; {in_words(decision)}",
+        }
+    )
 
 
 def _settlement(

@@ -31,6 +31,17 @@ MOST_PAGES = 50
 #: Digits of an amount that is read at all; a longer one is no money but an attack on this process.
 _MOST_DIGITS = 100
 
+#: Reads that failed one after the other, after which nothing more of that resource is asked in one look; where there
+#: was no answer at all, nothing more of any.
+MOST_FAILED = 3
+
+#: What is read first.
+_FIRST = frozenset({"transactions", "balances"})
+
+#: Answers after which no read will fare better, and those after which none of the same resource will.
+_ALL_IN_VAIN = frozenset({401, 429})
+_THIS_IN_VAIN = frozenset({403, 404, 405})
+
 #: Filters API: resource to its path; the others are read through the Data API only (contract §1.7).
 _FILTERS = {
     "transactions": "transactions",
@@ -75,22 +86,70 @@ class LedgerOverHttp:
         return self._proxy.longest_s(request)
 
     def look(self, lookups: Sequence[Lookup]) -> Looked:
-        """Read rows back, many values in few requests; stops at the first answer that is no success."""
+        """Read rows back, many values in few requests; what fails takes nothing else with it."""
         rows: list[Row] = []
         records: list[Record] = []
+        failed: dict[Lookup, Response] = {}
         groups: dict[tuple[str, str], list[str]] = {}
         for lookup in lookups:
             groups.setdefault((lookup.resource, lookup.field), []).append(lookup.value)
-        for (resource, field), values in groups.items():
-            for chunk in _chunks(resource, field, values):
-                for answer in self._pages(resource, field, chunk):
-                    if isinstance(answer, Response):
-                        return Looked(failure=answer)
-                    if resource == "transactions":
-                        rows += [_row(item) for item in answer]
-                    else:
-                        records += [Record(resource, item) for item in answer]
-        return Looked(tuple(rows), tuple(records))
+        #: Of which resource, or of all, nothing more is asked, and the answer after which.
+        in_vain: dict[str, Response] = {}
+        in_a_row = 0
+        # What payments are proven by comes first: nothing that fails before it may cost it its time.
+        for (resource, field), values in sorted(groups.items(), key=lambda group: group[0][0] not in _FIRST):
+            for chunk in self._chunks(resource, field, values):
+                known = in_vain.get(resource) or in_vain.get("")
+                answer = known or self._chunk(resource, field, chunk, rows, records)
+                if answer is None:
+                    in_a_row = 0
+                    continue
+                failed.update({Lookup(resource, field, value): answer for value in chunk})
+                if known is None:
+                    in_a_row += 1
+                    tired = in_a_row >= MOST_FAILED
+                    if answer.status in _ALL_IN_VAIN or (tired and not answer.status):
+                        in_vain[""] = answer
+                    elif answer.status in _THIS_IN_VAIN or tired:
+                        in_vain[resource] = answer
+        return Looked(tuple(rows), tuple(records), failed)
+
+    def share(self, lookup: Lookup) -> float:
+        """What part of a request it takes to answer one of many such questions."""
+        return 1 / self._chunk_size(lookup.resource, lookup.field)
+
+    def _chunk(
+        self, resource: str, field: str, values: Sequence[str], rows: list[Row], records: list[Record]
+    ) -> Response | None:
+        """Read for some values, whole or not at all. Returns the answer that was no success."""
+        items: list[Mapping[str, Any]] = []
+        for answer in self._pages(resource, field, values):
+            if isinstance(answer, Response):
+                return answer
+            items += answer
+        if resource == "transactions":
+            rows += [_row(item) for item in items]
+        else:
+            records += [Record(resource, item) for item in items]
+        return None
+
+    def _chunk_size(self, resource: str, field: str) -> int:
+        """How many values go into one question.
+
+        A nested field is only known to be comparable with one (contract §1.7). So are the texts of others, such as the
+        ids of a bank's statement, in which a comma would separate values.
+        """
+        alone = field.startswith("meta_data.") or resource not in _FILTERS or self._by_get(resource, field)
+        return 1 if alone else CHUNK
+
+    def _chunks(self, resource: str, field: str, values: Sequence[str]) -> Iterator[Sequence[str]]:
+        size = self._chunk_size(resource, field)
+        for at in range(0, len(values), size):
+            yield values[at : at + size]
+
+    def _by_get(self, resource: str, field: str) -> bool:
+        """Whether it is read by Core's own GET routes, one row each."""
+        return self._route == "core" and resource == "transactions" and field in ("reference", "transaction_id")
 
     def _pages(
         self, resource: str, field: str, values: Sequence[str]
@@ -105,7 +164,7 @@ class LedgerOverHttp:
         if resource == "upload-sizes":
             yield from self._upload_sizes(values)
             return
-        if self._route == "core" and resource == "transactions" and field in ("reference", "transaction_id"):
+        if self._by_get(resource, field):
             yield from self._one_by_one(field, values)
             return
         seen: set[str] = set()
@@ -219,16 +278,6 @@ class LedgerOverHttp:
     def close(self) -> None:
         """Close all connections."""
         self._proxy.close()
-
-
-def _chunks(resource: str, field: str, values: Sequence[str]) -> Iterator[Sequence[str]]:
-    """Values that go into one question: a nested field is only known to be comparable with one (contract §1.7).
-
-    So are the texts of others, such as the ids of a bank's statement, in which a comma would separate values.
-    """
-    size = 1 if field.startswith("meta_data.") or resource not in _FILTERS else CHUNK
-    for at in range(0, len(values), size):
-        yield values[at : at + size]
 
 
 def _rule(field: str, values: Sequence[str]) -> dict[str, Any]:

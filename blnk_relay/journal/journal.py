@@ -6,7 +6,7 @@ import json
 import logging
 import threading
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import redis
@@ -18,7 +18,7 @@ from blnk_relay.journal.accepting import Accepted, accept_flow, arguments_of, co
 from blnk_relay.journal.clock import Watch, steady_s
 from blnk_relay.journal.connection import Scripts, connect, reported
 from blnk_relay.journal.files import unpacked
-from blnk_relay.journal.records import Claimed, NewEntry, Settlement, claimed_of, entry_of, id_of
+from blnk_relay.journal.records import Claimed, NewEntry, Settlement, claimed_of, entry_of, id_of, unreadable_of
 from blnk_relay.journal.trips import Flow, Run, T, Trip
 from blnk_relay.settings import Settings
 
@@ -27,6 +27,9 @@ OPEN = frozenset({"waiting", "ready", "sending", "posted"})
 
 #: Work handled in one sweep.
 SWEEP_MOST = 500
+
+#: Leases prolonged in one trip.
+EXTEND_CHUNK = 500
 
 #: How often the same complaint is logged at most.
 _COMPLAIN_EVERY_S = 60.0
@@ -55,12 +58,16 @@ class Claims:
         bells: Lanes that somebody has to ring.
         next_ms: With looks: milliseconds until the next one is due, -1 for none.
         buried: Intents that became dead letters instead, because every worker that claimed them died.
+        unreadable: What was handed out like the items, but cannot be read; and why: the name of the error.
+        strange: Kinds that were left to workers who know them.
     """
 
     items: tuple[Claimed, ...]
     bells: tuple[str, ...]
     next_ms: int = -1
     buried: tuple[Entry, ...] = ()
+    unreadable: tuple[tuple[Claimed, str], ...] = ()
+    strange: tuple[str, ...] = ()
 
 
 class Journal:
@@ -79,6 +86,8 @@ class Journal:
         self.scripts = Scripts(self.client, settings.prefix)
         #: Claims and looks are only for ledgers that there is a way to, and that this journal is about.
         self._targets = "\n".join(f"{name}={target.ledger}" for name, target in settings.ledgers.items())
+        #: And for what this version knows how to do.
+        self._kinds = ",".join(KINDS)
         self._watch = Watch()
         #: What was last seen of the ground that the journal stands on: "<epoch>.<mark>".
         self._seen = ""
@@ -151,8 +160,8 @@ class Journal:
         With ``most=0`` it is a sign of life, with ``leave`` a farewell.
         """
         settings = self.settings
-        asked_at = steady_s()
-        now_ms, bells, items, buried, ground = self.scripts.run(
+        asked_s = steady_s()
+        now_ms, bells, items, buried, ground, strange = self.scripts.run(
             "claim",
             lane,
             worker,
@@ -164,14 +173,12 @@ class Journal:
             CALL_IN_BACKLOG,
             self._targets,
             self._seen,
+            self._kinds,
+            int(settings.dead_worker_s * 1000),
         )
-        now_ms, solid_ms = self._stand(asked_at, now_ms, ground)
-        lease_end_s = asked_at + settings.lease_s
-        return Claims(
-            tuple(claimed_of(item, now_ms, lease_end_s, solid_ms) for item in items),
-            tuple(bells),
-            buried=_buried(buried),
-        )
+        now_ms, solid_ms = self._stand(asked_s, now_ms, ground)
+        readable, unreadable = self._read(items, now_ms, solid_ms, asked_s, settings.lease_s)
+        return Claims(readable, tuple(bells), -1, _buried(buried), unreadable, tuple(strange))
 
     def _stand(self, before_s: float, now_ms: int, ground: Sequence[Any]) -> tuple[int, int]:
         """Take note of what a trip said of the journal's ground, and set its clock right where it has stepped.
@@ -196,22 +203,70 @@ class Journal:
         return now_ms, solid_ms
 
     def take(self, worker: str, most: int, lease_s: float, *, leave: bool = False) -> Claims:
-        """Take posted intents of known targets whose look at the ledger is due."""
-        asked_at = steady_s()
-        now_ms, bells, next_ms, items, buried, ground = self.scripts.run(
+        """Take posted intents of known targets whose look at the ledger is due.
+
+        One batch at a time for each worker: to ask again says that the last one is no longer in its hands.
+        """
+        settings = self.settings
+        asked_s = steady_s()
+        now_ms, bells, next_ms, items, buried, ground, strange = self.scripts.run(
             "take",
             worker,
             most,
             int(lease_s * 1000),
-            self.settings.max_lapses,
-            self.settings.events_max,
+            settings.max_lapses,
+            settings.events_max,
             "1" if leave else "0",
             self._targets,
             self._seen,
+            self._kinds,
+            int(settings.dead_worker_s * 1000),
         )
-        now_ms, solid_ms = self._stand(asked_at, now_ms, ground)
-        taken = tuple(claimed_of(item, now_ms, 0.0, solid_ms) for item in items)
-        return Claims(taken, tuple(bells), next_ms, _buried(buried))
+        now_ms, solid_ms = self._stand(asked_s, now_ms, ground)
+        readable, unreadable = self._read(items, now_ms, solid_ms, asked_s, lease_s)
+        return Claims(readable, tuple(bells), next_ms, _buried(buried), unreadable, tuple(strange))
+
+    def _read(
+        self, items: Sequence[Sequence[str]], now_ms: int, solid_ms: int, asked_s: float, lease_s: float
+    ) -> tuple[tuple[Claimed, ...], tuple[tuple[Claimed, str], ...]]:
+        """What was handed out; one that cannot be read is no trouble of the others."""
+        readable: list[Claimed] = []
+        unreadable: list[tuple[Claimed, str]] = []
+        for item in items:
+            try:
+                readable.append(claimed_of(item, now_ms, asked_s + lease_s, solid_ms, asked_s))
+            except Exception as error:  # noqa: BLE001 - whatever stands there, the others were handed out as well
+                with reported():
+                    names: Any = self.client.hmget(self.key(f"intent:{item[0]}"), ["kind", "target", "lane"])
+                unreadable.append((unreadable_of(item, names, now_ms), type(error).__name__))
+        return tuple(readable), tuple(unreadable)
+
+    def extend(self, worker: str, held: Sequence[Claimed], lease_s: float) -> list[Claimed]:
+        """Prolong what a worker has in hand; also a sign of life of it. No lease is ever shortened.
+
+        Args:
+            worker: Whose hands.
+            held: What it has in them, taken to be sent or for a look; may be empty.
+            lease_s: Their leases, from now.
+
+        Returns:
+            Those that still are in its hands, with the end of their lease.
+        """
+        extended: list[Claimed] = []
+        for at in range(0, max(len(held), 1), EXTEND_CHUNK):
+            chunk = held[at : at + EXTEND_CHUNK]
+            arguments: list[str | int] = []
+            for claimed in chunk:
+                state = "posted" if claimed.progress.looking else "sending"
+                arguments += [claimed.entry.id, claimed.token, state, int(lease_s * 1000)]
+            end_s = steady_s() + lease_s
+            answers = self.scripts.run("extend", worker, *arguments)
+            extended += [
+                replace(claimed, lease_end_s=max(end_s, claimed.lease_end_s))
+                for claimed, held_ in zip(chunk, answers, strict=True)
+                if held_
+            ]
+        return extended
 
     def record(self, sends: Sequence[tuple[Claimed, Send]]) -> list[str]:
         """Record memos before sending, and make each intent the only writer of its rows: of all of them, or of none.
@@ -263,20 +318,34 @@ class Journal:
                 self.settings.durability,
             )
 
-    def settle(self, worker: str, settlements: Sequence[Settlement], healthy: Sequence[str]) -> tuple[str, ...]:
+    def settle(
+        self,
+        worker: str,
+        settlements: Sequence[Settlement],
+        healthy: Sequence[str],
+        unfit: list[tuple[Settlement, Exception]] | None = None,
+    ) -> tuple[str, ...]:
         """Record verdicts, all in one trip.
 
         Args:
             worker: Who had them.
             settlements: The verdicts; stale ones change nothing.
             healthy: Gates (``<target>:<side>``) whose side has just answered well.
+            unfit: Takes those that cannot be written down, and why; without it they raise.
 
         Returns:
             Lanes to ring.
         """
-        if not settlements:
+        encoded: list[str] = []
+        for settlement in settlements:
+            try:
+                encoded.append(settlement.encoded())
+            except Exception as error:
+                if unfit is None:
+                    raise
+                unfit.append((settlement, error))
+        if not encoded:
             return ()
-        encoded = [settlement.encoded() for settlement in settlements]
         bells, _stale = self.scripts.run("settle", worker, self.settings.events_max, ",".join(healthy), *encoded)
         return tuple(bells)
 
@@ -416,4 +485,12 @@ def _place(seen: str) -> tuple[int, int]:
 
 
 def _buried(pairs: Sequence[Sequence[str]]) -> tuple[Entry, ...]:
-    return tuple(entry_of(id_, body) for id_, body in pairs)
+    return tuple(_entry(id_, body) for id_, body in pairs)
+
+
+def _entry(id_: str, body: str) -> Entry:
+    """What never changes; empty but for its id where it cannot be read."""
+    try:
+        return entry_of(id_, body)
+    except Exception:  # noqa: BLE001 - whatever stands there, the others are buried as well
+        return Entry(id_, "", "", "", key="", reference="", payload={})

@@ -15,7 +15,7 @@ from blnk_relay.intents.references import digest, reference_for
 from blnk_relay.intents.registry import KINDS
 from blnk_relay.journal.files import packed
 
-#: What a claim returns of an intent, in this order; the same list stands in common.lua.
+#: What a claim returns of an intent, in this order; the same list stands in claims.lua.
 FIELDS = (
     "state",
     "since",
@@ -36,6 +36,7 @@ FIELDS = (
     "results",
     "created",
     "lost",
+    "faults",
 )
 
 
@@ -157,16 +158,22 @@ class Claimed:
         entry: What never changes.
         progress: What was known at the claim.
         token: Fencing token; a settlement with an older one changes nothing.
-        lease_end_s: When the lease lapses, by the worker's own steady clock; 0 for a look, which needs none.
+        lease_end_s: When the lease lapses, by the worker's own steady clock.
+        claimed_s: When it was claimed, by the same clock: the moment of ``progress.now_ms``.
+        faults: How often in a row the code that handles it has failed.
     """
 
     entry: Entry
     progress: Progress
     token: str
     lease_end_s: float = 0.0
+    claimed_s: float = 0.0
+    faults: int = 0
 
 
-def claimed_of(values: Sequence[str], now_ms: int, lease_end_s: float, solid_ms: int = 0) -> Claimed:
+def claimed_of(
+    values: Sequence[str], now_ms: int, lease_end_s: float, solid_ms: int = 0, claimed_s: float = 0.0
+) -> Claimed:
     """Read one claimed intent as the scripts return it.
 
     Args:
@@ -174,12 +181,31 @@ def claimed_of(values: Sequence[str], now_ms: int, lease_end_s: float, solid_ms:
         now_ms: The journal's time.
         lease_end_s: When the lease lapses, by our steady clock; 0 for none.
         solid_ms: Since when the journal's clock and tail can be trusted.
+        claimed_s: The moment of ``now_ms``, by our steady clock.
     """
     entry = entry_of(values[0], values[1])
     fields = dict(zip(FIELDS, values[2:], strict=True))
     if entry.after:
         entry = replace(entry, payload=resolved(entry.payload, _results(entry, fields["results"])))
-    return Claimed(entry, progress_of(entry.kind, fields, now_ms, solid_ms), fields["token"], lease_end_s)
+    progress = progress_of(entry.kind, fields, now_ms, solid_ms)
+    return Claimed(entry, progress, fields["token"], lease_end_s, claimed_s, int(fields["faults"] or 0))
+
+
+def unreadable_of(values: Sequence[str], names: Sequence[str], now_ms: int) -> Claimed:
+    """What is left of a claimed intent that cannot be read: enough to settle it.
+
+    Args:
+        values: As the scripts return them.
+        names: Its kind, target and lane, which stand beside what cannot be read.
+        now_ms: Time of the claim.
+    """
+    kind, target, lane = names
+    fields = dict(zip(FIELDS, values[2:], strict=True))
+    maybe_sent = "1" in (fields["sent"], fields["lapsed"]) or bool(fields["lost"])
+    progress = Progress(now_ms, now_ms, now_ms, sent=maybe_sent, looking=fields["state"] == "posted")
+    entry = Entry(values[0], kind, target, lane, key="", reference="", payload={})
+    faults = int(fields["faults"]) if fields["faults"].isdigit() else 0
+    return Claimed(entry, progress, fields["token"], faults=faults)
 
 
 def _results(entry: Entry, lines: str) -> dict[str, str]:
@@ -255,7 +281,12 @@ class Settlement:
     made: Mapping[str, str] = field(default_factory=dict)
 
     def encoded(self) -> str:
-        """As settle.lua reads it."""
+        """As settle.lua reads it: JSON that can be sent as UTF-8, whatever was answered.
+
+        Raises:
+            TypeError: It holds what the journal cannot keep; better here than in the middle of the script, where others
+                would share its fate.
+        """
         entry = self.claimed.entry
         data: dict[str, Any] = {
             "id": entry.id,
@@ -276,4 +307,9 @@ class Settlement:
             data["parts"] = self.parts
         if self.made:
             data["made"] = {f"{entry.target}:{row}": made for row, made in self.made.items()}
-        return json.dumps(data, ensure_ascii=False, separators=(",", ":"))
+        texts = (*self.fields.values(), *self.parts.values(), *self.made.values())
+        if not all(isinstance(text, str) for text in texts):
+            raise TypeError("a settlement holds what is no text")
+        text = json.dumps(data, ensure_ascii=False, separators=(",", ":"))
+        # Half of a surrogate pair, from an answer cut short, is no text.
+        return text if text.isascii() else text.encode("utf-8", "replace").decode()

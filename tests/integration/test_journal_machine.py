@@ -50,6 +50,8 @@ KEYS = tuple(SHAPES)
 REFERENCES = ("a", "b", "x", "a.r2", "x.r2", "commit-1")
 ROWS = ("", "row-1", "row-2")
 MAX_LAPSES = 3
+#: Lapses in a row after which nothing else may be in the same hands; the journal has the same number.
+ALONE_FROM = 2
 #: Long enough that nothing comes due by itself while an example runs.
 LATER_MS = 3_600_000
 SOON = 1.0
@@ -85,6 +87,7 @@ class Item:
     memo: str = ""
     excl: str = ""
     holder: str = ""
+    looker: str = ""
     dead: tuple[str, str] = ("", "")
     trimmed: bool = False
     lives: int = 1
@@ -194,6 +197,8 @@ class JournalMachine(RuleBasedStateMachine):
         self.owners: dict[str, str] = {}
         self.made: dict[str, set[str]] = {}
         self.given: list[Given] = []
+        self.looking: set[str] = set()
+        self.silent: set[str] = set()
         self.remembered: list[Status] = []
         self.seq = 0
         self.rows = 0
@@ -298,29 +303,60 @@ class JournalMachine(RuleBasedStateMachine):
 
     def _claim(self, lane: str, worker: str, most: int, *, leave: bool = False) -> None:
         due = self._line_up("ready", lane)
-        allowed = 0 if lane in self.paused else self._let_through("write", min(most, len(due)))
+        self.silent.discard(worker)
+        self._be_loud(worker)
+        for_it = self._for_one_worker(due, worker, most, "claims")
+        allowed = 0 if lane in self.paused else self._let_through("write", len(for_it))
         claims = self.journal.claim(lane, worker, most, leave=leave)
         got = [claimed.entry.id for claimed in claims.items]
         buried = [entry.id for entry in claims.buried]
-        assert sorted([*got, *buried]) == sorted(due[:allowed]), "each once, and the oldest come first"
+        assert sorted([*got, *buried]) == sorted(for_it[:allowed]), "each once, and the oldest come first"
         for id_ in buried:
             assert self.items[id_].claims >= MAX_LAPSES
             self._die(id_, "unknown", "LAPSED_TOO_OFTEN")
         for claimed in claims.items:
             self._hand_over(claimed, worker, "sending")
 
+    def _be_loud(self, worker: str) -> None:
+        """Nobody waits for empty hands: that is a matter of seconds, and has tests of its own."""
+        self.client.delete(self.journal.key(f"alone:{worker}"))
+
+    def _for_one_worker(self, due: list[str], worker: str, most: int, lapses: str) -> list[str]:
+        """What it may have of these: what has lapsed too often for company comes alone, into empty hands."""
+        for_it: list[str] = []
+        for id_ in due[:most]:
+            if getattr(self.items[id_], lapses) >= ALONE_FROM:
+                empty = worker not in self.looking and all(item.holder != worker for item in self.items.values())
+                return for_it if for_it or not empty else [id_]
+            for_it.append(id_)
+        return for_it
+
     @precondition(lambda self: self._any("posted"))
     @rule(worker=st.sampled_from(WORKERS), most=st.integers(1, 4))
     def take(self, worker: str, most: int) -> None:
         due = self._line_up("posted")
-        allowed = self._let_through("read", min(most, len(due)))
+        self._be_loud(worker)
+        self.looking.discard(worker)
+        # A look that did not end is charged when whoever had it was silent.
+        before = {id_: self.items[id_].looks for id_ in due}
+        for id_ in due:
+            item = self.items[id_]
+            item.looks += bool(item.looker and item.looker != worker and item.looker in self.silent)
+        self.silent.discard(worker)
+        for_it = self._for_one_worker(due, worker, most, "looks")
+        allowed = self._let_through("read", len(for_it))
         claims = self.journal.take(worker, most, LATER_MS / 1000)
         got = [claimed.entry.id for claimed in claims.items]
         buried = [entry.id for entry in claims.buried]
-        assert sorted([*got, *buried]) == sorted(due[:allowed]), "each once, and the oldest come first"
+        assert sorted([*got, *buried]) == sorted(for_it[:allowed]), "each once, and the oldest come first"
+        for id_ in set(due) - {*got, *buried}:
+            self.items[id_].looks = before[id_]
+        if got:
+            self.looking.add(worker)
         for id_ in buried:
             assert self.items[id_].looks >= MAX_LAPSES
             self._die(id_, "unknown", "LAPSED_TOO_OFTEN")
+            self.items[id_].looks = before[id_]
         for claimed in claims.items:
             assert claimed.progress.looking
             self._hand_over(claimed, worker, "posted")
@@ -337,10 +373,7 @@ class JournalMachine(RuleBasedStateMachine):
     def _hand_over(self, claimed: Claimed, worker: str, origin: str) -> None:
         item = self.items[claimed.entry.id]
         item.token += 1
-        if origin == "sending":
-            item.claims += 1
-        else:
-            item.looks += 1
+        item.looker = worker if origin == "posted" else ""
         assert max(item.claims, item.looks) <= MAX_LAPSES
         item.state = origin
         item.holder = worker if origin == "sending" else ""
@@ -465,7 +498,7 @@ class JournalMachine(RuleBasedStateMachine):
                 self._settle(given, "ready", "")
 
     def _settled(self, item: Item, given: Given, to: str, fields: dict[str, str], *, later: bool, sent: bool) -> None:
-        item.looks = 0
+        item.looks, item.looker = 0, ""
         if given.origin == "sending":
             item.claims = 0
         item.sent |= sent
@@ -608,7 +641,7 @@ class JournalMachine(RuleBasedStateMachine):
         item.expires = False
         held = self._held(status.id)
         item.state = "posted" if item.sent or item.lapsed else "waiting" if held else "ready"
-        item.claims, item.looks, item.due, item.dead = 0, 0, True, ("", "")
+        item.claims, item.looks, item.looker, item.due, item.dead = 0, 0, "", True, ("", "")
         item.token += 1
         rung = "confirm" if item.state == "posted" else item.lane
         assert (
@@ -707,6 +740,10 @@ class JournalMachine(RuleBasedStateMachine):
             for id_ in held:
                 self.client.zadd(self.journal.key(f"leased:{worker}"), {id_: SOON}, xx=True)
         self._sweep(held)
+        if silent:
+            self.silent.add(worker)
+            for id_ in held:
+                self.items[id_].claims += 1
         assert (self.client.zscore(self.journal.key("workers"), worker) is None) == silent
 
     @precondition(lambda self: self._waits_with_a_deadline())
@@ -910,10 +947,10 @@ class JournalMachine(RuleBasedStateMachine):
         rounds = 0
         while self._any("ready", "sending", "posted"):
             self.hours_pass()
-            for claims, origin in (
-                *((self.journal.claim(lane, "last", 100), "sending") for lane in LANES),
-                (self.journal.take("last", 100, 10), "posted"),
-            ):
+            for lane in (*LANES, ""):
+                self._be_loud("last")
+                origin = "sending" if lane else "posted"
+                claims = self.journal.claim(lane, "last", 100) if lane else self.journal.take("last", 100, 10)
                 for entry in claims.buried:
                     self._die(entry.id, "unknown", "LAPSED_TOO_OFTEN")
                 for claimed in claims.items:
@@ -924,8 +961,10 @@ class JournalMachine(RuleBasedStateMachine):
                     item = self.items[claimed.entry.id]
                     item.state, item.txn = "done", fields["txn"]
                     self._release(claimed.entry.id)
+            # Its look is over; and what has to be alone comes one at a time.
+            self.journal.take("last", 0, 10, leave=True)
             rounds += 1
-            assert rounds <= len(self.items), "an intent is not given to anybody"
+            assert rounds <= 2 * len(self.items), "an intent is not given to anybody"
         for id_, item in self.items.items():
             assert item.state in ("done", "cancelled", "dead", "discarded") or self._blocked(id_)
 

@@ -25,7 +25,7 @@ from blnk_relay.intents.model import Again, Done, Failure, GateAction, Look, Res
 from blnk_relay.intents.rows import family
 from blnk_relay.journal.records import Claimed
 from blnk_relay.settings import Settings
-from tasks.looking import decisions, sends_of
+from tasks.looking import decisions
 from tasks.runtime import Looked, Runtime
 
 
@@ -40,9 +40,12 @@ class Ledger(Showing):
     def look(self, lookups: Any) -> Looked:  # type: ignore[override]
         self.questions += 1
         if self.failure is not None:
-            return Looked(failure=self.failure)
+            return Looked(failed=dict.fromkeys(lookups, self.failure))
         rows, balances = super().look(lookups)
         return Looked(tuple(rows), tuple(balances))
+
+    def share(self, _: Any) -> float:
+        return 0.01
 
 
 class Journal:
@@ -95,7 +98,7 @@ def test_many_intents_are_read_for_together():
     decided, healthy = decisions(runtime_of(ledger), batch)
     assert ledger.questions == 1
     assert healthy
-    assert [decision for _, decision in decided] == [Done("applied", txn(number + 100)) for number in range(50)]
+    assert [each.decision for each in decided] == [Done("applied", txn(number + 100)) for number in range(50)]
 
 
 def test_every_intent_of_a_batch_is_decided_by_its_own_rows():
@@ -107,12 +110,12 @@ def test_every_intent_of_a_batch_is_decided_by_its_own_rows():
     ]
     ledger = Ledger((*queued_and("APPLIED"), row(6, "hold-1", "INFLIGHT", precise_amount=5)))
     decided, _ = decisions(runtime_of(ledger), batch)
-    by_key = {item.entry.key: decision for item, decision in decided}
+    by_key = {each.claimed.entry.key: each.decision for each in decided}
     assert by_key["order_42"] == Done("applied", txn(2), txn(1))
     assert by_key["refund:order_42"].exclusive == txn(2)
     assert by_key["commit:hold-1"].exclusive == txn(6)
     assert by_key["order_43"] == Send()
-    assert len(sends_of(decided)) == 3
+    assert sum(isinstance(each.decision, Send) for each in decided) == 3
 
 
 def test_what_is_asked_twice_is_read_once():
@@ -141,18 +144,21 @@ def test_a_failed_read_decides_nothing(failure):
     ]
     decided, healthy = decisions(runtime_of(Ledger(failure=failure)), batch)
     assert not healthy
-    assert [(item.entry.key, type(decision)) for item, decision in decided] == [
+    assert [(each.claimed.entry.key, type(each.decision)) for each in decided] == [
         ("order_42", Look),
         ("r2", Again),
         ("refund:order_42", Again),
     ]
-    assert decided[0][1].refuse, "a clear no is not forgotten"
-    assert not any(decision.counted for _, decision in decided[1:])
+    assert decided[0].decision.refuse, "a clear no is not forgotten"
+    assert not any(each.decision.counted for each in decided[1:])
+    assert {each.unread.answer for each in decided} == {failure}
 
 
 def test_reads_that_keep_failing_are_tried_less_and_less_often():
     ledger = Ledger(failure=Response(status=500))
-    pauses = [decisions(runtime_of(ledger), [claimed(payment(), sent(ago))])[0][0][1].in_s for ago in (0, MINUTE, HOUR)]
+    pauses = [
+        decisions(runtime_of(ledger), [claimed(payment(), sent(ago))])[0][0].decision.in_s for ago in (0, MINUTE, HOUR)
+    ]
     assert pauses == [0.3, 36.0, 60.0]
 
 
@@ -166,7 +172,7 @@ def test_a_read_that_fails_half_way_still_decides_what_it_can():
     batch = [claimed(payment()), claimed(refund("order_42"), progress())]
     decided, healthy = decisions(runtime_of(Once(queued_and("APPLIED"))), batch)
     assert healthy
-    assert [type(decision) for _, decision in decided] == [Done, Again]
+    assert [type(each.decision) for each in decided] == [Done, Again]
 
 
 @pytest.mark.parametrize(
@@ -202,9 +208,9 @@ def test_no_header_of_a_read_shuts_a_target_for_days():
 def test_what_acts_on_a_payment_that_is_still_in_our_queue_waits_for_it(intent):
     late = progress(since_ms=NOW_MS - 10 * HOUR)
     waiting, _ = decisions(runtime_of(Ledger(), Journal("order_42")), [claimed(intent, late)])
-    assert waiting[0][1] == Again(POLICY.confirm_max_s, counted=False)
+    assert waiting[0].decision == Again(POLICY.confirm_max_s, counted=False)
     # Done a moment ago: it is there, and the read lags.
     unseen, _ = decisions(runtime_of(Ledger(), Journal(fresh=("order_42",))), [claimed(intent, late)])
-    assert unseen[0][1] == Again(POLICY.confirm_max_s, counted=False)
+    assert unseen[0].decision == Again(POLICY.confirm_max_s, counted=False)
     alone, _ = decisions(runtime_of(Ledger(), Journal()), [claimed(intent, late)])
-    assert alone[0][1].code in ("TRANSACTION_NOT_FOUND", "HOLD_NOT_FOUND")
+    assert alone[0].decision.code in ("TRANSACTION_NOT_FOUND", "HOLD_NOT_FOUND")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
 
 import pytest
@@ -11,8 +12,8 @@ from casebook import DAY, NOW_MS, POLICY, SECOND, entry_of, payment, progress, s
 from blnk_relay import commit, refund
 from blnk_relay.intents.model import Again, Dead, DeadClass, Done, Failure, Look, Response, Send
 from blnk_relay.intents.registry import KINDS
-from blnk_relay.journal.records import FIELDS, Claimed, claimed_of, new_entry, progress_of
-from tasks.settling import Sent, after_attempt, after_look, in_words, unsent
+from blnk_relay.journal.records import FIELDS, Claimed, Settlement, claimed_of, new_entry, progress_of
+from tasks.settling import Fault, Sent, Unread, after_attempt, after_fault, after_look, given_back, in_words
 
 BODY = {"status": "QUEUED", "transaction_id": txn(1)}
 LATENCY_MS = 250
@@ -174,9 +175,69 @@ def test_what_was_looked_up_is_counted_and_logged_once_it_is_decided():
     assert json.loads(looked(Done("applied", txn(2))).log)["note"] == "applied"
 
 
-def test_what_is_given_back_for_lack_of_time_is_untouched():
-    settlement = unsent(Claimed(entry_of(payment()), progress(), "7"))
-    assert (settlement.to, settlement.in_ms, settlement.fields, settlement.log) == ("ready", 0, {}, "")
+@pytest.mark.parametrize(("age_s", "in_ms"), [(0, 300), (10, 6_000), (3600, 60_000)])
+def test_what_is_given_back_is_untouched_and_waits_longer_each_time_and_is_seen(age_s, in_ms):
+    claimed = Claimed(entry_of(payment()), progress(since_ms=NOW_MS - age_s * SECOND), "7")
+    settlement = given_back(claimed, "Too little was left", POLICY, NOW_MS, "worker-1")
+    assert (settlement.origin, settlement.to, settlement.in_ms) == ("sending", "ready", in_ms)
+    assert (settlement.fields, settlement.tally) == ({}, ("given_back",))
+    line = json.loads(settlement.log)
+    assert (line["what"], line["by"]) == ("given_back", "worker-1")
+    assert line["note"] == f"Too little was left; again in {in_ms / 1000:.1f} s"
+
+
+def test_a_read_that_failed_stands_in_the_history_of_who_needed_it():
+    answer = Response(status=500, code="GEN_INTERNAL")
+    claimed = Claimed(entry_of(payment()), sent(), "7")
+    settlement = after_look(claimed, "posted", Look(1.5), NOW_MS, "worker-1", unread=Unread("matching-rules", answer))
+    line = json.loads(settlement.log)
+    assert (line["what"], line["status"], line["code"]) == ("looked", 500, "GEN_INTERNAL")
+    assert line["note"] == "matching-rules could not be read; look in 1.5 s"
+    assert settlement.tally == ("unread|matching-rules",)
+
+
+# -- intents whose own code fails ----------------------------------------------------------------------------------
+
+
+def failed(now=None, faults=0, most=3):
+    claimed = Claimed(entry_of(payment()), now or progress(), "7", faults=faults)
+    return after_fault(claimed, Fault("KeyError", "kind.py:7"), POLICY, NOW_MS, "worker-1", most=most)
+
+
+def test_an_intent_whose_own_code_fails_is_tried_a_few_times_and_then_left_to_a_human():
+    first, last = failed(), failed(faults=2)
+    assert (first.origin, first.to, first.fields) == ("sending", "ready", {"faults": "1"})
+    assert first.in_ms > 0
+    assert (last.to, last.fields["class"], last.fields["code"]) == ("dead", "refused", "CANNOT_BE_HANDLED")
+    assert last.fields["message"] == (
+        "The worker's own code failed 3 times (KeyError at kind.py:7). It was never sent."
+    )
+    assert json.loads(first.log)["note"] == "KeyError at kind.py:7; again in 0.6 s"
+
+
+def test_what_may_have_been_sent_is_never_called_refused_for_a_fault_of_ours():
+    assert failed(sent(looking=False), faults=2).fields["class"] == "unknown"
+    posted = failed(sent(refuse=True))
+    assert (posted.origin, posted.to, posted.fields["refuse"]) == ("posted", "posted", "1")
+
+
+def test_the_words_of_an_exception_stay_out_of_the_journal_because_they_may_quote_the_payload():
+    with pytest.raises(ValueError, match="Alice") as raised:
+        int("the account of Alice")
+    assert re.fullmatch(r"ValueError at test_settling\.py:\d+", str(Fault.of(raised.value)))
+
+
+@pytest.mark.parametrize("fields", [{"txn": 7}, {"memo": None}, {"message": b"x"}])
+def test_what_the_journal_cannot_keep_fails_before_it_is_sent_there(fields):
+    claimed = Claimed(entry_of(payment()), progress(), "7")
+    with pytest.raises(TypeError):
+        Settlement(claimed, "sending", "done", 0, fields).encoded()
+
+
+def test_half_a_surrogate_pair_of_an_answer_is_no_trouble():
+    claimed = Claimed(entry_of(payment()), progress(), "7")
+    text = Settlement(claimed, "sending", "dead", 0, {"message": "ü \ud83d"}).encoded()
+    assert json.loads(text.encode())["set"]["message"] == "ü ?"
 
 
 @pytest.mark.parametrize(

@@ -2,26 +2,32 @@
 -- Claims due intents of a lane under leases; also a sign of life of the worker.
 -- ARGV: lane, worker, how many, lease (ms), most lapses, length of the events stream, leave ("1": the worker goes),
 --   backlog from which another worker is called in, targets that the worker knows and the ledgers that they are for it
---   ("<target>=<ledger>", by newlines), what it has seen of the ground (see stand).
+--   ("<target>=<ledger>", by newlines), what it has seen of the ground (see stand), kinds that it knows (by commas), silence
+--   after which a worker is dead (ms).
 -- Returns: {now, lanes to ring, one array for each claimed: id, body, then FIELDS; id and body of each
---   that became a dead letter instead, ground: {what to show next time, since when it can be trusted, steps of the clock}}.
+--   that became a dead letter instead, ground: {what to show next time, since when it can be trusted, steps of the clock};
+--   kinds that were left to those who know them}.
 
-local lane, worker, wanted, lease_ms = ARGV[1], ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4])
-local max_lapses, cap, leave, backlog = tonumber(ARGV[5]), ARGV[6], ARGV[7] == '1', tonumber(ARGV[8])
-local bells, items, more = {}, {}, false
+local lane, wanted, lease_ms = ARGV[1], tonumber(ARGV[3]), tonumber(ARGV[4])
+local leave, backlog = ARGV[7] == '1', tonumber(ARGV[8])
+WORKER, MAX_LAPSES, CAP, DEAD_MS = ARGV[2], tonumber(ARGV[5]), ARGV[6], tonumber(ARGV[12])
+KINDS = ',' .. ARGV[11] .. ','
+local bells, items, more, alone = {}, {}, false, nil
 -- Claimed in one trip; Redis and worker are busy with it for some ten milliseconds.
 local MOST_BYTES = 2000000
-local leased = P .. 'leased:' .. worker
+local leased = P .. 'leased:' .. WORKER
 
 watch(ARGV[10])
 local seen = stand(ARGV[10])
-redis.call('ZADD', P .. 'workers', NOW, worker)
+redis.call('ZADD', P .. 'workers', NOW, WORKER)
 if redis.call('EXISTS', P .. 'pause:' .. lane) == 0 then
+  if wanted > 0 and not free_in(lane) then wanted = 0 end
   -- Whoever does not know a target has no way to its ledger: what is for it is left to those who do.
-  local served, targets = {}, known_targets(ARGV[9])
+  local served = {}
+  TARGETS = known_targets(ARGV[9])
   for _, queue in ipairs(redis.call('SMEMBERS', P .. 'queues')) do
     local in_lane, target = string.match(queue, '^(.*)|(.*)$')
-    if in_lane == lane and targets[target] then
+    if in_lane == lane and TARGETS[target] then
       served[#served + 1] = { ready = P .. 'ready:' .. queue, target = target, due = 0 }
     end
   end
@@ -30,7 +36,7 @@ if redis.call('EXISTS', P .. 'pause:' .. lane) == 0 then
     -- Those with little to send come first, so that what they leave of their share goes to the others.
     for place, one in ipairs(served) do
       one.turn = (place + NOW) % #served
-      if allowance(one.target .. ':write', 1, false) > 0 then one.due = redis.call('ZCOUNT', one.ready, 0, NOW) end
+      if allowance(one.target .. ':write', 1, false) > 0 then one.due = due_of(one.ready) end
     end
     table.sort(served, function(a, b)
       if a.due ~= b.due then return a.due < b.due end
@@ -40,24 +46,32 @@ if redis.call('EXISTS', P .. 'pause:' .. lane) == 0 then
   for place, one in ipairs(served) do
     local ready, target = one.ready, one.target
     local left = math.ceil((wanted - #items) / (#served - place + 1))
+    left = left > 0 and not alone and allowance(target .. ':write', left, false) or 0
     if left > 0 then
-      local due = redis.call('ZRANGEBYSCORE', ready, 0, NOW, 'WITHSCORES', 'LIMIT', 0, left)
-      local given = #due > 0 and allowance(target .. ':write', #due / 2, true) or 0
-      for index = 1, given do
-        if carried > MOST_BYTES then break end
-        local id = due[index * 2 - 1]
-        redis.call('ZREM', ready, id)
-        local item = claim_one(id, worker, 'sending', max_lapses, cap, due[index * 2])
-        if item then
-          redis.call('ZADD', leased, NOW + lease_ms, id)
-          items[#items + 1] = item
+      local read
+      read, alone = line_up(ready, 'sending', left)
+      local number = 0
+      for _, candidate in ipairs(read) do
+        if candidate.lapses then number = number + 1 end
+      end
+      local given = number > 0 and allowance(target .. ':write', number, true) or 0
+      for _, candidate in ipairs(read) do
+        if given == 0 or carried > MOST_BYTES then break end
+        if candidate.lapses then
+          given = given - 1
+          redis.call('ZREM', ready, candidate.id)
+          local item = claim_one(candidate, 'sending')
+          if item then
+            redis.call('ZADD', leased, NOW + lease_ms, candidate.id)
+            items[#items + 1] = item
+          end
         end
       end
+      remember_strangers(ready, read)
     end
-    if redis.call('ZCOUNT', ready, 0, NOW) > (leave and 0 or backlog) and allowance(target .. ':write', 1, false) > 0 then
-      more = true
-    end
+    if due_of(ready) > (leave and 0 or backlog) and allowance(target .. ':write', 1, false) > 0 then more = true end
   end
+  if wanted > 0 or leave then tell_quiet(lane, wanted, alone, #items, lease_ms) end
 end
 
 local bell = P .. 'bell:' .. lane
@@ -72,4 +86,4 @@ else
     bells[1] = lane
   end
 end
-return { NOW, bells, items, BURIED, { seen, tonumber(SOLID), steps() } }
+return { NOW, bells, items, BURIED, { seen, tonumber(SOLID), steps() }, strange_kinds() }

@@ -1,51 +1,36 @@
--- Part of scripts that hand intents to workers.
+-- Part of scripts that hand intents to workers. Such a script sets WORKER, TARGETS (see known_targets) and KINDS (that the
+-- worker knows, between commas), MAX_LAPSES, DEAD_MS (silence after which a worker is dead), CAP (length of the events stream) first.
+local WORKER, TARGETS, KINDS, MAX_LAPSES, DEAD_MS, CAP
 
 -- What a worker needs to know of an intent, in this order; records.py reads it by the same list.
 local FIELDS = {
   'state', 'since', 'deadline', 'token', 'attempts', 'sent', 'lapsed', 'sent_first', 'sent_last', 'sends',
-  'accepted', 'refuse', 'memo', 'gen', 'code', 'message', 'results', 'created', 'lost',
+  'accepted', 'refuse', 'memo', 'gen', 'code', 'message', 'results', 'created',
+  'lost', 'faults',
 }
+-- What this script needs besides, before those.
+local OWN = 5
 
 local FIELD = {}
-for index, field in ipairs(FIELDS) do FIELD[field] = index end
+for index, field in ipairs(FIELDS) do FIELD[field] = index + OWN end
+
+-- Whoever had it in hand died, so many times in a row: from then on nothing else is in that process's hands beside it,
+-- so that it cannot take others with it, nor be blamed for them.
+local ALONE_FROM = 2
+
+-- How long a worker takes nothing else while it waits for its hands to be empty; asked for again at each claim.
+local DRAIN_MS = 2000
+
+-- Read of a line in one go, and how long it is remembered that those in front are not for this worker.
+local SCAN_MOST, SKIPPED_MS = 1000, 5000
 
 -- Bytes of payloads that this script has claimed: a trip carries a few large intents or many small ones.
 local carried = 0
 
--- Intents that this script buried: id and body of each, for the worker to report.
-local BURIED = {}
+-- Intents that this script buried: id and body of each, for the worker to report. Kinds and targets that it left alone.
+local BURIED, STRANGE = {}, {}
 
--- Claims one intent: counts the claim before any work, so that an intent which kills its worker is found out. Claims to
--- send and looks are counted apart: an intent may be posted for hours, and a worker that dies at a look proves little
--- once another look has come to its end.
--- due: since when it could be claimed.
--- Returns nil when it has lapsed too often and became a dead letter instead.
-local function claim_one(id, worker, state, max_lapses, cap, due)
-  local counter = state == 'sending' and 'claims' or 'looks'
-  local known_now = redis.call('HMGET', intent_key(id), counter, 'kind', unpack(FIELDS))
-  local claims, kind = tonumber(known_now[1] or '0'), known_now[2]
-  if not kind then return nil end
-  if claims >= max_lapses then
-    bury(id, kind, 'unknown', 'LAPSED_TOO_OFTEN', 'Every worker that claimed it died.', cap)
-    BURIED[#BURIED + 1] = { id, redis.call('GET', P .. 'body:' .. id) }
-    return nil
-  end
-  local item = { id, redis.call('GET', P .. 'body:' .. id) }
-  carried = carried + #item[2]
-  local doubt = state == 'sending' and in_doubt(known_now[FIELD.created + 2], known_now[FIELD.token + 2], due)
-  for index, field in ipairs(FIELDS) do
-    local value = known_now[index + 2] or ''
-    if field == 'token' then
-      value = next_token(value)
-      redis.call('HSET', intent_key(id), 'token', value, counter, claims + 1, 'state', state, 'worker', worker)
-    elseif field == 'lost' and doubt then
-      value = LOST
-      redis.call('HSET', intent_key(id), 'lost', value)
-    end
-    item[index + 2] = value
-  end
-  return item
-end
+local function knows(kind) return string.find(KINDS, ',' .. kind .. ',', 1, true) ~= nil end
 
 -- The targets that a worker may serve: those that it knows, and that are for it the ledger that this journal belongs to.
 -- The first who comes says which one that is; see rebind.lua.
@@ -58,4 +43,175 @@ local function known_targets(given)
     known[target] = not ours or ledger == '' or ours == ledger
   end
   return known
+end
+
+-- Notes something of the worker until a moment of the journal's own time: the server's expiry follows a clock that steps,
+-- and is only there so that what nobody asks for any more goes away. Returns what is noted, '' for a note without words,
+-- nil for none.
+local function keep_until(name, words, ms)
+  redis.call('SET', P .. name .. ':' .. WORKER, string.format('%d %d %s', NOW, NOW + ms, words), 'PX', ms * 10)
+end
+
+local function kept(name)
+  local note = redis.call('GET', P .. name .. ':' .. WORKER)
+  if not note then return nil end
+  local from, till, words = string.match(note, '^(%d+) (%d+) (.*)$')
+  if NOW < tonumber(from) or NOW >= tonumber(till) then return nil end
+  return words, tonumber(till) - NOW
+end
+
+-- Whether a worker gave no sign of life for so long that it is dead.
+local function silent(worker)
+  local seen = redis.call('ZSCORE', P .. 'workers', worker)
+  return not seen or NOW - tonumber(seen) > DEAD_MS
+end
+
+-- How many intents the worker has in hand; a batch of looks counts as one.
+local function in_hand()
+  return redis.call('ZCARD', P .. 'leased:' .. WORKER) + (kept('looking') and 1 or 0)
+end
+
+-- Lapses in a row of those that had an intent in hand, with those of the hand that it comes from now. Sends and looks are
+-- counted apart: an intent may be posted for hours, and a worker that dies at a look proves little once another look has
+-- come to its end. Sweeps count those of sends.
+local function lapses_of(values, state)
+  if state == 'sending' then return tonumber(values[1] or '0') end
+  -- A look that did not end; whoever was alive all the time has not died of it.
+  if values[2] and values[5] and values[5] ~= WORKER and silent(values[5]) then return tonumber(values[2]) + 1 end
+  return tonumber(values[2] or '0')
+end
+
+-- How many strangers stand in front of a line, as far as it is remembered.
+local function skipped_of(line)
+  local number, at = string.match(redis.call('HGET', P .. 'skipped:' .. WORKER, line) or '', '^(%d+) (%d+)$')
+  -- Not for long: others may have taken some of them meanwhile.
+  if not at or NOW < tonumber(at) or NOW - tonumber(at) > SKIPPED_MS then return 0, NOW end
+  return tonumber(number), tonumber(at)
+end
+
+-- Reads what is due of a line, oldest first, up to so many that this worker may have. What it does not know stays where it
+-- is, for those who do; how many of those stand in front is remembered, so that what is behind them gets its turn.
+-- Returns what was read in its order; of each its id, and strange, or values and lapses. And whether it ends with one that
+-- has to be alone, which is nil, 'now' or 'later'.
+local function line_up(line, state, most)
+  local from, at = skipped_of(line)
+  local read, found = { from = from, at = at }, 0
+  while found < most and #read < SCAN_MOST do
+    -- The first page is as long as what is wanted; where it held strangers, the next may be longer.
+    local size = math.min(#read == 0 and most or math.max(most, 100), SCAN_MOST - #read)
+    local due = redis.call('ZRANGEBYSCORE', line, 0, NOW, 'WITHSCORES', 'LIMIT', from + #read, size)
+    for index = 1, #due, 2 do
+      if found == most then return read end
+      local id = due[index]
+      local values = redis.call('HMGET', intent_key(id), 'claims', 'looks', 'kind', 'target', 'worker', unpack(FIELDS))
+      local one = { id = id, values = values, due = due[index + 1] }
+      if not values[3] then
+        one.gone = false
+      elseif not knows(values[3]) or not TARGETS[values[4]] then
+        one.strange = true
+        if not knows(values[3]) then STRANGE[values[3]] = true end
+      else
+        one.lapses = lapses_of(values, state)
+        if one.lapses >= ALONE_FROM then
+          if found > 0 or in_hand() > 0 then return read, 'later' end
+          read[#read + 1] = one
+          return read, 'now'
+        end
+        found = found + 1
+      end
+      read[#read + 1] = one
+    end
+    if #due < size * 2 then break end
+  end
+  return read
+end
+
+-- Remembers how many strangers stand in front, once what is not strange was taken out; and takes out what is no intent.
+local function remember_strangers(line, read)
+  local front, all_gone = 0, true
+  for _, one in ipairs(read) do
+    if one.gone == false then
+      redis.call('ZREM', line, one.id)
+    elseif one.strange then
+      if all_gone then front = front + 1 end
+    elseif not one.gone then
+      all_gone = false
+    end
+  end
+  if front == 0 then return end
+  redis.call('HSET', P .. 'skipped:' .. WORKER, line, string.format('%d %d', read.from + front, read.at))
+  redis.call('PEXPIRE', P .. 'skipped:' .. WORKER, SKIPPED_MS * 10)
+end
+
+-- How many of a line are due, without the strangers in front.
+local function due_of(line)
+  return redis.call('ZCOUNT', line, 0, NOW) - skipped_of(line)
+end
+
+-- The lane of this worker that waits for empty hands, or has in hand what must be alone, and for how long it is to be
+-- quiet elsewhere (ms); read once, and only where needed.
+local quiet, quiet_ms, quiet_read
+
+local function quiet_lane()
+  if not quiet_read then
+    quiet, quiet_ms = kept('alone')
+    quiet_read = true
+  end
+  return quiet
+end
+
+-- Whether the worker may take anything in a lane: not while a lane of it is quiet, and in that lane not before its hands
+-- are empty.
+local function free_in(lane)
+  if not quiet_lane() then return true end
+  if quiet ~= lane then return false end
+  if in_hand() == 0 then return true end
+  if quiet_ms < DRAIN_MS then keep_until('alone', lane, DRAIN_MS) end
+  return false
+end
+
+-- Says at the end of a script whether the lane is quiet from now on.
+local function tell_quiet(lane, wanted, alone, claimed, lease_ms)
+  if alone == 'now' and claimed > 0 then
+    keep_until('alone', lane, lease_ms)
+  elseif alone == 'later' then
+    keep_until('alone', lane, DRAIN_MS)
+  elseif quiet_lane() == lane and (wanted > 0 or in_hand() == 0) then
+    redis.call('DEL', P .. 'alone:' .. WORKER)
+  end
+end
+
+-- Hands one intent out. Returns nil when every worker that had it died, and it became a dead letter instead; never before
+-- it had a worker for itself.
+local function claim_one(one, state)
+  local id, values = one.id, one.values
+  one.gone = true
+  if one.lapses >= math.max(MAX_LAPSES, ALONE_FROM + 1) then
+    bury(id, values[3], 'unknown', 'LAPSED_TOO_OFTEN', 'Every worker that claimed it died.', CAP)
+    BURIED[#BURIED + 1] = { id, redis.call('GET', P .. 'body:' .. id) or '' }
+    return nil
+  end
+  local item = { id, redis.call('GET', P .. 'body:' .. id) or '' }
+  carried = carried + #item[2]
+  local doubt = state == 'sending' and in_doubt(values[FIELD.created], values[FIELD.token], one.due)
+  for index, field in ipairs(FIELDS) do
+    local value = values[index + OWN] or ''
+    if field == 'token' then
+      value = next_token(value)
+      redis.call('HSET', intent_key(id), 'token', value, 'state', state, 'worker', WORKER)
+    elseif field == 'lost' and doubt then
+      value = LOST
+      redis.call('HSET', intent_key(id), 'lost', value)
+    end
+    item[index + 2] = value
+  end
+  -- Its being there says that a look is under way.
+  if state == 'posted' then redis.call('HSET', intent_key(id), 'looks', one.lapses) end
+  return item
+end
+
+local function strange_kinds()
+  local kinds = {}
+  for kind in pairs(STRANGE) do kinds[#kinds + 1] = kind end
+  return kinds
 end

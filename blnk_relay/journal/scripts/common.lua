@@ -3,9 +3,11 @@
 -- KEYS[1] is the prefix "{<namespace>:v1}:", whose hash tag keeps all keys on one node of a cluster. Below it:
 --
 --   intent:<id>        hash    what moves: state, lane, target, kind, fp, created, since, deadline, orders, pending, due,
---                              patience, token, claims, looks, worker, attempts, sent, lapsed, sent_first, sent_last, sends, accepted,
---                              refuse, memo, excl, gen, code, message, class, outcome, txn, parent, updated, results,
---                              lost (end of the moments that the journal has lost and in which it may have been sent)
+--                              patience, token, claims and looks (workers that died in a row while they had it in hand),
+--                              faults (times in a row that its own code failed), worker, attempts, sent, lapsed, sent_first,
+--                              sent_last, sends, accepted, refuse, memo, excl, gen, code, message, class, outcome, txn, parent,
+--                              updated, results, lost (end of the moments that the journal has lost and in which it may have
+--                              been sent)
 --   body:<id>          string  what never changes, as JSON
 --   file:<id>          string  a file to upload, packed, for as long as its intent is kept and not discarded
 --   log:<id>           list    the last 20 attempts and operators' acts, as JSON
@@ -19,6 +21,11 @@
 --   deps:<id>          set     intents that wait for this one (their field pending counts what they wait for)
 --   leased:<worker>    zset    lease end -> id      state sending
 --   workers            zset    last sign of life -> worker
+--   looking:<worker>   string  from when until when a worker has posted intents in hand for a look; expires
+--   alone:<worker>     string  from when until when, and the lane in which, it waits for empty hands or has in hand what
+--                              must be alone; expires
+--   skipped:<worker>   hash    ready set or posted -> how many intents in front of it the worker does not know, and when
+--                              it counted them; expires
 --   posted             zset    next look -> id      state posted: the ledger has to show the outcome
 --   done               zset    finished at -> id    states done and cancelled, until trimmed
 --   dead               zset    died at -> id        state dead: waits for a human, never trimmed

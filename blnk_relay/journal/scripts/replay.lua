@@ -28,7 +28,7 @@ if ARGV[3] == '1' then
   redis.call('DEL', P .. 'parts:' .. id)
   look = false
 end
-redis.call('HDEL', key, 'class', 'code', 'message', 'attempts', 'sends', 'accepted', 'refuse', 'looks')
+redis.call('HDEL', key, 'class', 'code', 'message', 'attempts', 'sends', 'accepted', 'refuse', 'looks', 'faults')
 -- One whose deadline passed before its turn came waits for its turn again.
 local held = tonumber(fields[11] or '0') > 0
 for order in string.gmatch(fields[12] or '', '[^\n]+') do

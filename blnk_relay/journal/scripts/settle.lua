@@ -31,7 +31,7 @@ local function tally(field) counts[field] = (counts[field] or 0) + 1 end
 for at = 4, #ARGV do
   local item = cjson.decode(ARGV[at])
   local id, key = item.id, intent_key(item.id)
-  local fields = redis.call('HMGET', key, 'token', 'state', 'orders', 'excl', 'looks')
+  local fields = redis.call('HMGET', key, 'token', 'state', 'orders', 'excl', 'looks', 'faults')
   if fields[1] ~= item.token or fields[2] ~= item.from then
     stale[#stale + 1] = id
     tally('stale')
@@ -43,6 +43,7 @@ for at = 4, #ARGV do
     for row, made in pairs(item.made or {}) do remember_made(row, made) end
     -- A finished look clears the count of looks; only a finished attempt clears that of claims.
     if fields[5] then redis.call('HDEL', key, 'looks') end
+    if fields[6] and not (item.set and item.set.faults) then redis.call('HDEL', key, 'faults') end
     local set = { 'state', item.to, 'updated', NOW }
     if item.from == 'sending' then
       set[#set + 1] = 'claims'

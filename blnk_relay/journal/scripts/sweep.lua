@@ -35,6 +35,8 @@ for _, worker in ipairs(redis.call('ZRANGE', P .. 'workers', 0, -1)) do
       if in_doubt(fields[3], fields[2]) then redis.call('HSET', intent_key(id), 'lost', LOST) end
       redis.call('HSET', intent_key(id), 'state', 'posted', 'lapsed', '1', 'sent_last', lease_end, 'token',
         next_token(fields[2]), 'accepted', '0', 'updated', NOW)
+      -- Whoever is alive has not died of it.
+      if silent then redis.call('HINCRBY', intent_key(id), 'claims', 1) end
       redis.call('ZADD', P .. 'posted', NOW, id)
       lapsed = lapsed + 1
     end
