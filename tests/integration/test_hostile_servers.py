@@ -358,3 +358,16 @@ def test_a_healthy_connection_is_used_again():
         finally:
             proxy.close()
     assert (first.body, second.body, server.connections) == ({"a": 1}, {"a": 2}, 1)
+
+
+def test_what_is_answered_without_a_name_has_a_connection_of_its_own():
+    alone = Request("PUT", "/identities/idt_1", "identity.update", {"city": "Malmo"}, sync=True, alone=True)
+    with HostileServer(answering(answer(), answer())) as server:
+        proxy = proxy_to(server.url)
+        try:
+            for request in (WRITE, alone, alone, WRITE):
+                assert proxy.send(request, "request-1", start_by_s=float("inf")).status == 200
+        finally:
+            proxy.close()
+    # One for the two that name what they are about, and one for each of the others.
+    assert server.connections == 3
