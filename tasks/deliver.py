@@ -314,7 +314,8 @@ class Delivery:
                     return
                 request = replace(request, file=(request.file[0], content))
             # What it takes may be more than a lease, and part of the lease is gone by now.
-            held = runtime.keeper.need(self._hand, claimed, ledger.longest_s(sync=request.sync) + LEASE_MARGIN_S)
+            longest_s = ledger.longest_s(request) + LEASE_MARGIN_S
+            held = runtime.keeper.need(self._hand, claimed, longest_s)
         except JournalUnavailable:
             self._give_back(claimed, "The journal did not answer")
             return
@@ -326,7 +327,10 @@ class Delivery:
             return
         claimed = held
         request_id, at_ms = secrets.token_hex(8), now_ms(claimed)
-        response, verdict = self._sent(claimed, request, request_id)
+        # This process may be stopped at any point, and credentials and connections take their time: the last moment
+        # before the first byte decides.
+        start_by_s = claimed.lease_end_s - longest_s + ledger.ready_s
+        response, verdict = self._sent(claimed, request, request_id, start_by_s)
         self._note_latency(read_s + response.latency_ms / 1000)
         if verdict.gate is not None:
             side = f"lane:{entry.lane}" if verdict.gate.lane else "write"
@@ -347,14 +351,14 @@ class Delivery:
         self._latency_s += (max(seconds, 0.0005) - self._latency_s) * 0.05
         self._runtime.latency_s[self._lane] = self._latency_s
 
-    def _sent(self, claimed: Claimed, request: Request, request_id: str) -> tuple[Response, Verdict]:
+    def _sent(self, claimed: Claimed, request: Request, request_id: str, start_by_s: float) -> tuple[Response, Verdict]:
         """Send a request. Whatever fails once it may have left, it may have acted: the ledger is looked at."""
         runtime, entry = self._runtime, claimed.entry
         kind = KINDS[entry.kind]
         start_s = steady_s()
         response = Response()
         try:
-            response = runtime.ledger_of(entry.target).send(request, request_id)
+            response = runtime.ledger_of(entry.target).send(request, request_id, start_by_s=start_by_s)
             if kind.private:
                 response = replace(response, message="")
             verdict: Any = kind.judge(entry, claimed.progress, request, response, runtime.policy)

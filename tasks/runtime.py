@@ -49,8 +49,15 @@ class Looked:
 class Ledger(Protocol):
     """The way to the ledger. Both methods are bounded in time and never raise for what the network does."""
 
-    def send(self, request: Request, request_id: str) -> Response:
-        """Make one write."""
+    def send(self, request: Request, request_id: str, *, start_by_s: float) -> Response:
+        """Make one write.
+
+        Args:
+            request: What to write.
+            request_id: For the logs of both sides.
+            start_by_s: On :func:`blnk_relay.journal.clock.steady_s`: should the first byte not have left by then, it
+                does not leave, and the answer is ``NOT_SENT`` with the code ``LEASE_OVER``.
+        """
 
     def look(self, lookups: Sequence[Lookup]) -> Looked:
         """Read rows back, many values in few requests; what fails takes nothing else with it."""
@@ -58,8 +65,12 @@ class Ledger(Protocol):
     def share(self, lookup: Lookup) -> float:
         """What part of a request it takes to answer one of many such questions."""
 
-    def longest_s(self, *, sync: bool) -> float:
-        """Longest time that one write may take, connecting included."""
+    @property
+    def ready_s(self) -> float:
+        """Longest time before the first byte of a request leaves: for the credential and the connection."""
+
+    def longest_s(self, request: Request) -> float:
+        """Longest time that one write may take, :attr:`ready_s` included; it grows with what is in it."""
 
 
 class Reports(Protocol):

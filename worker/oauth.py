@@ -36,6 +36,9 @@ _AHEAD_SHARE = 0.2
 #: Life of an access token whose answer does not tell it; every documented one does.
 _UNTOLD_LIFE_S = 300.0
 
+#: Life of an access token beyond which an answer is not believed; a number may be larger than any clock.
+_LONGEST_LIFE_S = 10 * 365 * 86_400
+
 #: Pause before another look while somebody else refreshes, or Redis does not answer.
 _SOON_S = 0.1
 _REDIS_PAUSE_S = 1.0
@@ -76,7 +79,7 @@ def tokens_of(response: Response, refresh: str) -> Tokens | None:
         return None
     if not all(isinstance(text, str) and PRINTABLE.fullmatch(text) for text in (access, next_refresh)):
         return None
-    known = isinstance(life, int) and not isinstance(life, bool) and life > 0
+    known = isinstance(life, int) and not isinstance(life, bool) and 0 < life <= _LONGEST_LIFE_S
     return Tokens(str(access), str(next_refresh), float(life) if known else _UNTOLD_LIFE_S)  # type: ignore[arg-type]
 
 
@@ -200,10 +203,11 @@ class OAuth:
             return max(_SOON_S, min(stored.retry_s, self._settings.probe_s))
         holder = secrets.token_hex(8)
         forced_s = self._settings.probe_s if held.stale and stored.left_s > ahead_s(stored.life_s) else 0.0
+        asked_s = steady_s()
         refresh = self._store.begin(stored.version, holder, self._lock_s, forced_s)
         if refresh is None:
             return _SOON_S
-        self._refresh(stored, holder, refresh)
+        self._refresh(stored, holder, refresh, asked_s)
         return _SOON_S
 
     def _take(self, stored: Stored) -> _Held:
@@ -215,8 +219,8 @@ class OAuth:
             self._changed.notify_all()
             return self._held
 
-    def _refresh(self, stored: Stored, holder: str, refresh: str) -> None:
-        response = self._ask(refresh) if refresh else Response(status=400, message="no_refresh_token")
+    def _refresh(self, stored: Stored, holder: str, refresh: str, asked_s: float) -> None:
+        response = self._ask(refresh, asked_s) if refresh else Response(status=400, message="no_refresh_token")
         tokens = tokens_of(response, refresh)
         if tokens is not None:
             self._keep(stored.version, tokens)
@@ -233,10 +237,13 @@ class OAuth:
         if news is not None:
             self._alarm(self._target.name, news)
 
-    def _ask(self, refresh: str) -> Response:
+    def _ask(self, refresh: str, asked_s: float) -> Response:
         body = urlencode({"grant_type": "refresh_token", "refresh_token": refresh}).encode()
         headers = {"Authorization": self._basic, "Content-Type": "application/x-www-form-urlencoded"}
-        return self._wire.exchange("POST", "/oauth/token", headers, body, read_s=self._settings.read_timeout_s)
+        read_s = self._settings.read_timeout_s
+        # A process that was stopped must not use a token after its lock lapsed: another one may have used it since.
+        start_by_s = asked_s + self._lock_s - read_s - _LOCK_MARGIN_S / 2
+        return self._wire.exchange("POST", "/oauth/token", headers, body, read_s=read_s, start_by_s=start_by_s)
 
     def _keep(self, version: int, tokens: Tokens) -> None:
         """Store what a refresh brought. Redis is waited for without end: nobody else has this refresh token."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from typing import Any
 from urllib.parse import quote, urlencode
 
 from urllib3.filepost import encode_multipart_formdata
@@ -17,6 +18,7 @@ from blnk_relay.intents.verdicts import KEYLESS
 from blnk_relay.settings import Settings
 from blnk_relay.targets import Target
 from worker.credentials import Credentials, key_of
+from worker.deadlines import sending_s
 from worker.wire import Wire
 
 #: Code of a request that was refused for its key, while a newer key is at hand: nothing happened, and it may go again.
@@ -50,31 +52,55 @@ class Proxy:
         self._header, self._scheme = ("X-Blnk-Key", "") if self.bare else ("Authorization", "Bearer ")
         self._query = {} if self.bare else {"instance_id": target.instance_id}
 
-    def longest_s(self, *, sync: bool) -> float:
-        """Longest time that one write may take, the credential and connecting included."""
-        settings = self._settings
-        read_s = settings.sync_read_timeout_s if sync else settings.read_timeout_s
-        return self._credentials.wait_s + settings.connect_timeout_s + read_s
+    @property
+    def ready_s(self) -> float:
+        """Longest time before the first byte of a request leaves: for the credential and the connection."""
+        return self._credentials.wait_s + self._settings.connect_timeout_s
 
-    def send(self, request: Request, request_id: str) -> Response:
-        """Make one write; never raises for what the network does."""
+    def longest_s(self, request: Request) -> float:
+        """Longest time that one write may take, the credential and connecting included.
+
+        It grows with the body, and with what the ledger has to do within the request: a caller that goes away stops
+        it in the middle (contract §14.4).
+        """
+        size = 0
+        if request.file is not None:
+            size = len(request.file[1])
+        elif request.work_s:
+            size = len(_json(request.body))
+        return self.ready_s + sending_s(size) + self._read_s(request)
+
+    def _read_s(self, request: Request) -> float:
+        settings = self._settings
+        return (settings.sync_read_timeout_s if request.sync else settings.read_timeout_s) + request.work_s
+
+    def send(self, request: Request, request_id: str, *, start_by_s: float) -> Response:
+        """Make one write; never raises for what the network does.
+
+        Args:
+            request: What to write.
+            request_id: Sent as ``X-Request-Id``.
+            start_by_s: On :func:`blnk_relay.journal.clock.steady_s`: after that no first byte leaves, whatever the
+                credential and the connection took, and the answer is ``LEASE_OVER``.
+        """
         content_type = ""
         if request.file is None:
-            body = json.dumps(request.body, ensure_ascii=False, separators=(",", ":")).encode()
+            body = _json(request.body)
         else:
             name, content = request.file
             parts: dict[str, str | tuple[str, bytes]] = {key: str(value) for key, value in request.body.items()}
             parts["file"] = (name, content)
             body, content_type = encode_multipart_formdata(parts)
-        timeout_s = self._settings.sync_read_timeout_s if request.sync else self._settings.read_timeout_s
         return self.call(
             request.method,
             self.prefix + request.path,
             {},
             body,
             request_id=request_id,
-            timeout_s=timeout_s,
+            timeout_s=self._read_s(request),
             content_type=content_type,
+            start_by_s=start_by_s,
+            alone=request.alone,
         )
 
     def call(
@@ -87,6 +113,8 @@ class Proxy:
         request_id: str,
         timeout_s: float | None = None,
         content_type: str = "",
+        start_by_s: float = float("inf"),
+        alone: bool = False,
     ) -> Response:
         """Make one HTTP request and read its whole answer.
 
@@ -98,6 +126,8 @@ class Proxy:
             request_id: Sent as ``X-Request-Id``, and kept in the attempt log.
             timeout_s: Longest wait for the whole answer; that of reads when None.
             content_type: Of the body, where it is not JSON.
+            start_by_s: After that no first byte leaves.
+            alone: Over a connection of its own.
         """
         key = self._credentials.current()
         if key is None:
@@ -107,7 +137,8 @@ class Proxy:
             headers["Content-Type"] = content_type
         pairs = {**self._query, **query}
         full = f"{path}?{urlencode(pairs, quote_via=quote)}" if pairs else path
-        answer = self._wire.exchange(method, full, headers, body, read_s=timeout_s or self._settings.read_timeout_s)
+        read_s = timeout_s or self._settings.read_timeout_s
+        answer = self._wire.exchange(method, full, headers, body, read_s=read_s, start_by_s=start_by_s, alone=alone)
         if answer.status == 401 and self._credentials.refused(key):  # noqa: PLR2004
             # Whoever is not let in has not acted; with the newer key the request may simply go again.
             return Response(
@@ -122,3 +153,7 @@ class Proxy:
         """Close all connections."""
         self._credentials.close()
         self._wire.close()
+
+
+def _json(body: Mapping[str, Any]) -> bytes:
+    return json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode()

@@ -10,10 +10,11 @@ import json
 import secrets
 from collections.abc import Iterator, Mapping, Sequence
 from decimal import Decimal, InvalidOperation
-from typing import Any
+from typing import Any, TypeGuard
 from urllib.parse import quote
 
 from blnk_relay.intents.model import Failure, Lookup, Record, Request, Response, Row
+from blnk_relay.intents.rows import text_of
 from tasks.runtime import Looked
 from worker.proxy import Proxy
 
@@ -69,9 +70,6 @@ _IDS = {
     "matching-rules": "rule_id",
 }
 
-#: Indicators remembered; the balance behind one never changes.
-_MOST_REMEMBERED = 10_000
-
 
 class LedgerOverHttp:
     """Writes to one target, reads back by the route of its settings."""
@@ -79,15 +77,19 @@ class LedgerOverHttp:
     def __init__(self, proxy: Proxy, route: str) -> None:
         self._proxy = proxy
         self._route = route
-        self._indicators: dict[str, tuple[Record, ...]] = {}
 
-    def send(self, request: Request, request_id: str) -> Response:
+    def send(self, request: Request, request_id: str, *, start_by_s: float) -> Response:
         """Make one write."""
-        return self._proxy.send(request, request_id)
+        return self._proxy.send(request, request_id, start_by_s=start_by_s)
 
-    def longest_s(self, *, sync: bool) -> float:
+    @property
+    def ready_s(self) -> float:
+        """Longest time before the first byte of a request leaves."""
+        return self._proxy.ready_s
+
+    def longest_s(self, request: Request) -> float:
         """Longest time that one write may take, connecting included."""
-        return self._proxy.longest_s(sync=sync)
+        return self._proxy.longest_s(request)
 
     def look(self, lookups: Sequence[Lookup]) -> Looked:
         """Read rows back, many values in few requests; what fails takes nothing else with it."""
@@ -96,11 +98,7 @@ class LedgerOverHttp:
         failed: dict[Lookup, Response] = {}
         groups: dict[tuple[str, str], list[str]] = {}
         for lookup in lookups:
-            remembered = self._indicators.get(lookup.value) if lookup.field == "indicator" else None
-            if remembered is None:
-                groups.setdefault((lookup.resource, lookup.field), []).append(lookup.value)
-            else:
-                records.extend(remembered)
+            groups.setdefault((lookup.resource, lookup.field), []).append(lookup.value)
         #: Of which resource, or of all, nothing more is asked, and the answer after which.
         in_vain: dict[str, Response] = {}
         in_a_row = 0
@@ -120,8 +118,6 @@ class LedgerOverHttp:
                         in_vain[""] = answer
                     elif answer.status in _THIS_IN_VAIN or tired:
                         in_vain[resource] = answer
-            if field == "indicator":
-                self._remember(values, records)
         return Looked(tuple(rows), tuple(records), failed)
 
     def share(self, lookup: Lookup) -> float:
@@ -161,15 +157,6 @@ class LedgerOverHttp:
         """Whether it is read by Core's own GET routes, one row each."""
         return self._route == "core" and resource == "transactions" and field in ("reference", "transaction_id")
 
-    def _remember(self, indicators: Sequence[str], records: Sequence[Record]) -> None:
-        if len(self._indicators) >= _MOST_REMEMBERED:
-            self._indicators.clear()
-        for indicator in indicators:
-            # One indicator stands for a balance in each currency, and a new currency may join at any time, so only
-            # what was found is remembered, and a miss in a currency compares as unknown.
-            if found := tuple(record for record in records if record.value("indicator") == indicator):
-                self._indicators[indicator] = found
-
     def _pages(
         self, resource: str, field: str, values: Sequence[str]
     ) -> Iterator[Sequence[Mapping[str, Any]] | Response]:
@@ -192,9 +179,12 @@ class LedgerOverHttp:
         seen: set[str] = set()
         total = 0
         for page in range(1, MOST_PAGES + 1):
-            answer = self._page(resource, field, values, page)
+            answer = self._page(resource, field, values, page, alone=False)
+            if _items(answer) == []:
+                # Rows name what was asked for; that there are none names nothing, and may be said to somebody else.
+                answer = self._page(resource, field, values, page, alone=True)
             items = _items(answer)
-            if items is None:
+            if items is None or not all(_is_asked(item, field, values) for item in items):
                 yield _failed(answer)
                 return
             yield items
@@ -208,26 +198,27 @@ class LedgerOverHttp:
                 return
             if len(seen) == known:
                 # The same page again: this server does not page, so it has shown what it shows.
-                if isinstance((answer.body or {}).get("total"), int):
+                if _is_count((answer.body or {}).get("total")):
                     break
                 return
         # Some rows of many must never be taken for all: a sum over them would be too small.
         yield Response(status=200, code=_TOO_MANY, failure=Failure.BROKEN)
 
-    def _page(self, resource: str, field: str, values: Sequence[str], page: int) -> Response:
+    def _page(self, resource: str, field: str, values: Sequence[str], page: int, *, alone: bool) -> Response:
         if self._proxy.bare:
-            return self._core_page(resource, field, values, page)
+            return self._core_page(resource, field, values, page, alone=alone)
         query = {"page": str(page), "pageSize": str(PAGE_SIZE)}
         if self._route == "data" or resource not in _FILTERS:
             operator = "in" if len(values) > 1 else "eq"
             query[f"{field}_{operator}"] = ",".join(values)
-            return self._proxy.call("GET", f"/data/{resource}", query, None, request_id=_request_id())
+            return self._proxy.call("GET", f"/data/{resource}", query, None, request_id=_request_id(), alone=alone)
         if resource == "transactions":
             query["strict_total"] = "true"
         body = json.dumps({"filters": [_rule(field, values)]}).encode()
-        return self._proxy.call("POST", f"/{_FILTERS[resource]}/filter", query, body, request_id=_request_id())
+        path = f"/{_FILTERS[resource]}/filter"
+        return self._proxy.call("POST", path, query, body, request_id=_request_id(), alone=alone)
 
-    def _core_page(self, resource: str, field: str, values: Sequence[str], page: int) -> Response:
+    def _core_page(self, resource: str, field: str, values: Sequence[str], page: int, *, alone: bool) -> Response:
         """Core's own filter: limits are in the body, and rows are told apart by a count and an order of ours.
 
         By its own order, which is that of creation, a row and its child stand level (docs/ledger-findings.md D19), and
@@ -242,27 +233,37 @@ class LedgerOverHttp:
             "include_count": True,
         }
         path = f"/{_CORE_FILTERS[resource]}/filter"
-        return self._proxy.call("POST", path, {}, json.dumps(question).encode(), request_id=_request_id())
+        body = json.dumps(question).encode()
+        return self._proxy.call("POST", path, {}, body, request_id=_request_id(), alone=alone)
 
     def _tokenized(self, values: Sequence[str]) -> Iterator[Sequence[Mapping[str, Any]] | Response]:
         """Names of the tokenized fields of identities, one request each (contract §2.11)."""
         for value in values:
             path = f"{self._proxy.prefix}/identities/{quote(value, safe='')}/tokenized-fields"
-            answer = self._proxy.call("GET", path, {}, None, request_id=_request_id())
+            # Names of fields do not say whose they are.
+            answer = self._proxy.call("GET", path, {}, None, request_id=_request_id(), alone=True)
             if answer.status == 404 and answer.code == "IDT_NOT_FOUND":  # noqa: PLR2004
                 continue
-            if answer.status != 200 or answer.failure or answer.body is None:  # noqa: PLR2004
+            names = (answer.body or {}).get("tokenized_fields") or []
+            if answer.status != 200 or answer.failure or answer.body is None or not _are_texts(names):  # noqa: PLR2004
                 yield _failed(answer)
                 return
-            yield [{"identity_id": value, "tokenized_fields": answer.body.get("tokenized_fields") or []}]
+            yield [{"identity_id": value, "tokenized_fields": names}]
 
     def _upload_sizes(self, values: Sequence[str]) -> Iterator[Sequence[Mapping[str, Any]] | Response]:
         """How many external records there are of an upload, by an exact total: there may be many thousands."""
         for value in values:
             query = {"page": "1", "pageSize": "1", "upload_id_eq": value}
-            answer = self._proxy.call("GET", "/data/external-transactions", query, None, request_id=_request_id())
+            # A count does not say of what.
+            path = "/data/external-transactions"
+            answer = self._proxy.call("GET", path, query, None, request_id=_request_id(), alone=True)
             total = (answer.body or {}).get("total")
-            if _items(answer) is None or not isinstance(total, int):
+            items = _items(answer)
+            if (
+                items is None
+                or not _is_count(total)
+                or not all(_is_asked(item, "upload_id", [value]) for item in items)
+            ):
                 yield _failed(answer)
                 return
             yield [{"upload_id": value, "count": total}]
@@ -288,13 +289,17 @@ class LedgerOverHttp:
         """Core's own reads, one row each; 404 TXN_NOT_FOUND is an answer, not a failure."""
         folder = f"{self._proxy.prefix}/transactions/" + ("reference/" if field == "reference" else "")
         for value in values:
-            answer = self._proxy.call("GET", folder + quote(value, safe=""), {}, None, request_id=_request_id())
-            if answer.status == 404 and answer.code == "TXN_NOT_FOUND":  # noqa: PLR2004
+            path = folder + quote(value, safe="")
+            answer = self._proxy.call("GET", path, {}, None, request_id=_request_id())
+            if _is_absent(answer) and f"'{value}'" not in answer.message:
+                answer = self._proxy.call("GET", path, {}, None, request_id=_request_id(), alone=True)
+            if _is_absent(answer):
                 continue
-            if answer.status != 200 or answer.failure or answer.body is None:  # noqa: PLR2004
+            body = answer.body
+            if answer.status != 200 or answer.failure or body is None or not _is_asked(body, field, [value]):  # noqa: PLR2004
                 yield _failed(answer)
                 return
-            yield [answer.body]
+            yield [body]
 
     def close(self) -> None:
         """Close all connections."""
@@ -316,16 +321,33 @@ def _items(answer: Response) -> list[Mapping[str, Any]] | None:
     return [item for item in data if isinstance(item, dict)] if isinstance(data, list) else None
 
 
+def _is_asked(item: Mapping[str, Any], field: str, values: Sequence[str]) -> bool:
+    """Whether a row is one that was asked for: an answer with any other is the answer to another question."""
+    return Record("", item).value(field) in values
+
+
+def _is_absent(answer: Response) -> bool:
+    return answer.status == 404 and answer.code == "TXN_NOT_FOUND"  # noqa: PLR2004
+
+
+def _are_texts(names: Any) -> bool:
+    return isinstance(names, list) and all(isinstance(name, str) for name in names)
+
+
+def _is_count(value: Any) -> TypeGuard[int]:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 0
+
+
 def _counted(body: Mapping[str, Any]) -> int:
     """Core's count of all rows, where it gives one."""
     count = body.get("total_count")
-    return count if isinstance(count, int) else 0
+    return count if _is_count(count) else 0
 
 
 def _is_complete(body: Mapping[str, Any], seen: int) -> bool:
     """Whether all rows were seen: an exact total says so; a short page does not, where page sizes are capped."""
     total = body.get("total", body.get("total_count"))
-    return isinstance(total, int) and not body.get("total_is_estimate") and seen >= total
+    return _is_count(total) and not body.get("total_is_estimate") and seen >= total
 
 
 def _request_id() -> str:
@@ -359,22 +381,19 @@ def _whole(item: Mapping[str, Any]) -> int | None:
 def _row(item: Mapping[str, Any]) -> Row:
     meta = item.get("meta_data")
     rejection = meta.get("blnk_rejection_reason", "") if isinstance(meta, dict) else ""
-
-    def text(name: str) -> str:
-        value = item.get(name)
-        return value if isinstance(value, str) else ""
+    description = item.get("description")
 
     return Row(
-        transaction_id=text("transaction_id"),
-        reference=text("reference"),
-        status=text("status"),
-        parent=text("parent_transaction"),
+        transaction_id=text_of(item, "transaction_id"),
+        reference=text_of(item, "reference"),
+        status=text_of(item, "status"),
+        parent=text_of(item, "parent_transaction"),
         precise_amount=_whole(item),
-        currency=text("currency"),
-        source=text("source"),
-        destination=text("destination"),
-        created_at=text("created_at"),
-        rejection=str(rejection),
-        description=text("description"),
+        currency=text_of(item, "currency"),
+        source=text_of(item, "source"),
+        destination=text_of(item, "destination"),
+        created_at=text_of(item, "created_at"),
+        rejection=rejection if isinstance(rejection, str) else "",
+        description=description if isinstance(description, str) else "",
         meta=meta if isinstance(meta, dict) else {},
     )

@@ -1,31 +1,38 @@
 """Kept-alive connections to one host: bytes out, an answer or the reason why there is none; bounded in time and size.
 
-It decides nothing. Redirects are not followed; integers are exact; any body is tolerated (contract §1.4).
+It decides nothing. Redirects are not followed; integers are exact; any body is tolerated (contract §1.4). How long an
+exchange may take, and when its first byte may leave, is kept in :mod:`worker.deadlines`.
 """
 
 from __future__ import annotations
 
 import json
-import time
+import re
+import threading
 from collections.abc import Mapping
-from decimal import Decimal
+from decimal import Decimal, InvalidOperation
 from typing import Any
 
 import requests
 from requests.adapters import HTTPAdapter
-from urllib3.exceptions import ConnectTimeoutError, HTTPError, NameResolutionError, NewConnectionError, SSLError
-from urllib3.exceptions import MaxRetryError as _MaxRetryError
-from urllib3.exceptions import ProxyError as _ProxyError
 
 from blnk_relay import __version__
 from blnk_relay.errors import InvalidSettings
-from blnk_relay.intents.model import Failure, Response
+from blnk_relay.intents.model import LEASE_OVER, Failure, Response
 from blnk_relay.intents.rows import capped
+from blnk_relay.journal.clock import steady_s
 from blnk_relay.settings import Settings
 from blnk_relay.targets import Target
+from worker.deadlines import Exchange, TooLate, timed
 
 #: Largest answer that is read: a page of the Filters API is a hundred rows of at most 8,000 bytes.
 MAX_ANSWER_BYTES = 8 * 1024 * 1024
+
+#: Code of an answer that was followed by more than itself: nobody knows which of the two was ours.
+MORE_THAN_AN_ANSWER = "MORE_THAN_AN_ANSWER"
+
+#: Code of an answer that only announces another (1xx); where that one would be read later, it would be a stranger's.
+NOT_THE_LAST_ANSWER = "NOT_THE_LAST_ANSWER"
 
 _CHUNK = 65_536
 
@@ -39,9 +46,16 @@ class _Adapter(HTTPAdapter):
 
     _pool: Any = None
 
+    def __init__(self, size: int, *, kept: bool) -> None:
+        super().__init__(pool_connections=1, pool_maxsize=size, max_retries=0, pool_block=False)
+        self._making = threading.Lock()
+        self._kept = kept
+
     def get_connection_with_tls_context(self, *args: Any, **kwargs: Any) -> Any:
         if self._pool is None:
-            self._pool = super().get_connection_with_tls_context(*args, **kwargs)
+            with self._making:
+                if self._pool is None:
+                    self._pool = timed(super().get_connection_with_tls_context(*args, **kwargs), kept=self._kept)
         return self._pool
 
     def request_url(self, request: requests.PreparedRequest, proxies: Any) -> str:
@@ -72,9 +86,8 @@ class Wire:
         self._connect_s = settings.connect_timeout_s
         self._verify: bool | str = target.ca_bundle or True
         self._proxies = dict(requests.utils.get_environ_proxies(self.base))
-        self._adapter = _Adapter(
-            pool_connections=1, pool_maxsize=settings.connections + 2, max_retries=0, pool_block=False
-        )
+        self._adapter = _Adapter(settings.connections + 2, kept=True)
+        self._alone = _Adapter(settings.connections + 2, kept=False)
         try:
             prepared = requests.Request(
                 "POST",
@@ -93,9 +106,20 @@ class Wire:
         self._headers = dict(prepared.headers)
 
     def exchange(
-        self, method: str, path: str, headers: Mapping[str, str], body: bytes | None, *, read_s: float
+        self,
+        method: str,
+        path: str,
+        headers: Mapping[str, str],
+        body: bytes | None,
+        *,
+        read_s: float,
+        start_by_s: float = float("inf"),
+        alone: bool = False,
     ) -> Response:
-        """Make one HTTP request and read its whole answer; never raises for what the network does.
+        """Make one HTTP request and read its whole answer; never raises for what the network or the answer does.
+
+        Connecting, TLS and tunnels included, has the connect timeout. From the first byte of the request to the last
+        of the answer it takes ``read_s`` at most, and the time of :func:`worker.deadlines.sending_s` for its body.
 
         Args:
             method: HTTP method.
@@ -103,6 +127,9 @@ class Wire:
             headers: Besides those of every request; they win.
             body: The bytes of the body, or None.
             read_s: Longest wait for the whole answer.
+            start_by_s: On :func:`blnk_relay.journal.clock.steady_s`: after that no first byte leaves.
+            alone: Use a connection of its own, on which no answer to anything else can come: for what is answered by
+                words that name nothing of what was asked.
         """
         prepared = requests.PreparedRequest()
         prepared.method = method
@@ -114,75 +141,76 @@ class Wire:
             **headers,
         }
         prepared.body = body
-        start_s = time.monotonic()
-        try:
-            answer = self._adapter.send(
-                prepared,
-                stream=True,
-                timeout=(self._connect_s, read_s),
-                verify=self._verify,
-                proxies=self._proxies,
-            )
-        except requests.RequestException as error:
-            return Response(
-                code=type(error).__name__,
-                message="no answer from the ledger",
-                failure=Failure.NOT_SENT if _never_left(error) else Failure.BROKEN,
-                latency_ms=_since_ms(start_s),
-            )
-        try:
-            raw = self._read(answer, start_s + read_s)
-        except (HTTPError, OSError, TimeoutError) as error:
-            # The answer broke off: a status alone proves nothing.
-            answer.close()
-            return Response(
-                code=type(error).__name__,
-                message=f"the answer broke off after status {answer.status_code}",
-                failure=Failure.BROKEN,
-                latency_ms=_since_ms(start_s),
-            )
-        return _response(answer, raw, _since_ms(start_s))
+        if alone:
+            prepared.headers["Connection"] = "close"
+        adapter = self._alone if alone else self._adapter
+        exchange = Exchange(self._connect_s, len(body or b""), read_s, start_by_s)
+        answer: requests.Response | None = None
+        with exchange:
+            try:
+                answer = adapter.send(
+                    prepared,
+                    stream=True,
+                    timeout=(self._connect_s, read_s),
+                    verify=self._verify,
+                    proxies=self._proxies,
+                )
+                if answer.status_code < 200:  # noqa: PLR2004
+                    answer.close()
+                    return _none(NOT_THE_LAST_ANSWER, f"no final answer: status {answer.status_code}", exchange)
+                raw = self._read(answer)
+            except TooLate:
+                return _none(LEASE_OVER, "too little was left of the lease when the request was to leave", exchange)
+            except Exception as error:  # noqa: BLE001 - whatever a library makes of an answer, it is no answer
+                # A status alone proves nothing.
+                text = _NO_ANSWER
+                if answer is not None:
+                    text = f"the answer broke off after status {answer.status_code}"
+                    answer.close()
+                return _none(type(error).__name__, text, exchange)
+        if exchange.surplus:
+            return _none(MORE_THAN_AN_ANSWER, "more than one answer came back for one request", exchange)
+        return _response(answer, raw, _since_ms(exchange.start_s))
 
     @staticmethod
-    def _read(answer: requests.Response, end_s: float) -> bytes:
-        """Read the whole body, bounded in size and in time: a server that drips bytes must not hold a thread."""
+    def _read(answer: requests.Response) -> bytes:
+        """Read the whole body, bounded in size; its time is the exchange's."""
         parts: list[bytes] = []
         size = 0
-        # read1 gives what has come; read would wait for a whole chunk, each byte of it with a timeout of its own.
+        # read1 gives what has come; read would wait for a whole chunk.
         while chunk := answer.raw.read1(_CHUNK, decode_content=True):
             parts.append(chunk)
             size += len(chunk)
             if size > MAX_ANSWER_BYTES:
                 raise OSError("answer too large")
-            if time.monotonic() > end_s:
-                raise TimeoutError("answer too slow")
         return b"".join(parts)
 
     def close(self) -> None:
         """Close all connections."""
         self._adapter.close()
+        self._alone.close()
+
+
+_NO_ANSWER = "no answer from the ledger"
+
+#: What may be half of a pair: JSON may name it, and nothing can store it.
+_SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
+
+_NOT_A_NUMBER = Decimal("NaN")
 
 
 def _since_ms(start_s: float) -> int:
-    return int((time.monotonic() - start_s) * 1000)
+    return int((steady_s() - start_s) * 1000)
 
 
-def _never_left(error: requests.RequestException) -> bool:
-    """Whether a request certainly never left this machine (contract §5, last rows)."""
-    if isinstance(error, requests.ConnectTimeout | requests.exceptions.InvalidURL):
-        return True
-    reason = error.args[0] if error.args else None
-    if isinstance(reason, _MaxRetryError):
-        reason = reason.reason
-    if isinstance(reason, _ProxyError):
-        # urllib3 says "unable to connect to proxy" also of a connection that broke after the request had gone out.
-        reason = reason.original_error
-        if str(reason).startswith("Tunnel connection failed"):
-            return True
-    # TLS is agreed on before the first byte of a request; an SSL error later on is a protocol error.
-    if isinstance(reason, SSLError) and "CERTIFICATE_VERIFY_FAILED" in str(reason):
-        return True
-    return isinstance(reason, ConnectTimeoutError | NewConnectionError | NameResolutionError)
+def _none(code: str, message: str, exchange: Exchange) -> Response:
+    """No usable answer; whether the request left is known exactly, by its first byte (contract §5, last rows)."""
+    return Response(
+        code=code,
+        message=message,
+        failure=Failure.BROKEN if exchange.begun else Failure.NOT_SENT,
+        latency_ms=_since_ms(exchange.start_s),
+    )
 
 
 def _response(answer: requests.Response, raw: bytes, latency_ms: int) -> Response:
@@ -190,9 +218,9 @@ def _response(answer: requests.Response, raw: bytes, latency_ms: int) -> Respons
     detail = body.get("error_detail") if body is not None else None
     code = message = ""
     if isinstance(detail, dict):
-        code, message = str(detail.get("code") or ""), str(detail.get("message") or "")
+        code, message = _text(detail.get("code")), _text(detail.get("message"))
     if body is not None and not message:
-        message = str(body.get("error") or body.get("errors") or "")
+        message = _text(body.get("error")) or _text(body.get("errors"))
     return Response(
         status=answer.status_code,
         code=code[:64],
@@ -204,19 +232,66 @@ def _response(answer: requests.Response, raw: bytes, latency_ms: int) -> Respons
     )
 
 
+def _text(value: Any) -> str:
+    """What an error says, in whatever shape it says it."""
+    try:
+        return str(value or "")
+    except (ValueError, RecursionError):
+        return ""
+
+
 def _object(raw: bytes) -> dict[str, Any] | None:
     """The JSON object of a body, whatever its content type says; None when it is none (contract §1.4).
 
-    An array is the ``data`` of one.
+    An array is the ``data`` of one. A number that Python cannot hold is NaN, which is like nothing that was sent; half
+    of a pair of surrogates, which nothing can store, is a question mark.
     """
     try:
-        value = json.loads(raw, parse_float=Decimal)
+        value = _loads(raw)
+        if _SURROGATE.search(raw):
+            value = _storable(value)
     except (ValueError, RecursionError):
         return None
     if isinstance(value, list):
         # Core's own filter answers a bare array (docs/ledger-findings.md D13).
         return {"data": value}
     return value if isinstance(value, dict) else None
+
+
+def _loads(raw: bytes) -> Any:
+    try:
+        return json.loads(raw, parse_float=Decimal, parse_constant=_constant)
+    except (ValueError, InvalidOperation):
+        # A number of thousands of digits, or an exponent of twenty: one field that is unreadable, not all of them.
+        return json.loads(raw, parse_float=_decimal, parse_int=_integer, parse_constant=_constant)
+
+
+def _decimal(text: str) -> Decimal:
+    try:
+        return Decimal(text)
+    except InvalidOperation:
+        return _NOT_A_NUMBER
+
+
+def _integer(text: str) -> int | Decimal:
+    try:
+        return int(text)
+    except ValueError:
+        return _NOT_A_NUMBER
+
+
+def _constant(_: str) -> Decimal:
+    return _NOT_A_NUMBER
+
+
+def _storable(value: Any) -> Any:
+    if isinstance(value, str):
+        return value.encode("utf-8", "replace").decode()
+    if isinstance(value, list):
+        return [_storable(item) for item in value]
+    if isinstance(value, dict):
+        return {_storable(name): _storable(item) for name, item in value.items()}
+    return value
 
 
 def _retry_after_s(text: str | None) -> float | None:

@@ -8,7 +8,17 @@ from typing import Any
 from marshmallow import Schema, ValidationError, post_load, validate
 
 from blnk_relay.intents.about import About, Example
-from blnk_relay.intents.creating import MADE_TWICE, decide_by_mark, judge_creation, lookups_of, marked
+from blnk_relay.intents.creating import (
+    MADE_TWICE,
+    OTHERWISE,
+    OTHERWISE_ADVICE,
+    bears_our_mark,
+    decide_by_mark,
+    judge_creation,
+    lookups_of,
+    marked,
+    unequal,
+)
 from blnk_relay.intents.fields import (
     MAX_ROW_BYTES,
     Currency,
@@ -76,7 +86,8 @@ def create_balance(
         identity_id: ``idt_…`` of the owner, or a link to an identity.
         track_fund_lineage: Keep track of which money came from where; needs ``identity_id``.
         allocation_strategy: ``FIFO``, ``LIFO`` or ``PROPORTIONAL``.
-        indicator: ``@name``, in the general ledger only; older ledgers ignore it silently.
+        indicator: ``@name``, in the general ledger only. Releases of the ledger before 0.15.3 ignore it: the balance is
+            then made without, which is a dead letter of class *partial* that names it.
         meta_data: A JSON object, without the keys that the ledger reserves; ours is added.
 
     Returns:
@@ -103,11 +114,32 @@ def request(entry: Entry, progress: Progress, policy: Policy) -> Request:
     return Request("POST", "/balances", "balance", {**entry.payload, "meta_data": marked(entry)}, sync=True)
 
 
+#: What follows from an indicator that was not taken; nothing else is known to be ignored.
+_INDICATOR = (
+    "Without its indicator (older ledgers ignore it, contract §14.7) it is not what payments to the indicator reach: "
+    "the first of them makes another balance."
+)
+
+
+def _differs_for_ever(payload: Mapping[str, Any], shown: Mapping[str, Any]) -> list[str]:
+    """What nobody can change after a balance was made."""
+    different = unequal(payload, shown, ("ledger_id", "currency"))
+    if "indicator" in payload and shown.get("indicator") != payload["indicator"]:
+        # An empty one is left out of answers, so that it is not there says that there is none (contract §2.2).
+        different.append("indicator")
+    return different
+
+
+def _differs(payload: Mapping[str, Any], shown: Mapping[str, Any]) -> list[str]:
+    names = ("identity_id", "track_fund_lineage", "allocation_strategy")
+    return [*_differs_for_ever(payload, shown), *unequal(payload, shown, names)]
+
+
 ABOUT = About(
     builder=create_balance,
-    confirmed="The `201` names the new `balance_id`. After an ambiguous answer exactly one balance carries our id in "
-    "its `meta_data` (contract §4).",
-    ends=(MADE_TWICE,),
+    confirmed="The `201` names the new `balance_id` and our id, and contradicts nothing that was asked for. After an "
+    "ambiguous answer exactly one balance carries our id in its `meta_data` (contract §4).",
+    ends=(MADE_TWICE, OTHERWISE),
     example=Example(
         {
             "ledger_id": "ldg_073f7ffe-9dfd-42ce-aa50-d1dca1788adc",
@@ -126,9 +158,10 @@ KIND = Kind(
     schema=SCHEMA,
     intent=intent,
     lookups=lookups_of("balances"),
-    decide=decide_by_mark("balances", "balance_id"),
+    decide=decide_by_mark("balances", "balance_id", differs=_differs_for_ever, more=_INDICATOR),
     request=request,
-    judge=judge_creation("balance_id", "bln_"),
+    judge=judge_creation("balance_id", "bln_", is_ours=bears_our_mark, differs=_differs, more=_INDICATOR),
     about=ABOUT,
     marked=True,
+    hopeless=OTHERWISE_ADVICE,
 )

@@ -26,7 +26,7 @@ from blnk_relay.intents.model import (
     Verdict,
 )
 from blnk_relay.intents.rows import missing
-from blnk_relay.intents.updating import judge_update, order_of, send_to, settled, target_id, untouched
+from blnk_relay.intents.updating import is_message, judge_update, order_of, send_to, settled, target_id, untouched
 
 NAME = "balance.link_identity"
 
@@ -92,12 +92,13 @@ def _done(entry: Entry) -> Done:
 def request(entry: Entry, progress: Progress, policy: Policy) -> Request:
     """``PUT /balances/<id>/identity``."""
     path = f"/balances/{quote(target_id(entry, 'balance_id'), safe='')}/identity"
-    return Request("PUT", path, "link", {"identity_id": entry.payload["identity_id"]}, sync=True)
+    return Request("PUT", path, "link", {"identity_id": entry.payload["identity_id"]}, sync=True, alone=True)
 
 
 def judge(entry: Entry, progress: Progress, request: Request, response: Response, policy: Policy) -> Verdict:
     """The table of contract §5; one code stands for an unknown balance and an unknown identity."""
-    return judge_update(_done(entry), "message", progress=progress, request=request, response=response, policy=policy)
+    named = is_message(response)
+    return judge_update(_done(entry), named=named, progress=progress, request=request, response=response, policy=policy)
 
 
 ABOUT = About(

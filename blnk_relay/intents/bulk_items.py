@@ -62,7 +62,8 @@ def _window(entry: Entry, progress: Progress) -> list[int]:
     if entry.payload.get("atomic"):
         return list(range(len(entry.payload["items"])))
     marks, start = marks_of(entry, progress), progress.memo.get("at", 0)
-    return [index for index in range(start, len(marks)) if marks[index] in _OPEN][:WINDOW]
+    # What looked like another transaction is read again in each pass: a difference is judged by a fresh read alone.
+    return [index for index in range(start, len(marks)) if marks[index] in _OPEN + _OTHER][:WINDOW]
 
 
 def lookups(entry: Entry, progress: Progress, found: Found) -> tuple[Lookup, ...]:
@@ -94,6 +95,7 @@ def decide(entry: Entry, progress: Progress, found: Found, policy: Policy) -> De
     window = _window(entry, progress)
     seen = horizons.watch(progress, policy)
     marks, parts, batch = list(marks_of(entry, progress)), {}, memo.get("batch", "")
+    contrast = ""
     for index in window:
         item = entry.payload["items"][index]
         marks[index], row = _mark(entry.payload, item, found)
@@ -102,8 +104,10 @@ def decide(entry: Entry, progress: Progress, found: Found, policy: Policy) -> De
             batch = first.parent
         if marks[index] not in _OPEN and row is not None:
             parts[index] = f"{_WORDS[marks[index]]} {row.transaction_id}"
+        if marks[index] == _OTHER and row is not None and not contrast:
+            contrast = f"{item['reference']} {'; '.join(_different(entry.payload, item, row, found))}"
     letters = "".join(marks)
-    later = window and any(mark in _OPEN for mark in marks[window[-1] + 1 :])
+    later = window and any(mark in _OPEN + _OTHER for mark in marks[window[-1] + 1 :])
     if later and not entry.payload.get("atomic"):
         return Look(
             0.0, progress.refuse, Note({"marks": letters, "batch": batch, "at": window[-1] + 1, **seen.mark}, parts)
@@ -117,6 +121,8 @@ def decide(entry: Entry, progress: Progress, found: Found, policy: Policy) -> De
     if isinstance(decision, Dead):
         open_ = {index: _WORDS.get(mark, "missing") for index, mark in enumerate(marks) if mark in _OPEN}
         parts = {**open_, **parts, **(decision.note.parts if decision.note else {})}
+    if isinstance(decision, Dead) and decision.code == "REFERENCE_CONFLICT" and contrast:
+        decision = replace(decision, message=capped(f"{decision.message} Such as {contrast}."))
     noted = {"marks": letters, "batch": batch, **({"go": True} if isinstance(decision, Send) else seen.mark)}
     return replace(decision, note=Note(noted, parts))
 
@@ -125,11 +131,15 @@ def _mark(payload: Mapping[str, Any], item: Mapping[str, Any], found: Found) -> 
     row = final_row(found, item["reference"])
     if row is None:
         return (_UNSEEN if found.reference(item["reference"]) is None else _QUEUED), None
-    if differences({**item, "inflight": payload.get("inflight")}, row, found):
+    if _different(payload, item, row, found):
         return _OTHER, row
     if row.status == "REJECTED":
         return _REJECTED, row
     return (_HELD if row.status == "INFLIGHT" else _APPLIED), row
+
+
+def _different(payload: Mapping[str, Any], item: Mapping[str, Any], row: Row, found: Found) -> list[str]:
+    return differences({**item, "inflight": payload.get("inflight")}, row, found)
 
 
 def _weigh(entry: Entry, progress: Progress, found: Found, policy: Policy, marks: str) -> Decision:

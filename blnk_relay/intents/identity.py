@@ -13,9 +13,18 @@ from typing import Any
 from marshmallow import ValidationError
 
 from blnk_relay.intents.about import About, End, Example
-from blnk_relay.intents.creating import MADE_TWICE, judge_creation, mark_lookup, marked
+from blnk_relay.intents.creating import (
+    MADE_TWICE,
+    OTHERWISE,
+    OTHERWISE_ADVICE,
+    bears_our_mark,
+    judge_creation,
+    mark_lookup,
+    marked,
+    unequal,
+)
 from blnk_relay.intents.fields import IdentityId, load
-from blnk_relay.intents.identity_fields import IdentityFields, IdentityMeta, columns
+from blnk_relay.intents.identity_fields import TEXTS, IdentityFields, IdentityMeta, columns
 from blnk_relay.intents.linking import link_of
 from blnk_relay.intents.model import (
     Dead,
@@ -188,12 +197,25 @@ def request(entry: Entry, progress: Progress, policy: Policy) -> Request:
     return Request("POST", "/identities", "identity", body, sync=True)
 
 
+def _is_ours(entry: Entry, shown: Mapping[str, Any]) -> bool:
+    """Whether an answer is about this intent: by our mark, or by the id that follows from it."""
+    return bears_our_mark(entry, shown) or shown.get("identity_id") == own_id(entry)
+
+
+def _differs(payload: Mapping[str, Any], shown: Mapping[str, Any]) -> list[str]:
+    """Names only: the values are personal data."""
+    names = unequal(payload, shown, (*TEXTS, "identity_id"))
+    born = payload.get("dob")
+    return names if born is None or str(shown.get("dob") or born)[:10] == born else [*names, "dob"]
+
+
 ABOUT = About(
     builder=create_identity,
-    confirmed="The `201` names the `identity_id`. After an ambiguous answer exactly one identity has the id that we "
-    "chose, or carries our id in its `meta_data` (contract §2.7, §4).",
+    confirmed="The `201` names the `identity_id` and our id, and contradicts nothing that was sent. After an ambiguous "
+    "answer exactly one identity has the id that we chose, or carries our id in its `meta_data` (contract §2.7, §4).",
     ends=(
         MADE_TWICE,
+        OTHERWISE,
         End(
             DeadClass.UNKNOWN,
             "NOT_SHOWN",
@@ -224,8 +246,9 @@ KIND = Kind(
     lookups=lookups,
     decide=decide,
     request=request,
-    judge=judge_creation("identity_id", "idt_"),
+    judge=judge_creation("identity_id", "idt_", is_ours=_is_ours, differs=_differs),
     about=ABOUT,
     marked=True,
     private=True,
+    hopeless=OTHERWISE_ADVICE,
 )

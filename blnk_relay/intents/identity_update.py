@@ -35,7 +35,7 @@ from blnk_relay.intents.model import (
 )
 from blnk_relay.intents.rows import missing
 from blnk_relay.intents.tokenization import TOKENIZABLE
-from blnk_relay.intents.updating import judge_update, order_of, same, send_to, settled, target_id, untouched
+from blnk_relay.intents.updating import is_message, judge_update, order_of, same, send_to, settled, target_id, untouched
 
 NAME = "identity.update"
 
@@ -174,7 +174,7 @@ def _tokenized(entry: Entry, identity: Record) -> list[str]:
     """Columns of the payload that hold a token now."""
     marks = identity.value("meta_data.tokenized_fields")
     go_names = marks if isinstance(marks, Mapping | list) else ()
-    columns_ = {TOKENIZABLE[name] for name in go_names if name in TOKENIZABLE}
+    columns_ = {TOKENIZABLE[name] for name in go_names if isinstance(name, str) and name in TOKENIZABLE}
     return [column for column in _at_risk(entry) if column in columns_]
 
 
@@ -190,13 +190,14 @@ def request(entry: Entry, progress: Progress, policy: Policy) -> Request:
     if "replace_meta_data" in entry.payload:
         body["meta_data"] = entry.payload["replace_meta_data"]
     path = f"/identities/{quote(target_id(entry, 'identity_id'), safe='')}"
-    return Request("PUT", path, NAME, body, sync=True)
+    return Request("PUT", path, NAME, body, sync=True, alone=True)
 
 
 def judge(entry: Entry, progress: Progress, request: Request, response: Response, policy: Policy) -> Verdict:
     """The table of contract §5; the answer is a message, not the identity."""
     done = Done("updated", target_id(entry, "identity_id"))
-    return judge_update(done, "message", progress=progress, request=request, response=response, policy=policy)
+    named = is_message(response)
+    return judge_update(done, named=named, progress=progress, request=request, response=response, policy=policy)
 
 
 ABOUT = About(

@@ -41,7 +41,8 @@ from blnk_relay.intents.model import (
     Verdict,
 )
 from blnk_relay.intents.retry import growing_s
-from blnk_relay.intents.rows import MOMENT_LOST, capped, find_named, look_again, made_ms, missing, row_age_s
+from blnk_relay.intents.rows import MOMENT_LOST, capped, find_named, look_again, made_ms, missing, row_age_s, text_of
+from blnk_relay.intents.transaction import altered
 from blnk_relay.intents.verdicts import Meaning, rule_for, verdict_for
 from blnk_relay.money import PRECISIONS, currency_problem, minor_units
 
@@ -226,7 +227,9 @@ def decide(entry: Entry, progress: Progress, found: Found, policy: Policy) -> De
             return look_again(progress, policy)
         return _refused(progress.code, progress.message)
     recorded = progress.sent and not progress.forgotten
-    memo = horizons.unmarked(progress.memo) if recorded else {"row": row.transaction_id, "before": str(hold.committed)}
+    before, left = str(hold.committed), str(hold.amount - hold.committed)
+    fresh = {"row": row.transaction_id, "before": before, "left": left}
+    memo = horizons.unmarked(progress.memo) if recorded else fresh
     seen = tuple(child.transaction_id for child in (*hold.commits, *hold.voids))
     perhaps_ours = _perhaps_ours(hold, entry, progress)
     return Send(
@@ -364,10 +367,13 @@ def judge(entry: Entry, progress: Progress, request: Request, response: Response
     body = response.body or {}
     wanted = "VOID" if entry.kind == VOID else "APPLIED"
     part = entry.payload.get("precise_amount")
+    # All that remains may be answered with the child of an earlier part, if the answer is that one's.
+    amount = progress.memo.get("left") if part is None else part
     right = (
         body.get("status") == wanted
         and body.get("parent_transaction") == progress.memo["row"]
-        and (part is None or body.get("precise_amount") == part)
+        and (amount is None or not altered(body.get("precise_amount"), int(amount)))
+        and (part is None or body.get("precise_amount") is not None)
     )
     if not right:
         # A page of somebody in between, perhaps: it proves nothing, not even that it was handed over.
@@ -377,7 +383,7 @@ def judge(entry: Entry, progress: Progress, request: Request, response: Response
         # one of them (measured, docs/ledger-findings.md R4). The sum of the hold's commits tells.
         return verdict
     outcome = "voided" if entry.kind == VOID else "applied"
-    done = Done(outcome, str(body.get("transaction_id", "")), str(progress.memo["row"]))
+    done = Done(outcome, text_of(body, "transaction_id"), str(progress.memo["row"]))
     return Verdict(done, acted=True, accepted=True)
 
 

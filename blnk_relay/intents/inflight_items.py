@@ -34,7 +34,8 @@ from blnk_relay.intents.model import (
     Send,
     Verdict,
 )
-from blnk_relay.intents.rows import capped, find_named, look_again
+from blnk_relay.intents.rows import capped, find_named, look_again, text_of
+from blnk_relay.intents.together import PART_S
 from blnk_relay.intents.verdicts import Meaning, rule_for, verdict_for
 
 #: The ledger's own limit (contract §2.13).
@@ -170,7 +171,8 @@ class Way:
             for item, payload in zip(items_of(progress, len(payloads)), payloads, strict=True)
             if item.asked
         ]
-        return Request("POST", self.path, ROUTE, {**self.body(asked), "skip_queue": True}, sync=True)
+        body = {**self.body(asked), "skip_queue": True}
+        return Request("POST", self.path, ROUTE, body, sync=True, work_s=PART_S * len(asked))
 
     def judge(self, entry: Entry, progress: Progress, request: Request, response: Response, policy: Policy) -> Verdict:
         """The table of contract §5 for the request, and the single route's rows of it for each item."""
@@ -346,7 +348,7 @@ def _results(items: Sequence[Item], response: Response) -> dict[str, Mapping[str
     given = (response.body or {}).get("results")
     if not isinstance(given, list) or not all(isinstance(one, Mapping) for one in given):
         return None
-    results = {str(one.get("transaction_id")): one for one in given}
+    results = {text_of(one, "transaction_id"): one for one in given}
     asked = {item.row for item in items if item.asked}
     return results if results.keys() == asked and len(given) == len(asked) else None
 
@@ -355,8 +357,8 @@ def _judged(item: Item, result: Mapping[str, Any], progress: Progress, policy: P
     """An item after its own answer, and the seconds until it should be looked at."""
     if result.get("status") == "succeeded":
         return replace(item, sent=True, asked=False, accepted=True, refuse=False, code=""), policy.confirm_first_s
-    status, code = _AS_SINGLE.get(str(result.get("code")), _UNCLASSIFIED)
-    answer = Response(status=status, code=code, message=str(result.get("message", "")))
+    status, code = _AS_SINGLE.get(text_of(result, "code"), _UNCLASSIFIED)
+    answer = Response(status=status, code=code, message=capped(text_of(result, "message")))
     verdict = verdict_for(rule_for(_SINGLE, answer), progress, answer, policy)
     decision = verdict.decision
     refuse = isinstance(decision, Dead) or (isinstance(decision, Look) and decision.refuse)

@@ -8,7 +8,17 @@ from typing import Any
 from marshmallow import Schema, ValidationError, post_load
 
 from blnk_relay.intents.about import About, Example
-from blnk_relay.intents.creating import MADE_TWICE, decide_by_mark, judge_creation, lookups_of, marked
+from blnk_relay.intents.creating import (
+    MADE_TWICE,
+    OTHERWISE,
+    OTHERWISE_ADVICE,
+    bears_our_mark,
+    decide_by_mark,
+    judge_creation,
+    lookups_of,
+    marked,
+    unequal,
+)
 from blnk_relay.intents.fields import MAX_ROW_BYTES, MetaData, Text, load, stored_bytes
 from blnk_relay.intents.model import Entry, Intent, Kind, Policy, Progress, Request
 
@@ -66,11 +76,15 @@ def request(entry: Entry, progress: Progress, policy: Policy) -> Request:
     return Request("POST", "/ledgers", "ledger", {**entry.payload, "meta_data": marked(entry)}, sync=True)
 
 
+def _differs(payload: Mapping[str, Any], shown: Mapping[str, Any]) -> list[str]:
+    return unequal(payload, shown, ("name",))
+
+
 ABOUT = About(
     builder=create_ledger,
-    confirmed="The `201` names the new `ledger_id`. After an ambiguous answer exactly one ledger carries our id in its "
-    "`meta_data` (contract §4).",
-    ends=(MADE_TWICE,),
+    confirmed="The `201` names the new `ledger_id`, our id and the name. After an ambiguous answer exactly one ledger "
+    "carries our id in its `meta_data` (contract §4).",
+    ends=(MADE_TWICE, OTHERWISE),
     example=Example({"name": "Wallets EUR", "meta_data": {"team": "payments"}}, key="wallets-eur"),
 )
 
@@ -84,7 +98,8 @@ KIND = Kind(
     lookups=lookups_of("ledgers"),
     decide=decide_by_mark("ledgers", "ledger_id"),
     request=request,
-    judge=judge_creation("ledger_id", "ldg_"),
+    judge=judge_creation("ledger_id", "ldg_", is_ours=bears_our_mark, differs=_differs),
     about=ABOUT,
     marked=True,
+    hopeless=OTHERWISE_ADVICE,
 )

@@ -189,6 +189,10 @@ def shows_rule(payload: Mapping[str, Any], rule: Record) -> bool:
     )
 
 
+def _is_ours(entry: Entry, shown: Mapping[str, Any]) -> bool:
+    return shows_rule(entry.payload, Record("matching-rules", shown))
+
+
 def _same_criterion(sent: Mapping[str, Any], stored: Any) -> bool:
     if not isinstance(stored, Mapping):
         return False
@@ -200,8 +204,8 @@ def _same_criterion(sent: Mapping[str, Any], stored: Any) -> bool:
 
 ABOUT = About(
     builder=create_matching_rule,
-    confirmed="The `201` names the new `rule_id`. After an ambiguous answer exactly one rule has the name, and is as "
-    "it was sent; that no rule had the name was read before sending (contract §4).",
+    confirmed="The `201` names the new `rule_id` and shows the rule. After an ambiguous answer exactly one rule has "
+    "the name, and is as it was sent; that no rule had the name was read before sending (contract §4).",
     ends=(
         End(
             DeadClass.UNKNOWN,
@@ -233,7 +237,7 @@ KIND = Kind(
     lookups=lookups,
     decide=decide,
     request=request,
-    judge=judge_creation("rule_id", "rule_"),
+    judge=judge_creation("rule_id", "rule_", is_ours=_is_ours),
     about=ABOUT,
     records=True,
 )

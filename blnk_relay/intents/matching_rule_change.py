@@ -24,12 +24,13 @@ from blnk_relay.intents.model import (
     Lookup,
     Policy,
     Progress,
+    Record,
     Request,
     Response,
     Verdict,
 )
 from blnk_relay.intents.rows import missing
-from blnk_relay.intents.updating import judge_update, order_of, send_to, settled, target_id, untouched
+from blnk_relay.intents.updating import is_message, judge_update, order_of, send_to, settled, target_id, untouched
 
 UPDATE = "matching_rule.update"
 DELETE = "matching_rule.delete"
@@ -155,13 +156,14 @@ def update_request(entry: Entry, progress: Progress, policy: Policy) -> Request:
 
 def delete_request(entry: Entry, progress: Progress, policy: Policy) -> Request:
     """``DELETE /reconciliation/matching-rules/<id>``."""
-    return Request("DELETE", _path(entry), "rule.delete", {}, sync=True)
+    return Request("DELETE", _path(entry), "rule.delete", {}, sync=True, alone=True)
 
 
 def update_judge(entry: Entry, progress: Progress, request: Request, response: Response, policy: Policy) -> Verdict:
     """The table of contract §5; the answer is the rule."""
-    done = Done("updated", target_id(entry, "rule_id"))
-    return judge_update(done, "rule_id", progress=progress, request=request, response=response, policy=policy)
+    done, body = Done("updated", target_id(entry, "rule_id")), response.body or {}
+    named = body.get("rule_id") == done.transaction_id and shows_rule(entry.payload, Record("matching-rules", body))
+    return judge_update(done, named=named, progress=progress, request=request, response=response, policy=policy)
 
 
 def delete_judge(entry: Entry, progress: Progress, request: Request, response: Response, policy: Policy) -> Verdict:
@@ -169,12 +171,13 @@ def delete_judge(entry: Entry, progress: Progress, request: Request, response: R
     done = Done("deleted", target_id(entry, "rule_id"))
     if response.code == UNKNOWN_RULE and progress.sent:
         return Verdict(done, acted=True)
-    return judge_update(done, "message", progress=progress, request=request, response=response, policy=policy)
+    named = is_message(response)
+    return judge_update(done, named=named, progress=progress, request=request, response=response, policy=policy)
 
 
 UPDATE_ABOUT = About(
     builder=update_matching_rule,
-    confirmed="The `200` shows the rule. After an ambiguous answer the rule is as it was sent (contract §4).",
+    confirmed="The `200` shows the rule as it was sent; after an ambiguous answer, a look at it does (contract §4).",
     ends=(),
     example=Example(
         {

@@ -146,7 +146,7 @@ def _stored(entry: Entry, found: Found) -> list[tuple[Mapping[str, Any], tuple[s
     """The metadata that the ledger shows, of every row where there are several, each with the texts beside it."""
     lookup = _lookup(entry)
     if lookup.resource != "transactions":
-        return [(record.value("meta_data") or {}, ()) for record in found.matching(lookup)]
+        return [(_object(record.value("meta_data")), ()) for record in found.matching(lookup)]
     rows: tuple[Row, ...]
     if lookup.field == "parent_transaction":
         rows = found.children(lookup.value)
@@ -154,6 +154,10 @@ def _stored(entry: Entry, found: Found) -> list[tuple[Mapping[str, Any], tuple[s
         row = found.row(lookup.value)
         rows = () if row is None else (row,)
     return [(row.meta, (row.description, row.reference)) for row in rows]
+
+
+def _object(value: Any) -> Mapping[str, Any]:
+    return value if isinstance(value, Mapping) else {}
 
 
 def _size(stored: Mapping[str, Any], sent: Mapping[str, Any], texts: tuple[str, ...]) -> int:
@@ -167,18 +171,19 @@ def _done(entry: Entry) -> Done:
 def request(entry: Entry, progress: Progress, policy: Policy) -> Request:
     """``POST /<id>/metadata``."""
     path = f"/{quote(target_id(entry, 'entity_id'), safe='')}/metadata"
-    return Request("POST", path, "metadata", {"meta_data": entry.payload["meta_data"]}, sync=True)
+    return Request("POST", path, "metadata", {"meta_data": entry.payload["meta_data"]}, sync=True, alone=True)
 
 
 def judge(entry: Entry, progress: Progress, request: Request, response: Response, policy: Policy) -> Verdict:
     """The table of contract §5; the answer shows the metadata."""
-    return judge_update(_done(entry), "meta_data", progress=progress, request=request, response=response, policy=policy)
+    named = shows(request.body["meta_data"], (response.body or {}).get("meta_data"))
+    return judge_update(_done(entry), named=named, progress=progress, request=request, response=response, policy=policy)
 
 
 ABOUT = About(
     builder=update_metadata,
-    confirmed="The `200` shows metadata. After an ambiguous answer the record, or every row of a batch, shows each "
-    "key with the value that was sent (contract §4).",
+    confirmed="The `200` shows each key with the value that was sent. After an ambiguous answer the record, or every "
+    "row of a batch, does (contract §4).",
     ends=(),
     example=Example(
         {

@@ -262,7 +262,7 @@ class DeadClass(StrEnum):
     REFUSED = "refused"  #: Known not to have happened.
     REJECTED = "rejected"  #: The ledger recorded a refusal; the reference is used up.
     UNKNOWN = "unknown"  #: Must not be sent again by a machine.
-    PARTIAL = "partial"  #: Some legs happened.
+    PARTIAL = "partial"  #: A part of it happened, or not as it was asked for.
     INVALID = "invalid"  #: It came by name and does not validate; it was never an intent.
 
 
@@ -411,6 +411,10 @@ class Request:
         sync: Skip mode: the ledger works inside the request, so the answer is final and takes longer.
         file: Name and bytes of a file to upload; the body then travels as form fields. A kind leaves the bytes empty:
             they are kept beside the intent, and filled in when it is sent.
+        work_s: Seconds that the ledger may need beyond those of any request, because of how much there is in this one:
+            cut off by us, it would stop in the middle (contract §14.4).
+        alone: Its answer names nothing of what was asked, so it goes over a connection of its own, on which the answer
+            to another request cannot come.
     """
 
     method: str
@@ -419,6 +423,8 @@ class Request:
     body: Mapping[str, Any]
     sync: bool = False
     file: tuple[str, bytes] | None = None
+    work_s: float = 0.0
+    alone: bool = False
 
 
 class Failure(StrEnum):
@@ -426,6 +432,10 @@ class Failure(StrEnum):
 
     NOT_SENT = "not_sent"  #: The request never left the machine.
     BROKEN = "broken"  #: It may have arrived.
+
+
+#: Code of a request that was held back at the last moment, because its lease would not have seen it through.
+LEASE_OVER = "LEASE_OVER"
 
 
 @dataclass(frozen=True, slots=True)

@@ -190,7 +190,7 @@ def _became(runs: frozenset[str] | None, progress: Progress, policy: Policy) -> 
 
 def request(entry: Entry, progress: Progress, policy: Policy) -> Request:
     """``POST /reconciliation/start``."""
-    return Request("POST", "/reconciliation/start", "start", entry.payload, sync=True)
+    return Request("POST", "/reconciliation/start", "start", entry.payload, sync=True, alone=True)
 
 
 def judge(entry: Entry, progress: Progress, request: Request, response: Response, policy: Policy) -> Verdict:

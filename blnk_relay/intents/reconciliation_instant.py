@@ -35,7 +35,7 @@ from blnk_relay.intents.reconciliation_run import RunSchema, started
 from blnk_relay.intents.rows import look_again, missing
 from blnk_relay.intents.statement import record_problem
 from blnk_relay.intents.updating import untouched
-from blnk_relay.intents.upload import stored_of
+from blnk_relay.intents.upload import RECORD_S, stored_of
 from blnk_relay.intents.verdicts import rule_for, verdict_for
 
 NAME = "reconciliation.start_instant"
@@ -169,7 +169,10 @@ def _send(entry: Entry) -> Send:
 
 def request(entry: Entry, progress: Progress, policy: Policy) -> Request:
     """``POST /reconciliation/start-instant``."""
-    return Request("POST", "/reconciliation/start-instant", "start", entry.payload, sync=True)
+    work_s = RECORD_S * len(entry.payload["external_transactions"])
+    return Request(
+        "POST", "/reconciliation/start-instant", "start", entry.payload, sync=True, work_s=work_s, alone=True
+    )
 
 
 def judge(entry: Entry, progress: Progress, request: Request, response: Response, policy: Policy) -> Verdict:

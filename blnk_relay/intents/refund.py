@@ -7,6 +7,7 @@ silently reverse that refund (contract §3.9).
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 from urllib.parse import quote
 
@@ -221,9 +222,17 @@ def request(entry: Entry, progress: Progress, policy: Policy) -> Request:
 def judge(entry: Entry, progress: Progress, request: Request, response: Response, policy: Policy) -> Verdict:
     """The table of contract §5; a 201 only says that the refund was handed over."""
     rule = rule_for(request, response)
-    if rule.meaning is Meaning.POSTED and not policy.confirm and response.body is not None:
+    verdict = verdict_for(rule, progress, response, policy)
+    if rule.meaning is not Meaning.POSTED:
+        return verdict
+    row, body = str(progress.memo["row"]), response.body or {}
+    reference, ours = body.get("reference"), row + "_refund"
+    if reference not in (None, ours):
+        # The answer to another request: it proves nothing of this one.
+        return replace(verdict, accepted=False)
+    if not policy.confirm and reference == ours:
         return Verdict(Done("accepted"), acted=True, accepted=True)
-    return verdict_for(rule, progress, response, policy)
+    return verdict
 
 
 ABOUT = About(

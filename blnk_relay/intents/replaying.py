@@ -71,7 +71,7 @@ def plan_replay(kind: str, dead_class: str, code: str) -> ReplayPlan:
         case DeadClass.PARTIAL if code in known.resumable:
             return ReplayPlan(ReplayWay.SAME, "looked up at the ledger; only items that are not there are sent")
         case DeadClass.PARTIAL:
-            return ReplayPlan(ReplayWay.NO, "some legs happened: settle the rest by hand, then discard it")
+            return ReplayPlan(ReplayWay.NO, "part of it happened: settle the rest by hand, then discard it")
         case DeadClass.UNKNOWN:
             return ReplayPlan(ReplayWay.SAME, "looked up at the ledger; sent again only if it is not there")
     return ReplayPlan(ReplayWay.SAME, "sent again under the same reference, looked up first if it may have been sent")

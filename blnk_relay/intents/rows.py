@@ -12,15 +12,21 @@ from blnk_relay.intents.model import Dead, DeadClass, Found, Look, Lookup, Polic
 #: Statuses after which a row's own story is over (contract §3.4).
 FINAL = frozenset({"APPLIED", "INFLIGHT", "REJECTED", "VOID"})
 
-#: A dead letter of kinds with references of ours, and why no replay can help it.
+#: A dead letter of kinds with references of ours, and why no replay can help it. Under another reference it would be
+#: another payment, and whether this one happened, under whatever values, is just what is in question.
 CONFLICT = {
-    "REFERENCE_CONFLICT": "the reference belongs to another transaction: discard it, and enqueue it under a new key"
+    "REFERENCE_CONFLICT": "the ledger has this reference with other values, which the letter names beside those that "
+    "were asked for: find out which of the two was meant, settle it by hand, then discard this letter"
 }
 
 #: Code of a dead letter that only a human can tell from an outcome, because the journal has lost what it knew.
 MOMENT_LOST = "MOMENT_LOST"
 
 _MAX_MESSAGE = 300
+
+#: Longest id, code or reference that is taken from an answer, and may be kept: those of the ledger are 41 characters, a
+#: reference has 255, and what the ledger derives from one some more.
+_MAX_ID = 512
 
 
 def family(reference: str) -> tuple[Lookup, Lookup]:
@@ -76,15 +82,15 @@ def named_lookup(name: str) -> tuple[Lookup, ...]:
 
 
 def differences(payload: Mapping[str, Any], row: Row, found: Found) -> list[str]:
-    """Names of the fields in which a row is not what an intent asked for (contract §3.2).
+    """In what a row is not what an intent asked for, with the values of both sides (contract §3.2).
 
     An ``@indicator`` is compared through the balance it stands for, where the ledger showed one.
     """
     different = []
     if row.precise_amount is not None and row.precise_amount != payload["precise_amount"]:
-        different.append("precise_amount")
+        different.append(_contrast("precise_amount", payload["precise_amount"], row.precise_amount))
     if row.currency and row.currency != payload["currency"]:
-        different.append("currency")
+        different.append(_contrast("currency", payload["currency"], row.currency))
     for side in ("source", "destination"):
         wanted, stored = payload[side], getattr(row, side)
         if not stored or stored == wanted:
@@ -93,10 +99,21 @@ def differences(payload: Mapping[str, Any], row: Row, found: Found) -> list[str]
             balances = found.balance_ids(wanted, payload["currency"])
             if not balances or stored in balances:
                 continue
-        different.append(side)
+            wanted = f"{wanted} ({', '.join(sorted(balances))})"
+        different.append(_contrast(side, wanted, stored))
     if (row.status == "INFLIGHT") != bool(payload.get("inflight")) and row.status != "REJECTED":
-        different.append("inflight")
+        different.append(_contrast("inflight", str(bool(payload.get("inflight"))).lower(), row.status))
     return different
+
+
+def _contrast(field: str, asked: object, stored: object) -> str:
+    return f"{field}: asked {asked}, has {stored}"
+
+
+def text_of(body: Mapping[str, Any], field: str) -> str:
+    """A field of an answer that is a text as ids, codes and references are; else, or if it is endless, an empty one."""
+    value = body.get(field)
+    return value if isinstance(value, str) and len(value) <= _MAX_ID else ""
 
 
 def rejection_code(text: str) -> str:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 from decimal import Decimal
 from typing import Any
@@ -48,10 +49,10 @@ from blnk_relay.intents.model import (
     Verdict,
 )
 from blnk_relay.intents.references import of_generation, split_reference
-from blnk_relay.intents.rows import CONFLICT
+from blnk_relay.intents.rows import CONFLICT, text_of
 from blnk_relay.intents.split_legs import MOST_LEGS, Leg, LegSchema, alike, divide, legs_of, sides
 from blnk_relay.intents.split_outcome import decide, lookups
-from blnk_relay.intents.together import ROLLBACK
+from blnk_relay.intents.together import PART_S, ROLLBACK
 from blnk_relay.intents.transaction import altered
 from blnk_relay.intents.verdicts import Meaning, rule_for, verdict_for
 from blnk_relay.money import PRECISIONS, currency_problem, minor_units
@@ -215,7 +216,8 @@ def request(entry: Entry, progress: Progress, policy: Policy) -> Request:
         body["overdraft_limit"] = json.loads(body["overdraft_limit"])
     body[sides(body)[0]] = list(_distributions(body))
     body |= {"reference": of_generation(entry.reference, progress.generation), "skip_queue": True, "atomic": True}
-    return Request("POST", "/transactions", "split", body, sync=True)
+    work_s = PART_S * len(legs_of(entry.payload))
+    return Request("POST", "/transactions", "split", body, sync=True, work_s=work_s)
 
 
 def _distributions(payload: Mapping[str, Any]) -> Iterator[dict[str, str]]:
@@ -230,11 +232,14 @@ def judge(entry: Entry, progress: Progress, request: Request, response: Response
     if rule.meaning is not Meaning.DONE:
         return verdict
     body = response.body or {}
+    if body.get("reference", request.body["reference"]) != request.body["reference"]:
+        # The answer to another request: it proves nothing of this one.
+        return replace(verdict, accepted=False)
     if altered(body.get("precise_amount"), request.body["precise_amount"]):
         gate = GateChange(GateAction.PAUSE, "ECHO_MISMATCH", 0.0)
         return Verdict(verdict.decision, acted=True, accepted=True, gate=gate)
-    if not policy.confirm and response.body is not None:
-        return Verdict(Done("accepted", "", str(body.get("transaction_id", ""))), acted=True, accepted=True)
+    if not policy.confirm and "reference" in body:
+        return Verdict(Done("accepted", "", text_of(body, "transaction_id")), acted=True, accepted=True)
     return verdict
 
 

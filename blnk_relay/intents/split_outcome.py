@@ -22,12 +22,15 @@ from blnk_relay.intents.model import (
     Send,
 )
 from blnk_relay.intents.references import of_generation
-from blnk_relay.intents.rows import differences, missing
+from blnk_relay.intents.rows import capped, differences, missing
 from blnk_relay.intents.split_legs import alike, legs_of, sides
 from blnk_relay.intents.together import Fate, Part, decide_together, fate_of, undoing_lookups
 
 #: The only mode that is sent; recorded, so that no later release can continue a split in the other one.
 MODE = "skip"
+
+#: Legs named in a message.
+_MOST_NAMED = 3
 
 
 def _references(entry: Entry, progress: Progress) -> list[str]:
@@ -62,8 +65,8 @@ def _other_mode(progress: Progress) -> bool:
     return bool(progress.memo.get("mode", MODE) != MODE)
 
 
-def parts_of(entry: Entry, progress: Progress, found: Found) -> list[Part] | None:
-    """Each leg with its row, told by balance and amount; None when the ledger has a row that is none of them."""
+def parts_of(entry: Entry, progress: Progress, found: Found) -> list[Part] | Row:
+    """Each leg with its row, told by balance and amount; or a row of the ledger that is none of them."""
     legs, rows = legs_of(entry.payload), _rows(entry, progress, found)
     several, _ = sides(entry.payload)
     side = several.removesuffix("s")
@@ -76,11 +79,21 @@ def parts_of(entry: Entry, progress: Progress, found: Found) -> list[Part] | Non
                 assigned[index] = row
                 rows.remove(row)
     if rows:
-        return None
+        return rows[0]
     return [
         Part(leg["identifier"], leg["precise_amount"], assigned.get(index), fate_of(assigned.get(index), found))
         for index, leg in enumerate(legs)
     ]
+
+
+def _stranger(row: Row, payload: Mapping[str, Any]) -> str:
+    """What the ledger has and what was asked for, on the side of the legs; the other side where that differs."""
+    several, one = sides(payload)
+    has = f"{getattr(row, several.removesuffix('s'))} {row.precise_amount} {row.currency} {row.status}"
+    if getattr(row, one) not in ("", payload[one]):
+        has += f", {one} {getattr(row, one)}"
+    legs = ", ".join(f"{leg['identifier']} {leg['precise_amount']}" for leg in legs_of(payload)[:_MOST_NAMED])
+    return f"{row.reference} is none of its legs. Has: {has}. Asked: {payload['currency']}, {legs}."
 
 
 def _is(
@@ -103,12 +116,8 @@ def decide(entry: Entry, progress: Progress, found: Found, policy: Policy) -> De
     if _other_mode(progress):
         return Dead(DeadClass.UNKNOWN, "OTHER_MODE", "It was first sent in another mode, and must not be sent in this.")
     parts = parts_of(entry, progress, found)
-    if parts is None:
-        return Dead(
-            DeadClass.UNKNOWN,
-            "REFERENCE_CONFLICT",
-            "The ledger has a leg under its references that is none of these.",
-        )
+    if isinstance(parts, Row):
+        return Dead(DeadClass.UNKNOWN, "REFERENCE_CONFLICT", capped(_stranger(parts, entry.payload)))
     decision = decide_together(parts, progress, policy)
     if decision is None:
         parents = {part.row.parent for part in parts if part.row}

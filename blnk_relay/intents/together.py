@@ -15,6 +15,11 @@ from blnk_relay.intents import horizons
 from blnk_relay.intents.model import Dead, DeadClass, Decision, Found, Lookup, Policy, Progress, Row, Send
 from blnk_relay.intents.rows import capped, family, final_row, look_again, missing
 
+#: Seconds that the ledger is given for each movement of a request that it works on inside the request, over and above
+#: the time of any request: cut off by us it stops where it is, its rollback included (contract §14.4). Alone it makes
+#: some 280 movements a second on one pair of balances (measured); this allows for fourteen times as many writers.
+PART_S = 0.05
+
 #: A dead letter of several movements, and why no replay can help it.
 ROLLBACK = {"ROLLBACK_INCOMPLETE": "some of it stands and the rest does not: settle it by hand, then discard it"}
 

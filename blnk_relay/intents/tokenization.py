@@ -30,7 +30,7 @@ from blnk_relay.intents.model import (
     Verdict,
 )
 from blnk_relay.intents.rows import missing
-from blnk_relay.intents.updating import judge_update, order_of, send_to, settled, target_id, untouched
+from blnk_relay.intents.updating import is_message, judge_update, order_of, send_to, settled, target_id, untouched
 
 NAME = "identity.tokenize"
 
@@ -117,7 +117,8 @@ def _lookup(entry: Entry) -> Lookup:
 
 def _remaining(entry: Entry, found: Found) -> list[str]:
     """Fields without a token; all of them where the identity is not known."""
-    done = {name for record in found.matching(_lookup(entry)) for name in record.value("tokenized_fields") or ()}
+    shown = [record.value("tokenized_fields") for record in found.matching(_lookup(entry))]
+    done = [name for names in shown if isinstance(names, list) for name in names]
     return [name for name in entry.payload["fields"] if name not in done]
 
 
@@ -146,13 +147,14 @@ def request(entry: Entry, progress: Progress, policy: Policy) -> Request:
     names = list(progress.memo["fields"])
     if len(names) == 1:
         # An object rather than no body: what Cloud does with an empty one is not known (contract §12).
-        return Request("POST", f"{path}/{quote(names[0], safe='')}", "tokenize", {}, sync=True)
-    return Request("POST", path, "tokenize", {"fields": names}, sync=True)
+        return Request("POST", f"{path}/{quote(names[0], safe='')}", "tokenize", {}, sync=True, alone=True)
+    return Request("POST", path, "tokenize", {"fields": names}, sync=True, alone=True)
 
 
 def judge(entry: Entry, progress: Progress, request: Request, response: Response, policy: Policy) -> Verdict:
     """The table of contract §5; "already tokenized" is looked up, because it says nothing of the other fields."""
-    return judge_update(_done(entry), "message", progress=progress, request=request, response=response, policy=policy)
+    named = is_message(response)
+    return judge_update(_done(entry), named=named, progress=progress, request=request, response=response, policy=policy)
 
 
 ABOUT = About(

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import datetime
 from decimal import Decimal
 from typing import Any
@@ -54,7 +55,16 @@ from blnk_relay.intents.model import (
     Verdict,
 )
 from blnk_relay.intents.references import of_generation
-from blnk_relay.intents.rows import CONFLICT, capped, differences, family, final_row, missing, rejection_code
+from blnk_relay.intents.rows import (
+    CONFLICT,
+    capped,
+    differences,
+    family,
+    final_row,
+    missing,
+    rejection_code,
+    text_of,
+)
 from blnk_relay.intents.verdicts import Meaning, rule_for, verdict_for
 from blnk_relay.money import PRECISIONS, currency_problem, exact_decimal, minor_units
 
@@ -286,7 +296,7 @@ def _outcome(entry: Entry, progress: Progress, found: Found, final: Row) -> Done
         return Dead(
             DeadClass.UNKNOWN if progress.sent else DeadClass.REFUSED,
             "REFERENCE_CONFLICT",
-            f"The ledger has another transaction under this reference; it differs in {', '.join(different)}.",
+            capped(f"The ledger has another transaction under this reference: {'; '.join(different)}."),
         )
     if final.status == "REJECTED":
         return Dead(DeadClass.REJECTED, rejection_code(final.rejection), capped(final.rejection or "Rejected."))
@@ -310,29 +320,48 @@ def altered(echo: object, sent: int) -> bool:
         return False
     try:
         return exact_decimal(echo) != sent
-    except ValueError:
+    except (ValueError, ArithmeticError):
         return True
 
 
 def judge(entry: Entry, progress: Progress, request: Request, response: Response, policy: Policy) -> Verdict:
-    """The table of contract §5, and what the body of a 201 proves."""
+    """The table of contract §5, and what the body of a 201 proves: nothing, unless it names our reference."""
     rule = rule_for(request, response)
     verdict = verdict_for(rule, progress, response, policy)
     if rule.meaning not in (Meaning.DONE, Meaning.POSTED):
         return verdict
     body = response.body or {}
+    if body.get("reference", request.body["reference"]) != request.body["reference"]:
+        # The answer to another request: it proves nothing of this one.
+        return replace(verdict, accepted=False)
     if altered(body.get("precise_amount"), request.body["precise_amount"]):
         # The way to the ledger changes integers: everything has to stop (contract §6.3).
         gate = GateChange(GateAction.PAUSE, "ECHO_MISMATCH", 0.0)
         return Verdict(verdict.decision, acted=True, accepted=True, gate=gate)
+    if "reference" not in body or not _as_asked(request.body, body):
+        return verdict
     if rule.meaning is Meaning.DONE:
         wanted = "INFLIGHT" if entry.payload.get("inflight") else "APPLIED"
-        if body.get("status") == wanted and body.get("reference") == request.body["reference"]:
-            done = Done("held" if wanted == "INFLIGHT" else "applied", str(body.get("transaction_id", "")))
+        if body.get("status") == wanted:
+            done = Done("held" if wanted == "INFLIGHT" else "applied", text_of(body, "transaction_id"))
             return Verdict(done, acted=True, accepted=True)
-    elif not policy.confirm and response.body is not None:
+    elif not policy.confirm:
         return Verdict(Done("accepted"), acted=True, accepted=True)
     return verdict
+
+
+def _as_asked(sent: Mapping[str, Any], echo: Mapping[str, Any]) -> bool:
+    """Whether an answer contradicts nothing that was asked; what it leaves out, the rows will show."""
+    if any(altered(echo.get(name), sent[name]) for name in ("precise_amount", "precision")):
+        return False
+    if echo.get("currency", sent["currency"]) != sent["currency"]:
+        return False
+    for side in ("source", "destination"):
+        shown = echo.get(side) or sent[side]
+        # An @indicator is answered as itself, or as the balance that it stands for (contract §3.7).
+        if shown != sent[side] and not (sent[side].startswith("@") and str(shown).startswith("bln_")):
+            return False
+    return True
 
 
 ABOUT = About(

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 
@@ -94,22 +95,33 @@ def settled(
 
 
 def judge_update(
-    done: Done, proof: str, *, progress: Progress, request: Request, response: Response, policy: Policy
+    done: Done, *, named: bool, progress: Progress, request: Request, response: Response, policy: Policy
 ) -> Verdict:
-    """The judgement of such a write: done when the answer is that of the route; else the ledger is read.
+    """The judgement of such a write: done when the answer is that of the route, to this request; else it is read.
 
     Args:
         done: What it came to.
-        proof: A field that the body of a success has.
+        named: Whether the body of a success is the answer to this request. Most answers name no record, so these
+            requests go over connections of their own (:attr:`Request.alone`).
         progress: The intent so far.
         request: What was sent.
         response: What came back.
         policy: The numbers.
     """
     rule = rule_for(request, response)
-    if rule.meaning is Meaning.DONE and response.body is not None and proof in response.body:
-        return Verdict(done, acted=True, accepted=True)
-    return verdict_for(rule, progress, response, policy)
+    verdict = verdict_for(rule, progress, response, policy)
+    if rule.meaning is not Meaning.DONE:
+        return verdict
+    if not named:
+        # The answer to another request, or a page of somebody in between: it proves nothing.
+        return replace(verdict, accepted=False)
+    return Verdict(done, acted=True, accepted=True)
+
+
+def is_message(response: Response) -> bool:
+    """Whether an answer is the sentence that routes of this family say when they have done it, and nothing else."""
+    body = response.body or {}
+    return isinstance(body.get("message"), str) and not body.keys() & {"error", "errors", "error_detail"}
 
 
 def target_id(entry: Entry, field: str) -> str:

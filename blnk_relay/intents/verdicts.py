@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from blnk_relay.intents.model import (
+    LEASE_OVER,
     Again,
     Dead,
     DeadClass,
@@ -319,6 +320,7 @@ UNREACHABLE = "UNREACHABLE"
 KEYLESS = "NO_ACCESS_TOKEN"
 
 _NOT_SENT = Rule(0, ANY, ALL, _M.BACKOFF, "it never left the machine", gate=GateAction.LOST, counted=False)
+_HELD_BACK = Rule(0, LEASE_OVER, ALL, _M.BACKOFF, "its lease would not have seen it through", counted=False)
 _BROKEN = Rule(0, ANY, ALL, _M.VERIFY, "it may have arrived")
 _REDIRECT = Rule(None, ANY, ALL, _M.BACKOFF, "redirects are not followed on writes", gate=_PAUSE, counted=False)
 _STRANGE_2XX = Rule(None, ANY, ALL, _M.VERIFY, "not the answer of this route")
@@ -329,7 +331,7 @@ _STRANGE_5XX = Rule(None, ANY, ALL, _M.VERIFY, "an answer that the contract does
 def rule_for(request: Request, response: Response) -> Rule:
     """The row of the table that an answer falls under; there is always one."""
     if response.failure is Failure.NOT_SENT:
-        return _NOT_SENT
+        return _HELD_BACK if response.code == LEASE_OVER else _NOT_SENT
     if response.failure is Failure.BROKEN:
         return _BROKEN
     for rule in TABLE:

@@ -54,7 +54,7 @@ def test_a_proxy_that_hangs_up_after_the_request_leaves_it_in_doubt(no_proxies):
     no_proxies.setenv("http_proxy", egress.url)
     proxy = Proxy(Settings(base_url="http://ledger.example", token="t", instance_id="i"))  # noqa: S106
     try:
-        response = proxy.send(WRITE, "request-1")
+        response = proxy.send(WRITE, "request-1", start_by_s=float("inf"))
     finally:
         proxy.close()
         egress.close()
@@ -68,6 +68,6 @@ def test_a_proxy_that_is_not_there_leaves_no_doubt(no_proxies):
     no_proxies.setenv("http_proxy", f"http://127.0.0.1:{port}")
     proxy = Proxy(Settings(base_url="http://ledger.example", token="t", instance_id="i"))  # noqa: S106
     try:
-        assert proxy.send(WRITE, "request-1").failure is Failure.NOT_SENT
+        assert proxy.send(WRITE, "request-1", start_by_s=float("inf")).failure is Failure.NOT_SENT
     finally:
         proxy.close()

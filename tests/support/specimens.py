@@ -108,13 +108,13 @@ class Specimen:
     def sample(self, scene: str = "sample") -> tuple[Intent, Ids]:
         """The intent with ids as the ledger makes them, for tests without one."""
         ids: dict[str, str] = {}
-        for number, (name, make) in enumerate(self.needs.items(), start=1):
+        for number, (name, make) in enumerate(self.needs.items(), start=1 if scene == "sample" else 51):
             ids[name] = f"{_PREFIXES[make(scene, ids).kind]}_{uuid.UUID(int=number)}"
         return self.make(scene, ids), ids
 
-    def first(self, key: str = "a-key") -> First:
+    def first(self, key: str = "a-key", scene: str = "sample") -> First:
         """What is sent for it at first, as a worker would after it has read what it must."""
-        intent, ids = self.sample()
+        intent, ids = self.sample(scene)
         entry = new_entry(intent, key, "a-lane", not_before="+0", deadline="+1", mark="blnk_relay").entry
         kind, found = KINDS[self.kind], Found()
         now = Progress(now_ms=NOW_MS, since_ms=NOW_MS - 1000, deadline_ms=NOW_MS + 86_400_000)
@@ -246,6 +246,11 @@ def _settled_both(_: Request, ids: Ids) -> tuple[int, dict[str, Any]]:
     return 200, {"succeeded": 2, "failed": 0, "results": results}
 
 
+def _refunded(_: Request, ids: Ids) -> tuple[int, dict[str, Any]]:
+    row = ids["payment"]
+    return 201, {"status": "QUEUED", "reference": f"{row}_refund", "parent_transaction": row}
+
+
 def _batch(request: Request, _: Ids) -> tuple[int, dict[str, Any]]:
     count = len(request.body["transactions"])
     return 201, {"batch_id": f"bulk_{uuid.UUID(int=99)}", "status": "applied", "transaction_count": count}
@@ -310,7 +315,7 @@ _MONEY = (
         make=lambda _, ids: refund(ids["payment"]),
         shows=lambda ids: [Row(ids["payment"], "pay_q", "APPLIED", precise_amount=1050)],
         parts=lambda books, _, ids: _given_back(books, ids["payment"]),
-        proof=_queued,
+        proof=_refunded,
         final=False,
     ),
     Specimen(
@@ -401,7 +406,7 @@ def _said(status: int, **body: Any) -> Callable[[Request, Ids], tuple[int, dict[
 
 
 def _made(field: str, prefix: str) -> Callable[[Request, Ids], tuple[int, dict[str, Any]]]:
-    return _said(201, **{field: f"{prefix}_{uuid.UUID(int=99)}"})
+    return lambda request, _: (201, {**request.body, field: f"{prefix}_{uuid.UUID(int=99)}"})
 
 
 def _tokens(books: Books, identity_id: str, *names: str) -> Parts:
@@ -550,7 +555,7 @@ _RECONCILIATION = (
         needs={"rule": _rule},
         make=lambda scene, ids: update_matching_rule(ids["rule"], f"changed {scene}", _CRITERIA),
         parts=lambda books, scene, _: [[item.rule_id for item in books.rules if item.name == f"changed {scene}"]],
-        proof=lambda _, ids: (200, {"rule_id": ids["rule"]}),
+        proof=lambda request, ids: (200, {**request.body, "rule_id": ids["rule"]}),
     ),
     Specimen(
         kind="matching_rule.delete",

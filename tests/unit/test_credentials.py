@@ -138,7 +138,7 @@ def test_the_old_refresh_token_stays_where_no_other_comes():
     assert tokens_of(Response(status=200, body=body), "old") == Tokens("blnk_at_2", "old", 3600.0)
 
 
-@pytest.mark.parametrize("life", [None, "3600", 0, -1, True, 1.5])
+@pytest.mark.parametrize("life", [None, "3600", 0, -1, True, 1.5, 10**400])
 def test_a_life_that_is_not_told_is_taken_for_short(life):
     tokens = tokens_of(Response(status=200, body={**ANSWER, "expires_in": life}), "old")
     assert tokens is not None

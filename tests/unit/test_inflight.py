@@ -46,13 +46,16 @@ def voided(number=20, amount=1000, parent=2):
 
 def send(*seen: int, before=0):
     return Send(
-        memo={"row": txn(2), "before": str(before)}, exclusive=txn(2), seen=tuple(txn(number) for number in seen)
+        memo={"row": txn(2), "before": str(before), "left": str(1000 - before)},
+        exclusive=txn(2),
+        seen=tuple(txn(number) for number in seen),
     )
 
 
 def ours(ago_ms=SECOND, before=0, **changes: Any):
     """A commit or void of ours that may have taken effect, when so much had been committed before."""
-    return sent(ago_ms, memo={"row": txn(2), "before": str(before)}, **changes)
+    memo = {"row": txn(2), "before": str(before), "left": str(1000 - before)}
+    return sent(ago_ms, memo=memo, **changes)
 
 
 def refused(ago_ms, code, **changes: Any):
@@ -241,7 +244,7 @@ def test_a_part_that_a_gateway_made_twice_is_found_out():
 
 def test_the_sum_first_recorded_is_kept_for_every_further_send():
     again = decided(PART, ours(MINUTE, before=300), *HELD, child(10, 300))
-    assert again.memo == {"row": txn(2), "before": "300"}
+    assert again.memo == {"row": txn(2), "before": "300", "left": "700"}
 
 
 @pytest.mark.parametrize(

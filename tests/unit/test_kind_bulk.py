@@ -355,3 +355,55 @@ def test_our_own_mistake_is_refused_at_once(response):
 )
 def test_replays(dead_class, code, way):
     assert plan_replay(kind.NAME, dead_class, code).way is way
+
+
+# -- what the ledger needs time for ----------------------------------------------------------------------------------
+
+
+def request_of(intent):
+    return kind.request(entry_of(intent), progress(memo={}), POLICY)
+
+
+def test_a_request_is_given_time_for_each_of_its_items():
+    # Cut off by us, the ledger stops in the middle, its rollback included (contract §14.4).
+    for flags in ({}, {"skip_queue": True}, {"skip_queue": True, "atomic": True}):
+        few, many = request_of(fees(10, **flags)), request_of(fees(100, **flags))
+        assert 0 < few.work_s < many.work_s == pytest.approx(few.work_s * 10)
+    # Ten times as slow as 24 batches at once on one balance were (measured): 14.8 s for 4,800 items.
+    assert request_of(fees(200, skip_queue=True, atomic=True)).work_s >= 200 * 10 * 14.8 / 4_800
+
+
+def atomic(*pairs: tuple[str, str]):
+    items = [fee(number, source=source, destination=to) for number, (source, to) in enumerate(pairs)]
+    return bulk(items, atomic=True, skip_queue=True)
+
+
+def test_atomic_batches_that_share_a_balance_are_sent_one_at_a_time():
+    one, other = atomic(("@a", "@b")), atomic(("@c", "@a"), ("@c", "@d"))
+    assert set(one.orders) & set(other.orders)
+    assert set(one.orders) & set(atomic(("@a", "@z")).orders)
+    assert not set(one.orders) & set(atomic(("@e", "@f")).orders)
+    assert fees(skip_queue=True).orders == fees().orders == ()
+
+
+@given(st.lists(st.tuples(st.text("abc", min_size=1), st.text("xyz", min_size=1)), min_size=1, max_size=50))
+def test_orders_are_bounded_and_each_balance_has_one_of_them(pairs):
+    named = [("@" + source, "@" + to) for source, to in pairs]
+    orders = set(atomic(*named).orders)
+    assert len(orders) <= 64
+    assert all(set(atomic((source, to)).orders) <= orders for source, to in named)
+
+
+def test_many_balances_stand_in_as_many_orders_as_there_are_and_no_more():
+    assert len(atomic(*((f"@a{number}", f"@b{number}") for number in range(200))).orders) <= 64
+
+
+def test_a_conflict_is_told_with_both_sides_and_read_again_before_it_ends():
+    entry = entry_of(fees())
+    now = progress(memo={"marks": "axa", "batch": ""})
+    other = both(1, "APPLIED", precise_amount=99)
+    assert any(lookup.value == "fee-1" for lookup in next_step(kind.KIND, entry, now, Found(), POLICY))
+    dead, _ = step(entry, now, *other)
+    assert (dead.dead_class, dead.code) == (DeadClass.PARTIAL, "REFERENCE_CONFLICT")
+    assert "fee-1 precise_amount: asked 100, has 99" in dead.message
+    assert step(entry, now, *both(1, "APPLIED"))[0].outcome == "applied"

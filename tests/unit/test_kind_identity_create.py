@@ -190,8 +190,21 @@ def test_an_id_that_the_ledger_says_it_has_and_does_not_show_is_unknown():
 
 
 def test_the_answer_with_an_id_is_the_outcome():
-    verdict = judged(MARA, ok(201, identity_id=IDENTITY))
-    assert verdict.decision == Done("created", IDENTITY)
+    body = {**requested(MARA).body, "identity_id": IDENTITY, "dob": "1990-01-01T00:00:00Z"}
+    assert judged(MARA, ok(201, **body)).decision == Done("created", IDENTITY)
+    # The id that follows from the intent names it as well.
+    assert judged(MARA, ok(201, identity_id=own_id(entry_of(MARA)))).decision == Done("created", own_id(entry_of(MARA)))
+    for of_another in ({"identity_id": IDENTITY}, {**body, "meta_data": {MARK: "another"}}):
+        assert isinstance(judged(MARA, ok(201, **of_another)).decision, Look)
+
+
+def test_an_identity_that_was_made_otherwise_is_told_by_the_names_of_its_fields():
+    body = {**requested(MARA).body, "identity_id": IDENTITY, "city": "Malmo", "dob": "1991-01-01T00:00:00Z"}
+    end = judged(MARA, ok(201, **body)).decision
+    assert (end.dead_class, end.code) == (DeadClass.PARTIAL, "MADE_OTHERWISE")
+    assert f"made as {IDENTITY}" in end.message
+    assert "city, dob" in end.message
+    assert not any(value in end.message for value in ("Malmo", "Lund", "1990", "1991"))
 
 
 @pytest.mark.parametrize("response", AMBIGUOUS)

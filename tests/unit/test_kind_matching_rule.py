@@ -112,7 +112,9 @@ def test_after_an_ambiguous_answer_the_rule_of_that_name_is_ours():
 
 
 def test_the_answer_with_an_id_is_the_outcome():
-    assert judged(CREATE, ok(201, rule_id=RULE)).decision == Done("created", RULE)
+    assert judged(CREATE, ok(201, **rule().data)).decision == Done("created", RULE)
+    for of_another in (ok(201, rule_id=RULE), ok(201, **rule(name="another").data)):
+        assert isinstance(judged(CREATE, of_another).decision, Look)
 
 
 # -- update ----------------------------------------------------------------------------------------------------------
@@ -143,7 +145,14 @@ def test_an_update_of_an_unknown_rule_is_refused():
 
 
 def test_the_answer_with_the_rule_is_the_outcome():
-    assert judged(UPDATE, ok(200, rule_id=RULE)).decision == Done("updated", RULE)
+    changed = rule(description="new").data
+    assert judged(UPDATE, ok(200, **changed)).decision == Done("updated", RULE)
+    for of_another in (
+        ok(200, rule_id=RULE),
+        ok(200, **{**changed, "rule_id": an_id("rule", 7)}),
+        ok(200, **rule().data),
+    ):
+        assert isinstance(judged(UPDATE, of_another).decision, Look)
 
 
 # -- delete ----------------------------------------------------------------------------------------------------------

@@ -285,6 +285,11 @@ def test_a_row_that_is_none_of_the_legs_is_a_conflict(strange):
     decision = decided(progress(), strange, leg(2, SHOP, 900))
     assert isinstance(decision, Dead)
     assert (decision.dead_class, decision.code) == (DeadClass.UNKNOWN, "REFERENCE_CONFLICT")
+    # Both sides are named: what the ledger has, and what was asked for.
+    assert (
+        f"Has: {strange.destination} {strange.precise_amount} {strange.currency} {strange.status}" in decision.message
+    )
+    assert f"Asked: EUR, {SHOP} 900, {FEES} 100" in decision.message
 
 
 NO_MONEY = {"refuse": True, "code": "TXN_INSUFFICIENT_FUNDS", "message": "insufficient funds"}

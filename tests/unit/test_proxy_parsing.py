@@ -2,31 +2,19 @@
 
 from __future__ import annotations
 
-import http.client
 import json
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from email.utils import format_datetime
-from typing import Any
 
 import pytest
 import requests
 from hypothesis import given
 from hypothesis import strategies as st
-from urllib3.exceptions import (
-    ConnectTimeoutError,
-    MaxRetryError,
-    NameResolutionError,
-    NewConnectionError,
-    ProtocolError,
-    ProxyError,
-    ReadTimeoutError,
-    SSLError,
-)
 
 from blnk_relay.intents.model import Failure, Response
 from worker.readback import _is_complete, _items, _row, _whole
-from worker.wire import _never_left, _object, _response, _retry_after_s
+from worker.wire import _object, _response, _retry_after_s
 
 CORE = {
     "error": "the old text",
@@ -85,7 +73,8 @@ def test_errors_of_every_shape_are_read(body, code, message, has_errors):
         b"12",
         b"\xff\xfe",
         b"[" * 100_000,
-        b'{"a": ' + b"1" * 5000 + b"}",
+        b'{"a":' * 100_000,
+        b'{"a": ' + b"[" * 100_000 + b"]" * 100_000 + b"}",
     ],
 )
 def test_what_is_no_json_object_is_no_body_and_breaks_nothing(raw):
@@ -110,9 +99,44 @@ def test_numbers_are_exact():
     assert not any(isinstance(value, float) for value in body.values())
 
 
+@pytest.mark.parametrize(
+    "number",
+    ["1e9999999999999999999", "-1e9999999999999999999", "1e-9999999999999999999", "9" * 5000, "NaN", "-Infinity"],
+)
+def test_a_number_that_cannot_be_held_is_unreadable_and_takes_nothing_with_it(number):
+    body = _object(f'{{"data": [{{"precise_amount": {number}, "reference": "a"}}, {{"precise_amount": 5}}]}}'.encode())
+    first, second = (_row(item) for item in _items(Response(status=200, body=body)) or ())
+    assert (first.precise_amount, first.reference, second.precise_amount) == (None, "a", 5)
+
+
+def test_what_nothing_can_store_does_not_come_in():
+    raw = b'{"error_detail": {"code": "C\\ud800", "message": "a\\udc00 \\ud83d\\ude00"}, "\\ud800": ["\\ud800"]}'
+    response = response_of(400, raw)
+    assert (response.code, response.message) == ("C?", "a? \N{GRINNING FACE}")
+    assert json.dumps(response.body, ensure_ascii=False).encode()
+
+
+def test_a_mark_before_the_json_is_no_part_of_it():
+    assert _object(b'\xef\xbb\xbf{"a": 1}') == {"a": 1}
+
+
 def test_codes_and_messages_are_kept_short():
     response = response_of(400, json.dumps({"error_detail": {"code": "C" * 999, "message": "m" * 9999}}).encode())
     assert (len(response.code), len(response.message)) == (64, 300)
+
+
+anything = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(st.characters(), max_size=5) | st.just(10**4000),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3), inner, max_size=3),
+    max_leaves=8,
+)
+
+
+@given(st.dictionaries(st.sampled_from(("error", "errors", "error_detail", "data", "code", "message")), anything))
+def test_any_json_makes_a_response_that_can_be_stored(body):
+    response = response_of(400, json.dumps({**body, "error_detail": body}).encode())
+    f"{response.code}{response.message}".encode()
+    assert response.failure is None
 
 
 @given(st.integers(100, 599), st.binary(max_size=200))
@@ -159,64 +183,6 @@ def test_a_date_is_counted_from_now():
 def test_no_header_breaks_anything(text):
     seconds = _retry_after_s(text)
     assert seconds is None or seconds >= 0
-
-
-# -- did it leave? -------------------------------------------------------------------------------------------------
-
-
-def failed(reason: Exception, wrap: type[requests.RequestException] = requests.ConnectionError) -> Any:
-    return wrap(MaxRetryError(None, "/x", reason))  # type: ignore[arg-type]
-
-
-def through_proxy(reason: Exception) -> Any:
-    return failed(ProxyError("Unable to connect to proxy", reason), requests.exceptions.ProxyError)
-
-
-CERTIFICATE = "[SSL: CERTIFICATE_VERIFY_FAILED] certificate verify failed"
-REFUSED = NewConnectionError(None, "Connection refused")  # type: ignore[arg-type]
-NO_SUCH_HOST = NameResolutionError("host", None, OSError("no such host"))  # type: ignore[arg-type]
-CONNECT_TIMEOUT = ConnectTimeoutError(None, "timed out")
-HUNG_UP = http.client.RemoteDisconnected("Remote end closed connection without response")
-
-
-@pytest.mark.parametrize(
-    "error",
-    [
-        failed(REFUSED),
-        failed(NO_SUCH_HOST),
-        failed(CONNECT_TIMEOUT, requests.ConnectTimeout),
-        failed(SSLError(CERTIFICATE), requests.exceptions.SSLError),
-        requests.exceptions.InvalidURL("x"),
-        through_proxy(REFUSED),
-        through_proxy(NO_SUCH_HOST),
-        through_proxy(CONNECT_TIMEOUT),
-        through_proxy(OSError("Tunnel connection failed: 407 Proxy Authentication Required")),
-        through_proxy(SSLError(CERTIFICATE)),
-    ],
-)
-def test_what_failed_before_the_first_byte_never_left(error):
-    assert _never_left(error)
-
-
-@pytest.mark.parametrize(
-    "error",
-    [
-        requests.ConnectionError(ProtocolError("Connection aborted.", HUNG_UP)),
-        requests.ConnectionError(ProtocolError("Connection aborted.", ConnectionResetError(104, "reset by peer"))),
-        failed(ReadTimeoutError(None, "/x", "timed out"), requests.ReadTimeout),  # type: ignore[arg-type]
-        requests.ReadTimeout("x"),
-        failed(SSLError("[SSL: DECRYPTION_FAILED_OR_BAD_RECORD_MAC]"), requests.exceptions.SSLError),
-        failed(SSLError("EOF occurred in violation of protocol"), requests.exceptions.SSLError),
-        # urllib3 calls this "unable to connect to proxy"; but the connection broke after the request had gone out.
-        through_proxy(HUNG_UP),
-        through_proxy(ConnectionResetError(104, "reset by peer")),
-        through_proxy(TimeoutError("timed out")),
-        requests.exceptions.ChunkedEncodingError("x"),
-        requests.RequestException(),
-    ],
-)
-def test_whatever_may_have_arrived_did_not_certainly_stay_here(error):
-    assert not _never_left(error)
 
 
 # -- rows ----------------------------------------------------------------------------------------------------------

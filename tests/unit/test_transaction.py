@@ -108,7 +108,7 @@ def test_an_outcome_after_the_deadline_is_still_an_outcome():
 def test_other_content_under_our_reference_is_a_conflict_and_never_done(changes, field, status, now, dead_class):
     dead = decided(payment(), now, *queued_and(status, **changes))
     assert (dead.dead_class, dead.code) == (dead_class, "REFERENCE_CONFLICT")
-    assert dead.message.endswith(f"it differs in {field}.")
+    assert f"reference: {field}: asked {payment().payload[field]}, has {changes[field]}." in dead.message
 
 
 @pytest.mark.parametrize(("inflight", "status"), [(True, "APPLIED"), (False, "INFLIGHT")])

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from blnk_relay import commit, refund, void
 from blnk_relay.intents.model import (
+    LEASE_OVER,
     Again,
     Dead,
     DeadClass,
@@ -142,7 +143,8 @@ def test_an_answer_means_what_the_contract_says(whom, response, expected):
     gate = verdict.gate.action if verdict.gate else None
     assert [action(verdict), verdict.acted, verdict.counted, gate] == expected
     shown = expected[0] == DONE or (whom == PART and response.body == CHILD | {"status": "APPLIED"})
-    assert verdict.accepted == (response.status in (201, 202) or (whom in HOLDS and shown))
+    of_another = (response.body or {}).get("reference") == "other"
+    assert verdict.accepted == ((response.status in (201, 202) and not of_another) or (whom in HOLDS and shown))
 
 
 # -- after other attempts ------------------------------------------------------------------------------------------
@@ -361,10 +363,19 @@ def test_with_confirm_accepted_a_success_with_a_body_is_enough(whom):
     kind, now = KINDS[entry.kind], progress(memo=memo)
     policy = replace(POLICY, confirm=False)
     request = kind.request(entry, now, POLICY)
-    body = {"status": "QUEUED", "transaction_id": txn(9)}
+    reference = request.body.get("reference", f"{memo.get('row')}_refund")
+    body = {"status": "QUEUED", "transaction_id": txn(9), "reference": reference}
     # The id of a queued answer may be a phantom's (contract §0.1 fact 2), so it is not kept.
     assert kind.judge(entry, now, request, answer(201, "", body), policy).decision == Done("accepted")
-    assert isinstance(kind.judge(entry, now, request, answer(201), policy).decision, Look)
+    for proves_nothing in (answer(201), answer(201, "", {}), answer(201, "", {**body, "reference": "another"})):
+        assert isinstance(kind.judge(entry, now, request, proves_nothing, policy).decision, Look)
+
+
+def test_what_was_held_back_at_the_last_moment_is_tried_again_and_no_complaint_about_the_target():
+    held_back = Response(failure=Failure.NOT_SENT, code=LEASE_OVER)
+    for whom in (QUEUED, PART, REFUND):
+        verdict = judged(whom, held_back)
+        assert (action(verdict), verdict.acted, verdict.counted, verdict.gate) == (AGAIN, False, False, None)
 
 
 def test_the_first_look_comes_soon_and_later_ones_as_late_as_a_repeat_would():

@@ -1,0 +1,131 @@
+"""Reading back over HTTP before a server that answers somebody else's question, or forgets what it knew."""
+
+from __future__ import annotations
+
+import json
+import socket
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from blnk_relay import Settings
+from blnk_relay.intents.model import Failure, Lookup
+from tasks.runtime import Looked
+from tests.support.hostile import HostileServer, answer, read_request
+from worker.proxy import Proxy
+from worker.readback import LedgerOverHttp
+
+#: What a server says to a request, by its text; and whether the connection is one of its own.
+Says = Callable[[str, bool], tuple[str, Any]]
+
+
+@pytest.fixture(autouse=True)
+def _no_proxies(monkeypatch):
+    for name in ("http_proxy", "https_proxy", "all_proxy"):
+        monkeypatch.delenv(name, raising=False)
+        monkeypatch.delenv(name.upper(), raising=False)
+
+
+def saying(says: Says) -> Callable[[socket.socket], None]:
+    def play(connection: socket.socket) -> None:
+        while request := read_request(connection).decode():
+            status, body = says(request, "connection: close" in request.lower())
+            connection.sendall(answer(json.dumps(body).encode(), status))
+
+    return play
+
+
+def looked(says: Says, *lookups: Lookup, route: str = "filters", times: int = 1) -> list[Looked]:
+    with HostileServer(saying(says)) as server:
+        ledger = LedgerOverHttp(Proxy(Settings(base_url=server.url, token="t", instance_id="i")), route)  # noqa: S106
+        try:
+            return [ledger.look(lookups) for _ in range(times)]
+        finally:
+            ledger.close()
+
+
+def page(*rows: dict[str, Any]) -> tuple[str, Any]:
+    return "200 OK", {"data": list(rows), "total": len(rows), "total_is_estimate": False}
+
+
+OURS = {"transaction_id": "txn_1", "reference": "ours", "status": "APPLIED"}
+OTHER = {"transaction_id": "txn_2", "reference": "other", "status": "APPLIED"}
+BY_REFERENCE = Lookup("transactions", "reference", "ours")
+
+
+@pytest.mark.parametrize("route", ["filters", "data"])
+@pytest.mark.parametrize("rows", [(OTHER,), (OURS, OTHER), ({"transaction_id": "txn_1", "status": "APPLIED"},)])
+def test_a_page_with_a_row_that_was_not_asked_for_is_no_answer(route, rows):
+    (result,) = looked(lambda *_: page(*rows), BY_REFERENCE, route=route)
+    assert result.failure is not None
+    assert (result.failure.failure, result.failure.code) == (Failure.BROKEN, "NOT_THE_ANSWER")
+    assert result.rows == ()
+
+
+@pytest.mark.parametrize("route", ["filters", "data"])
+def test_that_there_are_no_rows_is_only_believed_on_a_connection_of_its_own(route):
+    (result,) = looked(lambda _, alone: page(OURS) if alone else page(), BY_REFERENCE, route=route)
+    assert [row.reference for row in result.rows] == ["ours"]
+    (result,) = looked(lambda *_: page(), BY_REFERENCE, route=route)
+    assert (result.rows, result.failure) == ((), None)
+
+
+def test_a_row_read_by_its_reference_bears_it():
+    (result,) = looked(lambda *_: ("200 OK", OTHER), BY_REFERENCE, route="core")
+    assert result.failure is not None
+    assert result.failure.code == "NOT_THE_ANSWER"
+
+
+def test_that_a_row_is_absent_is_believed_if_it_is_named_or_asked_for_alone():
+    def not_found(name: str) -> tuple[str, Any]:
+        text = f"Transaction with reference '{name}' not found"
+        return "404 Not Found", {"error": text, "error_detail": {"code": "TXN_NOT_FOUND", "message": text}}
+
+    asked: list[bool] = []
+
+    def naming(_: str, alone: bool) -> tuple[str, Any]:
+        asked.append(alone)
+        return not_found("ours")
+
+    (result,) = looked(naming, BY_REFERENCE, route="core")
+    assert (result.rows, result.failure, asked) == ((), None, [False])
+    (result,) = looked(lambda _, alone: ("200 OK", OURS) if alone else not_found("other"), BY_REFERENCE, route="core")
+    assert [row.reference for row in result.rows] == ["ours"]
+
+
+def test_what_names_nothing_is_asked_for_alone():
+    def says(request: str, alone: bool) -> tuple[str, Any]:
+        if "tokenized-fields" in request:
+            return "200 OK", {"tokenized_fields": ["FirstName"] if alone else []}
+        return "200 OK", {"data": [], "total": 3 if alone else 0}
+
+    tokenized = Lookup("tokenized-fields", "identity_id", "idt_1")
+    (result,) = looked(says, tokenized, Lookup("upload-sizes", "upload_id", "upload_1"))
+    names, size = result.records
+    assert (names.value("tokenized_fields"), size.value("count")) == (["FirstName"], 3)
+
+
+def test_which_balance_an_indicator_stands_for_is_read_anew_each_time():
+    ids = iter(["bln_before", "bln_after"])
+
+    def says(_request: str, _alone: bool) -> tuple[str, Any]:
+        return page({"balance_id": next(ids), "indicator": "@shop", "currency": "EUR"})
+
+    first, second = looked(says, Lookup("balances", "indicator", "@shop"), times=2)
+    assert [record.value("balance_id") for record in (*first.records, *second.records)] == ["bln_before", "bln_after"]
+
+
+def test_a_number_that_cannot_be_held_costs_one_amount_and_not_the_page():
+    def play(connection: socket.socket) -> None:
+        while read_request(connection):
+            text = json.dumps(page({**OURS, "precise_amount": "?"}, {**OURS, "transaction_id": "txn_3"})[1])
+            connection.sendall(answer(text.replace('"?"', "1e99999999999999999999").encode()))
+
+    with HostileServer(play) as server:
+        ledger = LedgerOverHttp(Proxy(Settings(base_url=server.url, token="t", instance_id="i")), "filters")  # noqa: S106
+        try:
+            result = ledger.look([BY_REFERENCE])
+        finally:
+            ledger.close()
+    assert [(row.transaction_id, row.precise_amount) for row in result.rows] == [("txn_1", None), ("txn_3", None)]
