@@ -203,8 +203,11 @@ class Journal:
         bells, _stale = self.scripts.run("settle", worker, self.settings.events_max, ",".join(healthy), *encoded)
         return tuple(bells)
 
-    def sweep(self) -> tuple[bool, tuple[str, ...], tuple[Entry, ...]]:
-        """Sweep, if nobody else has just done so.
+    def sweep(self, program: str = "") -> tuple[bool, tuple[str, ...], tuple[Entry, ...]]:
+        """Sweep, if nobody else has just done so; also a sign of life of the worker program.
+
+        Args:
+            program: Its name; empty for none.
 
         Returns:
             Whether this call swept, lanes to ring, and intents whose deadline passed while they waited for others: they
@@ -218,8 +221,14 @@ class Journal:
             int(settings.retention_s * 1000),
             SWEEP_MOST,
             settings.events_max,
+            program,
         )
         return bool(swept), tuple(bells), _buried(expired)
+
+    def farewell(self, program: str) -> None:
+        """A worker program ends; without this it counts as alive until it was silent for DEAD_WORKER_S."""
+        with reported():
+            self.client.zrem(self.key("alive"), program)
 
     def strays(self) -> list[str]:
         """Targets that the settings do not name and that have intents ready: nobody with these settings takes them."""

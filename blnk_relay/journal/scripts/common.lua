@@ -18,6 +18,7 @@
 --   deps:<id>          set     intents that wait for this one (their field pending counts what they wait for)
 --   leased:<worker>    zset    lease end -> id      state sending
 --   workers            zset    last sign of life -> worker
+--   alive              zset    last sweep -> worker program, whether it holds anything or not
 --   posted             zset    next look -> id      state posted: the ledger has to show the outcome
 --   done               zset    finished at -> id    states done and cancelled, until trimmed
 --   dead               zset    died at -> id        state dead: waits for a human, never trimmed
@@ -37,6 +38,7 @@
 --   counts             hash    counters
 --   events             stream  final outcomes, capped
 --   sweep              string  lock of the sweeper
+--   by-name            string  lock of whoever reads what comes by name; expires
 
 local P = KEYS[1]
 local BELL_MS = '1500'

@@ -2,13 +2,16 @@
 -- One sweep, by whichever worker gets the lock: lapsed leases go to be looked up, forgotten work gets a bell, finished
 -- intents are trimmed after their retention. Dead letters are never touched.
 -- ARGV: lock (ms), silence after which a worker is dead (ms), retention (ms), most to handle in one sweep, length of the
---   events stream.
+--   events stream, the worker program that sweeps ("" for none).
 -- Returns: {1 if this one swept, lanes to ring, id and body of each whose deadline passed while it waited}.
 
 local lock_ms, dead_ms, retention_ms, most = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])
-local cap = ARGV[5]
+local cap, program = ARGV[5], ARGV[6]
 local bells, lapsed, expired = {}, 0, {}
+-- A sign of life, whether there is anything to sweep or not, and whoever gets the lock.
+if program ~= '' then redis.call('ZADD', P .. 'alive', NOW, program) end
 if not redis.call('SET', P .. 'sweep', '1', 'NX', 'PX', lock_ms) then return { 0, bells, expired } end
+redis.call('ZREMRANGEBYSCORE', P .. 'alive', '-inf', NOW - dead_ms)
 
 -- A lapsed lease is ambiguous: the request may have been sent, so the ledger is read before anything else.
 for _, worker in ipairs(redis.call('ZRANGE', P .. 'workers', 0, -1)) do
