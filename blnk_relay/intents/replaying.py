@@ -49,6 +49,9 @@ def plan_replay(kind: str, dead_class: str, code: str) -> ReplayPlan:
         >>> plan_replay("transaction", "rejected", "TXN_INSUFFICIENT_FUNDS").way
         <ReplayWay.FRESH: 'fresh'>
     """
+    if dead_class == DeadClass.INVALID:
+        # Its kind may be none that is known here.
+        return ReplayPlan(ReplayWay.NO, "it does not validate: enqueue what was meant, then discard it")
     known = KINDS[kind]
     if code in _HOPELESS or code in known.hopeless:
         return ReplayPlan(ReplayWay.NO, _HOPELESS.get(code) or known.hopeless[code])
@@ -59,8 +62,6 @@ def plan_replay(kind: str, dead_class: str, code: str) -> ReplayPlan:
             )
         case DeadClass.REJECTED:
             return ReplayPlan(ReplayWay.FRESH, "sent again under a new reference, because the old one is used up")
-        case DeadClass.INVALID:
-            return ReplayPlan(ReplayWay.NO, "it does not validate: enqueue what was meant, then discard it")
         case DeadClass.PARTIAL if code in known.resumable:
             return ReplayPlan(ReplayWay.SAME, "looked up at the ledger; only items that are not there are sent")
         case DeadClass.PARTIAL:
