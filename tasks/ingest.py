@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
@@ -56,12 +56,13 @@ class Ingest:
 
     Args:
         relay: Whose journal they go to.
-        reports: Who hears of dead letters.
+        reports: Makes those who hear of dead letters; not called before there is one.
     """
 
-    def __init__(self, relay: Relay, reports: Reports) -> None:
+    def __init__(self, relay: Relay, reports: Callable[[], Reports]) -> None:
         self._relay = relay
-        self._reports = reports
+        self._make_reports = reports
+        self._reports: Reports | None = None
 
     def take(self, raw: bytes) -> Receipt | None:
         """Record what a message asks for. To do so twice changes nothing.
@@ -144,6 +145,7 @@ class Ingest:
             "reject", id_, json.dumps(body, ensure_ascii=True), kind, target, lane, code, told, settings.events_max
         )
         if answer[0] == "rejected":
+            self._reports = self._reports or self._make_reports()
             self._reports.dead(Entry(id_, kind, target, lane, "", "", {}), Dead(DeadClass.INVALID, code, told))
 
 

@@ -129,7 +129,7 @@ class ByName(bootsteps.StartStopStep):
             try:
                 if relay is None or ingest is None:
                     relay = Relay(self._settings)
-                    ingest = Ingest(relay, Telemetry(self._settings))
+                    ingest = Ingest(relay, lambda: Telemetry(self._settings))
                 more = self._read(relay, ingest)
                 pause_s = 0.0 if more else IDLE_S
             except Exception as error:  # noqa: BLE001 - whatever it is, the messages are still there

@@ -125,7 +125,7 @@ def letters(relay: Relay) -> list[Status]:
 
 @pytest.fixture
 def ingest(relay) -> Ingest:
-    return Ingest(relay, Telemetry(relay.settings))
+    return Ingest(relay, lambda: Telemetry(relay.settings))
 
 
 @pytest.mark.parametrize("raw", TAKEN.values(), ids=TAKEN)
