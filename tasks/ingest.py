@@ -214,7 +214,7 @@ def _digest(raw: bytes, envelope: Envelope | None, call: Call | None) -> str:
     data = raw if envelope is None else envelope.content
     if call is not None:
         try:
-            said = json.dumps([call.args, call.kwargs], default=str, sort_keys=True)
+            said = json.dumps([call.args, call.kwargs, call.followed], default=str, sort_keys=True)
             data = f"{call.task}\n{said}".encode()
         except (RecursionError, TypeError, ValueError):
             pass
