@@ -135,6 +135,11 @@ class Settings:
     )
     lease_s: float = _setting(30.0, "How long a worker may hold an intent it has claimed.")
     dead_worker_s: float = _setting(6.0, "A worker silent for this long is dead, and what it held is looked up.")
+    stalled_s: float = _setting(
+        120.0,
+        "A worker that takes no bell for this long although some wait for it connects to the broker anew; after as "
+        "long again it ends with an error, for its supervisor to start another.",
+    )
     slice_s: float = _setting(2.0, "Longest run of one Celery task, so that a warm shutdown is quick.")
     sweep_s: float = _setting(1.0, "How often workers look for lapsed leases and forgotten work.")
     max_lapses: int = _setting(5, "Claims without an end after which an intent is a dead letter (it kills workers).")
@@ -275,6 +280,11 @@ class Settings:
             raise InvalidSettings(
                 f"{PREFIX}DEAD_WORKER_S must be at least three times {PREFIX}SWEEP_S ({3 * self.sweep_s:g}), "
                 "or live workers would be taken for dead."
+            )
+        if self.stalled_s <= self.lease_s + self.slice_s:
+            raise InvalidSettings(
+                f"{PREFIX}STALLED_S must be above {PREFIX}LEASE_S and {PREFIX}SLICE_S together "
+                f"({self.lease_s + self.slice_s:g}), or a worker that finishes what it holds would count as stalled."
             )
         if self.quiet_s < self.read_lag_s:
             raise InvalidSettings(

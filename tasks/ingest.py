@@ -1,96 +1,221 @@
-"""Intents that come by name: Celery tasks for producers that share the broker but not the code.
+"""Intents that come by name: Celery messages of producers that share the broker but not the code.
 
 One task for each kind, ``tasks.enqueue_<kind>`` with dots as underscores; its keyword arguments are the fields of the
-kind's builder, and the options of ``Relay.enqueue``. What does not validate becomes a dead letter of class *invalid*.
-Celery on Redis can lose a message before a worker has it (field notes §B.1): who needs the promise uses the library.
+kind's builder, and the options of ``Relay.enqueue``. Each message ends as an intent, or as a dead letter of class
+*invalid* that says what came and why it could not be taken; whoever calls this takes the message out of its queue
+afterwards, never before.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
-from datetime import datetime, timedelta
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from typing import Any
 
 from blnk_relay.bell import enqueue_task
-from blnk_relay.errors import InvalidIntent, KeyConflict
-from blnk_relay.intake import Receipt, Write
+from blnk_relay.errors import InvalidIntent, JournalUnavailable, KeyConflict, NotFound
+from blnk_relay.intake import Receipt, Write, prepare
 from blnk_relay.intents.model import DEFAULT_TARGET, Dead, DeadClass, Entry
 from blnk_relay.intents.registry import KINDS, intent_of
 from blnk_relay.intents.rows import capped
 from blnk_relay.journal.records import id_of
 from blnk_relay.relay import Relay
-from tasks.runtime import Runtime
+from tasks.messages import Call, Envelope, Unreadable, opened, read, safe_text, shown
+from tasks.runtime import Reports
 
 #: Options of ``Relay.enqueue`` that may come with the fields.
 OPTIONS = frozenset({"key", "target", "lane", "not_before", "deadline", "after", "order_key"})
 
-#: Bytes of an invalid message that are kept for the human who looks at it.
-_MOST_KEPT = 16_384
-
-
 TASKS = {enqueue_task(kind): kind for kind in KINDS}
 
+#: The kind of a letter whose message named none that is known here.
+UNKNOWN_KIND = "unknown"
 
-def ingest(runtime: Runtime, relay: Relay, kind: str, arguments: Mapping[str, Any]) -> Receipt | None:
-    """Accept one intent, or keep it as a dead letter.
+#: Characters of what arrived that are kept for the human who looks at it, of the body and of a name.
+_MOST_KEPT = 16_384
+_MOST_OF_A_NAME = 200
+
+_TEXTS = ("key", "target", "lane", "order_key")
+
+_NO_TIME = "Must be an RFC 3339 time with an offset from UTC, or seconds from now."
+
+
+class Invalid(Exception):
+    """A message that can be no intent; ``str`` is the sentence for the human."""
+
+    def __init__(self, code: str, message: str) -> None:
+        self.code = code
+        super().__init__(message)
+
+
+class Ingest:
+    """Turns messages into intents and dead letters.
 
     Args:
-        runtime: This process.
-        relay: With the same settings.
-        kind: A known kind.
-        arguments: Fields of its builder, and options.
-
-    Returns:
-        The receipt; None when it became a dead letter.
-
-    Raises:
-        JournalUnavailable: Redis did not answer; the message is not acknowledged and comes again.
+        relay: Whose journal they go to.
+        reports: Makes those who hear of dead letters; not called before there is one.
     """
-    try:
-        fields = {name: value for name, value in arguments.items() if name not in OPTIONS}
-        options = {name: arguments[name] for name in OPTIONS & set(arguments)}
-        for name in ("not_before", "deadline"):
-            if name in options:
-                options[name] = _time(kind, name, options[name])
-        return relay.enqueue_many([Write(intent=intent_of(kind, fields), **options)])[0]
-    except (InvalidIntent, KeyConflict) as error:
-        _keep(runtime, kind, arguments, error)
+
+    def __init__(self, relay: Relay, reports: Callable[[], Reports]) -> None:
+        self._relay = relay
+        self._make_reports = reports
+        self._reports: Reports | None = None
+
+    def take(self, raw: bytes) -> Receipt | None:
+        """Record what a message asks for. To do so twice changes nothing.
+
+        Args:
+            raw: The message, as it lies in its queue.
+
+        Returns:
+            The receipt; None when it became a dead letter.
+
+        Raises:
+            JournalUnavailable: Nothing was recorded for certain: the message has to stay where it is and to be taken
+                again.
+        """
+        envelope: Envelope | None = None
+        call: Call | None = None
+        try:
+            envelope = opened(raw)
+            call = read(envelope)
+            return self._accept(call)
+        except (JournalUnavailable, MemoryError):
+            raise
+        except (Invalid, InvalidIntent, KeyConflict, Unreadable) as error:
+            self._keep(raw, envelope, call, _code(error), _sentence(error))
+        except Exception as error:  # noqa: BLE001 - whatever a message brings about, it must not vanish
+            self._keep(raw, envelope, call, "INVALID", f"It cannot be read or accepted ({type(error).__name__}).")
         return None
+
+    def _accept(self, call: Call) -> Receipt:
+        kind = TASKS.get(call.task)
+        if kind is None:
+            raise Invalid("UNKNOWN_TASK", "There is no such task here; docs/kinds lists one for each kind.")
+        if call.args:
+            raise Invalid("INVALID", f"{kind} takes keyword arguments only, and positional ones came.")
+        if call.followed:
+            raise Invalid(
+                "INVALID",
+                f"What is to follow a task ({', '.join(call.followed)}) is not done for an intent: send each by "
+                "itself, with after= where one waits for another, or have BLNK_RELAY_OUTCOME_TASK called.",
+            )
+        write = Write(intent=intent_of(kind, _fields(call.kwargs)), **_options(kind, call))
+        if call.expires is not None and call.expires <= datetime.now(UTC):
+            # Nothing is made of it any more, but what was made of it before stands.
+            known = prepare(self._relay.settings, write)
+            try:
+                self._relay.get(known.entry.id)
+            except NotFound:
+                raise Invalid("EXPIRED", "The producer wanted it by a time that had passed when it was read.") from None
+        return self._relay.enqueue_many([write])[0]
+
+    def _keep(self, raw: bytes, envelope: Envelope | None, call: Call | None, code: str, message: str) -> None:
+        """Record what came, under an id made of what it says: the same twice is one dead letter."""
+        relay, settings = self._relay, self._relay.settings
+        task = "" if envelope is None else envelope.task
+        kind = TASKS.get(task, UNKNOWN_KIND)
+        given: Mapping[str, Any] = {} if call is None else call.kwargs
+        named, key = given.get("target"), given.get("key")
+        known = isinstance(named, str) and named in settings.ledgers
+        target = named if isinstance(named, str) and known else _fallback(settings.ledgers)
+        lane = settings.route(kind)
+        id_ = id_of(target, f"invalid\n{kind}\n{_digest(raw, envelope, call)}")
+        kept = {
+            "task": safe_text(task, _MOST_OF_A_NAME),
+            "content_type": safe_text(envelope.content_type, _MOST_OF_A_NAME) if envelope else "",
+            "arguments": shown(envelope.content if envelope else raw, _MOST_KEPT),
+        }
+        body = {
+            "key": safe_text(key, _MOST_OF_A_NAME) if isinstance(key, str) else "",
+            "kind": kind,
+            "target": target,
+            "lane": lane,
+            "reference": "",
+            "mark": "",
+            "orders": [],
+            "after": [],
+            "payload": kept,
+        }
+        told = capped(safe_text(message, _MOST_KEPT))
+        answer = relay.journal.scripts.run(
+            "reject", id_, json.dumps(body, ensure_ascii=True), kind, target, lane, code, told, settings.events_max
+        )
+        if answer[0] == "rejected":
+            self._reports = self._reports or self._make_reports()
+            self._reports.dead(Entry(id_, kind, target, lane, "", "", {}), Dead(DeadClass.INVALID, code, told))
+
+
+def _code(error: Exception) -> str:
+    if isinstance(error, Invalid):
+        return error.code
+    return {KeyConflict: "KEY_CONFLICT", Unreadable: "UNREADABLE"}.get(type(error), "INVALID")
+
+
+def _sentence(error: Exception) -> str:
+    return f"The message cannot be read: {error}." if isinstance(error, Unreadable) else str(error)
+
+
+def _fallback(ledgers: Mapping[str, Any]) -> str:
+    return DEFAULT_TARGET if DEFAULT_TARGET in ledgers else next(iter(ledgers))
+
+
+def _fields(given: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in given.items() if name not in OPTIONS}
+
+
+def _options(kind: str, call: Call) -> dict[str, Any]:
+    """The options that were given; None is what a producer sends that has nothing to say."""
+    options = {name: call.kwargs[name] for name in OPTIONS if call.kwargs.get(name) is not None}
+    errors = {name: ["Must be a string."] for name in _TEXTS if not isinstance(options.get(name, ""), str)}
+    after = options.get("after", ())
+    if not isinstance(after, list | tuple) or not all(isinstance(other, str) for other in after):
+        errors["after"] = ["Must be a list of keys of other intents."]
+    if errors:
+        raise InvalidIntent(kind, errors)
+    if "after" in options:
+        options["after"] = tuple(after)
+    for name in ("not_before", "deadline"):
+        if name in options:
+            options[name] = _time(kind, name, options[name])
+    # What Celery has for it means the same: not before, and not after; the stricter one holds.
+    if call.eta is not None:
+        options["not_before"] = max(_moment(options.get("not_before", call.eta)), call.eta)
+    if call.expires is not None:
+        options["deadline"] = min(_moment(options.get("deadline", call.expires)), call.expires)
+    return options
+
+
+def _moment(value: datetime | timedelta) -> datetime:
+    return value if isinstance(value, datetime) else datetime.now(UTC) + value
 
 
 def _time(kind: str, name: str, value: Any) -> datetime | timedelta:
-    if isinstance(value, int | float) and not isinstance(value, bool):
-        return timedelta(seconds=value)
+    """A time, or a span from now, that a calendar can hold."""
     try:
-        return datetime.fromisoformat(value)
-    except (TypeError, ValueError):
-        raise InvalidIntent(kind, {name: ["Must be an RFC 3339 time, or seconds from now."]}) from None
+        if isinstance(value, int | float | Decimal) and not isinstance(value, bool):
+            span = timedelta(seconds=float(value))
+            _moment(span)
+            return span
+        moment = value if isinstance(value, datetime) else datetime.fromisoformat(value)
+        if moment.tzinfo is not None:
+            moment.timestamp()
+            return moment
+    except (ArithmeticError, TypeError, ValueError):
+        pass
+    raise InvalidIntent(kind, {name: [_NO_TIME]})
 
 
-def _keep(runtime: Runtime, kind: str, arguments: Mapping[str, Any], error: InvalidIntent | KeyConflict) -> None:
-    """Record what came, under an id made of its bytes: the same message twice is one dead letter."""
-    text = json.dumps(arguments, default=str, sort_keys=True, ensure_ascii=False)
-    named = arguments.get("target", DEFAULT_TARGET)
-    target = named if isinstance(named, str) and named in runtime.settings.ledgers else DEFAULT_TARGET
-    id_ = id_of(target, "invalid\n" + kind + "\n" + hashlib.sha256(text.encode("utf-8", "replace")).hexdigest())
-    key = arguments.get("key")
-    lane = runtime.settings.route(kind)
-    body = {
-        "key": key if isinstance(key, str) else "",
-        "kind": kind,
-        "target": target,
-        "lane": lane,
-        "reference": "",
-        "mark": "",
-        "orders": [],
-        "after": [],
-        "payload": {"arguments": text[:_MOST_KEPT]},
-    }
-    code = "KEY_CONFLICT" if isinstance(error, KeyConflict) else "INVALID"
-    encoded = json.dumps(body, ensure_ascii=True)
-    message = capped(str(error))
-    runtime.journal.scripts.run("reject", id_, encoded, kind, target, lane, code, message, runtime.settings.events_max)
-    entry = Entry(id_, kind, target, lane, "", "", {})
-    runtime.reports.dead(entry, Dead(DeadClass.INVALID, code, message))
+def _digest(raw: bytes, envelope: Envelope | None, call: Call | None) -> str:
+    """What two sends of one call have in common, whatever ids and times Celery gave them."""
+    data = raw if envelope is None else envelope.content
+    if call is not None:
+        try:
+            said = json.dumps([call.args, call.kwargs, call.followed], default=str, sort_keys=True)
+            data = f"{call.task}\n{said}".encode()
+        except (RecursionError, TypeError, ValueError):
+            pass
+    return hashlib.sha256(data).hexdigest()

@@ -7,21 +7,21 @@ from dataclasses import replace
 from typing import Any
 
 from celery import Celery, signals
+from kombu.transport.redis import Transport as RedisTransport
 
-from blnk_relay.bell import Bells, broker_options, queue_of
+from blnk_relay.bell import Bells, queue_of
 from blnk_relay.broker import url_for_celery
 from blnk_relay.errors import InvalidSettings
 from blnk_relay.intents.steps import policy_of
 from blnk_relay.journal.journal import Journal
 from blnk_relay.relay import Relay
-from blnk_relay.settings import CONFIRM_LANE, INGEST_LANE, Settings
+from blnk_relay.settings import CONFIRM_LANE, PREFIX, Settings
 from tasks.runtime import Runtime, install, stop, worker_name
 from worker.bootsteps import Sweeper
+from worker.broker import Broker, listening_options
+from worker.by_name import ByName
 from worker.ledgers import ledgers_of
 from worker.telemetry import Telemetry
-
-#: A message is only a bell, so redelivery may be quick; it must be longer than a task's slice all the same.
-VISIBILITY_TIMEOUT_S = 60
 
 POOLS = ("threads", "prefork", "solo")
 
@@ -54,24 +54,22 @@ def make_app(settings: Settings) -> Celery:
         settings: The settings.
 
     Raises:
-        InvalidSettings: An instance or a credential of any target is missing: better now than at the first intent.
+        InvalidSettings: An instance or a credential of any target is missing: better now than at the first intent. Or
+            the broker is none that workers can listen to.
     """
     # Made for the sake of what they refuse, and told to nobody: the worker's own are made after it has forked.
     journal = Journal(settings)
     for ledger in ledgers_of(settings, journal, Telemetry(replace(settings, sentry_dsn=""))).values():
         ledger.close()
     journal.close()
-    app = Celery("blnk-relay-worker", broker=url_for_celery(settings), include=["tasks.celery_tasks"])
+    app = Celery("blnk-relay-worker", broker=url_for_celery(settings), include=["tasks.celery_tasks"], amqp=Broker)
     app.conf.update(
-        broker_transport_options={
-            **broker_options(settings),
-            "visibility_timeout": VISIBILITY_TIMEOUT_S,
-            "health_check_interval": 10,
-            "unacked_restore_throttle": 1,
-        },
+        broker_transport_options=dict(listening_options(settings)),
         broker_connection_timeout=settings.redis_timeout_s,
         broker_connection_retry_on_startup=True,
         broker_connection_max_retries=None,
+        # A refusal (READONLY, OOM, BUSY …) is an answer to Celery, not a lost connection, and would end the worker.
+        broker_channel_error_retry=True,
         broker_pool_limit=None,
         task_acks_late=True,
         task_ignore_result=True,
@@ -81,13 +79,21 @@ def make_app(settings: Settings) -> Celery:
         worker_enable_remote_control=False,
         worker_send_task_events=False,
         worker_cancel_long_running_tasks_on_connection_loss=False,
+        # After a lost connection it would listen with fewer places, and forget some for good.
+        worker_enable_prefetch_count_reduction=False,
+        worker_consumer="worker.consumer:Consumer",
         worker_hijack_root_logger=False,
         worker_redirect_stdouts=False,
         task_serializer="json",
         accept_content=["json"],
     )
+    if not issubclass(app.connection_for_read().get_transport_cls(), RedisTransport):
+        raise InvalidSettings(
+            f"{PREFIX}BROKER_URL must be the address of a Redis or Valkey, such as redis://127.0.0.1:6379/1: what "
+            "comes by name is read from there without Celery, so that none of it is lost."
+        )
     install(lambda: build_runtime(settings))
-    app.steps["worker"].add(Sweeper)
+    app.steps["worker"].update({Sweeper, ByName})
     app.conf.blnk_relay = settings
     return app
 
@@ -98,8 +104,10 @@ def _stop_claiming(**_: Any) -> None:
     stop()
 
 
-def worker_arguments(settings: Settings, lanes: tuple[str, ...], pool: str, concurrency: int, name: str) -> list[str]:
-    """The arguments of Celery's own command for a worker of ours.
+def worker_options(
+    settings: Settings, lanes: tuple[str, ...], pool: str, concurrency: int, name: str
+) -> dict[str, Any]:
+    """The options of Celery's own worker for one of ours.
 
     Args:
         settings: The settings.
@@ -116,16 +124,14 @@ def worker_arguments(settings: Settings, lanes: tuple[str, ...], pool: str, conc
         raise InvalidSettings(f"unknown lane {strays[0]!r}; BLNK_RELAY_LANES lists {', '.join(settings.lanes)}")
     if pool not in POOLS:
         raise InvalidSettings(f"unknown pool {pool!r}; use one of {', '.join(POOLS)}")
-    queues = ",".join(queue_of(settings, lane) for lane in (*lanes, CONFIRM_LANE, INGEST_LANE))
-    return [
-        "--quiet",  # its banner would stand on stdout, which is the command line's
-        "worker",
-        f"--queues={queues}",
-        f"--pool={pool}",
-        f"--concurrency={concurrency}",
-        f"--hostname={name}",
-        "--without-gossip",
-        "--without-mingle",
-        "--without-heartbeat",
-        "--loglevel=WARNING",
-    ]
+    return {
+        "quiet": True,  # its banner would stand on stdout, which is the command line's
+        "queues": [queue_of(settings, lane) for lane in (*lanes, CONFIRM_LANE)],
+        "pool": pool,
+        "concurrency": concurrency,
+        "hostname": name,
+        "without_gossip": True,
+        "without_mingle": True,
+        "without_heartbeat": True,
+        "loglevel": "WARNING",
+    }

@@ -1,15 +1,22 @@
-"""Starting a worker process."""
+"""Starting a worker process, and how it ends."""
 
 from __future__ import annotations
 
 import logging
 import os
+import signal
 import socket
+import sys
+from typing import Any
+
+from celery import signals
+from celery.apps.worker import Worker as CeleryWorker
 
 from blnk_relay.errors import JournalUnavailable
 from blnk_relay.journal.journal import Journal
 from blnk_relay.settings import Settings
-from worker.app import make_app, worker_arguments
+from worker.app import make_app, worker_options
+from worker.watch import FAILED, end_with
 
 _log = logging.getLogger(__name__)
 
@@ -22,7 +29,32 @@ UNCHOSEN = (
 )
 
 
-def run_worker(settings: Settings, *, lanes: tuple[str, ...] = (), pool: str = "threads", concurrency: int = 0) -> None:
+class Worker(CeleryWorker):
+    """Celery's worker; remembers why it ends.
+
+    Attributes:
+        told: It was told to stop.
+        again: It was told to begin anew.
+    """
+
+    told = False
+    again = False
+
+    def install_platform_tweaks(self, worker: Any) -> None:
+        """Take SIGHUP as daemons do: finish what is in hand, and begin anew with the settings of the day.
+
+        Celery's own way runs the new program while the old one is being taken apart, and under prefork nobody is left.
+        """
+        super().install_platform_tweaks(worker)
+        signal.signal(signal.SIGHUP, self._begin_anew)
+
+    def _begin_anew(self, *_: Any) -> None:
+        # At a terminal it means that the terminal is gone.
+        self.again, self.told = not sys.stdout.isatty(), True
+        end_with(0)
+
+
+def run_worker(settings: Settings, *, lanes: tuple[str, ...] = (), pool: str = "threads", concurrency: int = 0) -> int:
     """Run a worker until it is told to stop.
 
     Args:
@@ -31,12 +63,15 @@ def run_worker(settings: Settings, *, lanes: tuple[str, ...] = (), pool: str = "
         pool: ``threads`` (recommended: it stops within a second), ``prefork`` or ``solo``.
         concurrency: Tasks at a time; 0 for one a lane and one for the read-back.
 
+    Returns:
+        The exit code: 0 when it was told to stop, FAILED when it could not go on and should be started again.
+
     Raises:
         InvalidSettings: Something is missing or contradicts.
         OtherLedger: The journal belongs to other ledgers than the settings name, for every target.
     """
     served = lanes or settings.lanes
-    arguments = worker_arguments(
+    options = worker_options(
         settings,
         served,
         pool,
@@ -59,10 +94,18 @@ def run_worker(settings: Settings, *, lanes: tuple[str, ...] = (), pool: str = "
         _log.warning("the journal cannot be reached yet: %s", error)
     finally:
         journal.close()
-    app.worker_main(arguments)
+    worker = Worker(app=app, **options)
+
+    def told(**_: Any) -> None:
+        worker.told = True
+
+    signals.worker_shutting_down.connect(told)
+    worker.start()
+    if worker.again:
+        # The same program in the same process, so that whoever watches over it sees no end.
+        os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])  # noqa: S606 - our own command line
+    return 0 if worker.told else FAILED
 
 
 if __name__ == "__main__":
-    import sys
-
-    run_worker(Settings.from_env(), pool=sys.argv[1] if len(sys.argv) > 1 else "threads")
+    sys.exit(run_worker(Settings.from_env(), pool=sys.argv[1] if len(sys.argv) > 1 else "threads"))

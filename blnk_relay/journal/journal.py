@@ -362,8 +362,11 @@ class Journal:
         again = [gate.rsplit(" ", 1) for gate in found]
         return Settled(tuple(bells), tuple((name, float(lost_ms) / 1000) for name, lost_ms in again))
 
-    def sweep(self) -> tuple[bool, tuple[str, ...], tuple[Entry, ...]]:
-        """Sweep, if nobody else has just done so.
+    def sweep(self, program: str = "") -> tuple[bool, tuple[str, ...], tuple[Entry, ...]]:
+        """Sweep, if nobody else has just done so; also a sign of life of the worker program.
+
+        Args:
+            program: Its name; empty for none.
 
         Returns:
             Whether this call swept, lanes to ring, and intents whose deadline passed while they waited for others: they
@@ -379,6 +382,7 @@ class Journal:
             SWEEP_MOST,
             settings.events_max,
             self._seen,
+            program,
         )
         self._stand(asked_at, now_ms, ground)
         if swept:
@@ -408,6 +412,11 @@ class Journal:
             for name, target in self.settings.ledgers.items()
             if target.ledger and recorded.get(name, target.ledger) != target.ledger
         ]
+
+    def farewell(self, program: str) -> None:
+        """A worker program ends; without this it counts as alive until it was silent for DEAD_WORKER_S."""
+        with reported():
+            self.client.zrem(self.key("alive"), program)
 
     def strays(self) -> list[str]:
         """Targets that the settings do not name and that have intents ready: nobody with these settings takes them."""

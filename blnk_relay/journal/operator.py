@@ -249,7 +249,8 @@ class Operator:
                 pipeline.zcard(journal.key(name))
             pipeline.zrange(journal.key("posted"), 0, 0, withscores=True)
             pipeline.hgetall(journal.key("counts"))
-            waiting, posted, done, dead, discarded, first_posted, counts = pipeline.execute()
+            pipeline.zcount(journal.key("alive"), now_ms - int(settings.dead_worker_s * 1000), "+inf")
+            waiting, posted, done, dead, discarded, first_posted, counts, alive = pipeline.execute()
             held = self.leases()
             lanes = self._depths(sorted(queues), now_ms)
             gates = tuple(self._gates(sorted({queue.partition("|")[2] for queue in queues}), now_ms))
@@ -262,7 +263,7 @@ class Operator:
             done=done,
             dead=dead,
             discarded=discarded,
-            workers=len(held),
+            workers=alive,
             gates=gates,
             counts={name: int(value) for name, value in sorted(counts.items())},
         )

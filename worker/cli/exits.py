@@ -14,6 +14,7 @@ BAD_INPUT = 2
 NOT_FOUND = 3
 UNAVAILABLE = 4
 REFUSED = 5
+FAILED = 70
 INTERRUPTED = 130
 
 MEANINGS: Mapping[int, str] = MappingProxyType(
@@ -24,6 +25,7 @@ MEANINGS: Mapping[int, str] = MappingProxyType(
         NOT_FOUND: "no such key, lane, target, kind or code",
         UNAVAILABLE: "the journal (Redis) cannot be reached or does not take writes",
         REFUSED: "refused: it would lose or double a payment, comes too late, or another's pause stands",
+        FAILED: "a worker could not go on, and should be started again; its log says why",
         INTERRUPTED: "interrupted, or the question was answered with no",
     }
 )

@@ -58,7 +58,7 @@ def worker(lanes: tuple[str, ...], pool: str, concurrency: int | None, as_json: 
     signals.worker_ready.connect(tell, weak=False)
     # Celery says on the original stdout that it shuts down; our stdout is for the one object.
     sys.__stdout__ = sys.__stderr__  # type: ignore[misc]
-    run_worker(settings, lanes=lanes, pool=pool, concurrency=concurrency or 0)
+    exits.leave(run_worker(settings, lanes=lanes, pool=pool, concurrency=concurrency or 0))
 
 
 @click.command(

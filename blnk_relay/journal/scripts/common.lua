@@ -27,6 +27,7 @@
 --                              must be alone; expires
 --   skipped:<worker>   hash    ready set or posted -> how many intents in front of it the worker does not know, and when
 --                              it counted them; expires
+--   alive              zset    last sweep -> worker program, whether it holds anything or not
 --   posted             zset    next look -> id      state posted: the ledger has to show the outcome
 --   tried:<lane>|<t>   zset    accept time -> id    open ones that a worker gave back, or looked at in vain: their age is
 --                              in no other set, where each try moves them
@@ -53,6 +54,7 @@
 --   events             stream  final outcomes, capped
 --   readers:<group>    zset    last sign of life -> reader of the events (0: it has left)
 --   sweep              string  when the last sweep began; expires
+--   by-name            string  when somebody last took the turn to read what comes by name; expires
 --   ground             hash    what the journal rests on: epoch, server (process that served it), mark (trips of workers
 --                              in this epoch), lost (begin of the first epoch after a loss), solid (since when clock and
 --                              tail can be trusted), skew (ms added to the server's clock), steps (how often that was set)

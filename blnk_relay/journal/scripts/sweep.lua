@@ -2,17 +2,20 @@
 -- One sweep, by whichever worker gets the lock: lapsed leases go to be looked up, forgotten work gets a bell, finished
 -- intents are trimmed after their retention. Dead letters are never touched.
 -- ARGV: lock (ms), silence after which a worker is dead (ms), retention (ms), most to handle in one sweep, length of the
---   events stream, what the sweeper has seen of the ground (see stand).
+--   events stream, what the sweeper has seen of the ground (see stand), the worker program that sweeps ("" for none).
 -- Returns: {1 if this one swept, lanes to ring, id and body of each whose deadline passed while it waited, now, ground:
 --   {what to show next time, since when it can be trusted, steps of the clock}}.
 
 local lock_ms, dead_ms, retention_ms, most = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])
-local cap = ARGV[5]
+local cap, program = ARGV[5], ARGV[7]
 local bells, lapsed, expired = {}, 0, {}
 watch(ARGV[6])
 local seen = stand(ARGV[6])
 local ground = { seen, tonumber(SOLID), steps() }
+-- A sign of life, whether there is anything to sweep or not, and whoever gets the lock.
+if program ~= '' then redis.call('ZADD', P .. 'alive', NOW, program) end
 if not take_lock('sweep', lock_ms) then return { 0, bells, expired, NOW, ground } end
+redis.call('ZREMRANGEBYSCORE', P .. 'alive', '-inf', NOW - dead_ms)
 
 -- After a step the journal's time comes back to the server's, so slowly that no silence gets noticeably shorter by it.
 local SLEW_MS = 20

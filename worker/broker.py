@@ -1,0 +1,130 @@
+"""How Celery hears bells here: whatever arrives in a lane's queue is a bell for that lane, and never more than that.
+
+A bell is not acknowledged, because a lost one is rung again by the next sweep. So there is nothing that can fail or
+leak between the broker and a task. Celery's acknowledgements on Redis did: after a failed one its place among the
+prefetched was never free again, until a worker with a live connection took nothing at all.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import time
+from collections.abc import Mapping
+from functools import cache
+from queue import Empty
+from typing import Any
+from uuid import uuid4
+
+from celery.app.amqp import AMQP
+from kombu import Connection
+from kombu.transport import redis as kombu_redis
+
+from blnk_relay.bell import CONFIRM_TASK, DELIVER_TASK, broker_options, queue_of
+from blnk_relay.settings import CONFIRM_LANE, INGEST_LANE, Settings
+from tasks.messages import opened
+
+#: How often a message that is no bell is offered to the queue where it belongs, and the pause between.
+_TRIES = 10
+_PAUSE_S = 0.25
+
+_log = logging.getLogger(__name__)
+
+
+def listening_options(settings: Settings) -> Mapping[str, Any]:
+    """Transport options of a worker: those of everybody, and which queue is a bell for what."""
+    bells = {queue_of(settings, lane): lane for lane in (*settings.lanes, CONFIRM_LANE)}
+    return {
+        **broker_options(settings),
+        "health_check_interval": 10,
+        "ack_emulation": False,
+        "relay_bells": bells,
+        "relay_ingest": queue_of(settings, INGEST_LANE),
+    }
+
+
+def bell(queue: str, lane: str) -> dict[str, Any]:
+    """The message that a worker's Celery gets for anything that came in a queue of bells."""
+    confirm, id_ = lane == CONFIRM_LANE, str(uuid4())
+    return {
+        "body": json.dumps([[] if confirm else [lane], {}, {}]),
+        "content-type": "application/json",
+        "content-encoding": "utf-8",
+        "headers": {"lang": "py", "task": CONFIRM_TASK if confirm else DELIVER_TASK, "id": id_},
+        "properties": {"delivery_tag": id_, "delivery_info": {"exchange": queue, "routing_key": queue}},
+    }
+
+
+def is_bell(item: bytes) -> bool:
+    """Whether a message says of itself that it is a bell; what else stands in it is of no interest."""
+    try:
+        return opened(item).task in (DELIVER_TASK, CONFIRM_TASK)
+    except Exception:  # noqa: BLE001 - whatever it is, it is none
+        return False
+
+
+class Listening:
+    """Part of a channel of Celery's on Redis: see the head of this module."""
+
+    do_restore = False
+    relay_bells: Mapping[str, str] = {}
+    relay_ingest = ""
+
+    def _brpop_read(self: Any, **options: Any) -> bool:
+        """Take one message out of the answer; the same as kombu's own, but for what is made of it."""
+        try:
+            try:
+                answer = self.client.parse_response(self.client.connection, "BRPOP", **options)
+            except self.connection_errors:
+                # The next round connects anew.
+                self.client.connection.disconnect()
+                raise
+        finally:
+            self._in_poll = None
+            self._flush_brpop_reauth()
+        if not answer:
+            raise Empty
+        queue = answer[0].decode().rsplit(self.sep, 1)[0]
+        self._queue_cycle.rotate(queue)
+        lane = self.relay_bells.get(queue)
+        if lane is not None and is_bell(answer[1]):
+            self.connection._deliver(bell(queue, lane), queue)  # noqa: SLF001 - as kombu's own does
+        else:
+            self._divert(queue, answer[1])
+        return True
+
+    def _divert(self: Any, queue: str, item: bytes) -> None:
+        """Put what is no bell to the messages that came by name, where it ends as an intent or as a dead letter."""
+        for tried in range(1, _TRIES + 1):
+            try:
+                with self.conn_or_acquire() as client:
+                    client.lpush(self.relay_ingest, item)
+            except (*self.connection_errors, *self.connection.channel_errors) as error:
+                if tried == _TRIES:
+                    _log.exception("a message in %s that is no bell is lost (%s)", queue, type(error).__name__)
+                time.sleep(_PAUSE_S)
+            else:
+                _log.warning("a message in %s is no bell; it was put to those that came by name", queue)
+                return
+
+
+@cache
+def listening(transport: Any) -> Any:
+    """A transport of Celery's on Redis whose channels listen as this module says; any other as it is."""
+    if not issubclass(transport, kombu_redis.Transport):
+        return transport
+    known = (*transport.Channel.from_transport_options, "relay_bells", "relay_ingest")
+    channel = type("Channel", (Listening, transport.Channel), {"from_transport_options": known})
+    return type("Transport", (transport,), {"Channel": channel})
+
+
+class _Connection(Connection):
+    def get_transport_cls(self) -> Any:
+        transport: Any = super().get_transport_cls()
+        return listening(transport)
+
+
+class Broker(AMQP):
+    """Celery's way to the broker, with the transport of this module."""
+
+    Connection = _Connection

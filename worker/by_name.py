@@ -1,0 +1,197 @@
+"""Reads what comes by name: part of every worker, in a thread of its own.
+
+The queue is read without taking anything out of it: a message is looked at, recorded in the journal, and removed
+after that. Whatever dies, stalls or refuses on the way, it is still there, and to record it again changes nothing.
+Celery's own way (BRPOP, then a note of what was taken) loses what was popped when the note, the worker or the
+connection fails.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Sequence
+from contextlib import suppress
+from typing import Any
+
+from celery import bootsteps
+from kombu import Exchange, Queue
+from redis.exceptions import RedisError
+
+from blnk_relay.bell import queue_of
+from blnk_relay.errors import JournalUnavailable
+from blnk_relay.journal.connection import reported
+from blnk_relay.journal.journal import Journal
+from blnk_relay.relay import Relay
+from blnk_relay.settings import INGEST_LANE, Settings
+from tasks.ingest import Ingest
+from worker.complaints import Complaints
+from worker.telemetry import Telemetry
+
+#: Messages read in one go; few, because each may be as large as an upload.
+BATCH = 20
+
+#: How often an empty queue is looked at.
+IDLE_S = 0.2
+
+#: Pauses while the broker or the journal refuses: from the first, twice as long each time, to the longest.
+FIRST_PAUSE_S = 0.25
+LONGEST_PAUSE_S = 5.0
+
+#: How long one worker has the queue for itself. Two that read it do no harm, but all of it twice.
+_TURN_MS = 5_000
+
+_log = logging.getLogger(__name__)
+
+
+class Inbox:
+    """The queue of messages that came by name, by the eyes of Celery's own client, so that addresses mean the same.
+
+    Args:
+        app: The worker's Celery application.
+        settings: What the queue is called.
+    """
+
+    def __init__(self, app: Any, settings: Settings) -> None:
+        name = queue_of(settings, INGEST_LANE)
+        self._connection = app.connection_for_write()
+        channel = self._connection.default_channel
+        # As a consumer of Celery's would: there are producers that publish to queues which somebody else has declared.
+        Queue(name, Exchange(name, type="direct"), routing_key=name)(channel).declare()
+        self._channel = channel
+        self._keys = [f"{name}{channel.sep}{step}" if step else name for step in channel.priority_steps]
+
+    def oldest(self) -> list[tuple[str, bytes]]:
+        """The messages whose turn it is, each with the key that it lies under; nothing is taken out."""
+        with self._channel.conn_or_acquire() as client:
+            for key in self._keys:
+                found = client.lrange(key, -BATCH, -1)
+                if found:
+                    return [(key, item) for item in reversed(found)]
+        return []
+
+    def remove(self, items: Sequence[tuple[str, bytes]]) -> None:
+        """Take out what was recorded; what somebody else has taken out is no error."""
+        if not items:
+            return
+        with self._channel.conn_or_acquire() as client:
+            pipeline = client.pipeline(transaction=False)
+            for key, item in items:
+                pipeline.lrem(key, -1, item)
+            pipeline.execute()
+
+    def put_last(self, items: Sequence[tuple[str, bytes]]) -> None:
+        """Let others go first."""
+        if not items:
+            return
+        with self._channel.conn_or_acquire() as client:
+            pipeline = client.pipeline(transaction=True)
+            for key, item in items:
+                pipeline.lrem(key, -1, item)
+                pipeline.lpush(key, item)
+            pipeline.execute()
+
+    def close(self) -> None:
+        """Give the connections back."""
+        self._connection.close()
+
+
+class ByName(bootsteps.StartStopStep):
+    """Records what comes by name, for as long as the worker runs."""
+
+    requires = ("celery.worker.components:Pool",)
+
+    def __init__(self, parent: Any, **kwargs: Any) -> None:
+        super().__init__(parent, **kwargs)
+        self._app = parent.app
+        self._settings: Settings = parent.app.conf.blnk_relay
+        self._stop = threading.Event()
+        self._thread: threading.Thread | None = None
+        self._complaints = Complaints(_log)
+        self._inbox: Inbox | None = None
+
+    def start(self, _parent: Any) -> None:
+        """Begin, once the worker's pool is up."""
+        self._thread = threading.Thread(target=self._run, name="by-name", daemon=True)
+        self._thread.start()
+
+    def stop(self, _parent: Any) -> None:
+        """End after the message at hand."""
+        self._stop.set()
+        if self._thread is not None:
+            self._thread.join(self._settings.redis_timeout_s * 4)
+
+    def _run(self) -> None:
+        relay: Relay | None = None
+        ingest: Ingest | None = None
+        pause_s = 0.0
+        while not self._stop.wait(pause_s):
+            try:
+                if relay is None or ingest is None:
+                    relay = Relay(self._settings)
+                    ingest = Ingest(relay, lambda: Telemetry(self._settings))
+                more = self._read(relay, ingest)
+                pause_s = 0.0 if more else IDLE_S
+            except Exception as error:  # noqa: BLE001 - whatever it is, the messages are still there
+                expected = isinstance(error, RedisError | JournalUnavailable | OSError)
+                self._complaints.say(
+                    f"what comes by name cannot be read or recorded now ({_told(error)}); it stays in its queue",
+                    exc_info=not expected,
+                )
+                self._forget()
+                pause_s = min(max(pause_s * 2, FIRST_PAUSE_S), LONGEST_PAUSE_S)
+        self._forget()
+        if relay is not None:
+            with suppress(JournalUnavailable):
+                relay.close()
+
+    def _read(self, relay: Relay, ingest: Ingest) -> bool:
+        """Record one batch, and take out what was. Returns whether there may be more to do at once."""
+        if self._inbox is None:
+            self._inbox = Inbox(self._app, self._settings)
+        items = self._inbox.oldest()
+        if not items or not _turn(relay.journal):
+            return False
+        recorded, refused = [], []
+        refusal: JournalUnavailable | None = None
+        try:
+            for item in items:
+                if self._stop.is_set():
+                    break
+                try:
+                    ingest.take(item[1])
+                    recorded.append(item)
+                except JournalUnavailable as error:
+                    # Raises when the journal is away for all; else it is this message that it does not take.
+                    relay.journal.now_ms()
+                    refused.append(item)
+                    refusal = error
+        finally:
+            self._inbox.remove(recorded)
+        # One that cannot be recorded must not hold up the others.
+        self._inbox.put_last(refused)
+        if refusal is not None and not recorded:
+            raise refusal
+        _end_turn(relay.journal)
+        return bool(recorded)
+
+    def _forget(self) -> None:
+        """Connect anew for the next try: the server behind the address may be another one by now."""
+        inbox, self._inbox = self._inbox, None
+        if inbox is not None:
+            with suppress(Exception):
+                inbox.close()
+
+
+def _turn(journal: Journal) -> bool:
+    with reported():
+        return bool(journal.client.set(journal.key("by-name"), "1", nx=True, px=_TURN_MS))
+
+
+def _end_turn(journal: Journal) -> None:
+    with reported():
+        journal.client.delete(journal.key("by-name"))
+
+
+def _told(error: Exception) -> str:
+    return str(error) if isinstance(error, JournalUnavailable) else type(error).__name__

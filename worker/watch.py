@@ -1,0 +1,119 @@
+"""Liveness by progress: a worker that does not take bells which wait for it is deaf, however alive it looks."""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+
+from celery.worker import state
+
+from blnk_relay.bell import queue_of
+from blnk_relay.settings import CONFIRM_LANE, Settings
+from tasks.runtime import stop
+
+#: The exit code of a worker that ended because it could not go on; see worker/cli/exits.py.
+FAILED = 70
+
+_state: Any = state
+
+_log = logging.getLogger(__name__)
+
+
+def end_with(code: int) -> None:
+    """Let the worker end in good order, soon; from any thread and from a signal's handler."""
+    stop()
+    _state.should_stop = code
+
+
+class Watch:
+    """Decides whether a worker makes progress; to be asked now and then.
+
+    Args:
+        limit_s: How long bells may wait and none be taken.
+        rebuild: Begins anew with the broker.
+        end: Ends the worker.
+        clock: Seconds of a steady clock.
+    """
+
+    def __init__(
+        self, limit_s: float, rebuild: Callable[[], None], end: Callable[[], None], clock: Callable[[], float]
+    ) -> None:
+        self._limit_s = limit_s
+        self._steps = (rebuild, end)
+        self._clock = clock
+        self._taken = -1
+        self._since_s = clock()
+        self._tried = 0
+
+    def look(self, taken: int, waiting: int) -> None:
+        """Look at what has happened.
+
+        Args:
+            taken: Bells that this worker has taken so far.
+            waiting: Bells that lie in its queues.
+        """
+        now_s = self._clock()
+        if taken != self._taken or not waiting:
+            self._taken, self._since_s, self._tried = taken, now_s, 0
+        elif now_s - self._since_s > self._limit_s and self._tried < len(self._steps):
+            self._since_s = now_s
+            self._tried += 1
+            self._steps[self._tried - 1]()
+
+
+class Bellwatch:
+    """A watch over a running worker of Celery's.
+
+    Args:
+        worker: The worker.
+        settings: How long is too long.
+    """
+
+    def __init__(self, worker: Any, settings: Settings) -> None:
+        self._worker = worker
+        self._settings = settings
+        self._channel: Any = None
+        self._watch = Watch(settings.stalled_s, self._rebuild, self._end, time.monotonic)
+
+    def look(self) -> None:
+        """Count and decide. Raises whatever the broker's client does, when the broker is away."""
+        try:
+            waiting = self._waiting()
+        except Exception:
+            self.close()
+            raise
+        self._watch.look(state.all_total_count[0], waiting)
+
+    def close(self) -> None:
+        """Give the connection back."""
+        channel, self._channel = self._channel, None
+        if channel is not None:
+            channel.connection.client.close()
+
+    def _waiting(self) -> int:
+        if self._channel is None:
+            self._channel = self._worker.app.connection_for_write().default_channel
+        ours = {queue_of(self._settings, lane) for lane in (*self._settings.lanes, CONFIRM_LANE)}
+        with self._channel.conn_or_acquire() as client:
+            pipeline = client.pipeline(transaction=False)
+            for queue in ours & set(self._worker.app.amqp.queues.consume_from):
+                pipeline.llen(queue)
+            return sum(pipeline.execute())
+
+    def _rebuild(self) -> None:
+        _log.error(
+            "bells wait, and none was taken for %g s (BLNK_RELAY_STALLED_S): connecting anew", self._settings.stalled_s
+        )
+        self._worker.consumer.rebuild("no bell was taken")
+
+    def _end(self) -> None:
+        _log.critical("connecting anew did not help: this worker ends with exit code %d", FAILED)
+        end_with(FAILED)
+        # What does not hear may not stop either. Leases see to what it holds.
+        last = threading.Timer(self._settings.lease_s + self._settings.slice_s, os._exit, (FAILED,))
+        last.daemon = True
+        last.start()
