@@ -633,6 +633,14 @@ def test_a_backlog_that_cannot_be_read_is_not_moved_and_nobody_is_called_for_it(
     assert len(moved) == 1
 
 
+def test_reads_that_ask_for_many_intents_each_are_lost_by_their_requests(relay, journal):
+    posted(relay, journal, 200)
+    for _ in range(4):
+        journal.take(WORKER, 200, 0.001)
+        assert journal.complain(DEFAULT_TARGET, "read", LOST) == (False, False)
+    assert journal.complain(DEFAULT_TARGET, "read", LOST) == (True, True), "five requests, whatever they asked for"
+
+
 def test_a_ledger_whose_queue_is_full_is_spared_by_the_lane_that_met_it_alone(relay, journal, operator):
     relay.enqueue_many([payment("order"), commit("hold-1")])
     full = GateChange(GateAction.SLOW, "QUEUE_BACKPRESSURE", 30.0, lane=True)

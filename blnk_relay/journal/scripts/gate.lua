@@ -49,7 +49,8 @@ if action == 'lost' then
   since = reach[2] or NOW
   redis.call('HSET', P .. 'reach:' .. target, 'lost', lost, 'since', since)
   local passed = (age_s <= 1 and tonumber(pace[1] or '0') or 0) + (age_s == 0 and tonumber(pace[2] or '0') or 0)
-  if lost < MANY or lost * 4 < passed then return { 0, held > NOW and 1 or 0 } end
+  -- The pace of reads counts intents, of which one request asks for hundreds: for them, on end has to do.
+  if lost < MANY or (name == target .. ':write' and lost * 4 < passed) then return { 0, held > NOW and 1 or 0 } end
   for _, side in ipairs({ 'write', 'read' }) do
     local side_key = P .. 'gate:' .. target .. ':' .. side
     if not redis.call('HGET', side_key, 'state') then
