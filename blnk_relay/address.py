@@ -189,9 +189,7 @@ def _options(variable: str, parts: SplitResult) -> dict[str, str]:
     for name, value in parse_qsl(parts.query, keep_blank_values=True):
         if not _OPTION.fullmatch(name):
             # Perhaps it is half a password.
-            raise InvalidSettings(
-                f"{variable}: what stands behind its '?' is not an option of an address; in a password write %3F."
-            )
+            raise InvalidSettings(f"{variable}: what stands behind its '?' is not an option; in a password write %3F.")
         if name not in allowed:
             what = f"only {', '.join(sorted(allowed))} may stand there"
             if name in _TLS:

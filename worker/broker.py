@@ -104,7 +104,7 @@ class Listening:
                     _log.exception("a message in %s that is no bell is lost (%s)", queue, type(error).__name__)
                 time.sleep(_PAUSE_S)
             else:
-                _log.warning("a message in %s is no bell; it was put to those that came by name", queue)
+                _log.warning("a message in %s is not a bell; it was put to those that came by name", queue)
                 return
 
 
