@@ -126,13 +126,9 @@ class Delivery:
         """Leave the lane to others at once, and see through what is in hand: the ledger may take its time."""
         self._leave()
         beat_s = steady_s()
-        end_s = beat_s + self._runtime.settings.lease_s
-        while self._in_hand and beat_s < end_s:
-            before = self.settled
+        # Every job answers, for each of its requests has its time; and its leases are prolonged meanwhile.
+        while self._in_hand:
             self._settle(_BEAT_S / 4)
-            if self.settled > before:
-                # Its leases are prolonged while it goes on, so it is given up only when nothing comes any more.
-                end_s = steady_s() + self._runtime.settings.lease_s
             if steady_s() - beat_s >= _BEAT_S:
                 self._leave()
                 beat_s = steady_s()
@@ -165,7 +161,7 @@ class Delivery:
                 to_look.setdefault(claimed.entry.target, []).append(item)
         for batch in to_look.values():
             # Small portions: they are read side by side, and what is ready is sent before the rest is read.
-            for portion in portions(runtime, batch, LOOKAHEAD_S):
+            for portion in portions(runtime, batch, LOOKAHEAD_S, runtime.settings.connections):
                 self._put(partial(self._look, portion), tuple(item.claimed for item in portion))
         self._ring()
         return len(claims.items)
@@ -246,6 +242,8 @@ class Delivery:
                 if each.healthy:
                     self._results.put(f"{portion[0].claimed.entry.target}:read")
                 self._answer(each.decided, unanswered, (steady_s() - start_s) / len(portion))
+                if self._runtime.stopping.is_set():
+                    break
         except JournalUnavailable:
             why = "The journal did not answer"
         except Exception:  # noqa: BLE001 - whatever it is, they are given back

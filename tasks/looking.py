@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from math import ceil
 
 from blnk_relay.errors import JournalUnavailable
 from blnk_relay.intents.model import (
@@ -85,17 +86,22 @@ def opened(runtime: Runtime, claimed: Claimed) -> Opened:
     return Opened(claimed, _step(runtime, claimed, _NOTHING))
 
 
-def portions(runtime: Runtime, batch: Iterable[Opened], seconds: float) -> Iterator[list[Opened]]:
+def portions(runtime: Runtime, batch: Sequence[Opened], seconds: float, connections: int = 1) -> Iterator[list[Opened]]:
     """Cut a batch of one target into portions whose first questions are read within so many seconds each.
 
-    A portion has at least one intent, whatever that asks.
+    A portion has at least one intent, whatever that asks. Where they are read side by side, each connection gets its
+    part: the pace may be another by now.
     """
+    if not batch:
+        return
+    most = runtime.pace.requests_in(batch[0].claimed.entry.target, seconds)
+    if connections > 1:
+        most = min(most, max(1, ceil(share_of(runtime, batch) / connections)))
     portion: list[Opened] = []
     requests = 0.0
     for item in batch:
-        target = item.claimed.entry.target
         cost = share_of(runtime, [item])
-        if portion and requests + cost > runtime.pace.requests_in(target, seconds):
+        if portion and requests + cost > most:
             yield portion
             portion, requests = [], 0.0
         portion.append(item)

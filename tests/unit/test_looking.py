@@ -329,6 +329,10 @@ def test_batches_are_cut_by_the_requests_that_they_cost_at_the_measured_pace():
         runtime.pace = Pace()
         runtime.pace.note("default", 10, 10 * each_s)
         assert [len(portion) for portion in portions(runtime, batch, 1.0)] == sizes
+    runtime.pace = Pace()
+    runtime.pace.note("default", 10, 0.0)
+    side_by_side = list(portions(runtime, batch, 1.0, connections=4))
+    assert [len(portion) for portion in side_by_side] == [3, 3, 3, 3], "the pace may be another by now"
     together = runtime_of(Ledger())
     together.pace.note("default", 1, 3.0)
     assert [len(portion) for portion in portions(together, batch, 1.0)] == [12], "in one request of three seconds"
