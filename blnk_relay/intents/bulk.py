@@ -203,7 +203,7 @@ def intent(payload: Mapping[str, Any]) -> Intent:
 
 def _orders(payload: Mapping[str, Any]) -> tuple[str, ...]:
     balances = {name_of(item[side]) for item in payload["items"] for side in ("source", "destination")}
-    return tuple(sorted({f"atomic:{crc32(name.encode()) % _ORDERS:02}" for name in balances}))
+    return tuple(sorted({f"turn:atomic:{crc32(name.encode()) % _ORDERS:02}" for name in balances}))
 
 
 def request(entry: Entry, progress: Progress, policy: Policy) -> Request:

@@ -34,7 +34,8 @@
 --   done               zset    finished at -> id    states done and cancelled, until trimmed
 --   dead               zset    died at -> id        state dead: waits for a human, never trimmed
 --   discarded          zset    closed at -> id      state discarded: closed by a human, never trimmed
---   order:<key>        zset    accept number -> id  intents that are sent one at a time
+--   order:<key>        zset    accept number -> id  intents that are sent one at a time; in "<t>:turn:…" without those
+--                              that are dead
 --   excl:<t>:<row>     string  id of the only intent that may write to a row
 --   made:<t>:<row>     set     ids of the rows that our intents made below a row; expires after an hour
 --   seq                string  last accept number

@@ -32,6 +32,10 @@ redis.call('HDEL', key, 'class', 'code', 'message', 'attempts', 'sends', 'accept
 -- One whose deadline passed before its turn came waits for its turn again.
 local held = tonumber(fields[11] or '0') > 0
 for order in string.gmatch(fields[12] or '', '[^\n]+') do
+  -- It may have given up its turn when it died.
+  if not redis.call('ZSCORE', P .. 'order:' .. order, id) then
+    redis.call('ZADD', P .. 'order:' .. order, redis.call('INCR', P .. 'seq'), id)
+  end
   if redis.call('ZRANGE', P .. 'order:' .. order, 0, 0)[1] ~= id then held = true end
 end
 -- A new token as well: what was decided in its last life changes nothing in this one.

@@ -65,13 +65,25 @@ local function satisfy(id, txn, bells)
   end
 end
 
+-- An order of which only one may be under way, and in which a dead letter does not hold up those behind it.
+local TURN = '^[^:]*:turn:'
+
 local function bury(id, kind, class, code, message, cap)
-  local place = redis.call('HMGET', intent_key(id), 'lane', 'target')
+  local place = redis.call('HMGET', intent_key(id), 'lane', 'target', 'orders')
   if place[1] then redis.call('ZREM', P .. 'tried:' .. place[1] .. '|' .. place[2], id) end
   redis.call('HSET', intent_key(id), 'state', 'dead', 'class', class, 'code', code, 'message', message, 'updated', NOW)
   redis.call('ZADD', P .. 'dead', NOW, id)
   count('dead|' .. kind .. '|' .. class .. '|' .. code)
   announce(id, kind, 'dead', class, cap)
+  for order in string.gmatch(place[3] or '', '[^\n]+') do
+    if string.find(order, TURN) then
+      local key = P .. 'order:' .. order
+      redis.call('ZREM', key, id)
+      local head = redis.call('ZRANGE', key, 0, 0)[1]
+      -- Its lane is rung by the next sweep.
+      if head then let_go(head, {}) end
+    end
+  end
 end
 
 -- An intent will never be done: those that waited for it become dead letters, and keep their own dependents waiting.
