@@ -117,7 +117,7 @@ def test_a_hundred_holds_are_released_by_one_request_enqueued_before_they_exist(
 
 def test_without_the_setting_it_is_refused_with_a_sentence_that_names_it(relay):
     for intent in (bulk_commit(["a"]), bulk_void(["a"])):
-        with pytest.raises(InvalidIntent, match="BLNK_RELAY_BULK_INFLIGHT is on"):
+        with pytest.raises(InvalidIntent, match="BLNK_RELAY_BULK_INFLIGHT is true"):
             relay.enqueue(intent, key="a-key")
 
 

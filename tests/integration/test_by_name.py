@@ -202,7 +202,7 @@ def test_what_arrived_is_kept_up_to_a_bound(relay, ingest):
 
 
 def test_a_broker_that_is_no_redis_is_refused_at_the_start():
-    with pytest.raises(InvalidSettings, match="BROKER_URL must be the address of a Redis"):
+    with pytest.raises(InvalidSettings, match="BROKER_URL: the scheme 'amqp' is not known here"):
         make_app(Settings(broker_url="amqp://127.0.0.1/", instance_id="i", token="t"))  # noqa: S106 - of no worth
 
 
@@ -311,11 +311,13 @@ def test_what_comes_while_the_journal_is_full_is_recorded_afterwards_by_another_
         client.config_set("maxmemory", "1")
         first = stage.start_worker()
         wait_until(lambda: "stays in its queue" in stage.log.read_text(), PATIENCE_S, "the refusal")
-        assert left(stage) == len(everything())
+        # A letter may be written into a full journal; a new intent may not.
+        good = len(everything()) - len(REFUSED)
+        wait_until(lambda: left(stage) == good, PATIENCE_S, "the letters")
         stage.kill_worker(first)
         second = stage.start_worker()
         wait_until(lambda: stage.log.read_text().count("stays in its queue") > 1, PATIENCE_S, "the other's refusal")
-        assert left(stage) == len(everything())
+        assert left(stage) == good
         # In the log once a minute, and not a hot loop: pauses grow to seconds.
         before = client.info("stats")["total_commands_processed"]
         threading.Event().wait(3)

@@ -212,6 +212,7 @@ def test_kinds_are_listed_with_route_and_lane():
         ("UNDECIDED", "same"),
         ("EXPIRED", "same"),
         ("LAPSED_TOO_OFTEN", "same"),
+        ("CANNOT_BE_HANDLED", "same"),
     ]
     assert "inflight.commit" in run("kinds").out
 
@@ -396,6 +397,7 @@ def test_status_counts_what_is_open_and_what_died_of_what(relay):
     letters(relay, "a", "b")
     letters(relay, "c", dead_class="unknown", code="VANISHED")
     relay.enqueue(payment(), key="d")
+    relay.journal.sweep("a worker program")
     status = run("status", "--json").json
     assert (status["open"], status["due"], status["dead"], status["workers"]) == (1, 1, 3, 1)
     assert status["died"] == [

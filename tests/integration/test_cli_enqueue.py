@@ -169,8 +169,8 @@ def test_a_file_of_several_parts_is_enqueued_in_its_order(relay, file):
     number = intake.PART * 2 + 5
     ran = run("enqueue", file(*(line(f"order-{at}") for at in range(number))), "--json")
     assert ran.json["created"] == number
-    claimed = relay.journal.claim("transactions", "tester", number).items
-    assert len(claimed) == number
+    claimed = [relay.journal.claim("transactions", "tester", 1000).items for _ in range(3)]
+    assert sum(map(len, claimed)) == number
 
 
 @pytest.mark.usefixtures("relay")

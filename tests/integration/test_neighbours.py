@@ -122,10 +122,10 @@ def test_whatever_the_code_of_a_kind_raises_is_charged_to_that_intent_alone(
     sent: list[bool] = []
     send = runtime.ledgers["default"].send
 
-    def note(request: Any, request_id: str) -> Any:
+    def note(request: Any, request_id: str, **options: Any) -> Any:
         if str(request.body.get("reference", "")).startswith(ODD):
             sent.append(True)
-        return send(request, request_id)
+        return send(request, request_id, **options)
 
     monkeypatch.setattr(runtime.ledgers["default"], "send", note)
     caplog.set_level(logging.ERROR)

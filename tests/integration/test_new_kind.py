@@ -41,7 +41,7 @@ MODULE = '''
 from marshmallow import Schema
 
 from blnk_relay.intents.about import About, Example
-from blnk_relay.intents.creating import decide_by_mark, judge_creation, lookups_of, marked
+from blnk_relay.intents.creating import bears_our_mark, decide_by_mark, judge_creation, lookups_of, marked
 from blnk_relay.intents.fields import MetaData, Text, load
 from blnk_relay.intents.model import Intent, Kind, Request
 
@@ -86,7 +86,7 @@ KIND = Kind(
     lookups=lookups_of("widgets"),
     decide=decide_by_mark("widgets", "widget_id"),
     request=request,
-    judge=judge_creation("widget_id", "wdg_"),
+    judge=judge_creation("widget_id", "wdg_", is_ours=bears_our_mark),
     marked=True,
 )
 '''

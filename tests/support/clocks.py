@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import cache
+from hashlib import sha1
 from typing import Any
 
 import pytest
@@ -23,7 +24,12 @@ def let_the_clock_be_set(monkeypatch: pytest.MonkeyPatch) -> None:
         assert text.count(_TIME) == 1, "one place reads the clock"
         return text.replace(_TIME, _SET)
 
+    @cache
+    def digest(name: str) -> str:
+        return sha1(source(name).encode(), usedforsecurity=False).hexdigest()
+
     monkeypatch.setattr(connection, "script_source", source)
+    monkeypatch.setattr(connection, "script_digest", digest)
 
 
 def step(journal: Any, seconds: int) -> None:
