@@ -7,7 +7,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: install demo test lint format bench drill docs clean
+.PHONY: install demo test test-long lint format bench drill docs clean
 
 install: $(READY)
 
@@ -22,7 +22,11 @@ demo: install
 	$(BIN)/blnk-relay demo
 
 test: install
-	$(BIN)/python -m pytest -n 5 --dist worksteal
+	$(BIN)/python -m pytest -n 5 --dist worksteal -m "not long"
+
+# What takes long and is shown by shorter siblings in `make test`: the other pool, more seeds, slower ledgers.
+test-long: install
+	$(BIN)/python -m pytest -n 5 --dist worksteal -m long
 
 lint: install
 	$(BIN)/ruff check .

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import secrets
 from collections.abc import Iterator, Mapping, Sequence
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from typing import Any, TypeGuard
 from urllib.parse import quote
 
@@ -371,7 +371,8 @@ def _whole(item: Mapping[str, Any]) -> int | None:
             number = Decimal(str(item["amount"])) * item["precision"]
         else:
             return None
-    except (InvalidOperation, KeyError, TypeError):
+    except (ArithmeticError, KeyError, TypeError):
+        # Not a number, or one that no decimal can hold.
         return None
     if not number.is_finite() or number.adjusted() > _MOST_DIGITS:
         return None

@@ -123,6 +123,9 @@ def letters(relay: Relay) -> list[Status]:
     return list(operator_of(relay).listed("dead"))
 
 
+POOLS = [{"pool": "threads"}, pytest.param({"pool": "prefork"}, marks=pytest.mark.long)]
+
+
 @pytest.fixture
 def ingest(relay) -> Ingest:
     return Ingest(relay, lambda: Telemetry(relay.settings))
@@ -244,7 +247,9 @@ def everything() -> list[bytes]:
     return [*good, *(raw for raw, _ in REFUSED.values())]
 
 
-@pytest.mark.parametrize("by_name_stage", [{"pool": "threads"}, {"pool": "prefork"}], indirect=True)
+@pytest.mark.parametrize(
+    "by_name_stage", [{"pool": "threads"}, pytest.param({"pool": "prefork"}, marks=pytest.mark.long)], indirect=True
+)
 def test_no_message_vanishes_and_none_ends_a_worker(by_name_stage, stage_relay):
     stage = by_name_stage
     worker = stage.start_worker()
@@ -275,7 +280,9 @@ def _state(relay: Relay, key: str) -> str:
         return ""
 
 
-@pytest.mark.parametrize("by_name_stage", [{"pool": "threads"}, {"pool": "prefork"}], indirect=True)
+@pytest.mark.parametrize(
+    "by_name_stage", [{"pool": "threads"}, pytest.param({"pool": "prefork"}, marks=pytest.mark.long)], indirect=True
+)
 def test_what_is_no_bell_in_a_queue_of_bells_ends_no_worker_and_does_not_vanish_either(by_name_stage, stage_relay):
     stage = by_name_stage
     worker = stage.start_worker()

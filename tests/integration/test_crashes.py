@@ -92,7 +92,7 @@ def relay(crash_stage) -> Iterator[Relay]:
 # -- workers ---------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("crash_stage", ["threads", "prefork"], indirect=True)
+@pytest.mark.parametrize("crash_stage", ["threads", pytest.param("prefork", marks=pytest.mark.long)], indirect=True)
 def test_what_killed_workers_held_moves_again_soon_and_nothing_is_lost_or_doubled(crash_stage, relay):
     for _ in range(2):
         crash_stage.start_worker()
@@ -126,7 +126,7 @@ def test_what_killed_workers_held_moves_again_soon_and_nothing_is_lost_or_double
     assert relay.journal.client.hget(relay.journal.key("counts"), "lapsed") is not None
 
 
-@pytest.mark.parametrize("crash_stage", ["threads", "prefork"], indirect=True)
+@pytest.mark.parametrize("crash_stage", ["threads", pytest.param("prefork", marks=pytest.mark.long)], indirect=True)
 def test_a_worker_that_is_told_to_stop_settles_what_it_holds_first(crash_stage, relay):
     worker = crash_stage.start_worker()
     receipts = relay.enqueue_many([Write(intent=payment(f"stopped.{number}.")) for number in range(400)])

@@ -18,7 +18,7 @@ from worker.demo.stage import Stage
 from worker.demo.story import tell
 
 
-@pytest.mark.parametrize("pool", ["threads", "prefork"])
+@pytest.mark.parametrize("pool", ["threads", pytest.param("prefork", marks=pytest.mark.long)])
 def test_the_demo_loses_nothing_and_doubles_nothing(pool):
     done = subprocess.run(
         [sys.executable, "-m", "worker.cli", "demo", "--intents", "300", "--seed", "7", "--pool", pool, "--json"],

@@ -243,7 +243,7 @@ class Played:
         wait_until(swept, 10 * number, f"{number} sweeps", poll_s=0.005)
 
 
-@pytest.fixture(scope="module", params=["threads", "prefork"])
+@pytest.fixture(scope="module", params=["threads", pytest.param("prefork", marks=pytest.mark.long)])
 def played(request) -> Iterator[Played]:
     options = Options(token=TOKEN, instance_id=INSTANCE, read_lag_s=READ_LAG_S)
     with (
@@ -407,7 +407,8 @@ def test_an_intent_that_is_enqueued_again_is_not_sent_again(played):
 
 
 def test_what_is_being_sent_is_not_cancelled_and_what_is_cancelled_is_not_sent(played):
-    receipts = played.enqueue(*(Write(intent=payment(f"race.{number}.")) for number in range(150)))
+    soon = timedelta(milliseconds=300)
+    receipts = played.enqueue(*(Write(intent=payment(f"race.{number}."), not_before=soon) for number in range(150)))
 
     def cancel(receipt: Receipt) -> bool:
         try:

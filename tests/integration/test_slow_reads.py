@@ -81,7 +81,12 @@ def counted(relay: Relay, name: str) -> int:
 
 
 @pytest.mark.parametrize(
-    ("route", "seconds", "number"), [("core", 0.05, 150), ("filters", 0.05, 300), ("filters", 3.0, 300)]
+    ("route", "seconds", "number"),
+    [
+        ("core", 0.05, 150),
+        ("filters", 0.05, 300),
+        pytest.param("filters", 3.0, 300, marks=pytest.mark.long),
+    ],
 )
 def test_healthy_workers_bury_nothing_that_is_slow_to_read(make_stage, route, seconds, number) -> None:
     stage: Stage = make_stage(settings={**PACE, "confirm_route": route}, faults=SlowReads(seconds))

@@ -116,7 +116,7 @@ def no_rights(client: redis.Redis) -> Callable[[], Any]:
 REFUSALS = (no_replicas, read_only, master_down, full, busy, no_rights)
 
 
-@pytest.mark.parametrize("life_stage", ["threads", "prefork"], indirect=True)
+@pytest.mark.parametrize("life_stage", ["threads", pytest.param("prefork", marks=pytest.mark.long)], indirect=True)
 def test_workers_outlive_every_refusal_of_redis_and_come_back_by_themselves(life_stage, relay):
     worker = life_stage.start_worker()
     receipts = pay(relay, "before")
@@ -136,7 +136,7 @@ def test_workers_outlive_every_refusal_of_redis_and_come_back_by_themselves(life
     assert worker.wait(PATIENCE_S) == 0
 
 
-@pytest.mark.parametrize("life_stage", ["threads", "prefork"], indirect=True)
+@pytest.mark.parametrize("life_stage", ["threads", pytest.param("prefork", marks=pytest.mark.long)], indirect=True)
 def test_a_worker_that_is_told_to_begin_anew_does_so_in_the_same_process(life_stage, relay):
     worker = life_stage.start_worker()
     receipts = pay(relay, "before")
@@ -306,7 +306,7 @@ def test_the_sweeper_dies_of_nothing(settings, monkeypatch, error):
 # -- signs of life ---------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("life_stage", ["threads", "prefork"], indirect=True)
+@pytest.mark.parametrize("life_stage", ["threads", pytest.param("prefork", marks=pytest.mark.long)], indirect=True)
 def test_workers_that_live_are_counted_idle_or_not_and_those_that_do_not_are_not(life_stage, relay):
     operator = operator_of(relay)
 

@@ -7,7 +7,7 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from blnk_relay.intents.model import Found, Look, Record, Response, Row
@@ -58,6 +58,7 @@ def test_the_ledgers_yes_to_another_of_its_kind_proves_nothing(specimen: Specime
 
 
 @each
+@settings(max_examples=40)
 @given(data=st.data())
 def test_whatever_an_answer_holds_it_is_judged(specimen: Specimen, data: st.DataObject) -> None:
     first = specimen.first()
@@ -74,6 +75,7 @@ def test_whatever_an_answer_holds_it_is_judged(specimen: Specimen, data: st.Data
 
 
 @each
+@settings(max_examples=40)
 @given(data=st.data())
 def test_whatever_a_look_shows_it_is_decided_upon(specimen: Specimen, data: st.DataObject) -> None:
     first = specimen.first()
