@@ -42,7 +42,7 @@ def untrue(
         if status.state != "dead":
             continue
         sent = any(line.what == "sent" for line in relay.history(status.id))
-        shown = [row for name in _references(item) for row in (rows.get(name), rows.get(f"{name}_q")) if row]
+        shown = [row for name in references(item) for row in (rows.get(name), rows.get(f"{name}_q")) if row]
         why = _wrong(item, shown, sent, restarts, ends)
         if status.code == "LAPSED_TOO_OFTEN":
             holders = [line.worker for line in relay.history(status.id) if line.what == "lapsed"]
@@ -95,7 +95,7 @@ def _behind_the_dead(item: Recorded, ends: Mapping[str, Status]) -> bool:
     return acted_on is not None and acted_on.state == "dead"
 
 
-def _references(item: Recorded) -> list[str]:
+def references(item: Recorded) -> list[str]:
     """References of all rows that an intent asks for."""
     match item.status.kind:
         case "transaction.bulk":
