@@ -10,6 +10,7 @@ from blnk_relay.intents.replaying import ReplayWay
 from blnk_relay.journal.operator import Operator
 from blnk_relay.sandbox import Books
 from tests.drills.crew import RAISING, RAISING_LATE
+from tests.support.stages import fields_of
 from worker.demo.proof import Recorded
 
 #: What the story makes poor on purpose, and what hangs on it: nothing else has a reason to be refused.
@@ -45,10 +46,9 @@ def untrue(
         shown = [row for name in references(item) for row in (rows.get(name), rows.get(f"{name}_q")) if row]
         why = _wrong(item, shown, sent, restarts, ends)
         if status.code == "LAPSED_TOO_OFTEN":
-            holders = [line.worker for line in relay.history(status.id) if line.what == "lapsed"]
-            living = [name for name in holders if not any(f":{pid}:" in f":{name}:" for pid in dead)]
-            if living:
-                why = f"of {len(holders)} holders these never died: {', '.join(living)}"
+            (charged,) = fields_of(relay, [status.id], "charged")
+            if len(dead) < relay.settings.max_lapses or not any(f":{pid}:" in f"{charged}" for pid in dead):
+                why = f"{len(dead)} workers died or were frozen, and {charged or 'the last of its holders'} was not"
         plan = operator.plan(status)
         if not why and status.dead_class == "rejected" and plan.way is ReplayWay.SAME:
             why = "its advice is to send it again under a reference that is used up"
