@@ -42,7 +42,9 @@ def untrue(
         status = item.status
         if status.state != "dead":
             continue
-        sent = any(line.what == "sent" for line in relay.history(status.id))
+        # Of a worker that was silent while it had it in hand nobody can say whether it sent it.
+        (lapsed,) = fields_of(relay, [status.id], "lapsed")
+        sent = lapsed == "1" or any(line.what == "sent" for line in relay.history(status.id))
         shown = [row for name in references(item) for row in (rows.get(name), rows.get(f"{name}_q")) if row]
         why = _wrong(item, shown, sent, restarts, ends)
         if status.code == "LAPSED_TOO_OFTEN":
@@ -62,9 +64,7 @@ def _wrong(item: Recorded, shown: Sequence[Any], sent: bool, restarts: int, ends
     effects = [row for row in shown if row.effect != "none"]
     poor = status.key.removeprefix("commit:").removeprefix("void:").startswith(_POOR)
     if status.key in {RAISING, RAISING_LATE}:
-        right = status.code == "CANNOT_BE_HANDLED" and status.dead_class == (
-            "unknown" if status.key == RAISING_LATE else "refused"
-        )
+        right = status.code == "CANNOT_BE_HANDLED" and status.dead_class == ("unknown" if sent else "refused")
         return "" if right else "its kind raises, and the letter does not say so"
     match status.dead_class:
         case "rejected" if status.code == "ROLLED_BACK":

@@ -66,7 +66,6 @@ _DEAD_S = 1.0
 #: On top of the haste of the demo: the worker is to notice what hurts it.
 PACE: Mapping[str, Any] = {
     "redis_timeout_s": 1.0,
-    "durability": "fsync",
     "durability_timeout_s": 0.5,
     "stalled_s": 15.0,
 }
@@ -275,7 +274,8 @@ def play_moving(seed: int, intents: int, *, pool: str = "threads", keep_log: Pat
         stack.callback(forwarder.stop)
         stack.callback(drip.stop)
         fixed = {"redis_url": f"redis://127.0.0.1:{forwarder.port}/0", "base_url": drip.url}
-        stage = Stage(faults=Faults.none(), pool=pool, settings={**PACE, **fixed})
+        chosen = _choices(seed)
+        stage = Stage(faults=Faults.none(), pool=pool, settings={**PACE, **chosen, **fixed})
         stage._start_valkey = lambda: valkey
         stack.enter_context(stage)
         drip.target = int(stage.sandbox.url.rpartition(":")[2])
@@ -318,7 +318,17 @@ def play_moving(seed: int, intents: int, *, pool: str = "threads", keep_log: Pat
         for item in judgement.recorded
         if item.status.state == "dead" and not item.status.key.startswith("poor")
     )
-    return Outcome(seed, {**numbers, "dead_codes": dict(codes)}, [*judgement.sentences, *failures])
+    return Outcome(seed, {**numbers, "dead_codes": dict(codes), "choices": chosen}, [*judgement.sentences, *failures])
+
+
+def _choices(seed: int) -> dict[str, Any]:
+    """What else an operator may have chosen; each round has its own."""
+    rng = random.Random(f"choices-{seed}")
+    return {
+        "durability": rng.choice(["fsync", "memory"]),
+        "confirm_route": rng.choice(["filters", "filters", "core"]),
+        "connections": rng.choice([6, 32]),
+    }
 
 
 def _judge(
