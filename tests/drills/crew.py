@@ -14,16 +14,20 @@ from tests.support.stages import resume_process
 from worker.demo.stage import STOP_S, Stage, _clean_environment, as_environment
 from worker.watch import FAILED
 
+#: How long a worker may take to stop, by the README.
+GRACE_S = 45.0
+
 #: Keys of the payments whose kind raises: before they are sent, and once they have been.
 RAISING, RAISING_LATE = "raising", "raising-late"
 
 #: A worker whose code fails for two payments, wherever they are tried.
 _PROGRAM = f"""
-import sys
+import faulthandler, signal, sys
 from dataclasses import replace
 import tasks.deliver, tasks.looking
 from blnk_relay import Settings
 from worker.running import run_worker
+faulthandler.register(signal.SIGUSR2)
 kinds = dict(tasks.looking.KINDS)
 usual = kinds["transaction"]
 def request(entry, *others):
@@ -97,6 +101,11 @@ class Crew:
         worker.terminate()
         try:
             return worker.wait(STOP_S)
+        except subprocess.TimeoutExpired:
+            # What it is at stands in the log then.
+            os.killpg(worker.pid, signal.SIGUSR2)
+        try:
+            return worker.wait(GRACE_S - STOP_S)
         except subprocess.TimeoutExpired:
             os.killpg(worker.pid, signal.SIGKILL)
             worker.wait(STOP_S)
