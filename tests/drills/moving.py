@@ -353,6 +353,8 @@ def _judge(
     others += _strangers(relay, producers.strangers)
     others += _deaf(crew, relay)
     others += _gone(crew)
+    # Nobody turns a bell into a letter while it stops.
+    others += _letters_by_name(relay, producers.rubbish)
     return Judgement(recorded, proof, books, letters, others, counts, settling_s)
 
 
