@@ -155,7 +155,6 @@ def test_a_worker_that_is_told_to_begin_anew_does_so_in_the_same_process(life_st
     assert_exactly_once(relay, receipts, life_stage.sandbox)
 
 
-@pytest.mark.parametrize("life_stage", ["threads", "prefork"], indirect=True)
 def test_bells_that_come_while_a_worker_stops_are_left_to_others(life_stage, relay):
     settings = life_stage.settings
     queues = [queue_of(settings, lane) for lane in (*settings.lanes, CONFIRM_LANE)]
