@@ -11,6 +11,7 @@ import json
 import logging
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from functools import cache
 from queue import Empty
 from typing import Any
@@ -87,11 +88,23 @@ class Listening:
         queue = answer[0].decode().rsplit(self.sep, 1)[0]
         self._queue_cycle.rotate(queue)
         lane = self.relay_bells.get(queue)
-        if lane is not None and is_bell(answer[1]):
-            self.connection._deliver(bell(queue, lane), queue)  # noqa: SLF001 - as kombu's own does
-        else:
+        if lane is None or not is_bell(answer[1]):
             self._divert(queue, answer[1])
+        elif queue in self.connection._callbacks:  # noqa: SLF001 - as kombu's own does
+            self.connection._deliver(bell(queue, lane), queue)  # noqa: SLF001
+        else:
+            self._give_back(answer[0], answer[1])
         return True
+
+    def _give_back(self: Any, key: bytes, item: bytes) -> None:
+        """Leave a bell to others that comes while this worker stops and listens no longer.
+
+        Kombu would put the message that we made in its place into the queue, in a form that is none, and it would end
+        as a dead letter.
+        """
+        # A lost one is rung again by the next sweep.
+        with suppress(*self.connection_errors, *self.connection.channel_errors), self.conn_or_acquire() as client:
+            client.rpush(key, item)
 
     def _divert(self: Any, queue: str, item: bytes) -> None:
         """Put what is no bell to the messages that came by name, where it ends as an intent or as a dead letter."""

@@ -1,6 +1,7 @@
-"""``make drill``: rounds of trouble, counted. Exit code 1 when anything was lost or doubled.
+"""``make drill``: rounds of trouble, counted. Exit code 1 when anything was lost or doubled, or said what is not true.
 
 python -m tests.drills --rounds 5 --intents 400 --seed 1
+python -m tests.drills --only moving --rounds 1 --seed 7 --log workers.log
 python -m tests.drills --soak
 """
 
@@ -8,13 +9,16 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
 
 import click
 
+from tests.drills.moving import play_moving
 from tests.drills.round import Outcome, play_round
 
-#: Columns of the table; JSON has all numbers.
-_COLUMNS = (
+#: Columns of the tables; JSON has all numbers.
+_STRUCK = (
     "accepted",
     "applied",
     "dead",
@@ -30,33 +34,70 @@ _COLUMNS = (
     "doubled",
     "seconds",
 )
+_MOVING = (
+    "accepted",
+    "applied",
+    "dead",
+    "blocked",
+    "lapsed",
+    "unavailable",
+    "dripped",
+    "blows",
+    "stuck",
+    "lost",
+    "doubled",
+    "untrue",
+    "settling",
+    "seconds",
+)
 
 
 @click.command()
-@click.option("--rounds", default=5, show_default=True, type=click.IntRange(1))
-@click.option("--intents", default=400, show_default=True, type=click.IntRange(10, 50_000), help="In each round.")
+@click.option("--rounds", default=None, type=click.IntRange(1), help="Of each sort; 5 with blows, 1 on moving ground.")
+@click.option("--intents", default=None, type=click.IntRange(10, 50_000), help="In each round; 400, or 350.")
 @click.option("--seed", default=1, show_default=True, help="Of the first round; each further one has the next.")
 @click.option("--pool", default="threads", show_default=True, type=click.Choice(["threads", "prefork"]))
+@click.option("--only", default=None, type=click.Choice(["blows", "moving"]), help="Rounds of one sort.")
 @click.option("--calm", is_flag=True, help="Faults of the ledger only, no blows.")
 @click.option("--soak", is_flag=True, help="20 rounds of 2,000 intents.")
+@click.option("--log", "log", default=None, type=click.Path(path_type=Path), help="Keep the workers' log of the last.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object instead of the table.")
-def drill(*, rounds: int, intents: int, seed: int, pool: str, calm: bool, soak: bool, as_json: bool) -> None:
-    """Play rounds of the demo's story while workers, connections and lanes are struck, and count what is left."""
+def drill(
+    *,
+    rounds: int | None,
+    intents: int | None,
+    seed: int,
+    pool: str,
+    only: str | None,
+    calm: bool,
+    soak: bool,
+    log: Path | None,
+    as_json: bool,
+) -> None:
+    """Play rounds of the demo's story while everything around it is struck, and count and judge what is left.
+
+    Rounds with blows strike workers, connections and lanes. On moving ground Redis refuses, stalls and dies as well,
+    reads are slow, answers drip, and kinds, messages and code come that no worker can handle.
+    """
     if soak:
         rounds, intents = 20, 2_000
     outcomes: list[Outcome] = []
-    if not as_json:
-        click.echo("seed   " + " ".join(f"{name:>11}" for name in _COLUMNS))
-    for number in range(rounds):
-        outcome = play_round(seed + number, intents, pool=pool, calm=calm)
-        outcomes.append(outcome)
-        if not as_json:
-            click.echo(f"{outcome.seed:<6} " + " ".join(f"{outcome.numbers[name]:>11}" for name in _COLUMNS))
-        for sentence in outcome.sentences[:20]:
-            click.echo(f"seed {outcome.seed}: {sentence}", err=True)
+    if only != "moving":
+        outcomes += _play(
+            lambda number: play_round(number, intents or 400, pool=pool, calm=calm),
+            range(seed, seed + (rounds or 5)),
+            () if as_json else _STRUCK,
+        )
+    # What is calm, or lasts for hours, is the other sort's.
+    if only == "moving" or not (only or calm or soak):
+        outcomes += _play(
+            lambda number: play_moving(number, intents or 350, pool=pool, keep_log=log),
+            range(seed, seed + (rounds or 1)),
+            () if as_json else _MOVING,
+        )
     total = {
-        name: sum(outcome.numbers[name] for outcome in outcomes)
-        for name in ("accepted", "lost", "doubled", "violations")
+        name: sum(outcome.numbers.get(name, 0) for outcome in outcomes)
+        for name in ("accepted", "stuck", "lost", "doubled", "untrue", "violations")
     }
     document = {
         **total,
@@ -68,6 +109,21 @@ def drill(*, rounds: int, intents: int, seed: int, pool: str, calm: bool, soak: 
     else:
         click.echo(", ".join(f"{name} {number}" for name, number in total.items()))
     sys.exit(0 if all(outcome.sound for outcome in outcomes) else 1)
+
+
+def _play(play: Callable[[int], Outcome], seeds: Iterable[int], columns: Sequence[str]) -> list[Outcome]:
+    """Play a round for each seed, and print a line for it where there are columns."""
+    outcomes = []
+    if columns:
+        click.echo("seed   " + " ".join(f"{name:>11}" for name in columns))
+    for seed in seeds:
+        outcome = play(seed)
+        outcomes.append(outcome)
+        if columns:
+            click.echo(f"{outcome.seed:<6} " + " ".join(f"{outcome.numbers[name]:>11}" for name in columns))
+        for sentence in outcome.sentences[:20]:
+            click.echo(f"seed {outcome.seed}: {sentence}", err=True)
+    return outcomes
 
 
 if __name__ == "__main__":

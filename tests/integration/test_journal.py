@@ -242,6 +242,47 @@ def test_no_lapse_is_charged_while_the_worker_is_alive(relay, journal):
     assert status(journal, "slow").state == "ready"
 
 
+@pytest.mark.parametrize("speaks", ["settles", "prolongs"])
+def test_no_lapse_is_charged_to_an_intent_whose_worker_was_only_unheard(relay, journal, speaks):
+    """Whoever cannot reach the journal for a while is taken for dead; nothing died of the intent when it comes back."""
+    enqueue(relay, "unheard")
+    for _ in range(2 * journal.settings.max_lapses):
+        (held,) = journal.claim(LANE, WORKER, 1).items
+        journal.client.zadd(journal.key("workers"), {WORKER: 1})
+        sweep(journal)
+        (looked,) = journal.take(ANOTHER, 1, 10).items
+        journal.settle(ANOTHER, [Settlement(looked, "posted", "ready")], [])
+        journal.take(ANOTHER, 0, 10, leave=True)
+        for _ in range(2):
+            if speaks == "settles":
+                journal.settle(WORKER, [Settlement(held, "sending", "ready")], [])
+            else:
+                assert journal.extend(WORKER, [held], 10) == []
+    assert journal.client.hget(journal.key(f"intent:{looked.entry.id}"), "claims") == "0"
+    assert status(journal, "unheard").state == "ready"
+
+
+@pytest.mark.parametrize("speaks", ["settles", "prolongs"])
+def test_no_look_is_charged_whose_worker_was_only_unheard(relay, journal, speaks):
+    enqueue(relay, "unheard")
+    id_ = id_of(DEFAULT_TARGET, "unheard")
+    journal.settle(WORKER, [Settlement(journal.claim(LANE, WORKER, 1).items[0], "sending", "posted")], [])
+    (held,) = journal.take(WORKER, 1, 10).items
+    for number in range(2 * journal.settings.max_lapses):
+        before, after = (ANOTHER, WORKER) if number % 2 else (WORKER, ANOTHER)
+        journal.client.zadd(journal.key("workers"), {before: 1})
+        journal.client.zadd(journal.key("posted"), {id_: 1})
+        (taken,) = journal.take(after, 1, 10).items
+        for _ in range(2):
+            if speaks == "settles":
+                journal.settle(before, [Settlement(held, "posted", "ready")], [])
+            else:
+                assert journal.extend(before, [held], 10) == []
+        held = taken
+        assert journal.client.hget(journal.key(f"intent:{id_}"), "looks") == "0"
+    assert status(journal, "unheard").state == "posted"
+
+
 def test_what_lapsed_twice_has_a_worker_to_itself(relay, journal):
     """One that ends its process takes those beside it along, twice; then it is found out, and they are not blamed."""
     names = ["innocent-1", "poison", "innocent-2", "innocent-3"]

@@ -80,6 +80,8 @@ class Item:
     due: bool
     token: int = 0
     claims: int = 0
+    charged: str = ""
+    blamed: str = ""
     looks: int = 0
     sent: bool = False
     lapsed: bool = False
@@ -359,6 +361,9 @@ class JournalMachine(RuleBasedStateMachine):
             self.items[id_].looks = before[id_]
         for claimed in claims.items:
             assert claimed.progress.looking
+            item = self.items[claimed.entry.id]
+            if item.looks > before[claimed.entry.id]:
+                item.blamed = item.looker
             self._hand_over(claimed, worker, "posted")
         # What the gate held back is offered again after a second, which is no time in this test.
         self._come_due("posted", [id_ for id_ in due if self.items[id_].state == "posted" and id_ not in got])
@@ -453,12 +458,18 @@ class JournalMachine(RuleBasedStateMachine):
         side = "write" if given.origin == "sending" else "read"
         current = not item.trimmed and number_of(given.claimed.token) == item.token and given.origin == item.state
         before = None if current else self._dump(item)
+        if not current and not item.trimmed:
+            # Whoever speaks has not died of it.
+            if item.charged == given.worker:
+                item.charged, item.claims = "", max(0, item.claims - 1)
+            if item.blamed == given.worker:
+                item.blamed, item.looks = "", max(0, item.looks - 1)
         self.journal.settle(given.worker, [settlement], [f"{DEFAULT_TARGET}:{side}"] if healthy else [])
         if healthy and self.gates[side].paused and not self.gates[side].manual:
             self.gates[side] = Gate()
             self.counts["gate_opened"] += 1
         if before is not None:
-            assert self._dump(item) == before, "a stale token changes nothing"
+            assert self._dump(item) == before, "a stale token changes nothing else"
             self.counts["stale"] += 1
         else:
             self._settled(item, given, to, fields, later=later, sent=sent)
@@ -744,6 +755,7 @@ class JournalMachine(RuleBasedStateMachine):
             self.silent.add(worker)
             for id_ in held:
                 self.items[id_].claims += 1
+                self.items[id_].charged = worker
         assert (self.client.zscore(self.journal.key("workers"), worker) is None) == silent
 
     @precondition(lambda self: self._waits_with_a_deadline())
@@ -848,6 +860,7 @@ class JournalMachine(RuleBasedStateMachine):
             assert fields["state"] == item.state
             assert number_of(fields.get("token", "0")) == item.token
             assert int(fields.get("claims", 0)) == item.claims
+            assert (fields.get("charged", ""), fields.get("looker", "")) == (item.charged, item.blamed)
             assert int(fields.get("looks", 0)) == item.looks
             assert int(fields.get("gen", 0)) == item.generation
             assert (fields.get("class", ""), fields.get("code", "")) == item.dead or item.state == "discarded"
@@ -934,10 +947,12 @@ class JournalMachine(RuleBasedStateMachine):
         return item.state == "ready" and item.due
 
     def _dump(self, item: Item) -> Any:
+        """All of an intent but what it is charged with, which the invariants see to."""
         id_ = id_of(DEFAULT_TARGET, item.key)
+        fields: Any = self.client.hgetall(self.journal.key(f"intent:{id_}"))
         return (
             self._places().get(id_),
-            self.client.hgetall(self.journal.key(f"intent:{id_}")),
+            {name: value for name, value in fields.items() if name not in {"claims", "charged", "looks", "looker"}},
             self.client.lrange(self.journal.key(f"log:{id_}"), 0, -1),
         )
 

@@ -18,11 +18,13 @@ import pytest
 import redis
 
 from blnk_relay import JournalUnavailable, Relay, Write
-from blnk_relay.bell import queue_of
+from blnk_relay.bell import DELIVER_TASK, queue_of
 from blnk_relay.journal.operator import Operator
+from blnk_relay.settings import CONFIRM_LANE, INGEST_LANE
 from tests.support.counting import assert_exactly_once, wait_for_all
+from tests.support.messages import message
 from tests.support.payments import payment
-from tests.support.stages import insist, lasting_stage, operator_of, slow
+from tests.support.stages import in_background, insist, lasting_stage, operator_of, slow
 from tests.support.waiting import wait_until
 from worker import bootsteps
 from worker.bootsteps import Round, Sweeper
@@ -151,6 +153,23 @@ def test_a_worker_that_is_told_to_begin_anew_does_so_in_the_same_process(life_st
     worker.terminate()
     assert worker.wait(PATIENCE_S) == 0
     assert_exactly_once(relay, receipts, life_stage.sandbox)
+
+
+def test_bells_that_come_while_a_worker_stops_are_left_to_others(life_stage, relay):
+    settings = life_stage.settings
+    queues = [queue_of(settings, lane) for lane in (*settings.lanes, CONFIRM_LANE)]
+    bells = [message(args=["transactions"], task=DELIVER_TASK)]
+    with life_stage.valkey.client() as client:
+        for _ in range(2):
+            worker = life_stage.start_worker()
+            wait_until(lambda: ears(life_stage), PATIENCE_S, "a worker that listens")
+            worker.terminate()
+            with in_background(lambda: [client.lpush(queue, *bells) for queue in queues], 0.15):  # type: ignore[arg-type, return-value]
+                assert worker.wait(PATIENCE_S) == 0
+            life_stage.workers.remove(worker)
+        assert client.llen(queue_of(settings, INGEST_LANE)) == 0
+    assert list(operator_of(relay).listed("dead")) == []
+    assert "not a bell" not in life_stage.log.read_text()
 
 
 def programs(relay: Relay) -> list[str]:

@@ -216,7 +216,10 @@ local function claim_one(one, state)
     item[index + 2] = value
   end
   -- Its being there says that a look is under way.
-  if state == 'posted' then redis.call('HSET', intent_key(id), 'looks', one.lapses) end
+  if state == 'posted' then
+    if one.lapses > tonumber(values[2] or '0') then redis.call('HSET', intent_key(id), 'looker', values[5]) end
+    redis.call('HSET', intent_key(id), 'looks', one.lapses)
+  end
   return item
 end
 

@@ -4,7 +4,7 @@
 --
 --   intent:<id>        hash    what moves: state, lane, target, kind, fp, created, since, deadline, orders, pending, due,
 --                              patience, token, claims and looks (workers that died in a row while they had it in hand),
---                              faults (times in a row that its own code failed), worker, attempts, sent, lapsed, sent_first,
+--                              charged and looker (whose silence was the last to count among these), faults (times in a row that its own code failed), worker, attempts, sent, lapsed, sent_first,
 --                              sent_last, sends, accepted, refuse, memo, excl, gen, code, message, class, outcome, txn, parent,
 --                              updated, results, lost (end of the moments that the journal has lost and in which it may have
 --                              been sent)
@@ -72,6 +72,18 @@ local NOW = time[1] * 1000 + math.floor(time[2] / 1000)
   + tonumber(redis.call('HGET', P .. 'ground', 'skew') or '0')
 
 local function intent_key(id) return P .. 'intent:' .. id end
+
+-- A worker speaks of what was taken from it: it was silent and did not die, as when the journal itself was away. So its
+-- silence proves nothing against the intent.
+local function acquit(id, worker)
+  for charged, lapses in pairs({ charged = 'claims', looker = 'looks' }) do
+    local fields = redis.call('HMGET', intent_key(id), charged, lapses)
+    if fields[1] == worker then
+      redis.call('HDEL', intent_key(id), charged)
+      if tonumber(fields[2] or '0') > 0 then redis.call('HINCRBY', intent_key(id), lapses, -1) end
+    end
+  end
+end
 
 local function count(field, by)
   redis.call('HINCRBY', P .. 'counts', field, by or 1)

@@ -14,6 +14,8 @@ for at = 2, #ARGV, 4 do
   if held then
     redis.call('ZADD', state == 'sending' and P .. 'leased:' .. worker or P .. 'posted', 'XX', 'GT', NOW + lease_ms, id)
     if state == 'posted' then look_ms = math.max(look_ms, lease_ms) end
+  else
+    acquit(id, worker)
   end
   answers[#answers + 1] = held and 1 or 0
 end

@@ -1,5 +1,5 @@
 -- uses: ground, turns, gates
--- Settles verdicts. One whose token is not the latest changes nothing: its lease was lost to somebody else.
+-- Settles verdicts. One whose token is not the latest settles nothing: its lease was lost to somebody else.
 -- ARGV: worker, length of the events stream, gates whose side answered well ("<target>:<side>", with "?" behind it where it
 --   answered at all, joined by ","), then one JSON object each:
 --   id, token, from (state), to (done, dead, posted, ready), in_ms, lane, target, kind, set (fields), log (line or
@@ -68,6 +68,7 @@ for at = 4, #ARGV do
   if fields[1] ~= item.token or fields[2] ~= item.from then
     stale[#stale + 1] = id
     tally('stale')
+    acquit(id, worker)
   else
     redis.call('ZREM', item.from == 'sending' and leased or posted, id)
     if item.log then log(id, item.log) end

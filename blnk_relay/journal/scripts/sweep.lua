@@ -43,7 +43,10 @@ for _, worker in ipairs(redis.call('ZRANGE', P .. 'workers', 0, MOST_WORKERS - 1
       redis.call('HSET', intent_key(id), 'state', 'posted', 'lapsed', '1', 'sent_last', lease_end, 'token',
         next_token(fields[2]), 'accepted', '0', 'updated', NOW)
       -- Whoever is alive has not died of it.
-      if silent then redis.call('HINCRBY', intent_key(id), 'claims', 1) end
+      if silent then
+        redis.call('HINCRBY', intent_key(id), 'claims', 1)
+        redis.call('HSET', intent_key(id), 'charged', worker)
+      end
       redis.call('ZADD', P .. 'posted', NOW, id)
       lapsed = lapsed + 1
     end
