@@ -224,7 +224,7 @@ def test_a_worker_that_dies_in_the_middle_settles_no_hold_twice(open_stage):
     sound(stage)
 
 
-@pytest.mark.parametrize("seed", [3, 17])
+@pytest.mark.parametrize("seed", [3, pytest.param(17, marks=pytest.mark.long)])
 def test_under_faults_of_all_sorts_the_books_and_the_journal_agree(open_stage, seed):
     faults = Faults.seeded(seed, 0.15)
     stage, relay = open_stage(faults, workers=2, stuck_horizon_s=20.0)

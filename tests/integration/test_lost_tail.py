@@ -33,10 +33,6 @@ from tests.support.replicas import Pair, replicated
 from tests.support.specimens import SPECIMENS
 from tests.support.waiting import wait_until
 
-#: When the replica is cut off: after the receipts, before anything was claimed; when all was claimed and nothing
-#: recorded; when it was recorded and not sent; when it was sent and no answer was settled.
-CUTS = ("accepted", "claimed", "recorded", "sent")
-
 
 @pytest.fixture(scope="module")
 def pair() -> Iterator[Pair]:
@@ -72,7 +68,11 @@ def cut_at(moment: str, pair: Pair, runtime: Runtime, monkeypatch: pytest.Monkey
         before(runtime.journal, "settle")
 
 
-@pytest.mark.parametrize("moment", CUTS)
+# The replica is cut off after the receipts, before anything was claimed; when all was claimed and nothing recorded; when
+# it was recorded and not sent; when it was sent and no answer was settled.
+@pytest.mark.parametrize(
+    "moment", ["accepted", "sent", *(pytest.param(one, marks=pytest.mark.long) for one in ("claimed", "recorded"))]
+)
 def test_what_was_sent_in_the_lost_moments_happens_once(
     pair: Pair, monkeypatch: pytest.MonkeyPatch, moment: str
 ) -> None:
