@@ -68,8 +68,8 @@ def cut_at(moment: str, pair: Pair, runtime: Runtime, monkeypatch: pytest.Monkey
         before(runtime.journal, "settle")
 
 
-# The replica is cut off after the receipts, before anything was claimed; when all was claimed and nothing recorded; when
-# it was recorded and not sent; when it was sent and no answer was settled.
+# The replica is cut off after the receipts, before anything was claimed; when all was claimed and nothing recorded;
+# when it was recorded and not sent; when it was sent and no answer was settled.
 @pytest.mark.parametrize(
     "moment", ["accepted", "sent", *(pytest.param(one, marks=pytest.mark.long) for one in ("claimed", "recorded"))]
 )
