@@ -22,7 +22,7 @@ demo: install
 	$(BIN)/blnk-relay demo
 
 test: install
-	$(BIN)/python -m pytest -n 6 --dist worksteal -m "not long"
+	$(BIN)/python -m pytest -n 5 --dist worksteal -m "not long"
 
 # What takes long and is shown by shorter siblings in `make test`: the other pool, more seeds, slower ledgers.
 test-long: install

@@ -173,7 +173,7 @@ BURST = 300
 @pytest.fixture
 def narrow(settings: Settings) -> Settings:
     """Few connections, so that a burst has to wait for them."""
-    return replace(settings, redis_connections=4)
+    return replace(settings, redis_connections=4, redis_timeout_s=10.0)
 
 
 def test_three_hundred_threads_at_once_are_all_accepted(narrow, caplog):

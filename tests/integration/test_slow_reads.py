@@ -151,7 +151,7 @@ def test_a_read_that_fails_blocks_only_what_needs_it(make_stage, fault) -> None:
         )
         wait_for_all(relay, others, 30)
         assert set(states(relay, others)) == {"done"}
-        assert states(relay, [token]) == ["ready"]
+        assert states(relay, [token])[0] in ("ready", "sending"), "it is tried again and again"
         lines = [attempt for attempt in relay.history("token") if "tokenized-fields could not be read" in attempt.note]
         assert lines
         assert lines[-1].status == int(fault[:3])
