@@ -1,4 +1,4 @@
-"""A whole story in one call, over a ledger that spoils a fifth of all requests: exact, for fifty seeds.
+"""A whole story in one call, over a ledger that spoils a fifth of all requests: exact, for every seed.
 
 Create a ledger, two balances in it, pay in, hold, commit a part, void the rest, refund that part, tag the refund:
 enqueued before any of it exists. Each seed has the ledger, its plan of faults and its books for itself.
