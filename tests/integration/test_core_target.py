@@ -29,7 +29,7 @@ from blnk_relay import (
 )
 from blnk_relay.intents.model import Lookup
 from blnk_relay.sandbox import Faults, Options, Rule, Sandbox
-from tests.support.counting import assert_exactly_once, wait_for_all
+from tests.support.counting import all_ids, assert_exactly_once, wait_for_all
 from tests.support.payments import AMOUNT, CURRENCY, SHOP, WORLD, hold, payment, poor
 from tests.support.stages import operator_of
 from tests.support.waiting import wait_until
@@ -67,7 +67,7 @@ def relay(stage: Stage) -> Iterator[Relay]:
 
 @pytest.mark.parametrize("fault", TRIED)
 def test_money_moves_once_whatever_the_network_does(stage: Stage, relay: Relay, fault: str) -> None:
-    before = {row.transaction_id for row in stage.sandbox.books().rows}
+    before = all_ids(stage.sandbox.books())
     rules = [
         Rule(fault, method="POST", identity=f"{fault}-pay"),
         Rule(fault, method="POST", identity=f"{fault}-skip"),
@@ -122,7 +122,7 @@ def test_money_moves_once_whatever_the_network_does(stage: Stage, relay: Relay, 
     assert sum(row.status == "APPLIED" and row.transaction_id in of_parts for row in books.rows) == len(parts)
     assert {part.transaction_id for part in parts} <= of_parts
     single = [receipt for name, receipt in zip(writes, receipts, strict=True) if name not in ("bulk", "split")]
-    assert_exactly_once(relay, single, stage.sandbox, foreign=frozenset(before | of_parts))
+    assert_exactly_once(relay, single, stage.sandbox, foreign=before | of_parts)
 
 
 def _is_part(reference: str, fault: str, split: str) -> bool:

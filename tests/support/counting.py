@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 
 from blnk_relay import Receipt, Relay
 from blnk_relay.journal.reading import by_id, payload_of
@@ -16,6 +17,23 @@ _CHUNK = 1_000
 
 #: States of intents that a machine is still at.
 OPEN = frozenset({"waiting", "ready", "sending", "posted"})
+
+#: What the books hold, and the id of each.
+_IDS = {
+    "rows": "transaction_id",
+    "balances": "balance_id",
+    "ledgers": "ledger_id",
+    "identities": "identity_id",
+    "rules": "rule_id",
+    "uploads": "upload_id",
+    "external_records": "upload_id",
+    "runs": "reconciliation_id",
+}
+
+
+def all_ids(books: Books) -> frozenset[str]:
+    """The ids of all that the books hold."""
+    return frozenset(getattr(item, id_) for name, id_ in _IDS.items() for item in getattr(books, name))
 
 
 def states(relay: Relay, receipts: Sequence[Receipt]) -> list[str]:
@@ -62,9 +80,13 @@ def assert_exactly_once(
         relay: Whose journal.
         receipts: Every receipt that was given.
         sandbox: Whose books.
-        foreign: Ids of rows that somebody else made.
+        foreign: Ids of rows and records that somebody else made.
     """
     books = sandbox.books()
-    proof = proof_of(relay, receipts, [row for row in books.rows if row.transaction_id not in foreign], books)
+    ours = {
+        name: tuple(item for item in getattr(books, name) if getattr(item, id_) not in foreign)
+        for name, id_ in _IDS.items()
+    }
+    proof = proof_of(relay, receipts, ours["rows"], replace(books, **ours))
     for name, sentences in (("lost", proof.lost), ("doubled", proof.doubled), ("broken", books.violations())):
         assert not sentences, "\n".join([name, *sentences])
