@@ -1,4 +1,4 @@
-"""The bell: a Celery message that says "there is work in this lane", and nothing else (design §4).
+"""The bell: a Celery message that says "there is work in this lane", and nothing else.
 
 A lost, late or doubled bell costs milliseconds and never an intent, so ringing is best effort and bounded.
 """
@@ -38,7 +38,7 @@ def queue_of(settings: Settings, lane: str) -> str:
 
 
 def broker_options(settings: Settings) -> Mapping[str, Any]:
-    """Transport options that bound every wait for the broker (field notes §B.1: without them a publish blocks)."""
+    """Transport options that bound every wait for the broker: without them a publish blocks for good."""
     return {
         "socket_timeout": settings.redis_timeout_s,
         "socket_connect_timeout": settings.redis_timeout_s,

@@ -29,13 +29,13 @@ CONFIRM_LANE = "confirm"
 #: The queue of intents that come by name.
 INGEST_LANE = "ingest"
 
-#: Time kept free on a lease beyond the longest request, for settling (design §5).
+#: Time kept free on a lease beyond the longest request, for settling.
 LEASE_MARGIN_S = 2.0
 
 #: Longest time that a request waits for an access token that is being refreshed (contract §1.3).
 TOKEN_WAIT_S = 1.0
 
-#: One level, letters and digits only: the ledger's own filter reads no more (docs/ledger-findings.md D14).
+#: One level, letters and digits only: the ledger's own filter reads no more (finding D14).
 _META_KEY = re.compile(r"^[a-zA-Z][a-zA-Z0-9_]{0,62}$")
 _NAME = re.compile(r"^[a-z][a-z0-9_-]{0,31}$")
 _DURABILITY = re.compile(r"^(memory|fsync|replicated:[1-9])$")

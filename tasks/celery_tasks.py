@@ -1,6 +1,6 @@
 """The tasks as Celery knows them: a name and a lane, nothing else.
 
-Whoever can write to the broker can at most wake a worker: no payload ever travels in a message (design §4). Intents
+Whoever can write to the broker can at most wake a worker: no payload ever travels in a message (decision 55). Intents
 that come by name are not among them: see ``tasks/ingest.py``.
 """
 

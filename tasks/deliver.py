@@ -1,7 +1,7 @@
 """``tasks.deliver``: empties a lane for a while. Claims a batch, posts it over kept-alive connections, settles it.
 
 The loop keeps every connection busy: it claims more before the last answers are in, and settles whatever has come
-back in one trip. What it holds is under leases, so it may die at any point (design §4).
+back in one trip. What it holds is under leases, so it may die at any point (decision 7).
 """
 
 from __future__ import annotations
@@ -294,7 +294,7 @@ class Delivery:
         self._results.put(given_back(claimed, why, runtime.policy, now_ms(claimed), runtime.worker))
 
     def _attempt(self, claimed: Claimed, read_s: float = 0.0) -> None:
-        """Send one request, unless too little is left of the lease to see it through (design §5)."""
+        """Send one request, unless too little is left of the lease to see it through (decision 47)."""
         runtime, entry, progress = self._runtime, claimed.entry, claimed.progress
         if entry.target in self._shut:
             self._results.put(unsent(claimed, growing_s(progress.age_s, _BACK_S, runtime.settings.probe_s)))

@@ -1,1 +1,1 @@
-"""What runs the tasks: the Celery application, the way to the ledger, the command line (design §3)."""
+"""What runs the tasks: the Celery application, the way to the ledger, the command line."""

@@ -1,4 +1,4 @@
-"""The Celery application of the workers, configured as Celery on Redis has to be (field notes §B and §F)."""
+"""The Celery application of the workers, configured as Celery on Redis has to be (decisions 54 to 56)."""
 
 from __future__ import annotations
 

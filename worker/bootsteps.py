@@ -1,4 +1,4 @@
-"""The sweeper: part of every worker, so that there is no scheduler to keep alive (design §4)."""
+"""The sweeper: part of every worker, so that there is no scheduler to keep alive."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """The way to one target: what a write or a read looks like there, and the credential that it carries (contract §1).
 
 Through Blnk Cloud a write goes below ``/proxy``, names its instance and bears a token; a bare Core takes the same
-routes without the prefix, and a key of its own (docs/ledger-findings.md part 13).
+routes without the prefix, and a key of its own (findings part 13).
 """
 
 from __future__ import annotations

@@ -21,7 +21,7 @@ from worker.proxy import Proxy
 #: Values in one request (contract §4: references in lists of at most a hundred).
 CHUNK = 100
 
-#: Rows asked for at once. Core silently gives 20 to whoever asks for more than 100 (docs/ledger-findings.md D15), and
+#: Rows asked for at once. Core silently gives 20 to whoever asks for more than 100 (finding D15), and
 #: what Cloud allows is not known, so the next page is fetched until an exact total is reached or a page is empty.
 PAGE_SIZE = 100
 
@@ -57,7 +57,7 @@ _FILTERS = {
     "reconciliations": "reconciliation",
 }
 
-#: The same of a bare Core, which has no Data API for the others (docs/ledger-findings.md part 7).
+#: The same of a bare Core, which has no Data API for the others (findings part 7).
 _CORE_FILTERS = {name: name for name in ("transactions", "balances", "identities", "ledgers")}
 
 #: What tells two records of a resource apart.
@@ -190,7 +190,7 @@ class LedgerOverHttp:
             yield items
             known = len(seen)
             seen.update(str(item.get(_IDS.get(resource, "id")) or sorted(item.items())) for item in items)
-            # Core's count comes with its rows only: an empty page has none (docs/ledger-findings.md part 7).
+            # Core's count comes with its rows only: an empty page has none (findings part 7).
             total = max(total, _counted(answer.body or {}))
             if not items and len(seen) < total:
                 break
@@ -221,7 +221,7 @@ class LedgerOverHttp:
     def _core_page(self, resource: str, field: str, values: Sequence[str], page: int, *, alone: bool) -> Response:
         """Core's own filter: limits are in the body, and rows are told apart by a count and an order of ours.
 
-        By its own order, which is that of creation, a row and its child stand level (docs/ledger-findings.md D19), and
+        By its own order, which is that of creation, a row and its child stand level (finding D19), and
         one of them might be on no page at all.
         """
         question = {
@@ -313,7 +313,7 @@ def _rule(field: str, values: Sequence[str]) -> dict[str, Any]:
 
 
 def _items(answer: Response) -> list[Mapping[str, Any]] | None:
-    """The rows of a page; None when it is no page. ``null`` stands for no rows (docs/ledger-findings.md D13)."""
+    """The rows of a page; None when it is no page. ``null`` stands for no rows (finding D13)."""
     body = answer.body
     if answer.status != 200 or answer.failure or body is None or "data" not in body:  # noqa: PLR2004
         return None

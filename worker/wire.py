@@ -253,7 +253,7 @@ def _object(raw: bytes) -> dict[str, Any] | None:
     except (ValueError, RecursionError):
         return None
     if isinstance(value, list):
-        # Core's own filter answers a bare array (docs/ledger-findings.md D13).
+        # Core's own filter answers a bare array (finding D13).
         return {"data": value}
     return value if isinstance(value, dict) else None
 

@@ -1,1 +1,1 @@
-"""The kinds of write: schemas, references, look-ups, requests and judgements. Pure functions, no I/O (design §5)."""
+"""The kinds of write: schemas, references, look-ups, requests and judgements. Pure functions, no I/O."""

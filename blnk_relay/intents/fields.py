@@ -40,7 +40,7 @@ _MAX_DEPTH = 20
 _stored = json.JSONEncoder(ensure_ascii=False).encode
 
 #: A larger precision does not fit the ledger's database: in queue mode it is answered with 201 and never recorded
-#: (measured, docs/ledger-findings.md §8).
+#: (measured, findings part 8).
 MAX_PRECISION = 10**18
 
 #: Top-level keys that Core reads or writes; a caller who sets them can, for example, grant himself an overdraft
@@ -421,7 +421,7 @@ def stored_bytes(*texts: str, meta_data: Mapping[str, Any] | None = None) -> int
     """Bytes that texts and metadata take in a row.
 
     PostgreSQL tells of each new row as JSON: a quote or a newline takes two bytes, and each colon and comma has a
-    space behind it (contract §2.0; measured, docs/ledger-findings.md §9).
+    space behind it (contract §2.0; measured, findings part 9).
     """
     # A list of texts has four characters for each that are not the text's own.
     size = len(_stored(texts).encode()) - 4 * len(texts) if texts else 0

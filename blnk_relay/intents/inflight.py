@@ -380,7 +380,7 @@ def judge(entry: Entry, progress: Progress, request: Request, response: Response
         return replace(verdict, accepted=False)
     if part is not None and policy.confirm:
         # The child in the answer proves one commit, not only one: a gateway that repeats a PUT makes two, and shows
-        # one of them (measured, docs/ledger-findings.md R4). The sum of the hold's commits tells.
+        # one of them (measured, finding R4). The sum of the hold's commits tells.
         return verdict
     outcome = "voided" if entry.kind == VOID else "applied"
     done = Done(outcome, text_of(body, "transaction_id"), str(progress.memo["row"]))

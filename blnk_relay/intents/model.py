@@ -257,7 +257,7 @@ def _instant(row: Row) -> tuple[str, str]:
 
 
 class DeadClass(StrEnum):
-    """Why a human has to look (design §2)."""
+    """Why a human has to look."""
 
     REFUSED = "refused"  #: Known not to have happened.
     REJECTED = "rejected"  #: The ledger recorded a refusal; the reference is used up.
@@ -465,7 +465,7 @@ class Response:
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """One kind of write: a bundle of pure functions (design §5).
+    """One kind of write: a bundle of pure functions.
 
     Attributes:
         name: Such as ``inflight.commit``.

@@ -129,7 +129,8 @@ def index(facts: Sequence[Facts], common: Sequence[EndFacts]) -> str:
         _MADE,
         "One page for each: its fields with their units, its key, what has to be seen before it counts as done, and "
         "how "
-        'it can end without anybody knowing. "contract §n" is the write contract of the ledger.',
+        'it can end without anybody knowing. "contract §n" is a section of '
+        "[the other side](../contract.md): what is believed of the ledger, and how it is known.",
         _table(("kind", "route, below the proxy", "in Python", "what it does"), rows),
         "## Amounts, links and keys",
         "An `amount` is in units of the currency and exact: a decimal text or a whole number, never `10.5`. A "

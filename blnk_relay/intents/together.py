@@ -119,7 +119,7 @@ def decide_together(parts: Sequence[Part], progress: Progress, policy: Policy) -
         )
     under_way = any(part.fate is Fate.UNDOING for part in happened)
     if horizons.watch(progress, policy).seconds < (policy.stuck_horizon_s if under_way else policy.horizon_s):
-        # The ledger may still be at it: refunds are queued, and retried unseen for a quarter of an hour (§3.5).
+        # The ledger may still be at it: refunds are queued, and tried unseen for a quarter of an hour (contract §3.5).
         return again
     stands = [part for part in happened if part.fate is not Fate.UNDONE]
     absent = [part for part in parts if part.row is None]

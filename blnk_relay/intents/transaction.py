@@ -71,7 +71,7 @@ from blnk_relay.money import PRECISIONS, currency_problem, exact_decimal, minor_
 NAME = "transaction"
 
 #: Accepted sends that left no row at all, after which one is made in skip mode: it answers with the error that queue
-#: mode hides, and under the same reference it cannot apply twice (contract §3.2, last rule).
+#: mode hides, and under the same reference it cannot apply twice (contract §3.2).
 PROBE_AFTER_SENDS = 3
 
 _MAX_LIMIT_DIGITS = 15

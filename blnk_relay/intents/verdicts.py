@@ -279,10 +279,10 @@ TABLE: tuple[Rule, ...] = (
     Rule(413, ANY, ALL, _M.NEVER, "too large"),
     Rule(422, ANY, ALL, _M.BACKOFF, "not used by the ledger: somebody in between", tries=_UNKNOWN_TRIES),
     # A gateway may repeat a request behind our back and show us the copy that lost: then the lock is our own, and what
-    # it guards may have happened (measured, docs/ledger-findings.md R5). The text is only a hint.
+    # it guards may have happened (measured, finding R5). The text is only a hint.
     Rule(423, ANY, INFLIGHT, _M.VERIFY, "a lock of this very hold", text=("inflight-commit:", "inflight-void:")),
     Rule(423, ANY, REFUND, _M.VERIFY, "a lock of this very refund", text=("refund:",)),
-    # Not "soon": the locks of a worker of the ledger that was killed stand for five minutes (measured, D7).
+    # Not "soon": the locks of a worker of the ledger that was killed stand for five minutes (finding D7).
     Rule(423, ANY, SEVERAL, _M.VERIFY, "a lock is held; earlier ones were recorded"),
     Rule(423, ANY, ALL, _M.BACKOFF, "a lock is held, nothing written"),
     Rule(429, ANY, ALL, _M.SOON, "a limiter; nothing written", gate=_SLOW, counted=False),

@@ -102,7 +102,7 @@ def _scoped_refusal(request: WireRequest, scopes: tuple[str, ...]) -> Answer | N
 
 
 def _mark(request: WireRequest, key: str) -> None:
-    """With a scoped key the body is decoded and written again, and its metadata names the key (§1.5)."""
+    """With a scoped key the body is decoded and written again, and its metadata names the key (contract §1.5)."""
     document = object_of(request)
     if request.method != "POST" or not document:
         return

@@ -47,7 +47,7 @@ class LiveBooks:
         self.reconciliation = ReconciliationBooks(max_rows)
         #: What a client called the things behind random ids; only plans of faults and the log use it.
         self.names: dict[str, str] = {}
-        #: QUEUED rows without a child, in the order they were stored: what recovery looks at (§3.5).
+        #: QUEUED rows without a child, in the order they were stored: what recovery looks at (contract §3.5).
         self.childless_queued: dict[str, None] = {}
         self._by_reference: dict[str, str] = {}
         self._by_parent: dict[str, list[str]] = {}
@@ -252,7 +252,7 @@ class LiveBooks:
         return None if balance_id is None else self.balances[balance_id]
 
     def resolve(self, name: str, currency: str, now_ns: int) -> str:
-        """The balance id behind a source or destination; an unknown ``@indicator`` is created (§3.7)."""
+        """The balance id behind a source or destination; an unknown ``@indicator`` is created (contract §3.7)."""
         if not name.startswith("@"):
             return name
         balance = self.with_indicator(name, currency)
@@ -279,7 +279,7 @@ class LiveBooks:
         """Merge metadata into a balance, ledger or identity, top level only; returns the merged object.
 
         Raises:
-            LedgerError: A balance row would be too large; ledgers are only checked on insert (§2.0).
+            LedgerError: A balance row would be too large; ledgers are only checked on insert (contract §2.0).
         """
         merged = {**(record.meta or {}), **meta}
         check_meta("failed to update metadata", merged)

@@ -166,7 +166,7 @@ def _settle_all(
 
 
 def _settle_now(core: Core, action: Action, _effects: Effects) -> dict[str, str]:
-    # The id is taken as the hold's own row: that of a queued parent takes other holds' money (§2.13).
+    # The id is taken as the hold's own row: that of a queued parent takes other holds' money (contract §2.13).
     try:
         holds.settle(core, action.target_id, action.verb, action.precise_amount)
     except LedgerError as error:

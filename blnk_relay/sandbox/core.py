@@ -19,7 +19,7 @@ from .work_queue import WaitingTasks
 
 @dataclass(frozen=True, slots=True)
 class Effects:
-    """How one request's background work goes wrong; set by faults (contract §8, "Queue mode").
+    """How one request's background work goes wrong; set by faults (contract §8).
 
     Attributes:
         vanish: Nothing happens after the 201 (contract §3.3).

@@ -1,4 +1,4 @@
-"""What only a bare Core answers: its own filters, its recovery, its health (findings 7, contract §1.7).
+"""What only a bare Core answers: its own filters, its recovery, its health (findings part 7; contract §1.7).
 
 Its filter routes look like Cloud's and are not: limits are in the body, the answer is a bare array, and
 metadata can be filtered one level deep. They read the database itself, without any lag.

@@ -66,7 +66,7 @@ def execute(core: Core, txn: Txn) -> Txn:
 def reject(core: Core, txn: Txn, reason: str) -> None:
     """Store a transaction as REJECTED, which uses up its reference (contract §3.1).
 
-    One that is marked atomic takes along what is applied by now under the same queued parent (§3.6).
+    One that is marked atomic takes along what is applied by now under the same queued parent (contract §3.6).
 
     Raises:
         LedgerError: Not even that row can be stored; nothing is recorded then.

@@ -1,4 +1,4 @@
-"""The ways a request can go wrong between client and ledger (contract §8, "Edge" and "Core, general").
+"""The ways a request can go wrong between client and ledger (contract §8).
 
 A table of kinds, and what each means: whether Core acts, what is answered, and how the connection
 ends. Which request is hit is decided in :mod:`blnk_relay.sandbox.plans`; here nothing is random.

@@ -219,7 +219,7 @@ def check_queueable(core: Core, action: Action) -> Txn:
 
 
 def enqueue(core: Core, action: Action, effects: Effects) -> None:
-    """Queue an action, unless one for the same id is waiting, running, retrying or archived (§3.8).
+    """Queue an action, unless one for the same id is waiting, running, retrying or archived (contract §3.8).
 
     Raises:
         LedgerError: ``GEN_CONFLICT``.
@@ -293,6 +293,6 @@ def _seconds_until(core: Core, due_ns: int) -> float:
 
 
 def precision_of(core: Core, target_id: str) -> float:
-    """The stored precision that converts a commit's ``amount``; 1 when nothing is found (§2.5)."""
+    """The stored precision that converts a commit's ``amount``; 1 when nothing is found (contract §2.5)."""
     row = core.books.rows.get(target_id) or next(iter(core.books.children(target_id)), None)
     return json_number(row.precision) if row is not None and row.precision > 0 else 1

@@ -10,7 +10,7 @@ from .identity_record import check_identity_id, identity_body, is_empty, overwri
 from .ids import new_id
 from .wire import WireRequest
 
-#: A duplicate id is a conflict inside Core, and 400 on its way out (contract §0.1, fact 15).
+#: A duplicate id is a conflict inside Core, and 400 on its way out (contract §0.1 fact 15).
 _CREATE_CODES = {"GEN_CONFLICT": "IDT_VALIDATION_ERROR", "GEN_BAD_REQUEST": "IDT_VALIDATION_ERROR"}
 
 _IDENTITY_REQUIRED = (
@@ -51,7 +51,7 @@ def update_identity(core: Core, request: WireRequest, _effects: Effects) -> Answ
 
 
 def link_identity(core: Core, request: WireRequest, _effects: Effects) -> Answer:
-    """PUT /balances/:id/identity; one code for an unknown balance and an unknown identity (§2.9)."""
+    """PUT /balances/:id/identity; one code for an unknown balance and an unknown identity (contract §2.9)."""
     try:
         identity_id = request.fields().text("identity_id")
         if not identity_id:

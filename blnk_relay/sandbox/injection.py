@@ -42,7 +42,7 @@ def _completed(document: dict[str, Any]) -> dict[str, Any]:
     if document.get("precision") is None:
         missing["precision"] = _PRECISION
     if document.get("reference") is None:
-        # New for every attempt: the trap of contract §0.1, fact 8.
+        # New for every attempt: the trap of contract §0.1 fact 8.
         missing["reference"] = new_id("ref")
     return {**document, **missing} if missing else document
 

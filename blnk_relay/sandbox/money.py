@@ -53,7 +53,7 @@ def amount_text(precise_amount: int, precision: float) -> str:
 
 
 def significant_digits(amount: float) -> int:
-    """Digits of an amount as Core counts them: trailing zeros count, leading ones do not (§6.2).
+    """Digits of an amount as Core counts them: trailing zeros count, leading ones do not (contract §6.2).
 
     >>> significant_digits(999999999999999.0), significant_digits(100000000000000000.0)
     (15, 18)

@@ -1,7 +1,7 @@
 """What one sandbox is like: its credentials, its delays and the switches of its behaviour.
 
-Plain values, no behaviour. Everything that the contract calls UNVERIFIED, HEAD-ONLY or FIXED-LATER
-is a switch here, so that a client can be tried against both readings.
+Plain values, no behaviour. Everything that docs/contract.md only assumes, and whatever differs between releases, is
+a switch here, so that a client can be tried against both readings.
 """
 
 from __future__ import annotations
@@ -63,19 +63,19 @@ class Options:
         inflight_delay_s: From a queued commit or void to its effect (contract §3.8).
         read_lag_s: How far the Data and Filters API are behind: rows are not there yet, changes of
             metadata, identities and links not made (contract §1.7).
-        max_retries: Retries of a failing background task before it is rejected or archived (§3.1).
-        retry_scale: Factor on the library's retry delays of 7 to 14.5 minutes in total (§3.1).
+        max_retries: Retries of a failing background task before it is rejected or archived (contract §3.1).
+        retry_scale: Factor on the library's retry delays of 7 to 14.5 minutes in total (contract §3.1).
         insufficient_fund_retries: Retry a transaction without funds instead of rejecting it at once.
         coalescing: Queued transactions that wait on common balances are applied together, and lose their
-            overdraft limit and effective date then (§2.3).
+            overdraft limit and effective date then (contract §2.3).
         recovery: Pick up QUEUED rows that have no child (contract §3.5).
         recovery_interval_s: How often recovery looks.
         recovery_threshold_s: How old a QUEUED row must be to be picked up.
         recovery_max_attempts: Tries before recovery writes REJECTED.
         core_version: Which release of Core is played, one of :data:`CORE_VERSIONS`. 0.15.2 ignores ``dry_run`` (and so
             executes), ``indicator`` on balances and the texts of refunds, and takes negative amounts and precisions and
-            a source that is its destination; 0.15.3 does not (contract §14.1, §14.7); 0.15.4 has other codes (§14.2)
-            and no trap of refunds.
+            a source that is its destination; 0.15.3 does not (contract §14.1, §14.7); 0.15.4 has other codes
+            (contract §14.2) and no trap of refunds.
         refund_trap: Skip-mode refunds are themselves refunded by the next call (contract §3.9, issue #374), before
             0.15.4.
         core_routes: Forward Core routes outside the documented list (contract §1.6).
@@ -95,7 +95,7 @@ class Options:
         oversized_page: A larger ``pageSize`` becomes the default size, as Core does it, or is cut.
         max_in_values: Longer ``in`` lists are refused.
         reconciliation_s: How long a reconciliation runs.
-        reconciliation_filters: Runs, rules and external records may be filtered (contract §4: unverified).
+        reconciliation_filters: Runs, rules and external records may be filtered (contract §4: assumed).
         max_upload_bytes: A larger upload is 413; the real limit is 256 MiB.
         max_rows: Rows the books may hold; further writes fail with 500, the bound on memory.
         seed: Seed of the sandbox's own random choices (retry jitter).

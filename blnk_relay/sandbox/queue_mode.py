@@ -1,7 +1,7 @@
 """Queue mode: what happens between a 201 QUEUED and Core's queue (contract §3.1 steps 3 to 6).
 
 Answer, then *store the parent* after ``persist_s``, then *apply the child* after ``apply_s``. Every way
-to get a 201 and then nothing (§3.3) follows from these steps, none is a special case.
+to get a 201 and then nothing (contract §3.3) follows from these steps, none is a special case.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ def _store_parents(core: Core, txn: Txn, parents: list[Txn], effects: Effects) -
     for parent in parents:
         if not _stored(core, parent, effects):
             # Step 6: whatever failed, the original is queued under its own id and reference (shape S3).
-            # Legs stored before the one that failed get no task: only recovery finds them (§3.6).
+            # Legs stored before the one that failed get no task: only recovery finds them (contract §3.6).
             Task(core, txn, effects, None).start()
             return
     if not effects.crash_before_enqueue:

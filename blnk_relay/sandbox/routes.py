@@ -121,7 +121,7 @@ def _reads() -> list[Route]:
 
 
 def _data_reads() -> list[Route]:
-    """Data and Filters API; the Filters API calls one of its resources in the singular (§1.7)."""
+    """Data and Filters API; the Filters API calls one of its resources in the singular (contract §1.7)."""
     filters = {
         "transactions": reads.filter_records(TRANSACTIONS, stats=True, estimates=True),
         "balances": reads.filter_records(BALANCES, stats=True, estimates=False),

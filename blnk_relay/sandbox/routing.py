@@ -38,7 +38,7 @@ class Route:
         pattern: The path, ``:name`` for a segment that is handed to the handler.
         scope: What the token needs.
         handler: Who answers.
-        listed: Whether Cloud documents the path; the others answer only with ``core_routes`` (§1.6).
+        listed: Whether Cloud documents the path; the others answer only with ``core_routes`` (contract §1.6).
         queueable: Whether the route has a queue mode, so that queue faults make sense.
         switch: Name of the option without which the route does not exist; none when empty.
     """

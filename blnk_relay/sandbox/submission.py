@@ -1,6 +1,6 @@
 """Taking a transaction in, for either mode: what POST /transactions and a refund have in common.
 
-Contract §3.1 steps 1 to 3; items of a batch come through here too.
+These are contract §3.1 steps 1 to 3; items of a batch come through here too.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ def submit(core: Core, txn: Txn, effects: Effects) -> Txn:
 
 
 def prepare(txn: Txn, now_ns: int) -> None:
-    """Give a transaction its id, times, hash, exact amount, status and metadata marks (§3.1 step 2).
+    """Give a transaction its id, times, hash, exact amount, status and metadata marks (contract §3.1 step 2).
 
     Queue mode does this twice, which is why ``created_at`` of the answer is not the row's.
     """

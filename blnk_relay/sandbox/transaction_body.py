@@ -1,4 +1,4 @@
-"""A transaction as it is written: as Core's own routes answer it, and as the raw columns of a row (§2.0, §1.7)."""
+"""A transaction as it is written: as Core's own routes answer it, and as a row's raw columns (contract §2.0, §1.7)."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """A request as the sandbox sees it, and JSON read the way Core's decoder reads it.
 
-Contract §2.0: unknown fields are ignored, names match in any case, ``null`` equals absent, a wrong
-type is malformed, and text after the first JSON value is ignored.
+Unknown fields are ignored, names match in any case, ``null`` equals absent, a wrong type is malformed, and text
+after the first JSON value is ignored (contract §2.0).
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
 """Core's queue of stored transactions: tries, retries, rejections, and tasks applied together.
 
-Contract §3.1 step 7, and what the real ledger showed of it: tasks that wait on common balances are
+This is contract §3.1 step 7, and what the real ledger showed of it: tasks that wait on common balances are
 applied in one batch, in which all but the first are read back from their QUEUED rows. What has no
 column is lost there (``overdraft_limit``, ``effective_date``), and flags come from the metadata,
-whoever put them there (contract §2.0, "reserved").
+whoever put them there (contract §2.0).
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _BATCH = 100
 
 
 def queue_copy(parent: Txn) -> Txn:
-    """What is queued for a stored parent: new id, reference ``R_q`` (contract §3.4, S1)."""
+    """What is queued for a stored parent: new id, reference ``R_q`` (contract §3.4 S1)."""
     copy = parent.clone()
     copy.transaction_id = new_id("txn")
     copy.parent_transaction = parent.transaction_id
@@ -35,7 +35,7 @@ def queue_copy(parent: Txn) -> Txn:
 
 
 def restored(row: Row) -> Txn:
-    """A QUEUED row read back: flags from its metadata, neither limit nor effective date (§2.3)."""
+    """A QUEUED row read back: flags from its metadata, neither limit nor effective date (contract §2.3)."""
     txn = Txn.from_row(row)
     txn.apply_precision()
     txn.inflight = row.meta.get("inflight") is True

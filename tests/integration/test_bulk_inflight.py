@@ -75,7 +75,7 @@ def below(stage: Stage, reference: str) -> list[tuple[str, int]]:
 
 
 def sound(stage: Stage) -> None:
-    """Books that add up, and nothing booked against a queued parent, which would take other holds' money (§2.13)."""
+    """Books that add up, and nothing booked against a queued parent, which takes others' money (contract §2.13)."""
     books = stage.sandbox.books()
     assert books.violations() == []
     queued = {row.transaction_id for row in books.rows if row.status == "QUEUED"}

@@ -1,4 +1,4 @@
-"""The promise against what dies, stalls or forgets: workers, connections, the server, the bells (design §6)."""
+"""The promise against what dies, stalls or forgets: workers, connections, server, bells (docs/guarantees.md)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Every kind under every fault of the sandbox, the books compared (design §6).
+"""Every kind under every fault of the sandbox, the books compared (decision 35).
 
 All specimens of a fault are played at once, on a Valkey and a ledger of their own, by the tasks' real code over real
 HTTP; each cell of the table is then a test of its own. The list of faults is the sandbox's: a new one joins by itself.
@@ -349,7 +349,7 @@ def test_the_books_hold_nothing_else_and_add_up(played: Callable[[str], Played],
 
 
 def adds_up(played: Played, fault: str) -> None:
-    """Every movement of money belongs to an intent that was accepted, and the books are sound (design §6)."""
+    """Every movement of money belongs to an intent that was accepted, and the books are sound."""
     asked = [ending for name, ending in played.endings.items() if SPECIMENS[name].moves]
     assert effects(played.books) == played.before + sum(len(ending.parts) for ending in asked)
     assert played.books.violations() == []

@@ -1,4 +1,4 @@
-"""One odd intent among good ones: whatever it raises, and wherever, the others go their way (design §5)."""
+"""One odd intent among good ones: whatever it raises, and wherever, the others go their way (decision 41)."""
 
 from __future__ import annotations
 

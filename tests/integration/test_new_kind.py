@@ -1,4 +1,4 @@
-"""A new kind is its module and one line of the registry (design §3): shown by adding one, and nothing else.
+"""A new kind is its module and one line of the registry (decision 35): shown by adding one, and nothing else.
 
 The packages are copied, the module and the line are added to the copy, and everything runs from there: command line,
 worker, tasks by name. The ledger of this kind is a few lines of HTTP, for the sandbox only knows Blnk's routes.

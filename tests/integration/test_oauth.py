@@ -139,7 +139,7 @@ def test_a_refresh_that_fails_pauses_the_target_and_a_new_login_opens_it(make_st
 
 
 def test_an_answer_that_was_lost_pauses_the_target_and_is_cleared_by_the_next_that_comes(stage, relay):
-    # Here an old refresh token goes on working, as one does that Cloud has not let die (contract §12, point 9).
+    # Here an old refresh token goes on working, as one does that Cloud has not let die (contract §12.9).
     stage.sandbox.set_switches(oauth_rotation=False)
     stage.sandbox.set_faults(Faults.script([Rule("drop_after", path="/oauth/token", times=2)]))
     stage.start_worker()

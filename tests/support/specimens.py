@@ -78,7 +78,7 @@ class Specimen:
         make: The intent, for a scene (a name that nothing else uses) and the ids of what it needs.
         parts: What stands in the books for it.
         proof: Status and body with which the ledger says that it happened.
-        final: Whether that answer is the end; else the ledger is read (contract §3.1, findings R4).
+        final: Whether that answer is the end; else the ledger is read (contract §3.1, finding R4).
         repeatable: Whether the same request again is safe at any time (contract §4).
         batch: The id that the journal keeps is that of the batch, the parent of these rows; a split keeps none.
         shows: Rows that the ledger shows before, for tests without one.

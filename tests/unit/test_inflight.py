@@ -1,4 +1,4 @@
-"""Commits and voids of holds, from what the ledger may show (contract §3.8: S7, S8, S13; §4: sums)."""
+"""Commits and voids of holds, from what the ledger may show (contract §3.4 S7, S8 and S13, §3.8, §4)."""
 
 from __future__ import annotations
 

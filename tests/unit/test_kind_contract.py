@@ -1,4 +1,4 @@
-"""The whole contract of a kind, tried on a specimen of each (design §5): a new kind has to pass it as it is.
+"""The whole contract of a kind, tried on a specimen of each (decision 35): a new kind has to pass it as it is.
 
 What the ledger's books say of every kind under every fault is tried in ``tests/integration/test_kind_faults.py``.
 """
@@ -282,7 +282,7 @@ class Row:
 
 
 def rows() -> Iterator[Row]:  # noqa: PLR0915 - a table
-    """Contract §5, row by row, written from the contract and not from the code."""
+    """The table of contract §5, row by row, written from there and not from the code."""
     # 2xx without what the route answers: the contract is broken; read.
     for status in (200, 201, 202, 204):
         yield Row(status, "", everybody, LOOK, True)
@@ -366,7 +366,7 @@ def rows() -> Iterator[Row]:  # noqa: PLR0915 - a table
         yield Row(status, code, everybody, REFUSED, False)
     # Nobody's that we know: somebody in between, perhaps for a moment.
     yield Row(422, "", everybody, AGAIN, False)
-    # A lock of this very hold or refund may be our own, when somebody repeated the request (findings R5).
+    # A lock of this very hold or refund may be our own, when somebody repeated the request (finding R5).
     for text in ("inflight-commit:txn_x", "inflight-void:txn_x"):
         yield Row(423, "GEN_RESOURCE_LOCKED", HOLDS, LOOK, True, message=text)
     yield Row(423, "GEN_RESOURCE_LOCKED", REFUNDS, LOOK, True, message="refund:txn_x is already held")
@@ -374,7 +374,7 @@ def rows() -> Iterator[Row]:  # noqa: PLR0915 - a table
     yield Row(423, "GEN_RESOURCE_LOCKED", but(SEVERAL), AGAIN, False, message="failed to acquire lock")
     for code in ("GEN_RATE_LIMITED", ""):
         yield Row(429, code, everybody, AGAIN, False, False, SLOW)
-    # 5xx: the classic ambiguity. An outage is not counted: it must not turn a backlog into dead letters (design §5).
+    # 5xx: the classic ambiguity. An outage is not counted: it must not turn a backlog into dead letters (decision 46).
     yield Row(500, "RECON_UPLOAD_PROCESSING_FAILED", RECONCILES, LOOK_REFUSE, True)
     for code in ("GEN_INTERNAL", "RECON_START_FAILED", ""):
         yield Row(500, code, everybody, LOOK, True)

@@ -1,4 +1,4 @@
-"""Splits: what legs come to (contract §6.5), and what is done with what the ledger shows of them (§3.6)."""
+"""Splits: what legs come to (contract §6.5), and what is done with what the ledger shows of them (contract §3.6)."""
 
 from __future__ import annotations
 

@@ -43,7 +43,7 @@ TOLD = frozenset(
 
 #: Papers that no reader of a message has, and English that is a German's.
 AWKWARD = re.compile(
-    r"contract §|design §|field notes|ledger-findings|does not match \^"
+    r"§|ledger-findings|\bfindings? (?:parts? |[DR])\d|does not match \^"
     r"|(?<!there )\b(is|are) no (?!longer|more)[a-zA-Z]"
 )
 

@@ -1,4 +1,4 @@
-"""Refunds, from what the ledger may show (contract §3.9: S9, S10 and the skip-mode trap)."""
+"""Refunds, from what the ledger may show (contract §3.4 S9 and S10, §3.9)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which dead letters may live again, and how (design §5: a new reference by a human's word only)."""
+"""Which dead letters may live again, and how (contract §3.2: a new reference by a human's word only)."""
 
 from __future__ import annotations
 

@@ -79,7 +79,7 @@ REFUSED = [
     ("description", 5, "string"),
     ("description", b"bytes", "string"),
     ("description", "x" * 6001, "6,000 characters"),
-    # Balances: anything else is answered with 201 and never recorded (contract §3.3), or makes a new balance (§3.7).
+    # Balances: anything else gets a 201 and is never recorded, or makes a new balance (contract §3.3, §3.7).
     ("source", None, "required"),
     ("source", "", "blank"),
     ("source", "mainaccount", "bln_"),

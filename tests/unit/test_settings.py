@@ -70,7 +70,7 @@ def test_every_number_is_finite_and_above_zero(name, value):
 def test_the_defaults_agree_with_each_other_and_with_the_contract():
     settings = Settings.from_env()
     assert settings == Settings()
-    # Contract §4.1: connect 5 s, read 10 s, in skip mode 15 s; §3.5: 15 minutes, 5 hours; §6.3: 2^53 - 1.
+    # By contract §4.1, §3.5 and §6.3: connect 5 s, read 10 s or 15 s; 15 minutes and 5 hours; 2^53 - 1.
     assert (settings.connect_timeout_s, settings.read_timeout_s, settings.sync_read_timeout_s) == (5, 10, 15)
     assert (settings.horizon_s, settings.stuck_horizon_s) == (900, 18_000)
     assert settings.max_precise_amount == 9_007_199_254_740_991

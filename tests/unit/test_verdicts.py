@@ -79,7 +79,7 @@ ROWS = [
     ),
     (201, "", {"status": "QUEUED"}, [REFUND], LOOK, True, True, OPEN),
     (200, "", CHILD | {"status": "APPLIED"}, [COMMIT], DONE, True, True, OPEN),
-    # One child in the answer is no proof of only one: a gateway may have repeated the PUT (findings R4).
+    # One child in the answer is no proof of only one: a gateway may have repeated the PUT (finding R4).
     (200, "", CHILD | {"status": "APPLIED"}, [PART], LOOK, True, True, OPEN),
     (200, "", CHILD | {"status": "VOID"}, [VOID], DONE, True, True, OPEN),
     (202, "", {}, EVERYTHING, LOOK, True, True, OPEN),

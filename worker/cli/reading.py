@@ -293,7 +293,7 @@ def kinds(name: str | None, as_json: bool) -> None:
 
 
 #: Where a page of docs/kinds names its source; whoever reads a terminal has no use for it.
-_CITED = re.compile(r" \((?:contract|field notes|design|measured)\b[^()]*\)")
+_CITED = re.compile(r" \((?:contract|decisions?|findings?|measured)\b[^()]*\)")
 
 
 def _uncited(text: str) -> str:

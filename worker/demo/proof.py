@@ -1,7 +1,7 @@
 """The proof: what the journal says against what the ledger's books hold, intent by intent. Pure.
 
 Lost: an accepted intent that ended nowhere, or whose outcome is not in the books. Doubled: an effect in the books that
-no intent accounts for, or a second effect of one that does (design §6).
+no intent accounts for, or a second effect of one that does (docs/guarantees.md).
 """
 
 from __future__ import annotations
