@@ -102,7 +102,7 @@ class RedisAddress:
         port = _port(variable, parts)
         if parts.scheme != "unix" and not _is_host(unquote(parts.hostname or "")):
             raise InvalidSettings(
-                f"{variable} names no host that could be; write {parts.scheme}://<host>:<port>/<database>."
+                f"{variable} does not name a host that could exist; write {parts.scheme}://<host>:<port>/<database>."
             )
         options = _options(variable, parts)
         common: dict[str, Any] = {
@@ -228,7 +228,9 @@ def check_base_url(variable: str, url: str) -> None:
             f"{variable} has a '?' in it, so that the path of every request would be lost behind it; take it out."
         )
     if not _is_host(parts.hostname or ""):
-        raise InvalidSettings(f"{variable} names no host that could be; write it as in https://ledger.example:5001.")
+        raise InvalidSettings(
+            f"{variable} does not name a host that could exist; write it as in https://ledger.example:5001."
+        )
     _port(variable, parts)
 
 

@@ -117,7 +117,7 @@ class Target:
             )
         if self.instance_id:
             raise InvalidSettings(
-                f"{self.variable('instance_id')}: a Core is one instance and takes no id; leave it out, "
+                f"{self.variable('instance_id')}: a Core is one instance and has no id; leave it out, "
                 f"or set {self.variable('api')} to cloud."
             )
         if self.confirm_route == "data":

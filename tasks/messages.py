@@ -88,10 +88,10 @@ def opened(raw: bytes) -> Envelope:
     """
     envelope = loads(raw.decode())
     if not isinstance(envelope, dict):
-        raise Unreadable("it is no object of JSON")
+        raise Unreadable("it is not a JSON object")
     headers, properties = envelope.get("headers") or {}, envelope.get("properties") or {}
     if not isinstance(headers, dict) or not isinstance(properties, dict):
-        raise Unreadable("its headers or properties are no objects")
+        raise Unreadable("its headers or properties are not JSON objects")
     content = _content(envelope.get("body"), properties.get("body_encoding"), headers.get("compression"))
     named = headers.get("task")
     content_type = _word(envelope.get("content-type"))
@@ -128,7 +128,7 @@ def read(envelope: Envelope) -> Call:
     else:
         raise Unreadable("its body has neither arguments nor keyword arguments")
     if not isinstance(args, list | tuple) or not isinstance(kwargs, dict) or not isinstance(embedded, dict):
-        raise Unreadable("its arguments are no list, or its keyword arguments no object")
+        raise Unreadable("its arguments are not a list, or its keyword arguments are not a JSON object")
     return Call(
         task=envelope.task,
         args=args,
@@ -165,7 +165,7 @@ def _escaped(char: str) -> str:
 
 def _content(body: Any, encoding: Any, compression: Any) -> bytes:
     if not isinstance(body, str):
-        raise Unreadable("its body is no text")
+        raise Unreadable("its body is not text")
     if encoding == "base64":
         content = base64.b64decode(body, validate=True)
     elif encoding is None or _word(encoding) in ("", "utf-8"):

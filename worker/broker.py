@@ -114,7 +114,7 @@ class Listening:
                     client.lpush(self.relay_ingest, item)
             except (*self.connection_errors, *self.connection.channel_errors) as error:
                 if tried == _TRIES:
-                    _log.exception("a message in %s that is no bell is lost (%s)", queue, type(error).__name__)
+                    _log.exception("a message in %s that is not a bell is lost (%s)", queue, type(error).__name__)
                 time.sleep(_PAUSE_S)
             else:
                 _log.warning("a message in %s is not a bell; it was put to those that came by name", queue)

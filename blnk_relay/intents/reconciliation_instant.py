@@ -61,9 +61,9 @@ class InstantSchema(RunSchema):
         for number, record in enumerate(value, start=1):
             problem = record_problem(record)
             if isinstance(record.get("amount"), str):
-                problem = "amount must be a number without quotes: the ledger reads no text there."
+                problem = "amount must be a number without quotes: the ledger does not read text there."
             if not _RECORD_FIELDS.issuperset(record):
-                problem = f"must have no other fields than {', '.join(sorted(_RECORD_FIELDS))}."
+                problem = f"must not have fields other than {', '.join(sorted(_RECORD_FIELDS))}."
             if problem or record["id"] in seen:
                 raise ValidationError(
                     f"Record {number}: {problem or 'its id is that of an earlier record; each id is stored once.'}"

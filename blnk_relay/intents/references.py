@@ -99,7 +99,9 @@ def data_api_problem(reference: str) -> str | None:
     truth value or a date may be taken for one (contract §1.7). The Filters API has no such limits.
     """
     if not reference[0].isalpha() or "," in reference or "|" in reference:
-        return "Must begin with a letter and hold no comma or pipe while outcomes are read through the Data API."
+        return (
+            "Must begin with a letter and must not hold a comma or a pipe while outcomes are read through the Data API."
+        )
     if reference.lower() in ("true", "false", "null", "nan", "inf", "infinity"):
         return "Must not look like a truth value or a number while outcomes are read through the Data API."
     return None

@@ -251,7 +251,7 @@ ABOUT = About(
         End(
             DeadClass.PARTIAL,
             "ROLLBACK_INCOMPLETE",
-            "One leg failed, and the ledger did not take all others back: that is no database transaction (contract "
+            "One leg failed, and the ledger did not take all others back: that is not a database transaction (contract "
             "§3.6). The letter names what stands and what does not.",
         ),
         End(
@@ -263,7 +263,7 @@ ABOUT = About(
         End(
             DeadClass.UNKNOWN,
             "REFERENCE_CONFLICT",
-            "The ledger has a leg under its references that is none of these (contract §3.2).",
+            "The ledger has a leg under its references that is not one of these (contract §3.2).",
         ),
         End(
             DeadClass.UNKNOWN,

@@ -93,7 +93,7 @@ def _stranger(row: Row, payload: Mapping[str, Any]) -> str:
     if getattr(row, one) not in ("", payload[one]):
         has += f", {one} {getattr(row, one)}"
     legs = ", ".join(f"{leg['identifier']} {leg['precise_amount']}" for leg in legs_of(payload)[:_MOST_NAMED])
-    return f"{row.reference} is none of its legs. Has: {has}. Asked: {payload['currency']}, {legs}."
+    return f"{row.reference} is not one of its legs. Has: {has}. Asked: {payload['currency']}, {legs}."
 
 
 def _is(

@@ -151,6 +151,6 @@ def _json_records(text: str) -> Iterator[dict[str, Any]]:
         # An amount as text is fine in CSV; in JSON the ledger wants a number.
         if isinstance(item.get("amount"), str):
             raise ValueError(
-                f"Record {number}: amount must be a number without quotes: the ledger reads no text there."
+                f"Record {number}: amount must be a number without quotes: the ledger does not read text there."
             )
         yield item

@@ -61,7 +61,7 @@ class TokenFields(fields.Field[list[str]]):
             known = _LEDGER_NAMES.get(name, name) if isinstance(name, str) else None
             if known not in TOKENIZABLE:
                 raise ValidationError(
-                    f"Must be of {', '.join(TOKENIZABLE.values())}: the ledger tokenizes no other field."
+                    f"Must be of {', '.join(TOKENIZABLE.values())}: the ledger does not tokenize other fields."
                 )
             names.append(known)
         if not names:

@@ -221,7 +221,7 @@ TABLE: tuple[Rule, ...] = (
         "AUTH_UNKNOWN_RESOURCE",
         frozenset({"metadata"}),
         _M.NEVER,
-        "a key with scopes may write no metadata, whatever they are; everything else it may",
+        "a key with scopes may not write metadata, whatever the scopes are; everything else it may",
     ),
     Rule(403, "IDT_TOKENIZATION_DISABLED", UPDATE, _M.NEVER, "the instance has no secret for it"),
     # That an optional route is not forwarded must not pause the target for the routes that are.

@@ -309,7 +309,7 @@ class Settlement:
             data["made"] = {f"{entry.target}:{row}": made for row, made in self.made.items()}
         texts = (*self.fields.values(), *self.parts.values(), *self.made.values())
         if not all(isinstance(text, str) for text in texts):
-            raise TypeError("a settlement holds what is no text")
+            raise TypeError("a settlement holds a value that is not text")
         text = json.dumps(data, ensure_ascii=False, separators=(",", ":"))
         # Half of a surrogate pair, from an answer cut short, is no text.
         return text if text.isascii() else text.encode("utf-8", "replace").decode()

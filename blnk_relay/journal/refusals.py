@@ -27,7 +27,7 @@ _LASTING: tuple[tuple[type[Exception], str], ...] = (
 _PASSING: tuple[tuple[type[Exception], str], ...] = (
     (
         errors.ReadOnlyError,
-        f"Redis takes no writes, because it is a replica; after a failover {_URL} may have to change",
+        f"Redis does not take writes, because it is a replica; after a failover {_URL} may have to change",
     ),
     (errors.OutOfMemoryError, "Redis is full: raise its maxmemory, or let workers empty the journal"),
     (errors.BusyLoadingError, "Redis is still loading its data"),
@@ -38,8 +38,8 @@ _PASSING: tuple[tuple[type[Exception], str], ...] = (
 
 #: The first word of an answer for which the client has no class.
 _WORDS = {
-    "NOREPLICAS": "Redis takes no writes, because too few replicas are connected to it",
-    "MISCONF": "Redis takes no writes, because it cannot save to its disk",
+    "NOREPLICAS": "Redis does not take writes, because too few replicas are connected to it",
+    "MISCONF": "Redis does not take writes, because it cannot save to its disk",
     "BUSY": "Redis is busy with a script",
     "WRONGTYPE": f"something else uses the keys of the journal: choose another {PREFIX}NAMESPACE",
 }

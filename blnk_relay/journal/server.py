@@ -76,7 +76,7 @@ def _unreachable(settings: Settings, facts: Mapping[str, str], version: tuple[in
         if facts.get("aof_enabled") == "0":
             return "the server has no append-only file; set appendonly yes"
         if version and version < _WITH_WAITAOF:
-            return f"Redis {facts['redis_version']} knows no WAITAOF, which came with 7.2"
+            return f"Redis {facts['redis_version']} does not know WAITAOF, which came with 7.2"
     if kind == "replicated" and int(facts.get("connected_slaves", replicas)) < int(replicas):
         return f"the server has {facts['connected_slaves']} replicas"
     return ""

@@ -1,4 +1,4 @@
-"""The README's examples, executed: every Python block in order, and every ``blnk-relay`` line of its console blocks."""
+"""The examples of README and production page, executed: Python in order, and every ``blnk-relay`` line."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import re
 import shlex
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -17,14 +18,21 @@ import pytest
 from blnk_relay import NotFound, Relay, Status, Write, transaction
 from tests.support.stages import operator_of
 from tests.support.waiting import wait_until
+from worker.cli.shapes import lane_shape, overview_shape
 from worker.demo.stage import Stage, as_environment
 
 ROOT = Path(__file__).resolve().parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
+PRODUCTION = (ROOT / "docs" / "production.md").read_text(encoding="utf-8")
 
 
-def blocks(language: str) -> list[str]:
-    return re.findall(rf"^```{language}\n(.*?)^```", README, flags=re.MULTILINE | re.DOTALL)
+def blocks(language: str, page: str = README) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```", page, flags=re.MULTILINE | re.DOTALL)
+
+
+def commands_of(page: str) -> list[str]:
+    lines = [line for block in blocks("console", page) for line in block.splitlines()]
+    return [line.removeprefix("$ ") for line in lines if line.startswith("$ ")]
 
 
 @pytest.fixture(scope="module")
@@ -146,17 +154,20 @@ def test_every_command_of_the_operators_part_succeeds(stage, tmp_path):
     payload = {"source": "@world", "destination": "@bob", "currency": "EUR", "amount": "1.00", "description": "Pocket"}
     line = {"kind": "transaction", "key": "from-file-1", "payload": {**payload, "allow_overdraft": True}}
     (tmp_path / "payments.jsonl").write_text(json.dumps(line) + "\n", encoding="utf-8")
-    commands = [
-        line.removeprefix("$ ") for block in blocks("console") for line in block.splitlines() if line.startswith("$ ")
-    ]
+    commands = commands_of(README)
     assert len(commands) >= 12
+    run_all(commands, stage, tmp_path)
+
+
+def run_all(commands: Sequence[str], stage: Stage, folder: Path) -> None:
+    """Run commands as they stand in a page, in a folder of their own."""
     environment = {**os.environ, **as_environment(stage.settings), "PYTHONPATH": str(ROOT)}
     for command in commands:
         program, *arguments = shlex.split(command)
         assert program == "blnk-relay"
         done = subprocess.run(
             [sys.executable, "-m", "worker.cli", *arguments],
-            cwd=tmp_path,
+            cwd=folder,
             env=environment,
             capture_output=True,
             text=True,
@@ -164,6 +175,50 @@ def test_every_command_of_the_operators_part_succeeds(stage, tmp_path):
             check=False,
         )
         assert done.returncode == 0, f"{command}: {done.stdout} {done.stderr}"
+
+
+def test_every_command_of_the_production_page_succeeds(stage, tmp_path):
+    commands = commands_of(PRODUCTION)
+    assert len(commands) >= 3
+    run_all(commands, stage, tmp_path)
+
+
+def test_what_the_production_page_says_to_alert_on_is_there(stage):
+    with Relay(stage.settings) as relay:
+        overview = operator_of(relay).overview()
+        told = {*overview_shape(overview, stage.settings), *lane_shape(overview.lanes[0], stage.settings)}
+    watched = re.findall(
+        r"^\| `(\w+)`", PRODUCTION.partition("## What to watch")[2].partition("\n## ")[0], re.MULTILINE
+    )
+    assert set(watched) >= {"dead", "oldest_open_s", "oldest_posted_s", "workers"}
+    assert set(watched) <= told
+
+
+def test_the_production_pages_python_example_runs(stage, capsys):
+    with Relay(stage.settings) as relay:
+        relay.enqueue(
+            transaction(
+                source="@world",
+                destination="@shop",
+                currency="EUR",
+                amount="1.00",
+                description="Seen",
+                allow_overdraft=True,
+            ),
+            key="seen-in-production",
+        )
+        assert relay.wait("seen-in-production", timeout_s=60).outcome == "applied"
+        (example,) = blocks("python", PRODUCTION)
+        exec(compile(example, "production.md", "exec"), {"relay": relay})  # noqa: S102
+    assert "seen-in-production done applied" in capsys.readouterr().out.splitlines()
+
+
+@pytest.mark.parametrize(
+    "page", [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))], ids=lambda page: page.name
+)
+def test_every_link_to_a_file_leads_somewhere(page):
+    links = re.findall(r"\]\((?!https?:|#)([^)#]+)", page.read_text(encoding="utf-8"))
+    assert [link for link in links if not (page.parent / link).exists()] == []
 
 
 def test_the_settings_page_is_the_output_of_the_settings_module():

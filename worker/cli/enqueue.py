@@ -24,7 +24,7 @@ _SHOWN = 20
     ),
 )
 @click.argument("file", type=click.File("rb"))
-@click.option("--target", default="", help="The ledger of lines that name none.  [default: default]")
+@click.option("--target", default="", help="The ledger of lines that do not name one.  [default: default]")
 @click.option("--partial", is_flag=True, help="Enqueue the good lines although others are bad; exit code 1.")
 @click.option("--check", "only_check", is_flag=True, help="Only check; enqueue nothing.")
 @json_option

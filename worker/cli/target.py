@@ -64,7 +64,7 @@ def target_rebind(target: str, reason: str, yes: bool, who: str, as_json: bool) 
     with opened() as desk:
         if target not in desk.settings.ledgers:
             raise exits.BadInput(
-                f"the settings name no target {target!r}; they name {', '.join(desk.settings.ledgers)}."
+                f"the settings do not name a target {target!r}; they name {', '.join(desk.settings.ledgers)}."
             )
         kept, ours = desk.journal.ledger_of(target), desk.settings.ledgers[target].ledger
         if not ours:

@@ -1,66 +1,178 @@
 -- Shared head of every script of the journal. One script is one transition, atomic, by the clock of Redis.
 --
+-- This is the list of every key on Redis. Tests compare it with what the scripts and Python name, and with what a demo
+-- leaves. Of each key: its type and what it holds; "bound": how many there are, or how long it grows; "gone": who
+-- deletes it. What loses its last member is gone by itself.
+--
 -- KEYS[1] is the prefix "{<namespace>:v1}:", whose hash tag keeps all keys on one node of a cluster. Below it:
 --
---   intent:<id>        hash    what moves: state, lane, target, kind, fp, created, since, deadline, orders, pending, due,
---                              patience, token, claims and looks (workers that died in a row while they had it in hand),
---                              charged and looker (whose silence was the last to count among these), faults (times in a row that its own code failed), worker, attempts, sent, lapsed, sent_first,
---                              sent_last, sends, accepted, refuse, memo, excl, gen, code, message, class, outcome, txn, parent,
---                              updated, results, lost (end of the moments that the journal has lost and in which it may have
---                              been sent)
+--   intent:<id>        hash    what moves: state, lane, target, kind, fp, created, since, deadline, orders, pending,
+--                              due, patience, token, claims and looks (workers that died in a row while they had it in
+--                              hand), charged and looker (whose silence was the last to count among these), faults
+--                              (times in a row that its own code failed), worker, attempts, sent, lapsed, sent_first,
+--                              sent_last, sends, accepted, refuse, memo, excl, gen, code, message, class, outcome, txn,
+--                              parent, updated, results, lost (end of the moments that the journal has lost and in
+--                              which it may have been sent)
+--                      bound   one an intent
+--                      gone    sweep.lua, the retention after it is done or cancelled; dead and discarded ones: nobody
 --   body:<id>          string  what never changes, as JSON
---   file:<id>          string  a file to upload, packed, for as long as its intent is kept and not discarded
---   log:<id>           list    the last 20 attempts and operators' acts, as JSON; equal attempts on end are one line
+--                      bound   one an intent; its size is that of the largest payload
+--                      gone    sweep.lua, with its intent
+--   file:<id>          string  a file to upload, packed
+--                      bound   one an upload, of no more than BLNK_RELAY_UPLOAD_MAX_BYTES before it is packed
+--                      gone    sweep.lua, with its intent; discard.lua
+--   log:<id>           list    the last attempts and operators' acts, as JSON; equal attempts on end are one line
+--                      bound   20 lines
+--                      gone    sweep.lua, with its intent
 --   parts:<id>         hash    number of a leg or item, from 0 -> "<status> <row id>", as far as the ledger showed it
+--                      bound   one field a leg or item
+--                      gone    sweep.lua, with its intent; replay.lua, for a new generation
 --   past:<id[1..3]>    hash    intents trimmed after their retention: id -> "<fingerprint> <outcome> <txn>"
+--                      bound   32,768 hashes; one field an intent that was ever trimmed
+--                      gone    nobody: a key is unique for ever
 --   ref:<target>:<r>   string  id of the intent that owns ledger reference r, where r is not the reference of key r
+--                      bound   one a reference that was ever named
+--                      gone    nobody: a reference is unique for ever
 --   queues             set     "<lane>|<target>" of every ready set that was ever used
+--                      bound   lanes times targets
+--                      gone    nobody
 --   ready:<lane>|<t>   zset    due time -> id       state ready: waits for a worker
+--                      bound   one member an intent in this state
+--                      gone    claim.lua, cancel.lua
 --   waiting            zset    accept time -> id    state waiting: for its turn in an order, or for other intents
+--                      bound   one member an intent in this state
+--                      gone    turns.lua (let_go, disappoint), sweep.lua, cancel.lua
 --   expiring           zset    deadline -> id       those of them that have a deadline of their own
+--                      bound   one member an intent in this state
+--                      gone    turns.lua (let_go, disappoint), sweep.lua, cancel.lua
 --   deps:<id>          set     intents that wait for this one (their field pending counts what they wait for)
---   owed               zset    noted at -> "<id> <done <txn>, cancelled or discarded>": is over, and not all of its deps know
+--                      bound   one member an intent that waits
+--                      gone    turns.lua (next_dependents), once this one is over
+--   owed               zset    noted at -> "<id> <done <txn>, cancelled or discarded>": is over, and not all of its
+--                              deps know
+--                      bound   one member an intent that is over and was waited for by more than 200
+--                      gone    owed.lua
 --   leased:<worker>    zset    lease end -> id      state sending
---   workers            zset    last sign of life -> worker
---   looking:<worker>   string  from when until when a worker has posted intents in hand for a look; expires
---   alone:<worker>     string  from when until when, and the lane in which, it waits for empty hands or has in hand what
---                              must be alone; expires
---   skipped:<worker>   hash    ready set or posted -> how many intents in front of it the worker does not know, and when
---                              it counted them; expires
+--                      bound   what one process has in hand: some intents a connection
+--                      gone    settle.lua, sweep.lua
+--   workers            zset    last sign of life -> worker (a process that takes intents)
+--                      bound   one member a process that holds something, or did a moment ago
+--                      gone    sweep.lua, once it is silent and holds nothing
+--   looking:<worker>   string  from when until when a worker has posted intents in hand for a look
+--                      bound   one a process
+--                      gone    take.lua; expires
+--   alone:<worker>     string  from when until when, and the lane in which, it waits for empty hands or has in hand
+--                              what must be alone
+--                      bound   one a process
+--                      gone    claim.lua, take.lua; expires
+--   skipped:<worker>   hash    ready set or posted -> how many intents in front of it the worker does not know, and
+--                              when it counted them
+--                      bound   one a process; a field a ready set
+--                      gone    expires
 --   alive              zset    last sweep -> worker program, whether it holds anything or not
+--                      bound   one member a worker program that swept a moment ago
+--                      gone    sweep.lua; a worker that stops
 --   posted             zset    next look -> id      state posted: the ledger has to show the outcome
---   tried:<lane>|<t>   zset    accept time -> id    open ones that a worker gave back, or looked at in vain: their age is
---                              in no other set, where each try moves them
---   done               zset    finished at -> id    states done and cancelled, until trimmed
---   dead               zset    died at -> id        state dead: waits for a human, never trimmed
---   discarded          zset    closed at -> id      state discarded: closed by a human, never trimmed
+--                      bound   one member an intent in this state
+--                      gone    settle.lua, take.lua
+--   tried:<lane>|<t>   zset    accept time -> id    open ones that a worker gave back, or looked at in vain: their age
+--                              is in no other set, where each try moves them
+--                      bound   one member an open intent
+--                      gone    settle.lua, cancel.lua, turns.lua (bury)
+--   done               zset    finished at -> id    states done and cancelled
+--                      bound   what ends within the retention
+--                      gone    sweep.lua
+--   dead               zset    died at -> id        state dead: waits for a human
+--                      bound   one member a dead letter
+--                      gone    replay.lua, discard.lua
+--   discarded          zset    closed at -> id      state discarded: closed by a human
+--                      bound   one member a letter that was closed
+--                      gone    nobody; but reject.lua, when the same comes again
 --   order:<key>        zset    accept number -> id  intents that are sent one at a time; in "<t>:turn:…" without those
 --                              that are dead
+--                      bound   one member an intent of this order that is not over
+--                      gone    turns.lua (release, bury)
 --   excl:<t>:<row>     string  id of the only intent that may write to a row
---   made:<t>:<row>     set     ids of the rows that our intents made below a row; expires after an hour
+--                      bound   one a row that is being written to
+--                      gone    turns.lua (release), record.lua
+--   made:<t>:<row>     set     ids of the rows that our intents made below a row
+--                      bound   what was made below it until nothing was for an hour
+--                      gone    expires
 --   seq                string  last accept number
---   bell:<lane>        string  when a message for the lane was sent, or a worker was last on it; expires
+--                      bound   one
+--                      gone    nobody
+--   bell:<lane>        string  when a message for the lane was sent, or a worker was last on it
+--                      bound   one a lane, and one of the read-back
+--                      gone    claim.lua, take.lua; expires
+--   bell:<lane>:more   string  when another worker was last called in for a backlog
+--                      bound   one a lane
+--                      gone    expires
 --   pause:<lane>       hash    who paused a lane, why, at (when)
---   acts               list    the last 200 pauses and resumes by operators, as JSON, newest first
---   gate:<t>:<side>    hash    side write, read, or lane:<lane>: state (paused or unreachable; none while it is slowed), code,
---                              since, manual, probe_at, probe_ms, probe_most, hold_until, rate, tokens, stamp, raised, streak,
---                              note, who (an operator that shut it); one that is slowed expires
---   pace:<t>:<side>    hash    second and n: requests let through in that second; last: in the one before;
---                              strain and strain_second: failures
+--                      bound   one a lane
+--                      gone    pause.lua
+--   acts               list    the last pauses and resumes by operators, as JSON, newest first
+--                      bound   200 lines
+--                      gone    nobody
+--   gate:<t>:<side>    hash    side write, read, or lane:<lane>: state (paused or unreachable; none while it is
+--                              slowed), code, since, manual, probe_at, probe_ms, probe_most, hold_until, rate, tokens,
+--                              stamp, raised, streak, note, who (an operator that shut it)
+--                      bound   two a target, and one a lane of it
+--                      gone    gate.lua, gates.lua, settle.lua, pause.lua; one that is slowed expires
+--   pace:<t>:<side>    hash    second and n: requests let through in that second; last: in the one before; strain and
+--                              strain_second: failures
+--                      bound   two a target, and one a lane of it
+--                      gone    nobody
 --   reach:<t>          hash    lost and since: how many requests on end could not reach a target, and since when
---   oauth:<t>          hash    tokens of an OAuth client: version, access, expires, life, refresh, failed, retry, lock, lock_end,
---                              forced, logins
+--                      bound   one a target
+--                      gone    settle.lua, by any answer
+--   oauth:<t>          hash    tokens of an OAuth client: version, access, expires, life, refresh, failed, retry, lock,
+--                              lock_end, forced, logins (digests of the newest 20)
+--                      bound   one a target
+--                      gone    nobody
 --   counts             hash    counters
---   room               string  yes or no: whether there is room for new intents; expires
---   events             stream  final outcomes, capped
+--                      bound   some a kind, times the outcomes, classes and codes that it came to
+--                      gone    nobody
+--   room               string  yes or no: whether there is room for new intents
+--                      bound   one
+--                      gone    expires
+--   events             stream  final outcomes, with the consumer groups of those who read them
+--                      bound   about BLNK_RELAY_EVENTS_MAX entries
+--                      gone    nobody
 --   readers:<group>    zset    last sign of life -> reader of the events (0: it has left)
---   sweep              string  when the last sweep began; expires
---   by-name            string  when somebody last took the turn to read what comes by name; expires
---   ground             hash    what the journal rests on: epoch, server (process that served it), mark (trips of workers
---                              in this epoch), lost (begin of the first epoch after a loss), solid (since when clock and
---                              tail can be trusted), skew (ms added to the server's clock), steps (how often that was set)
---   ledgers            hash    target -> the ledger that it is, as "<api> <address> <instance>"; "<target>|rebound" -> when it
---                              was last bound to another address, by whom and why
+--                      bound   one member a reader that holds events, or did a minute ago
+--                      gone    follow.lua, finish.lua
+--   sweep              string  when the last sweep began
+--                      bound   one
+--                      gone    expires
+--   by-name            string  when somebody last took the turn to read what comes by name
+--                      bound   one
+--                      gone    whoever took it; expires
+--   ground             hash    what the journal rests on: epoch, server (process that served it), mark (trips of
+--                              workers in this epoch), lost (begin of the first epoch after a loss), solid (since when
+--                              clock and tail can be trusted), skew (ms added to the server's clock), steps (how often
+--                              that was set)
+--                      bound   one
+--                      gone    nobody
+--   ledgers            hash    target -> the ledger that it is, as "<api> <address> <instance>"; "<target>|rebound"
+--                              -> when it was last bound to another address, by whom and why
+--                      bound   two fields a target
+--                      gone    nobody
+--
+-- On the broker, which may be the same server, without a prefix, what Celery's transport writes. A queue is
+-- "<namespace>.<lane>" for a lane and for the read-back (confirm), "<namespace>.ingest" for what comes by name, and the
+-- one of the outcome task. Nothing else is Celery's: no results, acknowledgements, events or remote control.
+--
+--   <queue>                              list    bells, or what came by name; what has one of Celery's priorities has a
+--                                                list beside it, its number at the end
+--                                        bound   bells: one a lane each 1.5 s while nobody takes them; by name and
+--                                                outcome tasks: what was sent and not yet taken
+--                                        gone    workers; outcome tasks: the application
+--   _kombu.binding.<queue>               set     to which queue messages for this exchange go
+--                                        bound   one a queue
+--                                        gone    nobody
+--   _kombu.binding_permanent.<queue>     set     those of them that outlive their consumers
+--                                        bound   one a queue
+--                                        gone    nobody
 
 local P = KEYS[1]
 local BELL_MS = 1500
@@ -98,8 +210,8 @@ local function known(id)
   return nil
 end
 
--- Takes a short lock; whether it was free. By the journal's own time: the server's expiry follows a clock that steps, and
--- is only there so that what nobody asks for any more goes away.
+-- Takes a short lock; whether it was free. By the journal's own time: the server's expiry follows a clock that steps,
+-- and is only there so that what nobody asks for any more goes away.
 local function take_lock(name, ms)
   local taken = tonumber(redis.call('GET', P .. name) or '')
   if taken and NOW >= taken and NOW - taken < ms then return false end
@@ -117,8 +229,8 @@ local function alike(one, other)
   return one.what == other.what and one.status == other.status and one.code == other.code and words(one) == words(other)
 end
 
--- Adds a line. Of attempts that end alike, one after the other, one line is kept: the last, with the time of the first and
--- how many they were, so that an outage does not drive out what happened before it.
+-- Adds a line. Of attempts that end alike, one after the other, one line is kept: the last, with the time of the first
+-- and how many they were, so that an outage does not drive out what happened before it.
 local function log(id, line)
   local key = P .. 'log:' .. id
   local before = redis.call('LINDEX', key, -1)
@@ -137,7 +249,8 @@ end
 local MOST_TRIMMED = 1000
 
 local function announce(id, kind, event, detail, cap)
-  redis.call('XADD', P .. 'events', 'MAXLEN', '~', cap, 'LIMIT', MOST_TRIMMED, '*', 'id', id, 'kind', kind, 'event', event, 'detail', detail)
+  redis.call('XADD', P .. 'events', 'MAXLEN', '~', cap, 'LIMIT', MOST_TRIMMED, '*',
+    'id', id, 'kind', kind, 'event', event, 'detail', detail)
 end
 
 -- Puts an intent into its ready set.
