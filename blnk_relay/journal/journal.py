@@ -12,14 +12,24 @@ from typing import Any
 
 import redis
 
-from blnk_relay.errors import InvalidSettings, JournalUnavailable, KeyConflict, OtherLedger, UnsuitableServer
+from blnk_relay.errors import InvalidSettings, JournalUnavailable, KeyConflict, NotFound, OtherLedger, UnsuitableServer
 from blnk_relay.intents.model import Entry, GateAction, GateChange, Send
 from blnk_relay.intents.registry import KINDS
 from blnk_relay.journal.accepting import Accepted, accept_flow, arguments_of, conflicts_in, wait_command, was_reached
 from blnk_relay.journal.clock import Watch, steady_s
 from blnk_relay.journal.connection import Scripts, connect, reported
 from blnk_relay.journal.files import unpacked
-from blnk_relay.journal.records import Claimed, NewEntry, Settlement, claimed_of, entry_of, id_of, unreadable_of
+from blnk_relay.journal.records import (
+    Claimed,
+    NewEntry,
+    Renewal,
+    Settlement,
+    claimed_of,
+    entry_of,
+    id_of,
+    renewal_of,
+    unreadable_of,
+)
 from blnk_relay.journal.server import facts_of, is_cluster, judge
 from blnk_relay.journal.trips import Flow, Run, T, Trip
 from blnk_relay.settings import Settings
@@ -440,6 +450,18 @@ class Journal:
         except ValueError:
             return None
         return content if len(content) == size else None
+
+    def renewal(self, id_: str, generation: int) -> Renewal:
+        """What an intent is sent under in the generation after this one.
+
+        Raises:
+            NotFound: It is gone.
+        """
+        with reported():
+            body: Any = self.client.get(self.key(f"body:{id_}"))
+        if not body:
+            raise NotFound(f"nothing is kept of what {id_!r} asked for")
+        return renewal_of(body, generation)
 
     def is_open(self, target: str, reference: str) -> bool:
         """Whether an intent with this reference is recorded and not finished."""

@@ -284,6 +284,13 @@ _TABLE: tuple[FaultKind, ...] = (
         weight=0.0,
     ),
     FaultKind(
+        "batch_locked",
+        "the last movement of an atomic batch or split meets a lock: 423, and those before it are taken back",
+        target=Target.SKIPPED,
+        effects=lambda _: Effects(lock_batch=True),
+        weight=0.0,
+    ),
+    FaultKind(
         "read_lag",
         "the read shows an older state",
         target=Target.READ,

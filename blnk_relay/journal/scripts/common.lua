@@ -8,12 +8,13 @@
 --                              sent_last, sends, accepted, refuse, memo, excl, gen, code, message, class, outcome, txn, parent,
 --                              updated, results, lost (end of the moments that the journal has lost and in which it may have
 --                              been sent)
---   body:<id>          string  what never changes, as JSON
+--   body:<id>          string  what never changes, as JSON; references that stand in its payload are those of its generation
 --   file:<id>          string  a file to upload, packed, for as long as its intent is kept and not discarded
 --   log:<id>           list    the last 20 attempts and operators' acts, as JSON; equal attempts on end are one line
 --   parts:<id>         hash    number of a leg or item, from 0 -> "<status> <row id>", as far as the ledger showed it
 --   past:<id[1..3]>    hash    intents trimmed after their retention: id -> "<fingerprint> <outcome> <txn>"
---   ref:<target>:<r>   string  id of the intent that owns ledger reference r, where r is not the reference of key r
+--   ref:<target>:<r>   string  id of the intent that owns ledger reference r, where r is not the reference of key r; those of
+--                              its earlier generations as well
 --   queues             set     "<lane>|<target>" of every ready set that was ever used
 --   ready:<lane>|<t>   zset    due time -> id       state ready: waits for a worker
 --   waiting            zset    accept time -> id    state waiting: for its turn in an order, or for other intents
