@@ -20,6 +20,7 @@ from blnk_relay import (
     Status,
     Write,
     bulk,
+    commit,
     refund,
     split_transaction,
     transaction,
@@ -257,6 +258,30 @@ def test_a_bulk_takes_no_reference_that_is_anothers_or_was_its_own_before(open_s
     assert names(relay, "a-bulk") == told
     assert sums(stage)["@sales"] == before
     sound(stage)
+
+
+def test_what_acts_on_an_item_is_told_under_which_reference_it_was_sent_again(open_stage):
+    stage, relay = open_stage(Faults.script([Rule("batch_locked", path="/proxy/transactions/bulk")]))
+    relay.enqueue(fees(3, skip_queue=True, atomic=True, inflight=True), key="a-bulk")
+    relay.wait("a-bulk", WAIT_S)
+    relay.enqueue(commit("fee-1"))
+    status = relay.wait("commit:fee-1", WAIT_S)
+    assert (status.dead_class, status.code) == ("refused", "TXN_ALREADY_VOIDED")
+    assert "'fee-1' is sent as 'fee-1.r2' by now" in status.message
+    relay.enqueue(commit("fee-1.r2"))
+    assert relay.wait("commit:fee-1.r2", WAIT_S).outcome == "applied"
+    sound(stage)
+
+
+def test_what_acts_on_a_payment_that_was_rejected_is_told_under_which_reference_it_was_sent_again(open_stage):
+    stage, relay = open_stage()
+    relay.enqueue(fee("fee-1", "@poor"))
+    status = relay.wait("fee-1", WAIT_S)
+    stage.sandbox.fund("@poor", "EUR", 500)
+    replay(stage, relay, status)
+    assert relay.wait("fee-1", WAIT_S).outcome == "applied"
+    relay.enqueue(refund("fee-1"))
+    assert "'fee-1' is sent as 'fee-1.r2' by now" in relay.wait("refund:fee-1", WAIT_S).message
 
 
 def test_a_reference_has_one_owner_be_it_an_item_or_a_transaction(open_stage):
