@@ -6,13 +6,14 @@ import logging
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 
-from blnk_relay.intents.model import Dead, DeadClass, Entry
+from blnk_relay.errors import JournalUnavailable
+from blnk_relay.intents.model import Dead, DeadClass, Entry, Look, Renew
 from blnk_relay.journal.clock import steady_s
 from blnk_relay.journal.journal import Claims
 from blnk_relay.journal.records import Claimed, Settlement
 from tasks.looking import Decided, tell_found
 from tasks.runtime import Runtime
-from tasks.settling import Fault, after_fault, after_look
+from tasks.settling import Fault, after_fault, after_look, after_rollback
 
 _log = logging.getLogger(__name__)
 
@@ -71,12 +72,24 @@ def settlement_of(runtime: Runtime, decided: Decided, origin: str, at_ms: int) -
     claimed, decision = decided.claimed, decided.decision
     if isinstance(decision, Fault):
         return faulted(runtime, claimed, decision, at_ms)
+    if isinstance(decision, Renew):
+        return guarded(runtime, claimed, at_ms, lambda: _renewed(runtime, claimed, origin, at_ms))
     return guarded(
         runtime,
         claimed,
         at_ms,
         lambda: after_look(claimed, origin, decision, at_ms, runtime.worker, unread=decided.unread),
     )
+
+
+def _renewed(runtime: Runtime, claimed: Claimed, origin: str, at_ms: int) -> Settlement:
+    """The settlement of what is sent again under fresh references."""
+    try:
+        renewal = runtime.journal.renewal(claimed.entry.id, claimed.progress.generation)
+    except JournalUnavailable:
+        # Another look will come to the same.
+        return after_look(claimed, origin, Look(runtime.policy.confirm_first_s), at_ms, runtime.worker)
+    return after_rollback(claimed, origin, renewal, at_ms, runtime.worker)
 
 
 def guarded(runtime: Runtime, claimed: Claimed, at_ms: int, make: Callable[[], Settlement]) -> Settlement:

@@ -14,6 +14,7 @@ from blnk_relay.errors import JournalUnavailable
 from blnk_relay.intents.model import (
     Again,
     Dead,
+    DeadClass,
     Decision,
     Failure,
     Found,
@@ -27,6 +28,7 @@ from blnk_relay.intents.model import (
 )
 from blnk_relay.intents.registry import KINDS
 from blnk_relay.intents.retry import growing_s
+from blnk_relay.intents.rows import capped
 from blnk_relay.intents.steps import next_step
 from blnk_relay.intents.verdicts import asked_s, code_of, unsent_gate
 from blnk_relay.journal.clock import steady_s
@@ -278,20 +280,25 @@ def _patient(runtime: Runtime, decided: Decided) -> Decided:
     """What acts on a transaction of our own waits for it, however long that takes (contract §5).
 
     While it is still in our queue, and then for as long as a read may not show what is proven already (contract §1.7).
+    One that dies says under which reference what it named was sent again, where it was.
     """
     decision, claimed = decided.decision, decided.claimed
-    if not isinstance(decision, Dead):
-        return decided
     kind, entry = KINDS[claimed.entry.kind], claimed.entry
-    if decision.code != kind.absent or not kind.names:
+    if not isinstance(decision, Dead) or decision.dead_class is not DeadClass.REFUSED or not kind.names:
         return decided
     try:
-        waits = any(_may_appear(runtime, entry.target, name) for name in kind.names(entry.payload))
+        names = kind.names(entry.payload)
+        if decision.code == kind.absent and any(_may_appear(runtime, entry.target, name) for name in names):
+            return Decided(claimed, Again(runtime.policy.confirm_max_s, counted=False))
+        renewed = runtime.journal.renewed_references(entry.target, names)
     except JournalUnavailable:
         raise
     except Exception as error:  # noqa: BLE001 - as with all code of a kind, and all names that it comes up with
         return Decided(claimed, Fault.of(error))
-    return Decided(claimed, Again(runtime.policy.confirm_max_s, counted=False)) if waits else decided
+    if not renewed:
+        return decided
+    now_sent = ", ".join(f"{name!r} is sent as {now!r} by now" for name, now in renewed.items())
+    return Decided(claimed, replace(decision, message=capped(f"{decision.message} But {now_sent}: name it by that.")))
 
 
 def _may_appear(runtime: Runtime, target: str, reference: str) -> bool:

@@ -15,6 +15,7 @@ from blnk_relay.intents.model import (
     Done,
     Look,
     Policy,
+    Renew,
     Response,
     Send,
     Verdict,
@@ -23,7 +24,13 @@ from blnk_relay.intents.retry import growing_s
 from blnk_relay.intents.rows import capped
 from blnk_relay.intents.steps import CANNOT_BE_HANDLED
 from blnk_relay.intents.verdicts import code_of
-from blnk_relay.journal.records import Claimed, Settlement
+from blnk_relay.journal.records import Claimed, Renewal, Settlement
+
+#: What follows when the ledger took back what it did, for people.
+_TAKEN_BACK = "all of it was taken back; send again under new references"
+
+#: Decisions that need nothing but themselves to be written down.
+Settleable = Send | Done | Dead | Look | Again
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +109,7 @@ class Fault:
 
 
 def after_look(
-    claimed: Claimed, origin: str, decision: Decision, at_ms: int, worker: str, *, unread: Unread | None = None
+    claimed: Claimed, origin: str, decision: Settleable, at_ms: int, worker: str, *, unread: Unread | None = None
 ) -> Settlement:
     """What a look at the ledger, or a decision that needed none, leaves in the journal.
 
@@ -128,6 +135,23 @@ def after_look(
         fields["refuse"] = "0"
         tally.append("sent_again")
     return _settlement(claimed, origin, decision, fields=fields, line=line, tally=tally)
+
+
+def after_rollback(claimed: Claimed, origin: str, renewal: Renewal, at_ms: int, worker: str) -> Settlement:
+    """What it leaves in the journal that the ledger took all back for a reason that may pass: it is sent again at once.
+
+    Its attempts go on counting, so that it ends like any other that a passing reason keeps away for too long.
+
+    Args:
+        claimed: The intent.
+        origin: The state it was taken from.
+        renewal: What it is sent under next.
+        at_ms: When.
+        worker: Who looked.
+    """
+    line = json.dumps({"at": at_ms, "what": "looked", "by": worker, "note": _TAKEN_BACK})
+    fields = {"refuse": "0", "accepted": "0", "sends": "0"}
+    return Settlement(claimed, origin, "ready", 0, fields, line, ("renewed",), renewal=renewal)
 
 
 def unsent(claimed: Claimed, in_s: float = 0.0) -> Settlement:
@@ -172,7 +196,7 @@ def after_fault(claimed: Claimed, fault: Fault, policy: Policy, at_ms: int, work
     waited_s = progress.quiet_for_s if progress.sent else progress.age_s
     in_s = growing_s(waited_s, policy.confirm_first_s, policy.confirm_max_s)
     if tries >= most:
-        decision: Decision = Dead(
+        decision: Settleable = Dead(
             DeadClass.UNKNOWN if progress.sent else DeadClass.REFUSED,
             CANNOT_BE_HANDLED,
             f"The worker's own code failed {tries} times ({fault}). "
@@ -201,7 +225,7 @@ def _unread_line(unread: Unread, decision: Decision, at_ms: int, worker: str) ->
 
 
 def _settlement(
-    claimed: Claimed, origin: str, decision: Decision, *, fields: dict[str, str], line: str, tally: Sequence[str]
+    claimed: Claimed, origin: str, decision: Settleable, *, fields: dict[str, str], line: str, tally: Sequence[str]
 ) -> Settlement:
     parts: Mapping[int, str] = {}
     made: Mapping[str, str] = {}
@@ -254,3 +278,5 @@ def in_words(decision: Decision) -> str:
             return f"again in {in_s:.1f} s"
         case Send():
             return "send again"
+        case Renew():
+            return _TAKEN_BACK

@@ -17,7 +17,7 @@ from zlib import crc32
 from marshmallow import Schema, ValidationError, fields, post_load
 
 from blnk_relay.intents.about import About, End, Example
-from blnk_relay.intents.bulk_items import WINDOW, decide, lookups, marks_of, named
+from blnk_relay.intents.bulk_items import WINDOW, decide, lookups, marks_of, named, renewed_items
 from blnk_relay.intents.fields import Flag, load
 from blnk_relay.intents.linking import name_of
 from blnk_relay.intents.model import DeadClass, Done, Entry, Intent, Kind, Policy, Progress, Request, Response, Verdict
@@ -46,11 +46,6 @@ MOST_ATOMIC_ITEMS = WINDOW
 #: The ledger takes 5 MiB (contract §2.0); the rest is for what Cloud may add on the way.
 MAX_BODY_BYTES = 5_000_000
 
-#: Its references are the caller's, one for each item, so no machine may choose others for another try.
-ROLLED_BACK = {
-    "ROLLED_BACK": "the ledger took back what it did, and the items' references are used up: if what failed was "
-    "passing, such as a lock, enqueue the batch again with new references; then discard it"
-}
 #: Orders that all balances are shared out to: each atomic batch stands in those of its balances, so that no two that
 #: share one are under way at a time, whatever their number.
 _ORDERS = 64
@@ -160,7 +155,8 @@ def bulk(
         atomic: All or none; needs ``skip_queue``. The ledger takes back what it did by refunds or voids, which is no
             database transaction: a caller that goes away in the middle leaves it half done. So the request is given
             0.05 s for each item besides ``sync_read_timeout_s``, and atomic batches that share a balance are sent one
-            at a time; keep them small, and keep gateways in front of the ledger as patient.
+            at a time; keep them small, and keep gateways in front of the ledger as patient. What was taken back is
+            tried again under new references: ``fee-1`` is then ``fee-1.r2``, as :meth:`blnk_relay.Relay.parts` tells.
         inflight: Make holds of all items; None: what the items say, which must be the same of all.
         skip_queue: Let the ledger work inside the request, in order, up to the first item that fails.
 
@@ -271,7 +267,8 @@ ABOUT = About(
         End(
             DeadClass.REJECTED,
             "ROLLED_BACK",
-            "With `atomic`: an item failed and the others were taken back; the references are used up.",
+            "With `atomic`: an item failed and the others were taken back, so nothing happened; the references are "
+            "used up. What may pass, such as a lock, was tried again under new references before.",
         ),
         End(
             DeadClass.UNKNOWN,
@@ -324,8 +321,9 @@ KIND = Kind(
     about=ABOUT,
     keyed=True,
     records=True,
-    hopeless={**CONFLICT, **ROLLBACK, **ROLLED_BACK},
+    hopeless={**CONFLICT, **ROLLBACK},
     resumable=frozenset({"ITEMS_MISSING"}),
     claims=named,
+    renewed=renewed_items,
     parts=named,
 )

@@ -26,9 +26,11 @@ from blnk_relay.intents.model import (
     Note,
     Policy,
     Progress,
+    Renew,
     Row,
     Send,
 )
+from blnk_relay.intents.references import renewed
 from blnk_relay.intents.rows import capped, differences, family, final_row, missing
 from blnk_relay.intents.together import Fate, Part, decide_together, fate_of, undoing_lookups
 
@@ -49,6 +51,12 @@ _MOST_NAMED = 3
 def named(payload: Mapping[str, Any]) -> tuple[str, ...]:
     """The references of the items, in order."""
     return tuple(str(item["reference"]) for item in payload["items"])
+
+
+def renewed_items(payload: Mapping[str, Any], generation: int) -> Mapping[str, Any]:
+    """The payload of the next generation: each item under a reference that follows from its own."""
+    items = [{**item, "reference": renewed(item["reference"], generation)} for item in payload["items"]]
+    return {**payload, "items": items}
 
 
 def marks_of(entry: Entry, progress: Progress) -> str:
@@ -118,6 +126,10 @@ def decide(entry: Entry, progress: Progress, found: Found, policy: Policy) -> De
         decision = Done("held" if entry.payload.get("inflight") else "applied", batch)
     if isinstance(decision, Again):
         return decision
+    if isinstance(decision, Renew):
+        ended = decision.otherwise
+        noted = {"marks": letters, "batch": batch, **seen.mark}
+        return Renew(replace(ended, note=Note(noted, {**parts, **(ended.note.parts if ended.note else {})})))
     if isinstance(decision, Dead):
         open_ = {index: _WORDS.get(mark, "missing") for index, mark in enumerate(marks) if mark in _OPEN}
         parts = {**open_, **parts, **(decision.note.parts if decision.note else {})}
@@ -149,8 +161,11 @@ def _weigh(entry: Entry, progress: Progress, found: Found, policy: Policy, marks
     if entry.payload.get("atomic") and not counted[_OTHER]:
         parts = _parts(entry, found)
         decision = decide_together(parts, progress, policy)
+        noted = Note({}, {index: part.noted() for index, part in enumerate(parts)})
+        if isinstance(decision, Renew):
+            return Renew(replace(decision.otherwise, note=noted))
         if isinstance(decision, Dead):
-            return replace(decision, note=Note({}, {index: part.noted() for index, part in enumerate(parts)}))
+            return replace(decision, note=noted)
         if decision is not None:
             return decision
     again, seen_s = horizons.look_on(progress, policy), horizons.watch(progress, policy).seconds

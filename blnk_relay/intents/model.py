@@ -87,7 +87,7 @@ class Progress:
         accepted: The last of them was answered with a 2xx.
         refuse: The last answer said no, and only the look-up is missing: absent means refused.
         memo: What the kind recorded before sending, for example the sum of a hold's commits.
-        generation: 0, and one more for each replay after a rejection.
+        generation: 0, and one more whenever its references were used up to no effect, and it began anew.
         code: Code of the last answer.
         message: Message of the last answer, capped.
         looking: It waits for a look at the ledger, whatever else is known.
@@ -351,7 +351,18 @@ class Again:
     counted: bool = True
 
 
-Decision = Send | Done | Dead | Look | Again
+@dataclass(frozen=True, slots=True)
+class Renew:
+    """The ledger took back all that it did, for a reason that may pass: send it again, under fresh references.
+
+    Attributes:
+        otherwise: What it comes to when nothing may be sent any more.
+    """
+
+    otherwise: Dead
+
+
+Decision = Send | Done | Dead | Look | Again | Renew
 
 
 class GateAction(StrEnum):
@@ -488,6 +499,8 @@ class Kind:
             finding it at the ledger proves nothing.
         shape: Makes references of a shape of its own out of a caller's, or a key's.
         claims: References that stand in the payload and are owned by the intent as well.
+        renewed: The payload of the next generation, from that of a generation: with fresh references in place of those
+            that stand in it.
         parts: What the parts of a payload are called, in order, where it has several: legs, items.
         private: The ledger's error messages may quote personal data, so only their codes are kept.
         also: Further paths of the same method that it is sent to in some cases.
@@ -515,6 +528,7 @@ class Kind:
     names: Callable[[Mapping[str, Any]], tuple[str, ...]] | None = None
     shape: Callable[[str], str] | None = None
     claims: Callable[[Mapping[str, Any]], tuple[str, ...]] | None = None
+    renewed: Callable[[Mapping[str, Any], int], Mapping[str, Any]] | None = None
     parts: Callable[[Mapping[str, Any]], tuple[str, ...]] | None = None
     private: bool = False
     also: tuple[str, ...] = ()
@@ -533,3 +547,8 @@ class Kind:
     def referenced(self) -> bool:
         """Whether the ledger knows it by one reference of ours."""
         return self.shape is not None or not (self.records or self.marked)
+
+    @property
+    def renewable(self) -> bool:
+        """Whether it can be sent under fresh references, where the ledger has used up the old ones to no effect."""
+        return self.referenced or self.renewed is not None

@@ -117,6 +117,21 @@ def of_generation(reference: str, generation: int) -> str:
     return reference if generation == 0 else f"{reference}.r{generation + 1}"
 
 
+def renewed(reference: str, generation: int) -> str:
+    """From the reference of a generation to that of the next.
+
+    Example:
+        >>> renewed("order_42", 0), renewed("order_42.r2", 1)
+        ('order_42.r2', 'order_42.r3')
+    """
+    return of_generation(first_of(reference, generation), generation + 1)
+
+
+def first_of(reference: str, generation: int) -> str:
+    """From the reference of a generation back to that of generation 0."""
+    return reference.removesuffix(of_generation("", generation)) if generation else reference
+
+
 def digest(*parts: str) -> str:
     """26 lower-case letters and digits that stand for the parts: 128 bits, so no two will ever meet."""
     blob = "\x00".join([f"{len(part)}:{part}" for part in parts]).encode("utf-8", "surrogatepass")

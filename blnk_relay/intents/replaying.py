@@ -14,7 +14,7 @@ class ReplayWay(StrEnum):
     """How a dead letter is replayed."""
 
     SAME = "same"  #: Under the same reference; what may have been sent is looked up first.
-    FRESH = "fresh"  #: Under a new generation of the reference: the ledger has recorded a refusal of the old one.
+    FRESH = "fresh"  #: Under a new generation of its references: the ledger has used up the old ones, to no effect.
     NO = "no"  #: It would double, or could never end otherwise.
 
 
@@ -62,9 +62,13 @@ def plan_replay(kind: str, dead_class: str, code: str) -> ReplayPlan:
     if code in _HOPELESS or code in known.hopeless:
         return ReplayPlan(ReplayWay.NO, _HOPELESS.get(code) or known.hopeless[code])
     match dead_class:
-        case DeadClass.REJECTED if not known.referenced:
+        case DeadClass.REJECTED if not known.renewable:
             return ReplayPlan(
                 ReplayWay.NO, "the ledger rejected it under a reference of its own, which cannot be used again"
+            )
+        case DeadClass.REJECTED if known.renewed is not None:
+            return ReplayPlan(
+                ReplayWay.FRESH, "all is sent again, each item under a new reference: the old are used up"
             )
         case DeadClass.REJECTED:
             return ReplayPlan(ReplayWay.FRESH, "sent again under a new reference, because the old one is used up")

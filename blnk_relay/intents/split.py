@@ -257,7 +257,8 @@ ABOUT = About(
         End(
             DeadClass.REJECTED,
             "ROLLED_BACK",
-            "One leg failed and the others were taken back; the references are used up (contract §3.6).",
+            "One leg failed and the others were taken back, so nothing happened; the references are used up (contract "
+            "§3.6). What may pass, such as a lock, was tried again under new references before.",
         ),
         End(DeadClass.UNKNOWN, "VANISHED", "It was accepted eight times and never left a row (contract §3.3)."),
         End(

@@ -18,6 +18,7 @@ from blnk_relay.intents.model import (
     Note,
     Policy,
     Progress,
+    Renew,
     Row,
     Send,
 )
@@ -126,9 +127,11 @@ def decide(entry: Entry, progress: Progress, found: Found, policy: Policy) -> De
         return Send(memo={"mode": MODE})
     if isinstance(decision, Again):
         return decision
+    ended = decision.otherwise if isinstance(decision, Renew) else decision
     noted = {index: part.noted() for index, part in enumerate(parts) if part.row is not None}
-    if isinstance(decision, Dead):
+    if isinstance(ended, Dead):
         noted |= {index: part.noted() for index, part in enumerate(parts) if part.fate is Fate.ABSENT}
     # What it was decided from keeps its place in the memo, and a look what it has seen.
-    memo = decision.note.memo if decision.note else progress.memo
-    return replace(decision, note=Note(memo, noted)) if noted else decision
+    memo = ended.note.memo if ended.note else progress.memo
+    ended = replace(ended, note=Note(memo, noted)) if noted else ended
+    return Renew(ended) if isinstance(decision, Renew) and isinstance(ended, Dead) else ended

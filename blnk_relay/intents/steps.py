@@ -17,6 +17,7 @@ from blnk_relay.intents.model import (
     Lookup,
     Policy,
     Progress,
+    Renew,
     Send,
 )
 from blnk_relay.intents.retry import Backoff
@@ -76,6 +77,8 @@ def next_step(
     if wanted:
         return wanted
     decision = kind.decide(entry, progress, found, policy)
+    if isinstance(decision, Renew) and late:
+        return decision.otherwise
     if isinstance(decision, Send | Again) and late:
         if not progress.sent:
             return EXPIRED

@@ -2,7 +2,8 @@
 
 The ledger applies one after the other and, when one fails, undoes those before it by queued refunds or by voids; no
 database transaction is behind it, and every reference stays used (contract §3.6, §3.10). Two requests under the same
-references never both get past the first movement, so a repeat in the same mode cannot double anything.
+references never both get past the first movement, so a repeat in the same mode cannot double anything. Where all was
+taken back for a reason that may pass, it is sent again, under references of a new generation.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from blnk_relay.intents import horizons
-from blnk_relay.intents.model import Dead, DeadClass, Decision, Found, Lookup, Policy, Progress, Row, Send
+from blnk_relay.intents.model import Dead, DeadClass, Decision, Found, Lookup, Policy, Progress, Renew, Row, Send
 from blnk_relay.intents.rows import capped, family, final_row, look_again, missing
 
 #: Seconds that the ledger is given for each movement of a request that it works on inside the request, over and above
@@ -112,11 +113,16 @@ def decide_together(parts: Sequence[Part], progress: Progress, policy: Policy) -
         if progress.quiet_for_s < policy.read_lag_s:
             # One that was not taken back may be there unseen, and "all undone" lets a human send it all again.
             return again
-        return Dead(
+        rolled_back = Dead(
             DeadClass.REJECTED,
             "ROLLED_BACK",
             capped(f"One failed, and the ledger took the others back. {_because(progress)}"),
         )
+        if progress.refuse:
+            return rolled_back
+        # What was refused may pass. Under the old references nothing can, for those of the first are used up: so it is
+        # tried under others, once no request is under way that could still do something under these.
+        return Renew(rolled_back) if progress.quiet_for_s >= policy.quiet_s else again
     under_way = any(part.fate is Fate.UNDOING for part in happened)
     if horizons.watch(progress, policy).seconds < (policy.stuck_horizon_s if under_way else policy.horizon_s):
         # The ledger may still be at it: refunds are queued, and tried unseen for a quarter of an hour (contract §3.5).

@@ -12,14 +12,25 @@ from typing import Any
 
 import redis
 
-from blnk_relay.errors import InvalidSettings, JournalUnavailable, KeyConflict, OtherLedger, UnsuitableServer
+from blnk_relay.errors import InvalidSettings, JournalUnavailable, KeyConflict, NotFound, OtherLedger, UnsuitableServer
 from blnk_relay.intents.model import Entry, GateAction, GateChange, Send
+from blnk_relay.intents.references import of_generation
 from blnk_relay.intents.registry import KINDS
 from blnk_relay.journal.accepting import Accepted, accept_flow, arguments_of, conflicts_in, wait_command, was_reached
 from blnk_relay.journal.clock import Watch, steady_s
 from blnk_relay.journal.connection import Scripts, connect, reported
 from blnk_relay.journal.files import unpacked
-from blnk_relay.journal.records import Claimed, NewEntry, Settlement, claimed_of, entry_of, id_of, unreadable_of
+from blnk_relay.journal.records import (
+    Claimed,
+    NewEntry,
+    Renewal,
+    Settlement,
+    claimed_of,
+    entry_of,
+    id_of,
+    renewal_of,
+    unreadable_of,
+)
 from blnk_relay.journal.server import facts_of, is_cluster, judge
 from blnk_relay.journal.trips import Flow, Run, T, Trip
 from blnk_relay.settings import Settings
@@ -441,9 +452,43 @@ class Journal:
             return None
         return content if len(content) == size else None
 
+    def renewal(self, id_: str, generation: int) -> Renewal:
+        """What an intent is sent under in the generation after this one.
+
+        Raises:
+            NotFound: It is gone.
+        """
+        with reported():
+            body: Any = self.client.get(self.key(f"body:{id_}"))
+        if not body:
+            raise NotFound(f"nothing is kept of what {id_!r} asked for")
+        return renewal_of(body, generation)
+
     def is_open(self, target: str, reference: str) -> bool:
         """Whether an intent with this reference is recorded and not finished."""
         return self._ended(target, reference)[0] in OPEN
+
+    def renewed_references(self, target: str, references: Sequence[str]) -> dict[str, str]:
+        """Of some references those whose intents are sent under others now, each to that one.
+
+        Args:
+            target: Name of the target.
+            references: As intents were accepted with them; those of later generations are not in the answer.
+        """
+        with reported():
+            pipeline = self.client.pipeline(transaction=False)
+            for reference in references:
+                pipeline.get(self.key(f"ref:{target}:{reference}"))
+            noted = zip(references, pipeline.execute(), strict=True)
+            owners = {reference: owner or id_of(target, reference) for reference, owner in noted}
+            for owner in owners.values():
+                pipeline.hget(self.key(f"intent:{owner}"), "gen")
+            generations = zip(owners, pipeline.execute(), strict=True)
+            later = {name: of_generation(name, int(number)) for name, number in generations if int(number or 0)}
+            for reference in later.values():
+                pipeline.get(self.key(f"ref:{target}:{reference}"))
+            owned = zip(later, pipeline.execute(), strict=True)
+            return {name: later[name] for name, owner in owned if owner == owners[name]}
 
     def is_fresh(self, target: str, reference: str, within_s: float) -> bool:
         """Whether an intent with this reference was done so many seconds ago, or fewer."""

@@ -12,7 +12,6 @@ from typing import Any
 from blnk_relay.bell import Bells
 from blnk_relay.errors import NotFound, Refused
 from blnk_relay.intents.model import DEFAULT_TARGET
-from blnk_relay.intents.references import of_generation
 from blnk_relay.intents.registry import KINDS
 from blnk_relay.intents.replaying import ReplayPlan, ReplayWay, plan_replay
 from blnk_relay.journal import listing
@@ -432,15 +431,13 @@ class Operator:
         if plan.way is ReplayWay.NO:
             raise Refused(f"intent {status.id} is not replayed: {plan.why}")
         fresh = plan.way is ReplayWay.FRESH
-        base = self._base_reference(status)
-        reference = of_generation(base, status.generation + 1) if fresh else ""
-        answer, bells = self._journal.scripts.run(
+        renewal = self._journal.renewal(status.id, status.generation) if fresh else None
+        answer, bells, *taken = self._journal.scripts.run(
             "replay",
             status.id,
             int(self._journal.settings.deadline_s * 1000),
             "1" if fresh else "0",
-            f"{status.target}:{reference}" if fresh else "",
-            id_of(status.target, reference) if fresh else "",
+            *(renewal.encoded().values() if renewal else ("", "", "")),
             self._line("replayed", who, reason or plan.why),
             f"{status.generation}|{status.dead_class}|{status.code}",
         )
@@ -449,16 +446,12 @@ class Operator:
         if answer == "changed":
             raise Refused(f"intent {status.id} is not replayed: it has died again since it was looked at")
         if answer == "taken":
-            raise Refused(f"intent {status.id} is not replayed: reference {reference!r} belongs to another intent")
+            reference = taken[0].removeprefix(f"{status.target}:")
+            raise Refused(f"intent {status.id} is not replayed: reference {reference!r} is taken by an intent already")
         if answer != "replayed":
             raise Refused(f"intent {status.id} is not replayed: it is {answer}, not dead")
         self._bells.ring(bells)
         return plan
-
-    @staticmethod
-    def _base_reference(status: Status) -> str:
-        suffix = f".r{status.generation + 1}"
-        return status.reference.removesuffix(suffix) if status.generation else status.reference
 
     def discard(self, status: Status, *, who: str, reason: str) -> None:
         """Close a dead letter by a human's word; what waited behind it goes on.

@@ -11,7 +11,7 @@ from typing import Any
 
 from blnk_relay.intents.linking import LINK, linked_keys, resolved
 from blnk_relay.intents.model import DEFAULT_TARGET, Entry, Intent, Progress
-from blnk_relay.intents.references import digest, reference_for
+from blnk_relay.intents.references import digest, of_generation, reference_for
 from blnk_relay.intents.registry import KINDS
 from blnk_relay.journal.files import packed
 
@@ -123,7 +123,7 @@ def new_entry(
     return NewEntry(
         entry=entry,
         fingerprint=_fingerprint(f"{target}\0{intent.kind}\0{reference}\0{payload}"),
-        body=f'{_text(head)[:-1]},"payload":{payload}}}',
+        body=_body(head, payload),
         not_before=not_before,
         deadline=deadline,
         references=tuple([f"{target}:{claim}" for claim in claims]),
@@ -131,6 +131,11 @@ def new_entry(
         after_ids=tuple([id_of(target, key) for key in after]),
         file="" if intent.file is None else packed(intent.file),
     )
+
+
+def _body(head: Mapping[str, Any], payload: str) -> str:
+    """What is recorded; the payload comes last, so that it can be cut off (statuses.lua)."""
+    return f'{_text(head)[:-1]},"payload":{payload}}}'
 
 
 def entry_of(id_: str, body: str) -> Entry:
@@ -147,6 +152,47 @@ def entry_of(id_: str, body: str) -> Entry:
         mark=data.get("mark", ""),
         orders=tuple(data.get("orders", ())),
         after=tuple(data.get("after", ())),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Renewal:
+    """What an intent is sent under in its next generation.
+
+    Attributes:
+        references: ``<target>:<reference>`` for each that it owns from then on, besides the old ones.
+        twins: For each of these: id of the intent whose key is that reference.
+        body: What never changes, with the references of the new generation where they stand in the payload, so that
+            whoever reads it, older workers too, knows these alone; empty where none stand there.
+    """
+
+    references: tuple[str, ...]
+    twins: tuple[str, ...]
+    body: str = field(default="", repr=False)
+
+    def encoded(self) -> dict[str, str]:
+        """As the scripts take it."""
+        return {"references": "\0".join(self.references), "twins": ",".join(self.twins), "body": self.body}
+
+
+def renewal_of(body: str, generation: int) -> Renewal:
+    """What follows on a generation.
+
+    Args:
+        body: What was recorded of the intent.
+        generation: The one that its references were used up in.
+    """
+    data = json.loads(body)
+    kind, target, renewed_body = KINDS[data["kind"]], data["target"], ""
+    claims: tuple[str, ...] = (of_generation(data["reference"], generation + 1),) if data["reference"] else ()
+    if kind.renewed is not None and kind.claims is not None:
+        payload = kind.renewed(data.pop("payload"), generation)
+        claims += kind.claims(payload)
+        renewed_body = _body(data, _text(payload))
+    return Renewal(
+        references=tuple([f"{target}:{claim}" for claim in claims]),
+        twins=tuple([id_of(target, claim) for claim in claims]),
+        body=renewed_body,
     )
 
 
@@ -268,6 +314,7 @@ class Settlement:
         tally: Counters to raise by one.
         parts: What was noted of its parts: number to ``"<status> <row id>"``.
         made: Rows that it wrote to, to the ids of those that it made below them.
+        renewal: With ``ready``: what it is sent under next, in a new generation.
     """
 
     claimed: Claimed
@@ -279,6 +326,7 @@ class Settlement:
     tally: tuple[str, ...] = ()
     parts: Mapping[int, str] = field(default_factory=dict)
     made: Mapping[str, str] = field(default_factory=dict)
+    renewal: Renewal | None = None
 
     def encoded(self) -> str:
         """As settle.lua reads it: JSON that can be sent as UTF-8, whatever was answered.
@@ -307,6 +355,8 @@ class Settlement:
             data["parts"] = self.parts
         if self.made:
             data["made"] = {f"{entry.target}:{row}": made for row, made in self.made.items()}
+        if self.renewal is not None:
+            data["fresh"] = self.renewal.encoded()
         texts = (*self.fields.values(), *self.parts.values(), *self.made.values())
         if not all(isinstance(text, str) for text in texts):
             raise TypeError("a settlement holds a value that is not text")

@@ -142,6 +142,11 @@ class LedgerError(Exception):
         return LedgerError(f"{context}: {self.message}", None, self.details)
 
 
+def lock_held() -> LedgerError:
+    """Somebody else has a balance; told by text alone, as Core does (contract §2.3)."""
+    return LedgerError("failed to acquire lock: lock is held")
+
+
 class MalformedRequestError(LedgerError):
     """The body is no JSON of the expected types (contract §2.0)."""
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from .answers import LedgerError
+from .answers import LedgerError, lock_held
 from .ids import new_id
 from .rollback import roll_back
 from .rows import Txn
@@ -91,6 +91,8 @@ def run(core: Core, batch: Batch, effects: Effects) -> None:
 def _submit(core: Core, batch: Batch, number: int, effects: Effects) -> None:
     if effects.cut_batch and batch.atomic and batch.skip_queue and number > len(batch.items) // 2:
         raise LedgerError(_CUT)
+    if effects.lock_batch and batch.atomic and batch.skip_queue and number == len(batch.items):
+        raise lock_held()
     submit(core, batch.items[number - 1], effects)
 
 

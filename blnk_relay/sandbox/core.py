@@ -29,6 +29,7 @@ class Effects:
         slow_apply_s: Added to the time until the effect.
         race: A duplicate reference in skip mode answers 500 with the driver's error (contract §3.2).
         cut_batch: An atomic batch in skip mode ends half-way, and is not rolled back (contract §14.4, §14.8).
+        lock_batch: The last of several movements that are to happen or not together meets a lock (contract §2.4).
         archive: A queued commit or void ends archived, without effect (contract §3.8).
         lag_s: Added to the read lag of this request's own answer.
     """
@@ -40,6 +41,7 @@ class Effects:
     slow_apply_s: float = 0.0
     race: bool = False
     cut_batch: bool = False
+    lock_batch: bool = False
     archive: bool = False
     lag_s: float = 0.0
 

@@ -197,6 +197,7 @@ class Edge:
             read=not writes,
             queued=queueable and not skipped,
             skipped=queueable and skipped,
+            together=queueable and skipped and document.get("atomic") is True,
             atomic=queueable and skipped and document.get("atomic") is True and "transactions" in document,
             hold=route is not None and "/transactions/inflight/" in route.pattern,
         )

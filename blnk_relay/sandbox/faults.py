@@ -37,6 +37,7 @@ class Target(StrEnum):
     SKIPPED = "skipped"
     #: Atomic batches in skip mode.
     ATOMIC = "atomic"
+    TOGETHER = "together"
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +54,7 @@ class Subject:
         skipped: Whether it is a transaction, hold or refund done inside the request.
         hold: Whether it is a commit or a void.
         atomic: Whether it is an atomic batch in skip mode.
+        together: Whether it is one, or an atomic transaction in skip mode.
     """
 
     method: str
@@ -63,6 +65,7 @@ class Subject:
     skipped: bool = False
     hold: bool = False
     atomic: bool = False
+    together: bool = False
 
     def suits(self, target: Target) -> bool:
         """Whether a kind with this target makes sense for the request."""
@@ -74,6 +77,7 @@ class Subject:
             Target.SETTLED: self.queued and self.hold,
             Target.SKIPPED: self.skipped,
             Target.ATOMIC: self.atomic,
+            Target.TOGETHER: self.together,
         }[target]
 
 
@@ -281,6 +285,13 @@ _TABLE: tuple[FaultKind, ...] = (
         "the database restarts amid an atomic batch: 400, half of it done and not rolled back (contract §14.8)",
         target=Target.ATOMIC,
         effects=lambda _: Effects(cut_batch=True),
+        weight=0.0,
+    ),
+    FaultKind(
+        "batch_locked",
+        "the last movement of an atomic batch or split meets a lock: 423, and those before it are taken back",
+        target=Target.TOGETHER,
+        effects=lambda _: Effects(lock_batch=True),
         weight=0.0,
     ),
     FaultKind(

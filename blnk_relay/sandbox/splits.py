@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from .answers import LedgerError
+from .answers import LedgerError, lock_held
 from .constraints import reference_exists
 from .distributions import divide
 from .execution import execute, is_duplicate_reference
@@ -79,6 +79,8 @@ def post_now(core: Core, txn: Txn, legs: list[Txn], effects: Effects) -> None:
     """
     for number, part in enumerate(legs or [txn]):
         try:
+            if effects.lock_batch and txn.atomic and legs and number == len(legs) - 1:
+                raise lock_held()
             execute(core, part)
         except LedgerError as error:
             if legs and txn.atomic:

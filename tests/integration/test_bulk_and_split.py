@@ -8,15 +8,19 @@ from contextlib import ExitStack
 from typing import Any
 
 import pytest
+import requests
 
 from blnk_relay import (
     DuplicateInBatch,
     Intent,
     KeyConflict,
     Leg,
+    Refused,
     Relay,
+    Status,
     Write,
     bulk,
+    commit,
     refund,
     split_transaction,
     transaction,
@@ -135,6 +139,149 @@ def test_an_atomic_bulk_that_fails_is_taken_back_and_says_so(open_stage):
     assert [part.status for part in relay.parts("a-bulk")] == ["undone"] * 4 + ["missing"] * 2
     assert sums(stage)["@sales"] == before
     sound(stage)
+
+
+def replay(stage: Stage, relay: Relay, status: Status) -> None:
+    Operator(relay.journal, Bells(stage.settings)).replay(status, who="a test")
+
+
+def names(relay: Relay, key: str) -> list[str]:
+    return [part.name for part in relay.parts(key)]
+
+
+@pytest.mark.parametrize("inflight", [False, True], ids=["payments", "holds"])
+def test_an_atomic_bulk_that_met_a_lock_is_tried_again_under_new_references(open_stage, inflight):
+    stage, relay = open_stage(Faults.script([Rule("batch_locked", **POST, times=2)]))
+    before = sums(stage)["@sales"]
+    intent = fees(4, skip_queue=True, atomic=True, inflight=inflight)
+    relay.enqueue(intent, key="a-bulk")
+    status = relay.wait("a-bulk", WAIT_S)
+    assert (status.outcome, status.generation) == ("held" if inflight else "applied", 2)
+    assert names(relay, "a-bulk") == [f"fee-{number}.r3" for number in range(4)]
+    assert {part.status for part in relay.parts("a-bulk")} == {status.outcome}
+    assert sums(stage)["@sales"] == before - (0 if inflight else 400)
+    assert any("new references" in line.note for line in relay.history("a-bulk"))
+    assert not relay.enqueue(intent, key="a-bulk").created
+    sound(stage)
+
+
+def test_a_request_of_an_earlier_generation_that_comes_late_changes_nothing(open_stage):
+    """Its first item's reference is used up."""
+    stage, relay = open_stage(Faults.script([Rule("batch_locked", **POST)]))
+    intent = fees(4, skip_queue=True, atomic=True)
+    relay.enqueue(intent, key="a-bulk")
+    assert relay.wait("a-bulk", WAIT_S).generation == 1
+    before, target = sums(stage), stage.settings.ledgers["default"]
+    answer = requests.post(
+        f"{target.base_url}/proxy/transactions/bulk",
+        params={"instance_id": target.instance_id},
+        headers={"Authorization": f"Bearer {target.token}"},
+        json={"atomic": True, "skip_queue": True, "transactions": intent.payload["items"]},
+        timeout=WAIT_S,
+    )
+    assert answer.status_code == 409
+    assert sums(stage) == before
+    sound(stage)
+
+
+def test_a_split_that_met_a_lock_is_tried_again_under_a_new_reference(open_stage):
+    stage, relay = open_stage(Faults.script([Rule("batch_locked", **POST)]))
+    relay.enqueue(sale("order-1"))
+    status = relay.wait("order-1", WAIT_S)
+    assert (status.outcome, status.generation) == ("applied", 1)
+    assert sums(stage)["@shop"] == 668
+    sound(stage)
+
+
+def test_a_lock_that_stays_ends_as_a_letter_that_a_replay_brings_to_its_end(open_stage):
+    stage, relay = open_stage(Faults.script([Rule("batch_locked", **POST, times=2)]), max_attempts=2)
+    relay.enqueue(fees(4, skip_queue=True, atomic=True), key="a-bulk")
+    status = relay.wait("a-bulk", WAIT_S)
+    assert (status.dead_class, status.code, status.generation) == ("rejected", "ROLLED_BACK", 1)
+    replay(stage, relay, status)
+    status = relay.wait("a-bulk", WAIT_S)
+    assert (status.outcome, status.generation) == ("applied", 2)
+    assert sum(row.effect == "apply" for row in stage.sandbox.books().rows if row.reference.endswith(".r3")) == 4
+    sound(stage)
+
+
+def test_an_atomic_bulk_that_was_taken_back_is_replayed_as_often_as_it_takes(open_stage):
+    stage, relay = open_stage()
+    before = sums(stage)["@sales"]
+    relay.enqueue(fees(6, poor=frozenset({4}), skip_queue=True, atomic=True), key="a-bulk")
+    for generation in (0, 1):
+        status = relay.wait("a-bulk", WAIT_S)
+        assert (status.dead_class, status.code, status.generation) == ("rejected", "ROLLED_BACK", generation)
+        assert sums(stage)["@sales"] == before
+        if generation:
+            stage.sandbox.fund("@poor", "EUR", 500)
+        replay(stage, relay, status)
+    assert relay.wait("a-bulk", WAIT_S).outcome == "applied"
+    assert names(relay, "a-bulk") == [f"fee-{number}.r3" for number in range(6)]
+    assert sums(stage)["@sales"] == before - 500
+    for reference in ("fee-1", "fee-1.r2", "fee-1.r3"):
+        with pytest.raises(KeyConflict):
+            relay.enqueue(fee(reference))
+    sound(stage)
+
+
+def test_a_bulk_of_which_every_item_was_rejected_is_replayed_as_a_whole(open_stage):
+    """More items than the journal takes references for in one command."""
+    stage, relay = open_stage()
+    relay.enqueue(fees(1_100, poor=frozenset(range(1_100))), key="a-bulk")
+    status = relay.wait("a-bulk", WAIT_S)
+    assert (status.dead_class, status.code) == ("rejected", "ITEMS_REJECTED")
+    stage.sandbox.fund("@poor", "EUR", 500_000)
+    replay(stage, relay, status)
+    assert relay.wait("a-bulk", WAIT_S).outcome == "applied"
+    assert effects(stage, "fee-") == Counter({f"fee-{number}.r2": 1 for number in range(1_100)})
+    sound(stage)
+
+
+@pytest.mark.parametrize("owner", ["another", "itself"])
+def test_a_bulk_takes_no_reference_that_is_anothers_or_was_its_own_before(open_stage, owner):
+    """It ends as taken back instead, and nothing of it is changed by a replay."""
+    stage, relay = open_stage(Faults.script([Rule("batch_locked", path="/proxy/transactions/bulk")]))
+    before = sums(stage)["@sales"]
+    if owner == "another":
+        relay.enqueue(fee("fee-1.r2"))
+        relay.wait("fee-1.r2", WAIT_S)
+        before -= 100
+    own = [] if owner == "another" else [fee("fee-1.r2")]
+    relay.enqueue(bulk([fee("fee-0"), fee("fee-1"), *own, fee("fee-2")], skip_queue=True, atomic=True), key="a-bulk")
+    status = relay.wait("a-bulk", WAIT_S)
+    assert (status.dead_class, status.code, status.generation) == ("rejected", "ROLLED_BACK", 0)
+    told = names(relay, "a-bulk")
+    with pytest.raises(Refused, match=r"'fee-1\.r2' is taken"):
+        replay(stage, relay, status)
+    assert relay.get("a-bulk") == status
+    assert names(relay, "a-bulk") == told
+    assert sums(stage)["@sales"] == before
+    sound(stage)
+
+
+def test_what_acts_on_an_item_is_told_under_which_reference_it_was_sent_again(open_stage):
+    stage, relay = open_stage(Faults.script([Rule("batch_locked", path="/proxy/transactions/bulk")]))
+    relay.enqueue(fees(3, skip_queue=True, atomic=True, inflight=True), key="a-bulk")
+    relay.wait("a-bulk", WAIT_S)
+    relay.enqueue(commit("fee-1"))
+    status = relay.wait("commit:fee-1", WAIT_S)
+    assert (status.dead_class, status.code) == ("refused", "TXN_ALREADY_VOIDED")
+    assert "'fee-1' is sent as 'fee-1.r2' by now" in status.message
+    relay.enqueue(commit("fee-1.r2"))
+    assert relay.wait("commit:fee-1.r2", WAIT_S).outcome == "applied"
+    sound(stage)
+
+
+def test_what_acts_on_a_payment_that_was_rejected_is_told_under_which_reference_it_was_sent_again(open_stage):
+    stage, relay = open_stage()
+    relay.enqueue(fee("fee-1", "@poor"))
+    status = relay.wait("fee-1", WAIT_S)
+    stage.sandbox.fund("@poor", "EUR", 500)
+    replay(stage, relay, status)
+    assert relay.wait("fee-1", WAIT_S).outcome == "applied"
+    relay.enqueue(refund("fee-1"))
+    assert "'fee-1' is sent as 'fee-1.r2' by now" in relay.wait("refund:fee-1", WAIT_S).message
 
 
 def test_a_reference_has_one_owner_be_it_an_item_or_a_transaction(open_stage):

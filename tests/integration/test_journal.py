@@ -106,7 +106,7 @@ def test_a_replay_takes_no_reference_of_an_intent_that_was_trimmed(relay, journa
     assert status(journal, "order.r2").key == ""
     enqueue(relay, "order")
     kill(journal, journal.claim(LANE, WORKER, 1).items[0], "rejected")
-    with pytest.raises(Refused, match=r"'order\.r2' belongs to another intent"):
+    with pytest.raises(Refused, match=r"'order\.r2' is taken"):
         operator.replay(status(journal, "order"), who="me")
     assert status(journal, "order").state == "dead"
 

@@ -99,11 +99,12 @@ CELLS = [
     if struck_by(fault, specimen)
 ]
 
-#: Faults that nothing of ours can meet.
+#: Faults that no specimen meets.
 NEVER_MET = {
     "archived": "commits and voids are sent in skip mode only (contract §3.8)",
     "batch_disconnected": "no specimen is an atomic batch in skip mode; what is half done stays so (contract §14.4)",
     "batch_not_rolled_back": "as above (contract §14.8)",
+    "batch_locked": "what was taken back stands in the books for good; test_bulk_and_split.py has it",
 }
 
 

@@ -13,7 +13,20 @@ from hypothesis import strategies as st
 from blnk_relay import InvalidIntent, bulk, intent_of, refund, transaction
 from blnk_relay.intents import bulk as kind
 from blnk_relay.intents.bulk_items import WINDOW
-from blnk_relay.intents.model import Dead, DeadClass, Done, Entry, Failure, Found, Look, Progress, Response, Row, Send
+from blnk_relay.intents.model import (
+    Dead,
+    DeadClass,
+    Done,
+    Entry,
+    Failure,
+    Found,
+    Look,
+    Progress,
+    Renew,
+    Response,
+    Row,
+    Send,
+)
 from blnk_relay.intents.replaying import ReplayWay, plan_replay
 from blnk_relay.intents.steps import next_step, policy_of
 from blnk_relay.journal.records import new_entry
@@ -285,6 +298,63 @@ def test_an_atomic_one_is_never_sent_again_once_something_is_there(now, rows, ex
         assert isinstance(decision, expected)
 
 
+LOCKED = {"code": "GEN_RESOURCE_LOCKED", "message": "failed to acquire lock"}
+TAKEN_BACK = (done(0), undone(0), done(1), undone(1))
+
+
+@pytest.mark.parametrize(
+    ("now", "rows", "expected"),
+    [
+        (progress(31, **LOCKED), TAKEN_BACK, Look),
+        (progress(61, **LOCKED), TAKEN_BACK, Renew),
+        (progress(61, **LOCKED), (*TAKEN_BACK[:-1], Row("txn_u1", "txn_1_refund", "QUEUED", parent="x")), Look),
+        (progress(61, **LOCKED), TAKEN_BACK[:-1], Look),
+        (progress(901, **LOCKED), TAKEN_BACK[:-1], Dead),
+        (progress(61, **SHORT), TAKEN_BACK, Dead),
+        (progress(61, **LOCKED), (*TAKEN_BACK, done(2)), Done),
+    ],
+    ids=["under way", "quiet", "one is being taken back", "one stands", "one stays", "no money", "all stand"],
+)
+def test_an_atomic_one_begins_anew_only_when_all_was_taken_back_for_a_reason_that_may_pass(now, rows, expected):
+    assert isinstance(decided(now, *rows, intent=fees(skip_queue=True, atomic=True)), expected)
+
+
+def test_one_that_may_not_be_sent_any_more_ends_as_taken_back():
+    """Its deadline has passed, so that it cannot begin anew; but it is known what became of it."""
+    late = progress(61, **LOCKED, deadline_ms=1)
+    decision = decided(late, *TAKEN_BACK, intent=fees(skip_queue=True, atomic=True))
+    assert (decision.dead_class, decision.code) == (DeadClass.REJECTED, "ROLLED_BACK")
+    assert decision.note.parts == {0: "undone txn_0", 1: "undone txn_1", 2: "missing"}
+
+
+def test_each_item_has_a_reference_of_its_own_in_each_generation():
+    """And everything else of it stays as it is."""
+    first = fees(2).payload
+    second = kind.KIND.renewed(first, 0)
+    third = kind.KIND.renewed(second, 1)
+    assert [kind.KIND.claims(payload) for payload in (first, second, third)] == [
+        ("fee-0", "fee-1"),
+        ("fee-0.r2", "fee-1.r2"),
+        ("fee-0.r3", "fee-1.r3"),
+    ]
+    for one, other in zip(first["items"], third["items"], strict=True):
+        assert {**other, "reference": one["reference"]} == one
+
+
+def test_of_a_new_generation_nothing_is_known_of_the_old():
+    """The rows of the first generation, all taken back, are not those of the second: it is sent as a whole."""
+    entry = entry_of(fees(skip_queue=True, atomic=True))
+    entry = replace(entry, payload=kind.KIND.renewed(entry.payload, 0))
+    now = progress(61, generation=1, sent=False, looking=False)
+    assert isinstance(step(entry, now, *TAKEN_BACK)[0], Send)
+    assert [one["reference"] for one in kind.request(entry, now, POLICY).body["transactions"]] == [
+        "fee-0.r2",
+        "fee-1.r2",
+        "fee-2.r2",
+    ]
+    assert isinstance(step(entry, progress(31, generation=1), *TAKEN_BACK)[0], Look)
+
+
 @given(st.lists(st.sampled_from(["", "QUEUED", "APPLIED", "REJECTED"]), min_size=1, max_size=6), st.integers(0, 20_000))
 def test_an_item_that_the_ledger_shows_is_in_no_further_request(states, ago_s):
     rows = [row for number, state in enumerate(states) if state for row in _rows_in(number, state)]
@@ -347,8 +417,8 @@ def test_our_own_mistake_is_refused_at_once(response):
         ("partial", "ITEMS_REJECTED", ReplayWay.NO),
         ("partial", "ROLLBACK_INCOMPLETE", ReplayWay.NO),
         ("partial", "REFERENCE_CONFLICT", ReplayWay.NO),
-        ("rejected", "ITEMS_REJECTED", ReplayWay.NO),
-        ("rejected", "ROLLED_BACK", ReplayWay.NO),
+        ("rejected", "ITEMS_REJECTED", ReplayWay.FRESH),
+        ("rejected", "ROLLED_BACK", ReplayWay.FRESH),
         ("unknown", "STUCK_QUEUED", ReplayWay.SAME),
         ("refused", "TXN_INSUFFICIENT_FUNDS", ReplayWay.SAME),
     ],

@@ -24,6 +24,7 @@ from blnk_relay.intents.model import (
     Lookup,
     Progress,
     Record,
+    Renew,
     Response,
     Row,
     Send,
@@ -316,7 +317,10 @@ HALF = leg(2, SHOP, 900)
         (progress(901), (HALF, refund(2, "QUEUED")), Look),
         (progress(18_001), (HALF, refund(2, "QUEUED")), (DeadClass.PARTIAL, "ROLLBACK_INCOMPLETE")),
         (progress(29), (HALF, refund(2, "APPLIED")), Look),
-        (progress(31), (HALF, refund(2, "APPLIED")), (DeadClass.REJECTED, "ROLLED_BACK")),
+        (progress(31, **NO_MONEY), (HALF, refund(2, "APPLIED")), (DeadClass.REJECTED, "ROLLED_BACK")),
+        # Taken back for a reason that may pass: again, but not while a request may be under way.
+        (progress(59), (HALF, refund(2, "APPLIED")), Look),
+        (progress(61), (HALF, refund(2, "APPLIED")), Renew),
         (progress(901), (HALF, refund(2, "REJECTED")), (DeadClass.PARTIAL, "ROLLBACK_INCOMPLETE")),
     ],
 )
@@ -332,7 +336,7 @@ def test_what_is_there_decides_and_nothing_is_doubled(now, rows, expected):
 def test_a_hold_that_was_voided_counts_as_taken_back():
     held = leg(2, SHOP, 900, "INFLIGHT")
     voided = Row("txn_v", "ref_v", "VOID", parent="txn_2")
-    assert decided(progress(31), held, voided, intent=sale(inflight=True)).code == "ROLLED_BACK"
+    assert decided(progress(31, **NO_MONEY), held, voided, intent=sale(inflight=True)).code == "ROLLED_BACK"
 
 
 def test_a_partial_end_names_what_happened_and_what_did_not():

@@ -53,9 +53,12 @@ class Ledger(Showing):
 class Journal:
     """Knows which intents are open, and is told about gates."""
 
-    def __init__(self, *open_references: str, fresh: tuple[str, ...] = ()) -> None:
+    def __init__(
+        self, *open_references: str, fresh: tuple[str, ...] = (), renewed: dict[str, str] | None = None
+    ) -> None:
         self.open = open_references
         self.fresh = fresh
+        self.renewed = renewed or {}
         self.gates: list[tuple[Any, ...]] = []
 
     def is_open(self, target: str, reference: str) -> bool:
@@ -63,6 +66,9 @@ class Journal:
 
     def is_fresh(self, target: str, reference: str, within_s: float) -> bool:
         return target == "default" and reference in self.fresh and within_s == POLICY.read_lag_s
+
+    def renewed_references(self, target: str, references: tuple[str, ...]) -> dict[str, str]:
+        return {name: self.renewed[name] for name in references if target == "default" and name in self.renewed}
 
     def complain(self, target: str, side: str, change: Any, _times: int) -> tuple[bool, bool]:
         self.gates.append((target, side, change.action, change.code, change.wait_s))
@@ -218,6 +224,16 @@ def test_what_acts_on_a_payment_that_is_still_in_our_queue_waits_for_it(intent):
     assert unseen[0].decision == Again(POLICY.confirm_max_s, counted=False)
     alone, _ = decisions(runtime_of(Ledger(), Journal()), [claimed(intent, late)])
     assert alone[0].decision.code in ("TRANSACTION_NOT_FOUND", "HOLD_NOT_FOUND")
+
+
+def test_a_letter_about_what_was_sent_again_under_another_reference_names_that():
+    """The row that was named was taken back, which is true and of no use."""
+    hold = row(1, "order_42", "INFLIGHT")
+    undone = row(2, "ref_2", "VOID", parent=hold.transaction_id)
+    journal = Journal(renewed={"order_42": "order_42.r2"})
+    (dead,), _ = decisions(runtime_of(Ledger((hold, undone)), journal), [claimed(commit("order_42"))])
+    assert dead.decision.code == "TXN_ALREADY_VOIDED"
+    assert dead.decision.message.endswith("But 'order_42' is sent as 'order_42.r2' by now: name it by that.")
 
 
 # -- reads of which some fail --------------------------------------------------------------------------------------

@@ -47,7 +47,7 @@ def test_how_a_dead_letter_is_replayed(kind, dead_class, code, way):
 def test_every_plan_says_why(kind, dead_class):
     plan = plan_replay(kind, dead_class, "ANY")
     assert plan.why
-    ours_to_choose = kind in ("transaction", "transaction.split")
+    ours_to_choose = kind in ("transaction", "transaction.split", "transaction.bulk")
     assert (plan.way is FRESH) == (ours_to_choose and dead_class is DeadClass.REJECTED)
 
 
@@ -58,9 +58,7 @@ def test_a_kind_of_a_newer_version_is_left_to_that_version(dead_class):
     assert ("does not know kind 'transaction.later'" in plan.why) == (dead_class is not DeadClass.INVALID)
 
 
-def test_a_batch_that_was_taken_back_needs_new_references_of_its_callers_choice():
-    """Its items' references are used up, and they are not ours to choose."""
+def test_a_batch_that_was_taken_back_is_sent_again_with_each_item_under_a_new_reference():
     plan = plan_replay("transaction.bulk", "rejected", "ROLLED_BACK")
-    assert plan.way is NO
-    assert "new references" in plan.why
-    assert plan_replay("transaction.split", "rejected", "ROLLED_BACK").way is FRESH, "its reference is ours"
+    assert plan.way is FRESH
+    assert "each item under a new reference" in plan.why

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
+from blnk_relay.intents.references import first_of, of_generation
 from blnk_relay.intents.rows import is_row_id
 
 if TYPE_CHECKING:
@@ -85,8 +86,11 @@ class MoneyProof:
             if item.status.kind in _ACTING and item.status.state == "done":
                 self._acted(item)
         for item in items:
+            # What was done under references of earlier generations was taken back as well.
+            for generation in range(item.status.generation):
+                self._taken_back(_claims(item, generation))
             if item.status.state == "dead":
-                self._taken_back(item)
+                self._taken_back(_claims(item))
         for item in items:
             if item.unknown:
                 self._perhaps(item)
@@ -134,9 +138,9 @@ class MoneyProof:
         else:
             self._take(row)
 
-    def _taken_back(self, item: Recorded) -> None:
+    def _taken_back(self, claims: Iterable[_Claim]) -> None:
         """What the ledger did and took back by itself, because all of it was to happen or none (contract §3.10)."""
-        for claim in _claims(item):
+        for claim in claims:
             for row in [row for row in self._rows(claim) if row.transaction_id in self._free]:
                 undoing = self._undoing(row)
                 if undoing is not None:
@@ -189,19 +193,30 @@ class MoneyProof:
         return {row.transaction_id for row in family if row is not None}
 
 
-def _claims(item: Recorded) -> Iterator[_Claim]:
-    """The rows that an intent asked for, in the order of its parts; none for one that acts on a row."""
+def _claims(item: Recorded, generation: int | None = None) -> Iterator[_Claim]:
+    """The rows that an intent asked for, in the order of its parts; none for one that acts on a row.
+
+    Args:
+        item: The intent.
+        generation: Under the references of this generation; None for the present one.
+    """
     status, payload = item.status, item.payload
     effect = "hold" if payload.get("inflight") else "apply"
+
+    def then(reference: str) -> str:
+        if generation is None:
+            return reference
+        return of_generation(first_of(reference, status.generation), generation)
+
     match status.kind:
         case "transaction":
-            yield _Claim(_family(status.reference), payload["precise_amount"], effect)
+            yield _Claim(_family(then(status.reference)), payload["precise_amount"], effect)
         case "transaction.bulk":
             for one in payload["items"]:
-                yield _Claim(_family(one["reference"]), one["precise_amount"], effect)
+                yield _Claim(_family(then(one["reference"])), one["precise_amount"], effect)
         case "transaction.split":
             legs: Sequence[Mapping[str, Any]] = payload.get("sources") or payload["destinations"]
-            references = tuple(f"{status.reference}-{number}" for number in range(1, len(legs) + 1))
+            references = tuple(f"{then(status.reference)}-{number}" for number in range(1, len(legs) + 1))
             for leg in legs:
                 yield _Claim(references, leg["precise_amount"], effect)
 

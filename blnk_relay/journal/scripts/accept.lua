@@ -1,3 +1,4 @@
+-- uses: owning
 -- Accepts intents: all of them, or none when one cannot be. An intent that is there already is left as it is.
 -- ARGV: mode ("write", or "check" to change nothing), then 13 for each: id, fingerprint, body, kind, target, lane,
 --   orders (joined by newlines), not_before and deadline (ms since 1970, or "+<ms>" from now; a
@@ -29,63 +30,6 @@ local function known(id)
   if not past then return nil end
   local fp, outcome, txn = string.match(past, '^(%S*) (%S*) ?(%S*)$')
   return { fp, outcome == 'cancelled' and outcome or 'done', '0', '', txn }
-end
-
--- References looked at or taken with one command: a bulk may own thousands, and each command costs as much as many keys.
-local AT_ONCE = 1000
-
--- Calls a function with parts of the references, as keys, and their twins.
-local function in_parts(references, twins, act)
-  local next_twin, keys, others = string.gmatch(twins, '[^,]+'), {}, {}
-  for reference in string.gmatch(references, '[^%z]+') do
-    keys[#keys + 1], others[#others + 1] = P .. 'ref:' .. reference, next_twin()
-    if #keys == AT_ONCE then
-      local found = act(keys, others)
-      if found then return found end
-      keys, others = {}, {}
-    end
-  end
-  return #keys > 0 and act(keys, others) or nil
-end
-
-local function owner_among(keys, twins)
-  local begins = #(P .. 'ref:') + 1
-  for at, owner in ipairs(redis.call('MGET', unpack(keys))) do
-    if owner then return { owner, string.sub(keys[at], begins) } end
-  end
-  local intents = {}
-  for _, twin in ipairs(twins) do
-    if twin ~= '-' then intents[#intents + 1] = intent_key(twin) end
-  end
-  local some = #intents > 0 and redis.call('EXISTS', unpack(intents)) > 0
-  for at, twin in ipairs(twins) do
-    if twin ~= '-' and ((some and redis.call('EXISTS', intent_key(twin)) == 1)
-      or redis.call('HEXISTS', P .. 'past:' .. string.sub(twin, 1, 3), twin) == 1) then
-      return { twin, string.sub(keys[at], begins) }
-    end
-  end
-end
-
--- The intent that owns one of the references, but for this one, and that reference; nil when all are free.
-local function owner_of(references, twins)
-  if string.find(twins, ',', 1, true) then return unpack(in_parts(references, twins, owner_among) or {}) end
-  -- Most own one.
-  local owner = references ~= '' and redis.call('GET', P .. 'ref:' .. references)
-  if owner then return owner, references end
-  if twins ~= '-' and twins ~= '' and known(twins) then return twins, references end
-end
-
-local function own(id, references, twins)
-  in_parts(references, twins, function(keys, others)
-    local pairs_to_set = {}
-    for index, key in ipairs(keys) do
-      if others[index] ~= '-' then
-        pairs_to_set[#pairs_to_set + 1] = key
-        pairs_to_set[#pairs_to_set + 1] = id
-      end
-    end
-    if #pairs_to_set > 0 then redis.call('MSET', unpack(pairs_to_set)) end
-  end)
 end
 
 local function examine(at)

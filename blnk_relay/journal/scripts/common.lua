@@ -15,7 +15,8 @@
 --                              which it may have been sent)
 --                      bound   one an intent
 --                      gone    sweep.lua, the retention after it is done or cancelled; dead and discarded ones: nobody
---   body:<id>          string  what never changes, as JSON
+--   body:<id>          string  what never changes, as JSON; references that stand in its payload are those of its
+--                              generation
 --                      bound   one an intent; its size is that of the largest payload
 --                      gone    sweep.lua, with its intent
 --   file:<id>          string  a file to upload, packed
@@ -30,7 +31,8 @@
 --   past:<id[1..3]>    hash    intents trimmed after their retention: id -> "<fingerprint> <outcome> <txn>"
 --                      bound   32,768 hashes; one field an intent that was ever trimmed
 --                      gone    nobody: a key is unique for ever
---   ref:<target>:<r>   string  id of the intent that owns ledger reference r, where r is not the reference of key r
+--   ref:<target>:<r>   string  id of the intent that owns ledger reference r, where r is not the reference of key r; those of
+--                              its earlier generations as well
 --                      bound   one a reference that was ever named
 --                      gone    nobody: a reference is unique for ever
 --   queues             set     "<lane>|<target>" of every ready set that was ever used

@@ -1,10 +1,11 @@
--- uses: ground
+-- uses: ground, owning, renewal
 -- Gives a dead letter a new life. What may have been sent is looked up before anything else; only a rejected one gets
--- a new generation, and with it a new reference.
--- ARGV: id, deadline (ms from now), fresh ("1": new generation), reference index "<target>:<reference>" of the new generation,
---   id of the intent whose key is that reference, log line, "<generation>|<class>|<code>" that the plan rests on.
--- Returns: {"replayed", or the state it is in ("" when unknown, "taken": the new reference belongs to another,
---   "changed": it has had another life since it was planned), lanes to ring}.
+-- a new generation, and with it new references.
+-- ARGV: id, deadline (ms from now), fresh ("1": new generation), references of the new generation and their twins (as
+--   accept.lua takes them), body of the new generation ("": the old one), log line, "<generation>|<class>|<code>" that the
+--   plan rests on.
+-- Returns: {"replayed", or the state it is in ("" when unknown, "taken": a new reference belongs to an intent already,
+--   "changed": it has had another life since it was planned), lanes to ring, the reference that is taken}.
 
 local id, bells = ARGV[1], {}
 local key = intent_key(id)
@@ -13,19 +14,15 @@ local fields = redis.call('HMGET', key, 'state', 'lane', 'target', 'sent', 'laps
 if not fields[1] then return { '', bells } end
 if fields[1] ~= 'dead' then return { fields[1], bells } end
 -- A fresh reference is safe after a recorded refusal only; what died of something else since must not get one.
-if (fields[6] or '0') .. '|' .. (fields[8] or '') .. '|' .. (fields[9] or '') ~= ARGV[7] then return { 'changed', bells } end
+if (fields[6] or '0') .. '|' .. (fields[8] or '') .. '|' .. (fields[9] or '') ~= ARGV[8] then return { 'changed', bells } end
 -- A human may have replayed it before, in moments that the journal has lost.
 read_ground()
 local doubt = fields[13] or in_doubt(fields[14], fields[10], redis.call('ZSCORE', P .. 'dead', id)) and LOST or nil
 local look = fields[4] == '1' or fields[5] == '1' or doubt
 if doubt then redis.call('HSET', key, 'lost', doubt) end
 if ARGV[3] == '1' then
-  local owner = redis.call('GET', P .. 'ref:' .. ARGV[4])
-  if (owner and owner ~= id) or known(ARGV[5]) then return { 'taken', bells } end
-  redis.call('SET', P .. 'ref:' .. ARGV[4], id)
-  redis.call('HINCRBY', key, 'gen', 1)
-  redis.call('HDEL', key, 'sent', 'lapsed', 'sent_first', 'sent_last', 'memo', 'lost')
-  redis.call('DEL', P .. 'parts:' .. id)
+  local taken = renew(id, ARGV[4], ARGV[5], ARGV[6])
+  if taken then return { 'taken', bells, taken } end
   look = false
 end
 redis.call('HDEL', key, 'class', 'code', 'message', 'attempts', 'sends', 'accepted', 'refuse', 'looks', 'faults')
@@ -42,7 +39,7 @@ end
 redis.call('HSET', key, 'state', look and 'posted' or held and 'waiting' or 'ready', 'since', NOW, 'deadline', NOW + tonumber(ARGV[2]), 'claims', '0',
   'token', next_token(fields[10]), 'updated', NOW)
 redis.call('ZREM', P .. 'dead', id)
-log(id, ARGV[6])
+log(id, ARGV[7])
 count('replayed|' .. fields[7])
 if look then
   redis.call('ZADD', P .. 'posted', NOW, id)

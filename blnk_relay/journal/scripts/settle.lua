@@ -1,10 +1,11 @@
--- uses: ground, turns, gates
+-- uses: ground, turns, gates, owning, renewal
 -- Settles verdicts. One whose token is not the latest settles nothing: its lease was lost to somebody else.
 -- ARGV: worker, length of the events stream, gates whose side answered well ("<target>:<side>", with "?" behind it where it
 --   answered at all, joined by ","), then one JSON object each:
 --   id, token, from (state), to (done, dead, posted, ready), in_ms, lane, target, kind, set (fields), log (line or
 --   nil), tally (counters), parts (number of a part -> what was noted of it, or nil), made ("<target>:<row>" -> id of the
---   row that it made below that one, or nil).
+--   row that it made below that one, or nil), fresh (references, twins and body of a new generation, which it is sent under
+--   next, or nil; where one of them is taken, it is looked at again, to be refused).
 -- Returns: {lanes to ring, ids that were stale, "<target> <ms for which it could not be reached>" for each that was found
 --   again}.
 
@@ -71,6 +72,10 @@ for at = 4, #ARGV do
     acquit(id, worker)
   else
     redis.call('ZREM', item.from == 'sending' and leased or posted, id)
+    local fresh = item.fresh
+    if fresh and renew(id, fresh.references, fresh.twins, fresh.body) then
+      item.to, item.set.refuse = 'posted', '1'
+    end
     if item.log then log(id, item.log) end
     -- Most are done with their first look, and never stand here.
     if item.to == 'ready' or (item.to == 'posted' and item.from == 'posted') then
