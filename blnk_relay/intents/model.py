@@ -194,6 +194,8 @@ class Record:
 
     def value(self, field: str) -> Any:
         """The value of a field; dots lead into objects, as in ``meta_data.blnk_relay``. None when it is not there."""
+        if "." not in field:
+            return self.data.get(field)
         value: Any = self.data
         for name in field.split("."):
             value = value.get(name) if isinstance(value, Mapping) else None
@@ -203,7 +205,7 @@ class Record:
 class Found:
     """What the ledger showed, indexed once for a whole batch of intents. Only :meth:`plus` makes a larger one."""
 
-    __slots__ = ("_by_id", "_by_parent", "_by_reference", "asked", "records", "rows")
+    __slots__ = ("_by_id", "_by_parent", "_by_reference", "_by_value", "asked", "records", "rows")
 
     def __init__(
         self,
@@ -219,6 +221,8 @@ class Found:
         self._by_parent: dict[str, list[Row]] = {}
         for row in self.rows:
             self._by_parent.setdefault(row.parent, []).append(row)
+        #: Records by the text that a field of theirs has, for each resource and field that was looked for.
+        self._by_value: dict[tuple[str, str], dict[str, list[Record]]] = {}
 
     def plus(self, rows: Iterable[Row], records: Iterable[Record], asked: Iterable[Lookup]) -> Found:
         """This and more."""
@@ -238,11 +242,15 @@ class Found:
 
     def matching(self, lookup: Lookup) -> tuple[Record, ...]:
         """Records that answer a look-up; what came with them is left out."""
-        return tuple(
-            record
-            for record in self.records
-            if record.resource == lookup.resource and record.value(lookup.field) == lookup.value
-        )
+        known = self._by_value.get((lookup.resource, lookup.field))
+        if known is None:
+            # Indexed at the first question: a batch asks as many as there are records.
+            known = self._by_value[lookup.resource, lookup.field] = {}
+            for record in self.records:
+                value = record.value(lookup.field) if record.resource == lookup.resource else None
+                if isinstance(value, str):
+                    known.setdefault(value, []).append(record)
+        return tuple(known.get(lookup.value, ()))
 
     def balance_ids(self, indicator: str, currency: str) -> frozenset[str]:
         """Ids of the balances that an ``@indicator`` stands for in a currency (contract §3.7)."""

@@ -6,9 +6,10 @@ import hashlib
 import os
 import threading
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import cache
 from importlib.resources import files
+from queue import Empty, SimpleQueue
 from typing import Any
 
 import redis
@@ -127,8 +128,9 @@ class Connections:
         self._begin()
 
     def _begin(self) -> None:
-        self._idle: list[Any] = []
-        self._free = threading.Semaphore(self._most)
+        self._idle: SimpleQueue[Any] = SimpleQueue()
+        self._made = 0
+        self._making = threading.Lock()
         self._pid = os.getpid()
 
     def call(self, *command: str | int) -> Any:
@@ -140,21 +142,27 @@ class Connections:
         if self._pid != os.getpid():
             # A forked child must not speak on its parent's connections.
             self._begin()
-        if not self._free.acquire(timeout=self._timeout_s):
-            raise RedisConnectionError("all connections are in use")
+        connection = self._one()
         try:
-            try:
-                connection = self._idle.pop()
-            except IndexError:
-                connection = self._pool.connection_class(**self._pool.connection_kwargs)
-            try:
-                return self._exchange(connection, command)
-            except RedisConnectionError:
-                return self._exchange(connection, command)
-            finally:
-                self._idle.append(connection)
+            return self._exchange(connection, command)
+        except RedisConnectionError:
+            return self._exchange(connection, command)
         finally:
-            self._free.release()
+            self._idle.put(connection)
+
+    def _one(self) -> Any:
+        """One that is idle, or another one while there are not too many, or the first that is given back."""
+        with suppress(Empty):
+            return self._idle.get_nowait()
+        with self._making:
+            if self._made < self._most:
+                connection = self._pool.connection_class(**self._pool.connection_kwargs)
+                self._made += 1
+                return connection
+        try:
+            return self._idle.get(timeout=self._timeout_s)
+        except Empty:
+            raise RedisConnectionError("all connections are in use") from None
 
     @staticmethod
     def _exchange(connection: Any, command: tuple[str | int, ...]) -> Any:
@@ -171,8 +179,9 @@ class Connections:
 
     def close(self) -> None:
         """End those that are idle."""
-        while self._idle:
-            self._idle.pop().disconnect()
+        with suppress(Empty):
+            while True:
+                self._idle.get_nowait().disconnect()
 
 
 @cache

@@ -904,3 +904,15 @@ def test_a_deadline_of_its_own_passes_also_for_one_that_waits(relay, journal, op
     assert status(journal, "strict").state == "waiting", "it has to wait for its turn all the same"
     finish(journal, *journal.claim(LANE, WORKER, 1).items)
     assert status(journal, "strict").state == "ready"
+
+
+def test_calls_of_many_threads_share_the_few_connections_that_there_may_be(settings):
+    with Relay(replace(settings, redis_connections=2)) as relay:
+        before = len(relay.journal.client.client_list())
+        with ThreadPoolExecutor(8) as threads:
+            keys = [f"shared-{number}" for number in range(40)]
+            receipts = list(threads.map(lambda key: relay.enqueue(payment(), key=key), keys))
+        assert [receipt.key for receipt in receipts] == keys
+        # The client that asks has one of its own; a bell may have taken another.
+        names = [client["name"] for client in relay.journal.client.client_list()]
+        assert len(names) - before <= 2 + names.count("blnk-relay-bell")

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 import pytest
 from casebook import ALICE, BANK, HOUR, POLICY, SOMEBODY, balance, payment, progress, queued_and, row, sent, txn
 
-from blnk_relay.intents.model import Dead, DeadClass, Found, Look, Lookup, Row
+from blnk_relay.intents.model import Dead, DeadClass, Found, Look, Lookup, Record, Row
 from blnk_relay.intents.rows import (
     capped,
     differences,
@@ -215,3 +217,34 @@ def test_messages_are_kept_short(length, kept):
 def test_times_of_an_intent_never_run_backwards():
     assert progress(since_ms=progress().now_ms + 1000).age_s == 0
     assert sent(-HOUR).quiet_for_s == 0
+
+
+def test_a_lookup_is_answered_by_the_records_of_its_resource_that_have_that_very_text():
+    named = [
+        Record("balances", {"indicator": "@bank", "currency": "EUR"}),
+        Record("balances", {"indicator": "@bank", "currency": "USD"}),
+    ]
+    others = [
+        Record("balances", {"indicator": ["@bank"]}),
+        Record("balances", {}),
+        Record("identities", {"indicator": "@bank"}),
+    ]
+    marked = Record("ledgers", {"meta_data": {"mark": "id-1"}, "meta_data.mark": "id-2"})
+    found = Found(records=(*others, *named, marked))
+    assert found.matching(Lookup("balances", "indicator", "@bank")) == tuple(named)
+    assert found.matching(Lookup("ledgers", "meta_data.mark", "id-1")) == (marked,)
+    assert found.matching(Lookup("ledgers", "meta_data.mark", "id-2")) == ()
+
+
+def test_a_batch_reads_each_record_once_however_many_ask():
+    reads = Counter()
+
+    class Watched(dict):
+        def get(self, name, default=None):
+            reads[name] += 1
+            return super().get(name, default)
+
+    names = [f"@wallet-{number}" for number in range(50)]
+    found = Found(records=[Record("balances", Watched(indicator=name)) for name in names])
+    assert all(len(found.matching(Lookup("balances", "indicator", name))) == 1 for name in names)
+    assert reads["indicator"] == len(names)

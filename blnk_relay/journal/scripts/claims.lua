@@ -191,6 +191,11 @@ local function tell_quiet(lane, wanted, alone, claimed, lease_ms)
   end
 end
 
+local function change(changes, field, value)
+  changes[#changes + 1] = field
+  changes[#changes + 1] = value
+end
+
 -- Hands one intent out. Returns nil when every worker that had it died, and it became a dead letter instead; never before
 -- it had a worker for itself.
 local function claim_one(one, state)
@@ -203,23 +208,21 @@ local function claim_one(one, state)
   end
   local item = { id, redis.call('GET', P .. 'body:' .. id) or '' }
   carried = carried + #item[2]
-  local doubt = state == 'sending' and in_doubt(values[FIELD.created], values[FIELD.token], one.due, true)
-  for index, field in ipairs(FIELDS) do
-    local value = values[index + OWN] or ''
-    if field == 'token' then
-      value = next_token(value)
-      redis.call('HSET', intent_key(id), 'token', value, 'state', state, 'worker', WORKER)
-    elseif field == 'lost' and doubt then
-      value = LOST
-      redis.call('HSET', intent_key(id), 'lost', value)
-    end
-    item[index + 2] = value
-  end
-  -- Its being there says that a look is under way.
+  local token = next_token(values[FIELD.token])
+  local changes = { 'token', token, 'state', state, 'worker', WORKER }
+  local lost = values[FIELD.lost]
   if state == 'posted' then
-    if one.lapses > tonumber(values[2] or '0') then redis.call('HSET', intent_key(id), 'looker', values[5]) end
-    redis.call('HSET', intent_key(id), 'looks', one.lapses)
+    -- Its being there says that a look is under way.
+    change(changes, 'looks', one.lapses)
+    if one.lapses > tonumber(values[2] or '0') then change(changes, 'looker', values[5]) end
+  elseif in_doubt(values[FIELD.created], values[FIELD.token], one.due, true) then
+    lost = LOST
+    change(changes, 'lost', lost)
   end
+  redis.call('HSET', intent_key(id), unpack(changes))
+  for index = 1, #FIELDS do item[index + 2] = values[index + OWN] or '' end
+  item[FIELD.token - OWN + 2] = token
+  item[FIELD.lost - OWN + 2] = lost or ''
   return item
 end
 

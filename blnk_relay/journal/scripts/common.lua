@@ -221,7 +221,12 @@ local function take_lock(name, ms)
   return true
 end
 
+-- Once is enough for all that one script finds in a lane.
+local rung = {}
+
 local function ring(bells, lane)
+  if rung[lane] then return end
+  rung[lane] = true
   if take_lock('bell:' .. lane, BELL_MS) then bells[#bells + 1] = lane end
 end
 
@@ -235,8 +240,8 @@ end
 -- and how many they were, so that an outage does not drive out what happened before it.
 local function log(id, line)
   local key = P .. 'log:' .. id
-  local before = redis.call('LINDEX', key, -1)
-  if before and string.find(line, '"status"', 1, true) and string.find(before, '"status"', 1, true) then
+  local before = string.find(line, '"status"', 1, true) and redis.call('LINDEX', key, -1)
+  if before and string.find(before, '"status"', 1, true) then
     local old, new = cjson.decode(before), cjson.decode(line)
     if alike(old, new) then
       new.last, new.at, new.count = new.at, old.at, (old.count or 1) + 1

@@ -65,8 +65,9 @@ local function tally(field) counts[field] = (counts[field] or 0) + 1 end
 for at = 4, #ARGV do
   local item = cjson.decode(ARGV[at])
   local id, key = item.id, intent_key(item.id)
-  local fields = redis.call('HMGET', key, 'token', 'state', 'orders', 'excl', 'looks', 'created', 'faults')
-  if fields[1] ~= item.token or fields[2] ~= item.from then
+  local token, state, orders, excl, looks, created, faults = unpack(
+    redis.call('HMGET', key, 'token', 'state', 'orders', 'excl', 'looks', 'created', 'faults'))
+  if token ~= item.token or state ~= item.from then
     stale[#stale + 1] = id
     tally('stale')
     acquit(id, worker)
@@ -79,7 +80,7 @@ for at = 4, #ARGV do
     if item.log then log(id, item.log) end
     -- Most are done with their first look, and never stand here.
     if item.to == 'ready' or (item.to == 'posted' and item.from == 'posted') then
-      redis.call('ZADD', P .. 'tried:' .. item.lane .. '|' .. item.target, fields[6], id)
+      redis.call('ZADD', P .. 'tried:' .. item.lane .. '|' .. item.target, created, id)
     elseif item.to == 'done' then
       redis.call('ZREM', P .. 'tried:' .. item.lane .. '|' .. item.target, id)
     end
@@ -87,8 +88,8 @@ for at = 4, #ARGV do
     note_parts(id, item.parts or {})
     for row, made in pairs(item.made or {}) do remember_made(row, made) end
     -- A finished look clears the count of looks; only a finished attempt clears that of claims.
-    if fields[5] then redis.call('HDEL', key, 'looks') end
-    if fields[6] and not (item.set and item.set.faults) then redis.call('HDEL', key, 'faults') end
+    if looks then redis.call('HDEL', key, 'looks') end
+    if faults and not (item.set and item.set.faults) then redis.call('HDEL', key, 'faults') end
     local set = { 'state', item.to, 'updated', NOW }
     if item.from == 'sending' then
       set[#set + 1] = 'claims'
@@ -106,11 +107,9 @@ for at = 4, #ARGV do
       redis.call('ZADD', P .. 'done', NOW, id)
       tally('done|' .. item.kind .. '|' .. item.set.outcome)
       announce(id, item.kind, 'done', item.set.outcome, cap)
-      if fields[4] and item.set.txn then
-        remember_made(fields[4], item.set.txn)
-      end
+      if excl and item.set.txn then remember_made(excl, item.set.txn) end
       satisfy(id, item.set.txn or '', bells)
-      release(id, { orders = fields[3], excl = fields[4] }, bells)
+      release(id, { orders = orders, excl = excl }, bells)
     elseif item.to == 'posted' then
       redis.call('HSET', key, unpack(set))
       redis.call('ZADD', posted, NOW + item.in_ms, id)

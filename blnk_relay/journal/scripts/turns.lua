@@ -48,7 +48,8 @@ local function next_dependents(id, owed)
   local key = P .. 'deps:' .. id
   local some = dependents_left > 0 and redis.call('SPOP', key, dependents_left) or {}
   dependents_left = dependents_left - #some
-  if redis.call('EXISTS', key) == 1 then redis.call('ZADD', P .. 'owed', NOW, id .. ' ' .. owed) end
+  -- Where there were fewer than could be dealt with, none is left.
+  if dependents_left == 0 and redis.call('EXISTS', key) == 1 then redis.call('ZADD', P .. 'owed', NOW, id .. ' ' .. owed) end
   return some
 end
 
