@@ -72,6 +72,9 @@ _BACK_S = 0.25
 _SETTLE_TRIES = 20
 _SETTLE_PAUSE_S = 0.25
 
+#: The same once the worker is to stop: what cannot be written down is looked for at the ledger when its lease is over.
+_LAST_SETTLE_TRIES = 3
+
 
 @dataclass(frozen=True, slots=True)
 class Lost:
@@ -106,6 +109,8 @@ class Delivery:
         runtime = self._runtime
         beat_s = idle_since_s = steady_s()
         slice_end_s = beat_s + runtime.settings.slice_s
+        if runtime.stopping.is_set():
+            return
         self._claim(self._room())
         while True:
             self._settle(_BEAT_S / 4 if self._in_hand and not self._room() else _IDLE_WAIT_S)
@@ -123,7 +128,10 @@ class Delivery:
                 return
 
     def finish(self) -> None:
-        """Leave the lane to others at once, and see through what is in hand: the ledger may take its time."""
+        """Leave the lane to others at once, and see through what is in hand: the ledger may take its time.
+
+        When the worker is to stop, only what has been begun is seen through; the rest goes back (:meth:`_attempt`).
+        """
         self._leave()
         beat_s = steady_s()
         # Every job answers, for each of its requests has its time; and its leases are prolonged meanwhile.
@@ -216,7 +224,7 @@ class Delivery:
                 self._rings.update(settle(runtime, settlements, healthy))
                 break
             except JournalUnavailable:
-                if tried == _SETTLE_TRIES:
+                if tried >= (_LAST_SETTLE_TRIES if runtime.stopping.is_set() else _SETTLE_TRIES):
                     raise
                 time.sleep(_SETTLE_PAUSE_S)
         self._ring()
@@ -296,6 +304,9 @@ class Delivery:
     def _attempt(self, claimed: Claimed, read_s: float = 0.0) -> None:
         """Send one request, unless too little is left of the lease to see it through (decision 47)."""
         runtime, entry, progress = self._runtime, claimed.entry, claimed.progress
+        if runtime.stopping.is_set():
+            self._results.put(unsent(claimed))
+            return
         if entry.target in self._shut:
             self._results.put(unsent(claimed, growing_s(progress.age_s, _BACK_S, runtime.settings.probe_s)))
             return

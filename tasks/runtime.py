@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import mmap
 import os
 import secrets
 import socket
 import threading
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -44,6 +46,40 @@ class Looked:
     def failure(self) -> Response | None:
         """The first answer that was no success."""
         return next(iter(self.failed.values()), None)
+
+
+#: How often somebody who waits looks whether the process is to stop.
+_STEP_S = 0.02
+
+
+class Stopping:
+    """Whether a worker is to stop; one for all of its processes.
+
+    A byte that parent and children share, because pool processes get no signal of their own when their worker is told.
+    Setting it takes no lock, so it can be done in a signal's handler, whatever the thread holds that was interrupted.
+    """
+
+    def __init__(self) -> None:
+        self._flag = mmap.mmap(-1, 1)
+
+    def is_set(self) -> bool:
+        """Whether it is."""
+        return self._flag[0] != 0
+
+    def set(self) -> None:
+        """It is, from now on."""
+        self._flag[0] = 1
+
+    def clear(self) -> None:
+        """It is not: a new beginning."""
+        self._flag[0] = 0
+
+    def wait(self, timeout_s: float) -> bool:
+        """Wait for so long, or until it is. Returns whether it is."""
+        end_s = steady_s() + timeout_s
+        while not self.is_set() and (left_s := end_s - steady_s()) > 0:
+            time.sleep(min(left_s, _STEP_S))
+        return self.is_set()
 
 
 class Ledger(Protocol):
@@ -93,7 +129,7 @@ class Runtime:
     Attributes:
         ledgers: The way to each target, by its name; each has connections and a credential of its own.
         worker: Name of this process in the journal: host, process id, and a random part.
-        stopping: Set when the process is to stop: nothing new is claimed.
+        stopping: Set when the worker is to stop: nothing new is claimed, and what was not begun is given back.
         turns: One lock for each lane, held by the task that claims from it: a second one in the same process would only
             hold more than the connections can send.
         looking: The same for the read-back.
@@ -112,7 +148,7 @@ class Runtime:
     reports: Reports
     policy: Policy
     worker: str
-    stopping: threading.Event = field(default_factory=threading.Event)
+    stopping: Stopping = field(default_factory=Stopping)
     turns: Mapping[str, threading.Lock] = field(init=False)
     looking: threading.Lock = field(init=False, default_factory=threading.Lock)
     keeper: Keeper = field(init=False)
@@ -142,7 +178,7 @@ class Runtime:
 _factory: Callable[[], Runtime] | None = None
 _built: dict[int, Runtime] = {}
 _lock = threading.Lock()
-_stopping = threading.Event()
+_stopping = Stopping()
 
 
 def worker_name() -> str:
@@ -176,5 +212,10 @@ def runtime() -> Runtime:
 
 
 def stop() -> None:
-    """Let running tasks finish what they hold and claim nothing new."""
+    """Have all tasks of this worker, those of its pool's processes too, claim nothing new and finish what is begun."""
     _stopping.set()
+
+
+def stopping() -> bool:
+    """Whether this worker was told to stop."""
+    return _stopping.is_set()

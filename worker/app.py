@@ -6,6 +6,7 @@ import logging
 from dataclasses import replace
 from typing import Any
 
+from billiard import pool as billiard_pool
 from celery import Celery, signals
 from kombu.transport.redis import Transport as RedisTransport
 
@@ -24,6 +25,9 @@ from worker.ledgers import ledgers_of
 from worker.telemetry import Telemetry
 
 POOLS = ("threads", "prefork", "solo")
+
+#: How often, every tenth of a second, a process of the prefork pool looks at its end whether its results were read.
+_RESULT_TRIES = 5
 
 _log = logging.getLogger(__name__)
 
@@ -102,6 +106,16 @@ def make_app(settings: Settings) -> Celery:
 def _stop_claiming(**_: Any) -> None:
     """A warm shutdown settles what is in hand and claims nothing new."""
     stop()
+
+
+@signals.worker_process_init.connect
+def _expect_no_reader(**_: Any) -> None:
+    """A process of the prefork pool ends without its results having been read: there is nothing in them.
+
+    Celery drops what its processes have not taken up yet when it begins to stop, and reads no result of it. A process
+    that had just got a bell then waited half a minute for somebody to read that it was done.
+    """
+    billiard_pool.GUARANTEE_MESSAGE_CONSUMPTION_RETRY_LIMIT = _RESULT_TRIES
 
 
 def worker_options(

@@ -6,7 +6,7 @@ from blnk_relay.intents.model import GateAction, GateChange
 from blnk_relay.journal.journal import Journal
 from blnk_relay.settings import Settings
 from blnk_relay.targets import Target
-from tasks.runtime import Reports
+from tasks.runtime import Reports, stopping
 from worker.credentials import Credentials, key_of
 from worker.oauth import REFRESH_FAILED, OAuth
 from worker.proxy import Proxy
@@ -28,7 +28,7 @@ def ledgers_of(settings: Settings, journal: Journal, reports: Reports) -> dict[s
     """
     return {
         name: LedgerOverHttp(
-            Proxy(settings, target, _credentials(settings, target, journal, reports)), target.confirm_route
+            Proxy(settings, target, _credentials(settings, target, journal, reports)), target.confirm_route, stopping
         )
         for name, target in settings.ledgers.items()
     }

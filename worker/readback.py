@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import secrets
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from decimal import Decimal
 from typing import Any, TypeGuard
 from urllib.parse import quote
@@ -33,6 +33,9 @@ _NO_SUCH_READ = frozenset({400, 404, 405, 501})
 
 #: Code of ours for an answer that goes on after the last page that is read.
 _TOO_MANY = "TOO_MANY_ROWS"
+
+#: Instead of an answer, when the worker is to stop; like all codes in capitals it says nothing of the target.
+_STOPPING = Response(code="STOPPING", failure=Failure.NOT_SENT)
 
 #: Digits of an amount that is read at all; a longer one is no money but an attack on this process.
 _MOST_DIGITS = 100
@@ -72,11 +75,18 @@ _IDS = {
 
 
 class LedgerOverHttp:
-    """Writes to one target, reads back by the route of its settings."""
+    """Writes to one target, reads back by the route of its settings.
 
-    def __init__(self, proxy: Proxy, route: str) -> None:
+    Args:
+        proxy: The way there.
+        route: ``filters``, ``data`` or ``core``.
+        stopping: Whether nothing more is to be asked: a look at much is many requests, and may take long.
+    """
+
+    def __init__(self, proxy: Proxy, route: str, stopping: Callable[[], bool] = lambda: False) -> None:
         self._proxy = proxy
         self._route = route
+        self._stopping = stopping
 
     def send(self, request: Request, request_id: str, *, start_by_s: float) -> Response:
         """Make one write."""
@@ -105,7 +115,9 @@ class LedgerOverHttp:
         # What payments are proven by comes first: nothing that fails before it may cost it its time.
         for (resource, field), values in sorted(groups.items(), key=lambda group: group[0][0] not in _FIRST):
             for chunk in self._chunks(resource, field, values):
-                known = in_vain.get(resource) or in_vain.get("")
+                if self._stopping():
+                    in_vain[""] = _STOPPING
+                known = in_vain.get("") or in_vain.get(resource)
                 answer = known or self._chunk(resource, field, chunk, rows, records)
                 if answer is None:
                     in_a_row = 0
@@ -179,6 +191,9 @@ class LedgerOverHttp:
         seen: set[str] = set()
         total = 0
         for page in range(1, MOST_PAGES + 1):
+            if page > 1 and self._stopping():
+                yield _STOPPING
+                return
             answer = self._page(resource, field, values, page, alone=False)
             if _items(answer) == []:
                 # Rows name what was asked for; that there are none names nothing, and may be said to somebody else.

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from collections import Counter
 from typing import Self
 
@@ -14,8 +15,8 @@ from tests.support.stages import resume_process
 from worker.demo.stage import STOP_S, Stage, _clean_environment, as_environment
 from worker.watch import FAILED
 
-#: How long a worker may take to stop, by the README.
-GRACE_S = 45.0
+#: Until what a worker is at has been written down.
+_DUMP_S = 1.0
 
 #: Keys of the payments whose kind raises: before they are sent, and once they have been.
 RAISING, RAISING_LATE = "raising", "raising-late"
@@ -104,9 +105,7 @@ class Crew:
         except subprocess.TimeoutExpired:
             # What it is at stands in the log then.
             os.killpg(worker.pid, signal.SIGUSR2)
-        try:
-            return worker.wait(GRACE_S - STOP_S)
-        except subprocess.TimeoutExpired:
+            time.sleep(_DUMP_S)
             os.killpg(worker.pid, signal.SIGKILL)
             worker.wait(STOP_S)
             return None

@@ -22,7 +22,7 @@ from blnk_relay.intents.replaying import ReplayWay
 from blnk_relay.journal.records import id_of, new_entry
 from blnk_relay.sandbox import DEFAULT_KINDS, Books, Faults
 from blnk_relay.settings import INGEST_LANE
-from tests.drills.crew import GRACE_S, RAISING, RAISING_LATE, Crew
+from tests.drills.crew import RAISING, RAISING_LATE, Crew
 from tests.drills.ground import Ground, Trouble
 from tests.drills.letters import references, untrue
 from tests.drills.round import Outcome, _wait
@@ -35,7 +35,7 @@ from tests.support.stages import Tardy, insist, operator_of, pause_process, resu
 from tests.support.valkey import LastingValkey
 from worker.demo.command import LEFT_OUT
 from worker.demo.proof import Proof, Recorded, prove, tally
-from worker.demo.stage import Stage
+from worker.demo.stage import STOP_S, Stage
 from worker.demo.story import tell
 
 #: Workers of a round.
@@ -448,4 +448,4 @@ def _gone(crew: Crew) -> Iterator[str]:
         yield f"gone: a worker ended with {code}"
     for worker in crew.present():
         if (code := crew.dismiss(worker)) != 0:
-            yield f"gone: worker {worker.pid} was told to stop, and ended with {code} within {GRACE_S:g} s"
+            yield f"gone: worker {worker.pid} was told to stop, and ended with {code} within {STOP_S:g} s"

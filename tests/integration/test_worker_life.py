@@ -16,20 +16,31 @@ from typing import Any
 
 import pytest
 import redis
+from kombu import Consumer, Queue
 
 from blnk_relay import JournalUnavailable, Relay, Write
 from blnk_relay.bell import DELIVER_TASK, queue_of
+from blnk_relay.broker import url_for_celery
 from blnk_relay.journal.operator import Operator
 from blnk_relay.settings import CONFIRM_LANE, INGEST_LANE
 from tests.support.counting import assert_exactly_once, wait_for_all
 from tests.support.messages import message
 from tests.support.payments import payment
-from tests.support.stages import in_background, insist, lasting_stage, operator_of, slow
+from tests.support.stages import (
+    SHORT,
+    insist,
+    lasting_stage,
+    leased_ids,
+    operator_of,
+    slow,
+    wait_for_leases,
+)
 from tests.support.waiting import wait_until
 from worker import bootsteps
 from worker.bootsteps import Round, Sweeper
+from worker.broker import Broker, listening_options
 from worker.cli import exits
-from worker.demo.stage import Stage, _clean_environment, as_environment
+from worker.demo.stage import STOP_S, Stage, _clean_environment, as_environment
 from worker.watch import FAILED
 
 PATIENCE_S = 45.0
@@ -155,21 +166,67 @@ def test_a_worker_that_is_told_to_begin_anew_does_so_in_the_same_process(life_st
     assert_exactly_once(relay, receipts, life_stage.sandbox)
 
 
-def test_bells_that_come_while_a_worker_stops_are_left_to_others(life_stage, relay):
-    settings = life_stage.settings
+def test_a_bell_that_comes_while_a_worker_stops_is_left_to_others_as_it_is(settings, valkey):
     queues = [queue_of(settings, lane) for lane in (*settings.lanes, CONFIRM_LANE)]
-    bells = [message(args=["transactions"], task=DELIVER_TASK)]
-    with life_stage.valkey.client() as client:
-        for _ in range(2):
-            worker = life_stage.start_worker()
-            wait_until(lambda: ears(life_stage), PATIENCE_S, "a worker that listens")
-            worker.terminate()
-            with in_background(lambda: [client.lpush(queue, *bells) for queue in queues], 0.15):  # type: ignore[arg-type, return-value]
-                assert worker.wait(PATIENCE_S) == 0
-            life_stage.workers.remove(worker)
+    rung = message(args=["transactions"], task=DELIVER_TASK)
+    broker = Broker.Connection(url_for_celery(settings), transport_options=dict(listening_options(settings)))
+    with broker as connection, redis.Redis(port=valkey.port) as client:
+        channel = connection.default_channel
+        consumer = Consumer(channel, [Queue(queue, routing_key=queue) for queue in queues], callbacks=[pytest.fail])
+        consumer.consume()
+        with suppress(TimeoutError):
+            connection.drain_events(timeout=0.1)
+        assert channel._in_poll, "it listens"
+        # What a worker does when it is told to stop; its last question to the broker is still open.
+        consumer.cancel()
+        client.lpush(queues[0], rung)
+        channel.close()
+        assert client.lrange(queues[0], 0, -1) == [rung]
         assert client.llen(queue_of(settings, INGEST_LANE)) == 0
-    assert list(operator_of(relay).listed("dead")) == []
-    assert "not a bell" not in life_stage.log.read_text()
+
+
+@pytest.mark.parametrize("pool", ["threads", "prefork"])
+def test_a_worker_that_is_told_to_stop_gives_back_at_once_what_it_has_not_begun(pool):
+    # Two connections and half a dozen intents for each of them: to send them all takes 24 seconds.
+    patient = {**SHORT, "connections": 2, "read_timeout_s": 6.0, "sync_read_timeout_s": 6.0, "lease_s": 12.0}
+    with lasting_stage(pool=pool, faults=slow(4.0), settings=patient) as stage, Relay(stage.settings) as relay:
+        worker = stage.start_worker()
+        receipts = pay(relay, "held", 24)
+        wait_for_leases(relay, 12)
+        wait_until(lambda: len(stage.sandbox.books().rows) >= 2, PATIENCE_S, "both connections to be busy")
+        worker.terminate()
+        assert worker.wait(STOP_S) == 0
+        stage.workers.remove(worker)
+        assert leased_ids(relay) == set(), "nothing is left to be found by the end of its lease"
+        assert len(stage.sandbox.books().rows) <= 4, "nothing was begun after that"
+        stage.sandbox.set_faults(slow(0.0))
+        stage.start_worker()
+        wait_for_all(relay, receipts, PATIENCE_S)
+        assert_exactly_once(relay, receipts, stage.sandbox)
+
+
+@pytest.mark.parametrize("life_stage", ["prefork"], indirect=True)
+def test_a_bell_that_a_process_of_the_pool_has_just_got_does_not_hold_up_the_stop(life_stage, relay):
+    queue = queue_of(life_stage.settings, life_stage.settings.lanes[0])
+    worker = life_stage.start_worker()
+    wait_for_all(relay, pay(relay, "before", 1), PATIENCE_S)
+    wait_until(lambda: ears(life_stage), PATIENCE_S, "a worker that listens")
+    children = [int(pid) for pid in Path(f"/proc/{worker.pid}/task/{worker.pid}/children").read_text().split()]
+    # Celery has handed the bell on, and does not know yet that it was taken up, when it is told to stop.
+    for child in children:
+        os.kill(child, signal.SIGSTOP)
+    try:
+        with life_stage.valkey.client() as client:
+            # One after the other: when the last is taken, the first are with the processes.
+            client.lpush(queue, *[message(args=["transactions"], task=DELIVER_TASK)] * 3)
+            wait_until(lambda: not client.llen(queue), PATIENCE_S, "the bells to be taken")
+        worker.terminate()
+        wait_until(lambda: programs(relay) == [], PATIENCE_S, "the worker to have begun to stop")
+    finally:
+        for child in children:
+            os.kill(child, signal.SIGCONT)
+    assert worker.wait(STOP_S) == 0
+    life_stage.workers.remove(worker)
 
 
 def programs(relay: Relay) -> list[str]:
