@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import ExitStack
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,6 +13,55 @@ import redis
 from blnk_relay import Relay, Settings
 from blnk_relay.journal.journal import Journal
 from worker.demo.stage import Stage
+
+INTEGRATION = Path(__file__).parent / "integration"
+
+#: The files of tests that wait longest, the longest first.
+SLOWEST = (
+    "readme",
+    "posting",
+    "lost_tail",
+    "worker_life",
+    "crashes",
+    "slow_reads",
+    "chain",
+    "demo",
+    "cli_running",
+    "journal_machine",
+    "unreachable",
+    "full_server",
+    "neighbours",
+    "bulk_inflight",
+    "kind_faults",
+    "writes",
+    "bulk_and_split",
+    "new_kind",
+    "oauth",
+)
+
+
+def turn_of(item: pytest.Item) -> int:
+    """When a test should begin: what waits for others first, so that what only computes fills up the end."""
+    if not item.path.is_relative_to(INTEGRATION):
+        return len(SLOWEST) + 1
+    name = item.path.stem.removeprefix("test_")
+    return SLOWEST.index(name) if name in SLOWEST else len(SLOWEST)
+
+
+def shares_a_stage(item: pytest.Item) -> bool:
+    """Whether a test uses what is made once for all tests of its file, and only once where one process runs them."""
+    fixtures: Any = item._fixtureinfo.name2fixturedefs  # type: ignore[attr-defined]
+    return any(found[-1].scope == "module" for found in fixtures.values())
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put tests in the order in which several processes are through with them soonest (``make test``)."""
+    items.sort(key=turn_of)
+    for item in items:
+        # What is quick goes from process to process by the file; what waits, one by one.
+        if not item.path.is_relative_to(INTEGRATION) or shares_a_stage(item):
+            item.add_marker(pytest.mark.xdist_group(item.path.stem))
 
 
 @pytest.fixture(scope="session")
