@@ -48,20 +48,31 @@ def turn_of(item: pytest.Item) -> int:
     return SLOWEST.index(name) if name in SLOWEST else len(SLOWEST)
 
 
-def shares_a_stage(item: pytest.Item) -> bool:
-    """Whether a test uses what is made once for all tests of its file, and only once where one process runs them."""
-    fixtures: Any = item._fixtureinfo.name2fixturedefs  # type: ignore[attr-defined]
-    return any(found[-1].scope == "module" for found in fixtures.values())
+#: Files whose tests share a stage that is made once in a process.
+STAGED = frozenset(
+    {"readme", "posting", "posting_choices", "lost_tail", "targets", "writes", "proof", "core_target", "wheels"}
+)
 
 
-@pytest.hookimpl(tryfirst=True)
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Give out by the file what is quick or shares a stage, and one by one what waits."""
+    if config.getoption("dist") != "loadscope":
+        return None
+    from xdist.scheduler import LoadScopeScheduling
+
+    class ByTurns(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            path = Path(nodeid.partition("::")[0])
+            alone = path.parent.name == INTEGRATION.name and path.stem.removeprefix("test_") not in STAGED
+            return nodeid if alone else str(path)
+
+    return ByTurns(config, log)
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Put tests in the order in which several processes are through with them soonest (``make test``)."""
     items.sort(key=turn_of)
-    for item in items:
-        # What is quick goes from process to process by the file; what waits, one by one.
-        if not item.path.is_relative_to(INTEGRATION) or shares_a_stage(item):
-            item.add_marker(pytest.mark.xdist_group(item.path.stem))
 
 
 @pytest.fixture(scope="session")
