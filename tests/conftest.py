@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import ExitStack
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,6 +13,66 @@ import redis
 from blnk_relay import Relay, Settings
 from blnk_relay.journal.journal import Journal
 from worker.demo.stage import Stage
+
+INTEGRATION = Path(__file__).parent / "integration"
+
+#: The files of tests that wait longest, the longest first.
+SLOWEST = (
+    "readme",
+    "posting",
+    "lost_tail",
+    "worker_life",
+    "crashes",
+    "slow_reads",
+    "chain",
+    "demo",
+    "cli_running",
+    "journal_machine",
+    "unreachable",
+    "full_server",
+    "neighbours",
+    "bulk_inflight",
+    "kind_faults",
+    "writes",
+    "bulk_and_split",
+    "new_kind",
+    "oauth",
+)
+
+
+def turn_of(item: pytest.Item) -> int:
+    """When a test should begin: what waits for others first, so that what only computes fills up the end."""
+    if not item.path.is_relative_to(INTEGRATION):
+        return len(SLOWEST) + 1
+    name = item.path.stem.removeprefix("test_")
+    return SLOWEST.index(name) if name in SLOWEST else len(SLOWEST)
+
+
+#: Files whose tests share a stage that is made once in a process.
+STAGED = frozenset(
+    {"readme", "posting", "posting_choices", "lost_tail", "targets", "writes", "proof", "core_target", "wheels"}
+)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Give out by the file what is quick or shares a stage, and one by one what waits."""
+    if config.getoption("dist") != "loadscope":
+        return None
+    from xdist.scheduler import LoadScopeScheduling
+
+    class ByTurns(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            path = Path(nodeid.partition("::")[0])
+            alone = path.parent.name == INTEGRATION.name and path.stem.removeprefix("test_") not in STAGED
+            return nodeid if alone else str(path)
+
+    return ByTurns(config, log)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put tests in the order in which several processes are through with them soonest (``make test``)."""
+    items.sort(key=turn_of)
 
 
 @pytest.fixture(scope="session")

@@ -16,6 +16,7 @@ from blnk_relay.intents.model import Send
 from blnk_relay.journal.operator import Operator
 from blnk_relay.journal.records import Settlement
 from blnk_relay.sandbox import Faults, Rule
+from blnk_relay.sandbox.faults import Fault, Subject
 from blnk_relay.sandbox.options import Options
 from tests.support.stages import Tardy, wait_for_leases
 from tests.support.waiting import wait_until
@@ -133,34 +134,49 @@ def test_an_instance_without_the_route_refuses_it_and_other_writes_go_on(open_st
     sound(stage)
 
 
-@pytest.mark.parametrize(
-    "fault",
-    [
-        "drop_before",
-        "drop_after",
-        "500_no_effect",
-        "500_with_effect",
-        "502_with_effect",
-        "503_no_effect",
-        "504_with_effect",
-        "429_retry_after",
-        "truncated",
-        "not_json",
-    ],
+AMBIGUOUS = (
+    *("drop_before", "drop_after", "500_no_effect", "500_with_effect", "502_with_effect", "503_no_effect"),
+    *("504_with_effect", "429_retry_after", "truncated", "not_json"),
 )
+
+
+class FirstOfEach(Faults):
+    """Every fault strikes the first bulk that is about the holds named after it."""
+
+    def __init__(self) -> None:
+        self.left = list(AMBIGUOUS)
+
+    def decide(self, subject: Subject) -> Fault | None:
+        """The fault of these holds, once."""
+        if subject.read or not subject.path.startswith(ANY["path"]):
+            return None
+        fault = next((name for name in self.left if name in subject.identity), None)
+        if fault is None:
+            return None
+        self.left.remove(fault)
+        return Fault.of(fault)
+
+
 @pytest.mark.parametrize("verb", ["commit", "void"])
-def test_an_ambiguous_answer_settles_no_hold_twice_and_forgets_none(open_stage, fault, verb):
-    stage, relay = open_stage(Faults.script([Rule(fault, **ANY)]))
-    names = made(relay, 4)
-    if verb == "commit":
-        intent = bulk_commit([*names[:2], *(commit(name, precise_amount=250) for name in names[2:])])
-    else:
-        intent = bulk_void(names)
-    relay.enqueue(intent, key="all")
-    assert relay.wait("all", WAIT_S).state == "done"
+def test_an_ambiguous_answer_settles_no_hold_twice_and_forgets_none(open_stage, verb):
+    plan = FirstOfEach()
+    stage, relay = open_stage(plan)
+    relay.enqueue_many([intent for fault in AMBIGUOUS for intent in holds(4, fault)])
+    named = {fault: [f"{fault}-{number}" for number in range(4)] for fault in AMBIGUOUS}
+    for fault, names in named.items():
+        assert {relay.wait(name, WAIT_S).outcome for name in names} == {"held"}
+        if verb == "commit":
+            intent = bulk_commit([*names[:2], *(commit(name, precise_amount=250) for name in names[2:])])
+        else:
+            intent = bulk_void(names)
+        relay.enqueue(intent, key=fault)
     full = ("APPLIED", HELD) if verb == "commit" else ("VOID", HELD)
-    for number, name in enumerate(names):
-        assert below(stage, name) == [("APPLIED", 250) if verb == "commit" and number > 1 else full]
+    for fault, names in named.items():
+        assert relay.wait(fault, WAIT_S).state == "done", fault
+        for number, name in enumerate(names):
+            settled = ("APPLIED", 250) if verb == "commit" and number > 1 else full
+            assert below(stage, name) == [settled], (fault, number)
+    assert plan.left == [], "every fault struck"
     sound(stage)
 
 

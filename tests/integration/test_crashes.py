@@ -96,7 +96,7 @@ def relay(crash_stage) -> Iterator[Relay]:
 def test_what_killed_workers_held_moves_again_soon_and_nothing_is_lost_or_doubled(crash_stage, relay):
     for _ in range(2):
         crash_stage.start_worker()
-    receipts = relay.enqueue_many(mix("killed", 400))
+    receipts = relay.enqueue_many(mix("killed", 200))
     for _ in range(20):
         wait_for_leases(relay, 20)
         # Stopped first, so that what they hold at the blow is what they held when it was decided.
@@ -129,7 +129,7 @@ def test_what_killed_workers_held_moves_again_soon_and_nothing_is_lost_or_double
 @pytest.mark.parametrize("crash_stage", ["threads", pytest.param("prefork", marks=pytest.mark.long)], indirect=True)
 def test_a_worker_that_is_told_to_stop_settles_what_it_holds_first(crash_stage, relay):
     worker = crash_stage.start_worker()
-    receipts = relay.enqueue_many([Write(intent=payment(f"stopped.{number}.")) for number in range(400)])
+    receipts = relay.enqueue_many([Write(intent=payment(f"stopped.{number}.")) for number in range(250)])
     wait_for_leases(relay, 10)
     told_s = time.monotonic()
     worker.terminate()

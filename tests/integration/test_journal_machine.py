@@ -994,13 +994,14 @@ class JournalMachine(RuleBasedStateMachine):
         )
 
 
-def test_the_scripts_do_what_the_model_does(valkey):
+@pytest.mark.parametrize("plays", [60, pytest.param(120, marks=pytest.mark.long)])
+def test_the_scripts_do_what_the_model_does(valkey, plays):
     where = Settings(redis_url=f"redis://127.0.0.1:{valkey.port}/0", max_lapses=MAX_LAPSES)
     machine = type("Machine", (JournalMachine,), {"where": where})
     run_state_machine_as_test(
         machine,
         settings=settings(
-            max_examples=120,
+            max_examples=plays,
             stateful_step_count=40,
             deadline=None,
             suppress_health_check=list(HealthCheck),

@@ -21,6 +21,9 @@ from worker.readback import _row
 
 each = pytest.mark.parametrize("specimen", SPECIMENS.values(), ids=lambda specimen: specimen.name)
 
+#: For each of the specimens, which are many.
+EXAMPLES = 15
+
 #: JSON as the wire gives it: exact numbers, and NaN for what Python cannot hold.
 ANYTHING = st.recursive(
     st.none()
@@ -58,7 +61,7 @@ def test_the_ledgers_yes_to_another_of_its_kind_proves_nothing(specimen: Specime
 
 
 @each
-@settings(max_examples=40)
+@settings(max_examples=EXAMPLES)
 @given(data=st.data())
 def test_whatever_an_answer_holds_it_is_judged(specimen: Specimen, data: st.DataObject) -> None:
     first = specimen.first()
@@ -75,7 +78,7 @@ def test_whatever_an_answer_holds_it_is_judged(specimen: Specimen, data: st.Data
 
 
 @each
-@settings(max_examples=40)
+@settings(max_examples=EXAMPLES)
 @given(data=st.data())
 def test_whatever_a_look_shows_it_is_decided_upon(specimen: Specimen, data: st.DataObject) -> None:
     first = specimen.first()
