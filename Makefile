@@ -56,8 +56,8 @@ drill: install
 	$(BIN)/python -m tests.drills
 
 docs: install
-	$(BIN)/python -W ignore -m blnk_relay.settings > docs/settings.md
-	$(BIN)/python -W ignore -m blnk_relay.intents.pages docs/kinds
+	$(BIN)/python -W ignore -m blnk_relay.catalogue.settings_page > docs/settings.md
+	$(BIN)/python -W ignore -m blnk_relay.catalogue.pages docs/kinds
 
 clean:
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -31,32 +31,34 @@ from blnk_relay.errors import (
 )
 from blnk_relay.events import Event
 from blnk_relay.intake import Receipt, Write
-from blnk_relay.intents.balance import create_balance
-from blnk_relay.intents.balance_identity import link_identity
-from blnk_relay.intents.bulk import bulk
-from blnk_relay.intents.identity import create_identity
-from blnk_relay.intents.identity_update import update_identity
-from blnk_relay.intents.inflight import commit, void
-from blnk_relay.intents.inflight_bulk_commit import bulk_commit
-from blnk_relay.intents.inflight_bulk_void import bulk_void
-from blnk_relay.intents.ledger import create_ledger
-from blnk_relay.intents.linking import ResultOf, result_of
-from blnk_relay.intents.matching_rule import create_matching_rule
-from blnk_relay.intents.matching_rule_change import delete_matching_rule, update_matching_rule
-from blnk_relay.intents.metadata import update_metadata
-from blnk_relay.intents.model import Intent
-from blnk_relay.intents.reconciliation import start_reconciliation
-from blnk_relay.intents.reconciliation_instant import start_instant_reconciliation
-from blnk_relay.intents.refund import refund
-from blnk_relay.intents.registry import intent_of
-from blnk_relay.intents.split import split_transaction
-from blnk_relay.intents.split_legs import Leg
-from blnk_relay.intents.tokenization import tokenize
-from blnk_relay.intents.transaction import transaction
-from blnk_relay.intents.upload import upload
+from blnk_relay.intents.intent import Intent
+from blnk_relay.intents.links import ResultOf, result_of
 from blnk_relay.journal.parts import PartStatus
-from blnk_relay.journal.reading import Attempt, Status
+from blnk_relay.journal.status import Attempt, Status
+from blnk_relay.kinds.balance_create import create_balance
+from blnk_relay.kinds.balance_link_identity import link_identity
+from blnk_relay.kinds.identity_create import create_identity
+from blnk_relay.kinds.identity_tokenize import tokenize
+from blnk_relay.kinds.identity_update import update_identity
+from blnk_relay.kinds.inflight_bulk_commit import bulk_commit
+from blnk_relay.kinds.inflight_bulk_void import bulk_void
+from blnk_relay.kinds.inflight_commit import commit
+from blnk_relay.kinds.inflight_void import void
+from blnk_relay.kinds.ledger_create import create_ledger
+from blnk_relay.kinds.matching_rule_create import create_matching_rule
+from blnk_relay.kinds.matching_rule_delete import delete_matching_rule
+from blnk_relay.kinds.matching_rule_update import update_matching_rule
+from blnk_relay.kinds.metadata_update import update_metadata
+from blnk_relay.kinds.reconciliation_start import start_reconciliation
+from blnk_relay.kinds.reconciliation_start_instant import start_instant_reconciliation
+from blnk_relay.kinds.reconciliation_upload import upload
+from blnk_relay.kinds.refund import refund
+from blnk_relay.kinds.registry import intent_of
+from blnk_relay.kinds.transaction import transaction
+from blnk_relay.kinds.transaction_bulk import bulk
+from blnk_relay.kinds.transaction_split import split_transaction
 from blnk_relay.relay import Relay, StillOpen
+from blnk_relay.schema.legs import Leg
 from blnk_relay.settings import Settings
 from blnk_relay.targets import Target
 

@@ -19,20 +19,21 @@ from blnk_relay.bell import Bells
 from blnk_relay.errors import InvalidIntent, KeyConflict
 from blnk_relay.events import Event, event_flow, finish_flow
 from blnk_relay.intake import Receipt, Write, prepare, prepare_many, receipts_of
-from blnk_relay.intents.model import DEFAULT_TARGET, Intent
-from blnk_relay.journal.accepting import accept_flow
-from blnk_relay.journal.cancelling import cancel_flow
-from blnk_relay.journal.connection import pool_options, reported, script_digest, script_source
-from blnk_relay.journal.holdups import holdup_flow
-from blnk_relay.journal.ledgers import Belonging
+from blnk_relay.intents.intent import DEFAULT_TARGET, Intent
+from blnk_relay.journal.accept import accept_flow
+from blnk_relay.journal.belonging import Belonging
+from blnk_relay.journal.cancel import cancel_flow
+from blnk_relay.journal.connection import pool_options, reported
+from blnk_relay.journal.entries import NewEntry
+from blnk_relay.journal.flows import Ask, Flow, Run, T, Trip
+from blnk_relay.journal.holdup import holdup_flow
+from blnk_relay.journal.lua import script_digest, script_source
 from blnk_relay.journal.parts import PartStatus, parts_flow
-from blnk_relay.journal.reading import Attempt, Status, find_flow, history_flow
-from blnk_relay.journal.records import NewEntry
 from blnk_relay.journal.server import FirstUse
-from blnk_relay.journal.sockets import async_connection_class
-from blnk_relay.journal.trips import Ask, Flow, Run, T, Trip
+from blnk_relay.journal.status import Attempt, Status, find_flow, history_flow
 from blnk_relay.relay import POLL_FIRST_S, POLL_MOST_S, StillOpen
 from blnk_relay.settings import Settings
+from blnk_relay.transport.sockets import async_connection_class
 
 
 class AsyncRelay:

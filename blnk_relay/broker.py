@@ -11,9 +11,9 @@ import redis
 from kombu.transport import TRANSPORT_ALIASES
 from kombu.transport import redis as kombu_redis
 
-from blnk_relay.journal.roomy import RoomyRedis
-from blnk_relay.journal.sockets import careful
 from blnk_relay.settings import Settings
+from blnk_relay.transport.roomy import RoomyRedis
+from blnk_relay.transport.sockets import careful
 
 #: What stands for ``redis`` in the URLs of our own Celery applications.
 _SCHEME = "blnkrelay"

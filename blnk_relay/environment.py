@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import Field
+from dataclasses import Field, field
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,6 @@ from typing import Any
 from environs import FileAwareEnv
 
 from blnk_relay.errors import InvalidSettings
-from blnk_relay.setting import PREFIX
 
 _FILE = "_FILE"
 
@@ -138,3 +137,21 @@ class Environment:
         if type_ is tuple:
             return tuple(part.strip() for part in value)
         return value.strip() if isinstance(value, str) else value
+
+
+#: First part of every environment variable of ours.
+PREFIX = "BLNK_RELAY_"
+
+
+def setting(default: Any, doc: str, *, secret: bool = False) -> Any:
+    """A field of a dataclass of settings.
+
+    Args:
+        default: Its default; its type is that of the setting.
+        doc: What it means, for ``docs/settings.md``.
+        secret: Never shown, neither by ``repr`` nor by an error.
+
+    Returns:
+        What ``dataclasses.field`` returns.
+    """
+    return field(default=default, metadata={"doc": doc, "secret": secret}, repr=not secret)

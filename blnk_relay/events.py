@@ -16,9 +16,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
+from blnk_relay.journal.flows import Ask, Flow, Run
 from blnk_relay.journal.journal import Journal
-from blnk_relay.journal.reading import moment
-from blnk_relay.journal.trips import Ask, Flow, Run
+from blnk_relay.journal.status import moment
 
 #: Events read in one trip.
 _BATCH = 100

@@ -13,11 +13,11 @@ from heapq import heapify, heappop, heappush
 from typing import Any
 
 from blnk_relay.errors import DuplicateInBatch, InvalidIntent, KeyConflict
-from blnk_relay.intents.model import DEFAULT_TARGET, Intent
+from blnk_relay.intents.intent import DEFAULT_TARGET, Intent
 from blnk_relay.intents.references import data_api_problem, key_problem
-from blnk_relay.intents.registry import KINDS
-from blnk_relay.journal.accepting import Accepted
-from blnk_relay.journal.records import NewEntry, new_entry
+from blnk_relay.journal.accept import Accepted
+from blnk_relay.journal.entries import NewEntry, new_entry
+from blnk_relay.kinds.registry import KINDS
 from blnk_relay.settings import PREFIX, Settings
 
 #: Most intents in one call of ``enqueue_many``; beyond it a file should be cut into parts.

@@ -12,15 +12,15 @@ from blnk_relay.bell import Bells
 from blnk_relay.errors import InvalidIntent, KeyConflict, RelayError
 from blnk_relay.events import Event, Events
 from blnk_relay.intake import Receipt, Write, prepare, prepare_many, receipts_of
-from blnk_relay.intents.model import DEFAULT_TARGET, Intent
-from blnk_relay.journal.cancelling import cancel_flow
-from blnk_relay.journal.holdups import holdup_flow
+from blnk_relay.intents.intent import DEFAULT_TARGET, Intent
+from blnk_relay.journal.belonging import Belonging
+from blnk_relay.journal.cancel import cancel_flow
+from blnk_relay.journal.entries import NewEntry
+from blnk_relay.journal.holdup import holdup_flow
 from blnk_relay.journal.journal import Journal
-from blnk_relay.journal.ledgers import Belonging
 from blnk_relay.journal.parts import PartStatus, parts_flow
-from blnk_relay.journal.reading import Attempt, Status, find, history_of
-from blnk_relay.journal.records import NewEntry
 from blnk_relay.journal.server import FirstUse
+from blnk_relay.journal.status import Attempt, Status, find, history_of
 from blnk_relay.settings import Settings
 
 #: Pauses between two looks at the journal while waiting: the first, and the longest.

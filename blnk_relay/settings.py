@@ -7,21 +7,39 @@ from __future__ import annotations
 
 import os
 import re
-import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import Field, dataclass, field, fields
 from typing import Any
 
 from blnk_relay.address import RedisAddress
-from blnk_relay.environment import Environment
+from blnk_relay.environment import PREFIX, Environment
+from blnk_relay.environment import setting as _setting
 from blnk_relay.errors import InvalidSettings
-from blnk_relay.intents.model import DEFAULT_TARGET
+from blnk_relay.intents.intent import DEFAULT_TARGET
+from blnk_relay.intents.progress import Policy
+from blnk_relay.intents.retry import Backoff
 from blnk_relay.money import MAX_SAFE_INTEGER
-from blnk_relay.setting import PREFIX
-from blnk_relay.setting import setting as _setting
 from blnk_relay.targets import Target, target_fields
 
-__all__ = ["CONFIRM_LANE", "INGEST_LANE", "LEASE_MARGIN_S", "PREFIX", "TOKEN_WAIT_S", "Settings", "described"]
+
+def policy_of(settings: Settings) -> Policy:
+    """The numbers that decisions depend on, out of the settings."""
+    return Policy(
+        retry=Backoff(settings.retry_base_s, settings.retry_cap_s),
+        confirm=settings.confirm == "ledger",
+        confirm_first_s=settings.confirm_first_s,
+        confirm_max_s=settings.confirm_max_s,
+        read_lag_s=settings.read_lag_s,
+        horizon_s=settings.horizon_s,
+        stuck_horizon_s=settings.stuck_horizon_s,
+        quiet_s=settings.quiet_s,
+        max_attempts=settings.max_attempts,
+        dob_format=settings.dob_format,
+        own_identity_ids=settings.own_identity_ids,
+    )
+
+
+__all__ = ["CONFIRM_LANE", "INGEST_LANE", "LEASE_MARGIN_S", "PREFIX", "TOKEN_WAIT_S", "Settings"]
 
 #: The queue whose workers read outcomes back; not a lane of intents.
 CONFIRM_LANE = "confirm"
@@ -48,11 +66,11 @@ _FORMS = {
 }
 
 #: What can be set of a target, by field; the default target's own are settings of the same names.
-_OF_TARGET = {item.name: item for item in target_fields()}
+OF_TARGET = {item.name: item for item in target_fields()}
 
 
 def _of_target(name: str) -> Any:
-    item = _OF_TARGET[name]
+    item = OF_TARGET[name]
     return _setting(item.default, item.metadata["doc"], secret=item.metadata["secret"])
 
 
@@ -231,7 +249,7 @@ class Settings:
 
     def _all_targets(self) -> dict[str, Target]:
         """The default target, unless others are named and nothing is said about it; and the others."""
-        default = Target(name=DEFAULT_TARGET, **{name: getattr(self, name) for name in _OF_TARGET})
+        default = Target(name=DEFAULT_TARGET, **{name: getattr(self, name) for name in OF_TARGET})
         found = {DEFAULT_TARGET: default} if default.configured or not self.targets else {}
         for target in self.targets:
             if target.name == DEFAULT_TARGET or target.name in found:
@@ -337,51 +355,13 @@ class Settings:
         """
         given = Environment(os.environ)
         names = given.names("targets")
-        given.check(_read_from_env(), _OF_TARGET.values(), names)
+        given.check(read_from_env(), OF_TARGET.values(), names)
         values: dict[str, Any] = {"sentry_dsn": os.environ.get("SENTRY_DSN", "")}
-        values |= given.values(item for item in _read_from_env() if item.name != "targets")
+        values |= given.values(item for item in read_from_env() if item.name != "targets")
         if names:
-            values["targets"] = tuple(Target(name=name, **given.values(_OF_TARGET.values(), name)) for name in names)
+            values["targets"] = tuple(Target(name=name, **given.values(OF_TARGET.values(), name)) for name in names)
         return cls(**{**values, **overrides})
 
 
-def _read_from_env() -> tuple[Field[Any], ...]:
+def read_from_env() -> tuple[Field[Any], ...]:
     return tuple(item for item in fields(Settings) if item.init)
-
-
-def described() -> str:
-    """All settings as Markdown tables; ``docs/settings.md`` is its output."""
-    lines = [
-        "# Settings",
-        "",
-        "One environment variable each. Every one may also be a file named by `<variable>_FILE`. A variable with our",
-        "prefix that is not in this list is refused at start, and so are values that contradict each other.",
-        "",
-        *_table("", _read_from_env()),
-        "",
-        "## More ledgers",
-        "",
-        f"Each name in `{PREFIX}TARGETS` has variables of its own, such as `{PREFIX}EU__TOKEN` with",
-        f"`{PREFIX}TARGETS=eu`; each may be a file as well. A target has one credential: a key, the file of a key, or",
-        "an OAuth client. The variables above are those of the target `default`, which there is unless others are",
-        "named and nothing is said about it: neither its address, nor an instance, nor a credential. Nothing is",
-        "inherited from it.",
-        "",
-        *_table("<NAME>__", _OF_TARGET.values()),
-    ]
-    return "\n".join(lines) + "\n"
-
-
-def _table(scope: str, items: Iterable[Field[Any]]) -> list[str]:
-    lines = ["| variable | default | meaning |", "| --- | --- | --- |"]
-    for item in items:
-        value = item.default
-        default = ",".join(value) if isinstance(value, tuple) else f"{value:g}" if isinstance(value, float) else value
-        shown = f"`{default}`" if default else ""
-        doc = item.metadata["doc"] + (" Secret: never logged." if item.metadata["secret"] else "")
-        lines.append(f"| `{PREFIX}{scope}{item.name.upper()}` | {shown} | {doc} |")
-    return lines
-
-
-if __name__ == "__main__":
-    sys.stdout.write(described())

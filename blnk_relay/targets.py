@@ -7,9 +7,9 @@ from dataclasses import Field, dataclass, fields
 from typing import Any
 
 from blnk_relay.address import check_base_url, normalised
+from blnk_relay.environment import PREFIX, setting
 from blnk_relay.errors import InvalidSettings
-from blnk_relay.intents.model import DEFAULT_TARGET
-from blnk_relay.setting import PREFIX, setting
+from blnk_relay.intents.intent import DEFAULT_TARGET
 from blnk_relay.text import identity_problem
 
 __all__ = ["APIS", "CLOUD_URL", "CONFIRM_ROUTES", "Target", "normalised", "target_fields"]

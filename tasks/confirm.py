@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from blnk_relay.intents.model import Look
+from blnk_relay.intents.decision import Look
 from blnk_relay.journal.clock import steady_s
-from blnk_relay.journal.records import Claimed
-from tasks.closing import now_ms, report_claims, settle, settlement_of
-from tasks.keeping import LOOK_SILENCES, Hand
-from tasks.looking import Decided, Opened, opened, portions, rounds, share_of
+from blnk_relay.journal.entries import Claimed
+from tasks.leases import LOOK_SILENCES, Hand
+from tasks.lookups import Decided, Opened, opened, portions, rounds, share_of
+from tasks.reports import now_ms, report_claims, settle, settlement_of
 from tasks.runtime import Runtime
 
 #: Intents taken in one go at most; fewer where reads are slow.

@@ -18,18 +18,19 @@ from queue import Empty, SimpleQueue
 from typing import Any
 
 from blnk_relay.errors import JournalUnavailable
-from blnk_relay.intents.model import Dead, DeadClass, Failure, GateChange, Look, Request, Response, Send, Verdict
-from blnk_relay.intents.registry import KINDS
+from blnk_relay.intents.decision import Dead, DeadClass, Look, Send
+from blnk_relay.intents.exchange import Failure, GateChange, Request, Response, Verdict
 from blnk_relay.intents.retry import growing_s
 from blnk_relay.journal.clock import steady_s
-from blnk_relay.journal.records import Claimed, Settlement
+from blnk_relay.journal.entries import Claimed, Settlement
+from blnk_relay.kinds.registry import KINDS
 from blnk_relay.settings import LEASE_MARGIN_S
-from tasks.closing import faulted, guarded, now_ms, report_claims, settle, settlement_of
-from tasks.keeping import Hand
-from tasks.looking import Decided, Opened, apply_gate, opened, portions, rounds
+from tasks.leases import Hand
+from tasks.lookups import Decided, Opened, apply_gate, opened, portions, rounds
 from tasks.posters import Posters, posters
+from tasks.reports import faulted, guarded, now_ms, report_claims, settle, settlement_of
 from tasks.runtime import Runtime
-from tasks.settling import Fault, Sent, after_attempt, given_back, unsent
+from tasks.settlements import Fault, Sent, after_attempt, given_back, unsent
 
 #: Work kept ahead of the connections, in seconds of their pace: enough to hide the trips to the journal.
 LOOKAHEAD_S = 0.25

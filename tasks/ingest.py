@@ -18,10 +18,11 @@ from typing import Any
 from blnk_relay.bell import enqueue_task
 from blnk_relay.errors import InvalidIntent, JournalUnavailable, KeyConflict, NotFound
 from blnk_relay.intake import Receipt, Write, prepare
-from blnk_relay.intents.model import DEFAULT_TARGET, Dead, DeadClass, Entry
-from blnk_relay.intents.registry import KINDS, intent_of
+from blnk_relay.intents.decision import Dead, DeadClass
+from blnk_relay.intents.intent import DEFAULT_TARGET, Entry
 from blnk_relay.intents.rows import capped
-from blnk_relay.journal.records import id_of
+from blnk_relay.journal.entries import id_of
+from blnk_relay.kinds.registry import KINDS, intent_of
 from blnk_relay.relay import Relay
 from tasks.messages import Call, Envelope, Unreadable, opened, read, safe_text, shown
 from tasks.runtime import Reports

@@ -13,12 +13,16 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from blnk_relay.bell import Bells
-from blnk_relay.intents.model import Dead, Entry, GateChange, Lookup, Policy, Record, Request, Response, Row
+from blnk_relay.intents.decision import Dead
+from blnk_relay.intents.exchange import GateChange, Request, Response
+from blnk_relay.intents.found import Lookup, Record, Row
+from blnk_relay.intents.intent import Entry
+from blnk_relay.intents.progress import Policy
 from blnk_relay.journal.clock import steady_s
 from blnk_relay.journal.journal import Journal
 from blnk_relay.relay import Relay
 from blnk_relay.settings import Settings
-from tasks.keeping import Keeper
+from tasks.leases import Keeper
 from tasks.pace import Pace
 
 #: How many intents the first look of a process takes, before it is known what they cost.

@@ -17,9 +17,11 @@ from typing import Any
 from celery import signals
 
 from blnk_relay._version import __version__
-from blnk_relay.intents.model import Dead, Entry, GateAction, GateChange
+from blnk_relay.intents.decision import Dead
+from blnk_relay.intents.exchange import GateAction, GateChange
+from blnk_relay.intents.intent import Entry
 from blnk_relay.settings import Settings
-from worker.folding import Folded, Folding, Report
+from worker.folds import Folded, Folding, Report
 
 #: Longest wait for what is on its way to Sentry when a process ends.
 _FAREWELL_S = 2.0

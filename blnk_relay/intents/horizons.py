@@ -12,7 +12,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from blnk_relay.intents.model import Look, Note, Policy, Progress
+from blnk_relay.intents.decision import Look, Note
+from blnk_relay.intents.progress import Policy, Progress
 from blnk_relay.intents.retry import growing_s
 
 #: Accepted sends that left nothing at all, after which a human has to look.

@@ -7,17 +7,12 @@ from datetime import datetime
 from typing import Any
 
 from blnk_relay.intents import horizons
-from blnk_relay.intents.model import Dead, DeadClass, Found, Look, Lookup, Policy, Progress, Row
+from blnk_relay.intents.decision import Dead, DeadClass, Look
+from blnk_relay.intents.found import Found, Lookup, Row
+from blnk_relay.intents.progress import Policy, Progress
 
 #: Statuses after which a row's own story is over (contract §3.4).
 FINAL = frozenset({"APPLIED", "INFLIGHT", "REJECTED", "VOID"})
-
-#: A dead letter of kinds with references of ours, and why no replay can help it. Under another reference it would be
-#: another payment, and whether this one happened, under whatever values, is just what is in question.
-CONFLICT = {
-    "REFERENCE_CONFLICT": "the ledger has this reference with other values, which the letter names beside those that "
-    "were asked for: find out which of the two was meant, settle it by hand, then discard this letter"
-}
 
 #: Code of a dead letter that only a human can tell from an outcome, because the journal has lost what it knew.
 MOMENT_LOST = "MOMENT_LOST"
@@ -81,48 +76,10 @@ def named_lookup(name: str) -> tuple[Lookup, ...]:
     return (Lookup("transactions", "transaction_id", name),) if is_row_id(name) else family(name)
 
 
-def differences(payload: Mapping[str, Any], row: Row, found: Found) -> list[str]:
-    """In what a row is not what an intent asked for, with the values of both sides (contract §3.2).
-
-    An ``@indicator`` is compared through the balance it stands for, where the ledger showed one.
-    """
-    different = []
-    if row.precise_amount is not None and row.precise_amount != payload["precise_amount"]:
-        different.append(_contrast("precise_amount", payload["precise_amount"], row.precise_amount))
-    if row.currency and row.currency != payload["currency"]:
-        different.append(_contrast("currency", payload["currency"], row.currency))
-    for side in ("source", "destination"):
-        wanted, stored = payload[side], getattr(row, side)
-        if not stored or stored == wanted:
-            continue
-        if wanted.startswith("@"):
-            balances = found.balance_ids(wanted, payload["currency"])
-            if not balances or stored in balances:
-                continue
-            wanted = f"{wanted} ({', '.join(sorted(balances))})"
-        different.append(_contrast(side, wanted, stored))
-    if (row.status == "INFLIGHT") != bool(payload.get("inflight")) and row.status != "REJECTED":
-        different.append(_contrast("inflight", str(bool(payload.get("inflight"))).lower(), row.status))
-    return different
-
-
-def _contrast(field: str, asked: object, stored: object) -> str:
-    return f"{field}: asked {asked}, has {stored}"
-
-
 def text_of(body: Mapping[str, Any], field: str) -> str:
     """A field of an answer that is a text as ids, codes and references are; else, or if it is endless, an empty one."""
     value = body.get(field)
     return value if isinstance(value, str) and len(value) <= _MAX_ID else ""
-
-
-def rejection_code(text: str) -> str:
-    """A stable code for the free text of a REJECTED row (contract §3.1)."""
-    if "insufficient funds" in text:
-        return "TXN_INSUFFICIENT_FUNDS"
-    if "overdraft limit" in text:
-        return "TXN_OVERDRAFT_LIMIT"
-    return "TXN_REJECTED"
 
 
 def look_again(progress: Progress, policy: Policy) -> Look | Dead:

@@ -5,23 +5,12 @@ from __future__ import annotations
 from dataclasses import replace
 
 from blnk_relay.intents import horizons
-from blnk_relay.intents.linking import linked_keys
-from blnk_relay.intents.model import (
-    Again,
-    Dead,
-    DeadClass,
-    Decision,
-    Entry,
-    Found,
-    Kind,
-    Lookup,
-    Policy,
-    Progress,
-    Renew,
-    Send,
-)
-from blnk_relay.intents.retry import Backoff
-from blnk_relay.settings import Settings
+from blnk_relay.intents.decision import Again, Dead, DeadClass, Decision, Renew, Send
+from blnk_relay.intents.found import Found, Lookup
+from blnk_relay.intents.intent import Entry
+from blnk_relay.intents.kind import Kind
+from blnk_relay.intents.links import linked_keys
+from blnk_relay.intents.progress import Policy, Progress
 
 #: What becomes of an intent whose deadline passes before it could be sent.
 EXPIRED = Dead(DeadClass.REFUSED, "EXPIRED", "Its deadline passed before it could be sent.")
@@ -31,23 +20,6 @@ UNDECIDED = Dead(DeadClass.UNKNOWN, "EXPIRED", "Undecided at its deadline, and i
 
 #: Code of a dead letter whose kind's code failed for it, again and again.
 CANNOT_BE_HANDLED = "CANNOT_BE_HANDLED"
-
-
-def policy_of(settings: Settings) -> Policy:
-    """The numbers that decisions depend on, out of the settings."""
-    return Policy(
-        retry=Backoff(settings.retry_base_s, settings.retry_cap_s),
-        confirm=settings.confirm == "ledger",
-        confirm_first_s=settings.confirm_first_s,
-        confirm_max_s=settings.confirm_max_s,
-        read_lag_s=settings.read_lag_s,
-        horizon_s=settings.horizon_s,
-        stuck_horizon_s=settings.stuck_horizon_s,
-        quiet_s=settings.quiet_s,
-        max_attempts=settings.max_attempts,
-        dob_format=settings.dob_format,
-        own_identity_ids=settings.own_identity_ids,
-    )
 
 
 def next_step(

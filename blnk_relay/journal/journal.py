@@ -13,14 +13,15 @@ from typing import Any
 import redis
 
 from blnk_relay.errors import InvalidSettings, JournalUnavailable, KeyConflict, NotFound, OtherLedger, UnsuitableServer
-from blnk_relay.intents.model import Entry, GateAction, GateChange, Send
+from blnk_relay.intents.decision import Send
+from blnk_relay.intents.exchange import GateAction, GateChange
+from blnk_relay.intents.intent import Entry
 from blnk_relay.intents.references import of_generation
-from blnk_relay.intents.registry import KINDS
-from blnk_relay.journal.accepting import Accepted, accept_flow, arguments_of, conflicts_in, wait_command, was_reached
+from blnk_relay.journal.accept import Accepted, accept_flow, arguments_of, conflicts_in, wait_command, was_reached
+from blnk_relay.journal.claims import Claims
 from blnk_relay.journal.clock import Watch, steady_s
-from blnk_relay.journal.connection import Scripts, connect, reported
-from blnk_relay.journal.files import unpacked
-from blnk_relay.journal.records import (
+from blnk_relay.journal.connection import connect, reported
+from blnk_relay.journal.entries import (
     Claimed,
     NewEntry,
     Renewal,
@@ -31,8 +32,11 @@ from blnk_relay.journal.records import (
     renewal_of,
     unreadable_of,
 )
+from blnk_relay.journal.flows import Flow, Run, T, Trip
+from blnk_relay.journal.lua import Scripts
+from blnk_relay.journal.packing import unpacked
 from blnk_relay.journal.server import facts_of, is_cluster, judge
-from blnk_relay.journal.trips import Flow, Run, T, Trip
+from blnk_relay.kinds.registry import KINDS
 from blnk_relay.settings import Settings
 
 #: States of an intent that a machine is still at.
@@ -60,27 +64,6 @@ _log = logging.getLogger(__name__)
 
 #: Due intents in a lane from which a second worker is called in.
 CALL_IN_BACKLOG = 64
-
-
-@dataclass(frozen=True, slots=True)
-class Claims:
-    """What a worker got.
-
-    Attributes:
-        items: Intents.
-        bells: Lanes that somebody has to ring.
-        next_ms: With looks: milliseconds until the next one is due, -1 for none.
-        buried: Intents that became dead letters instead, because every worker that claimed them died.
-        unreadable: What was handed out like the items, but cannot be read; and why: the name of the error.
-        strange: Kinds that were left to workers who know them.
-    """
-
-    items: tuple[Claimed, ...]
-    bells: tuple[str, ...]
-    next_ms: int = -1
-    buried: tuple[Entry, ...] = ()
-    unreadable: tuple[tuple[Claimed, str], ...] = ()
-    strange: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

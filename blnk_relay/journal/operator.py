@@ -11,15 +11,15 @@ from typing import Any
 
 from blnk_relay.bell import Bells
 from blnk_relay.errors import NotFound, Refused
-from blnk_relay.intents.model import DEFAULT_TARGET
-from blnk_relay.intents.registry import KINDS
-from blnk_relay.intents.replaying import ReplayPlan, ReplayWay, plan_replay
+from blnk_relay.intents.intent import DEFAULT_TARGET
 from blnk_relay.journal import listing
 from blnk_relay.journal.connection import reported
+from blnk_relay.journal.entries import id_of
 from blnk_relay.journal.journal import Journal
 from blnk_relay.journal.listing import batched
-from blnk_relay.journal.reading import Status, moment, statuses_flow
-from blnk_relay.journal.records import id_of
+from blnk_relay.journal.status import Status, moment, statuses_flow
+from blnk_relay.kinds.registry import KINDS
+from blnk_relay.replay import ReplayPlan, ReplayWay, plan_replay
 from blnk_relay.settings import CONFIRM_LANE
 
 #: States that can be listed; ``sending`` is spread over the workers, ``ready`` over the lanes.

@@ -6,11 +6,11 @@ from dataclasses import dataclass
 
 from blnk_relay._version import __version__
 from blnk_relay.errors import NotFound
-from blnk_relay.intents.model import DEFAULT_TARGET
-from blnk_relay.intents.registry import KINDS
-from blnk_relay.journal.reading import find_flow
-from blnk_relay.journal.records import entry_of
-from blnk_relay.journal.trips import Ask, Flow
+from blnk_relay.intents.intent import DEFAULT_TARGET
+from blnk_relay.journal.entries import entry_of
+from blnk_relay.journal.flows import Ask, Flow
+from blnk_relay.journal.status import find_flow
+from blnk_relay.kinds.registry import KINDS
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ import ssl
 
 from redis import exceptions as errors
 
-from blnk_relay.setting import PREFIX
+from blnk_relay.environment import PREFIX
 
 _URL = f"{PREFIX}REDIS_URL"
 

@@ -7,9 +7,9 @@ import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from blnk_relay.environment import PREFIX
 from blnk_relay.errors import NotDurable, UnsuitableServer
-from blnk_relay.journal.trips import Flow, Run
-from blnk_relay.setting import PREFIX
+from blnk_relay.journal.flows import Flow, Run
 from blnk_relay.settings import Settings
 
 _log = logging.getLogger(__name__)

@@ -17,14 +17,14 @@ It needs the extra ``sandbox`` (aiohttp) only when it is started, and it imports
 
 from __future__ import annotations
 
-from .edge import FAULT_HEADER, RequestSeen
-from .faults import DEFAULT_KINDS, KINDS, FaultKind
-from .options import UPSTREAM_LIMITS, Options
-from .plans import Faults, Rule
-from .reconciliation_books import ExternalRecord, MatchingRule, Run, Upload
-from .rows import Effect, IdentityRecord, LedgerRecord, Row, Status
-from .server import Sandbox, SandboxError, serve_forever
-from .snapshot import BookBalance, Books
+from blnk_relay.sandbox.books.frozen import BookBalance, Books
+from blnk_relay.sandbox.books.reconciliation import ExternalRecord, MatchingRule, Run, Upload
+from blnk_relay.sandbox.books.rows import Effect, IdentityRecord, LedgerRecord, Row, Status
+from blnk_relay.sandbox.edge.edge import FAULT_HEADER, RequestSeen
+from blnk_relay.sandbox.faults.kinds import DEFAULT_KINDS, KINDS, FaultKind
+from blnk_relay.sandbox.faults.plans import Faults, Rule
+from blnk_relay.sandbox.options import UPSTREAM_LIMITS, Options
+from blnk_relay.sandbox.server import Sandbox, SandboxError, serve_forever
 
 __all__ = [  # noqa: RUF022 - grouped by what they are for
     # running one

@@ -5,9 +5,9 @@ from __future__ import annotations
 import argparse
 import sys
 
-from .options import CORE_VERSIONS, UPSTREAM_LIMITS, Options
-from .plans import Faults
-from .server import serve_forever
+from blnk_relay.sandbox.faults.plans import Faults
+from blnk_relay.sandbox.options import CORE_VERSIONS, UPSTREAM_LIMITS, Options
+from blnk_relay.sandbox.server import serve_forever
 
 
 def main() -> None:

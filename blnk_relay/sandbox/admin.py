@@ -22,16 +22,15 @@ from collections.abc import Callable
 from dataclasses import asdict
 from typing import Any
 
-from . import recovery
-from .answers import Answer, LedgerError, json_answer
-from .clock import rfc3339
-from .identity_record import identity_body
-from .instance import Instance
-from .options import DEFAULT_SCOPES, SECRET
-from .plans import Faults
-from .reconciliation_books import rule_body, run_body
-from .transaction_body import row_columns
-from .wire import WireRequest
+from blnk_relay.sandbox.books.bodies import identity_body, row_columns, rule_body, run_body
+from blnk_relay.sandbox.clock import rfc3339
+from blnk_relay.sandbox.core import recovery
+from blnk_relay.sandbox.errors import LedgerError
+from blnk_relay.sandbox.faults.plans import Faults
+from blnk_relay.sandbox.http.answers import Answer, json_answer
+from blnk_relay.sandbox.http.request import WireRequest
+from blnk_relay.sandbox.instance import Instance
+from blnk_relay.sandbox.options import DEFAULT_SCOPES, SECRET
 
 #: All admin paths start so.
 PREFIX = "/_sandbox/"

@@ -12,13 +12,14 @@ import aiohttp
 from aiohttp import web
 from yarl import URL
 
-from . import admin, upstream
-from .answers import Answer
-from .edge import Exchange
-from .faults import Delivery
-from .instance import Instance
-from .options import MAX_BODY_BYTES
-from .wire import WireRequest
+from blnk_relay.sandbox import admin
+from blnk_relay.sandbox.edge import upstream
+from blnk_relay.sandbox.edge.edge import Exchange
+from blnk_relay.sandbox.faults.kinds import Delivery
+from blnk_relay.sandbox.http.answers import Answer
+from blnk_relay.sandbox.http.request import WireRequest
+from blnk_relay.sandbox.instance import Instance
+from blnk_relay.sandbox.options import MAX_BODY_BYTES
 
 #: No fault delays an answer longer than this, whatever it asks for.
 MAX_WAIT_S = 120.0

@@ -8,18 +8,19 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from . import recovery
-from .answers import LedgerError
-from .core import Core
-from .edge import Edge
-from .execution import execute
-from .ids import new_id
-from .options import GENERAL_LEDGER_ID, Options
-from .plans import Faults
-from .routes import build_routes
-from .rows import Balance, Status, Txn
-from .snapshot import Books, take_snapshot
-from .submission import prepare
+from blnk_relay.sandbox.books.frozen import Books, take_snapshot
+from blnk_relay.sandbox.books.rows import Balance, Status, Txn
+from blnk_relay.sandbox.core import recovery
+from blnk_relay.sandbox.core.core import Core
+from blnk_relay.sandbox.core.execution import execute
+from blnk_relay.sandbox.core.preparation import prepare
+from blnk_relay.sandbox.core.rollback import roll_back
+from blnk_relay.sandbox.edge.edge import Edge
+from blnk_relay.sandbox.errors import LedgerError
+from blnk_relay.sandbox.faults.plans import Faults
+from blnk_relay.sandbox.ids import new_id
+from blnk_relay.sandbox.options import GENERAL_LEDGER_ID, Options
+from blnk_relay.sandbox.routes.table import build_routes
 
 #: Where funds come from.
 FUNDING_INDICATOR = "@SandboxFunding"
@@ -36,14 +37,14 @@ class Instance:
     def __init__(self, options: Options, faults: Faults | None = None) -> None:
         #: Whether the work is done by another process; then these books are empty and not to be filled.
         self.elsewhere = False
-        self.core = Core(options)
+        self.core = Core(options, roll_back)
         recovery.start(self.core)
         self.edge = Edge(self.core, build_routes(), faults or Faults.none())
 
     def reset(self) -> None:
         """Empty books, an empty log and nothing waiting; options and faults stay."""
         on_earlier = self.core.clock.on_earlier
-        self.core = Core(self.core.options)
+        self.core = Core(self.core.options, roll_back)
         self.core.clock.on_earlier = on_earlier
         recovery.start(self.core)
         self.edge = Edge(self.core, self.edge.routes, self.edge.faults)

@@ -14,13 +14,13 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
-    from .server import Sandbox
+    from blnk_relay.sandbox.server import Sandbox
 
 
 @pytest.fixture
 def blnk_sandbox() -> Iterator[Sandbox]:
     """A running :class:`blnk_relay.sandbox.Sandbox` with default options and no faults, closed after the test."""
-    from .server import Sandbox
+    from blnk_relay.sandbox.server import Sandbox
 
     with Sandbox() as running:
         yield running

@@ -8,15 +8,15 @@ from collections.abc import Callable, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
-from .clock import SECOND_NS
-from .instance import Instance
-from .options import DEFAULT_SCOPES, Options
-from .plans import Faults
+from blnk_relay.sandbox.clock import SECOND_NS
+from blnk_relay.sandbox.faults.plans import Faults
+from blnk_relay.sandbox.instance import Instance
+from blnk_relay.sandbox.options import DEFAULT_SCOPES, Options
 
 if TYPE_CHECKING:
-    from .app import Application
-    from .edge import RequestSeen
-    from .snapshot import Books
+    from blnk_relay.sandbox.app import Application
+    from blnk_relay.sandbox.books.frozen import Books
+    from blnk_relay.sandbox.edge.edge import RequestSeen
 
 #: Starting, stopping and every call into the sandbox's thread give up after this.
 CALL_TIMEOUT_S = 30.0
@@ -206,7 +206,7 @@ class Sandbox:
             self._started.set()
 
     async def _serve(self) -> None:
-        from .app import Application
+        from blnk_relay.sandbox.app import Application
 
         self._application = Application(self._instance, self._upstream)
         self._stop = asyncio.Event()
@@ -242,7 +242,7 @@ def serve_forever(
     Raises:
         OSError: The port is taken.
     """
-    from .app import Application
+    from blnk_relay.sandbox.app import Application
 
     application = Application(Instance(options or Options(), faults), upstream)
     asyncio.run(_serve_until_signal(application, host, port, on_ready))

@@ -25,11 +25,11 @@ RAISING, RAISING_LATE = "raising", "raising-late"
 _PROGRAM = f"""
 import faulthandler, signal, sys
 from dataclasses import replace
-import tasks.deliver, tasks.looking
+import tasks.deliver, tasks.lookups
 from blnk_relay import Settings
-from worker.running import run_worker
+from worker.process import run_worker
 faulthandler.register(signal.SIGUSR2)
-kinds = dict(tasks.looking.KINDS)
+kinds = dict(tasks.lookups.KINDS)
 usual = kinds["transaction"]
 def request(entry, *others):
     if entry.key == {RAISING!r}:
@@ -40,7 +40,7 @@ def judge(entry, *others):
         raise ZeroDivisionError("a fault of ours")
     return usual.judge(entry, *others)
 kinds["transaction"] = replace(usual, request=request, judge=judge)
-tasks.deliver.KINDS = tasks.looking.KINDS = kinds
+tasks.deliver.KINDS = tasks.lookups.KINDS = kinds
 sys.exit(run_worker(Settings.from_env(), pool=sys.argv[1]))
 """
 

@@ -14,7 +14,7 @@ from typing import Any, Self
 import redis
 
 from blnk_relay.sandbox import Faults
-from blnk_relay.sandbox.faults import Fault, Subject
+from blnk_relay.sandbox.faults.kinds import Fault, Subject
 from tests.drills.crew import Crew
 from tests.support.dripping import Drip
 from tests.support.stages import pause_process, resume_process

@@ -6,12 +6,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from blnk_relay import Relay, Status
-from blnk_relay.intents.replaying import ReplayWay
 from blnk_relay.journal.operator import Operator
+from blnk_relay.replay import ReplayWay
 from blnk_relay.sandbox import Books
 from tests.drills.crew import RAISING, RAISING_LATE
 from tests.support.stages import fields_of
-from worker.demo.proof import Recorded
+from worker.demo.proof.findings import Recorded
 
 #: What the story makes poor on purpose, and what hangs on it: nothing else has a reason to be refused.
 _POOR = "poor"

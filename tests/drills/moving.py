@@ -17,9 +17,9 @@ import redis
 
 from blnk_relay import JournalUnavailable, NotFound, Receipt, Relay, Write
 from blnk_relay.bell import queue_of
-from blnk_relay.intents.model import DEFAULT_TARGET
-from blnk_relay.intents.replaying import ReplayWay
-from blnk_relay.journal.records import id_of, new_entry
+from blnk_relay.intents.intent import DEFAULT_TARGET
+from blnk_relay.journal.entries import id_of, new_entry
+from blnk_relay.replay import ReplayWay
 from blnk_relay.sandbox import DEFAULT_KINDS, Books, Faults
 from blnk_relay.settings import INGEST_LANE
 from tests.drills.crew import RAISING, RAISING_LATE, Crew
@@ -34,7 +34,8 @@ from tests.support.payments import payment
 from tests.support.stages import Tardy, insist, operator_of, pause_process, resume_process
 from tests.support.valkey import LastingValkey
 from worker.demo.command import LEFT_OUT
-from worker.demo.proof import Proof, Recorded, prove, tally
+from worker.demo.proof.findings import Proof, Recorded
+from worker.demo.proof.prove import prove, tally
 from worker.demo.stage import STOP_S, Stage
 from worker.demo.story import tell
 

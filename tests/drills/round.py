@@ -13,7 +13,7 @@ from tests.support.counting import recorded_of, still_open
 from tests.support.stages import Tardy, insist, operator_of
 from tests.support.waiting import wait_until
 from worker.demo.command import LEFT_OUT
-from worker.demo.proof import behind_dead, prove, tally
+from worker.demo.proof.prove import behind_dead, prove, tally
 from worker.demo.stage import Stage
 from worker.demo.story import key_of, tell
 

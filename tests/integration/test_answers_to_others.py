@@ -10,11 +10,12 @@ from typing import Any
 import pytest
 
 from blnk_relay import Settings
-from blnk_relay.intents.model import Failure, Lookup
+from blnk_relay.intents.exchange import Failure
+from blnk_relay.intents.found import Lookup
 from tasks.runtime import Looked
 from tests.support.hostile import HostileServer, answer, read_request
-from worker.proxy import Proxy
-from worker.readback import LedgerOverHttp
+from worker.ledger.proxy import Proxy
+from worker.ledger.readback import LedgerOverHttp
 
 #: What a server says to a request, by its text; and whether the connection is one of its own.
 Says = Callable[[str, bool], tuple[str, Any]]

@@ -14,12 +14,13 @@ from typing import Any
 import pytest
 
 from blnk_relay import InvalidIntent, KeyConflict, Relay, Write, bulk
-from blnk_relay.intents.model import DEFAULT_TARGET, Send
-from blnk_relay.journal.accepting import MOST_AFTER
+from blnk_relay.intents.decision import Send
+from blnk_relay.intents.intent import DEFAULT_TARGET
+from blnk_relay.journal.accept import MOST_AFTER
+from blnk_relay.journal.entries import Claimed, Settlement, id_of
 from blnk_relay.journal.journal import SWEEP_MOST, Journal
 from blnk_relay.journal.operator import Operator
-from blnk_relay.journal.reading import by_id
-from blnk_relay.journal.records import Claimed, Settlement, id_of
+from blnk_relay.journal.status import by_id
 from tests.support.payments import payment
 
 LANE = "transactions"

@@ -12,11 +12,11 @@ import pytest
 
 from blnk_relay import Intent, InvalidIntent, Relay, Write, bulk_commit, bulk_void, commit, transaction, void
 from blnk_relay.bell import Bells
-from blnk_relay.intents.model import Send
+from blnk_relay.intents.decision import Send
+from blnk_relay.journal.entries import Settlement
 from blnk_relay.journal.operator import Operator
-from blnk_relay.journal.records import Settlement
 from blnk_relay.sandbox import Faults, Rule
-from blnk_relay.sandbox.faults import Fault, Subject
+from blnk_relay.sandbox.faults.kinds import Fault, Subject
 from blnk_relay.sandbox.options import Options
 from tests.support.stages import Tardy, wait_for_leases
 from tests.support.waiting import wait_until

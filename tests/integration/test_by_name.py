@@ -19,7 +19,7 @@ from kombu.utils.json import dumps
 
 from blnk_relay import InvalidSettings, NotFound, Relay, Settings, transaction
 from blnk_relay.bell import broker_options, queue_of
-from blnk_relay.journal.reading import Status, payload_of
+from blnk_relay.journal.status import Status, payload_of
 from blnk_relay.settings import CONFIRM_LANE, INGEST_LANE
 from tasks.ingest import Ingest
 from tests.support.counting import assert_exactly_once

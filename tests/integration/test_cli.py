@@ -15,15 +15,17 @@ from typing import Any
 import pytest
 
 from blnk_relay.bell import Bells
-from blnk_relay.intents.describing import example_line
-from blnk_relay.intents.model import GateAction
-from blnk_relay.intents.registry import KINDS, intent_of
+from blnk_relay.catalogue.examples import example_line
+from blnk_relay.intents.exchange import GateAction
+from blnk_relay.journal.entries import Settlement, new_entry
 from blnk_relay.journal.operator import _MAX_REASON, MOST_AT_ONCE, STATES, Operator
-from blnk_relay.journal.records import Settlement, new_entry
+from blnk_relay.kinds.registry import KINDS, intent_of
 from tests.support.cli import FUNDS, ROOT, commands, die, letters, line, payment, run
 from tests.support.stages import operator_of
 from worker.app import POOLS
-from worker.cli import dead, exits, group, options, reading, running
+from worker.cli import dead, exits, group, options
+from worker.cli import services as running
+from worker.cli import show as reading
 from worker.cli.commands import cli
 
 

@@ -15,13 +15,14 @@ import pytest
 
 from blnk_relay import JournalUnavailable, Refused
 from blnk_relay.bell import Bells
-from blnk_relay.intents.registry import intent_of
 from blnk_relay.journal.operator import Operator
-from blnk_relay.journal.reading import find
+from blnk_relay.journal.status import find
+from blnk_relay.kinds.registry import intent_of
 from tests.support.cli import FUNDS, WAIT_S, count, die, letters, payment, process, run
 from tests.support.waiting import wait_until
-from worker.cli import bulk, exits, scope
-from worker.cli.opening import opened
+from worker.cli import exits, scope
+from worker.cli import letters as bulk
+from worker.cli.session import opened
 
 
 @pytest.fixture(autouse=True)

@@ -15,7 +15,8 @@ import pytest
 from blnk_relay import JournalUnavailable, Relay
 from blnk_relay.journal.journal import Journal
 from tests.support.cli import PAYLOAD, WAIT_S, count, line, payment, process, run
-from worker.cli import exits, intake
+from worker.cli import exits
+from worker.cli import jsonl as intake
 
 
 @pytest.fixture(autouse=True)

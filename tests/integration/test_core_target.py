@@ -27,15 +27,15 @@ from blnk_relay import (
     update_metadata,
     void,
 )
-from blnk_relay.intents.model import Lookup
+from blnk_relay.intents.found import Lookup
 from blnk_relay.sandbox import Faults, Options, Rule, Sandbox
 from tests.support.counting import all_ids, assert_exactly_once, wait_for_all
 from tests.support.payments import AMOUNT, CURRENCY, SHOP, WORLD, hold, payment, poor
 from tests.support.stages import operator_of
 from tests.support.waiting import wait_until
 from worker.demo.stage import Stage
-from worker.proxy import Proxy
-from worker.readback import MOST_PAGES, LedgerOverHttp
+from worker.ledger.proxy import Proxy
+from worker.ledger.readback import MOST_PAGES, LedgerOverHttp
 
 WAIT_S = 40.0
 KEY = "blnk_core_key"

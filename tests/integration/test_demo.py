@@ -13,7 +13,7 @@ from blnk_relay import Relay
 from blnk_relay.journal.operator import Operator
 from blnk_relay.sandbox import DEFAULT_KINDS, Faults
 from worker.demo.play import play
-from worker.demo.proof import OUTCOMES
+from worker.demo.proof.findings import OUTCOMES
 from worker.demo.stage import Stage
 from worker.demo.story import tell
 

@@ -8,8 +8,8 @@ import threading
 import pytest
 
 from blnk_relay import Settings
-from blnk_relay.intents.model import Failure, Request
-from worker.proxy import Proxy
+from blnk_relay.intents.exchange import Failure, Request
+from worker.ledger.proxy import Proxy
 
 WRITE = Request("PUT", "/transactions/inflight/txn_x", "inflight", {"status": "commit", "precise_amount": 5}, sync=True)
 

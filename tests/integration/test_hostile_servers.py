@@ -15,12 +15,12 @@ from collections.abc import Iterator
 import pytest
 
 from blnk_relay import Settings
-from blnk_relay.intents.model import LEASE_OVER, Failure, Request, Response
+from blnk_relay.intents.exchange import LEASE_OVER, Failure, Request, Response
 from blnk_relay.journal.clock import steady_s
 from tests.support.hostile import HostileServer, answer, answering, dripping, read_request
-from worker.credentials import Key
-from worker.deadlines import sending_s
-from worker.proxy import Proxy
+from worker.ledger.credentials import Key
+from worker.ledger.deadlines import sending_s
+from worker.ledger.proxy import Proxy
 
 WRITE = Request("PUT", "/transactions/inflight/txn_x", "inflight", {"status": "commit", "precise_amount": 5}, sync=True)
 
@@ -246,10 +246,10 @@ def test_what_waited_for_its_connection_until_its_lease_was_over_is_not_sent(egr
 FROZEN = """
 import sys
 from blnk_relay import Settings
-from blnk_relay.intents.model import Request
+from blnk_relay.intents.kind import Request
 from blnk_relay.journal.clock import steady_s
-from worker.credentials import Key
-from worker.proxy import Proxy
+from worker.ledger.credentials import Key
+from worker.ledger.proxy import Proxy
 
 class Waiting:
     wait_s = 0.0

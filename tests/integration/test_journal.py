@@ -13,11 +13,12 @@ import pytest
 import redis
 
 from blnk_relay import JournalUnavailable, KeyConflict, NotFound, Refused, Relay, Settings, Target, Write, commit
-from blnk_relay.intents.model import DEFAULT_TARGET, GateAction, GateChange
+from blnk_relay.intents.exchange import GateAction, GateChange
+from blnk_relay.intents.intent import DEFAULT_TARGET
+from blnk_relay.journal.entries import Claimed, Settlement, id_of
 from blnk_relay.journal.journal import Journal
 from blnk_relay.journal.operator import GateView, Operator
-from blnk_relay.journal.reading import Status, by_id, history_of, moment
-from blnk_relay.journal.records import Claimed, Settlement, id_of
+from blnk_relay.journal.status import Status, by_id, history_of, moment
 from tests.support.payments import payment
 from tests.support.redis_keys import listed, unlisted
 from tests.support.waiting import wait_until

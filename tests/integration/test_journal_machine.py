@@ -23,12 +23,13 @@ from hypothesis.stateful import (
 )
 
 from blnk_relay import Intent, InvalidIntent, KeyConflict, NotFound, Refused, Settings, TooLate, result_of
-from blnk_relay.intents.model import DEFAULT_TARGET, Send
+from blnk_relay.intents.decision import Send
+from blnk_relay.intents.intent import DEFAULT_TARGET
 from blnk_relay.intents.references import of_generation
+from blnk_relay.journal.entries import Claimed, NewEntry, Settlement, id_of, new_entry
 from blnk_relay.journal.journal import Journal
 from blnk_relay.journal.operator import Operator
-from blnk_relay.journal.reading import Status, by_id, find
-from blnk_relay.journal.records import Claimed, NewEntry, Settlement, id_of, new_entry
+from blnk_relay.journal.status import Status, by_id, find
 from blnk_relay.relay import Relay
 
 LANES = ("transactions", "inflight")

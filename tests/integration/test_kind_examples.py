@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from blnk_relay import Relay, Settings
-from blnk_relay.intents.registry import KINDS
+from blnk_relay.kinds.registry import KINDS
 from tests.support.cli import run
 
 PAGES = Path(__file__).resolve().parents[2] / "docs" / "kinds"

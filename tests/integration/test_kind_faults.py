@@ -16,13 +16,13 @@ from typing import Any
 import pytest
 
 from blnk_relay import Settings, Status, Write
-from blnk_relay.intents.model import DEFAULT_TARGET
+from blnk_relay.intents.intent import DEFAULT_TARGET
 from blnk_relay.journal.operator import Operator
 from blnk_relay.sandbox import Faults, Options, Sandbox
-from blnk_relay.sandbox.faults import KINDS as FAULTS
-from blnk_relay.sandbox.faults import Fault, FaultKind, Subject, Target
-from blnk_relay.sandbox.rows import Effect
-from blnk_relay.sandbox.snapshot import Books
+from blnk_relay.sandbox.books.frozen import Books
+from blnk_relay.sandbox.books.rows import Effect
+from blnk_relay.sandbox.faults.kinds import KINDS as FAULTS
+from blnk_relay.sandbox.faults.kinds import Fault, FaultKind, Subject, Target
 from tasks.confirm import confirm
 from tasks.deliver import deliver
 from tasks.runtime import Runtime

@@ -10,8 +10,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from blnk_relay import NotFound, Write
-from blnk_relay.intents.registry import intent_of
-from blnk_relay.journal.records import id_of
+from blnk_relay.journal.entries import id_of
+from blnk_relay.kinds.registry import intent_of
 from tests.support.cli import FUNDS, die, letters, payment, run
 from tests.support.stages import operator_of
 from worker.cli import exits

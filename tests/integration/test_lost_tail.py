@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from blnk_relay import Settings, TooLate, Write, commit, transaction
-from blnk_relay.intents.registry import KINDS
+from blnk_relay.kinds.registry import KINDS
 from blnk_relay.sandbox import Sandbox
 from tasks.confirm import confirm
 from tasks.deliver import deliver

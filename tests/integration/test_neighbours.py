@@ -10,10 +10,11 @@ from typing import Any
 import pytest
 
 import tasks.deliver
-import tasks.looking
+import tasks.lookups
 from blnk_relay import Receipt, Relay, Write, commit, refund
-from blnk_relay.intents.model import Decision, Done, Intent, Send
-from blnk_relay.journal.reading import by_id
+from blnk_relay.intents.decision import Decision, Done, Send
+from blnk_relay.intents.intent import Intent
+from blnk_relay.journal.status import by_id
 from tasks.confirm import confirm
 from tasks.deliver import deliver
 from tasks.runtime import Runtime
@@ -66,14 +67,14 @@ def work(runtime: Runtime, receipts: list[Receipt]) -> None:
 
 def odd(monkeypatch: pytest.MonkeyPatch, name: str, part: str, make: Callable[..., Any]) -> None:
     """The code of a kind does something else for one intent."""
-    kinds = dict(tasks.looking.KINDS)
+    kinds = dict(tasks.lookups.KINDS)
     usual = getattr(kinds[name], part)
 
     def instead(entry: Any, *others: Any) -> Any:
         return make() if entry.key.startswith(ODD) else usual(entry, *others)
 
     kinds[name] = replace(kinds[name], **{part: instead})
-    for module in (tasks.looking, tasks.deliver):
+    for module in (tasks.lookups, tasks.deliver):
         monkeypatch.setattr(module, "KINDS", kinds)
 
 

@@ -7,7 +7,6 @@ worker, tasks by name. The ledger of this kind is a few lines of HTTP, for the s
 from __future__ import annotations
 
 import ast
-import inspect
 import json
 import os
 import shutil
@@ -26,7 +25,7 @@ from celery import Celery
 
 from blnk_relay import Relay, Settings
 from blnk_relay.bell import broker_options, queue_of
-from blnk_relay.intents.registry import KINDS
+from blnk_relay.kinds.registry import KINDS
 from blnk_relay.settings import INGEST_LANE
 from tests.support.waiting import wait_until
 from worker.demo.stage import HASTE, as_environment
@@ -40,10 +39,13 @@ MODULE = '''
 
 from marshmallow import Schema
 
-from blnk_relay.intents.about import About, Example
-from blnk_relay.intents.creating import bears_our_mark, decide_by_mark, judge_creation, lookups_of, marked
-from blnk_relay.intents.fields import MetaData, Text, load
-from blnk_relay.intents.model import Intent, Kind, Request
+from blnk_relay.families.creation import bears_our_mark, decide_by_mark, judge_creation, lookups_of, marked
+from blnk_relay.intents.exchange import Request
+from blnk_relay.intents.intent import Intent
+from blnk_relay.intents.kind import About, Example, Kind
+from blnk_relay.schema.base import Text
+from blnk_relay.schema.loading import load
+from blnk_relay.schema.meta_data import MetaData
 
 NAME = "widget.create"
 
@@ -160,14 +162,14 @@ def house(tmp_path: Path) -> Path:
     """A copy of the packages with one module and one line more."""
     for package in PACKAGES:
         shutil.copytree(ROOT / package, tmp_path / package, ignore=shutil.ignore_patterns("__pycache__"))
-    intents = tmp_path / "blnk_relay" / "intents"
-    (intents / "widget.py").write_text(MODULE.lstrip())
-    registry = intents / "registry.py"
+    kinds = tmp_path / "blnk_relay" / "kinds"
+    (kinds / "widget_create.py").write_text(MODULE.lstrip())
+    registry = kinds / "registry.py"
     text = registry.read_text()
-    line, end = "            transaction.KIND,\n", "            widget.KIND,\n"
+    line, end = "            transaction.KIND,\n", "            widget_create.KIND,\n"
     name = "    transaction,\n"
     assert text.count(line) == text.count(name) == 1
-    registry.write_text(text.replace(name, name + "    widget,\n").replace(line, line + end))
+    registry.write_text(text.replace(name, name + "    widget_create,\n").replace(line, line + end))
     return tmp_path
 
 
@@ -196,7 +198,7 @@ class House:
 
     def work(self) -> subprocess.Popen[bytes]:
         return subprocess.Popen(
-            [sys.executable, "-m", "worker.running"],
+            [sys.executable, "-m", "worker.process"],
             cwd=self.folder,
             env=self.environment,
             stdout=subprocess.DEVNULL,
@@ -263,20 +265,19 @@ def send_by_name(settings: Settings, **fields: Any) -> None:
 MAY_NAME = {
     "blnk_relay/settings.py": "the default lanes of four kinds; any other takes the first lane",
     "blnk_relay/__init__.py": "the builders are public, under names that some kinds share",
-    "blnk_relay/intents/verdicts.py": "the table of contract §5 has rows for single routes, by the names of routes",
-    "blnk_relay/intents/updating.py": "what ids stand for is called what a kind is called; contract §7 is not of kinds",
+    "blnk_relay/intents/verdict_table.py": "the table of contract §5 has rows for single routes, by their names",
+    "blnk_relay/families/hold.py": "both ways to settle a hold, and how they differ",
+    "blnk_relay/families/update.py": "what ids stand for is called what a kind is called; contract §7 is not of kinds",
     "worker/demo/story.py": "the demo plays with payments",
-    "worker/demo/proof_money.py": "the demo proves what it played: payments, refunds and holds",
-    "worker/demo/proof_records.py": "and the records and values, kind by kind",
-    "worker/cli/reading.py": "a row of the ledger is called a transaction",
+    "worker/demo/proof/money.py": "the demo proves what it played: payments, refunds and holds",
+    "worker/demo/proof/records.py": "and the records and values, kind by kind",
+    "worker/cli/show.py": "a row of the ledger is called a transaction",
 }
 
 
 def own_modules() -> set[str]:
     """The modules of kinds, and the registry."""
-    modules = {inspect.getsourcefile(own) for kind in KINDS.values() for own in (kind.intent, kind.request)}
-    own = {Path(module).relative_to(ROOT).as_posix() for module in modules if module}
-    return own | {"blnk_relay/intents/registry.py"}
+    return {path.relative_to(ROOT).as_posix() for path in (ROOT / "blnk_relay" / "kinds").glob("*.py")}
 
 
 def constants(module: Path) -> Iterator[str]:
@@ -308,15 +309,16 @@ def ending_codes(module: str) -> set[str]:
 def test_no_other_module_names_a_kind_or_one_of_its_endings() -> None:
     own = own_modules()
     codes = {code for module in own for code in ending_codes(module)}
-    assert {"HOLD_CHANGED", "NOTHING_CAN_TELL", "METADATA_TOO_LARGE"} <= codes
+    assert {"METADATA_TOO_LARGE", "NOTHING_CAN_TELL"} <= codes
     found: dict[str, set[str]] = {}
     for package in PACKAGES:
         for module in (ROOT / package).rglob("*.py"):
             name = module.relative_to(ROOT).as_posix()
             # The stand-in ledger speaks of the same things in the ledger's own words.
             if name not in own and not name.startswith("blnk_relay/sandbox/"):
-                # What stands beside the kinds is the work of several of them, and they share its endings.
-                foreign = set(KINDS) if name.startswith("blnk_relay/intents/") else codes | set(KINDS)
+                # What stands beneath the kinds is the work of several of them, and they share its endings.
+                beneath = name.startswith(("blnk_relay/intents/", "blnk_relay/families/", "blnk_relay/schema/"))
+                foreign = set(KINDS) if beneath else codes | set(KINDS)
                 named = {text for text in constants(module) if text.partition("=")[0] in foreign}
                 found |= {name: named} if named else {}
     assert {name: named for name, named in found.items() if name not in MAY_NAME} == {}

@@ -19,8 +19,8 @@ from tests.support.sentry import FakeSentry
 from tests.support.stages import operator_of
 from tests.support.waiting import wait_until
 from worker.demo.stage import INSTANCE, Stage
-from worker.oauth import REFRESH_FAILED
-from worker.token_store import Tokens, TokenStore
+from worker.ledger.oauth import REFRESH_FAILED
+from worker.ledger.token_store import Tokens, TokenStore
 
 WAIT_S = 40.0
 

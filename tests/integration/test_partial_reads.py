@@ -7,11 +7,11 @@ from collections.abc import Iterator, Sequence
 import pytest
 
 from blnk_relay import Settings
-from blnk_relay.intents.model import Lookup
+from blnk_relay.intents.found import Lookup
 from blnk_relay.sandbox import Faults, Options, Sandbox
-from blnk_relay.sandbox.faults import Fault, Subject
-from worker.proxy import Proxy
-from worker.readback import MOST_FAILED, LedgerOverHttp
+from blnk_relay.sandbox.faults.kinds import Fault, Subject
+from worker.ledger.proxy import Proxy
+from worker.ledger.readback import MOST_FAILED, LedgerOverHttp
 
 RULE = Lookup("matching-rules", "name", "mine")
 PAID = Lookup("transactions", "reference", "nothing")

@@ -18,7 +18,7 @@ import pytest
 import requests
 
 from blnk_relay import Intent, Receipt, Relay, Status, StillOpen, TooLate, Write, commit, refund, void
-from blnk_relay.intents.model import DEFAULT_TARGET
+from blnk_relay.intents.intent import DEFAULT_TARGET
 from blnk_relay.journal.operator import Operator
 from blnk_relay.sandbox import Effect, Faults, Options, RequestSeen, Rule
 from tests.support.counting import assert_exactly_once, wait_for_all

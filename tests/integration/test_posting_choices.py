@@ -16,7 +16,7 @@ from tests.support.counting import recorded_of, wait_for_all
 from tests.support.payments import AMOUNT, hold, payment, poor
 from tests.support.sentry import FakeSentry
 from tests.support.waiting import wait_until
-from worker.demo.proof import prove
+from worker.demo.proof.prove import prove
 from worker.demo.stage import TOKEN, Stage
 
 PERSONAL = "Ms Sekret, Hidden Lane 7"

@@ -11,7 +11,8 @@ import pytest
 from blnk_relay import Relay
 from blnk_relay.sandbox import Books, Faults
 from tests.support.counting import recorded_of, wait_for_all
-from worker.demo.proof import Proof, Recorded, behind_dead, prove, tally
+from worker.demo.proof.findings import Proof, Recorded
+from worker.demo.proof.prove import behind_dead, prove, tally
 from worker.demo.stage import Stage
 from worker.demo.story import tell
 

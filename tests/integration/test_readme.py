@@ -214,6 +214,6 @@ def test_every_link_to_a_file_leads_somewhere(page):
 
 
 def test_the_settings_page_is_the_output_of_the_settings_module():
-    from blnk_relay.settings import described
+    from blnk_relay.catalogue.settings_page import described
 
     assert (ROOT / "docs" / "settings.md").read_text(encoding="utf-8") == described(), "run: make docs"

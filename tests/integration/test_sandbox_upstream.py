@@ -17,7 +17,7 @@ import requests
 from blnk_relay.sandbox import UPSTREAM_LIMITS, Faults, Options, Rule, Sandbox
 from tests.support.cli import WAIT_S, process, run
 from worker.cli import exits
-from worker.cli.running import CORE_KEY
+from worker.cli.services import CORE_KEY
 
 ROOT = Path(__file__).parents[2]
 PATIENCE_S = 10.0

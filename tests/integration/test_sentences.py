@@ -23,7 +23,7 @@ from blnk_relay import (
     refund,
     transaction,
 )
-from blnk_relay.journal.records import new_entry
+from blnk_relay.journal.entries import new_entry
 from tests.support.stages import operator_of
 
 

@@ -16,7 +16,7 @@ from blnk_relay.journal import server as servers
 from blnk_relay.journal.journal import Journal
 from tests.support.payments import payment
 from worker.demo.valkey import start_valkey
-from worker.running import run_worker
+from worker.process import run_worker
 
 
 @pytest.fixture(params=["all slots", "no slots"])

@@ -10,7 +10,7 @@ import pytest
 
 from blnk_relay import Receipt, Relay, Write, create_identity, refund, tokenize
 from blnk_relay.sandbox import Faults
-from blnk_relay.sandbox.faults import Fault, Subject
+from blnk_relay.sandbox.faults.kinds import Fault, Subject
 from tests.support.counting import assert_exactly_once, states, wait_for_all
 from tests.support.payments import payment
 from tests.support.waiting import wait_until

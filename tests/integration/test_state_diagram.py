@@ -10,12 +10,12 @@ from typing import Any
 import pytest
 
 from blnk_relay import Relay, Write, bulk
-from blnk_relay.intents.model import DEFAULT_TARGET
-from blnk_relay.journal.connection import Scripts
+from blnk_relay.intents.intent import DEFAULT_TARGET
+from blnk_relay.journal.entries import Claimed, Settlement, id_of
 from blnk_relay.journal.journal import Journal
+from blnk_relay.journal.lua import Scripts
 from blnk_relay.journal.operator import STATES, Operator
-from blnk_relay.journal.reading import Status, by_id
-from blnk_relay.journal.records import Claimed, Settlement, id_of
+from blnk_relay.journal.status import Status, by_id
 from tests.support.payments import payment
 
 ARCHITECTURE = Path(__file__).resolve().parents[2] / "docs" / "architecture.md"

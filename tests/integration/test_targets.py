@@ -23,8 +23,8 @@ from blnk_relay import (
 )
 from blnk_relay.bell import Bells, enqueue_task
 from blnk_relay.errors import InvalidSettings
+from blnk_relay.journal.entries import id_of
 from blnk_relay.journal.operator import Operator
-from blnk_relay.journal.records import id_of
 from blnk_relay.sandbox import Options, Sandbox
 from tests.support.cli import run
 from tests.support.counting import assert_exactly_once, proof_of, wait_for_all
@@ -32,8 +32,8 @@ from tests.support.payments import hold, payment
 from tests.support.stages import operator_of
 from tests.support.waiting import wait_until
 from worker.app import build_runtime, make_app
-from worker.callbacks import Callbacks
 from worker.demo.stage import Stage, as_environment
+from worker.outcome_task import Callbacks
 
 WAIT_S = 40.0
 

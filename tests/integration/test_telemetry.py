@@ -8,13 +8,15 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from blnk_relay import Relay, Settings, __version__
-from blnk_relay.intents.model import Dead, DeadClass, Entry, GateAction, GateChange
+from blnk_relay.intents.decision import Dead, DeadClass
+from blnk_relay.intents.exchange import GateAction, GateChange
+from blnk_relay.intents.intent import Entry
 from tests.support.counting import wait_for_all
 from tests.support.payments import poor
 from tests.support.sentry import FakeSentry
 from tests.support.waiting import wait_until
 from worker import telemetry
-from worker.folding import Folding, Report
+from worker.folds import Folding, Report
 from worker.telemetry import Telemetry
 
 

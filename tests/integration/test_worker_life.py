@@ -36,11 +36,11 @@ from tests.support.stages import (
     wait_for_leases,
 )
 from tests.support.waiting import wait_until
-from worker import bootsteps
-from worker.bootsteps import Round, Sweeper
+from worker import sweeper as bootsteps
 from worker.broker import Broker, listening_options
 from worker.cli import exits
 from worker.demo.stage import STOP_S, Stage, _clean_environment, as_environment
+from worker.sweeper import Round, Sweeper
 from worker.watch import FAILED
 
 PATIENCE_S = 45.0
@@ -263,7 +263,7 @@ import sys
 from kombu.transport import redis as transport
 from blnk_relay import Settings
 from worker import broker
-from worker.running import run_worker
+from worker.process import run_worker
 {break_it}
 sys.exit(run_worker(Settings.from_env(), pool="threads"))
 """

@@ -15,7 +15,7 @@ from typing import Any
 from click.testing import CliRunner
 
 from blnk_relay import Relay, Write, transaction
-from blnk_relay.journal.records import Settlement
+from blnk_relay.journal.entries import Settlement
 from worker.cli.commands import cli
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from blnk_relay.journal import connection
+from blnk_relay.journal import lua
 
 _TIME = "redis.call('TIME')"
 _SET = "{ redis.call('TIME')[1] + tonumber(redis.call('GET', KEYS[1] .. 'set-by-test') or '0'), redis.call('TIME')[2] }"
@@ -16,7 +16,7 @@ _SET = "{ redis.call('TIME')[1] + tonumber(redis.call('GET', KEYS[1] .. 'set-by-
 
 def let_the_clock_be_set(monkeypatch: pytest.MonkeyPatch) -> None:
     """From now on, scripts of new journals take :func:`step` into account."""
-    plain = connection.script_source
+    plain = lua.script_source
 
     @cache
     def source(name: str) -> str:
@@ -28,8 +28,8 @@ def let_the_clock_be_set(monkeypatch: pytest.MonkeyPatch) -> None:
     def digest(name: str) -> str:
         return sha1(source(name).encode(), usedforsecurity=False).hexdigest()
 
-    monkeypatch.setattr(connection, "script_source", source)
-    monkeypatch.setattr(connection, "script_digest", digest)
+    monkeypatch.setattr(lua, "script_source", source)
+    monkeypatch.setattr(lua, "script_digest", digest)
 
 
 def step(journal: Any, seconds: int) -> None:

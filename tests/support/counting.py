@@ -6,11 +6,11 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 from blnk_relay import Receipt, Relay
-from blnk_relay.journal.reading import by_id, payload_of
+from blnk_relay.journal.status import by_id, payload_of
 from blnk_relay.sandbox import Books, Sandbox
 from tests.support.waiting import wait_until
-from worker.demo.proof import Proof, Recorded, prove
-from worker.demo.proof_money import BookRow
+from worker.demo.proof.findings import BookRow, Proof, Recorded
+from worker.demo.proof.prove import prove
 
 #: Ids asked for in one trip.
 _CHUNK = 1_000

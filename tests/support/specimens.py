@@ -36,14 +36,18 @@ from blnk_relay import (
     upload,
     void,
 )
-from blnk_relay.intents.model import Entry, Found, Intent, Progress, Request, Row, Send
-from blnk_relay.intents.registry import KINDS
-from blnk_relay.intents.steps import next_step, policy_of
-from blnk_relay.journal.records import new_entry
-from blnk_relay.sandbox.rows import Effect
-from blnk_relay.sandbox.rows import Row as BookRow
-from blnk_relay.sandbox.snapshot import Books
-from blnk_relay.settings import Settings
+from blnk_relay.intents.decision import Send
+from blnk_relay.intents.exchange import Request
+from blnk_relay.intents.found import Found, Row
+from blnk_relay.intents.intent import Entry, Intent
+from blnk_relay.intents.progress import Progress
+from blnk_relay.intents.steps import next_step
+from blnk_relay.journal.entries import new_entry
+from blnk_relay.kinds.registry import KINDS
+from blnk_relay.sandbox.books.frozen import Books
+from blnk_relay.sandbox.books.rows import Effect
+from blnk_relay.sandbox.books.rows import Row as BookRow
+from blnk_relay.settings import Settings, policy_of
 
 #: What things that a specimen needs have come to, by their names.
 Ids = Mapping[str, str]

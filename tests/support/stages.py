@@ -14,7 +14,7 @@ from typing import Any
 from blnk_relay import JournalUnavailable, Receipt, Relay, Write
 from blnk_relay.journal.operator import Operator
 from blnk_relay.sandbox import Faults, Rule
-from blnk_relay.sandbox.faults import Fault, Subject
+from blnk_relay.sandbox.faults.kinds import Fault, Subject
 from tests.support.valkey import LastingValkey
 from tests.support.waiting import wait_until
 from worker.demo.stage import Stage

@@ -6,12 +6,15 @@ import uuid
 from collections.abc import Iterable
 from typing import Any
 
-from blnk_relay.intents.model import Decision, Entry, Found, Intent, Lookup, Progress, Record, Row
-from blnk_relay.intents.registry import KINDS
+from blnk_relay.intents.decision import Decision
+from blnk_relay.intents.found import Found, Lookup, Record, Row
+from blnk_relay.intents.intent import Entry, Intent
+from blnk_relay.intents.progress import Progress
 from blnk_relay.intents.steps import next_step
-from blnk_relay.intents.transaction import transaction
-from blnk_relay.journal.records import new_entry
-from tasks.looking import MAX_ROUNDS
+from blnk_relay.journal.entries import new_entry
+from blnk_relay.kinds.registry import KINDS
+from blnk_relay.kinds.transaction import transaction
+from tasks.lookups import MAX_ROUNDS
 from tests.support.specimens import NOW_MS, POLICY
 
 SECOND = 1_000

@@ -10,27 +10,16 @@ from typing import Any
 import casebook
 from casebook import POLICY, progress
 
-from blnk_relay.intents.linking import LINKABLE, links_in, resolved
-from blnk_relay.intents.model import (
-    Decision,
-    Entry,
-    Failure,
-    Found,
-    Intent,
-    Lookup,
-    Policy,
-    Progress,
-    Record,
-    Request,
-    Response,
-    Row,
-    Send,
-    Verdict,
-)
-from blnk_relay.intents.registry import KINDS, intent_of
+from blnk_relay.intents.decision import Decision, Send
+from blnk_relay.intents.exchange import Failure, Request, Response, Verdict
+from blnk_relay.intents.found import Found, Lookup, Record, Row
+from blnk_relay.intents.intent import Entry, Intent
+from blnk_relay.intents.links import LINKABLE, links_in, resolved
+from blnk_relay.intents.progress import Policy, Progress
 from blnk_relay.intents.steps import next_step
-from blnk_relay.journal.records import new_entry
-from tasks.looking import MAX_ROUNDS
+from blnk_relay.journal.entries import new_entry
+from blnk_relay.kinds.registry import KINDS, intent_of
+from tasks.lookups import MAX_ROUNDS
 
 MARK = "blnk_relay"
 

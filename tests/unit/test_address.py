@@ -229,7 +229,7 @@ def test_a_ledger_has_one_spelling(given, same):
 #: Interrupts whatever packs commands, again and again, from a handler that raises.
 _INTERRUPTED = """
 import signal, sys
-from blnk_relay.journal.sockets import _Packer, packed
+from blnk_relay.transport.sockets import _Packer, packed
 
 class Interrupt(Exception): pass
 

@@ -10,14 +10,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from blnk_relay.intents.model import Found, Look, Record, Response, Row
-from blnk_relay.intents.registry import KINDS
+from blnk_relay.intents.decision import Look
+from blnk_relay.intents.exchange import Response
+from blnk_relay.intents.found import Found, Record, Row
 from blnk_relay.intents.steps import next_step
-from blnk_relay.journal.records import Claimed
-from tasks.looking import MAX_ROUNDS
-from tasks.settling import Sent, after_attempt, after_look
+from blnk_relay.journal.entries import Claimed
+from blnk_relay.kinds.registry import KINDS
+from tasks.lookups import MAX_ROUNDS
+from tasks.settlements import Sent, after_attempt, after_look
 from tests.support.specimens import NOW_MS, POLICY, SPECIMENS, Specimen
-from worker.readback import _row
+from worker.ledger.readback import _row
 
 each = pytest.mark.parametrize("specimen", SPECIMENS.values(), ids=lambda specimen: specimen.name)
 

@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from blnk_relay import InvalidIntent
-from worker.cli.lines import MAX_LINE_BYTES, numbered, write_of
+from worker.cli.jsonl_line import MAX_LINE_BYTES, numbered, write_of
 
 PAYLOAD = {"source": "@bank", "destination": "@alice", "currency": "EUR", "amount": "10.50", "description": "Top-up"}
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from worker.folding import Folding, Report
+from worker.folds import Folding, Report
 
 
 def report(name="a", intent="1"):

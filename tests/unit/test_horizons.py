@@ -9,8 +9,10 @@ import pytest
 from casebook import DAY, HOUR, MINUTE, NOW_MS, POLICY, SECOND, decided, payment, progress, queued_and, row, sent, txn
 
 from blnk_relay import commit, refund
+from blnk_relay.intents.decision import Again, Dead, DeadClass, Done, Look
 from blnk_relay.intents.horizons import watch
-from blnk_relay.intents.model import Again, Dead, DeadClass, Done, Intent, Look, Progress
+from blnk_relay.intents.intent import Intent
+from blnk_relay.intents.progress import Progress
 from blnk_relay.intents.rows import row_age_s
 
 QUEUED = row(1, "order_42", "QUEUED")

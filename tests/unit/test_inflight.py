@@ -24,8 +24,9 @@ from casebook import (
 )
 
 from blnk_relay import commit, void
-from blnk_relay.intents import inflight as kind
-from blnk_relay.intents.model import Again, Dead, DeadClass, Done, Look, Lookup, Send
+from blnk_relay.families import hold as kind
+from blnk_relay.intents.decision import Again, Dead, DeadClass, Done, Look, Send
+from blnk_relay.intents.found import Lookup
 from blnk_relay.intents.rows import family
 
 COMMIT = commit("order_42")

@@ -21,7 +21,8 @@ from kindbook import (
 )
 
 from blnk_relay import InvalidIntent, link_identity, result_of
-from blnk_relay.intents.model import Again, Dead, DeadClass, Done, Look, Lookup, Record, Send
+from blnk_relay.intents.decision import Again, Dead, DeadClass, Done, Look, Send
+from blnk_relay.intents.found import Lookup, Record
 
 LINK = link_identity(BALANCE, IDENTITY)
 SEND = Send(memo={"id": BALANCE}, exclusive=f"balance:{BALANCE}", seen=(BALANCE,))

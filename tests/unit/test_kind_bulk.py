@@ -11,26 +11,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from blnk_relay import InvalidIntent, bulk, intent_of, refund, transaction
-from blnk_relay.intents import bulk as kind
-from blnk_relay.intents.bulk_items import WINDOW
-from blnk_relay.intents.model import (
-    Dead,
-    DeadClass,
-    Done,
-    Entry,
-    Failure,
-    Found,
-    Look,
-    Progress,
-    Renew,
-    Response,
-    Row,
-    Send,
-)
-from blnk_relay.intents.replaying import ReplayWay, plan_replay
-from blnk_relay.intents.steps import next_step, policy_of
-from blnk_relay.journal.records import new_entry
-from blnk_relay.settings import Settings
+from blnk_relay.families.items import WINDOW
+from blnk_relay.intents.decision import Dead, DeadClass, Done, Look, Renew, Send
+from blnk_relay.intents.exchange import Failure, Response
+from blnk_relay.intents.found import Found, Row
+from blnk_relay.intents.intent import Entry
+from blnk_relay.intents.progress import Progress
+from blnk_relay.intents.steps import next_step
+from blnk_relay.journal.entries import new_entry
+from blnk_relay.kinds import transaction_bulk as kind
+from blnk_relay.replay import ReplayWay, plan_replay
+from blnk_relay.settings import Settings, policy_of
 
 NOW_MS = 1_800_000_000_000
 POLICY = policy_of(Settings())

@@ -21,29 +21,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from blnk_relay.errors import InvalidIntent
-from blnk_relay.intents.model import (
-    Again,
-    Dead,
-    DeadClass,
-    Decision,
-    Done,
-    Failure,
-    Found,
-    GateAction,
-    Look,
-    Request,
-    Response,
-    Send,
-    Verdict,
-)
-from blnk_relay.intents.registry import KINDS, intent_of
+from blnk_relay.intents.decision import Again, Dead, DeadClass, Decision, Done, Look, Send
+from blnk_relay.intents.exchange import Failure, GateAction, Request, Response, Verdict
+from blnk_relay.intents.found import Found
 from blnk_relay.intents.steps import next_step
-from blnk_relay.intents.verdicts import ANY, TABLE, Rule, rule_for
-from blnk_relay.journal.records import Claimed, new_entry, progress_of
-from tasks.settling import Sent, after_attempt
+from blnk_relay.intents.verdict_table import ANY, TABLE, Rule
+from blnk_relay.intents.verdicts import rule_for
+from blnk_relay.journal.entries import Claimed, new_entry, progress_of
+from blnk_relay.kinds.registry import KINDS, intent_of
+from tasks.settlements import Sent, after_attempt
 from tests.support.specimens import NOW_MS, POLICY, SPECIMENS, First, Specimen, given_of, kinds_without
 from worker.cli.commands import cli
-from worker.cli.lines import write_of
+from worker.cli.jsonl_line import write_of
 
 ROOT = Path(__file__).parents[2]
 

@@ -8,8 +8,10 @@ import pytest
 from kindbook import BALANCE, LEDGER, MARK, an_id, decided, entry_of, judged, ok, requested, sent
 
 from blnk_relay import create_balance, create_ledger
-from blnk_relay.intents.model import Dead, DeadClass, Done, Intent, Look, Record
-from blnk_relay.intents.replaying import plan_replay
+from blnk_relay.intents.decision import Dead, DeadClass, Done, Look
+from blnk_relay.intents.found import Record
+from blnk_relay.intents.intent import Intent
+from blnk_relay.replay import plan_replay
 
 WALLETS = create_ledger("Wallets EUR")
 WALLET = create_balance(LEDGER, "EUR", identity_id=an_id("idt"))

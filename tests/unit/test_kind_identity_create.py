@@ -26,8 +26,9 @@ from kindbook import (
 )
 
 from blnk_relay import InvalidIntent, create_identity, result_of
-from blnk_relay.intents.identity import own_id
-from blnk_relay.intents.model import Dead, DeadClass, Done, Look, Lookup, Record, Send
+from blnk_relay.intents.decision import Dead, DeadClass, Done, Look, Send
+from blnk_relay.intents.found import Lookup, Record
+from blnk_relay.kinds.identity_create import own_id
 
 MARA = create_identity(
     first_name="Mara",

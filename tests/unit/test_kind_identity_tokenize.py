@@ -20,7 +20,8 @@ from kindbook import (
 )
 
 from blnk_relay import InvalidIntent, result_of, tokenize, update_identity, update_metadata
-from blnk_relay.intents.model import Dead, Done, Look, Lookup, Record, Send
+from blnk_relay.intents.decision import Dead, Done, Look, Send
+from blnk_relay.intents.found import Lookup, Record
 
 BOTH = tokenize(IDENTITY, ["email_address", "FirstName"])
 DONE = Done("tokenized", IDENTITY)

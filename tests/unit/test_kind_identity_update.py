@@ -22,7 +22,8 @@ from kindbook import (
 )
 
 from blnk_relay import InvalidIntent, result_of, update_identity
-from blnk_relay.intents.model import Dead, DeadClass, Done, Look, Lookup, Record, Send
+from blnk_relay.intents.decision import Dead, DeadClass, Done, Look, Send
+from blnk_relay.intents.found import Lookup, Record
 
 MOVE = update_identity(IDENTITY, city="Malmo", dob="1990-01-01")
 MAIL = update_identity(IDENTITY, email_address="new@example.org")

@@ -11,19 +11,10 @@ from kindbook import survives_the_journal
 
 from blnk_relay import InvalidIntent, Settings, Write, bulk_commit, bulk_void, commit, result_of, void
 from blnk_relay.intake import prepare
-from blnk_relay.intents.model import (
-    Again,
-    Dead,
-    DeadClass,
-    Done,
-    Failure,
-    GateAction,
-    Look,
-    Response,
-    Send,
-)
-from blnk_relay.intents.registry import KINDS
-from blnk_relay.intents.replaying import plan_replay
+from blnk_relay.intents.decision import Again, Dead, DeadClass, Done, Look, Send
+from blnk_relay.intents.exchange import Failure, GateAction, Response
+from blnk_relay.kinds.registry import KINDS
+from blnk_relay.replay import plan_replay
 
 # Three holds of 1000: rows 11, 21, 31 are INFLIGHT; 10, 20, 30 are their queued parents.
 NAMES = ("a", "b", "c")

@@ -22,7 +22,8 @@ from kindbook import (  # fmt: skip
 )
 
 from blnk_relay import InvalidIntent, create_matching_rule, delete_matching_rule, result_of, update_matching_rule
-from blnk_relay.intents.model import Dead, DeadClass, Done, Look, Lookup, Record, Send
+from blnk_relay.intents.decision import Dead, DeadClass, Done, Look, Send
+from blnk_relay.intents.found import Lookup, Record
 
 RULE = an_id("rule")
 CRITERIA = [

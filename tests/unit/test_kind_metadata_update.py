@@ -27,8 +27,9 @@ from kindbook import (
 )
 
 from blnk_relay import InvalidIntent, result_of, update_metadata
-from blnk_relay.intents.model import Dead, DeadClass, Done, Look, Lookup, Record, Row, Send
-from blnk_relay.intents.updating import same
+from blnk_relay.intents.decision import Dead, DeadClass, Done, Look, Send
+from blnk_relay.intents.found import Lookup, Record, Row
+from blnk_relay.schema.values import same
 
 META = {"file": "A", "rate": 0.1, "tags": ["x", None], "deep": {"a": 1}}
 STORED = {"file": "A", "rate": Decimal("0.10"), "tags": ["x", None], "deep": {"a": 1}, "other": True}

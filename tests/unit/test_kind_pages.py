@@ -13,12 +13,15 @@ import pytest
 from marshmallow import fields
 
 import blnk_relay
-from blnk_relay.intents import pages
-from blnk_relay.intents.describing import COMMON_ENDS, docstring_of, ends_of, example_intent, facts_of, takes
-from blnk_relay.intents.fields import Amount, Plain, WholeNumber
-from blnk_relay.intents.model import DeadClass
-from blnk_relay.intents.registry import KINDS
-from worker.cli.lines import write_of
+from blnk_relay.catalogue import pages
+from blnk_relay.catalogue.docstrings import docstring_of
+from blnk_relay.catalogue.examples import example_intent
+from blnk_relay.catalogue.facts import COMMON_ENDS, ends_of, facts_of, takes
+from blnk_relay.intents.decision import DeadClass
+from blnk_relay.kinds.registry import KINDS
+from blnk_relay.schema.amounts import Amount, WholeNumber
+from blnk_relay.schema.base import Plain
+from worker.cli.jsonl_line import write_of
 
 ROOT = Path(__file__).resolve().parents[2]
 FOLDER = ROOT / "docs" / "kinds"

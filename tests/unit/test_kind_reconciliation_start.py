@@ -18,10 +18,12 @@ from kindbook import (  # fmt: skip
 )
 
 from blnk_relay import InvalidIntent, result_of, start_instant_reconciliation, start_reconciliation
-from blnk_relay.intents.model import Again, Dead, DeadClass, Done, Failure, Look, Lookup, Record, Response, Send
-from blnk_relay.intents.reconciliation import MOST_RUNS
-from blnk_relay.intents.replaying import ReplayWay, plan_replay
+from blnk_relay.intents.decision import Again, Dead, DeadClass, Done, Look, Send
+from blnk_relay.intents.exchange import Failure, Response
+from blnk_relay.intents.found import Lookup, Record
 from blnk_relay.intents.rows import capped
+from blnk_relay.kinds.reconciliation_start import MOST_RUNS
+from blnk_relay.replay import ReplayWay, plan_replay
 
 UPLOAD, RULE, RUN, BROUGHT_BY = an_id("upload"), an_id("rule"), an_id("recon"), an_id("instant")
 START = start_reconciliation(UPLOAD, "one_to_one", [RULE])

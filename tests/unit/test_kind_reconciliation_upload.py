@@ -10,8 +10,9 @@ from kindbook import AMBIGUOUS, QUIET_S, an_id, decided, judged, ok, progress, r
 
 from blnk_relay import InvalidIntent, Settings, upload
 from blnk_relay.intake import Write, prepare
-from blnk_relay.intents.model import Dead, DeadClass, Done, Look, Lookup, Record, Send
-from blnk_relay.journal.files import packed, unpacked
+from blnk_relay.intents.decision import Dead, DeadClass, Done, Look, Send
+from blnk_relay.intents.found import Lookup, Record
+from blnk_relay.journal.packing import packed, unpacked
 
 HEAD = "ID,Amount,Currency,Reference,Description,Date\n"
 LINE = "{id},12.50,EUR,r,d,2026-11-20T09:15:31Z\n"

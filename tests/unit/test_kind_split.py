@@ -12,30 +12,18 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from blnk_relay import InvalidIntent, Leg, intent_of, result_of, split_transaction
-from blnk_relay.intents import split as kind
-from blnk_relay.intents.model import (
-    Dead,
-    DeadClass,
-    Decision,
-    Done,
-    Failure,
-    Found,
-    Look,
-    Lookup,
-    Progress,
-    Record,
-    Renew,
-    Response,
-    Row,
-    Send,
-)
+from blnk_relay.intents.decision import Dead, DeadClass, Decision, Done, Look, Renew, Send
+from blnk_relay.intents.exchange import Failure, Response
+from blnk_relay.intents.found import Found, Lookup, Record, Row
+from blnk_relay.intents.progress import Progress
 from blnk_relay.intents.references import reference_problem, split_reference
-from blnk_relay.intents.replaying import ReplayWay, plan_replay
-from blnk_relay.intents.split_legs import divide
-from blnk_relay.intents.steps import next_step, policy_of
-from blnk_relay.journal.records import new_entry
-from blnk_relay.sandbox.distributions import divide as ledger_divides
-from blnk_relay.settings import Settings
+from blnk_relay.intents.steps import next_step
+from blnk_relay.journal.entries import new_entry
+from blnk_relay.kinds import transaction_split as kind
+from blnk_relay.replay import ReplayWay, plan_replay
+from blnk_relay.sandbox.core.distributions import divide as ledger_divides
+from blnk_relay.schema.legs import divide
+from blnk_relay.settings import Settings, policy_of
 
 NOW_MS = 1_800_000_000_000
 POLICY = policy_of(Settings())

@@ -21,14 +21,15 @@ from casebook import (
 )
 
 from blnk_relay import commit, refund, tokenize
-from blnk_relay.intents.model import Again, Done, Failure, GateAction, Look, Response, Send
+from blnk_relay.intents.decision import Again, Done, Look, Send
+from blnk_relay.intents.exchange import Failure, GateAction, Response
 from blnk_relay.intents.rows import family
-from blnk_relay.journal.records import Claimed
+from blnk_relay.journal.entries import Claimed
 from blnk_relay.settings import Settings
-from tasks.looking import decisions, opened, portions, rounds
+from tasks.lookups import decisions, opened, portions, rounds
 from tasks.pace import Pace
 from tasks.runtime import Looked, Runtime
-from tasks.settling import Unread
+from tasks.settlements import Unread
 
 
 class Ledger(Showing):

@@ -12,9 +12,9 @@ import requests
 from hypothesis import given
 from hypothesis import strategies as st
 
-from blnk_relay.intents.model import Failure, Response
-from worker.readback import _is_complete, _items, _row, _whole
-from worker.wire import _object, _response, _retry_after_s
+from blnk_relay.intents.exchange import Failure, Response
+from worker.ledger.readback import _is_complete, _items, _row, _whole
+from worker.ledger.wire import _object, _response, _retry_after_s
 
 CORE = {
     "error": "the old text",

@@ -18,7 +18,7 @@ from blnk_relay.intents.references import (
     reference_for,
     reference_problem,
 )
-from blnk_relay.journal.records import id_of, new_entry
+from blnk_relay.journal.entries import id_of, new_entry
 
 keys = st.text(min_size=1, max_size=300)
 good_keys = keys.filter(lambda key: key_problem(key) is None)

@@ -24,9 +24,10 @@ from casebook import (
 )
 
 from blnk_relay import refund
-from blnk_relay.intents import refund as kind
-from blnk_relay.intents.model import Again, Dead, DeadClass, Done, Look, Lookup, Send
+from blnk_relay.intents.decision import Again, Dead, DeadClass, Done, Look, Send
+from blnk_relay.intents.found import Lookup
 from blnk_relay.intents.rows import family
+from blnk_relay.kinds import refund as kind
 
 BY_REFERENCE = refund("order_42")
 PAID = queued_and("APPLIED")  # Rows 1 (queued) and 2 (applied).

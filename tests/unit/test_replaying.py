@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from blnk_relay.intents.model import DeadClass
-from blnk_relay.intents.registry import KINDS
-from blnk_relay.intents.replaying import ReplayWay, plan_replay
+from blnk_relay.intents.decision import DeadClass
+from blnk_relay.kinds.registry import KINDS
+from blnk_relay.replay import ReplayWay, plan_replay
 
 FRESH, SAME, NO = ReplayWay.FRESH, ReplayWay.SAME, ReplayWay.NO
 

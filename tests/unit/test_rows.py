@@ -7,18 +7,10 @@ from collections import Counter
 import pytest
 from casebook import ALICE, BANK, HOUR, POLICY, SOMEBODY, balance, payment, progress, queued_and, row, sent, txn
 
-from blnk_relay.intents.model import Dead, DeadClass, Found, Look, Lookup, Record, Row
-from blnk_relay.intents.rows import (
-    capped,
-    differences,
-    family,
-    final_row,
-    find_named,
-    look_again,
-    missing,
-    named_lookup,
-    rejection_code,
-)
+from blnk_relay.families.movement import differences, rejection_code
+from blnk_relay.intents.decision import Dead, DeadClass, Look
+from blnk_relay.intents.found import Found, Lookup, Record, Row
+from blnk_relay.intents.rows import capped, family, final_row, find_named, look_again, missing, named_lookup
 
 
 def by_id(number):

@@ -18,11 +18,12 @@ from hypothesis import strategies as st
 from marshmallow import Schema, ValidationError
 
 from blnk_relay import InvalidIntent, commit, intent_of, refund, transaction, void
-from blnk_relay.intents.fields import MAX_ROW_BYTES, RESERVED_META_KEYS, stored_bytes
 from blnk_relay.intents.references import key_problem
-from blnk_relay.intents.registry import KINDS
-from blnk_relay.intents.transaction import SCHEMA
+from blnk_relay.kinds.registry import KINDS
+from blnk_relay.kinds.transaction import SCHEMA
 from blnk_relay.money import PRECISIONS
+from blnk_relay.schema.base import MAX_ROW_BYTES
+from blnk_relay.schema.meta_data import RESERVED_META_KEYS, stored_bytes
 
 UUID_IN_CAPITALS = "bln_" + "A" * 36
 

@@ -10,10 +10,11 @@ import pytest
 from casebook import DAY, NOW_MS, POLICY, SECOND, entry_of, payment, progress, sent, txn
 
 from blnk_relay import commit, refund
-from blnk_relay.intents.model import Again, Dead, DeadClass, Done, Failure, Look, Response, Send
-from blnk_relay.intents.registry import KINDS
-from blnk_relay.journal.records import FIELDS, Claimed, Settlement, claimed_of, new_entry, progress_of
-from tasks.settling import Fault, Sent, Unread, after_attempt, after_fault, after_look, given_back, in_words
+from blnk_relay.intents.decision import Again, Dead, DeadClass, Done, Look, Send
+from blnk_relay.intents.exchange import Failure, Response
+from blnk_relay.journal.entries import FIELDS, Claimed, Settlement, claimed_of, new_entry, progress_of
+from blnk_relay.kinds.registry import KINDS
+from tasks.settlements import Fault, Sent, Unread, after_attempt, after_fault, after_look, given_back, in_words
 
 BODY = {"status": "QUEUED", "transaction_id": txn(1)}
 LATENCY_MS = 250

@@ -17,13 +17,15 @@ from casebook import DAY, HOUR, MINUTE, NOW_MS, POLICY, SECOND, entry_of, paymen
 from tiny_ledger import TinyLedger, World
 
 from blnk_relay import Intent, commit, refund, void
-from blnk_relay.intents.model import Again, Decision, Entry, Found, Look, Send
-from blnk_relay.intents.registry import KINDS
+from blnk_relay.intents.decision import Again, Decision, Look, Send
+from blnk_relay.intents.found import Found
+from blnk_relay.intents.intent import Entry
 from blnk_relay.intents.retry import growing_s
 from blnk_relay.intents.steps import next_step
-from blnk_relay.journal.records import Claimed, Settlement, progress_of
-from tasks.looking import MAX_ROUNDS
-from tasks.settling import Sent, after_attempt, after_look
+from blnk_relay.journal.entries import Claimed, Settlement, progress_of
+from blnk_relay.kinds.registry import KINDS
+from tasks.lookups import MAX_ROUNDS
+from tasks.settlements import Sent, after_attempt, after_look
 
 SEEDS = 400
 LEASE_MS = 30 * SECOND

@@ -26,10 +26,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from blnk_relay import Settings, commit, refund, void
-from blnk_relay.intents.model import Again, Dead, DeadClass, Done, Found, Look, Send
-from blnk_relay.intents.registry import KINDS
-from blnk_relay.intents.steps import next_step, policy_of
-from tasks.looking import MAX_ROUNDS
+from blnk_relay.intents.decision import Again, Dead, DeadClass, Done, Look, Send
+from blnk_relay.intents.found import Found
+from blnk_relay.intents.steps import next_step
+from blnk_relay.kinds.registry import KINDS
+from blnk_relay.settings import policy_of
+from tasks.lookups import MAX_ROUNDS
 
 PART = commit("order_42", precise_amount=300)
 INTENTS = [

@@ -7,8 +7,8 @@ import pytest
 from blnk_relay import Settings, intent_of
 from blnk_relay.errors import InvalidIntent
 from blnk_relay.intake import prepare_many
-from blnk_relay.intents.linking import linked_keys
-from blnk_relay.intents.registry import KINDS
+from blnk_relay.intents.links import linked_keys
+from blnk_relay.kinds.registry import KINDS
 from worker.demo.story import NOT_TOLD, key_of, tell
 
 SEEDS = range(10)

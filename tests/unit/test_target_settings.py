@@ -8,9 +8,9 @@ import pickle
 import pytest
 
 from blnk_relay import InvalidIntent, InvalidSettings, Relay, Settings, Target, Write, create_ledger, upload
-from blnk_relay.intents.registry import KINDS
-from blnk_relay.journal.records import id_of
-from blnk_relay.setting import PREFIX
+from blnk_relay.environment import PREFIX
+from blnk_relay.journal.entries import id_of
+from blnk_relay.kinds.registry import KINDS
 from tests.support.payments import payment
 from worker.demo.stage import as_environment
 

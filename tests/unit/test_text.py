@@ -34,10 +34,10 @@ from blnk_relay import (
     void,
 )
 from blnk_relay.intake import prepare, prepare_many
-from blnk_relay.intents.linking import link_of, resolved
-from blnk_relay.journal.records import entry_of
+from blnk_relay.intents.links import link_of, resolved
+from blnk_relay.journal.entries import entry_of
 from blnk_relay.text import foreign, identity_problem, text_problem, unseen_problem
-from worker.cli.lines import write_of
+from worker.cli.jsonl_line import write_of
 
 NOTHING_TO_SEE = [
     ("@alice\u200b", "U+200B ZERO WIDTH SPACE (its character 7), which cannot be seen"),

@@ -28,9 +28,10 @@ from casebook import (
     txn,
 )
 
-from blnk_relay.intents import transaction as kind
-from blnk_relay.intents.model import Dead, DeadClass, Done, Look, Lookup, Send
+from blnk_relay.intents.decision import Dead, DeadClass, Done, Look, Send
+from blnk_relay.intents.found import Lookup
 from blnk_relay.intents.rows import family
+from blnk_relay.kinds import transaction as kind
 
 NO_MONEY = "failed to apply transaction to balances: insufficient funds in source balance"
 TOMORROW = "2027-01-16T08:00:00Z"  # One day after NOW_MS.

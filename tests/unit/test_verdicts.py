@@ -14,23 +14,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from blnk_relay import commit, refund, void
-from blnk_relay.intents.model import (
-    LEASE_OVER,
-    Again,
-    Dead,
-    DeadClass,
-    Done,
-    Failure,
-    GateAction,
-    GateChange,
-    Look,
-    Request,
-    Response,
-    Verdict,
-)
-from blnk_relay.intents.registry import KINDS
+from blnk_relay.intents.decision import Again, Dead, DeadClass, Done, Look
+from blnk_relay.intents.exchange import LEASE_OVER, Failure, GateAction, GateChange, Request, Response, Verdict
 from blnk_relay.intents.retry import RETRY_AFTER_MAX_S
-from blnk_relay.intents.verdicts import TABLE, code_of, rule_for, verdict_for
+from blnk_relay.intents.verdict_table import TABLE
+from blnk_relay.intents.verdicts import code_of, rule_for, verdict_for
+from blnk_relay.kinds.registry import KINDS
 
 # Routes, each in the mode in which it is used: queue mode is what the contract calls the ledger's own queue.
 QUEUED = entry_of(payment()), {}

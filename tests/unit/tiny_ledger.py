@@ -16,7 +16,8 @@ from typing import Any
 
 from casebook import MINUTE, SECOND
 
-from blnk_relay.intents.model import Failure, Lookup, Record, Request, Response, Row
+from blnk_relay.intents.exchange import Failure, Request, Response
+from blnk_relay.intents.found import Lookup, Record, Row
 
 #: What the network or a tired ledger may do to a write.
 FAULTS = (

@@ -9,8 +9,8 @@ from worker.cli.enqueue import enqueue
 from worker.cli.group import Commands, Deferred
 from worker.cli.lanes import lanes, pause, resume
 from worker.cli.options import example
-from worker.cli.reading import kinds, list_, show, status_
-from worker.cli.running import sandbox, worker
+from worker.cli.services import sandbox, worker
+from worker.cli.show import kinds, list_, show, status_
 from worker.cli.target import target_
 
 

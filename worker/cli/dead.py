@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from worker.cli.bulk import Act, carry_out
-from worker.cli.opening import opened
+from worker.cli.letters import Act, carry_out
 from worker.cli.options import (
     Function,
     Reason,
@@ -21,9 +20,10 @@ from worker.cli.options import (
     who_option,
 )
 from worker.cli.output import emit, plain, say
-from worker.cli.reading import listed, listing, show_intent
 from worker.cli.scope import NO, Scope, plan, scope_options
+from worker.cli.session import opened
 from worker.cli.shapes import attempt_shape, intent_shape
+from worker.cli.show import listed, listing, show_intent
 
 if TYPE_CHECKING:
     from blnk_relay import Status
@@ -78,7 +78,7 @@ def dead_show(key: str, target: str, with_payload: bool, as_json: bool) -> None:
     KEY is its idempotency key, or its id.
     """
     from blnk_relay import NotFound
-    from blnk_relay.journal.reading import find, history_of, payload_of
+    from blnk_relay.journal.status import find, history_of, payload_of
 
     with opened() as desk:
         status = find(desk.journal, key, target)

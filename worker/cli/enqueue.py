@@ -7,10 +7,11 @@ from typing import IO
 
 import click
 
-from worker.cli import exits, intake
+from worker.cli import exits
+from worker.cli import jsonl as intake
+from worker.cli.interrupt import Stop
 from worker.cli.options import example, json_option
 from worker.cli.output import emit, plain, progress, remark, say, several
-from worker.cli.stopping import Stop
 
 #: Problems that are shown to people; the JSON lists more.
 _SHOWN = 20

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 import click
 
-from worker.cli.opening import opened
 from worker.cli.options import Reason, example, json_option, who_option
 from worker.cli.output import clock, emit, plain, say, span, table
+from worker.cli.session import opened
 from worker.cli.shapes import act_shape, lane_shape, pause_shape
 
 if TYPE_CHECKING:

@@ -18,7 +18,7 @@ from worker.cli.spans import Time, since_at
 
 if TYPE_CHECKING:
     from blnk_relay import Status
-    from worker.cli.opening import Desk
+    from worker.cli.session import Desk
 
 #: Letters of a plan that are shown one by one.
 FIRST = 10
@@ -221,8 +221,8 @@ def _way(status: Status, way_of: Callable[[Status], tuple[str, str]]) -> tuple[s
 
 
 def _found(desk: Desk, scope: Scope) -> Iterator[Status]:
-    from blnk_relay.intents.model import DEFAULT_TARGET
-    from blnk_relay.journal.reading import find
+    from blnk_relay.intents.intent import DEFAULT_TARGET
+    from blnk_relay.journal.status import find
 
     if scope.keys:
         target = scope.target or DEFAULT_TARGET

@@ -9,7 +9,7 @@ from worker.cli.output import stamp
 
 if TYPE_CHECKING:
     from blnk_relay import Attempt, Settings, Status
-    from blnk_relay.intents.describing import EndFacts, Facts
+    from blnk_relay.catalogue.facts import EndFacts, Facts
     from blnk_relay.journal.operator import Act, GateView, LaneDepth, Overview, Pause
 
 #: "dead|<kind>|<class>|<code>" in the counters.

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 import click
 
 from worker.cli import exits
-from worker.cli.opening import opened
 from worker.cli.options import Reason, example, json_option, who_option
 from worker.cli.output import emit, remark, say, table
+from worker.cli.session import opened
 
 if TYPE_CHECKING:
-    from worker.cli.opening import Desk
+    from worker.cli.session import Desk
 
 _COLUMNS = ("target", "the journal says", "the settings say", "note")
 

@@ -10,8 +10,9 @@ from typing import Any
 
 from blnk_relay import InvalidIntent, Relay, Write, intent_of
 from blnk_relay.journal.operator import Operator, Overview
-from blnk_relay.journal.reading import by_id, payload_of
-from worker.demo.proof import Proof, Recorded, behind_dead, prove, tally
+from blnk_relay.journal.status import by_id, payload_of
+from worker.demo.proof.findings import Proof, Recorded
+from worker.demo.proof.prove import behind_dead, prove, tally
 from worker.demo.stage import Stage
 from worker.demo.story import Story, key_of
 

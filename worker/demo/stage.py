@@ -97,7 +97,7 @@ class Stage:
         """Start one more worker process, in a group of its own, with the stage's settings in its environment."""
         with self.log.open("ab") as log:
             worker = subprocess.Popen(  # noqa: S603 - our own interpreter and module
-                [sys.executable, "-m", "worker.running", self._pool],
+                [sys.executable, "-m", "worker.process", self._pool],
                 env={**_clean_environment(), **as_environment(self.settings)},
                 stdout=subprocess.DEVNULL,
                 stderr=log,

@@ -43,7 +43,7 @@ class Ours:
 
     def workers(self) -> list[list[str]]:
         """Commands of its workers."""
-        return [python("-m", "worker.running", self.pool) for _ in range(self.processes)]
+        return [python("-m", "worker.process", self.pool) for _ in range(self.processes)]
 
     def unsettled(self, place: Place, count: int) -> int:
         """Intents that the journal does not count as done."""

@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 
 from blnk_relay.sandbox import Faults, Options
-from blnk_relay.sandbox.answers import Answer
+from blnk_relay.sandbox.books.frozen import Books
+from blnk_relay.sandbox.http.answers import Answer
+from blnk_relay.sandbox.http.request import WireRequest
 from blnk_relay.sandbox.instance import Instance
-from blnk_relay.sandbox.snapshot import Books
-from blnk_relay.sandbox.wire import WireRequest
 
 #: Longer than storing and applying take with the options of a desk.
 A_MOMENT_S = 1.0

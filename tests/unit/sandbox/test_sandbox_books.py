@@ -7,8 +7,8 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from blnk_relay.sandbox import Effect, Faults, Status
-from blnk_relay.sandbox.rows import Txn
-from blnk_relay.sandbox.submission import prepare
+from blnk_relay.sandbox.books.rows import Txn
+from blnk_relay.sandbox.core.preparation import prepare
 
 
 def test_the_worked_example_of_a_hold(desk):

@@ -5,7 +5,7 @@ import random
 import pytest
 
 from blnk_relay.sandbox import DEFAULT_KINDS, KINDS, Faults, Rule
-from blnk_relay.sandbox.faults import Delivery, Subject
+from blnk_relay.sandbox.faults.kinds import Delivery, Subject
 
 
 def subject(reference: str, **changes: object) -> Subject:

@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 
 from blnk_relay.sandbox import Faults, Rule, Status
-from blnk_relay.sandbox.answers import LedgerError
-from blnk_relay.sandbox.distributions import divide
+from blnk_relay.sandbox.core.distributions import divide
+from blnk_relay.sandbox.errors import LedgerError
 
 
 def part(identifier, distribution="", precise=""):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from blnk_relay.sandbox.options import CORE_VERSIONS, Options
-from worker.cli.running import sandbox
+from worker.cli.services import sandbox
 
 
 def test_by_default_the_release_is_played_that_the_contract_was_checked_against(desk):

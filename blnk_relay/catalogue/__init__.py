@@ -1,0 +1,1 @@
+"""What the code says of itself: the pages of kinds and settings."""

@@ -1,0 +1,213 @@
+"""What the items of a bulk have come to: read window by window, remembered as one letter each. Pure.
+
+A bulk of ten thousand items is twenty thousand references to read. One look reads a window of them, notes what is
+decided, and goes on behind it; when a pass is over, all items are weighed together. An item that is decided is never
+read again: the ledger's final rows do not change (contract §3.4).
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from blnk_relay.families.atomic import Fate, Part, decide_together, fate_of, undoing_lookups
+from blnk_relay.families.movement import differences
+from blnk_relay.intents import horizons
+from blnk_relay.intents.decision import Again, Dead, DeadClass, Decision, Done, Look, Note, Renew, Send
+from blnk_relay.intents.found import Found, Lookup, Row
+from blnk_relay.intents.intent import Entry
+from blnk_relay.intents.progress import Policy, Progress
+from blnk_relay.intents.references import renewed
+from blnk_relay.intents.rows import capped, family, final_row, missing
+
+#: Items read in one look: two references each, in questions of a hundred values (contract §4). That is as much as a
+#: full batch of single transactions asks for, so a look stays within its lease.
+WINDOW = 200
+
+#: What an item has come to, as one letter of the memo: not seen, stored and undecided, applied, held, rejected, or
+#: another transaction under its reference.
+_UNSEEN, _QUEUED, _APPLIED, _HELD, _REJECTED, _OTHER = ".qahrx"
+_OPEN = _UNSEEN + _QUEUED
+_WORDS = {_APPLIED: "applied", _HELD: "held", _REJECTED: "rejected", _OTHER: "conflict", _QUEUED: "queued"}
+
+#: Items named in a message.
+_MOST_NAMED = 3
+
+
+def named(payload: Mapping[str, Any]) -> tuple[str, ...]:
+    """The references of the items, in order."""
+    return tuple(str(item["reference"]) for item in payload["items"])
+
+
+def renewed_items(payload: Mapping[str, Any], generation: int) -> Mapping[str, Any]:
+    """The payload of the next generation: each item under a reference that follows from its own."""
+    items = [{**item, "reference": renewed(item["reference"], generation)} for item in payload["items"]]
+    return {**payload, "items": items}
+
+
+def marks_of(entry: Entry, progress: Progress) -> str:
+    """One letter for each item, as far as was remembered."""
+    marks: str = progress.memo.get("marks", "")
+    return marks or _UNSEEN * len(entry.payload["items"])
+
+
+def _window(entry: Entry, progress: Progress) -> list[int]:
+    """Items that this look is about; of an atomic batch all, because what happened may be taken back."""
+    if entry.payload.get("atomic"):
+        return list(range(len(entry.payload["items"])))
+    marks, start = marks_of(entry, progress), progress.memo.get("at", 0)
+    # What looked like another transaction is read again in each pass: a difference is judged by a fresh read alone.
+    return [index for index in range(start, len(marks)) if marks[index] in _OPEN + _OTHER][:WINDOW]
+
+
+def lookups(entry: Entry, progress: Progress, found: Found) -> tuple[Lookup, ...]:
+    """``r`` and ``r_q`` of each item in the window; the balances behind ``@indicators``; what was taken back."""
+    if not progress.looking:
+        return ()
+    items, window = entry.payload["items"], _window(entry, progress)
+    if asked := missing(found, *(name for index in window for name in family(items[index]["reference"]))):
+        return asked
+    decided = [items[index] for index in window if final_row(found, items[index]["reference"]) is not None]
+    sides = dict.fromkeys(item[side] for item in decided for side in ("source", "destination"))
+    if asked := missing(found, *(Lookup("balances", "indicator", side) for side in sides if side.startswith("@"))):
+        return asked
+    if not entry.payload.get("atomic") or len(decided) == len(items):
+        return ()
+    rows = (final_row(found, item["reference"]) for item in decided)
+    return undoing_lookups([row for row in rows if row is not None], found)
+
+
+def decide(entry: Entry, progress: Progress, found: Found, policy: Policy) -> Decision:
+    """Send all; look at all, window by window; send what is not there; until each is decided."""
+    memo = progress.memo
+    if not progress.looking:
+        kept = {"marks": marks_of(entry, progress), "batch": memo.get("batch", "")}
+        if not progress.sent or memo.get("go"):
+            return Send(memo=kept)
+        # It may have taken effect, and looking at all items takes several looks: they are made elsewhere.
+        return Look(0.0, progress.refuse)
+    window = _window(entry, progress)
+    seen = horizons.watch(progress, policy)
+    marks, parts, batch = list(marks_of(entry, progress)), {}, memo.get("batch", "")
+    contrast = ""
+    for index in window:
+        item = entry.payload["items"][index]
+        marks[index], row = _mark(entry.payload, item, found)
+        first = found.reference(item["reference"])
+        if not batch and first is not None and first.parent.startswith("bulk_"):
+            batch = first.parent
+        if marks[index] not in _OPEN and row is not None:
+            parts[index] = f"{_WORDS[marks[index]]} {row.transaction_id}"
+        if marks[index] == _OTHER and row is not None and not contrast:
+            contrast = f"{item['reference']} {'; '.join(_different(entry.payload, item, row, found))}"
+    letters = "".join(marks)
+    later = window and any(mark in _OPEN + _OTHER for mark in marks[window[-1] + 1 :])
+    if later and not entry.payload.get("atomic"):
+        return Look(
+            0.0, progress.refuse, Note({"marks": letters, "batch": batch, "at": window[-1] + 1, **seen.mark}, parts)
+        )
+    if letters.strip(_APPLIED + _HELD):
+        decision = _weigh(entry, progress, found, policy, letters)
+    else:
+        decision = Done("held" if entry.payload.get("inflight") else "applied", batch)
+    if isinstance(decision, Again):
+        return decision
+    if isinstance(decision, Renew):
+        ended = decision.otherwise
+        noted = {"marks": letters, "batch": batch, **seen.mark}
+        return Renew(replace(ended, note=Note(noted, {**parts, **(ended.note.parts if ended.note else {})})))
+    if isinstance(decision, Dead):
+        open_ = {index: _WORDS.get(mark, "missing") for index, mark in enumerate(marks) if mark in _OPEN}
+        parts = {**open_, **parts, **(decision.note.parts if decision.note else {})}
+    if isinstance(decision, Dead) and decision.code == "REFERENCE_CONFLICT" and contrast:
+        decision = replace(decision, message=capped(f"{decision.message} Such as {contrast}."))
+    noted = {"marks": letters, "batch": batch, **({"go": True} if isinstance(decision, Send) else seen.mark)}
+    return replace(decision, note=Note(noted, parts))
+
+
+def _mark(payload: Mapping[str, Any], item: Mapping[str, Any], found: Found) -> tuple[str, Row | None]:
+    row = final_row(found, item["reference"])
+    if row is None:
+        return (_UNSEEN if found.reference(item["reference"]) is None else _QUEUED), None
+    if _different(payload, item, row, found):
+        return _OTHER, row
+    if row.status == "REJECTED":
+        return _REJECTED, row
+    return (_HELD if row.status == "INFLIGHT" else _APPLIED), row
+
+
+def _different(payload: Mapping[str, Any], item: Mapping[str, Any], row: Row, found: Found) -> list[str]:
+    return differences({**item, "inflight": payload.get("inflight")}, row, found)
+
+
+def _weigh(entry: Entry, progress: Progress, found: Found, policy: Policy, marks: str) -> Decision:
+    """All items together, at the end of a pass in which not all had happened."""
+    counted = Counter(marks)
+    happened = counted[_APPLIED] + counted[_HELD]
+    if entry.payload.get("atomic") and not counted[_OTHER]:
+        parts = _parts(entry, found)
+        decision = decide_together(parts, progress, policy)
+        noted = Note({}, {index: part.noted() for index, part in enumerate(parts)})
+        if isinstance(decision, Renew):
+            return Renew(replace(decision.otherwise, note=noted))
+        if isinstance(decision, Dead):
+            return replace(decision, note=noted)
+        if decision is not None:
+            return decision
+    again, seen_s = horizons.look_on(progress, policy), horizons.watch(progress, policy).seconds
+    if counted[_UNSEEN]:
+        if horizons.is_unseen(progress, policy, queued=not entry.payload.get("skip_queue")):
+            return again
+        vanished = horizons.has_vanished(progress, policy)
+        if not progress.refuse and vanished is False and not entry.payload.get("atomic"):
+            return Send()
+        if not progress.refuse and seen_s < policy.horizon_s:
+            return again
+    if counted[_QUEUED]:
+        if seen_s < policy.stuck_horizon_s:
+            return again
+        return Dead(
+            DeadClass.UNKNOWN,
+            "STUCK_QUEUED",
+            _sentence(entry, marks, _QUEUED, "are QUEUED at the ledger, which may still apply them"),
+        )
+    return _ended(entry, progress, marks, happened)
+
+
+def _parts(entry: Entry, found: Found) -> list[Part]:
+    rows = [final_row(found, reference) for reference in named(entry.payload)]
+    rejected = [None if row is not None and row.status == "REJECTED" else row for row in rows]
+    return [
+        Part(item["reference"], item["precise_amount"], row, fate_of(row, found) if row else Fate.ABSENT)
+        for item, row in zip(entry.payload["items"], rejected, strict=True)
+    ]
+
+
+def _ended(entry: Entry, progress: Progress, marks: str, happened: int) -> Dead:
+    """Nothing more will come of it, and not all of it happened."""
+    partial = DeadClass.PARTIAL if happened else DeadClass.UNKNOWN
+    if _OTHER in marks:
+        text = "have a reference that the ledger knows as another transaction's"
+        return Dead(partial, "REFERENCE_CONFLICT", _sentence(entry, marks, _OTHER, text))
+    if _UNSEEN in marks:
+        if progress.refuse and marks == _UNSEEN * len(marks):
+            return Dead(DeadClass.REFUSED, progress.code, progress.message)
+        why = f"{progress.code}: {progress.message}" if progress.refuse else f"sent {progress.sends} times"
+        some = DeadClass.PARTIAL if happened or _REJECTED in marks else DeadClass.UNKNOWN
+        text = f"are not at the ledger ({why})"
+        return Dead(
+            some, "ITEMS_MISSING" if some is DeadClass.PARTIAL else "VANISHED", _sentence(entry, marks, ".", text)
+        )
+    text = "were rejected by the ledger; their references are used up"
+    some = DeadClass.PARTIAL if happened else DeadClass.REJECTED
+    return Dead(some, "ITEMS_REJECTED", _sentence(entry, marks, _REJECTED, text))
+
+
+def _sentence(entry: Entry, marks: str, mark: str, what: str) -> str:
+    references: Sequence[str] = [
+        name for name, letter in zip(named(entry.payload), marks, strict=True) if letter == mark
+    ]
+    first = ", ".join(references[:_MOST_NAMED]) + (", …" if len(references) > _MOST_NAMED else "")
+    return capped(f"{len(references)} of {len(marks)} items {what}: {first}.")

@@ -1,0 +1,366 @@
+"""Between the journal's hashes and our values: what is written, and how it is read back."""
+
+from __future__ import annotations
+
+import json
+import random
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from hashlib import blake2b
+from typing import Any
+
+from blnk_relay.intents.intent import DEFAULT_TARGET, Entry, Intent
+from blnk_relay.intents.links import LINK, linked_keys, resolved
+from blnk_relay.intents.progress import Progress
+from blnk_relay.intents.references import digest, of_generation, reference_for
+from blnk_relay.journal.packing import packed
+from blnk_relay.kinds.registry import KINDS
+
+#: What a claim returns of an intent, in this order; the same list stands in claims.lua.
+FIELDS = (
+    "state",
+    "since",
+    "deadline",
+    "token",
+    "attempts",
+    "sent",
+    "lapsed",
+    "sent_first",
+    "sent_last",
+    "sends",
+    "accepted",
+    "refuse",
+    "memo",
+    "gen",
+    "code",
+    "message",
+    "results",
+    "created",
+    "lost",
+    "faults",
+)
+
+
+#: JSON as it is recorded.
+_text = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), sort_keys=True).encode
+
+
+def id_of(target: str, key: str) -> str:
+    """The id of the intent with a key: derived, so that the journal needs no index from keys to ids."""
+    return digest(target, key)
+
+
+@dataclass(frozen=True, slots=True)
+class NewEntry:
+    """An intent ready to be accepted."""
+
+    entry: Entry
+    fingerprint: str
+    body: str
+    #: Milliseconds since 1970, or "+<ms>" from the moment of acceptance by the clock of Redis.
+    not_before: str
+    deadline: str
+    #: "<target>:<reference>" for each reference of the ledger that it owns.
+    references: tuple[str, ...]
+    #: For each of these: id of the intent whose key is that reference; empty where that is its own key.
+    twins: tuple[str, ...]
+    #: Ids of the intents that it waits for.
+    after_ids: tuple[str, ...] = ()
+    #: A file to upload, packed; empty for none.
+    file: str = field(default="", repr=False)
+
+
+def _fingerprint(text: str) -> str:
+    """What tells a repeat from another intent under the same key."""
+    return blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
+
+
+def new_entry(
+    intent: Intent,
+    key: str,
+    lane: str,
+    *,
+    target: str = DEFAULT_TARGET,
+    not_before: str,
+    deadline: str,
+    mark: str = "",
+    after: Sequence[str] = (),
+    order_key: str | None = None,
+) -> NewEntry:
+    """Put an intent into the form in which it is recorded."""
+    kind = KINDS[intent.kind]
+    reference = (intent.reference or reference_for(key)) if kind.referenced else ""
+    if kind.shape is not None:
+        reference = kind.shape(reference)
+    claims = (*((reference,) if reference else ()), *(kind.claims(intent.payload) if kind.claims else ()))
+    # An order of the caller's own never meets one that follows from a payload.
+    orders = (intent.order_key, *intent.orders, f"own:{order_key}" if order_key else None)
+    # Sorted, so that the order in which a caller gives metadata makes no other payload of it; and written once, for
+    # fingerprint and body, because it is most of the cost of both.
+    payload = _text(intent.payload)
+    # Few payloads have links, and to walk through one that has none costs as much as to write it.
+    links = linked_keys(intent.payload) if LINK in payload else ()
+    after = tuple(dict.fromkeys((*after, *links))) if after or links else ()
+    entry = Entry(
+        id=id_of(target, key),
+        kind=intent.kind,
+        target=target,
+        lane=lane,
+        key=key,
+        reference=reference,
+        payload=intent.payload,
+        mark=mark if kind.marked else "",
+        orders=tuple([f"{target}:{order}" for order in orders if order]),
+        after=after,
+    )
+    head: dict[str, Any] = {"key": key, "kind": entry.kind, "target": target, "lane": lane, "reference": reference}
+    # What is empty for most is left out: it would take memory and time of each.
+    if entry.mark:
+        head["mark"] = entry.mark
+    if entry.orders:
+        head["orders"] = entry.orders
+    if after:
+        head["after"] = after
+    return NewEntry(
+        entry=entry,
+        fingerprint=_fingerprint(f"{target}\0{intent.kind}\0{reference}\0{payload}"),
+        body=_body(head, payload),
+        not_before=not_before,
+        deadline=deadline,
+        references=tuple([f"{target}:{claim}" for claim in claims]),
+        twins=tuple(["" if claim == key and not kind.claims else id_of(target, claim) for claim in claims]),
+        after_ids=tuple([id_of(target, key) for key in after]),
+        file="" if intent.file is None else packed(intent.file),
+    )
+
+
+def _body(head: Mapping[str, Any], payload: str) -> str:
+    """What is recorded; the payload comes last, so that it can be cut off (statuses.lua)."""
+    return f'{_text(head)[:-1]},"payload":{payload}}}'
+
+
+def entry_of(id_: str, body: str) -> Entry:
+    """Read the unchanging part back."""
+    data = json.loads(body)
+    return Entry(
+        id=id_,
+        kind=data["kind"],
+        target=data["target"],
+        lane=data["lane"],
+        key=data["key"],
+        reference=data["reference"],
+        payload=data["payload"],
+        mark=data.get("mark", ""),
+        orders=tuple(data.get("orders", ())),
+        after=tuple(data.get("after", ())),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Renewal:
+    """What an intent is sent under in its next generation.
+
+    Attributes:
+        references: ``<target>:<reference>`` for each that it owns from then on, besides the old ones.
+        twins: For each of these: id of the intent whose key is that reference.
+        body: What never changes, with the references of the new generation where they stand in the payload, so that
+            whoever reads it, older workers too, knows these alone; empty where none stand there.
+    """
+
+    references: tuple[str, ...]
+    twins: tuple[str, ...]
+    body: str = field(default="", repr=False)
+
+    def encoded(self) -> dict[str, str]:
+        """As the scripts take it."""
+        return {"references": "\0".join(self.references), "twins": ",".join(self.twins), "body": self.body}
+
+
+def renewal_of(body: str, generation: int) -> Renewal:
+    """What follows on a generation.
+
+    Args:
+        body: What was recorded of the intent.
+        generation: The one that its references were used up in.
+    """
+    data = json.loads(body)
+    kind, target, renewed_body = KINDS[data["kind"]], data["target"], ""
+    claims: tuple[str, ...] = (of_generation(data["reference"], generation + 1),) if data["reference"] else ()
+    if kind.renewed is not None and kind.claims is not None:
+        payload = kind.renewed(data.pop("payload"), generation)
+        claims += kind.claims(payload)
+        renewed_body = _body(data, _text(payload))
+    return Renewal(
+        references=tuple([f"{target}:{claim}" for claim in claims]),
+        twins=tuple([id_of(target, claim) for claim in claims]),
+        body=renewed_body,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Claimed:
+    """An intent in a worker's hands.
+
+    Attributes:
+        entry: What never changes.
+        progress: What was known at the claim.
+        token: Fencing token; a settlement with an older one changes nothing.
+        lease_end_s: When the lease lapses, by the worker's own steady clock.
+        claimed_s: When it was claimed, by the same clock: the moment of ``progress.now_ms``.
+        faults: How often in a row the code that handles it has failed.
+    """
+
+    entry: Entry
+    progress: Progress
+    token: str
+    lease_end_s: float = 0.0
+    claimed_s: float = 0.0
+    faults: int = 0
+
+
+def claimed_of(
+    values: Sequence[str], now_ms: int, lease_end_s: float, solid_ms: int = 0, claimed_s: float = 0.0
+) -> Claimed:
+    """Read one claimed intent as the scripts return it.
+
+    Args:
+        values: Id, body and the fields.
+        now_ms: The journal's time.
+        lease_end_s: When the lease lapses, by our steady clock; 0 for none.
+        solid_ms: Since when the journal's clock and tail can be trusted.
+        claimed_s: The moment of ``now_ms``, by our steady clock.
+    """
+    entry = entry_of(values[0], values[1])
+    fields = dict(zip(FIELDS, values[2:], strict=True))
+    if entry.after:
+        entry = replace(entry, payload=resolved(entry.payload, _results(entry, fields["results"])))
+    progress = progress_of(entry.kind, fields, now_ms, solid_ms)
+    return Claimed(entry, progress, fields["token"], lease_end_s, claimed_s, int(fields["faults"] or 0))
+
+
+def unreadable_of(values: Sequence[str], names: Sequence[str], now_ms: int) -> Claimed:
+    """What is left of a claimed intent that cannot be read: enough to settle it.
+
+    Args:
+        values: As the scripts return them.
+        names: Its kind, target and lane, which stand beside what cannot be read.
+        now_ms: Time of the claim.
+    """
+    kind, target, lane = names
+    fields = dict(zip(FIELDS, values[2:], strict=True))
+    maybe_sent = "1" in (fields["sent"], fields["lapsed"]) or bool(fields["lost"])
+    progress = Progress(now_ms, now_ms, now_ms, sent=maybe_sent, looking=fields["state"] == "posted")
+    entry = Entry(values[0], kind, target, lane, key="", reference="", payload={})
+    faults = int(fields["faults"]) if fields["faults"].isdigit() else 0
+    return Claimed(entry, progress, fields["token"], faults=faults)
+
+
+def _results(entry: Entry, lines: str) -> dict[str, str]:
+    """Ids that other intents came to, by their keys; the journal keeps them by id."""
+    ids = dict(line.split(" ", 1) for line in lines.splitlines())
+    return {key: ids.get(id_of(entry.target, key), "") for key in entry.after}
+
+
+def progress_of(kind: str, fields: Mapping[str, str], now_ms: int, solid_ms: int = 0) -> Progress:
+    """Read the moving part back.
+
+    A lapsed lease counts as sent, unless it is recorded before each send and nothing was recorded. What may have been
+    sent in moments that the journal has lost counts as sent too, unless the ledger recognises a repeat.
+    """
+
+    def number(name: str) -> int:
+        return int(fields.get(name) or 0)
+
+    memo = json.loads(fields["memo"]) if fields.get("memo") else {}
+    known = KINDS[kind]
+    lapsed = fields.get("lapsed") == "1" and bool(memo or not known.recorded)
+    lost_ms = number("lost")
+    forgotten = lost_ms > 0 and not known.keyed
+    last_sent_ms = max(number("sent_last"), lost_ms if forgotten else 0)
+    return Progress(
+        now_ms=now_ms,
+        since_ms=number("since"),
+        deadline_ms=number("deadline"),
+        attempts=number("attempts"),
+        sent=fields.get("sent") == "1" or lapsed or forgotten,
+        first_sent_ms=number("sent_first"),
+        # The end of a lapsed lease may lie ahead; a request under it may still go out until then.
+        last_sent_ms=last_sent_ms,
+        sends=number("sends"),
+        accepted=fields.get("accepted") == "1",
+        refuse=fields.get("refuse") == "1",
+        memo=memo,
+        generation=number("gen"),
+        code=fields.get("code", ""),
+        message=fields.get("message", ""),
+        looking=fields.get("state") == "posted",
+        draw=random.random(),
+        created_ms=number("created"),
+        lost_ms=lost_ms,
+        solid_ms=solid_ms,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Settlement:
+    """One verdict on its way into the journal; see settle.lua.
+
+    Attributes:
+        claimed: The intent and its fencing token.
+        origin: The state it was taken from: ``sending`` or ``posted``.
+        to: ``done``, ``dead``, ``posted`` or ``ready``.
+        in_ms: With ``posted`` and ``ready``: when it is due.
+        fields: Fields to set.
+        log: A line for the attempt log, or empty.
+        tally: Counters to raise by one.
+        parts: What was noted of its parts: number to ``"<status> <row id>"``.
+        made: Rows that it wrote to, to the ids of those that it made below them.
+        renewal: With ``ready``: what it is sent under next, in a new generation.
+    """
+
+    claimed: Claimed
+    origin: str
+    to: str
+    in_ms: int = 0
+    fields: Mapping[str, str] = field(default_factory=dict)
+    log: str = ""
+    tally: tuple[str, ...] = ()
+    parts: Mapping[int, str] = field(default_factory=dict)
+    made: Mapping[str, str] = field(default_factory=dict)
+    renewal: Renewal | None = None
+
+    def encoded(self) -> str:
+        """As settle.lua reads it: JSON that can be sent as UTF-8, whatever was answered.
+
+        Raises:
+            TypeError: It holds what the journal cannot keep; better here than in the middle of the script, where others
+                would share its fate.
+        """
+        entry = self.claimed.entry
+        data: dict[str, Any] = {
+            "id": entry.id,
+            "token": self.claimed.token,
+            "from": self.origin,
+            "to": self.to,
+            "kind": entry.kind,
+            "in_ms": self.in_ms,
+            "lane": entry.lane,
+            "target": entry.target,
+            "set": self.fields,
+        }
+        if self.log:
+            data["log"] = self.log
+        if self.tally:
+            data["tally"] = self.tally
+        if self.parts:
+            data["parts"] = self.parts
+        if self.made:
+            data["made"] = {f"{entry.target}:{row}": made for row, made in self.made.items()}
+        if self.renewal is not None:
+            data["fresh"] = self.renewal.encoded()
+        texts = (*self.fields.values(), *self.parts.values(), *self.made.values())
+        if not all(isinstance(text, str) for text in texts):
+            raise TypeError("a settlement holds a value that is not text")
+        text = json.dumps(data, ensure_ascii=False, separators=(",", ":"))
+        # Half of a surrogate pair, from an answer cut short, is no text.
+        return text if text.isascii() else text.encode("utf-8", "replace").decode()

@@ -1,0 +1,343 @@
+"""Reading the journal: what an intent has come to, and what happened on the way."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from typing import Any
+
+from blnk_relay.errors import NotFound
+from blnk_relay.intents.intent import DEFAULT_TARGET
+from blnk_relay.intents.references import MAX_LENGTH, key_problem, of_generation
+from blnk_relay.journal.connection import reported
+from blnk_relay.journal.entries import entry_of, id_of
+from blnk_relay.journal.flows import Ask, Flow, Run
+from blnk_relay.journal.journal import Journal
+
+#: Intents named of those that hold another one back.
+_MOST_AHEAD = 10
+
+#: What a status is made of; an intent that is there has the first of them.
+_FIELDS = (
+    "state",
+    "kind",
+    "target",
+    "lane",
+    "orders",
+    "created",
+    "updated",
+    "deadline",
+    "gen",
+    "attempts",
+    "outcome",
+    "txn",
+    "parent",
+    "class",
+    "code",
+    "message",
+)
+
+#: States in which an intent's story is over, for a machine.
+FINISHED = frozenset({"done", "dead", "cancelled", "discarded"})
+
+
+def moment(milliseconds: int | str) -> datetime:
+    """Milliseconds since 1970 as a time in UTC."""
+    return datetime.fromtimestamp(int(milliseconds) / 1000, UTC)
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """What is known of an intent.
+
+    Attributes:
+        id: Its id in the journal.
+        key: The caller's key; empty for one that was trimmed after its retention.
+        kind: Such as ``transaction``.
+        state: ``waiting``, ``ready``, ``sending``, ``posted``, ``done``, ``dead``, ``cancelled`` or ``discarded``.
+        outcome: With ``done``: ``applied``, ``held``, ``voided`` or ``refunded`` for money; ``created``, ``updated``,
+            ``deleted``, ``tokenized``, ``uploaded`` or ``started`` for the rest; ``accepted`` where confirmation stops
+            at the answer.
+        transaction_id: Id of the ledger's row or record that proves it.
+        parent_id: Id of the row it belongs to: the queued parent, the hold, or the refunded row.
+        reference: What the ledger knows it by; empty where the ledger chooses.
+        dead_class: With ``dead``: ``refused``, ``rejected``, ``unknown`` or ``partial``.
+        code: Code of the last answer that was not a success.
+        message: Its message.
+        attempts: Counted attempts of its present life.
+        waits_for: Ids of the intents that hold it back, at most ten: what it comes after, and what stands before it in
+            its orders.
+        blocks: Number of intents that it holds back.
+        unreadable: What was recorded of it at its acceptance is lost or broken; then key and reference are empty.
+    """
+
+    id: str
+    key: str
+    kind: str
+    target: str
+    lane: str
+    state: str
+    outcome: str = ""
+    transaction_id: str = ""
+    parent_id: str = ""
+    reference: str = ""
+    dead_class: str = ""
+    code: str = ""
+    message: str = ""
+    attempts: int = 0
+    generation: int = 0
+    created: datetime | None = None
+    updated: datetime | None = None
+    deadline: datetime | None = None
+    waits_for: tuple[str, ...] = ()
+    blocks: int = 0
+    unreadable: bool = False
+
+    @property
+    def finished(self) -> bool:
+        """Whether its story is over, for a machine."""
+        return self.state in FINISHED
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One line of an intent's log: a request, a look, or an operator's act.
+
+    Attributes:
+        at: When.
+        what: ``sent``, ``looked``, ``lapsed``, ``replayed``, ``discarded`` or ``cancelled``.
+        status: HTTP status, 0 when there was none.
+        code: Code of the answer, or of the verdict.
+        latency_ms: From sending to the end of the answer.
+        worker: Who did it.
+        note: In words: what followed, or an operator's reason.
+        request_id: The ``X-Request-Id`` that the request carried.
+        count: How many attempts ended alike, one after the other; ``at`` is that of the first, all else of the last.
+        last: When the last of them was; None where there was one.
+    """
+
+    at: datetime
+    what: str
+    status: int = 0
+    code: str = ""
+    latency_ms: int = 0
+    worker: str = ""
+    note: str = ""
+    request_id: str = ""
+    count: int = 1
+    last: datetime | None = None
+
+
+def find(journal: Journal, key_or_id: str, target: str = DEFAULT_TARGET) -> Status:
+    """What is known under a key, or under an id.
+
+    Raises:
+        NotFound: Nothing is known under either.
+    """
+    return journal.drive(find_flow(journal.settings.prefix, key_or_id, target))
+
+
+def by_id(journal: Journal, id_: str) -> Status | None:
+    """What is known of an intent, or None."""
+    return journal.drive(status_flow(journal.settings.prefix, id_))
+
+
+def find_flow(prefix: str, key_or_id: str, target: str = DEFAULT_TARGET) -> Flow[Status]:
+    """See :func:`find`."""
+    for id_ in (id_of(target, key_or_id), key_or_id):
+        status = yield from status_flow(prefix, id_)
+        if status is not None:
+            return status
+    raise unknown(key_or_id, target)
+
+
+def unknown(key_or_id: str, target: str = DEFAULT_TARGET) -> NotFound:
+    """That nothing is known under a key or id, and whether anything could be.
+
+    What was recorded before a rule about keys is found all the same, so this is only said after looking.
+    """
+    problem = key_problem(key_or_id)
+    why = f"; no key can be like this: {problem}" if problem else ""
+    where = "" if target == DEFAULT_TARGET else f" for target {target!r}"
+    return NotFound(f"no intent is known under {key_or_id[:MAX_LENGTH]!r}{where}{why}")
+
+
+def status_flow(prefix: str, id_: str) -> Flow[Status | None]:
+    """See :func:`by_id`."""
+    [status] = yield from statuses_flow(prefix, [id_])
+    return status
+
+
+def statuses_flow(prefix: str, ids: Sequence[str]) -> Flow[list[Status | None]]:
+    """What is known of some intents, in few trips; None for each that is unknown.
+
+    Args:
+        prefix: Of our keys.
+        ids: At most a hundred or so: they are read in one script.
+    """
+    if not ids:
+        return []
+    answers = yield Run("statuses", (",".join(_FIELDS), *ids))
+    found: list[Status | None] = []
+    heads: list[_Head] = []
+    for id_, (values, body, past) in zip(ids, answers, strict=True):
+        fields = dict(zip(_FIELDS, values, strict=True))
+        if not fields["state"]:
+            found.append(_trimmed(id_, past) if past else None)
+            continue
+        head = _head(id_, fields, body)
+        heads.append(head)
+        found.append(_status(head, fields))
+    held = yield from _held(prefix, heads)
+    return [
+        replace(status, waits_for=held[status.id][0], blocks=held[status.id][1])
+        if status is not None and status.id in held
+        else status
+        for status in found
+    ]
+
+
+@dataclass(frozen=True, slots=True)
+class _Head:
+    """What never changes of an intent, without its payload; whatever it was, it is made of what can be read."""
+
+    id: str
+    state: str
+    target: str
+    orders: tuple[str, ...]
+    key: str = ""
+    reference: str = ""
+    after: tuple[str, ...] = ()
+    unreadable: bool = False
+
+
+def _head(id_: str, fields: Mapping[str, str], body: str) -> _Head:
+    orders = tuple(order for order in fields["orders"].split("\n") if order)
+    try:
+        data = json.loads(body)
+        key, reference, after = data["key"], data["reference"], tuple(data.get("after", ()))
+    except (ValueError, TypeError, KeyError, AttributeError):
+        key = None
+    if key is None or not all(isinstance(text, str) for text in (key, reference, *after)):
+        return _Head(id_, fields["state"], fields["target"], orders, unreadable=True)
+    return _Head(id_, fields["state"], fields["target"], orders, key, reference, after)
+
+
+def _status(head: _Head, fields: Mapping[str, str]) -> Status:
+    generation = int(fields["gen"] or 0)
+    return Status(
+        id=head.id,
+        key=head.key,
+        kind=fields["kind"],
+        target=fields["target"],
+        lane=fields["lane"],
+        state=fields["state"],
+        outcome=fields["outcome"],
+        transaction_id=fields["txn"],
+        parent_id=fields["parent"],
+        reference=of_generation(head.reference, generation) if head.reference else "",
+        dead_class=fields["class"],
+        code=fields["code"],
+        message=fields["message"],
+        attempts=int(fields["attempts"] or 0),
+        generation=generation,
+        created=_moment_or_none(fields["created"]),
+        updated=_moment_or_none(fields["updated"] or fields["created"]),
+        deadline=_moment_or_none(fields["deadline"]),
+        unreadable=head.unreadable,
+    )
+
+
+def _moment_or_none(milliseconds: str) -> datetime | None:
+    return moment(milliseconds) if milliseconds else None
+
+
+def _trimmed(id_: str, past: str) -> Status:
+    """What is left of an intent after its retention."""
+    _, outcome, transaction_id = (past + "  ").split(" ")[:3]
+    state = "cancelled" if outcome == "cancelled" else "done"
+    return Status(id_, "", "", "", "", state, outcome=outcome, transaction_id=transaction_id)
+
+
+def _held(prefix: str, heads: Sequence[_Head]) -> Flow[dict[str, tuple[tuple[str, ...], int]]]:
+    """For each: ids of the intents that hold it back, at most ten, and how many it holds back itself."""
+    if not heads:
+        return {}
+    before = [[id_of(head.target, key) for key in head.after] if head.state == "waiting" else [] for head in heads]
+    commands: list[tuple[str | int, ...]] = []
+    for head, others in zip(heads, before, strict=True):
+        commands.append(("SCARD", f"{prefix}deps:{head.id}"))
+        commands += [("HGET", f"{prefix}intent:{id_}", "state") for id_ in others]
+        for order in head.orders:
+            commands += [("ZRANK", f"{prefix}order:{order}", head.id), ("ZCARD", f"{prefix}order:{order}")]
+    answers: Iterator[Any] = iter((yield Ask(tuple(commands))))
+    ahead: dict[str, list[str]] = {}
+    blocks: dict[str, int] = {}
+    behind: list[tuple[str, str, int]] = []
+    for head, others in zip(heads, before, strict=True):
+        blocks[head.id] = next(answers)
+        states = [(id_, next(answers)) for id_ in others]
+        ahead[head.id] = [id_ for id_, state in states if state is not None and state != "done"]
+        for order in head.orders:
+            rank, size = next(answers), next(answers)
+            if rank is not None:
+                blocks[head.id] += size - rank - 1
+                if rank:
+                    behind.append((head.id, order, rank))
+    if behind:
+        firsts = yield Ask(
+            tuple(
+                ("ZRANGE", f"{prefix}order:{order}", max(0, rank - _MOST_AHEAD), rank - 1) for _, order, rank in behind
+            )
+        )
+        for (id_, _, _), first in zip(behind, firsts, strict=True):
+            ahead[id_] += first
+    return {head.id: (tuple(dict.fromkeys(ahead[head.id]))[:_MOST_AHEAD], blocks[head.id]) for head in heads}
+
+
+def payload_of(journal: Journal, id_: str) -> Mapping[str, Any]:
+    """The canonical payload of an intent. It holds personal data: show it to operators, log it nowhere.
+
+    Raises:
+        NotFound: The intent is unknown, or trimmed, or what was recorded of it is broken.
+    """
+    with reported():
+        body: Any = journal.client.get(journal.key(f"body:{id_}"))
+    if body is None:
+        raise NotFound(f"no payload is kept for {id_!r}")
+    try:
+        return entry_of(id_, body).payload
+    except (ValueError, TypeError, KeyError):
+        raise NotFound(f"the payload of {id_!r} cannot be read back: what was recorded of it is broken") from None
+
+
+def history_of(journal: Journal, id_: str) -> tuple[Attempt, ...]:
+    """The log of an intent, oldest line first; at most the last 20."""
+    return journal.drive(history_flow(journal.settings.prefix, id_))
+
+
+def history_flow(prefix: str, id_: str) -> Flow[tuple[Attempt, ...]]:
+    """See :func:`history_of`."""
+    [lines] = yield Ask((("LRANGE", f"{prefix}log:{id_}", 0, -1),))
+    return tuple(_attempt(line) for line in lines)
+
+
+def _attempt(text: str) -> Attempt:
+    try:
+        line = json.loads(text)
+        return Attempt(
+            at=moment(line["at"]),
+            what=line["what"],
+            status=line.get("status", 0),
+            code=line.get("code", ""),
+            latency_ms=line.get("ms", 0),
+            worker=line.get("by", ""),
+            note=line.get("note", ""),
+            request_id=line.get("request", ""),
+            count=line.get("count", 1),
+            last=moment(line["last"]) if "last" in line else None,
+        )
+    except (ValueError, TypeError, KeyError, AttributeError):
+        return Attempt(moment(0), "unreadable")

@@ -1,0 +1,168 @@
+"""The kind ``identity.tokenize``: put tokens in the place of an identity's personal data (contract §2.11).
+
+A repeat of several fields would stop at the first that is done already, so what is tokenized is read before every
+send, and only the rest is sent.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+from urllib.parse import quote
+
+from marshmallow import Schema, ValidationError, fields
+
+from blnk_relay.families.update import is_message, judge_update, order_of, send_to, settled, target_id, untouched
+from blnk_relay.intents.decision import Decision, Done
+from blnk_relay.intents.exchange import Request, Response, Verdict
+from blnk_relay.intents.found import Found, Lookup
+from blnk_relay.intents.intent import Entry, Intent
+from blnk_relay.intents.kind import About, Example, Kind
+from blnk_relay.intents.links import ResultOf
+from blnk_relay.intents.progress import Policy, Progress
+from blnk_relay.intents.rows import missing
+from blnk_relay.schema.identity import TOKENIZABLE
+from blnk_relay.schema.loading import load
+from blnk_relay.schema.names import IdentityId
+
+NAME = "identity.tokenize"
+
+_LEDGER_NAMES = {column: name for name, column in TOKENIZABLE.items()}
+
+
+class TokenFields(fields.Field[list[str]]):
+    """Names of fields, as an identity has them or as the ledger calls them here; kept in the ledger's spelling."""
+
+    takes, limits = "list of names", "at least one"
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> list[str]:
+        if isinstance(value, str) or not isinstance(value, Sequence):
+            raise ValidationError("Must be a list of names.")
+        names = []
+        for name in value:
+            known = _LEDGER_NAMES.get(name, name) if isinstance(name, str) else None
+            if known not in TOKENIZABLE:
+                raise ValidationError(
+                    f"Must be of {', '.join(TOKENIZABLE.values())}: the ledger does not tokenize other fields."
+                )
+            names.append(known)
+        if not names:
+            raise ValidationError("Must name at least one field.")
+        # In one order, so that the same fields are the same intent.
+        return [name for name in TOKENIZABLE if name in names]
+
+
+class TokenizeSchema(Schema):
+    """Fields of contract §2.11."""
+
+    identity_id = IdentityId(required=True)
+    fields_ = TokenFields(required=True, data_key="fields", attribute="fields")
+
+
+SCHEMA = TokenizeSchema()
+
+
+def tokenize(identity_id: str | ResultOf, fields: Sequence[str]) -> Intent:
+    """Tokenize fields of an identity (contract §2.11). What is tokenized already stays as it is.
+
+    Args:
+        identity_id: ``idt_…``, or a link to an identity (``result_of``).
+        fields: Of ``first_name``, ``last_name``, ``other_names``, ``email_address``, ``phone_number``, ``street`` and
+            ``post_code``, or their names at the ledger, such as ``FirstName``.
+
+    Returns:
+        The validated intent. It needs a key of yours. Writes to one identity are sent in accept order.
+
+    Raises:
+        InvalidIntent: With the messages by field.
+
+    Example:
+        >>> tokenize("idt_98fcd9f5-5708-4197-a44e-faae002e049f", ["email_address"]).payload["fields"]
+        ['EmailAddress']
+    """
+    return intent(load(NAME, SCHEMA, {"identity_id": identity_id, "fields": fields}))
+
+
+def intent(payload: Mapping[str, Any]) -> Intent:
+    """From the canonical payload to the intent."""
+    return Intent(NAME, payload, order_key=order_of("identity", payload["identity_id"]))
+
+
+def lookups(entry: Entry, progress: Progress, found: Found) -> tuple[Lookup, ...]:
+    """What is tokenized already, before every send."""
+    return missing(found, _lookup(entry))
+
+
+def _lookup(entry: Entry) -> Lookup:
+    return Lookup("tokenized-fields", "identity_id", target_id(entry, "identity_id"))
+
+
+def _remaining(entry: Entry, found: Found) -> list[str]:
+    """Fields without a token; all of them where the identity is not known."""
+    shown = [record.value("tokenized_fields") for record in found.matching(_lookup(entry))]
+    done = [name for names in shown if isinstance(names, list) for name in names]
+    return [name for name in entry.payload["fields"] if name not in done]
+
+
+def decide(entry: Entry, progress: Progress, found: Found, policy: Policy) -> Decision:
+    """Send what is not tokenized yet; the read is the ledger's own and does not lag."""
+    identity_id, remaining = target_id(entry, "identity_id"), _remaining(entry, found)
+    if remaining and untouched(progress):
+        return send_to(identity_id, fields=remaining)
+    return settled(
+        shown=not remaining,
+        done=_done(entry),
+        again=send_to(identity_id, fields=remaining),
+        progress=progress,
+        policy=policy,
+        lags=False,
+    )
+
+
+def _done(entry: Entry) -> Done:
+    return Done("tokenized", target_id(entry, "identity_id"))
+
+
+def request(entry: Entry, progress: Progress, policy: Policy) -> Request:
+    """``POST /identities/<id>/tokenize``, or ``…/tokenize/<field>`` for one."""
+    path = f"/identities/{quote(target_id(entry, 'identity_id'), safe='')}/tokenize"
+    names = list(progress.memo["fields"])
+    if len(names) == 1:
+        # An object rather than no body: what Cloud does with an empty one is not known (contract §12).
+        return Request("POST", f"{path}/{quote(names[0], safe='')}", "tokenize", {}, sync=True, alone=True)
+    return Request("POST", path, "tokenize", {"fields": names}, sync=True, alone=True)
+
+
+def judge(entry: Entry, progress: Progress, request: Request, response: Response, policy: Policy) -> Verdict:
+    """The table of contract §5; "already tokenized" is looked up, because it says nothing of the other fields."""
+    named = is_message(response)
+    return judge_update(_done(entry), named=named, progress=progress, request=request, response=response, policy=policy)
+
+
+ABOUT = About(
+    builder=tokenize,
+    confirmed="The `200` has the message of this route. After an ambiguous answer the ledger lists every field as "
+    "tokenized; that read is the ledger's own and does not lag (contract §2.11, §4).",
+    ends=(),
+    example=Example(
+        {"identity_id": "idt_98fcd9f5-5708-4197-a44e-faae002e049f", "fields": ["email_address", "phone_number"]},
+        key="customer-7-tokens",
+    ),
+)
+
+KIND = Kind(
+    name=NAME,
+    method="POST",
+    path="/identities/:id/tokenize",
+    also=("/identities/:id/tokenize/:field",),
+    summary="Put tokens in the place of an identity's personal data.",
+    schema=SCHEMA,
+    intent=intent,
+    lookups=lookups,
+    decide=decide,
+    request=request,
+    judge=judge,
+    about=ABOUT,
+    records=True,
+    private=True,
+)

@@ -1,0 +1,259 @@
+"""The kind ``refund``: give one applied transaction back, in full.
+
+Always in queue mode, and never without looking for ``<row>_refund`` first: a repeat after a skip-mode refund would
+silently reverse that refund (contract §3.9).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+from urllib.parse import quote
+
+from marshmallow import Schema
+
+from blnk_relay.families.movement import rejection_code
+from blnk_relay.intents import horizons
+from blnk_relay.intents.decision import Again, Dead, DeadClass, Decision, Done, Send
+from blnk_relay.intents.exchange import Request, Response, Verdict
+from blnk_relay.intents.found import Found, Lookup, Row
+from blnk_relay.intents.intent import Entry, Intent
+from blnk_relay.intents.kind import About, End, Example, Kind
+from blnk_relay.intents.links import ResultOf, name_of
+from blnk_relay.intents.progress import Policy, Progress
+from blnk_relay.intents.retry import growing_s
+from blnk_relay.intents.rows import MOMENT_LOST, capped, family, final_row, find_named, look_again, missing, row_age_s
+from blnk_relay.intents.verdict_table import Meaning
+from blnk_relay.intents.verdicts import rule_for, verdict_for
+from blnk_relay.schema.loading import load
+from blnk_relay.schema.names import RowName
+
+NAME = "refund"
+
+#: Answers that contradict a read which shows no refund: of older ledgers, and of newer ones (contract §14.2).
+_SAYS_REFUNDED = frozenset({"GEN_CONFLICT", "TXN_ALREADY_REFUNDED"})
+
+
+class RefundSchema(Schema):
+    """What to refund; the ledger knows full refunds only."""
+
+    transaction = RowName(required=True)
+
+
+SCHEMA = RefundSchema()
+
+
+def refund(transaction: str | ResultOf) -> Intent:
+    """Give one applied transaction back, in full (contract §2.6, §3.9).
+
+    The payee may go below zero: a refund always allows an overdraft. A committed hold is refunded through the one
+    transaction that its commit made.
+
+    Args:
+        transaction: The reference it was sent under, or the ``txn_…`` id of its row, or a link to it (``result_of``).
+
+    Returns:
+        The validated intent. Its natural key is ``refund:<transaction>``.
+
+    Raises:
+        InvalidIntent: With the messages by field.
+
+    Example:
+        >>> refund("order_42").natural_key
+        'refund:order_42'
+    """
+    return intent(load(NAME, SCHEMA, {"transaction": transaction}))
+
+
+def intent(payload: Mapping[str, Any]) -> Intent:
+    """From the canonical payload to the intent."""
+    natural = f"refund:{name_of(payload['transaction'])}"
+    return Intent(NAME, payload, natural_key=natural, order_key=natural)
+
+
+def lookups(entry: Entry, progress: Progress, found: Found) -> tuple[Lookup, ...]:
+    """The row to refund, then whatever stands under ``<row>_refund``; read again before every send.
+
+    What was sent stays about the row that it was sent for, whatever the name leads to later.
+    """
+    if progress.sent and not progress.forgotten:
+        return missing(found, *family(progress.memo["row"] + "_refund"))
+    named, asked = find_named(found, entry.payload["transaction"])
+    if asked:
+        return asked
+    if named is not None and named.status == "INFLIGHT":
+        children = missing(found, Lookup("transactions", "parent_transaction", named.transaction_id))
+        if children:
+            return children
+    applied = _applied_rows(named, found)
+    return missing(found, *family(applied[0].transaction_id + "_refund")) if len(applied) == 1 else ()
+
+
+def _applied_rows(named: Row | None, found: Found) -> list[Row]:
+    """The rows whose money would come back: the row itself, or what a hold's commits made of it."""
+    if named is None:
+        return []
+    if named.status == "APPLIED":
+        return [named]
+    return [row for row in found.children(named.transaction_id) if row.status == "APPLIED"]
+
+
+def decide(entry: Entry, progress: Progress, found: Found, policy: Policy) -> Decision:
+    """Refund when the row is applied and nothing stands under its refund reference yet."""
+    if progress.sent and not progress.forgotten:
+        return _after_sending(progress.memo["row"], progress, found, policy)
+    named, _ = find_named(found, entry.payload["transaction"])
+    applied = _applied_rows(named, found)
+    if named is None or not applied:
+        return _nothing_to_refund(named, progress, policy)
+    if progress.forgotten and len(applied) == 1:
+        # What stands under its refund reference is the only refund that there can be, and is what was asked for.
+        return _after_sending(applied[0].transaction_id, progress, found, policy)
+    if progress.forgotten:
+        return Dead(
+            DeadClass.UNKNOWN,
+            MOMENT_LOST,
+            "The journal lost its last moments, and this refund may have been sent in them; since then the hold was "
+            "committed in several parts.",
+        )
+    if len(applied) > 1:
+        ids = ", ".join(row.transaction_id for row in applied)
+        return _refused("SEVERAL_COMMITS", f"The hold was committed in parts; refund each by its id: {ids}.")
+    row = applied[0]
+    if _may_grow(named, row, found):
+        if progress.age_s < policy.read_lag_s:
+            return Again(growing_s(progress.age_s, policy.confirm_first_s, policy.confirm_max_s), counted=False)
+        return _refused(
+            "PARTLY_COMMITTED",
+            f"The hold was committed in part and is still open; refund that part by its id: {row.transaction_id}.",
+        )
+    if any(found.reference(lookup.value) for lookup in family(row.transaction_id + "_refund")):
+        return _refused("ALREADY_REFUNDED", "Somebody else has refunded it, or is refunding it, already.")
+    if progress.refuse:
+        return _refused(progress.code, progress.message)
+    return _send(row.transaction_id)
+
+
+def _after_sending(row_id: str, progress: Progress, found: Found, policy: Policy) -> Decision:
+    reference = row_id + "_refund"
+    final = final_row(found, reference)
+    if final is not None:
+        if final.status == "REJECTED":
+            return Dead(DeadClass.REJECTED, rejection_code(final.rejection), capped(final.rejection or "Rejected."))
+        if final.status != "APPLIED":
+            return Dead(DeadClass.PARTIAL, "REFUND_HELD", f"The ledger made the refund {final.status}, not APPLIED.")
+        return Done("refunded", final.transaction_id, row_id)
+    again = look_again(progress, policy)
+    if found.reference(reference) is not None:
+        if horizons.watch(progress, policy).seconds < policy.stuck_horizon_s:
+            return again
+        return Dead(DeadClass.UNKNOWN, "STUCK_QUEUED", "The ledger has the refund as QUEUED and may still apply it.")
+    if progress.refuse and progress.code in _SAYS_REFUNDED:
+        # "Refunded already" is what the ledger said; a read that does not show it is older than that.
+        return again
+    # Until then it may be there unseen. A repeat could reverse a refund that was recorded as an APPLIED child of the
+    # row (contract §3.9); and only after all retries of the ledger is it known not to have happened (contract §3.5).
+    if horizons.is_unseen(progress, policy, queued=True):
+        return again
+    if progress.refuse:
+        return _refused(progress.code, progress.message)
+    vanished = horizons.has_vanished(progress, policy)
+    if vanished is None:
+        return again
+    if vanished:
+        return Dead(DeadClass.UNKNOWN, "VANISHED", f"Sent {progress.sends} times, and the ledger shows no refund.")
+    return _send(row_id)
+
+
+def _send(row_id: str) -> Send:
+    return Send(memo={"row": row_id}, exclusive=row_id)
+
+
+def _may_grow(named: Row, commit: Row, found: Found) -> bool:
+    """Whether more of a hold may be committed, or has been, unseen: then refunding one commit is not a full refund."""
+    if named.status != "INFLIGHT" or commit.precise_amount in (None, named.precise_amount):
+        return False
+    return all(row.status != "VOID" for row in found.children(named.transaction_id))
+
+
+def _nothing_to_refund(named: Row | None, progress: Progress, policy: Policy) -> Decision:
+    if named is not None and named.status in ("REJECTED", "VOID"):
+        return _refused("NOT_REFUNDABLE", f"The transaction is {named.status}: there is nothing to give back.")
+    waited_s = progress.age_s if named is None else row_age_s(named, progress)
+    if waited_s < (policy.horizon_s if named is None else policy.stuck_horizon_s):
+        return Again(growing_s(progress.age_s, policy.confirm_first_s, policy.confirm_max_s), counted=False)
+    if named is None:
+        return _refused("TRANSACTION_NOT_FOUND", "The ledger shows no such transaction.")
+    return _refused("NOT_REFUNDABLE", f"The transaction is still {named.status}.")
+
+
+def _refused(code: str, message: str) -> Dead:
+    return Dead(DeadClass.REFUSED, code, message)
+
+
+def request(entry: Entry, progress: Progress, policy: Policy) -> Request:
+    """``POST /refund-transaction/<applied row>``, queue mode only."""
+    row = quote(str(progress.memo["row"]), safe="")
+    return Request("POST", f"/refund-transaction/{row}", NAME, {"skip_queue": False})
+
+
+def judge(entry: Entry, progress: Progress, request: Request, response: Response, policy: Policy) -> Verdict:
+    """The table of contract §5; a 201 only says that the refund was handed over."""
+    rule = rule_for(request, response)
+    verdict = verdict_for(rule, progress, response, policy)
+    if rule.meaning is not Meaning.POSTED:
+        return verdict
+    row, body = str(progress.memo["row"]), response.body or {}
+    reference, ours = body.get("reference"), row + "_refund"
+    if reference not in (None, ours):
+        # The answer to another request: it proves nothing of this one.
+        return replace(verdict, accepted=False)
+    if not policy.confirm and reference == ours:
+        return Verdict(Done("accepted"), acted=True, accepted=True)
+    return verdict
+
+
+ABOUT = About(
+    builder=refund,
+    confirmed="The row to give back is found first, then the one under `<row>_refund_q`, or `<row>_refund`, is "
+    "`APPLIED`. The `201` proves nothing: a second refund gets one too (contract §3.9).",
+    ends=(
+        End(
+            DeadClass.REJECTED,
+            "*",
+            "The ledger recorded a refusal under `<row>_refund`, which is used up (contract §3.9).",
+        ),
+        End(DeadClass.PARTIAL, "REFUND_HELD", "The ledger made a hold in the other direction instead of a refund."),
+        End(
+            DeadClass.UNKNOWN,
+            "STUCK_QUEUED",
+            "It stayed `QUEUED` for `stuck_horizon_s`: the ledger may still apply it (contract §3.5).",
+        ),
+        End(DeadClass.UNKNOWN, "VANISHED", "It was accepted eight times and never left a row (contract §3.3)."),
+        End(
+            DeadClass.UNKNOWN,
+            MOMENT_LOST,
+            "Redis lost its last moments, in which this may have been sent, and since then the hold was committed in "
+            "several parts ([guarantees](../guarantees.md)).",
+        ),
+    ),
+    example=Example({"transaction": "top-up-1001"}),
+)
+
+KIND = Kind(
+    name=NAME,
+    method="POST",
+    path="/refund-transaction/:id",
+    summary="Give one applied transaction back, in full.",
+    schema=SCHEMA,
+    intent=intent,
+    lookups=lookups,
+    decide=decide,
+    request=request,
+    judge=judge,
+    about=ABOUT,
+    records=True,
+    names=lambda payload: (str(payload["transaction"]),),
+    absent="TRANSACTION_NOT_FOUND",
+)

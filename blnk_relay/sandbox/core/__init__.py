@@ -1,0 +1,1 @@
+"""What Core does with what it is sent."""

@@ -1,0 +1,1 @@
+"""What can go wrong, and which request it strikes."""

@@ -1,0 +1,310 @@
+"""The ways a request can go wrong between client and ledger (contract §8).
+
+A table of kinds, and what each means: whether Core acts, what is answered, and how the connection
+ends. Which request is hit is decided in :mod:`blnk_relay.sandbox.faults.plans`; here nothing is random.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
+
+from blnk_relay.sandbox.faults.effects import NO_EFFECTS, Effects
+from blnk_relay.sandbox.http.answers import Answer, error_answer, html_answer, text_answer
+
+
+class Delivery(StrEnum):
+    """What becomes of the answer."""
+
+    SEND = "send"
+    DROP = "drop"
+    TRUNCATE = "truncate"
+
+
+class Target(StrEnum):
+    """Which requests a kind makes sense for."""
+
+    ANY = "any"
+    READ = "read"
+    #: Done in the background: transactions, refunds, commits and voids in queue mode.
+    QUEUED = "queued"
+    #: Of these, what stores a QUEUED row first: transactions and refunds.
+    STORED = "stored"
+    #: Of these, commits and voids.
+    SETTLED = "settled"
+    #: The same requests in skip mode.
+    SKIPPED = "skipped"
+    #: Atomic batches in skip mode.
+    ATOMIC = "atomic"
+    TOGETHER = "together"
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """What a plan is told of a request.
+
+    Attributes:
+        method: In capitals.
+        path: As sent.
+        identity: What the request is about, the same for every repeat and every run: the reference of
+            a transaction, the reference of the row behind an id.
+        read: Whether it only reads.
+        queued: Whether Core would do it in the background.
+        skipped: Whether it is a transaction, hold or refund done inside the request.
+        hold: Whether it is a commit or a void.
+        atomic: Whether it is an atomic batch in skip mode.
+        together: Whether it is one, or an atomic transaction in skip mode.
+    """
+
+    method: str
+    path: str
+    identity: str
+    read: bool = False
+    queued: bool = False
+    skipped: bool = False
+    hold: bool = False
+    atomic: bool = False
+    together: bool = False
+
+    def suits(self, target: Target) -> bool:
+        """Whether a kind with this target makes sense for the request."""
+        return {
+            Target.ANY: True,
+            Target.READ: self.read,
+            Target.QUEUED: self.queued,
+            Target.STORED: self.queued and not self.hold,
+            Target.SETTLED: self.queued and self.hold,
+            Target.SKIPPED: self.skipped,
+            Target.ATOMIC: self.atomic,
+            Target.TOGETHER: self.together,
+        }[target]
+
+
+@dataclass(frozen=True, slots=True)
+class FaultKind:
+    """One row of the table.
+
+    Attributes:
+        name: As in plans, headers and the request log.
+        meaning: For people.
+        acts: Whether Core does its work.
+        target: Which requests it makes sense for.
+        answer: Replaces Core's answer, given the fault's seconds; None leaves it.
+        delivery: What becomes of the answer.
+        effects: What goes wrong behind the answer, given the fault's seconds.
+        wait_before: Wait the fault's seconds before Core acts.
+        wait_after: Wait the fault's seconds before the answer is sent.
+        default_s: Seconds when nothing else is said.
+        weight: How often a seeded plan picks it, relative to the others.
+        burst: How many requests in a row a seeded plan hits with it.
+    """
+
+    name: str
+    meaning: str
+    acts: bool = True
+    target: Target = Target.ANY
+    answer: Callable[[float], Answer] | None = None
+    delivery: Delivery = Delivery.SEND
+    effects: Callable[[float], Effects] = field(default=lambda _: NO_EFFECTS)
+    wait_before: bool = False
+    wait_after: bool = False
+    default_s: float = 0.0
+    weight: float = 1.0
+    burst: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """A kind with its seconds: what happens to one request."""
+
+    kind: FaultKind
+    seconds: float
+
+    @classmethod
+    def of(cls, name: str, seconds: float | None = None) -> Fault:
+        """The fault of a name.
+
+        Raises:
+            ValueError: There is no such kind; the text lists them.
+        """
+        kind = KINDS.get(name)
+        if kind is None:
+            raise ValueError(f"no fault is called {name!r}; there are {', '.join(KINDS)}")
+        return cls(kind, kind.default_s if seconds is None else seconds)
+
+    @property
+    def effects(self) -> Effects:
+        """What goes wrong behind the answer."""
+        return self.kind.effects(self.seconds)
+
+
+def _retry_after(seconds: float) -> Answer:
+    limited = error_answer("GEN_RATE_LIMITED", "rate limit exceeded")
+    return replace(limited, headers={**limited.headers, "Retry-After": f"{seconds:.0f}"})
+
+
+def _with_and_without_effect(name: str, meaning: str, answer: Callable[[float], Answer]) -> tuple[FaultKind, FaultKind]:
+    return (
+        FaultKind(f"{name}_no_effect", f"{meaning}; nothing happened", acts=False, answer=answer),
+        FaultKind(f"{name}_with_effect", f"{meaning}; it happened", answer=answer),
+    )
+
+
+_TABLE: tuple[FaultKind, ...] = (
+    FaultKind("drop_before", "connection closed, nothing happened", acts=False, delivery=Delivery.DROP),
+    FaultKind("drop_after", "connection closed after it happened", delivery=Delivery.DROP),
+    FaultKind("delay_before", "happens and answers late", wait_before=True, default_s=1.0, weight=0.0),
+    FaultKind("delay_after", "happens at once, answers late", wait_after=True, default_s=1.0, weight=0.0),
+    *_with_and_without_effect(
+        "500", "500 GEN_INTERNAL", lambda _: error_answer("GEN_INTERNAL", "internal server error")
+    ),
+    *_with_and_without_effect("500_empty", "500 with an empty body", lambda _: Answer(500, b"", {})),
+    *_with_and_without_effect("502", "502 from a gateway", lambda _: html_answer(502, "502 Bad Gateway")),
+    *_with_and_without_effect("503", "503 in plain text", lambda _: text_answer(503, "no healthy upstream")),
+    *_with_and_without_effect("504", "504 from a gateway", lambda _: html_answer(504, "504 Gateway Time-out")),
+    FaultKind(
+        "503_backpressure",
+        "503 QUEUE_BACKPRESSURE",
+        acts=False,
+        answer=lambda _: error_answer("QUEUE_BACKPRESSURE", "queue is under backpressure"),
+        weight=0.3,
+    ),
+    FaultKind(
+        "429",
+        "429 without Retry-After",
+        acts=False,
+        answer=lambda _: error_answer("GEN_RATE_LIMITED", "rate limit exceeded"),
+        weight=0.15,
+        burst=3,
+    ),
+    FaultKind(
+        "429_retry_after", "429 with Retry-After", acts=False, answer=_retry_after, default_s=1.0, weight=0.15, burst=3
+    ),
+    FaultKind(
+        "401",
+        "the edge does not know the token",
+        acts=False,
+        answer=lambda _: Answer(401, b'{"error":"invalid or expired token"}'),
+        weight=0.05,
+        burst=3,
+    ),
+    FaultKind(
+        "403",
+        "the edge denies access",
+        acts=False,
+        answer=lambda _: Answer(403, b'{"error":"forbidden"}'),
+        weight=0.05,
+        burst=3,
+    ),
+    FaultKind("truncated", "it happened, half of the answer arrives", delivery=Delivery.TRUNCATE),
+    FaultKind(
+        "not_json",
+        "it happened, the body is a web page",
+        answer=lambda _: html_answer(0, "Welcome"),
+    ),
+    FaultKind(
+        "vanish",
+        "201, and nothing is ever stored",
+        target=Target.STORED,
+        effects=lambda _: Effects(vanish=True),
+    ),
+    FaultKind(
+        "slow_apply",
+        "the row stays QUEUED for long",
+        target=Target.QUEUED,
+        effects=lambda seconds: Effects(slow_apply_s=seconds),
+        default_s=3.0,
+    ),
+    FaultKind(
+        "persist_fails",
+        "the QUEUED row cannot be stored: shape S3",
+        target=Target.STORED,
+        effects=lambda _: Effects(persist_fails=True),
+    ),
+    FaultKind(
+        "apply_fails",
+        "one try to apply fails, Core retries in 15 to 44 s",
+        target=Target.STORED,
+        effects=lambda _: Effects(apply_failures=1),
+        weight=0.0,
+    ),
+    FaultKind(
+        "task_lost",
+        "the row is stored, its task is lost: recovery after 2 h",
+        target=Target.STORED,
+        effects=lambda _: Effects(crash_before_enqueue=True),
+        weight=0.0,
+    ),
+    FaultKind(
+        "archived",
+        "the queued commit or void ends archived",
+        target=Target.SETTLED,
+        effects=lambda _: Effects(archive=True),
+        weight=0.0,
+    ),
+    FaultKind(
+        "423",
+        "423 GEN_RESOURCE_LOCKED",
+        acts=False,
+        target=Target.SKIPPED,
+        answer=lambda _: error_answer("GEN_RESOURCE_LOCKED", "failed to acquire lock: lock is held"),
+    ),
+    FaultKind(
+        "409_lock_lost",
+        "409 GEN_CONFLICT, the optimistic lock was lost",
+        acts=False,
+        target=Target.SKIPPED,
+        answer=lambda _: error_answer(
+            "GEN_CONFLICT",
+            "Optimistic locking failure: the balance may have been updated by another transaction",
+        ),
+    ),
+    FaultKind(
+        "500_duplicate",
+        "a duplicate reference in skip mode answers 500 instead of 409, as when two requests race",
+        target=Target.SKIPPED,
+        effects=lambda _: Effects(race=True),
+    ),
+    FaultKind(
+        "400_with_effect",
+        "400 with `error`: the transaction was taken, registering its dates failed (contract §2.3)",
+        answer=lambda _: error_answer("TXN_VALIDATION_ERROR", "failed to queue inflight expiry: no Redis"),
+        weight=0.0,
+    ),
+    FaultKind(
+        "batch_disconnected",
+        "the connection ends amid an atomic batch: half of it is done, and its rollback is cancelled (contract §14.4)",
+        target=Target.ATOMIC,
+        delivery=Delivery.DROP,
+        effects=lambda _: Effects(cut_batch=True),
+        weight=0.0,
+    ),
+    FaultKind(
+        "batch_not_rolled_back",
+        "the database restarts amid an atomic batch: 400, half of it done and not rolled back (contract §14.8)",
+        target=Target.ATOMIC,
+        effects=lambda _: Effects(cut_batch=True),
+        weight=0.0,
+    ),
+    FaultKind(
+        "batch_locked",
+        "the last movement of an atomic batch or split meets a lock: 423, and those before it are taken back",
+        target=Target.TOGETHER,
+        effects=lambda _: Effects(lock_batch=True),
+        weight=0.0,
+    ),
+    FaultKind(
+        "read_lag",
+        "the read shows an older state",
+        target=Target.READ,
+        effects=lambda seconds: Effects(lag_s=seconds),
+        default_s=2.0,
+    ),
+)
+
+#: Every kind by name.
+KINDS: Mapping[str, FaultKind] = {kind.name: kind for kind in _TABLE}
+
+#: What seeded plans use unless told otherwise: all that needs neither long waits nor a human.
+DEFAULT_KINDS: tuple[str, ...] = tuple(kind.name for kind in _TABLE if kind.weight > 0)

@@ -1,0 +1,154 @@
+"""All routes of the imitated service, one line each (contract §1.6, §1.7)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from blnk_relay.sandbox.routes import balances as records
+from blnk_relay.sandbox.routes import (
+    bulk,
+    core_reads,
+    history,
+    identities,
+    oauth,
+    reads,
+    reconciliation,
+    tokenization,
+    uploads,
+)
+from blnk_relay.sandbox.routes import matching_rules as reconciliation_rules
+from blnk_relay.sandbox.routes import transactions as writes
+from blnk_relay.sandbox.routes.route import Handler, Route, RouteTable, Scope
+from blnk_relay.sandbox.tables.reconciliation import EXTERNAL_TRANSACTIONS, MATCHING_RULES, RECONCILIATIONS
+from blnk_relay.sandbox.tables.resources import BALANCES, IDENTITIES, LEDGERS, TRANSACTIONS
+
+_WRITE, _READ, _DATA = Scope.PROXY_WRITE, Scope.PROXY_READ, Scope.DATA_READ
+
+
+@dataclass(frozen=True, slots=True)
+class Routes:
+    """The two faces of one instance.
+
+    Attributes:
+        cloud: Proxy, Data API, Filters API and OAuth.
+        core: A bare Core: the proxied routes without their prefix, and its own reads.
+    """
+
+    cloud: RouteTable
+    core: RouteTable
+
+
+def build_routes() -> Routes:
+    """The tables of routes."""
+    proxied = (*_writes(), *_reconciliation(), *_reads(), *_core_reads())
+    return Routes(
+        cloud=RouteTable((*proxied, *_data_reads(), *_oauth())),
+        core=RouteTable((*(_bare(route) for route in proxied), *_core_only())),
+    )
+
+
+def _bare(route: Route) -> Route:
+    """A proxied route as Core itself has it."""
+    return replace(route, pattern=route.pattern.removeprefix("/proxy"), listed=True)
+
+
+def _core_only() -> list[Route]:
+    filters = core_reads.core_filters().items()
+    return [
+        *(Route("POST", f"/{name}/filter", _DATA, handler) for name, handler in filters),
+        Route("POST", "/transactions/recover", _WRITE, core_reads.recover),
+        Route("GET", "/health", _READ, core_reads.health),
+    ]
+
+
+def _writes() -> list[Route]:
+    return [
+        Route("POST", "/proxy/transactions", _WRITE, writes.create_transaction, queueable=True),
+        Route("PUT", "/proxy/transactions/inflight/:id", _WRITE, writes.update_inflight, queueable=True),
+        Route("POST", "/proxy/refund-transaction/:id", _WRITE, writes.refund_transaction, queueable=True),
+        Route("POST", "/proxy/transactions/bulk", _WRITE, bulk.create_transactions, queueable=True),
+        _bulk_inflight("commit", bulk.commit_holds),
+        _bulk_inflight("void", bulk.void_holds),
+        Route("POST", "/proxy/ledgers", _WRITE, records.create_ledger),
+        Route("PUT", "/proxy/ledgers/:id", _WRITE, records.update_ledger, listed=False),
+        Route("POST", "/proxy/balances", _WRITE, records.create_balance),
+        Route("POST", "/proxy/:id/metadata", _WRITE, records.merge_metadata),
+        Route("POST", "/proxy/identities", _WRITE, identities.create_identity),
+        Route("PUT", "/proxy/identities/:id", _WRITE, identities.update_identity),
+        Route("DELETE", "/proxy/identities/:id", _WRITE, identities.delete_identity, listed=False),
+        Route("PUT", "/proxy/balances/:id/identity", _WRITE, identities.link_identity),
+        Route("POST", "/proxy/identities/:id/tokenize/:field", _WRITE, tokenization.tokenize_field),
+        Route("POST", "/proxy/identities/:id/tokenize", _WRITE, tokenization.tokenize_fields),
+        # Reads in truth, but a POST, and so it needs the scope of a write (contract §1.2).
+        Route("POST", "/proxy/identities/:id/detokenize", _WRITE, tokenization.detokenize_fields),
+    ]
+
+
+def _bulk_inflight(verb: str, handler: Handler) -> Route:
+    """Core has them, Cloud does not list them (contract §2.13)."""
+    path = f"/proxy/transactions/inflight/bulk/{verb}"
+    return Route("POST", path, _WRITE, handler, listed=False, queueable=True, switch="bulk_inflight")
+
+
+def _oauth() -> list[Route]:
+    return [
+        Route("GET", "/oauth/authorize", Scope.NONE, oauth.authorize),
+        Route("POST", "/oauth/token", Scope.NONE, oauth.token),
+    ]
+
+
+def _reconciliation() -> list[Route]:
+    base = "/proxy/reconciliation"
+    return [
+        Route("POST", f"{base}/upload", _WRITE, uploads.upload),
+        Route("POST", f"{base}/start", _WRITE, reconciliation.start),
+        Route("POST", f"{base}/start-instant", _WRITE, reconciliation.start_instant),
+        Route("GET", f"{base}/:id", _READ, reconciliation.read_run),
+        Route("POST", f"{base}/matching-rules", _WRITE, reconciliation_rules.create_rule),
+        Route("PUT", f"{base}/matching-rules/:id", _WRITE, reconciliation_rules.update_rule),
+        Route("DELETE", f"{base}/matching-rules/:id", _WRITE, reconciliation_rules.delete_rule),
+    ]
+
+
+def _reads() -> list[Route]:
+    return [
+        Route("GET", "/proxy/balances/:id/at", _READ, history.balance_at),
+        Route("GET", "/proxy/balances/:id/lineage", _READ, history.balance_lineage),
+        Route("GET", "/proxy/transactions/:id/lineage", _READ, history.transaction_lineage),
+        Route("GET", "/proxy/identities/:id/tokenized-fields", _READ, tokenization.tokenized_fields),
+        Route("GET", "/proxy/identities/:id/detokenize/:field", _READ, tokenization.detokenize_field),
+    ]
+
+
+def _data_reads() -> list[Route]:
+    """Data and Filters API; the Filters API calls one of its resources in the singular (contract §1.7)."""
+    filters = {
+        "transactions": reads.filter_records(TRANSACTIONS, stats=True, estimates=True),
+        "balances": reads.filter_records(BALANCES, stats=True, estimates=False),
+        "ledger": reads.filter_records(LEDGERS, stats=False, estimates=False),
+        "identities": reads.filter_records(IDENTITIES, stats=True, estimates=False),
+        "reconciliation": reads.filter_records(RECONCILIATIONS, stats=True, estimates=False),
+    }
+    routes = [Route("POST", f"/{name}/filter", _DATA, handler) for name, handler in filters.items()]
+    for resource in (TRANSACTIONS, BALANCES, LEDGERS, IDENTITIES):
+        routes.append(Route("GET", f"/data/{resource.name}", _DATA, reads.data_list(resource)))
+        routes.append(Route("GET", f"/data/{resource.name}/:id", _DATA, reads.data_detail(resource)))
+    lists = (RECONCILIATIONS, MATCHING_RULES, EXTERNAL_TRANSACTIONS)
+    routes += [Route("GET", f"/data/{resource.name}", _DATA, reads.data_list(resource)) for resource in lists]
+    return routes
+
+
+def _core_reads() -> list[Route]:
+    """What Core has and Cloud does not list; whether Cloud forwards it nobody knows (contract §1.6)."""
+    by_reference = "/proxy/transactions/reference/:reference"
+    by_indicator = "/proxy/balances/indicator/:indicator/currency/:currency"
+    lists = core_reads.core_lists().items()
+    return [
+        Route("GET", "/proxy/transactions/:id", _READ, reads.core_transaction, listed=False),
+        Route("GET", by_reference, _READ, reads.core_transaction_by_reference, listed=False),
+        Route("GET", "/proxy/balances/:id", _READ, reads.core_balance, listed=False),
+        Route("GET", by_indicator, _READ, reads.core_balance_by_indicator, listed=False),
+        Route("GET", "/proxy/ledgers/:id", _READ, reads.core_ledger, listed=False),
+        Route("GET", "/proxy/identities/:id", _READ, identities.core_identity, listed=False),
+        *(Route("GET", f"/proxy/{name}", _READ, handler, listed=False) for name, handler in lists),
+    ]

@@ -1,0 +1,1 @@
+"""The books as the read APIs see them."""

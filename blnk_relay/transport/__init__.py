@@ -1,0 +1,1 @@
+"""Connections to Redis, for the journal and for bells alike."""

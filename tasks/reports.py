@@ -1,0 +1,137 @@
+"""What is the same for all that has come to a verdict: it is written into the journal, and a human hears of deaths."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
+
+from blnk_relay.errors import JournalUnavailable
+from blnk_relay.intents.decision import Dead, DeadClass, Look, Renew
+from blnk_relay.intents.intent import Entry
+from blnk_relay.journal.claims import Claims
+from blnk_relay.journal.clock import steady_s
+from blnk_relay.journal.entries import Claimed, Settlement
+from tasks.lookups import Decided, tell_found
+from tasks.runtime import Runtime
+from tasks.settlements import Fault, after_fault, after_look, after_rollback
+
+_log = logging.getLogger(__name__)
+
+
+def now_ms(claimed: Claimed) -> int:
+    """The time by the clock of Redis, as far as this process can tell from when it claimed something."""
+    return claimed.progress.now_ms + int((steady_s() - claimed.claimed_s) * 1000)
+
+
+def settle(runtime: Runtime, settlements: Sequence[Settlement], healthy: Sequence[str]) -> tuple[str, ...]:
+    """Record verdicts; one that cannot be written down is no trouble of the others.
+
+    Returns:
+        Lanes to ring.
+
+    Raises:
+        JournalUnavailable: Redis did not answer; perhaps it was recorded.
+    """
+    unfit: list[tuple[Settlement, Exception]] = []
+    settled = runtime.journal.settle(runtime.worker, settlements, healthy, unfit)
+    bells = settled.bells
+    tell_found(runtime, settled.found)
+    if unfit:
+        instead = [_in_place_of(runtime, settlement, Fault.of(error)) for settlement, error in unfit]
+        hopeless: list[tuple[Settlement, Exception]] = []
+        bells += runtime.journal.settle(runtime.worker, instead, [], hopeless).bells
+        for settlement, error in hopeless:
+            _log.error("intent %s cannot be settled: %s", settlement.claimed.entry.id, Fault.of(error))
+        report(runtime, instead)
+    gone = {id(settlement) for settlement, _ in unfit}
+    report(runtime, [settlement for settlement in settlements if id(settlement) not in gone])
+    return bells
+
+
+def _in_place_of(runtime: Runtime, settlement: Settlement, error: Fault) -> Settlement:
+    """What is written instead of a verdict that cannot be: that its code failed, and that it may have been sent."""
+    claimed = settlement.claimed
+    sent = claimed.progress.sent or settlement.fields.get("sent") == "1"
+    claimed = replace(claimed, progress=replace(claimed.progress, sent=sent))
+    failed = faulted(runtime, claimed, error, claimed.progress.now_ms)
+    kept = {name: value for name in ("sent", "sent_first", "sent_last") if (value := settlement.fields.get(name))}
+    # What may have been sent is looked at before anything else.
+    to = "posted" if failed.to == "ready" and sent else failed.to
+    return replace(failed, to=to, fields={**kept, **failed.fields})
+
+
+def faulted(runtime: Runtime, claimed: Claimed, fault: Fault, at_ms: int) -> Settlement:
+    """The settlement of an intent whose own code failed."""
+    entry = claimed.entry
+    _log.error("intent %s (%s) could not be handled: %s", entry.id, entry.kind, fault)
+    return after_fault(claimed, fault, runtime.policy, at_ms, runtime.worker, most=runtime.settings.max_lapses)
+
+
+def settlement_of(runtime: Runtime, decided: Decided, origin: str, at_ms: int) -> Settlement:
+    """The settlement of what a look led to."""
+    claimed, decision = decided.claimed, decided.decision
+    if isinstance(decision, Fault):
+        return faulted(runtime, claimed, decision, at_ms)
+    if isinstance(decision, Renew):
+        return guarded(runtime, claimed, at_ms, lambda: _renewed(runtime, claimed, origin, at_ms))
+    return guarded(
+        runtime,
+        claimed,
+        at_ms,
+        lambda: after_look(claimed, origin, decision, at_ms, runtime.worker, unread=decided.unread),
+    )
+
+
+def _renewed(runtime: Runtime, claimed: Claimed, origin: str, at_ms: int) -> Settlement:
+    """The settlement of what is sent again under fresh references."""
+    try:
+        renewal = runtime.journal.renewal(claimed.entry.id, claimed.progress.generation)
+    except JournalUnavailable:
+        # Another look will come to the same.
+        return after_look(claimed, origin, Look(runtime.policy.confirm_first_s), at_ms, runtime.worker)
+    return after_rollback(claimed, origin, renewal, at_ms, runtime.worker)
+
+
+def guarded(runtime: Runtime, claimed: Claimed, at_ms: int, make: Callable[[], Settlement]) -> Settlement:
+    """A settlement, or, where it cannot be made, that of a fault."""
+    try:
+        return make()
+    except Exception as error:  # noqa: BLE001 - whatever one intent raises is a matter of this one intent
+        return faulted(runtime, claimed, Fault.of(error), at_ms)
+
+
+def report(runtime: Runtime, settlements: Iterable[Settlement]) -> None:
+    """Tell a human of new dead letters."""
+    for settlement in settlements:
+        if settlement.to == "dead":
+            fields = settlement.fields
+            _tell(
+                runtime,
+                settlement.claimed.entry,
+                Dead(fields["class"], fields["code"], fields["message"]),  # type: ignore[arg-type]
+            )
+
+
+def report_claims(runtime: Runtime, claims: Claims) -> list[Settlement]:
+    """Tell of what was not handed out, and why.
+
+    Returns:
+        The settlements of what was handed out and cannot be read.
+    """
+    for entry in claims.buried:
+        _tell(runtime, entry, Dead(DeadClass.UNKNOWN, "LAPSED_TOO_OFTEN", "Every worker that claimed it died."))
+    for kind in claims.strange:
+        if runtime.once_in_a_while(f"strange {kind}", float("inf")):
+            _log.warning("intents of kind %r are left to newer workers: this one does not know it", kind)
+    return [
+        faulted(runtime, claimed, Fault(error, "its record"), claimed.progress.now_ms)
+        for claimed, error in claims.unreadable
+    ]
+
+
+def _tell(runtime: Runtime, entry: Entry, death: Dead) -> None:
+    try:
+        runtime.reports.dead(entry, death)
+    except Exception:  # noqa: BLE001 - to tell a human is worth much, and not the fate of the others
+        _log.exception("the death of intent %s could not be reported", entry.id)

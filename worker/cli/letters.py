@@ -1,0 +1,162 @@
+"""Plan, confirm, run: how one command acts on many dead letters."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from worker.cli import exits
+from worker.cli.interrupt import Stop
+from worker.cli.output import clock, emit, plain, progress, remark, say, several, table
+from worker.cli.scope import FIRST, NO, Letter, Plan
+
+if TYPE_CHECKING:
+    from blnk_relay import Status
+    from worker.cli.session import Desk
+
+
+@dataclass(frozen=True, slots=True)
+class Act:
+    """What is done with each letter.
+
+    Attributes:
+        command: As it is typed: ``dead replay``.
+        verb: For questions: ``Replay``.
+        past: For results: ``Replayed``.
+        ways: What each way means, for people.
+        run: Does it; raises Refused or NotFound for a letter that has changed since the plan.
+    """
+
+    command: str
+    verb: str
+    past: str
+    ways: Sequence[tuple[str, str]]
+    run: Callable[[Status], None]
+
+
+@dataclass(slots=True)
+class Result:
+    """What became of a plan.
+
+    Attributes:
+        ran: Whether it was carried out at all.
+        done: Letters acted on.
+        refused: Letters that were refused, by the plan or when their turn came.
+        left: Letters of the plan that were not come to.
+        stopped: The exit code that ended the run early, or 0.
+    """
+
+    refused: int
+    left: int
+    ran: bool = False
+    done: int = 0
+    stopped: int = 0
+    errors: list[dict[str, str]] = field(default_factory=list)
+
+    @property
+    def exit_code(self) -> int:
+        """What the process ends with."""
+        if self.stopped:
+            return self.stopped
+        if not self.refused:
+            return exits.OK
+        return exits.PARTLY if self.done else exits.REFUSED
+
+    def refuse(self, letter: Letter, message: str) -> None:
+        """Count a letter that was refused when its turn came; the first ones are listed."""
+        self.refused += 1
+        if len(self.errors) < FIRST:
+            self.errors.append({"id": letter.status.id, "key": letter.status.key, "message": message})
+
+    def shape(self) -> dict[str, Any]:
+        """As JSON."""
+        return {
+            "ran": self.ran,
+            "done": self.done,
+            "refused": self.refused,
+            "left": self.left,
+            "errors": self.errors,
+        }
+
+
+def carry_out(desk: Desk, made: Plan, act: Act, *, only_plan: bool, yes: bool, as_json: bool) -> None:
+    """Show a plan, ask, run it, and say what became of it. Always ends the command."""
+    result = Result(refused=made.ways[NO], left=len(made.letters))
+    if not as_json:
+        _show_plan(made, act)
+    if only_plan:
+        _finish(made, act, result, exits.OK, as_json=as_json)
+    if made.letters:
+        if not yes and not sys.stdin.isatty():
+            remark(f"Error: nothing was changed: without a terminal to ask on, {act.command} needs --yes (or --plan).")
+            _finish(made, act, result, exits.BAD_INPUT, as_json=as_json)
+        if not yes and not click.confirm(f"{act.verb} {several(len(made.letters), 'dead letter')}?", err=True):
+            remark("Nothing was changed.")
+            _finish(made, act, result, exits.INTERRUPTED, as_json=as_json)
+        _run(desk, made, act, result)
+    _finish(made, act, result, result.exit_code, as_json=as_json)
+
+
+def _run(desk: Desk, made: Plan, act: Act, result: Result) -> None:
+    from blnk_relay import JournalUnavailable, NotFound, Refused
+    from blnk_relay.journal.status import by_id
+
+    result.ran = True
+    with Stop() as stop, progress(f"{act.command}", len(made.letters)) as step:
+        for letter in made.letters:
+            if stop.asked:
+                result.stopped = exits.INTERRUPTED
+                break
+            try:
+                # A plan may be minutes old: what has been touched since was not part of what was confirmed.
+                now = by_id(desk.journal, letter.status.id)
+                if now is None or (now.state, now.updated) != (letter.status.state, letter.status.updated):
+                    result.refuse(letter, "it has changed since the plan was made: look again")
+                else:
+                    act.run(now)
+                    result.done += 1
+            except (Refused, NotFound) as error:
+                result.refuse(letter, str(error))
+            except JournalUnavailable as error:
+                remark(f"Error: {error}")
+                result.stopped = exits.UNAVAILABLE
+                break
+            except Exception as error:  # noqa: BLE001 - one letter must not touch its neighbours
+                result.refuse(letter, f"{act.command} failed on it ({type(error).__name__}); the others go on")
+            result.left -= 1
+            step(1)
+
+
+def _finish(made: Plan, act: Act, result: Result, code: int, *, as_json: bool) -> None:
+    if as_json:
+        emit(made.shape() | result.shape())
+        exits.leave(code)
+    for error in result.errors:
+        remark(f"refused {plain(error['key'])}: {plain(error['message'])}")
+    if result.ran:
+        say(f"{act.past} {result.done:,}, refused {result.refused:,}, left {result.left:,}.")
+    if result.ran and (result.left or made.more):
+        say("Go on with what is left, and leave alone what dies again meanwhile:")
+        say(f"  blnk-relay {act.command} {made.scope.arguments()}")
+    elif made.letters and not result.ran and made.scope.until is not None:
+        say(f"To act on exactly these: blnk-relay {act.command} {made.scope.arguments()}")
+    exits.leave(code)
+
+
+def _show_plan(made: Plan, act: Act) -> None:
+    if not made.ways:
+        say("No dead letter is in this scope.")
+        return
+    table((">letters", "what happens"), [(f"{made.ways[way]:,}", text) for way, text in act.ways if made.ways[way]])
+    table((">letters", "code"), [(f"{number:,}", code) for code, number in made.codes.most_common(FIRST)])
+    rows = [
+        (letter.status.key, letter.status.dead_class, letter.status.code, clock(letter.status.updated), letter.why)
+        for letter in (made.letters[:FIRST] + made.refused)[:FIRST]
+    ]
+    table(("key", "class", "code", "died", "plan"), rows)
+    if made.more:
+        say(f"Cut at --max {made.most:,}: there are more in this scope.")

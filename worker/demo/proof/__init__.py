@@ -1,0 +1,1 @@
+"""The proof of the demo: what the journal says against what the books hold."""

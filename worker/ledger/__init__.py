@@ -1,0 +1,1 @@
+"""The way to a ledger: connections, credentials, what is read back."""

@@ -1,0 +1,51 @@
+"""The ways to all targets of a worker: each with connections, a credential and a memory of its own."""
+
+from __future__ import annotations
+
+from blnk_relay.intents.exchange import GateAction, GateChange
+from blnk_relay.journal.journal import Journal
+from blnk_relay.settings import Settings
+from blnk_relay.targets import Target
+from tasks.runtime import Reports, stopping
+from worker.ledger.credentials import Credentials, key_of
+from worker.ledger.oauth import REFRESH_FAILED, OAuth
+from worker.ledger.proxy import Proxy
+from worker.ledger.readback import LedgerOverHttp
+from worker.ledger.token_store import TokenStore
+from worker.ledger.wire import Wire
+
+
+def ledgers_of(settings: Settings, journal: Journal, reports: Reports) -> dict[str, LedgerOverHttp]:
+    """One way for each target, by its name.
+
+    Args:
+        settings: The settings.
+        journal: Beside which OAuth tokens are kept.
+        reports: Told of a target that is paused because its token could not be refreshed.
+
+    Raises:
+        InvalidSettings: An address or a credential is missing, or cannot be used; the sentence names its variable.
+    """
+    return {
+        name: LedgerOverHttp(
+            Proxy(settings, target, _credentials(settings, target, journal, reports)), target.confirm_route, stopping
+        )
+        for name, target in settings.ledgers.items()
+    }
+
+
+def _credentials(settings: Settings, target: Target, journal: Journal, reports: Reports) -> Credentials:
+    target.require()
+    if not target.oauth:
+        return key_of(target)
+
+    def alarm(name: str, news: bool) -> None:
+        """Pause everything, for a lost answer may have locked us out (contract §1.3); told once."""
+        change = GateChange(GateAction.PAUSE, REFRESH_FAILED, 0.0)
+        for side in ("write", "read"):
+            if news:
+                reports.paused(name, side, change)
+            journal.change_gate(name, side, change.action, change.code, settings.probe_s)
+
+    store = TokenStore(journal, target.name, target.oauth_refresh_token)
+    return OAuth(settings, target, store, Wire(settings, target), alarm)

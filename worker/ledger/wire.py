@@ -1,0 +1,311 @@
+"""Kept-alive connections to one host: bytes out, an answer or the reason why there is none; bounded in time and size.
+
+It decides nothing. Redirects are not followed; integers are exact; any body is tolerated (contract §1.4). How long an
+exchange may take, and when its first byte may leave, is kept in :mod:`worker.ledger.deadlines`.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import threading
+from collections.abc import Mapping
+from decimal import Decimal, InvalidOperation
+from typing import Any
+
+import requests
+from requests.adapters import HTTPAdapter
+
+from blnk_relay import __version__
+from blnk_relay.errors import InvalidSettings
+from blnk_relay.intents.exchange import LEASE_OVER, Failure, Response
+from blnk_relay.intents.rows import capped
+from blnk_relay.journal.clock import steady_s
+from blnk_relay.settings import Settings
+from blnk_relay.targets import Target
+from worker.ledger.deadlines import Exchange, TooLate, timed
+
+#: Largest answer that is read: a page of the Filters API is a hundred rows of at most 8,000 bytes.
+MAX_ANSWER_BYTES = 8 * 1024 * 1024
+
+#: Code of an answer that was followed by more than itself: nobody knows which of the two was ours.
+MORE_THAN_AN_ANSWER = "MORE_THAN_AN_ANSWER"
+
+#: Code of an answer that only announces another (1xx); where that one would be read later, it would be a stranger's.
+NOT_THE_LAST_ANSWER = "NOT_THE_LAST_ANSWER"
+
+_CHUNK = 65_536
+
+
+class _Adapter(HTTPAdapter):
+    """An adapter for one host, through the hooks that requests has for this: it does once what is the same each time.
+
+    Looking up the pool, taking the path out of the URL, and the cookies and encodings of answers that have neither are
+    a fifth of the cost of a request.
+    """
+
+    _pool: Any = None
+
+    def __init__(self, size: int, *, kept: bool) -> None:
+        super().__init__(pool_connections=1, pool_maxsize=size, max_retries=0, pool_block=False)
+        self._making = threading.Lock()
+        self._kept = kept
+
+    def get_connection_with_tls_context(self, *args: Any, **kwargs: Any) -> Any:
+        if self._pool is None:
+            with self._making:
+                if self._pool is None:
+                    self._pool = timed(super().get_connection_with_tls_context(*args, **kwargs), kept=self._kept)
+        return self._pool
+
+    def request_url(self, request: requests.PreparedRequest, proxies: Any) -> str:
+        if proxies:
+            return super().request_url(request, proxies)
+        # What follows "https://host" is the path, for only exchange() builds these URLs.
+        return "/" + str(request.url).split("/", 3)[3]
+
+    def build_response(self, _: requests.PreparedRequest, resp: Any) -> requests.Response:
+        answer = requests.Response()
+        answer.status_code, answer.headers, answer.raw = resp.status, resp.headers, resp
+        return answer
+
+
+class Wire:
+    """Connections of one process to one target, and to nobody else.
+
+    Args:
+        settings: Timeouts and the number of connections.
+        target: Its address and the authorities to trust.
+
+    Raises:
+        InvalidSettings: The address is no URL.
+    """
+
+    def __init__(self, settings: Settings, target: Target) -> None:
+        self.base = target.base_url.rstrip("/")
+        self._connect_s = settings.connect_timeout_s
+        self._verify: bool | str = target.ca_bundle or True
+        self._proxies = dict(requests.utils.get_environ_proxies(self.base))
+        self._adapter = _Adapter(settings.connections + 2, kept=True)
+        self._alone = _Adapter(settings.connections + 2, kept=False)
+        try:
+            prepared = requests.Request(
+                "POST",
+                self.base,
+                headers={
+                    "Content-Type": "application/json",
+                    "Accept": "application/json",
+                    "Accept-Encoding": "gzip, deflate",
+                    "User-Agent": f"blnk-relay/{__version__}",
+                },
+            ).prepare()
+        except (requests.RequestException, ValueError) as error:
+            raise InvalidSettings(
+                f"{target.variable('base_url')} is not a usable URL ({type(error).__name__})."
+            ) from None
+        self._headers = dict(prepared.headers)
+
+    def exchange(
+        self,
+        method: str,
+        path: str,
+        headers: Mapping[str, str],
+        body: bytes | None,
+        *,
+        read_s: float,
+        start_by_s: float = float("inf"),
+        alone: bool = False,
+    ) -> Response:
+        """Make one HTTP request and read its whole answer; never raises for what the network or the answer does.
+
+        Connecting, TLS and tunnels included, has the connect timeout. From the first byte of the request to the last
+        of the answer it takes ``read_s`` at most, and the time of
+            :func:`worker.ledger.deadlines.sending_s` for its body.
+
+        Args:
+            method: HTTP method.
+            path: Absolute path with its query, already quoted.
+            headers: Besides those of every request; they win.
+            body: The bytes of the body, or None.
+            read_s: Longest wait for the whole answer.
+            start_by_s: On :func:`blnk_relay.journal.clock.steady_s`: after that no first byte leaves.
+            alone: Use a connection of its own, on which no answer to anything else can come: for what is answered by
+                words that name nothing of what was asked.
+        """
+        prepared = requests.PreparedRequest()
+        prepared.method = method
+        prepared.url = self.base + path
+        # A plain dict: names have one spelling here, and folding their case twice is a tenth of a request's cost.
+        prepared.headers = {  # type: ignore[assignment]
+            **self._headers,
+            "Content-Length": str(len(body or b"")),
+            **headers,
+        }
+        prepared.body = body
+        if alone:
+            prepared.headers["Connection"] = "close"
+        adapter = self._alone if alone else self._adapter
+        exchange = Exchange(self._connect_s, len(body or b""), read_s, start_by_s)
+        answer: requests.Response | None = None
+        with exchange:
+            try:
+                answer = adapter.send(
+                    prepared,
+                    stream=True,
+                    timeout=(self._connect_s, read_s),
+                    verify=self._verify,
+                    proxies=self._proxies,
+                )
+                if answer.status_code < 200:  # noqa: PLR2004
+                    answer.close()
+                    return _none(NOT_THE_LAST_ANSWER, f"no final answer: status {answer.status_code}", exchange)
+                raw = self._read(answer)
+            except TooLate:
+                return _none(LEASE_OVER, "too little was left of the lease when the request was to leave", exchange)
+            except Exception as error:  # noqa: BLE001 - whatever a library makes of an answer, it is no answer
+                # A status alone proves nothing.
+                text = _NO_ANSWER
+                if answer is not None:
+                    text = f"the answer broke off after status {answer.status_code}"
+                    answer.close()
+                return _none(type(error).__name__, text, exchange)
+        if exchange.surplus:
+            return _none(MORE_THAN_AN_ANSWER, "more than one answer came back for one request", exchange)
+        return _response(answer, raw, _since_ms(exchange.start_s))
+
+    @staticmethod
+    def _read(answer: requests.Response) -> bytes:
+        """Read the whole body, bounded in size; its time is the exchange's."""
+        parts: list[bytes] = []
+        size = 0
+        # read1 gives what has come; read would wait for a whole chunk.
+        while chunk := answer.raw.read1(_CHUNK, decode_content=True):
+            parts.append(chunk)
+            size += len(chunk)
+            if size > MAX_ANSWER_BYTES:
+                raise OSError("answer too large")
+        return b"".join(parts)
+
+    def close(self) -> None:
+        """Close all connections."""
+        self._adapter.close()
+        self._alone.close()
+
+
+_NO_ANSWER = "no answer from the ledger"
+
+#: What may be half of a pair: JSON may name it, and nothing can store it.
+_SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
+
+_NOT_A_NUMBER = Decimal("NaN")
+
+
+def _since_ms(start_s: float) -> int:
+    return int((steady_s() - start_s) * 1000)
+
+
+def _none(code: str, message: str, exchange: Exchange) -> Response:
+    """No usable answer; whether the request left is known exactly, by its first byte (contract §5, last rows)."""
+    return Response(
+        code=code,
+        message=message,
+        failure=Failure.BROKEN if exchange.begun else Failure.NOT_SENT,
+        latency_ms=_since_ms(exchange.start_s),
+    )
+
+
+def _response(answer: requests.Response, raw: bytes, latency_ms: int) -> Response:
+    body = _object(raw)
+    detail = body.get("error_detail") if body is not None else None
+    code = message = ""
+    if isinstance(detail, dict):
+        code, message = _text(detail.get("code")), _text(detail.get("message"))
+    if body is not None and not message:
+        message = _text(body.get("error")) or _text(body.get("errors"))
+    return Response(
+        status=answer.status_code,
+        code=code[:64],
+        message=capped(message),
+        body=body,
+        has_errors=bool(body and "errors" in body),
+        retry_after_s=_retry_after_s(answer.headers.get("Retry-After")),
+        latency_ms=latency_ms,
+    )
+
+
+def _text(value: Any) -> str:
+    """What an error says, in whatever shape it says it."""
+    try:
+        return str(value or "")
+    except (ValueError, RecursionError):
+        return ""
+
+
+def _object(raw: bytes) -> dict[str, Any] | None:
+    """The JSON object of a body, whatever its content type says; None when it is none (contract §1.4).
+
+    An array is the ``data`` of one. A number that Python cannot hold is NaN, which is like nothing that was sent; half
+    of a pair of surrogates, which nothing can store, is a question mark.
+    """
+    try:
+        value = _loads(raw)
+        if _SURROGATE.search(raw):
+            value = _storable(value)
+    except (ValueError, RecursionError):
+        return None
+    if isinstance(value, list):
+        # Core's own filter answers a bare array (finding D13).
+        return {"data": value}
+    return value if isinstance(value, dict) else None
+
+
+def _loads(raw: bytes) -> Any:
+    try:
+        return json.loads(raw, parse_float=Decimal, parse_constant=_constant)
+    except (ValueError, InvalidOperation):
+        # A number of thousands of digits, or an exponent of twenty: one field that is unreadable, not all of them.
+        return json.loads(raw, parse_float=_decimal, parse_int=_integer, parse_constant=_constant)
+
+
+def _decimal(text: str) -> Decimal:
+    try:
+        return Decimal(text)
+    except InvalidOperation:
+        return _NOT_A_NUMBER
+
+
+def _integer(text: str) -> int | Decimal:
+    try:
+        return int(text)
+    except ValueError:
+        return _NOT_A_NUMBER
+
+
+def _constant(_: str) -> Decimal:
+    return _NOT_A_NUMBER
+
+
+def _storable(value: Any) -> Any:
+    if isinstance(value, str):
+        return value.encode("utf-8", "replace").decode()
+    if isinstance(value, list):
+        return [_storable(item) for item in value]
+    if isinstance(value, dict):
+        return {_storable(name): _storable(item) for name, item in value.items()}
+    return value
+
+
+def _retry_after_s(text: str | None) -> float | None:
+    """Seconds of a ``Retry-After`` header; the form with a date is read as well."""
+    text = (text or "").strip()
+    if not text:
+        return None
+    if text.isascii() and text.isdigit():
+        return float(text[:9])
+    from datetime import UTC, datetime
+    from email.utils import parsedate_to_datetime
+
+    try:
+        return max(0.0, (parsedate_to_datetime(text) - datetime.now(UTC)).total_seconds())
+    except (TypeError, ValueError, OverflowError):
+        return None
