@@ -29,10 +29,10 @@ from blnk_relay.errors import (
     TooLate,
     UnsuitableServer,
 )
-from blnk_relay.events import Event
 from blnk_relay.intake import Receipt, Write
 from blnk_relay.intents.intent import Intent
 from blnk_relay.intents.links import ResultOf, result_of
+from blnk_relay.journal.events import Event
 from blnk_relay.journal.parts import PartStatus
 from blnk_relay.journal.status import Attempt, Status
 from blnk_relay.kinds.balance_create import create_balance

@@ -11,11 +11,11 @@ from celery import Celery, signals
 from kombu.transport.redis import Transport as RedisTransport
 
 from blnk_relay.bell import Bells, queue_of
-from blnk_relay.broker import url_for_celery
 from blnk_relay.errors import InvalidSettings
 from blnk_relay.journal.journal import Journal
 from blnk_relay.relay import Relay
 from blnk_relay.settings import CONFIRM_LANE, PREFIX, Settings, policy_of
+from blnk_relay.transport.broker import url_for_celery
 from tasks.runtime import Runtime, install, stop, worker_name
 from worker.broker import Broker, listening_options
 from worker.by_name import ByName

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
@@ -13,14 +13,16 @@ from typing import Any
 import redis
 
 from blnk_relay.errors import InvalidSettings, JournalUnavailable, KeyConflict, NotFound, OtherLedger, UnsuitableServer
-from blnk_relay.intents.decision import Send
+from blnk_relay.intents.decision import Dead, Send
 from blnk_relay.intents.exchange import GateAction, GateChange
-from blnk_relay.intents.intent import Entry
+from blnk_relay.intents.intent import DEFAULT_TARGET, Entry
 from blnk_relay.intents.references import of_generation
 from blnk_relay.journal.accept import Accepted, accept_flow, arguments_of, conflicts_in, wait_command, was_reached
+from blnk_relay.journal.cancel import cancel_flow
 from blnk_relay.journal.claims import Claims
 from blnk_relay.journal.clock import Watch, steady_s
 from blnk_relay.journal.connection import connect, reported
+from blnk_relay.journal.enqueue import Enqueuing
 from blnk_relay.journal.entries import (
     Claimed,
     NewEntry,
@@ -33,9 +35,12 @@ from blnk_relay.journal.entries import (
     unreadable_of,
 )
 from blnk_relay.journal.flows import Flow, Run, T, Trip
+from blnk_relay.journal.holdup import holdup_flow
 from blnk_relay.journal.lua import Scripts
 from blnk_relay.journal.packing import unpacked
+from blnk_relay.journal.parts import PartStatus, parts_flow
 from blnk_relay.journal.server import facts_of, is_cluster, judge
+from blnk_relay.journal.status import Attempt, Status, find_flow, history_flow, payload_flow, status_flow
 from blnk_relay.kinds.registry import KINDS
 from blnk_relay.settings import Settings
 
@@ -97,6 +102,7 @@ class Journal:
         self._targets = "\n".join(f"{name}={target.ledger}" for name, target in settings.ledgers.items())
         #: And for what this version knows how to do.
         self._kinds = ",".join(KINDS)
+        self._enqueuing = Enqueuing(settings)
         self._watch = Watch()
         #: What was last seen of the ground that the journal stands on: "<epoch>.<mark>".
         self._seen = ""
@@ -127,6 +133,23 @@ class Journal:
         """
         return self.drive(accept_flow(self.settings, entries))
 
+    def enqueue(self, entries: Sequence[NewEntry]) -> tuple[list[Accepted], tuple[str, ...], str]:
+        """Record what a producer enqueues: :meth:`accept`, once it is known that this is the journal that is meant.
+
+        Raises:
+            UnsuitableServer: The server cannot keep a journal.
+            OtherLedger: The settings mean another ledger by a target than the journal was used for so far.
+        """
+        return self.drive(self._enqueuing.flow(entries))
+
+    def weigh(self, durability: str) -> None:
+        """Compare the durability that receipts have reached with that of the settings.
+
+        Raises:
+            NotDurable: It is less, and the settings are strict about it.
+        """
+        self._enqueuing.weigh(durability)
+
     def drive(self, flow: Flow[T]) -> T:
         """Carry out a flow, trip by trip."""
         answer: Any = None
@@ -150,6 +173,48 @@ class Journal:
                 pipeline.execute_command(*command)  # type: ignore[no-untyped-call]
             return pipeline.execute()
 
+    def cancel(self, key_or_id: str, target: str = DEFAULT_TARGET) -> tuple[Status, list[str]]:
+        """Take an intent back that was never sent; see :meth:`blnk_relay.Relay.cancel`.
+
+        Returns:
+            The status afterwards, and lanes to ring.
+        """
+        return self.drive(cancel_flow(self.settings, key_or_id, target))
+
+    def reject(self, entry: Entry, body: str, death: Dead) -> bool:
+        """Record what came by name and is no valid intent, as a dead letter.
+
+        Args:
+            entry: Its id, kind, target and lane.
+            body: What is kept of it.
+            death: Why it is none.
+
+        Returns:
+            Whether it is new.
+        """
+        answer = self.scripts.run(
+            "reject",
+            entry.id,
+            body,
+            entry.kind,
+            entry.target,
+            entry.lane,
+            death.code,
+            death.message,
+            self.settings.events_max,
+        )
+        return bool(answer[0] == "rejected")
+
+    def turn_by_name(self, most_ms: int) -> bool:
+        """Be the one worker who reads what comes by name, by the journal's time, for so long at most."""
+        # The server's expiry would hold it for as long as a step of its clock back is.
+        return bool(self.scripts.run("turn", "by-name", most_ms)[0])
+
+    def end_turn_by_name(self) -> None:
+        """Let others read what comes by name before that time is over."""
+        with reported():
+            self.client.delete(self.key("by-name"))
+
     def conflicts(self, entries: Sequence[NewEntry]) -> list[KeyConflict]:
         """Those whose key or reference belongs to another recorded intent; changes nothing.
 
@@ -160,6 +225,40 @@ class Journal:
             What :meth:`accept` would raise, one for each of them, with its ``index``.
         """
         return conflicts_in(self.scripts.run("accept", "check", *arguments_of(entries)), entries)
+
+    # -- looking -------------------------------------------------------------------------------------------------
+
+    def find(self, key_or_id: str, target: str = DEFAULT_TARGET) -> Status:
+        """What is known under a key of a target, or under an id.
+
+        Raises:
+            NotFound: Nothing is known under either.
+        """
+        return self.drive(find_flow(self.settings.prefix, key_or_id, target))
+
+    def status(self, id_: str) -> Status | None:
+        """What is known of an intent, or None."""
+        return self.drive(status_flow(self.settings.prefix, id_))
+
+    def payload(self, id_: str) -> Mapping[str, Any]:
+        """The canonical payload of an intent. It holds personal data: show it to operators, log it nowhere.
+
+        Raises:
+            NotFound: The intent is unknown, or trimmed, or what was recorded of it is broken.
+        """
+        return self.drive(payload_flow(self.settings.prefix, id_))
+
+    def history(self, id_: str) -> tuple[Attempt, ...]:
+        """The log of an intent, oldest line first; at most the last 20."""
+        return self.drive(history_flow(self.settings.prefix, id_))
+
+    def parts(self, key_or_id: str, target: str = DEFAULT_TARGET) -> tuple[PartStatus, ...]:
+        """What the legs or items of an intent have come to; see :meth:`blnk_relay.Relay.parts`."""
+        return self.drive(parts_flow(self.settings.prefix, key_or_id, target))
+
+    def holdup(self, status: Status) -> str:
+        """What keeps an open intent, as the second half of a sentence."""
+        return self.drive(holdup_flow(self.settings.prefix, status))
 
     # -- working -------------------------------------------------------------------------------------------------
 

@@ -20,7 +20,6 @@ from blnk_relay.journal.accept import MOST_AFTER
 from blnk_relay.journal.entries import Claimed, Settlement, id_of
 from blnk_relay.journal.journal import SWEEP_MOST, Journal
 from blnk_relay.journal.operator import Operator
-from blnk_relay.journal.status import by_id
 from tests.support.payments import payment
 
 LANE = "transactions"
@@ -230,7 +229,7 @@ def test_an_intent_waits_for_a_bearable_number_of_others(relay):
     with pytest.raises(InvalidIntent) as caught:
         relay.enqueue_many([payment("other."), Write(intent=payment(), key="too many", after=keys)])
     assert caught.value.index == 1
-    assert by_id(relay.journal, id_of(DEFAULT_TARGET, "other.")) is None
+    assert relay.journal.status(id_of(DEFAULT_TARGET, "other.")) is None
 
 
 def items(first: int, number: int) -> list[Any]:

@@ -18,7 +18,7 @@ from blnk_relay.intents.intent import DEFAULT_TARGET
 from blnk_relay.journal.entries import Claimed, Settlement, id_of
 from blnk_relay.journal.journal import Journal
 from blnk_relay.journal.operator import GateView, Operator
-from blnk_relay.journal.status import Status, by_id, history_of, moment
+from blnk_relay.journal.status import Status, moment
 from tests.support.payments import payment
 from tests.support.redis_keys import listed, unlisted
 from tests.support.waiting import wait_until
@@ -65,7 +65,7 @@ def trim(journal: Journal) -> None:
 
 
 def status(journal: Journal, key: str) -> Status:
-    found = by_id(journal, id_of(DEFAULT_TARGET, key))
+    found = journal.status(id_of(DEFAULT_TARGET, key))
     assert found is not None
     return found
 
@@ -178,7 +178,7 @@ def test_reading_an_intent_while_it_is_trimmed_shows_it_before_or_after(relay, j
         going.set()
         while not trimming.done():
             for id_ in ids:
-                found = by_id(journal, id_)
+                found = journal.status(id_)
                 assert found is not None
                 assert (found.state, found.outcome) == ("done", "applied")
         trimming.result()
@@ -714,7 +714,7 @@ def test_attempts_that_end_alike_are_one_line_with_their_number(relay, journal):
         journal.settle(WORKER, [attempted(claimed, start_ms + number, f"again in {number / 10:.1f} s")], [])
     (claimed,) = journal.claim(LANE, WORKER, 1).items
     journal.settle(WORKER, [attempted(claimed, start_ms + 60, "look in 0.3 s", status=502, what="sent")], [])
-    many, other = history_of(journal, id_of(DEFAULT_TARGET, "order"))
+    many, other = journal.history(id_of(DEFAULT_TARGET, "order"))
     assert (many.what, many.count, many.note, many.request_id) == (
         "not_sent",
         50,
@@ -731,7 +731,7 @@ def test_what_operators_did_is_never_folded(relay, journal, operator):
         (claimed,) = journal.claim(LANE, WORKER, 1).items
         kill(journal, claimed)
         operator.replay(status(journal, "order"), who="me", reason="again")
-    assert [line.what for line in history_of(journal, id_of(DEFAULT_TARGET, "order"))] == ["replayed", "replayed"]
+    assert [line.what for line in journal.history(id_of(DEFAULT_TARGET, "order"))] == ["replayed", "replayed"]
 
 
 def test_what_was_tried_in_vain_is_known_by_when_it_was_accepted(relay, journal, operator):
@@ -746,7 +746,7 @@ def test_what_was_tried_in_vain_is_known_by_when_it_was_accepted(relay, journal,
     looked = journal.take(WORKER, 10, 10).items
     journal.settle(WORKER, [Settlement(item, "posted", "posted", 5_000) for item in looked], [])
     ages = {
-        by_id(journal, id_).key: moment(int(at)) for id_, at in journal.client.zrange(tried, 0, -1, withscores=True)
+        journal.status(id_).key: moment(int(at)) for id_, at in journal.client.zrange(tried, 0, -1, withscores=True)
     }
     assert {name: ages[name] for name in created} == created
     journal.client.zadd(tried, {again.entry.id: journal.now_ms() - 60_000})

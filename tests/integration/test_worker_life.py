@@ -20,9 +20,9 @@ from kombu import Consumer, Queue
 
 from blnk_relay import JournalUnavailable, Relay, Write
 from blnk_relay.bell import DELIVER_TASK, queue_of
-from blnk_relay.broker import url_for_celery
 from blnk_relay.journal.operator import Operator
 from blnk_relay.settings import CONFIRM_LANE, INGEST_LANE
+from blnk_relay.transport.broker import url_for_celery
 from tests.support.counting import assert_exactly_once, wait_for_all
 from tests.support.messages import message
 from tests.support.payments import payment

@@ -222,11 +222,10 @@ def _way(status: Status, way_of: Callable[[Status], tuple[str, str]]) -> tuple[s
 
 def _found(desk: Desk, scope: Scope) -> Iterator[Status]:
     from blnk_relay.intents.intent import DEFAULT_TARGET
-    from blnk_relay.journal.status import find
 
     if scope.keys:
         target = scope.target or DEFAULT_TARGET
-        known = {status.id: status for status in (find(desk.journal, key, target) for key in scope.keys)}
+        known = {status.id: status for status in (desk.journal.find(key, target) for key in scope.keys)}
         yield from known.values()
         return
     since = scope.since if isinstance(scope.since, datetime) else None

@@ -42,12 +42,10 @@ def show(key: str, target: str, with_payload: bool, as_json: bool) -> None:
 
     KEY is its idempotency key, or its id.
     """
-    from blnk_relay.journal.status import find, history_of, payload_of
-
     with opened() as desk:
-        status = find(desk.journal, key, target)
-        attempts = history_of(desk.journal, status.id)
-        payload = payload_of(desk.journal, status.id) if with_payload else None
+        status = desk.journal.find(key, target)
+        attempts = desk.journal.history(status.id)
+        payload = desk.journal.payload(status.id) if with_payload else None
     if as_json:
         document: dict[str, Any] = {
             "intent": intent_shape(status),

@@ -10,7 +10,6 @@ from typing import Any
 
 from blnk_relay import InvalidIntent, Relay, Write, intent_of
 from blnk_relay.journal.operator import Operator, Overview
-from blnk_relay.journal.status import by_id, payload_of
 from worker.demo.proof.findings import Proof, Recorded
 from worker.demo.proof.prove import behind_dead, prove, tally
 from worker.demo.stage import Stage
@@ -157,10 +156,10 @@ class _Performance:
     def recorded(self) -> list[Recorded]:
         found = []
         for id_ in self._ids:
-            status = by_id(self._relay.journal, id_)
+            status = self._relay.journal.status(id_)
             if status is not None:
                 parts = self._relay.parts(id_)
-                found.append(Recorded(status, payload_of(self._relay.journal, id_), parts))
+                found.append(Recorded(status, self._relay.journal.payload(id_), parts))
         return found
 
 

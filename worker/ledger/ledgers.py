@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from blnk_relay.intents.exchange import GateAction, GateChange
 from blnk_relay.journal.journal import Journal
+from blnk_relay.journal.tokens import TokenStore
 from blnk_relay.settings import Settings
 from blnk_relay.targets import Target
 from tasks.runtime import Reports, stopping
@@ -11,7 +12,6 @@ from worker.ledger.credentials import Credentials, key_of
 from worker.ledger.oauth import REFRESH_FAILED, OAuth
 from worker.ledger.proxy import Proxy
 from worker.ledger.readback import LedgerOverHttp
-from worker.ledger.token_store import TokenStore
 from worker.ledger.wire import Wire
 
 
