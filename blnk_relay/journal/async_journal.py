@@ -92,7 +92,7 @@ class AsyncJournal:
     async def _carry(self, trip: Trip) -> Any:
         with reported(trip.name if isinstance(trip, Run) else ""):
             if isinstance(trip, Ask):
-                pipeline = self._client.pipeline(transaction=len(trip.commands) > 1)
+                pipeline = self._client.pipeline(transaction=trip.whole and len(trip.commands) > 1)
                 for command in trip.commands:
                     pipeline.execute_command(*command)
                 return await pipeline.execute()

@@ -167,8 +167,7 @@ class Journal:
                 return self.scripts.run_and_wait(trip.name, [trip.wait], *trip.args)
             return self.scripts.run(trip.name, *trip.args)
         with reported():
-            # Several in one transaction, so that an intent which is being trimmed is seen whole or not at all.
-            pipeline = self.client.pipeline(transaction=len(trip.commands) > 1)
+            pipeline = self.client.pipeline(transaction=trip.whole and len(trip.commands) > 1)
             for command in trip.commands:
                 pipeline.execute_command(*command)  # type: ignore[no-untyped-call]
             return pipeline.execute()

@@ -17,7 +17,8 @@ from blnk_relay.intents.exchange import GateAction, GateChange
 from blnk_relay.intents.intent import DEFAULT_TARGET
 from blnk_relay.journal.entries import Claimed, Settlement, id_of
 from blnk_relay.journal.journal import Journal
-from blnk_relay.journal.operator import GateView, Operator
+from blnk_relay.journal.operator import Operator
+from blnk_relay.journal.overview import GateView
 from blnk_relay.journal.status import Status, moment
 from tests.support.payments import payment
 from tests.support.redis_keys import listed, unlisted

@@ -13,8 +13,9 @@ from blnk_relay import Relay, Write, bulk
 from blnk_relay.intents.intent import DEFAULT_TARGET
 from blnk_relay.journal.entries import Claimed, Settlement, id_of
 from blnk_relay.journal.journal import Journal
+from blnk_relay.journal.listing import STATES
 from blnk_relay.journal.lua import Scripts
-from blnk_relay.journal.operator import STATES, Operator
+from blnk_relay.journal.operator import Operator
 from blnk_relay.journal.status import Status
 from tests.support.payments import payment
 

@@ -198,7 +198,7 @@ def plan(desk: Desk, scope: Scope, most: int, way_of: Callable[[Status], tuple[s
     Raises:
         NotFound: A key is unknown, or a filter cannot match anything.
     """
-    made = Plan(scope.at(desk.now()), most)
+    made = Plan(scope.at(desk.operator.now()), most)
     desk.operator.check_filters(("dead",), kind=scope.kind, code=scope.code, target=scope.target)
     with progress("looking through the dead letters", None) as step:
         for status in _found(desk, made.scope):

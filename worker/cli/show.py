@@ -18,9 +18,8 @@ from worker.cli.shapes import attempt_shape, deaths, intent_shape, kind_shape, o
 from worker.cli.spans import since_at
 
 if TYPE_CHECKING:
-    from blnk_relay import Attempt, Settings, Status
+    from blnk_relay import Attempt, Overview, Settings, Status
     from blnk_relay.catalogue.facts import EndFacts, Facts
-    from blnk_relay.journal.operator import Overview
     from worker.cli.session import Desk
 
 STATES = ("waiting", "ready", "sending", "posted", "done", "cancelled", "dead", "discarded")
@@ -145,7 +144,7 @@ def listed(
         NotFound: A filter cannot match anything.
     """
     desk.operator.check_filters(states, kind=kind, code=code, target=target)
-    start = since_at(since, desk.now())
+    start = since_at(since, desk.operator.now())
     found: list[Status] = []
     for state in states:
         those = desk.operator.listed(state, kind=kind, code=code, target=target, since=start)
