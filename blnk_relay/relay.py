@@ -60,7 +60,7 @@ class Relay:
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self.journal = Journal(settings)
-        self._bells = Bells(settings)
+        self.bells = Bells(settings)
 
     @classmethod
     def from_env(cls) -> Self:
@@ -81,7 +81,7 @@ class Relay:
 
     def close(self) -> None:
         """Give the connections back."""
-        self._bells.close()
+        self.bells.close()
         self.journal.close()
 
     def enqueue(
@@ -234,7 +234,7 @@ class Relay:
             JournalUnavailable: Redis did not answer.
         """
         status, bells = self.journal.cancel(key, target)
-        self._bells.ring(bells)
+        self.bells.ring(bells)
         return status
 
     def history(self, key: str, *, target: str = DEFAULT_TARGET) -> tuple[Attempt, ...]:
@@ -293,6 +293,6 @@ class Relay:
 
     def _accept(self, entries: list[NewEntry]) -> list[Receipt]:
         accepted, bells, durability = self.journal.enqueue(entries)
-        self._bells.ring(bells)
+        self.bells.ring(bells)
         self.journal.weigh(durability)
         return receipts_of(entries, accepted, durability)

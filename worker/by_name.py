@@ -19,10 +19,11 @@ from redis.exceptions import RedisError
 from blnk_relay.bell import queue_of
 from blnk_relay.errors import JournalUnavailable
 from blnk_relay.relay import Relay
-from blnk_relay.settings import INGEST_LANE, Settings
+from blnk_relay.settings import INGEST_LANE
 from blnk_relay.transport.queues import Inbox
 from tasks.ingest import Ingest
 from worker.complaints import Complaints
+from worker.shared import Shared
 from worker.telemetry import Telemetry
 
 #: Messages read in one go; few, because each may be as large as an upload.
@@ -49,7 +50,8 @@ class ByName(bootsteps.StartStopStep):
     def __init__(self, parent: Any, **kwargs: Any) -> None:
         super().__init__(parent, **kwargs)
         self._app = parent.app
-        self._settings: Settings = parent.app.conf.blnk_relay
+        self._shared: Shared = parent.app.conf.blnk_relay
+        self._settings = self._shared.settings
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
         self._complaints = Complaints(_log)
@@ -67,15 +69,12 @@ class ByName(bootsteps.StartStopStep):
             self._thread.join(self._settings.redis_timeout_s * 4)
 
     def _run(self) -> None:
-        relay: Relay | None = None
         ingest: Ingest | None = None
         pause_s = 0.0
         while not self._stop.wait(pause_s):
             try:
-                if relay is None or ingest is None:
-                    relay = Relay(self._settings)
-                    ingest = Ingest(relay, lambda: Telemetry(self._settings))
-                more = self._read(relay, ingest)
+                ingest = ingest or Ingest(self._shared.relay, lambda: Telemetry(self._settings))
+                more = self._read(self._shared.relay, ingest)
                 pause_s = 0.0 if more else IDLE_S
             except Exception as error:  # noqa: BLE001 - whatever it is, the messages are still there
                 expected = isinstance(error, RedisError | JournalUnavailable | OSError)
@@ -86,9 +85,6 @@ class ByName(bootsteps.StartStopStep):
                 self._forget()
                 pause_s = min(max(pause_s * 2, FIRST_PAUSE_S), LONGEST_PAUSE_S)
         self._forget()
-        if relay is not None:
-            with suppress(JournalUnavailable):
-                relay.close()
 
     def _read(self, relay: Relay, ingest: Ingest) -> bool:
         """Record one batch, and take out what was. Returns whether there may be more to do at once."""

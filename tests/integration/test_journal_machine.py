@@ -193,7 +193,7 @@ class JournalMachine(RuleBasedStateMachine):
         self.client.flushall()
         self.relay = Relay(self.where)
         self.bells = SilentBells()
-        self.relay._bells = self.bells  # type: ignore[assignment]
+        self.relay.bells = self.bells  # type: ignore[assignment]
         self.operator = Operator(self.journal, self.bells)  # type: ignore[arg-type]
         self.items: dict[str, Item] = {}
         self.named: dict[str, str] = {}
