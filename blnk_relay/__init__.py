@@ -29,11 +29,14 @@ from blnk_relay.errors import (
     TooLate,
     UnsuitableServer,
 )
-from blnk_relay.events import Event
 from blnk_relay.intake import Receipt, Write
 from blnk_relay.intents.intent import Intent
 from blnk_relay.intents.links import ResultOf, result_of
+from blnk_relay.journal.events import Event
+from blnk_relay.journal.operator import Operator
+from blnk_relay.journal.overview import GateView, LaneDepth, Overview, Pause
 from blnk_relay.journal.parts import PartStatus
+from blnk_relay.journal.pauses import Act, Change
 from blnk_relay.journal.status import Attempt, Status
 from blnk_relay.kinds.balance_create import create_balance
 from blnk_relay.kinds.balance_link_identity import link_identity
@@ -58,6 +61,7 @@ from blnk_relay.kinds.transaction import transaction
 from blnk_relay.kinds.transaction_bulk import bulk
 from blnk_relay.kinds.transaction_split import split_transaction
 from blnk_relay.relay import Relay, StillOpen
+from blnk_relay.replay import ReplayPlan, ReplayWay
 from blnk_relay.schema.legs import Leg
 from blnk_relay.settings import Settings
 from blnk_relay.targets import Target
@@ -101,6 +105,16 @@ __all__ = [  # noqa: RUF022 - grouped by what they are for
     "intent_of",
     "result_of",
     "ResultOf",
+    # An operator's hands.
+    "Operator",
+    "Overview",
+    "LaneDepth",
+    "GateView",
+    "Pause",
+    "Change",
+    "Act",
+    "ReplayPlan",
+    "ReplayWay",
     # Errors.
     "RelayError",
     "DuplicateInBatch",

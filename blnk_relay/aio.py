@@ -1,4 +1,4 @@
-"""AsyncRelay: the same surface as Relay on redis.asyncio, for FastAPI and its kin."""
+"""AsyncRelay: the same surface as Relay for an event loop, for FastAPI and its kin."""
 
 from __future__ import annotations
 
@@ -7,33 +7,19 @@ import time
 from collections.abc import AsyncIterator, Iterable, Sequence
 from datetime import datetime, timedelta
 from types import TracebackType
-from typing import Any, Self
-
-import redis.asyncio
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
-from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import NoScriptError
+from typing import Self
 
 from blnk_relay.bell import Bells
 from blnk_relay.errors import InvalidIntent, KeyConflict
-from blnk_relay.events import Event, event_flow, finish_flow
 from blnk_relay.intake import Receipt, Write, prepare, prepare_many, receipts_of
 from blnk_relay.intents.intent import DEFAULT_TARGET, Intent
-from blnk_relay.journal.accept import accept_flow
-from blnk_relay.journal.belonging import Belonging
-from blnk_relay.journal.cancel import cancel_flow
-from blnk_relay.journal.connection import pool_options, reported
+from blnk_relay.journal.async_journal import AsyncJournal
 from blnk_relay.journal.entries import NewEntry
-from blnk_relay.journal.flows import Ask, Flow, Run, T, Trip
-from blnk_relay.journal.holdup import holdup_flow
-from blnk_relay.journal.lua import script_digest, script_source
-from blnk_relay.journal.parts import PartStatus, parts_flow
-from blnk_relay.journal.server import FirstUse
-from blnk_relay.journal.status import Attempt, Status, find_flow, history_flow
+from blnk_relay.journal.events import AsyncEvents, Event
+from blnk_relay.journal.parts import PartStatus
+from blnk_relay.journal.status import Attempt, Status
 from blnk_relay.relay import POLL_FIRST_S, POLL_MOST_S, StillOpen
 from blnk_relay.settings import Settings
-from blnk_relay.transport.sockets import async_connection_class
 
 
 class AsyncRelay:
@@ -55,15 +41,7 @@ class AsyncRelay:
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self._bells = Bells(settings)
-        self._belonging = Belonging(settings)
-        self._first_use = FirstUse(settings)
-        address = settings.journal_address
-        retry = Retry(NoBackoff(), 1, supported_errors=(RedisConnectionError,))
-        self._client = redis.asyncio.Redis.from_pool(
-            redis.asyncio.BlockingConnectionPool(
-                connection_class=async_connection_class(address), retry=retry, **pool_options(settings, address)
-            )
-        )
+        self._journal = AsyncJournal(settings)
 
     @classmethod
     def from_env(cls) -> Self:
@@ -85,7 +63,7 @@ class AsyncRelay:
     async def close(self) -> None:
         """Give the connections back."""
         await asyncio.to_thread(self._bells.close)
-        await self._client.aclose()
+        await self._journal.close()
 
     async def enqueue(
         self,
@@ -132,7 +110,7 @@ class AsyncRelay:
 
     async def get(self, key: str, *, target: str = DEFAULT_TARGET) -> Status:
         """What has become of an intent; see :meth:`blnk_relay.Relay.get`."""
-        return await self._drive(find_flow(self.settings.prefix, key, target))
+        return await self._journal.find(key, target)
 
     async def wait(self, key: str, timeout_s: float, *, target: str = DEFAULT_TARGET) -> Status:
         """Wait until an intent is finished; see :meth:`blnk_relay.Relay.wait`."""
@@ -144,84 +122,38 @@ class AsyncRelay:
                 return status
             left_s = end_s - time.monotonic()
             if left_s <= 0:
-                raise StillOpen(status, await self._drive(holdup_flow(self.settings.prefix, status)))
+                raise StillOpen(status, await self._journal.holdup(status))
             await asyncio.sleep(min(pause_s, left_s))
             pause_s = min(pause_s * 1.5, POLL_MOST_S)
 
     async def cancel(self, key: str, *, target: str = DEFAULT_TARGET) -> Status:
         """Take an intent back that was never sent; see :meth:`blnk_relay.Relay.cancel`."""
-        status, bells = await self._drive(cancel_flow(self.settings, key, target))
+        status, bells = await self._journal.cancel(key, target)
         await self._ring(bells)
         return status
 
     async def history(self, key: str, *, target: str = DEFAULT_TARGET) -> tuple[Attempt, ...]:
         """What was tried for an intent; see :meth:`blnk_relay.Relay.history`."""
         status = await self.get(key, target=target)
-        return await self._drive(history_flow(self.settings.prefix, status.id))
+        return await self._journal.history(status.id)
 
     async def parts(self, key: str, *, target: str = DEFAULT_TARGET) -> tuple[PartStatus, ...]:
         """What legs or items have come to; see :meth:`blnk_relay.Relay.parts`."""
-        return await self._drive(parts_flow(self.settings.prefix, key, target))
+        return await self._journal.parts(key, target)
 
     async def events(self, group: str, *, consumer: str = "main", timeout_s: float = 5.0) -> AsyncIterator[Event]:
         """Final outcomes and operators' acts, as they happen; see :meth:`blnk_relay.Relay.events`."""
-        while True:
-            end_s = time.monotonic() + timeout_s
-            batch: list[Event] = []
-            while not batch and (left_s := end_s - time.monotonic()) > 0:
-                batch = await self._drive(event_flow(self.settings.prefix, group, consumer, left_s))
-            if not batch:
-                return
-            for event in batch:
-                yield event
-                if not await self._drive(finish_flow(group, consumer, [event])):
-                    break
+        async for event in AsyncEvents(self._journal, group, consumer).follow(timeout_s):
+            yield event
 
     # ----------------------------------------------------------------------------------------------------------------
 
     async def _accept(self, entries: list[NewEntry]) -> list[Receipt]:
-        if self._first_use.due:
-            await self._drive(self._first_use.flow())
-        if due := self._belonging.due(new.entry.target for new in entries):
-            await self._drive(self._belonging.flow(due))
-        accepted, bells, durability = await self._drive(accept_flow(self.settings, entries))
+        accepted, bells, durability = await self._journal.enqueue(entries)
         await self._ring(bells)
-        self._first_use.weigh(durability)
+        self._journal.weigh(durability)
         return receipts_of(entries, accepted, durability)
 
     async def _ring(self, lanes: Iterable[str]) -> None:
         if lanes:
             await asyncio.to_thread(self._bells.ring, lanes)
-
-    async def _drive(self, flow: Flow[T]) -> T:
-        """Carry out a flow, trip by trip."""
-        answer: Any = None
-        while True:
-            try:
-                trip = flow.send(answer)
-            except StopIteration as end:
-                result: T = end.value
-                return result
-            answer = await self._carry(trip)
-
-    async def _carry(self, trip: Trip) -> Any:
-        with reported(trip.name if isinstance(trip, Run) else ""):
-            if isinstance(trip, Ask):
-                pipeline = self._client.pipeline(transaction=len(trip.commands) > 1)
-                for command in trip.commands:
-                    pipeline.execute_command(*command)
-                return await pipeline.execute()
-            try:
-                return await self._run(trip, "EVALSHA", script_digest(trip.name))
-            except NoScriptError:
-                return await self._run(trip, "EVAL", script_source(trip.name))
-
-    async def _run(self, trip: Run, command: str, script: str) -> Any:
-        pipeline = self._client.pipeline(transaction=False)
-        pipeline.execute_command(command, script, 1, self.settings.prefix, *trip.args)
-        if trip.wait:
-            pipeline.execute_command(*trip.wait)
-        answers = await pipeline.execute(raise_on_error=False)
-        if isinstance(answers[0], Exception):
-            raise answers[0]
-        return answers if trip.wait else answers[0]

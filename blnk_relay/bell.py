@@ -92,7 +92,7 @@ class Bells:
         if self._app is None:
             from celery import Celery
 
-            from blnk_relay.broker import url_for_celery
+            from blnk_relay.transport.broker import url_for_celery
 
             self._app = Celery("blnk-relay", broker=url_for_celery(self._settings), set_as_current=False)
             self._app.conf.update(

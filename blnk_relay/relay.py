@@ -10,17 +10,13 @@ from typing import Self
 
 from blnk_relay.bell import Bells
 from blnk_relay.errors import InvalidIntent, KeyConflict, RelayError
-from blnk_relay.events import Event, Events
 from blnk_relay.intake import Receipt, Write, prepare, prepare_many, receipts_of
 from blnk_relay.intents.intent import DEFAULT_TARGET, Intent
-from blnk_relay.journal.belonging import Belonging
-from blnk_relay.journal.cancel import cancel_flow
 from blnk_relay.journal.entries import NewEntry
-from blnk_relay.journal.holdup import holdup_flow
+from blnk_relay.journal.events import Event, Events
 from blnk_relay.journal.journal import Journal
-from blnk_relay.journal.parts import PartStatus, parts_flow
-from blnk_relay.journal.server import FirstUse
-from blnk_relay.journal.status import Attempt, Status, find, history_of
+from blnk_relay.journal.parts import PartStatus
+from blnk_relay.journal.status import Attempt, Status
 from blnk_relay.settings import Settings
 
 #: Pauses between two looks at the journal while waiting: the first, and the longest.
@@ -64,9 +60,7 @@ class Relay:
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self.journal = Journal(settings)
-        self._bells = Bells(settings)
-        self._belonging = Belonging(settings)
-        self._first_use = FirstUse(settings)
+        self.bells = Bells(settings)
 
     @classmethod
     def from_env(cls) -> Self:
@@ -87,7 +81,7 @@ class Relay:
 
     def close(self) -> None:
         """Give the connections back."""
-        self._bells.close()
+        self.bells.close()
         self.journal.close()
 
     def enqueue(
@@ -197,7 +191,7 @@ class Relay:
             NotFound: No intent is known under it.
             JournalUnavailable: Redis did not answer.
         """
-        return find(self.journal, key, target)
+        return self.journal.find(key, target)
 
     def wait(self, key: str, timeout_s: float, *, target: str = DEFAULT_TARGET) -> Status:
         """Wait until an intent is finished: done, dead, cancelled or discarded.
@@ -220,7 +214,7 @@ class Relay:
                 return status
             left_s = end_s - time.monotonic()
             if left_s <= 0:
-                raise StillOpen(status, self.journal.drive(holdup_flow(self.settings.prefix, status)))
+                raise StillOpen(status, self.journal.holdup(status))
             time.sleep(min(pause_s, left_s))
             pause_s = min(pause_s * 1.5, POLL_MOST_S)
 
@@ -239,8 +233,8 @@ class Relay:
             NotFound: No intent is known under the key.
             JournalUnavailable: Redis did not answer.
         """
-        status, bells = self.journal.drive(cancel_flow(self.settings, key, target))
-        self._bells.ring(bells)
+        status, bells = self.journal.cancel(key, target)
+        self.bells.ring(bells)
         return status
 
     def history(self, key: str, *, target: str = DEFAULT_TARGET) -> tuple[Attempt, ...]:
@@ -250,7 +244,7 @@ class Relay:
             NotFound: No intent is known under the key.
             JournalUnavailable: Redis did not answer.
         """
-        return history_of(self.journal, self.get(key, target=target).id)
+        return self.journal.history(self.get(key, target=target).id)
 
     def parts(self, key: str, *, target: str = DEFAULT_TARGET) -> tuple[PartStatus, ...]:
         """What the legs of a split, or the items or holds of a bulk, have come to, in the order they were given in.
@@ -266,7 +260,7 @@ class Relay:
             NotFound: No intent is known under the key, or it was trimmed.
             JournalUnavailable: Redis did not answer.
         """
-        return self.journal.drive(parts_flow(self.settings.prefix, key, target))
+        return self.journal.parts(key, target)
 
     def events(self, group: str, *, consumer: str = "main", timeout_s: float = 5.0) -> Iterator[Event]:
         """Final outcomes and operators' acts, as they happen: at least once, in order for each intent.
@@ -298,11 +292,7 @@ class Relay:
     # ----------------------------------------------------------------------------------------------------------------
 
     def _accept(self, entries: list[NewEntry]) -> list[Receipt]:
-        if self._first_use.due:
-            self.journal.drive(self._first_use.flow())
-        if due := self._belonging.due(new.entry.target for new in entries):
-            self.journal.drive(self._belonging.flow(due))
-        accepted, bells, durability = self.journal.accept(entries)
-        self._bells.ring(bells)
-        self._first_use.weigh(durability)
+        accepted, bells, durability = self.journal.enqueue(entries)
+        self.bells.ring(bells)
+        self.journal.weigh(durability)
         return receipts_of(entries, accepted, durability)

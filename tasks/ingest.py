@@ -142,12 +142,10 @@ class Ingest:
             "payload": kept,
         }
         told = capped(safe_text(message, _MOST_KEPT))
-        answer = relay.journal.scripts.run(
-            "reject", id_, json.dumps(body, ensure_ascii=True), kind, target, lane, code, told, settings.events_max
-        )
-        if answer[0] == "rejected":
+        entry, death = Entry(id_, kind, target, lane, "", "", {}), Dead(DeadClass.INVALID, code, told)
+        if relay.journal.reject(entry, json.dumps(body, ensure_ascii=True), death):
             self._reports = self._reports or self._make_reports()
-            self._reports.dead(Entry(id_, kind, target, lane, "", "", {}), Dead(DeadClass.INVALID, code, told))
+            self._reports.dead(entry, death)
 
 
 def _code(error: Exception) -> str:

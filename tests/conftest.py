@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import redis
 
-from blnk_relay import Relay, Settings
+from blnk_relay import Operator, Relay, Settings
 from blnk_relay.journal.journal import Journal
 from worker.demo.stage import Stage
 
@@ -120,3 +120,9 @@ def stage(make_stage: Any) -> Stage:
     """A stage with a ledger that behaves, and no worker yet."""
     running: Stage = make_stage()
     return running
+
+
+@pytest.fixture
+def operator(relay: Relay) -> Operator:
+    """An operator's hands on it."""
+    return Operator(relay.journal, relay.bells)

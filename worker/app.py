@@ -3,23 +3,22 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import replace
 from typing import Any
 
 from billiard import pool as billiard_pool
 from celery import Celery, signals
 from kombu.transport.redis import Transport as RedisTransport
 
-from blnk_relay.bell import Bells, queue_of
-from blnk_relay.broker import url_for_celery
+from blnk_relay.bell import queue_of
 from blnk_relay.errors import InvalidSettings
-from blnk_relay.journal.journal import Journal
 from blnk_relay.relay import Relay
 from blnk_relay.settings import CONFIRM_LANE, PREFIX, Settings, policy_of
+from blnk_relay.transport.broker import url_for_celery
 from tasks.runtime import Runtime, install, stop, worker_name
 from worker.broker import Broker, listening_options
 from worker.by_name import ByName
-from worker.ledger.ledgers import ledgers_of
+from worker.ledger.ledgers import check_targets, ledgers_of
+from worker.shared import Shared
 from worker.sweeper import Sweeper
 from worker.telemetry import Telemetry
 
@@ -31,19 +30,23 @@ _RESULT_TRIES = 5
 _log = logging.getLogger(__name__)
 
 
-def build_runtime(settings: Settings) -> Runtime:
+def build_runtime(settings: Settings, relay: Relay | None = None) -> Runtime:
     """What the tasks of one process share, with real connections.
+
+    Args:
+        settings: The settings.
+        relay: That of this process; one of its own when None.
 
     Raises:
         InvalidSettings: An instance or a credential is missing.
     """
-    journal, reports = Journal(settings), Telemetry(settings)
+    relay, reports = relay or Relay(settings), Telemetry(settings)
     return Runtime(
         settings=settings,
-        journal=journal,
-        bells=Bells(settings),
-        relay=Relay(settings),
-        ledgers=ledgers_of(settings, journal, reports),
+        journal=relay.journal,
+        bells=relay.bells,
+        relay=relay,
+        ledgers=ledgers_of(settings, relay.journal, reports),
         reports=reports,
         policy=policy_of(settings),
         worker=worker_name(),
@@ -60,11 +63,7 @@ def make_app(settings: Settings) -> Celery:
         InvalidSettings: An instance or a credential of any target is missing: better now than at the first intent. Or
             the broker is none that workers can listen to.
     """
-    # Made for the sake of what they refuse, and told to nobody: the worker's own are made after it has forked.
-    journal = Journal(settings)
-    for ledger in ledgers_of(settings, journal, Telemetry(replace(settings, sentry_dsn=""))).values():
-        ledger.close()
-    journal.close()
+    check_targets(settings)
     app = Celery("blnk-relay-worker", broker=url_for_celery(settings), include=["tasks.celery_tasks"], amqp=Broker)
     app.conf.update(
         broker_transport_options=dict(listening_options(settings)),
@@ -95,9 +94,10 @@ def make_app(settings: Settings) -> Celery:
             f"{PREFIX}BROKER_URL must be the address of a Redis or Valkey, such as redis://127.0.0.1:6379/1: what "
             "comes by name is read from there without Celery, so that none of it is lost."
         )
-    install(lambda: build_runtime(settings))
+    shared = Shared(settings)
+    install(lambda: build_runtime(settings, shared.relay))
     app.steps["worker"].update({Sweeper, ByName})
-    app.conf.blnk_relay = settings
+    app.conf.blnk_relay = shared
     return app
 
 

@@ -10,22 +10,20 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any
 
 from celery import bootsteps
-from kombu import Exchange, Queue
 from redis.exceptions import RedisError
 
 from blnk_relay.bell import queue_of
 from blnk_relay.errors import JournalUnavailable
-from blnk_relay.journal.connection import reported
-from blnk_relay.journal.journal import Journal
 from blnk_relay.relay import Relay
-from blnk_relay.settings import INGEST_LANE, Settings
+from blnk_relay.settings import INGEST_LANE
+from blnk_relay.transport.queues import Inbox
 from tasks.ingest import Ingest
 from worker.complaints import Complaints
+from worker.shared import Shared
 from worker.telemetry import Telemetry
 
 #: Messages read in one go; few, because each may be as large as an upload.
@@ -44,58 +42,6 @@ _TURN_MS = 5_000
 _log = logging.getLogger(__name__)
 
 
-class Inbox:
-    """The queue of messages that came by name, by the eyes of Celery's own client, so that addresses mean the same.
-
-    Args:
-        app: The worker's Celery application.
-        settings: What the queue is called.
-    """
-
-    def __init__(self, app: Any, settings: Settings) -> None:
-        name = queue_of(settings, INGEST_LANE)
-        self._connection = app.connection_for_write()
-        channel = self._connection.default_channel
-        # As a consumer of Celery's would: there are producers that publish to queues which somebody else has declared.
-        Queue(name, Exchange(name, type="direct"), routing_key=name)(channel).declare()
-        self._channel = channel
-        self._keys = [f"{name}{channel.sep}{step}" if step else name for step in channel.priority_steps]
-
-    def oldest(self) -> list[tuple[str, bytes]]:
-        """The messages whose turn it is, each with the key that it lies under; nothing is taken out."""
-        with self._channel.conn_or_acquire() as client:
-            for key in self._keys:
-                found = client.lrange(key, -BATCH, -1)
-                if found:
-                    return [(key, item) for item in reversed(found)]
-        return []
-
-    def remove(self, items: Sequence[tuple[str, bytes]]) -> None:
-        """Take out what was recorded; what somebody else has taken out is no error."""
-        if not items:
-            return
-        with self._channel.conn_or_acquire() as client:
-            pipeline = client.pipeline(transaction=False)
-            for key, item in items:
-                pipeline.lrem(key, -1, item)
-            pipeline.execute()
-
-    def put_last(self, items: Sequence[tuple[str, bytes]]) -> None:
-        """Let others go first."""
-        if not items:
-            return
-        with self._channel.conn_or_acquire() as client:
-            pipeline = client.pipeline(transaction=True)
-            for key, item in items:
-                pipeline.lrem(key, -1, item)
-                pipeline.lpush(key, item)
-            pipeline.execute()
-
-    def close(self) -> None:
-        """Give the connections back."""
-        self._connection.close()
-
-
 class ByName(bootsteps.StartStopStep):
     """Records what comes by name, for as long as the worker runs."""
 
@@ -104,7 +50,8 @@ class ByName(bootsteps.StartStopStep):
     def __init__(self, parent: Any, **kwargs: Any) -> None:
         super().__init__(parent, **kwargs)
         self._app = parent.app
-        self._settings: Settings = parent.app.conf.blnk_relay
+        self._shared: Shared = parent.app.conf.blnk_relay
+        self._settings = self._shared.settings
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
         self._complaints = Complaints(_log)
@@ -122,15 +69,12 @@ class ByName(bootsteps.StartStopStep):
             self._thread.join(self._settings.redis_timeout_s * 4)
 
     def _run(self) -> None:
-        relay: Relay | None = None
         ingest: Ingest | None = None
         pause_s = 0.0
         while not self._stop.wait(pause_s):
             try:
-                if relay is None or ingest is None:
-                    relay = Relay(self._settings)
-                    ingest = Ingest(relay, lambda: Telemetry(self._settings))
-                more = self._read(relay, ingest)
+                ingest = ingest or Ingest(self._shared.relay, lambda: Telemetry(self._settings))
+                more = self._read(self._shared.relay, ingest)
                 pause_s = 0.0 if more else IDLE_S
             except Exception as error:  # noqa: BLE001 - whatever it is, the messages are still there
                 expected = isinstance(error, RedisError | JournalUnavailable | OSError)
@@ -141,16 +85,13 @@ class ByName(bootsteps.StartStopStep):
                 self._forget()
                 pause_s = min(max(pause_s * 2, FIRST_PAUSE_S), LONGEST_PAUSE_S)
         self._forget()
-        if relay is not None:
-            with suppress(JournalUnavailable):
-                relay.close()
 
     def _read(self, relay: Relay, ingest: Ingest) -> bool:
         """Record one batch, and take out what was. Returns whether there may be more to do at once."""
         if self._inbox is None:
-            self._inbox = Inbox(self._app, self._settings)
+            self._inbox = Inbox(self._app, queue_of(self._settings, INGEST_LANE), BATCH)
         items = self._inbox.oldest()
-        if not items or not _turn(relay.journal):
+        if not items or not relay.journal.turn_by_name(_TURN_MS):
             return False
         recorded, refused = [], []
         refusal: JournalUnavailable | None = None
@@ -172,7 +113,7 @@ class ByName(bootsteps.StartStopStep):
         self._inbox.put_last(refused)
         if refusal is not None and not recorded:
             raise refusal
-        _end_turn(relay.journal)
+        relay.journal.end_turn_by_name()
         return bool(recorded)
 
     def _forget(self) -> None:
@@ -181,16 +122,6 @@ class ByName(bootsteps.StartStopStep):
         if inbox is not None:
             with suppress(Exception):
                 inbox.close()
-
-
-def _turn(journal: Journal) -> bool:
-    # By the journal's time: the server's expiry would hold it for as long as a step of its clock back is.
-    return bool(journal.scripts.run("turn", "by-name", _TURN_MS)[0])
-
-
-def _end_turn(journal: Journal) -> None:
-    with reported():
-        journal.client.delete(journal.key("by-name"))
 
 
 def _told(error: Exception) -> str:

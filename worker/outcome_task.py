@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from blnk_relay.bell import Bells
-from blnk_relay.events import Event, Events
 from blnk_relay.intents.intent import DEFAULT_TARGET
+from blnk_relay.journal.events import Event, Events
 from blnk_relay.journal.journal import Journal
 from blnk_relay.settings import Settings
 from tasks.runtime import worker_name

@@ -13,7 +13,6 @@ from celery import signals
 from celery.apps.worker import Worker as CeleryWorker
 
 from blnk_relay.errors import JournalUnavailable
-from blnk_relay.journal.journal import Journal
 from blnk_relay.settings import Settings
 from worker.app import make_app, worker_options
 from worker.watch import FAILED, end_with
@@ -79,7 +78,7 @@ def run_worker(settings: Settings, *, lanes: tuple[str, ...] = (), pool: str = "
         f"blnk-relay-{os.getpid()}@{socket.gethostname()}",
     )
     app = make_app(settings)
-    journal = Journal(settings)
+    journal = app.conf.blnk_relay.relay.journal
     try:
         if not settings.durability_chosen:
             _log.warning("%s", UNCHOSEN)
@@ -92,8 +91,6 @@ def run_worker(settings: Settings, *, lanes: tuple[str, ...] = (), pool: str = "
             raise foreign[0]
     except JournalUnavailable as error:
         _log.warning("the journal cannot be reached yet: %s", error)
-    finally:
-        journal.close()
     worker = Worker(app=app, **options)
 
     def told(**_: Any) -> None:

@@ -4,21 +4,18 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
 from celery import bootsteps
 from redis.exceptions import RedisError
 
-from blnk_relay.bell import Bells
 from blnk_relay.errors import JournalUnavailable, OtherLedger
 from blnk_relay.intents.steps import EXPIRED
-from blnk_relay.journal.journal import Journal
-from blnk_relay.settings import Settings
 from tasks.runtime import worker_name
 from worker.complaints import Complaints
 from worker.outcome_task import Callbacks
+from worker.shared import Shared
 from worker.telemetry import Telemetry
 from worker.watch import Bellwatch
 
@@ -33,7 +30,8 @@ class Sweeper(bootsteps.StartStopStep):
     def __init__(self, parent: Any, **kwargs: Any) -> None:
         super().__init__(parent, **kwargs)
         self._parent = parent
-        self._settings: Settings = parent.app.conf.blnk_relay
+        self._shared: Shared = parent.app.conf.blnk_relay
+        self._settings = self._shared.settings
         self._program = worker_name()
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
@@ -57,7 +55,7 @@ class Sweeper(bootsteps.StartStopStep):
         while not self._stop.wait(self._settings.sweep_s):
             try:
                 if round_ is None:
-                    round_ = Round(self._settings, self._program)
+                    round_ = Round(self._shared, self._program)
                 round_.sweep()
             except Exception as error:  # noqa: BLE001 - whatever it is, the next sweep is due in a moment
                 self._complain("sweep", error)
@@ -79,15 +77,15 @@ class Round:
     """What one sweep does.
 
     Args:
-        settings: The settings.
+        shared: The journal and the bells of this process.
         program: Name of the worker program in the journal.
     """
 
-    def __init__(self, settings: Settings, program: str) -> None:
-        self._settings = settings
+    def __init__(self, shared: Shared, program: str) -> None:
+        self._settings = shared.settings
         self._program = program
-        self._journal, self._bells = Journal(settings), Bells(settings)
-        self._callbacks = Callbacks(settings, self._journal, self._bells)
+        self._journal, self._bells = shared.relay.journal, shared.relay.bells
+        self._callbacks = Callbacks(self._settings, self._journal, self._bells)
         self._reports: Telemetry | None = None
         self._strays: list[str] = []
         self._foreign: set[str] = set()
@@ -105,15 +103,8 @@ class Round:
             self._disown({error.target: error for error in self._journal.foreign()})
 
     def close(self) -> None:
-        """Say farewell, and give the connections back."""
-        farewell: tuple[Callable[[], None], ...] = (
-            lambda: self._journal.farewell(self._program),
-            self._bells.close,
-            self._journal.close,
-        )
-        for act in farewell:
-            with suppress(Exception):
-                act()
+        """Say farewell."""
+        self._journal.farewell(self._program)
 
     def _complain(self, strays: list[str]) -> None:
         """Warn of targets that this worker does not know and somebody enqueues for; once for each."""

@@ -13,6 +13,7 @@ from celery.worker import state
 
 from blnk_relay.bell import queue_of
 from blnk_relay.settings import CONFIRM_LANE, Settings
+from blnk_relay.transport.queues import Depths
 from tasks.runtime import stop
 
 #: The exit code of a worker that ended because it could not go on; see worker/cli/exits.py.
@@ -76,7 +77,7 @@ class Bellwatch:
     def __init__(self, worker: Any, settings: Settings) -> None:
         self._worker = worker
         self._settings = settings
-        self._channel: Any = None
+        self._depths: Depths | None = None
         self._watch = Watch(settings.stalled_s, self._rebuild, self._end, time.monotonic)
 
     def look(self) -> None:
@@ -90,19 +91,15 @@ class Bellwatch:
 
     def close(self) -> None:
         """Give the connection back."""
-        channel, self._channel = self._channel, None
-        if channel is not None:
-            channel.connection.client.close()
+        depths, self._depths = self._depths, None
+        if depths is not None:
+            depths.close()
 
     def _waiting(self) -> int:
-        if self._channel is None:
-            self._channel = self._worker.app.connection_for_write().default_channel
+        if self._depths is None:
+            self._depths = Depths(self._worker.app)
         ours = {queue_of(self._settings, lane) for lane in (*self._settings.lanes, CONFIRM_LANE)}
-        with self._channel.conn_or_acquire() as client:
-            pipeline = client.pipeline(transaction=False)
-            for queue in ours & set(self._worker.app.amqp.queues.consume_from):
-                pipeline.llen(queue)
-            return sum(pipeline.execute())
+        return self._depths.waiting(ours & set(self._worker.app.amqp.queues.consume_from))
 
     def _rebuild(self) -> None:
         _log.error(

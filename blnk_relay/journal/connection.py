@@ -79,3 +79,17 @@ def unavailable(error: RedisError, doing: str = "") -> JournalUnavailable:
     if "compiling script" in str(error):
         return UnsuitableServer(too_old(""))
     return JournalUnavailable(told(error, doing))
+
+
+def broker_is_cluster(settings: Settings) -> bool:
+    """Whether the broker is a server of its own, and says that it is a node of a cluster."""
+    if settings.broker_address == settings.journal_address:
+        return False
+    client = connect(settings, settings.broker_address)
+    try:
+        facts: Any = client.info("cluster")
+    except RedisError:
+        return False  # who cannot be reached, or may not be asked, is met by Celery
+    finally:
+        client.close()
+    return bool(facts.get("cluster_enabled"))

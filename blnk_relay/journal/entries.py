@@ -364,3 +364,29 @@ class Settlement:
         text = json.dumps(data, ensure_ascii=False, separators=(",", ":"))
         # Half of a surrogate pair, from an answer cut short, is no text.
         return text if text.isascii() else text.encode("utf-8", "replace").decode()
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """What came of settling.
+
+    Attributes:
+        bells: Lanes that somebody has to ring.
+        found: Targets that can be reached again, and the seconds for which they could not.
+    """
+
+    bells: tuple[str, ...] = ()
+    found: tuple[tuple[str, float], ...] = ()
+
+
+def buried_of(pairs: Sequence[Sequence[str]]) -> tuple[Entry, ...]:
+    """Intents that were buried on the way, of id and body each."""
+    return tuple(_buried(id_, body) for id_, body in pairs)
+
+
+def _buried(id_: str, body: str) -> Entry:
+    """What never changes; empty but for its id where it cannot be read."""
+    try:
+        return entry_of(id_, body)
+    except Exception:  # noqa: BLE001 - whatever stands there, the others are buried as well
+        return Entry(id_, "", "", "", key="", reference="", payload={})

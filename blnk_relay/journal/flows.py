@@ -31,12 +31,29 @@ class Run:
 
 @dataclass(frozen=True, slots=True)
 class Ask:
-    """Send plain commands together; their answers come back as a list."""
+    """Send plain commands together; their answers come back as a list.
+
+    Attributes:
+        commands: They are one transaction, so that an intent which is being trimmed is seen whole or not at all.
+        whole: Unless this is false, because nothing has to fit together.
+    """
 
     commands: tuple[tuple[str | int, ...], ...]
+    whole: bool = True
 
 
 Trip = Run | Ask
 
 #: A generator of trips that returns a T.
 Flow = Generator[Trip, Any, T]
+
+
+def run_flow(name: str, *args: str | int) -> Flow[Any]:
+    """One script, and its answer as it is."""
+    return (yield Run(name, args))
+
+
+def ask_flow(*command: str | int) -> Flow[Any]:
+    """One plain command, and its answer as it is."""
+    [answer] = yield Ask((command,))
+    return answer

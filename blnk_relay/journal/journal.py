@@ -1,41 +1,37 @@
-"""The transitions that producers and workers make, one script and one trip each."""
+"""The journal: the transitions that workers make, one script and one trip each, on top of what producers do with it."""
 
 from __future__ import annotations
 
 import json
 import logging
-import threading
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import redis
 
-from blnk_relay.errors import InvalidSettings, JournalUnavailable, KeyConflict, NotFound, OtherLedger, UnsuitableServer
-from blnk_relay.intents.decision import Send
+from blnk_relay.errors import InvalidSettings, JournalUnavailable, OtherLedger, UnsuitableServer
+from blnk_relay.intents.decision import Dead, Send
 from blnk_relay.intents.exchange import GateAction, GateChange
 from blnk_relay.intents.intent import Entry
-from blnk_relay.intents.references import of_generation
-from blnk_relay.journal.accept import Accepted, accept_flow, arguments_of, conflicts_in, wait_command, was_reached
+from blnk_relay.journal.accept import wait_command, was_reached
+from blnk_relay.journal.beside import ended_flow, file_flow, renewal_flow, renewed_flow
 from blnk_relay.journal.claims import Claims
-from blnk_relay.journal.clock import Watch, steady_s
-from blnk_relay.journal.connection import connect, reported
+from blnk_relay.journal.clock import steady_s
+from blnk_relay.journal.connection import broker_is_cluster, reported
 from blnk_relay.journal.entries import (
     Claimed,
-    NewEntry,
     Renewal,
+    Settled,
     Settlement,
+    buried_of,
     claimed_of,
-    entry_of,
-    id_of,
-    renewal_of,
     unreadable_of,
 )
-from blnk_relay.journal.flows import Flow, Run, T, Trip
-from blnk_relay.journal.lua import Scripts
-from blnk_relay.journal.packing import unpacked
-from blnk_relay.journal.server import facts_of, is_cluster, judge
+from blnk_relay.journal.ground import Ground
+from blnk_relay.journal.producing import Producing
+from blnk_relay.journal.server import check_flow
 from blnk_relay.kinds.registry import KINDS
 from blnk_relay.settings import Settings
 
@@ -66,21 +62,8 @@ _log = logging.getLogger(__name__)
 CALL_IN_BACKLOG = 64
 
 
-@dataclass(frozen=True, slots=True)
-class Settled:
-    """What came of settling.
-
-    Attributes:
-        bells: Lanes that somebody has to ring.
-        found: Targets that can be reached again, and the seconds for which they could not.
-    """
-
-    bells: tuple[str, ...] = ()
-    found: tuple[tuple[str, float], ...] = ()
-
-
-class Journal:
-    """The record of all intents on Redis.
+class Journal(Producing):
+    """The record of all intents on Redis: what producers do with it, and what workers do.
 
     Args:
         settings: Where Redis is, and the numbers.
@@ -90,76 +73,49 @@ class Journal:
     """
 
     def __init__(self, settings: Settings, client: redis.Redis | None = None) -> None:
-        self.settings = settings
-        self.client = client if client is not None else connect(settings)
-        self.scripts = Scripts(self.client, settings)
+        super().__init__(settings, client)
         #: Claims and looks are only for ledgers that there is a way to, and that this journal is about.
         self._targets = "\n".join(f"{name}={target.ledger}" for name, target in settings.ledgers.items())
         #: And for what this version knows how to do.
         self._kinds = ",".join(KINDS)
-        self._watch = Watch()
-        #: What was last seen of the ground that the journal stands on: "<epoch>.<mark>".
-        self._seen = ""
-        self._lock = threading.Lock()
+        self._ground = Ground()
         self._complained_s = float("-inf")
 
-    def key(self, name: str) -> str:
-        """A key of ours on Redis."""
-        return self.settings.prefix + name
+    # -- what comes by name --------------------------------------------------------------------------------------
 
-    # -- accepting -----------------------------------------------------------------------------------------------
-
-    def accept(self, entries: Sequence[NewEntry]) -> tuple[list[Accepted], tuple[str, ...], str]:
-        """Record intents; those of one call of up to ACCEPT_CHUNK all together or not at all.
+    def reject(self, entry: Entry, body: str, death: Dead) -> bool:
+        """Record what came by name and is no valid intent, as a dead letter.
 
         Args:
-            entries: Intents with distinct keys.
+            entry: Its id, kind, target and lane.
+            body: What is kept of it.
+            death: Why it is none.
 
         Returns:
-            One answer for each, the lanes to ring, and the durability reached.
-
-        Raises:
-            InvalidIntent: One would wait for what was never enqueued, was cancelled or was discarded. Nothing was
-                recorded.
-            KeyConflict: A key or a reference belongs to another intent; its ``index`` says which. Nothing was
-                recorded, unless the conflict arose during the call, in which case earlier intents may have been:
-                enqueueing them again is safe.
+            Whether it is new.
         """
-        return self.drive(accept_flow(self.settings, entries))
+        answer = self.scripts.run(
+            "reject",
+            entry.id,
+            body,
+            entry.kind,
+            entry.target,
+            entry.lane,
+            death.code,
+            death.message,
+            self.settings.events_max,
+        )
+        return bool(answer[0] == "rejected")
 
-    def drive(self, flow: Flow[T]) -> T:
-        """Carry out a flow, trip by trip."""
-        answer: Any = None
-        while True:
-            try:
-                trip = flow.send(answer)
-            except StopIteration as end:
-                result: T = end.value
-                return result
-            answer = self._carry(trip)
+    def turn_by_name(self, most_ms: int) -> bool:
+        """Be the one worker who reads what comes by name, by the journal's time, for so long at most."""
+        # The server's expiry would hold it for as long as a step of its clock back is.
+        return bool(self.scripts.run("turn", "by-name", most_ms)[0])
 
-    def _carry(self, trip: Trip) -> Any:
-        if isinstance(trip, Run):
-            if trip.wait:
-                return self.scripts.run_and_wait(trip.name, [trip.wait], *trip.args)
-            return self.scripts.run(trip.name, *trip.args)
+    def end_turn_by_name(self) -> None:
+        """Let others read what comes by name before that time is over."""
         with reported():
-            # Several in one transaction, so that an intent which is being trimmed is seen whole or not at all.
-            pipeline = self.client.pipeline(transaction=len(trip.commands) > 1)
-            for command in trip.commands:
-                pipeline.execute_command(*command)  # type: ignore[no-untyped-call]
-            return pipeline.execute()
-
-    def conflicts(self, entries: Sequence[NewEntry]) -> list[KeyConflict]:
-        """Those whose key or reference belongs to another recorded intent; changes nothing.
-
-        Args:
-            entries: At most ACCEPT_CHUNK.
-
-        Returns:
-            What :meth:`accept` would raise, one for each of them, with its ``index``.
-        """
-        return conflicts_in(self.scripts.run("accept", "check", *arguments_of(entries)), entries)
+            self.client.delete(self.key("by-name"))
 
     # -- working -------------------------------------------------------------------------------------------------
 
@@ -181,35 +137,13 @@ class Journal:
             "1" if leave else "0",
             CALL_IN_BACKLOG,
             self._targets,
-            self._seen,
+            self._ground.seen,
             self._kinds,
             int(settings.dead_worker_s * 1000),
         )
-        now_ms, solid_ms = self._stand(asked_s, now_ms, ground)
+        now_ms, solid_ms = self.drive(self._ground.flow(asked_s, now_ms, ground))
         readable, unreadable = self._read(items, now_ms, solid_ms, asked_s, settings.lease_s)
-        return Claims(readable, tuple(bells), -1, _buried(buried), unreadable, tuple(strange))
-
-    def _stand(self, before_s: float, now_ms: int, ground: Sequence[Any]) -> tuple[int, int]:
-        """Take note of what a trip said of the journal's ground, and set its clock right where it has stepped.
-
-        Args:
-            before_s: Steady time before the trip.
-            now_ms: The journal's time as it answered.
-            ground: What to show next time, since when the ground can be trusted, steps of the clock.
-
-        Returns:
-            The journal's time, without a step; and since when clock and tail can be trusted.
-        """
-        seen, solid_ms, steps = str(ground[0]), int(ground[1]), int(ground[2])
-        with self._lock:
-            # Answers of several threads come in any order.
-            if _place(seen) > _place(self._seen):
-                self._seen = seen
-        step_ms = self._watch.observe(before_s, now_ms, steady_s(), steps=steps)
-        if step_ms:
-            _log.warning("the clock of Redis stepped by %+.1f s; the journal's time goes on without it", step_ms / 1000)
-            now_ms, _, solid_ms = self.scripts.run("step", steps, step_ms)
-        return now_ms, solid_ms
+        return Claims(readable, tuple(bells), -1, buried_of(buried), unreadable, tuple(strange))
 
     def take(self, worker: str, most: int, lease_s: float, *, leave: bool = False) -> Claims:
         """Take posted intents of known targets whose look at the ledger is due.
@@ -227,13 +161,13 @@ class Journal:
             settings.events_max,
             "1" if leave else "0",
             self._targets,
-            self._seen,
+            self._ground.seen,
             self._kinds,
             int(settings.dead_worker_s * 1000),
         )
-        now_ms, solid_ms = self._stand(asked_s, now_ms, ground)
+        now_ms, solid_ms = self.drive(self._ground.flow(asked_s, now_ms, ground))
         readable, unreadable = self._read(items, now_ms, solid_ms, asked_s, lease_s)
-        return Claims(readable, tuple(bells), next_ms, _buried(buried), unreadable, tuple(strange))
+        return Claims(readable, tuple(bells), next_ms, buried_of(buried), unreadable, tuple(strange))
 
     def _read(
         self, items: Sequence[Sequence[str]], now_ms: int, solid_ms: int, asked_s: float, lease_s: float
@@ -375,13 +309,13 @@ class Journal:
             int(settings.retention_s * 1000),
             SWEEP_MOST,
             settings.events_max,
-            self._seen,
+            self._ground.seen,
             program,
         )
-        self._stand(asked_at, now_ms, ground)
+        self.drive(self._ground.flow(asked_at, now_ms, ground))
         if swept:
             bells = {*bells, *self._pay_what_is_owed()}
-        return bool(swept), tuple(bells), _buried(expired)
+        return bool(swept), tuple(bells), buried_of(expired)
 
     def _pay_what_is_owed(self) -> set[str]:
         """Go on with those that wait for intents which are over, for as long as until the next sweep; lanes to ring."""
@@ -427,13 +361,7 @@ class Journal:
             id_: Id of the intent.
             size: Its size in bytes.
         """
-        with reported():
-            text: Any = self.client.get(self.key(f"file:{id_}"))
-        try:
-            content = unpacked(text, size) if text else b""
-        except ValueError:
-            return None
-        return content if len(content) == size else None
+        return self.drive(file_flow(self.settings.prefix, id_, size))
 
     def renewal(self, id_: str, generation: int) -> Renewal:
         """What an intent is sent under in the generation after this one.
@@ -441,15 +369,11 @@ class Journal:
         Raises:
             NotFound: It is gone.
         """
-        with reported():
-            body: Any = self.client.get(self.key(f"body:{id_}"))
-        if not body:
-            raise NotFound(f"nothing is kept of what {id_!r} asked for")
-        return renewal_of(body, generation)
+        return self.drive(renewal_flow(self.settings.prefix, id_, generation))
 
     def is_open(self, target: str, reference: str) -> bool:
         """Whether an intent with this reference is recorded and not finished."""
-        return self._ended(target, reference)[0] in OPEN
+        return self.drive(ended_flow(self.settings.prefix, target, reference))[0] in OPEN
 
     def renewed_references(self, target: str, references: Sequence[str]) -> dict[str, str]:
         """Of some references those whose intents are sent under others now, each to that one.
@@ -458,34 +382,12 @@ class Journal:
             target: Name of the target.
             references: As intents were accepted with them; those of later generations are not in the answer.
         """
-        with reported():
-            pipeline = self.client.pipeline(transaction=False)
-            for reference in references:
-                pipeline.get(self.key(f"ref:{target}:{reference}"))
-            noted = zip(references, pipeline.execute(), strict=True)
-            owners = {reference: owner or id_of(target, reference) for reference, owner in noted}
-            for owner in owners.values():
-                pipeline.hget(self.key(f"intent:{owner}"), "gen")
-            generations = zip(owners, pipeline.execute(), strict=True)
-            later = {name: of_generation(name, int(number)) for name, number in generations if int(number or 0)}
-            for reference in later.values():
-                pipeline.get(self.key(f"ref:{target}:{reference}"))
-            owned = zip(later, pipeline.execute(), strict=True)
-            return {name: later[name] for name, owner in owned if owner == owners[name]}
+        return self.drive(renewed_flow(self.settings.prefix, target, references))
 
     def is_fresh(self, target: str, reference: str, within_s: float) -> bool:
         """Whether an intent with this reference was done so many seconds ago, or fewer."""
-        state, at_ms = self._ended(target, reference)
+        state, at_ms = self.drive(ended_flow(self.settings.prefix, target, reference))
         return state == "done" and self.now_ms() - at_ms <= within_s * 1000
-
-    def _ended(self, target: str, reference: str) -> tuple[str, int]:
-        """State of the intent with a reference, empty for none, and when it came to that."""
-        with reported():
-            owner: Any = self.client.get(self.key(f"ref:{target}:{reference}"))
-            found: Any = self.client.hmget(
-                self.key(f"intent:{owner or id_of(target, reference)}"), ["state", "updated"]
-            )
-        return found[0] or "", int(found[1] or 0)
 
     def change_gate(self, target: str, side: str, action: GateAction, code: str, wait_s: float) -> bool:
         """Pause or slow one side (``write`` or ``read``) of a target by a worker's word. Returns whether it is news."""
@@ -538,49 +440,6 @@ class Journal:
             JournalUnavailable: The journal's server cannot be reached at all.
         """
         try:
-            judgement = judge(self.settings, facts_of(self.scripts.run("server")))
+            return self.drive(check_flow(self.settings, lambda: broker_is_cluster(self.settings)))
         except UnsuitableServer as error:
             raise InvalidSettings(str(error)) from None
-        refusals = judgement.refusals or ((is_cluster("BROKER_URL"),) if self._broker_is_cluster() else ())
-        if refusals:
-            raise InvalidSettings("; ".join(refusals))
-        return list(judgement.warnings)
-
-    def _broker_is_cluster(self) -> bool:
-        """Whether the broker is a server of its own, and says that it is a node of a cluster."""
-        if self.settings.broker_address == self.settings.journal_address:
-            return False
-        client = connect(self.settings, self.settings.broker_address)
-        try:
-            facts: Any = client.info("cluster")
-        except redis.RedisError:
-            return False  # who cannot be reached, or may not be asked, is met by Celery
-        finally:
-            client.close()
-        return bool(facts.get("cluster_enabled"))
-
-    def close(self) -> None:
-        """Give the connections back."""
-        try:
-            self.scripts.close()
-            self.client.close()
-        except redis.RedisError as error:
-            raise JournalUnavailable("the connection could not be closed") from error
-
-
-def _place(seen: str) -> tuple[int, int]:
-    """Epoch and mark of what was seen, to be compared; an epoch's number comes first in its name."""
-    epoch, _, mark = seen.rpartition(".")
-    return (int(epoch.partition("-")[0]), int(mark)) if epoch else (0, 0)
-
-
-def _buried(pairs: Sequence[Sequence[str]]) -> tuple[Entry, ...]:
-    return tuple(_entry(id_, body) for id_, body in pairs)
-
-
-def _entry(id_: str, body: str) -> Entry:
-    """What never changes; empty but for its id where it cannot be read."""
-    try:
-        return entry_of(id_, body)
-    except Exception:  # noqa: BLE001 - whatever stands there, the others are buried as well
-        return Entry(id_, "", "", "", key="", reference="", payload={})

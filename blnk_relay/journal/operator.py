@@ -3,232 +3,85 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
-from difflib import get_close_matches
-from typing import Any
+from types import TracebackType
+from typing import Self
 
 from blnk_relay.bell import Bells
 from blnk_relay.errors import NotFound, Refused
 from blnk_relay.intents.intent import DEFAULT_TARGET
-from blnk_relay.journal import listing
-from blnk_relay.journal.connection import reported
-from blnk_relay.journal.entries import id_of
 from blnk_relay.journal.journal import Journal
-from blnk_relay.journal.listing import batched
-from blnk_relay.journal.status import Status, moment, statuses_flow
+from blnk_relay.journal.listing import Listing, Wanted
+from blnk_relay.journal.overview import Overview, leases_flow, overview_flow
+from blnk_relay.journal.pauses import MAX_REASON, MAX_WHO, Act, Change, acts_flow, pause_flow, resume_flow
+from blnk_relay.journal.status import Status, moment
 from blnk_relay.kinds.registry import KINDS
 from blnk_relay.replay import ReplayPlan, ReplayWay, plan_replay
-from blnk_relay.settings import CONFIRM_LANE
-
-#: States that can be listed; ``sending`` is spread over the workers, ``ready`` over the lanes.
-STATES = ("waiting", "ready", "sending", "posted", "done", "cancelled", "dead", "discarded")
-
-#: Intents read in full in one trip while listing.
-_CHUNK = 50
-
-#: "dead|<kind>|<class>|<code>" in the counters.
-_DEATH_PARTS = 4
+from blnk_relay.settings import CONFIRM_LANE, Settings
 
 #: Most letters of one bulk replay or discard.
 MOST_AT_ONCE = 10_000
 
-#: Most names listed where one was not known.
-_MOST_NAMED = 30
-
-#: Longest reason or note that is kept, and longest name of who gave it.
-_MAX_REASON = 500
-_MAX_WHO = 100
-
-
-@dataclass(frozen=True, slots=True)
-class _Wanted:
-    """What a list is narrowed to."""
-
-    state: str
-    kind: str | None
-    code: str | None
-    since: datetime | None
-    until: datetime | None
-    target: str | None
-
-    @property
-    def narrow(self) -> bool:
-        """Whether it is worth to look at few fields of many intents before reading some in full."""
-        return any(item is not None for item in (self.kind, self.code, self.since, self.until, self.target))
-
-    def fields(self) -> Mapping[str, str]:
-        """Fields that must have a value."""
-        wanted = {"state": self.state, "kind": self.kind, "code": self.code, "target": self.target}
-        return {name: value for name, value in wanted.items() if value is not None}
-
-    def those_of(self, statuses: Iterable[Status | None]) -> Iterator[Status]:
-        """Those that fit; what has changed since its id was read no longer does."""
-        for status in statuses:
-            if status is None or status.state != self.state:
-                continue
-            if self.kind not in (None, status.kind) or self.code not in (None, status.code):
-                continue
-            if self.target not in (None, status.target):
-                continue
-            changed = status.updated
-            if changed and ((self.since and changed < self.since) or (self.until and changed >= self.until)):
-                continue
-            yield status
-
-
-def _expect(what: str, given: str, known: set[str]) -> None:
-    """Refuse a name that is none, with the one that was meant or those that there are."""
-    if given in known:
-        return
-    close = get_close_matches(given.lower(), {name.lower(): name for name in known}, 1)
-    meant = next((name for name in known if close and name.lower() == close[0]), "")
-    names = sorted(known)
-    there = ", ".join(names[:_MOST_NAMED]) + (", …" if len(names) > _MOST_NAMED else "") or "none"
-    raise NotFound(f"no {what} is {given!r}; " + (f"did you mean {meant!r}?" if meant else f"there are: {there}"))
-
-
-@dataclass(frozen=True, slots=True)
-class Pause:
-    """An operator's pause of a lane or a target.
-
-    Attributes:
-        who: Who said so.
-        reason: Why.
-        since: When.
-    """
-
-    who: str
-    reason: str
-    since: datetime
-
-
-@dataclass(frozen=True, slots=True)
-class Change:
-    """What a pause or a resume did.
-
-    Attributes:
-        changed: Whether it did anything: a pause that stands already stays as it is.
-        pause: The pause that stands, or that has ended; None where only workers had shut or slowed a gate, or nobody.
-    """
-
-    changed: bool
-    pause: Pause | None
-
-    def __bool__(self) -> bool:
-        """Whether it did anything."""
-        return self.changed
-
-
-@dataclass(frozen=True, slots=True)
-class Act:
-    """A pause or a resume by an operator.
-
-    Attributes:
-        at: When.
-        what: ``pause`` or ``resume``.
-        of: Such as ``lane refunds`` or ``target default``.
-    """
-
-    at: datetime
-    what: str
-    of: str
-    who: str
-    reason: str
-
-
-@dataclass(frozen=True, slots=True)
-class LaneDepth:
-    """One lane, for one target.
-
-    Attributes:
-        due: Intents that a worker could take now.
-        later: Intents that are scheduled, or wait between attempts.
-        oldest_due_s: Age of the oldest due intent, in seconds since it came due; 0 when none is.
-        paused: Whether the lane is paused by an operator.
-        oldest_open_s: Age of the oldest intent that is due or was tried in vain, in seconds since it was accepted: no
-            retry makes it younger.
-        pause: Whose pause that is.
-    """
-
-    lane: str
-    target: str
-    due: int
-    later: int
-    oldest_due_s: float
-    paused: bool
-    oldest_open_s: float = 0.0
-    pause: Pause | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class GateView:
-    """One side (``write``, ``read`` or ``lane:<lane>``) of a target that is not simply open.
-
-    Attributes:
-        state: ``paused``, ``unreachable`` or ``slowed``.
-        since: When the trouble began.
-        note: In words; of an operator's pause the reason.
-        who: The operator who paused it.
-        lasting_s: Seconds since then.
-    """
-
-    target: str
-    side: str
-    state: str
-    code: str
-    since: datetime | None
-    manual: bool
-    note: str
-    rate: int
-    who: str = ""
-    lasting_s: float = 0.0
-
-
-@dataclass(frozen=True, slots=True)
-class Overview:
-    """The journal at a glance."""
-
-    lanes: tuple[LaneDepth, ...]
-    waiting: int
-    sending: int
-    posted: int
-    oldest_posted_s: float
-    done: int
-    dead: int
-    discarded: int
-    workers: int
-    gates: tuple[GateView, ...]
-    counts: dict[str, int]
-
-    @property
-    def open(self) -> int:
-        """Intents that are not finished."""
-        return self.waiting + self.sending + self.posted + sum(lane.due + lane.later for lane in self.lanes)
-
-    @property
-    def oldest_open_s(self) -> float:
-        """Age of the oldest intent that is due or was tried in vain, in seconds since it was accepted."""
-        return max((lane.oldest_open_s for lane in self.lanes), default=0.0)
-
-
-def _pause(who: str | None, reason: str | None, since: str | None) -> Pause | None:
-    """From fields of Redis; None where there is no pause."""
-    return Pause(who or "", reason or "", moment(since)) if since else None
-
 
 class Operator:
-    """An operator's hands on the journal.
+    """An operator's hands on the journal: look over it, list, replay and discard dead letters, pause and resume.
+
+    All methods raise :class:`~blnk_relay.errors.JournalUnavailable` when Redis does not answer within its timeout.
 
     Args:
-        journal: The journal.
-        bells: To wake workers after a replay or a discard.
+        journal: The journal, such as that of a relay (``relay.journal``). It stays its owner's to close.
+        bells: To wake workers after a replay, a discard or a resume; bells of its own when None.
+
+    Example:
+        ::
+
+            with Operator.from_env() as operator:
+                for letter in operator.listed("dead", code="TXN_INSUFFICIENT_FUNDS"):
+                    print(letter.key, operator.plan(letter).why)
     """
 
-    def __init__(self, journal: Journal, bells: Bells) -> None:
-        self._journal = journal
-        self._bells = bells
+    def __init__(self, journal: Journal, bells: Bells | None = None) -> None:
+        self.journal = journal
+        self._bells = bells or Bells(journal.settings)
+        self._listing = Listing(journal)
+        self._closing: list[Callable[[], None]] = [] if bells else [self._bells.close]
+
+    @classmethod
+    def from_env(cls) -> Self:
+        """An operator with a journal by the settings of the environment, which is closed with it.
+
+        Raises:
+            InvalidSettings: A variable is malformed or contradicts another.
+        """
+        made = cls(Journal(Settings.from_env()))
+        made._closing.append(made.journal.close)
+        return made
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Give back the connections that are its own."""
+        for close in self._closing:
+            close()
+
+    def get(self, key: str, *, target: str = DEFAULT_TARGET) -> Status:
+        """What has become of an intent; see :meth:`blnk_relay.Relay.get`.
+
+        Raises:
+            NotFound: No intent is known under the key.
+        """
+        return self.journal.find(key, target)
+
+    def now(self) -> datetime:
+        """The journal's time, which all times of intents and letters come from."""
+        return moment(self.journal.now_ms())
 
     def overview(self) -> Overview:
         """Depths, ages, gates and counters.
@@ -236,89 +89,11 @@ class Operator:
         Raises:
             JournalUnavailable: Redis did not answer.
         """
-        journal, client = self._journal, self._journal.client
-        now_ms = journal.now_ms()
-        with reported():
-            used: Any = client.smembers(journal.key("queues"))
-            # Lanes of the settings stand there from the start, so that a pause is seen before their first intent.
-            settings = journal.settings
-            queues = {*used, *(f"{lane}|{target}" for lane in settings.lanes for target in settings.ledgers)}
-            pipeline = client.pipeline(transaction=False)
-            for name in ("waiting", "posted", "done", "dead", "discarded"):
-                pipeline.zcard(journal.key(name))
-            pipeline.zrange(journal.key("posted"), 0, 0, withscores=True)
-            pipeline.hgetall(journal.key("counts"))
-            pipeline.zcount(journal.key("alive"), now_ms - int(settings.dead_worker_s * 1000), "+inf")
-            waiting, posted, done, dead, discarded, first_posted, counts, alive = pipeline.execute()
-            held = self.leases()
-            lanes = self._depths(sorted(queues), now_ms)
-            gates = tuple(self._gates(sorted({queue.partition("|")[2] for queue in queues}), now_ms))
-        return Overview(
-            lanes=lanes,
-            waiting=waiting,
-            sending=sum(held.values()),
-            posted=posted,
-            oldest_posted_s=max(0.0, (now_ms - first_posted[0][1]) / 1000) if first_posted else 0.0,
-            done=done,
-            dead=dead,
-            discarded=discarded,
-            workers=alive,
-            gates=gates,
-            counts={name: int(value) for name, value in sorted(counts.items())},
-        )
+        return self.journal.drive(overview_flow(self.journal.settings))
 
     def leases(self) -> dict[str, int]:
         """Intents in the hands of each worker, by its name (host, process id and a random part)."""
-        with reported():
-            workers: Any = self._journal.client.zrange(self._journal.key("workers"), 0, -1)
-            pipeline = self._journal.client.pipeline(transaction=False)
-            for worker in workers:
-                pipeline.zcard(self._journal.key(f"leased:{worker}"))
-            held = pipeline.execute()
-        return dict(zip(workers, held, strict=True))
-
-    def _depths(self, queues: Sequence[str], now_ms: int) -> tuple[LaneDepth, ...]:
-        """One for each ``<lane>|<target>``, all in one trip."""
-        journal = self._journal
-        pipeline = journal.client.pipeline(transaction=False)
-        for queue in queues:
-            lane = queue.partition("|")[0]
-            pipeline.zcount(journal.key(f"ready:{queue}"), 0, now_ms)
-            pipeline.zcard(journal.key(f"ready:{queue}"))
-            pipeline.zrange(journal.key(f"ready:{queue}"), 0, 0, withscores=True)
-            pipeline.zrange(journal.key(f"tried:{queue}"), 0, 0, withscores=True)
-            pipeline.hmget(journal.key(f"pause:{lane}"), "who", "why", "at")
-        answers = iter(pipeline.execute())
-        depths = []
-        for queue, due, total, first, tried, paused in zip(queues, *[answers] * 5, strict=True):
-            lane, _, target = queue.partition("|")
-            due_s = max(0.0, (now_ms - first[0][1]) / 1000) if first else 0.0
-            open_s = max(due_s, (now_ms - tried[0][1]) / 1000 if tried else 0.0)
-            pause = _pause(*paused)
-            depths.append(LaneDepth(lane, target, due, total - due, due_s, pause is not None, open_s, pause))
-        return tuple(depths)
-
-    def _gates(self, targets: Sequence[str], now_ms: int) -> Iterator[GateView]:
-        """Those that are not simply open, all in one trip."""
-        names = [(target, side) for target in targets for side in self._sides()]
-        pipeline = self._journal.client.pipeline(transaction=False)
-        for target, side in names:
-            pipeline.hgetall(self._journal.key(f"gate:{target}:{side}"))
-        for (target, side), fields in zip(names, pipeline.execute(), strict=True):
-            if fields:
-                since = fields.get("since")
-                yield GateView(
-                    target=target,
-                    side=side,
-                    state=fields.get("state", "slowed"),
-                    code=fields.get("code", ""),
-                    since=moment(since) if since else None,
-                    manual=fields.get("manual") == "1",
-                    note=fields.get("note", ""),
-                    rate=int(float(fields.get("rate", 0))),
-                    who=fields.get("who", ""),
-                    lasting_s=max(0.0, (now_ms - int(since)) / 1000) if since else 0.0,
-                )
+        return self.journal.drive(leases_flow(self.journal.settings.prefix))
 
     def acts(self, most: int = 20) -> tuple[Act, ...]:
         """The last pauses and resumes by operators, newest first.
@@ -326,10 +101,7 @@ class Operator:
         Raises:
             JournalUnavailable: Redis did not answer.
         """
-        with reported():
-            lines: Any = self._journal.client.lrange(self._journal.key("acts"), 0, most - 1)
-        found = [json.loads(line) for line in lines]
-        return tuple(Act(moment(act["at"]), act["what"], act["of"], act["who"], act["why"]) for act in found)
+        return self.journal.drive(acts_flow(self.journal.settings.prefix, most))
 
     def listed(
         self,
@@ -361,17 +133,7 @@ class Operator:
         Raises:
             JournalUnavailable: Redis did not answer.
         """
-        wanted = _Wanted(state, kind, code, since, until, target)
-        if key is not None:
-            yield from wanted.those_of(self._read((id_of(target or DEFAULT_TARGET, key), key)))
-            return
-        for page in listing.pages(self._journal, state, target, since, until, oldest_first=oldest_first):
-            ids = listing.matching(self._journal, page, wanted.fields(), since, until) if wanted.narrow else page
-            for chunk in batched(ids, _CHUNK):
-                yield from wanted.those_of(self._read(chunk))
-
-    def _read(self, ids: Sequence[str]) -> list[Status | None]:
-        return self._journal.drive(statuses_flow(self._journal.settings.prefix, ids))
+        return self._listing.listed(Wanted(state, kind, code, since, until, target), key=key, oldest_first=oldest_first)
 
     def check_filters(
         self, states: Sequence[str], *, kind: str | None = None, code: str | None = None, target: str | None = None
@@ -388,20 +150,7 @@ class Operator:
             NotFound: There is no such kind or target, or no letter ever died of this code.
             JournalUnavailable: Redis did not answer.
         """
-        journal = self._journal
-        with reported():
-            counts: Any = journal.client.hkeys(journal.key("counts")) if kind or code else ()
-            queues: Any = journal.client.smembers(journal.key("queues")) if target else ()
-        parts = [name.split("|", _DEATH_PARTS - 1) for name in counts]
-        if kind is not None:
-            kinds = {*KINDS, *(part[1] for part in parts if part[0] in ("accepted", "dead"))}
-            _expect("kind", kind, kinds)
-        if target is not None:
-            _expect("target", target, {*journal.settings.ledgers, *(queue.partition("|")[2] for queue in queues)})
-        if code is not None and set(states) <= {"dead", "discarded"}:
-            codes = {part[3] for part in parts if part[0] == "dead" and len(part) == _DEATH_PARTS}
-            # The one code that letters get after their death, and uncounted.
-            _expect("code among the dead letters", code, {*codes, "DEPENDENCY_CLOSED"} if codes else codes)
+        self._listing.check(states, kind=kind, code=code, target=target)
 
     def plan(self, status: Status) -> ReplayPlan:
         """What a replay of a dead letter would do."""
@@ -431,11 +180,11 @@ class Operator:
         if plan.way is ReplayWay.NO:
             raise Refused(f"intent {status.id} is not replayed: {plan.why}")
         fresh = plan.way is ReplayWay.FRESH
-        renewal = self._journal.renewal(status.id, status.generation) if fresh else None
-        answer, bells, *taken = self._journal.scripts.run(
+        renewal = self.journal.renewal(status.id, status.generation) if fresh else None
+        answer, bells, *taken = self.journal.scripts.run(
             "replay",
             status.id,
-            int(self._journal.settings.deadline_s * 1000),
+            int(self.journal.settings.deadline_s * 1000),
             "1" if fresh else "0",
             *(renewal.encoded().values() if renewal else ("", "", "")),
             self._line("replayed", who, reason or plan.why),
@@ -469,7 +218,7 @@ class Operator:
         if not reason.strip():
             raise Refused("a dead letter is only discarded with a reason")
         line = self._line("discarded", who, reason)
-        answer, bells = self._journal.scripts.run("discard", status.id, line, self._journal.settings.events_max)
+        answer, bells = self.journal.scripts.run("discard", status.id, line, self.journal.settings.events_max)
         if answer == "":
             raise NotFound(f"no intent is known under {status.id!r}")
         if answer != "discarded":
@@ -493,7 +242,7 @@ class Operator:
             JournalUnavailable: Redis did not answer.
         """
         self._known(lane)
-        return self._paused("lane", lane, who, reason)
+        return self.journal.drive(pause_flow("lane", lane, who, reason))
 
     def resume_lane(self, lane: str, *, who: str = "", reason: str = "") -> Change:
         """Let workers claim from a lane again.
@@ -506,7 +255,7 @@ class Operator:
             JournalUnavailable: Redis did not answer.
         """
         self._known(lane)
-        ended = self._act("resume", "lane", lane, who, reason)
+        ended = self.journal.drive(resume_flow(self.journal.settings, "lane", lane, who, reason))
         self._bells.ring([lane])
         return ended
 
@@ -519,7 +268,7 @@ class Operator:
             JournalUnavailable: Redis did not answer.
         """
         self._known_target(target)
-        return self._paused("target", target, who, reason)
+        return self.journal.drive(pause_flow("target", target, who, reason))
 
     def resume_target(self, target: str, *, who: str = "", reason: str = "") -> Change:
         """Open all gates of a target, those that workers have shut or slowed as well.
@@ -532,44 +281,21 @@ class Operator:
             JournalUnavailable: Redis did not answer.
         """
         self._known_target(target)
-        ended = self._act("resume", "target", target, who, reason)
-        self._bells.ring((*self._journal.settings.lanes, CONFIRM_LANE))
+        ended = self.journal.drive(resume_flow(self.journal.settings, "target", target, who, reason))
+        self._bells.ring((*self.journal.settings.lanes, CONFIRM_LANE))
         return ended
 
-    def _paused(self, sort: str, name: str, who: str, reason: str) -> Change:
-        made = self._act("pause", sort, name, who, reason)
-        first = made.pause
-        if made.changed or first is None or first.who == who[:_MAX_WHO]:
-            return made
-        why = f" ({first.reason!r})" if first.reason else ""
-        raise Refused(
-            f"{sort} {name} is paused already, by {first.who or 'somebody'} since {first.since:%Y-%m-%d %H:%M:%SZ}"
-            f"{why}; that pause stands"
-        )
-
-    def _act(self, act: str, sort: str, name: str, who: str, reason: str) -> Change:
-        # Lanes have gates of their own in a target; a human stops the whole of it.
-        sides = self._sides() if act == "resume" else ("write", "read")
-        changed, *first = self._journal.scripts.run(
-            "pause", act, sort, name, who[:_MAX_WHO], reason[:_MAX_REASON], *(sides if sort == "target" else ())
-        )
-        return Change(bool(changed), _pause(*first))
-
-    def _sides(self) -> tuple[str, ...]:
-        """The gates of a target: of all its writes, of its reads, and of the writes of each lane."""
-        return ("write", "read", *(f"lane:{lane}" for lane in self._journal.settings.lanes))
-
     def _known(self, lane: str) -> None:
-        if lane not in self._journal.settings.lanes:
-            raise NotFound(f"no lane {lane!r}; the settings list {', '.join(self._journal.settings.lanes)}")
+        if lane not in self.journal.settings.lanes:
+            raise NotFound(f"no lane {lane!r}; the settings list {', '.join(self.journal.settings.lanes)}")
 
     def _known_target(self, target: str) -> None:
-        known = self._journal.settings.ledgers
+        known = self.journal.settings.ledgers
         if target not in known:
             raise NotFound(f"no target {target!r}; the settings name {', '.join(known)}")
 
     def _line(self, what: str, who: str, reason: str) -> str:
         return json.dumps(
-            {"at": self._journal.now_ms(), "what": what, "by": who[:_MAX_WHO], "note": reason[:_MAX_REASON]},
+            {"at": self.journal.now_ms(), "what": what, "by": who[:MAX_WHO], "note": reason[:MAX_REASON]},
             ensure_ascii=False,
         )

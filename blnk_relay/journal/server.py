@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from blnk_relay.environment import PREFIX
@@ -106,6 +106,15 @@ def is_cluster(variable: str = "REDIS_URL") -> str:
         else "Celery's keys lie in several slots"
     )
     return f"{PREFIX}{variable} leads to a Redis Cluster, which cannot be used, because {why}: {_NO_CLUSTER}"
+
+
+def check_flow(settings: Settings, broker_is_cluster: Callable[[], bool]) -> Flow[list[str]]:
+    """See :meth:`blnk_relay.journal.journal.Journal.check_server`."""
+    judgement = judge(settings, facts_of((yield Run("server", ()))))
+    refusals = judgement.refusals or ((is_cluster("BROKER_URL"),) if broker_is_cluster() else ())
+    if refusals:
+        raise UnsuitableServer("; ".join(refusals))
+    return list(judgement.warnings)
 
 
 class FirstUse:

@@ -11,10 +11,8 @@ from typing import Any
 from blnk_relay.errors import NotFound
 from blnk_relay.intents.intent import DEFAULT_TARGET
 from blnk_relay.intents.references import MAX_LENGTH, key_problem, of_generation
-from blnk_relay.journal.connection import reported
 from blnk_relay.journal.entries import entry_of, id_of
 from blnk_relay.journal.flows import Ask, Flow, Run
-from blnk_relay.journal.journal import Journal
 
 #: Intents named of those that hold another one back.
 _MOST_AHEAD = 10
@@ -130,22 +128,8 @@ class Attempt:
     last: datetime | None = None
 
 
-def find(journal: Journal, key_or_id: str, target: str = DEFAULT_TARGET) -> Status:
-    """What is known under a key, or under an id.
-
-    Raises:
-        NotFound: Nothing is known under either.
-    """
-    return journal.drive(find_flow(journal.settings.prefix, key_or_id, target))
-
-
-def by_id(journal: Journal, id_: str) -> Status | None:
-    """What is known of an intent, or None."""
-    return journal.drive(status_flow(journal.settings.prefix, id_))
-
-
 def find_flow(prefix: str, key_or_id: str, target: str = DEFAULT_TARGET) -> Flow[Status]:
-    """See :func:`find`."""
+    """See :meth:`blnk_relay.journal.journal.Journal.find`."""
     for id_ in (id_of(target, key_or_id), key_or_id):
         status = yield from status_flow(prefix, id_)
         if status is not None:
@@ -165,7 +149,7 @@ def unknown(key_or_id: str, target: str = DEFAULT_TARGET) -> NotFound:
 
 
 def status_flow(prefix: str, id_: str) -> Flow[Status | None]:
-    """See :func:`by_id`."""
+    """See :meth:`blnk_relay.journal.journal.Journal.status`."""
     [status] = yield from statuses_flow(prefix, [id_])
     return status
 
@@ -297,14 +281,9 @@ def _held(prefix: str, heads: Sequence[_Head]) -> Flow[dict[str, tuple[tuple[str
     return {head.id: (tuple(dict.fromkeys(ahead[head.id]))[:_MOST_AHEAD], blocks[head.id]) for head in heads}
 
 
-def payload_of(journal: Journal, id_: str) -> Mapping[str, Any]:
-    """The canonical payload of an intent. It holds personal data: show it to operators, log it nowhere.
-
-    Raises:
-        NotFound: The intent is unknown, or trimmed, or what was recorded of it is broken.
-    """
-    with reported():
-        body: Any = journal.client.get(journal.key(f"body:{id_}"))
+def payload_flow(prefix: str, id_: str) -> Flow[Mapping[str, Any]]:
+    """See :meth:`blnk_relay.journal.journal.Journal.payload`."""
+    [body] = yield Ask((("GET", f"{prefix}body:{id_}"),))
     if body is None:
         raise NotFound(f"no payload is kept for {id_!r}")
     try:
@@ -313,13 +292,8 @@ def payload_of(journal: Journal, id_: str) -> Mapping[str, Any]:
         raise NotFound(f"the payload of {id_!r} cannot be read back: what was recorded of it is broken") from None
 
 
-def history_of(journal: Journal, id_: str) -> tuple[Attempt, ...]:
-    """The log of an intent, oldest line first; at most the last 20."""
-    return journal.drive(history_flow(journal.settings.prefix, id_))
-
-
 def history_flow(prefix: str, id_: str) -> Flow[tuple[Attempt, ...]]:
-    """See :func:`history_of`."""
+    """See :meth:`blnk_relay.journal.journal.Journal.history`."""
     [lines] = yield Ask((("LRANGE", f"{prefix}log:{id_}", 0, -1),))
     return tuple(_attempt(line) for line in lines)
 

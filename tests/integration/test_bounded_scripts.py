@@ -20,7 +20,6 @@ from blnk_relay.journal.accept import MOST_AFTER
 from blnk_relay.journal.entries import Claimed, Settlement, id_of
 from blnk_relay.journal.journal import SWEEP_MOST, Journal
 from blnk_relay.journal.operator import Operator
-from blnk_relay.journal.status import by_id
 from tests.support.payments import payment
 
 LANE = "transactions"
@@ -90,7 +89,7 @@ def end_cancelled(relay: Relay, _: Journal) -> None:
 
 def end_discarded(relay: Relay, journal: Journal) -> None:
     settle(journal, journal.claim(LANE, WORKER, 1).items, "dead")
-    Operator(journal, relay._bells).discard(relay.get("first"), who="me", reason="closed")
+    Operator(journal, relay.bells).discard(relay.get("first"), who="me", reason="closed")
 
 
 @pytest.mark.parametrize(
@@ -171,7 +170,7 @@ def test_whoever_changes_between_two_calls_comes_to_the_same_end(relay, journal)
     assert states(relay, late) == {("dead", "EXPIRED"): len(late)}
     assert relay.get("newcomer").state == "ready"
     # Who died meanwhile has the result all the same, and goes when it is replayed.
-    operator = Operator(journal, relay._bells)
+    operator = Operator(journal, relay.bells)
     operator.replay(relay.get(late[0]), who="me")
     assert relay.get(late[0]).state == "ready"
     results = journal.client.hget(journal.key(f"intent:{id_of(DEFAULT_TARGET, late[0])}"), "results")
@@ -230,7 +229,7 @@ def test_an_intent_waits_for_a_bearable_number_of_others(relay):
     with pytest.raises(InvalidIntent) as caught:
         relay.enqueue_many([payment("other."), Write(intent=payment(), key="too many", after=keys)])
     assert caught.value.index == 1
-    assert by_id(relay.journal, id_of(DEFAULT_TARGET, "other.")) is None
+    assert relay.journal.status(id_of(DEFAULT_TARGET, "other.")) is None
 
 
 def items(first: int, number: int) -> list[Any]:

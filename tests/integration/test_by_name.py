@@ -19,7 +19,7 @@ from kombu.utils.json import dumps
 
 from blnk_relay import InvalidSettings, NotFound, Relay, Settings, transaction
 from blnk_relay.bell import broker_options, queue_of
-from blnk_relay.journal.status import Status, payload_of
+from blnk_relay.journal.status import Status
 from blnk_relay.settings import CONFIRM_LANE, INGEST_LANE
 from tasks.ingest import Ingest
 from tests.support.counting import assert_exactly_once
@@ -148,7 +148,7 @@ def test_what_cannot_be_an_intent_becomes_one_dead_letter_that_says_what_came_an
     assert ingest.take(raw) is None
     (letter,) = letters(relay)
     assert (letter.dead_class, letter.code) == ("invalid", code)
-    kept = payload_of(relay.journal, letter.id)
+    kept = relay.journal.payload(letter.id)
     assert set(kept) == {"task", "content_type", "arguments"}
     for text in (letter.message, letter.key, *kept.values()):
         assert not [char for char in text if unicodedata.category(char)[0] == "C"]
@@ -200,7 +200,7 @@ def test_the_same_call_sent_twice_is_one_letter_and_comes_back_when_it_was_close
 def test_what_arrived_is_kept_up_to_a_bound(relay, ingest):
     ingest.take(envelope(b"\x00" * 1_000_000, content_type="x" * 10_000))
     (letter,) = letters(relay)
-    kept = payload_of(relay.journal, letter.id)
+    kept = relay.journal.payload(letter.id)
     assert (len(kept["arguments"]), len(kept["content_type"])) == (16_384, 200)
 
 

@@ -18,7 +18,9 @@ from blnk_relay.bell import Bells
 from blnk_relay.catalogue.examples import example_line
 from blnk_relay.intents.exchange import GateAction
 from blnk_relay.journal.entries import Settlement, new_entry
-from blnk_relay.journal.operator import _MAX_REASON, MOST_AT_ONCE, STATES, Operator
+from blnk_relay.journal.listing import STATES
+from blnk_relay.journal.operator import MOST_AT_ONCE, Operator
+from blnk_relay.journal.pauses import MAX_REASON
 from blnk_relay.kinds.registry import KINDS, intent_of
 from tests.support.cli import FUNDS, ROOT, commands, die, letters, line, payment, run
 from tests.support.stages import operator_of
@@ -83,7 +85,7 @@ def test_numbers_that_stand_twice_for_the_sake_of_a_quick_start_agree():
     assert running.POOLS == POOLS
     assert reading.STATES == STATES
     assert dead.MOST_AT_ONCE == MOST_AT_ONCE
-    assert options.MOST_REASON == _MAX_REASON
+    assert options.MOST_REASON == MAX_REASON
 
 
 def test_a_command_that_is_not_installed_is_a_sentence(monkeypatch):

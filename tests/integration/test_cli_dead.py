@@ -16,7 +16,6 @@ import pytest
 from blnk_relay import JournalUnavailable, Refused
 from blnk_relay.bell import Bells
 from blnk_relay.journal.operator import Operator
-from blnk_relay.journal.status import find
 from blnk_relay.kinds.registry import intent_of
 from tests.support.cli import FUNDS, WAIT_S, count, die, letters, payment, process, run
 from tests.support.waiting import wait_until
@@ -197,7 +196,7 @@ def test_a_letter_that_lived_and_died_again_since_the_plan_is_left_alone(relay, 
     letters(relay, "a", "b")
     with opened() as desk:
         plan = scope.plan(desk, scope.Scope(everything=True), 10, lambda status: (operator.plan(status).way.value, ""))
-        operator.replay(find(relay.journal, "a"), who="bob")
+        operator.replay(relay.journal.find("a"), who="bob")
         die(relay, "unknown", "VANISHED")
         act = bulk.Act("dead replay", "", "", (), lambda status: desk.operator.replay(status, who="ann") and None)
         result = bulk.Result(refused=0, left=2)
@@ -209,7 +208,7 @@ def test_a_letter_that_lived_and_died_again_since_the_plan_is_left_alone(relay, 
 
 def test_the_journal_itself_gives_no_fresh_reference_on_the_word_of_an_old_plan(relay, operator):
     letters(relay, "a")
-    old = find(relay.journal, "a")
+    old = relay.journal.find("a")
     operator.replay(old, who="bob")
     die(relay, "unknown", "VANISHED")
     with pytest.raises(Refused, match="died again since"):

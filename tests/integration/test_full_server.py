@@ -14,7 +14,7 @@ import redis
 
 from blnk_relay import AsyncRelay, Intent, JournalFull, JournalUnavailable, NotFound, Relay
 from blnk_relay.bell import Bells
-from blnk_relay.events import Events
+from blnk_relay.journal.events import Events
 from blnk_relay.journal.journal import Journal
 from blnk_relay.journal.operator import Operator
 from tests.support.payments import payment, poor

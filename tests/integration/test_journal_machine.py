@@ -29,7 +29,7 @@ from blnk_relay.intents.references import of_generation
 from blnk_relay.journal.entries import Claimed, NewEntry, Settlement, id_of, new_entry
 from blnk_relay.journal.journal import Journal
 from blnk_relay.journal.operator import Operator
-from blnk_relay.journal.status import Status, by_id, find
+from blnk_relay.journal.status import Status
 from blnk_relay.relay import Relay
 
 LANES = ("transactions", "inflight")
@@ -193,7 +193,7 @@ class JournalMachine(RuleBasedStateMachine):
         self.client.flushall()
         self.relay = Relay(self.where)
         self.bells = SilentBells()
-        self.relay._bells = self.bells  # type: ignore[assignment]
+        self.relay.bells = self.bells  # type: ignore[assignment]
         self.operator = Operator(self.journal, self.bells)  # type: ignore[arg-type]
         self.items: dict[str, Item] = {}
         self.named: dict[str, str] = {}
@@ -533,7 +533,7 @@ class JournalMachine(RuleBasedStateMachine):
         item = self.items[id_]
         item.state, item.holder, item.due, item.dead = "dead", "", False, (dead_class, code)
         self.counts[f"dead|{item.kind}|{dead_class}|{code}"] += 1
-        status = by_id(self.journal, id_)
+        status = self.journal.status(id_)
         assert status is not None
         self.remembered.append(status)
 
@@ -806,7 +806,7 @@ class JournalMachine(RuleBasedStateMachine):
         for id_ in finished:
             item = self.items[id_]
             item.trimmed = True
-            status = find(self.journal, item.key)
+            status = self.journal.find(item.key)
             assert (status.state, status.outcome) == (item.state, "applied" if item.state == "done" else "cancelled")
 
     # -- what holds after every step -----------------------------------------------------------------------------

@@ -14,7 +14,6 @@ import tasks.lookups
 from blnk_relay import Receipt, Relay, Write, commit, refund
 from blnk_relay.intents.decision import Decision, Done, Send
 from blnk_relay.intents.intent import Intent
-from blnk_relay.journal.status import by_id
 from tasks.confirm import confirm
 from tasks.deliver import deliver
 from tasks.runtime import Runtime
@@ -207,7 +206,7 @@ def test_a_replay_gives_an_intent_whose_code_failed_all_its_tries_again(relay, r
         receipt, _ = enqueue(relay, payment(f"{ODD}-one"), others=0)
         work(runtime, [receipt])
     assert relay.get(receipt.id).code == "CANNOT_BE_HANDLED"
-    status = by_id(relay.journal, receipt.id)
+    status = relay.journal.status(receipt.id)
     assert status is not None
     operator_of(relay).replay(status, who="me", reason="a newer worker")
     work(runtime, [receipt])

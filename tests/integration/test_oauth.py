@@ -11,6 +11,7 @@ import pytest
 
 from blnk_relay import Relay, Write
 from blnk_relay.journal.journal import Journal
+from blnk_relay.journal.tokens import Tokens, TokenStore
 from blnk_relay.sandbox import Faults, Options, Rule
 from tests.support.counting import assert_exactly_once, wait_for_all
 from tests.support.oauth import log_in, refreshes, with_client
@@ -20,7 +21,6 @@ from tests.support.stages import operator_of
 from tests.support.waiting import wait_until
 from worker.demo.stage import INSTANCE, Stage
 from worker.ledger.oauth import REFRESH_FAILED
-from worker.ledger.token_store import Tokens, TokenStore
 
 WAIT_S = 40.0
 

@@ -186,7 +186,7 @@ def test_what_the_production_page_says_to_alert_on_is_there(stage):
     assert set(watched) <= told
 
 
-def test_the_production_pages_python_example_runs(stage, capsys):
+def test_the_production_pages_python_examples_run(stage, capsys):
     with Relay(stage.settings) as relay:
         relay.enqueue(
             transaction(
@@ -200,8 +200,9 @@ def test_the_production_pages_python_example_runs(stage, capsys):
             key="seen-in-production",
         )
         assert relay.wait("seen-in-production", timeout_s=60).outcome == "applied"
-        (example,) = blocks("python", PRODUCTION)
-        exec(compile(example, "production.md", "exec"), {"relay": relay})  # noqa: S102
+        names = {"relay": relay}
+        for example in blocks("python", PRODUCTION):
+            exec(compile(example, "production.md", "exec"), names)  # noqa: S102
     assert "seen-in-production done applied" in capsys.readouterr().out.splitlines()
 
 

@@ -13,9 +13,10 @@ from blnk_relay import Relay, Write, bulk
 from blnk_relay.intents.intent import DEFAULT_TARGET
 from blnk_relay.journal.entries import Claimed, Settlement, id_of
 from blnk_relay.journal.journal import Journal
+from blnk_relay.journal.listing import STATES
 from blnk_relay.journal.lua import Scripts
-from blnk_relay.journal.operator import STATES, Operator
-from blnk_relay.journal.status import Status, by_id
+from blnk_relay.journal.operator import Operator
+from blnk_relay.journal.status import Status
 from tests.support.payments import payment
 
 ARCHITECTURE = Path(__file__).resolve().parents[2] / "docs" / "architecture.md"
@@ -74,7 +75,7 @@ class Play:
 
     def __init__(self, relay: Relay) -> None:
         self.relay, self.journal = relay, relay.journal
-        self.operator = Operator(relay.journal, relay._bells)
+        self.operator = Operator(relay.journal, relay.bells)
 
     def enqueue(self, key: str, **options: Any) -> None:
         self.relay.enqueue_many([Write(intent=payment(), key=key, **options)])
@@ -136,7 +137,7 @@ class Play:
         return id_of(DEFAULT_TARGET, key)
 
     def status(self, key: str) -> Status:
-        found = by_id(self.journal, self.id(key))
+        found = self.journal.status(self.id(key))
         assert found is not None
         return found
 
@@ -153,7 +154,7 @@ class Play:
         """Cancel all that is left over."""
         for state in ("ready", "waiting"):
             for status in list(self.operator.listed(state)):
-                if by_id(self.journal, status.id).state in ("ready", "waiting"):  # type: ignore[union-attr]
+                if self.journal.status(status.id).state in ("ready", "waiting"):  # type: ignore[union-attr]
                     self.relay.cancel(status.id)
 
 
@@ -170,7 +171,7 @@ def an_intent_goes_its_way(play: Play) -> None:
     play.settle(play.take("looked-at"), "posted", "dead")
     play.discard("looked-at")
     play.reject("a-letter")
-    play.operator.discard(by_id(play.journal, "a-letter"), who="me", reason="a test")  # type: ignore[arg-type]
+    play.operator.discard(play.journal.status("a-letter"), who="me", reason="a test")  # type: ignore[arg-type]
     play.reject("a-letter")
 
 

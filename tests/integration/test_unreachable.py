@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import pytest
 
 from blnk_relay import Relay, Write
-from blnk_relay.journal.operator import GateView
+from blnk_relay.journal.overview import GateView
 from blnk_relay.sandbox import Options
 from tests.support.counting import assert_exactly_once, states, wait_for_all
 from tests.support.door import Door

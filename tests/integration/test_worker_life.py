@@ -20,9 +20,9 @@ from kombu import Consumer, Queue
 
 from blnk_relay import JournalUnavailable, Relay, Write
 from blnk_relay.bell import DELIVER_TASK, queue_of
-from blnk_relay.broker import url_for_celery
 from blnk_relay.journal.operator import Operator
 from blnk_relay.settings import CONFIRM_LANE, INGEST_LANE
+from blnk_relay.transport.broker import url_for_celery
 from tests.support.counting import assert_exactly_once, wait_for_all
 from tests.support.messages import message
 from tests.support.payments import payment
@@ -40,6 +40,7 @@ from worker import sweeper as bootsteps
 from worker.broker import Broker, listening_options
 from worker.cli import exits
 from worker.demo.stage import STOP_S, Stage, _clean_environment, as_environment
+from worker.shared import Shared
 from worker.sweeper import Round, Sweeper
 from worker.watch import FAILED
 
@@ -364,7 +365,7 @@ def test_the_sweeper_dies_of_nothing(settings, monkeypatch, error):
 
     monkeypatch.setattr(bootsteps.Round, "sweep", failing)
     queues = SimpleNamespace(consume_from={queue_of(hasty, lane): None for lane in hasty.lanes})
-    app = SimpleNamespace(conf=SimpleNamespace(blnk_relay=hasty), amqp=SimpleNamespace(queues=queues))
+    app = SimpleNamespace(conf=SimpleNamespace(blnk_relay=Shared(hasty)), amqp=SimpleNamespace(queues=queues))
     sweeper = Sweeper(SimpleNamespace(app=app, steps=[]))
     sweeper.start(None)
     try:
@@ -372,7 +373,7 @@ def test_the_sweeper_dies_of_nothing(settings, monkeypatch, error):
         for _ in range(5):
             assert swept.acquire(timeout=PATIENCE_S)
         monkeypatch.undo()
-        operator = Operator(Relay(hasty).journal, None)  # type: ignore[arg-type] # it rings nobody here
+        operator = Operator(Relay(hasty).journal)
         wait_until(lambda: operator.overview().workers == 1, PATIENCE_S, "a sign of life")
     finally:
         sweeper.stop(None)

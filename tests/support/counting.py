@@ -6,7 +6,6 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 from blnk_relay import Receipt, Relay
-from blnk_relay.journal.status import by_id, payload_of
 from blnk_relay.sandbox import Books, Sandbox
 from tests.support.waiting import wait_until
 from worker.demo.proof.findings import BookRow, Proof, Recorded
@@ -60,9 +59,9 @@ def wait_for_all(relay: Relay, receipts: Sequence[Receipt], timeout_s: float) ->
 
 def recorded_of(relay: Relay, id_: str) -> Recorded:
     """What the journal says of an intent, for the proof."""
-    status = by_id(relay.journal, id_)
+    status = relay.journal.status(id_)
     assert status is not None, f"{id_} is gone from the journal"
-    return Recorded(status, payload_of(relay.journal, id_), relay.parts(id_))
+    return Recorded(status, relay.journal.payload(id_), relay.parts(id_))
 
 
 def proof_of(relay: Relay, receipts: Iterable[Receipt], rows: Iterable[BookRow], books: Books | None = None) -> Proof:

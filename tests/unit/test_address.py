@@ -12,9 +12,9 @@ from kombu import Connection
 from kombu.transport.redis import Channel
 
 from blnk_relay import InvalidSettings, Settings
-from blnk_relay.broker import url_for_celery
 from blnk_relay.journal.connection import pool_options
 from blnk_relay.targets import Target, normalised
+from blnk_relay.transport.broker import url_for_celery
 
 
 @pytest.mark.parametrize(

@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 
 from blnk_relay import InvalidSettings, Target
 from blnk_relay.intents.exchange import Failure, Response
+from blnk_relay.journal.tokens import Stored, Tokens
 from worker.ledger import credentials
 from worker.ledger.credentials import FixedKey, Key, KeyFile, key_of
 from worker.ledger.oauth import ahead_s, tokens_of
-from worker.ledger.token_store import Stored, Tokens
 
 ANSWER = {"access_token": "blnk_at_2", "token_type": "Bearer", "expires_in": 3600, "refresh_token": "blnk_rt_2"}
 

@@ -24,9 +24,9 @@ FLOORS = (
     "blnk_relay.kinds",
     "blnk_relay.replay blnk_relay.targets blnk_relay.settings",
     "blnk_relay.transport",
-    "blnk_relay.broker blnk_relay.bell",
+    "blnk_relay.bell",
     "blnk_relay.journal",
-    "blnk_relay.intake blnk_relay.events",
+    "blnk_relay.intake",
     "blnk_relay.catalogue",
     "blnk_relay.relay blnk_relay.aio",
     "blnk_relay",
@@ -58,6 +58,14 @@ ALONE = frozenset({"blnk_relay", "blnk_relay.sandbox"})
 #: Who starts a sandbox, or compares with its books.
 SEES_THE_SANDBOX = ("worker.cli.services", "worker.demo.")
 
+#: Who speaks with Redis. Besides the journal and the transport: the channel that Celery is given for its own, and what
+#: starts a server for the demo.
+AT_REDIS = ("blnk_relay.journal.", "blnk_relay.transport.", "worker.broker", "worker.demo.valkey")
+
+#: How a client is reached, and what keys are made with.
+CLIENTS = frozenset({"client", "scripts", "conn_or_acquire", "connection_pool"})
+OF_KEYS = frozenset({"key", "prefix", "drive"})
+
 #: Modules of ``kinds`` that are no kind.
 NO_KIND = frozenset({"__init__", "registry"})
 
@@ -85,6 +93,28 @@ def arrows(sources: Mapping[str, str]) -> Iterator[tuple[str, str]]:
             else:
                 continue
             yield from ((name, one) for one in wanted if one in sources and one != name)
+
+
+def reaching(sources: Mapping[str, str]) -> list[str]:
+    """Every line outside that uses a client of Redis, or builds a key."""
+    found = []
+    for name, source in sources.items():
+        if name.startswith(AT_REDIS):
+            continue
+        for node in ast.walk(ast.parse(source)):
+            if isinstance(node, ast.Import):
+                used = any(alias.name.partition(".")[0] == "redis" for alias in node.names)
+            elif isinstance(node, ast.ImportFrom):
+                # What its client raises, the broker's raises as well.
+                used = str(node.module).partition(".")[0] == "redis" and node.module != "redis.exceptions"
+            elif isinstance(node, ast.Attribute):
+                owner = ast.unparse(node.value).rpartition(".")[2].lstrip("_")
+                used = node.attr in CLIENTS or (node.attr in OF_KEYS and owner in ("journal", "settings"))
+            else:
+                continue
+            if used:
+                found.append(f"{name}:{node.lineno}")
+    return found
 
 
 def circle(sources: Mapping[str, str]) -> list[str]:
@@ -121,6 +151,19 @@ def test_every_module_has_a_floor():
 
 def test_no_import_climbs():
     assert climbing(modules()) == []
+
+
+def test_nobody_but_the_journal_and_the_transport_asks_redis_or_builds_a_key():
+    assert reaching(modules()) == []
+
+
+def test_a_client_of_redis_and_a_key_are_seen():
+    lines = ("import redis", "from redis.client import Pipeline", "journal.client.get('x')", "relay.journal.key('x')")
+    more = ("f'{settings.prefix}events'", "self._journal.scripts.run('now')", "channel.conn_or_acquire()")
+    for line in (*lines, *more):
+        assert reaching({"worker.novelty": line}) == ["worker.novelty:1"], line
+    for line in ("from redis.exceptions import RedisError", "self.prefix = '/proxy'", "write.key"):
+        assert reaching({"worker.novelty": line}) == [], line
 
 
 def test_no_imports_go_round_in_a_circle():

@@ -15,6 +15,9 @@ import pytest
 
 import blnk_relay
 from blnk_relay import errors
+from blnk_relay.journal.async_journal import AsyncJournal
+from blnk_relay.journal.events import AsyncEvents, Events
+from blnk_relay.journal.journal import Journal
 
 MODULES = sorted(
     {"blnk_relay", *(module.name for module in pkgutil.walk_packages(blnk_relay.__path__, prefix="blnk_relay."))}
@@ -104,12 +107,19 @@ def test_a_producer_needs_nothing_of_a_worker():
     assert ran.stdout.strip() == "[]"
 
 
-def test_the_async_twin_has_the_same_surface():
-    def surface(relay: type) -> dict[str, list[tuple[str, object]]]:
-        return {
-            name: [(one.name, one.default) for one in inspect.signature(method).parameters.values()]
-            for name, method in inspect.getmembers(relay, inspect.isroutine)
-            if not name.startswith("_")
-        }
+def surface(thing: type) -> dict[str, list[tuple[str, object]]]:
+    """The public methods of a class, with their parameters."""
+    return {
+        name: [(one.name, one.default) for one in inspect.signature(method).parameters.values()]
+        for name, method in inspect.getmembers(thing, inspect.isroutine)
+        if not name.startswith("_")
+    }
 
+
+def test_the_async_relay_has_the_same_surface():
     assert surface(blnk_relay.AsyncRelay) == surface(blnk_relay.Relay)
+
+
+@pytest.mark.parametrize(("its", "whose"), [(AsyncJournal, Journal), (AsyncEvents, Events)])
+def test_what_an_event_loop_has_of_the_journal_is_called_as_elsewhere(its, whose):
+    assert surface(its).items() <= surface(whose).items()

@@ -78,14 +78,13 @@ def dead_show(key: str, target: str, with_payload: bool, as_json: bool) -> None:
     KEY is its idempotency key, or its id.
     """
     from blnk_relay import NotFound
-    from blnk_relay.journal.status import find, history_of, payload_of
 
     with opened() as desk:
-        status = find(desk.journal, key, target)
+        status = desk.journal.find(key, target)
         if status.state != "dead":
             raise NotFound(f"no dead letter under {key!r}: the intent is {status.state}; see blnk-relay show")
-        attempts = history_of(desk.journal, status.id)
-        payload = payload_of(desk.journal, status.id) if with_payload else None
+        attempts = desk.journal.history(status.id)
+        payload = desk.journal.payload(status.id) if with_payload else None
         replay_plan = desk.operator.plan(status)
     if as_json:
         document: dict[str, Any] = {

@@ -13,8 +13,7 @@ from worker.cli.session import opened
 from worker.cli.shapes import act_shape, lane_shape, pause_shape
 
 if TYPE_CHECKING:
-    from blnk_relay import Settings
-    from blnk_relay.journal.operator import GateView, LaneDepth, Pause
+    from blnk_relay import GateView, LaneDepth, Pause, Settings
 
 _COLUMNS = ("lane", "target", ">due", ">later", ">oldest", "note")
 

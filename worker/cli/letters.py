@@ -103,7 +103,6 @@ def carry_out(desk: Desk, made: Plan, act: Act, *, only_plan: bool, yes: bool, a
 
 def _run(desk: Desk, made: Plan, act: Act, result: Result) -> None:
     from blnk_relay import JournalUnavailable, NotFound, Refused
-    from blnk_relay.journal.status import by_id
 
     result.ran = True
     with Stop() as stop, progress(f"{act.command}", len(made.letters)) as step:
@@ -113,7 +112,7 @@ def _run(desk: Desk, made: Plan, act: Act, result: Result) -> None:
                 break
             try:
                 # A plan may be minutes old: what has been touched since was not part of what was confirmed.
-                now = by_id(desk.journal, letter.status.id)
+                now = desk.journal.status(letter.status.id)
                 if now is None or (now.state, now.updated) != (letter.status.state, letter.status.updated):
                     result.refuse(letter, "it has changed since the plan was made: look again")
                 else:

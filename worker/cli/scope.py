@@ -198,7 +198,7 @@ def plan(desk: Desk, scope: Scope, most: int, way_of: Callable[[Status], tuple[s
     Raises:
         NotFound: A key is unknown, or a filter cannot match anything.
     """
-    made = Plan(scope.at(desk.now()), most)
+    made = Plan(scope.at(desk.operator.now()), most)
     desk.operator.check_filters(("dead",), kind=scope.kind, code=scope.code, target=scope.target)
     with progress("looking through the dead letters", None) as step:
         for status in _found(desk, made.scope):
@@ -222,11 +222,10 @@ def _way(status: Status, way_of: Callable[[Status], tuple[str, str]]) -> tuple[s
 
 def _found(desk: Desk, scope: Scope) -> Iterator[Status]:
     from blnk_relay.intents.intent import DEFAULT_TARGET
-    from blnk_relay.journal.status import find
 
     if scope.keys:
         target = scope.target or DEFAULT_TARGET
-        known = {status.id: status for status in (find(desk.journal, key, target) for key in scope.keys)}
+        known = {status.id: status for status in (desk.journal.find(key, target) for key in scope.keys)}
         yield from known.values()
         return
     since = scope.since if isinstance(scope.since, datetime) else None

@@ -8,11 +8,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from datetime import datetime
-
-    from blnk_relay import Settings
+    from blnk_relay import Operator, Settings
     from blnk_relay.journal.journal import Journal
-    from blnk_relay.journal.operator import Operator
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,12 +20,6 @@ class Desk:
     journal: Journal
     operator: Operator
 
-    def now(self) -> datetime:
-        """The time by the clock of Redis, which all times in the journal come from."""
-        from blnk_relay.journal.status import moment
-
-        return moment(self.journal.now_ms())
-
 
 @contextmanager
 def opened() -> Iterator[Desk]:
@@ -37,15 +28,7 @@ def opened() -> Iterator[Desk]:
     Raises:
         InvalidSettings: The environment does not fit.
     """
-    from blnk_relay import Settings
-    from blnk_relay.bell import Bells
-    from blnk_relay.journal.journal import Journal
-    from blnk_relay.journal.operator import Operator
+    from blnk_relay import Operator
 
-    settings = Settings.from_env()
-    journal, bells = Journal(settings), Bells(settings)
-    try:
-        yield Desk(settings, journal, Operator(journal, bells))
-    finally:
-        bells.close()
-        journal.close()
+    with Operator.from_env() as operator:
+        yield Desk(operator.journal.settings, operator.journal, operator)

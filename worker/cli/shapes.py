@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING, Any
 from worker.cli.output import stamp
 
 if TYPE_CHECKING:
-    from blnk_relay import Attempt, Settings, Status
+    from blnk_relay import Act, Attempt, GateView, LaneDepth, Overview, Pause, Settings, Status
     from blnk_relay.catalogue.facts import EndFacts, Facts
-    from blnk_relay.journal.operator import Act, GateView, LaneDepth, Overview, Pause
 
 #: "dead|<kind>|<class>|<code>" in the counters.
 _DEAD_PARTS = 4

@@ -18,9 +18,8 @@ from worker.cli.shapes import attempt_shape, deaths, intent_shape, kind_shape, o
 from worker.cli.spans import since_at
 
 if TYPE_CHECKING:
-    from blnk_relay import Attempt, Settings, Status
+    from blnk_relay import Attempt, Overview, Settings, Status
     from blnk_relay.catalogue.facts import EndFacts, Facts
-    from blnk_relay.journal.operator import Overview
     from worker.cli.session import Desk
 
 STATES = ("waiting", "ready", "sending", "posted", "done", "cancelled", "dead", "discarded")
@@ -42,12 +41,10 @@ def show(key: str, target: str, with_payload: bool, as_json: bool) -> None:
 
     KEY is its idempotency key, or its id.
     """
-    from blnk_relay.journal.status import find, history_of, payload_of
-
     with opened() as desk:
-        status = find(desk.journal, key, target)
-        attempts = history_of(desk.journal, status.id)
-        payload = payload_of(desk.journal, status.id) if with_payload else None
+        status = desk.journal.find(key, target)
+        attempts = desk.journal.history(status.id)
+        payload = desk.journal.payload(status.id) if with_payload else None
     if as_json:
         document: dict[str, Any] = {
             "intent": intent_shape(status),
@@ -147,7 +144,7 @@ def listed(
         NotFound: A filter cannot match anything.
     """
     desk.operator.check_filters(states, kind=kind, code=code, target=target)
-    start = since_at(since, desk.now())
+    start = since_at(since, desk.operator.now())
     found: list[Status] = []
     for state in states:
         those = desk.operator.listed(state, kind=kind, code=code, target=target, since=start)

@@ -8,9 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from blnk_relay import InvalidIntent, Relay, Write, intent_of
-from blnk_relay.journal.operator import Operator, Overview
-from blnk_relay.journal.status import by_id, payload_of
+from blnk_relay import InvalidIntent, Operator, Overview, Relay, Write, intent_of
 from worker.demo.proof.findings import Proof, Recorded
 from worker.demo.proof.prove import behind_dead, prove, tally
 from worker.demo.stage import Stage
@@ -111,7 +109,7 @@ class _Performance:
         self._show = show
         self._end_s = end_s
         self._ids: list[str] = []
-        self.operator = Operator(relay.journal, relay._bells)  # noqa: SLF001 - one process, one bell
+        self.operator = Operator(relay.journal)
 
     def enqueue(self, title: str, writes: Sequence[Write]) -> None:
         for at in range(0, len(writes), 500):
@@ -157,10 +155,10 @@ class _Performance:
     def recorded(self) -> list[Recorded]:
         found = []
         for id_ in self._ids:
-            status = by_id(self._relay.journal, id_)
+            status = self._relay.journal.status(id_)
             if status is not None:
                 parts = self._relay.parts(id_)
-                found.append(Recorded(status, payload_of(self._relay.journal, id_), parts))
+                found.append(Recorded(status, self._relay.journal.payload(id_), parts))
         return found
 
 

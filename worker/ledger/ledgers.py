@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from blnk_relay.intents.exchange import GateAction, GateChange
 from blnk_relay.journal.journal import Journal
+from blnk_relay.journal.tokens import TokenStore
 from blnk_relay.settings import Settings
 from blnk_relay.targets import Target
 from tasks.runtime import Reports, stopping
@@ -11,8 +12,7 @@ from worker.ledger.credentials import Credentials, key_of
 from worker.ledger.oauth import REFRESH_FAILED, OAuth
 from worker.ledger.proxy import Proxy
 from worker.ledger.readback import LedgerOverHttp
-from worker.ledger.token_store import TokenStore
-from worker.ledger.wire import Wire
+from worker.ledger.wire import Wire, headers_to
 
 
 def ledgers_of(settings: Settings, journal: Journal, reports: Reports) -> dict[str, LedgerOverHttp]:
@@ -32,6 +32,19 @@ def ledgers_of(settings: Settings, journal: Journal, reports: Reports) -> dict[s
         )
         for name, target in settings.ledgers.items()
     }
+
+
+def check_targets(settings: Settings) -> None:
+    """See that there could be a way to each target; makes none.
+
+    Raises:
+        InvalidSettings: An address or a credential is missing, or cannot be used; the sentence names its variable.
+    """
+    for target in settings.ledgers.values():
+        target.require()
+        headers_to(target)
+        if not target.oauth:
+            key_of(target)
 
 
 def _credentials(settings: Settings, target: Target, journal: Journal, reports: Reports) -> Credentials:

@@ -20,10 +20,10 @@ from urllib.parse import urlencode
 from blnk_relay.errors import JournalUnavailable
 from blnk_relay.intents.exchange import Failure, Response
 from blnk_relay.journal.clock import steady_s
+from blnk_relay.journal.tokens import Stored, Tokens, TokenStore
 from blnk_relay.settings import TOKEN_WAIT_S, Settings
 from blnk_relay.targets import Target
 from worker.ledger.credentials import PRINTABLE, Key
-from worker.ledger.token_store import Stored, Tokens, TokenStore
 from worker.ledger.wire import Wire
 
 #: Code under which a target is paused.

@@ -70,6 +70,28 @@ class _Adapter(HTTPAdapter):
         return answer
 
 
+def headers_to(target: Target) -> dict[str, str]:
+    """What every request to a target says of itself.
+
+    Raises:
+        InvalidSettings: The address is no URL.
+    """
+    try:
+        prepared = requests.Request(
+            "POST",
+            target.base_url.rstrip("/"),
+            headers={
+                "Content-Type": "application/json",
+                "Accept": "application/json",
+                "Accept-Encoding": "gzip, deflate",
+                "User-Agent": f"blnk-relay/{__version__}",
+            },
+        ).prepare()
+    except (requests.RequestException, ValueError) as error:
+        raise InvalidSettings(f"{target.variable('base_url')} is not a usable URL ({type(error).__name__}).") from None
+    return dict(prepared.headers)
+
+
 class Wire:
     """Connections of one process to one target, and to nobody else.
 
@@ -88,22 +110,7 @@ class Wire:
         self._proxies = dict(requests.utils.get_environ_proxies(self.base))
         self._adapter = _Adapter(settings.connections + 2, kept=True)
         self._alone = _Adapter(settings.connections + 2, kept=False)
-        try:
-            prepared = requests.Request(
-                "POST",
-                self.base,
-                headers={
-                    "Content-Type": "application/json",
-                    "Accept": "application/json",
-                    "Accept-Encoding": "gzip, deflate",
-                    "User-Agent": f"blnk-relay/{__version__}",
-                },
-            ).prepare()
-        except (requests.RequestException, ValueError) as error:
-            raise InvalidSettings(
-                f"{target.variable('base_url')} is not a usable URL ({type(error).__name__})."
-            ) from None
-        self._headers = dict(prepared.headers)
+        self._headers = headers_to(target)
 
     def exchange(
         self,

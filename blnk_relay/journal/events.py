@@ -12,10 +12,11 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
+from blnk_relay.journal.async_journal import AsyncJournal
 from blnk_relay.journal.flows import Ask, Flow, Run
 from blnk_relay.journal.journal import Journal
 from blnk_relay.journal.status import moment
@@ -166,4 +167,35 @@ class Events:
             for event in batch:
                 yield event
                 if not self.finish([event]):
+                    break
+
+
+class AsyncEvents:
+    """The same for an event loop; every method does what its namesake in :class:`Events` does."""
+
+    def __init__(self, journal: AsyncJournal, group: str, consumer: str) -> None:
+        self._journal = journal
+        self._group = group
+        self._consumer = consumer
+
+    async def read(self, timeout_s: float) -> list[Event]:
+        """Events that this group has not finished yet, oldest first; waits for the first one."""
+        end_s = time.monotonic() + timeout_s
+        prefix = self._journal.settings.prefix
+        while True:
+            left_s = end_s - time.monotonic()
+            batch = await self._journal.drive(event_flow(prefix, self._group, self._consumer, max(0.0, left_s)))
+            if batch or left_s <= 0:
+                return batch
+
+    async def finish(self, events: Sequence[Event]) -> bool:
+        """Say that events were dealt with. Returns whether all were still this reader's."""
+        return await self._journal.drive(finish_flow(self._group, self._consumer, events))
+
+    async def follow(self, timeout_s: float) -> AsyncIterator[Event]:
+        """Events one by one, each finished when the next one is asked for; ends after a silence of ``timeout_s``."""
+        while batch := await self.read(timeout_s):
+            for event in batch:
+                yield event
+                if not await self.finish([event]):
                     break

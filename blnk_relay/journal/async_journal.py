@@ -1,0 +1,112 @@
+"""The journal for an event loop: what applications do with it, over the same flows as :class:`Journal`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import redis.asyncio
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import NoScriptError
+
+from blnk_relay.intents.intent import DEFAULT_TARGET
+from blnk_relay.journal.accept import Accepted
+from blnk_relay.journal.cancel import cancel_flow
+from blnk_relay.journal.connection import pool_options, reported
+from blnk_relay.journal.enqueue import Enqueuing
+from blnk_relay.journal.entries import NewEntry
+from blnk_relay.journal.flows import Ask, Flow, Run, T, Trip
+from blnk_relay.journal.holdup import holdup_flow
+from blnk_relay.journal.lua import script_digest, script_source
+from blnk_relay.journal.parts import PartStatus, parts_flow
+from blnk_relay.journal.status import Attempt, Status, find_flow, history_flow
+from blnk_relay.settings import Settings
+from blnk_relay.transport.sockets import async_connection_class
+
+
+class AsyncJournal:
+    """The record of all intents on Redis; every method does what its namesake in :class:`Journal` does.
+
+    Make one for each event loop.
+
+    Args:
+        settings: Where Redis is, and the numbers.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self._enqueuing = Enqueuing(settings)
+        address = settings.journal_address
+        retry = Retry(NoBackoff(), 1, supported_errors=(RedisConnectionError,))
+        self._client = redis.asyncio.Redis.from_pool(
+            redis.asyncio.BlockingConnectionPool(
+                connection_class=async_connection_class(address), retry=retry, **pool_options(settings, address)
+            )
+        )
+
+    async def enqueue(self, entries: Sequence[NewEntry]) -> tuple[list[Accepted], tuple[str, ...], str]:
+        """Record what a producer enqueues; see :meth:`Journal.enqueue`."""
+        return await self.drive(self._enqueuing.flow(entries))
+
+    def weigh(self, durability: str) -> None:
+        """Compare the durability that receipts have reached with that of the settings; see :meth:`Journal.weigh`."""
+        self._enqueuing.weigh(durability)
+
+    async def cancel(self, key_or_id: str, target: str = DEFAULT_TARGET) -> tuple[Status, list[str]]:
+        """Take an intent back that was never sent; see :meth:`Journal.cancel`."""
+        return await self.drive(cancel_flow(self.settings, key_or_id, target))
+
+    async def find(self, key_or_id: str, target: str = DEFAULT_TARGET) -> Status:
+        """What is known under a key of a target, or under an id; see :meth:`Journal.find`."""
+        return await self.drive(find_flow(self.settings.prefix, key_or_id, target))
+
+    async def history(self, id_: str) -> tuple[Attempt, ...]:
+        """The log of an intent; see :meth:`Journal.history`."""
+        return await self.drive(history_flow(self.settings.prefix, id_))
+
+    async def parts(self, key_or_id: str, target: str = DEFAULT_TARGET) -> tuple[PartStatus, ...]:
+        """What the legs or items of an intent have come to; see :meth:`Journal.parts`."""
+        return await self.drive(parts_flow(self.settings.prefix, key_or_id, target))
+
+    async def holdup(self, status: Status) -> str:
+        """What keeps an open intent; see :meth:`Journal.holdup`."""
+        return await self.drive(holdup_flow(self.settings.prefix, status))
+
+    async def close(self) -> None:
+        """Give the connections back."""
+        await self._client.aclose()
+
+    async def drive(self, flow: Flow[T]) -> T:
+        """Carry out a flow, trip by trip."""
+        answer: Any = None
+        while True:
+            try:
+                trip = flow.send(answer)
+            except StopIteration as end:
+                result: T = end.value
+                return result
+            answer = await self._carry(trip)
+
+    async def _carry(self, trip: Trip) -> Any:
+        with reported(trip.name if isinstance(trip, Run) else ""):
+            if isinstance(trip, Ask):
+                pipeline = self._client.pipeline(transaction=trip.whole and len(trip.commands) > 1)
+                for command in trip.commands:
+                    pipeline.execute_command(*command)
+                return await pipeline.execute()
+            try:
+                return await self._run(trip, "EVALSHA", script_digest(trip.name))
+            except NoScriptError:
+                return await self._run(trip, "EVAL", script_source(trip.name))
+
+    async def _run(self, trip: Run, command: str, script: str) -> Any:
+        pipeline = self._client.pipeline(transaction=False)
+        pipeline.execute_command(command, script, 1, self.settings.prefix, *trip.args)
+        if trip.wait:
+            pipeline.execute_command(*trip.wait)
+        answers = await pipeline.execute(raise_on_error=False)
+        if isinstance(answers[0], Exception):
+            raise answers[0]
+        return answers if trip.wait else answers[0]

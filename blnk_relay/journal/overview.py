@@ -1,0 +1,216 @@
+"""The journal at a glance: depths, ages, gates and counters, as values and as the flow that reads them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from blnk_relay.journal.flows import Ask, Flow, Run
+from blnk_relay.journal.status import moment
+from blnk_relay.settings import Settings
+
+
+@dataclass(frozen=True, slots=True)
+class Pause:
+    """An operator's pause of a lane or a target.
+
+    Attributes:
+        who: Who said so.
+        reason: Why.
+        since: When.
+    """
+
+    who: str
+    reason: str
+    since: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class LaneDepth:
+    """One lane, for one target.
+
+    Attributes:
+        due: Intents that a worker could take now.
+        later: Intents that are scheduled, or wait between attempts.
+        oldest_due_s: Age of the oldest due intent, in seconds since it came due; 0 when none is.
+        paused: Whether the lane is paused by an operator.
+        oldest_open_s: Age of the oldest intent that is due or was tried in vain, in seconds since it was accepted: no
+            retry makes it younger.
+        pause: Whose pause that is.
+    """
+
+    lane: str
+    target: str
+    due: int
+    later: int
+    oldest_due_s: float
+    paused: bool
+    oldest_open_s: float = 0.0
+    pause: Pause | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class GateView:
+    """One side (``write``, ``read`` or ``lane:<lane>``) of a target that is not simply open.
+
+    Attributes:
+        state: ``paused``, ``unreachable`` or ``slowed``.
+        since: When the trouble began.
+        note: In words; of an operator's pause the reason.
+        who: The operator who paused it.
+        lasting_s: Seconds since then.
+    """
+
+    target: str
+    side: str
+    state: str
+    code: str
+    since: datetime | None
+    manual: bool
+    note: str
+    rate: int
+    who: str = ""
+    lasting_s: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Overview:
+    """The journal at a glance.
+
+    Attributes:
+        lanes: Every lane for every target, also those that the settings no longer name.
+        waiting: Intents that wait for others.
+        sending: Intents in the hands of workers, to be sent.
+        posted: Intents that were sent, and are looked for at the ledger.
+        oldest_posted_s: For how long the most overdue look is due, in seconds; 0 when none is.
+        done: Finished intents that are still kept; those that were cancelled among them.
+        dead: Dead letters.
+        discarded: Dead letters that a human has closed.
+        workers: Worker programs that gave a sign of life.
+        gates: Sides of targets that are not simply open.
+        counts: Counters since the beginning, by name.
+    """
+
+    lanes: tuple[LaneDepth, ...]
+    waiting: int
+    sending: int
+    posted: int
+    oldest_posted_s: float
+    done: int
+    dead: int
+    discarded: int
+    workers: int
+    gates: tuple[GateView, ...]
+    counts: dict[str, int]
+
+    @property
+    def open(self) -> int:
+        """Intents that are not finished."""
+        return self.waiting + self.sending + self.posted + sum(lane.due + lane.later for lane in self.lanes)
+
+    @property
+    def oldest_open_s(self) -> float:
+        """Age of the oldest intent that is due or was tried in vain, in seconds since it was accepted."""
+        return max((lane.oldest_open_s for lane in self.lanes), default=0.0)
+
+
+def pause_of(who: str | None, reason: str | None, since: str | None) -> Pause | None:
+    """From fields of Redis; None where there is no pause."""
+    return Pause(who or "", reason or "", moment(since)) if since else None
+
+
+def overview_flow(settings: Settings) -> Flow[Overview]:
+    """Read depths, ages, gates and counters."""
+    prefix = settings.prefix
+    now_ms, _ = yield Run("now", ())
+    [used] = yield Ask((("SMEMBERS", f"{prefix}queues"),))
+    # Lanes of the settings stand there from the start, so that a pause is seen before their first intent.
+    queues = {*used, *(f"{lane}|{target}" for lane in settings.lanes for target in settings.ledgers)}
+    waiting, posted, done, dead, discarded, first_posted, counts, alive = yield Ask(
+        (
+            *(("ZCARD", f"{prefix}{name}") for name in ("waiting", "posted", "done", "dead", "discarded")),
+            ("ZRANGE", f"{prefix}posted", 0, 0, "WITHSCORES"),
+            ("HGETALL", f"{prefix}counts"),
+            ("ZCOUNT", f"{prefix}alive", now_ms - int(settings.dead_worker_s * 1000), "+inf"),
+        ),
+        whole=False,
+    )
+    held = yield from leases_flow(prefix)
+    lanes = yield from _depths_flow(prefix, sorted(queues), now_ms)
+    gates = yield from _gates_flow(settings, sorted({queue.partition("|")[2] for queue in queues}), now_ms)
+    return Overview(
+        lanes=lanes,
+        waiting=waiting,
+        sending=sum(held.values()),
+        posted=posted,
+        oldest_posted_s=max(0.0, (now_ms - first_posted[0][1]) / 1000) if first_posted else 0.0,
+        done=done,
+        dead=dead,
+        discarded=discarded,
+        workers=alive,
+        gates=gates,
+        counts={name: int(value) for name, value in sorted(counts.items())},
+    )
+
+
+def leases_flow(prefix: str) -> Flow[dict[str, int]]:
+    """Intents in the hands of each worker, by its name."""
+    [workers] = yield Ask((("ZRANGE", f"{prefix}workers", 0, -1),))
+    if not workers:
+        return {}
+    held = yield Ask(tuple(("ZCARD", f"{prefix}leased:{worker}") for worker in workers), whole=False)
+    return dict(zip(workers, held, strict=True))
+
+
+def _depths_flow(prefix: str, queues: Sequence[str], now_ms: int) -> Flow[tuple[LaneDepth, ...]]:
+    """One for each ``<lane>|<target>``, all in one trip."""
+    commands: list[tuple[str | int, ...]] = []
+    for queue in queues:
+        lane = queue.partition("|")[0]
+        commands += [
+            ("ZCOUNT", f"{prefix}ready:{queue}", 0, now_ms),
+            ("ZCARD", f"{prefix}ready:{queue}"),
+            ("ZRANGE", f"{prefix}ready:{queue}", 0, 0, "WITHSCORES"),
+            ("ZRANGE", f"{prefix}tried:{queue}", 0, 0, "WITHSCORES"),
+            ("HMGET", f"{prefix}pause:{lane}", "who", "why", "at"),
+        ]
+    answers = iter((yield Ask(tuple(commands), whole=False)))
+    depths = []
+    for queue, due, total, first, tried, paused in zip(queues, *[answers] * 5, strict=True):
+        lane, _, target = queue.partition("|")
+        due_s = max(0.0, (now_ms - first[0][1]) / 1000) if first else 0.0
+        open_s = max(due_s, (now_ms - tried[0][1]) / 1000 if tried else 0.0)
+        pause = pause_of(*paused)
+        depths.append(LaneDepth(lane, target, due, total - due, due_s, pause is not None, open_s, pause))
+    return tuple(depths)
+
+
+def _gates_flow(settings: Settings, targets: Sequence[str], now_ms: int) -> Flow[tuple[GateView, ...]]:
+    """Those that are not simply open, all in one trip."""
+    names = [(target, side) for target in targets for side in sides_of(settings)]
+    keys = [f"{settings.prefix}gate:{target}:{side}" for target, side in names]
+    found = yield Ask(tuple(("HGETALL", key) for key in keys), whole=False)
+    gates = zip(names, found, strict=True)
+    return tuple(_gate(target, side, fields, now_ms) for (target, side), fields in gates if fields)
+
+
+def _gate(target: str, side: str, fields: Mapping[str, str], now_ms: int) -> GateView:
+    since = fields.get("since")
+    return GateView(
+        target=target,
+        side=side,
+        state=fields.get("state", "slowed"),
+        code=fields.get("code", ""),
+        since=moment(since) if since else None,
+        manual=fields.get("manual") == "1",
+        note=fields.get("note", ""),
+        rate=int(float(fields.get("rate", 0))),
+        who=fields.get("who", ""),
+        lasting_s=max(0.0, (now_ms - int(since)) / 1000) if since else 0.0,
+    )
+
+
+def sides_of(settings: Settings) -> tuple[str, ...]:
+    """The gates of a target: of all its writes, of its reads, and of the writes of each lane."""
+    return ("write", "read", *(f"lane:{lane}" for lane in settings.lanes))

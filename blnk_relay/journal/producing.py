@@ -1,0 +1,157 @@
+"""What producers do with the journal: accept, take back, look; and how its trips are made. Workers do more: Journal."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import redis
+
+from blnk_relay.errors import JournalUnavailable, KeyConflict
+from blnk_relay.intents.intent import DEFAULT_TARGET
+from blnk_relay.journal.accept import Accepted, accept_flow, arguments_of, conflicts_in
+from blnk_relay.journal.cancel import cancel_flow
+from blnk_relay.journal.connection import connect, reported
+from blnk_relay.journal.enqueue import Enqueuing
+from blnk_relay.journal.entries import NewEntry
+from blnk_relay.journal.flows import Flow, Run, T, Trip
+from blnk_relay.journal.holdup import holdup_flow
+from blnk_relay.journal.lua import Scripts
+from blnk_relay.journal.parts import PartStatus, parts_flow
+from blnk_relay.journal.status import Attempt, Status, find_flow, history_flow, payload_flow, status_flow
+from blnk_relay.settings import Settings
+
+
+class Producing:
+    """The half of :class:`~blnk_relay.journal.journal.Journal` that producers use.
+
+    Args:
+        settings: Where Redis is, and the numbers.
+        client: A client to use instead of one made from the settings; it must decode responses.
+    """
+
+    def __init__(self, settings: Settings, client: redis.Redis | None = None) -> None:
+        self.settings = settings
+        self.client = client if client is not None else connect(settings)
+        self.scripts = Scripts(self.client, settings)
+        self._enqueuing = Enqueuing(settings)
+
+    def accept(self, entries: Sequence[NewEntry]) -> tuple[list[Accepted], tuple[str, ...], str]:
+        """Record intents; those of one call of up to ACCEPT_CHUNK all together or not at all.
+
+        Args:
+            entries: Intents with distinct keys.
+
+        Returns:
+            One answer for each, the lanes to ring, and the durability reached.
+
+        Raises:
+            InvalidIntent: One would wait for what was never enqueued, was cancelled or was discarded. Nothing was
+                recorded.
+            KeyConflict: A key or a reference belongs to another intent; its ``index`` says which. Nothing was
+                recorded, unless the conflict arose during the call, in which case earlier intents may have been:
+                enqueueing them again is safe.
+        """
+        return self.drive(accept_flow(self.settings, entries))
+
+    def enqueue(self, entries: Sequence[NewEntry]) -> tuple[list[Accepted], tuple[str, ...], str]:
+        """Record what a producer enqueues: :meth:`accept`, once it is known that this is the journal that is meant.
+
+        Raises:
+            UnsuitableServer: The server cannot keep a journal.
+            OtherLedger: The settings mean another ledger by a target than the journal was used for so far.
+        """
+        return self.drive(self._enqueuing.flow(entries))
+
+    def weigh(self, durability: str) -> None:
+        """Compare the durability that receipts have reached with that of the settings.
+
+        Raises:
+            NotDurable: It is less, and the settings are strict about it.
+        """
+        self._enqueuing.weigh(durability)
+
+    def conflicts(self, entries: Sequence[NewEntry]) -> list[KeyConflict]:
+        """Those whose key or reference belongs to another recorded intent; changes nothing.
+
+        Args:
+            entries: At most ACCEPT_CHUNK.
+
+        Returns:
+            What :meth:`accept` would raise, one for each of them, with its ``index``.
+        """
+        return conflicts_in(self.scripts.run("accept", "check", *arguments_of(entries)), entries)
+
+    def cancel(self, key_or_id: str, target: str = DEFAULT_TARGET) -> tuple[Status, list[str]]:
+        """Take an intent back that was never sent; see :meth:`blnk_relay.Relay.cancel`.
+
+        Returns:
+            The status afterwards, and lanes to ring.
+        """
+        return self.drive(cancel_flow(self.settings, key_or_id, target))
+
+    def find(self, key_or_id: str, target: str = DEFAULT_TARGET) -> Status:
+        """What is known under a key of a target, or under an id.
+
+        Raises:
+            NotFound: Nothing is known under either.
+        """
+        return self.drive(find_flow(self.settings.prefix, key_or_id, target))
+
+    def status(self, id_: str) -> Status | None:
+        """What is known of an intent, or None."""
+        return self.drive(status_flow(self.settings.prefix, id_))
+
+    def payload(self, id_: str) -> Mapping[str, Any]:
+        """The canonical payload of an intent. It holds personal data: show it to operators, log it nowhere.
+
+        Raises:
+            NotFound: The intent is unknown, or trimmed, or what was recorded of it is broken.
+        """
+        return self.drive(payload_flow(self.settings.prefix, id_))
+
+    def history(self, id_: str) -> tuple[Attempt, ...]:
+        """The log of an intent, oldest line first; at most the last 20."""
+        return self.drive(history_flow(self.settings.prefix, id_))
+
+    def parts(self, key_or_id: str, target: str = DEFAULT_TARGET) -> tuple[PartStatus, ...]:
+        """What the legs or items of an intent have come to; see :meth:`blnk_relay.Relay.parts`."""
+        return self.drive(parts_flow(self.settings.prefix, key_or_id, target))
+
+    def holdup(self, status: Status) -> str:
+        """What keeps an open intent, as the second half of a sentence."""
+        return self.drive(holdup_flow(self.settings.prefix, status))
+
+    def key(self, name: str) -> str:
+        """A key of ours on Redis."""
+        return self.settings.prefix + name
+
+    def drive(self, flow: Flow[T]) -> T:
+        """Carry out a flow, trip by trip."""
+        answer: Any = None
+        while True:
+            try:
+                trip = flow.send(answer)
+            except StopIteration as end:
+                result: T = end.value
+                return result
+            answer = self._carry(trip)
+
+    def _carry(self, trip: Trip) -> Any:
+        if isinstance(trip, Run):
+            if trip.wait:
+                return self.scripts.run_and_wait(trip.name, [trip.wait], *trip.args)
+            return self.scripts.run(trip.name, *trip.args)
+        with reported():
+            pipeline = self.client.pipeline(transaction=trip.whole and len(trip.commands) > 1)
+            for command in trip.commands:
+                pipeline.execute_command(*command)  # type: ignore[no-untyped-call]
+            return pipeline.execute()
+
+    def close(self) -> None:
+        """Give the connections back."""
+        try:
+            self.scripts.close()
+            self.client.close()
+        except redis.RedisError as error:
+            raise JournalUnavailable("the connection could not be closed") from error

@@ -1,0 +1,88 @@
+"""Accepting: whose keys and references are, what a receipt says of its durability, what a full server refuses."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+import redis
+
+from blnk_relay import JournalUnavailable, KeyConflict, NotFound, Refused, Relay, Settings
+from blnk_relay.intents.intent import DEFAULT_TARGET
+from blnk_relay.journal.entries import id_of
+from tests.support.journal import (
+    LANE,
+    WORKER,
+    enqueue,
+    finish,
+    kill,
+    status,
+    trim,
+)
+from tests.support.payments import payment
+from worker.demo.valkey import start_valkey
+
+
+def test_a_replay_takes_no_reference_of_an_intent_that_was_trimmed(relay, journal, operator):
+    enqueue(relay, "order.r2")
+    finish(journal, *journal.claim(LANE, WORKER, 1).items)
+    trim(journal)
+    assert status(journal, "order.r2").key == ""
+    enqueue(relay, "order")
+    kill(journal, journal.claim(LANE, WORKER, 1).items[0], "rejected")
+    with pytest.raises(Refused, match=r"'order\.r2' is taken"):
+        operator.replay(status(journal, "order"), who="me")
+    assert status(journal, "order").state == "dead"
+
+
+def test_a_key_cannot_take_the_reference_that_a_replay_has_used(relay, journal, operator):
+    enqueue(relay, "order")
+    kill(journal, journal.claim(LANE, WORKER, 1).items[0], "rejected")
+    operator.replay(status(journal, "order"), who="me")
+    with pytest.raises(KeyConflict) as conflict:
+        enqueue(relay, "order.r2")
+    assert conflict.value.first_id == id_of(DEFAULT_TARGET, "order")
+
+
+def test_a_trimmed_key_is_still_taken(relay, journal):
+    first = relay.enqueue(payment(), key="order")
+    finish(journal, *journal.claim(LANE, WORKER, 1).items)
+    trim(journal)
+    assert not journal.client.exists(journal.key(f"intent:{first.id}"), journal.key(f"body:{first.id}"))
+    again = relay.enqueue(payment(), key="order")
+    assert (again.id, again.created) == (first.id, False)
+    with pytest.raises(KeyConflict):
+        relay.enqueue(payment(precise_amount=7), key="order")
+    assert journal.claim(LANE, WORKER, 1).items == ()
+
+
+def test_a_receipt_says_which_durability_it_got(settings):
+    expected = {"memory": "memory", "fsync": "fsync", "replicated:1": "memory"}
+    for asked, reached in expected.items():
+        with Relay(replace(settings, durability=asked, durability_timeout_s=0.1)) as relay:
+            assert relay.enqueue(payment(), key=f"order-{asked}").durability == reached
+
+
+def test_fsync_is_not_claimed_of_a_server_without_an_append_only_file():
+    server = start_valkey({"appendonly": "no"})
+    try:
+        with Relay(Settings(redis_url=f"redis://127.0.0.1:{server.port}/0", durability="fsync")) as relay:
+            assert relay.enqueue(payment(), key="order").durability == "memory"
+            assert relay.get("order").state == "ready"
+            assert any("append-only file is off" in warning for warning in relay.journal.check_server())
+    finally:
+        server.stop()
+
+
+def test_a_full_server_refuses_in_our_words_and_accepts_nothing(settings, valkey):
+    with redis.Redis(port=valkey.port) as client, Relay(settings) as relay:
+        relay.enqueue(payment(), key="before")
+        client.config_set("maxmemory", 1)
+        try:
+            with pytest.raises(JournalUnavailable):
+                relay.enqueue(payment(), key="order")
+        finally:
+            client.config_set("maxmemory", 0)
+        with pytest.raises(NotFound):
+            relay.get("order")
+        assert relay.enqueue(payment(), key="order").created

@@ -1,0 +1,85 @@
+"""Sweeping: what passes its deadline while it waits, and what is left of what is over."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from blnk_relay import commit
+from blnk_relay.intents.exchange import GateAction
+from blnk_relay.intents.intent import DEFAULT_TARGET
+from blnk_relay.journal.entries import Settlement, id_of
+from tests.support.journal import (
+    LANE,
+    WORKER,
+    enqueue,
+    finish,
+    kill,
+    status,
+    sweep,
+    trim,
+)
+from tests.support.payments import payment
+from tests.support.redis_keys import listed, unlisted
+
+
+def test_every_key_of_the_journal_is_documented_in_the_head_of_the_scripts(relay, journal, operator):
+    """The head names them all; what is not there is a leak."""
+    enqueue(relay, *(f"order-{number}" for number in range(6)))
+    relay.enqueue(commit("order-1"))
+    relay.enqueue(payment(), key="other", lane="refunds")
+    relay.enqueue(payment("named"), key="by another key")
+    claims = journal.claim(LANE, WORKER, 4).items
+    finish(journal, claims[0])
+    kill(journal, claims[1])
+    operator.pause_lane("refunds", who="me")
+    journal.change_gate(DEFAULT_TARGET, "write", GateAction.SLOW, "HTTP_429", 1)
+    journal.settle(WORKER, [Settlement(claims[2], "sending", "posted")], [])
+    journal.take(WORKER, 1, 10)
+    journal.scripts.run("oauth", DEFAULT_TARGET, "login", "digest", "token")
+    assert list(relay.events("a group", timeout_s=0))
+    trim(journal)
+    found = {key: journal.client.type(key) for key in journal.client.scan_iter(count=1000)}
+    assert unlisted(found, listed(), journal.settings) == []
+
+
+def test_finished_intents_leave_nothing_but_their_fingerprint(relay, journal):
+    enqueue(relay, *(f"order-{number}" for number in range(20)))
+    relay.enqueue(commit("order-1"))
+    relay.cancel("order-7")
+    for lane in (LANE, "inflight"):
+        finish(journal, *journal.claim(lane, WORKER, 100).items)
+    trim(journal)
+    left = {
+        key.removeprefix(journal.settings.prefix).partition(":")[0]
+        for key in journal.client.scan_iter(match=journal.settings.prefix + "*", count=1000)
+    }
+    assert left <= {"past", "queues", "workers", "seq", "bell", "counts", "events", "sweep", "pace", "ground", "room"}
+    assert sum(journal.client.hlen(key) for key in journal.client.scan_iter(match=journal.key("past:*"))) == 21
+
+
+def test_who_waits_for_others_has_the_settings_patience_from_when_it_could_first_be_sent(relay, journal):
+    enqueue(relay, "first")
+    relay.enqueue(payment(), key="second", after=["first"])
+    relay.enqueue(payment(), key="strict", after=["first"], deadline=timedelta(hours=1))
+    # Days pass: what was to be its deadline is long over.
+    long_ago = 1_000
+    for key in ("second", "strict"):
+        journal.client.hset(journal.key(f"intent:{id_of(DEFAULT_TARGET, key)}"), "deadline", long_ago)
+    finish(journal, *journal.claim(LANE, WORKER, 1).items)
+    second, strict = sorted(journal.claim(LANE, WORKER, 2).items, key=lambda claimed: claimed.entry.key)
+    patience_ms = int(journal.settings.deadline_s * 1000)
+    assert 0 <= second.progress.deadline_ms - second.progress.now_ms - patience_ms + 5_000 <= 5_000
+    assert strict.progress.deadline_ms == long_ago, "one of its own is kept"
+
+
+def test_a_deadline_of_its_own_passes_also_for_one_that_waits(relay, journal, operator):
+    enqueue(relay, "first")
+    relay.enqueue(payment(), key="strict", after=["first"], deadline=timedelta(hours=1))
+    journal.client.zadd(journal.key("expiring"), {id_of(DEFAULT_TARGET, "strict"): 1}, xx=True)
+    sweep(journal)
+    late = status(journal, "strict")
+    assert (late.state, late.dead_class, late.code) == ("dead", "refused", "EXPIRED")
+    operator.replay(late, who="me")
+    assert status(journal, "strict").state == "waiting", "it has to wait for its turn all the same"
+    finish(journal, *journal.claim(LANE, WORKER, 1).items)
+    assert status(journal, "strict").state == "ready"

@@ -1,0 +1,30 @@
+"""What each process of a worker has one of: a relay, with its journal and its bells. Its threads share it."""
+
+from __future__ import annotations
+
+import os
+
+from blnk_relay.relay import Relay
+from blnk_relay.settings import Settings
+
+
+class Shared:
+    """Handed on to whatever runs in a worker; a process of its pool, which is a fork, has a relay of its own.
+
+    Nobody closes it: tasks may settle until the last moment, and what is open ends with the process.
+
+    Args:
+        settings: The settings.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self._relays: dict[int, Relay] = {}
+
+    @property
+    def relay(self) -> Relay:
+        """The relay of this process."""
+        # Without a lock, which another thread might hold in the moment of a fork: one too many costs nothing, for a
+        # relay connects when it is used.
+        known = self._relays.get(os.getpid())
+        return known if known is not None else self._relays.setdefault(os.getpid(), Relay(self.settings))
