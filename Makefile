@@ -22,7 +22,7 @@ demo: install
 	$(BIN)/blnk-relay demo
 
 # Several processes, each given the next test of the order in tests/conftest.py: what waits long begins first.
-PYTEST := $(BIN)/python -m pytest -n 5 --dist loadscope --no-loadscope-reorder
+PYTEST := $(BIN)/python -m pytest -n 6 --dist loadscope --no-loadscope-reorder
 
 # Each process reads all tests: once they were compiled, here by two processes, that is done in less than half the time.
 COLLECTED := $(VENV)/.collected

@@ -35,10 +35,10 @@ from tests.support.waiting import wait_until
 from worker.demo.stage import INSTANCE, TOKEN, Stage
 
 #: Stories that are told, and kinds of faults that they meet at least.
-FEW, MANY = (range(15), 15), (range(50), 20)
+FEW, MANY = (range(8), 12), (range(50), 20)
 
 #: Stages that play side by side, each with a worker process of its own.
-STAGES = 8
+STAGES = 4
 
 RATE = 0.2
 

@@ -995,7 +995,7 @@ class JournalMachine(RuleBasedStateMachine):
         )
 
 
-@pytest.mark.parametrize("plays", [60, pytest.param(120, marks=pytest.mark.long)])
+@pytest.mark.parametrize("plays", [40, pytest.param(120, marks=pytest.mark.long)])
 def test_the_scripts_do_what_the_model_does(valkey, plays):
     where = Settings(redis_url=f"redis://127.0.0.1:{valkey.port}/0", max_lapses=MAX_LAPSES)
     machine = type("Machine", (JournalMachine,), {"where": where})

@@ -31,6 +31,16 @@ NOWHERE = "[*]"
 #: More than one script deals with of what waits for one intent.
 CROWD = 250
 
+#: Every record and its state in one answer: it is asked for after each script.
+STATES_OF_ALL = """
+local told = {}
+for _, name in ipairs(redis.call('KEYS', ARGV[1])) do
+  told[#told + 1] = name
+  told[#told + 1] = redis.call('HGET', name, 'state') or ''
+end
+return told
+"""
+
 Arrow = tuple[str, str, str]
 
 
@@ -44,30 +54,25 @@ class Watcher:
 
     def __init__(self, journal: Journal, monkeypatch: pytest.MonkeyPatch) -> None:
         self._journal = journal
+        self._last: dict[str, str] = {}
         self.seen: set[Arrow] = set()
         for name in ("run", "run_and_wait"):
             monkeypatch.setattr(Scripts, name, self._watched(getattr(Scripts, name)))
 
     def _watched(self, run: Any) -> Any:
         def watched(scripts: Scripts, name: str, *arguments: Any) -> Any:
-            before = self._states()
             answer = run(scripts, name, *arguments)
-            after = self._states()
-            for id_ in before.keys() | after.keys():
-                start, end = before.get(id_, NOWHERE), after.get(id_, NOWHERE)
-                if start != end:
-                    self.seen.add((start, end, name))
+            # Nothing but scripts moves a state, so what stood before is what was seen after the last one.
+            before, self._last = self._last, self._states()
+            for id_, _ in before.items() ^ self._last.items():
+                self.seen.add((before.get(id_, NOWHERE), self._last.get(id_, NOWHERE), name))
             return answer
 
         return watched
 
     def _states(self) -> dict[str, str]:
-        journal = self._journal
-        names = list(journal.client.scan_iter(match=journal.key("intent:*"), count=10_000))
-        pipeline = journal.client.pipeline(transaction=False)
-        for name in names:
-            pipeline.hget(name, "state")
-        return dict(zip(names, pipeline.execute(), strict=True))
+        told: Any = self._journal.client.eval(STATES_OF_ALL, 0, self._journal.key("intent:*"))
+        return dict(zip(told[::2], told[1::2], strict=True))
 
 
 class Play:

@@ -27,7 +27,7 @@ from blnk_relay.journal.entries import id_of
 from blnk_relay.journal.operator import Operator
 from blnk_relay.sandbox import Options, Sandbox
 from tests.support.cli import run
-from tests.support.counting import assert_exactly_once, proof_of, wait_for_all
+from tests.support.counting import all_ids, assert_exactly_once, proof_of, wait_for_all
 from tests.support.payments import hold, payment
 from tests.support.stages import operator_of
 from tests.support.waiting import wait_until
@@ -76,6 +76,7 @@ def relay(stage: Stage) -> Iterator[Relay]:
 
 def test_every_ledger_gets_its_own_intents_with_its_own_key(stage, eu, core, relay):
     sandboxes = {"default": stage.sandbox, "eu": eu, "own": core}
+    before = {target: all_ids(sandbox.books()) for target, sandbox in sandboxes.items()}
     receipts = {
         target: relay.enqueue_many(
             [
@@ -96,7 +97,7 @@ def test_every_ledger_gets_its_own_intents_with_its_own_key(stage, eu, core, rel
     for target, sandbox in sandboxes.items():
         wait_for_all(relay, receipts[target], WAIT_S)
         # Exactly these intents made exactly these rows: what had crossed would be lost here and foreign there.
-        assert_exactly_once(relay, receipts[target], sandbox)
+        assert_exactly_once(relay, receipts[target], sandbox, foreign=before[target])
         assert sandbox.books().applied(f"only-{target}") == 1
         others = set(sandboxes) - {target}
         assert not any(sandbox.books().applied(f"only-{other}") for other in others)

@@ -54,7 +54,13 @@ def still_open(relay: Relay, receipts: Sequence[Receipt]) -> int:
 
 def wait_for_all(relay: Relay, receipts: Sequence[Receipt], timeout_s: float) -> None:
     """Wait until every intent is finished."""
-    wait_until(lambda: not still_open(relay, receipts), timeout_s, f"all of {len(receipts)} intents to finish")
+    left = list(receipts)
+
+    def ended() -> bool:
+        left[:] = [receipt for receipt, state in zip(left, states(relay, left), strict=True) if state in OPEN]
+        return not left
+
+    wait_until(ended, timeout_s, f"all of {len(receipts)} intents to finish")
 
 
 def recorded_of(relay: Relay, id_: str) -> Recorded:
