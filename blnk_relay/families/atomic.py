@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from blnk_relay.intents import horizons
-from blnk_relay.intents.decision import Dead, DeadClass, Decision, Renew, Send
+from blnk_relay.intents.decision import Dead, DeadClass, Decision, Renew, Send, refused
 from blnk_relay.intents.found import Found, Lookup, Row
 from blnk_relay.intents.progress import Policy, Progress
 from blnk_relay.intents.rows import capped, family, final_row, look_again, missing
@@ -144,7 +144,7 @@ def _nothing(progress: Progress, policy: Policy) -> Decision | None:
     if progress.quiet_for_s < (policy.read_lag_s if progress.refuse or progress.accepted else policy.quiet_s):
         return None
     if progress.refuse:
-        return Dead(DeadClass.REFUSED, progress.code, progress.message)
+        return refused(progress.code, progress.message)
     vanished = horizons.has_vanished(progress, policy)
     if vanished is None:
         return None

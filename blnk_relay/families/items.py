@@ -15,7 +15,7 @@ from typing import Any
 from blnk_relay.families.atomic import Fate, Part, decide_together, fate_of, undoing_lookups
 from blnk_relay.families.movement import differences
 from blnk_relay.intents import horizons
-from blnk_relay.intents.decision import Again, Dead, DeadClass, Decision, Done, Look, Note, Renew, Send
+from blnk_relay.intents.decision import Again, Dead, DeadClass, Decision, Done, Look, Note, Renew, Send, refused
 from blnk_relay.intents.found import Found, Lookup, Row
 from blnk_relay.intents.intent import Entry
 from blnk_relay.intents.progress import Policy, Progress
@@ -193,7 +193,7 @@ def _ended(entry: Entry, progress: Progress, marks: str, happened: int) -> Dead:
         return Dead(partial, "REFERENCE_CONFLICT", _sentence(entry, marks, _OTHER, text))
     if _UNSEEN in marks:
         if progress.refuse and marks == _UNSEEN * len(marks):
-            return Dead(DeadClass.REFUSED, progress.code, progress.message)
+            return refused(progress.code, progress.message)
         why = f"{progress.code}: {progress.message}" if progress.refuse else f"sent {progress.sends} times"
         some = DeadClass.PARTIAL if happened or _REJECTED in marks else DeadClass.UNKNOWN
         text = f"are not at the ledger ({why})"

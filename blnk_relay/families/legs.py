@@ -8,7 +8,7 @@ from typing import Any
 
 from blnk_relay.families.atomic import Fate, Part, decide_together, fate_of, undoing_lookups
 from blnk_relay.families.movement import differences
-from blnk_relay.intents.decision import Again, Dead, DeadClass, Decision, Done, Note, Renew, Send
+from blnk_relay.intents.decision import Again, Dead, DeadClass, Decision, Done, Note, Renew, Send, refused
 from blnk_relay.intents.found import Found, Lookup, Row
 from blnk_relay.intents.intent import Entry
 from blnk_relay.intents.progress import Policy, Progress
@@ -101,7 +101,7 @@ def decide(entry: Entry, progress: Progress, found: Found, policy: Policy) -> De
     """Send once; then all legs stand, or the ledger has to show what became of them."""
     if not (progress.sent or progress.looking):
         if problem := alike(entry.payload):
-            return Dead(DeadClass.REFUSED, "LEGS_ALIKE", problem)
+            return refused("LEGS_ALIKE", problem)
         return Send(memo={"mode": MODE})
     if _other_mode(progress):
         return Dead(DeadClass.UNKNOWN, "OTHER_MODE", "It was first sent in another mode, and must not be sent in this.")

@@ -7,17 +7,7 @@ from typing import Any
 
 from marshmallow import Schema, ValidationError, post_load, validate
 
-from blnk_relay.families.creation import (
-    MADE_TWICE,
-    OTHERWISE,
-    OTHERWISE_ADVICE,
-    bears_our_mark,
-    decide_by_mark,
-    judge_creation,
-    lookups_of,
-    marked,
-    unequal,
-)
+from blnk_relay.families.creation import MADE_TWICE, OTHERWISE, OTHERWISE_ADVICE, Creation, marked, unequal
 from blnk_relay.intents.exchange import Request
 from blnk_relay.intents.intent import Entry, Intent
 from blnk_relay.intents.kind import About, Example, Kind
@@ -110,7 +100,7 @@ def request(entry: Entry, progress: Progress, policy: Policy) -> Request:
 
 
 #: What follows from an indicator that was not taken; nothing else is known to be ignored.
-_INDICATOR = (
+_NO_INDICATOR = (
     "Without its indicator (older ledgers ignore it, contract §14.7) it is not what payments to the indicator reach: "
     "the first of them makes another balance."
 )
@@ -129,6 +119,15 @@ def _differs(payload: Mapping[str, Any], shown: Mapping[str, Any]) -> list[str]:
     names = ("identity_id", "track_fund_lineage", "allocation_strategy")
     return [*_differs_for_ever(payload, shown), *unequal(payload, shown, names)]
 
+
+CREATION = Creation(
+    resource="balances",
+    id_field="balance_id",
+    prefix="bln_",
+    differs=_differs,
+    differs_for_ever=_differs_for_ever,
+    otherwise=_NO_INDICATOR,
+)
 
 ABOUT = About(
     builder=create_balance,
@@ -152,10 +151,10 @@ KIND = Kind(
     summary="Make a balance in a ledger.",
     schema=SCHEMA,
     intent=intent,
-    lookups=lookups_of("balances"),
-    decide=decide_by_mark("balances", "balance_id", differs=_differs_for_ever, more=_INDICATOR),
+    lookups=CREATION.lookups,
+    decide=CREATION.decide,
     request=request,
-    judge=judge_creation("balance_id", "bln_", is_ours=bears_our_mark, differs=_differs, more=_INDICATOR),
+    judge=CREATION.judge,
     about=ABOUT,
     marked=True,
     hopeless=OTHERWISE_ADVICE,
