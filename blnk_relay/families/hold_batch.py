@@ -24,7 +24,7 @@ from blnk_relay.intents.found import Found, Lookup
 from blnk_relay.intents.intent import Entry
 from blnk_relay.intents.links import name_of
 from blnk_relay.intents.progress import Policy, Progress
-from blnk_relay.intents.rows import capped, find_named, look_again, text_of
+from blnk_relay.intents.rows import capped, find_named, look_again, some_of, text_of
 from blnk_relay.intents.verdict_table import Meaning
 from blnk_relay.intents.verdicts import rule_for, verdict_for
 
@@ -39,9 +39,6 @@ SWITCH = "bulk_inflight"
 #: Items that the ledger works on at a time; it has eight workers for one request (read in its source), and as few as
 #: four are counted on.
 _AT_ONCE = 4
-
-#: Items named in a message.
-_MOST_NAMED = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,7 +180,7 @@ class HoldBatch:
             if isinstance(decision, Dead) and decision.code == "HOLD_NOT_FOUND"
         ]
         if absent:
-            text = f"The ledger shows no such hold, and nothing was sent: {_some(absent)}."
+            text = f"The ledger shows no such hold, and nothing was sent: {some_of(absent)}."
             return refused("HOLD_NOT_FOUND", capped(text))
         return next((decision for decision in decisions if isinstance(decision, Again)), None)
 
@@ -205,7 +202,7 @@ class HoldBatch:
         unknown = [(name, end) for name, end in ends if end.dead_class is not DeadClass.REFUSED]
         shown = [f"{name} ({end.code})" for name, end in unknown or ends]
         what = "cannot be told" if unknown else f"were not {self.single.outcome}"
-        text = capped(f"{len(shown)} of {len(named)} holds {what}: {_some(shown)}.")
+        text = capped(f"{len(shown)} of {len(named)} holds {what}: {some_of(shown)}.")
         if len(ends) < len(named):
             return Dead(DeadClass.PARTIAL, "ITEMS_UNKNOWN" if unknown else "ITEMS_REFUSED", text, note)
         if unknown:
@@ -279,8 +276,3 @@ def _results(items: Sequence[Item], response: Response) -> dict[str, Mapping[str
     results = {text_of(one, "transaction_id"): one for one in given}
     asked = {item.row for item in items if item.asked}
     return results if results.keys() == asked and len(given) == len(asked) else None
-
-
-def _some(names: Sequence[str]) -> str:
-    more = f" and {len(names) - _MOST_NAMED} more" if len(names) > _MOST_NAMED else ""
-    return ", ".join(names[:_MOST_NAMED]) + more

@@ -20,7 +20,7 @@ from blnk_relay.intents.found import Found, Lookup, Row
 from blnk_relay.intents.intent import Entry
 from blnk_relay.intents.progress import Policy, Progress
 from blnk_relay.intents.references import renewed
-from blnk_relay.intents.rows import capped, family, final_row, missing
+from blnk_relay.intents.rows import MOST_NAMED, capped, family, final_row, missing
 
 #: Items read in one look: two references each, in questions of a hundred values (contract §4). That is as much as a
 #: full batch of single transactions asks for, so a look stays within its lease.
@@ -31,9 +31,6 @@ WINDOW = 200
 _UNSEEN, _QUEUED, _APPLIED, _HELD, _REJECTED, _OTHER = ".qahrx"
 _OPEN = _UNSEEN + _QUEUED
 _WORDS = {_APPLIED: "applied", _HELD: "held", _REJECTED: "rejected", _OTHER: "conflict", _QUEUED: "queued"}
-
-#: Items named in a message.
-_MOST_NAMED = 3
 
 
 def named(payload: Mapping[str, Any]) -> tuple[str, ...]:
@@ -209,5 +206,5 @@ def _sentence(entry: Entry, marks: str, mark: str, what: str) -> str:
     references: Sequence[str] = [
         name for name, letter in zip(named(entry.payload), marks, strict=True) if letter == mark
     ]
-    first = ", ".join(references[:_MOST_NAMED]) + (", …" if len(references) > _MOST_NAMED else "")
+    first = ", ".join(references[:MOST_NAMED]) + (", …" if len(references) > MOST_NAMED else "")
     return capped(f"{len(references)} of {len(marks)} items {what}: {first}.")

@@ -21,9 +21,6 @@ from blnk_relay.schema.names import IdentityId, Indicator, LedgerId
 
 NAME = "balance.create"
 
-#: The built-in ledger, in which ``@indicators`` live (contract §2.2, §3.7).
-GENERAL_LEDGER = "general_ledger_id"
-
 
 class BalanceSchema(Schema):
     """Fields of contract §2.2; ``precision`` is ignored by the ledger and left out."""
@@ -40,8 +37,9 @@ class BalanceSchema(Schema):
     def _consistent(self, data: dict[str, Any], **_: Any) -> dict[str, Any]:
         if data.get("track_fund_lineage") and "identity_id" not in data:
             raise ValidationError("Is needed with track_fund_lineage: whose funds they are.", "identity_id")
-        if "indicator" in data and data["ledger_id"] != GENERAL_LEDGER:
-            raise ValidationError(f"Can only be given with ledger_id {GENERAL_LEDGER}.", "indicator")
+        if "indicator" in data and data["ledger_id"] != LedgerId.literal:
+            # The built-in ledger, in which indicators live (contract §2.2, §3.7).
+            raise ValidationError(f"Can only be given with ledger_id {LedgerId.literal}.", "indicator")
         if stored_bytes(meta_data=data.get("meta_data")) > MAX_ROW_BYTES:
             raise ValidationError(
                 f"Must not take more than {MAX_ROW_BYTES:,} bytes; a larger one breaks every later transaction.",

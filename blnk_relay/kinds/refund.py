@@ -13,7 +13,7 @@ from urllib.parse import quote
 
 from marshmallow import Schema
 
-from blnk_relay.families.movement import rejection_code
+from blnk_relay.families.movement import STUCK_QUEUED, VANISHED, rejection_code
 from blnk_relay.intents import horizons
 from blnk_relay.intents.decision import Again, Dead, DeadClass, Decision, Done, Send, refused
 from blnk_relay.intents.exchange import Request, Response, Verdict
@@ -221,12 +221,8 @@ ABOUT = About(
             "The ledger recorded a refusal under `<row>_refund`, which is used up (contract §3.9).",
         ),
         End(DeadClass.PARTIAL, "REFUND_HELD", "The ledger made a hold in the other direction instead of a refund."),
-        End(
-            DeadClass.UNKNOWN,
-            "STUCK_QUEUED",
-            "It stayed `QUEUED` for `stuck_horizon_s`: the ledger may still apply it (contract §3.5).",
-        ),
-        End(DeadClass.UNKNOWN, "VANISHED", "It was accepted eight times and never left a row (contract §3.3)."),
+        STUCK_QUEUED,
+        VANISHED,
         End(
             DeadClass.UNKNOWN,
             MOMENT_LOST,
