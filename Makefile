@@ -58,6 +58,7 @@ drill: install
 docs: install
 	$(BIN)/python -W ignore -m blnk_relay.catalogue.settings_page > docs/settings.md
 	$(BIN)/python -W ignore -m blnk_relay.catalogue.pages docs/kinds
+	$(BIN)/ruff format --quiet docs/kinds
 
 clean:
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -1,4 +1,4 @@
-"""The pages of ``docs/kinds``: one for each kind, and an index. ``make docs`` writes them; a test compares them.
+"""The pages of ``docs/kinds``: one for each kind, and an index. ``make docs`` writes and formats them; a test compares.
 
 Example:
     ::

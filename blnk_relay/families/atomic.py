@@ -13,10 +13,10 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from blnk_relay.intents import horizons
-from blnk_relay.intents.decision import Dead, DeadClass, Decision, Renew, Send
+from blnk_relay.intents.decision import Dead, DeadClass, Decision, Renew, Send, refused
 from blnk_relay.intents.found import Found, Lookup, Row
 from blnk_relay.intents.progress import Policy, Progress
-from blnk_relay.intents.rows import capped, family, final_row, look_again, missing
+from blnk_relay.intents.rows import capped, family, final_row, look_again, missing, some_of
 
 #: Seconds that the ledger is given for each movement of a request that it works on inside the request, over and above
 #: the time of any request: cut off by us it stops where it is, its rollback included (contract §14.4). Alone it makes
@@ -25,9 +25,6 @@ PART_S = 0.05
 
 #: A dead letter of several movements, and why no replay can help it.
 ROLLBACK = {"ROLLBACK_INCOMPLETE": "some of it stands and the rest does not: settle it by hand, then discard it"}
-
-#: Parts named in a message.
-_MOST_NAMED = 3
 
 
 class Fate(StrEnum):
@@ -144,7 +141,7 @@ def _nothing(progress: Progress, policy: Policy) -> Decision | None:
     if progress.quiet_for_s < (policy.read_lag_s if progress.refuse or progress.accepted else policy.quiet_s):
         return None
     if progress.refuse:
-        return Dead(DeadClass.REFUSED, progress.code, progress.message)
+        return refused(progress.code, progress.message)
     vanished = horizons.has_vanished(progress, policy)
     if vanished is None:
         return None
@@ -154,8 +151,7 @@ def _nothing(progress: Progress, policy: Policy) -> Decision | None:
 
 
 def _named(parts: Sequence[Part]) -> str:
-    more = f" and {len(parts) - _MOST_NAMED} more" if len(parts) > _MOST_NAMED else ""
-    return ", ".join(part.in_words() for part in parts[:_MOST_NAMED]) + more
+    return some_of([part.in_words() for part in parts])
 
 
 def _because(progress: Progress) -> str:

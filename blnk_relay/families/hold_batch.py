@@ -14,17 +14,17 @@ from typing import Any
 
 from marshmallow import ValidationError
 
-from blnk_relay.families import hold as inflight
 from blnk_relay.families.atomic import PART_S
+from blnk_relay.families.hold import HoldAction
 from blnk_relay.families.hold_item import Item, items_of, judge_item, memo_of
 from blnk_relay.intents import horizons
-from blnk_relay.intents.decision import Again, Dead, DeadClass, Decision, Done, Look, Note, Send
+from blnk_relay.intents.decision import Again, Dead, DeadClass, Decision, Done, Look, Note, Send, refused
 from blnk_relay.intents.exchange import Request, Response, Verdict
 from blnk_relay.intents.found import Found, Lookup
 from blnk_relay.intents.intent import Entry
 from blnk_relay.intents.links import name_of
 from blnk_relay.intents.progress import Policy, Progress
-from blnk_relay.intents.rows import capped, find_named, look_again, text_of
+from blnk_relay.intents.rows import capped, find_named, look_again, some_of, text_of
 from blnk_relay.intents.verdict_table import Meaning
 from blnk_relay.intents.verdicts import rule_for, verdict_for
 
@@ -40,24 +40,19 @@ SWITCH = "bulk_inflight"
 #: four are counted on.
 _AT_ONCE = 4
 
-#: Items named in a message.
-_MOST_NAMED = 3
-
 
 @dataclass(frozen=True, slots=True)
-class Way:
-    """What tells the two kinds apart.
+class HoldBatch:
+    """A kind that acts on many holds.
 
     Attributes:
-        single: The kind of which each item is one: ``commit`` or ``void``.
-        outcome: Of an item, and of the whole.
+        single: The kind of which each item is one.
         wanted: The payloads of the single kind, one for each item.
         path: Of the route.
         body: From the payloads and the rows that they lead to, to the body.
     """
 
-    single: str
-    outcome: str
+    single: HoldAction
     wanted: Callable[[Mapping[str, Any]], list[Mapping[str, Any]]]
     path: str
     body: Callable[[Sequence[tuple[str, Mapping[str, Any]]]], Mapping[str, Any]]
@@ -74,7 +69,7 @@ class Way:
 
     def lookups(self, entry: Entry, progress: Progress, found: Found) -> tuple[Lookup, ...]:
         """What each item's own kind would read; of items that are decided as well, because all rows stay locked."""
-        asked = (inflight.lookups(one, now, found) for _, one, now in self._singles(entry, progress))
+        asked = (self.single.lookups(one, now, found) for _, one, now in self._singles(entry, progress))
         return tuple(dict.fromkeys(lookup for lookups in asked for lookup in lookups))
 
     def decide(self, entry: Entry, progress: Progress, found: Found, policy: Policy) -> Decision:
@@ -82,13 +77,13 @@ class Way:
         fresh = not progress.sent or progress.forgotten
         if fresh and (twice := self._twice(entry, progress, found)):
             text = f"{twice[0]} and {twice[1]} are one hold: name it once."
-            return Dead(DeadClass.REFUSED, "HOLD_TWICE", capped(text))
+            return refused("HOLD_TWICE", capped(text))
         seen = horizons.watch(progress, policy)
         policy = _patient(policy, len(self.wanted(entry.payload)))
         items: list[Item] = []
         decisions: list[Decision] = []
         for item, one, now in self._singles(entry, progress):
-            decision = _own(item, one, now, found, policy)
+            decision = self._own(item, one, now, found, policy)
             decisions.append(decision)
             items.append(replace(item, child=decision.transaction_id) if isinstance(decision, Done) else item)
         if fresh and (early := self._too_early(entry, decisions)):
@@ -101,7 +96,7 @@ class Way:
         if waits:
             return Look(min(waits), progress.refuse, note)
         if all(isinstance(decision, Done) for decision in decisions):
-            return Done(self.outcome, note=note)
+            return Done(self.single.outcome, note=note)
         return self._ended(entry, decisions, note)
 
     def request(self, entry: Entry, progress: Progress, policy: Policy) -> Request:
@@ -134,7 +129,7 @@ class Way:
             judged.append(item)
         note = Note(memo_of(judged))
         if not policy.confirm and all(item.accepted or item.child for item in judged):
-            return Verdict(Done(self.outcome, note=note), acted=True, accepted=True)
+            return Verdict(Done(self.single.outcome, note=note), acted=True, accepted=True)
         return Verdict(Look(wait_s, note=note), acted=True, accepted=True, counted=rule.counted)
 
     # ----------------------------------------------------------------------------------------------------------------
@@ -155,7 +150,18 @@ class Way:
                 message="" if item.code else progress.message,
                 memo={**progress.memo, "row": item.row, "before": item.before} if item.row else {},
             )
-            yield item, replace(entry, kind=self.single, payload=named), now
+            yield item, replace(entry, payload=named), now
+
+    def _own(self, item: Item, one: Entry, now: Progress, found: Found, policy: Policy) -> Decision:
+        """What the single kind decides of an item."""
+        if item.child:
+            # Settled for good: what others write to the hold later does not concern it.
+            return Done("", item.child, item.row)
+        decision = self.single.decide(one, now, found, policy)
+        if isinstance(decision, Send) and item.accepted and now.quiet_for_s < policy.quiet_s:
+            # The answer said that it succeeded; the read is older than that.
+            return look_again(now, policy)
+        return decision
 
     def _twice(self, entry: Entry, progress: Progress, found: Found) -> tuple[str, str] | None:
         """Two names that lead to one row: the ledger would settle it twice, and a part would be booked twice."""
@@ -174,15 +180,15 @@ class Way:
             if isinstance(decision, Dead) and decision.code == "HOLD_NOT_FOUND"
         ]
         if absent:
-            text = f"The ledger shows no such hold, and nothing was sent: {_some(absent)}."
-            return Dead(DeadClass.REFUSED, "HOLD_NOT_FOUND", capped(text))
+            text = f"The ledger shows no such hold, and nothing was sent: {some_of(absent)}."
+            return refused("HOLD_NOT_FOUND", capped(text))
         return next((decision for decision in decisions if isinstance(decision, Again)), None)
 
     def _note(self, items: Sequence[Item], decisions: Sequence[Decision], mark: Mapping[str, Any]) -> Note:
         parts, made = {}, {}
         for index, (item, decision) in enumerate(zip(items, decisions, strict=True)):
             if isinstance(decision, Done):
-                parts[index] = f"{self.outcome} {decision.transaction_id}".rstrip()
+                parts[index] = f"{self.single.outcome} {decision.transaction_id}".rstrip()
                 if decision.transaction_id:
                     made[item.row or decision.parent_id] = decision.transaction_id
             elif isinstance(decision, Dead):
@@ -195,8 +201,8 @@ class Way:
         ends = [(name, decision) for name, decision in named if isinstance(decision, Dead)]
         unknown = [(name, end) for name, end in ends if end.dead_class is not DeadClass.REFUSED]
         shown = [f"{name} ({end.code})" for name, end in unknown or ends]
-        what = "cannot be told" if unknown else f"were not {self.outcome}"
-        text = capped(f"{len(shown)} of {len(named)} holds {what}: {_some(shown)}.")
+        what = "cannot be told" if unknown else f"were not {self.single.outcome}"
+        text = capped(f"{len(shown)} of {len(named)} holds {what}: {some_of(shown)}.")
         if len(ends) < len(named):
             return Dead(DeadClass.PARTIAL, "ITEMS_UNKNOWN" if unknown else "ITEMS_REFUSED", text, note)
         if unknown:
@@ -228,18 +234,6 @@ def _patient(policy: Policy, count: int) -> Policy:
     """
     waves = -(-count // _AT_ONCE)
     return replace(policy, quiet_s=policy.quiet_s * waves, read_lag_s=policy.read_lag_s * waves)
-
-
-def _own(item: Item, one: Entry, now: Progress, found: Found, policy: Policy) -> Decision:
-    """What the single kind decides of an item."""
-    if item.child:
-        # Settled for good: what others write to the hold later does not concern it.
-        return Done("", item.child, item.row)
-    decision = inflight.decide(one, now, found, policy)
-    if isinstance(decision, Send) and item.accepted and now.quiet_for_s < policy.quiet_s:
-        # The answer said that it succeeded; the read is older than that.
-        return look_again(now, policy)
-    return decision
 
 
 def _together(items: Sequence[Item], sends: Mapping[int, Send], found: Found, note: Note, *, again: bool) -> Send:
@@ -282,8 +276,3 @@ def _results(items: Sequence[Item], response: Response) -> dict[str, Mapping[str
     results = {text_of(one, "transaction_id"): one for one in given}
     asked = {item.row for item in items if item.asked}
     return results if results.keys() == asked and len(given) == len(asked) else None
-
-
-def _some(names: Sequence[str]) -> str:
-    more = f" and {len(names) - _MOST_NAMED} more" if len(names) > _MOST_NAMED else ""
-    return ", ".join(names[:_MOST_NAMED]) + more

@@ -15,12 +15,12 @@ from typing import Any
 from blnk_relay.families.atomic import Fate, Part, decide_together, fate_of, undoing_lookups
 from blnk_relay.families.movement import differences
 from blnk_relay.intents import horizons
-from blnk_relay.intents.decision import Again, Dead, DeadClass, Decision, Done, Look, Note, Renew, Send
+from blnk_relay.intents.decision import Again, Dead, DeadClass, Decision, Done, Look, Note, Renew, Send, refused
 from blnk_relay.intents.found import Found, Lookup, Row
 from blnk_relay.intents.intent import Entry
 from blnk_relay.intents.progress import Policy, Progress
 from blnk_relay.intents.references import renewed
-from blnk_relay.intents.rows import capped, family, final_row, missing
+from blnk_relay.intents.rows import MOST_NAMED, capped, family, final_row, missing
 
 #: Items read in one look: two references each, in questions of a hundred values (contract §4). That is as much as a
 #: full batch of single transactions asks for, so a look stays within its lease.
@@ -31,9 +31,6 @@ WINDOW = 200
 _UNSEEN, _QUEUED, _APPLIED, _HELD, _REJECTED, _OTHER = ".qahrx"
 _OPEN = _UNSEEN + _QUEUED
 _WORDS = {_APPLIED: "applied", _HELD: "held", _REJECTED: "rejected", _OTHER: "conflict", _QUEUED: "queued"}
-
-#: Items named in a message.
-_MOST_NAMED = 3
 
 
 def named(payload: Mapping[str, Any]) -> tuple[str, ...]:
@@ -193,7 +190,7 @@ def _ended(entry: Entry, progress: Progress, marks: str, happened: int) -> Dead:
         return Dead(partial, "REFERENCE_CONFLICT", _sentence(entry, marks, _OTHER, text))
     if _UNSEEN in marks:
         if progress.refuse and marks == _UNSEEN * len(marks):
-            return Dead(DeadClass.REFUSED, progress.code, progress.message)
+            return refused(progress.code, progress.message)
         why = f"{progress.code}: {progress.message}" if progress.refuse else f"sent {progress.sends} times"
         some = DeadClass.PARTIAL if happened or _REJECTED in marks else DeadClass.UNKNOWN
         text = f"are not at the ledger ({why})"
@@ -209,5 +206,5 @@ def _sentence(entry: Entry, marks: str, mark: str, what: str) -> str:
     references: Sequence[str] = [
         name for name, letter in zip(named(entry.payload), marks, strict=True) if letter == mark
     ]
-    first = ", ".join(references[:_MOST_NAMED]) + (", …" if len(references) > _MOST_NAMED else "")
+    first = ", ".join(references[:MOST_NAMED]) + (", …" if len(references) > MOST_NAMED else "")
     return capped(f"{len(references)} of {len(marks)} items {what}: {first}.")

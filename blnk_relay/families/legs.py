@@ -8,19 +8,16 @@ from typing import Any
 
 from blnk_relay.families.atomic import Fate, Part, decide_together, fate_of, undoing_lookups
 from blnk_relay.families.movement import differences
-from blnk_relay.intents.decision import Again, Dead, DeadClass, Decision, Done, Note, Renew, Send
+from blnk_relay.intents.decision import Again, Dead, DeadClass, Decision, Done, Note, Renew, Send, refused
 from blnk_relay.intents.found import Found, Lookup, Row
 from blnk_relay.intents.intent import Entry
 from blnk_relay.intents.progress import Policy, Progress
 from blnk_relay.intents.references import of_generation
-from blnk_relay.intents.rows import capped, missing
+from blnk_relay.intents.rows import MOST_NAMED, capped, missing
 from blnk_relay.schema.legs import alike, legs_of, sides
 
 #: The only mode that is sent; recorded, so that no later release can continue a split in the other one.
 MODE = "skip"
-
-#: Legs named in a message.
-_MOST_NAMED = 3
 
 
 def _references(entry: Entry, progress: Progress) -> list[str]:
@@ -82,7 +79,7 @@ def _stranger(row: Row, payload: Mapping[str, Any]) -> str:
     has = f"{getattr(row, several.removesuffix('s'))} {row.precise_amount} {row.currency} {row.status}"
     if getattr(row, one) not in ("", payload[one]):
         has += f", {one} {getattr(row, one)}"
-    legs = ", ".join(f"{leg['identifier']} {leg['precise_amount']}" for leg in legs_of(payload)[:_MOST_NAMED])
+    legs = ", ".join(f"{leg['identifier']} {leg['precise_amount']}" for leg in legs_of(payload)[:MOST_NAMED])
     return f"{row.reference} is not one of its legs. Has: {has}. Asked: {payload['currency']}, {legs}."
 
 
@@ -101,7 +98,7 @@ def decide(entry: Entry, progress: Progress, found: Found, policy: Policy) -> De
     """Send once; then all legs stand, or the ledger has to show what became of them."""
     if not (progress.sent or progress.looking):
         if problem := alike(entry.payload):
-            return Dead(DeadClass.REFUSED, "LEGS_ALIKE", problem)
+            return refused("LEGS_ALIKE", problem)
         return Send(memo={"mode": MODE})
     if _other_mode(progress):
         return Dead(DeadClass.UNKNOWN, "OTHER_MODE", "It was first sent in another mode, and must not be sent in this.")

@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from blnk_relay.intents.decision import DeadClass
 from blnk_relay.intents.found import Found, Row
+from blnk_relay.intents.horizons import MAX_UNSEEN_SENDS
+from blnk_relay.intents.kind import End
 from blnk_relay.money import exact_decimal
 
 #: A dead letter of kinds with references of ours, and why no replay can help it. Under another reference it would be
@@ -14,6 +17,21 @@ CONFLICT = {
     "REFERENCE_CONFLICT": "the ledger has this reference with other values, which the letter names beside those that "
     "were asked for: find out which of the two was meant, settle it by hand, then discard this letter"
 }
+
+
+#: How a movement ends that the ledger took, and never did.
+VANISHED = End(
+    DeadClass.UNKNOWN,
+    "VANISHED",
+    f"It was accepted {MAX_UNSEEN_SENDS} times and never left a row (contract §3.3).",
+)
+
+#: How one ends that the ledger took, and may still do.
+STUCK_QUEUED = End(
+    DeadClass.UNKNOWN,
+    "STUCK_QUEUED",
+    "It stayed `QUEUED` for `stuck_horizon_s`: the ledger may still apply it (contract §3.5).",
+)
 
 
 def differences(payload: Mapping[str, Any], row: Row, found: Found) -> list[str]:

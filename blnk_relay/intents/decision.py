@@ -115,3 +115,8 @@ class Renew:
 
 
 Decision = Send | Done | Dead | Look | Again | Renew
+
+
+def refused(code: str, message: str) -> Dead:
+    """It is known not to have happened, and the code says why."""
+    return Dead(DeadClass.REFUSED, code, message)

@@ -70,6 +70,11 @@ class Progress:
         return max(0.0, (self.now_ms - max(self.last_sent_ms, self.solid_ms)) / 1000)
 
     @property
+    def untouched(self) -> bool:
+        """Nothing was sent yet, and nothing is to be looked for."""
+        return not self.sent and not self.looking
+
+    @property
     def forgotten(self) -> bool:
         """It counts as sent only because the journal may have forgotten it: nothing is recorded of that request."""
         return self.lost_ms > 0 and not self.memo

@@ -27,19 +27,17 @@ class Backoff:
     base_s: float
     cap_s: float
 
-    def wait_s(self, attempt: int, draw: float, retry_after_s: float | None = None) -> float:
+    def wait_s(self, attempt: int, draw: float) -> float:
         """Seconds until the next attempt.
 
         Args:
             attempt: Attempts made so far, from 0.
             draw: A uniform random number in [0, 1): full jitter, so that a fleet does not come back in step.
-            retry_after_s: What the target asked for; the pause is never shorter.
 
         Returns:
-            Seconds, at least 0 and at most the larger of ``cap_s`` and ``retry_after_s``.
+            Seconds, at least 0 and at most ``cap_s``.
         """
-        jittered = draw * min(self.cap_s, self.base_s * 2.0 ** min(max(attempt, 0), _MAX_DOUBLINGS))
-        return max(jittered, min(retry_after_s or 0.0, RETRY_AFTER_MAX_S))
+        return draw * min(self.cap_s, self.base_s * 2.0 ** min(max(attempt, 0), _MAX_DOUBLINGS))
 
 
 def growing_s(waited_s: float, first_s: float, most_s: float) -> float:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -18,6 +18,9 @@ FINAL = frozenset({"APPLIED", "INFLIGHT", "REJECTED", "VOID"})
 MOMENT_LOST = "MOMENT_LOST"
 
 _MAX_MESSAGE = 300
+
+#: Parts, items or holds that a message names.
+MOST_NAMED = 3
 
 #: Longest id, code or reference that is taken from an answer, and may be kept: those of the ledger are 41 characters, a
 #: reference has 255, and what the ledger derives from one some more.
@@ -71,11 +74,6 @@ def find_named(found: Found, name: str) -> tuple[Row | None, tuple[Lookup, ...]]
     return final_row(found, row.reference) or row, missing(found, *family(row.reference))
 
 
-def named_lookup(name: str) -> tuple[Lookup, ...]:
-    """The first look-ups for :func:`find_named`."""
-    return (Lookup("transactions", "transaction_id", name),) if is_row_id(name) else family(name)
-
-
 def text_of(body: Mapping[str, Any], field: str) -> str:
     """A field of an answer that is a text as ids, codes and references are; else, or if it is endless, an empty one."""
     value = body.get(field)
@@ -111,6 +109,12 @@ def row_age_s(row: Row, progress: Progress) -> float:
     """
     made = made_ms(row.created_at)
     return min(progress.age_s, max(0.0, (progress.now_ms - made) / 1000)) if made else progress.age_s
+
+
+def some_of(names: Sequence[str]) -> str:
+    """The first of many names, and how many there are more."""
+    more = f" and {len(names) - MOST_NAMED} more" if len(names) > MOST_NAMED else ""
+    return ", ".join(names[:MOST_NAMED]) + more
 
 
 def capped(text: str) -> str:

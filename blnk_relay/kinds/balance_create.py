@@ -7,17 +7,7 @@ from typing import Any
 
 from marshmallow import Schema, ValidationError, post_load, validate
 
-from blnk_relay.families.creation import (
-    MADE_TWICE,
-    OTHERWISE,
-    OTHERWISE_ADVICE,
-    bears_our_mark,
-    decide_by_mark,
-    judge_creation,
-    lookups_of,
-    marked,
-    unequal,
-)
+from blnk_relay.families.creation import MADE_TWICE, OTHERWISE, OTHERWISE_ADVICE, Creation, marked, unequal
 from blnk_relay.intents.exchange import Request
 from blnk_relay.intents.intent import Entry, Intent
 from blnk_relay.intents.kind import About, Example, Kind
@@ -30,9 +20,6 @@ from blnk_relay.schema.meta_data import MetaData, stored_bytes
 from blnk_relay.schema.names import IdentityId, Indicator, LedgerId
 
 NAME = "balance.create"
-
-#: The built-in ledger, in which ``@indicators`` live (contract §2.2, §3.7).
-GENERAL_LEDGER = "general_ledger_id"
 
 
 class BalanceSchema(Schema):
@@ -50,8 +37,9 @@ class BalanceSchema(Schema):
     def _consistent(self, data: dict[str, Any], **_: Any) -> dict[str, Any]:
         if data.get("track_fund_lineage") and "identity_id" not in data:
             raise ValidationError("Is needed with track_fund_lineage: whose funds they are.", "identity_id")
-        if "indicator" in data and data["ledger_id"] != GENERAL_LEDGER:
-            raise ValidationError(f"Can only be given with ledger_id {GENERAL_LEDGER}.", "indicator")
+        if "indicator" in data and data["ledger_id"] != LedgerId.literal:
+            # The built-in ledger, in which indicators live (contract §2.2, §3.7).
+            raise ValidationError(f"Can only be given with ledger_id {LedgerId.literal}.", "indicator")
         if stored_bytes(meta_data=data.get("meta_data")) > MAX_ROW_BYTES:
             raise ValidationError(
                 f"Must not take more than {MAX_ROW_BYTES:,} bytes; a larger one breaks every later transaction.",
@@ -110,7 +98,7 @@ def request(entry: Entry, progress: Progress, policy: Policy) -> Request:
 
 
 #: What follows from an indicator that was not taken; nothing else is known to be ignored.
-_INDICATOR = (
+_NO_INDICATOR = (
     "Without its indicator (older ledgers ignore it, contract §14.7) it is not what payments to the indicator reach: "
     "the first of them makes another balance."
 )
@@ -129,6 +117,15 @@ def _differs(payload: Mapping[str, Any], shown: Mapping[str, Any]) -> list[str]:
     names = ("identity_id", "track_fund_lineage", "allocation_strategy")
     return [*_differs_for_ever(payload, shown), *unequal(payload, shown, names)]
 
+
+CREATION = Creation(
+    resource="balances",
+    id_field="balance_id",
+    prefix="bln_",
+    differs=_differs,
+    differs_for_ever=_differs_for_ever,
+    otherwise=_NO_INDICATOR,
+)
 
 ABOUT = About(
     builder=create_balance,
@@ -152,10 +149,10 @@ KIND = Kind(
     summary="Make a balance in a ledger.",
     schema=SCHEMA,
     intent=intent,
-    lookups=lookups_of("balances"),
-    decide=decide_by_mark("balances", "balance_id", differs=_differs_for_ever, more=_INDICATOR),
+    lookups=CREATION.lookups,
+    decide=CREATION.decide,
     request=request,
-    judge=judge_creation("balance_id", "bln_", is_ours=bears_our_mark, differs=_differs, more=_INDICATOR),
+    judge=CREATION.judge,
     about=ABOUT,
     marked=True,
     hopeless=OTHERWISE_ADVICE,

@@ -4,19 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
-from urllib.parse import quote
 
 from marshmallow import Schema
 
-from blnk_relay.families.update import is_message, judge_update, order_of, send_to, settled, target_id, untouched
-from blnk_relay.intents.decision import Decision, Done
-from blnk_relay.intents.exchange import Request, Response, Verdict
-from blnk_relay.intents.found import Found, Lookup
+from blnk_relay.families.update import Update
+from blnk_relay.intents.exchange import Request
+from blnk_relay.intents.found import Found
 from blnk_relay.intents.intent import Entry, Intent
 from blnk_relay.intents.kind import About, Example, Kind
 from blnk_relay.intents.links import ResultOf
 from blnk_relay.intents.progress import Policy, Progress
-from blnk_relay.intents.rows import missing
 from blnk_relay.schema.loading import load
 from blnk_relay.schema.names import BalanceId, IdentityId
 
@@ -56,41 +53,22 @@ def link_identity(balance_id: str | ResultOf, identity_id: str | ResultOf) -> In
 
 def intent(payload: Mapping[str, Any]) -> Intent:
     """From the canonical payload to the intent."""
-    return Intent(NAME, payload, order_key=order_of("balance", payload["balance_id"]))
+    return Intent(NAME, payload, order_key=UPDATE.order(payload))
 
 
-def lookups(entry: Entry, progress: Progress, found: Found) -> tuple[Lookup, ...]:
-    """None before the first send; then the balance."""
-    return () if untouched(progress) else missing(found, _by_id(entry))
+def _shows(entry: Entry, found: Found) -> bool:
+    wanted = entry.payload["identity_id"]
+    return any(record.value("identity_id") == wanted for record in found.matching(UPDATE.lookup(entry)))
 
 
-def _by_id(entry: Entry) -> Lookup:
-    return Lookup("balances", "balance_id", target_id(entry, "balance_id"))
-
-
-def decide(entry: Entry, progress: Progress, found: Found, policy: Policy) -> Decision:
-    """Send it; after an ambiguous answer compare the balance's identity."""
-    send = send_to(target_id(entry, "balance_id"))
-    if untouched(progress):
-        return send
-    shown = any(record.value("identity_id") == entry.payload["identity_id"] for record in found.matching(_by_id(entry)))
-    return settled(shown=shown, done=_done(entry), again=send, progress=progress, policy=policy)
-
-
-def _done(entry: Entry) -> Done:
-    return Done("updated", target_id(entry, "balance_id"))
+#: Of its errors, one code stands for an unknown balance and an unknown identity.
+UPDATE = Update("balance_id", _shows)
 
 
 def request(entry: Entry, progress: Progress, policy: Policy) -> Request:
     """``PUT /balances/<id>/identity``."""
-    path = f"/balances/{quote(target_id(entry, 'balance_id'), safe='')}/identity"
-    return Request("PUT", path, "link", {"identity_id": entry.payload["identity_id"]}, sync=True, alone=True)
-
-
-def judge(entry: Entry, progress: Progress, request: Request, response: Response, policy: Policy) -> Verdict:
-    """The table of contract §5; one code stands for an unknown balance and an unknown identity."""
-    named = is_message(response)
-    return judge_update(_done(entry), named=named, progress=progress, request=request, response=response, policy=policy)
+    body = {"identity_id": entry.payload["identity_id"]}
+    return Request("PUT", f"/balances/{UPDATE.quoted_id(entry)}/identity", "link", body, sync=True, alone=True)
 
 
 ABOUT = About(
@@ -114,10 +92,10 @@ KIND = Kind(
     summary="Link a balance to an identity.",
     schema=SCHEMA,
     intent=intent,
-    lookups=lookups,
-    decide=decide,
+    lookups=UPDATE.lookups,
+    decide=UPDATE.decide,
     request=request,
-    judge=judge,
+    judge=UPDATE.judge,
     about=ABOUT,
     records=True,
 )

@@ -16,14 +16,13 @@ from blnk_relay.families.creation import (
     MADE_TWICE,
     OTHERWISE,
     OTHERWISE_ADVICE,
+    Creation,
     bears_our_mark,
-    judge_creation,
-    mark_lookup,
+    made_twice,
     marked,
     unequal,
 )
-from blnk_relay.families.update import untouched
-from blnk_relay.intents.decision import Dead, DeadClass, Decision, Done, Send
+from blnk_relay.intents.decision import Dead, DeadClass, Decision, Done, Send, refused
 from blnk_relay.intents.exchange import Request
 from blnk_relay.intents.found import Found, Lookup
 from blnk_relay.intents.intent import Entry, Intent
@@ -142,9 +141,7 @@ def own_id(entry: Entry) -> str:
 
 def lookups(entry: Entry, progress: Progress, found: Found) -> tuple[Lookup, ...]:
     """None before the first send; then our mark, and the id that was asked for."""
-    if untouched(progress):
-        return ()
-    return missing(found, mark_lookup("identities", entry), _by_id(entry))
+    return () if progress.untouched else missing(found, CREATION.by_mark(entry), _by_id(entry))
 
 
 def _by_id(entry: Entry) -> Lookup:
@@ -153,31 +150,25 @@ def _by_id(entry: Entry) -> Lookup:
 
 def decide(entry: Entry, progress: Progress, found: Found, policy: Policy) -> Decision:
     """Send it unless the ledger shows it."""
-    if untouched(progress):
+    if progress.untouched:
         return Send()
     by_id = found.matching(_by_id(entry))
-    ours = {str(record.value("identity_id")) for record in found.matching(mark_lookup("identities", entry))}
+    ours = {str(record.value("identity_id")) for record in found.matching(CREATION.by_mark(entry))}
     if by_id and "identity_id" not in entry.payload:
         # An id that follows from this intent is ours, even where somebody has replaced its metadata since.
         ours.add(own_id(entry))
     if len(ours) == 1:
         return Done("created", ours.pop())
     if ours:
-        return Dead(
-            DeadClass.UNKNOWN, MADE_TWICE.code, f"The ledger shows it more than once: {', '.join(sorted(ours))}."
-        )
+        return made_twice(ours)
     if by_id:
-        return Dead(
-            DeadClass.REFUSED, "IDENTITY_EXISTS", "The id belongs to an identity that this intent did not make."
-        )
+        return refused("IDENTITY_EXISTS", "The id belongs to an identity that this intent did not make.")
     if progress.sent and progress.quiet_for_s < policy.quiet_s:
         # A request that is still under way, or a read that lags: a repeat now could make a second one.
         return look_again(progress, policy)
     if progress.refuse and progress.code == EXISTS:
         return Dead(DeadClass.UNKNOWN, "NOT_SHOWN", "The ledger says that it has the id, and shows no such identity.")
-    if progress.refuse:
-        return Dead(DeadClass.REFUSED, progress.code, progress.message)
-    return Send()
+    return refused(progress.code, progress.message) if progress.refuse else Send()
 
 
 def request(entry: Entry, progress: Progress, policy: Policy) -> Request:
@@ -199,6 +190,8 @@ def _differs(payload: Mapping[str, Any], shown: Mapping[str, Any]) -> list[str]:
     born = payload.get("dob")
     return names if born is None or str(shown.get("dob") or born)[:10] == born else [*names, "dob"]
 
+
+CREATION = Creation(resource="identities", id_field="identity_id", prefix="idt_", is_ours=_is_ours, differs=_differs)
 
 ABOUT = About(
     builder=create_identity,
@@ -237,7 +230,7 @@ KIND = Kind(
     lookups=lookups,
     decide=decide,
     request=request,
-    judge=judge_creation("identity_id", "idt_", is_ours=_is_ours, differs=_differs),
+    judge=CREATION.judge,
     about=ABOUT,
     marked=True,
     private=True,

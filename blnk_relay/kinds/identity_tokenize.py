@@ -7,20 +7,20 @@ send, and only the rest is sent.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 from urllib.parse import quote
 
 from marshmallow import Schema, ValidationError, fields
 
-from blnk_relay.families.update import is_message, judge_update, order_of, send_to, settled, target_id, untouched
-from blnk_relay.intents.decision import Decision, Done
-from blnk_relay.intents.exchange import Request, Response, Verdict
-from blnk_relay.intents.found import Found, Lookup
+from blnk_relay.families.update import Update
+from blnk_relay.intents.decision import Decision, Send
+from blnk_relay.intents.exchange import Request
+from blnk_relay.intents.found import Found
 from blnk_relay.intents.intent import Entry, Intent
 from blnk_relay.intents.kind import About, Example, Kind
 from blnk_relay.intents.links import ResultOf
 from blnk_relay.intents.progress import Policy, Progress
-from blnk_relay.intents.rows import missing
 from blnk_relay.schema.identity import TOKENIZABLE
 from blnk_relay.schema.loading import load
 from blnk_relay.schema.names import IdentityId
@@ -85,58 +85,43 @@ def tokenize(identity_id: str | ResultOf, fields: Sequence[str]) -> Intent:
 
 def intent(payload: Mapping[str, Any]) -> Intent:
     """From the canonical payload to the intent."""
-    return Intent(NAME, payload, order_key=order_of("identity", payload["identity_id"]))
-
-
-def lookups(entry: Entry, progress: Progress, found: Found) -> tuple[Lookup, ...]:
-    """What is tokenized already, before every send."""
-    return missing(found, _lookup(entry))
-
-
-def _lookup(entry: Entry) -> Lookup:
-    return Lookup("tokenized-fields", "identity_id", target_id(entry, "identity_id"))
+    return Intent(NAME, payload, order_key=UPDATE.order(payload))
 
 
 def _remaining(entry: Entry, found: Found) -> list[str]:
     """Fields without a token; all of them where the identity is not known."""
-    shown = [record.value("tokenized_fields") for record in found.matching(_lookup(entry))]
+    shown = [record.value("tokenized_fields") for record in found.matching(UPDATE.lookup(entry))]
     done = [name for names in shown if isinstance(names, list) for name in names]
     return [name for name in entry.payload["fields"] if name not in done]
 
 
+#: What is tokenized already is read before every send; that read is the ledger's own and does not lag.
+UPDATE = Update(
+    "identity_id",
+    lambda entry, found: not _remaining(entry, found),
+    outcome="tokenized",
+    resource="tokenized-fields",
+    reads_first=lambda _: True,
+    lags=False,
+)
+
+
 def decide(entry: Entry, progress: Progress, found: Found, policy: Policy) -> Decision:
-    """Send what is not tokenized yet; the read is the ledger's own and does not lag."""
-    identity_id, remaining = target_id(entry, "identity_id"), _remaining(entry, found)
-    if remaining and untouched(progress):
-        return send_to(identity_id, fields=remaining)
-    return settled(
-        shown=not remaining,
-        done=_done(entry),
-        again=send_to(identity_id, fields=remaining),
-        progress=progress,
-        policy=policy,
-        lags=False,
-    )
-
-
-def _done(entry: Entry) -> Done:
-    return Done("tokenized", target_id(entry, "identity_id"))
+    """Send what is not tokenized yet."""
+    decision = UPDATE.decide(entry, progress, found, policy)
+    if isinstance(decision, Send):
+        return replace(decision, memo={**(decision.memo or {}), "fields": _remaining(entry, found)})
+    return decision
 
 
 def request(entry: Entry, progress: Progress, policy: Policy) -> Request:
     """``POST /identities/<id>/tokenize``, or ``…/tokenize/<field>`` for one."""
-    path = f"/identities/{quote(target_id(entry, 'identity_id'), safe='')}/tokenize"
+    path = f"/identities/{UPDATE.quoted_id(entry)}/tokenize"
     names = list(progress.memo["fields"])
     if len(names) == 1:
         # An object rather than no body: what Cloud does with an empty one is not known (contract §12).
         return Request("POST", f"{path}/{quote(names[0], safe='')}", "tokenize", {}, sync=True, alone=True)
     return Request("POST", path, "tokenize", {"fields": names}, sync=True, alone=True)
-
-
-def judge(entry: Entry, progress: Progress, request: Request, response: Response, policy: Policy) -> Verdict:
-    """The table of contract §5; "already tokenized" is looked up, because it says nothing of the other fields."""
-    named = is_message(response)
-    return judge_update(_done(entry), named=named, progress=progress, request=request, response=response, policy=policy)
 
 
 ABOUT = About(
@@ -158,10 +143,10 @@ KIND = Kind(
     summary="Put tokens in the place of an identity's personal data.",
     schema=SCHEMA,
     intent=intent,
-    lookups=lookups,
+    lookups=UPDATE.lookups,
     decide=decide,
     request=request,
-    judge=judge,
+    judge=UPDATE.judge,
     about=ABOUT,
     records=True,
     private=True,

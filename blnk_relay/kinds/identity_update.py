@@ -8,19 +8,17 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import date
 from typing import Any, NoReturn
-from urllib.parse import quote
 
 from marshmallow import ValidationError, fields, validates_schema
 
-from blnk_relay.families.update import is_message, judge_update, order_of, send_to, settled, target_id, untouched
-from blnk_relay.intents.decision import Dead, DeadClass, Decision, Done
-from blnk_relay.intents.exchange import Request, Response, Verdict
-from blnk_relay.intents.found import Found, Lookup, Record
+from blnk_relay.families.update import Update
+from blnk_relay.intents.decision import Dead, DeadClass, Decision, Send
+from blnk_relay.intents.exchange import Request
+from blnk_relay.intents.found import Found, Record
 from blnk_relay.intents.intent import Entry, Intent
 from blnk_relay.intents.kind import About, End, Example, Kind
 from blnk_relay.intents.links import ResultOf
 from blnk_relay.intents.progress import Policy, Progress
-from blnk_relay.intents.rows import missing
 from blnk_relay.schema.identity import TOKENIZABLE, IdentityFields, IdentityMeta, columns, shows_columns
 from blnk_relay.schema.loading import load
 from blnk_relay.schema.names import IdentityId
@@ -122,18 +120,7 @@ def update_identity(
 
 def intent(payload: Mapping[str, Any]) -> Intent:
     """From the canonical payload to the intent."""
-    return Intent(NAME, payload, order_key=order_of("identity", payload["identity_id"]))
-
-
-def lookups(entry: Entry, progress: Progress, found: Found) -> tuple[Lookup, ...]:
-    """The identity: before sending where a field might be tokenized, and whenever it has to be compared."""
-    if untouched(progress) and not _at_risk(entry):
-        return ()
-    return missing(found, _by_id(entry))
-
-
-def _by_id(entry: Entry) -> Lookup:
-    return Lookup("identities", "identity_id", target_id(entry, "identity_id"))
+    return Intent(NAME, payload, order_key=UPDATE.order(payload))
 
 
 def _at_risk(entry: Entry) -> list[str]:
@@ -141,36 +128,47 @@ def _at_risk(entry: Entry) -> list[str]:
     return [column for column in TOKENIZABLE.values() if column in entry.payload]
 
 
+def _is_at_risk(entry: Entry) -> bool:
+    return bool(_at_risk(entry))
+
+
+def _identity(entry: Entry, found: Found) -> Record | None:
+    return next(iter(found.matching(UPDATE.lookup(entry))), None)
+
+
 def decide(entry: Entry, progress: Progress, found: Found, policy: Policy) -> Decision:
     """Send it, unless a field is tokenized; afterwards compare what the ledger shows."""
-    identity = next(iter(found.matching(_by_id(entry))), None)
-    identity_id = target_id(entry, "identity_id")
-    again: Decision = send_to(identity_id)
-    if identity is not None and (names := _tokenized(entry, identity)):
+    decision = UPDATE.decide(entry, progress, found, policy)
+    if isinstance(decision, Send) and (names := _tokenized(entry, found)):
         # Behind a token nobody can see whether an earlier request was applied.
-        again = Dead(
+        return Dead(
             DeadClass.UNKNOWN if progress.sent else DeadClass.REFUSED,
             "FIELD_TOKENIZED",
             f"Tokenized: {', '.join(names)}. Plain text over a token could never be read back.",
         )
-    if untouched(progress):
-        return again
-    shown = identity is not None and _shows(entry.payload, identity)
-    return settled(shown=shown, done=Done("updated", identity_id), again=again, progress=progress, policy=policy)
+    return decision
 
 
-def _tokenized(entry: Entry, identity: Record) -> list[str]:
+def _tokenized(entry: Entry, found: Found) -> list[str]:
     """Columns of the payload that hold a token now."""
-    marks = identity.value("meta_data.tokenized_fields")
+    identity = _identity(entry, found)
+    marks = identity.value("meta_data.tokenized_fields") if identity is not None else None
     go_names = marks if isinstance(marks, Mapping | list) else ()
     columns_ = {TOKENIZABLE[name] for name in go_names if isinstance(name, str) and name in TOKENIZABLE}
     return [column for column in _at_risk(entry) if column in columns_]
 
 
-def _shows(payload: Mapping[str, Any], identity: Record) -> bool:
+def _shows(entry: Entry, found: Found) -> bool:
+    identity, payload = _identity(entry, found), entry.payload
+    if identity is None:
+        return False
     if "replace_meta_data" in payload and not same(payload["replace_meta_data"], identity.value("meta_data") or {}):
         return False
     return shows_columns(payload, identity.data)
+
+
+#: The identity is read before sending where a field might be tokenized.
+UPDATE = Update("identity_id", _shows, reads_first=_is_at_risk)
 
 
 def request(entry: Entry, progress: Progress, policy: Policy) -> Request:
@@ -178,15 +176,7 @@ def request(entry: Entry, progress: Progress, policy: Policy) -> Request:
     body = columns(entry.payload, policy)
     if "replace_meta_data" in entry.payload:
         body["meta_data"] = entry.payload["replace_meta_data"]
-    path = f"/identities/{quote(target_id(entry, 'identity_id'), safe='')}"
-    return Request("PUT", path, NAME, body, sync=True, alone=True)
-
-
-def judge(entry: Entry, progress: Progress, request: Request, response: Response, policy: Policy) -> Verdict:
-    """The table of contract §5; the answer is a message, not the identity."""
-    done = Done("updated", target_id(entry, "identity_id"))
-    named = is_message(response)
-    return judge_update(done, named=named, progress=progress, request=request, response=response, policy=policy)
+    return Request("PUT", f"/identities/{UPDATE.quoted_id(entry)}", NAME, body, sync=True, alone=True)
 
 
 ABOUT = About(
@@ -214,10 +204,10 @@ KIND = Kind(
     summary="Change fields of an identity.",
     schema=SCHEMA,
     intent=intent,
-    lookups=lookups,
+    lookups=UPDATE.lookups,
     decide=decide,
     request=request,
-    judge=judge,
+    judge=UPDATE.judge,
     about=ABOUT,
     records=True,
     private=True,

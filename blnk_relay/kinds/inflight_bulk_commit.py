@@ -7,14 +7,14 @@ from typing import Any
 
 from marshmallow import Schema, fields, validate, validates_schema
 
-from blnk_relay.families.hold import COMMIT
-from blnk_relay.families.hold_batch import MOST_ITEMS, SWITCH, Way, check_distinct
+from blnk_relay.families.hold_batch import MOST_ITEMS, SWITCH, HoldBatch, check_distinct
 from blnk_relay.intents.decision import DeadClass
 from blnk_relay.intents.intent import Intent
 from blnk_relay.intents.kind import About, End, Example, Kind
 from blnk_relay.intents.links import ResultOf, link_of
 from blnk_relay.intents.rows import MOMENT_LOST
-from blnk_relay.kinds.inflight_commit import CommitSchema
+from blnk_relay.kinds.inflight_commit import ACTION, CommitSchema
+from blnk_relay.kinds.inflight_commit import NAME as SINGLE
 from blnk_relay.schema.loading import load, refuse
 
 NAME = "inflight.bulk_commit"
@@ -61,7 +61,7 @@ def bulk_commit(commits: Sequence[Intent | Mapping[str, Any] | str]) -> Intent:
 def _given(index: int, item: Intent | Mapping[str, Any] | str | ResultOf) -> Mapping[str, Any]:
     if isinstance(item, str) or link_of(item) is not None:
         return {"hold": item}
-    given = item.payload if isinstance(item, Intent) and item.kind == COMMIT else item
+    given = item.payload if isinstance(item, Intent) and item.kind == SINGLE else item
     if not isinstance(given, Mapping):
         refuse(NAME, {"items": {index: ["Must be a commit, its fields, or a hold."]}})
     return given
@@ -69,7 +69,7 @@ def _given(index: int, item: Intent | Mapping[str, Any] | str | ResultOf) -> Map
 
 def intent(payload: Mapping[str, Any]) -> Intent:
     """From the canonical payload to the intent."""
-    return Intent(NAME, payload, orders=WAY.orders(payload))
+    return Intent(NAME, payload, orders=BATCH.orders(payload))
 
 
 def _body(items: Sequence[tuple[str, Mapping[str, Any]]]) -> Mapping[str, Any]:
@@ -84,9 +84,8 @@ def _body(items: Sequence[tuple[str, Mapping[str, Any]]]) -> Mapping[str, Any]:
     }
 
 
-WAY = Way(
-    single=COMMIT,
-    outcome="applied",
+BATCH = HoldBatch(
+    single=ACTION,
     wanted=lambda payload: payload["items"],
     path="/transactions/inflight/bulk/commit",
     body=_body,
@@ -131,18 +130,18 @@ ABOUT = About(
 KIND = Kind(
     name=NAME,
     method="POST",
-    path=WAY.path,
+    path=BATCH.path,
     summary="Settle many holds in one request.",
     schema=SCHEMA,
     intent=intent,
-    lookups=WAY.lookups,
-    decide=WAY.decide,
-    request=WAY.request,
-    judge=WAY.judge,
+    lookups=BATCH.lookups,
+    decide=BATCH.decide,
+    request=BATCH.request,
+    judge=BATCH.judge,
     about=ABOUT,
     records=True,
-    names=WAY.names,
-    parts=WAY.names,
+    names=BATCH.names,
+    parts=BATCH.names,
     absent="HOLD_NOT_FOUND",
     resumable=frozenset({"ITEMS_REFUSED"}),
     switch=SWITCH,

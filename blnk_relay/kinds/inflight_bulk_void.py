@@ -7,12 +7,12 @@ from typing import Any
 
 from marshmallow import Schema, fields, validate, validates_schema
 
-from blnk_relay.families.hold import VOID
-from blnk_relay.families.hold_batch import MOST_ITEMS, SWITCH, Way, check_distinct
+from blnk_relay.families.hold_batch import MOST_ITEMS, SWITCH, HoldBatch, check_distinct
 from blnk_relay.intents.decision import DeadClass
 from blnk_relay.intents.intent import Intent
 from blnk_relay.intents.kind import About, End, Example, Kind
 from blnk_relay.intents.links import ResultOf
+from blnk_relay.kinds.inflight_void import ACTION
 from blnk_relay.schema.loading import load
 from blnk_relay.schema.names import RowName
 
@@ -58,12 +58,11 @@ def bulk_void(holds: Sequence[str | ResultOf]) -> Intent:
 
 def intent(payload: Mapping[str, Any]) -> Intent:
     """From the canonical payload to the intent."""
-    return Intent(NAME, payload, orders=WAY.orders(payload))
+    return Intent(NAME, payload, orders=BATCH.orders(payload))
 
 
-WAY = Way(
-    single=VOID,
-    outcome="voided",
+BATCH = HoldBatch(
+    single=ACTION,
     wanted=lambda payload: [{"hold": hold} for hold in payload["holds"]],
     path="/transactions/inflight/bulk/void",
     body=lambda items: {"transaction_ids": [row for row, _ in items]},
@@ -93,18 +92,18 @@ ABOUT = About(
 KIND = Kind(
     name=NAME,
     method="POST",
-    path=WAY.path,
+    path=BATCH.path,
     summary="Release what remains of many holds in one request.",
     schema=SCHEMA,
     intent=intent,
-    lookups=WAY.lookups,
-    decide=WAY.decide,
-    request=WAY.request,
-    judge=WAY.judge,
+    lookups=BATCH.lookups,
+    decide=BATCH.decide,
+    request=BATCH.request,
+    judge=BATCH.judge,
     about=ABOUT,
     records=True,
-    names=WAY.names,
-    parts=WAY.names,
+    names=BATCH.names,
+    parts=BATCH.names,
     absent="HOLD_NOT_FOUND",
     resumable=frozenset({"ITEMS_REFUSED"}),
     switch=SWITCH,

@@ -8,16 +8,19 @@ from typing import Any
 
 from marshmallow import ValidationError, post_load
 
-from blnk_relay.families.hold import COMMIT, decide, judge, lookups, request
-from blnk_relay.intents.decision import DeadClass
-from blnk_relay.intents.intent import Intent
+from blnk_relay.families.hold import Hold, HoldAction
+from blnk_relay.intents.decision import Dead, DeadClass, Done, Look, refused
+from blnk_relay.intents.intent import Entry, Intent
 from blnk_relay.intents.kind import About, End, Example, Kind
 from blnk_relay.intents.links import ResultOf, name_of
-from blnk_relay.intents.rows import MOMENT_LOST
+from blnk_relay.intents.progress import Policy, Progress
+from blnk_relay.intents.rows import MOMENT_LOST, look_again
 from blnk_relay.kinds.inflight_void import VoidSchema
 from blnk_relay.money import PRECISIONS, currency_problem, minor_units
 from blnk_relay.schema.amounts import Amount, Currency, Precision, WholeNumber
 from blnk_relay.schema.loading import load
+
+NAME = "inflight.commit"
 
 
 class CommitSchema(VoidSchema):
@@ -83,15 +86,69 @@ def commit(
         4000
     """
     given = {name: value for name, value in locals().items() if value is not None}
-    return intent(load(COMMIT, SCHEMA, given))
+    return intent(load(NAME, SCHEMA, given))
 
 
 def intent(payload: Mapping[str, Any]) -> Intent:
     """From the canonical payload to the intent."""
     hold = name_of(payload["hold"])
     natural = None if "precise_amount" in payload else f"commit:{hold}"
-    return Intent(COMMIT, payload, natural_key=natural, order_key=f"hold:{hold}")
+    return Intent(NAME, payload, natural_key=natural, order_key=f"hold:{hold}")
 
+
+def _ended(entry: Entry, hold: Hold, progress: Progress, policy: Policy) -> Done | Dead | Look | None:
+    if "precise_amount" in entry.payload:
+        return _part_ended(hold, entry.payload["precise_amount"], progress, policy)
+    return _rest_ended(hold, progress)
+
+
+def _rest_ended(hold: Hold, progress: Progress) -> Done | Dead | None:
+    if hold.committed >= hold.amount:
+        if progress.sent and hold.commits:
+            return Done("applied", hold.commits[-1].transaction_id, hold.row.transaction_id)
+        return refused("TXN_ALREADY_COMMITTED", "The hold was committed in full already, by somebody else.")
+    if hold.voids:
+        return refused("TXN_ALREADY_VOIDED", "The hold was voided: nothing is left to commit.")
+    return None
+
+
+def _part_ended(hold: Hold, part: int, progress: Progress, policy: Policy) -> Done | Dead | Look | None:
+    """Settle a partial commit by sums: those recorded before it was sent against those the ledger shows now."""
+    if progress.forgotten:
+        if progress.quiet_for_s < policy.quiet_s:
+            return look_again(progress, policy)
+        if any(row.precise_amount == part for row in hold.commits):
+            # Whether one of them is this very part is the journal's to say, and that of the ledger's refusal.
+            return None
+    elif progress.sent:
+        before = int(progress.memo["before"])
+        if hold.committed == before + part:
+            newest = [row for row in hold.commits if row.precise_amount == part]
+            return Done("applied", newest[-1].transaction_id if newest else "", hold.row.transaction_id)
+        if hold.committed < before:
+            # Commits are never taken back, so this read is older than the one that was recorded.
+            return look_again(progress, policy)
+        if hold.committed != before:
+            return Dead(
+                DeadClass.UNKNOWN,
+                "HOLD_CHANGED",
+                f"{before} minor units were committed before, {hold.committed} are now, and {part} were asked for: "
+                "somebody else writes to this hold, so nobody can tell whether this commit happened.",
+            )
+        if progress.accepted or progress.quiet_for_s < policy.quiet_s:
+            # What was answered with a 200 is there, seen or not; what was not may still be under way.
+            return look_again(progress, policy)
+    if hold.voids:
+        return refused("TXN_ALREADY_VOIDED", "The hold was voided: nothing is left to commit.")
+    if part > hold.amount - hold.committed:
+        return refused(
+            "TXN_COMMIT_AMOUNT_EXCEEDED",
+            f"{hold.amount - hold.committed} minor units remain, {part} were asked for.",
+        )
+    return None
+
+
+ACTION = HoldAction(verb="commit", status="APPLIED", outcome="applied", ended=_ended)
 
 ABOUT = About(
     builder=commit,
@@ -116,16 +173,16 @@ ABOUT = About(
 )
 
 KIND = Kind(
-    name=COMMIT,
+    name=NAME,
     method="PUT",
     path="/transactions/inflight/:id",
     summary="Settle a hold: all that remains of it, or a part.",
     schema=SCHEMA,
     intent=intent,
-    lookups=lookups,
-    decide=decide,
-    request=request,
-    judge=judge,
+    lookups=ACTION.lookups,
+    decide=ACTION.decide,
+    request=ACTION.request,
+    judge=ACTION.judge,
     about=ABOUT,
     records=True,
     names=lambda payload: (str(payload["hold"]),),

@@ -7,12 +7,16 @@ from typing import Any
 
 from marshmallow import Schema
 
-from blnk_relay.families.hold import VOID, decide, judge, lookups, request
-from blnk_relay.intents.intent import Intent
+from blnk_relay.families.hold import Hold, HoldAction
+from blnk_relay.intents.decision import Dead, Done, refused
+from blnk_relay.intents.intent import Entry, Intent
 from blnk_relay.intents.kind import About, Example, Kind
 from blnk_relay.intents.links import ResultOf, name_of
+from blnk_relay.intents.progress import Policy, Progress
 from blnk_relay.schema.loading import load
 from blnk_relay.schema.names import RowName
+
+NAME = "inflight.void"
 
 
 class VoidSchema(Schema):
@@ -40,14 +44,26 @@ def void(hold: str | ResultOf) -> Intent:
         >>> void("hold-93").natural_key
         'void:hold-93'
     """
-    return intent(load(VOID, SCHEMA, {"hold": hold}))
+    return intent(load(NAME, SCHEMA, {"hold": hold}))
 
 
 def intent(payload: Mapping[str, Any]) -> Intent:
     """From the canonical payload to the intent."""
     hold = name_of(payload["hold"])
-    return Intent(VOID, payload, natural_key=f"void:{hold}", order_key=f"hold:{hold}")
+    return Intent(NAME, payload, natural_key=f"void:{hold}", order_key=f"hold:{hold}")
 
+
+def _ended(entry: Entry, hold: Hold, progress: Progress, policy: Policy) -> Done | Dead | None:
+    if hold.voids:
+        if progress.sent:
+            return Done("voided", hold.voids[-1].transaction_id, hold.row.transaction_id)
+        return refused("TXN_ALREADY_VOIDED", "The hold was voided already, by its expiry or by somebody else.")
+    if hold.committed >= hold.amount:
+        return refused("TXN_ALREADY_COMMITTED", "The hold was committed in full: nothing is left to void.")
+    return None
+
+
+ACTION = HoldAction(verb="void", status="VOID", outcome="voided", ended=_ended)
 
 ABOUT = About(
     builder=void,
@@ -58,16 +74,16 @@ ABOUT = About(
 )
 
 KIND = Kind(
-    name=VOID,
+    name=NAME,
     method="PUT",
     path="/transactions/inflight/:id",
     summary="Release what remains of a hold.",
     schema=SCHEMA,
     intent=intent,
-    lookups=lookups,
-    decide=decide,
-    request=request,
-    judge=judge,
+    lookups=ACTION.lookups,
+    decide=ACTION.decide,
+    request=ACTION.request,
+    judge=ACTION.judge,
     about=ABOUT,
     records=True,
     names=lambda payload: (str(payload["hold"]),),

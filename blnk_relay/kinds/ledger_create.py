@@ -7,17 +7,7 @@ from typing import Any
 
 from marshmallow import Schema, ValidationError, post_load
 
-from blnk_relay.families.creation import (
-    MADE_TWICE,
-    OTHERWISE,
-    OTHERWISE_ADVICE,
-    bears_our_mark,
-    decide_by_mark,
-    judge_creation,
-    lookups_of,
-    marked,
-    unequal,
-)
+from blnk_relay.families.creation import MADE_TWICE, OTHERWISE, OTHERWISE_ADVICE, Creation, marked, unequal
 from blnk_relay.intents.exchange import Request
 from blnk_relay.intents.intent import Entry, Intent
 from blnk_relay.intents.kind import About, Example, Kind
@@ -84,6 +74,8 @@ def _differs(payload: Mapping[str, Any], shown: Mapping[str, Any]) -> list[str]:
     return unequal(payload, shown, ("name",))
 
 
+CREATION = Creation(resource="ledgers", id_field="ledger_id", prefix="ldg_", differs=_differs)
+
 ABOUT = About(
     builder=create_ledger,
     confirmed="The `201` names the new `ledger_id`, our id and the name. After an ambiguous answer exactly one ledger "
@@ -99,10 +91,10 @@ KIND = Kind(
     summary="Make a ledger.",
     schema=SCHEMA,
     intent=intent,
-    lookups=lookups_of("ledgers"),
-    decide=decide_by_mark("ledgers", "ledger_id"),
+    lookups=CREATION.lookups,
+    decide=CREATION.decide,
     request=request,
-    judge=judge_creation("ledger_id", "ldg_", is_ours=bears_our_mark, differs=_differs),
+    judge=CREATION.judge,
     about=ABOUT,
     marked=True,
     hopeless=OTHERWISE_ADVICE,

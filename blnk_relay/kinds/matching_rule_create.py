@@ -8,9 +8,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from blnk_relay.families.creation import judge_creation
-from blnk_relay.families.update import untouched
-from blnk_relay.intents.decision import Dead, DeadClass, Decision, Done, Send
+from blnk_relay.families.creation import Creation
+from blnk_relay.intents.decision import Dead, DeadClass, Decision, Done, Send, refused
 from blnk_relay.intents.exchange import Request
 from blnk_relay.intents.found import Found, Lookup, Record
 from blnk_relay.intents.intent import Entry, Intent
@@ -21,7 +20,6 @@ from blnk_relay.schema.loading import load
 from blnk_relay.schema.matching_rule import RuleSchema, given_fields, shows_rule
 
 NAME = "matching_rule.create"
-
 
 SCHEMA = RuleSchema()
 
@@ -69,9 +67,9 @@ def decide(entry: Entry, progress: Progress, found: Found, policy: Policy) -> De
     ids = sorted({str(record.value("rule_id")) for record in named})
     if not progress.sent:
         if named:
-            return Dead(DeadClass.REFUSED, "NAME_TAKEN", f"There is a rule of that name already: {', '.join(ids)}.")
-        if progress.refuse and not untouched(progress):
-            return Dead(DeadClass.REFUSED, progress.code, progress.message)
+            return refused("NAME_TAKEN", f"There is a rule of that name already: {', '.join(ids)}.")
+        if progress.refuse and not progress.untouched:
+            return refused(progress.code, progress.message)
         return _send_named(entry)
     if len(ids) == 1 and shows_rule(entry.payload, named[0]):
         return Done("created", ids[0])
@@ -83,7 +81,7 @@ def decide(entry: Entry, progress: Progress, found: Found, policy: Policy) -> De
         # A request that is still under way, or a read that lags: a repeat now could make a second one.
         return look_again(progress, policy)
     if progress.refuse:
-        return Dead(DeadClass.REFUSED, progress.code, progress.message)
+        return refused(progress.code, progress.message)
     return _send_named(entry)
 
 
@@ -99,6 +97,8 @@ def request(entry: Entry, progress: Progress, policy: Policy) -> Request:
 def _is_ours(entry: Entry, shown: Mapping[str, Any]) -> bool:
     return shows_rule(entry.payload, Record("matching-rules", shown))
 
+
+CREATION = Creation(resource="matching-rules", id_field="rule_id", prefix="rule_", is_ours=_is_ours)
 
 ABOUT = About(
     builder=create_matching_rule,
@@ -135,7 +135,7 @@ KIND = Kind(
     lookups=lookups,
     decide=decide,
     request=request,
-    judge=judge_creation("rule_id", "rule_", is_ours=_is_ours),
+    judge=CREATION.judge,
     about=ABOUT,
     records=True,
 )

@@ -7,9 +7,8 @@ from typing import Any
 
 from marshmallow import Schema
 
-from blnk_relay.families.rule import UNKNOWN_RULE, rule_lookup, rule_lookups, rule_path
-from blnk_relay.families.update import is_message, judge_update, order_of, send_to, settled, target_id, untouched
-from blnk_relay.intents.decision import Dead, DeadClass, Decision, Done
+from blnk_relay.families.update import Update
+from blnk_relay.intents.decision import Decision, refused
 from blnk_relay.intents.exchange import Request, Response, Verdict
 from blnk_relay.intents.found import Found
 from blnk_relay.intents.intent import Entry, Intent
@@ -20,6 +19,8 @@ from blnk_relay.schema.loading import load
 from blnk_relay.schema.names import RuleId
 
 NAME = "matching_rule.delete"
+
+_UNKNOWN_RULE = "RECON_RULE_NOT_FOUND"
 
 
 class RuleDeleteSchema(Schema):
@@ -52,35 +53,35 @@ def delete_matching_rule(rule_id: str | ResultOf) -> Intent:
 
 def intent(payload: Mapping[str, Any]) -> Intent:
     """From the canonical payload to the intent."""
-    return Intent(NAME, payload, order_key=order_of("rule", payload["rule_id"]))
+    return Intent(NAME, payload, order_key=UPDATE.order(payload))
+
+
+def _is_gone(entry: Entry, found: Found) -> bool:
+    return not found.matching(UPDATE.lookup(entry))
+
+
+UPDATE = Update("rule_id", _is_gone, outcome="deleted")
 
 
 def decide(entry: Entry, progress: Progress, found: Found, policy: Policy) -> Decision:
     """Send it; after an ambiguous answer see whether the rule is gone."""
-    again = send_to(target_id(entry, "rule_id"))
-    if untouched(progress):
-        return again
-    if not progress.sent and progress.refuse:
+    if progress.looking and progress.refuse and not progress.sent:
         # Nothing of ours can have deleted it: there is no such rule.
-        return Dead(DeadClass.REFUSED, progress.code, progress.message)
-    gone = not found.matching(rule_lookup(entry))
-    return settled(
-        shown=gone, done=Done("deleted", target_id(entry, "rule_id")), again=again, progress=progress, policy=policy
-    )
+        return refused(progress.code, progress.message)
+    return UPDATE.decide(entry, progress, found, policy)
 
 
 def request(entry: Entry, progress: Progress, policy: Policy) -> Request:
     """``DELETE /reconciliation/matching-rules/<id>``."""
-    return Request("DELETE", rule_path(entry), "rule.delete", {}, sync=True, alone=True)
+    path = f"/reconciliation/matching-rules/{UPDATE.quoted_id(entry)}"
+    return Request("DELETE", path, "rule.delete", {}, sync=True, alone=True)
 
 
 def judge(entry: Entry, progress: Progress, request: Request, response: Response, policy: Policy) -> Verdict:
     """The table of contract §5; an unknown rule is a deleted one where an earlier request may have done it."""
-    done = Done("deleted", target_id(entry, "rule_id"))
-    if response.code == UNKNOWN_RULE and progress.sent:
-        return Verdict(done, acted=True)
-    named = is_message(response)
-    return judge_update(done, named=named, progress=progress, request=request, response=response, policy=policy)
+    if response.code == _UNKNOWN_RULE and progress.sent:
+        return Verdict(UPDATE.done(entry), acted=True)
+    return UPDATE.judge(entry, progress, request, response, policy)
 
 
 ABOUT = About(
@@ -98,7 +99,7 @@ KIND = Kind(
     summary="Delete a matching rule.",
     schema=SCHEMA,
     intent=intent,
-    lookups=rule_lookups,
+    lookups=UPDATE.lookups,
     decide=decide,
     request=request,
     judge=judge,

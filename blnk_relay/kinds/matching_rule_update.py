@@ -5,10 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from blnk_relay.families.rule import rule_lookup, rule_lookups, rule_path
-from blnk_relay.families.update import judge_update, order_of, send_to, settled, target_id, untouched
-from blnk_relay.intents.decision import Decision, Done
-from blnk_relay.intents.exchange import Request, Response, Verdict
+from blnk_relay.families.update import Update
+from blnk_relay.intents.exchange import Request, Response
 from blnk_relay.intents.found import Found, Record
 from blnk_relay.intents.intent import Entry, Intent
 from blnk_relay.intents.kind import About, Example, Kind
@@ -59,31 +57,27 @@ def update_matching_rule(
 
 def intent(payload: Mapping[str, Any]) -> Intent:
     """From the canonical payload to the intent."""
-    return Intent(NAME, payload, order_key=order_of("rule", payload["rule_id"]))
+    return Intent(NAME, payload, order_key=UPDATE.order(payload))
 
 
-def decide(entry: Entry, progress: Progress, found: Found, policy: Policy) -> Decision:
-    """Send it; after an ambiguous answer compare the rule."""
-    again = send_to(target_id(entry, "rule_id"))
-    if untouched(progress):
-        return again
-    shown = any(shows_rule(entry.payload, record) for record in found.matching(rule_lookup(entry)))
-    return settled(
-        shown=shown, done=Done("updated", target_id(entry, "rule_id")), again=again, progress=progress, policy=policy
-    )
+def _shows(entry: Entry, found: Found) -> bool:
+    return any(shows_rule(entry.payload, record) for record in found.matching(UPDATE.lookup(entry)))
+
+
+def _answers(entry: Entry, response: Response) -> bool:
+    """Whether an answer is the rule, as it was sent."""
+    body = response.body or {}
+    return body.get("rule_id") == UPDATE.record_id(entry) and shows_rule(entry.payload, Record("matching-rules", body))
+
+
+UPDATE = Update("rule_id", _shows, answers=_answers)
 
 
 def request(entry: Entry, progress: Progress, policy: Policy) -> Request:
     """``PUT /reconciliation/matching-rules/<id>``."""
     body = {name: value for name, value in entry.payload.items() if name != "rule_id"}
-    return Request("PUT", rule_path(entry), "rule.update", body, sync=True)
-
-
-def judge(entry: Entry, progress: Progress, request: Request, response: Response, policy: Policy) -> Verdict:
-    """The table of contract §5; the answer is the rule."""
-    done, body = Done("updated", target_id(entry, "rule_id")), response.body or {}
-    named = body.get("rule_id") == done.transaction_id and shows_rule(entry.payload, Record("matching-rules", body))
-    return judge_update(done, named=named, progress=progress, request=request, response=response, policy=policy)
+    path = f"/reconciliation/matching-rules/{UPDATE.quoted_id(entry)}"
+    return Request("PUT", path, "rule.update", body, sync=True)
 
 
 ABOUT = About(
@@ -109,10 +103,10 @@ KIND = Kind(
     summary="Replace a matching rule.",
     schema=SCHEMA,
     intent=intent,
-    lookups=rule_lookups,
-    decide=decide,
+    lookups=UPDATE.lookups,
+    decide=UPDATE.decide,
     request=request,
-    judge=judge,
+    judge=UPDATE.judge,
     about=ABOUT,
     records=True,
 )

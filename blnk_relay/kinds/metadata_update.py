@@ -7,19 +7,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
-from urllib.parse import quote
 
 from marshmallow import Schema, ValidationError, validates
 
-from blnk_relay.families.update import WHAT, judge_update, order_of, send_to, settled, target_id, untouched
-from blnk_relay.intents.decision import Dead, DeadClass, Decision, Done
-from blnk_relay.intents.exchange import Request, Response, Verdict
-from blnk_relay.intents.found import Found, Lookup, Row
+from blnk_relay.families.update import Update, prefix_of
+from blnk_relay.intents.decision import Decision, Send, refused
+from blnk_relay.intents.exchange import Request, Response
+from blnk_relay.intents.found import Found, Row
 from blnk_relay.intents.intent import Entry, Intent
 from blnk_relay.intents.kind import About, Example, Kind
-from blnk_relay.intents.links import LINKABLE, ResultOf, link_of
+from blnk_relay.intents.links import ResultOf
 from blnk_relay.intents.progress import Policy, Progress
-from blnk_relay.intents.rows import missing
 from blnk_relay.schema.base import MAX_ROW_BYTES
 from blnk_relay.schema.loading import load
 from blnk_relay.schema.meta_data import IdentityMetaData, stored_bytes
@@ -27,15 +25,6 @@ from blnk_relay.schema.names import EntityId
 from blnk_relay.schema.values import json_bytes, shows
 
 NAME = "metadata.update"
-
-#: Where the metadata of an id is read, and by which field; a batch is only known by its rows (contract §7).
-_READ_AT = {
-    "ldg_": ("ledgers", "ledger_id"),
-    "bln_": ("balances", "balance_id"),
-    "idt_": ("identities", "identity_id"),
-    "txn_": ("transactions", "transaction_id"),
-    "bulk_": ("transactions", "parent_transaction"),
-}
 
 
 class MetadataSchema(Schema):
@@ -80,53 +69,36 @@ def update_metadata(entity_id: str | ResultOf, meta_data: Mapping[str, Any]) -> 
 
 def intent(payload: Mapping[str, Any]) -> Intent:
     """From the canonical payload to the intent."""
-    entity = payload["entity_id"]
-    link = link_of(entity)
-    prefix = LINKABLE[link["field"]] if link is not None else _prefix(entity)
-    return Intent(NAME, payload, order_key=order_of(WHAT[prefix], entity))
-
-
-def _prefix(entity_id: str) -> str:
-    return entity_id.partition("_")[0] + "_"
-
-
-def _lookup(entry: Entry) -> Lookup:
-    entity_id = target_id(entry, "entity_id")
-    return Lookup(*_READ_AT[_prefix(entity_id)], entity_id)
-
-
-def lookups(entry: Entry, progress: Progress, found: Found) -> tuple[Lookup, ...]:
-    """What carries the metadata: to compare it, and before that to see whether there is room for more."""
-    if untouched(progress) and not _is_bounded(entry):
-        return ()
-    return missing(found, _lookup(entry))
+    return Intent(NAME, payload, order_key=UPDATE.order(payload))
 
 
 def _is_bounded(entry: Entry) -> bool:
     """Whether the ledger's rows of this resource may break when they grow (contract §2.0)."""
-    return _prefix(target_id(entry, "entity_id")) in ("bln_", "txn_", "bulk_")
+    return prefix_of(UPDATE.record_id(entry)) in ("bln_", "txn_", "bulk_")
 
 
 def decide(entry: Entry, progress: Progress, found: Found, policy: Policy) -> Decision:
     """Send it if there is room for it; afterwards compare the keys that were sent."""
-    sent, stored = entry.payload["meta_data"], _stored(entry, found)
-    again: Decision = send_to(target_id(entry, "entity_id"))
-    if _is_bounded(entry) and any(_size(meta, sent, texts) > MAX_ROW_BYTES for meta, texts in stored):
-        again = Dead(
-            DeadClass.REFUSED,
+    decision = UPDATE.decide(entry, progress, found, policy)
+    if isinstance(decision, Send) and _is_bounded(entry) and _is_too_large(entry, found):
+        return refused(
             "METADATA_TOO_LARGE",
             f"With what is there already it would take more than {MAX_ROW_BYTES:,} bytes, and such a row can no longer "
             "be committed, voided, refunded or paid to.",
         )
-    if untouched(progress):
-        return again
-    shown = bool(stored) and all(shows(sent, meta) for meta, _ in stored)
-    return settled(shown=shown, done=_done(entry), again=again, progress=progress, policy=policy)
+    return decision
+
+
+def _is_too_large(entry: Entry, found: Found) -> bool:
+    sent = entry.payload["meta_data"]
+    return any(
+        stored_bytes(*texts) + json_bytes({**meta, **sent}) > MAX_ROW_BYTES for meta, texts in _stored(entry, found)
+    )
 
 
 def _stored(entry: Entry, found: Found) -> list[tuple[Mapping[str, Any], tuple[str, ...]]]:
     """The metadata that the ledger shows, of every row where there are several, each with the texts beside it."""
-    lookup = _lookup(entry)
+    lookup = UPDATE.lookup(entry)
     if lookup.resource != "transactions":
         return [(_object(record.value("meta_data")), ()) for record in found.matching(lookup)]
     rows: tuple[Row, ...]
@@ -142,24 +114,24 @@ def _object(value: Any) -> Mapping[str, Any]:
     return value if isinstance(value, Mapping) else {}
 
 
-def _size(stored: Mapping[str, Any], sent: Mapping[str, Any], texts: tuple[str, ...]) -> int:
-    return stored_bytes(*texts) + json_bytes({**stored, **sent})
+def _shows(entry: Entry, found: Found) -> bool:
+    stored = _stored(entry, found)
+    return bool(stored) and all(shows(entry.payload["meta_data"], meta) for meta, _ in stored)
 
 
-def _done(entry: Entry) -> Done:
-    return Done("updated", target_id(entry, "entity_id"))
+def _answers(entry: Entry, response: Response) -> bool:
+    """Whether an answer shows the metadata."""
+    return shows(entry.payload["meta_data"], (response.body or {}).get("meta_data"))
+
+
+#: What carries the metadata is read before sending as well, to see whether there is room for more.
+UPDATE = Update("entity_id", _shows, answers=_answers, reads_first=_is_bounded)
 
 
 def request(entry: Entry, progress: Progress, policy: Policy) -> Request:
     """``POST /<id>/metadata``."""
-    path = f"/{quote(target_id(entry, 'entity_id'), safe='')}/metadata"
-    return Request("POST", path, "metadata", {"meta_data": entry.payload["meta_data"]}, sync=True, alone=True)
-
-
-def judge(entry: Entry, progress: Progress, request: Request, response: Response, policy: Policy) -> Verdict:
-    """The table of contract §5; the answer shows the metadata."""
-    named = shows(request.body["meta_data"], (response.body or {}).get("meta_data"))
-    return judge_update(_done(entry), named=named, progress=progress, request=request, response=response, policy=policy)
+    body = {"meta_data": entry.payload["meta_data"]}
+    return Request("POST", f"/{UPDATE.quoted_id(entry)}/metadata", "metadata", body, sync=True, alone=True)
 
 
 ABOUT = About(
@@ -183,10 +155,10 @@ KIND = Kind(
     summary="Merge keys into the metadata of a ledger, balance, identity, transaction or batch.",
     schema=SCHEMA,
     intent=intent,
-    lookups=lookups,
+    lookups=UPDATE.lookups,
     decide=decide,
     request=request,
-    judge=judge,
+    judge=UPDATE.judge,
     about=ABOUT,
     records=True,
 )

@@ -13,9 +13,8 @@ from dataclasses import replace
 from typing import Any
 
 from blnk_relay.families.run import RunSchema, started
-from blnk_relay.families.update import target_id
 from blnk_relay.intents import horizons
-from blnk_relay.intents.decision import Dead, DeadClass, Decision, Done, Send
+from blnk_relay.intents.decision import Dead, DeadClass, Decision, Done, Send, refused
 from blnk_relay.intents.exchange import Request, Response, Verdict
 from blnk_relay.intents.found import Found, Lookup
 from blnk_relay.intents.intent import Entry, Intent
@@ -93,7 +92,7 @@ def intent(payload: Mapping[str, Any]) -> Intent:
 
 
 def _runs_of(entry: Entry) -> Lookup:
-    return Lookup("upload-runs", "upload_id", target_id(entry, "upload_id"))
+    return Lookup("upload-runs", "upload_id", str(entry.payload["upload_id"]))
 
 
 def _shown(entry: Entry, found: Found) -> frozenset[str] | None:
@@ -125,8 +124,8 @@ def decide(entry: Entry, progress: Progress, found: Found, policy: Policy) -> De
         if became is not None:
             return became
     if progress.refuse and progress.looking:
-        return Dead(DeadClass.REFUSED, progress.code, progress.message)
-    upload = target_id(entry, "upload_id")
+        return refused(progress.code, progress.message)
+    upload = str(entry.payload["upload_id"])
     if runs is None:
         return Send(memo={"upload": upload})
     # What stood there before the first send is the measure for all of them: the first may be under way still.

@@ -12,8 +12,7 @@ from typing import Any
 from marshmallow import ValidationError, fields, validate, validates
 
 from blnk_relay.families.run import RECORD_S, RunSchema, started, stored_of
-from blnk_relay.families.update import untouched
-from blnk_relay.intents.decision import Dead, DeadClass, Decision, Done, Send
+from blnk_relay.intents.decision import Dead, DeadClass, Decision, Done, Send, refused
 from blnk_relay.intents.exchange import Request, Response, Verdict
 from blnk_relay.intents.found import Found, Lookup
 from blnk_relay.intents.intent import Entry, Intent
@@ -130,9 +129,9 @@ def decide(entry: Entry, progress: Progress, found: Found, policy: Policy) -> De
     brought_by = _brought_by(entry, found)
     if not progress.sent:
         if brought_by:
-            return Dead(DeadClass.REFUSED, "RECORDS_EXIST", "The ledger has its first record already.")
-        if progress.refuse and not untouched(progress):
-            return Dead(DeadClass.REFUSED, progress.code, progress.message)
+            return refused("RECORDS_EXIST", "The ledger has its first record already.")
+        if progress.refuse and not progress.untouched:
+            return refused(progress.code, progress.message)
         return _send(entry)
     if brought_by:
         shown = found.matching(Lookup("reconciliations", "upload_id", brought_by))
@@ -146,7 +145,7 @@ def decide(entry: Entry, progress: Progress, found: Found, policy: Policy) -> De
             DeadClass.PARTIAL, "STARTED_IN_PART", "The ledger has some of its records, or shows no run of them."
         )
     if progress.refuse:
-        return Dead(DeadClass.REFUSED, progress.code, progress.message)
+        return refused(progress.code, progress.message)
     return _send(entry)
 
 

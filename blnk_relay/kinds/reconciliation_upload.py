@@ -16,8 +16,7 @@ from typing import Any
 from marshmallow import Schema, ValidationError, fields, post_load
 
 from blnk_relay.families.run import RECORD_S, stored_of
-from blnk_relay.families.update import untouched
-from blnk_relay.intents.decision import Dead, DeadClass, Decision, Done, Send
+from blnk_relay.intents.decision import Dead, DeadClass, Decision, Done, Send, refused
 from blnk_relay.intents.exchange import Request, Response, Verdict
 from blnk_relay.intents.found import Found, Lookup
 from blnk_relay.intents.intent import Entry, Intent
@@ -156,9 +155,9 @@ def decide(entry: Entry, progress: Progress, found: Found, policy: Policy) -> De
     upload_id = _upload_id(entry, found)
     if not progress.sent:
         if upload_id:
-            return Dead(DeadClass.REFUSED, "UPLOADED_BEFORE", "The ledger has its first record from another upload.")
-        if progress.refuse and not untouched(progress):
-            return Dead(DeadClass.REFUSED, progress.code, progress.message)
+            return refused("UPLOADED_BEFORE", "The ledger has its first record from another upload.")
+        if progress.refuse and not progress.untouched:
+            return refused(progress.code, progress.message)
         return _send(entry)
     stored = stored_of(upload_id, found)
     if stored == entry.payload["records"]:
@@ -170,7 +169,7 @@ def decide(entry: Entry, progress: Progress, found: Found, policy: Policy) -> De
             DeadClass.PARTIAL, "UPLOADED_IN_PART", f"The ledger has {stored} of {entry.payload['records']} records."
         )
     if progress.refuse:
-        return Dead(DeadClass.REFUSED, progress.code, progress.message or "The ledger could not process the file.")
+        return refused(progress.code, progress.message or "The ledger could not process the file.")
     return _send(entry)
 
 

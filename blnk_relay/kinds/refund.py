@@ -13,9 +13,9 @@ from urllib.parse import quote
 
 from marshmallow import Schema
 
-from blnk_relay.families.movement import rejection_code
+from blnk_relay.families.movement import STUCK_QUEUED, VANISHED, rejection_code
 from blnk_relay.intents import horizons
-from blnk_relay.intents.decision import Again, Dead, DeadClass, Decision, Done, Send
+from blnk_relay.intents.decision import Again, Dead, DeadClass, Decision, Done, Send, refused
 from blnk_relay.intents.exchange import Request, Response, Verdict
 from blnk_relay.intents.found import Found, Lookup, Row
 from blnk_relay.intents.intent import Entry, Intent
@@ -119,19 +119,19 @@ def decide(entry: Entry, progress: Progress, found: Found, policy: Policy) -> De
         )
     if len(applied) > 1:
         ids = ", ".join(row.transaction_id for row in applied)
-        return _refused("SEVERAL_COMMITS", f"The hold was committed in parts; refund each by its id: {ids}.")
+        return refused("SEVERAL_COMMITS", f"The hold was committed in parts; refund each by its id: {ids}.")
     row = applied[0]
     if _may_grow(named, row, found):
         if progress.age_s < policy.read_lag_s:
             return Again(growing_s(progress.age_s, policy.confirm_first_s, policy.confirm_max_s), counted=False)
-        return _refused(
+        return refused(
             "PARTLY_COMMITTED",
             f"The hold was committed in part and is still open; refund that part by its id: {row.transaction_id}.",
         )
     if any(found.reference(lookup.value) for lookup in family(row.transaction_id + "_refund")):
-        return _refused("ALREADY_REFUNDED", "Somebody else has refunded it, or is refunding it, already.")
+        return refused("ALREADY_REFUNDED", "Somebody else has refunded it, or is refunding it, already.")
     if progress.refuse:
-        return _refused(progress.code, progress.message)
+        return refused(progress.code, progress.message)
     return _send(row.transaction_id)
 
 
@@ -157,7 +157,7 @@ def _after_sending(row_id: str, progress: Progress, found: Found, policy: Policy
     if horizons.is_unseen(progress, policy, queued=True):
         return again
     if progress.refuse:
-        return _refused(progress.code, progress.message)
+        return refused(progress.code, progress.message)
     vanished = horizons.has_vanished(progress, policy)
     if vanished is None:
         return again
@@ -179,17 +179,13 @@ def _may_grow(named: Row, commit: Row, found: Found) -> bool:
 
 def _nothing_to_refund(named: Row | None, progress: Progress, policy: Policy) -> Decision:
     if named is not None and named.status in ("REJECTED", "VOID"):
-        return _refused("NOT_REFUNDABLE", f"The transaction is {named.status}: there is nothing to give back.")
+        return refused("NOT_REFUNDABLE", f"The transaction is {named.status}: there is nothing to give back.")
     waited_s = progress.age_s if named is None else row_age_s(named, progress)
     if waited_s < (policy.horizon_s if named is None else policy.stuck_horizon_s):
         return Again(growing_s(progress.age_s, policy.confirm_first_s, policy.confirm_max_s), counted=False)
     if named is None:
-        return _refused("TRANSACTION_NOT_FOUND", "The ledger shows no such transaction.")
-    return _refused("NOT_REFUNDABLE", f"The transaction is still {named.status}.")
-
-
-def _refused(code: str, message: str) -> Dead:
-    return Dead(DeadClass.REFUSED, code, message)
+        return refused("TRANSACTION_NOT_FOUND", "The ledger shows no such transaction.")
+    return refused("NOT_REFUNDABLE", f"The transaction is still {named.status}.")
 
 
 def request(entry: Entry, progress: Progress, policy: Policy) -> Request:
@@ -225,12 +221,8 @@ ABOUT = About(
             "The ledger recorded a refusal under `<row>_refund`, which is used up (contract §3.9).",
         ),
         End(DeadClass.PARTIAL, "REFUND_HELD", "The ledger made a hold in the other direction instead of a refund."),
-        End(
-            DeadClass.UNKNOWN,
-            "STUCK_QUEUED",
-            "It stayed `QUEUED` for `stuck_horizon_s`: the ledger may still apply it (contract §3.5).",
-        ),
-        End(DeadClass.UNKNOWN, "VANISHED", "It was accepted eight times and never left a row (contract §3.3)."),
+        STUCK_QUEUED,
+        VANISHED,
         End(
             DeadClass.UNKNOWN,
             MOMENT_LOST,

@@ -15,7 +15,7 @@ from typing import Any
 
 from marshmallow import ValidationError
 
-from blnk_relay.families.movement import CONFLICT, altered, differences, rejection_code
+from blnk_relay.families.movement import CONFLICT, STUCK_QUEUED, VANISHED, altered, differences, rejection_code
 from blnk_relay.intents import horizons
 from blnk_relay.intents.decision import Dead, DeadClass, Decision, Done, Send
 from blnk_relay.intents.exchange import GateAction, GateChange, Request, Response, Verdict
@@ -332,16 +332,8 @@ ABOUT = About(
             "*",
             "The ledger recorded a refusal, as a rule for lack of funds; the reference is used up (contract §3.2).",
         ),
-        End(
-            DeadClass.UNKNOWN,
-            "STUCK_QUEUED",
-            "It stayed `QUEUED` for `stuck_horizon_s`: the ledger may still apply it (contract §3.5).",
-        ),
-        End(
-            DeadClass.UNKNOWN,
-            "VANISHED",
-            "It was accepted eight times and never left a row (contract §3.3).",
-        ),
+        STUCK_QUEUED,
+        VANISHED,
         End(
             DeadClass.UNKNOWN,
             "REFERENCE_CONFLICT",

@@ -21,6 +21,7 @@ from blnk_relay.families.items import WINDOW, decide, lookups, marks_of, named, 
 from blnk_relay.families.movement import CONFLICT
 from blnk_relay.intents.decision import DeadClass, Done
 from blnk_relay.intents.exchange import Request, Response, Verdict
+from blnk_relay.intents.horizons import MAX_UNSEEN_SENDS
 from blnk_relay.intents.intent import Entry, Intent
 from blnk_relay.intents.kind import About, End, Example, Kind
 from blnk_relay.intents.links import name_of
@@ -284,7 +285,7 @@ ABOUT = About(
         End(
             DeadClass.UNKNOWN,
             "VANISHED",
-            "It was accepted eight times, and no item ever left a row (contract §3.3).",
+            f"It was accepted {MAX_UNSEEN_SENDS} times, and no item ever left a row (contract §3.3).",
         ),
     ),
     example=Example(

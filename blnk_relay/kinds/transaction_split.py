@@ -19,7 +19,7 @@ from marshmallow import Schema, ValidationError, fields, post_load, validate
 
 from blnk_relay.families.atomic import PART_S, ROLLBACK
 from blnk_relay.families.legs import decide, lookups
-from blnk_relay.families.movement import CONFLICT, altered
+from blnk_relay.families.movement import CONFLICT, VANISHED, altered
 from blnk_relay.intents.decision import DeadClass, Done
 from blnk_relay.intents.exchange import GateAction, GateChange, Request, Response, Verdict
 from blnk_relay.intents.intent import Entry, Intent
@@ -241,7 +241,7 @@ ABOUT = About(
             "One leg failed and the others were taken back, so nothing happened; the references are used up (contract "
             "§3.6). What may pass, such as a lock, was tried again under new references before.",
         ),
-        End(DeadClass.UNKNOWN, "VANISHED", "It was accepted eight times and never left a row (contract §3.3)."),
+        VANISHED,
         End(
             DeadClass.UNKNOWN,
             "REFERENCE_CONFLICT",

@@ -40,7 +40,7 @@ TEXTS = (
     "identity_type",
 )
 
-_DATE = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
+_DAY = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
 _CLEARED = "Must not be blank: the ledger ignores an empty value, so a field can be changed but never cleared."
 
 
@@ -65,7 +65,7 @@ class DateOfBirth(fields.Field[str]):
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> str:
         if isinstance(value, str):
             try:
-                if not _DATE.fullmatch(value):
+                if not _DAY.fullmatch(value):
                     raise ValueError  # noqa: TRY301 - one message for both
                 day = date.fromisoformat(value)
             except ValueError:

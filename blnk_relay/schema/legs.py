@@ -43,8 +43,8 @@ class Leg:
         left: All that the other legs leave.
 
     Example:
-        >>> Leg("@fees", percent="2.5").percent
-        '2.5'
+        >>> Leg("@fees", percent="2.5")
+        Leg('@fees', percent='2.5')
     """
 
     identifier: str | ResultOf
@@ -52,6 +52,11 @@ class Leg:
     precise_amount: int | None = field(default=None, kw_only=True)
     percent: Decimal | int | str | None = field(default=None, kw_only=True)
     left: bool = field(default=False, kw_only=True)
+
+    def __repr__(self) -> str:
+        """As it was written: without the shares that were not given."""
+        shares = "".join(f", {name}={value!r}" for name, value in self.given().items() if name != "identifier")
+        return f"Leg({self.identifier!r}{shares})"
 
     def given(self) -> dict[str, Any]:
         """The fields that were given."""

@@ -12,10 +12,10 @@ from blnk_relay.intents.links import LINKABLE, link_of, link_problem
 from blnk_relay.intents.references import MAX_LENGTH, reference_problem
 from blnk_relay.schema.base import Identifying
 
-_BALANCE = re.compile(r"bln_[0-9a-f-]{36}|@\S{1,254}")
 _ROW_ID = re.compile(r"txn_[0-9a-f-]{36}")
 _UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _INDICATOR = re.compile(r"@\S{1,254}")
+_BALANCE = re.compile(r"bln_[0-9a-f-]{36}|" + _INDICATOR.pattern)
 _BATCH_ID = re.compile(r"bulk_[0-9a-f-]{36}")
 
 

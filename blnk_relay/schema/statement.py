@@ -23,7 +23,7 @@ COLUMNS = ("id", "amount", "currency", "reference", "description", "date")
 #: Longest id, reference or source, in characters.
 MAX_TEXT = 255
 
-_DATE = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,9})?(Z|[+-]\d\d:\d\d)", re.ASCII)
+_TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,9})?(Z|[+-]\d\d:\d\d)", re.ASCII)
 _AMOUNT = re.compile(r"-?[0-9]{1,15}(\.[0-9]{1,15})?")
 
 #: What may be wrong with texts that identify, or that matching rules compare; others are as the ledger takes them. A
@@ -106,7 +106,7 @@ def record_problem(record: Mapping[str, Any]) -> str | None:
 
 def is_time(text: str) -> bool:
     """Whether a text is an RFC 3339 time."""
-    if not _DATE.fullmatch(text):
+    if not _TIME.fullmatch(text):
         return False
     try:
         datetime.fromisoformat(text)

@@ -39,7 +39,7 @@ MODULE = '''
 
 from marshmallow import Schema
 
-from blnk_relay.families.creation import bears_our_mark, decide_by_mark, judge_creation, lookups_of, marked
+from blnk_relay.families.creation import Creation, marked
 from blnk_relay.intents.exchange import Request
 from blnk_relay.intents.intent import Intent
 from blnk_relay.intents.kind import About, Example, Kind
@@ -56,6 +56,7 @@ class WidgetSchema(Schema):
 
 
 SCHEMA = WidgetSchema()
+CREATION = Creation(resource="widgets", id_field="widget_id", prefix="wdg_")
 
 
 def intent(payload):
@@ -85,10 +86,10 @@ KIND = Kind(
     schema=SCHEMA,
     intent=intent,
     about=About(create_widget, "The widget with our mark.", (), Example({"name": "small"})),
-    lookups=lookups_of("widgets"),
-    decide=decide_by_mark("widgets", "widget_id"),
+    lookups=CREATION.lookups,
+    decide=CREATION.decide,
     request=request,
-    judge=judge_creation("widget_id", "wdg_", is_ours=bears_our_mark),
+    judge=CREATION.judge,
     marked=True,
 )
 '''
@@ -266,7 +267,6 @@ MAY_NAME = {
     "blnk_relay/settings.py": "the default lanes of four kinds; any other takes the first lane",
     "blnk_relay/__init__.py": "the builders are public, under names that some kinds share",
     "blnk_relay/intents/verdict_table.py": "the table of contract §5 has rows for single routes, by their names",
-    "blnk_relay/families/hold.py": "both ways to settle a hold, and how they differ",
     "blnk_relay/families/update.py": "what ids stand for is called what a kind is called; contract §7 is not of kinds",
     "worker/demo/story.py": "the demo plays with payments",
     "worker/demo/proof/money.py": "the demo proves what it played: payments, refunds and holds",
@@ -300,7 +300,7 @@ def ending_codes(module: str) -> set[str]:
     made = set()
     for call in calls:
         name = call.func.id if isinstance(call.func, ast.Name) else ""
-        at = {"Dead": 1, "_refused": 0}.get(name)
+        at = {"Dead": 1, "refused": 0}.get(name)
         if at is not None and len(call.args) > at and isinstance(code := call.args[at], ast.Constant):
             made.add(str(code.value))
     return made

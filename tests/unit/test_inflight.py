@@ -24,10 +24,10 @@ from casebook import (
 )
 
 from blnk_relay import commit, void
-from blnk_relay.families import hold as kind
 from blnk_relay.intents.decision import Again, Dead, DeadClass, Done, Look, Send
 from blnk_relay.intents.found import Lookup
 from blnk_relay.intents.rows import family
+from blnk_relay.kinds.registry import KINDS
 
 COMMIT = commit("order_42")
 VOID = void("order_42")
@@ -340,6 +340,6 @@ def test_past_its_deadline_nothing_is_sent(intent):
     ],
 )
 def test_a_hold_is_settled_in_skip_mode_and_by_precise_amount_only(intent, body):
-    request = kind.request(entry_of(intent, "a-key"), ours(), POLICY)
+    request = KINDS[intent.kind].request(entry_of(intent, "a-key"), ours(), POLICY)
     assert (request.method, request.path, request.sync) == ("PUT", f"/transactions/inflight/{txn(2)}", True)
     assert request.body == body

@@ -10,7 +10,7 @@ from casebook import ALICE, BANK, HOUR, POLICY, SOMEBODY, balance, payment, prog
 from blnk_relay.families.movement import differences, rejection_code
 from blnk_relay.intents.decision import Dead, DeadClass, Look
 from blnk_relay.intents.found import Found, Lookup, Record, Row
-from blnk_relay.intents.rows import capped, family, final_row, find_named, look_again, missing, named_lookup
+from blnk_relay.intents.rows import capped, family, final_row, find_named, look_again, missing
 
 
 def by_id(number):
@@ -63,11 +63,6 @@ def test_a_named_transaction_is_followed_to_the_row_that_counts(name, rows, aske
     found = Found(rows, asked=asked)
     named, to_ask = find_named(found, name)
     assert (named.transaction_id if named else None, to_ask) == (found_id, still_to_ask)
-
-
-def test_the_first_thing_to_ask_about_a_name():
-    assert named_lookup("R") == family("R")
-    assert named_lookup(txn(1)) == (by_id(1),)
 
 
 def test_nothing_is_asked_twice():

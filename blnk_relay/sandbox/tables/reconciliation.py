@@ -46,8 +46,6 @@ def _started(run: Run) -> int:
     return run.started_ns
 
 
-_RECORD_COLUMNS = ("id", "amount", "reference", "currency", "description", "source", "upload_id")
-
 EXTERNAL_TRANSACTIONS = Resource(
     name="external-transactions",
     id_column="id",
