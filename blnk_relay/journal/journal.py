@@ -18,6 +18,7 @@ from blnk_relay.intents.exchange import GateAction, GateChange
 from blnk_relay.intents.intent import Entry
 from blnk_relay.intents.references import of_generation
 from blnk_relay.journal.accept import Accepted, accept_flow, arguments_of, conflicts_in, wait_command, was_reached
+from blnk_relay.journal.answers import ClaimAnswer, SweepAnswer, TakeAnswer
 from blnk_relay.journal.claims import Claims
 from blnk_relay.journal.clock import Watch, steady_s
 from blnk_relay.journal.connection import connect, reported
@@ -170,7 +171,7 @@ class Journal:
         """
         settings = self.settings
         asked_s = steady_s()
-        now_ms, bells, items, buried, ground, strange = self.scripts.run(
+        raw = self.scripts.run(
             "claim",
             lane,
             worker,
@@ -185,9 +186,10 @@ class Journal:
             self._kinds,
             int(settings.dead_worker_s * 1000),
         )
-        now_ms, solid_ms = self._stand(asked_s, now_ms, ground)
-        readable, unreadable = self._read(items, now_ms, solid_ms, asked_s, settings.lease_s)
-        return Claims(readable, tuple(bells), -1, _buried(buried), unreadable, tuple(strange))
+        answer = ClaimAnswer(*raw)
+        now_ms, solid_ms = self._stand(asked_s, answer.now_ms, answer.ground)
+        readable, unreadable = self._read(answer.items, now_ms, solid_ms, asked_s, settings.lease_s)
+        return Claims(readable, tuple(answer.bells), -1, _buried(answer.buried), unreadable, tuple(answer.strange))
 
     def _stand(self, before_s: float, now_ms: int, ground: Sequence[Any]) -> tuple[int, int]:
         """Take note of what a trip said of the journal's ground, and set its clock right where it has stepped.
@@ -218,7 +220,7 @@ class Journal:
         """
         settings = self.settings
         asked_s = steady_s()
-        now_ms, bells, next_ms, items, buried, ground, strange = self.scripts.run(
+        raw = self.scripts.run(
             "take",
             worker,
             most,
@@ -231,9 +233,11 @@ class Journal:
             self._kinds,
             int(settings.dead_worker_s * 1000),
         )
-        now_ms, solid_ms = self._stand(asked_s, now_ms, ground)
-        readable, unreadable = self._read(items, now_ms, solid_ms, asked_s, lease_s)
-        return Claims(readable, tuple(bells), next_ms, _buried(buried), unreadable, tuple(strange))
+        answer = TakeAnswer(*raw)
+        now_ms, solid_ms = self._stand(asked_s, answer.now_ms, answer.ground)
+        readable, unreadable = self._read(answer.items, now_ms, solid_ms, asked_s, lease_s)
+        bells, buried, strange = tuple(answer.bells), _buried(answer.buried), tuple(answer.strange)
+        return Claims(readable, bells, answer.next_ms, buried, unreadable, strange)
 
     def _read(
         self, items: Sequence[Sequence[str]], now_ms: int, solid_ms: int, asked_s: float, lease_s: float
@@ -368,7 +372,7 @@ class Journal:
         """
         settings = self.settings
         asked_at = steady_s()
-        swept, bells, expired, now_ms, ground = self.scripts.run(
+        raw = self.scripts.run(
             "sweep",
             int(settings.sweep_s * 900),
             int(settings.dead_worker_s * 1000),
@@ -378,10 +382,10 @@ class Journal:
             self._seen,
             program,
         )
-        self._stand(asked_at, now_ms, ground)
-        if swept:
-            bells = {*bells, *self._pay_what_is_owed()}
-        return bool(swept), tuple(bells), _buried(expired)
+        answer = SweepAnswer(*raw)
+        self._stand(asked_at, answer.now_ms, answer.ground)
+        bells = {*answer.bells, *self._pay_what_is_owed()} if answer.swept else answer.bells
+        return bool(answer.swept), tuple(bells), _buried(answer.expired)
 
     def _pay_what_is_owed(self) -> set[str]:
         """Go on with those that wait for intents which are over, for as long as until the next sweep; lanes to ring."""

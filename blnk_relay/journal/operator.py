@@ -13,6 +13,7 @@ from blnk_relay.bell import Bells
 from blnk_relay.errors import NotFound, Refused
 from blnk_relay.intents.intent import DEFAULT_TARGET
 from blnk_relay.journal import listing
+from blnk_relay.journal.answers import PauseAnswer
 from blnk_relay.journal.connection import reported
 from blnk_relay.journal.entries import id_of
 from blnk_relay.journal.journal import Journal
@@ -550,10 +551,11 @@ class Operator:
     def _act(self, act: str, sort: str, name: str, who: str, reason: str) -> Change:
         # Lanes have gates of their own in a target; a human stops the whole of it.
         sides = self._sides() if act == "resume" else ("write", "read")
-        changed, *first = self._journal.scripts.run(
+        raw = self._journal.scripts.run(
             "pause", act, sort, name, who[:_MAX_WHO], reason[:_MAX_REASON], *(sides if sort == "target" else ())
         )
-        return Change(bool(changed), _pause(*first))
+        answer = PauseAnswer(*raw)
+        return Change(bool(answer.changed), _pause(answer.who, answer.why, answer.since))
 
     def _sides(self) -> tuple[str, ...]:
         """The gates of a target: of all its writes, of its reads, and of the writes of each lane."""
