@@ -8,6 +8,7 @@ from itertools import accumulate
 from typing import Any
 
 from blnk_relay.errors import InvalidIntent, KeyConflict
+from blnk_relay.journal.answers import Objection
 from blnk_relay.journal.entries import NewEntry
 from blnk_relay.journal.flows import Flow, Run
 from blnk_relay.settings import Settings
@@ -100,7 +101,7 @@ def _reached(settings: Settings, waited: Any) -> str:
 def conflicts_in(raw: Any, entries: Sequence[NewEntry]) -> list[KeyConflict]:
     """What accepting would raise, out of the answer to a check."""
     return [
-        _conflict(new, answer, position)
+        _conflict(new, Objection(*answer), position)
         for position, (new, answer) in enumerate(zip(entries, raw, strict=True))
         if not isinstance(answer, str) and answer[0] == "conflict"
     ]
@@ -111,27 +112,30 @@ def _answers(raw: Any, chunk: Sequence[NewEntry], offset: int) -> list[Accepted]
     for position, (new, answer) in enumerate(zip(chunk, raw, strict=False)):
         if isinstance(answer, str):
             accepted.append(Accepted(new.entry.id, answer == "created"))
-        elif answer[0] == "conflict":
-            raise _conflict(new, answer, offset + position)
+        elif (objection := Objection(*answer)).status == "conflict":
+            raise _conflict(new, objection, offset + position)
         else:
-            raise _forlorn(new, answer, offset + position)
+            raise _forlorn(new, objection, offset + position)
     return accepted
 
 
-def _conflict(new: NewEntry, answer: Sequence[str], index: int) -> KeyConflict:
+def _conflict(new: NewEntry, theirs: Objection, index: int) -> KeyConflict:
     """One answer of accept.lua as an error."""
-    _, id_, kind, state, created, *taken = answer
-    reference = taken[0].removeprefix(f"{new.entry.target}:") if taken else ""
-    conflict = KeyConflict(new.entry.key, id_, kind, state, int(created), reference=reference)
+    reference = theirs.reference.removeprefix(f"{new.entry.target}:")
+    conflict = KeyConflict(
+        new.entry.key, theirs.id, theirs.kind, theirs.state, int(theirs.created), reference=reference
+    )
     conflict.index = index
     return conflict
 
 
-def _forlorn(new: NewEntry, answer: Sequence[str], index: int) -> InvalidIntent:
+def _forlorn(new: NewEntry, awaited: Objection, index: int) -> InvalidIntent:
     """What it would wait for is unknown, or will never be done."""
-    key = new.entry.after[new.after_ids.index(answer[1])]
+    key = new.entry.after[new.after_ids.index(awaited.id)]
     what = (
-        "was never enqueued: enqueue it first, or in the same batch" if answer[0] == "missing" else f"was {answer[3]}"
+        "was never enqueued: enqueue it first, or in the same batch"
+        if awaited.status == "missing"
+        else f"was {awaited.state}"
     )
     return InvalidIntent(new.entry.kind, {"after": [f"{key!r} {what}."]}, index)
 

@@ -16,6 +16,7 @@ from blnk_relay.intents.decision import Dead, Send
 from blnk_relay.intents.exchange import GateAction, GateChange
 from blnk_relay.intents.intent import Entry
 from blnk_relay.journal.accept import wait_command, was_reached
+from blnk_relay.journal.answers import ClaimAnswer, SweepAnswer, TakeAnswer
 from blnk_relay.journal.beside import ended_flow, file_flow, renewal_flow, renewed_flow
 from blnk_relay.journal.claims import Claims
 from blnk_relay.journal.clock import steady_s
@@ -126,7 +127,7 @@ class Journal(Producing):
         """
         settings = self.settings
         asked_s = steady_s()
-        now_ms, bells, items, buried, ground, strange = self.scripts.run(
+        raw = self.scripts.run(
             "claim",
             lane,
             worker,
@@ -141,9 +142,10 @@ class Journal(Producing):
             self._kinds,
             int(settings.dead_worker_s * 1000),
         )
-        now_ms, solid_ms = self.drive(self._ground.flow(asked_s, now_ms, ground))
-        readable, unreadable = self._read(items, now_ms, solid_ms, asked_s, settings.lease_s)
-        return Claims(readable, tuple(bells), -1, buried_of(buried), unreadable, tuple(strange))
+        answer = ClaimAnswer(*raw)
+        now_ms, solid_ms = self.drive(self._ground.flow(asked_s, answer.now_ms, answer.ground))
+        readable, unreadable = self._read(answer.items, now_ms, solid_ms, asked_s, settings.lease_s)
+        return Claims(readable, tuple(answer.bells), -1, buried_of(answer.buried), unreadable, tuple(answer.strange))
 
     def take(self, worker: str, most: int, lease_s: float, *, leave: bool = False) -> Claims:
         """Take posted intents of known targets whose look at the ledger is due.
@@ -152,7 +154,7 @@ class Journal(Producing):
         """
         settings = self.settings
         asked_s = steady_s()
-        now_ms, bells, next_ms, items, buried, ground, strange = self.scripts.run(
+        raw = self.scripts.run(
             "take",
             worker,
             most,
@@ -165,9 +167,11 @@ class Journal(Producing):
             self._kinds,
             int(settings.dead_worker_s * 1000),
         )
-        now_ms, solid_ms = self.drive(self._ground.flow(asked_s, now_ms, ground))
-        readable, unreadable = self._read(items, now_ms, solid_ms, asked_s, lease_s)
-        return Claims(readable, tuple(bells), next_ms, buried_of(buried), unreadable, tuple(strange))
+        answer = TakeAnswer(*raw)
+        now_ms, solid_ms = self.drive(self._ground.flow(asked_s, answer.now_ms, answer.ground))
+        readable, unreadable = self._read(answer.items, now_ms, solid_ms, asked_s, lease_s)
+        bells, buried, strange = tuple(answer.bells), buried_of(answer.buried), tuple(answer.strange)
+        return Claims(readable, bells, answer.next_ms, buried, unreadable, strange)
 
     def _read(
         self, items: Sequence[Sequence[str]], now_ms: int, solid_ms: int, asked_s: float, lease_s: float
@@ -302,7 +306,7 @@ class Journal(Producing):
         """
         settings = self.settings
         asked_at = steady_s()
-        swept, bells, expired, now_ms, ground = self.scripts.run(
+        raw = self.scripts.run(
             "sweep",
             int(settings.sweep_s * 900),
             int(settings.dead_worker_s * 1000),
@@ -312,10 +316,10 @@ class Journal(Producing):
             self._ground.seen,
             program,
         )
-        self.drive(self._ground.flow(asked_at, now_ms, ground))
-        if swept:
-            bells = {*bells, *self._pay_what_is_owed()}
-        return bool(swept), tuple(bells), buried_of(expired)
+        answer = SweepAnswer(*raw)
+        self.drive(self._ground.flow(asked_at, answer.now_ms, answer.ground))
+        bells = {*answer.bells, *self._pay_what_is_owed()} if answer.swept else answer.bells
+        return bool(answer.swept), tuple(bells), buried_of(answer.expired)
 
     def _pay_what_is_owed(self) -> set[str]:
         """Go on with those that wait for intents which are over, for as long as until the next sweep; lanes to ring."""

@@ -9,6 +9,7 @@ from datetime import datetime
 from typing import Any
 
 from blnk_relay.errors import Refused
+from blnk_relay.journal.answers import PauseAnswer
 from blnk_relay.journal.flows import Ask, Flow, Run
 from blnk_relay.journal.overview import Pause, pause_of, sides_of
 from blnk_relay.journal.status import moment
@@ -91,5 +92,6 @@ def _said(act: str, sort: str, name: str, who: str, reason: str) -> tuple[str, .
     return act, sort, name, who[:MAX_WHO], reason[:MAX_REASON]
 
 
-def _change(answer: Sequence[Any]) -> Change:
-    return Change(bool(answer[0]), pause_of(*answer[1:]))
+def _change(raw: Sequence[Any]) -> Change:
+    answer = PauseAnswer(*raw)
+    return Change(bool(answer.changed), pause_of(answer.who, answer.why, answer.since))

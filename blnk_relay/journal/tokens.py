@@ -10,6 +10,7 @@ from hashlib import blake2b
 from typing import Any
 
 from blnk_relay.journal.accept import wait_command
+from blnk_relay.journal.answers import TokensAnswer
 from blnk_relay.journal.journal import Journal
 
 
@@ -72,8 +73,15 @@ class TokenStore:
         answer = self._run("read", self._digest)
         if answer == "unknown":
             answer = self._run("login", self._digest, self._login)
-        version, access, left_ms, life_ms, failed, retry_ms = answer
-        return Stored(version, access, left_ms / 1000, life_ms / 1000, failed == 1, retry_ms / 1000)
+        told = TokensAnswer(*answer)
+        return Stored(
+            version=told.version,
+            access=told.access,
+            left_s=told.left_ms / 1000,
+            life_s=told.life_ms / 1000,
+            failed=told.failed == 1,
+            retry_s=told.retry_ms / 1000,
+        )
 
     def begin(self, version: int, holder: str, lock_s: float, forced_pause_s: float) -> str | None:
         """Become the only one who refreshes.

@@ -1,29 +1,31 @@
 -- uses: ground, turns
 -- Cancels an intent that was never sent; a compare-and-set on its state.
--- ARGV: id, log line, length of the events stream.
--- Returns: {"cancelled" or the state it is in ("" when unknown, "sent" when it may have taken effect, "doubtful" when it may
---   have been sent in moments that the journal has lost), lanes to ring}.
+-- ARGV: id; line (of its log); cap (length of the events stream).
+-- Returns: {"cancelled" or the state it is in ("" when unknown, "sent" when it may have taken effect, "doubtful" when
+--   it may have been sent in moments that the journal has lost), lanes to ring}.
+-- Deletes: ready:<lane>|<t>, waiting, expiring, tried:<lane>|<t>.
+-- Bound: one intent; turns.lua bounds those that wait for it.
 
-local id, bells = ARGV[1], {}
-local key = intent_key(id)
-local fields = redis.call('HMGET', key, 'state', 'lane', 'target', 'orders', 'sent', 'lapsed', 'kind', 'excl', 'lost',
-  'created', 'token', 'due')
-local state = fields[1]
+local id, line, cap = ARGV[1], ARGV[2], ARGV[3]
+
+local bells, key = {}, intent_key(id)
+local intent = fields_of(key, 'state', 'lane', 'target', 'orders', 'sent', 'lapsed', 'kind', 'excl', 'lost', 'created',
+  'token', 'due')
+local state = intent.state
 if not state then return { '', bells } end
 if state ~= 'waiting' and state ~= 'ready' then return { state, bells } end
-if fields[5] == '1' or fields[6] == '1' then return { 'sent', bells } end
-local ready = P .. 'ready:' .. fields[2] .. '|' .. fields[3]
+if intent.sent == '1' or intent.lapsed == '1' then return { 'sent', bells } end
+local ready = P .. 'ready:' .. intent.lane .. '|' .. intent.target
 read_ground()
-if fields[9] or in_doubt(fields[10], fields[11], state == 'ready' and redis.call('ZSCORE', ready, id) or fields[12]) then
-  return { 'doubtful', bells }
-end
+local due = state == 'ready' and redis.call('ZSCORE', ready, id) or intent.due
+if intent.lost or in_doubt(intent.created, intent.token, due) then return { 'doubtful', bells } end
 if state == 'ready' then redis.call('ZREM', ready, id) else leave_waiting(id) end
-redis.call('ZREM', P .. 'tried:' .. fields[2] .. '|' .. fields[3], id)
+redis.call('ZREM', P .. 'tried:' .. intent.lane .. '|' .. intent.target, id)
 redis.call('HSET', key, 'state', 'cancelled', 'outcome', 'cancelled', 'updated', NOW)
 redis.call('ZADD', P .. 'done', NOW, id)
-log(id, ARGV[2])
+log(id, line)
 count('cancelled')
-announce(id, fields[7], 'cancelled', '', ARGV[3])
-disappoint(id, 'cancelled', ARGV[3])
-release(id, { orders = fields[4], excl = fields[8] }, bells)
+announce(id, intent.kind, 'cancelled', '', cap)
+disappoint(id, 'cancelled', cap)
+release(id, intent, bells)
 return { 'cancelled', bells }

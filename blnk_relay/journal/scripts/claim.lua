@@ -1,30 +1,34 @@
 -- uses: ground, turns, gates, claims
 -- Claims due intents of a lane under leases; also a sign of life of the worker.
--- ARGV: lane, worker, how many, lease (ms), most lapses, length of the events stream, leave ("1": the worker goes),
---   backlog from which another worker is called in, targets that the worker knows and the ledgers that they are for it
---   ("<target>=<ledger>", by newlines), what it has seen of the ground (see stand), kinds that it knows (by commas), silence
---   after which a worker is dead (ms).
--- Returns: {now, lanes to ring, one array for each claimed: id, body, then FIELDS; id and body of each
---   that became a dead letter instead, ground: {what to show next time, since when it can be trusted, steps of the clock};
---   kinds that were left to those who know them}.
+-- ARGV: lane; WORKER; wanted (how many); lease_ms; MAX_LAPSES; CAP (length of the events stream); leave ("1": the
+--   worker goes); backlog from which another worker is called in; targets that the worker knows and the ledgers that
+--   they are for it ("<target>=<ledger>", by newlines); shown (what it has seen of the ground: see stand); kinds that
+--   it knows (by commas); DEAD_MS (silence after which a worker is dead).
+-- Returns: {now, lanes to ring, one array for each claimed: id, body, then FIELDS without its OWN; id and body of each
+--   that became a dead letter instead; ground: {what to show next time, since when it can be trusted, steps of the
+--   clock}; kinds that were left to those who know them}.
+-- Deletes: ready:<lane>|<t>, bell:<lane>.
+-- Bound: wanted intents, MOST_BYTES of payloads.
 
 local lane, wanted, lease_ms = ARGV[1], tonumber(ARGV[3]), tonumber(ARGV[4])
 local leave, backlog = ARGV[7] == '1', tonumber(ARGV[8])
 WORKER, MAX_LAPSES, CAP, DEAD_MS = ARGV[2], tonumber(ARGV[5]), ARGV[6], tonumber(ARGV[12])
 KINDS = ',' .. ARGV[11] .. ','
+local targets, shown = ARGV[9], ARGV[10]
+
 local bells, items, more, alone = {}, {}, false, nil
 -- Claimed in one trip; Redis and worker are busy with it for some ten milliseconds.
 local MOST_BYTES = 2000000
 local leased = P .. 'leased:' .. WORKER
 
-watch(ARGV[10])
-local seen = stand(ARGV[10])
+watch(shown)
+local seen = stand(shown)
 redis.call('ZADD', P .. 'workers', NOW, WORKER)
 if redis.call('EXISTS', P .. 'pause:' .. lane) == 0 then
   if wanted > 0 and not free_in(lane) then wanted = 0 end
   -- Whoever does not know a target has no way to its ledger: what is for it is left to those who do.
   local served = {}
-  TARGETS = known_targets(ARGV[9])
+  TARGETS = known_targets(targets)
   for _, queue in ipairs(redis.call('SMEMBERS', P .. 'queues')) do
     local in_lane, target = string.match(queue, '^(.*)|(.*)$')
     if in_lane == lane and TARGETS[target] then

@@ -1,18 +1,23 @@
--- Part of scripts that hand intents to workers. Such a script sets WORKER, TARGETS (see known_targets) and KINDS (that the
--- worker knows, between commas), MAX_LAPSES, DEAD_MS (silence after which a worker is dead), CAP (length of the events stream) first.
+-- Part of scripts that hand intents to workers. Such a script sets WORKER, TARGETS (see known_targets) and KINDS (that
+-- the worker knows, between commas), MAX_LAPSES, DEAD_MS (silence after which a worker is dead), CAP (length of the
+-- events stream) first.
+-- Deletes: alone:<worker>.
+-- Bound: SCAN_MOST of a line; the payloads that one script hands out are bounded by it.
 local WORKER, TARGETS, KINDS, MAX_LAPSES, DEAD_MS, CAP
 
--- What a worker needs to know of an intent, in this order; records.py reads it by the same list.
+-- What is read of an intent: what these scripts need themselves, and behind it what a worker needs to know, which
+-- entries.py reads by the same list.
 local FIELDS = {
+  'claims', 'looks', 'kind', 'target', 'worker',
   'state', 'since', 'deadline', 'token', 'attempts', 'sent', 'lapsed', 'sent_first', 'sent_last', 'sends',
   'accepted', 'refuse', 'memo', 'gen', 'code', 'message', 'results', 'created',
   'lost', 'faults',
 }
--- What this script needs besides, before those.
 local OWN = 5
 
-local FIELD = {}
-for index, field in ipairs(FIELDS) do FIELD[field] = index + OWN end
+-- Where each of them stands: values[AT.token] costs less than a table by name of each intent would.
+local AT = {}
+for place, field in ipairs(FIELDS) do AT[field] = place end
 
 -- Whoever had it in hand died, so many times in a row: from then on nothing else is in that process's hands beside it,
 -- so that it cannot take others with it, nor be blamed for them.
@@ -42,22 +47,22 @@ local function knows(kind)
   return known_kind
 end
 
--- The targets that a worker may serve: those that it knows, and that are for it the ledger that this journal belongs to.
--- The first who comes says which one that is; see rebind.lua.
+-- The targets that a worker may serve: those that it knows, and that are for it the ledger that this journal belongs
+-- to. The first who comes says which one that is; see rebind.lua.
 -- given: "<target>=<ledger>", joined by newlines; no ledger where the settings do not say.
 local function known_targets(given)
-  local known = {}
+  local targets = {}
   for target, ledger in string.gmatch(given, '([^=\n]+)=([^\n]*)') do
     local ours = redis.call('HGET', P .. 'ledgers', target)
     if not ours and ledger ~= '' then redis.call('HSET', P .. 'ledgers', target, ledger) end
-    known[target] = not ours or ledger == '' or ours == ledger
+    targets[target] = not ours or ledger == '' or ours == ledger
   end
-  return known
+  return targets
 end
 
--- Notes something of the worker until a moment of the journal's own time: the server's expiry follows a clock that steps,
--- and is only there so that what nobody asks for any more goes away. Returns what is noted, '' for a note without words,
--- nil for none.
+-- Notes something of the worker until a moment of the journal's own time: the server's expiry follows a clock that
+-- steps, and is only there so that what nobody asks for any more goes away. Returns what is noted, '' for a note
+-- without words, nil for none.
 local function keep_until(name, words, ms)
   redis.call('SET', P .. name .. ':' .. WORKER, string.format('%d %d %s', NOW, NOW + ms, words), 'PX', ms * 10)
 end
@@ -81,14 +86,15 @@ local function in_hand()
   return redis.call('ZCARD', P .. 'leased:' .. WORKER) + (kept('looking') and 1 or 0)
 end
 
--- Lapses in a row of those that had an intent in hand, with those of the hand that it comes from now. Sends and looks are
--- counted apart: an intent may be posted for hours, and a worker that dies at a look proves little once another look has
--- come to its end. Sweeps count those of sends.
+-- Lapses in a row of those that had an intent in hand, with those of the hand that it comes from now. Sends and looks
+-- are counted apart: an intent may be posted for hours, and a worker that dies at a look proves little once another
+-- look has come to its end. Sweeps count those of sends.
 local function lapses_of(values, state)
-  if state == 'sending' then return tonumber(values[1] or '0') end
+  if state == 'sending' then return tonumber(values[AT.claims] or '0') end
   -- A look that did not end; whoever was alive all the time has not died of it.
-  if values[2] and values[5] and values[5] ~= WORKER and silent(values[5]) then return tonumber(values[2]) + 1 end
-  return tonumber(values[2] or '0')
+  local looks, worker = values[AT.looks], values[AT.worker]
+  if looks and worker and worker ~= WORKER and silent(worker) then return tonumber(looks) + 1 end
+  return tonumber(looks or '0')
 end
 
 -- How many strangers stand in front of a line, as far as it is remembered.
@@ -99,10 +105,10 @@ local function skipped_of(line)
   return tonumber(number), tonumber(at)
 end
 
--- Reads what is due of a line, oldest first, up to so many that this worker may have. What it does not know stays where it
--- is, for those who do; how many of those stand in front is remembered, so that what is behind them gets its turn.
--- Returns what was read in its order; of each its id, and strange, or values and lapses. And whether it ends with one that
--- has to be alone, which is nil, 'now' or 'later'.
+-- Reads what is due of a line, oldest first, up to so many that this worker may have. What it does not know stays where
+-- it is, for those who do; how many of those stand in front is remembered, so that what is behind them gets its turn.
+-- Returns what was read in its order; of each its id, and strange, or values and lapses. And whether it ends with one
+-- that has to be alone, which is nil, 'now' or 'later'.
 local function line_up(line, state, most)
   local from, at = skipped_of(line)
   local read, found = { from = from, at = at }, 0
@@ -113,13 +119,13 @@ local function line_up(line, state, most)
     for index = 1, #due, 2 do
       if found == most then return read end
       local id = due[index]
-      local values = redis.call('HMGET', intent_key(id), 'claims', 'looks', 'kind', 'target', 'worker', unpack(FIELDS))
-      local one = { id = id, values = values, due = due[index + 1] }
-      if not values[3] then
+      local values = redis.call('HMGET', intent_key(id), unpack(FIELDS))
+      local kind, one = values[AT.kind], { id = id, values = values, due = due[index + 1] }
+      if not kind then
         one.gone = false
-      elseif not knows(values[3]) or not TARGETS[values[4]] then
+      elseif not knows(kind) or not TARGETS[values[AT.target]] then
         one.strange = true
-        if not knows(values[3]) then STRANGE[values[3]] = true end
+        if not knows(kind) then STRANGE[kind] = true end
       else
         one.lapses = lapses_of(values, state)
         if one.lapses >= ALONE_FROM then
@@ -170,8 +176,8 @@ local function quiet_lane()
   return quiet
 end
 
--- Whether the worker may take anything in a lane: not while a lane of it is quiet, and in that lane not before its hands
--- are empty.
+-- Whether the worker may take anything in a lane: not while a lane of it is quiet, and in that lane not before its
+-- hands are empty.
 local function free_in(lane)
   if not quiet_lane() then return true end
   if quiet ~= lane then return false end
@@ -196,33 +202,33 @@ local function change(changes, field, value)
   changes[#changes + 1] = value
 end
 
--- Hands one intent out. Returns nil when every worker that had it died, and it became a dead letter instead; never before
--- it had a worker for itself.
+-- Hands one intent out. Returns nil when every worker that had it died, and it became a dead letter instead; never
+-- before it had a worker for itself.
 local function claim_one(one, state)
   local id, values = one.id, one.values
   one.gone = true
   if one.lapses >= math.max(MAX_LAPSES, ALONE_FROM + 1) then
-    bury(id, values[3], 'unknown', 'LAPSED_TOO_OFTEN', 'Every worker that claimed it died.', CAP)
+    bury(id, values[AT.kind], 'unknown', 'LAPSED_TOO_OFTEN', 'Every worker that claimed it died.', CAP)
     BURIED[#BURIED + 1] = { id, redis.call('GET', P .. 'body:' .. id) or '' }
     return nil
   end
-  local item = { id, redis.call('GET', P .. 'body:' .. id) or '' }
-  carried = carried + #item[2]
-  local token = next_token(values[FIELD.token])
+  local body = redis.call('GET', P .. 'body:' .. id) or ''
+  carried = carried + #body
+  local token = next_token(values[AT.token])
   local changes = { 'token', token, 'state', state, 'worker', WORKER }
-  local lost = values[FIELD.lost]
+  local lost = values[AT.lost]
   if state == 'posted' then
     -- Its being there says that a look is under way.
     change(changes, 'looks', one.lapses)
-    if one.lapses > tonumber(values[2] or '0') then change(changes, 'looker', values[5]) end
-  elseif in_doubt(values[FIELD.created], values[FIELD.token], one.due, true) then
+    if one.lapses > tonumber(values[AT.looks] or '0') then change(changes, 'looker', values[AT.worker]) end
+  elseif in_doubt(values[AT.created], values[AT.token], one.due, true) then
     lost = LOST
     change(changes, 'lost', lost)
   end
   redis.call('HSET', intent_key(id), unpack(changes))
-  for index = 1, #FIELDS do item[index + 2] = values[index + OWN] or '' end
-  item[FIELD.token - OWN + 2] = token
-  item[FIELD.lost - OWN + 2] = lost or ''
+  values[AT.token], values[AT.lost] = token, lost
+  local item = { id, body }
+  for place = OWN + 1, #FIELDS do item[#item + 1] = values[place] or '' end
   return item
 end
 

@@ -27,12 +27,12 @@
 --                      gone    sweep.lua, with its intent
 --   parts:<id>         hash    number of a leg or item, from 0 -> "<status> <row id>", as far as the ledger showed it
 --                      bound   one field a leg or item
---                      gone    sweep.lua, with its intent; replay.lua, for a new generation
+--                      gone    sweep.lua, with its intent; renewal.lua, for a new generation
 --   past:<id[1..3]>    hash    intents trimmed after their retention: id -> "<fingerprint> <outcome> <txn>"
 --                      bound   32,768 hashes; one field an intent that was ever trimmed
 --                      gone    nobody: a key is unique for ever
---   ref:<target>:<r>   string  id of the intent that owns ledger reference r, where r is not the reference of key r; those of
---                              its earlier generations as well
+--   ref:<target>:<r>   string  id of the intent that owns ledger reference r, where r is not the reference of key r;
+--                              those of its earlier generations as well
 --                      bound   one a reference that was ever named
 --                      gone    nobody: a reference is unique for ever
 --   queues             set     "<lane>|<target>" of every ready set that was ever used
@@ -66,7 +66,7 @@
 --   alone:<worker>     string  from when until when, and the lane in which, it waits for empty hands or has in hand
 --                              what must be alone
 --                      bound   one a process
---                      gone    claim.lua, take.lua; expires
+--                      gone    claims.lua; expires
 --   skipped:<worker>   hash    ready set or posted -> how many intents in front of it the worker does not know, and
 --                              when it counted them
 --                      bound   one a process; a field a ready set
@@ -187,29 +187,47 @@ local NOW = time[1] * 1000 + math.floor(time[2] / 1000)
 
 local function intent_key(id) return P .. 'intent:' .. id end
 
+-- Fields of a hash by their names; nil for each that is not there. Where a script reads few fields of many intents, it
+-- takes them into locals of these names at once, which costs no table.
+local function fields_of(key, ...)
+  local names, fields = { ... }, {}
+  for place, value in ipairs(redis.call('HMGET', key, ...)) do
+    if value then fields[names[place]] = value end
+  end
+  return fields
+end
+
+-- The arguments from a place on.
+local function arguments_from(place)
+  local arguments = {}
+  for at = place, #ARGV do arguments[#arguments + 1] = ARGV[at] end
+  return arguments
+end
+
+-- Goes through the arguments from a place on, so many at a time, to be given their names by a for:
+-- for id, token, lease_ms in records(2, 3) do.
+local function records(place, width)
+  local at, last = place - width, #ARGV
+  return function()
+    at = at + width
+    if at <= last then return unpack(ARGV, at, at + width - 1) end
+  end
+end
+
 -- A worker speaks of what was taken from it: it was silent and did not die, as when the journal itself was away. So its
 -- silence proves nothing against the intent.
 local function acquit(id, worker)
   for charged, lapses in pairs({ charged = 'claims', looker = 'looks' }) do
-    local fields = redis.call('HMGET', intent_key(id), charged, lapses)
-    if fields[1] == worker then
+    local blamed, number = unpack(redis.call('HMGET', intent_key(id), charged, lapses))
+    if blamed == worker then
       redis.call('HDEL', intent_key(id), charged)
-      if tonumber(fields[2] or '0') > 0 then redis.call('HINCRBY', intent_key(id), lapses, -1) end
+      if tonumber(number or '0') > 0 then redis.call('HINCRBY', intent_key(id), lapses, -1) end
     end
   end
 end
 
 local function count(field, by)
   redis.call('HINCRBY', P .. 'counts', field, by or 1)
-end
-
--- What stands under an id: {fingerprint, state, created, kind}, also of an intent that was trimmed; nil for nothing.
-local function known(id)
-  local values = redis.call('HMGET', intent_key(id), 'fp', 'state', 'created', 'kind')
-  if values[1] then return values end
-  local past = redis.call('HGET', P .. 'past:' .. string.sub(id, 1, 3), id)
-  if past then return { string.match(past, '^(%S+)'), 'done', '0', '' } end
-  return nil
 end
 
 -- Takes a short lock; whether it was free. By the journal's own time: the server's expiry follows a clock that steps,
@@ -232,8 +250,9 @@ end
 
 -- Whether two attempts ended alike, whenever and by whomever they were made: what followed may differ by its seconds.
 local function alike(one, other)
-  local function words(line) return (string.gsub(line.note or '', '%d+%.?%d*', '#')) end
-  return one.what == other.what and one.status == other.status and one.code == other.code and words(one) == words(other)
+  local function telling(line) return (string.gsub(line.note or '', '%d+%.?%d*', '#')) end
+  return one.what == other.what and one.status == other.status and one.code == other.code
+    and telling(one) == telling(other)
 end
 
 -- Adds a line. Of attempts that end alike, one after the other, one line is kept: the last, with the time of the first

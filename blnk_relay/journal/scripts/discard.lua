@@ -1,20 +1,23 @@
 -- uses: ground, turns
 -- Closes a dead letter by a human's word; what waited behind it goes on.
--- ARGV: id, log line, length of the events stream.
+-- ARGV: id; line (of its log); cap (length of the events stream).
 -- Returns: {"discarded" or the state it is in ("" when unknown), lanes to ring}.
+-- Deletes: file:<id>, dead.
+-- Bound: one intent; turns.lua bounds those that wait for it.
 
-local id, bells = ARGV[1], {}
-local key = intent_key(id)
-local fields = redis.call('HMGET', key, 'state', 'orders', 'excl', 'kind')
-if not fields[1] then return { '', bells } end
-if fields[1] ~= 'dead' then return { fields[1], bells } end
+local id, line, cap = ARGV[1], ARGV[2], ARGV[3]
+
+local bells, key = {}, intent_key(id)
+local intent = fields_of(key, 'state', 'orders', 'excl', 'kind')
+if not intent.state then return { '', bells } end
+if intent.state ~= 'dead' then return { intent.state, bells } end
 redis.call('HSET', key, 'state', 'discarded', 'updated', NOW)
 redis.call('ZREM', P .. 'dead', id)
 redis.call('UNLINK', P .. 'file:' .. id)
 redis.call('ZADD', P .. 'discarded', NOW, id)
-log(id, ARGV[2])
-count('discarded|' .. fields[4])
-announce(id, fields[4], 'discarded', '', ARGV[3])
-disappoint(id, 'discarded', ARGV[3])
-release(id, { orders = fields[2], excl = fields[3] }, bells)
+log(id, line)
+count('discarded|' .. intent.kind)
+announce(id, intent.kind, 'discarded', '', cap)
+disappoint(id, 'discarded', cap)
+release(id, intent, bells)
 return { 'discarded', bells }

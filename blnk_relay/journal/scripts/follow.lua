@@ -1,12 +1,15 @@
 -- Hands a reader of the stream of events what it is to deal with next: first what it was given before and has not
 -- finished, then what readers held that are gone, then what is new. What nobody has given back is never overtaken: as
 -- long as one reader holds an event of an intent, later ones of that intent go to the same reader, behind it.
--- ARGV: group (made from the oldest entry on, if it is not there yet), reader, most events, silence after which a reader is
---   gone (ms).
+-- ARGV: group (made from the oldest entry on, if it is not there yet); reader; most (events); gone_ms (silence after
+--   which a reader is gone).
 -- Returns: {entries as the stream has them, entry id behind which new ones are to be waited for}.
+-- Deletes: readers:<group>.
+-- Bound: most events, and MOST_HELD that the readers of a group hold.
 
 local group, reader, most, gone_ms = ARGV[1], ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4])
-local stream, readers = P .. 'events', P .. 'readers:' .. ARGV[1]
+
+local stream, readers = P .. 'events', P .. 'readers:' .. group
 -- Events that all readers of a group may hold together; beyond that they finish before they get new ones.
 local MOST_HELD = 1000
 -- Behind this no entry ever comes: who has to wait for other readers sleeps here.
@@ -33,25 +36,25 @@ local function still_there(entries)
   return there
 end
 
-local function read(from)
+local function read_group(from)
   local answer = redis.call('XREADGROUP', 'GROUP', group, reader, 'COUNT', most, 'STREAMS', stream, from)
   return answer and answer[1][2] or {}
 end
 
 -- 1. What it holds.
-local given = read('0')
+local given = read_group('0')
 while #given > 0 do
   local own = still_there(given)
   if #own > 0 then return { own, '' } end
-  given = read('0')
+  given = read_group('0')
 end
 
 -- 2. What readers held that are gone.
 local is_gone = {}
 local function gone(name, idle)
   if is_gone[name] == nil then
-    local seen = redis.call('ZSCORE', readers, name)
-    is_gone[name] = (seen and NOW - tonumber(seen) or idle) > gone_ms
+    local alive_at = redis.call('ZSCORE', readers, name)
+    is_gone[name] = (alive_at and NOW - tonumber(alive_at) or idle) > gone_ms
   end
   return is_gone[name]
 end
@@ -59,13 +62,13 @@ end
 local holder, taken = {}, {}
 local held = redis.call('XPENDING', stream, group, '-', '+', MOST_HELD)
 for _, pending in ipairs(held) do
-  local id, name, idle = pending[1], pending[2], tonumber(pending[3])
+  local id, name, idle = unpack(pending)
   local entry = redis.call('XRANGE', stream, id, id)[1]
   if not entry then
     redis.call('XACK', stream, group, id)
   else
     local intent = intent_of(entry)
-    if gone(name, idle) and (holder[intent] or #taken < most) then
+    if gone(name, tonumber(idle)) and (holder[intent] or #taken < most) then
       name = holder[intent] or reader
       redis.call('XCLAIM', stream, group, name, 0, id, 'JUSTID')
       if name == reader then taken[#taken + 1] = entry end
@@ -84,7 +87,7 @@ if #taken > 0 then return { taken, '' } end
 -- 3. What is new.
 if #held == MOST_HELD then return { {}, NEVER } end
 local last = NEVER
-for _, entry in ipairs(still_there(read('>'))) do
+for _, entry in ipairs(still_there(read_group('>'))) do
   local name = holder[intent_of(entry)]
   last = entry[1]
   if name and name ~= reader then

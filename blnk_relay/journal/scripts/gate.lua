@@ -1,56 +1,62 @@
 -- uses: gates
 -- Shuts, slows or opens a gate.
--- ARGV: gate ("<target>:<side>"), action (pause, slow, strain, lost, open), code, wait (ms; of a pause: between two probes;
---   of lost: longest time between two; 0: as long as its complaints suggest), manual ("1": by a human, so nobody probes),
---   note, how many requests complain of it.
+-- ARGV: gate_name ("<target>:<side>"); action (pause, slow, strain, lost, open); code; wait_ms (of a pause: between two
+--   probes; of lost: longest time between two; 0: as long as its complaints suggest); manual ("1": by a human, so
+--   nobody probes); note; times (how many requests complain of it).
 -- Returns: {1 if that is news, 1 if nothing is to be sent through it now}.
+-- Deletes: gate:<t>:<side>.
+-- Bound: one gate, or the two of a target.
+
+local gate_name, action, code, wait_ms, manual = ARGV[1], ARGV[2], ARGV[3], tonumber(ARGV[4]), ARGV[5]
+local note, times = ARGV[6], tonumber(ARGV[7] or '1')
 
 local FIRST_WAIT_MS, MOST_WAIT_MS, MANY = 100, 30000, 5
 
 -- First time between two probes of a target that cannot be reached.
 local FIRST_PROBE_MS = 250
 
-local name, action, code, wait_ms, manual = ARGV[1], ARGV[2], ARGV[3], tonumber(ARGV[4]), ARGV[5]
-local times = tonumber(ARGV[7] or '1')
-local target = string.match(name, '^([^:]*):')
-local key, pace_key = P .. 'gate:' .. name, P .. 'pace:' .. name
-local gate = redis.call('HMGET', key, 'state', 'manual', 'hold_until', 'rate', 'code', 'since')
+local target = string.match(gate_name, '^([^:]*):')
+local key, pace_key = P .. 'gate:' .. gate_name, P .. 'pace:' .. gate_name
+local gate = fields_of(key, 'state', 'manual', 'hold_until', 'rate', 'code', 'since')
 if action == 'open' then
   return { redis.call('DEL', key), 0 }
 end
 
 -- When this trouble began: a complaint about what is known already does not make it younger.
-local since = gate[5] == code and gate[6] or NOW
+local since = gate.code == code and gate.since or NOW
 
 local function shut(gate_key, state, probe_ms, first_probe_ms)
   redis.call('DEL', gate_key)
   redis.call('HSET', gate_key, 'state', state, 'code', code, 'since', since, 'manual', manual,
-    'probe_at', NOW + first_probe_ms, 'probe_ms', first_probe_ms, 'probe_most', probe_ms, 'note', ARGV[6])
+    'probe_at', NOW + first_probe_ms, 'probe_ms', first_probe_ms, 'probe_most', probe_ms, 'note', note)
 end
 
 if action == 'pause' then
-  if gate[1] == 'paused' and (gate[2] == '1' or manual ~= '1') then return { 0, 1 } end
+  if gate.state == 'paused' and (gate.manual == '1' or manual ~= '1') then return { 0, 1 } end
   shut(key, 'paused', wait_ms, wait_ms)
   count('gate_paused|' .. code)
   return { 1, 1 }
 end
-if gate[1] == 'paused' then return { 0, 1 } end
-local held = tonumber(gate[3] or '0')
-local pace = redis.call('HMGET', pace_key, 'n', 'last', 'second', 'strain', 'strain_second')
+if gate.state == 'paused' then return { 0, 1 } end
+local hold_until = tonumber(gate.hold_until or '0')
+local pace = fields_of(pace_key, 'n', 'last', 'second', 'strain', 'strain_second')
 local second = math.floor(NOW / 1000)
-local age_s = second - tonumber(pace[3] or '0')
+local age_s = second - tonumber(pace.second or '0')
+local this_second, one_before = tonumber(pace.n or '0'), tonumber(pace.last or '0')
 if action == 'lost' then
-  if gate[1] then return { 0, 1 } end
-  -- Nothing that was sent arrived, several times on end, and that is a good part of all: the target is not there. One that
-  -- is met again and again while others pass is that request's own trouble.
+  if gate.state then return { 0, 1 } end
+  -- Nothing that was sent arrived, several times on end, and that is a good part of all: the target is not there. One
+  -- that is met again and again while others pass is that request's own trouble.
   -- Writes and reads go to one address, so both are asked, and both are shut.
-  local reach = redis.call('HMGET', P .. 'reach:' .. target, 'lost', 'since')
-  local lost = tonumber(reach[1] or '0') + times
-  since = reach[2] or NOW
+  local reach = fields_of(P .. 'reach:' .. target, 'lost', 'since')
+  local lost = tonumber(reach.lost or '0') + times
+  since = reach.since or NOW
   redis.call('HSET', P .. 'reach:' .. target, 'lost', lost, 'since', since)
-  local passed = (age_s <= 1 and tonumber(pace[1] or '0') or 0) + (age_s == 0 and tonumber(pace[2] or '0') or 0)
+  local passed = (age_s <= 1 and this_second or 0) + (age_s == 0 and one_before or 0)
   -- The pace of reads counts intents, of which one request asks for hundreds: for them, on end has to do.
-  if lost < MANY or (name == target .. ':write' and lost * 4 < passed) then return { 0, held > NOW and 1 or 0 } end
+  if lost < MANY or (gate_name == target .. ':write' and lost * 4 < passed) then
+    return { 0, hold_until > NOW and 1 or 0 }
+  end
   for _, side in ipairs({ 'write', 'read' }) do
     local side_key = P .. 'gate:' .. target .. ':' .. side
     if not redis.call('HGET', side_key, 'state') then
@@ -60,25 +66,26 @@ if action == 'lost' then
   count('gate_unreachable|' .. code)
   return { 1, 1 }
 end
-if held > NOW then
+if hold_until > NOW then
   -- Several requests meet the same limit at once; it counts as one.
-  redis.call('HSET', key, 'hold_until', math.max(held, NOW + wait_ms))
-  redis.call('PEXPIRE', key, math.max(held - NOW, wait_ms) + FORGET_MS)
+  redis.call('HSET', key, 'hold_until', math.max(hold_until, NOW + wait_ms))
+  redis.call('PEXPIRE', key, math.max(hold_until - NOW, wait_ms) + FORGET_MS)
   return { 0, 1 }
 end
 if action == 'strain' then
   -- One failed request says little; many within a second, and a good part of all, say that the target is not well.
-  local strain = (pace[5] == tostring(second) and tonumber(pace[4]) or 0) + times
+  local strain = (pace.strain_second == tostring(second) and tonumber(pace.strain) or 0) + times
   redis.call('HSET', pace_key, 'strain', strain, 'strain_second', second)
   -- The answers of one second come in the next, so the busier of the two is what they are a part of.
-  local passed = math.max(age_s <= 1 and tonumber(pace[1] or '0') or 0, age_s == 0 and tonumber(pace[2] or '0') or 0)
+  local passed = math.max(age_s <= 1 and this_second or 0, age_s == 0 and one_before or 0)
   if strain < MANY or strain * 4 < passed then return { 0, 0 } end
 end
-local observed = math.max(tonumber(pace[1] or '0'), tonumber(pace[2] or '0'))
-local rate = math.max(gate[4] and 1 or SLOW_RATE, math.floor((gate[4] and math.min(tonumber(gate[4]), observed) or observed) / 2))
+local observed = math.max(this_second, one_before)
+local rate = gate.rate and math.min(tonumber(gate.rate), observed) or observed
+rate = math.max(gate.rate and 1 or SLOW_RATE, math.floor(rate / 2))
 -- Who names no time is given a little, and twice as much each time that it complains again.
 local streak = redis.call('HINCRBY', key, 'streak', 1)
 if wait_ms == 0 then wait_ms = math.min(MOST_WAIT_MS, FIRST_WAIT_MS * 2 ^ (streak - 1)) end
-begin_slowly(name, wait_ms, rate, code, since)
+begin_slowly(gate_name, wait_ms, rate, code, since)
 count('gate_slowed|' .. code)
 return { 1, 1 }

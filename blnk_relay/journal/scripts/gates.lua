@@ -1,4 +1,6 @@
 -- Part of scripts that ask whether a target may be sent to.
+-- Deletes: gate:<t>:<side>.
+-- Bound: one gate, or the two that a lane meets.
 
 -- A slowed target starts again at half its pace but at least at the first rate (requests a second), doubles each
 -- second without complaint, and is free above the last. One that could not be reached starts again at the first rate.
@@ -6,9 +8,6 @@ local SLOW_RATE, FREE_RATE = 16, 4096
 
 -- How long a slowed gate is remembered after its pause while nobody asks it.
 local FORGET_MS = 60000
-
-local GATE_FIELDS = { 'state', 'manual', 'probe_at', 'hold_until', 'rate', 'tokens', 'stamp', 'raised', 'probe_ms',
-  'probe_most' }
 
 -- A gate that was shut lets through little at first, and more each second: all that has gathered behind it must not
 -- come at once.
@@ -24,44 +23,46 @@ end
 -- next lets one through (nil: when a human opens it). Takes them when take is set.
 local function allowance(gate_name, wanted, take)
   local key = P .. 'gate:' .. gate_name
-  local gate = redis.call('HMGET', key, unpack(GATE_FIELDS))
-  if gate[1] then
-    if gate[2] == '1' then return 0, nil end
-    if tonumber(gate[3]) > NOW then return 0, tonumber(gate[3]) end
+  local state, manual, probe_at, hold_until, rate, tokens, stamp, raised, probe_ms, probe_most = unpack(
+    redis.call('HMGET', key, 'state', 'manual', 'probe_at', 'hold_until', 'rate', 'tokens', 'stamp', 'raised',
+      'probe_ms', 'probe_most'))
+  if state then
+    if manual == '1' then return 0, nil end
+    if tonumber(probe_at) > NOW then return 0, tonumber(probe_at) end
     if take then
       -- Each probe that brings no good news makes the next one wait longer, up to a bound.
-      local probe_ms = tonumber(gate[9])
+      probe_ms = tonumber(probe_ms)
       redis.call('HSET', key, 'probe_at', NOW + probe_ms, 'probe_ms',
-        math.min(probe_ms * 2, tonumber(gate[10]) or probe_ms))
+        math.min(probe_ms * 2, tonumber(probe_most) or probe_ms))
     end
     return math.min(1, wanted), NOW
   end
-  if gate[4] and tonumber(gate[4]) > NOW then return 0, tonumber(gate[4]) end
+  if hold_until and tonumber(hold_until) > NOW then return 0, tonumber(hold_until) end
   if take then
     local second, pace = math.floor(NOW / 1000), P .. 'pace:' .. gate_name
-    local known = redis.call('HMGET', pace, 'second', 'n')
-    if known[1] == tostring(second) then
+    local counted_in, number = unpack(redis.call('HMGET', pace, 'second', 'n'))
+    if counted_in == tostring(second) then
       redis.call('HINCRBY', pace, 'n', wanted)
     else
-      local before = known[1] == tostring(second - 1) and known[2] or 0
+      local before = counted_in == tostring(second - 1) and number or 0
       redis.call('HSET', pace, 'second', second, 'n', wanted, 'last', before)
     end
   end
-  if not gate[5] then return wanted, NOW end
-  local rate, tokens = tonumber(gate[5]), tonumber(gate[6])
-  local quiet_s = math.floor(math.max(0, NOW - tonumber(gate[8])) / 1000)
-  if quiet_s > 0 then rate = rate * 2 ^ math.min(quiet_s, 20) end
+  if not rate then return wanted, NOW end
+  rate = tonumber(rate)
+  local untroubled_s = math.floor(math.max(0, NOW - tonumber(raised)) / 1000)
+  if untroubled_s > 0 then rate = rate * 2 ^ math.min(untroubled_s, 20) end
   if rate > FREE_RATE then
     if take then redis.call('DEL', key) end
     return wanted, NOW
   end
-  tokens = math.min(rate, tokens + (NOW - tonumber(gate[7])) * rate / 1000)
+  tokens = math.min(rate, tonumber(tokens) + (NOW - tonumber(stamp)) * rate / 1000)
   local given = math.min(wanted, math.floor(tokens))
   if take then
     redis.call('HSET', key, 'rate', rate, 'tokens', tokens - given, 'stamp', NOW)
-    if quiet_s > 0 then
+    if untroubled_s > 0 then
       redis.call('HSET', key, 'raised', NOW)
-      if redis.call('HINCRBY', key, 'streak', -quiet_s) < 0 then redis.call('HSET', key, 'streak', 0) end
+      if redis.call('HINCRBY', key, 'streak', -untroubled_s) < 0 then redis.call('HSET', key, 'streak', 0) end
     end
   end
   return given, given > 0 and NOW or NOW + math.ceil((1 - tokens) * 1000 / rate)

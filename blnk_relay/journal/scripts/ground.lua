@@ -1,4 +1,6 @@
 -- Part of scripts that ask what the journal itself rests on: which server, how much of its tail, which clock.
+-- Deletes: nothing.
+-- Bound: some commands.
 
 local GROUND = P .. 'ground'
 
@@ -7,8 +9,8 @@ local GROUND = P .. 'ground'
 local EPOCH, LOST, SOLID
 
 local function read_ground()
-  local fields = redis.call('HMGET', GROUND, 'epoch', 'lost', 'solid')
-  EPOCH, LOST, SOLID = fields[1] or '0-new', fields[2] or '', fields[3] or '0'
+  local epoch, lost, solid = unpack(redis.call('HMGET', GROUND, 'epoch', 'lost', 'solid'))
+  EPOCH, LOST, SOLID = epoch or '0-new', lost or '', solid or '0'
 end
 
 -- The process that serves us: another one after every restart and every failover. '' where we may not ask.
@@ -22,18 +24,18 @@ end
 -- seen: "<epoch>.<mark>" as the caller had it from the last trip, '' for one that has just begun.
 -- Returns it as it stands now.
 local function stand(seen)
-  local fields = redis.call('HMGET', GROUND, 'epoch', 'server', 'mark', 'lost')
-  local epoch, server = fields[1], server_now()
+  local recorded, served_by, mark = unpack(redis.call('HMGET', GROUND, 'epoch', 'server', 'mark'))
+  local epoch, server = recorded, server_now()
   local number = epoch and tonumber(string.match(epoch, '^%d+')) or 0
   local seen_epoch, seen_mark = string.match(seen, '^(%S+)%.(%d+)$')
   local seen_number = seen_epoch and tonumber(string.match(seen_epoch, '^%d+')) or 0
   local gone_back = seen_number > number or (seen_number == number and seen_number > 0
-    and (seen_epoch ~= epoch or tonumber(seen_mark) > tonumber(fields[3] or '0')))
-  if not epoch or server ~= fields[2] or gone_back then
+    and (seen_epoch ~= epoch or tonumber(seen_mark) > tonumber(mark or '0')))
+  if not epoch or server ~= served_by or gone_back then
     -- The name is unlike any that another server may have given at the same time.
     epoch = math.max(number, seen_number) + 1 .. '-' .. string.sub(server, 1, 6) .. string.format('%x', NOW % 16777216)
     redis.call('HSET', GROUND, 'epoch', epoch, 'server', server, 'mark', '0')
-    if fields[1] or seen ~= '' then
+    if recorded or seen ~= '' then
       redis.call('HSET', GROUND, 'lost', NOW, 'solid', NOW)
       count('epochs')
     end

@@ -1,6 +1,22 @@
 -- Part of scripts that take references for an intent.
+-- Deletes: nothing.
+-- Bound: AT_ONCE references a command.
 
--- References looked at or taken with one command: a bulk may own thousands, and each command costs as much as many keys.
+-- What stands under an id, also of an intent that was trimmed: fingerprint, state, accept time, kind, main id of its
+-- outcome; nil for nothing.
+local function trace_of(id)
+  local fingerprint, state, created, kind, txn = unpack(
+    redis.call('HMGET', intent_key(id), 'fp', 'state', 'created', 'kind', 'txn'))
+  if fingerprint then return fingerprint, state, created, kind, txn end
+  local past = redis.call('HGET', P .. 'past:' .. string.sub(id, 1, 3), id)
+  if not past then return nil end
+  local outcome
+  fingerprint, outcome, txn = string.match(past, '^(%S*) (%S*) ?(%S*)$')
+  return fingerprint or '', outcome == 'cancelled' and outcome or 'done', '0', '', txn
+end
+
+-- References looked at or taken with one command: a bulk may own thousands, and each command costs as much as many
+-- keys.
 local AT_ONCE = 1000
 
 -- Calls a function with parts of the references, as keys, and their twins.
@@ -41,10 +57,10 @@ local function owner_of(references, twins)
   -- Most own one.
   local owner = references ~= '' and redis.call('GET', P .. 'ref:' .. references)
   if owner then return owner, references end
-  if twins ~= '-' and twins ~= '' and known(twins) then return twins, references end
+  if twins ~= '-' and twins ~= '' and trace_of(twins) then return twins, references end
 end
 
-local function own(id, references, twins)
+local function take_references(id, references, twins)
   in_parts(references, twins, function(keys, others)
     local pairs_to_set = {}
     for index, key in ipairs(keys) do

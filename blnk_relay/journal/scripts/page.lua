@@ -1,8 +1,10 @@
 -- Reads a page of a sorted set behind a place in it. The place is a score and a member, not a rank, so that nothing is
 -- passed over or shown twice however much has left the set or come into it meanwhile. Changes nothing.
--- ARGV: set, "1" for the highest scores first, lowest score, first score that is too high ("+inf": none), score and member
---   behind which to go on ("" for the beginning), most.
+-- ARGV: set; down ("1" for the highest scores first); lowest (score); beyond (first score that is too high; "+inf":
+--   none); score and member behind which to go on ("" for the beginning); most.
 -- Returns: members and their scores, one behind the other.
+-- Deletes: nothing.
+-- Bound: most members, and a halving search among those with one score.
 
 local key, down, lowest, beyond, score, member, most =
   P .. ARGV[1], ARGV[2] == '1', ARGV[3], ARGV[4], ARGV[5], ARGV[6], tonumber(ARGV[7])

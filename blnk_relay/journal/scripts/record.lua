@@ -1,10 +1,15 @@
--- Records what has to be known of a request before it is sent, and makes it the only one that writes to its rows: to all
--- of them or to none.
--- ARGV: then 6 for each: id, token, memo, rows as "<target>:<row>" (joined by ","), ids seen below them (joined by ","),
---   ids of those among them that may be its own work, from moments that the journal has lost (joined by ",").
+-- Records what has to be known of a request before it is sent, and makes it the only one that writes to its rows: to
+-- all of them or to none.
+-- ARGV: of each intent:
+--   id, token, memo
+--   rows             that it writes to, as "<target>:<row>", joined by ","
+--   seen             ids of rows that were seen below them, joined by ","
+--   perhaps_ours     ids of those among them that may be its own work, from moments that the journal has lost
 -- Returns: one for each: "ok", "stale" (the lease is lost), "busy" (another intent is writing to a row), "lagging"
 --   (an earlier intent made a row below one that was not seen, so the read was older than our own writes) or "doubtful"
 --   (a row that may be its own work is not known to be another intent's).
+-- Deletes: excl:<t>:<row>.
+-- Bound: the intents of one call and their rows; of what was made below a row no more than was seen.
 
 local answers = {}
 
@@ -20,19 +25,18 @@ local function is_seen(row, seen, number)
 end
 
 -- Whether some intent of ours is known to have made a row below one of these.
-local function is_known(made, rows)
+local function is_of_another(made, rows)
   for row in string.gmatch(rows, '[^,]+') do
     if redis.call('SISMEMBER', P .. 'made:' .. row, made) == 1 then return true end
   end
   return false
 end
 
-for at = 1, #ARGV, 6 do
-  local id, token, memo, rows = ARGV[at], ARGV[at + 1], ARGV[at + 2], ARGV[at + 3]
-  local fields = redis.call('HMGET', intent_key(id), 'token', 'state', 'excl')
+for id, token_then, memo, rows, seen_ids, perhaps_ours in records(1, 6) do
+  local token, state, excl = unpack(redis.call('HMGET', intent_key(id), 'token', 'state', 'excl'))
   local answer, wanted, seen, number = 'ok', {}, {}, 0
-  for one in string.gmatch(ARGV[at + 4], '[^,]+') do seen[one], number = true, number + 1 end
-  if fields[1] ~= token or fields[2] ~= 'sending' then answer = 'stale' end
+  for one in string.gmatch(seen_ids, '[^,]+') do seen[one], number = true, number + 1 end
+  if token ~= token_then or state ~= 'sending' then answer = 'stale' end
   for row in string.gmatch(rows, '[^,]+') do
     wanted[row] = true
     if answer == 'ok' or answer == 'lagging' then
@@ -42,13 +46,15 @@ for at = 1, #ARGV, 6 do
     if answer == 'ok' and not is_seen(row, seen, number) then answer = 'lagging' end
   end
   if answer == 'ok' then
-    for made in string.gmatch(ARGV[at + 5], '[^,]+') do
-      if not is_known(made, rows) then answer = 'doubtful' end
+    for made in string.gmatch(perhaps_ours, '[^,]+') do
+      if not is_of_another(made, rows) then answer = 'doubtful' end
     end
   end
   if answer == 'ok' and rows ~= '' then
-    for row in string.gmatch(fields[3] or '', '[^,]+') do
-      if not wanted[row] and redis.call('GET', P .. 'excl:' .. row) == id then redis.call('DEL', P .. 'excl:' .. row) end
+    for row in string.gmatch(excl or '', '[^,]+') do
+      if not wanted[row] and redis.call('GET', P .. 'excl:' .. row) == id then
+        redis.call('DEL', P .. 'excl:' .. row)
+      end
     end
     for row in string.gmatch(rows, '[^,]+') do redis.call('SET', P .. 'excl:' .. row, id) end
     redis.call('HSET', intent_key(id), 'excl', rows)

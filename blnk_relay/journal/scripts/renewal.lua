@@ -1,13 +1,15 @@
 -- Part of scripts that let an intent begin anew under references that were never used; needs owning.
+-- Deletes: parts:<id>.
+-- Bound: one intent and its references.
 
--- Gives an intent a new generation: nothing was ever sent under its references. It keeps the old ones, so that nobody else
--- takes what the ledger knows.
+-- Gives an intent a new generation: nothing was ever sent under its references. It keeps the old ones, so that nobody
+-- else takes what the ledger knows.
 -- references, twins: as accept.lua takes them; body: with the references that stand in it, '' where none does.
 -- Returns nil, or the reference that is taken, and then changes nothing.
 local function renew(id, references, twins, body)
   local _, taken = owner_of(references, twins)
   if taken then return taken end
-  own(id, references, twins)
+  take_references(id, references, twins)
   if body ~= '' then redis.call('SET', P .. 'body:' .. id, body) end
   redis.call('HINCRBY', intent_key(id), 'gen', 1)
   redis.call('HDEL', intent_key(id), 'sent', 'lapsed', 'sent_first', 'sent_last', 'memo', 'lost')

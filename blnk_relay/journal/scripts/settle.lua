@@ -1,42 +1,45 @@
 -- uses: ground, turns, gates, owning, renewal
 -- Settles verdicts. One whose token is not the latest settles nothing: its lease was lost to somebody else.
--- ARGV: worker, length of the events stream, gates whose side answered well ("<target>:<side>", with "?" behind it where it
---   answered at all, joined by ","), then one JSON object each:
+-- ARGV: worker; cap (length of the events stream); healthy (gates whose side answered well, "<target>:<side>", with "?"
+--   behind it where it answered at all, joined by ","); then one JSON object each:
 --   id, token, from (state), to (done, dead, posted, ready), in_ms, lane, target, kind, set (fields), log (line or
---   nil), tally (counters), parts (number of a part -> what was noted of it, or nil), made ("<target>:<row>" -> id of the
---   row that it made below that one, or nil), fresh (references, twins and body of a new generation, which it is sent under
---   next, or nil; where one of them is taken, it is looked at again, to be refused).
--- Returns: {lanes to ring, ids that were stale, "<target> <ms for which it could not be reached>" for each that was found
---   again}.
+--   nil), tally (counters), parts (number of a part -> what was noted of it, or nil), made ("<target>:<row>" -> id of
+--   the row that it made below that one, or nil), fresh (references, twins and body of a new generation, which it is
+--   sent under next, or nil; where one of them is taken, it is looked at again, to be refused).
+-- Returns: {lanes to ring, ids that were stale, "<target> <ms for which it could not be reached>" for each that was
+--   found again}.
+-- Deletes: leased:<worker>, posted, tried:<lane>|<t>, gate:<t>:<side>, reach:<t>.
+-- Bound: the verdicts of one call; turns.lua bounds those that wait for what is done.
+
+local worker, cap, healthy, verdicts = ARGV[1], ARGV[2], ARGV[3], arguments_from(4)
 
 -- Far longer than any read lag, short enough to be forgotten.
 local MADE_MS = 3600000
 
-local worker, cap = ARGV[1], ARGV[2]
 local bells, stale, counts = {}, {}, {}
 local leased, posted = P .. 'leased:' .. worker, P .. 'posted'
 
 -- A target that could not be reached is found again by any answer; a side that was paused is opened by a good one.
 local found = {}
-for name, asked in string.gmatch(ARGV[3], '([^,?]+)(%??)') do
-  local target = string.match(name, '^([^:]*):')
+for gate_name, asked in string.gmatch(healthy, '([^,?]+)(%??)') do
+  local target = string.match(gate_name, '^([^:]*):')
   if redis.call('EXISTS', P .. 'reach:' .. target) == 1 then
     local lost_since = nil
     for _, side in ipairs({ 'write', 'read' }) do
-      local gate_name = target .. ':' .. side
-      local gate = redis.call('HMGET', P .. 'gate:' .. gate_name, 'state', 'code', 'since')
-      if gate[1] == 'unreachable' then
-        begin_slowly(gate_name, 0, SLOW_RATE, gate[2], gate[3])
-        lost_since = gate[3]
+      local its_gate = target .. ':' .. side
+      local gate = fields_of(P .. 'gate:' .. its_gate, 'state', 'code', 'since')
+      if gate.state == 'unreachable' then
+        begin_slowly(its_gate, 0, SLOW_RATE, gate.code, gate.since)
+        lost_since = gate.since
         count('gate_opened')
       end
     end
     if lost_since then found[#found + 1] = target .. ' ' .. (NOW - tonumber(lost_since)) end
     redis.call('DEL', P .. 'reach:' .. target)
   end
-  local gate = redis.call('HMGET', P .. 'gate:' .. name, 'state', 'manual')
-  if gate[1] == 'paused' and gate[2] ~= '1' and asked == '' then
-    redis.call('DEL', P .. 'gate:' .. name)
+  local state, manual = unpack(redis.call('HMGET', P .. 'gate:' .. gate_name, 'state', 'manual'))
+  if state == 'paused' and manual ~= '1' and asked == '' then
+    redis.call('DEL', P .. 'gate:' .. gate_name)
     count('gate_opened')
   end
 end
@@ -62,8 +65,8 @@ end
 
 local function tally(field) counts[field] = (counts[field] or 0) + 1 end
 
-for at = 4, #ARGV do
-  local item = cjson.decode(ARGV[at])
+for _, verdict in ipairs(verdicts) do
+  local item = cjson.decode(verdict)
   local id, key = item.id, intent_key(item.id)
   local token, state, orders, excl, looks, created, faults = unpack(
     redis.call('HMGET', key, 'token', 'state', 'orders', 'excl', 'looks', 'created', 'faults'))

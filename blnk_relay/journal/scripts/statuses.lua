@@ -1,17 +1,23 @@
 -- Reads what stands under ids, each as a whole or not at all. Changes nothing.
--- ARGV: names of fields (by commas), ids.
--- Returns: one array for each: {the fields, "" for none; the body without its payload, which may be megabytes ("": it is
---   gone, or no such thing); what is left of an intent that was trimmed ("": nothing)}.
+-- ARGV: names (of fields, by commas); ids.
+-- Returns: one array for each: {the fields, "" for none; the body without its payload, which may be megabytes ("": it
+--   is gone, or no such thing); what is left of an intent that was trimmed ("": nothing)}.
+-- Deletes: nothing.
+-- Bound: the ids of one call; at most MOST_BYTES of a body in which no payload is found.
+
+local wanted, ids = ARGV[1], arguments_from(2)
 
 -- Of a body in which no payload is found.
 local MOST_BYTES = 65536
 
 local names, found = {}, {}
-for name in string.gmatch(ARGV[1], '[^,]+') do names[#names + 1] = name end
-for at = 2, #ARGV do
-  local id = ARGV[at]
-  local values = redis.call('HMGET', intent_key(id), unpack(names))
-  for index = 1, #names do values[index] = values[index] or '' end
+for name in string.gmatch(wanted, '[^,]+') do names[#names + 1] = name end
+for _, id in ipairs(ids) do
+  local values, there = redis.call('HMGET', intent_key(id), unpack(names)), false
+  for place in ipairs(names) do
+    there = there or place == 1 and values[place]
+    values[place] = values[place] or ''
+  end
   local body, past = redis.call('GET', P .. 'body:' .. id) or '', ''
   -- A quote inside a text is escaped, so that this can only be the name of the field.
   local cut = string.find(body, ',"payload":', 1, true) or string.find(body, ', "payload":', 1, true)
@@ -20,7 +26,7 @@ for at = 2, #ARGV do
   elseif #body > MOST_BYTES then
     body = ''
   end
-  if values[1] == '' then past = redis.call('HGET', P .. 'past:' .. string.sub(id, 1, 3), id) or '' end
+  if not there then past = redis.call('HGET', P .. 'past:' .. string.sub(id, 1, 3), id) or '' end
   found[#found + 1] = { values, body, past }
 end
 return found

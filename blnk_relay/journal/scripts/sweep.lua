@@ -1,16 +1,21 @@
 -- uses: ground, turns, gates
 -- One sweep, by whichever worker gets the lock: lapsed leases go to be looked up, forgotten work gets a bell, finished
 -- intents are trimmed after their retention. Dead letters are never touched.
--- ARGV: lock (ms), silence after which a worker is dead (ms), retention (ms), most to handle in one sweep, length of the
---   events stream, what the sweeper has seen of the ground (see stand), the worker program that sweeps ("" for none).
+-- ARGV: lock_ms; dead_ms (silence after which a worker is dead); retention_ms; most to handle in one sweep; cap (length
+--   of the events stream); shown (what the sweeper has seen of the ground: see stand); program (the worker program that
+--   sweeps, "" for none).
 -- Returns: {1 if this one swept, lanes to ring, id and body of each whose deadline passed while it waited, now, ground:
 --   {what to show next time, since when it can be trusted, steps of the clock}}.
+-- Deletes: intent:<id>, body:<id>, file:<id>, log:<id>, parts:<id>, waiting, expiring, leased:<worker>, workers,
+--   alive, done.
+-- Bound: most of each sort, MOST_WORKERS, MOST_BYTES of payloads.
 
 local lock_ms, dead_ms, retention_ms, most = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])
-local cap, program = ARGV[5], ARGV[7]
+local cap, shown, program = ARGV[5], ARGV[6], ARGV[7]
+
 local bells, lapsed, expired = {}, 0, {}
-watch(ARGV[6])
-local seen = stand(ARGV[6])
+watch(shown)
+local seen = stand(shown)
 local ground = { seen, tonumber(SOLID), steps() }
 -- A sign of life, whether there is anything to sweep or not, and whoever gets the lock.
 if program ~= '' then redis.call('ZADD', P .. 'alive', NOW, program) end
@@ -30,20 +35,20 @@ local MOST_WORKERS = 1000
 local left = most
 for _, worker in ipairs(redis.call('ZRANGE', P .. 'workers', 0, MOST_WORKERS - 1)) do
   local key = P .. 'leased:' .. worker
-  local silent = NOW - tonumber(redis.call('ZSCORE', P .. 'workers', worker)) > dead_ms
-  local late = redis.call('ZRANGEBYSCORE', key, 0, silent and '+inf' or NOW, 'WITHSCORES', 'LIMIT', 0, left)
+  local is_dead = NOW - tonumber(redis.call('ZSCORE', P .. 'workers', worker)) > dead_ms
+  local late = redis.call('ZRANGEBYSCORE', key, 0, is_dead and '+inf' or NOW, 'WITHSCORES', 'LIMIT', 0, left)
   left = left - #late / 2
   for index = 1, #late, 2 do
     local id, lease_end = late[index], late[index + 1]
     redis.call('ZREM', key, id)
-    local fields = redis.call('HMGET', intent_key(id), 'state', 'token', 'created')
-    if fields[1] == 'sending' then
+    local state, token, created = unpack(redis.call('HMGET', intent_key(id), 'state', 'token', 'created'))
+    if state == 'sending' then
       -- What was recorded before it was sent may be lost with the tail.
-      if in_doubt(fields[3], fields[2]) then redis.call('HSET', intent_key(id), 'lost', LOST) end
+      if in_doubt(created, token) then redis.call('HSET', intent_key(id), 'lost', LOST) end
       redis.call('HSET', intent_key(id), 'state', 'posted', 'lapsed', '1', 'sent_last', lease_end, 'token',
-        next_token(fields[2]), 'accepted', '0', 'updated', NOW)
+        next_token(token), 'accepted', '0', 'updated', NOW)
       -- Whoever is alive has not died of it.
-      if silent then
+      if is_dead then
         redis.call('HINCRBY', intent_key(id), 'claims', 1)
         redis.call('HSET', intent_key(id), 'charged', worker)
       end
@@ -51,26 +56,27 @@ for _, worker in ipairs(redis.call('ZRANGE', P .. 'workers', 0, MOST_WORKERS - 1
       lapsed = lapsed + 1
     end
   end
-  if silent and redis.call('ZCARD', key) == 0 then redis.call('ZREM', P .. 'workers', worker) end
+  if is_dead and redis.call('ZCARD', key) == 0 then redis.call('ZREM', P .. 'workers', worker) end
 end
 if lapsed > 0 then count('lapsed', lapsed) end
 
--- What waits for others may wait for a human; a deadline of its own passes all the same. Their bodies are handed over, and
--- one may be megabytes.
+-- What waits for others may wait for a human; a deadline of its own passes all the same. Their bodies are handed over,
+-- and one may be megabytes.
 local MOST_BYTES = 2000000
 local carried = 0
 for _, id in ipairs(redis.call('ZRANGEBYSCORE', P .. 'expiring', 0, NOW, 'LIMIT', 0, most)) do
   if carried > MOST_BYTES then break end
   leave_waiting(id)
-  local fields = redis.call('HMGET', intent_key(id), 'kind', 'created', 'token', 'due', 'lost')
-  if fields[5] or in_doubt(fields[2], fields[3], fields[4]) then
+  local intent = fields_of(intent_key(id), 'kind', 'created', 'token', 'due', 'lost')
+  if intent.lost or in_doubt(intent.created, intent.token, intent.due) then
     -- It may have had its turn in moments that the journal has lost: the ledger has the last word.
-    redis.call('HSET', intent_key(id), 'state', 'posted', 'lost', fields[5] or LOST, 'updated', NOW)
+    redis.call('HSET', intent_key(id), 'state', 'posted', 'lost', intent.lost or LOST, 'updated', NOW)
     redis.call('ZADD', P .. 'posted', NOW, id)
   else
-    bury(id, fields[1], 'refused', 'EXPIRED', 'Its deadline passed before it could be sent.', cap)
-    expired[#expired + 1] = { id, redis.call('GET', P .. 'body:' .. id) }
-    carried = carried + #expired[#expired][2]
+    bury(id, intent.kind, 'refused', 'EXPIRED', 'Its deadline passed before it could be sent.', cap)
+    local body = redis.call('GET', P .. 'body:' .. id)
+    expired[#expired + 1] = { id, body }
+    carried = carried + #body
   end
 end
 
@@ -83,19 +89,20 @@ for _, queue in ipairs(redis.call('SMEMBERS', P .. 'queues')) do
 end
 if redis.call('ZCOUNT', P .. 'posted', 0, NOW) > 0 then
   -- While no target can be read, nobody has to come and see that.
-  local readable, known_ones = false, {}
+  local readable, asked = false, {}
   for _, queue in ipairs(redis.call('SMEMBERS', P .. 'queues')) do
     local target = string.match(queue, '|(.*)$')
-    if not readable and not known_ones[target] then readable = allowance(target .. ':read', 1, false) > 0 end
-    known_ones[target] = true
+    if not readable and not asked[target] then readable = allowance(target .. ':read', 1, false) > 0 end
+    asked[target] = true
   end
   if readable then ring(bells, 'confirm') end
 end
 
 for _, id in ipairs(redis.call('ZRANGEBYSCORE', P .. 'done', 0, NOW - retention_ms, 'LIMIT', 0, most)) do
-  local fields = redis.call('HMGET', intent_key(id), 'fp', 'outcome', 'txn')
-  if fields[1] then
-    redis.call('HSET', P .. 'past:' .. string.sub(id, 1, 3), id, fields[1] .. ' ' .. (fields[2] or '') .. ' ' .. (fields[3] or ''))
+  local fingerprint, outcome, txn = unpack(redis.call('HMGET', intent_key(id), 'fp', 'outcome', 'txn'))
+  if fingerprint then
+    local past = fingerprint .. ' ' .. (outcome or '') .. ' ' .. (txn or '')
+    redis.call('HSET', P .. 'past:' .. string.sub(id, 1, 3), id, past)
   end
   redis.call('UNLINK', intent_key(id), P .. 'parts:' .. id, P .. 'body:' .. id, P .. 'file:' .. id, P .. 'log:' .. id)
   redis.call('ZREM', P .. 'done', id)

@@ -1,24 +1,28 @@
 -- uses: ground, turns, gates, claims
--- Takes posted intents whose look at the ledger is due; also a sign of life of the worker, and its word that what it took
--- before is no longer in its hands. They stay posted, and come due again if the taker dies.
--- ARGV: worker, how many, how long the taker may be silent (ms), most lapses, length of the events stream,
---   leave ("1": the worker goes), targets that the worker knows and the ledgers that they are for it ("<target>=<ledger>",
---   by newlines), what it has seen of the ground (see stand), kinds that it knows (by commas), silence after which a
---   worker is dead (ms).
--- Returns: {now, lanes to ring, ms until the next one is due (-1: none), one array for each: id, body, FIELDS;
---   id and body of each that became a dead letter instead; ground, as claim.lua returns it; kinds that were left to those
---   who know them}.
+-- Takes posted intents whose look at the ledger is due; also a sign of life of the worker, and its word that what it
+-- took before is no longer in its hands. They stay posted, and come due again if the taker dies.
+-- ARGV: WORKER; wanted (how many); lease_ms (how long the taker may be silent); MAX_LAPSES; CAP (length of the events
+--   stream); leave ("1": the worker goes); targets that the worker knows and the ledgers that they are for it
+--   ("<target>=<ledger>", by newlines); shown (what it has seen of the ground: see stand); kinds that it knows (by
+--   commas); DEAD_MS (silence after which a worker is dead).
+-- Returns: {now, lanes to ring, ms until the next one is due (-1: none), one array for each: id, body, FIELDS without
+--   its OWN; id and body of each that became a dead letter instead; ground, as claim.lua returns it; kinds that were
+--   left to those who know them}.
+-- Deletes: looking:<worker>, posted, bell:<lane>.
+-- Bound: wanted intents, MOST_BYTES of payloads.
 
 local wanted, lease_ms, leave = tonumber(ARGV[2]), tonumber(ARGV[3]), ARGV[6] == '1'
 WORKER, MAX_LAPSES, CAP, DEAD_MS = ARGV[1], tonumber(ARGV[4]), ARGV[5], tonumber(ARGV[10])
 KINDS = ',' .. ARGV[9] .. ','
+local targets, shown = ARGV[7], ARGV[8]
+
 local bells, items, alone, posted = {}, {}, nil, P .. 'posted'
 local LANE = 'confirm'
 -- Taken in one trip: intents with many legs or items are large, and each asks the ledger many questions.
 local MOST_BYTES = 250000
 
-watch(ARGV[8])
-local seen = stand(ARGV[8])
+watch(shown)
+local seen = stand(shown)
 redis.call('DEL', P .. 'looking:' .. WORKER)
 if wanted > 0 then
   redis.call('ZADD', P .. 'workers', NOW, WORKER)
@@ -29,10 +33,11 @@ end
 local LEAST_AWAY_MS, MOST_AWAY_MS = 1000, 5000
 
 local read, asked = {}, {}
-TARGETS = known_targets(ARGV[7])
+TARGETS = known_targets(targets)
 if wanted > 0 then read, alone = line_up(posted, 'posted', wanted) end
 for _, one in ipairs(read) do
-  if one.lapses then asked[one.values[4]] = (asked[one.values[4]] or 0) + 1 end
+  local target = one.values[AT.target]
+  if one.lapses then asked[target] = (asked[target] or 0) + 1 end
 end
 
 local open, opens, readable, first_ms = {}, {}, 0, NOW + MOST_AWAY_MS
@@ -47,7 +52,7 @@ local may_read = readable > 0
 
 for _, one in ipairs(read) do
   if one.lapses then
-    local target = one.values[4]
+    local target = one.values[AT.target]
     if carried > MOST_BYTES then break end
     if (open[target] or 0) > 0 then
       open[target] = open[target] - 1

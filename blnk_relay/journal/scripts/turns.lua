@@ -1,4 +1,6 @@
 -- Part of scripts that let intents go, finish or bury them; needs ground.
+-- Deletes: waiting, expiring, deps:<id>, order:<key>, excl:<t>:<row>, tried:<lane>|<t>.
+-- Bound: dependents_left of those that wait, in one script; of each order the head.
 
 -- An intent waits no longer.
 local function leave_waiting(id)
@@ -6,23 +8,25 @@ local function leave_waiting(id)
   redis.call('ZREM', P .. 'expiring', id)
 end
 
--- Lets a waiting intent go when nothing holds it back: no intent that it waits for, no other one before it in any order.
+-- Lets a waiting intent go when nothing holds it back: no intent that it waits for, no other one before it in any
+--   order.
 local function let_go(id, bells)
-  local fields = redis.call('HMGET', intent_key(id), 'state', 'lane', 'target', 'due', 'pending', 'orders',
-    'patience', 'created', 'token')
-  if fields[1] ~= 'waiting' or tonumber(fields[5] or '0') > 0 then return end
-  for order in string.gmatch(fields[6] or '', '[^\n]+') do
+  local state, lane, target, due_before, pending, orders, patience, created, token = unpack(
+    redis.call('HMGET', intent_key(id), 'state', 'lane', 'target', 'due', 'pending', 'orders', 'patience', 'created',
+      'token'))
+  if state ~= 'waiting' or tonumber(pending or '0') > 0 then return end
+  for order in string.gmatch(orders or '', '[^\n]+') do
     if redis.call('ZRANGE', P .. 'order:' .. order, 0, 0)[1] ~= id then return end
   end
-  local due = math.max(NOW, tonumber(fields[4] or '0'))
+  local due = math.max(NOW, tonumber(due_before or '0'))
   leave_waiting(id)
   if not LOST then read_ground() end
-  if in_doubt(fields[8], fields[9], fields[4]) then redis.call('HSET', intent_key(id), 'lost', LOST) end
+  if in_doubt(created, token, due_before) then redis.call('HSET', intent_key(id), 'lost', LOST) end
   -- Patience is counted from when it could first be sent: who waited for a human for days is not late for that.
   redis.call('HSET', intent_key(id), 'state', 'ready', 'since', due, 'updated', NOW)
-  if fields[7] then redis.call('HSET', intent_key(id), 'deadline', due + tonumber(fields[7])) end
-  make_ready(id, fields[2], fields[3], due)
-  if due <= NOW then ring(bells, fields[2]) end
+  if patience then redis.call('HSET', intent_key(id), 'deadline', due + tonumber(patience)) end
+  make_ready(id, lane, target, due)
+  if due <= NOW then ring(bells, lane) end
 end
 
 -- An intent is over: give free what it alone could write to, and let the next of its orders go.
@@ -38,28 +42,31 @@ local function release(id, fields, bells)
   end
 end
 
--- Dependents that this script may still deal with: a few milliseconds of the server's time. Those beyond are dealt with by
--- later calls of their own; see owed.lua.
+-- Dependents that this script may still deal with: a few milliseconds of the server's time. Those beyond are dealt with
+-- by later calls of their own; see owed.lua.
 local dependents_left = 200
 
--- Some of those that wait for an intent, who wait no longer; what is owed to the rest is noted ("done <txn>", "cancelled",
+-- Some of those that wait for an intent, who wait no longer; what is owed to the rest is noted ("done <txn>",
+--   "cancelled",
 -- "discarded").
 local function next_dependents(id, owed)
   local key = P .. 'deps:' .. id
   local some = dependents_left > 0 and redis.call('SPOP', key, dependents_left) or {}
   dependents_left = dependents_left - #some
   -- Where there were fewer than could be dealt with, none is left.
-  if dependents_left == 0 and redis.call('EXISTS', key) == 1 then redis.call('ZADD', P .. 'owed', NOW, id .. ' ' .. owed) end
+  if dependents_left == 0 and redis.call('EXISTS', key) == 1 then
+    redis.call('ZADD', P .. 'owed', NOW, id .. ' ' .. owed)
+  end
   return some
 end
 
 -- An intent is done: those that waited for it get its result, and go when it was the last.
 local function satisfy(id, txn, bells)
   for _, dependent in ipairs(next_dependents(id, 'done ' .. txn)) do
-    local fields = redis.call('HMGET', intent_key(dependent), 'state', 'results')
+    local state, results = unpack(redis.call('HMGET', intent_key(dependent), 'state', 'results'))
     -- One whose deadline passed meanwhile may be replayed, and must know.
-    if fields[1] == 'waiting' or fields[1] == 'dead' then
-      redis.call('HSET', intent_key(dependent), 'results', (fields[2] or '') .. id .. ' ' .. txn .. '\n')
+    if state == 'waiting' or state == 'dead' then
+      redis.call('HSET', intent_key(dependent), 'results', (results or '') .. id .. ' ' .. txn .. '\n')
       redis.call('HINCRBY', intent_key(dependent), 'pending', -1)
       let_go(dependent, bells)
     end
@@ -70,13 +77,13 @@ end
 local TURN = '^[^:]*:turn:'
 
 local function bury(id, kind, class, code, message, cap)
-  local place = redis.call('HMGET', intent_key(id), 'lane', 'target', 'orders')
-  if place[1] then redis.call('ZREM', P .. 'tried:' .. place[1] .. '|' .. place[2], id) end
+  local lane, target, orders = unpack(redis.call('HMGET', intent_key(id), 'lane', 'target', 'orders'))
+  if lane then redis.call('ZREM', P .. 'tried:' .. lane .. '|' .. target, id) end
   redis.call('HSET', intent_key(id), 'state', 'dead', 'class', class, 'code', code, 'message', message, 'updated', NOW)
   redis.call('ZADD', P .. 'dead', NOW, id)
   count('dead|' .. kind .. '|' .. class .. '|' .. code)
   announce(id, kind, 'dead', class, cap)
-  for order in string.gmatch(place[3] or '', '[^\n]+') do
+  for order in string.gmatch(orders or '', '[^\n]+') do
     if string.find(order, TURN) then
       local key = P .. 'order:' .. order
       redis.call('ZREM', key, id)
@@ -90,12 +97,12 @@ end
 -- An intent will never be done: those that waited for it become dead letters, and keep their own dependents waiting.
 local function disappoint(id, what, cap)
   for _, dependent in ipairs(next_dependents(id, what)) do
-    local fields = redis.call('HMGET', intent_key(dependent), 'state', 'kind')
+    local state, kind = unpack(redis.call('HMGET', intent_key(dependent), 'state', 'kind'))
     local message = 'It waited for ' .. id .. ', which was ' .. what .. '.'
-    if fields[1] == 'waiting' then
+    if state == 'waiting' then
       leave_waiting(dependent)
-      bury(dependent, fields[2], 'refused', 'DEPENDENCY_CLOSED', message, cap)
-    elseif fields[1] == 'dead' then
+      bury(dependent, kind, 'refused', 'DEPENDENCY_CLOSED', message, cap)
+    elseif state == 'dead' then
       -- Its deadline passed before; from now on it cannot be replayed either.
       redis.call('HSET', intent_key(dependent), 'code', 'DEPENDENCY_CLOSED', 'message', message)
     end
