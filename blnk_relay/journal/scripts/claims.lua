@@ -214,7 +214,9 @@ local function claim_one(one, state)
   if state == 'posted' then
     -- Its being there says that a look is under way.
     change(changes, 'looks', one.lapses)
-    if one.lapses > tonumber(values[2] or '0') then change(changes, 'looker', values[5]) end
+    if one.lapses > tonumber(values[2] or '0') then
+      change(changes, 'looker', charged_with(redis.call('HGET', intent_key(id), 'looker'), values[5]))
+    end
   elseif in_doubt(values[FIELD.created], values[FIELD.token], one.due, true) then
     lost = LOST
     change(changes, 'lost', lost)

@@ -25,7 +25,8 @@ if ARGV[3] == '1' then
   if taken then return { 'taken', bells, taken } end
   look = false
 end
-redis.call('HDEL', key, 'class', 'code', 'message', 'attempts', 'sends', 'accepted', 'refuse', 'looks', 'faults')
+redis.call('HDEL', key, 'class', 'code', 'message', 'attempts', 'sends', 'accepted', 'refuse', 'looks', 'faults',
+  'charged', 'looker')
 -- One whose deadline passed before its turn came waits for its turn again.
 local held = tonumber(fields[11] or '0') > 0
 for order in string.gmatch(fields[12] or '', '[^\n]+') do
