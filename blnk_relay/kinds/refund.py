@@ -180,8 +180,8 @@ def _is_another(row: Row, amount: str | int | None) -> bool:
 
 def _contrast(row_id: str, amount: str | int | None, row: Row) -> str:
     return capped(
-        f"The ledger has {row.transaction_id} ({row.status}) under the reference that a refund of {row_id} needs, and it "
-        f"is none: precise_amount: asked {amount}, has {row.precise_amount}."
+        f"The ledger has {row.transaction_id} ({row.status}) under the reference that a refund of {row_id} needs, and "
+        f"it is none: precise_amount: asked {amount}, has {row.precise_amount}."
     )
 
 
@@ -253,8 +253,8 @@ ABOUT = About(
         End(
             DeadClass.UNKNOWN,
             "REFERENCE_CONFLICT",
-            "Under `<row>_refund` stands a transaction of another amount than that of the row; the ledger knows no refund "
-            "in part (contract §3.9).",
+            "Under `<row>_refund` stands a transaction of another amount than that of the row; the ledger knows no "
+            "refund in part (contract §3.9).",
         ),
         End(DeadClass.UNKNOWN, "VANISHED", "It was accepted eight times and never left a row (contract §3.3)."),
         End(

@@ -238,7 +238,7 @@ def test_a_refund_is_always_asked_for_in_queue_mode_and_by_the_applied_row():
 @pytest.mark.parametrize("status", ["APPLIED", "REJECTED"])
 @pytest.mark.parametrize("suffix", ["_refund", "_refund_q"])
 def test_what_has_another_amount_is_not_taken_for_the_refund_that_was_sent(suffix, status):
-    """The ledger refunds in full or not at all (contract §3.9): whoever made this, it gives back what nobody asked for."""
+    """The ledger refunds in full or not at all (contract §3.9): so this is none, whoever made it."""
     other = row(3, txn(2) + suffix, status, parent=txn(2), precise_amount=50)
     decision = decided(BY_REFERENCE, accepted(), *PAID, other)
     assert dead(decision) == (DeadClass.UNKNOWN, "REFERENCE_CONFLICT")
