@@ -171,6 +171,16 @@ TABLE: tuple[Rule, ...] = (
     Rule(400, "TXN_COMMIT_AMOUNT_EXCEEDED", INFLIGHT, _M.VERIFY_NEVER, "perhaps we succeeded", acted=True),
     Rule(400, "GEN_BAD_REQUEST", BALANCE, _M.NEVER, "unknown ledger or identity"),
     Rule(400, "GEN_BAD_REQUEST", UPDATE, _M.NEVER, "nothing to update"),
+    # Several at once have no code for it (contract §2.4); what it says is what is said of one alone.
+    Rule(
+        400,
+        "GEN_BAD_REQUEST",
+        SEVERAL,
+        _M.VERIFY_NEVER,
+        "a refusal that no repeat can change; earlier ones were recorded",
+        text=("overdraft limit",),
+        acted=True,
+    ),
     Rule(400, "GEN_BAD_REQUEST", ALL, _M.VERIFY, "unclassified, often transient", tries=5),
     Rule(400, "IDT_VALIDATION_ERROR", IDENTITY, _M.VERIFY_NEVER, "its id exists", acted=True),
     Rule(400, "META_INVALID_ENTITY_ID", UPDATE, _M.NEVER, "wrong id"),

@@ -31,6 +31,11 @@ _PASSING: tuple[tuple[type[Exception], str], ...] = (
     ),
     (errors.OutOfMemoryError, "Redis is full: raise its maxmemory, or let workers empty the journal"),
     (errors.BusyLoadingError, "Redis is still loading its data"),
+    # A sort of ClusterDownError to the client, but no matter of a cluster.
+    (
+        errors.MasterDownError,
+        f"Redis is a replica that has lost its primary; after a failover {_URL} may have to change",
+    ),
     (errors.ClusterDownError, "the Redis Cluster is down"),
     (errors.MaxConnectionsError, "all connections of this process to Redis are in use"),
     (errors.TimeoutError, f"Redis gave no answer in time ({PREFIX}REDIS_TIMEOUT_S)"),

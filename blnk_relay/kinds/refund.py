@@ -13,7 +13,7 @@ from urllib.parse import quote
 
 from marshmallow import Schema
 
-from blnk_relay.families.movement import STUCK_QUEUED, VANISHED, rejection_code
+from blnk_relay.families.movement import CONFLICT, STUCK_QUEUED, VANISHED, altered, rejection_code
 from blnk_relay.intents import horizons
 from blnk_relay.intents.decision import Again, Dead, DeadClass, Decision, Done, Send, refused
 from blnk_relay.intents.exchange import Request, Response, Verdict
@@ -102,14 +102,14 @@ def _applied_rows(named: Row | None, found: Found) -> list[Row]:
 def decide(entry: Entry, progress: Progress, found: Found, policy: Policy) -> Decision:
     """Refund when the row is applied and nothing stands under its refund reference yet."""
     if progress.sent and not progress.forgotten:
-        return _after_sending(progress.memo["row"], progress, found, policy)
+        return _after_sending(progress.memo["row"], progress.memo.get("amount"), progress, found, policy)
     named, _ = find_named(found, entry.payload["transaction"])
     applied = _applied_rows(named, found)
     if named is None or not applied:
         return _nothing_to_refund(named, progress, policy)
     if progress.forgotten and len(applied) == 1:
         # What stands under its refund reference is the only refund that there can be, and is what was asked for.
-        return _after_sending(applied[0].transaction_id, progress, found, policy)
+        return _after_sending(applied[0].transaction_id, applied[0].precise_amount, progress, found, policy)
     if progress.forgotten:
         return Dead(
             DeadClass.UNKNOWN,
@@ -128,17 +128,24 @@ def decide(entry: Entry, progress: Progress, found: Found, policy: Policy) -> De
             "PARTLY_COMMITTED",
             f"The hold was committed in part and is still open; refund that part by its id: {row.transaction_id}.",
         )
-    if any(found.reference(lookup.value) for lookup in family(row.transaction_id + "_refund")):
+    there = [found.reference(lookup.value) for lookup in family(row.transaction_id + "_refund")]
+    for other in there:
+        if other is not None and _is_another(other, row.precise_amount):
+            return refused("REFERENCE_CONFLICT", _contrast(row.transaction_id, row.precise_amount, other))
+    if any(there):
         return refused("ALREADY_REFUNDED", "Somebody else has refunded it, or is refunding it, already.")
     if progress.refuse:
         return refused(progress.code, progress.message)
-    return _send(row.transaction_id)
+    return _send(row.transaction_id, row.precise_amount)
 
 
-def _after_sending(row_id: str, progress: Progress, found: Found, policy: Policy) -> Decision:
+def _after_sending(row_id: str, amount: str | int | None, progress: Progress, found: Found, policy: Policy) -> Decision:
+    """What became of the refund of a row that had this amount, as a text or a number; None where it is not known."""
     reference = row_id + "_refund"
     final = final_row(found, reference)
     if final is not None:
+        if _is_another(final, amount):
+            return Dead(DeadClass.UNKNOWN, "REFERENCE_CONFLICT", _contrast(row_id, amount, final))
         if final.status == "REJECTED":
             return Dead(DeadClass.REJECTED, rejection_code(final.rejection), capped(final.rejection or "Rejected."))
         if final.status != "APPLIED":
@@ -163,11 +170,24 @@ def _after_sending(row_id: str, progress: Progress, found: Found, policy: Policy
         return again
     if vanished:
         return Dead(DeadClass.UNKNOWN, "VANISHED", f"Sent {progress.sends} times, and the ledger shows no refund.")
-    return _send(row_id)
+    return _send(row_id, amount)
 
 
-def _send(row_id: str) -> Send:
-    return Send(memo={"row": row_id}, exclusive=row_id)
+def _is_another(row: Row, amount: str | int | None) -> bool:
+    """Whether what stands under a refund's reference is none: the ledger refunds in full or not at all."""
+    return amount is not None and altered(row.precise_amount, int(amount))
+
+
+def _contrast(row_id: str, amount: str | int | None, row: Row) -> str:
+    return capped(
+        f"The ledger has {row.transaction_id} ({row.status}) under the reference that a refund of {row_id} needs, and "
+        f"it is none: precise_amount: asked {amount}, has {row.precise_amount}."
+    )
+
+
+def _send(row_id: str, amount: str | int | None) -> Send:
+    known = {} if amount is None else {"amount": str(amount)}
+    return Send(memo={"row": row_id, **known}, exclusive=row_id)
 
 
 def _may_grow(named: Row, commit: Row, found: Found) -> bool:
@@ -222,6 +242,12 @@ ABOUT = About(
         ),
         End(DeadClass.PARTIAL, "REFUND_HELD", "The ledger made a hold in the other direction instead of a refund."),
         STUCK_QUEUED,
+        End(
+            DeadClass.UNKNOWN,
+            "REFERENCE_CONFLICT",
+            "Under `<row>_refund` stands a transaction of another amount than that of the row; the ledger knows no "
+            "refund in part (contract §3.9).",
+        ),
         VANISHED,
         End(
             DeadClass.UNKNOWN,
@@ -246,6 +272,7 @@ KIND = Kind(
     judge=judge,
     about=ABOUT,
     records=True,
+    hopeless=CONFLICT,
     names=lambda payload: (str(payload["transaction"]),),
     absent="TRANSACTION_NOT_FOUND",
 )

@@ -49,8 +49,9 @@ def untrue(
         why = _wrong(item, shown, sent, restarts, ends)
         if status.code == "LAPSED_TOO_OFTEN":
             (charged,) = fields_of(relay, [status.id], "charged")
-            if len(dead) < relay.settings.max_lapses or not any(f":{pid}:" in f"{charged}" for pid in dead):
-                why = f"{len(dead)} workers died or were frozen, and {charged or 'the last of its holders'} was not"
+            alive = [name for name in (charged or "").split() if not any(f":{pid}:" in name for pid in dead)]
+            if len(dead) < relay.settings.max_lapses or not charged or alive:
+                why = f"{len(dead)} workers died or were frozen, and {alive or 'the last of its holders'} did not"
         plan = operator.plan(status)
         if not why and status.dead_class == "rejected" and plan.way is ReplayWay.SAME:
             why = "its advice is to send it again under a reference that is used up"

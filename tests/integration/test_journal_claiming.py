@@ -318,3 +318,37 @@ def test_looks_are_taken_for_known_targets_only(settings):
         assert few.take(WORKER, 10, 10.0).items == ()
         assert few.take(WORKER, 10, 10.0).next_ms > 0
         few.close()
+
+
+@pytest.mark.parametrize("speaks", ["settles", "prolongs"])
+@pytest.mark.parametrize("hand", ["sends", "looks"])
+def test_no_lapse_is_left_of_outages_in_quick_succession(relay, journal, hand, speaks):
+    """Several workers are unheard one after the other, and only then come back, whichever comes first."""
+    enqueue(relay, "unheard")
+    id_ = id_of(DEFAULT_TARGET, "unheard")
+    key, field = journal.key(f"intent:{id_}"), {"sends": "claims", "looks": "looks"}[hand]
+    if hand == "looks":
+        journal.settle(WORKER, [Settlement(journal.claim(LANE, WORKER, 1).items[0], "sending", "posted")], [])
+    held = {}
+    for worker in ("first", "second"):
+        if hand == "sends":
+            (held[worker],) = journal.claim(LANE, worker, 1).items
+            silence(journal, worker)
+            sweep(journal)
+            (looked,) = journal.take(ANOTHER, 1, 10).items
+            journal.settle(ANOTHER, [Settlement(looked, "posted", "ready")], [])
+            journal.take(ANOTHER, 0, 10, leave=True)
+        else:
+            (held[worker],) = journal.take(worker, 1, 10).items
+            silence(journal, worker)
+            journal.client.zadd(journal.key("posted"), {id_: 1})
+    if hand == "looks":
+        assert len(journal.take(ANOTHER, 1, 10).items) == 1
+    assert journal.client.hget(key, field) == "2"
+    for worker, left in (("first", "1"), ("second", "0")):
+        for _ in range(2):
+            if speaks == "settles":
+                journal.settle(worker, [Settlement(held[worker], "sending", "ready")], [])
+            else:
+                assert journal.extend(worker, [held[worker]], 10) == []
+            assert journal.client.hget(key, field) == left

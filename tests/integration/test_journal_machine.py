@@ -81,8 +81,8 @@ class Item:
     due: bool
     token: int = 0
     claims: int = 0
-    charged: str = ""
-    blamed: str = ""
+    charged: tuple[str, ...] = ()
+    blamed: tuple[str, ...] = ()
     looks: int = 0
     sent: bool = False
     lapsed: bool = False
@@ -364,7 +364,7 @@ class JournalMachine(RuleBasedStateMachine):
             assert claimed.progress.looking
             item = self.items[claimed.entry.id]
             if item.looks > before[claimed.entry.id]:
-                item.blamed = item.looker
+                item.blamed += (item.looker,)
             self._hand_over(claimed, worker, "posted")
         # What the gate held back is offered again after a second, which is no time in this test.
         self._come_due("posted", [id_ for id_ in due if self.items[id_].state == "posted" and id_ not in got])
@@ -461,10 +461,11 @@ class JournalMachine(RuleBasedStateMachine):
         before = None if current else self._dump(item)
         if not current and not item.trimmed:
             # Whoever speaks has not died of it.
-            if item.charged == given.worker:
-                item.charged, item.claims = "", max(0, item.claims - 1)
-            if item.blamed == given.worker:
-                item.blamed, item.looks = "", max(0, item.looks - 1)
+            item.claims -= item.charged.count(given.worker)
+            item.looks -= item.blamed.count(given.worker)
+            item.charged, item.blamed = (
+                tuple(name for name in names if name != given.worker) for names in (item.charged, item.blamed)
+            )
         self.journal.settle(given.worker, [settlement], [f"{DEFAULT_TARGET}:{side}"] if healthy else [])
         if healthy and self.gates[side].paused and not self.gates[side].manual:
             self.gates[side] = Gate()
@@ -510,9 +511,9 @@ class JournalMachine(RuleBasedStateMachine):
                 self._settle(given, "ready", "")
 
     def _settled(self, item: Item, given: Given, to: str, fields: dict[str, str], *, later: bool, sent: bool) -> None:
-        item.looks, item.looker = 0, ""
+        item.looks, item.looker, item.blamed = 0, "", ()
         if given.origin == "sending":
-            item.claims = 0
+            item.claims, item.charged = 0, ()
         item.sent |= sent
         item.holder = ""
         self.counts["looked_up"] += 1
@@ -654,6 +655,7 @@ class JournalMachine(RuleBasedStateMachine):
         held = self._held(status.id)
         item.state = "posted" if item.sent or item.lapsed else "waiting" if held else "ready"
         item.claims, item.looks, item.looker, item.due, item.dead = 0, 0, "", True, ("", "")
+        item.charged = item.blamed = ()
         item.token += 1
         rung = "confirm" if item.state == "posted" else item.lane
         assert (
@@ -756,7 +758,7 @@ class JournalMachine(RuleBasedStateMachine):
             self.silent.add(worker)
             for id_ in held:
                 self.items[id_].claims += 1
-                self.items[id_].charged = worker
+                self.items[id_].charged += (worker,)
         assert (self.client.zscore(self.journal.key("workers"), worker) is None) == silent
 
     @precondition(lambda self: self._waits_with_a_deadline())
@@ -861,7 +863,8 @@ class JournalMachine(RuleBasedStateMachine):
             assert fields["state"] == item.state
             assert number_of(fields.get("token", "0")) == item.token
             assert int(fields.get("claims", 0)) == item.claims
-            assert (fields.get("charged", ""), fields.get("looker", "")) == (item.charged, item.blamed)
+            charged = tuple(tuple(fields.get(name, "").split()) for name in ("charged", "looker"))
+            assert charged == (item.charged, item.blamed)
             assert int(fields.get("looks", 0)) == item.looks
             assert int(fields.get("gen", 0)) == item.generation
             assert (fields.get("class", ""), fields.get("code", "")) == item.dead or item.state == "discarded"

@@ -298,6 +298,8 @@ def rows() -> Iterator[Row]:  # noqa: PLR0915 - a table
     yield Row(400, "GEN_BAD_REQUEST", on("balance"), REFUSED, False)
     yield Row(400, "GEN_BAD_REQUEST", UPDATES, REFUSED, False)
     yield Row(400, "GEN_BAD_REQUEST", but(on("balance"), UPDATES), LOOK, True)
+    over = "failed to apply transaction to balances: transaction exceeds overdraft limit"
+    yield Row(400, "GEN_BAD_REQUEST", SEVERAL, LOOK_REFUSE, True, message=over)
     yield Row(400, "IDT_VALIDATION_ERROR", on("identity"), LOOK_REFUSE, True)
     for code in ("META_INVALID_ENTITY_ID", "META_UNSUPPORTED_ENTITY"):
         yield Row(400, code, UPDATES, REFUSED, False)

@@ -31,7 +31,7 @@ from blnk_relay.kinds import refund as kind
 
 BY_REFERENCE = refund("order_42")
 PAID = queued_and("APPLIED")  # Rows 1 (queued) and 2 (applied).
-MEMO = {"row": txn(2)}
+MEMO = {"row": txn(2), "amount": "1050"}
 SEND = Send(memo=MEMO, exclusive=txn(2))
 
 #: S9: the refund in queue mode; S10: made by somebody in skip mode; S3: the fallback shape of a queued one.
@@ -71,7 +71,7 @@ def test_what_stands_under_the_refunds_own_reference_is_read_before_every_send_e
 
 def test_a_payment_made_in_skip_mode_is_refunded_by_its_own_row():
     assert decided(BY_REFERENCE, progress(), row(7, "order_42", "APPLIED")) == Send(
-        memo={"row": txn(7)}, exclusive=txn(7)
+        memo={"row": txn(7), "amount": "1050"}, exclusive=txn(7)
     )
 
 
@@ -123,7 +123,9 @@ def commits(*amounts: int, void=False):
 
 def test_a_committed_hold_is_refunded_through_the_row_of_its_commit():
     ledger = Showing(commits(1050))
-    assert settled_by(BY_REFERENCE, progress(), ledger) == Send(memo={"row": txn(10)}, exclusive=txn(10))
+    assert settled_by(BY_REFERENCE, progress(), ledger) == Send(
+        memo={"row": txn(10), "amount": "1050"}, exclusive=txn(10)
+    )
     assert ledger.asked[2:] == [Lookup("transactions", "parent_transaction", txn(2)), *family(txn(10) + "_refund")]
 
 
@@ -228,3 +230,30 @@ def test_a_refund_is_always_asked_for_in_queue_mode_and_by_the_applied_row():
     request = kind.request(entry_of(BY_REFERENCE), progress(memo=MEMO), POLICY)
     assert (request.method, request.path, request.sync) == ("POST", f"/refund-transaction/{txn(2)}", False)
     assert request.body == {"skip_queue": False}
+
+
+# -- what is no refund ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("status", ["APPLIED", "REJECTED"])
+@pytest.mark.parametrize("suffix", ["_refund", "_refund_q"])
+def test_what_has_another_amount_is_not_taken_for_the_refund_that_was_sent(suffix, status):
+    """The ledger refunds in full or not at all (contract §3.9): so this is none, whoever made it."""
+    other = row(3, txn(2) + suffix, status, parent=txn(2), precise_amount=50)
+    decision = decided(BY_REFERENCE, accepted(), *PAID, other)
+    assert dead(decision) == (DeadClass.UNKNOWN, "REFERENCE_CONFLICT")
+    assert "asked 1050, has 50" in decision.message
+    assert txn(3) in decision.message
+
+
+def test_what_has_another_amount_is_not_called_a_refund_by_somebody_else():
+    other = row(3, txn(2) + "_refund", "APPLIED", parent=txn(2), precise_amount=50)
+    decision = settled_by(BY_REFERENCE, progress(), Showing((*PAID, other)))
+    assert dead(decision) == (DeadClass.REFUSED, "REFERENCE_CONFLICT")
+    assert "asked 1050, has 50" in decision.message
+
+
+def test_a_refund_whose_amount_was_not_recorded_when_it_was_sent_is_believed():
+    """By an older worker of a rolling deployment."""
+    now = sent(SECOND, memo={"row": txn(2)}, accepted=True, sends=1)
+    assert decided(BY_REFERENCE, now, *PAID, S9_QUEUED, S9_APPLIED) == Done("refunded", txn(4), txn(2))

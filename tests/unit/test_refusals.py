@@ -19,6 +19,7 @@ PASSING = [
     (errors.OutOfMemoryError("OOM command not allowed when used memory > 'maxmemory'."), "Redis is full"),
     (errors.BusyLoadingError("LOADING Redis is loading the dataset in memory"), "still loading its data"),
     (errors.TimeoutError("Timeout reading from 127.0.0.1:6379"), "gave no answer in time (BLNK_RELAY_REDIS_TIMEOUT_S)"),
+    (errors.MasterDownError("MASTERDOWN Link with MASTER is down"), "a replica that has lost its primary"),
     (errors.ResponseError("NOREPLICAS Not enough good replicas to write."), "too few replicas"),
     (errors.ResponseError("MISCONF Redis is configured to save RDB snapshots"), "cannot save to its disk"),
     (errors.ResponseError("BUSY Redis is busy running a script."), "busy with a script"),

@@ -220,7 +220,9 @@ local function claim_one(one, state)
   if state == 'posted' then
     -- Its being there says that a look is under way.
     change(changes, 'looks', one.lapses)
-    if one.lapses > tonumber(values[AT.looks] or '0') then change(changes, 'looker', values[AT.worker]) end
+    if one.lapses > tonumber(values[AT.looks] or '0') then
+      change(changes, 'looker', charged_with(redis.call('HGET', intent_key(id), 'looker'), values[AT.worker]))
+    end
   elseif in_doubt(values[AT.created], values[AT.token], one.due, true) then
     lost = LOST
     change(changes, 'lost', lost)

@@ -8,7 +8,7 @@
 --
 --   intent:<id>        hash    what moves: state, lane, target, kind, fp, created, since, deadline, orders, pending,
 --                              due, patience, token, claims and looks (workers that died in a row while they had it in
---                              hand), charged and looker (whose silence was the last to count among these), faults
+--                              hand), charged and looker (whose silences count among these, by newlines), faults
 --                              (times in a row that its own code failed), worker, attempts, sent, lapsed, sent_first,
 --                              sent_last, sends, accepted, refuse, memo, excl, gen, code, message, class, outcome, txn,
 --                              parent, updated, results, lost (end of the moments that the journal has lost and in
@@ -214,16 +214,30 @@ local function records(place, width)
   end
 end
 
--- A worker speaks of what was taken from it: it was silent and did not die, as when the journal itself was away. So its
--- silence proves nothing against the intent.
+-- A worker speaks of what was taken from it: it was silent and did not die, as when the journal itself was away. So none
+-- of its silences proves anything against the intent, whoever was silent after it.
 local function acquit(id, worker)
   for charged, lapses in pairs({ charged = 'claims', looker = 'looks' }) do
     local blamed, number = unpack(redis.call('HMGET', intent_key(id), charged, lapses))
-    if blamed == worker then
-      redis.call('HDEL', intent_key(id), charged)
-      if tonumber(number or '0') > 0 then redis.call('HINCRBY', intent_key(id), lapses, -1) end
+    local others, acquitted = {}, 0
+    for one in string.gmatch(blamed or '', '[^\n]+') do
+      if one == worker then acquitted = acquitted + 1 else others[#others + 1] = one end
+    end
+    if acquitted > 0 then
+      if #others > 0 then
+        redis.call('HSET', intent_key(id), charged, table.concat(others, '\n'))
+      else
+        redis.call('HDEL', intent_key(id), charged)
+      end
+      local charges = tonumber(number or '0')
+      if charges > 0 then redis.call('HSET', intent_key(id), lapses, math.max(0, charges - acquitted)) end
     end
   end
+end
+
+-- The names of those who are charged, with one more.
+local function charged_with(names, worker)
+  return names and names ~= '' and names .. '\n' .. worker or worker
 end
 
 local function count(field, by)

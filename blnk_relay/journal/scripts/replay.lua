@@ -31,7 +31,8 @@ if fresh then
   if taken then return { 'taken', bells, taken } end
   look = false
 end
-redis.call('HDEL', key, 'class', 'code', 'message', 'attempts', 'sends', 'accepted', 'refuse', 'looks', 'faults')
+redis.call('HDEL', key, 'class', 'code', 'message', 'attempts', 'sends', 'accepted', 'refuse', 'looks', 'faults',
+  'charged', 'looker')
 -- One whose deadline passed before its turn came waits for its turn again.
 local held = tonumber(intent.pending or '0') > 0
 for order in string.gmatch(intent.orders or '', '[^\n]+') do

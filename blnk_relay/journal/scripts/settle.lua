@@ -68,8 +68,8 @@ local function tally(field) counts[field] = (counts[field] or 0) + 1 end
 for _, verdict in ipairs(verdicts) do
   local item = cjson.decode(verdict)
   local id, key = item.id, intent_key(item.id)
-  local token, state, orders, excl, looks, created, faults = unpack(
-    redis.call('HMGET', key, 'token', 'state', 'orders', 'excl', 'looks', 'created', 'faults'))
+  local token, state, orders, excl, looks, created, faults, charged, looker = unpack(
+    redis.call('HMGET', key, 'token', 'state', 'orders', 'excl', 'looks', 'created', 'faults', 'charged', 'looker'))
   if token ~= item.token or state ~= item.from then
     stale[#stale + 1] = id
     tally('stale')
@@ -92,6 +92,8 @@ for _, verdict in ipairs(verdicts) do
     for row, made in pairs(item.made or {}) do remember_made(row, made) end
     -- A finished look clears the count of looks; only a finished attempt clears that of claims.
     if looks then redis.call('HDEL', key, 'looks') end
+    if looker then redis.call('HDEL', key, 'looker') end
+    if charged and item.from == 'sending' then redis.call('HDEL', key, 'charged') end
     if faults and not (item.set and item.set.faults) then redis.call('HDEL', key, 'faults') end
     local set = { 'state', item.to, 'updated', NOW }
     if item.from == 'sending' then

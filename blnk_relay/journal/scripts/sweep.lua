@@ -41,7 +41,8 @@ for _, worker in ipairs(redis.call('ZRANGE', P .. 'workers', 0, MOST_WORKERS - 1
   for index = 1, #late, 2 do
     local id, lease_end = late[index], late[index + 1]
     redis.call('ZREM', key, id)
-    local state, token, created = unpack(redis.call('HMGET', intent_key(id), 'state', 'token', 'created'))
+    local state, token, created, charged = unpack(
+      redis.call('HMGET', intent_key(id), 'state', 'token', 'created', 'charged'))
     if state == 'sending' then
       -- What was recorded before it was sent may be lost with the tail.
       if in_doubt(created, token) then redis.call('HSET', intent_key(id), 'lost', LOST) end
@@ -50,7 +51,7 @@ for _, worker in ipairs(redis.call('ZRANGE', P .. 'workers', 0, MOST_WORKERS - 1
       -- Whoever is alive has not died of it.
       if is_dead then
         redis.call('HINCRBY', intent_key(id), 'claims', 1)
-        redis.call('HSET', intent_key(id), 'charged', worker)
+        redis.call('HSET', intent_key(id), 'charged', charged_with(charged, worker))
       end
       redis.call('ZADD', P .. 'posted', NOW, id)
       lapsed = lapsed + 1
