@@ -245,8 +245,8 @@ ABOUT = About(
         End(
             DeadClass.UNKNOWN,
             "REFERENCE_CONFLICT",
-            "Under `<row>_refund` stands a transaction of another amount than that of the row; the ledger knows no "
-            "refund in part (contract §3.9).",
+            "Under `<row>_refund` stands a transaction of another amount than that of the row; the ledger does "
+            "not refund in part (contract §3.9).",
         ),
         VANISHED,
         End(

@@ -214,8 +214,8 @@ local function records(place, width)
   end
 end
 
--- A worker speaks of what was taken from it: it was silent and did not die, as when the journal itself was away. So none
--- of its silences proves anything against the intent, whoever was silent after it.
+-- A worker speaks of what was taken from it: it was silent and did not die, as when the journal itself was away. So
+-- none of its silences proves anything against the intent, whoever was silent after it.
 local function acquit(id, worker)
   for charged, lapses in pairs({ charged = 'claims', looker = 'looks' }) do
     local blamed, number = unpack(redis.call('HMGET', intent_key(id), charged, lapses))
