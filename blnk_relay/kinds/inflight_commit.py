@@ -54,7 +54,7 @@ class CommitSchema(VoidSchema):
 SCHEMA = CommitSchema()
 
 
-def commit(
+def commit_hold(
     hold: str | ResultOf,
     *,
     amount: Decimal | int | str | None = None,
@@ -79,7 +79,7 @@ def commit(
         InvalidIntent: With the messages by field.
 
     Example:
-        >>> commit("hold-93", amount="40.00", currency="EUR").payload["precise_amount"]
+        >>> commit_hold("hold-93", amount="40.00", currency="EUR").payload["precise_amount"]
         4000
     """
     given = {name: value for name, value in locals().items() if value is not None}
@@ -94,7 +94,7 @@ def intent(payload: Mapping[str, Any]) -> Intent:
 
 
 ABOUT = About(
-    builder=commit,
+    builder=commit_hold,
     confirmed="All that remains: the hold's `APPLIED` children add up to its amount; the `200` shows the last of "
     "them, and is enough. A part: that sum, recorded before sending, has grown by the part; it is read after a `200` "
     "as well, because a gateway may have repeated the request (contract §3.8, §4).",

@@ -12,7 +12,7 @@ from datetime import timedelta
 import pytest
 import redis
 
-from blnk_relay import JournalUnavailable, KeyConflict, NotFound, Refused, Relay, Settings, Target, Write, commit
+from blnk_relay import JournalUnavailable, KeyConflict, NotFound, Refused, Relay, Settings, Target, Write, commit_hold
 from blnk_relay.intents.exchange import GateAction, GateChange
 from blnk_relay.intents.intent import DEFAULT_TARGET
 from blnk_relay.journal.entries import Claimed, Settlement, id_of
@@ -685,7 +685,7 @@ def test_reads_that_ask_for_many_intents_each_are_lost_by_their_requests(relay, 
 
 
 def test_a_ledger_whose_queue_is_full_is_spared_by_the_lane_that_met_it_alone(relay, journal, operator):
-    relay.enqueue_many([payment("order"), commit("hold-1")])
+    relay.enqueue_many([payment("order"), commit_hold("hold-1")])
     full = GateChange(GateAction.SLOW, "QUEUE_BACKPRESSURE", 30.0, lane=True)
     assert journal.complain(DEFAULT_TARGET, f"lane:{LANE}", full) == (True, True)
     assert journal.claim(LANE, WORKER, 10).items == ()
@@ -844,7 +844,7 @@ def test_looks_are_taken_for_known_targets_only(settings):
 def test_every_key_of_the_journal_is_documented_in_the_head_of_the_scripts(relay, journal, operator):
     """The head names them all; what is not there is a leak."""
     enqueue(relay, *(f"order-{number}" for number in range(6)))
-    relay.enqueue(commit("order-1"))
+    relay.enqueue(commit_hold("order-1"))
     relay.enqueue(payment(), key="other", lane="refunds")
     relay.enqueue(payment("named"), key="by another key")
     claims = journal.claim(LANE, WORKER, 4).items
@@ -863,7 +863,7 @@ def test_every_key_of_the_journal_is_documented_in_the_head_of_the_scripts(relay
 
 def test_finished_intents_leave_nothing_but_their_fingerprint(relay, journal):
     enqueue(relay, *(f"order-{number}" for number in range(20)))
-    relay.enqueue(commit("order-1"))
+    relay.enqueue(commit_hold("order-1"))
     relay.cancel("order-7")
     for lane in (LANE, "inflight"):
         finish(journal, *journal.claim(lane, WORKER, 100).items)

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from blnk_relay import Relay, Write, bulk
+from blnk_relay import Relay, Write, bulk_transactions
 from blnk_relay.intents.intent import DEFAULT_TARGET
 from blnk_relay.journal.entries import Claimed, Settlement, id_of
 from blnk_relay.journal.journal import Journal
@@ -82,7 +82,11 @@ class Play:
     def batch(self, key: str, **options: Any) -> None:
         """One that takes turns with all others of its sort."""
         self.relay.enqueue_many(
-            [Write(intent=bulk([payment(f"{key}-item")], atomic=True, skip_queue=True), key=key, **options)]
+            [
+                Write(
+                    intent=bulk_transactions([payment(f"{key}-item")], atomic=True, skip_queue=True), key=key, **options
+                )
+            ]
         )
 
     def crowd(self, of: str) -> None:

@@ -7,7 +7,7 @@ import pickle
 
 import pytest
 
-from blnk_relay import InvalidIntent, InvalidSettings, Relay, Settings, Target, Write, create_ledger, upload
+from blnk_relay import InvalidIntent, InvalidSettings, Relay, Settings, Target, Write, create_ledger, upload_records
 from blnk_relay.environment import PREFIX
 from blnk_relay.journal.entries import id_of
 from blnk_relay.kinds.registry import KINDS
@@ -244,7 +244,7 @@ def test_the_route_of_each_target_decides_which_references_it_takes(relay):
 
 def test_what_a_core_could_not_prove_is_refused_there_and_nowhere_else(relay):
     text = b"ID,Amount,Currency,Reference,Description,Date\ns-1,12.50,EUR,r,d,2026-11-20T09:15:31Z\n"
-    statement = upload("bank-x", text, name="statement.csv")
+    statement = upload_records("bank-x", text, name="statement.csv")
     assert relay.prepare(Write(intent=statement, target="eu")).entry.target == "eu"
     with pytest.raises(InvalidIntent) as caught:
         relay.prepare(Write(intent=statement, target="own"))
