@@ -54,7 +54,7 @@ class AsyncRelay:
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
-        self._bells = Bells(settings)
+        self.bells = Bells(settings)
         self._belonging = Belonging(settings)
         self._first_use = FirstUse(settings)
         address = settings.journal_address
@@ -84,7 +84,7 @@ class AsyncRelay:
 
     async def close(self) -> None:
         """Give the connections back."""
-        await asyncio.to_thread(self._bells.close)
+        await asyncio.to_thread(self.bells.close)
         await self._client.aclose()
 
     async def enqueue(
@@ -111,16 +111,12 @@ class AsyncRelay:
             order_key=order_key,
         )
         try:
-            return (await self._accept([self.prepare(write)]))[0]
+            return (await self._accept([prepare(self.settings, write)]))[0]
         except KeyConflict as conflict:
             conflict.index = None
             raise
         except InvalidIntent as error:
             raise InvalidIntent(error.kind, error.errors) from None
-
-    def prepare(self, write: Write) -> NewEntry:
-        """Check an intent and record nothing, which needs no waiting; see :meth:`blnk_relay.Relay.prepare`."""
-        return prepare(self.settings, write)
 
     async def enqueue_many(self, writes: Iterable[Intent | Write]) -> list[Receipt]:
         """Record many intents, in few trips; see :meth:`blnk_relay.Relay.enqueue_many`."""
@@ -191,7 +187,7 @@ class AsyncRelay:
 
     async def _ring(self, lanes: Iterable[str]) -> None:
         if lanes:
-            await asyncio.to_thread(self._bells.ring, lanes)
+            await asyncio.to_thread(self.bells.ring, lanes)
 
     async def _drive(self, flow: Flow[T]) -> T:
         """Carry out a flow, trip by trip."""

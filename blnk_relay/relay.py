@@ -64,7 +64,7 @@ class Relay:
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self.journal = Journal(settings)
-        self._bells = Bells(settings)
+        self.bells = Bells(settings)
         self._belonging = Belonging(settings)
         self._first_use = FirstUse(settings)
 
@@ -87,7 +87,7 @@ class Relay:
 
     def close(self) -> None:
         """Give the connections back."""
-        self._bells.close()
+        self.bells.close()
         self.journal.close()
 
     def enqueue(
@@ -142,27 +142,12 @@ class Relay:
             order_key=order_key,
         )
         try:
-            return self._accept([self.prepare(write)])[0]
+            return self._accept([prepare(self.settings, write)])[0]
         except KeyConflict as conflict:
             conflict.index = None
             raise
         except InvalidIntent as error:
             raise InvalidIntent(error.kind, error.errors) from None
-
-    def prepare(self, write: Write) -> NewEntry:
-        """Check an intent and its options as :meth:`enqueue` does, and record nothing.
-
-        Args:
-            write: The intent with its options.
-
-        Returns:
-            What would be recorded; :meth:`Journal.conflicts` says whether its key is free.
-
-        Raises:
-            InvalidIntent: The key, the target, the lane or a time is not valid, the amount is beyond the settings'
-                limit, or the target has no read that could prove the outcome.
-        """
-        return prepare(self.settings, write)
 
     def enqueue_many(self, writes: Iterable[Intent | Write]) -> list[Receipt]:
         """Record many intents, in few trips; all are validated before the first is written.
@@ -240,7 +225,7 @@ class Relay:
             JournalUnavailable: Redis did not answer.
         """
         status, bells = self.journal.drive(cancel_flow(self.settings, key, target))
-        self._bells.ring(bells)
+        self.bells.ring(bells)
         return status
 
     def history(self, key: str, *, target: str = DEFAULT_TARGET) -> tuple[Attempt, ...]:
@@ -303,6 +288,6 @@ class Relay:
         if due := self._belonging.due(new.entry.target for new in entries):
             self.journal.drive(self._belonging.flow(due))
         accepted, bells, durability = self.journal.accept(entries)
-        self._bells.ring(bells)
+        self.bells.ring(bells)
         self._first_use.weigh(durability)
         return receipts_of(entries, accepted, durability)

@@ -90,7 +90,7 @@ def end_cancelled(relay: Relay, _: Journal) -> None:
 
 def end_discarded(relay: Relay, journal: Journal) -> None:
     settle(journal, journal.claim(LANE, WORKER, 1).items, "dead")
-    Operator(journal, relay._bells).discard(relay.get("first"), who="me", reason="closed")
+    Operator(journal, relay.bells).discard(relay.get("first"), who="me", reason="closed")
 
 
 @pytest.mark.parametrize(
@@ -171,7 +171,7 @@ def test_whoever_changes_between_two_calls_comes_to_the_same_end(relay, journal)
     assert states(relay, late) == {("dead", "EXPIRED"): len(late)}
     assert relay.get("newcomer").state == "ready"
     # Who died meanwhile has the result all the same, and goes when it is replayed.
-    operator = Operator(journal, relay._bells)
+    operator = Operator(journal, relay.bells)
     operator.replay(relay.get(late[0]), who="me")
     assert relay.get(late[0]).state == "ready"
     results = journal.client.hget(journal.key(f"intent:{id_of(DEFAULT_TARGET, late[0])}"), "results")

@@ -250,7 +250,7 @@ def test_bells_too_many_or_with_rubbish_in_them_send_nothing_twice_and_harm_nobo
     crash_stage.start_worker()
     crash_stage.start_worker()
     receipts = relay.enqueue_many(mix("rung", 60))
-    settings, app = crash_stage.settings, relay._bells._app
+    settings, app = crash_stage.settings, relay.bells._app
     for _ in range(100):
         for lane in settings.lanes:
             app.send_task(DELIVER_TASK, args=(lane,), queue=queue_of(settings, lane), ignore_result=True)

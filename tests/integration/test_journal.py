@@ -72,7 +72,7 @@ def status(journal: Journal, key: str) -> Status:
 
 @pytest.fixture
 def operator(relay):
-    return Operator(relay.journal, relay._bells)
+    return Operator(relay.journal, relay.bells)
 
 
 @pytest.fixture

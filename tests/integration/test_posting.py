@@ -189,7 +189,7 @@ class Played:
 
     @property
     def operator(self) -> Operator:
-        return Operator(self.relay.journal, self.relay._bells)
+        return Operator(self.relay.journal, self.relay.bells)
 
     def enqueue(self, *writes: Write) -> list[Receipt]:
         receipts = self.relay.enqueue_many(writes)

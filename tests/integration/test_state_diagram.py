@@ -74,7 +74,7 @@ class Play:
 
     def __init__(self, relay: Relay) -> None:
         self.relay, self.journal = relay, relay.journal
-        self.operator = Operator(relay.journal, relay._bells)
+        self.operator = Operator(relay.journal, relay.bells)
 
     def enqueue(self, key: str, **options: Any) -> None:
         self.relay.enqueue_many([Write(intent=payment(), key=key, **options)])

@@ -289,7 +289,7 @@ def test_what_is_for_a_target_that_a_worker_does_not_know_waits_for_one_that_doe
             wait_until(lambda: "intents wait for target 'us'" in stage.log.read_text(), 10)
             assert {relay.get(receipt.id).state for receipt in there} == {"ready"}
             assert stage.log.read_text().count("intents wait for target 'us'") == 1
-            known = {lane.target: lane for lane in Operator(relay.journal, relay._bells).overview().lanes}
+            known = {lane.target: lane for lane in Operator(relay.journal, relay.bells).overview().lanes}
             assert known["us"].due >= 0
             stage.settings = many
             stage.start_worker()

@@ -83,7 +83,7 @@ def resume_process(worker: subprocess.Popen[bytes]) -> None:
 
 def operator_of(relay: Relay) -> Operator:
     """An operator's hands on a relay's journal."""
-    return Operator(relay.journal, relay._bells)
+    return Operator(relay.journal, relay.bells)
 
 
 def leased_ids(relay: Relay) -> set[str]:

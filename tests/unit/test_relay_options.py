@@ -9,6 +9,7 @@ import pytest
 from casebook import payment
 
 from blnk_relay import InvalidIntent, Relay, Settings, Write, commit_hold, refund
+from blnk_relay.intake import prepare
 
 FAR = datetime(2100, 1, 1, tzinfo=UTC)
 FAR_MS = int(FAR.timestamp() * 1000)
@@ -22,7 +23,7 @@ def relay():
 
 
 def prepared(relay, intent=None, **options: Any):
-    return relay.prepare(Write(intent=intent or payment(), **options))
+    return prepare(relay.settings, Write(intent=intent or payment(), **options))
 
 
 @pytest.mark.parametrize(

@@ -111,7 +111,7 @@ class _Performance:
         self._show = show
         self._end_s = end_s
         self._ids: list[str] = []
-        self.operator = Operator(relay.journal, relay._bells)  # noqa: SLF001 - one process, one bell
+        self.operator = Operator(relay.journal, relay.bells)
 
     def enqueue(self, title: str, writes: Sequence[Write]) -> None:
         for at in range(0, len(writes), 500):
