@@ -31,10 +31,13 @@ from blnk_relay.errors import (
 )
 from blnk_relay.events import Event
 from blnk_relay.intake import Receipt, Write
+from blnk_relay.intents.decision import DeadClassName
 from blnk_relay.intents.intent import Intent
 from blnk_relay.intents.links import ResultOf, result_of
+from blnk_relay.intents.outcomes import OutcomeName, PartName
+from blnk_relay.intents.states import EventName, StateName
 from blnk_relay.journal.parts import PartStatus
-from blnk_relay.journal.status import Attempt, Status
+from blnk_relay.journal.status import Attempt, AttemptName, Status
 from blnk_relay.kinds.balance_create import create_balance
 from blnk_relay.kinds.balance_link_identity import link_identity
 from blnk_relay.kinds.identity_create import create_identity
@@ -74,6 +77,13 @@ __all__ = [  # noqa: RUF022 - grouped by what they are for
     "PartStatus",
     "Event",
     "Write",
+    # What their words may be, as types.
+    "StateName",
+    "OutcomeName",
+    "DeadClassName",
+    "PartName",
+    "EventName",
+    "AttemptName",
     # Building intents.
     "Intent",
     "transaction",

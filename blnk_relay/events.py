@@ -15,7 +15,11 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import cast
 
+from blnk_relay.intents.decision import DeadClassName
+from blnk_relay.intents.outcomes import OutcomeName
+from blnk_relay.intents.states import EventName
 from blnk_relay.journal.flows import Ask, Flow, Run
 from blnk_relay.journal.journal import Journal
 from blnk_relay.journal.status import moment
@@ -53,8 +57,8 @@ class Event:
     intent_id: str
     key: str
     kind: str
-    event: str
-    detail: str
+    event: EventName
+    detail: OutcomeName | DeadClassName
     target: str = ""
 
 
@@ -93,8 +97,8 @@ def _event(id_: str, fields: Mapping[str, str], recorded: str) -> Event:
         intent_id=fields["id"],
         key=key,
         kind=fields["kind"],
-        event=fields["event"],
-        detail=fields["detail"],
+        event=cast("EventName", fields["event"]),
+        detail=cast("OutcomeName | DeadClassName", fields["detail"]),
         target=target,
     )
 

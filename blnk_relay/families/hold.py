@@ -19,6 +19,7 @@ from blnk_relay.intents.decision import Again, Dead, DeadClass, Decision, Done, 
 from blnk_relay.intents.exchange import Request, Response, Verdict
 from blnk_relay.intents.found import Found, Lookup, Row
 from blnk_relay.intents.intent import Entry
+from blnk_relay.intents.outcomes import OutcomeName
 from blnk_relay.intents.progress import Policy, Progress
 from blnk_relay.intents.retry import growing_s
 from blnk_relay.intents.rows import MOMENT_LOST, capped, find_named, look_again, made_ms, missing, row_age_s, text_of
@@ -256,6 +257,6 @@ def judge(entry: Entry, progress: Progress, request: Request, response: Response
         # The child in the answer proves one commit, not only one: a gateway that repeats a PUT makes two, and shows
         # one of them (measured, finding R4). The sum of the hold's commits tells.
         return verdict
-    outcome = "voided" if entry.kind == VOID else "applied"
+    outcome: OutcomeName = "voided" if entry.kind == VOID else "applied"
     done = Done(outcome, text_of(body, "transaction_id"), str(progress.memo["row"]))
     return Verdict(done, acted=True, accepted=True)

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Literal
 
 from marshmallow import ValidationError
 
@@ -57,7 +57,7 @@ class Way:
     """
 
     single: str
-    outcome: str
+    outcome: Literal["applied", "voided"]
     wanted: Callable[[Mapping[str, Any]], list[Mapping[str, Any]]]
     path: str
     body: Callable[[Sequence[tuple[str, Mapping[str, Any]]]], Mapping[str, Any]]

@@ -17,6 +17,7 @@ from blnk_relay.intents.decision import Send
 from blnk_relay.intents.exchange import GateAction, GateChange
 from blnk_relay.intents.intent import Entry
 from blnk_relay.intents.references import of_generation
+from blnk_relay.intents.states import OPEN, State
 from blnk_relay.journal.accept import Accepted, accept_flow, arguments_of, conflicts_in, wait_command, was_reached
 from blnk_relay.journal.claims import Claims
 from blnk_relay.journal.clock import Watch, steady_s
@@ -38,9 +39,6 @@ from blnk_relay.journal.packing import unpacked
 from blnk_relay.journal.server import facts_of, is_cluster, judge
 from blnk_relay.kinds.registry import KINDS
 from blnk_relay.settings import Settings
-
-#: States of an intent that a machine is still at.
-OPEN = frozenset({"waiting", "ready", "sending", "posted"})
 
 #: Work handled in one sweep.
 SWEEP_MOST = 500
@@ -266,7 +264,7 @@ class Journal:
             chunk = held[at : at + EXTEND_CHUNK]
             arguments: list[str | int] = []
             for claimed in chunk:
-                state = "posted" if claimed.progress.looking else "sending"
+                state = State.POSTED if claimed.progress.looking else State.SENDING
                 arguments += [claimed.entry.id, claimed.token, state, int(lease_s * 1000)]
             end_s = steady_s() + lease_s
             answers = self.scripts.run("extend", worker, *arguments)
@@ -476,7 +474,7 @@ class Journal:
     def is_fresh(self, target: str, reference: str, within_s: float) -> bool:
         """Whether an intent with this reference was done so many seconds ago, or fewer."""
         state, at_ms = self._ended(target, reference)
-        return state == "done" and self.now_ms() - at_ms <= within_s * 1000
+        return state == State.DONE and self.now_ms() - at_ms <= within_s * 1000
 
     def _ended(self, target: str, reference: str) -> tuple[str, int]:
         """State of the intent with a reference, empty for none, and when it came to that."""

@@ -12,6 +12,7 @@ from datetime import UTC, datetime, timedelta
 from itertools import islice
 from typing import Any, TypeVar
 
+from blnk_relay.intents.states import TIMED, State
 from blnk_relay.journal.connection import reported
 from blnk_relay.journal.journal import Journal
 
@@ -19,9 +20,6 @@ T = TypeVar("T")
 
 #: Ids in a page.
 PAGE = 500
-
-#: States whose set is scored by the time at which they came into it.
-_TIMED = frozenset({"waiting", "done", "cancelled", "dead", "discarded"})
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -48,7 +46,7 @@ def pages(
     Yields:
         Pages that are not empty. What leaves the sets meanwhile makes none pass over another.
     """
-    limits = _limits(since, until) if state in _TIMED else _limits(None, None)
+    limits = _limits(since, until) if state in TIMED else _limits(None, None)
     members = [_members(journal, name, limits, oldest_first=oldest_first) for name in _sets(journal, state, target)]
     merged = heapq.merge(*members, key=lambda member: member[1], reverse=not oldest_first)
     return batched((id_ for id_, _ in merged), PAGE)
@@ -85,10 +83,10 @@ def _ms(moment: datetime) -> str:
 
 def _sets(journal: Journal, state: str, target: str | None) -> list[str]:
     """Names of the sets that hold the intents of a state."""
-    if state not in ("ready", "sending"):
-        return ["done" if state == "cancelled" else state]
+    if state not in (State.READY, State.SENDING):
+        return [State.DONE if state == State.CANCELLED else state]
     with reported():
-        if state == "ready":
+        if state == State.READY:
             queues: Any = journal.client.smembers(journal.key("queues"))
             return [f"ready:{queue}" for queue in sorted(queues) if target in (None, queue.partition("|")[2])]
         workers: Any = journal.client.zrange(journal.key("workers"), 0, -1)

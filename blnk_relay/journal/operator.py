@@ -12,6 +12,7 @@ from typing import Any
 from blnk_relay.bell import Bells
 from blnk_relay.errors import NotFound, Refused
 from blnk_relay.intents.intent import DEFAULT_TARGET
+from blnk_relay.intents.states import LETTERS, State, StateName
 from blnk_relay.journal import listing
 from blnk_relay.journal.connection import reported
 from blnk_relay.journal.entries import id_of
@@ -21,9 +22,6 @@ from blnk_relay.journal.status import Status, moment, statuses_flow
 from blnk_relay.kinds.registry import KINDS
 from blnk_relay.replay import ReplayPlan, ReplayWay, plan_replay
 from blnk_relay.settings import CONFIRM_LANE
-
-#: States that can be listed; ``sending`` is spread over the workers, ``ready`` over the lanes.
-STATES = ("waiting", "ready", "sending", "posted", "done", "cancelled", "dead", "discarded")
 
 #: Intents read in full in one trip while listing.
 _CHUNK = 50
@@ -46,7 +44,7 @@ _MAX_WHO = 100
 class _Wanted:
     """What a list is narrowed to."""
 
-    state: str
+    state: StateName
     kind: str | None
     code: str | None
     since: datetime | None
@@ -244,9 +242,9 @@ class Operator:
             settings = journal.settings
             queues = {*used, *(f"{lane}|{target}" for lane in settings.lanes for target in settings.ledgers)}
             pipeline = client.pipeline(transaction=False)
-            for name in ("waiting", "posted", "done", "dead", "discarded"):
+            for name in (State.WAITING, State.POSTED, State.DONE, State.DEAD, State.DISCARDED):
                 pipeline.zcard(journal.key(name))
-            pipeline.zrange(journal.key("posted"), 0, 0, withscores=True)
+            pipeline.zrange(journal.key(State.POSTED), 0, 0, withscores=True)
             pipeline.hgetall(journal.key("counts"))
             pipeline.zcount(journal.key("alive"), now_ms - int(settings.dead_worker_s * 1000), "+inf")
             waiting, posted, done, dead, discarded, first_posted, counts, alive = pipeline.execute()
@@ -333,7 +331,7 @@ class Operator:
 
     def listed(
         self,
-        state: str,
+        state: StateName,
         *,
         kind: str | None = None,
         code: str | None = None,
@@ -349,7 +347,7 @@ class Operator:
         their lease ends, and when the ledger is looked at next.
 
         Args:
-            state: One of STATES.
+            state: One of :class:`blnk_relay.intents.states.State`.
             kind: Only of this kind.
             code: Only with this code.
             since: Only what came into this state at or after this time; for ``ready`` and ``posted``: changed since.
@@ -374,7 +372,12 @@ class Operator:
         return self._journal.drive(statuses_flow(self._journal.settings.prefix, ids))
 
     def check_filters(
-        self, states: Sequence[str], *, kind: str | None = None, code: str | None = None, target: str | None = None
+        self,
+        states: Sequence[StateName],
+        *,
+        kind: str | None = None,
+        code: str | None = None,
+        target: str | None = None,
     ) -> None:
         """Refuse what cannot match, so that a typing error does not look like an empty list.
 
@@ -398,7 +401,7 @@ class Operator:
             _expect("kind", kind, kinds)
         if target is not None:
             _expect("target", target, {*journal.settings.ledgers, *(queue.partition("|")[2] for queue in queues)})
-        if code is not None and set(states) <= {"dead", "discarded"}:
+        if code is not None and LETTERS.issuperset(states):
             codes = {part[3] for part in parts if part[0] == "dead" and len(part) == _DEATH_PARTS}
             # The one code that letters get after their death, and uncounted.
             _expect("code among the dead letters", code, {*codes, "DEPENDENCY_CLOSED"} if codes else codes)
@@ -472,7 +475,7 @@ class Operator:
         answer, bells = self._journal.scripts.run("discard", status.id, line, self._journal.settings.events_max)
         if answer == "":
             raise NotFound(f"no intent is known under {status.id!r}")
-        if answer != "discarded":
+        if answer != State.DISCARDED:
             raise Refused(f"intent {status.id} is not discarded: it is {answer}, not dead")
         self._bells.ring(bells)
 

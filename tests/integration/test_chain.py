@@ -28,8 +28,9 @@ from blnk_relay import (
     update_metadata,
     void_hold,
 )
+from blnk_relay.intents.states import OPEN
 from blnk_relay.sandbox import KINDS, Books, Faults, Options
-from tests.support.counting import OPEN, assert_exactly_once, states
+from tests.support.counting import assert_exactly_once, states
 from tests.support.stages import operator_of
 from tests.support.waiting import wait_until
 from worker.demo.stage import INSTANCE, TOKEN, Stage

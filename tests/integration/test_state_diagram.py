@@ -11,10 +11,11 @@ import pytest
 
 from blnk_relay import Relay, Write, bulk_transactions
 from blnk_relay.intents.intent import DEFAULT_TARGET
+from blnk_relay.intents.states import State
 from blnk_relay.journal.entries import Claimed, Settlement, id_of
 from blnk_relay.journal.journal import Journal
 from blnk_relay.journal.lua import Scripts
-from blnk_relay.journal.operator import STATES, Operator
+from blnk_relay.journal.operator import Operator
 from blnk_relay.journal.status import Status, by_id
 from tests.support.payments import payment
 
@@ -283,4 +284,4 @@ def test_every_arrow_of_the_diagram_happens_and_nothing_else_does(relay, monkeyp
 
 
 def test_the_diagram_has_all_states_and_no_other():
-    assert {state for start, end, _ in drawn() for state in (start, end)} - {NOWHERE} == set(STATES)
+    assert {state for start, end, _ in drawn() for state in (start, end)} - {NOWHERE} == set(State)

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 from blnk_relay import Receipt, Relay
+from blnk_relay.intents.states import OPEN
 from blnk_relay.journal.status import by_id, payload_of
 from blnk_relay.sandbox import Books, Sandbox
 from tests.support.waiting import wait_until
@@ -14,9 +15,6 @@ from worker.demo.proof.prove import prove
 
 #: Ids asked for in one trip.
 _CHUNK = 1_000
-
-#: States of intents that a machine is still at.
-OPEN = frozenset({"waiting", "ready", "sending", "posted"})
 
 #: What the books hold, and the id of each.
 _IDS = {
