@@ -30,23 +30,26 @@ from blnk_relay.errors import (
     UnsuitableServer,
 )
 from blnk_relay.intake import Receipt, Write
+from blnk_relay.intents.decision import DeadClassName
 from blnk_relay.intents.intent import Intent
 from blnk_relay.intents.links import ResultOf, result_of
+from blnk_relay.intents.outcomes import OutcomeName, PartName
+from blnk_relay.intents.states import EventName, StateName
 from blnk_relay.journal.events import Event
 from blnk_relay.journal.operator import Operator
 from blnk_relay.journal.overview import GateView, LaneDepth, Overview, Pause
 from blnk_relay.journal.parts import PartStatus
 from blnk_relay.journal.pauses import Act, Change
-from blnk_relay.journal.status import Attempt, Status
+from blnk_relay.journal.status import Attempt, AttemptName, Status
 from blnk_relay.kinds.balance_create import create_balance
 from blnk_relay.kinds.balance_link_identity import link_identity
 from blnk_relay.kinds.identity_create import create_identity
-from blnk_relay.kinds.identity_tokenize import tokenize
+from blnk_relay.kinds.identity_tokenize import tokenize_identity
 from blnk_relay.kinds.identity_update import update_identity
-from blnk_relay.kinds.inflight_bulk_commit import bulk_commit
-from blnk_relay.kinds.inflight_bulk_void import bulk_void
-from blnk_relay.kinds.inflight_commit import commit
-from blnk_relay.kinds.inflight_void import void
+from blnk_relay.kinds.inflight_bulk_commit import commit_holds
+from blnk_relay.kinds.inflight_bulk_void import void_holds
+from blnk_relay.kinds.inflight_commit import commit_hold
+from blnk_relay.kinds.inflight_void import void_hold
 from blnk_relay.kinds.ledger_create import create_ledger
 from blnk_relay.kinds.matching_rule_create import create_matching_rule
 from blnk_relay.kinds.matching_rule_delete import delete_matching_rule
@@ -54,11 +57,11 @@ from blnk_relay.kinds.matching_rule_update import update_matching_rule
 from blnk_relay.kinds.metadata_update import update_metadata
 from blnk_relay.kinds.reconciliation_start import start_reconciliation
 from blnk_relay.kinds.reconciliation_start_instant import start_instant_reconciliation
-from blnk_relay.kinds.reconciliation_upload import upload
+from blnk_relay.kinds.reconciliation_upload import upload_records
 from blnk_relay.kinds.refund import refund
 from blnk_relay.kinds.registry import intent_of
 from blnk_relay.kinds.transaction import transaction
-from blnk_relay.kinds.transaction_bulk import bulk
+from blnk_relay.kinds.transaction_bulk import bulk_transactions
 from blnk_relay.kinds.transaction_split import split_transaction
 from blnk_relay.relay import Relay, StillOpen
 from blnk_relay.replay import ReplayPlan, ReplayWay
@@ -78,25 +81,32 @@ __all__ = [  # noqa: RUF022 - grouped by what they are for
     "PartStatus",
     "Event",
     "Write",
+    # What their words may be, as types.
+    "StateName",
+    "OutcomeName",
+    "DeadClassName",
+    "PartName",
+    "EventName",
+    "AttemptName",
     # Building intents.
     "Intent",
     "transaction",
     "split_transaction",
     "Leg",
-    "bulk",
+    "bulk_transactions",
     "refund",
-    "commit",
-    "void",
-    "bulk_commit",
-    "bulk_void",
+    "commit_hold",
+    "void_hold",
+    "commit_holds",
+    "void_holds",
     "create_ledger",
     "create_balance",
     "create_identity",
     "update_identity",
     "link_identity",
-    "tokenize",
+    "tokenize_identity",
     "update_metadata",
-    "upload",
+    "upload_records",
     "start_reconciliation",
     "start_instant_reconciliation",
     "create_matching_rule",

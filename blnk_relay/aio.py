@@ -40,7 +40,7 @@ class AsyncRelay:
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
-        self._bells = Bells(settings)
+        self.bells = Bells(settings)
         self._journal = AsyncJournal(settings)
 
     @classmethod
@@ -62,7 +62,7 @@ class AsyncRelay:
 
     async def close(self) -> None:
         """Give the connections back."""
-        await asyncio.to_thread(self._bells.close)
+        await asyncio.to_thread(self.bells.close)
         await self._journal.close()
 
     async def enqueue(
@@ -89,16 +89,12 @@ class AsyncRelay:
             order_key=order_key,
         )
         try:
-            return (await self._accept([self.prepare(write)]))[0]
+            return (await self._accept([prepare(self.settings, write)]))[0]
         except KeyConflict as conflict:
             conflict.index = None
             raise
         except InvalidIntent as error:
             raise InvalidIntent(error.kind, error.errors) from None
-
-    def prepare(self, write: Write) -> NewEntry:
-        """Check an intent and record nothing, which needs no waiting; see :meth:`blnk_relay.Relay.prepare`."""
-        return prepare(self.settings, write)
 
     async def enqueue_many(self, writes: Iterable[Intent | Write]) -> list[Receipt]:
         """Record many intents, in few trips; see :meth:`blnk_relay.Relay.enqueue_many`."""
@@ -156,4 +152,4 @@ class AsyncRelay:
 
     async def _ring(self, lanes: Iterable[str]) -> None:
         if lanes:
-            await asyncio.to_thread(self._bells.ring, lanes)
+            await asyncio.to_thread(self.bells.ring, lanes)

@@ -136,27 +136,12 @@ class Relay:
             order_key=order_key,
         )
         try:
-            return self._accept([self.prepare(write)])[0]
+            return self._accept([prepare(self.settings, write)])[0]
         except KeyConflict as conflict:
             conflict.index = None
             raise
         except InvalidIntent as error:
             raise InvalidIntent(error.kind, error.errors) from None
-
-    def prepare(self, write: Write) -> NewEntry:
-        """Check an intent and its options as :meth:`enqueue` does, and record nothing.
-
-        Args:
-            write: The intent with its options.
-
-        Returns:
-            What would be recorded; :meth:`Journal.conflicts` says whether its key is free.
-
-        Raises:
-            InvalidIntent: The key, the target, the lane or a time is not valid, the amount is beyond the settings'
-                limit, or the target has no read that could prove the outcome.
-        """
-        return prepare(self.settings, write)
 
     def enqueue_many(self, writes: Iterable[Intent | Write]) -> list[Receipt]:
         """Record many intents, in few trips; all are validated before the first is written.

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from blnk_relay.intents.decision import Look
+from blnk_relay.intents.states import State
 from blnk_relay.journal.clock import steady_s
 from blnk_relay.journal.entries import Claimed
 from tasks.leases import LOOK_SILENCES, Hand
@@ -66,7 +67,7 @@ def _look(runtime: Runtime, taken: Sequence[Claimed], hand: Hand) -> None:
     for target, batch in by_target.items():
         for portion in portions(runtime, batch, runtime.settings.slice_s):
             decided, healthy = _decided(runtime, portion)
-            settlements = [settlement_of(runtime, each, "posted", now_ms(each.claimed)) for each in decided]
+            settlements = [settlement_of(runtime, each, State.POSTED, now_ms(each.claimed)) for each in decided]
             runtime.bells.ring(settle(runtime, settlements, [f"{target}:read"] if healthy else []))
             for item in portion:
                 hand.drop(item.claimed)

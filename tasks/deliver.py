@@ -21,6 +21,7 @@ from blnk_relay.errors import JournalUnavailable
 from blnk_relay.intents.decision import Dead, DeadClass, Look, Send
 from blnk_relay.intents.exchange import Failure, GateChange, Request, Response, Verdict
 from blnk_relay.intents.retry import growing_s
+from blnk_relay.intents.states import State
 from blnk_relay.journal.clock import steady_s
 from blnk_relay.journal.entries import Claimed, Settlement
 from blnk_relay.kinds.registry import KINDS
@@ -274,7 +275,7 @@ class Delivery:
                 each = Decided(each.claimed, fault)  # noqa: PLW2901 - it goes the way of the others
             del unanswered[each.claimed.entry.id]
             self._note_latency(read_s)
-            self._results.put(settlement_of(runtime, each, "sending", now_ms(each.claimed)))
+            self._results.put(settlement_of(runtime, each, State.SENDING, now_ms(each.claimed)))
         recorded = [(claimed, send) for claimed, send in sends if KINDS[claimed.entry.kind].recorded]
         answers = runtime.journal.record(recorded) if recorded else []
         refused = {
@@ -285,7 +286,7 @@ class Delivery:
             answer = refused.get(claimed.entry.id)
             if answer == "doubtful" and send.otherwise is not None:
                 doubted = Decided(claimed, send.otherwise)
-                self._results.put(settlement_of(runtime, doubted, "sending", now_ms(claimed)))
+                self._results.put(settlement_of(runtime, doubted, State.SENDING, now_ms(claimed)))
                 continue
             if answer is not None:
                 # Stale: the settlement will change nothing.
@@ -320,7 +321,7 @@ class Delivery:
                 if content is None:
                     dead_class = DeadClass.UNKNOWN if progress.sent else DeadClass.REFUSED
                     gone = Dead(dead_class, "FILE_MISSING", "The file is no longer kept beside the intent.")
-                    self._results.put(settlement_of(runtime, Decided(claimed, gone), "sending", now_ms(claimed)))
+                    self._results.put(settlement_of(runtime, Decided(claimed, gone), State.SENDING, now_ms(claimed)))
                     return
                 request = replace(request, file=(request.file[0], content))
             # What it takes may be more than a lease, and part of the lease is gone by now.

@@ -9,6 +9,7 @@ from dataclasses import replace
 from blnk_relay.errors import JournalUnavailable
 from blnk_relay.intents.decision import Dead, DeadClass, Look, Renew
 from blnk_relay.intents.intent import Entry
+from blnk_relay.intents.states import State
 from blnk_relay.journal.claims import Claims
 from blnk_relay.journal.clock import steady_s
 from blnk_relay.journal.entries import Claimed, Settlement
@@ -57,7 +58,7 @@ def _in_place_of(runtime: Runtime, settlement: Settlement, error: Fault) -> Sett
     failed = faulted(runtime, claimed, error, claimed.progress.now_ms)
     kept = {name: value for name in ("sent", "sent_first", "sent_last") if (value := settlement.fields.get(name))}
     # What may have been sent is looked at before anything else.
-    to = "posted" if failed.to == "ready" and sent else failed.to
+    to = State.POSTED if failed.to == State.READY and sent else failed.to
     return replace(failed, to=to, fields={**kept, **failed.fields})
 
 
@@ -68,7 +69,7 @@ def faulted(runtime: Runtime, claimed: Claimed, fault: Fault, at_ms: int) -> Set
     return after_fault(claimed, fault, runtime.policy, at_ms, runtime.worker, most=runtime.settings.max_lapses)
 
 
-def settlement_of(runtime: Runtime, decided: Decided, origin: str, at_ms: int) -> Settlement:
+def settlement_of(runtime: Runtime, decided: Decided, origin: State, at_ms: int) -> Settlement:
     """The settlement of what a look led to."""
     claimed, decision = decided.claimed, decided.decision
     if isinstance(decision, Fault):
@@ -83,7 +84,7 @@ def settlement_of(runtime: Runtime, decided: Decided, origin: str, at_ms: int) -
     )
 
 
-def _renewed(runtime: Runtime, claimed: Claimed, origin: str, at_ms: int) -> Settlement:
+def _renewed(runtime: Runtime, claimed: Claimed, origin: State, at_ms: int) -> Settlement:
     """The settlement of what is sent again under fresh references."""
     try:
         renewal = runtime.journal.renewal(claimed.entry.id, claimed.progress.generation)
@@ -104,7 +105,7 @@ def guarded(runtime: Runtime, claimed: Claimed, at_ms: int, make: Callable[[], S
 def report(runtime: Runtime, settlements: Iterable[Settlement]) -> None:
     """Tell a human of new dead letters."""
     for settlement in settlements:
-        if settlement.to == "dead":
+        if settlement.to == State.DEAD:
             fields = settlement.fields
             _tell(
                 runtime,

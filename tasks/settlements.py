@@ -12,6 +12,7 @@ from blnk_relay.intents.exchange import Response, Verdict
 from blnk_relay.intents.progress import Policy
 from blnk_relay.intents.retry import growing_s
 from blnk_relay.intents.rows import capped
+from blnk_relay.intents.states import State
 from blnk_relay.intents.steps import CANNOT_BE_HANDLED
 from blnk_relay.intents.verdicts import code_of
 from blnk_relay.journal.entries import Claimed, Renewal, Settlement
@@ -57,7 +58,7 @@ def after_attempt(claimed: Claimed, sent: Sent) -> Settlement:
     tally = [f"attempt|{response.status or response.failure}"]
     if progress.attempts or progress.sent:
         tally.append("retried")
-    return _settlement(claimed, "sending", decision, fields=fields, line=_line(sent, decision), tally=tally)
+    return _settlement(claimed, State.SENDING, decision, fields=fields, line=_line(sent, decision), tally=tally)
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +100,7 @@ class Fault:
 
 
 def after_look(
-    claimed: Claimed, origin: str, decision: Settleable, at_ms: int, worker: str, *, unread: Unread | None = None
+    claimed: Claimed, origin: State, decision: Settleable, at_ms: int, worker: str, *, unread: Unread | None = None
 ) -> Settlement:
     """What a look at the ledger, or a decision that needed none, leaves in the journal.
 
@@ -127,7 +128,7 @@ def after_look(
     return _settlement(claimed, origin, decision, fields=fields, line=line, tally=tally)
 
 
-def after_rollback(claimed: Claimed, origin: str, renewal: Renewal, at_ms: int, worker: str) -> Settlement:
+def after_rollback(claimed: Claimed, origin: State, renewal: Renewal, at_ms: int, worker: str) -> Settlement:
     """What it leaves in the journal that the ledger took all back for a reason that may pass: it is sent again at once.
 
     Its attempts go on counting, so that it ends like any other that a passing reason keeps away for too long.
@@ -141,7 +142,7 @@ def after_rollback(claimed: Claimed, origin: str, renewal: Renewal, at_ms: int, 
     """
     line = json.dumps({"at": at_ms, "what": "looked", "by": worker, "note": _TAKEN_BACK})
     fields = {"refuse": "0", "accepted": "0", "sends": "0"}
-    return Settlement(claimed, origin, "ready", 0, fields, line, ("renewed",), renewal=renewal)
+    return Settlement(claimed, origin, State.READY, 0, fields, line, ("renewed",), renewal=renewal)
 
 
 def unsent(claimed: Claimed, in_s: float = 0.0) -> Settlement:
@@ -151,7 +152,7 @@ def unsent(claimed: Claimed, in_s: float = 0.0) -> Settlement:
         claimed: The intent.
         in_s: Seconds until it may be claimed again.
     """
-    return Settlement(claimed, "sending", "ready", int(in_s * 1000))
+    return Settlement(claimed, State.SENDING, State.READY, int(in_s * 1000))
 
 
 def given_back(claimed: Claimed, why: str, policy: Policy, at_ms: int, worker: str) -> Settlement:
@@ -167,7 +168,7 @@ def given_back(claimed: Claimed, why: str, policy: Policy, at_ms: int, worker: s
     in_s = growing_s(claimed.progress.age_s, policy.confirm_first_s, policy.confirm_max_s)
     note = f"{why}; {in_words(Again(in_s))}"
     line = json.dumps({"at": at_ms, "what": "given_back", "by": worker, "note": note})
-    return Settlement(claimed, "sending", "ready", int(in_s * 1000), {}, line, ("given_back",))
+    return Settlement(claimed, State.SENDING, State.READY, int(in_s * 1000), {}, line, ("given_back",))
 
 
 def after_fault(claimed: Claimed, fault: Fault, policy: Policy, at_ms: int, worker: str, *, most: int) -> Settlement:
@@ -182,7 +183,7 @@ def after_fault(claimed: Claimed, fault: Fault, policy: Policy, at_ms: int, work
         most: How often in a row before a human has to look.
     """
     progress, tries = claimed.progress, claimed.faults + 1
-    origin = "posted" if progress.looking else "sending"
+    origin = State.POSTED if progress.looking else State.SENDING
     waited_s = progress.quiet_for_s if progress.sent else progress.age_s
     in_s = growing_s(waited_s, policy.confirm_first_s, policy.confirm_max_s)
     if tries >= most:
@@ -215,7 +216,7 @@ def _unread_line(unread: Unread, decision: Decision, at_ms: int, worker: str) ->
 
 
 def _settlement(
-    claimed: Claimed, origin: str, decision: Settleable, *, fields: dict[str, str], line: str, tally: Sequence[str]
+    claimed: Claimed, origin: State, decision: Settleable, *, fields: dict[str, str], line: str, tally: Sequence[str]
 ) -> Settlement:
     parts: Mapping[int, str] = {}
     made: Mapping[str, str] = {}
@@ -226,17 +227,17 @@ def _settlement(
         case Done(outcome, transaction_id, parent_id):
             fields |= {"outcome": outcome, "txn": transaction_id, "parent": parent_id}
             fields = {name: value for name, value in fields.items() if value or name == "outcome"}
-            return Settlement(claimed, origin, "done", 0, fields, line, tuple(tally), parts, made)
+            return Settlement(claimed, origin, State.DONE, 0, fields, line, tuple(tally), parts, made)
         case Dead(dead_class, code, message):
             fields |= {"class": dead_class, "code": code, "message": capped(message)}
-            return Settlement(claimed, origin, "dead", 0, fields, line, tuple(tally), parts, made)
+            return Settlement(claimed, origin, State.DEAD, 0, fields, line, tuple(tally), parts, made)
         case Look(in_s, refuse):
             fields["refuse"] = "1" if refuse else "0"
-            return Settlement(claimed, origin, "posted", int(in_s * 1000), fields, line, tuple(tally), parts, made)
+            return Settlement(claimed, origin, State.POSTED, int(in_s * 1000), fields, line, tuple(tally), parts, made)
         case Again(in_s, _):
-            return Settlement(claimed, origin, "ready", int(in_s * 1000), fields, line, tuple(tally))
+            return Settlement(claimed, origin, State.READY, int(in_s * 1000), fields, line, tuple(tally))
         case Send():
-            return Settlement(claimed, origin, "ready", 0, fields, line, tuple(tally), parts, made)
+            return Settlement(claimed, origin, State.READY, 0, fields, line, tuple(tally), parts, made)
 
 
 def _line(sent: Sent, decision: Decision) -> str:

@@ -19,6 +19,7 @@ from blnk_relay.intents.decision import Again, Dead, DeadClass, Decision, Done, 
 from blnk_relay.intents.exchange import Request, Response, Verdict
 from blnk_relay.intents.found import Found, Lookup, Row
 from blnk_relay.intents.intent import Entry
+from blnk_relay.intents.outcomes import OutcomeName
 from blnk_relay.intents.progress import Policy, Progress
 from blnk_relay.intents.retry import growing_s
 from blnk_relay.intents.rows import MOMENT_LOST, capped, find_named, look_again, made_ms, missing, row_age_s, text_of
@@ -69,7 +70,7 @@ class HoldAction:
 
     verb: str
     status: str
-    outcome: str
+    outcome: OutcomeName
     ended: Callable[[Entry, Hold, Progress, Policy], Done | Dead | Look | None]
 
     # -- the functions of a kind -------------------------------------------------------------------------------------

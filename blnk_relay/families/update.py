@@ -16,6 +16,7 @@ from blnk_relay.intents.exchange import Request, Response, Verdict
 from blnk_relay.intents.found import Found, Lookup
 from blnk_relay.intents.intent import Entry
 from blnk_relay.intents.links import LINKABLE, link_of, name_of
+from blnk_relay.intents.outcomes import OutcomeName
 from blnk_relay.intents.progress import Policy, Progress
 from blnk_relay.intents.rows import look_again, missing
 from blnk_relay.intents.verdict_table import Meaning
@@ -66,7 +67,7 @@ class Update:
 
     id_field: str
     shows: Callable[[Entry, Found], bool]
-    outcome: str = "updated"
+    outcome: OutcomeName = "updated"
     answers: Callable[[Entry, Response], bool] = is_message
     resource: str = ""
     reads_first: Callable[[Entry], bool] = never

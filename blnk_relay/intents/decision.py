@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any
+from typing import Any, Literal
+
+from blnk_relay.intents.outcomes import OutcomeName
 
 
 class DeadClass(StrEnum):
@@ -16,6 +18,10 @@ class DeadClass(StrEnum):
     UNKNOWN = "unknown"  #: Must not be sent again by a machine.
     PARTIAL = "partial"  #: A part of it happened, or not as it was asked for.
     INVALID = "invalid"  #: It came by name and does not validate; it was never an intent.
+
+
+#: The same as a type; empty for what is not dead. See :data:`blnk_relay.intents.states.StateName`.
+DeadClassName = Literal["", "refused", "rejected", "unknown", "partial", "invalid"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +66,7 @@ class Send:
 class Done:
     """The ledger shows the outcome. The ids are those of real rows, never a phantom's (contract §3.2)."""
 
-    outcome: str
+    outcome: OutcomeName
     transaction_id: str = ""
     parent_id: str = ""
     note: Note | None = None

@@ -6,16 +6,17 @@ import json
 
 from blnk_relay.errors import TooLate
 from blnk_relay.intents.intent import DEFAULT_TARGET
+from blnk_relay.intents.states import State
 from blnk_relay.journal.flows import Flow, Run
 from blnk_relay.journal.status import Status, find_flow, unknown
 from blnk_relay.settings import Settings
 
 #: Why an intent in a state cannot be cancelled any more.
 _TOO_LATE = {
-    "sending": "is being sent",
-    "posted": "was sent, and the ledger may act on it",
+    State.SENDING: "is being sent",
+    State.POSTED: "was sent, and the ledger may act on it",
     "sent": "may have been sent already",
-    "dead": "is a dead letter: replay or discard it",
+    State.DEAD: "is a dead letter: replay or discard it",
 }
 
 
@@ -36,7 +37,7 @@ def cancel_flow(settings: Settings, key: str, target: str = DEFAULT_TARGET) -> F
             f"intent {status.id} may have been sent in the last moments that Redis has lost: it is looked up at the "
             "ledger when its turn comes, and cannot be cancelled before"
         )
-    if state != "cancelled":
+    if state != State.CANCELLED:
         raise TooLate(f"intent {status.id} cannot be cancelled, because it {_TOO_LATE.get(state, f'is {state}')}")
     after = yield from find_flow(settings.prefix, status.id)
     return after, bells

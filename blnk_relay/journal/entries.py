@@ -13,6 +13,7 @@ from blnk_relay.intents.intent import DEFAULT_TARGET, Entry, Intent
 from blnk_relay.intents.links import LINK, linked_keys, resolved
 from blnk_relay.intents.progress import Progress
 from blnk_relay.intents.references import digest, of_generation, reference_for
+from blnk_relay.intents.states import State
 from blnk_relay.journal.packing import packed
 from blnk_relay.kinds.registry import KINDS
 
@@ -249,7 +250,7 @@ def unreadable_of(values: Sequence[str], names: Sequence[str], now_ms: int) -> C
     kind, target, lane = names
     fields = dict(zip(FIELDS, values[2:], strict=True))
     maybe_sent = "1" in (fields["sent"], fields["lapsed"]) or bool(fields["lost"])
-    progress = Progress(now_ms, now_ms, now_ms, sent=maybe_sent, looking=fields["state"] == "posted")
+    progress = Progress(now_ms, now_ms, now_ms, sent=maybe_sent, looking=fields["state"] == State.POSTED)
     entry = Entry(values[0], kind, target, lane, key="", reference="", payload={})
     faults = int(fields["faults"]) if fields["faults"].isdigit() else 0
     return Claimed(entry, progress, fields["token"], faults=faults)
@@ -293,7 +294,7 @@ def progress_of(kind: str, fields: Mapping[str, str], now_ms: int, solid_ms: int
         generation=number("gen"),
         code=fields.get("code", ""),
         message=fields.get("message", ""),
-        looking=fields.get("state") == "posted",
+        looking=fields.get("state") == State.POSTED,
         draw=random.random(),
         created_ms=number("created"),
         lost_ms=lost_ms,
@@ -319,8 +320,8 @@ class Settlement:
     """
 
     claimed: Claimed
-    origin: str
-    to: str
+    origin: State
+    to: State
     in_ms: int = 0
     fields: Mapping[str, str] = field(default_factory=dict)
     log: str = ""

@@ -15,7 +15,11 @@ import time
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import cast
 
+from blnk_relay.intents.decision import DeadClassName
+from blnk_relay.intents.outcomes import OutcomeName
+from blnk_relay.intents.states import EventName
 from blnk_relay.journal.async_journal import AsyncJournal
 from blnk_relay.journal.flows import Ask, Flow, Run
 from blnk_relay.journal.journal import Journal
@@ -54,8 +58,8 @@ class Event:
     intent_id: str
     key: str
     kind: str
-    event: str
-    detail: str
+    event: EventName
+    detail: OutcomeName | DeadClassName
     target: str = ""
 
 
@@ -94,8 +98,8 @@ def _event(id_: str, fields: Mapping[str, str], recorded: str) -> Event:
         intent_id=fields["id"],
         key=key,
         kind=fields["kind"],
-        event=fields["event"],
-        detail=fields["detail"],
+        event=cast("EventName", fields["event"]),
+        detail=cast("OutcomeName | DeadClassName", fields["detail"]),
         target=target,
     )
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from blnk_relay.intents.states import State
 from blnk_relay.journal.entries import entry_of
 from blnk_relay.journal.flows import Ask, Flow, Run
 from blnk_relay.journal.status import Status
@@ -89,7 +90,7 @@ def _why(status: Status, found: Holdup) -> str:
         if not found.ahead:
             return "what it waited for has just ended"
         names = ", ".join(
-            f"{key!r} ({state}{': replay or discard it' if state == 'dead' else ''})" for key, state in found.ahead
+            f"{key!r} ({state}{': replay or discard it' if state == State.DEAD else ''})" for key, state in found.ahead
         )
         return f"it waits for {names}{f' and {found.more} more' if found.more else ''}"
     if status.state == "sending":

@@ -15,6 +15,7 @@ from blnk_relay.errors import InvalidSettings, JournalUnavailable, OtherLedger, 
 from blnk_relay.intents.decision import Dead, Send
 from blnk_relay.intents.exchange import GateAction, GateChange
 from blnk_relay.intents.intent import Entry
+from blnk_relay.intents.states import OPEN, State
 from blnk_relay.journal.accept import wait_command, was_reached
 from blnk_relay.journal.answers import ClaimAnswer, SweepAnswer, TakeAnswer
 from blnk_relay.journal.beside import ended_flow, file_flow, renewal_flow, renewed_flow
@@ -35,9 +36,6 @@ from blnk_relay.journal.producing import Producing
 from blnk_relay.journal.server import check_flow
 from blnk_relay.kinds.registry import KINDS
 from blnk_relay.settings import Settings
-
-#: States of an intent that a machine is still at.
-OPEN = frozenset({"waiting", "ready", "sending", "posted"})
 
 #: Work handled in one sweep.
 SWEEP_MOST = 500
@@ -204,7 +202,7 @@ class Journal(Producing):
             chunk = held[at : at + EXTEND_CHUNK]
             arguments: list[str | int] = []
             for claimed in chunk:
-                state = "posted" if claimed.progress.looking else "sending"
+                state = State.POSTED if claimed.progress.looking else State.SENDING
                 arguments += [claimed.entry.id, claimed.token, state, int(lease_s * 1000)]
             end_s = steady_s() + lease_s
             answers = self.scripts.run("extend", worker, *arguments)
@@ -391,7 +389,7 @@ class Journal(Producing):
     def is_fresh(self, target: str, reference: str, within_s: float) -> bool:
         """Whether an intent with this reference was done so many seconds ago, or fewer."""
         state, at_ms = self.drive(ended_flow(self.settings.prefix, target, reference))
-        return state == "done" and self.now_ms() - at_ms <= within_s * 1000
+        return state == State.DONE and self.now_ms() - at_ms <= within_s * 1000
 
     def change_gate(self, target: str, side: str, action: GateAction, code: str, wait_s: float) -> bool:
         """Pause or slow one side (``write`` or ``read``) of a target by a worker's word. Returns whether it is news."""

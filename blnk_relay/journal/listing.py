@@ -16,6 +16,7 @@ from typing import Any, TypeVar
 
 from blnk_relay.errors import NotFound
 from blnk_relay.intents.intent import DEFAULT_TARGET
+from blnk_relay.intents.states import LETTERS, TIMED, State, StateName
 from blnk_relay.journal.entries import id_of
 from blnk_relay.journal.flows import ask_flow, run_flow
 from blnk_relay.journal.journal import Journal
@@ -23,9 +24,6 @@ from blnk_relay.journal.status import Status, statuses_flow
 from blnk_relay.kinds.registry import KINDS
 
 T = TypeVar("T")
-
-#: States that can be listed; ``sending`` is spread over the workers, ``ready`` over the lanes.
-STATES = ("waiting", "ready", "sending", "posted", "done", "cancelled", "dead", "discarded")
 
 #: Intents read in full in one trip.
 _CHUNK = 50
@@ -39,9 +37,6 @@ _MOST_NAMED = 30
 #: Ids in a page.
 PAGE = 500
 
-#: States whose set is scored by the time at which they came into it.
-_TIMED = frozenset({"waiting", "done", "cancelled", "dead", "discarded"})
-
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -49,7 +44,7 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 class Wanted:
     """What a list is narrowed to."""
 
-    state: str
+    state: StateName
     kind: str | None
     code: str | None
     since: datetime | None
@@ -124,7 +119,7 @@ class Listing:
         if target is not None:
             known = {*self._journal.settings.ledgers, *(queue.partition("|")[2] for queue in queues)}
             _expect("target", target, known)
-        if code is not None and set(states) <= {"dead", "discarded"}:
+        if code is not None and LETTERS.issuperset(states):
             codes = {part[3] for part in parts if part[0] == "dead" and len(part) == _DEATH_PARTS}
             # The one code that letters get after their death, and uncounted.
             _expect("code among the dead letters", code, {*codes, "DEPENDENCY_CLOSED"} if codes else codes)
@@ -141,7 +136,7 @@ class Listing:
         Yields:
             Pages that are not empty. What leaves the sets meanwhile makes none pass over another.
         """
-        limits = _limits(wanted.since, wanted.until) if wanted.state in _TIMED else _limits(None, None)
+        limits = _limits(wanted.since, wanted.until) if wanted.state in TIMED else _limits(None, None)
         sets = self._sets(wanted.state, wanted.target)
         members = [self._members(name, limits, oldest_first=oldest_first) for name in sets]
         merged = heapq.merge(*members, key=lambda member: member[1], reverse=not oldest_first)
@@ -155,13 +150,13 @@ class Listing:
 
     def _sets(self, state: str, target: str | None) -> list[str]:
         """Names of the sets that hold the intents of a state."""
-        if state == "ready":
+        if state == State.READY:
             queues = self._ask("SMEMBERS", f"{self._prefix}queues")
             return [f"ready:{queue}" for queue in sorted(queues) if target in (None, queue.partition("|")[2])]
-        if state == "sending":
+        if state == State.SENDING:
             workers = self._ask("ZRANGE", f"{self._prefix}workers", 0, -1)
             return [f"leased:{worker}" for worker in workers]
-        return ["done" if state == "cancelled" else state]
+        return [State.DONE if state == State.CANCELLED else state]
 
     def _members(self, name: str, limits: tuple[str, str], *, oldest_first: bool) -> Iterator[tuple[str, float]]:
         """Ids of one set and their scores."""

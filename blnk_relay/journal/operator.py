@@ -11,6 +11,7 @@ from typing import Self
 from blnk_relay.bell import Bells
 from blnk_relay.errors import NotFound, Refused
 from blnk_relay.intents.intent import DEFAULT_TARGET
+from blnk_relay.intents.states import State, StateName
 from blnk_relay.journal.journal import Journal
 from blnk_relay.journal.listing import Listing, Wanted
 from blnk_relay.journal.overview import Overview, leases_flow, overview_flow
@@ -105,7 +106,7 @@ class Operator:
 
     def listed(
         self,
-        state: str,
+        state: StateName,
         *,
         kind: str | None = None,
         code: str | None = None,
@@ -121,7 +122,7 @@ class Operator:
         their lease ends, and when the ledger is looked at next.
 
         Args:
-            state: One of STATES.
+            state: One of :class:`blnk_relay.intents.states.State`.
             kind: Only of this kind.
             code: Only with this code.
             since: Only what came into this state at or after this time; for ``ready`` and ``posted``: changed since.
@@ -136,7 +137,12 @@ class Operator:
         return self._listing.listed(Wanted(state, kind, code, since, until, target), key=key, oldest_first=oldest_first)
 
     def check_filters(
-        self, states: Sequence[str], *, kind: str | None = None, code: str | None = None, target: str | None = None
+        self,
+        states: Sequence[StateName],
+        *,
+        kind: str | None = None,
+        code: str | None = None,
+        target: str | None = None,
     ) -> None:
         """Refuse what cannot match, so that a typing error does not look like an empty list.
 
@@ -221,7 +227,7 @@ class Operator:
         answer, bells = self.journal.scripts.run("discard", status.id, line, self.journal.settings.events_max)
         if answer == "":
             raise NotFound(f"no intent is known under {status.id!r}")
-        if answer != "discarded":
+        if answer != State.DISCARDED:
             raise Refused(f"intent {status.id} is not discarded: it is {answer}, not dead")
         self._bells.ring(bells)
 

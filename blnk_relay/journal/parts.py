@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import cast
 
 from blnk_relay._version import __version__
 from blnk_relay.errors import NotFound
 from blnk_relay.intents.intent import DEFAULT_TARGET
+from blnk_relay.intents.outcomes import PartName
 from blnk_relay.journal.entries import entry_of
 from blnk_relay.journal.flows import Ask, Flow
 from blnk_relay.journal.status import find_flow
@@ -21,12 +23,12 @@ class PartStatus:
         name: The leg's balance as it was given, the item's reference, or the hold as it was named.
         status: ``applied``, ``held``, ``voided``, ``rejected``, ``queued``, ``missing``, ``conflict`` (the reference is
             another transaction's), ``undone`` or ``undoing`` (taken back by the ledger), ``refused`` (did not happen),
-            ``unknown`` (nobody can tell), or ``open``: not known yet.
+            ``unknown`` (nobody can tell), ``partial`` (not as it was asked for), or ``open``: not known yet.
         transaction_id: Id of its row, where the ledger showed one.
     """
 
     name: str
-    status: str
+    status: PartName
     transaction_id: str = ""
 
 
@@ -51,4 +53,4 @@ def parts_flow(prefix: str, key_or_id: str, target: str = DEFAULT_TARGET) -> Flo
 
 def _part(name: str, noted: str) -> PartStatus:
     status, _, transaction_id = noted.partition(" ")
-    return PartStatus(name, status, transaction_id)
+    return PartStatus(name, cast("PartName", status), transaction_id)

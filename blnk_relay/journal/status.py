@@ -6,11 +6,14 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Literal, cast
 
 from blnk_relay.errors import NotFound
+from blnk_relay.intents.decision import DeadClassName
 from blnk_relay.intents.intent import DEFAULT_TARGET
+from blnk_relay.intents.outcomes import OutcomeName
 from blnk_relay.intents.references import MAX_LENGTH, key_problem, of_generation
+from blnk_relay.intents.states import FINISHED, State, StateName
 from blnk_relay.journal.entries import entry_of, id_of
 from blnk_relay.journal.flows import Ask, Flow, Run
 
@@ -37,9 +40,6 @@ _FIELDS = (
     "message",
 )
 
-#: States in which an intent's story is over, for a machine.
-FINISHED = frozenset({"done", "dead", "cancelled", "discarded"})
-
 
 def moment(milliseconds: int | str) -> datetime:
     """Milliseconds since 1970 as a time in UTC."""
@@ -61,7 +61,8 @@ class Status:
         transaction_id: Id of the ledger's row or record that proves it.
         parent_id: Id of the row it belongs to: the queued parent, the hold, or the refunded row.
         reference: What the ledger knows it by; empty where the ledger chooses.
-        dead_class: With ``dead``: ``refused``, ``rejected``, ``unknown`` or ``partial``.
+        dead_class: With ``dead``: ``refused``, ``rejected``, ``unknown``, ``partial`` or
+            ``invalid``; empty for any other.
         code: Code of the last answer that was not a success.
         message: Its message.
         attempts: Counted attempts of its present life.
@@ -76,12 +77,12 @@ class Status:
     kind: str
     target: str
     lane: str
-    state: str
-    outcome: str = ""
+    state: StateName
+    outcome: OutcomeName = ""
     transaction_id: str = ""
     parent_id: str = ""
     reference: str = ""
-    dead_class: str = ""
+    dead_class: DeadClassName = ""
     code: str = ""
     message: str = ""
     attempts: int = 0
@@ -99,13 +100,28 @@ class Status:
         return self.state in FINISHED
 
 
+#: What a line of a log tells of.
+AttemptName = Literal[
+    "sent",
+    "not_sent",
+    "looked",
+    "given_back",
+    "failed",
+    "replayed",
+    "discarded",
+    "cancelled",
+    "unreadable",
+]
+
+
 @dataclass(frozen=True, slots=True)
 class Attempt:
     """One line of an intent's log: a request, a look, or an operator's act.
 
     Attributes:
         at: When.
-        what: ``sent``, ``looked``, ``lapsed``, ``replayed``, ``discarded`` or ``cancelled``.
+        what: ``sent`` or ``not_sent``, ``looked``, ``given_back``, or ``failed`` (the worker's own code); an act:
+            ``replayed``, ``discarded`` or ``cancelled``; ``unreadable`` for a line that is broken.
         status: HTTP status, 0 when there was none.
         code: Code of the answer, or of the verdict.
         latency_ms: From sending to the end of the answer.
@@ -117,7 +133,7 @@ class Attempt:
     """
 
     at: datetime
-    what: str
+    what: AttemptName
     status: int = 0
     code: str = ""
     latency_ms: int = 0
@@ -188,7 +204,7 @@ class _Head:
     """What never changes of an intent, without its payload; whatever it was, it is made of what can be read."""
 
     id: str
-    state: str
+    state: StateName
     target: str
     orders: tuple[str, ...]
     key: str = ""
@@ -198,6 +214,7 @@ class _Head:
 
 
 def _head(id_: str, fields: Mapping[str, str], body: str) -> _Head:
+    state = cast("StateName", fields["state"])
     orders = tuple(order for order in fields["orders"].split("\n") if order)
     try:
         data = json.loads(body)
@@ -205,8 +222,8 @@ def _head(id_: str, fields: Mapping[str, str], body: str) -> _Head:
     except (ValueError, TypeError, KeyError, AttributeError):
         key = None
     if key is None or not all(isinstance(text, str) for text in (key, reference, *after)):
-        return _Head(id_, fields["state"], fields["target"], orders, unreadable=True)
-    return _Head(id_, fields["state"], fields["target"], orders, key, reference, after)
+        return _Head(id_, state, fields["target"], orders, unreadable=True)
+    return _Head(id_, state, fields["target"], orders, key, reference, after)
 
 
 def _status(head: _Head, fields: Mapping[str, str]) -> Status:
@@ -217,12 +234,12 @@ def _status(head: _Head, fields: Mapping[str, str]) -> Status:
         kind=fields["kind"],
         target=fields["target"],
         lane=fields["lane"],
-        state=fields["state"],
-        outcome=fields["outcome"],
+        state=head.state,
+        outcome=cast("OutcomeName", fields["outcome"]),
         transaction_id=fields["txn"],
         parent_id=fields["parent"],
         reference=of_generation(head.reference, generation) if head.reference else "",
-        dead_class=fields["class"],
+        dead_class=cast("DeadClassName", fields["class"]),
         code=fields["code"],
         message=fields["message"],
         attempts=int(fields["attempts"] or 0),
@@ -241,8 +258,8 @@ def _moment_or_none(milliseconds: str) -> datetime | None:
 def _trimmed(id_: str, past: str) -> Status:
     """What is left of an intent after its retention."""
     _, outcome, transaction_id = (past + "  ").split(" ")[:3]
-    state = "cancelled" if outcome == "cancelled" else "done"
-    return Status(id_, "", "", "", "", state, outcome=outcome, transaction_id=transaction_id)
+    state: StateName = "cancelled" if outcome == "cancelled" else "done"
+    return Status(id_, "", "", "", "", state, outcome=cast("OutcomeName", outcome), transaction_id=transaction_id)
 
 
 def _held(prefix: str, heads: Sequence[_Head]) -> Flow[dict[str, tuple[tuple[str, ...], int]]]:
@@ -263,7 +280,7 @@ def _held(prefix: str, heads: Sequence[_Head]) -> Flow[dict[str, tuple[tuple[str
     for head, others in zip(heads, before, strict=True):
         blocks[head.id] = next(answers)
         states = [(id_, next(answers)) for id_ in others]
-        ahead[head.id] = [id_ for id_, state in states if state is not None and state != "done"]
+        ahead[head.id] = [id_ for id_, state in states if state is not None and state != State.DONE]
         for order in head.orders:
             rank, size = next(answers), next(answers)
             if rank is not None:

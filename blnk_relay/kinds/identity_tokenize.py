@@ -62,7 +62,7 @@ class TokenizeSchema(Schema):
 SCHEMA = TokenizeSchema()
 
 
-def tokenize(identity_id: str | ResultOf, fields: Sequence[str]) -> Intent:
+def tokenize_identity(identity_id: str | ResultOf, fields: Sequence[str]) -> Intent:
     """Tokenize fields of an identity (contract §2.11). What is tokenized already stays as it is.
 
     Args:
@@ -77,7 +77,7 @@ def tokenize(identity_id: str | ResultOf, fields: Sequence[str]) -> Intent:
         InvalidIntent: With the messages by field.
 
     Example:
-        >>> tokenize("idt_98fcd9f5-5708-4197-a44e-faae002e049f", ["email_address"]).payload["fields"]
+        >>> tokenize_identity("idt_98fcd9f5-5708-4197-a44e-faae002e049f", ["email_address"]).payload["fields"]
         ['EmailAddress']
     """
     return intent(load(NAME, SCHEMA, {"identity_id": identity_id, "fields": fields}))
@@ -125,7 +125,7 @@ def request(entry: Entry, progress: Progress, policy: Policy) -> Request:
 
 
 ABOUT = About(
-    builder=tokenize,
+    builder=tokenize_identity,
     confirmed="The `200` has the message of this route. After an ambiguous answer the ledger lists every field as "
     "tokenized; that read is the ledger's own and does not lag (contract §2.11, §4).",
     ends=(),

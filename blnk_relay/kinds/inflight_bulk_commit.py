@@ -33,7 +33,7 @@ class BulkCommitSchema(Schema):
 SCHEMA = BulkCommitSchema()
 
 
-def bulk_commit(commits: Sequence[Intent | Mapping[str, Any] | str]) -> Intent:
+def commit_holds(commits: Sequence[Intent | Mapping[str, Any] | str]) -> Intent:
     """Settle many holds in one request (contract §2.13). Needs the setting ``bulk_inflight``.
 
     Blnk Cloud does not list this route among those that it forwards, and single commits are as safe and as fast. What
@@ -41,8 +41,8 @@ def bulk_commit(commits: Sequence[Intent | Mapping[str, Any] | str]) -> Intent:
     before the ledger shows every one of them.
 
     Args:
-        commits: 1 to 100 distinct holds: what :func:`blnk_relay.commit` returns, or its fields, or the hold alone, as
-            its reference, its ``txn_…`` id or a link to it (``result_of``), for all that remains of it.
+        commits: 1 to 100 distinct holds: what :func:`blnk_relay.commit_hold` returns, or its fields, or the hold alone,
+            as its reference, its ``txn_…`` id or a link to it (``result_of``), for all that remains of it.
 
     Returns:
         The validated intent. It needs a key of yours. It is sent in turn with all other writes to any of its holds.
@@ -51,8 +51,8 @@ def bulk_commit(commits: Sequence[Intent | Mapping[str, Any] | str]) -> Intent:
         InvalidIntent: With the messages by field, ``items.<position>.<field>``.
 
     Example:
-        >>> from blnk_relay.kinds.inflight_commit import commit
-        >>> bulk_commit(["hold-1", commit("hold-2", amount="12.50", currency="EUR")]).payload["items"][1]
+        >>> from blnk_relay.kinds.inflight_commit import commit_hold
+        >>> commit_holds(["hold-1", commit_hold("hold-2", amount="12.50", currency="EUR")]).payload["items"][1]
         {'hold': 'hold-2', 'precise_amount': 1250}
     """
     return intent(load(NAME, SCHEMA, {"items": [_given(index, item) for index, item in enumerate(commits)]}))
@@ -92,7 +92,7 @@ BATCH = HoldBatch(
 )
 
 ABOUT = About(
-    builder=bulk_commit,
+    builder=commit_holds,
     confirmed="Each hold as a single commit of it: by the sum of its `APPLIED` children, which is recorded before "
     "sending and read after any answer, because an answer of this route shows no child (contract §2.13, §4).",
     ends=(

@@ -32,7 +32,7 @@ class BulkVoidSchema(Schema):
 SCHEMA = BulkVoidSchema()
 
 
-def bulk_void(holds: Sequence[str | ResultOf]) -> Intent:
+def void_holds(holds: Sequence[str | ResultOf]) -> Intent:
     """Release what remains of many holds in one request (contract §2.13). Needs the setting ``bulk_inflight``.
 
     Blnk Cloud does not list this route among those that it forwards, and single voids are as safe and as fast. What
@@ -50,7 +50,7 @@ def bulk_void(holds: Sequence[str | ResultOf]) -> Intent:
         InvalidIntent: With the messages by field, ``holds.<position>``.
 
     Example:
-        >>> bulk_void(["hold-1", "hold-2"]).orders
+        >>> void_holds(["hold-1", "hold-2"]).orders
         ('hold:hold-1', 'hold:hold-2')
     """
     return intent(load(NAME, SCHEMA, {"holds": list(holds)}))
@@ -69,7 +69,7 @@ BATCH = HoldBatch(
 )
 
 ABOUT = About(
-    builder=bulk_void,
+    builder=void_holds,
     confirmed="Each hold as a single void of it: it has a `VOID` child, which was not there before we sent anything. "
     "It is read after any answer, because an answer of this route shows no child (contract §2.13, §4).",
     ends=(

@@ -57,7 +57,7 @@ class CommitSchema(VoidSchema):
 SCHEMA = CommitSchema()
 
 
-def commit(
+def commit_hold(
     hold: str | ResultOf,
     *,
     amount: Decimal | int | str | None = None,
@@ -82,7 +82,7 @@ def commit(
         InvalidIntent: With the messages by field.
 
     Example:
-        >>> commit("hold-93", amount="40.00", currency="EUR").payload["precise_amount"]
+        >>> commit_hold("hold-93", amount="40.00", currency="EUR").payload["precise_amount"]
         4000
     """
     given = {name: value for name, value in locals().items() if value is not None}
@@ -151,7 +151,7 @@ def _part_ended(hold: Hold, part: int, progress: Progress, policy: Policy) -> Do
 ACTION = HoldAction(verb="commit", status="APPLIED", outcome="applied", ended=_ended)
 
 ABOUT = About(
-    builder=commit,
+    builder=commit_hold,
     confirmed="All that remains: the hold's `APPLIED` children add up to its amount; the `200` shows the last of "
     "them, and is enough. A part: that sum, recorded before sending, has grown by the part; it is read after a `200` "
     "as well, because a gateway may have repeated the request (contract §3.8, §4).",

@@ -28,7 +28,7 @@ class VoidSchema(Schema):
 SCHEMA = VoidSchema()
 
 
-def void(hold: str | ResultOf) -> Intent:
+def void_hold(hold: str | ResultOf) -> Intent:
     """Release what remains of a hold; committed parts stay (contract §3.8).
 
     Args:
@@ -41,7 +41,7 @@ def void(hold: str | ResultOf) -> Intent:
         InvalidIntent: With the messages by field.
 
     Example:
-        >>> void("hold-93").natural_key
+        >>> void_hold("hold-93").natural_key
         'void:hold-93'
     """
     return intent(load(NAME, SCHEMA, {"hold": hold}))
@@ -66,7 +66,7 @@ def _ended(entry: Entry, hold: Hold, progress: Progress, policy: Policy) -> Done
 ACTION = HoldAction(verb="void", status="VOID", outcome="voided", ended=_ended)
 
 ABOUT = About(
-    builder=void,
+    builder=void_hold,
     confirmed="The hold has a `VOID` child; the `200` shows it. One that was there before we sent anything is somebody "
     "else's, and the intent is *refused* (contract §3.8).",
     ends=(),

@@ -90,7 +90,7 @@ class UploadSchema(Schema):
 SCHEMA = UploadSchema()
 
 
-def upload(source: str, file: str | os.PathLike[str] | bytes, *, name: str | None = None) -> Intent:
+def upload_records(source: str, file: str | os.PathLike[str] | bytes, *, name: str | None = None) -> Intent:
     r"""Upload external records for reconciliation (contract §2.12).
 
     The bytes are read now and kept beside the intent, so the file may be gone afterwards. The request is given as much
@@ -112,7 +112,7 @@ def upload(source: str, file: str | os.PathLike[str] | bytes, *, name: str | Non
 
     Example:
         >>> text = b"ID,Amount,Currency,Reference,Description,Date\ns-1,12.50,EUR,r,d,2026-11-20T09:15:31Z\n"
-        >>> upload("bank-x", text, name="statement.csv").payload["records"]
+        >>> upload_records("bank-x", text, name="statement.csv").payload["records"]
         1
     """
     if isinstance(file, bytes):
@@ -204,7 +204,7 @@ stmt-0001,1250.34,EUR,pay-417,Wallet top-up,2026-11-20T09:15:31Z
 """
 
 ABOUT = About(
-    builder=upload,
+    builder=upload_records,
     confirmed="The `200` counts as many records as the file has. After an ambiguous answer the ledger shows that many "
     "records of the upload that brought the first one: its ids are unique over all uploads (contract §2.12, §4).",
     ends=(

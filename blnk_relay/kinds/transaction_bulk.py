@@ -144,7 +144,7 @@ def _item(item: Any, flags: Mapping[str, bool]) -> dict[str, Any]:
 SCHEMA = BulkSchema()
 
 
-def bulk(
+def bulk_transactions(
     transactions: Sequence[Intent | Mapping[str, Any]],
     *,
     atomic: bool = False,
@@ -177,7 +177,7 @@ def bulk(
         >>> from blnk_relay.kinds.transaction import transaction
         >>> fee = transaction(source="@alice", destination="@fees", currency="EUR", amount=1, description="Fee",
         ...                   reference="fee-1")
-        >>> bulk([fee]).payload["items"][0]["reference"]
+        >>> bulk_transactions([fee]).payload["items"][0]["reference"]
         'fee-1'
     """
     items = [_given(item) for item in transactions]
@@ -246,7 +246,7 @@ def judge(entry: Entry, progress: Progress, request: Request, response: Response
 
 
 ABOUT = About(
-    builder=bulk,
+    builder=bulk_transactions,
     confirmed="Each item by its own reference, as a single transaction is; some hundreds in one look. The answer to "
     "the request proves nothing of them (contract §3.10).",
     ends=(

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from blnk_relay import InvalidIntent, KeyConflict, Relay, Write, bulk
+from blnk_relay import InvalidIntent, KeyConflict, Relay, Write, bulk_transactions
 from blnk_relay.intents.decision import Send
 from blnk_relay.intents.intent import DEFAULT_TARGET
 from blnk_relay.journal.accept import MOST_AFTER
@@ -244,20 +244,20 @@ def test_the_references_of_a_large_intent_are_taken_with_few_commands_and_none_t
     sweep(journal)
     assert relay.get("trimmed.").state == "done"
     with pytest.raises(KeyConflict) as conflict:
-        relay.enqueue(bulk(items(0, 2_500)), key="bulk-1")
+        relay.enqueue(bulk_transactions(items(0, 2_500)), key="bulk-1")
     assert conflict.value.first_id == id_of(DEFAULT_TARGET, "item-2400.")
     with pytest.raises(KeyConflict) as conflict:
-        relay.enqueue(bulk([*items(0, 1_200), payment("trimmed.")]), key="bulk-1")
+        relay.enqueue(bulk_transactions([*items(0, 1_200), payment("trimmed.")]), key="bulk-1")
     assert conflict.value.first_id == id_of(DEFAULT_TARGET, "trimmed.")
 
     journal.client.config_resetstat()
-    assert relay.enqueue(bulk(items(0, 2_400)), key="bulk-1").created
+    assert relay.enqueue(bulk_transactions(items(0, 2_400)), key="bulk-1").created
     calls = journal.client.info("commandstats")
     for command in ("get", "mget", "set", "mset", "exists", "hmget"):
         assert calls.get(f"cmdstat_{command}", {"calls": 0})["calls"] < 20, command
 
     with pytest.raises(KeyConflict) as conflict:
-        relay.enqueue(bulk(items(2_399, 1)), key="bulk-2")
+        relay.enqueue(bulk_transactions(items(2_399, 1)), key="bulk-2")
     assert conflict.value.first_id == id_of(DEFAULT_TARGET, "bulk-1")
     with pytest.raises(KeyConflict) as conflict:
         relay.enqueue(payment("item-2399."))
@@ -266,7 +266,7 @@ def test_the_references_of_a_large_intent_are_taken_with_few_commands_and_none_t
 
 
 def test_what_is_noted_of_thousands_of_parts_is_written_with_few_commands(relay, journal):
-    relay.enqueue(bulk(items(0, 1_100)), key="bulk")
+    relay.enqueue(bulk_transactions(items(0, 1_100)), key="bulk")
     claims = journal.claim(LANE, WORKER, 1).items
     noted = {number: f"applied txn_{number}" for number in range(1_100)}
     fields = {"outcome": "applied", "txn": "txn_1"}

@@ -19,8 +19,8 @@ from blnk_relay import (
     Relay,
     Status,
     Write,
-    bulk,
-    commit,
+    bulk_transactions,
+    commit_hold,
     refund,
     split_transaction,
     transaction,
@@ -58,7 +58,7 @@ def fee(reference: str, source: str = "@sales") -> Intent:
 
 
 def fees(count: int, name: str = "fee", poor: frozenset[int] = frozenset(), **flags: Any) -> Intent:
-    return bulk([fee(f"{name}-{n}", "@poor" if n in poor else "@sales") for n in range(count)], **flags)
+    return bulk_transactions([fee(f"{name}-{n}", "@poor" if n in poor else "@sales") for n in range(count)], **flags)
 
 
 def sale(reference: str, **changes: Any) -> Intent:
@@ -248,7 +248,9 @@ def test_a_bulk_takes_no_reference_that_is_anothers_or_was_its_own_before(open_s
         relay.wait("fee-1.r2", WAIT_S)
         before -= 100
     own = [] if owner == "another" else [fee("fee-1.r2")]
-    relay.enqueue(bulk([fee("fee-0"), fee("fee-1"), *own, fee("fee-2")], skip_queue=True, atomic=True), key="a-bulk")
+    relay.enqueue(
+        bulk_transactions([fee("fee-0"), fee("fee-1"), *own, fee("fee-2")], skip_queue=True, atomic=True), key="a-bulk"
+    )
     status = relay.wait("a-bulk", WAIT_S)
     assert (status.dead_class, status.code, status.generation) == ("rejected", "ROLLED_BACK", 0)
     told = names(relay, "a-bulk")
@@ -264,11 +266,11 @@ def test_what_acts_on_an_item_is_told_under_which_reference_it_was_sent_again(op
     stage, relay = open_stage(Faults.script([Rule("batch_locked", path="/proxy/transactions/bulk")]))
     relay.enqueue(fees(3, skip_queue=True, atomic=True, inflight=True), key="a-bulk")
     relay.wait("a-bulk", WAIT_S)
-    relay.enqueue(commit("fee-1"))
+    relay.enqueue(commit_hold("fee-1"))
     status = relay.wait("commit:fee-1", WAIT_S)
     assert (status.dead_class, status.code) == ("refused", "TXN_ALREADY_VOIDED")
     assert "'fee-1' is sent as 'fee-1.r2' by now" in status.message
-    relay.enqueue(commit("fee-1.r2"))
+    relay.enqueue(commit_hold("fee-1.r2"))
     assert relay.wait("commit:fee-1.r2", WAIT_S).outcome == "applied"
     sound(stage)
 
@@ -296,10 +298,10 @@ def test_a_reference_has_one_owner_be_it_an_item_or_a_transaction(open_stage):
     relay.enqueue(fee("single-2"), key="a-key")
     for name in ("single-1", "single-2"):
         with pytest.raises(KeyConflict):
-            relay.enqueue(bulk([fee(name)]), key="b")
+            relay.enqueue(bulk_transactions([fee(name)]), key="b")
     with pytest.raises(DuplicateInBatch):
         relay.enqueue_many([Write(intent=fees(2, "x"), key="c"), fee("x-1")])
-    relay.enqueue(bulk([fee("y-1")]), key="y-1")
+    relay.enqueue(bulk_transactions([fee("y-1")]), key="y-1")
 
 
 def test_an_item_can_be_refunded_by_its_reference(open_stage):

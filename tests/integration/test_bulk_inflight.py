@@ -10,7 +10,17 @@ from typing import Any
 
 import pytest
 
-from blnk_relay import Intent, InvalidIntent, Relay, Write, bulk_commit, bulk_void, commit, transaction, void
+from blnk_relay import (
+    Intent,
+    InvalidIntent,
+    Relay,
+    Write,
+    commit_hold,
+    commit_holds,
+    transaction,
+    void_hold,
+    void_holds,
+)
 from blnk_relay.bell import Bells
 from blnk_relay.intents.decision import Send
 from blnk_relay.journal.entries import Settlement
@@ -91,7 +101,7 @@ def answers(relay: Relay, key: str) -> set[int]:
 def test_holds_are_committed_in_full_and_in_part_by_one_request(open_stage):
     stage, relay = open_stage()
     names = made(relay, 4)
-    relay.enqueue(bulk_commit([*names[:3], commit(names[3], precise_amount=250)]), key="shipments")
+    relay.enqueue(commit_holds([*names[:3], commit_hold(names[3], precise_amount=250)]), key="shipments")
     status = relay.wait("shipments", WAIT_S)
     assert (status.state, status.outcome) == ("done", "applied")
     for name in names[:3]:
@@ -110,14 +120,14 @@ def test_a_hundred_holds_are_released_by_one_request_enqueued_before_they_exist(
     stage, relay = open_stage(workers=2)
     intents = holds(100)
     names = [intent.reference for intent in intents]
-    relay.enqueue_many([*intents, Write(intent=bulk_void(names), key="release")])
+    relay.enqueue_many([*intents, Write(intent=void_holds(names), key="release")])
     assert relay.wait("release", WAIT_S).outcome == "voided"
     assert all(below(stage, name) == [("VOID", HELD)] for name in names)
     sound(stage)
 
 
 def test_without_the_setting_it_is_refused_with_a_sentence_that_names_it(relay):
-    for intent in (bulk_commit(["a"]), bulk_void(["a"])):
+    for intent in (commit_holds(["a"]), void_holds(["a"])):
         with pytest.raises(InvalidIntent, match="BLNK_RELAY_BULK_INFLIGHT is true"):
             relay.enqueue(intent, key="a-key")
 
@@ -126,7 +136,7 @@ def test_an_instance_without_the_route_refuses_it_and_other_writes_go_on(open_st
     options = replace(Options(token=TOKEN, instance_id=INSTANCE), bulk_inflight=False)
     stage, relay = open_stage(options=options)
     names = made(relay, 2)
-    relay.enqueue(bulk_commit(names), key="shipments")
+    relay.enqueue(commit_holds(names), key="shipments")
     status = relay.wait("shipments", WAIT_S)
     assert (status.state, status.dead_class) == ("dead", "refused")
     assert made(relay, 1, "later") == ["later-0"]
@@ -166,9 +176,9 @@ def test_an_ambiguous_answer_settles_no_hold_twice_and_forgets_none(open_stage, 
     for fault, names in named.items():
         assert {relay.wait(name, WAIT_S).outcome for name in names} == {"held"}
         if verb == "commit":
-            intent = bulk_commit([*names[:2], *(commit(name, precise_amount=250) for name in names[2:])])
+            intent = commit_holds([*names[:2], *(commit_hold(name, precise_amount=250) for name in names[2:])])
         else:
-            intent = bulk_void(names)
+            intent = void_holds(names)
         relay.enqueue(intent, key=fault)
     full = ("APPLIED", HELD) if verb == "commit" else ("VOID", HELD)
     for fault, names in named.items():
@@ -183,9 +193,9 @@ def test_an_ambiguous_answer_settles_no_hold_twice_and_forgets_none(open_stage, 
 def test_what_was_settled_before_makes_a_partial_end_that_names_it(open_stage):
     stage, relay = open_stage()
     names = made(relay, 3)
-    relay.enqueue(void(names[1]))
+    relay.enqueue(void_hold(names[1]))
     assert relay.wait(f"void:{names[1]}", WAIT_S).outcome == "voided"
-    relay.enqueue(bulk_commit(names), key="shipments")
+    relay.enqueue(commit_holds(names), key="shipments")
     status = relay.wait("shipments", WAIT_S)
     assert (status.state, status.dead_class, status.code) == ("dead", "partial", "ITEMS_REFUSED")
     assert f"{names[1]} (TXN_ALREADY_VOIDED)" in status.message
@@ -197,7 +207,7 @@ def test_what_was_settled_before_makes_a_partial_end_that_names_it(open_stage):
 def test_holds_that_are_not_there_end_it_before_anything_is_sent(open_stage):
     stage, relay = open_stage()
     (name,) = made(relay, 1)
-    relay.enqueue(bulk_void([name, "nowhere"]), key="release")
+    relay.enqueue(void_holds([name, "nowhere"]), key="release")
     status = relay.wait("release", WAIT_S)
     assert (status.dead_class, status.code) == ("refused", "HOLD_NOT_FOUND")
     assert "nowhere" in status.message
@@ -213,12 +223,14 @@ def test_single_writes_to_the_same_holds_take_turns_whatever_name_they_use(open_
     writes: list[Write] = []
     for turn in range(3):
         writes.append(
-            Write(intent=bulk_commit([commit(name, precise_amount=10) for name in names]), key=f"bulk-{turn}")
+            Write(intent=commit_holds([commit_hold(name, precise_amount=10) for name in names]), key=f"bulk-{turn}")
         )
         for name, row in zip(names, rows, strict=True):
-            writes.append(Write(intent=commit(row, precise_amount=100), key=f"by-row-{turn}-{name}"))
-            writes.append(Write(intent=commit(name, precise_amount=1), key=f"by-name-{turn}-{name}"))
-        writes.append(Write(intent=bulk_commit([commit(row, precise_amount=20) for row in rows]), key=f"rows-{turn}"))
+            writes.append(Write(intent=commit_hold(row, precise_amount=100), key=f"by-row-{turn}-{name}"))
+            writes.append(Write(intent=commit_hold(name, precise_amount=1), key=f"by-name-{turn}-{name}"))
+        writes.append(
+            Write(intent=commit_holds([commit_hold(row, precise_amount=20) for row in rows]), key=f"rows-{turn}")
+        )
     receipts = relay.enqueue_many(writes)
     assert {relay.wait(receipt.key, WAIT_S).outcome for receipt in receipts} == {"applied"}
     for name in names:
@@ -230,7 +242,7 @@ def test_a_worker_that_dies_in_the_middle_settles_no_hold_twice(open_stage):
     slow = Faults.script([Rule("delay_after", seconds=1.5, **COMMITS)])
     stage, relay = open_stage(slow)
     names = made(relay, 6)
-    relay.enqueue(bulk_commit([commit(name, precise_amount=100) for name in names]), key="shipments")
+    relay.enqueue(commit_holds([commit_hold(name, precise_amount=100) for name in names]), key="shipments")
     wait_for_leases(relay, 1)
     wait_until(lambda: any(below(stage, name) for name in names), WAIT_S, "the request to be under way", poll_s=0.01)
     stage.kill_worker(stage.workers[0])
@@ -249,8 +261,8 @@ def test_under_faults_of_all_sorts_the_books_and_the_journal_agree(open_stage, s
     writes: list[Write] = []
     for number in range(8):
         chosen = draw.sample(names, 6)
-        parts = [commit(name, precise_amount=draw.randint(1, 120)) for name in chosen]
-        writes.append(Write(intent=bulk_commit(parts), key=f"parts-{number}"))
+        parts = [commit_hold(name, precise_amount=draw.randint(1, 120)) for name in chosen]
+        writes.append(Write(intent=commit_holds(parts), key=f"parts-{number}"))
     receipts = relay.enqueue_many(writes)
     expected: dict[str, list[tuple[str, int]]] = {name: [] for name in names}
     for receipt, write in zip(receipts, writes, strict=True):
@@ -259,7 +271,7 @@ def test_under_faults_of_all_sorts_the_books_and_the_journal_agree(open_stage, s
         for item in write.intent.payload["items"]:
             expected[item["hold"]].append(("APPLIED", item["precise_amount"]))
     assert {name: below(stage, name) for name in names} == {name: sorted(rows) for name, rows in expected.items()}
-    relay.enqueue(bulk_void(names), key="release")
+    relay.enqueue(void_holds(names), key="release")
     assert relay.wait("release", WAIT_S).outcome == "voided"
     for name in names:
         assert [status for status, _ in below(stage, name)].count("VOID") == 1
@@ -278,9 +290,9 @@ def claimed(journal: Any, key: str) -> Any:
 def test_rows_are_locked_together_or_not_at_all(settings):
     with Relay(replace(settings, bulk_inflight=True)) as relay:
         journal = relay.journal
-        relay.enqueue(commit("x"), key="single")
+        relay.enqueue(commit_hold("x"), key="single")
         first = claimed(journal, "single")
-        relay.enqueue(bulk_commit(["y", "z"]), key="bulk")
+        relay.enqueue(commit_holds(["y", "z"]), key="bulk")
         bulk = claimed(journal, "bulk")
         assert journal.record([(first, Send(memo={"row": "2"}, exclusive="row-2"))]) == ["ok"]
         assert journal.record([(bulk, Send(memo={}, exclusive=("row-1", "row-2", "row-3")))]) == ["busy"]
@@ -304,9 +316,9 @@ def test_rows_are_locked_together_or_not_at_all(settings):
 
 def test_a_bulk_waits_for_every_order_that_it_stands_in_and_holds_them_all(settings):
     with Relay(replace(settings, bulk_inflight=True)) as relay:
-        relay.enqueue(commit("a"), key="first")
-        relay.enqueue(bulk_void(["a", "b"]), key="bulk")
-        relay.enqueue(commit("b"), key="behind")
+        relay.enqueue(commit_hold("a"), key="first")
+        relay.enqueue(void_holds(["a", "b"]), key="bulk")
+        relay.enqueue(commit_hold("b"), key="behind")
         assert [relay.get(key).state for key in ("first", "bulk", "behind")] == ["ready", "waiting", "waiting"]
         first = claimed(relay.journal, "first")
         relay.journal.settle("tester", [Settlement(first, "sending", "done", 0, {"outcome": "applied"})], [])

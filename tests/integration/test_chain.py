@@ -19,17 +19,18 @@ from blnk_relay import (
     Relay,
     Status,
     Write,
-    commit,
+    commit_hold,
     create_balance,
     create_ledger,
     refund,
     result_of,
     transaction,
     update_metadata,
-    void,
+    void_hold,
 )
+from blnk_relay.intents.states import OPEN
 from blnk_relay.sandbox import KINDS, Books, Faults, Options
-from tests.support.counting import OPEN, assert_exactly_once, states
+from tests.support.counting import assert_exactly_once, states
 from tests.support.stages import operator_of
 from tests.support.waiting import wait_until
 from worker.demo.stage import INSTANCE, TOKEN, Stage
@@ -109,8 +110,8 @@ def chain(name: str) -> list[Write]:
             intent=moved("hold", balance("wallet"), balance("shop"), HELD, inflight=True),
             after=[f"{name}-pay-in"],
         ),
-        Write(intent=commit(f"{name}-hold", precise_amount=PART), key=f"{name}-part"),
-        Write(intent=void(f"{name}-hold"), key=f"{name}-rest"),
+        Write(intent=commit_hold(f"{name}-hold", precise_amount=PART), key=f"{name}-part"),
+        Write(intent=void_hold(f"{name}-hold"), key=f"{name}-rest"),
         Write(intent=refund(f"{name}-hold"), key=f"{name}-refund", after=[f"{name}-rest"]),
         Write(intent=update_metadata(result_of(f"{name}-refund", "transaction_id"), TAG), key=f"{name}-tag"),
     ]

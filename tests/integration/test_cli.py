@@ -17,8 +17,8 @@ import pytest
 from blnk_relay.bell import Bells
 from blnk_relay.catalogue.examples import example_line
 from blnk_relay.intents.exchange import GateAction
+from blnk_relay.intents.states import UNFINISHED, State
 from blnk_relay.journal.entries import Settlement, new_entry
-from blnk_relay.journal.listing import STATES
 from blnk_relay.journal.operator import MOST_AT_ONCE, Operator
 from blnk_relay.journal.pauses import MAX_REASON
 from blnk_relay.kinds.registry import KINDS, intent_of
@@ -83,7 +83,8 @@ def test_help_and_version_need_no_redis_and_load_no_heavy_part():
 
 def test_numbers_that_stand_twice_for_the_sake_of_a_quick_start_agree():
     assert running.POOLS == POOLS
-    assert reading.STATES == STATES
+    assert tuple(State) == reading.STATES
+    assert reading.UNFINISHED == UNFINISHED
     assert dead.MOST_AT_ONCE == MOST_AT_ONCE
     assert options.MOST_REASON == MAX_REASON
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from blnk_relay import Settings, Write, commit, transaction
+from blnk_relay import Settings, Write, commit_hold, transaction
 from blnk_relay.journal.journal import Journal
 from blnk_relay.sandbox import Faults, Rule, Sandbox
 from tasks.confirm import confirm
@@ -68,7 +68,7 @@ def test_a_part_is_committed_once_although_the_clock_steps_while_it_is_under_way
         ledger.set_faults(
             Faults.script([Rule("delay_before", path="/proxy/transactions/", times=None, seconds=SLOW_S)])
         )
-        parts = [Write(intent=commit(name, amount=10, currency="EUR"), key=f"part of {name}") for name in names]
+        parts = [Write(intent=commit_hold(name, amount=10, currency="EUR"), key=f"part of {name}") for name in names]
         sender.relay.enqueue_many(parts)
         sending = threading.Thread(target=deliver, args=(sender, "writes"))
         sending.start()

@@ -12,8 +12,8 @@ from blnk_relay import (
     Leg,
     Relay,
     Write,
-    bulk,
-    commit,
+    bulk_transactions,
+    commit_hold,
     create_balance,
     create_identity,
     create_ledger,
@@ -22,10 +22,10 @@ from blnk_relay import (
     result_of,
     split_transaction,
     start_reconciliation,
-    tokenize,
+    tokenize_identity,
     update_identity,
     update_metadata,
-    void,
+    void_hold,
 )
 from blnk_relay.intents.found import Lookup
 from blnk_relay.sandbox import Faults, Options, Rule, Sandbox
@@ -83,13 +83,15 @@ def test_money_moves_once_whatever_the_network_does(stage: Stage, relay: Relay, 
         "pay": Write(intent=payment(f"{fault}-pay")),
         "skip": Write(intent=payment(f"{fault}-skip", skip_queue=True)),
         "hold": Write(intent=hold(f"{fault}-hold")),
-        "part": Write(intent=commit(f"{fault}-hold", precise_amount=AMOUNT // 4), key=f"{fault}-part"),
-        "rest": Write(intent=commit(f"{fault}-hold"), after=(f"{fault}-part",)),
+        "part": Write(intent=commit_hold(f"{fault}-hold", precise_amount=AMOUNT // 4), key=f"{fault}-part"),
+        "rest": Write(intent=commit_hold(f"{fault}-hold"), after=(f"{fault}-part",)),
         "held": Write(intent=hold(f"{fault}-held")),
-        "void": Write(intent=void(f"{fault}-held")),
+        "void": Write(intent=void_hold(f"{fault}-held")),
         "refund": Write(intent=refund(f"{fault}-pay"), after=(f"{fault}-pay",)),
         "poor": Write(intent=poor(f"{fault}-poor")),
-        "bulk": Write(intent=bulk([payment(f"{fault}-item-{number}") for number in range(3)]), key=f"{fault}-bulk"),
+        "bulk": Write(
+            intent=bulk_transactions([payment(f"{fault}-item-{number}") for number in range(3)]), key=f"{fault}-bulk"
+        ),
         "split": Write(intent=_split(), key=f"{fault}-split"),
     }
     receipts = relay.enqueue_many(
@@ -158,7 +160,7 @@ def test_records_are_made_once_and_hold_what_was_written_last(stage: Stage, rela
         "city": update_identity(made("person", "identity_id"), city="Lund"),
         "link": link_identity(made("balance", "balance_id"), made("person", "identity_id")),
         "tag": update_metadata(made("ledger", "ledger_id"), {"tag": 1}),
-        "tokens": tokenize(made("person", "identity_id"), ["email_address"]),
+        "tokens": tokenize_identity(made("person", "identity_id"), ["email_address"]),
     }
     receipts = relay.enqueue_many([Write(intent=intent, key=f"{name}-{what}") for what, intent in intents.items()])
     wait_for_all(relay, receipts, WAIT_S)

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 import redis
 
-from blnk_relay import JournalUnavailable, NotFound, Receipt, Relay, Settings, Write, commit, refund, void
+from blnk_relay import JournalUnavailable, NotFound, Receipt, Relay, Settings, Write, commit_hold, refund, void_hold
 from blnk_relay.bell import CONFIRM_TASK, DELIVER_TASK, queue_of
 from blnk_relay.settings import CONFIRM_LANE
 from tests.support.counting import assert_exactly_once, still_open, wait_for_all
@@ -52,9 +52,9 @@ def mix(name: str, number: int) -> list[Write]:
             case 3:
                 writes += [
                     Write(intent=hold(root)),
-                    Write(intent=commit(root, precise_amount=AMOUNT // 4), key=f"part-1:{root}"),
-                    Write(intent=commit(root, precise_amount=AMOUNT // 4), key=f"part-2:{root}"),
-                    Write(intent=void(root) if at % 2 else commit(root)),
+                    Write(intent=commit_hold(root, precise_amount=AMOUNT // 4), key=f"part-1:{root}"),
+                    Write(intent=commit_hold(root, precise_amount=AMOUNT // 4), key=f"part-2:{root}"),
+                    Write(intent=void_hold(root) if at % 2 else commit_hold(root)),
                 ]
             case _:
                 writes += [Write(intent=payment(root)), Write(intent=refund(root))]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from blnk_relay import Relay, commit
+from blnk_relay import Relay, commit_hold
 from blnk_relay.intents.exchange import GateAction, GateChange
 from blnk_relay.intents.intent import DEFAULT_TARGET
 from blnk_relay.journal.entries import Settlement
@@ -249,7 +249,7 @@ def test_reads_that_ask_for_many_intents_each_are_lost_by_their_requests(relay, 
 
 
 def test_a_ledger_whose_queue_is_full_is_spared_by_the_lane_that_met_it_alone(relay, journal, operator):
-    relay.enqueue_many([payment("order"), commit("hold-1")])
+    relay.enqueue_many([payment("order"), commit_hold("hold-1")])
     full = GateChange(GateAction.SLOW, "QUEUE_BACKPRESSURE", 30.0, lane=True)
     assert journal.complain(DEFAULT_TARGET, f"lane:{LANE}", full) == (True, True)
     assert journal.claim(LANE, WORKER, 10).items == ()

@@ -26,6 +26,7 @@ from blnk_relay import Intent, InvalidIntent, KeyConflict, NotFound, Refused, Se
 from blnk_relay.intents.decision import Send
 from blnk_relay.intents.intent import DEFAULT_TARGET
 from blnk_relay.intents.references import of_generation
+from blnk_relay.intents.states import OPEN
 from blnk_relay.journal.entries import Claimed, NewEntry, Settlement, id_of, new_entry
 from blnk_relay.journal.journal import Journal
 from blnk_relay.journal.operator import Operator
@@ -56,7 +57,6 @@ ALONE_FROM = 2
 #: Long enough that nothing comes due by itself while an example runs.
 LATER_MS = 3_600_000
 SOON = 1.0
-OPEN = ("waiting", "ready", "sending", "posted")
 
 
 def number_of(token: str) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from blnk_relay import commit
+from blnk_relay import commit_hold
 from blnk_relay.intents.exchange import GateAction
 from blnk_relay.intents.intent import DEFAULT_TARGET
 from blnk_relay.journal.entries import Settlement, id_of
@@ -25,7 +25,7 @@ from tests.support.redis_keys import listed, unlisted
 def test_every_key_of_the_journal_is_documented_in_the_head_of_the_scripts(relay, journal, operator):
     """The head names them all; what is not there is a leak."""
     enqueue(relay, *(f"order-{number}" for number in range(6)))
-    relay.enqueue(commit("order-1"))
+    relay.enqueue(commit_hold("order-1"))
     relay.enqueue(payment(), key="other", lane="refunds")
     relay.enqueue(payment("named"), key="by another key")
     claims = journal.claim(LANE, WORKER, 4).items
@@ -44,7 +44,7 @@ def test_every_key_of_the_journal_is_documented_in_the_head_of_the_scripts(relay
 
 def test_finished_intents_leave_nothing_but_their_fingerprint(relay, journal):
     enqueue(relay, *(f"order-{number}" for number in range(20)))
-    relay.enqueue(commit("order-1"))
+    relay.enqueue(commit_hold("order-1"))
     relay.cancel("order-7")
     for lane in (LANE, "inflight"):
         finish(journal, *journal.claim(lane, WORKER, 100).items)

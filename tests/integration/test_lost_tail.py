@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from blnk_relay import Settings, TooLate, Write, commit, transaction
+from blnk_relay import Settings, TooLate, Write, commit_hold, transaction
 from blnk_relay.kinds.registry import KINDS
 from blnk_relay.sandbox import Sandbox
 from tasks.confirm import confirm
@@ -125,7 +125,7 @@ def hold_and_part(runtime: Runtime, scene: str) -> Write:
         allow_overdraft=True,
     )
     assert settle(runtime, [Write(intent=hold)], drive, "the hold")[f"{scene}-hold"].outcome == "held"
-    return Write(intent=commit(f"{scene}-hold", amount=10, currency="EUR"), key=f"{scene}-part")
+    return Write(intent=commit_hold(f"{scene}-hold", amount=10, currency="EUR"), key=f"{scene}-part")
 
 
 def commits(sandbox: Sandbox, hold: str) -> int:
@@ -192,7 +192,7 @@ def test_a_part_that_cannot_have_been_sent_is_sent_after_a_loss(pair: Pair) -> N
         with closing_runtime(replace(given, redis_url=pair.urls[1])) as runtime:
             assert settle(runtime, [part], drive, "the part")["scene-part"].outcome == "applied"
             # Once more in the same epoch: another part of the same amount, and nothing is in doubt any more.
-            second = Write(intent=commit("scene-hold", amount=10, currency="EUR"), key="scene-part-2")
+            second = Write(intent=commit_hold("scene-hold", amount=10, currency="EUR"), key="scene-part-2")
             assert settle(runtime, [second], drive, "the second")["scene-part-2"].outcome == "applied"
         assert commits(sandbox, "scene-hold") == 2
 

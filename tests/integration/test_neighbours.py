@@ -11,7 +11,7 @@ import pytest
 
 import tasks.deliver
 import tasks.lookups
-from blnk_relay import Receipt, Relay, Write, commit, refund
+from blnk_relay import Receipt, Relay, Write, commit_hold, refund
 from blnk_relay.intents.decision import Decision, Done, Send
 from blnk_relay.intents.intent import Intent
 from tasks.confirm import confirm
@@ -145,7 +145,10 @@ def test_what_cannot_be_recorded_before_it_is_sent_is_no_trouble_of_others(relay
     work(runtime, held)
     odd(monkeypatch, "inflight.commit", "decide", lambda: Send(memo={"what": object()}))
     receipts = relay.enqueue_many(
-        [Write(intent=commit("hold-1"), key=f"{ODD}-commit"), Write(intent=commit("hold-2"), key="good-commit")]
+        [
+            Write(intent=commit_hold("hold-1"), key=f"{ODD}-commit"),
+            Write(intent=commit_hold("hold-2"), key="good-commit"),
+        ]
     )
     work(runtime, receipts)
     assert relay.get("good-commit").outcome == "applied"

@@ -17,7 +17,7 @@ from itertools import pairwise
 import pytest
 import requests
 
-from blnk_relay import Intent, Receipt, Relay, Status, StillOpen, TooLate, Write, commit, refund, void
+from blnk_relay import Intent, Receipt, Relay, Status, StillOpen, TooLate, Write, commit_hold, refund, void_hold
 from blnk_relay.intents.intent import DEFAULT_TARGET
 from blnk_relay.journal.operator import Operator
 from blnk_relay.sandbox import Effect, Faults, Options, RequestSeen, Rule
@@ -94,11 +94,11 @@ def act(kind: str, name: str) -> Write:
         case "hold":
             return Write(intent=hold(name))
         case "commit":
-            return Write(intent=commit(name))
+            return Write(intent=commit_hold(name))
         case "part":
-            return Write(intent=commit(name, precise_amount=PART), key=f"part:{name}")
+            return Write(intent=commit_hold(name, precise_amount=PART), key=f"part:{name}")
         case "void":
-            return Write(intent=void(name))
+            return Write(intent=void_hold(name))
     return Write(intent=refund(name))
 
 
@@ -121,23 +121,23 @@ def ends() -> dict[str, list[Write]]:
         "bottomless": [named(payment(), "end.bottomless.")],
         "commit of a rejected hold": [
             named(poor("end.poor-hold", inflight=True), "end.poor-hold"),
-            Write(intent=commit("end.poor-hold")),
+            Write(intent=commit_hold("end.poor-hold")),
         ],
-        "commit of nothing": [Write(intent=commit("end.never-sent"))],
+        "commit of nothing": [Write(intent=commit_hold("end.never-sent"))],
         "commit after a void": [
             Write(intent=hold("end.voided")),
-            Write(intent=void("end.voided")),
-            Write(intent=commit("end.voided")),
+            Write(intent=void_hold("end.voided")),
+            Write(intent=commit_hold("end.voided")),
         ],
         "commit of too much": [
             Write(intent=hold("end.small")),
-            Write(intent=commit("end.small", precise_amount=AMOUNT + 1), key="end.too-much"),
+            Write(intent=commit_hold("end.small", precise_amount=AMOUNT + 1), key="end.too-much"),
         ],
         "refund of a rejected one": [Write(intent=poor("end.rejected")), Write(intent=refund("end.rejected"))],
         "refund of nothing": [Write(intent=refund("end.never-paid"))],
         "refund of a hold that was committed": [
             Write(intent=hold("end.kept")),
-            Write(intent=commit("end.kept")),
+            Write(intent=commit_hold("end.kept")),
             Write(intent=refund("end.kept")),
         ],
         "expired at the door": [
@@ -288,18 +288,18 @@ def played(request) -> Iterator[Played]:
             for number in range(TWO_NAMES)
             for name in [f"two-names.{number}."]
             for write in (
-                Write(intent=commit(name, precise_amount=PART), key=f"part:{name}"),
-                Write(intent=void(relay.get(name).transaction_id)),
-                Write(intent=commit(relay.get(name).transaction_id)),
+                Write(intent=commit_hold(name, precise_amount=PART), key=f"part:{name}"),
+                Write(intent=void_hold(relay.get(name).transaction_id)),
+                Write(intent=commit_hold(relay.get(name).transaction_id)),
             )
         ]
         parts = [
-            Write(intent=commit("parts.", precise_amount=part), key=f"parts-{number}")
+            Write(intent=commit_hold("parts.", precise_amount=part), key=f"parts-{number}")
             for number, part in enumerate(PARTS)
         ]
         playing.of_case = dict(zip(CASES, playing.enqueue(*cases), strict=True))
         playing.of_end = {name: playing.enqueue(*batch) for name, batch in zip(names, batches, strict=True)}
-        playing.enqueue(*two_names, *parts, Write(intent=commit("parts.")))
+        playing.enqueue(*two_names, *parts, Write(intent=commit_hold("parts.")))
         wait_for_all(relay, playing.receipts, 60)
         yield playing
 
@@ -518,8 +518,8 @@ def test_an_unknown_outcome_that_is_not_there_is_sent_again_by_a_replay(played):
 def test_a_discarded_dead_letter_lets_the_next_of_its_order_go(played):
     reference = "blocked."
     first, second = played.enqueue(
-        Write(intent=commit(reference, precise_amount=AMOUNT * 2), key="blocking."),
-        Write(intent=commit(reference)),
+        Write(intent=commit_hold(reference, precise_amount=AMOUNT * 2), key="blocking."),
+        Write(intent=commit_hold(reference)),
     )
     wait_for_all(played.relay, played.enqueue(Write(intent=hold(reference))), 10)
     wait_for_all(played.relay, [first], 10)

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from blnk_relay import InvalidIntent, Receipt, Relay, Write, commit, refund, void
+from blnk_relay import InvalidIntent, Receipt, Relay, Write, commit_hold, refund, void_hold
 from blnk_relay.sandbox import Faults, Rule
 from tests.support.counting import recorded_of, wait_for_all
 from tests.support.payments import AMOUNT, hold, payment, poor
@@ -81,10 +81,10 @@ def cases(name: str) -> dict[str, Write]:
         "skip": Write(intent=payment(f"{name}.skip.", skip_queue=True)),
         "struck": Write(intent=payment(f"{name}.drop-after.")),
         "hold": Write(intent=hold(f"{name}.hold.")),
-        "part": Write(intent=commit(f"{name}.hold.", precise_amount=AMOUNT // 4), key=f"{name}.part."),
-        "void": Write(intent=void(f"{name}.hold.")),
+        "part": Write(intent=commit_hold(f"{name}.hold.", precise_amount=AMOUNT // 4), key=f"{name}.part."),
+        "void": Write(intent=void_hold(f"{name}.hold.")),
         "kept": Write(intent=hold(f"{name}.kept.")),
-        "commit": Write(intent=commit(f"{name}.kept.")),
+        "commit": Write(intent=commit_hold(f"{name}.kept.")),
         "refund": Write(intent=refund(f"{name}.payment.")),
         "refund of a commit": Write(intent=refund(f"{name}.kept.")),
         "poor": Write(intent=poor(f"{name}.poor.")),

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from blnk_relay import Receipt, Relay, Write, create_identity, refund, tokenize
+from blnk_relay import Receipt, Relay, Write, create_identity, refund, tokenize_identity
 from blnk_relay.sandbox import Faults
 from blnk_relay.sandbox.faults.kinds import Fault, Subject
 from tests.support.counting import assert_exactly_once, states, wait_for_all
@@ -114,7 +114,7 @@ def test_what_has_to_be_read_before_it_is_sent_is_sent_however_slow_the_reads_ar
         stage.sandbox.set_faults(SlowReads(0.4))
         ids = [relay.get(receipt.id).transaction_id for receipt in receipts]
         tokens = relay.enqueue_many(
-            [Write(intent=tokenize(id_, ["email_address"]), key=f"token-{at}") for at, id_ in enumerate(ids)]
+            [Write(intent=tokenize_identity(id_, ["email_address"]), key=f"token-{at}") for at, id_ in enumerate(ids)]
         )
         wait_for_all(relay, tokens, WAIT_S)
         assert set(states(relay, tokens)) == {"done"}
@@ -146,7 +146,7 @@ def test_a_read_that_fails_blocks_only_what_needs_it(make_stage, fault) -> None:
         wait_for_all(relay, first, 30)
         id_ = relay.get("person").transaction_id
         stage.sandbox.set_faults(Failing(fault, "/tokenized-fields"))
-        (token,) = relay.enqueue_many([Write(intent=tokenize(id_, ["email_address"]), key="token")])
+        (token,) = relay.enqueue_many([Write(intent=tokenize_identity(id_, ["email_address"]), key="token")])
         others = relay.enqueue_many(
             [*(Write(intent=payment(f"other-{at}")) for at in range(20)), Write(intent=refund("paid"))]
         )

@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 
-from blnk_relay import Relay, Write, bulk
+from blnk_relay import Relay, Write, bulk_transactions
 from blnk_relay.intents.intent import DEFAULT_TARGET
+from blnk_relay.intents.states import State
 from blnk_relay.journal.entries import Claimed, Settlement, id_of
 from blnk_relay.journal.journal import Journal
-from blnk_relay.journal.listing import STATES
 from blnk_relay.journal.lua import Scripts
 from blnk_relay.journal.operator import Operator
 from blnk_relay.journal.status import Status
@@ -88,7 +88,11 @@ class Play:
     def batch(self, key: str, **options: Any) -> None:
         """One that takes turns with all others of its sort."""
         self.relay.enqueue_many(
-            [Write(intent=bulk([payment(f"{key}-item")], atomic=True, skip_queue=True), key=key, **options)]
+            [
+                Write(
+                    intent=bulk_transactions([payment(f"{key}-item")], atomic=True, skip_queue=True), key=key, **options
+                )
+            ]
         )
 
     def crowd(self, of: str) -> None:
@@ -285,4 +289,4 @@ def test_every_arrow_of_the_diagram_happens_and_nothing_else_does(relay, monkeyp
 
 
 def test_the_diagram_has_all_states_and_no_other():
-    assert {state for start, end, _ in drawn() for state in (start, end)} - {NOWHERE} == set(STATES)
+    assert {state for start, end, _ in drawn() for state in (start, end)} - {NOWHERE} == set(State)

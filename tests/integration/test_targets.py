@@ -15,7 +15,7 @@ from blnk_relay import (
     Relay,
     Target,
     Write,
-    commit,
+    commit_hold,
     create_balance,
     create_ledger,
     refund,
@@ -86,7 +86,7 @@ def test_every_ledger_gets_its_own_intents_with_its_own_key(stage, eu, core, rel
                     for number in range(60)
                 ),
                 Write(intent=hold("hold-1"), key="hold-1", target=target),
-                Write(intent=commit("hold-1"), target=target, after=("hold-1",)),
+                Write(intent=commit_hold("hold-1"), target=target, after=("hold-1",)),
                 Write(intent=refund("order-3"), target=target, after=("order-3",)),
                 Write(intent=payment(f"only-{target}"), key=f"only-{target}", target=target),
             ]

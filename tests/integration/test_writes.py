@@ -23,11 +23,11 @@ from blnk_relay import (
     result_of,
     start_instant_reconciliation,
     start_reconciliation,
-    tokenize,
+    tokenize_identity,
     update_identity,
     update_matching_rule,
     update_metadata,
-    upload,
+    upload_records,
 )
 from blnk_relay.relay import Write
 from blnk_relay.sandbox import Faults, Rule
@@ -112,7 +112,7 @@ def test_values_are_set(scene: Scene, fault: str) -> None:
         first=update_identity(person, city="Lund", last_name="L"),
         second=update_identity(person, city="Malmo"),
         tagged=update_metadata(person, {"tag": {"a": 0.1}}),
-        tokens=tokenize(other, ["first_name", "email_address"]),
+        tokens=tokenize_identity(other, ["first_name", "email_address"]),
         link=link_identity(ids["wallet"], ids["person"]),
         ledger_tag=update_metadata(ids["ledger"], {"tag": 1, "none": None}),
         wallet_tag=update_metadata(ids["wallet"], {"tag": 1}),
@@ -159,7 +159,7 @@ def test_the_ledgers_words_about_a_person_are_not_kept() -> None:
 def test_plain_text_is_never_written_over_a_token(scene: Scene) -> None:
     scene.enqueue(person=create_identity(first_name="Quoted"))
     identity_id = scene.done("person")["person"]
-    scene.enqueue(tokens=tokenize(identity_id, ["first_name"]))
+    scene.enqueue(tokens=tokenize_identity(identity_id, ["first_name"]))
     scene.done("tokens")
     scene.enqueue(update=update_identity(identity_id, first_name="Secretia"))
     update = scene.wait("update")["update"]
@@ -204,7 +204,7 @@ def test_a_statement_is_uploaded_once_and_rules_are_made_changed_and_deleted(sce
     )
     record = {"id": f"{scene.name}-instant", "amount": 50.5, "date": "2026-11-20T10:00:00Z", "currency": "EUR"}
     scene.enqueue(
-        nov=upload("bank-x", statement(scene.name), name="nov.csv"),
+        nov=upload_records("bank-x", statement(scene.name), name="nov.csv"),
         new=create_matching_rule("new " + rule, CRITERIA),
         changed=update_matching_rule(ids["old"], "changed " + rule, CRITERIA[1:], description="shorter"),
         deleted=delete_matching_rule(ids["doomed"]),
@@ -235,7 +235,7 @@ def test_a_statement_is_uploaded_once_and_rules_are_made_changed_and_deleted(sce
 def test_a_start_that_never_left_is_sent_once_the_ledger_asked_for_patience(scene: Scene) -> None:
     rule = "patience"
     scene.enqueue(
-        nov=upload("bank-x", statement(scene.name), name="nov.csv"), rule=create_matching_rule(rule, CRITERIA)
+        nov=upload_records("bank-x", statement(scene.name), name="nov.csv"), rule=create_matching_rule(rule, CRITERIA)
     )
     upload_id = scene.done("nov", "rule")["nov"]
     scene.stage.sandbox.set_faults(Faults.script([Rule("429", method="POST", path="/proxy/reconciliation/start")]))
@@ -247,7 +247,8 @@ def test_a_start_that_never_left_is_sent_once_the_ledger_asked_for_patience(scen
 @pytest.mark.parametrize("fault", ["drop_after", "500_no_effect"])
 def test_two_starts_of_one_upload_are_two_runs_whatever_becomes_of_their_answers(scene: Scene, fault: str) -> None:
     scene.enqueue(
-        nov=upload("bank-x", statement(scene.name), name="nov.csv"), rule=create_matching_rule(scene.name, CRITERIA)
+        nov=upload_records("bank-x", statement(scene.name), name="nov.csv"),
+        rule=create_matching_rule(scene.name, CRITERIA),
     )
     ids = scene.done("nov", "rule")
     struck = scene.struck()
@@ -264,11 +265,12 @@ def test_two_starts_of_one_upload_are_two_runs_whatever_becomes_of_their_answers
 
 def test_what_exists_already_is_refused(scene: Scene) -> None:
     scene.enqueue(
-        nov=upload("bank-x", statement(scene.name), name="nov.csv"), rule=create_matching_rule("taken", CRITERIA)
+        nov=upload_records("bank-x", statement(scene.name), name="nov.csv"),
+        rule=create_matching_rule("taken", CRITERIA),
     )
     scene.done("nov", "rule")
     scene.enqueue(
-        again=upload(
+        again=upload_records(
             "bank-x", statement(scene.name) + statement(scene.name + "x").partition(b"\n")[2], name="more.csv"
         ),
         taken=create_matching_rule("taken", CRITERIA[:1]),
@@ -284,10 +286,10 @@ def test_what_exists_already_is_refused(scene: Scene) -> None:
 
 def test_the_file_of_a_discarded_upload_is_gone(scene: Scene) -> None:
     journal = scene.relay.journal
-    scene.enqueue(nov=upload("bank-x", statement(scene.name), name="nov.csv"))
+    scene.enqueue(nov=upload_records("bank-x", statement(scene.name), name="nov.csv"))
     scene.done("nov")
     content = statement(scene.name) + b"later-" + scene.name.encode() + b",1,EUR,r,d,2026-11-20T09:15:31Z\n"
-    scene.enqueue(again=upload("bank-x", content, name="more.csv"))
+    scene.enqueue(again=upload_records("bank-x", content, name="more.csv"))
     dead = scene.wait("again")["again"]
     assert journal.file(dead.id, len(content)) == content
     journal.scripts.run("discard", dead.id, "{}", 100)

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 from blnk_relay import Receipt, Relay
+from blnk_relay.intents.states import OPEN
 from blnk_relay.sandbox import Books, Sandbox
 from tests.support.waiting import wait_until
 from worker.demo.proof.findings import BookRow, Proof, Recorded
@@ -13,9 +14,6 @@ from worker.demo.proof.prove import prove
 
 #: Ids asked for in one trip.
 _CHUNK = 1_000
-
-#: States of intents that a machine is still at.
-OPEN = frozenset({"waiting", "ready", "sending", "posted"})
 
 #: What the books hold, and the id of each.
 _IDS = {

@@ -14,10 +14,9 @@ from typing import Any
 
 from blnk_relay import (
     Leg,
-    bulk,
-    bulk_commit,
-    bulk_void,
-    commit,
+    bulk_transactions,
+    commit_hold,
+    commit_holds,
     create_balance,
     create_identity,
     create_ledger,
@@ -28,13 +27,14 @@ from blnk_relay import (
     split_transaction,
     start_instant_reconciliation,
     start_reconciliation,
-    tokenize,
+    tokenize_identity,
     transaction,
     update_identity,
     update_matching_rule,
     update_metadata,
-    upload,
-    void,
+    upload_records,
+    void_hold,
+    void_holds,
 )
 from blnk_relay.intents.decision import Send
 from blnk_relay.intents.exchange import Request
@@ -298,7 +298,7 @@ _MONEY = (
     Specimen(
         kind="transaction.bulk",
         mode="queue",
-        make=lambda scene, _: bulk(_items(scene)),
+        make=lambda scene, _: bulk_transactions(_items(scene)),
         parts=lambda books, scene, _: [_moved(books, f"item{number}.{scene}") for number in range(3)],
         proof=_batch,
         final=False,
@@ -307,7 +307,7 @@ _MONEY = (
     Specimen(
         kind="transaction.bulk",
         mode="skip",
-        make=lambda scene, _: bulk(_items(scene), skip_queue=True),
+        make=lambda scene, _: bulk_transactions(_items(scene), skip_queue=True),
         parts=lambda books, scene, _: [_moved(books, f"item{number}.{scene}") for number in range(3)],
         proof=_batch,
         final=False,
@@ -326,7 +326,7 @@ _MONEY = (
         kind="inflight.commit",
         mode="full",
         needs={"hold": _hold},
-        make=lambda _, ids: commit(ids["hold"]),
+        make=lambda _, ids: commit_hold(ids["hold"]),
         shows=_a_hold,
         parts=lambda books, _, ids: _under(books, ids["hold"], Effect.COMMIT),
         proof=_settled("APPLIED"),
@@ -336,7 +336,7 @@ _MONEY = (
         kind="inflight.commit",
         mode="part",
         needs={"hold": _hold},
-        make=lambda _, ids: commit(ids["hold"], precise_amount=400),
+        make=lambda _, ids: commit_hold(ids["hold"], precise_amount=400),
         shows=_a_hold,
         parts=lambda books, _, ids: _under(books, ids["hold"], Effect.COMMIT),
         proof=_settled("APPLIED"),
@@ -345,7 +345,7 @@ _MONEY = (
     Specimen(
         kind="inflight.void",
         needs={"hold": _hold},
-        make=lambda _, ids: void(ids["hold"]),
+        make=lambda _, ids: void_hold(ids["hold"]),
         shows=_a_hold,
         parts=lambda books, _, ids: _under(books, ids["hold"], Effect.VOID),
         proof=_settled("VOID"),
@@ -355,7 +355,7 @@ _MONEY = (
         kind="inflight.bulk_commit",
         mode="full",
         needs={"hold": _hold, "other": _other_hold},
-        make=lambda _, ids: bulk_commit([ids["hold"], ids["other"]]),
+        make=lambda _, ids: commit_holds([ids["hold"], ids["other"]]),
         shows=_two_holds,
         parts=lambda books, _, ids: _under_both(books, ids, Effect.COMMIT),
         proof=_settled_both,
@@ -366,7 +366,7 @@ _MONEY = (
         kind="inflight.bulk_commit",
         mode="part",
         needs={"hold": _hold, "other": _other_hold},
-        make=lambda _, ids: bulk_commit([commit(ids[name], precise_amount=400) for name in ("hold", "other")]),
+        make=lambda _, ids: commit_holds([commit_hold(ids[name], precise_amount=400) for name in ("hold", "other")]),
         shows=_two_holds,
         parts=lambda books, _, ids: _under_both(books, ids, Effect.COMMIT),
         proof=_settled_both,
@@ -375,7 +375,7 @@ _MONEY = (
     Specimen(
         kind="inflight.bulk_void",
         needs={"hold": _hold, "other": _other_hold},
-        make=lambda _, ids: bulk_void([ids["hold"], ids["other"]]),
+        make=lambda _, ids: void_holds([ids["hold"], ids["other"]]),
         shows=_two_holds,
         parts=lambda books, _, ids: _under_both(books, ids, Effect.VOID),
         proof=_settled_both,
@@ -480,7 +480,7 @@ _RECORDS = (
         kind="identity.tokenize",
         mode="several",
         needs={"person": _person},
-        make=lambda _, ids: tokenize(ids["person"], ["first_name", "email_address"]),
+        make=lambda _, ids: tokenize_identity(ids["person"], ["first_name", "email_address"]),
         parts=lambda books, _, ids: _tokens(books, ids["person"], "first_name", "email_address"),
         proof=_said(200, message="Fields tokenized successfully"),
     ),
@@ -488,7 +488,7 @@ _RECORDS = (
         kind="identity.tokenize",
         mode="one",
         needs={"person": _person},
-        make=lambda _, ids: tokenize(ids["person"], ["email_address"]),
+        make=lambda _, ids: tokenize_identity(ids["person"], ["email_address"]),
         parts=lambda books, _, ids: _tokens(books, ids["person"], "email_address"),
         proof=_said(200, message="Field tokenized successfully"),
     ),
@@ -502,7 +502,7 @@ _CRITERIA = [{"field": "reference", "operator": "equals"}]
 
 def _statement(scene: str, _: Ids) -> Intent:
     lines = "".join(f"{scene}-{number},12.50,EUR,r{number},secret,2026-11-20T09:15:31Z\n" for number in range(3))
-    return upload(scene, ("ID,Amount,Currency,Reference,Description,Date\n" + lines).encode(), name="nov.csv")
+    return upload_records(scene, ("ID,Amount,Currency,Reference,Description,Date\n" + lines).encode(), name="nov.csv")
 
 
 def _rule(scene: str, _: Ids) -> Intent:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from casebook import DAY, HOUR, MINUTE, NOW_MS, POLICY, SECOND, decided, payment, progress, queued_and, row, sent, txn
 
-from blnk_relay import commit, refund
+from blnk_relay import commit_hold, refund
 from blnk_relay.intents.decision import Again, Dead, DeadClass, Done, Look
 from blnk_relay.intents.horizons import watch
 from blnk_relay.intents.intent import Intent
@@ -100,7 +100,7 @@ def test_what_may_have_been_sent_is_looked_for_past_its_deadline_for_as_long_as_
     assert POLICY.horizon_s * 1000 <= end.now_ms - NOW_MS <= POLICY.horizon_s * 1000 + 2 * MINUTE
 
 
-@pytest.mark.parametrize("intent", [refund("order_42"), commit("order_42")], ids=lambda intent: intent.kind)
+@pytest.mark.parametrize("intent", [refund("order_42"), commit_hold("order_42")], ids=lambda intent: intent.kind)
 def test_what_waits_for_a_young_row_is_not_buried_for_its_own_age(intent):
     """Both waited for hours behind a target that was away; the row that it acts on was made a moment ago."""
     young = row(1, "order_42", "QUEUED", created_at="2027-01-15T07:59:59.123456789Z")

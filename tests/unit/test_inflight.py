@@ -23,15 +23,15 @@ from casebook import (
     txn,
 )
 
-from blnk_relay import commit, void
+from blnk_relay import commit_hold, void_hold
 from blnk_relay.intents.decision import Again, Dead, DeadClass, Done, Look, Send
 from blnk_relay.intents.found import Lookup
 from blnk_relay.intents.rows import family
 from blnk_relay.kinds.registry import KINDS
 
-COMMIT = commit("order_42")
-VOID = void("order_42")
-PART = commit("order_42", precise_amount=300)
+COMMIT = commit_hold("order_42")
+VOID = void_hold("order_42")
+PART = commit_hold("order_42", precise_amount=300)
 ALL = pytest.mark.parametrize("intent", [COMMIT, VOID, PART], ids=["commit", "void", "part"])
 
 HELD = queued_and("INFLIGHT", precise_amount=1000)  # Rows 1 (queued) and 2 (the hold, 1000).
@@ -272,7 +272,7 @@ def test_a_part_that_did_not_happen_before_the_void_is_refused():
 def test_big_sums_stay_exact():
     big = 10**30
     held = queued_and("INFLIGHT", precise_amount=2 * big)
-    part = commit("order_42", precise_amount=big)
+    part = commit_hold("order_42", precise_amount=big)
     assert decided(part, ours(before=big - 1), *held, child(10, big - 1), child(11, big)) == Done(
         "applied", txn(11), txn(2)
     )

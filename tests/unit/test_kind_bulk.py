@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from blnk_relay import InvalidIntent, bulk, intent_of, refund, transaction
+from blnk_relay import InvalidIntent, bulk_transactions, intent_of, refund, transaction
 from blnk_relay.families.items import WINDOW
 from blnk_relay.intents.decision import Dead, DeadClass, Done, Look, Renew, Send
 from blnk_relay.intents.exchange import Failure, Response
@@ -35,7 +35,7 @@ def fee(number: int, **changes: Any):
 
 
 def fees(count: int = 3, **changes: Any):
-    return bulk([fee(number) for number in range(count)], **changes)
+    return bulk_transactions([fee(number) for number in range(count)], **changes)
 
 
 def entry_of(intent) -> Entry:
@@ -111,15 +111,15 @@ def test_items_are_single_transactions_with_references_of_their_own():
 )
 def test_what_cannot_be_kept_is_refused_with_its_position(items, flags, field):
     with pytest.raises(InvalidIntent) as refused:
-        bulk(items, **flags)
+        bulk_transactions(items, **flags)
     assert any(name == field or name.startswith(field + ".") for name in refused.value.errors), refused.value.errors
 
 
 def test_flags_of_the_batch_stand_for_all_items():
-    assert bulk([fee(1, inflight=True), fee(2, inflight=True)]).payload["inflight"] is True
-    assert "inflight" not in bulk([fee(1)]).payload
+    assert bulk_transactions([fee(1, inflight=True), fee(2, inflight=True)]).payload["inflight"] is True
+    assert "inflight" not in bulk_transactions([fee(1)]).payload
     dated = fee(1, skip_queue=True, effective_date="2026-01-01T00:00:00Z")
-    assert bulk([dated], skip_queue=True).payload["items"][0]["effective_date"] == "2026-01-01T00:00:00Z"
+    assert bulk_transactions([dated], skip_queue=True).payload["items"][0]["effective_date"] == "2026-01-01T00:00:00Z"
     body = kind.request(entry_of(fees(1, inflight=True)), progress(), POLICY).body
     assert (body["inflight"], body["skip_queue"], body["atomic"]) == (True, False, False)
     assert "run_async" not in body
@@ -436,7 +436,7 @@ def test_a_request_is_given_time_for_each_of_its_items():
 
 def atomic(*pairs: tuple[str, str]):
     items = [fee(number, source=source, destination=to) for number, (source, to) in enumerate(pairs)]
-    return bulk(items, atomic=True, skip_queue=True)
+    return bulk_transactions(items, atomic=True, skip_queue=True)
 
 
 def test_atomic_batches_that_share_a_balance_are_sent_one_at_a_time():

@@ -19,11 +19,11 @@ from kindbook import (
     survives_the_journal,
 )
 
-from blnk_relay import InvalidIntent, result_of, tokenize, update_identity, update_metadata
+from blnk_relay import InvalidIntent, result_of, tokenize_identity, update_identity, update_metadata
 from blnk_relay.intents.decision import Dead, Done, Look, Send
 from blnk_relay.intents.found import Lookup, Record
 
-BOTH = tokenize(IDENTITY, ["email_address", "FirstName"])
+BOTH = tokenize_identity(IDENTITY, ["email_address", "FirstName"])
 DONE = Done("tokenized", IDENTITY)
 
 
@@ -38,20 +38,20 @@ def send(*names: Any):
 
 def test_fields_may_be_named_either_way_and_have_one_order():
     assert BOTH.payload["fields"] == ["FirstName", "EmailAddress"]
-    assert tokenize(IDENTITY, ("FirstName", "email_address", "EmailAddress")) == BOTH
+    assert tokenize_identity(IDENTITY, ("FirstName", "email_address", "EmailAddress")) == BOTH
     assert survives_the_journal(BOTH)
 
 
 @pytest.mark.parametrize("names", [[], ["city"], ["firstName"], "FirstName", [1], {"FirstName": 1}])
 def test_only_what_can_be_tokenized_is_taken(names):
     with pytest.raises(InvalidIntent):
-        tokenize(IDENTITY, names)
+        tokenize_identity(IDENTITY, names)
 
 
 def test_all_writes_to_an_identity_share_its_order():
     link = result_of("mara", "identity_id")
     assert {
-        tokenize(link, ["Street"]).order_key,
+        tokenize_identity(link, ["Street"]).order_key,
         update_identity(link, city="Lund").order_key,
         update_metadata(link, {"a": 1}).order_key,
     } == {"identity:mara"}

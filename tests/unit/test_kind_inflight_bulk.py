@@ -9,7 +9,7 @@ import pytest
 from casebook import HOUR, MINUTE, POLICY, SECOND, Showing, decided, entry_of, progress, row, sent, settled_by, txn
 from kindbook import survives_the_journal
 
-from blnk_relay import InvalidIntent, Settings, Write, bulk_commit, bulk_void, commit, result_of, void
+from blnk_relay import InvalidIntent, Settings, Write, commit_hold, commit_holds, result_of, void_hold, void_holds
 from blnk_relay.intake import prepare
 from blnk_relay.intents.decision import Again, Dead, DeadClass, Done, Look, Send
 from blnk_relay.intents.exchange import Failure, GateAction, Response
@@ -35,8 +35,8 @@ def below(name, number, amount=1000, status="APPLIED"):
     return row(number, f"ref_{number}", status, parent=parent, precise_amount=amount)
 
 
-COMMIT = bulk_commit(["a", commit("b", precise_amount=300), "c"])
-VOID = bulk_void(NAMES)
+COMMIT = commit_holds(["a", commit_hold("b", precise_amount=300), "c"])
+VOID = void_holds(NAMES)
 BOTH = pytest.mark.parametrize("intent", [COMMIT, VOID], ids=["commit", "void"])
 
 
@@ -89,15 +89,15 @@ def results(**answers: str):
 @pytest.mark.parametrize(
     ("build", "field", "text"),
     [
-        (lambda: bulk_commit([]), "items", "between 1 and 100"),
-        (lambda: bulk_commit([f"h-{n}" for n in range(101)]), "items", "between 1 and 100"),
-        (lambda: bulk_commit(["a", commit("a", precise_amount=1)]), "items", "'a' is named twice"),
-        (lambda: bulk_commit(["a", {"hold": "b", "amount": 1.5}]), "items.1.amount", "float"),
-        (lambda: bulk_commit([{"hold": "bulk_" + txn(1)[4:]}]), "items.0.hold", "batch"),
-        (lambda: bulk_commit([void("a")]), "items.0", "Must be a commit"),
-        (lambda: bulk_void([]), "holds", "between 1 and 100"),
-        (lambda: bulk_void(["a", "a"]), "holds", "'a' is named twice"),
-        (lambda: bulk_void(["a_q"]), "holds.0", "_q"),
+        (lambda: commit_holds([]), "items", "between 1 and 100"),
+        (lambda: commit_holds([f"h-{n}" for n in range(101)]), "items", "between 1 and 100"),
+        (lambda: commit_holds(["a", commit_hold("a", precise_amount=1)]), "items", "'a' is named twice"),
+        (lambda: commit_holds(["a", {"hold": "b", "amount": 1.5}]), "items.1.amount", "float"),
+        (lambda: commit_holds([{"hold": "bulk_" + txn(1)[4:]}]), "items.0.hold", "batch"),
+        (lambda: commit_holds([void_hold("a")]), "items.0", "Must be a commit"),
+        (lambda: void_holds([]), "holds", "between 1 and 100"),
+        (lambda: void_holds(["a", "a"]), "holds", "'a' is named twice"),
+        (lambda: void_holds(["a_q"]), "holds.0", "_q"),
     ],
 )
 def test_what_could_not_be_settled_hold_by_hold_is_refused(build, field, text):
@@ -110,7 +110,7 @@ def test_what_could_not_be_settled_hold_by_hold_is_refused(build, field, text):
 def test_it_stands_in_the_order_of_every_hold_as_single_writes_do(intent):
     entry = entry_of(intent)
     assert entry.orders == tuple(f"default:hold:{name}" for name in NAMES)
-    assert entry.orders[0] == entry_of(commit("a")).orders[0] == entry_of(void("a")).orders[0]
+    assert entry.orders[0] == entry_of(commit_hold("a")).orders[0] == entry_of(void_hold("a")).orders[0]
     assert entry.reference == ""
     assert KINDS[intent.kind].parts(intent.payload) == KINDS[intent.kind].names(intent.payload) == NAMES
     assert survives_the_journal(intent)
@@ -118,7 +118,7 @@ def test_it_stands_in_the_order_of_every_hold_as_single_writes_do(intent):
 
 def test_holds_may_be_links_to_what_will_make_them():
     linked = result_of("order-1", "transaction_id")
-    for intent in (bulk_commit([linked, "b"]), bulk_void([linked, "b"])):
+    for intent in (commit_holds([linked, "b"]), void_holds([linked, "b"])):
         assert entry_of(intent).after == ("order-1",)
         assert intent.orders == ("hold:order-1", "hold:b")
 
@@ -134,7 +134,7 @@ def test_it_is_only_accepted_where_the_setting_is_on(intent):
 
 
 def test_an_amount_beyond_the_limit_of_the_settings_is_refused_in_an_item_too():
-    intent = bulk_commit([commit("a", precise_amount=1001)])
+    intent = commit_holds([commit_hold("a", precise_amount=1001)])
     with pytest.raises(InvalidIntent, match="minor units"):
         prepare(Settings(bulk_inflight=True, max_precise_amount=1000), Write(intent=intent, key="a-key"))
 
@@ -144,7 +144,7 @@ def test_an_amount_beyond_the_limit_of_the_settings_is_refused_in_an_item_too():
 
 def test_a_request_names_inflight_rows_only_and_goes_in_skip_mode():
     # One by its reference, one by the queued parent's id, one by its row: never the queued parent's id at the ledger.
-    by_any_name = bulk_commit(["a", commit(txn(20), precise_amount=300), txn(31)])
+    by_any_name = commit_holds(["a", commit_hold(txn(20), precise_amount=300), txn(31)])
     send = decided(by_any_name, progress(), *HELD)
     assert isinstance(send, Send)
     request = request_of(by_any_name, send)
@@ -188,7 +188,7 @@ def test_a_hold_that_is_nowhere_ends_it_before_anything_was_sent(intent):
 
 
 def test_two_names_of_one_hold_are_refused():
-    dead = decided(bulk_commit(["a", txn(10)]), progress(), *HELD)
+    dead = decided(commit_holds(["a", txn(10)]), progress(), *HELD)
     assert (dead.dead_class, dead.code) == (DeadClass.REFUSED, "HOLD_TWICE")
     assert txn(10) in dead.message
 
@@ -258,7 +258,7 @@ def test_a_part_is_not_sent_again_before_the_silence_is_over():
 def test_the_silence_is_as_long_as_a_request_of_so_many_may_take():
     """The ledger works on a few at a time: a part of a large request may be booked long after that of a small one."""
     names = [f"h-{number}" for number in range(40)]
-    intent = bulk_commit([commit(name, precise_amount=1) for name in names])
+    intent = commit_holds([commit_hold(name, precise_amount=1) for name in names])
     rows = [row(100 + n, name, "INFLIGHT", precise_amount=10) for n, name in enumerate(names)]
     memo = {"items": [[one.transaction_id, "0", "q", "", ""] for one in rows]}
     quiet_ms = int(POLICY.quiet_s * 1000)
@@ -297,7 +297,7 @@ def test_a_part_of_which_nobody_can_tell_makes_a_partial_end_that_names_it():
 
 
 def test_where_nothing_can_be_told_of_any_it_is_unknown():
-    intent = bulk_commit([commit("a", precise_amount=100)])
+    intent = commit_holds([commit_hold("a", precise_amount=100)])
     memo = {"items": [[txn(11), "0", "q", "", ""]]}
     dead = decided(intent, sent(memo=memo), *HELD, below("a", 60, 50))
     assert (dead.dead_class, dead.code) == (DeadClass.UNKNOWN, "ITEMS_UNKNOWN")
@@ -305,7 +305,7 @@ def test_where_nothing_can_be_told_of_any_it_is_unknown():
 
 def test_a_sum_smaller_than_the_recorded_one_is_a_read_that_lags():
     memo = {"items": [[txn(11), "200", "q", "", ""]]}
-    assert isinstance(decided(bulk_commit([commit("a", precise_amount=100)]), sent(memo=memo), *HELD), Look)
+    assert isinstance(decided(commit_holds([commit_hold("a", precise_amount=100)]), sent(memo=memo), *HELD), Look)
 
 
 def test_what_is_settled_stays_so_whatever_others_write_to_the_hold_later():

@@ -8,7 +8,7 @@ import json
 import pytest
 from kindbook import AMBIGUOUS, QUIET_S, an_id, decided, judged, ok, progress, refusal, requested, sent
 
-from blnk_relay import InvalidIntent, Settings, upload
+from blnk_relay import InvalidIntent, Settings, upload_records
 from blnk_relay.intake import Write, prepare
 from blnk_relay.intents.decision import Dead, DeadClass, Done, Look, Send
 from blnk_relay.intents.found import Lookup, Record
@@ -17,7 +17,7 @@ from blnk_relay.journal.packing import packed, unpacked
 HEAD = "ID,Amount,Currency,Reference,Description,Date\n"
 LINE = "{id},12.50,EUR,r,d,2026-11-20T09:15:31Z\n"
 CSV = (HEAD + LINE.format(id="s-1") + LINE.format(id="s-2")).encode()
-UPLOAD = upload("bank-x", CSV, name="statement.csv")
+UPLOAD = upload_records("bank-x", CSV, name="statement.csv")
 SEND = Send(memo={"first": "s-1"})
 ID = an_id("upload")
 FIRST = Record("external-transactions", {"id": "s-1", "upload_id": ID})
@@ -45,11 +45,11 @@ def test_the_payload_identifies_the_file_and_does_not_hold_it():
 def test_a_path_is_read_at_once(tmp_path):
     path = tmp_path / "nov.csv"
     path.write_bytes(CSV)
-    intent = upload("bank-x", path)
+    intent = upload_records("bank-x", path)
     path.unlink()
     assert (intent.file, intent.payload["name"]) == (CSV, "nov.csv")
     with pytest.raises(FileNotFoundError):
-        upload("bank-x", path)
+        upload_records("bank-x", path)
 
 
 def test_json_is_read_as_well():
@@ -57,7 +57,7 @@ def test_json_is_read_as_well():
         {"id": "a", "amount": 1.5, "date": "2026-11-20T09:15:31+01:00"},
         {"id": "b", "amount": -2, "date": "2026-11-20T09:15:31.123456789Z"},
     ]
-    assert upload("x", json.dumps(records).encode(), name="a.json").payload["records"] == 2
+    assert upload_records("x", json.dumps(records).encode(), name="a.json").payload["records"] == 2
 
 
 @pytest.mark.parametrize(
@@ -82,7 +82,7 @@ def test_json_is_read_as_well():
 )
 def test_what_the_ledger_would_misread_or_keep_in_part_is_refused_without_quoting_it(content):
     with pytest.raises(InvalidIntent) as caught:
-        upload("bank-x", content, name="a.csv")
+        upload_records("bank-x", content, name="a.csv")
     assert list(caught.value.errors) == ["file"]
     assert "12.50" not in str(caught.value)
     assert "12,50" not in str(caught.value)
@@ -93,13 +93,13 @@ def test_what_the_ledger_would_misread_or_keep_in_part_is_refused_without_quotin
 )
 def test_other_json_is_refused(content):
     with pytest.raises(InvalidIntent):
-        upload("x", content, name="a.json")
+        upload_records("x", content, name="a.json")
 
 
 @pytest.mark.parametrize("name", [None, "", "a.xlsx", "../a.csv", 'a".csv', "a b.csv"])
 def test_a_name_must_be_harmless_and_say_the_format(name):
     with pytest.raises(InvalidIntent) as caught:
-        upload("bank-x", CSV, name=name)
+        upload_records("bank-x", CSV, name=name)
     assert list(caught.value.errors) == ["name"]
 
 
@@ -110,7 +110,7 @@ def test_a_file_above_the_settings_limit_is_not_accepted():
 
 
 def test_another_file_under_the_same_key_has_another_fingerprint():
-    other = upload("bank-x", CSV.replace(b"12.50", b"12.51"), name="statement.csv")
+    other = upload_records("bank-x", CSV.replace(b"12.50", b"12.51"), name="statement.csv")
     prints = {prepare(Settings(), Write(intent=intent, key="k")).fingerprint for intent in (UPLOAD, other)}
     assert len(prints) == 2
 

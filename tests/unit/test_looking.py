@@ -20,7 +20,7 @@ from casebook import (
     txn,
 )
 
-from blnk_relay import commit, refund, tokenize
+from blnk_relay import commit_hold, refund, tokenize_identity
 from blnk_relay.intents.decision import Again, Done, Look, Send
 from blnk_relay.intents.exchange import Failure, GateAction, Response
 from blnk_relay.intents.rows import family
@@ -114,7 +114,7 @@ def test_every_intent_of_a_batch_is_decided_by_its_own_rows():
     batch = [
         claimed(payment()),
         claimed(refund("order_42"), progress()),
-        claimed(commit("hold-1"), progress()),
+        claimed(commit_hold("hold-1"), progress()),
         claimed(payment(reference="order_43"), key="order_43"),
     ]
     ledger = Ledger((*queued_and("APPLIED"), row(6, "hold-1", "INFLIGHT", precise_amount=5)))
@@ -215,7 +215,7 @@ def test_no_header_of_a_read_shuts_a_target_for_days():
 # -- what is still in our own queue --------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("intent", [refund("order_42"), commit("order_42")])
+@pytest.mark.parametrize("intent", [refund("order_42"), commit_hold("order_42")])
 def test_what_acts_on_a_payment_that_is_still_in_our_queue_waits_for_it(intent):
     late = progress(since_ms=NOW_MS - 10 * HOUR)
     waiting, _ = decisions(runtime_of(Ledger(), Journal("order_42")), [claimed(intent, late)])
@@ -232,7 +232,7 @@ def test_a_letter_about_what_was_sent_again_under_another_reference_names_that()
     hold = row(1, "order_42", "INFLIGHT")
     undone = row(2, "ref_2", "VOID", parent=hold.transaction_id)
     journal = Journal(renewed={"order_42": "order_42.r2"})
-    (dead,), _ = decisions(runtime_of(Ledger((hold, undone)), journal), [claimed(commit("order_42"))])
+    (dead,), _ = decisions(runtime_of(Ledger((hold, undone)), journal), [claimed(commit_hold("order_42"))])
     assert dead.decision.code == "TXN_ALREADY_VOIDED"
     assert dead.decision.message.endswith("But 'order_42' is sent as 'order_42.r2' by now: name it by that.")
 
@@ -257,7 +257,9 @@ class PartlyBroken(Ledger):
 
 def tokens(number: int = 1) -> Claimed:
     return claimed(
-        tokenize(f"idt_00000000-0000-4000-8000-{number:012}", ["email_address"]), progress(), key=f"tokens-{number}"
+        tokenize_identity(f"idt_00000000-0000-4000-8000-{number:012}", ["email_address"]),
+        progress(),
+        key=f"tokens-{number}",
     )
 
 

@@ -6,6 +6,7 @@ import doctest
 import importlib
 import inspect
 import pkgutil
+import re
 import subprocess
 import sys
 import typing
@@ -15,6 +16,8 @@ import pytest
 
 import blnk_relay
 from blnk_relay import errors
+from blnk_relay.intents import decision, outcomes, states
+from blnk_relay.journal import status
 from blnk_relay.journal.async_journal import AsyncJournal
 from blnk_relay.journal.events import AsyncEvents, Events
 from blnk_relay.journal.journal import Journal
@@ -23,7 +26,10 @@ MODULES = sorted(
     {"blnk_relay", *(module.name for module in pkgutil.walk_packages(blnk_relay.__path__, prefix="blnk_relay."))}
 )
 
-PUBLIC = [name for name in blnk_relay.__all__ if name != "__version__"]
+#: Types of words, which are no classes: a comment above each says what they are.
+WORDS = [name for name in blnk_relay.__all__ if typing.get_origin(getattr(blnk_relay, name)) is typing.Literal]
+
+PUBLIC = [name for name in blnk_relay.__all__ if name not in ("__version__", *WORDS)]
 
 
 def callables():
@@ -75,6 +81,14 @@ def test_every_public_function_is_typed(name, thing):
 @pytest.mark.parametrize("name", PUBLIC)
 def test_every_public_name_is_documented(name):
     assert inspect.getdoc(getattr(blnk_relay, name))
+
+
+def test_every_type_of_words_is_documented():
+    sources = "\n".join(
+        Path(module.__file__ or "").read_text("utf-8") for module in (decision, outcomes, states, status)
+    )
+    assert {name for name in WORDS if f"\n{name} = Literal[" in sources} == set(WORDS)
+    assert [name for name in WORDS if not re.search(rf"\n#: [^\n]+\n{name} = ", sources)] == []
 
 
 def test_the_package_says_that_it_is_typed():

@@ -9,7 +9,7 @@ from casebook import BANK, payment
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from blnk_relay import commit, refund, transaction
+from blnk_relay import commit_hold, refund, transaction
 from blnk_relay.intents.references import (
     data_api_problem,
     digest,
@@ -125,7 +125,7 @@ def test_a_reference_that_is_not_its_key_is_claimed_so_that_no_other_intent_can_
 
 
 def test_where_the_ledger_chooses_the_reference_none_is_claimed():
-    for intent in (refund("order_42"), commit("hold-1")):
+    for intent in (refund("order_42"), commit_hold("hold-1")):
         new = recorded(intent, "a-key")
         assert (new.entry.reference, new.references, new.twins) == ("", (), ())
 
@@ -163,9 +163,9 @@ FINGERPRINTED = [
     payment(meta_data={"a": {"b": 1}}),
     refund("order_42"),
     refund("order_43"),
-    commit("order_42"),
-    commit("order_42", precise_amount=1),
-    commit("order_42", precise_amount=2),
+    commit_hold("order_42"),
+    commit_hold("order_42", precise_amount=1),
+    commit_hold("order_42", precise_amount=2),
 ]
 
 

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 from casebook import payment
 
-from blnk_relay import InvalidIntent, Relay, Settings, Write, commit, refund
+from blnk_relay import InvalidIntent, Relay, Settings, Write, commit_hold, refund
+from blnk_relay.intake import prepare
 
 FAR = datetime(2100, 1, 1, tzinfo=UTC)
 FAR_MS = int(FAR.timestamp() * 1000)
@@ -22,7 +23,7 @@ def relay():
 
 
 def prepared(relay, intent=None, **options: Any):
-    return relay.prepare(Write(intent=intent or payment(), **options))
+    return prepare(relay.settings, Write(intent=intent or payment(), **options))
 
 
 @pytest.mark.parametrize(
@@ -54,14 +55,14 @@ def test_an_option_that_cannot_be_kept_is_refused(relay, options, field, message
 
 
 def test_what_has_no_natural_key_needs_one(relay):
-    for intent in (payment(reference=None), commit("hold-1", precise_amount=5)):
+    for intent in (payment(reference=None), commit_hold("hold-1", precise_amount=5)):
         with pytest.raises(InvalidIntent, match="an idempotency key of yours"):
             prepared(relay, intent)
         assert prepared(relay, intent, key="mine").entry.key == "mine"
 
 
 @pytest.mark.parametrize(
-    ("intent", "lane"), [(payment(), "transactions"), (refund("order_42"), "refunds"), (commit("h"), "inflight")]
+    ("intent", "lane"), [(payment(), "transactions"), (refund("order_42"), "refunds"), (commit_hold("h"), "inflight")]
 )
 def test_every_kind_goes_to_its_lane_unless_told_otherwise(relay, intent, lane):
     assert prepared(relay, intent).entry.lane == lane
@@ -74,7 +75,7 @@ def test_amounts_that_the_way_to_the_ledger_may_damage_need_a_setting(relay):
         prepared(relay, big)
     assert prepared(relay, payment(amount=None, precise_amount=2**53 - 1))
     with pytest.raises(InvalidIntent, match="BLNK_RELAY_MAX_PRECISE_AMOUNT"):
-        prepared(relay, commit("hold-1", precise_amount=2**53), key="a-part")
+        prepared(relay, commit_hold("hold-1", precise_amount=2**53), key="a-part")
     with Relay(Settings(max_precise_amount=10**30)) as generous:
         assert prepared(generous, big).entry.payload["precise_amount"] == 2**53
 

@@ -17,7 +17,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from marshmallow import Schema, ValidationError
 
-from blnk_relay import InvalidIntent, commit, intent_of, refund, transaction, void
+from blnk_relay import InvalidIntent, commit_hold, intent_of, refund, transaction, void_hold
 from blnk_relay.intents.references import key_problem
 from blnk_relay.kinds.registry import KINDS
 from blnk_relay.kinds.transaction import SCHEMA
@@ -432,8 +432,8 @@ def test_a_currency_is_needed_only_where_its_precision_is_known_nowhere_else():
 @pytest.mark.parametrize("name", ["order_42", "bulk_order", "with spaces", txn(1), "x" * 255, "key-" + "a" * 26])
 def test_a_transaction_is_named_by_reference_or_row(name):
     assert refund(name).payload == {"transaction": name}
-    assert commit(name).payload == {"hold": name}
-    assert void(name).payload == {"hold": name}
+    assert commit_hold(name).payload == {"hold": name}
+    assert void_hold(name).payload == {"hold": name}
 
 
 @pytest.mark.parametrize(
@@ -452,7 +452,9 @@ def test_a_transaction_is_named_by_reference_or_row(name):
     ],
 )
 @pytest.mark.parametrize(
-    ("builder", "field"), [(refund, "transaction"), (commit, "hold"), (void, "hold")], ids=["refund", "commit", "void"]
+    ("builder", "field"),
+    [(refund, "transaction"), (commit_hold, "hold"), (void_hold, "hold")],
+    ids=["refund", "commit", "void"],
 )
 def test_a_name_that_means_no_single_transaction_is_refused(builder, field, name, message):
     with pytest.raises(InvalidIntent) as caught:
@@ -471,7 +473,7 @@ def test_a_name_that_means_no_single_transaction_is_refused(builder, field, name
     ],
 )
 def test_a_part_of_a_hold_is_exact(part, units):
-    intent = commit("hold-1", **part)
+    intent = commit_hold("hold-1", **part)
     assert intent.payload == {"hold": "hold-1", "precise_amount": units}
     assert intent.natural_key is None
 
@@ -494,7 +496,7 @@ def test_a_part_of_a_hold_is_exact(part, units):
 )
 def test_a_part_of_a_hold_that_is_not_exact_is_refused(part, field, message):
     with pytest.raises(InvalidIntent) as caught:
-        commit("hold-1", **part)
+        commit_hold("hold-1", **part)
     assert message in " ".join(caught.value.errors[field])
 
 
@@ -505,14 +507,14 @@ def test_a_void_takes_no_amount_because_the_ledger_would_ignore_it():
 
 def test_keys_follow_from_what_can_only_be_done_once():
     assert refund("order_42").natural_key == "refund:order_42"
-    assert commit("hold-1").natural_key == "commit:hold-1"
-    assert void("hold-1").natural_key == "void:hold-1"
+    assert commit_hold("hold-1").natural_key == "commit:hold-1"
+    assert void_hold("hold-1").natural_key == "void:hold-1"
 
 
 def test_what_acts_on_one_hold_goes_one_at_a_time():
-    orders = {commit("h").order_key, commit("h", precise_amount=1).order_key, void("h").order_key}
+    orders = {commit_hold("h").order_key, commit_hold("h", precise_amount=1).order_key, void_hold("h").order_key}
     assert orders == {"hold:h"}
-    assert void("other").order_key != void("h").order_key
+    assert void_hold("other").order_key != void_hold("h").order_key
 
 
 @pytest.mark.parametrize("kind", ["transfer", "", None, [], {}, 5])

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from casebook import DAY, NOW_MS, POLICY, SECOND, entry_of, payment, progress, sent, txn
 
-from blnk_relay import commit, refund
+from blnk_relay import commit_hold, refund
 from blnk_relay.intents.decision import Again, Dead, DeadClass, Done, Look, Send
 from blnk_relay.intents.exchange import Failure, Response
 from blnk_relay.journal.entries import FIELDS, Claimed, Settlement, claimed_of, new_entry, progress_of
@@ -309,7 +309,7 @@ def test_an_intent_that_was_never_claimed_before_has_no_history():
 
 
 @pytest.mark.parametrize(
-    "intent", [payment(meta_data={"ü": ["\u2028", None]}), refund("order_42"), commit("h", precise_amount=10**30)]
+    "intent", [payment(meta_data={"ü": ["\u2028", None]}), refund("order_42"), commit_hold("h", precise_amount=10**30)]
 )
 def test_a_claim_gives_back_what_was_accepted(intent):
     new = new_entry(intent, "a-key", "a-lane", not_before="+0", deadline="+1")

@@ -16,7 +16,7 @@ import pytest
 from casebook import DAY, HOUR, MINUTE, NOW_MS, POLICY, SECOND, entry_of, payment
 from tiny_ledger import TinyLedger, World
 
-from blnk_relay import Intent, commit, refund, void
+from blnk_relay import Intent, commit_hold, refund, void_hold
 from blnk_relay.intents.decision import Again, Decision, Look, Send
 from blnk_relay.intents.found import Found
 from blnk_relay.intents.intent import Entry
@@ -191,8 +191,8 @@ def a_hold(rng: random.Random) -> tuple[TinyLedger, list[Life]]:
     ledger = TinyLedger(a_world(rng), rng, NOW_MS)
     held = ledger.hold(10_000)
     name = rng.choice((held.transaction_id, "hold-1", held.parent))
-    parts = [commit(name, precise_amount=3_000)] * rng.randint(0, 4)
-    ends = [rng.choice((commit(name), void(name))) for _ in range(rng.randint(0, 2))]
+    parts = [commit_hold(name, precise_amount=3_000)] * rng.randint(0, 4)
+    ends = [rng.choice((commit_hold(name), void_hold(name))) for _ in range(rng.randint(0, 2))]
     made: set[str] = set()
     return ledger, [
         lived(intent, ledger, rng, f"{number}:{intent.kind}", made) for number, intent in enumerate([*parts, *ends])

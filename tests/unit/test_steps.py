@@ -25,7 +25,7 @@ from casebook import (
 from hypothesis import given
 from hypothesis import strategies as st
 
-from blnk_relay import Settings, commit, refund, void
+from blnk_relay import Settings, commit_hold, refund, void_hold
 from blnk_relay.intents.decision import Again, Dead, DeadClass, Done, Look, Send
 from blnk_relay.intents.found import Found
 from blnk_relay.intents.steps import next_step
@@ -33,15 +33,15 @@ from blnk_relay.kinds.registry import KINDS
 from blnk_relay.settings import policy_of
 from tasks.lookups import MAX_ROUNDS
 
-PART = commit("order_42", precise_amount=300)
+PART = commit_hold("order_42", precise_amount=300)
 INTENTS = [
     payment(),
     payment(source="@bank"),
     refund("order_42"),
     refund(txn(1)),
-    commit("order_42"),
+    commit_hold("order_42"),
     PART,
-    void(txn(1)),
+    void_hold(txn(1)),
 ]
 MEMO = {"row": txn(2), "before": "0"}
 
@@ -67,7 +67,7 @@ def test_every_kind_is_registered_under_its_own_name():
 
 def test_what_acts_on_a_transaction_names_it():
     assert KINDS["transaction"].names is None
-    for intent in (refund("order_42"), commit("order_42"), void("order_42")):
+    for intent in (refund("order_42"), commit_hold("order_42"), void_hold("order_42")):
         assert KINDS[intent.kind].names(intent.payload) == ("order_42",)
 
 

@@ -7,8 +7,9 @@ import pickle
 
 import pytest
 
-from blnk_relay import InvalidIntent, InvalidSettings, Relay, Settings, Target, Write, create_ledger, upload
+from blnk_relay import InvalidIntent, InvalidSettings, Relay, Settings, Target, Write, create_ledger, upload_records
 from blnk_relay.environment import PREFIX
+from blnk_relay.intake import prepare
 from blnk_relay.journal.entries import id_of
 from blnk_relay.kinds.registry import KINDS
 from tests.support.payments import payment
@@ -191,7 +192,7 @@ def test_it_is_not_there_where_only_others_are_named():
     settings = Settings(targets=(Target(name="eu"), Target(name="us")))
     assert list(settings.ledgers) == ["eu", "us"]
     with Relay(settings) as relay, pytest.raises(InvalidIntent) as caught:
-        relay.prepare(Write(intent=payment("order-1"), key="order-1"))
+        prepare(relay.settings, Write(intent=payment("order-1"), key="order-1"))
     assert caught.value.errors == {"target": ["Unknown target 'default'; the settings name eu, us."]}
 
 
@@ -206,8 +207,8 @@ def relay():
 
 
 def test_an_intent_is_recorded_for_the_target_that_it_chose(relay):
-    here = relay.prepare(Write(intent=payment("order-1"), key="order-1"))
-    there = relay.prepare(Write(intent=payment("order-1"), key="order-1", target="eu"))
+    here = prepare(relay.settings, Write(intent=payment("order-1"), key="order-1"))
+    there = prepare(relay.settings, Write(intent=payment("order-1"), key="order-1", target="eu"))
     assert (here.entry.target, there.entry.target) == ("default", "eu")
     assert (here.entry.id, there.entry.id) == (id_of("default", "order-1"), id_of("eu", "order-1"))
     assert here.entry.id != there.entry.id
@@ -216,7 +217,7 @@ def test_an_intent_is_recorded_for_the_target_that_it_chose(relay):
 
 
 def test_what_it_waits_for_belongs_to_the_same_target(relay):
-    new = relay.prepare(Write(intent=payment("b"), key="b", after=("a",), order_key="x", target="eu"))
+    new = prepare(relay.settings, Write(intent=payment("b"), key="b", after=("a",), order_key="x", target="eu"))
     assert new.after_ids == (id_of("eu", "a"),)
     assert new.entry.orders == ("eu:own:x",)
 
@@ -237,19 +238,19 @@ def test_an_unknown_target_is_refused_at_the_door(relay, target):
 
 def test_the_route_of_each_target_decides_which_references_it_takes(relay):
     intent = payment("1,000")
-    assert relay.prepare(Write(intent=intent, key="k", target="eu")).entry.reference == "1,000"
+    assert prepare(relay.settings, Write(intent=intent, key="k", target="eu")).entry.reference == "1,000"
     with pytest.raises(InvalidIntent, match="Data API"):
-        relay.prepare(Write(intent=intent, key="k", target="data"))
+        prepare(relay.settings, Write(intent=intent, key="k", target="data"))
 
 
 def test_what_a_core_could_not_prove_is_refused_there_and_nowhere_else(relay):
     text = b"ID,Amount,Currency,Reference,Description,Date\ns-1,12.50,EUR,r,d,2026-11-20T09:15:31Z\n"
-    statement = upload("bank-x", text, name="statement.csv")
-    assert relay.prepare(Write(intent=statement, target="eu")).entry.target == "eu"
+    statement = upload_records("bank-x", text, name="statement.csv")
+    assert prepare(relay.settings, Write(intent=statement, target="eu")).entry.target == "eu"
     with pytest.raises(InvalidIntent) as caught:
-        relay.prepare(Write(intent=statement, target="own"))
+        prepare(relay.settings, Write(intent=statement, target="own"))
     assert "no read of external transactions" in caught.value.errors["target"][0]
-    assert relay.prepare(Write(intent=create_ledger("x"), key="l", target="own")).entry.target == "own"
+    assert prepare(relay.settings, Write(intent=create_ledger("x"), key="l", target="own")).entry.target == "own"
 
 
 def test_every_kind_is_taken_by_a_core_but_those_without_a_read():

@@ -13,7 +13,7 @@ from casebook import POLICY, entry_of, payment, progress, sent, txn
 from hypothesis import given
 from hypothesis import strategies as st
 
-from blnk_relay import commit, refund, void
+from blnk_relay import commit_hold, refund, void_hold
 from blnk_relay.intents.decision import Again, Dead, DeadClass, Done, Look
 from blnk_relay.intents.exchange import LEASE_OVER, Failure, GateAction, GateChange, Request, Response, Verdict
 from blnk_relay.intents.retry import RETRY_AFTER_MAX_S
@@ -24,9 +24,9 @@ from blnk_relay.kinds.registry import KINDS
 # Routes, each in the mode in which it is used: queue mode is what the contract calls the ledger's own queue.
 QUEUED = entry_of(payment()), {}
 SKIPPED = entry_of(payment(skip_queue=True)), {}
-COMMIT = entry_of(commit("hold-1")), {"row": txn(2), "before": "0"}
-PART = entry_of(commit("hold-1", precise_amount=400), "a-part"), {"row": txn(2), "before": "0"}
-VOID = entry_of(void("hold-1")), {"row": txn(2), "before": "0"}
+COMMIT = entry_of(commit_hold("hold-1")), {"row": txn(2), "before": "0"}
+PART = entry_of(commit_hold("hold-1", precise_amount=400), "a-part"), {"row": txn(2), "before": "0"}
+VOID = entry_of(void_hold("hold-1")), {"row": txn(2), "before": "0"}
 REFUND = entry_of(refund("order_42")), {"row": txn(2)}
 
 PAYMENTS = (QUEUED, SKIPPED)

@@ -150,6 +150,7 @@ def check(
         JournalUnavailable: Redis did not answer.
     """
     from blnk_relay import InvalidIntent
+    from blnk_relay.intake import prepare
     from blnk_relay.journal.accept import ACCEPT_CHUNK
 
     checked = Checked()
@@ -168,7 +169,7 @@ def check(
         if checked.lines > MAX_LINES:
             raise TooLarge(f"the file has more than {MAX_LINES:,} lines: cut it into parts")
         try:
-            new = relay.prepare(write_of(line, target))
+            new = prepare(relay.settings, write_of(line, target))
         except InvalidIntent as error:
             checked.refuse_all(number, error)
             continue

@@ -18,14 +18,15 @@ from worker.cli.shapes import attempt_shape, deaths, intent_shape, kind_shape, o
 from worker.cli.spans import since_at
 
 if TYPE_CHECKING:
-    from blnk_relay import Attempt, Overview, Settings, Status
+    from blnk_relay import Attempt, Overview, Settings, StateName, Status
     from blnk_relay.catalogue.facts import EndFacts, Facts
     from worker.cli.session import Desk
 
-STATES = ("waiting", "ready", "sending", "posted", "done", "cancelled", "dead", "discarded")
+#: All states; like the next, they stand in the library too, which takes its time to load.
+STATES: tuple[StateName, ...] = ("waiting", "ready", "sending", "posted", "done", "cancelled", "dead", "discarded")
 
 #: What ``list`` shows when no state is named: whatever is not over, and what waits for a human.
-UNFINISHED = ("waiting", "ready", "sending", "posted", "dead")
+UNFINISHED: tuple[StateName, ...] = ("waiting", "ready", "sending", "posted", "dead")
 
 #: Most rows of the table of deaths in ``status``; all of them are in its JSON.
 _MOST_DEATHS = 20
@@ -109,7 +110,7 @@ def show_intent(status: Status, attempts: Sequence[Attempt], payload: Mapping[st
 @json_option
 def list_(
     *,
-    states: tuple[str, ...],
+    states: tuple[StateName, ...],
     kind: str | None,
     code: str | None,
     target: str | None,
@@ -130,7 +131,7 @@ def list_(
 
 def listed(
     desk: Desk,
-    states: Sequence[str],
+    states: Sequence[StateName],
     *,
     kind: str | None,
     code: str | None,

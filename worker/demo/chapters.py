@@ -9,8 +9,8 @@ from blnk_relay import (
     Intent,
     Leg,
     Write,
-    bulk,
-    commit,
+    bulk_transactions,
+    commit_hold,
     create_balance,
     create_ledger,
     create_matching_rule,
@@ -20,12 +20,12 @@ from blnk_relay import (
     split_transaction,
     start_instant_reconciliation,
     start_reconciliation,
-    tokenize,
+    tokenize_identity,
     update_identity,
     update_matching_rule,
     update_metadata,
-    upload,
-    void,
+    upload_records,
+    void_hold,
 )
 from worker.demo.cast import CURRENCY, EMPTY, TOP_UP, WORLD, Cast, payment
 
@@ -72,9 +72,9 @@ def _reserved(cast: Cast, number: int) -> list[Write]:
     name, amount = f"hold-{number}", cast.amount()
     part = max(1, amount // 3)
     held = Write(intent=payment(name, cast.payer(), cast.merchant(), amount, inflight=True))
-    first = Write(intent=commit(name, precise_amount=part), key=f"{name}-part-1")
-    second = Write(intent=commit(name, precise_amount=part), key=f"{name}-part-2")
-    rest, release = Write(intent=commit(name)), Write(intent=void(name))
+    first = Write(intent=commit_hold(name, precise_amount=part), key=f"{name}-part-1")
+    second = Write(intent=commit_hold(name, precise_amount=part), key=f"{name}-part-2")
+    rest, release = Write(intent=commit_hold(name)), Write(intent=void_hold(name))
     return [
         held,
         *cast.rng.choice(([rest], [first, second, rest], [first, release], [release], [])),
@@ -87,8 +87,8 @@ def _delivered_in_part(cast: Cast, number: int) -> list[Write]:
     row = result_of(name, "transaction_id")
     return [
         Write(intent=payment(name, cast.payer(), cast.merchant(), amount, inflight=True)),
-        Write(intent=commit(row, precise_amount=max(1, amount // 2)), key=f"{name}-delivered"),
-        Write(intent=void(row), key=f"{name}-cancelled"),
+        Write(intent=commit_hold(row, precise_amount=max(1, amount // 2)), key=f"{name}-delivered"),
+        Write(intent=void_hold(row), key=f"{name}-cancelled"),
     ]
 
 
@@ -101,7 +101,7 @@ def _poor_hold(cast: Cast, number: int) -> list[Write]:
     name = f"poor-hold-{number}"
     return [
         Write(intent=payment(name, EMPTY, cast.merchant(), cast.amount(), inflight=True)),
-        Write(intent=commit(name)),
+        Write(intent=commit_hold(name)),
     ]
 
 
@@ -109,8 +109,8 @@ def _customer_joins(cast: Cast, number: int) -> list[Write]:
     person = cast.person(number)
     return [
         *cast.joined(number),
-        Write(intent=tokenize(person, ["email_address"]), key=f"customer-{number}-email"),
-        Write(intent=tokenize(person, ["phone_number", "street"]), key=f"customer-{number}-address"),
+        Write(intent=tokenize_identity(person, ["email_address"]), key=f"customer-{number}-email"),
+        Write(intent=tokenize_identity(person, ["phone_number", "street"]), key=f"customer-{number}-address"),
         Write(intent=payment(f"order-{number}", cast.wallet(number), cast.merchant(), cast.amount())),
     ]
 
@@ -182,7 +182,7 @@ def _salaries(cast: Cast, name: str, most: int, poor: bool = False) -> list[Inte
 def _payroll(cast: Cast, number: int) -> list[Write]:
     name = f"payroll-{number}"
     return [
-        Write(intent=bulk(_salaries(cast, name, _MANY)), key=name),
+        Write(intent=bulk_transactions(_salaries(cast, name, _MANY)), key=name),
         Write(intent=update_metadata(result_of(name, "batch_id"), {"payroll": {"run": number}}), key=f"{name}-noted"),
     ]
 
@@ -190,30 +190,32 @@ def _payroll(cast: Cast, number: int) -> list[Write]:
 def _payout(cast: Cast, number: int) -> list[Write]:
     """All or none: the ledger does it inside the request (contract §3.10)."""
     name = f"payout-{number}"
-    return [Write(intent=bulk(_salaries(cast, name, _MANY), skip_queue=True, atomic=True), key=name)]
+    return [Write(intent=bulk_transactions(_salaries(cast, name, _MANY), skip_queue=True, atomic=True), key=name)]
 
 
 def _cashback(cast: Cast, number: int) -> list[Write]:
     name = f"cashback-{number}"
-    return [Write(intent=bulk(_salaries(cast, name, _MANY), skip_queue=True), key=name)]
+    return [Write(intent=bulk_transactions(_salaries(cast, name, _MANY), skip_queue=True), key=name)]
 
 
 def _poor_payroll(cast: Cast, number: int) -> list[Write]:
     """One item is rejected: a dead letter that names it, and the others are paid."""
     name = f"poor-payroll-{number}"
-    return [Write(intent=bulk(_salaries(cast, name, _FEW, poor=True)), key=name)]
+    return [Write(intent=bulk_transactions(_salaries(cast, name, _FEW, poor=True)), key=name)]
 
 
 def _poor_cashback(cast: Cast, number: int) -> list[Write]:
     """The ledger stops at one item: those before it are paid, and the dead letter says which."""
     name = f"poor-cashback-{number}"
-    return [Write(intent=bulk(_salaries(cast, name, _FEW, poor=True), skip_queue=True), key=name)]
+    return [Write(intent=bulk_transactions(_salaries(cast, name, _FEW, poor=True), skip_queue=True), key=name)]
 
 
 def _poor_payout(cast: Cast, number: int) -> list[Write]:
     """One item is rejected: the ledger takes the others back."""
     name = f"poor-payout-{number}"
-    return [Write(intent=bulk(_salaries(cast, name, _FEW, poor=True), skip_queue=True, atomic=True), key=name)]
+    return [
+        Write(intent=bulk_transactions(_salaries(cast, name, _FEW, poor=True), skip_queue=True, atomic=True), key=name)
+    ]
 
 
 def _group_booking(cast: Cast, number: int) -> list[Write]:
@@ -221,9 +223,9 @@ def _group_booking(cast: Cast, number: int) -> list[Write]:
     name, payer, merchant = f"booking-{number}", cast.payer(), cast.merchant()
     rooms = [payment(f"{name}-{room}", payer, merchant, cast.amount(), inflight=True) for room in range(_FEW)]
     return [
-        Write(intent=bulk(rooms), key=name),
-        Write(intent=commit(f"{name}-0"), after=[name]),
-        Write(intent=void(f"{name}-1"), after=[name]),
+        Write(intent=bulk_transactions(rooms), key=name),
+        Write(intent=commit_hold(f"{name}-0"), after=[name]),
+        Write(intent=void_hold(f"{name}-1"), after=[name]),
     ]
 
 
@@ -252,7 +254,7 @@ def _month_end(cast: Cast, number: int) -> list[Write]:
             key=f"{name}-rule-stricter",
         ),
         Write(intent=delete_matching_rule(draft), key=f"{name}-draft-deleted"),
-        Write(intent=upload("bank-x", statement, name="statement.csv"), key=f"{name}-statement"),
+        Write(intent=upload_records("bank-x", statement, name="statement.csv"), key=f"{name}-statement"),
         Write(
             intent=start_reconciliation(result_of(f"{name}-statement", "upload_id"), "one_to_one", [rule]),
             key=f"{name}-run",

@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from blnk_relay import PartStatus, Status
+from blnk_relay import DeadClassName, OutcomeName, PartStatus, Status
 
 #: Outcomes that the statement counts, in its order.
-OUTCOMES = (
+OUTCOMES: tuple[OutcomeName, ...] = (
     "applied",
     "held",
     "voided",
@@ -22,7 +22,7 @@ OUTCOMES = (
     "deleted",
 )
 
-CLASSES = ("refused", "rejected", "unknown", "partial")
+CLASSES: tuple[DeadClassName, ...] = ("refused", "rejected", "unknown", "partial")
 
 
 @dataclass(frozen=True, slots=True)
