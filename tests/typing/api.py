@@ -11,30 +11,39 @@ from pathlib import Path
 from typing import Literal, assert_never, assert_type
 
 from blnk_relay import (
+    Act,
     AsyncRelay,
     Attempt,
     AttemptName,
+    Change,
     DeadClassName,
     DuplicateInBatch,
     Event,
     EventName,
+    GateView,
     Intent,
     InvalidIntent,
     InvalidSettings,
     JournalFull,
     JournalUnavailable,
     KeyConflict,
+    LaneDepth,
     Leg,
     NotDurable,
     NotFound,
+    Operator,
     OtherLedger,
     OutcomeName,
+    Overview,
     PartName,
     PartStatus,
+    Pause,
     Receipt,
     Refused,
     Relay,
     RelayError,
+    ReplayPlan,
+    ReplayWay,
     ResultOf,
     Settings,
     StateName,
@@ -224,6 +233,27 @@ def failed(relay: Relay, intent: Intent) -> str:
         return str(error)
     except RelayError as error:
         return f"{error} in {__version__}"
+
+
+def operate() -> list[str]:
+    with Operator.from_env() as operator:
+        overview = operator.overview()
+        assert_type(overview, Overview)
+        lanes: tuple[LaneDepth, ...] = overview.lanes
+        gates: tuple[GateView, ...] = overview.gates
+        for letter in operator.listed("dead", code="TXN_INSUFFICIENT_FUNDS", since=operator.now() - timedelta(hours=1)):
+            plan: ReplayPlan = operator.plan(letter)
+            if plan.way is ReplayWay.NO:
+                operator.discard(letter, who="mila", reason="paid by hand")
+            else:
+                operator.replay(letter, who="mila", reason="funds are there")
+        change: Change = operator.pause_lane("refunds", who="mila", reason="the bank is closed")
+        pause: Pause | None = change.pause
+        operator.resume_lane("refunds", who="mila")
+        acts: tuple[Act, ...] = operator.acts(most=5)
+        told = [f"{act.at} {act.who}: {act.what} {act.of}" for act in acts]
+        told += [f"{lane.lane} {lane.due}" for lane in lanes] + [gate.state for gate in gates]
+        return [*told, pause.reason if pause else ""]
 
 
 #: A word of ours is a type of the application's own, too.
