@@ -212,6 +212,7 @@ def test_kinds_are_listed_with_route_and_lane():
     }
     assert [(end["code"], end["replay"]) for end in kinds["refund"]["unknown"]] == [
         ("STUCK_QUEUED", "same"),
+        ("REFERENCE_CONFLICT", "no"),
         ("VANISHED", "same"),
         ("MOMENT_LOST", "same"),
         ("UNDECIDED", "same"),
