@@ -1,6 +1,6 @@
 """From an application's words to what is recorded: keys, lanes, times, limits, batches. Pure.
 
-The library and its async twin share it; neither decides anything of its own.
+The library and its async counterpart share it; neither decides anything of its own.
 """
 
 from __future__ import annotations
@@ -122,7 +122,7 @@ def prepare(settings: Settings, write: Write) -> NewEntry:
         target=target.name,
         not_before=not_before,
         deadline=deadline,
-        mark=settings.meta_key,
+        tag=settings.meta_key,
         after=write.after,
         order_key=write.order_key,
     )

@@ -270,16 +270,16 @@ class Settings:
             raise InvalidSettings(
                 f"{PREFIX}ROUTES: {malformed[0]!r} must have the form kind=lane, such as refund=refunds."
             )
-        strays = sorted({route.partition("=")[2] for route in self.routes} - set(self.lanes))
-        if strays:
+        unlisted = sorted({route.partition("=")[2] for route in self.routes} - set(self.lanes))
+        if unlisted:
             raise InvalidSettings(
-                f"{PREFIX}ROUTES sends work to {', '.join(strays)}, which {PREFIX}LANES does not list, "
+                f"{PREFIX}ROUTES sends work to {', '.join(unlisted)}, which {PREFIX}LANES does not list, "
                 "so no worker would take it: add the lane or change the route."
             )
-        if strays := sorted(set(self.priority_lanes) - set(self.lanes)):
+        if unlisted := sorted(set(self.priority_lanes) - set(self.lanes)):
             raise InvalidSettings(
-                f"{PREFIX}PRIORITY_LANES names {', '.join(strays)}, which {PREFIX}LANES does not list: add the lane or "
-                "take it out."
+                f"{PREFIX}PRIORITY_LANES names {', '.join(unlisted)}, which {PREFIX}LANES does not list: add the lane "
+                "or take it out."
             )
         longest = self.connect_timeout_s + max(self.read_timeout_s, self.sync_read_timeout_s) + LEASE_MARGIN_S
         if any(target.oauth for target in self.ledgers.values()):

@@ -132,9 +132,9 @@ def worker_options(
     Raises:
         InvalidSettings: A lane or the pool is unknown.
     """
-    strays = [lane for lane in lanes if lane not in settings.lanes]
-    if strays:
-        raise InvalidSettings(f"unknown lane {strays[0]!r}; BLNK_RELAY_LANES lists {', '.join(settings.lanes)}")
+    unlisted = [lane for lane in lanes if lane not in settings.lanes]
+    if unlisted:
+        raise InvalidSettings(f"unknown lane {unlisted[0]!r}; BLNK_RELAY_LANES lists {', '.join(settings.lanes)}")
     if pool not in POOLS:
         raise InvalidSettings(f"unknown pool {pool!r}; use one of {', '.join(POOLS)}")
     return {

@@ -87,7 +87,7 @@ class Round:
         self._journal, self._bells = shared.relay.journal, shared.relay.bells
         self._callbacks = Callbacks(self._settings, self._journal, self._bells)
         self._reports: Telemetry | None = None
-        self._strays: list[str] = []
+        self._unknown: list[str] = []
         self._foreign: set[str] = set()
 
     def sweep(self) -> None:
@@ -99,21 +99,21 @@ class Round:
             self._reports.dead(entry, EXPIRED)
         if swept:
             self._callbacks.run()
-            self._complain(self._journal.strays())
+            self._complain(self._journal.unknown_targets())
             self._disown({error.target: error for error in self._journal.foreign()})
 
     def close(self) -> None:
         """Say farewell."""
         self._journal.farewell(self._program)
 
-    def _complain(self, strays: list[str]) -> None:
+    def _complain(self, unknown: list[str]) -> None:
         """Warn of targets that this worker does not know and somebody enqueues for; once for each."""
-        for target in set(strays) - set(self._strays):
+        for target in set(unknown) - set(self._unknown):
             _log.warning(
                 "intents wait for target %r, which BLNK_RELAY_TARGETS does not name here: another worker has to",
                 target,
             )
-        self._strays = strays
+        self._unknown = unknown
 
     def _disown(self, others: dict[str, OtherLedger]) -> None:
         """Say which targets are other ledgers for this worker than for the journal; once for each."""

@@ -185,7 +185,7 @@ def _reference(kind: Kind) -> str:
             "Ours: the `reference`, or else the key itself where the ledger can take it, or a digest of it. It stays "
             "the same for every attempt; a replay after a rejection gets a new one."
         )
-    if kind.marked:
+    if kind.tagged:
         return "None. Our id stands in its `meta_data`, under the key that the setting `BLNK_RELAY_META_KEY` names."
     return "None: the ledger takes none, or chooses it."
 

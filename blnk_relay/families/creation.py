@@ -45,15 +45,15 @@ OTHERWISE_ADVICE = {
 Differs = Callable[[Mapping[str, Any], Mapping[str, Any]], list[str]]
 
 
-def marked(entry: Entry) -> dict[str, Any]:
+def tagged(entry: Entry) -> dict[str, Any]:
     """The ``meta_data`` that is sent: the caller's, and our id."""
-    return {**(entry.payload.get("meta_data") or {}), entry.mark: entry.id}
+    return {**(entry.payload.get("meta_data") or {}), entry.tag: entry.id}
 
 
-def bears_our_mark(entry: Entry, shown: Mapping[str, Any]) -> bool:
+def bears_our_tag(entry: Entry, shown: Mapping[str, Any]) -> bool:
     """Whether a record carries our id in its ``meta_data``."""
     meta = shown.get("meta_data")
-    return isinstance(meta, Mapping) and meta.get(entry.mark) == entry.id
+    return isinstance(meta, Mapping) and meta.get(entry.tag) == entry.id
 
 
 def unequal(payload: Mapping[str, Any], shown: Mapping[str, Any], names: Iterable[str]) -> list[str]:
@@ -90,27 +90,27 @@ class Creation:
     resource: str
     id_field: str
     prefix: str
-    is_ours: Callable[[Entry, Mapping[str, Any]], bool] = bears_our_mark
+    is_ours: Callable[[Entry, Mapping[str, Any]], bool] = bears_our_tag
     differs: Differs = nothing_differs
     differs_for_ever: Differs = nothing_differs
     otherwise: str = ""
 
-    def by_mark(self, entry: Entry) -> Lookup:
+    def by_tag(self, entry: Entry) -> Lookup:
         """How the ledger is asked for what we made."""
-        return Lookup(self.resource, f"meta_data.{entry.mark}", entry.id)
+        return Lookup(self.resource, f"meta_data.{entry.tag}", entry.id)
 
     # -- the functions of a kind -------------------------------------------------------------------------------------
 
     def lookups(self, entry: Entry, progress: Progress, found: Found) -> tuple[Lookup, ...]:
-        """None before the first send; then by our mark."""
-        return () if progress.untouched else missing(found, self.by_mark(entry))
+        """None before the first send; then by our tag."""
+        return () if progress.untouched else missing(found, self.by_tag(entry))
 
     def decide(self, entry: Entry, progress: Progress, found: Found, policy: Policy) -> Decision:
         """Send it unless the ledger shows it."""
         if progress.untouched:
             return Send()
         # Other look-ups of the same batch may have shown the same record.
-        shown = {str(record.value(self.id_field)): record for record in found.matching(self.by_mark(entry))}
+        shown = {str(record.value(self.id_field)): record for record in found.matching(self.by_tag(entry))}
         if len(shown) == 1:
             ((record_id, record),) = shown.items()
             return self._made(record_id, self.differs_for_ever(entry.payload, record.data))

@@ -102,7 +102,7 @@ class HoldAction:
         recorded = progress.sent and not progress.forgotten
         before, left = str(hold.committed), str(hold.amount - hold.committed)
         fresh = {"row": row.transaction_id, "before": before, "left": left}
-        memo = horizons.unmarked(progress.memo) if recorded else fresh
+        memo = horizons.unwatched(progress.memo) if recorded else fresh
         seen = tuple(child.transaction_id for child in (*hold.commits, *hold.voids))
         perhaps_ours = _perhaps_ours(hold, entry, progress)
         return Send(

@@ -88,7 +88,7 @@ class HoldBatch:
             items.append(replace(item, child=decision.transaction_id) if isinstance(decision, Done) else item)
         if fresh and (early := self._too_early(entry, decisions)):
             return early
-        note = self._note(items, decisions, seen.mark)
+        note = self._note(items, decisions, seen.memo)
         sends = {index: decision for index, decision in enumerate(decisions) if isinstance(decision, Send)}
         if sends:
             return _together(items, sends, found, note, again=progress.sent)
@@ -184,7 +184,7 @@ class HoldBatch:
             return refused("HOLD_NOT_FOUND", capped(text))
         return next((decision for decision in decisions if isinstance(decision, Again)), None)
 
-    def _note(self, items: Sequence[Item], decisions: Sequence[Decision], mark: Mapping[str, Any]) -> Note:
+    def _note(self, items: Sequence[Item], decisions: Sequence[Decision], watched: Mapping[str, Any]) -> Note:
         parts, made = {}, {}
         for index, (item, decision) in enumerate(zip(items, decisions, strict=True)):
             if isinstance(decision, Done):
@@ -193,7 +193,7 @@ class HoldBatch:
                     made[item.row or decision.parent_id] = decision.transaction_id
             elif isinstance(decision, Dead):
                 parts[index] = decision.dead_class.value
-        return Note({**memo_of(items), **mark}, parts, made)
+        return Note({**memo_of(items), **watched}, parts, made)
 
     def _ended(self, entry: Entry, decisions: Sequence[Decision], note: Note) -> Dead:
         """Nothing more will come of it, and not all of it happened."""

@@ -44,19 +44,19 @@ def renewed_items(payload: Mapping[str, Any], generation: int) -> Mapping[str, A
     return {**payload, "items": items}
 
 
-def marks_of(entry: Entry, progress: Progress) -> str:
+def signs_of(entry: Entry, progress: Progress) -> str:
     """One letter for each item, as far as was remembered."""
-    marks: str = progress.memo.get("marks", "")
-    return marks or _UNSEEN * len(entry.payload["items"])
+    signs: str = progress.memo.get("marks", "")
+    return signs or _UNSEEN * len(entry.payload["items"])
 
 
 def _window(entry: Entry, progress: Progress) -> list[int]:
     """Items that this look is about; of an atomic batch all, because what happened may be taken back."""
     if entry.payload.get("atomic"):
         return list(range(len(entry.payload["items"])))
-    marks, start = marks_of(entry, progress), progress.memo.get("at", 0)
+    signs, start = signs_of(entry, progress), progress.memo.get("at", 0)
     # What looked like another transaction is read again in each pass: a difference is judged by a fresh read alone.
-    return [index for index in range(start, len(marks)) if marks[index] in _OPEN + _OTHER][:WINDOW]
+    return [index for index in range(start, len(signs)) if signs[index] in _OPEN + _OTHER][:WINDOW]
 
 
 def lookups(entry: Entry, progress: Progress, found: Found) -> tuple[Lookup, ...]:
@@ -80,30 +80,30 @@ def decide(entry: Entry, progress: Progress, found: Found, policy: Policy) -> De
     """Send all; look at all, window by window; send what is not there; until each is decided."""
     memo = progress.memo
     if not progress.looking:
-        kept = {"marks": marks_of(entry, progress), "batch": memo.get("batch", "")}
+        kept = {"marks": signs_of(entry, progress), "batch": memo.get("batch", "")}
         if not progress.sent or memo.get("go"):
             return Send(memo=kept)
         # It may have taken effect, and looking at all items takes several looks: they are made elsewhere.
         return Look(0.0, progress.refuse)
     window = _window(entry, progress)
     seen = horizons.watch(progress, policy)
-    marks, parts, batch = list(marks_of(entry, progress)), {}, memo.get("batch", "")
+    signs, parts, batch = list(signs_of(entry, progress)), {}, memo.get("batch", "")
     contrast = ""
     for index in window:
         item = entry.payload["items"][index]
-        marks[index], row = _mark(entry.payload, item, found)
+        signs[index], row = _sign(entry.payload, item, found)
         first = found.reference(item["reference"])
         if not batch and first is not None and first.parent.startswith("bulk_"):
             batch = first.parent
-        if marks[index] not in _OPEN and row is not None:
-            parts[index] = f"{_WORDS[marks[index]]} {row.transaction_id}"
-        if marks[index] == _OTHER and row is not None and not contrast:
+        if signs[index] not in _OPEN and row is not None:
+            parts[index] = f"{_WORDS[signs[index]]} {row.transaction_id}"
+        if signs[index] == _OTHER and row is not None and not contrast:
             contrast = f"{item['reference']} {'; '.join(_different(entry.payload, item, row, found))}"
-    letters = "".join(marks)
-    later = window and any(mark in _OPEN + _OTHER for mark in marks[window[-1] + 1 :])
+    letters = "".join(signs)
+    later = window and any(sign in _OPEN + _OTHER for sign in signs[window[-1] + 1 :])
     if later and not entry.payload.get("atomic"):
         return Look(
-            0.0, progress.refuse, Note({"marks": letters, "batch": batch, "at": window[-1] + 1, **seen.mark}, parts)
+            0.0, progress.refuse, Note({"marks": letters, "batch": batch, "at": window[-1] + 1, **seen.memo}, parts)
         )
     if letters.strip(_APPLIED + _HELD):
         decision = _weigh(entry, progress, found, policy, letters)
@@ -113,18 +113,18 @@ def decide(entry: Entry, progress: Progress, found: Found, policy: Policy) -> De
         return decision
     if isinstance(decision, Renew):
         ended = decision.otherwise
-        noted = {"marks": letters, "batch": batch, **seen.mark}
+        noted = {"marks": letters, "batch": batch, **seen.memo}
         return Renew(replace(ended, note=Note(noted, {**parts, **(ended.note.parts if ended.note else {})})))
     if isinstance(decision, Dead):
-        open_ = {index: _WORDS.get(mark, "missing") for index, mark in enumerate(marks) if mark in _OPEN}
+        open_ = {index: _WORDS.get(sign, "missing") for index, sign in enumerate(signs) if sign in _OPEN}
         parts = {**open_, **parts, **(decision.note.parts if decision.note else {})}
     if isinstance(decision, Dead) and decision.code == "REFERENCE_CONFLICT" and contrast:
         decision = replace(decision, message=capped(f"{decision.message} Such as {contrast}."))
-    noted = {"marks": letters, "batch": batch, **({"go": True} if isinstance(decision, Send) else seen.mark)}
+    noted = {"marks": letters, "batch": batch, **({"go": True} if isinstance(decision, Send) else seen.memo)}
     return replace(decision, note=Note(noted, parts))
 
 
-def _mark(payload: Mapping[str, Any], item: Mapping[str, Any], found: Found) -> tuple[str, Row | None]:
+def _sign(payload: Mapping[str, Any], item: Mapping[str, Any], found: Found) -> tuple[str, Row | None]:
     row = final_row(found, item["reference"])
     if row is None:
         return (_UNSEEN if found.reference(item["reference"]) is None else _QUEUED), None
@@ -139,9 +139,9 @@ def _different(payload: Mapping[str, Any], item: Mapping[str, Any], row: Row, fo
     return differences({**item, "inflight": payload.get("inflight")}, row, found)
 
 
-def _weigh(entry: Entry, progress: Progress, found: Found, policy: Policy, marks: str) -> Decision:
+def _weigh(entry: Entry, progress: Progress, found: Found, policy: Policy, signs: str) -> Decision:
     """All items together, at the end of a pass in which not all had happened."""
-    counted = Counter(marks)
+    counted = Counter(signs)
     happened = counted[_APPLIED] + counted[_HELD]
     if entry.payload.get("atomic") and not counted[_OTHER]:
         parts = _parts(entry, found)
@@ -168,9 +168,9 @@ def _weigh(entry: Entry, progress: Progress, found: Found, policy: Policy, marks
         return Dead(
             DeadClass.UNKNOWN,
             "STUCK_QUEUED",
-            _sentence(entry, marks, _QUEUED, "are QUEUED at the ledger, which may still apply them"),
+            _sentence(entry, signs, _QUEUED, "are QUEUED at the ledger, which may still apply them"),
         )
-    return _ended(entry, progress, marks, happened)
+    return _ended(entry, progress, signs, happened)
 
 
 def _parts(entry: Entry, found: Found) -> list[Part]:
@@ -182,29 +182,29 @@ def _parts(entry: Entry, found: Found) -> list[Part]:
     ]
 
 
-def _ended(entry: Entry, progress: Progress, marks: str, happened: int) -> Dead:
+def _ended(entry: Entry, progress: Progress, signs: str, happened: int) -> Dead:
     """Nothing more will come of it, and not all of it happened."""
     partial = DeadClass.PARTIAL if happened else DeadClass.UNKNOWN
-    if _OTHER in marks:
+    if _OTHER in signs:
         text = "have a reference that the ledger knows as another transaction's"
-        return Dead(partial, "REFERENCE_CONFLICT", _sentence(entry, marks, _OTHER, text))
-    if _UNSEEN in marks:
-        if progress.refuse and marks == _UNSEEN * len(marks):
+        return Dead(partial, "REFERENCE_CONFLICT", _sentence(entry, signs, _OTHER, text))
+    if _UNSEEN in signs:
+        if progress.refuse and signs == _UNSEEN * len(signs):
             return refused(progress.code, progress.message)
         why = f"{progress.code}: {progress.message}" if progress.refuse else f"sent {progress.sends} times"
-        some = DeadClass.PARTIAL if happened or _REJECTED in marks else DeadClass.UNKNOWN
+        some = DeadClass.PARTIAL if happened or _REJECTED in signs else DeadClass.UNKNOWN
         text = f"are not at the ledger ({why})"
         return Dead(
-            some, "ITEMS_MISSING" if some is DeadClass.PARTIAL else "VANISHED", _sentence(entry, marks, ".", text)
+            some, "ITEMS_MISSING" if some is DeadClass.PARTIAL else "VANISHED", _sentence(entry, signs, ".", text)
         )
     text = "were rejected by the ledger; their references are used up"
     some = DeadClass.PARTIAL if happened else DeadClass.REJECTED
-    return Dead(some, "ITEMS_REJECTED", _sentence(entry, marks, _REJECTED, text))
+    return Dead(some, "ITEMS_REJECTED", _sentence(entry, signs, _REJECTED, text))
 
 
-def _sentence(entry: Entry, marks: str, mark: str, what: str) -> str:
+def _sentence(entry: Entry, signs: str, sign: str, what: str) -> str:
     references: Sequence[str] = [
-        name for name, letter in zip(named(entry.payload), marks, strict=True) if letter == mark
+        name for name, letter in zip(named(entry.payload), signs, strict=True) if letter == sign
     ]
     first = ", ".join(references[:MOST_NAMED]) + (", …" if len(references) > MOST_NAMED else "")
-    return capped(f"{len(references)} of {len(marks)} items {what}: {first}.")
+    return capped(f"{len(references)} of {len(signs)} items {what}: {first}.")

@@ -32,11 +32,11 @@ class Watch:
 
     Attributes:
         seconds: For how long the ledger was seen without the outcome.
-        mark: What has to stand in the memo for the next look; empty where nothing was sent.
+        memo: What has to stand in the memo for the next look; empty where nothing was sent.
     """
 
     seconds: float
-    mark: Mapping[str, Any]
+    memo: Mapping[str, Any]
 
 
 def watch(progress: Progress, policy: Policy, from_ms: int = 0) -> Watch:
@@ -52,11 +52,11 @@ def watch(progress: Progress, policy: Policy, from_ms: int = 0) -> Watch:
         >>> numbers = Policy(Backoff(1, 9), True, 0.3, 60.0, 30.0, 900.0, 18_000.0, 60.0, 25)
         >>> first = Progress(now_ms=100_000, since_ms=0, deadline_ms=0, sent=True, last_sent_ms=90_000)
         >>> watch(first, numbers)
-        Watch(seconds=0.0, mark={'watched': [100000, 0]})
+        Watch(seconds=0.0, memo={'watched': [100000, 0]})
         >>> from dataclasses import replace
-        >>> watch(replace(first, now_ms=130_000, memo=watch(first, numbers).mark), numbers).seconds
+        >>> watch(replace(first, now_ms=130_000, memo=watch(first, numbers).memo), numbers).seconds
         30.0
-        >>> watch(replace(first, now_ms=9_000_000, memo=watch(first, numbers).mark), numbers).seconds
+        >>> watch(replace(first, now_ms=9_000_000, memo=watch(first, numbers).memo), numbers).seconds
         120.0
     """
     if progress.forgotten:
@@ -74,11 +74,11 @@ def watch(progress: Progress, policy: Policy, from_ms: int = 0) -> Watch:
 def look_on(progress: Progress, policy: Policy, from_ms: int = 0) -> Look:
     """Look again, less and less often, and remember that this look saw no outcome."""
     in_s = growing_s(progress.quiet_for_s, policy.confirm_first_s, policy.confirm_max_s)
-    mark = watch(progress, policy, from_ms).mark
-    return Look(in_s, progress.refuse, Note({**progress.memo, **mark}) if mark else None)
+    watched = watch(progress, policy, from_ms).memo
+    return Look(in_s, progress.refuse, Note({**progress.memo, **watched}) if watched else None)
 
 
-def unmarked(memo: Mapping[str, Any]) -> dict[str, Any]:
+def unwatched(memo: Mapping[str, Any]) -> dict[str, Any]:
     """A memo without what looks have seen: for a new send, after which they begin again."""
     return {name: value for name, value in memo.items() if name != _KEY}
 

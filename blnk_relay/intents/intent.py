@@ -41,7 +41,7 @@ class Entry:
         id: 26 characters, derived from target and key.
         key: The caller's idempotency key.
         reference: The reference of generation 0; see :func:`blnk_relay.intents.references.of_generation`.
-        mark: Top-level key of ``meta_data`` under which the ledger is given our id, for kinds that it knows by nothing
+        tag: Top-level key of ``meta_data`` under which the ledger is given our id, for kinds that it knows by nothing
             else.
         payload: The canonical payload; in a worker's hands with its links filled in.
         orders: Keys of the orders that it stands in: one at a time, in accept order.
@@ -55,6 +55,6 @@ class Entry:
     key: str
     reference: str
     payload: Mapping[str, Any]
-    mark: str = ""
+    tag: str = ""
     orders: tuple[str, ...] = ()
     after: tuple[str, ...] = ()

@@ -42,7 +42,7 @@ class Kind:
             ours.
         keyed: The ledger knows each request by references of ours, so that a repeat changes nothing. What is not is
             recorded as durably as the settings ask before it is sent, for nothing else would tell a repeat.
-        marked: The ledger knows what it makes by nothing of ours but the mark in its ``meta_data``.
+        tagged: The ledger knows what it makes by nothing of ours but the tag in its ``meta_data``.
         names: The transactions that it acts on, by reference or row id; while one is still in our own queue, not
             finding it at the ledger proves nothing.
         shape: Makes references of a shape of its own out of a caller's, or a key's.
@@ -72,7 +72,7 @@ class Kind:
     about: About
     records: bool = False
     keyed: bool = False
-    marked: bool = False
+    tagged: bool = False
     names: Callable[[Mapping[str, Any]], tuple[str, ...]] | None = None
     shape: Callable[[str], str] | None = None
     claims: Callable[[Mapping[str, Any]], tuple[str, ...]] | None = None
@@ -94,7 +94,7 @@ class Kind:
     @property
     def referenced(self) -> bool:
         """Whether the ledger knows it by one reference of ours."""
-        return self.shape is not None or not (self.records or self.marked)
+        return self.shape is not None or not (self.records or self.tagged)
 
     @property
     def renewable(self) -> bool:

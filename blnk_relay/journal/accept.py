@@ -155,7 +155,7 @@ def arguments_of(entries: Sequence[NewEntry]) -> list[str | int]:
             "\n".join(entry.orders),
             new.not_before,
             new.deadline,
-            ",".join(twin or "-" for twin in new.twins),
+            ",".join(namesake or "-" for namesake in new.namesakes),
             "\0".join(new.references),
             ",".join(new.after_ids),
             new.file,

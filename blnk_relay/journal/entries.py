@@ -64,7 +64,7 @@ class NewEntry:
     #: "<target>:<reference>" for each reference of the ledger that it owns.
     references: tuple[str, ...]
     #: For each of these: id of the intent whose key is that reference; empty where that is its own key.
-    twins: tuple[str, ...]
+    namesakes: tuple[str, ...]
     #: Ids of the intents that it waits for.
     after_ids: tuple[str, ...] = ()
     #: A file to upload, packed; empty for none.
@@ -84,7 +84,7 @@ def new_entry(
     target: str = DEFAULT_TARGET,
     not_before: str,
     deadline: str,
-    mark: str = "",
+    tag: str = "",
     after: Sequence[str] = (),
     order_key: str | None = None,
 ) -> NewEntry:
@@ -110,14 +110,14 @@ def new_entry(
         key=key,
         reference=reference,
         payload=intent.payload,
-        mark=mark if kind.marked else "",
+        tag=tag if kind.tagged else "",
         orders=tuple([f"{target}:{order}" for order in orders if order]),
         after=after,
     )
     head: dict[str, Any] = {"key": key, "kind": entry.kind, "target": target, "lane": lane, "reference": reference}
     # What is empty for most is left out: it would take memory and time of each.
-    if entry.mark:
-        head["mark"] = entry.mark
+    if entry.tag:
+        head["mark"] = entry.tag
     if entry.orders:
         head["orders"] = entry.orders
     if after:
@@ -129,7 +129,7 @@ def new_entry(
         not_before=not_before,
         deadline=deadline,
         references=tuple([f"{target}:{claim}" for claim in claims]),
-        twins=tuple(["" if claim == key and not kind.claims else id_of(target, claim) for claim in claims]),
+        namesakes=tuple(["" if claim == key and not kind.claims else id_of(target, claim) for claim in claims]),
         after_ids=tuple([id_of(target, key) for key in after]),
         file="" if intent.file is None else packed(intent.file),
     )
@@ -151,7 +151,7 @@ def entry_of(id_: str, body: str) -> Entry:
         key=data["key"],
         reference=data["reference"],
         payload=data["payload"],
-        mark=data.get("mark", ""),
+        tag=data.get("mark", ""),
         orders=tuple(data.get("orders", ())),
         after=tuple(data.get("after", ())),
     )
@@ -163,18 +163,18 @@ class Renewal:
 
     Attributes:
         references: ``<target>:<reference>`` for each that it owns from then on, besides the old ones.
-        twins: For each of these: id of the intent whose key is that reference.
+        namesakes: For each of these: id of the intent whose key is that reference.
         body: What never changes, with the references of the new generation where they stand in the payload, so that
             whoever reads it, older workers too, knows these alone; empty where none stand there.
     """
 
     references: tuple[str, ...]
-    twins: tuple[str, ...]
+    namesakes: tuple[str, ...]
     body: str = field(default="", repr=False)
 
     def encoded(self) -> dict[str, str]:
         """As the scripts take it."""
-        return {"references": "\0".join(self.references), "twins": ",".join(self.twins), "body": self.body}
+        return {"references": "\0".join(self.references), "namesakes": ",".join(self.namesakes), "body": self.body}
 
 
 def renewal_of(body: str, generation: int) -> Renewal:
@@ -193,7 +193,7 @@ def renewal_of(body: str, generation: int) -> Renewal:
         renewed_body = _body(data, _text(payload))
     return Renewal(
         references=tuple([f"{target}:{claim}" for claim in claims]),
-        twins=tuple([id_of(target, claim) for claim in claims]),
+        namesakes=tuple([id_of(target, claim) for claim in claims]),
         body=renewed_body,
     )
 

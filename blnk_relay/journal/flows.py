@@ -1,7 +1,7 @@
 """What goes to Redis and back, told apart from how: flows are generators of trips, driven by a client or an async one.
 
 A flow decides nothing about sockets: it yields a trip, is sent the answer, and returns its result. So the library and
-its async twin share every line that means something.
+its async counterpart share every line that means something.
 """
 
 from __future__ import annotations

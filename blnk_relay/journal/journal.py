@@ -348,7 +348,7 @@ class Journal(Producing):
         with reported():
             self.client.zrem(self.key("alive"), program)
 
-    def strays(self) -> list[str]:
+    def unknown_targets(self) -> list[str]:
         """Targets that the settings do not name and that have intents ready: nobody with these settings takes them."""
         with reported():
             queues: Any = self.client.smembers(self.key("queues"))

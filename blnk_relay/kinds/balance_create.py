@@ -7,7 +7,7 @@ from typing import Any
 
 from marshmallow import Schema, ValidationError, post_load, validate
 
-from blnk_relay.families.creation import MADE_TWICE, OTHERWISE, OTHERWISE_ADVICE, Creation, marked, unequal
+from blnk_relay.families.creation import MADE_TWICE, OTHERWISE, OTHERWISE_ADVICE, Creation, tagged, unequal
 from blnk_relay.intents.exchange import Request
 from blnk_relay.intents.intent import Entry, Intent
 from blnk_relay.intents.kind import About, Example, Kind
@@ -93,8 +93,8 @@ def intent(payload: Mapping[str, Any]) -> Intent:
 
 
 def request(entry: Entry, progress: Progress, policy: Policy) -> Request:
-    """``POST /balances``, with our mark."""
-    return Request("POST", "/balances", "balance", {**entry.payload, "meta_data": marked(entry)}, sync=True)
+    """``POST /balances``, with our tag."""
+    return Request("POST", "/balances", "balance", {**entry.payload, "meta_data": tagged(entry)}, sync=True)
 
 
 #: What follows from an indicator that was not taken; nothing else is known to be ignored.
@@ -154,6 +154,6 @@ KIND = Kind(
     request=request,
     judge=CREATION.judge,
     about=ABOUT,
-    marked=True,
+    tagged=True,
     hopeless=OTHERWISE_ADVICE,
 )

@@ -1,6 +1,6 @@
 """The kind ``identity.create``: a person or an organization (contract §2.7).
 
-Known by our mark in its ``meta_data`` and, where the settings say so, by an id of our own choice.
+Known by our tag in its ``meta_data`` and, where the settings say so, by an id of our own choice.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ from blnk_relay.families.creation import (
     OTHERWISE,
     OTHERWISE_ADVICE,
     Creation,
-    bears_our_mark,
+    bears_our_tag,
     made_twice,
-    marked,
+    tagged,
     unequal,
 )
 from blnk_relay.intents.decision import Dead, DeadClass, Decision, Done, Send, refused
@@ -140,8 +140,8 @@ def own_id(entry: Entry) -> str:
 
 
 def lookups(entry: Entry, progress: Progress, found: Found) -> tuple[Lookup, ...]:
-    """None before the first send; then our mark, and the id that was asked for."""
-    return () if progress.untouched else missing(found, CREATION.by_mark(entry), _by_id(entry))
+    """None before the first send; then our tag, and the id that was asked for."""
+    return () if progress.untouched else missing(found, CREATION.by_tag(entry), _by_id(entry))
 
 
 def _by_id(entry: Entry) -> Lookup:
@@ -153,7 +153,7 @@ def decide(entry: Entry, progress: Progress, found: Found, policy: Policy) -> De
     if progress.untouched:
         return Send()
     by_id = found.matching(_by_id(entry))
-    ours = {str(record.value("identity_id")) for record in found.matching(CREATION.by_mark(entry))}
+    ours = {str(record.value("identity_id")) for record in found.matching(CREATION.by_tag(entry))}
     if by_id and "identity_id" not in entry.payload:
         # An id that follows from this intent is ours, even where somebody has replaced its metadata since.
         ours.add(own_id(entry))
@@ -172,16 +172,16 @@ def decide(entry: Entry, progress: Progress, found: Found, policy: Policy) -> De
 
 
 def request(entry: Entry, progress: Progress, policy: Policy) -> Request:
-    """``POST /identities``, with our mark and perhaps our id."""
-    body = {**columns(entry.payload, policy), "meta_data": marked(entry)}
+    """``POST /identities``, with our tag and perhaps our id."""
+    body = {**columns(entry.payload, policy), "meta_data": tagged(entry)}
     if policy.own_identity_ids or "identity_id" in entry.payload:
         body["identity_id"] = own_id(entry)
     return Request("POST", "/identities", "identity", body, sync=True)
 
 
 def _is_ours(entry: Entry, shown: Mapping[str, Any]) -> bool:
-    """Whether an answer is about this intent: by our mark, or by the id that follows from it."""
-    return bears_our_mark(entry, shown) or shown.get("identity_id") == own_id(entry)
+    """Whether an answer is about this intent: by our tag, or by the id that follows from it."""
+    return bears_our_tag(entry, shown) or shown.get("identity_id") == own_id(entry)
 
 
 def _differs(payload: Mapping[str, Any], shown: Mapping[str, Any]) -> list[str]:
@@ -232,7 +232,7 @@ KIND = Kind(
     request=request,
     judge=CREATION.judge,
     about=ABOUT,
-    marked=True,
+    tagged=True,
     private=True,
     hopeless=OTHERWISE_ADVICE,
 )

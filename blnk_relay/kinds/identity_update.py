@@ -101,7 +101,7 @@ def update_identity(
         category: Such as ``individual``.
         identity_type: Such as ``customer``.
         meta_data: Refused, because it would be replaced and not merged: use :func:`update_metadata`.
-        replace_meta_data: Takes the place of **all** metadata: our mark is lost, and values that are tokenized can no
+        replace_meta_data: Takes the place of **all** metadata: our tag is lost, and values that are tokenized can no
             longer be read back. To merge, use :func:`update_metadata`.
 
     Returns:

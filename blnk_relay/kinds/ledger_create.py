@@ -7,7 +7,7 @@ from typing import Any
 
 from marshmallow import Schema, ValidationError, post_load
 
-from blnk_relay.families.creation import MADE_TWICE, OTHERWISE, OTHERWISE_ADVICE, Creation, marked, unequal
+from blnk_relay.families.creation import MADE_TWICE, OTHERWISE, OTHERWISE_ADVICE, Creation, tagged, unequal
 from blnk_relay.intents.exchange import Request
 from blnk_relay.intents.intent import Entry, Intent
 from blnk_relay.intents.kind import About, Example, Kind
@@ -66,8 +66,8 @@ def intent(payload: Mapping[str, Any]) -> Intent:
 
 
 def request(entry: Entry, progress: Progress, policy: Policy) -> Request:
-    """``POST /ledgers``, with our mark."""
-    return Request("POST", "/ledgers", "ledger", {**entry.payload, "meta_data": marked(entry)}, sync=True)
+    """``POST /ledgers``, with our tag."""
+    return Request("POST", "/ledgers", "ledger", {**entry.payload, "meta_data": tagged(entry)}, sync=True)
 
 
 def _differs(payload: Mapping[str, Any], shown: Mapping[str, Any]) -> list[str]:
@@ -96,6 +96,6 @@ KIND = Kind(
     request=request,
     judge=CREATION.judge,
     about=ABOUT,
-    marked=True,
+    tagged=True,
     hopeless=OTHERWISE_ADVICE,
 )

@@ -130,7 +130,7 @@ def decide(entry: Entry, progress: Progress, found: Found, policy: Policy) -> De
         return Send(memo={"upload": upload})
     # What stood there before the first send is the measure for all of them: the first may be under way still.
     recorded = progress.sent and not progress.forgotten
-    memo = horizons.unmarked(progress.memo) if recorded else {"upload": upload, "runs": sorted(runs)}
+    memo = horizons.unwatched(progress.memo) if recorded else {"upload": upload, "runs": sorted(runs)}
     send = Send(memo=memo, exclusive=f"upload:{upload}", seen=tuple(sorted(runs)))
     if progress.forgotten and runs:
         # Each of them may be ours, unless the journal knows whose it is.

@@ -17,7 +17,7 @@ from zlib import crc32
 from marshmallow import Schema, ValidationError, fields, post_load
 
 from blnk_relay.families.atomic import PART_S, ROLLBACK
-from blnk_relay.families.items import WINDOW, decide, lookups, marks_of, named, renewed_items
+from blnk_relay.families.items import WINDOW, decide, lookups, named, renewed_items, signs_of
 from blnk_relay.families.movement import CONFLICT
 from blnk_relay.intents.decision import DeadClass, Done
 from blnk_relay.intents.exchange import Request, Response, Verdict
@@ -211,8 +211,8 @@ def _orders(payload: Mapping[str, Any]) -> tuple[str, ...]:
 
 def request(entry: Entry, progress: Progress, policy: Policy) -> Request:
     """``POST /transactions/bulk`` with the items that the ledger does not show (contract §3.10)."""
-    marks = marks_of(entry, progress)
-    items = [item for item, mark in zip(entry.payload["items"], marks, strict=True) if mark == "."]
+    signs = signs_of(entry, progress)
+    items = [item for item, sign in zip(entry.payload["items"], signs, strict=True) if sign == "."]
     sync = bool(entry.payload.get("skip_queue"))
     work_s = (PART_S if sync else HANDOVER_S) * len(items)
     return Request(

@@ -96,7 +96,7 @@ def careful(base: type) -> type:
 
 
 class _AsyncCareful:
-    """The async twin of _Careful; redis-py packs its commands in Python, which signals do not harm."""
+    """The async counterpart of _Careful; redis-py packs its commands in Python, which signals do not harm."""
 
     async def read_response(self, *args: Any, **kwargs: Any) -> Any:
         try:

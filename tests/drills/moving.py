@@ -183,7 +183,7 @@ class Producers:
         for number in range(_STRANGERS):
             key = f"newer-{number}"
             lane = rng.choice(self._stage.settings.lanes)
-            known = new_entry(payment(key), key, lane, not_before="+0", deadline="+86400000", mark="blnk_relay")
+            known = new_entry(payment(key), key, lane, not_before="+0", deadline="+86400000", tag="blnk_relay")
             new = replace(
                 known,
                 entry=replace(known.entry, kind=_NEWER),

@@ -21,7 +21,7 @@ from tests.support.cli import FUNDS, WAIT_S, count, die, letters, payment, proce
 from tests.support.waiting import wait_until
 from worker.cli import exits, scope
 from worker.cli import letters as bulk
-from worker.cli.session import opened
+from worker.cli.access import opened
 
 
 @pytest.fixture(autouse=True)
@@ -194,13 +194,15 @@ def test_what_cannot_be_replayed_takes_no_room_from_what_can(relay):
 
 def test_a_letter_that_lived_and_died_again_since_the_plan_is_left_alone(relay, operator):
     letters(relay, "a", "b")
-    with opened() as desk:
-        plan = scope.plan(desk, scope.Scope(everything=True), 10, lambda status: (operator.plan(status).way.value, ""))
+    with opened() as access:
+        plan = scope.plan(
+            access, scope.Scope(everything=True), 10, lambda status: (operator.plan(status).way.value, "")
+        )
         operator.replay(relay.journal.find("a"), who="bob")
         die(relay, "unknown", "VANISHED")
-        act = bulk.Act("dead replay", "", "", (), lambda status: desk.operator.replay(status, who="ann") and None)
+        act = bulk.Act("dead replay", "", "", (), lambda status: access.operator.replay(status, who="ann") and None)
         result = bulk.Result(refused=0, left=2)
-        bulk._run(desk, plan, act, result)
+        bulk._run(access, plan, act, result)
     assert (result.done, result.refused, result.left) == (1, 1, 0)
     assert "changed since the plan" in result.errors[0]["message"]
     assert relay.get("a").code == "VANISHED"

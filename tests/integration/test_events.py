@@ -63,13 +63,13 @@ def test_who_crashed_on_a_death_hears_of_it_before_what_a_replay_came_to(relay):
 
 def test_the_async_twin_hears_in_order_as_well(relay):
     async def play():
-        async with AsyncRelay(relay.settings) as twin:
-            first = twin.events("mailer", timeout_s=0.1)
+        async with AsyncRelay(relay.settings) as queue:
+            first = queue.events("mailer", timeout_s=0.1)
             heard = [await anext(first)]
             await first.aclose()
             operator_of(relay).replay(relay.get("order-1"), who="ann")
             finish_all(relay)
-            return told(heard), told([event async for event in twin.events("mailer", timeout_s=0.1)])
+            return told(heard), told([event async for event in queue.events("mailer", timeout_s=0.1)])
 
     letters(relay, "order-1", dead_class="refused", code="NO")
     assert asyncio.run(play()) == ([("order-1", "dead")], [("order-1", "dead"), ("order-1", "done")])

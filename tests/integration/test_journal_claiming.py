@@ -301,7 +301,7 @@ def test_every_target_gets_its_share_of_a_claim_and_none_that_the_worker_does_no
     left = worker.claim(LANE, WORKER, 0, leave=True)
     # What nobody here can send must not keep the bell ringing.
     assert (left.items, left.bells) == ((), ())
-    assert worker.strays() == ["far"]
+    assert worker.unknown_targets() == ["far"]
     worker.close()
 
 

@@ -262,7 +262,7 @@ class JournalMachine(RuleBasedStateMachine):
         if known is not None:
             return known.fingerprint != entry.fingerprint
         return any(reference in self.named for reference in entry.references) or any(
-            twin in self.items for twin in entry.twins if twin
+            namesake in self.items for namesake in entry.namesakes if namesake
         )
 
     def _waits_in_vain(self, entry: NewEntry, before: set[str]) -> bool:
@@ -291,8 +291,8 @@ class JournalMachine(RuleBasedStateMachine):
             due=not offer.later,
         )
         self._let_go()
-        for reference, twin in zip(entry.references, entry.twins, strict=True):
-            if twin:
+        for reference, namesake in zip(entry.references, entry.namesakes, strict=True):
+            if namesake:
                 self.named[reference] = id_
         self.counts[f"accepted|{entry.entry.kind}"] += 1
 

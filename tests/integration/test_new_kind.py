@@ -39,7 +39,7 @@ MODULE = '''
 
 from marshmallow import Schema
 
-from blnk_relay.families.creation import Creation, marked
+from blnk_relay.families.creation import Creation, tagged
 from blnk_relay.intents.exchange import Request
 from blnk_relay.intents.intent import Intent
 from blnk_relay.intents.kind import About, Example, Kind
@@ -75,7 +75,7 @@ def create_widget(*, name, meta_data=None):
 
 
 def request(entry, progress, policy):
-    return Request("POST", "/widgets", "create", {**entry.payload, "meta_data": marked(entry)}, sync=True)
+    return Request("POST", "/widgets", "create", {**entry.payload, "meta_data": tagged(entry)}, sync=True)
 
 
 KIND = Kind(
@@ -85,12 +85,12 @@ KIND = Kind(
     summary="Make a widget.",
     schema=SCHEMA,
     intent=intent,
-    about=About(create_widget, "The widget with our mark.", (), Example({"name": "small"})),
+    about=About(create_widget, "The widget with our tag.", (), Example({"name": "small"})),
     lookups=CREATION.lookups,
     decide=CREATION.decide,
     request=request,
     judge=CREATION.judge,
-    marked=True,
+    tagged=True,
 )
 '''
 

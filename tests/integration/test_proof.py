@@ -166,7 +166,7 @@ LOST: dict[str, Tampering] = {
     "an item that a dead letter names": _without("rows", lambda told: told.part("transaction.bulk", "dead")),
     "a ledger": _without("ledgers", first("ledger.create")),
     "a ledger's terms": _changed("ledgers", first("metadata.update", "terms"), _meta_without("terms")),
-    "our mark": _changed("ledgers", first("ledger.create"), _meta_without("blnk_relay")),
+    "our tag": _changed("ledgers", first("ledger.create"), _meta_without("blnk_relay")),
     "a wallet": _without("balances", first("balance.create")),
     "whose wallet it is": _changed(
         "balances", first("balance.link_identity"), lambda one: replace(one, identity_id="")

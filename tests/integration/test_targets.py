@@ -146,11 +146,11 @@ def _tomorrow():
 
 def test_the_async_twin_names_targets_as_well(stage):
     async def play() -> tuple[str, str, int, int]:
-        async with AsyncRelay(stage.settings) as twin:
-            await twin.enqueue(payment("async"), key="async", target="eu")
-            status = await twin.wait("async", WAIT_S, target="eu")
-            tried = await twin.history("async", target="eu")
-            return status.target, status.outcome, len(tried) > 0, len(await twin.parts("async", target="eu"))
+        async with AsyncRelay(stage.settings) as queue:
+            await queue.enqueue(payment("async"), key="async", target="eu")
+            status = await queue.wait("async", WAIT_S, target="eu")
+            tried = await queue.history("async", target="eu")
+            return status.target, status.outcome, len(tried) > 0, len(await queue.parts("async", target="eu"))
 
     assert asyncio.run(play()) == ("eu", "applied", True, 0)
 

@@ -119,7 +119,7 @@ class Specimen:
     def first(self, key: str = "a-key", scene: str = "sample") -> First:
         """What is sent for it at first, as a worker would after it has read what it must."""
         intent, ids = self.sample(scene)
-        entry = new_entry(intent, key, "a-lane", not_before="+0", deadline="+1", mark="blnk_relay").entry
+        entry = new_entry(intent, key, "a-lane", not_before="+0", deadline="+1", tag="blnk_relay").entry
         kind, found = KINDS[self.kind], Found()
         now = Progress(now_ms=NOW_MS, since_ms=NOW_MS - 1000, deadline_ms=NOW_MS + 86_400_000)
         while isinstance(step := next_step(kind, entry, now, found, POLICY), tuple):

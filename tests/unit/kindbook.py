@@ -40,7 +40,7 @@ TRANSACTION, BATCH = an_id("txn"), an_id("bulk")
 
 def entry_of(intent: Intent) -> Entry:
     """An intent as it is recorded, and as a worker reads it: through JSON, with its links filled in."""
-    entry = new_entry(intent, "a-key", "a-lane", not_before="+0", deadline="+1", mark=MARK).entry
+    entry = new_entry(intent, "a-key", "a-lane", not_before="+0", deadline="+1", tag=MARK).entry
     ids = {link["$result_of"]: an_id(LINKABLE[link["field"]].removesuffix("_")) for link in links_in(entry.payload)}
     return replace(entry, payload=resolved(json.loads(json.dumps(entry.payload)), ids))
 

@@ -119,7 +119,7 @@ def test_only_time_in_which_the_ledger_could_be_read_is_counted():
         now = replace(now, now_ms=now.now_ms + pause_ms)
         seen = watch(now, POLICY)
         seconds.append(seen.seconds)
-        now = replace(now, memo=seen.mark)
+        now = replace(now, memo=seen.memo)
     assert seconds == [0.0, 60.0, 180.0, 240.0]
 
 
@@ -131,7 +131,7 @@ def test_another_send_begins_a_new_watch():
 
 def test_of_what_was_never_sent_nothing_is_remembered():
     """What a kind records before it sends says that it may have been sent, so nothing else may stand there."""
-    assert watch(progress(looking=True), POLICY).mark == {}
+    assert watch(progress(looking=True), POLICY).memo == {}
 
 
 def test_the_age_of_a_row_that_does_not_say_when_it_was_made_is_that_of_the_intent():

@@ -106,7 +106,7 @@ def test_every_write_of_the_contract_has_a_kind_and_no_kind_has_a_route_of_its_o
 
 def recorded(intent: Any, key: str = "a-key") -> dict[str, Any]:
     """All that a journal keeps of an intent that does not move, and what a repeat is compared with."""
-    new = new_entry(intent, key, "a-lane", not_before="+0", deadline="+1", mark="blnk_relay")
+    new = new_entry(intent, key, "a-lane", not_before="+0", deadline="+1", tag="blnk_relay")
     return {"id": new.entry.id, "reference": new.entry.reference, "fingerprint": new.fingerprint, "body": new.body}
 
 

@@ -115,19 +115,19 @@ def test_a_reference_that_is_not_its_key_is_claimed_so_that_no_other_intent_can_
     digested = recorded(payment(reference=None), "order_42_q")
     assert digested.entry.reference.startswith("key-")
     assert digested.references == (f"default:{digested.entry.reference}",)
-    assert digested.twins == (id_of("default", digested.entry.reference),)
+    assert digested.namesakes == (id_of("default", digested.entry.reference),)
 
     chosen = recorded(payment(reference="order_42"), "some-key")
-    assert (chosen.references, chosen.twins) == (("default:order_42",), (id_of("default", "order_42"),))
+    assert (chosen.references, chosen.namesakes) == (("default:order_42",), (id_of("default", "order_42"),))
 
     plain = recorded(payment(), "order_42")
-    assert (plain.references, plain.twins) == (("default:order_42",), ("",))
+    assert (plain.references, plain.namesakes) == (("default:order_42",), ("",))
 
 
 def test_where_the_ledger_chooses_the_reference_none_is_claimed():
     for intent in (refund("order_42"), commit_hold("hold-1")):
         new = recorded(intent, "a-key")
-        assert (new.entry.reference, new.references, new.twins) == ("", (), ())
+        assert (new.entry.reference, new.references, new.namesakes) == ("", (), ())
 
 
 @given(st.lists(st.text(max_size=5), max_size=4), st.lists(st.text(max_size=5), max_size=4))

@@ -16,7 +16,7 @@ TYPOS = """
 from blnk_relay import Attempt, AsyncRelay, Event, PartStatus, Relay, Status, commit_hold, refund, transaction
 
 
-def misspelt(status: Status, part: PartStatus, attempt: Attempt, event: Event, relay: Relay, twin: AsyncRelay) -> None:
+def misspelt(status: Status, part: PartStatus, attempt: Attempt, event: Event, relay: Relay, queue: AsyncRelay) -> None:
     print(status.state == "done", status.outcome == "applied", status.dead_class == "unknown", part.status == "held")
     print(status.state == "don")  # wrong
     print(status.state in ("dead", "waitng"))  # fine for mypy, which looks at the tuple as text
@@ -31,7 +31,7 @@ def misspelt(status: Status, part: PartStatus, attempt: Attempt, event: Event, r
     relay.wait("order-42", 60).state.result  # wrong
     commit_hold("order-42", ammount="1.00")  # wrong
     transaction(source="@a", destination="@b", currency="EUR", amount=10.5, description="A float")  # wrong
-    print(twin.get("order-42").state)  # wrong
+    print(queue.get("order-42").state)  # wrong
 """
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from worker.cli.access import opened
 from worker.cli.letters import Act, carry_out
 from worker.cli.options import (
     Function,
@@ -21,7 +22,6 @@ from worker.cli.options import (
 )
 from worker.cli.output import emit, plain, say
 from worker.cli.scope import NO, Scope, plan, scope_options
-from worker.cli.session import opened
 from worker.cli.shapes import attempt_shape, intent_shape
 from worker.cli.show import listed, listing, show_intent
 
@@ -62,8 +62,8 @@ def dead_list(
     as_json: bool,
 ) -> None:
     """List dead letters, those that died last first."""
-    with opened() as desk:
-        found = listed(desk, ("dead",), kind=kind, code=code, target=target, since=since, most=limit + 1)
+    with opened() as access:
+        found = listed(access, ("dead",), kind=kind, code=code, target=target, since=since, most=limit + 1)
     listing(found, limit, "letters", as_json=as_json)
 
 
@@ -79,13 +79,13 @@ def dead_show(key: str, target: str, with_payload: bool, as_json: bool) -> None:
     """
     from blnk_relay import NotFound
 
-    with opened() as desk:
-        status = desk.journal.find(key, target)
+    with opened() as access:
+        status = access.journal.find(key, target)
         if status.state != "dead":
             raise NotFound(f"no dead letter under {key!r}: the intent is {status.state}; see blnk-relay show")
-        attempts = desk.journal.history(status.id)
-        payload = desk.journal.payload(status.id) if with_payload else None
-        replay_plan = desk.operator.plan(status)
+        attempts = access.journal.history(status.id)
+        payload = access.journal.payload(status.id) if with_payload else None
+        replay_plan = access.operator.plan(status)
     if as_json:
         document: dict[str, Any] = {
             "intent": intent_shape(status),
@@ -135,17 +135,17 @@ def dead_replay(*, scope: Scope, reason: str, who: str, most: int, only_plan: bo
     Needs a scope: --key, or --code, --kind and --since (all that are given must hold), or --all. What may have been
     sent is looked up at the ledger before anything is sent again.
     """
-    with opened() as desk:
+    with opened() as access:
 
         def way_of(status: Status) -> tuple[str, str]:
-            replay_plan = desk.operator.plan(status)
+            replay_plan = access.operator.plan(status)
             return replay_plan.way.value, replay_plan.why
 
         def run(status: Status) -> None:
-            desk.operator.replay(status, who=who, reason=reason)
+            access.operator.replay(status, who=who, reason=reason)
 
         act = Act("dead replay", "Replay", "Replayed", _REPLAY_WAYS, run)
-        carry_out(desk, plan(desk, scope, most, way_of), act, only_plan=only_plan, yes=yes, as_json=as_json)
+        carry_out(access, plan(access, scope, most, way_of), act, only_plan=only_plan, yes=yes, as_json=as_json)
 
 
 @dead.command(
@@ -162,7 +162,7 @@ def dead_discard(*, scope: Scope, reason: str, who: str, most: int, only_plan: b
     """
     if not reason.strip():
         raise click.UsageError("--reason must say something; it is kept for ever.", click.get_current_context())
-    with opened() as desk:
+    with opened() as access:
 
         def way_of(status: Status) -> tuple[str, str]:
             if status.state != "dead":
@@ -170,7 +170,7 @@ def dead_discard(*, scope: Scope, reason: str, who: str, most: int, only_plan: b
             return "discard", "closed for good"
 
         def run(status: Status) -> None:
-            desk.operator.discard(status, who=who, reason=reason)
+            access.operator.discard(status, who=who, reason=reason)
 
         act = Act("dead discard", "Discard", "Discarded", _DISCARD_WAYS, run)
-        carry_out(desk, plan(desk, scope, most, way_of), act, only_plan=only_plan, yes=yes, as_json=as_json)
+        carry_out(access, plan(access, scope, most, way_of), act, only_plan=only_plan, yes=yes, as_json=as_json)

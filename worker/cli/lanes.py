@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 import click
 
+from worker.cli.access import opened
 from worker.cli.options import Reason, example, json_option, who_option
 from worker.cli.output import clock, emit, plain, say, span, table
-from worker.cli.session import opened
 from worker.cli.shapes import act_shape, lane_shape, pause_shape
 
 if TYPE_CHECKING:
@@ -25,9 +25,9 @@ _SHOWN_ACTS = 5
 @json_option
 def lanes(as_json: bool) -> None:
     """Show how many intents wait in each lane, which lanes are paused, by whom and why, and who paused and resumed."""
-    with opened() as desk:
-        overview, settings = desk.operator.overview(), desk.settings
-        acts = desk.operator.acts()
+    with opened() as access:
+        overview, settings = access.operator.overview(), access.settings
+        acts = access.operator.acts()
     if as_json:
         shown = [lane_shape(lane, settings) for lane in overview.lanes]
         emit({"lanes": shown, "acts": [act_shape(act) for act in acts]})
@@ -90,11 +90,11 @@ def pause(lane: str | None, target: str | None, reason: str, who: str, as_json: 
     pause is refused and says whose it is.
     """
     _one_of(lane, target)
-    with opened() as desk:
+    with opened() as access:
         if target is not None:
-            made = desk.operator.pause_target(target, who=who, reason=reason)
+            made = access.operator.pause_target(target, who=who, reason=reason)
         else:
-            made = desk.operator.pause_lane(lane or "", who=who, reason=reason)
+            made = access.operator.pause_lane(lane or "", who=who, reason=reason)
     if as_json:
         document = {"lane": lane, "target": target, "paused": True, "changed": made.changed}
         emit(document | pause_shape(made.pause))
@@ -116,11 +116,11 @@ def pause(lane: str | None, target: str | None, reason: str, who: str, as_json: 
 def resume(lane: str | None, target: str | None, reason: str, who: str, as_json: bool) -> None:
     """Let workers claim from a LANE again, or send to a target again, whoever paused it."""
     _one_of(lane, target)
-    with opened() as desk:
+    with opened() as access:
         if target is not None:
-            ended = desk.operator.resume_target(target, who=who, reason=reason)
+            ended = access.operator.resume_target(target, who=who, reason=reason)
         else:
-            ended = desk.operator.resume_lane(lane or "", who=who, reason=reason)
+            ended = access.operator.resume_lane(lane or "", who=who, reason=reason)
     if as_json:
         document = {"lane": lane, "target": target, "resumed": ended.changed, "who": who, "reason": reason}
         emit(document | {"pause": None if ended.pause is None else pause_shape(ended.pause)})

@@ -16,7 +16,7 @@ from worker.cli.scope import FIRST, NO, Letter, Plan
 
 if TYPE_CHECKING:
     from blnk_relay import Status
-    from worker.cli.session import Desk
+    from worker.cli.access import Access
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +83,7 @@ class Result:
         }
 
 
-def carry_out(desk: Desk, made: Plan, act: Act, *, only_plan: bool, yes: bool, as_json: bool) -> None:
+def carry_out(access: Access, made: Plan, act: Act, *, only_plan: bool, yes: bool, as_json: bool) -> None:
     """Show a plan, ask, run it, and say what became of it. Always ends the command."""
     result = Result(refused=made.ways[NO], left=len(made.letters))
     if not as_json:
@@ -97,11 +97,11 @@ def carry_out(desk: Desk, made: Plan, act: Act, *, only_plan: bool, yes: bool, a
         if not yes and not click.confirm(f"{act.verb} {several(len(made.letters), 'dead letter')}?", err=True):
             remark("Nothing was changed.")
             _finish(made, act, result, exits.INTERRUPTED, as_json=as_json)
-        _run(desk, made, act, result)
+        _run(access, made, act, result)
     _finish(made, act, result, result.exit_code, as_json=as_json)
 
 
-def _run(desk: Desk, made: Plan, act: Act, result: Result) -> None:
+def _run(access: Access, made: Plan, act: Act, result: Result) -> None:
     from blnk_relay import JournalUnavailable, NotFound, Refused
 
     result.ran = True
@@ -112,7 +112,7 @@ def _run(desk: Desk, made: Plan, act: Act, result: Result) -> None:
                 break
             try:
                 # A plan may be minutes old: what has been touched since was not part of what was confirmed.
-                now = desk.journal.status(letter.status.id)
+                now = access.journal.status(letter.status.id)
                 if now is None or (now.state, now.updated) != (letter.status.state, letter.status.updated):
                     result.refuse(letter, "it has changed since the plan was made: look again")
                 else:

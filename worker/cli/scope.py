@@ -18,7 +18,7 @@ from worker.cli.spans import Time, since_at
 
 if TYPE_CHECKING:
     from blnk_relay import Status
-    from worker.cli.session import Desk
+    from worker.cli.access import Access
 
 #: Letters of a plan that are shown one by one.
 FIRST = 10
@@ -186,11 +186,11 @@ class Plan:
         }
 
 
-def plan(desk: Desk, scope: Scope, most: int, way_of: Callable[[Status], tuple[str, str]]) -> Plan:
+def plan(access: Access, scope: Scope, most: int, way_of: Callable[[Status], tuple[str, str]]) -> Plan:
     """Find the letters of a scope, and say of each what would be done.
 
     Args:
-        desk: The journal.
+        access: The journal.
         scope: The scope.
         most: Letters to act on at most.
         way_of: From a letter to a way (``no`` for none) and why.
@@ -198,10 +198,10 @@ def plan(desk: Desk, scope: Scope, most: int, way_of: Callable[[Status], tuple[s
     Raises:
         NotFound: A key is unknown, or a filter cannot match anything.
     """
-    made = Plan(scope.at(desk.operator.now()), most)
-    desk.operator.check_filters(("dead",), kind=scope.kind, code=scope.code, target=scope.target)
+    made = Plan(scope.at(access.operator.now()), most)
+    access.operator.check_filters(("dead",), kind=scope.kind, code=scope.code, target=scope.target)
     with progress("looking through the dead letters", None) as step:
-        for status in _found(desk, made.scope):
+        for status in _found(access, made.scope):
             step(1)
             if not made.add(Letter(status, *_way(status, way_of))):
                 break
@@ -220,17 +220,17 @@ def _way(status: Status, way_of: Callable[[Status], tuple[str, str]]) -> tuple[s
         return NO, f"it cannot be planned ({type(error).__name__}); the others are not touched by that"
 
 
-def _found(desk: Desk, scope: Scope) -> Iterator[Status]:
+def _found(access: Access, scope: Scope) -> Iterator[Status]:
     from blnk_relay.intents.intent import DEFAULT_TARGET
 
     if scope.keys:
         target = scope.target or DEFAULT_TARGET
-        known = {status.id: status for status in (desk.journal.find(key, target) for key in scope.keys)}
+        known = {status.id: status for status in (access.journal.find(key, target) for key in scope.keys)}
         yield from known.values()
         return
     since = scope.since if isinstance(scope.since, datetime) else None
     # What waits longest comes first, and what a cap cuts off is what died last.
-    yield from desk.operator.listed(
+    yield from access.operator.listed(
         "dead",
         kind=scope.kind,
         code=scope.code,

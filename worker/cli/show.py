@@ -11,16 +11,16 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from worker.cli.access import opened
 from worker.cli.options import example, filter_options, json_option, limit_option, payload_option, target_option
 from worker.cli.output import clock, emit, fields, plain, say, several, span, table
-from worker.cli.session import opened
 from worker.cli.shapes import attempt_shape, deaths, intent_shape, kind_shape, overview_shape
 from worker.cli.spans import since_at
 
 if TYPE_CHECKING:
     from blnk_relay import Attempt, Overview, Settings, StateName, Status
     from blnk_relay.catalogue.facts import EndFacts, Facts
-    from worker.cli.session import Desk
+    from worker.cli.access import Access
 
 #: All states; like the next, they stand in the library too, which takes its time to load.
 STATES: tuple[StateName, ...] = ("waiting", "ready", "sending", "posted", "done", "cancelled", "dead", "discarded")
@@ -42,10 +42,10 @@ def show(key: str, target: str, with_payload: bool, as_json: bool) -> None:
 
     KEY is its idempotency key, or its id.
     """
-    with opened() as desk:
-        status = desk.journal.find(key, target)
-        attempts = desk.journal.history(status.id)
-        payload = desk.journal.payload(status.id) if with_payload else None
+    with opened() as access:
+        status = access.journal.find(key, target)
+        attempts = access.journal.history(status.id)
+        payload = access.journal.payload(status.id) if with_payload else None
     if as_json:
         document: dict[str, Any] = {
             "intent": intent_shape(status),
@@ -123,14 +123,14 @@ def list_(
     Without --state: everything that is not over, and dead letters.
     """
     asked = states or UNFINISHED
-    with opened() as desk:
-        found = listed(desk, asked, kind=kind, code=code, target=target, since=since, most=limit + 1)
-        nobody = "" if found or code is None else never(desk, code)
+    with opened() as access:
+        found = listed(access, asked, kind=kind, code=code, target=target, since=since, most=limit + 1)
+        nobody = "" if found or code is None else never(access, code)
     listing(found, limit, "intents", as_json=as_json, nobody=nobody)
 
 
 def listed(
-    desk: Desk,
+    access: Access,
     states: Sequence[StateName],
     *,
     kind: str | None,
@@ -144,11 +144,11 @@ def listed(
     Raises:
         NotFound: A filter cannot match anything.
     """
-    desk.operator.check_filters(states, kind=kind, code=code, target=target)
-    start = since_at(since, desk.operator.now())
+    access.operator.check_filters(states, kind=kind, code=code, target=target)
+    start = since_at(since, access.operator.now())
     found: list[Status] = []
     for state in states:
-        those = desk.operator.listed(state, kind=kind, code=code, target=target, since=start)
+        those = access.operator.listed(state, kind=kind, code=code, target=target, since=start)
         found += islice(those, most)
         if len(states) > 1:
             found.sort(key=lambda status: status.updated.timestamp() if status.updated else 0.0, reverse=True)
@@ -156,12 +156,12 @@ def listed(
     return found
 
 
-def never(desk: Desk, code: str) -> str:
+def never(access: Access, code: str) -> str:
     """Why nothing was found under a code, when no letter ever died of it; else empty."""
     from blnk_relay import NotFound
 
     try:
-        desk.operator.check_filters(("dead",), code=code)
+        access.operator.check_filters(("dead",), code=code)
     except NotFound as error:
         return str(error)
     return ""
@@ -207,8 +207,8 @@ def listing(found: Sequence[Status], limit: int, name: str, *, as_json: bool, no
 @json_option
 def status_(as_json: bool) -> None:
     """Show the journal at a glance: depths, ages, dead letters, gates and workers."""
-    with opened() as desk:
-        overview, settings = desk.operator.overview(), desk.settings
+    with opened() as access:
+        overview, settings = access.operator.overview(), access.settings
     if as_json:
         emit(overview_shape(overview, settings))
         return

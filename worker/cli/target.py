@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 import click
 
 from worker.cli import exits
+from worker.cli.access import opened
 from worker.cli.options import Reason, example, json_option, who_option
 from worker.cli.output import emit, remark, say, table
-from worker.cli.session import opened
 
 if TYPE_CHECKING:
-    from worker.cli.session import Desk
+    from worker.cli.access import Access
 
 _COLUMNS = ("target", "the journal says", "the settings say", "note")
 
@@ -27,17 +27,18 @@ def target_() -> None:
 @json_option
 def target_list(as_json: bool) -> None:
     """Show the ledger of each target, as it was first used and as the settings have it now."""
-    with opened() as desk:
-        rows = _ledgers(desk)
+    with opened() as access:
+        rows = _ledgers(access)
     if as_json:
         emit({"targets": [{"target": name, "recorded": kept, "settings": ours} for name, kept, ours in rows]})
         return
     table(_COLUMNS, [(name, kept or "not used yet", ours or "nothing", _note(kept, ours)) for name, kept, ours in rows])
 
 
-def _ledgers(desk: Desk) -> list[tuple[str, str, str]]:
+def _ledgers(access: Access) -> list[tuple[str, str, str]]:
     return [
-        (name, desk.journal.ledger_of(name), target.ledger) for name, target in sorted(desk.settings.ledgers.items())
+        (name, access.journal.ledger_of(name), target.ledger)
+        for name, target in sorted(access.settings.ledgers.items())
     ]
 
 
@@ -61,19 +62,19 @@ def target_rebind(target: str, reason: str, yes: bool, who: str, as_json: bool) 
     """
     if not reason.strip():
         raise click.UsageError("--reason must say something; it is kept beside the target.")
-    with opened() as desk:
-        if target not in desk.settings.ledgers:
+    with opened() as access:
+        if target not in access.settings.ledgers:
             raise exits.BadInput(
-                f"the settings do not name a target {target!r}; they name {', '.join(desk.settings.ledgers)}."
+                f"the settings do not name a target {target!r}; they name {', '.join(access.settings.ledgers)}."
             )
-        kept, ours = desk.journal.ledger_of(target), desk.settings.ledgers[target].ledger
+        kept, ours = access.journal.ledger_of(target), access.settings.ledgers[target].ledger
         if not ours:
             raise exits.BadInput(
                 f"the settings do not say which ledger {target!r} is: set its address or its instance."
             )
         changed = kept not in ("", ours)
         if changed:
-            overview = desk.operator.overview()
+            overview = access.operator.overview()
             remark(f"Target {target} is now      {kept}")
             remark(f"It would become  {ours}")
             remark(
@@ -85,7 +86,7 @@ def target_rebind(target: str, reason: str, yes: bool, who: str, as_json: bool) 
                 exits.leave(exits.BAD_INPUT)
             if not yes and not click.confirm("Is it the same ledger, with the same books?", err=True):
                 exits.leave(exits.INTERRUPTED)
-        desk.journal.rebind(target, ours, who=who, reason=reason)
+        access.journal.rebind(target, ours, who=who, reason=reason)
     if as_json:
         emit({"target": target, "was": kept, "is": ours, "changed": changed})
         return

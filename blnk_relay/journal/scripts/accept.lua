@@ -7,7 +7,7 @@
 --   orders           joined by newlines
 --   not_before       when it is due: ms since 1970, or "+<ms>" from now
 --   deadline         the same, or "~<ms>" from when it may first be sent
---   twins            for each reference the id of the intent whose key it is, "-" where that is the intent itself;
+--   namesakes            for each reference the id of the intent whose key it is, "-" where that is the intent itself;
 --                    joined by ","
 --   references       that it owns, as "<target>:<reference>", joined by NUL
 --   after            ids of the intents that it waits for, joined by ","; those of the same call stand before it
@@ -20,10 +20,10 @@
 -- Bound: the intents of one call, their references and what they wait for; accept.py sends parts.
 
 local mode, intents = ARGV[1], {}
-for id, fingerprint, body, kind, target, lane, orders, not_before, deadline, twins, references, after, file
+for id, fingerprint, body, kind, target, lane, orders, not_before, deadline, namesakes, references, after, file
   in records(2, 13) do
   intents[#intents + 1] = { id = id, fingerprint = fingerprint, body = body, kind = kind, target = target, lane = lane,
-    orders = orders, not_before = not_before, deadline = deadline, twins = twins, references = references,
+    orders = orders, not_before = not_before, deadline = deadline, namesakes = namesakes, references = references,
     after = after, file = file }
 end
 
@@ -43,7 +43,7 @@ local function examine(new)
   if fingerprint then
     return fingerprint == new.fingerprint and 'existing' or { 'conflict', new.id, kind, state, created }
   end
-  local owner, reference = owner_of(new.references, new.twins)
+  local owner, reference = owner_of(new.references, new.namesakes)
   if owner then
     fingerprint, state, created, kind = trace_of(owner)
     if not fingerprint then kind, state, created = '', '', '0' end
@@ -92,7 +92,7 @@ local function write(new, bells)
   if held then redis.call('HSET', key, 'due', due_text, 'pending', pending) end
   if results ~= '' then redis.call('HSET', key, 'results', results) end
   -- Most own the one reference that is their key, which needs no note.
-  if new.twins ~= '-' then take_references(id, new.references, new.twins) end
+  if new.namesakes ~= '-' then take_references(id, new.references, new.namesakes) end
   redis.call('SADD', P .. 'queues', lane .. '|' .. target)
   if held then
     redis.call('ZADD', P .. 'waiting', NOW_TEXT, id)

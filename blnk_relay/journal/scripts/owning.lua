@@ -19,11 +19,11 @@ end
 -- keys.
 local AT_ONCE = 1000
 
--- Calls a function with parts of the references, as keys, and their twins.
-local function in_parts(references, twins, act)
-  local next_twin, keys, others = string.gmatch(twins, '[^,]+'), {}, {}
+-- Calls a function with parts of the references, as keys, and their namesakes.
+local function in_parts(references, namesakes, act)
+  local next_namesake, keys, others = string.gmatch(namesakes, '[^,]+'), {}, {}
   for reference in string.gmatch(references, '[^%z]+') do
-    keys[#keys + 1], others[#others + 1] = P .. 'ref:' .. reference, next_twin()
+    keys[#keys + 1], others[#others + 1] = P .. 'ref:' .. reference, next_namesake()
     if #keys == AT_ONCE then
       local found = act(keys, others)
       if found then return found end
@@ -33,35 +33,35 @@ local function in_parts(references, twins, act)
   return #keys > 0 and act(keys, others) or nil
 end
 
-local function owner_among(keys, twins)
+local function owner_among(keys, namesakes)
   local begins = #(P .. 'ref:') + 1
   for at, owner in ipairs(redis.call('MGET', unpack(keys))) do
     if owner then return { owner, string.sub(keys[at], begins) } end
   end
   local intents = {}
-  for _, twin in ipairs(twins) do
-    if twin ~= '-' then intents[#intents + 1] = intent_key(twin) end
+  for _, namesake in ipairs(namesakes) do
+    if namesake ~= '-' then intents[#intents + 1] = intent_key(namesake) end
   end
   local some = #intents > 0 and redis.call('EXISTS', unpack(intents)) > 0
-  for at, twin in ipairs(twins) do
-    if twin ~= '-' and ((some and redis.call('EXISTS', intent_key(twin)) == 1)
-      or redis.call('HEXISTS', P .. 'past:' .. string.sub(twin, 1, 3), twin) == 1) then
-      return { twin, string.sub(keys[at], begins) }
+  for at, namesake in ipairs(namesakes) do
+    if namesake ~= '-' and ((some and redis.call('EXISTS', intent_key(namesake)) == 1)
+      or redis.call('HEXISTS', P .. 'past:' .. string.sub(namesake, 1, 3), namesake) == 1) then
+      return { namesake, string.sub(keys[at], begins) }
     end
   end
 end
 
 -- The intent that owns one of the references, but for this one, and that reference; nil when all are free.
-local function owner_of(references, twins)
-  if string.find(twins, ',', 1, true) then return unpack(in_parts(references, twins, owner_among) or {}) end
+local function owner_of(references, namesakes)
+  if string.find(namesakes, ',', 1, true) then return unpack(in_parts(references, namesakes, owner_among) or {}) end
   -- Most own one.
   local owner = references ~= '' and redis.call('GET', P .. 'ref:' .. references)
   if owner then return owner, references end
-  if twins ~= '-' and twins ~= '' and trace_of(twins) then return twins, references end
+  if namesakes ~= '-' and namesakes ~= '' and trace_of(namesakes) then return namesakes, references end
 end
 
-local function take_references(id, references, twins)
-  in_parts(references, twins, function(keys, others)
+local function take_references(id, references, namesakes)
+  in_parts(references, namesakes, function(keys, others)
     local pairs_to_set = {}
     for index, key in ipairs(keys) do
       if others[index] ~= '-' then

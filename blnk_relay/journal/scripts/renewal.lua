@@ -4,12 +4,12 @@
 
 -- Gives an intent a new generation: nothing was ever sent under its references. It keeps the old ones, so that nobody
 -- else takes what the ledger knows.
--- references, twins: as accept.lua takes them; body: with the references that stand in it, '' where none does.
+-- references, namesakes: as accept.lua takes them; body: with the references that stand in it, '' where none does.
 -- Returns nil, or the reference that is taken, and then changes nothing.
-local function renew(id, references, twins, body)
-  local _, taken = owner_of(references, twins)
+local function renew(id, references, namesakes, body)
+  local _, taken = owner_of(references, namesakes)
   if taken then return taken end
-  take_references(id, references, twins)
+  take_references(id, references, namesakes)
   if body ~= '' then redis.call('SET', P .. 'body:' .. id, body) end
   redis.call('HINCRBY', intent_key(id), 'gen', 1)
   redis.call('HDEL', intent_key(id), 'sent', 'lapsed', 'sent_first', 'sent_last', 'memo', 'lost')

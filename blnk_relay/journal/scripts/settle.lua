@@ -4,8 +4,8 @@
 --   behind it where it answered at all, joined by ","); then one JSON object each:
 --   id, token, from (state), to (done, dead, posted, ready), in_ms, lane, target, kind, set (fields), log (line or
 --   nil), tally (counters), parts (number of a part -> what was noted of it, or nil), made ("<target>:<row>" -> id of
---   the row that it made below that one, or nil), fresh (references, twins and body of a new generation, which it is
---   sent under next, or nil; where one of them is taken, it is looked at again, to be refused).
+--   the row that it made below that one, or nil), fresh (references, namesakes and body of a new generation, which it
+--   is sent under next, or nil; where one of them is taken, it is looked at again, to be refused).
 -- Returns: {lanes to ring, ids that were stale, "<target> <ms for which it could not be reached>" for each that was
 --   found again}.
 -- Deletes: leased:<worker>, posted, tried:<lane>|<t>, gate:<t>:<side>, reach:<t>.
@@ -77,7 +77,7 @@ for _, verdict in ipairs(verdicts) do
   else
     redis.call('ZREM', item.from == 'sending' and leased or posted, id)
     local fresh = item.fresh
-    if fresh and renew(id, fresh.references, fresh.twins, fresh.body) then
+    if fresh and renew(id, fresh.references, fresh.namesakes, fresh.body) then
       item.to, item.set.refuse = 'posted', '1'
     end
     if item.log then log(id, item.log) end

@@ -111,7 +111,7 @@ class RecordsProof:
             self._check_meta(id_, wanted, shown.meta)
 
     def _check_meta(self, id_: str, wanted: _Wanted, shown: Mapping[str, Any]) -> None:
-        """All keys that were sent, our mark, and none besides."""
+        """All keys that were sent, our tag, and none besides."""
         name, mark = wanted.maker.name, wanted.maker.status.id
         rest = {key: value for key, value in shown.items() if value != mark and key != _TOKENS}
         tokens = {TOKENIZABLE[token] for token in shown.get(_TOKENS) or {}}

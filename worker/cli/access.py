@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class Desk:
+class Access:
     """What an operator's command works with."""
 
     settings: Settings
@@ -22,7 +22,7 @@ class Desk:
 
 
 @contextmanager
-def opened() -> Iterator[Desk]:
+def opened() -> Iterator[Access]:
     """Open the journal.
 
     Raises:
@@ -31,4 +31,4 @@ def opened() -> Iterator[Desk]:
     from blnk_relay import Operator
 
     with Operator.from_env() as operator:
-        yield Desk(operator.journal.settings, operator.journal, operator)
+        yield Access(operator.journal.settings, operator.journal, operator)
