@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from decimal import Decimal
 from typing import Any
@@ -23,8 +24,14 @@ from worker.ledger.readback import _row
 
 each = pytest.mark.parametrize("specimen", SPECIMENS.values(), ids=lambda specimen: specimen.name)
 
-#: For each of the specimens, which are many.
-EXAMPLES = 15
+#: How often each of the specimens, which are many, is tried.
+often = pytest.mark.parametrize("examples", [15, pytest.param(60, marks=pytest.mark.long)])
+
+
+def tried(examples: int, act: Callable[[st.DataObject], None]) -> None:
+    """Try something with drawn data so many times."""
+    settings(max_examples=examples)(given(data=st.data())(act))()
+
 
 #: JSON as the wire gives it: exact numbers, and NaN for what Python cannot hold.
 ANYTHING = st.recursive(
@@ -63,9 +70,12 @@ def test_the_ledgers_yes_to_another_of_its_kind_proves_nothing(specimen: Specime
 
 
 @each
-@settings(max_examples=EXAMPLES)
-@given(data=st.data())
-def test_whatever_an_answer_holds_it_is_judged(specimen: Specimen, data: st.DataObject) -> None:
+@often
+def test_whatever_an_answer_holds_it_is_judged(specimen: Specimen, examples: int) -> None:
+    tried(examples, lambda data: judge_anything(specimen, data))
+
+
+def judge_anything(specimen: Specimen, data: st.DataObject) -> None:
     first = specimen.first()
     status, proof = specimen.proof(first.request, first.ids)
     changed = data.draw(st.dictionaries(st.sampled_from(sorted(proof)), ANYTHING, max_size=len(proof)))
@@ -80,9 +90,12 @@ def test_whatever_an_answer_holds_it_is_judged(specimen: Specimen, data: st.Data
 
 
 @each
-@settings(max_examples=EXAMPLES)
-@given(data=st.data())
-def test_whatever_a_look_shows_it_is_decided_upon(specimen: Specimen, data: st.DataObject) -> None:
+@often
+def test_whatever_a_look_shows_it_is_decided_upon(specimen: Specimen, examples: int) -> None:
+    tried(examples, lambda data: decide_upon_anything(specimen, data))
+
+
+def decide_upon_anything(specimen: Specimen, data: st.DataObject) -> None:
     first = specimen.first()
     kind, found = KINDS[specimen.kind], Found()
     now = replace(first.progress, sent=True, looking=True, last_sent_ms=NOW_MS - 1, attempts=1)
