@@ -128,6 +128,11 @@ class RedisAddress:
             **common,
         )
 
+    @property
+    def is_cluster(self) -> bool:
+        """Whether each hash slot there may be on another server."""
+        return "cluster" in self.scheme
+
     def client_options(self) -> dict[str, Any]:
         """What redis-py's connections are made with."""
         found: dict[str, Any] = {"db": self.database}

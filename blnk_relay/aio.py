@@ -11,11 +11,11 @@ from typing import Self
 
 from blnk_relay.bell import Bells
 from blnk_relay.errors import InvalidIntent, KeyConflict
-from blnk_relay.intake import Receipt, Write, prepare, prepare_many, receipts_of
+from blnk_relay.intake import Receipt, Write, placed, prepare, prepare_many, receipts_of, split_by_target
 from blnk_relay.intents.intent import DEFAULT_TARGET, Intent
-from blnk_relay.journal.async_journal import AsyncJournal
 from blnk_relay.journal.entries import NewEntry
 from blnk_relay.journal.events import AsyncEvents, Event
+from blnk_relay.journal.journals import AsyncJournals
 from blnk_relay.journal.parts import PartStatus
 from blnk_relay.journal.status import Attempt, Status
 from blnk_relay.relay import POLL_FIRST_S, POLL_MOST_S, StillOpen
@@ -41,7 +41,7 @@ class AsyncRelay:
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self.bells = Bells(settings)
-        self._journal = AsyncJournal(settings)
+        self.journals = AsyncJournals(settings)
 
     @classmethod
     def from_env(cls) -> Self:
@@ -63,7 +63,7 @@ class AsyncRelay:
     async def close(self) -> None:
         """Give the connections back."""
         await asyncio.to_thread(self.bells.close)
-        await self._journal.close()
+        await self.journals.close()
 
     async def enqueue(
         self,
@@ -106,7 +106,7 @@ class AsyncRelay:
 
     async def get(self, key: str, *, target: str = DEFAULT_TARGET) -> Status:
         """What has become of an intent; see :meth:`blnk_relay.Relay.get`."""
-        return await self._journal.find(key, target)
+        return await self.journals.find(key, target)
 
     async def wait(self, key: str, timeout_s: float, *, target: str = DEFAULT_TARGET) -> Status:
         """Wait until an intent is finished; see :meth:`blnk_relay.Relay.wait`."""
@@ -118,38 +118,52 @@ class AsyncRelay:
                 return status
             left_s = end_s - time.monotonic()
             if left_s <= 0:
-                raise StillOpen(status, await self._journal.holdup(status))
+                raise StillOpen(status, await self.journals.of(status.target).holdup(status))
             await asyncio.sleep(min(pause_s, left_s))
             pause_s = min(pause_s * 1.5, POLL_MOST_S)
 
     async def cancel(self, key: str, *, target: str = DEFAULT_TARGET) -> Status:
         """Take an intent back that was never sent; see :meth:`blnk_relay.Relay.cancel`."""
-        status, bells = await self._journal.cancel(key, target)
-        await self._ring(bells)
+        journal = await self.journals.holding(key, target)
+        status, bells = await journal.cancel(key)
+        await self._ring(journal.target, bells)
         return status
 
     async def history(self, key: str, *, target: str = DEFAULT_TARGET) -> tuple[Attempt, ...]:
         """What was tried for an intent; see :meth:`blnk_relay.Relay.history`."""
         status = await self.get(key, target=target)
-        return await self._journal.history(status.id)
+        return await self.journals.of(status.target).history(status.id)
 
     async def parts(self, key: str, *, target: str = DEFAULT_TARGET) -> tuple[PartStatus, ...]:
         """What legs or items have come to; see :meth:`blnk_relay.Relay.parts`."""
-        return await self._journal.parts(key, target)
+        return await (await self.journals.holding(key, target)).parts(key)
 
-    async def events(self, group: str, *, consumer: str = "main", timeout_s: float = 5.0) -> AsyncIterator[Event]:
+    async def events(
+        self, group: str, *, target: str = DEFAULT_TARGET, consumer: str = "main", timeout_s: float = 5.0
+    ) -> AsyncIterator[Event]:
         """Final outcomes and operators' acts, as they happen; see :meth:`blnk_relay.Relay.events`."""
-        async for event in AsyncEvents(self._journal, group, consumer).follow(timeout_s):
+        async for event in AsyncEvents(self.journals.of(target), group, consumer).follow(timeout_s):
             yield event
 
     # ----------------------------------------------------------------------------------------------------------------
 
     async def _accept(self, entries: list[NewEntry]) -> list[Receipt]:
-        accepted, bells, durability = await self._journal.enqueue(entries)
-        await self._ring(bells)
-        self._journal.weigh(durability)
-        return receipts_of(entries, accepted, durability)
+        by_target = split_by_target(entries)
+        if len(by_target) > 1:
+            for target, positions in by_target.items():
+                with placed(positions):
+                    await self.journals.of(target).check([entries[position] for position in positions])
+        receipts: dict[int, Receipt] = {}
+        for target, positions in by_target.items():
+            journal, those = self.journals.of(target), [entries[position] for position in positions]
+            with placed(positions):
+                accepted, bells, durability = await journal.enqueue(those)
+            await self._ring(target, bells)
+            await self.journals.note([target])
+            journal.weigh(durability)
+            receipts.update(zip(positions, receipts_of(those, accepted, durability), strict=True))
+        return [receipts[position] for position in range(len(entries))]
 
-    async def _ring(self, lanes: Iterable[str]) -> None:
+    async def _ring(self, target: str, lanes: Sequence[str]) -> None:
         if lanes:
-            await asyncio.to_thread(self.bells.ring, lanes)
+            await asyncio.to_thread(self.bells.ring, target, lanes)

@@ -1,4 +1,4 @@
-"""The bell: a Celery message that says "there is work in this lane", and nothing else.
+"""The bell: a Celery message that says "there is work for this target in this lane", and nothing else.
 
 A lost, late or doubled bell costs milliseconds and never an intent, so ringing is best effort and bounded.
 """
@@ -56,13 +56,13 @@ class Bells:
         self._app: Any = None
         self._silent_until_s = 0.0
 
-    def ring(self, lanes: Iterable[str]) -> None:
-        """Ring lanes; a failure is logged once and is no error, because the work itself is recorded."""
+    def ring(self, target: str, lanes: Iterable[str]) -> None:
+        """Ring lanes of a target; a failure is logged once and is no error, because the work itself is recorded."""
         for lane in lanes:
             if time.monotonic() < self._silent_until_s:
                 return
             try:
-                self._publish(lane)
+                self._publish(target, lane)
             except Exception as error:  # noqa: BLE001 - whatever the broker's client raises, the intent is recorded
                 self._silent_until_s = time.monotonic() + _SILENCE_S
                 _log.warning("lane %s could not be rung (%s); the sweeper will", lane, type(error).__name__)
@@ -78,11 +78,11 @@ class Bells:
             return False
         return True
 
-    def _publish(self, lane: str) -> None:
+    def _publish(self, target: str, lane: str) -> None:
         confirm = lane == CONFIRM_LANE
         self._celery().send_task(
             CONFIRM_TASK if confirm else DELIVER_TASK,
-            args=() if confirm else (lane,),
+            args=(target,) if confirm else (target, lane),
             queue=queue_of(self._settings, lane),
             ignore_result=True,
             retry=False,

@@ -5,7 +5,8 @@ The library and its async counterpart share it; neither decides anything of its 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from graphlib import CycleError, TopologicalSorter
@@ -128,7 +129,7 @@ def prepare(settings: Settings, write: Write) -> NewEntry:
     )
     if target.confirm_route == "data":
         for claimed in new.references:
-            if problem := data_api_problem(claimed.removeprefix(f"{target.name}:")):
+            if problem := data_api_problem(claimed):
                 raise InvalidIntent(intent.kind, {"reference": [problem]})
     return new
 
@@ -187,7 +188,7 @@ def prepare_many(settings: Settings, writes: Iterable[Intent | Write]) -> Batch:
         DuplicateInBatch: A key or a reference stands twice; ``positions`` says where.
     """
     entries: list[NewEntry] = []
-    seen: dict[str, int] = {}
+    seen: dict[tuple[str, str], int] = {}
     for index, item in enumerate(writes):
         if index >= MAX_BATCH:
             raise InvalidIntent(
@@ -197,10 +198,11 @@ def prepare_many(settings: Settings, writes: Iterable[Intent | Write]) -> Batch:
             new = prepare(settings, item if isinstance(item, Write) else Write(intent=item))
         except InvalidIntent as error:
             raise error.at(index) from None
-        for name in (new.entry.id, *new.references):
+        target = new.entry.target
+        for name in (("key", new.entry.id), *((target, reference) for reference in new.references)):
             if name in seen:
                 first = seen[name]
-                reference = "" if name == new.entry.id else name.removeprefix(f"{new.entry.target}:")
+                reference = "" if name[0] == "key" else name[1]
                 raise DuplicateInBatch(
                     new.entry.kind, new.entry.key, first, index, reference=reference, first_key=entries[first].entry.key
                 )
@@ -208,6 +210,29 @@ def prepare_many(settings: Settings, writes: Iterable[Intent | Write]) -> Batch:
         entries.append(new)
     order = in_dependency_order(entries)
     return Batch([entries[index] for index in order], order)
+
+
+def split_by_target(entries: Sequence[NewEntry]) -> dict[str, list[int]]:
+    """Positions of a batch by target, in the order in which the targets come first."""
+    found: dict[str, list[int]] = {}
+    for position, new in enumerate(entries):
+        found.setdefault(new.entry.target, []).append(position)
+    return found
+
+
+@contextmanager
+def placed(positions: Sequence[int]) -> Iterator[None]:
+    """Errors about one of some intents tell of its position in the whole batch."""
+    try:
+        yield
+    except KeyConflict as conflict:
+        if conflict.index is not None:
+            conflict.index = positions[conflict.index]
+        raise
+    except InvalidIntent as error:
+        if error.index is None:
+            raise
+        raise error.at(positions[error.index]) from None
 
 
 def receipts_of(entries: Sequence[NewEntry], accepted: Sequence[Accepted], durability: str) -> list[Receipt]:

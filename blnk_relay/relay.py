@@ -10,11 +10,12 @@ from typing import Self
 
 from blnk_relay.bell import Bells
 from blnk_relay.errors import InvalidIntent, KeyConflict, RelayError
-from blnk_relay.intake import Receipt, Write, prepare, prepare_many, receipts_of
+from blnk_relay.intake import Receipt, Write, placed, prepare, prepare_many, receipts_of, split_by_target
 from blnk_relay.intents.intent import DEFAULT_TARGET, Intent
 from blnk_relay.journal.entries import NewEntry
 from blnk_relay.journal.events import Event, Events
 from blnk_relay.journal.journal import Journal
+from blnk_relay.journal.journals import Journals
 from blnk_relay.journal.parts import PartStatus
 from blnk_relay.journal.status import Attempt, Status
 from blnk_relay.settings import Settings
@@ -59,7 +60,7 @@ class Relay:
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
-        self.journal = Journal(settings)
+        self.journals = Journals(settings)
         self.bells = Bells(settings)
 
     @classmethod
@@ -79,10 +80,18 @@ class Relay:
     ) -> None:
         self.close()
 
+    def journal(self, target: str = DEFAULT_TARGET) -> Journal:
+        """The journal of a target.
+
+        Raises:
+            NotFound: The settings name no such target.
+        """
+        return self.journals.of(target)
+
     def close(self) -> None:
         """Give the connections back."""
         self.bells.close()
-        self.journal.close()
+        self.journals.close()
 
     def enqueue(
         self,
@@ -176,7 +185,7 @@ class Relay:
             NotFound: No intent is known under it.
             JournalUnavailable: Redis did not answer.
         """
-        return self.journal.find(key, target)
+        return self.journals.find(key, target)
 
     def wait(self, key: str, timeout_s: float, *, target: str = DEFAULT_TARGET) -> Status:
         """Wait until an intent is finished: done, dead, cancelled or discarded.
@@ -199,7 +208,7 @@ class Relay:
                 return status
             left_s = end_s - time.monotonic()
             if left_s <= 0:
-                raise StillOpen(status, self.journal.holdup(status))
+                raise StillOpen(status, self.journals.of(status.target).holdup(status))
             time.sleep(min(pause_s, left_s))
             pause_s = min(pause_s * 1.5, POLL_MOST_S)
 
@@ -218,8 +227,9 @@ class Relay:
             NotFound: No intent is known under the key.
             JournalUnavailable: Redis did not answer.
         """
-        status, bells = self.journal.cancel(key, target)
-        self.bells.ring(bells)
+        journal = self.journals.holding(key, target)
+        status, bells = journal.cancel(key)
+        self.bells.ring(journal.target, bells)
         return status
 
     def history(self, key: str, *, target: str = DEFAULT_TARGET) -> tuple[Attempt, ...]:
@@ -229,7 +239,8 @@ class Relay:
             NotFound: No intent is known under the key.
             JournalUnavailable: Redis did not answer.
         """
-        return self.journal.history(self.get(key, target=target).id)
+        status = self.get(key, target=target)
+        return self.journals.of(status.target).history(status.id)
 
     def parts(self, key: str, *, target: str = DEFAULT_TARGET) -> tuple[PartStatus, ...]:
         """What the legs of a split, or the items or holds of a bulk, have come to, in the order they were given in.
@@ -245,10 +256,12 @@ class Relay:
             NotFound: No intent is known under the key, or it was trimmed.
             JournalUnavailable: Redis did not answer.
         """
-        return self.journal.parts(key, target)
+        return self.journals.holding(key, target).parts(key)
 
-    def events(self, group: str, *, consumer: str = "main", timeout_s: float = 5.0) -> Iterator[Event]:
-        """Final outcomes and operators' acts, as they happen: at least once, in order for each intent.
+    def events(
+        self, group: str, *, target: str = DEFAULT_TARGET, consumer: str = "main", timeout_s: float = 5.0
+    ) -> Iterator[Event]:
+        """Final outcomes and operators' acts of a target, as they happen: at least once, in order for each intent.
 
         That order holds for several readers of a group as well: they share the intents, and nobody gets an event while
         another reader has an earlier one of the same intent. Only who is silent for a minute over one event loses it,
@@ -256,6 +269,7 @@ class Relay:
 
         Args:
             group: Every group sees every event, from the oldest that the stream still holds; its position is kept.
+            target: The ledger whose events; each has a stream of its own.
             consumer: Readers of one group share its events; two at once need two names. Keep the name over a restart:
                 what was not finished under it comes first.
             timeout_s: End after a silence of so many seconds.
@@ -272,12 +286,24 @@ class Relay:
                 for event in relay.events("mailer"):
                     print(event.key, event.event, event.detail)
         """
-        return Events(self.journal, group, consumer).follow(timeout_s)
+        return Events(self.journals.of(target), group, consumer).follow(timeout_s)
 
     # ----------------------------------------------------------------------------------------------------------------
 
     def _accept(self, entries: list[NewEntry]) -> list[Receipt]:
-        accepted, bells, durability = self.journal.enqueue(entries)
-        self.bells.ring(bells)
-        self.journal.weigh(durability)
-        return receipts_of(entries, accepted, durability)
+        by_target = split_by_target(entries)
+        if len(by_target) > 1:
+            # Of several journals each is asked before anything is written to the first.
+            for target, positions in by_target.items():
+                with placed(positions):
+                    self.journals.of(target).check([entries[position] for position in positions])
+        receipts: dict[int, Receipt] = {}
+        for target, positions in by_target.items():
+            journal, those = self.journals.of(target), [entries[position] for position in positions]
+            with placed(positions):
+                accepted, bells, durability = journal.enqueue(those)
+            self.bells.ring(target, bells)
+            self.journals.note([target])
+            journal.weigh(durability)
+            receipts.update(zip(positions, receipts_of(those, accepted, durability), strict=True))
+        return [receipts[position] for position in range(len(entries))]

@@ -88,16 +88,16 @@ class Settings:
 
     redis_url: str = _setting(
         "redis://127.0.0.1:6379/0",
-        "The Redis or Valkey that keeps the journal: `redis://`, `rediss://` or `unix://`.",
+        "The Redis or Valkey that keeps the journals: `redis://`, `rediss://` or `unix://`.",
         secret=True,
     )
     broker_url: str = _setting(
-        "", "The Redis or Valkey of the Celery broker; empty: the same server as the journal.", secret=True
+        "", "The Redis or Valkey of the Celery broker; empty: BLNK_RELAY_REDIS_URL.", secret=True
     )
     namespace: str = _setting("relay", "First part of every key on Redis, so that systems can share a server.")
     redis_timeout_s: float = _setting(2.0, "Longest wait for one answer of Redis, and for a free connection to it.")
     redis_connections: int = _setting(
-        100, "Most connections of one process to the journal; a burst of more calls at a time waits for them."
+        100, "Most connections of one process to one Redis; a burst of more calls at a time waits for them."
     )
     durability: str = _setting(
         "",
@@ -124,7 +124,9 @@ class Settings:
     targets: tuple[Target, ...] = _setting(
         (), "Names of more ledgers, such as `eu,us`; see below. Without it there is one, called `default`."
     )
-    connections: int = _setting(16, "Kept-alive connections, and so concurrent requests, of one worker process.")
+    connections: int = _setting(
+        16, "Kept-alive connections, and so concurrent requests, of one worker process to each ledger."
+    )
     connect_timeout_s: float = _setting(5.0, "Longest wait for a connection to the ledger.")
     read_timeout_s: float = _setting(10.0, "Longest wait for the whole answer to a queue-mode write or a read.")
     sync_read_timeout_s: float = _setting(
@@ -244,7 +246,7 @@ class Settings:
                     f"{PREFIX}{name.upper()} must be one of {', '.join(allowed)}, not {getattr(self, name)!r}."
                 )
         object.__setattr__(self, "ledgers", self._all_targets())
-        _ = self.journal_address, self.broker_address  # made for the sake of what they refuse
+        _ = [self.journal_address(name) for name in self.ledgers], self.broker_address  # for what they refuse
         self._check_together()
 
     def _all_targets(self) -> dict[str, Target]:
@@ -312,25 +314,33 @@ class Settings:
         if self.retry_cap_s < self.retry_base_s:
             raise InvalidSettings(f"{PREFIX}RETRY_CAP_S must not be below {PREFIX}RETRY_BASE_S.")
 
-    @property
-    def journal_address(self) -> RedisAddress:
-        """Where the journal is."""
+    def journal_address(self, target: str) -> RedisAddress:
+        """Where the journal of a target is; that of one which the settings do not name is where most are."""
+        ledger = self.ledgers.get(target)
+        if ledger is not None and ledger.redis_url:
+            return RedisAddress.parsed(ledger.variable("redis_url"), ledger.redis_url)
         return RedisAddress.parsed(f"{PREFIX}REDIS_URL", self.redis_url)
 
     @property
     def broker_address(self) -> RedisAddress:
         """Where the Celery broker is."""
-        return RedisAddress.parsed(f"{PREFIX}BROKER_URL", self.broker_url) if self.broker_url else self.journal_address
+        if self.broker_url:
+            return RedisAddress.parsed(f"{PREFIX}BROKER_URL", self.broker_url)
+        return RedisAddress.parsed(f"{PREFIX}REDIS_URL", self.redis_url)
 
     @property
     def broker(self) -> str:
         """The Celery broker's URL, in the words of Celery."""
         return self.broker_address.broker_url()
 
-    @property
-    def prefix(self) -> str:
-        """First part of every key: a hash tag that keeps them on one cluster node, and the version of their shape."""
-        return f"{{{self.namespace}:v1}}:"
+    def prefix(self, target: str) -> str:
+        """First part of every key of a target's journal: a hash tag, and in it the version of the keys' shape.
+
+        Example:
+            >>> Settings(namespace="pay").prefix("eu")
+            '{pay:v1:eu}:'
+        """
+        return f"{{{self.namespace}:v1:{target}}}:"
 
     def route(self, kind: str) -> str:
         """The lane of a kind."""

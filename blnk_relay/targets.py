@@ -46,6 +46,7 @@ class Target:
         oauth_refresh_token: The refresh token of a new login; afterwards the stored one is used.
         ca_bundle: File of certificate authorities.
         confirm_route: How outcomes are read back.
+        redis_url: The Redis that keeps its journal; empty for the one that all share.
 
     Raises:
         InvalidSettings: Its settings contradict each other; the sentence says what to change.
@@ -81,6 +82,9 @@ class Target:
         "filters",
         "How outcomes are read back: `filters` (the ledger's filter routes), `data` (Data API, only with `cloud`) or "
         "`core` (GET routes of Core).",
+    )
+    redis_url: str = setting(
+        "", "The Redis or Valkey that keeps its journal; empty: BLNK_RELAY_REDIS_URL, as for the others.", secret=True
     )
 
     def __post_init__(self) -> None:

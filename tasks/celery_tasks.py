@@ -6,38 +6,23 @@ that come by name are not among them: see ``tasks/ingest.py``.
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Callable
+from typing import Any
 
 from celery import shared_task
 
 from blnk_relay.bell import CONFIRM_TASK, DELIVER_TASK
-from blnk_relay.errors import JournalUnavailable
-from tasks.confirm import confirm
-from tasks.deliver import deliver
-from tasks.runtime import runtime
-
-_log = logging.getLogger(__name__)
+from blnk_relay.settings import CONFIRM_LANE
+from tasks.loops import wake
 
 
 @shared_task(name=DELIVER_TASK, ignore_result=True)
-def deliver_task(lane: str) -> None:
-    """Empty a lane for a while; an unknown lane is somebody's mistake and wakes nobody."""
-    current = runtime()
-    if lane in current.settings.lanes:
-        _patiently(lambda: deliver(current, lane))
+def deliver_task(target: Any = None, lane: Any = None) -> None:
+    """Empty a lane of a target; an unknown one is somebody's mistake, or another worker's, and wakes nobody."""
+    if lane != CONFIRM_LANE:
+        wake(target, lane)
 
 
 @shared_task(name=CONFIRM_TASK, ignore_result=True)
-def confirm_task() -> None:
-    """Read outcomes back from the ledger."""
-    current = runtime()
-    _patiently(lambda: confirm(current))
-
-
-def _patiently(work: Callable[[], int]) -> None:
-    """A journal that is away is no failure of a task: what is in hand is under leases, and the sweeper rings again."""
-    try:
-        work()
-    except JournalUnavailable as error:
-        _log.warning("%s", error)
+def confirm_task(target: Any = None) -> None:
+    """Read outcomes back from a ledger."""
+    wake(target, CONFIRM_LANE)

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 
 from blnk_relay.intents.decision import Look
 from blnk_relay.intents.states import State
-from blnk_relay.journal.clock import steady_s
 from blnk_relay.journal.entries import Claimed
 from tasks.leases import LOOK_SILENCES, Hand
 from tasks.lookups import Decided, Opened, opened, portions, rounds, share_of
@@ -21,13 +20,13 @@ WAIT_FOR_S = 0.4
 
 
 def confirm(runtime: Runtime) -> int:
-    """Look at everything that is due, until nothing is or the slice is over.
+    """Look at everything that is due, until nothing is.
 
     Args:
-        runtime: This process.
+        runtime: Of the target.
 
     Returns:
-        Number of intents looked at; 0 also when another task of this process is at it: it will look once more, or ring,
+        Number of intents looked at; 0 also when another loop of this process is at it: it will look once more, or ring,
         before it leaves.
     """
     if not runtime.looking.acquire(blocking=False):
@@ -41,11 +40,10 @@ def confirm(runtime: Runtime) -> int:
 def _confirm(runtime: Runtime) -> int:
     journal, looked = runtime.journal, 0
     lease_s = LOOK_SILENCES * runtime.settings.dead_worker_s
-    end_s = steady_s() + runtime.settings.slice_s
-    while steady_s() < end_s and not runtime.stopping.is_set():
+    while not runtime.stopping.is_set():
         claims = journal.take(runtime.worker, runtime.looks, lease_s)
         if unreadable := report_claims(runtime, claims):
-            runtime.bells.ring(settle(runtime, unreadable, []))
+            runtime.ring(settle(runtime, unreadable, []))
         if claims.items:
             looked += len(claims.items)
             with runtime.keeper.hand(lease_s) as hand:
@@ -55,22 +53,19 @@ def _confirm(runtime: Runtime) -> int:
             break
         else:
             runtime.stopping.wait(max(claims.next_ms, 5) / 1000)
-    runtime.bells.ring(journal.take(runtime.worker, 0, lease_s, leave=True).bells)
+    runtime.ring(journal.take(runtime.worker, 0, lease_s, leave=True).bells)
     return looked
 
 
 def _look(runtime: Runtime, taken: Sequence[Claimed], hand: Hand) -> None:
-    by_target: dict[str, list[Opened]] = {}
-    for claimed in taken:
-        by_target.setdefault(claimed.entry.target, []).append(opened(runtime, claimed))
-    runtime.looks = _most(runtime, by_target, len(taken))
-    for target, batch in by_target.items():
-        for portion in portions(runtime, batch, runtime.settings.slice_s):
-            decided, healthy = _decided(runtime, portion)
-            settlements = [settlement_of(runtime, each, State.POSTED, now_ms(each.claimed)) for each in decided]
-            runtime.bells.ring(settle(runtime, settlements, [f"{target}:read"] if healthy else []))
-            for item in portion:
-                hand.drop(item.claimed)
+    batch = [opened(runtime, claimed) for claimed in taken]
+    runtime.looks = _most(runtime, batch)
+    for portion in portions(runtime, batch, runtime.settings.slice_s):
+        decided, healthy = _decided(runtime, portion)
+        settlements = [settlement_of(runtime, each, State.POSTED, now_ms(each.claimed)) for each in decided]
+        runtime.ring(settle(runtime, settlements, ["read"] if healthy else []))
+        for item in portion:
+            hand.drop(item.claimed)
 
 
 def _decided(runtime: Runtime, portion: Sequence[Opened]) -> tuple[list[Decided], bool]:
@@ -85,15 +80,12 @@ def _decided(runtime: Runtime, portion: Sequence[Opened]) -> tuple[list[Decided]
     return decided, healthy
 
 
-def _most(runtime: Runtime, by_target: dict[str, list[Opened]], taken: int) -> int:
+def _most(runtime: Runtime, batch: Sequence[Opened]) -> int:
     """How many intents to take next: as many as are read within a slice, by what these cost.
 
     What is taken is read by nobody else, so a slow ledger is read by many workers, a few intents each.
     """
-    slice_s = runtime.settings.slice_s
-    parts = [
-        share_of(runtime, batch) / runtime.pace.requests_in(target, slice_s) for target, batch in by_target.items()
-    ]
-    if sum(parts) <= 1:
-        return min(BATCH, max(runtime.looks, 2 * taken))
-    return max(1, int(taken / sum(parts)))
+    slices = share_of(runtime, batch) / runtime.pace.requests_in(runtime.settings.slice_s)
+    if slices <= 1:
+        return min(BATCH, max(runtime.looks, 2 * len(batch)))
+    return max(1, int(len(batch) / slices))

@@ -1,4 +1,4 @@
-"""``tasks.deliver``: empties a lane for a while. Claims a batch, posts it over kept-alive connections, settles it.
+"""``tasks.deliver``: empties a lane of a target. Claims a batch, posts it over kept-alive connections, settles it.
 
 The loop keeps every connection busy: it claims more before the last answers are in, and settles whatever has come
 back in one trip. What it holds is under leases, so it may die at any point (decision 7).
@@ -28,7 +28,6 @@ from blnk_relay.kinds.registry import KINDS
 from blnk_relay.settings import LEASE_MARGIN_S
 from tasks.leases import Hand
 from tasks.lookups import Decided, Opened, apply_gate, opened, portions, rounds
-from tasks.posters import Posters, posters
 from tasks.reports import faulted, guarded, now_ms, report_claims, settle, settlement_of
 from tasks.runtime import Runtime
 from tasks.settlements import Fault, Sent, after_attempt, given_back, unsent
@@ -85,39 +84,37 @@ class Lost:
     claimed: tuple[Claimed, ...]
 
 
-#: What comes back from a poster: a verdict, what it means for a gate, a gate that is well, or a failed job.
-Result = Settlement | tuple[str, str, GateChange] | str | Lost
+#: What comes back from a poster: a verdict, what it means for a gate, a side that is well, or a failed job.
+Result = Settlement | tuple[str, GateChange] | str | Lost
 
 
 class Delivery:
     """One run over one lane."""
 
-    def __init__(self, runtime: Runtime, lane: str, pool: Posters, hand: Hand) -> None:
+    def __init__(self, runtime: Runtime, lane: str, hand: Hand) -> None:
         self._runtime = runtime
         self._lane = lane
         self._urgent = lane in runtime.settings.priority_lanes
-        self._pool = pool
         self._hand = hand
         self._results: SimpleQueue[Result] = SimpleQueue()
         self._in_hand = 0
         self._latency_s = runtime.latency_s.get(lane, FIRST_LATENCY_S)
         self._rings: set[str] = set()
-        #: Targets whose gate was shut since something was last claimed for them: what is in hand goes back unsent.
-        self._shut: set[str] = set()
+        #: The gate was shut since something was last claimed: what is in hand goes back unsent.
+        self._shut = False
         self.settled = 0
 
     def work(self) -> None:
-        """Claim, post and settle until the lane is empty or the slice is over."""
+        """Claim, post and settle until the lane is empty and nothing is in hand."""
         runtime = self._runtime
         beat_s = idle_since_s = steady_s()
-        slice_end_s = beat_s + runtime.settings.slice_s
         if runtime.stopping.is_set():
             return
         self._claim(self._room())
         while True:
             self._settle(_BEAT_S / 4 if self._in_hand and not self._room() else _IDLE_WAIT_S)
             now_s = steady_s()
-            if now_s >= slice_end_s or runtime.stopping.is_set():
+            if runtime.stopping.is_set():
                 return
             room = self._room()
             if room > 0 or now_s - beat_s >= _BEAT_S:
@@ -157,10 +154,11 @@ class Delivery:
         self._rings.update(claims.bells)
         self._hand.hold(claims.items)
         self._in_hand += len(claims.items) + len(claims.unreadable)
-        self._shut.difference_update(claimed.entry.target for claimed in claims.items)
+        if claims.items:
+            self._shut = False
         for settlement in report_claims(runtime, claims):
             self._results.put(settlement)
-        to_look: dict[str, list[Opened]] = {}
+        to_look: list[Opened] = []
         for claimed in claims.items:
             item = opened(runtime, claimed)
             if isinstance(item.step, Send) and item.step.memo is None and KINDS[claimed.entry.kind].keyed:
@@ -168,11 +166,10 @@ class Delivery:
             elif isinstance(item.step, Fault):
                 self._results.put(faulted(runtime, claimed, item.step, claimed.progress.now_ms))
             else:
-                to_look.setdefault(claimed.entry.target, []).append(item)
-        for batch in to_look.values():
-            # Small portions: they are read side by side, and what is ready is sent before the rest is read.
-            for portion in portions(runtime, batch, LOOKAHEAD_S, runtime.settings.connections):
-                self._put(partial(self._look, portion), tuple(item.claimed for item in portion))
+                to_look.append(item)
+        # Small portions: they are read side by side, and what is ready is sent before the rest is read.
+        for portion in portions(runtime, to_look, LOOKAHEAD_S, runtime.settings.connections):
+            self._put(partial(self._look, portion), tuple(item.claimed for item in portion))
         self._ring()
         return len(claims.items)
 
@@ -184,11 +181,11 @@ class Delivery:
                 _log.exception("a delivery job failed; its leases lapse and the ledger is looked at")
                 self._results.put(Lost(claimed))
 
-        self._pool.put(guarded, urgent=self._urgent, first=first)
+        self._runtime.posters.put(guarded, urgent=self._urgent, first=first)
 
     def _ring(self) -> None:
         if self._rings:
-            self._runtime.bells.ring(self._rings)
+            self._runtime.ring(self._rings)
             self._rings.clear()
 
     def _settle(self, wait_s: float) -> None:
@@ -205,10 +202,10 @@ class Delivery:
         settlements = [result for result in results if isinstance(result, Settlement)]
         lost = [claimed for result in results if isinstance(result, Lost) for claimed in result.claimed]
         self._in_hand -= len(settlements) + len(lost)
-        for (target, side, change), times in Counter(result for result in results if isinstance(result, tuple)).items():
+        for (side, change), times in Counter(result for result in results if isinstance(result, tuple)).items():
             try:
-                if apply_gate(self._runtime, target, side, change, times) and side == "write":
-                    self._shut.add(target)
+                if apply_gate(self._runtime, side, change, times) and side == "write":
+                    self._shut = True
             except JournalUnavailable as error:
                 # The next answer of its sort will say the same; the verdicts that came with it must not be lost.
                 _log.warning("a gate could not be changed: %s", error)
@@ -237,7 +234,7 @@ class Delivery:
         except JournalUnavailable as error:
             _log.warning("lane %s could not be left, its bell expires: %s", self._lane, error)
         else:
-            self._runtime.bells.ring(claims.bells)
+            self._runtime.ring(claims.bells)
 
     # -- in the posters' threads -------------------------------------------------------------------------------------
 
@@ -250,7 +247,7 @@ class Delivery:
         try:
             for each in () if self._runtime.stopping.is_set() else rounds(self._runtime, portion):
                 if each.healthy:
-                    self._results.put(f"{portion[0].claimed.entry.target}:read")
+                    self._results.put("read")
                 self._answer(each.decided, unanswered, (steady_s() - start_s) / len(portion))
                 if self._runtime.stopping.is_set():
                     break
@@ -309,11 +306,11 @@ class Delivery:
         if runtime.stopping.is_set():
             self._results.put(unsent(claimed))
             return
-        if entry.target in self._shut:
+        if self._shut:
             self._results.put(unsent(claimed, growing_s(progress.age_s, _BACK_S, runtime.settings.probe_s)))
             return
         kind = KINDS[entry.kind]
-        ledger = runtime.ledger_of(entry.target)
+        ledger = runtime.ledger
         try:
             request = kind.request(entry, progress, runtime.policy)
             if request.file is not None:
@@ -345,15 +342,15 @@ class Delivery:
         self._note_latency(read_s + response.latency_ms / 1000)
         if verdict.gate is not None:
             side = f"lane:{entry.lane}" if verdict.gate.lane else "write"
-            self._results.put((entry.target, side, verdict.gate))
+            self._results.put((side, verdict.gate))
             if response.status == 401:  # noqa: PLR2004 - the token is bad for reads as well
-                self._results.put((entry.target, "read", verdict.gate))
+                self._results.put(("read", verdict.gate))
             if response.failure is None:
-                self._results.put(f"{entry.target}:write?")
+                self._results.put("write?")
         elif verdict.accepted or (response.failure is not Failure.NOT_SENT and 200 <= response.status < 300):  # noqa: PLR2004
-            self._results.put(f"{entry.target}:write")
+            self._results.put("write")
         elif response.failure is None:
-            self._results.put(f"{entry.target}:write?")
+            self._results.put("write?")
         sent = Sent(at_ms, response, verdict, request_id, runtime.worker)
         self._results.put(guarded(runtime, claimed, at_ms, lambda: after_attempt(claimed, sent)))
 
@@ -369,7 +366,7 @@ class Delivery:
         start_s = steady_s()
         response = Response()
         try:
-            response = runtime.ledger_of(entry.target).send(request, request_id, start_by_s=start_by_s)
+            response = runtime.ledger.send(request, request_id, start_by_s=start_by_s)
             if kind.private:
                 response = replace(response, message="")
             verdict: Any = kind.judge(entry, claimed.progress, request, response, runtime.policy)
@@ -394,21 +391,21 @@ def _unrecordable(send: Send) -> Fault | None:
 
 
 def deliver(runtime: Runtime, lane: str) -> int:
-    """Empty a lane for a while.
+    """Empty a lane.
 
     Args:
-        runtime: This process.
+        runtime: Of the target.
         lane: The lane that was rung.
 
     Returns:
-        Number of intents settled; 0 also when another task of this process is on the lane: it will claim once more, or
+        Number of intents settled; 0 also when another loop of this process is on the lane: it will claim once more, or
         ring, before it leaves.
     """
     turn = runtime.turns[lane]
     if not turn.acquire(blocking=False):
         return 0
     with runtime.keeper.hand(runtime.settings.lease_s) as hand:
-        delivery = Delivery(runtime, lane, posters(runtime.settings.connections), hand)
+        delivery = Delivery(runtime, lane, hand)
         try:
             delivery.work()
         except JournalUnavailable as error:

@@ -109,7 +109,7 @@ class Ingest:
             # Nothing is made of it any more, but what was made of it before stands.
             known = prepare(self._relay.settings, write)
             try:
-                self._relay.get(known.entry.id)
+                self._relay.get(known.entry.id, target=known.entry.target)
             except NotFound:
                 raise Invalid("EXPIRED", "The producer wanted it by a time that had passed when it was read.") from None
         return self._relay.enqueue_many([write])[0]
@@ -143,7 +143,7 @@ class Ingest:
         }
         told = capped(safe_text(message, _MOST_KEPT))
         entry, death = Entry(id_, kind, target, lane, "", "", {}), Dead(DeadClass.INVALID, code, told)
-        if relay.journal.reject(entry, json.dumps(body, ensure_ascii=True), death):
+        if relay.journal(target).reject(entry, json.dumps(body, ensure_ascii=True), death):
             self._reports = self._reports or self._make_reports()
             self._reports.dead(entry, death)
 

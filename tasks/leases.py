@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -127,9 +128,13 @@ class Keeper:
 
     def _run(self) -> None:
         while True:
-            threading.Event().wait(self._beat_s)
+            time.sleep(self._beat_s)
             with self._lock:
                 hands = list(self._hands)
+                if not hands:
+                    # The next hand has a thread of its own.
+                    self._thread = None
+                    return
             for hand in hands:
                 try:
                     self._prolong(hand)

@@ -77,14 +77,14 @@ def opened(runtime: Runtime, claimed: Claimed) -> Opened:
 
 
 def portions(runtime: Runtime, batch: Sequence[Opened], seconds: float, connections: int = 1) -> Iterator[list[Opened]]:
-    """Cut a batch of one target into portions whose first questions are read within so many seconds each.
+    """Cut a batch into portions whose first questions are read within so many seconds each.
 
     A portion has at least one intent, whatever that asks. Where they are read side by side, each connection gets its
     part: the pace may be another by now.
     """
     if not batch:
         return
-    most = runtime.pace.requests_in(batch[0].claimed.entry.target, seconds)
+    most = runtime.pace.requests_in(seconds)
     if connections > 1:
         most = min(most, max(1, ceil(share_of(runtime, batch) / connections)))
     portion: list[Opened] = []
@@ -102,20 +102,15 @@ def portions(runtime: Runtime, batch: Sequence[Opened], seconds: float, connecti
 
 def share_of(runtime: Runtime, batch: Iterable[Opened]) -> float:
     """How many requests the first questions of a batch cost, when they are asked together."""
-    return sum(
-        runtime.ledger_of(item.claimed.entry.target).share(lookup)
-        for item in batch
-        if isinstance(item.step, tuple)
-        for lookup in item.step
-    )
+    return sum(runtime.ledger.share(lookup) for item in batch if isinstance(item.step, tuple) for lookup in item.step)
 
 
 def rounds(runtime: Runtime, batch: Sequence[Opened]) -> Iterator[Round]:
     """Read what a batch needs, round by round, and decide for each as soon as enough is known.
 
     Args:
-        runtime: This process.
-        batch: Intents, all of one target.
+        runtime: Of the target.
+        batch: Intents.
 
     Yields:
         After each round of reading, those that it decided; each intent once in all.
@@ -123,7 +118,6 @@ def rounds(runtime: Runtime, batch: Sequence[Opened]) -> Iterator[Round]:
     Raises:
         JournalUnavailable: Redis did not answer; what was not yielded is undecided.
     """
-    target = batch[0].claimed.entry.target
     found, failed = _NOTHING, dict[Lookup, Response]()
     healthy = False
     open_ = list(batch)
@@ -145,7 +139,7 @@ def rounds(runtime: Runtime, batch: Sequence[Opened]) -> Iterator[Round]:
         if not still_open:
             return
         faults: dict[str, Fault] = {}
-        looked = _look(runtime, target, list(wanted), still_open, faults)
+        looked = _look(runtime, list(wanted), still_open, faults)
         failed |= looked.failed
         read = [lookup for lookup in wanted if lookup not in looked.failed]
         healthy = healthy or bool(read)
@@ -169,8 +163,8 @@ def decisions(runtime: Runtime, batch: Sequence[Claimed]) -> tuple[list[Decided]
     """Read what a batch needs and decide for each.
 
     Args:
-        runtime: This process.
-        batch: Intents, all of one target.
+        runtime: Of the target.
+        batch: Intents.
 
     Returns:
         A decision for each, and whether the ledger answered any read well.
@@ -200,33 +194,29 @@ def _at_the_end(runtime: Runtime, item: Opened, failed: Mapping[Lookup, Response
     return _later(runtime, item.claimed, Unread(lost.resource, failed[lost]))
 
 
-def _look(
-    runtime: Runtime, target: str, wanted: Sequence[Lookup], asking: Sequence[Opened], faults: dict[str, Fault]
-) -> Looked:
+def _look(runtime: Runtime, wanted: Sequence[Lookup], asking: Sequence[Opened], faults: dict[str, Fault]) -> Looked:
     """Read, but nothing of a resource that is known not to be readable for the moment; and tell the gates."""
     now_s = steady_s()
     failed: dict[Lookup, Response] = {}
     for lookup in wanted:
-        until_s, answer = runtime.shut.get((target, lookup.resource), (0.0, Response()))
+        until_s, answer = runtime.shut.get(lookup.resource, (0.0, Response()))
         if until_s > now_s:
             failed[lookup] = answer
     asked = [lookup for lookup in wanted if lookup not in failed]
     if not asked:
         return Looked(failed=failed)
-    looked = _read(runtime, target, asked, asking, faults)
+    looked = _read(runtime, asked, asking, faults)
     told: set[tuple[str, int, str]] = set()
     for lookup, answer in looked.failed.items():
         news = (lookup.resource, answer.status, answer.code)
         if news not in told:
             told.add(news)
-            _gate(runtime, target, lookup.resource, answer)
+            _gate(runtime, lookup.resource, answer)
     return Looked(looked.rows, looked.records, {**failed, **looked.failed})
 
 
-def _read(
-    runtime: Runtime, target: str, asked: Sequence[Lookup], asking: Sequence[Opened], faults: dict[str, Fault]
-) -> Looked:
-    ledger = runtime.ledger_of(target)
+def _read(runtime: Runtime, asked: Sequence[Lookup], asking: Sequence[Opened], faults: dict[str, Fault]) -> Looked:
+    ledger = runtime.ledger
     start_s = steady_s()
     try:
         looked = ledger.look(asked)
@@ -236,13 +226,13 @@ def _read(
         if len(asking) == 1:
             faults[asking[0].claimed.entry.id] = Fault.of(error)
             return Looked()
-        return _one_by_one(runtime, target, asked, asking, faults)
-    runtime.pace.note(target, sum(ledger.share(lookup) for lookup in asked), steady_s() - start_s)
+        return _one_by_one(runtime, asked, asking, faults)
+    runtime.pace.note(sum(ledger.share(lookup) for lookup in asked), steady_s() - start_s)
     return looked
 
 
 def _one_by_one(
-    runtime: Runtime, target: str, asked: Sequence[Lookup], asking: Sequence[Opened], faults: dict[str, Fault]
+    runtime: Runtime, asked: Sequence[Lookup], asking: Sequence[Opened], faults: dict[str, Fault]
 ) -> Looked:
     """Ask for each intent alone, so that it is known whose question cannot be asked."""
     rows: list[Row] = []
@@ -251,7 +241,7 @@ def _one_by_one(
     for item in asking:
         own = [lookup for lookup in asked if isinstance(item.step, tuple) and lookup in item.step]
         if own:
-            looked = _read(runtime, target, own, [item], faults)
+            looked = _read(runtime, own, [item], faults)
             rows += looked.rows
             records += looked.records
             failed |= looked.failed
@@ -270,9 +260,9 @@ def _patient(runtime: Runtime, decided: Decided) -> Decided:
         return decided
     try:
         names = kind.names(entry.payload)
-        if decision.code == kind.absent and any(_may_appear(runtime, entry.target, name) for name in names):
+        if decision.code == kind.absent and any(_may_appear(runtime, name) for name in names):
             return Decided(claimed, Again(runtime.policy.confirm_max_s, counted=False))
-        renewed = runtime.journal.renewed_references(entry.target, names)
+        renewed = runtime.journal.renewed_references(names)
     except JournalUnavailable:
         raise
     except Exception as error:  # noqa: BLE001 - as with all code of a kind, and all names that it comes up with
@@ -283,9 +273,9 @@ def _patient(runtime: Runtime, decided: Decided) -> Decided:
     return Decided(claimed, replace(decision, message=capped(f"{decision.message} But {now_sent}: name it by that.")))
 
 
-def _may_appear(runtime: Runtime, target: str, reference: str) -> bool:
+def _may_appear(runtime: Runtime, reference: str) -> bool:
     journal = runtime.journal
-    return journal.is_open(target, reference) or journal.is_fresh(target, reference, runtime.policy.read_lag_s)
+    return journal.is_open(reference) or journal.is_fresh(reference, runtime.policy.read_lag_s)
 
 
 def _later(runtime: Runtime, claimed: Claimed, unread: Unread | None) -> Decided:
@@ -297,7 +287,7 @@ def _later(runtime: Runtime, claimed: Claimed, unread: Unread | None) -> Decided
     return Decided(claimed, decision, unread)
 
 
-def _gate(runtime: Runtime, target: str, resource: str, failure: Response) -> None:
+def _gate(runtime: Runtime, resource: str, failure: Response) -> None:
     """What a failed read means for others (contract §5).
 
     Only where it is the credential that fails, the pace, or what payments are proven by, all reads of the target wait;
@@ -310,39 +300,38 @@ def _gate(runtime: Runtime, target: str, resource: str, failure: Response) -> No
         action = GateAction.SLOW
     elif failure.failure is Failure.NOT_SENT:
         if (unsent := unsent_gate(failure)) is not None:
-            apply_gate(runtime, target, "read", unsent)
+            apply_gate(runtime, "read", unsent)
         return
     elif failure.status in _STRAINING and (money or not failure.status):
         action = GateAction.STRAIN
     else:
         if not money and (failure.status in _PAUSING or failure.retry_after_s is not None):
-            _shut(runtime, target, resource, failure)
+            _shut(runtime, resource, failure)
         return
     change = GateChange(action, code_of(failure), asked_s(failure))
-    apply_gate(runtime, target, "read", change)
+    apply_gate(runtime, "read", change)
     if failure.status == 401:  # noqa: PLR2004 - the token is bad for writes as well
-        apply_gate(runtime, target, "write", change)
+        apply_gate(runtime, "write", change)
 
 
-def _shut(runtime: Runtime, target: str, resource: str, failure: Response) -> None:
+def _shut(runtime: Runtime, resource: str, failure: Response) -> None:
     """Ask no more for a resource until it is tried again."""
     for_s = max(runtime.settings.probe_s, asked_s(failure))
-    runtime.shut[target, resource] = (steady_s() + for_s, failure)
-    if runtime.once_in_a_while(f"shut {target} {resource}"):
+    runtime.shut[resource] = (steady_s() + for_s, failure)
+    if runtime.once_in_a_while(f"shut {resource}"):
         _log.warning(
             "%s of target %s cannot be read (%s); what needs them waits, and nothing else does",
             resource,
-            target,
+            runtime.target,
             code_of(failure),
         )
 
 
-def apply_gate(runtime: Runtime, target: str, side: str, change: GateChange, times: int = 1) -> bool:
-    """Pause or slow one side of a target, and tell a human when that is news.
+def apply_gate(runtime: Runtime, side: str, change: GateChange, times: int = 1) -> bool:
+    """Pause or slow one side of the target, and tell a human when that is news.
 
     Args:
-        runtime: This process.
-        target: Which.
+        runtime: Of the target.
         side: ``write``, ``read`` or ``lane:<lane>``.
         change: What it is.
         times: How many requests say so.
@@ -352,13 +341,7 @@ def apply_gate(runtime: Runtime, target: str, side: str, change: GateChange, tim
     """
     stops = change.action in (GateAction.PAUSE, GateAction.LOST)
     wait_s = runtime.settings.probe_s if stops else change.wait_s
-    news, shut = runtime.journal.complain(target, side, replace(change, wait_s=wait_s), times)
+    news, shut = runtime.journal.complain(side, replace(change, wait_s=wait_s), times)
     if news and stops:
-        runtime.reports.paused(target, side, change)
+        runtime.reports.paused(runtime.target, side, change)
     return shut
-
-
-def tell_found(runtime: Runtime, found: Iterable[tuple[str, float]]) -> None:
-    """Tell a human of targets that can be reached again."""
-    for target, lost_s in found:
-        runtime.reports.found(target, lost_s)

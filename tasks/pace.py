@@ -15,23 +15,22 @@ _LEAST_S = 0.0001
 
 
 class Pace:
-    """Seconds that one read takes at each target, measured."""
+    """Seconds that one read takes, measured."""
 
     def __init__(self) -> None:
-        self._read_s: dict[str, float] = {}
+        self._read_s: float | None = None
 
-    def note(self, target: str, requests: float, elapsed_s: float) -> None:
+    def note(self, requests: float, elapsed_s: float) -> None:
         """Take in what some reads took.
 
         Args:
-            target: Where.
             requests: How many there were; parts of one count as one.
             elapsed_s: How long they took together.
         """
         each_s = max(elapsed_s / max(ceil(requests), 1), _LEAST_S)
-        known_s = self._read_s.get(target, each_s)
-        self._read_s[target] = known_s + (each_s - known_s) * _WEIGHT
+        known_s = each_s if self._read_s is None else self._read_s
+        self._read_s = known_s + (each_s - known_s) * _WEIGHT
 
-    def requests_in(self, target: str, seconds: float) -> int:
+    def requests_in(self, seconds: float) -> int:
         """How many reads fit into so many seconds; at least one."""
-        return max(1, int(seconds / self._read_s.get(target, _FIRST_S)))
+        return max(1, int(seconds / (_FIRST_S if self._read_s is None else self._read_s)))

@@ -1,30 +1,40 @@
-"""The threads that wait for the ledger: one for each kept-alive connection of the process, shared by all its tasks."""
+"""The threads that wait for one ledger: one for each kept-alive connection to it, shared by all loops of a target."""
 
 from __future__ import annotations
 
-import os
 import threading
 from collections import deque
 from collections.abc import Callable
-from queue import SimpleQueue
+from queue import Empty, SimpleQueue
 
 Job = Callable[[], None]
 
+#: How long a thread waits for a job before it ends: a ledger with little to do keeps few.
+_IDLE_S = 10.0
+
 
 class Posters:
-    """A fixed number of threads that run jobs in the order they come, urgent ones first.
+    """Threads that run jobs in the order they come, urgent ones first; as many as there is work for, up to a bound.
 
     Plain queues rather than an executor: at thousands of jobs a second its futures and locks cost more than the
     jobs' own share of the journal. A job must not raise; it answers through a queue of its own.
+
+    Args:
+        most: Threads at most.
+        name: For their names.
     """
 
-    def __init__(self, threads: int) -> None:
+    def __init__(self, most: int, name: str = "") -> None:
+        self._most = most
+        self._name = name
         #: One token for each job; whoever takes a token finds a job in one of the lines.
         self._tokens: SimpleQueue[None] = SimpleQueue()
         self._urgent: deque[Job] = deque()
         self._jobs: deque[Job] = deque()
-        for number in range(threads):
-            threading.Thread(target=self._work, name=f"poster-{number}", daemon=True).start()
+        self._lock = threading.Lock()
+        self._threads = 0
+        #: Jobs that wait or run.
+        self._load = 0
 
     def put(self, job: Job, *, urgent: bool = False, first: bool = False) -> None:
         """Run a job as soon as a thread is free.
@@ -39,29 +49,36 @@ class Posters:
             line.appendleft(job)
         else:
             line.append(job)
+        with self._lock:
+            self._load += 1
+            more = self._threads < self._most and self._load > self._threads
+            if more:
+                self._threads += 1
         self._tokens.put(None)
+        if more:
+            threading.Thread(target=self._work, name=f"poster {self._name}", daemon=True).start()
+
+    @property
+    def threads(self) -> int:
+        """How many there are."""
+        return self._threads
 
     def _work(self) -> None:
         while True:
-            self._tokens.get()
+            try:
+                self._tokens.get(timeout=_IDLE_S)
+            except Empty:
+                with self._lock:
+                    if self._load < self._threads:
+                        self._threads -= 1
+                        return
+                continue
             self._next()()
+            with self._lock:
+                self._load -= 1
 
     def _next(self) -> Job:
         try:
             return self._urgent.popleft()
         except IndexError:
             return self._jobs.popleft()
-
-
-_pools: dict[int, Posters] = {}
-_lock = threading.Lock()
-
-
-def posters(threads: int) -> Posters:
-    """The posters of this process; a forked child has none of its parent's threads and makes its own."""
-    pid = os.getpid()
-    with _lock:
-        if pid not in _pools:
-            _pools.clear()
-            _pools[pid] = Posters(threads)
-        return _pools[pid]

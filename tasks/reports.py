@@ -13,7 +13,7 @@ from blnk_relay.intents.states import State
 from blnk_relay.journal.claims import Claims
 from blnk_relay.journal.clock import steady_s
 from blnk_relay.journal.entries import Claimed, Settlement
-from tasks.lookups import Decided, tell_found
+from tasks.lookups import Decided
 from tasks.runtime import Runtime
 from tasks.settlements import Fault, after_fault, after_look, after_rollback
 
@@ -37,7 +37,8 @@ def settle(runtime: Runtime, settlements: Sequence[Settlement], healthy: Sequenc
     unfit: list[tuple[Settlement, Exception]] = []
     settled = runtime.journal.settle(runtime.worker, settlements, healthy, unfit)
     bells = settled.bells
-    tell_found(runtime, settled.found)
+    if settled.found_after_s is not None:
+        runtime.reports.found(runtime.target, settled.found_after_s)
     if unfit:
         instead = [_in_place_of(runtime, settlement, Fault.of(error)) for settlement, error in unfit]
         hopeless: list[tuple[Settlement, Exception]] = []

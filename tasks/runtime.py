@@ -1,4 +1,4 @@
-"""What a worker process has: its journal, its way to the ledger, its name. Built once a process, after the fork."""
+"""What a worker process has for one target: its journal, the way to its ledger, a name. Built after the fork."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import secrets
 import socket
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -20,10 +20,10 @@ from blnk_relay.intents.intent import Entry
 from blnk_relay.intents.progress import Policy
 from blnk_relay.journal.clock import steady_s
 from blnk_relay.journal.journal import Journal
-from blnk_relay.relay import Relay
-from blnk_relay.settings import Settings
+from blnk_relay.settings import CONFIRM_LANE, Settings
 from tasks.leases import Keeper
 from tasks.pace import Pace
+from tasks.posters import Posters
 
 #: How many intents the first look of a process takes, before it is known what they cost.
 FIRST_LOOKS = 50
@@ -128,43 +128,52 @@ class Reports(Protocol):
 
 @dataclass(slots=True)
 class Runtime:
-    """What the tasks of one process share.
+    """What the loops of one process share that work for one target.
 
     Attributes:
-        ledgers: The way to each target, by its name; each has connections and a credential of its own.
+        target: Its name.
+        journal: Its journal.
+        ledger: The way to it, with connections and a credential of its own.
         worker: Name of this process in the journal: host, process id, and a random part.
         stopping: Set when the worker is to stop: nothing new is claimed, and what was not begun is given back.
-        turns: One lock for each lane, held by the task that claims from it: a second one in the same process would only
+        posters: The threads that wait for the ledger, one for each connection.
+        turns: One lock for each lane, held by the loop that claims from it: a second one in the same process would only
             hold more than the connections can send.
         looking: The same for the read-back.
         keeper: Prolongs the leases of all that this process has in hand.
-        pace: How fast each target answers reads.
+        pace: How fast the target answers reads.
         latency_s: How long a connection is busy with one intent, by lane.
         looks: How many intents the next look takes.
-        shut: Resources of targets that cannot be read, until when by the steady clock, and the answer that said so.
+        shut: Resources that cannot be read, until when by the steady clock, and the answer that said so.
     """
 
     settings: Settings
+    target: str
     journal: Journal
     bells: Bells
-    relay: Relay
-    ledgers: Mapping[str, Ledger]
+    ledger: Ledger
     reports: Reports
     policy: Policy
     worker: str
     stopping: Stopping = field(default_factory=Stopping)
+    posters: Posters = field(init=False)
     turns: Mapping[str, threading.Lock] = field(init=False)
     looking: threading.Lock = field(init=False, default_factory=threading.Lock)
     keeper: Keeper = field(init=False)
     pace: Pace = field(init=False, default_factory=Pace)
     latency_s: dict[str, float] = field(init=False, default_factory=dict)
     looks: int = field(init=False, default=FIRST_LOOKS)
-    shut: dict[tuple[str, str], tuple[float, Response]] = field(init=False, default_factory=dict)
+    shut: dict[str, tuple[float, Response]] = field(init=False, default_factory=dict)
     _said: dict[str, float] = field(init=False, default_factory=dict)
 
     def __post_init__(self) -> None:
+        self.posters = Posters(self.settings.connections, self.target)
         self.turns = {lane: threading.Lock() for lane in self.settings.lanes}
         self.keeper = Keeper(self.journal, self.worker, self.settings.dead_worker_s)
+
+    def ring(self, lanes: Iterable[str]) -> None:
+        """Wake workers for some lanes of the target."""
+        self.bells.ring(self.target, lanes)
 
     def once_in_a_while(self, what: str, every_s: float = SAY_EVERY_S) -> bool:
         """Whether something is worth a line in the log: it was not said for a while."""
@@ -174,13 +183,10 @@ class Runtime:
         self._said[what] = now_s
         return True
 
-    def ledger_of(self, target: str) -> Ledger:
-        """The way to a target; intents of others are never claimed."""
-        return self.ledgers[target]
 
-
-_factory: Callable[[], Runtime] | None = None
-_built: dict[int, Runtime] = {}
+_settings: Settings | None = None
+_factory: Callable[[str], Runtime] | None = None
+_built: dict[tuple[int, str], Runtime] = {}
 _lock = threading.Lock()
 _stopping = Stopping()
 
@@ -190,29 +196,35 @@ def worker_name() -> str:
     return f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(3)}"
 
 
-def install(factory: Callable[[], Runtime]) -> None:
-    """Say how the runtime is built; the worker does this before its first task."""
-    global _factory  # noqa: PLW0603 - one process runs one worker
-    _factory = factory
+def install(settings: Settings, factory: Callable[[str], Runtime]) -> None:
+    """Say how the runtime of a target is built; the worker does this before its first task."""
+    global _factory, _settings
+    _settings, _factory = settings, factory
     _built.clear()
     _stopping.clear()
 
 
-def runtime() -> Runtime:
-    """The runtime of this process; a forked child builds its own, because sockets cannot be shared."""
-    pid = os.getpid()
-    known = _built.get(pid)
-    if known is not None:
-        return known
+def known(target: object, lane: object) -> bool:
+    """Whether this worker serves a lane of a target; the read-back is one."""
+    if _settings is None:
+        raise RuntimeError("no runtime is installed: tasks run in a worker started with blnk-relay worker")
+    return target in _settings.ledgers and lane in (*_settings.lanes, CONFIRM_LANE)
+
+
+def runtime(target: str) -> Runtime:
+    """The runtime of a target in this process; a forked child builds its own, because sockets cannot be shared."""
+    place = (os.getpid(), target)
+    built = _built.get(place)
+    if built is not None:
+        return built
     with _lock:
-        if pid not in _built:
+        if place not in _built:
             if _factory is None:
                 raise RuntimeError("no runtime is installed: tasks run in a worker started with blnk-relay worker")
-            _built.clear()
-            built = _factory()
+            built = _factory(target)
             built.stopping = _stopping
-            _built[pid] = built
-        return _built[pid]
+            _built[place] = built
+        return _built[place]
 
 
 def stop() -> None:
@@ -223,3 +235,13 @@ def stop() -> None:
 def stopping() -> bool:
     """Whether this worker was told to stop."""
     return _stopping.is_set()
+
+
+def _forget() -> None:
+    """A forked child must not wait for a lock that a thread of its parent's held."""
+    global _lock  # noqa: PLW0603 - one for each process
+    _lock = threading.Lock()
+    _built.clear()
+
+
+os.register_at_fork(after_in_child=_forget)

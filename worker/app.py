@@ -6,7 +6,7 @@ import logging
 from typing import Any
 
 from billiard import pool as billiard_pool
-from celery import Celery, signals
+from celery import Celery, bootsteps, signals
 from kombu.transport.redis import Transport as RedisTransport
 
 from blnk_relay.bell import queue_of
@@ -14,10 +14,11 @@ from blnk_relay.errors import InvalidSettings
 from blnk_relay.relay import Relay
 from blnk_relay.settings import CONFIRM_LANE, PREFIX, Settings, policy_of
 from blnk_relay.transport.broker import url_for_celery
-from tasks.runtime import Runtime, install, stop, worker_name
+from tasks.loops import loops
+from tasks.runtime import Reports, Runtime, install, stop, worker_name
 from worker.broker import Broker, listening_options
 from worker.by_name import ByName
-from worker.ledger.ledgers import check_targets, ledgers_of
+from worker.ledger.ledgers import check_targets, ledger_of
 from worker.shared import Shared
 from worker.sweeper import Sweeper
 from worker.telemetry import Telemetry
@@ -27,26 +28,36 @@ POOLS = ("threads", "prefork", "solo")
 #: How often, every tenth of a second, a process of the prefork pool looks at its end whether its results were read.
 _RESULT_TRIES = 5
 
+#: The longest that a process of the prefork pool sees its requests through.
+_LONGEST_END_S = 60.0
+
 _log = logging.getLogger(__name__)
 
 
-def build_runtime(settings: Settings, relay: Relay | None = None) -> Runtime:
-    """What the tasks of one process share, with real connections.
+def build_runtime(
+    settings: Settings, relay: Relay | None = None, target: str | None = None, reports: Reports | None = None
+) -> Runtime:
+    """What the loops of one process share that work for one target, with real connections.
 
     Args:
         settings: The settings.
         relay: That of this process; one of its own when None.
+        target: Its name; the first of the settings when None.
+        reports: Where failures go that need a human; its own when None.
 
     Raises:
         InvalidSettings: An instance or a credential is missing.
+        NotFound: The settings name no such target.
     """
-    relay, reports = relay or Relay(settings), Telemetry(settings)
+    relay, reports = relay or Relay(settings), reports or Telemetry(settings)
+    name = next(iter(settings.ledgers)) if target is None else target
+    journal = relay.journal(name)
     return Runtime(
         settings=settings,
-        journal=relay.journal,
+        target=name,
+        journal=journal,
         bells=relay.bells,
-        relay=relay,
-        ledgers=ledgers_of(settings, relay.journal, reports),
+        ledger=ledger_of(settings, settings.ledgers[name], journal, reports),
         reports=reports,
         policy=policy_of(settings),
         worker=worker_name(),
@@ -95,8 +106,8 @@ def make_app(settings: Settings) -> Celery:
             "comes by name is read from there without Celery, so that none of it is lost."
         )
     shared = Shared(settings)
-    install(lambda: build_runtime(settings, shared.relay))
-    app.steps["worker"].update({Sweeper, ByName})
+    install(settings, lambda target: build_runtime(settings, shared.relay, target, shared.reports))
+    app.steps["worker"].update({Sweeper, ByName, Farewell})
     app.conf.blnk_relay = shared
     return app
 
@@ -105,6 +116,37 @@ def make_app(settings: Settings) -> Celery:
 def _stop_claiming(**_: Any) -> None:
     """A warm shutdown settles what is in hand and claims nothing new."""
     stop()
+
+
+class Farewell(bootsteps.StartStopStep):
+    """Waits at the end of a worker for the loops of its own process: what is begun is seen through."""
+
+    requires = ("celery.worker.components:Pool",)
+
+    def __init__(self, parent: Any, **kwargs: Any) -> None:
+        super().__init__(parent, **kwargs)
+        self._longest_s = longest_end_s(parent.app.conf.blnk_relay.settings)
+
+    def start(self, _parent: Any) -> None:
+        """There is nothing to begin."""
+
+    def stop(self, _parent: Any) -> None:
+        """Wait."""
+        stop()
+        loops().join(self._longest_s)
+
+
+@signals.worker_process_shutdown.connect
+def _see_through(**_: Any) -> None:
+    """The same at the end of a process of the prefork pool."""
+    stop()
+    if not loops().join(_LONGEST_END_S):
+        _log.warning("a process ends while requests are under way; what they came to is looked up")
+
+
+def longest_end_s(settings: Settings) -> float:
+    """How long requests may take that are under way when a worker is told to stop."""
+    return settings.lease_s + settings.redis_timeout_s
 
 
 @signals.worker_process_init.connect
@@ -126,7 +168,7 @@ def worker_options(
         settings: The settings.
         lanes: Lanes to serve; the read-back is always served as well.
         pool: ``threads``, ``prefork`` or ``solo``.
-        concurrency: Tasks at a time; each lane is one, and so is the read-back.
+        concurrency: With ``prefork``: processes. Whatever it is, each lane of each target that has work has a loop.
         name: Celery node name.
 
     Raises:

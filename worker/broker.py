@@ -1,4 +1,4 @@
-"""How Celery hears bells here: whatever arrives in a lane's queue is a bell for that lane, and never more than that.
+"""How Celery hears bells here: what arrives in a lane's queue is a bell for a target there, and never more.
 
 A bell is not acknowledged, because a lost one is rung again by the next sweep. So there is nothing that can fail or
 leak between the broker and a task. Celery's acknowledgements on Redis did: after a failed one its place among the
@@ -23,7 +23,7 @@ from kombu.transport import redis as kombu_redis
 
 from blnk_relay.bell import CONFIRM_TASK, DELIVER_TASK, broker_options, queue_of
 from blnk_relay.settings import CONFIRM_LANE, INGEST_LANE, Settings
-from tasks.messages import opened
+from tasks.messages import opened, read
 
 #: How often a message that is no bell is offered to the queue where it belongs, and the pause between.
 _TRIES = 10
@@ -44,11 +44,11 @@ def listening_options(settings: Settings) -> Mapping[str, Any]:
     }
 
 
-def bell(queue: str, lane: str) -> dict[str, Any]:
-    """The message that a worker's Celery gets for anything that came in a queue of bells."""
+def bell(queue: str, lane: str, target: str) -> dict[str, Any]:
+    """The message that a worker's Celery gets for a bell that came in a queue: its lane is the queue's."""
     confirm, id_ = lane == CONFIRM_LANE, str(uuid4())
     return {
-        "body": json.dumps([[] if confirm else [lane], {}, {}]),
+        "body": json.dumps([[target] if confirm else [target, lane], {}, {}]),
         "content-type": "application/json",
         "content-encoding": "utf-8",
         "headers": {"lang": "py", "task": CONFIRM_TASK if confirm else DELIVER_TASK, "id": id_},
@@ -56,12 +56,14 @@ def bell(queue: str, lane: str) -> dict[str, Any]:
     }
 
 
-def is_bell(item: bytes) -> bool:
-    """Whether a message says of itself that it is a bell; what else stands in it is of no interest."""
+def rung_for(item: bytes) -> str | None:
+    """The target that a message rings for; None for what is no bell. What else stands in it is of no interest."""
     try:
-        return opened(item).task in (DELIVER_TASK, CONFIRM_TASK)
+        call = read(opened(item))
     except Exception:  # noqa: BLE001 - whatever it is, it is none
-        return False
+        return None
+    target = call.args[0] if call.args else ""
+    return target if call.task in (DELIVER_TASK, CONFIRM_TASK) and isinstance(target, str) else None
 
 
 class Listening:
@@ -88,10 +90,11 @@ class Listening:
         queue = answer[0].decode().rsplit(self.sep, 1)[0]
         self._queue_cycle.rotate(queue)
         lane = self.relay_bells.get(queue)
-        if lane is None or not is_bell(answer[1]):
+        target = None if lane is None else rung_for(answer[1])
+        if lane is None or target is None:
             self._divert(queue, answer[1])
         elif queue in self.connection._callbacks:  # noqa: SLF001 - as kombu's own does
-            self.connection._deliver(bell(queue, lane), queue)  # noqa: SLF001
+            self.connection._deliver(bell(queue, lane, target), queue)  # noqa: SLF001
         else:
             self._give_back(answer[0], answer[1])
         return True

@@ -24,7 +24,6 @@ from blnk_relay.transport.queues import Inbox
 from tasks.ingest import Ingest
 from worker.complaints import Complaints
 from worker.shared import Shared
-from worker.telemetry import Telemetry
 
 #: Messages read in one go; few, because each may be as large as an upload.
 BATCH = 20
@@ -73,7 +72,7 @@ class ByName(bootsteps.StartStopStep):
         pause_s = 0.0
         while not self._stop.wait(pause_s):
             try:
-                ingest = ingest or Ingest(self._shared.relay, lambda: Telemetry(self._settings))
+                ingest = ingest or Ingest(self._shared.relay, lambda: self._shared.reports)
                 more = self._read(self._shared.relay, ingest)
                 pause_s = 0.0 if more else IDLE_S
             except Exception as error:  # noqa: BLE001 - whatever it is, the messages are still there
@@ -90,8 +89,10 @@ class ByName(bootsteps.StartStopStep):
         """Record one batch, and take out what was. Returns whether there may be more to do at once."""
         if self._inbox is None:
             self._inbox = Inbox(self._app, queue_of(self._settings, INGEST_LANE), BATCH)
+        # Whoever reads takes turns in one journal, whichever targets the messages are for.
+        journal = next(iter(relay.journals))
         items = self._inbox.oldest()
-        if not items or not relay.journal.turn_by_name(_TURN_MS):
+        if not items or not journal.turn_by_name(_TURN_MS):
             return False
         recorded, refused = [], []
         refusal: JournalUnavailable | None = None
@@ -104,7 +105,7 @@ class ByName(bootsteps.StartStopStep):
                     recorded.append(item)
                 except JournalUnavailable as error:
                     # Raises when the journal is away for all; else it is this message that it does not take.
-                    relay.journal.now_ms()
+                    journal.now_ms()
                     refused.append(item)
                     refusal = error
         finally:
@@ -113,7 +114,7 @@ class ByName(bootsteps.StartStopStep):
         self._inbox.put_last(refused)
         if refusal is not None and not recorded:
             raise refusal
-        relay.journal.end_turn_by_name()
+        journal.end_turn_by_name()
         return bool(recorded)
 
     def _forget(self) -> None:

@@ -59,7 +59,7 @@ class Callbacks:
             "detail": event.detail,
             "at": event.at.isoformat(),
         }
-        if event.target not in ("", DEFAULT_TARGET):
+        if event.target != DEFAULT_TARGET:
             arguments["target"] = event.target
-        task_id = f"{self._settings.namespace}-{event.event_id}"
+        task_id = f"{self._settings.namespace}-{event.target}-{event.event_id}"
         return self._bells.call(self._settings.outcome_task, self._settings.outcome_queue, arguments, task_id=task_id)

@@ -12,9 +12,11 @@ from typing import Any
 from celery import signals
 from celery.apps.worker import Worker as CeleryWorker
 
-from blnk_relay.errors import JournalUnavailable
+from blnk_relay.errors import JournalUnavailable, OtherLedger
+from blnk_relay.journal.journals import Journals
 from blnk_relay.settings import Settings
 from worker.app import make_app, worker_options
+from worker.sweeper import by_server
 from worker.watch import FAILED, end_with
 
 _log = logging.getLogger(__name__)
@@ -53,6 +55,32 @@ class Worker(CeleryWorker):
         end_with(0)
 
 
+def check_journals(journals: Journals) -> list[OtherLedger]:
+    """Look at all journals, and at each server once: say what could be lost, and whose journal is another ledger's.
+
+    Raises:
+        InvalidSettings: A server cannot be used at all.
+        JournalUnavailable: None can be reached.
+    """
+    foreign: list[OtherLedger] = []
+    failure: JournalUnavailable | None = None
+    reached = False
+    for targets in by_server(journals.settings):
+        try:
+            for warning in journals.of(targets[0]).check_server():
+                _log.warning("%s", warning)
+            foreign += [other for target in targets if (other := journals.of(target).foreign()) is not None]
+            reached = True
+        except JournalUnavailable as error:
+            failure = error
+            _log.warning("the journals of %s cannot be reached yet: %s", ", ".join(targets), error)
+    for other in foreign:
+        _log.error("%s", other)
+    if failure is not None and not reached:
+        raise failure
+    return foreign
+
+
 def run_worker(settings: Settings, *, lanes: tuple[str, ...] = (), pool: str = "threads", concurrency: int = 0) -> int:
     """Run a worker until it is told to stop.
 
@@ -78,15 +106,11 @@ def run_worker(settings: Settings, *, lanes: tuple[str, ...] = (), pool: str = "
         f"blnk-relay-{os.getpid()}@{socket.gethostname()}",
     )
     app = make_app(settings)
-    journal = app.conf.blnk_relay.relay.journal
+    journals = app.conf.blnk_relay.relay.journals
     try:
         if not settings.durability_chosen:
             _log.warning("%s", UNCHOSEN)
-        for warning in journal.check_server():
-            _log.warning("%s", warning)
-        foreign = journal.foreign()
-        for error in foreign:
-            _log.error("%s", error)
+        foreign = check_journals(journals)
         if foreign and len(foreign) == len(settings.ledgers):
             raise foreign[0]
     except JournalUnavailable as error:

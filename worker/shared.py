@@ -1,4 +1,4 @@
-"""What each process of a worker has one of: a relay, with its journal and its bells. Its threads share it."""
+"""What each process of a worker has one of: a relay, with its journals and bells, and reports. Its threads share it."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import os
 
 from blnk_relay.relay import Relay
 from blnk_relay.settings import Settings
+from worker.telemetry import Telemetry
 
 
 class Shared:
@@ -20,6 +21,7 @@ class Shared:
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self._relays: dict[int, Relay] = {}
+        self._reports: dict[int, Telemetry] = {}
 
     @property
     def relay(self) -> Relay:
@@ -28,3 +30,9 @@ class Shared:
         # relay connects when it is used.
         known = self._relays.get(os.getpid())
         return known if known is not None else self._relays.setdefault(os.getpid(), Relay(self.settings))
+
+    @property
+    def reports(self) -> Telemetry:
+        """Where this process tells of failures that need a human."""
+        known = self._reports.get(os.getpid())
+        return known if known is not None else self._reports.setdefault(os.getpid(), Telemetry(self.settings))

@@ -1,29 +1,63 @@
-"""The sweeper: part of every worker, so that there is no scheduler to keep alive."""
+"""The sweeper: part of every worker, so that there is no scheduler to keep alive.
+
+A sweep of a journal says when the next thing is due there that no bell tells of, and nobody looks before, but for a
+slow round: a bell may be lost. The round is the slower the more targets there are, so that those with nothing to do
+cost a few commands a second in all; one alone is looked at with every sweep.
+"""
 
 from __future__ import annotations
 
 import logging
 import threading
+import time
+from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any
 
 from celery import bootsteps
 from redis.exceptions import RedisError
 
-from blnk_relay.errors import JournalUnavailable, OtherLedger
+from blnk_relay.errors import JournalUnavailable
 from blnk_relay.intents.steps import EXPIRED
+from blnk_relay.journal.journal import Journal
+from blnk_relay.settings import Settings
 from tasks.runtime import worker_name
 from worker.complaints import Complaints
 from worker.outcome_task import Callbacks
 from worker.shared import Shared
-from worker.telemetry import Telemetry
 from worker.watch import Bellwatch
+
+#: Targets with nothing to do that one worker looks at in a second, at most.
+IDLE_LOOKS = 4.0
+
+#: Longest time between two looks at one of them, however many there are: what a lost bell costs.
+MOST_IDLE_S = 30.0
+
+#: How often it is looked for targets that the settings do not name.
+_UNNAMED_EVERY_S = 60.0
 
 _log = logging.getLogger(__name__)
 
 
+def idle_s(targets: int, sweep_s: float) -> float:
+    """Seconds between two looks at a journal in which nothing is due.
+
+    Args:
+        targets: How many targets the worker has.
+        sweep_s: The shortest time between two.
+
+    Example:
+        >>> idle_s(1, 1.0), idle_s(100, 1.0)
+        (1.0, 25.0)
+    """
+    return min(max(sweep_s, targets / IDLE_LOOKS), max(sweep_s, MOST_IDLE_S))
+
+
 class Sweeper(bootsteps.StartStopStep):
-    """Sweeps the journal now and then, in a thread of its own: it must go on when the event loop does not."""
+    """Sweeps the journals now and then, in threads of its own: it must go on when the event loop does not.
+
+    One thread for each Redis, so that one that hangs holds up the journals of no other.
+    """
 
     requires = ("celery.worker.components:Pool",)
 
@@ -34,89 +68,162 @@ class Sweeper(bootsteps.StartStopStep):
         self._settings = self._shared.settings
         self._program = worker_name()
         self._stop = threading.Event()
-        self._thread: threading.Thread | None = None
-        self._complaints = Complaints(_log)
+        self._threads: list[threading.Thread] = []
 
     def start(self, _parent: Any) -> None:
         """Begin, once the worker's pool is up."""
-        self._thread = threading.Thread(target=self._run, name="sweeper", daemon=True)
-        self._thread.start()
+        for number, targets in enumerate(by_server(self._settings)):
+            self._begin(f"sweeper-{number}", lambda targets=targets: self._sweep(targets))
+        self._begin("bellwatch", self._watch)
+
+    def _begin(self, name: str, run: Any) -> None:
+        thread = threading.Thread(target=run, name=name, daemon=True)
+        self._threads.append(thread)
+        thread.start()
 
     def stop(self, _parent: Any) -> None:
         """End within the timeout of one trip to the journal."""
         self._stop.set()
-        if self._thread is not None:
-            self._thread.join(self._settings.redis_timeout_s * 2)
+        end_s = time.monotonic() + self._settings.redis_timeout_s * 2
+        for thread in self._threads:
+            thread.join(max(0.0, end_s - time.monotonic()))
 
-    def _run(self) -> None:
+    def _sweep(self, targets: Sequence[str]) -> None:
         """Sweep until told to stop; no error ends this thread, for nobody would notice."""
-        round_: Round | None = None
+        complaints = Complaints(_log)
+        wait_s = idle_s(len(self._settings.ledgers), self._settings.sweep_s)
+        rounds = [Round(self._shared, target, self._program, wait_s) for target in targets]
+        unnamed = Unnamed(self._shared)
+        while not self._stop.wait(self._pause_s(rounds)):
+            now_s = time.monotonic()
+            for round_ in rounds:
+                if round_.due_s > now_s:
+                    continue
+                if self._stop.is_set():
+                    break
+                try:
+                    round_.sweep()
+                except Exception as error:  # noqa: BLE001 - whatever it is, the next sweep is due in a moment
+                    _complain(complaints, "sweep", error)
+            try:
+                unnamed.look()
+            except Exception as error:  # noqa: BLE001 - the same
+                _complain(complaints, "sweep", error)
+        for round_ in rounds:
+            with suppress(Exception):
+                round_.close()
+
+    def _pause_s(self, rounds: Sequence[Round]) -> float:
+        """Until the next one is due; those due a moment later come along."""
+        soonest_s = min((round_.due_s for round_ in rounds), default=float("inf")) - time.monotonic()
+        least_s: float = self._settings.sweep_s / 20
+        return min(max(soonest_s, least_s), MOST_IDLE_S)
+
+    def _watch(self) -> None:
+        complaints = Complaints(_log)
         watch = Bellwatch(self._parent, self._settings)
         while not self._stop.wait(self._settings.sweep_s):
             try:
-                if round_ is None:
-                    round_ = Round(self._shared, self._program)
-                round_.sweep()
-            except Exception as error:  # noqa: BLE001 - whatever it is, the next sweep is due in a moment
-                self._complain("sweep", error)
-            try:
                 watch.look()
-            except Exception as error:  # noqa: BLE001 - the same
-                self._complain("the queues of bells could not be looked at", error)
-        for close in (watch.close, *((round_.close,) if round_ else ())):
-            with suppress(Exception):
-                close()
+            except Exception as error:  # noqa: BLE001 - whatever it is, the next look is due in a moment
+                _complain(complaints, "the queues of bells could not be looked at", error)
+        with suppress(Exception):
+            watch.close()
 
-    def _complain(self, what: str, error: Exception) -> None:
-        told = str(error) if isinstance(error, JournalUnavailable) else type(error).__name__
-        unforeseen = not isinstance(error, JournalUnavailable | RedisError | OSError)
-        self._complaints.say(f"{what}: {told}", exc_info=unforeseen)
+
+def _complain(complaints: Complaints, what: str, error: Exception) -> None:
+    told = str(error) if isinstance(error, JournalUnavailable) else type(error).__name__
+    unforeseen = not isinstance(error, JournalUnavailable | RedisError | OSError)
+    complaints.say(f"{what}: {told}", exc_info=unforeseen)
+
+
+def by_server(settings: Settings) -> list[list[str]]:
+    """Targets by the Redis that keeps their journals."""
+    found: list[tuple[Any, list[str]]] = []
+    for target in settings.ledgers:
+        address = settings.journal_address(target)
+        names = next((names for known, names in found if known == address), None)
+        if names is None:
+            found.append((address, [target]))
+        else:
+            names.append(target)
+    return [names for _, names in found]
 
 
 class Round:
-    """What one sweep does.
+    """Sweeps one journal.
 
     Args:
-        shared: The journal and the bells of this process.
+        shared: The journals and the bells of this process.
+        target: Whose journal.
         program: Name of the worker program in the journal.
+        idle_s: Seconds between two sweeps when nothing is due.
+
+    Attributes:
+        due_s: When the next sweep is due, by the monotonic clock.
     """
 
-    def __init__(self, shared: Shared, program: str) -> None:
+    def __init__(self, shared: Shared, target: str, program: str, idle_s: float) -> None:
+        self._shared = shared
         self._settings = shared.settings
+        self._target = target
         self._program = program
-        self._journal, self._bells = shared.relay.journal, shared.relay.bells
-        self._callbacks = Callbacks(self._settings, self._journal, self._bells)
-        self._reports: Telemetry | None = None
-        self._unknown: list[str] = []
-        self._foreign: set[str] = set()
+        self._idle_s = idle_s
+        self._journal: Journal = shared.relay.journal(target)
+        self._callbacks = Callbacks(self._settings, self._journal, shared.relay.bells)
+        self._foreign = ""
+        self.due_s = time.monotonic() + self._settings.sweep_s
 
     def sweep(self) -> None:
-        """Sweep, if nobody else has just done so; in any case give a sign of life."""
-        swept, lanes, expired = self._journal.sweep(self._program)
-        self._bells.ring(lanes)
-        for entry in expired:
-            self._reports = self._reports or Telemetry(self._settings)
-            self._reports.dead(entry, EXPIRED)
-        if swept:
+        """Sweep, if nobody else has just done so; in any case give a sign of life, and note when to come again."""
+        # Should this fail, it is tried again soon.
+        self.due_s = time.monotonic() + self._settings.sweep_s
+        found = self._journal.sweep(self._program, self._idle_s)
+        self._shared.relay.bells.ring(self._target, found.bells)
+        for entry in found.expired:
+            self._shared.reports.dead(entry, EXPIRED)
+        if found.swept:
             self._callbacks.run()
-            self._complain(self._journal.unknown_targets())
-            self._disown({error.target: error for error in self._journal.foreign()})
+            self._disown()
+        next_s = self._idle_s if found.next_s is None else min(found.next_s, self._idle_s)
+        self.due_s = time.monotonic() + max(next_s, self._settings.sweep_s)
 
     def close(self) -> None:
         """Say farewell."""
         self._journal.farewell(self._program)
 
-    def _complain(self, unknown: list[str]) -> None:
-        """Warn of targets that this worker does not know and somebody enqueues for; once for each."""
-        for target in set(unknown) - set(self._unknown):
+    def _disown(self) -> None:
+        """Say that the target is another ledger for this worker than for the journal; once."""
+        other = self._journal.foreign()
+        told = "" if other is None else str(other)
+        if told and told != self._foreign:
+            _log.error("%s", told)
+        self._foreign = told
+
+
+class Unnamed:
+    """Warns of targets that this worker does not know and for which intents wait; once for each.
+
+    Args:
+        shared: The journals of this process.
+    """
+
+    def __init__(self, shared: Shared) -> None:
+        self._journals = shared.relay.journals
+        self._known: set[str] = set()
+        self._due_s = 0.0
+
+    def look(self) -> None:
+        """Look, now and then; and note once more the targets that are known here, in case that was lost."""
+        if time.monotonic() < self._due_s:
+            return
+        self._due_s = time.monotonic() + _UNNAMED_EVERY_S
+        self._journals.forget_noted()
+        self._journals.note(self._journals.settings.ledgers)
+        waiting = {name for name in self._journals.unnamed() if self._journals.any_of(name).has_open()}
+        for target in sorted(waiting - self._known):
             _log.warning(
                 "intents wait for target %r, which BLNK_RELAY_TARGETS does not name here: another worker has to",
                 target,
             )
-        self._unknown = unknown
-
-    def _disown(self, others: dict[str, OtherLedger]) -> None:
-        """Say which targets are other ledgers for this worker than for the journal; once for each."""
-        for target in sorted(others.keys() - self._foreign):
-            _log.error("%s", others[target])
-        self._foreign = set(others)
+        self._known = waiting

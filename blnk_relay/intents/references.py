@@ -32,6 +32,14 @@ _SPLIT = re.compile(r"\.split\.[a-z2-7]{26}")
 #: What :func:`reference_for` makes of a key; a key of that shape is digested as well, or two could meet.
 _DIGESTED = re.compile(r"key-[a-z2-7]{26}")
 
+#: What :func:`digest` makes.
+_DIGEST = re.compile(r"[a-z2-7]{26}")
+
+
+def is_digest(text: str) -> bool:
+    """Whether a text may be an id of the journal's; a key may look like one as well."""
+    return _DIGEST.fullmatch(text) is not None
+
 
 def key_problem(key: str) -> str | None:
     """Why a text cannot be an idempotency key, or None."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from itertools import accumulate
 from typing import Any
 
-from blnk_relay.errors import InvalidIntent, KeyConflict
+from blnk_relay.errors import InvalidIntent, KeyConflict, OtherLedger
 from blnk_relay.journal.answers import Objection
 from blnk_relay.journal.entries import NewEntry
 from blnk_relay.journal.flows import Flow, Run
@@ -33,33 +33,56 @@ class Accepted:
     created: bool
 
 
-def accept_flow(settings: Settings, entries: Sequence[NewEntry]) -> Flow[tuple[list[Accepted], tuple[str, ...], str]]:
-    """Record intents; see :meth:`blnk_relay.journal.journal.Journal.accept`."""
-    for index, new in enumerate(entries):
-        if len(new.after_ids) > MOST_AFTER:
-            raise InvalidIntent(new.entry.kind, {"after": [f"Holds more than {MOST_AFTER} keys."]}, index)
+def accept_flow(
+    settings: Settings, ledger: str, entries: Sequence[NewEntry]
+) -> Flow[tuple[list[Accepted], tuple[str, ...], str]]:
+    """Record intents; see :meth:`blnk_relay.journal.journal.Journal.accept`.
+
+    Args:
+        settings: The durability, and how long to wait for it.
+        ledger: What the settings mean by the target; empty where they do not say.
+        entries: The intents, all of one target.
+    """
+    too_many_awaited(entries)
     chunks = [entries] if len(entries) == 1 else list(_chunks(entries))
     offsets = list(accumulate(map(len, chunks), initial=0))
     if len(chunks) > 1:
-        # What stands in this very batch is there by the time that it is needed.
-        batch = {new.entry.id for new in entries}
-        for number, chunk in enumerate(chunks):
-            outside = [replace(new, after_ids=tuple(set(new.after_ids) - batch)) for new in chunk]
-            raw = yield Run("accept", ("check", *arguments_of(outside)))
-            _answers(raw, chunk, offsets[number])
+        yield from check_flow(ledger, entries)
     accepted: list[Accepted] = []
     bells: set[str] = set()
     durability = "memory"
     for number, chunk in enumerate(chunks):
-        arguments = ("write", *arguments_of(chunk))
+        arguments = ("write", ledger, *arguments_of(chunk))
         if number == len(chunks) - 1 and settings.durability != "memory":
             raw, waited = yield Run("accept", arguments, wait_command(settings))
             durability = _reached(settings, waited)
         else:
             raw = yield Run("accept", arguments)
-        accepted += _answers(raw, chunk, offsets[number])
+        accepted += _answers(raw, ledger, chunk, offsets[number])
         bells.update(raw[len(chunk) :])
     return accepted, tuple(sorted(bells)), durability
+
+
+def check_flow(ledger: str, entries: Sequence[NewEntry]) -> Flow[None]:
+    """Raise what accepting a batch would, and change nothing; see :func:`accept_flow`."""
+    # What stands in this very batch is there by the time that it is needed.
+    batch = {new.entry.id for new in entries}
+    offset = 0
+    for chunk in _chunks(entries):
+        outside = [replace(new, after_ids=tuple(set(new.after_ids) - batch)) for new in chunk]
+        _answers((yield Run("accept", ("check", ledger, *arguments_of(outside)))), ledger, chunk, offset)
+        offset += len(chunk)
+
+
+def too_many_awaited(entries: Sequence[NewEntry]) -> None:
+    """Refuse an intent that waits for more others than can be noted with it.
+
+    Raises:
+        InvalidIntent: One does; ``index`` says which.
+    """
+    for index, new in enumerate(entries):
+        if len(new.after_ids) > MOST_AFTER:
+            raise InvalidIntent(new.entry.kind, {"after": [f"Holds more than {MOST_AFTER} keys."]}, index)
 
 
 def _chunks(entries: Sequence[NewEntry]) -> Iterator[Sequence[NewEntry]]:
@@ -107,12 +130,14 @@ def conflicts_in(raw: Any, entries: Sequence[NewEntry]) -> list[KeyConflict]:
     ]
 
 
-def _answers(raw: Any, chunk: Sequence[NewEntry], offset: int) -> list[Accepted]:
+def _answers(raw: Any, ledger: str, chunk: Sequence[NewEntry], offset: int) -> list[Accepted]:
     accepted = []
     for position, (new, answer) in enumerate(zip(chunk, raw, strict=False)):
         if isinstance(answer, str):
             accepted.append(Accepted(new.entry.id, answer == "created"))
-        elif (objection := Objection(*answer)).status == "conflict":
+        elif (objection := Objection(*answer)).status == "other":
+            raise OtherLedger(new.entry.target, objection.id, ledger)
+        elif objection.status == "conflict":
             raise _conflict(new, objection, offset + position)
         else:
             raise _forlorn(new, objection, offset + position)
@@ -121,9 +146,8 @@ def _answers(raw: Any, chunk: Sequence[NewEntry], offset: int) -> list[Accepted]
 
 def _conflict(new: NewEntry, theirs: Objection, index: int) -> KeyConflict:
     """One answer of accept.lua as an error."""
-    reference = theirs.reference.removeprefix(f"{new.entry.target}:")
     conflict = KeyConflict(
-        new.entry.key, theirs.id, theirs.kind, theirs.state, int(theirs.created), reference=reference
+        new.entry.key, theirs.id, theirs.kind, theirs.state, int(theirs.created), reference=theirs.reference
     )
     conflict.index = index
     return conflict
@@ -150,7 +174,6 @@ def arguments_of(entries: Sequence[NewEntry]) -> list[str | int]:
             new.fingerprint,
             new.body,
             entry.kind,
-            entry.target,
             entry.lane,
             "\n".join(entry.orders),
             new.not_before,

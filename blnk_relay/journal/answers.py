@@ -15,6 +15,7 @@ class ClaimAnswer(NamedTuple):
     buried: Sequence[Sequence[str]]
     ground: Sequence[int | str]
     strange: Sequence[str]
+    other_ledger: str
 
 
 class TakeAnswer(NamedTuple):
@@ -27,6 +28,7 @@ class TakeAnswer(NamedTuple):
     buried: Sequence[Sequence[str]]
     ground: Sequence[int | str]
     strange: Sequence[str]
+    other_ledger: str
 
 
 class SweepAnswer(NamedTuple):
@@ -37,10 +39,11 @@ class SweepAnswer(NamedTuple):
     expired: Sequence[Sequence[str]]
     now_ms: int
     ground: Sequence[int | str]
+    next_ms: int
 
 
 class Objection(NamedTuple):
-    """What accept.lua has against one intent; ``id`` is that of the other intent that stands against it."""
+    """What accept.lua has against one intent; ``id`` is that of the other intent, or the ledger, that it names."""
 
     status: str
     id: str

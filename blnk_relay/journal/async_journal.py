@@ -11,6 +11,7 @@ from redis.backoff import NoBackoff
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import NoScriptError
 
+from blnk_relay.address import RedisAddress
 from blnk_relay.intents.intent import DEFAULT_TARGET
 from blnk_relay.journal.accept import Accepted
 from blnk_relay.journal.cancel import cancel_flow
@@ -21,30 +22,40 @@ from blnk_relay.journal.flows import Ask, Flow, Run, T, Trip
 from blnk_relay.journal.holdup import holdup_flow
 from blnk_relay.journal.lua import script_digest, script_source
 from blnk_relay.journal.parts import PartStatus, parts_flow
-from blnk_relay.journal.status import Attempt, Status, find_flow, history_flow
+from blnk_relay.journal.status import Attempt, Status, find_flow, history_flow, status_flow
 from blnk_relay.settings import Settings
 from blnk_relay.transport.sockets import async_connection_class
 
 
+def async_client(settings: Settings, address: RedisAddress) -> redis.asyncio.Redis:
+    """A client whose every wait is bounded; a burst of calls waits for its connections."""
+    retry = Retry(NoBackoff(), 1, supported_errors=(RedisConnectionError,))
+    return redis.asyncio.Redis.from_pool(
+        redis.asyncio.BlockingConnectionPool(
+            connection_class=async_connection_class(address), retry=retry, **pool_options(settings, address)
+        )
+    )
+
+
 class AsyncJournal:
-    """The record of all intents on Redis; every method does what its namesake in :class:`Journal` does.
+    """The record of all intents for one ledger, on Redis; every method does what its namesake in :class:`Journal` does.
 
     Make one for each event loop.
 
     Args:
         settings: Where Redis is, and the numbers.
+        target: Whose journal it is.
+        client: To its Redis; one of its own when None.
     """
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(
+        self, settings: Settings, target: str = DEFAULT_TARGET, client: redis.asyncio.Redis | None = None
+    ) -> None:
         self.settings = settings
-        self._enqueuing = Enqueuing(settings)
-        address = settings.journal_address
-        retry = Retry(NoBackoff(), 1, supported_errors=(RedisConnectionError,))
-        self._client = redis.asyncio.Redis.from_pool(
-            redis.asyncio.BlockingConnectionPool(
-                connection_class=async_connection_class(address), retry=retry, **pool_options(settings, address)
-            )
-        )
+        self.target = target
+        self.prefix = settings.prefix(target)
+        self._enqueuing = Enqueuing(settings, target)
+        self._client = client or async_client(settings, settings.journal_address(target))
 
     async def enqueue(self, entries: Sequence[NewEntry]) -> tuple[list[Accepted], tuple[str, ...], str]:
         """Record what a producer enqueues; see :meth:`Journal.enqueue`."""
@@ -54,29 +65,37 @@ class AsyncJournal:
         """Compare the durability that receipts have reached with that of the settings; see :meth:`Journal.weigh`."""
         self._enqueuing.weigh(durability)
 
-    async def cancel(self, key_or_id: str, target: str = DEFAULT_TARGET) -> tuple[Status, list[str]]:
+    async def cancel(self, key_or_id: str) -> tuple[Status, list[str]]:
         """Take an intent back that was never sent; see :meth:`Journal.cancel`."""
-        return await self.drive(cancel_flow(self.settings, key_or_id, target))
+        return await self.drive(cancel_flow(self.settings, self.target, key_or_id))
 
-    async def find(self, key_or_id: str, target: str = DEFAULT_TARGET) -> Status:
-        """What is known under a key of a target, or under an id; see :meth:`Journal.find`."""
-        return await self.drive(find_flow(self.settings.prefix, key_or_id, target))
+    async def find(self, key_or_id: str) -> Status:
+        """What is known under a key, or under an id; see :meth:`Journal.find`."""
+        return await self.drive(find_flow(self.prefix, self.target, key_or_id))
+
+    async def status(self, id_: str) -> Status | None:
+        """What is known of an intent, or None; see :meth:`Journal.status`."""
+        return await self.drive(status_flow(self.prefix, self.target, id_))
 
     async def history(self, id_: str) -> tuple[Attempt, ...]:
         """The log of an intent; see :meth:`Journal.history`."""
-        return await self.drive(history_flow(self.settings.prefix, id_))
+        return await self.drive(history_flow(self.prefix, id_))
 
-    async def parts(self, key_or_id: str, target: str = DEFAULT_TARGET) -> tuple[PartStatus, ...]:
+    async def parts(self, key_or_id: str) -> tuple[PartStatus, ...]:
         """What the legs or items of an intent have come to; see :meth:`Journal.parts`."""
-        return await self.drive(parts_flow(self.settings.prefix, key_or_id, target))
+        return await self.drive(parts_flow(self.prefix, self.target, key_or_id))
 
     async def holdup(self, status: Status) -> str:
         """What keeps an open intent; see :meth:`Journal.holdup`."""
-        return await self.drive(holdup_flow(self.settings.prefix, status))
+        return await self.drive(holdup_flow(self.prefix, status))
 
     async def close(self) -> None:
         """Give the connections back."""
         await self._client.aclose()
+
+    async def check(self, entries: Sequence[NewEntry]) -> None:
+        """Raise what enqueueing would because of what stands in the journal; see :meth:`Journal.check`."""
+        await self.drive(self._enqueuing.check_flow(entries))
 
     async def drive(self, flow: Flow[T]) -> T:
         """Carry out a flow, trip by trip."""
@@ -103,7 +122,7 @@ class AsyncJournal:
 
     async def _run(self, trip: Run, command: str, script: str) -> Any:
         pipeline = self._client.pipeline(transaction=False)
-        pipeline.execute_command(command, script, 1, self.settings.prefix, *trip.args)
+        pipeline.execute_command(command, script, 1, self.prefix, *trip.args)
         if trip.wait:
             pipeline.execute_command(*trip.wait)
         answers = await pipeline.execute(raise_on_error=False)

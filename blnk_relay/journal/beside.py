@@ -31,19 +31,19 @@ def renewal_flow(prefix: str, id_: str, generation: int) -> Flow[Renewal]:
 
 def ended_flow(prefix: str, target: str, reference: str) -> Flow[tuple[str, int]]:
     """State of the intent with a reference, empty for none, and when it came to that."""
-    [owner] = yield Ask((("GET", f"{prefix}ref:{target}:{reference}"),))
+    [owner] = yield Ask((("GET", f"{prefix}ref:{reference}"),))
     [found] = yield Ask((("HMGET", f"{prefix}intent:{owner or id_of(target, reference)}", "state", "updated"),))
     return found[0] or "", int(found[1] or 0)
 
 
 def renewed_flow(prefix: str, target: str, references: Sequence[str]) -> Flow[dict[str, str]]:
     """See :meth:`blnk_relay.journal.journal.Journal.renewed_references`."""
-    noted = yield from _each("GET", [f"{prefix}ref:{target}:{reference}" for reference in references])
+    noted = yield from _each("GET", [f"{prefix}ref:{reference}" for reference in references])
     owners = {name: owner or id_of(target, name) for name, owner in zip(references, noted, strict=True)}
     numbers = yield from _each("HGET", [f"{prefix}intent:{owner}" for owner in owners.values()], "gen")
     generations = zip(owners, numbers, strict=True)
     later = {name: of_generation(name, int(number)) for name, number in generations if number and int(number)}
-    owned = yield from _each("GET", [f"{prefix}ref:{target}:{reference}" for reference in later.values()])
+    owned = yield from _each("GET", [f"{prefix}ref:{reference}" for reference in later.values()])
     return {name: later[name] for name, owner in zip(later, owned, strict=True) if owner == owners[name]}
 
 

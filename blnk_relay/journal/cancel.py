@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 
 from blnk_relay.errors import TooLate
-from blnk_relay.intents.intent import DEFAULT_TARGET
 from blnk_relay.intents.states import State
 from blnk_relay.journal.flows import Flow, Run
 from blnk_relay.journal.status import Status, find_flow, unknown
@@ -20,13 +19,13 @@ _TOO_LATE = {
 }
 
 
-def cancel_flow(settings: Settings, key: str, target: str = DEFAULT_TARGET) -> Flow[tuple[Status, list[str]]]:
+def cancel_flow(settings: Settings, target: str, key: str) -> Flow[tuple[Status, list[str]]]:
     """Cancel by key or id; see :meth:`blnk_relay.Relay.cancel`.
 
     Returns:
         The status afterwards, and lanes to ring.
     """
-    status = yield from find_flow(settings.prefix, key, target)
+    status = yield from find_flow(settings.prefix(target), target, key)
     now_ms, _ = yield Run("now", ())
     line = json.dumps({"at": now_ms, "what": "cancelled"})
     state, bells = yield Run("cancel", (status.id, line, settings.events_max))
@@ -39,5 +38,5 @@ def cancel_flow(settings: Settings, key: str, target: str = DEFAULT_TARGET) -> F
         )
     if state != State.CANCELLED:
         raise TooLate(f"intent {status.id} cannot be cancelled, because it {_TOO_LATE.get(state, f'is {state}')}")
-    after = yield from find_flow(settings.prefix, status.id)
+    after = yield from find_flow(settings.prefix(target), target, status.id)
     return after, bells

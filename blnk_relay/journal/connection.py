@@ -45,17 +45,16 @@ def pool_options(settings: Settings, address: RedisAddress) -> dict[str, Any]:
     }
 
 
-def connect(settings: Settings, address: RedisAddress | None = None) -> redis.Redis:
+def connect(settings: Settings, address: RedisAddress) -> redis.Redis:
     """A client whose every wait is bounded; a burst of calls waits for its connections.
 
     Args:
-        settings: Where the journal is, and the bounds.
-        address: Another place, with the same bounds.
+        settings: The bounds.
+        address: Where the server is.
     """
-    place = address or settings.journal_address
     retry = Retry(NoBackoff(), 1, supported_errors=(RedisConnectionError,))
     pool = redis.BlockingConnectionPool(  # type: ignore[no-untyped-call]
-        connection_class=connection_class(place), retry=retry, **pool_options(settings, place)
+        connection_class=connection_class(address), retry=retry, **pool_options(settings, address)
     )
     return RoomyRedis.from_pool(pool)
 
@@ -83,7 +82,7 @@ def unavailable(error: RedisError, doing: str = "") -> JournalUnavailable:
 
 def broker_is_cluster(settings: Settings) -> bool:
     """Whether the broker is a server of its own, and says that it is a node of a cluster."""
-    if settings.broker_address == settings.journal_address:
+    if any(settings.broker_address == settings.journal_address(name) for name in settings.ledgers):
         return False
     client = connect(settings, settings.broker_address)
     try:

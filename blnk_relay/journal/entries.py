@@ -61,7 +61,7 @@ class NewEntry:
     #: Milliseconds since 1970, or "+<ms>" from the moment of acceptance by the clock of Redis.
     not_before: str
     deadline: str
-    #: "<target>:<reference>" for each reference of the ledger that it owns.
+    #: References of the ledger that it owns.
     references: tuple[str, ...]
     #: For each of these: id of the intent whose key is that reference; empty where that is its own key.
     namesakes: tuple[str, ...]
@@ -111,7 +111,7 @@ def new_entry(
         reference=reference,
         payload=intent.payload,
         tag=tag if kind.tagged else "",
-        orders=tuple([f"{target}:{order}" for order in orders if order]),
+        orders=tuple([order for order in orders if order]),
         after=after,
     )
     head: dict[str, Any] = {"key": key, "kind": entry.kind, "target": target, "lane": lane, "reference": reference}
@@ -128,7 +128,7 @@ def new_entry(
         body=_body(head, payload),
         not_before=not_before,
         deadline=deadline,
-        references=tuple([f"{target}:{claim}" for claim in claims]),
+        references=claims,
         namesakes=tuple(["" if claim == key and not kind.claims else id_of(target, claim) for claim in claims]),
         after_ids=tuple([id_of(target, key) for key in after]),
         file="" if intent.file is None else packed(intent.file),
@@ -162,7 +162,7 @@ class Renewal:
     """What an intent is sent under in its next generation.
 
     Attributes:
-        references: ``<target>:<reference>`` for each that it owns from then on, besides the old ones.
+        references: Those that it owns from then on, besides the old ones.
         namesakes: For each of these: id of the intent whose key is that reference.
         body: What never changes, with the references of the new generation where they stand in the payload, so that
             whoever reads it, older workers too, knows these alone; empty where none stand there.
@@ -192,7 +192,7 @@ def renewal_of(body: str, generation: int) -> Renewal:
         claims += kind.claims(payload)
         renewed_body = _body(data, _text(payload))
     return Renewal(
-        references=tuple([f"{target}:{claim}" for claim in claims]),
+        references=claims,
         namesakes=tuple([id_of(target, claim) for claim in claims]),
         body=renewed_body,
     )
@@ -239,15 +239,16 @@ def claimed_of(
     return Claimed(entry, progress, fields["token"], lease_end_s, claimed_s, int(fields["faults"] or 0))
 
 
-def unreadable_of(values: Sequence[str], names: Sequence[str], now_ms: int) -> Claimed:
+def unreadable_of(values: Sequence[str], target: str, names: Sequence[str], now_ms: int) -> Claimed:
     """What is left of a claimed intent that cannot be read: enough to settle it.
 
     Args:
         values: As the scripts return them.
-        names: Its kind, target and lane, which stand beside what cannot be read.
+        target: Whose journal it stands in.
+        names: Its kind and lane, which stand beside what cannot be read.
         now_ms: Time of the claim.
     """
-    kind, target, lane = names
+    kind, lane = names
     fields = dict(zip(FIELDS, values[2:], strict=True))
     maybe_sent = "1" in (fields["sent"], fields["lapsed"]) or bool(fields["lost"])
     progress = Progress(now_ms, now_ms, now_ms, sent=maybe_sent, looking=fields["state"] == State.POSTED)
@@ -346,7 +347,6 @@ class Settlement:
             "kind": entry.kind,
             "in_ms": self.in_ms,
             "lane": entry.lane,
-            "target": entry.target,
             "set": self.fields,
         }
         if self.log:
@@ -356,7 +356,7 @@ class Settlement:
         if self.parts:
             data["parts"] = self.parts
         if self.made:
-            data["made"] = {f"{entry.target}:{row}": made for row, made in self.made.items()}
+            data["made"] = self.made
         if self.renewal is not None:
             data["fresh"] = self.renewal.encoded()
         texts = (*self.fields.values(), *self.parts.values(), *self.made.values())
@@ -373,11 +373,11 @@ class Settled:
 
     Attributes:
         bells: Lanes that somebody has to ring.
-        found: Targets that can be reached again, and the seconds for which they could not.
+        found_after_s: The target can be reached again, and could not for so many seconds; None where that is no news.
     """
 
     bells: tuple[str, ...] = ()
-    found: tuple[tuple[str, float], ...] = ()
+    found_after_s: float | None = None
 
 
 def buried_of(pairs: Sequence[Sequence[str]]) -> tuple[Entry, ...]:

@@ -50,7 +50,7 @@ class Event:
         kind: Its kind.
         event: ``done``, ``dead``, ``cancelled`` or ``discarded``.
         detail: With ``done`` the outcome, with ``dead`` the class.
-        target: The ledger that the key belongs to; empty once it was trimmed.
+        target: The ledger that the key belongs to.
     """
 
     event_id: str
@@ -60,14 +60,15 @@ class Event:
     kind: str
     event: EventName
     detail: OutcomeName | DeadClassName
-    target: str = ""
+    target: str
 
 
-def event_flow(prefix: str, group: str, consumer: str, timeout_s: float) -> Flow[list[Event]]:
+def event_flow(prefix: str, target: str, group: str, consumer: str, timeout_s: float) -> Flow[list[Event]]:
     """Events that a group has not finished yet, oldest first; waits for the first one, but no longer than a second.
 
     Args:
-        prefix: Of our keys.
+        prefix: Of the journal's keys.
+        target: Whose journal it is.
         group: Name of the group; its position is kept by Redis.
         consumer: Name of this reader within the group.
         timeout_s: Longest wait in seconds; 0 looks once.
@@ -82,16 +83,15 @@ def event_flow(prefix: str, group: str, consumer: str, timeout_s: float) -> Flow
         return []
     events = [(id_, dict(zip(fields[::2], fields[1::2], strict=True))) for id_, fields in entries]
     found = yield Run("statuses", ("state", *(fields["id"] for _, fields in events)))
-    return [_event(id_, fields, body) for (id_, fields), (_, body, _) in zip(events, found, strict=True)]
+    return [_event(id_, target, fields, body) for (id_, fields), (_, body, _) in zip(events, found, strict=True)]
 
 
-def _event(id_: str, fields: Mapping[str, str], recorded: str) -> Event:
+def _event(id_: str, target: str, fields: Mapping[str, str], recorded: str) -> Event:
     try:
-        body = json.loads(recorded)
-        key, target = str(body["key"]), str(body["target"])
+        key = str(json.loads(recorded)["key"])
     except (ValueError, TypeError, KeyError):
         # Trimmed, or broken: that one outcome can be told all the same.
-        key, target = "", ""
+        key = ""
     return Event(
         event_id=id_,
         at=moment(id_.partition("-")[0]),
@@ -138,10 +138,12 @@ class Events:
             JournalUnavailable: Redis did not answer.
         """
         end_s = time.monotonic() + timeout_s
-        prefix = self._journal.settings.prefix
+        journal = self._journal
         while True:
             left_s = end_s - time.monotonic()
-            batch = self._journal.drive(event_flow(prefix, self._group, self._consumer, max(0.0, left_s)))
+            batch = self._journal.drive(
+                event_flow(journal.prefix, journal.target, self._group, self._consumer, max(0.0, left_s))
+            )
             if batch or left_s <= 0:
                 return batch
 
@@ -185,10 +187,12 @@ class AsyncEvents:
     async def read(self, timeout_s: float) -> list[Event]:
         """Events that this group has not finished yet, oldest first; waits for the first one."""
         end_s = time.monotonic() + timeout_s
-        prefix = self._journal.settings.prefix
+        journal = self._journal
         while True:
             left_s = end_s - time.monotonic()
-            batch = await self._journal.drive(event_flow(prefix, self._group, self._consumer, max(0.0, left_s)))
+            batch = await self._journal.drive(
+                event_flow(journal.prefix, journal.target, self._group, self._consumer, max(0.0, left_s))
+            )
             if batch or left_s <= 0:
                 return batch
 

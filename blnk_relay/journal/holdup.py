@@ -41,9 +41,9 @@ def holdup_flow(prefix: str, status: Status) -> Flow[str]:
     now_ms, _ = yield Run("now", ())
     due, lane, writes, reads, *others = yield Ask(
         (
-            ("ZSCORE", f"{prefix}ready:{status.lane}|{status.target}", status.id),
+            ("ZSCORE", f"{prefix}ready:{status.lane}", status.id),
             ("EXISTS", f"{prefix}pause:{status.lane}"),
-            *(("HMGET", f"{prefix}gate:{status.target}:{side}", "state", "code") for side in ("write", "read")),
+            *(("HMGET", f"{prefix}gate:{side}", "state", "code") for side in ("write", "read")),
             *(("HGET", f"{prefix}intent:{id_}", "state") for id_ in ahead),
             *(("GET", f"{prefix}body:{id_}") for id_ in ahead),
         )

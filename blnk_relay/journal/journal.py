@@ -6,15 +6,13 @@ import json
 import logging
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
-
-import redis
 
 from blnk_relay.errors import InvalidSettings, JournalUnavailable, OtherLedger, UnsuitableServer
 from blnk_relay.intents.decision import Dead, Send
 from blnk_relay.intents.exchange import GateAction, GateChange
-from blnk_relay.intents.intent import Entry
+from blnk_relay.intents.intent import DEFAULT_TARGET, Entry
 from blnk_relay.intents.states import OPEN, State
 from blnk_relay.journal.accept import wait_command, was_reached
 from blnk_relay.journal.answers import ClaimAnswer, SweepAnswer, TakeAnswer
@@ -34,6 +32,7 @@ from blnk_relay.journal.entries import (
 from blnk_relay.journal.ground import Ground
 from blnk_relay.journal.producing import Producing
 from blnk_relay.journal.server import check_flow
+from blnk_relay.journal.way import Way
 from blnk_relay.kinds.registry import KINDS
 from blnk_relay.settings import Settings
 
@@ -61,21 +60,37 @@ _log = logging.getLogger(__name__)
 CALL_IN_BACKLOG = 64
 
 
+@dataclass(frozen=True, slots=True)
+class Swept:
+    """What a sweep brought.
+
+    Attributes:
+        swept: Whether this call swept, and not somebody else a moment before.
+        bells: Lanes to ring.
+        expired: Intents whose deadline passed while they waited for others: they are dead letters now.
+        next_s: Seconds until the next thing is due that no bell tells of; None where nothing is.
+    """
+
+    swept: bool
+    bells: tuple[str, ...]
+    expired: tuple[Entry, ...]
+    next_s: float | None
+
+
 class Journal(Producing):
-    """The record of all intents on Redis: what producers do with it, and what workers do.
+    """The record of all intents for one ledger, on Redis: what producers do with it, and what workers do.
 
     Args:
         settings: Where Redis is, and the numbers.
-        client: A client to use instead of one made from the settings; it must decode responses.
+        target: Whose journal it is.
+        way: The connections to its Redis; those of its own when None.
 
     All methods raise :class:`~blnk_relay.errors.JournalUnavailable` when Redis does not answer within its timeout.
     """
 
-    def __init__(self, settings: Settings, client: redis.Redis | None = None) -> None:
-        super().__init__(settings, client)
-        #: Claims and looks are only for ledgers that there is a way to, and that this journal is about.
-        self._targets = "\n".join(f"{name}={target.ledger}" for name, target in settings.ledgers.items())
-        #: And for what this version knows how to do.
+    def __init__(self, settings: Settings, target: str = DEFAULT_TARGET, way: Way | None = None) -> None:
+        super().__init__(settings, target, way)
+        #: Claims and looks are only for what this version knows how to do.
         self._kinds = ",".join(KINDS)
         self._ground = Ground()
         self._complained_s = float("-inf")
@@ -86,7 +101,7 @@ class Journal(Producing):
         """Record what came by name and is no valid intent, as a dead letter.
 
         Args:
-            entry: Its id, kind, target and lane.
+            entry: Its id, kind and lane.
             body: What is kept of it.
             death: Why it is none.
 
@@ -98,7 +113,6 @@ class Journal(Producing):
             entry.id,
             body,
             entry.kind,
-            entry.target,
             entry.lane,
             death.code,
             death.message,
@@ -119,9 +133,12 @@ class Journal(Producing):
     # -- working -------------------------------------------------------------------------------------------------
 
     def claim(self, lane: str, worker: str, most: int, *, leave: bool = False) -> Claims:
-        """Take due intents of a lane, of known targets, under leases.
+        """Take due intents of a lane under leases.
 
         With ``most=0`` it is a sign of life, with ``leave`` a farewell.
+
+        Raises:
+            OtherLedger: This journal belongs to another ledger than the settings mean by the target.
         """
         settings = self.settings
         asked_s = steady_s()
@@ -135,20 +152,24 @@ class Journal(Producing):
             settings.events_max,
             "1" if leave else "0",
             CALL_IN_BACKLOG,
-            self._targets,
+            self.ledger,
             self._ground.seen,
             self._kinds,
             int(settings.dead_worker_s * 1000),
         )
         answer = ClaimAnswer(*raw)
+        self._refuse_other(answer.other_ledger)
         now_ms, solid_ms = self.drive(self._ground.flow(asked_s, answer.now_ms, answer.ground))
         readable, unreadable = self._read(answer.items, now_ms, solid_ms, asked_s, settings.lease_s)
         return Claims(readable, tuple(answer.bells), -1, buried_of(answer.buried), unreadable, tuple(answer.strange))
 
     def take(self, worker: str, most: int, lease_s: float, *, leave: bool = False) -> Claims:
-        """Take posted intents of known targets whose look at the ledger is due.
+        """Take posted intents whose look at the ledger is due.
 
         One batch at a time for each worker: to ask again says that the last one is no longer in its hands.
+
+        Raises:
+            OtherLedger: This journal belongs to another ledger than the settings mean by the target.
         """
         settings = self.settings
         asked_s = steady_s()
@@ -160,16 +181,21 @@ class Journal(Producing):
             settings.max_lapses,
             settings.events_max,
             "1" if leave else "0",
-            self._targets,
+            self.ledger,
             self._ground.seen,
             self._kinds,
             int(settings.dead_worker_s * 1000),
         )
         answer = TakeAnswer(*raw)
+        self._refuse_other(answer.other_ledger)
         now_ms, solid_ms = self.drive(self._ground.flow(asked_s, answer.now_ms, answer.ground))
         readable, unreadable = self._read(answer.items, now_ms, solid_ms, asked_s, lease_s)
         bells, buried, strange = tuple(answer.bells), buried_of(answer.buried), tuple(answer.strange)
         return Claims(readable, bells, answer.next_ms, buried, unreadable, strange)
+
+    def _refuse_other(self, recorded: str) -> None:
+        if recorded:
+            raise OtherLedger(self.target, recorded, self.ledger)
 
     def _read(
         self, items: Sequence[Sequence[str]], now_ms: int, solid_ms: int, asked_s: float, lease_s: float
@@ -182,8 +208,8 @@ class Journal(Producing):
                 readable.append(claimed_of(item, now_ms, asked_s + lease_s, solid_ms, asked_s))
             except Exception as error:  # noqa: BLE001 - whatever stands there, the others were handed out as well
                 with reported():
-                    names: Any = self.client.hmget(self.key(f"intent:{item[0]}"), ["kind", "target", "lane"])
-                unreadable.append((unreadable_of(item, names, now_ms), type(error).__name__))
+                    names: Any = self.client.hmget(self.key(f"intent:{item[0]}"), ["kind", "lane"])
+                unreadable.append((unreadable_of(item, self.target, names, now_ms), type(error).__name__))
         return tuple(readable), tuple(unreadable)
 
     def extend(self, worker: str, held: Sequence[Claimed], lease_s: float) -> list[Claimed]:
@@ -227,7 +253,7 @@ class Journal(Producing):
         arguments: list[str] = []
         for claimed, send in sends:
             rows = (send.exclusive,) if isinstance(send.exclusive, str) else send.exclusive
-            locks = ",".join(f"{claimed.entry.target}:{row}" for row in rows if row)
+            locks = ",".join(row for row in rows if row)
             arguments += [
                 claimed.entry.id,
                 claimed.token,
@@ -275,7 +301,7 @@ class Journal(Producing):
         Args:
             worker: Who had them.
             settlements: The verdicts; stale ones change nothing.
-            healthy: Gates (``<target>:<side>``) whose side has just answered well; with ``?`` behind it: answered.
+            healthy: Sides of the target that have just answered well; with ``?`` behind one: answered.
             unfit: Takes those that cannot be written down, and why; without it they raise.
         """
         encoded: list[str] = []
@@ -288,19 +314,17 @@ class Journal(Producing):
                 unfit.append((settlement, error))
         if not encoded:
             return Settled()
-        bells, _stale, found = self.scripts.run("settle", worker, self.settings.events_max, ",".join(healthy), *encoded)
-        again = [gate.rsplit(" ", 1) for gate in found]
-        return Settled(tuple(bells), tuple((name, float(lost_ms) / 1000) for name, lost_ms in again))
+        bells, _stale, lost_ms = self.scripts.run(
+            "settle", worker, self.settings.events_max, ",".join(healthy), *encoded
+        )
+        return Settled(tuple(bells), None if lost_ms < 0 else lost_ms / 1000)
 
-    def sweep(self, program: str = "") -> tuple[bool, tuple[str, ...], tuple[Entry, ...]]:
+    def sweep(self, program: str = "", back_s: float = 0.0) -> Swept:
         """Sweep, if nobody else has just done so; also a sign of life of the worker program.
 
         Args:
             program: Its name; empty for none.
-
-        Returns:
-            Whether this call swept, lanes to ring, and intents whose deadline passed while they waited for others: they
-            are dead letters now.
+            back_s: Within how many seconds it comes again, whatever is due.
         """
         settings = self.settings
         asked_at = steady_s()
@@ -313,11 +337,13 @@ class Journal(Producing):
             settings.events_max,
             self._ground.seen,
             program,
+            int(back_s * 1000),
         )
         answer = SweepAnswer(*raw)
         self.drive(self._ground.flow(asked_at, answer.now_ms, answer.ground))
         bells = {*answer.bells, *self._pay_what_is_owed()} if answer.swept else answer.bells
-        return bool(answer.swept), tuple(bells), buried_of(answer.expired)
+        next_s = None if answer.next_ms < 0 else answer.next_ms / 1000
+        return Swept(bool(answer.swept), tuple(bells), buried_of(answer.expired), next_s)
 
     def _pay_what_is_owed(self) -> set[str]:
         """Go on with those that wait for intents which are over, for as long as until the next sweep; lanes to ring."""
@@ -329,32 +355,24 @@ class Journal(Producing):
                 bells.update(more)
         return bells
 
-    def foreign(self) -> list[OtherLedger]:
-        """Targets of the settings that stand for other ledgers in this journal: this process leaves them alone.
-
-        Returns:
-            One error for each, as a producer would meet it.
-        """
-        with reported():
-            recorded: Any = self.client.hgetall(self.key("ledgers"))
-        return [
-            OtherLedger(name, recorded[name], target.ledger)
-            for name, target in self.settings.ledgers.items()
-            if target.ledger and recorded.get(name, target.ledger) != target.ledger
-        ]
+    def foreign(self) -> OtherLedger | None:
+        """That this journal belongs to another ledger than the settings mean by the target; None where all is well."""
+        recorded = self.recorded_ledger()
+        return (
+            OtherLedger(self.target, recorded, self.ledger) if recorded not in ("", self.ledger or recorded) else None
+        )
 
     def farewell(self, program: str) -> None:
         """A worker program ends; without this it counts as alive until it was silent for DEAD_WORKER_S."""
         with reported():
             self.client.zrem(self.key("alive"), program)
 
-    def unknown_targets(self) -> list[str]:
-        """Targets that the settings do not name and that have intents ready: nobody with these settings takes them."""
+    def has_open(self) -> bool:
+        """Whether anything here is not over yet."""
         with reported():
-            queues: Any = self.client.smembers(self.key("queues"))
-            unknown = sorted(queue for queue in queues if queue.partition("|")[2] not in self.settings.ledgers)
-            waiting = [queue for queue in unknown if self.client.zcard(self.key(f"ready:{queue}"))]
-        return sorted({queue.partition("|")[2] for queue in waiting})
+            lanes: Any = self.client.smembers(self.key("lanes"))
+            sets = ("waiting", "posted", *(f"ready:{lane}" for lane in lanes))
+            return any(self.client.zcard(self.key(name)) for name in sets)
 
     def file(self, id_: str, size: int) -> bytes | None:
         """The file that was kept beside an intent; None when it is not there whole.
@@ -363,7 +381,7 @@ class Journal(Producing):
             id_: Id of the intent.
             size: Its size in bytes.
         """
-        return self.drive(file_flow(self.settings.prefix, id_, size))
+        return self.drive(file_flow(self.prefix, id_, size))
 
     def renewal(self, id_: str, generation: int) -> Renewal:
         """What an intent is sent under in the generation after this one.
@@ -371,35 +389,33 @@ class Journal(Producing):
         Raises:
             NotFound: It is gone.
         """
-        return self.drive(renewal_flow(self.settings.prefix, id_, generation))
+        return self.drive(renewal_flow(self.prefix, id_, generation))
 
-    def is_open(self, target: str, reference: str) -> bool:
+    def is_open(self, reference: str) -> bool:
         """Whether an intent with this reference is recorded and not finished."""
-        return self.drive(ended_flow(self.settings.prefix, target, reference))[0] in OPEN
+        return self.drive(ended_flow(self.prefix, self.target, reference))[0] in OPEN
 
-    def renewed_references(self, target: str, references: Sequence[str]) -> dict[str, str]:
+    def renewed_references(self, references: Sequence[str]) -> dict[str, str]:
         """Of some references those whose intents are sent under others now, each to that one.
 
         Args:
-            target: Name of the target.
             references: As intents were accepted with them; those of later generations are not in the answer.
         """
-        return self.drive(renewed_flow(self.settings.prefix, target, references))
+        return self.drive(renewed_flow(self.prefix, self.target, references))
 
-    def is_fresh(self, target: str, reference: str, within_s: float) -> bool:
+    def is_fresh(self, reference: str, within_s: float) -> bool:
         """Whether an intent with this reference was done so many seconds ago, or fewer."""
-        state, at_ms = self.drive(ended_flow(self.settings.prefix, target, reference))
+        state, at_ms = self.drive(ended_flow(self.prefix, self.target, reference))
         return state == State.DONE and self.now_ms() - at_ms <= within_s * 1000
 
-    def change_gate(self, target: str, side: str, action: GateAction, code: str, wait_s: float) -> bool:
-        """Pause or slow one side (``write`` or ``read``) of a target by a worker's word. Returns whether it is news."""
-        return self.complain(target, side, GateChange(action, code, wait_s))[0]
+    def change_gate(self, side: str, action: GateAction, code: str, wait_s: float) -> bool:
+        """Pause or slow a side (``write`` or ``read``) of the target by a worker's word. Returns whether it is news."""
+        return self.complain(side, GateChange(action, code, wait_s))[0]
 
-    def complain(self, target: str, side: str, change: GateChange, times: int = 1) -> tuple[bool, bool]:
-        """Pause or slow one side of a target by a worker's word.
+    def complain(self, side: str, change: GateChange, times: int = 1) -> tuple[bool, bool]:
+        """Pause or slow one side of the target by a worker's word.
 
         Args:
-            target: Which.
             side: ``write``, ``read`` or ``lane:<lane>``.
             change: What it is.
             times: How many requests say so.
@@ -408,31 +424,28 @@ class Journal(Producing):
             Whether it is news, and whether nothing is to be sent now.
         """
         wait_ms = int(change.wait_s * 1000)
-        news, shut = self.scripts.run(
-            "gate", f"{target}:{side}", change.action, change.code, wait_ms, "0", change.note, times
-        )
+        news, shut = self.scripts.run("gate", side, change.action, change.code, wait_ms, "0", change.note, times)
         return bool(news), bool(shut)
 
     def now_ms(self) -> int:
         """The clock of the journal: that of Redis, less its steps."""
         return int(self.scripts.run("now")[0])
 
-    def ledger_of(self, target: str) -> str:
-        """The ledger that a target of this journal stands for since it was first used; empty for none yet."""
+    def recorded_ledger(self) -> str:
+        """The ledger that the target stands for since this journal was first used; empty for none yet."""
         with reported():
-            recorded: Any = self.client.hget(self.key("ledgers"), target)
+            recorded: Any = self.client.hget(self.key("ledger"), "is")
         return recorded or ""
 
-    def rebind(self, target: str, ledger: str, *, who: str, reason: str) -> None:
-        """Let a target stand for another address from now on, by a human's word that it is the same ledger.
+    def rebind(self, ledger: str, *, who: str, reason: str) -> None:
+        """Let the target stand for another address from now on, by a human's word that it is the same ledger.
 
         Args:
-            target: Name of the target.
             ledger: See :attr:`blnk_relay.targets.Target.ledger`.
             who: Whose word it is.
             reason: Why; both are kept beside it until the next time.
         """
-        self.scripts.run("rebind", target, ledger, f"{who}: {reason}"[:_MOST_NOTE])
+        self.scripts.run("rebind", ledger, f"{who}: {reason}"[:_MOST_NOTE])
 
     def check_server(self) -> list[str]:
         """Warnings about a server that could lose or evict the journal; empty when all is well.

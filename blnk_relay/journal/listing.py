@@ -15,7 +15,6 @@ from itertools import islice
 from typing import Any, TypeVar
 
 from blnk_relay.errors import NotFound
-from blnk_relay.intents.intent import DEFAULT_TARGET
 from blnk_relay.intents.states import LETTERS, TIMED, State, StateName
 from blnk_relay.journal.entries import id_of
 from blnk_relay.journal.flows import ask_flow, run_flow
@@ -49,16 +48,15 @@ class Wanted:
     code: str | None
     since: datetime | None
     until: datetime | None
-    target: str | None
 
     @property
     def narrow(self) -> bool:
         """Whether it is worth to look at few fields of many intents before reading some in full."""
-        return any(item is not None for item in (self.kind, self.code, self.since, self.until, self.target))
+        return any(item is not None for item in (self.kind, self.code, self.since, self.until))
 
     def fields(self) -> Mapping[str, str]:
         """Fields that must have a value."""
-        wanted = {"state": self.state, "kind": self.kind, "code": self.code, "target": self.target}
+        wanted = {"state": self.state, "kind": self.kind, "code": self.code}
         return {name: value for name, value in wanted.items() if value is not None}
 
     def those_of(self, statuses: Iterable[Status | None]) -> Iterator[Status]:
@@ -68,15 +66,13 @@ class Wanted:
                 continue
             if self.kind not in (None, status.kind) or self.code not in (None, status.code):
                 continue
-            if self.target not in (None, status.target):
-                continue
             changed = status.updated
             if changed and ((self.since and changed < self.since) or (self.until and changed >= self.until)):
                 continue
             yield status
 
 
-def _expect(what: str, given: str, known: set[str]) -> None:
+def expect(what: str, given: str, known: set[str]) -> None:
     """Refuse a name that is none, with the one that was meant or those that there are."""
     if given in known:
         return
@@ -87,8 +83,34 @@ def _expect(what: str, given: str, known: set[str]) -> None:
     raise NotFound(f"no {what} is {given!r}; " + (f"did you mean {meant!r}?" if meant else f"there are: {there}"))
 
 
+@dataclass(frozen=True, slots=True)
+class Known:
+    """Kinds that were ever enqueued or died, and codes that letters ever died of."""
+
+    kinds: frozenset[str] = frozenset()
+    codes: frozenset[str] = frozenset()
+
+
+def check_filters(known: Iterable[Known], states: Sequence[str], *, kind: str | None, code: str | None) -> None:
+    """See :meth:`blnk_relay.Operator.check_filters`.
+
+    Args:
+        known: Of each journal that is listed.
+        states: The states that are listed.
+        kind: A kind, or None.
+        code: A code, or None.
+    """
+    there = list(known)
+    if kind is not None:
+        expect("kind", kind, {*KINDS, *(name for one in there for name in one.kinds)})
+    if code is not None and LETTERS.issuperset(states):
+        codes = {name for one in there for name in one.codes}
+        # The one code that letters get after their death, and uncounted.
+        expect("code among the dead letters", code, {*codes, "DEPENDENCY_CLOSED"} if codes else codes)
+
+
 class Listing:
-    """Lists intents.
+    """Lists intents of one journal.
 
     Args:
         journal: Whose.
@@ -96,51 +118,46 @@ class Listing:
 
     def __init__(self, journal: Journal) -> None:
         self._journal = journal
-        self._prefix = journal.settings.prefix
+        self._prefix = journal.prefix
 
-    def listed(self, wanted: Wanted, *, key: str | None, oldest_first: bool) -> Iterator[Status]:
-        """See :meth:`blnk_relay.Operator.listed`."""
+    def listed(self, wanted: Wanted, *, key: str | None, oldest_first: bool) -> Iterator[tuple[float, Status]]:
+        """See :meth:`blnk_relay.Operator.listed`; each with the score that it is listed by."""
         if key is not None:
-            yield from wanted.those_of(self._read((id_of(wanted.target or DEFAULT_TARGET, key), key)))
+            for status in wanted.those_of(self._read((id_of(self._journal.target, key), key))):
+                yield 0.0, status
             return
         for page in self._pages(wanted, oldest_first=oldest_first):
-            ids = self._matching(page, wanted) if wanted.narrow else page
+            scores = dict(page)
+            ids = self._matching(list(scores), wanted) if wanted.narrow else list(scores)
             for chunk in batched(ids, _CHUNK):
-                yield from wanted.those_of(self._read(chunk))
+                for status in wanted.those_of(self._read(chunk)):
+                    yield scores[status.id], status
 
-    def check(self, states: Sequence[str], *, kind: str | None, code: str | None, target: str | None) -> None:
-        """See :meth:`blnk_relay.Operator.check_filters`."""
-        counts = self._ask("HKEYS", f"{self._prefix}counts") if kind or code else ()
-        queues = self._ask("SMEMBERS", f"{self._prefix}queues") if target else ()
-        parts = [name.split("|", _DEATH_PARTS - 1) for name in counts]
-        if kind is not None:
-            kinds = {*KINDS, *(part[1] for part in parts if part[0] in ("accepted", "dead"))}
-            _expect("kind", kind, kinds)
-        if target is not None:
-            known = {*self._journal.settings.ledgers, *(queue.partition("|")[2] for queue in queues)}
-            _expect("target", target, known)
-        if code is not None and LETTERS.issuperset(states):
-            codes = {part[3] for part in parts if part[0] == "dead" and len(part) == _DEATH_PARTS}
-            # The one code that letters get after their death, and uncounted.
-            _expect("code among the dead letters", code, {*codes, "DEPENDENCY_CLOSED"} if codes else codes)
+    def known(self) -> Known:
+        """What filters may ask for here."""
+        parts = [name.split("|", _DEATH_PARTS - 1) for name in self._ask("HKEYS", f"{self._prefix}counts")]
+        return Known(
+            kinds=frozenset(part[1] for part in parts if part[0] in ("accepted", "dead")),
+            codes=frozenset(part[3] for part in parts if part[0] == "dead" and len(part) == _DEATH_PARTS),
+        )
 
     def _ask(self, *command: str | int) -> Any:
         return self._journal.drive(ask_flow(*command))
 
     def _read(self, ids: Sequence[str]) -> list[Status | None]:
-        return self._journal.drive(statuses_flow(self._prefix, ids))
+        return self._journal.drive(statuses_flow(self._prefix, self._journal.target, ids))
 
-    def _pages(self, wanted: Wanted, *, oldest_first: bool) -> Iterator[list[str]]:
-        """Ids of the intents that may be in a state, by the scores of its sets.
+    def _pages(self, wanted: Wanted, *, oldest_first: bool) -> Iterator[list[tuple[str, float]]]:
+        """Ids and scores of the intents that may be in a state, by the scores of its sets.
 
         Yields:
             Pages that are not empty. What leaves the sets meanwhile makes none pass over another.
         """
         limits = _limits(wanted.since, wanted.until) if wanted.state in TIMED else _limits(None, None)
-        sets = self._sets(wanted.state, wanted.target)
+        sets = self._sets(wanted.state)
         members = [self._members(name, limits, oldest_first=oldest_first) for name in sets]
         merged = heapq.merge(*members, key=lambda member: member[1], reverse=not oldest_first)
-        return batched((id_ for id_, _ in merged), PAGE)
+        return batched(merged, PAGE)
 
     def _matching(self, ids: Sequence[str], wanted: Wanted) -> list[str]:
         """Those of a page whose fields have the wanted values now, and that changed within the wanted times."""
@@ -148,11 +165,10 @@ class Listing:
         limits = _limits(wanted.since, wanted.until)
         return self._journal.drive(run_flow("matching", *limits, len(wanted.fields()), *fields, *ids))
 
-    def _sets(self, state: str, target: str | None) -> list[str]:
+    def _sets(self, state: str) -> list[str]:
         """Names of the sets that hold the intents of a state."""
         if state == State.READY:
-            queues = self._ask("SMEMBERS", f"{self._prefix}queues")
-            return [f"ready:{queue}" for queue in sorted(queues) if target in (None, queue.partition("|")[2])]
+            return [f"ready:{lane}" for lane in sorted(self._ask("SMEMBERS", f"{self._prefix}lanes"))]
         if state == State.SENDING:
             workers = self._ask("ZRANGE", f"{self._prefix}workers", 0, -1)
             return [f"leased:{worker}" for worker in workers]

@@ -17,7 +17,6 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import NoScriptError
 
 from blnk_relay.journal.connection import reported
-from blnk_relay.settings import Settings
 from blnk_relay.transport.sockets import packed
 
 #: How the first line of a script begins that needs more than the common head.
@@ -125,16 +124,21 @@ def script_digest(name: str) -> str:
 
 
 class Scripts:
-    """Runs our scripts by digest.
+    """Runs our scripts by digest, for one journal.
 
     A server that does not know one is given its text in the place of the digest. To load it there first would take
     another connection, which may lead to another server by now.
+
+    Args:
+        client: For what is more than one command.
+        connections: For what is one; to the same server.
+        prefix: Of the journal's keys.
     """
 
-    def __init__(self, client: redis.Redis, settings: Settings) -> None:
+    def __init__(self, client: redis.Redis, connections: Connections, prefix: str) -> None:
         self._client = client
-        self._connections = Connections(client, settings.redis_connections, settings.redis_timeout_s)
-        self._prefix = settings.prefix
+        self._connections = connections
+        self._prefix = prefix
 
     def run(self, name: str, *args: str | int) -> Any:
         """Run one script in one trip.
@@ -174,7 +178,3 @@ class Scripts:
         if isinstance(answers[0], Exception):
             raise answers[0]
         return answers
-
-    def close(self) -> None:
-        """Give the connections back."""
-        self._connections.close()

@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+import heapq
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 from blnk_relay.bell import Bells
-from blnk_relay.errors import NotFound, Refused
+from blnk_relay.errors import JournalUnavailable, NotFound, Refused
 from blnk_relay.intents.intent import DEFAULT_TARGET
 from blnk_relay.intents.states import State, StateName
 from blnk_relay.journal.journal import Journal
-from blnk_relay.journal.listing import Listing, Wanted
-from blnk_relay.journal.overview import Overview, leases_flow, overview_flow
+from blnk_relay.journal.journals import Journals
+from blnk_relay.journal.listing import Listing, Wanted, check_filters, expect
+from blnk_relay.journal.overview import Overview, leases_flow, merged, overview_flow
 from blnk_relay.journal.pauses import MAX_REASON, MAX_WHO, Act, Change, acts_flow, pause_flow, resume_flow
-from blnk_relay.journal.status import Status, moment
+from blnk_relay.journal.status import Attempt, Status, moment
 from blnk_relay.kinds.registry import KINDS
 from blnk_relay.replay import ReplayPlan, ReplayWay, plan_replay
 from blnk_relay.settings import CONFIRM_LANE, Settings
@@ -26,12 +30,12 @@ MOST_AT_ONCE = 10_000
 
 
 class Operator:
-    """An operator's hands on the journal: look over it, list, replay and discard dead letters, pause and resume.
+    """An operator's hands on the journals: look over them, list, replay and discard dead letters, pause and resume.
 
     All methods raise :class:`~blnk_relay.errors.JournalUnavailable` when Redis does not answer within its timeout.
 
     Args:
-        journal: The journal, such as that of a relay (``relay.journal``). It stays its owner's to close.
+        journals: Those of all targets, such as a relay's (``relay.journals``). They stay their owner's to close.
         bells: To wake workers after a replay, a discard or a resume; bells of its own when None.
 
     Example:
@@ -42,21 +46,21 @@ class Operator:
                     print(letter.key, operator.plan(letter).why)
     """
 
-    def __init__(self, journal: Journal, bells: Bells | None = None) -> None:
-        self.journal = journal
-        self._bells = bells or Bells(journal.settings)
-        self._listing = Listing(journal)
+    def __init__(self, journals: Journals, bells: Bells | None = None) -> None:
+        self.journals = journals
+        self.settings = journals.settings
+        self._bells = bells or Bells(journals.settings)
         self._closing: list[Callable[[], None]] = [] if bells else [self._bells.close]
 
     @classmethod
     def from_env(cls) -> Self:
-        """An operator with a journal by the settings of the environment, which is closed with it.
+        """An operator with journals by the settings of the environment, which are closed with it.
 
         Raises:
             InvalidSettings: A variable is malformed or contradicts another.
         """
-        made = cls(Journal(Settings.from_env()))
-        made._closing.append(made.journal.close)
+        made = cls(Journals(Settings.from_env()))
+        made._closing.append(made.journals.close)
         return made
 
     def __enter__(self) -> Self:
@@ -78,31 +82,73 @@ class Operator:
         Raises:
             NotFound: No intent is known under the key.
         """
-        return self.journal.find(key, target)
+        return self.journals.find(key, target)
 
-    def now(self) -> datetime:
-        """The journal's time, which all times of intents and letters come from."""
-        return moment(self.journal.now_ms())
+    def current(self, status: Status) -> Status | None:
+        """What has become of an intent since; None for one that is gone."""
+        return self._journal(status.target).status(status.id)
 
-    def overview(self) -> Overview:
-        """Depths, ages, gates and counters.
+    def history(self, status: Status) -> tuple[Attempt, ...]:
+        """What was tried for an intent, oldest first; at most the last 20 lines."""
+        return self._journal(status.target).history(status.id)
+
+    def payload(self, status: Status) -> Mapping[str, Any]:
+        """The canonical payload of an intent. It holds personal data: show it to operators, log it nowhere.
 
         Raises:
-            JournalUnavailable: Redis did not answer.
+            NotFound: The intent was trimmed, or what was recorded of it is broken.
         """
-        return self.journal.drive(overview_flow(self.journal.settings))
+        return self._journal(status.target).payload(status.id)
+
+    def now(self, target: str | None = None) -> datetime:
+        """The time of a target's journal, which all times of its intents and letters come from.
+
+        Args:
+            target: Which; the first of the settings when None.
+        """
+        return moment(self._journal(target).now_ms())
+
+    def overview(self, target: str | None = None) -> Overview:
+        """Depths, ages, gates and counters.
+
+        Args:
+            target: Of this one only; of all when None, also of those that the settings no longer name.
+
+        Raises:
+            NotFound: There is no such target.
+            JournalUnavailable: No Redis answered; where some did, ``away`` names the targets of the others.
+        """
+        parts, away = [], []
+        failure: JournalUnavailable | None = None
+        for journal in self._journals(target):
+            try:
+                parts.append(journal.drive(overview_flow(self.settings, journal.target)))
+            except JournalUnavailable as error:
+                failure = error
+                away.append(journal.target)
+        if failure is not None and not parts:
+            raise failure
+        return replace(merged(parts), away=tuple(away))
 
     def leases(self) -> dict[str, int]:
         """Intents in the hands of each worker, by its name (host, process id and a random part)."""
-        return self.journal.drive(leases_flow(self.journal.settings.prefix))
+        held: Counter[str] = Counter()
+        for journal in self._journals(None):
+            held.update(journal.drive(leases_flow(journal.prefix)))
+        return dict(held)
 
     def acts(self, most: int = 20) -> tuple[Act, ...]:
-        """The last pauses and resumes by operators, newest first.
+        """The last pauses and resumes by operators, newest first; that of a lane is one, however many targets it has.
 
         Raises:
             JournalUnavailable: Redis did not answer.
         """
-        return self.journal.drive(acts_flow(self.journal.settings.prefix, most))
+        found = [act for journal in self._journals(None) for act in journal.drive(acts_flow(journal.prefix, most))]
+        newest = sorted(found, key=lambda act: act.at, reverse=True)
+        kept: dict[tuple[str, ...], Act] = {}
+        for act in newest:
+            kept.setdefault((act.what, act.of, act.who, act.reason, act.at.isoformat(timespec="seconds")), act)
+        return tuple(kept.values())[:most]
 
     def listed(
         self,
@@ -128,13 +174,19 @@ class Operator:
             since: Only what came into this state at or after this time; for ``ready`` and ``posted``: changed since.
             until: Only what came into this state before this time.
             key: Only the intent with this key or id.
-            target: Only of this ledger; the one that the key belongs to.
+            target: Only of this ledger.
             oldest_first: The other way round.
 
         Raises:
+            NotFound: There is no such target.
             JournalUnavailable: Redis did not answer.
         """
-        return self._listing.listed(Wanted(state, kind, code, since, until, target), key=key, oldest_first=oldest_first)
+        wanted = Wanted(state, kind, code, since, until)
+        those = [
+            Listing(journal).listed(wanted, key=key, oldest_first=oldest_first) for journal in self._journals(target)
+        ]
+        merged_ = heapq.merge(*those, key=lambda found: found[0], reverse=not oldest_first)
+        return (status for _, status in merged_)
 
     def check_filters(
         self,
@@ -150,13 +202,17 @@ class Operator:
             states: The states that are listed.
             kind: A kind; one of another version counts as known once an intent of it was enqueued or died.
             code: A code; checked when only dead letters are listed, because any answer's code may stand elsewhere.
-            target: A ledger; one that the settings no longer name counts as known while the journal has a lane of it.
+            target: A ledger; one that the settings no longer name counts as known while there is a journal of it.
 
         Raises:
             NotFound: There is no such kind or target, or no letter ever died of this code.
             JournalUnavailable: Redis did not answer.
         """
-        self._listing.check(states, kind=kind, code=code, target=target)
+        if target is not None and target not in self.settings.ledgers:
+            expect("target", target, {*self.settings.ledgers, *self.journals.unnamed()})
+        if kind is not None or code is not None:
+            known = [Listing(journal).known() for journal in self._journals(target)]
+            check_filters(known, states, kind=kind, code=code)
 
     def plan(self, status: Status) -> ReplayPlan:
         """What a replay of a dead letter would do."""
@@ -186,14 +242,15 @@ class Operator:
         if plan.way is ReplayWay.NO:
             raise Refused(f"intent {status.id} is not replayed: {plan.why}")
         fresh = plan.way is ReplayWay.FRESH
-        renewal = self.journal.renewal(status.id, status.generation) if fresh else None
-        answer, bells, *taken = self.journal.scripts.run(
+        journal = self._journal(status.target)
+        renewal = journal.renewal(status.id, status.generation) if fresh else None
+        answer, bells, *taken = journal.scripts.run(
             "replay",
             status.id,
-            int(self.journal.settings.deadline_s * 1000),
+            int(self.settings.deadline_s * 1000),
             "1" if fresh else "0",
             *(renewal.encoded().values() if renewal else ("", "", "")),
-            self._line("replayed", who, reason or plan.why),
+            _line(journal, "replayed", who, reason or plan.why),
             f"{status.generation}|{status.dead_class}|{status.code}",
         )
         if answer == "":
@@ -201,11 +258,10 @@ class Operator:
         if answer == "changed":
             raise Refused(f"intent {status.id} is not replayed: it has died again since it was looked at")
         if answer == "taken":
-            reference = taken[0].removeprefix(f"{status.target}:")
-            raise Refused(f"intent {status.id} is not replayed: reference {reference!r} is taken by an intent already")
+            raise Refused(f"intent {status.id} is not replayed: reference {taken[0]!r} is taken by an intent already")
         if answer != "replayed":
             raise Refused(f"intent {status.id} is not replayed: it is {answer}, not dead")
-        self._bells.ring(bells)
+        self._bells.ring(status.target, bells)
         return plan
 
     def discard(self, status: Status, *, who: str, reason: str) -> None:
@@ -223,16 +279,17 @@ class Operator:
         """
         if not reason.strip():
             raise Refused("a dead letter is only discarded with a reason")
-        line = self._line("discarded", who, reason)
-        answer, bells = self.journal.scripts.run("discard", status.id, line, self.journal.settings.events_max)
+        journal = self._journal(status.target)
+        line = _line(journal, "discarded", who, reason)
+        answer, bells = journal.scripts.run("discard", status.id, line, self.settings.events_max)
         if answer == "":
             raise NotFound(f"no intent is known under {status.id!r}")
         if answer != State.DISCARDED:
             raise Refused(f"intent {status.id} is not discarded: it is {answer}, not dead")
-        self._bells.ring(bells)
+        self._bells.ring(status.target, bells)
 
     def pause_lane(self, lane: str, *, who: str, reason: str = "") -> Change:
-        """Let workers claim nothing more from a lane; what is being sent is finished.
+        """Let workers claim nothing more from a lane, for whatever target; what is being sent is finished.
 
         Args:
             lane: The lane.
@@ -245,10 +302,19 @@ class Operator:
         Raises:
             Refused: Somebody else has paused it already; that pause stays as it is.
             NotFound: The settings list no such lane.
-            JournalUnavailable: Redis did not answer.
+            JournalUnavailable: Redis did not answer; the targets before the one that it keeps are paused.
         """
         self._known(lane)
-        return self.journal.drive(pause_flow("lane", lane, who, reason))
+        made: list[Change] = []
+        refused: Refused | None = None
+        for journal in self._journals(None):
+            try:
+                made.append(journal.drive(pause_flow("lane", lane, who, reason)))
+            except Refused as error:
+                refused = refused or error
+        if refused is not None and not any(made):
+            raise refused
+        return _together(made)
 
     def resume_lane(self, lane: str, *, who: str = "", reason: str = "") -> Change:
         """Let workers claim from a lane again.
@@ -261,9 +327,11 @@ class Operator:
             JournalUnavailable: Redis did not answer.
         """
         self._known(lane)
-        ended = self.journal.drive(resume_flow(self.journal.settings, "lane", lane, who, reason))
-        self._bells.ring([lane])
-        return ended
+        ended = []
+        for journal in self._journals(None):
+            ended.append(journal.drive(resume_flow(self.settings, "lane", lane, who, reason)))
+            self._bells.ring(journal.target, [lane])
+        return _together(ended)
 
     def pause_target(self, target: str, *, who: str, reason: str = "") -> Change:
         """Stop all requests to a target until it is resumed; nobody probes it meanwhile. See :meth:`pause_lane`.
@@ -273,8 +341,7 @@ class Operator:
             NotFound: There is no such target.
             JournalUnavailable: Redis did not answer.
         """
-        self._known_target(target)
-        return self.journal.drive(pause_flow("target", target, who, reason))
+        return self.journals.of(target).drive(pause_flow("target", target, who, reason))
 
     def resume_target(self, target: str, *, who: str = "", reason: str = "") -> Change:
         """Open all gates of a target, those that workers have shut or slowed as well.
@@ -286,22 +353,27 @@ class Operator:
             NotFound: There is no such target.
             JournalUnavailable: Redis did not answer.
         """
-        self._known_target(target)
-        ended = self.journal.drive(resume_flow(self.journal.settings, "target", target, who, reason))
-        self._bells.ring((*self.journal.settings.lanes, CONFIRM_LANE))
+        ended = self.journals.of(target).drive(resume_flow(self.settings, "target", target, who, reason))
+        self._bells.ring(target, (*self.settings.lanes, CONFIRM_LANE))
         return ended
 
     def _known(self, lane: str) -> None:
-        if lane not in self.journal.settings.lanes:
-            raise NotFound(f"no lane {lane!r}; the settings list {', '.join(self.journal.settings.lanes)}")
+        if lane not in self.settings.lanes:
+            raise NotFound(f"no lane {lane!r}; the settings list {', '.join(self.settings.lanes)}")
 
-    def _known_target(self, target: str) -> None:
-        known = self.journal.settings.ledgers
-        if target not in known:
-            raise NotFound(f"no target {target!r}; the settings name {', '.join(known)}")
+    def _journal(self, target: str | None) -> Journal:
+        return self.journals.any_of(target or next(iter(self.settings.ledgers)))
 
-    def _line(self, what: str, who: str, reason: str) -> str:
-        return json.dumps(
-            {"at": self.journal.now_ms(), "what": what, "by": who[:MAX_WHO], "note": reason[:MAX_REASON]},
-            ensure_ascii=False,
-        )
+    def _journals(self, target: str | None) -> list[Journal]:
+        return self.journals.everywhere() if target is None else [self.journals.any_of(target)]
+
+
+def _together(changes: Sequence[Change]) -> Change:
+    """What was done in several journals, as one: whether anything, and the first pause that stood or stands."""
+    return Change(any(changes), next((change.pause for change in changes if change.pause is not None), None))
+
+
+def _line(journal: Journal, what: str, who: str, reason: str) -> str:
+    return json.dumps(
+        {"at": journal.now_ms(), "what": what, "by": who[:MAX_WHO], "note": reason[:MAX_REASON]}, ensure_ascii=False
+    )

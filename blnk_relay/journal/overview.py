@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -90,6 +91,7 @@ class Overview:
         workers: Worker programs that gave a sign of life.
         gates: Sides of targets that are not simply open.
         counts: Counters since the beginning, by name.
+        away: Targets whose journal could not be reached; nothing of them is in the other figures.
     """
 
     lanes: tuple[LaneDepth, ...]
@@ -103,6 +105,7 @@ class Overview:
     workers: int
     gates: tuple[GateView, ...]
     counts: dict[str, int]
+    away: tuple[str, ...] = ()
 
     @property
     def open(self) -> int:
@@ -120,27 +123,52 @@ def pause_of(who: str | None, reason: str | None, since: str | None) -> Pause | 
     return Pause(who or "", reason or "", moment(since)) if since else None
 
 
-def overview_flow(settings: Settings) -> Flow[Overview]:
-    """Read depths, ages, gates and counters."""
-    prefix = settings.prefix
+def merged(parts: Sequence[tuple[Overview, Collection[str]]]) -> Overview:
+    """One overview of several journals.
+
+    Args:
+        parts: Of each journal its overview, and the names of its worker programs, which may serve several.
+    """
+    counts: Counter[str] = Counter()
+    for one, _ in parts:
+        counts.update(one.counts)
+    seen = [one for one, _ in parts]
+    return Overview(
+        lanes=tuple(lane for one in seen for lane in one.lanes),
+        waiting=sum(one.waiting for one in seen),
+        sending=sum(one.sending for one in seen),
+        posted=sum(one.posted for one in seen),
+        oldest_posted_s=max((one.oldest_posted_s for one in seen), default=0.0),
+        done=sum(one.done for one in seen),
+        dead=sum(one.dead for one in seen),
+        discarded=sum(one.discarded for one in seen),
+        workers=len({name for _, names in parts for name in names}),
+        gates=tuple(gate for one in seen for gate in one.gates),
+        counts=dict(sorted(counts.items())),
+    )
+
+
+def overview_flow(settings: Settings, target: str) -> Flow[tuple[Overview, Collection[str]]]:
+    """Read depths, ages, gates and counters of one journal, and which worker programs are alive."""
+    prefix = settings.prefix(target)
     now_ms, _ = yield Run("now", ())
-    [used] = yield Ask((("SMEMBERS", f"{prefix}queues"),))
+    [used] = yield Ask((("SMEMBERS", f"{prefix}lanes"),))
     # Lanes of the settings stand there from the start, so that a pause is seen before their first intent.
-    queues = {*used, *(f"{lane}|{target}" for lane in settings.lanes for target in settings.ledgers)}
+    lanes = sorted({*used, *(settings.lanes if target in settings.ledgers else ())})
     waiting, posted, done, dead, discarded, first_posted, counts, alive = yield Ask(
         (
             *(("ZCARD", f"{prefix}{name}") for name in ("waiting", "posted", "done", "dead", "discarded")),
             ("ZRANGE", f"{prefix}posted", 0, 0, "WITHSCORES"),
             ("HGETALL", f"{prefix}counts"),
-            ("ZCOUNT", f"{prefix}alive", now_ms - int(settings.dead_worker_s * 1000), "+inf"),
+            ("ZRANGEBYSCORE", f"{prefix}alive", now_ms - int(settings.dead_worker_s * 1000), "+inf"),
         ),
         whole=False,
     )
     held = yield from leases_flow(prefix)
-    lanes = yield from _depths_flow(prefix, sorted(queues), now_ms)
-    gates = yield from _gates_flow(settings, sorted({queue.partition("|")[2] for queue in queues}), now_ms)
-    return Overview(
-        lanes=lanes,
+    depths = yield from _depths_flow(prefix, target, lanes, now_ms)
+    gates = yield from _gates_flow(settings, target, now_ms)
+    overview = Overview(
+        lanes=depths,
         waiting=waiting,
         sending=sum(held.values()),
         posted=posted,
@@ -148,10 +176,11 @@ def overview_flow(settings: Settings) -> Flow[Overview]:
         done=done,
         dead=dead,
         discarded=discarded,
-        workers=alive,
+        workers=len(alive),
         gates=gates,
         counts={name: int(value) for name, value in sorted(counts.items())},
     )
+    return overview, alive
 
 
 def leases_flow(prefix: str) -> Flow[dict[str, int]]:
@@ -163,22 +192,20 @@ def leases_flow(prefix: str) -> Flow[dict[str, int]]:
     return dict(zip(workers, held, strict=True))
 
 
-def _depths_flow(prefix: str, queues: Sequence[str], now_ms: int) -> Flow[tuple[LaneDepth, ...]]:
-    """One for each ``<lane>|<target>``, all in one trip."""
+def _depths_flow(prefix: str, target: str, lanes: Sequence[str], now_ms: int) -> Flow[tuple[LaneDepth, ...]]:
+    """One for each lane, all in one trip."""
     commands: list[tuple[str | int, ...]] = []
-    for queue in queues:
-        lane = queue.partition("|")[0]
+    for lane in lanes:
         commands += [
-            ("ZCOUNT", f"{prefix}ready:{queue}", 0, now_ms),
-            ("ZCARD", f"{prefix}ready:{queue}"),
-            ("ZRANGE", f"{prefix}ready:{queue}", 0, 0, "WITHSCORES"),
-            ("ZRANGE", f"{prefix}tried:{queue}", 0, 0, "WITHSCORES"),
+            ("ZCOUNT", f"{prefix}ready:{lane}", 0, now_ms),
+            ("ZCARD", f"{prefix}ready:{lane}"),
+            ("ZRANGE", f"{prefix}ready:{lane}", 0, 0, "WITHSCORES"),
+            ("ZRANGE", f"{prefix}tried:{lane}", 0, 0, "WITHSCORES"),
             ("HMGET", f"{prefix}pause:{lane}", "who", "why", "at"),
         ]
-    answers = iter((yield Ask(tuple(commands), whole=False)))
+    answers = iter((yield Ask(tuple(commands), whole=False)) if commands else ())
     depths = []
-    for queue, due, total, first, tried, paused in zip(queues, *[answers] * 5, strict=True):
-        lane, _, target = queue.partition("|")
+    for lane, due, total, first, tried, paused in zip(lanes, *[answers] * 5, strict=True):
         due_s = max(0.0, (now_ms - first[0][1]) / 1000) if first else 0.0
         open_s = max(due_s, (now_ms - tried[0][1]) / 1000 if tried else 0.0)
         pause = pause_of(*paused)
@@ -186,13 +213,11 @@ def _depths_flow(prefix: str, queues: Sequence[str], now_ms: int) -> Flow[tuple[
     return tuple(depths)
 
 
-def _gates_flow(settings: Settings, targets: Sequence[str], now_ms: int) -> Flow[tuple[GateView, ...]]:
+def _gates_flow(settings: Settings, target: str, now_ms: int) -> Flow[tuple[GateView, ...]]:
     """Those that are not simply open, all in one trip."""
-    names = [(target, side) for target in targets for side in sides_of(settings)]
-    keys = [f"{settings.prefix}gate:{target}:{side}" for target, side in names]
-    found = yield Ask(tuple(("HGETALL", key) for key in keys), whole=False)
-    gates = zip(names, found, strict=True)
-    return tuple(_gate(target, side, fields, now_ms) for (target, side), fields in gates if fields)
+    sides = sides_of(settings)
+    found = yield Ask(tuple(("HGETALL", f"{settings.prefix(target)}gate:{side}") for side in sides), whole=False)
+    return tuple(_gate(target, side, fields, now_ms) for side, fields in zip(sides, found, strict=True) if fields)
 
 
 def _gate(target: str, side: str, fields: Mapping[str, str], now_ms: int) -> GateView:

@@ -7,7 +7,6 @@ from typing import cast
 
 from blnk_relay._version import __version__
 from blnk_relay.errors import NotFound
-from blnk_relay.intents.intent import DEFAULT_TARGET
 from blnk_relay.intents.outcomes import PartName
 from blnk_relay.journal.entries import entry_of
 from blnk_relay.journal.flows import Ask, Flow
@@ -32,9 +31,9 @@ class PartStatus:
     transaction_id: str = ""
 
 
-def parts_flow(prefix: str, key_or_id: str, target: str = DEFAULT_TARGET) -> Flow[tuple[PartStatus, ...]]:
+def parts_flow(prefix: str, target: str, key_or_id: str) -> Flow[tuple[PartStatus, ...]]:
     """See :meth:`blnk_relay.Relay.parts`."""
-    status = yield from find_flow(prefix, key_or_id, target)
+    status = yield from find_flow(prefix, target, key_or_id)
     body, noted = yield Ask((("GET", f"{prefix}body:{status.id}"), ("HGETALL", f"{prefix}parts:{status.id}")))
     if body is None:
         raise NotFound(f"the parts of {key_or_id!r} were trimmed with it after its retention")

@@ -5,20 +5,19 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import redis
-
-from blnk_relay.errors import JournalUnavailable, KeyConflict
+from blnk_relay.errors import KeyConflict
 from blnk_relay.intents.intent import DEFAULT_TARGET
 from blnk_relay.journal.accept import Accepted, accept_flow, arguments_of, conflicts_in
 from blnk_relay.journal.cancel import cancel_flow
-from blnk_relay.journal.connection import connect, reported
-from blnk_relay.journal.enqueue import Enqueuing
+from blnk_relay.journal.connection import reported
+from blnk_relay.journal.enqueue import Enqueuing, ledger_meant
 from blnk_relay.journal.entries import NewEntry
 from blnk_relay.journal.flows import Flow, Run, T, Trip
 from blnk_relay.journal.holdup import holdup_flow
 from blnk_relay.journal.lua import Scripts
 from blnk_relay.journal.parts import PartStatus, parts_flow
 from blnk_relay.journal.status import Attempt, Status, find_flow, history_flow, payload_flow, status_flow
+from blnk_relay.journal.way import Way
 from blnk_relay.settings import Settings
 
 
@@ -27,14 +26,20 @@ class Producing:
 
     Args:
         settings: Where Redis is, and the numbers.
-        client: A client to use instead of one made from the settings; it must decode responses.
+        target: Whose journal it is.
+        way: The connections to its Redis; those of its own when None.
     """
 
-    def __init__(self, settings: Settings, client: redis.Redis | None = None) -> None:
+    def __init__(self, settings: Settings, target: str = DEFAULT_TARGET, way: Way | None = None) -> None:
         self.settings = settings
-        self.client = client if client is not None else connect(settings)
-        self.scripts = Scripts(self.client, settings)
-        self._enqueuing = Enqueuing(settings)
+        self.target = target
+        self.prefix = settings.prefix(target)
+        self._way = way or Way(settings, settings.journal_address(target))
+        self.client = self._way.client
+        self.scripts = Scripts(self.client, self._way.connections, self.prefix)
+        #: The ledger that the settings mean by the target; empty where they do not say.
+        self.ledger = ledger_meant(settings, target)
+        self._enqueuing = Enqueuing(settings, target)
 
     def accept(self, entries: Sequence[NewEntry]) -> tuple[list[Accepted], tuple[str, ...], str]:
         """Record intents; those of one call of up to ACCEPT_CHUNK all together or not at all.
@@ -52,16 +57,20 @@ class Producing:
                 recorded, unless the conflict arose during the call, in which case earlier intents may have been:
                 enqueueing them again is safe.
         """
-        return self.drive(accept_flow(self.settings, entries))
+        return self.drive(accept_flow(self.settings, self.ledger, entries))
 
     def enqueue(self, entries: Sequence[NewEntry]) -> tuple[list[Accepted], tuple[str, ...], str]:
-        """Record what a producer enqueues: :meth:`accept`, once it is known that this is the journal that is meant.
+        """Record what a producer enqueues: :meth:`accept`, once it is known that its server can keep a journal.
 
         Raises:
             UnsuitableServer: The server cannot keep a journal.
-            OtherLedger: The settings mean another ledger by a target than the journal was used for so far.
+            OtherLedger: The settings mean another ledger by the target than the journal was used for so far.
         """
         return self.drive(self._enqueuing.flow(entries))
+
+    def check(self, entries: Sequence[NewEntry]) -> None:
+        """Raise what :meth:`enqueue` would because of what stands in the journal, and change nothing."""
+        self.drive(self._enqueuing.check_flow(entries))
 
     def weigh(self, durability: str) -> None:
         """Compare the durability that receipts have reached with that of the settings.
@@ -80,27 +89,27 @@ class Producing:
         Returns:
             What :meth:`accept` would raise, one for each of them, with its ``index``.
         """
-        return conflicts_in(self.scripts.run("accept", "check", *arguments_of(entries)), entries)
+        return conflicts_in(self.scripts.run("accept", "check", "", *arguments_of(entries)), entries)
 
-    def cancel(self, key_or_id: str, target: str = DEFAULT_TARGET) -> tuple[Status, list[str]]:
+    def cancel(self, key_or_id: str) -> tuple[Status, list[str]]:
         """Take an intent back that was never sent; see :meth:`blnk_relay.Relay.cancel`.
 
         Returns:
             The status afterwards, and lanes to ring.
         """
-        return self.drive(cancel_flow(self.settings, key_or_id, target))
+        return self.drive(cancel_flow(self.settings, self.target, key_or_id))
 
-    def find(self, key_or_id: str, target: str = DEFAULT_TARGET) -> Status:
-        """What is known under a key of a target, or under an id.
+    def find(self, key_or_id: str) -> Status:
+        """What is known under a key, or under an id.
 
         Raises:
             NotFound: Nothing is known under either.
         """
-        return self.drive(find_flow(self.settings.prefix, key_or_id, target))
+        return self.drive(find_flow(self.prefix, self.target, key_or_id))
 
     def status(self, id_: str) -> Status | None:
         """What is known of an intent, or None."""
-        return self.drive(status_flow(self.settings.prefix, id_))
+        return self.drive(status_flow(self.prefix, self.target, id_))
 
     def payload(self, id_: str) -> Mapping[str, Any]:
         """The canonical payload of an intent. It holds personal data: show it to operators, log it nowhere.
@@ -108,23 +117,23 @@ class Producing:
         Raises:
             NotFound: The intent is unknown, or trimmed, or what was recorded of it is broken.
         """
-        return self.drive(payload_flow(self.settings.prefix, id_))
+        return self.drive(payload_flow(self.prefix, id_))
 
     def history(self, id_: str) -> tuple[Attempt, ...]:
         """The log of an intent, oldest line first; at most the last 20."""
-        return self.drive(history_flow(self.settings.prefix, id_))
+        return self.drive(history_flow(self.prefix, id_))
 
-    def parts(self, key_or_id: str, target: str = DEFAULT_TARGET) -> tuple[PartStatus, ...]:
+    def parts(self, key_or_id: str) -> tuple[PartStatus, ...]:
         """What the legs or items of an intent have come to; see :meth:`blnk_relay.Relay.parts`."""
-        return self.drive(parts_flow(self.settings.prefix, key_or_id, target))
+        return self.drive(parts_flow(self.prefix, self.target, key_or_id))
 
     def holdup(self, status: Status) -> str:
         """What keeps an open intent, as the second half of a sentence."""
-        return self.drive(holdup_flow(self.settings.prefix, status))
+        return self.drive(holdup_flow(self.prefix, status))
 
     def key(self, name: str) -> str:
         """A key of ours on Redis."""
-        return self.settings.prefix + name
+        return self.prefix + name
 
     def drive(self, flow: Flow[T]) -> T:
         """Carry out a flow, trip by trip."""
@@ -149,9 +158,5 @@ class Producing:
             return pipeline.execute()
 
     def close(self) -> None:
-        """Give the connections back."""
-        try:
-            self.scripts.close()
-            self.client.close()
-        except redis.RedisError as error:
-            raise JournalUnavailable("the connection could not be closed") from error
+        """Give the connections back, those that others share as well."""
+        self._way.close()

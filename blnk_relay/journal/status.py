@@ -24,7 +24,6 @@ _MOST_AHEAD = 10
 _FIELDS = (
     "state",
     "kind",
-    "target",
     "lane",
     "orders",
     "created",
@@ -144,16 +143,16 @@ class Attempt:
     last: datetime | None = None
 
 
-def find_flow(prefix: str, key_or_id: str, target: str = DEFAULT_TARGET) -> Flow[Status]:
+def find_flow(prefix: str, target: str, key_or_id: str) -> Flow[Status]:
     """See :meth:`blnk_relay.journal.journal.Journal.find`."""
     for id_ in (id_of(target, key_or_id), key_or_id):
-        status = yield from status_flow(prefix, id_)
+        status = yield from status_flow(prefix, target, id_)
         if status is not None:
             return status
     raise unknown(key_or_id, target)
 
 
-def unknown(key_or_id: str, target: str = DEFAULT_TARGET) -> NotFound:
+def unknown(key_or_id: str, target: str) -> NotFound:
     """That nothing is known under a key or id, and whether anything could be.
 
     What was recorded before a rule about keys is found all the same, so this is only said after looking.
@@ -164,17 +163,18 @@ def unknown(key_or_id: str, target: str = DEFAULT_TARGET) -> NotFound:
     return NotFound(f"no intent is known under {key_or_id[:MAX_LENGTH]!r}{where}{why}")
 
 
-def status_flow(prefix: str, id_: str) -> Flow[Status | None]:
+def status_flow(prefix: str, target: str, id_: str) -> Flow[Status | None]:
     """See :meth:`blnk_relay.journal.journal.Journal.status`."""
-    [status] = yield from statuses_flow(prefix, [id_])
+    [status] = yield from statuses_flow(prefix, target, [id_])
     return status
 
 
-def statuses_flow(prefix: str, ids: Sequence[str]) -> Flow[list[Status | None]]:
+def statuses_flow(prefix: str, target: str, ids: Sequence[str]) -> Flow[list[Status | None]]:
     """What is known of some intents, in few trips; None for each that is unknown.
 
     Args:
-        prefix: Of our keys.
+        prefix: Of the journal's keys.
+        target: Whose journal it is.
         ids: At most a hundred or so: they are read in one script.
     """
     if not ids:
@@ -185,9 +185,9 @@ def statuses_flow(prefix: str, ids: Sequence[str]) -> Flow[list[Status | None]]:
     for id_, (values, body, past) in zip(ids, answers, strict=True):
         fields = dict(zip(_FIELDS, values, strict=True))
         if not fields["state"]:
-            found.append(_trimmed(id_, past) if past else None)
+            found.append(_trimmed(id_, target, past) if past else None)
             continue
-        head = _head(id_, fields, body)
+        head = _head(id_, target, fields, body)
         heads.append(head)
         found.append(_status(head, fields))
     held = yield from _held(prefix, heads)
@@ -213,7 +213,7 @@ class _Head:
     unreadable: bool = False
 
 
-def _head(id_: str, fields: Mapping[str, str], body: str) -> _Head:
+def _head(id_: str, target: str, fields: Mapping[str, str], body: str) -> _Head:
     state = cast("StateName", fields["state"])
     orders = tuple(order for order in fields["orders"].split("\n") if order)
     try:
@@ -222,8 +222,8 @@ def _head(id_: str, fields: Mapping[str, str], body: str) -> _Head:
     except (ValueError, TypeError, KeyError, AttributeError):
         key = None
     if key is None or not all(isinstance(text, str) for text in (key, reference, *after)):
-        return _Head(id_, state, fields["target"], orders, unreadable=True)
-    return _Head(id_, state, fields["target"], orders, key, reference, after)
+        return _Head(id_, state, target, orders, unreadable=True)
+    return _Head(id_, state, target, orders, key, reference, after)
 
 
 def _status(head: _Head, fields: Mapping[str, str]) -> Status:
@@ -232,7 +232,7 @@ def _status(head: _Head, fields: Mapping[str, str]) -> Status:
         id=head.id,
         key=head.key,
         kind=fields["kind"],
-        target=fields["target"],
+        target=head.target,
         lane=fields["lane"],
         state=head.state,
         outcome=cast("OutcomeName", fields["outcome"]),
@@ -255,11 +255,11 @@ def _moment_or_none(milliseconds: str) -> datetime | None:
     return moment(milliseconds) if milliseconds else None
 
 
-def _trimmed(id_: str, past: str) -> Status:
+def _trimmed(id_: str, target: str, past: str) -> Status:
     """What is left of an intent after its retention."""
     _, outcome, transaction_id = (past + "  ").split(" ")[:3]
     state: StateName = "cancelled" if outcome == "cancelled" else "done"
-    return Status(id_, "", "", "", "", state, outcome=cast("OutcomeName", outcome), transaction_id=transaction_id)
+    return Status(id_, "", "", target, "", state, outcome=cast("OutcomeName", outcome), transaction_id=transaction_id)
 
 
 def _held(prefix: str, heads: Sequence[_Head]) -> Flow[dict[str, tuple[tuple[str, ...], int]]]:

@@ -61,9 +61,8 @@ class TokenStore:
     All methods raise :class:`~blnk_relay.errors.JournalUnavailable` when Redis does not answer.
     """
 
-    def __init__(self, journal: Journal, target: str, login: str) -> None:
+    def __init__(self, journal: Journal, login: str) -> None:
         self._journal = journal
-        self._target = target
         self._login = login
         # The token itself goes over the wire only when it is new: its digest says whether it was used before.
         self._digest = blake2b(login.encode(), digest_size=16).hexdigest() if login else ""
@@ -106,7 +105,7 @@ class TokenStore:
         if settings.durability == "memory":
             return bool(self._run(*arguments))
         # A refresh token that is lost with its Redis locks us out, so it is kept as well as a receipt is.
-        kept, _ = self._journal.scripts.run_and_wait("oauth", [wait_command(settings)], self._target, *arguments)
+        kept, _ = self._journal.scripts.run_and_wait("oauth", [wait_command(settings)], *arguments)
         return bool(kept)
 
     def fail(self, version: int, holder: str, wait_s: float) -> bool | None:
@@ -119,4 +118,4 @@ class TokenStore:
         self._run("put_off", holder, int(wait_s * 1000))
 
     def _run(self, *arguments: str | int) -> Any:
-        return self._journal.scripts.run("oauth", self._target, *arguments)
+        return self._journal.scripts.run("oauth", *arguments)

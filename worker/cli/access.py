@@ -1,4 +1,4 @@
-"""Opening the journal for one command, by the settings of the environment, and closing it again."""
+"""Opening the journals for one command, by the settings of the environment, and closing it again."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from blnk_relay import Operator, Settings
-    from blnk_relay.journal.journal import Journal
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,13 +16,12 @@ class Access:
     """What an operator's command works with."""
 
     settings: Settings
-    journal: Journal
     operator: Operator
 
 
 @contextmanager
 def opened() -> Iterator[Access]:
-    """Open the journal.
+    """Open the journals.
 
     Raises:
         InvalidSettings: The environment does not fit.
@@ -31,4 +29,4 @@ def opened() -> Iterator[Access]:
     from blnk_relay import Operator
 
     with Operator.from_env() as operator:
-        yield Access(operator.journal.settings, operator.journal, operator)
+        yield Access(operator.settings, operator)

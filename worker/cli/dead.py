@@ -80,11 +80,11 @@ def dead_show(key: str, target: str, with_payload: bool, as_json: bool) -> None:
     from blnk_relay import NotFound
 
     with opened() as access:
-        status = access.journal.find(key, target)
+        status = access.operator.get(key, target=target)
         if status.state != "dead":
             raise NotFound(f"no dead letter under {key!r}: the intent is {status.state}; see blnk-relay show")
-        attempts = access.journal.history(status.id)
-        payload = access.journal.payload(status.id) if with_payload else None
+        attempts = access.operator.history(status)
+        payload = access.operator.payload(status) if with_payload else None
         replay_plan = access.operator.plan(status)
     if as_json:
         document: dict[str, Any] = {

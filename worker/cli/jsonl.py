@@ -150,7 +150,7 @@ def check(
         JournalUnavailable: Redis did not answer.
     """
     from blnk_relay import InvalidIntent
-    from blnk_relay.intake import prepare
+    from blnk_relay.intake import prepare, split_by_target
     from blnk_relay.journal.accept import ACCEPT_CHUNK
 
     checked = Checked()
@@ -158,9 +158,9 @@ def check(
     batch: list[tuple[int, NewEntry]] = []
 
     def compare() -> None:
-        for conflict in relay.journal.conflicts([entry for _, entry in batch]) if batch else ():
-            line = batch[conflict.index or 0][0]
-            checked.refuse(line, *_taken(conflict))
+        for name, positions in split_by_target([entry for _, entry in batch]).items():
+            for conflict in relay.journal(name).conflicts([batch[position][1] for position in positions]):
+                checked.refuse(batch[positions[conflict.index or 0]][0], *_taken(conflict))
         batch.clear()
 
     for number, line, size in numbered(file):

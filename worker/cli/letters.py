@@ -112,7 +112,7 @@ def _run(access: Access, made: Plan, act: Act, result: Result) -> None:
                 break
             try:
                 # A plan may be minutes old: what has been touched since was not part of what was confirmed.
-                now = access.journal.status(letter.status.id)
+                now = access.operator.current(letter.status)
                 if now is None or (now.state, now.updated) != (letter.status.state, letter.status.updated):
                     result.refuse(letter, "it has changed since the plan was made: look again")
                 else:

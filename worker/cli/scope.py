@@ -225,7 +225,7 @@ def _found(access: Access, scope: Scope) -> Iterator[Status]:
 
     if scope.keys:
         target = scope.target or DEFAULT_TARGET
-        known = {status.id: status for status in (access.journal.find(key, target) for key in scope.keys)}
+        known = {status.id: status for status in (access.operator.get(key, target=target) for key in scope.keys)}
         yield from known.values()
         return
     since = scope.since if isinstance(scope.since, datetime) else None

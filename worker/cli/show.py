@@ -43,9 +43,9 @@ def show(key: str, target: str, with_payload: bool, as_json: bool) -> None:
     KEY is its idempotency key, or its id.
     """
     with opened() as access:
-        status = access.journal.find(key, target)
-        attempts = access.journal.history(status.id)
-        payload = access.journal.payload(status.id) if with_payload else None
+        status = access.operator.get(key, target=target)
+        attempts = access.operator.history(status)
+        payload = access.operator.payload(status) if with_payload else None
     if as_json:
         document: dict[str, Any] = {
             "intent": intent_shape(status),

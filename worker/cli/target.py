@@ -37,7 +37,7 @@ def target_list(as_json: bool) -> None:
 
 def _ledgers(access: Access) -> list[tuple[str, str, str]]:
     return [
-        (name, access.journal.ledger_of(name), target.ledger)
+        (name, access.operator.journals.of(name).recorded_ledger(), target.ledger)
         for name, target in sorted(access.settings.ledgers.items())
     ]
 
@@ -67,14 +67,15 @@ def target_rebind(target: str, reason: str, yes: bool, who: str, as_json: bool) 
             raise exits.BadInput(
                 f"the settings do not name a target {target!r}; they name {', '.join(access.settings.ledgers)}."
             )
-        kept, ours = access.journal.ledger_of(target), access.settings.ledgers[target].ledger
+        journal = access.operator.journals.of(target)
+        kept, ours = journal.recorded_ledger(), journal.ledger
         if not ours:
             raise exits.BadInput(
                 f"the settings do not say which ledger {target!r} is: set its address or its instance."
             )
         changed = kept not in ("", ours)
         if changed:
-            overview = access.operator.overview()
+            overview = access.operator.overview(target)
             remark(f"Target {target} is now      {kept}")
             remark(f"It would become  {ours}")
             remark(
@@ -86,7 +87,7 @@ def target_rebind(target: str, reason: str, yes: bool, who: str, as_json: bool) 
                 exits.leave(exits.BAD_INPUT)
             if not yes and not click.confirm("Is it the same ledger, with the same books?", err=True):
                 exits.leave(exits.INTERRUPTED)
-        access.journal.rebind(target, ours, who=who, reason=reason)
+        journal.rebind(ours, who=who, reason=reason)
     if as_json:
         emit({"target": target, "was": kept, "is": ours, "changed": changed})
         return

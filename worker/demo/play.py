@@ -109,7 +109,7 @@ class _Performance:
         self._show = show
         self._end_s = end_s
         self._ids: list[str] = []
-        self.operator = Operator(relay.journal)
+        self.operator = Operator(relay.journals)
 
     def enqueue(self, title: str, writes: Sequence[Write]) -> None:
         for at in range(0, len(writes), 500):
@@ -155,10 +155,10 @@ class _Performance:
     def recorded(self) -> list[Recorded]:
         found = []
         for id_ in self._ids:
-            status = self._relay.journal.status(id_)
+            status = self._relay.journal().status(id_)
             if status is not None:
                 parts = self._relay.parts(id_)
-                found.append(Recorded(status, self._relay.journal.payload(id_), parts))
+                found.append(Recorded(status, self._relay.journal().payload(id_), parts))
         return found
 
 

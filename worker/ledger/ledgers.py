@@ -1,4 +1,4 @@
-"""The ways to all targets of a worker: each with connections, a credential and a memory of its own."""
+"""The way to a target of a worker: with connections, a credential and a memory of its own."""
 
 from __future__ import annotations
 
@@ -15,23 +15,21 @@ from worker.ledger.readback import LedgerOverHttp
 from worker.ledger.wire import Wire, headers_to
 
 
-def ledgers_of(settings: Settings, journal: Journal, reports: Reports) -> dict[str, LedgerOverHttp]:
-    """One way for each target, by its name.
+def ledger_of(settings: Settings, target: Target, journal: Journal, reports: Reports) -> LedgerOverHttp:
+    """The way to one target.
 
     Args:
-        settings: The settings.
-        journal: Beside which OAuth tokens are kept.
+        settings: Timeouts and the number of connections.
+        target: The ledger.
+        journal: Its journal, beside which OAuth tokens are kept.
         reports: Told of a target that is paused because its token could not be refreshed.
 
     Raises:
         InvalidSettings: An address or a credential is missing, or cannot be used; the sentence names its variable.
     """
-    return {
-        name: LedgerOverHttp(
-            Proxy(settings, target, _credentials(settings, target, journal, reports)), target.confirm_route, stopping
-        )
-        for name, target in settings.ledgers.items()
-    }
+    return LedgerOverHttp(
+        Proxy(settings, target, _credentials(settings, target, journal, reports)), target.confirm_route, stopping
+    )
 
 
 def check_targets(settings: Settings) -> None:
@@ -58,7 +56,7 @@ def _credentials(settings: Settings, target: Target, journal: Journal, reports: 
         for side in ("write", "read"):
             if news:
                 reports.paused(name, side, change)
-            journal.change_gate(name, side, change.action, change.code, settings.probe_s)
+            journal.change_gate(side, change.action, change.code, settings.probe_s)
 
-    store = TokenStore(journal, target.name, target.oauth_refresh_token)
+    store = TokenStore(journal, target.oauth_refresh_token)
     return OAuth(settings, target, store, Wire(settings, target), alarm)

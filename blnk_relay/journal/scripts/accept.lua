@@ -2,27 +2,29 @@
 -- Accepts intents: all of them, or none when one cannot be. An intent that is there already is left as it is.
 -- ARGV:
 --   mode             "write", or "check" to change nothing
+--   ledger           that is meant by the target, "" where nobody says
 --   then, of each intent:
---   id, fingerprint, body, kind, target, lane
+--   id, fingerprint, body, kind, lane
 --   orders           joined by newlines
 --   not_before       when it is due: ms since 1970, or "+<ms>" from now
 --   deadline         the same, or "~<ms>" from when it may first be sent
 --   namesakes            for each reference the id of the intent whose key it is, "-" where that is the intent itself;
 --                    joined by ","
---   references       that it owns, as "<target>:<reference>", joined by NUL
+--   references       that it owns, joined by NUL
 --   after            ids of the intents that it waits for, joined by ","; those of the same call stand before it
 --   file             to upload; "" for none
 -- Returns: one for each: "created", "existing", or what is against it as {status, id, kind, state, created}. The status
 --   is conflict (id is the owner's; behind the others stands the reference that is taken, where it is not the key),
---   missing or closed (id is that of what it would wait for). Behind them the lanes to ring, in the same row, because
+--   missing or closed (id is that of what it would wait for), or other (id is the ledger that this journal belongs to,
+--   where another one is meant). Behind them the lanes to ring, in the same row, because
 --   each table more costs as much as a command. The error JOURNALFULL when there is no room.
 -- Deletes: nothing.
 -- Bound: the intents of one call, their references and what they wait for; accept.py sends parts.
 
-local mode, intents = ARGV[1], {}
-for id, fingerprint, body, kind, target, lane, orders, not_before, deadline, namesakes, references, after, file
-  in records(2, 13) do
-  intents[#intents + 1] = { id = id, fingerprint = fingerprint, body = body, kind = kind, target = target, lane = lane,
+local mode, other, intents = ARGV[1], other_ledger(ARGV[2]), {}
+for id, fingerprint, body, kind, lane, orders, not_before, deadline, namesakes, references, after, file
+  in records(3, 12) do
+  intents[#intents + 1] = { id = id, fingerprint = fingerprint, body = body, kind = kind, lane = lane,
     orders = orders, not_before = not_before, deadline = deadline, namesakes = namesakes, references = references,
     after = after, file = file }
 end
@@ -39,6 +41,7 @@ local function moment(text)
 end
 
 local function examine(new)
+  if other then return { 'other', other, '', '', '0' } end
   local fingerprint, state, created, kind = trace_of(new.id)
   if fingerprint then
     return fingerprint == new.fingerprint and 'existing' or { 'conflict', new.id, kind, state, created }
@@ -58,7 +61,7 @@ local function examine(new)
 end
 
 local function write(new, bells)
-  local id, lane, target, orders = new.id, new.lane, new.target, new.orders
+  local id, lane, orders = new.id, new.lane, new.orders
   local key, pending, results = intent_key(id), 0, ''
   local due, due_text = moment(new.not_before)
   if due < NOW then due, due_text = NOW, NOW_TEXT end
@@ -86,14 +89,14 @@ local function write(new, bells)
     if redis.call('ZRANGE', P .. 'order:' .. order, 0, 0)[1] ~= id then held = true end
   end
   local state = held and 'waiting' or 'ready'
-  redis.call('HSET', key, 'state', state, 'kind', new.kind, 'lane', lane, 'target', target, 'fp',
-    new.fingerprint, 'created', NOW_TEXT, 'since', due_text, 'deadline', deadline_text)
+  redis.call('HSET', key, 'state', state, 'kind', new.kind, 'lane', lane, 'fp', new.fingerprint,
+    'created', NOW_TEXT, 'since', due_text, 'deadline', deadline_text)
   if orders ~= '' then redis.call('HSET', key, 'orders', orders) end
   if held then redis.call('HSET', key, 'due', due_text, 'pending', pending) end
   if results ~= '' then redis.call('HSET', key, 'results', results) end
   -- Most own the one reference that is their key, which needs no note.
   if new.namesakes ~= '-' then take_references(id, new.references, new.namesakes) end
-  redis.call('SADD', P .. 'queues', lane .. '|' .. target)
+  redis.call('SADD', P .. 'lanes', lane)
   if held then
     redis.call('ZADD', P .. 'waiting', NOW_TEXT, id)
     if patience then
@@ -102,7 +105,7 @@ local function write(new, bells)
       redis.call('ZADD', P .. 'expiring', deadline, id)
     end
   else
-    make_ready(id, lane, target, due_text)
+    make_ready(id, lane, due_text)
     if due <= NOW then ring(bells, lane) end
   end
 end

@@ -3,24 +3,24 @@
 -- ARGV: id; line (of its log); cap (length of the events stream).
 -- Returns: {"cancelled" or the state it is in ("" when unknown, "sent" when it may have taken effect, "doubtful" when
 --   it may have been sent in moments that the journal has lost), lanes to ring}.
--- Deletes: ready:<lane>|<t>, waiting, expiring, tried:<lane>|<t>.
+-- Deletes: ready:<lane>, waiting, expiring, tried:<lane>.
 -- Bound: one intent; turns.lua bounds those that wait for it.
 
 local id, line, cap = ARGV[1], ARGV[2], ARGV[3]
 
 local bells, key = {}, intent_key(id)
-local intent = fields_of(key, 'state', 'lane', 'target', 'orders', 'sent', 'lapsed', 'kind', 'excl', 'lost', 'created',
+local intent = fields_of(key, 'state', 'lane', 'orders', 'sent', 'lapsed', 'kind', 'excl', 'lost', 'created',
   'token', 'due')
 local state = intent.state
 if not state then return { '', bells } end
 if state ~= 'waiting' and state ~= 'ready' then return { state, bells } end
 if intent.sent == '1' or intent.lapsed == '1' then return { 'sent', bells } end
-local ready = P .. 'ready:' .. intent.lane .. '|' .. intent.target
+local ready = P .. 'ready:' .. intent.lane
 read_ground()
 local due = state == 'ready' and redis.call('ZSCORE', ready, id) or intent.due
 if intent.lost or in_doubt(intent.created, intent.token, due) then return { 'doubtful', bells } end
 if state == 'ready' then redis.call('ZREM', ready, id) else leave_waiting(id) end
-redis.call('ZREM', P .. 'tried:' .. intent.lane .. '|' .. intent.target, id)
+redis.call('ZREM', P .. 'tried:' .. intent.lane, id)
 redis.call('HSET', key, 'state', 'cancelled', 'outcome', 'cancelled', 'updated', NOW)
 redis.call('ZADD', P .. 'done', NOW, id)
 log(id, line)

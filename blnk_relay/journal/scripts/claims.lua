@@ -1,19 +1,18 @@
--- Part of scripts that hand intents to workers. Such a script sets WORKER, TARGETS (see known_targets) and KINDS (that
--- the worker knows, between commas), MAX_LAPSES, DEAD_MS (silence after which a worker is dead), CAP (length of the
--- events stream) first.
+-- Part of scripts that hand intents to workers. Such a script sets WORKER, KINDS (that the worker knows, between
+-- commas), MAX_LAPSES, DEAD_MS (silence after which a worker is dead), CAP (length of the events stream) first.
 -- Deletes: alone:<worker>.
 -- Bound: SCAN_MOST of a line; the payloads that one script hands out are bounded by it.
-local WORKER, TARGETS, KINDS, MAX_LAPSES, DEAD_MS, CAP
+local WORKER, KINDS, MAX_LAPSES, DEAD_MS, CAP
 
 -- What is read of an intent: what these scripts need themselves, and behind it what a worker needs to know, which
 -- entries.py reads by the same list.
 local FIELDS = {
-  'claims', 'looks', 'kind', 'target', 'worker',
+  'claims', 'looks', 'kind', 'worker',
   'state', 'since', 'deadline', 'token', 'attempts', 'sent', 'lapsed', 'sent_first', 'sent_last', 'sends',
   'accepted', 'refuse', 'memo', 'gen', 'code', 'message', 'results', 'created',
   'lost', 'faults',
 }
-local OWN = 5
+local OWN = 4
 
 -- Where each of them stands: values[AT.token] costs less than a table by name of each intent would.
 local AT = {}
@@ -32,7 +31,7 @@ local SCAN_MOST, SKIPPED_MS = 1000, 5000
 -- Bytes of payloads that this script has claimed: a trip carries a few large intents or many small ones.
 local carried = 0
 
--- Intents that this script buried: id and body of each, for the worker to report. Kinds and targets that it left alone.
+-- Intents that this script buried: id and body of each, for the worker to report. Kinds that it left alone.
 local BURIED, STRANGE = {}, {}
 
 -- Whether the worker knows a kind; most of a batch are of few.
@@ -47,17 +46,11 @@ local function knows(kind)
   return known_kind
 end
 
--- The targets that a worker may serve: those that it knows, and that are for it the ledger that this journal belongs
--- to. The first who comes says which one that is; see rebind.lua.
--- given: "<target>=<ledger>", joined by newlines; no ledger where the settings do not say.
-local function known_targets(given)
-  local targets = {}
-  for target, ledger in string.gmatch(given, '([^=\n]+)=([^\n]*)') do
-    local ours = redis.call('HGET', P .. 'ledgers', target)
-    if not ours and ledger ~= '' then redis.call('HSET', P .. 'ledgers', target, ledger) end
-    targets[target] = not ours or ledger == '' or ours == ledger
-  end
-  return targets
+-- The ledger that this journal belongs to, where it is another one than the worker's; '' where all is well. The first
+-- who comes says which one it is; see rebind.lua.
+local function foreign_to(ledger)
+  if ledger ~= '' then redis.call('HSETNX', P .. 'ledger', 'is', ledger) end
+  return other_ledger(ledger) or ''
 end
 
 -- Notes something of the worker until a moment of the journal's own time: the server's expiry follows a clock that
@@ -123,9 +116,9 @@ local function line_up(line, state, most)
       local kind, one = values[AT.kind], { id = id, values = values, due = due[index + 1] }
       if not kind then
         one.gone = false
-      elseif not knows(kind) or not TARGETS[values[AT.target]] then
+      elseif not knows(kind) then
         one.strange = true
-        if not knows(kind) then STRANGE[kind] = true end
+        STRANGE[kind] = true
       else
         one.lapses = lapses_of(values, state)
         if one.lapses >= ALONE_FROM then

@@ -4,9 +4,10 @@
 -- leaves. Of each key: its type and what it holds; "bound": how many there are, or how long it grows; "gone": who
 -- deletes it. What loses its last member is gone by itself.
 --
--- KEYS[1] is the prefix "{<namespace>:v1}:", whose hash tag keeps all keys on one node of a cluster. Below it:
+-- Each target has a journal of its own: nothing in one knows of another. KEYS[1] is its prefix
+-- "{<namespace>:v1:<target>}:", whose hash tag keeps all its keys on one node of a cluster. Below it:
 --
---   intent:<id>        hash    what moves: state, lane, target, kind, fp, created, since, deadline, orders, pending,
+--   intent:<id>        hash    what moves: state, lane, kind, fp, created, since, deadline, orders, pending,
 --                              due, patience, token, claims and looks (workers that died in a row while they had it in
 --                              hand), charged and looker (whose silences count among these, by newlines), faults
 --                              (times in a row that its own code failed), worker, attempts, sent, lapsed, sent_first,
@@ -31,14 +32,14 @@
 --   past:<id[1..3]>    hash    intents trimmed after their retention: id -> "<fingerprint> <outcome> <txn>"
 --                      bound   32,768 hashes; one field an intent that was ever trimmed
 --                      gone    nobody: a key is unique for ever
---   ref:<target>:<r>   string  id of the intent that owns ledger reference r, where r is not the reference of key r;
+--   ref:<r>            string  id of the intent that owns ledger reference r, where r is not the reference of key r;
 --                              those of its earlier generations as well
 --                      bound   one a reference that was ever named
 --                      gone    nobody: a reference is unique for ever
---   queues             set     "<lane>|<target>" of every ready set that was ever used
---                      bound   lanes times targets
+--   lanes              set     every lane that was ever used
+--                      bound   one member a lane
 --                      gone    nobody
---   ready:<lane>|<t>   zset    due time -> id       state ready: waits for a worker
+--   ready:<lane>       zset    due time -> id       state ready: waits for a worker
 --                      bound   one member an intent in this state
 --                      gone    claim.lua, cancel.lua
 --   waiting            zset    accept time -> id    state waiting: for its turn in an order, or for other intents
@@ -71,13 +72,13 @@
 --                              when it counted them
 --                      bound   one a process; a field a ready set
 --                      gone    expires
---   alive              zset    last sweep -> worker program, whether it holds anything or not
---                      bound   one member a worker program that swept a moment ago
+--   alive              zset    when it will have swept again -> worker program, whether it holds anything or not
+--                      bound   one member a worker program that has not missed its time for long
 --                      gone    sweep.lua; a worker that stops
 --   posted             zset    next look -> id      state posted: the ledger has to show the outcome
 --                      bound   one member an intent in this state
 --                      gone    settle.lua, take.lua
---   tried:<lane>|<t>   zset    accept time -> id    open ones that a worker gave back, or looked at in vain: their age
+--   tried:<lane>       zset    accept time -> id    open ones that a worker gave back, or looked at in vain: their age
 --                              is in no other set, where each try moves them
 --                      bound   one member an open intent
 --                      gone    settle.lua, cancel.lua, turns.lua (bury)
@@ -90,14 +91,14 @@
 --   discarded          zset    closed at -> id      state discarded: closed by a human
 --                      bound   one member a letter that was closed
 --                      gone    nobody; but reject.lua, when the same comes again
---   order:<key>        zset    accept number -> id  intents that are sent one at a time; in "<t>:turn:…" without those
---                              that are dead
+--   order:<key>        zset    accept number -> id  intents that are sent one at a time; in "turn:…" without those that
+--                              are dead
 --                      bound   one member an intent of this order that is not over
 --                      gone    turns.lua (release, bury)
---   excl:<t>:<row>     string  id of the only intent that may write to a row
+--   excl:<row>         string  id of the only intent that may write to a row
 --                      bound   one a row that is being written to
 --                      gone    turns.lua (release), record.lua
---   made:<t>:<row>     set     ids of the rows that our intents made below a row
+--   made:<row>         set     ids of the rows that our intents made below a row
 --                      bound   what was made below it until nothing was for an hour
 --                      gone    expires
 --   seq                string  last accept number
@@ -115,21 +116,21 @@
 --   acts               list    the last pauses and resumes by operators, as JSON, newest first
 --                      bound   200 lines
 --                      gone    nobody
---   gate:<t>:<side>    hash    side write, read, or lane:<lane>: state (paused or unreachable; none while it is
+--   gate:<side>        hash    side write, read, or lane:<lane>: state (paused or unreachable; none while it is
 --                              slowed), code, since, manual, probe_at, probe_ms, probe_most, hold_until, rate, tokens,
 --                              stamp, raised, streak, note, who (an operator that shut it)
---                      bound   two a target, and one a lane of it
+--                      bound   two, and one a lane
 --                      gone    gate.lua, gates.lua, settle.lua, pause.lua; one that is slowed expires
---   pace:<t>:<side>    hash    second and n: requests let through in that second; last: in the one before; strain and
+--   pace:<side>        hash    second and n: requests let through in that second; last: in the one before; strain and
 --                              strain_second: failures
---                      bound   two a target, and one a lane of it
+--                      bound   two, and one a lane
 --                      gone    nobody
---   reach:<t>          hash    lost and since: how many requests on end could not reach a target, and since when
---                      bound   one a target
+--   reach              hash    lost and since: how many requests on end could not reach the target, and since when
+--                      bound   one
 --                      gone    settle.lua, by any answer
---   oauth:<t>          hash    tokens of an OAuth client: version, access, expires, life, refresh, failed, retry, lock,
+--   oauth              hash    tokens of an OAuth client: version, access, expires, life, refresh, failed, retry, lock,
 --                              lock_end, forced, logins (digests of the newest 20)
---                      bound   one a target
+--                      bound   one
 --                      gone    nobody
 --   counts             hash    counters
 --                      bound   some a kind, times the outcomes, classes and codes that it came to
@@ -155,9 +156,9 @@
 --                              that was set)
 --                      bound   one
 --                      gone    nobody
---   ledgers            hash    target -> the ledger that it is, as "<api> <address> <instance>"; "<target>|rebound"
---                              -> when it was last bound to another address, by whom and why
---                      bound   two fields a target
+--   ledger             hash    is: the ledger that the target stands for, as "<api> <address> <instance>"; rebound:
+--                              when it was last bound to another address, by whom and why
+--                      bound   two fields
 --                      gone    nobody
 --
 -- On the broker, which may be the same server, without a prefix, what Celery's transport writes. A queue is
@@ -294,6 +295,13 @@ local function announce(id, kind, event, detail, cap)
 end
 
 -- Puts an intent into its ready set.
-local function make_ready(id, lane, target, due)
-  redis.call('ZADD', P .. 'ready:' .. lane .. '|' .. target, due, id)
+local function make_ready(id, lane, due)
+  redis.call('ZADD', P .. 'ready:' .. lane, due, id)
+end
+
+-- The ledger that the target stands for, where it is another one than the caller means by it; nil where all is well.
+-- meant: as the caller's settings have it, '' where they do not say.
+local function other_ledger(meant)
+  local is = redis.call('HGET', P .. 'ledger', 'is')
+  if is and meant ~= '' and is ~= meant then return is end
 end

@@ -1,22 +1,21 @@
 -- uses: gates
 -- Shuts, slows or opens a gate.
--- ARGV: gate_name ("<target>:<side>"); action (pause, slow, strain, lost, open); code; wait_ms (of a pause: between two
+-- ARGV: side; action (pause, slow, strain, lost, open); code; wait_ms (of a pause: between two
 --   probes; of lost: longest time between two; 0: as long as its complaints suggest); manual ("1": by a human, so
 --   nobody probes); note; times (how many requests complain of it).
 -- Returns: {1 if that is news, 1 if nothing is to be sent through it now}.
--- Deletes: gate:<t>:<side>.
--- Bound: one gate, or the two of a target.
+-- Deletes: gate:<side>.
+-- Bound: one gate, or both of the target.
 
-local gate_name, action, code, wait_ms, manual = ARGV[1], ARGV[2], ARGV[3], tonumber(ARGV[4]), ARGV[5]
+local side, action, code, wait_ms, manual = ARGV[1], ARGV[2], ARGV[3], tonumber(ARGV[4]), ARGV[5]
 local note, times = ARGV[6], tonumber(ARGV[7] or '1')
 
 local FIRST_WAIT_MS, MOST_WAIT_MS, MANY = 100, 30000, 5
 
--- First time between two probes of a target that cannot be reached.
+-- First time between two probes of the target when it cannot be reached.
 local FIRST_PROBE_MS = 250
 
-local target = string.match(gate_name, '^([^:]*):')
-local key, pace_key = P .. 'gate:' .. gate_name, P .. 'pace:' .. gate_name
+local key, pace_key, reach_key = P .. 'gate:' .. side, P .. 'pace:' .. side, P .. 'reach'
 local gate = fields_of(key, 'state', 'manual', 'hold_until', 'rate', 'code', 'since')
 if action == 'open' then
   return { redis.call('DEL', key), 0 }
@@ -48,17 +47,17 @@ if action == 'lost' then
   -- Nothing that was sent arrived, several times on end, and that is a good part of all: the target is not there. One
   -- that is met again and again while others pass is that request's own trouble.
   -- Writes and reads go to one address, so both are asked, and both are shut.
-  local reach = fields_of(P .. 'reach:' .. target, 'lost', 'since')
+  local reach = fields_of(reach_key, 'lost', 'since')
   local lost = tonumber(reach.lost or '0') + times
   since = reach.since or NOW
-  redis.call('HSET', P .. 'reach:' .. target, 'lost', lost, 'since', since)
+  redis.call('HSET', reach_key, 'lost', lost, 'since', since)
   local passed = (age_s <= 1 and this_second or 0) + (age_s == 0 and one_before or 0)
   -- The pace of reads counts intents, of which one request asks for hundreds: for them, on end has to do.
-  if lost < MANY or (gate_name == target .. ':write' and lost * 4 < passed) then
+  if lost < MANY or (side == 'write' and lost * 4 < passed) then
     return { 0, hold_until > NOW and 1 or 0 }
   end
-  for _, side in ipairs({ 'write', 'read' }) do
-    local side_key = P .. 'gate:' .. target .. ':' .. side
+  for _, one in ipairs({ 'write', 'read' }) do
+    local side_key = P .. 'gate:' .. one
     if not redis.call('HGET', side_key, 'state') then
       shut(side_key, 'unreachable', math.max(wait_ms, FIRST_PROBE_MS), FIRST_PROBE_MS)
     end
@@ -86,6 +85,6 @@ rate = math.max(gate.rate and 1 or SLOW_RATE, math.floor(rate / 2))
 -- Who names no time is given a little, and twice as much each time that it complains again.
 local streak = redis.call('HINCRBY', key, 'streak', 1)
 if wait_ms == 0 then wait_ms = math.min(MOST_WAIT_MS, FIRST_WAIT_MS * 2 ^ (streak - 1)) end
-begin_slowly(gate_name, wait_ms, rate, code, since)
+begin_slowly(side, wait_ms, rate, code, since)
 count('gate_slowed|' .. code)
 return { 1, 1 }

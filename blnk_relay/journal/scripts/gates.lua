@@ -1,5 +1,5 @@
--- Part of scripts that ask whether a target may be sent to.
--- Deletes: gate:<t>:<side>.
+-- Part of scripts that ask whether the target may be sent to.
+-- Deletes: gate:<side>.
 -- Bound: one gate, or the two that a lane meets.
 
 -- A slowed target starts again at half its pace but at least at the first rate (requests a second), doubles each
@@ -11,18 +11,18 @@ local FORGET_MS = 60000
 
 -- A gate that was shut lets through little at first, and more each second: all that has gathered behind it must not
 -- come at once.
-local function begin_slowly(gate_name, wait_ms, rate, code, since)
-  local key = P .. 'gate:' .. gate_name
+local function begin_slowly(side, wait_ms, rate, code, since)
+  local key = P .. 'gate:' .. side
   redis.call('HDEL', key, 'state', 'manual', 'probe_at', 'probe_ms', 'probe_most', 'note')
   redis.call('HSET', key, 'hold_until', NOW + wait_ms, 'rate', rate, 'tokens', 1, 'stamp', NOW, 'raised', NOW + wait_ms,
     'code', code, 'since', since)
   redis.call('PEXPIRE', key, wait_ms + FORGET_MS)
 end
 
--- How many requests may pass a gate ("<target>:<side>") now; 0 while it is shut, and then, as a second value, when it
+-- How many requests may pass a gate now; 0 while it is shut, and then, as a second value, when it
 -- next lets one through (nil: when a human opens it). Takes them when take is set.
-local function allowance(gate_name, wanted, take)
-  local key = P .. 'gate:' .. gate_name
+local function allowance(side, wanted, take)
+  local key = P .. 'gate:' .. side
   local state, manual, probe_at, hold_until, rate, tokens, stamp, raised, probe_ms, probe_most = unpack(
     redis.call('HMGET', key, 'state', 'manual', 'probe_at', 'hold_until', 'rate', 'tokens', 'stamp', 'raised',
       'probe_ms', 'probe_most'))
@@ -39,7 +39,7 @@ local function allowance(gate_name, wanted, take)
   end
   if hold_until and tonumber(hold_until) > NOW then return 0, tonumber(hold_until) end
   if take then
-    local second, pace = math.floor(NOW / 1000), P .. 'pace:' .. gate_name
+    local second, pace = math.floor(NOW / 1000), P .. 'pace:' .. side
     local counted_in, number = unpack(redis.call('HMGET', pace, 'second', 'n'))
     if counted_in == tostring(second) then
       redis.call('HINCRBY', pace, 'n', wanted)
@@ -68,14 +68,16 @@ local function allowance(gate_name, wanted, take)
   return given, given > 0 and NOW or NOW + math.ceil((1 - tokens) * 1000 / rate)
 end
 
--- How many of a lane's intents may be sent to a target: what the ledger says of its queue holds up the lane that meets
--- it, what it says of itself all lanes.
-local function allowance_of_lane(lane, target, wanted, take)
-  local whole, own = target .. ':write', target .. ':lane:' .. lane
-  local given = math.min((allowance(own, wanted, false)), (allowance(whole, wanted, false)))
+-- How many of a lane's intents may be sent: what the ledger says of its queue holds up the lane that meets it, what it
+-- says of itself all lanes. And when the next one may be, as above.
+local function allowance_of_lane(lane, wanted, take)
+  local own = 'lane:' .. lane
+  local of_lane, lane_opens = allowance(own, wanted, false)
+  local of_whole, whole_opens = allowance('write', wanted, false)
+  local given = math.min(of_lane, of_whole)
   if take and given > 0 then
-    given = allowance(whole, given, true)
+    given = allowance('write', given, true)
     if given > 0 and redis.call('EXISTS', P .. 'gate:' .. own) == 1 then allowance(own, given, true) end
   end
-  return given
+  return given, lane_opens and whole_opens and math.max(lane_opens, whole_opens)
 end

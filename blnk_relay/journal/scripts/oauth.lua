@@ -1,6 +1,6 @@
 -- The tokens of an OAuth client (contract §1.3): kept in one place, changed by compare-and-set on their version,
 -- refreshed by one holder of a lock at a time.
--- ARGV: target; action; and of each action:
+-- ARGV: action; and of each action:
 --   read:    digest of the refresh token of the settings ("": none).
 --            Returns 'unknown' for one that was never used, else {version, access token, ms that it is good for, ms
 --            that it was good for when new, 1 if the last refresh failed, ms until the next one may be tried}.
@@ -24,10 +24,10 @@ local ARGUMENTS = {
   fail = { 'version', 'holder', 'wait_ms' },
   put_off = { 'holder', 'wait_ms' },
 }
-local target, action, rest, given = ARGV[1], ARGV[2], arguments_from(3), {}
+local action, rest, given = ARGV[1], arguments_from(2), {}
 for place, name in ipairs(ARGUMENTS[action]) do given[name] = rest[place] end
 
-local key = P .. 'oauth:' .. target
+local key = P .. 'oauth'
 local stored = fields_of(key, 'version', 'access', 'expires', 'life', 'refresh', 'failed', 'retry', 'lock', 'lock_end',
   'forced', 'logins')
 local version, logins = tonumber(stored.version or '0'), stored.logins or ''
@@ -70,14 +70,14 @@ if action == 'done' then
   redis.call('HSET', key, 'version', version + 1, 'access', given.access, 'expires', NOW + tonumber(given.life_ms),
     'life', given.life_ms, 'refresh', given.refresh)
   redis.call('HDEL', key, 'failed', 'retry', 'lock', 'lock_end')
-  count('oauth_refreshed|' .. target)
+  count('oauth_refreshed')
   return 1
 end
 if action == 'fail' then
   if version ~= tonumber(given.version) or stored.lock ~= given.holder then return 0 end
   redis.call('HSET', key, 'failed', '1', 'retry', NOW + tonumber(given.wait_ms))
   redis.call('HDEL', key, 'lock', 'lock_end')
-  count('oauth_failed|' .. target)
+  count('oauth_failed')
   return stored.failed == '1' and 1 or 2
 end
 if stored.lock == given.holder then

@@ -1,10 +1,10 @@
--- Pauses a lane or a target by a human's word, or lets it go on, and notes who did so and why. The first pause stands:
+-- Pauses a lane or the target by a human's word, or lets it go on, and notes who did so and why. The first pause stands:
 -- a second one changes nothing and learns whose it is.
--- ARGV: act ("pause" or "resume"); sort ("lane" or "target"); name; who; why; sides (of a target; a pause shuts all of
+-- ARGV: act ("pause" or "resume"); sort ("lane" or "target"); name; who; why; sides (of the target; a pause shuts all of
 --   them, a resume also opens those that workers have shut).
 -- Returns: {1 if it changed anything, and of the operator's pause that stands or stood: who, why, since when (ms); ""
 --   for none}.
--- Deletes: pause:<lane>, gate:<t>:<side>.
+-- Deletes: pause:<lane>, gate:<side>.
 -- Bound: the sides of one call.
 
 local act, sort, name, who, why, sides = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5], arguments_from(6)
@@ -29,7 +29,7 @@ if sort == 'lane' then
   end
 else
   for _, side in ipairs(sides) do
-    local key = P .. 'gate:' .. name .. ':' .. side
+    local key = P .. 'gate:' .. side
     local gate = fields_of(key, 'manual', 'who', 'note', 'since')
     if gate.manual == '1' then take_first({ who = gate.who, why = gate.note, at = gate.since }) end
     if act == 'resume' then

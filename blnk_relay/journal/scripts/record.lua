@@ -2,13 +2,13 @@
 -- all of them or to none.
 -- ARGV: of each intent:
 --   id, token, memo
---   rows             that it writes to, as "<target>:<row>", joined by ","
+--   rows             that it writes to, joined by ","
 --   seen             ids of rows that were seen below them, joined by ","
 --   perhaps_ours     ids of those among them that may be its own work, from moments that the journal has lost
 -- Returns: one for each: "ok", "stale" (the lease is lost), "busy" (another intent is writing to a row), "lagging"
 --   (an earlier intent made a row below one that was not seen, so the read was older than our own writes) or "doubtful"
 --   (a row that may be its own work is not known to be another intent's).
--- Deletes: excl:<t>:<row>.
+-- Deletes: excl:<row>.
 -- Bound: the intents of one call and their rows; of what was made below a row no more than was seen.
 
 local answers = {}

@@ -13,7 +13,7 @@ local id, patience, fresh, references, namesakes = ARGV[1], ARGV[2], ARGV[3] == 
 local body, line, planned = ARGV[6], ARGV[7], ARGV[8]
 
 local bells, key = {}, intent_key(id)
-local intent = fields_of(key, 'state', 'lane', 'target', 'sent', 'lapsed', 'gen', 'kind', 'class', 'code', 'token',
+local intent = fields_of(key, 'state', 'lane', 'sent', 'lapsed', 'gen', 'kind', 'class', 'code', 'token',
   'pending', 'orders', 'lost', 'created')
 if not intent.state then return { '', bells } end
 if intent.state ~= 'dead' then return { intent.state, bells } end
@@ -55,7 +55,7 @@ elseif held then
   redis.call('HSET', key, 'patience', patience)
   redis.call('ZADD', P .. 'waiting', NOW, id)
 else
-  make_ready(id, intent.lane, intent.target, NOW)
+  make_ready(id, intent.lane, NOW)
   ring(bells, intent.lane)
 end
 return { 'replayed', bells }

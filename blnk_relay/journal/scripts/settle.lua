@@ -1,14 +1,14 @@
 -- uses: ground, turns, gates, owning, renewal
 -- Settles verdicts. One whose token is not the latest settles nothing: its lease was lost to somebody else.
--- ARGV: worker; cap (length of the events stream); healthy (gates whose side answered well, "<target>:<side>", with "?"
---   behind it where it answered at all, joined by ","); then one JSON object each:
---   id, token, from (state), to (done, dead, posted, ready), in_ms, lane, target, kind, set (fields), log (line or
---   nil), tally (counters), parts (number of a part -> what was noted of it, or nil), made ("<target>:<row>" -> id of
---   the row that it made below that one, or nil), fresh (references, namesakes and body of a new generation, which it
---   is sent under next, or nil; where one of them is taken, it is looked at again, to be refused).
--- Returns: {lanes to ring, ids that were stale, "<target> <ms for which it could not be reached>" for each that was
---   found again}.
--- Deletes: leased:<worker>, posted, tried:<lane>|<t>, gate:<t>:<side>, reach:<t>.
+-- ARGV: worker; cap (length of the events stream); healthy (sides that answered well, with "?" behind one that answered
+--   at all, joined by ","); then one JSON object each:
+--   id, token, from (state), to (done, dead, posted, ready), in_ms, lane, kind, set (fields), log (line or nil), tally
+--   (counters), parts (number of a part -> what was noted of it, or nil), made (row -> id of the row that it made below
+--   that one, or nil), fresh (references, namesakes and body of a new generation, which it is sent under next, or nil;
+--   where one of them is taken, it is looked at again, to be refused).
+-- Returns: {lanes to ring, ids that were stale, ms for which the target could not be reached if it was found again now
+--   (-1: it was not)}.
+-- Deletes: leased:<worker>, posted, tried:<lane>, gate:<side>, reach.
 -- Bound: the verdicts of one call; turns.lua bounds those that wait for what is done.
 
 local worker, cap, healthy, verdicts = ARGV[1], ARGV[2], ARGV[3], arguments_from(4)
@@ -20,26 +20,22 @@ local bells, stale, counts = {}, {}, {}
 local leased, posted = P .. 'leased:' .. worker, P .. 'posted'
 
 -- A target that could not be reached is found again by any answer; a side that was paused is opened by a good one.
-local found = {}
-for gate_name, asked in string.gmatch(healthy, '([^,?]+)(%??)') do
-  local target = string.match(gate_name, '^([^:]*):')
-  if redis.call('EXISTS', P .. 'reach:' .. target) == 1 then
-    local lost_since = nil
-    for _, side in ipairs({ 'write', 'read' }) do
-      local its_gate = target .. ':' .. side
-      local gate = fields_of(P .. 'gate:' .. its_gate, 'state', 'code', 'since')
-      if gate.state == 'unreachable' then
-        begin_slowly(its_gate, 0, SLOW_RATE, gate.code, gate.since)
-        lost_since = gate.since
-        count('gate_opened')
-      end
+local lost_ms = -1
+if healthy ~= '' and redis.call('EXISTS', P .. 'reach') == 1 then
+  for _, side in ipairs({ 'write', 'read' }) do
+    local gate = fields_of(P .. 'gate:' .. side, 'state', 'code', 'since')
+    if gate.state == 'unreachable' then
+      begin_slowly(side, 0, SLOW_RATE, gate.code, gate.since)
+      lost_ms = NOW - tonumber(gate.since)
+      count('gate_opened')
     end
-    if lost_since then found[#found + 1] = target .. ' ' .. (NOW - tonumber(lost_since)) end
-    redis.call('DEL', P .. 'reach:' .. target)
   end
-  local state, manual = unpack(redis.call('HMGET', P .. 'gate:' .. gate_name, 'state', 'manual'))
+  redis.call('DEL', P .. 'reach')
+end
+for side, asked in string.gmatch(healthy, '([^,?]+)(%??)') do
+  local state, manual = unpack(redis.call('HMGET', P .. 'gate:' .. side, 'state', 'manual'))
   if state == 'paused' and manual ~= '1' and asked == '' then
-    redis.call('DEL', P .. 'gate:' .. gate_name)
+    redis.call('DEL', P .. 'gate:' .. side)
     count('gate_opened')
   end
 end
@@ -83,9 +79,9 @@ for _, verdict in ipairs(verdicts) do
     if item.log then log(id, item.log) end
     -- Most are done with their first look, and never stand here.
     if item.to == 'ready' or (item.to == 'posted' and item.from == 'posted') then
-      redis.call('ZADD', P .. 'tried:' .. item.lane .. '|' .. item.target, created, id)
+      redis.call('ZADD', P .. 'tried:' .. item.lane, created, id)
     elseif item.to == 'done' then
-      redis.call('ZREM', P .. 'tried:' .. item.lane .. '|' .. item.target, id)
+      redis.call('ZREM', P .. 'tried:' .. item.lane, id)
     end
     for _, field in ipairs(item.tally or {}) do tally(field) end
     note_parts(id, item.parts or {})
@@ -121,10 +117,10 @@ for _, verdict in ipairs(verdicts) do
       ring(bells, 'confirm')
     else
       redis.call('HSET', key, unpack(set))
-      make_ready(id, item.lane, item.target, NOW + item.in_ms)
+      make_ready(id, item.lane, NOW + item.in_ms)
       if item.in_ms == 0 then ring(bells, item.lane) end
     end
   end
 end
 for field, number in pairs(counts) do count(field, number) end
-return { bells, stale, found }
+return { bells, stale, lost_ms }

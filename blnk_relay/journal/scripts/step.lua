@@ -33,7 +33,7 @@ local function pull_back(key)
 end
 
 if step > 0 then
-  for _, queue in ipairs(redis.call('SMEMBERS', P .. 'queues')) do pull_back(P .. 'ready:' .. queue) end
+  for _, lane in ipairs(redis.call('SMEMBERS', P .. 'lanes')) do pull_back(P .. 'ready:' .. lane) end
   pull_back(P .. 'posted')
 end
 return { NOW, times + 1, NOW }

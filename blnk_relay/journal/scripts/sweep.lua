@@ -3,23 +3,66 @@
 -- intents are trimmed after their retention. Dead letters are never touched.
 -- ARGV: lock_ms; dead_ms (silence after which a worker is dead); retention_ms; most to handle in one sweep; cap (length
 --   of the events stream); shown (what the sweeper has seen of the ground: see stand); program (the worker program that
---   sweeps, "" for none).
+--   sweeps, "" for none); back_ms (within which it comes again, whatever is due).
 -- Returns: {1 if this one swept, lanes to ring, id and body of each whose deadline passed while it waited, now, ground:
---   {what to show next time, since when it can be trusted, steps of the clock}}.
+--   {what to show next time, since when it can be trusted, steps of the clock}, ms until the next thing is due that no
+--   bell tells of (-1: nothing is)}.
 -- Deletes: intent:<id>, body:<id>, file:<id>, log:<id>, parts:<id>, waiting, expiring, leased:<worker>, workers,
 --   alive, done.
 -- Bound: most of each sort, MOST_WORKERS, MOST_BYTES of payloads.
 
 local lock_ms, dead_ms, retention_ms, most = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])
-local cap, shown, program = ARGV[5], ARGV[6], ARGV[7]
+local cap, shown, program, back_ms = ARGV[5], ARGV[6], ARGV[7], tonumber(ARGV[8])
 
 local bells, lapsed, expired = {}, 0, {}
+local MOST_WORKERS = 1000
 watch(shown)
 local seen = stand(shown)
 local ground = { seen, tonumber(SOLID), steps() }
+
+-- When the next thing is due, as far as is known by now.
+local next_at
+local function due_at(at)
+  if at and (not next_at or at < next_at) then next_at = at end
+end
+
+local function first_of(name)
+  return tonumber(redis.call('ZRANGE', P .. name, 0, 0, 'WITHSCORES')[2])
+end
+
+-- Looks for what will be due. What is due and has a bell is due again when that has gone unheard; what is due behind a
+-- gate, when that opens.
+local function look_ahead()
+  for _, lane in ipairs(redis.call('SMEMBERS', P .. 'lanes')) do
+    local first = first_of('ready:' .. lane)
+    if first and redis.call('EXISTS', P .. 'pause:' .. lane) == 0 then
+      local given, opens = allowance_of_lane(lane, 1, false)
+      due_at(first > NOW and first or given > 0 and NOW + BELL_MS or opens)
+    end
+  end
+  local first = first_of('posted')
+  if first then
+    local given, opens = allowance('read', 1, false)
+    due_at(first > NOW and first or given > 0 and NOW + BELL_MS or opens)
+  end
+  due_at(first_of('expiring'))
+  local oldest = first_of('done')
+  due_at(oldest and oldest + retention_ms)
+  for _, worker in ipairs(redis.call('ZRANGE', P .. 'workers', 0, MOST_WORKERS - 1)) do
+    due_at(tonumber(redis.call('ZSCORE', P .. 'workers', worker)) + dead_ms + 1)
+    due_at(first_of('leased:' .. worker))
+  end
+  if redis.call('EXISTS', P .. 'owed') == 1 then due_at(NOW) end
+end
+
+local function answer(swept)
+  look_ahead()
+  return { swept, bells, expired, NOW, ground, next_at and math.max(0, math.ceil(next_at - NOW)) or -1 }
+end
+
 -- A sign of life, whether there is anything to sweep or not, and whoever gets the lock.
-if program ~= '' then redis.call('ZADD', P .. 'alive', NOW, program) end
-if not take_lock('sweep', lock_ms) then return { 0, bells, expired, NOW, ground } end
+if program ~= '' then redis.call('ZADD', P .. 'alive', NOW + back_ms, program) end
+if not take_lock('sweep', lock_ms) then return answer(0) end
 redis.call('ZREMRANGEBYSCORE', P .. 'alive', '-inf', NOW - dead_ms)
 
 -- After a step the journal's time comes back to the server's, so slowly that no silence gets noticeably shorter by it.
@@ -27,11 +70,11 @@ local SLEW_MS = 20
 local skew = tonumber(redis.call('HGET', GROUND, 'skew') or '0')
 if skew ~= 0 then
   redis.call('HSET', GROUND, 'skew', skew > 0 and math.max(0, skew - SLEW_MS) or math.min(0, skew + SLEW_MS))
+  due_at(NOW)
 end
 
 -- A lapsed lease is ambiguous: the request may have been sent, so the ledger is read before anything else. Those silent
 -- for longest come first; the others have their turn when they are gone.
-local MOST_WORKERS = 1000
 local left = most
 for _, worker in ipairs(redis.call('ZRANGE', P .. 'workers', 0, MOST_WORKERS - 1)) do
   local key = P .. 'leased:' .. worker
@@ -81,23 +124,14 @@ for _, id in ipairs(redis.call('ZRANGEBYSCORE', P .. 'expiring', 0, NOW, 'LIMIT'
   end
 end
 
-for _, queue in ipairs(redis.call('SMEMBERS', P .. 'queues')) do
-  local lane, target = string.match(queue, '^(.*)|(.*)$')
-  if redis.call('ZCOUNT', P .. 'ready:' .. queue, 0, NOW) > 0 and redis.call('EXISTS', P .. 'pause:' .. lane) == 0
-    and allowance_of_lane(lane, target, 1, false) > 0 then
+for _, lane in ipairs(redis.call('SMEMBERS', P .. 'lanes')) do
+  if redis.call('ZCOUNT', P .. 'ready:' .. lane, 0, NOW) > 0 and redis.call('EXISTS', P .. 'pause:' .. lane) == 0
+    and allowance_of_lane(lane, 1, false) > 0 then
     ring(bells, lane)
   end
 end
-if redis.call('ZCOUNT', P .. 'posted', 0, NOW) > 0 then
-  -- While no target can be read, nobody has to come and see that.
-  local readable, asked = false, {}
-  for _, queue in ipairs(redis.call('SMEMBERS', P .. 'queues')) do
-    local target = string.match(queue, '|(.*)$')
-    if not readable and not asked[target] then readable = allowance(target .. ':read', 1, false) > 0 end
-    asked[target] = true
-  end
-  if readable then ring(bells, 'confirm') end
-end
+-- While the target cannot be read, nobody has to come and see that.
+if redis.call('ZCOUNT', P .. 'posted', 0, NOW) > 0 and allowance('read', 1, false) > 0 then ring(bells, 'confirm') end
 
 for _, id in ipairs(redis.call('ZRANGEBYSCORE', P .. 'done', 0, NOW - retention_ms, 'LIMIT', 0, most)) do
   local fingerprint, outcome, txn = unpack(redis.call('HMGET', intent_key(id), 'fp', 'outcome', 'txn'))
@@ -108,4 +142,4 @@ for _, id in ipairs(redis.call('ZRANGEBYSCORE', P .. 'done', 0, NOW - retention_
   redis.call('UNLINK', intent_key(id), P .. 'parts:' .. id, P .. 'body:' .. id, P .. 'file:' .. id, P .. 'log:' .. id)
   redis.call('ZREM', P .. 'done', id)
 end
-return { 1, bells, expired, NOW, ground }
+return answer(1)

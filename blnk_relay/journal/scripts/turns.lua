@@ -1,5 +1,5 @@
 -- Part of scripts that let intents go, finish or bury them; needs ground.
--- Deletes: waiting, expiring, deps:<id>, order:<key>, excl:<t>:<row>, tried:<lane>|<t>.
+-- Deletes: waiting, expiring, deps:<id>, order:<key>, excl:<row>, tried:<lane>.
 -- Bound: dependents_left of those that wait, in one script; of each order the head.
 
 -- An intent waits no longer.
@@ -11,9 +11,8 @@ end
 -- Lets a waiting intent go when nothing holds it back: no intent that it waits for, no other one before it in any
 --   order.
 local function let_go(id, bells)
-  local state, lane, target, due_before, pending, orders, patience, created, token = unpack(
-    redis.call('HMGET', intent_key(id), 'state', 'lane', 'target', 'due', 'pending', 'orders', 'patience', 'created',
-      'token'))
+  local state, lane, due_before, pending, orders, patience, created, token = unpack(
+    redis.call('HMGET', intent_key(id), 'state', 'lane', 'due', 'pending', 'orders', 'patience', 'created', 'token'))
   if state ~= 'waiting' or tonumber(pending or '0') > 0 then return end
   for order in string.gmatch(orders or '', '[^\n]+') do
     if redis.call('ZRANGE', P .. 'order:' .. order, 0, 0)[1] ~= id then return end
@@ -25,7 +24,7 @@ local function let_go(id, bells)
   -- Patience is counted from when it could first be sent: who waited for a human for days is not late for that.
   redis.call('HSET', intent_key(id), 'state', 'ready', 'since', due, 'updated', NOW)
   if patience then redis.call('HSET', intent_key(id), 'deadline', due + tonumber(patience)) end
-  make_ready(id, lane, target, due)
+  make_ready(id, lane, due)
   if due <= NOW then ring(bells, lane) end
 end
 
@@ -74,11 +73,11 @@ local function satisfy(id, txn, bells)
 end
 
 -- An order of which only one may be under way, and in which a dead letter does not hold up those behind it.
-local TURN = '^[^:]*:turn:'
+local TURN = '^turn:'
 
 local function bury(id, kind, class, code, message, cap)
-  local lane, target, orders = unpack(redis.call('HMGET', intent_key(id), 'lane', 'target', 'orders'))
-  if lane then redis.call('ZREM', P .. 'tried:' .. lane .. '|' .. target, id) end
+  local lane, orders = unpack(redis.call('HMGET', intent_key(id), 'lane', 'orders'))
+  if lane then redis.call('ZREM', P .. 'tried:' .. lane, id) end
   redis.call('HSET', intent_key(id), 'state', 'dead', 'class', class, 'code', code, 'message', message, 'updated', NOW)
   redis.call('ZADD', P .. 'dead', NOW, id)
   count('dead|' .. kind .. '|' .. class .. '|' .. code)

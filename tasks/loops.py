@@ -1,0 +1,96 @@
+"""The loops of one process: one for each lane of each target that has work, and one for each target's read-back.
+
+A bell starts one, and it ends when there is nothing left to do; so there are as many at once as there is work for, and
+a ledger that hangs holds up its own only. Each runs in a thread of its own: Celery's task is over as soon as it has
+begun one.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+from collections.abc import Callable
+from time import monotonic
+from typing import Any
+
+from blnk_relay.errors import JournalUnavailable, OtherLedger
+from blnk_relay.settings import CONFIRM_LANE
+from tasks.confirm import confirm
+from tasks.deliver import deliver
+from tasks.runtime import Runtime, known, runtime
+
+_log = logging.getLogger(__name__)
+
+
+class Loops:
+    """Starts loops, and waits for them."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._threads: set[threading.Thread] = set()
+
+    def start(self, runtime: Runtime, lane: str) -> bool:
+        """Start the loop of a lane, unless it runs or the process is to stop.
+
+        Args:
+            runtime: Of the target.
+            lane: The lane; ``confirm`` for the read-back.
+
+        Returns:
+            Whether one was started.
+        """
+        turn = runtime.looking if lane == CONFIRM_LANE else runtime.turns[lane]
+        # Whoever holds it claims once more, or rings, before it leaves.
+        if turn.locked() or runtime.stopping.is_set():
+            return False
+        thread = threading.Thread(target=self._run, args=(runtime, lane), name=f"{runtime.target} {lane}", daemon=True)
+        with self._lock:
+            self._threads.add(thread)
+        thread.start()
+        return True
+
+    def join(self, timeout_s: float) -> bool:
+        """Wait until all have ended. Returns whether they have."""
+        end_s = monotonic() + timeout_s
+        while True:
+            with self._lock:
+                thread = next(iter(self._threads), None)
+            left_s = end_s - monotonic()
+            if thread is None or left_s <= 0:
+                return thread is None
+            thread.join(left_s)
+
+    def _run(self, runtime: Runtime, lane: str) -> None:
+        try:
+            _patiently(runtime, lambda: confirm(runtime) if lane == CONFIRM_LANE else deliver(runtime, lane))
+        finally:
+            with self._lock:
+                self._threads.discard(threading.current_thread())
+
+
+def _patiently(runtime: Runtime, work: Callable[[], int]) -> None:
+    """A journal that is away is no failure: what is in hand is under leases, and the sweeper rings again."""
+    try:
+        work()
+    except JournalUnavailable as error:
+        _log.warning("%s", error)
+    except OtherLedger as error:
+        if runtime.once_in_a_while("other ledger"):
+            _log.error("%s", error)
+    except Exception:  # noqa: BLE001 - nobody would notice the end of a thread
+        _log.exception("a loop of target %s failed; what it held is looked up when its leases are over", runtime.target)
+
+
+_made: dict[int, Loops] = {}
+
+
+def loops() -> Loops:
+    """Those of this process; a forked child has none of its parent's threads."""
+    return _made.setdefault(os.getpid(), Loops())
+
+
+def wake(target: Any, lane: Any) -> None:
+    """What a bell does: start the loop of a lane; one of a target or a lane that is not served here starts none."""
+    if known(target, lane):
+        loops().start(runtime(target), lane)
