@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import socket
 import subprocess
@@ -14,12 +13,11 @@ from typing import Any
 
 import pytest
 
-from blnk_relay.bell import Bells
 from blnk_relay.catalogue.examples import example_line
 from blnk_relay.intents.exchange import GateAction
 from blnk_relay.intents.states import UNFINISHED, State
 from blnk_relay.journal.entries import Settlement, new_entry
-from blnk_relay.journal.operator import MOST_AT_ONCE, Operator
+from blnk_relay.journal.operator import MOST_AT_ONCE
 from blnk_relay.journal.pauses import MAX_REASON
 from blnk_relay.kinds.registry import KINDS, intent_of
 from tests.support.cli import FUNDS, ROOT, commands, die, letters, line, payment, run
@@ -30,33 +28,15 @@ from worker.cli import services as running
 from worker.cli import show as reading
 from worker.cli.commands import cli
 
-
-@pytest.fixture(autouse=True)
-def _environment(monkeypatch) -> None:
-    for name in [name for name in os.environ if name.startswith("BLNK_RELAY_")]:
-        monkeypatch.delenv(name)
+pytestmark = pytest.mark.usefixtures("environment")
 
 
 @pytest.fixture
-def relay(relay, monkeypatch):
-    """A relay on an empty journal, which the commands find by the environment."""
-    monkeypatch.setenv("BLNK_RELAY_REDIS_URL", relay.settings.redis_url)
-    return relay
-
-
-@pytest.fixture
-def operator(relay):
-    bells = Bells(relay.settings)
-    yield Operator(relay.journal, bells)
-    bells.close()
-
-
-@pytest.fixture
-def no_redis(monkeypatch):
+def no_redis(environment):
     with socket.socket() as closed:
         closed.bind(("127.0.0.1", 0))
         port = closed.getsockname()[1]
-    monkeypatch.setenv("BLNK_RELAY_REDIS_URL", f"redis://:hunter2@127.0.0.1:{port}/0")
+    environment.setenv("BLNK_RELAY_REDIS_URL", f"redis://:hunter2@127.0.0.1:{port}/0")
 
 
 @pytest.mark.parametrize("path", [path for path in commands() if path != ("demo",)], ids=" ".join)

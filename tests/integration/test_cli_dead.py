@@ -14,7 +14,6 @@ from typing import Any
 import pytest
 
 from blnk_relay import JournalUnavailable, Refused
-from blnk_relay.bell import Bells
 from blnk_relay.journal.operator import Operator
 from blnk_relay.kinds.registry import intent_of
 from tests.support.cli import FUNDS, WAIT_S, count, die, letters, payment, process, run
@@ -23,25 +22,7 @@ from worker.cli import exits, scope
 from worker.cli import letters as bulk
 from worker.cli.access import opened
 
-
-@pytest.fixture(autouse=True)
-def _environment(monkeypatch) -> None:
-    for name in [name for name in os.environ if name.startswith("BLNK_RELAY_")]:
-        monkeypatch.delenv(name)
-
-
-@pytest.fixture
-def relay(relay, monkeypatch):
-    """A relay on an empty journal, which the commands find by the environment."""
-    monkeypatch.setenv("BLNK_RELAY_REDIS_URL", relay.settings.redis_url)
-    return relay
-
-
-@pytest.fixture
-def operator(relay):
-    bells = Bells(relay.settings)
-    yield Operator(relay.journal, bells)
-    bells.close()
+pytestmark = pytest.mark.usefixtures("environment")
 
 
 def test_a_dead_letter_shows_what_it_blocks_and_what_a_replay_would_do(relay):

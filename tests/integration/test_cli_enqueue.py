@@ -18,29 +18,7 @@ from tests.support.cli import PAYLOAD, WAIT_S, count, line, payment, process, ru
 from worker.cli import exits
 from worker.cli import jsonl as intake
 
-
-@pytest.fixture(autouse=True)
-def _environment(monkeypatch) -> None:
-    for name in [name for name in os.environ if name.startswith("BLNK_RELAY_")]:
-        monkeypatch.delenv(name)
-
-
-@pytest.fixture
-def relay(relay, monkeypatch):
-    """A relay on an empty journal, which the commands find by the environment."""
-    monkeypatch.setenv("BLNK_RELAY_REDIS_URL", relay.settings.redis_url)
-    return relay
-
-
-@pytest.fixture
-def file(tmp_path):
-    def written(*lines: object) -> str:
-        path = tmp_path / "intents.jsonl"
-        texts = (line if isinstance(line, str) else json.dumps(line) for line in lines)
-        path.write_text("".join(text + "\n" for text in texts), encoding="utf-8")
-        return str(path)
-
-    return written
+pytestmark = pytest.mark.usefixtures("environment")
 
 
 def test_a_file_is_enqueued_once_however_often_it_is_given(relay, file):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import select
 import signal
 import socket
@@ -16,29 +15,7 @@ from tests.support.cli import PAYLOAD, WAIT_S, line, process, run
 from worker.app import POOLS
 from worker.cli import exits
 
-
-@pytest.fixture(autouse=True)
-def _environment(monkeypatch) -> None:
-    for name in [name for name in os.environ if name.startswith("BLNK_RELAY_")]:
-        monkeypatch.delenv(name)
-
-
-@pytest.fixture
-def relay(relay, monkeypatch):
-    """A relay on an empty journal, which the commands find by the environment."""
-    monkeypatch.setenv("BLNK_RELAY_REDIS_URL", relay.settings.redis_url)
-    return relay
-
-
-@pytest.fixture
-def file(tmp_path):
-    def written(*lines: object) -> str:
-        path = tmp_path / "intents.jsonl"
-        texts = (line if isinstance(line, str) else json.dumps(line) for line in lines)
-        path.write_text("".join(text + "\n" for text in texts), encoding="utf-8")
-        return str(path)
-
-    return written
+pytestmark = pytest.mark.usefixtures("environment")
 
 
 def first_object(running_: subprocess.Popen[Any]) -> dict[str, Any]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import shlex
 from pathlib import Path
@@ -17,12 +16,9 @@ PAGES = Path(__file__).resolve().parents[2] / "docs" / "kinds"
 
 
 @pytest.fixture(autouse=True)
-def _environment(monkeypatch, settings) -> None:
-    for name in [name for name in os.environ if name.startswith("BLNK_RELAY_")]:
-        monkeypatch.delenv(name)
-    monkeypatch.setenv("BLNK_RELAY_REDIS_URL", settings.redis_url)
+def _all_switched_on(environment) -> None:
     for switch in filter(None, {kind.switch for kind in KINDS.values()}):
-        monkeypatch.setenv(f"BLNK_RELAY_{switch.upper()}", "true")
+        environment.setenv(f"BLNK_RELAY_{switch.upper()}", "true")
 
 
 @pytest.mark.parametrize("name", KINDS)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from datetime import timedelta
 
 import pytest
@@ -16,17 +15,7 @@ from tests.support.cli import FUNDS, die, letters, payment, run
 from tests.support.stages import operator_of
 from worker.cli import exits
 
-
-@pytest.fixture(autouse=True)
-def _environment(monkeypatch) -> None:
-    for name in [name for name in os.environ if name.startswith("BLNK_RELAY_")]:
-        monkeypatch.delenv(name)
-
-
-@pytest.fixture
-def relay(relay, monkeypatch):
-    monkeypatch.setenv("BLNK_RELAY_REDIS_URL", relay.settings.redis_url)
-    return relay
+pytestmark = pytest.mark.usefixtures("environment")
 
 
 def enqueue(relay, *keys: str, lane: str | None = None) -> None:

@@ -9,10 +9,11 @@ import pytest
 from blnk_relay import Change, LaneDepth, Operator, Overview, Pause, Refused, ReplayWay
 from tests.support.cli import FUNDS, letters
 
+pytestmark = pytest.mark.usefixtures("environment")
+
 
 @pytest.fixture
-def operator(relay, monkeypatch):
-    monkeypatch.setenv("BLNK_RELAY_REDIS_URL", relay.settings.redis_url)
+def operator():
     with Operator.from_env() as made:
         yield made
 

@@ -225,7 +225,7 @@ def test_what_may_have_been_sent_is_never_called_refused_for_a_fault_of_ours():
 def test_the_words_of_an_exception_stay_out_of_the_journal_because_they_may_quote_the_payload():
     with pytest.raises(ValueError, match="Alice") as raised:
         int("the account of Alice")
-    assert re.fullmatch(r"ValueError at test_settling\.py:\d+", str(Fault.of(raised.value)))
+    assert re.fullmatch(r"ValueError at test_settlements\.py:\d+", str(Fault.of(raised.value)))
 
 
 @pytest.mark.parametrize("fields", [{"txn": 7}, {"memo": None}, {"message": b"x"}])
