@@ -13,6 +13,7 @@ from blnk_relay.bell import Bells
 from blnk_relay.errors import InvalidIntent, KeyConflict
 from blnk_relay.intake import Receipt, Write, placed, prepare, prepare_many, receipts_of, split_by_target
 from blnk_relay.intents.intent import DEFAULT_TARGET, Intent
+from blnk_relay.journal.async_journal import AsyncJournal
 from blnk_relay.journal.entries import NewEntry
 from blnk_relay.journal.events import AsyncEvents, Event
 from blnk_relay.journal.journals import AsyncJournals
@@ -59,6 +60,14 @@ class AsyncRelay:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         await self.close()
+
+    def journal(self, target: str = DEFAULT_TARGET) -> AsyncJournal:
+        """The journal of a target.
+
+        Raises:
+            NotFound: The settings name no such target.
+        """
+        return self.journals.of(target)
 
     async def close(self) -> None:
         """Give the connections back."""

@@ -125,4 +125,4 @@ def stage(make_stage: Any) -> Stage:
 @pytest.fixture
 def operator(relay: Relay) -> Operator:
     """An operator's hands on it."""
-    return Operator(relay.journal, relay.bells)
+    return Operator(relay.journals, relay.bells)

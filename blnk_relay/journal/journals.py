@@ -253,4 +253,5 @@ def index_prefix(settings: Settings) -> str:
 
 def index_key(settings: Settings) -> str:
     """The set of all targets that have a journal on a server."""
-    return f"{index_prefix(settings)}targets"
+    prefix = index_prefix(settings)
+    return f"{prefix}targets"

@@ -250,7 +250,7 @@ class Operator:
             int(self.settings.deadline_s * 1000),
             "1" if fresh else "0",
             *(renewal.encoded().values() if renewal else ("", "", "")),
-            _line(journal, "replayed", who, reason or plan.why),
+            _line("replayed", journal, who, reason or plan.why),
             f"{status.generation}|{status.dead_class}|{status.code}",
         )
         if answer == "":
@@ -280,7 +280,7 @@ class Operator:
         if not reason.strip():
             raise Refused("a dead letter is only discarded with a reason")
         journal = self._journal(status.target)
-        line = _line(journal, "discarded", who, reason)
+        line = _line("discarded", journal, who, reason)
         answer, bells = journal.scripts.run("discard", status.id, line, self.settings.events_max)
         if answer == "":
             raise NotFound(f"no intent is known under {status.id!r}")
@@ -373,7 +373,7 @@ def _together(changes: Sequence[Change]) -> Change:
     return Change(any(changes), next((change.pause for change in changes if change.pause is not None), None))
 
 
-def _line(journal: Journal, what: str, who: str, reason: str) -> str:
+def _line(what: str, journal: Journal, who: str, reason: str) -> str:
     return json.dumps(
         {"at": journal.now_ms(), "what": what, "by": who[:MAX_WHO], "note": reason[:MAX_REASON]}, ensure_ascii=False
     )

@@ -35,7 +35,7 @@ def untrue(
         dead: Process ids of workers that died, or were silent for so long that they count as dead.
         restarts: How often Redis came back as another process.
     """
-    operator = Operator(relay.journal, relay.bells)
+    operator = Operator(relay.journals, relay.bells)
     rows = {row.reference: row for row in books.rows}
     ends = {item.status.reference or item.status.key: item.status for item in recorded}
     for item in recorded:

@@ -69,7 +69,7 @@ def test_fsync_is_not_claimed_of_a_server_without_an_append_only_file():
         with Relay(Settings(redis_url=f"redis://127.0.0.1:{server.port}/0", durability="fsync")) as relay:
             assert relay.enqueue(payment(), key="order").durability == "memory"
             assert relay.get("order").state == "ready"
-            assert any("append-only file is off" in warning for warning in relay.journal.check_server())
+            assert any("append-only file is off" in warning for warning in relay.journal().check_server())
     finally:
         server.stop()
 

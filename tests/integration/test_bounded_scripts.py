@@ -33,7 +33,7 @@ AT_ONCE = int(re.search(r"dependents_left = (\d+)", (SCRIPTS / "turns.lua").read
 
 @pytest.fixture
 def journal(relay: Relay) -> Journal:
-    return relay.journal
+    return relay.journal()
 
 
 @contextmanager
@@ -229,7 +229,7 @@ def test_an_intent_waits_for_a_bearable_number_of_others(relay):
     with pytest.raises(InvalidIntent) as caught:
         relay.enqueue_many([payment("other."), Write(intent=payment(), key="too many", after=keys)])
     assert caught.value.index == 1
-    assert relay.journal.status(id_of(DEFAULT_TARGET, "other.")) is None
+    assert relay.journal().status(id_of(DEFAULT_TARGET, "other.")) is None
 
 
 def items(first: int, number: int) -> list[Any]:

@@ -289,29 +289,29 @@ def claimed(journal: Any, key: str) -> Any:
 
 def test_rows_are_locked_together_or_not_at_all(settings):
     with Relay(replace(settings, bulk_inflight=True)) as relay:
-        journal = relay.journal
+        journal = relay.journal()
         relay.enqueue(commit_hold("x"), key="single")
         first = claimed(journal, "single")
         relay.enqueue(commit_holds(["y", "z"]), key="bulk")
         bulk = claimed(journal, "bulk")
         assert journal.record([(first, Send(memo={"row": "2"}, exclusive="row-2"))]) == ["ok"]
         assert journal.record([(bulk, Send(memo={}, exclusive=("row-1", "row-2", "row-3")))]) == ["busy"]
-        assert [journal.client.get(journal.key(f"excl:default:row-{n}")) for n in (1, 3)] == [None, None]
+        assert [journal.client.get(journal.key(f"excl:row-{n}")) for n in (1, 3)] == [None, None]
         done = Settlement(first, "sending", "done", 0, {"outcome": "applied", "txn": "child-2"})
         journal.settle("tester", [done], [])
         # What the single one made below its row has to be seen before the bulk may rest on a sum.
         assert journal.record([(bulk, Send(memo={}, exclusive=("row-1", "row-2"), seen=("child-1",)))]) == ["lagging"]
         assert journal.record([(bulk, Send(memo={}, exclusive=("row-1", "row-2"), seen=("child-2",)))]) == ["ok"]
-        owners = [journal.client.get(journal.key(f"excl:default:row-{n}")) for n in (1, 2, 3)]
+        owners = [journal.client.get(journal.key(f"excl:row-{n}")) for n in (1, 2, 3)]
         assert owners == [bulk.entry.id, bulk.entry.id, None]
         made_rows = Settlement(
             bulk, "sending", "done", 0, {"outcome": "applied"}, made={"row-1": "one", "row-2": "two"}
         )
         journal.settle("tester", [made_rows], [])
-        assert [journal.client.get(journal.key(f"excl:default:row-{n}")) for n in (1, 2)] == [None, None]
-        assert journal.client.smembers(journal.key("made:default:row-1")) == {"one"}
-        assert journal.client.smembers(journal.key("made:default:row-2")) == {"child-2", "two"}
-        assert 0 < journal.client.pttl(journal.key("made:default:row-1")) <= 3_600_000
+        assert [journal.client.get(journal.key(f"excl:row-{n}")) for n in (1, 2)] == [None, None]
+        assert journal.client.smembers(journal.key("made:row-1")) == {"one"}
+        assert journal.client.smembers(journal.key("made:row-2")) == {"child-2", "two"}
+        assert 0 < journal.client.pttl(journal.key("made:row-1")) <= 3_600_000
 
 
 def test_a_bulk_waits_for_every_order_that_it_stands_in_and_holds_them_all(settings):
@@ -320,17 +320,17 @@ def test_a_bulk_waits_for_every_order_that_it_stands_in_and_holds_them_all(setti
         relay.enqueue(void_holds(["a", "b"]), key="bulk")
         relay.enqueue(commit_hold("b"), key="behind")
         assert [relay.get(key).state for key in ("first", "bulk", "behind")] == ["ready", "waiting", "waiting"]
-        first = claimed(relay.journal, "first")
-        relay.journal.settle("tester", [Settlement(first, "sending", "done", 0, {"outcome": "applied"})], [])
+        first = claimed(relay.journal(), "first")
+        relay.journal().settle("tester", [Settlement(first, "sending", "done", 0, {"outcome": "applied"})], [])
         assert [relay.get(key).state for key in ("bulk", "behind")] == ["ready", "waiting"]
-        bulk = claimed(relay.journal, "bulk")
-        relay.journal.record([(bulk, Send(memo={}, exclusive=("row-a", "row-b")))])
+        bulk = claimed(relay.journal(), "bulk")
+        relay.journal().record([(bulk, Send(memo={}, exclusive=("row-a", "row-b")))])
         dead = {"class": "partial", "code": "ITEMS_UNKNOWN", "message": "why"}
-        relay.journal.settle("tester", [Settlement(bulk, "sending", "dead", 0, dead)], [])
+        relay.journal().settle("tester", [Settlement(bulk, "sending", "dead", 0, dead)], [])
         assert relay.get("behind").state == "waiting"
-        assert relay.journal.client.get(relay.journal.key("excl:default:row-b")) == bulk.entry.id
+        assert relay.journal().client.get(relay.journal().key("excl:row-b")) == bulk.entry.id
         bells = Bells(relay.settings)
-        Operator(relay.journal, bells).discard(relay.get("bulk"), who="ann", reason="settled by hand")
+        Operator(relay.journals, bells).discard(relay.get("bulk"), who="ann", reason="settled by hand")
         bells.close()
         assert relay.get("behind").state == "ready"
-        assert relay.journal.client.get(relay.journal.key("excl:default:row-b")) is None
+        assert relay.journal().client.get(relay.journal().key("excl:row-b")) is None

@@ -148,19 +148,19 @@ def test_what_cannot_be_an_intent_becomes_one_dead_letter_that_says_what_came_an
     assert ingest.take(raw) is None
     (letter,) = letters(relay)
     assert (letter.dead_class, letter.code) == ("invalid", code)
-    kept = relay.journal.payload(letter.id)
+    kept = relay.journal().payload(letter.id)
     assert set(kept) == {"task", "content_type", "arguments"}
     for text in (letter.message, letter.key, *kept.values()):
         assert not [char for char in text if unicodedata.category(char)[0] == "C"]
     assert letter.message.endswith(".")
     plan = operator_of(relay).plan(letter)
     assert "enqueue what was meant" in plan.why
-    assert relay.journal.client.zcard(relay.journal.key("ready:transactions|default")) == 0
+    assert relay.journal().client.zcard(relay.journal().key("ready:transactions")) == 0
 
 
 def test_times_of_celerys_own_are_kept(relay, ingest):
     def due_s(key: str, name: str) -> float:
-        fields: Any = relay.journal.client.hget(relay.journal.key(f"intent:{relay.get(key).id}"), name)
+        fields: Any = relay.journal().client.hget(relay.journal().key(f"intent:{relay.get(key).id}"), name)
         return float(fields) / 1000
 
     ingest.take(message(asked("eta"), eta=TOMORROW.isoformat()))
@@ -200,7 +200,7 @@ def test_the_same_call_sent_twice_is_one_letter_and_comes_back_when_it_was_close
 def test_what_arrived_is_kept_up_to_a_bound(relay, ingest):
     ingest.take(envelope(b"\x00" * 1_000_000, content_type="x" * 10_000))
     (letter,) = letters(relay)
-    kept = relay.journal.payload(letter.id)
+    kept = relay.journal().payload(letter.id)
     assert (len(kept["arguments"]), len(kept["content_type"])) == (16_384, 200)
 
 

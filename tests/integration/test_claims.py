@@ -310,9 +310,9 @@ def test_looks_are_taken_for_known_targets_only(settings):
     with Relay(wider) as producer:
         for target in ("default", "far"):
             producer.enqueue(payment(), key="order", target=target)
-        claims = producer.journal.claim(LANE, WORKER, 10).items
+        claims = producer.journal().claim(LANE, WORKER, 10).items
         assert len(claims) == 2
-        producer.journal.settle(WORKER, [Settlement(item, "sending", "posted") for item in claims], [])
+        producer.journal().settle(WORKER, [Settlement(item, "sending", "posted") for item in claims], [])
         few = Journal(settings)
         assert [item.entry.target for item in few.take(WORKER, 10, 10.0).items] == ["default"]
         assert few.take(WORKER, 10, 10.0).items == ()

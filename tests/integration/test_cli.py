@@ -169,7 +169,7 @@ def test_the_table_of_exit_codes_is_the_one_of_the_code():
     ],
 )
 def test_every_field_of_the_json_is_documented(relay, operator, path, arguments, described_with):
-    log = json.dumps({"at": relay.journal.now_ms(), "what": "looked"})
+    log = json.dumps({"at": relay.journal().now_ms(), "what": "looked"})
     relay.enqueue(payment(), key="a")
     die(relay, "rejected", FUNDS, log=log)
     operator.pause_target("default", who="ann")
@@ -252,7 +252,7 @@ def test_a_paused_lane_gives_nothing_out_until_it_is_resumed(relay):
     paused = run("pause", "transactions", "--who", "ann", "--reason", "audit", "--json").json
     assert paused | {"lane": "transactions", "target": None, "paused": True, "changed": True} == paused
     assert (paused["who"], paused["reason"]) == ("ann", "audit")
-    assert relay.journal.claim("transactions", "tester", 1).items == ()
+    assert relay.journal().claim("transactions", "tester", 1).items == ()
     resumed = run("resume", "transactions", "--who", "bob", "--reason", "all is well", "--json").json
     assert resumed == {
         "lane": "transactions",
@@ -262,7 +262,7 @@ def test_a_paused_lane_gives_nothing_out_until_it_is_resumed(relay):
         "reason": "all is well",
         "pause": {"who": "ann", "reason": "audit", "since": paused["since"]},
     }
-    assert len(relay.journal.claim("transactions", "tester", 1).items) == 1
+    assert len(relay.journal().claim("transactions", "tester", 1).items) == 1
     again = run("resume", "transactions", "--json").json
     assert (again["resumed"], again["pause"]) == (False, None)
 
@@ -302,9 +302,9 @@ def test_a_second_pause_is_refused_and_says_who_was_first(what):
 
 @WHAT
 def test_a_pause_by_hand_is_not_overwritten_by_workers_and_ends_theirs(relay, what):
-    relay.journal.change_gate("default", "write", GateAction.PAUSE, "HTTP_401", 5)
+    relay.journal().change_gate("default", "write", GateAction.PAUSE, "HTTP_401", 5)
     run("pause", *what, "--who", "ann", "--reason", "audit")
-    relay.journal.change_gate("default", "write", GateAction.PAUSE, "HTTP_403", 5)
+    relay.journal().change_gate("default", "write", GateAction.PAUSE, "HTTP_403", 5)
     gates = {gate["side"]: gate for gate in run("status", "--json").json["gates"]}
     by_hand = what != ("refunds",)
     assert (gates["write"]["manual"], gates["write"]["who"]) == (by_hand, "ann" if by_hand else "")
@@ -328,7 +328,7 @@ def test_what_operators_did_is_kept_newest_first_and_no_more_than_a_bound(relay)
         operator = operator_of(relay)
         operator.pause_lane("refunds", who="ann")
         operator.resume_lane("refunds", who="ann")
-    assert relay.journal.client.llen(relay.journal.key("acts")) == 200
+    assert relay.journal().client.llen(relay.journal().key("acts")) == 200
     assert len(run("lanes", "--json").json["acts"]) == 20
 
 
@@ -340,15 +340,15 @@ def test_a_paused_target_stands_in_the_status_before_anything_was_ever_enqueued(
         ("read", "paused", True, "ann", "incident 7"),
     ]
     relay.enqueue(payment(), key="order-1")
-    assert relay.journal.claim("transactions", "tester", 1).items == ()
+    assert relay.journal().claim("transactions", "tester", 1).items == ()
     assert run("resume", "--target", "default", "--json").json["resumed"]
     assert run("status", "--json").json["gates"] == []
 
 
 def test_a_gate_says_since_when_and_for_how_long(relay):
-    relay.journal.change_gate("default", "write", GateAction.PAUSE, "HTTP_401", 5)
-    began = relay.journal.now_ms() - 90_000
-    relay.journal.client.hset(relay.journal.key("gate:default:write"), "since", began)
+    relay.journal().change_gate("default", "write", GateAction.PAUSE, "HTTP_401", 5)
+    began = relay.journal().now_ms() - 90_000
+    relay.journal().client.hset(relay.journal().key("gate:write"), "since", began)
     (gate,) = run("status", "--json").json["gates"]
     assert gate["code"] == "HTTP_401"
     assert 90 <= gate["lasting_s"] < 200
@@ -358,10 +358,10 @@ def test_a_gate_says_since_when_and_for_how_long(relay):
 def test_ages_are_told_from_acceptance_however_often_an_intent_was_tried(relay):
     """What was tried stands under its accept time; the retry that is due in an hour makes it no younger."""
     relay.enqueue(payment(), key="order-1")
-    journal, (item,) = relay.journal, relay.journal.claim("transactions", "tester", 1).items
+    journal, (item,) = relay.journal(), relay.journal().claim("transactions", "tester", 1).items
     journal.settle("tester", [Settlement(item, "sending", "ready", 3_600_000)], ())
     accepted = journal.now_ms() - 7_200_000
-    journal.client.zadd(journal.key("tried:transactions|default"), {item.entry.id: accepted})
+    journal.client.zadd(journal.key("tried:transactions"), {item.entry.id: accepted})
     status = run("status", "--json").json
     lane = next(lane for lane in status["lanes"] if lane["lane"] == "transactions")
     assert (lane["due"], lane["later"], lane["oldest_due_s"]) == (0, 1, 0.0)
@@ -383,7 +383,7 @@ def test_status_counts_what_is_open_and_what_died_of_what(relay):
     letters(relay, "a", "b")
     letters(relay, "c", dead_class="unknown", code="VANISHED")
     relay.enqueue(payment(), key="d")
-    relay.journal.sweep("a worker program")
+    relay.journal().sweep("a worker program")
     status = run("status", "--json").json
     assert (status["open"], status["due"], status["dead"], status["workers"]) == (1, 1, 3, 1)
     assert status["died"] == [
@@ -397,7 +397,9 @@ def test_status_counts_what_is_open_and_what_died_of_what(relay):
 
 def test_show_gives_status_and_attempts_and_the_payload_only_when_asked(relay):
     relay.enqueue(payment(), key="order-1")
-    log = json.dumps({"at": relay.journal.now_ms(), "what": "sent", "status": 400, "code": FUNDS, "ms": 12, "by": "w"})
+    log = json.dumps(
+        {"at": relay.journal().now_ms(), "what": "sent", "status": 400, "code": FUNDS, "ms": 12, "by": "w"}
+    )
     die(relay, "refused", FUNDS, log=log, attempts="1")
     shown = run("show", "order-1", "--json")
     assert shown.json["intent"]["state"] == "dead"
@@ -426,7 +428,7 @@ def test_showing_what_is_unknown_is_not_found():
 def test_a_key_cannot_write_over_the_terminal(relay):
     # Recorded before there was a rule that refuses such a key.
     key, options = "order\x1b[2J-1", {"not_before": "+0", "deadline": "+60000"}
-    relay.journal.accept([new_entry(payment(), key, "transactions", **options)])
+    relay.journal().accept([new_entry(payment(), key, "transactions", **options)])
     assert "\x1b" not in run("list").out + run("show", "order\x1b[2J-1").out
     assert "order\\x1b[2J-1" in run("list").out
 

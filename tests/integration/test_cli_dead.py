@@ -157,7 +157,7 @@ def test_a_cap_cuts_the_plan_and_the_printed_command_goes_on_without_what_died_a
     arguments = re.search(r"blnk-relay (dead replay --code \S+ --until \S+)", ran.out)
     assert arguments is not None
     # The two that were replayed fail again, and are younger than the plan now.
-    wait_until(lambda: relay.journal.now_ms() > relay.get("b").updated.timestamp() * 1000 + 2, WAIT_S, poll_s=0.005)
+    wait_until(lambda: relay.journal().now_ms() > relay.get("b").updated.timestamp() * 1000 + 2, WAIT_S, poll_s=0.005)
     die(relay, "rejected", FUNDS)
     assert count(relay, "dead") == 5
     rest = run(*arguments[1].split(), "--yes", "--json").json
@@ -179,7 +179,7 @@ def test_a_letter_that_lived_and_died_again_since_the_plan_is_left_alone(relay, 
         plan = scope.plan(
             access, scope.Scope(everything=True), 10, lambda status: (operator.plan(status).way.value, "")
         )
-        operator.replay(relay.journal.find("a"), who="bob")
+        operator.replay(relay.journal().find("a"), who="bob")
         die(relay, "unknown", "VANISHED")
         act = bulk.Act("dead replay", "", "", (), lambda status: access.operator.replay(status, who="ann") and None)
         result = bulk.Result(refused=0, left=2)
@@ -191,7 +191,7 @@ def test_a_letter_that_lived_and_died_again_since_the_plan_is_left_alone(relay, 
 
 def test_the_journal_itself_gives_no_fresh_reference_on_the_word_of_an_old_plan(relay, operator):
     letters(relay, "a")
-    old = relay.journal.find("a")
+    old = relay.journal().find("a")
     operator.replay(old, who="bob")
     die(relay, "unknown", "VANISHED")
     with pytest.raises(Refused, match="died again since"):

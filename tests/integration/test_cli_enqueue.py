@@ -39,7 +39,7 @@ def test_a_file_is_enqueued_once_however_often_it_is_given(relay, file):
     assert "Enqueued 3 intents: 0 new, 3 known before; 0 refused." in again.out
     assert relay.get("b").lane == "refunds"
     assert relay.get("b").deadline == datetime(2126, 1, 1, tzinfo=UTC)
-    assert relay.journal.claim("refunds", "tester", 1).items == ()
+    assert relay.journal().claim("refunds", "tester", 1).items == ()
 
 
 def test_stdin_is_read_with_a_dash_and_a_refund_has_a_key_of_its_own(relay):
@@ -148,7 +148,7 @@ def test_a_file_of_several_parts_is_enqueued_in_its_order(relay, file):
     number = intake.PART * 2 + 5
     ran = run("enqueue", file(*(line(f"order-{at}") for at in range(number))), "--json")
     assert ran.json["created"] == number
-    claimed = [relay.journal.claim("transactions", "tester", 1000).items for _ in range(3)]
+    claimed = [relay.journal().claim("transactions", "tester", 1000).items for _ in range(3)]
     assert sum(map(len, claimed)) == number
 
 
@@ -179,7 +179,7 @@ def test_ctrl_c_ends_between_two_parts_and_says_what_is_left(relay, file, monkey
         ran = run("enqueue", path, "--json")
     assert ran.code == exits.INTERRUPTED
     assert (ran.json["created"], ran.json["left"]) == (intake.PART, intake.PART)
-    assert count(relay, "ready:transactions|default") == intake.PART
+    assert count(relay, "ready:transactions") == intake.PART
     again = run("enqueue", path, "--json").json
     assert (again["created"], again["existing"], again["left"]) == (intake.PART, intake.PART, 0)
 
@@ -195,7 +195,7 @@ def test_ctrl_c_during_the_check_enqueues_nothing(relay, file, monkeypatch):
     ran = run("enqueue", file(*(line(f"order-{at}") for at in range(300))))
     assert ran.code == exits.INTERRUPTED
     assert "nothing was enqueued" in ran.err
-    assert count(relay, "ready:transactions|default") == 0
+    assert count(relay, "ready:transactions") == 0
 
 
 def test_a_file_that_was_begun_by_somebody_else_is_read_from_there_on(relay, file):

@@ -123,7 +123,7 @@ def test_what_killed_workers_held_moves_again_soon_and_nothing_is_lost_or_double
     assert recovered_s < RECOVERY_S
     print(f"\n{len(held)} leases moved again {recovered_s:.1f} s after the kill")
     finish(crash_stage, relay, receipts)
-    assert relay.journal.client.hget(relay.journal.key("counts"), "lapsed") is not None
+    assert relay.journal().client.hget(relay.journal().key("counts"), "lapsed") is not None
 
 
 @pytest.mark.parametrize("crash_stage", ["threads", pytest.param("prefork", marks=pytest.mark.long)], indirect=True)
@@ -140,7 +140,7 @@ def test_a_worker_that_is_told_to_stop_settles_what_it_holds_first(crash_stage, 
     crash_stage.workers.clear()
     crash_stage.start_worker()
     finish(crash_stage, relay, receipts)
-    assert relay.journal.client.hget(relay.journal.key("counts"), "lapsed") is None
+    assert relay.journal().client.hget(relay.journal().key("counts"), "lapsed") is None
     assert set(posts_by_reference(crash_stage).values()) == {1}
 
 
@@ -156,8 +156,10 @@ def test_a_worker_that_wakes_after_its_lease_neither_settles_nor_doubles(crash_s
     ids = [receipt.id for receipt in receipts]
     before = [fields_of(relay, ids, name) for name in ("token", "state", "txn", "updated")]
     resume_process(sleeper)
-    counts = relay.journal.key("counts")
-    wait_until(lambda: relay.journal.client.hget(counts, "stale"), 15, "the sleeper to settle what it no longer holds")
+    counts = relay.journal().key("counts")
+    wait_until(
+        lambda: relay.journal().client.hget(counts, "stale"), 15, "the sleeper to settle what it no longer holds"
+    )
     # It is as good as any other again.
     later = relay.enqueue_many([Write(intent=payment(f"afterwards.{number}.")) for number in range(50)])
     wait_for_all(relay, later, PATIENCE_S)
@@ -289,7 +291,7 @@ def producer(server) -> Iterator[Relay]:
 
 def assert_whole(relay: Relay, key: str) -> bool:
     """An intent is there with all that belongs to it, or not at all; returns which."""
-    journal = relay.journal
+    journal = relay.journal()
     try:
         status = relay.get(key)
     except NotFound:
@@ -365,4 +367,4 @@ def test_two_producers_with_one_key_get_one_intent(server, producer):
     assert sum(receipt.created for receipt in receipts) == 1
     assert len({receipt.id for receipt in receipts}) == 1
     with redis.Redis(port=server.port) as client:
-        assert client.zcard(producer.journal.key("ready:transactions|default")) == 1
+        assert client.zcard(producer.journal().key("ready:transactions")) == 1

@@ -40,7 +40,7 @@ def test_the_demo_loses_nothing_and_doubles_nothing(pool):
 def test_killing_every_worker_loses_nothing_and_all_leases_move_again_within_fifteen_seconds():
     kinds = [kind for kind in DEFAULT_KINDS if kind != "503_backpressure"]
     with Stage(faults=Faults.seeded(11, 0.1, kinds=kinds)) as stage, Relay(stage.settings) as relay:
-        operator = Operator(relay.journal, relay.bells)
+        operator = Operator(relay.journals, relay.bells)
         story = tell(400, 11)
         killed: list[float] = []
 

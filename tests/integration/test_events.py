@@ -25,9 +25,9 @@ LANE = "transactions"
 
 def finish_all(relay, outcome="applied"):
     """Settle whatever is due as done."""
-    claims = relay.journal.claim(LANE, "tester", 1000)
+    claims = relay.journal().claim(LANE, "tester", 1000)
     done = [Settlement(item, "sending", "done", fields={"outcome": outcome}) for item in claims.items]
-    relay.journal.settle("tester", done, ())
+    relay.journal().settle("tester", done, ())
 
 
 def told(events):
@@ -38,17 +38,17 @@ def tell(relay, *intents: str) -> None:
     """Events of made-up intents."""
     for intent in intents:
         fields = {"id": intent, "kind": "transaction", "event": "done", "detail": ""}
-        relay.journal.client.xadd(relay.journal.key("events"), fields)
+        relay.journal().client.xadd(relay.journal().key("events"), fields)
 
 
 def reader(relay, name="a", group="g"):
-    return Events(relay.journal, group, name)
+    return Events(relay.journal(), group, name)
 
 
 def let_pass(relay, name, group="g"):
     """As if a reader had been silent for longer than readers may."""
-    seconds, _ = relay.journal.client.time()
-    relay.journal.client.zadd(relay.journal.key(f"readers:{group}"), {name: seconds * 1000 - _GONE_MS - 1})
+    seconds, _ = relay.journal().client.time()
+    relay.journal().client.zadd(relay.journal().key(f"readers:{group}"), {name: seconds * 1000 - _GONE_MS - 1})
 
 
 def test_who_crashed_on_a_death_hears_of_it_before_what_a_replay_came_to(relay):
@@ -136,17 +136,17 @@ def test_a_reader_that_works_through_a_long_batch_keeps_it(relay):
 
 
 def test_events_that_the_cap_has_cut_off_hold_up_nobody(relay):
-    stream = relay.journal.key("events")
+    stream = relay.journal().key("events")
     tell(relay, "x", "y")
     reader(relay, "a").read(0)
-    relay.journal.client.xtrim(stream, maxlen=0, approximate=False)
+    relay.journal().client.xtrim(stream, maxlen=0, approximate=False)
     tell(relay, "z")
     assert [event.intent_id for event in reader(relay, "a").read(0)] == ["z"]
-    assert relay.journal.client.xpending(stream, "g")["pending"] == 1
+    assert relay.journal().client.xpending(stream, "g")["pending"] == 1
 
 
 def test_names_of_readers_do_not_pile_up(relay):
-    stream = relay.journal.key("events")
+    stream = relay.journal().key("events")
     for number in range(15):
         tell(relay, f"i{number}")
         one = reader(relay, f"pod-{number}")
@@ -154,8 +154,8 @@ def test_names_of_readers_do_not_pile_up(relay):
         let_pass(relay, f"pod-{number}")
     reader(relay, "last").read(0)
     reader(relay, "last").read(0)
-    assert [one["name"] for one in relay.journal.client.xinfo_consumers(stream, "g")] == ["last"]
-    assert relay.journal.client.zrange(relay.journal.key("readers:g"), 0, -1) == ["last"]
+    assert [one["name"] for one in relay.journal().client.xinfo_consumers(stream, "g")] == ["last"]
+    assert relay.journal().client.zrange(relay.journal().key("readers:g"), 0, -1) == ["last"]
 
 
 def test_readers_finish_before_they_hold_more_than_a_thousand_together(relay):
@@ -178,7 +178,7 @@ def test_however_readers_come_crash_and_vanish_the_order_of_each_intent_holds(re
         match draw.choice(["tell", "tell", "read", "read", "finish", "finish", "crash", "vanish"]):
             case "tell":
                 tell(relay, draw.choice("uvwxyz"))
-                (entry,) = relay.journal.client.xrevrange(relay.journal.key("events"), count=1)
+                (entry,) = relay.journal().client.xrevrange(relay.journal().key("events"), count=1)
                 history[entry[1]["id"]].append(entry[0])
             case "read" if not holds.get(name):
                 ahead = set[str]()
@@ -231,7 +231,7 @@ class Broker(Bells):
 def callbacks(relay, sent):
     settings = replace(relay.settings, outcome_task="app.outcome")
     broker = Broker(settings, sent)
-    return Callbacks(settings, relay.journal, broker), broker
+    return Callbacks(settings, relay.journal(), broker), broker
 
 
 def test_two_sweeps_at_once_send_nothing_twice_and_nothing_out_of_order(relay):
@@ -263,4 +263,4 @@ def test_what_could_not_be_sent_is_sent_by_the_next_sweep_of_anybody_in_its_orde
     finish_all(relay)
     assert second.run() == 2
     assert [event for _, event in sent] == ["dead", "done"]
-    assert relay.journal.client.xinfo_consumers(relay.journal.key("events"), GROUP) == []
+    assert relay.journal().client.xinfo_consumers(relay.journal().key("events"), GROUP) == []

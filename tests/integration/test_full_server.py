@@ -63,7 +63,7 @@ def large(number: int) -> Intent:
 def test_a_full_journal_refuses_while_workers_still_have_room_and_accepts_again_when_they_have_drained_it():
     with small_stage(settings={"retention_s": 1.0}) as stage, Relay(stage.settings) as relay:
         keys = fill(relay)
-        client = relay.journal.client
+        client = relay.journal().client
         info = client.info("memory")
         assert 0.8 * ROOM < info["used_memory"] < ROOM, "the last of the room is for workers and the broker"
         with pytest.raises(NotFound):
@@ -73,7 +73,7 @@ def test_a_full_journal_refuses_while_workers_still_have_room_and_accepts_again_
         open_then = len(keys)
 
         def drained() -> bool:
-            return not Operator(relay.journal, Bells(stage.settings)).overview().open
+            return not Operator(relay.journals, Bells(stage.settings)).overview().open
 
         wait_until(drained, WAIT_S, f"{open_then} intents to be drained:\n{stage.log.read_text()}")
 
@@ -140,7 +140,7 @@ def test_operators_and_readers_of_events_work_on_a_full_server(make_stage):
         relay.enqueue_many([poor("poor-1."), poor("poor-2.")])
         for key in ("poor-1.", "poor-2."):
             assert relay.wait(key, WAIT_S).state == "dead"
-        operator = Operator(relay.journal, Bells(stage.settings))
+        operator = Operator(relay.journals, Bells(stage.settings))
         with no_room(client):
             operator.pause_target("default", who="me")
             assert operator.resume_target("default")
@@ -149,7 +149,7 @@ def test_operators_and_readers_of_events_work_on_a_full_server(make_stage):
             operator.discard(relay.get("poor-1."), who="me", reason="paid by hand")
             operator.replay(relay.get("poor-2."), who="me")
             assert relay.wait("poor-2.", WAIT_S).state == "dead"
-            events = Events(relay.journal, "mailer", "main").follow(1.0)
+            events = Events(relay.journal(), "mailer", "main").follow(1.0)
             assert sorted(event.event for event in events) == ["dead", "dead", "dead", "discarded"]
 
 

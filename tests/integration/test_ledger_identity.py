@@ -142,7 +142,7 @@ def test_a_human_says_that_the_ledger_has_moved(
     assert "Nothing to change" in run("target", "rebind", "default", "--reason", "x", "--yes").out
     with closing_runtime(moved) as runtime:
         assert settle(runtime, payments()[1:2], drive, "another")["pay-1"].state == "done"
-        kept: Any = runtime.journal.client.hget(runtime.journal.key("ledgers"), "default|rebound")
+        kept: Any = runtime.journal.client.hget(runtime.journal.key("ledger"), "rebound")
         assert "moved" in kept
 
 

@@ -24,12 +24,12 @@ def enqueue(relay, *keys: str, lane: str | None = None) -> None:
 
 def scored(relay, name, **scores: int) -> None:
     """Place intents in a set by hand, by their keys."""
-    relay.journal.client.zadd(relay.journal.key(name), {id_of("default", key): at for key, at in scores.items()})
+    relay.journal().client.zadd(relay.journal().key(name), {id_of("default", key): at for key, at in scores.items()})
 
 
 def trips(relay):
     """Requests that Redis has read so far."""
-    return int(relay.journal.client.info("stats")["total_reads_processed"])
+    return int(relay.journal().client.info("stats")["total_reads_processed"])
 
 
 # -- order and cost --------------------------------------------------------------------------------------------------
@@ -38,8 +38,8 @@ def trips(relay):
 def test_what_is_ready_in_several_lanes_is_listed_as_one_newest_first(relay):
     enqueue(relay, "a", "c", "e")
     enqueue(relay, "b", "d", lane="refunds")
-    scored(relay, "ready:transactions|default", a=1_000, c=3_000, e=5_000)
-    scored(relay, "ready:refunds|default", b=2_000, d=4_000)
+    scored(relay, "ready:transactions", a=1_000, c=3_000, e=5_000)
+    scored(relay, "ready:refunds", b=2_000, d=4_000)
     operator = operator_of(relay)
     assert [found.key for found in operator.listed("ready")] == ["e", "d", "c", "b", "a"]
     assert [found.key for found in operator.listed("ready", oldest_first=True)] == ["a", "b", "c", "d", "e"]
@@ -51,7 +51,7 @@ def test_several_states_are_listed_as_one_newest_first(relay):
     enqueue(relay, "newer")
     letters(relay, "newest", dead_class="unknown", code="VANISHED")
     for key, at in (("old", 1_000), ("newer", 2_000), ("newest", 3_000)):
-        relay.journal.client.hset(relay.journal.key(f"intent:{id_of('default', key)}"), "updated", at)
+        relay.journal().client.hset(relay.journal().key(f"intent:{id_of('default', key)}"), "updated", at)
     listed = run("list", "--limit", "2", "--json").json
     assert [intent["key"] for intent in listed["intents"]] == ["newest", "newer"]
     assert listed["more"]
@@ -164,7 +164,7 @@ def test_filters_that_match_nothing_today_are_no_mistake(relay):
 def newer(relay, key):
     """As a newer producer would have left it: of a kind that this version does not know."""
     id_ = id_of("default", key)
-    client, prefix = relay.journal.client, relay.settings.prefix
+    client, prefix = relay.journal().client, relay.settings.prefix
     client.hset(f"{prefix}intent:{id_}", "kind", "transaction.later")
     client.hincrby(f"{prefix}counts", "accepted|transaction.later", 1)
     body = client.get(f"{prefix}body:{id_}")
@@ -175,9 +175,9 @@ def broken(relay, key, body="{nonsense"):
     """Its body is lost, or no JSON."""
     name = f"{relay.settings.prefix}body:{id_of('default', key)}"
     if body is None:
-        relay.journal.client.delete(name)
+        relay.journal().client.delete(name)
     else:
-        relay.journal.client.set(name, body)
+        relay.journal().client.set(name, body)
 
 
 @pytest.fixture
@@ -189,7 +189,7 @@ def odd(relay):
     broken(relay, "no-object", "[1]")
     broken(relay, "cut", '{"key":"cut","kind":"transaction"}')
     broken(relay, "gone", None)
-    relay.journal.client.rpush(f"{relay.settings.prefix}log:{id_of('default', 'gone')}", "{nonsense", "[]")
+    relay.journal().client.rpush(f"{relay.settings.prefix}log:{id_of('default', 'gone')}", "{nonsense", "[]")
     return relay
 
 

@@ -162,7 +162,7 @@ def test_a_question_that_cannot_be_asked_is_no_trouble_of_others(relay, runtime)
     work(runtime, paid)
     receipts = relay.enqueue_many([Write(intent=refund(f"paid-{at}"), key=f"refund-{at}") for at in range(4)])
     id_ = receipts[1].id
-    journal = relay.journal
+    journal = relay.journal()
     body = journal.client.get(journal.key(f"body:{id_}"))
     journal.client.set(journal.key(f"body:{id_}"), str(body).replace('"paid-1"', '"\\ud83d"'))
     work(runtime, receipts)
@@ -175,7 +175,7 @@ def test_a_question_that_cannot_be_asked_is_no_trouble_of_others(relay, runtime)
 @pytest.mark.parametrize("after_sending", [False, True])
 def test_a_body_that_is_no_json_is_no_trouble_of_others(relay, runtime, after_sending) -> None:
     receipt, others = enqueue(relay, payment(f"{ODD}-one"))
-    journal = relay.journal
+    journal = relay.journal()
     if after_sending:
         deliver(runtime, "transactions")
     journal.client.set(journal.key(f"body:{receipt.id}"), '{"key":"odd-one","kind":"trans')
@@ -189,7 +189,7 @@ def test_a_body_that_is_no_json_is_no_trouble_of_others(relay, runtime, after_se
 def test_kinds_of_a_newer_producer_are_left_to_newer_workers_and_told_once(relay, runtime, caplog) -> None:
     caplog.set_level(logging.WARNING)
     receipt, others = enqueue(relay, payment(f"{ODD}-one"), others=120)
-    journal = relay.journal
+    journal = relay.journal()
     key = journal.key(f"body:{receipt.id}")
     journal.client.set(key, str(journal.client.get(key)).replace('"transaction"', '"transaction.reversed"'))
     journal.client.hset(journal.key(f"intent:{receipt.id}"), "kind", "transaction.reversed")
@@ -209,7 +209,7 @@ def test_a_replay_gives_an_intent_whose_code_failed_all_its_tries_again(relay, r
         receipt, _ = enqueue(relay, payment(f"{ODD}-one"), others=0)
         work(runtime, [receipt])
     assert relay.get(receipt.id).code == "CANNOT_BE_HANDLED"
-    status = relay.journal.status(receipt.id)
+    status = relay.journal().status(receipt.id)
     assert status is not None
     operator_of(relay).replay(status, who="me", reason="a newer worker")
     work(runtime, [receipt])

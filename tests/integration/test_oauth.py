@@ -55,7 +55,7 @@ def paused(relay: Relay) -> set[tuple[str, str]]:
 
 
 def stored(relay: Relay, field: str) -> str:
-    value: Any = relay.journal.client.hget(relay.journal.key("oauth:default"), field)
+    value: Any = relay.journal().client.hget(relay.journal().key("oauth:default"), field)
     return value or ""
 
 
@@ -80,7 +80,7 @@ def test_two_workers_share_tokens_that_expire_and_rotate_and_one_refreshes_at_a_
     assert set(asked) == {200}
     assert int(stored(relay, "version")) == len(asked) + 1
     assert stored(relay, "refresh") != first
-    assert relay.journal.client.hget(relay.journal.key("counts"), "oauth_refreshed|default") == str(len(asked))
+    assert relay.journal().client.hget(relay.journal().key("counts"), "oauth_refreshed") == str(len(asked))
     assert {relay.get(receipt.id).state for receipt in receipts} == {"done"}
     assert not [seen for seen in stage.sandbox.requests_seen() if seen.status == 401]
     assert_exactly_once(relay, receipts, stage.sandbox)
@@ -120,7 +120,7 @@ def test_a_refresh_that_fails_pauses_the_target_and_a_new_login_opens_it(make_st
             stuck = pay(relay, "stuck", 20)
             wait_until(lambda: len(refreshes(stage.sandbox)) >= at + 4, 15)
             assert set(refreshes(stage.sandbox)[at:]) == {400}
-            assert relay.journal.client.hget(relay.journal.key("counts"), "oauth_failed|default") is not None
+            assert relay.journal().client.hget(relay.journal().key("counts"), "oauth_failed") is not None
             told = [event["tags"]["side"] for event in sentry.events() if event["tags"]["code"] == REFRESH_FAILED]
             assert sorted(told) == ["read", "write"]
             statuses = [relay.get(receipt.id) for receipt in stuck]

@@ -59,10 +59,10 @@ def test_each_process_of_a_worker_makes_one_journal(pool, tmp_path):
                 queue = queue_of(stage.settings, INGEST_LANE)
                 producer.send_task("tasks.enqueue_transaction", queue=queue, kwargs=by_name)
             assert relay.wait("by-hand", timeout_s=30).state == "done"
-            wait_until(lambda: relay.journal.status(id_of(DEFAULT_TARGET, "by-name")), 30, "what came by name")
+            wait_until(lambda: relay.journal().status(id_of(DEFAULT_TARGET, "by-name")), 30, "what came by name")
             assert relay.wait("by-name", timeout_s=30).state == "done"
-            told = relay.journal.key("events")
-            wait_until(lambda: relay.journal.client.xinfo_groups(told), 30, "a sweep that calls the outcome task")
+            told = relay.journal().key("events")
+            wait_until(lambda: relay.journal().client.xinfo_groups(told), 30, "a sweep that calls the outcome task")
         finally:
             worker.terminate()
             assert worker.wait(30) == 0

@@ -51,7 +51,7 @@ def test_a_pause_is_told_with_who_and_why(operator):
 
 
 def test_an_operator_closes_what_is_its_own_and_nothing_else(relay):
-    with Operator(relay.journal) as operator:
+    with Operator(relay.journals) as operator:
         assert operator.overview().open == 0
     letters(relay, "a")
     assert relay.get("a").state == "dead"

@@ -189,7 +189,7 @@ class Played:
 
     @property
     def operator(self) -> Operator:
-        return Operator(self.relay.journal, self.relay.bells)
+        return Operator(self.relay.journals, self.relay.bells)
 
     def enqueue(self, *writes: Write) -> list[Receipt]:
         receipts = self.relay.enqueue_many(writes)
@@ -233,7 +233,7 @@ class Played:
 
     def sweeps(self, number: int) -> None:
         """Wait until somebody has swept so many times: workers are alive and had every reason to act."""
-        journal, begun = self.relay.journal, set[str | None]()
+        journal, begun = self.relay.journal(), set[str | None]()
 
         def swept() -> bool:
             """The lock says when the last sweep began."""

@@ -95,7 +95,7 @@ def test_what_nobody_can_have_enqueued_is_not_found_and_told_so(relay):
 @pytest.mark.parametrize("odd", ["order\u200b", "cafe\u0301", "a\tb"])
 def test_what_was_recorded_before_there_was_a_rule_is_found_read_and_taken_back(relay, odd):
     entry = new_entry(payment(), odd, "transactions", not_before="+0", deadline="+60000")
-    relay.journal.accept([entry])
+    relay.journal().accept([entry])
     assert relay.get(odd).key == odd
     assert relay.get(entry.entry.id).key == odd
     assert relay.history(odd) == ()

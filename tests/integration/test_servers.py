@@ -73,8 +73,8 @@ def test_who_may_not_ask_a_server_about_itself_may_enqueue_all_the_same(settings
     try:
         with Relay(shy) as relay:
             assert relay.enqueue(payment("order.")).created
-            assert relay.journal.check_server() == []
-            assert len(relay.journal.claim("transactions", "worker", 1).items) == 1
+            assert relay.journal().check_server() == []
+            assert len(relay.journal().claim("transactions", "worker", 1).items) == 1
     finally:
         with redis.Redis(port=valkey.port) as client:
             client.execute_command("ACL DELUSER shy")
@@ -121,7 +121,7 @@ def test_a_strict_producer_hears_that_its_intent_is_recorded_but_not_as_durably_
         assert relay.get("async.").state == "ready"
         with pytest.raises(NotFound):
             relay.get("other.")
-        relay.journal.client.config_set("appendonly", "yes")
+        relay.journal().client.config_set("appendonly", "yes")
         receipt = relay.enqueue(payment("order."))
         assert (receipt.created, receipt.durability) == (False, "fsync")
 

@@ -77,7 +77,7 @@ def ends(relay: Relay, receipts: Sequence[Receipt]) -> Counter[str]:
 
 def counted(relay: Relay, name: str) -> int:
     """A counter of the journal."""
-    value: Any = relay.journal.client.hget(relay.journal.key("counts"), name)
+    value: Any = relay.journal().client.hget(relay.journal().key("counts"), name)
     return int(value or 0)
 
 
@@ -156,7 +156,7 @@ def test_a_read_that_fails_blocks_only_what_needs_it(make_stage, fault) -> None:
         lines = [attempt for attempt in relay.history("token") if "tokenized-fields could not be read" in attempt.note]
         assert lines
         assert lines[-1].status == int(fault[:3])
-        gates = relay.journal.client.keys(relay.journal.key("gate:*"))
+        gates = relay.journal().client.keys(relay.journal().key("gate:*"))
         assert gates == [], "reads of the whole target go on"
         stage.sandbox.set_faults(Faults.none())
         wait_for_all(relay, [token], 30)

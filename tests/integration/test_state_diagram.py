@@ -79,8 +79,8 @@ class Play:
     """What producers, workers and operators do with a journal, in words."""
 
     def __init__(self, relay: Relay) -> None:
-        self.relay, self.journal = relay, relay.journal
-        self.operator = Operator(relay.journal, relay.bells)
+        self.relay, self.journal = relay, relay.journal()
+        self.operator = Operator(relay.journals, relay.bells)
 
     def enqueue(self, key: str, **options: Any) -> None:
         self.relay.enqueue_many([Write(intent=payment(), key=key, **options)])
@@ -272,7 +272,7 @@ _LATER = timedelta(hours=1)
 
 @pytest.mark.timeout(300)
 def test_every_arrow_of_the_diagram_happens_and_nothing_else_does(relay, monkeypatch):
-    watcher, play = Watcher(relay.journal, monkeypatch), Play(relay)
+    watcher, play = Watcher(relay.journal(), monkeypatch), Play(relay)
     for scene in (
         an_intent_goes_its_way,
         workers_die,

@@ -195,7 +195,7 @@ def _calls(stage: Stage, relay: Relay) -> list[dict[str, Any]]:
             return True
 
     bells = Hearing(stage.settings)
-    Callbacks(replace(stage.settings, outcome_task="app.outcome"), relay.journal, bells).run()
+    Callbacks(replace(stage.settings, outcome_task="app.outcome"), relay.journal(), bells).run()
     bells.close()
     heard = [call for call in calls if call["key"] == "heard"]
     return sorted(heard, key=lambda call: call["intent_id"] != id_of("own", "heard"))
@@ -290,7 +290,7 @@ def test_what_is_for_a_target_that_a_worker_does_not_know_waits_for_one_that_doe
             wait_until(lambda: "intents wait for target 'us'" in stage.log.read_text(), 10)
             assert {relay.get(receipt.id).state for receipt in there} == {"ready"}
             assert stage.log.read_text().count("intents wait for target 'us'") == 1
-            known = {lane.target: lane for lane in Operator(relay.journal, relay.bells).overview().lanes}
+            known = {lane.target: lane for lane in Operator(relay.journals, relay.bells).overview().lanes}
             assert known["us"].due >= 0
             stage.settings = many
             stage.start_worker()

@@ -80,7 +80,7 @@ def test_an_outage_costs_a_few_probes_and_nobodys_attempts_and_ends_without_a_st
     # What was on its way is given back; from here on there is one probe at a time.
     wait_until(lambda: not operator_of(away.relay).overview().sending, 10, "the batch to be given back")
     first = away.gate("write")
-    before, commands = away.connects, away.relay.journal.client
+    before, commands = away.connects, away.relay.journal().client
     size = commands.info("persistence")["aof_current_size"]
     wait_until(lambda: away.connects >= before + PROBES, 30, f"{PROBES} probes")
     grown = commands.info("persistence")["aof_current_size"] - size
@@ -122,8 +122,8 @@ def test_what_waits_to_be_read_back_waits_as_cheaply(away):
     wait_until(lambda: set(states(away.relay, receipts)) == {"posted"}, 20, "all to be posted")
     away.door.shut()
     wait_until(lambda: away.lost("read"), 30, "the gate to shut")
-    client, posted = away.relay.journal.client, away.relay.journal.key("posted")
-    gate = away.relay.journal.key("gate:default:read")
+    client, posted = away.relay.journal().client, away.relay.journal().key("posted")
+    gate = away.relay.journal().key("gate:read")
     probes = {client.hget(gate, "probe_at")}
 
     def probed(times: int) -> bool:

@@ -231,7 +231,7 @@ def test_a_bell_that_a_process_of_the_pool_has_just_got_does_not_hold_up_the_sto
 
 
 def programs(relay: Relay) -> list[str]:
-    found: Any = relay.journal.client.zrange(relay.journal.key("alive"), 0, -1)
+    found: Any = relay.journal().client.zrange(relay.journal().key("alive"), 0, -1)
     return list(found)
 
 

@@ -285,7 +285,7 @@ def test_what_exists_already_is_refused(scene: Scene) -> None:
 
 
 def test_the_file_of_a_discarded_upload_is_gone(scene: Scene) -> None:
-    journal = scene.relay.journal
+    journal = scene.relay.journal()
     scene.enqueue(nov=upload_records("bank-x", statement(scene.name), name="nov.csv"))
     scene.done("nov")
     content = statement(scene.name) + b"later-" + scene.name.encode() + b",1,EUR,r,d,2026-11-20T09:15:31Z\n"

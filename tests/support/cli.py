@@ -77,9 +77,9 @@ def payment(**changes: Any) -> Any:
 
 def die(relay: Relay, dead_class: str, code: str, *, lane: str = "transactions", log: str = "", **fields: str) -> None:
     """Make dead letters of whatever is due in a lane, as a worker would."""
-    claims = relay.journal.claim(lane, "tester", 1000)
+    claims = relay.journal().claim(lane, "tester", 1000)
     fields |= {"class": dead_class, "code": code, "message": "The ledger said no."}
-    relay.journal.settle(
+    relay.journal().settle(
         "tester", [Settlement(item, "sending", "dead", fields=fields, log=log) for item in claims.items], ()
     )
 
@@ -92,7 +92,7 @@ def letters(relay: Relay, *keys: str, dead_class: str = "rejected", code: str = 
 
 def count(relay: Relay, name: str) -> int:
     """Members of one of the journal's sorted sets."""
-    return int(relay.journal.client.zcard(relay.journal.key(name)))
+    return int(relay.journal().client.zcard(relay.journal().key(name)))
 
 
 def commands(node: Any = cli, path: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:

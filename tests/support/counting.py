@@ -35,7 +35,7 @@ def all_ids(books: Books) -> frozenset[str]:
 
 def states(relay: Relay, receipts: Sequence[Receipt]) -> list[str]:
     """The state of each intent, in few trips."""
-    journal = relay.journal
+    journal = relay.journal()
     found: list[str] = []
     for at in range(0, len(receipts), _CHUNK):
         pipeline = journal.client.pipeline(transaction=False)
@@ -63,9 +63,9 @@ def wait_for_all(relay: Relay, receipts: Sequence[Receipt], timeout_s: float) ->
 
 def recorded_of(relay: Relay, id_: str) -> Recorded:
     """What the journal says of an intent, for the proof."""
-    status = relay.journal.status(id_)
+    status = relay.journal().status(id_)
     assert status is not None, f"{id_} is gone from the journal"
-    return Recorded(status, relay.journal.payload(id_), relay.parts(id_))
+    return Recorded(status, relay.journal().payload(id_), relay.parts(id_))
 
 
 def proof_of(relay: Relay, receipts: Iterable[Receipt], rows: Iterable[BookRow], books: Books | None = None) -> Proof:

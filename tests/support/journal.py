@@ -14,8 +14,8 @@ LANE = "transactions"
 WORKER = "somewhere:1:abc"
 ANOTHER = "elsewhere:2:def"
 
-#: Gates of the default target.
-WRITE, READ = f"{DEFAULT_TARGET}:write", f"{DEFAULT_TARGET}:read"
+#: Gates.
+WRITE, READ = "write", "read"
 
 
 def enqueue(relay: Relay, *keys: str) -> None:
@@ -39,9 +39,9 @@ def finish(journal: Journal, *claims: Claimed, worker: str = WORKER) -> None:
 def sweep(journal: Journal) -> tuple[str, ...]:
     """Sweep at once; returns the lanes that were rung."""
     journal.client.delete(journal.key("sweep"))
-    swept, rung, _ = journal.sweep()
-    assert swept
-    return rung
+    found = journal.sweep()
+    assert found.swept
+    return found.bells
 
 
 def silence(journal: Journal, worker: str) -> None:

@@ -65,7 +65,13 @@ def pattern_of(key: Key, settings: Settings) -> re.Pattern[str]:
         return re.compile(queue + r"(?:\x06\x16\d)?")
     parts = re.split(r"(<[^>]*>)", key.name)
     text = "".join(queue if part == "<queue>" else ".+" if part.startswith("<") else re.escape(part) for part in parts)
-    return re.compile(("" if key.of_celery else re.escape(settings.prefix)) + text)
+    return re.compile(("" if key.of_celery else _prefix(key, settings)) + text)
+
+
+def _prefix(key: Key, settings: Settings) -> str:
+    """That of any target's journal; one key is beside them."""
+    target = "" if key.name == "targets" else ":[a-z0-9_]+"
+    return rf"\{{{re.escape(settings.namespace)}:v1{target}\}}:"
 
 
 def unlisted(found: Mapping[str, str], keys: Iterable[Key], settings: Settings) -> list[str]:

@@ -83,12 +83,12 @@ def resume_process(worker: subprocess.Popen[bytes]) -> None:
 
 def operator_of(relay: Relay) -> Operator:
     """An operator's hands on a relay's journal."""
-    return Operator(relay.journal, relay.bells)
+    return Operator(relay.journals, relay.bells)
 
 
 def leased_ids(relay: Relay) -> set[str]:
     """Ids of all intents under a lease."""
-    journal = relay.journal
+    journal = relay.journal()
     workers: Any = journal.client.zrange(journal.key("workers"), 0, -1)
     found: set[str] = set()
     for worker in workers:
@@ -109,7 +109,7 @@ def wait_for_leases(relay: Relay, number: int, timeout_s: float = 15.0) -> set[s
 
 def fields_of(relay: Relay, ids: Sequence[str], name: str) -> list[str | None]:
     """One field of the records of some intents, in one trip."""
-    journal = relay.journal
+    journal = relay.journal()
     pipeline = journal.client.pipeline(transaction=False)
     for id_ in ids:
         pipeline.hget(journal.key(f"intent:{id_}"), name)

@@ -69,7 +69,7 @@ from blnk_relay.transport.broker import url_for_celery
 )
 def test_an_address_means_the_same_to_the_journal_and_to_the_broker(url, options, broker):
     settings = Settings(redis_url=url)
-    assert settings.journal_address.client_options() == options
+    assert settings.journal_address("default").client_options() == options
     if broker is not None:
         assert settings.broker == broker
     for of_kombu in (settings.broker, url_for_celery(settings)):
@@ -153,7 +153,7 @@ def test_an_address_of_a_redis_that_would_not_work_is_refused_at_start(monkeypat
 
 def test_nothing_in_an_address_beats_a_setting():
     settings = Settings(redis_url="redis://h/3?db=3", redis_timeout_s=1.5)
-    options = pool_options(settings, settings.journal_address)
+    options = pool_options(settings, settings.journal_address("default"))
     assert (options["socket_timeout"], options["socket_connect_timeout"], options["timeout"]) == (1.5, 1.5, 1.5)
 
 

@@ -108,7 +108,8 @@ def reaching(sources: Mapping[str, str]) -> list[str]:
                 # What its client raises, the broker's raises as well.
                 used = str(node.module).partition(".")[0] == "redis" and node.module != "redis.exceptions"
             elif isinstance(node, ast.Attribute):
-                owner = ast.unparse(node.value).rpartition(".")[2].lstrip("_")
+                called = node.value.func if isinstance(node.value, ast.Call) else node.value
+                owner = ast.unparse(called).rpartition(".")[2].lstrip("_")
                 used = node.attr in CLIENTS or (node.attr in OF_KEYS and owner in ("journal", "settings"))
             else:
                 continue
@@ -158,7 +159,7 @@ def test_nobody_but_the_journal_and_the_transport_asks_redis_or_builds_a_key():
 
 
 def test_a_client_of_redis_and_a_key_are_seen():
-    lines = ("import redis", "from redis.client import Pipeline", "journal.client.get('x')", "relay.journal.key('x')")
+    lines = ("import redis", "from redis.client import Pipeline", "journal.client.get('x')", "relay.journal().key('x')")
     more = ("f'{settings.prefix}events'", "self._journal.scripts.run('now')", "channel.conn_or_acquire()")
     for line in (*lines, *more):
         assert reaching({"worker.novelty": line}) == ["worker.novelty:1"], line

@@ -87,7 +87,7 @@ def test_items_are_single_transactions_with_references_of_their_own():
     intent = fees(2)
     assert [one["reference"] for one in intent.payload["items"]] == ["fee-0", "fee-1"]
     assert intent_of(kind.NAME, intent.payload) == intent
-    assert new_entry(intent, "b", "a", not_before="+0", deadline="+1").references == ("default:fee-0", "default:fee-1")
+    assert new_entry(intent, "b", "a", not_before="+0", deadline="+1").references == ("fee-0", "fee-1")
 
 
 @pytest.mark.parametrize(

@@ -109,7 +109,7 @@ def test_what_could_not_be_settled_hold_by_hold_is_refused(build, field, text):
 @BOTH
 def test_it_stands_in_the_order_of_every_hold_as_single_writes_do(intent):
     entry = entry_of(intent)
-    assert entry.orders == tuple(f"default:hold:{name}" for name in NAMES)
+    assert entry.orders == tuple(f"hold:{name}" for name in NAMES)
     assert entry.orders[0] == entry_of(commit_hold("a")).orders[0] == entry_of(void_hold("a")).orders[0]
     assert entry.reference == ""
     assert KINDS[intent.kind].parts(intent.payload) == KINDS[intent.kind].names(intent.payload) == NAMES

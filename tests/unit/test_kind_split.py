@@ -211,7 +211,7 @@ def test_the_reference_has_a_shape_that_nobody_else_can_have():
     assert reference_problem(REFERENCE)
     assert reference_problem(f"{REFERENCE}-1")
     assert reference_problem("order.split.now") is None
-    assert entry.references == (f"default:{REFERENCE}",)
+    assert entry.references == (f"{REFERENCE}",)
 
 
 def test_every_leg_is_sent_as_a_fixed_amount_in_skip_mode_and_atomic():

@@ -62,17 +62,17 @@ class Journal:
         self.renewed = renewed or {}
         self.gates: list[tuple[Any, ...]] = []
 
-    def is_open(self, target: str, reference: str) -> bool:
-        return target == "default" and reference in self.open
+    def is_open(self, reference: str) -> bool:
+        return reference in self.open
 
-    def is_fresh(self, target: str, reference: str, within_s: float) -> bool:
-        return target == "default" and reference in self.fresh and within_s == POLICY.read_lag_s
+    def is_fresh(self, reference: str, within_s: float) -> bool:
+        return reference in self.fresh and within_s == POLICY.read_lag_s
 
-    def renewed_references(self, target: str, references: tuple[str, ...]) -> dict[str, str]:
-        return {name: self.renewed[name] for name in references if target == "default" and name in self.renewed}
+    def renewed_references(self, references: tuple[str, ...]) -> dict[str, str]:
+        return {name: self.renewed[name] for name in references if name in self.renewed}
 
-    def complain(self, target: str, side: str, change: Any, _times: int) -> tuple[bool, bool]:
-        self.gates.append((target, side, change.action, change.code, change.wait_s))
+    def complain(self, side: str, change: Any, _times: int) -> tuple[bool, bool]:
+        self.gates.append((side, change.action, change.code, change.wait_s))
         return True, False
 
 
@@ -87,10 +87,10 @@ class Reports:
 def runtime_of(ledger: Ledger, journal: Journal | None = None) -> Any:
     return Runtime(
         settings=Settings(),
+        target="default",
         journal=journal or Journal(),  # type: ignore[arg-type]
         bells=None,  # type: ignore[arg-type]
-        relay=None,  # type: ignore[arg-type]
-        ledgers={"default": ledger},
+        ledger=ledger,
         reports=Reports(),  # type: ignore[arg-type]
         policy=POLICY,
         worker="w",
@@ -203,7 +203,7 @@ def test_a_read_that_fails_half_way_still_decides_what_it_can():
 def test_what_a_failed_read_means_for_the_target(failure, gates):
     journal = Journal()
     decisions(runtime_of(Ledger(failure=failure), journal), [claimed(payment())])
-    assert [(side, action) for _, side, action, *_ in journal.gates] == gates
+    assert [(side, action) for side, action, *_ in journal.gates] == gates
 
 
 def test_no_header_of_a_read_shuts_a_target_for_days():
@@ -292,7 +292,7 @@ def test_a_read_that_fails_fails_for_those_that_needed_it_and_for_nobody_else(st
 def test_what_payments_do_not_need_shuts_the_target_only_for_the_credential_and_the_pace(answer, gates):
     journal = Journal()
     decisions(runtime_of(PartlyBroken(tokenized_fields=answer), journal), [tokens()])
-    assert [(side, action) for _, side, action, *_ in journal.gates] == gates
+    assert [(side, action) for side, action, *_ in journal.gates] == gates
 
 
 @pytest.mark.parametrize(
@@ -346,14 +346,14 @@ def test_batches_are_cut_by_the_requests_that_they_cost_at_the_measured_pace():
     batch = [opened(runtime, claimed(payment(reference=f"r{at}"), key=f"r{at}")) for at in range(12)]
     for each_s, sizes in ((0.05, [10, 2]), (0.5, [1] * 12), (0.0, [12]), (20.0, [1] * 12)):
         runtime.pace = Pace()
-        runtime.pace.note("default", 10, 10 * each_s)
+        runtime.pace.note(10, 10 * each_s)
         assert [len(portion) for portion in portions(runtime, batch, 1.0)] == sizes
     runtime.pace = Pace()
-    runtime.pace.note("default", 10, 0.0)
+    runtime.pace.note(10, 0.0)
     side_by_side = list(portions(runtime, batch, 1.0, connections=4))
     assert [len(portion) for portion in side_by_side] == [3, 3, 3, 3], "the pace may be another by now"
     together = runtime_of(Ledger())
-    together.pace.note("default", 1, 3.0)
+    together.pace.note(1, 3.0)
     assert [len(portion) for portion in portions(together, batch, 1.0)] == [12], "in one request of three seconds"
 
 

@@ -54,7 +54,12 @@ def test_the_scripts_that_delete_are_there():
 def test_a_key_that_nobody_listed_is_found_and_so_is_one_of_another_type():
     settings = Settings()
     keys = [Key("intent:<id>", "hash", {}), Key("<queue>", "list", {})]
-    well = {"{relay:v1}:intent:abc": "hash", "relay.transactions": "list", "relay.ingest\x06\x163": "list"}
+    well = {"{relay:v1:default}:intent:abc": "hash", "relay.transactions": "list", "relay.ingest\x06\x163": "list"}
     assert unlisted(well, keys, settings) == []
-    ill = {"{relay:v1}:intents:abc": "hash", "{relay:v1}:intent:abc": "string", "unacked": "hash", "intent:abc": "hash"}
+    ill = {
+        "{relay:v1:default}:intents:abc": "hash",
+        "{relay:v1:default}:intent:abc": "string",
+        "unacked": "hash",
+        "intent:abc": "hash",
+    }
     assert len(unlisted({**well, **ill}, keys, settings)) == len(ill)

@@ -114,14 +114,14 @@ def test_what_the_ledger_derives_from_one_reference_is_never_the_reference_of_an
 def test_a_reference_that_is_not_its_key_is_claimed_so_that_no_other_intent_can_use_it():
     digested = recorded(payment(reference=None), "order_42_q")
     assert digested.entry.reference.startswith("key-")
-    assert digested.references == (f"default:{digested.entry.reference}",)
+    assert digested.references == (f"{digested.entry.reference}",)
     assert digested.namesakes == (id_of("default", digested.entry.reference),)
 
     chosen = recorded(payment(reference="order_42"), "some-key")
-    assert (chosen.references, chosen.namesakes) == (("default:order_42",), (id_of("default", "order_42"),))
+    assert (chosen.references, chosen.namesakes) == (("order_42",), (id_of("default", "order_42"),))
 
     plain = recorded(payment(), "order_42")
-    assert (plain.references, plain.namesakes) == (("default:order_42",), ("",))
+    assert (plain.references, plain.namesakes) == (("order_42",), ("",))
 
 
 def test_where_the_ledger_chooses_the_reference_none_is_claimed():

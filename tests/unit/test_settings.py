@@ -92,8 +92,9 @@ def test_the_broker_is_the_server_of_the_journal_unless_it_is_given():
     assert Settings(redis_url="redis://a", broker_url="redis://b").broker == "redis://b:6379/0"
 
 
-def test_all_keys_share_one_hash_tag():
-    assert Settings(namespace="shop").prefix == "{shop:v1}:"
+def test_all_keys_of_a_target_share_one_hash_tag_and_no_two_targets_share_it():
+    settings = Settings(namespace="shop")
+    assert (settings.prefix("eu"), settings.prefix("us")) == ("{shop:v1:eu}:", "{shop:v1:us}:")
 
 
 # -- the environment -----------------------------------------------------------------------------------------------

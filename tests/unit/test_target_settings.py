@@ -170,8 +170,8 @@ def test_a_target_with_all_that_it_needs_is_content(given):
 
 def test_no_secret_of_a_target_is_ever_shown():
     secrets = {item.name for item in dataclasses.fields(Target) if item.metadata.get("secret")}
-    assert secrets == {"token", "oauth_client_secret", "oauth_refresh_token"}
-    for given in ({"token": "hidden"}, {**CLIENT, "oauth_refresh_token": "hidden"}):
+    assert secrets == {"token", "oauth_client_secret", "oauth_refresh_token", "redis_url"}
+    for given in ({"token": "hidden"}, {"redis_url": "redis://:hidden@h"}, {**CLIENT, "oauth_refresh_token": "hidden"}):
         assert "hidden" not in repr(Target(name="eu", **given))
         assert "hidden" not in repr(Settings(targets=(Target(name="eu", **given),)))
 
@@ -213,13 +213,13 @@ def test_an_intent_is_recorded_for_the_target_that_it_chose(relay):
     assert (here.entry.id, there.entry.id) == (id_of("default", "order-1"), id_of("eu", "order-1"))
     assert here.entry.id != there.entry.id
     assert here.fingerprint != there.fingerprint
-    assert there.references == ("eu:order-1",)
+    assert there.references == ("order-1",)
 
 
 def test_what_it_waits_for_belongs_to_the_same_target(relay):
     new = prepare(relay.settings, Write(intent=payment("b"), key="b", after=("a",), order_key="x", target="eu"))
     assert new.after_ids == (id_of("eu", "a"),)
-    assert new.entry.orders == ("eu:own:x",)
+    assert new.entry.orders == ("own:x",)
 
 
 def test_an_instance_is_named_by_what_can_be_seen():

@@ -1,9 +1,9 @@
 -- uses: ground, turns, gates, claims
 -- Claims due intents of a lane under leases; also a sign of life of the worker.
 -- ARGV: lane; WORKER; wanted (how many); lease_ms; MAX_LAPSES; CAP (length of the events stream); leave ("1": the
---   worker goes); backlog from which another worker is called in; ledger that the target is for the worker ("": it does
---   not say); shown (what it has seen of the ground: see stand); kinds that it knows (by commas); DEAD_MS (silence after
---   which a worker is dead).
+--   worker goes); backlog from which another worker is called in; ledger that the target is for the worker ("": it
+--   does not say); shown (what it has seen of the ground: see stand); kinds that it knows (by commas); DEAD_MS (silence
+--   after which a worker is dead).
 -- Returns: {now, lanes to ring, one array for each claimed: id, body, then FIELDS without its OWN; id and body of each
 --   that became a dead letter instead; ground: {what to show next time, since when it can be trusted, steps of the
 --   clock}; kinds that were left to those who know them; the ledger that this journal belongs to, where that is another

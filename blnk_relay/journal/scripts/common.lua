@@ -161,6 +161,12 @@
 --                      bound   two fields
 --                      gone    nobody
 --
+-- Beside the journals of a server, below "{<namespace>:v1}:", which no script touches:
+--
+--   targets            set     targets that have a journal here, for those whose settings do not name them
+--                      bound   one a target
+--                      gone    nobody
+--
 -- On the broker, which may be the same server, without a prefix, what Celery's transport writes. A queue is
 -- "<namespace>.<lane>" for a lane and for the read-back (confirm), "<namespace>.ingest" for what comes by name, and the
 -- one of the outcome task. Nothing else is Celery's: no results, acknowledgements, events or remote control.

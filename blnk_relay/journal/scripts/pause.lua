@@ -1,7 +1,7 @@
--- Pauses a lane or the target by a human's word, or lets it go on, and notes who did so and why. The first pause stands:
--- a second one changes nothing and learns whose it is.
--- ARGV: act ("pause" or "resume"); sort ("lane" or "target"); name; who; why; sides (of the target; a pause shuts all of
---   them, a resume also opens those that workers have shut).
+-- Pauses a lane or the target by a human's word, or lets it go on, and notes who did so and why. The first pause
+-- stands: a second one changes nothing and learns whose it is.
+-- ARGV: act ("pause" or "resume"); sort ("lane" or "target"); name; who; why; sides (of the target; a pause shuts all
+--   of them, a resume also opens those that workers have shut).
 -- Returns: {1 if it changed anything, and of the operator's pause that stands or stood: who, why, since when (ms); ""
 --   for none}.
 -- Deletes: pause:<lane>, gate:<side>.

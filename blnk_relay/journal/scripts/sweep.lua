@@ -55,14 +55,14 @@ local function look_ahead()
   if redis.call('EXISTS', P .. 'owed') == 1 then due_at(NOW) end
 end
 
-local function answer(swept)
+local function outcome_of(swept)
   look_ahead()
   return { swept, bells, expired, NOW, ground, next_at and math.max(0, math.ceil(next_at - NOW)) or -1 }
 end
 
 -- A sign of life, whether there is anything to sweep or not, and whoever gets the lock.
 if program ~= '' then redis.call('ZADD', P .. 'alive', NOW + back_ms, program) end
-if not take_lock('sweep', lock_ms) then return answer(0) end
+if not take_lock('sweep', lock_ms) then return outcome_of(0) end
 redis.call('ZREMRANGEBYSCORE', P .. 'alive', '-inf', NOW - dead_ms)
 
 -- After a step the journal's time comes back to the server's, so slowly that no silence gets noticeably shorter by it.
@@ -142,4 +142,4 @@ for _, id in ipairs(redis.call('ZRANGEBYSCORE', P .. 'done', 0, NOW - retention_
   redis.call('UNLINK', intent_key(id), P .. 'parts:' .. id, P .. 'body:' .. id, P .. 'file:' .. id, P .. 'log:' .. id)
   redis.call('ZREM', P .. 'done', id)
 end
-return answer(1)
+return outcome_of(1)

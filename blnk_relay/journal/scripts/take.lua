@@ -2,8 +2,9 @@
 -- Takes posted intents whose look at the ledger is due; also a sign of life of the worker, and its word that what it
 -- took before is no longer in its hands. They stay posted, and come due again if the taker dies.
 -- ARGV: WORKER; wanted (how many); lease_ms (how long the taker may be silent); MAX_LAPSES; CAP (length of the events
---   stream); leave ("1": the worker goes); ledger that the target is for the worker ("": it does not say); shown (what it
---   has seen of the ground: see stand); kinds that it knows (by commas); DEAD_MS (silence after which a worker is dead).
+--   stream); leave ("1": the worker goes); ledger that the target is for the worker ("": it does not say); shown (what
+--   it has seen of the ground: see stand); kinds that it knows (by commas); DEAD_MS (silence after which a worker is
+--   dead).
 -- Returns: {now, lanes to ring, ms until the next one is due (-1: none), one array for each: id, body, FIELDS without
 --   its OWN; id and body of each that became a dead letter instead; ground, as claim.lua returns it; kinds that were
 --   left to those who know them; another ledger, as claim.lua returns it}.

@@ -9,6 +9,7 @@ from functools import cache
 import redis
 
 from blnk_relay import Relay, Settings, transaction
+from blnk_relay.intents.intent import DEFAULT_TARGET
 from tests.bench.contestants.contestant import Place, python
 from tests.bench.payload import payment, reference_of
 from worker.demo.stage import as_environment
@@ -49,7 +50,7 @@ class Ours:
         """Intents that the journal does not count as done."""
         settings = self.settings(place)
         with redis.Redis.from_url(settings.redis_url, socket_timeout=settings.redis_timeout_s) as client:
-            done: int = client.zcard(f"{settings.prefix}done")
+            done: int = client.zcard(f"{settings.prefix(DEFAULT_TARGET)}done")
         return count - done
 
 
