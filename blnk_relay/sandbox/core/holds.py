@@ -18,7 +18,7 @@ from blnk_relay.sandbox.ids import new_id
 from blnk_relay.sandbox.money import json_number
 
 if TYPE_CHECKING:
-    from blnk_relay.sandbox.core.core import Core
+    from blnk_relay.sandbox.core.state import Core
     from blnk_relay.sandbox.faults.effects import Effects
 
 #: What may be asked of a hold.

@@ -11,7 +11,7 @@ from blnk_relay.sandbox.core.work_queue import queue_copy, restored
 from blnk_relay.sandbox.errors import LedgerError
 
 if TYPE_CHECKING:
-    from blnk_relay.sandbox.core.core import Core
+    from blnk_relay.sandbox.core.state import Core
 
 #: Rows that one pass looks at.
 _BATCH = 100

@@ -15,7 +15,7 @@ from blnk_relay.sandbox.faults.effects import NO_EFFECTS
 from blnk_relay.sandbox.ids import new_id
 
 if TYPE_CHECKING:
-    from blnk_relay.sandbox.core.core import Core
+    from blnk_relay.sandbox.core.state import Core
     from blnk_relay.sandbox.faults.effects import Effects
 
 

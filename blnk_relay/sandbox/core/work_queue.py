@@ -17,7 +17,7 @@ from blnk_relay.sandbox.errors import LedgerError
 from blnk_relay.sandbox.ids import new_id
 
 if TYPE_CHECKING:
-    from blnk_relay.sandbox.core.core import Core
+    from blnk_relay.sandbox.core.state import Core
     from blnk_relay.sandbox.faults.effects import Effects
 
 

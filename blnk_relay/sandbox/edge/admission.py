@@ -5,12 +5,12 @@ from __future__ import annotations
 import hashlib
 from typing import Any
 
-from blnk_relay.sandbox.core.core import Core
+from blnk_relay.sandbox.core.state import Core
 from blnk_relay.sandbox.edge.injection import damage, object_of
 from blnk_relay.sandbox.http.answers import Answer, error_answer, json_answer, text_answer, unknown_path
 from blnk_relay.sandbox.http.request import WireRequest
 from blnk_relay.sandbox.options import Options
-from blnk_relay.sandbox.routes.route import Route, Scope
+from blnk_relay.sandbox.routes.routing import Route, Scope
 
 #: The header of a bare Core.
 KEY_HEADER = "x-blnk-key"

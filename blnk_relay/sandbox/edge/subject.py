@@ -13,7 +13,7 @@ from typing import Any
 from blnk_relay.sandbox.books.live import LiveBooks
 from blnk_relay.sandbox.http.request import WireRequest
 from blnk_relay.sandbox.ids import TRANSACTION_ID_LENGTH
-from blnk_relay.sandbox.routes.route import Route
+from blnk_relay.sandbox.routes.routing import Route
 
 #: Families are a few rows deep; a chain longer than this is not followed.
 _MAX_DEPTH = 12

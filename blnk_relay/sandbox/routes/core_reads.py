@@ -14,15 +14,17 @@ from typing import Any
 from blnk_relay.sandbox.books.bodies import balance_body, identity_body, ledger_body, transaction_body
 from blnk_relay.sandbox.books.rows import Balance, Row, Txn
 from blnk_relay.sandbox.core import recovery
-from blnk_relay.sandbox.core.core import Core
-from blnk_relay.sandbox.errors import MalformedRequestError
+from blnk_relay.sandbox.core.state import Core
+from blnk_relay.sandbox.errors import LedgerError, MalformedRequestError
 from blnk_relay.sandbox.faults.effects import Effects
-from blnk_relay.sandbox.http.answers import Answer, error_answer, json_answer
+from blnk_relay.sandbox.http.answers import Answer, error_answer, json_answer, refusal
 from blnk_relay.sandbox.http.request import Fields, WireRequest
-from blnk_relay.sandbox.routes.reads import body_filters, query_filters
-from blnk_relay.sandbox.routes.route import Handler
+from blnk_relay.sandbox.routes.filter_fields import body_filters, query_filters
+from blnk_relay.sandbox.routes.identities import IDENTITY_CODES
+from blnk_relay.sandbox.routes.routing import Handler
 from blnk_relay.sandbox.tables.filters import FilterError
-from blnk_relay.sandbox.tables.resources import BALANCES, IDENTITIES, LEDGERS, TRANSACTIONS, Resource
+from blnk_relay.sandbox.tables.ledger import BALANCES, IDENTITIES, LEDGERS, TRANSACTIONS
+from blnk_relay.sandbox.tables.resource import Resource
 
 #: Rows of an answer; more than the largest asked for silently becomes the default.
 _DEFAULT_LIMIT, _MAX_LIMIT = 20, 100
@@ -184,3 +186,56 @@ def recover(core: Core, request: WireRequest, _effects: Effects) -> Answer:
 def health(_core: Core, _request: WireRequest, _effects: Effects) -> Answer:
     """GET /health, which asks for no key."""
     return json_answer(200, {"status": "UP"})
+
+
+def core_identity(core: Core, request: WireRequest, _effects: Effects) -> Answer:
+    """GET /identities/:id, Core's own read."""
+    try:
+        identity = core.books.require_identity(request.params["id"])
+    except LedgerError as error:
+        return refusal(error, default="GEN_INTERNAL", upgrade=IDENTITY_CODES)
+    return json_answer(200, identity_body(identity))
+
+
+def core_transaction(core: Core, request: WireRequest, _effects: Effects) -> Answer:
+    """GET /transactions/:id, Core's own read; no read lag."""
+    row = core.books.rows.get(request.params["id"])
+    if row is None:
+        return error_answer("TXN_NOT_FOUND", f"Transaction with ID '{request.params['id']}' not found", {})
+    return json_answer(200, transaction_body(Txn.from_row(row)))
+
+
+def core_transaction_by_reference(core: Core, request: WireRequest, _effects: Effects) -> Answer:
+    """GET /transactions/reference/:reference; knows neither precision nor hash (contract §1.7)."""
+    reference = request.params["reference"]
+    row = core.books.with_reference(reference)
+    if row is None:
+        return error_answer("TXN_NOT_FOUND", f"Transaction with reference '{reference}' not found", {})
+    txn = Txn.from_row(row)
+    txn.precision, txn.hash = 0, ""
+    return json_answer(200, transaction_body(txn))
+
+
+def core_balance(core: Core, request: WireRequest, _effects: Effects) -> Answer:
+    """GET /balances/:id."""
+    balance = core.books.balances.get(request.params["id"])
+    if balance is None:
+        return error_answer("BAL_NOT_FOUND", f"Balance with ID '{request.params['id']}' not found", {})
+    return json_answer(200, balance_body(balance))
+
+
+def core_balance_by_indicator(core: Core, request: WireRequest, _effects: Effects) -> Answer:
+    """GET /balances/indicator/:indicator/currency/:currency."""
+    balance = core.books.with_indicator(request.params["indicator"], request.params["currency"])
+    if balance is None:
+        text = f"balance with indicator '{request.params['indicator']}' not found"
+        return error_answer("BAL_NOT_FOUND", text)
+    return json_answer(200, balance_body(balance))
+
+
+def core_ledger(core: Core, request: WireRequest, _effects: Effects) -> Answer:
+    """GET /ledgers/:id."""
+    ledger = core.books.ledgers.get(request.params["id"])
+    if ledger is None:
+        return error_answer("LGR_NOT_FOUND", f"Ledger with ID '{request.params['id']}' not found", {})
+    return json_answer(200, ledger_body(ledger))

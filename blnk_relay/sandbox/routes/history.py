@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from blnk_relay.sandbox.books.rows import Effect
 from blnk_relay.sandbox.clock import parse_rfc3339, rfc3339
-from blnk_relay.sandbox.core.core import Core
+from blnk_relay.sandbox.core.state import Core
 from blnk_relay.sandbox.errors import LedgerError
 from blnk_relay.sandbox.faults.effects import Effects
 from blnk_relay.sandbox.http.answers import Answer, error_answer, json_answer, refusal

@@ -16,7 +16,7 @@ from blnk_relay.sandbox.clock import SECOND_NS
 from blnk_relay.sandbox.http.answers import Answer, json_answer
 
 if TYPE_CHECKING:
-    from blnk_relay.sandbox.core.core import Core
+    from blnk_relay.sandbox.core.state import Core
     from blnk_relay.sandbox.faults.effects import Effects
     from blnk_relay.sandbox.http.request import WireRequest
 

@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from blnk_relay.sandbox.books.rows import IdentityRecord
-from blnk_relay.sandbox.core.core import Core
+from blnk_relay.sandbox.core.state import Core
 from blnk_relay.sandbox.errors import LedgerError, MalformedRequestError
 from blnk_relay.sandbox.faults.effects import Effects
 from blnk_relay.sandbox.http.answers import Answer, error_answer, json_answer, refusal

@@ -12,7 +12,7 @@ from blnk_relay.sandbox.ids import new_id
 from blnk_relay.sandbox.routes.external_files import Part, read_form, read_records
 
 if TYPE_CHECKING:
-    from blnk_relay.sandbox.core.core import Core
+    from blnk_relay.sandbox.core.state import Core
     from blnk_relay.sandbox.faults.effects import Effects
     from blnk_relay.sandbox.http.request import WireRequest
 

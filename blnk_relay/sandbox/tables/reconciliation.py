@@ -8,9 +8,9 @@ from typing import Any
 from blnk_relay.sandbox.books.bodies import record_body, rule_body, run_body
 from blnk_relay.sandbox.books.reconciliation import ExternalRecord, MatchingRule, Run
 from blnk_relay.sandbox.clock import rfc3339
-from blnk_relay.sandbox.core.core import Core
+from blnk_relay.sandbox.core.state import Core
 from blnk_relay.sandbox.tables.filters import Filter, text_of
-from blnk_relay.sandbox.tables.resources import Getter, Resource
+from blnk_relay.sandbox.tables.resource import Getter, Resource
 
 
 def _attribute(name: str) -> Getter:

@@ -6,10 +6,11 @@ and sends as the exchange says.
 
 from __future__ import annotations
 
+import html
 from collections import deque
 from dataclasses import dataclass, replace
 
-from blnk_relay.sandbox.core.core import Core
+from blnk_relay.sandbox.core.state import Core
 from blnk_relay.sandbox.edge.admission import KEY_HEADER, cloud_refusal, core_refusal
 from blnk_relay.sandbox.edge.injection import inject, object_of
 from blnk_relay.sandbox.edge.subject import request_identity
@@ -18,9 +19,8 @@ from blnk_relay.sandbox.faults.kinds import Delivery, Fault, Subject
 from blnk_relay.sandbox.faults.plans import Faults
 from blnk_relay.sandbox.http.answers import Answer, error_answer, unknown_path
 from blnk_relay.sandbox.http.request import WireRequest
-from blnk_relay.sandbox.routes.reads import moved
-from blnk_relay.sandbox.routes.route import Route, Scope
-from blnk_relay.sandbox.routes.table import Routes
+from blnk_relay.sandbox.routes.registry import Routes
+from blnk_relay.sandbox.routes.routing import Route, Scope
 
 #: A request may ask for its own fault: ``drop_after`` or ``delay_after;2.5``.
 FAULT_HEADER = "x-sandbox-fault"
@@ -212,3 +212,17 @@ class Edge:
             return Fault.of(name.strip(), float(seconds) if seconds else None)
         except ValueError as error:
             return error_answer("GEN_BAD_REQUEST", f"{FAULT_HEADER}: {error}")
+
+
+def moved(request: WireRequest, prefix: str) -> Answer:
+    """What Core says of a path with a slash too many at its end: another status for what may be repeated (measured).
+
+    Args:
+        request: The request.
+        prefix: What was cut off its path on the way to Core.
+    """
+    path = request.path.removeprefix(prefix).rstrip("/")
+    if request.method != "GET":
+        return Answer(307, b"", {"Location": path})
+    page = f'<a href="{html.escape(path)}">Moved Permanently</a>.\n\n'
+    return Answer(301, page.encode(), {"Location": path, "Content-Type": "text/html; charset=utf-8"})
