@@ -122,7 +122,7 @@ def _select(core: Core, resource: Resource, fields: Fields, effects: Effects) ->
         raise MalformedRequestError("invalid logical_operator: must be 'and' or 'or'")
     if joined == "or":
         found = {id(record): record for wanted in filters for record in resource.select(core, [wanted], effects.lag_s)}
-        records = sorted(found.values(), key=resource.order, reverse=True)
+        records = resource.newest_first(found.values())
     else:
         records = resource.select(core, filters, effects.lag_s)
     get = resource.columns.get(fields.text("sort_by").strip().lower())
