@@ -15,6 +15,9 @@ from blnk_relay.sandbox.core.coalescing import WaitingTasks
 from blnk_relay.sandbox.core.grants import OAuthGrants
 from blnk_relay.sandbox.options import Options
 
+#: Retries of a failing background task before it is rejected or archived (contract §3.1).
+MAX_RETRIES = 5
+
 
 class RollBack(Protocol):
     """Undoes what a batch or a split has done so far; see :mod:`blnk_relay.sandbox.core.rollback`."""

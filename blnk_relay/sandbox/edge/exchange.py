@@ -175,15 +175,14 @@ class Edge:
 
     def _is_bare(self, request: WireRequest) -> bool:
         """Whether a request is meant for a bare Core: it has its key, or neither a token nor Cloud's path."""
-        options = self.core.options
-        if not options.core_shape or request.path.startswith(_CLOUD_PREFIXES):
+        if request.path.startswith(_CLOUD_PREFIXES):
             return False
         if KEY_HEADER in request.headers:
             # Cloud takes the header too, and names its instance in every request; a Core has none.
             return "instance_id" not in request.query
         if "authorization" in request.headers:
             return False
-        return not options.core_auth or self.routes.cloud.find(request.method, request.path) is None
+        return self.routes.cloud.find(request.method, request.path) is None
 
     def _subject(self, request: WireRequest, route: Route | None) -> Subject:
         document = object_of(request) if route is not None else {}

@@ -1,4 +1,4 @@
-"""What only a bare Core answers: its own filters, its recovery, its health (findings part 7; contract §1.7).
+"""Core's own reads: by id, lists and filters (findings part 7; contract §1.7).
 
 Its filter routes look like Cloud's and are not: limits are in the body, the answer is a bare array, and
 metadata can be filtered one level deep. They read the database itself, without any lag.
@@ -8,12 +8,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from blnk_relay.sandbox.books.bodies import balance_body, identity_body, ledger_body, transaction_body
 from blnk_relay.sandbox.books.rows import Balance, Row, Txn
-from blnk_relay.sandbox.core import recovery
 from blnk_relay.sandbox.core.state import Core
 from blnk_relay.sandbox.errors import LedgerError, MalformedRequestError
 from blnk_relay.sandbox.faults.effects import Effects
@@ -32,13 +31,7 @@ _DEFAULT_LIMIT, _MAX_LIMIT = 20, 100
 #: Rows of a list of ledgers or balances when the client does not say.
 _STRICT_LIMIT = 10
 
-#: Measured: lists of 2,000 references work.
-_MAX_VALUES = 2000
-
 _META_KEY = re.compile(r"[a-zA-Z][a-zA-Z0-9_]*")
-_DURATION = re.compile(r"(\d+)(h|m|s)")
-_SECONDS = {"h": 3600, "m": 60, "s": 1}
-_RECOVERY_S = 120
 
 
 def core_filter(resource: Resource, body: Callable[[Any], dict[str, Any]], *, empty: bool) -> Handler:
@@ -116,7 +109,7 @@ def _select(core: Core, resource: Resource, fields: Fields, effects: Effects) ->
         column = str(item.get("field", "")) if isinstance(item, dict) else ""
         if column.startswith("meta_data.") and _META_KEY.fullmatch(column.removeprefix("meta_data.")) is None:
             raise FilterError(f"invalid JSON key in field '{column}'")
-    filters = body_filters(replace(core.options, max_in_values=_MAX_VALUES), resource, fields)
+    filters = body_filters(core.options, resource, fields)
     joined = (fields.text("logical_operator") or "and").lower()
     if joined not in {"and", "or"}:
         raise MalformedRequestError("invalid logical_operator: must be 'and' or 'or'")
@@ -169,23 +162,6 @@ def core_filters() -> dict[str, Handler]:
 def core_lists() -> dict[str, Handler]:
     """Core's lists by the plural of what they read."""
     return {one.resource.name: core_list(one.resource, one.body, empty=one.empty, strict=one.strict) for one in _SHOWN}
-
-
-def recover(core: Core, request: WireRequest, _effects: Effects) -> Answer:
-    """POST /transactions/recover: at once what recovery does after two hours (finding D20)."""
-    text = request.query.get("threshold", "")
-    found = _DURATION.fullmatch(text)
-    if text and found is None:
-        return error_answer("GEN_VALIDATION_ERROR", f'invalid threshold duration: time: invalid duration "{text}"')
-    threshold_s = _RECOVERY_S if found is None else int(found[1]) * _SECONDS[found[2]]
-    looked_at = recovery.recover(core, threshold_s)
-    minutes, seconds = divmod(threshold_s, 60)
-    return json_answer(200, {"recovered": looked_at, "threshold": f"{minutes}m{seconds}s"})
-
-
-def health(_core: Core, _request: WireRequest, _effects: Effects) -> Answer:
-    """GET /health, which asks for no key."""
-    return json_answer(200, {"status": "UP"})
 
 
 def core_identity(core: Core, request: WireRequest, _effects: Effects) -> Answer:

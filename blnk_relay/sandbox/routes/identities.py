@@ -66,12 +66,3 @@ def link_identity(core: Core, request: WireRequest, _effects: Effects) -> Answer
     except LedgerError as error:
         return refusal(error, default="GEN_INTERNAL", upgrade={"GEN_NOT_FOUND": "BAL_NOT_FOUND"})
     return json_answer(200, {"message": "Balance identity updated successfully"})
-
-
-def delete_identity(core: Core, request: WireRequest, _effects: Effects) -> Answer:
-    """DELETE /identities/:id; 500 for one that a balance is linked to (contract §14.10)."""
-    try:
-        core.books.delete_identity(request.params["id"])
-    except LedgerError as error:
-        return refusal(error, default="GEN_INTERNAL", upgrade=IDENTITY_CODES)
-    return json_answer(200, {"message": "Identity deleted successfully"})

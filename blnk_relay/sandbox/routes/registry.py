@@ -9,7 +9,6 @@ from blnk_relay.sandbox.routes import (
     bulk,
     cloud_reads,
     core_reads,
-    history,
     identities,
     ledgers,
     matching_rules,
@@ -58,8 +57,6 @@ def _core_only() -> list[Route]:
     filters = core_reads.core_filters().items()
     return [
         *(Route("POST", f"/{name}/filter", _DATA, handler) for name, handler in filters),
-        Route("POST", "/transactions/recover", _WRITE, core_reads.recover),
-        Route("GET", "/health", _READ, core_reads.health),
     ]
 
 
@@ -77,12 +74,9 @@ def _writes() -> list[Route]:
         Route("POST", "/proxy/:id/metadata", _WRITE, metadata.merge_metadata),
         Route("POST", "/proxy/identities", _WRITE, identities.create_identity),
         Route("PUT", "/proxy/identities/:id", _WRITE, identities.update_identity),
-        Route("DELETE", "/proxy/identities/:id", _WRITE, identities.delete_identity, listed=False),
         Route("PUT", "/proxy/balances/:id/identity", _WRITE, identities.link_identity),
         Route("POST", "/proxy/identities/:id/tokenize/:field", _WRITE, tokenization.tokenize_field),
         Route("POST", "/proxy/identities/:id/tokenize", _WRITE, tokenization.tokenize_fields),
-        # Reads in truth, but a POST, and so it needs the scope of a write (contract §1.2).
-        Route("POST", "/proxy/identities/:id/detokenize", _WRITE, tokenization.detokenize_fields),
     ]
 
 
@@ -114,11 +108,7 @@ def _reconciliation() -> list[Route]:
 
 def _reads() -> list[Route]:
     return [
-        Route("GET", "/proxy/balances/:id/at", _READ, history.balance_at),
-        Route("GET", "/proxy/balances/:id/lineage", _READ, history.balance_lineage),
-        Route("GET", "/proxy/transactions/:id/lineage", _READ, history.transaction_lineage),
         Route("GET", "/proxy/identities/:id/tokenized-fields", _READ, tokenization.tokenized_fields),
-        Route("GET", "/proxy/identities/:id/detokenize/:field", _READ, tokenization.detokenize_field),
     ]
 
 

@@ -174,13 +174,6 @@ def test_each_resource_has_its_own_shape(desk):
     assert desk.send("POST", "/ledgers/filter", {}).status == 404
 
 
-def test_one_level_of_metadata_can_be_all_there_is(make_desk):
-    desk = make_desk(nested_meta_filters=False)
-    body = {"filters": [where("meta_data.wq.key", "eq", "x")]}
-    assert desk.send("POST", "/transactions/filter", body).status == 400
-    assert found(desk, where("meta_data.wq", "eq", "x"))["data"] == []
-
-
 def data(desk, query: str, resource: str = "transactions"):
     return desk.send("GET", f"/data/{resource}?{query}").document()
 
