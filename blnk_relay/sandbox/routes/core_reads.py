@@ -14,12 +14,11 @@ from typing import Any
 from blnk_relay.sandbox.books.bodies import balance_body, identity_body, ledger_body, transaction_body
 from blnk_relay.sandbox.books.rows import Balance, Row, Txn
 from blnk_relay.sandbox.core.state import Core
-from blnk_relay.sandbox.errors import LedgerError, MalformedRequestError
+from blnk_relay.sandbox.errors import MalformedRequestError
 from blnk_relay.sandbox.faults.effects import Effects
-from blnk_relay.sandbox.http.answers import Answer, error_answer, json_answer, refusal
+from blnk_relay.sandbox.http.answers import Answer, error_answer, json_answer
 from blnk_relay.sandbox.http.request import Fields, WireRequest
 from blnk_relay.sandbox.routes.filter_fields import body_filters, query_filters
-from blnk_relay.sandbox.routes.identities import IDENTITY_CODES
 from blnk_relay.sandbox.routes.routing import Handler
 from blnk_relay.sandbox.tables.filters import FilterError
 from blnk_relay.sandbox.tables.ledger import BALANCES, IDENTITIES, LEDGERS, TRANSACTIONS
@@ -164,21 +163,36 @@ def core_lists() -> dict[str, Handler]:
     return {one.resource.name: core_list(one.resource, one.body, empty=one.empty, strict=one.strict) for one in _SHOWN}
 
 
-def core_identity(core: Core, request: WireRequest, _effects: Effects) -> Answer:
-    """GET /identities/:id, Core's own read."""
-    try:
-        identity = core.books.require_identity(request.params["id"])
-    except LedgerError as error:
-        return refusal(error, default="GEN_INTERNAL", upgrade=IDENTITY_CODES)
-    return json_answer(200, identity_body(identity))
+def core_detail(resource: Resource, noun: str, code: str, body: Callable[[Any], dict[str, Any]]) -> Handler:
+    """GET /<resource>/:id of Core; no read lag.
+
+    Args:
+        resource: What is read.
+        noun: What Core calls one of them when there is none.
+        code: The code it says that with.
+        body: A record as Core answers it.
+    """
+
+    def handler(core: Core, request: WireRequest, _effects: Effects) -> Answer:
+        record = resource.records(core.books).get(request.params["id"])
+        if record is None:
+            return error_answer(code, f"{noun} with ID '{request.params['id']}' not found", {})
+        return json_answer(200, body(record))
+
+    return handler
 
 
-def core_transaction(core: Core, request: WireRequest, _effects: Effects) -> Answer:
-    """GET /transactions/:id, Core's own read; no read lag."""
-    row = core.books.rows.get(request.params["id"])
-    if row is None:
-        return error_answer("TXN_NOT_FOUND", f"Transaction with ID '{request.params['id']}' not found", {})
-    return json_answer(200, transaction_body(Txn.from_row(row)))
+def core_details() -> dict[str, Handler]:
+    """Core's reads of one record by the plural of what they read."""
+    return {
+        one.name: core_detail(one, noun, code, body)
+        for one, noun, code, body in (
+            (TRANSACTIONS, "Transaction", "TXN_NOT_FOUND", lambda row: transaction_body(Txn.from_row(row))),
+            (BALANCES, "Balance", "BAL_NOT_FOUND", balance_body),
+            (LEDGERS, "Ledger", "LGR_NOT_FOUND", ledger_body),
+            (IDENTITIES, "Identity", "IDT_NOT_FOUND", identity_body),
+        )
+    }
 
 
 def core_transaction_by_reference(core: Core, request: WireRequest, _effects: Effects) -> Answer:
@@ -192,14 +206,6 @@ def core_transaction_by_reference(core: Core, request: WireRequest, _effects: Ef
     return json_answer(200, transaction_body(txn))
 
 
-def core_balance(core: Core, request: WireRequest, _effects: Effects) -> Answer:
-    """GET /balances/:id."""
-    balance = core.books.balances.get(request.params["id"])
-    if balance is None:
-        return error_answer("BAL_NOT_FOUND", f"Balance with ID '{request.params['id']}' not found", {})
-    return json_answer(200, balance_body(balance))
-
-
 def core_balance_by_indicator(core: Core, request: WireRequest, _effects: Effects) -> Answer:
     """GET /balances/indicator/:indicator/currency/:currency."""
     balance = core.books.with_indicator(request.params["indicator"], request.params["currency"])
@@ -207,11 +213,3 @@ def core_balance_by_indicator(core: Core, request: WireRequest, _effects: Effect
         text = f"balance with indicator '{request.params['indicator']}' not found"
         return error_answer("BAL_NOT_FOUND", text)
     return json_answer(200, balance_body(balance))
-
-
-def core_ledger(core: Core, request: WireRequest, _effects: Effects) -> Answer:
-    """GET /ledgers/:id."""
-    ledger = core.books.ledgers.get(request.params["id"])
-    if ledger is None:
-        return error_answer("LGR_NOT_FOUND", f"Ledger with ID '{request.params['id']}' not found", {})
-    return json_answer(200, ledger_body(ledger))

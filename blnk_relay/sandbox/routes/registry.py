@@ -135,12 +135,10 @@ def _core_reads() -> list[Route]:
     by_reference = "/proxy/transactions/reference/:reference"
     by_indicator = "/proxy/balances/indicator/:indicator/currency/:currency"
     lists = core_reads.core_lists().items()
+    details = core_reads.core_details().items()
     return [
-        Route("GET", "/proxy/transactions/:id", _READ, core_reads.core_transaction, listed=False),
         Route("GET", by_reference, _READ, core_reads.core_transaction_by_reference, listed=False),
-        Route("GET", "/proxy/balances/:id", _READ, core_reads.core_balance, listed=False),
         Route("GET", by_indicator, _READ, core_reads.core_balance_by_indicator, listed=False),
-        Route("GET", "/proxy/ledgers/:id", _READ, core_reads.core_ledger, listed=False),
-        Route("GET", "/proxy/identities/:id", _READ, core_reads.core_identity, listed=False),
         *(Route("GET", f"/proxy/{name}", _READ, handler, listed=False) for name, handler in lists),
+        *(Route("GET", f"/proxy/{name}/:id", _READ, handler, listed=False) for name, handler in details),
     ]

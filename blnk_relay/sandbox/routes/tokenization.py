@@ -50,7 +50,7 @@ def tokenize_field(core: Core, request: WireRequest, _effects: Effects) -> Answe
 def tokenize_fields(core: Core, request: WireRequest, _effects: Effects) -> Answer:
     """POST /identities/:id/tokenize; stops at the first error and leaves the earlier fields done."""
     try:
-        names = _names(request.fields(), "TokenizeRequest")
+        names = _names(request.fields())
         if not names:
             return error_answer("GEN_VALIDATION_ERROR", "at least one field must be specified")
         for name in names:
@@ -72,10 +72,10 @@ def tokenized_fields(core: Core, request: WireRequest, _effects: Effects) -> Ans
     return json_answer(200, body)
 
 
-def _names(fields: Fields, request_type: str) -> list[str]:
+def _names(fields: Fields) -> list[str]:
     if not fields.has("fields"):
         raise MalformedRequestError(
-            f"Key: '{request_type}.Fields' Error:Field validation for 'Fields' failed on the 'required' tag"
+            "Key: 'TokenizeRequest.Fields' Error:Field validation for 'Fields' failed on the 'required' tag"
         )
     names = fields.items("fields")
     if not all(isinstance(name, str) for name in names):
