@@ -283,7 +283,7 @@ def _expire(core: Core, hold_id: str, retried: int) -> None:
 def _call_with_retries(core: Core, due_ns: int, attempt: Callable[[], bool], retried: int = 0) -> None:
     def run() -> None:
         if not attempt() and retried < _EXPIRY_RETRIES:
-            next_ns = core.clock.now_ns() + round(core.retry_delay_s(retried) * 10**9)
+            next_ns = core.clock.now_ns() + round(core.retry_delay_s(retried) * SECOND_NS)
             _call_with_retries(core, next_ns, attempt, retried + 1)
 
     core.call_in_queue(_seconds_until(core, due_ns), run)
