@@ -159,7 +159,7 @@ def test_who_has_to_be_alone_waits_for_empty_hands_and_gets_them(relay, journal)
     """However much else there is to do, in its lane and in others."""
     enqueue(relay, "suspect")
     journal.client.hset(journal.key(f"intent:{id_of(DEFAULT_TARGET, 'suspect')}"), "claims", 2)
-    journal.client.zadd(journal.key(f"ready:{LANE}|{DEFAULT_TARGET}"), {id_of(DEFAULT_TARGET, "suspect"): 5})
+    journal.client.zadd(journal.key(f"ready:{LANE}"), {id_of(DEFAULT_TARGET, "suspect"): 5})
     for number in range(20):
         relay.enqueue(payment(), key=f"other-{number}", lane="refunds")
     in_hand = list(journal.claim("refunds", WORKER, 4).items)
