@@ -114,7 +114,7 @@ def run_worker(settings: Settings, *, lanes: tuple[str, ...] = (), pool: str = "
         if foreign and len(foreign) == len(settings.ledgers):
             raise foreign[0]
     except JournalUnavailable as error:
-        _log.warning("the journal cannot be reached yet: %s", error)
+        _log.warning("no journal can be reached yet: %s", error)
     worker = Worker(app=app, **options)
 
     def told(**_: Any) -> None:
