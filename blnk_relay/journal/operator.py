@@ -143,12 +143,20 @@ class Operator:
         Raises:
             JournalUnavailable: Redis did not answer.
         """
-        found = [act for journal in self._journals(None) for act in journal.drive(acts_flow(journal.prefix, most))]
-        newest = sorted(found, key=lambda act: act.at, reverse=True)
-        kept: dict[tuple[str, ...], Act] = {}
-        for act in newest:
-            kept.setdefault((act.what, act.of, act.who, act.reason, act.at.isoformat(timespec="seconds")), act)
-        return tuple(kept.values())[:most]
+        told: dict[tuple[object, ...], str] = {}
+        found = [
+            (journal.target, act)
+            for journal in self._journals(None)
+            for act in journal.drive(acts_flow(journal.prefix, most))
+        ]
+        newest = sorted(found, key=lambda pair: pair[1].at, reverse=True)
+        kept: list[Act] = []
+        for target, act in newest:
+            # Of a lane it stands in each journal.
+            once = (act.what, act.of, act.who, act.reason, act.at.replace(microsecond=0))
+            if told.setdefault(once, target) == target:
+                kept.append(act)
+        return tuple(kept[:most])
 
     def listed(
         self,

@@ -77,7 +77,7 @@ def test_an_application_is_made_without_a_way_to_any_ledger(monkeypatch):
         raise AssertionError("a way to a ledger was made")
 
     monkeypatch.setattr("worker.ledger.ledgers.LedgerOverHttp", never)
-    monkeypatch.setattr("blnk_relay.journal.producing.connect", never)
+    monkeypatch.setattr("blnk_relay.journal.way.connect", never)
     make_app(Settings(instance_id="inst", token="secret"))  # noqa: S106 - of no worth
     with pytest.raises(InvalidSettings, match="BLNK_RELAY_TOKEN"):
         make_app(Settings(instance_id="inst"))
