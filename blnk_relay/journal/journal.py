@@ -341,7 +341,9 @@ class Journal(Producing):
         )
         answer = SweepAnswer(*raw)
         self.drive(self._ground.flow(asked_at, answer.now_ms, answer.ground))
-        bells = {*answer.bells, *self._pay_what_is_owed()} if answer.swept else answer.bells
+        # What is owed is due at once.
+        owing = answer.swept and answer.next_ms == 0
+        bells = {*answer.bells, *self._pay_what_is_owed()} if owing else answer.bells
         next_s = None if answer.next_ms < 0 else answer.next_ms / 1000
         return Swept(bool(answer.swept), tuple(bells), buried_of(answer.expired), next_s)
 
