@@ -135,12 +135,12 @@ class Settings:
 
     lanes: tuple[str, ...] = _setting(
         ("transactions", "refunds", "inflight"),
-        "Celery queues that carry intents; pools are scaled per lane.",
+        "Lanes of intents, each with a Celery queue for its bells; a worker may serve some of them only.",
     )
     priority_lanes: tuple[str, ...] = _setting(
         (),
         "Lanes that go first: in a worker process that serves several, their intents overtake those of other lanes on "
-        "their way to its connections.",
+        "their way to its connections to a ledger.",
     )
     routes: tuple[str, ...] = _setting(
         (
@@ -160,8 +160,14 @@ class Settings:
         "A worker that takes no bell for this long although some wait for it connects to the broker anew; after as "
         "long again it ends with an error, for its supervisor to start another.",
     )
-    slice_s: float = _setting(2.0, "Longest run of one Celery task, so that a warm shutdown is quick.")
-    sweep_s: float = _setting(1.0, "How often workers look for lapsed leases and forgotten work.")
+    slice_s: float = _setting(
+        2.0, "How much is read back in one go: as many looks as take about so long, so that workers share them."
+    )
+    sweep_s: float = _setting(
+        1.0,
+        "Shortest time between two looks at a journal for lapsed leases and forgotten work; where nothing is known to "
+        "be due, they are the rarer the more targets a worker has, up to 30 s apart.",
+    )
     max_lapses: int = _setting(5, "Claims without an end after which an intent is a dead letter (it kills workers).")
 
     confirm: str = _setting("ledger", "`ledger`: an intent is done when read back; `accepted`: at the 2xx.")
@@ -202,7 +208,7 @@ class Settings:
     retention_s: float = _setting(604_800.0, "How long finished intents stay readable; dead letters stay for ever.")
     outcome_task: str = _setting("", "Name of a Celery task of yours that is called once for each final outcome.")
     outcome_queue: str = _setting("celery", "Queue that this task is sent to.")
-    events_max: int = _setting(100_000, "Length of the stream of outcomes.")
+    events_max: int = _setting(100_000, "Length of each target's stream of outcomes.")
     upload_max_bytes: int = _setting(
         4 * 1024 * 1024, "Largest file of an upload in bytes; it is kept in Redis until its intent is trimmed."
     )

@@ -1,8 +1,8 @@
 """Reads what comes by name: part of every worker, in a thread of its own.
 
-The queue is read without taking anything out of it: a message is looked at, recorded in the journal, and removed
-after that. Whatever dies, stalls or refuses on the way, it is still there, and to record it again changes nothing.
-Celery's own way (BRPOP, then a note of what was taken) loses what was popped when the note, the worker or the
+The queue is read without taking anything out of it: a message is looked at, recorded in its target's journal, and
+removed after that. Whatever dies, stalls or refuses on the way, it is still there, and to record it again changes
+nothing. Celery's own way (BRPOP, then a note of what was taken) loses what was popped when the note, the worker or the
 connection fails.
 """
 

@@ -12,7 +12,7 @@ from worker.telemetry import Telemetry
 class Shared:
     """Handed on to whatever runs in a worker; a process of its pool, which is a fork, has a relay of its own.
 
-    Nobody closes it: tasks may settle until the last moment, and what is open ends with the process.
+    Nobody closes it: loops may settle until the last moment, and what is open ends with the process.
 
     Args:
         settings: The settings.

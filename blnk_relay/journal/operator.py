@@ -1,4 +1,4 @@
-"""What operators do with the journal: look over it, list, replay, discard, pause and resume."""
+"""What operators do with the journals: look over them, list, replay, discard, pause and resume."""
 
 from __future__ import annotations
 

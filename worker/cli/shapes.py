@@ -127,7 +127,7 @@ def deaths(counts: dict[str, int]) -> list[dict[str, Any]]:
 
 
 def overview_shape(overview: Overview, settings: Settings) -> dict[str, Any]:
-    """The journal at a glance."""
+    """The journals at a glance."""
     return {
         "open": overview.open,
         "oldest_open_s": round(overview.oldest_open_s, 3),
