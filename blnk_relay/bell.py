@@ -65,7 +65,9 @@ class Bells:
                 self._publish(target, lane)
             except Exception as error:  # noqa: BLE001 - whatever the broker's client raises, the intent is recorded
                 self._silent_until_s = time.monotonic() + _SILENCE_S
-                _log.warning("lane %s could not be rung (%s); the sweeper will", lane, type(error).__name__)
+                _log.warning(
+                    "lane %s of %s could not be rung (%s); the sweeper will", lane, target, type(error).__name__
+                )
 
     def call(self, task: str, queue: str, arguments: Mapping[str, Any], *, task_id: str) -> bool:
         """Send a task of the application's own. Returns whether the broker took it."""

@@ -13,10 +13,9 @@ from celery import signals
 from celery.apps.worker import Worker as CeleryWorker
 
 from blnk_relay.errors import JournalUnavailable, OtherLedger
-from blnk_relay.journal.journals import Journals
+from blnk_relay.journal.journals import Journals, by_server
 from blnk_relay.settings import Settings
 from worker.app import make_app, worker_options
-from worker.sweeper import by_server
 from worker.watch import FAILED, end_with
 
 _log = logging.getLogger(__name__)

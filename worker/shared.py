@@ -20,8 +20,14 @@ class Shared:
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
+        #: Targets that were heard of since their journals were last swept.
+        self.heard: set[str] = set()
         self._relays: dict[int, Relay] = {}
         self._reports: dict[int, Telemetry] = {}
+
+    def hear(self, target: str) -> None:
+        """A bell was heard for a target: something is there, or will be due."""
+        self.heard.add(target)
 
     @property
     def relay(self) -> Relay:

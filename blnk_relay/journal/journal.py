@@ -30,9 +30,9 @@ from blnk_relay.journal.entries import (
     unreadable_of,
 )
 from blnk_relay.journal.ground import Ground
+from blnk_relay.journal.line import Line
 from blnk_relay.journal.producing import Producing
 from blnk_relay.journal.server import check_flow
-from blnk_relay.journal.way import Way
 from blnk_relay.kinds.registry import KINDS
 from blnk_relay.settings import Settings
 
@@ -83,13 +83,13 @@ class Journal(Producing):
     Args:
         settings: Where Redis is, and the numbers.
         target: Whose journal it is.
-        way: The connections to its Redis; those of its own when None.
+        line: The connections to its Redis; those of its own when None.
 
     All methods raise :class:`~blnk_relay.errors.JournalUnavailable` when Redis does not answer within its timeout.
     """
 
-    def __init__(self, settings: Settings, target: str = DEFAULT_TARGET, way: Way | None = None) -> None:
-        super().__init__(settings, target, way)
+    def __init__(self, settings: Settings, target: str = DEFAULT_TARGET, line: Line | None = None) -> None:
+        super().__init__(settings, target, line)
         #: Claims and looks are only for what this version knows how to do.
         self._kinds = ",".join(KINDS)
         self._ground = Ground()

@@ -15,11 +15,11 @@ from blnk_relay.errors import InvalidIntent, InvalidSettings, JournalUnavailable
 from blnk_relay.intents.exchange import GateAction
 from blnk_relay.journal.entries import id_of
 from blnk_relay.journal.journal import Journal
-from blnk_relay.journal.journals import Journals
+from blnk_relay.journal.journals import Journals, by_server
 from tests.support.journal import LANE, WORKER, enqueue, finish, kill
 from tests.support.payments import payment
 from worker.demo.valkey import start_valkey
-from worker.sweeper import by_server, idle_s
+from worker.sweeper import idle_s
 
 
 @pytest.fixture(scope="module")

@@ -136,7 +136,7 @@ class Play:
 
     def sweep(self) -> None:
         self.journal.client.delete(self.journal.key("sweep"))
-        assert self.journal.sweep()[0]
+        assert self.journal.sweep().swept
 
     def reject(self, id_: str) -> None:
         self.journal.scripts.run("reject", id_, "{}", "transaction", LANE, "INVALID", "no", 100)

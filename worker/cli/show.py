@@ -231,6 +231,7 @@ def show_overview(overview: Overview, settings: Settings) -> None:
             ("discarded", f"{overview.discarded:,}"),
             ("done, still kept", f"{overview.done:,}"),
             ("workers", f"{overview.workers:,}"),
+            ("out of reach", f"{', '.join(overview.away)}: not in these figures" if overview.away else ""),
         ]
     )
     say()

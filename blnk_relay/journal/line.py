@@ -1,4 +1,4 @@
-"""The way to one Redis: a client and kept connections, shared by all journals of a process that are there."""
+"""The line to one Redis: a client and kept connections, shared by all journals of a process that are there."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from blnk_relay.journal.lua import Connections
 from blnk_relay.settings import Settings
 
 
-class Way:
+class Line:
     """Connections to one Redis; none is made before it is used.
 
     Args:
