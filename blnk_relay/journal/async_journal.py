@@ -23,7 +23,7 @@ from blnk_relay.journal.lua import script_digest, script_source
 from blnk_relay.journal.parts import PartStatus, parts_flow
 from blnk_relay.journal.status import Attempt, Status, find_flow, history_flow
 from blnk_relay.settings import Settings
-from blnk_relay.transport.sockets import async_connection_class
+from blnk_relay.transport.finding import async_connection_class
 
 
 class AsyncJournal:

@@ -15,26 +15,34 @@ from redis.retry import Retry
 from blnk_relay.address import RedisAddress
 from blnk_relay.errors import JournalFull, JournalUnavailable, UnsuitableServer
 from blnk_relay.journal.refusals import told
-from blnk_relay.journal.server import is_cluster, too_old
+from blnk_relay.journal.server import is_cluster, not_a_cluster, too_old
 from blnk_relay.settings import Settings
+from blnk_relay.transport.finding import Finder, NotACluster, SlotAway, connection_class
 from blnk_relay.transport.roomy import RoomyRedis
-from blnk_relay.transport.sockets import connection_class, first_word
+from blnk_relay.transport.sockets import NotWritable, first_word
 
 #: First words of an answer that refuses for want of memory: the server's, and that of accept.lua below the limit.
 _FULL = frozenset({"OOM", "JOURNALFULL"})
 
-#: First words of what a node of a cluster answers to those who do not know its ways.
+#: First words of what a node of a cluster answers to those who came by a plain address.
 _OF_CLUSTERS = frozenset({"MOVED", "ASK", "CLUSTERDOWN", "CROSSSLOT", "TRYAGAIN"})
 
 
-def pool_options(settings: Settings, address: RedisAddress) -> dict[str, Any]:
+def pool_options(settings: Settings, address: RedisAddress, prefix: str = "") -> dict[str, Any]:
     """What a pool of connections is made with, async or not: every wait is bounded, for a connection as well.
 
     A dropped connection is tried once more at once, which is safe: every script either repeats without effect or
     leaves a lease that lapses. A timeout is not, so that a stuck server is reported within the timeout.
+
+    Args:
+        settings: The bounds.
+        address: The place.
+        prefix: First part of the keys that are meant, by which a node of a cluster is found; empty for that of the
+            settings.
     """
     return {
         **address.client_options(),
+        **({"finder": Finder(address, prefix or settings.prefix)} if address.asks else {}),
         "decode_responses": True,
         "max_connections": settings.redis_connections,
         "timeout": settings.redis_timeout_s,
@@ -45,17 +53,18 @@ def pool_options(settings: Settings, address: RedisAddress) -> dict[str, Any]:
     }
 
 
-def connect(settings: Settings, address: RedisAddress | None = None) -> redis.Redis:
+def connect(settings: Settings, address: RedisAddress | None = None, prefix: str = "") -> redis.Redis:
     """A client whose every wait is bounded; a burst of calls waits for its connections.
 
     Args:
         settings: Where the journal is, and the bounds.
         address: Another place, with the same bounds.
+        prefix: See :func:`pool_options`.
     """
     place = address or settings.journal_address
     retry = Retry(NoBackoff(), 1, supported_errors=(RedisConnectionError,))
     pool = redis.BlockingConnectionPool(  # type: ignore[no-untyped-call]
-        connection_class=connection_class(place), retry=retry, **pool_options(settings, place)
+        connection_class=connection_class(place), retry=retry, **pool_options(settings, place, prefix)
     )
     return RoomyRedis.from_pool(pool)
 
@@ -71,10 +80,12 @@ def reported(doing: str = "") -> Iterator[None]:
 
 def unavailable(error: RedisError, doing: str = "") -> JournalUnavailable:
     """An error of Redis as ours; ``doing`` is the script that was run, empty for a plain read."""
+    if isinstance(error, NotACluster):
+        return UnsuitableServer(not_a_cluster())
     word = first_word(error)
     if word in _FULL:
         return JournalFull()
-    if word in _OF_CLUSTERS:
+    if word in _OF_CLUSTERS and not isinstance(error, SlotAway | NotWritable):
         return UnsuitableServer(is_cluster())
     if "compiling script" in str(error):
         return UnsuitableServer(too_old(""))

@@ -11,6 +11,8 @@ import ssl
 from redis import exceptions as errors
 
 from blnk_relay.environment import PREFIX
+from blnk_relay.transport.finding import ServerNotFound, SlotAway
+from blnk_relay.transport.sockets import NotWritable
 
 _URL = f"{PREFIX}REDIS_URL"
 
@@ -25,6 +27,13 @@ _LASTING: tuple[tuple[type[Exception], str], ...] = (
 )
 
 _PASSING: tuple[tuple[type[Exception], str], ...] = (
+    (
+        SlotAway,
+        "its slot of the Redis Cluster moves from one node to another, or no node serves it now; nothing was done, and "
+        "the journal is there again when that is over",
+    ),
+    (NotWritable, "the server that it came to does not take writes, or has the journal no longer"),
+    (ServerNotFound, f"nobody named by {_URL} knows where its server is now"),
     (
         errors.ReadOnlyError,
         f"Redis does not take writes, because it is a replica; after a failover {_URL} may have to change",

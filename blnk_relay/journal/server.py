@@ -7,6 +7,7 @@ import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+from blnk_relay.address import CLUSTER
 from blnk_relay.environment import PREFIX
 from blnk_relay.errors import NotDurable, UnsuitableServer
 from blnk_relay.journal.flows import Flow, Run
@@ -19,8 +20,8 @@ OLDEST = (7, 0)
 _WITH_WAITAOF = (7, 2)
 
 _NO_CLUSTER = (
-    "give the address of a Redis or Valkey without cluster mode (cluster-enabled no); it may have replicas behind a "
-    "fixed address"
+    "which Celery cannot use as a broker, because its keys lie in several slots: give the address of another Redis or "
+    "Valkey without cluster mode (cluster-enabled no)"
 )
 
 
@@ -58,8 +59,11 @@ def judge(settings: Settings, facts: Mapping[str, str]) -> Judgement:
     version = _version(facts)
     if version and version < OLDEST:
         refusals.append(too_old(facts["redis_version"]))
-    if facts.get("cluster_enabled") == "1":
+    by_cluster = settings.journal_address.asks == CLUSTER
+    if facts.get("cluster_enabled") == "1" and not by_cluster:
         refusals.append(is_cluster())
+    if facts.get("cluster_enabled") == "0" and by_cluster:
+        refusals.append(not_a_cluster())
     if facts.get("maxmemory", "0") != "0" and (policy := facts.get("maxmemory_policy", "noeviction")) != "noeviction":
         warnings.append(f"maxmemory-policy is {policy}: Redis may evict intents; set it to noeviction")
     if facts.get("aof_enabled") == "0":
@@ -99,13 +103,19 @@ def too_old(version: str) -> str:
 
 
 def is_cluster(variable: str = "REDIS_URL") -> str:
-    """The sentence about a cluster."""
-    why = (
-        "the journal would be led astray when its slots move"
-        if variable == "REDIS_URL"
-        else "Celery's keys lie in several slots"
+    """The sentence about a plain address that leads to a node of a cluster."""
+    what = f"{PREFIX}{variable} leads to a Redis Cluster"
+    if variable != "REDIS_URL":
+        return f"{what}, {_NO_CLUSTER}"
+    return f"{what}: write redis+cluster://<host>:<port>,<host>:<port>, so that the journal is found there"
+
+
+def not_a_cluster() -> str:
+    """The sentence about the address of a cluster that leads to a server which is none."""
+    return (
+        f"{PREFIX}REDIS_URL is written for a Redis Cluster, and leads to a server without cluster mode: write "
+        "redis://<host>:<port>/<database>"
     )
-    return f"{PREFIX}{variable} leads to a Redis Cluster, which cannot be used, because {why}: {_NO_CLUSTER}"
 
 
 def check_flow(settings: Settings, broker_is_cluster: Callable[[], bool]) -> Flow[list[str]]:
