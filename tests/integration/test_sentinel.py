@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 from celery import Celery
 
-from blnk_relay import AsyncRelay, JournalUnavailable, Relay, Settings
+from blnk_relay import AsyncRelay, JournalUnavailable, NotFound, Relay, Settings
 from blnk_relay.bell import broker_options
 from tests.support.payments import payment
 from tests.support.sentinels import Watched, watched
@@ -61,7 +61,7 @@ def test_payments_bells_and_what_comes_by_name_go_on_through_a_failover(behind):
 def _known(relay: Relay, key: str) -> bool:
     try:
         return bool(relay.get(key))
-    except LookupError:
+    except (NotFound, JournalUnavailable):
         return False
 
 
