@@ -13,6 +13,7 @@ from celery import Celery
 
 from blnk_relay import JournalUnavailable, Operator, Relay, transaction
 from blnk_relay.bell import broker_options
+from blnk_relay.sandbox import Faults, Rule
 from tests.support.payments import payment
 from tests.support.waiting import wait_until
 from worker.demo.stage import Stage
@@ -97,7 +98,10 @@ def test_with_the_rights_of_the_page_all_works_and_none_of_them_is_for_nothing(g
         "broker_url": f"redis://blnk-relay-bells:{at}/1",
         "durability": "fsync",
     }
-    with redis.Redis(port=guarded.port, decode_responses=True) as client, Stage(settings=settings) as stage:
+    # A ledger that asks for a pause once, so that a gate is slowed.
+    limited = Faults.script([Rule("429_retry_after", method="POST", path="/proxy/", seconds=1.0)])
+    stage = Stage(settings=settings, faults=limited)
+    with redis.Redis(port=guarded.port, decode_responses=True) as client, stage:
         client.acl_log_reset()
         client.config_resetstat()
         stage.start_worker()
