@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
@@ -13,7 +14,9 @@ from blnk_relay.journal.journal import Journal
 from tests.support.cluster import Cluster, cluster
 from tests.support.journal import LANE, WORKER, enqueue, finish, sweep
 from tests.support.payments import payment
+from tests.support.stages import SHORT, insist, slow
 from tests.support.waiting import wait_until
+from worker.demo.stage import Stage
 from worker.process import run_worker
 
 
@@ -99,6 +102,30 @@ def test_while_its_slot_moves_a_journal_is_away_and_after_that_goes_on_with_all_
     assert not journal.claim(LANE, WORKER, 100).items
     assert not source.ask("DBSIZE")
     asyncio.run(async_enqueue())
+
+
+def test_workers_bring_all_payments_to_their_end_while_the_slot_moves_under_them(settings, nodes):
+    fields = {**SHORT, "redis_url": settings.redis_url, "broker_url": settings.broker_url, "namespace": "moving"}
+    with Stage(settings=fields, faults=slow(0.02)) as stage, Relay(stage.settings) as relay:
+        prefix = stage.settings.prefix
+        stage.start_worker()
+        keys = [f"order-{number}." for number in range(60)]
+        for key in keys[:40]:
+            relay.enqueue(payment(key))
+        wait_until(lambda: relay.get(keys[0]).state != "ready", 20, "work under way")
+        target = next(node for node in nodes.nodes if node is not nodes.owner(prefix))
+        source = nodes.begin_move(prefix, target)
+        nodes.move_keys(prefix, source, target, 60)
+        with pytest.raises(JournalUnavailable):
+            relay.enqueue(payment(keys[40]))
+        nodes.end_move(prefix, source, target)
+        for key in keys[40:]:
+            insist(relay, [payment(key)])
+        for key in keys:
+            assert relay.wait(key, timeout_s=60).outcome == "applied"
+        rows = Counter(row.reference for row in stage.sandbox.books().rows)
+        assert {rows[key] for key in keys} == {1}
+        assert set(rows.values()) == {1}
 
 
 def test_a_plain_address_of_a_node_and_a_clusters_address_of_another_server_are_refused(nodes, valkey):
