@@ -92,3 +92,21 @@ def test_an_async_producer_goes_on_and_a_service_that_nobody_knows_is_said(behin
     wrong = Settings(redis_url=behind.url.replace("/main/", "/other/"))
     with Relay(wrong) as relay, pytest.raises(JournalUnavailable, match="knows where its server is"):
         relay.enqueue(payment("order."))
+
+    with Relay(Settings(redis_url=behind.url)) as relay:
+        behind.sentinels[0].freeze()
+        assert relay.enqueue(payment("one-is-stuck.")).created
+    for sentinel in behind.sentinels[1:]:
+        sentinel.freeze()
+    with Relay(Settings(redis_url=behind.url)) as relay, pytest.raises(JournalUnavailable, match="no answer in time"):
+        relay.enqueue(payment("all-are-stuck."))
+    for sentinel in behind.sentinels:
+        sentinel.thaw()
+        with sentinel.client() as client:
+            client.execute_command("ACL SETUSER", "looker", "on", ">word", "+sentinel|get-master-addr-by-name")
+            client.execute_command("ACL SETUSER", "default", "off")
+    with Relay(Settings(redis_url=behind.url)) as relay, pytest.raises(JournalUnavailable):
+        relay.enqueue(payment("nobody."))
+    known = Settings(redis_url=f"{behind.url}?sentinel_username=looker&sentinel_password=word")
+    with Relay(known) as relay:
+        assert relay.enqueue(payment("somebody.")).created

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import socket
 import subprocess
 import tempfile
@@ -100,6 +101,18 @@ class Sentinel:
     def client(self) -> redis.Redis:
         """A plain client, to be closed by the caller."""
         return redis.Redis(port=self.port, socket_timeout=5, decode_responses=True)
+
+    def freeze(self) -> None:
+        """SIGSTOP: it takes connections and answers nothing."""
+        self._signal(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        """SIGCONT."""
+        self._signal(signal.SIGCONT)
+
+    def _signal(self, number: int) -> None:
+        assert self._process is not None
+        self._process.send_signal(number)
 
     def stop(self) -> None:
         """End it."""
