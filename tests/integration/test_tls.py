@@ -7,6 +7,7 @@ import shutil
 import socket
 import subprocess
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -57,11 +58,11 @@ def certified(folder: Path) -> None:
     # fmt: on
 
 
-@pytest.fixture(scope="module")
-def secured(tmp_path_factory: Any) -> Iterator[Secured]:
+@contextmanager
+def serving(folder: Path, *more: str) -> Iterator[Secured]:
+    """A server with TLS, and perhaps more options."""
     if SERVER is None or shutil.which("openssl") is None:
         pytest.skip("needs a redis-server with TLS and openssl on the machine; the embedded Valkey has no TLS")
-    folder = tmp_path_factory.mktemp("tls")
     certified(folder)
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
@@ -72,7 +73,7 @@ def secured(tmp_path_factory: Any) -> Iterator[Secured]:
             [
                 SERVER, "--port", "0", "--tls-port", str(port), "--bind", "127.0.0.1", "--appendonly", "yes",
                 "--tls-cert-file", "server.crt", "--tls-key-file", "server.key", "--tls-ca-cert-file", "ca.crt",
-                "--tls-auth-clients", "yes",
+                "--tls-auth-clients", "yes", *more,
             ],
             cwd=folder, stdout=log, stderr=log,
         )
@@ -81,17 +82,27 @@ def secured(tmp_path_factory: Any) -> Iterator[Secured]:
     try:
         wait_until(lambda: process.poll() is not None or answers(made), 10, "the server")
         if process.poll() is not None:
-            pytest.skip(f"{SERVER} of this machine was built without TLS")
+            pytest.skip(f"{SERVER} of this machine did not start with TLS")
         yield made
     finally:
         process.kill()
         process.wait()
 
 
-def answers(secured: Secured) -> bool:
+@pytest.fixture(scope="module")
+def secured(tmp_path_factory: Any) -> Iterator[Secured]:
+    with serving(tmp_path_factory.mktemp("tls")) as made:
+        yield made
+
+
+def client_of(secured: Secured) -> redis.Redis:
     names = ("ssl_ca_certs", "ssl_certfile", "ssl_keyfile")
     files = dict(zip(names, secured.files.values(), strict=True))
-    with redis.Redis(port=secured.port, ssl=True, **files) as client:
+    return redis.Redis(host="127.0.0.1", port=secured.port, ssl=True, **files)
+
+
+def answers(secured: Secured) -> bool:
+    with client_of(secured) as client:
         try:
             return bool(client.ping())
         except redis.RedisError:
@@ -129,3 +140,27 @@ def test_without_its_certificate_or_the_authority_nothing_is_enqueued(secured, m
     settings = Settings(redis_url=f"rediss://127.0.0.1:{secured.port}/0", **files)
     with Relay(settings) as relay, pytest.raises(JournalUnavailable):
         relay.enqueue(payment("order."))
+
+
+def test_nodes_of_a_cluster_are_asked_and_used_with_tls(tmp_path, valkey):
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        bus = probe.getsockname()[1]
+    with serving(tmp_path, "--cluster-enabled", "yes", "--tls-cluster", "yes", "--cluster-port", str(bus)) as node:
+        with client_of(node) as client:
+            client.execute_command("CLUSTER ADDSLOTSRANGE", 0, 16383)
+            wait_until(lambda: client.execute_command("CLUSTER INFO")["cluster_state"] == "ok", 20, "the cluster")
+        settings = Settings(
+            redis_url=f"rediss+cluster://127.0.0.1:{node.port}",
+            broker_url=f"redis://127.0.0.1:{valkey.port}/1",
+            **node.files,
+        )
+
+        async def run() -> None:
+            async with AsyncRelay(settings) as relay:
+                assert (await relay.enqueue(payment("async."))).created
+
+        with Relay(settings) as relay:
+            assert relay.enqueue(payment("order.")).created
+            asyncio.run(run())
+            assert relay.get("async.").state == "ready"
