@@ -39,12 +39,15 @@ def queue_of(settings: Settings, lane: str) -> str:
 
 def broker_options(settings: Settings) -> Mapping[str, Any]:
     """Transport options that bound every wait for the broker: without them a publish blocks for good."""
+    address = settings.broker_address
     return {
         "socket_timeout": settings.redis_timeout_s,
         "socket_connect_timeout": settings.redis_timeout_s,
         "retry_on_timeout": False,
         "max_retries": 1,
         "client_name": "blnk-relay-bell",
+        # The second is for our transport, the first for Celery's own.
+        **({"master_name": address.service, "relay_address": address} if address.asks else {}),
     }
 
 

@@ -127,7 +127,7 @@ class Journal(Producing):
 
     def end_turn_by_name(self) -> None:
         """Let others read what comes by name before that time is over."""
-        with reported():
+        with reported(variable=self.variable):
             self.client.delete(self.key("by-name"))
 
     # -- working -------------------------------------------------------------------------------------------------
@@ -207,7 +207,7 @@ class Journal(Producing):
             try:
                 readable.append(claimed_of(item, now_ms, asked_s + lease_s, solid_ms, asked_s))
             except Exception as error:  # noqa: BLE001 - whatever stands there, the others were handed out as well
-                with reported():
+                with reported(variable=self.variable):
                     names: Any = self.client.hmget(self.key(f"intent:{item[0]}"), ["kind", "lane"])
                 unreadable.append((unreadable_of(item, self.target, names, now_ms), type(error).__name__))
         return tuple(readable), tuple(unreadable)
@@ -366,12 +366,12 @@ class Journal(Producing):
 
     def farewell(self, program: str) -> None:
         """A worker program ends; without this it counts as alive until it was silent for DEAD_WORKER_S."""
-        with reported():
+        with reported(variable=self.variable):
             self.client.zrem(self.key("alive"), program)
 
     def has_open(self) -> bool:
         """Whether anything here is not over yet."""
-        with reported():
+        with reported(variable=self.variable):
             lanes: Any = self.client.smembers(self.key("lanes"))
             sets = ("waiting", "posted", *(f"ready:{lane}" for lane in lanes))
             return any(self.client.zcard(self.key(name)) for name in sets)
@@ -435,7 +435,7 @@ class Journal(Producing):
 
     def recorded_ledger(self) -> str:
         """The ledger that the target stands for since this journal was first used; empty for none yet."""
-        with reported():
+        with reported(variable=self.variable):
             recorded: Any = self.client.hget(self.key("ledger"), "is")
         return recorded or ""
 
@@ -457,6 +457,6 @@ class Journal(Producing):
             JournalUnavailable: The journal's server cannot be reached at all.
         """
         try:
-            return self.drive(check_flow(self.settings, lambda: broker_is_cluster(self.settings)))
+            return self.drive(check_flow(self.settings, self._line.address, lambda: broker_is_cluster(self.settings)))
         except UnsuitableServer as error:
             raise InvalidSettings(str(error)) from None

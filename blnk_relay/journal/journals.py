@@ -92,7 +92,7 @@ class Journals:
             JournalUnavailable: It did not answer.
         """
         address = self.settings.journal_address(target)
-        with reported():
+        with reported(variable=address.variable):
             names: Any = self._line(address, index_prefix(self.settings)).client.smembers(index_key(self.settings))
         return [self._journal(name, address) for name in sorted(set(names) - self.settings.ledgers.keys())]
 
@@ -128,7 +128,7 @@ class Journals:
             JournalUnavailable: It did not answer.
         """
         line = self._line(self.settings.journal_address(targets[0]), index_prefix(self.settings))
-        with reported():
+        with reported(variable=line.address.variable):
             line.client.sadd(index_key(self.settings), *targets)
         self._noted.update(targets)
 
@@ -179,7 +179,7 @@ class Journals:
         for known_address, known_slot, line in self._lines:
             if (known_address, known_slot) == (address, slot):
                 return line
-        line = Line(self.settings, address)
+        line = Line(self.settings, address, prefix)
         self._lines.append((address, slot, line))
         return line
 
@@ -240,7 +240,7 @@ class AsyncJournals:
         for known_address, known_slot, client in self._clients:
             if (known_address, known_slot) == (address, slot):
                 return client
-        client = async_client(self.settings, address)
+        client = async_client(self.settings, address, prefix)
         self._clients.append((address, slot, client))
         return client
 

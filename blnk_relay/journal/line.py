@@ -17,14 +17,16 @@ class Line:
     Args:
         settings: The bounds.
         address: Where it is.
+        prefix: Of the keys that are meant: in a cluster each hash slot may be on another node.
 
     Attributes:
         client: For reads, and for what is more than one command.
         connections: For one command and its answer.
     """
 
-    def __init__(self, settings: Settings, address: RedisAddress) -> None:
-        self.client = connect(settings, address)
+    def __init__(self, settings: Settings, address: RedisAddress, prefix: str) -> None:
+        self.address = address
+        self.client = connect(settings, address, prefix)
         self.connections = Connections(self.client, settings.redis_connections, settings.redis_timeout_s)
 
     def close(self) -> None:

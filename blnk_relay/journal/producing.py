@@ -34,12 +34,14 @@ class Producing:
         self.settings = settings
         self.target = target
         self.prefix = settings.prefix(target)
-        self._line = line or Line(settings, settings.journal_address(target))
+        self._line = line or Line(settings, settings.journal_address(target), self.prefix)
         self.client = self._line.client
-        self.scripts = Scripts(self.client, self._line.connections, self.prefix)
+        #: The setting that says where its Redis is, for messages.
+        self.variable = self._line.address.variable
+        self.scripts = Scripts(self.client, self._line.connections, self.prefix, self.variable)
         #: The ledger that the settings mean by the target; empty where they do not say.
         self.ledger = ledger_meant(settings, target)
-        self._enqueuing = Enqueuing(settings, target)
+        self._enqueuing = Enqueuing(settings, target, self._line.address)
 
     def accept(self, entries: Sequence[NewEntry]) -> tuple[list[Accepted], tuple[str, ...], str]:
         """Record intents; those of one call of up to ACCEPT_CHUNK all together or not at all.
@@ -156,7 +158,7 @@ class Producing:
             if trip.wait:
                 return self.scripts.run_and_wait(trip.name, [trip.wait], *trip.args)
             return self.scripts.run(trip.name, *trip.args)
-        with reported():
+        with reported(variable=self.variable):
             pipeline = self.client.pipeline(transaction=trip.whole and len(trip.commands) > 1)
             for command in trip.commands:
                 pipeline.execute_command(*command)  # type: ignore[no-untyped-call]
