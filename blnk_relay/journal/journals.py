@@ -74,8 +74,14 @@ class Journals:
         raise NotFound(target)
 
     def everywhere(self) -> list[Journal]:
-        """Those of the settings' targets, and those of others that were ever used on the same servers."""
-        return [*self, *self._unnamed()]
+        """Those of the settings' targets, and those of others that were ever used on the same servers.
+
+        Where nobody can tell of the others now, the named ones are to be had all the same.
+        """
+        unnamed: list[Journal] = []
+        with suppress(JournalUnavailable):
+            unnamed = self._unnamed()
+        return [*self, *unnamed]
 
     def unnamed(self) -> list[str]:
         """Targets that the settings do not name and that have a journal on a Redis of the settings.

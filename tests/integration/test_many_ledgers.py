@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from blnk_relay import Relay, Target, Write
+from tests.support.cluster import cluster
 from tests.support.fleet import faults, ledgers, play_to_all
 from tests.support.hostile import HostileServer, read_request
 from tests.support.payments import payment
@@ -38,6 +39,41 @@ def test_two_ledgers_with_journals_on_two_servers_lose_nothing_and_double_nothin
     finally:
         second.stop()
     assert counted == {"accepted": 320, "lost": 0, "doubled": 0, "violations": 0}
+
+
+@pytest.mark.parametrize("count", [6, pytest.param(20, marks=pytest.mark.long)])
+def test_many_ledgers_on_a_cluster_lose_nothing_and_double_nothing_when_a_node_is_killed(count: int) -> None:
+    """Its replica takes over; what was acknowledged and had not reached it is gone, but for receipts and marks.
+
+    Those that wait for a replica are not given until the node is back, as the replica of the other.
+    """
+    with (
+        cluster(3, 1) as nodes,
+        Stage(faults=faults(SEED), settings={"redis_timeout_s": 1.0, "durability_timeout_s": 0.5}) as stage,
+    ):
+        broker = stage.settings.redis_url
+        stage.settings = replace(
+            stage.settings,
+            redis_url=nodes.url,
+            broker_url=broker,
+            durability="replicated:1",
+            durability_strict=True,
+        )
+        with ledgers(stage, [f"shop_{number}" for number in range(1, count)], SEED + 1) as boxes:
+            for _ in range(2):
+                stage.start_worker()
+            prefix = stage.settings.prefix("default")
+            struck = nodes.owner(prefix)
+            other = nodes.replica_of(struck)
+
+            def blow() -> None:
+                nodes.kill(struck)
+                wait_until(lambda: other.ask("ROLE")[0] == "master", 30, "its replica to take over")
+                nodes.restart(struck)
+
+            counted = play_to_all(stage, boxes, 60, blow, seed=SEED, timeout_s=WAIT_S)
+            assert nodes.owner(prefix) is other
+    assert counted == {"accepted": 60 * count, "lost": 0, "doubled": 0, "violations": 0}
 
 
 def test_a_ledger_that_hangs_holds_up_no_other(make_stage: Any) -> None:

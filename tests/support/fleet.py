@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 
-from blnk_relay import Operator, Receipt, Relay, Target, Write
+from blnk_relay import JournalUnavailable, Operator, Receipt, Relay, Target, Write
 from blnk_relay.sandbox import DEFAULT_KINDS, Faults, Options, Sandbox
 from tests.support.counting import proof_of
 from tests.support.waiting import wait_until
@@ -14,6 +14,9 @@ from worker.demo.command import LEFT_OUT
 from worker.demo.proof.prove import behind_dead
 from worker.demo.stage import INSTANCE, TOKEN, Stage
 from worker.demo.story import tell
+
+#: More than there ever are: some journal cannot be reached, so nobody knows how many are open.
+_UNKNOWN = 1_000_000
 
 #: As in the demo: a tenth of all requests goes wrong.
 FAULT_RATE = 0.1
@@ -71,10 +74,15 @@ def play_to_all(
                 receipts[name] += relay.enqueue_many([replace(write, target=name) for write in given])
 
         def open_() -> int:
-            overview = operator.overview()
-            if not overview.waiting or overview.open > overview.waiting:
-                return overview.open
-            listed = (*operator.listed("dead"), *operator.listed("waiting"))
+            try:
+                overview = operator.overview()
+                if overview.away:
+                    return _UNKNOWN
+                if not overview.waiting or overview.open > overview.waiting:
+                    return overview.open
+                listed = (*operator.listed("dead"), *operator.listed("waiting"))
+            except JournalUnavailable:
+                return _UNKNOWN
             return overview.open - len(behind_dead({status.id: status for status in listed}))
 
         enqueue({name: story.opening for name, story in stories.items()})
