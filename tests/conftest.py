@@ -18,8 +18,11 @@ INTEGRATION = Path(__file__).parent / "integration"
 
 #: The files of tests that wait longest, the longest first.
 SLOWEST = (
+    "many_ledgers",
+    "sentinel",
     "readme",
     "posting",
+    "cluster",
     "lost_tail",
     "worker_life",
     "crashes",
@@ -37,6 +40,7 @@ SLOWEST = (
     "bulk_and_split",
     "new_kind",
     "oauth",
+    "tls",
 )
 
 
@@ -50,7 +54,19 @@ def turn_of(item: pytest.Item) -> int:
 
 #: Files whose tests share a stage that is made once in a process.
 STAGED = frozenset(
-    {"readme", "posting", "posting_choices", "lost_tail", "targets", "writes", "proof", "core_target", "wheels"}
+    {
+        "readme",
+        "posting",
+        "posting_choices",
+        "lost_tail",
+        "targets",
+        "writes",
+        "proof",
+        "core_target",
+        "wheels",
+        "cluster",
+        "tls",
+    }
 )
 
 
