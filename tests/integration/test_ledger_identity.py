@@ -9,6 +9,7 @@ import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -18,6 +19,7 @@ from tasks.confirm import confirm
 from tasks.deliver import deliver
 from tests.integration.test_kind_faults import HASTE, HASTY_LEDGER, drive, settle
 from tests.support.cli import run
+from tests.support.door import Door
 from tests.support.hands import hands
 from worker.demo.stage import as_environment
 
@@ -147,6 +149,35 @@ def test_a_human_says_that_the_ledger_has_moved(
         assert settle(runtime, payments()[1:2], drive, "another")["pay-1"].state == "done"
         kept: Any = runtime.journal.client.hget(runtime.journal.key("ledger"), "rebound")
         assert "moved" in kept
+
+
+def test_work_in_flight_goes_on_at_the_new_address_after_a_rebind_and_nothing_is_made_twice(
+    given: Settings, ledgers: tuple[Sandbox, Sandbox]
+) -> None:
+    ledger = ledgers[0]
+    with hands(given) as runtime:
+        # Half of it is applied and nobody has heard of it, half has not been sent.
+        ledger.set_faults(Faults.script([Rule("drop_after", path="/proxy/transactions", times=COUNT // 2)]))
+        runtime.relay.enqueue_many(payments()[: COUNT // 2])
+        deliver(runtime, "writes")
+        runtime.relay.enqueue_many(payments()[COUNT // 2 :])
+    door = Door(urlsplit(ledger.url).port or 0)
+    try:
+        door.open()
+        with hands(replace(given, base_url=door.url)) as runtime:
+            with pytest.raises(OtherLedger, match="target rebind default"):
+                deliver(runtime, "writes")
+            with pytest.raises(OtherLedger):
+                confirm(runtime)
+            # The same worker goes on, without being started anew.
+            runtime.journal.rebind(runtime.journal.ledger, who="ann", reason="moved behind the gateway")
+            told = settle(runtime, payments(), drive, "the payments")
+        with hands(given) as late, pytest.raises(OtherLedger):
+            deliver(late, "writes")
+    finally:
+        door.close()
+    assert {status.state for status in told.values()} == {"done"}
+    assert {ledger.books().applied(key) for key in told} == {1}
 
 
 def test_several_ledgers_are_told_apart_one_by_one(given: Settings, ledgers: tuple[Sandbox, Sandbox]) -> None:
