@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from ipaddress import IPv6Address
 from typing import Any
 from urllib.parse import SplitResult, parse_qsl, quote, unquote, urlencode, urlsplit
@@ -17,6 +17,14 @@ from urllib.parse import SplitResult, parse_qsl, quote, unquote, urlencode, urls
 from blnk_relay.errors import InvalidSettings
 
 REDIS_PORT = 6379
+SENTINEL_PORT = 26379
+
+#: Who is asked for the server, by what stands behind the plus of a scheme.
+SENTINEL = "sentinel"
+CLUSTER = "cluster"
+
+#: Most hosts that one address may name.
+_MOST_HOSTS = 64
 
 #: What an address may say of TLS, and the values where there are only a few; all else has a setting or no meaning here.
 _TLS: Mapping[str, tuple[str, ...]] = {
@@ -31,6 +39,17 @@ _OPTIONS: Mapping[str, frozenset[str]] = {
     "redis": frozenset({"db"}),
     "rediss": frozenset({"db", *_TLS}),
     "unix": frozenset({"db", "username", "password"}),
+    "redis+cluster": frozenset({"db"}),
+    "rediss+cluster": frozenset({"db", *_TLS}),
+    "redis+sentinel": frozenset({"db", "sentinel_username", "sentinel_password"}),
+    "rediss+sentinel": frozenset({"db", "sentinel_username", "sentinel_password", *_TLS}),
+}
+
+#: How an address of each sort is written, for refusals.
+_FORM = {
+    "": "<host>:<port>/<database>",
+    CLUSTER: "<host>:<port>,<host>:<port>",
+    SENTINEL: "<host>:<port>,<host>:<port>/<service>/<database>",
 }
 
 #: Schemes that people write for what we call otherwise, or that cannot work, with what to do.
@@ -39,16 +58,19 @@ _INSTEAD = {
     "valkeys": "write rediss://<host>:<port>/<database>",
     "redis+socket": "write unix:///<path>?db=<database>",
     "socket": "write unix:///<path>?db=<database>",
-    "sentinel": "Sentinel is not asked: give an address that follows the primary",
-    "redis+sentinel": "Sentinel is not asked: give an address that follows the primary",
-    "rediss+sentinel": "Sentinel is not asked: give an address that follows the primary",
-    "redis+cluster": "a cluster is not supported: give the address of a Redis or Valkey without cluster mode",
+    "sentinel": f"write redis+sentinel://{_FORM[SENTINEL]}",
+    "redis-sentinel": f"write redis+sentinel://{_FORM[SENTINEL]}",
+    "cluster": f"write redis+cluster://{_FORM[CLUSTER]}",
+    "redis-cluster": f"write redis+cluster://{_FORM[CLUSTER]}",
 }
 
 #: Control characters and white space: a client drops some of them in silence and fails on others.
 _BLANK = re.compile(r"[\x00-\x20\x7f-\xa0\u2028\u2029]")
 _OPTION = re.compile(r"[a-z][a-z_]{1,40}")
 _DATABASE = re.compile(r"[0-9]{1,6}")
+
+#: What Sentinel takes for the name of a service.
+_SERVICE = re.compile(r"[A-Za-z0-9._-]{1,100}")
 
 #: A label of a host name; letters beyond ASCII are left to the resolver.
 _LABEL = re.compile(r"[\w-]{1,63}")
@@ -62,23 +84,32 @@ class RedisAddress:
 
     Attributes:
         scheme: ``redis``, ``rediss`` (TLS) or ``unix`` (a socket file).
-        host: Host name or address, without brackets; empty with ``unix``.
-        port: Port; 0 with ``unix``.
+        asks: Who is asked for the server before each connection: ``sentinel``, ``cluster``, or empty for nobody.
+        hosts: Host name or address, without brackets, and port: of the server, or of all that may be asked for it; none
+            with ``unix``.
+        service: What Sentinel knows the primary by; empty without it.
         path: Path of the socket file; empty without ``unix``.
         database: Number of the database.
         username: Empty for none.
         password: Empty for none.
+        sentinel_username: Who we are to the sentinels themselves; empty for none.
+        sentinel_password: The same.
         tls: What was said of TLS, by redis-py's names.
+        variable: The environment variable that it came from, for messages.
     """
 
     scheme: str
-    host: str = ""
-    port: int = 0
+    asks: str = ""
+    hosts: tuple[tuple[str, int], ...] = ()
+    service: str = ""
     path: str = ""
     database: int = 0
     username: str = ""
     password: str = field(default="", repr=False)
+    sentinel_username: str = ""
+    sentinel_password: str = field(default="", repr=False)
     tls: Mapping[str, str] = field(default_factory=dict)
+    variable: str = field(default="", compare=False)
 
     @classmethod
     def parsed(cls, variable: str, url: str) -> RedisAddress:
@@ -95,43 +126,73 @@ class RedisAddress:
             >>> RedisAddress.parsed("BLNK_RELAY_REDIS_URL", "unix:///run/redis.sock?db=1").database
             1
         """
-        parts = _split(variable, url, "redis://127.0.0.1:6379/0")
+        first, others = _first_host(url)
+        parts = _split(variable, first, "redis://127.0.0.1:6379/0")
         if parts.scheme not in _OPTIONS:
             instead = _INSTEAD.get(parts.scheme, "use redis://, rediss:// (TLS) or unix:// (a socket file)")
             raise InvalidSettings(f"{variable}: the scheme {parts.scheme!r} is not known here; {instead}.")
-        port = _port(variable, parts)
-        if parts.scheme != "unix" and not _is_host(unquote(parts.hostname or "")):
-            raise InvalidSettings(
-                f"{variable} does not name a host that could exist; write {parts.scheme}://<host>:<port>/<database>."
-            )
+        scheme, _, asks = parts.scheme.partition("+")
+        hosts = _hosts(variable, parts, others)
         options = _options(variable, parts)
         common: dict[str, Any] = {
-            "scheme": parts.scheme,
+            "scheme": scheme,
+            "variable": variable,
+            "asks": asks,
+            "hosts": hosts,
             "username": unquote(parts.username or "") or options.pop("username", ""),
             "password": unquote(parts.password or "") or options.pop("password", ""),
+            **{name: options.pop(name) for name in ("sentinel_username", "sentinel_password") if name in options},
         }
         in_query = options.pop("db", "")
-        if parts.scheme == "unix":
-            if parts.hostname or port or len(parts.path) < 2:  # noqa: PLR2004 - a slash and a name
+        if scheme == "unix":
+            if hosts or len(parts.path) < 2:  # noqa: PLR2004 - a slash and a name
                 raise InvalidSettings(
                     f"{variable}: a socket file is written with three slashes, as in unix:///run/redis/redis.sock?db=0."
                 )
             return cls(path=unquote(parts.path), database=_database(variable, in_query), **common)
         in_path = parts.path.removeprefix("/")
+        if asks == SENTINEL:
+            service, _, in_path = in_path.partition("/")
+            if not _SERVICE.fullmatch(service):
+                raise InvalidSettings(
+                    f"{variable} does not name the service that the sentinels watch; write "
+                    f"{parts.scheme}://{_FORM[SENTINEL]}."
+                )
+            common["service"] = service
         if in_path and in_query and in_path != in_query:
             raise InvalidSettings(f"{variable} names two databases, in its path and as ?db=; keep one of them.")
-        return cls(
-            host=unquote(parts.hostname or ""),
-            port=port or REDIS_PORT,
-            database=_database(variable, in_path or in_query),
-            tls=options,
-            **common,
-        )
+        database = _database(variable, in_path or in_query)
+        if asks == CLUSTER and database:
+            raise InvalidSettings(f"{variable}: a Redis Cluster has no database but 0; take the number out.")
+        return cls(database=database, tls=options, **common)
+
+    @property
+    def host(self) -> str:
+        """The first host; empty with ``unix``."""
+        return self.hosts[0][0] if self.hosts else ""
+
+    @property
+    def port(self) -> int:
+        """The first port; 0 with ``unix``."""
+        return self.hosts[0][1] if self.hosts else 0
+
+    @property
+    def secure(self) -> bool:
+        """Whether connections are made with TLS."""
+        return self.scheme == "rediss"
+
+    def with_tls(self, options: Mapping[str, str]) -> RedisAddress:
+        """The same place, with what settings say of TLS wherever the address itself says nothing; as it is without TLS.
+
+        Args:
+            options: By redis-py's names.
+        """
+        return replace(self, tls={**options, **self.tls}) if self.secure else self
 
     @property
     def is_cluster(self) -> bool:
         """Whether each hash slot there may be on another server."""
-        return "cluster" in self.scheme
+        return self.asks == CLUSTER
 
     def client_options(self) -> dict[str, Any]:
         """What redis-py's connections are made with."""
@@ -141,17 +202,59 @@ class RedisAddress:
         found |= {name: value == "true" if name == "ssl_check_hostname" else value for name, value in self.tls.items()}
         return found
 
-    def broker_url(self) -> str:
-        """The same place in the words of kombu, Celery's transport."""
+    def broker_url(self, scheme: str = "") -> str:
+        """The same place in the words of kombu, Celery's transport.
+
+        Args:
+            scheme: Of a transport that finds the server by itself, from the first host on; left out, that of kombu,
+                which names all sentinels, and has the service as its transport option ``master_name``.
+        """
         user = ""
         if self.username or self.password:
             user = f"{quote(self.username, safe='')}:{quote(self.password, safe='')}@"
         if self.scheme == "unix":
-            return f"redis+socket://{user}{quote(self.path)}?virtual_host={self.database}"
-        host = f"[{self.host}]" if ":" in self.host else quote(self.host, safe="")
+            return f"{scheme or 'redis'}+socket://{user}{quote(self.path)}?virtual_host={self.database}"
         # kombu checks no certificate unless it is told to; redis-py does.
-        query = f"?{urlencode({'ssl_cert_reqs': 'required', **self.tls})}" if self.scheme == "rediss" else ""
-        return f"{self.scheme}://{user}{host}:{self.port}/{self.database}{query}"
+        query = f"?{urlencode({'ssl_cert_reqs': 'required', **self.tls})}" if self.secure else ""
+        hosts = [f"{_bracketed(host)}:{port}" for host, port in self.hosts]
+        if self.asks and not scheme:
+            return ";".join(f"sentinel://{user}{host}/{self.database}{query}" for host in hosts)
+        return f"{scheme or self.scheme}://{user}{hosts[0]}/{self.database}{query}"
+
+
+def _bracketed(host: str) -> str:
+    return f"[{host}]" if ":" in host else quote(host, safe="")
+
+
+def _first_host(url: str) -> tuple[str, tuple[str, ...]]:
+    """An address of several hosts with the first of them alone, and the others; any other as it is."""
+    scheme, between, rest = url.partition("://")
+    if scheme.lower().partition("+")[2] not in (SENTINEL, CLUSTER):
+        return url, ()
+    end = re.search(r"[/?#]|$", rest)
+    netloc = rest[: end.start()] if end else rest
+    user, at, hosts = netloc.rpartition("@")
+    first, *others = hosts.split(",")
+    return f"{scheme}{between}{user}{at}{first}{rest[len(netloc) :]}", tuple(others)
+
+
+def _hosts(variable: str, parts: SplitResult, others: tuple[str, ...]) -> tuple[tuple[str, int], ...]:
+    """The hosts of an address, each with its port."""
+    asks = parts.scheme.partition("+")[2]
+    usual = SENTINEL_PORT if asks == SENTINEL else REDIS_PORT
+    found = {}
+    form = f"{parts.scheme}://{_FORM[asks]}" if parts.scheme != "unix" else ""
+    for one in (parts, *(_split(variable, f"{parts.scheme}://{other}", form) for other in others)):
+        port = _port(variable, one)
+        host = unquote(one.hostname or "")
+        if not form:
+            return ((host, port or 0),) if host or port else ()
+        if not _is_host(host) or (one is not parts and one.netloc.rpartition("@")[1]):
+            raise InvalidSettings(f"{variable} does not name a host that could exist; write {form}.")
+        found[host, port or usual] = True
+    if len(found) > _MOST_HOSTS:
+        raise InvalidSettings(f"{variable} names more than {_MOST_HOSTS} hosts; a few that are up are enough.")
+    return tuple(found)
 
 
 def _split(variable: str, url: str, example: str) -> SplitResult:

@@ -158,20 +158,25 @@ class AsyncRelay:
 
     async def _accept(self, entries: list[NewEntry]) -> list[Receipt]:
         by_target = split_by_target(entries)
-        if len(by_target) > 1:
-            for target, positions in by_target.items():
-                with placed(positions):
-                    await self.journals.of(target).check([entries[position] for position in positions])
+        if len(by_target) == 1:
+            return await self._record(next(iter(by_target)), entries)
+        for target, positions in by_target.items():
+            with placed(positions):
+                await self.journals.of(target).check([entries[position] for position in positions])
         receipts: dict[int, Receipt] = {}
         for target, positions in by_target.items():
-            journal, those = self.journals.of(target), [entries[position] for position in positions]
             with placed(positions):
-                accepted, bells, durability = await journal.enqueue(those)
-            await self._ring(target, bells)
-            await self.journals.note([target])
-            journal.weigh(durability)
-            receipts.update(zip(positions, receipts_of(those, accepted, durability), strict=True))
+                recorded = await self._record(target, [entries[position] for position in positions])
+            receipts.update(zip(positions, recorded, strict=True))
         return [receipts[position] for position in range(len(entries))]
+
+    async def _record(self, target: str, entries: list[NewEntry]) -> list[Receipt]:
+        journal = self.journals.of(target)
+        accepted, bells, durability = await journal.enqueue(entries)
+        await self._ring(target, bells)
+        await self.journals.note((target,))
+        journal.weigh(durability)
+        return receipts_of(entries, accepted, durability)
 
     async def _ring(self, target: str, lanes: Sequence[str]) -> None:
         if lanes:

@@ -39,12 +39,15 @@ def queue_of(settings: Settings, lane: str) -> str:
 
 def broker_options(settings: Settings) -> Mapping[str, Any]:
     """Transport options that bound every wait for the broker: without them a publish blocks for good."""
+    address = settings.broker_address
     return {
         "socket_timeout": settings.redis_timeout_s,
         "socket_connect_timeout": settings.redis_timeout_s,
         "retry_on_timeout": False,
         "max_retries": 1,
         "client_name": "blnk-relay-bell",
+        # The second is for our transport, the first for Celery's own.
+        **({"master_name": address.service, "relay_address": address} if address.asks else {}),
     }
 
 
@@ -65,7 +68,9 @@ class Bells:
                 self._publish(target, lane)
             except Exception as error:  # noqa: BLE001 - whatever the broker's client raises, the intent is recorded
                 self._silent_until_s = time.monotonic() + _SILENCE_S
-                _log.warning("lane %s could not be rung (%s); the sweeper will", lane, type(error).__name__)
+                _log.warning(
+                    "lane %s of %s could not be rung (%s); the sweeper will", lane, target, type(error).__name__
+                )
 
     def call(self, task: str, queue: str, arguments: Mapping[str, Any], *, task_id: str) -> bool:
         """Send a task of the application's own. Returns whether the broker took it."""

@@ -292,18 +292,23 @@ class Relay:
 
     def _accept(self, entries: list[NewEntry]) -> list[Receipt]:
         by_target = split_by_target(entries)
-        if len(by_target) > 1:
-            # Of several journals each is asked before anything is written to the first.
-            for target, positions in by_target.items():
-                with placed(positions):
-                    self.journals.of(target).check([entries[position] for position in positions])
+        if len(by_target) == 1:
+            return self._record(next(iter(by_target)), entries)
+        # Of several journals each is asked before anything is written to the first.
+        for target, positions in by_target.items():
+            with placed(positions):
+                self.journals.of(target).check([entries[position] for position in positions])
         receipts: dict[int, Receipt] = {}
         for target, positions in by_target.items():
-            journal, those = self.journals.of(target), [entries[position] for position in positions]
             with placed(positions):
-                accepted, bells, durability = journal.enqueue(those)
-            self.bells.ring(target, bells)
-            self.journals.note([target])
-            journal.weigh(durability)
-            receipts.update(zip(positions, receipts_of(those, accepted, durability), strict=True))
+                recorded = self._record(target, [entries[position] for position in positions])
+            receipts.update(zip(positions, recorded, strict=True))
         return [receipts[position] for position in range(len(entries))]
+
+    def _record(self, target: str, entries: list[NewEntry]) -> list[Receipt]:
+        journal = self.journals.of(target)
+        accepted, bells, durability = journal.enqueue(entries)
+        self.bells.ring(target, bells)
+        self.journals.note((target,))
+        journal.weigh(durability)
+        return receipts_of(entries, accepted, durability)

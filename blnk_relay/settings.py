@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import Field, dataclass, field, fields
+from pathlib import Path
 from typing import Any
 
-from blnk_relay.address import RedisAddress
+from blnk_relay.address import CLUSTER, RedisAddress
 from blnk_relay.environment import PREFIX, Environment
 from blnk_relay.environment import setting as _setting
 from blnk_relay.errors import InvalidSettings
@@ -88,12 +89,21 @@ class Settings:
 
     redis_url: str = _setting(
         "redis://127.0.0.1:6379/0",
-        "The Redis or Valkey that keeps the journals: `redis://`, `rediss://` or `unix://`.",
+        "The Redis or Valkey that keeps the journals: `redis://`, `rediss://` (TLS) or `unix://`; "
+        "`redis+sentinel://host:port,host:port/service/database` and `redis+cluster://host:port,host:port`, or "
+        "the same with `rediss+`, where Sentinel or a cluster is asked for it.",
         secret=True,
     )
     broker_url: str = _setting(
-        "", "The Redis or Valkey of the Celery broker; empty: BLNK_RELAY_REDIS_URL.", secret=True
+        "",
+        "The Redis or Valkey of the Celery broker; empty: BLNK_RELAY_REDIS_URL. It cannot be a cluster.",
+        secret=True,
     )
+    redis_ca_bundle: str = _setting(
+        "", "File of certificate authorities to trust for `rediss` addresses instead of the system's."
+    )
+    redis_client_cert: str = _setting("", "File of the certificate to show to servers of `rediss` addresses.")
+    redis_client_key: str = _setting("", "File of its key; empty: it stands in the same file.")
     namespace: str = _setting("relay", "First part of every key on Redis, so that systems can share a server.")
     redis_timeout_s: float = _setting(2.0, "Longest wait for one answer of Redis, and for a free connection to it.")
     redis_connections: int = _setting(
@@ -135,12 +145,12 @@ class Settings:
 
     lanes: tuple[str, ...] = _setting(
         ("transactions", "refunds", "inflight"),
-        "Celery queues that carry intents; pools are scaled per lane.",
+        "Lanes of intents, each with a Celery queue for its bells; a worker may serve some of them only.",
     )
     priority_lanes: tuple[str, ...] = _setting(
         (),
         "Lanes that go first: in a worker process that serves several, their intents overtake those of other lanes on "
-        "their way to its connections.",
+        "their way to its connections to a ledger.",
     )
     routes: tuple[str, ...] = _setting(
         (
@@ -160,8 +170,14 @@ class Settings:
         "A worker that takes no bell for this long although some wait for it connects to the broker anew; after as "
         "long again it ends with an error, for its supervisor to start another.",
     )
-    slice_s: float = _setting(2.0, "Longest run of one Celery task, so that a warm shutdown is quick.")
-    sweep_s: float = _setting(1.0, "How often workers look for lapsed leases and forgotten work.")
+    slice_s: float = _setting(
+        2.0, "How much is read back in one go: as many looks as take about so long, so that workers share them."
+    )
+    sweep_s: float = _setting(
+        1.0,
+        "Shortest time between two looks at a journal for lapsed leases and forgotten work; where nothing is known to "
+        "be due, they are the rarer the more targets a worker has, up to 30 s apart.",
+    )
     max_lapses: int = _setting(5, "Claims without an end after which an intent is a dead letter (it kills workers).")
 
     confirm: str = _setting("ledger", "`ledger`: an intent is done when read back; `accepted`: at the 2xx.")
@@ -208,7 +224,7 @@ class Settings:
     )
     outcome_task: str = _setting("", "Name of a Celery task of yours that is called once for each final outcome.")
     outcome_queue: str = _setting("celery", "Queue that this task is sent to.")
-    events_max: int = _setting(100_000, "Length of the stream of outcomes.")
+    events_max: int = _setting(100_000, "Length of each target's stream of outcomes.")
     upload_max_bytes: int = _setting(
         4 * 1024 * 1024, "Largest file of an upload in bytes; it is kept in Redis until its intent is trimmed."
     )
@@ -254,7 +270,8 @@ class Settings:
                     f"{PREFIX}{name.upper()} must be one of {', '.join(allowed)}, not {getattr(self, name)!r}."
                 )
         object.__setattr__(self, "ledgers", self._all_targets())
-        _ = [self.journal_address(name) for name in self.ledgers], self.broker_address  # for what they refuse
+        # Made for the sake of what they refuse.
+        self._check_tls((*(self.journal_address(name) for name in self.ledgers), self.broker_address))
         self._check_together()
 
     def _all_targets(self) -> dict[str, Target]:
@@ -269,6 +286,30 @@ class Settings:
                 )
             found[target.name] = target
         return found
+
+    def _check_tls(self, addresses: Iterable[RedisAddress]) -> None:
+        """See that what is said of TLS can be used, and is used anywhere."""
+        for name, path in (
+            ("REDIS_CA_BUNDLE", self.redis_ca_bundle),
+            ("REDIS_CLIENT_CERT", self.redis_client_cert),
+            ("REDIS_CLIENT_KEY", self.redis_client_key),
+        ):
+            if not path:
+                continue
+            if not any(address.secure for address in addresses):
+                raise InvalidSettings(
+                    f"{PREFIX}{name} is set, but no address of a Redis is a rediss:// one, so that nothing would be "
+                    "encrypted: write rediss://, or take the setting out."
+                )
+            try:
+                with Path(path).open("rb") as file:
+                    file.read(1)
+            except (OSError, ValueError) as error:
+                raise InvalidSettings(f"{PREFIX}{name}: {path!r} cannot be read ({type(error).__name__}).") from None
+        if self.redis_client_key and not self.redis_client_cert:
+            raise InvalidSettings(
+                f"{PREFIX}REDIS_CLIENT_KEY is of no use without {PREFIX}REDIS_CLIENT_CERT; set both, or neither."
+            )
 
     def _check_together(self) -> None:
         if not self.lanes or len(set(self.lanes)) != len(self.lanes) or {CONFIRM_LANE, INGEST_LANE} & set(self.lanes):
@@ -331,15 +372,38 @@ class Settings:
         """Where the journal of a target is; that of one which the settings do not name is where most are."""
         ledger = self.ledgers.get(target)
         if ledger is not None and ledger.redis_url:
-            return RedisAddress.parsed(ledger.variable("redis_url"), ledger.redis_url)
-        return RedisAddress.parsed(f"{PREFIX}REDIS_URL", self.redis_url)
+            return self.redis_address(ledger.variable("redis_url").removeprefix(PREFIX), ledger.redis_url)
+        return self.redis_address("REDIS_URL", self.redis_url)
 
     @property
     def broker_address(self) -> RedisAddress:
         """Where the Celery broker is."""
-        if self.broker_url:
-            return RedisAddress.parsed(f"{PREFIX}BROKER_URL", self.broker_url)
-        return RedisAddress.parsed(f"{PREFIX}REDIS_URL", self.redis_url)
+        name, url = ("BROKER_URL", self.broker_url) if self.broker_url else ("REDIS_URL", self.redis_url)
+        address = self.redis_address(name, url)
+        if address.asks == CLUSTER:
+            what = "leads to" if self.broker_url else f"is empty, and {PREFIX}REDIS_URL leads to"
+            raise InvalidSettings(
+                f"{PREFIX}BROKER_URL {what} a Redis Cluster, which Celery cannot use as a broker: give it the address "
+                "of another Redis or Valkey without cluster mode."
+            )
+        return address
+
+    def redis_address(self, name: str, url: str) -> RedisAddress:
+        """An address of a Redis, with what the settings say of TLS.
+
+        Args:
+            name: The setting that it came from, without our prefix, for the message.
+            url: The address.
+
+        Raises:
+            InvalidSettings: It would not work.
+        """
+        files = {
+            "ssl_ca_certs": self.redis_ca_bundle,
+            "ssl_certfile": self.redis_client_cert,
+            "ssl_keyfile": self.redis_client_key,
+        }
+        return RedisAddress.parsed(PREFIX + name, url).with_tls({key: path for key, path in files.items() if path})
 
     @property
     def broker(self) -> str:

@@ -1,4 +1,4 @@
-"""The Celery tasks: deliver and confirm, and the sweep between them.
+"""The work of a process: the loops that deliver and confirm, which Celery's tasks start, and intents that come by name.
 
-They know the journal and the kinds. How a request reaches the ledger is given to them by the worker that runs them.
+They know the journals and the kinds. How a request reaches the ledger is given to them by the worker that they run in.
 """

@@ -1,7 +1,7 @@
 """What a process has in hand, and the thread that prolongs its leases for as long as the process lives.
 
 A lease ends soon after its holder has died, and not before: how long a look or a queue for a connection may take is
-nobody's guess. A hand is open while a task works on what is in it; its end is the end of the prolonging.
+nobody's guess. A hand is open while a loop works on what is in it; its end is the end of the prolonging.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ _log = logging.getLogger(__name__)
 
 
 class Hand:
-    """What one task has in hand.
+    """What one loop has in hand.
 
     Args:
         lease_s: How far leases are prolonged each time.
@@ -70,7 +70,7 @@ class Hand:
 
 
 class Keeper:
-    """Prolongs the leases of all hands of one process.
+    """Prolongs the leases of all hands that one process has for a target.
 
     Args:
         journal: Where the leases are.

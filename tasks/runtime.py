@@ -134,13 +134,13 @@ class Runtime:
         target: Its name.
         journal: Its journal.
         ledger: The way to it, with connections and a credential of its own.
-        worker: Name of this process in the journal: host, process id, and a random part.
+        worker: Name of this process in the target's journal: host, process id, and a random part.
         stopping: Set when the worker is to stop: nothing new is claimed, and what was not begun is given back.
         posters: The threads that wait for the ledger, one for each connection.
         turns: One lock for each lane, held by the loop that claims from it: a second one in the same process would only
             hold more than the connections can send.
         looking: The same for the read-back.
-        keeper: Prolongs the leases of all that this process has in hand.
+        keeper: Prolongs the leases of all that this process has in hand for the target.
         pace: How fast the target answers reads.
         latency_s: How long a connection is busy with one intent, by lane.
         looks: How many intents the next look takes.
@@ -197,7 +197,7 @@ def worker_name() -> str:
 
 
 def install(settings: Settings, factory: Callable[[str], Runtime]) -> None:
-    """Say how the runtime of a target is built; the worker does this before its first task."""
+    """Say how the runtime of a target is built; the worker does this before it hears its first bell."""
     global _factory, _settings
     _settings, _factory = settings, factory
     _built.clear()
@@ -228,7 +228,7 @@ def runtime(target: str) -> Runtime:
 
 
 def stop() -> None:
-    """Have all tasks of this worker, those of its pool's processes too, claim nothing new and finish what is begun."""
+    """Have all loops of this worker, those of its pool's processes too, claim nothing new and finish what is begun."""
     _stopping.set()
 
 

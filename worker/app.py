@@ -75,9 +75,10 @@ def make_app(settings: Settings) -> Celery:
             the broker is none that workers can listen to.
     """
     check_targets(settings)
+    shared = Shared(settings)
     app = Celery("blnk-relay-worker", broker=url_for_celery(settings), include=["tasks.celery_tasks"], amqp=Broker)
     app.conf.update(
-        broker_transport_options=dict(listening_options(settings)),
+        broker_transport_options=dict(listening_options(settings, shared.hear)),
         broker_connection_timeout=settings.redis_timeout_s,
         broker_connection_retry_on_startup=True,
         broker_connection_max_retries=None,
@@ -105,7 +106,6 @@ def make_app(settings: Settings) -> Celery:
             f"{PREFIX}BROKER_URL must be the address of a Redis or Valkey, such as redis://127.0.0.1:6379/1: what "
             "comes by name is read from there without Celery, so that none of it is lost."
         )
-    shared = Shared(settings)
     install(settings, lambda target: build_runtime(settings, shared.relay, target, shared.reports))
     app.steps["worker"].update({Sweeper, ByName, Farewell})
     app.conf.blnk_relay = shared

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from functools import cache
 from queue import Empty
@@ -32,8 +32,13 @@ _PAUSE_S = 0.25
 _log = logging.getLogger(__name__)
 
 
-def listening_options(settings: Settings) -> Mapping[str, Any]:
-    """Transport options of a worker: those of everybody, and which queue is a bell for what."""
+def listening_options(settings: Settings, heard: Callable[[str], None]) -> Mapping[str, Any]:
+    """Transport options of a worker: those of everybody, and which queue is a bell for what.
+
+    Args:
+        settings: Name the lanes.
+        heard: Told of each target that a bell was heard for.
+    """
     bells = {queue_of(settings, lane): lane for lane in (*settings.lanes, CONFIRM_LANE)}
     return {
         **broker_options(settings),
@@ -41,6 +46,7 @@ def listening_options(settings: Settings) -> Mapping[str, Any]:
         "ack_emulation": False,
         "relay_bells": bells,
         "relay_ingest": queue_of(settings, INGEST_LANE),
+        "relay_heard": heard,
     }
 
 
@@ -72,6 +78,7 @@ class Listening:
     do_restore = False
     relay_bells: Mapping[str, str] = {}
     relay_ingest = ""
+    relay_heard: Callable[[str], None] | None = None
 
     def _brpop_read(self: Any, **options: Any) -> bool:
         """Take one message out of the answer; the same as kombu's own, but for what is made of it."""
@@ -94,6 +101,8 @@ class Listening:
         if lane is None or target is None:
             self._divert(queue, answer[1])
         elif queue in self.connection._callbacks:  # noqa: SLF001 - as kombu's own does
+            if self.relay_heard is not None:
+                self.relay_heard(target)
             self.connection._deliver(bell(queue, lane, target), queue)  # noqa: SLF001
         else:
             self._give_back(answer[0], answer[1])
@@ -129,7 +138,7 @@ def listening(transport: Any) -> Any:
     """A transport of Celery's on Redis whose channels listen as this module says; any other as it is."""
     if not issubclass(transport, kombu_redis.Transport):
         return transport
-    known = (*transport.Channel.from_transport_options, "relay_bells", "relay_ingest")
+    known = (*transport.Channel.from_transport_options, "relay_bells", "relay_ingest", "relay_heard")
     channel = type("Channel", (Listening, transport.Channel), {"from_transport_options": known})
     return type("Transport", (transport,), {"Channel": channel})
 

@@ -1,8 +1,8 @@
 """Reads what comes by name: part of every worker, in a thread of its own.
 
-The queue is read without taking anything out of it: a message is looked at, recorded in the journal, and removed
-after that. Whatever dies, stalls or refuses on the way, it is still there, and to record it again changes nothing.
-Celery's own way (BRPOP, then a note of what was taken) loses what was popped when the note, the worker or the
+The queue is read without taking anything out of it: a message is looked at, recorded in its target's journal, and
+removed after that. Whatever dies, stalls or refuses on the way, it is still there, and to record it again changes
+nothing. Celery's own way (BRPOP, then a note of what was taken) loses what was popped when the note, the worker or the
 connection fails.
 """
 
@@ -18,6 +18,7 @@ from redis.exceptions import RedisError
 
 from blnk_relay.bell import queue_of
 from blnk_relay.errors import JournalUnavailable
+from blnk_relay.journal.journal import Journal
 from blnk_relay.relay import Relay
 from blnk_relay.settings import INGEST_LANE
 from blnk_relay.transport.queues import Inbox
@@ -89,10 +90,9 @@ class ByName(bootsteps.StartStopStep):
         """Record one batch, and take out what was. Returns whether there may be more to do at once."""
         if self._inbox is None:
             self._inbox = Inbox(self._app, queue_of(self._settings, INGEST_LANE), BATCH)
-        # Whoever reads takes turns in one journal, whichever targets the messages are for.
-        journal = next(iter(relay.journals))
         items = self._inbox.oldest()
-        if not items or not journal.turn_by_name(_TURN_MS):
+        journal = _turn_in(relay) if items else None
+        if journal is None:
             return False
         recorded, refused = [], []
         refusal: JournalUnavailable | None = None
@@ -123,6 +123,25 @@ class ByName(bootsteps.StartStopStep):
         if inbox is not None:
             with suppress(Exception):
                 inbox.close()
+
+
+def _turn_in(relay: Relay) -> Journal | None:
+    """Take the turn to read, in the first journal that can be reached; None where somebody else has it.
+
+    Two workers for which that is not the same one read all of it twice, which does no harm.
+
+    Raises:
+        JournalUnavailable: None can be reached.
+    """
+    failure: JournalUnavailable | None = None
+    for journal in relay.journals:
+        try:
+            return journal if journal.turn_by_name(_TURN_MS) else None
+        except JournalUnavailable as error:
+            failure = error
+    if failure is not None:
+        raise failure
+    return None
 
 
 def _told(error: Exception) -> str:

@@ -13,10 +13,9 @@ from celery import signals
 from celery.apps.worker import Worker as CeleryWorker
 
 from blnk_relay.errors import JournalUnavailable, OtherLedger
-from blnk_relay.journal.journals import Journals
+from blnk_relay.journal.journals import Journals, by_server
 from blnk_relay.settings import Settings
 from worker.app import make_app, worker_options
-from worker.sweeper import by_server
 from worker.watch import FAILED, end_with
 
 _log = logging.getLogger(__name__)
@@ -88,14 +87,14 @@ def run_worker(settings: Settings, *, lanes: tuple[str, ...] = (), pool: str = "
         settings: The settings.
         lanes: Lanes to serve; all when empty.
         pool: ``threads`` (recommended: it stops within a second), ``prefork`` or ``solo``.
-        concurrency: Tasks at a time; 0 for one a lane and one for the read-back.
+        concurrency: Processes of the prefork pool; 0 for one a lane and one for the read-back.
 
     Returns:
         The exit code: 0 when it was told to stop, FAILED when it could not go on and should be started again.
 
     Raises:
         InvalidSettings: Something is missing or contradicts.
-        OtherLedger: The journal belongs to other ledgers than the settings name, for every target.
+        OtherLedger: The journal of every target belongs to another ledger than the settings name.
     """
     served = lanes or settings.lanes
     options = worker_options(
@@ -114,7 +113,7 @@ def run_worker(settings: Settings, *, lanes: tuple[str, ...] = (), pool: str = "
         if foreign and len(foreign) == len(settings.ledgers):
             raise foreign[0]
     except JournalUnavailable as error:
-        _log.warning("the journal cannot be reached yet: %s", error)
+        _log.warning("no journal can be reached yet: %s", error)
     worker = Worker(app=app, **options)
 
     def told(**_: Any) -> None:

@@ -12,7 +12,7 @@ from worker.telemetry import Telemetry
 class Shared:
     """Handed on to whatever runs in a worker; a process of its pool, which is a fork, has a relay of its own.
 
-    Nobody closes it: tasks may settle until the last moment, and what is open ends with the process.
+    Nobody closes it: loops may settle until the last moment, and what is open ends with the process.
 
     Args:
         settings: The settings.
@@ -20,8 +20,14 @@ class Shared:
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
+        #: Targets that were heard of since their journals were last swept.
+        self.heard: set[str] = set()
         self._relays: dict[int, Relay] = {}
         self._reports: dict[int, Telemetry] = {}
+
+    def hear(self, target: str) -> None:
+        """A bell was heard for a target: something is there, or will be due."""
+        self.heard.add(target)
 
     @property
     def relay(self) -> Relay:

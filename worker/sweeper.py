@@ -1,8 +1,9 @@
 """The sweeper: part of every worker, so that there is no scheduler to keep alive.
 
-A sweep of a journal says when the next thing is due there that no bell tells of, and nobody looks before, but for a
-slow round: a bell may be lost. The round is the slower the more targets there are, so that those with nothing to do
-cost a few commands a second in all; one alone is looked at with every sweep.
+A sweep of a journal says when the next thing is due there that no bell tells of, and nobody looks before, unless a bell
+is heard for it: whatever begins to wait in a journal, or will be due, rings. A bell may be lost, so there is a slow
+round besides. It is the slower the more targets there are, so that those with nothing to do cost a few commands a
+second in all; one alone is looked at with every sweep.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from redis.exceptions import RedisError
 from blnk_relay.errors import JournalUnavailable
 from blnk_relay.intents.steps import EXPIRED
 from blnk_relay.journal.journal import Journal
-from blnk_relay.settings import Settings
+from blnk_relay.journal.journals import by_server
 from tasks.runtime import worker_name
 from worker.complaints import Complaints
 from worker.outcome_task import Callbacks
@@ -74,6 +75,7 @@ class Sweeper(bootsteps.StartStopStep):
         """Begin, once the worker's pool is up."""
         for number, targets in enumerate(by_server(self._settings)):
             self._begin(f"sweeper-{number}", lambda targets=targets: self._sweep(targets))
+            self._begin(f"unnamed-{number}", lambda targets=targets: self._look_for_unnamed(targets))
         self._begin("bellwatch", self._watch)
 
     def _begin(self, name: str, run: Any) -> None:
@@ -92,32 +94,41 @@ class Sweeper(bootsteps.StartStopStep):
         """Sweep until told to stop; no error ends this thread, for nobody would notice."""
         complaints = Complaints(_log)
         wait_s = idle_s(len(self._settings.ledgers), self._settings.sweep_s)
-        rounds = [Round(self._shared, target, self._program, wait_s) for target in targets]
-        unnamed = Unnamed(self._shared)
+        # One after the other, so that they do not come all at once ever after.
+        rounds = [
+            Round(self._shared, target, self._program, wait_s, first_s=wait_s * (number + 1) / len(targets))
+            for number, target in enumerate(targets)
+        ]
         while not self._stop.wait(self._pause_s(rounds)):
-            now_s = time.monotonic()
             for round_ in rounds:
-                if round_.due_s > now_s:
-                    continue
                 if self._stop.is_set():
                     break
+                if not round_.is_due(time.monotonic()):
+                    continue
                 try:
                     round_.sweep()
                 except Exception as error:  # noqa: BLE001 - whatever it is, the next sweep is due in a moment
                     _complain(complaints, "sweep", error)
-            try:
-                unnamed.look()
-            except Exception as error:  # noqa: BLE001 - the same
-                _complain(complaints, "sweep", error)
         for round_ in rounds:
             with suppress(Exception):
                 round_.close()
 
     def _pause_s(self, rounds: Sequence[Round]) -> float:
-        """Until the next one is due; those due a moment later come along."""
+        """Until the next one is due; those due a moment later come along. It is looked for bells meanwhile."""
         soonest_s = min((round_.due_s for round_ in rounds), default=float("inf")) - time.monotonic()
-        least_s: float = self._settings.sweep_s / 20
-        return min(max(soonest_s, least_s), MOST_IDLE_S)
+        sweep_s: float = self._settings.sweep_s
+        return min(max(soonest_s, sweep_s / 20), sweep_s)
+
+    def _look_for_unnamed(self, targets: Sequence[str]) -> None:
+        """Now and then, in a thread of its own: it is not urgent, and takes as long as it takes."""
+        complaints, unnamed = Complaints(_log), Unnamed(self._shared, targets)
+        pause_s = self._settings.sweep_s
+        while not self._stop.wait(pause_s):
+            pause_s = _UNNAMED_EVERY_S
+            try:
+                unnamed.look()
+            except Exception as error:  # noqa: BLE001 - the next look is due in a while
+                _complain(complaints, "targets that the settings do not name could not be looked for", error)
 
     def _watch(self) -> None:
         complaints = Complaints(_log)
@@ -137,19 +148,6 @@ def _complain(complaints: Complaints, what: str, error: Exception) -> None:
     complaints.say(f"{what}: {told}", exc_info=unforeseen)
 
 
-def by_server(settings: Settings) -> list[list[str]]:
-    """Targets by the Redis that keeps their journals."""
-    found: list[tuple[Any, list[str]]] = []
-    for target in settings.ledgers:
-        address = settings.journal_address(target)
-        names = next((names for known, names in found if known == address), None)
-        if names is None:
-            found.append((address, [target]))
-        else:
-            names.append(target)
-    return [names for _, names in found]
-
-
 class Round:
     """Sweeps one journal.
 
@@ -158,12 +156,13 @@ class Round:
         target: Whose journal.
         program: Name of the worker program in the journal.
         idle_s: Seconds between two sweeps when nothing is due.
+        first_s: Seconds until the first.
 
     Attributes:
         due_s: When the next sweep is due, by the monotonic clock.
     """
 
-    def __init__(self, shared: Shared, target: str, program: str, idle_s: float) -> None:
+    def __init__(self, shared: Shared, target: str, program: str, idle_s: float, *, first_s: float) -> None:
         self._shared = shared
         self._settings = shared.settings
         self._target = target
@@ -172,12 +171,18 @@ class Round:
         self._journal: Journal = shared.relay.journal(target)
         self._callbacks = Callbacks(self._settings, self._journal, shared.relay.bells)
         self._foreign = ""
-        self.due_s = time.monotonic() + self._settings.sweep_s
+        self.due_s = time.monotonic() + first_s
+
+    def is_due(self, now_s: float) -> bool:
+        """Whether it is time for the next sweep, or a bell was heard since the last one."""
+        return self.due_s <= now_s or self._target in self._shared.heard
 
     def sweep(self) -> None:
         """Sweep, if nobody else has just done so; in any case give a sign of life, and note when to come again."""
         # Should this fail, it is tried again soon.
         self.due_s = time.monotonic() + self._settings.sweep_s
+        # Before, so that what is heard meanwhile is looked for once more.
+        self._shared.heard.discard(self._target)
         found = self._journal.sweep(self._program, self._idle_s)
         self._shared.relay.bells.ring(self._target, found.bells)
         for entry in found.expired:
@@ -206,21 +211,19 @@ class Unnamed:
 
     Args:
         shared: The journals of this process.
+        targets: Those whose journals are on the Redis that is looked at.
     """
 
-    def __init__(self, shared: Shared) -> None:
+    def __init__(self, shared: Shared, targets: Sequence[str]) -> None:
         self._journals = shared.relay.journals
+        self._targets = targets
         self._known: set[str] = set()
-        self._due_s = 0.0
 
     def look(self) -> None:
-        """Look, now and then; and note once more the targets that are known here, in case that was lost."""
-        if time.monotonic() < self._due_s:
-            return
-        self._due_s = time.monotonic() + _UNNAMED_EVERY_S
-        self._journals.forget_noted()
-        self._journals.note(self._journals.settings.ledgers)
-        waiting = {name for name in self._journals.unnamed() if self._journals.any_of(name).has_open()}
+        """Look; and note once more the targets that are known here, in case that was lost."""
+        self._journals.note_again(self._targets)
+        others = self._journals.unnamed_beside(self._targets[0])
+        waiting = {journal.target for journal in others if journal.has_open()}
         for target in sorted(waiting - self._known):
             _log.warning(
                 "intents wait for target %r, which BLNK_RELAY_TARGETS does not name here: another worker has to",

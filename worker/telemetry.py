@@ -174,7 +174,7 @@ def _client(dsn: str, lost: Any) -> Any:
     )
 
 
-# Several parts of a process report (its tasks, its sweeper), and all of them fold into one.
+# Several parts of a process report (its loops, its sweepers), and all of them fold into one.
 _senders: dict[str, _Sender] = {}
 _senders_lock = threading.Lock()
 

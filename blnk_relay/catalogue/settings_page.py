@@ -27,7 +27,7 @@ def described() -> str:
         f"`{PREFIX}TARGETS=eu`; each may be a file as well. A target has one credential: a key, the file of a key, or",
         "an OAuth client. The variables above are those of the target `default`, which there is unless others are",
         "named and nothing is said about it: neither its address, nor an instance, nor a credential. Nothing is",
-        "inherited from it.",
+        "inherited from it; a target without a Redis of its own has its journal on that of `BLNK_RELAY_REDIS_URL`.",
         "",
         *_table("<NAME>__", OF_TARGET.values()),
     ]

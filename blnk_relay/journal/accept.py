@@ -121,13 +121,18 @@ def _reached(settings: Settings, waited: Any) -> str:
     return f"replicated:{waited}" if waited else "memory"
 
 
-def conflicts_in(raw: Any, entries: Sequence[NewEntry]) -> list[KeyConflict]:
+def conflicts_in(raw: Any, ledger: str, entries: Sequence[NewEntry]) -> list[KeyConflict]:
     """What accepting would raise, out of the answer to a check."""
-    return [
-        _conflict(new, Objection(*answer), position)
-        for position, (new, answer) in enumerate(zip(entries, raw, strict=True))
-        if not isinstance(answer, str) and answer[0] == "conflict"
-    ]
+    found = []
+    for position, (new, answer) in enumerate(zip(entries, raw, strict=True)):
+        if isinstance(answer, str):
+            continue
+        objection = Objection(*answer)
+        if objection.status == "other":
+            raise OtherLedger(new.entry.target, objection.id, ledger)
+        if objection.status == "conflict":
+            found.append(_conflict(new, objection, position))
+    return found
 
 
 def _answers(raw: Any, ledger: str, chunk: Sequence[NewEntry], offset: int) -> list[Accepted]:

@@ -24,15 +24,15 @@ from blnk_relay.journal.lua import script_digest, script_source
 from blnk_relay.journal.parts import PartStatus, parts_flow
 from blnk_relay.journal.status import Attempt, Status, find_flow, history_flow, status_flow
 from blnk_relay.settings import Settings
-from blnk_relay.transport.sockets import async_connection_class
+from blnk_relay.transport.finding import async_connection_class
 
 
-def async_client(settings: Settings, address: RedisAddress) -> redis.asyncio.Redis:
+def async_client(settings: Settings, address: RedisAddress, prefix: str) -> redis.asyncio.Redis:
     """A client whose every wait is bounded; a burst of calls waits for its connections."""
     retry = Retry(NoBackoff(), 1, supported_errors=(RedisConnectionError,))
     return redis.asyncio.Redis.from_pool(
         redis.asyncio.BlockingConnectionPool(
-            connection_class=async_connection_class(address), retry=retry, **pool_options(settings, address)
+            connection_class=async_connection_class(address), retry=retry, **pool_options(settings, address, prefix)
         )
     )
 
@@ -54,8 +54,10 @@ class AsyncJournal:
         self.settings = settings
         self.target = target
         self.prefix = settings.prefix(target)
-        self._enqueuing = Enqueuing(settings, target)
-        self._client = client or async_client(settings, settings.journal_address(target))
+        address = settings.journal_address(target)
+        self._variable = address.variable
+        self._enqueuing = Enqueuing(settings, target, address)
+        self._client = client or async_client(settings, address, self.prefix)
 
     async def enqueue(self, entries: Sequence[NewEntry]) -> tuple[list[Accepted], tuple[str, ...], str]:
         """Record what a producer enqueues; see :meth:`Journal.enqueue`."""
@@ -109,7 +111,7 @@ class AsyncJournal:
             answer = await self._carry(trip)
 
     async def _carry(self, trip: Trip) -> Any:
-        with reported(trip.name if isinstance(trip, Run) else ""):
+        with reported(trip.name if isinstance(trip, Run) else "", self._variable):
             if isinstance(trip, Ask):
                 pipeline = self._client.pipeline(transaction=trip.whole and len(trip.commands) > 1)
                 for command in trip.commands:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from blnk_relay.address import RedisAddress
 from blnk_relay.journal.accept import Accepted, accept_flow, check_flow, too_many_awaited
 from blnk_relay.journal.entries import NewEntry
 from blnk_relay.journal.flows import Flow
@@ -17,12 +18,13 @@ class Enqueuing:
     Args:
         settings: What is asked of the server, and which ledgers are meant.
         target: Whose journal it is.
+        address: Where it is.
     """
 
-    def __init__(self, settings: Settings, target: str) -> None:
+    def __init__(self, settings: Settings, target: str, address: RedisAddress) -> None:
         self._settings = settings
         self._ledger = ledger_meant(settings, target)
-        self._first_use = FirstUse(settings)
+        self._first_use = FirstUse(settings, address)
 
     def flow(self, entries: Sequence[NewEntry]) -> Flow[tuple[list[Accepted], tuple[str, ...], str]]:
         """See :meth:`blnk_relay.journal.journal.Journal.enqueue`."""

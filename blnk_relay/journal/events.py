@@ -1,4 +1,4 @@
-"""Outcomes that come back: the journal's stream of final events, read by a consumer group.
+"""Outcomes that come back: a journal's stream of final events, read by a consumer group.
 
 At least once, and in order for each intent: an event is handed to nobody while an earlier one of the same intent is in
 another reader's hands, and whoever comes back after a crash first gets what it had not finished. Several readers of a
@@ -114,7 +114,7 @@ class Events:
     """Reads events for one consumer group; every group sees every event.
 
     Args:
-        journal: The journal.
+        journal: The journal of the target.
         group: Name of the group; its position is kept by Redis.
         consumer: Name of this reader within the group; readers of one group share the events. Two at once need two
             names; one that was restarted keeps its own, and gets first what it had not finished.

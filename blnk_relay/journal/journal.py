@@ -30,9 +30,9 @@ from blnk_relay.journal.entries import (
     unreadable_of,
 )
 from blnk_relay.journal.ground import Ground
+from blnk_relay.journal.line import Line
 from blnk_relay.journal.producing import Producing
 from blnk_relay.journal.server import check_flow
-from blnk_relay.journal.way import Way
 from blnk_relay.kinds.registry import KINDS
 from blnk_relay.settings import Settings
 
@@ -86,13 +86,13 @@ class Journal(Producing):
     Args:
         settings: Where Redis is, and the numbers.
         target: Whose journal it is.
-        way: The connections to its Redis; those of its own when None.
+        line: The connections to its Redis; those of its own when None.
 
     All methods raise :class:`~blnk_relay.errors.JournalUnavailable` when Redis does not answer within its timeout.
     """
 
-    def __init__(self, settings: Settings, target: str = DEFAULT_TARGET, way: Way | None = None) -> None:
-        super().__init__(settings, target, way)
+    def __init__(self, settings: Settings, target: str = DEFAULT_TARGET, line: Line | None = None) -> None:
+        super().__init__(settings, target, line)
         #: Claims and looks are only for what this version knows how to do.
         self._kinds = ",".join(KINDS)
         self._ground = Ground()
@@ -130,7 +130,7 @@ class Journal(Producing):
 
     def end_turn_by_name(self) -> None:
         """Let others read what comes by name before that time is over."""
-        with reported():
+        with reported(variable=self.variable):
             self.client.delete(self.key("by-name"))
 
     # -- working -------------------------------------------------------------------------------------------------
@@ -210,7 +210,7 @@ class Journal(Producing):
             try:
                 readable.append(claimed_of(item, now_ms, asked_s + lease_s, solid_ms, asked_s))
             except Exception as error:  # noqa: BLE001 - whatever stands there, the others were handed out as well
-                with reported():
+                with reported(variable=self.variable):
                     names: Any = self.client.hmget(self.key(f"intent:{item[0]}"), ["kind", "lane"])
                 unreadable.append((unreadable_of(item, self.target, names, now_ms), type(error).__name__))
         return tuple(readable), tuple(unreadable)
@@ -346,7 +346,9 @@ class Journal(Producing):
         )
         answer = SweepAnswer(*raw)
         self.drive(self._ground.flow(asked_at, answer.now_ms, answer.ground))
-        bells = {*answer.bells, *self._pay_what_is_owed()} if answer.swept else answer.bells
+        # What is owed is due at once.
+        owing = answer.swept and answer.next_ms == 0
+        bells = {*answer.bells, *self._pay_what_is_owed()} if owing else answer.bells
         next_s = None if answer.next_ms < 0 else answer.next_ms / 1000
         return Swept(bool(answer.swept), tuple(bells), buried_of(answer.expired), next_s)
 
@@ -369,12 +371,12 @@ class Journal(Producing):
 
     def farewell(self, program: str) -> None:
         """A worker program ends; without this it counts as alive until it was silent for DEAD_WORKER_S."""
-        with reported():
+        with reported(variable=self.variable):
             self.client.zrem(self.key("alive"), program)
 
     def has_open(self) -> bool:
         """Whether anything here is not over yet."""
-        with reported():
+        with reported(variable=self.variable):
             lanes: Any = self.client.smembers(self.key("lanes"))
             sets = ("waiting", "posted", *(f"ready:{lane}" for lane in lanes))
             return any(self.client.zcard(self.key(name)) for name in sets)
@@ -438,7 +440,7 @@ class Journal(Producing):
 
     def recorded_ledger(self) -> str:
         """The ledger that the target stands for since this journal was first used; empty for none yet."""
-        with reported():
+        with reported(variable=self.variable):
             recorded: Any = self.client.hget(self.key("ledger"), "is")
         return recorded or ""
 
@@ -460,6 +462,6 @@ class Journal(Producing):
             JournalUnavailable: The journal's server cannot be reached at all.
         """
         try:
-            return self.drive(check_flow(self.settings, lambda: broker_is_cluster(self.settings)))
+            return self.drive(check_flow(self.settings, self._line.address, lambda: broker_is_cluster(self.settings)))
         except UnsuitableServer as error:
             raise InvalidSettings(str(error)) from None

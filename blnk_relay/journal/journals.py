@@ -7,7 +7,7 @@ on one Redis share its connections.
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -18,8 +18,8 @@ from blnk_relay.intents.references import is_digest
 from blnk_relay.journal.async_journal import AsyncJournal, async_client
 from blnk_relay.journal.connection import reported
 from blnk_relay.journal.journal import Journal
+from blnk_relay.journal.line import Line
 from blnk_relay.journal.status import Status
-from blnk_relay.journal.way import Way
 from blnk_relay.settings import Settings
 
 
@@ -39,7 +39,7 @@ class Journals:
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self._known: dict[str, Journal] = {}
-        self._ways: list[tuple[RedisAddress, str, Way]] = []
+        self._lines: list[tuple[RedisAddress, str, Line]] = []
         self._noted: set[str] = set()
         self._lock = threading.Lock()
 
@@ -63,15 +63,19 @@ class Journals:
         """The journal of a target, also of one that the settings no longer name.
 
         Raises:
-            NotFound: No journal of such a target was ever used.
+            NotFound: No journal of such a target was ever used on a Redis of the settings.
         """
-        if target not in self.settings.ledgers and target not in self.unnamed():
-            check_target(self.settings, target)
-        return self._journal(target)
+        if target in self.settings.ledgers:
+            return self._journal(target)
+        for journal in self._unnamed():
+            if journal.target == target:
+                return journal
+        check_target(self.settings, target)
+        raise NotFound(target)
 
     def everywhere(self) -> list[Journal]:
         """Those of the settings' targets, and those of others that were ever used on the same servers."""
-        return [*self, *(self._journal(name) for name in self.unnamed())]
+        return [*self, *self._unnamed()]
 
     def unnamed(self) -> list[str]:
         """Targets that the settings do not name and that have a journal on a Redis of the settings.
@@ -79,20 +83,33 @@ class Journals:
         Raises:
             JournalUnavailable: None of the servers answered.
         """
-        found: set[str] = set()
+        return [journal.target for journal in self._unnamed()]
+
+    def unnamed_beside(self, target: str) -> list[Journal]:
+        """Journals of such targets on the Redis that keeps the journal of this one.
+
+        Raises:
+            JournalUnavailable: It did not answer.
+        """
+        address = self.settings.journal_address(target)
+        with reported(variable=address.variable):
+            names: Any = self._line(address, index_prefix(self.settings)).client.smembers(index_key(self.settings))
+        return [self._journal(name, address) for name in sorted(set(names) - self.settings.ledgers.keys())]
+
+    def _unnamed(self) -> list[Journal]:
+        found: dict[str, Journal] = {}
         failure: JournalUnavailable | None = None
         answered = False
-        for way in self._index_ways():
+        for targets in by_server(self.settings):
             try:
-                with reported():
-                    names: Any = way.client.smembers(index_key(self.settings))
-                found.update(names)
+                for journal in self.unnamed_beside(targets[0]):
+                    found.setdefault(journal.target, journal)
                 answered = True
             except JournalUnavailable as error:
                 failure = error
         if failure is not None and not answered:
             raise failure
-        return sorted(found - self.settings.ledgers.keys())
+        return list(found.values())
 
     def note(self, targets: Iterable[str]) -> None:
         """Note that targets have journals, so that work for them is seen by whoever does not know their names.
@@ -100,16 +117,20 @@ class Journals:
         Once for each in a process; what cannot be noted now is noted the next time.
         """
         for target in targets:
-            if target in self._noted:
-                continue
-            with suppress(JournalUnavailable), reported():
-                way = self._way(self.settings.journal_address(target), index_prefix(self.settings))
-                way.client.sadd(index_key(self.settings), target)
-                self._noted.add(target)
+            if target not in self._noted:
+                with suppress(JournalUnavailable):
+                    self.note_again((target,))
 
-    def forget_noted(self) -> None:
-        """Note everything once more when it is next used: a Redis may have lost it."""
-        self._noted.clear()
+    def note_again(self, targets: Sequence[str]) -> None:
+        """Note targets whose journals are on one Redis, whether that was done before or not.
+
+        Raises:
+            JournalUnavailable: It did not answer.
+        """
+        line = self._line(self.settings.journal_address(targets[0]), index_prefix(self.settings))
+        with reported(variable=line.address.variable):
+            line.client.sadd(index_key(self.settings), *targets)
+        self._noted.update(targets)
 
     def find(self, key_or_id: str, target: str = DEFAULT_TARGET) -> Status:
         """What is known under a key of a target, or under an id, whatever its target.
@@ -138,36 +159,29 @@ class Journals:
 
     def close(self) -> None:
         """Give the connections back."""
-        for _, _, way in self._ways:
-            way.close()
+        for _, _, line in self._lines:
+            line.close()
 
-    def _journal(self, target: str) -> Journal:
+    def _journal(self, target: str, address: RedisAddress | None = None) -> Journal:
+        place = address or self.settings.journal_address(target)
         with self._lock:
             if target not in self._known:
-                address, prefix = self.settings.journal_address(target), self.settings.prefix(target)
-                self._known[target] = Journal(self.settings, target, self._way_to(address, prefix))
+                line = self._line_to(place, self.settings.prefix(target))
+                self._known[target] = Journal(self.settings, target, line)
             return self._known[target]
 
-    def _index_ways(self) -> list[Way]:
-        addresses: list[RedisAddress] = []
-        for name in self.settings.ledgers:
-            address = self.settings.journal_address(name)
-            if address not in addresses:
-                addresses.append(address)
-        return [self._way(address, index_prefix(self.settings)) for address in addresses]
-
-    def _way(self, address: RedisAddress, prefix: str) -> Way:
+    def _line(self, address: RedisAddress, prefix: str) -> Line:
         with self._lock:
-            return self._way_to(address, prefix)
+            return self._line_to(address, prefix)
 
-    def _way_to(self, address: RedisAddress, prefix: str) -> Way:
+    def _line_to(self, address: RedisAddress, prefix: str) -> Line:
         slot = prefix if address.is_cluster else ""
-        for known_address, known_slot, way in self._ways:
+        for known_address, known_slot, line in self._lines:
             if (known_address, known_slot) == (address, slot):
-                return way
-        way = Way(self.settings, address)
-        self._ways.append((address, slot, way))
-        return way
+                return line
+        line = Line(self.settings, address, prefix)
+        self._lines.append((address, slot, line))
+        return line
 
 
 class AsyncJournals:
@@ -226,9 +240,22 @@ class AsyncJournals:
         for known_address, known_slot, client in self._clients:
             if (known_address, known_slot) == (address, slot):
                 return client
-        client = async_client(self.settings, address)
+        client = async_client(self.settings, address, prefix)
         self._clients.append((address, slot, client))
         return client
+
+
+def by_server(settings: Settings) -> list[list[str]]:
+    """Targets by the Redis that keeps their journals."""
+    found: list[tuple[RedisAddress, list[str]]] = []
+    for target in settings.ledgers:
+        address = settings.journal_address(target)
+        names = next((names for known, names in found if known == address), None)
+        if names is None:
+            found.append((address, [target]))
+        else:
+            names.append(target)
+    return [names for _, names in found]
 
 
 def others(settings: Settings, key_or_id: str, target: str) -> list[str]:

@@ -133,12 +133,14 @@ class Scripts:
         client: For what is more than one command.
         connections: For what is one; to the same server.
         prefix: Of the journal's keys.
+        variable: The setting that says where the server is, for messages.
     """
 
-    def __init__(self, client: redis.Redis, connections: Connections, prefix: str) -> None:
+    def __init__(self, client: redis.Redis, connections: Connections, prefix: str, variable: str) -> None:
         self._client = client
         self._connections = connections
         self._prefix = prefix
+        self._variable = variable
 
     def run(self, name: str, *args: str | int) -> Any:
         """Run one script in one trip.
@@ -146,7 +148,7 @@ class Scripts:
         Raises:
             JournalUnavailable: Redis did not answer in time or refused.
         """
-        with reported(name):
+        with reported(name, self._variable):
             try:
                 return self._connections.call("EVALSHA", script_digest(name), "1", self._prefix, *args)
             except NoScriptError:
@@ -164,7 +166,7 @@ class Scripts:
             What the script returned, and what each wait returned: an exception where the server does not know the
             command or has no append-only file.
         """
-        with reported(name):
+        with reported(name, self._variable):
             try:
                 return self._pipe(("EVALSHA", script_digest(name), "1", self._prefix, *args), waits)
             except NoScriptError:

@@ -1,4 +1,4 @@
-"""What operators do with the journal: look over it, list, replay, discard, pause and resume."""
+"""What operators do with the journals: look over them, list, replay, discard, pause and resume."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 from blnk_relay.bell import Bells
 from blnk_relay.errors import JournalUnavailable, NotFound, Refused
@@ -24,6 +24,8 @@ from blnk_relay.journal.status import Attempt, Status, moment
 from blnk_relay.kinds.registry import KINDS
 from blnk_relay.replay import ReplayPlan, ReplayWay, plan_replay
 from blnk_relay.settings import CONFIRM_LANE, Settings
+
+T = TypeVar("T")
 
 #: Most letters of one bulk replay or discard.
 MOST_AT_ONCE = 10_000
@@ -118,23 +120,16 @@ class Operator:
             NotFound: There is no such target.
             JournalUnavailable: No Redis answered; where some did, ``away`` names the targets of the others.
         """
-        parts, away = [], []
-        failure: JournalUnavailable | None = None
-        for journal in self._journals(target):
-            try:
-                parts.append(journal.drive(overview_flow(self.settings, journal.target)))
-            except JournalUnavailable as error:
-                failure = error
-                away.append(journal.target)
-        if failure is not None and not parts:
-            raise failure
-        return replace(merged(parts), away=tuple(away))
+        parts = self._of_each(lambda journal: journal.drive(overview_flow(self.settings, journal.target)), target)
+        answered = {journal.target for journal, _ in parts}
+        away = tuple(journal.target for journal in self._journals(target) if journal.target not in answered)
+        return replace(merged([part for _, part in parts]), away=away)
 
     def leases(self) -> dict[str, int]:
         """Intents in the hands of each worker, by its name (host, process id and a random part)."""
         held: Counter[str] = Counter()
-        for journal in self._journals(None):
-            held.update(journal.drive(leases_flow(journal.prefix)))
+        for _, part in self._of_each(lambda journal: journal.drive(leases_flow(journal.prefix))):
+            held.update(part)
         return dict(held)
 
     def acts(self, most: int = 20) -> tuple[Act, ...]:
@@ -143,12 +138,20 @@ class Operator:
         Raises:
             JournalUnavailable: Redis did not answer.
         """
-        found = [act for journal in self._journals(None) for act in journal.drive(acts_flow(journal.prefix, most))]
-        newest = sorted(found, key=lambda act: act.at, reverse=True)
-        kept: dict[tuple[str, ...], Act] = {}
-        for act in newest:
-            kept.setdefault((act.what, act.of, act.who, act.reason, act.at.isoformat(timespec="seconds")), act)
-        return tuple(kept.values())[:most]
+        told: dict[tuple[object, ...], str] = {}
+        found = [
+            (journal.target, act)
+            for journal, acts in self._of_each(lambda journal: journal.drive(acts_flow(journal.prefix, most)))
+            for act in acts
+        ]
+        newest = sorted(found, key=lambda pair: pair[1].at, reverse=True)
+        kept: list[Act] = []
+        for target, act in newest:
+            # Of a lane it stands in each journal.
+            once = (act.what, act.of, act.who, act.reason, act.at.replace(microsecond=0))
+            if told.setdefault(once, target) == target:
+                kept.append(act)
+        return tuple(kept[:most])
 
     def listed(
         self,
@@ -363,6 +366,23 @@ class Operator:
 
     def _journal(self, target: str | None) -> Journal:
         return self.journals.any_of(target or next(iter(self.settings.ledgers)))
+
+    def _of_each(self, read: Callable[[Journal], T], target: str | None = None) -> list[tuple[Journal, T]]:
+        """What is read from each journal that can be reached.
+
+        Raises:
+            JournalUnavailable: None can be.
+        """
+        found: list[tuple[Journal, T]] = []
+        failure: JournalUnavailable | None = None
+        for journal in self._journals(target):
+            try:
+                found.append((journal, read(journal)))
+            except JournalUnavailable as error:
+                failure = error
+        if failure is not None and not found:
+            raise failure
+        return found
 
     def _journals(self, target: str | None) -> list[Journal]:
         return self.journals.everywhere() if target is None else [self.journals.any_of(target)]

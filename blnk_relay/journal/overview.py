@@ -1,4 +1,4 @@
-"""The journal at a glance: depths, ages, gates and counters, as values and as the flow that reads them."""
+"""Journals at a glance: depths, ages, gates and counters, as values and as the flow that reads them of one."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ class GateView:
 
 @dataclass(frozen=True, slots=True)
 class Overview:
-    """The journal at a glance.
+    """Some journals at a glance.
 
     Attributes:
         lanes: Every lane for every target, also those that the settings no longer name.

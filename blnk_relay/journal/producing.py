@@ -14,10 +14,10 @@ from blnk_relay.journal.enqueue import Enqueuing, ledger_meant
 from blnk_relay.journal.entries import NewEntry
 from blnk_relay.journal.flows import Flow, Run, T, Trip
 from blnk_relay.journal.holdup import holdup_flow
+from blnk_relay.journal.line import Line
 from blnk_relay.journal.lua import Scripts
 from blnk_relay.journal.parts import PartStatus, parts_flow
 from blnk_relay.journal.status import Attempt, Status, find_flow, history_flow, payload_flow, status_flow
-from blnk_relay.journal.way import Way
 from blnk_relay.settings import Settings
 
 
@@ -27,19 +27,21 @@ class Producing:
     Args:
         settings: Where Redis is, and the numbers.
         target: Whose journal it is.
-        way: The connections to its Redis; those of its own when None.
+        line: The connections to its Redis; those of its own when None.
     """
 
-    def __init__(self, settings: Settings, target: str = DEFAULT_TARGET, way: Way | None = None) -> None:
+    def __init__(self, settings: Settings, target: str = DEFAULT_TARGET, line: Line | None = None) -> None:
         self.settings = settings
         self.target = target
         self.prefix = settings.prefix(target)
-        self._way = way or Way(settings, settings.journal_address(target))
-        self.client = self._way.client
-        self.scripts = Scripts(self.client, self._way.connections, self.prefix)
+        self._line = line or Line(settings, settings.journal_address(target), self.prefix)
+        self.client = self._line.client
+        #: The setting that says where its Redis is, for messages.
+        self.variable = self._line.address.variable
+        self.scripts = Scripts(self.client, self._line.connections, self.prefix, self.variable)
         #: The ledger that the settings mean by the target; empty where they do not say.
         self.ledger = ledger_meant(settings, target)
-        self._enqueuing = Enqueuing(settings, target)
+        self._enqueuing = Enqueuing(settings, target, self._line.address)
 
     def accept(self, entries: Sequence[NewEntry]) -> tuple[list[Accepted], tuple[str, ...], str]:
         """Record intents; those of one call of up to ACCEPT_CHUNK all together or not at all.
@@ -88,8 +90,13 @@ class Producing:
 
         Returns:
             What :meth:`accept` would raise, one for each of them, with its ``index``.
+
+        Raises:
+            OtherLedger: The settings mean another ledger by the target than the journal was used for so far.
         """
-        return conflicts_in(self.scripts.run("accept", "check", "", *arguments_of(entries)), entries)
+        return conflicts_in(
+            self.scripts.run("accept", "check", self.ledger, *arguments_of(entries)), self.ledger, entries
+        )
 
     def cancel(self, key_or_id: str) -> tuple[Status, list[str]]:
         """Take an intent back that was never sent; see :meth:`blnk_relay.Relay.cancel`.
@@ -151,7 +158,7 @@ class Producing:
             if trip.wait:
                 return self.scripts.run_and_wait(trip.name, [trip.wait], *trip.args)
             return self.scripts.run(trip.name, *trip.args)
-        with reported():
+        with reported(variable=self.variable):
             pipeline = self.client.pipeline(transaction=trip.whole and len(trip.commands) > 1)
             for command in trip.commands:
                 pipeline.execute_command(*command)  # type: ignore[no-untyped-call]
@@ -159,4 +166,4 @@ class Producing:
 
     def close(self) -> None:
         """Give the connections back, those that others share as well."""
-        self._way.close()
+        self._line.close()

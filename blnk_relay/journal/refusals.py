@@ -11,30 +11,40 @@ import ssl
 from redis import exceptions as errors
 
 from blnk_relay.environment import PREFIX
+from blnk_relay.transport.finding import ServerNotFound, SlotAway
+from blnk_relay.transport.sockets import NotWritable
 
-_URL = f"{PREFIX}REDIS_URL"
+#: The setting that says where most journals are.
+URL = f"{PREFIX}REDIS_URL"
 
 #: What helps is a change of settings, so to try again as it is helps nobody.
 _LASTING: tuple[tuple[type[Exception], str], ...] = (
-    (errors.AuthenticationError, f"Redis refused the user name or the password, or wants one: see {_URL}"),
-    (errors.AuthenticationWrongNumberOfArgsError, f"Redis does not know users: see {_URL}"),
-    (errors.AuthorizationError, f"Redis refused the user of {_URL}"),
-    (errors.NoPermissionError, f"Redis does not let the user of {_URL} do this: its permissions (ACL) are too few"),
-    (errors.MovedError, f"{_URL} is a node of a Redis Cluster, and other nodes have the journal"),
-    (errors.ClusterCrossSlotError, f"{_URL} is a Redis Cluster, which would have to spread this over nodes"),
+    (errors.AuthenticationError, f"Redis refused the user name or the password, or wants one: see {URL}"),
+    (errors.AuthenticationWrongNumberOfArgsError, f"Redis does not know users: see {URL}"),
+    (errors.AuthorizationError, f"Redis refused the user of {URL}"),
+    (errors.NoPermissionError, f"Redis does not let the user of {URL} do this: its permissions (ACL) are too few"),
+    (errors.MovedError, f"{URL} is a node of a Redis Cluster, and other nodes have the journal"),
+    (errors.ClusterCrossSlotError, f"{URL} is a Redis Cluster, which would have to spread this over nodes"),
 )
 
 _PASSING: tuple[tuple[type[Exception], str], ...] = (
     (
+        SlotAway,
+        "its slot of the Redis Cluster moves from one node to another, or no node serves it now; nothing was done, and "
+        "the journal is there again when that is over",
+    ),
+    (NotWritable, "the server that it came to does not take writes, or has the journal no longer"),
+    (ServerNotFound, f"nobody named by {URL} knows where its server is now"),
+    (
         errors.ReadOnlyError,
-        f"Redis does not take writes, because it is a replica; after a failover {_URL} may have to change",
+        f"Redis does not take writes, because it is a replica; after a failover {URL} may have to change",
     ),
     (errors.OutOfMemoryError, "Redis is full: raise its maxmemory, or let workers empty the journal"),
     (errors.BusyLoadingError, "Redis is still loading its data"),
     # A sort of ClusterDownError to the client, but no matter of a cluster.
     (
         errors.MasterDownError,
-        f"Redis is a replica that has lost its primary; after a failover {_URL} may have to change",
+        f"Redis is a replica that has lost its primary; after a failover {URL} may have to change",
     ),
     (errors.ClusterDownError, "the Redis Cluster is down"),
     (errors.MaxConnectionsError, "all connections of this process to Redis are in use"),
@@ -71,12 +81,13 @@ _DOING = {
 _ELSE = ("the journal cannot be used", "try again")
 
 
-def told(error: Exception, doing: str = "") -> str:
+def told(error: Exception, doing: str = "", variable: str = URL) -> str:
     """One sentence about an error of Redis.
 
     Args:
         error: What the client raised.
         doing: The script that was run; empty for a plain read.
+        variable: The setting that says where the server is.
 
     Example:
         >>> told(errors.OutOfMemoryError("OOM command not allowed"), "accept")[:75]
@@ -90,6 +101,8 @@ def told(error: Exception, doing: str = "") -> str:
         lasting or _first(_PASSING, error) or _WORDS.get(word) or _unreachable(error) or "Redis answered with an error"
     )
     kind = f"{type(error).__name__}{' ' + word if word else ''}"
+    # The sentences are written for the one address that most have.
+    why = why.replace(URL, variable)
     return f"{what}, because {why} ({kind}); {'put that right, then ' if lasting else ''}{then}"
 
 
@@ -100,7 +113,7 @@ def _unreachable(error: Exception) -> str:
         return "Redis has as many clients as it takes"
     below = error.__cause__ or error.__context__
     why = _first(_UNREACHABLE, below) if below is not None else ""
-    return f"Redis cannot be reached at {_URL}{': ' + why if why else ''}"
+    return f"Redis cannot be reached at {URL}{': ' + why if why else ''}"
 
 
 def _first(reasons: tuple[tuple[type[BaseException], str], ...], error: BaseException) -> str:

@@ -7,6 +7,7 @@ import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+from blnk_relay.address import CLUSTER, RedisAddress
 from blnk_relay.environment import PREFIX
 from blnk_relay.errors import NotDurable, UnsuitableServer
 from blnk_relay.journal.flows import Flow, Run
@@ -14,13 +15,15 @@ from blnk_relay.settings import Settings
 
 _log = logging.getLogger(__name__)
 
+_URL = f"{PREFIX}REDIS_URL"
+
 #: Scripts with flags came with the first, WAITAOF with the second.
 OLDEST = (7, 0)
 _WITH_WAITAOF = (7, 2)
 
 _NO_CLUSTER = (
-    "give the address of a Redis or Valkey without cluster mode (cluster-enabled no); it may have replicas behind a "
-    "fixed address"
+    "which Celery cannot use as a broker, because its keys lie in several slots: give the address of another Redis or "
+    "Valkey without cluster mode (cluster-enabled no)"
 )
 
 
@@ -47,19 +50,24 @@ def facts_of(info: str) -> dict[str, str]:
     return dict(line.split(":", 1) for line in info.splitlines() if ":" in line and not line.startswith("#"))
 
 
-def judge(settings: Settings, facts: Mapping[str, str]) -> Judgement:
+def judge(settings: Settings, facts: Mapping[str, str], address: RedisAddress | None = None) -> Judgement:
     """Judge the server of the journal.
 
     Args:
         settings: What is asked of it.
         facts: What it says of itself, as far as it does; what it keeps to itself is not held against it.
+        address: Where it is; that of most journals when None.
     """
+    place = address or settings.redis_address("REDIS_URL", settings.redis_url)
     refusals, warnings = [], []
     version = _version(facts)
     if version and version < OLDEST:
-        refusals.append(too_old(facts["redis_version"]))
-    if facts.get("cluster_enabled") == "1":
-        refusals.append(is_cluster())
+        refusals.append(too_old(facts["redis_version"], place.variable))
+    by_cluster = place.asks == CLUSTER
+    if facts.get("cluster_enabled") == "1" and not by_cluster:
+        refusals.append(is_cluster(place.variable))
+    if facts.get("cluster_enabled") == "0" and by_cluster:
+        refusals.append(not_a_cluster(place.variable))
     if facts.get("maxmemory", "0") != "0" and (policy := facts.get("maxmemory_policy", "noeviction")) != "noeviction":
         warnings.append(f"maxmemory-policy is {policy}: Redis may evict intents; set it to noeviction")
     if facts.get("aof_enabled") == "0":
@@ -90,28 +98,39 @@ def _version(facts: Mapping[str, str]) -> tuple[int, ...]:
         return ()
 
 
-def too_old(version: str) -> str:
+def too_old(version: str, variable: str = _URL) -> str:
     """The sentence about a server without script flags."""
     return (
-        f"the Redis of {PREFIX}REDIS_URL is too old{f' ({version})' if version else ''}: workers need script flags, "
+        f"the Redis of {variable} is too old{f' ({version})' if version else ''}: workers need script flags, "
         "which came with Redis 7.0 and are in every Valkey"
     )
 
 
-def is_cluster(variable: str = "REDIS_URL") -> str:
-    """The sentence about a cluster."""
-    why = (
-        "the journal would be led astray when its slots move"
-        if variable == "REDIS_URL"
-        else "Celery's keys lie in several slots"
+def broker_on_cluster() -> str:
+    """The sentence about a broker whose address leads to a node of a cluster."""
+    return f"{PREFIX}BROKER_URL leads to a Redis Cluster, {_NO_CLUSTER}"
+
+
+def is_cluster(variable: str = _URL) -> str:
+    """The sentence about a plain address that leads to a node of a cluster."""
+    return (
+        f"{variable} leads to a Redis Cluster: write redis+cluster://<host>:<port>,<host>:<port>, so that the journal "
+        "is found there"
     )
-    return f"{PREFIX}{variable} leads to a Redis Cluster, which cannot be used, because {why}: {_NO_CLUSTER}"
 
 
-def check_flow(settings: Settings, broker_is_cluster: Callable[[], bool]) -> Flow[list[str]]:
+def not_a_cluster(variable: str = _URL) -> str:
+    """The sentence about the address of a cluster that leads to a server which is none."""
+    return (
+        f"{variable} is written for a Redis Cluster, and leads to a server without cluster mode: write "
+        "redis://<host>:<port>/<database>"
+    )
+
+
+def check_flow(settings: Settings, address: RedisAddress, broker_is_cluster: Callable[[], bool]) -> Flow[list[str]]:
     """See :meth:`blnk_relay.journal.journal.Journal.check_server`."""
-    judgement = judge(settings, facts_of((yield Run("server", ()))))
-    refusals = judgement.refusals or ((is_cluster("BROKER_URL"),) if broker_is_cluster() else ())
+    judgement = judge(settings, facts_of((yield Run("server", ()))), address)
+    refusals = judgement.refusals or ((broker_on_cluster(),) if broker_is_cluster() else ())
     if refusals:
         raise UnsuitableServer("; ".join(refusals))
     return list(judgement.warnings)
@@ -122,10 +141,12 @@ class FirstUse:
 
     Args:
         settings: What is asked of it.
+        address: Where it is.
     """
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, address: RedisAddress | None = None) -> None:
         self._settings = settings
+        self._address = address
         self._looked = False
 
     @property
@@ -139,7 +160,7 @@ class FirstUse:
         Raises:
             UnsuitableServer: It cannot keep a journal.
         """
-        judgement = judge(self._settings, facts_of((yield Run("server", ()))))
+        judgement = judge(self._settings, facts_of((yield Run("server", ()))), self._address)
         if judgement.refusals:
             raise UnsuitableServer("; ".join(judgement.refusals))
         self._looked = True

@@ -1,4 +1,4 @@
-"""Where the tokens of an OAuth client are kept: one hash for each target beside the journal (contract §1.3).
+"""Where the tokens of an OAuth client are kept: one hash in the journal of each target (contract §1.3).
 
 Every change is a compare-and-set on the version, by the clock of Redis; see oauth.lua.
 """

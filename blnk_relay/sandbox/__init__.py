@@ -20,7 +20,7 @@ from __future__ import annotations
 from blnk_relay.sandbox.books.frozen import BookBalance, Books
 from blnk_relay.sandbox.books.reconciliation import ExternalRecord, MatchingRule, Run, Upload
 from blnk_relay.sandbox.books.rows import Effect, IdentityRecord, LedgerRecord, Row, Status
-from blnk_relay.sandbox.edge.edge import FAULT_HEADER, RequestSeen
+from blnk_relay.sandbox.edge.exchange import FAULT_HEADER, RequestSeen
 from blnk_relay.sandbox.faults.kinds import DEFAULT_KINDS, KINDS, FaultKind
 from blnk_relay.sandbox.faults.plans import Faults, Rule
 from blnk_relay.sandbox.options import UPSTREAM_LIMITS, Options

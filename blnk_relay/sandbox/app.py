@@ -14,7 +14,7 @@ from yarl import URL
 
 from blnk_relay.sandbox import admin
 from blnk_relay.sandbox.edge import upstream
-from blnk_relay.sandbox.edge.edge import Exchange
+from blnk_relay.sandbox.edge.exchange import Exchange
 from blnk_relay.sandbox.faults.kinds import Delivery
 from blnk_relay.sandbox.http.answers import Answer
 from blnk_relay.sandbox.http.request import WireRequest

@@ -38,11 +38,6 @@ class Scheduled:
         """Forget the callback; harmless when it has run already."""
         self.callback = None
 
-    @property
-    def waiting(self) -> bool:
-        """Whether the callback has neither run nor been cancelled."""
-        return self.callback is not None
-
 
 class Clock:
     """Time and what waits for it.

@@ -11,16 +11,16 @@ from typing import Any
 from blnk_relay.sandbox.books.frozen import Books, take_snapshot
 from blnk_relay.sandbox.books.rows import Balance, Status, Txn
 from blnk_relay.sandbox.core import recovery
-from blnk_relay.sandbox.core.core import Core
 from blnk_relay.sandbox.core.execution import execute
 from blnk_relay.sandbox.core.preparation import prepare
 from blnk_relay.sandbox.core.rollback import roll_back
-from blnk_relay.sandbox.edge.edge import Edge
+from blnk_relay.sandbox.core.state import Core
+from blnk_relay.sandbox.edge.exchange import Edge
 from blnk_relay.sandbox.errors import LedgerError
 from blnk_relay.sandbox.faults.plans import Faults
 from blnk_relay.sandbox.ids import new_id
 from blnk_relay.sandbox.options import GENERAL_LEDGER_ID, Options
-from blnk_relay.sandbox.routes.table import build_routes
+from blnk_relay.sandbox.routes.registry import build_routes
 
 #: Where funds come from.
 FUNDING_INDICATOR = "@SandboxFunding"

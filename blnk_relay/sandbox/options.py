@@ -49,11 +49,8 @@ class Options:
         instance_id: The only instance this sandbox serves.
         oauth_client_id: The only client of ``/oauth/token`` (contract §1.3).
         oauth_client_secret: Its secret.
-        oauth_scopes: What a login allows.
         oauth_expires_s: How long an access token lives.
         oauth_rotation: A refresh token dies when it is used.
-        core_shape: Answer as a bare Core too: paths without ``/proxy``, and ``X-Blnk-Key``.
-        core_auth: That Core asks for a key.
         core_key: Its master key; also sent to the Core behind ``upstream``.
         core_keys: Further keys of that Core with their scopes, e.g. ``{"k": ("transactions:write",)}``.
         edge_errors: Body of the edge's own refusals, which nobody has documented (contract §1.2).
@@ -63,21 +60,16 @@ class Options:
         inflight_delay_s: From a queued commit or void to its effect (contract §3.8).
         read_lag_s: How far the Data and Filters API are behind: rows are not there yet, changes of
             metadata, identities and links not made (contract §1.7).
-        max_retries: Retries of a failing background task before it is rejected or archived (contract §3.1).
         retry_scale: Factor on the library's retry delays of 7 to 14.5 minutes in total (contract §3.1).
         insufficient_fund_retries: Retry a transaction without funds instead of rejecting it at once.
         coalescing: Queued transactions that wait on common balances are applied together, and lose their
             overdraft limit and effective date then (contract §2.3).
-        recovery: Pick up QUEUED rows that have no child (contract §3.5).
         recovery_interval_s: How often recovery looks.
         recovery_threshold_s: How old a QUEUED row must be to be picked up.
-        recovery_max_attempts: Tries before recovery writes REJECTED.
         core_version: Which release of Core is played, one of :data:`CORE_VERSIONS`. 0.15.2 ignores ``dry_run`` (and so
             executes), ``indicator`` on balances and the texts of refunds, and takes negative amounts and precisions and
             a source that is its destination; 0.15.3 does not (contract §14.1, §14.7); 0.15.4 has other codes
             (contract §14.2) and no trap of refunds.
-        refund_trap: Skip-mode refunds are themselves refunded by the next call (contract §3.9, issue #374), before
-            0.15.4.
         core_routes: Forward Core routes outside the documented list (contract §1.6).
         dob_dates: Accept ``dob`` as a bare date too, as Cloud's page shows it (contract §2.7).
         tokenization: The instance has the secret that tokenization needs (contract §2.11).
@@ -90,10 +82,8 @@ class Options:
         detail_missing: What that route says of an unknown id.
         coerce_query_values: Query-string filters turn into numbers, booleans and dates (contract §1.7).
         estimate_totals: ``total`` of a transaction filter is a guess unless ``strict_total=true``.
-        nested_meta_filters: ``meta_data.a.b`` may be filtered; Core's own filter takes one level only.
         max_page_size: The largest page.
         oversized_page: A larger ``pageSize`` becomes the default size, as Core does it, or is cut.
-        max_in_values: Longer ``in`` lists are refused.
         reconciliation_s: How long a reconciliation runs.
         reconciliation_filters: Runs, rules and external records may be filtered (contract §4: assumed).
         max_upload_bytes: A larger upload is 413; the real limit is 256 MiB.
@@ -106,11 +96,8 @@ class Options:
     instance_id: str = "inst_sandbox"
     oauth_client_id: str = "client_sandbox"
     oauth_client_secret: str = "secret_sandbox"  # noqa: S105 - as above
-    oauth_scopes: tuple[str, ...] = DEFAULT_SCOPES
     oauth_expires_s: float = 3600.0
     oauth_rotation: bool = True
-    core_shape: bool = True
-    core_auth: bool = True
     core_key: str = "blnk_core_sandbox"
     core_keys: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     edge_errors: Literal["json", "error_detail", "text"] = "json"
@@ -120,17 +107,13 @@ class Options:
     apply_s: float = 0.02
     inflight_delay_s: float = 0.02
     read_lag_s: float = 0.0
-    max_retries: int = 5
     retry_scale: float = 1.0
     insufficient_fund_retries: bool = False
     coalescing: bool = True
-    recovery: bool = True
     recovery_interval_s: float = 1800.0
     recovery_threshold_s: float = 7200.0
-    recovery_max_attempts: int = 3
 
     core_version: Literal["0.15.2", "0.15.3", "0.15.4"] = "0.15.3"
-    refund_trap: bool = True
     core_routes: bool = True
     dob_dates: bool = False
     tokenization: bool = True
@@ -144,10 +127,8 @@ class Options:
     detail_missing: Literal["404", "null", "empty"] = "404"
     coerce_query_values: bool = True
     estimate_totals: bool = False
-    nested_meta_filters: bool = True
     max_page_size: int = 100
     oversized_page: Literal["default", "cut"] = "default"
-    max_in_values: int = 1000
 
     reconciliation_s: float = 0.05
     reconciliation_filters: bool = True

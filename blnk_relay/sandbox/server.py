@@ -16,7 +16,7 @@ from blnk_relay.sandbox.options import DEFAULT_SCOPES, Options
 if TYPE_CHECKING:
     from blnk_relay.sandbox.app import Application
     from blnk_relay.sandbox.books.frozen import Books
-    from blnk_relay.sandbox.edge.edge import RequestSeen
+    from blnk_relay.sandbox.edge.exchange import RequestSeen
 
 #: Starting, stopping and every call into the sandbox's thread give up after this.
 CALL_TIMEOUT_S = 30.0

@@ -1,1 +1,1 @@
-"""Connections to Redis, for the journal and for bells alike."""
+"""Connections to Redis, for journals and for bells alike."""

@@ -11,7 +11,9 @@ import redis
 from kombu.transport import TRANSPORT_ALIASES
 from kombu.transport import redis as kombu_redis
 
+from blnk_relay.address import RedisAddress
 from blnk_relay.settings import Settings
+from blnk_relay.transport.finding import Finder, finding
 from blnk_relay.transport.roomy import RoomyRedis
 from blnk_relay.transport.sockets import careful
 
@@ -25,9 +27,17 @@ class Channel(kombu_redis.Channel):
     Bells are what makes workers finish the work that there is, and a queue holds a few of them.
     """
 
+    from_transport_options = (*kombu_redis.Channel.from_transport_options, "relay_address")
+
+    #: Where the broker is, for one that has to be found; by the transport options.
+    relay_address: RedisAddress | None = None
+
     def _connparams(self, asynchronous: bool = False) -> dict[str, Any]:
         found: dict[str, Any] = super()._connparams(asynchronous)  # type: ignore[misc]
-        return {**found, "connection_class": careful(found["connection_class"])}
+        found["connection_class"] = careful(found["connection_class"])
+        if (address := self.relay_address) is not None and address.asks:
+            found |= {"connection_class": finding(found["connection_class"], address), "finder": Finder(address)}
+        return found
 
     def _get_client(self) -> type[redis.Redis]:
         return RoomyRedis
@@ -44,5 +54,4 @@ TRANSPORT_ALIASES[_SCHEME] = f"{__name__}:{Transport.__name__}"
 
 def url_for_celery(settings: Settings) -> str:
     """The broker's URL for a Celery application of ours; others take ``settings.broker``, which is plain Celery's."""
-    scheme, rest = settings.broker.split(":", 1)
-    return f"{_SCHEME}{scheme.removeprefix('rediss').removeprefix('redis')}:{rest}"
+    return settings.broker_address.broker_url(_SCHEME)

@@ -9,7 +9,6 @@ and the call made once more on a new one, by the rules for a connection that dro
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 import redis
@@ -17,8 +16,6 @@ import redis.asyncio
 from hiredis import pack_command
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import DataError
-
-from blnk_relay.address import RedisAddress
 
 #: First words of the answers with which a server says that it does not take writes, or no longer. None of them has done
 #: anything, so what met them may be sent again.
@@ -118,21 +115,3 @@ class AsyncTlsConnection(_AsyncCareful, redis.asyncio.SSLConnection):
 
 class AsyncSocketConnection(_AsyncCareful, redis.asyncio.UnixDomainSocketConnection):
     """Over a socket file."""
-
-
-_CLASSES: Mapping[str, type] = {"redis": TcpConnection, "rediss": TlsConnection, "unix": SocketConnection}
-_ASYNC_CLASSES: Mapping[str, type] = {
-    "redis": AsyncTcpConnection,
-    "rediss": AsyncTlsConnection,
-    "unix": AsyncSocketConnection,
-}
-
-
-def connection_class(address: RedisAddress) -> type:
-    """The class of connections to an address, for redis-py."""
-    return _CLASSES[address.scheme]
-
-
-def async_connection_class(address: RedisAddress) -> type:
-    """The class of connections to an address, for redis.asyncio."""
-    return _ASYNC_CLASSES[address.scheme]

@@ -50,7 +50,8 @@ def changes(journal: Journal) -> Iterator[list[int]]:
 
 def sweep(journal: Journal) -> tuple[str, ...]:
     journal.client.delete(journal.key("sweep"))
-    swept, rung, _ = journal.sweep()
+    found = journal.sweep()
+    swept, rung = found.swept, found.bells
     assert swept
     return rung
 
@@ -89,7 +90,7 @@ def end_cancelled(relay: Relay, _: Journal) -> None:
 
 def end_discarded(relay: Relay, journal: Journal) -> None:
     settle(journal, journal.claim(LANE, WORKER, 1).items, "dead")
-    Operator(journal, relay.bells).discard(relay.get("first"), who="me", reason="closed")
+    Operator(relay.journals, relay.bells).discard(relay.get("first"), who="me", reason="closed")
 
 
 @pytest.mark.parametrize(
@@ -170,7 +171,7 @@ def test_whoever_changes_between_two_calls_comes_to_the_same_end(relay, journal)
     assert states(relay, late) == {("dead", "EXPIRED"): len(late)}
     assert relay.get("newcomer").state == "ready"
     # Who died meanwhile has the result all the same, and goes when it is replayed.
-    operator = Operator(journal, relay.bells)
+    operator = Operator(relay.journals, relay.bells)
     operator.replay(relay.get(late[0]), who="me")
     assert relay.get(late[0]).state == "ready"
     results = journal.client.hget(journal.key(f"intent:{id_of(DEFAULT_TARGET, late[0])}"), "results")
@@ -299,7 +300,7 @@ def test_a_read_that_misses_a_row_of_ours_is_older_than_our_writes(
     relay.enqueue(payment(), key="order")
     (claimed,) = journal.claim(LANE, WORKER, 1).items
     if made:
-        journal.client.sadd(journal.key(f"made:{DEFAULT_TARGET}:hold"), *made)
+        journal.client.sadd(journal.key("made:hold"), *made)
     before = journal.client.info("commandstats").get("cmdstat_smembers", {"calls": 0})["calls"]
     assert journal.record([(claimed, Send(exclusive="hold", seen=seen))]) == [answer]
     if len(made) > len(seen):

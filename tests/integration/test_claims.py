@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from dataclasses import replace
 
 import pytest
 
-from blnk_relay import Relay, Target, Write
-from blnk_relay.intents.exchange import GateAction
 from blnk_relay.intents.intent import DEFAULT_TARGET
 from blnk_relay.journal.entries import Settlement, id_of
 from blnk_relay.journal.journal import Journal
@@ -162,7 +159,7 @@ def test_who_has_to_be_alone_waits_for_empty_hands_and_gets_them(relay, journal)
     """However much else there is to do, in its lane and in others."""
     enqueue(relay, "suspect")
     journal.client.hset(journal.key(f"intent:{id_of(DEFAULT_TARGET, 'suspect')}"), "claims", 2)
-    journal.client.zadd(journal.key(f"ready:{LANE}|{DEFAULT_TARGET}"), {id_of(DEFAULT_TARGET, "suspect"): 5})
+    journal.client.zadd(journal.key(f"ready:{LANE}"), {id_of(DEFAULT_TARGET, "suspect"): 5})
     for number in range(20):
         relay.enqueue(payment(), key=f"other-{number}", lane="refunds")
     in_hand = list(journal.claim("refunds", WORKER, 4).items)
@@ -283,41 +280,6 @@ def test_what_cannot_be_read_is_no_trouble_of_its_neighbours(relay, journal, sta
     fields = {"class": "refused", "code": "NO", "message": "no"}
     journal.settle(WORKER, [Settlement(broken, state, "dead", 0, fields)], [])
     assert journal.client.hget(journal.key(f"intent:{id_}"), "state") == "dead"
-
-
-def test_every_target_gets_its_share_of_a_claim_and_none_that_the_worker_does_not_know(settings):
-    known = replace(settings, instance_id="i", targets=(Target(name="eu"), Target(name="us")))
-    wider = replace(known, targets=(*known.targets, Target(name="far")))
-    with Relay(wider) as producer:
-        for target, number in (("default", 100), ("eu", 100), ("us", 2), ("far", 100)):
-            keys = [f"order-{at}" for at in range(number)]
-            producer.enqueue_many([Write(intent=payment(), key=key, target=target) for key in keys])
-    worker = Journal(known)
-    first = Counter(claimed.entry.target for claimed in worker.claim(LANE, WORKER, 30).items)
-    assert first == {"us": 2, "default": 14, "eu": 14}
-    worker.change_gate("eu", "write", GateAction.PAUSE, "HTTP_401", 3600)
-    assert Counter(claimed.entry.target for claimed in worker.claim(LANE, WORKER, 50).items) == {"default": 50}
-    assert len(worker.claim(LANE, WORKER, 300).items) == 36
-    left = worker.claim(LANE, WORKER, 0, leave=True)
-    # What nobody here can send must not keep the bell ringing.
-    assert (left.items, left.bells) == ((), ())
-    assert worker.unknown_targets() == ["far"]
-    worker.close()
-
-
-def test_looks_are_taken_for_known_targets_only(settings):
-    wider = replace(settings, instance_id="i", targets=(Target(name="far"),))
-    with Relay(wider) as producer:
-        for target in ("default", "far"):
-            producer.enqueue(payment(), key="order", target=target)
-        claims = producer.journal().claim(LANE, WORKER, 10).items
-        assert len(claims) == 2
-        producer.journal().settle(WORKER, [Settlement(item, "sending", "posted") for item in claims], [])
-        few = Journal(settings)
-        assert [item.entry.target for item in few.take(WORKER, 10, 10.0).items] == ["default"]
-        assert few.take(WORKER, 10, 10.0).items == ()
-        assert few.take(WORKER, 10, 10.0).next_ms > 0
-        few.close()
 
 
 @pytest.mark.parametrize("speaks", ["settles", "prolongs"])

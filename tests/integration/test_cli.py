@@ -302,9 +302,9 @@ def test_a_second_pause_is_refused_and_says_who_was_first(what):
 
 @WHAT
 def test_a_pause_by_hand_is_not_overwritten_by_workers_and_ends_theirs(relay, what):
-    relay.journal().change_gate("default", "write", GateAction.PAUSE, "HTTP_401", 5)
+    relay.journal().change_gate("write", GateAction.PAUSE, "HTTP_401", 5)
     run("pause", *what, "--who", "ann", "--reason", "audit")
-    relay.journal().change_gate("default", "write", GateAction.PAUSE, "HTTP_403", 5)
+    relay.journal().change_gate("write", GateAction.PAUSE, "HTTP_403", 5)
     gates = {gate["side"]: gate for gate in run("status", "--json").json["gates"]}
     by_hand = what != ("refunds",)
     assert (gates["write"]["manual"], gates["write"]["who"]) == (by_hand, "ann" if by_hand else "")
@@ -346,7 +346,7 @@ def test_a_paused_target_stands_in_the_status_before_anything_was_ever_enqueued(
 
 
 def test_a_gate_says_since_when_and_for_how_long(relay):
-    relay.journal().change_gate("default", "write", GateAction.PAUSE, "HTTP_401", 5)
+    relay.journal().change_gate("write", GateAction.PAUSE, "HTTP_401", 5)
     began = relay.journal().now_ms() - 90_000
     relay.journal().client.hset(relay.journal().key("gate:write"), "since", began)
     (gate,) = run("status", "--json").json["gates"]

@@ -14,8 +14,9 @@ from blnk_relay.journal.journal import Journal
 from blnk_relay.sandbox import Faults, Rule, Sandbox
 from tasks.confirm import confirm
 from tasks.deliver import deliver
-from tests.integration.test_kind_faults import HASTE, HASTY_LEDGER, closing_runtime, drive, settle
+from tests.integration.test_kind_faults import HASTE, HASTY_LEDGER, drive, settle
 from tests.support.clocks import let_the_clock_be_set, step
+from tests.support.hands import hands
 from tests.support.stages import fields_of
 from tests.support.waiting import wait_until
 
@@ -62,7 +63,7 @@ def test_a_part_is_committed_once_although_the_clock_steps_while_it_is_under_way
     given: Settings, ledger: Sandbox, seconds: int
 ) -> None:
     names = [f"hold-{number}" for number in range(HOLDS)]
-    with closing_runtime(given) as sender, closing_runtime(given) as other:
+    with hands(given) as sender, hands(given) as other:
         settle(sender, [hold(name) for name in names], drive, "the holds")
         other.journal.sweep()
         ledger.set_faults(
@@ -97,7 +98,7 @@ def test_a_step_holds_up_no_retry(given: Settings, ledger: Sandbox, seconds: int
     pay = transaction(
         source="@world", destination="@shop", currency="EUR", amount=1, description="x", allow_overdraft=True
     )
-    with closing_runtime(given) as runtime:
+    with hands(given) as runtime:
         ledger.set_faults(Faults.script([Rule("423", path="/proxy/transactions", times=2)]))
         runtime.journal.sweep()
         runtime.relay.enqueue(pay, key="retried")
@@ -112,12 +113,12 @@ def test_a_step_holds_up_no_retry(given: Settings, ledger: Sandbox, seconds: int
 def test_a_bell_is_rung_after_a_step_back(given: Settings) -> None:
     journal = Journal(given)
     pay = transaction(source="@a", destination="@b", currency="EUR", amount=1, description="x")
-    with closing_runtime(given) as runtime:
+    with hands(given) as runtime:
         journal.sweep()
         runtime.relay.enqueue(pay, key="before")
         step(journal, -3600)
         # Whoever sweeps first notices, and the lane is rung within a bell's own time.
-        wait_until(lambda: "writes" in journal.sweep()[1], 10)
+        wait_until(lambda: "writes" in journal.sweep().bells, 10)
     journal.close()
 
 

@@ -114,12 +114,12 @@ def test_threads_of_a_producer_go_on_after_a_failover_behind_its_address(pair, f
 def test_bells_ring_again_after_a_failover_behind_the_address(pair, fixed):
     bells = Bells(fixed)
     lane = fixed.lanes[0]
-    bells.ring([lane])
+    bells.ring("default", [lane])
     pair.fail_over()
-    bells.ring([lane])
+    bells.ring("default", [lane])
 
     def rung() -> bool:
-        bells.ring([lane])
+        bells.ring("default", [lane])
         return pair.clients[1].llen(queue_of(fixed, lane)) > 1
 
     wait_until(rung, WAIT_S, "a bell on the new primary")
@@ -134,7 +134,7 @@ def test_a_journal_of_a_worker_goes_on_after_a_failover_behind_the_address(pair,
     journal.sweep()
     pair.fail_over()
     assert len(journal.claim(fixed.lanes[0], "worker", 1).items) == 1
-    wait_until(lambda: journal.sweep()[0], WAIT_S, "a sweep")
+    wait_until(lambda: journal.sweep().swept, WAIT_S, "a sweep")
     journal.close()
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -117,7 +118,7 @@ def test_what_is_forgotten_is_free_and_what_is_open_or_dead_keeps_all_that_it_ow
     others = Journal(given)
     sweep(others)
     relay.enqueue(payment("reference"), key="order")
-    relay.enqueue(payment("kept"), key="open", not_before=3_600)
+    relay.enqueue(payment("kept"), key="open", not_before=timedelta(hours=1))
     finish(journal, *journal.claim(LANE, WORKER, 10).items)
     trim(others)
     with pytest.raises(KeyConflict):

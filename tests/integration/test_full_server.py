@@ -96,7 +96,7 @@ def test_workers_drain_a_server_that_is_beyond_its_limit(started):
         with closing(redis.Redis(port=stage.valkey.port)) as client:
             if started == "before":
                 stage.start_worker()
-                wait_until(lambda: client.zcard("{relay:v1}:workers"), WAIT_S, "the worker")
+                wait_until(lambda: client.zcard("{relay:v1:default}:workers"), WAIT_S, "the worker")
             with no_room(client):
                 if started == "after":
                     client.delete("_kombu.binding.relay.transactions")

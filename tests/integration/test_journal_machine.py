@@ -121,7 +121,7 @@ class SilentBells:
     def __init__(self) -> None:
         self.rung: list[str] = []
 
-    def ring(self, lanes: Any) -> None:
+    def ring(self, _target: str, lanes: Any) -> None:
         self.rung += lanes
 
     def close(self) -> None:
@@ -194,7 +194,7 @@ class JournalMachine(RuleBasedStateMachine):
         self.relay = Relay(self.where)
         self.bells = SilentBells()
         self.relay.bells = self.bells  # type: ignore[assignment]
-        self.operator = Operator(self.journal, self.bells)  # type: ignore[arg-type]
+        self.operator = Operator(self.relay.journals, self.bells)  # type: ignore[arg-type]
         self.items: dict[str, Item] = {}
         self.named: dict[str, str] = {}
         self.owners: dict[str, str] = {}
@@ -466,7 +466,7 @@ class JournalMachine(RuleBasedStateMachine):
             item.charged, item.blamed = (
                 tuple(name for name in names if name != given.worker) for names in (item.charged, item.blamed)
             )
-        self.journal.settle(given.worker, [settlement], [f"{DEFAULT_TARGET}:{side}"] if healthy else [])
+        self.journal.settle(given.worker, [settlement], [side] if healthy else [])
         if healthy and self.gates[side].paused and not self.gates[side].manual:
             self.gates[side] = Gate()
             self.counts["gate_opened"] += 1
@@ -573,7 +573,7 @@ class JournalMachine(RuleBasedStateMachine):
 
     def _record(self, given: Given, row: str, *, blind: bool = False) -> None:
         id_ = given.claimed.entry.id
-        item, full = self.items[id_], f"{DEFAULT_TARGET}:{row}"
+        item, full = self.items[id_], row
         seen = () if blind else tuple(sorted(self.made.get(full, ())))
         expected = "ok"
         if item.trimmed or number_of(given.claimed.token) != item.token or item.state != "sending":
@@ -649,7 +649,7 @@ class JournalMachine(RuleBasedStateMachine):
             item.generation += 1
             item.sent = item.lapsed = False
             item.memo = ""
-            self.named[f"{DEFAULT_TARGET}:{reference}"] = status.id
+            self.named[reference] = status.id
         # It has the settings' patience from now on, whatever it had before.
         item.expires = False
         held = self._held(status.id)
@@ -664,9 +664,7 @@ class JournalMachine(RuleBasedStateMachine):
 
     def _taken(self, reference: str, by: str) -> bool:
         """Whether a reference belongs to another intent: by name, or because it is the reference of its key."""
-        return (
-            self.named.get(f"{DEFAULT_TARGET}:{reference}", by) != by or id_of(DEFAULT_TARGET, reference) in self.items
-        )
+        return self.named.get(reference, by) != by or id_of(DEFAULT_TARGET, reference) in self.items
 
     @precondition(lambda self: self.remembered)
     @rule(data=st.data())
@@ -699,7 +697,7 @@ class JournalMachine(RuleBasedStateMachine):
             return
         gate = self.gates[what]
         news = not gate.paused or (manual and not gate.manual)
-        name, code = f"{DEFAULT_TARGET}:{what}", "OPERATOR" if manual else "HTTP_401"
+        name, code = what, "OPERATOR" if manual else "HTTP_401"
         answer = self.journal.scripts.run("gate", name, "pause", code, LATER_MS, str(int(manual)), "")
         assert bool(answer[0]) == news
         if news:
@@ -730,13 +728,13 @@ class JournalMachine(RuleBasedStateMachine):
         for side, gate in self.gates.items():
             if gate.paused and not gate.manual:
                 gate.probe_due = True
-                self.client.hset(self.journal.key(f"gate:{DEFAULT_TARGET}:{side}"), "probe_at", 1)
+                self.client.hset(self.journal.key(f"gate:{side}"), "probe_at", 1)
 
     def _come_due(self, state: str, ids: list[str]) -> None:
         for id_ in ids:
             item = self.items[id_]
             item.due = True
-            name = "posted" if state == "posted" else f"ready:{item.lane}|{DEFAULT_TARGET}"
+            name = "posted" if state == "posted" else f"ready:{item.lane}"
             self.client.zadd(self.journal.key(name), {id_: item.seq}, xx=True)
 
     @precondition(lambda self: self._any("sending"))
@@ -775,9 +773,11 @@ class JournalMachine(RuleBasedStateMachine):
 
     def _sweep(self, lapsing: list[str], expiring: Sequence[str] = ()) -> None:
         self.client.delete(self.journal.key("sweep"))
-        swept, rung, late = self.journal.sweep()
+        found = self.journal.sweep()
+        swept, rung, late = found.swept, found.bells, found.expired
         assert swept
-        assert self.journal.sweep() == (False, (), ()), "only one sweeps"
+        again = self.journal.sweep()
+        assert (again.swept, again.bells, again.expired) == (False, (), ()), "only one sweeps"
         assert {entry.id for entry in late} == set(expiring)
         for id_ in expiring:
             self._die(id_, "refused", "EXPIRED")
@@ -821,7 +821,7 @@ class JournalMachine(RuleBasedStateMachine):
             if item.trimmed:
                 continue
             expected[id_] = {
-                "ready": f"ready:{item.lane}|{DEFAULT_TARGET}",
+                "ready": f"ready:{item.lane}",
                 "sending": f"leased:{item.holder}",
                 "cancelled": "done",
             }.get(item.state, item.state)
@@ -835,7 +835,7 @@ class JournalMachine(RuleBasedStateMachine):
             "dead",
             "discarded",
             *(f"leased:{worker}" for worker in WORKERS),
-            *(f"ready:{lane}|{DEFAULT_TARGET}" for lane in LANES),
+            *(f"ready:{lane}" for lane in LANES),
         ]
         pipeline = self.client.pipeline(transaction=False)
         for name in names:
@@ -894,7 +894,7 @@ class JournalMachine(RuleBasedStateMachine):
     @invariant()
     def a_row_has_one_writer(self) -> None:
         for row in ROWS[1:]:
-            full = f"{DEFAULT_TARGET}:{row}"
+            full = row
             assert self.client.get(self.journal.key(f"excl:{full}")) == self.owners.get(full)
             assert self.client.smembers(self.journal.key(f"made:{full}")) == self.made.get(full, set())
 

@@ -14,10 +14,12 @@ from typing import Any
 import pytest
 import redis
 
-from blnk_relay import Intent, Settings, bulk_transactions, refund
-from blnk_relay.journal.entries import NewEntry, Settlement, new_entry
+from blnk_relay import Intent, KeyConflict, Settings, Write, bulk_transactions, refund
+from blnk_relay.intents.intent import DEFAULT_TARGET
+from blnk_relay.intents.outcomes import OUTCOMES
+from blnk_relay.journal.entries import NewEntry, Settlement, id_of, new_entry
 from blnk_relay.journal.journal import Journal
-from tests.support.journal import WORKER, trim
+from tests.support.journal import WORKER, status, trim
 from tests.support.payments import payment
 from tests.support.waiting import wait_until
 

@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,9 +25,9 @@ from blnk_relay.sandbox.faults.kinds import Fault, FaultKind, Subject, Target
 from tasks.confirm import confirm
 from tasks.deliver import deliver
 from tasks.runtime import Runtime
+from tests.support.hands import Hands, hands
 from tests.support.specimens import SPECIMENS, Parts, Specimen
 from tests.support.waiting import wait_until
-from worker.app import build_runtime
 from worker.demo.stage import Stage
 
 #: Longest play of one fault; far above what any needs.
@@ -176,9 +175,9 @@ def scene_of(specimen: str, fault: str) -> str:
     return f"{specimen}.{fault}".replace("_", "-")
 
 
-def drive(runtime: Runtime, is_over: Callable[[], bool], what: str) -> None:
+def drive(runtime: Hands, is_over: Callable[[], bool], what: str) -> None:
     """Do in this thread what workers do: deliver, confirm, sweep."""
-    operator = Operator(runtime.journal, runtime.bells)
+    operator = Operator(runtime.relay.journals, runtime.bells)
     end_s = time.monotonic() + WAIT_S
     sweep_at_s = 0.0
     while not is_over():
@@ -193,7 +192,7 @@ def drive(runtime: Runtime, is_over: Callable[[], bool], what: str) -> None:
         time.sleep(ROUND_S)
 
 
-def settle(runtime: Runtime, writes: list[Write], see_through: Driver, what: str) -> dict[str, Status]:
+def settle(runtime: Hands, writes: list[Write], see_through: Driver, what: str) -> dict[str, Status]:
     """Enqueue, and see all of it through."""
     keys = [receipt.key for receipt in runtime.relay.enqueue_many(writes)]
     found: dict[str, Status] = {}
@@ -229,7 +228,7 @@ def play(sandbox: Sandbox, settings: Settings, name: str, see_through: Driver) -
     kind = FAULTS[name]
     specimens = [specimen for specimen in SPECIMENS.values() if struck_by(kind, specimen)]
     scenes = {specimen.name: scene_of(specimen.name, name) for specimen in specimens}
-    with closing_runtime(settings) as runtime:
+    with hands(settings) as runtime:
         ids = needed(runtime, specimens, scenes, see_through)
         before = effects(sandbox.books())
         aims = {specimen.name: aim_at(specimen, scenes[specimen.name], ids[specimen.name]) for specimen in specimens}
@@ -272,20 +271,8 @@ def effects(books: Books) -> int:
     return sum(row.effect != Effect.NONE for row in books.rows)
 
 
-@contextmanager
-def closing_runtime(settings: Settings) -> Iterator[Runtime]:
-    """What a worker process has, in this one."""
-    runtime = build_runtime(settings)
-    try:
-        yield runtime
-    finally:
-        runtime.relay.close()
-        runtime.bells.close()
-        runtime.journal.close()
-
-
 def needed(
-    runtime: Runtime, specimens: list[Specimen], scenes: Mapping[str, str], see_through: Driver
+    runtime: Hands, specimens: list[Specimen], scenes: Mapping[str, str], see_through: Driver
 ) -> dict[str, dict[str, str]]:
     """Make what the specimens need, in as many rounds as the longest list of needs is long; their ids."""
     ids: dict[str, dict[str, str]] = {specimen.name: {} for specimen in specimens}

@@ -16,8 +16,9 @@ from blnk_relay import AsyncRelay, OtherLedger, Relay, Settings, Target, Write, 
 from blnk_relay.sandbox import Faults, Rule, Sandbox
 from tasks.confirm import confirm
 from tasks.deliver import deliver
-from tests.integration.test_kind_faults import HASTE, HASTY_LEDGER, closing_runtime, drive, settle
+from tests.integration.test_kind_faults import HASTE, HASTY_LEDGER, drive, settle
 from tests.support.cli import run
+from tests.support.hands import hands
 from worker.demo.stage import as_environment
 
 COUNT = 20
@@ -50,30 +51,32 @@ def test_what_was_begun_in_one_ledger_is_not_made_again_in_another(
     given: Settings, ledgers: tuple[Sandbox, Sandbox]
 ) -> None:
     old, new = ledgers
-    with closing_runtime(given) as runtime:
+    with hands(given) as runtime:
         # Applied, and nobody has heard of it.
         old.set_faults(Faults.script([Rule("drop_after", path="/proxy/transactions", times=None)]))
         runtime.relay.enqueue_many(payments())
         deliver(runtime, "writes")
     moved = replace(given, base_url=new.url)
-    with closing_runtime(moved) as runtime:
+    with hands(moved) as runtime:
         for _ in range(5):
             runtime.journal.sweep()
-            assert deliver(runtime, "writes") == 0
-            assert confirm(runtime) == 0
-        assert [error.target for error in runtime.journal.foreign()] == ["default"]
+            with pytest.raises(OtherLedger):
+                deliver(runtime, "writes")
+            with pytest.raises(OtherLedger):
+                confirm(runtime)
+        assert runtime.journal.foreign() is not None
         with pytest.raises(OtherLedger, match="target rebind default"):
             runtime.relay.enqueue(payments()[0].intent, key="another")
     assert not new.requests_seen()
     old.set_faults(Faults.none())
-    with closing_runtime(given) as runtime:
+    with hands(given) as runtime:
         told = settle(runtime, payments(), drive, "the payments")
     assert {status.state for status in told.values()} == {"done"}
     assert all(old.books().applied(key) == 1 for key in told)
 
 
 def test_an_async_producer_is_refused_too(given: Settings, ledgers: tuple[Sandbox, Sandbox]) -> None:
-    with closing_runtime(given) as runtime:
+    with hands(given) as runtime:
         settle(runtime, payments()[:1], drive, "a payment")
 
     async def enqueue() -> None:
@@ -85,7 +88,7 @@ def test_an_async_producer_is_refused_too(given: Settings, ledgers: tuple[Sandbo
 
 
 def test_a_producer_that_knows_only_the_name_is_not_asked(given: Settings) -> None:
-    with closing_runtime(given) as runtime:
+    with hands(given) as runtime:
         settle(runtime, payments()[:1], drive, "a payment")
     bare = Settings(redis_url=given.redis_url, lanes=given.lanes, routes=())
     with Relay(bare) as relay:
@@ -113,7 +116,7 @@ def test_another_instance_behind_the_same_address_is_another_ledger() -> None:
 
 
 def test_a_worker_does_not_start_for_another_ledger(given: Settings, ledgers: tuple[Sandbox, Sandbox]) -> None:
-    with closing_runtime(given) as runtime:
+    with hands(given) as runtime:
         settle(runtime, payments()[:1], drive, "a payment")
     moved = replace(given, base_url=ledgers[1].url)
     command = [sys.executable, "-m", "worker.cli", "worker"]
@@ -127,7 +130,7 @@ def test_a_worker_does_not_start_for_another_ledger(given: Settings, ledgers: tu
 def test_a_human_says_that_the_ledger_has_moved(
     given: Settings, ledgers: tuple[Sandbox, Sandbox], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with closing_runtime(given) as runtime:
+    with hands(given) as runtime:
         settle(runtime, payments()[:1], drive, "a payment")
     moved = replace(given, base_url=ledgers[1].url)
     for name, value in as_environment(moved).items():
@@ -140,7 +143,7 @@ def test_a_human_says_that_the_ledger_has_moved(
     assert done.code == 0, done.err
     assert ledgers[1].url in done.out
     assert "Nothing to change" in run("target", "rebind", "default", "--reason", "x", "--yes").out
-    with closing_runtime(moved) as runtime:
+    with hands(moved) as runtime:
         assert settle(runtime, payments()[1:2], drive, "another")["pay-1"].state == "done"
         kept: Any = runtime.journal.client.hget(runtime.journal.key("ledger"), "rebound")
         assert "moved" in kept
@@ -151,12 +154,15 @@ def test_several_ledgers_are_told_apart_one_by_one(given: Settings, ledgers: tup
     options = HASTY_LEDGER
     eu = Target(name="eu", base_url=ledgers[1].url, token=options.token, instance_id=options.instance_id)
     both = replace(given, targets=(eu,))
-    with closing_runtime(both) as runtime:
+    with hands(both) as runtime:
         settle(runtime, payments()[:1], drive, "a payment")
         settle(runtime, [replace(payments()[0], key="eu-1")], drive, "the first")
-        runtime.relay.enqueue(payments()[0].intent, key="eu-2", target="eu")
-        drive(runtime, lambda: runtime.relay.get("eu-2", target="eu").finished, "eu")
+    with hands(both, "eu") as other:
+        other.relay.enqueue(payments()[0].intent, key="eu-2", target="eu")
+        drive(other, lambda: other.relay.get("eu-2", target="eu").finished, "eu")
     swapped = replace(both, targets=(replace(eu, base_url="http://127.0.0.1:9/elsewhere"),))
-    with closing_runtime(swapped) as runtime:
-        assert [error.target for error in runtime.journal.foreign()] == ["eu"]
+    with hands(swapped, "eu") as other:
+        assert "target 'eu' of this journal is the ledger" in str(other.journal.foreign())
+    with hands(swapped) as runtime:
+        assert runtime.journal.foreign() is None
         assert settle(runtime, payments()[2:3], drive, "the default one")["pay-2"].state == "done"

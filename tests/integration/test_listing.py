@@ -164,7 +164,7 @@ def test_filters_that_match_nothing_today_are_no_mistake(relay):
 def newer(relay, key):
     """As a newer producer would have left it: of a kind that this version does not know."""
     id_ = id_of("default", key)
-    client, prefix = relay.journal().client, relay.settings.prefix
+    client, prefix = relay.journal().client, relay.journal().prefix
     client.hset(f"{prefix}intent:{id_}", "kind", "transaction.later")
     client.hincrby(f"{prefix}counts", "accepted|transaction.later", 1)
     body = client.get(f"{prefix}body:{id_}")
@@ -173,7 +173,7 @@ def newer(relay, key):
 
 def broken(relay, key, body="{nonsense"):
     """Its body is lost, or no JSON."""
-    name = f"{relay.settings.prefix}body:{id_of('default', key)}"
+    name = relay.journal().key(f"body:{id_of('default', key)}")
     if body is None:
         relay.journal().client.delete(name)
     else:
@@ -189,7 +189,7 @@ def odd(relay):
     broken(relay, "no-object", "[1]")
     broken(relay, "cut", '{"key":"cut","kind":"transaction"}')
     broken(relay, "gone", None)
-    relay.journal().client.rpush(f"{relay.settings.prefix}log:{id_of('default', 'gone')}", "{nonsense", "[]")
+    relay.journal().client.rpush(relay.journal().key(f"log:{id_of('default', 'gone')}"), "{nonsense", "[]")
     return relay
 
 
@@ -269,7 +269,7 @@ def test_parts_of_an_odd_intent_are_a_sentence(odd):
 
 
 def test_events_of_odd_intents_are_told(odd):
-    assert sorted(event.key for event in odd.events("g", timeout_s=0.1)) == ["", "", "", "", "a", "later", "z"]
+    assert sorted(event.key for event in odd.events("g", timeout_s=0.1)) == ["", "", "", "a", "cut", "later", "z"]
 
 
 def test_what_waits_and_what_it_waits_for_are_told_in_lists_as_well(relay):

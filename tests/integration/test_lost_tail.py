@@ -17,18 +17,17 @@ from blnk_relay.kinds.registry import KINDS
 from blnk_relay.sandbox import Sandbox
 from tasks.confirm import confirm
 from tasks.deliver import deliver
-from tasks.runtime import Runtime
 from tests.integration.test_kind_faults import (
     AFTERWARDS_S,
     HASTE,
     HASTY_LEDGER,
-    closing_runtime,
     drive,
     effects,
     needed,
     scene_of,
     settle,
 )
+from tests.support.hands import Hands, hands
 from tests.support.replicas import Pair, replicated
 from tests.support.specimens import SPECIMENS
 from tests.support.waiting import wait_until
@@ -40,7 +39,7 @@ def pair() -> Iterator[Pair]:
         yield made
 
 
-def cut_at(moment: str, pair: Pair, runtime: Runtime, monkeypatch: pytest.MonkeyPatch) -> None:
+def cut_at(moment: str, pair: Pair, runtime: Hands, monkeypatch: pytest.MonkeyPatch) -> None:
     """Cut the replica off at a moment of the run that follows."""
 
     def before(owner: Any, name: str) -> None:
@@ -61,7 +60,7 @@ def cut_at(moment: str, pair: Pair, runtime: Runtime, monkeypatch: pytest.Monkey
         pair.cut()
     elif moment == "claimed":
         before(runtime.journal, "record")
-        before(runtime.ledger_of("default"), "send")
+        before(runtime.ledger, "send")
     elif moment == "recorded":
         after(runtime.journal, "record")
     else:
@@ -82,7 +81,7 @@ def test_what_was_sent_in_the_lost_moments_happens_once(
         # The primary that is cut off goes on as if nothing were amiss: it asks nobody how durable its marks are.
         given = Settings(**HASTE, redis_url=first_url, base_url=sandbox.url, namespace=f"lost-{moment}")
         scenes = {name: scene_of(name, moment) for name in SPECIMENS}
-        with closing_runtime(given) as runtime:
+        with hands(given) as runtime:
             ids = needed(runtime, list(SPECIMENS.values()), scenes, drive)
             before = effects(sandbox.books())
             writes = [
@@ -93,7 +92,7 @@ def test_what_was_sent_in_the_lost_moments_happens_once(
             told = settle(runtime, writes, drive, "the primary")
             assert {status.state for status in told.values()} == {"done"}
             pair.cut()
-        with closing_runtime(replace(given, redis_url=second_url)) as runtime:
+        with hands(replace(given, redis_url=second_url)) as runtime:
             statuses = settle(runtime, writes, drive, "the replica")
         sandbox.step(AFTERWARDS_S)
         books = sandbox.books()
@@ -112,7 +111,7 @@ def test_what_was_sent_in_the_lost_moments_happens_once(
         assert effects(books) == before + happened, "nothing moved twice"
 
 
-def hold_and_part(runtime: Runtime, scene: str) -> Write:
+def hold_and_part(runtime: Hands, scene: str) -> Write:
     """A hold that stands, and a part of it to commit."""
     hold = transaction(
         source="@world",
@@ -148,7 +147,7 @@ def test_what_the_ledger_cannot_recognise_waits_until_its_record_is_durable(
             durability=durability,
             durability_timeout_s=0.2,
         )
-        with closing_runtime(settings) as runtime:
+        with hands(settings) as runtime:
             part = hold_and_part(runtime, "scene")
             runtime.relay.enqueue_many([part])
             if durability == "fsync":
@@ -185,11 +184,11 @@ def test_a_part_that_cannot_have_been_sent_is_sent_after_a_loss(pair: Pair) -> N
     pair.join()
     with Sandbox(HASTY_LEDGER) as sandbox:
         given = Settings(**HASTE, redis_url=pair.urls[0], base_url=sandbox.url, namespace="unsent")
-        with closing_runtime(given) as runtime:
+        with hands(given) as runtime:
             part = hold_and_part(runtime, "scene")
             runtime.relay.enqueue_many([part])
             pair.cut()
-        with closing_runtime(replace(given, redis_url=pair.urls[1])) as runtime:
+        with hands(replace(given, redis_url=pair.urls[1])) as runtime:
             assert settle(runtime, [part], drive, "the part")["scene-part"].outcome == "applied"
             # Once more in the same epoch: another part of the same amount, and nothing is in doubt any more.
             second = Write(intent=commit_hold("scene-hold", amount=10, currency="EUR"), key="scene-part-2")
@@ -201,11 +200,11 @@ def test_a_part_whose_receipt_was_lost_as_well_is_not_made_twice_by_enqueueing_i
     pair.join()
     with Sandbox(HASTY_LEDGER) as sandbox:
         given = Settings(**HASTE, redis_url=pair.urls[0], base_url=sandbox.url, namespace="again")
-        with closing_runtime(given) as runtime:
+        with hands(given) as runtime:
             part = hold_and_part(runtime, "scene")
             pair.cut()
             assert settle(runtime, [part], drive, "the part")["scene-part"].outcome == "applied"
-        with closing_runtime(replace(given, redis_url=pair.urls[1])) as runtime:
+        with hands(replace(given, redis_url=pair.urls[1])) as runtime:
             told = settle(runtime, [part], drive, "the part again")["scene-part"]
             assert (told.dead_class, told.code) == ("unknown", "MOMENT_LOST")
         assert commits(sandbox, "scene-hold") == 1
@@ -223,11 +222,11 @@ def test_what_may_have_been_sent_in_the_lost_moments_cannot_be_cancelled(pair: P
             description="A payment",
             allow_overdraft=True,
         )
-        with closing_runtime(given) as runtime:
+        with hands(given) as runtime:
             deliver(runtime, "writes")
             runtime.relay.enqueue(pay, key="early")
             pair.cut()
-        with closing_runtime(replace(given, redis_url=pair.urls[1])) as runtime:
+        with hands(replace(given, redis_url=pair.urls[1])) as runtime:
             runtime.journal.sweep()
             runtime.relay.enqueue(pay, key="late")
             with pytest.raises(TooLate, match="may have been sent in the last moments"):
@@ -240,14 +239,14 @@ def test_an_old_worker_settles_nothing_of_what_a_new_one_holds(pair: Pair) -> No
     pair.join()
     with Sandbox(HASTY_LEDGER) as sandbox:
         given = Settings(**HASTE, redis_url=pair.urls[0], base_url=sandbox.url, namespace="tokens")
-        with closing_runtime(given) as old:
+        with hands(given) as old:
             pay = transaction(
                 source="@world", destination="@shop", currency="EUR", amount=1, description="x", allow_overdraft=True
             )
             old.relay.enqueue(pay, key="one")
             pair.cut()
             (before,) = old.journal.claim("writes", "old", 1).items
-            with closing_runtime(replace(given, redis_url=pair.urls[1])) as new:
+            with hands(replace(given, redis_url=pair.urls[1])) as new:
                 (after,) = new.journal.claim("writes", "new", 1).items
                 assert before.token != after.token
                 assert before.token.rpartition(".")[2] == after.token.rpartition(".")[2] == "1"

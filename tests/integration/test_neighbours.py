@@ -16,12 +16,11 @@ from blnk_relay.intents.decision import Decision, Done, Send
 from blnk_relay.intents.intent import Intent
 from tasks.confirm import confirm
 from tasks.deliver import deliver
-from tasks.runtime import Runtime
 from tests.support.counting import still_open
+from tests.support.hands import Hands, hands
 from tests.support.payments import hold, payment
 from tests.support.stages import operator_of
 from tests.support.waiting import wait_until
-from worker.app import build_runtime
 from worker.demo.stage import Stage
 
 PACE: dict[str, Any] = {
@@ -35,24 +34,19 @@ ODD = "odd"
 
 
 @pytest.fixture
-def runtime(make_stage) -> Iterator[Runtime]:
+def runtime(make_stage) -> Iterator[Hands]:
     """A worker's hands in this process: real Redis, real HTTP."""
     stage: Stage = make_stage(settings=PACE)
-    built = build_runtime(stage.settings)
-    yield built
-    built.stopping.set()
-    built.journal.close()
-    built.relay.close()
-    for ledger in built.ledgers.values():
-        ledger.close()  # type: ignore[attr-defined]
+    with hands(stage.settings) as made:
+        yield made
 
 
 @pytest.fixture
-def relay(runtime: Runtime) -> Relay:
+def relay(runtime: Hands) -> Relay:
     return runtime.relay
 
 
-def work(runtime: Runtime, receipts: list[Receipt]) -> None:
+def work(runtime: Hands, receipts: list[Receipt]) -> None:
     """Deliver and confirm until all of these are finished."""
 
     def done() -> bool:
@@ -120,14 +114,14 @@ def test_whatever_the_code_of_a_kind_raises_is_charged_to_that_intent_alone(
         # Whatever it leads to is looked up; that it cannot be decided either makes it a matter for humans.
         odd(monkeypatch, "transaction", "decide", lambda: raises() if sent else Send())
     sent: list[bool] = []
-    send = runtime.ledgers["default"].send
+    send = runtime.ledger.send
 
     def note(request: Any, request_id: str, **options: Any) -> Any:
         if str(request.body.get("reference", "")).startswith(ODD):
             sent.append(True)
         return send(request, request_id, **options)
 
-    monkeypatch.setattr(runtime.ledgers["default"], "send", note)
+    monkeypatch.setattr(runtime.ledger, "send", note)
     caplog.set_level(logging.ERROR)
     receipt, others = enqueue(relay, payment(f"{ODD}-one"))
     work(runtime, [receipt, *others])

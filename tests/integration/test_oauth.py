@@ -55,7 +55,7 @@ def paused(relay: Relay) -> set[tuple[str, str]]:
 
 
 def stored(relay: Relay, field: str) -> str:
-    value: Any = relay.journal().client.hget(relay.journal().key("oauth:default"), field)
+    value: Any = relay.journal().client.hget(relay.journal().key("oauth"), field)
     return value or ""
 
 
@@ -166,7 +166,7 @@ def test_a_worker_that_comes_later_uses_what_is_stored_and_not_the_first_login(s
 
 
 def test_only_one_may_refresh_until_it_is_done_or_its_lock_has_lapsed(journal):
-    store = TokenStore(journal, "eu", "login-1")
+    store = TokenStore(journal, "login-1")
     stored = store.read()
     assert (stored.version, stored.access, stored.failed) == (1, "", False)
     assert store.begin(1, "a", 30.0, 0.0) == "login-1"
@@ -181,7 +181,7 @@ def test_only_one_may_refresh_until_it_is_done_or_its_lock_has_lapsed(journal):
 
 
 def test_an_answer_that_comes_after_the_lock_has_lapsed_is_kept_unless_somebody_was_faster(journal):
-    store = TokenStore(journal, "eu", "login")
+    store = TokenStore(journal, "login")
     assert store.read().version == 1
     assert store.begin(1, "slow", 0.01, 0.0) == "login"
     assert wait_until(lambda: store.begin(1, "quick", 30.0, 0.0), 5) == "login"
@@ -193,7 +193,7 @@ def test_an_answer_that_comes_after_the_lock_has_lapsed_is_kept_unless_somebody_
 
 
 def test_a_failure_is_news_once_and_puts_the_next_try_off(journal):
-    store = TokenStore(journal, "eu", "login")
+    store = TokenStore(journal, "login")
     store.read()
     store.begin(1, "a", 30.0, 0.0)
     assert store.fail(1, "a", 0.02) is True
@@ -205,7 +205,7 @@ def test_a_failure_is_news_once_and_puts_the_next_try_off(journal):
 
 
 def test_a_refresh_before_its_time_is_rare(journal):
-    store = TokenStore(journal, "eu", "login")
+    store = TokenStore(journal, "login")
     store.read()
     assert store.begin(1, "a", 30.0, 60.0) == "login"
     store.done(1, Tokens("access", "refresh", 60.0))
@@ -214,7 +214,7 @@ def test_a_refresh_before_its_time_is_rare(journal):
 
 
 def test_a_new_login_takes_the_place_of_what_is_stored_and_an_old_one_never_does(journal):
-    old, new = TokenStore(journal, "eu", "login-1"), TokenStore(journal, "eu", "login-2")
+    old, new = TokenStore(journal, "login-1"), TokenStore(journal, "login-2")
     old.read()
     old.begin(1, "a", 30.0, 0.0)
     old.fail(1, "a", 60.0)
@@ -222,14 +222,13 @@ def test_a_new_login_takes_the_place_of_what_is_stored_and_an_old_one_never_does
     assert (stored.version, stored.failed, stored.retry_s) == (2, False, 0)
     assert new.begin(2, "b", 30.0, 0.0) == "login-2"
     assert new.done(2, Tokens("access", "refresh-3", 60.0))
-    for store in (old, new, TokenStore(journal, "eu", "")):
+    for store in (old, new, TokenStore(journal, "")):
         assert (store.read().version, store.read().access) == (3, "access")
-    assert TokenStore(journal, "us", "").read().version == 0
 
 
 def test_tokens_are_kept_as_durably_as_receipts(settings):
     fsync = Journal(replace(settings, durability="fsync"))
-    store = TokenStore(fsync, "eu", "login")
+    store = TokenStore(fsync, "login")
     store.read()
     store.begin(1, "a", 30.0, 0.0)
     assert store.done(1, Tokens("access", "refresh", 60.0))

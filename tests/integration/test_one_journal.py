@@ -72,12 +72,12 @@ def test_each_process_of_a_worker_makes_one_journal(pool, tmp_path):
     assert len(made) == 1 if pool == "threads" else len(made) > 1
 
 
-def test_an_application_is_made_without_a_way_to_any_ledger(monkeypatch):
+def test_an_application_is_made_without_a_line_to_any_ledger(monkeypatch):
     def never(*_: object):
         raise AssertionError("a way to a ledger was made")
 
     monkeypatch.setattr("worker.ledger.ledgers.LedgerOverHttp", never)
-    monkeypatch.setattr("blnk_relay.journal.producing.connect", never)
+    monkeypatch.setattr("blnk_relay.journal.line.connect", never)
     make_app(Settings(instance_id="inst", token="secret"))  # noqa: S106 - of no worth
     with pytest.raises(InvalidSettings, match="BLNK_RELAY_TOKEN"):
         make_app(Settings(instance_id="inst"))

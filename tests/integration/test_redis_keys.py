@@ -74,7 +74,7 @@ def test_the_demo_makes_no_key_that_is_not_listed(watched):
     inventory.look()
     assert inventory.unlisted() == []
     # It was looked at while it worked, not only at the end.
-    assert {"intent:<id>", "leased:<worker>", "ready:<lane>|<t>", "excl:<t>:<row>", "deps:<id>"} <= inventory.families()
+    assert {"intent:<id>", "leased:<worker>", "ready:<lane>", "excl:<row>", "deps:<id>"} <= inventory.families()
 
 
 def test_neither_do_operators_readers_of_events_messages_by_name_or_a_crowd_that_waits_for_one_intent(watched):
@@ -107,7 +107,7 @@ def test_neither_do_operators_readers_of_events_messages_by_name_or_a_crowd_that
             operator.discard(letter, who="ops", reason="a test")
         inventory.look()
     assert inventory.unlisted() == []
-    assert {"acts", "pause:<lane>", "gate:<t>:<side>", "readers:<group>", "discarded", "alive"} <= inventory.families()
+    assert {"acts", "pause:<lane>", "gate:<side>", "readers:<group>", "discarded", "alive"} <= inventory.families()
     assert {OUTCOME_QUEUE, f"{queue_of(stage.settings, INGEST_LANE)}\x06\x166"} <= inventory.seen.keys()
 
 

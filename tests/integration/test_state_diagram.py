@@ -136,10 +136,10 @@ class Play:
 
     def sweep(self) -> None:
         self.journal.client.delete(self.journal.key("sweep"))
-        assert self.journal.sweep()[0]
+        assert self.journal.sweep().swept
 
     def reject(self, id_: str) -> None:
-        self.journal.scripts.run("reject", id_, "{}", "transaction", DEFAULT_TARGET, LANE, "INVALID", "no", 100)
+        self.journal.scripts.run("reject", id_, "{}", "transaction", LANE, "INVALID", "no", 100)
 
     @staticmethod
     def id(key: str) -> str:

@@ -26,16 +26,16 @@ from tests.support.payments import payment
 
 def test_an_intent_is_open_until_it_is_finished_and_fresh_for_a_while_after_it_was_done(relay, journal):
     relay.enqueue_many([payment("paid"), payment("killed")])
-    assert journal.is_open(DEFAULT_TARGET, "paid")
-    assert not journal.is_fresh(DEFAULT_TARGET, "paid", 60)
+    assert journal.is_open("paid")
+    assert not journal.is_fresh("paid", 60)
     paid, killed = journal.claim(LANE, WORKER, 2).items
     finish(journal, paid)
     kill(journal, killed)
     for reference, fresh in (("paid", True), ("killed", False), ("unknown", False)):
-        assert not journal.is_open(DEFAULT_TARGET, reference)
-        assert journal.is_fresh(DEFAULT_TARGET, reference, 60) is fresh
+        assert not journal.is_open(reference)
+        assert journal.is_fresh(reference, 60) is fresh
     journal.client.hincrby(journal.key(f"intent:{paid.entry.id}"), "updated", -61_000)
-    assert not journal.is_fresh(DEFAULT_TARGET, "paid", 60)
+    assert not journal.is_fresh("paid", 60)
 
 
 @pytest.mark.parametrize("letters", [1, 199, 200, 201, 450])
@@ -73,7 +73,7 @@ def test_reading_an_intent_while_it_is_trimmed_shows_it_before_or_after(relay, j
         going.wait(10)
         for _ in ids:
             others.client.delete(others.key("sweep"))
-            others.scripts.run("sweep", 1, 6000, 1000, 1, 1000, "", "")
+            others.scripts.run("sweep", 1, 6000, 1000, 1, 1000, "", "", 0, 0, "")
 
     with ThreadPoolExecutor(1) as pool:
         trimming = pool.submit(trim_slowly)
@@ -125,7 +125,7 @@ def test_what_was_tried_in_vain_is_known_by_when_it_was_accepted(relay, journal,
     enqueue(relay, "again", "unseen", "well", "gone")
     created = {name: status(journal, name).created for name in ("again", "unseen")}
     again, gone, unseen, well = sorted(journal.claim(LANE, WORKER, 4).items, key=lambda item: item.entry.key)
-    tried = journal.key(f"tried:{LANE}|{DEFAULT_TARGET}")
+    tried = journal.key(f"tried:{LANE}")
     posted = [Settlement(claimed, "sending", "posted") for claimed in (unseen, well)]
     journal.settle(WORKER, [Settlement(again, "sending", "ready", 5_000), *posted], [])
     assert journal.client.zrange(tried, 0, -1) == [again.entry.id], "a first look that is still to come is no trouble"

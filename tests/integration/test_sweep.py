@@ -32,10 +32,10 @@ def test_every_key_of_the_journal_is_documented_in_the_head_of_the_scripts(relay
     finish(journal, claims[0])
     kill(journal, claims[1])
     operator.pause_lane("refunds", who="me")
-    journal.change_gate(DEFAULT_TARGET, "write", GateAction.SLOW, "HTTP_429", 1)
+    journal.change_gate("write", GateAction.SLOW, "HTTP_429", 1)
     journal.settle(WORKER, [Settlement(claims[2], "sending", "posted")], [])
     journal.take(WORKER, 1, 10)
-    journal.scripts.run("oauth", DEFAULT_TARGET, "login", "digest", "token")
+    journal.scripts.run("oauth", "login", "digest", "token")
     assert list(relay.events("a group", timeout_s=0))
     trim(journal)
     found = {key: journal.client.type(key) for key in journal.client.scan_iter(count=1000)}
@@ -50,10 +50,10 @@ def test_finished_intents_leave_nothing_but_their_fingerprint(relay, journal):
         finish(journal, *journal.claim(lane, WORKER, 100).items)
     trim(journal)
     left = {
-        key.removeprefix(journal.settings.prefix).partition(":")[0]
-        for key in journal.client.scan_iter(match=journal.settings.prefix + "*", count=1000)
+        key.removeprefix(journal.prefix).partition(":")[0]
+        for key in journal.client.scan_iter(match=journal.prefix + "*", count=1000)
     }
-    assert left <= {"past", "queues", "workers", "seq", "bell", "counts", "events", "sweep", "pace", "ground", "room"}
+    assert left <= {"past", "lanes", "workers", "seq", "bell", "counts", "events", "sweep", "pace", "ground", "room"}
     assert sum(journal.client.hlen(key) for key in journal.client.scan_iter(match=journal.key("past:*"))) == 21
 
 

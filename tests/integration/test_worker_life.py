@@ -373,7 +373,7 @@ def test_the_sweeper_dies_of_nothing(settings, monkeypatch, error):
         for _ in range(5):
             assert swept.acquire(timeout=PATIENCE_S)
         monkeypatch.undo()
-        operator = Operator(Relay(hasty).journal)
+        operator = Operator(Relay(hasty).journals)
         wait_until(lambda: operator.overview().workers == 1, PATIENCE_S, "a sign of life")
     finally:
         sweeper.stop(None)

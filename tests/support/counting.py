@@ -34,14 +34,16 @@ def all_ids(books: Books) -> frozenset[str]:
 
 
 def states(relay: Relay, receipts: Sequence[Receipt]) -> list[str]:
-    """The state of each intent, in few trips."""
-    journal = relay.journal()
+    """The state of each intent, in few trips, whichever target it is for."""
     found: list[str] = []
     for at in range(0, len(receipts), _CHUNK):
-        pipeline = journal.client.pipeline(transaction=False)
-        for receipt in receipts[at : at + _CHUNK]:
-            pipeline.hget(journal.key(f"intent:{receipt.id}"), "state")
-        found += pipeline.execute()
+        chunk, answers = receipts[at : at + _CHUNK], []
+        for journal in relay.journals:
+            pipeline = journal.client.pipeline(transaction=False)
+            for receipt in chunk:
+                pipeline.hget(journal.key(f"intent:{receipt.id}"), "state")
+            answers.append(pipeline.execute())
+        found += [next(filter(None, each), None) for each in zip(*answers, strict=True)]
     return found
 
 
@@ -63,9 +65,8 @@ def wait_for_all(relay: Relay, receipts: Sequence[Receipt], timeout_s: float) ->
 
 def recorded_of(relay: Relay, id_: str) -> Recorded:
     """What the journal says of an intent, for the proof."""
-    status = relay.journal().status(id_)
-    assert status is not None, f"{id_} is gone from the journal"
-    return Recorded(status, relay.journal().payload(id_), relay.parts(id_))
+    status = relay.get(id_)
+    return Recorded(status, relay.journal(status.target).payload(id_), relay.parts(id_))
 
 
 def proof_of(relay: Relay, receipts: Iterable[Receipt], rows: Iterable[BookRow], books: Books | None = None) -> Proof:

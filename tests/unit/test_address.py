@@ -12,6 +12,8 @@ from kombu import Connection
 from kombu.transport.redis import Channel
 
 from blnk_relay import InvalidSettings, Settings
+from blnk_relay.address import RedisAddress
+from blnk_relay.bell import broker_options
 from blnk_relay.journal.connection import pool_options
 from blnk_relay.targets import Target, normalised
 from blnk_relay.transport.broker import url_for_celery
@@ -80,6 +82,54 @@ def test_an_address_means_the_same_to_the_journal_and_to_the_broker(url, options
         assert issubclass(found["connection_class"], _kombu_options(settings.broker)["connection_class"])
 
 
+@pytest.mark.parametrize(
+    ("url", "expected"),
+    [
+        ("redis+cluster://h", {"asks": "cluster", "hosts": (("h", 6379),)}),
+        ("redis+cluster://h:1,[::1],[::2]:3/0", {"hosts": (("h", 1), ("::1", 6379), ("::2", 3))}),
+        ("rediss+cluster://u:p%2C@h,i:2,h", {"secure": True, "hosts": (("h", 6379), ("i", 2)), "password": "p,"}),
+        ("redis+sentinel://h,i:2/main", {"asks": "sentinel", "hosts": (("h", 26379), ("i", 2)), "service": "main"}),
+        ("redis+sentinel://:p,q@h/main/3", {"database": 3, "password": "p,q", "service": "main"}),
+        (
+            "rediss+sentinel://h/main?db=3&sentinel_username=u&sentinel_password=p%26&ssl_ca_certs=/a",
+            {"database": 3, "sentinel_username": "u", "sentinel_password": "p&", "tls": {"ssl_ca_certs": "/a"}},
+        ),
+    ],
+)
+def test_an_address_may_name_several_that_are_asked_for_the_server(url, expected):
+    address = RedisAddress.parsed("X", url)
+    assert {name: getattr(address, name) for name in expected} == expected
+    assert "p%2C" not in repr(address)
+
+
+def test_a_broker_behind_sentinels_is_told_to_celery_in_its_own_words():
+    settings = Settings(redis_url="redis+sentinel://u:p@h:1,i/main/3")
+    assert settings.broker == "sentinel://u:p@h:1/3;sentinel://u:p@i:26379/3"
+    assert broker_options(settings)["master_name"] == "main"
+    assert url_for_celery(settings) == "blnkrelay://u:p@h:1/3"
+    assert "master_name" not in broker_options(Settings())
+
+
+def test_files_of_certificates_are_settings_that_an_address_may_override(tmp_path):
+    ours, own = tmp_path / "ours.pem", tmp_path / "own.pem"
+    ours.write_text("x")
+    settings = Settings(
+        redis_url=f"rediss+sentinel://h/main?ssl_ca_certs={own}",
+        broker_url="redis://h",
+        redis_ca_bundle=str(ours),
+        redis_client_cert=str(ours),
+    )
+    assert settings.journal_address("default").tls == {"ssl_ca_certs": str(own), "ssl_certfile": str(ours)}
+    assert not settings.broker_address.tls
+    for fields, says in (
+        ({"redis_ca_bundle": str(ours)}, "BLNK_RELAY_REDIS_CA_BUNDLE is set, but no address of a Redis is a rediss"),
+        ({"redis_url": "rediss://h", "redis_client_cert": str(own)}, "REDIS_CLIENT_CERT: '.*' cannot be read"),
+        ({"redis_url": "rediss://h", "redis_client_key": str(ours)}, "REDIS_CLIENT_KEY is of no use without"),
+    ):
+        with pytest.raises(InvalidSettings, match=says):
+            Settings(**fields)
+
+
 def _kombu_options(url: str) -> dict:
     connection = Connection(url)
     channel_type = connection.get_transport_cls().Channel
@@ -132,9 +182,23 @@ def _kombu_options(url: str) -> dict:
         ("unix:///", "three slashes"),
         ("unix:///r.sock?virtual_host=1", "?virtual_host= is not taken"),
         ("redis+socket:///r.sock", "write unix:///<path>?db=<database>"),
-        ("sentinel://h:26379", "an address that follows the primary"),
-        ("redis+sentinel://h:26379/main", "an address that follows the primary"),
-        ("redis+cluster://h", "a cluster is not supported"),
+        ("sentinel://h:26379", "write redis+sentinel://<host>:<port>,<host>:<port>/<service>/<database>"),
+        ("cluster://h", "write redis+cluster://<host>:<port>,<host>:<port>"),
+        ("redis+sentinel://h:26379", "does not name the service"),
+        ("redis+sentinel://h:26379/a%20b", "does not name the service"),
+        ("redis+sentinel://h:26379/main/one", "the database is a number"),
+        ("redis+sentinel://h:26379/main/1?db=2", "names two databases"),
+        ("redis+sentinel://h,,i/main", "does not name a host"),
+        ("redis+sentinel://h,i@j,k#/main", "in a password write %23"),
+        ("redis+sentinel://h,i:port/main", "its port is not a number"),
+        ("redis+sentinel://h/main?ssl_cert_reqs=none", "it belongs to rediss://"),
+        ("redis+sentinel://h/main?sentinel_password=", "?sentinel_password= needs a value"),
+        ("redis+sentinel://" + ",".join(f"h{n}" for n in range(65)) + "/main", "names more than 64 hosts"),
+        ("redis+cluster://h,*", "does not name a host"),
+        ("redis+cluster://h:0,i", "its port is not a number"),
+        ("redis+cluster://h,i/1", "a Redis Cluster has no database but 0"),
+        ("redis+cluster://h?db=1", "a Redis Cluster has no database but 0"),
+        ("redis+cluster://:sec/ret@h:1,i:2", "in a password write %2F"),
         ("valkey://h", "write redis://<host>"),
         ("valkeys://h", "write rediss://<host>"),
         ("http://h", "'http' is not known here; use redis://"),

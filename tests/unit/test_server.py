@@ -40,7 +40,7 @@ WELL = {"version": "7.2.4", "maxmemory": 0, "policy": "noeviction", "aof": 1, "r
         ("memory", {"version": "unstable"}, (), ()),
         ("memory", {"version": "6.2.14"}, ("BLNK_RELAY_REDIS_URL is too old (6.2.14)", "Redis 7.0"), ()),
         ("memory", {"version": "5.0.7"}, ("too old (5.0.7)",), ()),
-        ("memory", {"cluster": 1}, ("leads to a Redis Cluster", "without cluster mode"), ()),
+        ("memory", {"cluster": 1}, ("leads to a Redis Cluster", "write redis+cluster://"), ()),
         ("memory", {"maxmemory": 100, "policy": "allkeys-lru"}, (), ("allkeys-lru", "noeviction")),
         ("memory", {"maxmemory": 0, "policy": "allkeys-lru"}, (), ()),
         ("memory", {"aof": 0}, (), ("append-only file is off",)),

@@ -154,7 +154,7 @@ def check(
     from blnk_relay.journal.accept import ACCEPT_CHUNK
 
     checked = Checked()
-    first_line: dict[str, int] = {}
+    first_line: dict[tuple[str, str], int] = {}
     batch: list[tuple[int, NewEntry]] = []
 
     def compare() -> None:
@@ -174,10 +174,10 @@ def check(
             checked.refuse_all(number, error)
             continue
         for name, what in ((new.entry.id, "key"), *((reference, "reference") for reference in new.references)):
-            first = first_line.setdefault(name, number) if name else number
+            first = first_line.setdefault((new.entry.target, name), number)
             if first != number:
                 # Both are refused: of two payments under one key nobody can tell which was meant.
-                shown = new.entry.key if what == "key" else name.removeprefix(f"{new.entry.target}:")
+                shown = new.entry.key if what == "key" else name
                 message = f"{what} {shown!r} stands in line {first} and in line {number}."
                 checked.refuse(first, what, message)
                 checked.refuse(number, what, message)

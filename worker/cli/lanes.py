@@ -21,7 +21,9 @@ _COLUMNS = ("lane", "target", ">due", ">later", ">oldest", "note")
 _SHOWN_ACTS = 5
 
 
-@click.command("lanes", short_help="Show how many intents wait in each lane.", epilog=example("blnk-relay lanes"))
+@click.command(
+    "lanes", short_help="Show how many intents wait in each lane of each target.", epilog=example("blnk-relay lanes")
+)
 @json_option
 def lanes(as_json: bool) -> None:
     """Show how many intents wait in each lane, which lanes are paused, by whom and why, and who paused and resumed."""
@@ -84,7 +86,7 @@ def whose(pause: Pause) -> str:
 @who_option
 @json_option
 def pause(lane: str | None, target: str | None, reason: str, who: str, as_json: bool) -> None:
-    """Stop claiming from a LANE, or stop all requests to a target.
+    """Stop claiming from a LANE, for all targets, or stop all requests to a target.
 
     What is being sent is finished. Enqueuing goes on. What somebody else has paused stays paused by them: a second
     pause is refused and says whose it is.
@@ -114,7 +116,7 @@ def pause(lane: str | None, target: str | None, reason: str, who: str, as_json: 
 @who_option
 @json_option
 def resume(lane: str | None, target: str | None, reason: str, who: str, as_json: bool) -> None:
-    """Let workers claim from a LANE again, or send to a target again, whoever paused it."""
+    """Let workers claim from a LANE again, for all targets, or send to a target again, whoever paused it."""
     _one_of(lane, target)
     with opened() as access:
         if target is not None:

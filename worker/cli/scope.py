@@ -190,7 +190,7 @@ def plan(access: Access, scope: Scope, most: int, way_of: Callable[[Status], tup
     """Find the letters of a scope, and say of each what would be done.
 
     Args:
-        access: The journal.
+        access: The journals.
         scope: The scope.
         most: Letters to act on at most.
         way_of: From a letter to a way (``no`` for none) and why.

@@ -26,11 +26,15 @@ CORE_KEY = "BLNK_CORE_KEY"
 @click.command(
     "worker",
     short_help="Run a worker that posts intents and confirms them.",
-    epilog=example("blnk-relay worker", "blnk-relay worker --lane refunds --lane inflight --concurrency 4"),
+    epilog=example(
+        "blnk-relay worker", "blnk-relay worker --lane refunds --lane inflight --pool prefork --concurrency 4"
+    ),
 )
 @click.option("--lane", "lanes", multiple=True, help="Serve this lane only; again for more.  [default: all]")
-@click.option("--pool", type=click.Choice(POOLS), default="threads", show_default=True, help="How tasks run.")
-@click.option("--concurrency", type=click.IntRange(1, 1000), help="Tasks at a time.  [default: lanes + 1]")
+@click.option("--pool", type=click.Choice(POOLS), default="threads", show_default=True, help="What runs the work.")
+@click.option(
+    "--concurrency", type=click.IntRange(1, 1000), help="Processes of the prefork pool.  [default: lanes + 1]"
+)
 @json_option
 def worker(lanes: tuple[str, ...], pool: str, concurrency: int | None, as_json: bool) -> None:
     """Run a worker until it is told to stop (Ctrl-C or SIGTERM); it finishes what it has in hand.

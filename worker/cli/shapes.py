@@ -127,7 +127,7 @@ def deaths(counts: dict[str, int]) -> list[dict[str, Any]]:
 
 
 def overview_shape(overview: Overview, settings: Settings) -> dict[str, Any]:
-    """The journal at a glance."""
+    """The journals at a glance."""
     return {
         "open": overview.open,
         "oldest_open_s": round(overview.oldest_open_s, 3),
@@ -141,6 +141,7 @@ def overview_shape(overview: Overview, settings: Settings) -> dict[str, Any]:
         "dead": overview.dead,
         "discarded": overview.discarded,
         "workers": overview.workers,
+        "away": list(overview.away),
         "lanes": [lane_shape(lane, settings) for lane in overview.lanes],
         "gates": [gate_shape(gate) for gate in overview.gates],
         "died": deaths(overview.counts),

@@ -201,12 +201,12 @@ def listing(found: Sequence[Status], limit: int, name: str, *, as_json: bool, no
 
 @click.command(
     "status",
-    short_help="Show the journal at a glance.",
+    short_help="Show the journals at a glance.",
     epilog=example("blnk-relay status", "blnk-relay status --json | jq .dead"),
 )
 @json_option
 def status_(as_json: bool) -> None:
-    """Show the journal at a glance: depths, ages, dead letters, gates and workers."""
+    """Show the journals of all targets at a glance: depths, ages, dead letters, gates and workers."""
     with opened() as access:
         overview, settings = access.operator.overview(), access.settings
     if as_json:
@@ -216,7 +216,7 @@ def status_(as_json: bool) -> None:
 
 
 def show_overview(overview: Overview, settings: Settings) -> None:
-    """The journal for people."""
+    """The journals for people."""
     from worker.cli.lanes import lane_rows
 
     fields(
@@ -231,6 +231,7 @@ def show_overview(overview: Overview, settings: Settings) -> None:
             ("discarded", f"{overview.discarded:,}"),
             ("done, still kept", f"{overview.done:,}"),
             ("workers", f"{overview.workers:,}"),
+            ("out of reach", f"{', '.join(overview.away)}: not in these figures" if overview.away else ""),
         ]
     )
     say()

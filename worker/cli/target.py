@@ -1,4 +1,4 @@
-"""``target``: whose journal this is, and the deliberate way to say that a ledger has moved."""
+"""``target``: whose each journal is, and the deliberate way to say that a ledger has moved."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ if TYPE_CHECKING:
 _COLUMNS = ("target", "the journal says", "the settings say", "note")
 
 
-@click.group("target", short_help="Whose journal this is: the ledger that each target stands for.")
+@click.group("target", short_help="Whose each journal is: the ledger that each target stands for.")
 def target_() -> None:
-    """Whose journal this is: the ledger that each target stands for."""
+    """Whose each journal is: the ledger that each target stands for."""
 
 
 @target_.command("list", epilog=example("blnk-relay target list"))

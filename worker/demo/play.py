@@ -155,10 +155,9 @@ class _Performance:
     def recorded(self) -> list[Recorded]:
         found = []
         for id_ in self._ids:
-            status = self._relay.journal().status(id_)
-            if status is not None:
-                parts = self._relay.parts(id_)
-                found.append(Recorded(status, self._relay.journal().payload(id_), parts))
+            status = self._relay.get(id_)
+            parts = self._relay.parts(id_)
+            found.append(Recorded(status, self._relay.journal(status.target).payload(id_), parts))
         return found
 
 

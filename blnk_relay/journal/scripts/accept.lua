@@ -112,7 +112,8 @@ local function write(new, bells)
     end
   else
     make_ready(id, lane, due_text)
-    if due <= NOW then ring(bells, lane) end
+    -- Also for what is due later: nobody looks before somebody was told that there is something to look for.
+    ring(bells, lane)
   end
 end
 

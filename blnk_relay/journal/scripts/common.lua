@@ -315,6 +315,6 @@ end
 -- The ledger that the target stands for, where it is another one than the caller means by it; nil where all is well.
 -- meant: as the caller's settings have it, '' where they do not say.
 local function other_ledger(meant)
-  local is = redis.call('HGET', P .. 'ledger', 'is')
-  if is and meant ~= '' and is ~= meant then return is end
+  local is = meant ~= '' and redis.call('HGET', P .. 'ledger', 'is')
+  if is and is ~= meant then return is end
 end

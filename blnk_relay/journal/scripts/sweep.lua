@@ -17,7 +17,6 @@ local cap, shown, program, back_ms = ARGV[5], ARGV[6], ARGV[7], tonumber(ARGV[8]
 local key_retention_ms, findable = tonumber(ARGV[9]), ',' .. ARGV[10] .. ','
 
 local bells, lapsed, expired = {}, 0, {}
-local MOST_WORKERS = 1000
 watch(shown)
 local seen = stand(shown)
 local ground = { seen, tonumber(SOLID), steps() }
@@ -50,11 +49,8 @@ local function look_ahead()
   due_at(first_of('expiring'))
   local oldest = first_of('done')
   due_at(oldest and oldest + retention_ms)
-  for _, worker in ipairs(redis.call('ZRANGE', P .. 'workers', 0, MOST_WORKERS - 1)) do
-    due_at(tonumber(redis.call('ZSCORE', P .. 'workers', worker)) + dead_ms + 1)
-    due_at(first_of('leased:' .. worker))
-  end
-  if redis.call('EXISTS', P .. 'owed') == 1 then due_at(NOW) end
+  -- Whoever is at work, or was a moment ago, may make anything due.
+  if redis.call('EXISTS', P .. 'workers', P .. 'owed') > 0 then due_at(NOW) end
   due_at(forgetting_due(key_retention_ms))
 end
 
@@ -78,6 +74,7 @@ end
 
 -- A lapsed lease is ambiguous: the request may have been sent, so the ledger is read before anything else. Those silent
 -- for longest come first; the others have their turn when they are gone.
+local MOST_WORKERS = 1000
 local left = most
 for _, worker in ipairs(redis.call('ZRANGE', P .. 'workers', 0, MOST_WORKERS - 1)) do
   local key = P .. 'leased:' .. worker

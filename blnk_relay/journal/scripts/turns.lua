@@ -25,7 +25,7 @@ local function let_go(id, bells)
   redis.call('HSET', intent_key(id), 'state', 'ready', 'since', due, 'updated', NOW)
   if patience then redis.call('HSET', intent_key(id), 'deadline', due + tonumber(patience)) end
   make_ready(id, lane, due)
-  if due <= NOW then ring(bells, lane) end
+  ring(bells, lane)
 end
 
 -- An intent is over: give free what it alone could write to, and let the next of its orders go.

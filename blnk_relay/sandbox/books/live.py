@@ -208,19 +208,6 @@ class LiveBooks:
         self.identities[identity.identity_id] = identity
         self.name(identity.identity_id, identity.texts, identity.dob, identity.meta)
 
-    def delete_identity(self, identity_id: str) -> None:
-        """Forget an identity.
-
-        Raises:
-            LedgerError: ``GEN_NOT_FOUND``; or a balance is linked to it.
-        """
-        if identity_id not in self.identities:
-            raise LedgerError(f"Identity with ID '{identity_id}' not found", "GEN_NOT_FOUND")
-        if any(balance.identity_id == identity_id for balance in self.balances.values()):
-            text = 'update or delete on table "identity" violates foreign key constraint "balances_identity_id_fkey"'
-            raise driver_error("Failed to delete identity", "23503", text, "balances_identity_id_fkey")
-        del self.identities[identity_id]
-
     def rename_ledger(self, ledger: LedgerRecord, name: str) -> None:
         """Give a ledger another name.
 

@@ -16,7 +16,7 @@ from blnk_relay.sandbox.http.answers import lock_held
 from blnk_relay.sandbox.ids import new_id
 
 if TYPE_CHECKING:
-    from blnk_relay.sandbox.core.core import Core
+    from blnk_relay.sandbox.core.state import Core
     from blnk_relay.sandbox.faults.effects import Effects
 
 #: Items of one batch (contract §2.4).

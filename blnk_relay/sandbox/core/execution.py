@@ -13,7 +13,7 @@ from blnk_relay.sandbox.errors import LedgerError
 from blnk_relay.sandbox.money import overdraft_floor
 
 if TYPE_CHECKING:
-    from blnk_relay.sandbox.core.core import Core
+    from blnk_relay.sandbox.core.state import Core
 
 
 def execute(core: Core, txn: Txn) -> Txn:

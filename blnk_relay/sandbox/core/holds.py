@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING, NoReturn
 from blnk_relay.sandbox.books.rows import INFLIGHT_MARK, Row, Status, Txn
 from blnk_relay.sandbox.clock import SECOND_NS
 from blnk_relay.sandbox.core.execution import execute, is_duplicate_reference
+from blnk_relay.sandbox.core.state import MAX_RETRIES, Core
 from blnk_relay.sandbox.errors import LedgerError
 from blnk_relay.sandbox.ids import new_id
 from blnk_relay.sandbox.money import json_number
 
 if TYPE_CHECKING:
-    from blnk_relay.sandbox.core.core import Core
     from blnk_relay.sandbox.faults.effects import Effects
 
 #: What may be asked of a hold.
@@ -235,7 +235,7 @@ def enqueue(core: Core, action: Action, effects: Effects) -> None:
     def attempt(retried: int) -> None:
         if _settle_legs(core, action, action_id):
             core.actions.pop(action.target_id, None)
-        elif retried >= core.options.max_retries:
+        elif retried >= MAX_RETRIES:
             core.actions[action.target_id] = "archived"
         else:
             core.actions[action.target_id] = "retry"
@@ -283,7 +283,7 @@ def _expire(core: Core, hold_id: str, retried: int) -> None:
 def _call_with_retries(core: Core, due_ns: int, attempt: Callable[[], bool], retried: int = 0) -> None:
     def run() -> None:
         if not attempt() and retried < _EXPIRY_RETRIES:
-            next_ns = core.clock.now_ns() + round(core.retry_delay_s(retried) * 10**9)
+            next_ns = core.clock.now_ns() + round(core.retry_delay_s(retried) * SECOND_NS)
             _call_with_retries(core, next_ns, attempt, retried + 1)
 
     core.call_in_queue(_seconds_until(core, due_ns), run)

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from blnk_relay.sandbox.books.reconciliation import Criterion, ExternalRecord, MatchingRule
 from blnk_relay.sandbox.books.rows import Row
+from blnk_relay.sandbox.clock import SECOND_NS
 from blnk_relay.sandbox.errors import LedgerError
 from blnk_relay.sandbox.http.request import Fields
 
@@ -21,8 +22,6 @@ STRATEGIES = frozenset({"one_to_one", "one_to_many", "many_to_one"})
 
 #: Pairs that one run compares at most, the bound on its time; beyond, records count as unmatched.
 _MAX_COMPARISONS = 2_000_000
-
-_SECOND_NS = 10**9
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,7 +175,7 @@ def _amounts(left: float, right: float, criterion: Criterion) -> bool:
 
 def _dates(left_ns: int, right_ns: int, criterion: Criterion) -> bool:
     verdicts: Mapping[str, bool] = {
-        "equals": abs(left_ns - right_ns) <= criterion.allowable_drift * _SECOND_NS,
+        "equals": abs(left_ns - right_ns) <= criterion.allowable_drift * SECOND_NS,
         "greater_than": left_ns > right_ns,
         "less_than": left_ns < right_ns,
     }

@@ -20,7 +20,7 @@ from blnk_relay.sandbox.options import GENERAL_LEDGER_ID
 
 if TYPE_CHECKING:
     from blnk_relay.sandbox.core.batches import Batch
-    from blnk_relay.sandbox.core.core import Core
+    from blnk_relay.sandbox.core.state import Core
 
 _QUEUED_SPLIT = (
     "skip_queue is false: legs are queued for independent async processing with no ordering guarantee, so each is "

@@ -14,7 +14,7 @@ from blnk_relay.sandbox.core.work_queue import Task, queue_copy
 from blnk_relay.sandbox.errors import LedgerError
 
 if TYPE_CHECKING:
-    from blnk_relay.sandbox.core.core import Core
+    from blnk_relay.sandbox.core.state import Core
     from blnk_relay.sandbox.faults.effects import Effects
 
 

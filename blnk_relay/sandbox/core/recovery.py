@@ -11,18 +11,20 @@ from blnk_relay.sandbox.core.work_queue import queue_copy, restored
 from blnk_relay.sandbox.errors import LedgerError
 
 if TYPE_CHECKING:
-    from blnk_relay.sandbox.core.core import Core
+    from blnk_relay.sandbox.core.state import Core
 
 #: Rows that one pass looks at.
 _BATCH = 100
+
+#: Tries before it writes REJECTED.
+_MAX_ATTEMPTS = 3
 
 
 def start(core: Core) -> None:
     """Look for stuck rows every ``recovery_interval_s`` of the core's clock, from now on."""
 
     def look() -> None:
-        if core.options.recovery:
-            recover(core, core.options.recovery_threshold_s)
+        recover(core, core.options.recovery_threshold_s)
         core.clock.call_in(core.options.recovery_interval_s, look)
 
     core.clock.call_in(core.options.recovery_interval_s, look)
@@ -50,7 +52,7 @@ def recover(core: Core, threshold_s: float) -> int:
 def _recover_row(core: Core, row: Row) -> None:
     attempts = row.meta.get("recovery_attempts", 0) + 1
     copy = queue_copy(restored(row))
-    if attempts > core.options.recovery_max_attempts:
+    if attempts > _MAX_ATTEMPTS:
         try:
             reject(core, copy, "exceeded max queued recovery attempts")
         except LedgerError:

@@ -1,7 +1,7 @@
 """Refunds: which rows an id stands for, and what refunding them twice does (contract §3.9).
 
 The skip-mode trap is no special case: a refund that is itself an APPLIED child of the refunded row is
-found by the same query. With ``refund_trap`` off the query leaves refunds out, as later Cores do.
+found by the same query. From 0.15.4 on the query leaves refunds out.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from blnk_relay.sandbox.faults.effects import NO_EFFECTS
 from blnk_relay.sandbox.ids import new_id
 
 if TYPE_CHECKING:
-    from blnk_relay.sandbox.core.core import Core
+    from blnk_relay.sandbox.core.state import Core
     from blnk_relay.sandbox.faults.effects import Effects
 
 
@@ -37,7 +37,7 @@ def refundable_rows(core: Core, target_id: str) -> list[Row]:
         if row.status is Status.APPLIED:
             found[row.transaction_id] = row
     rows = list(found.values())
-    trapped = core.options.refund_trap and not core.options.since("0.15.4")
+    trapped = not core.options.since("0.15.4")
     if not trapped and not (own is not None and _is_refund(own)):
         rows = [row for row in rows if not _is_refund(row)]
     return sorted(rows, key=lambda row: row.created_ns, reverse=True)

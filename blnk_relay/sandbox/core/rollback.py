@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from blnk_relay.sandbox.errors import LedgerError
 
 if TYPE_CHECKING:
-    from blnk_relay.sandbox.core.core import Core
+    from blnk_relay.sandbox.core.state import Core
 
 
 def roll_back(core: Core, parent_id: str, *, inflight: bool) -> str:

@@ -19,7 +19,7 @@ from blnk_relay.sandbox.ids import new_id
 from blnk_relay.sandbox.money import amount_text
 
 if TYPE_CHECKING:
-    from blnk_relay.sandbox.core.core import Core
+    from blnk_relay.sandbox.core.state import Core
     from blnk_relay.sandbox.faults.effects import Effects
 
 

@@ -11,7 +11,7 @@ from blnk_relay.sandbox.books.rows import INFLIGHT_MARK, QUEUED_PARENT, Status, 
 from blnk_relay.sandbox.core.preparation import prepare
 
 if TYPE_CHECKING:
-    from blnk_relay.sandbox.core.core import Core
+    from blnk_relay.sandbox.core.state import Core
     from blnk_relay.sandbox.faults.effects import Effects
 
 

@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING
 from blnk_relay.sandbox.books.rows import Row, Status, Txn
 from blnk_relay.sandbox.clock import SECOND_NS
 from blnk_relay.sandbox.core.execution import execute, is_duplicate_reference, reject
+from blnk_relay.sandbox.core.state import MAX_RETRIES, Core
 from blnk_relay.sandbox.errors import LedgerError
 from blnk_relay.sandbox.ids import new_id
 
 if TYPE_CHECKING:
-    from blnk_relay.sandbox.core.core import Core
     from blnk_relay.sandbox.faults.effects import Effects
 
 
@@ -116,7 +116,7 @@ class Task:
 
     def _rejected(self, error: LedgerError, retried: int) -> bool:
         """Whether the task ends here, as REJECTED or as nothing at all (contract §3.1)."""
-        out_of_retries = retried >= self.core.options.max_retries
+        out_of_retries = retried >= MAX_RETRIES
         without_funds = "insufficient funds" in error.message
         final = (
             out_of_retries

@@ -5,18 +5,15 @@ from __future__ import annotations
 import hashlib
 from typing import Any
 
-from blnk_relay.sandbox.core.core import Core
+from blnk_relay.sandbox.core.state import Core
 from blnk_relay.sandbox.edge.injection import damage, object_of
 from blnk_relay.sandbox.http.answers import Answer, error_answer, json_answer, text_answer, unknown_path
 from blnk_relay.sandbox.http.request import WireRequest
 from blnk_relay.sandbox.options import Options
-from blnk_relay.sandbox.routes.route import Route, Scope
+from blnk_relay.sandbox.routes.routing import Route, Scope
 
 #: The header of a bare Core.
 KEY_HEADER = "x-blnk-key"
-
-#: Paths that a bare Core answers to anybody.
-_OPEN_PATHS = frozenset({"/", "/health"})
 
 #: First path segments and what a scoped key calls them; any other is an unknown resource.
 _RESOURCES = {
@@ -74,18 +71,17 @@ def _says(options: Options, status: int, code: str, message: str) -> Answer:
 def core_refusal(core: Core, request: WireRequest, route: Route | None) -> Answer | None:
     """A bare Core's refusals, as measured; the key is asked for before the path is looked at."""
     options = core.options
-    if options.core_auth and request.path not in _OPEN_PATHS:
-        key = request.headers.get(KEY_HEADER, "")
-        if not key:
-            return error_answer("AUTH_MISSING_API_KEY", "Authentication required. Use X-Blnk-Key header")
-        if key != options.core_key:
-            scopes = options.core_keys.get(key)
-            if scopes is None:
-                return error_answer("AUTH_INVALID_API_KEY", "Invalid API key")
-            refused = _scoped_refusal(request, scopes)
-            if refused is not None:
-                return refused
-            _mark(request, key)
+    key = request.headers.get(KEY_HEADER, "")
+    if not key:
+        return error_answer("AUTH_MISSING_API_KEY", "Authentication required. Use X-Blnk-Key header")
+    if key != options.core_key:
+        scopes = options.core_keys.get(key)
+        if scopes is None:
+            return error_answer("AUTH_INVALID_API_KEY", "Invalid API key")
+        refused = _scoped_refusal(request, scopes)
+        if refused is not None:
+            return refused
+        _mark(request, key)
     return unknown_path() if route is None else None
 
 

@@ -11,9 +11,10 @@ import re
 from typing import Any
 
 from blnk_relay.sandbox.books.live import LiveBooks
+from blnk_relay.sandbox.http.form import boundary_of
 from blnk_relay.sandbox.http.request import WireRequest
 from blnk_relay.sandbox.ids import TRANSACTION_ID_LENGTH
-from blnk_relay.sandbox.routes.route import Route
+from blnk_relay.sandbox.routes.routing import Route
 
 #: Families are a few rows deep; a chain longer than this is not followed.
 _MAX_DEPTH = 12
@@ -22,7 +23,6 @@ _MAX_DEPTH = 12
 _SHOWN_REFERENCES = 10
 
 _ID = re.compile(rb"(?:txn|bln|ldg|idt|bulk|rule|upload|recon)_[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
-_BOUNDARY = re.compile(r'boundary="?([^";]+)')
 
 
 def identity_of(books: LiveBooks, entity_id: str) -> str:
@@ -86,9 +86,9 @@ def _stable_body(books: LiveBooks, request: WireRequest) -> bytes:
         # Codes and refresh tokens are new each time; what is asked for is not.
         return re.sub(rb"(code|refresh_token)=[^&]*", rb"\1", request.body)
     body = request.body
-    boundary = _BOUNDARY.search(content_type) if content_type.startswith("multipart/") else None
+    boundary = boundary_of(content_type) if content_type.startswith("multipart/") else None
     if boundary is not None:
-        body = body.replace(boundary[1].encode(), b"")
+        body = body.replace(boundary.encode(), b"")
     return _ID.sub(lambda found: identity_of(books, found[0].decode()).encode(), body)
 
 

@@ -13,15 +13,17 @@ from http import HTTPStatus
 from typing import Any
 from urllib.parse import quote, urlencode
 
-from blnk_relay.sandbox.edge.edge import Edge, Exchange
+from blnk_relay.sandbox.edge.exchange import Edge, Exchange
 from blnk_relay.sandbox.errors import LedgerError
 from blnk_relay.sandbox.http.answers import Answer, dump, error_answer, html_answer, json_answer
 from blnk_relay.sandbox.http.request import WireRequest
 from blnk_relay.sandbox.options import UPSTREAM_LIMITS, Options
-from blnk_relay.sandbox.routes.reads import bad_query_filter, body_filters, page_of, query_filters
-from blnk_relay.sandbox.routes.route import Scope
+from blnk_relay.sandbox.routes.cloud_reads import bad_query_filter, page_of
+from blnk_relay.sandbox.routes.filter_fields import body_filters, query_filters
+from blnk_relay.sandbox.routes.routing import Scope
 from blnk_relay.sandbox.tables.filters import DateLike, Filter, FilterError
-from blnk_relay.sandbox.tables.resources import BALANCES, IDENTITIES, LEDGERS, TRANSACTIONS, Resource
+from blnk_relay.sandbox.tables.ledger import BALANCES, IDENTITIES, LEDGERS, TRANSACTIONS
+from blnk_relay.sandbox.tables.resource import Resource
 
 #: Core answers at most so many rows; a larger limit silently becomes 20 (finding D15).
 _MAX_ROWS = 100

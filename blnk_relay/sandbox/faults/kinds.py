@@ -139,76 +139,65 @@ class Fault:
         return self.kind.effects(self.seconds)
 
 
-def _retry_after(seconds: float) -> Answer:
-    limited = error_answer("GEN_RATE_LIMITED", "rate limit exceeded")
-    return replace(limited, headers={**limited.headers, "Retry-After": f"{seconds:.0f}"})
-
-
-def _with_and_without_effect(name: str, meaning: str, answer: Callable[[float], Answer]) -> tuple[FaultKind, FaultKind]:
+def _with_and_without_effect(name: str, meaning: str, answer: Answer) -> tuple[FaultKind, FaultKind]:
     return (
-        FaultKind(f"{name}_no_effect", f"{meaning}; nothing happened", acts=False, answer=answer),
-        FaultKind(f"{name}_with_effect", f"{meaning}; it happened", answer=answer),
+        FaultKind(f"{name}_no_effect", f"{meaning}; nothing happened", acts=False, answer=lambda _: answer),
+        FaultKind(f"{name}_with_effect", f"{meaning}; it happened", answer=lambda _: answer),
     )
 
+
+def _refusal(
+    name: str, meaning: str, answer: Answer, target: Target = Target.ANY, *, weight: float = 1.0, burst: int = 1
+) -> FaultKind:
+    """Core never sees the request."""
+    return FaultKind(name, meaning, acts=False, target=target, answer=lambda _: answer, weight=weight, burst=burst)
+
+
+def _inside(name: str, meaning: str, target: Target, effects: Effects, *, weight: float = 1.0) -> FaultKind:
+    """Something breaks within Core, and its own answer tells what it can."""
+    return FaultKind(name, meaning, target=target, effects=lambda _: effects, weight=weight)
+
+
+def _retry_after(seconds: float) -> Answer:
+    return replace(_LIMITED, headers={**_LIMITED.headers, "Retry-After": f"{seconds:.0f}"})
+
+
+_LIMITED = error_answer("GEN_RATE_LIMITED", "rate limit exceeded")
+_LOCKED = error_answer("GEN_RESOURCE_LOCKED", "failed to acquire lock: lock is held")
+_LOCK_LOST = error_answer(
+    "GEN_CONFLICT", "Optimistic locking failure: the balance may have been updated by another transaction"
+)
+_FULL = error_answer("QUEUE_BACKPRESSURE", "queue is under backpressure")
+_NO_EXPIRY = error_answer("TXN_VALIDATION_ERROR", "failed to queue inflight expiry: no Redis")
+
+_STORED, _SKIPPED, _ATOMIC = Target.STORED, Target.SKIPPED, Target.ATOMIC
 
 _TABLE: tuple[FaultKind, ...] = (
     FaultKind("drop_before", "connection closed, nothing happened", acts=False, delivery=Delivery.DROP),
     FaultKind("drop_after", "connection closed after it happened", delivery=Delivery.DROP),
     FaultKind("delay_before", "happens and answers late", wait_before=True, default_s=1.0, weight=0.0),
     FaultKind("delay_after", "happens at once, answers late", wait_after=True, default_s=1.0, weight=0.0),
-    *_with_and_without_effect(
-        "500", "500 GEN_INTERNAL", lambda _: error_answer("GEN_INTERNAL", "internal server error")
-    ),
-    *_with_and_without_effect("500_empty", "500 with an empty body", lambda _: Answer(500, b"", {})),
-    *_with_and_without_effect("502", "502 from a gateway", lambda _: html_answer(502, "502 Bad Gateway")),
-    *_with_and_without_effect("503", "503 in plain text", lambda _: text_answer(503, "no healthy upstream")),
-    *_with_and_without_effect("504", "504 from a gateway", lambda _: html_answer(504, "504 Gateway Time-out")),
-    FaultKind(
-        "503_backpressure",
-        "503 QUEUE_BACKPRESSURE",
-        acts=False,
-        answer=lambda _: error_answer("QUEUE_BACKPRESSURE", "queue is under backpressure"),
-        weight=0.3,
-    ),
-    FaultKind(
-        "429",
-        "429 without Retry-After",
-        acts=False,
-        answer=lambda _: error_answer("GEN_RATE_LIMITED", "rate limit exceeded"),
-        weight=0.15,
-        burst=3,
-    ),
+    *_with_and_without_effect("500", "500 GEN_INTERNAL", error_answer("GEN_INTERNAL", "internal server error")),
+    *_with_and_without_effect("500_empty", "500 with an empty body", Answer(500, b"", {})),
+    *_with_and_without_effect("502", "502 from a gateway", html_answer(502, "502 Bad Gateway")),
+    *_with_and_without_effect("503", "503 in plain text", text_answer(503, "no healthy upstream")),
+    *_with_and_without_effect("504", "504 from a gateway", html_answer(504, "504 Gateway Time-out")),
+    _refusal("503_backpressure", "503 QUEUE_BACKPRESSURE", _FULL, weight=0.3),
+    _refusal("429", "429 without Retry-After", _LIMITED, weight=0.15, burst=3),
     FaultKind(
         "429_retry_after", "429 with Retry-After", acts=False, answer=_retry_after, default_s=1.0, weight=0.15, burst=3
     ),
-    FaultKind(
+    _refusal(
         "401",
         "the edge does not know the token",
-        acts=False,
-        answer=lambda _: Answer(401, b'{"error":"invalid or expired token"}'),
+        Answer(401, b'{"error":"invalid or expired token"}'),
         weight=0.05,
         burst=3,
     ),
-    FaultKind(
-        "403",
-        "the edge denies access",
-        acts=False,
-        answer=lambda _: Answer(403, b'{"error":"forbidden"}'),
-        weight=0.05,
-        burst=3,
-    ),
+    _refusal("403", "the edge denies access", Answer(403, b'{"error":"forbidden"}'), weight=0.05, burst=3),
     FaultKind("truncated", "it happened, half of the answer arrives", delivery=Delivery.TRUNCATE),
-    FaultKind(
-        "not_json",
-        "it happened, the body is a web page",
-        answer=lambda _: html_answer(0, "Welcome"),
-    ),
-    FaultKind(
-        "vanish",
-        "201, and nothing is ever stored",
-        target=Target.STORED,
-        effects=lambda _: Effects(vanish=True),
-    ),
+    FaultKind("not_json", "it happened, the body is a web page", answer=lambda _: html_answer(0, "Welcome")),
+    _inside("vanish", "201, and nothing is ever stored", _STORED, Effects(vanish=True)),
     FaultKind(
         "slow_apply",
         "the row stays QUEUED for long",
@@ -216,82 +205,56 @@ _TABLE: tuple[FaultKind, ...] = (
         effects=lambda seconds: Effects(slow_apply_s=seconds),
         default_s=3.0,
     ),
-    FaultKind(
-        "persist_fails",
-        "the QUEUED row cannot be stored: shape S3",
-        target=Target.STORED,
-        effects=lambda _: Effects(persist_fails=True),
-    ),
-    FaultKind(
+    _inside("persist_fails", "the QUEUED row cannot be stored: shape S3", _STORED, Effects(persist_fails=True)),
+    _inside(
         "apply_fails",
         "one try to apply fails, Core retries in 15 to 44 s",
-        target=Target.STORED,
-        effects=lambda _: Effects(apply_failures=1),
+        _STORED,
+        Effects(apply_failures=1),
         weight=0.0,
     ),
-    FaultKind(
+    _inside(
         "task_lost",
         "the row is stored, its task is lost: recovery after 2 h",
-        target=Target.STORED,
-        effects=lambda _: Effects(crash_before_enqueue=True),
+        _STORED,
+        Effects(crash_before_enqueue=True),
         weight=0.0,
     ),
-    FaultKind(
-        "archived",
-        "the queued commit or void ends archived",
-        target=Target.SETTLED,
-        effects=lambda _: Effects(archive=True),
-        weight=0.0,
-    ),
-    FaultKind(
-        "423",
-        "423 GEN_RESOURCE_LOCKED",
-        acts=False,
-        target=Target.SKIPPED,
-        answer=lambda _: error_answer("GEN_RESOURCE_LOCKED", "failed to acquire lock: lock is held"),
-    ),
-    FaultKind(
-        "409_lock_lost",
-        "409 GEN_CONFLICT, the optimistic lock was lost",
-        acts=False,
-        target=Target.SKIPPED,
-        answer=lambda _: error_answer(
-            "GEN_CONFLICT",
-            "Optimistic locking failure: the balance may have been updated by another transaction",
-        ),
-    ),
-    FaultKind(
+    _inside("archived", "the queued commit or void ends archived", Target.SETTLED, Effects(archive=True), weight=0.0),
+    _refusal("423", "423 GEN_RESOURCE_LOCKED", _LOCKED, _SKIPPED),
+    _refusal("409_lock_lost", "409 GEN_CONFLICT, the optimistic lock was lost", _LOCK_LOST, _SKIPPED),
+    _inside(
         "500_duplicate",
         "a duplicate reference in skip mode answers 500 instead of 409, as when two requests race",
-        target=Target.SKIPPED,
-        effects=lambda _: Effects(race=True),
+        _SKIPPED,
+        Effects(race=True),
     ),
     FaultKind(
         "400_with_effect",
         "400 with `error`: the transaction was taken, registering its dates failed (contract §2.3)",
-        answer=lambda _: error_answer("TXN_VALIDATION_ERROR", "failed to queue inflight expiry: no Redis"),
+        answer=lambda _: _NO_EXPIRY,
         weight=0.0,
     ),
     FaultKind(
         "batch_disconnected",
         "the connection ends amid an atomic batch: half of it is done, and its rollback is cancelled (contract §14.4)",
-        target=Target.ATOMIC,
+        target=_ATOMIC,
         delivery=Delivery.DROP,
         effects=lambda _: Effects(cut_batch=True),
         weight=0.0,
     ),
-    FaultKind(
+    _inside(
         "batch_not_rolled_back",
         "the database restarts amid an atomic batch: 400, half of it done and not rolled back (contract §14.8)",
-        target=Target.ATOMIC,
-        effects=lambda _: Effects(cut_batch=True),
+        _ATOMIC,
+        Effects(cut_batch=True),
         weight=0.0,
     ),
-    FaultKind(
+    _inside(
         "batch_locked",
         "the last movement of an atomic batch or split meets a lock: 423, and those before it are taken back",
-        target=Target.TOGETHER,
-        effects=lambda _: Effects(lock_batch=True),
+        Target.TOGETHER,
+        Effects(lock_batch=True),
         weight=0.0,
     ),
     FaultKind(

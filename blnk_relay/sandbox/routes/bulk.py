@@ -7,15 +7,15 @@ from typing import Any
 
 from blnk_relay.sandbox.books.rows import Txn
 from blnk_relay.sandbox.core import batches, holds, previews
-from blnk_relay.sandbox.core.core import Core
 from blnk_relay.sandbox.core.holds import COMMIT, VOID, Action
+from blnk_relay.sandbox.core.state import Core
 from blnk_relay.sandbox.errors import LedgerError, MalformedRequestError
 from blnk_relay.sandbox.faults.effects import Effects
 from blnk_relay.sandbox.http.answers import STATUS_OF, Answer, code_by_text, error_answer, json_answer, refusal
 from blnk_relay.sandbox.http.request import Fields, WireRequest
 from blnk_relay.sandbox.money import precise_from_amount
 from blnk_relay.sandbox.options import Options
-from blnk_relay.sandbox.routes.create_request import read_transaction
+from blnk_relay.sandbox.routes.transaction_fields import read_transaction
 from blnk_relay.sandbox.routes.transactions import is_preview
 
 #: Items of one bulk commit or void (contract §2.13).

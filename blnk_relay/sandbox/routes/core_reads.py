@@ -1,4 +1,4 @@
-"""What only a bare Core answers: its own filters, its recovery, its health (findings part 7; contract §1.7).
+"""Core's own reads: by id, lists and filters (findings part 7; contract §1.7).
 
 Its filter routes look like Cloud's and are not: limits are in the body, the answer is a bare array, and
 metadata can be filtered one level deep. They read the database itself, without any lag.
@@ -8,21 +8,21 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from blnk_relay.sandbox.books.bodies import balance_body, identity_body, ledger_body, transaction_body
 from blnk_relay.sandbox.books.rows import Balance, Row, Txn
-from blnk_relay.sandbox.core import recovery
-from blnk_relay.sandbox.core.core import Core
+from blnk_relay.sandbox.core.state import Core
 from blnk_relay.sandbox.errors import MalformedRequestError
 from blnk_relay.sandbox.faults.effects import Effects
 from blnk_relay.sandbox.http.answers import Answer, error_answer, json_answer
 from blnk_relay.sandbox.http.request import Fields, WireRequest
-from blnk_relay.sandbox.routes.reads import body_filters, query_filters
-from blnk_relay.sandbox.routes.route import Handler
+from blnk_relay.sandbox.routes.filter_fields import body_filters, query_filters
+from blnk_relay.sandbox.routes.routing import Handler
 from blnk_relay.sandbox.tables.filters import FilterError
-from blnk_relay.sandbox.tables.resources import BALANCES, IDENTITIES, LEDGERS, TRANSACTIONS, Resource
+from blnk_relay.sandbox.tables.ledger import BALANCES, IDENTITIES, LEDGERS, TRANSACTIONS
+from blnk_relay.sandbox.tables.resource import Resource
 
 #: Rows of an answer; more than the largest asked for silently becomes the default.
 _DEFAULT_LIMIT, _MAX_LIMIT = 20, 100
@@ -30,13 +30,7 @@ _DEFAULT_LIMIT, _MAX_LIMIT = 20, 100
 #: Rows of a list of ledgers or balances when the client does not say.
 _STRICT_LIMIT = 10
 
-#: Measured: lists of 2,000 references work.
-_MAX_VALUES = 2000
-
 _META_KEY = re.compile(r"[a-zA-Z][a-zA-Z0-9_]*")
-_DURATION = re.compile(r"(\d+)(h|m|s)")
-_SECONDS = {"h": 3600, "m": 60, "s": 1}
-_RECOVERY_S = 120
 
 
 def core_filter(resource: Resource, body: Callable[[Any], dict[str, Any]], *, empty: bool) -> Handler:
@@ -114,13 +108,13 @@ def _select(core: Core, resource: Resource, fields: Fields, effects: Effects) ->
         column = str(item.get("field", "")) if isinstance(item, dict) else ""
         if column.startswith("meta_data.") and _META_KEY.fullmatch(column.removeprefix("meta_data.")) is None:
             raise FilterError(f"invalid JSON key in field '{column}'")
-    filters = body_filters(replace(core.options, max_in_values=_MAX_VALUES), resource, fields)
+    filters = body_filters(core.options, resource, fields)
     joined = (fields.text("logical_operator") or "and").lower()
     if joined not in {"and", "or"}:
         raise MalformedRequestError("invalid logical_operator: must be 'and' or 'or'")
     if joined == "or":
         found = {id(record): record for wanted in filters for record in resource.select(core, [wanted], effects.lag_s)}
-        records = sorted(found.values(), key=resource.order, reverse=True)
+        records = resource.newest_first(found.values())
     else:
         records = resource.select(core, filters, effects.lag_s)
     get = resource.columns.get(fields.text("sort_by").strip().lower())
@@ -169,18 +163,53 @@ def core_lists() -> dict[str, Handler]:
     return {one.resource.name: core_list(one.resource, one.body, empty=one.empty, strict=one.strict) for one in _SHOWN}
 
 
-def recover(core: Core, request: WireRequest, _effects: Effects) -> Answer:
-    """POST /transactions/recover: at once what recovery does after two hours (finding D20)."""
-    text = request.query.get("threshold", "")
-    found = _DURATION.fullmatch(text)
-    if text and found is None:
-        return error_answer("GEN_VALIDATION_ERROR", f'invalid threshold duration: time: invalid duration "{text}"')
-    threshold_s = _RECOVERY_S if found is None else int(found[1]) * _SECONDS[found[2]]
-    looked_at = recovery.recover(core, threshold_s)
-    minutes, seconds = divmod(threshold_s, 60)
-    return json_answer(200, {"recovered": looked_at, "threshold": f"{minutes}m{seconds}s"})
+def core_detail(resource: Resource, noun: str, code: str, body: Callable[[Any], dict[str, Any]]) -> Handler:
+    """GET /<resource>/:id of Core; no read lag.
+
+    Args:
+        resource: What is read.
+        noun: What Core calls one of them when there is none.
+        code: The code it says that with.
+        body: A record as Core answers it.
+    """
+
+    def handler(core: Core, request: WireRequest, _effects: Effects) -> Answer:
+        record = resource.records(core.books).get(request.params["id"])
+        if record is None:
+            return error_answer(code, f"{noun} with ID '{request.params['id']}' not found", {})
+        return json_answer(200, body(record))
+
+    return handler
 
 
-def health(_core: Core, _request: WireRequest, _effects: Effects) -> Answer:
-    """GET /health, which asks for no key."""
-    return json_answer(200, {"status": "UP"})
+def core_details() -> dict[str, Handler]:
+    """Core's reads of one record by the plural of what they read."""
+    return {
+        one.name: core_detail(one, noun, code, body)
+        for one, noun, code, body in (
+            (TRANSACTIONS, "Transaction", "TXN_NOT_FOUND", lambda row: transaction_body(Txn.from_row(row))),
+            (BALANCES, "Balance", "BAL_NOT_FOUND", balance_body),
+            (LEDGERS, "Ledger", "LGR_NOT_FOUND", ledger_body),
+            (IDENTITIES, "Identity", "IDT_NOT_FOUND", identity_body),
+        )
+    }
+
+
+def core_transaction_by_reference(core: Core, request: WireRequest, _effects: Effects) -> Answer:
+    """GET /transactions/reference/:reference; knows neither precision nor hash (contract §1.7)."""
+    reference = request.params["reference"]
+    row = core.books.with_reference(reference)
+    if row is None:
+        return error_answer("TXN_NOT_FOUND", f"Transaction with reference '{reference}' not found", {})
+    txn = Txn.from_row(row)
+    txn.precision, txn.hash = 0, ""
+    return json_answer(200, transaction_body(txn))
+
+
+def core_balance_by_indicator(core: Core, request: WireRequest, _effects: Effects) -> Answer:
+    """GET /balances/indicator/:indicator/currency/:currency."""
+    balance = core.books.with_indicator(request.params["indicator"], request.params["currency"])
+    if balance is None:
+        text = f"balance with indicator '{request.params['indicator']}' not found"
+        return error_answer("BAL_NOT_FOUND", text)
+    return json_answer(200, balance_body(balance))

@@ -1,59 +1,25 @@
-"""Files of external records: multipart bodies, CSV and JSON as the ledger reads them (contract §2.12). Pure."""
+"""Files of external records: CSV and JSON as the ledger reads them (contract §2.12). Pure."""
 
 from __future__ import annotations
 
 import csv
 import io
 import json
-import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 
 from blnk_relay.sandbox.books.reconciliation import ExternalRecord
 from blnk_relay.sandbox.clock import ZERO_TIME, parse_rfc3339
 from blnk_relay.sandbox.errors import LedgerError, MalformedRequestError
+from blnk_relay.sandbox.http.form import Part
 from blnk_relay.sandbox.http.request import Fields
-
-#: Parts of a form that are looked at.
-_MAX_PARTS = 20
 
 #: A field of a CSV file is never longer.
 _MAX_FIELD = 131_072
 
 _REQUIRED_COLUMNS = ("id", "amount", "date")
 _FIELDS = ("id", "amount", "currency", "reference", "description", "date")
-_BOUNDARY = re.compile(r'boundary="?([^";]+)')
-_NAME = re.compile(r'(?:^|;)\s*name="([^"]*)"', re.IGNORECASE)
-_FILE_NAME = re.compile(r'filename="([^"]*)"', re.IGNORECASE)
 
 _SNIFFED_LINES = 5
-
-
-@dataclass(frozen=True, slots=True)
-class Part:
-    """One part of a form; ``file_name`` is None for a plain field."""
-
-    file_name: str | None
-    content: bytes
-
-
-def read_form(content_type: str, body: bytes) -> dict[str, Part]:
-    """The parts of a multipart body by name; empty for any other body."""
-    found = _BOUNDARY.search(content_type)
-    if found is None or not content_type.lower().startswith("multipart/form-data"):
-        return {}
-    parts: dict[str, Part] = {}
-    for chunk in (b"\r\n" + body).split(b"\r\n--" + found[1].encode())[1 : _MAX_PARTS + 1]:
-        head, separator, content = chunk.removeprefix(b"\r\n").partition(b"\r\n\r\n")
-        if not separator:
-            continue
-        for line in head.decode(errors="replace").split("\r\n"):
-            name, _, value = line.partition(":")
-            named = _NAME.search(value)
-            if name.strip().lower() == "content-disposition" and named is not None:
-                file_name = _FILE_NAME.search(value)
-                parts.setdefault(named[1], Part(None if file_name is None else file_name[1], content))
-    return parts
 
 
 def read_records(file: Part, source: str, upload_id: str, now_ns: int) -> Iterator[ExternalRecord | LedgerError]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from blnk_relay.sandbox.books.bodies import identity_body
-from blnk_relay.sandbox.core.core import Core
+from blnk_relay.sandbox.core.state import Core
 from blnk_relay.sandbox.errors import LedgerError
 from blnk_relay.sandbox.faults.effects import Effects
 from blnk_relay.sandbox.http.answers import Answer, error_answer, json_answer, refusal
@@ -66,21 +66,3 @@ def link_identity(core: Core, request: WireRequest, _effects: Effects) -> Answer
     except LedgerError as error:
         return refusal(error, default="GEN_INTERNAL", upgrade={"GEN_NOT_FOUND": "BAL_NOT_FOUND"})
     return json_answer(200, {"message": "Balance identity updated successfully"})
-
-
-def delete_identity(core: Core, request: WireRequest, _effects: Effects) -> Answer:
-    """DELETE /identities/:id; 500 for one that a balance is linked to (contract §14.10)."""
-    try:
-        core.books.delete_identity(request.params["id"])
-    except LedgerError as error:
-        return refusal(error, default="GEN_INTERNAL", upgrade=IDENTITY_CODES)
-    return json_answer(200, {"message": "Identity deleted successfully"})
-
-
-def core_identity(core: Core, request: WireRequest, _effects: Effects) -> Answer:
-    """GET /identities/:id, Core's own read."""
-    try:
-        identity = core.books.require_identity(request.params["id"])
-    except LedgerError as error:
-        return refusal(error, default="GEN_INTERNAL", upgrade=IDENTITY_CODES)
-    return json_answer(200, identity_body(identity))

@@ -14,7 +14,7 @@ from blnk_relay.sandbox.http.answers import Answer, json_answer, refusal
 from blnk_relay.sandbox.ids import new_id
 
 if TYPE_CHECKING:
-    from blnk_relay.sandbox.core.core import Core
+    from blnk_relay.sandbox.core.state import Core
     from blnk_relay.sandbox.faults.effects import Effects
     from blnk_relay.sandbox.http.request import WireRequest
 

@@ -16,9 +16,10 @@ from blnk_relay.sandbox.clock import SECOND_NS
 from blnk_relay.sandbox.http.answers import Answer, json_answer
 
 if TYPE_CHECKING:
-    from blnk_relay.sandbox.core.core import Core
+    from blnk_relay.sandbox.core.state import Core
     from blnk_relay.sandbox.faults.effects import Effects
     from blnk_relay.sandbox.http.request import WireRequest
+from blnk_relay.sandbox.options import DEFAULT_SCOPES
 
 
 def authorize(core: Core, request: WireRequest, _effects: Effects) -> Answer:
@@ -27,7 +28,7 @@ def authorize(core: Core, request: WireRequest, _effects: Effects) -> Answer:
     redirect_uri = query.get("redirect_uri", "")
     if query.get("response_type") != "code" or query.get("client_id") != core.options.oauth_client_id:
         return json_answer(400, {"error": "invalid_request"})
-    code = core.oauth.new_code(core.options.oauth_scopes, redirect_uri)
+    code = core.oauth.new_code(DEFAULT_SCOPES, redirect_uri)
     answered = {"code": code} | ({"state": query["state"]} if "state" in query else {})
     separator = "&" if "?" in redirect_uri else "?"
     return Answer(302, b"", {"Location": f"{redirect_uri}{separator}{urlencode(answered)}"})

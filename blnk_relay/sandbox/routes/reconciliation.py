@@ -15,10 +15,10 @@ from blnk_relay.sandbox.ids import new_id
 from blnk_relay.sandbox.money import json_number
 from blnk_relay.sandbox.routes.external_files import read_record
 from blnk_relay.sandbox.routes.uploads import store_records
-from blnk_relay.sandbox.tables.resources import TRANSACTIONS
+from blnk_relay.sandbox.tables.ledger import TRANSACTIONS
 
 if TYPE_CHECKING:
-    from blnk_relay.sandbox.core.core import Core
+    from blnk_relay.sandbox.core.state import Core
     from blnk_relay.sandbox.faults.effects import Effects
     from blnk_relay.sandbox.http.request import WireRequest
 

@@ -8,12 +8,11 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import json
 from collections.abc import Mapping
 from typing import Any
 
 from blnk_relay.sandbox.books.rows import IdentityRecord
-from blnk_relay.sandbox.core.core import Core
+from blnk_relay.sandbox.core.state import Core
 from blnk_relay.sandbox.errors import LedgerError, MalformedRequestError
 from blnk_relay.sandbox.faults.effects import Effects
 from blnk_relay.sandbox.http.answers import Answer, error_answer, json_answer, refusal
@@ -36,7 +35,6 @@ TOKENIZABLE: Mapping[str, str] = {
 MARK = "tokenized_fields"
 
 _KEY = b"the sandbox keeps no secrets"
-_INTERNAL = "internal server error"
 _DIGITS, _LOWER = "0123456789", "abcdefghijklmnopqrstuvwxyz"
 
 
@@ -52,7 +50,7 @@ def tokenize_field(core: Core, request: WireRequest, _effects: Effects) -> Answe
 def tokenize_fields(core: Core, request: WireRequest, _effects: Effects) -> Answer:
     """POST /identities/:id/tokenize; stops at the first error and leaves the earlier fields done."""
     try:
-        names = _names(request.fields(), "TokenizeRequest")
+        names = _names(request.fields())
         if not names:
             return error_answer("GEN_VALIDATION_ERROR", "at least one field must be specified")
         for name in names:
@@ -60,27 +58,6 @@ def tokenize_fields(core: Core, request: WireRequest, _effects: Effects) -> Answ
     except LedgerError as error:
         return refusal(error, default="GEN_INTERNAL", upgrade=IDENTITY_CODES)
     return json_answer(200, {"message": "Fields tokenized successfully"})
-
-
-def detokenize_field(core: Core, request: WireRequest, _effects: Effects) -> Answer:
-    """GET /identities/:id/detokenize/:field."""
-    name = request.params["field"]
-    try:
-        value = _plain_value(core.books.require_identity(request.params["id"]), name)
-    except LedgerError as error:
-        return refusal(error, default="GEN_INTERNAL", upgrade=IDENTITY_CODES)
-    return json_answer(200, {"field": name, "value": value})
-
-
-def detokenize_fields(core: Core, request: WireRequest, _effects: Effects) -> Answer:
-    """POST /identities/:id/detokenize; an empty list means every tokenized field."""
-    try:
-        names = _names(request.fields(), "DetokenizeRequest")
-        identity = core.books.require_identity(request.params["id"])
-        values = {name: _plain_value(identity, name) for name in names or _tokenized(identity)}
-    except LedgerError as error:
-        return refusal(error, default="GEN_INTERNAL", upgrade=IDENTITY_CODES)
-    return json_answer(200, {"fields": values})
 
 
 def tokenized_fields(core: Core, request: WireRequest, _effects: Effects) -> Answer:
@@ -95,10 +72,10 @@ def tokenized_fields(core: Core, request: WireRequest, _effects: Effects) -> Ans
     return json_answer(200, body)
 
 
-def _names(fields: Fields, request_type: str) -> list[str]:
+def _names(fields: Fields) -> list[str]:
     if not fields.has("fields"):
         raise MalformedRequestError(
-            f"Key: '{request_type}.Fields' Error:Field validation for 'Fields' failed on the 'required' tag"
+            "Key: 'TokenizeRequest.Fields' Error:Field validation for 'Fields' failed on the 'required' tag"
         )
     names = fields.items("fields")
     if not all(isinstance(name, str) for name in names):
@@ -131,30 +108,10 @@ def _tokenize(core: Core, identity_id: str, name: str) -> None:
     identity.meta = {**(identity.meta or {}), MARK: marks}
 
 
-def _plain_value(identity: IdentityRecord, name: str) -> str:
-    if _go_name(name) not in _tokenized(identity):
-        # The trap of contract §2.11: the text carries the identity's whole metadata.
-        shown = "" if identity.meta is None else f". Metadata: {json.dumps(identity.meta)}"
-        raise LedgerError(f"field {name} is not tokenized{shown}")
-    try:
-        return _value(identity.texts[TOKENIZABLE[_go_name(name)]])
-    except (KeyError, ValueError) as error:
-        # Plain text was written over the token, or its mark is a stranger's.
-        raise LedgerError(_INTERNAL, "GEN_INTERNAL") from error
-
-
 def _token(value: str) -> str:
     nonce = new_id("n").encode()[-12:]
     sealed = base64.b64encode(nonce + _cipher(nonce, value.encode())).decode()
     return f"FPT:{_look_alike(value)}:{sealed}"
-
-
-def _value(token: str) -> str:
-    _, _, sealed = token.removeprefix("FPT:").rpartition(":")
-    if not token.startswith("FPT:") or not sealed:
-        raise ValueError("no token")
-    raw = base64.b64decode(sealed, validate=True)
-    return _cipher(raw[:12], raw[12:]).decode()
 
 
 def _cipher(nonce: bytes, text: bytes) -> bytes:

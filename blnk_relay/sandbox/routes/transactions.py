@@ -6,15 +6,15 @@ from dataclasses import replace
 
 from blnk_relay.sandbox.books.bodies import transaction_body
 from blnk_relay.sandbox.core import holds, previews, refunds
-from blnk_relay.sandbox.core.core import Core
 from blnk_relay.sandbox.core.holds import COMMIT, VOID, Action
+from blnk_relay.sandbox.core.state import Core
 from blnk_relay.sandbox.core.submission import submit
 from blnk_relay.sandbox.errors import LedgerError, MalformedRequestError
 from blnk_relay.sandbox.faults.effects import Effects
 from blnk_relay.sandbox.http.answers import Answer, error_answer, json_answer, refusal
 from blnk_relay.sandbox.http.request import Fields, WireRequest
 from blnk_relay.sandbox.money import precise_from_amount
-from blnk_relay.sandbox.routes.create_request import read_transaction
+from blnk_relay.sandbox.routes.transaction_fields import read_transaction
 
 _NOT_FOUND = {"GEN_NOT_FOUND": "TXN_NOT_FOUND"}
 

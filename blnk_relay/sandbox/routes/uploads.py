@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING
 from blnk_relay.sandbox.books.reconciliation import ExternalRecord, Upload
 from blnk_relay.sandbox.errors import LedgerError, MalformedRequestError
 from blnk_relay.sandbox.http.answers import Answer, error_answer, json_answer
+from blnk_relay.sandbox.http.form import Part, read_form
 from blnk_relay.sandbox.ids import new_id
-from blnk_relay.sandbox.routes.external_files import Part, read_form, read_records
+from blnk_relay.sandbox.routes.external_files import read_records
 
 if TYPE_CHECKING:
-    from blnk_relay.sandbox.core.core import Core
+    from blnk_relay.sandbox.core.state import Core
     from blnk_relay.sandbox.faults.effects import Effects
     from blnk_relay.sandbox.http.request import WireRequest
 

@@ -99,9 +99,9 @@ def test_other_grants_and_other_bodies_are_refused(desk):
     assert desk.send("GET", "/oauth/authorize?response_type=token").status == 400
 
 
-def test_scopes_of_a_login_are_checked_at_the_edge(make_desk):
-    desk = make_desk(oauth_scopes=("proxy:write",))
-    token = first_tokens(desk)["access_token"]
+def test_scopes_of_a_login_are_checked_at_the_edge(desk):
+    code = desk.instance.core.oauth.new_code(("proxy:write",))
+    token = ask(desk, grant_type="authorization_code", code=code, redirect_uri=BACK).document()["access_token"]
     assert read_with(desk, token) == 403
     body = {"name": "x"}
     assert desk.send("POST", "/proxy/ledgers", body, authorization=f"Bearer {token}").status == 201

@@ -70,17 +70,6 @@ def test_a_queued_call_undoes_a_skip_mode_refund_too(desk, error_code):
     assert desk.balance("@Wallet") == 10000
 
 
-@pytest.mark.parametrize("skip", [True, False])
-def test_without_the_trap_a_repeat_moves_nothing(make_desk, error_code, skip):
-    desk = make_desk(refund_trap=False)
-    paid = desk.applied("pay-1")
-    desk.refund(paid, skip_queue=skip)
-    desk.step()
-    assert error_code(desk.refund(paid, skip_queue=skip)) == "GEN_CONFLICT"
-    desk.step()
-    assert desk.balance("@Wallet") == 0
-
-
 @pytest.mark.parametrize("state", ["unknown", "queued", "inflight", "rejected"])
 def test_what_is_not_applied_cannot_be_refunded(desk, error_code, state):
     row_id = "txn_00000000-0000-4000-8000-000000000000"

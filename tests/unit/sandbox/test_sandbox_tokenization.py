@@ -20,10 +20,6 @@ def tokenize(desk, identity_id, *names: str, one: str | None = None):
     return desk.send("POST", f"/proxy/identities/{identity_id}/tokenize", {"fields": list(names)})
 
 
-def detokenize(desk, identity_id, *names: str):
-    return desk.send("POST", f"/proxy/identities/{identity_id}/detokenize", {"fields": list(names)})
-
-
 def done(desk, identity_id):
     return desk.send("GET", f"/proxy/identities/{identity_id}/tokenized-fields").document()
 
@@ -38,16 +34,12 @@ def test_a_token_looks_like_its_value_and_hides_it(desk, identity):
     assert "222 21" not in sealed
     assert record.meta["tokenized_fields"] == {"PostCode": True}
     assert done(desk, identity) == {"tokenized_fields": ["PostCode"]}
-    one = desk.send("GET", f"/proxy/identities/{identity}/detokenize/PostCode")
-    assert one.document() == {"field": "PostCode", "value": "222 21"}
 
 
-def test_several_fields_are_read_back_by_name_or_all_at_once(desk, identity):
+def test_several_fields_are_tokenized_at_once(desk, identity):
     answer = tokenize(desk, identity, "FirstName", "emailAddress")
     assert answer.document() == {"message": "Fields tokenized successfully"}
-    assert detokenize(desk, identity, "firstName").document() == {"fields": {"firstName": "Mara"}}
-    everything = {"FirstName": "Mara", "EmailAddress": "mara@example.org"}
-    assert detokenize(desk, identity).document() == {"fields": everything}
+    assert done(desk, identity) == {"tokenized_fields": ["FirstName", "EmailAddress"]}
 
 
 def test_several_fields_stop_at_the_first_error_and_leave_the_earlier_done(desk, identity, error_code):
@@ -65,27 +57,18 @@ def test_only_some_names_can_be_tokenized(desk, identity, error_code, name):
 
 def test_bad_lists_are_refused(desk, identity, error_code):
     assert error_code(tokenize(desk, identity)) == "GEN_VALIDATION_ERROR"
-    for verb in ("tokenize", "detokenize"):
-        for body in ({}, {"fields": "FirstName"}, {"fields": [1]}, b"{"):
-            answer = desk.send("POST", f"/proxy/identities/{identity}/{verb}", body)
-            assert (answer.status, error_code(answer)) == (400, "GEN_MALFORMED_REQUEST")
-
-
-def test_a_plain_fields_refusal_spills_all_metadata(desk, identity, error_code):
-    answer = detokenize(desk, identity, "FirstName")
-    assert (answer.status, error_code(answer)) == (400, "IDT_FIELD_NOT_TOKENIZED")
-    assert '"secret": 1' in answer.document()["error"]
+    for body in ({}, {"fields": "FirstName"}, {"fields": [1]}, b"{"):
+        answer = desk.send("POST", f"/proxy/identities/{identity}/tokenize", body)
+        assert (answer.status, error_code(answer)) == (400, "GEN_MALFORMED_REQUEST")
 
 
 def test_an_unknown_identity_is_a_404_everywhere(desk, error_code):
     answers = [
         tokenize(desk, "idt_x", "FirstName"),
         tokenize(desk, "idt_x", one="FirstName"),
-        detokenize(desk, "idt_x", "FirstName"),
         desk.send("GET", "/proxy/identities/idt_x/tokenized-fields"),
-        desk.send("GET", "/proxy/identities/idt_x/detokenize/FirstName"),
     ]
-    assert [(answer.status, error_code(answer)) for answer in answers] == [(404, "IDT_NOT_FOUND")] * 5
+    assert [(answer.status, error_code(answer)) for answer in answers] == [(404, "IDT_NOT_FOUND")] * 3
 
 
 def test_an_instance_without_a_secret_answers_403(desk, identity, error_code):
@@ -94,12 +77,11 @@ def test_an_instance_without_a_secret_answers_403(desk, identity, error_code):
     assert (answer.status, error_code(answer)) == (403, "IDT_TOKENIZATION_DISABLED")
 
 
-def test_replaced_metadata_loses_the_marks_and_plain_text_keeps_them(desk, identity, error_code):
+def test_replaced_metadata_loses_the_marks_and_plain_text_keeps_them(desk, identity):
     tokenize(desk, identity, "FirstName", "PostCode")
     desk.send("PUT", f"/proxy/identities/{identity}", {"post_code": "11122"})
-    broken = desk.send("GET", f"/proxy/identities/{identity}/detokenize/PostCode")
-    assert (broken.status, error_code(broken)) == (500, "GEN_INTERNAL")
+    assert done(desk, identity) == {"tokenized_fields": ["FirstName", "PostCode"]}
     desk.send("PUT", f"/proxy/identities/{identity}", {"meta_data": {}})
-    assert error_code(detokenize(desk, identity, "FirstName")) == "IDT_FIELD_NOT_TOKENIZED"
+    assert done(desk, identity) == {"tokenized_fields": []}
     desk.send("POST", f"/proxy/{identity}/metadata", {"meta_data": {"tokenized_fields": ["FirstName"]}})
     assert done(desk, identity)["debug_info"]["raw_metadata"] == {"tokenized_fields": ["FirstName"]}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from blnk_relay.sandbox.core import recovery
 from blnk_relay.sandbox.options import CORE_VERSIONS, Options
 from worker.cli.services import sandbox
 
@@ -127,7 +128,7 @@ def test_a_lost_redis_strands_what_is_scheduled_and_the_dates_of_holds(desk):
     assert desk.books.applied("now") == 1
     assert [row.status for row in desk.books.rows_by_reference("later")] == ["SCHEDULED"]
     assert desk.inflight("@Wallet") == 10000
-    assert desk.core("POST", "/transactions/recover").document()["recovered"] == 0
+    assert recovery.recover(desk.instance.core, 0) == 0
 
 
 @pytest.mark.parametrize(("fault", "status"), [("batch_disconnected", 0), ("batch_not_rolled_back", 400)])

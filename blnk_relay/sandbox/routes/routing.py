@@ -1,6 +1,6 @@
 """The table of routes: which handler answers which path, and what a token must be allowed.
 
-A new route is a handler in a module of its own and one line in :mod:`blnk_relay.sandbox.routes.table`.
+A new route is a handler in a module of its own and one line in :mod:`blnk_relay.sandbox.routes.registry`.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from blnk_relay.sandbox.core.core import Core
+from blnk_relay.sandbox.core.state import Core
 from blnk_relay.sandbox.faults.effects import Effects
 from blnk_relay.sandbox.http.answers import Answer
 from blnk_relay.sandbox.http.request import WireRequest

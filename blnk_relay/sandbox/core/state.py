@@ -11,9 +11,12 @@ from typing import Protocol
 
 from blnk_relay.sandbox.books.live import LiveBooks
 from blnk_relay.sandbox.clock import Clock, Scheduled
+from blnk_relay.sandbox.core.coalescing import WaitingTasks
 from blnk_relay.sandbox.core.grants import OAuthGrants
-from blnk_relay.sandbox.core.waiting import WaitingTasks
 from blnk_relay.sandbox.options import Options
+
+#: Retries of a failing background task before it is rejected or archived (contract §3.1).
+MAX_RETRIES = 5
 
 
 class RollBack(Protocol):

@@ -6,10 +6,11 @@ and sends as the exchange says.
 
 from __future__ import annotations
 
+import html
 from collections import deque
 from dataclasses import dataclass, replace
 
-from blnk_relay.sandbox.core.core import Core
+from blnk_relay.sandbox.core.state import Core
 from blnk_relay.sandbox.edge.admission import KEY_HEADER, cloud_refusal, core_refusal
 from blnk_relay.sandbox.edge.injection import inject, object_of
 from blnk_relay.sandbox.edge.subject import request_identity
@@ -18,9 +19,8 @@ from blnk_relay.sandbox.faults.kinds import Delivery, Fault, Subject
 from blnk_relay.sandbox.faults.plans import Faults
 from blnk_relay.sandbox.http.answers import Answer, error_answer, unknown_path
 from blnk_relay.sandbox.http.request import WireRequest
-from blnk_relay.sandbox.routes.reads import moved
-from blnk_relay.sandbox.routes.route import Route, Scope
-from blnk_relay.sandbox.routes.table import Routes
+from blnk_relay.sandbox.routes.registry import Routes
+from blnk_relay.sandbox.routes.routing import Route, Scope
 
 #: A request may ask for its own fault: ``drop_after`` or ``delay_after;2.5``.
 FAULT_HEADER = "x-sandbox-fault"
@@ -175,15 +175,14 @@ class Edge:
 
     def _is_bare(self, request: WireRequest) -> bool:
         """Whether a request is meant for a bare Core: it has its key, or neither a token nor Cloud's path."""
-        options = self.core.options
-        if not options.core_shape or request.path.startswith(_CLOUD_PREFIXES):
+        if request.path.startswith(_CLOUD_PREFIXES):
             return False
         if KEY_HEADER in request.headers:
             # Cloud takes the header too, and names its instance in every request; a Core has none.
             return "instance_id" not in request.query
         if "authorization" in request.headers:
             return False
-        return not options.core_auth or self.routes.cloud.find(request.method, request.path) is None
+        return self.routes.cloud.find(request.method, request.path) is None
 
     def _subject(self, request: WireRequest, route: Route | None) -> Subject:
         document = object_of(request) if route is not None else {}
@@ -212,3 +211,17 @@ class Edge:
             return Fault.of(name.strip(), float(seconds) if seconds else None)
         except ValueError as error:
             return error_answer("GEN_BAD_REQUEST", f"{FAULT_HEADER}: {error}")
+
+
+def moved(request: WireRequest, prefix: str) -> Answer:
+    """What Core says of a path with a slash too many at its end: another status for what may be repeated (measured).
+
+    Args:
+        request: The request.
+        prefix: What was cut off its path on the way to Core.
+    """
+    path = request.path.removeprefix(prefix).rstrip("/")
+    if request.method != "GET":
+        return Answer(307, b"", {"Location": path})
+    page = f'<a href="{html.escape(path)}">Moved Permanently</a>.\n\n'
+    return Answer(301, page.encode(), {"Location": path, "Content-Type": "text/html; charset=utf-8"})

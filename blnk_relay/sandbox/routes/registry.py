@@ -4,23 +4,24 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from blnk_relay.sandbox.routes import balances as records
 from blnk_relay.sandbox.routes import (
+    balances,
     bulk,
+    cloud_reads,
     core_reads,
-    history,
     identities,
+    ledgers,
+    matching_rules,
+    metadata,
     oauth,
-    reads,
     reconciliation,
     tokenization,
+    transactions,
     uploads,
 )
-from blnk_relay.sandbox.routes import matching_rules as reconciliation_rules
-from blnk_relay.sandbox.routes import transactions as writes
-from blnk_relay.sandbox.routes.route import Handler, Route, RouteTable, Scope
+from blnk_relay.sandbox.routes.routing import Handler, Route, RouteTable, Scope
+from blnk_relay.sandbox.tables.ledger import BALANCES, IDENTITIES, LEDGERS, TRANSACTIONS
 from blnk_relay.sandbox.tables.reconciliation import EXTERNAL_TRANSACTIONS, MATCHING_RULES, RECONCILIATIONS
-from blnk_relay.sandbox.tables.resources import BALANCES, IDENTITIES, LEDGERS, TRANSACTIONS
 
 _WRITE, _READ, _DATA = Scope.PROXY_WRITE, Scope.PROXY_READ, Scope.DATA_READ
 
@@ -56,31 +57,26 @@ def _core_only() -> list[Route]:
     filters = core_reads.core_filters().items()
     return [
         *(Route("POST", f"/{name}/filter", _DATA, handler) for name, handler in filters),
-        Route("POST", "/transactions/recover", _WRITE, core_reads.recover),
-        Route("GET", "/health", _READ, core_reads.health),
     ]
 
 
 def _writes() -> list[Route]:
     return [
-        Route("POST", "/proxy/transactions", _WRITE, writes.create_transaction, queueable=True),
-        Route("PUT", "/proxy/transactions/inflight/:id", _WRITE, writes.update_inflight, queueable=True),
-        Route("POST", "/proxy/refund-transaction/:id", _WRITE, writes.refund_transaction, queueable=True),
+        Route("POST", "/proxy/transactions", _WRITE, transactions.create_transaction, queueable=True),
+        Route("PUT", "/proxy/transactions/inflight/:id", _WRITE, transactions.update_inflight, queueable=True),
+        Route("POST", "/proxy/refund-transaction/:id", _WRITE, transactions.refund_transaction, queueable=True),
         Route("POST", "/proxy/transactions/bulk", _WRITE, bulk.create_transactions, queueable=True),
         _bulk_inflight("commit", bulk.commit_holds),
         _bulk_inflight("void", bulk.void_holds),
-        Route("POST", "/proxy/ledgers", _WRITE, records.create_ledger),
-        Route("PUT", "/proxy/ledgers/:id", _WRITE, records.update_ledger, listed=False),
-        Route("POST", "/proxy/balances", _WRITE, records.create_balance),
-        Route("POST", "/proxy/:id/metadata", _WRITE, records.merge_metadata),
+        Route("POST", "/proxy/ledgers", _WRITE, ledgers.create_ledger),
+        Route("PUT", "/proxy/ledgers/:id", _WRITE, ledgers.update_ledger, listed=False),
+        Route("POST", "/proxy/balances", _WRITE, balances.create_balance),
+        Route("POST", "/proxy/:id/metadata", _WRITE, metadata.merge_metadata),
         Route("POST", "/proxy/identities", _WRITE, identities.create_identity),
         Route("PUT", "/proxy/identities/:id", _WRITE, identities.update_identity),
-        Route("DELETE", "/proxy/identities/:id", _WRITE, identities.delete_identity, listed=False),
         Route("PUT", "/proxy/balances/:id/identity", _WRITE, identities.link_identity),
         Route("POST", "/proxy/identities/:id/tokenize/:field", _WRITE, tokenization.tokenize_field),
         Route("POST", "/proxy/identities/:id/tokenize", _WRITE, tokenization.tokenize_fields),
-        # Reads in truth, but a POST, and so it needs the scope of a write (contract §1.2).
-        Route("POST", "/proxy/identities/:id/detokenize", _WRITE, tokenization.detokenize_fields),
     ]
 
 
@@ -104,37 +100,33 @@ def _reconciliation() -> list[Route]:
         Route("POST", f"{base}/start", _WRITE, reconciliation.start),
         Route("POST", f"{base}/start-instant", _WRITE, reconciliation.start_instant),
         Route("GET", f"{base}/:id", _READ, reconciliation.read_run),
-        Route("POST", f"{base}/matching-rules", _WRITE, reconciliation_rules.create_rule),
-        Route("PUT", f"{base}/matching-rules/:id", _WRITE, reconciliation_rules.update_rule),
-        Route("DELETE", f"{base}/matching-rules/:id", _WRITE, reconciliation_rules.delete_rule),
+        Route("POST", f"{base}/matching-rules", _WRITE, matching_rules.create_rule),
+        Route("PUT", f"{base}/matching-rules/:id", _WRITE, matching_rules.update_rule),
+        Route("DELETE", f"{base}/matching-rules/:id", _WRITE, matching_rules.delete_rule),
     ]
 
 
 def _reads() -> list[Route]:
     return [
-        Route("GET", "/proxy/balances/:id/at", _READ, history.balance_at),
-        Route("GET", "/proxy/balances/:id/lineage", _READ, history.balance_lineage),
-        Route("GET", "/proxy/transactions/:id/lineage", _READ, history.transaction_lineage),
         Route("GET", "/proxy/identities/:id/tokenized-fields", _READ, tokenization.tokenized_fields),
-        Route("GET", "/proxy/identities/:id/detokenize/:field", _READ, tokenization.detokenize_field),
     ]
 
 
 def _data_reads() -> list[Route]:
     """Data and Filters API; the Filters API calls one of its resources in the singular (contract §1.7)."""
     filters = {
-        "transactions": reads.filter_records(TRANSACTIONS, stats=True, estimates=True),
-        "balances": reads.filter_records(BALANCES, stats=True, estimates=False),
-        "ledger": reads.filter_records(LEDGERS, stats=False, estimates=False),
-        "identities": reads.filter_records(IDENTITIES, stats=True, estimates=False),
-        "reconciliation": reads.filter_records(RECONCILIATIONS, stats=True, estimates=False),
+        "transactions": cloud_reads.filter_records(TRANSACTIONS, stats=True, estimates=True),
+        "balances": cloud_reads.filter_records(BALANCES, stats=True, estimates=False),
+        "ledger": cloud_reads.filter_records(LEDGERS, stats=False, estimates=False),
+        "identities": cloud_reads.filter_records(IDENTITIES, stats=True, estimates=False),
+        "reconciliation": cloud_reads.filter_records(RECONCILIATIONS, stats=True, estimates=False),
     }
     routes = [Route("POST", f"/{name}/filter", _DATA, handler) for name, handler in filters.items()]
     for resource in (TRANSACTIONS, BALANCES, LEDGERS, IDENTITIES):
-        routes.append(Route("GET", f"/data/{resource.name}", _DATA, reads.data_list(resource)))
-        routes.append(Route("GET", f"/data/{resource.name}/:id", _DATA, reads.data_detail(resource)))
+        routes.append(Route("GET", f"/data/{resource.name}", _DATA, cloud_reads.data_list(resource)))
+        routes.append(Route("GET", f"/data/{resource.name}/:id", _DATA, cloud_reads.data_detail(resource)))
     lists = (RECONCILIATIONS, MATCHING_RULES, EXTERNAL_TRANSACTIONS)
-    routes += [Route("GET", f"/data/{resource.name}", _DATA, reads.data_list(resource)) for resource in lists]
+    routes += [Route("GET", f"/data/{resource.name}", _DATA, cloud_reads.data_list(resource)) for resource in lists]
     return routes
 
 
@@ -143,12 +135,10 @@ def _core_reads() -> list[Route]:
     by_reference = "/proxy/transactions/reference/:reference"
     by_indicator = "/proxy/balances/indicator/:indicator/currency/:currency"
     lists = core_reads.core_lists().items()
+    details = core_reads.core_details().items()
     return [
-        Route("GET", "/proxy/transactions/:id", _READ, reads.core_transaction, listed=False),
-        Route("GET", by_reference, _READ, reads.core_transaction_by_reference, listed=False),
-        Route("GET", "/proxy/balances/:id", _READ, reads.core_balance, listed=False),
-        Route("GET", by_indicator, _READ, reads.core_balance_by_indicator, listed=False),
-        Route("GET", "/proxy/ledgers/:id", _READ, reads.core_ledger, listed=False),
-        Route("GET", "/proxy/identities/:id", _READ, identities.core_identity, listed=False),
+        Route("GET", by_reference, _READ, core_reads.core_transaction_by_reference, listed=False),
+        Route("GET", by_indicator, _READ, core_reads.core_balance_by_indicator, listed=False),
         *(Route("GET", f"/proxy/{name}", _READ, handler, listed=False) for name, handler in lists),
+        *(Route("GET", f"/proxy/{name}/:id", _READ, handler, listed=False) for name, handler in details),
     ]
