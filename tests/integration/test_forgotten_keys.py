@@ -18,13 +18,13 @@ from tests.integration.test_kind_faults import (
     AFTERWARDS_S,
     HASTE,
     HASTY_LEDGER,
-    closing_runtime,
     drive,
     effects,
     needed,
     scene_of,
     settle,
 )
+from tests.support.hands import hands
 from tests.support.journal import LANE, WORKER, enqueue, finish, status, sweep, trim
 from tests.support.payments import payment
 from tests.support.specimens import SPECIMENS
@@ -56,7 +56,7 @@ def test_what_comes_again_after_its_key_was_forgotten_happens_once(valkey: Any) 
         redis_url = f"redis://127.0.0.1:{valkey.port}/0"
         given = Settings(**HASTE, **LATE, redis_url=redis_url, base_url=sandbox.url, namespace="forgotten")
         scenes = {name: scene_of(name, "forgotten") for name in SPECIMENS}
-        with closing_runtime(given) as runtime:
+        with hands(given) as runtime:
             runtime.journal.sweep()
             ids = needed(runtime, list(SPECIMENS.values()), scenes, drive)
             writes = [
@@ -67,7 +67,7 @@ def test_what_comes_again_after_its_key_was_forgotten_happens_once(valkey: Any) 
         sandbox.step(AFTERWARDS_S)
         before = effects(sandbox.books())
         forget(given)
-        with closing_runtime(given) as runtime:
+        with hands(given) as runtime:
             for name, specimen in SPECIMENS.items():
                 known = runtime.journal.status(id_of(DEFAULT_TARGET, scenes[name]))
                 assert (known is None) == KINDS[specimen.kind].findable, name
@@ -88,13 +88,13 @@ def test_what_is_new_after_keys_were_forgotten_happens(valkey: Any) -> None:
     with Sandbox(HASTY_LEDGER) as sandbox:
         redis_url = f"redis://127.0.0.1:{valkey.port}/0"
         given = Settings(**HASTE, **LATE, redis_url=redis_url, base_url=sandbox.url, namespace="new")
-        with closing_runtime(given) as runtime:
+        with hands(given) as runtime:
             runtime.journal.sweep()
             settle(runtime, [Write(intent=payment("old"), key="old")], drive, "something to forget")
         forget(given)
         chosen = {name: one for name, one in SPECIMENS.items() if KINDS[one.kind].findable}
         scenes = {name: scene_of(name, "new") for name in chosen}
-        with closing_runtime(given) as runtime:
+        with hands(given) as runtime:
             ids = needed(runtime, list(chosen.values()), scenes, drive)
             before = effects(sandbox.books())
             writes = [Write(intent=one.make(scenes[name], ids[name]), key=scenes[name]) for name, one in chosen.items()]
