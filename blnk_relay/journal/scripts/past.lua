@@ -60,32 +60,36 @@ local function hex_of(bytes)
   return (string.gsub(bytes, '.', function(byte) return string.format('%02x', string.byte(byte)) end))
 end
 
--- Ids of owners, five bits a letter: 17 bytes instead of 26.
-local function id_packed(id)
-  if not string.find(id, '^[a-z2-7]+$') or #id ~= 26 then return id end
-  local bytes = {}
-  for from = 1, #id, 8 do
-    local letters, number = string.sub(id, from, from + 7), 0
-    for letter in string.gmatch(letters, '.') do number = number * 32 + string.find(ALPHABET, letter, 1, true) - 1 end
-    for place = #letters == 8 and 4 or 1, 0, -1 do
-      bytes[#bytes + 1] = string.char(math.floor(number / 256 ^ place) % 256)
-    end
+-- The number that some letters of an id are, five bits each; and back.
+local function letters_as_number(id, from, till)
+  local number = 0
+  for place = from, till do
+    local byte = string.byte(id, place)
+    number = number * 32 + (byte >= 97 and byte - 97 or byte - 24)
   end
-  return table.concat(bytes)
+  return number
+end
+
+local function letters_of(number, width)
+  local letters = ''
+  for _ = 1, width do
+    local place = number % 32 + 1
+    letters, number = string.sub(ALPHABET, place, place) .. letters, math.floor(number / 32)
+  end
+  return letters
+end
+
+-- Ids of owners: 17 bytes instead of 26 letters.
+local OWNER = '>I5I5I5I2'
+
+local function id_packed(id)
+  return struct.pack(OWNER, letters_as_number(id, 1, 8), letters_as_number(id, 9, 16), letters_as_number(id, 17, 24),
+    letters_as_number(id, 25, 26))
 end
 
 local function id_unpacked(packed)
-  if #packed ~= 17 then return packed end
-  local id = {}
-  for from = 1, #packed, 5 do
-    local bytes, number = string.sub(packed, from, from + 4), 0
-    for place = 1, #bytes do number = number * 256 + string.byte(bytes, place) end
-    for place = #bytes == 5 and 7 or 1, 0, -1 do
-      local at = math.floor(number / 32 ^ place) % 32 + 1
-      id[#id + 1] = string.sub(ALPHABET, at, at)
-    end
-  end
-  return table.concat(id)
+  local first, second, third, last = struct.unpack(OWNER, packed)
+  return letters_of(first, 8) .. letters_of(second, 8) .. letters_of(third, 8) .. letters_of(last, 2)
 end
 
 -- Hex digits of a fingerprint that are kept: 40 bits, so another payload under the same key is taken for a repeat once
