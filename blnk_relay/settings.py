@@ -216,6 +216,12 @@ class Settings:
     retry_cap_s: float = _setting(300.0, "Longest pause between attempts.")
 
     retention_s: float = _setting(604_800.0, "How long finished intents stay readable; dead letters stay for ever.")
+    key_retention_s: float = _setting(
+        0.0,
+        "How long the key and the references of a finished intent are kept after that, so that they cannot be used "
+        "twice; forgotten at the latest after twice as long. 0: for ever. Kinds whose outcome the ledger does not show "
+        "for good keep theirs in any case (guarantees.md).",
+    )
     outcome_task: str = _setting("", "Name of a Celery task of yours that is called once for each final outcome.")
     outcome_queue: str = _setting("celery", "Queue that this task is sent to.")
     events_max: int = _setting(100_000, "Length of each target's stream of outcomes.")
@@ -250,6 +256,8 @@ class Settings:
                 )
         for item in fields(self):
             if type(item.default) not in (int, float):
+                continue
+            if item.name == "key_retention_s" and self.key_retention_s == 0:
                 continue
             if not 0 < (value := getattr(self, item.name)) < float("inf"):
                 raise InvalidSettings(f"{PREFIX}{item.name.upper()} must be a number above 0, not {value}.")
@@ -351,6 +359,11 @@ class Settings:
             raise InvalidSettings(
                 f"{PREFIX}QUIET_S must not be below {PREFIX}READ_LAG_S, or a partial commit that the ledger does not "
                 "show yet would be sent again."
+            )
+        if 0 < self.key_retention_s <= self.retention_s:
+            raise InvalidSettings(
+                f"{PREFIX}KEY_RETENTION_S must be above {PREFIX}RETENTION_S ({self.retention_s:g}), or 0 to keep keys "
+                "for ever: a repeat may come as late as somebody still reads the first one."
             )
         if self.retry_cap_s < self.retry_base_s:
             raise InvalidSettings(f"{PREFIX}RETRY_CAP_S must not be below {PREFIX}RETRY_BASE_S.")

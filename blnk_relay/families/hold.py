@@ -22,12 +22,19 @@ from blnk_relay.intents.intent import Entry
 from blnk_relay.intents.outcomes import OutcomeName
 from blnk_relay.intents.progress import Policy, Progress
 from blnk_relay.intents.retry import growing_s
-from blnk_relay.intents.rows import MOMENT_LOST, capped, find_named, look_again, made_ms, missing, row_age_s, text_of
+from blnk_relay.intents.rows import (
+    CLOCKS_APART_MS,
+    MOMENT_LOST,
+    capped,
+    find_named,
+    look_again,
+    made_ms,
+    missing,
+    row_age_s,
+    text_of,
+)
 from blnk_relay.intents.verdict_table import Meaning
 from blnk_relay.intents.verdicts import rule_for, verdict_for
-
-#: How far apart the clocks of the ledger and of the journal may be.
-CLOCKS_APART_MS = 300_000
 
 #: Answers that contradict a read which shows the hold as open.
 _SAYS_SETTLED = frozenset({"TXN_ALREADY_COMMITTED", "TXN_ALREADY_VOIDED", "TXN_COMMIT_AMOUNT_EXCEEDED"})

@@ -42,6 +42,9 @@ class Kind:
             ours.
         keyed: The ledger knows each request by references of ours, so that a repeat changes nothing. What is not is
             recorded as durably as the settings ask before it is sent, for nothing else would tell a repeat.
+        findable: The ledger shows for good whether it was done: nothing that is done later, by us or by others, hides
+            it or makes it look undone. So its key may be forgotten, and one that comes again is looked up before it is
+            sent. The keys of all other kinds are kept for ever.
         tagged: The ledger knows what it makes by nothing of ours but the tag in its ``meta_data``.
         names: The transactions that it acts on, by reference or row id; while one is still in our own queue, not
             finding it at the ledger proves nothing.
@@ -72,6 +75,7 @@ class Kind:
     about: About
     records: bool = False
     keyed: bool = False
+    findable: bool = False
     tagged: bool = False
     names: Callable[[Mapping[str, Any]], tuple[str, ...]] | None = None
     shape: Callable[[str], str] | None = None

@@ -35,7 +35,9 @@ class Progress:
         looking: It waits for a look at the ledger, whatever else is known.
         draw: A uniform random number in [0, 1), drawn at the claim, for jitter.
         created_ms: When it was accepted.
-        lost_ms: End of the moments that the journal has lost and in which it may have been sent; 0 for none.
+        lost_ms: End of the moments of which the journal knows nothing and in which it may have been sent: they are
+            lost, or, with ``again``, forgotten; 0 for none.
+        again: It may repeat an intent whose key the journal has forgotten, and that was over before ``lost_ms``.
         solid_ms: Since when the journal's clock and its tail can be trusted: no silence is older than that.
     """
 
@@ -57,6 +59,7 @@ class Progress:
     draw: float = 0.5
     created_ms: int = 0
     lost_ms: int = 0
+    again: bool = False
     solid_ms: int = 0
 
     @property
@@ -76,7 +79,7 @@ class Progress:
 
     @property
     def forgotten(self) -> bool:
-        """It counts as sent only because the journal may have forgotten it: nothing is recorded of that request."""
+        """It counts as sent only because the journal may not know of it: nothing is recorded of that request."""
         return self.lost_ms > 0 and not self.memo
 
 

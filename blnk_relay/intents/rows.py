@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
@@ -16,6 +17,12 @@ FINAL = frozenset({"APPLIED", "INFLIGHT", "REJECTED", "VOID"})
 
 #: Code of a dead letter that only a human can tell from an outcome, because the journal has lost what it knew.
 MOMENT_LOST = "MOMENT_LOST"
+
+#: The same, because the journal has forgotten keys.
+KEY_FORGOTTEN = "KEY_FORGOTTEN"
+
+#: How far apart the clocks of the ledger and of the journal may be.
+CLOCKS_APART_MS = 300_000
 
 _MAX_MESSAGE = 300
 
@@ -100,6 +107,19 @@ def made_ms(created_at: str) -> int:
         return int(datetime.fromisoformat(created_at).timestamp() * 1000)
     except (ValueError, OverflowError):
         return 0
+
+
+def unless_made_since(progress: Progress, rows: Iterable[Row]) -> Progress:
+    """Progress of what may repeat an intent whose key is forgotten, once it is seen that it does not.
+
+    What is forgotten was over long ago; a row that was made since then is somebody else's.
+    """
+    if not (progress.again and progress.forgotten):
+        return progress
+    latest_ms = max((made_ms(row.created_at) for row in rows), default=0)
+    if latest_ms <= progress.lost_ms + CLOCKS_APART_MS:
+        return progress
+    return replace(progress, sent=False, last_sent_ms=0, lost_ms=0, again=False)
 
 
 def row_age_s(row: Row, progress: Progress) -> float:

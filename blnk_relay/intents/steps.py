@@ -41,7 +41,7 @@ def next_step(
         # Before it is called late it is looked for: it may have been sent in moments that the journal has lost.
         progress = replace(progress, sent=True, last_sent_ms=progress.lost_ms)
     if entry.after and (missing := linked_keys(entry.payload)):
-        if late and progress.lost_ms:
+        if late and progress.lost_ms and not progress.again:
             return UNDECIDED
         keys = ", ".join(repr(key) for key in missing)
         return Dead(DeadClass.REFUSED, "LINK_EMPTY", f"What it links to brought no such id: {keys}.")
@@ -52,7 +52,8 @@ def next_step(
     if isinstance(decision, Renew) and late:
         return decision.otherwise
     if isinstance(decision, Send | Again) and late:
-        if not progress.sent:
+        if not progress.sent or (progress.again and progress.forgotten):
+            # What it may repeat was over long ago, and the ledger does not show it.
             return EXPIRED
         if horizons.watch(progress, policy).seconds < policy.horizon_s:
             return horizons.look_on(progress, policy)

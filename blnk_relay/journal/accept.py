@@ -162,7 +162,7 @@ def _forlorn(new: NewEntry, awaited: Objection, index: int) -> InvalidIntent:
     """What it would wait for is unknown, or will never be done."""
     key = new.entry.after[new.after_ids.index(awaited.id)]
     what = (
-        "was never enqueued: enqueue it first, or in the same batch"
+        "is not known: enqueue it first, or in the same batch"
         if awaited.status == "missing"
         else f"was {awaited.state}"
     )

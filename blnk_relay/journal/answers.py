@@ -53,6 +53,15 @@ class Objection(NamedTuple):
     reference: str = ""
 
 
+class Owner(NamedTuple):
+    """What owners.lua returns of each reference."""
+
+    id: str
+    state: str
+    updated: str
+    gen: str
+
+
 class PauseAnswer(NamedTuple):
     """What pause.lua returns: whether it changed anything, and the operator's pause that stands or stood."""
 

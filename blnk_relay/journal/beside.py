@@ -6,9 +6,13 @@ from collections.abc import Sequence
 
 from blnk_relay.errors import NotFound
 from blnk_relay.intents.references import of_generation
+from blnk_relay.journal.answers import Owner
 from blnk_relay.journal.entries import Renewal, id_of, renewal_of
-from blnk_relay.journal.flows import Ask, Flow
+from blnk_relay.journal.flows import Ask, Flow, Run
 from blnk_relay.journal.packing import unpacked
+
+#: References whose owners are found in one script.
+_OWNERS_AT_ONCE = 1_000
 
 
 def file_flow(prefix: str, id_: str, size: int) -> Flow[bytes | None]:
@@ -29,27 +33,24 @@ def renewal_flow(prefix: str, id_: str, generation: int) -> Flow[Renewal]:
     return renewal_of(body, generation)
 
 
-def ended_flow(prefix: str, target: str, reference: str) -> Flow[tuple[str, int]]:
+def ended_flow(target: str, reference: str) -> Flow[tuple[str, int]]:
     """State of the intent with a reference, empty for none, and when it came to that."""
-    [owner] = yield Ask((("GET", f"{prefix}ref:{reference}"),))
-    [found] = yield Ask((("HMGET", f"{prefix}intent:{owner or id_of(target, reference)}", "state", "updated"),))
-    return found[0] or "", int(found[1] or 0)
+    [owner] = yield from _owners(target, [reference])
+    return owner.state, int(owner.updated or 0)
 
 
-def renewed_flow(prefix: str, target: str, references: Sequence[str]) -> Flow[dict[str, str]]:
+def renewed_flow(target: str, references: Sequence[str]) -> Flow[dict[str, str]]:
     """See :meth:`blnk_relay.journal.journal.Journal.renewed_references`."""
-    noted = yield from _each("GET", [f"{prefix}ref:{reference}" for reference in references])
-    owners = {name: owner or id_of(target, name) for name, owner in zip(references, noted, strict=True)}
-    numbers = yield from _each("HGET", [f"{prefix}intent:{owner}" for owner in owners.values()], "gen")
-    generations = zip(owners, numbers, strict=True)
-    later = {name: of_generation(name, int(number)) for name, number in generations if number and int(number)}
-    owned = yield from _each("GET", [f"{prefix}ref:{reference}" for reference in later.values()])
-    return {name: later[name] for name, owner in zip(later, owned, strict=True) if owner == owners[name]}
+    owners = dict(zip(references, (yield from _owners(target, references)), strict=True))
+    later = {name: of_generation(name, int(owner.gen)) for name, owner in owners.items() if int(owner.gen or 0)}
+    found = yield from _owners(target, tuple(later.values()))
+    return {name: later[name] for name, owner in zip(later, found, strict=True) if owner.id == owners[name].id}
 
 
-def _each(command: str, keys: Sequence[str], *arguments: str) -> Flow[list[str | None]]:
-    """One command for each of some keys, in one trip; none for none."""
-    if not keys:
-        return []
-    found: list[str | None] = yield Ask(tuple((command, key, *arguments) for key in keys), whole=False)
+def _owners(target: str, references: Sequence[str]) -> Flow[list[Owner]]:
+    """The intents that own some references."""
+    found: list[Owner] = []
+    for at in range(0, len(references), _OWNERS_AT_ONCE):
+        some = [id_of(target, reference) for reference in references[at : at + _OWNERS_AT_ONCE]]
+        found += [Owner(*answer) for answer in (yield Run("owners", tuple(some)))]
     return found

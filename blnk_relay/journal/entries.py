@@ -39,6 +39,7 @@ FIELDS = (
     "created",
     "lost",
     "faults",
+    "again",
 )
 
 
@@ -281,7 +282,8 @@ def progress_of(kind: str, fields: Mapping[str, str], now_ms: int, solid_ms: int
     """Read the moving part back.
 
     A lapsed lease counts as sent, unless it is recorded before each send and nothing was recorded. What may have been
-    sent in moments that the journal has lost counts as sent too, unless the ledger recognises a repeat.
+    sent in moments that the journal has lost counts as sent too, unless the ledger recognises a repeat; and so does
+    what may repeat one whose key is forgotten, until it is recorded that it is sent itself.
     """
 
     def number(name: str) -> int:
@@ -290,7 +292,8 @@ def progress_of(kind: str, fields: Mapping[str, str], now_ms: int, solid_ms: int
     memo = json.loads(fields["memo"]) if fields.get("memo") else {}
     known = KINDS[kind]
     lapsed = fields.get("lapsed") == "1" and bool(memo or not known.recorded)
-    lost_ms = number("lost")
+    again = bool(number("again")) and not (number("lost") or memo or known.keyed) and known.findable
+    lost_ms = number("again" if again else "lost")
     forgotten = lost_ms > 0 and not known.keyed
     last_sent_ms = max(number("sent_last"), lost_ms if forgotten else 0)
     return Progress(
@@ -313,6 +316,7 @@ def progress_of(kind: str, fields: Mapping[str, str], now_ms: int, solid_ms: int
         draw=random.random(),
         created_ms=number("created"),
         lost_ms=lost_ms,
+        again=again,
         solid_ms=solid_ms,
     )
 

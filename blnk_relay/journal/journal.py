@@ -39,6 +39,9 @@ from blnk_relay.settings import Settings
 #: Work handled in one sweep.
 SWEEP_MOST = 500
 
+#: Kinds whose keys may be forgotten.
+_FINDABLE = ",".join(name for name, kind in KINDS.items() if kind.findable)
+
 #: Leases prolonged in one trip.
 EXTEND_CHUNK = 500
 
@@ -338,6 +341,8 @@ class Journal(Producing):
             self._ground.seen,
             program,
             int(back_s * 1000),
+            int(settings.key_retention_s * 1000),
+            _FINDABLE,
         )
         answer = SweepAnswer(*raw)
         self.drive(self._ground.flow(asked_at, answer.now_ms, answer.ground))
@@ -395,7 +400,7 @@ class Journal(Producing):
 
     def is_open(self, reference: str) -> bool:
         """Whether an intent with this reference is recorded and not finished."""
-        return self.drive(ended_flow(self.prefix, self.target, reference))[0] in OPEN
+        return self.drive(ended_flow(self.target, reference))[0] in OPEN
 
     def renewed_references(self, references: Sequence[str]) -> dict[str, str]:
         """Of some references those whose intents are sent under others now, each to that one.
@@ -403,11 +408,11 @@ class Journal(Producing):
         Args:
             references: As intents were accepted with them; those of later generations are not in the answer.
         """
-        return self.drive(renewed_flow(self.prefix, self.target, references))
+        return self.drive(renewed_flow(self.target, references))
 
     def is_fresh(self, reference: str, within_s: float) -> bool:
         """Whether an intent with this reference was done so many seconds ago, or fewer."""
-        state, at_ms = self.drive(ended_flow(self.prefix, self.target, reference))
+        state, at_ms = self.drive(ended_flow(self.target, reference))
         return state == State.DONE and self.now_ms() - at_ms <= within_s * 1000
 
     def change_gate(self, side: str, action: GateAction, code: str, wait_s: float) -> bool:

@@ -257,7 +257,7 @@ def _moment_or_none(milliseconds: str) -> datetime | None:
 
 def _trimmed(id_: str, target: str, past: str) -> Status:
     """What is left of an intent after its retention."""
-    _, outcome, transaction_id = (past + "  ").split(" ")[:3]
+    outcome, _, transaction_id = past.partition(" ")
     state: StateName = "cancelled" if outcome == "cancelled" else "done"
     return Status(id_, "", "", target, "", state, outcome=cast("OutcomeName", outcome), transaction_id=transaction_id)
 

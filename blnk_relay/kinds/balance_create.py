@@ -154,6 +154,7 @@ KIND = Kind(
     request=request,
     judge=CREATION.judge,
     about=ABOUT,
+    findable=True,
     tagged=True,
     hopeless=OTHERWISE_ADVICE,
 )

@@ -232,6 +232,7 @@ KIND = Kind(
     request=request,
     judge=CREATION.judge,
     about=ABOUT,
+    findable=True,
     tagged=True,
     private=True,
     hopeless=OTHERWISE_ADVICE,

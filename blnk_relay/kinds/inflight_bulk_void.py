@@ -102,6 +102,7 @@ KIND = Kind(
     judge=BATCH.judge,
     about=ABOUT,
     records=True,
+    findable=True,
     names=BATCH.names,
     parts=BATCH.names,
     absent="HOLD_NOT_FOUND",

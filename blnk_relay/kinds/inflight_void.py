@@ -13,6 +13,7 @@ from blnk_relay.intents.intent import Entry, Intent
 from blnk_relay.intents.kind import About, Example, Kind
 from blnk_relay.intents.links import ResultOf, name_of
 from blnk_relay.intents.progress import Policy, Progress
+from blnk_relay.intents.rows import unless_made_since
 from blnk_relay.schema.loading import load
 from blnk_relay.schema.names import RowName
 
@@ -54,6 +55,7 @@ def intent(payload: Mapping[str, Any]) -> Intent:
 
 
 def _ended(entry: Entry, hold: Hold, progress: Progress, policy: Policy) -> Done | Dead | None:
+    progress = unless_made_since(progress, hold.voids)
     if hold.voids:
         if progress.sent:
             return Done("voided", hold.voids[-1].transaction_id, hold.row.transaction_id)
@@ -86,6 +88,7 @@ KIND = Kind(
     judge=ACTION.judge,
     about=ABOUT,
     records=True,
+    findable=True,
     names=lambda payload: (str(payload["hold"]),),
     absent="HOLD_NOT_FOUND",
 )

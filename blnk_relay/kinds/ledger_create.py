@@ -96,6 +96,7 @@ KIND = Kind(
     request=request,
     judge=CREATION.judge,
     about=ABOUT,
+    findable=True,
     tagged=True,
     hopeless=OTHERWISE_ADVICE,
 )

@@ -23,7 +23,18 @@ from blnk_relay.intents.kind import About, End, Example, Kind
 from blnk_relay.intents.links import ResultOf, name_of
 from blnk_relay.intents.progress import Policy, Progress
 from blnk_relay.intents.retry import growing_s
-from blnk_relay.intents.rows import MOMENT_LOST, capped, family, final_row, find_named, look_again, missing, row_age_s
+from blnk_relay.intents.rows import (
+    KEY_FORGOTTEN,
+    MOMENT_LOST,
+    capped,
+    family,
+    final_row,
+    find_named,
+    look_again,
+    missing,
+    row_age_s,
+    unless_made_since,
+)
 from blnk_relay.intents.verdict_table import Meaning
 from blnk_relay.intents.verdicts import rule_for, verdict_for
 from blnk_relay.schema.loading import load
@@ -107,15 +118,22 @@ def decide(entry: Entry, progress: Progress, found: Found, policy: Policy) -> De
     applied = _applied_rows(named, found)
     if named is None or not applied:
         return _nothing_to_refund(named, progress, policy)
+    there = [found.reference(lookup.value) for lookup in family(applied[0].transaction_id + "_refund")]
+    if len(applied) == 1:
+        progress = unless_made_since(progress, [row for row in there if row is not None])
     if progress.forgotten and len(applied) == 1:
         # What stands under its refund reference is the only refund that there can be, and is what was asked for.
         return _after_sending(applied[0].transaction_id, applied[0].precise_amount, progress, found, policy)
     if progress.forgotten:
+        why = (
+            "The journal has forgotten keys, and this refund may have been made under its key long ago"
+            if progress.again
+            else "The journal lost its last moments, and this refund may have been sent in them"
+        )
         return Dead(
             DeadClass.UNKNOWN,
-            MOMENT_LOST,
-            "The journal lost its last moments, and this refund may have been sent in them; since then the hold was "
-            "committed in several parts.",
+            KEY_FORGOTTEN if progress.again else MOMENT_LOST,
+            f"{why}; since then the hold was committed in several parts.",
         )
     if len(applied) > 1:
         ids = ", ".join(row.transaction_id for row in applied)
@@ -128,7 +146,6 @@ def decide(entry: Entry, progress: Progress, found: Found, policy: Policy) -> De
             "PARTLY_COMMITTED",
             f"The hold was committed in part and is still open; refund that part by its id: {row.transaction_id}.",
         )
-    there = [found.reference(lookup.value) for lookup in family(row.transaction_id + "_refund")]
     for other in there:
         if other is not None and _is_another(other, row.precise_amount):
             return refused("REFERENCE_CONFLICT", _contrast(row.transaction_id, row.precise_amount, other))
@@ -255,6 +272,12 @@ ABOUT = About(
             "Redis lost its last moments, in which this may have been sent, and since then the hold was committed in "
             "several parts ([guarantees](../guarantees.md)).",
         ),
+        End(
+            DeadClass.UNKNOWN,
+            KEY_FORGOTTEN,
+            "The journal has forgotten keys (`BLNK_RELAY_KEY_RETENTION_S`), so this may have been done under its key "
+            "long ago, and the hold was committed in several parts ([guarantees](../guarantees.md)).",
+        ),
     ),
     example=Example({"transaction": "top-up-1001"}),
 )
@@ -272,6 +295,7 @@ KIND = Kind(
     judge=judge,
     about=ABOUT,
     records=True,
+    findable=True,
     hopeless=CONFLICT,
     names=lambda payload: (str(payload["transaction"]),),
     absent="TRANSACTION_NOT_FOUND",

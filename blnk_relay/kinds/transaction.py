@@ -367,5 +367,6 @@ KIND = Kind(
     judge=judge,
     about=ABOUT,
     keyed=True,
+    findable=True,
     hopeless=CONFLICT,
 )

@@ -327,6 +327,7 @@ KIND = Kind(
     judge=judge,
     about=ABOUT,
     keyed=True,
+    findable=True,
     records=True,
     hopeless={**CONFLICT, **ROLLBACK},
     resumable=frozenset({"ITEMS_MISSING"}),

@@ -280,6 +280,7 @@ KIND = Kind(
     judge=judge,
     about=ABOUT,
     keyed=True,
+    findable=True,
     records=True,
     hopeless={**CONFLICT, **ROLLBACK},
     shape=split_reference,

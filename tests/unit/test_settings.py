@@ -49,6 +49,7 @@ def bare_environment(monkeypatch):
         ({"durability": "disk"}, ("BLNK_RELAY_DURABILITY", "'disk'")),
         ({"durability": "replicated:0"}, ("BLNK_RELAY_DURABILITY",)),
         ({"durability": "fsync\n"}, ("BLNK_RELAY_DURABILITY",)),
+        ({"key_retention_s": 604_800}, ("BLNK_RELAY_KEY_RETENTION_S", "BLNK_RELAY_RETENTION_S (604800)")),
         ({"confirm": "hope"}, ("BLNK_RELAY_CONFIRM", "ledger, accepted")),
         ({"confirm_route": "guess"}, ("BLNK_RELAY_CONFIRM_ROUTE", "filters, data, core")),
     ],
@@ -63,6 +64,9 @@ def test_a_contradiction_is_refused_with_a_sentence_that_names_the_variables(giv
 @pytest.mark.parametrize("name", NUMBERS)
 @pytest.mark.parametrize("value", [0, -1, float("nan"), float("inf")])
 def test_every_number_is_finite_and_above_zero(name, value):
+    if (name, value) == ("key_retention_s", 0):
+        assert Settings(key_retention_s=value) == Settings(), "for ever"
+        return
     with pytest.raises(InvalidSettings, match=f"BLNK_RELAY_{name.upper()} must be a number above 0"):
         Settings(**{name: value})
 

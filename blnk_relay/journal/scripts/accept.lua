@@ -1,4 +1,4 @@
--- uses: owning
+-- uses: past, owning
 -- Accepts intents: all of them, or none when one cannot be. An intent that is there already is left as it is.
 -- ARGV:
 --   mode             "write", or "check" to change nothing
@@ -42,11 +42,12 @@ end
 
 local function examine(new)
   if other then return { 'other', other, '', '', '0' } end
-  local fingerprint, state, created, kind = trace_of(new.id)
+  local fingerprint, state, created, kind, _, own = trace_of(new.id)
   if fingerprint then
-    return fingerprint == new.fingerprint and 'existing' or { 'conflict', new.id, kind, state, created }
+    local same = fingerprint == string.sub(new.fingerprint, 1, #fingerprint)
+    return same and 'existing' or { 'conflict', new.id, kind, state, created }
   end
-  local owner, reference = owner_of(new.references, new.namesakes)
+  local owner, reference = owner_of(new.references, new.namesakes, own)
   if owner then
     fingerprint, state, created, kind = trace_of(owner)
     if not fingerprint then kind, state, created = '', '', '0' end
@@ -89,13 +90,18 @@ local function write(new, bells)
     if redis.call('ZRANGE', P .. 'order:' .. order, 0, 0)[1] ~= id then held = true end
   end
   local state = held and 'waiting' or 'ready'
-  redis.call('HSET', key, 'state', state, 'kind', new.kind, 'lane', lane, 'fp', new.fingerprint,
-    'created', NOW_TEXT, 'since', due_text, 'deadline', deadline_text)
+  -- Most own the one reference that is their key, or none, which needs no note.
+  local refs = new.namesakes ~= '-' and new.namesakes ~= '' and take_references(id, new.namesakes)
+  if refs then
+    redis.call('HSET', key, 'state', state, 'kind', new.kind, 'lane', lane, 'fp', new.fingerprint,
+      'created', NOW_TEXT, 'since', due_text, 'deadline', deadline_text, 'refs', refs)
+  else
+    redis.call('HSET', key, 'state', state, 'kind', new.kind, 'lane', lane, 'fp', new.fingerprint,
+      'created', NOW_TEXT, 'since', due_text, 'deadline', deadline_text)
+  end
   if orders ~= '' then redis.call('HSET', key, 'orders', orders) end
   if held then redis.call('HSET', key, 'due', due_text, 'pending', pending) end
   if results ~= '' then redis.call('HSET', key, 'results', results) end
-  -- Most own the one reference that is their key, which needs no note.
-  if new.namesakes ~= '-' then take_references(id, new.references, new.namesakes) end
   redis.call('SADD', P .. 'lanes', lane)
   if held then
     redis.call('ZADD', P .. 'waiting', NOW_TEXT, id)

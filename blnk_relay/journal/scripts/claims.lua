@@ -10,7 +10,7 @@ local FIELDS = {
   'claims', 'looks', 'kind', 'worker',
   'state', 'since', 'deadline', 'token', 'attempts', 'sent', 'lapsed', 'sent_first', 'sent_last', 'sends',
   'accepted', 'refuse', 'memo', 'gen', 'code', 'message', 'results', 'created',
-  'lost', 'faults',
+  'lost', 'faults', 'again',
 }
 local OWN = 4
 
@@ -33,6 +33,16 @@ local carried = 0
 
 -- Intents that this script buried: id and body of each, for the worker to report. Kinds that it left alone.
 local BURIED, STRANGE = {}, {}
+
+-- Of one that was accepted since the journal first forgot a key: before when all was over that it may repeat; '' for
+-- any other. Workers get it as the field again, which is never written.
+local forgot, over
+
+local function may_repeat(created)
+  if not GENERATION then return '' end
+  if forgot == nil then forgot, over = unpack(redis.call('HMGET', GROUND, 'forgot', 'over')) end
+  return forgot and tonumber(created) >= tonumber(forgot) and over or ''
+end
 
 -- Whether the worker knows a kind; most of a batch are of few.
 local known_kinds = {}
@@ -221,7 +231,7 @@ local function claim_one(one, state)
     change(changes, 'lost', lost)
   end
   redis.call('HSET', intent_key(id), unpack(changes))
-  values[AT.token], values[AT.lost] = token, lost
+  values[AT.token], values[AT.lost], values[AT.again] = token, lost, may_repeat(values[AT.created])
   local item = { id, body }
   for place = OWN + 1, #FIELDS do item[#item + 1] = values[place] or '' end
   return item

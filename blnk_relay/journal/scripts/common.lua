@@ -13,7 +13,8 @@
 --                              (times in a row that its own code failed), worker, attempts, sent, lapsed, sent_first,
 --                              sent_last, sends, accepted, refuse, memo, excl, gen, code, message, class, outcome, txn,
 --                              parent, updated, results, lost (end of the moments that the journal has lost and in
---                              which it may have been sent)
+--                              which it may have been sent), refs (references that it owns, as past:… has them: one
+--                              behind the other)
 --                      bound   one an intent
 --                      gone    sweep.lua, the retention after it is done or cancelled; dead and discarded ones: nobody
 --   body:<id>          string  what never changes, as JSON; references that stand in its payload are those of its
@@ -29,13 +30,16 @@
 --   parts:<id>         hash    number of a leg or item, from 0 -> "<status> <row id>", as far as the ledger showed it
 --                      bound   one field a leg or item
 --                      gone    sweep.lua, with its intent; renewal.lua, for a new generation
---   past:<id[1..3]>    hash    intents trimmed after their retention: id -> "<fingerprint> <outcome> <txn>"
---                      bound   32,768 hashes; one field an intent that was ever trimmed
---                      gone    nobody: a key is unique for ever
---   ref:<r>            string  id of the intent that owns ledger reference r, where r is not the reference of key r;
---                              those of its earlier generations as well
---                      bound   one a reference that was ever named
---                      gone    nobody: a reference is unique for ever
+--   past:<id[1..]>     hash    what stays for ever, packed; see past.lua. Of intents trimmed after their retention:
+--                              id -> outcome, fingerprint, main id; with @, of references that are not their owner's
+--                              key, those of its earlier generations as well: id of key r -> id of the owner of r
+--                      bound   100 fields, and a + where it is full; in all, one an intent that was trimmed and one a
+--                              reference: some forty bytes each
+--                      gone    nobody: a key is unique for ever; forgetting.lua takes out references that are
+--                              to be forgotten
+--   past:<g>:<id[1..]> hash    the same for as long as BLNK_RELAY_KEY_RETENTION_S says; g is a or b, see forgetting.lua
+--                      bound   100 fields; in all, what was trimmed within twice that time
+--                      gone    forgetting.lua
 --   lanes              set     every lane that was ever used
 --                      bound   one member a lane
 --                      gone    nobody
@@ -153,7 +157,9 @@
 --   ground             hash    what the journal rests on: epoch, server (process that served it), mark (trips of
 --                              workers in this epoch), lost (begin of the first epoch after a loss), solid (since when
 --                              clock and tail can be trusted), skew (ms added to the server's clock), steps (how often
---                              that was set)
+--                              that was set); where keys are forgotten: keys (the generation of past:<g>:… that is
+--                              written to), keys_since, clearing (how far the other one is cleared), forgot (when a key
+--                              was first forgotten), over (before which all was over whose keys are forgotten)
 --                      bound   one
 --                      gone    nobody
 --   ledger             hash    is: the ledger that the target stands for, as "<api> <address> <instance>"; rebound:
@@ -189,8 +195,9 @@ local LOG_LENGTH = 20
 
 -- The clock of the server, less the steps that it was seen to make: see step.lua.
 local time = redis.call('TIME')
-local NOW = time[1] * 1000 + math.floor(time[2] / 1000)
-  + tonumber(redis.call('HGET', P .. 'ground', 'skew') or '0')
+-- GENERATION: of the keys that will be forgotten, the one that is written to now; false where all are kept for ever.
+local skewed, GENERATION = unpack(redis.call('HMGET', P .. 'ground', 'skew', 'keys'))
+local NOW = time[1] * 1000 + math.floor(time[2] / 1000) + tonumber(skewed or '0')
 
 local function intent_key(id) return P .. 'intent:' .. id end
 

@@ -1,74 +1,62 @@
--- Part of scripts that take references for an intent.
+-- Part of scripts that take references for an intent; needs past.
 -- Deletes: nothing.
--- Bound: AT_ONCE references a command.
+-- Bound: AT_ONCE intents a command; some commands a reference.
 
--- What stands under an id, also of an intent that was trimmed: fingerprint, state, accept time, kind, main id of its
--- outcome; nil for nothing.
+-- What stands under an id, also of an intent that was trimmed: fingerprint (of a trimmed one its beginning), state,
+-- accept time, kind, main id of its outcome, and, where nothing or only what is left stands there, the owner of the
+-- reference that is its key, packed. The fingerprint is nil for nothing.
 local function trace_of(id)
   local fingerprint, state, created, kind, txn = unpack(
     redis.call('HMGET', intent_key(id), 'fp', 'state', 'created', 'kind', 'txn'))
   if fingerprint then return fingerprint, state, created, kind, txn end
-  local past = redis.call('HGET', P .. 'past:' .. string.sub(id, 1, 3), id)
-  if not past then return nil end
+  local left, owner = past_of(id)
+  if not left then return nil, nil, nil, nil, nil, owner end
   local outcome
-  fingerprint, outcome, txn = string.match(past, '^(%S*) (%S*) ?(%S*)$')
-  return fingerprint or '', outcome == 'cancelled' and outcome or 'done', '0', '', txn
+  fingerprint, outcome, txn = past_unpacked(left)
+  return fingerprint, outcome == 'cancelled' and outcome or 'done', '0', '', txn, owner
 end
 
--- References looked at or taken with one command: a bulk may own thousands, and each command costs as much as many
+-- Intents looked for with one command: a bulk may own thousands of references, and each command costs as much as many
 -- keys.
 local AT_ONCE = 1000
 
--- Calls a function with parts of the references, as keys, and their namesakes.
-local function in_parts(references, namesakes, act)
-  local next_namesake, keys, others = string.gmatch(namesakes, '[^,]+'), {}, {}
-  for reference in string.gmatch(references, '[^%z]+') do
-    keys[#keys + 1], others[#others + 1] = P .. 'ref:' .. reference, next_namesake()
-    if #keys == AT_ONCE then
-      local found = act(keys, others)
-      if found then return found end
-      keys, others = {}, {}
-    end
+-- Whether one of these is there and not trimmed.
+local function any_there(ids)
+  for from = 1, #ids, AT_ONCE do
+    local keys = {}
+    for at = from, math.min(from + AT_ONCE - 1, #ids) do keys[#keys + 1] = intent_key(ids[at]) end
+    if redis.call('EXISTS', unpack(keys)) > 0 then return true end
   end
-  return #keys > 0 and act(keys, others) or nil
+  return false
 end
 
-local function owner_among(keys, namesakes)
-  local begins = #(P .. 'ref:') + 1
-  for at, owner in ipairs(redis.call('MGET', unpack(keys))) do
-    if owner then return { owner, string.sub(keys[at], begins) } end
+-- The intent that owns one of the references, and that reference; nil when all are free.
+-- own: the owner of the reference that is the intent's own key, from trace_of, where '-' stands for it.
+local function owner_of(references, namesakes, own)
+  if namesakes == '-' then
+    if own then return id_unpacked(own), references end
+    return nil
   end
-  local intents = {}
-  for _, namesake in ipairs(namesakes) do
-    if namesake ~= '-' then intents[#intents + 1] = intent_key(namesake) end
-  end
-  local some = #intents > 0 and redis.call('EXISTS', unpack(intents)) > 0
-  for at, namesake in ipairs(namesakes) do
-    if namesake ~= '-' and ((some and redis.call('EXISTS', intent_key(namesake)) == 1)
-      or redis.call('HEXISTS', P .. 'past:' .. string.sub(namesake, 1, 3), namesake) == 1) then
-      return { namesake, string.sub(keys[at], begins) }
-    end
+  local ids = {}
+  for namesake in string.gmatch(namesakes, '[^,]+') do ids[#ids + 1] = namesake end
+  local some, next_reference = any_there(ids), string.gmatch(references, '[^%z]+')
+  for _, namesake in ipairs(ids) do
+    local reference = next_reference()
+    local left, owner = past_of(namesake)
+    if owner then return id_unpacked(owner), reference end
+    if left or (some and redis.call('EXISTS', intent_key(namesake)) == 1) then return namesake, reference end
   end
 end
 
--- The intent that owns one of the references, but for this one, and that reference; nil when all are free.
-local function owner_of(references, namesakes)
-  if string.find(namesakes, ',', 1, true) then return unpack(in_parts(references, namesakes, owner_among) or {}) end
-  -- Most own one.
-  local owner = references ~= '' and redis.call('GET', P .. 'ref:' .. references)
-  if owner then return owner, references end
-  if namesakes ~= '-' and namesakes ~= '' and trace_of(namesakes) then return namesakes, references end
-end
-
-local function take_references(id, references, namesakes)
-  in_parts(references, namesakes, function(keys, others)
-    local pairs_to_set = {}
-    for index, key in ipairs(keys) do
-      if others[index] ~= '-' then
-        pairs_to_set[#pairs_to_set + 1] = key
-        pairs_to_set[#pairs_to_set + 1] = id
-      end
+-- Notes whose the references are, and returns them as the intent notes them: by the kept part of the ids that are
+-- theirs, one behind the other.
+local function take_references(id, namesakes)
+  local owner, taken = id_packed(id), {}
+  for namesake in string.gmatch(namesakes, '[^,]+') do
+    if namesake ~= '-' then
+      keep('', namesake, '@', owner)
+      taken[#taken + 1] = string.sub(namesake, 1, ID_KEPT)
     end
-    if #pairs_to_set > 0 then redis.call('MSET', unpack(pairs_to_set)) end
-  end)
+  end
+  return table.concat(taken)
 end

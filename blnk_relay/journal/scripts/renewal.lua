@@ -1,4 +1,4 @@
--- Part of scripts that let an intent begin anew under references that were never used; needs owning.
+-- Part of scripts that let an intent begin anew under references that were never used; needs past, owning.
 -- Deletes: parts:<id>.
 -- Bound: one intent and its references.
 
@@ -9,7 +9,8 @@
 local function renew(id, references, namesakes, body)
   local _, taken = owner_of(references, namesakes)
   if taken then return taken end
-  take_references(id, references, namesakes)
+  local refs = redis.call('HGET', intent_key(id), 'refs') or ''
+  redis.call('HSET', intent_key(id), 'refs', refs .. take_references(id, namesakes))
   if body ~= '' then redis.call('SET', P .. 'body:' .. id, body) end
   redis.call('HINCRBY', intent_key(id), 'gen', 1)
   redis.call('HDEL', intent_key(id), 'sent', 'lapsed', 'sent_first', 'sent_last', 'memo', 'lost')

@@ -1,4 +1,4 @@
--- uses: ground, owning, renewal
+-- uses: ground, past, owning, renewal
 -- Gives a dead letter a new life. What may have been sent is looked up before anything else; only a rejected one gets
 -- a new generation, and with it new references.
 -- ARGV: id; patience (ms from now to its deadline); fresh ("1": new generation); references of the new generation and

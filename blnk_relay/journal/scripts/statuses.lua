@@ -1,7 +1,8 @@
+-- uses: past
 -- Reads what stands under ids, each as a whole or not at all. Changes nothing.
 -- ARGV: names (of fields, by commas); ids.
 -- Returns: one array for each: {the fields, "" for none; the body without its payload, which may be megabytes ("": it
---   is gone, or no such thing); what is left of an intent that was trimmed ("": nothing)}.
+--   is gone, or no such thing); of an intent that was trimmed "<outcome> <main id>" ("": nothing)}.
 -- Deletes: nothing.
 -- Bound: the ids of one call; at most MOST_BYTES of a body in which no payload is found.
 
@@ -26,7 +27,11 @@ for _, id in ipairs(ids) do
   elseif #body > MOST_BYTES then
     body = ''
   end
-  if not there then past = redis.call('HGET', P .. 'past:' .. string.sub(id, 1, 3), id) or '' end
+  local left = not there and past_of(id)
+  if left then
+    local _, outcome, txn = past_unpacked(left)
+    past = outcome .. ' ' .. txn
+  end
   found[#found + 1] = { values, body, past }
 end
 return found

@@ -1,18 +1,20 @@
--- uses: ground, turns, gates
+-- uses: ground, turns, gates, past, forgetting
 -- One sweep, by whichever worker gets the lock: lapsed leases go to be looked up, forgotten work gets a bell, finished
 -- intents are trimmed after their retention. Dead letters are never touched.
 -- ARGV: lock_ms; dead_ms (silence after which a worker is dead); retention_ms; most to handle in one sweep; cap (length
 --   of the events stream); shown (what the sweeper has seen of the ground: see stand); program (the worker program that
---   sweeps, "" for none); back_ms (within which it comes again, whatever is due).
+--   sweeps, "" for none); back_ms (within which it comes again, whatever is due); key_retention_ms (after which
+--   keys are forgotten; 0: never); findable (kinds whose keys may be forgotten, by commas).
 -- Returns: {1 if this one swept, lanes to ring, id and body of each whose deadline passed while it waited, now, ground:
 --   {what to show next time, since when it can be trusted, steps of the clock}, ms until the next thing is due that no
 --   bell tells of (-1: nothing is)}.
 -- Deletes: intent:<id>, body:<id>, file:<id>, log:<id>, parts:<id>, waiting, expiring, leased:<worker>, workers,
 --   alive, done.
--- Bound: most of each sort, MOST_WORKERS, MOST_BYTES of payloads.
+-- Bound: most of each sort, MOST_WORKERS, MOST_BYTES of payloads, MOST_REFERENCES, MOST_CLEARED.
 
 local lock_ms, dead_ms, retention_ms, most = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])
 local cap, shown, program, back_ms = ARGV[5], ARGV[6], ARGV[7], tonumber(ARGV[8])
+local key_retention_ms, findable = tonumber(ARGV[9]), ',' .. ARGV[10] .. ','
 
 local bells, lapsed, expired = {}, 0, {}
 watch(shown)
@@ -49,6 +51,7 @@ local function look_ahead()
   due_at(oldest and oldest + retention_ms)
   -- Whoever is at work, or was a moment ago, may make anything due.
   if redis.call('EXISTS', P .. 'workers', P .. 'owed') > 0 then due_at(NOW) end
+  due_at(forgetting_due(key_retention_ms))
 end
 
 local function outcome_of(swept)
@@ -130,11 +133,26 @@ end
 -- While the target cannot be read, nobody has to come and see that.
 if redis.call('ZCOUNT', P .. 'posted', 0, NOW) > 0 and allowance('read', 1, false) > 0 then ring(bells, 'confirm') end
 
+if key_retention_ms > 0 then turn_generations(key_retention_ms) end
+
+-- Whether what is left of an intent must stay for ever, because the ledger would not tell that it was done: its kind is
+-- such, it was cancelled, or it was done under other references than those that a repeat would be sent under.
+local function stays(kind, outcome, gen)
+  return not GENERATION or key_retention_ms == 0 or not string.find(findable, ',' .. (kind or '') .. ',', 1, true)
+    or outcome == 'cancelled' or (gen or '0') ~= '0'
+end
+
+-- References that one sweep moves to what will be forgotten.
+local MOST_REFERENCES = 2000
+local moved = 0
 for _, id in ipairs(redis.call('ZRANGEBYSCORE', P .. 'done', 0, NOW - retention_ms, 'LIMIT', 0, most)) do
-  local fingerprint, outcome, txn = unpack(redis.call('HMGET', intent_key(id), 'fp', 'outcome', 'txn'))
+  if moved > MOST_REFERENCES then break end
+  local fingerprint, outcome, txn, kind, gen, refs = unpack(
+    redis.call('HMGET', intent_key(id), 'fp', 'outcome', 'txn', 'kind', 'gen', 'refs'))
   if fingerprint then
-    local past = fingerprint .. ' ' .. (outcome or '') .. ' ' .. (txn or '')
-    redis.call('HSET', P .. 'past:' .. string.sub(id, 1, 3), id, past)
+    local generation = stays(kind, outcome, gen) and '' or GENERATION .. ':'
+    keep(generation, id, '', past_packed(fingerprint, outcome or '', txn or ''))
+    if generation ~= '' and refs then moved = moved + move_references(generation, id, refs) end
   end
   redis.call('UNLINK', intent_key(id), P .. 'parts:' .. id, P .. 'body:' .. id, P .. 'file:' .. id, P .. 'log:' .. id)
   redis.call('ZREM', P .. 'done', id)
