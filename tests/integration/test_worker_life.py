@@ -170,7 +170,9 @@ def test_a_worker_that_is_told_to_begin_anew_does_so_in_the_same_process(life_st
 def test_a_bell_that_comes_while_a_worker_stops_is_left_to_others_as_it_is(settings, valkey):
     queues = [queue_of(settings, lane) for lane in (*settings.lanes, CONFIRM_LANE)]
     rung = message(args=["transactions"], task=DELIVER_TASK)
-    broker = Broker.Connection(url_for_celery(settings), transport_options=dict(listening_options(settings, pytest.fail)))
+    broker = Broker.Connection(
+        url_for_celery(settings), transport_options=dict(listening_options(settings, pytest.fail))
+    )
     with broker as connection, redis.Redis(port=valkey.port) as client:
         channel = connection.default_channel
         consumer = Consumer(channel, [Queue(queue, routing_key=queue) for queue in queues], callbacks=[pytest.fail])
