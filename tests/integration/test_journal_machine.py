@@ -914,10 +914,9 @@ class JournalMachine(RuleBasedStateMachine):
 
     @invariant()
     def a_reference_has_one_owner(self) -> None:
-        owners = {
-            name.partition("ref:")[2]: self.client.get(name)
-            for name in self.client.scan_iter(self.journal.key("ref:*"), count=1000)
-        }
+        asked = [id_of(DEFAULT_TARGET, reference) for reference in self.named]
+        found = self.journal.scripts.run("owners", *asked) if asked else []
+        owners = {reference: owner for reference, (owner, *_) in zip(self.named, found, strict=True)}
         assert owners == self.named
         used = Counter(
             of_generation(item.reference, generation)
