@@ -55,3 +55,19 @@ def test_every_job_runs_once_whoever_puts_it():
     for _ in range(1500):
         assert over.acquire(timeout=SOON_S)
     assert sorted(ran) == list(range(1500))
+
+
+def test_jobs_are_run_where_the_system_gives_no_thread(monkeypatch):
+    pool, ran = Posters(2, "eu"), []
+
+    def refused(_: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", refused)
+        pool.put(lambda: ran.append(threading.current_thread()))
+    assert ran == [threading.current_thread()], "whoever put it runs it"
+    over = threading.Event()
+    pool.put(over.set)
+    assert over.wait(SOON_S), "and a thread does as soon as there may be one"
+    assert pool.threads == 1
