@@ -140,6 +140,7 @@ class Runtime:
         turns: One lock for each lane, held by the loop that claims from it: a second one in the same process would only
             hold more than the connections can send.
         looking: The same for the read-back.
+        rung: Lanes that a bell came for, until a loop begins on them.
         keeper: Prolongs the leases of all that this process has in hand for the target.
         pace: How fast the target answers reads.
         latency_s: How long a connection is busy with one intent, by lane.
@@ -159,6 +160,7 @@ class Runtime:
     posters: Posters = field(init=False)
     turns: Mapping[str, threading.Lock] = field(init=False)
     looking: threading.Lock = field(init=False, default_factory=threading.Lock)
+    rung: set[str] = field(init=False, default_factory=set)
     keeper: Keeper = field(init=False)
     pace: Pace = field(init=False, default_factory=Pace)
     latency_s: dict[str, float] = field(init=False, default_factory=dict)
