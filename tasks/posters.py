@@ -25,11 +25,17 @@ class Posters:
     Args:
         most: Threads at most.
         name: For their names.
+        rest: Called by the last one that ends, when there was nothing to do for a while.
+        idle_s: How long a thread waits for a job before it ends.
     """
 
-    def __init__(self, most: int, name: str = "") -> None:
+    def __init__(
+        self, most: int, name: str = "", rest: Callable[[], None] = lambda: None, *, idle_s: float = _IDLE_S
+    ) -> None:
         self._most = most
         self._name = name
+        self._rest = rest
+        self._idle_s = idle_s
         #: One token for each job; whoever takes a token finds a job in one of the lines.
         self._tokens: SimpleQueue[None] = SimpleQueue()
         self._urgent: deque[Job] = deque()
@@ -79,8 +85,10 @@ class Posters:
                 self._one(0.0)
 
     def _work(self) -> None:
-        while self._one(_IDLE_S) or not self._may_end():
+        while self._one(self._idle_s) or not self._may_end():
             pass
+        if not self._threads:
+            self._rest()
 
     def _one(self, wait_s: float) -> bool:
         """Run the next job. Returns False where none came for so long."""

@@ -112,6 +112,9 @@ class Ledger(Protocol):
     def longest_s(self, request: Request) -> float:
         """Longest time that one write may take, :attr:`ready_s` included; it grows with what is in it."""
 
+    def rest(self) -> None:
+        """Give back the connections that nobody uses: there has been nothing to write for a while."""
+
 
 class Reports(Protocol):
     """Where failures go that need a human."""
@@ -169,7 +172,7 @@ class Runtime:
     _said: dict[str, float] = field(init=False, default_factory=dict)
 
     def __post_init__(self) -> None:
-        self.posters = Posters(self.settings.connections, self.target)
+        self.posters = Posters(self.settings.connections, self.target, self.ledger.rest)
         self.turns = {lane: threading.Lock() for lane in self.settings.lanes}
         self.keeper = Keeper(self.journal, self.worker, self.settings.dead_worker_s)
 

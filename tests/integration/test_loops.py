@@ -7,12 +7,14 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from blnk_relay import OtherLedger, Settings
+from blnk_relay import OtherLedger, Settings, Write
 from blnk_relay.journal.claims import Claims
+from blnk_relay.sandbox import Options, Sandbox
 from blnk_relay.settings import CONFIRM_LANE
 from tasks.confirm import confirm
 from tasks.deliver import deliver
@@ -29,6 +31,10 @@ SOON_S = 10.0
 LEDGER: dict[str, Any] = {"instance_id": "i", "token": "t"}
 
 
+#: Established, and closed by the other side only.
+_NOT_CLOSED = ("01", "08")
+
+
 @contextmanager
 def running(work: Any) -> Iterator[threading.Thread]:
     """Some work in a thread, waited for at the end."""
@@ -37,6 +43,13 @@ def running(work: Any) -> Iterator[threading.Thread]:
     yield thread
     thread.join(SOON_S)
     assert not thread.is_alive()
+
+
+def connections_to(url: str) -> int:
+    """How many sockets lead to an address of this machine and were not closed on our side."""
+    to = f":{int(url.rpartition(':')[2]):04X}"
+    lines = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
+    return sum(line[2].endswith(to) and line[3] in _NOT_CLOSED for line in lines)
 
 
 @contextmanager
@@ -125,3 +138,17 @@ def test_a_loop_that_cannot_be_started_is_not_waited_for(settings: Settings, mon
         assert loops.join(SOON_S)
         assert loops.start(hand, LANE), "the next bell starts one"
         assert loops.join(SOON_S)
+
+
+def test_a_ledger_with_nothing_to_do_keeps_no_connection(settings: Settings) -> None:
+    with (
+        Sandbox(Options(instance_id="i", token="t")) as box,  # noqa: S106
+        hands(replace(settings, **LEDGER, base_url=box.url, connections=4)) as hand,
+    ):
+        for number in range(2):
+            keys = [f"{number}-{at}" for at in range(20)]
+            hand.relay.enqueue_many([Write(intent=payment(key), key=key) for key in keys])
+            assert deliver(hand, LANE) == len(keys)
+            assert connections_to(box.url) > 0
+            hand.ledger.rest()
+            wait_until(lambda: connections_to(box.url) == 0, SOON_S)

@@ -71,3 +71,17 @@ def test_jobs_are_run_where_the_system_gives_no_thread(monkeypatch):
     pool.put(over.set)
     assert over.wait(SOON_S), "and a thread does as soon as there may be one"
     assert pool.threads == 1
+
+
+def test_the_last_thread_that_ends_says_that_there_is_rest():
+    rested = threading.Event()
+    pool = Posters(3, rest=rested.set, idle_s=0.05)
+    over = threading.Semaphore(0)
+    for _ in range(9):
+        pool.put(over.release)
+    for _ in range(9):
+        assert over.acquire(timeout=SOON_S)
+    assert rested.wait(SOON_S)
+    assert pool.threads == 0
+    pool.put(over.release)
+    assert over.acquire(timeout=SOON_S), "and works on when there is something to do again"
