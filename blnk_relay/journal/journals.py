@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import AsyncExitStack, ExitStack
 from typing import Any
 
 from blnk_relay.address import RedisAddress
@@ -185,8 +186,10 @@ class Journals:
 
     def close(self) -> None:
         """Give the connections back."""
-        for _, _, line in self._lines:
-            line.close()
+        with ExitStack() as stack:
+            for _, _, line in self._lines:
+                # All of them, also where one cannot be closed.
+                stack.callback(line.close)
 
     def _journal(self, target: str, address: RedisAddress | None = None) -> Journal:
         place = address or self.settings.journal_address(target)
@@ -262,8 +265,9 @@ class AsyncJournals:
 
     async def close(self) -> None:
         """Give the connections back."""
-        for _, _, client in self._clients:
-            await client.aclose()
+        async with AsyncExitStack() as stack:
+            for _, _, client in self._clients:
+                stack.push_async_callback(client.aclose)
 
     def _client(self, address: RedisAddress, prefix: str) -> Any:
         slot = prefix if address.is_cluster else ""
