@@ -172,9 +172,12 @@ class Runtime:
     _said: dict[str, float] = field(init=False, default_factory=dict)
 
     def __post_init__(self) -> None:
-        self.posters = Posters(self.settings.connections, self.target, self.ledger.rest)
+        self.posters = Posters(self.settings.connections, self.target, self._rest)
         self.turns = {lane: threading.Lock() for lane in self.settings.lanes}
         self.keeper = Keeper(self.journal, self.worker, self.settings.dead_worker_s)
+
+    def _rest(self) -> None:
+        self.ledger.rest()
 
     def ring(self, lanes: Iterable[str]) -> None:
         """Wake workers for some lanes of the target."""
