@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from blnk_relay.intents.decision import Look
 from blnk_relay.intents.states import State
 from blnk_relay.journal.entries import Claimed
+from blnk_relay.settings import CONFIRM_LANE
 from tasks.leases import LOOK_SILENCES, Hand
 from tasks.lookups import Decided, Opened, opened, portions, rounds, share_of
 from tasks.reports import now_ms, report_claims, settle, settlement_of
@@ -17,6 +18,9 @@ BATCH = 200
 
 #: A look that comes due within this time is waited for; later ones are left to the bell and the sweeper.
 WAIT_FOR_S = 0.4
+
+#: The shortest pause between two takes; twice as long each time that nothing was handed out, up to the one above.
+_FIRST_PAUSE_S = 0.005
 
 
 def confirm(runtime: Runtime) -> int:
@@ -29,22 +33,29 @@ def confirm(runtime: Runtime) -> int:
         Number of intents looked at; 0 also when another loop of this process is at it: it will look once more, or ring,
         before it leaves.
     """
-    if not runtime.looking.acquire(blocking=False):
-        return 0
-    try:
-        return _confirm(runtime)
-    finally:
-        runtime.looking.release()
+    looked = 0
+    while runtime.looking.acquire(blocking=False):
+        try:
+            runtime.rung.discard(CONFIRM_LANE)
+            looked += _confirm(runtime)
+        finally:
+            runtime.looking.release()
+        # A bell that came between the last take and here found the turn taken, and nobody will ring for it again.
+        if CONFIRM_LANE not in runtime.rung or runtime.stopping.is_set():
+            break
+    return looked
 
 
 def _confirm(runtime: Runtime) -> int:
     journal, looked = runtime.journal, 0
     lease_s = LOOK_SILENCES * runtime.settings.dead_worker_s
+    pause_s = _FIRST_PAUSE_S
     while not runtime.stopping.is_set():
         claims = journal.take(runtime.worker, runtime.looks, lease_s)
         if unreadable := report_claims(runtime, claims):
             runtime.ring(settle(runtime, unreadable, []))
         if claims.items:
+            pause_s = _FIRST_PAUSE_S
             looked += len(claims.items)
             with runtime.keeper.hand(lease_s) as hand:
                 hand.hold(claims.items)
@@ -52,7 +63,9 @@ def _confirm(runtime: Runtime) -> int:
         elif claims.next_ms < 0 or claims.next_ms > WAIT_FOR_S * 1000:
             break
         else:
-            runtime.stopping.wait(max(claims.next_ms, 5) / 1000)
+            # What is due and not handed out, because another one has to be alone in these hands, takes its time.
+            runtime.stopping.wait(max(claims.next_ms / 1000, pause_s))
+            pause_s = min(pause_s * 2, WAIT_FOR_S)
     runtime.ring(journal.take(runtime.worker, 0, lease_s, leave=True).bells)
     return looked
 

@@ -17,7 +17,7 @@ from functools import partial
 from queue import Empty, SimpleQueue
 from typing import Any
 
-from blnk_relay.errors import JournalUnavailable
+from blnk_relay.errors import JournalUnavailable, OtherLedger
 from blnk_relay.intents.decision import Dead, DeadClass, Look, Send
 from blnk_relay.intents.exchange import Failure, GateChange, Request, Response, Verdict
 from blnk_relay.intents.retry import growing_s
@@ -62,6 +62,10 @@ GATHER_S = 0.005
 #: How long an idle loop stays on its lane before it leaves it to the bell, and how often it looks meanwhile.
 LINGER_S = 0.04
 _IDLE_WAIT_S = 0.004
+
+#: The same while it waits for the ledger, at last: a hundred ledgers may hang, each with a loop; and what arrives
+#: meanwhile waits no longer than the ledger has taken so far.
+_SLOW_WAIT_S = 0.1
 
 #: Longest pause between two signs of life to the journal.
 _BEAT_S = 1.0
@@ -111,8 +115,11 @@ class Delivery:
         if runtime.stopping.is_set():
             return
         self._claim(self._room())
+        wait_s = _IDLE_WAIT_S
         while True:
-            self._settle(_BEAT_S / 4 if self._in_hand and not self._room() else _IDLE_WAIT_S)
+            before = self._in_hand
+            self._settle(_BEAT_S / 4 if before and not self._room() else wait_s)
+            wait_s = min(wait_s * 2, _SLOW_WAIT_S) if self._in_hand == before > 0 else _IDLE_WAIT_S
             now_s = steady_s()
             if runtime.stopping.is_set():
                 return
@@ -120,6 +127,7 @@ class Delivery:
             if room > 0 or now_s - beat_s >= _BEAT_S:
                 beat_s = now_s
                 if self._claim(room):
+                    wait_s = _IDLE_WAIT_S
                     continue
             if self._in_hand:
                 idle_since_s = now_s
@@ -233,6 +241,8 @@ class Delivery:
             claims = self._runtime.journal.claim(self._lane, self._runtime.worker, 0, leave=True)
         except JournalUnavailable as error:
             _log.warning("lane %s could not be left, its bell expires: %s", self._lane, error)
+        except OtherLedger:
+            pass  # there is nothing to leave; whoever began the loop is told
         else:
             self._runtime.ring(claims.bells)
 
@@ -406,12 +416,18 @@ def deliver(runtime: Runtime, lane: str) -> int:
         return 0
     with runtime.keeper.hand(runtime.settings.lease_s) as hand:
         delivery = Delivery(runtime, lane, hand)
+        other: OtherLedger | None = None
         try:
             delivery.work()
         except JournalUnavailable as error:
             # What is in hand may have been answered meanwhile, which is worth waiting for.
             _log.warning("lane %s: %s", lane, error)
+        except OtherLedger as error:
+            # So may it here: it was sent to the ledger that it was claimed for.
+            other = error
         finally:
             turn.release()
         delivery.finish()
+    if other is not None:
+        raise other
     return delivery.settled

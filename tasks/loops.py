@@ -40,14 +40,17 @@ class Loops:
         Returns:
             Whether one was started.
         """
+        # First, so that whoever is about to leave the turn sees it.
+        runtime.rung.add(lane)
         turn = runtime.looking if lane == CONFIRM_LANE else runtime.turns[lane]
-        # Whoever holds it claims once more, or rings, before it leaves.
+        # Whoever holds it claims once more, rings, or looks who was rung for, before it leaves.
         if turn.locked() or runtime.stopping.is_set():
             return False
         thread = threading.Thread(target=self._run, args=(runtime, lane), name=f"{runtime.target} {lane}", daemon=True)
         with self._lock:
+            # Under the lock, so that nobody waits for one that has not begun, nor for one that never will.
+            thread.start()
             self._threads.add(thread)
-        thread.start()
         return True
 
     def join(self, timeout_s: float) -> bool:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections import deque
 from collections.abc import Callable
 from queue import Empty, SimpleQueue
 
 Job = Callable[[], None]
+
+_log = logging.getLogger(__name__)
 
 #: How long a thread waits for a job before it ends: a ledger with little to do keeps few.
 _IDLE_S = 10.0
@@ -22,11 +25,17 @@ class Posters:
     Args:
         most: Threads at most.
         name: For their names.
+        rest: Called by the last one that ends, when there was nothing to do for a while.
+        idle_s: How long a thread waits for a job before it ends.
     """
 
-    def __init__(self, most: int, name: str = "") -> None:
+    def __init__(
+        self, most: int, name: str = "", rest: Callable[[], None] = lambda: None, *, idle_s: float = _IDLE_S
+    ) -> None:
         self._most = most
         self._name = name
+        self._rest = rest
+        self._idle_s = idle_s
         #: One token for each job; whoever takes a token finds a job in one of the lines.
         self._tokens: SimpleQueue[None] = SimpleQueue()
         self._urgent: deque[Job] = deque()
@@ -56,26 +65,48 @@ class Posters:
                 self._threads += 1
         self._tokens.put(None)
         if more:
-            threading.Thread(target=self._work, name=f"poster {self._name}", daemon=True).start()
+            self._begin()
 
     @property
     def threads(self) -> int:
         """How many there are."""
         return self._threads
 
-    def _work(self) -> None:
-        while True:
-            try:
-                self._tokens.get(timeout=_IDLE_S)
-            except Empty:
-                with self._lock:
-                    if self._load < self._threads:
-                        self._threads -= 1
-                        return
-                continue
-            self._next()()
+    def _begin(self) -> None:
+        try:
+            threading.Thread(target=self._work, name=f"poster {self._name}", daemon=True).start()
+        except RuntimeError as error:
+            # The system gives no more threads for now; the next job asks for one again.
             with self._lock:
-                self._load -= 1
+                self._threads -= 1
+                alone = self._threads == 0
+            _log.error("no thread could be started for requests to %s (%s)", self._name or "a target", error)
+            if alone:
+                self._one(0.0)
+
+    def _work(self) -> None:
+        while self._one(self._idle_s) or not self._may_end():
+            pass
+        if not self._threads:
+            self._rest()
+
+    def _one(self, wait_s: float) -> bool:
+        """Run the next job. Returns False where none came for so long."""
+        try:
+            self._tokens.get(timeout=wait_s)
+        except Empty:
+            return False
+        self._next()()
+        with self._lock:
+            self._load -= 1
+        return True
+
+    def _may_end(self) -> bool:
+        with self._lock:
+            spare = self._load < self._threads
+            if spare:
+                self._threads -= 1
+            return spare
 
     def _next(self) -> Job:
         try:

@@ -112,6 +112,9 @@ class Ledger(Protocol):
     def longest_s(self, request: Request) -> float:
         """Longest time that one write may take, :attr:`ready_s` included; it grows with what is in it."""
 
+    def rest(self) -> None:
+        """Give back the connections that nobody uses: there has been nothing to write for a while."""
+
 
 class Reports(Protocol):
     """Where failures go that need a human."""
@@ -140,6 +143,7 @@ class Runtime:
         turns: One lock for each lane, held by the loop that claims from it: a second one in the same process would only
             hold more than the connections can send.
         looking: The same for the read-back.
+        rung: Lanes that a bell came for, until a loop begins on them.
         keeper: Prolongs the leases of all that this process has in hand for the target.
         pace: How fast the target answers reads.
         latency_s: How long a connection is busy with one intent, by lane.
@@ -159,6 +163,7 @@ class Runtime:
     posters: Posters = field(init=False)
     turns: Mapping[str, threading.Lock] = field(init=False)
     looking: threading.Lock = field(init=False, default_factory=threading.Lock)
+    rung: set[str] = field(init=False, default_factory=set)
     keeper: Keeper = field(init=False)
     pace: Pace = field(init=False, default_factory=Pace)
     latency_s: dict[str, float] = field(init=False, default_factory=dict)
@@ -167,9 +172,12 @@ class Runtime:
     _said: dict[str, float] = field(init=False, default_factory=dict)
 
     def __post_init__(self) -> None:
-        self.posters = Posters(self.settings.connections, self.target)
+        self.posters = Posters(self.settings.connections, self.target, self._rest)
         self.turns = {lane: threading.Lock() for lane in self.settings.lanes}
         self.keeper = Keeper(self.journal, self.worker, self.settings.dead_worker_s)
+
+    def _rest(self) -> None:
+        self.ledger.rest()
 
     def ring(self, lanes: Iterable[str]) -> None:
         """Wake workers for some lanes of the target."""

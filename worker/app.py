@@ -121,7 +121,8 @@ def _stop_claiming(**_: Any) -> None:
 class Farewell(bootsteps.StartStopStep):
     """Waits at the end of a worker for the loops of its own process: what is begun is seen through."""
 
-    requires = ("celery.worker.components:Pool",)
+    #: It is stopped before the sweeper, which tells others what will be due of what loops have settled last.
+    requires = ("celery.worker.components:Pool", Sweeper)
 
     def __init__(self, parent: Any, **kwargs: Any) -> None:
         super().__init__(parent, **kwargs)

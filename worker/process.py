@@ -80,6 +80,19 @@ def check_journals(journals: Journals) -> list[OtherLedger]:
     return foreign
 
 
+def told_twice(settings: Settings) -> list[str]:
+    """Sentences about targets that are one ledger under several names."""
+    names: dict[str, list[str]] = {}
+    for target in settings.ledgers.values():
+        names.setdefault(target.ledger, []).append(target.name)
+    return [
+        f"targets {', '.join(several)} are one ledger ({ledger}): each has a journal of its own, so a key that is "
+        "enqueued for two of them is written twice, and none waits for what another writes to the same row"
+        for ledger, several in names.items()
+        if ledger and len(several) > 1
+    ]
+
+
 def run_worker(settings: Settings, *, lanes: tuple[str, ...] = (), pool: str = "threads", concurrency: int = 0) -> int:
     """Run a worker until it is told to stop.
 
@@ -109,6 +122,8 @@ def run_worker(settings: Settings, *, lanes: tuple[str, ...] = (), pool: str = "
     try:
         if not settings.durability_chosen:
             _log.warning("%s", UNCHOSEN)
+        for sentence in told_twice(settings):
+            _log.warning("%s", sentence)
         foreign = check_journals(journals)
         if foreign and len(foreign) == len(settings.ledgers):
             raise foreign[0]

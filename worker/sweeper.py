@@ -22,6 +22,7 @@ from blnk_relay.errors import JournalUnavailable
 from blnk_relay.intents.steps import EXPIRED
 from blnk_relay.journal.journal import Journal
 from blnk_relay.journal.journals import by_server
+from blnk_relay.settings import CONFIRM_LANE
 from tasks.runtime import worker_name
 from worker.complaints import Complaints
 from worker.outcome_task import Callbacks
@@ -33,6 +34,9 @@ IDLE_LOOKS = 4.0
 
 #: Longest time between two looks at one of them, however many there are: what a lost bell costs.
 MOST_IDLE_S = 30.0
+
+#: The time that a worker takes for its first look at all of them.
+FIRST_ROUND_S = 2.0
 
 #: How often it is looked for targets that the settings do not name.
 _UNNAMED_EVERY_S = 60.0
@@ -94,9 +98,8 @@ class Sweeper(bootsteps.StartStopStep):
         """Sweep until told to stop; no error ends this thread, for nobody would notice."""
         complaints = Complaints(_log)
         wait_s = idle_s(len(self._settings.ledgers), self._settings.sweep_s)
-        # One after the other, so that they do not come all at once ever after.
         rounds = [
-            Round(self._shared, target, self._program, wait_s, first_s=wait_s * (number + 1) / len(targets))
+            Round(self._shared, target, self._program, wait_s, (number + 1) / len(targets))
             for number, target in enumerate(targets)
         ]
         while not self._stop.wait(self._pause_s(rounds)):
@@ -156,13 +159,13 @@ class Round:
         target: Whose journal.
         program: Name of the worker program in the journal.
         idle_s: Seconds between two sweeps when nothing is due.
-        first_s: Seconds until the first.
+        phase: Its place among the others, above 0 and up to 1, so that they do not come all at once ever after.
 
     Attributes:
         due_s: When the next sweep is due, by the monotonic clock.
     """
 
-    def __init__(self, shared: Shared, target: str, program: str, idle_s: float, *, first_s: float) -> None:
+    def __init__(self, shared: Shared, target: str, program: str, idle_s: float, phase: float) -> None:
         self._shared = shared
         self._settings = shared.settings
         self._target = target
@@ -171,7 +174,11 @@ class Round:
         self._journal: Journal = shared.relay.journal(target)
         self._callbacks = Callbacks(self._settings, self._journal, shared.relay.bells)
         self._foreign = ""
-        self.due_s = time.monotonic() + first_s
+        #: When something will be due that no bell tells of, by the monotonic clock.
+        self._next_s = float("inf")
+        # The first one soon: whoever was here before may have left what is due, and has nobody to tell.
+        self.due_s = time.monotonic() + min(idle_s, FIRST_ROUND_S) * phase
+        self._wait_s = idle_s * phase
 
     def is_due(self, now_s: float) -> bool:
         """Whether it is time for the next sweep, or a bell was heard since the last one."""
@@ -190,12 +197,16 @@ class Round:
         if found.swept:
             self._callbacks.run()
             self._disown()
-        next_s = self._idle_s if found.next_s is None else min(found.next_s, self._idle_s)
-        self.due_s = time.monotonic() + max(next_s, self._settings.sweep_s)
+        next_s = float("inf") if found.next_s is None else found.next_s
+        self._next_s = time.monotonic() + next_s
+        self.due_s = time.monotonic() + max(min(next_s, self._wait_s), self._settings.sweep_s)
+        self._wait_s = self._idle_s
 
     def close(self) -> None:
-        """Say farewell."""
+        """Say farewell; and where something is due before others come round to look, have one of them come now."""
         self._journal.farewell(self._program)
+        if self._settings.sweep_s < self._idle_s and self._next_s < time.monotonic() + self._idle_s:
+            self._shared.relay.bells.ring(self._target, [CONFIRM_LANE])
 
     def _disown(self) -> None:
         """Say that the target is another ledger for this worker than for the journal; once."""
@@ -218,6 +229,7 @@ class Unnamed:
         self._journals = shared.relay.journals
         self._targets = targets
         self._known: set[str] = set()
+        self._left: set[str] = set()
 
     def look(self) -> None:
         """Look; and note once more the targets that are known here, in case that was lost."""
@@ -230,3 +242,14 @@ class Unnamed:
                 target,
             )
         self._known = waiting
+        left = {journal.target: journal for journal in self._journals.left_beside(self._targets[0])}
+        waiting = {target for target, journal in left.items() if journal.has_open()}
+        for target in sorted(waiting - self._left):
+            _log.warning(
+                "intents wait for target %r on the Redis of %s, while these settings have its journal on that of %s: "
+                "nobody sees to them before another worker has the former address for it",
+                target,
+                left[target].variable,
+                self._journals.of(target).variable,
+            )
+        self._left = waiting

@@ -374,6 +374,12 @@ class Journal(Producing):
         with reported(variable=self.variable):
             self.client.zrem(self.key("alive"), program)
 
+    def epoch(self) -> str:
+        """The name of the epoch that the journal is in, unlike that of any other journal; empty before any work."""
+        with reported(variable=self.variable):
+            epoch: Any = self.client.hget(self.key("ground"), "epoch")
+        return epoch or ""
+
     def has_open(self) -> bool:
         """Whether anything here is not over yet."""
         with reported(variable=self.variable):

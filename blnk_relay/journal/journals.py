@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import suppress
+from contextlib import AsyncExitStack, ExitStack
 from typing import Any
 
 from blnk_relay.address import RedisAddress
@@ -16,11 +16,16 @@ from blnk_relay.errors import JournalUnavailable, NotFound
 from blnk_relay.intents.intent import DEFAULT_TARGET
 from blnk_relay.intents.references import is_digest
 from blnk_relay.journal.async_journal import AsyncJournal, async_client
+from blnk_relay.journal.clock import steady_s
 from blnk_relay.journal.connection import reported
 from blnk_relay.journal.journal import Journal
 from blnk_relay.journal.line import Line
 from blnk_relay.journal.status import Status
 from blnk_relay.settings import Settings
+
+#: After a target could not be noted, producers do not try again for this long: in a cluster the set may be on a node
+#: that is away while their journals are not, and workers note their targets anyway.
+_NOTE_PAUSE_S = 60.0
 
 
 class Journals:
@@ -41,6 +46,7 @@ class Journals:
         self._known: dict[str, Journal] = {}
         self._lines: list[tuple[RedisAddress, str, Line]] = []
         self._noted: set[str] = set()
+        self._note_after_s = float("-inf")
         self._lock = threading.Lock()
 
     def __iter__(self) -> Iterator[Journal]:
@@ -102,6 +108,23 @@ class Journals:
             names: Any = self._line(address, index_prefix(self.settings)).client.smembers(index_key(self.settings))
         return [self._journal(name, address) for name in sorted(set(names) - self.settings.ledgers.keys())]
 
+    def left_beside(self, target: str) -> list[Journal]:
+        """Journals on the Redis of this target's that the settings have elsewhere: from before an address was changed.
+
+        Raises:
+            JournalUnavailable: It did not answer, or the Redis on which one of them is now did not.
+        """
+        address = self.settings.journal_address(target)
+        with reported(variable=address.variable):
+            names: Any = self._line(address, index_prefix(self.settings)).client.smembers(index_key(self.settings))
+        moved = [
+            Journal(self.settings, name, self._line(address, self.settings.prefix(name)))
+            for name in sorted(set(names) & self.settings.ledgers.keys())
+            if self.settings.journal_address(name) != address
+        ]
+        # Two addresses may lead to one Redis.
+        return [journal for journal in moved if journal.epoch() != self.of(journal.target).epoch()]
+
     def _unnamed(self) -> list[Journal]:
         found: dict[str, Journal] = {}
         failure: JournalUnavailable | None = None
@@ -120,12 +143,16 @@ class Journals:
     def note(self, targets: Iterable[str]) -> None:
         """Note that targets have journals, so that work for them is seen by whoever does not know their names.
 
-        Once for each in a process; what cannot be noted now is noted the next time.
+        Once for each in a process; what cannot be noted now is noted some time later, and nobody waits for that.
         """
         for target in targets:
             if target not in self._noted:
-                with suppress(JournalUnavailable):
+                if self._note_after_s > steady_s():
+                    return
+                try:
                     self.note_again((target,))
+                except JournalUnavailable:
+                    self._note_after_s = steady_s() + _NOTE_PAUSE_S
 
     def note_again(self, targets: Sequence[str]) -> None:
         """Note targets whose journals are on one Redis, whether that was done before or not.
@@ -165,8 +192,10 @@ class Journals:
 
     def close(self) -> None:
         """Give the connections back."""
-        for _, _, line in self._lines:
-            line.close()
+        with ExitStack() as stack:
+            for _, _, line in self._lines:
+                # All of them, also where one cannot be closed.
+                stack.callback(line.close)
 
     def _journal(self, target: str, address: RedisAddress | None = None) -> Journal:
         place = address or self.settings.journal_address(target)
@@ -198,6 +227,7 @@ class AsyncJournals:
         self._known: dict[str, AsyncJournal] = {}
         self._clients: list[tuple[RedisAddress, str, Any]] = []
         self._noted: set[str] = set()
+        self._note_after_s = float("-inf")
 
     def of(self, target: str) -> AsyncJournal:
         """The journal of a target.
@@ -214,12 +244,15 @@ class AsyncJournals:
     async def note(self, targets: Iterable[str]) -> None:
         """Note that targets have journals; see :meth:`Journals.note`."""
         for target in targets:
-            if target in self._noted:
+            if target in self._noted or self._note_after_s > steady_s():
                 continue
-            with suppress(JournalUnavailable), reported():
-                client = self._client(self.settings.journal_address(target), index_prefix(self.settings))
-                await client.sadd(index_key(self.settings), target)
-                self._noted.add(target)
+            try:
+                with reported():
+                    client = self._client(self.settings.journal_address(target), index_prefix(self.settings))
+                    await client.sadd(index_key(self.settings), target)
+                    self._noted.add(target)
+            except JournalUnavailable:
+                self._note_after_s = steady_s() + _NOTE_PAUSE_S
 
     async def find(self, key_or_id: str, target: str = DEFAULT_TARGET) -> Status:
         """What is known under a key of a target, or under an id; see :meth:`Journals.find`."""
@@ -238,8 +271,9 @@ class AsyncJournals:
 
     async def close(self) -> None:
         """Give the connections back."""
-        for _, _, client in self._clients:
-            await client.aclose()
+        async with AsyncExitStack() as stack:
+            for _, _, client in self._clients:
+                stack.push_async_callback(client.aclose)
 
     def _client(self, address: RedisAddress, prefix: str) -> Any:
         slot = prefix if address.is_cluster else ""

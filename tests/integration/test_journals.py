@@ -3,23 +3,30 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Iterator
 from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 
 import pytest
 import redis
 
 from blnk_relay import AsyncRelay, KeyConflict, NotFound, Operator, Relay, Settings, Target, Write
+from blnk_relay.bell import queue_of
 from blnk_relay.errors import InvalidIntent, InvalidSettings, JournalUnavailable
 from blnk_relay.intents.exchange import GateAction
 from blnk_relay.journal.entries import id_of
 from blnk_relay.journal.journal import Journal
 from blnk_relay.journal.journals import Journals, by_server
+from blnk_relay.settings import CONFIRM_LANE
+from tests.support.cli import run
 from tests.support.journal import LANE, WORKER, enqueue, finish, kill
 from tests.support.payments import payment
+from worker.demo.stage import as_environment
 from worker.demo.valkey import start_valkey
-from worker.sweeper import idle_s
+from worker.shared import Shared
+from worker.sweeper import FIRST_ROUND_S, Round, Unnamed, idle_s
 
 
 @pytest.fixture(scope="module")
@@ -237,3 +244,76 @@ def test_targets_are_swept_by_the_redis_that_keeps_them(apart: Settings) -> None
 def test_the_address_of_a_journal_is_checked_like_any_other() -> None:
     with pytest.raises(InvalidSettings, match="BLNK_RELAY_EU__REDIS_URL"):
         Settings(targets=(Target(name="eu", redis_url="http://nowhere"),))
+
+
+def test_work_left_in_a_former_journal_of_a_target_is_told_of(
+    apart: Settings, caplog: pytest.LogCaptureFixture
+) -> None:
+    """``us`` has had its journal beside the others before it got a Redis of its own."""
+    before = replace(apart, targets=(apart.targets[0], Target(name="us")))
+    with Relay(before) as relay:
+        relay.enqueue(payment(), key="order", target="us")
+        relay.journal("us").sweep()
+    shared = Shared(apart)
+    shared.relay.journal("us").sweep()
+    unnamed = Unnamed(shared, ["default", "eu"])
+    unnamed.look()
+    unnamed.look()
+    (told,) = [record.getMessage() for record in caplog.records]
+    assert "intents wait for target 'us' on the Redis of BLNK_RELAY_REDIS_URL" in told
+    assert "BLNK_RELAY_US__REDIS_URL" in told
+    shared.relay.close()
+    caplog.clear()
+    # Another address that leads to the same Redis is no other journal.
+    same = Target(name="us", redis_url=apart.redis_url.replace("127.0.0.1", "localhost"))
+    shared = Shared(replace(apart, targets=(apart.targets[0], same)))
+    Unnamed(shared, ["default", "eu"]).look()
+    assert not caplog.records
+    shared.relay.close()
+
+
+def test_a_worker_hears_only_of_targets_that_it_has(apart: Settings) -> None:
+    shared = Shared(apart)
+    for name in ("eu", "never", "us"):
+        shared.hear(name)
+    assert shared.heard == {"eu", "us"}
+
+
+def test_a_worker_looks_at_every_journal_as_it_begins_and_hands_over_as_it_ends(apart: Settings) -> None:
+    many = replace(apart, targets=tuple(Target(name=f"t{number}") for number in range(59)))
+    shared = Shared(many)
+    wait_s = idle_s(60, many.sweep_s)
+    assert wait_s > 2 * FIRST_ROUND_S
+    last = Round(shared, "t58", "host:1:a", wait_s, 1.0)
+    assert last.due_s <= time.monotonic() + FIRST_ROUND_S, "somebody may have left something there"
+    shared.relay.enqueue(payment(), key="later", target="t58", not_before=timedelta(seconds=5))
+    last.sweep()
+    with redis.Redis.from_url(many.redis_url) as broker:
+        rung = broker.llen(queue_of(many, CONFIRM_LANE))
+        last.close()
+        assert broker.llen(queue_of(many, CONFIRM_LANE)) == rung + 1, "others are called to look when it is due"
+        quiet = Round(shared, "t1", "host:1:a", wait_s, 0.5)
+        quiet.sweep()
+        quiet.close()
+        assert broker.llen(queue_of(many, CONFIRM_LANE)) == rung + 1, "nothing is due there"
+    shared.relay.close()
+
+
+def test_times_of_letters_are_those_of_their_own_journal(apart: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first target's Redis is away, and nobody needs it for another one's letters."""
+    nowhere = replace(
+        apart,
+        redis_url="redis://127.0.0.1:1/0",
+        targets=(apart.targets[1],),
+    )
+    with Relay(apart) as relay:
+        enqueued = relay.enqueue(payment(), key="order", target="us")
+        (claimed,) = relay.journal("us").claim(LANE, WORKER, 1).items
+        kill(relay.journal("us"), claimed)
+    for name, value in as_environment(nowhere).items():
+        monkeypatch.setenv(name, value)
+    listed = run("list", "--state", "dead", "--target", "us", "--since", "1h")
+    assert enqueued.key in listed.out, listed.err
+    replayed = run("dead", "replay", "--target", "us", "--plan")
+    assert replayed.code == 0, replayed.err
+    assert "order" in replayed.out

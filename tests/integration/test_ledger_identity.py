@@ -20,8 +20,10 @@ from tasks.deliver import deliver
 from tests.integration.test_kind_faults import HASTE, HASTY_LEDGER, drive, settle
 from tests.support.cli import run
 from tests.support.door import Door
+from tests.support.fleet import ledgers as ledgers_of
 from tests.support.hands import hands
-from worker.demo.stage import as_environment
+from worker.demo.stage import Stage, as_environment
+from worker.process import told_twice
 
 COUNT = 20
 
@@ -197,3 +199,34 @@ def test_several_ledgers_are_told_apart_one_by_one(given: Settings, ledgers: tup
     with hands(swapped) as runtime:
         assert runtime.journal.foreign() is None
         assert settle(runtime, payments()[2:3], drive, "the default one")["pay-2"].state == "done"
+
+
+def test_workers_go_on_by_themselves_once_a_human_has_said_that_the_ledger_moved(make_stage: Any) -> None:
+    stage: Stage = make_stage()
+    with ledgers_of(stage, ["eu"], 1), Relay(stage.settings) as relay:
+        journal = relay.journal("eu")
+        journal.rebind("cloud https://before", who="op", reason="the address of yesterday")
+        by_name = Settings(
+            redis_url=stage.settings.redis_url,
+            lanes=stage.settings.lanes,
+            routes=stage.settings.routes,
+            targets=(Target(name="eu"),),
+        )
+        with Relay(by_name) as producer:
+            producer.enqueue_many([replace(write, target="eu") for write in payments()])
+        stage.start_worker()
+        relay.enqueue(payments()[0].intent, key="here")
+        assert relay.wait("here", timeout_s=20).state == "done", "another target has nothing to do with it"
+        assert relay.get("pay-0", target="eu").state == "ready"
+        journal.rebind(journal.ledger, who="op", reason="the address of today")
+        ended = [relay.wait(f"pay-{number}", timeout_s=30, target="eu") for number in range(COUNT)]
+        assert {status.state for status in ended} == {"done"}
+        assert {status.attempts for status in ended} == {1}
+        stage.stop_workers()
+
+
+def test_one_ledger_under_two_names_is_told_of() -> None:
+    here: dict[str, Any] = {"token": "k", "instance_id": "i"}
+    assert not told_twice(Settings(**here, targets=(Target(name="eu", token="k", instance_id="j"),)))  # noqa: S106
+    (told,) = told_twice(Settings(**here, targets=(Target(name="eu", token="k", instance_id="i"),)))  # noqa: S106
+    assert told.startswith("targets default, eu are one ledger")

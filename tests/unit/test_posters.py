@@ -55,3 +55,33 @@ def test_every_job_runs_once_whoever_puts_it():
     for _ in range(1500):
         assert over.acquire(timeout=SOON_S)
     assert sorted(ran) == list(range(1500))
+
+
+def test_jobs_are_run_where_the_system_gives_no_thread(monkeypatch):
+    pool, ran = Posters(2, "eu"), []
+
+    def refused(_: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", refused)
+        pool.put(lambda: ran.append(threading.current_thread()))
+    assert ran == [threading.current_thread()], "whoever put it runs it"
+    over = threading.Event()
+    pool.put(over.set)
+    assert over.wait(SOON_S), "and a thread does as soon as there may be one"
+    assert pool.threads == 1
+
+
+def test_the_last_thread_that_ends_says_that_there_is_rest():
+    rested = threading.Event()
+    pool = Posters(3, rest=rested.set, idle_s=0.05)
+    over = threading.Semaphore(0)
+    for _ in range(9):
+        pool.put(over.release)
+    for _ in range(9):
+        assert over.acquire(timeout=SOON_S)
+    assert rested.wait(SOON_S)
+    assert pool.threads == 0
+    pool.put(over.release)
+    assert over.acquire(timeout=SOON_S), "and works on when there is something to do again"

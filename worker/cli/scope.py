@@ -198,8 +198,8 @@ def plan(access: Access, scope: Scope, most: int, way_of: Callable[[Status], tup
     Raises:
         NotFound: A key is unknown, or a filter cannot match anything.
     """
-    made = Plan(scope.at(access.operator.now()), most)
     access.operator.check_filters(("dead",), kind=scope.kind, code=scope.code, target=scope.target)
+    made = Plan(scope.at(access.operator.now(scope.target)), most)
     with progress("looking through the dead letters", None) as step:
         for status in _found(access, made.scope):
             step(1)

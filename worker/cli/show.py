@@ -145,7 +145,7 @@ def listed(
         NotFound: A filter cannot match anything.
     """
     access.operator.check_filters(states, kind=kind, code=code, target=target)
-    start = since_at(since, access.operator.now())
+    start = since_at(since, access.operator.now(target))
     found: list[Status] = []
     for state in states:
         those = access.operator.listed(state, kind=kind, code=code, target=target, since=start)

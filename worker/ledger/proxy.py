@@ -150,6 +150,10 @@ class Proxy:
             )
         return answer
 
+    def rest(self) -> None:
+        """Close the connections that nobody uses."""
+        self._wire.rest()
+
     def close(self) -> None:
         """Close all connections."""
         self._credentials.close()

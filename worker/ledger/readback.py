@@ -317,6 +317,10 @@ class LedgerOverHttp:
                 return
             yield [body]
 
+    def rest(self) -> None:
+        """Close the connections that nobody uses."""
+        self._proxy.rest()
+
     def close(self) -> None:
         """Close all connections."""
         self._proxy.close()

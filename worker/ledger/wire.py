@@ -10,7 +10,9 @@ import json
 import re
 import threading
 from collections.abc import Mapping
+from contextlib import suppress
 from decimal import Decimal, InvalidOperation
+from queue import Empty, Full
 from typing import Any
 
 import requests
@@ -57,6 +59,23 @@ class _Adapter(HTTPAdapter):
                 if self._pool is None:
                     self._pool = timed(super().get_connection_with_tls_context(*args, **kwargs), kept=self._kept)
         return self._pool
+
+    def rest(self) -> None:
+        """Close what is idle in the pool, and leave it as it was made: with a place for each connection."""
+        idle = None if self._pool is None else self._pool.pool
+        if idle is None:
+            return
+        places = 0
+        with suppress(Empty):
+            while True:
+                connection = idle.get(block=False)
+                places += 1
+                if connection is not None:
+                    connection.close()
+        # Some may have been given back meanwhile.
+        with suppress(Full):
+            for _ in range(places):
+                idle.put(None, block=False)
 
     def request_url(self, request: requests.PreparedRequest, proxies: Any) -> str:
         if proxies:
@@ -192,6 +211,10 @@ class Wire:
             if size > MAX_ANSWER_BYTES:
                 raise OSError("answer too large")
         return b"".join(parts)
+
+    def rest(self) -> None:
+        """Close the connections that nobody uses; the next request makes one."""
+        self._adapter.rest()
 
     def close(self) -> None:
         """Close all connections."""
