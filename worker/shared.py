@@ -26,8 +26,9 @@ class Shared:
         self._reports: dict[int, Telemetry] = {}
 
     def hear(self, target: str) -> None:
-        """A bell was heard for a target: something is there, or will be due."""
-        self.heard.add(target)
+        """A bell was heard for a target: something is there, or will be due; one that is none of ours is none."""
+        if target in self.settings.ledgers:
+            self.heard.add(target)
 
     @property
     def relay(self) -> Relay:

@@ -1,0 +1,93 @@
+"""The way to RabbitMQ: kombu's own, with a bound on every wait, and messages that stay as they came.
+
+Imported where Celery is needed and no earlier; see ``broker.py``.
+"""
+
+from __future__ import annotations
+
+import ssl
+from collections.abc import Mapping
+from typing import Any
+
+from kombu.message import Message as KombuMessage
+from kombu.transport import TRANSPORT_ALIASES, pyamqp
+
+from blnk_relay.address import BrokerAddress
+
+#: What stands for ``amqp`` and ``amqps`` in the URLs of our own Celery applications.
+SCHEME = "blnkamqp"
+
+_CERTIFICATES = {"required": ssl.CERT_REQUIRED, "optional": ssl.CERT_OPTIONAL, "none": ssl.CERT_NONE}
+_FILES = {"ssl_ca_certs": "ca_certs", "ssl_certfile": "certfile", "ssl_keyfile": "keyfile"}
+
+
+class Message(pyamqp.Message):
+    """What was received, with its body as it came: kombu would unpack it, however large it grew."""
+
+    def __init__(self, msg: Any, channel: Any = None, **kwargs: Any) -> None:
+        found = msg.properties
+        KombuMessage.__init__(
+            self,
+            body=msg.body,
+            channel=channel,
+            delivery_tag=msg.delivery_tag,
+            content_type=found.get("content_type"),
+            content_encoding=found.get("content_encoding"),
+            delivery_info=msg.delivery_info,
+            properties=found,
+            **kwargs,
+        )
+        self.headers = found.get("application_headers") or {}
+
+
+class Channel(pyamqp.Channel):
+    """Leaves bodies in bytes, and waits for no word of the broker twice."""
+
+    Message = Message
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **{**kwargs, "auto_decode": False})
+
+    def basic_publish_confirm(self, *args: Any, **kwargs: Any) -> Any:
+        """Publish, and wait until the broker has said that it has it; see py-amqp."""
+        try:
+            return super().basic_publish_confirm(*args, **kwargs)
+        except OSError:
+            # Its word might come yet, and would be taken for that about the next message.
+            if self.connection is not None:
+                self.connection.collect()
+            raise
+
+
+class Connection(pyamqp.Connection):
+    """Of such channels."""
+
+    Channel = Channel
+
+
+class Transport(pyamqp.Transport):
+    """Celery knows it by the scheme."""
+
+    Connection = Connection
+
+    def establish_connection(self) -> Any:
+        """Connect, and bound each wait on the socket from then on; py-amqp bounds the first byte of an answer only."""
+        connection: Any = super().establish_connection()
+        connection.sock.settimeout(connection.read_timeout)
+        return connection
+
+
+TRANSPORT_ALIASES[SCHEME] = f"{__name__}:{Transport.__name__}"
+
+
+def tls_options(address: BrokerAddress) -> Mapping[str, Any] | bool:
+    """What Celery's ``broker_use_ssl`` has to be: py-amqp checks no certificate unless it is told to."""
+    if not address.secure:
+        return False
+    required = address.tls.get("ssl_cert_reqs", "required")
+    checks_host = required != "none" and address.tls.get("ssl_check_hostname", "true") == "true"
+    return {
+        "cert_reqs": _CERTIFICATES[required],
+        **({"server_hostname": address.host} if checks_host else {}),
+        **{name: address.tls[ours] for ours, name in _FILES.items() if ours in address.tls},
+    }

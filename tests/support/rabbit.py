@@ -1,0 +1,156 @@
+"""A real RabbitMQ, which can be killed and started again, for tests on machines that have one."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+from kombu import Connection
+from kombu.exceptions import KombuError
+
+from tests.support.waiting import wait_until
+
+#: How long it may take to come up on a busy machine.
+START_S = 90.0
+
+#: Where systems put the script that asks for no rights of root.
+_SCRIPTS = ("/usr/lib/rabbitmq/bin/rabbitmq-server", "rabbitmq-server")
+
+
+#: Where they put the port mapper of Erlang.
+_ERLANG = os.pathsep.join([os.environ.get("PATH", ""), *map(str, Path("/usr/lib/erlang").glob("erts-*/bin"))])
+
+
+def _script() -> str | None:
+    return next((found for script in _SCRIPTS if (found := shutil.which(script))), None)
+
+
+needs_rabbit = pytest.mark.skipif(
+    _script() is None or shutil.which("erl") is None, reason="no RabbitMQ here: install rabbitmq-server"
+)
+
+
+class Rabbit:
+    """One node, in a folder of its own, with the user guest."""
+
+    def __init__(self) -> None:
+        self._folder = tempfile.TemporaryDirectory(prefix="blnk-relay-rabbit-", ignore_cleanup_errors=True)
+        self._process: subprocess.Popen[bytes] | None = None
+        self.port, dist = _free_ports(2)
+        home = Path(self._folder.name)
+        (home / "rabbitmq.conf").write_text(f"listeners.tcp.default = 127.0.0.1:{self.port}\nloopback_users = none\n")
+        (home / "enabled_plugins").write_text("[].\n")
+        self._environment = {
+            "PATH": os.environ["PATH"],
+            "HOME": str(home),
+            "LANG": "C.UTF-8",
+            "RABBITMQ_NODENAME": f"blnk{self.port}@localhost",
+            "RABBITMQ_NODE_PORT": str(self.port),
+            "RABBITMQ_DIST_PORT": str(dist),
+            "RABBITMQ_CONFIG_FILE": str(home / "rabbitmq.conf"),
+            "RABBITMQ_ENABLED_PLUGINS_FILE": str(home / "enabled_plugins"),
+            "RABBITMQ_MNESIA_BASE": str(home / "mnesia"),
+            "RABBITMQ_LOG_BASE": str(home / "log"),
+            "RABBITMQ_PID_FILE": str(home / "pid"),
+            # A port mapper that is nobody else's, and is ended with it.
+            "ERL_EPMD_PORT": str(_free_ports(1)[0]),
+            "ERL_EPMD_ADDRESS": "127.0.0.1",
+        }
+        self.start()
+
+    @property
+    def url(self) -> str:
+        """Its address."""
+        return f"amqp://guest:guest@127.0.0.1:{self.port}//"
+
+    def start(self) -> None:
+        """Start it, or start it again with what its files hold."""
+        script = _script()
+        assert script is not None
+        log = Path(self._folder.name) / "out.log"
+        with log.open("ab") as out:
+            self._process = subprocess.Popen(
+                [script], env=self._environment, stdout=out, stderr=out, start_new_session=True
+            )
+        try:
+            wait_until(self._up, START_S, "RabbitMQ to listen", poll_s=0.2)
+        except AssertionError:
+            self.kill()
+            raise AssertionError(log.read_text(errors="replace")[-2000:]) from None
+
+    def _up(self) -> bool:
+        assert self._process is not None
+        assert self._process.poll() is None, "RabbitMQ ended while it started"
+        with suppress(OSError, KombuError), self.client() as connection:
+            connection.connect()
+            return True
+        return False
+
+    def client(self) -> Any:
+        """A plain connection, to be closed by the caller."""
+        return Connection(self.url, connect_timeout=2, transport_options={"confirm_publish": True})
+
+    def kill(self) -> None:
+        """SIGKILL for all of it."""
+        process, self._process = self._process, None
+        if process is not None:
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+            process.wait(20)
+
+    def _signal(self, number: int) -> None:
+        assert self._process is not None
+        os.killpg(self._process.pid, number)
+
+    def freeze(self) -> None:
+        """SIGSTOP: connections stay open and nothing answers."""
+        self._signal(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        """SIGCONT."""
+        self._signal(signal.SIGCONT)
+
+    def depth(self, queue: str) -> int:
+        """Messages that lie in a queue and are nobody's; 0 where there is no such queue."""
+        with self.client() as connection:
+            try:
+                return int(connection.default_channel.queue_declare(queue, passive=True).message_count)
+            except connection.channel_errors:
+                return 0
+
+    def stop(self) -> None:
+        """Stop it for good and remove its files."""
+        self.kill()
+        if (mapper := shutil.which("epmd", path=_ERLANG)) is not None:
+            subprocess.run([mapper, "-kill"], env=self._environment, check=False, capture_output=True, timeout=20)
+        self._folder.cleanup()
+
+
+def _free_ports(number: int) -> list[int]:
+    probes = [socket.socket() for _ in range(number)]
+    try:
+        for probe in probes:
+            probe.bind(("127.0.0.1", 0))
+        return [probe.getsockname()[1] for probe in probes]
+    finally:
+        for probe in probes:
+            probe.close()
+
+
+@contextmanager
+def rabbit() -> Iterator[Rabbit]:
+    """A RabbitMQ for as long as the block runs."""
+    made = Rabbit()
+    try:
+        yield made
+    finally:
+        made.stop()
