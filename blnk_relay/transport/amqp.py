@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import ssl
 from collections.abc import Mapping
+from types import FunctionType
 from typing import Any
 
+from amqp import basic_message, method_framing
 from kombu.message import Message as KombuMessage
 from kombu.transport import TRANSPORT_ALIASES, pyamqp
 
@@ -19,6 +21,29 @@ SCHEME = "blnkamqp"
 
 _CERTIFICATES = {"required": ssl.CERT_REQUIRED, "optional": ssl.CERT_OPTIONAL, "none": ssl.CERT_NONE}
 _FILES = {"ssl_ca_certs": "ca_certs", "ssl_certfile": "certfile", "ssl_keyfile": "keyfile"}
+
+
+class Received(basic_message.Message):
+    """What a frame is made into; it has no properties where they cannot be read, such as headers as deep as a well.
+
+    py-amqp fails instead, and a consumer would fail again over the same message, for ever.
+    """
+
+    def _load_properties(self, class_id: Any, buf: Any, offset: int) -> int:
+        try:
+            found: int = super()._load_properties(class_id, buf, offset)  # type: ignore[misc]
+        except Exception:  # noqa: BLE001 - whatever is wrong with it, the body is dealt with
+            self.properties = {}
+            return offset
+        return found
+
+
+#: py-amqp's own, but for what it makes.
+_read_frames = FunctionType(
+    method_framing.frame_handler.__code__,
+    {**vars(method_framing), "Message": Received},
+    argdefs=method_framing.frame_handler.__defaults__,
+)
 
 
 class Message(pyamqp.Message):
@@ -63,6 +88,9 @@ class Connection(pyamqp.Connection):
     """Of such channels."""
 
     Channel = Channel
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **{**kwargs, "frame_handler": _read_frames})
 
 
 class Transport(pyamqp.Transport):
