@@ -76,7 +76,7 @@ _OF_BROKERS: Mapping[str, frozenset[str]] = {
     "sqs": frozenset({"region"}),
 }
 _AMQP_FORM = "<user>:<password>@<host>:<port>/<virtual host>"
-_SQS_FORM = "sqs://?region=<region>, or sqs://<key id>:<secret key>@?region=<region>"
+_SQS_FORM = "sqs://?region=<region>, or sqs://<key>:<password>@?region=<region>"
 
 #: The same as above, for a broker.
 _BROKER_INSTEAD = {

@@ -30,13 +30,14 @@ _SCRIPTS = ("/usr/lib/rabbitmq/bin/rabbitmq-server", "rabbitmq-server")
 _ERLANG = os.pathsep.join([os.environ.get("PATH", ""), *map(str, Path("/usr/lib/erlang").glob("erts-*/bin"))])
 
 
-def _script() -> str | None:
-    return next((found for script in _SCRIPTS if (found := shutil.which(script))), None)
+def _programs() -> tuple[str, str] | None:
+    """The server and the port mapper."""
+    server = next((found for script in _SCRIPTS if (found := shutil.which(script))), None)
+    mapper = shutil.which("epmd", path=_ERLANG)
+    return (server, mapper) if server and mapper else None
 
 
-needs_rabbit = pytest.mark.skipif(
-    _script() is None or shutil.which("erl") is None, reason="no RabbitMQ here: install rabbitmq-server"
-)
+needs_rabbit = pytest.mark.skipif(_programs() is None, reason="no RabbitMQ here: install rabbitmq-server")
 
 
 class Rabbit:
@@ -45,7 +46,10 @@ class Rabbit:
     def __init__(self) -> None:
         self._folder = tempfile.TemporaryDirectory(prefix="blnk-relay-rabbit-", ignore_cleanup_errors=True)
         self._process: subprocess.Popen[bytes] | None = None
-        self.port, dist = _free_ports(2)
+        programs = _programs()
+        assert programs is not None
+        self._server, mapper = programs
+        self.port, dist, names = _free_ports(3)
         home = Path(self._folder.name)
         (home / "rabbitmq.conf").write_text(f"listeners.tcp.default = 127.0.0.1:{self.port}\nloopback_users = none\n")
         (home / "enabled_plugins").write_text("[].\n")
@@ -61,10 +65,11 @@ class Rabbit:
             "RABBITMQ_MNESIA_BASE": str(home / "mnesia"),
             "RABBITMQ_LOG_BASE": str(home / "log"),
             "RABBITMQ_PID_FILE": str(home / "pid"),
-            # A port mapper that is nobody else's, and is ended with it.
-            "ERL_EPMD_PORT": str(_free_ports(1)[0]),
+            "ERL_EPMD_PORT": str(names),
             "ERL_EPMD_ADDRESS": "127.0.0.1",
         }
+        # A port mapper of its own, which it would start else and leave behind.
+        self._mapper = subprocess.Popen([mapper, "-port", str(names), "-address", "127.0.0.1"], env=self._environment)
         self.start()
 
     @property
@@ -74,12 +79,10 @@ class Rabbit:
 
     def start(self) -> None:
         """Start it, or start it again with what its files hold."""
-        script = _script()
-        assert script is not None
         log = Path(self._folder.name) / "out.log"
         with log.open("ab") as out:
             self._process = subprocess.Popen(
-                [script], env=self._environment, stdout=out, stderr=out, start_new_session=True
+                [self._server], env=self._environment, stdout=out, stderr=out, start_new_session=True
             )
         try:
             wait_until(self._up, START_S, "RabbitMQ to listen", poll_s=0.2)
@@ -130,8 +133,8 @@ class Rabbit:
     def stop(self) -> None:
         """Stop it for good and remove its files."""
         self.kill()
-        if (mapper := shutil.which("epmd", path=_ERLANG)) is not None:
-            subprocess.run([mapper, "-kill"], env=self._environment, check=False, capture_output=True, timeout=20)
+        self._mapper.kill()
+        self._mapper.wait(20)
         self._folder.cleanup()
 
 
