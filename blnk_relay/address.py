@@ -8,6 +8,7 @@ because it may hold a password; all name the variable.
 from __future__ import annotations
 
 import re
+import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from ipaddress import IPv6Address
@@ -67,6 +68,10 @@ _INSTEAD = {
         "a journal is kept on a Redis or Valkey, and the broker of the bells is another setting, BLNK_RELAY_BROKER_URL",
     ),
 }
+
+#: What is said of TLS, in the words of Python and of py-amqp.
+_CERTIFICATES = {"required": ssl.CERT_REQUIRED, "optional": ssl.CERT_OPTIONAL, "none": ssl.CERT_NONE}
+_TLS_FILES = {"ssl_ca_certs": "ca_certs", "ssl_certfile": "certfile", "ssl_keyfile": "keyfile"}
 
 #: Brokers beside Redis, with the port that is theirs.
 _BROKER_PORTS = {"amqp": 5672, "amqps": 5671, "sqs": 0}
@@ -323,6 +328,18 @@ class BrokerAddress:
     def counts(self) -> bool:
         """Whether it can be asked how many messages wait in a queue, as often as one likes."""
         return self.scheme != "sqs"
+
+    def tls_options(self) -> Mapping[str, Any] | bool:
+        """What py-amqp is told of TLS: it checks no certificate unless it has to."""
+        if not self.secure:
+            return False
+        required = self.tls.get("ssl_cert_reqs", "required")
+        checks_host = required != "none" and self.tls.get("ssl_check_hostname", "true") == "true"
+        return {
+            "cert_reqs": _CERTIFICATES[required],
+            **({"server_hostname": self.host} if checks_host else {}),
+            **{name: self.tls[ours] for ours, name in _TLS_FILES.items() if ours in self.tls},
+        }
 
     def broker_url(self, scheme: str = "") -> str:
         """The same place in the words of kombu, Celery's transport, which has region and TLS as options beside it.

@@ -56,7 +56,7 @@ def broker_options(settings: Settings) -> Mapping[str, Any]:
     """Transport options that bound every wait for the broker: without them a publish blocks for good."""
     address, longest_s = settings.broker_address, settings.redis_timeout_s
     if isinstance(address, BrokerAddress):
-        return _sqs_options(address, longest_s) if address.scheme == "sqs" else _amqp_options(longest_s)
+        return _sqs_options(address, longest_s) if address.scheme == "sqs" else _amqp_options(address, longest_s)
     return {
         "socket_timeout": longest_s,
         "socket_connect_timeout": longest_s,
@@ -68,8 +68,10 @@ def broker_options(settings: Settings) -> Mapping[str, Any]:
     }
 
 
-def _amqp_options(longest_s: float) -> Mapping[str, Any]:
+def _amqp_options(address: BrokerAddress, longest_s: float) -> Mapping[str, Any]:
     return {
+        # Here, for connections are shared in a process by those whose options are equal.
+        "ssl": address.tls_options(),
         "read_timeout": longest_s,
         "write_timeout": longest_s,
         # Else a publish that the broker refuses, or never sees, is a success.

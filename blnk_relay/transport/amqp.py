@@ -5,8 +5,6 @@ Imported where Celery is needed and no earlier; see ``broker.py``.
 
 from __future__ import annotations
 
-import ssl
-from collections.abc import Mapping
 from types import FunctionType
 from typing import Any
 
@@ -14,13 +12,8 @@ from amqp import basic_message, method_framing
 from kombu.message import Message as KombuMessage
 from kombu.transport import TRANSPORT_ALIASES, pyamqp
 
-from blnk_relay.address import BrokerAddress
-
 #: What stands for ``amqp`` and ``amqps`` in the URLs of our own Celery applications.
 SCHEME = "blnkamqp"
-
-_CERTIFICATES = {"required": ssl.CERT_REQUIRED, "optional": ssl.CERT_OPTIONAL, "none": ssl.CERT_NONE}
-_FILES = {"ssl_ca_certs": "ca_certs", "ssl_certfile": "certfile", "ssl_keyfile": "keyfile"}
 
 
 class Received(basic_message.Message):
@@ -106,16 +99,3 @@ class Transport(pyamqp.Transport):
 
 
 TRANSPORT_ALIASES[SCHEME] = f"{__name__}:{Transport.__name__}"
-
-
-def tls_options(address: BrokerAddress) -> Mapping[str, Any] | bool:
-    """What Celery's ``broker_use_ssl`` has to be: py-amqp checks no certificate unless it is told to."""
-    if not address.secure:
-        return False
-    required = address.tls.get("ssl_cert_reqs", "required")
-    checks_host = required != "none" and address.tls.get("ssl_check_hostname", "true") == "true"
-    return {
-        "cert_reqs": _CERTIFICATES[required],
-        **({"server_hostname": address.host} if checks_host else {}),
-        **{name: address.tls[ours] for ours, name in _FILES.items() if ours in address.tls},
-    }

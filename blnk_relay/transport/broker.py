@@ -70,11 +70,9 @@ def configuration(settings: Settings, options: Mapping[str, Any]) -> dict[str, A
         settings: The settings.
         options: Of its transport.
     """
-    address = settings.broker_address
     return {
         "broker_transport_options": dict(options),
         "broker_connection_timeout": settings.redis_timeout_s,
         "broker_pool_acquire_timeout": settings.redis_timeout_s,
-        "broker_use_ssl": amqp.tls_options(address) if isinstance(address, BrokerAddress) else False,
         "task_ignore_result": True,
     }

@@ -5,23 +5,27 @@ from __future__ import annotations
 import bz2
 import json
 import pickle
+import re
+import shlex
 import struct
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import amqp
 import pytest
 from celery import Celery
-from kombu import Producer
+from kombu import Connection, Producer
 
 from blnk_relay import NotFound, Relay, Settings, transaction
 from blnk_relay.bell import CONFIRM_TASK, DELIVER_TASK, Bells, broker_options, queue_of
 from blnk_relay.journal.status import Status
 from blnk_relay.settings import CONFIRM_LANE, INGEST_LANE
 from blnk_relay.transport.queues import AskedDepths, HeldInbox, queue_named
+from tests.integration.test_tls import certified
 from tests.support.cluster import cluster
 from tests.support.counting import assert_exactly_once
 from tests.support.messages import FIELDS, TASK
@@ -259,6 +263,58 @@ def test_what_comes_by_name_while_the_journal_refuses_stays_until_it_is_recorded
         wait_until(lambda: all(state(relay, key) == "done" for key in keys), PATIENCE_S, "all of them")
         wait_until(lambda: not broker.depth(queue), PATIENCE_S, "the queue to be empty")
         assert len(letters(relay)) == 1
+
+
+def test_the_rights_that_are_written_down_are_enough(broker, stage_of):
+    text = (Path(__file__).parents[2] / "docs/production.md").read_text(encoding="utf-8")
+    (line,) = re.findall(r"^rabbitmqctl (set_permissions .*)$", text, re.MULTILINE)
+    broker.control("add_vhost", "shop")
+    broker.control("add_user", "blnk-relay", "word")
+    broker.control(*shlex.split(line))
+    stage = stage_of(
+        settings={
+            "broker_url": f"amqp://blnk-relay:word@127.0.0.1:{broker.port}/shop",
+            "namespace": "relay",
+            "outcome_task": "shop.heard",
+        }
+    )
+    stage.start_worker()
+    with Relay(stage.settings) as relay, Celery(broker=stage.settings.broker, set_as_current=False) as app:
+        app.send_task(TASK, kwargs={**FIELDS, "key": "order"}, queue="relay.ingest")
+        app.send_task("shop.other", queue="relay.refunds")
+        wait_until(lambda: state(relay, "order") == "done", PATIENCE_S, "the payment by name")
+        wait_until(lambda: len(letters(relay)) == 1, PATIENCE_S, "what is no bell to be a letter")
+    with Connection(stage.settings.broker) as connection:
+
+        def told() -> bool:
+            with suppress(*connection.channel_errors):
+                return bool(connection.default_channel.queue_declare("celery", passive=True).message_count)
+            connection.close()
+            return False
+
+        wait_until(told, PATIENCE_S, "the outcome task")
+    assert "AccessRefused" not in stage.log.read_text()
+
+
+def test_over_tls_certificates_are_checked_and_shown(tmp_path, caplog):
+    certified(tmp_path)
+    with rabbit(tmp_path) as own:
+        ours = f"ssl_certfile={tmp_path / 'us.crt'}&ssl_keyfile={tmp_path / 'us.key'}"
+        good = f"{own.url}?ssl_ca_certs={tmp_path / 'ca.crt'}&{ours}"
+        for url, rung in (
+            (good, True),
+            (good.replace("127.0.0.1", "localhost"), True),
+            # Not of an authority that the system knows; of one, and without ours; a name that is not in it.
+            (f"{own.url}?{ours}", False),
+            (f"{own.url}?ssl_ca_certs={tmp_path / 'ca.crt'}", False),
+            (good.replace("127.0.0.1", "127.0.0.2"), False),
+        ):
+            caplog.clear()
+            before, bells = own.depth("relay.refunds"), Bells(Settings(broker_url=url))
+            bells.ring("default", ["refunds"])
+            bells.close()
+            assert bool(caplog.records) is not rung, url
+            assert own.depth("relay.refunds") - before == rung
 
 
 # -- the parts -----------------------------------------------------------------------------------------------------

@@ -41,17 +41,23 @@ needs_rabbit = pytest.mark.skipif(_programs() is None, reason="no RabbitMQ here:
 
 
 class Rabbit:
-    """One node, in a folder of its own, with the user guest."""
+    """One node, in a folder of its own, with the user guest.
 
-    def __init__(self) -> None:
+    Args:
+        tls: A folder with certificates, for one that takes no connection without TLS and a certificate of its own.
+    """
+
+    def __init__(self, tls: Path | None = None) -> None:
         self._folder = tempfile.TemporaryDirectory(prefix="blnk-relay-rabbit-", ignore_cleanup_errors=True)
         self._process: subprocess.Popen[bytes] | None = None
         programs = _programs()
         assert programs is not None
         self._server, mapper = programs
+        self._control = str(Path(self._server).resolve().with_name("rabbitmqctl"))
         self.port, dist, names = _free_ports(3)
         home = Path(self._folder.name)
-        (home / "rabbitmq.conf").write_text(f"listeners.tcp.default = 127.0.0.1:{self.port}\nloopback_users = none\n")
+        self.tls = tls
+        (home / "rabbitmq.conf").write_text(self._config())
         (home / "enabled_plugins").write_text("[].\n")
         self._environment = {
             "PATH": os.environ["PATH"],
@@ -72,10 +78,25 @@ class Rabbit:
         self._mapper = subprocess.Popen([mapper, "-port", str(names), "-address", "127.0.0.1"], env=self._environment)
         self.start()
 
+    def _config(self) -> str:
+        if self.tls is None:
+            return f"listeners.tcp.default = 127.0.0.1:{self.port}\nloopback_users = none\n"
+        lines = {
+            "listeners.tcp": "none",
+            "listeners.ssl.default": f"127.0.0.1:{self.port}",
+            "ssl_options.cacertfile": self.tls / "ca.crt",
+            "ssl_options.certfile": self.tls / "server.crt",
+            "ssl_options.keyfile": self.tls / "server.key",
+            "ssl_options.verify": "verify_peer",
+            "ssl_options.fail_if_no_peer_cert": "true",
+            "loopback_users": "none",
+        }
+        return "".join(f"{name} = {value}\n" for name, value in lines.items())
+
     @property
     def url(self) -> str:
-        """Its address."""
-        return f"amqp://guest:guest@127.0.0.1:{self.port}//"
+        """Its address, without any word of certificates."""
+        return f"{'amqps' if self.tls else 'amqp'}://guest:guest@127.0.0.1:{self.port}//"
 
     def start(self) -> None:
         """Start it, or start it again with what its files hold."""
@@ -100,7 +121,21 @@ class Rabbit:
 
     def client(self) -> Any:
         """A plain connection, to be closed by the caller."""
-        return Connection(self.url, connect_timeout=2, transport_options={"confirm_publish": True})
+        files = {"ca_certs": "ca.crt", "certfile": "us.crt", "keyfile": "us.key"}
+        ssl = {name: str(self.tls / file) for name, file in files.items()} if self.tls else False
+        return Connection(self.url, ssl=ssl, connect_timeout=2, transport_options={"confirm_publish": True})
+
+    def control(self, *words: str) -> None:
+        """What an operator tells it."""
+        done = subprocess.run(
+            [self._control, "-q", *words],
+            env=self._environment,
+            check=False,
+            capture_output=True,
+            text=True,
+            timeout=START_S,
+        )
+        assert not done.returncode, done.stdout + done.stderr
 
     def kill(self) -> None:
         """SIGKILL for all of it."""
@@ -150,9 +185,9 @@ def _free_ports(number: int) -> list[int]:
 
 
 @contextmanager
-def rabbit() -> Iterator[Rabbit]:
+def rabbit(tls: Path | None = None) -> Iterator[Rabbit]:
     """A RabbitMQ for as long as the block runs."""
-    made = Rabbit()
+    made = Rabbit(tls)
     try:
         yield made
     finally:

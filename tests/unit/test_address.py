@@ -297,8 +297,7 @@ def test_a_journal_is_on_no_other_broker_than_redis(url):
 
 def test_rabbitmq_over_tls_is_asked_for_its_certificate_unless_the_address_says_otherwise():
     def told(url: str) -> Any:
-        settings = Settings(broker_url=url)
-        return configuration(settings, broker_options(settings))["broker_use_ssl"]
+        return broker_options(Settings(broker_url=url))["ssl"]
 
     assert told("amqp://h") is False
     assert told("amqps://h") == {"cert_reqs": ssl.CERT_REQUIRED, "server_hostname": "h"}
