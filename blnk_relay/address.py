@@ -8,6 +8,7 @@ because it may hold a password; all name the variable.
 from __future__ import annotations
 
 import re
+import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from ipaddress import IPv6Address
@@ -62,7 +63,36 @@ _INSTEAD = {
     "redis-sentinel": f"write redis+sentinel://{_FORM[SENTINEL]}",
     "cluster": f"write redis+cluster://{_FORM[CLUSTER]}",
     "redis-cluster": f"write redis+cluster://{_FORM[CLUSTER]}",
+    **dict.fromkeys(
+        ("amqp", "amqps", "sqs"),
+        "a journal is kept on a Redis or Valkey, and the broker of the bells is another setting, BLNK_RELAY_BROKER_URL",
+    ),
 }
+
+#: What is said of TLS, in the words of Python and of py-amqp.
+_CERTIFICATES = {"required": ssl.CERT_REQUIRED, "optional": ssl.CERT_OPTIONAL, "none": ssl.CERT_NONE}
+_TLS_FILES = {"ssl_ca_certs": "ca_certs", "ssl_certfile": "certfile", "ssl_keyfile": "keyfile"}
+
+#: Brokers beside Redis, with the port that is theirs.
+_BROKER_PORTS = {"amqp": 5672, "amqps": 5671, "sqs": 0}
+_OF_BROKERS: Mapping[str, frozenset[str]] = {
+    "amqp": frozenset(),
+    "amqps": frozenset(_TLS),
+    "sqs": frozenset({"region"}),
+}
+_AMQP_FORM = "<user>:<password>@<host>:<port>/<virtual host>"
+_SQS_FORM = "sqs://?region=<region>, or sqs://<key>:<password>@?region=<region>"
+
+#: The same as above, for a broker.
+_BROKER_INSTEAD = {
+    **dict.fromkeys(("pyamqp", "librabbitmq", "rabbitmq", "rabbit"), f"write amqp://{_AMQP_FORM}"),
+    "sentinel": _INSTEAD["sentinel"],
+    "aws": f"write {_SQS_FORM}",
+}
+_BROKERS_KNOWN = (
+    "use redis://, rediss:// (TLS), unix:// or redis+sentinel:// for a Redis or Valkey, amqp:// or amqps:// (TLS) for "
+    "RabbitMQ, or sqs:// for Amazon SQS"
+)
 
 #: Control characters and white space: a client drops some of them in silence and fails on others.
 _BLANK = re.compile(r"[\x00-\x20\x7f-\xa0\u2028\u2029]")
@@ -71,6 +101,7 @@ _DATABASE = re.compile(r"[0-9]{1,6}")
 
 #: What Sentinel takes for the name of a service.
 _SERVICE = re.compile(r"[A-Za-z0-9._-]{1,100}")
+_REGION = re.compile(r"[a-z]{2,8}(-[a-z0-9]{1,20}){1,4}")
 
 #: A label of a host name; letters beyond ASCII are left to the resolver.
 _LABEL = re.compile(r"[\w-]{1,63}")
@@ -222,6 +253,131 @@ class RedisAddress:
         return f"{scheme or self.scheme}://{user}{hosts[0]}/{self.database}{query}"
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BrokerAddress:
+    """Where a broker is that is no Redis, and who we are there; made by :meth:`parsed`.
+
+    Attributes:
+        scheme: ``amqp`` or ``amqps`` (TLS) for RabbitMQ, ``sqs`` for Amazon SQS.
+        host: Host name or address, without brackets; empty with ``sqs``.
+        port: 0 with ``sqs``.
+        virtual_host: Of RabbitMQ; empty with ``sqs``.
+        username: The id of the access key with ``sqs``; empty for what the broker's client does without one.
+        password: The secret key with ``sqs``.
+        region: Of ``sqs``.
+        tls: What was said of TLS, by redis-py's names.
+    """
+
+    scheme: str
+    host: str = ""
+    port: int = 0
+    virtual_host: str = ""
+    username: str = ""
+    password: str = field(default="", repr=False)
+    region: str = ""
+    tls: Mapping[str, str] = field(default_factory=dict)
+
+    @classmethod
+    def parsed(cls, variable: str, url: str) -> BrokerAddress:
+        """Read an address.
+
+        Args:
+            variable: The environment variable that it came from, for the message.
+            url: The address, of one of the schemes above.
+
+        Raises:
+            InvalidSettings: It would not work, or not as it reads; the sentence says what to write instead.
+
+        Example:
+            >>> BrokerAddress.parsed("BLNK_RELAY_BROKER_URL", "amqp://rabbit/shop").virtual_host
+            'shop'
+        """
+        parts = _split(variable, url, f"amqp://{_AMQP_FORM}")
+        port = _port(variable, parts) or _BROKER_PORTS[parts.scheme]
+        options = _options(variable, parts, _OF_BROKERS[parts.scheme])
+        host, path = unquote(parts.hostname or ""), unquote(parts.path.removeprefix("/"))
+        username, password = unquote(parts.username or ""), unquote(parts.password or "")
+        if bool(username) != bool(password):
+            raise InvalidSettings(f"{variable} names a user without a password, or a password without a user.")
+        if parts.scheme == "sqs":
+            if host or parts.port or path:
+                raise InvalidSettings(f"{variable}: Amazon SQS is found by its region; write {_SQS_FORM}.")
+            if not _REGION.fullmatch(region := options.get("region", "")):
+                raise InvalidSettings(f"{variable} does not name the region of Amazon SQS; write {_SQS_FORM}.")
+            return cls(scheme="sqs", username=username, password=password, region=region)
+        if not host or not _is_host(host):
+            raise InvalidSettings(
+                f"{variable} does not name a host that could exist; write {parts.scheme}://{_AMQP_FORM}."
+            )
+        return cls(
+            scheme=parts.scheme,
+            host=host,
+            port=port,
+            virtual_host=path or "/",
+            username=username,
+            password=password,
+            tls=options,
+        )
+
+    @property
+    def secure(self) -> bool:
+        """Whether the connection to RabbitMQ is made with TLS; that to SQS is another matter, and always is."""
+        return self.scheme == "amqps"
+
+    @property
+    def counts(self) -> bool:
+        """Whether it can be asked how many messages wait in a queue, as often as one likes."""
+        return self.scheme != "sqs"
+
+    def tls_options(self) -> Mapping[str, Any] | bool:
+        """What py-amqp is told of TLS: it checks no certificate unless it has to."""
+        if not self.secure:
+            return False
+        required = self.tls.get("ssl_cert_reqs", "required")
+        checks_host = required != "none" and self.tls.get("ssl_check_hostname", "true") == "true"
+        return {
+            "cert_reqs": _CERTIFICATES[required],
+            **({"server_hostname": self.host} if checks_host else {}),
+            **{name: self.tls[ours] for ours, name in _TLS_FILES.items() if ours in self.tls},
+        }
+
+    def broker_url(self, scheme: str = "") -> str:
+        """The same place in the words of kombu, Celery's transport, which has region and TLS as options beside it.
+
+        Args:
+            scheme: Of a transport of our own; left out, that of kombu.
+        """
+        user = f"{quote(self.username, safe='')}:{quote(self.password, safe='')}@" if self.username else ""
+        if self.scheme == "sqs":
+            return f"{scheme or self.scheme}://{user}"
+        host = f"{_bracketed(self.host)}:{self.port}"
+        return f"{scheme or self.scheme}://{user}{host}/{quote(self.virtual_host, safe='')}"
+
+
+def parsed_broker(variable: str, url: str) -> RedisAddress | BrokerAddress:
+    """Read the address of a broker.
+
+    Args:
+        variable: The environment variable that it came from, for the message.
+        url: The address.
+
+    Raises:
+        InvalidSettings: It would not work, or not as it reads; the sentence says what to write instead.
+
+    Example:
+        >>> parsed_broker("BLNK_RELAY_BROKER_URL", "amqps://rabbit").port
+        5671
+    """
+    scheme = url.partition("://")[0].lower()
+    if scheme in _BROKER_PORTS:
+        return BrokerAddress.parsed(variable, url)
+    if "://" in url and scheme not in _OPTIONS:
+        scheme = _split(variable, url, "redis://127.0.0.1:6379/0").scheme
+        instead = _BROKER_INSTEAD.get(scheme) or _INSTEAD.get(scheme, _BROKERS_KNOWN)
+        raise InvalidSettings(f"{variable}: the scheme {scheme!r} is not known here; {instead}.")
+    return RedisAddress.parsed(variable, url)
+
+
 def _bracketed(host: str) -> str:
     return f"[{host}]" if ":" in host else quote(host, safe="")
 
@@ -290,18 +446,18 @@ def _database(variable: str, text: str) -> int:
     return int(text or 0)
 
 
-def _options(variable: str, parts: SplitResult) -> dict[str, str]:
+def _options(variable: str, parts: SplitResult, allowed: frozenset[str] | None = None) -> dict[str, str]:
     """What stands behind the question mark; a client would let some of it beat our timeouts, and drop the rest."""
     found: dict[str, str] = {}
-    allowed = _OPTIONS[parts.scheme]
+    allowed = _OPTIONS[parts.scheme] if allowed is None else allowed
     for name, value in parse_qsl(parts.query, keep_blank_values=True):
         if not _OPTION.fullmatch(name):
             # Perhaps it is half a password.
             raise InvalidSettings(f"{variable}: what stands behind its '?' is not an option; in a password write %3F.")
         if name not in allowed:
-            what = f"only {', '.join(sorted(allowed))} may stand there"
+            what = f"only {', '.join(sorted(allowed))} may stand there" if allowed else "nothing may stand there"
             if name in _TLS:
-                what = "it belongs to rediss://"
+                what = "it belongs to amqps://" if parts.scheme in _BROKER_PORTS else "it belongs to rediss://"
             elif "timeout" in name:
                 what = "BLNK_RELAY_REDIS_TIMEOUT_S is the setting for it"
             raise InvalidSettings(f"{variable}: ?{name}= is not taken in an address of {parts.scheme}://; {what}.")

@@ -12,7 +12,7 @@ from dataclasses import Field, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
-from blnk_relay.address import CLUSTER, RedisAddress
+from blnk_relay.address import CLUSTER, BrokerAddress, RedisAddress, parsed_broker
 from blnk_relay.environment import PREFIX, Environment
 from blnk_relay.environment import setting as _setting
 from blnk_relay.errors import InvalidSettings
@@ -96,7 +96,9 @@ class Settings:
     )
     broker_url: str = _setting(
         "",
-        "The Redis or Valkey of the Celery broker; empty: BLNK_RELAY_REDIS_URL. It cannot be a cluster.",
+        "The Celery broker, which carries the bells: a Redis or Valkey as above, but no cluster; RabbitMQ, "
+        "`amqp://user:password@host:port/virtual-host` or `amqps://` (TLS); or Amazon SQS, `sqs://?region=…`. Empty: "
+        "BLNK_RELAY_REDIS_URL.",
         secret=True,
     )
     redis_ca_bundle: str = _setting(
@@ -105,7 +107,9 @@ class Settings:
     redis_client_cert: str = _setting("", "File of the certificate to show to servers of `rediss` addresses.")
     redis_client_key: str = _setting("", "File of its key; empty: it stands in the same file.")
     namespace: str = _setting("relay", "First part of every key on Redis, so that systems can share a server.")
-    redis_timeout_s: float = _setting(2.0, "Longest wait for one answer of Redis, and for a free connection to it.")
+    redis_timeout_s: float = _setting(
+        2.0, "Longest wait for one answer of Redis or the broker, and for a free connection to it."
+    )
     redis_connections: int = _setting(
         100, "Most connections of one process to one Redis; a burst of more calls at a time waits for them."
     )
@@ -271,7 +275,8 @@ class Settings:
                 )
         object.__setattr__(self, "ledgers", self._all_targets())
         # Made for the sake of what they refuse.
-        self._check_tls((*(self.journal_address(name) for name in self.ledgers), self.broker_address))
+        addresses = (*(self.journal_address(name) for name in self.ledgers), self.broker_address)
+        self._check_tls([address for address in addresses if isinstance(address, RedisAddress)])
         self._check_together()
 
     def _all_targets(self) -> dict[str, Target]:
@@ -376,17 +381,19 @@ class Settings:
         return self.redis_address("REDIS_URL", self.redis_url)
 
     @property
-    def broker_address(self) -> RedisAddress:
+    def broker_address(self) -> RedisAddress | BrokerAddress:
         """Where the Celery broker is."""
         name, url = ("BROKER_URL", self.broker_url) if self.broker_url else ("REDIS_URL", self.redis_url)
-        address = self.redis_address(name, url)
+        address = parsed_broker(PREFIX + name, url) if self.broker_url else self.redis_address(name, url)
+        if isinstance(address, BrokerAddress):
+            return address
         if address.asks == CLUSTER:
             what = "leads to" if self.broker_url else f"is empty, and {PREFIX}REDIS_URL leads to"
             raise InvalidSettings(
                 f"{PREFIX}BROKER_URL {what} a Redis Cluster, which Celery cannot use as a broker: give it the address "
-                "of another Redis or Valkey without cluster mode."
+                "of another Redis or Valkey without cluster mode, of RabbitMQ (amqp://) or of Amazon SQS (sqs://)."
             )
-        return address
+        return self._with_tls(address)
 
     def redis_address(self, name: str, url: str) -> RedisAddress:
         """An address of a Redis, with what the settings say of TLS.
@@ -398,12 +405,15 @@ class Settings:
         Raises:
             InvalidSettings: It would not work.
         """
+        return self._with_tls(RedisAddress.parsed(PREFIX + name, url))
+
+    def _with_tls(self, address: RedisAddress) -> RedisAddress:
         files = {
             "ssl_ca_certs": self.redis_ca_bundle,
             "ssl_certfile": self.redis_client_cert,
             "ssl_keyfile": self.redis_client_key,
         }
-        return RedisAddress.parsed(PREFIX + name, url).with_tls({key: path for key, path in files.items() if path})
+        return address.with_tls({key: path for key, path in files.items() if path})
 
     @property
     def broker(self) -> str:

@@ -7,13 +7,12 @@ from typing import Any
 
 from billiard import pool as billiard_pool
 from celery import Celery, bootsteps, signals
-from kombu.transport.redis import Transport as RedisTransport
 
-from blnk_relay.bell import queue_of
+from blnk_relay.bell import check_broker, queue_of
 from blnk_relay.errors import InvalidSettings
 from blnk_relay.relay import Relay
-from blnk_relay.settings import CONFIRM_LANE, PREFIX, Settings, policy_of
-from blnk_relay.transport.broker import url_for_celery
+from blnk_relay.settings import CONFIRM_LANE, Settings, policy_of
+from blnk_relay.transport.broker import configuration, url_for_celery
 from tasks.loops import loops
 from tasks.runtime import Reports, Runtime, install, stop, worker_name
 from worker.broker import Broker, listening_options
@@ -30,6 +29,9 @@ _RESULT_TRIES = 5
 
 #: The longest that a process of the prefork pool sees its requests through.
 _LONGEST_END_S = 60.0
+
+#: How often a broker that has a word for it is asked whether it is there, twice; others are asked by their transport.
+_HEARTBEAT_S = 10
 
 _log = logging.getLogger(__name__)
 
@@ -72,21 +74,21 @@ def make_app(settings: Settings) -> Celery:
 
     Raises:
         InvalidSettings: An instance or a credential of any target is missing: better now than at the first intent. Or
-            the broker is none that workers can listen to.
+            what the broker needs is not installed.
     """
     check_targets(settings)
+    check_broker(settings)
     shared = Shared(settings)
     app = Celery("blnk-relay-worker", broker=url_for_celery(settings), include=["tasks.celery_tasks"], amqp=Broker)
     app.conf.update(
-        broker_transport_options=dict(listening_options(settings, shared.hear)),
-        broker_connection_timeout=settings.redis_timeout_s,
+        configuration(settings, listening_options(settings, shared.hear)),
+        broker_heartbeat=_HEARTBEAT_S,
         broker_connection_retry_on_startup=True,
         broker_connection_max_retries=None,
         # A refusal (READONLY, OOM, BUSY …) is an answer to Celery, not a lost connection, and would end the worker.
         broker_channel_error_retry=True,
         broker_pool_limit=None,
         task_acks_late=True,
-        task_ignore_result=True,
         task_create_missing_queues=True,
         task_default_queue=queue_of(settings, settings.lanes[0]),
         worker_prefetch_multiplier=1,
@@ -101,11 +103,6 @@ def make_app(settings: Settings) -> Celery:
         task_serializer="json",
         accept_content=["json"],
     )
-    if not issubclass(app.connection_for_read().get_transport_cls(), RedisTransport):
-        raise InvalidSettings(
-            f"{PREFIX}BROKER_URL must be the address of a Redis or Valkey, such as redis://127.0.0.1:6379/1: what "
-            "comes by name is read from there without Celery, so that none of it is lost."
-        )
     install(settings, lambda target: build_runtime(settings, shared.relay, target, shared.reports))
     app.steps["worker"].update({Sweeper, ByName, Farewell})
     app.conf.blnk_relay = shared

@@ -2,7 +2,8 @@
 
 A bell is not acknowledged, because a lost one is rung again by the next sweep. So there is nothing that can fail or
 leak between the broker and a task. Celery's acknowledgements on Redis did: after a failed one its place among the
-prefetched was never free again, until a worker with a live connection took nothing at all.
+prefetched was never free again, until a worker with a live connection took nothing at all. On other brokers a bell is
+acknowledged as soon as it is heard, before Celery knows of it, and what is no bell as soon as it lies where it belongs.
 """
 
 from __future__ import annotations
@@ -19,10 +20,13 @@ from uuid import uuid4
 
 from celery.app.amqp import AMQP
 from kombu import Connection
+from kombu.message import Message
 from kombu.transport import redis as kombu_redis
 
+from blnk_relay.address import BrokerAddress
 from blnk_relay.bell import CONFIRM_TASK, DELIVER_TASK, broker_options, queue_of
 from blnk_relay.settings import CONFIRM_LANE, INGEST_LANE, Settings
+from blnk_relay.transport.queues import as_on_redis, publish
 from tasks.messages import opened, read
 
 #: How often a message that is no bell is offered to the queue where it belongs, and the pause between.
@@ -33,12 +37,14 @@ _log = logging.getLogger(__name__)
 
 
 def listening_options(settings: Settings, heard: Callable[[str], None]) -> Mapping[str, Any]:
-    """Transport options of a worker: those of everybody, and which queue is a bell for what.
+    """Transport options of a worker: those of everybody, and on Redis which queue is a bell for what.
 
     Args:
         settings: Name the lanes.
         heard: Told of each target that a bell was heard for.
     """
+    if isinstance(settings.broker_address, BrokerAddress):
+        return broker_options(settings)
     bells = {queue_of(settings, lane): lane for lane in (*settings.lanes, CONFIRM_LANE)}
     return {
         **broker_options(settings),
@@ -62,14 +68,87 @@ def bell(queue: str, lane: str, target: str) -> dict[str, Any]:
     }
 
 
-def rung_for(item: bytes) -> str | None:
-    """The target that a message rings for; None for what is no bell. What else stands in it is of no interest."""
+def _rung(item: bytes) -> tuple[str, str] | None:
+    """The target and the lane that a message rings for; None for what is no bell."""
     try:
         call = read(opened(item))
     except Exception:  # noqa: BLE001 - whatever it is, it is none
         return None
-    target = call.args[0] if call.args else ""
-    return target if call.task in (DELIVER_TASK, CONFIRM_TASK) and isinstance(target, str) else None
+    target, lane, *_ = (*call.args, "", "")
+    if call.task == CONFIRM_TASK:
+        lane = CONFIRM_LANE
+    known = call.task in (DELIVER_TASK, CONFIRM_TASK) and isinstance(target, str) and isinstance(lane, str)
+    return (target, lane) if known else None
+
+
+def rung_for(item: bytes) -> str | None:
+    """The target that a message rings for; None for what is no bell. What else stands in it is of no interest."""
+    rung = _rung(item)
+    return None if rung is None else rung[0]
+
+
+class Heard(Message):
+    """The message that a worker's Celery gets for a bell whose own is acknowledged already."""
+
+    def ack_log_error(self, *_args: Any, **_options: Any) -> None:
+        """There is nothing left to say to the broker."""
+
+    reject_log_error = ack_log_error
+    ack = reject = requeue = ack_log_error
+
+
+def hearing(app: Any, handle: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    """What a worker does with what arrives; on Redis what Celery does, for there it was made of a bell already.
+
+    Args:
+        app: The worker's Celery application.
+        handle: What Celery does.
+    """
+    shared = app.conf.blnk_relay
+    settings: Settings = shared.settings
+    if not isinstance(settings.broker_address, BrokerAddress):
+        return handle
+    lanes = {lane: queue_of(settings, lane) for lane in (*settings.lanes, CONFIRM_LANE)}
+
+    def hear(message: Any) -> Any:
+        rung = None if message.errors else _rung(as_on_redis(message))
+        queue = None if rung is None else lanes.get(rung[1])
+        if rung is None or queue is None or queue not in app.amqp.queues.consume_from:
+            divert(app, message)
+            return None
+        shared.hear(rung[0])
+        message.ack()
+        made = bell(queue, rung[1], rung[0])
+        properties = made["properties"]
+        return handle(
+            Heard(
+                body=made["body"].encode(),
+                content_type=made["content-type"],
+                content_encoding=made["content-encoding"],
+                headers=made["headers"],
+                properties={},
+                **properties,
+            )
+        )
+
+    return hear
+
+
+def divert(app: Any, message: Any) -> None:
+    """Put what is no bell to the messages that came by name, where it ends as an intent or as a dead letter.
+
+    Args:
+        app: The worker's Celery application.
+        message: It stays where it is until it lies there.
+
+    Raises:
+        Exception: Whatever the broker's client raises; it will be given again.
+    """
+    ingest = queue_of(app.conf.blnk_relay.settings, INGEST_LANE)
+    with app.connection_for_write() as connection:
+        publish(connection, ingest, message)
+    message.ack()
+    _log.warning("a message in a queue of bells is not a bell; it was put to those that came by name")
 
 
 class Listening:

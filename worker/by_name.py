@@ -1,27 +1,27 @@
 """Reads what comes by name: part of every worker, in a thread of its own.
 
-The queue is read without taking anything out of it: a message is looked at, recorded in its target's journal, and
-removed after that. Whatever dies, stalls or refuses on the way, it is still there, and to record it again changes
-nothing. Celery's own way (BRPOP, then a note of what was taken) loses what was popped when the note, the worker or the
-connection fails.
+A message is looked at, recorded in its target's journal, and taken out of its queue after that. Whatever dies, stalls
+or refuses on the way, it is still there, and to record it again changes nothing. On Redis it lies in the queue all the
+while: Celery's own way (BRPOP, then a note of what was taken) loses what was popped when the note, the worker or the
+connection fails. Other brokers keep what they gave to a reader until they have its word.
 """
 
 from __future__ import annotations
 
 import logging
 import threading
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
 from celery import bootsteps
-from redis.exceptions import RedisError
 
 from blnk_relay.bell import queue_of
 from blnk_relay.errors import JournalUnavailable
 from blnk_relay.journal.journal import Journal
 from blnk_relay.relay import Relay
 from blnk_relay.settings import INGEST_LANE
-from blnk_relay.transport.queues import Inbox
+from blnk_relay.transport.queues import BROKER_ERRORS, Inbox, inbox
 from tasks.ingest import Ingest
 from worker.complaints import Complaints
 from worker.shared import Shared
@@ -77,7 +77,7 @@ class ByName(bootsteps.StartStopStep):
                 more = self._read(self._shared.relay, ingest)
                 pause_s = 0.0 if more else IDLE_S
             except Exception as error:  # noqa: BLE001 - whatever it is, the messages are still there
-                expected = isinstance(error, RedisError | JournalUnavailable | OSError)
+                expected = isinstance(error, (JournalUnavailable, *BROKER_ERRORS))
                 self._complaints.say(
                     f"what comes by name cannot be read or recorded now ({_told(error)}); it stays in its queue",
                     exc_info=not expected,
@@ -89,9 +89,12 @@ class ByName(bootsteps.StartStopStep):
     def _read(self, relay: Relay, ingest: Ingest) -> bool:
         """Record one batch, and take out what was. Returns whether there may be more to do at once."""
         if self._inbox is None:
-            self._inbox = Inbox(self._app, queue_of(self._settings, INGEST_LANE), BATCH)
+            name = queue_of(self._settings, INGEST_LANE)
+            self._inbox = inbox(self._settings.broker_address, self._app, name, BATCH)
         items = self._inbox.oldest()
-        journal = _turn_in(relay) if items else None
+        if not items:
+            return False
+        journal = _first(relay, _takes_turn if self._inbox.shared else _is_there)
         if journal is None:
             return False
         recorded, refused = [], []
@@ -114,19 +117,29 @@ class ByName(bootsteps.StartStopStep):
         self._inbox.put_last(refused)
         if refusal is not None and not recorded:
             raise refusal
-        journal.end_turn_by_name()
+        if self._inbox.shared:
+            journal.end_turn_by_name()
         return bool(recorded)
 
     def _forget(self) -> None:
         """Connect anew for the next try: the server behind the address may be another one by now."""
-        inbox, self._inbox = self._inbox, None
-        if inbox is not None:
+        used, self._inbox = self._inbox, None
+        if used is not None:
             with suppress(Exception):
-                inbox.close()
+                used.close()
 
 
-def _turn_in(relay: Relay) -> Journal | None:
-    """Take the turn to read, in the first journal that can be reached; None where somebody else has it.
+def _takes_turn(journal: Journal) -> bool:
+    """Whether this worker may read, where all see the same messages."""
+    return journal.turn_by_name(_TURN_MS)
+
+
+def _is_there(journal: Journal) -> bool:
+    return journal.now_ms() > 0
+
+
+def _first(relay: Relay, ask: Callable[[Journal], bool]) -> Journal | None:
+    """The first journal that can be reached; None where it says no, because somebody else has the turn to read.
 
     Two workers for which that is not the same one read all of it twice, which does no harm.
 
@@ -136,7 +149,7 @@ def _turn_in(relay: Relay) -> Journal | None:
     failure: JournalUnavailable | None = None
     for journal in relay.journals:
         try:
-            return journal if journal.turn_by_name(_TURN_MS) else None
+            return journal if ask(journal) else None
         except JournalUnavailable as error:
             failure = error
     if failure is not None:

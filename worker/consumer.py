@@ -12,9 +12,9 @@ from celery import bootsteps
 from celery.exceptions import WorkerLostError
 from celery.worker import consumer as celery_consumer
 from celery.worker import state
-from kombu.exceptions import KombuError
-from redis.exceptions import RedisError
 
+from blnk_relay.transport.queues import BROKER_ERRORS
+from worker.broker import divert, hearing
 from worker.complaints import Complaints
 
 #: Pauses between two beginnings grow from the first to the longest, and are short again after a calm.
@@ -65,6 +65,15 @@ class Consumer(celery_consumer.Consumer):
                 _log.exception("the consumer failed, and begins anew")
                 self._clear(error)
                 self._rest()
+
+    def create_task_handler(self, *args: Any, **kwargs: Any) -> Any:
+        """What is done with a message; see ``worker/broker.py``."""
+        return hearing(self.app, super().create_task_handler(*args, **kwargs))
+
+    def on_decode_error(self, message: Any, exc: Exception) -> None:
+        """What cannot even be unpacked is no bell; Celery would log what stands in it, and drop it."""
+        _log.warning("a message cannot be unpacked (%s)", type(exc).__name__)
+        divert(self.app, message)
 
     def rebuild(self, why: str) -> None:
         """Drop the connection and begin anew; from any thread. What is being worked on goes on.
@@ -134,4 +143,4 @@ class Consumer(celery_consumer.Consumer):
 
 
 def _is_the_brokers(error: Exception) -> bool:
-    return isinstance(error, RedisError | KombuError | OSError)
+    return isinstance(error, BROKER_ERRORS)

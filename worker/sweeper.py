@@ -16,13 +16,13 @@ from contextlib import suppress
 from typing import Any
 
 from celery import bootsteps
-from redis.exceptions import RedisError
 
 from blnk_relay.errors import JournalUnavailable
 from blnk_relay.intents.steps import EXPIRED
 from blnk_relay.journal.journal import Journal
 from blnk_relay.journal.journals import by_server
 from blnk_relay.settings import CONFIRM_LANE
+from blnk_relay.transport.queues import BROKER_ERRORS
 from tasks.runtime import worker_name
 from worker.complaints import Complaints
 from worker.outcome_task import Callbacks
@@ -147,7 +147,7 @@ class Sweeper(bootsteps.StartStopStep):
 
 def _complain(complaints: Complaints, what: str, error: Exception) -> None:
     told = str(error) if isinstance(error, JournalUnavailable) else type(error).__name__
-    unforeseen = not isinstance(error, JournalUnavailable | RedisError | OSError)
+    unforeseen = not isinstance(error, (JournalUnavailable, *BROKER_ERRORS))
     complaints.say(f"{what}: {told}", exc_info=unforeseen)
 
 

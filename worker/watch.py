@@ -13,7 +13,7 @@ from celery.worker import state
 
 from blnk_relay.bell import queue_of
 from blnk_relay.settings import CONFIRM_LANE, Settings
-from blnk_relay.transport.queues import Depths
+from blnk_relay.transport.queues import Depths, depths
 from tasks.runtime import stop
 
 #: The exit code of a worker that ended because it could not go on; see worker/cli/exits.py.
@@ -83,7 +83,11 @@ class Bellwatch:
     def look(self) -> None:
         """Count and decide. Raises whatever the broker's client does, when the broker is away."""
         try:
-            waiting = self._waiting()
+            if self._depths is None:
+                self._depths = depths(self._settings.broker_address, self._worker.app)
+            if self._depths is None:
+                return
+            waiting = self._waiting(self._depths)
         except Exception:
             self.close()
             raise
@@ -91,15 +95,13 @@ class Bellwatch:
 
     def close(self) -> None:
         """Give the connection back."""
-        depths, self._depths = self._depths, None
-        if depths is not None:
-            depths.close()
+        used, self._depths = self._depths, None
+        if used is not None:
+            used.close()
 
-    def _waiting(self) -> int:
-        if self._depths is None:
-            self._depths = Depths(self._worker.app)
+    def _waiting(self, found: Depths) -> int:
         ours = {queue_of(self._settings, lane) for lane in (*self._settings.lanes, CONFIRM_LANE)}
-        return self._depths.waiting(ours & set(self._worker.app.amqp.queues.consume_from))
+        return found.waiting(ours & set(self._worker.app.amqp.queues.consume_from))
 
     def _rebuild(self) -> None:
         _log.error(

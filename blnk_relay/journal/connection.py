@@ -97,9 +97,12 @@ def unavailable(error: RedisError, doing: str = "", variable: str = URL) -> Jour
 
 def broker_is_cluster(settings: Settings) -> bool:
     """Whether the broker is a server of its own, and says that it is a node of a cluster."""
-    if any(settings.broker_address == settings.journal_address(name) for name in settings.ledgers):
+    broker = settings.broker_address
+    if not isinstance(broker, RedisAddress) or any(
+        broker == settings.journal_address(name) for name in settings.ledgers
+    ):
         return False
-    client = connect(settings, settings.broker_address)
+    client = connect(settings, broker)
     try:
         facts: Any = client.info("cluster")
     except RedisError:

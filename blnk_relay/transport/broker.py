@@ -1,18 +1,21 @@
 """The way to the Celery broker: kombu's Redis transport on our connections, which also works at ``maxmemory``.
 
-Imported where Celery is needed and no earlier, because it costs a producer that rings nothing.
+Other brokers are reached by kombu's transports for them, with what those have to be told. Imported where Celery is
+needed and no earlier, because it costs a producer that rings nothing.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import redis
 from kombu.transport import TRANSPORT_ALIASES
 from kombu.transport import redis as kombu_redis
 
-from blnk_relay.address import RedisAddress
+from blnk_relay.address import BrokerAddress, RedisAddress
 from blnk_relay.settings import Settings
+from blnk_relay.transport import amqp
 from blnk_relay.transport.finding import Finder, finding
 from blnk_relay.transport.roomy import RoomyRedis
 from blnk_relay.transport.sockets import careful
@@ -54,4 +57,22 @@ TRANSPORT_ALIASES[_SCHEME] = f"{__name__}:{Transport.__name__}"
 
 def url_for_celery(settings: Settings) -> str:
     """The broker's URL for a Celery application of ours; others take ``settings.broker``, which is plain Celery's."""
-    return settings.broker_address.broker_url(_SCHEME)
+    address = settings.broker_address
+    if isinstance(address, BrokerAddress):
+        return address.broker_url("" if address.scheme == "sqs" else amqp.SCHEME)
+    return address.broker_url(_SCHEME)
+
+
+def configuration(settings: Settings, options: Mapping[str, Any]) -> dict[str, Any]:
+    """What every Celery application of ours is told about the broker.
+
+    Args:
+        settings: The settings.
+        options: Of its transport.
+    """
+    return {
+        "broker_transport_options": dict(options),
+        "broker_connection_timeout": settings.redis_timeout_s,
+        "broker_pool_acquire_timeout": settings.redis_timeout_s,
+        "task_ignore_result": True,
+    }

@@ -17,7 +17,7 @@ import redis
 from celery import Celery
 from kombu.utils.json import dumps
 
-from blnk_relay import InvalidSettings, NotFound, Relay, Settings, transaction
+from blnk_relay import NotFound, Relay, transaction
 from blnk_relay.bell import broker_options, queue_of
 from blnk_relay.journal.status import Status
 from blnk_relay.settings import CONFIRM_LANE, INGEST_LANE
@@ -26,7 +26,6 @@ from tests.support.counting import assert_exactly_once
 from tests.support.messages import FIELDS, TASK, envelope, message, old_message
 from tests.support.stages import SHORT, lasting_stage, operator_of, pause_process, resume_process
 from tests.support.waiting import wait_until
-from worker.app import make_app
 from worker.demo.stage import Stage
 from worker.telemetry import Telemetry
 
@@ -202,11 +201,6 @@ def test_what_arrived_is_kept_up_to_a_bound(relay, ingest):
     (letter,) = letters(relay)
     kept = relay.journal().payload(letter.id)
     assert (len(kept["arguments"]), len(kept["content_type"])) == (16_384, 200)
-
-
-def test_a_broker_that_is_no_redis_is_refused_at_the_start():
-    with pytest.raises(InvalidSettings, match="BROKER_URL: the scheme 'amqp' is not known here"):
-        make_app(Settings(broker_url="amqp://127.0.0.1/", instance_id="i", token="t"))  # noqa: S106 - of no worth
 
 
 # -- with workers ----------------------------------------------------------------------------------------------------

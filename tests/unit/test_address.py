@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import os
 import signal
+import ssl
 import subprocess
 import sys
+from typing import Any
 
 import pytest
 from kombu import Connection
 from kombu.transport.redis import Channel
+from kombu.utils.url import parse_url
 
-from blnk_relay import InvalidSettings, Settings
-from blnk_relay.address import RedisAddress
-from blnk_relay.bell import broker_options
+from blnk_relay import InvalidSettings, Settings, bell
+from blnk_relay.address import BrokerAddress, RedisAddress
+from blnk_relay.bell import Bells, broker_options
 from blnk_relay.journal.connection import pool_options
 from blnk_relay.targets import Target, normalised
-from blnk_relay.transport.broker import url_for_celery
+from blnk_relay.transport.broker import configuration, url_for_celery
+from worker.app import make_app
 
 
 @pytest.mark.parametrize(
@@ -202,7 +206,6 @@ def _kombu_options(url: str) -> dict:
         ("valkey://h", "write redis://<host>"),
         ("valkeys://h", "write rediss://<host>"),
         ("http://h", "'http' is not known here; use redis://"),
-        ("amqp://h", "'amqp' is not known here"),
         ("memory://", "'memory' is not known here"),
     ],
 )
@@ -213,6 +216,123 @@ def test_an_address_of_a_redis_that_would_not_work_is_refused_at_start(monkeypat
     assert f"BLNK_RELAY_{name}" in str(caught.value)
     assert says in str(caught.value)
     assert "sec" not in str(caught.value).replace("second", "")
+
+
+@pytest.mark.parametrize(
+    ("url", "expected", "of_kombu"),
+    [
+        ("amqp://h", {"host": "h", "port": 5672, "virtual_host": "/"}, "amqp://h:5672/%2F"),
+        ("amqp://h/", {"virtual_host": "/"}, "amqp://h:5672/%2F"),
+        ("amqp://h//", {"virtual_host": "/"}, "amqp://h:5672/%2F"),
+        ("amqp://h:1/shop", {"port": 1, "virtual_host": "shop"}, "amqp://h:1/shop"),
+        ("amqp://u:p%2F%40@[::1]/a%2Fb", {"host": "::1", "password": "p/@"}, "amqp://u:p%2F%40@[::1]:5672/a%2Fb"),
+        ("AMQPS://u:p@h", {"scheme": "amqps", "port": 5671, "secure": True}, "amqps://u:p@h:5671/%2F"),
+        ("amqps://h?ssl_ca_certs=/a", {"tls": {"ssl_ca_certs": "/a"}}, "amqps://h:5671/%2F"),
+        ("sqs://?region=eu-west-1", {"region": "eu-west-1", "counts": False}, "sqs://"),
+        ("sqs://AK:s%2F%2B@?region=us-gov-west-1", {"username": "AK", "password": "s/+"}, "sqs://AK:s%2F%2B@"),
+    ],
+)
+def test_a_broker_may_be_rabbitmq_or_sqs(url, expected, of_kombu):
+    settings = Settings(redis_url="redis+cluster://h", broker_url=url)
+    address = settings.broker_address
+    assert {name: getattr(address, name) for name in expected} == expected
+    assert settings.broker == of_kombu
+    assert isinstance(address, BrokerAddress)
+    assert "password" not in repr(address)
+    # It means the same to kombu, under its own name for it and under ours.
+    for read_by_kombu in (of_kombu, url_for_celery(settings)):
+        parts = parse_url(read_by_kombu)
+        assert (parts["hostname"] or "", parts["userid"] or "", parts["password"] or "") == (
+            address.host,
+            address.username,
+            address.password,
+        )
+        if address.host:
+            assert (parts["port"], parts["virtual_host"]) == (address.port, address.virtual_host)
+
+
+@pytest.mark.parametrize(
+    ("url", "says"),
+    [
+        ("amqp://", "does not name a host that could exist; write amqp://<user>:<password>@<host>:<port>/"),
+        ("amqps://u:secret@/", "does not name a host"),
+        ("amqp://a;amqp://b", "does not name a host"),
+        ("amqp://h,i", "does not name a host"),
+        ("amqp://u:sec/ret@h", "in a password write %2F"),
+        ("amqp://u:sec#ret@h", "in a password write %23"),
+        ("amqp://u:5?secret@h", "in a password write %3F"),
+        ("amqp://secret@h", "a user without a password"),
+        ("amqp://:secret@h", "a user without a password"),
+        ("amqp://h:0", "its port is not a number"),
+        ("amqp://h /", "a space or a control character"),
+        ("amqp://h?ssl_ca_certs=/a", "it belongs to amqps://"),
+        ("amqp://h?heartbeat=0", "nothing may stand there"),
+        ("amqp://h?connection_timeout=600", "BLNK_RELAY_REDIS_TIMEOUT_S is the setting for it"),
+        ("amqps://h?ssl_cert_reqs=no", "needs required or optional or none"),
+        ("amqps://h?verify=no", "only ssl_ca_certs, "),
+        ("sqs://", "does not name the region of Amazon SQS; write sqs://?region=<region>"),
+        ("sqs://?region=Ireland", "does not name the region"),
+        ("sqs://eu-west-1", "is found by its region"),
+        ("sqs://AK:sec/ret@?region=eu-west-1", "in a password write %2F"),
+        ("sqs://AK:secret@h:1?region=eu-west-1", "is found by its region"),
+        ("rabbitmq://h", "write amqp://<user>:<password>@<host>:<port>/<virtual host>"),
+        ("pyamqp://u:secret@h", "write amqp://"),
+        ("kafka://secret@h", "'kafka' is not known here; use redis://, rediss:// (TLS)"),
+        ("memory://", "amqp:// or amqps:// (TLS) for RabbitMQ, or sqs:// for Amazon SQS"),
+    ],
+)
+def test_an_address_of_a_broker_that_would_not_work_is_refused_at_start(url, says):
+    with pytest.raises(InvalidSettings) as caught:
+        Settings(broker_url=url)
+    assert str(caught.value).startswith("BLNK_RELAY_BROKER_URL")
+    assert says in str(caught.value)
+    assert "sec" not in str(caught.value).replace("second", "")
+
+
+@pytest.mark.parametrize("url", ["amqp://h", "amqps://h", "sqs://?region=eu-west-1"])
+def test_a_journal_is_on_no_other_broker_than_redis(url):
+    with pytest.raises(InvalidSettings, match=r"a journal is kept on a Redis or Valkey.*BLNK_RELAY_BROKER_URL"):
+        Settings(redis_url=url)
+
+
+def test_rabbitmq_over_tls_is_asked_for_its_certificate_unless_the_address_says_otherwise():
+    def told(url: str) -> Any:
+        return broker_options(Settings(broker_url=url))["ssl"]
+
+    assert told("amqp://h") is False
+    assert told("amqps://h") == {"cert_reqs": ssl.CERT_REQUIRED, "server_hostname": "h"}
+    assert told("amqps://h?ssl_ca_certs=/a&ssl_certfile=/b&ssl_keyfile=/c&ssl_check_hostname=false") == {
+        "cert_reqs": ssl.CERT_REQUIRED,
+        "ca_certs": "/a",
+        "certfile": "/b",
+        "keyfile": "/c",
+    }
+    assert told("amqps://h?ssl_cert_reqs=none") == {"cert_reqs": ssl.CERT_NONE}
+
+
+@pytest.mark.parametrize("url", ["amqp://h", "amqps://h", "sqs://?region=eu-west-1"])
+def test_no_wait_for_a_broker_is_longer_than_the_setting_says(url):
+    settings = Settings(broker_url=url, redis_timeout_s=1.5)
+    options = broker_options(settings)
+    if url.startswith("sqs"):
+        assert options["region"] == "eu-west-1"
+        # Its answer may be that there was nothing for so long.
+        waits = options["client-config"]
+        assert (waits["connect_timeout"], waits["read_timeout"]) == (1.5, 1.5 + options["wait_time_seconds"])
+        assert waits["retries"] == {"total_max_attempts": 1}
+    else:
+        assert (options["read_timeout"], options["write_timeout"], options["confirm_publish"]) == (1.5, 1.5, True)
+    assert configuration(settings, options)["broker_connection_timeout"] == 1.5
+
+
+def test_where_the_client_of_sqs_is_missing_producers_and_workers_say_so_at_start(monkeypatch):
+    settings = Settings(broker_url="sqs://AK:secret@?region=eu-west-1", instance_id="i", token="t")  # noqa: S106
+    monkeypatch.setattr(bell, "find_spec", lambda _name: None)
+    for start in (Bells, make_app):
+        with pytest.raises(InvalidSettings, match=r"for which Celery needs boto3 and pycurl, .* install kombu\[sqs\]"):
+            start(settings)
+    monkeypatch.setattr(bell, "find_spec", lambda name: name)
+    Bells(settings).close()
 
 
 def test_nothing_in_an_address_beats_a_setting():
