@@ -69,7 +69,7 @@ class Series:
 
 
 @dataclass(frozen=True, slots=True)
-class Target:
+class Goal:
     """What a measure is held against.
 
     Attributes:
@@ -107,7 +107,7 @@ class Measure:
     unit: str
     ours: Series
     peers: Sequence[Series] = ()
-    target: Target | None = None
+    target: Goal | None = None
     notes: dict[str, Any] = field(default_factory=dict)
 
     def ratios(self, peer: Series) -> list[float]:

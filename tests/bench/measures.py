@@ -12,7 +12,7 @@ from blnk_relay import Relay, transaction
 from tests.bench.contestants.celery_task import CeleryTask
 from tests.bench.contestants.contestant import Contestant
 from tests.bench.contestants.relay import Ours
-from tests.bench.figures import Measure, Run, Series, Target
+from tests.bench.figures import Goal, Measure, Run, Series
 from tests.bench.payload import payment, reference_of
 from tests.bench.stage import BenchError, Stage
 
@@ -137,7 +137,7 @@ def posts(options: Options, names: set[str]) -> Iterator[Measure]:
             peers = others if name == "post" else others[:1]
             title = f"posts, no latency, {_HOW[name]}"
             ours, theirs = Series(player.label, runs[player.label]), [Series(peer, runs[peer]) for peer in peers]
-            yield Measure(name, title, "posts/s", ours, theirs, Target(target, ratio=True))
+            yield Measure(name, title, "posts/s", ours, theirs, Goal(target, ratio=True))
             ours, theirs = Series(player.label, costs[player.label]), [Series(peer, costs[peer]) for peer in peers]
             yield Measure(f"{name}_cpu", f"processor time of the workers, {_HOW[name]}", "µs/post", ours, theirs)
 
@@ -180,7 +180,7 @@ def enqueues(options: Options, _names: set[str]) -> Iterator[Measure]:
             runs[name].append(Run(median(own)))
             options.say(f"round {number + 1}: {name}: {median(own):,.0f} a second")
     one, theirs, many = (Series(name, own) for name, own in runs.items())
-    yield Measure("enqueue", "enqueue, one by one", "enqueues/s", one, [theirs], Target(2.0, ratio=True))
+    yield Measure("enqueue", "enqueue, one by one", "enqueues/s", one, [theirs], Goal(2.0, ratio=True))
     yield Measure("enqueue_many", f"enqueue_many, {PART * MANY} at a time", "enqueues/s", many, [theirs])
 
 
@@ -198,7 +198,7 @@ def memory(options: Options, _names: set[str]) -> Iterator[Measure]:
         series.append(Series(contestant.label, [Run(each)]))
         options.say(f"{contestant.label}: {each:,.0f} bytes")
     ours, peer = series
-    yield Measure("memory", "memory of an open intent of 400 bytes", "bytes", ours, [peer], Target(1_500, most=True))
+    yield Measure("memory", "memory of an open intent of 400 bytes", "bytes", ours, [peer], Goal(1_500, most=True))
 
 
 def _settled(stage: Stage) -> int:
@@ -237,7 +237,7 @@ def latency(options: Options, _names: set[str]) -> Iterator[Measure]:
     runs[0] = replace(runs[0], doubled=counts["posts"] - counts["distinct"])
     series = Series("blnk-relay, p50", runs)
     notes = {"p95": p95, "samples": len(waits_ms)}
-    yield Measure("latency", "enqueue → request, idle system", "ms", series, [], Target(10, most=True), notes)
+    yield Measure("latency", "enqueue → request, idle system", "ms", series, [], Goal(10, most=True), notes)
 
 
 def _wait_for_first(stage: Stage) -> None:
@@ -263,7 +263,7 @@ def busy(options: Options, _names: set[str]) -> Iterator[Measure]:
             options.say(f"round {number + 1}: {connections} connections: {share:.0%} busy")
         first = connections == BUSY_CONNECTIONS[0]
         name, title = ("busy", "connections busy at 50 ms") if first else (f"busy_{connections}", "the same, of 64")
-        yield Measure(name, title, "%", Series(ours.label, runs), [], Target(85) if first else None)
+        yield Measure(name, title, "%", Series(ours.label, runs), [], Goal(85) if first else None)
 
 
 #: What ``--only`` takes, and how each is measured; those of one function are played together.

@@ -21,7 +21,7 @@ from blnk_relay.sandbox import Faults, Options, Sandbox
 from blnk_relay.sandbox.books.frozen import Books
 from blnk_relay.sandbox.books.rows import Effect
 from blnk_relay.sandbox.faults.kinds import KINDS as FAULTS
-from blnk_relay.sandbox.faults.kinds import Fault, FaultKind, Subject, Target
+from blnk_relay.sandbox.faults.kinds import Fault, FaultKind, Fits, Subject
 from tasks.confirm import confirm
 from tasks.deliver import deliver
 from tasks.runtime import Runtime
@@ -91,7 +91,7 @@ def struck_by(fault: FaultKind, specimen: Specimen) -> bool:
         skipped=queueable and skipped,
         hold=request.route == "inflight",
     )
-    return fault.target is Target.READ or subject.suits(fault.target)
+    return fault.fits is Fits.READ or subject.suits(fault.fits)
 
 
 #: Faults that nothing of ours can meet.
@@ -136,9 +136,9 @@ class Strikes(Faults):
         self.reads = 0
 
     def decide(self, subject: Subject) -> Fault | None:
-        target = self.fault.kind.target
+        fits = self.fault.kind.fits
         if subject.read:
-            strikes = target is Target.READ or (target is Target.ANY and self.struck and self.reads < READS_STRUCK)
+            strikes = fits is Fits.READ or (fits is Fits.ANY and self.struck and self.reads < READS_STRUCK)
             self.reads += bool(strikes)
             return self.fault if strikes else None
         name = next((name for name, aim in self.aims.items() if aim.hits(subject)), None)
@@ -146,7 +146,7 @@ class Strikes(Faults):
             return None
         self.struck[name] += 1
         # What reads get wrong only matters where the answer to the write was lost.
-        return Fault.of("drop_after") if target is Target.READ else self.fault
+        return Fault.of("drop_after") if fits is Fits.READ else self.fault
 
 
 @dataclass(frozen=True)
@@ -209,7 +209,7 @@ def seconds_of(kind: FaultKind) -> float | None:
     """How long a fault takes in a play: longer than its timeouts, shorter than the lag that it allows for."""
     if kind.wait_before or kind.wait_after:
         return LATE_S
-    return LAG_S if kind.target is Target.READ else None
+    return LAG_S if kind.fits is Fits.READ else None
 
 
 def settings_for(fault: str, redis_url: str, base_url: str) -> Settings:
@@ -331,7 +331,7 @@ def adds_up(played: Played, fault: str) -> None:
     asked = [ending for name, ending in played.endings.items() if SPECIMENS[name].moves]
     assert effects(played.books) == played.before + sum(len(ending.parts) for ending in asked)
     assert played.books.violations() == []
-    assert played.reads_struck or FAULTS[fault].target not in {Target.ANY, Target.READ}
+    assert played.reads_struck or FAULTS[fault].fits not in {Fits.ANY, Fits.READ}
 
 
 @pytest.mark.parametrize("fault", ["drop_after", "500_no_effect"])

@@ -16,7 +16,7 @@ from blnk_relay import NotFound, Relay, Status, Write, transaction
 from tests.support.cli import run
 from tests.support.stages import operator_of
 from tests.support.waiting import wait_until
-from worker.cli.shapes import lane_shape, overview_shape
+from worker.cli.as_json import lane_json, overview_json
 from worker.demo.stage import Stage, as_environment
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -178,7 +178,7 @@ def test_every_command_of_the_production_page_succeeds(stage, tmp_path, monkeypa
 def test_what_the_production_page_says_to_alert_on_is_there(stage):
     with Relay(stage.settings) as relay:
         overview = operator_of(relay).overview()
-        told = {*overview_shape(overview, stage.settings), *lane_shape(overview.lanes[0], stage.settings)}
+        told = {*overview_json(overview, stage.settings), *lane_json(overview.lanes[0], stage.settings)}
     watched = re.findall(
         r"^\| `(\w+)`", PRODUCTION.partition("## What to watch")[2].partition("\n## ")[0], re.MULTILINE
     )

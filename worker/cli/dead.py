@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from worker.cli.access import opened
+from worker.cli.as_json import attempt_json, intent_json
 from worker.cli.letters import Act, carry_out
 from worker.cli.options import (
     Function,
@@ -22,7 +23,6 @@ from worker.cli.options import (
 )
 from worker.cli.output import emit, plain, say
 from worker.cli.scope import NO, Scope, plan, scope_options
-from worker.cli.shapes import attempt_shape, intent_shape
 from worker.cli.show import listed, listing, show_intent
 
 if TYPE_CHECKING:
@@ -88,8 +88,8 @@ def dead_show(key: str, target: str, with_payload: bool, as_json: bool) -> None:
         replay_plan = access.operator.plan(status)
     if as_json:
         document: dict[str, Any] = {
-            "intent": intent_shape(status),
-            "attempts": [attempt_shape(attempt) for attempt in attempts],
+            "intent": intent_json(status),
+            "attempts": [attempt_json(attempt) for attempt in attempts],
             "replay": {"way": replay_plan.way.value, "why": replay_plan.why},
         }
         emit(document if payload is None else document | {"payload": payload})

@@ -66,7 +66,7 @@ def enqueue(*, file: IO[bytes], target: str, partial: bool, only_check: bool, as
         if stop.asked and not stopped:
             stopped = exits.INTERRUPTED
     if as_json:
-        emit(intake.shape(checked, recorded))
+        emit(intake.as_json(checked, recorded))
     elif stopped and not go_on:
         remark("Error: interrupted while the file was checked: nothing was enqueued.")
     else:

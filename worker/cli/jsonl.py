@@ -244,7 +244,7 @@ def _good(file: IO[bytes], checked: Checked, target: str) -> Iterator[tuple[int,
             yield number, write_of(line, target)
 
 
-def shape(checked: Checked, recorded: Recorded) -> dict[str, Any]:
+def as_json(checked: Checked, recorded: Recorded) -> dict[str, Any]:
     """As JSON."""
     return {
         "lines": checked.lines,

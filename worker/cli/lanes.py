@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 import click
 
 from worker.cli.access import opened
+from worker.cli.as_json import act_json, lane_json, pause_json
 from worker.cli.options import Reason, example, json_option, who_option
 from worker.cli.output import clock, emit, plain, say, span, table
-from worker.cli.shapes import act_shape, lane_shape, pause_shape
 
 if TYPE_CHECKING:
     from blnk_relay import GateView, LaneDepth, Pause, Settings
@@ -31,8 +31,8 @@ def lanes(as_json: bool) -> None:
         overview, settings = access.operator.overview(), access.settings
         acts = access.operator.acts()
     if as_json:
-        shown = [lane_shape(lane, settings) for lane in overview.lanes]
-        emit({"lanes": shown, "acts": [act_shape(act) for act in acts]})
+        shown = [lane_json(lane, settings) for lane in overview.lanes]
+        emit({"lanes": shown, "acts": [act_json(act) for act in acts]})
         return
     table(*lane_rows(overview.lanes, overview.gates, settings))
     if acts:
@@ -99,7 +99,7 @@ def pause(lane: str | None, target: str | None, reason: str, who: str, as_json: 
             made = access.operator.pause_lane(lane or "", who=who, reason=reason)
     if as_json:
         document = {"lane": lane, "target": target, "paused": True, "changed": made.changed}
-        emit(document | pause_shape(made.pause))
+        emit(document | pause_json(made.pause))
         return
     name = f"target {target}" if lane is None else f"lane {lane}"
     go_on = f"Go on with: blnk-relay resume {lane or f'--target {target}'}"
@@ -125,7 +125,7 @@ def resume(lane: str | None, target: str | None, reason: str, who: str, as_json:
             ended = access.operator.resume_lane(lane or "", who=who, reason=reason)
     if as_json:
         document = {"lane": lane, "target": target, "resumed": ended.changed, "who": who, "reason": reason}
-        emit(document | {"pause": None if ended.pause is None else pause_shape(ended.pause)})
+        emit(document | {"pause": None if ended.pause is None else pause_json(ended.pause)})
         return
     name = f"target {target}" if lane is None else f"lane {lane}"
     if not ended.changed:

@@ -72,7 +72,7 @@ class Result:
         if len(self.errors) < FIRST:
             self.errors.append({"id": letter.status.id, "key": letter.status.key, "message": message})
 
-    def shape(self) -> dict[str, Any]:
+    def as_json(self) -> dict[str, Any]:
         """As JSON."""
         return {
             "ran": self.ran,
@@ -132,7 +132,7 @@ def _run(access: Access, made: Plan, act: Act, result: Result) -> None:
 
 def _finish(made: Plan, act: Act, result: Result, code: int, *, as_json: bool) -> None:
     if as_json:
-        emit(made.shape() | result.shape())
+        emit(made.as_json() | result.as_json())
         exits.leave(code)
     for error in result.errors:
         remark(f"refused {plain(error['key'])}: {plain(error['message'])}")

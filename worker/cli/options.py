@@ -1,4 +1,4 @@
-"""Options that several commands share, and the shape of their help."""
+"""Options that several commands share, and the form of their help."""
 
 from __future__ import annotations
 

@@ -63,7 +63,7 @@ class Scope:
         until = self.until or now + timedelta(milliseconds=1)
         return replace(self, since=since_at(self.since, now), until=until)
 
-    def shape(self) -> dict[str, Any]:
+    def as_json(self) -> dict[str, Any]:
         """As JSON."""
         return {
             "keys": list(self.keys),
@@ -127,7 +127,7 @@ class Letter:
     way: str
     why: str
 
-    def shape(self) -> dict[str, Any]:
+    def as_json(self) -> dict[str, Any]:
         """As JSON."""
         status = self.status
         return {
@@ -173,15 +173,15 @@ class Plan:
             self.refused.append(letter)
         return True
 
-    def shape(self) -> dict[str, Any]:
+    def as_json(self) -> dict[str, Any]:
         """As JSON."""
         return {
-            "scope": self.scope.shape(),
+            "scope": self.scope.as_json(),
             "max": self.most,
             "letters": len(self.letters),
             "ways": dict(sorted(self.ways.items())),
             "codes": dict(self.codes.most_common()),
-            "first": [letter.shape() for letter in (self.letters[:FIRST] + self.refused)[:FIRST]],
+            "first": [letter.as_json() for letter in (self.letters[:FIRST] + self.refused)[:FIRST]],
             "more": self.more,
         }
 

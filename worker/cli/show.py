@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from worker.cli.access import opened
+from worker.cli.as_json import attempt_json, deaths, intent_json, kind_json, overview_json
 from worker.cli.options import example, filter_options, json_option, limit_option, payload_option, target_option
 from worker.cli.output import clock, emit, fields, plain, say, several, span, table
-from worker.cli.shapes import attempt_shape, deaths, intent_shape, kind_shape, overview_shape
 from worker.cli.spans import since_at
 
 if TYPE_CHECKING:
@@ -48,8 +48,8 @@ def show(key: str, target: str, with_payload: bool, as_json: bool) -> None:
         payload = access.operator.payload(status) if with_payload else None
     if as_json:
         document: dict[str, Any] = {
-            "intent": intent_shape(status),
-            "attempts": [attempt_shape(attempt) for attempt in attempts],
+            "intent": intent_json(status),
+            "attempts": [attempt_json(attempt) for attempt in attempts],
         }
         emit(document if payload is None else document | {"payload": payload})
         return
@@ -179,7 +179,7 @@ def listing(found: Sequence[Status], limit: int, name: str, *, as_json: bool, no
     """
     shown, more = found[:limit], len(found) > limit
     if as_json:
-        emit({name: [intent_shape(status) for status in shown], "more": more})
+        emit({name: [intent_json(status) for status in shown], "more": more})
         return
     rows = [
         (
@@ -210,7 +210,7 @@ def status_(as_json: bool) -> None:
     with opened() as access:
         overview, settings = access.operator.overview(), access.settings
     if as_json:
-        emit(overview_shape(overview, settings))
+        emit(overview_json(overview, settings))
         return
     show_overview(overview, settings)
 
@@ -280,7 +280,7 @@ def kinds(name: str | None, as_json: bool) -> None:
     chosen = KINDS.values() if name is None else (KINDS[name],)
     if as_json:
         facts = [(facts_of(kind), ends_of(kind, COMMON_ENDS)) for kind in chosen]
-        emit({"kinds": [kind_shape(one, common, settings.route(one.kind)) for one, common in facts]})
+        emit({"kinds": [kind_json(one, common, settings.route(one.kind)) for one, common in facts]})
     elif name is None:
         rows = [
             (kind.name, f"{kind.method} {kind.path}", settings.route(kind.name), kind.summary)

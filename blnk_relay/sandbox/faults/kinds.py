@@ -22,7 +22,7 @@ class Delivery(StrEnum):
     TRUNCATE = "truncate"
 
 
-class Target(StrEnum):
+class Fits(StrEnum):
     """Which requests a kind makes sense for."""
 
     ANY = "any"
@@ -67,18 +67,18 @@ class Subject:
     atomic: bool = False
     together: bool = False
 
-    def suits(self, target: Target) -> bool:
-        """Whether a kind with this target makes sense for the request."""
+    def suits(self, fits: Fits) -> bool:
+        """Whether a kind that fits such requests makes sense for this one."""
         return {
-            Target.ANY: True,
-            Target.READ: self.read,
-            Target.QUEUED: self.queued,
-            Target.STORED: self.queued and not self.hold,
-            Target.SETTLED: self.queued and self.hold,
-            Target.SKIPPED: self.skipped,
-            Target.ATOMIC: self.atomic,
-            Target.TOGETHER: self.together,
-        }[target]
+            Fits.ANY: True,
+            Fits.READ: self.read,
+            Fits.QUEUED: self.queued,
+            Fits.STORED: self.queued and not self.hold,
+            Fits.SETTLED: self.queued and self.hold,
+            Fits.SKIPPED: self.skipped,
+            Fits.ATOMIC: self.atomic,
+            Fits.TOGETHER: self.together,
+        }[fits]
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +89,7 @@ class FaultKind:
         name: As in plans, headers and the request log.
         meaning: For people.
         acts: Whether Core does its work.
-        target: Which requests it makes sense for.
+        fits: Which requests it makes sense for.
         answer: Replaces Core's answer, given the fault's seconds; None leaves it.
         delivery: What becomes of the answer.
         effects: What goes wrong behind the answer, given the fault's seconds.
@@ -103,7 +103,7 @@ class FaultKind:
     name: str
     meaning: str
     acts: bool = True
-    target: Target = Target.ANY
+    fits: Fits = Fits.ANY
     answer: Callable[[float], Answer] | None = None
     delivery: Delivery = Delivery.SEND
     effects: Callable[[float], Effects] = field(default=lambda _: NO_EFFECTS)
@@ -147,15 +147,15 @@ def _with_and_without_effect(name: str, meaning: str, answer: Answer) -> tuple[F
 
 
 def _refusal(
-    name: str, meaning: str, answer: Answer, target: Target = Target.ANY, *, weight: float = 1.0, burst: int = 1
+    name: str, meaning: str, answer: Answer, fits: Fits = Fits.ANY, *, weight: float = 1.0, burst: int = 1
 ) -> FaultKind:
     """Core never sees the request."""
-    return FaultKind(name, meaning, acts=False, target=target, answer=lambda _: answer, weight=weight, burst=burst)
+    return FaultKind(name, meaning, acts=False, fits=fits, answer=lambda _: answer, weight=weight, burst=burst)
 
 
-def _inside(name: str, meaning: str, target: Target, effects: Effects, *, weight: float = 1.0) -> FaultKind:
+def _inside(name: str, meaning: str, fits: Fits, effects: Effects, *, weight: float = 1.0) -> FaultKind:
     """Something breaks within Core, and its own answer tells what it can."""
-    return FaultKind(name, meaning, target=target, effects=lambda _: effects, weight=weight)
+    return FaultKind(name, meaning, fits=fits, effects=lambda _: effects, weight=weight)
 
 
 def _retry_after(seconds: float) -> Answer:
@@ -170,7 +170,7 @@ _LOCK_LOST = error_answer(
 _FULL = error_answer("QUEUE_BACKPRESSURE", "queue is under backpressure")
 _NO_EXPIRY = error_answer("TXN_VALIDATION_ERROR", "failed to queue inflight expiry: no Redis")
 
-_STORED, _SKIPPED, _ATOMIC = Target.STORED, Target.SKIPPED, Target.ATOMIC
+_STORED, _SKIPPED, _ATOMIC = Fits.STORED, Fits.SKIPPED, Fits.ATOMIC
 
 _TABLE: tuple[FaultKind, ...] = (
     FaultKind("drop_before", "connection closed, nothing happened", acts=False, delivery=Delivery.DROP),
@@ -201,7 +201,7 @@ _TABLE: tuple[FaultKind, ...] = (
     FaultKind(
         "slow_apply",
         "the row stays QUEUED for long",
-        target=Target.QUEUED,
+        fits=Fits.QUEUED,
         effects=lambda seconds: Effects(slow_apply_s=seconds),
         default_s=3.0,
     ),
@@ -220,7 +220,7 @@ _TABLE: tuple[FaultKind, ...] = (
         Effects(crash_before_enqueue=True),
         weight=0.0,
     ),
-    _inside("archived", "the queued commit or void ends archived", Target.SETTLED, Effects(archive=True), weight=0.0),
+    _inside("archived", "the queued commit or void ends archived", Fits.SETTLED, Effects(archive=True), weight=0.0),
     _refusal("423", "423 GEN_RESOURCE_LOCKED", _LOCKED, _SKIPPED),
     _refusal("409_lock_lost", "409 GEN_CONFLICT, the optimistic lock was lost", _LOCK_LOST, _SKIPPED),
     _inside(
@@ -238,7 +238,7 @@ _TABLE: tuple[FaultKind, ...] = (
     FaultKind(
         "batch_disconnected",
         "the connection ends amid an atomic batch: half of it is done, and its rollback is cancelled (contract §14.4)",
-        target=_ATOMIC,
+        fits=_ATOMIC,
         delivery=Delivery.DROP,
         effects=lambda _: Effects(cut_batch=True),
         weight=0.0,
@@ -253,14 +253,14 @@ _TABLE: tuple[FaultKind, ...] = (
     _inside(
         "batch_locked",
         "the last movement of an atomic batch or split meets a lock: 423, and those before it are taken back",
-        Target.TOGETHER,
+        Fits.TOGETHER,
         Effects(lock_batch=True),
         weight=0.0,
     ),
     FaultKind(
         "read_lag",
         "the read shows an older state",
-        target=Target.READ,
+        fits=Fits.READ,
         effects=lambda seconds: Effects(lag_s=seconds),
         default_s=2.0,
     ),

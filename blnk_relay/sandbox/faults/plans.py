@@ -53,7 +53,7 @@ class Rule:
             self.method in {"", subject.method}
             and subject.path.startswith(self.path)
             and self.identity in subject.identity
-            and subject.suits(KINDS[self.kind].target)
+            and subject.suits(KINDS[self.kind].fits)
         )
 
 
@@ -198,7 +198,7 @@ class Seeded(Faults):
         return self._picked(subject, int.from_bytes(digest[8:], "big") / _HASH_RANGE)
 
     def _picked(self, subject: Subject, share: float) -> Fault | None:
-        suitable = [fault for fault in self._faults if subject.suits(fault.kind.target)]
+        suitable = [fault for fault in self._faults if subject.suits(fault.kind.fits)]
         # Kinds that a plan without weight names (long delays, lost tasks) count as ordinary ones.
         weights = [_weight(fault.kind) for fault in suitable]
         mark = share * sum(weights)

@@ -118,7 +118,7 @@ def test_a_bad_plan_is_refused(document):
         Faults.from_json(document)
 
 
-@pytest.mark.parametrize("kind", [kind for kind in KINDS.values() if kind.target.value == "any"])
+@pytest.mark.parametrize("kind", [kind for kind in KINDS.values() if kind.fits.value == "any"])
 def test_every_kind_acts_or_does_not_as_its_name_says(desk, kind):
     desk.send("POST", "/proxy/transactions", desk.payment("pay-1"), **{"x-sandbox-fault": kind.name})
     desk.step(30)

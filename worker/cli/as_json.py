@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 _DEAD_PARTS = 4
 
 
-def intent_shape(status: Status) -> dict[str, Any]:
+def intent_json(status: Status) -> dict[str, Any]:
     """What is known of an intent; never its payload."""
     return {
         "id": status.id,
@@ -42,7 +42,7 @@ def intent_shape(status: Status) -> dict[str, Any]:
     }
 
 
-def attempt_shape(attempt: Attempt) -> dict[str, Any]:
+def attempt_json(attempt: Attempt) -> dict[str, Any]:
     """One line of an intent's log."""
     return {
         "at": stamp(attempt.at),
@@ -58,7 +58,7 @@ def attempt_shape(attempt: Attempt) -> dict[str, Any]:
     }
 
 
-def lane_shape(depth: LaneDepth, settings: Settings) -> dict[str, Any]:
+def lane_json(depth: LaneDepth, settings: Settings) -> dict[str, Any]:
     """One lane of a target; ``known`` is false where the settings no longer list either, so that nobody serves it."""
     return {
         "lane": depth.lane,
@@ -68,24 +68,24 @@ def lane_shape(depth: LaneDepth, settings: Settings) -> dict[str, Any]:
         "oldest_due_s": round(depth.oldest_due_s, 3),
         "oldest_open_s": round(depth.oldest_open_s, 3),
         "paused": depth.paused,
-        "pause": None if depth.pause is None else pause_shape(depth.pause),
+        "pause": None if depth.pause is None else pause_json(depth.pause),
         "known": depth.lane in settings.lanes and depth.target in settings.ledgers,
     }
 
 
-def pause_shape(pause: Pause | None) -> dict[str, Any]:
+def pause_json(pause: Pause | None) -> dict[str, Any]:
     """Whose pause it is, why, and since when."""
     if pause is None:
         return {"who": "", "reason": "", "since": None}
     return {"who": pause.who, "reason": pause.reason, "since": stamp(pause.since)}
 
 
-def act_shape(act: Act) -> dict[str, Any]:
+def act_json(act: Act) -> dict[str, Any]:
     """A pause or a resume by an operator."""
     return {"at": stamp(act.at), "what": act.what, "of": act.of, "who": act.who, "reason": act.reason}
 
 
-def gate_shape(gate: GateView) -> dict[str, Any]:
+def gate_json(gate: GateView) -> dict[str, Any]:
     """One side of a target that is paused or slowed."""
     return {
         "target": gate.target,
@@ -101,7 +101,7 @@ def gate_shape(gate: GateView) -> dict[str, Any]:
     }
 
 
-def kind_shape(facts: Facts, common: Sequence[EndFacts], lane: str) -> dict[str, Any]:
+def kind_json(facts: Facts, common: Sequence[EndFacts], lane: str) -> dict[str, Any]:
     """One kind; ``unknown`` are the ends of which nobody can tell whether it happened, those of all kinds included."""
     unknown = [end for end in (*facts.ends, *common) if end.end.dead_class == "unknown"]
     return {
@@ -126,7 +126,7 @@ def deaths(counts: dict[str, int]) -> list[dict[str, Any]]:
     return sorted(found, key=lambda death: (-death["count"], death["kind"], death["code"]))
 
 
-def overview_shape(overview: Overview, settings: Settings) -> dict[str, Any]:
+def overview_json(overview: Overview, settings: Settings) -> dict[str, Any]:
     """The journals at a glance."""
     return {
         "open": overview.open,
@@ -142,8 +142,8 @@ def overview_shape(overview: Overview, settings: Settings) -> dict[str, Any]:
         "discarded": overview.discarded,
         "workers": overview.workers,
         "away": list(overview.away),
-        "lanes": [lane_shape(lane, settings) for lane in overview.lanes],
-        "gates": [gate_shape(gate) for gate in overview.gates],
+        "lanes": [lane_json(lane, settings) for lane in overview.lanes],
+        "gates": [gate_json(gate) for gate in overview.gates],
         "died": deaths(overview.counts),
         "counts": overview.counts,
     }
