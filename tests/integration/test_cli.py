@@ -195,6 +195,7 @@ def test_kinds_are_listed_with_route_and_lane():
         ("REFERENCE_CONFLICT", "no"),
         ("VANISHED", "same"),
         ("MOMENT_LOST", "same"),
+        ("KEY_FORGOTTEN", "same"),
         ("UNDECIDED", "same"),
         ("EXPIRED", "same"),
         ("LAPSED_TOO_OFTEN", "same"),
