@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import base64
+import json
 import time
 from collections.abc import Iterator
 from dataclasses import replace
@@ -297,6 +299,22 @@ def test_a_worker_looks_at_every_journal_as_it_begins_and_hands_over_as_it_ends(
         quiet.close()
         assert broker.llen(queue_of(many, CONFIRM_LANE)) == rung + 1, "nothing is due there"
     shared.relay.close()
+
+
+def test_whoever_closes_a_letter_calls_for_what_waited_behind_it(apart: Settings) -> None:
+    """With many targets nobody would come by chance, and no worker has heard of it."""
+    with Relay(apart) as relay, Operator(relay.journals, relay.bells) as operator:
+        for key, after in (("first", ()), ("second", ("first",)), ("alone", ())):
+            relay.enqueue(payment(), key=key, target="eu", after=after)
+        for claimed in relay.journal("eu").claim(LANE, WORKER, 9).items:
+            kill(relay.journal("eu"), claimed)
+        with redis.Redis.from_url(apart.redis_url) as broker:
+            queue = queue_of(apart, CONFIRM_LANE)
+            operator.discard(operator.get("alone", target="eu"), who="op", reason="settled by hand")
+            assert broker.llen(queue) == 0, "nothing waited for it"
+            operator.discard(operator.get("first", target="eu"), who="op", reason="settled by hand")
+            assert broker.llen(queue) == 1
+            assert b'"eu"' in base64.b64decode(json.loads(broker.lrange(queue, 0, 0)[0])["body"])
 
 
 def test_times_of_letters_are_those_of_their_own_journal(apart: Settings, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -28,4 +28,5 @@ count('cancelled')
 announce(id, intent.kind, 'cancelled', '', cap)
 disappoint(id, 'cancelled', cap)
 release(id, intent, bells)
+call_a_sweep(bells)
 return { 'cancelled', bells }

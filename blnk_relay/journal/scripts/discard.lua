@@ -20,4 +20,5 @@ count('discarded|' .. intent.kind)
 announce(id, intent.kind, 'discarded', '', cap)
 disappoint(id, 'discarded', cap)
 release(id, intent, bells)
+call_a_sweep(bells)
 return { 'discarded', bells }

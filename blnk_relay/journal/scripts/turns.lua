@@ -9,7 +9,7 @@ local function leave_waiting(id)
 end
 
 -- Lets a waiting intent go when nothing holds it back: no intent that it waits for, no other one before it in any
---   order.
+--   order. Without bells its lane is left to the next sweep.
 local function let_go(id, bells)
   local state, lane, due_before, pending, orders, patience, created, token = unpack(
     redis.call('HMGET', intent_key(id), 'state', 'lane', 'due', 'pending', 'orders', 'patience', 'created', 'token'))
@@ -25,7 +25,7 @@ local function let_go(id, bells)
   redis.call('HSET', intent_key(id), 'state', 'ready', 'since', due, 'updated', NOW)
   if patience then redis.call('HSET', intent_key(id), 'deadline', due + tonumber(patience)) end
   make_ready(id, lane, due)
-  ring(bells, lane)
+  if bells then ring(bells, lane) end
 end
 
 -- An intent is over: give free what it alone could write to, and let the next of its orders go.
@@ -44,6 +44,13 @@ end
 -- Dependents that this script may still deal with: a few milliseconds of the server's time. Those beyond are dealt with
 -- by later calls of their own; see owed.lua.
 local dependents_left = 200
+local DEPENDENTS = dependents_left
+
+-- After an intent has come to its end by an operator's or a producer's word: of those that waited for it, and of what
+-- waited behind them, some may be owed or due in lanes that are left to a sweep. Whoever hears this sweeps.
+local function call_a_sweep(bells)
+  if dependents_left < DEPENDENTS then ring(bells, 'confirm') end
+end
 
 -- Some of those that wait for an intent, who wait no longer; what is owed to the rest is noted ("done <txn>",
 --   "cancelled",
@@ -87,8 +94,7 @@ local function bury(id, kind, class, code, message, cap)
       local key = P .. 'order:' .. order
       redis.call('ZREM', key, id)
       local head = redis.call('ZRANGE', key, 0, 0)[1]
-      -- Its lane is rung by the next sweep.
-      if head then let_go(head, {}) end
+      if head then let_go(head) end
     end
   end
 end
