@@ -15,7 +15,7 @@ from blnk_relay.settings import CONFIRM_LANE, Settings, policy_of
 from blnk_relay.transport.broker import configuration, url_for_celery
 from tasks.loops import loops
 from tasks.runtime import Reports, Runtime, install, stop, worker_name
-from worker.broker import Broker, listening_options
+from worker.broker import Broker, leave_packed, listening_options
 from worker.by_name import ByName
 from worker.ledger.ledgers import check_targets, ledger_of
 from worker.shared import Shared
@@ -78,6 +78,7 @@ def make_app(settings: Settings) -> Celery:
     """
     check_targets(settings)
     check_broker(settings)
+    leave_packed()
     shared = Shared(settings)
     app = Celery("blnk-relay-worker", broker=url_for_celery(settings), include=["tasks.celery_tasks"], amqp=Broker)
     app.conf.update(

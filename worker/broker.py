@@ -19,7 +19,7 @@ from typing import Any
 from uuid import uuid4
 
 from celery.app.amqp import AMQP
-from kombu import Connection
+from kombu import Connection, compression
 from kombu.message import Message
 from kombu.transport import redis as kombu_redis
 
@@ -95,6 +95,20 @@ class Heard(Message):
 
     reject_log_error = ack_log_error
     ack = reject = requeue = ack_log_error
+
+
+def leave_packed() -> None:
+    """Have kombu leave bodies of this process as they came: it would unpack one however large that makes it.
+
+    Bells are never packed, and what comes by name is unpacked within bounds by whoever reads it.
+    """
+    packers: Any = compression
+    for name in packers.encoders():
+        packers.register(packers.get_encoder(name)[0], _refuse, name)
+
+
+def _refuse(_body: bytes) -> bytes:
+    raise ValueError("no body is unpacked here")
 
 
 def hearing(app: Any, handle: Callable[[Any], Any]) -> Callable[[Any], Any]:

@@ -70,9 +70,8 @@ class Consumer(celery_consumer.Consumer):
         """What is done with a message; see ``worker/broker.py``."""
         return hearing(self.app, super().create_task_handler(*args, **kwargs))
 
-    def on_decode_error(self, message: Any, exc: Exception) -> None:
-        """What cannot even be unpacked is no bell; Celery would log what stands in it, and drop it."""
-        _log.warning("a message cannot be unpacked (%s)", type(exc).__name__)
+    def on_decode_error(self, message: Any, exc: Exception) -> None:  # noqa: ARG002 - it may quote the message
+        """What is packed, or cannot be read at all, is no bell; Celery would log what stands in it, and drop it."""
         divert(self.app, message)
 
     def rebuild(self, why: str) -> None:

@@ -1,4 +1,4 @@
-"""The way to RabbitMQ: kombu's own, with a bound on every wait, and messages that stay as they came.
+"""The way to RabbitMQ: kombu's own, with a bound on every wait, and no message that it cannot read.
 
 Imported where Celery is needed and no earlier; see ``broker.py``.
 """
@@ -9,7 +9,6 @@ from types import FunctionType
 from typing import Any
 
 from amqp import basic_message, method_framing
-from kombu.message import Message as KombuMessage
 from kombu.transport import TRANSPORT_ALIASES, pyamqp
 
 #: What stands for ``amqp`` and ``amqps`` in the URLs of our own Celery applications.
@@ -39,29 +38,8 @@ _read_frames = FunctionType(
 )
 
 
-class Message(pyamqp.Message):
-    """What was received, with its body as it came: kombu would unpack it, however large it grew."""
-
-    def __init__(self, msg: Any, channel: Any = None, **kwargs: Any) -> None:
-        found = msg.properties
-        KombuMessage.__init__(
-            self,
-            body=msg.body,
-            channel=channel,
-            delivery_tag=msg.delivery_tag,
-            content_type=found.get("content_type"),
-            content_encoding=found.get("content_encoding"),
-            delivery_info=msg.delivery_info,
-            properties=found,
-            **kwargs,
-        )
-        self.headers = found.get("application_headers") or {}
-
-
 class Channel(pyamqp.Channel):
     """Leaves bodies in bytes, and waits for no word of the broker twice."""
-
-    Message = Message
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **{**kwargs, "auto_decode": False})

@@ -17,7 +17,6 @@ from kombu.exceptions import KombuError
 from redis.exceptions import RedisError
 
 from blnk_relay.address import BrokerAddress, RedisAddress
-from blnk_relay.transport.amqp import Message as Unopened
 
 #: What a broker, or the way to it, is at fault for.
 BROKER_ERRORS = (RedisError, AMQPError, KombuError, OSError)
@@ -35,7 +34,7 @@ def as_on_redis(message: Any) -> bytes:
     """A message of any broker as it would lie in a queue on Redis, which is how it is read.
 
     Args:
-        message: One of kombu's, not decoded.
+        message: One of kombu's, neither decoded nor unpacked.
     """
     body = message.body
     content = body if isinstance(body, bytes) else str(body).encode("utf-8", "surrogatepass")
@@ -43,7 +42,7 @@ def as_on_redis(message: Any) -> bytes:
         "body": base64.b64encode(content).decode(),
         "content-type": message.content_type,
         "content-encoding": message.content_encoding,
-        "headers": _headers(message),
+        "headers": message.headers,
         "properties": {"body_encoding": "base64"},
     }
     try:
@@ -52,20 +51,13 @@ def as_on_redis(message: Any) -> bytes:
         return json.dumps({**whole, "headers": {}}).encode()
 
 
-def _headers(message: Any) -> dict[str, Any]:
-    """The headers that go with the body as it is: kombu unpacks bodies, except those of our own transport."""
-    if message.errors or isinstance(message, Unopened):
-        return dict(message.headers)
-    return {name: value for name, value in message.headers.items() if name != "compression"}
-
-
 def publish(connection: Any, queue: str, message: Any) -> None:
     """Put a message into a queue as it came, in as many words.
 
     Args:
         connection: One of kombu's.
         queue: Where to.
-        message: One of kombu's, not decoded.
+        message: One of kombu's, neither decoded nor unpacked.
 
     Raises:
         Exception: Whatever the broker's client raises; it is for certain only without one that it is there.
@@ -84,7 +76,7 @@ def publish(connection: Any, queue: str, message: Any) -> None:
         )
 
     try:
-        put(_headers(message))
+        put(message.headers)
     except BROKER_ERRORS:
         raise
     except Exception:  # noqa: BLE001 - headers that can be read and not be written
