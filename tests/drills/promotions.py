@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import Self
 
 from blnk_relay import InvalidIntent, JournalUnavailable, Receipt, Relay, Write
 from blnk_relay.sandbox import DEFAULT_KINDS, Faults
@@ -133,18 +133,20 @@ class Teller:
         receipts: The latest of each key.
         broken: Sentences, one for each receipt that did not hold what it said.
         forgotten: How many receipts were lost with the tail, by the durability that they had.
+        overtaken: Keys of lost ones, whose order may be another one now.
         refused: How often Redis gave no answer.
 
     Args:
         relay: To enqueue with.
         succession: Says how many promotions there were.
-        durability: What a receipt can say at most.
     """
 
-    def __init__(self, relay: Relay, succession: Succession, durability: str) -> None:
-        self._relay, self._succession, self._durability = relay, succession, durability
+    def __init__(self, relay: Relay, succession: Succession) -> None:
+        self._relay, self._succession = relay, succession
         self._told: dict[str, Write] = {}
         self._promotions = 0
+        self._last: Sequence[Write] = ()
+        self.overtaken: set[str] = set()
         self.receipts: dict[str, Receipt] = {}
         self.broken: list[str] = []
         self.forgotten: Counter[str] = Counter()
@@ -170,11 +172,16 @@ class Teller:
                 time.sleep(0.05)
             else:
                 break
+        self._last = writes
         self._told.update((key_of(write), write) for write in writes)
         self.receipts.update((receipt.key, receipt) for receipt in receipts)
 
     def tell_again(self) -> None:
-        """Enqueue all of it under the same keys, in the same order; those that are new now were lost."""
+        """Enqueue all of it under the same keys, in the same order; those that are new now were lost.
+
+        What was enqueued at the new primary before has overtaken them.
+        """
+        orders = {write.intent.order_key for write in self._last} - {None}
         self._promotions = self._succession.promotions
         told = list(self._told.values())
         for at in range(0, len(told), _AGAIN):
@@ -182,9 +189,19 @@ class Teller:
                 before = self.receipts[receipt.key]
                 if receipt.created:
                     self.forgotten[before.durability] += 1
+                    if self._told[receipt.key].intent.order_key in orders:
+                        self.overtaken.add(receipt.key)
                     if before.durability.startswith("replicated"):
                         self.broken.append(f"lost: {receipt.key} had a receipt that said {before.durability}")
                 self.receipts[receipt.key] = receipt
+
+    def judged(self, recorded: Sequence[Recorded]) -> list[Recorded]:
+        """Those whose letters have to be true by the order in which they were told first."""
+        return [
+            item
+            for item in recorded
+            if not (item.status.key in self.overtaken and item.status.dead_class in ("refused", "rejected"))
+        ]
 
 
 def play_promotions(
@@ -218,7 +235,7 @@ def play_promotions(
         stack.enter_context(stage)
         relay = stack.enter_context(Relay(stage.settings))
         with Crew(stage, pool, WORKERS) as crew:
-            teller = Teller(relay, succession, setting.durability)
+            teller = Teller(relay, succession)
             teller.tell(story.opening)
             _wait(relay, list(teller.receipts.values()), time.monotonic() + LIMIT_S)
             stage.sandbox.set_faults(trouble)
@@ -232,14 +249,14 @@ def play_promotions(
             _wait(relay, list(teller.receipts.values()), calm_s + LIMIT_S)
             settling_s = time.monotonic() - calm_s
             recorded = _recorded(relay, teller)
-            books, dead = stage.sandbox.books(), frozenset(crew.killed)
-            letters = list(untrue(recorded, relay, books, dead, succession.promotions))
+            books = stage.sandbox.books()
+            letters = list(untrue(teller.judged(recorded), relay, books, frozenset(crew.killed), succession.promotions))
             blocked = prove(recorded, books.rows, books).blocked
             # What waits behind a dead letter may have been sent in lost moments: then the one behind it says so.
             _close(relay, teller)
-            ended = _recorded(relay, teller)
+            ended, books = _recorded(relay, teller), stage.sandbox.books()
             proof = prove(ended, books.rows, books)
-            letters += untrue(ended, relay, books, dead, succession.promotions)
+            letters += untrue(teller.judged(ended), relay, books, frozenset(crew.killed), succession.promotions)
             counts = operator_of(relay).overview().counts
             others = [*teller.broken, *_receipts_say(teller, setting), *_gone(crew)]
         if keep_log is not None:
@@ -261,13 +278,14 @@ def play_promotions(
         "promotions": succession.promotions,
         "forgotten": teller.forgotten.total(),
         "forgotten_by_durability": dict(teller.forgotten),
+        "overtaken": len(teller.overtaken),
         "unavailable": teller.refused,
         "killed": len(crew.killed),
         "moment_lost": sum(item.status.code == "MOMENT_LOST" for item in recorded),
         "stuck": stuck,
         "lost": len(proof.lost) - stuck + len(teller.broken),
         "doubled": len(proof.doubled),
-        "untrue": len(letters),
+        "untrue": len(set(letters)),
         "violations": len(books.violations()),
         "settling": round(settling_s, 1),
         "seconds": round(time.monotonic() - start_s, 1),
@@ -277,7 +295,7 @@ def play_promotions(
         *(f"lost: {sentence}" for sentence in proof.lost),
         *(f"doubled: {sentence}" for sentence in proof.doubled),
         *(f"broken: {sentence}" for sentence in books.violations()),
-        *(f"untrue: {sentence}" for sentence in letters),
+        *(f"untrue: {sentence}" for sentence in dict.fromkeys(letters)),
         *others,
         *(f"turmoil: {error!r}" for error in turmoil.failures),
     ]
