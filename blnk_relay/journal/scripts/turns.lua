@@ -102,7 +102,7 @@ local function disappoint(id, what, cap)
     local message, class = 'It waited for ' .. id .. ', which was ' .. what .. '.', 'refused'
     if state == 'waiting' then
       leave_waiting(dependent)
-      if lost or in_doubt(created, token, due) then
+      if lost or in_doubt(created, token, due, true) then
         -- What it waited for may have been done, and it sent, in moments that the journal has lost. The ledger is not
         -- asked: what is not there would be sent, against the word of whoever closed the other.
         class, message = 'unknown', message .. ' It may have been sent in moments that Redis has lost.'
