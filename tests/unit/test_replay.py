@@ -35,6 +35,8 @@ FRESH, SAME, NO = ReplayWay.FRESH, ReplayWay.SAME, ReplayWay.NO
         ("inflight.commit", "refused", "HOLD_NOT_FOUND", SAME),
         ("inflight.commit", "unknown", "UNDECIDED", SAME),
         ("inflight.commit", "unknown", "HOLD_CHANGED", NO),
+        ("transaction", "refused", "DEPENDENCY_CLOSED", NO),
+        ("transaction", "unknown", "DEPENDENCY_CLOSED", NO),
         ("inflight.void", "refused", "TXN_ALREADY_VOIDED", SAME),
     ],
 )
