@@ -20,6 +20,8 @@ INTEGRATION = Path(__file__).parent / "integration"
 SLOWEST = (
     "readme",
     "posting",
+    "promotions",
+    "own_ground",
     "lost_tail",
     "worker_life",
     "crashes",
