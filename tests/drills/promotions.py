@@ -78,7 +78,7 @@ class Turmoil:
 
     Args:
         succession: The servers.
-        crew: The workers, of whom one is killed now and then.
+        crew: The workers, of whom one is killed with every second primary, beginning with the first.
         number: How many promotions.
         seed: Makes the pauses repeatable.
     """
@@ -109,12 +109,12 @@ class Turmoil:
 
     def _run(self) -> None:
         try:
-            for _ in range(self._number):
+            for number in range(self._number):
                 self._let_be(_PEACE_S)
                 self._succession.cut()
                 self._cuts += 1
                 self._let_be(_ALONE_S)
-                if self._rng.random() < 0.5:
+                if number % 2 == 0:
                     self._crew.kill(self._rng.choice(self._crew.present()))
                 self._succession.promote()
                 self._let_be(_WIDOWED_S)
