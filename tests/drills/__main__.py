@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from pathlib import Path
 
 import click
@@ -107,26 +108,30 @@ def drill(
     outcomes: list[Outcome] = []
     if only in (None, "blows"):
         outcomes += _play(
-            lambda number: play_round(number, intents or 400, pool=pool, calm=calm),
-            range(seed, seed + (rounds or 5)),
+            [
+                partial(play_round, number, intents or 400, pool=pool, calm=calm)
+                for number in range(seed, seed + (rounds or 5))
+            ],
             () if as_json else _STRUCK,
         )
     # What is calm, or lasts for hours, is the other sort's.
     if only == "moving" or not (only or calm or soak):
         outcomes += _play(
-            lambda number: play_moving(number, intents or 350, pool=pool, keep_log=log),
-            range(seed, seed + (rounds or 1)),
+            [
+                partial(play_moving, number, intents or 350, pool=pool, keep_log=log)
+                for number in range(seed, seed + (rounds or 1))
+            ],
             () if as_json else _MOVING,
         )
     if only == "promotions" or not (only or calm or soak):
-        for setting in SETTINGS:
-            outcomes += _play(
-                lambda number, setting=setting: play_promotions(  # type: ignore[misc]
-                    number, setting, intents or 200, pool=pool, keep_log=log
-                ),
-                range(seed, seed + (rounds or 1)),
-                () if as_json else _PROMOTIONS,
-            )
+        outcomes += _play(
+            [
+                partial(play_promotions, number, setting, intents or 200, pool=pool, keep_log=log)
+                for number in range(seed, seed + (rounds or 1))
+                for setting in SETTINGS
+            ],
+            () if as_json else _PROMOTIONS,
+        )
     total = {
         name: sum(outcome.numbers.get(name, 0) for outcome in outcomes)
         for name in ("accepted", "stuck", "lost", "doubled", "untrue", "violations")
@@ -143,16 +148,16 @@ def drill(
     sys.exit(0 if all(outcome.sound for outcome in outcomes) else 1)
 
 
-def _play(play: Callable[[int], Outcome], seeds: Iterable[int], columns: Sequence[str]) -> list[Outcome]:
-    """Play a round for each seed, and print a line for it where there are columns."""
+def _play(plays: Iterable[Callable[[], Outcome]], columns: Sequence[str]) -> list[Outcome]:
+    """Play rounds, and print a line for each where there are columns."""
     outcomes = []
     if columns:
-        click.echo("seed   " + " ".join(f"{name:>11}" for name in columns))
-    for seed in seeds:
-        outcome = play(seed)
+        click.echo("seed   " + " ".join(f"{name:>12}" for name in columns))
+    for play in plays:
+        outcome = play()
         outcomes.append(outcome)
         if columns:
-            click.echo(f"{outcome.seed:<6} " + " ".join(f"{outcome.numbers[name]:>11}" for name in columns))
+            click.echo(f"{outcome.seed:<6} " + " ".join(f"{outcome.numbers[name]:>12}" for name in columns))
         for sentence in outcome.sentences[:20]:
             click.echo(f"seed {outcome.seed}: {sentence}", err=True)
     return outcomes
