@@ -37,6 +37,12 @@ _HOPELESS = {
     "LINK_EMPTY": "the other intent has no such id: discard it, and enqueue it with the right link",
 }
 
+#: Whoever enqueues that again might have it twice.
+_PERHAPS_SENT = (
+    "what it waited for brought nothing or was closed, and it may have been sent: see at the ledger whether it is "
+    "there, then discard it"
+)
+
 
 def plan_replay(kind: str, dead_class: str, code: str) -> ReplayPlan:
     """What a replay of a dead letter would do.
@@ -59,6 +65,8 @@ def plan_replay(kind: str, dead_class: str, code: str) -> ReplayPlan:
             ReplayWay.NO,
             f"blnk-relay {__version__} does not know kind {kind!r}: replay it with the version that enqueued it",
         )
+    if code in _HOPELESS and dead_class == DeadClass.UNKNOWN:
+        return ReplayPlan(ReplayWay.NO, _PERHAPS_SENT)
     if code in _HOPELESS or code in known.hopeless:
         return ReplayPlan(ReplayWay.NO, _HOPELESS.get(code) or known.hopeless[code])
     match dead_class:

@@ -23,6 +23,8 @@ SLOWEST = (
     "readme",
     "posting",
     "cluster",
+    "promotions",
+    "own_ground",
     "lost_tail",
     "worker_life",
     "crashes",

@@ -117,7 +117,7 @@ class HoldAction:
             exclusive=row.transaction_id,
             seen=seen,
             perhaps_ours=perhaps_ours,
-            otherwise=_moment_lost(perhaps_ours) if perhaps_ours else None,
+            otherwise=moment_lost(perhaps_ours) if perhaps_ours else None,
         )
 
     def request(self, entry: Entry, progress: Progress, policy: Policy) -> Request:
@@ -178,13 +178,18 @@ def _perhaps_ours(hold: Hold, entry: Entry, progress: Progress) -> tuple[str, ..
     )
 
 
-def _moment_lost(rows: Sequence[str]) -> Dead:
+def moment_lost(rows: Sequence[str]) -> Dead:
+    """A part of which nobody can tell whether it was sent in moments that the journal has lost.
+
+    Args:
+        rows: Commits of the hold that may be it.
+    """
     return Dead(
         DeadClass.UNKNOWN,
         MOMENT_LOST,
         capped(
-            "The journal lost its last moments, and this part may have been sent in them. The ledger has commits of "
-            f"its amount that may be it: {', '.join(rows)}."
+            "The journal lost its last moments, and this part may have been sent in them. The ledger has commits that "
+            f"may be it: {', '.join(rows)}."
         ),
     )
 

@@ -44,7 +44,11 @@ def next_step(
         if late and progress.lost_ms and not progress.again:
             return UNDECIDED
         keys = ", ".join(repr(key) for key in missing)
-        return Dead(DeadClass.REFUSED, "LINK_EMPTY", f"What it links to brought no such id: {keys}.")
+        told = f"What it links to brought no such id: {keys}."
+        if progress.lost_ms or progress.sent:
+            # The id may have been another one, or there, in moments that the journal has lost.
+            return Dead(DeadClass.UNKNOWN, "LINK_EMPTY", f"{told} It may have been sent before.")
+        return Dead(DeadClass.REFUSED, "LINK_EMPTY", told)
     wanted = kind.lookups(entry, progress, found)
     if wanted:
         return wanted

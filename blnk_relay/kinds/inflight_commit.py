@@ -8,7 +8,7 @@ from typing import Any
 
 from marshmallow import ValidationError, post_load
 
-from blnk_relay.families.hold import Hold, HoldAction
+from blnk_relay.families.hold import Hold, HoldAction, moment_lost
 from blnk_relay.intents.decision import Dead, DeadClass, Done, Look, refused
 from blnk_relay.intents.intent import Entry, Intent
 from blnk_relay.intents.kind import About, End, Example, Kind
@@ -128,6 +128,10 @@ def _part_ended(hold: Hold, part: int, progress: Progress, policy: Policy) -> Do
         if hold.committed < before:
             # Commits are never taken back, so this read is older than the one that was recorded.
             return look_again(progress, policy)
+        if hold.committed != before and progress.lost_ms:
+            # Others of ours may have come after it in moments that the journal has lost.
+            alike = [row for row in hold.commits if row.precise_amount == part]
+            return moment_lost([row.transaction_id for row in alike or hold.commits])
         if hold.committed != before:
             return Dead(
                 DeadClass.UNKNOWN,

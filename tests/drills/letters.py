@@ -42,9 +42,10 @@ def untrue(
         status = item.status
         if status.state != "dead":
             continue
-        # Of a worker that was silent while it had it in hand nobody can say whether it sent it.
-        (lapsed,) = fields_of(relay, [status.id], "lapsed")
-        sent = lapsed == "1" or any(line.what == "sent" for line in relay.history(status.id))
+        # Of a worker that was silent while it had it in hand nobody can say whether it sent it; nor of moments that
+        # the journal has lost.
+        (lapsed,), (lost,) = (fields_of(relay, [status.id], name) for name in ("lapsed", "lost"))
+        sent = lapsed == "1" or bool(lost and restarts) or any(line.what == "sent" for line in relay.history(status.id))
         shown = [row for name in references(item) for row in (rows.get(name), rows.get(f"{name}_q")) if row]
         why = _wrong(item, shown, sent, restarts, ends)
         if status.code == "LAPSED_TOO_OFTEN":
@@ -67,6 +68,9 @@ def _wrong(item: Recorded, shown: Sequence[Any], sent: bool, restarts: int, ends
     if status.key in {RAISING, RAISING_LATE}:
         right = status.code == "CANNOT_BE_HANDLED" and status.dead_class == ("unknown" if sent else "refused")
         return "" if right else "its kind raises, and the letter does not say so"
+    if status.code == "DEPENDENCY_CLOSED" and status.dead_class == "refused":
+        # Whether it had its effect all the same is for the proof.
+        return ""
     match status.dead_class:
         case "rejected" if status.code == "ROLLED_BACK":
             # Whether all of it was taken back is for the proof.

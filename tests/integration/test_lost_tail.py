@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from blnk_relay import Settings, TooLate, Write, commit_hold, transaction
+from blnk_relay import Operator, Settings, TooLate, Write, commit_hold, transaction
 from blnk_relay.kinds.registry import KINDS
 from blnk_relay.sandbox import Sandbox
 from tasks.confirm import confirm
@@ -233,6 +233,64 @@ def test_what_may_have_been_sent_in_the_lost_moments_cannot_be_cancelled(pair: P
                 runtime.relay.cancel("early")
             assert runtime.relay.cancel("late").state == "cancelled"
             wait_until(lambda: deliver(runtime, "writes") or confirm(runtime) is None, 10)
+
+
+@pytest.mark.parametrize("moment", ["before", "after"])
+def test_what_waited_for_a_letter_that_is_closed_may_have_been_sent_in_the_lost_moments(
+    pair: Pair, moment: str
+) -> None:
+    pair.join()
+    with Sandbox(HASTY_LEDGER) as sandbox:
+        given = Settings(**HASTE, redis_url=pair.urls[0], base_url=sandbox.url, namespace=f"closed-{moment}")
+        pay = transaction(
+            source="@world",
+            destination="@shop",
+            currency="EUR",
+            amount=1,
+            description="A payment",
+            reference="behind-it",
+            allow_overdraft=True,
+        )
+        with hands(given) as runtime:
+            part = hold_and_part(runtime, "scene")
+            behind = Write(intent=pay, key="behind-it", after=["scene-part"])
+            runtime.relay.enqueue_many([part, behind] if moment == "before" else [part])
+            pair.cut()
+            settle(runtime, [part, behind], drive, "both")
+        with hands(replace(given, redis_url=pair.urls[1])) as runtime:
+            (letter,) = settle(runtime, [part], drive, "the part").values()
+            assert letter.code == "MOMENT_LOST"
+            operator = Operator(runtime.relay.journals, runtime.relay.bells)
+            if moment == "after":
+                runtime.relay.enqueue_many([behind])
+            assert runtime.relay.get("behind-it").state == "waiting"
+            operator.discard(letter, who="me", reason="seen at the ledger")
+            told = runtime.relay.get("behind-it")
+            assert (told.dead_class, told.code) == ("unknown", "DEPENDENCY_CLOSED")
+            assert "may have been sent" in told.message
+            plan = operator.plan(told)
+            assert (plan.way, "see at the ledger" in plan.why) == ("no", True)
+        assert any(row.reference == "behind-it" for row in sandbox.books().rows)
+
+
+def test_what_came_long_after_a_loss_was_not_sent_when_what_it_waited_for_is_closed(pair: Pair) -> None:
+    pair.join()
+    with Sandbox(HASTY_LEDGER) as sandbox:
+        given = Settings(**HASTE, redis_url=pair.urls[0], base_url=sandbox.url, namespace="closed-late")
+        with hands(given) as runtime:
+            part = hold_and_part(runtime, "scene")
+            runtime.relay.enqueue_many([part])
+            pair.cut()
+            settle(runtime, [part], drive, "the part")
+        with hands(replace(given, redis_url=pair.urls[1])) as runtime:
+            (letter,) = settle(runtime, [part], drive, "the part").values()
+            ground = runtime.journal.key("ground")
+            runtime.journal.client.hincrby(ground, "lost", -3_600_000)
+            pay = transaction(source="@world", destination="@shop", currency="EUR", amount=1, description="A payment")
+            runtime.relay.enqueue(pay, key="behind-it", after=["scene-part"])
+            Operator(runtime.relay.journals).discard(letter, who="me", reason="seen at the ledger")
+            told = runtime.relay.get("behind-it")
+            assert (told.dead_class, told.code) == ("refused", "DEPENDENCY_CLOSED")
 
 
 def test_an_old_worker_settles_nothing_of_what_a_new_one_holds(pair: Pair) -> None:

@@ -239,6 +239,25 @@ def test_an_intent_that_nobody_finished_is_lost_unless_a_dead_letter_is_ahead_of
         assert len(behind_dead({item.status.id: item.status for item in items})) == 2 * blocked
 
 
+@pytest.mark.parametrize(
+    "kinds", [{"reconciliation.start_instant"}, {"reconciliation.upload", "reconciliation.start"}], ids=str
+)
+def test_what_may_have_been_made_explains_one_record_of_its_sort(told: Told, kinds: set[str]) -> None:
+    def unknown(item: Recorded) -> Recorded:
+        fields = {"state": "dead", "outcome": None, "dead_class": "unknown", "transaction_id": ""}
+        return replace(item, status=replace(item.status, **fields)) if item.status.kind in kinds else item
+
+    recorded = [unknown(item) for item in told.recorded]
+    assert recorded != told.recorded
+    proof = prove(recorded, told.books.rows, told.books)
+    assert (proof.lost, proof.doubled) == ([], [])
+    run = next(
+        run for run in told.books.runs if run.reconciliation_id in told.ids(max(kinds - {"reconciliation.upload"}))
+    )
+    again = replace(told.books, runs=(*told.books.runs, replace(run, reconciliation_id="recon_beef")))
+    assert len(prove(recorded, again.rows, again).doubled) == 1
+
+
 def test_a_kind_that_the_proof_does_not_know_cannot_be_proven(told: Told) -> None:
     item = told.recorded[0]
     strange = replace(item, status=replace(item.status, kind="ledger.close"))

@@ -50,7 +50,13 @@ def ledgers(stage: Stage, more: Sequence[str], seed: int, **about: str) -> Itera
 
 
 def play_to_all(
-    stage: Stage, boxes: Mapping[str, Sandbox], intents: int, blow: Callable[[], None], *, seed: int, timeout_s: float
+    stage: Stage,
+    boxes: Mapping[str, Sandbox],
+    intents: int,
+    blow: Callable[[], Sequence[Receipt] | None],
+    *,
+    seed: int,
+    timeout_s: float,
 ) -> dict[str, int]:
     """Tell each ledger a story of its own, let a blow fall in the middle, and prove all of them by their books.
 
@@ -58,7 +64,7 @@ def play_to_all(
         stage: With its workers.
         boxes: The ledgers by their targets' names.
         intents: Of each story.
-        blow: Called once half of all was posted.
+        blow: Called once half of all was posted; may return receipts of what it enqueued for the first ledger.
         seed: Of the first story; each has another.
         timeout_s: Longest wait for the end.
 
@@ -91,7 +97,7 @@ def play_to_all(
         enqueue({name: story.repeated for name, story in stories.items()})
         half = sum(len(story.writes) for story in stories.values()) // 2
         wait_until(lambda: open_() <= half, timeout_s, "half of it", poll_s=0.1)
-        blow()
+        receipts[next(iter(boxes))] += blow() or ()
         wait_until(lambda: not open_(), timeout_s, "all to be finished", poll_s=0.3)
         stage.stop_workers()
         counted = {"accepted": 0, "lost": 0, "doubled": 0, "violations": 0}

@@ -6,7 +6,7 @@ import signal
 import socket
 import subprocess
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -31,31 +31,12 @@ class Watched:
         second = self.clients[1]
         second.replicaof("127.0.0.1", self.servers[0].port)
         wait_until(lambda: second.info("replication").get("master_link_status") == "up", WAIT_S, "the replica")
-        for _ in range(3):
-            self._watch()
-        wait_until(self._agreed, WAIT_S, "the sentinels to know the replica and each other")
-
-    def _watch(self) -> None:
-        sentinel = Sentinel()
-        self.sentinels.append(sentinel)
-        with sentinel.client() as client:
-            client.execute_command("SENTINEL MONITOR", SERVICE, "127.0.0.1", self.servers[0].port, 2)
-            for name, value in (("down-after-milliseconds", 800), ("failover-timeout", 3000)):
-                client.execute_command("SENTINEL SET", SERVICE, name, value)
-
-    def _agreed(self) -> bool:
-        def seen(sentinel: Sentinel) -> tuple[int, int]:
-            with sentinel.client() as client:
-                state = client.sentinel_master(SERVICE)
-            return int(state["num-slaves"]), int(state["num-other-sentinels"])
-
-        return all(seen(sentinel) == (1, 2) for sentinel in self.sentinels)
+        begin_to_watch(self.servers[0].port, self.sentinels)
 
     @property
     def url(self) -> str:
         """For the journal and for the broker."""
-        hosts = ",".join(f"127.0.0.1:{sentinel.port}" for sentinel in self.sentinels)
-        return f"redis+sentinel://{hosts}/{SERVICE}/0"
+        return url_of(self.sentinels)
 
     @property
     def primary(self) -> redis.Redis:
@@ -121,6 +102,39 @@ class Sentinel:
             self._process.wait()
             self._process = None
             self._folder.cleanup()
+
+
+def begin_to_watch(port: int, sentinels: list[Sentinel]) -> None:
+    """Have three sentinels watch a primary that has one replica, and wait until they know it and each other.
+
+    Args:
+        port: Of the primary.
+        sentinels: They are put there as they start, for whoever has to stop them.
+    """
+
+    def seen(sentinel: Sentinel) -> tuple[int, int]:
+        with sentinel.client() as client:
+            state = client.sentinel_master(SERVICE)
+        return int(state["num-slaves"]), int(state["num-other-sentinels"])
+
+    for _ in range(3):
+        sentinel = Sentinel()
+        sentinels.append(sentinel)
+        with sentinel.client() as client:
+            client.execute_command("SENTINEL MONITOR", SERVICE, "127.0.0.1", port, 2)
+            for name, value in (("down-after-milliseconds", 800), ("failover-timeout", 3000)):
+                client.execute_command("SENTINEL SET", SERVICE, name, value)
+    wait_until(
+        lambda: all(seen(sentinel) == (1, 2) for sentinel in sentinels),
+        WAIT_S,
+        "the sentinels to know the replica and each other",
+    )
+
+
+def url_of(sentinels: Sequence[Sentinel]) -> str:
+    """The address of what they watch, for a journal and for a broker."""
+    hosts = ",".join(f"127.0.0.1:{sentinel.port}" for sentinel in sentinels)
+    return f"redis+sentinel://{hosts}/{SERVICE}/0"
 
 
 def _answers(client: redis.Redis) -> bool:

@@ -257,6 +257,17 @@ def test_a_sum_that_changed_otherwise_can_be_told_by_nobody(rows):
         assert dead(decision) == (DeadClass.UNKNOWN, "HOLD_CHANGED")
 
 
+@pytest.mark.parametrize(
+    ("rows", "named"), [((child(10, 300), child(11, 1)), (10,)), ((child(10, 299), child(11, 100)), (10, 11))]
+)
+def test_a_sum_that_changed_in_lost_moments_is_not_laid_on_somebody_else(rows, named):
+    """Both may be ours: this part, and one that was sent after it."""
+    decision = decided(PART, replace(ours(HOUR), lost_ms=NOW_MS - HOUR), *HELD, *rows)
+    assert dead(decision) == (DeadClass.UNKNOWN, "MOMENT_LOST")
+    assert "somebody else" not in decision.message
+    assert [number for number in (10, 11) if txn(number) in decision.message] == list(named)
+
+
 def test_a_sum_below_the_recorded_one_is_an_old_read_because_commits_are_never_taken_back():
     assert isinstance(decided(PART, ours(HOUR, before=300), *HELD), Look)
     assert dead(decided(PART, ours(6 * HOUR, before=300), *HELD)) == (DeadClass.UNKNOWN, "UNDECIDED")

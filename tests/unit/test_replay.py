@@ -35,6 +35,8 @@ FRESH, SAME, NO = ReplayWay.FRESH, ReplayWay.SAME, ReplayWay.NO
         ("inflight.commit", "refused", "HOLD_NOT_FOUND", SAME),
         ("inflight.commit", "unknown", "UNDECIDED", SAME),
         ("inflight.commit", "unknown", "HOLD_CHANGED", NO),
+        ("transaction", "refused", "DEPENDENCY_CLOSED", NO),
+        ("transaction", "unknown", "DEPENDENCY_CLOSED", NO),
         ("inflight.void", "refused", "TXN_ALREADY_VOIDED", SAME),
     ],
 )
@@ -56,6 +58,15 @@ def test_a_kind_of_a_newer_version_is_left_to_that_version(dead_class):
     plan = plan_replay("transaction.later", dead_class, "ANY")
     assert plan.way is NO
     assert ("does not know kind 'transaction.later'" in plan.why) == (dead_class is not DeadClass.INVALID)
+
+
+@pytest.mark.parametrize("code", ["DEPENDENCY_CLOSED", "LINK_EMPTY"])
+def test_what_may_have_been_sent_is_not_to_be_enqueued_again_when_what_it_waited_for_is_gone(code):
+    assert "enqueue" in plan_replay("transaction", "refused", code).why
+    told = plan_replay("transaction", "unknown", code)
+    assert told.way is NO
+    assert "enqueue" not in told.why
+    assert "see at the ledger" in told.why
 
 
 def test_a_batch_that_was_taken_back_is_sent_again_with_each_item_under_a_new_reference():

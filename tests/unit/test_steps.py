@@ -25,7 +25,7 @@ from casebook import (
 from hypothesis import given
 from hypothesis import strategies as st
 
-from blnk_relay import Settings, commit_hold, refund, void_hold
+from blnk_relay import Settings, commit_hold, refund, result_of, void_hold
 from blnk_relay.intents.decision import Again, Dead, DeadClass, Done, Look, Send
 from blnk_relay.intents.found import Found
 from blnk_relay.intents.steps import next_step
@@ -109,6 +109,19 @@ shown = st.lists(
     ),
     max_size=6,
 )
+
+
+def test_a_link_that_brings_nothing_refuses_only_what_cannot_have_been_sent():
+    entry = dataclasses.replace(entry_of(commit_hold(result_of("hold", "transaction_id"))), after=("hold",))
+
+    def letter(**changes: Any) -> tuple[DeadClass, str]:
+        told = next_step(KINDS[entry.kind], entry, progress(**changes), Found(), POLICY)
+        assert isinstance(told, Dead)
+        return told.dead_class, told.code
+
+    assert letter() == (DeadClass.REFUSED, "LINK_EMPTY")
+    assert letter(lost_ms=NOW_MS - HOUR) == (DeadClass.UNKNOWN, "LINK_EMPTY")
+    assert letter(sent=True) == (DeadClass.UNKNOWN, "LINK_EMPTY")
 
 
 @given(st.sampled_from(INTENTS), histories, shown)

@@ -226,6 +226,11 @@ local function claim_one(one, state)
     if one.lapses > tonumber(values[AT.looks] or '0') then
       change(changes, 'looker', charged_with(redis.call('HGET', intent_key(id), 'looker'), values[AT.worker]))
     end
+    -- It was sent, as is known; what became of it, and who wrote to the same rows after it, may be lost.
+    if not lost and in_doubt(values[AT.created], values[AT.token]) then
+      lost = LOST
+      change(changes, 'lost', lost)
+    end
   elseif in_doubt(values[AT.created], values[AT.token], one.due, true) then
     lost = LOST
     change(changes, 'lost', lost)

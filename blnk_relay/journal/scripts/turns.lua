@@ -101,12 +101,20 @@ end
 
 -- An intent will never be done: those that waited for it become dead letters, and keep their own dependents waiting.
 local function disappoint(id, what, cap)
+  if not LOST then read_ground() end
   for _, dependent in ipairs(next_dependents(id, what)) do
-    local state, kind = unpack(redis.call('HMGET', intent_key(dependent), 'state', 'kind'))
-    local message = 'It waited for ' .. id .. ', which was ' .. what .. '.'
+    local state, kind, created, token, due, lost = unpack(redis.call('HMGET', intent_key(dependent), 'state', 'kind',
+      'created', 'token', 'due', 'lost'))
+    local message, class = 'It waited for ' .. id .. ', which was ' .. what .. '.', 'refused'
     if state == 'waiting' then
       leave_waiting(dependent)
-      bury(dependent, kind, 'refused', 'DEPENDENCY_CLOSED', message, cap)
+      if lost or in_doubt(created, token, due, true) then
+        -- What it waited for may have been done, and it sent, in moments that the journal has lost. The ledger is not
+        -- asked: what is not there would be sent, against the word of whoever closed the other.
+        class, message = 'unknown', message .. ' It may have been sent in moments that Redis has lost.'
+        redis.call('HSET', intent_key(dependent), 'lost', lost or LOST)
+      end
+      bury(dependent, kind, class, 'DEPENDENCY_CLOSED', message, cap)
     elseif state == 'dead' then
       -- Its deadline passed before; from now on it cannot be replayed either.
       redis.call('HSET', intent_key(dependent), 'code', 'DEPENDENCY_CLOSED', 'message', message)

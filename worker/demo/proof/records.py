@@ -11,11 +11,12 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from blnk_relay.intents.links import link_of, linked_keys
 from blnk_relay.schema.identity import TOKENIZABLE
 
 if TYPE_CHECKING:
     from blnk_relay.sandbox.books.frozen import Books
-    from worker.demo.proof.findings import Proof, Recorded
+from worker.demo.proof.findings import Proof, Recorded
 
 #: The ledger that is there from the start (contract §2.2).
 _GENERAL_LEDGER = "general_ledger_id"
@@ -77,16 +78,23 @@ class RecordsProof:
             act = _ACTS.get(item.status.kind)
             if act is None:
                 self._proof.lost.append(f"{item.name} is of a kind that the proof knows nothing of")
+            elif item.unknown and linked_keys(item.payload):
+                # What it acts on is as unknown as itself, so nothing is wanted of it.
+                continue
             elif item.status.state == "done" or item.unknown:
                 act(self, item)
         for id_, wanted in self._wanted.items():
             self._check(id_, wanted)
         self._check_tags()
-        unknown = [item for item in items if item.unknown]
+        # One record of each sort: a run may come with an upload.
+        unknown = [(item, what) for item in items if item.unknown for what in _MADE.get(item.status.kind, ())]
         for id_, shown in self._shown.items():
             if id_ in self._wanted:
                 continue
-            owner = next((item for item in unknown if _may_have_made(item, shown)), None)
+            owner = next(
+                (one for one in unknown if one[1] == shown.what and _may_have_made(one[0], shown)),
+                None,
+            )
             if owner is None:
                 self._proof.doubled.append(f"{shown.what} {id_} belongs to no finished intent")
             else:
@@ -301,13 +309,33 @@ def _criteria(criteria: Iterable[Any]) -> list[tuple[Any, ...]]:
     return [(one.field, one.operator, one.value, one.pattern, float(one.allowable_drift)) for one in criteria]
 
 
+#: What an intent of each kind makes.
+_MADE: Mapping[str, tuple[str, ...]] = {
+    "ledger.create": ("ledger",),
+    "balance.create": ("balance",),
+    "identity.create": ("identity",),
+    "matching_rule.create": ("matching rule",),
+    "reconciliation.upload": ("upload",),
+    "reconciliation.start": ("reconciliation",),
+    "reconciliation.start_instant": ("upload", "reconciliation"),
+}
+
+
 def _may_have_made(item: Recorded, shown: _Shown) -> bool:
-    """Whether a record can be what an intent of unknown outcome made."""
+    """Whether a record of its sort can be what an intent of unknown outcome made."""
+    payload, values = item.payload, shown.values
     match item.status.kind:
         case "ledger.create" | "balance.create" | "identity.create":
             return item.status.id in (shown.meta or {}).values()
         case "matching_rule.create":
-            return shown.what == "matching rule" and shown.values["name"] == item.payload["name"]
+            return bool(values["name"] == payload["name"])
+        case "reconciliation.upload":
+            return bool(values["source"] == payload["source"])
         case "reconciliation.start":
-            return shown.what == "reconciliation" and shown.values["upload_id"] == item.payload["upload_id"]
+            # Where it is a link that brought nothing, nobody knows which upload it was.
+            return link_of(payload["upload_id"]) is not None or bool(values["upload_id"] == payload["upload_id"])
+        case "reconciliation.start_instant":
+            if shown.what == "upload":
+                return bool(values["records"] == len(payload["external_transactions"]))
+            return bool(values["dry_run"] == bool(payload.get("dry_run")))
     return False

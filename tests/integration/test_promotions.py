@@ -1,0 +1,25 @@
+"""Redis loses its last moments under real workers: a short form of the drill of promotions (``make drill``)."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.drills.promotions import SETTINGS, Setting, play_promotions
+
+#: What each promises is another thing; who promotes makes no difference to it.
+SOON = [pytest.param(Setting("memory", "hand"), 1)]
+LONG = [pytest.param(setting, 2, marks=pytest.mark.long) for setting in SETTINGS]
+
+
+@pytest.mark.parametrize(("setting", "promotions"), [*SOON, *LONG], ids=str)
+def test_after_each_promotion_every_receipt_ends_once_and_no_letter_is_untrue(
+    setting: Setting, promotions: int
+) -> None:
+    outcome = play_promotions(5, setting, 120, promotions=promotions)
+    assert outcome.sound, "\n".join(outcome.sentences)
+    assert outcome.numbers["accepted"] == 120
+    assert outcome.numbers["promotions"] == promotions
+    assert outcome.numbers["epochs"] >= promotions
+    if setting.durability == "replicated:1":
+        # Their records were not durable while the replica was away, so nothing was sent that nobody could tell.
+        assert outcome.numbers["moment_lost"] == 0
