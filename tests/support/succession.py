@@ -8,7 +8,7 @@ from typing import Literal
 import redis
 
 from tests.support.forwarder import Forwarder
-from tests.support.sentinels import Sentinel, begin_to_watch, url_of
+from tests.support.sentinels import SERVICE, Sentinel, begin_to_watch, url_of
 from tests.support.valkey import LastingValkey
 from tests.support.waiting import wait_until
 
@@ -32,7 +32,7 @@ class Succession:
     """Two servers, each of which is the primary by turns.
 
     Attributes:
-        promotions: How many there were so far.
+        promotions: How many were begun so far.
 
     Args:
         promoter: Who promotes.
@@ -71,13 +71,23 @@ class Succession:
     def promote(self) -> None:
         """Kill the primary, and have the replica take its place with what it has."""
         self._primary.crash()
+        # Whoever looks before it enqueues at the new one must see this.
+        self.promotions += 1
         with self._replica.client() as client:
             if not self._sentinels:
                 client.replicaof("NO", "ONE")
             wait_until(lambda: client.info("replication")["role"] == "master", _WAIT_S, "the promotion")
+        # Before they agree, the old one would be taken for the primary again if it came back.
+        wait_until(self._agreed, _WAIT_S, "the sentinels to agree")
         self._primary, self._replica = self._replica, self._primary
         self._address.target = self._primary.port
-        self.promotions += 1
+
+    def _agreed(self) -> bool:
+        def told(sentinel: Sentinel) -> int:
+            with sentinel.client() as client:
+                return int(client.sentinel_master(SERVICE)["port"])
+
+        return all(told(sentinel) == self._replica.port for sentinel in self._sentinels)
 
     def bring_back(self) -> None:
         """Start the old primary, which thinks that it still is; whoever promoted the other makes it a replica of it."""
