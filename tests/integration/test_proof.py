@@ -240,7 +240,7 @@ def test_an_intent_that_nobody_finished_is_lost_unless_a_dead_letter_is_ahead_of
 
 
 @pytest.mark.parametrize(
-    "kinds", [{"reconciliation.start_instant"}, {"reconciliation.upload", "reconciliation.start"}], ids=str
+    "kinds", [{"reconciliation.start_instant"}, {"reconciliation.upload", "reconciliation.start"}], ids=["one", "two"]
 )
 def test_what_may_have_been_made_explains_one_record_of_its_sort(told: Told, kinds: set[str]) -> None:
     def unknown(item: Recorded) -> Recorded:
