@@ -291,9 +291,11 @@ class Relay:
     # ----------------------------------------------------------------------------------------------------------------
 
     def _accept(self, entries: list[NewEntry]) -> list[Receipt]:
+        if len(entries) == 1:
+            return self._record(entries[0].entry.target, entries)
         by_target = split_by_target(entries)
         if len(by_target) == 1:
-            return self._record(next(iter(by_target)), entries)
+            return self._record(entries[0].entry.target, entries)
         # Of several journals each is asked before anything is written to the first.
         for target, positions in by_target.items():
             with placed(positions):

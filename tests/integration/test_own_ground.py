@@ -53,6 +53,7 @@ def in_doubt(journal: Journal) -> list[str]:
     ]
 
 
+@pytest.mark.long
 def test_a_journal_that_loses_its_tail_puts_nothing_in_doubt_in_another() -> None:
     lossy, other = Succession("hand"), Succession("hand")
     stage = Stage(faults=faults(SEED), settings={"redis_url": lossy.url, "durability": "replicated:1"})
