@@ -326,7 +326,7 @@ class Delivery:
             if request.file is not None:
                 content = runtime.journal.file(entry.id, entry.payload["size"])
                 if content is None:
-                    dead_class = DeadClass.UNKNOWN if progress.sent else DeadClass.REFUSED
+                    dead_class = DeadClass.UNKNOWN if progress.maybe_sent else DeadClass.REFUSED
                     gone = Dead(dead_class, "FILE_MISSING", "The file is no longer kept beside the intent.")
                     self._results.put(settlement_of(runtime, Decided(claimed, gone), State.SENDING, now_ms(claimed)))
                     return

@@ -188,10 +188,10 @@ def after_fault(claimed: Claimed, fault: Fault, policy: Policy, at_ms: int, work
     in_s = growing_s(waited_s, policy.confirm_first_s, policy.confirm_max_s)
     if tries >= most:
         decision: Settleable = Dead(
-            DeadClass.UNKNOWN if progress.sent else DeadClass.REFUSED,
+            DeadClass.UNKNOWN if progress.maybe_sent else DeadClass.REFUSED,
             CANNOT_BE_HANDLED,
             f"The worker's own code failed {tries} times ({fault}). "
-            + ("It may have been sent before." if progress.sent else "It was never sent."),
+            + ("It may have been sent before." if progress.maybe_sent else "It was never sent."),
         )
     else:
         decision = Look(in_s, progress.refuse) if progress.looking else Again(in_s, counted=False)

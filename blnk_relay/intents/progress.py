@@ -78,6 +78,11 @@ class Progress:
         return not self.sent and not self.looking
 
     @property
+    def maybe_sent(self) -> bool:
+        """It was sent, or may have been in moments that the journal has lost, also where a repeat would do no harm."""
+        return self.sent or (self.lost_ms > 0 and not self.again)
+
+    @property
     def forgotten(self) -> bool:
         """It counts as sent only because the journal may not know of it: nothing is recorded of that request."""
         return self.lost_ms > 0 and not self.memo

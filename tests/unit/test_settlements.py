@@ -218,6 +218,10 @@ def test_an_intent_whose_own_code_fails_is_tried_a_few_times_and_then_left_to_a_
 
 def test_what_may_have_been_sent_is_never_called_refused_for_a_fault_of_ours():
     assert failed(sent(looking=False), faults=2).fields["class"] == "unknown"
+    # In moments that the journal has lost it may have been, also where the ledger would recognise a repeat.
+    lost = failed(progress(lost_ms=NOW_MS), faults=2)
+    assert (lost.fields["class"], "It may have been sent before." in lost.fields["message"]) == ("unknown", True)
+    assert failed(progress(lost_ms=NOW_MS, again=True), faults=2).fields["class"] == "refused"
     posted = failed(sent(refuse=True))
     assert (posted.origin, posted.to, posted.fields["refuse"]) == ("posted", "posted", "1")
 
