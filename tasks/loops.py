@@ -18,7 +18,7 @@ from blnk_relay.errors import JournalUnavailable, OtherLedger
 from blnk_relay.settings import CONFIRM_LANE
 from tasks.confirm import confirm
 from tasks.deliver import deliver
-from tasks.runtime import Runtime, known, runtime
+from tasks.runtime import Runtime, known, longest_end_s, runtime, stop
 
 _log = logging.getLogger(__name__)
 
@@ -97,3 +97,10 @@ def wake(target: Any, lane: Any) -> None:
     """What a bell does: start the loop of a lane; one of a target or a lane that is not served here starts none."""
     if known(target, lane):
         loops().start(runtime(target), lane)
+
+
+def see_through() -> None:
+    """The end of a process: nothing new is claimed, and what is begun is waited for, as long as it may take."""
+    stop()
+    if not loops().join(longest_end_s()):
+        _log.warning("a process ends while requests are under way; what they came to is looked up")

@@ -219,6 +219,11 @@ def known(target: object, lane: object) -> bool:
     return target in _settings.ledgers and lane in (*_settings.lanes, CONFIRM_LANE)
 
 
+def longest_end_s() -> float:
+    """How long requests may take that are under way when this worker is told to stop; 0 where there is none."""
+    return 0.0 if _settings is None else _settings.lease_s + _settings.redis_timeout_s
+
+
 def runtime(target: str) -> Runtime:
     """The runtime of a target in this process; a forked child builds its own, because sockets cannot be shared."""
     place = (os.getpid(), target)

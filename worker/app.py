@@ -13,7 +13,7 @@ from blnk_relay.errors import InvalidSettings
 from blnk_relay.relay import Relay
 from blnk_relay.settings import CONFIRM_LANE, Settings, policy_of
 from blnk_relay.transport.broker import configuration, url_for_celery
-from tasks.loops import loops
+from tasks.loops import see_through
 from tasks.runtime import Reports, Runtime, install, stop, worker_name
 from worker.broker import Broker, leave_packed, listening_options
 from worker.by_name import ByName
@@ -26,9 +26,6 @@ POOLS = ("threads", "prefork", "solo")
 
 #: How often, every tenth of a second, a process of the prefork pool looks at its end whether its results were read.
 _RESULT_TRIES = 5
-
-#: The longest that a process of the prefork pool sees its requests through.
-_LONGEST_END_S = 60.0
 
 #: How often a broker that has a word for it is asked whether it is there, twice; others are asked by their transport.
 _HEARTBEAT_S = 10
@@ -122,30 +119,18 @@ class Farewell(bootsteps.StartStopStep):
     #: It is stopped before the sweeper, which tells others what will be due of what loops have settled last.
     requires = ("celery.worker.components:Pool", Sweeper)
 
-    def __init__(self, parent: Any, **kwargs: Any) -> None:
-        super().__init__(parent, **kwargs)
-        self._longest_s = longest_end_s(parent.app.conf.blnk_relay.settings)
-
     def start(self, _parent: Any) -> None:
         """There is nothing to begin."""
 
     def stop(self, _parent: Any) -> None:
         """Wait."""
-        stop()
-        loops().join(self._longest_s)
+        see_through()
 
 
 @signals.worker_process_shutdown.connect
 def _see_through(**_: Any) -> None:
     """The same at the end of a process of the prefork pool."""
-    stop()
-    if not loops().join(_LONGEST_END_S):
-        _log.warning("a process ends while requests are under way; what they came to is looked up")
-
-
-def longest_end_s(settings: Settings) -> float:
-    """How long requests may take that are under way when a worker is told to stop."""
-    return settings.lease_s + settings.redis_timeout_s
+    see_through()
 
 
 @signals.worker_process_init.connect
