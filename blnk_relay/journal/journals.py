@@ -7,9 +7,9 @@ on one Redis share its connections.
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AsyncExitStack, ExitStack, suppress
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 from blnk_relay.address import RedisAddress
 from blnk_relay.errors import JournalUnavailable, NotFound
@@ -23,9 +23,35 @@ from blnk_relay.journal.line import Line
 from blnk_relay.journal.status import Status
 from blnk_relay.settings import Settings
 
+S = TypeVar("S")
+T = TypeVar("T")
+
 #: After a target could not be noted, producers do not try again for this long: in a cluster the set may be on a node
 #: that is away while their journals are not, and workers note their targets anyway.
 _NOTE_PAUSE_S = 60.0
+
+
+class _Connected(Generic[T]):
+    """Connections to several servers, made once for each; in a cluster each hash slot counts as one."""
+
+    def __init__(self, make: Callable[[RedisAddress, str], T]) -> None:
+        self._make = make
+        self._known: list[tuple[RedisAddress, str, T]] = []
+
+    @property
+    def all(self) -> list[T]:
+        """Those that were made."""
+        return [made for _, _, made in self._known]
+
+    def to(self, address: RedisAddress, prefix: str) -> T:
+        """Those to a server, for keys that begin so."""
+        slot = prefix if address.is_cluster else ""
+        for known_address, known_slot, made in self._known:
+            if (known_address, known_slot) == (address, slot):
+                return made
+        made = self._make(address, prefix)
+        self._known.append((address, slot, made))
+        return made
 
 
 class Journals:
@@ -44,7 +70,7 @@ class Journals:
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self._known: dict[str, Journal] = {}
-        self._lines: list[tuple[RedisAddress, str, Line]] = []
+        self._lines = _Connected(lambda address, prefix: Line(settings, address, prefix))
         self._noted: set[str] = set()
         self._note_after_s = float("-inf")
         self._lock = threading.Lock()
@@ -76,8 +102,7 @@ class Journals:
         for journal in self._unnamed():
             if journal.target == target:
                 return journal
-        check_target(self.settings, target)
-        raise NotFound(target)
+        raise no_target(self.settings, target)
 
     def everywhere(self) -> list[Journal]:
         """Those of the settings' targets, and those of others that were ever used on the same servers.
@@ -103,10 +128,8 @@ class Journals:
         Raises:
             JournalUnavailable: It did not answer.
         """
-        address = self.settings.journal_address(target)
-        with reported(variable=address.variable):
-            names: Any = self._line(address, index_prefix(self.settings)).client.smembers(index_key(self.settings))
-        return [self._journal(name, address) for name in sorted(set(names) - self.settings.ledgers.keys())]
+        address, names = self._names_beside(target)
+        return [self._journal(name, address) for name in sorted(names - self.settings.ledgers.keys())]
 
     def left_beside(self, target: str) -> list[Journal]:
         """Journals on the Redis of this target's that the settings have elsewhere: from before an address was changed.
@@ -114,31 +137,25 @@ class Journals:
         Raises:
             JournalUnavailable: It did not answer, or the Redis on which one of them is now did not.
         """
-        address = self.settings.journal_address(target)
-        with reported(variable=address.variable):
-            names: Any = self._line(address, index_prefix(self.settings)).client.smembers(index_key(self.settings))
+        address, names = self._names_beside(target)
         moved = [
             Journal(self.settings, name, self._line(address, self.settings.prefix(name)))
-            for name in sorted(set(names) & self.settings.ledgers.keys())
+            for name in sorted(names & self.settings.ledgers.keys())
             if self.settings.journal_address(name) != address
         ]
         # Two addresses may lead to one Redis.
         return [journal for journal in moved if journal.epoch() != self.of(journal.target).epoch()]
 
+    def _names_beside(self, target: str) -> tuple[RedisAddress, set[str]]:
+        """Where the journal of a target is, and the targets that were ever noted there."""
+        address = self.settings.journal_address(target)
+        with reported(variable=address.variable):
+            names: Any = self._line(address, index_prefix(self.settings)).client.smembers(index_key(self.settings))
+        return address, set(names)
+
     def _unnamed(self) -> list[Journal]:
-        found: dict[str, Journal] = {}
-        failure: JournalUnavailable | None = None
-        answered = False
-        for targets in by_server(self.settings):
-            try:
-                for journal in self.unnamed_beside(targets[0]):
-                    found.setdefault(journal.target, journal)
-                answered = True
-            except JournalUnavailable as error:
-                failure = error
-        if failure is not None and not answered:
-            raise failure
-        return list(found.values())
+        read = reached((targets[0] for targets in by_server(self.settings)), self.unnamed_beside)
+        return list({journal.target: journal for _, found in reversed(read) for journal in found}.values())
 
     def note(self, targets: Iterable[str]) -> None:
         """Note that targets have journals, so that work for them is seen by whoever does not know their names.
@@ -193,7 +210,7 @@ class Journals:
     def close(self) -> None:
         """Give the connections back."""
         with ExitStack() as stack:
-            for _, _, line in self._lines:
+            for line in self._lines.all:
                 # All of them, also where one cannot be closed.
                 stack.callback(line.close)
 
@@ -201,22 +218,13 @@ class Journals:
         place = address or self.settings.journal_address(target)
         with self._lock:
             if target not in self._known:
-                line = self._line_to(place, self.settings.prefix(target))
+                line = self._lines.to(place, self.settings.prefix(target))
                 self._known[target] = Journal(self.settings, target, line)
             return self._known[target]
 
     def _line(self, address: RedisAddress, prefix: str) -> Line:
         with self._lock:
-            return self._line_to(address, prefix)
-
-    def _line_to(self, address: RedisAddress, prefix: str) -> Line:
-        slot = prefix if address.is_cluster else ""
-        for known_address, known_slot, line in self._lines:
-            if (known_address, known_slot) == (address, slot):
-                return line
-        line = Line(self.settings, address, prefix)
-        self._lines.append((address, slot, line))
-        return line
+            return self._lines.to(address, prefix)
 
 
 class AsyncJournals:
@@ -225,7 +233,7 @@ class AsyncJournals:
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self._known: dict[str, AsyncJournal] = {}
-        self._clients: list[tuple[RedisAddress, str, Any]] = []
+        self._clients = _Connected(lambda address, prefix: async_client(settings, address, prefix))
         self._noted: set[str] = set()
         self._note_after_s = float("-inf")
 
@@ -237,7 +245,7 @@ class AsyncJournals:
         """
         check_target(self.settings, target)
         if target not in self._known:
-            client = self._client(self.settings.journal_address(target), self.settings.prefix(target))
+            client = self._clients.to(self.settings.journal_address(target), self.settings.prefix(target))
             self._known[target] = AsyncJournal(self.settings, target, client)
         return self._known[target]
 
@@ -247,8 +255,9 @@ class AsyncJournals:
             if target in self._noted or self._note_after_s > steady_s():
                 continue
             try:
-                with reported():
-                    client = self._client(self.settings.journal_address(target), index_prefix(self.settings))
+                address = self.settings.journal_address(target)
+                with reported(variable=address.variable):
+                    client = self._clients.to(address, index_prefix(self.settings))
                     await client.sadd(index_key(self.settings), target)
                     self._noted.add(target)
             except JournalUnavailable:
@@ -272,17 +281,8 @@ class AsyncJournals:
     async def close(self) -> None:
         """Give the connections back."""
         async with AsyncExitStack() as stack:
-            for _, _, client in self._clients:
+            for client in self._clients.all:
                 stack.push_async_callback(client.aclose)
-
-    def _client(self, address: RedisAddress, prefix: str) -> Any:
-        slot = prefix if address.is_cluster else ""
-        for known_address, known_slot, client in self._clients:
-            if (known_address, known_slot) == (address, slot):
-                return client
-        client = async_client(self.settings, address, prefix)
-        self._clients.append((address, slot, client))
-        return client
 
 
 def by_server(settings: Settings) -> list[list[str]]:
@@ -310,7 +310,30 @@ def check_target(settings: Settings, target: str) -> None:
         NotFound: It is not.
     """
     if target not in settings.ledgers:
-        raise NotFound(f"no target {target!r}; the settings name {', '.join(settings.ledgers)}")
+        raise no_target(settings, target)
+
+
+def no_target(settings: Settings, target: str) -> NotFound:
+    """That there is no such target."""
+    return NotFound(f"no target {target!r}; the settings name {', '.join(settings.ledgers)}")
+
+
+def reached(those: Iterable[S], read: Callable[[S], T]) -> list[tuple[S, T]]:
+    """What is read from each of several that can be reached.
+
+    Raises:
+        JournalUnavailable: None can be.
+    """
+    found: list[tuple[S, T]] = []
+    failure: JournalUnavailable | None = None
+    for one in those:
+        try:
+            found.append((one, read(one)))
+        except JournalUnavailable as error:
+            failure = error
+    if failure is not None and not found:
+        raise failure
+    return found
 
 
 def index_prefix(settings: Settings) -> str:

@@ -12,11 +12,11 @@ from types import TracebackType
 from typing import Any, Self, TypeVar
 
 from blnk_relay.bell import Bells
-from blnk_relay.errors import JournalUnavailable, NotFound, Refused
+from blnk_relay.errors import NotFound, Refused
 from blnk_relay.intents.intent import DEFAULT_TARGET
 from blnk_relay.intents.states import State, StateName
 from blnk_relay.journal.journal import Journal
-from blnk_relay.journal.journals import Journals
+from blnk_relay.journal.journals import Journals, reached
 from blnk_relay.journal.listing import Listing, Wanted, check_filters, expect
 from blnk_relay.journal.overview import Overview, leases_flow, merged, overview_flow
 from blnk_relay.journal.pauses import MAX_REASON, MAX_WHO, Act, Change, acts_flow, pause_flow, resume_flow
@@ -373,16 +373,7 @@ class Operator:
         Raises:
             JournalUnavailable: None can be.
         """
-        found: list[tuple[Journal, T]] = []
-        failure: JournalUnavailable | None = None
-        for journal in self._journals(target):
-            try:
-                found.append((journal, read(journal)))
-            except JournalUnavailable as error:
-                failure = error
-        if failure is not None and not found:
-            raise failure
-        return found
+        return reached(self._journals(target), read)
 
     def _journals(self, target: str | None) -> list[Journal]:
         return self.journals.everywhere() if target is None else [self.journals.any_of(target)]

@@ -7,20 +7,10 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from blnk_relay import DeadClassName, OutcomeName, PartStatus, Status
+from blnk_relay.intents.outcomes import OUTCOMES as ALL_OUTCOMES
 
-#: Outcomes that the statement counts, in its order.
-OUTCOMES: tuple[OutcomeName, ...] = (
-    "applied",
-    "held",
-    "voided",
-    "refunded",
-    "created",
-    "updated",
-    "tokenized",
-    "uploaded",
-    "started",
-    "deleted",
-)
+#: Outcomes that the statement counts, in its order: those of a write that the ledger has confirmed.
+OUTCOMES: tuple[OutcomeName, ...] = tuple(name for name in ALL_OUTCOMES if name not in ("accepted", "cancelled"))
 
 CLASSES: tuple[DeadClassName, ...] = ("refused", "rejected", "unknown", "partial")
 
