@@ -15,7 +15,9 @@ Example:
 from blnk_relay._version import __version__
 from blnk_relay.aio import AsyncRelay
 from blnk_relay.errors import (
+    DoesNotVerify,
     DuplicateInBatch,
+    EncryptionKeyMissing,
     InvalidIntent,
     InvalidSettings,
     JournalFull,
@@ -40,6 +42,7 @@ from blnk_relay.journal.operator import Operator
 from blnk_relay.journal.overview import GateView, LaneDepth, Overview, Pause
 from blnk_relay.journal.parts import PartStatus
 from blnk_relay.journal.pauses import Act, Change
+from blnk_relay.journal.resealing import KeyUse, Resealed
 from blnk_relay.journal.status import Attempt, AttemptName, Status
 from blnk_relay.kinds.balance_create import create_balance
 from blnk_relay.kinds.balance_link_identity import link_identity
@@ -123,11 +126,15 @@ __all__ = [  # noqa: RUF022 - grouped by what they are for
     "Pause",
     "Change",
     "Act",
+    "KeyUse",
+    "Resealed",
     "ReplayPlan",
     "ReplayWay",
     # Errors.
     "RelayError",
+    "DoesNotVerify",
     "DuplicateInBatch",
+    "EncryptionKeyMissing",
     "InvalidIntent",
     "InvalidSettings",
     "JournalFull",

@@ -18,7 +18,7 @@ _FILE = "_FILE"
 SCOPE = "__"
 
 #: The file itself is the setting: its path is kept, because its content may change.
-_KEPT_PATHS = frozenset({"token_file"})
+_KEPT_PATHS = frozenset({"token_file", "encryption_keys_file"})
 
 #: What each type of setting has to be, for people.
 _MUST = {

@@ -171,6 +171,42 @@ class JournalFull(JournalUnavailable):
         )
 
 
+class EncryptionKeyMissing(JournalUnavailable):
+    """What is asked for is encrypted under a key that the settings of this process do not have. Nothing was changed.
+
+    Attributes:
+        key: Name of the key, as ``<id>.<check>``; empty where only the journal as a whole is known to be encrypted.
+    """
+
+    def __init__(self, key: str, what: str = "") -> None:
+        self.key = key
+        self.what = what
+        super().__init__(
+            f"{what or 'what is asked for'} is encrypted with key {key_in_words(key)}, which this process does not "
+            "have: add it to BLNK_RELAY_ENCRYPTION_KEYS"
+            if key
+            else f"{what or 'the journal'} is encrypted, and this process has no key: set BLNK_RELAY_ENCRYPTION_KEYS"
+        )
+
+
+class DoesNotVerify(RelayError):
+    """What the journal kept encrypted was changed, cut, or put into another place; nothing of it can be believed.
+
+    Attributes:
+        field: Which part of it.
+    """
+
+    def __init__(self, field: str) -> None:
+        self.field = field
+        super().__init__(f"the encrypted {field} does not verify: it was changed, or belongs to another place")
+
+
+def key_in_words(name: str) -> str:
+    """The name of an encryption key for people: the id that its owner gave it, and what tells it from another."""
+    id_, _, check = name.partition(".")
+    return f"{id_} (check {check})" if check else id_
+
+
 class OtherLedger(RelayError):
     """The settings name another ledger for a target than the journal was used for so far. Nothing was recorded.
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from blnk_relay.address import CLUSTER, BrokerAddress, RedisAddress, parsed_broker
+from blnk_relay.encryption import Keyring
 from blnk_relay.environment import PREFIX, Environment
 from blnk_relay.environment import setting as _setting
 from blnk_relay.errors import InvalidSettings
@@ -124,6 +125,17 @@ class Settings:
         default=False,
         doc="Raise `NotDurable` where less was reached, rather than warn once; what was enqueued is recorded all the "
         "same.",
+    )
+
+    encryption_keys: str = _setting(
+        "",
+        "Keys under which payloads, files, messages of the ledger and OAuth tokens are encrypted in the journals "
+        "(production.md): `id:key`, 32 bytes in base64 each, with commas between them. The first is used to write, all "
+        "of them to read. Needs `blnk-relay[encryption]`. Empty: nothing is encrypted.",
+        secret=True,
+    )
+    encryption_keys_file: str = _setting(
+        "", "File that holds them instead; it is read again when it changes, so that keys are rotated while all runs."
     )
 
     api: str = _of_target("api")
@@ -275,6 +287,8 @@ class Settings:
                 )
         object.__setattr__(self, "ledgers", self._all_targets())
         # Made for the sake of what they refuse.
+        for name in self.ledgers:
+            self.keyring(name)
         addresses = (*(self.journal_address(name) for name in self.ledgers), self.broker_address)
         self._check_tls([address for address in addresses if isinstance(address, RedisAddress)])
         self._check_together()
@@ -379,6 +393,21 @@ class Settings:
         if ledger is not None and ledger.redis_url:
             return self.redis_address(ledger.variable("redis_url").removeprefix(PREFIX), ledger.redis_url)
         return self.redis_address("REDIS_URL", self.redis_url)
+
+    def keyring(self, target: str) -> Keyring:
+        """The keys under which the journal of a target is encrypted; none where it is not.
+
+        Raises:
+            InvalidSettings: They cannot be used.
+        """
+        own = self.ledgers.get(target)
+        if own is not None and target != DEFAULT_TARGET and (own.encryption_keys or own.encryption_keys_file):
+            variable = own.variable("encryption_keys_file" if own.encryption_keys_file else "encryption_keys")
+            return Keyring(own.encryption_keys, own.encryption_keys_file, variable)
+        variable = f"{PREFIX}ENCRYPTION_KEYS{'_FILE' if self.encryption_keys_file else ''}"
+        if self.encryption_keys and self.encryption_keys_file:
+            raise InvalidSettings(f"{PREFIX}ENCRYPTION_KEYS and {variable} are both set; keep one of them.")
+        return Keyring(self.encryption_keys, self.encryption_keys_file, variable)
 
     @property
     def broker_address(self) -> RedisAddress | BrokerAddress:

@@ -47,6 +47,8 @@ class Target:
         ca_bundle: File of certificate authorities.
         confirm_route: How outcomes are read back.
         redis_url: The Redis that keeps its journal; empty for the one that all share.
+        encryption_keys: Keys under which its journal is encrypted; empty for those that all share.
+        encryption_keys_file: File that holds them instead, read again when it changes.
 
     Raises:
         InvalidSettings: Its settings contradict each other; the sentence says what to change.
@@ -86,6 +88,12 @@ class Target:
     redis_url: str = setting(
         "", "The Redis or Valkey that keeps its journal; empty: BLNK_RELAY_REDIS_URL, as for the others.", secret=True
     )
+    encryption_keys: str = setting(
+        "",
+        "Keys under which its journal is encrypted; empty: those of BLNK_RELAY_ENCRYPTION_KEYS, as for the others.",
+        secret=True,
+    )
+    encryption_keys_file: str = setting("", "File that holds them instead; it is read again when it changes.")
 
     def __post_init__(self) -> None:
         if not _NAME.fullmatch(self.name) or len(self.name) > _LONGEST_NAME:
@@ -104,6 +112,11 @@ class Target:
         if len(given) > 1:
             both = " and ".join(self.variable(name) for name in given)
             raise InvalidSettings(f"{both} are both set; a target has one credential: keep one of them.")
+        if self.encryption_keys and self.encryption_keys_file:
+            raise InvalidSettings(
+                f"{self.variable('encryption_keys')} and {self.variable('encryption_keys_file')} are both set; keep "
+                "one of them."
+            )
         if self.oauth and not (self.oauth_client_id and self.oauth_client_secret):
             raise InvalidSettings(
                 f"{self.variable('oauth_client_id')} and {self.variable('oauth_client_secret')} are needed together: "

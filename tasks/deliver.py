@@ -17,7 +17,7 @@ from functools import partial
 from queue import Empty, SimpleQueue
 from typing import Any
 
-from blnk_relay.errors import JournalUnavailable, OtherLedger
+from blnk_relay.errors import DoesNotVerify, EncryptionKeyMissing, JournalUnavailable, OtherLedger
 from blnk_relay.intents.decision import Dead, DeadClass, Look, Send
 from blnk_relay.intents.exchange import Failure, GateChange, Request, Response, Verdict
 from blnk_relay.intents.retry import growing_s
@@ -28,7 +28,7 @@ from blnk_relay.kinds.registry import KINDS
 from blnk_relay.settings import LEASE_MARGIN_S
 from tasks.leases import Hand
 from tasks.lookups import Decided, Opened, apply_gate, opened, portions, rounds
-from tasks.reports import faulted, guarded, now_ms, report_claims, settle, settlement_of
+from tasks.reports import broken, faulted, guarded, now_ms, report_claims, settle, settlement_of
 from tasks.runtime import Runtime
 from tasks.settlements import Fault, Sent, after_attempt, given_back, unsent
 
@@ -334,6 +334,13 @@ class Delivery:
             # What it takes may be more than a lease, and part of the lease is gone by now.
             longest_s = ledger.longest_s(request) + LEASE_MARGIN_S
             held = runtime.keeper.need(self._hand, claimed, longest_s)
+        except DoesNotVerify:
+            self._results.put(broken(runtime, claimed))
+            return
+        except EncryptionKeyMissing as error:
+            # It had the key when it was claimed, so it was given up meanwhile: the next claim leaves it alone.
+            self._give_back(claimed, f"The file is encrypted with a key that is not here: {error.key}")
+            return
         except JournalUnavailable:
             self._give_back(claimed, "The journal did not answer")
             return

@@ -124,7 +124,8 @@ class Ingest:
         known = isinstance(named, str) and named in settings.ledgers
         target = named if isinstance(named, str) and known else _fallback(settings.ledgers)
         lane = settings.route(kind)
-        id_ = id_of(target, f"invalid\n{kind}\n{_digest(raw, envelope, call)}")
+        digest = relay.journal(target).unguessable(_digest(raw, envelope, call))
+        id_ = id_of(target, f"invalid\n{kind}\n{digest}")
         kept = {
             "task": safe_text(task, _MOST_OF_A_NAME),
             "content_type": safe_text(envelope.content_type, _MOST_OF_A_NAME) if envelope else "",

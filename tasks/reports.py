@@ -6,10 +6,11 @@ import logging
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 
-from blnk_relay.errors import JournalUnavailable
+from blnk_relay.errors import DoesNotVerify, JournalUnavailable, key_in_words
 from blnk_relay.intents.decision import Dead, DeadClass, Look, Renew
 from blnk_relay.intents.intent import Entry
 from blnk_relay.intents.states import State
+from blnk_relay.intents.steps import does_not_verify
 from blnk_relay.journal.claims import Claims
 from blnk_relay.journal.clock import steady_s
 from blnk_relay.journal.entries import Claimed, Settlement
@@ -89,6 +90,8 @@ def _renewed(runtime: Runtime, claimed: Claimed, origin: State, at_ms: int) -> S
     """The settlement of what is sent again under fresh references."""
     try:
         renewal = runtime.journal.renewal(claimed.entry.id, claimed.progress.generation)
+    except DoesNotVerify:
+        return broken(runtime, claimed)
     except JournalUnavailable:
         # Another look will come to the same.
         return after_look(claimed, origin, Look(runtime.policy.confirm_first_s), at_ms, runtime.worker)
@@ -126,10 +129,31 @@ def report_claims(runtime: Runtime, claims: Claims) -> list[Settlement]:
     for kind in claims.strange:
         if runtime.once_in_a_while(f"strange {kind}", float("inf")):
             _log.warning("intents of kind %r are left to newer workers: this one does not know it", kind)
+    for key in claims.locked:
+        if runtime.once_in_a_while(f"locked {key}"):
+            _log.warning(
+                "intents of target %s are encrypted with key %s, which this worker does not have, and left to those "
+                "that have it: BLNK_RELAY_ENCRYPTION_KEYS",
+                runtime.target,
+                key_in_words(key),
+            )
     return [
-        faulted(runtime, claimed, Fault(error, "its record"), claimed.progress.now_ms)
+        broken(runtime, claimed)
+        if error == DoesNotVerify.__name__
+        else faulted(runtime, claimed, Fault(error, "its record"), claimed.progress.now_ms)
         for claimed, error in claims.unreadable
     ]
+
+
+def broken(runtime: Runtime, claimed: Claimed) -> Settlement:
+    """The settlement of an intent whose record is encrypted and does not verify: no other try would read it."""
+    _log.error("intent %s (%s) does not verify: what was recorded of it cannot be believed", *_named(claimed))
+    origin = State.POSTED if claimed.progress.looking else State.SENDING
+    return after_look(claimed, origin, does_not_verify(claimed.progress), now_ms(claimed), runtime.worker)
+
+
+def _named(claimed: Claimed) -> tuple[str, str]:
+    return claimed.entry.id, claimed.entry.kind
 
 
 def _tell(runtime: Runtime, entry: Entry, death: Dead) -> None:

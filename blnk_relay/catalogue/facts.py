@@ -40,6 +40,11 @@ COMMON_ENDS = (
         "CANNOT_BE_HANDLED",
         "The worker's own code failed `max_lapses` times in a row, and a request may have acted.",
     ),
+    End(
+        DeadClass.UNKNOWN,
+        "DOES_NOT_VERIFY",
+        "What was recorded of it is encrypted, and was changed or put into another's place; a request may have acted.",
+    ),
 )
 
 

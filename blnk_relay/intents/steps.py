@@ -21,6 +21,19 @@ UNDECIDED = Dead(DeadClass.UNKNOWN, "EXPIRED", "Undecided at its deadline, and i
 #: Code of a dead letter whose kind's code failed for it, again and again.
 CANNOT_BE_HANDLED = "CANNOT_BE_HANDLED"
 
+#: Code of one whose record is encrypted, and was changed or put into another's place.
+DOES_NOT_VERIFY = "DOES_NOT_VERIFY"
+
+
+def does_not_verify(progress: Progress) -> Dead:
+    """What becomes of an intent whose record cannot be believed."""
+    return Dead(
+        DeadClass.UNKNOWN if progress.maybe_sent else DeadClass.REFUSED,
+        DOES_NOT_VERIFY,
+        "What was recorded of it is encrypted and does not verify: it was changed, or belongs to another intent. "
+        + ("It may have been sent before." if progress.maybe_sent else "It was never sent."),
+    )
+
 
 def next_step(
     kind: Kind, entry: Entry, progress: Progress, found: Found, policy: Policy

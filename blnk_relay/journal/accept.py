@@ -7,10 +7,11 @@ from dataclasses import dataclass, replace
 from itertools import accumulate
 from typing import Any
 
-from blnk_relay.errors import InvalidIntent, KeyConflict, OtherLedger
+from blnk_relay.errors import EncryptionKeyMissing, InvalidIntent, JournalUnavailable, KeyConflict, OtherLedger
 from blnk_relay.journal.answers import Objection
 from blnk_relay.journal.entries import NewEntry
 from blnk_relay.journal.flows import Flow, Run
+from blnk_relay.journal.seal import Seal, hidden
 from blnk_relay.settings import Settings
 
 #: Intents accepted in one script call: a few milliseconds of Redis's time.
@@ -24,6 +25,9 @@ _MOST_TEXT = 4_000_000
 #: Others that one intent may wait for: each that is done is noted with it.
 MOST_AFTER = 1_000
 
+#: How often it is tried again with the secret that the journal has by now.
+_MOST_TRIES = 3
+
 
 @dataclass(frozen=True, slots=True)
 class Accepted:
@@ -34,7 +38,7 @@ class Accepted:
 
 
 def accept_flow(
-    settings: Settings, ledger: str, entries: Sequence[NewEntry]
+    settings: Settings, ledger: str, entries: Sequence[NewEntry], seal: Seal
 ) -> Flow[tuple[list[Accepted], tuple[str, ...], str]]:
     """Record intents; see :meth:`blnk_relay.journal.journal.Journal.accept`.
 
@@ -42,36 +46,102 @@ def accept_flow(
         settings: The durability, and how long to wait for it.
         ledger: What the settings mean by the target; empty where they do not say.
         entries: The intents, all of one target.
+        seal: Hides what is not to be read.
     """
     too_many_awaited(entries)
     chunks = [entries] if len(entries) == 1 else list(_chunks(entries))
     offsets = list(accumulate(map(len, chunks), initial=0))
     if len(chunks) > 1:
-        yield from check_flow(ledger, entries)
+        yield from check_flow(ledger, entries, seal)
     accepted: list[Accepted] = []
     bells: set[str] = set()
     durability = "memory"
     for number, chunk in enumerate(chunks):
-        arguments = ("write", ledger, *arguments_of(chunk))
-        if number == len(chunks) - 1 and settings.durability != "memory":
-            raw, waited = yield Run("accept", arguments, wait_command(settings))
+        last = number == len(chunks) - 1 and settings.durability != "memory"
+        raw, waited = yield from _run("write", ledger, chunk, seal, wait_command(settings) if last else ())
+        if last:
             durability = _reached(settings, waited)
-        else:
-            raw = yield Run("accept", arguments)
         accepted += _answers(raw, ledger, chunk, offsets[number])
         bells.update(raw[len(chunk) :])
     return accepted, tuple(sorted(bells)), durability
 
 
-def check_flow(ledger: str, entries: Sequence[NewEntry]) -> Flow[None]:
+def check_flow(ledger: str, entries: Sequence[NewEntry], seal: Seal) -> Flow[None]:
     """Raise what accepting a batch would, and change nothing; see :func:`accept_flow`."""
     # What stands in this very batch is there by the time that it is needed.
     batch = {new.entry.id for new in entries}
     offset = 0
     for chunk in _chunks(entries):
         outside = [replace(new, after_ids=tuple(set(new.after_ids) - batch)) for new in chunk]
-        _answers((yield Run("accept", ("check", ledger, *arguments_of(outside)))), ledger, chunk, offset)
+        raw, _ = yield from _run("check", ledger, outside, seal)
+        _answers(raw, ledger, chunk, offset)
         offset += len(chunk)
+
+
+def conflicts_flow(ledger: str, entries: Sequence[NewEntry], seal: Seal) -> Flow[list[KeyConflict]]:
+    """See :meth:`blnk_relay.journal.producing.Producing.conflicts`."""
+    raw, _ = yield from _run("check", ledger, entries, seal)
+    return _conflicts_in(raw, ledger, entries)
+
+
+def _run(
+    mode: str, ledger: str, entries: Sequence[NewEntry], seal: Seal, wait: tuple[str | int, ...] = ()
+) -> Flow[tuple[Any, Any]]:
+    """Run accept.lua for what one call of it can take. Returns its answer, and that of the wait.
+
+    Raises:
+        EncryptionKeyMissing: A key that is needed to tell a repeat from another write is not at hand.
+    """
+    raw: Any = None
+    waited: Any = None
+    for _ in range(_MOST_TRIES):
+        secret, sealed = yield from seal.entries_flow(entries, only_known=mode == "check")
+        raw, waited = yield from _run_once(mode, ledger, secret, sealed, wait)
+        if not _of_status(raw, "secret"):
+            break
+        # The journal has lost its last moments, and with them the secret that fingerprints were made with.
+        seal.forget_secret()
+    else:
+        raise JournalUnavailable("the journal has changed the secret of its fingerprints again and again; try again")
+    if not (conflicts := _of_status(raw, "conflict")):
+        return raw, waited
+    # Under the same key it may be the same write, recorded when the journal was not encrypted.
+    known, doubtful = list(sealed), ""
+    for place, objection in conflicts.items():
+        new = entries[place]
+        if objection.id != new.entry.id or objection.reference:
+            continue
+        if secret and objection.fingerprint == new.fingerprint[: len(objection.fingerprint)]:
+            known[place] = replace(sealed[place], fingerprint=new.fingerprint)
+        elif not secret and (hidden(objection.sealed) or not objection.kind):
+            doubtful = objection.sealed or "?"
+    if doubtful:
+        name, _ = yield Run("secret", ("", "", ""))
+        if name:
+            key = "" if doubtful == "?" else doubtful.partition(" ")[0]
+            raise EncryptionKeyMissing(key, "what was recorded under this key, so that a repeat cannot be told,")
+    if known != list(sealed):
+        raw, waited = yield from _run_once(mode, ledger, secret, known, wait)
+    return raw, waited
+
+
+def _run_once(
+    mode: str, ledger: str, secret: str, entries: Sequence[NewEntry], wait: tuple[str | int, ...]
+) -> Flow[tuple[Any, Any]]:
+    arguments = (mode, ledger, secret, *arguments_of(entries, bare=mode == "check"))
+    if wait:
+        raw, waited = yield Run("accept", arguments, wait)
+        return raw, waited
+    return (yield Run("accept", arguments)), None
+
+
+def _of_status(raw: Any, status: str) -> dict[int, Objection]:
+    """Objections of one status, by the position of what they are against."""
+    return {
+        place: Objection(*answer)
+        for place, answer in enumerate(raw)
+        if not isinstance(answer, str) and answer[0] == status
+    }
 
 
 def too_many_awaited(entries: Sequence[NewEntry]) -> None:
@@ -121,7 +191,7 @@ def _reached(settings: Settings, waited: Any) -> str:
     return f"replicated:{waited}" if waited else "memory"
 
 
-def conflicts_in(raw: Any, ledger: str, entries: Sequence[NewEntry]) -> list[KeyConflict]:
+def _conflicts_in(raw: Any, ledger: str, entries: Sequence[NewEntry]) -> list[KeyConflict]:
     """What accepting would raise, out of the answer to a check."""
     found = []
     for position, (new, answer) in enumerate(zip(entries, raw, strict=True)):
@@ -169,15 +239,15 @@ def _forlorn(new: NewEntry, awaited: Objection, index: int) -> InvalidIntent:
     return InvalidIntent(new.entry.kind, {"after": [f"{key!r} {what}."]}, index)
 
 
-def arguments_of(entries: Sequence[NewEntry]) -> list[str | int]:
-    """Intents as accept.lua takes them."""
+def arguments_of(entries: Sequence[NewEntry], *, bare: bool = False) -> list[str | int]:
+    """Intents as accept.lua takes them; bare ones without what is only there to be kept."""
     arguments: list[str | int] = []
     for new in entries:
         entry = new.entry
         arguments += [
             entry.id,
             new.fingerprint,
-            new.body,
+            "" if bare else new.body,
             entry.kind,
             entry.lane,
             "\n".join(entry.orders),
@@ -186,6 +256,7 @@ def arguments_of(entries: Sequence[NewEntry]) -> list[str | int]:
             ",".join(namesake or "-" for namesake in new.namesakes),
             "\0".join(new.references),
             ",".join(new.after_ids),
-            new.file,
+            "" if bare else new.file,
+            new.sealed,
         ]
     return arguments

@@ -43,7 +43,10 @@ class SweepAnswer(NamedTuple):
 
 
 class Objection(NamedTuple):
-    """What accept.lua has against one intent; ``id`` is that of the other intent, or the ledger, that it names."""
+    """What accept.lua has against one intent; ``id`` is that of the other intent, or the ledger, that it names.
+
+    Of an intent under the same key also what is kept of its fingerprint, and the keys that it is encrypted under.
+    """
 
     status: str
     id: str
@@ -51,6 +54,8 @@ class Objection(NamedTuple):
     state: str
     created: str
     reference: str = ""
+    fingerprint: str = ""
+    sealed: str = ""
 
 
 class Owner(NamedTuple):

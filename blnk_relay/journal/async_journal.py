@@ -22,6 +22,7 @@ from blnk_relay.journal.flows import Ask, Flow, Run, T, Trip
 from blnk_relay.journal.holdup import holdup_flow
 from blnk_relay.journal.lua import script_digest, script_source
 from blnk_relay.journal.parts import PartStatus, parts_flow
+from blnk_relay.journal.seal import Seal
 from blnk_relay.journal.status import Attempt, Status, find_flow, history_flow, status_flow
 from blnk_relay.settings import Settings
 from blnk_relay.transport.finding import async_connection_class
@@ -56,7 +57,9 @@ class AsyncJournal:
         self.prefix = settings.prefix(target)
         address = settings.journal_address(target)
         self._variable = address.variable
-        self._enqueuing = Enqueuing(settings, target, address)
+        #: Hides and shows what its intents keep.
+        self.seal = Seal(target, settings.keyring(target))
+        self._enqueuing = Enqueuing(settings, target, address, self.seal)
         self._client = client or async_client(settings, address, self.prefix)
 
     async def enqueue(self, entries: Sequence[NewEntry]) -> tuple[list[Accepted], tuple[str, ...], str]:
@@ -69,15 +72,15 @@ class AsyncJournal:
 
     async def cancel(self, key_or_id: str) -> tuple[Status, list[str]]:
         """Take an intent back that was never sent; see :meth:`Journal.cancel`."""
-        return await self.drive(cancel_flow(self.settings, self.target, key_or_id))
+        return await self.drive(cancel_flow(self.settings, self.seal, self.target, key_or_id))
 
     async def find(self, key_or_id: str) -> Status:
         """What is known under a key, or under an id; see :meth:`Journal.find`."""
-        return await self.drive(find_flow(self.prefix, self.target, key_or_id))
+        return await self.drive(find_flow(self.prefix, self.seal, self.target, key_or_id))
 
     async def status(self, id_: str) -> Status | None:
         """What is known of an intent, or None; see :meth:`Journal.status`."""
-        return await self.drive(status_flow(self.prefix, self.target, id_))
+        return await self.drive(status_flow(self.prefix, self.seal, self.target, id_))
 
     async def history(self, id_: str) -> tuple[Attempt, ...]:
         """The log of an intent; see :meth:`Journal.history`."""
@@ -85,7 +88,7 @@ class AsyncJournal:
 
     async def parts(self, key_or_id: str) -> tuple[PartStatus, ...]:
         """What the legs or items of an intent have come to; see :meth:`Journal.parts`."""
-        return await self.drive(parts_flow(self.prefix, self.target, key_or_id))
+        return await self.drive(parts_flow(self.prefix, self.seal, self.target, key_or_id))
 
     async def holdup(self, status: Status) -> str:
         """What keeps an open intent; see :meth:`Journal.holdup`."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from blnk_relay.errors import NotFound
 from blnk_relay.intents.references import of_generation
@@ -10,27 +11,31 @@ from blnk_relay.journal.answers import Owner
 from blnk_relay.journal.entries import Renewal, id_of, renewal_of
 from blnk_relay.journal.flows import Ask, Flow, Run
 from blnk_relay.journal.packing import unpacked
+from blnk_relay.journal.seal import Seal
 
 #: References whose owners are found in one script.
 _OWNERS_AT_ONCE = 1_000
 
 
-def file_flow(prefix: str, id_: str, size: int) -> Flow[bytes | None]:
+def file_flow(prefix: str, seal: Seal, id_: str, size: int) -> Flow[bytes | None]:
     """See :meth:`blnk_relay.journal.journal.Journal.file`."""
     [text] = yield Ask((("GET", f"{prefix}file:{id_}"),))
     try:
-        content = unpacked(text, size) if text else b""
+        content = unpacked(seal.shown_file(id_, text), size) if text else b""
     except ValueError:
         return None
     return content if len(content) == size else None
 
 
-def renewal_flow(prefix: str, id_: str, generation: int) -> Flow[Renewal]:
+def renewal_flow(prefix: str, seal: Seal, id_: str, generation: int) -> Flow[Renewal]:
     """See :meth:`blnk_relay.journal.journal.Journal.renewal`."""
     [body] = yield Ask((("GET", f"{prefix}body:{id_}"),))
     if not body:
         raise NotFound(f"nothing is kept of what {id_!r} asked for")
-    return renewal_of(body, generation)
+    renewal, key = renewal_of(body, generation, lambda: seal.shown_body(id_, body)), seal.keys().first
+    if key is None or not renewal.body:
+        return renewal
+    return replace(renewal, body=seal.body(id_, renewal.body, key), sealed=key.name)
 
 
 def ended_flow(target: str, reference: str) -> Flow[tuple[str, int]]:

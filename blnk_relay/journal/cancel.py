@@ -7,6 +7,7 @@ import json
 from blnk_relay.errors import TooLate
 from blnk_relay.intents.states import State
 from blnk_relay.journal.flows import Flow, Run
+from blnk_relay.journal.seal import Seal
 from blnk_relay.journal.status import Status, find_flow, unknown
 from blnk_relay.settings import Settings
 
@@ -19,13 +20,13 @@ _TOO_LATE = {
 }
 
 
-def cancel_flow(settings: Settings, target: str, key: str) -> Flow[tuple[Status, list[str]]]:
+def cancel_flow(settings: Settings, seal: Seal, target: str, key: str) -> Flow[tuple[Status, list[str]]]:
     """Cancel by key or id; see :meth:`blnk_relay.Relay.cancel`.
 
     Returns:
         The status afterwards, and lanes to ring.
     """
-    status = yield from find_flow(settings.prefix(target), target, key)
+    status = yield from find_flow(settings.prefix(target), seal, target, key)
     now_ms, _ = yield Run("now", ())
     line = json.dumps({"at": now_ms, "what": "cancelled"})
     state, bells = yield Run("cancel", (status.id, line, settings.events_max))
@@ -38,5 +39,5 @@ def cancel_flow(settings: Settings, target: str, key: str) -> Flow[tuple[Status,
         )
     if state != State.CANCELLED:
         raise TooLate(f"intent {status.id} cannot be cancelled, because it {_TOO_LATE.get(state, f'is {state}')}")
-    after = yield from find_flow(settings.prefix(target), target, status.id)
+    after = yield from find_flow(settings.prefix(target), seal, target, status.id)
     return after, bells

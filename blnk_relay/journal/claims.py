@@ -21,6 +21,7 @@ class Claims:
         buried: Intents that became dead letters instead, because every worker that claimed them died.
         unreadable: What was handed out like the items, but cannot be read; and why: the name of the error.
         strange: Kinds that were left to workers who know them.
+        locked: Names of encryption keys whose intents were left to workers who have them.
     """
 
     items: tuple[Claimed, ...]
@@ -29,3 +30,4 @@ class Claims:
     buried: tuple[Entry, ...] = ()
     unreadable: tuple[tuple[Claimed, str], ...] = ()
     strange: tuple[str, ...] = ()
+    locked: tuple[str, ...] = ()

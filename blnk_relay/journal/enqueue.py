@@ -8,6 +8,7 @@ from blnk_relay.address import RedisAddress
 from blnk_relay.journal.accept import Accepted, accept_flow, check_flow, too_many_awaited
 from blnk_relay.journal.entries import NewEntry
 from blnk_relay.journal.flows import Flow
+from blnk_relay.journal.seal import Seal
 from blnk_relay.journal.server import FirstUse
 from blnk_relay.settings import Settings
 
@@ -19,9 +20,11 @@ class Enqueuing:
         settings: What is asked of the server, and which ledgers are meant.
         target: Whose journal it is.
         address: Where it is.
+        seal: Hides what is not to be read.
     """
 
-    def __init__(self, settings: Settings, target: str, address: RedisAddress) -> None:
+    def __init__(self, settings: Settings, target: str, address: RedisAddress, seal: Seal) -> None:
+        self._seal = seal
         self._settings = settings
         self._ledger = ledger_meant(settings, target)
         self._first_use = FirstUse(settings, address)
@@ -30,14 +33,14 @@ class Enqueuing:
         """See :meth:`blnk_relay.journal.journal.Journal.enqueue`."""
         if self._first_use.due:
             yield from self._first_use.flow()
-        return (yield from accept_flow(self._settings, self._ledger, entries))
+        return (yield from accept_flow(self._settings, self._ledger, entries, self._seal))
 
     def check_flow(self, entries: Sequence[NewEntry]) -> Flow[None]:
         """See :meth:`blnk_relay.journal.journal.Journal.check`."""
         too_many_awaited(entries)
         if self._first_use.due:
             yield from self._first_use.flow()
-        yield from check_flow(self._ledger, entries)
+        yield from check_flow(self._ledger, entries, self._seal)
 
     def weigh(self, durability: str) -> None:
         """See :meth:`blnk_relay.journal.journal.Journal.weigh`."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from hashlib import blake2b
 from typing import Any
@@ -73,6 +73,8 @@ class NewEntry:
     after_ids: tuple[str, ...] = ()
     #: A file to upload, packed; empty for none.
     file: str = field(default="", repr=False)
+    #: Name of the key under which body and file are encrypted; empty where they are not.
+    sealed: str = ""
 
 
 def _fingerprint(text: str) -> str:
@@ -99,7 +101,7 @@ def new_entry(
         reference = kind.shape(reference)
     claims = (*((reference,) if reference else ()), *(kind.claims(intent.payload) if kind.claims else ()))
     # An order of the caller's own never meets one that follows from a payload.
-    orders = (intent.order_key, *intent.orders, f"own:{order_key}" if order_key else None)
+    orders = (_unsaid(intent.order_key), *intent.orders, f"own:{order_key}" if order_key else None)
     # Sorted, so that the order in which a caller gives metadata makes no other payload of it; and written once, for
     # fingerprint and body, because it is most of the cost of both.
     payload = _text(intent.payload)
@@ -131,6 +133,17 @@ def new_entry(
     )
 
 
+#: Orders that are named by a text of the payload, and not by an id or a reference.
+_SAYING = "matching_rule:"
+
+
+def _unsaid(order: str | None) -> str | None:
+    """The name of an order, which stands in keys on Redis, without what a payload says."""
+    if order is None or not order.startswith(_SAYING):
+        return order
+    return _SAYING + digest(order)
+
+
 def _head(entry: Entry) -> str:
     """What is recorded of an intent besides its payload, without the closing brace.
 
@@ -155,9 +168,44 @@ def _body(head: str, payload: str) -> str:
     return f'{head},"payload":{payload}}}'
 
 
+#: What stands before the payload of a body. A quote inside a text is escaped, so that it is the name of the field.
+_BEFORE_PAYLOAD = ',"payload":'
+
+
+def cut(body: str) -> tuple[str, str]:
+    """A body as its head and its payload, both as they are written."""
+    head, between, payload = body.partition(_BEFORE_PAYLOAD)
+    if not between:
+        # As a body looks that was written with blanks.
+        head, between, payload = body.partition(', "payload":')
+    if not between or not payload.endswith("}"):
+        raise ValueError("what was recorded has no payload")
+    return head, payload[:-1].lstrip()
+
+
+def joined(head: str, payload: str) -> str:
+    """A body of its head and its payload."""
+    return _body(head, payload)
+
+
 def entry_of(id_: str, body: str) -> Entry:
-    """Read the unchanging part back."""
+    """Read the unchanging part back.
+
+    Raises:
+        ValueError: It cannot be read, or its payload is still hidden.
+    """
     data = json.loads(body)
+    if not isinstance(data["payload"], dict):
+        raise ValueError("the payload is hidden, or none")
+    return _entry(id_, data, data["payload"])
+
+
+def head_of(id_: str, body: str) -> Entry:
+    """The same without a payload, which may be hidden."""
+    return _entry(id_, json.loads(body), {})
+
+
+def _entry(id_: str, data: Mapping[str, Any], payload: Mapping[str, Any]) -> Entry:
     return Entry(
         id=id_,
         kind=data["kind"],
@@ -165,7 +213,7 @@ def entry_of(id_: str, body: str) -> Entry:
         lane=data["lane"],
         key=data["key"],
         reference=data["reference"],
-        payload=data["payload"],
+        payload=payload,
         tag=data.get("mark", ""),
         orders=tuple(data.get("orders", ())),
         after=tuple(data.get("after", ())),
@@ -186,23 +234,32 @@ class Renewal:
     references: tuple[str, ...]
     namesakes: tuple[str, ...]
     body: str = field(default="", repr=False)
+    #: Name of the key under which that body is encrypted; empty where it is not.
+    sealed: str = ""
 
     def encoded(self) -> dict[str, str]:
         """As the scripts take it."""
-        return {"references": "\0".join(self.references), "namesakes": ",".join(self.namesakes), "body": self.body}
+        return {
+            "references": "\0".join(self.references),
+            "namesakes": ",".join(self.namesakes),
+            "body": self.body,
+            "sealed": self.sealed,
+        }
 
 
-def renewal_of(body: str, generation: int) -> Renewal:
+def renewal_of(body: str, generation: int, shown: Callable[[], str]) -> Renewal:
     """What follows on a generation.
 
     Args:
         body: What was recorded of the intent.
         generation: The one that its references were used up in.
+        shown: The same with its payload to be read; only asked for where references stand in there.
     """
     data = json.loads(body)
     kind, target, renewed_body = KINDS[data["kind"]], data["target"], ""
     claims: tuple[str, ...] = (of_generation(data["reference"], generation + 1),) if data["reference"] else ()
     if kind.renewed is not None and kind.claims is not None:
+        data = json.loads(shown())
         payload = kind.renewed(data.pop("payload"), generation)
         claims += kind.claims(payload)
         renewed_body = _body(_text(data)[:-1], _text(payload))
@@ -349,8 +406,11 @@ class Settlement:
     made: Mapping[str, str] = field(default_factory=dict)
     renewal: Renewal | None = None
 
-    def encoded(self) -> str:
+    def encoded(self, sealed: str = "") -> str:
         """As settle.lua reads it: JSON that can be sent as UTF-8, whatever was answered.
+
+        Args:
+            sealed: Name of the encryption key that some of the fields need; empty for none.
 
         Raises:
             TypeError: It holds what the journal cannot keep; better here than in the middle of the script, where others
@@ -367,6 +427,8 @@ class Settlement:
             "lane": entry.lane,
             "set": self.fields,
         }
+        if sealed:
+            data["sealed"] = sealed
         if self.log:
             data["log"] = self.log
         if self.tally:
@@ -406,6 +468,6 @@ def buried_of(pairs: Sequence[Sequence[str]]) -> tuple[Entry, ...]:
 def _buried(id_: str, body: str) -> Entry:
     """What never changes; empty but for its id where it cannot be read."""
     try:
-        return entry_of(id_, body)
+        return head_of(id_, body)
     except Exception:  # noqa: BLE001 - whatever stands there, the others are buried as well
         return Entry(id_, "", "", "", key="", reference="", payload={})

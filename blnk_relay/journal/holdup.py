@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from blnk_relay.intents.states import State
-from blnk_relay.journal.entries import entry_of
+from blnk_relay.journal.entries import head_of
 from blnk_relay.journal.flows import Ask, Flow, Run
 from blnk_relay.journal.status import Status
 
@@ -57,7 +57,7 @@ def holdup_flow(prefix: str, status: Status) -> Flow[str]:
             writes_paused=_paused(writes),
             reads_paused=_paused(reads),
             ahead=[
-                (entry_of(id_, body).key if body else id_, state or "trimmed")
+                (head_of(id_, body).key if body else id_, state or "trimmed")
                 for id_, state, body in zip(ahead, states, bodies, strict=True)
             ],
             more=len(status.waits_for) - len(ahead),

@@ -9,6 +9,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
+from blnk_relay.encryption import EncryptionKey, Keys
 from blnk_relay.errors import InvalidSettings, JournalUnavailable, OtherLedger, UnsuitableServer
 from blnk_relay.intents.decision import Dead, Send
 from blnk_relay.intents.exchange import GateAction, GateChange
@@ -21,6 +22,7 @@ from blnk_relay.journal.claims import Claims
 from blnk_relay.journal.clock import steady_s
 from blnk_relay.journal.connection import broker_is_cluster, reported
 from blnk_relay.journal.entries import (
+    FIELDS,
     Claimed,
     Renewal,
     Settled,
@@ -32,6 +34,7 @@ from blnk_relay.journal.entries import (
 from blnk_relay.journal.ground import Ground
 from blnk_relay.journal.line import Line
 from blnk_relay.journal.producing import Producing
+from blnk_relay.journal.seal import HIDDEN
 from blnk_relay.journal.server import check_flow
 from blnk_relay.kinds.registry import KINDS
 from blnk_relay.settings import Settings
@@ -41,6 +44,12 @@ SWEEP_MOST = 500
 
 #: Kinds whose keys may be forgotten.
 _FINDABLE = ",".join(name for name, kind in KINDS.items() if kind.findable)
+
+#: Where what is hidden stands among what a claim returns of an intent.
+_HIDDEN_AT = tuple(FIELDS.index(name) for name in HIDDEN)
+
+#: How a script says that it is a key, and not a kind, that a worker lacks.
+_KEY = "key "
 
 #: Leases prolonged in one trip.
 EXTEND_CHUNK = 500
@@ -111,17 +120,29 @@ class Journal(Producing):
         Returns:
             Whether it is new.
         """
+        key = self.seal.keys().first
         answer = self.scripts.run(
             "reject",
             entry.id,
-            body,
+            self.seal.body(entry.id, body, key),
             entry.kind,
             entry.lane,
             death.code,
-            death.message,
+            self.seal.hidden(entry.id, "message", death.message, key),
             self.settings.events_max,
+            "" if key is None else key.name,
         )
         return bool(answer[0] == "rejected")
+
+    def unguessable(self, digest: str) -> str:
+        """A digest of what came by name, from which nobody can tell what it was; itself where nothing is hidden.
+
+        Raises:
+            EncryptionKeyMissing: What it would be made with is under a key that is not at hand.
+        """
+        if not self.seal.keys():
+            return digest
+        return self.drive(self.seal.secret_flow()).fingerprint(digest)
 
     def turn_by_name(self, most_ms: int) -> bool:
         """Be the one worker who reads what comes by name, by the journal's time, for so long at most."""
@@ -143,7 +164,7 @@ class Journal(Producing):
         Raises:
             OtherLedger: This journal belongs to another ledger than the settings mean by the target.
         """
-        settings = self.settings
+        settings, keys = self.settings, self.seal.keys()
         asked_s = steady_s()
         raw = self.scripts.run(
             "claim",
@@ -159,12 +180,14 @@ class Journal(Producing):
             self._ground.seen,
             self._kinds,
             int(settings.dead_worker_s * 1000),
+            ",".join(keys.names),
         )
         answer = ClaimAnswer(*raw)
         self._refuse_other(answer.other_ledger)
-        now_ms, solid_ms = self.drive(self._ground.flow(asked_s, answer.now_ms, answer.ground))
-        readable, unreadable = self._read(answer.items, now_ms, solid_ms, asked_s, settings.lease_s)
-        return Claims(readable, tuple(answer.bells), -1, buried_of(answer.buried), unreadable, tuple(answer.strange))
+        times = self.drive(self._ground.flow(asked_s, answer.now_ms, answer.ground))
+        readable, unreadable = self._read(answer.items, keys, times=times, asked_s=asked_s, lease_s=settings.lease_s)
+        strange, locked = _left(answer.strange)
+        return Claims(readable, tuple(answer.bells), -1, buried_of(answer.buried), unreadable, strange, locked)
 
     def take(self, worker: str, most: int, lease_s: float, *, leave: bool = False) -> Claims:
         """Take posted intents whose look at the ledger is due.
@@ -174,7 +197,7 @@ class Journal(Producing):
         Raises:
             OtherLedger: This journal belongs to another ledger than the settings mean by the target.
         """
-        settings = self.settings
+        settings, keys = self.settings, self.seal.keys()
         asked_s = steady_s()
         raw = self.scripts.run(
             "take",
@@ -188,32 +211,43 @@ class Journal(Producing):
             self._ground.seen,
             self._kinds,
             int(settings.dead_worker_s * 1000),
+            ",".join(keys.names),
         )
         answer = TakeAnswer(*raw)
         self._refuse_other(answer.other_ledger)
-        now_ms, solid_ms = self.drive(self._ground.flow(asked_s, answer.now_ms, answer.ground))
-        readable, unreadable = self._read(answer.items, now_ms, solid_ms, asked_s, lease_s)
-        bells, buried, strange = tuple(answer.bells), buried_of(answer.buried), tuple(answer.strange)
-        return Claims(readable, bells, answer.next_ms, buried, unreadable, strange)
+        times = self.drive(self._ground.flow(asked_s, answer.now_ms, answer.ground))
+        readable, unreadable = self._read(answer.items, keys, times=times, asked_s=asked_s, lease_s=lease_s)
+        strange, locked = _left(answer.strange)
+        bells, buried = tuple(answer.bells), buried_of(answer.buried)
+        return Claims(readable, bells, answer.next_ms, buried, unreadable, strange, locked)
 
     def _refuse_other(self, recorded: str) -> None:
         if recorded:
             raise OtherLedger(self.target, recorded, self.ledger)
 
     def _read(
-        self, items: Sequence[Sequence[str]], now_ms: int, solid_ms: int, asked_s: float, lease_s: float
+        self, items: Sequence[Sequence[str]], keys: Keys, *, times: tuple[int, int], asked_s: float, lease_s: float
     ) -> tuple[tuple[Claimed, ...], tuple[tuple[Claimed, str], ...]]:
         """What was handed out; one that cannot be read is no trouble of the others."""
+        now_ms, solid_ms = times
         readable: list[Claimed] = []
         unreadable: list[tuple[Claimed, str]] = []
         for item in items:
             try:
-                readable.append(claimed_of(item, now_ms, asked_s + lease_s, solid_ms, asked_s))
+                shown = self._shown(item, keys)
+                readable.append(claimed_of(shown, now_ms, asked_s + lease_s, solid_ms, asked_s))
             except Exception as error:  # noqa: BLE001 - whatever stands there, the others were handed out as well
                 with reported(variable=self.variable):
                     names: Any = self.client.hmget(self.key(f"intent:{item[0]}"), ["kind", "lane"])
                 unreadable.append((unreadable_of(item, self.target, names, now_ms), type(error).__name__))
         return tuple(readable), tuple(unreadable)
+
+    def _shown(self, item: Sequence[str], keys: Keys) -> Sequence[str]:
+        """One item with all that can be read that is hidden; the keys are those that it was claimed with."""
+        id_, body, *values = item
+        for place in _HIDDEN_AT:
+            values[place] = self.seal.shown(id_, FIELDS[place], values[place], keys)
+        return (id_, self.seal.shown_body(id_, body, keys), *values)
 
     def extend(self, worker: str, held: Sequence[Claimed], lease_s: float) -> list[Claimed]:
         """Prolong what a worker has in hand; also a sign of life of it. No lease is ever shortened.
@@ -254,16 +288,18 @@ class Journal(Producing):
             recognise a repeat); only what is ``ok`` may be sent.
         """
         arguments: list[str] = []
+        key = self.seal.keys().first
         for claimed, send in sends:
             rows = (send.exclusive,) if isinstance(send.exclusive, str) else send.exclusive
             locks = ",".join(row for row in rows if row)
             arguments += [
                 claimed.entry.id,
                 claimed.token,
-                json.dumps(send.memo or _RECORDED),
+                self.seal.hidden(claimed.entry.id, "memo", json.dumps(send.memo or _RECORDED), key),
                 locks,
                 ",".join(send.seen),
                 ",".join(send.perhaps_ours),
+                "" if key is None else key.name,
             ]
         keyed = [KINDS[claimed.entry.kind].keyed for claimed, _ in sends]
         answers: list[str]
@@ -308,9 +344,10 @@ class Journal(Producing):
             unfit: Takes those that cannot be written down, and why; without it they raise.
         """
         encoded: list[str] = []
+        key = self.seal.keys().first
         for settlement in settlements:
             try:
-                encoded.append(settlement.encoded())
+                encoded.append(self._encoded(settlement, key))
             except Exception as error:
                 if unfit is None:
                     raise
@@ -321,6 +358,14 @@ class Journal(Producing):
             "settle", worker, self.settings.events_max, ",".join(healthy), *encoded
         )
         return Settled(tuple(bells), None if lost_ms < 0 else lost_ms / 1000)
+
+    def _encoded(self, settlement: Settlement, key: EncryptionKey | None) -> str:
+        hidden = {} if key is None else {name: text for name in HIDDEN if (text := settlement.fields.get(name))}
+        if key is None or not hidden:
+            return settlement.encoded()
+        id_ = settlement.claimed.entry.id
+        sealed = {name: self.seal.hidden(id_, name, text, key) for name, text in hidden.items()}
+        return replace(settlement, fields={**settlement.fields, **sealed}).encoded(key.name)
 
     def sweep(self, program: str = "", back_s: float = 0.0) -> Swept:
         """Sweep, if nobody else has just done so; also a sign of life of the worker program.
@@ -393,16 +438,22 @@ class Journal(Producing):
         Args:
             id_: Id of the intent.
             size: Its size in bytes.
+
+        Raises:
+            EncryptionKeyMissing: It is encrypted under a key that is not at hand.
+            DoesNotVerify: It is encrypted, and was changed, or belongs to another intent.
         """
-        return self.drive(file_flow(self.prefix, id_, size))
+        return self.drive(file_flow(self.prefix, self.seal, id_, size))
 
     def renewal(self, id_: str, generation: int) -> Renewal:
         """What an intent is sent under in the generation after this one.
 
         Raises:
             NotFound: It is gone.
+            EncryptionKeyMissing: Its payload, which has to be read for it, is under a key that is not at hand.
+            DoesNotVerify: The same, and it was changed, or belongs to another intent.
         """
-        return self.drive(renewal_flow(self.prefix, id_, generation))
+        return self.drive(renewal_flow(self.prefix, self.seal, id_, generation))
 
     def is_open(self, reference: str) -> bool:
         """Whether an intent with this reference is recorded and not finished."""
@@ -471,3 +522,9 @@ class Journal(Producing):
             return self.drive(check_flow(self.settings, self._line.address, lambda: broker_is_cluster(self.settings)))
         except UnsuitableServer as error:
             raise InvalidSettings(str(error)) from None
+
+
+def _left(strange: Sequence[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Kinds that were left to others, and encryption keys whose intents were."""
+    keys = tuple(name.removeprefix(_KEY) for name in strange if name.startswith(_KEY))
+    return tuple(name for name in strange if not name.startswith(_KEY)), keys

@@ -133,6 +133,11 @@ class Listing:
                 for status in wanted.those_of(self._read(chunk)):
                     yield scores[status.id], status
 
+    def ids(self, state: StateName) -> Iterator[list[str]]:
+        """Ids of the intents that may be in a state, page by page, the oldest first."""
+        for page in self._pages(Wanted(state, None, None, None, None), oldest_first=True):
+            yield [id_ for id_, _ in page]
+
     def known(self) -> Known:
         """What filters may ask for here."""
         parts = [name.split("|", _DEATH_PARTS - 1) for name in self._ask("HKEYS", f"{self._prefix}counts")]
@@ -145,7 +150,7 @@ class Listing:
         return self._journal.drive(ask_flow(*command))
 
     def _read(self, ids: Sequence[str]) -> list[Status | None]:
-        return self._journal.drive(statuses_flow(self._prefix, self._journal.target, ids))
+        return self._journal.drive(statuses_flow(self._prefix, self._journal.seal, self._journal.target, ids))
 
     def _pages(self, wanted: Wanted, *, oldest_first: bool) -> Iterator[list[tuple[str, float]]]:
         """Ids and scores of the intents that may be in a state, by the scores of its sets.

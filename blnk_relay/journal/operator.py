@@ -20,6 +20,7 @@ from blnk_relay.journal.journals import Journals, reached
 from blnk_relay.journal.listing import Listing, Wanted, check_filters, expect
 from blnk_relay.journal.overview import Overview, leases_flow, merged, overview_flow
 from blnk_relay.journal.pauses import MAX_REASON, MAX_WHO, Act, Change, acts_flow, pause_flow, resume_flow
+from blnk_relay.journal.resealing import KeyUse, Resealed, key_use, reseal
 from blnk_relay.journal.status import Attempt, Status, moment
 from blnk_relay.kinds.registry import KINDS
 from blnk_relay.replay import ReplayPlan, ReplayWay, plan_replay
@@ -223,7 +224,14 @@ class Operator:
             return ReplayPlan(ReplayWay.NO, f"it is {status.state}, not dead")
         if status.unreadable and status.kind in KINDS:
             return ReplayPlan(ReplayWay.NO, "what was recorded of it is broken: settle it by hand, then discard it")
-        return plan_replay(status.kind, status.dead_class, status.code)
+        plan = plan_replay(status.kind, status.dead_class, status.code)
+        if plan.way is ReplayWay.FRESH and status.locked and KINDS[status.kind].renewed is not None:
+            return ReplayPlan(
+                ReplayWay.NO,
+                f"its payload, in which new references would stand, is encrypted with key {status.locked[0]}, which "
+                "this process does not have",
+            )
+        return plan
 
     def replay(self, status: Status, *, who: str, reason: str = "") -> ReplayPlan:
         """Give a dead letter a new life. Nothing is sent before the ledger was asked, where it may have been sent.
@@ -252,7 +260,7 @@ class Operator:
             status.id,
             int(self.settings.deadline_s * 1000),
             "1" if fresh else "0",
-            *(renewal.encoded().values() if renewal else ("", "", "")),
+            *(renewal.encoded().values() if renewal else ("", "", "", "")),
             _line("replayed", journal, who, reason or plan.why),
             f"{status.generation}|{status.dead_class}|{status.code}",
         )
@@ -290,6 +298,43 @@ class Operator:
         if answer != State.DISCARDED:
             raise Refused(f"intent {status.id} is not discarded: it is {answer}, not dead")
         self._bells.ring(status.target, bells)
+
+    def key_use(self, target: str | None = None) -> tuple[KeyUse, ...]:
+        """What each journal needs which encryption key for; walks over all intents.
+
+        Args:
+            target: Of this one only; of all when None.
+
+        Raises:
+            NotFound: There is no such target.
+            JournalUnavailable: Redis did not answer.
+        """
+        return tuple(key_use(journal) for journal in self._journals(target))
+
+    def reseal(
+        self,
+        target: str,
+        *,
+        stopped: Callable[[], bool] = lambda: False,
+        step: Callable[[int], None] = lambda _: None,
+    ) -> Resealed:
+        """Put all that a journal hides, and all that it should, under the encryption key that is written with.
+
+        To be done after keys were set, and after another key has become the first; workers may go on meanwhile. It may
+        be broken off, and begun again, at any time.
+
+        Args:
+            target: Whose journal.
+            stopped: Whether to end early.
+            step: Told how many intents more were looked at.
+
+        Raises:
+            Refused: There is no key to write with.
+            EncryptionKeyMissing: The secret of its fingerprints, or its tokens, are under a key that is not at hand.
+            NotFound: There is no such target.
+            JournalUnavailable: Redis did not answer; what was done stays done.
+        """
+        return reseal(self._journal(target), stopped=stopped, step=step)
 
     def pause_lane(self, lane: str, *, who: str, reason: str = "") -> Change:
         """Let workers claim nothing more from a lane, for whatever target; what is being sent is finished.

@@ -13,7 +13,12 @@ def packed(content: bytes) -> str:
         >>> unpacked(packed(b"ID,Amount"), 9)
         b'ID,Amount'
     """
-    return base64.b85encode(zlib.compress(content)).decode()
+    return kept_as(zlib.compress(content))
+
+
+def kept_as(compressed: bytes) -> str:
+    """A file that is compressed already, as text."""
+    return base64.b85encode(compressed).decode()
 
 
 def unpacked(text: str, most: int) -> bytes:

@@ -10,6 +10,7 @@ from blnk_relay.errors import NotFound
 from blnk_relay.intents.outcomes import PartName
 from blnk_relay.journal.entries import entry_of
 from blnk_relay.journal.flows import Ask, Flow
+from blnk_relay.journal.seal import Seal
 from blnk_relay.journal.status import find_flow
 from blnk_relay.kinds.registry import KINDS
 
@@ -31,22 +32,22 @@ class PartStatus:
     transaction_id: str = ""
 
 
-def parts_flow(prefix: str, target: str, key_or_id: str) -> Flow[tuple[PartStatus, ...]]:
+def parts_flow(prefix: str, seal: Seal, target: str, key_or_id: str) -> Flow[tuple[PartStatus, ...]]:
     """See :meth:`blnk_relay.Relay.parts`."""
-    status = yield from find_flow(prefix, target, key_or_id)
+    status = yield from find_flow(prefix, seal, target, key_or_id)
     body, noted = yield Ask((("GET", f"{prefix}body:{status.id}"), ("HGETALL", f"{prefix}parts:{status.id}")))
     if body is None:
         raise NotFound(f"the parts of {key_or_id!r} were trimmed with it after its retention")
     if status.unreadable:
         raise NotFound(f"the parts of {key_or_id!r} cannot be told: what was recorded of it is broken")
-    entry = entry_of(status.id, body)
-    if entry.kind not in KINDS:
+    if status.kind not in KINDS:
         raise NotFound(
-            f"the parts of {key_or_id!r} cannot be told: blnk-relay {__version__} does not know kind {entry.kind!r}"
+            f"the parts of {key_or_id!r} cannot be told: blnk-relay {__version__} does not know kind {status.kind!r}"
         )
-    names = KINDS[entry.kind].parts
+    names = KINDS[status.kind].parts
     if names is None:
         return ()
+    entry = entry_of(status.id, seal.shown_body(status.id, body))
     return tuple(_part(name, noted.get(str(number), "open")) for number, name in enumerate(names(entry.payload)))
 
 

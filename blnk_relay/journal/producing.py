@@ -7,7 +7,7 @@ from typing import Any
 
 from blnk_relay.errors import KeyConflict
 from blnk_relay.intents.intent import DEFAULT_TARGET
-from blnk_relay.journal.accept import Accepted, accept_flow, arguments_of, conflicts_in
+from blnk_relay.journal.accept import Accepted, accept_flow, conflicts_flow
 from blnk_relay.journal.cancel import cancel_flow
 from blnk_relay.journal.connection import reported
 from blnk_relay.journal.enqueue import Enqueuing, ledger_meant
@@ -17,6 +17,7 @@ from blnk_relay.journal.holdup import holdup_flow
 from blnk_relay.journal.line import Line
 from blnk_relay.journal.lua import Scripts
 from blnk_relay.journal.parts import PartStatus, parts_flow
+from blnk_relay.journal.seal import Seal
 from blnk_relay.journal.status import Attempt, Status, find_flow, history_flow, payload_flow, status_flow
 from blnk_relay.settings import Settings
 
@@ -41,7 +42,9 @@ class Producing:
         self.scripts = Scripts(self.client, self._line.connections, self.prefix, self.variable)
         #: The ledger that the settings mean by the target; empty where they do not say.
         self.ledger = ledger_meant(settings, target)
-        self._enqueuing = Enqueuing(settings, target, self._line.address)
+        #: Hides and shows what its intents keep.
+        self.seal = Seal(target, settings.keyring(target))
+        self._enqueuing = Enqueuing(settings, target, self._line.address, self.seal)
 
     def accept(self, entries: Sequence[NewEntry]) -> tuple[list[Accepted], tuple[str, ...], str]:
         """Record intents; those of one call of up to ACCEPT_CHUNK all together or not at all.
@@ -59,7 +62,7 @@ class Producing:
                 recorded, unless the conflict arose during the call, in which case earlier intents may have been:
                 enqueueing them again is safe.
         """
-        return self.drive(accept_flow(self.settings, self.ledger, entries))
+        return self.drive(accept_flow(self.settings, self.ledger, entries, self.seal))
 
     def enqueue(self, entries: Sequence[NewEntry]) -> tuple[list[Accepted], tuple[str, ...], str]:
         """Record what a producer enqueues: :meth:`accept`, once it is known that its server can keep a journal.
@@ -94,9 +97,7 @@ class Producing:
         Raises:
             OtherLedger: The settings mean another ledger by the target than the journal was used for so far.
         """
-        return conflicts_in(
-            self.scripts.run("accept", "check", self.ledger, *arguments_of(entries)), self.ledger, entries
-        )
+        return self.drive(conflicts_flow(self.ledger, entries, self.seal))
 
     def cancel(self, key_or_id: str) -> tuple[Status, list[str]]:
         """Take an intent back that was never sent; see :meth:`blnk_relay.Relay.cancel`.
@@ -104,7 +105,7 @@ class Producing:
         Returns:
             The status afterwards, and lanes to ring.
         """
-        return self.drive(cancel_flow(self.settings, self.target, key_or_id))
+        return self.drive(cancel_flow(self.settings, self.seal, self.target, key_or_id))
 
     def find(self, key_or_id: str) -> Status:
         """What is known under a key, or under an id.
@@ -112,19 +113,20 @@ class Producing:
         Raises:
             NotFound: Nothing is known under either.
         """
-        return self.drive(find_flow(self.prefix, self.target, key_or_id))
+        return self.drive(find_flow(self.prefix, self.seal, self.target, key_or_id))
 
     def status(self, id_: str) -> Status | None:
         """What is known of an intent, or None."""
-        return self.drive(status_flow(self.prefix, self.target, id_))
+        return self.drive(status_flow(self.prefix, self.seal, self.target, id_))
 
     def payload(self, id_: str) -> Mapping[str, Any]:
         """The canonical payload of an intent. It holds personal data: show it to operators, log it nowhere.
 
         Raises:
             NotFound: The intent is unknown, or trimmed, or what was recorded of it is broken.
+            EncryptionKeyMissing: It is encrypted under a key that is not at hand.
         """
-        return self.drive(payload_flow(self.prefix, id_))
+        return self.drive(payload_flow(self.prefix, self.seal, id_))
 
     def history(self, id_: str) -> tuple[Attempt, ...]:
         """The log of an intent, oldest line first; at most the last 20."""
@@ -132,7 +134,7 @@ class Producing:
 
     def parts(self, key_or_id: str) -> tuple[PartStatus, ...]:
         """What the legs or items of an intent have come to; see :meth:`blnk_relay.Relay.parts`."""
-        return self.drive(parts_flow(self.prefix, self.target, key_or_id))
+        return self.drive(parts_flow(self.prefix, self.seal, self.target, key_or_id))
 
     def holdup(self, status: Status) -> str:
         """What keeps an open intent, as the second half of a sentence."""

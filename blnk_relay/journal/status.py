@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any, Literal, cast
 
-from blnk_relay.errors import NotFound
+from blnk_relay.errors import DoesNotVerify, NotFound
 from blnk_relay.intents.decision import DeadClassName
 from blnk_relay.intents.intent import DEFAULT_TARGET
 from blnk_relay.intents.outcomes import OutcomeName
@@ -16,6 +16,7 @@ from blnk_relay.intents.references import MAX_LENGTH, key_problem, of_generation
 from blnk_relay.intents.states import FINISHED, State, StateName
 from blnk_relay.journal.entries import entry_of, id_of
 from blnk_relay.journal.flows import Ask, Flow, Run
+from blnk_relay.journal.seal import Seal, keys_in
 
 #: Intents named of those that hold another one back.
 _MOST_AHEAD = 10
@@ -37,6 +38,7 @@ _FIELDS = (
     "class",
     "code",
     "message",
+    "sealed",
 )
 
 
@@ -69,6 +71,8 @@ class Status:
             its orders.
         blocks: Number of intents that it holds back.
         unreadable: What was recorded of it at its acceptance is lost or broken; then key and reference are empty.
+        encrypted: Ids of the keys under which payload, file and messages are encrypted; empty where they are not.
+        locked: Those of them that this process does not have.
     """
 
     id: str
@@ -92,6 +96,8 @@ class Status:
     waits_for: tuple[str, ...] = ()
     blocks: int = 0
     unreadable: bool = False
+    encrypted: tuple[str, ...] = ()
+    locked: tuple[str, ...] = ()
 
     @property
     def finished(self) -> bool:
@@ -143,10 +149,10 @@ class Attempt:
     last: datetime | None = None
 
 
-def find_flow(prefix: str, target: str, key_or_id: str) -> Flow[Status]:
+def find_flow(prefix: str, seal: Seal, target: str, key_or_id: str) -> Flow[Status]:
     """See :meth:`blnk_relay.journal.journal.Journal.find`."""
     for id_ in (id_of(target, key_or_id), key_or_id):
-        status = yield from status_flow(prefix, target, id_)
+        status = yield from status_flow(prefix, seal, target, id_)
         if status is not None:
             return status
     raise unknown(key_or_id, target)
@@ -163,17 +169,18 @@ def unknown(key_or_id: str, target: str) -> NotFound:
     return NotFound(f"no intent is known under {key_or_id[:MAX_LENGTH]!r}{where}{why}")
 
 
-def status_flow(prefix: str, target: str, id_: str) -> Flow[Status | None]:
+def status_flow(prefix: str, seal: Seal, target: str, id_: str) -> Flow[Status | None]:
     """See :meth:`blnk_relay.journal.journal.Journal.status`."""
-    [status] = yield from statuses_flow(prefix, target, [id_])
+    [status] = yield from statuses_flow(prefix, seal, target, [id_])
     return status
 
 
-def statuses_flow(prefix: str, target: str, ids: Sequence[str]) -> Flow[list[Status | None]]:
+def statuses_flow(prefix: str, seal: Seal, target: str, ids: Sequence[str]) -> Flow[list[Status | None]]:
     """What is known of some intents, in few trips; None for each that is unknown.
 
     Args:
         prefix: Of the journal's keys.
+        seal: Shows what it hides.
         target: Whose journal it is.
         ids: At most a hundred or so: they are read in one script.
     """
@@ -189,7 +196,7 @@ def statuses_flow(prefix: str, target: str, ids: Sequence[str]) -> Flow[list[Sta
             continue
         head = _head(id_, target, fields, body)
         heads.append(head)
-        found.append(_status(head, fields))
+        found.append(_status(head, fields, seal))
     held = yield from _held(prefix, heads)
     return [
         replace(status, waits_for=held[status.id][0], blocks=held[status.id][1])
@@ -226,7 +233,8 @@ def _head(id_: str, target: str, fields: Mapping[str, str], body: str) -> _Head:
     return _Head(id_, state, target, orders, key, reference, after)
 
 
-def _status(head: _Head, fields: Mapping[str, str]) -> Status:
+def _status(head: _Head, fields: Mapping[str, str], seal: Seal) -> Status:
+    keys, sealed = seal.keys(), keys_in(fields["sealed"])
     generation = int(fields["gen"] or 0)
     return Status(
         id=head.id,
@@ -241,13 +249,15 @@ def _status(head: _Head, fields: Mapping[str, str]) -> Status:
         reference=of_generation(head.reference, generation) if head.reference else "",
         dead_class=cast("DeadClassName", fields["class"]),
         code=fields["code"],
-        message=fields["message"],
+        message=seal.told(head.id, "message", fields["message"]),
         attempts=int(fields["attempts"] or 0),
         generation=generation,
         created=_moment_or_none(fields["created"]),
         updated=_moment_or_none(fields["updated"] or fields["created"]),
         deadline=_moment_or_none(fields["deadline"]),
         unreadable=head.unreadable,
+        encrypted=tuple(name.partition(".")[0] for name in sealed),
+        locked=tuple(name.partition(".")[0] for name in sealed if name not in keys),
     )
 
 
@@ -298,13 +308,18 @@ def _held(prefix: str, heads: Sequence[_Head]) -> Flow[dict[str, tuple[tuple[str
     return {head.id: (tuple(dict.fromkeys(ahead[head.id]))[:_MOST_AHEAD], blocks[head.id]) for head in heads}
 
 
-def payload_flow(prefix: str, id_: str) -> Flow[Mapping[str, Any]]:
+def payload_flow(prefix: str, seal: Seal, id_: str) -> Flow[Mapping[str, Any]]:
     """See :meth:`blnk_relay.journal.journal.Journal.payload`."""
     [body] = yield Ask((("GET", f"{prefix}body:{id_}"),))
     if body is None:
         raise NotFound(f"no payload is kept for {id_!r}")
     try:
-        return entry_of(id_, body).payload
+        return entry_of(id_, seal.shown_body(id_, body)).payload
+    except DoesNotVerify:
+        raise NotFound(
+            f"the payload of {id_!r} cannot be read back: it is encrypted, and does not verify, so it was changed or "
+            "belongs to another intent"
+        ) from None
     except (ValueError, TypeError, KeyError):
         raise NotFound(f"the payload of {id_!r} cannot be read back: what was recorded of it is broken") from None
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from hashlib import blake2b
 from typing import Any
 
+from blnk_relay.errors import DoesNotVerify, EncryptionKeyMissing, JournalUnavailable
 from blnk_relay.journal.accept import wait_command
 from blnk_relay.journal.answers import TokensAnswer
 from blnk_relay.journal.journal import Journal
@@ -58,7 +59,8 @@ class TokenStore:
         target: The target's name.
         login: The refresh token of the settings; one that was never used before is a new login.
 
-    All methods raise :class:`~blnk_relay.errors.JournalUnavailable` when Redis does not answer.
+    All methods raise :class:`~blnk_relay.errors.JournalUnavailable` when Redis does not answer, or keeps what cannot be
+    decrypted.
     """
 
     def __init__(self, journal: Journal, login: str) -> None:
@@ -71,11 +73,11 @@ class TokenStore:
         """What is known now; a new login is taken over first."""
         answer = self._run("read", self._digest)
         if answer == "unknown":
-            answer = self._run("login", self._digest, self._login)
+            answer = self._run("login", self._digest, self._journal.seal.token("refresh", self._login))
         told = TokensAnswer(*answer)
         return Stored(
             version=told.version,
-            access=told.access,
+            access=self._shown("access", told.access),
             left_s=told.left_ms / 1000,
             life_s=told.life_ms / 1000,
             failed=told.failed == 1,
@@ -96,12 +98,13 @@ class TokenStore:
             early.
         """
         answer = self._run("begin", version, holder, int(lock_s * 1000), int(forced_pause_s * 1000))
-        return answer[0] if answer else None
+        return self._shown("refresh", answer[0]) if answer else None
 
     def done(self, version: int, tokens: Tokens) -> bool:
         """Keep what a refresh brought. Returns False when somebody else's was kept meanwhile."""
-        settings = self._journal.settings
-        arguments = ("done", version, tokens.access, int(tokens.life_s * 1000), tokens.refresh)
+        settings, seal = self._journal.settings, self._journal.seal
+        access, refresh = seal.token("access", tokens.access), seal.token("refresh", tokens.refresh)
+        arguments = ("done", version, access, int(tokens.life_s * 1000), refresh)
         if settings.durability == "memory":
             return bool(self._run(*arguments))
         # A refresh token that is lost with its Redis locks us out, so it is kept as well as a receipt is.
@@ -116,6 +119,17 @@ class TokenStore:
     def put_off(self, holder: str, wait_s: float) -> None:
         """Give the lock back: the request never left this machine, and it is tried again later."""
         self._run("put_off", holder, int(wait_s * 1000))
+
+    def _shown(self, name: str, text: str) -> str:
+        try:
+            return self._journal.seal.shown_token(name, text)
+        except EncryptionKeyMissing as error:
+            raise EncryptionKeyMissing(error.key, f"the OAuth token of target {self._journal.target!r}") from None
+        except DoesNotVerify:
+            raise JournalUnavailable(
+                f"the OAuth token that the journal of target {self._journal.target!r} keeps does not verify: it was "
+                "changed, or belongs to another journal. Log in again, and set the new refresh token"
+            ) from None
 
     def _run(self, *arguments: str | int) -> Any:
         return self._journal.scripts.run("oauth", *arguments)

@@ -17,7 +17,9 @@ from blnk_relay import (
     AttemptName,
     Change,
     DeadClassName,
+    DoesNotVerify,
     DuplicateInBatch,
+    EncryptionKeyMissing,
     Event,
     EventName,
     GateView,
@@ -27,6 +29,7 @@ from blnk_relay import (
     JournalFull,
     JournalUnavailable,
     KeyConflict,
+    KeyUse,
     LaneDepth,
     Leg,
     NotDurable,
@@ -44,6 +47,7 @@ from blnk_relay import (
     RelayError,
     ReplayPlan,
     ReplayWay,
+    Resealed,
     ResultOf,
     Settings,
     StateName,
@@ -227,8 +231,12 @@ def failed(relay: Relay, intent: Intent) -> str:
         return error.why
     except (JournalFull, NotDurable):
         return "again, under the same key"
+    except EncryptionKeyMissing as error:
+        return error.key
     except JournalUnavailable:
         return "again, under the same key"
+    except DoesNotVerify as error:
+        return error.field
     except (NotFound, TooLate, Refused, OtherLedger, InvalidSettings, UnsuitableServer) as error:
         return str(error)
     except RelayError as error:
@@ -251,7 +259,10 @@ def operate() -> list[str]:
         pause: Pause | None = change.pause
         operator.resume_lane("refunds", who="mila")
         acts: tuple[Act, ...] = operator.acts(most=5)
+        uses: tuple[KeyUse, ...] = operator.key_use()
+        resealed: Resealed = operator.reseal("default")
         told = [f"{act.at} {act.who}: {act.what} {act.of}" for act in acts]
+        told += [f"{use.target} {use.old}" for use in uses] + [f"{resealed.done} {resealed.finished}"]
         told += [f"{lane.lane} {lane.due}" for lane in lanes] + [gate.state for gate in gates]
         return [*told, pause.reason if pause else ""]
 

@@ -205,13 +205,15 @@ def test_whatever_holds_a_credential_is_a_secret():
         "redis_url",
         "broker_url",
         "sentry_dsn",
+        "encryption_keys",
     } == SECRETS
 
 
 def test_no_secret_is_ever_printed():
     credential = {"oauth_client_id": "client", "token": ""}
-    addresses = {"redis_url": "redis://:hidden@a", "broker_url": "redis://:hidden@b"}
-    settings = Settings(**{**{name: f"hidden-{name}" for name in SECRETS}, **addresses, **credential})
+    given = {"redis_url": "redis://:hidden@a", "broker_url": "redis://:hidden@b"}
+    given["encryption_keys"] = "k:hiddenhidden" + "A" * 31 + "="
+    settings = Settings(**{**{name: f"hidden-{name}" for name in SECRETS}, **given, **credential})
     assert "hidden" not in repr(settings.ledgers)
     assert "hidden" not in repr(Settings(token="hidden", instance_id="i"))  # noqa: S106
     assert "hidden" not in repr(settings)

@@ -170,7 +170,7 @@ def test_a_target_with_all_that_it_needs_is_content(given):
 
 def test_no_secret_of_a_target_is_ever_shown():
     secrets = {item.name for item in dataclasses.fields(Target) if item.metadata.get("secret")}
-    assert secrets == {"token", "oauth_client_secret", "oauth_refresh_token", "redis_url"}
+    assert secrets == {"token", "oauth_client_secret", "oauth_refresh_token", "redis_url", "encryption_keys"}
     for given in ({"token": "hidden"}, {"redis_url": "redis://:hidden@h"}, {**CLIENT, "oauth_refresh_token": "hidden"}):
         assert "hidden" not in repr(Target(name="eu", **given))
         assert "hidden" not in repr(Settings(targets=(Target(name="eu", **given),)))

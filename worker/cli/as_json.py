@@ -39,6 +39,8 @@ def intent_json(status: Status) -> dict[str, Any]:
         "waits_for": list(status.waits_for),
         "blocks": status.blocks,
         "unreadable": status.unreadable,
+        "encrypted": list(status.encrypted),
+        "locked": list(status.locked),
     }
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from worker.cli.dead import dead
+from worker.cli.encryption import encryption
 from worker.cli.enqueue import enqueue
 from worker.cli.group import Commands, Deferred
 from worker.cli.lanes import lanes, pause, resume
@@ -56,6 +57,7 @@ for command in (
     pause,
     resume,
     target_,
+    encryption,
     kinds,
 ):
     cli.add_command(command)

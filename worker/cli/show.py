@@ -81,6 +81,7 @@ def show_intent(status: Status, attempts: Sequence[Attempt], payload: Mapping[st
             ("deadline", "" if status.finished else clock(status.deadline)),
             ("waits for", ", ".join(status.waits_for)),
             ("blocks", several(status.blocks, "intent") if status.blocks else ""),
+            ("encrypted", encrypted(status)),
             ("unreadable", "what was recorded of it is lost or broken" if status.unreadable else ""),
         ]
     )
@@ -101,6 +102,16 @@ def show_intent(status: Status, attempts: Sequence[Attempt], payload: Mapping[st
     if payload is not None:
         for line in json.dumps(payload, indent=2, ensure_ascii=False).splitlines():
             say(plain(line, most=10_000))
+
+
+def encrypted(status: Status) -> str:
+    """What an intent is encrypted with, in words."""
+    if not status.encrypted:
+        return ""
+    lacking = f", and this process does not have {', '.join(status.locked)}" if len(status.locked) > 0 else ""
+    if status.locked == status.encrypted:
+        lacking = ", which this process does not have"
+    return f"with key {', '.join(status.encrypted)}{lacking}"
 
 
 @click.command("list", epilog=example("blnk-relay list --state posted --kind transaction --since 15m"))

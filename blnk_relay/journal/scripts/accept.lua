@@ -3,6 +3,7 @@
 -- ARGV:
 --   mode             "write", or "check" to change nothing
 --   ledger           that is meant by the target, "" where nobody says
+--   secret           name of what fingerprints were made with, "" for none
 --   then, of each intent:
 --   id, fingerprint, body, kind, lane
 --   orders           joined by newlines
@@ -13,23 +14,27 @@
 --   references       that it owns, joined by NUL
 --   after            ids of the intents that it waits for, joined by ","; those of the same call stand before it
 --   file             to upload; "" for none
+--   sealed           name of the encryption key that body and file need; "" for none
 -- Returns: one for each: "created", "existing", or what is against it as {status, id, kind, state, created}. The status
 --   is conflict (id is the owner's; behind the others stands the reference that is taken, where it is not the key),
---   missing or closed (id is that of what it would wait for), or other (id is the ledger that this journal belongs to,
---   where another one is meant). Behind them the lanes to ring, in the same row, because
---   each table more costs as much as a command. The error JOURNALFULL when there is no room.
+--   missing or closed (id is that of what it would wait for), other (id is the ledger that this journal belongs to,
+--   where another one is meant) or secret (id is the name of the one that fingerprints are to be made with). A conflict
+--   about the same key tells also what is kept of its fingerprint, and its keys. Behind them the lanes to ring, in the
+--   same row, because each table more costs as much as a command. The error JOURNALFULL when there is no room.
 -- Deletes: nothing.
 -- Bound: the intents of one call, their references and what they wait for; accept.py sends parts.
 
-local mode, other, intents = ARGV[1], other_ledger(ARGV[2]), {}
-for id, fingerprint, body, kind, lane, orders, not_before, deadline, namesakes, references, after, file
-  in records(3, 12) do
+local mode, other, secret, intents = ARGV[1], other_ledger(ARGV[2]), ARGV[3], {}
+for id, fingerprint, body, kind, lane, orders, not_before, deadline, namesakes, references, after, file, sealed
+  in records(4, 13) do
   intents[#intents + 1] = { id = id, fingerprint = fingerprint, body = body, kind = kind, lane = lane,
     orders = orders, not_before = not_before, deadline = deadline, namesakes = namesakes, references = references,
-    after = after, file = file }
+    after = after, file = file, sealed = sealed }
 end
 
 local answers, refused, before = {}, false, {}
+local other_secret = secret ~= '' and (redis.call('HGET', P .. 'secret', 'name') or '')
+if other_secret == secret then other_secret = false end
 
 -- Written once: a number costs more to hand over than all the rest of a command.
 local NOW_TEXT = string.format('%d', NOW)
@@ -42,10 +47,13 @@ end
 
 local function examine(new)
   if other then return { 'other', other, '', '', '0' } end
+  if other_secret then return { 'secret', other_secret, '', '', '0' } end
   local fingerprint, state, created, kind, _, own = trace_of(new.id)
   if fingerprint then
     local same = fingerprint == string.sub(new.fingerprint, 1, #fingerprint)
-    return same and 'existing' or { 'conflict', new.id, kind, state, created }
+    if same then return 'existing' end
+    local sealed = redis.call('HGET', intent_key(new.id), 'sealed') or ''
+    return { 'conflict', new.id, kind, state, created, '', fingerprint, sealed }
   end
   local owner, reference = owner_of(new.references, new.namesakes, own)
   if owner then
@@ -100,6 +108,7 @@ local function write(new, bells)
       'created', NOW_TEXT, 'since', due_text, 'deadline', deadline_text)
   end
   if orders ~= '' then redis.call('HSET', key, 'orders', orders) end
+  if new.sealed ~= '' then redis.call('HSET', key, 'sealed', new.sealed) end
   if held then redis.call('HSET', key, 'due', due_text, 'pending', pending) end
   if results ~= '' then redis.call('HSET', key, 'results', results) end
   redis.call('SADD', P .. 'lanes', lane)

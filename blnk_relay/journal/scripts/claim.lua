@@ -3,18 +3,18 @@
 -- ARGV: lane; WORKER; wanted (how many); lease_ms; MAX_LAPSES; CAP (length of the events stream); leave ("1": the
 --   worker goes); backlog from which another worker is called in; ledger that the target is for the worker ("": it
 --   does not say); shown (what it has seen of the ground: see stand); kinds that it knows (by commas); DEAD_MS (silence
---   after which a worker is dead).
+--   after which a worker is dead); names of its encryption keys (by commas).
 -- Returns: {now, lanes to ring, one array for each claimed: id, body, then FIELDS without its OWN; id and body of each
 --   that became a dead letter instead; ground: {what to show next time, since when it can be trusted, steps of the
---   clock}; kinds that were left to those who know them; the ledger that this journal belongs to, where that is another
---   one than the worker's, which then gets nothing ("": it is the same)}.
+--   clock}; kinds that were left to those who know them, and keys ("key <name>"); the ledger that this journal belongs
+--   to, where that is another one than the worker's, which then gets nothing ("": it is the same)}.
 -- Deletes: ready:<lane>, bell:<lane>.
 -- Bound: wanted intents, MOST_BYTES of payloads.
 
 local lane, wanted, lease_ms = ARGV[1], tonumber(ARGV[3]), tonumber(ARGV[4])
 local leave, backlog = ARGV[7] == '1', tonumber(ARGV[8])
 WORKER, MAX_LAPSES, CAP, DEAD_MS = ARGV[2], tonumber(ARGV[5]), ARGV[6], tonumber(ARGV[12])
-KINDS = ',' .. ARGV[11] .. ','
+KINDS, KEYS_HELD = ',' .. ARGV[11] .. ',', ',' .. ARGV[13] .. ','
 local ledger, shown = ARGV[9], ARGV[10]
 
 local bells, items, more, alone = {}, {}, false, nil

@@ -1,18 +1,19 @@
 -- Part of scripts that hand intents to workers. Such a script sets WORKER, KINDS (that the worker knows, between
--- commas), MAX_LAPSES, DEAD_MS (silence after which a worker is dead), CAP (length of the events stream) first.
+-- commas), KEYS_HELD (names of its encryption keys, between commas), MAX_LAPSES, DEAD_MS (silence after which a worker
+-- is dead), CAP (length of the events stream) first.
 -- Deletes: alone:<worker>.
 -- Bound: SCAN_MOST of a line; the payloads that one script hands out are bounded by it.
-local WORKER, KINDS, MAX_LAPSES, DEAD_MS, CAP
+local WORKER, KINDS, KEYS_HELD, MAX_LAPSES, DEAD_MS, CAP
 
 -- What is read of an intent: what these scripts need themselves, and behind it what a worker needs to know, which
 -- entries.py reads by the same list.
 local FIELDS = {
-  'claims', 'looks', 'kind', 'worker',
+  'claims', 'looks', 'kind', 'worker', 'sealed',
   'state', 'since', 'deadline', 'token', 'attempts', 'sent', 'lapsed', 'sent_first', 'sent_last', 'sends',
   'accepted', 'refuse', 'memo', 'gen', 'code', 'message', 'results', 'created',
   'lost', 'faults', 'again',
 }
-local OWN = 4
+local OWN = 5
 
 -- Where each of them stands: values[AT.token] costs less than a table by name of each intent would.
 local AT = {}
@@ -31,7 +32,8 @@ local SCAN_MOST, SKIPPED_MS = 1000, 5000
 -- Bytes of payloads that this script has claimed: a trip carries a few large intents or many small ones.
 local carried = 0
 
--- Intents that this script buried: id and body of each, for the worker to report. Kinds that it left alone.
+-- Intents that this script buried: id and body of each, for the worker to report. Kinds that it left alone, and, as
+-- "key <name>", encryption keys whose intents it left alone.
 local BURIED, STRANGE = {}, {}
 
 -- Of one that was accepted since the journal first forgot a key: before when all was over that it may repeat; '' for
@@ -54,6 +56,13 @@ local function knows(kind)
     known_kinds[kind] = known_kind
   end
   return known_kind
+end
+
+-- The first encryption key that an intent needs and the worker does not have; nil where it has all.
+local function missing_key(sealed)
+  for name in string.gmatch(sealed or '', '%S+') do
+    if name ~= '-' and not string.find(KEYS_HELD, ',' .. name .. ',', 1, true) then return name end
+  end
 end
 
 -- The ledger that this journal belongs to, where it is another one than the worker's; '' where all is well. The first
@@ -124,11 +133,12 @@ local function line_up(line, state, most)
       local id = due[index]
       local values = redis.call('HMGET', intent_key(id), unpack(FIELDS))
       local kind, one = values[AT.kind], { id = id, values = values, due = due[index + 1] }
+      local no_key = kind and missing_key(values[AT.sealed])
       if not kind then
         one.gone = false
-      elseif not knows(kind) then
+      elseif no_key or not knows(kind) then
         one.strange = true
-        STRANGE[kind] = true
+        STRANGE[no_key and 'key ' .. no_key or kind] = true
       else
         one.lapses = lapses_of(values, state)
         if one.lapses >= ALONE_FROM then

@@ -14,7 +14,9 @@
 --                              sent_last, sends, accepted, refuse, memo, excl, gen, code, message, class, outcome, txn,
 --                              parent, updated, results, lost (end of the moments that the journal has lost and in
 --                              which it may have been sent), refs (references that it owns, as past:… has them: one
---                              behind the other)
+--                              behind the other), sealed (names of the encryption keys that body, file, memo and
+--                              message need, by blanks; a - before them where the body is in the clear; nothing where
+--                              all is)
 --                      bound   one an intent
 --                      gone    sweep.lua, the retention after it is done or cancelled; dead and discarded ones: nobody
 --   body:<id>          string  what never changes, as JSON; references that stand in its payload are those of its
@@ -161,6 +163,10 @@
 --                              written to), keys_since, clearing (how far the other one is cleared), forgot (when a key
 --                              was first forgotten), over (before which all was over whose keys are forgotten)
 --                      bound   one
+--                      gone    nobody
+--   secret             hash    what fingerprints are made with, once anything is hidden: name, sealed (the secret
+--                              itself, under an encryption key)
+--                      bound   two fields
 --                      gone    nobody
 --   ledger             hash    is: the ledger that the target stands for, as "<api> <address> <instance>"; rebound:
 --                              when it was last bound to another address, by whom and why
@@ -310,6 +316,19 @@ end
 -- Puts an intent into its ready set.
 local function make_ready(id, lane, due)
   redis.call('ZADD', P .. 'ready:' .. lane, due, id)
+end
+
+-- Notes that an intent hides something under these keys (by blanks) besides those that it needs already, so that nobody
+-- takes it who does not have all of them.
+local function note_keys(id, names)
+  if names == '' then return end
+  local sealed = redis.call('HGET', intent_key(id), 'sealed') or ''
+  for name in string.gmatch(names, '%S+') do
+    if not string.find(' ' .. sealed .. ' ', ' ' .. name .. ' ', 1, true) then
+      sealed = (sealed == '' and '-' or sealed) .. ' ' .. name
+    end
+  end
+  redis.call('HSET', intent_key(id), 'sealed', sealed)
 end
 
 -- The ledger that the target stands for, where it is another one than the caller means by it; nil where all is well.

@@ -11,6 +11,8 @@
 --            then somebody else was faster.
 --   fail:    version, holder, wait_ms until the next try. Returns 2 if that is news, 1 if not, 0 when it is no longer
 --            ours to say.
+--   reseal:  version, access token, refresh token: the same under another encryption key. Returns 1, or 0 for another
+--            version.
 --   put_off: holder, wait_ms until the next try. Returns 1.
 -- Returns: see each action.
 -- Deletes: nothing.
@@ -20,6 +22,7 @@ local ARGUMENTS = {
   read = { 'digest' },
   login = { 'digest', 'refresh' },
   begin = { 'version', 'holder', 'lock_ms', 'forced_ms' },
+  reseal = { 'version', 'access', 'refresh' },
   done = { 'version', 'access', 'life_ms', 'refresh' },
   fail = { 'version', 'holder', 'wait_ms' },
   put_off = { 'holder', 'wait_ms' },
@@ -63,6 +66,11 @@ if action == 'begin' then
   end
   redis.call('HSET', key, 'lock', given.holder, 'lock_end', NOW + tonumber(given.lock_ms))
   return { stored.refresh or '' }
+end
+if action == 'reseal' then
+  if version ~= tonumber(given.version) then return 0 end
+  redis.call('HSET', key, 'access', given.access, 'refresh', given.refresh)
+  return 1
 end
 if action == 'done' then
   if version ~= tonumber(given.version) then return 0 end

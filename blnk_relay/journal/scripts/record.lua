@@ -5,6 +5,7 @@
 --   rows             that it writes to, joined by ","
 --   seen             ids of rows that were seen below them, joined by ","
 --   perhaps_ours     ids of those among them that may be its own work, from moments that the journal has lost
+--   sealed           name of the encryption key that the memo needs; "" for none
 -- Returns: one for each: "ok", "stale" (the lease is lost), "busy" (another intent is writing to a row), "lagging"
 --   (an earlier intent made a row below one that was not seen, so the read was older than our own writes) or "doubtful"
 --   (a row that may be its own work is not known to be another intent's).
@@ -32,7 +33,7 @@ local function is_of_another(made, rows)
   return false
 end
 
-for id, token_then, memo, rows, seen_ids, perhaps_ours in records(1, 6) do
+for id, token_then, memo, rows, seen_ids, perhaps_ours, sealed in records(1, 7) do
   local token, state, excl = unpack(redis.call('HMGET', intent_key(id), 'token', 'state', 'excl'))
   local answer, wanted, seen, number = 'ok', {}, {}, 0
   for one in string.gmatch(seen_ids, '[^,]+') do seen[one], number = true, number + 1 end
@@ -61,6 +62,7 @@ for id, token_then, memo, rows, seen_ids, perhaps_ours in records(1, 6) do
   end
   if answer == 'ok' then
     redis.call('HSET', intent_key(id), 'memo', memo)
+    note_keys(id, sealed)
     redis.call('HDEL', intent_key(id), 'lost')
   end
   answers[#answers + 1] = answer

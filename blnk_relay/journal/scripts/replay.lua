@@ -2,15 +2,15 @@
 -- Gives a dead letter a new life. What may have been sent is looked up before anything else; only a rejected one gets
 -- a new generation, and with it new references.
 -- ARGV: id; patience (ms from now to its deadline); fresh ("1": new generation); references of the new generation and
---   their namesakes (as accept.lua takes them); body of the new generation ("": the old one); line (of its log);
---   planned ("<generation>|<class>|<code>" that the plan rests on).
+--   their namesakes (as accept.lua takes them); body of the new generation ("": the old one), and the name of the
+--   encryption key that it needs; line (of its log); planned ("<generation>|<class>|<code>" that the plan rests on).
 -- Returns: {"replayed", or the state it is in ("" when unknown, "taken": a new reference belongs to an intent already,
 --   "changed": it has had another life since it was planned), lanes to ring, the reference that is taken}.
 -- Deletes: dead.
 -- Bound: one intent, its orders and references.
 
 local id, patience, fresh, references, namesakes = ARGV[1], ARGV[2], ARGV[3] == '1', ARGV[4], ARGV[5]
-local body, line, planned = ARGV[6], ARGV[7], ARGV[8]
+local body, sealed, line, planned = ARGV[6], ARGV[7], ARGV[8], ARGV[9]
 
 local bells, key = {}, intent_key(id)
 local intent = fields_of(key, 'state', 'lane', 'sent', 'lapsed', 'gen', 'kind', 'class', 'code', 'token',
@@ -27,7 +27,7 @@ local doubt = intent.lost or in_doubt(intent.created, intent.token, died) and LO
 local look = intent.sent == '1' or intent.lapsed == '1' or doubt
 if doubt then redis.call('HSET', key, 'lost', doubt) end
 if fresh then
-  local taken = renew(id, references, namesakes, body)
+  local taken = renew(id, references, namesakes, body, sealed)
   if taken then return { 'taken', bells, taken } end
   look = false
 end

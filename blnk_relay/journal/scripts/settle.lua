@@ -2,10 +2,11 @@
 -- Settles verdicts. One whose token is not the latest settles nothing: its lease was lost to somebody else.
 -- ARGV: worker; cap (length of the events stream); healthy (sides that answered well, with "?" behind one that answered
 --   at all, joined by ","); then one JSON object each:
---   id, token, from (state), to (done, dead, posted, ready), in_ms, lane, kind, set (fields), log (line or nil), tally
---   (counters), parts (number of a part -> what was noted of it, or nil), made (row -> id of the row that it made below
---   that one, or nil), fresh (references, namesakes and body of a new generation, which it is sent under next, or nil;
---   where one of them is taken, it is looked at again, to be refused).
+--   id, token, from (state), to (done, dead, posted, ready), in_ms, lane, kind, set (fields), sealed (name of the
+--   encryption key that some of them need, or nil), log (line or nil), tally (counters), parts (number of a part ->
+--   what was noted of it, or nil), made (row -> id of the row that it made below that one, or nil), fresh (references,
+--   namesakes, body and its encryption key of a new generation, which it is sent under next, or nil; where one of them
+--   is taken, it is looked at again, to be refused).
 -- Returns: {lanes to ring, ids that were stale, ms for which the target could not be reached if it was found again now
 --   (-1: it was not)}.
 -- Deletes: leased:<worker>, posted, tried:<lane>, gate:<side>, reach.
@@ -73,10 +74,11 @@ for _, verdict in ipairs(verdicts) do
   else
     redis.call('ZREM', item.from == 'sending' and leased or posted, id)
     local fresh = item.fresh
-    if fresh and renew(id, fresh.references, fresh.namesakes, fresh.body) then
+    if fresh and renew(id, fresh.references, fresh.namesakes, fresh.body, fresh.sealed or '') then
       item.to, item.set.refuse = 'posted', '1'
     end
     if item.log then log(id, item.log) end
+    if item.sealed then note_keys(id, item.sealed) end
     -- Most are done with their first look, and never stand here.
     if item.to == 'ready' or (item.to == 'posted' and item.from == 'posted') then
       redis.call('ZADD', P .. 'tried:' .. item.lane, created, id)

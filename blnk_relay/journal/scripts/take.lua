@@ -4,7 +4,7 @@
 -- ARGV: WORKER; wanted (how many); lease_ms (how long the taker may be silent); MAX_LAPSES; CAP (length of the events
 --   stream); leave ("1": the worker goes); ledger that the target is for the worker ("": it does not say); shown (what
 --   it has seen of the ground: see stand); kinds that it knows (by commas); DEAD_MS (silence after which a worker is
---   dead).
+--   dead); names of its encryption keys (by commas).
 -- Returns: {now, lanes to ring, ms until the next one is due (-1: none), one array for each: id, body, FIELDS without
 --   its OWN; id and body of each that became a dead letter instead; ground, as claim.lua returns it; kinds that were
 --   left to those who know them; another ledger, as claim.lua returns it}.
@@ -13,7 +13,7 @@
 
 local wanted, lease_ms, leave = tonumber(ARGV[2]), tonumber(ARGV[3]), ARGV[6] == '1'
 WORKER, MAX_LAPSES, CAP, DEAD_MS = ARGV[1], tonumber(ARGV[4]), ARGV[5], tonumber(ARGV[10])
-KINDS = ',' .. ARGV[9] .. ','
+KINDS, KEYS_HELD = ',' .. ARGV[9] .. ',', ',' .. ARGV[11] .. ','
 local ledger, shown = ARGV[7], ARGV[8]
 
 local bells, items, alone, posted = {}, {}, nil, P .. 'posted'

@@ -1,0 +1,234 @@
+"""Which encryption keys a journal needs, and putting what it hides under the one that is written with.
+
+Both walk over all intents, page by page, in the order in which intents move on, so that what moves meanwhile is met
+later. Nothing is noted of how far a walk came: what is under the right key already is passed over, so a walk that was
+broken off is simply begun again.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from blnk_relay.encryption import EncryptionKey, name_in
+from blnk_relay.errors import DoesNotVerify, EncryptionKeyMissing, Refused
+from blnk_relay.intents.states import StateName
+from blnk_relay.journal.flows import Ask, Flow, Run
+from blnk_relay.journal.journal import Journal
+from blnk_relay.journal.listing import Listing, batched
+from blnk_relay.journal.seal import hidden, keys_in
+
+#: Sets that hold all intents, in the order in which they move on; done ones and cancelled ones are in one.
+_OPEN: tuple[StateName, ...] = ("waiting", "ready", "sending", "posted")
+_ALL: tuple[StateName, ...] = (*_OPEN, "dead", "discarded", "done")
+
+#: Intents whose bodies and files are read in one trip: each may be megabytes.
+_AT_ONCE = 20
+
+#: Ids kept of those that do not verify.
+_MOST_NAMED = 20
+
+_READ = ("sealed", "gen", "created", "memo", "message", "fp")
+
+#: A fingerprint, as opposed to the id that stands in for one in a letter of what came by name.
+_FINGERPRINT = 32
+
+
+@dataclass(frozen=True, slots=True)
+class KeyUse:
+    """What a journal needs which encryption key for.
+
+    Attributes:
+        target: Whose journal it is.
+        first: Name of the key that this process writes with; empty for none.
+        intents: Intents that need a key, by its name; one may need several.
+        plain: Intents that hide nothing, or not their body.
+        secret: Name of the key that the secret of its fingerprints is under; empty where there is none.
+        tokens: The same for OAuth tokens.
+        lacking: Names of those keys that this process does not have.
+    """
+
+    target: str
+    first: str
+    intents: Mapping[str, int]
+    plain: int
+    secret: str
+    tokens: str
+    lacking: tuple[str, ...]
+
+    @property
+    def old(self) -> int:
+        """How often a key is needed that is not the one to write with; 0: all others can be given up."""
+        others = sum(number for name, number in self.intents.items() if name != self.first)
+        return others + sum(name not in ("", self.first) for name in (self.secret, self.tokens))
+
+
+@dataclass(frozen=True, slots=True)
+class Resealed:
+    """What came of putting a journal under one key.
+
+    Attributes:
+        done: Intents that were put under it.
+        changed: Intents that changed meanwhile; another walk takes them.
+        locked: Intents under a key that is not at hand, by its name.
+        broken: Ids of the first intents that do not verify.
+        finished: Whether the walk came to its end.
+    """
+
+    done: int
+    changed: int
+    locked: Mapping[str, int]
+    broken: tuple[str, ...]
+    finished: bool
+
+
+def key_use(journal: Journal) -> KeyUse:
+    """Count what needs which key.
+
+    Args:
+        journal: Whose.
+    """
+    keys, used, plain = journal.seal.keys(), Counter[str](), 0
+    for ids in _pages(journal, _ALL):
+        for sealed, created, *_ in journal.drive(_fields_flow(journal.prefix, ids, ("sealed", "created"))):
+            if created is None:
+                continue
+            used.update(keys_in(sealed or ""))
+            plain += not hidden(sealed or "")
+    kept, tokens = journal.drive(_beside_flow(journal.prefix))
+    secret, token = name_in(kept), next((name for text in tokens[1:] if (name := name_in(text or ""))), "")
+    needed = {*used, secret, token} - {""}
+    return KeyUse(
+        target=journal.target,
+        first=keys.first.name if keys.first else "",
+        intents=dict(sorted(used.items())),
+        plain=plain,
+        secret=secret,
+        tokens=token,
+        lacking=tuple(sorted(name for name in needed if name not in keys)),
+    )
+
+
+def reseal(journal: Journal, *, stopped: Callable[[], bool], step: Callable[[int], None]) -> Resealed:
+    """Put all that a journal hides, and all that it should, under the key that is written with.
+
+    As long as each trip takes, nothing is asked for afterwards, so that others have the server for themselves as well.
+
+    Args:
+        journal: Whose.
+        stopped: Whether to end early.
+        step: Told how many intents more were looked at.
+
+    Raises:
+        Refused: There is no key to write with.
+        EncryptionKeyMissing: The secret of its fingerprints is under a key that is not at hand.
+        JournalUnavailable: Redis did not answer; what was done stays done.
+    """
+    key = journal.seal.keys().first
+    if key is None:
+        raise Refused("nothing is encrypted anew: BLNK_RELAY_ENCRYPTION_KEYS has no key to write with")
+    journal.drive(journal.seal.renewed_secret_flow())
+    _reseal_tokens(journal, key)
+    done, changed, locked, broken = 0, 0, Counter[str](), list[str]()
+    # The open ones again at the end: what went back to its lane meanwhile was perhaps not met.
+    for ids in _pages(journal, (*_ALL, *_OPEN)):
+        if stopped():
+            return Resealed(done, changed, dict(locked), tuple(broken), finished=False)
+        step(len(ids))
+        old = [
+            (id_, values)
+            for id_, values in zip(ids, _gently(journal, _fields_flow(journal.prefix, ids, _READ)), strict=True)
+            if values[_READ.index("created")] is not None and (values[0] or "") != key.name
+        ]
+        for some in batched(old, _AT_ONCE):
+            asked = [("GET", f"{journal.prefix}{name}:{id_}") for id_, _ in some for name in ("body", "file")]
+            texts = iter(_gently(journal, _ask_flow(asked)))
+            for id_, values in some:
+                body, file = next(texts), next(texts)
+                try:
+                    arguments = _anew(journal, key, id_, values, (body, file))
+                except EncryptionKeyMissing as error:
+                    locked[error.key] += 1
+                except (DoesNotVerify, ValueError):
+                    if id_ not in broken and len(broken) < _MOST_NAMED:
+                        broken.append(id_)
+                else:
+                    [taken] = journal.drive(_run_flow("reseal", arguments))
+                    done, changed = done + taken, changed + (not taken)
+    return Resealed(done, changed, dict(locked), tuple(broken), finished=True)
+
+
+def _anew(
+    journal: Journal, key: EncryptionKey, id_: str, values: Sequence[str | None], texts: tuple[str | None, str | None]
+) -> tuple[str, ...]:
+    """What reseal.lua is told of one intent."""
+    seal, (body, file) = journal.seal, texts
+    sealed, gen, created, memo, message, fingerprint = (value or "" for value in values)
+    if body is None:
+        raise ValueError("there is no body")
+    shown = seal.shown_body(id_, body)
+    if shown == body and len(fingerprint) == _FINGERPRINT:
+        # It was accepted without a key, and so its fingerprint was made without the secret.
+        fingerprint = journal.drive(seal.secret_flow()).fingerprint(fingerprint)
+    else:
+        fingerprint = ""
+    return (
+        id_,
+        *(sealed, gen, created, memo, message),
+        seal.body(id_, shown, key),
+        seal.file(id_, seal.shown_file(id_, file or ""), key),
+        seal.hidden(id_, "memo", seal.shown(id_, "memo", memo), key),
+        seal.hidden(id_, "message", seal.shown(id_, "message", message), key),
+        fingerprint,
+        key.name,
+    )
+
+
+def _reseal_tokens(journal: Journal, key: EncryptionKey) -> None:
+    """Put OAuth tokens under a key; the next refresh would do so as well."""
+    _, (version, access, refresh) = journal.drive(_beside_flow(journal.prefix))
+    if version is None or all(name_in(text or "") == key.name or not text for text in (access, refresh)):
+        return
+    seal, given = journal.seal, {"access": access or "", "refresh": refresh or ""}
+    texts = [seal.token(name, seal.shown_token(name, text)) for name, text in given.items()]
+    journal.drive(_run_flow("oauth", ("reseal", version, *texts)))
+
+
+def _pages(journal: Journal, states: Sequence[StateName]) -> Iterator[list[str]]:
+    listing = Listing(journal)
+    for state in states:
+        yield from listing.ids(state)
+
+
+def _gently(journal: Journal, flow: Flow[Any]) -> Any:
+    start_s = time.monotonic()
+    answer = journal.drive(flow)
+    time.sleep(min(1.0, time.monotonic() - start_s))
+    return answer
+
+
+def _fields_flow(prefix: str, ids: Sequence[str], names: Sequence[str]) -> Flow[list[list[str | None]]]:
+    found: list[list[str | None]] = yield Ask(
+        tuple(("HMGET", f"{prefix}intent:{id_}", *names) for id_ in ids), whole=False
+    )
+    return found
+
+
+def _beside_flow(prefix: str) -> Flow[tuple[str, list[str | None]]]:
+    """The secret of fingerprints as it is kept; version, access token and refresh token."""
+    secret, tokens = yield Ask(
+        (("HGET", f"{prefix}secret", "sealed"), ("HMGET", f"{prefix}oauth", "version", "access", "refresh"))
+    )
+    return secret or "", tokens
+
+
+def _ask_flow(commands: Sequence[tuple[str | int, ...]]) -> Flow[list[Any]]:
+    answers: list[Any] = yield Ask(tuple(commands), whole=False)
+    return answers
+
+
+def _run_flow(name: str, arguments: tuple[str, ...]) -> Flow[Any]:
+    return (yield Run(name, arguments))

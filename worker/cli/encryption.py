@@ -1,0 +1,118 @@
+"""``encryption``: which keys the journals need, and putting what they hide under the newest one."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from worker.cli import exits
+from worker.cli.access import opened
+from worker.cli.interrupt import Stop
+from worker.cli.options import example, json_option
+from worker.cli.output import emit, remark, say, several, table
+
+if TYPE_CHECKING:
+    from blnk_relay import KeyUse, Resealed
+
+_COLUMNS = ("target", "key", ">intents", "besides", "note")
+
+
+@click.group("encryption", short_help="Which encryption keys the journals need, and giving an old one up.")
+def encryption() -> None:
+    """Which encryption keys the journals need, and giving an old one up."""
+
+
+@encryption.command("keys", epilog=example("blnk-relay encryption keys"))
+@click.option("--target", help="Only of this ledger.")
+@json_option
+def encryption_keys(target: str | None, as_json: bool) -> None:
+    """Count what needs which key. A key that nothing needs can be taken out of the settings.
+
+    Looks at every intent that is kept, page by page.
+    """
+    with opened() as access:
+        uses = access.operator.key_use(target)
+    if as_json:
+        emit({"targets": [_use_json(use) for use in uses]})
+        return
+    table(_COLUMNS, [row for use in uses for row in _rows(use)])
+
+
+def _rows(use: KeyUse) -> list[tuple[str, ...]]:
+    from blnk_relay.errors import key_in_words
+
+    rows: list[tuple[str, ...]] = []
+    for name in sorted({*use.intents, use.secret, use.tokens, use.first} - {""}):
+        besides = [what for what, of in (("fingerprints", use.secret), ("OAuth tokens", use.tokens)) if of == name]
+        note = "is written with" if name == use.first else ""
+        if name in use.lacking:
+            note = "is not in the settings here: what needs it cannot be read"
+        number = f"{use.intents.get(name, 0):,}"
+        rows.append((use.target, key_in_words(name), number, ", ".join(besides), note))
+    if use.plain or not rows:
+        rows.append((use.target, "none", f"{use.plain:,}", "", "in the clear" if use.plain else ""))
+    return rows
+
+
+def _use_json(use: KeyUse) -> dict[str, Any]:
+    return {
+        "target": use.target,
+        "first": use.first,
+        "intents": dict(use.intents),
+        "plain": use.plain,
+        "fingerprints": use.secret,
+        "tokens": use.tokens,
+        "lacking": list(use.lacking),
+        "old": use.old,
+    }
+
+
+@encryption.command("renew", epilog=example("blnk-relay encryption renew"))
+@click.option("--target", help="Only of this ledger.")
+@json_option
+def encryption_renew(target: str | None, as_json: bool) -> None:
+    """Put all that is hidden under another key, or not at all, under the first key of the settings.
+
+    Workers and producers may go on meanwhile. It takes half of the time of Redis that it could, and may be broken off
+    and begun again: what is under that key already is passed over.
+    """
+    results: dict[str, Resealed] = {}
+    with opened() as access, Stop() as stop:
+        targets = [target] if target else list(access.settings.ledgers)
+        for name in targets:
+            if stop.asked:
+                break
+            results[name] = access.operator.reseal(name, stopped=lambda: stop.asked)
+    code = _code(results, whole=len(results) == len(targets))
+    if as_json:
+        emit({"targets": [{"target": name, **_result_json(result)} for name, result in results.items()]})
+        exits.leave(code)
+    for name, result in results.items():
+        say(f"{name}: {several(result.done, 'intent')} put under the first key.")
+        if result.changed:
+            say(f"{name}: {several(result.changed, 'intent')} changed meanwhile: give the command again.")
+        for key, number in result.locked.items():
+            remark(f"{name}: {several(number, 'intent')} need key {key}, which is not in the settings here.")
+        if result.broken:
+            remark(f"{name}: does not verify, and was left as it is: {', '.join(result.broken)}")
+        if not result.finished:
+            remark(f"{name}: broken off; give the command again to go on.")
+    exits.leave(code)
+
+
+def _code(results: dict[str, Resealed], *, whole: bool) -> int:
+    if not whole or not all(result.finished for result in results.values()):
+        return exits.INTERRUPTED
+    left = any(result.changed or result.locked or result.broken for result in results.values())
+    return exits.PARTLY if left else exits.OK
+
+
+def _result_json(result: Resealed) -> dict[str, Any]:
+    return {
+        "done": result.done,
+        "changed": result.changed,
+        "locked": dict(result.locked),
+        "broken": list(result.broken),
+        "finished": result.finished,
+    }
