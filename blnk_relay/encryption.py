@@ -141,7 +141,11 @@ class Keys:
         key = self._by_name.get(parts[1])
         if key is None:
             raise EncryptionKeyMissing(parts[1])
-        return key.unseal(place, base64.b64decode(parts[2]))
+        try:
+            sealed = base64.b64decode(parts[2])
+        except binascii.Error:
+            raise DoesNotVerify(place[-1]) from None
+        return key.unseal(place, sealed)
 
 
 def name_in(text: str) -> str:
