@@ -142,7 +142,11 @@ class Seal:
             EncryptionKeyMissing: It needs a key that is not at hand.
             DoesNotVerify: It was changed, or belongs to another intent.
         """
-        head, payload = cut(body)
+        try:
+            head, payload = cut(body)
+        except ValueError:
+            # Whoever reads it finds out what is wrong with it.
+            return body
         if not payload.startswith('"'):
             return body
         return joined(head, self.shown(id_, "payload", json.loads(payload), keys))

@@ -166,6 +166,7 @@ def test_the_table_of_exit_codes_is_the_one_of_the_code():
         ("resume", ("refunds",), ()),
         ("kinds", (), ()),
         ("kinds", ("refund",), ()),
+        ("encryption keys", (), ()),
     ],
 )
 def test_every_field_of_the_json_is_documented(relay, operator, path, arguments, described_with):
@@ -200,6 +201,7 @@ def test_kinds_are_listed_with_route_and_lane():
         ("EXPIRED", "same"),
         ("LAPSED_TOO_OFTEN", "same"),
         ("CANNOT_BE_HANDLED", "same"),
+        ("DOES_NOT_VERIFY", "same"),
     ]
     assert "inflight.commit" in run("kinds").out
 
