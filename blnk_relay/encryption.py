@@ -242,10 +242,6 @@ class Keyring:
                     self._look()
         return self._keys
 
-    def look(self) -> None:
-        """Look at the file at the next use, whenever it was looked at last."""
-        self._looked_s = float("-inf")
-
     def _look(self) -> None:
         self._looked_s = time.monotonic()
         try:

@@ -16,7 +16,7 @@ from typing import Any
 from blnk_relay.encryption import EncryptionKey, name_in
 from blnk_relay.errors import DoesNotVerify, EncryptionKeyMissing, Refused
 from blnk_relay.intents.states import StateName
-from blnk_relay.journal.flows import Ask, Flow, Run
+from blnk_relay.journal.flows import Ask, Flow, run_flow
 from blnk_relay.journal.journal import Journal
 from blnk_relay.journal.listing import Listing, batched
 from blnk_relay.journal.seal import hidden, keys_in
@@ -99,11 +99,13 @@ def key_use(journal: Journal) -> KeyUse:
             used.update(keys_in(sealed or ""))
             plain += not hidden(sealed or "")
     kept, tokens = journal.drive(_beside_flow(journal.prefix))
-    secret, token = name_in(kept), next((name for text in tokens[1:] if (name := name_in(text or ""))), "")
+    first, secret = keys.first.name if keys.first else "", name_in(kept)
+    # Where the two are under several keys, the one that would be given up.
+    token = max((name_in(text or "") for text in tokens[1:]), key=lambda name: (name != "", name != first))
     needed = {*used, secret, token} - {""}
     return KeyUse(
         target=journal.target,
-        first=keys.first.name if keys.first else "",
+        first=first,
         intents=dict(sorted(used.items())),
         plain=plain,
         secret=secret,
@@ -134,7 +136,8 @@ def reseal(journal: Journal, *, stopped: Callable[[], bool], step: Callable[[int
     _reseal_tokens(journal, key)
     done, changed, locked, broken = 0, 0, Counter[str](), list[str]()
     # The open ones again at the end: what went back to its lane meanwhile was perhaps not met.
-    for ids in _pages(journal, (*_ALL, *_OPEN)):
+    walks = ((ids, again) for again, states in ((False, _ALL), (True, _OPEN)) for ids in _pages(journal, states))
+    for ids, again in walks:
         if stopped():
             return Resealed(done, changed, dict(locked), tuple(broken), finished=False)
         step(len(ids))
@@ -148,27 +151,28 @@ def reseal(journal: Journal, *, stopped: Callable[[], bool], step: Callable[[int
             texts = iter(_gently(journal, _ask_flow(asked)))
             for id_, values in some:
                 body, file = next(texts), next(texts)
+                if body is None:
+                    # It was trimmed meanwhile, or is lost, so that there is nothing that could be hidden.
+                    continue
                 try:
-                    arguments = _anew(journal, key, id_, values, (body, file))
+                    arguments = _anew(journal, key, id_, values, (body, file or ""))
                 except EncryptionKeyMissing as error:
-                    locked[error.key] += 1
+                    locked[error.key] += not again
                 except (DoesNotVerify, ValueError):
                     if id_ not in broken and len(broken) < _MOST_NAMED:
                         broken.append(id_)
                 else:
-                    [taken] = journal.drive(_run_flow("reseal", arguments))
+                    [taken] = _gently(journal, run_flow("reseal", *arguments))
                     done, changed = done + taken, changed + (not taken)
     return Resealed(done, changed, dict(locked), tuple(broken), finished=True)
 
 
 def _anew(
-    journal: Journal, key: EncryptionKey, id_: str, values: Sequence[str | None], texts: tuple[str | None, str | None]
+    journal: Journal, key: EncryptionKey, id_: str, values: Sequence[str | None], texts: tuple[str, str]
 ) -> tuple[str, ...]:
     """What reseal.lua is told of one intent."""
     seal, (body, file) = journal.seal, texts
     sealed, gen, created, memo, message, fingerprint = (value or "" for value in values)
-    if body is None:
-        raise ValueError("there is no body")
     shown = seal.shown_body(id_, body)
     if shown == body and len(fingerprint) == _FINGERPRINT:
         # It was accepted without a key, and so its fingerprint was made without the secret.
@@ -179,7 +183,7 @@ def _anew(
         id_,
         *(sealed, gen, created, memo, message),
         seal.body(id_, shown, key),
-        seal.file(id_, seal.shown_file(id_, file or ""), key),
+        seal.file(id_, seal.shown_file(id_, file), key),
         seal.hidden(id_, "memo", seal.shown(id_, "memo", memo), key),
         seal.hidden(id_, "message", seal.shown(id_, "message", message), key),
         fingerprint,
@@ -194,7 +198,7 @@ def _reseal_tokens(journal: Journal, key: EncryptionKey) -> None:
         return
     seal, given = journal.seal, {"access": access or "", "refresh": refresh or ""}
     texts = [seal.token(name, seal.shown_token(name, text)) for name, text in given.items()]
-    journal.drive(_run_flow("oauth", ("reseal", version, *texts)))
+    journal.drive(run_flow("oauth", "reseal", version, *texts))
 
 
 def _pages(journal: Journal, states: Sequence[StateName]) -> Iterator[list[str]]:
@@ -228,7 +232,3 @@ def _beside_flow(prefix: str) -> Flow[tuple[str, list[str | None]]]:
 def _ask_flow(commands: Sequence[tuple[str | int, ...]]) -> Flow[list[Any]]:
     answers: list[Any] = yield Ask(tuple(commands), whole=False)
     return answers
-
-
-def _run_flow(name: str, arguments: tuple[str, ...]) -> Flow[Any]:
-    return (yield Run(name, arguments))

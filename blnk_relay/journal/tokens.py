@@ -98,7 +98,14 @@ class TokenStore:
             early.
         """
         answer = self._run("begin", version, holder, int(lock_s * 1000), int(forced_pause_s * 1000))
-        return self._shown("refresh", answer[0]) if answer else None
+        if not answer:
+            return None
+        try:
+            return self._shown("refresh", answer[0])
+        except JournalUnavailable:
+            # Whoever can read it must not have to wait until this lock lapses.
+            self.put_off(holder, 0.0)
+            raise
 
     def done(self, version: int, tokens: Tokens) -> bool:
         """Keep what a refresh brought. Returns False when somebody else's was kept meanwhile."""

@@ -396,6 +396,15 @@ def test_tokens_are_read_by_those_who_have_their_key_only(having):
         without.read()
 
 
+def test_who_cannot_read_the_refresh_token_keeps_nobody_from_refreshing(having):
+    one, without = TokenStore(having(ONE).journal(), "a-login"), TokenStore(having(TWO).journal(), "a-login")
+    # Nobody has refreshed yet, so there is no access token that could not be read.
+    assert (one.read().access, without.read().access) == ("", "")
+    with pytest.raises(EncryptionKeyMissing):
+        without.begin(1, "them", 60.0, 0.0)
+    assert one.begin(1, "me", 60.0, 0.0) == "a-login"
+
+
 def test_a_replay_under_new_references_needs_the_key_where_they_stand_in_the_payload(having):
     one, without = having(ONE), having(TWO)
     one.enqueue(bulk_transactions([payment("x"), payment("y")]), key="bulk")

@@ -139,7 +139,7 @@ class Play:
         assert self.journal.sweep().swept
 
     def reject(self, id_: str) -> None:
-        self.journal.scripts.run("reject", id_, "{}", "transaction", LANE, "INVALID", "no", 100)
+        self.journal.scripts.run("reject", id_, "{}", "transaction", LANE, "INVALID", "no", 100, "")
 
     @staticmethod
     def id(key: str) -> str:
