@@ -37,6 +37,7 @@ SLOWEST = (
     "full_server",
     "neighbours",
     "bulk_inflight",
+    "secrecy",
     "kind_faults",
     "writes",
     "bulk_and_split",

@@ -174,7 +174,7 @@ def _anew(
     seal, (body, file) = journal.seal, texts
     sealed, gen, created, memo, message, fingerprint = (value or "" for value in values)
     shown = seal.shown_body(id_, body)
-    if shown == body and len(fingerprint) == _FINGERPRINT:
+    if not hidden(sealed) and len(fingerprint) == _FINGERPRINT:
         # It was accepted without a key, and so its fingerprint was made without the secret.
         fingerprint = journal.drive(seal.secret_flow()).fingerprint(fingerprint)
     else:

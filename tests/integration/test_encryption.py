@@ -417,6 +417,7 @@ def test_a_replay_under_new_references_needs_the_key_where_they_stand_in_the_pay
     hands_without.replay(without.get("single"), who="me")
     assert one.get("single").reference == "single.g1" or one.get("single").generation == 1
     Operator(one.journals, one.bells).replay(one.get("bulk"), who="me")
+    assert one.enqueue(bulk_transactions([payment("x"), payment("y")]), key="bulk").created is False
     assert '"payload": {' not in written(one, "bulk")
     got = {item.entry.key: item for item in claim(one).items}
     assert [item["reference"] for item in got["bulk"].entry.payload["items"]] != ["x", "y"]
