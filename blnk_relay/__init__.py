@@ -24,6 +24,7 @@ from blnk_relay.errors import (
     NotDurable,
     NotFound,
     OtherLedger,
+    OtherShape,
     Refused,
     RelayError,
     TooLate,
@@ -41,6 +42,7 @@ from blnk_relay.journal.overview import GateView, LaneDepth, Overview, Pause
 from blnk_relay.journal.parts import PartStatus
 from blnk_relay.journal.pauses import Act, Change
 from blnk_relay.journal.status import Attempt, AttemptName, Status
+from blnk_relay.journal.upgrade import Upgraded
 from blnk_relay.kinds.balance_create import create_balance
 from blnk_relay.kinds.balance_link_identity import link_identity
 from blnk_relay.kinds.identity_create import create_identity
@@ -125,6 +127,7 @@ __all__ = [  # noqa: RUF022 - grouped by what they are for
     "Act",
     "ReplayPlan",
     "ReplayWay",
+    "Upgraded",
     # Errors.
     "RelayError",
     "DuplicateInBatch",
@@ -136,6 +139,7 @@ __all__ = [  # noqa: RUF022 - grouped by what they are for
     "NotDurable",
     "NotFound",
     "OtherLedger",
+    "OtherShape",
     "Refused",
     "StillOpen",
     "TooLate",

@@ -12,6 +12,7 @@ from worker.cli.options import example
 from worker.cli.services import sandbox, worker
 from worker.cli.show import kinds, list_, show, status_
 from worker.cli.target import target_
+from worker.cli.upgrade import upgrade
 
 
 def _version(ctx: click.Context, _param: click.Parameter, wanted: bool) -> None:
@@ -56,6 +57,7 @@ for command in (
     pause,
     resume,
     target_,
+    upgrade,
     kinds,
 ):
     cli.add_command(command)
