@@ -52,9 +52,7 @@ def upgrade_flow(settings: Settings, target: str) -> Flow[Upgraded]:
     prefix = settings.prefix(target)
     noted = before = yield from shape_flow(prefix)
     if noted and noted != str(shape.NEWEST) and ">" not in noted:
-        # Refuses what this code does not know.
-        now_ms, _ = yield Run("now", ())
-        yield from _nobody_left_behind(settings, target, now_ms)
+        yield from _nobody_left_behind(settings, target)
     while noted and noted != str(shape.NEWEST):
         noted = yield from _one_step(noted, prefix)
     return Upgraded(target, before, noted or str(shape.NEWEST))
@@ -66,10 +64,21 @@ def shape_flow(prefix: str) -> Flow[str]:
     return noted or ""
 
 
-def _nobody_left_behind(settings: Settings, target: str, now_ms: int) -> Flow[None]:
+def programs_flow(settings: Settings, target: str) -> Flow[tuple[shape.Program, ...]]:
+    """Worker programs that are alive in a journal.
+
+    Raises:
+        OtherShape: It has a shape that this code does not know.
+    """
+    now_ms, _ = yield Run("now", ())
     silent_ms = now_ms - int(settings.dead_worker_s * 1000)
     [alive] = yield Ask((("ZRANGEBYSCORE", f"{settings.prefix(target)}alive", silent_ms, "+inf"),))
-    older = [program for program in map(shape.program_of, alive) if program.shape < shape.NEWEST]
+    return tuple(map(shape.program_of, alive))
+
+
+def _nobody_left_behind(settings: Settings, target: str) -> Flow[None]:
+    programs = yield from programs_flow(settings, target)
+    older = [program for program in programs if program.shape < shape.NEWEST]
     if older:
         names = ", ".join(f"{program.name} ({program.version or 'of before'})" for program in older[:5])
         raise Refused(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from worker.cli.dead import dead
+from worker.cli.doctor import doctor
 from worker.cli.enqueue import enqueue
 from worker.cli.group import Commands, Deferred
 from worker.cli.lanes import lanes, pause, resume
@@ -57,6 +58,7 @@ for command in (
     pause,
     resume,
     target_,
+    doctor,
     upgrade,
     kinds,
 ):
