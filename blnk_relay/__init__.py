@@ -26,6 +26,7 @@ from blnk_relay.errors import (
     NotDurable,
     NotFound,
     OtherLedger,
+    OtherShape,
     Refused,
     RelayError,
     TooLate,
@@ -44,6 +45,7 @@ from blnk_relay.journal.parts import PartStatus
 from blnk_relay.journal.pauses import Act, Change
 from blnk_relay.journal.resealing import KeyUse, Resealed
 from blnk_relay.journal.status import Attempt, AttemptName, Status
+from blnk_relay.journal.upgrade import Upgraded
 from blnk_relay.kinds.balance_create import create_balance
 from blnk_relay.kinds.balance_link_identity import link_identity
 from blnk_relay.kinds.identity_create import create_identity
@@ -130,6 +132,7 @@ __all__ = [  # noqa: RUF022 - grouped by what they are for
     "Resealed",
     "ReplayPlan",
     "ReplayWay",
+    "Upgraded",
     # Errors.
     "RelayError",
     "DoesNotVerify",
@@ -143,6 +146,7 @@ __all__ = [  # noqa: RUF022 - grouped by what they are for
     "NotDurable",
     "NotFound",
     "OtherLedger",
+    "OtherShape",
     "Refused",
     "StillOpen",
     "TooLate",

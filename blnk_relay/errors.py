@@ -207,6 +207,43 @@ def key_in_words(name: str) -> str:
     return f"{id_} (check {check})" if check else id_
 
 
+class OtherShape(JournalUnavailable):
+    """The journal has a shape that this version of blnk-relay does not know. Nothing was read, recorded or changed.
+
+    It is there again for whoever knows its shape: start that version in the place of this one. Enqueue again under the
+    same key then, which is always safe.
+
+    Attributes:
+        target: The target whose journal it is.
+        found: The shape that is noted in it, such as ``2``; ``1>2`` while it is brought from one to the next.
+        known: The oldest and the newest shape that this version knows.
+    """
+
+    def __init__(self, target: str, found: str, known: tuple[int, int], version: str) -> None:
+        self.target = target
+        self.found = found
+        self.known = known
+        oldest, newest = known
+        ours = f"shape {newest}" if oldest == newest else f"shapes {oldest} to {newest}"
+        origin, _, to = found.partition(">")
+        if to:
+            super().__init__(
+                f"the journal of target {target!r} is being brought from shape {origin} to shape {to}, and nobody else "
+                "may use it until that is over; nothing was changed. If it was stopped half way, run blnk-relay "
+                f"upgrade again, of a version that knows shape {to} (this is {version}, which knows {ours})"
+            )
+            return
+        then = (
+            "run blnk-relay upgrade of a version that knows both, and try again"
+            if origin.isdigit() and int(origin) < oldest
+            else f"start a version in its place that knows shape {found}, and try again"
+        )
+        super().__init__(
+            f"the journal of target {target!r} has shape {found}, and this process (blnk-relay {version}) knows "
+            f"{ours}: it leaves the journal alone, and nothing was changed; {then}"
+        )
+
+
 class OtherLedger(RelayError):
     """The settings name another ledger for a target than the journal was used for so far. Nothing was recorded.
 

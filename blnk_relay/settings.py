@@ -450,7 +450,7 @@ class Settings:
         return self.broker_address.broker_url()
 
     def prefix(self, target: str) -> str:
-        """First part of every key of a target's journal: a hash tag, and in it the version of the keys' shape.
+        """First part of every key of a target's journal: a hash tag, and in it the version of the keys' names.
 
         Example:
             >>> Settings(namespace="pay").prefix("eu")

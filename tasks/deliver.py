@@ -17,7 +17,7 @@ from functools import partial
 from queue import Empty, SimpleQueue
 from typing import Any
 
-from blnk_relay.errors import DoesNotVerify, EncryptionKeyMissing, JournalUnavailable, OtherLedger
+from blnk_relay.errors import DoesNotVerify, EncryptionKeyMissing, JournalUnavailable, OtherLedger, OtherShape
 from blnk_relay.intents.decision import Dead, DeadClass, Look, Send
 from blnk_relay.intents.exchange import Failure, GateChange, Request, Response, Verdict
 from blnk_relay.intents.retry import growing_s
@@ -239,10 +239,10 @@ class Delivery:
     def _leave(self) -> None:
         try:
             claims = self._runtime.journal.claim(self._lane, self._runtime.worker, 0, leave=True)
+        except (OtherLedger, OtherShape):
+            pass  # there is nothing to leave; whoever began the loop is told
         except JournalUnavailable as error:
             _log.warning("lane %s could not be left, its bell expires: %s", self._lane, error)
-        except OtherLedger:
-            pass  # there is nothing to leave; whoever began the loop is told
         else:
             self._runtime.ring(claims.bells)
 
@@ -423,15 +423,15 @@ def deliver(runtime: Runtime, lane: str) -> int:
         return 0
     with runtime.keeper.hand(runtime.settings.lease_s) as hand:
         delivery = Delivery(runtime, lane, hand)
-        other: OtherLedger | None = None
+        other: OtherLedger | OtherShape | None = None
         try:
             delivery.work()
-        except JournalUnavailable as error:
-            # What is in hand may have been answered meanwhile, which is worth waiting for.
-            _log.warning("lane %s: %s", lane, error)
-        except OtherLedger as error:
-            # So may it here: it was sent to the ledger that it was claimed for.
+        except (OtherLedger, OtherShape) as error:
+            # What is in hand may have been answered meanwhile: it was sent to the ledger that it was claimed for.
             other = error
+        except JournalUnavailable as error:
+            # So may it here, which is worth waiting for.
+            _log.warning("lane %s: %s", lane, error)
         finally:
             turn.release()
         delivery.finish()

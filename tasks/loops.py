@@ -14,7 +14,7 @@ from collections.abc import Callable
 from time import monotonic
 from typing import Any
 
-from blnk_relay.errors import JournalUnavailable, OtherLedger
+from blnk_relay.errors import JournalUnavailable, OtherLedger, OtherShape
 from blnk_relay.settings import CONFIRM_LANE
 from tasks.confirm import confirm
 from tasks.deliver import deliver
@@ -76,6 +76,10 @@ def _patiently(runtime: Runtime, work: Callable[[], int]) -> None:
     """A journal that is away is no failure: what is in hand is under leases, and the sweeper rings again."""
     try:
         work()
+    except OtherShape as error:
+        # Those who know it ring for each other, and this worker hears some of it.
+        if runtime.once_in_a_while("other shape"):
+            _log.error("%s", error)
     except JournalUnavailable as error:
         _log.warning("%s", error)
     except OtherLedger as error:

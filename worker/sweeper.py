@@ -17,10 +17,11 @@ from typing import Any
 
 from celery import bootsteps
 
-from blnk_relay.errors import JournalUnavailable
+from blnk_relay.errors import JournalUnavailable, OtherShape
 from blnk_relay.intents.steps import EXPIRED
 from blnk_relay.journal.journal import Journal
 from blnk_relay.journal.journals import by_server
+from blnk_relay.journal.shape import this_program
 from blnk_relay.settings import CONFIRM_LANE
 from blnk_relay.transport.queues import BROKER_ERRORS
 from tasks.runtime import worker_name
@@ -71,7 +72,7 @@ class Sweeper(bootsteps.StartStopStep):
         self._parent = parent
         self._shared: Shared = parent.app.conf.blnk_relay
         self._settings = self._shared.settings
-        self._program = worker_name()
+        self._program = this_program(worker_name()).sign
         self._stop = threading.Event()
         self._threads: list[threading.Thread] = []
 
@@ -157,7 +158,7 @@ class Round:
     Args:
         shared: The journals and the bells of this process.
         target: Whose journal.
-        program: Name of the worker program in the journal.
+        program: What the worker program says of itself in the journal.
         idle_s: Seconds between two sweeps when nothing is due.
         phase: Its place among the others, above 0 and up to 1, so that they do not come all at once ever after.
 
@@ -174,6 +175,7 @@ class Round:
         self._journal: Journal = shared.relay.journal(target)
         self._callbacks = Callbacks(self._settings, self._journal, shared.relay.bells)
         self._foreign = ""
+        self._unknown = ""
         #: When something will be due that no bell tells of, by the monotonic clock.
         self._next_s = float("inf")
         # The first one soon: whoever was here before may have left what is due, and has nobody to tell.
@@ -190,7 +192,12 @@ class Round:
         self.due_s = time.monotonic() + self._settings.sweep_s
         # Before, so that what is heard meanwhile is looked for once more.
         self._shared.heard.discard(self._target)
-        found = self._journal.sweep(self._program, self._idle_s)
+        try:
+            found = self._journal.sweep(self._program, self._idle_s)
+        except OtherShape as error:
+            self._disown_shape(error)
+            return
+        self._unknown = ""
         self._shared.relay.bells.ring(self._target, found.bells)
         for entry in found.expired:
             self._shared.reports.dead(entry, EXPIRED)
@@ -215,6 +222,12 @@ class Round:
         if told and told != self._foreign:
             _log.error("%s", told)
         self._foreign = told
+
+    def _disown_shape(self, error: OtherShape) -> None:
+        """Say that the journal is not for this version, once; others see to it, until this worker is replaced."""
+        if error.found != self._unknown:
+            self._shared.reports.outdated(error)
+        self._unknown = error.found
 
 
 class Unnamed:

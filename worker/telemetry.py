@@ -17,6 +17,7 @@ from typing import Any
 from celery import signals
 
 from blnk_relay._version import __version__
+from blnk_relay.errors import OtherShape
 from blnk_relay.intents.decision import Dead
 from blnk_relay.intents.exchange import GateAction, GateChange
 from blnk_relay.intents.intent import Entry
@@ -71,6 +72,20 @@ class Telemetry:
     def found(self, target: str, lost_s: float) -> None:
         """A target can be reached again."""
         _log.warning("target %s can be reached again, after %.0f s", target, lost_s)
+
+    def outdated(self, error: OtherShape) -> None:
+        """This worker does not know the shape of a journal, and leaves it alone."""
+        _log.error("%s", error)
+        if ">" in error.found:
+            # Soon over, as a rule; and whoever began it is there.
+            return
+        self._tell(
+            Report(
+                ("outdated", error.target, error.found, __version__),
+                f"worker of another version: {__version__} does not know shape {error.found} of target {error.target}",
+                {"target": error.target, "shape": error.found},
+            )
+        )
 
     def _tell(self, report: Report) -> None:
         if self._sender is not None:

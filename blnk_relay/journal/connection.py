@@ -16,6 +16,7 @@ from blnk_relay.address import RedisAddress
 from blnk_relay.errors import JournalFull, JournalUnavailable, UnsuitableServer
 from blnk_relay.journal.refusals import URL, told
 from blnk_relay.journal.server import is_cluster, not_a_cluster, too_old
+from blnk_relay.journal.shape import other_shape
 from blnk_relay.settings import Settings
 from blnk_relay.transport.finding import Finder, NotACluster, SlotAway, connection_class
 from blnk_relay.transport.roomy import RoomyRedis
@@ -90,6 +91,10 @@ def unavailable(error: RedisError, doing: str = "", variable: str = URL) -> Jour
         return JournalFull()
     if word in _OF_CLUSTERS and not isinstance(error, SlotAway | NotWritable):
         return UnsuitableServer(is_cluster(variable))
+    if word == "OTHERSHAPE":
+        # The error of an answer is its text.
+        _, found, prefix = str(error).split(" ", 2)
+        return other_shape(found, prefix)
     if "compiling script" in str(error):
         return UnsuitableServer(too_old("", variable))
     return JournalUnavailable(told(error, doing, variable))

@@ -36,6 +36,8 @@ from blnk_relay.journal.line import Line
 from blnk_relay.journal.producing import Producing
 from blnk_relay.journal.seal import HIDDEN
 from blnk_relay.journal.server import check_flow
+from blnk_relay.journal.shape import Program
+from blnk_relay.journal.upgrade import programs_flow
 from blnk_relay.kinds.registry import KINDS
 from blnk_relay.settings import Settings
 
@@ -418,6 +420,16 @@ class Journal(Producing):
         """A worker program ends; without this it counts as alive until it was silent for DEAD_WORKER_S."""
         with reported(variable=self.variable):
             self.client.zrem(self.key("alive"), program)
+
+    def programs(self) -> tuple[Program, ...]:
+        """Worker programs that are alive here."""
+        return self.drive(programs_flow(self.settings, self.target))
+
+    def access_token(self) -> str:
+        """The access token of an OAuth client as it stands here now; empty for none."""
+        with reported(variable=self.variable):
+            access: Any = self.client.hget(self.key("oauth"), "access")
+        return access or ""
 
     def epoch(self) -> str:
         """The name of the epoch that the journal is in, unlike that of any other journal; empty before any work."""

@@ -16,6 +16,7 @@ import redis
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import NoScriptError
 
+from blnk_relay.journal import shape
 from blnk_relay.journal.connection import reported
 from blnk_relay.transport.sockets import packed
 
@@ -27,6 +28,10 @@ _USES = "-- uses: "
 _ALLOW_OOM = "#!lua flags=allow-oom\n"
 _REFUSED_WHEN_FULL = frozenset({"accept"})
 
+#: Those that stand alone, without the head that all others share: what the server says of itself is no matter of the
+#: journal's shape, and an upgrade goes on where everybody else is refused.
+_ALONE = frozenset({"server", "upgrade"})
+
 
 @cache
 def script_source(name: str) -> str:
@@ -36,10 +41,13 @@ def script_source(name: str) -> str:
     """
     folder = files("blnk_relay.journal") / "scripts"
     text = (folder / f"{name}.lua").read_text(encoding="utf-8")
+    if name in _ALONE or name in shape.STEPS.values():
+        return _ALLOW_OOM + text
     first = text.partition("\n")[0]
     parts = first.removeprefix(_USES).split(", ") if first.startswith(_USES) else []
     before = "".join((folder / f"{part}.lua").read_text(encoding="utf-8") for part in ("common", *parts))
-    return ("" if name in _REFUSED_WHEN_FULL else _ALLOW_OOM) + before + text
+    known = f"local OLDEST_SHAPE, NEWEST_SHAPE = {shape.OLDEST}, {shape.NEWEST}\n"
+    return ("" if name in _REFUSED_WHEN_FULL else _ALLOW_OOM) + known + before + text
 
 
 class Connections:

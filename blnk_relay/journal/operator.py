@@ -22,6 +22,7 @@ from blnk_relay.journal.overview import Overview, leases_flow, merged, overview_
 from blnk_relay.journal.pauses import MAX_REASON, MAX_WHO, Act, Change, acts_flow, pause_flow, resume_flow
 from blnk_relay.journal.resealing import KeyUse, Resealed, key_use, reseal
 from blnk_relay.journal.status import Attempt, Status, moment
+from blnk_relay.journal.upgrade import Upgraded, upgrade_flow
 from blnk_relay.kinds.registry import KINDS
 from blnk_relay.replay import ReplayPlan, ReplayWay, plan_replay
 from blnk_relay.settings import CONFIRM_LANE, Settings
@@ -125,6 +126,23 @@ class Operator:
         answered = {journal.target for journal, _ in parts}
         away = tuple(journal.target for journal in self._journals(target) if journal.target not in answered)
         return replace(merged([part for _, part in parts]), away=away)
+
+    def upgrade(self, target: str | None = None) -> tuple[Upgraded, ...]:
+        """Bring journals to the newest shape that this version knows, one after the other; others wait meanwhile.
+
+        Say so once nobody is left who does not know it: workers that are alive are looked at, and older producers are
+        refused from then on. To ask again goes on with what was stopped half way, and changes nothing else.
+
+        Args:
+            target: That of this one only; of all when None, also of those that the settings no longer name.
+
+        Raises:
+            Refused: A worker program is alive that does not know that shape.
+            OtherShape: A journal has a shape that this version does not know.
+            NotFound: There is no such target.
+            JournalUnavailable: Redis did not answer.
+        """
+        return tuple(journal.drive(upgrade_flow(self.settings, journal.target)) for journal in self._journals(target))
 
     def leases(self) -> dict[str, int]:
         """Intents in the hands of each worker, by its name (host, process id and a random part)."""

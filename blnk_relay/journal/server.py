@@ -60,7 +60,7 @@ def judge(settings: Settings, facts: Mapping[str, str], address: RedisAddress | 
     """
     place = address or settings.redis_address("REDIS_URL", settings.redis_url)
     refusals, warnings = [], []
-    version = _version(facts)
+    version = version_of(facts)
     if version and version < OLDEST:
         refusals.append(too_old(facts["redis_version"], place.variable))
     by_cluster = place.asks == CLUSTER
@@ -72,13 +72,14 @@ def judge(settings: Settings, facts: Mapping[str, str], address: RedisAddress | 
         warnings.append(f"maxmemory-policy is {policy}: Redis may evict intents; set it to noeviction")
     if facts.get("aof_enabled") == "0":
         warnings.append("the append-only file is off: a restart of Redis loses intents; set appendonly yes")
-    if unreachable := _unreachable(settings, facts, version):
+    if unreachable := out_of_reach(settings, facts):
         warnings.append(f"{PREFIX}DURABILITY is {settings.durability}, which is out of reach: {unreachable}")
     return Judgement(tuple(refusals), tuple(warnings))
 
 
-def _unreachable(settings: Settings, facts: Mapping[str, str], version: tuple[int, ...]) -> str:
+def out_of_reach(settings: Settings, facts: Mapping[str, str]) -> str:
     """Why no receipt can have the durability of the settings; empty where it can, or nothing is known."""
+    version = version_of(facts)
     kind, _, replicas = settings.durability.partition(":")
     if kind == "fsync":
         if facts.get("aof_enabled") == "0":
@@ -90,7 +91,7 @@ def _unreachable(settings: Settings, facts: Mapping[str, str], version: tuple[in
     return ""
 
 
-def _version(facts: Mapping[str, str]) -> tuple[int, ...]:
+def version_of(facts: Mapping[str, str]) -> tuple[int, ...]:
     """Valkey says here which Redis it is like."""
     try:
         return tuple(int(part) for part in facts.get("redis_version", "").split(".")[:2])

@@ -8,10 +8,6 @@ from __future__ import annotations
 
 import ast
 import json
-import os
-import shutil
-import subprocess
-import sys
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -27,12 +23,9 @@ from blnk_relay import Relay, Settings
 from blnk_relay.bell import broker_options, queue_of
 from blnk_relay.kinds.registry import KINDS
 from blnk_relay.settings import INGEST_LANE
+from tests.support.house import PACKAGES, ROOT, WAIT_S, House, changed, copied
 from tests.support.waiting import wait_until
-from worker.demo.stage import HASTE, as_environment
-
-ROOT = Path(__file__).parents[2]
-PACKAGES = ("blnk_relay", "tasks", "worker")
-WAIT_S = 60.0
+from worker.demo.stage import HASTE
 
 MODULE = '''
 """The kind ``widget.create``: make a widget."""
@@ -161,50 +154,12 @@ def widgets() -> Iterator[Widgets]:
 @pytest.fixture
 def house(tmp_path: Path) -> Path:
     """A copy of the packages with one module and one line more."""
-    for package in PACKAGES:
-        shutil.copytree(ROOT / package, tmp_path / package, ignore=shutil.ignore_patterns("__pycache__"))
-    kinds = tmp_path / "blnk_relay" / "kinds"
+    kinds = copied(tmp_path) / "blnk_relay" / "kinds"
     (kinds / "widget_create.py").write_text(MODULE.lstrip())
-    registry = kinds / "registry.py"
-    text = registry.read_text()
     line, end = "            transaction.KIND,\n", "            widget_create.KIND,\n"
     name = "    transaction,\n"
-    assert text.count(line) == text.count(name) == 1
-    registry.write_text(text.replace(name, name + "    widget_create,\n").replace(line, line + end))
+    changed(kinds / "registry.py", {name: name + "    widget_create,\n", line: line + end})
     return tmp_path
-
-
-class House:
-    """Commands of the copy."""
-
-    def __init__(self, folder: Path, settings: Settings) -> None:
-        clean = {name: value for name, value in os.environ.items() if not name.startswith("BLNK_RELAY_")}
-        self.environment = {**clean, **as_environment(settings), "PYTHONPATH": str(folder)}
-        self.folder = folder
-
-    def run(self, *arguments: str, stdin: str = "") -> dict[str, Any]:
-        ran = subprocess.run(
-            [sys.executable, "-m", "worker.cli", *arguments, "--json"],
-            cwd=self.folder,
-            env=self.environment,
-            input=stdin,
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=WAIT_S,
-        )
-        assert ran.stdout, ran.stderr
-        document: dict[str, Any] = json.loads(ran.stdout)
-        return document
-
-    def work(self) -> subprocess.Popen[bytes]:
-        return subprocess.Popen(
-            [sys.executable, "-m", "worker.process"],
-            cwd=self.folder,
-            env=self.environment,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-        )
 
 
 def test_a_module_and_a_line_are_all_that_a_new_kind_takes(house: Path, widgets: Widgets, valkey: Any) -> None:

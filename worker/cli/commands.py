@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from worker.cli.dead import dead
+from worker.cli.doctor import doctor
 from worker.cli.encryption import encryption
 from worker.cli.enqueue import enqueue
 from worker.cli.group import Commands, Deferred
@@ -13,6 +14,7 @@ from worker.cli.options import example
 from worker.cli.services import sandbox, worker
 from worker.cli.show import kinds, list_, show, status_
 from worker.cli.target import target_
+from worker.cli.upgrade import upgrade
 
 
 def _version(ctx: click.Context, _param: click.Parameter, wanted: bool) -> None:
@@ -58,6 +60,8 @@ for command in (
     resume,
     target_,
     encryption,
+    doctor,
+    upgrade,
     kinds,
 ):
     cli.add_command(command)

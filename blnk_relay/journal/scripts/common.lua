@@ -78,7 +78,8 @@
 --                              when it counted them
 --                      bound   one a process; a field a ready set
 --                      gone    expires
---   alive              zset    when it will have swept again -> worker program, whether it holds anything or not
+--   alive              zset    when it will have swept again -> "<worker program> <version of its package> <newest
+--                              shape that it knows>", whether it holds anything or not
 --                      bound   one member a worker program that has not missed its time for long
 --                      gone    sweep.lua; a worker that stops
 --   posted             zset    next look -> id      state posted: the ledger has to show the outcome
@@ -161,7 +162,8 @@
 --                              clock and tail can be trusted), skew (ms added to the server's clock), steps (how often
 --                              that was set); where keys are forgotten: keys (the generation of past:<g>:… that is
 --                              written to), keys_since, clearing (how far the other one is cleared), forgot (when a key
---                              was first forgotten), over (before which all was over whose keys are forgotten)
+--                              was first forgotten), over (before which all was over whose keys are forgotten); shape
+--                              (its version, see shape.py; "<from>><to>" while it is brought to the next)
 --                      bound   one
 --                      gone    nobody
 --   secret             hash    what fingerprints are made with, once anything is hidden: name, sealed (the secret
@@ -202,7 +204,21 @@ local LOG_LENGTH = 20
 -- The clock of the server, less the steps that it was seen to make: see step.lua.
 local time = redis.call('TIME')
 -- GENERATION: of the keys that will be forgotten, the one that is written to now; false where all are kept for ever.
-local skewed, GENERATION = unpack(redis.call('HMGET', P .. 'ground', 'skew', 'keys'))
+local skewed, GENERATION, recorded_shape = unpack(redis.call('HMGET', P .. 'ground', 'skew', 'keys', 'shape'))
+
+-- SHAPE: that of this journal, for scripts that know several. Whoever does not know it changes nothing, nor reads what
+-- may mean something else by now. Who comes first, to a journal with nothing in it, says which one it has. OLDEST_SHAPE
+-- and NEWEST_SHAPE stand in front of each script; see shape.py.
+if not recorded_shape then
+  recorded_shape = string.format('%d', NEWEST_SHAPE)
+  -- A server that takes no writes says so itself, in what follows.
+  redis.pcall('HSET', P .. 'ground', 'shape', recorded_shape)
+end
+local SHAPE = tonumber(recorded_shape)
+if not SHAPE or SHAPE < OLDEST_SHAPE or SHAPE > NEWEST_SHAPE then
+  return redis.error_reply('OTHERSHAPE ' .. recorded_shape .. ' ' .. P)
+end
+
 local NOW = time[1] * 1000 + math.floor(time[2] / 1000) + tonumber(skewed or '0')
 
 local function intent_key(id) return P .. 'intent:' .. id end

@@ -1,0 +1,43 @@
+"""``upgrade``: the operator's word that nobody is left who does not know the newest shape of a journal."""
+
+from __future__ import annotations
+
+import click
+
+from worker.cli.access import opened
+from worker.cli.options import example, json_option
+from worker.cli.output import emit, say, several
+
+
+@click.command(
+    "upgrade",
+    short_help="Bring journals to the newest shape, once older versions are gone.",
+    epilog=example("blnk-relay upgrade", "blnk-relay upgrade --target eu"),
+)
+@click.option("--target", help="The journal of this ledger only.")
+@json_option
+def upgrade(target: str | None, as_json: bool) -> None:
+    """Bring journals to the newest shape that this version knows.
+
+    Run it once all producers and workers are of this version, or of one that knows that shape; until then newer ones
+    work with the older shape beside the others. A worker that is alive and does not know it is named, and nothing is
+    changed. While it goes on everybody waits. One that was stopped half way goes on when it is run again.
+    """
+    with opened() as access:
+        done = access.operator.upgrade(target)
+    if as_json:
+        emit(
+            {
+                "journals": [
+                    {"target": one.target, "before": one.before, "after": one.after, "changed": one.changed}
+                    for one in done
+                ]
+            }
+        )
+        return
+    for one in done:
+        if one.changed:
+            say(f"The journal of target {one.target} has shape {one.after} now; it had {one.before}.")
+    same = [one for one in done if not one.changed]
+    if same:
+        say(f"Nothing to do for {several(len(same), 'journal')}: shape {same[0].after} is the newest.")
