@@ -72,7 +72,8 @@ def unsent_gate(response: Response) -> GateChange | None:
         return GateChange(GateAction.STRAIN, KEYLESS, 0.0)
     if response.code.isupper():
         return None
-    return GateChange(GateAction.LOST, UNREACHABLE, 0.0, note=response.code)
+    note = f"{response.code}: {response.message}" if response.message else response.code
+    return GateChange(GateAction.LOST, UNREACHABLE, 0.0, note=note)
 
 
 def asked_s(response: Response) -> float:

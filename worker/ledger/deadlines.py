@@ -137,6 +137,12 @@ class _Answer(HTTPResponse):
         exchange = _here.exchange
         self.fp = _Buffered(_Incoming(self.fp.detach(), sock, exchange), exchange)
 
+    def begin(self) -> None:
+        """Read the head. What has both a length and chunks ends where its reader thinks: nothing may follow it."""
+        super().begin()
+        if self.headers.get("transfer-encoding") and self.headers.get("content-length"):
+            self.will_close = True
+
 
 class _Timed:
     """What a connection does within the time of the exchange in its thread; goes before a class of urllib3."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import re
+import ssl
 import threading
 from collections.abc import Mapping
 from contextlib import suppress
@@ -194,7 +195,7 @@ class Wire:
                 return _none(LEASE_OVER, "too little was left of the lease when the request was to leave", exchange)
             except Exception as error:  # noqa: BLE001 - whatever a library makes of an answer, it is no answer
                 # A status alone proves nothing.
-                text = _NO_ANSWER
+                text = _NO_ANSWER if exchange.begun else _why_unsent(error)
                 if answer is not None:
                     text = f"the answer broke off after status {answer.status_code}"
                     answer.close()
@@ -226,6 +227,9 @@ class Wire:
         self._alone.close()
 
 
+#: What http.client says of a tunnel; the words after the status are the proxy's own.
+_TUNNEL = re.compile(r"Tunnel connection failed: (\d{3})\b")
+
 _NO_ANSWER = "no answer from the ledger"
 
 #: What may be half of a pair: JSON may name it, and nothing can store it.
@@ -236,6 +240,16 @@ _NOT_A_NUMBER = Decimal("NaN")
 
 def _since_ms(start_s: float) -> int:
     return int((steady_s() - start_s) * 1000)
+
+
+def _why_unsent(error: BaseException) -> str:
+    """What a human has to mend before anything can be sent, in words; empty where the error's name says it."""
+    while (under := error.__cause__ or error.__context__) is not None:
+        error = under
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return capped(f"its certificate is not accepted: {error.verify_message}")
+    refused = _TUNNEL.match(str(error))
+    return f"the proxy on the way refused the tunnel with {refused[1]}" if refused else ""
 
 
 def _none(code: str, message: str, exchange: Exchange) -> Response:
