@@ -13,6 +13,7 @@ from blnk_relay.intents.verdict_table import (
     BROKEN,
     HELD_BACK,
     KEYLESS,
+    NOT_HERE,
     NOT_SENT,
     REDIRECT,
     STRANGE_2XX,
@@ -38,7 +39,7 @@ def rule_for(request: Request, response: Response) -> Rule:
         case 1 | 2:
             return STRANGE_2XX
         case 3:
-            return REDIRECT
+            return NOT_HERE if response.status in (307, 308) else REDIRECT
         case 4:
             return STRANGE_4XX
     return STRANGE_5XX
