@@ -305,7 +305,9 @@ def test_columns_that_are_missing_or_null_are_empty():
     [
         (Response(status=200, body={"data": []}), []),
         (Response(status=200, body={"data": None}), []),
-        (Response(status=200, body={"data": [{"a": 1}, "noise", None]}), [{"a": 1}]),
+        (Response(status=200, body={"data": [{"a": 1}, {"a": 2}]}), [{"a": 1}, {"a": 2}]),
+        (Response(status=200, body={"data": [{"a": 1}, "noise", None]}), None),
+        (Response(status=200, body={"data": [None]}), None),
         (Response(status=200, body={}), None),
         (Response(status=200, body={"data": {}}), None),
         (Response(status=200), None),
