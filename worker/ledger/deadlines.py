@@ -7,10 +7,11 @@ whole, headers included, on a clock that runs while this process is stopped (:fu
 from __future__ import annotations
 
 import io
+import re
 import socket
 import ssl
 import threading
-from http.client import HTTPResponse
+from http.client import HTTPException, HTTPResponse
 from typing import Any
 
 from urllib3.exceptions import ConnectTimeoutError, NameResolutionError, NewConnectionError
@@ -26,6 +27,9 @@ _AT_ONCE_BYTES = 128 * 1024
 
 #: Bytes handed over in one go: one record of TLS, which is sent within one wait.
 _SLICE = 16_384
+
+#: What a length is; not what Python takes for a number.
+_LENGTH = re.compile(r"[0-9]{1,18}")
 
 _here = threading.local()
 
@@ -138,10 +142,15 @@ class _Answer(HTTPResponse):
         self.fp = _Buffered(_Incoming(self.fp.detach(), sock, exchange), exchange)
 
     def begin(self) -> None:
-        """Read the head. What has both a length and chunks ends where its reader thinks: nothing may follow it."""
+        """Read the head, and see that it leaves no doubt where the answer ends (RFC 9112 §6.3)."""
         super().begin()
-        if self.headers.get("transfer-encoding") and self.headers.get("content-length"):
-            self.will_close = True
+        length = self.headers.get("content-length")
+        if length is not None:
+            if not _LENGTH.fullmatch(length):
+                raise HTTPException("the length of the answer is not a number")
+            if "transfer-encoding" in self.headers:
+                # Chunks and a length: it ends where its reader thinks, so nothing may follow it.
+                self.will_close = True
 
 
 class _Timed:
