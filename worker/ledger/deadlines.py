@@ -62,15 +62,16 @@ class Exchange:
         end_s: When what is going on now has to be over: the connection, and from the first byte on the whole exchange.
         begun: The first byte of the request may have left.
         surplus: More bytes came than the answer has.
+        spoilt: It came to no answer.
     """
 
-    __slots__ = ("_read_s", "_start_by_s", "begun", "end_s", "size", "start_s", "surplus")
+    __slots__ = ("_read_s", "_start_by_s", "begun", "end_s", "size", "spoilt", "start_s", "surplus")
 
     def __init__(self, connect_s: float, size: int, read_s: float, start_by_s: float) -> None:
         self.size, self._read_s, self._start_by_s = size, read_s, start_by_s
         self.start_s = steady_s()
         self.end_s = self.start_s + connect_s
-        self.begun = self.surplus = False
+        self.begun = self.surplus = self.spoilt = False
 
     def __enter__(self) -> None:
         _here.exchange = self
@@ -167,8 +168,9 @@ class _Timed:
 
     @property
     def is_connected(self) -> bool:
-        """Whether it may be used again: never with bytes in hand that nobody asked for."""
-        if not self.kept or (self._used_by is not None and self._used_by.surplus):
+        """Whether it may be used again: never after what was no answer, or with bytes that nobody asked for."""
+        before = self._used_by
+        if not self.kept or (before is not None and (before.surplus or before.spoilt)):
             return False
         if isinstance(self.sock, ssl.SSLSocket) and self.sock.pending():
             return False

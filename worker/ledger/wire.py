@@ -194,7 +194,8 @@ class Wire:
             except TooLate:
                 return _none(LEASE_OVER, "too little was left of the lease when the request was to leave", exchange)
             except Exception as error:  # noqa: BLE001 - whatever a library makes of an answer, it is no answer
-                # A status alone proves nothing.
+                # A status alone proves nothing. What cannot be decompressed was read to its end, and is no better.
+                exchange.spoilt = True
                 text = _NO_ANSWER if exchange.begun else _why_unsent(error)
                 if answer is not None:
                     text = f"the answer broke off after status {answer.status_code}"
