@@ -91,31 +91,35 @@ class Play:
         return self.then in (Then.STAYS, Then.FLOODS) or self.every_s > 0
 
     def before(self, answer: Answer) -> Callable[[socket.socket], None]:
-        """What is done with a connection in the place of an answer."""
+        """What is done with a connection, request included."""
 
         def play(connection: socket.socket) -> None:
             if self.hears is None:
                 read_request(connection)
             elif self.hears:
                 connection.recv(self.hears)
-            piece = b""
-            for piece in self.says(answer):
-                connection.sendall(piece)
-                if self.every_s:
-                    time.sleep(self.every_s)
-            match self.then:
-                case Then.RESET:
-                    connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-                case Then.STAYS:
-                    while connection.recv(65_536):
-                        pass
-                case Then.FLOODS:
-                    many = piece * max(1, 65_536 // len(piece))
-                    with contextlib.suppress(OSError):
-                        while True:
-                            connection.sendall(many)
+            self.instead_of(answer, connection)
 
         return play
+
+    def instead_of(self, answer: Answer, connection: socket.socket) -> None:
+        """What is done in the place of an answer."""
+        piece = b""
+        for piece in self.says(answer):
+            connection.sendall(piece)
+            if self.every_s:
+                time.sleep(self.every_s)
+        match self.then:
+            case Then.RESET:
+                connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            case Then.STAYS:
+                while connection.recv(65_536):
+                    pass
+            case Then.FLOODS:
+                many = piece * max(1, 65_536 // len(piece))
+                with contextlib.suppress(OSError):
+                    while True:
+                        connection.sendall(many)
 
 
 def bytes_of(data: bytes) -> Iterator[bytes]:
