@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import socket
 import ssl
 import struct
 import subprocess
 import sys
+import threading
 import time
+import warnings
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -21,13 +25,16 @@ from blnk_relay import Settings
 from blnk_relay.intents.decision import Again, Dead, Look
 from blnk_relay.intents.exchange import Failure, GateAction, Response, Verdict
 from blnk_relay.intents.found import Lookup
+from blnk_relay.journal.tokens import Tokens
 from blnk_relay.kinds.registry import KINDS
 from tests.support.certificates import BAD, make_certificates
 from tests.support.hostile import HostileServer, answer, answering, read_request
 from tests.support.plays import GROUPS, PLAYS, Answer, Ends, Play
 from tests.support.specimens import POLICY, SPECIMENS, First, Specimen
+from worker.ledger.oauth import tokens_of
 from worker.ledger.proxy import Proxy
 from worker.ledger.readback import LedgerOverHttp
+from worker.ledger.wire import Wire
 
 #: A kind that the ledger knows by a reference of ours, and one that it does not know again.
 WRITES = ("transaction-skip", "ledger.create")
@@ -158,6 +165,11 @@ def after_a_read(play: Play) -> None:
             assert server.connections == 2
 
 
+def groups(*first: str) -> list[Any]:
+    """All groups: some in each run of the tests, the others in the long one."""
+    return [name if name in first else pytest.param(name, marks=pytest.mark.long) for name in GROUPS]
+
+
 def side_by_side(group: str, after: Callable[[Play], None]) -> None:
     """Try the plays of a group, several at a time: most of them wait."""
     with ThreadPoolExecutor(8) as threads:
@@ -238,6 +250,93 @@ def test_whoever_drops_the_handshake_was_sent_nothing(said: bytes, reset: bool) 
     ):
         response = proxy.send(first.request, "request-1", start_by_s=float("inf"))
     assert (response.failure, response.status) == (Failure.NOT_SENT, 0)
+
+
+# -- a proxy on the way out ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("group", ["resets", "hang-ups", "lengths", "redirects", "out of step"])
+def test_so_it_is_with_a_proxy_on_the_way(group: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    specimen = SPECIMENS["ledger.create"]
+    first = specimen.first()
+    status, body = specimen.proof(first.request, first.ids)
+    for name, play in GROUPS[group].items():
+        with HostileServer(play.before(Answer(status, json.dumps(body).encode()))) as server:
+            monkeypatch.setenv("http_proxy", server.url)
+            with proxy_to("http://ledger.example", read_s_for(play)) as proxy:
+                response = proxy.send(first.request, "request-1", start_by_s=float("inf"))
+        verdict = judged(specimen, first, response)
+        assert not isinstance(verdict.decision, Dead), name
+        if play.ends is Ends.UNCLEAR and response.failure is not Failure.NOT_SENT:
+            assert is_unclear(verdict), name
+
+
+@pytest.mark.parametrize("group", groups("hang-ups", "statuses"))
+def test_through_a_tunnel_that_is_none_nothing_is_sent(group: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = SPECIMENS["ledger.create"].first()
+    times = {"connect_timeout_s": SHORT_S, "read_timeout_s": LONG_S, "sync_read_timeout_s": LONG_S}
+
+    def after_a_connect(play: Play) -> None:
+        with HostileServer(play.before(Answer(200, b"{}"))) as server:
+            # Two of a group must not have each other's proxy.
+            with setting:
+                monkeypatch.setenv("https_proxy", server.url)
+                proxy = Proxy(Settings(base_url="https://ledger.example", token="t", instance_id="i", **times))  # noqa: S106
+            try:
+                start_s = time.monotonic()
+                response = proxy.send(first.request, "request-1", start_by_s=float("inf"))
+                assert time.monotonic() - start_s < SOON_S
+            finally:
+                proxy.close()
+        assert (response.failure, response.status) == (Failure.NOT_SENT, 0), response
+
+    setting = threading.Lock()
+    with warnings.catch_warnings():
+        # Where the proxy is gone before the handshake begins, ssl leaves an unfinished socket to the collector.
+        warnings.simplefilter("ignore", ResourceWarning)
+        side_by_side(group, after_a_connect)
+        gc.collect()
+
+
+def test_through_a_tunnel_that_is_gone_before_the_handshake_nothing_is_sent(monkeypatch: pytest.MonkeyPatch) -> None:
+    def gone(connection: socket.socket) -> None:
+        # What the other side says into this connection from here on is answered with a reset.
+        connection.sendall(b"HTTP/1.1 200 OK\r\n\r\n")
+
+    first = SPECIMENS["ledger.create"].first()
+    with warnings.catch_warnings(), HostileServer(gone) as server:
+        warnings.simplefilter("ignore", ResourceWarning)
+        monkeypatch.setenv("https_proxy", server.url)
+        with proxy_to("https://ledger.example", LONG_S) as proxy:
+            answers = [proxy.send(first.request, "request-1", start_by_s=float("inf")) for _ in range(50)]
+        gc.collect()
+    assert {one.failure for one in answers} == {Failure.NOT_SENT}
+
+
+# -- a token endpoint ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("group", groups("bodies", "lengths"))
+def test_no_token_is_taken_from_what_is_no_answer(group: str) -> None:
+    body = {"access_token": "blnk_at_2", "token_type": "Bearer", "expires_in": 3600, "refresh_token": "blnk_rt_2"}
+
+    def after_a_refresh(play: Play) -> None:
+        with HostileServer(play.before(Answer(200, json.dumps(body).encode()))) as server:
+            settings = Settings(base_url=server.url, token="t", instance_id="i", connect_timeout_s=LONG_S)  # noqa: S106
+            wire = Wire(settings, settings.ledgers["default"])
+            try:
+                answered = wire.exchange("POST", "/oauth/token", {}, b"a=b", read_s=read_s_for(play), alone=True)
+            finally:
+                wire.close()
+        tokens = tokens_of(answered, "blnk_rt_1")
+        good = Tokens("blnk_at_2", "blnk_rt_2", 3600.0)
+        assert (
+            tokens == good
+            if play.ends is Ends.FINE
+            else tokens in ((None, good) if play.ends is Ends.EITHER else (None,))
+        )
+
+    side_by_side(group, after_a_refresh)
 
 
 # -- nothing goes elsewhere ------------------------------------------------------------------------------------------
@@ -328,6 +427,7 @@ DEAREST = {
 ASKING = """
 import resource, sys
 from blnk_relay import Settings
+from worker.ledger.oauth import tokens_of
 from worker.ledger.proxy import Proxy
 
 def used(): return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024

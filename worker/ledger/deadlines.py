@@ -198,6 +198,9 @@ class _Timed:
             return
         view = memoryview(self._head + data if self._head else data)
         self._head = None
+        if isinstance(self.sock, ssl.SSLSocket) and self.sock.version() is None:
+            # Python makes a socket without TLS of a connection that was reset before the handshake, and says nothing.
+            raise ConnectionError("the connection was gone before TLS was agreed on")
         # The very last moment. The time that urllib3 has set for sending does for what the kernel takes at once.
         exchange.begin()
         self.sock.sendall(view[:_SLICE])
