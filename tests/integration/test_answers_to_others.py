@@ -172,6 +172,12 @@ def test_a_record_without_an_id_is_not_one_that_was_made(identity):
     assert result.failure is not None
 
 
+def test_an_external_record_of_no_upload_is_not_one_that_was_uploaded():
+    (result,) = looked(lambda *_: page({"id": "e1", "upload_id": None}), Lookup("external-transactions", "id", "e1"))
+    assert result.records == ()
+    assert result.failure is not None
+
+
 def test_a_run_without_an_id_is_not_counted_as_none():
     run = {"upload_id": "upload_1", "status": "started"}
     (result,) = looked(lambda *_: page(run), Lookup("upload-runs", "upload_id", "upload_1"))

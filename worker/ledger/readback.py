@@ -362,7 +362,8 @@ def _contradicting(resource: str, items: Sequence[Mapping[str, Any]]) -> list[Ma
     An id and a reference stand for one row each, which does not change (contract §3.2, §3.4).
     """
     if resource != "transactions":
-        named = _IDS.get(resource)
+        # External records are kept by their upload, which is what they are looked up for.
+        named = "upload_id" if resource == "external-transactions" else _IDS.get(resource)
         return [item for item in items if named is not None and not text_of(item, named)]
     shown: dict[tuple[str, str], set[tuple[str, ...]]] = {}
     for item in items:
