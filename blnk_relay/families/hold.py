@@ -27,6 +27,7 @@ from blnk_relay.intents.rows import (
     MOMENT_LOST,
     capped,
     find_named,
+    is_row_id,
     look_again,
     made_ms,
     missing,
@@ -138,8 +139,10 @@ class HoldAction:
         part = entry.payload.get("precise_amount")
         # All that remains may be answered with the child of an earlier part, if the answer is that one's.
         amount = progress.memo.get("left") if part is None else part
+        child = text_of(body, "transaction_id")
         right = (
-            body.get("status") == self.status
+            is_row_id(child)
+            and body.get("status") == self.status
             and body.get("parent_transaction") == progress.memo["row"]
             and (amount is None or not altered(body.get("precise_amount"), int(amount)))
             and (part is None or body.get("precise_amount") is not None)
@@ -151,7 +154,7 @@ class HoldAction:
             # The child in the answer proves one commit, not only one: a gateway that repeats a PUT makes two, and shows
             # one of them (measured, finding R4). The sum of the hold's commits tells.
             return verdict
-        done = Done(self.outcome, text_of(body, "transaction_id"), str(progress.memo["row"]))
+        done = Done(self.outcome, child, str(progress.memo["row"]))
         return Verdict(done, acted=True, accepted=True)
 
 

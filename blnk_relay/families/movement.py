@@ -50,9 +50,9 @@ def differences(payload: Mapping[str, Any], row: Row, found: Found) -> list[str]
             continue
         if wanted.startswith("@"):
             balances = found.balance_ids(wanted, payload["currency"])
-            if not balances or stored in balances:
+            if stored in balances or (not balances and stored.startswith("bln_")):
                 continue
-            wanted = f"{wanted} ({', '.join(sorted(balances))})"
+            wanted = f"{wanted} ({', '.join(sorted(balances))})" if balances else wanted
         different.append(_contrast(side, wanted, stored))
     if (row.status == "INFLIGHT") != bool(payload.get("inflight")) and row.status != "REJECTED":
         different.append(_contrast("inflight", str(bool(payload.get("inflight"))).lower(), row.status))

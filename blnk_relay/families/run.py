@@ -7,6 +7,7 @@ from marshmallow import Schema, fields, validate
 from blnk_relay.intents.decision import Done
 from blnk_relay.intents.exchange import Request, Response, Verdict
 from blnk_relay.intents.found import Found, Lookup
+from blnk_relay.intents.rows import text_of
 from blnk_relay.intents.verdict_table import Meaning
 from blnk_relay.intents.verdicts import rule_for
 from blnk_relay.schema.base import Flag, Text
@@ -40,9 +41,9 @@ class RunSchema(Schema):
 
 def started(request: Request, response: Response) -> Verdict | None:
     """The verdict on an answer that names the run."""
-    run = (response.body or {}).get("reconciliation_id")
+    run = text_of(response.body or {}, "reconciliation_id")
     done = rule_for(request, response).meaning is Meaning.DONE
-    if done and isinstance(run, str) and run.startswith("recon_"):
+    if done and run.startswith("recon_"):
         return Verdict(Done("started", run), acted=True, accepted=True)
     return None
 

@@ -314,7 +314,9 @@ KEYLESS = "NO_ACCESS_TOKEN"
 NOT_SENT = Rule(0, ANY, ALL, _M.BACKOFF, "it never left the machine", gate=GateAction.LOST, counted=False)
 HELD_BACK = Rule(0, LEASE_OVER, ALL, _M.BACKOFF, "its lease would not have seen it through", counted=False)
 BROKEN = Rule(0, ANY, ALL, _M.VERIFY, "it may have arrived")
-REDIRECT = Rule(None, ANY, ALL, _M.BACKOFF, "redirects are not followed on writes", gate=_PAUSE, counted=False)
+#: Who says "see there" may have done what it was asked first (RFC 9110 §15.4); 307 and 308 mean that it did not.
+REDIRECT = Rule(None, ANY, ALL, _M.VERIFY, "not followed; it may have been done first", gate=_PAUSE, counted=False)
+NOT_HERE = Rule(None, ANY, ALL, _M.BACKOFF, "not followed, and not done here", gate=_PAUSE, counted=False)
 STRANGE_2XX = Rule(None, ANY, ALL, _M.VERIFY, "not the answer of this route")
 STRANGE_4XX = Rule(None, ANY, ALL, _M.VERIFY, "an answer that the contract does not know", tries=UNKNOWN_TRIES)
 STRANGE_5XX = Rule(None, ANY, ALL, _M.VERIFY, "an answer that the contract does not know")

@@ -13,6 +13,7 @@ from blnk_relay.intents.verdict_table import (
     BROKEN,
     HELD_BACK,
     KEYLESS,
+    NOT_HERE,
     NOT_SENT,
     REDIRECT,
     STRANGE_2XX,
@@ -38,7 +39,7 @@ def rule_for(request: Request, response: Response) -> Rule:
         case 1 | 2:
             return STRANGE_2XX
         case 3:
-            return REDIRECT
+            return NOT_HERE if response.status in (307, 308) else REDIRECT
         case 4:
             return STRANGE_4XX
     return STRANGE_5XX
@@ -72,7 +73,8 @@ def unsent_gate(response: Response) -> GateChange | None:
         return GateChange(GateAction.STRAIN, KEYLESS, 0.0)
     if response.code.isupper():
         return None
-    return GateChange(GateAction.LOST, UNREACHABLE, 0.0, note=response.code)
+    note = f"{response.code}: {response.message}" if response.message else response.code
+    return GateChange(GateAction.LOST, UNREACHABLE, 0.0, note=note)
 
 
 def asked_s(response: Response) -> float:

@@ -22,7 +22,7 @@ from blnk_relay.intents.found import Found, Lookup
 from blnk_relay.intents.intent import Entry, Intent
 from blnk_relay.intents.kind import About, End, Example, Kind
 from blnk_relay.intents.progress import Policy, Progress
-from blnk_relay.intents.rows import look_again, missing
+from blnk_relay.intents.rows import look_again, missing, text_of
 from blnk_relay.intents.verdict_table import Meaning
 from blnk_relay.intents.verdicts import rule_for, verdict_for
 from blnk_relay.schema.base import Identifying, Text
@@ -187,10 +187,9 @@ def request(entry: Entry, progress: Progress, policy: Policy) -> Request:
 def judge(entry: Entry, progress: Progress, request: Request, response: Response, policy: Policy) -> Verdict:
     """The table of contract §5; a success that counts other records than ours is looked at."""
     rule, body = rule_for(request, response), response.body or {}
-    upload_id = body.get("upload_id")
+    upload_id = text_of(body, "upload_id")
     if (
         rule.meaning is Meaning.DONE
-        and isinstance(upload_id, str)
         and upload_id.startswith("upload_")
         and body.get("record_count") == entry.payload["records"]
         and body.get("source", entry.payload["source"]) == entry.payload["source"]

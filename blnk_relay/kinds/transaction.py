@@ -25,7 +25,7 @@ from blnk_relay.intents.kind import About, End, Example, Kind
 from blnk_relay.intents.links import ResultOf
 from blnk_relay.intents.progress import Policy, Progress
 from blnk_relay.intents.references import of_generation
-from blnk_relay.intents.rows import capped, family, final_row, missing, text_of
+from blnk_relay.intents.rows import capped, family, final_row, is_row_id, missing, text_of
 from blnk_relay.intents.verdict_table import Meaning
 from blnk_relay.intents.verdicts import rule_for, verdict_for
 from blnk_relay.money import PRECISIONS, currency_problem, minor_units
@@ -299,8 +299,9 @@ def judge(entry: Entry, progress: Progress, request: Request, response: Response
         return verdict
     if rule.meaning is Meaning.DONE:
         wanted = "INFLIGHT" if entry.payload.get("inflight") else "APPLIED"
-        if body.get("status") == wanted:
-            done = Done("held" if wanted == "INFLIGHT" else "applied", text_of(body, "transaction_id"))
+        row_id = text_of(body, "transaction_id")
+        if body.get("status") == wanted and is_row_id(row_id):
+            done = Done("held" if wanted == "INFLIGHT" else "applied", row_id)
             return Verdict(done, acted=True, accepted=True)
     elif not policy.confirm:
         return Verdict(Done("accepted"), acted=True, accepted=True)

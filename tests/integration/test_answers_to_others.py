@@ -117,16 +117,75 @@ def test_which_balance_an_indicator_stands_for_is_read_anew_each_time():
     assert [record.value("balance_id") for record in (*first.records, *second.records)] == ["bln_before", "bln_after"]
 
 
-def test_a_number_that_cannot_be_held_costs_one_amount_and_not_the_page():
-    def play(connection: socket.socket) -> None:
-        while read_request(connection):
-            text = json.dumps(page({**OURS, "precise_amount": "?"}, {**OURS, "transaction_id": "txn_3"})[1])
-            connection.sendall(answer(text.replace('"?"', "1e99999999999999999999").encode()))
+def test_what_an_answer_contradicts_costs_what_it_is_about_and_not_the_page():
+    lookups = [Lookup("transactions", "reference", name) for name in ("ours", "other")]
+    whole = {**OTHER, "precise_amount": 5}
 
-    with HostileServer(play) as server:
-        ledger = LedgerOverHttp(Proxy(Settings(base_url=server.url, token="t", instance_id="i")), "filters")  # noqa: S106
-        try:
-            result = ledger.look([BY_REFERENCE])
-        finally:
-            ledger.close()
-    assert [(row.transaction_id, row.precise_amount) for row in result.rows] == [("txn_1", None), ("txn_3", None)]
+    def looked_at(*rows: str) -> Looked:
+        text = ", ".join((*rows, json.dumps(whole)))
+        body = f'{{"data": [{text}]}}'.encode()
+
+        def play(connection: socket.socket) -> None:
+            while read_request(connection):
+                connection.sendall(answer(body))
+
+        with HostileServer(play) as server:
+            ledger = LedgerOverHttp(Proxy(Settings(base_url=server.url, token="t", instance_id="i")), "filters")  # noqa: S106
+            try:
+                return ledger.look(lookups)
+            finally:
+                ledger.close()
+
+    def ours(**fields: str) -> str:
+        shown = {"transaction_id": '"txn_1"', "reference": '"ours"', "status": '"APPLIED"', **fields}
+        return "{" + ", ".join(f'"{name}": {text}' for name, text in shown.items() if text) + "}"
+
+    good = looked_at(ours(precise_amount="5"))
+    assert {row.reference for row in good.rows} == {"ours", "other"}
+    assert not good.failed
+    for rows in (
+        # Amounts that are none, of which one may be any.
+        *((ours(precise_amount=amount),) for amount in (
+            "1e99999999999999999999", "1e400", "NaN", "Infinity", "9" * 5000, "10.5", "true", "[]", "{}", '"ten"',
+        )),
+        # Rows that do not say which they are, or how they stand.
+        *((ours(transaction_id=text),) for text in ("", "null", "1", '""', '["txn_1"]', f'"{"t" * 600}"')),
+        *((ours(status=text),) for text in ("", "null", "1", '""', '["APPLIED"]')),
+        # What is not a text, where it would be compared with one.
+        *((ours(**{name: text}),) for name in ("currency", "source", "parent_transaction") for text in ("1", "[]")),
+        # Two for which there can be one.
+        (ours(), ours(status='"REJECTED"')),
+        (ours(), ours(transaction_id='"txn_3"')),
+    ):  # fmt: skip
+        found = looked_at(*rows)
+        assert {row.reference for row in found.rows} == {"other"}, rows
+        assert {lookup.value: answer.code for lookup, answer in found.failed.items()} == {
+            "ours": "CONTRADICTS_ITSELF"
+        }, rows
+
+
+@pytest.mark.parametrize("identity", [None, 7, "", ["idt_1"], {"$ne": 1}])
+def test_a_record_without_an_id_is_not_one_that_was_made(identity):
+    record = {"identity_id": identity, "meta_data": {"blnk_relay": "us"}}
+    (result,) = looked(lambda *_: page(record), Lookup("identities", "meta_data.blnk_relay", "us"))
+    assert result.records == ()
+    assert result.failure is not None
+
+
+def test_an_external_record_of_no_upload_is_not_one_that_was_uploaded():
+    (result,) = looked(lambda *_: page({"id": "e1", "upload_id": None}), Lookup("external-transactions", "id", "e1"))
+    assert result.records == ()
+    assert result.failure is not None
+
+
+def test_a_run_without_an_id_is_not_counted_as_none():
+    run = {"upload_id": "upload_1", "status": "started"}
+    (result,) = looked(lambda *_: page(run), Lookup("upload-runs", "upload_id", "upload_1"))
+    assert result.records == ()
+    assert result.failure is not None
+
+
+@pytest.mark.parametrize("body", [{"data": [], "total": 1}, {"data": None, "total": 3}])
+def test_a_page_without_rows_that_counts_some_is_no_answer(body):
+    (result,) = looked(lambda *_: ("200 OK", body), BY_REFERENCE)
+    assert result.failure is not None

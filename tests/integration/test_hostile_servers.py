@@ -30,8 +30,6 @@ TIMES = {"connect_timeout_s": 0.5, "read_timeout_s": 0.5, "sync_read_timeout_s":
 #: Well beyond one exchange on a busy machine, and far below what a drip would take.
 SOON_S = 5.0
 
-HEAD = b"HTTP/1.1 200 OK\r\n"
-
 
 def settings(base_url: str, **changes: float) -> Settings:
     return Settings(base_url=base_url, token="t", instance_id="i", **{**TIMES, **changes})  # noqa: S106
@@ -59,31 +57,6 @@ def egress(monkeypatch) -> Iterator[pytest.MonkeyPatch]:
 
 
 # -- one deadline for the whole -----------------------------------------------------------------------------------
-
-DRIPS = {
-    "header lines": itertools.chain([HEAD], itertools.repeat(b"X-Slow: 1\r\n", 400)),
-    "one header line": itertools.chain([HEAD, b"X-Slow: "], itertools.repeat(b"a", 400)),
-    "interim answers": itertools.repeat(b"HTTP/1.1 100 Continue\r\n\r\n", 400),
-    "a status line": itertools.chain([b"HTTP/1.1 200 "], itertools.repeat(b"O", 400)),
-    "a body": itertools.chain([HEAD + b"Content-Length: 900\r\n\r\n"], itertools.repeat(b" ", 400)),
-    "a body without a length": itertools.chain([HEAD + b"\r\n{"], itertools.repeat(b" ", 400)),
-    "chunks": itertools.chain([HEAD + b"Transfer-Encoding: chunked\r\n\r\n"], itertools.repeat(b"1\r\n \r\n", 400)),
-    "an extension of a chunk": itertools.chain(
-        [HEAD + b"Transfer-Encoding: chunked\r\n\r\n1;x="], itertools.repeat(b"a", 400)
-    ),
-    "trailers": itertools.chain(
-        [HEAD + b"Transfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n"], itertools.repeat(b"X-Slow: 1\r\n", 400)
-    ),
-}
-
-
-@pytest.mark.parametrize("what", DRIPS)
-def test_a_server_that_drips_holds_a_connection_no_longer_than_the_timeout(what):
-    with HostileServer(dripping(DRIPS[what])) as server:
-        start_s = time.monotonic()
-        response = sent(server.url)
-    assert response.failure is Failure.BROKEN
-    assert time.monotonic() - start_s < SOON_S
 
 
 def silent(connection: socket.socket) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import socket
+import ssl
 import threading
 import time
 from collections.abc import Callable, Iterable
@@ -16,10 +17,14 @@ class HostileServer:
     Args:
         plays: What is done with each connection, in a thread of its own; the last one is done with all that follow.
         receive_bytes: Size of the receive buffer, 0 for the system's.
+        tls: What it shows of itself, where it speaks TLS. It never says that it has come to the end.
     """
 
-    def __init__(self, *plays: Callable[[socket.socket], None], receive_bytes: int = 0) -> None:
+    def __init__(
+        self, *plays: Callable[[socket.socket], None], receive_bytes: int = 0, tls: ssl.SSLContext | None = None
+    ) -> None:
         self._plays = list(plays)
+        self._tls = tls
         self.connections = 0
         self._server = socket.socket()
         if receive_bytes:
@@ -41,8 +46,8 @@ class HostileServer:
 
     @property
     def url(self) -> str:
-        """Its address, without TLS."""
-        return f"http://127.0.0.1:{self._server.getsockname()[1]}"
+        """Its address."""
+        return f"http{'s' if self._tls else ''}://127.0.0.1:{self._server.getsockname()[1]}"
 
     def _serve(self) -> None:
         while True:
@@ -54,10 +59,13 @@ class HostileServer:
             self.connections += 1
             threading.Thread(target=self._play, args=(play, connection), daemon=True).start()
 
-    @staticmethod
-    def _play(play: Callable[[socket.socket], None], connection: socket.socket) -> None:
-        with connection, contextlib.suppress(OSError):
-            play(connection)
+    def _play(self, play: Callable[[socket.socket], None], connection: socket.socket) -> None:
+        with contextlib.suppress(OSError), connection:
+            if self._tls is None:
+                play(connection)
+                return
+            with self._tls.wrap_socket(connection, server_side=True) as secured:
+                play(secured)
 
 
 def read_request(connection: socket.socket) -> bytes:

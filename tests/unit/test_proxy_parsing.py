@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tracemalloc
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from email.utils import format_datetime
@@ -14,7 +15,7 @@ from hypothesis import strategies as st
 
 from blnk_relay.intents.exchange import Failure, Response
 from worker.ledger.readback import _is_complete, _items, _row, _whole
-from worker.ledger.wire import _object, _response, _retry_after_s
+from worker.ledger.wire import MAX_ANSWER_BYTES, _object, _response, _retry_after_s
 
 CORE = {
     "error": "the old text",
@@ -72,6 +73,11 @@ def test_errors_of_every_shape_are_read(body, code, message, has_errors):
         b"null",
         b"12",
         b"\xff\xfe",
+        '{"a": 1}'.encode("utf-16"),
+        b'{"error_detail": {"code": "Stra\xdfe"}}',
+        b'{"error_detail": {"code": "GEN_VALIDATION_ERROR"}, "error_detail": {"code": "QUEUED"}}',
+        b'{"data": [{"reference": "a", "status": "APPLIED", "status": "REJECTED"}]}',
+        b'{"a": 1e999999999999999999999, "a": 1}',
         b"[" * 100_000,
         b'{"a":' * 100_000,
         b'{"a": ' + b"[" * 100_000 + b"]" * 100_000 + b"}",
@@ -107,6 +113,40 @@ def test_a_number_that_cannot_be_held_is_unreadable_and_takes_nothing_with_it(nu
     body = _object(f'{{"data": [{{"precise_amount": {number}, "reference": "a"}}, {{"precise_amount": 5}}]}}'.encode())
     first, second = (_row(item) for item in _items(Response(status=200, body=body)) or ())
     assert (first.precise_amount, first.reference, second.precise_amount) == (None, "a", 5)
+
+
+def peak_of(raw: bytes) -> int:
+    tracemalloc.start()
+    try:
+        _object(raw)
+        return tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+
+
+@pytest.mark.parametrize(
+    "piece",
+    [b"[],", b"{},", b"1.1,", b'{"":1},', b"[" * 900 + b"]" * 900 + b",", b'"a",'],
+    ids=["arrays", "objects", "numbers", "names", "depth", "texts"],
+)
+def test_an_answer_costs_little_memory_whatever_it_is_made_of(piece):
+    # As large as any that is read; more than that is cut off on the way.
+    body = b"[" + piece * (MAX_ANSWER_BYTES // len(piece)) + b"1]"
+    assert peak_of(body) < 2 * MAX_ANSWER_BYTES
+    assert _object(body) is None
+
+
+def test_the_largest_page_that_there_can_be_is_read_whatever_its_rows_hold():
+    # A hundred rows of 8,000 bytes, made of nothing but values.
+    row = b'{"meta_data": {"a": [' + b"7," * 3_980 + b"7]}}"
+    page = b'{"data": [' + b",".join([row] * 100) + b"]}"
+    assert len((_object(page) or {})["data"]) == 100
+
+
+@pytest.mark.parametrize("half", [b"\xed\xa0\x80", b"\xed\xb0\x80"])
+def test_half_of_a_pair_in_bytes_that_are_no_utf_8_does_not_come_in(half):
+    response = response_of(400, b'{"error": "a' + half + b'"}')
+    assert (response.body, response.message) == (None, "")
 
 
 def test_what_nothing_can_store_does_not_come_in():
@@ -265,7 +305,9 @@ def test_columns_that_are_missing_or_null_are_empty():
     [
         (Response(status=200, body={"data": []}), []),
         (Response(status=200, body={"data": None}), []),
-        (Response(status=200, body={"data": [{"a": 1}, "noise", None]}), [{"a": 1}]),
+        (Response(status=200, body={"data": [{"a": 1}, {"a": 2}]}), [{"a": 1}, {"a": 2}]),
+        (Response(status=200, body={"data": [{"a": 1}, "noise", None]}), None),
+        (Response(status=200, body={"data": [None]}), None),
         (Response(status=200, body={}), None),
         (Response(status=200, body={"data": {}}), None),
         (Response(status=200), None),

@@ -7,10 +7,11 @@ whole, headers included, on a clock that runs while this process is stopped (:fu
 from __future__ import annotations
 
 import io
+import re
 import socket
 import ssl
 import threading
-from http.client import HTTPResponse
+from http.client import HTTPException, HTTPResponse
 from typing import Any
 
 from urllib3.exceptions import ConnectTimeoutError, NameResolutionError, NewConnectionError
@@ -26,6 +27,9 @@ _AT_ONCE_BYTES = 128 * 1024
 
 #: Bytes handed over in one go: one record of TLS, which is sent within one wait.
 _SLICE = 16_384
+
+#: What a length is; not what Python takes for a number.
+_LENGTH = re.compile(r"[0-9]{1,18}")
 
 _here = threading.local()
 
@@ -58,15 +62,16 @@ class Exchange:
         end_s: When what is going on now has to be over: the connection, and from the first byte on the whole exchange.
         begun: The first byte of the request may have left.
         surplus: More bytes came than the answer has.
+        spoilt: It came to no answer.
     """
 
-    __slots__ = ("_read_s", "_start_by_s", "begun", "end_s", "size", "start_s", "surplus")
+    __slots__ = ("_read_s", "_start_by_s", "begun", "end_s", "size", "spoilt", "start_s", "surplus")
 
     def __init__(self, connect_s: float, size: int, read_s: float, start_by_s: float) -> None:
         self.size, self._read_s, self._start_by_s = size, read_s, start_by_s
         self.start_s = steady_s()
         self.end_s = self.start_s + connect_s
-        self.begun = self.surplus = False
+        self.begun = self.surplus = self.spoilt = False
 
     def __enter__(self) -> None:
         _here.exchange = self
@@ -137,6 +142,17 @@ class _Answer(HTTPResponse):
         exchange = _here.exchange
         self.fp = _Buffered(_Incoming(self.fp.detach(), sock, exchange), exchange)
 
+    def begin(self) -> None:
+        """Read the head, and see that it leaves no doubt where the answer ends (RFC 9112 §6.3)."""
+        super().begin()
+        length = self.headers.get("content-length")
+        if length is not None:
+            if not _LENGTH.fullmatch(length):
+                raise HTTPException("the length of the answer is not a number")
+            if "transfer-encoding" in self.headers:
+                # Chunks and a length: it ends where its reader thinks, so nothing may follow it.
+                self.will_close = True
+
 
 class _Timed:
     """What a connection does within the time of the exchange in its thread; goes before a class of urllib3."""
@@ -152,8 +168,9 @@ class _Timed:
 
     @property
     def is_connected(self) -> bool:
-        """Whether it may be used again: never with bytes in hand that nobody asked for."""
-        if not self.kept or (self._used_by is not None and self._used_by.surplus):
+        """Whether it may be used again: never after what was no answer, or with bytes that nobody asked for."""
+        before = self._used_by
+        if not self.kept or (before is not None and (before.surplus or before.spoilt)):
             return False
         if isinstance(self.sock, ssl.SSLSocket) and self.sock.pending():
             return False
@@ -181,6 +198,9 @@ class _Timed:
             return
         view = memoryview(self._head + data if self._head else data)
         self._head = None
+        if isinstance(self.sock, ssl.SSLSocket) and self.sock.version() is None:
+            # Python makes a socket without TLS of a connection that was reset before the handshake, and says nothing.
+            raise ConnectionError("the connection was gone before TLS was agreed on")
         # The very last moment. The time that urllib3 has set for sending does for what the kernel takes at once.
         exchange.begin()
         self.sock.sendall(view[:_SLICE])

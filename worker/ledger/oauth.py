@@ -243,7 +243,10 @@ class OAuth:
         read_s = self._settings.read_timeout_s
         # A process that was stopped must not use a token after its lock lapsed: another one may have used it since.
         start_by_s = asked_s + self._lock_s - read_s - _LOCK_MARGIN_S / 2
-        return self._wire.exchange("POST", "/oauth/token", headers, body, read_s=read_s, start_by_s=start_by_s)
+        # Tokens do not say which request they answer: those of an earlier one would be stored over the only good ones.
+        return self._wire.exchange(
+            "POST", "/oauth/token", headers, body, read_s=read_s, start_by_s=start_by_s, alone=True
+        )
 
     def _keep(self, version: int, tokens: Tokens) -> None:
         """Store what a refresh brought. Redis is waited for without end: nobody else has this refresh token."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import secrets
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from decimal import Decimal
 from typing import Any, TypeGuard
 from urllib.parse import quote
@@ -63,6 +63,12 @@ _FILTERS = {
 
 #: The same of a bare Core, which has no Data API for the others (findings part 7).
 _CORE_FILTERS = {name: name for name in ("transactions", "balances", "identities", "ledgers")}
+
+#: An answer that names what was asked for and says of it what cannot be.
+_DOUBTFUL = Response(status=200, code="CONTRADICTS_ITSELF", failure=Failure.BROKEN)
+
+#: What of a transaction decisions rest on, besides its amount: a text wherever it is given.
+_TEXTS = ("parent_transaction", "currency", "source", "destination", "created_at")
 
 #: What tells two records of a resource apart.
 _IDS = {
@@ -120,8 +126,9 @@ class LedgerOverHttp:
                     in_vain[""] = _STOPPING
                 known = in_vain.get("") or in_vain.get(resource)
                 answer = known or self._chunk(resource, field, chunk, rows, records)
-                if answer is None:
+                if not isinstance(answer, Response):
                     in_a_row = 0
+                    failed.update({Lookup(resource, field, value): _DOUBTFUL for value in answer})
                     continue
                 failed.update({Lookup(resource, field, value): answer for value in chunk})
                 if known is None:
@@ -139,18 +146,24 @@ class LedgerOverHttp:
 
     def _chunk(
         self, resource: str, field: str, values: Sequence[str], rows: list[Row], records: list[Record]
-    ) -> Response | None:
-        """Read for some values, whole or not at all. Returns the answer that was no success."""
+    ) -> Response | Iterable[Any]:
+        """Read for some values, whole or not at all, but for those of which the answer says what cannot be.
+
+        Returns:
+            Those values; or the answer that was no success.
+        """
         items: list[Mapping[str, Any]] = []
         for answer in self._pages(resource, field, values):
             if isinstance(answer, Response):
                 return answer
             items += answer
+        doubtful = {Record("", item).value(field) for item in _contradicting(resource, items)}
+        told = [item for item in items if Record("", item).value(field) not in doubtful] if doubtful else items
         if resource == "transactions":
-            rows += [_row(item) for item in items]
+            rows += [_row(item) for item in told]
         else:
-            records += [Record(resource, item) for item in items]
-        return None
+            records += [Record(resource, item) for item in told]
+        return doubtful
 
     def _chunk_size(self, resource: str, field: str) -> int:
         """How many values go into one question.
@@ -294,6 +307,8 @@ class LedgerOverHttp:
                     failure = page
                 else:
                     shown += page
+            if _contradicting("reconciliations", shown):
+                failure = _DOUBTFUL
             if failure and failure.status not in _NO_SUCH_READ and failure.code != _TOO_MANY:
                 yield failure
                 return
@@ -338,7 +353,38 @@ def _items(answer: Response) -> list[Mapping[str, Any]] | None:
     if answer.status != 200 or answer.failure or body is None or "data" not in body:  # noqa: PLR2004
         return None
     data = [] if body["data"] is None else body["data"]
-    return [item for item in data if isinstance(item, dict)] if isinstance(data, list) else None
+    return data if isinstance(data, list) and all(isinstance(item, dict) for item in data) else None
+
+
+def _contradicting(resource: str, items: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """Records that cannot be as they are shown: without an id, unreadable, or in two ways at once.
+
+    An id and a reference stand for one row each, which does not change (contract §3.2, §3.4).
+    """
+    if resource != "transactions":
+        # External records are kept by their upload, which is what they are looked up for.
+        named = "upload_id" if resource == "external-transactions" else _IDS.get(resource)
+        return [item for item in items if named is not None and not text_of(item, named)]
+    shown: dict[tuple[str, str], set[tuple[str, ...]]] = {}
+    for item in items:
+        row = tuple(text_of(item, name) for name in ("transaction_id", "reference", "status"))
+        shown.setdefault(("transaction_id", row[0]), set()).add(row)
+        shown.setdefault(("reference", row[1]), set()).add(row)
+    return [
+        item
+        for item in items
+        if not _is_readable(item)
+        or any(len(shown[name, text_of(item, name)]) > 1 for name in ("transaction_id", "reference"))
+    ]
+
+
+def _is_readable(item: Mapping[str, Any]) -> bool:
+    """Whether a row says which it is and how it stands, and what else it says can be read."""
+    return (
+        all(text_of(item, name) for name in ("transaction_id", "reference", "status"))
+        and all(isinstance(item.get(name), str | None) for name in _TEXTS)
+        and (item.get("precise_amount") in (None, "") or _whole(item) is not None)
+    )
 
 
 def _is_asked(item: Mapping[str, Any], field: str, values: Sequence[str]) -> bool:
@@ -359,9 +405,9 @@ def _is_count(value: Any) -> TypeGuard[int]:
 
 
 def _counted(body: Mapping[str, Any]) -> int:
-    """Core's count of all rows, where it gives one."""
-    count = body.get("total_count")
-    return count if _is_count(count) else 0
+    """The count of all rows, where there is one that is exact."""
+    count = body.get("total", body.get("total_count"))
+    return count if _is_count(count) and not body.get("total_is_estimate") else 0
 
 
 def _is_complete(body: Mapping[str, Any], seen: int) -> bool:

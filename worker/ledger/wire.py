@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import re
+import ssl
 import threading
 from collections.abc import Mapping
 from contextlib import suppress
@@ -29,6 +30,10 @@ from worker.ledger.deadlines import Exchange, TooLate, timed
 
 #: Largest answer that is read: a page of the Filters API is a hundred rows of at most 8,000 bytes.
 MAX_ANSWER_BYTES = 8 * 1024 * 1024
+
+#: Most values in an answer that is read: such a page has fewer bytes, but for what is escaped in them. An empty object
+#: takes three bytes of an answer and sixty of memory, so the size alone would bound too little.
+MOST_VALUES = 1_000_000
 
 #: Code of an answer that was followed by more than itself: nobody knows which of the two was ours.
 MORE_THAN_AN_ANSWER = "MORE_THAN_AN_ANSWER"
@@ -189,8 +194,9 @@ class Wire:
             except TooLate:
                 return _none(LEASE_OVER, "too little was left of the lease when the request was to leave", exchange)
             except Exception as error:  # noqa: BLE001 - whatever a library makes of an answer, it is no answer
-                # A status alone proves nothing.
-                text = _NO_ANSWER
+                # A status alone proves nothing. What cannot be decompressed was read to its end, and is no better.
+                exchange.spoilt = True
+                text = _NO_ANSWER if exchange.begun else _why_unsent(error)
                 if answer is not None:
                     text = f"the answer broke off after status {answer.status_code}"
                     answer.close()
@@ -222,16 +228,29 @@ class Wire:
         self._alone.close()
 
 
+#: What http.client says of a tunnel; the words after the status are the proxy's own.
+_TUNNEL = re.compile(r"Tunnel connection failed: (\d{3})\b")
+
 _NO_ANSWER = "no answer from the ledger"
 
 #: What may be half of a pair: JSON may name it, and nothing can store it.
-_SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
+_SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
 
 _NOT_A_NUMBER = Decimal("NaN")
 
 
 def _since_ms(start_s: float) -> int:
     return int((steady_s() - start_s) * 1000)
+
+
+def _why_unsent(error: BaseException) -> str:
+    """What a human has to mend before anything can be sent, in words; empty where the error's name says it."""
+    while (under := error.__cause__ or error.__context__) is not None:
+        error = under
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return capped(f"its certificate is not accepted: {error.verify_message}")
+    refused = _TUNNEL.match(str(error))
+    return f"the proxy on the way refused the tunnel with {refused[1]}" if refused else ""
 
 
 def _none(code: str, message: str, exchange: Exchange) -> Response:
@@ -275,11 +294,15 @@ def _object(raw: bytes) -> dict[str, Any] | None:
     """The JSON object of a body, whatever its content type says; None when it is none (contract §1.4).
 
     An array is the ``data`` of one. A number that Python cannot hold is NaN, which is like nothing that was sent; half
-    of a pair of surrogates, which nothing can store, is a question mark.
+    of a pair of surrogates, which nothing can store, is a question mark. JSON is UTF-8, and an object in which a name
+    stands twice has no value for it that could be believed: what is neither of the two is nobody's answer.
     """
+    if len(raw) > MOST_VALUES and sum(map(raw.count, (b",", b"[", b"{"))) > MOST_VALUES:
+        return None
     try:
-        value = _loads(raw)
-        if _SURROGATE.search(raw):
+        text = raw.decode("utf-8-sig")
+        value = _loads(text)
+        if _SURROGATE.search(text):
             value = _storable(value)
     except (ValueError, RecursionError):
         return None
@@ -289,12 +312,27 @@ def _object(raw: bytes) -> dict[str, Any] | None:
     return value if isinstance(value, dict) else None
 
 
-def _loads(raw: bytes) -> Any:
+def _loads(text: str) -> Any:
     try:
-        return json.loads(raw, parse_float=Decimal, parse_constant=_constant)
-    except (ValueError, InvalidOperation):
-        # A number of thousands of digits, or an exponent of twenty: one field that is unreadable, not all of them.
-        return json.loads(raw, parse_float=_decimal, parse_int=_integer, parse_constant=_constant)
+        return json.loads(text, parse_float=Decimal, parse_constant=_constant, object_pairs_hook=_once)
+    except InvalidOperation:
+        pass
+    except ValueError as error:
+        if isinstance(error, (json.JSONDecodeError, _Twice)):
+            raise
+    # A number of thousands of digits, or an exponent of twenty: one field that is unreadable, not all of them.
+    return json.loads(text, parse_float=_decimal, parse_int=_integer, parse_constant=_constant, object_pairs_hook=_once)
+
+
+class _Twice(ValueError):
+    """A name stands twice in one object."""
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    made = dict(pairs)
+    if len(made) < len(pairs):
+        raise _Twice
+    return made
 
 
 def _decimal(text: str) -> Decimal:
