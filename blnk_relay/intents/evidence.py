@@ -165,6 +165,8 @@ class Known:
         self._owners: dict[str, str] = {}
         #: Since when it knows everything, by the journal's time; what is older may have been trimmed.
         self.since_ms = 0
+        #: Whether it knows everything since then; there may be more than can be held.
+        self.complete = True
 
     def __len__(self) -> int:
         return len(self._last) + len(self._owners)
@@ -202,7 +204,7 @@ class Known:
 
     def is_unsure(self, parent: str, but: str = "") -> bool:
         """Whether some intent may have made something below a row, or may be about to; other than the one named."""
-        return bool(self._unsure.get(parent, set()) - {but})
+        return not self.complete or bool(self._unsure.get(parent, set()) - {but})
 
     def may_be_older(self, past: Past) -> bool:
         """Whether something of which no time is known may be from before all that it knows of."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from worker.cli.audit import audit
 from worker.cli.dead import dead
 from worker.cli.enqueue import enqueue
 from worker.cli.group import Commands, Deferred
@@ -52,6 +53,7 @@ for command in (
     list_,
     status_,
     dead,
+    audit,
     lanes,
     pause,
     resume,
