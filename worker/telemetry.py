@@ -17,6 +17,7 @@ from typing import Any
 from celery import signals
 
 from blnk_relay._version import __version__
+from blnk_relay.audit import Finding
 from blnk_relay.intents.decision import Dead
 from blnk_relay.intents.exchange import GateAction, GateChange
 from blnk_relay.intents.intent import Entry
@@ -71,6 +72,19 @@ class Telemetry:
     def found(self, target: str, lost_s: float) -> None:
         """A target can be reached again."""
         _log.warning("target %s can be reached again, after %.0f s", target, lost_s)
+
+    def different(self, finding: Finding) -> None:
+        """An audit found that the ledger is not what the journal says; what exactly, the command says to operators."""
+        kind = finding.kind or "no intent"
+        _log.error("audit of target %s: %s %s, intent %s", finding.target, kind, finding.sort, finding.intent or "none")
+        self._tell(
+            Report(
+                ("audit", finding.target, finding.kind, finding.sort),
+                f"audit: {kind} {finding.sort}",
+                {"target": finding.target, "kind": finding.kind, "sort": finding.sort},
+                {"intent": finding.intent},
+            )
+        )
 
     def _tell(self, report: Report) -> None:
         if self._sender is not None:

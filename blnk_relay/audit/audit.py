@@ -107,7 +107,7 @@ class Audit:
         reader: The way to its ledger.
         read_lag_s: What ended within so many seconds is not judged: reads may not show it yet.
         retention_s: How long the journal keeps what is finished.
-        ours: How references begin that nobody but users of this journal makes; an empty one stands for all.
+        ours: How references begin that nobody but users of this journal makes; ``*`` stands for all.
         keep: Called with the place after each batch.
         pause: Waits so many seconds, and says whether to end.
     """

@@ -10,6 +10,9 @@ from blnk_relay.intents.found import Row
 #: References of which each holds a digest that only we make: of a key that the ledger could not take, and of a split.
 _OURS_ALONE = re.compile(r"^key-[a-z2-7]{26}(\.r\d+)?$|\.split\.[a-z2-7]{26}(\.r\d+)?(-\d+)?$")
 
+#: Stands for all references, in the place of how some begin.
+ALL = "*"
+
 _SPLIT_LEG = re.compile(r"(\.split\.[a-z2-7]{26}(?:\.r\d+)?)-\d+$")
 _LATER = re.compile(r"\.r([2-9]|[1-9]\d+)$")
 _REFUND = re.compile(r"^(txn_.+)_refund(_q)?$")
@@ -39,7 +42,9 @@ def first_and_generation(reference: str) -> tuple[str, int]:
 def is_ours_alone(reference: str, prefixes: Sequence[str]) -> bool:
     """Whether nobody else makes such references: by their shape, or because that was said of how they begin."""
     owned = owned_as(reference)
-    return _OURS_ALONE.search(owned) is not None or any(owned.startswith(prefix) for prefix in prefixes)
+    return _OURS_ALONE.search(owned) is not None or any(
+        prefix == ALL or owned.startswith(prefix) for prefix in prefixes
+    )
 
 
 def refunded_by(reference: str) -> str:

@@ -102,6 +102,7 @@ def opened(
     ours: Sequence[str] = (),
     keep: Callable[[Place], None] = lambda _: None,
     say: Callable[[str], None] = lambda _: None,
+    each_second: Callable[[], None] = lambda: None,
 ) -> Iterator[Opened]:
     """An audit of one target, with connections of its own.
 
@@ -115,12 +116,18 @@ def opened(
         ours: How references begin that nobody but users of this journal makes.
         keep: Called with the place after each batch.
         say: Told what is waited for.
+        each_second: Called about so often while it reads; may raise to end it.
 
     Raises:
         InvalidSettings: An address or a credential is missing.
     """
     target, audited = settings.ledgers[journal.target], Audited(journal)
-    gate = Gate(Turns(rate, pause), audited.read_gate, pause, patience_s=patience_s, say=say)
+
+    def view() -> GateView | None:
+        each_second()
+        return audited.read_gate()
+
+    gate = Gate(Turns(rate, pause), view, pause, patience_s=patience_s, say=say)
     proxy = PacedProxy(gate.wait, settings, target, credentials_of(settings, target, journal, reports))
     reader = PacedReader(proxy, target.confirm_route, lambda: pause(0.0))
     try:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -56,7 +54,7 @@ _MOST_KEPT = 10_000_000
     "--ours",
     multiple=True,
     metavar="TEXT",
-    help="References that begin so are made through this journal alone; again for more, '' for all.",
+    help="References that begin so are made through this journal alone; again for more, '*' for all.",
 )
 @click.option("--resume", is_flag=True, help="Go on where the last audit of this target had to end.")
 @click.option(
@@ -99,14 +97,13 @@ def audit(
             raise other
         keeper = _Keeper(path)
         with (
-            _interruptible() as pause,
             opened_audit(
                 access.settings,
                 journal,
                 Telemetry(access.settings),
                 rate=rate,
                 patience_s=patience,
-                pause=pause,
+                pause=threading.Event().wait,
                 ours=ours,
                 keep=lambda place: keeper.keep(made.journal, place),
                 say=remark,
@@ -134,16 +131,6 @@ def _target(settings: Settings, target: str | None) -> str:
     if target is None and len(settings.ledgers) > 1:
         raise click.UsageError(f"--target is needed: the settings name {', '.join(settings.ledgers)}.")
     return next(iter(settings.ledgers)) if target is None else target
-
-
-@contextmanager
-def _interruptible() -> Iterator[Any]:
-    """A pause that ends with Ctrl-C; what was compared until then is kept."""
-    stop = threading.Event()
-    try:
-        yield stop.wait
-    finally:
-        stop.set()
 
 
 class _Keeper:
@@ -248,8 +235,8 @@ def show_report(report: Report, journal: Journal, path: str | None) -> None:
     if report.trimmed:
         hours = journal.settings.retention_s / 3600
         say(
-            f"{several(report.trimmed, 'intent')} that ended long ago can no longer be compared: the journal keeps what "
-            f"is finished for {hours:g} hours (BLNK_RELAY_RETENTION_S), and of the rest their keys alone."
+            f"{several(report.trimmed, 'intent')} that ended long ago can no longer be compared: the journal keeps "
+            f"what is finished for {hours:g} hours (BLNK_RELAY_RETENTION_S), and of the rest their keys alone."
         )
     times = f"{clock(moment(report.since_ms))} to {clock(moment(report.until_ms))}"
     compared = several(report.compared.total(), "intent")
