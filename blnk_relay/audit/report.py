@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
 from blnk_relay.intents.evidence import Difference, Past
@@ -12,6 +12,9 @@ from blnk_relay.intents.references import digest
 
 #: Differences that a report holds in full; all are counted.
 MOST_FINDINGS = 200
+
+#: What a report counts by names, which JSON has as objects.
+_COUNTED = ("compared", "found", "unread")
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,11 +120,13 @@ class Report:
 
     def kept(self) -> dict[str, Any]:
         """As JSON."""
-        return asdict(self)
+        counted = {name: dict(getattr(self, name)) for name in _COUNTED}
+        rest = {item.name: getattr(self, item.name) for item in fields(self) if item.name not in _COUNTED}
+        return {**rest, **counted, "findings": [asdict(one) for one in self.findings]}
 
     @classmethod
     def from_kept(cls, kept: Mapping[str, Any]) -> Report:
         """What :meth:`kept` made; the end of an audit that goes on is ahead again."""
-        counted = {name: Counter(kept[name]) for name in ("compared", "found", "unread")}
+        counted = {name: Counter(kept[name]) for name in _COUNTED}
         findings = [Finding(**one) for one in kept["findings"]]
         return cls(**{**kept, **counted, "findings": findings, "whole": False, "stopped": ""})

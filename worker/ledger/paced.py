@@ -99,4 +99,4 @@ class Turns:
         left_s = self._next_s - self._clock()
         if left_s > 0:
             self._pause(left_s)
-        self._next_s = max(self._next_s, self._clock() - each_s) + each_s
+        self._next_s = self._clock() + each_s
