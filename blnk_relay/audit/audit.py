@@ -79,15 +79,17 @@ class Place:
         stage: ``done``, ``dead`` or ``rows``: what is being looked at.
         at_ms: What ended, or was made, before then was looked at.
         report: What was found until then.
+        seen: Ids of intents that ended just then and were looked at as well.
     """
 
     stage: str
     at_ms: int
     report: Report
+    seen: tuple[str, ...] = ()
 
     def kept(self) -> dict[str, Any]:
         """As JSON."""
-        return {"stage": self.stage, "at_ms": self.at_ms, "report": self.report.kept()}
+        return {"stage": self.stage, "at_ms": self.at_ms, "report": self.report.kept(), "seen": list(self.seen)}
 
     @classmethod
     def from_kept(cls, kept: Mapping[str, Any]) -> Place:
@@ -96,7 +98,8 @@ class Place:
         Raises:
             KeyError, TypeError, ValueError: It is nothing of the sort.
         """
-        return cls(str(kept["stage"]), int(kept["at_ms"]), Report.from_kept(kept["report"]))
+        seen = tuple(str(id_) for id_ in kept["seen"])
+        return cls(str(kept["stage"]), int(kept["at_ms"]), Report.from_kept(kept["report"]), seen)
 
 
 class Audit:
@@ -160,18 +163,22 @@ class Audit:
         report, before = place.report, self._reader.reads
         earlier = report.reads
 
-        def keep(stage: str, at_ms: int) -> None:
+        def keep(stage: str, at_ms: int, seen: Sequence[str]) -> None:
             report.reads = earlier + self._reader.reads - before
-            self._keep(Place(stage, at_ms, report))
+            self._keep(Place(stage, at_ms, report, tuple(seen)))
 
         try:
             self._known.prepare(self._journal.now_ms() - self._retention_ms)
             stages = [*_COMPARED, "rows"]
             for stage in stages[stages.index(place.stage) :]:
-                from_ms = place.at_ms if stage == place.stage else report.since_ms
-                run = self._rows if stage == "rows" else self._intents
-                for at_ms in run(stage, from_ms, report):
-                    keep(stage, at_ms)
+                first = stage == place.stage
+                from_ms, seen = (place.at_ms, place.seen) if first else (report.since_ms, ())
+                if stage == "rows":
+                    for at_ms in self._rows(from_ms, report):
+                        keep(stage, at_ms, ())
+                else:
+                    for at_ms, now_seen in self._intents(stage, from_ms, seen, report):
+                        keep(stage, at_ms, now_seen)
             report.whole = True
         except Stopped as stop:
             report.stopped = str(stop)
@@ -180,16 +187,22 @@ class Audit:
 
     # -- the intents ------------------------------------------------------------------------------------------------
 
-    def _intents(self, stage: str, from_ms: int, report: Report) -> Iterator[int]:
-        """Compare those of a state; yields the time up to which that is done."""
+    def _intents(
+        self, stage: str, from_ms: int, seen: Sequence[str], report: Report
+    ) -> Iterator[tuple[int, Sequence[str]]]:
+        """Compare those of a state; yields the time up to which that is done, and who was seen of that very time."""
         state: StateName = "done" if stage == "done" else "dead"
+        at_ms = from_ms
         for page in self._journal.ids(state, moment(from_ms), moment(report.until_ms)):
             for chunk in batched(page, MOST_INTENTS):
-                pasts = self._pasts([id_ for id_, _ in chunk], report)
+                pasts = self._pasts([id_ for id_, _ in chunk if id_ not in seen], report)
                 for batch in _batches(pasts):
                     self._batch(batch, report)
-                # Several may have ended at once: from there on once more, should it be gone on from here.
-                yield int(chunk[-1][1])
+                # Several may have ended at once, and only some of them be in this chunk.
+                before_ms, at_ms = at_ms, int(chunk[-1][1])
+                at_once = [id_ for id_, ended_ms in chunk if int(ended_ms) == at_ms]
+                seen = [*(seen if at_ms == before_ms else ()), *at_once]
+                yield at_ms, seen
 
     def _pasts(self, ids: Sequence[str], report: Report) -> list[Past]:
         found = []
@@ -325,7 +338,7 @@ class Audit:
 
     # -- the ledger's rows ------------------------------------------------------------------------------------------
 
-    def _rows(self, _stage: str, from_ms: int, report: Report) -> Iterator[int]:
+    def _rows(self, from_ms: int, report: Report) -> Iterator[int]:
         """Look through what the ledger made; yields the time up to which that is done."""
         at_ms, slice_ms = from_ms, _SLICE_MS
         tries = 0

@@ -216,7 +216,10 @@ def _legs_differences(past: Past, found: Found, known: Known) -> tuple[Differenc
         return tuple(found_)
     parts = parts_of(past.entry, past.progress(), found)
     if isinstance(parts, Row):
-        return (*found_, difference(Sort.OTHER, past, reference, f"a leg that is not one of its own: {_in_words(parts)}"))
+        return (
+            *found_,
+            difference(Sort.OTHER, past, reference, f"a leg that is not one of its own: {_in_words(parts)}"),
+        )
     noted = past.parts or (Part("applied"),) * len(parts)
     for number, (part, then) in enumerate(zip(parts, noted, strict=False), start=1):
         name, says = f"leg {number} of {reference}", f"{then.status} {then.transaction_id}".strip()

@@ -143,8 +143,8 @@ def test_a_place_survives_where_it_is_kept():
     report.compared["done"] += 2
     report.unread["transactions: 403"] += 1
     report.add(finding(1))
-    back = Place.from_kept(json.loads(json.dumps(Place("rows", 7, report).kept())))
-    assert back == Place("rows", 7, replace(report, whole=False, stopped=""))
+    back = Place.from_kept(json.loads(json.dumps(Place("rows", 7, report, ("a",)).kept())))
+    assert back == Place("rows", 7, replace(report, whole=False, stopped=""), ("a",))
     assert back.report.compared["dead"] == 0
     for nonsense in (None, {}, {"stage": "rows"}, {"stage": "rows", "at_ms": 1, "report": {"target": "x"}}):
         with pytest.raises((KeyError, TypeError, ValueError)):
