@@ -56,6 +56,9 @@ _FEW_ROWS = 1_000
 #: Answers after which asking again is no use.
 _NO_SUCH_READ = frozenset({400, 403, 404, 405, 501})
 
+#: Codes of ours for the same: no such read of a bare Core, and more than is read for one question.
+_NEVER = frozenset({"NO_SUCH_READ", "TOO_MANY_ROWS"})
+
 #: What an evidence is asked of: all intents whose kinds have one.
 _SHARED = frozenset(name for name, kind in KINDS.items() if kind.evidence is not None and kind.evidence.shared)
 
@@ -313,15 +316,14 @@ class Audit:
             records += shown.records
             for answer in shown.failed.values():
                 _refuse_hopeless(answer)
-            failed = {lookup: answer for lookup, answer in shown.failed.items() if answer.status in _NO_SUCH_READ} | {
-                lookup: answer for lookup, answer in failed.items() if answer.status in _NO_SUCH_READ
-            }
-            passing = {key: answer for key, answer in shown.failed.items() if answer.status not in _NO_SUCH_READ}
+            passing = {lookup: answer for lookup, answer in shown.failed.items() if not _is_final(answer)}
+            failed |= {lookup: answer for lookup, answer in shown.failed.items() if _is_final(answer)}
             if not passing:
-                return rows, records, failed
-            left = list(passing)
+                break
             if attempt == _TRIES:
-                return rows, records, failed | passing
+                failed |= passing
+                break
+            left = list(passing)
             self._wait(_FIRST_PAUSE_S * 2**attempt, passing.values())
         return rows, records, failed
 
@@ -350,14 +352,14 @@ class Audit:
                 if shown.code == "TOO_MANY_ROWS" and slice_ms > _LEAST_SLICE_MS:
                     slice_ms = max(_LEAST_SLICE_MS, slice_ms // 4)
                     continue
-                if shown.status not in _NO_SUCH_READ and shown.code != "TOO_MANY_ROWS" and tries < _TRIES:
+                if not _is_final(shown) and tries < _TRIES:
                     self._wait(_FIRST_PAUSE_S * 2**tries, [shown])
                     tries += 1
                     continue
                 report.unread[f"rows by time: {_why(shown)}"] += 1
                 if shown.status in _NO_SUCH_READ:
                     return
-                self._note(answered=False)
+                self._note(answered=bool(shown.status))
             else:
                 self._note(answered=True)
                 report.rows += len(shown)
@@ -495,6 +497,11 @@ def _refuse_hopeless(answer: Response) -> None:
         raise Stopped("the ledger does not accept the credential for reads (401)")
     if answer.code == "STOPPING":
         raise Stopped("it was told to stop")
+
+
+def _is_final(answer: Response) -> bool:
+    """Whether asking once more is no use."""
+    return answer.status in _NO_SUCH_READ or answer.code in _NEVER
 
 
 def _why(answer: Response) -> str:

@@ -18,6 +18,7 @@ from blnk_relay.journal.status import moment
 from blnk_relay.sandbox import Faults, Rule
 from blnk_relay.sandbox.books.rows import Status
 from tests.integration.test_cli import names, section
+from tests.support import fleet
 from tests.support.cli import run
 from tests.support.counting import wait_for_all
 from tests.support.falsify import changed, falsified, gone
@@ -26,7 +27,9 @@ from tests.support.sentry import FakeSentry
 from tests.support.waiting import wait_until
 from worker.audit import opened
 from worker.cli import exits
+from worker.demo.play import play
 from worker.demo.stage import Stage, as_environment
+from worker.demo.story import tell
 from worker.telemetry import Telemetry
 
 #: Reads show at once what was done.
@@ -297,3 +300,21 @@ def test_workers_audit_by_themselves_and_tell_of_each_difference_once(make_stage
         told = "".join(sentry.envelopes)
         assert "Sekret" not in told
         assert row not in told
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("seed", [1, 7, 11])
+def test_an_audit_of_a_demo_with_all_its_faults_and_killed_workers_finds_nothing(make_stage, seed):
+    stage = make_stage(faults=fleet.faults(seed))
+    result = play(stage, tell(200, seed), lambda _: None)
+    assert result.sound
+    stage.sandbox.set_faults(Faults.none())
+    with Relay(stage.settings) as relay:
+        journal, ended_ms = relay.journal(), relay.journal().now_ms()
+        wait_until(lambda: journal.now_ms() > ended_ms + stage.settings.read_lag_s * 1000, 20, "reads to show all")
+        with opened(
+            stage.settings, journal, Telemetry(stage.settings), rate=10_000, patience_s=5, pause=time_out, ours=("*",)
+        ) as made:
+            report = made.audit.run(made.audit.begin(moment(ended_ms) - timedelta(hours=1)))
+    assert (report.findings, report.unread, report.stopped) == ([], {}, "")
+    assert report.compared.total() + result.numbers["blocked"] == 200
