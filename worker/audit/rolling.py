@@ -78,7 +78,9 @@ class Auditor(bootsteps.StartStopStep):
         while not self._stop.wait(wait_s):
             for rolling in rounds:
                 try:
-                    rolling.go_on()
+                    report = rolling.go_on()
+                    if report is not None and report.stopped and not self._stop.is_set():
+                        complaints.say(f"audit of target {rolling.target} is not through: {report.stopped}")
                 except Exception as error:  # noqa: BLE001 - whatever it is, the next round is due in a while
                     told = str(error) if isinstance(error, JournalUnavailable) else type(error).__name__
                     complaints.say(
