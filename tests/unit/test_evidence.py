@@ -260,6 +260,14 @@ def test_each_hold_of_a_batch_is_compared_for_itself():
     assert told(half, other_hold, HOLD_ROW) == [("missing", "order_42")]
 
 
+def test_nobody_is_accused_where_there_is_more_than_can_be_held_in_memory():
+    known = known_of(HELD, commit())
+    assert known.unexplained(HOLD, [CHILD, OTHER]) == (OTHER,)
+    assert not known.is_unsure(HOLD)
+    known.complete = False
+    assert known.is_unsure(HOLD)
+
+
 # -- refunds ----------------------------------------------------------------------------------------------------------
 
 GIVEN_BACK = past(refund("order_42"), outcome="refunded", transaction_id=CHILD, parent_id=txn(2), memo={"row": txn(2)})
