@@ -21,7 +21,7 @@ from blnk_relay.intents.exchange import Failure, Response
 from blnk_relay.intents.found import Found, Lookup, Row
 from blnk_relay.intents.states import State, StateName
 from blnk_relay.journal.answers import Owner
-from blnk_relay.journal.audited import Audited
+from blnk_relay.journal.audited import GONE, Audited
 from blnk_relay.journal.listing import batched
 from blnk_relay.journal.status import moment
 from blnk_relay.kinds.registry import KINDS
@@ -65,6 +65,9 @@ _SHARED = frozenset(name for name, kind in KINDS.items() if kind.evidence is not
 #: States that are compared, in this order; what was cancelled is listed with what is done.
 _COMPARED: tuple[StateName, ...] = ("done", "dead")
 
+#: The states of what is compared.
+_OVER = frozenset({State.DONE, State.CANCELLED, State.DEAD})
+
 #: States of intents that may be writing at this moment, and of letters.
 _OPEN: tuple[StateName, ...] = ("sending", "posted")
 _LETTERS: tuple[StateName, ...] = ("dead", "discarded")
@@ -83,16 +86,22 @@ class Place:
         at_ms: What ended, or was made, before then was looked at.
         report: What was found until then.
         seen: Ids of intents that ended just then and were looked at as well.
+        again: Ids of intents of which differences were found. What differs holds values of theirs, which are kept
+            nowhere: they are compared once more instead.
     """
 
     stage: str
     at_ms: int
     report: Report
     seen: tuple[str, ...] = ()
+    again: tuple[str, ...] = ()
 
     def kept(self) -> dict[str, Any]:
-        """As JSON."""
-        return {"stage": self.stage, "at_ms": self.at_ms, "report": self.report.kept(), "seen": list(self.seen)}
+        """As JSON, without a value of any intent."""
+        report, again = self.report.without_values()
+        ids = [*dict.fromkeys((*self.again, *again))]
+        kept = {"stage": self.stage, "at_ms": self.at_ms, "report": report.kept()}
+        return {**kept, "seen": list(self.seen), "again": ids}
 
     @classmethod
     def from_kept(cls, kept: Mapping[str, Any]) -> Place:
@@ -101,8 +110,8 @@ class Place:
         Raises:
             KeyError, TypeError, ValueError: It is nothing of the sort.
         """
-        seen = tuple(str(id_) for id_ in kept["seen"])
-        return cls(str(kept["stage"]), int(kept["at_ms"]), Report.from_kept(kept["report"]), seen)
+        seen, again = (tuple(str(id_) for id_ in kept[name]) for name in ("seen", "again"))
+        return cls(str(kept["stage"]), int(kept["at_ms"]), Report.from_kept(kept["report"]), seen, again)
 
 
 class Audit:
@@ -172,6 +181,8 @@ class Audit:
 
         try:
             self._known.prepare(self._journal.now_ms() - self._retention_ms)
+            for batch in _batches(self._pasts(place.again, report)):
+                self._batch(batch, report, anew=True)
             stages = [*_COMPARED, "rows"]
             for stage in stages[stages.index(place.stage) :]:
                 first = stage == place.stage
@@ -211,12 +222,14 @@ class Audit:
         found = []
         for id_, past in self._journal.pasts(ids).items():
             if isinstance(past, Past):
-                found.append(past)
-            elif past != "gone":
+                # One that was replayed since is not over any more.
+                found += [past] if past.state in _OVER else []
+            elif past != GONE:
                 report.unread[f"{past} (intent {id_})" if len(report.unread) < _MOST_REASONS else past] += 1
         return found
 
-    def _batch(self, batch: Sequence[Past], report: Report) -> None:
+    def _batch(self, batch: Sequence[Past], report: Report, *, anew: bool = False) -> None:
+        """Compare a batch; ``anew`` where it was counted already."""
         first, unread = self._differences(batch)
         suspects = [past.entry.id for past, differences in first if differences]
         confirmed: dict[str, tuple[Past, tuple[Difference, ...]]] = {}
@@ -229,7 +242,7 @@ class Audit:
             id_ = past.entry.id
             if id_ in unread:
                 continue
-            report.compared[past.state] += 1
+            report.compared[past.state] += not anew
             if not differences:
                 continue
             now, again = confirmed.get(id_, (past, ()))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any
 
 from blnk_relay.intents.evidence import Difference, Past
@@ -117,6 +117,13 @@ class Report:
         self.found[finding.sort] += 1
         if len(self.findings) < MOST_FINDINGS:
             self.findings.append(finding)
+
+    def without_values(self) -> tuple[Report, tuple[str, ...]]:
+        """The same without what was found of intents, and the ids of these."""
+        theirs = [one for one in self.findings if one.intent]
+        found = self.found - Counter(one.sort for one in theirs)
+        bare = replace(self, found=found, findings=[one for one in self.findings if not one.intent])
+        return bare, tuple(dict.fromkeys(one.intent for one in theirs))
 
     def kept(self) -> dict[str, Any]:
         """As JSON."""

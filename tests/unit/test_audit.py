@@ -142,13 +142,27 @@ def test_a_place_survives_where_it_is_kept():
     report = Report("default", 1, 2, trimmed=3, rows=4, whole=True, stopped="told to")
     report.compared["done"] += 2
     report.unread["transactions: 403"] += 1
-    report.add(finding(1))
+    stranger = replace(finding(1), intent="", key="", kind="", sort="strange")
+    report.add(stranger)
     back = Place.from_kept(json.loads(json.dumps(Place("rows", 7, report, ("a",)).kept())))
     assert back == Place("rows", 7, replace(report, whole=False, stopped=""), ("a",))
     assert back.report.compared["dead"] == 0
     for nonsense in (None, {}, {"stage": "rows"}, {"stage": "rows", "at_ms": 1, "report": {"target": "x"}}):
         with pytest.raises((KeyError, TypeError, ValueError)):
             Place.from_kept(nonsense)  # type: ignore[arg-type]
+
+
+def test_a_place_holds_no_value_of_an_intent_and_says_whose_were_different():
+    report = Report("default", 1, 2)
+    secret = replace(finding(7), key="Ms-Sekret", says="Sekret", shows="asked Sekret, has 7")
+    for one in (secret, replace(secret, sort="other"), finding(8)):
+        report.add(one)
+    kept = Place("done", 7, report, (), ("id-3",)).kept()
+    assert "Sekret" not in json.dumps(kept)
+    back = Place.from_kept(kept)
+    assert back.again == ("id-3", "id-7", "id-8")
+    assert (back.report.findings, back.report.found.total()) == ([], 0)
+    assert report.found.total() == 3
 
 
 def test_what_makes_an_audit_incomplete():
