@@ -65,6 +65,9 @@ _SHARED = frozenset(name for name, kind in KINDS.items() if kind.evidence is not
 #: States that are compared, in this order; what was cancelled is listed with what is done.
 _COMPARED: tuple[StateName, ...] = ("done", "dead")
 
+#: What an audit looks at, one after the other.
+_STAGES = (*_COMPARED, "rows")
+
 #: The states of what is compared.
 _OVER = frozenset({State.DONE, State.CANCELLED, State.DEAD})
 
@@ -110,6 +113,8 @@ class Place:
         Raises:
             KeyError, TypeError, ValueError: It is nothing of the sort.
         """
+        if kept["stage"] not in _STAGES:
+            raise ValueError("there is no such stage")
         seen, again = (tuple(str(id_) for id_ in kept[name]) for name in ("seen", "again"))
         return cls(str(kept["stage"]), int(kept["at_ms"]), Report.from_kept(kept["report"]), seen, again)
 
@@ -183,8 +188,7 @@ class Audit:
             self._known.prepare(self._journal.now_ms() - self._retention_ms)
             for batch in _batches(self._pasts(place.again, report)):
                 self._batch(batch, report, anew=True)
-            stages = [*_COMPARED, "rows"]
-            for stage in stages[stages.index(place.stage) :]:
+            for stage in _STAGES[_STAGES.index(place.stage) :]:
                 first = stage == place.stage
                 from_ms, seen = (place.at_ms, place.seen) if first else (report.since_ms, ())
                 if stage == "rows":

@@ -441,6 +441,16 @@ FALSIFIED: dict[str, tuple[Callable[[Told], Falsification], str, str]] = {
         "strange",
         "",
     ),
+    "a payment is there again under a reference that nobody was ever given": (
+        lambda told: copied(
+            _payment(told).transaction_id,
+            transaction_id=NEW,
+            reference=_payment(told).reference.removesuffix("_q") + ".r7",
+            parent_transaction="",
+        ),
+        "strange",
+        "",
+    ),
     "a rejected payment was applied": (
         lambda told: changed(_rejected(told).transaction_id, status=Status.APPLIED),
         "happened",
