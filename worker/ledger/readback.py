@@ -158,6 +158,8 @@ class LedgerOverHttp:
                 return Response(status=501, code="NO_SUCH_READ", failure=Failure.BROKEN)
             if not items or len(rows) == known or _is_complete(answer.body or {}, len(rows)):
                 return list(rows.values())
+            if _total(answer.body or {}) > MOST_PAGES * PAGE_SIZE:
+                break
         return Response(status=200, code=_TOO_MANY, failure=Failure.BROKEN)
 
     def _page_between(self, since: str, until: str, page: int) -> Response:
@@ -415,6 +417,12 @@ def _counted(body: Mapping[str, Any]) -> int:
     """Core's count of all rows, where it gives one."""
     count = body.get("total_count")
     return count if _is_count(count) else 0
+
+
+def _total(body: Mapping[str, Any]) -> int:
+    """How many rows there are in all, as far as an answer says; 0 where it does not."""
+    total = body.get("total", body.get("total_count"))
+    return total if _is_count(total) else 0
 
 
 def _is_complete(body: Mapping[str, Any], seen: int) -> bool:
