@@ -60,6 +60,9 @@ _META_KEY = re.compile(r"^[a-zA-Z][a-zA-Z0-9_]{0,62}$")
 _NAME = re.compile(r"^[a-z][a-z0-9_-]{0,31}$")
 _DURABILITY = re.compile(r"^(memory|fsync|replicated:[1-9])$")
 
+#: Numbers of which 0 says that there is none.
+_MAY_BE_OFF = frozenset({"key_retention_s", "audit_window_s"})
+
 #: The same for people.
 _FORMS = {
     _META_KEY: "1 to 63 of the letters a to z and A to Z, digits and underscores, beginning with a letter",
@@ -238,6 +241,17 @@ class Settings:
         "twice; forgotten at the latest after twice as long. 0: for ever. Kinds whose outcome the ledger does not show "
         "for good keep theirs in any case (guarantees.md).",
     )
+    audit_window_s: float = _setting(
+        0.0,
+        "How far back workers look when they compare the journal with the ledger by themselves, again and again, such "
+        "as 86400 for the last day; differences are told like dead letters. 0: they do not (production.md).",
+    )
+    audit_rate: float = _setting(2.0, "Most reads of a ledger a second that such an audit makes.")
+    audit_ours: tuple[str, ...] = _setting(
+        (),
+        "How references begin that nobody makes but through this journal, such as `order-,refund-`; `*` for all. A row "
+        "of the ledger under such a reference that the journal does not know is a difference.",
+    )
     outcome_task: str = _setting("", "Name of a Celery task of yours that is called once for each final outcome.")
     outcome_queue: str = _setting("celery", "Queue that this task is sent to.")
     events_max: int = _setting(100_000, "Length of each target's stream of outcomes.")
@@ -273,7 +287,7 @@ class Settings:
         for item in fields(self):
             if type(item.default) not in (int, float):
                 continue
-            if item.name == "key_retention_s" and self.key_retention_s == 0:
+            if item.name in _MAY_BE_OFF and getattr(self, item.name) == 0:
                 continue
             if not 0 < (value := getattr(self, item.name)) < float("inf"):
                 raise InvalidSettings(f"{PREFIX}{item.name.upper()} must be a number above 0, not {value}.")
@@ -383,6 +397,11 @@ class Settings:
             raise InvalidSettings(
                 f"{PREFIX}KEY_RETENTION_S must be above {PREFIX}RETENTION_S ({self.retention_s:g}), or 0 to keep keys "
                 "for ever: a repeat may come as late as somebody still reads the first one."
+            )
+        if self.audit_window_s and not self.read_lag_s < self.audit_window_s <= self.retention_s:
+            raise InvalidSettings(
+                f"{PREFIX}AUDIT_WINDOW_S must be above {PREFIX}READ_LAG_S ({self.read_lag_s:g}) and not above "
+                f"{PREFIX}RETENTION_S ({self.retention_s:g}), or 0 for no audits: what is trimmed cannot be compared."
             )
         if self.retry_cap_s < self.retry_base_s:
             raise InvalidSettings(f"{PREFIX}RETRY_CAP_S must not be below {PREFIX}RETRY_BASE_S.")

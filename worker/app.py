@@ -15,6 +15,7 @@ from blnk_relay.settings import CONFIRM_LANE, Settings, policy_of
 from blnk_relay.transport.broker import configuration, url_for_celery
 from tasks.loops import see_through
 from tasks.runtime import Reports, Runtime, install, stop, worker_name
+from worker.audit.rolling import Auditor
 from worker.broker import Broker, leave_packed, listening_options
 from worker.by_name import ByName
 from worker.ledger.ledgers import check_targets, ledger_of
@@ -102,7 +103,7 @@ def make_app(settings: Settings) -> Celery:
         accept_content=["json"],
     )
     install(settings, lambda target: build_runtime(settings, shared.relay, target, shared.reports))
-    app.steps["worker"].update({Sweeper, ByName, Farewell})
+    app.steps["worker"].update({Sweeper, ByName, Auditor, Farewell})
     app.conf.blnk_relay = shared
     return app
 

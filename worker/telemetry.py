@@ -17,6 +17,7 @@ from typing import Any
 from celery import signals
 
 from blnk_relay._version import __version__
+from blnk_relay.audit import Finding
 from blnk_relay.errors import OtherShape
 from blnk_relay.intents.decision import Dead
 from blnk_relay.intents.exchange import GateAction, GateChange
@@ -84,6 +85,19 @@ class Telemetry:
                 ("outdated", error.target, error.found, __version__),
                 f"worker of another version: {__version__} does not know shape {error.found} of target {error.target}",
                 {"target": error.target, "shape": error.found},
+            )
+        )
+
+    def different(self, finding: Finding) -> None:
+        """An audit found that the ledger is not what the journal says; what exactly, the command says to operators."""
+        kind = finding.kind or "no intent"
+        _log.error("audit of target %s: %s %s, intent %s", finding.target, kind, finding.sort, finding.intent or "none")
+        self._tell(
+            Report(
+                ("audit", finding.target, finding.kind, finding.sort),
+                f"audit: {kind} {finding.sort}",
+                {"target": finding.target, "kind": finding.kind, "sort": finding.sort},
+                {"intent": finding.intent},
             )
         )
 

@@ -62,7 +62,7 @@ class Record:
 class Found:
     """What the ledger showed, indexed once for a whole batch of intents. Only :meth:`plus` makes a larger one."""
 
-    __slots__ = ("_by_id", "_by_parent", "_by_reference", "_by_value", "asked", "records", "rows")
+    __slots__ = ("_all_by_reference", "_by_id", "_by_parent", "_by_reference", "_by_value", "asked", "records", "rows")
 
     def __init__(
         self,
@@ -75,6 +75,7 @@ class Found:
         self._by_id = {row.transaction_id: row for row in rows}
         self.rows = tuple(self._by_id.values())
         self._by_reference = {row.reference: row for row in self.rows}
+        self._all_by_reference: dict[str, list[Row]] | None = None
         self._by_parent: dict[str, list[Row]] = {}
         for row in self.rows:
             self._by_parent.setdefault(row.parent, []).append(row)
@@ -88,6 +89,14 @@ class Found:
     def reference(self, reference: str) -> Row | None:
         """The row under a reference; references are unique over all rows (contract §3.2)."""
         return self._by_reference.get(reference)
+
+    def all_under(self, reference: str) -> tuple[Row, ...]:
+        """All rows under a reference, for whoever does not take for granted that there is one."""
+        if self._all_by_reference is None:
+            self._all_by_reference = {}
+            for row in self.rows:
+                self._all_by_reference.setdefault(row.reference, []).append(row)
+        return tuple(self._all_by_reference.get(reference, ()))
 
     def row(self, transaction_id: str) -> Row | None:
         """The row with an id."""

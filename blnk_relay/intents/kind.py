@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from blnk_relay.intents.decision import DeadClass, Decision
+from blnk_relay.intents.evidence import Evidence
 from blnk_relay.intents.exchange import Request, Response, Verdict
 from blnk_relay.intents.found import Found, Lookup
 from blnk_relay.intents.intent import Entry, Intent
@@ -60,6 +61,7 @@ class Kind:
         hopeless: Codes of dead letters that no replay can help, each with what a human can do instead.
         resumable: Codes of partial ends of which a replay sends only what is not there yet.
         switch: Name of the setting that has to be on for it to be accepted; empty for none.
+        evidence: What the ledger has to show once it is over; None where an audit cannot look at it.
     """
 
     name: str
@@ -89,6 +91,7 @@ class Kind:
     hopeless: Mapping[str, str] = field(default_factory=dict, hash=False)
     resumable: frozenset[str] = frozenset()
     switch: str = ""
+    evidence: Evidence | None = None
 
     @property
     def recorded(self) -> bool:

@@ -40,19 +40,19 @@ def renewal_flow(prefix: str, seal: Seal, id_: str, generation: int) -> Flow[Ren
 
 def ended_flow(target: str, reference: str) -> Flow[tuple[str, int]]:
     """State of the intent with a reference, empty for none, and when it came to that."""
-    [owner] = yield from _owners(target, [reference])
+    [owner] = yield from owners_flow(target, [reference])
     return owner.state, int(owner.updated or 0)
 
 
 def renewed_flow(target: str, references: Sequence[str]) -> Flow[dict[str, str]]:
     """See :meth:`blnk_relay.journal.journal.Journal.renewed_references`."""
-    owners = dict(zip(references, (yield from _owners(target, references)), strict=True))
+    owners = dict(zip(references, (yield from owners_flow(target, references)), strict=True))
     later = {name: of_generation(name, int(owner.gen)) for name, owner in owners.items() if int(owner.gen or 0)}
-    found = yield from _owners(target, tuple(later.values()))
+    found = yield from owners_flow(target, tuple(later.values()))
     return {name: later[name] for name, owner in zip(later, found, strict=True) if owner.id == owners[name].id}
 
 
-def _owners(target: str, references: Sequence[str]) -> Flow[list[Owner]]:
+def owners_flow(target: str, references: Sequence[str]) -> Flow[list[Owner]]:
     """The intents that own some references."""
     found: list[Owner] = []
     for at in range(0, len(references), _OWNERS_AT_ONCE):

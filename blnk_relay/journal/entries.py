@@ -306,7 +306,7 @@ def claimed_of(
     entry = entry_of(values[0], values[1])
     fields = dict(zip(FIELDS, values[2:], strict=True))
     if entry.after:
-        entry = replace(entry, payload=resolved(entry.payload, _results(entry, fields["results"])))
+        entry = replace(entry, payload=resolved(entry.payload, results_of(entry, fields["results"])))
     progress = progress_of(entry.kind, fields, now_ms, solid_ms)
     return Claimed(entry, progress, fields["token"], lease_end_s, claimed_s, int(fields["faults"] or 0))
 
@@ -329,7 +329,7 @@ def unreadable_of(values: Sequence[str], target: str, names: Sequence[str], now_
     return Claimed(entry, progress, fields["token"], faults=faults)
 
 
-def _results(entry: Entry, lines: str) -> dict[str, str]:
+def results_of(entry: Entry, lines: str) -> dict[str, str]:
     """Ids that other intents came to, by their keys; the journal keeps them by id."""
     ids = dict(line.split(" ", 1) for line in lines.splitlines())
     return {key: ids.get(id_of(entry.target, key), "") for key in entry.after}

@@ -126,7 +126,7 @@ class Listing:
             for status in wanted.those_of(self._read((id_of(self._journal.target, key), key))):
                 yield 0.0, status
             return
-        for page in self._pages(wanted, oldest_first=oldest_first):
+        for page in self.pages(wanted, oldest_first=oldest_first):
             scores = dict(page)
             ids = self._matching(list(scores), wanted) if wanted.narrow else list(scores)
             for chunk in batched(ids, _CHUNK):
@@ -135,7 +135,7 @@ class Listing:
 
     def ids(self, state: StateName) -> Iterator[list[str]]:
         """Ids of the intents that may be in a state, page by page, the oldest first."""
-        for page in self._pages(Wanted(state, None, None, None, None), oldest_first=True):
+        for page in self.pages(Wanted(state, None, None, None, None), oldest_first=True):
             yield [id_ for id_, _ in page]
 
     def known(self) -> Known:
@@ -152,7 +152,7 @@ class Listing:
     def _read(self, ids: Sequence[str]) -> list[Status | None]:
         return self._journal.drive(statuses_flow(self._prefix, self._journal.seal, self._journal.target, ids))
 
-    def _pages(self, wanted: Wanted, *, oldest_first: bool) -> Iterator[list[tuple[str, float]]]:
+    def pages(self, wanted: Wanted, *, oldest_first: bool) -> Iterator[list[tuple[str, float]]]:
         """Ids and scores of the intents that may be in a state, by the scores of its sets.
 
         Yields:

@@ -166,7 +166,7 @@ def overview_flow(settings: Settings, target: str) -> Flow[tuple[Overview, Colle
     )
     held = yield from leases_flow(prefix)
     depths = yield from _depths_flow(prefix, target, lanes, now_ms)
-    gates = yield from _gates_flow(settings, target, now_ms)
+    gates = yield from gates_flow(settings, target, now_ms)
     overview = Overview(
         lanes=depths,
         waiting=waiting,
@@ -213,8 +213,8 @@ def _depths_flow(prefix: str, target: str, lanes: Sequence[str], now_ms: int) ->
     return tuple(depths)
 
 
-def _gates_flow(settings: Settings, target: str, now_ms: int) -> Flow[tuple[GateView, ...]]:
-    """Those that are not simply open, all in one trip."""
+def gates_flow(settings: Settings, target: str, now_ms: int) -> Flow[tuple[GateView, ...]]:
+    """The gates that are not simply open, all in one trip."""
     sides = sides_of(settings)
     found = yield Ask(tuple(("HGETALL", f"{settings.prefix(target)}gate:{side}") for side in sides), whole=False)
     return tuple(_gate(target, side, fields, now_ms) for side, fields in zip(sides, found, strict=True) if fields)

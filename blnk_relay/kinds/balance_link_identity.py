@@ -7,6 +7,7 @@ from typing import Any
 
 from marshmallow import Schema
 
+from blnk_relay.families.kept import one_value
 from blnk_relay.families.update import Update
 from blnk_relay.intents.exchange import Request
 from blnk_relay.intents.found import Found
@@ -98,4 +99,5 @@ KIND = Kind(
     judge=UPDATE.judge,
     about=ABOUT,
     records=True,
+    evidence=one_value(UPDATE, "identity_id"),
 )

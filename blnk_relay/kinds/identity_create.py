@@ -22,6 +22,7 @@ from blnk_relay.families.creation import (
     tagged,
     unequal,
 )
+from blnk_relay.families.kept import made
 from blnk_relay.intents.decision import Dead, DeadClass, Decision, Done, Send, refused
 from blnk_relay.intents.exchange import Request
 from blnk_relay.intents.found import Found, Lookup
@@ -236,4 +237,5 @@ KIND = Kind(
     tagged=True,
     private=True,
     hopeless=OTHERWISE_ADVICE,
+    evidence=made(CREATION),
 )

@@ -13,6 +13,7 @@ from urllib.parse import quote
 
 from marshmallow import Schema, ValidationError, fields
 
+from blnk_relay.families.kept import Values
 from blnk_relay.families.update import Update
 from blnk_relay.intents.decision import Decision, Send
 from blnk_relay.intents.exchange import Request
@@ -124,6 +125,17 @@ def request(entry: Entry, progress: Progress, policy: Policy) -> Request:
     return Request("POST", path, "tokenize", {"fields": names}, sync=True, alone=True)
 
 
+def _fields(payload: Mapping[str, Any]) -> tuple[str, ...]:
+    return tuple(TOKENIZABLE[name] for name in payload["fields"])
+
+
+def _only(payload: Mapping[str, Any], names: frozenset[str]) -> Mapping[str, Any]:
+    return {**payload, "fields": [name for name in payload["fields"] if TOKENIZABLE[name] in names]}
+
+
+#: What an audit looks for.
+VALUES = Values(UPDATE, _fields, _only)
+
 ABOUT = About(
     builder=tokenize_identity,
     confirmed="The `200` has the message of this route. After an ambiguous answer the ledger lists every field as "
@@ -150,4 +162,5 @@ KIND = Kind(
     about=ABOUT,
     records=True,
     private=True,
+    evidence=VALUES.evidence(),
 )

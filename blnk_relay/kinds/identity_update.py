@@ -11,6 +11,7 @@ from typing import Any, NoReturn
 
 from marshmallow import ValidationError, fields, validates_schema
 
+from blnk_relay.families.kept import Values, keeps_metadata, only_meta
 from blnk_relay.families.update import Update
 from blnk_relay.intents.decision import Dead, DeadClass, Decision, Send
 from blnk_relay.intents.exchange import Request
@@ -19,10 +20,10 @@ from blnk_relay.intents.intent import Entry, Intent
 from blnk_relay.intents.kind import About, End, Example, Kind
 from blnk_relay.intents.links import ResultOf
 from blnk_relay.intents.progress import Policy, Progress
-from blnk_relay.schema.identity import TOKENIZABLE, IdentityFields, IdentityMeta, columns, shows_columns
+from blnk_relay.schema.identity import TEXTS, TOKENIZABLE, IdentityFields, IdentityMeta, columns, shows_columns
 from blnk_relay.schema.loading import load
 from blnk_relay.schema.names import IdentityId
-from blnk_relay.schema.values import same
+from blnk_relay.schema.values import same, shows
 
 NAME = "identity.update"
 
@@ -179,6 +180,29 @@ def request(entry: Entry, progress: Progress, policy: Policy) -> Request:
     return Request("PUT", f"/identities/{UPDATE.quoted_id(entry)}", NAME, body, sync=True, alone=True)
 
 
+def _fields(payload: Mapping[str, Any]) -> tuple[str, ...]:
+    return (*(name for name in (*TEXTS, "dob") if name in payload), *keeps_metadata(payload))
+
+
+def _only(payload: Mapping[str, Any], names: frozenset[str]) -> Mapping[str, Any]:
+    kept = {name: value for name, value in payload.items() if name == "identity_id" or name in names}
+    meta = only_meta(payload.get("replace_meta_data") or {}, names)
+    return {**kept, "replace_meta_data": meta} if meta else kept
+
+
+def _still_shows(entry: Entry, found: Found) -> bool:
+    """Like what is asked after a request, but for keys of metadata that were merged into it since."""
+    identity, payload = _identity(entry, found), entry.payload
+    if identity is None:
+        return False
+    return shows_columns(payload, identity.data) and shows(
+        payload.get("replace_meta_data") or {}, identity.value("meta_data") or {}
+    )
+
+
+#: What an audit looks for.
+VALUES = Values(UPDATE, _fields, _only, _still_shows)
+
 ABOUT = About(
     builder=update_identity,
     confirmed="The `200` has the message of this route. After an ambiguous answer the identity shows every field that "
@@ -211,4 +235,5 @@ KIND = Kind(
     about=ABOUT,
     records=True,
     private=True,
+    evidence=VALUES.evidence(),
 )

@@ -8,6 +8,7 @@ from typing import Any
 from marshmallow import Schema, fields, validate, validates_schema
 
 from blnk_relay.families.hold_batch import MOST_ITEMS, SWITCH, HoldBatch, check_distinct
+from blnk_relay.families.settled import settling
 from blnk_relay.intents.decision import DeadClass
 from blnk_relay.intents.intent import Intent
 from blnk_relay.intents.kind import About, End, Example, Kind
@@ -108,4 +109,5 @@ KIND = Kind(
     absent="HOLD_NOT_FOUND",
     resumable=frozenset({"ITEMS_REFUSED"}),
     switch=SWITCH,
+    evidence=settling(ACTION, BATCH.wanted),
 )

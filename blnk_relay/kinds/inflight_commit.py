@@ -9,6 +9,7 @@ from typing import Any
 from marshmallow import ValidationError, post_load
 
 from blnk_relay.families.hold import Hold, HoldAction, moment_lost
+from blnk_relay.families.settled import settling
 from blnk_relay.intents.decision import Dead, DeadClass, Done, Look, refused
 from blnk_relay.intents.intent import Entry, Intent
 from blnk_relay.intents.kind import About, End, Example, Kind
@@ -196,4 +197,5 @@ KIND = Kind(
         MOMENT_LOST: "nobody can tell whether this part was committed: see at the ledger whether one of the commits "
         "that the letter names is this part. If one is, discard it as done; if none is, it did not happen",
     },
+    evidence=settling(ACTION),
 )

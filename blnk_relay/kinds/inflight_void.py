@@ -8,6 +8,7 @@ from typing import Any
 from marshmallow import Schema
 
 from blnk_relay.families.hold import Hold, HoldAction
+from blnk_relay.families.settled import settling
 from blnk_relay.intents.decision import Dead, Done, refused
 from blnk_relay.intents.intent import Entry, Intent
 from blnk_relay.intents.kind import About, Example, Kind
@@ -91,4 +92,5 @@ KIND = Kind(
     findable=True,
     names=lambda payload: (str(payload["hold"]),),
     absent="HOLD_NOT_FOUND",
+    evidence=settling(ACTION),
 )

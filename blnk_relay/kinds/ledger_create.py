@@ -8,6 +8,7 @@ from typing import Any
 from marshmallow import Schema, ValidationError, post_load
 
 from blnk_relay.families.creation import MADE_TWICE, OTHERWISE, OTHERWISE_ADVICE, Creation, tagged, unequal
+from blnk_relay.families.kept import made
 from blnk_relay.intents.exchange import Request
 from blnk_relay.intents.intent import Entry, Intent
 from blnk_relay.intents.kind import About, Example, Kind
@@ -99,4 +100,5 @@ KIND = Kind(
     findable=True,
     tagged=True,
     hopeless=OTHERWISE_ADVICE,
+    evidence=made(CREATION),
 )

@@ -10,12 +10,13 @@ from typing import Any
 
 from blnk_relay.families.creation import Creation
 from blnk_relay.intents.decision import Dead, DeadClass, Decision, Done, Send, refused
+from blnk_relay.intents.evidence import Below, Difference, Evidence, Known, Past, Sort, Writes, difference
 from blnk_relay.intents.exchange import Request
 from blnk_relay.intents.found import Found, Lookup, Record
 from blnk_relay.intents.intent import Entry, Intent
 from blnk_relay.intents.kind import About, End, Example, Kind
 from blnk_relay.intents.progress import Policy, Progress
-from blnk_relay.intents.rows import look_again, missing
+from blnk_relay.intents.rows import look_again, missing, some_of
 from blnk_relay.schema.loading import load
 from blnk_relay.schema.matching_rule import RuleSchema, given_fields, shows_rule
 
@@ -100,6 +101,47 @@ def _is_ours(entry: Entry, shown: Mapping[str, Any]) -> bool:
 
 CREATION = Creation(resource="matching-rules", id_field="rule_id", prefix="rule_", is_ours=_is_ours)
 
+
+def _by_id(past: Past) -> Lookup:
+    return Lookup("matching-rules", "rule_id", past.transaction_id)
+
+
+def _made(past: Past) -> Writes | None:
+    return Writes(past.transaction_id, ("rule",)) if past.done and past.transaction_id else None
+
+
+def _audit_lookups(past: Past, found: Found) -> tuple[Lookup, ...]:
+    return missing(found, _by_name(past.entry), *([_by_id(past)] if past.done and past.transaction_id else []))
+
+
+def _audit_differences(past: Past, found: Found, known: Known) -> tuple[Difference, ...]:
+    payload, set_ = past.entry.payload, _made(past)
+    alike = sorted(
+        {str(one.value("rule_id")) for one in found.matching(_by_name(past.entry)) if shows_rule(payload, one)}
+    )
+    if set_ is None:
+        if past.perhaps and past.state != "discarded" and len(alike) == 1 and not known.owner(alike[0]):
+            return (difference(Sort.HAPPENED, past, payload["name"], f"made as {alike[0]}"),)
+        return ()
+    if known.is_overwritten(past, set_.record_id, "rule"):
+        return ()
+    record = next(iter(found.matching(_by_id(past))), None)
+    if record is None:
+        return (difference(Sort.MISSING, past, set_.record_id, "no such rule"),)
+    if not shows_rule(payload, record):
+        return (difference(Sort.OTHER, past, set_.record_id, "another name, description or criteria"),)
+    if more := [id_ for id_ in alike if id_ != set_.record_id and not known.owner(id_)]:
+        return (difference(Sort.TWICE, past, set_.record_id, f"the same rule once more: {some_of(more)}"),)
+    return ()
+
+
+def _owned(past: Past) -> tuple[Below, ...]:
+    return (Below(past.entry.payload["name"], past.transaction_id),) if past.done and past.transaction_id else ()
+
+
+#: What an audit looks for.
+EVIDENCE = Evidence(_audit_lookups, _audit_differences, writes=_made, below=_owned)
+
 ABOUT = About(
     builder=create_matching_rule,
     confirmed="The `201` names the new `rule_id` and shows the rule. After an ambiguous answer exactly one rule has "
@@ -138,4 +180,5 @@ KIND = Kind(
     judge=CREATION.judge,
     about=ABOUT,
     records=True,
+    evidence=EVIDENCE,
 )

@@ -7,8 +7,10 @@ from typing import Any
 
 from marshmallow import Schema
 
+from blnk_relay.families.kept import one_value
 from blnk_relay.families.update import Update
 from blnk_relay.intents.decision import Decision, refused
+from blnk_relay.intents.evidence import EVERYTHING
 from blnk_relay.intents.exchange import Request, Response, Verdict
 from blnk_relay.intents.found import Found
 from blnk_relay.intents.intent import Entry, Intent
@@ -105,4 +107,5 @@ KIND = Kind(
     judge=judge,
     about=ABOUT,
     records=True,
+    evidence=one_value(UPDATE, EVERYTHING),
 )

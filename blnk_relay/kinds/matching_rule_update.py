@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from blnk_relay.families.kept import one_value
 from blnk_relay.families.update import Update
 from blnk_relay.intents.exchange import Request, Response
 from blnk_relay.intents.found import Found, Record
@@ -109,4 +110,5 @@ KIND = Kind(
     judge=UPDATE.judge,
     about=ABOUT,
     records=True,
+    evidence=one_value(UPDATE, "rule"),
 )

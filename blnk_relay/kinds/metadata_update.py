@@ -10,6 +10,7 @@ from typing import Any
 
 from marshmallow import Schema, ValidationError, validates
 
+from blnk_relay.families.kept import Values, keeps_metadata, only_meta
 from blnk_relay.families.update import Update, prefix_of
 from blnk_relay.intents.decision import Decision, Send, refused
 from blnk_relay.intents.exchange import Request, Response
@@ -134,6 +135,13 @@ def request(entry: Entry, progress: Progress, policy: Policy) -> Request:
     return Request("POST", f"/{UPDATE.quoted_id(entry)}/metadata", "metadata", body, sync=True, alone=True)
 
 
+def _only(payload: Mapping[str, Any], names: frozenset[str]) -> Mapping[str, Any]:
+    return {**payload, "meta_data": only_meta(payload["meta_data"], names)}
+
+
+#: What an audit looks for.
+VALUES = Values(UPDATE, keeps_metadata, _only)
+
 ABOUT = About(
     builder=update_metadata,
     confirmed="The `200` shows each key with the value that was sent. After an ambiguous answer the record, or every "
@@ -161,4 +169,5 @@ KIND = Kind(
     judge=UPDATE.judge,
     about=ABOUT,
     records=True,
+    evidence=VALUES.evidence(),
 )

@@ -15,6 +15,7 @@ from typing import Any
 from blnk_relay.families.run import RunSchema, started
 from blnk_relay.intents import horizons
 from blnk_relay.intents.decision import Dead, DeadClass, Decision, Done, Send, refused
+from blnk_relay.intents.evidence import Below, Difference, Evidence, Known, Past, Sort, difference
 from blnk_relay.intents.exchange import Request, Response, Verdict
 from blnk_relay.intents.found import Found, Lookup
 from blnk_relay.intents.intent import Entry, Intent
@@ -189,6 +190,33 @@ def judge(entry: Entry, progress: Progress, request: Request, response: Response
     return verdict
 
 
+def _audit_lookups(past: Past, found: Found) -> tuple[Lookup, ...]:
+    return missing(found, _runs_of(past.entry)) if past.done else ()
+
+
+def _audit_differences(past: Past, found: Found, known: Known) -> tuple[Difference, ...]:
+    """Of a done one: its run is there, and its upload has none that nobody started."""
+    runs = _shown(past.entry, found)
+    upload = str(past.entry.payload["upload_id"])
+    if not past.done or runs is None:
+        return ()
+    if past.transaction_id and past.transaction_id not in runs:
+        return (difference(Sort.MISSING, past, past.transaction_id, f"no such run of {upload}"),)
+    strange = known.unexplained(upload, sorted(runs))
+    if strange and not known.is_unsure(upload) and not known.may_be_older(past):
+        text = f"runs that no intent of the journal started: {_named(strange)}"
+        return (difference(Sort.TWICE, past, upload, text, says="the runs of this upload"),)
+    return ()
+
+
+def _started(past: Past) -> tuple[Below, ...]:
+    upload = past.entry.payload["upload_id"]
+    return (Below(upload, past.transaction_id if past.done else ""),) if isinstance(upload, str) else ()
+
+
+#: What an audit looks for.
+EVIDENCE = Evidence(_audit_lookups, _audit_differences, below=_started)
+
 ABOUT = About(
     builder=start_reconciliation,
     confirmed="The `200` names the run. After an ambiguous answer the upload has exactly one run more than before it "
@@ -245,4 +273,5 @@ KIND = Kind(
         MOMENT_LOST: "nobody can tell whether it was started: see at the ledger whether one of the runs that the "
         "letter names is this one. If one is, discard it as done; if none is, it did not happen",
     },
+    evidence=EVIDENCE,
 )

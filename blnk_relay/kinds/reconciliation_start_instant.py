@@ -13,6 +13,7 @@ from marshmallow import ValidationError, fields, validate, validates
 
 from blnk_relay.families.run import RECORD_S, RunSchema, started, stored_of
 from blnk_relay.intents.decision import Dead, DeadClass, Decision, Done, Send, refused
+from blnk_relay.intents.evidence import Difference, Evidence, Known, Past, Sort, difference
 from blnk_relay.intents.exchange import Request, Response, Verdict
 from blnk_relay.intents.found import Found, Lookup
 from blnk_relay.intents.intent import Entry, Intent
@@ -166,6 +167,30 @@ def judge(entry: Entry, progress: Progress, request: Request, response: Response
     return started(request, response) or verdict_for(rule_for(request, response), progress, response, policy)
 
 
+def _audit_lookups(past: Past, found: Found) -> tuple[Lookup, ...]:
+    return lookups(past.entry, past.progress(), found) if past.done or past.perhaps else ()
+
+
+def _audit_differences(past: Past, found: Found, known: Known) -> tuple[Difference, ...]:
+    brought_by, wanted = _brought_by(past.entry, found), len(past.entry.payload["external_transactions"])
+    shown = found.matching(Lookup("reconciliations", "upload_id", brought_by)) if brought_by else ()
+    runs = sorted({str(record.value("reconciliation_id")) for record in shown})
+    stored = stored_of(brought_by, found) if brought_by else 0
+    if past.done:
+        if past.transaction_id and past.transaction_id not in runs:
+            return (difference(Sort.MISSING, past, past.transaction_id, "no such run of its records"),)
+        if len(runs) > 1:
+            return (difference(Sort.TWICE, past, past.transaction_id, f"{len(runs)} runs: {', '.join(runs[:3])}"),)
+        if stored != wanted:
+            return (difference(Sort.OTHER, past, past.transaction_id, f"records: asked {wanted}, has {stored}"),)
+    elif past.perhaps and past.state != "discarded" and len(runs) == 1 and stored == wanted:
+        return (difference(Sort.HAPPENED, past, runs[0], "a run of all of its records"),)
+    return ()
+
+
+#: What an audit looks for.
+EVIDENCE = Evidence(_audit_lookups, _audit_differences)
+
 ABOUT = About(
     builder=start_instant_reconciliation,
     confirmed="The `200` names the run. After an ambiguous answer one run belongs to the upload that brought the first "
@@ -214,4 +239,5 @@ KIND = Kind(
     about=ABOUT,
     records=True,
     private=True,
+    evidence=EVIDENCE,
 )

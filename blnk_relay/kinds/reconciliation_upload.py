@@ -17,6 +17,7 @@ from marshmallow import Schema, ValidationError, fields, post_load
 
 from blnk_relay.families.run import RECORD_S, stored_of
 from blnk_relay.intents.decision import Dead, DeadClass, Decision, Done, Send, refused
+from blnk_relay.intents.evidence import Difference, Evidence, Known, Past, Sort, difference
 from blnk_relay.intents.exchange import Request, Response, Verdict
 from blnk_relay.intents.found import Found, Lookup
 from blnk_relay.intents.intent import Entry, Intent
@@ -202,6 +203,35 @@ _STATEMENT = """ID,Amount,Currency,Reference,Description,Date
 stmt-0001,1250.34,EUR,pay-417,Wallet top-up,2026-11-20T09:15:31Z
 """
 
+
+def _audit_lookups(past: Past, found: Found) -> tuple[Lookup, ...]:
+    if not (past.done or past.perhaps):
+        return ()
+    if asked := missing(found, _first(past.entry)):
+        return asked
+    upload_id = _upload_id(past.entry, found)
+    return missing(found, Lookup("upload-sizes", "upload_id", upload_id)) if upload_id else ()
+
+
+def _audit_differences(past: Past, found: Found, known: Known) -> tuple[Difference, ...]:
+    upload_id, wanted = _upload_id(past.entry, found), past.entry.payload["records"]
+    stored = stored_of(upload_id, found) if upload_id else 0
+    if past.done:
+        if not upload_id:
+            return (difference(Sort.MISSING, past, past.transaction_id, "its first record is not there"),)
+        if past.transaction_id not in ("", upload_id):
+            text = f"id: confirmed {past.transaction_id}, its first record came with {upload_id}"
+            return (difference(Sort.OTHER, past, past.transaction_id, text),)
+        if stored != wanted:
+            return (difference(Sort.OTHER, past, upload_id, f"records: asked {wanted}, has {stored}"),)
+    elif past.perhaps and past.state != "discarded" and upload_id and stored == wanted:
+        return (difference(Sort.HAPPENED, past, upload_id, f"an upload with all of its {stored} records"),)
+    return ()
+
+
+#: What an audit looks for.
+EVIDENCE = Evidence(_audit_lookups, _audit_differences)
+
 ABOUT = About(
     builder=upload_records,
     confirmed="The `200` counts as many records as the file has. After an ambiguous answer the ledger shows that many "
@@ -234,4 +264,5 @@ KIND = Kind(
     about=ABOUT,
     records=True,
     private=True,
+    evidence=EVIDENCE,
 )

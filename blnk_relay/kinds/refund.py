@@ -14,6 +14,7 @@ from urllib.parse import quote
 from marshmallow import Schema
 
 from blnk_relay.families.movement import CONFLICT, STUCK_QUEUED, VANISHED, altered, rejection_code
+from blnk_relay.families.settled import REFUND
 from blnk_relay.intents import horizons
 from blnk_relay.intents.decision import Again, Dead, DeadClass, Decision, Done, Send, refused
 from blnk_relay.intents.exchange import Request, Response, Verdict
@@ -299,4 +300,5 @@ KIND = Kind(
     hopeless=CONFLICT,
     names=lambda payload: (str(payload["transaction"]),),
     absent="TRANSACTION_NOT_FOUND",
+    evidence=REFUND,
 )

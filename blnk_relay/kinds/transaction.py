@@ -16,6 +16,7 @@ from typing import Any
 from marshmallow import ValidationError
 
 from blnk_relay.families.movement import CONFLICT, STUCK_QUEUED, VANISHED, altered, differences, rejection_code
+from blnk_relay.families.standing import ONE
 from blnk_relay.intents import horizons
 from blnk_relay.intents.decision import Dead, DeadClass, Decision, Done, Send
 from blnk_relay.intents.exchange import GateAction, GateChange, Request, Response, Verdict
@@ -370,4 +371,5 @@ KIND = Kind(
     keyed=True,
     findable=True,
     hopeless=CONFLICT,
+    evidence=ONE,
 )

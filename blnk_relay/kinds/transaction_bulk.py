@@ -19,6 +19,7 @@ from marshmallow import Schema, ValidationError, fields, post_load
 from blnk_relay.families.atomic import PART_S, ROLLBACK
 from blnk_relay.families.items import WINDOW, decide, lookups, named, renewed_items, signs_of
 from blnk_relay.families.movement import CONFLICT
+from blnk_relay.families.standing import ITEMS
 from blnk_relay.intents.decision import DeadClass, Done
 from blnk_relay.intents.exchange import Request, Response, Verdict
 from blnk_relay.intents.horizons import MAX_UNSEEN_SENDS
@@ -334,4 +335,5 @@ KIND = Kind(
     claims=named,
     renewed=renewed_items,
     parts=named,
+    evidence=ITEMS,
 )

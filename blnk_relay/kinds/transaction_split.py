@@ -20,6 +20,7 @@ from marshmallow import Schema, ValidationError, fields, post_load, validate
 from blnk_relay.families.atomic import PART_S, ROLLBACK
 from blnk_relay.families.legs import decide, lookups
 from blnk_relay.families.movement import CONFLICT, VANISHED, altered
+from blnk_relay.families.standing import LEGS
 from blnk_relay.intents.decision import DeadClass, Done
 from blnk_relay.intents.exchange import GateAction, GateChange, Request, Response, Verdict
 from blnk_relay.intents.intent import Entry, Intent
@@ -285,4 +286,5 @@ KIND = Kind(
     hopeless={**CONFLICT, **ROLLBACK},
     shape=split_reference,
     parts=lambda payload: tuple(str(leg["identifier"]) for leg in legs_of(payload)),
+    evidence=LEGS,
 )

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from dataclasses import replace
+from datetime import timedelta
 
 import pytest
 import requests
@@ -28,14 +30,17 @@ from blnk_relay import (
     void_hold,
 )
 from blnk_relay.intents.found import Lookup
+from blnk_relay.journal.status import moment
 from blnk_relay.sandbox import Faults, Options, Rule, Sandbox
 from tests.support.counting import all_ids, assert_exactly_once, wait_for_all
 from tests.support.payments import AMOUNT, CURRENCY, SHOP, WORLD, hold, payment, poor
 from tests.support.stages import operator_of
 from tests.support.waiting import wait_until
+from worker.audit import opened
 from worker.demo.stage import Stage
 from worker.ledger.proxy import Proxy
 from worker.ledger.readback import MOST_PAGES, LedgerOverHttp
+from worker.telemetry import Telemetry
 
 WAIT_S = 40.0
 KEY = "blnk_core_key"
@@ -312,3 +317,16 @@ def test_the_runs_of_an_upload_are_counted_through_cloud_where_it_filters_them(r
         sandbox.set_faults(Faults.script([Rule("503_no_effect")]))
         assert ledger.look(lookups[:1]).records == ()
         ledger.close()
+
+
+def test_an_audit_of_all_of_it_finds_nothing_and_says_what_a_core_does_not_show(stage: Stage, relay: Relay) -> None:
+    """By the routes of this target; the last, so that it has all to look at."""
+    journal, ended_ms = relay.journal(), relay.journal().now_ms()
+    wait_until(lambda: journal.now_ms() > ended_ms + stage.settings.read_lag_s * 1000, 20, "reads to show all")
+    pause = threading.Event().wait
+    with opened(stage.settings, journal, Telemetry(stage.settings), rate=10_000, patience_s=5, pause=pause) as made:
+        report = made.audit.run(made.audit.begin(moment(ended_ms) - timedelta(hours=1)))
+    assert (report.findings, report.stopped) == ([], "")
+    assert report.compared["done"] > 0
+    assert report.rows > 0
+    assert all("upload-runs" in reason or "reconciliation" in reason for reason in report.unread), report.unread

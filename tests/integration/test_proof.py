@@ -1,20 +1,33 @@
-"""The proof of the demo is only worth something if it finds what is wrong: books tampered with, one change each."""
+"""The proof of the demo, and an audit, are only worth something if they find what is wrong: one change each.
+
+The proof is given books that were tampered with; the audit reads a ledger that was, over HTTP.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import threading
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 
 from blnk_relay import Relay
+from blnk_relay.audit import Report
+from blnk_relay.intents.references import reference_for
+from blnk_relay.journal.status import moment
 from blnk_relay.sandbox import Books, Faults
+from blnk_relay.sandbox.books.rows import Status
 from tests.support.counting import recorded_of, wait_for_all
+from tests.support.falsify import Falsification, changed, copied, falsified, gone, renamed
+from tests.support.waiting import wait_until
+from worker.audit import opened
 from worker.demo.proof.findings import Proof, Recorded
 from worker.demo.proof.prove import behind_dead, prove, tally
 from worker.demo.stage import Stage
 from worker.demo.story import tell
+from worker.telemetry import Telemetry
 
 Tampering = Callable[[Books, "Told"], Books]
 
@@ -25,6 +38,8 @@ class Told:
 
     recorded: list[Recorded]
     books: Books
+    stage: Stage
+    relay: Relay
 
     def ids(self, kind: str, key: str = "", state: str = "done") -> list[str]:
         """What intents of a kind came to, in accept order."""
@@ -50,7 +65,8 @@ def told() -> Iterator[Told]:
         receipts += relay.enqueue_many(story.writes)
         wait_for_all(relay, receipts, 60)
         stage.stop_workers()
-        yield Told([recorded_of(relay, receipt.id) for receipt in receipts], stage.sandbox.books())
+        recorded = [recorded_of(relay, receipt.id) for receipt in receipts]
+        yield Told(recorded, stage.sandbox.books(), stage, relay)
 
 
 def test_sound_books_are_sound_and_every_effect_is_explained(told: Told) -> None:
@@ -262,3 +278,275 @@ def test_a_kind_that_the_proof_does_not_know_cannot_be_proven(told: Told) -> Non
     item = told.recorded[0]
     strange = replace(item, status=replace(item.status, kind="ledger.close"))
     assert "knows nothing of" in prove([strange], (), None).lost[0]
+
+
+# -- the audit -------------------------------------------------------------------------------------------------------
+
+
+def _audit(told: Told, *, ours: Sequence[str] = ("*",)) -> Report:
+    """An audit of the whole story, as fast as the ledger answers."""
+    with opened(
+        told.stage.settings,
+        told.relay.journal(),
+        Telemetry(told.stage.settings),
+        rate=100_000,
+        patience_s=5,
+        pause=threading.Event().wait,
+        ours=ours,
+    ) as made:
+        place = made.audit.begin(datetime.now(UTC) - timedelta(days=1))
+        return made.audit.run(place)
+
+
+@pytest.fixture(scope="module")
+def audited(told: Told) -> Told:
+    """The same, once all of it is old enough to be judged."""
+    last = max(item.status.updated for item in told.recorded if item.status.updated)
+    lag = timedelta(seconds=told.stage.settings.read_lag_s)
+    journal = told.relay.journal()
+    wait_until(lambda: moment(journal.now_ms()) > last + lag, 20, "reads to show all")
+    return told
+
+
+def test_an_audit_of_the_story_finds_nothing_and_leaves_nothing_out(audited: Told) -> None:
+    before = len(audited.stage.sandbox.requests_seen())
+    report = _audit(audited)
+    assert report.findings == []
+    assert (report.clean, report.complete, report.stopped) == (True, True, "")
+    assert report.compared.total() == len(audited.recorded) == 170
+    assert report.rows == len(audited.books.rows)
+    assert report.others == 0
+    seen = audited.stage.sandbox.requests_seen()[before:]
+    assert len(seen) == report.reads
+    assert all(one.method == "GET" or one.path.endswith("/filter") for one in seen)
+    assert audited.stage.sandbox.books() == audited.books
+
+
+def _row(told: Told, id_: str) -> Any:
+    return next(row for row in told.books.rows if row.transaction_id == id_)
+
+
+def _rejected(told: Told) -> Any:
+    """The row of a payment that died for lack of funds."""
+    letters = (item.status for item in told.recorded if item.status.dead_class == "rejected")
+    reference = next(letter.reference for letter in letters if letter.kind == "transaction")
+    return next(row for row in told.books.rows if row.reference.startswith(reference) and row.status == "REJECTED")
+
+
+def _other_balance(told: Told, *but: str) -> str:
+    return next(one.balance_id for one in told.books.balances if one.balance_id not in but)
+
+
+def _payment(told: Told) -> Any:
+    return _row(told, told.ids("transaction", "order")[0])
+
+
+def _hold(told: Told) -> Any:
+    """A hold of which a part was committed."""
+    return _row(told, _row(told, told.ids("inflight.commit")[0]).parent_transaction)
+
+
+def _record(told: Told, upload_id: str) -> str:
+    """The last record of an upload."""
+    return [one.id for one in told.books.external_records if one.upload_id == upload_id][-1]
+
+
+def _meta_of(told: Told, id_: str, **values: Any) -> Falsification:
+    records = (*told.books.ledgers, *told.books.identities, *told.books.balances, *told.books.rows)
+    record = next(one for one in records if _id(one) == id_)
+    return changed(id_, meta={**(record.meta or {}), **values})
+
+
+NEW = "txn_00000000-0000-4000-8000-00000000beef"
+
+#: What is done to the books; the sort of difference; the kind of its intent, empty where there is none.
+FALSIFIED: dict[str, tuple[Callable[[Told], Falsification], str, str]] = {
+    "a payment is gone": (lambda told: gone(_payment(told).transaction_id), "missing", "transaction"),
+    "a payment is there again under its next reference": (
+        lambda told: copied(
+            _payment(told).transaction_id,
+            transaction_id=NEW,
+            reference=_payment(told).reference.removesuffix("_q") + ".r2",
+            parent_transaction="",
+        ),
+        "twice",
+        "transaction",
+    ),
+    "a payment has another amount": (
+        lambda told: changed(_payment(told).transaction_id, precise_amount=1),
+        "other",
+        "transaction",
+    ),
+    "a payment has another currency": (
+        lambda told: changed(_payment(told).transaction_id, currency="USD"),
+        "other",
+        "transaction",
+    ),
+    "a payment has another source": (
+        lambda told: changed(_payment(told).transaction_id, source=_other_balance(told, _payment(told).source)),
+        "other",
+        "transaction",
+    ),
+    "a payment has another destination": (
+        lambda told: changed(
+            _payment(told).transaction_id, destination=_other_balance(told, _payment(told).destination)
+        ),
+        "other",
+        "transaction",
+    ),
+    "a payment has another id than was confirmed": (
+        lambda told: renamed(_payment(told).transaction_id, NEW),
+        "other",
+        "transaction",
+    ),
+    "a payment is rejected": (
+        lambda told: changed(_payment(told).transaction_id, status=Status.REJECTED),
+        "other",
+        "transaction",
+    ),
+    "a payment is void": (
+        lambda told: changed(_payment(told).transaction_id, status=Status.VOID),
+        "other",
+        "transaction",
+    ),
+    "a hold is committed once more": (
+        lambda told: copied(
+            told.ids("inflight.commit")[0], transaction_id=NEW, reference="ref_00000000-0000-4000-8000-00000000beef"
+        ),
+        "twice",
+        "transaction",
+    ),
+    "a commit is gone": (lambda told: gone(told.ids("inflight.commit")[0]), "missing", "inflight.commit"),
+    "a commit has another amount": (
+        lambda told: changed(told.ids("inflight.commit")[0], precise_amount=1),
+        "other",
+        "inflight.commit",
+    ),
+    "a void is gone": (lambda told: gone(told.ids("inflight.void")[0]), "missing", "inflight.void"),
+    "a refund is gone": (lambda told: gone(told.ids("refund")[0]), "missing", "refund"),
+    "a payment was given back by nobody": (
+        lambda told: copied(
+            told.ids("refund")[0],
+            transaction_id=NEW,
+            reference=f"{told.ids('transaction', 'top-up')[0]}_refund",
+            parent_transaction=told.ids("transaction", "top-up")[0],
+        ),
+        "strange",
+        "",
+    ),
+    "a stranger stands under a reference that only we make": (
+        lambda told: copied(
+            _payment(told).transaction_id, transaction_id=NEW, reference=reference_for("lost_q"), parent_transaction=""
+        ),
+        "strange",
+        "",
+    ),
+    "a payment is there again under a reference that nobody was ever given": (
+        lambda told: copied(
+            _payment(told).transaction_id,
+            transaction_id=NEW,
+            reference=_payment(told).reference.removesuffix("_q") + ".r7",
+            parent_transaction="",
+        ),
+        "strange",
+        "",
+    ),
+    "a rejected payment was applied": (
+        lambda told: changed(_rejected(told).transaction_id, status=Status.APPLIED),
+        "happened",
+        "transaction",
+    ),
+    "another payment stands under the reference of a rejected one": (
+        lambda told: changed(_rejected(told).transaction_id, status=Status.APPLIED, precise_amount=7),
+        "strange",
+        "transaction",
+    ),
+    "a leg is gone": (lambda told: gone(told.part("transaction.split")), "missing", "transaction.split"),
+    "a leg has another amount": (
+        lambda told: changed(told.part("transaction.split"), precise_amount=1),
+        "other",
+        "transaction.split",
+    ),
+    "an item is gone": (lambda told: gone(told.part("transaction.bulk")), "missing", "transaction.bulk"),
+    "an item that a letter names is gone": (
+        lambda told: gone(told.part("transaction.bulk", "dead")),
+        "missing",
+        "transaction.bulk",
+    ),
+    "a ledger is gone": (lambda told: gone(told.ids("ledger.create")[0]), "missing", "ledger.create"),
+    "a wallet is gone": (lambda told: gone(told.ids("balance.create")[0]), "missing", "balance.create"),
+    "a customer is gone": (lambda told: gone(told.ids("identity.create")[0]), "missing", "identity.create"),
+    "whose wallet it is was taken back": (
+        lambda told: changed(told.ids("balance.link_identity")[0], identity_id=""),
+        "other",
+        "balance.link_identity",
+    ),
+    "a note was changed back": (
+        lambda told: _meta_of(told, told.ids("metadata.update", "noted")[-1], moved=0),
+        "other",
+        "metadata.update",
+    ),
+    "a ledger's terms were changed back": (
+        lambda told: _meta_of(told, told.ids("metadata.update", "terms")[0], terms={"fee": 0}),
+        "other",
+        "metadata.update",
+    ),
+    "a corrected address was changed back": (
+        lambda told: changed(
+            told.ids("identity.update")[0],
+            texts={
+                **next(one for one in told.books.identities if one.identity_id == told.ids("identity.update")[0]).texts,
+                "city": "Nowhere",
+            },
+        ),
+        "other",
+        "identity.update",
+    ),
+    "a rule is gone": (
+        lambda told: gone(told.ids("matching_rule.update")[0]),
+        "missing",
+        "matching_rule.update",
+    ),
+    "a record of an upload is gone": (
+        lambda told: gone(_record(told, told.ids("reconciliation.upload")[0])),
+        "other",
+        "reconciliation.upload",
+    ),
+    "a reconciliation is gone": (
+        lambda told: gone(told.ids("reconciliation.start")[0]),
+        "missing",
+        "reconciliation.start",
+    ),
+}
+
+#: The ten that are told of first; the others take their turn in the longer tier.
+FIRST = (
+    "a payment is gone",
+    "a payment is there again under its next reference",
+    "a payment has another amount",
+    "a payment has another destination",
+    "a payment has another id than was confirmed",
+    "a hold is committed once more",
+    "a refund is gone",
+    "a stranger stands under a reference that only we make",
+    "a note was changed back",
+    "a rejected payment was applied",
+)
+
+
+@pytest.mark.parametrize(
+    "what", [*FIRST, *(pytest.param(what, marks=pytest.mark.long) for what in FALSIFIED if what not in FIRST)]
+)
+def test_an_audit_finds_each_falsification_of_the_books_and_names_it(audited: Told, what: str) -> None:
+    falsification, sort, kind = FALSIFIED[what]
+    with falsified(audited.stage.sandbox, falsification(audited)):
+        # Only what is known to be ours alone: the books are not all of it, for what is strange is told by its shape.
+        report = _audit(audited, ours=())
+    found = {(one.sort, one.kind): one for one in report.findings}
+    assert (sort, kind) in found, (report.findings, report.unread)
+    one = found[sort, kind]
+    assert all((one.reference, one.says, one.shows, one.advice))
+    assert not kind or one.key
+    # What else differs follows from it: nothing is told of those who have nothing to do with it.
+    assert len(report.findings) <= 3, report.findings
+    assert report.whole

@@ -27,6 +27,7 @@ FLOORS = (
     "blnk_relay.transport",
     "blnk_relay.bell",
     "blnk_relay.journal",
+    "blnk_relay.audit",
     "blnk_relay.intake",
     "blnk_relay.catalogue",
     "blnk_relay.relay blnk_relay.aio",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from worker.cli.audit import audit
 from worker.cli.dead import dead
 from worker.cli.doctor import doctor
 from worker.cli.encryption import encryption
@@ -55,6 +56,7 @@ for command in (
     list_,
     status_,
     dead,
+    audit,
     lanes,
     pause,
     resume,

@@ -9,22 +9,24 @@ from typing import NoReturn
 import click
 
 OK = 0
-PARTLY = 1
+PARTLY = DIFFERENT = 1
 BAD_INPUT = 2
 NOT_FOUND = 3
 UNAVAILABLE = 4
 REFUSED = 5
+UNREAD = 6
 FAILED = 70
 INTERRUPTED = 130
 
 MEANINGS: Mapping[int, str] = MappingProxyType(
     {
         OK: "done",
-        PARTLY: "done in part: some lines or letters were refused, and they are listed",
+        PARTLY: "done in part: some lines or letters were refused, and they are listed; or an audit found differences",
         BAD_INPUT: "bad input or settings; nothing was changed",
         NOT_FOUND: "no such key, lane, target, kind or code",
         UNAVAILABLE: "the journal (Redis) cannot be reached or does not take writes",
         REFUSED: "refused: it would lose or double a payment, comes too late, or another's pause stands",
+        UNREAD: "an audit found no difference in what it could read, and could not read all",
         FAILED: "a worker could not go on, and should be started again; its log says why",
         INTERRUPTED: "interrupted, or the question was answered with no",
     }

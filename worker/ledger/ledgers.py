@@ -28,7 +28,7 @@ def ledger_of(settings: Settings, target: Target, journal: Journal, reports: Rep
         InvalidSettings: An address or a credential is missing, or cannot be used; the sentence names its variable.
     """
     return LedgerOverHttp(
-        Proxy(settings, target, _credentials(settings, target, journal, reports)), target.confirm_route, stopping
+        Proxy(settings, target, credentials_of(settings, target, journal, reports)), target.confirm_route, stopping
     )
 
 
@@ -45,7 +45,8 @@ def check_targets(settings: Settings) -> None:
             key_of(target)
 
 
-def _credentials(settings: Settings, target: Target, journal: Journal, reports: Reports) -> Credentials:
+def credentials_of(settings: Settings, target: Target, journal: Journal, reports: Reports) -> Credentials:
+    """Who we are at a target; see :func:`ledger_of`."""
     target.require()
     if not target.oauth:
         return key_of(target)

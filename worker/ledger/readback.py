@@ -15,7 +15,7 @@ from urllib.parse import quote
 
 from blnk_relay.intents.exchange import Failure, Request, Response
 from blnk_relay.intents.found import Lookup, Record, Row
-from blnk_relay.intents.rows import text_of
+from blnk_relay.intents.rows import made_ms, text_of
 from tasks.runtime import Looked
 from worker.ledger.proxy import Proxy
 
@@ -140,6 +140,52 @@ class LedgerOverHttp:
                         in_vain[resource] = answer
         return Looked(tuple(rows), tuple(records), failed)
 
+    def made_between(self, since: str, until: str) -> list[Row] | Response:
+        """All rows of transactions that the ledger made in some time.
+
+        Args:
+            since: At or after then, in RFC 3339.
+            until: And before then.
+
+        Returns:
+            The rows, or the answer that was no success; ``TOO_MANY_ROWS`` where there are more than are read at once.
+        """
+        rows: dict[str, Row] = {}
+        for page in range(1, MOST_PAGES + 1):
+            if self._stopping():
+                return _STOPPING
+            answer = self._page_between(since, until, page)
+            items = _items(answer)
+            if items is None:
+                return _failed(answer)
+            known = len(rows)
+            rows.update({row.transaction_id: row for row in map(_row, items)})
+            if any(not _is_between(row, since, until) for row in rows.values()):
+                # Whoever ignores a filter shows the rows of all times.
+                return Response(status=501, code="NO_SUCH_READ", failure=Failure.BROKEN)
+            if not items or len(rows) == known or _is_complete(answer.body or {}, len(rows)):
+                return list(rows.values())
+            if _total(answer.body or {}) > MOST_PAGES * PAGE_SIZE:
+                break
+        return Response(status=200, code=_TOO_MANY, failure=Failure.BROKEN)
+
+    def _page_between(self, since: str, until: str, page: int) -> Response:
+        """A page of the rows of some time; no row names what was asked for, so over a connection of its own."""
+        rules = [
+            {"field": "created_at", "operator": "gte", "value": since},
+            {"field": "created_at", "operator": "lt", "value": until},
+        ]
+        if self._proxy.bare:
+            return self._core_filter("transactions", rules, page, alone=True)
+        query = {"page": str(page), "pageSize": str(PAGE_SIZE)}
+        if self._route == "data":
+            query |= {"created_at_gte": since, "created_at_lt": until}
+            path = "/data/transactions"
+            return self._proxy.call("GET", path, query, None, request_id=_request_id(), alone=True)
+        query["strict_total"] = "true"
+        body = json.dumps({"filters": rules}).encode()
+        return self._proxy.call("POST", "/transactions/filter", query, body, request_id=_request_id(), alone=True)
+
     def share(self, lookup: Lookup) -> float:
         """What part of a request it takes to answer one of many such questions."""
         return 1 / self._chunk_size(lookup.resource, lookup.field)
@@ -253,8 +299,11 @@ class LedgerOverHttp:
         By its own order, which is that of creation, a row and its child stand level (finding D19), and
         one of them might be on no page at all.
         """
+        return self._core_filter(resource, [_rule(field, values)], page, alone=alone)
+
+    def _core_filter(self, resource: str, rules: Sequence[Mapping[str, Any]], page: int, *, alone: bool) -> Response:
         question = {
-            "filters": [_rule(field, values)],
+            "filters": rules,
             "limit": PAGE_SIZE,
             "offset": (page - 1) * PAGE_SIZE,
             "sort_by": _IDS[resource],
@@ -392,6 +441,12 @@ def _is_asked(item: Mapping[str, Any], field: str, values: Sequence[str]) -> boo
     return Record("", item).value(field) in values
 
 
+def _is_between(row: Row, since: str, until: str) -> bool:
+    """Whether a row was made within some time, as far as that can be read."""
+    made = made_ms(row.created_at)
+    return not made or made_ms(since) <= made < made_ms(until)
+
+
 def _is_absent(answer: Response) -> bool:
     return answer.status == 404 and answer.code == "TXN_NOT_FOUND"  # noqa: PLR2004
 
@@ -408,6 +463,12 @@ def _counted(body: Mapping[str, Any]) -> int:
     """The count of all rows, where there is one that is exact."""
     count = body.get("total", body.get("total_count"))
     return count if _is_count(count) and not body.get("total_is_estimate") else 0
+
+
+def _total(body: Mapping[str, Any]) -> int:
+    """How many rows there are in all, as far as an answer says; 0 where it does not."""
+    total = body.get("total", body.get("total_count"))
+    return total if _is_count(total) else 0
 
 
 def _is_complete(body: Mapping[str, Any], seen: int) -> bool:

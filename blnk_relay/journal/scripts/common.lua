@@ -154,6 +154,15 @@
 --   sweep              string  when the last sweep began
 --                      bound   one
 --                      gone    expires
+--   auditor            hash    worker: who audits, until: when somebody else may
+--                      bound   one
+--                      gone    auditor.lua; expires
+--   audit:<who>        string  how far an audit of an operator's has come, as JSON
+--                      bound   one a name that operators give their audits
+--                      gone    audits that come to their end; expires
+--   told               zset    told at -> digest of a difference that an audit found
+--                      bound   10,000 members
+--                      gone    expires
 --   by-name            string  when somebody last took the turn to read what comes by name
 --                      bound   one
 --                      gone    whoever took it; expires

@@ -1,0 +1,139 @@
+"""What an audit found, as values that can be kept, shown and sent on."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields, replace
+from typing import Any
+
+from blnk_relay.intents.evidence import Difference, Past
+from blnk_relay.intents.references import digest
+
+#: Differences that a report holds in full; all are counted.
+MOST_FINDINGS = 200
+
+#: What a report counts by names, which JSON has as objects.
+_COUNTED = ("compared", "found", "unread")
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One difference between the journal and the ledger. No text of it holds personal data but the caller's own key.
+
+    Attributes:
+        target: The ledger.
+        sort: ``missing``, ``other``, ``twice``, ``happened`` or ``strange``.
+        kind: Of the intent; empty where the journal knows none.
+        intent: Its id.
+        key: Its key.
+        state: How far the journal has it.
+        reference: What the ledger knows it by.
+        says: What the journal says.
+        shows: What the ledger shows.
+        advice: What to do.
+    """
+
+    target: str
+    sort: str
+    kind: str
+    intent: str
+    key: str
+    state: str
+    reference: str
+    says: str
+    shows: str
+    advice: str
+
+    @property
+    def digest(self) -> str:
+        """What tells it from others, for as long as it stays."""
+        return digest(self.target, self.sort, self.intent, self.reference)
+
+
+def finding_of(target: str, past: Past | None, difference: Difference) -> Finding:
+    """A difference with the intent that it is about; None where the journal knows none."""
+    return Finding(
+        target=target,
+        sort=str(difference.sort),
+        kind="" if past is None else past.entry.kind,
+        intent="" if past is None else past.entry.id,
+        key="" if past is None else past.entry.key,
+        state="" if past is None else past.state,
+        reference=difference.reference,
+        says=difference.says,
+        shows=difference.shows,
+        advice=difference.advice,
+    )
+
+
+@dataclass(slots=True)
+class Report:
+    """How far an audit has come and what it has found.
+
+    Attributes:
+        target: The ledger.
+        since_ms: What ended since then was compared, by the journal's time.
+        until_ms: And before then.
+        compared: Intents that were compared, by state.
+        found: Differences, by sort.
+        findings: The first of them.
+        unread: What was not looked at, and how often: by resource and answer, or by reason.
+        rows: Rows of the ledger that were looked through for references of ours.
+        others: Those of them that are nobody's we know.
+        reads: Requests to the ledger.
+        trimmed: Intents that ended before all that the journal still has, of all times, where the audit was to look
+            that far back.
+        whole: Whether it came to its end.
+        stopped: Why it did not.
+    """
+
+    target: str
+    since_ms: int
+    until_ms: int
+    compared: Counter[str] = field(default_factory=Counter)
+    found: Counter[str] = field(default_factory=Counter)
+    findings: list[Finding] = field(default_factory=list)
+    unread: Counter[str] = field(default_factory=Counter)
+    rows: int = 0
+    others: int = 0
+    reads: int = 0
+    trimmed: int = 0
+    whole: bool = False
+    stopped: str = ""
+
+    @property
+    def clean(self) -> bool:
+        """Whether nothing differs in what was looked at."""
+        return not self.found
+
+    @property
+    def complete(self) -> bool:
+        """Whether all that was to be compared was."""
+        return self.whole and not self.unread and not self.trimmed
+
+    def add(self, finding: Finding) -> None:
+        """Take a difference in."""
+        self.found[finding.sort] += 1
+        if len(self.findings) < MOST_FINDINGS:
+            self.findings.append(finding)
+
+    def without_values(self) -> tuple[Report, tuple[str, ...]]:
+        """The same without what was found of intents, and the ids of these."""
+        theirs = [one for one in self.findings if one.intent]
+        found = self.found - Counter(one.sort for one in theirs)
+        bare = replace(self, found=found, findings=[one for one in self.findings if not one.intent])
+        return bare, tuple(dict.fromkeys(one.intent for one in theirs))
+
+    def kept(self) -> dict[str, Any]:
+        """As JSON."""
+        counted = {name: dict(getattr(self, name)) for name in _COUNTED}
+        rest = {item.name: getattr(self, item.name) for item in fields(self) if item.name not in _COUNTED}
+        return {**rest, **counted, "findings": [asdict(one) for one in self.findings]}
+
+    @classmethod
+    def from_kept(cls, kept: Mapping[str, Any]) -> Report:
+        """What :meth:`kept` made; the end of an audit that goes on is ahead again."""
+        counted = {name: Counter(kept[name]) for name in _COUNTED}
+        findings = [Finding(**one) for one in kept["findings"]]
+        return cls(**{**kept, **counted, "findings": findings, "whole": False, "stopped": ""})

@@ -1,0 +1,185 @@
+"""What the ledger has to show of records that were made and values that were set: as the last write of ours has them.
+
+Pure. Values are compared and never told: they may be personal. A value that another write of ours has replaced since,
+or may have, is nobody's to show any more.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from blnk_relay.families.creation import Creation
+from blnk_relay.families.update import Update
+from blnk_relay.intents.evidence import (
+    ALL_META,
+    EVERYTHING,
+    Difference,
+    Evidence,
+    Known,
+    Past,
+    Sort,
+    Writes,
+    difference,
+)
+from blnk_relay.intents.found import Found, Lookup
+from blnk_relay.intents.intent import Entry
+from blnk_relay.intents.rows import missing, some_of
+from blnk_relay.schema.values import same
+
+_META = "meta_data."
+
+#: From a payload and names of fields to the payload with these alone.
+Only = Callable[[Mapping[str, Any], frozenset[str]], Mapping[str, Any]]
+
+
+def meta_fields(meta: Mapping[str, Any] | None) -> tuple[str, ...]:
+    """Names of the values that metadata sets."""
+    return tuple(_META + key for key in meta or {})
+
+
+def only_meta(meta: Mapping[str, Any], names: frozenset[str]) -> dict[str, Any]:
+    """Those keys of metadata whose fields are named."""
+    return {key: value for key, value in meta.items() if _META + key in names}
+
+
+# -- what was made --------------------------------------------------------------------------------------------------
+
+
+def made(creation: Creation) -> Evidence:
+    """The evidence of a kind that makes records which carry our id."""
+
+    def by_id(id_: str) -> Lookup:
+        return Lookup(creation.resource, creation.id_field, id_)
+
+    def writes(past: Past) -> Writes | None:
+        if not past.done or not past.transaction_id:
+            return None
+        payload = past.entry.payload
+        names = tuple(name for name in payload if name not in ("meta_data", creation.id_field))
+        tag = (_META + past.entry.tag,) if past.entry.tag else ()
+        return Writes(past.transaction_id, (*names, *meta_fields(payload.get("meta_data")), *tag))
+
+    def lookups(past: Past, found: Found) -> tuple[Lookup, ...]:
+        asked = [by_id(past.transaction_id)] if past.done and past.transaction_id else []
+        return missing(found, *asked, *([creation.by_tag(past.entry)] if past.entry.tag else []))
+
+    def differences(past: Past, found: Found, known: Known) -> tuple[Difference, ...]:
+        ours = {str(one.value(creation.id_field)) for one in found.matching(creation.by_tag(past.entry))}
+        if not past.done:
+            # A letter that says itself that it was made, or made twice, is true.
+            if not ours or past.partial or past.code == "MADE_TWICE" or past.state == "discarded":
+                return ()
+            return (difference(Sort.HAPPENED, past, past.entry.id, f"made as {some_of(sorted(ours))}"),)
+        id_ = past.transaction_id
+        record = next(iter(found.matching(by_id(id_))), None)
+        found_: list[Difference] = []
+        if more := sorted(ours - {id_}):
+            found_.append(difference(Sort.TWICE, past, id_, f"our id on others as well: {some_of(more)}"))
+        if record is None:
+            return (*found_, difference(Sort.MISSING, past, id_, f"no such record among its {creation.resource}"))
+        set_ = writes(past)
+        still = known.still_set(past, set_) if set_ is not None else frozenset()
+        wrong = [name for name in creation.differs(past.entry.payload, record.data) if name in still]
+        stored = record.value("meta_data")
+        shown = stored if isinstance(stored, Mapping) else {}
+        sent = {
+            **(past.entry.payload.get("meta_data") or {}),
+            **({past.entry.tag: past.entry.id} if past.entry.tag else {}),
+        }
+        asked = only_meta(sent, still)
+        wrong += [_META + key for key in asked if key not in shown or not same(asked[key], shown[key])]
+        if wrong:
+            text = f"other values than were asked for: {some_of(wrong)}"
+            found_.append(difference(Sort.OTHER, past, id_, text))
+        return tuple(found_)
+
+    return Evidence(lookups, differences, writes=writes)
+
+
+# -- what was set ---------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Values:
+    """The values that a kind sets.
+
+    Attributes:
+        update: The family's spec of the kind.
+        fields: Their names, of a payload.
+        only: A payload with some of them alone.
+        shows: Whether the ledger shows them; as after a request, when None.
+    """
+
+    update: Update
+    fields: Callable[[Mapping[str, Any]], tuple[str, ...]]
+    only: Only
+    shows: Callable[[Entry, Found], bool] | None = None
+
+    def evidence(self) -> Evidence:
+        """The evidence of the kind."""
+        return Evidence(self._lookups, self._differences, writes=self._writes)
+
+    def _writes(self, past: Past) -> Writes | None:
+        record_id = past.entry.payload.get(self.update.id_field)
+        # A link that was never filled in leads nowhere.
+        return Writes(record_id, self.fields(past.entry.payload)) if isinstance(record_id, str) else None
+
+    def _lookups(self, past: Past, found: Found) -> tuple[Lookup, ...]:
+        if self._writes(past) is None or not (past.done or past.perhaps):
+            return ()
+        return missing(found, self.update.lookup(past.entry))
+
+    def _differences(self, past: Past, found: Found, known: Known) -> tuple[Difference, ...]:
+        writes = self._writes(past)
+        if writes is None or past.state == "discarded" or not (past.done or past.perhaps):
+            return ()
+        still = known.still_set(past, writes)
+        if not still:
+            return ()
+        entry = past.entry
+        rest = replace(entry, payload=self.only(entry.payload, still))
+        shown = self._shows(rest, found)
+        if past.done and not shown:
+            return (self._wrong(past, rest, writes.record_id, still, found),)
+        if past.perhaps and shown:
+            text = f"the values that were asked for: {some_of(sorted(still))}"
+            return (difference(Sort.HAPPENED, past, writes.record_id, text),)
+        return ()
+
+    def _wrong(self, past: Past, rest: Entry, record_id: str, still: frozenset[str], found: Found) -> Difference:
+        lookup = self.update.lookup(rest)
+        there = found.matching(lookup) if lookup.resource != "transactions" else self._rows(lookup, found)
+        if EVERYTHING in still:
+            return difference(Sort.OTHER, past, record_id, "it is still there")
+        if not there:
+            return difference(Sort.MISSING, past, record_id, "no such record")
+        names = [
+            name
+            for name in sorted(still)
+            if not self._shows(replace(rest, payload=self.only(rest.payload, frozenset({name}))), found)
+        ]
+        return difference(Sort.OTHER, past, record_id, f"other values than were set: {some_of(names or sorted(still))}")
+
+    def _shows(self, entry: Entry, found: Found) -> bool:
+        return (self.shows or self.update.shows)(entry, found)
+
+    @staticmethod
+    def _rows(lookup: Lookup, found: Found) -> tuple[object, ...]:
+        if lookup.field == "parent_transaction":
+            return found.children(lookup.value)
+        row = found.row(lookup.value)
+        return () if row is None else (row,)
+
+
+def one_value(update: Update, name: str) -> Evidence:
+    """The evidence of a kind that sets one thing: it is set, or it is not."""
+    return Values(update, lambda _: (name,), lambda payload, _: payload).evidence()
+
+
+def keeps_metadata(payload: Mapping[str, Any]) -> tuple[str, ...]:
+    """Names of the values that ``meta_data`` of a payload sets, and of all where it takes the place of the rest."""
+    replaced = payload.get("replace_meta_data")
+    fields = meta_fields(payload.get("meta_data")) + meta_fields(replaced)
+    return fields if replaced is None else (*fields, ALL_META)

@@ -1,0 +1,320 @@
+"""The audit, on a real journal and a real ledger: by command, gone on from, at a rate, and by workers themselves."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from blnk_relay import Operator, Relay
+from blnk_relay.audit import Place
+from blnk_relay.journal.audited import MOST_TOLD, Audited
+from blnk_relay.journal.status import moment
+from blnk_relay.sandbox import Faults, Rule
+from blnk_relay.sandbox.books.rows import Status
+from tests.integration.test_cli import names, section
+from tests.support import fleet
+from tests.support.cli import run
+from tests.support.counting import wait_for_all
+from tests.support.falsify import changed, falsified, gone
+from tests.support.payments import payment, poor
+from tests.support.sentry import FakeSentry
+from tests.support.waiting import wait_until
+from worker.audit import opened
+from worker.cli import exits
+from worker.demo.play import play
+from worker.demo.stage import Stage, as_environment
+from worker.demo.story import tell
+from worker.telemetry import Telemetry
+
+#: Reads show at once what was done.
+PROMPT: dict[str, Any] = {"read_lag_s": 0.2, "quiet_s": 1.0}
+
+PAID = 12
+
+
+def key_of(number: int) -> str:
+    """A key that nobody but operators may see."""
+    return f"order-{number}-Ms-Sekret"
+
+
+@contextmanager
+def paid(stage: Stage, workers: int = 1) -> Iterator[Relay]:
+    """A relay whose payments are done, and one of which is a letter; old enough to be judged."""
+    for _ in range(workers):
+        stage.start_worker()
+    with Relay(stage.settings) as relay:
+        receipts = relay.enqueue_many([*(payment(key_of(number)) for number in range(PAID)), poor("poor-1")])
+        wait_for_all(relay, receipts, 60)
+        journal, ended_ms = relay.journal(), relay.journal().now_ms()
+        lag_ms = stage.settings.read_lag_s * 1000
+        wait_until(lambda: journal.now_ms() > ended_ms + lag_ms, 20, "reads to show all")
+        yield relay
+
+
+@pytest.fixture(scope="module")
+def shop() -> Iterator[tuple[Stage, Relay]]:
+    """A shop with payments, whose worker has gone home."""
+    with Stage(settings=PROMPT) as stage, paid(stage) as relay:
+        stage.stop_workers()
+        yield stage, relay
+
+
+@pytest.fixture
+def audit(shop: tuple[Stage, Relay], monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any]:
+    """Runs the command in the shop's environment, as fast as the ledger answers."""
+    for name, value in as_environment(shop[0].settings).items():
+        monkeypatch.setenv(name, value)
+    return lambda *arguments: run("audit", "--rate", "1000", *arguments)
+
+
+def row_of(relay: Relay, number: int) -> str:
+    return relay.get(key_of(number)).transaction_id
+
+
+def test_an_audit_by_command_finds_nothing_and_says_what_it_looked_at(audit):
+    ran = audit("--since", "1h", "--ours", "order-", "--json")
+    assert ran.code == exits.OK, ran.err
+    document = ran.json
+    assert document["compared"] == {"done": PAID, "dead": 1}
+    assert (document["differences"], document["not_looked_at"], document["whole"]) == (0, {}, True)
+    assert document["rows"] >= PAID
+    assert [name for name in names(document) if f"`{name}`" not in section("blnk-relay audit")] == []
+    assert audit("--since", "1h").code == exits.OK
+
+
+def test_a_difference_is_named_with_what_both_say_and_what_to_do(audit, shop):
+    stage, relay = shop
+    with falsified(stage.sandbox, changed(row_of(relay, 3), precise_amount=7)):
+        ran = audit("--since", "1h")
+        document = audit("--since", "1h", "--json").json
+    assert ran.code == exits.DIFFERENT
+    (one,) = document["first"]
+    assert (one["sort"], one["kind"], one["key"]) == ("other", "transaction", "order-3-Ms-Sekret")
+    for text in ("order-3-Ms-Sekret", "the journal says", "the ledger shows", "has 7", "what to do", one["intent"]):
+        assert text in ran.out
+    assert [name for name in names(one) if f"`{name}`" not in section("blnk-relay audit")] == []
+
+
+def test_a_letter_that_was_applied_is_found(audit, shop):
+    stage, relay = shop
+    letter = relay.get("poor-1")
+    rows = [row for row in stage.sandbox.books().rows if row.reference.startswith(letter.reference)]
+    row = next(row for row in rows if row.status == Status.REJECTED)
+    with falsified(stage.sandbox, changed(row.transaction_id, status=Status.APPLIED)):
+        document = audit("--since", "1h", "--json").json
+    assert [(one["sort"], one["key"], one["state"]) for one in document["first"]] == [("happened", "poor-1", "dead")]
+
+
+def test_times_narrow_what_is_compared(audit, shop):
+    _, relay = shop
+    ended = sorted(relay.get(key_of(number)).updated for number in range(PAID))
+    document = audit("--since", ended[3].isoformat(), "--until", ended[7].isoformat(), "--json").json
+    assert document["compared"].get("done", 0) == sum(ended[3] <= at < ended[7] for at in ended)
+
+
+def test_what_cannot_be_read_is_no_difference_and_the_exit_code_says_so(audit, shop):
+    stage, _ = shop
+    stage.sandbox.set_faults(Faults.script([Rule("403", path="/transactions/filter", times=None)]))
+    try:
+        ran = audit("--since", "1h", "--json")
+        shown = audit("--since", "1h")
+    finally:
+        stage.sandbox.set_faults(Faults.none())
+    assert ran.code == exits.UNREAD
+    assert (ran.json["differences"], ran.json["compared"]) == (0, {})
+    unread = ran.json["not_looked_at"]
+    assert sum(number for reason, number in unread.items() if reason.startswith("transactions: ")) == PAID + 1
+    assert any(reason.startswith("rows by time: ") for reason in unread)
+    assert "not looked at" in shown.out
+
+
+def test_reads_that_fail_for_a_moment_are_made_again(audit, shop):
+    stage, _ = shop
+    stage.sandbox.set_faults(Faults.script([Rule("503_no_effect", path="/transactions/filter", times=1)]))
+    try:
+        ran = audit("--since", "1h", "--json")
+    finally:
+        stage.sandbox.set_faults(Faults.none())
+    assert (ran.code, ran.json["not_looked_at"]) == (exits.OK, {})
+
+
+class Cut(Exception):
+    """Somebody pulls the plug."""
+
+
+def cut_short(stage: Stage, relay: Relay, keep: Callable[[Place], None]) -> None:
+    """An audit that ends with its second batch."""
+    places: list[Place] = []
+
+    def stop(place: Place) -> None:
+        keep(place)
+        places.append(place)
+        if len(places) == 2:
+            raise Cut
+
+    with opened(
+        stage.settings, relay.journal(), Telemetry(stage.settings), rate=1000, patience_s=1, pause=time_out, keep=stop
+    ) as made:
+        begin = made.audit.begin(moment(relay.journal().now_ms()) - timedelta(hours=1))
+        with pytest.raises(Cut):
+            made.audit.run(begin)
+
+
+def time_out(seconds: float) -> bool:
+    time.sleep(seconds)
+    return False
+
+
+def test_an_audit_that_was_cut_short_goes_on_from_its_place(audit, shop, monkeypatch):
+    stage, relay = shop
+    monkeypatch.setattr("blnk_relay.audit.audit.MOST_INTENTS", 3)
+    with falsified(stage.sandbox, gone(row_of(relay, 0))):
+        audited = Audited(relay.journal())
+        cut_short(stage, relay, lambda place: audited.keep_place("operator", place.kept()))
+        before = audited.place("operator")
+        assert before is not None
+        assert before["report"]["compared"]["done"] < PAID
+        ran = audit("--resume", "--json")
+    assert ran.code == exits.DIFFERENT
+    assert ran.json["whole"]
+    # Each once, whatever ended at the same time as the last one before.
+    assert ran.json["compared"] == {"done": PAID, "dead": 1}
+    assert [one["sort"] for one in ran.json["first"]] == ["missing"]
+    # It is through, so there is nothing left to go on from.
+    assert audit("--resume").code == exits.BAD_INPUT
+
+
+def test_the_place_may_be_kept_in_a_file(audit, shop, tmp_path, monkeypatch):
+    stage, relay = shop
+    monkeypatch.setattr("blnk_relay.audit.audit.MOST_INTENTS", 3)
+    path = tmp_path / "place.json"
+    cut_short(stage, relay, lambda place: path.write_text(json.dumps(place.kept()), encoding="utf-8") and None)
+    ran = audit("--resume", "--place", str(path), "--json")
+    assert (ran.code, ran.json["whole"]) == (exits.OK, True)
+    assert not path.exists()
+    path.write_text("nonsense", encoding="utf-8")
+    assert audit("--resume", "--place", str(path)).code == exits.BAD_INPUT
+    assert audit("--resume", "--since", "1h").code == exits.BAD_INPUT
+
+
+def test_reads_come_no_faster_than_the_rate(shop):
+    stage, relay = shop
+    waited: list[float] = []
+
+    def pause(seconds: float) -> bool:
+        waited.append(seconds)
+        return time_out(seconds)
+
+    with opened(stage.settings, relay.journal(), Telemetry(stage.settings), rate=20, patience_s=1, pause=pause) as made:
+        start_s = time.monotonic()
+        report = made.audit.run(made.audit.begin(moment(relay.journal().now_ms()) - timedelta(hours=1)))
+        took_s = time.monotonic() - start_s
+    assert report.reads > 2
+    assert took_s >= (report.reads - 1) / 20
+    assert any(waited)
+
+
+def test_while_reads_are_paused_nothing_is_read_and_the_audit_says_so(audit, shop):
+    stage, relay = shop
+    operator = Operator(relay.journals)
+    operator.pause_target("default", who="ann", reason="moving house")
+    before = len(stage.sandbox.requests_seen())
+    try:
+        ran = audit("--since", "1h", "--patience", "0")
+    finally:
+        operator.resume_target("default", who="ann")
+    assert ran.code == exits.UNREAD
+    assert "reads of target default are paused" in ran.err
+    assert len(stage.sandbox.requests_seen()) == before
+
+
+def test_what_was_trimmed_can_no_longer_be_compared_and_that_is_said(make_stage, monkeypatch):
+    stage = make_stage(settings={**PROMPT, "retention_s": 0.5})
+    with paid(stage) as relay:
+        wait_until(lambda: Audited(relay.journal()).trimmed() == PAID, 20, "the sweep")
+        for name, value in as_environment(stage.settings).items():
+            monkeypatch.setenv(name, value)
+        ran = run("audit", "--rate", "1000", "--since", "1h", "--json")
+        shown = run("audit", "--rate", "1000", "--since", "1h")
+    assert ran.code == exits.UNREAD
+    assert (ran.json["trimmed"], ran.json["differences"]) == (PAID, 0)
+    assert f"{PAID} intents that ended long ago can no longer be compared" in shown.out
+    # Their rows are known to be ours all the same.
+    assert ran.json["rows"] >= PAID
+
+
+def test_a_turn_is_one_worker_s_until_it_ends_or_is_left(journal):
+    audited = Audited(journal)
+    assert audited.turn("one", 30)
+    assert audited.turn("one", 30)
+    assert not audited.turn("two", 30)
+    audited.turn("two", 0)
+    assert not audited.turn("two", 30)
+    audited.turn("one", 0)
+    assert audited.turn("two", 0.05)
+    wait_until(lambda: audited.turn("one", 0.05), 5, "the turn to end")
+
+
+def test_what_was_told_is_not_told_again_before_its_time(journal):
+    audited = Audited(journal)
+    assert audited.first_told(["a", "b"], 60) == {"a", "b"}
+    assert audited.first_told(["b", "c"], 60) == {"c"}
+    assert audited.first_told([], 60) == frozenset()
+    wait_until(lambda: audited.first_told(["a"], 0.05) == {"a"}, 5, "it to be forgotten")
+    audited.first_told([f"d{number}" for number in range(MOST_TOLD + 5)], 60)
+    assert journal.client.zcard(journal.key("told")) == MOST_TOLD
+
+
+def test_workers_audit_by_themselves_and_tell_of_each_difference_once(make_stage):
+    with FakeSentry() as sentry:
+        auditing = {"audit_window_s": 24.0, "audit_rate": 200.0, "audit_ours": ("order-",)}
+        stage = make_stage(settings={**PROMPT, "sentry_dsn": sentry.dsn, **auditing})
+        with paid(stage, workers=2) as relay:
+            audited = Audited(relay.journal())
+
+            def rounds() -> set[int]:
+                kept = audited.place("worker") or {}
+                ended.update({kept["over_ms"]} if "over_ms" in kept else ())
+                return ended
+
+            ended: set[int] = set()
+            wait_until(rounds, 30, "a first round")
+            assert not [event for event in sentry.events() if event["fingerprint"][0] == "audit"]
+            row = row_of(relay, 3)
+            with falsified(stage.sandbox, changed(row, precise_amount=7)):
+                wait_until(
+                    lambda: [event for event in sentry.events() if event["fingerprint"][0] == "audit"], 20, "an event"
+                )
+                ended.clear()
+                wait_until(lambda: len(rounds()) >= 2, 20, "two rounds more")
+            stage.stop_workers()
+        (event,) = [event for event in sentry.events() if event["fingerprint"][0] == "audit"]
+        assert event["fingerprint"] == ["audit", "default", "transaction", "other"]
+        assert event["extra"]["count"] == 1
+        told = "".join(sentry.envelopes)
+        assert "Sekret" not in told
+        assert row not in told
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("seed", [1, 7, 11])
+def test_an_audit_of_a_demo_with_all_its_faults_and_killed_workers_finds_nothing(make_stage, seed):
+    stage = make_stage(faults=fleet.faults(seed))
+    result = play(stage, tell(200, seed), lambda _: None)
+    assert result.sound
+    stage.sandbox.set_faults(Faults.none())
+    with Relay(stage.settings) as relay:
+        journal, ended_ms = relay.journal(), relay.journal().now_ms()
+        wait_until(lambda: journal.now_ms() > ended_ms + stage.settings.read_lag_s * 1000, 20, "reads to show all")
+        with opened(
+            stage.settings, journal, Telemetry(stage.settings), rate=10_000, patience_s=5, pause=time_out, ours=("*",)
+        ) as made:
+            report = made.audit.run(made.audit.begin(moment(ended_ms) - timedelta(hours=1)))
+    assert (report.findings, report.unread, report.stopped) == ([], {}, "")
+    assert report.compared.total() + result.numbers["blocked"] == 200

@@ -1,0 +1,204 @@
+"""The audit that workers make by themselves: of what ended lately, again and again, one worker at a time for a target.
+
+Off unless a setting says how far back it looks. A difference is told once, however often it is found again.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+
+from celery import bootsteps
+
+from blnk_relay.audit import Finding, Place, Report, Stopped
+from blnk_relay.errors import JournalUnavailable
+from blnk_relay.journal.audited import KEPT_MS, Audited
+from blnk_relay.journal.journal import Journal
+from blnk_relay.journal.status import moment
+from blnk_relay.settings import Settings
+from tasks.runtime import worker_name
+from worker.audit.opening import opened
+from worker.complaints import Complaints
+from worker.shared import Shared
+from worker.telemetry import Telemetry
+
+#: Under which workers keep the place of an audit in a journal.
+WHO = "worker"
+
+#: For how long nobody else audits a target, unless it is prolonged; and how often it is.
+_TURN_S, _PROLONG_S = 60.0, 10.0
+
+#: Longest wait while the reads of a target are shut; the next round goes on from there.
+_PATIENCE_S = 60.0
+
+#: How many audits a window of time sees.
+_ROUNDS = 24
+
+#: Shortest and longest time between two looks whether an audit is due.
+_LEAST_S, _MOST_S = 0.2, 60.0
+
+_log = logging.getLogger(__name__)
+
+
+class Auditor(bootsteps.StartStopStep):
+    """Audits the targets of a worker one after the other, in a thread of its own."""
+
+    requires = ("celery.worker.components:Pool",)
+
+    def __init__(self, parent: Any, **kwargs: Any) -> None:
+        super().__init__(parent, **kwargs)
+        self._shared: Shared = parent.app.conf.blnk_relay
+        self._settings = self._shared.settings
+        self._stop = threading.Event()
+        self._thread: threading.Thread | None = None
+
+    def start(self, _parent: Any) -> None:
+        """Begin, if it is switched on."""
+        if self._settings.audit_window_s:
+            self._thread = threading.Thread(target=self._run, name="auditor", daemon=True)
+            self._thread.start()
+
+    def stop(self, _parent: Any) -> None:
+        """End within the time of one read."""
+        self._stop.set()
+        if self._thread is not None:
+            self._thread.join(self._settings.redis_timeout_s * 2)
+
+    def _run(self) -> None:
+        complaints = Complaints(_log)
+        rounds = [
+            Rolling(self._settings, self._shared.relay.journal(target), self._shared.reports, self._stop.wait)
+            for target in self._settings.ledgers
+        ]
+        wait_s = _LEAST_S
+        while not self._stop.wait(wait_s):
+            for rolling in rounds:
+                try:
+                    report = rolling.go_on()
+                    if report is not None and report.stopped and not self._stop.is_set():
+                        complaints.say(f"audit of target {rolling.target} is not through: {report.stopped}")
+                except Exception as error:  # noqa: BLE001 - whatever it is, the next round is due in a while
+                    told = str(error) if isinstance(error, JournalUnavailable) else type(error).__name__
+                    complaints.say(
+                        f"audit of target {rolling.target}: {told}", exc_info=not isinstance(error, JournalUnavailable)
+                    )
+                if self._stop.is_set():
+                    return
+            wait_s = min(max(self._settings.audit_window_s / _ROUNDS / 10, _LEAST_S), _MOST_S)
+
+
+class Rolling:
+    """Audits one target whenever that is due.
+
+    Args:
+        settings: How far back, and at what rate.
+        journal: That of the target.
+        reports: Where differences are told.
+        pause: Waits so many seconds, and says whether to end.
+    """
+
+    def __init__(
+        self, settings: Settings, journal: Journal, reports: Telemetry, pause: Callable[[float], bool]
+    ) -> None:
+        self.target = journal.target
+        self._settings = settings
+        self._journal = journal
+        self._audited = Audited(journal)
+        self._reports = reports
+        self._pause = pause
+        self._worker = worker_name()
+        self._prolonged_s = float("-inf")
+        self._told = 0
+
+    def go_on(self) -> Report | None:
+        """Audit, where that is due and nobody else is at it; from where the last one had to end, if it had to.
+
+        Returns:
+            What was found; None where nothing was to be done.
+        """
+        kept = self._audited.place(WHO)
+        if not self._is_due(kept) or self._journal.foreign() is not None or not self._prolong():
+            return None
+        try:
+            return self._audit(kept)
+        finally:
+            self._audited.turn(self._worker, 0)
+
+    def _is_due(self, kept: dict[str, Any] | None) -> bool:
+        over_ms = (kept or {}).get("over_ms")
+        if not isinstance(over_ms, int):
+            return True
+        return self._audited.now_ms() >= over_ms + self._settings.audit_window_s * 1000 / _ROUNDS
+
+    def _audit(self, kept: dict[str, Any] | None) -> Report:
+        settings = self._settings
+        with opened(
+            settings,
+            self._journal,
+            self._reports,
+            rate=settings.audit_rate,
+            patience_s=_PATIENCE_S,
+            pause=self._pause,
+            ours=settings.audit_ours,
+            keep=self._keep,
+            each_second=self._stay,
+        ) as made:
+            place = _place(kept)
+            if place is None:
+                now = moment(self._audited.now_ms())
+                place = made.audit.begin(now - timedelta(seconds=settings.audit_window_s))
+            self._told = 0
+            report = made.audit.run(place)
+        self._tell(report)
+        if report.whole:
+            self._audited.keep_place(WHO, {"over_ms": self._audited.now_ms()})
+            self._sum_up(report)
+        return report
+
+    def _keep(self, place: Place) -> None:
+        self._audited.keep_place(WHO, place.kept())
+        self._tell(place.report)
+
+    def _prolong(self) -> bool:
+        mine = self._audited.turn(self._worker, _TURN_S)
+        self._prolonged_s = time.monotonic()
+        return mine
+
+    def _stay(self) -> None:
+        """Keep the turn.
+
+        Raises:
+            Stopped: Somebody else has it by now.
+        """
+        if time.monotonic() - self._prolonged_s >= _PROLONG_S and not self._prolong():
+            raise Stopped("another worker audits this target by now")
+
+    def _tell(self, report: Report) -> None:
+        """Tell of those that were never told; of those beyond what a report holds their number only."""
+        new: list[Finding] = report.findings[self._told :]
+        self._told = len(report.findings)
+        first = self._audited.first_told([one.digest for one in new], KEPT_MS / 1000)
+        for one in new:
+            if one.digest in first:
+                self._reports.different(one)
+
+    def _sum_up(self, report: Report) -> None:
+        found = report.found.total()
+        if found > len(report.findings):
+            _log.error("audit of target %s: %d differences, of which the first are told", self.target, found)
+        for reason, number in report.unread.most_common(5):
+            _log.warning("audit of target %s: %d not looked at, %s", self.target, number, reason)
+
+
+def _place(kept: dict[str, Any] | None) -> Place | None:
+    """Where an audit had to end; None where a new one begins."""
+    if kept is None or "over_ms" in kept:
+        return None
+    try:
+        return Place.from_kept(kept)
+    except (KeyError, TypeError, ValueError, AttributeError):
+        return None

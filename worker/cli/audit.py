@@ -1,0 +1,248 @@
+"""``audit``: compare the journal with the ledger by reading both."""
+
+from __future__ import annotations
+
+import json
+import threading
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from worker.cli import exits
+from worker.cli.access import opened
+from worker.cli.options import example, json_option
+from worker.cli.output import clock, emit, fields, plain, progress, remark, say, several, stamp, table
+from worker.cli.spans import Since, Time, since_at
+
+if TYPE_CHECKING:
+    from blnk_relay import Settings
+    from blnk_relay.audit import Place, Report
+    from blnk_relay.journal.audited import Audited
+    from blnk_relay.journal.journal import Journal
+
+#: Reads a second that hurt no ledger that can be used at all.
+_RATE = 5.0
+
+#: Longest wait for reads that are paused, before the place is kept and the audit ends.
+_PATIENCE_S = 60.0
+
+#: Under which an operator's audits keep their place in a journal.
+_WHO = "operator"
+
+#: Characters of a file that keeps a place, at most.
+_MOST_KEPT = 10_000_000
+
+
+@click.command(
+    "audit",
+    short_help="Compare the journal with the ledger, by reading both.",
+    epilog=example("blnk-relay audit --since 1d", "blnk-relay audit --resume --json | jq .differences"),
+)
+@click.option("--since", type=Since(), help="What ended since: 2h, 3d, or RFC 3339.  [default: 1d]")
+@click.option("--until", type=Time(), help="And before then.  [default: what reads surely show]")
+@click.option("--target", help="The ledger; needed where there are several.")
+@click.option(
+    "--rate",
+    type=click.FloatRange(0, 1000, min_open=True),
+    default=_RATE,
+    show_default=True,
+    help="Most reads of the ledger a second.",
+)
+@click.option(
+    "--ours",
+    multiple=True,
+    metavar="TEXT",
+    help="References that begin so are made through this journal alone; again for more, '*' for all.",
+)
+@click.option("--resume", is_flag=True, help="Go on where the last audit of this target had to end.")
+@click.option(
+    "--place", "path", type=click.Path(dir_okay=False), help="Keep the place in this file.  [default: the journal]"
+)
+@click.option(
+    "--patience",
+    type=click.FloatRange(0, 86_400),
+    default=_PATIENCE_S,
+    show_default=True,
+    help="Seconds to wait while reads are paused.",
+)
+@json_option
+def audit(
+    *,
+    since: datetime | timedelta | None,
+    until: datetime | None,
+    target: str | None,
+    rate: float,
+    ours: tuple[str, ...],
+    resume: bool,
+    path: str | None,
+    patience: float,
+    as_json: bool,
+) -> None:
+    """Compare the journal with the ledger: each outcome is there once and as was asked for, and nothing besides.
+
+    It reads, and changes neither. What differs is listed with what the journal says, what the ledger shows, and what to
+    do (docs/production.md). Exit codes: 0 nothing differs, 1 something does, 6 nothing does in what could be read, and
+    not all could.
+    """
+    from worker.audit.opening import opened as opened_audit
+    from worker.telemetry import Telemetry
+
+    if resume and (since is not None or until is not None):
+        raise click.UsageError("--resume goes on with the times that the audit began with: leave out --since, --until.")
+    with opened() as access:
+        journal = access.operator.journals.of(_target(access.settings, target))
+        if (other := journal.foreign()) is not None:
+            raise other
+        keeper = _Keeper(path)
+        with (
+            opened_audit(
+                access.settings,
+                journal,
+                Telemetry(access.settings),
+                rate=rate,
+                patience_s=patience,
+                pause=threading.Event().wait,
+                ours=ours,
+                keep=lambda place: keeper.keep(made.journal, place),
+                say=remark,
+            ) as made,
+            progress("comparing", None) as step,
+        ):
+            keeper.step = step
+            if resume:
+                place = keeper.place(made.journal)
+            else:
+                now = access.operator.now(journal.target)
+                begin = since_at(timedelta(days=1) if since is None else since, now)
+                place = made.audit.begin(begin or now, until)
+            report = made.audit.run(place)
+            if report.whole:
+                keeper.forget(made.journal)
+    if as_json:
+        emit(report_json(report))
+    else:
+        show_report(report, journal, path)
+    exits.leave(exits.DIFFERENT if not report.clean else exits.OK if report.complete else exits.UNREAD)
+
+
+def _target(settings: Settings, target: str | None) -> str:
+    if target is None and len(settings.ledgers) > 1:
+        raise click.UsageError(f"--target is needed: the settings name {', '.join(settings.ledgers)}.")
+    return next(iter(settings.ledgers)) if target is None else target
+
+
+class _Keeper:
+    """Keeps the place of an audit: in the journal, or in a file."""
+
+    def __init__(self, path: str | None) -> None:
+        self._path = None if path is None else Path(path)
+        self._shown = 0
+        self.step: Any = lambda _: None
+
+    def keep(self, journal: Audited, place: Place) -> None:
+        if self._path is None:
+            journal.keep_place(_WHO, place.kept())
+        else:
+            # Whole or not at all.
+            half = self._path.with_name(self._path.name + ".part")
+            half.write_text(json.dumps(place.kept()), encoding="utf-8")
+            half.replace(self._path)
+        compared = place.report.compared.total()
+        self.step(compared - self._shown)
+        self._shown = compared
+
+    def place(self, journal: Audited) -> Place:
+        """What was kept.
+
+        Raises:
+            BadInput: Nothing is, or it is no place of this target.
+        """
+        from blnk_relay.audit import Place
+
+        where = "the journal" if self._path is None else f"the file {plain(self._path)}"
+        kept: Any = journal.place(_WHO)
+        if self._path is not None:
+            try:
+                text = self._path.read_text(encoding="utf-8")
+                kept = json.loads(text) if len(text) <= _MOST_KEPT else None
+            except (OSError, ValueError):
+                kept = None
+        try:
+            place = Place.from_kept(kept)
+        except (KeyError, TypeError, ValueError, AttributeError):
+            raise exits.BadInput(f"{where} keeps no place of an audit to go on from: begin with --since.") from None
+        if place.report.target != journal.target:
+            raise exits.BadInput(f"{where} keeps the place of an audit of target {plain(place.report.target)!r}.")
+        self._shown = place.report.compared.total()
+        return place
+
+    def forget(self, journal: Audited) -> None:
+        if self._path is None:
+            journal.forget_place(_WHO)
+        else:
+            self._path.unlink(missing_ok=True)
+
+
+def report_json(report: Report) -> dict[str, Any]:
+    """What an audit found."""
+    from dataclasses import asdict
+
+    from blnk_relay.journal.status import moment
+
+    return {
+        "target": report.target,
+        "since": stamp(moment(report.since_ms)),
+        "until": stamp(moment(report.until_ms)),
+        "whole": report.whole,
+        "stopped": report.stopped,
+        "compared": dict(report.compared),
+        "differences": report.found.total(),
+        "by_sort": dict(report.found),
+        "first": [asdict(one) for one in report.findings],
+        "not_looked_at": dict(report.unread),
+        "trimmed": report.trimmed,
+        "rows": report.rows,
+        "others": report.others,
+        "reads": report.reads,
+    }
+
+
+def show_report(report: Report, journal: Journal, path: str | None) -> None:
+    """What an audit found, for people."""
+    from blnk_relay.journal.status import moment
+
+    for one in report.findings:
+        fields(
+            [
+                ("difference", one.sort),
+                ("intent", f"{one.kind} {one.key or one.intent}" if one.intent else "none that the journal knows"),
+                ("id", one.intent),
+                ("reference", one.reference),
+                ("the journal says", one.says),
+                ("the ledger shows", one.shows),
+                ("what to do", one.advice),
+            ]
+        )
+        say()
+    found = report.found.total()
+    if found > len(report.findings):
+        say(f"The first {len(report.findings)} of {found:,} differences.")
+    rows = [(plain(reason), f"{number:,}") for reason, number in report.unread.most_common()]
+    if rows:
+        table(("not looked at", ">intents"), rows)
+    if report.trimmed:
+        hours = journal.settings.retention_s / 3600
+        say(
+            f"{several(report.trimmed, 'intent')} that ended long ago can no longer be compared: the journal keeps "
+            f"what is finished for {hours:g} hours (BLNK_RELAY_RETENTION_S), and of the rest their keys alone."
+        )
+    times = f"{clock(moment(report.since_ms))} to {clock(moment(report.until_ms))}"
+    compared = several(report.compared.total(), "intent")
+    say(
+        f"Target {report.target}, {times}: {compared} compared, {several(report.rows, 'row')} of the ledger looked "
+        f"through ({report.others:,} of others), {several(report.reads, 'read')}; {several(found, 'difference')}."
+    )
+    if report.stopped:
+        remark(f"It is not through: {report.stopped}. Its place is kept in {path or 'the journal'}.")
