@@ -1,11 +1,14 @@
-"""The audit: the journal's word against the ledger, read and never written.
+"""The audit: the journal's word against the ledger, by reading both and changing neither.
+
+What reads a ledger comes with workers: ``worker.audit.opened`` puts the two together.
 
 Example:
     ::
 
-        from blnk_relay.audit import Audit
-
-    A worker's machine has what reads a ledger; ``worker.audit.opened`` puts both together.
+        with opened(settings, relay.journal(), Telemetry(settings), rate=5, patience_s=60, pause=Event().wait) as made:
+            report = made.audit.run(made.audit.begin(datetime.now(UTC) - timedelta(days=1)))
+        for finding in report.findings:
+            print(finding.kind, finding.key, finding.says, finding.shows, finding.advice)
 """
 
 from blnk_relay.audit.audit import Audit, Place, Stopped
