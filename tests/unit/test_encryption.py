@@ -69,6 +69,8 @@ def test_a_key_may_be_written_in_the_letters_of_addresses():
         (f"{ONE},k2:{ONE.partition(':')[2]}", "'k1' and 'k2' are one key"),
         (",".join(a_key(f"k{number}") for number in range(101)), "at most 100"),
     ],
+    # Not by their values: keys are other ones in each process.
+    ids=["none", "no id", "a blank", "no base64", "too short", "an id twice", "a key twice", "too many"],
 )
 def test_keys_that_cannot_be_used_are_refused_with_a_sentence_that_quotes_none(text, says):
     with pytest.raises(InvalidSettings) as caught:
