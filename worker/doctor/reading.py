@@ -95,6 +95,8 @@ def read_all(settings: Settings, targets: Sequence[str], most_s: float = MOST_S)
     hasty = replace(
         settings,
         redis_timeout_s=min(settings.redis_timeout_s, STEP_S),
+        # It has to be below the other, and nothing is written here that would wait for it.
+        durability_timeout_s=min(settings.durability_timeout_s, settings.redis_timeout_s / 2, STEP_S / 2),
         connect_timeout_s=min(settings.connect_timeout_s, STEP_S),
         read_timeout_s=min(settings.read_timeout_s, STEP_S),
     )
