@@ -23,7 +23,7 @@ MEANINGS: Mapping[int, str] = MappingProxyType(
         PARTLY: "done in part: some lines or letters were refused, and they are listed",
         BAD_INPUT: "bad input or settings; nothing was changed",
         NOT_FOUND: "no such key, lane, target, kind or code",
-        UNAVAILABLE: "the journal (Redis) cannot be reached or does not take writes",
+        UNAVAILABLE: "the journal (Redis) cannot be reached, does not take writes, or has a shape that is unknown here",
         REFUSED: "refused: it would lose or double a payment, comes too late, or another's pause stands",
         FAILED: "a worker could not go on, and should be started again; its log says why",
         INTERRUPTED: "interrupted, or the question was answered with no",
