@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,6 +17,8 @@ from blnk_relay.journal.vitals import JournalVitals, Replica, ServerVitals
 from worker.doctor import checks
 from worker.doctor.facts import BrokerFacts, Facts, Reach, ReadTried, Stray, TargetFacts
 from worker.doctor.findings import Finding, Level, exit_code
+
+ROOT = Path(__file__).parents[2]
 
 NOW = datetime(2030, 1, 1, tzinfo=UTC)
 WELL, FAIL, WARN, BLIND = Level.OK, Level.FAILURE, Level.WARNING, Level.UNKNOWN
@@ -281,3 +285,17 @@ def test_the_servers_of_journals_are_looked_at_more_closely_than_that_of_bells()
 )
 def test_the_exit_code_says_whether_the_promise_holds(levels: tuple[Level, ...], code: int) -> None:
     assert exit_code(Finding("c", "of", level, "looked", "saw") for level in levels) == code
+
+
+def test_every_link_leads_to_a_heading_that_is_there() -> None:
+    links = {find().link for find, level, _ in CASES if level is not WELL} - {"docs"}
+    assert len(links) > 5
+    for link in links:
+        name, _, anchor = link.partition("#")
+        page = (ROOT / name).read_text(encoding="utf-8")
+        headings = {
+            re.sub(r"[^a-z0-9 -]", "", line.lstrip("# ").lower()).replace(" ", "-")
+            for line in page.splitlines()
+            if line.startswith("#")
+        }
+        assert not anchor or anchor in headings, link
