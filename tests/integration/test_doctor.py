@@ -26,6 +26,7 @@ from tests.support.replicas import replicated
 from tests.support.waiting import wait_until
 from worker.demo.stage import as_environment
 from worker.demo.valkey import start_valkey
+from worker.doctor.reading import MOST_S
 
 LEDGER = Options(instance_id="inst_doctor", tokens={"writer": ("proxy:write", "proxy:read"), "reader": ("data:read",)})
 
@@ -227,7 +228,7 @@ def test_what_is_dead_is_a_finding_and_takes_no_longer_than_it_may(
         monkeypatch.setattr("worker.doctor.reading.STEP_S", 1.0)
         began_s = time.monotonic()
         code, found = doctor(monkeypatch, dead)
-        assert time.monotonic() - began_s < 20
+        assert time.monotonic() - began_s < MOST_S + 10
     assert code == 1
     assert levels(found, "answers", "journal") == ["failure"] * 4
     assert "strays" in found
