@@ -218,12 +218,13 @@ def test_what_is_dead_is_a_finding_and_takes_no_longer_than_it_may(
         # It takes connections, and never says a word.
         silent.listen(50)
         nowhere, mute = (one.getsockname()[1] for one in (closed, silent))
+        elsewhere = Target(name="eu", base_url=f"http://127.0.0.1:{nowhere}", token="k", instance_id="i")  # noqa: S106
         dead = replace(
             given,
             redis_url=f"redis://127.0.0.1:{nowhere}/0",
             broker_url=f"amqp://guest:guest@127.0.0.1:{mute}/relay",
             base_url=f"http://127.0.0.1:{mute}",
-            targets=(Target(name="eu", redis_url=f"redis://127.0.0.1:{mute}/0", token="k", instance_id="i"),),  # noqa: S106
+            targets=(replace(elsewhere, redis_url=f"redis://127.0.0.1:{mute}/0"),),
         )
         monkeypatch.setattr("worker.doctor.reading.STEP_S", 1.0)
         began_s = time.monotonic()
