@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from redis.exceptions import RedisError
@@ -150,49 +150,54 @@ def _replicas(info: Mapping[str, Any]) -> tuple[Replica, ...]:
     )
 
 
-def journal_vitals_flow(settings: Settings, target: str, meant: str) -> Flow[JournalVitals]:
-    """Read what a journal says of itself, as far as its shape is known here.
-
-    Args:
-        settings: After which silence a worker program is dead.
-        target: Whose journal it is.
-        meant: The ledger that the settings mean by it.
-    """
-    prefix = settings.prefix(target)
-    ground, ledger = yield Ask(
-        (
-            ("HMGET", f"{prefix}ground", "shape", "epoch", "lost", "skew", "steps"),
-            ("HGET", f"{prefix}ledger", "is"),
-        ),
-        whole=False,
-    )
-    shape, epoch, lost, skew, steps = ground
-    found: dict[str, Any] = {"target": target, "meant": meant, "ledger": ledger or "", "shape": shape or ""}
-    if not shape:
-        # Nothing was ever recorded, and whoever looks must not be the first.
-        return JournalVitals(**found)
-    try:
-        now_ms, _ = yield Run("now", ())
-        overview, alive = yield from overview_flow(settings, target)
-    except OtherShape:
-        return JournalVitals(**found)
-    [new_letters] = yield Ask((("ZCOUNT", f"{prefix}dead", now_ms - _HOUR_MS, "+inf"),))
-    return JournalVitals(
-        **found,
-        epoch=epoch or "",
-        lost_s=(now_ms - int(float(lost))) / 1000 if lost else None,
-        skew_s=float(skew or 0) / 1000,
-        steps=int(steps or 0),
-        programs=tuple(sorted(map(program_of, alive))),
-        new_letters=new_letters,
-        overview=overview,
-    )
-
-
 def journal_vitals(journal: Journal) -> JournalVitals:
-    """What a journal says of itself.
+    """What a journal says of itself, as far as its shape is known here.
 
     Raises:
         JournalUnavailable: Redis did not answer.
     """
-    return journal.drive(journal_vitals_flow(journal.settings, journal.target, journal.ledger))
+    found = journal.drive(_ground_flow(journal.settings.prefix(journal.target), journal.target, journal.ledger))
+    if not found.shape:
+        # Nothing was ever recorded, and whoever looks must not be the first.
+        return found
+    try:
+        return journal.drive(_rest_flow(journal.settings, found))
+    except OtherShape:
+        return found
+
+
+def _ground_flow(prefix: str, target: str, meant: str) -> Flow[JournalVitals]:
+    """What means the same whatever the shape."""
+    ground, ledger = yield Ask(
+        (
+            ("HMGET", f"{prefix}ground", "shape", "epoch", "skew", "steps"),
+            ("HGET", f"{prefix}ledger", "is"),
+        ),
+        whole=False,
+    )
+    shape, epoch, skew, steps = ground
+    return JournalVitals(
+        target=target,
+        meant=meant,
+        ledger=ledger or "",
+        shape=shape or "",
+        epoch=epoch or "",
+        skew_s=float(skew or 0) / 1000,
+        steps=int(steps or 0),
+    )
+
+
+def _rest_flow(settings: Settings, found: JournalVitals) -> Flow[JournalVitals]:
+    prefix = settings.prefix(found.target)
+    now_ms, _ = yield Run("now", ())
+    overview, alive = yield from overview_flow(settings, found.target)
+    lost, new_letters = yield Ask(
+        (("HGET", f"{prefix}ground", "lost"), ("ZCOUNT", f"{prefix}dead", now_ms - _HOUR_MS, "+inf")), whole=False
+    )
+    return replace(
+        found,
+        lost_s=(now_ms - int(float(lost))) / 1000 if lost else None,
+        programs=tuple(sorted(map(program_of, alive))),
+        new_letters=new_letters,
+        overview=overview,
+    )

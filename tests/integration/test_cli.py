@@ -164,6 +164,8 @@ def test_the_table_of_exit_codes_is_the_one_of_the_code():
         ("lanes", (), ()),
         ("pause", ("refunds",), ()),
         ("resume", ("refunds",), ()),
+        ("doctor", (), ()),
+        ("upgrade", (), ()),
         ("kinds", (), ()),
         ("kinds", ("refund",), ()),
         ("encryption keys", (), ()),

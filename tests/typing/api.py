@@ -36,6 +36,7 @@ from blnk_relay import (
     NotFound,
     Operator,
     OtherLedger,
+    OtherShape,
     OutcomeName,
     Overview,
     PartName,
@@ -56,6 +57,7 @@ from blnk_relay import (
     Target,
     TooLate,
     UnsuitableServer,
+    Upgraded,
     Write,
     __version__,
     bulk_transactions,
@@ -229,6 +231,8 @@ def failed(relay: Relay, intent: Intent) -> str:
     except StillOpen as error:
         assert_type(error.status, Status)
         return error.why
+    except OtherShape as error:
+        return f"start another version: {error.target} has shape {error.found}, and this one knows {error.known}"
     except (JournalFull, NotDurable):
         return "again, under the same key"
     except EncryptionKeyMissing as error:
@@ -258,12 +262,14 @@ def operate() -> list[str]:
         change: Change = operator.pause_lane("refunds", who="mila", reason="the bank is closed")
         pause: Pause | None = change.pause
         operator.resume_lane("refunds", who="mila")
+        upgraded: tuple[Upgraded, ...] = operator.upgrade()
         acts: tuple[Act, ...] = operator.acts(most=5)
         uses: tuple[KeyUse, ...] = operator.key_use()
         resealed: Resealed = operator.reseal("default")
         told = [f"{act.at} {act.who}: {act.what} {act.of}" for act in acts]
         told += [f"{use.target} {use.old}" for use in uses] + [f"{resealed.done} {resealed.finished}"]
         told += [f"{lane.lane} {lane.due}" for lane in lanes] + [gate.state for gate in gates]
+        told += [f"{one.target} {one.before} {one.after}" for one in upgraded if one.changed]
         return [*told, pause.reason if pause else ""]
 
 

@@ -11,6 +11,7 @@ import ssl
 import threading
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from typing import Any, TypeVar
@@ -57,28 +58,30 @@ class _Reading:
     """Reads in threads that nobody waits for longer than until a common end."""
 
     def __init__(self, most_s: float) -> None:
+        self._most_s = most_s
         self._end_s = time.monotonic() + most_s
-        self._threads: list[threading.Thread] = []
 
-    def begin(self, read: Callable[[], T], instead: T) -> Callable[[], T]:
-        """Begin to read something; what is returned waits for it, and is ``instead`` where it did not come in time."""
+    def begin(self, read: Callable[[], T], instead: Callable[[str], T]) -> Callable[[], T]:
+        """Begin to read something; what is returned waits for it.
+
+        Args:
+            read: Reads it.
+            instead: What stands in its place where it did not come in time, or failed; told why.
+        """
         found: list[T] = []
-        failed: list[Exception] = []
 
         def run() -> None:
             try:
                 found.append(read())
-            except Exception as error:  # noqa: BLE001 - raised where it is waited for
-                failed.append(error)
+            except Exception as error:  # noqa: BLE001 - whatever it is, it is a finding
+                found.append(instead(f"it could not be looked at ({type(error).__name__})"))
 
         thread = threading.Thread(target=run, name="doctor", daemon=True)
         thread.start()
 
         def wait() -> T:
             thread.join(max(0.0, self._end_s - time.monotonic()))
-            if failed:
-                raise failed[0]
-            return found[0] if found else instead
+            return found[0] if found else instead(f"no answer within {self._most_s:g} s")
 
         return wait
 
@@ -91,10 +94,11 @@ def read_all(settings: Settings, targets: Sequence[str], most_s: float = MOST_S)
         targets: Which of its targets.
         most_s: Longest wait for all of it.
     """
-    late = f"no answer within {most_s:g} s"
     hasty = replace(
         settings,
         redis_timeout_s=min(settings.redis_timeout_s, STEP_S),
+        # It has to be below the other, and nothing is written here that would wait for it.
+        durability_timeout_s=min(settings.durability_timeout_s, settings.redis_timeout_s / 2, STEP_S / 2),
         connect_timeout_s=min(settings.connect_timeout_s, STEP_S),
         read_timeout_s=min(settings.read_timeout_s, STEP_S),
     )
@@ -103,29 +107,28 @@ def read_all(settings: Settings, targets: Sequence[str], most_s: float = MOST_S)
     broker = settings.broker_address
     redises = _redises(settings, targets, broker)
     servers = [
-        reading.begin(partial(server_vitals, hasty, *place), ServerVitals(place[0].variable, failure=late))
+        reading.begin(partial(server_vitals, hasty, *place), partial(_dead_server, place[0].variable))
         for place in redises
     ]
-    ways = {
-        address.variable: reading.begin(partial(_way_to_redis, address), Reach("", failure=late))
-        for address, _ in redises
-    }
-    vitals = [reading.begin(partial(_vitals, journals.of(name)), JournalVitals(name, failure=late)) for name in targets]
+    ways = {address.variable: reading.begin(partial(_way_to_redis, address), _nowhere) for address, _ in redises}
+    vitals = [
+        reading.begin(partial(_vitals, journals.of(name)), lambda why, name=name: JournalVitals(name, failure=why))  # type: ignore[misc]
+        for name in targets
+    ]
     ledgers = [
         reading.begin(
             partial(_ledger, hasty, settings.ledgers[name], journals),
-            TargetFacts(name, Reach("", failure=late), skipped=late),
+            lambda why, name=name: TargetFacts(name, _nowhere(why), skipped=why),  # type: ignore[misc]
         )
         for name in targets
     ]
     variable = "BLNK_RELAY_BROKER_URL" if settings.broker_url else "BLNK_RELAY_REDIS_URL"
     at_broker = reading.begin(
-        partial(_broker, hasty, variable, broker), BrokerFacts(variable, Reach("", failure=late), failure=late)
+        partial(_broker, hasty, variable, broker), lambda why: BrokerFacts(variable, _nowhere(why), failure=why)
     )
-    nobody: tuple[list[Stray], str] = ([], late)
-    strays = reading.begin(partial(_strays, journals), nobody)
+    strays = reading.begin(partial(_strays, journals), _no_strays)
     found, strays_failure = strays()
-    return Facts(
+    facts = Facts(
         settings=settings,
         servers=tuple(wait() for wait in servers),
         reaches={name: wait() for name, wait in ways.items()},
@@ -137,6 +140,21 @@ def read_all(settings: Settings, targets: Sequence[str], most_s: float = MOST_S)
         files=resource.getrlimit(resource.RLIMIT_NOFILE)[0],
         shared=tuple(told_twice(settings)),
     )
+    with suppress(JournalUnavailable):
+        journals.close()
+    return facts
+
+
+def _dead_server(variable: str, why: str) -> ServerVitals:
+    return ServerVitals(variable, failure=why)
+
+
+def _nowhere(why: str) -> Reach:
+    return Reach("it", failure=why)
+
+
+def _no_strays(why: str) -> tuple[list[Stray], str]:
+    return [], why
 
 
 def _redises(
