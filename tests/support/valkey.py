@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import tempfile
+from pathlib import Path
 from typing import Any
 
 import redis
@@ -64,6 +65,29 @@ class LastingValkey:
         assert self._server is not None
         self._server.terminate()
         self._server = None
+
+    @property
+    def _appended(self) -> Path:
+        """The file that grows with each write."""
+        files = (Path(self._folder.name) / "appendonlydir").glob("*.incr.aof")
+        return max(files, key=lambda path: path.stat().st_mtime)
+
+    def written(self) -> int:
+        """How many bytes its append-only file has; what comes later may never reach the disk."""
+        return self._appended.stat().st_size
+
+    def cut(self, size: int) -> int:
+        """Take from the end of its append-only file, once it was killed, what a power cut would have taken.
+
+        Args:
+            size: How many bytes stay.
+
+        Returns:
+            How many were taken.
+        """
+        before = self._appended.stat().st_size
+        os.truncate(self._appended, min(size, before))
+        return max(0, before - size)
 
     def freeze(self) -> None:
         """SIGSTOP: connections stay open and nothing answers."""

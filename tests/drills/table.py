@@ -1,0 +1,46 @@
+"""The drills by their names."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from tests.drills import servers, workers
+from tests.drills.moving import moving
+from tests.drills.promotions import PROMOTIONS
+from tests.drills.report import Report, Terms
+
+
+@dataclass(frozen=True, slots=True)
+class Drill:
+    """One of them.
+
+    Attributes:
+        play: Plays it.
+        soon: Whether its short form is part of the short set.
+    """
+
+    play: Callable[[Terms], Report]
+    soon: bool = False
+
+    @property
+    def about(self) -> str:
+        """What it does, in a sentence or two."""
+        return " ".join(str(getattr(self.play, "about", self.play.__doc__)).split())
+
+
+#: The longest first, so that the last ones to end are short.
+DRILLS: Mapping[str, Drill] = {
+    "kills": Drill(workers.kills, soon=True),
+    "moving": Drill(moving, soon=True),
+    **{promotions.name: Drill(promotions) for promotions in PROMOTIONS},
+    "fleet": Drill(workers.fleet),
+    "freezes": Drill(workers.freezes),
+    "sigterm": Drill(workers.sigterm),
+    "sigterm-prefork": Drill(workers.sigterm_prefork),
+    "restarts": Drill(workers.restarts),
+    "storms": Drill(servers.storms),
+    "pauses": Drill(servers.pauses),
+    "redis-always": Drill(servers.redis_always),
+    "redis-everysec": Drill(servers.redis_everysec),
+}
