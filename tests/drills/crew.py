@@ -7,6 +7,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from typing import Self
 
 from tests.drills.nursery import Nursery, Worker
@@ -44,6 +45,19 @@ tasks.deliver.KINDS = tasks.lookups.KINDS = kinds
 """
 
 
+@dataclass(frozen=True, eq=False, slots=True)
+class Sort:
+    """A sort of worker.
+
+    Attributes:
+        prelude: Lines of Python that run before any of them is made.
+        environment: Variables on top of the settings.
+    """
+
+    prelude: str = RAISES
+    environment: Mapping[str, str] = field(default_factory=dict)
+
+
 class Crew:
     """Keeps so many workers running.
 
@@ -54,24 +68,17 @@ class Crew:
     Args:
         stage: Where they play.
         pool: Celery pool.
-        size: How many.
-        environment: What is added to that of the stage.
-        prelude: Lines of Python that run before any of them is made.
+        sizes: How many of which sort.
     """
 
-    def __init__(
-        self,
-        stage: Stage,
-        pool: str,
-        size: int,
-        *,
-        environment: Mapping[str, str] | None = None,
-        prelude: str = RAISES,
-    ) -> None:
-        whole = {**_clean_environment(), **as_environment(stage.settings), **(environment or {})}
-        self._nursery = Nursery(pool, whole, stage.log, prelude)
-        self._size = size
+    def __init__(self, stage: Stage, pool: str, sizes: Mapping[Sort, int]) -> None:
+        usual = {**_clean_environment(), **as_environment(stage.settings)}
+        self._nurseries = {
+            sort: Nursery(pool, {**usual, **sort.environment}, stage.log, sort.prelude) for sort in sizes
+        }
+        self._sizes = dict(sizes)
         self._workers: list[Worker] = []
+        self._sorts: dict[Worker, Sort] = {}
         self._asleep: dict[Worker, float] = {}
         self._slept: dict[int, float] = {}
         self._lock = threading.RLock()
@@ -94,22 +101,23 @@ class Crew:
             worker.signal(signal.SIGTERM)
         for worker in self.present():
             worker.wait(STOP_S)
-        self._nursery.close()
+        for nursery in self._nurseries.values():
+            nursery.close()
 
-    def present(self) -> list[Worker]:
-        """Those that are there."""
+    def present(self, sort: Sort | None = None) -> list[Worker]:
+        """Those that are there, of a sort or of all."""
         with self._lock:
-            return list(self._workers)
+            return [worker for worker in self._workers if sort in (None, self._sorts[worker])]
 
     def awake(self) -> list[Worker]:
         """Those of them that are not frozen."""
         with self._lock:
             return [worker for worker in self._workers if worker not in self._asleep]
 
-    def resize(self, size: int) -> None:
-        """Have so many from now on; who is there already stays."""
+    def resize(self, sort: Sort, size: int) -> None:
+        """Have so many of a sort from now on; who is there already stays."""
         with self._lock:
-            self._size = size
+            self._sizes[sort] = size
             self._fill_up()
 
     def kill(self, *workers: Worker) -> int:
@@ -181,11 +189,11 @@ class Crew:
         """At the end: whoever ended by itself said so with its exit code, and whoever is told to stop does."""
         if self._failures:
             yield f"gone: the supervisor failed with {self._failures[0]!r}"
-        for code, number in self.ended.items():
-            if code != FAILED:
-                yield f"gone: {number} workers ended with {code}"
+        for unforeseen, number in self.ended.items():
+            if unforeseen != FAILED:
+                yield f"gone: {number} workers ended with {unforeseen}"
         with self._lock:
-            self._size = 0
+            self._sizes.clear()
         for worker, (code, _) in self.stop(*self.present()).items():
             if code != 0:
                 yield f"gone: worker {worker.pid} was told to stop, and ended with {code} within {STOP_S:g} s"
@@ -204,5 +212,8 @@ class Crew:
                     self.ended[worker.returncode] += 1
                     self._workers.remove(worker)
                     self._asleep.pop(worker, None)
-            while len(self._workers) < self._size:
-                self._workers.append(self._nursery.start())
+            for sort, size in self._sizes.items():
+                while len(self.present(sort)) < size:
+                    worker = self._nurseries[sort].start()
+                    self._sorts[worker] = sort
+                    self._workers.append(worker)

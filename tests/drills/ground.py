@@ -84,6 +84,7 @@ class Ground:
         for _at, undo in self._later:
             undo()
         self._later.clear()
+        self._drip.share = 0.0
 
     def _undo_what_is_due(self) -> None:
         for entry in [entry for entry in self._later if entry[0] <= time.monotonic()]:

@@ -56,6 +56,32 @@ def _rubbish(number: int) -> bytes:
     ][number % 8]
 
 
+def _insist(act: Callable[[], list[Receipt]]) -> list[Receipt]:
+    end_s = time.monotonic() + _PATIENCE_S
+    while True:
+        try:
+            return act()
+        except JournalUnavailable:
+            if time.monotonic() > end_s:
+                raise
+            time.sleep(0.05)
+
+
+def newer_intents(relay: Relay, rng: random.Random, number: int, first: int = 0) -> list[str]:
+    """Enqueue what only a newer version knows; returns the keys."""
+    keys = [f"newer-{at}" for at in range(first, first + number)]
+    for key in keys:
+        lane = rng.choice(relay.settings.lanes)
+        known = new_entry(payment(key), key, lane, not_before="+0", deadline="+86400000", tag="blnk_relay")
+        new = replace(
+            known,
+            entry=replace(known.entry, kind=_NEWER),
+            body=known.body.replace('"kind":"transaction"', f'"kind":"{_NEWER}"'),
+        )
+        _insist(lambda new=new: relay._accept([new]))  # type: ignore[misc]
+    return keys
+
+
 class Neighbours:
     """Others beside the one who tells the story: who repeats it, a newer producer, and one that comes by name.
 
@@ -97,38 +123,19 @@ class Neighbours:
         except BaseException as error:  # noqa: BLE001 - handed to the drill
             self._failures.append(error)
 
-    def _insist(self, act: Callable[[], list[Receipt]]) -> list[Receipt]:
-        end_s = time.monotonic() + _PATIENCE_S
-        while True:
-            try:
-                return act()
-            except JournalUnavailable:
-                if time.monotonic() > end_s:
-                    raise
-                time.sleep(0.05)
-
     def _repeat(self, relay: Relay, rng: random.Random) -> None:
         """What was enqueued already, once more under its key."""
         while not self._over.wait(rng.uniform(0.1, 0.8)):
             told = self._scene.teller.told
             for write in rng.sample(told, min(len(told), 5)):
-                (receipt,) = self._insist(lambda write=write: relay.enqueue_many([write]))  # type: ignore[misc]
+                (receipt,) = _insist(lambda write=write: relay.enqueue_many([write]))  # type: ignore[misc]
                 assert not receipt.created, "a repeat was taken for something new"
                 self.repeated += 1
 
     def _newer(self, relay: Relay, rng: random.Random) -> None:
         """A newer producer, with kinds that the workers do not know."""
         for number in range(_STRANGERS):
-            key = f"newer-{number}"
-            lane = rng.choice(self._scene.stage.settings.lanes)
-            known = new_entry(payment(key), key, lane, not_before="+0", deadline="+86400000", tag="blnk_relay")
-            new = replace(
-                known,
-                entry=replace(known.entry, kind=_NEWER),
-                body=known.body.replace('"kind":"transaction"', f'"kind":"{_NEWER}"'),
-            )
-            self._insist(lambda new=new: relay._accept([new]))  # type: ignore[misc]
-            self.strangers.append(key)
+            self.strangers += newer_intents(relay, rng, 1, first=number)
             if self._over.wait(rng.uniform(0.5, self._chaos_s / _STRANGERS)):
                 return
 
@@ -174,7 +181,7 @@ def moving(terms: Terms) -> Report:
                 intents=terms.of(350, 120),
                 valkey=valkey,
                 settings={"redis_url": f"redis://127.0.0.1:{forwarder.port}/0", **_choices(terms.seed)},
-                drip=drip,
+                front=drip,
                 among=[Write(intent=payment(key), key=key) for key in (RAISING, RAISING_LATE)],
             )
         )
@@ -187,7 +194,7 @@ def moving(terms: Terms) -> Report:
         scene.others += neighbours.finish()
         scene.others += _named(scene, neighbours.named)
         scene.others += _letters_by_name(scene.relay, neighbours.rubbish)
-        scene.others += _strangers(scene.relay, neighbours.strangers)
+        scene.others += strangers_touched(scene.relay, neighbours.strangers)
         for name in ("named", "strangers", "rubbish", "repeated"):
             found = getattr(neighbours, name)
             scene.struck(name, found if isinstance(found, int) else len(found))
@@ -201,7 +208,7 @@ def moving(terms: Terms) -> Report:
         )
         # Nobody turns a bell into a letter while it stops, or touches what it does not know.
         for sentence in (
-            *_strangers(scene.relay, neighbours.strangers),
+            *strangers_touched(scene.relay, neighbours.strangers),
             *_letters_by_name(scene.relay, neighbours.rubbish),
         ):
             report = report.wrong(sentence)
@@ -244,7 +251,7 @@ def _letters_by_name(relay: Relay, number: int) -> Iterator[str]:
         time.sleep(0.2)
 
 
-def _strangers(relay: Relay, keys: Sequence[str]) -> Iterator[str]:
+def strangers_touched(relay: Relay, keys: Sequence[str]) -> Iterator[str]:
     """What nobody here knows is as it was on the first day."""
     for key in keys:
         try:

@@ -17,13 +17,13 @@ from pathlib import Path
 #: Reads one line for each worker to start; writes ``+<pid>`` once it stands in a group of its own, and
 #: ``-<pid> <exit code>`` when it has ended. Where nobody is left to read, all of them are killed.
 _PROGRAM = """
+{prelude}
+
 import faulthandler, os, signal, sys
 import celery.concurrency.thread, celery.fixups.django, celery.worker.strategy, kombu.transport.redis
 import tasks.celery_tasks, tasks.runtime
 from blnk_relay import Settings
 from worker.process import run_worker
-
-{prelude}
 
 ours = set()
 
@@ -120,7 +120,7 @@ class Nursery:
         pool: Celery pool of the workers.
         environment: All of it.
         log: Where they write.
-        prelude: Lines of Python that run before any of them is made.
+        prelude: Lines of Python that run before anything is imported.
     """
 
     def __init__(self, pool: str, environment: Mapping[str, str], log: Path, prelude: str = "") -> None:
@@ -130,7 +130,7 @@ class Nursery:
         self._asked = threading.Lock()
         with log.open("ab") as file:
             self._process = subprocess.Popen(
-                [sys.executable, "-c", _PROGRAM.format(prelude=prelude), pool],
+                [sys.executable, "-P", "-c", _PROGRAM.format(prelude=prelude), pool],
                 env=dict(environment),
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,

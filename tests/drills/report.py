@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -77,6 +77,17 @@ class Report:
     def wrong(self, sentence: str) -> Report:
         """The same, and something more that is wrong."""
         return replace(self, sentences=(*self.sentences, sentence))
+
+    @classmethod
+    def of_line(cls, line: str) -> Report:
+        """A report from its line, as another process has printed it."""
+        document = json.loads(line)
+        names = [item.name for item in fields(cls) if item.name not in ("figures", "sentences")]
+        known = {name: document.pop(name) for name in names if name in document}
+        sentences = tuple(document.pop("sentences", ()))
+        for name in ("sound", "wrong"):
+            document.pop(name, None)
+        return cls(**known, figures=document, sentences=sentences)
 
     def line(self) -> str:
         """All of it as one line."""

@@ -12,13 +12,12 @@ from typing import Any, Self
 from blnk_relay import Relay, Write
 from blnk_relay.replay import ReplayWay
 from blnk_relay.sandbox import Faults
-from tests.drills.crew import RAISES, Crew
+from tests.drills.crew import Crew, Sort
 from tests.drills.letters import references, untrue
 from tests.drills.report import Report, Terms, too_few
 from tests.drills.teller import Teller, Telling
 from tests.drills.trouble import Trouble
 from tests.support.counting import recorded_of, states, still_open
-from tests.support.dripping import Drip
 from tests.support.payments import payment
 from tests.support.stages import insist, operator_of
 from tests.support.valkey import LastingValkey
@@ -66,15 +65,13 @@ class Scene:
         drill: Name of the drill.
         terms: How it is to be played.
         intents: How many intents are told.
-        workers: Size of the crew.
+        workers: Size of the crew, by sorts of worker where it has several.
         valkey: The server; one that can be stopped and started again when None.
         settings: Settings that win.
         trouble: What goes wrong at the ledger; the usual when None.
-        drip: Stands before the ledger.
+        front: Stands before the ledger: has an address (``url``), a ``target`` to be set, and can be stopped.
         losses: How often Redis has lost its last moments; never when None.
         restarts: How often it came back as another process, so that its last moments may be in doubt.
-        prelude: Lines of Python that run before any worker is made.
-        environment: Of the workers, on top of the settings.
         among: Writes that are told somewhere in the story.
     """
 
@@ -84,14 +81,12 @@ class Scene:
         terms: Terms,
         *,
         intents: int,
-        workers: int = 3,
+        workers: int | Mapping[Sort, int] = 3,
         valkey: Any = None,
         settings: Mapping[str, Any] | None = None,
         trouble: Trouble | None = None,
-        drip: Drip | None = None,
+        front: Any = None,
         losses: Callable[[], int] | None = None,
-        prelude: str = RAISES,
-        environment: Mapping[str, str] | None = None,
         among: Sequence[Write] = (),
     ) -> None:
         self._start_s = time.monotonic()
@@ -99,15 +94,15 @@ class Scene:
         self._stack = ExitStack()
         self.valkey: Any = valkey or LastingValkey()
         self.trouble = trouble or Trouble(terms.seed, FAULT_RATE, SLOW_S)
-        self._drip = drip
+        self._front = front
         self._losses = losses or (lambda: 0)
         self.rng = random.Random(f"{drill}-{terms.seed}")
         self._story = tell(intents, terms.seed)
         self._writes = list(self._story.writes)
         for write in among:
             self._writes.insert(self.rng.randrange(len(self._writes)), write)
-        self._workers, self._prelude, self._environment = workers, prelude, environment
-        given = {**PACE, **({"base_url": drip.url} if drip else {}), **(settings or {})}
+        self._sizes = {Sort(): workers} if isinstance(workers, int) else workers
+        given = {**PACE, **({"base_url": front.url} if front else {}), **(settings or {})}
         self.stage = Stage(faults=Faults.none(), pool=terms.pool, settings=given)
         self.stage._start_valkey = lambda: self.valkey
         self.events: Counter[str] = Counter()
@@ -116,23 +111,15 @@ class Scene:
 
     def __enter__(self) -> Self:
         with ExitStack() as stack:
-            if self._drip is not None:
-                stack.callback(self._drip.stop)
+            if self._front is not None:
+                stack.callback(self._front.stop)
             stack.enter_context(self.stage)
             stack.callback(self._keep_log)
-            if self._drip is not None:
-                self._drip.target = int(self.stage.sandbox.url.rpartition(":")[2])
+            if self._front is not None:
+                self._front.target = int(self.stage.sandbox.url.rpartition(":")[2])
             self.relay = stack.enter_context(Relay(self.stage.settings))
             self.teller = Teller(stack.enter_context(Relay(self.stage.settings)), self._losses)
-            self.crew = stack.enter_context(
-                Crew(
-                    self.stage,
-                    self.terms.pool,
-                    self._workers,
-                    environment=self._environment,
-                    prelude=self._prelude,
-                )
-            )
+            self.crew = stack.enter_context(Crew(self.stage, self.terms.pool, self._sizes))
             self.teller.tell(self._story.opening)
             settle(self.relay, self._ids(), time.monotonic() + LIMIT_S)
             self.stage.sandbox.set_faults(self.trouble)
@@ -190,8 +177,6 @@ class Scene:
         """The blows are over: the story is told to its end, and the ledger behaves."""
         self.others += self._telling.finish()
         self.trouble.over = True
-        if self._drip is not None:
-            self._drip.share = 0.0
         self.teller.tell(list({key_of(write): write for write in self._story.repeated}.values()))
         if self._losses():
             self.teller.tell_again()

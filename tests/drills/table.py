@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from tests.drills import servers, workers
+from tests.drills import broker, clocks, refusals, servers, targets, workers
 from tests.drills.moving import moving
 from tests.drills.promotions import PROMOTIONS
 from tests.drills.report import Report, Terms
+from tests.drills.rolling import rolling
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +35,16 @@ DRILLS: Mapping[str, Drill] = {
     "kills": Drill(workers.kills, soon=True),
     "moving": Drill(moving, soon=True),
     **{promotions.name: Drill(promotions) for promotions in PROMOTIONS},
+    "clock-redis": Drill(clocks.clock_redis, soon=True),
+    "clock-workers": Drill(clocks.clock_workers),
+    "refusals": Drill(refusals.refusals),
+    "maxmemory": Drill(refusals.maxmemory),
+    "target-hour": Drill(clocks.target_hour),
+    "rolling": Drill(rolling),
+    "broker-flushed": Drill(broker.broker_flushed),
+    "target-slow": Drill(targets.target_slow),
+    "target-hanging": Drill(targets.target_hanging),
+    "target-flapping": Drill(targets.target_flapping, soon=True),
     "fleet": Drill(workers.fleet),
     "freezes": Drill(workers.freezes),
     "sigterm": Drill(workers.sigterm),
