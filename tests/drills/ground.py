@@ -27,6 +27,7 @@ _SLEEP_S = (0.3, 11.0)
 #: How long a lane stays paused, and how long an operator tries.
 _LANE_S = (0.2, 2.0)
 _INSISTING_S = 20.0
+_AGAIN_S = 0.1
 
 #: How late reads are answered, the slowest just at the timeout.
 _READS_S = (0.05, 3.0)
@@ -82,14 +83,18 @@ class Ground:
     def still(self) -> None:
         """Everything stands as at the start."""
         for _at, undo in self._later:
-            undo()
+            self._insist_on(undo)
         self._later.clear()
         self._drip.share = 0.0
 
     def _undo_what_is_due(self) -> None:
         for entry in [entry for entry in self._later if entry[0] <= time.monotonic()]:
             self._later.remove(entry)
-            entry[1]()
+            try:
+                entry[1]()
+            except JournalUnavailable:
+                # Redis is being struck at the moment.
+                self._later.append((time.monotonic() + _AGAIN_S, entry[1]))
 
     def _for_a_while(self, seconds: tuple[float, float]) -> None:
         """Let time pass; workers are woken meanwhile."""
@@ -202,18 +207,18 @@ class Ground:
         lane = self._rng.choice(self._scene.stage.settings.lanes)
         operator = operator_of(self._scene.relay)
 
-        def insist_on(act: Callable[[], object]) -> None:
-            end_s = time.monotonic() + _INSISTING_S
-            while True:
-                try:
-                    act()
-                except JournalUnavailable:
-                    if time.monotonic() > end_s:
-                        raise
-                    time.sleep(0.05)
-                else:
-                    return
+        self._insist_on(lambda: operator.pause_lane(lane, who="a drill"))
+        self._later.append((time.monotonic() + self._rng.uniform(*_LANE_S), lambda: operator.resume_lane(lane)))
 
-        insist_on(lambda: operator.pause_lane(lane, who="a drill"))
-        resume = lambda: insist_on(lambda: operator.resume_lane(lane))  # noqa: E731 - undone later
-        self._later.append((time.monotonic() + self._rng.uniform(*_LANE_S), resume))
+    @staticmethod
+    def _insist_on(act: Callable[[], object]) -> None:
+        end_s = time.monotonic() + _INSISTING_S
+        while True:
+            try:
+                act()
+            except JournalUnavailable:
+                if time.monotonic() > end_s:
+                    raise
+                time.sleep(_AGAIN_S)
+            else:
+                return

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import tarfile
 import tempfile
@@ -23,8 +24,12 @@ from tests.support.waiting import wait_until
 
 ROOT = Path(__file__).resolve().parents[2]
 
-#: Where every key of the journal is listed; whoever lists the same ones can work beside us.
+#: Where every key of the journal is listed; whoever lists none that we do not have can work beside us.
 _KEYS = "blnk_relay/journal/scripts/common.lua"
+_KEY = re.compile(rb"^--   (\S+ +(?:hash|string|zset|set|list|stream)) ", re.MULTILINE)
+
+#: What a nursery of workers needs of them.
+_RUNTIME, _MOTHER = "tasks/runtime.py", b"class Stopping"
 
 #: Kinds that came after the older version.
 _NEW_KINDS = ("refund", "metadata.update", "ledger.create", "transaction.split")
@@ -44,8 +49,8 @@ journal._FINDABLE = ",".join(name for name, kind in fewer.items() if kind.findab
 tasks.ingest.TASKS = {{task: kind for task, kind in tasks.ingest.TASKS.items() if kind in fewer}}
 """
 
-#: How many commits are looked at for one that lists the same keys.
-_COMMITS = 60
+#: How many commits are looked at for such a one.
+_COMMITS = 150
 
 _WORKERS = 4
 _WAIT_S = 60.0
@@ -97,7 +102,7 @@ def rolling(terms: Terms) -> Report:
                 },
                 alive=True,
                 letters_of_unknown_messages=letters,
-                older=commit[:12] or "no commit before this one lists the same keys",
+                older=commit[:12] or "no commit before this one can work beside it",
             )
             for sentence in strangers_touched(scene.relay, strangers):
                 report = report.wrong(sentence)
@@ -134,18 +139,17 @@ def _named(scene: Scene, keys: Sequence[str]) -> int:
 
 
 def _older_commit() -> str:
-    """The oldest of the last commits that lists the same keys; empty where there is none, or no repository."""
-    head = _keys_of("HEAD")
-    found = ""
-    for commit in _git("rev-list", f"--max-count={_COMMITS}", "--skip=1", "HEAD").decode().split():
-        if _keys_of(commit) != head:
-            break
-        found = commit
-    return found
+    """The oldest of the last commits that can work beside us; empty where there is none, or no repository."""
+    ours = _keys_of("HEAD")
+    for commit in reversed(_git("rev-list", f"--max-count={_COMMITS}", "--skip=1", "HEAD").decode().split()):
+        theirs = _keys_of(commit)
+        if theirs and theirs <= ours and _MOTHER in _git("show", f"{commit}:{_RUNTIME}"):
+            return commit
+    return ""
 
 
-def _keys_of(commit: str) -> bytes:
-    return b"".join(line for line in _git("show", f"{commit}:{_KEYS}").splitlines(True) if line.startswith(b"--   "))
+def _keys_of(commit: str) -> frozenset[bytes]:
+    return frozenset(_KEY.findall(_git("show", f"{commit}:{_KEYS}")))
 
 
 def _git(*arguments: str) -> bytes:

@@ -34,6 +34,10 @@ SLOW_S = 0.1
 #: What has not ended by then, counted from the end of the blows, never will.
 LIMIT_S = 90.0
 
+#: What is open later than this is named in the report, though it may end in time; and how many of them.
+_SOON_S = 25.0
+_SHOWN = 5
+
 #: Within this a worker that hears takes what comes.
 _HEARING_S = 25.0
 
@@ -195,6 +199,8 @@ class Scene:
         """
         self.calm()
         calm_s = time.monotonic()
+        settle(self.relay, self._ids(), min(calm_s + _SOON_S, calm_s + LIMIT_S))
+        late = [f"{item.name} {item.status.state}" for item in self._recorded() if not item.status.finished]
         settle(self.relay, self._ids(), calm_s + LIMIT_S)
         settling_s = time.monotonic() - calm_s
         if settling_s > LIMIT_S:
@@ -254,6 +260,7 @@ class Scene:
                 **{name: counts.get(name, 0) for name in _COUNTS},
                 "refused": self.teller.refused,
                 "settling": round(settling_s, 1),
+                **({"late": late[:_SHOWN]} if late and settling_s > _SOON_S else {}),
                 **figures,
             },
             sentences=tuple(sentences),
