@@ -33,11 +33,11 @@ class Drill:
 #: The longest first, so that the last ones to end are short.
 DRILLS: Mapping[str, Drill] = {
     "kills": Drill(workers.kills, soon=True),
-    "moving": Drill(moving, soon=True),
+    "moving": Drill(moving),
     **{promotions.name: Drill(promotions) for promotions in PROMOTIONS},
     "clock-redis": Drill(clocks.clock_redis, soon=True),
     "clock-workers": Drill(clocks.clock_workers),
-    "refusals": Drill(refusals.refusals),
+    "refusals": Drill(refusals.refusals, soon=True),
     "maxmemory": Drill(refusals.maxmemory),
     "target-hour": Drill(clocks.target_hour),
     "rolling": Drill(rolling),
