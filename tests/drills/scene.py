@@ -135,10 +135,11 @@ class Scene:
         self._stack.close()
 
     def blows(self, number: int, pause_s: tuple[float, float] = (0.1, 0.5)) -> Iterator[int]:
-        """So many turns, a pause before each; as much of the story is told as turns have come."""
+        """So many turns, a pause before each; as much of the story is told as turns have come, half under blows."""
         for turn in range(number):
-            self._telling.go_on((turn + 1) / number)
+            self._telling.go_on((turn + 0.5) / number)
             time.sleep(self.rng.uniform(*pause_s))
+            self._telling.go_on((turn + 1) / number)
             yield turn
 
     def struck(self, name: str, times: int = 1) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from blnk_relay import Settings, Write, commit_hold, transaction
+from blnk_relay import Settings, Write, commit_hold, create_ledger, transaction
 from blnk_relay.journal.journal import Journal
 from blnk_relay.sandbox import Faults, Rule, Sandbox
 from tasks.confirm import confirm
@@ -135,6 +135,30 @@ def test_what_is_put_off_before_anybody_has_seen_a_step_is_due_when_it_would_hav
             deliver(runtime, "writes")
             runtime.journal.settle = settled  # type: ignore[method-assign]
             drive(runtime, lambda key=key: runtime.relay.get(key).finished, key)  # type: ignore[misc]
+
+
+def test_what_waited_in_a_turn_that_began_by_a_stepped_clock_waits_no_longer_than_the_turn(given: Settings) -> None:
+    with hands(given) as runtime:
+        runtime.journal.sweep()
+        step(runtime.journal, 3600)
+        runtime.relay.enqueue_many(
+            [Write(intent=payment(), key="first"), Write(intent=payment(), key="second", after=["first"])]
+        )
+        drive(runtime, lambda: runtime.relay.get("second").finished, "the second one")
+
+
+def test_moments_that_are_lost_while_the_clock_steps_are_not_in_doubt_for_as_long_as_the_step(given: Settings) -> None:
+    with hands(given) as runtime:
+        runtime.journal.sweep()
+        runtime.relay.enqueue_many([Write(intent=create_ledger("Wallets"), key="before")])
+        ground = runtime.journal.key("ground")
+        # Another process serves the journal, and its clock is another one.
+        runtime.journal.client.hset(ground, "server", "another")
+        step(runtime.journal, 3600)
+        drive(runtime, lambda: runtime.relay.get("before").finished, "what may have been sent")
+        lost: Any = runtime.journal.client.hget(ground, "lost")
+        assert 0 < float(lost) <= runtime.journal.now_ms()
+        assert runtime.relay.get("before").state == "done"
 
 
 def test_a_worker_that_dies_before_anybody_has_seen_a_step_is_found_dead_soon(given: Settings) -> None:

@@ -76,6 +76,8 @@ if step > 0 then
   end
   pull_back(P .. 'posted')
   pull_back_hands()
+  -- Lost moments that ended in time to come would put all in doubt until then.
+  if tonumber(redis.call('HGET', GROUND, 'lost') or '0') > NOW then redis.call('HSET', GROUND, 'lost', NOW) end
   pull_back_gate('write')
   pull_back_gate('read')
 end
