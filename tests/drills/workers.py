@@ -32,7 +32,7 @@ def kills(terms: Terms) -> Report:
     number = terms.of(1_000, 100)
     # A payment that was in so many hands would be suspected of killing them.
     given = {**_SHORT, "max_lapses": 100}
-    with Scene("kills", terms, intents=terms.of(800, 120), workers=6, settings=given) as scene:
+    with Scene("kills", terms, intents=terms.of(800, 120), workers=terms.of(6, 4), settings=given) as scene:
         for _ in scene.blows(number, (0.02, 0.1)):
             scene.struck("kill", scene.crew.kill(scene.rng.choice(scene.crew.present())))
         return scene.report({"kill": number, "lapsed": number // 20}, alive=True)
