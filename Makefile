@@ -7,7 +7,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: install demo test test-long lint format bench drill docs clean
+.PHONY: install demo test test-long lint format bench drill drill-quick docs clean
 
 install: $(READY)
 
@@ -55,6 +55,10 @@ bench: install
 
 drill: install
 	$(BIN)/python -m tests.drills
+
+# A short set of them in their short forms: workers, the ground, clocks, the ledger.
+drill-quick: install
+	$(BIN)/python -m tests.drills --quick
 
 docs: install
 	$(BIN)/python -W ignore -m blnk_relay.catalogue.settings_page > docs/settings.md

@@ -351,6 +351,9 @@ def progress_of(kind: str, fields: Mapping[str, str], now_ms: int, solid_ms: int
     lapsed = fields.get("lapsed") == "1" and bool(memo or not known.recorded)
     again = bool(number("again")) and not (number("lost") or memo or known.keyed) and known.findable
     lost_ms = number("again" if again else "lost")
+    if lost_ms > now_ms:
+        # Noted by a clock that had stepped ahead; that was seen at the latest when the ground could be trusted again.
+        lost_ms = min(now_ms, solid_ms or now_ms)
     forgotten = lost_ms > 0 and not known.keyed
     last_sent_ms = max(number("sent_last"), lost_ms if forgotten else 0)
     return Progress(

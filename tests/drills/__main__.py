@@ -1,166 +1,127 @@
-"""``make drill``: rounds of trouble, counted. Exit code 1 when anything was lost or doubled, or said what is not true.
+"""``make drill``: everything that the promise has to outlive, counted; one line of JSON for each drill.
 
-python -m tests.drills --rounds 5 --intents 400 --seed 1
-python -m tests.drills --only moving --rounds 1 --seed 7 --log workers.log
-python -m tests.drills --only promotions --rounds 1 --seed 7
-python -m tests.drills --soak
+python -m tests.drills --list
+python -m tests.drills --only kills --only freezes --seed 7 --log logs
+python -m tests.drills --quick
 """
 
 from __future__ import annotations
 
 import json
+import os
+import signal
+import subprocess
 import sys
-from collections.abc import Callable, Iterable, Sequence
-from functools import partial
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import click
 
-from tests.drills.moving import play_moving
-from tests.drills.promotions import SETTINGS, play_promotions
-from tests.drills.round import Outcome, play_round
+from tests.drills.report import Terms
+from tests.drills.table import DRILLS
 
-#: Columns of the tables; JSON has all numbers.
-_STRUCK = (
-    "accepted",
-    "applied",
-    "dead",
-    "blocked",
-    "lapsed",
-    "stale",
-    "kill_worker",
-    "kill_all",
-    "freeze",
-    "storm",
-    "pause_lane",
-    "lost",
-    "doubled",
-    "seconds",
-)
-_MOVING = (
-    "accepted",
-    "applied",
-    "dead",
-    "blocked",
-    "lapsed",
-    "unavailable",
-    "dripped",
-    "blows",
-    "stuck",
-    "lost",
-    "doubled",
-    "untrue",
-    "settling",
-    "seconds",
-)
-_PROMOTIONS = (
-    "promoter",
-    "durability",
-    "accepted",
-    "applied",
-    "dead",
-    "blocked",
-    "moment_lost",
-    "promotions",
-    "epochs",
-    "forgotten",
-    "unavailable",
-    "killed",
-    "stuck",
-    "lost",
-    "doubled",
-    "untrue",
-    "settling",
-    "seconds",
-)
+#: Drills at a time: each has servers, workers and a ledger of its own, and much of it is waiting.
+_ABREAST = 2
+
+#: What has not come back by then is ended.
+_LIMIT_S = 400.0
+
+#: Figures that are added up in the last line.
+_ADDED = ("accepted", "settled", "lost", "doubled", "stuck", "untrue", "violations")
 
 
 @click.command()
-@click.option("--rounds", default=None, type=click.IntRange(1), help="Of each sort; 5 with blows, 1 of the others.")
-@click.option("--intents", default=None, type=click.IntRange(10, 50_000), help="In each round; 400, 350, or 200.")
-@click.option("--seed", default=1, show_default=True, help="Of the first round; each further one has the next.")
+@click.option("--only", multiple=True, type=click.Choice(list(DRILLS)), help="This one; may be given several times.")
+@click.option("--list", "listed", is_flag=True, help="Say which drills there are, and what each does.")
+@click.option("--seed", default=1, show_default=True, help="Of stories, faults and blows.")
+@click.option(
+    "--rounds", default=1, show_default=True, type=click.IntRange(1), help="Each further one has the next seed."
+)
+@click.option("--quick", is_flag=True, help="A short set in its short form; with --only, the short form of these.")
 @click.option("--pool", default="threads", show_default=True, type=click.Choice(["threads", "prefork"]))
-@click.option("--only", default=None, type=click.Choice(["blows", "moving", "promotions"]), help="Rounds of one sort.")
-@click.option("--calm", is_flag=True, help="Faults of the ledger only, no blows.")
-@click.option("--soak", is_flag=True, help="20 rounds of 2,000 intents.")
-@click.option("--log", "log", default=None, type=click.Path(path_type=Path), help="Keep the workers' log of the last.")
-@click.option("--json", "as_json", is_flag=True, help="One JSON object instead of the table.")
+@click.option("--abreast", default=_ABREAST, show_default=True, type=click.IntRange(1, 8), help="Drills at a time.")
+@click.option("--log", default=None, type=click.Path(path_type=Path), help="A folder for the logs of the workers.")
+@click.option(
+    "--alone", is_flag=True, hidden=True, help="Play the one drill here, rather than in a process of its own."
+)
 def drill(
     *,
-    rounds: int | None,
-    intents: int | None,
+    only: tuple[str, ...],
+    listed: bool,
     seed: int,
+    rounds: int,
+    quick: bool,
     pool: str,
-    only: str | None,
-    calm: bool,
-    soak: bool,
+    abreast: int,
     log: Path | None,
-    as_json: bool,
+    alone: bool,
 ) -> None:
-    """Play rounds of the demo's story while everything around it is struck, and count and judge what is left.
+    """Play drills, print a line for each and a last one with the totals.
 
-    Rounds with blows strike workers, connections and lanes. On moving ground Redis refuses, stalls and dies as well,
-    reads are slow, answers drip, and kinds, messages and code come that no worker can handle. In rounds of promotions
-    Redis loses its last moments: at each durability, promoted by hand and by Sentinel, six of them for each seed.
+    Exit code 1 unless all are sound: nothing lost, doubled, stuck or untrue, books that add up, every blow fallen as
+    often as it had to. What docs/guarantees.md names for a durability is no loss.
     """
-    if soak:
-        rounds, intents = 20, 2_000
-    outcomes: list[Outcome] = []
-    if only in (None, "blows"):
-        outcomes += _play(
-            [
-                partial(play_round, number, intents or 400, pool=pool, calm=calm)
-                for number in range(seed, seed + (rounds or 5))
-            ],
-            () if as_json else _STRUCK,
-        )
-    # What is calm, or lasts for hours, is the other sort's.
-    if only == "moving" or not (only or calm or soak):
-        outcomes += _play(
-            [
-                partial(play_moving, number, intents or 350, pool=pool, keep_log=log)
-                for number in range(seed, seed + (rounds or 1))
-            ],
-            () if as_json else _MOVING,
-        )
-    if only == "promotions" or not (only or calm or soak):
-        outcomes += _play(
-            [
-                partial(play_promotions, number, setting, intents or 200, pool=pool, keep_log=log)
-                for number in range(seed, seed + (rounds or 1))
-                for setting in SETTINGS
-            ],
-            () if as_json else _PROMOTIONS,
-        )
-    total = {
-        name: sum(outcome.numbers.get(name, 0) for outcome in outcomes)
-        for name in ("accepted", "stuck", "lost", "doubled", "untrue", "violations")
-    }
-    document = {
-        **total,
-        "pool": pool,
-        "rounds": [{"seed": outcome.seed, **outcome.numbers, "sentences": outcome.sentences} for outcome in outcomes],
-    }
-    if as_json:
+    if listed:
+        for name, one in DRILLS.items():
+            click.echo(f"{name:16} {one.about}")
+        return
+    terms = Terms(seed, quick, pool, log)
+    names = list(only) or [name for name, one in DRILLS.items() if one.soon or not quick]
+    if alone:
+        (name,) = names
+        report = DRILLS[name].play(terms)
+        click.echo(report.line())
+        sys.exit(0 if report.sound else 1)
+    start_s = time.monotonic()
+    documents = []
+    for document in _played([(name, seed + number) for number in range(rounds) for name in names], terms, abreast):
         click.echo(json.dumps(document))
-    else:
-        click.echo(", ".join(f"{name} {number}" for name, number in total.items()))
-    sys.exit(0 if all(outcome.sound for outcome in outcomes) else 1)
+        documents.append(document)
+    unsound = [f"{document['drill']} {document['seed']}" for document in documents if not document["sound"]]
+    total: dict[str, Any] = {
+        "drill": "all",
+        "played": sum("skipped" not in document for document in documents),
+        "skipped": sum("skipped" in document for document in documents),
+        "unsound": unsound,
+        **{name: sum(document.get(name, 0) for document in documents) for name in _ADDED},
+        "events": sum(sum(document.get("events", {}).values()) for document in documents),
+        "seconds": round(time.monotonic() - start_s, 1),
+    }
+    click.echo(json.dumps(total))
+    sys.exit(1 if unsound else 0)
 
 
-def _play(plays: Iterable[Callable[[], Outcome]], columns: Sequence[str]) -> list[Outcome]:
-    """Play rounds, and print a line for each where there are columns."""
-    outcomes = []
-    if columns:
-        click.echo("seed   " + " ".join(f"{name:>12}" for name in columns))
-    for play in plays:
-        outcome = play()
-        outcomes.append(outcome)
-        if columns:
-            click.echo(f"{outcome.seed:<6} " + " ".join(f"{outcome.numbers[name]:>12}" for name in columns))
-        for sentence in outcome.sentences[:20]:
-            click.echo(f"seed {outcome.seed}: {sentence}", err=True)
-    return outcomes
+def _played(drills: Sequence[tuple[str, int]], terms: Terms, abreast: int) -> Iterator[Mapping[str, Any]]:
+    """Play each in a process of its own; yields their documents as they come."""
+    with ThreadPoolExecutor(abreast) as pool:
+        for future in as_completed([pool.submit(_apart, name, seed, terms) for name, seed in drills]):
+            yield future.result()
+
+
+def _apart(name: str, seed: int, terms: Terms) -> Mapping[str, Any]:
+    """Play one in a process of its own, and end all that it leaves behind."""
+    command = [sys.executable, "-m", "tests.drills", "--alone", "--only", name, "--seed", str(seed)]
+    command += ["--pool", terms.pool, *(["--quick"] if terms.quick else [])]
+    command += ["--log", str(terms.log)] if terms.log else []
+    process = subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
+    )
+    try:
+        out, err = process.communicate(timeout=_LIMIT_S)
+        why = f"failed: it ended with {process.returncode}: {err.strip()[-2000:]}"
+    except subprocess.TimeoutExpired:
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        out, err = process.communicate()
+        why = f"stuck: it had not come back after {_LIMIT_S:g} s"
+    with suppress(ValueError, IndexError):
+        document: dict[str, Any] = json.loads(out.splitlines()[-1])
+        return document
+    return {"drill": name, "seed": seed, "sound": False, "sentences": [why], "wrong": 1}
 
 
 if __name__ == "__main__":

@@ -1,34 +1,35 @@
-"""The workers of a round, and the supervisor that starts again what ended."""
+"""The workers of a drill, and the supervisor that starts again what ended."""
 
 from __future__ import annotations
 
-import os
 import signal
-import subprocess
-import sys
 import threading
 import time
 from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from typing import Self
 
-from tests.support.stages import resume_process
+from tests.drills.nursery import Nursery, Worker
 from worker.demo.stage import STOP_S, Stage, _clean_environment, as_environment
 from worker.watch import FAILED
 
 #: Until what a worker is at has been written down.
 _DUMP_S = 1.0
 
+#: Between two looks of the supervisor.
+_LOOK_S = 0.05
+
+#: Who was frozen for longer may count as dead.
+_DEAD_S = 1.0
+
 #: Keys of the payments whose kind raises: before they are sent, and once they have been.
 RAISING, RAISING_LATE = "raising", "raising-late"
 
-#: A worker whose code fails for two payments, wherever they are tried.
-_PROGRAM = f"""
-import faulthandler, signal, sys
+#: Workers whose code fails for two payments, wherever they are tried.
+RAISES = f"""
 from dataclasses import replace
 import tasks.deliver, tasks.lookups
-from blnk_relay import Settings
-from worker.process import run_worker
-faulthandler.register(signal.SIGUSR2)
 kinds = dict(tasks.lookups.KINDS)
 usual = kinds["transaction"]
 def request(entry, *others):
@@ -41,8 +42,20 @@ def judge(entry, *others):
     return usual.judge(entry, *others)
 kinds["transaction"] = replace(usual, request=request, judge=judge)
 tasks.deliver.KINDS = tasks.lookups.KINDS = kinds
-sys.exit(run_worker(Settings.from_env(), pool=sys.argv[1]))
 """
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Sort:
+    """A sort of worker.
+
+    Attributes:
+        prelude: Lines of Python that run before any of them is made.
+        environment: Variables on top of the settings.
+    """
+
+    prelude: str = RAISES
+    environment: Mapping[str, str] = field(default_factory=dict)
 
 
 class Crew:
@@ -50,25 +63,30 @@ class Crew:
 
     Attributes:
         killed: Process ids of those that were killed.
-        asleep: Process ids of those that were frozen, with for how long.
-        awoken: Those of them that were woken.
         ended: Exit codes of those that ended by themselves.
 
     Args:
         stage: Where they play.
         pool: Celery pool.
-        size: How many.
+        sizes: How many of which sort.
     """
 
-    def __init__(self, stage: Stage, pool: str, size: int) -> None:
-        self._stage, self._pool, self._size = stage, pool, size
-        self._lock = threading.Lock()
+    def __init__(self, stage: Stage, pool: str, sizes: Mapping[Sort, int]) -> None:
+        usual = {**_clean_environment(), **as_environment(stage.settings)}
+        self._nurseries = {
+            sort: Nursery(pool, {**usual, **sort.environment}, stage.log, sort.prelude) for sort in sizes
+        }
+        self._sizes = dict(sizes)
+        self._workers: list[Worker] = []
+        self._sorts: dict[Worker, Sort] = {}
+        self._asleep: dict[Worker, float] = {}
+        self._slept: dict[int, float] = {}
+        self._lock = threading.RLock()
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._watch, name="supervisor")
         self.killed: set[int] = set()
-        self.asleep: dict[int, float] = {}
-        self.awoken: set[int] = set()
         self.ended: Counter[int] = Counter()
+        self._failures: list[BaseException] = []
 
     def __enter__(self) -> Self:
         self._fill_up()
@@ -79,62 +97,123 @@ class Crew:
         self._stop.set()
         self._thread.join(30)
         for worker in self.present():
-            resume_process(worker)
-        self._stage.stop_workers()
-
-    def present(self) -> list[subprocess.Popen[bytes]]:
-        """Those that are there."""
-        with self._lock:
-            return list(self._stage.workers)
-
-    def kill(self, worker: subprocess.Popen[bytes]) -> None:
-        """SIGKILL; another one follows."""
-        with self._lock:
-            if worker in self._stage.workers and worker.poll() is None:
-                self.killed.add(worker.pid)
-                self._stage.kill_worker(worker)
-
-    def dismiss(self, worker: subprocess.Popen[bytes]) -> int | None:
-        """Tell one to stop, and have nobody follow; its exit code, None when it did not stop in time."""
-        with self._lock:
-            self._size -= 1
-            self._stage.workers.remove(worker)
-        worker.terminate()
-        try:
-            return worker.wait(STOP_S)
-        except subprocess.TimeoutExpired:
-            # What it is at stands in the log then.
-            os.killpg(worker.pid, signal.SIGUSR2)
-            time.sleep(_DUMP_S)
-            os.killpg(worker.pid, signal.SIGKILL)
+            self.wake(worker)
+            worker.signal(signal.SIGTERM)
+        for worker in self.present():
             worker.wait(STOP_S)
-            return None
+        for nursery in self._nurseries.values():
+            nursery.close()
 
-    @property
-    def unforeseen(self) -> list[int]:
-        """Exit codes of those that ended without having been told to, other than the one that says so."""
-        return [code for code in self.ended.elements() if code != FAILED]
+    def present(self, sort: Sort | None = None) -> list[Worker]:
+        """Those that are there, of a sort or of all."""
+        with self._lock:
+            return [worker for worker in self._workers if sort in (None, self._sorts[worker])]
+
+    def awake(self) -> list[Worker]:
+        """Those of them that are not frozen."""
+        with self._lock:
+            return [worker for worker in self._workers if worker not in self._asleep]
+
+    def resize(self, sort: Sort, size: int) -> None:
+        """Have so many of a sort from now on; who is there already stays."""
+        with self._lock:
+            self._sizes[sort] = size
+            self._fill_up()
+
+    def kill(self, *workers: Worker) -> int:
+        """SIGKILL for all of them at once; others follow. Returns how many it has hit."""
+        with self._lock:
+            hit = [worker for worker in workers if worker in self._workers and worker.returncode is None]
+            for worker in hit:
+                worker.signal(signal.SIGKILL)
+            for worker in hit:
+                assert worker.wait(STOP_S), f"worker {worker.pid} was killed, and is there"
+                self._workers.remove(worker)
+                self._asleep.pop(worker, None)
+            self.killed |= {worker.pid for worker in hit}
+            self._fill_up()
+            return len(hit)
+
+    def freeze(self, worker: Worker) -> None:
+        """SIGSTOP."""
+        with self._lock:
+            self._asleep[worker] = time.monotonic()
+            worker.signal(signal.SIGSTOP)
+
+    def wake(self, worker: Worker) -> float:
+        """SIGCONT; how long it has slept, in seconds."""
+        with self._lock:
+            if worker not in self._asleep:
+                return 0.0
+            slept_s = time.monotonic() - self._asleep.pop(worker)
+            self._slept[worker.pid] = max(slept_s, self._slept.get(worker.pid, 0.0))
+            worker.signal(signal.SIGCONT)
+            return slept_s
+
+    def silent(self) -> frozenset[int]:
+        """Process ids of those that were killed, or were frozen for so long that they may count as dead."""
+        return frozenset(self.killed | {pid for pid, slept_s in self._slept.items() if slept_s > _DEAD_S})
+
+    def stop(self, *workers: Worker) -> dict[Worker, tuple[int | None, float]]:
+        """SIGTERM for all of them at once; others follow.
+
+        Returns:
+            Of each, its exit code, None when it did not stop in time; and how long it took, in seconds.
+        """
+        with self._lock:
+            told = [worker for worker in workers if worker in self._workers and worker.returncode is None]
+            self._workers = [worker for worker in self._workers if worker not in told]
+        start_s = time.monotonic()
+        for worker in told:
+            worker.signal(signal.SIGTERM)
+        took: dict[Worker, tuple[int | None, float]] = {}
+        while len(took) < len(told) and time.monotonic() < start_s + STOP_S:
+            for worker in told:
+                if worker not in took and worker.wait(_LOOK_S / len(told)):
+                    took[worker] = (worker.returncode, time.monotonic() - start_s)
+        if late := [worker for worker in told if worker not in took]:
+            self.dump(*late)
+        for worker in late:
+            worker.signal(signal.SIGKILL)
+            worker.wait(STOP_S)
+            took[worker] = (None, time.monotonic() - start_s)
+        return took
+
+    def dump(self, *workers: Worker) -> None:
+        """Have workers, all of them when none is named, write what they are at into the log."""
+        for worker in workers or self.present():
+            worker.signal(signal.SIGUSR2)
+        time.sleep(_DUMP_S)
+
+    def gone(self) -> Iterator[str]:
+        """At the end: whoever ended by itself said so with its exit code, and whoever is told to stop does."""
+        if self._failures:
+            yield f"gone: the supervisor failed with {self._failures[0]!r}"
+        for unforeseen, number in self.ended.items():
+            if unforeseen != FAILED:
+                yield f"gone: {number} workers ended with {unforeseen}"
+        with self._lock:
+            self._sizes.clear()
+        for worker, (code, _) in self.stop(*self.present()).items():
+            if code != 0:
+                yield f"gone: worker {worker.pid} was told to stop, and ended with {code} within {STOP_S:g} s"
 
     def _watch(self) -> None:
-        while not self._stop.wait(0.3):
-            self._fill_up()
+        try:
+            while not self._stop.wait(_LOOK_S):
+                self._fill_up()
+        except BaseException as error:  # noqa: BLE001 - handed to the drill
+            self._failures.append(error)
 
     def _fill_up(self) -> None:
         with self._lock:
-            for worker in list(self._stage.workers):
-                if (code := worker.poll()) is not None:
-                    self.ended[code] += 1
-                    self._stage.workers.remove(worker)
-            while len(self._stage.workers) < self._size:
-                self._start()
-
-    def _start(self) -> None:
-        with self._stage.log.open("ab") as log:
-            worker = subprocess.Popen(
-                [sys.executable, "-c", _PROGRAM, self._pool],
-                env={**_clean_environment(), **as_environment(self._stage.settings)},
-                stdout=subprocess.DEVNULL,
-                stderr=log,
-                start_new_session=True,
-            )
-        self._stage.workers.append(worker)
+            for worker in list(self._workers):
+                if worker.returncode is not None:
+                    self.ended[worker.returncode] += 1
+                    self._workers.remove(worker)
+                    self._asleep.pop(worker, None)
+            for sort, size in self._sizes.items():
+                while len(self.present(sort)) < size:
+                    worker = self._nurseries[sort].start()
+                    self._sorts[worker] = sort
+                    self._workers.append(worker)

@@ -2,26 +2,18 @@
 
 from __future__ import annotations
 
-import random
-import subprocess
 import threading
 import time
-from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from typing import Any, Self
 
 import redis
 
-from blnk_relay.sandbox import Faults
-from blnk_relay.sandbox.faults.kinds import Fault, Subject
-from tests.drills.crew import Crew
+from blnk_relay import JournalUnavailable
+from tests.drills.scene import Scene
 from tests.support.dripping import Drip
-from tests.support.stages import pause_process, resume_process
+from tests.support.stages import operator_of
 from tests.support.valkey import LastingValkey
-
-#: Between two blows, in seconds.
-_PAUSE_S = (0.1, 0.9)
 
 #: How long Redis refuses, is frozen, and is away.
 _REFUSAL_S = (0.3, 4.0)
@@ -32,6 +24,11 @@ _BUSY_S = (1.0, 2.5)
 #: How long a frozen worker sleeps: sometimes less, sometimes more than it takes to be given up or to lose its leases.
 _SLEEP_S = (0.3, 11.0)
 
+#: How long a lane stays paused, and how long an operator tries.
+_LANE_S = (0.2, 2.0)
+_INSISTING_S = 20.0
+_AGAIN_S = 0.1
+
 #: How late reads are answered, the slowest just at the timeout.
 _READS_S = (0.05, 3.0)
 
@@ -39,62 +36,20 @@ _READS_S = (0.05, 3.0)
 _DRIPPING = (0.05, 0.5)
 
 
-class Trouble(Faults):
-    """A plan of faults whose reads can be made slow, and that can be called off.
-
-    Args:
-        plan: What goes wrong otherwise.
-    """
-
-    def __init__(self, plan: Faults) -> None:
-        self._plan = plan
-        self.read_s = 0.0
-        self.over = False
-
-    def decide(self, subject: Subject) -> Fault | None:
-        """A fault of the plan, or a slow read."""
-        if self.over:
-            return None
-        fault = self._plan.decide(subject)
-        if fault is None and subject.read and self.read_s:
-            return Fault.of("delay_after", self.read_s)
-        return fault
-
-
 class Ground:
-    """Strikes from a thread of its own until it is told to stop; then everything stands as at the start.
+    """Strikes one blow after another; what lasts is undone while others fall, and all of it at the end.
 
     Args:
-        valkey: The server; whoever uses it comes by a fixed address.
-        crew: The workers.
-        trouble: What goes wrong at the ledger.
-        drip: The way to it.
-        seed: Makes the order of blows repeatable.
+        scene: Whom to strike.
+        drip: The way to the ledger.
     """
 
-    def __init__(self, valkey: LastingValkey, crew: Crew, trouble: Trouble, drip: Drip, seed: int) -> None:
-        self._valkey, self._crew, self._trouble, self._drip = valkey, crew, trouble, drip
-        self._rng = random.Random(f"ground-{seed}")
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="ground")
+    def __init__(self, scene: Scene, drip: Drip) -> None:
+        self._scene, self._drip = scene, drip
+        self._valkey: LastingValkey = scene.valkey
+        self._crew, self._trouble, self._rng = scene.crew, scene.trouble, scene.rng
         self._later: list[tuple[float, Callable[[], object]]] = []
-        self.struck: Counter[str] = Counter()
-        self.failures: list[BaseException] = []
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._stop.set()
-        self._thread.join(60)
-        for _at, undo in self._later:
-            undo()
-        self._trouble.over = True
-        self._drip.share = 0.0
-
-    def _run(self) -> None:
-        blows = {
+        self._blows: dict[Callable[[], object], int] = {
             self.read_only: 2,
             self.no_replicas: 2,
             self.full: 2,
@@ -105,29 +60,47 @@ class Ground:
             self.slow_reads: 3,
             self.dripping: 2,
             self.kill_worker: 3,
+            self.kill_all: 1,
             self.freeze_worker: 3,
+            self.pause_lane: 2,
         }
-        try:
-            # Each blow falls once, in an order that the seed decides, before any falls again.
-            first = list(blows)
-            self._rng.shuffle(first)
-            while not self._stop.wait(self._rng.uniform(*_PAUSE_S)):
-                self._undo_what_is_due()
-                blow = first.pop() if first else self._rng.choices(list(blows), list(blows.values()))[0]
-                blow()
-                self.struck[blow.__name__] += 1
-        except BaseException as error:  # noqa: BLE001 - handed to the drill
-            self.failures.append(error)
+        # Each blow falls once, in an order that the seed decides, before any falls again.
+        self._first = list(self._blows)
+        self._rng.shuffle(self._first)
+
+    @property
+    def names(self) -> list[str]:
+        """Of all blows."""
+        return [blow.__name__ for blow in self._blows]
+
+    def strike(self) -> None:
+        """The next blow."""
+        self._undo_what_is_due()
+        blow = self._first.pop() if self._first else self._rng.choices(list(self._blows), list(self._blows.values()))[0]
+        blow()
+        self._scene.struck(blow.__name__)
+
+    def still(self) -> None:
+        """Everything stands as at the start."""
+        for _at, undo in self._later:
+            self._insist_on(undo)
+        self._later.clear()
+        self._drip.share = 0.0
 
     def _undo_what_is_due(self) -> None:
         for entry in [entry for entry in self._later if entry[0] <= time.monotonic()]:
             self._later.remove(entry)
-            entry[1]()
+            try:
+                entry[1]()
+            except JournalUnavailable:
+                # Redis is being struck at the moment.
+                self._later.append((time.monotonic() + _AGAIN_S, entry[1]))
 
     def _for_a_while(self, seconds: tuple[float, float]) -> None:
-        """Let time pass; workers are woken meanwhile, and it is cut short when all is over."""
+        """Let time pass; workers are woken meanwhile."""
         end_s = time.monotonic() + self._rng.uniform(*seconds)
-        while time.monotonic() < end_s and not self._stop.wait(0.05):
+        while time.monotonic() < end_s:
+            time.sleep(0.05)
             self._undo_what_is_due()
 
     @contextmanager
@@ -215,28 +188,37 @@ class Ground:
 
     def kill_worker(self) -> None:
         """SIGKILL for one; the crew sees to another."""
-        if awake := self._awake():
+        if awake := self._crew.awake():
             self._crew.kill(self._rng.choice(awake))
+
+    def kill_all(self) -> None:
+        """SIGKILL for all of them at once."""
+        self._crew.kill(*self._crew.present())
 
     def freeze_worker(self) -> None:
         """SIGSTOP for one, SIGCONT later."""
-        if not (awake := self._awake()):
-            return
-        worker = self._rng.choice(awake)
-        asleep_s = self._rng.uniform(*_SLEEP_S)
-        self._crew.asleep[worker.pid] = asleep_s
-        pause_process(worker)
+        if awake := self._crew.awake():
+            worker = self._rng.choice(awake)
+            self._crew.freeze(worker)
+            self._later.append((time.monotonic() + self._rng.uniform(*_SLEEP_S), lambda: self._crew.wake(worker)))
 
-        def wake() -> None:
-            if worker.poll() is None:
-                resume_process(worker)
-            self._crew.awoken.add(worker.pid)
+    def pause_lane(self) -> None:
+        """An operator pauses a lane for a while."""
+        lane = self._rng.choice(self._scene.stage.settings.lanes)
+        operator = operator_of(self._scene.relay)
 
-        self._later.append((time.monotonic() + asleep_s, wake))
+        self._insist_on(lambda: operator.pause_lane(lane, who="a drill"))
+        self._later.append((time.monotonic() + self._rng.uniform(*_LANE_S), lambda: operator.resume_lane(lane)))
 
-    def _awake(self) -> list[subprocess.Popen[Any]]:
-        return [
-            worker
-            for worker in self._crew.present()
-            if worker.pid not in self._crew.asleep or worker.pid in self._crew.awoken
-        ]
+    @staticmethod
+    def _insist_on(act: Callable[[], object]) -> None:
+        end_s = time.monotonic() + _INSISTING_S
+        while True:
+            try:
+                act()
+            except JournalUnavailable:
+                if time.monotonic() > end_s:
+                    raise
+                time.sleep(_AGAIN_S)
+            else:
+                return

@@ -5,11 +5,12 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from blnk_relay import Settings, Write, commit_hold, transaction
+from blnk_relay import Settings, Write, commit_hold, create_ledger, transaction
 from blnk_relay.journal.journal import Journal
 from blnk_relay.sandbox import Faults, Rule, Sandbox
 from tasks.confirm import confirm
@@ -17,6 +18,8 @@ from tasks.deliver import deliver
 from tests.integration.test_kind_faults import HASTE, HASTY_LEDGER, drive, settle
 from tests.support.clocks import let_the_clock_be_set, step
 from tests.support.hands import hands
+from tests.support.journal import WORKER
+from tests.support.payments import payment
 from tests.support.stages import fields_of
 from tests.support.waiting import wait_until
 
@@ -108,6 +111,85 @@ def test_a_step_holds_up_no_retry(given: Settings, ledger: Sandbox, seconds: int
         begun_s = time.monotonic()
         drive(runtime, lambda: all(runtime.relay.get(key).finished for key in ("retried", "after the step")), "both")
         assert time.monotonic() - begun_s < min(25, abs(seconds))
+
+
+def test_what_is_put_off_before_anybody_has_seen_a_step_is_due_when_it_would_have_been(
+    given: Settings, ledger: Sandbox
+) -> None:
+    """The settlement itself is the first trip by the new time, for a look at what was posted and for a retry."""
+    for key, fault in {"looked at": "delay_before", "retried": "423"}.items():
+        rules = [Rule("delay_after", path="/proxy/transactions", seconds=1.0)] if fault == "delay_before" else []
+        ledger.set_faults(Faults.script(rules or [Rule(fault, path="/proxy/transactions")]))
+        with hands(replace(given, retry_base_s=1.0, retry_cap_s=1.0, confirm_first_s=1.0, lease_s=30.0)) as runtime:
+            runtime.journal.sweep()
+            runtime.relay.enqueue(payment(), key=key)
+            settled = runtime.journal.settle
+
+            def stepped(
+                *arguments: Any, journal: Journal = runtime.journal, then: Any = settled, **options: Any
+            ) -> Any:
+                step(journal, 3600)
+                return then(*arguments, **options)
+
+            runtime.journal.settle = stepped  # type: ignore[method-assign]
+            deliver(runtime, "writes")
+            runtime.journal.settle = settled  # type: ignore[method-assign]
+            drive(runtime, lambda key=key: runtime.relay.get(key).finished, key)  # type: ignore[misc]
+
+
+def test_what_waited_in_a_turn_that_began_by_a_stepped_clock_waits_no_longer_than_the_turn(given: Settings) -> None:
+    with hands(given) as runtime:
+        runtime.journal.sweep()
+        step(runtime.journal, 3600)
+        runtime.relay.enqueue_many(
+            [Write(intent=payment(), key="first"), Write(intent=payment(), key="second", after=["first"])]
+        )
+        drive(runtime, lambda: runtime.relay.get("second").finished, "the second one")
+
+
+def test_moments_that_are_lost_while_the_clock_steps_are_not_in_doubt_for_as_long_as_the_step(given: Settings) -> None:
+    with hands(given) as runtime:
+        runtime.journal.sweep()
+        runtime.relay.enqueue_many([Write(intent=create_ledger("Wallets"), key="before")])
+        ground = runtime.journal.key("ground")
+        # Another process serves the journal, and its clock is another one.
+        runtime.journal.client.hset(ground, "server", "another")
+        step(runtime.journal, 3600)
+        drive(runtime, lambda: runtime.relay.get("before").finished, "what may have been sent")
+        lost: Any = runtime.journal.client.hget(ground, "lost")
+        assert 0 < float(lost) <= runtime.journal.now_ms()
+        assert runtime.relay.get("before").state == "done"
+
+
+def test_a_worker_that_dies_before_anybody_has_seen_a_step_is_found_dead_soon(given: Settings) -> None:
+    with hands(given) as dead, hands(given) as other:
+        dead.relay.enqueue(payment(), key="held")
+        dead.journal.sweep()
+        step(dead.journal, 3600)
+        # By this trip it sees the step, and no more of it is ever heard.
+        assert dead.journal.claim("writes", WORKER, 1).items
+        journal = other.journal
+        spoke_ms, until_ms = (
+            journal.client.zscore(journal.key("workers"), WORKER),
+            journal.client.zrange(journal.key(f"leased:{WORKER}"), 0, 0, withscores=True)[0][1],
+        )
+        assert spoke_ms <= journal.now_ms() + 1_000
+        assert until_ms <= journal.now_ms() + given.lease_s * 1_000 + 1_000
+        journal.client.zadd(journal.key("workers"), {WORKER: spoke_ms - 60_000})
+        drive(other, lambda: other.relay.get("held").finished, "what the dead one held")
+
+
+def test_a_gate_that_shuts_before_anybody_has_seen_a_step_opens_as_soon_as_without(given: Settings) -> None:
+    journal = Journal(given)
+    journal.sweep()
+    step(journal, 3600)
+    assert journal.change_gate("write", "slow", "HTTP_429", 2.0)
+    journal.client.delete(journal.key("sweep"))
+    journal.sweep()
+    gate: Any = journal.client.hgetall(journal.key("gate:write"))
+    for name in ("hold_until", "raised", "stamp"):
+        assert float(gate[name]) <= journal.now_ms() + 2_500, name
+    journal.close()
 
 
 def test_a_bell_is_rung_after_a_step_back(given: Settings) -> None:

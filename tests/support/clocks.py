@@ -21,7 +21,8 @@ def let_the_clock_be_set(monkeypatch: pytest.MonkeyPatch) -> None:
     @cache
     def source(name: str) -> str:
         text = plain(name)
-        assert text.count(_TIME) == 1, "one place reads the clock"
+        # Few stand alone and have no time; all others have it from one place.
+        assert text.count(_TIME) <= 1, "one place reads the clock"
         return text.replace(_TIME, _SET)
 
     @cache

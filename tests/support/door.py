@@ -12,12 +12,15 @@ _CHUNK = 65_536
 class Door:
     """A port of its own before another one.
 
+    Attributes:
+        leads_to: That other one.
+
     Args:
         port: Where it leads to, on loopback.
     """
 
     def __init__(self, port: int) -> None:
-        self._to = ("127.0.0.1", port)
+        self.leads_to = port
         self._through: list[socket.socket] = []
         self._lock = threading.Lock()
         self._listening: socket.socket | None = None
@@ -67,7 +70,7 @@ class Door:
         while True:
             try:
                 one, _ = listening.accept()
-                other = socket.create_connection(self._to, 5)
+                other = socket.create_connection(("127.0.0.1", self.leads_to), 5)
             except OSError:
                 return
             other.settimeout(None)

@@ -73,7 +73,9 @@ local AGAIN_MS = 300000
 local function in_doubt(created, token, due, again)
   if LOST == '' or not created then return false end
   local late_ms = tonumber(created) - tonumber(LOST)
-  if late_ms >= 0 then
+  if tonumber(created) > NOW then
+    -- By a clock that had stepped ahead: nobody knows when.
+  elseif late_ms >= 0 then
     if not again or late_ms > AGAIN_MS then return false end
   elseif due and tonumber(due) > tonumber(LOST) then
     return false

@@ -17,7 +17,8 @@ local function let_go(id, bells)
   for order in string.gmatch(orders or '', '[^\n]+') do
     if redis.call('ZRANGE', P .. 'order:' .. order, 0, 0)[1] ~= id then return end
   end
-  local due = math.max(NOW, tonumber(due_before or '0'))
+  -- What was due as it was accepted is due now, also where that was by a clock which had stepped ahead.
+  local due = due_before == created and NOW or math.max(NOW, tonumber(due_before or '0'))
   leave_waiting(id)
   if not LOST then read_ground() end
   if in_doubt(created, token, due_before) then redis.call('HSET', intent_key(id), 'lost', LOST) end
