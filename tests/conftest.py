@@ -68,6 +68,7 @@ STAGED = frozenset(
         "wheels",
         "cluster",
         "tls",
+        "fidelity",
     }
 )
 
