@@ -7,7 +7,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: install demo test test-long lint format bench drill drill-quick docs clean
+.PHONY: install demo test test-long lint format bench drill drill-quick fidelity docs clean
 
 install: $(READY)
 
@@ -59,6 +59,11 @@ drill: install
 # A short set of them in their short forms: workers, the ground, clocks, the ledger.
 drill-quick: install
 	$(BIN)/python -m tests.drills --quick
+
+# CORE is a running Core for tests, which is written to; VERSION its release; its master key is in BLNK_CORE_KEY.
+fidelity: install
+	@test -n "$(CORE)" || { echo "Say where a Core for tests runs: make fidelity CORE=http://127.0.0.1:5001" >&2; exit 2; }
+	$(BIN)/python -m tests.fidelity --core "$(CORE)" $(if $(VERSION),--version $(VERSION))
 
 docs: install
 	$(BIN)/python -W ignore -m blnk_relay.catalogue.settings_page > docs/settings.md

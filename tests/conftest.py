@@ -72,6 +72,7 @@ STAGED = frozenset(
         "wheels",
         "cluster",
         "tls",
+        "fidelity",
     }
 )
 

@@ -167,7 +167,9 @@ def _after_sending(row_id: str, amount: str | int | None, progress: Progress, fo
         if final.status == "REJECTED":
             return Dead(DeadClass.REJECTED, rejection_code(final.rejection), capped(final.rejection or "Rejected."))
         if final.status != "APPLIED":
-            return Dead(DeadClass.PARTIAL, "REFUND_HELD", f"The ledger made the refund {final.status}, not APPLIED.")
+            held = f"The ledger made the refund {final.transaction_id} {final.status}, not APPLIED"
+            rest = ": committing that hold gives the money back." if final.status == "INFLIGHT" else "."
+            return Dead(DeadClass.PARTIAL, "REFUND_HELD", held + rest)
         return Done("refunded", final.transaction_id, row_id)
     again = look_again(progress, policy)
     if found.reference(reference) is not None:
@@ -258,7 +260,12 @@ ABOUT = About(
             "*",
             "The ledger recorded a refusal under `<row>_refund`, which is used up (contract §3.9).",
         ),
-        End(DeadClass.PARTIAL, "REFUND_HELD", "The ledger made a hold in the other direction instead of a refund."),
+        End(
+            DeadClass.PARTIAL,
+            "REFUND_HELD",
+            "The ledger made a hold in the other direction instead of a refund, as releases before 0.15.3 may for what "
+            "a commit made (contract §14.11); committing that hold gives the money back.",
+        ),
         STUCK_QUEUED,
         End(
             DeadClass.UNKNOWN,

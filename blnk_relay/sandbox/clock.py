@@ -146,6 +146,16 @@ def rfc3339(moment_ns: int | None) -> str:
     return f"{_whole_seconds(seconds)}.{fraction:09d}".rstrip("0") + "Z"
 
 
+def bad_time(text: str) -> str:
+    """What Core's decoder says of a text that is no time; where in it, only of the two most common ones.
+
+    >>> bad_time("1990-01-01")
+    'parsing time "1990-01-01" as "2006-01-02T15:04:05Z07:00": cannot parse "" as "T"'
+    """
+    rest, wanted = ("", "T") if re.fullmatch(r"\d{4}-\d\d-\d\d", text) else (text, "2006")
+    return f'parsing time "{text}" as "2006-01-02T15:04:05Z07:00": cannot parse "{rest}" as "{wanted}"'
+
+
 def parse_rfc3339(text: str) -> int:
     """The nanoseconds since 1970 that a time with an offset names.
 

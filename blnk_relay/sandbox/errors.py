@@ -37,17 +37,28 @@ class LedgerError(Exception):
         self.code = code
         self.details = details
         self.legacy_key = legacy_key
+        self.context = ""
 
     @property
     def quoted(self) -> str:
         """The failure inside another text: a typed one is preceded by its code."""
-        return self.message if self.code is None else f"{_QUOTED_CODES.get(self.code, self.code)}: {self.message}"
+        text = self.message if self.code is None else f"{_QUOTED_CODES.get(self.code, self.code)}: {self.message}"
+        return self.context + text
 
     def within(self, context: str) -> LedgerError:
         """The same failure as a caller higher up words it; typed errors keep code and message."""
         if self.code is not None:
             return self
         return LedgerError(f"{context}: {self.message}", None, self.details)
+
+    def quoted_within(self, context: str) -> LedgerError:
+        """The same failure; a text that quotes it says first what was being done."""
+        self.context = f"{context}: "
+        return self
+
+    def bare(self) -> LedgerError:
+        """The same failure as a layer tells it that has nothing of the driver's to add to "not found"."""
+        return self if self.details else LedgerError(self.message, self.code, legacy_key=self.legacy_key)
 
 
 class MalformedRequestError(LedgerError):

@@ -17,10 +17,27 @@ if TYPE_CHECKING:
     from blnk_relay.sandbox.server import Sandbox
 
 
+#: Name of the setting of pytest that says which release is played.
+VERSION = "blnk_core_version"
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Let a project say which release of Core its tests are meant for."""
+    parser.addini(VERSION, "the release of Blnk Core that the sandbox plays, such as 0.15.2", default="")
+
+
 @pytest.fixture
-def blnk_sandbox() -> Iterator[Sandbox]:
-    """A running :class:`blnk_relay.sandbox.Sandbox` with default options and no faults, closed after the test."""
+def blnk_sandbox(pytestconfig: pytest.Config) -> Iterator[Sandbox]:
+    """A running :class:`blnk_relay.sandbox.Sandbox` without faults, closed after the test.
+
+    Its options are the default ones, but for the release that ``blnk_core_version`` in pytest's settings names.
+
+    Raises:
+        ValueError: No such release is played.
+    """
+    from blnk_relay.sandbox.options import Options
     from blnk_relay.sandbox.server import Sandbox
 
-    with Sandbox() as running:
+    version = str(pytestconfig.getini(VERSION))
+    with Sandbox(Options().changed({"core_version": version} if version else {})) as running:
         yield running

@@ -369,10 +369,12 @@ def test_it_serves_in_the_foreground_until_it_is_told_to_stop():
         assert process.wait(PATIENCE_S) == 0
 
 
-def test_the_pytest_fixture_is_a_running_sandbox(tmp_path):
+def test_the_pytest_fixture_is_a_running_sandbox_of_the_release_that_is_set(tmp_path):
+    (tmp_path / "pytest.ini").write_text("[pytest]\nblnk_core_version = 0.15.2\n")
     (tmp_path / "test_mine.py").write_text(
         "import json, urllib.request\n\n"
         "def test_mine(blnk_sandbox):\n"
+        "    assert blnk_sandbox.options.core_version == '0.15.2'\n"
         "    url = blnk_sandbox.url + '/_sandbox/books'\n"
         "    with urllib.request.urlopen(url) as answer:\n"
         "        assert json.load(answer)['violations'] == []\n"

@@ -132,9 +132,7 @@ def reference_exists(reference: str) -> LedgerError:
 
 def driver_error(message: str, code: str, text: str, constraint: str = "") -> LedgerError:
     """A failure that carries the database driver's own error as details."""
-    details = {"Severity": "ERROR", "Code": code, "Message": text}
-    if constraint:
-        details["Constraint"] = constraint
+    details = {"Severity": "ERROR", "Code": code, "Message": text, "Constraint": constraint}
     return LedgerError(message, "GEN_INTERNAL", details)
 
 

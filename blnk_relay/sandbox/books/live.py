@@ -183,7 +183,7 @@ class LiveBooks:
             details = {"Severity": "ERROR", "Code": "23505", "Constraint": "unique_indicator_currency"}
             text = f"Balance already exists for indicator '{balance.indicator}' and '{balance.currency}'"
             raise LedgerError(text, "GEN_CONFLICT", details)
-        check_balance(balance, "Failed to create balance")
+        check_balance(balance, "Database error occurred")
         self._check_room(len(self.balances), "Failed to create balance")
         self.balances[balance.balance_id] = balance
         owners = (self.names.get(balance.ledger_id), self.names.get(balance.identity_id))
@@ -269,9 +269,13 @@ class LiveBooks:
             LedgerError: A balance row would be too large; ledgers are only checked on insert (contract §2.0).
         """
         merged = {**(record.meta or {}), **meta}
-        check_meta("failed to update metadata", merged)
-        if isinstance(record, Balance):
-            check_balance(replace(record, meta=merged), "failed to update metadata")
+        try:
+            check_meta("", merged)
+            if isinstance(record, Balance):
+                check_balance(replace(record, meta=merged), "")
+        except LedgerError as error:
+            # Nothing of the driver's gets through this route (findings part 15).
+            raise LedgerError("internal server error", error.code) from error
         self.before_change(record)
         record.meta = merged
         return merged

@@ -85,7 +85,8 @@ def run(core: Core, batch: Batch, effects: Effects) -> None:
                 f"Amount: {txn.amount:.2f}"
             )
             # Whatever the failure was, only its text survives, and the code is read out of that.
-            text = f"failed to queue transaction {number} ({named}): {error.quoted}. {undone}"
+            which = f"transactions[{number - 1}]" if core.options.since("0.15.4") else f"transaction {number}"
+            text = f"failed to queue {which} ({named}): {error.quoted}. {undone}"
             raise LedgerError(text) from error
 
 

@@ -35,8 +35,13 @@ def execute(core: Core, txn: Txn) -> Txn:
     txn.destination = books.resolve(txn.destination, txn.currency, now_ns)
     if books.with_reference(txn.reference) is not None:
         raise LedgerError(f"transaction validation failed: reference {txn.reference} has already been used")
-    source = books.require_balance(txn.source)
-    destination = books.require_balance(txn.destination)
+    try:
+        source = books.require_balance(txn.source)
+        destination = books.require_balance(txn.destination)
+    except LedgerError as error:
+        code = "BAL_NOT_FOUND" if core.options.since("0.15.4") else error.code
+        missing = LedgerError(error.message, code, error.details)
+        raise missing.quoted_within("failed to get source and destination balances") from error
     posted = txn.clone()
     try:
         effect = check_funds(posted, source, destination, strict=core.options.since("0.15.3"))
@@ -48,10 +53,11 @@ def execute(core: Core, txn: Txn) -> Txn:
             f"Optimistic locking failure: balance with ID '{source.balance_id}' "
             "may have been updated or deleted by another transaction",
             "GEN_CONFLICT",
-        )
+        ).quoted_within("failed to persist transaction with balances")
     if posted.status is not Status.INFLIGHT:
         posted.inflight = False
-        posted.meta.pop(INFLIGHT_MARK, None)
+        if core.options.since("0.15.3"):
+            posted.meta.pop(INFLIGHT_MARK, None)
     for balance in (source, destination):
         check_balance(balance, "Failed to update balance", posted.precise_amount or 0)
     books.insert(posted, posted.status, effect, now_ns)

@@ -6,7 +6,7 @@ ever, the expiry that voids the wrong row) follow from it.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NoReturn
 
@@ -178,15 +178,22 @@ def settle_now(core: Core, action: Action) -> list[Txn]:
         LedgerError: At least one leg failed; others may have been settled.
     """
     settled: list[Txn] = []
-    failures: list[str] = []
+    failures: list[LedgerError] = []
     for leg in inflight_legs(core, action.target_id):
         try:
             settled.append(settle(core, leg.transaction_id, action.verb, action.precise_amount))
         except LedgerError as error:
-            failures.append(error.quoted)
+            failures.append(error)
     if failures:
-        raise LedgerError(f"error occurred during processing: [{' '.join(failures)}]")
+        raise all_of(core, failures)
     return settled
+
+
+def all_of(core: Core, failures: Sequence[LedgerError]) -> LedgerError:
+    """What is said of the rows that failed: since 0.15.4 a single failure is told as it is."""
+    if len(failures) == 1 and core.options.since("0.15.4"):
+        return failures[0]
+    return LedgerError(f"error occurred during processing: [{' '.join(failure.quoted for failure in failures)}]")
 
 
 def check_queueable(core: Core, action: Action) -> Txn:

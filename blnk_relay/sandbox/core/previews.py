@@ -328,7 +328,7 @@ def _reverse(core: Core, makers: Sequence[Any]) -> tuple[_Projection, list[str],
             problems.append(error.quoted)
         else:
             total += txn.precise_amount or 0
-    if problems:
+    if problems and not (len(problems) == 1 and core.options.since("0.15.4")):
         problems = [f"error occurred during processing: [{' '.join(problems)}]"]
     return projection, problems, total
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from blnk_relay.sandbox.books.rows import Row, Status, Txn
+from blnk_relay.sandbox.core.holds import all_of
 from blnk_relay.sandbox.core.submission import submit
 from blnk_relay.sandbox.errors import LedgerError
 from blnk_relay.sandbox.faults.effects import NO_EFFECTS
@@ -74,8 +75,16 @@ def refund(
     """
     refunded = _refund_rows(core, target_id, effects, skip_queue=skip_queue, description=description, meta=meta)
     if not refunded:
-        raise LedgerError("no transaction to refund", "TXN_NOT_FOUND")
+        raise LedgerError(nothing_to_refund(core, target_id), "TXN_NOT_FOUND")
     return refunded[0]
+
+
+def nothing_to_refund(core: Core, target_id: str) -> str:
+    """What is said of an id under which nothing can be refunded."""
+    if not core.options.since("0.15.4"):
+        return "no transaction to refund"
+    reason = "it does not exist, or it is not in a refundable status (only APPLIED or VOID can be refunded)"
+    return f"no refundable transaction found for '{target_id}': {reason}"
 
 
 def refund_all(core: Core, target_id: str) -> None:
@@ -97,17 +106,18 @@ def _refund_rows(
     meta: dict[str, Any],
 ) -> list[Txn]:
     refunded: list[Txn] = []
-    failures: list[str] = []
+    failures: list[LedgerError] = []
     for row in refundable_rows(core, target_id):
         try:
             check_not_refunded(core, row)
             reversal = reversal_of(row, skip_queue=skip_queue, description=description, meta=meta)
             refunded.append(submit(core, reversal, effects))
         except LedgerError as error:
-            failures.append(error.quoted)
+            failures.append(error)
     if failures:
-        text = f"error occurred during processing: [{' '.join(failures)}]"
-        raise LedgerError(text, _failed_code(core, failures, some=bool(refunded)))
+        code = _failed_code(core, [failure.quoted for failure in failures], some=bool(refunded))
+        told = all_of(core, failures)
+        raise told if code is None else LedgerError(told.message, code, told.details)
     return refunded
 
 

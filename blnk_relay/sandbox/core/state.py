@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
-from typing import Protocol
+from typing import Any, Protocol
 
 from blnk_relay.sandbox.books.live import LiveBooks
 from blnk_relay.sandbox.clock import Clock, Scheduled
@@ -54,6 +54,9 @@ class Core:
         self.waiting = WaitingTasks()
         #: Queued commits and voids by the id they were asked for; archived ones stay (contract §3.8).
         self.actions: dict[str, str] = {}
+        #: Monitors of balances and hooks, by id: kept and shown, never called.
+        self.monitors: dict[str, dict[str, Any]] = {}
+        self.hooks: dict[str, dict[str, Any]] = {}
 
     def retry_delay_s(self, retried: int) -> float:
         """How long a failed background task waits before its next try (contract §3.1)."""

@@ -36,7 +36,7 @@ def submit(core: Core, txn: Txn, effects: Effects) -> Txn:
     if txn.skip_queue:
         splits.post_now(core, txn, legs, effects)
         txn.status = Status.INFLIGHT if txn.inflight else Status.APPLIED
-        if not txn.inflight:
+        if not txn.inflight and core.options.since("0.15.3"):
             txn.meta.pop(INFLIGHT_MARK, None)
     else:
         # Items of a batch lead back to the batch.

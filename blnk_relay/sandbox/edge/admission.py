@@ -71,6 +71,8 @@ def _says(options: Options, status: int, code: str, message: str) -> Answer:
 def core_refusal(core: Core, request: WireRequest, route: Route | None) -> Answer | None:
     """A bare Core's refusals, as measured; the key is asked for before the path is looked at."""
     options = core.options
+    if route is not None and route.scope is Scope.NONE:
+        return None
     key = request.headers.get(KEY_HEADER, "")
     if not key:
         return error_answer("AUTH_MISSING_API_KEY", "Authentication required. Use X-Blnk-Key header")

@@ -189,6 +189,14 @@ class Fields:
             _wrong_type(name, value, "integer")
         return value
 
+    def minor_units(self, name: str) -> int | None:
+        """As :meth:`integer`, in the words of the decoder of amounts."""
+        value = self._values.get(name)
+        if value is None or (isinstance(value, int) and not isinstance(value, bool)):
+            return value
+        literal = json.dumps(json.dumps(value, ensure_ascii=False), ensure_ascii=False)
+        raise MalformedRequestError(f"math/big: cannot unmarshal {literal} into a *big.Int")
+
     def mapping(self, name: str) -> dict[str, Any] | None:
         """An object, None when absent."""
         value = self._values.get(name)

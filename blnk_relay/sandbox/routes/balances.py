@@ -57,5 +57,5 @@ def _balance_problems(balance: Balance) -> dict[str, str]:
     if balance.indicator and balance.ledger_id != GENERAL_LEDGER_ID:
         problems["indicator"] = "indicator is only allowed for General Ledger balances (ledger_id = general_ledger_id)"
     elif balance.indicator and not _INDICATOR.fullmatch(balance.indicator):
-        problems["indicator"] = "indicator must start with '@' and contain no whitespace"
+        problems["indicator"] = "indicator must start with '@' and contain no whitespace (e.g. '@cash')"
     return problems

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 from blnk_relay.sandbox.books.rows import Txn
@@ -16,7 +15,7 @@ from blnk_relay.sandbox.http.request import Fields, WireRequest
 from blnk_relay.sandbox.money import precise_from_amount
 from blnk_relay.sandbox.options import Options
 from blnk_relay.sandbox.routes.transaction_fields import read_transaction
-from blnk_relay.sandbox.routes.transactions import is_preview
+from blnk_relay.sandbox.routes.transactions import BATCH_INTRO, is_preview, malformed
 
 #: Items of one bulk commit or void (contract §2.13).
 MAX_INFLIGHT_ITEMS = 100
@@ -55,7 +54,7 @@ def create_transactions(core: Core, request: WireRequest, effects: Effects) -> A
             message = "Bulk transaction processing started"
             return json_answer(202, {"message": message, "batch_id": batch.batch_id, "status": "processing"})
     except MalformedRequestError as error:
-        return _as_text(MalformedRequestError(f"Invalid request body: {error.message}"))
+        return malformed(core, f"{BATCH_INTRO}{error.message}")
     except LedgerError as error:
         return refusal(error, default="GEN_BAD_REQUEST")
     try:
@@ -98,12 +97,6 @@ def _failed(batch_id: str, error: LedgerError) -> Answer:
     return json_answer(STATUS_OF[code], {"batch_id": batch_id, "error": error.message, "error_detail": detail})
 
 
-def _as_text(error: LedgerError) -> Answer:
-    """These routes' decoder labels its JSON as plain text (contract §1.4)."""
-    refused = refusal(error, default="GEN_BAD_REQUEST")
-    return replace(refused, headers={"Content-Type": "text/plain; charset=utf-8"})
-
-
 def commit_holds(core: Core, request: WireRequest, effects: Effects) -> Answer:
     """POST /transactions/inflight/bulk/commit."""
     try:
@@ -112,7 +105,7 @@ def commit_holds(core: Core, request: WireRequest, effects: Effects) -> Answer:
         skip_queue = fields.flag("skip_queue")
         preview = is_preview(core, fields)
     except MalformedRequestError as error:
-        return _as_text(error)
+        return malformed(core, error.message)
     return _settle_all(core, "transactions", actions, effects, skip_queue=skip_queue, preview=preview)
 
 
@@ -122,11 +115,11 @@ def void_holds(core: Core, request: WireRequest, effects: Effects) -> Answer:
         fields = request.fields()
         names = fields.items("transaction_ids")
         if not all(isinstance(name, str) for name in names):
-            return _as_text(MalformedRequestError("json: cannot unmarshal a value into transaction_ids of type string"))
+            return malformed(core, "json: cannot unmarshal a value into transaction_ids of type string")
         skip_queue = fields.flag("skip_queue")
         preview = is_preview(core, fields)
     except MalformedRequestError as error:
-        return _as_text(error)
+        return malformed(core, error.message)
     actions = [Action(name, VOID, 0) for name in names]
     return _settle_all(core, "transaction_ids", actions, effects, skip_queue=skip_queue, preview=preview)
 
@@ -136,7 +129,7 @@ def _commit(core: Core, item: Any) -> Action:
         raise MalformedRequestError("json: cannot unmarshal a value into a commit")
     fields = Fields(item)
     target_id = fields.text("transaction_id")
-    precise_amount = fields.integer("precise_amount")
+    precise_amount = fields.minor_units("precise_amount")
     if precise_amount is None:
         precise_amount = precise_from_amount(fields.number("amount"), holds.precision_of(core, target_id))
     return Action(target_id, COMMIT, precise_amount)

@@ -8,7 +8,7 @@ import json
 from collections.abc import Iterator, Mapping
 
 from blnk_relay.sandbox.books.reconciliation import ExternalRecord
-from blnk_relay.sandbox.clock import ZERO_TIME, parse_rfc3339
+from blnk_relay.sandbox.clock import ZERO_TIME, bad_time, parse_rfc3339
 from blnk_relay.sandbox.errors import LedgerError, MalformedRequestError
 from blnk_relay.sandbox.http.form import Part
 from blnk_relay.sandbox.http.request import Fields
@@ -50,7 +50,7 @@ def _record(fields: Fields, source: str, upload_id: str, now_ns: int) -> Externa
     try:
         date_ns = None if date == ZERO_TIME or not fields.has("date") else parse_rfc3339(date)
     except ValueError as error:
-        raise MalformedRequestError(f'parsing time "{date}": {error}') from error
+        raise MalformedRequestError(bad_time(date)) from error
     return ExternalRecord(
         id=fields.text("id"),
         amount=fields.number("amount"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from blnk_relay.sandbox.errors import MalformedRequestError
 from blnk_relay.sandbox.http.request import Fields
 from blnk_relay.sandbox.options import Options
 from blnk_relay.sandbox.tables.filters import BODY_OPERATORS, QUERY_OPERATORS, Filter, FilterError, coerced
@@ -25,6 +26,12 @@ MAX_FILTERS = 20
 MAX_VALUES = 2000
 
 _BETWEEN = 2
+
+#: Operators that take no value.
+NULL_TESTS = frozenset({"isnull", "isnotnull", "exists", "notexists"})
+
+#: The first of the operators of a body: those that Core itself knows.
+_CORE_OPERATORS = 12
 
 
 def query_filters(options: Options, resource: Resource, query: Mapping[str, str]) -> list[Filter]:
@@ -59,16 +66,19 @@ def body_filters(options: Options, resource: Resource, fields: Fields) -> list[F
     filters: list[Filter] = []
     for item in fields.items("filters"):
         if not isinstance(item, dict):
-            raise FilterError("a filter must be an object")
+            raise MalformedRequestError("json: cannot unmarshal a value into a filter")
         column, operator = str(item.get("field", "")), str(item.get("operator", ""))
+        if not resource.has_column(column):
+            raise _unknown(resource, column)
         if operator not in BODY_OPERATORS:
-            raise FilterError(f"unknown operator {operator!r} for field {column!r}")
+            known = ", ".join(BODY_OPERATORS[:_CORE_OPERATORS])
+            raise FilterError(f"invalid operator {operator!r} for field {column!r}: must be one of {known}")
         if operator in {"in", "between"}:
             values = item.get("values")
             if not isinstance(values, list) or not values:
                 raise FilterError(f"operator {operator!r} for field {column!r} requires at least one value in 'values'")
         else:
-            values = [] if item.get("value") is None else [item["value"]]
+            values = [] if operator in NULL_TESTS else [item.get("value")]
         filters.append(_checked(options, resource, column, operator, values))
     return _limited(filters)
 
@@ -76,15 +86,17 @@ def body_filters(options: Options, resource: Resource, fields: Fields) -> list[F
 def _checked(options: Options, resource: Resource, column: str, operator: str, values: Sequence[Any]) -> Filter:
     unverified = not resource.has_meta and not options.reconciliation_filters
     if not resource.has_column(column) or unverified:
-        raise FilterError(f"{resource.name} cannot be filtered by {column!r}")
+        raise _unknown(resource, column)
     if operator == "between" and len(values) != _BETWEEN:
         raise FilterError(f"between on {column!r} needs exactly 2 values")
     if len(values) > MAX_VALUES:
         raise FilterError(f"in on {column!r} takes at most {MAX_VALUES} values")
-    null_test = operator in {"isnull", "isnotnull", "exists", "notexists"}
-    if not values and not null_test:
-        raise FilterError(f"{operator} on {column!r} needs a value")
     return Filter(column, operator, tuple(values))
+
+
+def _unknown(resource: Resource, column: str) -> FilterError:
+    table = "identity" if resource.name == "identities" else resource.name
+    return FilterError(f"invalid field {column!r} for table '{table}'")
 
 
 def _limited(filters: list[Filter]) -> list[Filter]:

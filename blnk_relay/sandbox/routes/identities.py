@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from blnk_relay.sandbox.books.bodies import identity_body
+from blnk_relay.sandbox.books.constraints import driver_error
 from blnk_relay.sandbox.core.state import Core
 from blnk_relay.sandbox.errors import LedgerError
 from blnk_relay.sandbox.faults.effects import Effects
@@ -17,7 +18,7 @@ from blnk_relay.sandbox.routes.identity_fields import check_identity_id, is_empt
 _CREATE_CODES = {"GEN_CONFLICT": "IDT_VALIDATION_ERROR", "GEN_BAD_REQUEST": "IDT_VALIDATION_ERROR"}
 
 _IDENTITY_REQUIRED = (
-    "Key: 'UpdateBalanceIdentity.IdentityID' Error:Field validation for 'IdentityID' failed on the 'required' tag"
+    "Key: 'UpdateBalanceIdentity.IdentityId' Error:Field validation for 'IdentityId' failed on the 'required' tag"
 )
 
 #: What an unknown identity is called on its own routes.
@@ -49,8 +50,22 @@ def update_identity(core: Core, request: WireRequest, _effects: Effects) -> Answ
         core.books.before_change(identity)
         overwrite(identity, changes)
     except LedgerError as error:
-        return refusal(error, default="GEN_INTERNAL", upgrade=IDENTITY_CODES)
+        return refusal(error.bare(), default="GEN_INTERNAL", upgrade=IDENTITY_CODES)
     return json_answer(200, {"message": "Identity updated successfully"})
+
+
+def delete_identity(core: Core, request: WireRequest, _effects: Effects) -> Answer:
+    """DELETE /identities/:id; one that owns a balance stays (contract §14.10)."""
+    try:
+        identity = core.books.require_identity(request.params["id"])
+        if any(balance.identity_id == identity.identity_id for balance in core.books.balances.values()):
+            failed = "Failed to delete identity"
+            raise driver_error(failed, "23503", "it is referenced from balances", "balances_identity_id_fkey")
+    except LedgerError as error:
+        return refusal(error.bare(), default="GEN_INTERNAL", upgrade=IDENTITY_CODES)
+    core.books.before_change(identity)
+    del core.books.identities[identity.identity_id]
+    return json_answer(200, {"message": "Identity deleted successfully"})
 
 
 def link_identity(core: Core, request: WireRequest, _effects: Effects) -> Answer:

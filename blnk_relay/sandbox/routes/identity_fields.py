@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from blnk_relay.sandbox.books.rows import IDENTITY_TEXTS, IdentityRecord
-from blnk_relay.sandbox.clock import ZERO_TIME, parse_rfc3339
+from blnk_relay.sandbox.clock import ZERO_TIME, bad_time, parse_rfc3339
 from blnk_relay.sandbox.errors import LedgerError, MalformedRequestError
 from blnk_relay.sandbox.http.request import Fields
 
@@ -87,5 +87,4 @@ def _moment(fields: Fields, name: str, text: str | None = None) -> None:
         if text != ZERO_TIME:
             parse_rfc3339(text)
     except ValueError as error:
-        layout = "2006-01-02T15:04:05Z07:00"
-        raise MalformedRequestError(f'parsing time "{text}" as "{layout}": cannot parse') from error
+        raise MalformedRequestError(bad_time(text)) from error

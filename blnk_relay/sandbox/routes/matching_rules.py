@@ -55,7 +55,7 @@ def delete_rule(core: Core, request: WireRequest, _effects: Effects) -> Answer:
     try:
         rule = core.books.reconciliation.require_rule(request.params["id"])
     except LedgerError as error:
-        return refusal(error, default="GEN_INTERNAL", upgrade=_RULE_CODES)
+        return refusal(error.bare(), default="GEN_INTERNAL", upgrade=_RULE_CODES)
     del core.books.reconciliation.rules[rule.rule_id]
     return json_answer(200, {"message": "Matching rule deleted successfully"})
 

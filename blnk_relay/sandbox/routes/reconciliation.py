@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from blnk_relay.sandbox.books.bodies import run_body
@@ -35,7 +36,8 @@ def start(core: Core, request: WireRequest, _effects: Effects) -> Answer:
     """POST /reconciliation/start; whether upload and rules exist is only noticed later."""
     try:
         fields = request.fields()
-        run, plan = _read_run(core, fields, fields.text("upload_id"), "UploadID")
+        upload_id = fields.text("upload_id")
+        run, plan = _read_run(core, fields, upload_id, {"UploadID": bool(upload_id)})
     except LedgerError as error:
         return refusal(error, default="RECON_START_FAILED")
     _launch(core, run, plan)
@@ -47,16 +49,16 @@ def start_instant(core: Core, request: WireRequest, _effects: Effects) -> Answer
     upload_id = new_id("instant")
     try:
         fields = request.fields()
-        _require(fields, "external_transactions", "ExternalTransactions")
         items = fields.items("external_transactions")
         now_ns = core.clock.now_ns()
         records = [read_record(item, upload_id, now_ns) for item in items]
+        _check_required(fields, {"ExternalTransactions": fields.has("external_transactions")})
         if not records:
             return error_answer("RECON_EXTERNAL_TXNS_REQUIRED", "external_transactions is required")
         if len(records) > MAX_INSTANT_RECORDS:
             text = f"too many external_transactions; max is {MAX_INSTANT_RECORDS}"
             return error_answer("GEN_VALIDATION_ERROR", text)
-        run, plan = _read_run(core, fields, upload_id, "")
+        run, plan = _read_run(core, fields, upload_id, {})
     except LedgerError as error:
         return refusal(error, default="RECON_START_FAILED")
     try:
@@ -68,21 +70,29 @@ def start_instant(core: Core, request: WireRequest, _effects: Effects) -> Answer
     return json_answer(200, {"reconciliation_id": run.reconciliation_id})
 
 
-def _require(fields: Fields, name: str, go_name: str) -> None:
-    if not fields.has(name):
-        raise MalformedRequestError(f"Key: '{go_name}' Error:Field validation for '{go_name}' failed on 'required'")
+def _check_required(fields: Fields, first: Mapping[str, bool]) -> None:
+    """Refuse a body without what both starts need; all that is missing in one text.
+
+    Args:
+        fields: The body.
+        first: What only one of them needs, by Core's name, and whether it is there.
+
+    Raises:
+        MalformedRequestError: Something is missing.
+    """
+    both = {"Strategy": bool(fields.text("strategy")), "MatchingRuleIDs": fields.has("matching_rule_ids")}
+    missing = [name for name, there in {**first, **both}.items() if not there]
+    if missing:
+        texts = [f"Key: '{name}' Error:Field validation for '{name}' failed on the 'required' tag" for name in missing]
+        raise MalformedRequestError("\n".join(texts))
 
 
-def _read_run(core: Core, fields: Fields, upload_id: str, upload_field: str) -> tuple[Run, Fields]:
+def _read_run(core: Core, fields: Fields, upload_id: str, first: Mapping[str, bool]) -> tuple[Run, Fields]:
     """A stored run that has not begun, from a body that was checked."""
     strategy, rule_ids = fields.text("strategy"), fields.items("matching_rule_ids")
     fields.flag("dry_run")
     fields.text("grouping_criteria")
-    if upload_field and not upload_id:
-        raise MalformedRequestError(f"Key: '{upload_field}' Error:Field validation failed on the 'required' tag")
-    if not strategy:
-        raise MalformedRequestError("Key: 'Strategy' Error:Field validation failed on the 'required' tag")
-    _require(fields, "matching_rule_ids", "MatchingRuleIDs")
+    _check_required(fields, first)
     if not all(isinstance(rule_id, str) for rule_id in rule_ids):
         raise MalformedRequestError("json: cannot unmarshal a value into matching_rule_ids of type string")
     if not rule_ids:

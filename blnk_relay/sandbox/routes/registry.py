@@ -4,6 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+from blnk_relay.sandbox.core.state import Core
+from blnk_relay.sandbox.faults.effects import Effects
+from blnk_relay.sandbox.http.answers import Answer, json_answer
+from blnk_relay.sandbox.http.request import WireRequest
 from blnk_relay.sandbox.routes import (
     balances,
     bulk,
@@ -18,6 +22,7 @@ from blnk_relay.sandbox.routes import (
     tokenization,
     transactions,
     uploads,
+    watching,
 )
 from blnk_relay.sandbox.routes.routing import Handler, Route, RouteTable, Scope
 from blnk_relay.sandbox.tables.ledger import BALANCES, IDENTITIES, LEDGERS, TRANSACTIONS
@@ -41,9 +46,9 @@ class Routes:
 
 def build_routes() -> Routes:
     """The tables of routes."""
-    proxied = (*_writes(), *_reconciliation(), *_reads(), *_core_reads())
+    proxied = (*_writes(), *_reconciliation(), *_reads(), *_core_reads(), *_watching())
     return Routes(
-        cloud=RouteTable((*proxied, *_data_reads(), *_oauth())),
+        cloud=RouteTable((*proxied, *_forwarded(), *_data_reads(), *_oauth())),
         core=RouteTable((*(_bare(route) for route in proxied), *_core_only())),
     )
 
@@ -53,11 +58,43 @@ def _bare(route: Route) -> Route:
     return replace(route, pattern=route.pattern.removeprefix("/proxy"), listed=True)
 
 
+def _forwarded() -> list[Route]:
+    """Core's filters and health as the official client asks Cloud for them; whether it forwards them nobody knows."""
+    filters = core_reads.core_filters().items()
+    return [
+        *(Route("POST", f"/proxy/{name}/filter", _READ, handler, listed=False) for name, handler in filters),
+        Route("GET", "/proxy/health", _READ, _health, listed=False),
+    ]
+
+
 def _core_only() -> list[Route]:
     filters = core_reads.core_filters().items()
     return [
         *(Route("POST", f"/{name}/filter", _DATA, handler) for name, handler in filters),
+        Route("GET", "/health", Scope.NONE, _health),
     ]
+
+
+def _watching() -> list[Route]:
+    """What a client of Core may ask for beside the ledger; through Cloud it is not known."""
+    monitors, hooks = "/proxy/balance-monitors", "/proxy/hooks"
+    return [
+        Route("POST", monitors, _WRITE, watching.create_monitor, listed=False),
+        Route("GET", monitors, _READ, watching.list_monitors, listed=False),
+        Route("GET", f"{monitors}/:id", _READ, watching.read_monitor, listed=False),
+        Route("GET", f"{monitors}/balances/:id", _READ, watching.monitors_of, listed=False),
+        Route("PUT", f"{monitors}/:id", _WRITE, watching.update_monitor, listed=False),
+        Route("DELETE", f"{monitors}/:id", _WRITE, watching.delete_monitor, listed=False),
+        Route("POST", hooks, _WRITE, watching.create_hook, listed=False),
+        Route("GET", hooks, _READ, watching.list_hooks, listed=False),
+        Route("GET", f"{hooks}/:id", _READ, watching.read_hook, listed=False),
+        Route("PUT", f"{hooks}/:id", _WRITE, watching.update_hook, listed=False),
+        Route("DELETE", f"{hooks}/:id", _WRITE, watching.delete_hook, listed=False),
+    ]
+
+
+def _health(_core: Core, _request: WireRequest, _effects: Effects) -> Answer:
+    return json_answer(200, {"status": "UP"})
 
 
 def _writes() -> list[Route]:
@@ -74,6 +111,7 @@ def _writes() -> list[Route]:
         Route("POST", "/proxy/:id/metadata", _WRITE, metadata.merge_metadata),
         Route("POST", "/proxy/identities", _WRITE, identities.create_identity),
         Route("PUT", "/proxy/identities/:id", _WRITE, identities.update_identity),
+        Route("DELETE", "/proxy/identities/:id", _WRITE, identities.delete_identity, listed=False),
         Route("PUT", "/proxy/balances/:id/identity", _WRITE, identities.link_identity),
         Route("POST", "/proxy/identities/:id/tokenize/:field", _WRITE, tokenization.tokenize_field),
         Route("POST", "/proxy/identities/:id/tokenize", _WRITE, tokenization.tokenize_fields),
@@ -109,6 +147,9 @@ def _reconciliation() -> list[Route]:
 def _reads() -> list[Route]:
     return [
         Route("GET", "/proxy/identities/:id/tokenized-fields", _READ, tokenization.tokenized_fields),
+        Route("GET", "/proxy/identities/:id/detokenize/:field", _READ, tokenization.detokenized_field),
+        # A write by its method, and a read by what it does (contract §1.2).
+        Route("POST", "/proxy/identities/:id/detokenize", _WRITE, tokenization.detokenized_fields),
     ]
 
 
@@ -139,6 +180,8 @@ def _core_reads() -> list[Route]:
     return [
         Route("GET", by_reference, _READ, core_reads.core_transaction_by_reference, listed=False),
         Route("GET", by_indicator, _READ, core_reads.core_balance_by_indicator, listed=False),
+        Route("GET", "/proxy/balances/:id/at", _READ, core_reads.core_balance_at),
+        Route("POST", "/proxy/transactions/recover", _WRITE, core_reads.recover_queued, listed=False),
         *(Route("GET", f"/proxy/{name}", _READ, handler, listed=False) for name, handler in lists),
         *(Route("GET", f"/proxy/{name}/:id", _READ, handler, listed=False) for name, handler in details),
     ]

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -35,6 +36,7 @@ TOKENIZABLE: Mapping[str, str] = {
 MARK = "tokenized_fields"
 
 _KEY = b"the sandbox keeps no secrets"
+_NONCE = 12
 _DIGITS, _LOWER = "0123456789", "abcdefghijklmnopqrstuvwxyz"
 
 
@@ -72,10 +74,41 @@ def tokenized_fields(core: Core, request: WireRequest, _effects: Effects) -> Ans
     return json_answer(200, body)
 
 
-def _names(fields: Fields) -> list[str]:
+def detokenized_field(core: Core, request: WireRequest, _effects: Effects) -> Answer:
+    """GET /identities/:id/detokenize/:field."""
+    name = request.params["field"]
+    try:
+        value = _in_the_clear(core.books.require_identity(request.params["id"]), name)
+    except LedgerError as error:
+        return refusal(error, default="GEN_INTERNAL", upgrade=IDENTITY_CODES)
+    return json_answer(200, {"field": name, "value": value})
+
+
+def detokenized_fields(core: Core, request: WireRequest, _effects: Effects) -> Answer:
+    """POST /identities/:id/detokenize; no name stands for all that are tokenized."""
+    try:
+        names = _names(request.fields(), "DetokenizeRequest")
+        identity = core.books.require_identity(request.params["id"])
+        values = {name: _in_the_clear(identity, name) for name in names or _tokenized(identity)}
+    except LedgerError as error:
+        return refusal(error, default="GEN_INTERNAL", upgrade=IDENTITY_CODES)
+    return json_answer(200, {"fields": values})
+
+
+def _in_the_clear(identity: IdentityRecord, name: str) -> str:
+    column = TOKENIZABLE.get(_go_name(name))
+    if column is None or _go_name(name) not in _tokenized(identity):
+        # The real one shows all of the identity's metadata here: personal data perhaps (contract §2.11).
+        shown = json.dumps(identity.meta, separators=(",", ":"), sort_keys=True)
+        raise LedgerError(f"field {name} is not tokenized. Metadata: {shown}", "IDT_FIELD_NOT_TOKENIZED")
+    sealed = base64.b64decode(identity.texts[column].rpartition(":")[2])
+    return _cipher(sealed[:_NONCE], sealed[_NONCE:]).decode()
+
+
+def _names(fields: Fields, request: str = "TokenizeRequest") -> list[str]:
     if not fields.has("fields"):
         raise MalformedRequestError(
-            "Key: 'TokenizeRequest.Fields' Error:Field validation for 'Fields' failed on the 'required' tag"
+            f"Key: '{request}.Fields' Error:Field validation for 'Fields' failed on the 'required' tag"
         )
     names = fields.items("fields")
     if not all(isinstance(name, str) for name in names):
@@ -109,7 +142,7 @@ def _tokenize(core: Core, identity_id: str, name: str) -> None:
 
 
 def _token(value: str) -> str:
-    nonce = new_id("n").encode()[-12:]
+    nonce = new_id("n").encode()[-_NONCE:]
     sealed = base64.b64encode(nonce + _cipher(nonce, value.encode())).decode()
     return f"FPT:{_look_alike(value)}:{sealed}"
 

@@ -22,7 +22,7 @@ def read_transaction(fields: Fields, options: Options) -> Txn:
         options: Whose release of Core says which checks are made.
 
     Raises:
-        MalformedRequestError: A field has the wrong type; the text is always "Invalid input".
+        MalformedRequestError: A field has the wrong type.
         LedgerError: ``TXN_VALIDATION_ERROR`` under ``errors``, all broken rules in one text.
     """
     strict = options.since("0.15.3")
@@ -30,11 +30,11 @@ def read_transaction(fields: Fields, options: Options) -> Txn:
         if strict:
             fields.flag("dry_run")
         txn, dates = _decode(fields)
-    except (MalformedRequestError, ValueError) as error:
-        raise MalformedRequestError("Invalid input") from error
+    except ValueError as error:
+        raise MalformedRequestError(f"parsing time: {error}") from error
     problems = _problems(txn, dates, strict=strict)
     if options.since("0.15.4") and txn.sources and txn.destinations:
-        problems.setdefault("destinations", "sources and destinations cannot be used together")
+        problems.setdefault("source", "a transaction can split either sources or destinations, not both")
     if problems:
         text = "; ".join(f"{name}: {problems[name]}" for name in sorted(problems)) + "."
         raise LedgerError(text, "TXN_VALIDATION_ERROR", legacy_key="errors")
@@ -57,7 +57,7 @@ def _decode(fields: Fields) -> tuple[Txn, dict[str, str]]:
         source=fields.text("source"),
         destination=fields.text("destination"),
         amount=fields.number("amount"),
-        precise_amount=fields.integer("precise_amount"),
+        precise_amount=fields.minor_units("precise_amount"),
         precision=fields.number("precision"),
         overdraft_limit=fields.number("overdraft_limit"),
         allow_overdraft=fields.flag("allow_overdraft"),

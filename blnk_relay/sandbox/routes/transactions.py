@@ -16,6 +16,14 @@ from blnk_relay.sandbox.http.request import Fields, WireRequest
 from blnk_relay.sandbox.money import precise_from_amount
 from blnk_relay.sandbox.routes.transaction_fields import read_transaction
 
+#: How a batch begins to say what is wrong with its body.
+BATCH_INTRO = "Invalid request body: "
+
+_AN_INTEGER = (
+    "invalid numeric value: precise amount fields must be sent as a JSON number in the smallest unit "
+    '(for example 5000, not "5000")'
+)
+
 _NOT_FOUND = {"GEN_NOT_FOUND": "TXN_NOT_FOUND"}
 
 
@@ -41,9 +49,23 @@ def create_transaction(core: Core, request: WireRequest, effects: Effects) -> An
         if is_preview(core, fields):
             return json_answer(200, previews.of_transaction(core, txn))
         answered = submit(core, txn, effects)
+    except MalformedRequestError:
+        # This one route does not say what it could not read.
+        return error_answer("GEN_MALFORMED_REQUEST", "Invalid input")
     except LedgerError as error:
         return refusal(error, default="TXN_VALIDATION_ERROR", upgrade=_no_balance(core))
     return json_answer(201, transaction_body(answered))
+
+
+def malformed(core: Core, text: str) -> Answer:
+    """What the routes of holds and of batches say of a body that they cannot read.
+
+    It is labelled as plain text (contract §1.4). Since 0.15.4 they do not name the type of an amount.
+    """
+    if core.options.since("0.15.4") and "big.Int" in text:
+        intro = text[: len(BATCH_INTRO)] if text.startswith(BATCH_INTRO) else ""
+        text = intro + _AN_INTEGER
+    return replace(error_answer("GEN_MALFORMED_REQUEST", text), headers={"Content-Type": "text/plain; charset=utf-8"})
 
 
 def update_inflight(core: Core, request: WireRequest, effects: Effects) -> Answer:
@@ -53,7 +75,7 @@ def update_inflight(core: Core, request: WireRequest, effects: Effects) -> Answe
         fields = request.fields()
         verb = fields.text("status")
         amount = fields.number("amount")
-        precise_amount = fields.integer("precise_amount")
+        precise_amount = fields.minor_units("precise_amount")
         skip_queue = fields.flag("skip_queue")
         if verb not in {COMMIT, VOID}:
             return error_answer("TXN_INVALID_STATUS_ACTION", "status not supported. use either commit or void")
@@ -69,9 +91,7 @@ def update_inflight(core: Core, request: WireRequest, effects: Effects) -> Answe
         shown = holds.check_queueable(core, action)
         holds.enqueue(core, action, effects)
     except MalformedRequestError as error:
-        # This route's decoder labels its JSON as plain text (contract §1.4).
-        refused = refusal(error, default="GEN_BAD_REQUEST")
-        return replace(refused, headers={"Content-Type": "text/plain; charset=utf-8"})
+        return malformed(core, error.message)
     except LedgerError as error:
         return refusal(error, default="GEN_BAD_REQUEST", upgrade=_NOT_FOUND)
     return json_answer(200, {**transaction_body(shown), "queued": True})
@@ -88,18 +108,18 @@ def refund_transaction(core: Core, request: WireRequest, effects: Effects) -> An
     """POST /refund-transaction/:id; an empty body is allowed."""
     try:
         fields = request.fields() if request.body.strip() else Fields({})
-        description = fields.text("description")
-        meta = fields.mapping("meta_data")
+        newer = core.options.since("0.15.3")
+        description = fields.text("description") if newer else ""
+        meta = fields.mapping("meta_data") if newer else None
         skip_queue = fields.flag("skip_queue")
         if is_preview(core, fields):
             return json_answer(200, previews.of_refund(core, request.params["id"]))
-        newer = core.options.since("0.15.3")
         refunded = refunds.refund(
             core,
             request.params["id"],
             skip_queue=skip_queue,
-            description=description if newer else "",
-            meta=(meta or {}) if newer else {},
+            description=description,
+            meta=meta or {},
             effects=effects,
         )
     except LedgerError as error:

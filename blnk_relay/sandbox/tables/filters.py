@@ -56,7 +56,7 @@ class Filter:
             return value is None
         if self.operator in {"isnotnull", "exists"}:
             return value is not None
-        if value is None:
+        if value is None or self.values == (None,):
             return False
         if self.operator in {"like", "ilike"}:
             return _like(str(self.values[0]), self.operator == "ilike").fullmatch(text_of(value)) is not None

@@ -109,6 +109,32 @@ def test_a_refund_is_not_refunded_since_0_15_4(make_desk, error_code):
     assert desk.balance("@Wallet") == 0
 
 
+@pytest.mark.parametrize(("version", "ends"), [("0.15.2", ["APPLIED", "INFLIGHT"]), ("0.15.3", ["APPLIED", "APPLIED"])])
+def test_a_refund_of_a_commit_may_become_a_hold_before_0_15_3(make_desk, version, ends):
+    desk = make_desk(core_version=version)
+    holds = [desk.hold(f"hold-{number}") for number in range(2)]
+    commits = [desk.settle(hold, "commit", skip_queue=True).document()["transaction_id"] for hold in holds]
+    for commit in commits:
+        assert desk.refund(commit).status == 201
+    # Applied together, as what waits on the same balances is: then the mark of the hold is obeyed (findings part 15).
+    desk.step()
+    rows = [desk.books.rows_by_reference(f"{commit}_refund")[-1] for commit in commits]
+    assert sorted(str(row.status) for row in rows) == ends
+
+
+def test_one_failure_is_told_as_it_is_since_0_15_4(make_desk):
+    told = {}
+    for version in ("0.15.3", "0.15.4"):
+        desk = make_desk(core_version=version)
+        hold = desk.hold("hold-1")
+        desk.settle(hold, "void", skip_queue=True)
+        told[version] = desk.settle(hold, "void", skip_queue=True).document()["error"]
+    assert told == {
+        "0.15.3": "error occurred during processing: [transaction has already been voided]",
+        "0.15.4": "transaction has already been voided",
+    }
+
+
 def test_several_sources_and_several_destinations_are_refused_since_0_15_4(make_desk, error_code):
     parts = [{"identifier": "@a", "distribution": "left"}]
     fields = {"source": ..., "destination": ..., "sources": parts, "destinations": parts}
