@@ -7,14 +7,16 @@ does so by that time, and what the server says of itself is what the run says. E
 from __future__ import annotations
 
 import contextlib
+import json
 import socket
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from hashlib import sha1
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import hiredis
+from lupa.luajit21 import LuaRuntime
 from redis.exceptions import ResponseError
 
 from blnk_relay.journal import lua
@@ -98,10 +100,120 @@ def played_source(text: str) -> str:
     return flags + _SHADOW + text.removeprefix(flags)
 
 
-class Valkey:
-    """An embedded server of our own, spoken to over a unix socket; nothing of it is on a disk."""
+def _sources(changed: Mapping[str, str]) -> Iterator[tuple[str, str, str]]:
+    """Name, plain text and played text of each script."""
+    for path in sorted((Path(lua.__file__).parent / "scripts").glob("*.lua")):
+        text = path.read_text(encoding="utf-8")
+        if path.stem != "common" and "\n-- ARGV" in f"\n{text}" and not text.startswith("-- Part of"):
+            plain = lua.script_source(path.stem)
+            yield path.stem, plain, changed.get(path.stem, plain)
 
-    def __init__(self) -> None:
+
+class Server(Protocol):
+    """What keeps the journal of a run.
+
+    Attributes:
+        names: Digest of what a client sends to the name of the script.
+        sent: How many commands and scripts it has carried out.
+    """
+
+    names: dict[str, str]
+    sent: int
+
+    def run(self, name: str, prefix: str, life: tuple[str, str, str], arguments: Sequence[str | int]) -> Any:
+        """Run a script; ``life`` is the server's time in ms, its run id, and what INFO says of its memory."""
+
+    def several(self, commands: Sequence[tuple[str | int, ...]]) -> list[Any]:
+        """Commands that are no scripts; errors are among the answers."""
+
+    def empty(self) -> None:
+        """Begin anew."""
+
+    def keep(self, place: int) -> None:
+        """Note what there is, to go back to it."""
+
+    def go_back(self, place: int) -> None:
+        """To what was noted there."""
+
+    def stop(self) -> None:
+        """End it."""
+
+
+class Model:
+    """A server played in this process: the real scripts in a Lua of their own, over a model of the commands.
+
+    Args:
+        changed: Other texts for some scripts, by name: deliberate bugs.
+    """
+
+    def __init__(self, changed: Mapping[str, str] | None = None) -> None:
+        self._lua = LuaRuntime(register_eval=False)
+        self._play = self._lua.execute((Path(__file__).parent / "server_model.lua").read_text(encoding="utf-8"))
+        self._lua.globals().cjson = self._lua.table_from({"decode": self._decoded, "encode": self._encoded})
+        self._reader = hiredis.Reader(encoding="utf-8", replyError=ResponseError, protocolError=ResponseError)
+        self.names = {}
+        self.sent = 0
+        self._scripts: dict[str, Any] = {}
+        for name, plain, played in _sources(changed or {}):
+            self.names[sha1(plain.encode(), usedforsecurity=False).hexdigest()] = name
+            self._scripts[name] = self._play.script(played.removeprefix(_FLAGS))
+        self._run, self._command = self._play.run, self._play.command
+
+    names: dict[str, str]
+
+    def _decoded(self, text: str) -> Any:
+        return self._lua.table_from(json.loads(text), recursive=True)
+
+    @staticmethod
+    def _encoded(table: Any) -> str:
+        return json.dumps(
+            {
+                name: int(value) if isinstance(value, float) and value.is_integer() else value
+                for name, value in table.items()
+            }
+        )
+
+    def _read(self, answer: str) -> Any:
+        self._reader.feed(answer.encode())
+        return self._reader.gets()
+
+    def run(self, name: str, prefix: str, life: tuple[str, str, str], arguments: Sequence[str | int]) -> Any:
+        """Run a script."""
+        self.sent += 1
+        answer = self._read(self._run(self._scripts[name], prefix, *life, *map(str, arguments)))
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    def several(self, commands: Sequence[tuple[str | int, ...]]) -> list[Any]:
+        """Commands that are no scripts."""
+        self.sent += len(commands)
+        return [self._read(self._command(*map(str, command))) for command in commands]
+
+    def empty(self) -> None:
+        """Begin anew."""
+        self._play.empty()
+
+    def keep(self, place: int) -> None:
+        """Note what there is."""
+        self._play.keep(place)
+
+    def go_back(self, place: int) -> None:
+        """To what was noted there."""
+        self._play.go_back(place)
+
+    def stop(self) -> None:
+        """There is nothing to end."""
+
+
+class Valkey:
+    """An embedded server of our own, spoken to over a unix socket; nothing of it is on a disk.
+
+    Args:
+        changed: Other texts for some scripts, by name: deliberate bugs.
+    """
+
+    def __init__(self, changed: Mapping[str, str] | None = None) -> None:
         from worker.demo.valkey import start_valkey
 
         self._folder = tempfile.TemporaryDirectory(prefix="blnk-relay-sim-")
@@ -122,23 +234,10 @@ class Valkey:
         #: Digest of the plain text (what a client sends) to name; name to the digest of what is played.
         self.names: dict[str, str] = {}
         self._played: dict[str, str] = {}
-        self._keep = ""
         self.sent = 0
-
-    def load(self, sources: dict[str, str] | None = None) -> None:
-        """Load all scripts.
-
-        Args:
-            sources: Other texts for some, by name: deliberate bugs.
-        """
-        folder = Path(lua.__file__).parent / "scripts"
-        for path in sorted(folder.glob("*.lua")):
-            text = path.read_text(encoding="utf-8")
-            if text.startswith("-- Part of") or path.stem == "common" or "\n-- ARGV" not in f"\n{text}":
-                continue
-            plain = lua.script_source(path.stem)
-            self.names[sha1(plain.encode(), usedforsecurity=False).hexdigest()] = path.stem
-            self._played[path.stem] = self.one("SCRIPT", "LOAD", played_source((sources or {}).get(path.stem, plain)))
+        for name, plain, played in _sources(changed or {}):
+            self.names[sha1(plain.encode(), usedforsecurity=False).hexdigest()] = name
+            self._played[name] = self.one("SCRIPT", "LOAD", played_source(played))
         self._keep = self.one("SCRIPT", "LOAD", _KEEP)
 
     def one(self, *command: str | int) -> Any:

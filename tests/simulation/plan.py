@@ -212,7 +212,7 @@ def plan_of(seed: int) -> Plan:
     if rng.random() < 0.2:
         world["links"] = True
     names = list(STORIES)
-    number = rng.choice((1, 2, 3, 3, 4, 5))
+    number = rng.choice((1, 1, 2, 2, 3, 4))
     intents = tuple(
         Planned(
             rng.choice(COMMON) if rng.random() < 0.5 else rng.choice(names),

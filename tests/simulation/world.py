@@ -76,6 +76,8 @@ def settings_of(plan: Plan, address: str = "https://api.example.com") -> Setting
             lanes=_LANES,
             # As rarely as a dead worker allows: each sweep costs some trips.
             sweep_s=2.0,
+            # What the ledger takes hours for is not looked at each minute.
+            confirm_max_s=600.0,
         )
     return _settings[known]
 
@@ -795,18 +797,18 @@ class World:
 
         self.hub.spawn(Process("observer"), read, "observer")
         self.hub.run(self.hub.now_s + 5.0, lambda: len(found) == len(keys))
-        return found
+        return {key: None for key in keys} | found
 
     def _judge(self) -> None:
         problems = self.problems
-        problems += [f"error: {where}: {type(error).__name__}: {error}" for where, error in self.hub.errors]
-        problems += [f"error: {line}" for line in seams.complaints()]
         if self._spins():
             problems.append("stuck: it goes on and on")
         problems += [f"stuck: {key}" for key in self._open]
         for worker in self.workers:
             worker.process.alive = False
         statuses = self._statuses()
+        problems += [f"error: {where}: {type(error).__name__}: {error}" for where, error in self.hub.errors]
+        problems += [f"error: {line}" for line in seams.complaints()]
         self.hub.now_s += AFTERWARDS_S
         books = self.ledger.books()
         problems += [f"books: {line}" for line in books.violations()]
