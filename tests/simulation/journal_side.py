@@ -24,8 +24,8 @@ from blnk_relay.journal import lua
 #: Databases of the real server: the journal as it is, and the first of those that a loss goes back to.
 LIVE, OLDER = 0, 1
 
-#: How many of the latter there are.
-OLDER_MOST = 8
+#: How many of the latter there are; the first few are for losses by the clock, the others for the last trips.
+OLDER_MOST = 48
 
 _FLAGS = "#!lua flags=allow-oom\n"
 

@@ -23,6 +23,9 @@ TRIP_FAULTS = (
     "late",
     "double",
     "refuse",
+    "failover",
+    "failover",
+    "restart",
 )
 
 #: What befalls an exchange with the ledger on its way.
@@ -35,14 +38,20 @@ WAY_FAULTS = (
     "lose request",
     "lose answer",
     "late",
+    "late",
+    "freeze late",
+    "freeze late",
     "doubled answer",
 )
 
 #: Trips that are struck, the more often the more there is to lose in them.
 TRIPS = (
-    *("accept", "claim", "take", "record", "settle"),
-    *("claim", "record", "settle", "settle", "extend", "sweep", "sweep", "step", "gate", "now", "replay", "any"),
+    *("accept", "claim", "claim", "take", "take", "record", "record", "record", "settle", "settle", "settle", "settle"),
+    *("extend", "sweep", "sweep", "step", "gate", "now", "replay", "discard", "cancel", "any", "any", "ask"),
 )
+
+#: How far on among its kind what is struck lies on average; what there are few of is struck early.
+_FAR = {"record": 2.0, "accept": 2.0, "settle": 3.0, "claim": 5.0, "take": 5.0, "any": 40.0, "sweep": 8.0, "ask": 8.0}
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,6 +138,7 @@ CALM: Mapping[str, Any] = {
     "route": "filters",
     "links": False,
     "connections": 3,
+    "brisk": False,
 }
 
 
@@ -140,16 +150,20 @@ def _struck(rng: random.Random) -> Event:
     """Something that befalls a trip or an exchange."""
     where = rng.random()
     if where < 0.5:
-        what = rng.choice(TRIP_FAULTS)
+        what, trip = rng.choice(TRIP_FAULTS), rng.choice(TRIPS)
         seconds = _some_seconds(rng) if what.startswith("freeze") or what == "late" else 0.0
-        return Event(f"trip {rng.choice(TRIPS)}", 1 + int(rng.expovariate(0.25)), what, seconds)
+        if what in {"failover", "restart"}:
+            # So many trips back.
+            seconds = float(rng.choice((1, 1, 2, 3, 5, 8, 13, 30)))
+        return Event(f"trip {trip}", 1 + int(rng.expovariate(1 / _FAR.get(trip, 1.0))), what, seconds)
     if where < 0.85:
         if rng.random() < 0.5:
             what = rng.choice(WAY_FAULTS)
             seconds = _some_seconds(rng) if what.startswith("freeze") else 0.0
-            if what == "late":
-                seconds = round(rng.choice((2.0, 12.0, 45.0)) * (0.2 + 0.8 * rng.random()), 3)
-            return Event("write", 1 + int(rng.expovariate(0.4)), what, seconds)
+            if what.endswith("late"):
+                # A part of the longest that it may be under way.
+                seconds = round(rng.choice((0.1, 0.6, 0.93)) * (0.5 + 0.5 * rng.random()), 3)
+            return Event("write", 1 + int(rng.expovariate(0.5)), what, seconds)
         return Event("write", 1 + int(rng.expovariate(0.4)), f"ledger {rng.choice(LEDGER_FAULTS)}", _some_seconds(rng))
     if rng.random() < 0.6:
         what = rng.choice(("unsent", "lose answer", "crash before", "crash after", "freeze before", "freeze after"))
@@ -193,6 +207,8 @@ def plan_of(seed: int) -> Plan:
     """The plan of a seed."""
     rng = random.Random(f"plan {seed}")
     world: dict[str, Any] = {}
+    if rng.random() < 0.75:
+        world["brisk"] = True
     if rng.random() < 0.3:
         world["durability"] = rng.choice(("fsync", "replicated:1"))
     if rng.random() < 0.3:
@@ -223,7 +239,7 @@ def plan_of(seed: int) -> Plan:
     )
     if rng.random() < 0.1 and world.get("workers", 2) > 1:
         world["lacks"] = STORIES[intents[0].story].kind
-    most = rng.choice((0, 1, 2, 3, 4, 6, 8))
+    most = rng.choice((0, 1, 2, 3, 4, 6, 8, 10))
     events = tuple(_struck(rng) if rng.random() < 0.65 else _by_the_clock(rng, len(intents)) for _ in range(most))
     return Plan(seed, world, tuple(sorted(intents, key=lambda one: one.at_s)), events)
 
