@@ -7,7 +7,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: install demo test test-long lint format bench drill docs clean
+.PHONY: install demo test test-long lint format bench drill simulate docs clean
 
 install: $(READY)
 
@@ -55,6 +55,13 @@ bench: install
 
 drill: install
 	$(BIN)/python -m tests.drills
+
+# SEEDS of the simulator from START on; with SEEDS=1 that one is told, made small, where it fails.
+SEEDS ?= 2000
+START ?= 1
+
+simulate: install
+	$(BIN)/python -m tests.simulation --seeds $(SEEDS) --start $(START)
 
 docs: install
 	$(BIN)/python -W ignore -m blnk_relay.catalogue.settings_page > docs/settings.md

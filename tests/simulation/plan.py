@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from tests.simulation.stories import COMMON, STORIES
+from tests.simulation.stories import COMMON, HOLDS, STORIES
 
 #: Until when, in virtual seconds from the begin, things are enqueued and befall by the clock.
 ACTIVE_S = 40.0
@@ -178,7 +178,7 @@ LEDGER_FAULTS = (
     *("500_duplicate", "400_with_effect", "batch_locked"),
 )
 
-READ_FAULTS = ("500_no_effect", "502_no_effect", "429", "401", "read_lag", "read_lag", "truncated", "not_json")
+READ_FAULTS = ("500_no_effect", "502_no_effect", "429", "401", "truncated", "not_json", *("read_lag",) * 6)
 
 
 def _by_the_clock(rng: random.Random, intents: int) -> Event:
@@ -227,11 +227,11 @@ def plan_of(seed: int) -> Plan:
         world["connections"] = rng.choice((1, 2))
     if rng.random() < 0.2:
         world["links"] = True
-    names = list(STORIES)
+    names = list(STORIES) if rng.random() < 0.7 else list(HOLDS)
     number = rng.choice((1, 1, 2, 2, 3, 4))
     intents = tuple(
         Planned(
-            rng.choice(COMMON) if rng.random() < 0.5 else rng.choice(names),
+            rng.choice(COMMON) if len(names) > len(HOLDS) and rng.random() < 0.4 else rng.choice(names),
             round(rng.random() * (0.5 if rng.random() < 0.5 else ACTIVE_S / 2), 3),
             rng.randrange(1_000_000),
         )

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
 
-from blnk_relay import Intent, commit_hold, refund, result_of, transaction, void_hold
+from blnk_relay import Intent, commit_hold, commit_holds, refund, result_of, transaction, void_hold
 from blnk_relay.intents.links import LINKABLE
 from blnk_relay.journal.status import Status
 from blnk_relay.sandbox.books.frozen import Books
@@ -211,19 +211,27 @@ def _poor(rng: random.Random, scene: str, _: Prepare, links: bool) -> Told:  # n
     return Told([item], judge)
 
 
-def _hold(rng: random.Random, scene: str, prepare: Prepare, links: bool) -> Told:
+def _hold(rng: random.Random, scene: str, prepare: Prepare, links: bool) -> Told:  # noqa: PLR0915 - one story
     """Several that settle one hold: parts, the rest, a void. Some of the parts are of one amount."""
     making = _payment(scene, reference=f"hold.{scene}", inflight=True)
+    amounts = [rng.choice((100, 100, 200, 300, 1050)) for _ in range(rng.choice((1, 2, 3)))]
     items: list[Item] = []
     if links:
         items.append(Item(making, f"{scene}.hold"))
         hold: Any = result_of(f"{scene}.hold", "transaction_id")
     else:
         hold = prepare(scene, making)
-    amounts = [rng.choice((100, 100, 200, 300, 1050)) for _ in range(rng.choice((1, 2, 3)))]
     parts = [(f"{scene}.part{number}", amount) for number, amount in enumerate(amounts)]
-    items += [Item(commit_hold(hold, precise_amount=amount), key) for key, amount in parts]
-    last = rng.choice(("", "rest", "void"))
+    # Who names it by its reference stands in another order than who has its id.
+    names = [hold] if links else [hold, hold, f"hold.{scene}"]
+    items += [Item(commit_hold(rng.choice(names), precise_amount=amount), key) for key, amount in parts]
+    bulk = 0
+    if rng.random() < 0.4 and not links:
+        bulk = 77
+        other = prepare(scene, _payment(scene, reference=f"other.{scene}", inflight=True))
+        together = commit_holds([commit_hold(hold, precise_amount=bulk), commit_hold(other)])
+        items.insert(rng.randrange(len(items) + 1), Item(together, f"{scene}.bulk"))
+    last = rng.choice(("", "", "rest", "void"))
     if last == "rest":
         items.append(Item(commit_hold(hold), f"{scene}.rest"))
     if last == "void":
@@ -241,9 +249,14 @@ def _hold(rng: random.Random, scene: str, prepare: Prepare, links: bool) -> Told
         children = books.children(hold_id)
         committed = [row for row in children if row.effect is Effect.COMMIT]
         voids = [row.transaction_id for row in children if row.effect is Effect.VOID]
-        ids = [status.transaction_id for status in endings.values() if status is not None and status.state == "done"]
+        ids = [endings[key].transaction_id for key, _ in parts if _is_done(endings[key])]  # type: ignore[union-attr]
         if len(set(ids)) < len(ids):
             yield f"{scene}: untrue: two that are done name one row: {ids}"
+        if bulk:
+            rows = [row.transaction_id for row in committed if row.precise_amount == bulk]
+            both = [rows, [row.transaction_id for row in books.rows if row.parent_transaction == other]]
+            for problem in counted(endings[f"{scene}.bulk"], both):
+                yield f"{scene}.bulk: {problem}"
         for amount in {amount for _, amount in parts}:
             those = [endings[key] for key, each in parts if each == amount]
             rows = [row for row in committed if row.precise_amount == amount]
@@ -263,11 +276,16 @@ def _hold(rng: random.Random, scene: str, prepare: Prepare, links: bool) -> Told
             yield f"{scene}: doubled: voided by nobody"
         of_all = {row.transaction_id for row in children}
         for key, status in endings.items():
-            done = status is not None and status.state == "done" and key != f"{scene}.hold"
-            if done and status.transaction_id not in of_all:
+            if key in {f"{scene}.hold", f"{scene}.bulk"} or not _is_done(status):
+                continue
+            if status is not None and status.transaction_id not in of_all:
                 yield f"{key}: untrue: done as {status.transaction_id!r}, which is no row of the hold"
 
     return Told(items, judge)
+
+
+def _is_done(status: Status | None) -> bool:
+    return status is not None and status.state == "done"
 
 
 def _never(status: Status) -> bool:
@@ -312,6 +330,9 @@ STORIES: Mapping[str, Story] = {
     "one hold": Story("inflight.commit", _hold),
     "payment and refund": Story("refund", _paid_and_refunded),
 }
+
+#: Stories in which several write to one row, which the ledger could not tell apart.
+HOLDS = ("one hold", "one hold", "one hold", "inflight.bulk_commit-part", "inflight.commit-part", "refund")
 
 #: What is told more often than the rest.
 COMMON = ("transaction-queue", "transaction-skip", "ordered payments", "one hold", "one hold", "payment and refund")

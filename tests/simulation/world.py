@@ -504,7 +504,12 @@ class World:
         )
         what = event.what
         if what.startswith("ledger "):
-            strike.fault = Fault.of(what.removeprefix("ledger "), event.seconds)
+            seconds = event.seconds
+            if what.endswith("read_lag"):
+                # No read lags by more than the settings allow for.
+                most_s = self.settings.read_lag_s - self.ledger.core.options.read_lag_s
+                seconds = min(seconds, 0.95 * most_s)
+            strike.fault = Fault.of(what.removeprefix("ledger "), seconds)
         elif what in {"unsent", "lose request", "lose answer"}:
             strike.lose = what.removeprefix("lose ")
         elif what.endswith("late"):
@@ -612,8 +617,8 @@ class World:
             self.server.kept.clear()
             self._ring.clear()
         self.server.away_s = max(self.server.away_s, self.hub.now_s + self.hub.random.random() * 2)
-        # Who has a receipt that may be lost enqueues again, once what was under way has been answered: in the same order
-        # and before anything new.
+        # Who has a receipt that may be lost enqueues again, once what was under way has been answered: in the same
+        # order and before anything new.
         self.hub.call(_NOTICED_S, lambda: self.hub.spawn(self.producer.process, self._enqueue_again, "again"))
 
     def _act(self, event: Event) -> None:
@@ -899,8 +904,8 @@ class World:
                 yield f"untrue: {key}: {status.message!r}, and {left} requests left"
             if status.dead_class == "unknown" and not self._may_be_unknown(status, left):
                 yield f"untrue: {key}: unknown {status.code}, and there was no reason: {status.message}"
-        if status.state == "done" and left == 0:
-            # Something else may have made it, but nothing here does.
+        if status.state == "done" and left == 0 and not self.losses:
+            # After a loss it is done as well where the ledger shows what it asks for.
             yield f"untrue: {key} is done, and no request left for it"
 
 
