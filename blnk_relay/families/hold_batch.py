@@ -202,7 +202,9 @@ class HoldBatch:
                     made[item.row or decision.parent_id] = decision.transaction_id
             elif isinstance(decision, Dead):
                 parts[index] = decision.dead_class.value
-        return Note({**memo_of(items), **watched}, parts, made)
+        # What is recorded before it is sent must not seem to be there: by that a loss is told (Progress.forgotten).
+        memo = {**memo_of(items), **watched} if any(item.row for item in items) else {}
+        return Note(memo, parts, made)
 
     def _ended(self, entry: Entry, decisions: Sequence[Decision], note: Note) -> Dead:
         """Nothing more will come of it, and not all of it happened."""

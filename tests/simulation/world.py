@@ -922,7 +922,7 @@ def _told(status: Status | None) -> str:
 
 def _short(answer: Any) -> str:
     text = str(answer)
-    return text if len(text) < 160 else text[:157] + "..."
+    return text if len(text) < 900 else text[:897] + "..."
 
 
 def _with_file(request: Any, file: bytes) -> Any:

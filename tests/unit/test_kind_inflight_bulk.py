@@ -493,3 +493,14 @@ def test_nothing_is_sent_while_one_of_them_may_still_be_on_its_way_from_before_t
     # All that remains could be sent at once; what is recorded with it would end the doubt about the parts.
     assert isinstance(decided(PARTS, replace(FORGOTTEN, last_sent_ms=FORGOTTEN.now_ms - SECOND), *HELD), Look)
     assert isinstance(decided(PARTS, FORGOTTEN, *HELD), Send)
+
+
+@BOTH
+def test_a_look_before_the_first_send_records_nothing_by_which_a_loss_could_not_be_told(intent):
+    lagging = [one for one in HELD if one.transaction_id != ROWS["b"]]
+    looked = decided(intent, replace(FORGOTTEN, last_sent_ms=FORGOTTEN.now_ms - SECOND), *lagging)
+    assert isinstance(looked, Again | Look)
+    assert not (isinstance(looked, Look) and looked.note and looked.note.memo)
+    lapsed = decided(intent, progress(looking=True), *HELD)
+    assert isinstance(lapsed, Send)
+    assert not (lapsed.note and lapsed.note.memo), "it goes back to its lane, and is recorded there"
