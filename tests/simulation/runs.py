@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import multiprocessing
 import time
 from collections import Counter
@@ -18,6 +19,9 @@ from tests.simulation.world import Ended, play
 
 #: Seeds that one process is given at a time.
 _CHUNK = 25
+
+#: Runs whose remains are thrown away together.
+_GATHERED = 20
 
 #: The words that a problem begins with, or has behind the intent that it is about.
 SORTS = ("lost", "doubled", "stuck", "untrue", "error", "books")
@@ -93,14 +97,26 @@ def playing(changed: Mapping[str, str] | None = None) -> Iterator[Callable[..., 
     """
     server: Server = Model(changed)
 
+    played = 0
+
     def one(what: int | Plan, *, told: bool = False) -> Ended:
+        nonlocal played
+        played += 1
+        if played % _GATHERED == 0:
+            gc.collect()
         return play(what if isinstance(what, Plan) else plan_of(what), server, told=told)
 
+    # What a run leaves are circles of greenlets and frames: to look for them all the time costs more than to let some
+    # runs gather.
+    collecting = gc.isenabled()
+    gc.disable()
     try:
         with seams.replaced():
             yield one
     finally:
         server.stop()
+        if collecting:
+            gc.enable()
 
 
 def passes(seeds: Sequence[int], within_s: float, changed: Mapping[str, str] | None = None) -> tuple[int, list[str]]:
