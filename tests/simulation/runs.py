@@ -14,7 +14,7 @@ from typing import Any
 from tests.simulation import seams
 from tests.simulation.journal_side import Model, Server
 from tests.simulation.plan import Plan, plan_of
-from tests.simulation.shrinking import shrunk
+from tests.simulation.shrinking import MOST_TRIES, shrunk
 from tests.simulation.world import Ended, play
 
 #: Seeds that one process is given at a time.
@@ -173,11 +173,17 @@ def simulate(seeds: Sequence[int], processes: int, say: Callable[[Tally], None] 
     return tally
 
 
-def explained(plan: Plan, changed: Mapping[str, str] | None = None) -> list[str]:
-    """A failing plan made small, and its story, for people."""
+def explained(plan: Plan, changed: Mapping[str, str] | None = None, most: int = MOST_TRIES) -> list[str]:
+    """A failing plan made small, and its story, for people.
+
+    Args:
+        plan: That fails.
+        changed: Other texts for some scripts, by name: deliberate bugs.
+        most: Plans that are tried at most to make it small.
+    """
     with playing(changed) as one:
         sorts = {sort_of(problem) for problem in one(plan).problems}
-        small = shrunk(plan, lambda other: bool(sorts & {sort_of(problem) for problem in one(other).problems}))
+        small = shrunk(plan, lambda other: bool(sorts & {sort_of(problem) for problem in one(other).problems}), most)
         ended = one(small, told=True)
     return [
         f"--- seed {plan.seed}, made small ({plan.size} to {small.size}): "
