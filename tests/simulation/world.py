@@ -402,7 +402,7 @@ class World:
         self.receipts: dict[str, Receipt] = {}
         self.refused_at_the_door: set[str] = set()
         self.bells_lost_s = 0.0
-        #: Epoch-making losses: whether a receipt of some durability could be lost in it.
+        #: When another process began to serve the journal, with or without its last moments.
         self.losses: list[tuple[float, str]] = []
 
     # -- for those inside -------------------------------------------------------------------------------------------
@@ -610,9 +610,10 @@ class World:
         """Another process serves the journal, with what one had a while ago."""
         self.server.run += 1
         self.server.kept.pop(place or 0, None)
+        # Whether anything was lost nobody can tell: another process serves the journal.
+        self.losses.append((self.hub.now_s, event.what))
         if place is not None:
             self.valkey.go_back(place)
-            self.losses.append((self.hub.now_s, event.what))
             # What was noted before it is of a life that is over.
             self.server.kept.clear()
             self._ring.clear()
