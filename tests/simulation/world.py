@@ -402,6 +402,8 @@ class World:
         self.receipts: dict[str, Receipt] = {}
         self.refused_at_the_door: set[str] = set()
         self.bells_lost_s = 0.0
+        #: Losses that no producer has heard of yet.
+        self._unnoticed = 0
         #: When another process began to serve the journal, with or without its last moments.
         self.losses: list[tuple[float, str]] = []
 
@@ -620,7 +622,8 @@ class World:
         self.server.away_s = max(self.server.away_s, self.hub.now_s + self.hub.random.random() * 2)
         # Who has a receipt that may be lost enqueues again, once what was under way has been answered: in the same
         # order and before anything new.
-        self.hub.call(_NOTICED_S, lambda: self.hub.spawn(self.producer.process, self._enqueue_again, "again"))
+        self._unnoticed += 1
+        self.hub.call(_NOTICED_S, lambda: self.hub.spawn(self.producer.process, self._notice, "again"))
 
     def _act(self, event: Event) -> None:
         """What an operator does, or a producer who takes back or enqueues again."""
@@ -697,6 +700,10 @@ class World:
                 self.receipts[item.key] = Receipt(receipt.durability, self.hub.now_s)
                 self.refused_at_the_door.discard(item.key)
                 return
+
+    def _notice(self) -> None:
+        self._enqueue_again()
+        self._unnoticed -= 1
 
     def _enqueue_again(self) -> None:
         for told in list(self.stories):
@@ -825,7 +832,7 @@ class World:
     def _unheard(self) -> bool:
         """Whether some producer has not been told yet what becomes of its intent."""
         keys = {item.key for told in self.stories for item in told.items}
-        return not keys <= self.receipts.keys() | self.refused_at_the_door
+        return self._unnoticed > 0 or not keys <= self.receipts.keys() | self.refused_at_the_door
 
     def _still_open(self) -> list[str]:
         """Keys of those that somebody has yet to bring to an end."""
