@@ -7,7 +7,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: install demo test test-long lint format bench drill drill-quick fidelity docs clean
+.PHONY: install demo test test-long lint format bench drill drill-quick fidelity simulate docs clean
 
 install: $(READY)
 
@@ -64,6 +64,13 @@ drill-quick: install
 fidelity: install
 	@test -n "$(CORE)" || { echo "Say where a Core for tests runs: make fidelity CORE=http://127.0.0.1:5001" >&2; exit 2; }
 	$(BIN)/python -m tests.fidelity --core "$(CORE)" $(if $(VERSION),--version $(VERSION))
+
+# SEEDS of the simulator from START on; with SEEDS=1 that one is told, made small, where it fails.
+SEEDS ?= 2000
+START ?= 1
+
+simulate: install
+	$(BIN)/python -m tests.simulation --seeds $(SEEDS) --start $(START)
 
 docs: install
 	$(BIN)/python -W ignore -m blnk_relay.catalogue.settings_page > docs/settings.md

@@ -90,6 +90,15 @@ class HoldBatch:
             return early
         note = self._note(items, decisions, seen.memo)
         sends = {index: decision for index, decision in enumerate(decisions) if isinstance(decision, Send)}
+        doubts = [
+            decision.in_s
+            for item, decision in zip(items, decisions, strict=True)
+            if isinstance(decision, Look) and item.sent and not item.row
+        ]
+        if sends and doubts:
+            # What is recorded ends the doubt of all that may have been sent in lost moments, so nothing is sent before
+            # each of them is decided.
+            return Look(min(doubts), progress.refuse, note)
         if sends:
             return _together(items, sends, found, note, again=progress.sent)
         waits = [decision.in_s for decision in decisions if isinstance(decision, Look | Again)]
@@ -193,7 +202,9 @@ class HoldBatch:
                     made[item.row or decision.parent_id] = decision.transaction_id
             elif isinstance(decision, Dead):
                 parts[index] = decision.dead_class.value
-        return Note({**memo_of(items), **watched}, parts, made)
+        # What is recorded before it is sent must not seem to be there: by that a loss is told (Progress.forgotten).
+        memo = {**memo_of(items), **watched} if any(item.row for item in items) else {}
+        return Note(memo, parts, made)
 
     def _ended(self, entry: Entry, decisions: Sequence[Decision], note: Note) -> Dead:
         """Nothing more will come of it, and not all of it happened."""
@@ -243,7 +254,8 @@ def _together(items: Sequence[Item], sends: Mapping[int, Send], found: Found, no
         sent = again and (item.sent or item.asked)
         send = sends.get(index)
         if send is None:
-            recorded.append(replace(item, sent=sent, asked=False))
+            # Of one that was never recorded it was only feared that it was sent, and now it is decided.
+            recorded.append(replace(item, sent=sent and bool(item.row), asked=False))
         else:
             memo = send.memo or {}
             recorded.append(Item(memo["row"], memo["before"], sent=sent, asked=True))

@@ -115,6 +115,10 @@ class Update:
         if progress.untouched and self.lags:
             return self._send(entry)
         shown = self.shows(entry, found)
+        if shown and self.lags and progress.forgotten and progress.age_s < policy.read_lag_s:
+            # It is only looked for, and may never have been sent: what was written just before its turn came, long
+            # after the loss, may not be shown yet.
+            return look_again(progress, policy)
         if shown and not (self.lags and progress.sent and progress.quiet_for_s < policy.read_lag_s):
             return self.done(entry)
         if progress.sent and progress.quiet_for_s < policy.quiet_s:

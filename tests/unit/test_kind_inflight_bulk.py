@@ -469,3 +469,38 @@ def test_a_replay_after_a_refusal_of_some_sends_only_those():
     replayed = after(HOUR, memo, attempts=0)
     send = decided(COMMIT, replayed, *HELD, below("a", 50), below("b", 51, 300))
     assert asked(send) == ["c"]
+
+
+# -- after a loss ----------------------------------------------------------------------------------------------------
+
+#: It may have been sent in lost moments, and nothing is recorded of that.
+FORGOTTEN = sent(HOUR, memo={}, lost_ms=1)
+PARTS = commit_holds([commit_hold("a", precise_amount=400), commit_hold("b", precise_amount=300), "c"])
+
+
+def test_what_is_decided_of_a_hold_before_the_others_are_sent_counts_as_never_sent_afterwards():
+    voided = [*HELD, below("a", 40, status="VOID")]
+    send = decided(PARTS, FORGOTTEN, *voided)
+    assert isinstance(send, Send)
+    assert asked(send) == ["b", "c"]
+    settled = [*voided, below("b", 41, 300), below("c", 42)]
+    ended = decided(PARTS, sent(HOUR, memo=send.memo), *settled)
+    assert isinstance(ended, Dead)
+    assert (ended.dead_class, ended.code) == (DeadClass.PARTIAL, "ITEMS_REFUSED")
+
+
+def test_nothing_is_sent_while_one_of_them_may_still_be_on_its_way_from_before_the_loss():
+    # All that remains could be sent at once; what is recorded with it would end the doubt about the parts.
+    assert isinstance(decided(PARTS, replace(FORGOTTEN, last_sent_ms=FORGOTTEN.now_ms - SECOND), *HELD), Look)
+    assert isinstance(decided(PARTS, FORGOTTEN, *HELD), Send)
+
+
+@BOTH
+def test_a_look_before_the_first_send_records_nothing_by_which_a_loss_could_not_be_told(intent):
+    lagging = [one for one in HELD if one.transaction_id != ROWS["b"]]
+    looked = decided(intent, replace(FORGOTTEN, last_sent_ms=FORGOTTEN.now_ms - SECOND), *lagging)
+    assert isinstance(looked, Again | Look)
+    assert not (isinstance(looked, Look) and looked.note and looked.note.memo)
+    lapsed = decided(intent, progress(looking=True), *HELD)
+    assert isinstance(lapsed, Send)
+    assert not (lapsed.note and lapsed.note.memo), "it goes back to its lane, and is recorded there"

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 
 import pytest
+from casebook import NOW_MS, POLICY
 from kindbook import (  # fmt: skip
     AMBIGUOUS,
     QUIET_S,
@@ -172,6 +174,15 @@ def test_the_answer_with_the_rule_is_the_outcome():
 def test_after_an_ambiguous_answer_a_rule_that_is_gone_is_deleted(shown, ago_s, expected):
     decision = decided(DELETE, sent(ago_s), *shown)
     assert decision == expected if not isinstance(expected, type) else isinstance(decision, expected)
+
+
+def test_what_is_only_looked_for_after_a_loss_is_believed_when_reads_show_what_was_there_before():
+    # A rule that was made a moment ago, long after the loss, is not shown yet: nobody has deleted it.
+    new = sent(60 * QUIET_S, memo={}, lost_ms=1, since_ms=NOW_MS - 1)
+    assert isinstance(decided(DELETE, new), Look)
+    assert isinstance(decided(UPDATE, new, rule(description="new")), Look)
+    older = replace(new, since_ms=NOW_MS - int(POLICY.read_lag_s * 1000))
+    assert decided(DELETE, older) == Done("deleted", RULE)
 
 
 def test_an_unknown_rule_is_a_deleted_one_only_after_a_request_of_ours():

@@ -1,0 +1,99 @@
+"""Whole runs of the relay under seeded trouble keep the promise; and what plays them finds what breaks it.
+
+``make simulate SEEDS=…`` plays more. A seed that fails is one run, told by ``python -m tests.simulation --story``.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from blnk_relay.journal import lua
+from tests.simulation import seams
+from tests.simulation.journal_side import Valkey
+from tests.simulation.plan import plan_of
+from tests.simulation.runs import explained, passes, playing, simulate
+from tests.simulation.world import play
+
+ROOT = Path(__file__).parents[2]
+
+SEEDS = range(1, 201)
+MORE_SEEDS = range(201, 601)
+
+
+def test_seeded_runs_keep_the_promise():
+    tally = simulate(SEEDS, processes=1)
+    assert tally.failed == {}
+    assert tally.intents > len(SEEDS)
+    assert len(tally.struck) > 30, "trouble of many sorts has befallen them"
+
+
+@pytest.mark.long
+def test_more_seeded_runs_keep_the_promise():
+    assert simulate(MORE_SEEDS, processes=1).failed == {}
+
+
+def test_a_seed_is_one_run_whatever_process_plays_it():
+    # What a process is given by chance is the order of its sets.
+    stories = [
+        subprocess.run(
+            [sys.executable, "-m", "tests.simulation", "--story", "--start", "97"],
+            cwd=ROOT,
+            env={**os.environ, "PYTHONHASHSEED": hash_seed},
+            capture_output=True,
+            text=True,
+            check=False,
+        ).stdout
+        for hash_seed in ("1", "2")
+    ]
+    assert stories[0].count("\n") > 50
+    assert stories[0] == stories[1]
+
+
+def test_the_server_that_is_played_does_what_a_real_one_does():
+    server = Valkey()
+    try:
+        with playing() as one, seams.replaced():
+            for seed in range(1, 13):
+                assert play(plan_of(seed), server, told=True).story == one(seed, told=True).story, f"seed {seed}"
+    finally:
+        server.stop()
+
+
+def changed(name: str, right: str, wrong: str) -> dict[str, str]:
+    """A script with a deliberate bug."""
+    source = lua.script_source(name)
+    assert source.count(right) == 1
+    return {name: source.replace(right, wrong)}
+
+
+#: Two may write to one row at a time.
+ROWS_SHARED = changed("record", "if owner and owner ~= id then answer = 'busy' end", "")
+
+
+def test_a_broken_script_is_found_and_its_story_made_small():
+    seed, problems = passes(range(1, 200), 60.0, ROWS_SHARED)
+    assert seed > 0
+    told = explained(plan_of(seed), ROWS_SHARED, most=40)
+    assert told[0].startswith(f"--- seed {seed}, made small")
+    assert [line.removeprefix("!!! ").split(":")[0] for line in told[-1:]] == [problems[-1].split(":")[0]]
+    sizes = told[0].partition("(")[2].partition(")")[0].split(" to ")
+    assert int(sizes[1]) < int(sizes[0])
+
+
+def test_the_command_ends_with_one_line_of_json():
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.simulation", "--seeds", "3", "--start", "5", "--processes", "1"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    line = json.loads(done.stdout)
+    assert (done.returncode, line["seeds"], line["failed"]) == (0, 3, []), done.stderr
+    assert {"lost", "doubled", "stuck", "untrue", "seconds", "seeds_a_minute", "kinds", "struck"} <= line.keys()

@@ -1,0 +1,262 @@
+"""What a seed stands for: a world, intents, and what befalls them. All of it is data, so that it can be shrunk."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from tests.simulation.stories import COMMON, HOLDS, STORIES
+
+#: Until when, in virtual seconds from the begin, things are enqueued and befall by the clock.
+ACTIVE_S = 40.0
+
+#: What befalls a trip to the journal: when it is made, and after it was carried out.
+TRIP_FAULTS = (
+    "crash before",
+    "crash after",
+    "freeze before",
+    "freeze after",
+    "lose request",
+    "lose answer",
+    "late",
+    "double",
+    "refuse",
+    "failover",
+    "failover",
+    "restart",
+)
+
+#: What befalls an exchange with the ledger on its way.
+WAY_FAULTS = (
+    "crash before",
+    "crash after",
+    "freeze before",
+    "freeze after",
+    "unsent",
+    "lose request",
+    "lose answer",
+    "late",
+    "late",
+    "freeze late",
+    "freeze late",
+    "doubled answer",
+)
+
+#: Trips that are struck, the more often the more there is to lose in them.
+TRIPS = (
+    *("accept", "claim", "claim", "take", "take", "record", "record", "record", "settle", "settle", "settle", "settle"),
+    *("extend", "sweep", "sweep", "step", "gate", "now", "replay", "discard", "cancel", "any", "any", "ask"),
+)
+
+#: How far on among its kind what is struck lies on average; what there are few of is struck early.
+_FAR = {"record": 2.0, "accept": 2.0, "settle": 3.0, "claim": 5.0, "take": 5.0, "any": 40.0, "sweep": 8.0, "ask": 8.0}
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One thing that befalls.
+
+    Attributes:
+        on: ``trip <script>``, ``write``, ``read``, or ``time``.
+        nth: Which of them, from 1; of ``time``: tenths of a second since the begin.
+        what: What befalls it.
+        seconds: How long, or how late.
+        of: The number of the intent or worker that it is about, where it is about one.
+    """
+
+    on: str
+    nth: int
+    what: str
+    seconds: float = 0.0
+    of: int = 0
+
+    def __str__(self) -> str:
+        when = f"at {self.nth / 10:g} s" if self.on == "time" else f"{self.on} no. {self.nth}"
+        return f"{when}: {self.what}" + (f" {self.seconds:g} s" if self.seconds else "") + f" ({self.of})"
+
+
+@dataclass(frozen=True, slots=True)
+class Planned:
+    """One intent, or several that belong together.
+
+    Attributes:
+        story: Name of the story.
+        at_s: When it is enqueued.
+        choice: Seed of what the story chooses.
+    """
+
+    story: str
+    at_s: float
+    choice: int
+
+    def __str__(self) -> str:
+        return f"at {self.at_s:g} s: {self.story} [{self.choice}]"
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """A run before it is run.
+
+    Attributes:
+        seed: Of latencies and handovers.
+        world: What the world is like, by name; what is left out is as in :data:`CALM`.
+        intents: What is enqueued.
+        events: What befalls.
+    """
+
+    seed: int
+    world: Mapping[str, Any] = field(default_factory=dict)
+    intents: Sequence[Planned] = ()
+    events: Sequence[Event] = ()
+
+    @property
+    def size(self) -> int:
+        """How much there is to it."""
+        return len(self.world) + len(self.intents) + len(self.events)
+
+    def told(self) -> list[str]:
+        """For people."""
+        return [
+            f"seed {self.seed}",
+            *(f"world: {name} = {value}" for name, value in self.world.items()),
+            *(f"intent {number} {one}" for number, one in enumerate(self.intents)),
+            *(f"{event}" for event in self.events),
+        ]
+
+
+#: A world in which nothing is out of the ordinary.
+CALM: Mapping[str, Any] = {
+    "workers": 2,
+    "durability": "memory",
+    "read_lag_s": 0.0,
+    "persist_s": 0.005,
+    "apply_s": 0.02,
+    "lacks": "",
+    "core_version": "0.15.3",
+    "route": "filters",
+    "links": False,
+    "connections": 3,
+    "brisk": False,
+}
+
+
+def _some_seconds(rng: random.Random) -> float:
+    return round(rng.choice((0.05, 1.0, 5.0, 8.0, 20.0, 31.0, 45.0, 100.0)) * (0.5 + rng.random()), 3)
+
+
+def _struck(rng: random.Random) -> Event:
+    """Something that befalls a trip or an exchange."""
+    where = rng.random()
+    if where < 0.5:
+        what, trip = rng.choice(TRIP_FAULTS), rng.choice(TRIPS)
+        seconds = _some_seconds(rng) if what.startswith("freeze") or what == "late" else 0.0
+        if what in {"failover", "restart"}:
+            # So many trips back.
+            seconds = float(rng.choice((1, 1, 2, 3, 5, 8, 13, 30)))
+        return Event(f"trip {trip}", 1 + int(rng.expovariate(1 / _FAR.get(trip, 1.0))), what, seconds)
+    if where < 0.85:
+        if rng.random() < 0.5:
+            what = rng.choice(WAY_FAULTS)
+            seconds = _some_seconds(rng) if what.startswith("freeze") else 0.0
+            if what.endswith("late"):
+                # A part of the longest that it may be under way.
+                seconds = round(rng.choice((0.1, 0.6, 0.93)) * (0.5 + 0.5 * rng.random()), 3)
+            return Event("write", 1 + int(rng.expovariate(0.5)), what, seconds)
+        return Event("write", 1 + int(rng.expovariate(0.4)), f"ledger {rng.choice(LEDGER_FAULTS)}", _some_seconds(rng))
+    if rng.random() < 0.6:
+        what = rng.choice(("unsent", "lose answer", "crash before", "crash after", "freeze before", "freeze after"))
+        return Event("read", 1 + int(rng.expovariate(0.2)), what, _some_seconds(rng) if "freeze" in what else 0.0)
+    return Event("read", 1 + int(rng.expovariate(0.2)), f"ledger {rng.choice(READ_FAULTS)}", _some_seconds(rng))
+
+
+LEDGER_FAULTS = (
+    *("500_no_effect", "500_with_effect", "500_empty_with_effect", "502_no_effect", "502_with_effect"),
+    *("503_with_effect", "504_with_effect", "504_no_effect", "503_backpressure", "429", "401", "403", "truncated"),
+    *("not_json", "vanish", "slow_apply", "persist_fails", "apply_fails", "task_lost", "423", "409_lock_lost"),
+    *("500_duplicate", "400_with_effect", "batch_locked"),
+)
+
+READ_FAULTS = ("500_no_effect", "502_no_effect", "429", "401", "truncated", "not_json", *("read_lag",) * 6)
+
+
+def _by_the_clock(rng: random.Random, intents: int) -> Event:
+    """Something that befalls at a time."""
+    at = int(rng.random() * ACTIVE_S * 10)
+    what = rng.choice(
+        (
+            *("crash", "freeze", "stop", "step", "step", "failover", "failover", "restart", "full", "away"),
+            *("core crash", "core queue lost", "replay", "discard", "cancel", "pause lane", "pause target", "rebind"),
+            *("again", "bells lost"),
+        )
+    )
+    seconds = 0.0
+    if what == "step":
+        size = rng.choice((0.7, 3.0, 10.0, 40.0, 120.0)) * (0.5 + rng.random())
+        seconds = round(size * rng.choice((1, -1)), 3)
+    elif what in {"failover", "restart"}:
+        # How far back it goes.
+        seconds = round(rng.choice((0.0, 0.02, 0.2, 2.0, 15.0)) * rng.random(), 4)
+    elif what not in {"cancel", "core crash", "core queue lost", "again"}:
+        seconds = _some_seconds(rng)
+    return Event("time", at, what, seconds, rng.randrange(max(intents, 1)))
+
+
+def plan_of(seed: int) -> Plan:
+    """The plan of a seed."""
+    rng = random.Random(f"plan {seed}")
+    world: dict[str, Any] = {}
+    if rng.random() < 0.75:
+        world["brisk"] = True
+    if rng.random() < 0.3:
+        world["durability"] = rng.choice(("fsync", "replicated:1"))
+    if rng.random() < 0.3:
+        world["read_lag_s"] = rng.choice((0.5, 5.0, 20.0))
+    if rng.random() < 0.2:
+        world["apply_s"] = rng.choice((1.0, 5.0))
+    if rng.random() < 0.1:
+        world["persist_s"] = rng.choice((0.5, 2.0))
+    if rng.random() < 0.2:
+        world["workers"] = rng.choice((1, 3))
+    if rng.random() < 0.1:
+        world["core_version"] = rng.choice(("0.15.2", "0.15.4"))
+    if rng.random() < 0.15:
+        world["route"] = "data"
+    if rng.random() < 0.2:
+        world["connections"] = rng.choice((1, 2))
+    if rng.random() < 0.2:
+        world["links"] = True
+    names = list(STORIES) if rng.random() < 0.7 else list(HOLDS)
+    number = rng.choice((1, 1, 2, 2, 3, 4))
+    intents = tuple(
+        Planned(
+            rng.choice(COMMON) if len(names) > len(HOLDS) and rng.random() < 0.4 else rng.choice(names),
+            round(rng.random() * (0.5 if rng.random() < 0.5 else ACTIVE_S / 2), 3),
+            rng.randrange(1_000_000),
+        )
+        for _ in range(number)
+    )
+    if rng.random() < 0.1 and world.get("workers", 2) > 1:
+        world["lacks"] = STORIES[intents[0].story].kind
+    most = rng.choice((0, 1, 2, 3, 4, 6, 8, 10))
+    events = tuple(_struck(rng) if rng.random() < 0.65 else _by_the_clock(rng, len(intents)) for _ in range(most))
+    return Plan(seed, world, tuple(sorted(intents, key=lambda one: one.at_s)), events)
+
+
+def without(
+    plan: Plan, *, intents: set[int] = frozenset(), events: set[int] = frozenset(), world: set[str] = frozenset()
+) -> Plan:  # type: ignore[assignment]
+    """The same with less in it; what is about an intent goes on to be about it."""
+    kept = [number for number in range(len(plan.intents)) if number not in intents]
+    places = {number: place for place, number in enumerate(kept)}
+    return replace(
+        plan,
+        world={name: value for name, value in plan.world.items() if name not in world},
+        intents=tuple(plan.intents[number] for number in kept),
+        events=tuple(
+            replace(event, of=places.get(event.of, 0))
+            for number, event in enumerate(plan.events)
+            if number not in events
+        ),
+    )

@@ -1,0 +1,341 @@
+"""What is enqueued in a run, and what the books must say of it afterwards."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Any
+
+from blnk_relay import Intent, commit_hold, commit_holds, refund, result_of, transaction, void_hold
+from blnk_relay.intents.links import LINKABLE
+from blnk_relay.journal.status import Status
+from blnk_relay.sandbox.books.frozen import Books
+from blnk_relay.sandbox.books.rows import Effect
+from tests.support.specimens import SPECIMENS, Specimen
+
+
+@dataclass
+class Item:
+    """One enqueueing.
+
+    Attributes:
+        intent: What is asked for.
+        key: Under which key.
+        options: As ``Relay.enqueue`` takes them.
+    """
+
+    intent: Intent
+    key: str
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+
+#: How each intent of a story ended, by its key; None for one that the journal does not know.
+Endings = Mapping[str, Status | None]
+
+
+@dataclass
+class Told:
+    """A story that was begun.
+
+    Attributes:
+        items: What is enqueued for it, in order.
+        judge: Says what is wrong with its ending by the books.
+    """
+
+    items: Sequence[Item]
+    judge: Callable[[Books, Endings], Iterator[str]]
+
+
+#: Makes something in the ledger beforehand, and says which id it has.
+Prepare = Callable[[str, Intent], str]
+
+
+@dataclass(frozen=True)
+class Story:
+    """One sort of story.
+
+    Attributes:
+        kind: The kind of its last intent.
+        tell: Begins one: random choices, a name that nothing else uses, what makes things beforehand, whether these are
+            enqueued as well instead.
+    """
+
+    kind: str
+    tell: Callable[[random.Random, str, Prepare, bool], Told]
+
+
+# -- what holds for every one of them ------------------------------------------------------------------------------
+
+
+def counted(status: Status | None, parts: Sequence[Sequence[str]]) -> Iterator[str]:
+    """What is wrong with how often the parts of one intent stand in the books, given how it ended."""
+    numbers = [len(part) for part in parts]
+    if max(numbers, default=0) > 1:
+        yield f"doubled: {numbers}"
+    if status is None:
+        return
+    if status.state == "done" and min(numbers, default=1) < 1:
+        yield f"lost: done, and the books have {numbers}"
+    dead_class = status.dead_class
+    if status.state in {"dead", "discarded"}:
+        if dead_class in {"refused", "rejected"} and any(numbers):
+            yield f"untrue: {dead_class} {status.code}, and the books have {numbers}"
+        if dead_class == "partial" and len(numbers) > 1 and all(number == 1 for number in numbers):
+            yield f"untrue: partial {status.code}, and the books have {numbers}"
+        if not dead_class:
+            yield "untrue: a dead letter without a class"
+    if status.state == "cancelled" and any(numbers):
+        yield f"untrue: cancelled, and the books have {numbers}"
+
+
+def _of_specimen(specimen: Specimen) -> Callable[[random.Random, str, Prepare, bool], Told]:
+    def tell(rng: random.Random, scene: str, prepare: Prepare, links: bool) -> Told:  # noqa: ARG001
+        items: list[Item] = []
+        ids: dict[str, str] = {}
+        ahead: dict[str, str] = {}
+        for name, make in specimen.needs.items():
+            intent = make(scene, ids)
+            if links:
+                key = f"{scene}.{name}"
+                items.append(Item(intent, key))
+                ahead[name] = key
+                ids[name] = result_of(key, RESULTS[intent.kind])  # type: ignore[assignment]
+            else:
+                ids[name] = prepare(scene, intent)
+        items.append(Item(specimen.make(scene, ids), scene))
+
+        def judge(books: Books, endings: Endings) -> Iterator[str]:
+            known = dict(ids)
+            for name, key in ahead.items():
+                ended = endings[key]
+                if ended is None or ended.state != "done":
+                    main = endings[scene]
+                    if main is not None and main.state == "done":
+                        yield f"{scene}: untrue: done, and {key}, which it links to, is not"
+                    return
+                known[name] = ended.transaction_id
+            status = endings[scene]
+            parts = specimen.parts(books, scene, known)
+            if specimen.batch:
+                # What the ledger took back by itself, because another part failed, did not happen.
+                parts = [[id_ for id_ in part if not books.refunds(id_)] for part in parts]
+            for problem in counted(status, parts):
+                yield f"{scene}: {problem}"
+            if (
+                status is not None
+                and status.state == "done"
+                and specimen.moves
+                and not specimen.batch
+                and status.transaction_id
+            ):
+                ours = [id_ for part in parts for id_ in part]
+                named = status.transaction_id
+                if named not in ours and named not in known.values():
+                    yield f"{scene}: untrue: done as {named!r}, and the books have {ours}"
+
+        return Told(items, judge)
+
+    return tell
+
+
+#: Where the id of what a kind makes stands in its answer, and what it is called in links.
+RESULTS = {
+    "transaction": "transaction_id",
+    "ledger.create": "ledger_id",
+    "balance.create": "balance_id",
+    "identity.create": "identity_id",
+    "reconciliation.upload": "upload_id",
+    "matching_rule.create": "rule_id",
+}
+assert set(RESULTS.values()) <= set(LINKABLE)
+
+
+# -- stories of several ----------------------------------------------------------------------------------------------
+
+
+def _paid(books: Books, reference: str, effect: Effect = Effect.APPLY) -> list[list[str]]:
+    return [[row.transaction_id for row in books.rows_by_reference(reference) if row.effect is effect]]
+
+
+def _payment(scene: str, **changes: Any) -> Intent:
+    given: dict[str, Any] = {
+        "source": "@world",
+        "destination": "@shop",
+        "currency": "EUR",
+        "precise_amount": 1050,
+        "precision": 100,
+        "description": "Order",
+        "allow_overdraft": True,
+        "reference": f"pay.{scene}",
+    }
+    return transaction(**(given | changes))
+
+
+def _ordered(rng: random.Random, scene: str, _: Prepare, links: bool) -> Told:  # noqa: ARG001
+    """Payments in an order, or one after the other."""
+    items = []
+    by_order = rng.random() < 0.5
+    for number in range(rng.choice((2, 3))):
+        name = f"{scene}.{number}"
+        options: dict[str, Any] = {}
+        if by_order:
+            options["order_key"] = scene
+        elif number:
+            options["after"] = [f"{scene}.{number - 1}"]
+        if rng.random() < 0.2:
+            options["deadline"] = timedelta(seconds=rng.choice((5, 40, 200)))
+        source = {"source": "@poor", "allow_overdraft": False} if rng.random() < 0.2 else {}
+        items.append(Item(_payment(name, skip_queue=rng.random() < 0.3, **source), name, options))
+
+    def judge(books: Books, endings: Endings) -> Iterator[str]:
+        for item in items:
+            for problem in counted(endings[item.key], _paid(books, f"pay.{item.key}")):
+                yield f"{item.key}: {problem}"
+
+    return Told(items, judge)
+
+
+def _poor(rng: random.Random, scene: str, _: Prepare, links: bool) -> Told:  # noqa: ARG001
+    """A payment that the ledger rejects, or refuses."""
+    changes: dict[str, Any] = {"source": "@poor", "allow_overdraft": False}
+    if rng.random() < 0.3:
+        changes = {"source": "bln_00000000-0000-0000-0000-000000000000"}
+    item = Item(_payment(scene, skip_queue=rng.random() < 0.5, **changes), scene)
+
+    def judge(books: Books, endings: Endings) -> Iterator[str]:
+        status = endings[scene]
+        for problem in counted(status, _paid(books, f"pay.{scene}")):
+            yield f"{scene}: {problem}"
+        if status is not None and status.state == "done":
+            yield f"{scene}: untrue: done, and there was no money"
+
+    return Told([item], judge)
+
+
+def _hold(rng: random.Random, scene: str, prepare: Prepare, links: bool) -> Told:  # noqa: PLR0915 - one story
+    """Several that settle one hold: parts, the rest, a void. Some of the parts are of one amount."""
+    making = _payment(scene, reference=f"hold.{scene}", inflight=True)
+    amounts = [rng.choice((100, 100, 200, 300, 1050)) for _ in range(rng.choice((1, 2, 3)))]
+    items: list[Item] = []
+    if links:
+        items.append(Item(making, f"{scene}.hold"))
+        hold: Any = result_of(f"{scene}.hold", "transaction_id")
+    else:
+        hold = prepare(scene, making)
+    parts = [(f"{scene}.part{number}", amount) for number, amount in enumerate(amounts)]
+    # Who names it by its reference stands in another order than who has its id.
+    names = [hold] if links else [hold, hold, f"hold.{scene}"]
+    items += [Item(commit_hold(rng.choice(names), precise_amount=amount), key) for key, amount in parts]
+    bulk = 0
+    if rng.random() < 0.4 and not links:
+        bulk = 77
+        other = prepare(scene, _payment(scene, reference=f"other.{scene}", inflight=True))
+        together = commit_holds([commit_hold(hold, precise_amount=bulk), commit_hold(other)])
+        items.insert(rng.randrange(len(items) + 1), Item(together, f"{scene}.bulk"))
+    last = rng.choice(("", "", "rest", "void"))
+    if last == "rest":
+        items.append(Item(commit_hold(hold), f"{scene}.rest"))
+    if last == "void":
+        items.append(Item(void_hold(hold), f"{scene}.void"))
+
+    def judge(books: Books, endings: Endings) -> Iterator[str]:
+        hold_id = hold
+        if links:
+            ended = endings[f"{scene}.hold"]
+            for problem in counted(ended, _paid(books, f"hold.{scene}", Effect.HOLD)):
+                yield f"{scene}.hold: {problem}"
+            if ended is None or ended.state != "done":
+                return
+            hold_id = ended.transaction_id
+        children = books.children(hold_id)
+        committed = [row for row in children if row.effect is Effect.COMMIT]
+        voids = [row.transaction_id for row in children if row.effect is Effect.VOID]
+        ids = [endings[key].transaction_id for key, _ in parts if _is_done(endings[key])]  # type: ignore[union-attr]
+        if len(set(ids)) < len(ids):
+            yield f"{scene}: untrue: two that are done name one row: {ids}"
+        if bulk:
+            rows = [row.transaction_id for row in committed if row.precise_amount == bulk]
+            both = [rows, [row.transaction_id for row in books.rows if row.parent_transaction == other]]
+            for problem in counted(endings[f"{scene}.bulk"], both):
+                yield f"{scene}.bulk: {problem}"
+        for amount in {amount for _, amount in parts}:
+            those = [endings[key] for key, each in parts if each == amount]
+            rows = [row for row in committed if row.precise_amount == amount]
+            rest = endings.get(f"{scene}.rest")
+            # The rest may be of the same amount.
+            others = 1 if last == "rest" and (rest is None or not _never(rest)) else 0
+            least = sum(status is not None and status.state == "done" for status in those)
+            most = sum(status is None or not _never(status) for status in those) + others
+            if len(rows) > most:
+                yield f"{scene}: doubled: {len(rows)} commits of {amount} for {[_ended(one) for one in those]}"
+            if len(rows) < least:
+                yield f"{scene}: lost: {len(rows)} commits of {amount} for {[_ended(one) for one in those]}"
+        if last == "void":
+            for problem in counted(endings[f"{scene}.void"], [voids]):
+                yield f"{scene}.void: {problem}"
+        elif voids:
+            yield f"{scene}: doubled: voided by nobody"
+        of_all = {row.transaction_id for row in children}
+        for key, status in endings.items():
+            if key in {f"{scene}.hold", f"{scene}.bulk"} or not _is_done(status):
+                continue
+            if status is not None and status.transaction_id not in of_all:
+                yield f"{key}: untrue: done as {status.transaction_id!r}, which is no row of the hold"
+
+    return Told(items, judge)
+
+
+def _is_done(status: Status | None) -> bool:
+    return status is not None and status.state == "done"
+
+
+def _never(status: Status) -> bool:
+    """Whether the journal says that it did not happen, and never will."""
+    closed = status.state in {"dead", "discarded"} and status.dead_class in {"refused", "rejected"}
+    return closed or status.state == "cancelled"
+
+
+def _ended(status: Status | None) -> str:
+    return (
+        "nothing" if status is None else f"{status.state} {status.outcome or status.dead_class} {status.code}".strip()
+    )
+
+
+def _paid_and_refunded(rng: random.Random, scene: str, _: Prepare, links: bool) -> Told:  # noqa: ARG001
+    """A payment, its refund by a link, and a commit's refund perhaps: a chain."""
+    key = f"{scene}.pay"
+    items = [
+        Item(_payment(scene, skip_queue=rng.random() < 0.5), key),
+        Item(refund(result_of(key, "transaction_id")), f"{scene}.back"),
+    ]
+
+    def judge(books: Books, endings: Endings) -> Iterator[str]:
+        paid = _paid(books, f"pay.{scene}")
+        for problem in counted(endings[key], paid):
+            yield f"{key}: {problem}"
+        back = [[again for id_ in paid[0] for again in _paid(books, f"{id_}_refund")[0]]]
+        for problem in counted(endings[f"{scene}.back"], back):
+            yield f"{scene}.back: {problem}"
+
+    return Told(items, judge)
+
+
+def _of_kind(name: str) -> str:
+    return SPECIMENS[name].kind
+
+
+STORIES: Mapping[str, Story] = {
+    **{name: Story(_of_kind(name), _of_specimen(specimen)) for name, specimen in SPECIMENS.items()},
+    "ordered payments": Story("transaction", _ordered),
+    "poor payment": Story("transaction", _poor),
+    "one hold": Story("inflight.commit", _hold),
+    "payment and refund": Story("refund", _paid_and_refunded),
+}
+
+#: Stories in which several write to one row, which the ledger could not tell apart.
+HOLDS = ("one hold", "one hold", "one hold", "inflight.bulk_commit-part", "inflight.commit-part", "refund")
+
+#: What is told more often than the rest.
+COMMON = ("transaction-queue", "transaction-skip", "ordered payments", "one hold", "one hold", "payment and refund")

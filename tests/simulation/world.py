@@ -1,0 +1,961 @@
+"""One run: the real code of producers, workers and operators on virtual time, and what befalls it."""
+
+from __future__ import annotations
+
+import random
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from types import SimpleNamespace
+from typing import Any
+
+from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import ReadOnlyError, ResponseError
+from redis.exceptions import TimeoutError as RedisTimeoutError
+
+from blnk_relay import Intent, Relay, Settings
+from blnk_relay.errors import InvalidIntent, JournalUnavailable, KeyConflict, OtherLedger, RelayError
+from blnk_relay.intents.exchange import GateChange
+from blnk_relay.intents.intent import DEFAULT_TARGET
+from blnk_relay.intents.progress import Progress
+from blnk_relay.journal.entries import id_of, new_entry
+from blnk_relay.journal.operator import Operator
+from blnk_relay.journal.status import Status
+from blnk_relay.kinds.registry import KINDS
+from blnk_relay.sandbox import Options
+from blnk_relay.sandbox.books.rows import Effect
+from blnk_relay.sandbox.faults.kinds import Fault
+from blnk_relay.settings import policy_of
+from tasks.loops import Loops
+from tasks.runtime import Runtime, Stopping
+from tests.simulation import clockwork, seams
+from tests.simulation.clockwork import Hub, Process, current
+from tests.simulation.journal_side import OLDER, Valkey
+from tests.simulation.ledger_side import SimLedger, SimWire, Strike
+from tests.simulation.plan import CALM, Event, Plan
+from tests.simulation.stories import RESULTS, STORIES, Told
+from worker.ledger.ledgers import ledger_of
+from worker.sweeper import Round
+
+#: The clock of the server at the begin, in ms since 1970: that of the ledger.
+SERVER_MS = 1_767_225_600_000
+
+#: Everything befalls before this; afterwards it is only seen whether all comes to its end.
+CALM_FROM_S = 60.0
+
+#: How long, in virtual time, it may take then: longer than any intent's deadline and horizon.
+LONGEST_S = 2 * 86_400.0
+
+#: How far the ledger's time is taken then, to see that nothing happens any more; a brisk one is done in a tenth of it.
+AFTERWARDS_S = 43_200.0
+
+#: How long a producer waits before it enqueues again what has got no receipt.
+_AGAIN_S = 1.0
+
+#: How long it takes until a producer learns that Redis has lost its last moments.
+_NOTICED_S = 3.0
+
+#: How many events one run may have: beyond, something spins.
+MOST_EVENTS = 30_000
+
+#: A ledger that is ten times as fast, and settings that know it: what a lease is long beside, which silences must not
+#: be taken for.
+BRISK = {"read_lag_s": 4.0, "quiet_s": 6.0, "horizon_s": 120.0, "stuck_horizon_s": 2000.0}
+_BRISK_LEDGER = {"retry_scale": 0.1, "recovery_interval_s": 180.0, "recovery_threshold_s": 720.0}
+
+#: Trips that a loss may go back at most.
+_RING = 30
+
+#: Places for what losses by the clock go back to, and behind them those for the last trips.
+_BY_CLOCK = 8
+_RING_FROM = OLDER + _BY_CLOCK
+
+_LANES = ("transactions", "refunds", "inflight")
+
+
+def settings_of(plan: Plan, address: str = "https://api.example.com") -> Settings:
+    """The settings of all in a run."""
+    world = {**CALM, **plan.world}
+    known = (world["durability"], world["route"], world["connections"], world["brisk"], address)
+    if known not in _settings:
+        options = Options()
+        _settings[known] = Settings(
+            token=options.token,
+            instance_id=options.instance_id,
+            base_url=address,
+            bulk_inflight=True,
+            durability=world["durability"],
+            confirm_route=world["route"],
+            connections=world["connections"],
+            lanes=_LANES,
+            # As rarely as a dead worker allows: each sweep costs some trips.
+            sweep_s=2.0,
+            # What the ledger takes hours for is not looked at each minute.
+            confirm_max_s=600.0,
+            **(BRISK if world["brisk"] else {}),
+        )
+    return _settings[known]
+
+
+_settings: dict[tuple[Any, ...], Settings] = {}
+
+
+# -- the journal's side ---------------------------------------------------------------------------------------------
+
+
+class Server:
+    """The life of the server that keeps the journal.
+
+    Attributes:
+        step_s: What its clock is ahead of the hub's.
+        run_id: Its process.
+        away_s: Until when it does not answer.
+        full_s: Until when it is at its limit.
+        scripts: How many scripts were run.
+    """
+
+    def __init__(self, valkey: Valkey, hub: Hub) -> None:
+        self.valkey = valkey
+        self.hub = hub
+        self.step_s = 0.0
+        self.run = 1
+        self.away_s = 0.0
+        self.full_s = 0.0
+        #: What a later loss may go back to, and whether a durability that was reached keeps it from going so far.
+        self.kept: dict[int, str] = {}
+        valkey.empty()
+
+    def life(self) -> tuple[str, str, str]:
+        """What scripts are told of the server."""
+        now_ms = SERVER_MS + int((self.hub.now_s - clockwork.BEGIN_S + self.step_s) * 1000)
+        most, used = (1000, 950) if self.full_s > self.hub.now_s else (0, 0)
+        return str(now_ms), f"run{self.run}", f"used_memory:{used}\r\nmaxmemory:{most}\r\n"
+
+
+class SimLine:
+    """In the place of :class:`blnk_relay.journal.line.Line`: connections of one process."""
+
+    def __init__(self, settings: Settings, address: Any, _: str) -> None:
+        self.address = address
+        world = _world()
+        self._world, self._timeout_s = world, settings.redis_timeout_s
+        self._durability = settings.durability
+        self.connections = self
+        self.client = self
+
+    def call(self, *command: str | int) -> Any:
+        """One command, tried twice if its connection drops, as Connections does."""
+        name = self._world.valkey.names.get(str(command[1]), "any")
+        return self._world.trip(name, lambda: self._script(name, command), self._timeout_s)
+
+    def _script(self, name: str, command: Sequence[str | int]) -> Any:
+        return self._world.valkey.run(name, str(command[3]), self._world.server.life(), command[4:])
+
+    def pipeline(self, transaction: bool = False) -> _Pipeline:  # noqa: ARG002
+        """Several commands at once."""
+        return _Pipeline(self)
+
+    def plain(self, *commands: tuple[str | int, ...]) -> list[Any]:
+        """Commands that are no scripts, in one trip."""
+        return self._world.trip("ask", lambda: self._raised(self._world.valkey.several(commands)), self._timeout_s)
+
+    @staticmethod
+    def _raised(answers: list[Any]) -> list[Any]:
+        for answer in answers:
+            if isinstance(answer, Exception):
+                raise answer
+        return answers
+
+    def together(self, commands: Sequence[tuple[str | int, ...]]) -> list[Any]:
+        """A script and the waits behind it, or plain commands."""
+        first = commands[0]
+        if first[0] != "EVALSHA":
+            return self.plain(*commands)
+        name = self._world.valkey.names.get(str(first[1]), "any")
+        answer = self._world.trip(name, lambda: self._script(name, first), self._timeout_s)
+        return [answer, *(self._world.durable(self._durability) for _ in commands[1:])]
+
+    def hget(self, key: str, field: str) -> Any:
+        return self.plain(("HGET", key, field))[0]
+
+    def hmget(self, key: str, fields: Sequence[str]) -> Any:
+        return self.plain(("HMGET", key, *fields))[0]
+
+    def smembers(self, key: str) -> set[str]:
+        return set(self.plain(("SMEMBERS", key))[0])
+
+    def sadd(self, key: str, *members: str) -> Any:
+        return self.plain(("SADD", key, *members))[0]
+
+    def zrem(self, key: str, *members: str) -> Any:
+        return self.plain(("ZREM", key, *members))[0]
+
+    def zcard(self, key: str) -> Any:
+        return self.plain(("ZCARD", key))[0]
+
+    def close(self) -> None:
+        """There is nothing to close."""
+
+
+class _Pipeline:
+    def __init__(self, line: SimLine) -> None:
+        self._line = line
+        self._commands: list[tuple[str | int, ...]] = []
+
+    def execute_command(self, *command: str | int) -> None:
+        self._commands.append(command)
+
+    def execute(self, raise_on_error: bool = True) -> list[Any]:  # noqa: ARG002
+        return self._line.together(self._commands)
+
+
+class SimBells:
+    """In the place of :class:`blnk_relay.bell.Bells`."""
+
+    def __init__(self, _: Settings) -> None:
+        self._world = _world()
+
+    def ring(self, _: str, lanes: Any) -> None:
+        for lane in sorted(lanes):
+            self._world.rung(lane)
+
+    def close(self) -> None:
+        """There is nothing to close."""
+
+
+class _Stopping(Stopping):
+    """Without the pieces in which the real one waits."""
+
+    def __init__(self) -> None:
+        self._flag = bytearray(1)  # type: ignore[assignment]
+
+    def wait(self, timeout_s: float) -> bool:
+        clockwork.hub().sleep(timeout_s)
+        return self.is_set()
+
+
+class _Reports:
+    """Takes note of nothing: letters are judged where they are kept."""
+
+    def dead(self, entry: Any, death: Any) -> None: ...
+
+    def paused(self, target: str, side: str, change: GateChange) -> None: ...
+
+    def found(self, target: str, lost_s: float) -> None: ...
+
+
+# -- processes ------------------------------------------------------------------------------------------------------
+
+
+class Worker:
+    """A worker, restarted by its supervisor whenever it dies.
+
+    Attributes:
+        number: Which.
+        process: Its present process.
+    """
+
+    def __init__(self, world: World, number: int) -> None:
+        self.world = world
+        self.number = number
+        self.born = 0
+        self.settings = world.settings
+        self.boot()
+
+    def boot(self) -> None:
+        """Begin: everything is new but the journal."""
+        world, self.born = self.world, self.born + 1
+        self.process = Process(f"w{self.number}.{self.born}")
+        world.say(f"{self.process} begins")
+        with world.building(self.process):
+            self.relay = Relay(self.settings)
+            journal = self.relay.journal(DEFAULT_TARGET)
+            if world.lacks and self.number == 0:
+                # An older version: it does not know one of the kinds.
+                journal._kinds = ",".join(name for name in KINDS if name != world.lacks)
+            self.runtime = Runtime(
+                settings=self.settings,
+                target=DEFAULT_TARGET,
+                journal=journal,
+                bells=self.relay.bells,
+                ledger=ledger_of(self.settings, self.settings.ledgers[DEFAULT_TARGET], journal, _Reports()),
+                reports=_Reports(),
+                policy=policy_of(self.settings),
+                worker=f"host:{self.number}:{self.born}",
+                stopping=_Stopping(),
+            )
+            self.loops = Loops()
+            self.heard: set[str] = set()
+        shared = SimpleNamespace(settings=self.settings, relay=self.relay, heard=self.heard, reports=_Reports())
+        self._round = Round(shared, DEFAULT_TARGET, f"program {self.process}", world.idle_s, 1.0)  # type: ignore[arg-type]
+        world.hub.spawn(self.process, self._sweep, "sweeper")
+
+    def _sweep(self) -> None:
+        sweep_s = self.settings.sweep_s
+        while True:
+            now_s = self.world.hub.now_s
+            self.world.hub.sleep(min(max(self._round.due_s - now_s, sweep_s / 20), 4 * sweep_s))
+            if self._round.is_due(self.world.hub.now_s):
+                with suppress(JournalUnavailable, OtherLedger):
+                    self._round.sweep()
+
+    def hear(self, lane: str) -> None:
+        """A bell."""
+        if self.process.alive:
+            self.heard.add(DEFAULT_TARGET)
+            self.loops.start(self.runtime, lane)
+
+    def die(self, back_s: float) -> None:
+        """It is killed, and begun again after a while."""
+        if self.process.alive:
+            self.world.say(f"{self.process} dies")
+            self.process.alive = False
+            self.world.hub.call(back_s, self.boot)
+
+
+@dataclass
+class Receipt:
+    """What a producer was told, last.
+
+    Attributes:
+        durability: That was reached.
+        at_s: When.
+    """
+
+    durability: str
+    at_s: float
+
+
+@dataclass
+class Ended:
+    """A run that is over.
+
+    Attributes:
+        plan: What was played.
+        problems: What is wrong with it; empty for a run that keeps the promise.
+        story: What happened, line by line.
+        struck: How often what has befallen.
+        kinds: Kinds of what was enqueued.
+        intents: How many there were.
+        trips: How many trips to the server were made.
+    """
+
+    plan: Plan
+    problems: list[str]
+    story: list[str]
+    struck: Counter[str]
+    kinds: set[str]
+    intents: int
+    trips: int
+
+
+class World:
+    """One run.
+
+    Args:
+        plan: What is played.
+        valkey: The server it is played on, with the scripts loaded.
+        told: Whether its story is kept.
+    """
+
+    def __init__(self, plan: Plan, valkey: Valkey, *, told: bool = False) -> None:
+        self.plan = plan
+        self.valkey = valkey
+        self.given: Mapping[str, Any] = {**CALM, **plan.world}
+        self.story: list[str] = []
+        self._tell = told
+        self.hub = Hub(plan.seed)
+        self.settings = settings_of(plan)
+        self.server = Server(valkey, self.hub)
+        self.lacks: str = self.given["lacks"]
+        #: Workers look at a journal that has nothing to do this rarely, as those do that have many targets.
+        self.idle_s = 30.0
+        self.ledger = SimLedger(
+            Options(
+                manual_clock=True,
+                read_lag_s=self.given["read_lag_s"] * (0.15 if self.given["brisk"] else 1.0),
+                persist_s=self.given["persist_s"],
+                apply_s=self.given["apply_s"],
+                core_version=self.given["core_version"],
+                seed=plan.seed,
+                **(_BRISK_LEDGER if self.given["brisk"] else {}),
+            )
+        )
+        self.faulty = True
+        losses = [event for event in plan.events if event.what in {"failover", "restart"}]
+        #: What may be under way: a request that leaves in moments which are lost is measured from their end.
+        self.late_s = self.settings.quiet_s + (0.0 if losses else self.settings.read_timeout_s)
+        #: The last trips, where a loss by trips is still to come: how many there were, and since which one may be lost.
+        self._losses_by_trips = sum(event.on.startswith("trip") for event in losses)
+        self._ring: dict[int, int] = {}
+        self._trips = self._protected_from = 0
+        self.struck: Counter[str] = Counter()
+        self.problems: list[str] = []
+        self._seen: Counter[str] = Counter()
+        self._on: dict[tuple[str, int], Event] = {
+            (event.on, event.nth): event for event in plan.events if event.on != "time"
+        }
+        self._process: Process | None = None
+        self.workers: list[Worker] = []
+        self.stories: list[Told] = []
+        self.receipts: dict[str, Receipt] = {}
+        self.refused_at_the_door: set[str] = set()
+        self.bells_lost_s = 0.0
+        #: Losses that no producer has heard of yet.
+        self._unnoticed = 0
+        #: When another process began to serve the journal, with or without its last moments.
+        self.losses: list[tuple[float, str]] = []
+
+    # -- for those inside -------------------------------------------------------------------------------------------
+
+    def say(self, what: str) -> None:
+        """Add a line to the story."""
+        if self._tell:
+            self.story.append(f"{self.hub.now_s - clockwork.BEGIN_S:11.4f}  {what}")
+
+    @contextmanager
+    def building(self, process: Process) -> Iterator[None]:
+        """What is made within belongs to a process."""
+        global _current
+        _current, self._process = self, process
+        try:
+            yield
+        finally:
+            self._process = None
+
+    def trip(self, name: str, carry: Callable[[], Any], timeout_s: float) -> Any:
+        """Something on its way to the journal's server and back."""
+        hub, server = self.hub, self.server
+        actor = current()
+        event = self._befalls(f"trip {name}") or self._befalls("trip any") if self.faulty else None
+        what = "" if event is None else event.what
+        if event is not None:
+            self._note(event, f"{actor.process} {actor.name}: {name}")
+            self._hurt(actor.process, event, "before")
+            if what in {"failover", "restart"}:
+                self._lose_trips(event)
+        if server.away_s > hub.now_s:
+            hub.sleep(0.001)
+            raise RedisConnectionError("away")
+        hub.sleep(hub.random.random() * 0.0015)
+        if what == "refuse":
+            raise ReadOnlyError("READONLY You can't write against a read only replica.")
+        if what in {"lose request", "late"}:
+            if what == "late":
+                run = server.run
+
+                def arrive() -> None:
+                    if server.run == run:
+                        self.say(f"a {name} that was given up arrives")
+                        with suppress(ResponseError):  # nobody is told
+                            carry()
+
+                hub.call(event.seconds, arrive)  # type: ignore[union-attr]
+            hub.sleep(timeout_s)
+            raise RedisTimeoutError("Timeout reading from socket")
+        if server.away_s > hub.now_s:
+            raise RedisConnectionError("away")
+        if what == "double":
+            carry()
+            hub.sleep(hub.random.random() * 0.0015)
+        answer = carry()
+        if self._losses_by_trips and self.faulty:
+            self._trips += 1
+            self.valkey.keep(_RING_FROM + self._trips % _RING)
+            self._ring[self._trips] = _RING_FROM + self._trips % _RING
+            self._ring.pop(self._trips - _RING, None)
+        if self._tell:
+            self.say(f"{actor.process} {actor.name}: {name} -> {_short(answer)}")
+        if event is not None:
+            self._hurt(actor.process, event, "after")
+        if what == "lose answer":
+            hub.sleep(timeout_s)
+            raise RedisTimeoutError("Timeout reading from socket")
+        hub.sleep(hub.random.random() * 0.0015)
+        return answer
+
+    def durable(self, durability: str) -> Any:
+        """What a WAIT or WAITAOF answers, after what it waits for is there, or its time is over."""
+        hub = self.hub
+        reached = hub.random.random() > (0.15 if self.faulty else 0.0)
+        if reached:
+            hub.sleep(hub.random.random() * 0.01)
+            protected = "restart" if durability == "fsync" else "failover"
+            self._protected_from = self._trips
+            for number, what in self.server.kept.items():
+                if what == protected:
+                    # What was waited for survives what it protects against.
+                    self.valkey.keep(number)
+        else:
+            hub.sleep(self.settings.durability_timeout_s)
+        if durability == "fsync":
+            return [1 if reached else 0, 0]
+        return 1 if reached else 0
+
+    def strike(self, write: bool) -> Strike:
+        """What befalls an exchange with the ledger."""
+        event = self._befalls("write" if write else "read") if self.faulty else None
+        if event is None:
+            return Strike()
+        actor = current()
+        self._note(event, f"{actor.process} {actor.name}")
+        strike = Strike(
+            before=lambda: self._hurt(actor.process, event, "before"),
+            after=lambda: self._hurt(actor.process, event, "after"),
+        )
+        what = event.what
+        if what.startswith("ledger "):
+            seconds = event.seconds
+            if what.endswith("read_lag"):
+                # No read lags by more than the settings allow for.
+                most_s = self.settings.read_lag_s - self.ledger.core.options.read_lag_s
+                seconds = min(seconds, 0.95 * most_s)
+            strike.fault = Fault.of(what.removeprefix("ledger "), seconds)
+        elif what in {"unsent", "lose request", "lose answer"}:
+            strike.lose = what.removeprefix("lose ")
+        elif what.endswith("late"):
+            strike.late_s = event.seconds * self.late_s
+        elif what == "doubled answer":
+            strike.doubled = True
+        return strike
+
+    def rung(self, lane: str) -> None:
+        """A bell was rung: some worker hears it, in a moment."""
+        if self.faulty and self.bells_lost_s > self.hub.now_s:
+            return
+        self.hub.call(self.hub.random.random() * 0.004, lambda: self._heard(lane))
+
+    def _heard(self, lane: str) -> None:
+        living = [worker for worker in self.workers if worker.process.alive]
+        if not living:
+            # It waits in its queue, and then there are others.
+            self.hub.call(0.5, lambda: self._heard(lane))
+            return
+        worker = self.hub.random.choice(living)
+        self.hub.spawn(worker.process, lambda: worker.hear(lane), "consumer")
+
+    def _befalls(self, on: str) -> Event | None:
+        self._seen[on] += 1
+        return self._on.get((on, self._seen[on]))
+
+    def _note(self, event: Event, where: str) -> None:
+        self.struck[event.on.partition(" ")[0] + " " + event.what] += 1
+        self.say(f"*** {event} -- {where}")
+
+    def _hurt(self, process: Process, event: Event, when: str) -> None:
+        """A crash or a freeze of whoever is at it."""
+        what, _, side = event.what.partition(" ")
+        if what == "freeze" and side == "late" and when == "before":
+            # It wakes with a part of its lease left, and then its request takes its time.
+            process.frozen_s = self.hub.now_s + 6.5 + 10 * self.hub.random.random()
+            self.hub.sleep(0.0)
+            return
+        if side != when or what not in {"crash", "freeze"}:
+            return
+        worker = next((worker for worker in self.workers if worker.process is process), None)
+        if what == "freeze" or worker is None:
+            process.frozen_s = self.hub.now_s + (event.seconds or 1.0)
+        else:
+            worker.die(0.3 + self.hub.random.random() * 3)
+        self.hub.sleep(0.0)
+
+    # -- what befalls by the clock ----------------------------------------------------------------------------------
+
+    def _befall(self, event: Event) -> None:
+        if not self.faulty:
+            return
+        hub, server = self.hub, self.server
+        self._note(event, "")
+        worker = self.workers[event.of % len(self.workers)]
+        match event.what:
+            case "crash":
+                worker.die(min(event.seconds, 20.0))
+            case "freeze":
+                worker.process.frozen_s = hub.now_s + event.seconds
+            case "stop":
+                worker.runtime.stopping.set()
+                hub.call(40.0, lambda process=worker.process: worker.die(0.1) if worker.process is process else None)
+            case "step":
+                server.step_s += event.seconds
+            case "away":
+                server.away_s = hub.now_s + min(event.seconds, 20.0)
+            case "full":
+                server.full_s = hub.now_s + event.seconds
+            case "core crash":
+                self.ledger.catch_up()
+                self.ledger.core.crash()
+            case "core queue lost":
+                self.ledger.catch_up()
+                self.ledger.core.lose_queue()
+            case "bells lost":
+                self.bells_lost_s = hub.now_s + event.seconds
+            case "failover" | "restart":
+                place = OLDER + self.plan.events.index(event) % _BY_CLOCK
+                self._lose(event, place if place in self.server.kept else None)
+            case _:
+                hub.spawn(self._operator.process, lambda: self._act(event), "operator")
+
+    def _lose_trips(self, event: Event) -> None:
+        """The same, by trips."""
+        self._losses_by_trips -= 1
+        durability = self.given["durability"]
+        protects = "restart" if durability == "fsync" else "failover" if durability != "memory" else ""
+        back_to = self._trips - int(event.seconds)
+        if event.what == protects:
+            back_to = max(back_to, self._protected_from)
+        place = self._ring.get(max(back_to, min(self._ring, default=0)))
+        self._ring.clear()
+        self._lose(event, place)
+
+    def _lose(self, event: Event, place: int | None) -> None:
+        """Another process serves the journal, with what one had a while ago."""
+        self.server.run += 1
+        self.server.kept.pop(place or 0, None)
+        # Whether anything was lost nobody can tell: another process serves the journal.
+        self.losses.append((self.hub.now_s, event.what))
+        if place is not None:
+            self.valkey.go_back(place)
+            # What was noted before it is of a life that is over.
+            self.server.kept.clear()
+            self._ring.clear()
+        self.server.away_s = max(self.server.away_s, self.hub.now_s + self.hub.random.random() * 2)
+        # Who has a receipt that may be lost enqueues again, once what was under way has been answered: in the same
+        # order and before anything new.
+        self._unnoticed += 1
+        self.hub.call(_NOTICED_S, lambda: self.hub.spawn(self.producer.process, self._notice, "again"))
+
+    def _act(self, event: Event) -> None:
+        """What an operator does, or a producer who takes back or enqueues again."""
+        keys = self._keys_of(event.of)
+        operator = self._operator.hands
+        try:
+            match event.what:
+                case "replay" | "discard":
+                    for key in keys:
+                        status = operator.get(key)
+                        if status.state == "dead" and event.what == "replay":
+                            operator.replay(status, who="op", reason="sim")
+                        elif status.state == "dead":
+                            operator.discard(status, who="op", reason="sim")
+                case "cancel":
+                    for key in reversed(keys):
+                        self.producer.relay.cancel(key)
+                case "again":
+                    self._enqueue_again()
+                case "pause lane":
+                    operator.pause_lane(_LANES[event.of % len(_LANES)], who="op", reason="sim")
+                    self.hub.sleep(event.seconds)
+                    operator.resume_lane(_LANES[event.of % len(_LANES)], who="op")
+                case "pause target":
+                    operator.pause_target(DEFAULT_TARGET, who="op", reason="sim")
+                    self.hub.sleep(event.seconds)
+                    operator.resume_target(DEFAULT_TARGET, who="op")
+                case "rebind":
+                    self._rebind(event)
+        except RelayError as error:
+            self.say(f"the operator is told: {error}")
+
+    def _rebind(self, event: Event) -> None:
+        """The ledger gets another address: workers with the former one are begun again with the new one, one by one."""
+        new = settings_of(self.plan, f"https://moved{event.of}.example.com")
+        self.producer.relay.journal(DEFAULT_TARGET).rebind(
+            new.ledgers[DEFAULT_TARGET].ledger, who="op", reason="it has moved"
+        )
+        self.settings = new
+        for worker in self.workers:
+            self.hub.sleep(min(event.seconds, 10.0))
+            worker.settings = new
+            worker.die(0.2)
+
+    def _keys_of(self, number: int) -> list[str]:
+        if not self.stories:
+            return []
+        return [item.key for item in self.stories[number % len(self.stories)].items]
+
+    # -- producers --------------------------------------------------------------------------------------------------
+
+    def _produce(self, told: Told) -> None:
+        for item in told.items:
+            self._enqueue(item)
+
+    def _enqueue(self, item: Any) -> None:
+        while True:
+            try:
+                receipt = self.producer.relay.enqueue(item.intent, key=item.key, **item.options)
+            except (InvalidIntent, KeyConflict) as error:
+                self.say(f"producer: {item.key} is refused at the door: {error}")
+                self.refused_at_the_door.add(item.key)
+                return
+            except OtherLedger:
+                # Its settings are those of before the move; somebody gives it the new ones.
+                with self.building(self.producer.process):
+                    self.producer.relay = Relay(self.settings)
+                self.hub.sleep(_AGAIN_S)
+            except JournalUnavailable as error:
+                self.say(f"producer: {item.key} has no receipt: {error}")
+                self.hub.sleep(_AGAIN_S)
+            else:
+                self.say(f"producer: {item.key} is accepted ({receipt.durability})")
+                self.receipts[item.key] = Receipt(receipt.durability, self.hub.now_s)
+                self.refused_at_the_door.discard(item.key)
+                return
+
+    def _notice(self) -> None:
+        self._enqueue_again()
+        self._unnoticed -= 1
+
+    def _enqueue_again(self) -> None:
+        for told in list(self.stories):
+            for item in told.items:
+                if item.key in self.receipts:
+                    self._enqueue(item)
+
+    def _prepared(self, scene: str, intent: Intent) -> str:
+        """Something that is in the ledger before."""
+        policy = policy_of(self.settings)
+        entry = new_entry(
+            intent, f"before.{scene}", "transactions", not_before="+0", deadline="+1", tag="blnk_relay"
+        ).entry
+        now = Progress(now_ms=SERVER_MS, since_ms=SERVER_MS, deadline_ms=SERVER_MS + 1)
+        request = KINDS[intent.kind].request(entry, now, policy)
+        if intent.file is not None:
+            request = _with_file(request, intent.file)
+        answer = self._before.send(request, "before", start_by_s=float("inf"))
+        body = answer.body or {}
+        if intent.kind != "transaction":
+            return str(body[RESULTS[intent.kind]])
+        self.hub.sleep(self.given["persist_s"] + self.given["apply_s"] + 0.1)
+        self.ledger.catch_up()
+        names, moved = (intent.reference, f"{intent.reference}_q"), (Effect.APPLY, Effect.HOLD)
+        rows = self.ledger.core.books.rows.values()
+        return next(row.transaction_id for row in rows if row.reference in names and row.effect in moved)
+
+    # -- the run ----------------------------------------------------------------------------------------------------
+
+    def play(self) -> Ended:
+        """Play it to its end, and say what is wrong with that."""
+        clockwork.use(self.hub)
+        SimWire.ledger, SimWire.strike, SimWire.intent = self.ledger, staticmethod(self.strike), staticmethod(_intent)
+        seams.random.seed(self.plan.seed)
+        try:
+            self._play()
+        finally:
+            self.hub.end()
+            clockwork.use(None)
+        kinds = {item.intent.kind for told in self.stories for item in told.items}
+        number = sum(len(told.items) for told in self.stories)
+        return Ended(self.plan, self.problems, self.story, self.struck, kinds, number, self.valkey.sent)
+
+    def _play(self) -> None:
+        hub = self.hub
+        nobody = Process("nobody")
+        with self.building(nobody):
+            relay = Relay(self.settings)
+            self._before = ledger_of(self.settings, self.settings.ledgers[DEFAULT_TARGET], relay.journal(), _Reports())
+            self.observer = relay.journal()
+        self.producer = SimpleNamespace(process=Process("producer"))
+        with self.building(self.producer.process):
+            self.producer.relay = Relay(self.settings)
+        self._operator = SimpleNamespace(process=Process("operator"))
+        with self.building(self._operator.process):
+            relay = Relay(self.settings)
+            self._operator.hands = Operator(relay.journals, relay.bells)
+        hub.spawn(nobody, self._begin, "begin")
+        # What befalls by the clock has befallen by then; the rest does for as long as there is something open.
+        last_s = max(
+            [one.at_s for one in self.plan.intents] + [one.nth / 10 for one in self.plan.events if one.on == "time"]
+        )
+        hub.run(clockwork.BEGIN_S + last_s + 3.0, self._spins)
+        while hub.now_s < clockwork.BEGIN_S + CALM_FROM_S and (self._still_open() or self._unheard()):
+            hub.run(hub.now_s + 5.0, self._spins)
+        self._calm()
+        pause_s = 1.0
+        self._open = ["?"]
+        while not self._spins() and hub.now_s < clockwork.BEGIN_S + LONGEST_S:
+            hub.run(hub.now_s + pause_s, self._spins)
+            self._open = self._still_open() or (["unheard"] if self._unheard() else [])
+            if not self._open:
+                break
+            pause_s = min(pause_s * 1.5, 600.0)
+        self._judge()
+
+    def _spins(self) -> bool:
+        return self.hub.resumed > MOST_EVENTS
+
+    def _begin(self) -> None:
+        """What is there before, who works, and what is to come."""
+        faulty, self.faulty = self.faulty, False
+        for number, planned in enumerate(self.plan.intents):
+            rng = random.Random(planned.choice)
+            told = STORIES[planned.story].tell(rng, f"s{number}", self._prepared, self.given["links"])
+            self.stories.append(told)
+        self.faulty = faulty
+        self._seen.clear()
+        for number in range(self.given["workers"]):
+            self.workers.append(Worker(self, number))
+        for planned, told in zip(self.plan.intents, self.stories, strict=True):
+            self.hub.call(
+                planned.at_s, lambda told=told: self.hub.spawn(self.producer.process, lambda: self._produce(told), "p")
+            )
+        for number, event in enumerate(self.plan.events):
+            if event.on != "time":
+                continue
+            at_s = event.nth / 10
+            if event.what in {"failover", "restart"} and event.seconds:
+                place = OLDER + number % _BY_CLOCK
+                self.hub.call(max(0.0, at_s - event.seconds), lambda place=place, event=event: self._keep(place, event))
+            self.hub.call(at_s, lambda event=event: self._befall(event))
+
+    def _keep(self, place: int, event: Event) -> None:
+        self.valkey.keep(place)
+        self.server.kept[place] = event.what
+
+    def _calm(self) -> None:
+        """Nothing befalls any more: whoever was dead or frozen is there again."""
+        self.say("--- nothing befalls any more")
+        self.faulty = False
+        self.server.full_s = self.server.away_s = 0.0
+        for worker in self.workers:
+            worker.process.frozen_s = min(worker.process.frozen_s, self.hub.now_s)
+            if worker.runtime.stopping.is_set():
+                worker.die(0.1)
+        self.producer.process.frozen_s = self._operator.process.frozen_s = 0.0
+        if any(event.what.startswith("pause") for event in self.plan.events):
+            self.hub.spawn(self._operator.process, self._resume_all, "operator")
+
+    def _resume_all(self) -> None:
+        for lane in _LANES:
+            self._operator.hands.resume_lane(lane, who="op")
+        self._operator.hands.resume_target(DEFAULT_TARGET, who="op")
+
+    def _unheard(self) -> bool:
+        """Whether some producer has not been told yet what becomes of its intent."""
+        keys = {item.key for told in self.stories for item in told.items}
+        return self._unnoticed > 0 or not keys <= self.receipts.keys() | self.refused_at_the_door
+
+    def _still_open(self) -> list[str]:
+        """Keys of those that somebody has yet to bring to an end."""
+        keys = [item.key for told in self.stories for item in told.items if item.key in self.receipts]
+        prefix = self.observer.prefix
+        ids = {key: id_of(DEFAULT_TARGET, key) for key in keys}
+        if not keys:
+            return []
+        states = dict(
+            zip(
+                keys,
+                self.valkey.several([("HGET", f"{prefix}intent:{ids[key]}", "state") for key in keys]),
+                strict=True,
+            )
+        )
+        found = [key for key, state in states.items() if state in {"ready", "sending", "posted"}]
+        if not found and any(state == "waiting" for state in states.values()):
+            # They wait for a human, where there is a dead letter: see _judge.
+            closed = any(state == "dead" for state in states.values())
+            return [] if closed else [key for key, state in states.items() if state == "waiting"]
+        return found
+
+    def _statuses(self) -> dict[str, Status | None]:
+        keys = [item.key for told in self.stories for item in told.items]
+        found: dict[str, Status | None] = {}
+
+        def read() -> None:
+            for key in keys:
+                found[key] = self.observer.status(id_of(DEFAULT_TARGET, key))
+
+        self.hub.spawn(Process("observer"), read, "observer")
+        self.hub.run(self.hub.now_s + 5.0, lambda: len(found) == len(keys))
+        return dict.fromkeys(keys) | found
+
+    def _judge(self) -> None:
+        problems = self.problems
+        if self._spins():
+            problems.append("stuck: it goes on and on")
+        problems += [f"stuck: {key}" for key in self._open]
+        for worker in self.workers:
+            worker.process.alive = False
+        statuses = self._statuses()
+        problems += [f"error: {where}: {type(error).__name__}: {error}" for where, error in self.hub.errors]
+        problems += [f"error: {line}" for line in seams.complaints()]
+        self.hub.now_s += AFTERWARDS_S / (10 if self.given["brisk"] else 1)
+        books = self.ledger.books()
+        problems += [f"books: {line}" for line in books.violations()]
+        for told in self.stories:
+            endings = {item.key: statuses[item.key] for item in told.items}
+            for key, status in endings.items():
+                problems += self._untrue(key, status)
+                if self._tell:
+                    self.say(f"end of {key}: {_told(status)}")
+            problems += list(told.judge(books, endings))
+
+    def _may_be_unknown(self, status: Status, left: int) -> bool:
+        """Whether there was a reason for not knowing what became of it: nobody writes to this ledger but the relay."""
+        match status.code:
+            case "LAPSED_TOO_OFTEN":
+                hurt = sum(n for what, n in self.struck.items() if "crash" in what or "freeze" in what)
+                return hurt >= self.settings.max_lapses
+            case code if code in _MAY_BE_SENT:
+                # Whoever had it in hand was silent, and may have sent it for all that anybody can know.
+                return left > 0 or bool(self.losses) or any(word in what for what in self.struck for word in _SILENCING)
+            case _:
+                return bool(self.losses)
+
+    def _untrue(self, key: str, status: Status | None) -> Iterator[str]:
+        """What is wrong with an ending whatever the books say."""
+        if status is None:
+            if key in self.receipts:
+                yield f"lost: {key} has a receipt, and the journal knows nothing of it"
+            return
+        left = self.ledger.left.get(status.id, 0)
+        if status.state in {"dead", "discarded"}:
+            if status.code == "CANNOT_BE_HANDLED":
+                yield f"error: {key}: {status.message}"
+            if status.dead_class == "refused" and "never sent" in status.message and left:
+                yield f"untrue: {key}: {status.message!r}, and {left} requests left"
+            if status.dead_class == "unknown" and not self._may_be_unknown(status, left):
+                yield f"untrue: {key}: unknown {status.code}, and there was no reason: {status.message}"
+        if status.state == "done" and left == 0 and not self.losses:
+            # After a loss it is done as well where the ledger shows what it asks for.
+            yield f"untrue: {key} is done, and no request left for it"
+
+
+#: What keeps a worker from saying what it did.
+_SILENCING = ("crash", "freeze", "lose", "late", "refuse", "away", "stop", "rebind")
+
+#: Codes of letters that say that it may have been sent, and nothing more.
+_MAY_BE_SENT = frozenset({"EXPIRED", "VANISHED", "STUCK_QUEUED", "UNDECIDED", "NOT_SHOWN"})
+
+
+def _told(status: Status | None) -> str:
+    if status is None:
+        return "nothing is known of it"
+    ended = f"{status.state} {status.outcome}{status.dead_class} {status.code}"
+    return f"{ended} {status.transaction_id} {status.message}".strip()
+
+
+def _short(answer: Any) -> str:
+    text = str(answer)
+    return text if len(text) < 900 else text[:897] + "..."
+
+
+def _with_file(request: Any, file: bytes) -> Any:
+    from dataclasses import replace
+
+    return replace(request, file=(request.file[0], file))
+
+
+def _intent() -> str:
+    return getattr(current(), "about", None) or ""
+
+
+_current: World | None = None
+
+
+def _world() -> World:
+    assert _current is not None
+    return _current
+
+
+def play(plan: Plan, valkey: Valkey, *, told: bool = False) -> Ended:
+    """Play a plan."""
+    return World(plan, valkey, told=told).play()
