@@ -52,17 +52,23 @@ class Invalid(Exception):
         super().__init__(message)
 
 
+class LeftToNewer(Exception):
+    """A message that cannot be taken here, while a worker of a newer version is alive: that one may know it."""
+
+
 class Ingest:
     """Turns messages into intents and dead letters.
 
     Args:
         relay: Whose journal they go to.
         reports: Makes those who hear of dead letters; not called before there is one.
+        newer: Whether a worker of a newer version is alive.
     """
 
-    def __init__(self, relay: Relay, reports: Callable[[], Reports]) -> None:
+    def __init__(self, relay: Relay, reports: Callable[[], Reports], newer: Callable[[], bool] = lambda: False) -> None:
         self._relay = relay
         self._make_reports = reports
+        self._newer = newer
         self._reports: Reports | None = None
 
     def take(self, raw: bytes) -> Receipt | None:
@@ -77,6 +83,7 @@ class Ingest:
         Raises:
             JournalUnavailable: Nothing was recorded for certain: the message has to stay where it is and to be taken
                 again.
+            LeftToNewer: The same, for a worker of a newer version: what this one calls invalid need not be.
         """
         envelope: Envelope | None = None
         call: Call | None = None
@@ -86,10 +93,11 @@ class Ingest:
             return self._accept(call)
         except (JournalUnavailable, MemoryError):
             raise
-        except (Invalid, InvalidIntent, KeyConflict, Unreadable) as error:
-            self._keep(raw, envelope, call, _code(error), _sentence(error))
         except Exception as error:  # noqa: BLE001 - whatever a message brings about, it must not vanish
-            self._keep(raw, envelope, call, "INVALID", f"It cannot be read or accepted ({type(error).__name__}).")
+            # Another write under its key it is to everybody; a task, a field or a form may be new.
+            if not isinstance(error, KeyConflict) and self._newer():
+                raise LeftToNewer from None
+            self._keep(raw, envelope, call, _code(error), _sentence(error))
         return None
 
     def _accept(self, call: Call) -> Receipt:
@@ -156,7 +164,11 @@ def _code(error: Exception) -> str:
 
 
 def _sentence(error: Exception) -> str:
-    return f"The message cannot be read: {error}." if isinstance(error, Unreadable) else str(error)
+    if isinstance(error, Unreadable):
+        return f"The message cannot be read: {error}."
+    if isinstance(error, Invalid | InvalidIntent | KeyConflict):
+        return str(error)
+    return f"It cannot be read or accepted ({type(error).__name__})."
 
 
 def _fallback(ledgers: Mapping[str, Any]) -> str:

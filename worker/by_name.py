@@ -16,13 +16,15 @@ from typing import Any
 
 from celery import bootsteps
 
+from blnk_relay._version import __version__
 from blnk_relay.bell import queue_of
 from blnk_relay.errors import JournalUnavailable
 from blnk_relay.journal.journal import Journal
+from blnk_relay.journal.shape import number_of
 from blnk_relay.relay import Relay
 from blnk_relay.settings import INGEST_LANE
 from blnk_relay.transport.queues import BROKER_ERRORS, Inbox, inbox
-from tasks.ingest import Ingest
+from tasks.ingest import Ingest, LeftToNewer
 from worker.complaints import Complaints
 from worker.shared import Shared
 
@@ -73,7 +75,9 @@ class ByName(bootsteps.StartStopStep):
         pause_s = 0.0
         while not self._stop.wait(pause_s):
             try:
-                ingest = ingest or Ingest(self._shared.relay, lambda: self._shared.reports)
+                ingest = ingest or Ingest(
+                    self._shared.relay, lambda: self._shared.reports, lambda: _newer_alive(self._shared.relay)
+                )
                 more = self._read(self._shared.relay, ingest)
                 pause_s = 0.0 if more else IDLE_S
             except Exception as error:  # noqa: BLE001 - whatever it is, the messages are still there
@@ -106,6 +110,8 @@ class ByName(bootsteps.StartStopStep):
                 try:
                     ingest.take(item[1])
                     recorded.append(item)
+                except LeftToNewer:
+                    refused.append(item)
                 except JournalUnavailable as error:
                     # Raises when the journal is away for all; else it is this message that it does not take.
                     journal.now_ms()
@@ -155,6 +161,16 @@ def _first(relay: Relay, ask: Callable[[Journal], bool]) -> Journal | None:
     if failure is not None:
         raise failure
     return None
+
+
+def _newer_alive(relay: Relay) -> bool:
+    """Whether a worker of a newer version is alive in any journal that can be reached."""
+    ours = number_of(__version__)
+    for journal in relay.journals:
+        with suppress(JournalUnavailable):
+            if any(number_of(program.version) > ours for program in journal.programs()):
+                return True
+    return False
 
 
 def _told(error: Exception) -> str:

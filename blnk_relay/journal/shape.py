@@ -78,3 +78,13 @@ def program_of(sign: str) -> Program:
     """Read a sign of life; whoever says nothing of its shape knows the first."""
     name, version, shape = (*sign.split(" "), "", "")[:3]
     return Program(name, version, int(shape) if shape.isdigit() else 1)
+
+
+def number_of(version: str) -> tuple[int, ...]:
+    """A version to be compared; one that says nothing comes before all.
+
+    Example:
+        >>> number_of("0.10.1") > number_of("0.9") > number_of("")
+        True
+    """
+    return tuple(int(digits) for digits in re.findall(r"\d{1,9}", version))

@@ -40,6 +40,8 @@ import sys
 from types import MappingProxyType
 import tasks.celery_tasks, tasks.ingest, worker.process
 from blnk_relay.kinds.registry import KINDS as all_kinds
+import blnk_relay.journal.shape as shape, worker.by_name as by_name
+shape.__version__ = by_name.__version__ = "0.0.1"
 fewer = MappingProxyType({{name: kind for name, kind in all_kinds.items() if name not in {_NEW_KINDS!r}}})
 for module in list(sys.modules.values()):
     if getattr(module, "KINDS", None) is all_kinds:

@@ -21,7 +21,7 @@ from blnk_relay import NotFound, Relay, transaction
 from blnk_relay.bell import broker_options, queue_of
 from blnk_relay.journal.status import Status
 from blnk_relay.settings import CONFIRM_LANE, INGEST_LANE
-from tasks.ingest import Ingest
+from tasks.ingest import Ingest, LeftToNewer
 from tests.support.counting import assert_exactly_once
 from tests.support.messages import FIELDS, TASK, envelope, message, old_message
 from tests.support.stages import SHORT, lasting_stage, operator_of, pause_process, resume_process
@@ -157,6 +157,21 @@ def test_what_cannot_be_an_intent_becomes_one_dead_letter_that_says_what_came_an
     assert relay.journal().client.zcard(relay.journal().key("ready:transactions")) == 0
 
 
+@pytest.mark.parametrize("raw", [raw for raw, _ in REFUSED.values()], ids=REFUSED)
+def test_what_a_worker_cannot_take_it_leaves_to_a_newer_one_and_makes_no_letter_of_it(relay, raw):
+    newer = Ingest(relay, lambda: Telemetry(relay.settings), lambda: True)
+    with pytest.raises(LeftToNewer):
+        newer.take(raw)
+    assert letters(relay) == []
+
+
+def test_a_conflict_is_one_for_every_version(relay):
+    newer = Ingest(relay, lambda: Telemetry(relay.settings), lambda: True)
+    newer.take(message(asked()))
+    newer.take(message(asked(amount=77)))
+    assert [letter.code for letter in letters(relay)] == ["KEY_CONFLICT"]
+
+
 def test_times_of_celerys_own_are_kept(relay, ingest):
     def due_s(key: str, name: str) -> float:
         fields: Any = relay.journal().client.hget(relay.journal().key(f"intent:{relay.get(key).id}"), name)
@@ -288,6 +303,20 @@ def test_what_is_no_bell_in_a_queue_of_bells_ends_no_worker_and_does_not_vanish_
     # The one bell among them woke a worker, and is no letter.
     wait_until(lambda: len(letters(stage_relay)) == len(REFUSED) - 1, PATIENCE_S, "the letters")
     assert worker.poll() is None
+
+
+def test_while_a_newer_worker_is_alive_an_older_one_leaves_it_what_it_does_not_know(by_name_stage, stage_relay):
+    stage, journal = by_name_stage, stage_relay.journal()
+    journal.client.zadd(journal.key("alive"), {"elsewhere:1:abc 999.0 1": journal.now_ms() + 600_000})
+    stage.start_worker()
+    put(stage, [message(asked("new"), task="tasks.enqueue_of_tomorrow")])
+    put(stage, [message(asked("known"))])
+    # It goes on behind what it leaves.
+    wait_until(lambda: _state(stage_relay, "known") == "done", PATIENCE_S)
+    assert (left(stage), letters(stage_relay)) == (1, [])
+    journal.client.zrem(journal.key("alive"), "elsewhere:1:abc 999.0 1")
+    wait_until(lambda: not left(stage), PATIENCE_S, "the letter, once nobody else is there")
+    assert [letter.code for letter in letters(stage_relay)] == ["UNKNOWN_TASK"]
 
 
 def test_what_comes_while_the_journal_is_frozen_is_recorded_afterwards(by_name_stage, stage_relay):
