@@ -1,4 +1,4 @@
-"""What older code has left in a journal is finished rightly: journals as they were, one for each shape (decision 37).
+"""What older code has left in a journal is finished rightly: journals as they were, one for each shape.
 
 Their ledger is a new one, in which only stands what the journal has sent and does not know of, or still builds on.
 """

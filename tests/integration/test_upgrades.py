@@ -20,6 +20,7 @@ import pytest
 from blnk_relay import AsyncRelay, JournalUnavailable, Operator, OtherShape, Refused, Relay, Settings, Write, errors
 from blnk_relay.intents.exchange import GateAction
 from blnk_relay.journal import shape
+from blnk_relay.journal.events import Events
 from blnk_relay.journal.journal import Journal
 from tests.support.cli import line, run
 from tests.support.house import WAIT_S, House, changed, copied
@@ -279,7 +280,7 @@ def test_what_a_newer_version_says_besides_is_left_alone(relay: Relay) -> None:
     assert relay.get("first").state == "ready"
     (claimed,) = journal.claim("transactions", "worker", 5).items
     assert claimed.entry.key == "first"
-    (event,) = relay.events("readers").read(0)
+    (event,) = Events(journal, "readers", "one").read(0)
     assert (event.key, event.event) == ("first", "archived")
 
 
