@@ -787,6 +787,9 @@ class World:
             rng = random.Random(planned.choice)
             told = STORIES[planned.story].tell(rng, f"s{number}", self._prepared, self.given["links"])
             self.stories.append(told)
+        # A journal that is in use: of one that is lost whole, before anybody had worked with it, nothing can tell that
+        # it was ever there.
+        self.observer.sweep()
         self.faulty = faulty
         self._seen.clear()
         for number in range(self.given["workers"]):
