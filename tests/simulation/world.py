@@ -47,6 +47,10 @@ CALM_FROM_S = 60.0
 #: How long, in virtual time, it may take then: longer than any intent's deadline and horizon.
 LONGEST_S = 2 * 86_400.0
 
+#: After so long what is still open is taken to wait for a human, who closes what is dead; and how often he does.
+PATIENT_S = 4 * 3600.0
+_MOST_CLOSINGS = 8
+
 #: How far the ledger's time is taken then, to see that nothing happens any more; a brisk one is done in a tenth of it.
 AFTERWARDS_S = 43_200.0
 
@@ -770,14 +774,7 @@ class World:
         while hub.now_s < clockwork.BEGIN_S + CALM_FROM_S and (self._still_open() or self._unheard()):
             hub.run(hub.now_s + 5.0, self._spins)
         self._calm()
-        pause_s = 1.0
-        self._open = ["?"]
-        while not self._spins() and hub.now_s < clockwork.BEGIN_S + LONGEST_S:
-            hub.run(hub.now_s + pause_s, self._spins)
-            self._open = self._still_open() or (["unheard"] if self._unheard() else [])
-            if not self._open:
-                break
-            pause_s = min(pause_s * 1.5, 600.0)
+        self._open = self._settled()
         self._judge()
 
     def _spins(self) -> bool:
@@ -790,6 +787,9 @@ class World:
             rng = random.Random(planned.choice)
             told = STORIES[planned.story].tell(rng, f"s{number}", self._prepared, self.given["links"])
             self.stories.append(told)
+        # A journal that is in use: of one that is lost whole, before anybody had worked with it, nothing can tell that
+        # it was ever there.
+        self.observer.sweep()
         self.faulty = faulty
         self._seen.clear()
         for number in range(self.given["workers"]):
@@ -834,26 +834,46 @@ class World:
         keys = {item.key for told in self.stories for item in told.items}
         return self._unnoticed > 0 or not keys <= self.receipts.keys() | self.refused_at_the_door
 
-    def _still_open(self) -> list[str]:
-        """Keys of those that somebody has yet to bring to an end."""
+    def _settled(self) -> list[str]:
+        """Let time pass until all have come to their end. Returns the keys of those that have not."""
+        hub, pause_s, closed = self.hub, 1.0, 0
+        patient_s = hub.now_s + PATIENT_S
+        while True:
+            hub.run(hub.now_s + pause_s, self._spins)
+            states = self._states()
+            moving = [key for key, state in states.items() if state in {"ready", "sending", "posted"}]
+            waiting = [key for key, state in states.items() if state == "waiting"]
+            if not (moving or waiting or self._unheard()):
+                return []
+            if self._spins() or hub.now_s > clockwork.BEGIN_S + LONGEST_S:
+                return [*moving, *waiting, *(["somebody has no receipt"] if self._unheard() else [])]
+            pause_s = min(pause_s * 1.5, 600.0)
+            letters = [key for key, state in states.items() if state == "dead"]
+            if letters and closed < _MOST_CLOSINGS and (not moving or hub.now_s > patient_s):
+                # They wait behind dead letters, which a human closes: then they have to go on.
+                closed += 1
+                pause_s, patient_s = 1.0, hub.now_s + PATIENT_S
+                hub.spawn(self._operator.process, lambda letters=letters: self._close(letters), "operator")
+
+    def _close(self, keys: Sequence[str]) -> None:
+        for key in keys:
+            status = self._operator.hands.get(key)
+            if status.state == "dead":
+                self._operator.hands.discard(status, who="op", reason="sim")
+
+    def _states(self) -> dict[str, str]:
+        """The states of all that were accepted, by their keys."""
         keys = [item.key for told in self.stories for item in told.items if item.key in self.receipts]
-        prefix = self.observer.prefix
-        ids = {key: id_of(DEFAULT_TARGET, key) for key in keys}
-        if not keys:
-            return []
-        states = dict(
-            zip(
-                keys,
-                self.valkey.several([("HGET", f"{prefix}intent:{ids[key]}", "state") for key in keys]),
-                strict=True,
-            )
+        names = [f"{self.observer.prefix}intent:{id_of(DEFAULT_TARGET, key)}" for key in keys]
+        return (
+            dict(zip(keys, self.valkey.several([("HGET", name, "state") for name in names]), strict=True))
+            if keys
+            else {}
         )
-        found = [key for key, state in states.items() if state in {"ready", "sending", "posted"}]
-        if not found and any(state == "waiting" for state in states.values()):
-            # They wait for a human, where there is a dead letter: see _judge.
-            closed = any(state == "dead" for state in states.values())
-            return [] if closed else [key for key, state in states.items() if state == "waiting"]
-        return found
+
+    def _still_open(self) -> bool:
+        """Whether somebody has yet to bring one of them to its end."""
+        return any(state in {"ready", "sending", "posted"} for state in self._states().values())
 
     def _statuses(self) -> dict[str, Status | None]:
         keys = [item.key for told in self.stories for item in told.items]
