@@ -75,6 +75,9 @@ _RING = 30
 _BY_CLOCK = 8
 _RING_FROM = OLDER + _BY_CLOCK
 
+#: And for what it goes back to when all is over.
+_AT_THE_END = _RING_FROM + _RING
+
 _LANES = ("transactions", "refunds", "inflight")
 
 
@@ -343,6 +346,7 @@ class Ended:
         kinds: Kinds of what was enqueued.
         intents: How many there were.
         trips: How many trips to the server were made.
+        steps: After how many of them the journal may be cut: those made until all had ended.
     """
 
     plan: Plan
@@ -352,6 +356,7 @@ class Ended:
     kinds: set[str]
     intents: int
     trips: int
+    steps: int
 
 
 class World:
@@ -400,6 +405,9 @@ class World:
         self._on: dict[tuple[str, int], Event] = {
             (event.on, event.nth): event for event in plan.events if event.on != "time"
         }
+        #: The loss that comes when all is over, of all that came after so many trips.
+        self._at_the_end = next((event for event in plan.events if event.on == "end"), None)
+        self._made = self._steps = 0
         self._process: Process | None = None
         self.workers: list[Worker] = []
         self.stories: list[Told] = []
@@ -464,6 +472,8 @@ class World:
             carry()
             hub.sleep(hub.random.random() * 0.0015)
         answer = carry()
+        self._made += 1
+        self._keep_for_the_end()
         if self._losses_by_trips and self.faulty:
             self._trips += 1
             self.valkey.keep(_RING_FROM + self._trips % _RING)
@@ -749,7 +759,7 @@ class World:
             clockwork.use(None)
         kinds = {item.intent.kind for told in self.stories for item in told.items}
         number = sum(len(told.items) for told in self.stories)
-        return Ended(self.plan, self.problems, self.story, self.struck, kinds, number, self.valkey.sent)
+        return Ended(self.plan, self.problems, self.story, self.struck, kinds, number, self.valkey.sent, self._steps)
 
     def _play(self) -> None:
         hub = self.hub
@@ -773,6 +783,10 @@ class World:
         hub.run(clockwork.BEGIN_S + last_s + 3.0, self._spins)
         while hub.now_s < clockwork.BEGIN_S + CALM_FROM_S and (self._still_open() or self._unheard()):
             hub.run(hub.now_s + 5.0, self._spins)
+        self._steps = self._made
+        if self._at_the_end is not None:
+            self._note(self._at_the_end, "all has ended")
+            self._lose(self._at_the_end, _AT_THE_END)
         self._calm()
         self._open = self._settled()
         self._judge()
@@ -791,6 +805,8 @@ class World:
         # it was ever there.
         self.observer.sweep()
         self.faulty = faulty
+        self._made = 0
+        self._keep_for_the_end()
         self._seen.clear()
         for number in range(self.given["workers"]):
             self.workers.append(Worker(self, number))
@@ -806,6 +822,10 @@ class World:
                 place = OLDER + number % _BY_CLOCK
                 self.hub.call(max(0.0, at_s - event.seconds), lambda place=place, event=event: self._keep(place, event))
             self.hub.call(at_s, lambda event=event: self._befall(event))
+
+    def _keep_for_the_end(self) -> None:
+        if self._at_the_end is not None and self._made == self._at_the_end.nth:
+            self.valkey.keep(_AT_THE_END)
 
     def _keep(self, place: int, event: Event) -> None:
         self.valkey.keep(place)
