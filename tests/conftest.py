@@ -32,6 +32,7 @@ SLOWEST = (
     "chain",
     "demo",
     "cli_running",
+    "simulated",
     "journal_machine",
     "unreachable",
     "full_server",

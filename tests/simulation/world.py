@@ -685,6 +685,7 @@ class World:
 
     def _enqueue(self, item: Any) -> None:
         while True:
+            served_by = self.server.run
             try:
                 receipt = self.producer.relay.enqueue(item.intent, key=item.key, **item.options)
             except (InvalidIntent, KeyConflict) as error:
@@ -700,6 +701,9 @@ class World:
                 self.say(f"producer: {item.key} has no receipt: {error}")
                 self.hub.sleep(_AGAIN_S)
             else:
+                if self.server.run != served_by:
+                    # It may be a receipt of before the loss, that comes after everybody has enqueued again.
+                    continue
                 self.say(f"producer: {item.key} is accepted ({receipt.durability})")
                 self.receipts[item.key] = Receipt(receipt.durability, self.hub.now_s)
                 self.refused_at_the_door.discard(item.key)
