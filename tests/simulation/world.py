@@ -825,6 +825,13 @@ class World:
             if worker.runtime.stopping.is_set():
                 worker.die(0.1)
         self.producer.process.frozen_s = self._operator.process.frozen_s = 0.0
+        if any(event.what == "rebind" for event in self.plan.events):
+            # Whose word was lost with the last moments is asked for it again by every worker.
+            ledger = self.settings.ledgers[DEFAULT_TARGET].ledger
+            journal = self._operator.hands.journals.of(DEFAULT_TARGET)
+            self.hub.spawn(
+                self._operator.process, lambda: journal.rebind(ledger, who="op", reason="it has moved"), "operator"
+            )
         if any(event.what.startswith("pause") for event in self.plan.events):
             self.hub.spawn(self._operator.process, self._resume_all, "operator")
 
