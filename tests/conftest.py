@@ -34,6 +34,7 @@ SLOWEST = (
     "proof",
     "audit",
     "cli_running",
+    "simulated",
     "journal_machine",
     "unreachable",
     "full_server",

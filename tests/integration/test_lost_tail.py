@@ -229,9 +229,10 @@ def test_what_may_have_been_sent_in_the_lost_moments_cannot_be_cancelled(pair: P
         with hands(replace(given, redis_url=pair.urls[1])) as runtime:
             runtime.journal.sweep()
             runtime.relay.enqueue(pay, key="late")
-            with pytest.raises(TooLate, match="may have been sent in the last moments"):
-                runtime.relay.cancel("early")
-            assert runtime.relay.cancel("late").state == "cancelled"
+            # The one enqueued since may be one whose receipt was lost as well.
+            for key in ("early", "late"):
+                with pytest.raises(TooLate, match="may have been sent in the last moments"):
+                    runtime.relay.cancel(key)
             wait_until(lambda: deliver(runtime, "writes") or confirm(runtime) is None, 10)
 
 

@@ -20,10 +20,13 @@ from tests.simulation.plan import plan_of
 from tests.simulation.runs import explained, passes, playing, simulate
 from tests.simulation.world import play
 
+#: A machine that does much else beside gives them little of its time.
+pytestmark = pytest.mark.timeout(300)
+
 ROOT = Path(__file__).parents[2]
 
-SEEDS = range(1, 201)
-MORE_SEEDS = range(201, 601)
+SEEDS = range(1, 121)
+MORE_SEEDS = range(121, 401)
 
 
 def test_seeded_runs_keep_the_promise():
@@ -42,7 +45,7 @@ def test_a_seed_is_one_run_whatever_process_plays_it():
     # What a process is given by chance is the order of its sets.
     stories = [
         subprocess.run(
-            [sys.executable, "-m", "tests.simulation", "--story", "--start", "97"],
+            [sys.executable, "-m", "tests.simulation", "--story", "--start", "77"],
             cwd=ROOT,
             env={**os.environ, "PYTHONHASHSEED": hash_seed},
             capture_output=True,

@@ -695,6 +695,7 @@ class World:
 
     def _enqueue(self, item: Any) -> None:
         while True:
+            served_by = self.server.run
             try:
                 receipt = self.producer.relay.enqueue(item.intent, key=item.key, **item.options)
             except (InvalidIntent, KeyConflict) as error:
@@ -710,6 +711,9 @@ class World:
                 self.say(f"producer: {item.key} has no receipt: {error}")
                 self.hub.sleep(_AGAIN_S)
             else:
+                if self.server.run != served_by:
+                    # It may be a receipt of before the loss, that comes after everybody has enqueued again.
+                    continue
                 self.say(f"producer: {item.key} is accepted ({receipt.durability})")
                 self.receipts[item.key] = Receipt(receipt.durability, self.hub.now_s)
                 self.refused_at_the_door.discard(item.key)
@@ -841,6 +845,13 @@ class World:
             if worker.runtime.stopping.is_set():
                 worker.die(0.1)
         self.producer.process.frozen_s = self._operator.process.frozen_s = 0.0
+        if any(event.what == "rebind" for event in self.plan.events):
+            # Whose word was lost with the last moments is asked for it again by every worker.
+            ledger = self.settings.ledgers[DEFAULT_TARGET].ledger
+            journal = self._operator.hands.journals.of(DEFAULT_TARGET)
+            self.hub.spawn(
+                self._operator.process, lambda: journal.rebind(ledger, who="op", reason="it has moved"), "operator"
+            )
         if any(event.what.startswith("pause") for event in self.plan.events):
             self.hub.spawn(self._operator.process, self._resume_all, "operator")
 

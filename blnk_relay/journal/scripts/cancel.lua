@@ -18,7 +18,7 @@ if intent.sent == '1' or intent.lapsed == '1' then return { 'sent', bells } end
 local ready = P .. 'ready:' .. intent.lane
 read_ground()
 local due = state == 'ready' and redis.call('ZSCORE', ready, id) or intent.due
-if intent.lost or in_doubt(intent.created, intent.token, due) then return { 'doubtful', bells } end
+if intent.lost or in_doubt(intent.created, intent.token, due, true) then return { 'doubtful', bells } end
 if state == 'ready' then redis.call('ZREM', ready, id) else leave_waiting(id) end
 redis.call('ZREM', P .. 'tried:' .. intent.lane, id)
 redis.call('HSET', key, 'state', 'cancelled', 'outcome', 'cancelled', 'updated', NOW)

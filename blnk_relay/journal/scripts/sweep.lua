@@ -112,7 +112,7 @@ for _, id in ipairs(redis.call('ZRANGEBYSCORE', P .. 'expiring', 0, NOW, 'LIMIT'
   if carried > MOST_BYTES then break end
   leave_waiting(id)
   local intent = fields_of(intent_key(id), 'kind', 'created', 'token', 'due', 'lost')
-  if intent.lost or in_doubt(intent.created, intent.token, intent.due) then
+  if intent.lost or in_doubt(intent.created, intent.token, intent.due, true) then
     -- It may have had its turn in moments that the journal has lost: the ledger has the last word.
     redis.call('HSET', intent_key(id), 'state', 'posted', 'lost', intent.lost or LOST, 'updated', NOW)
     redis.call('ZADD', P .. 'posted', NOW, id)

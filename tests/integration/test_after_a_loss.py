@@ -1,0 +1,45 @@
+"""What is enqueued again after Redis has lost its last moments may have been sent in them (docs/guarantees.md)."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+
+from blnk_relay import Relay, TooLate
+from blnk_relay.journal.journal import Journal
+from tests.support.journal import LANE, WORKER, enqueue, status, sweep
+from tests.support.payments import payment
+from tests.support.waiting import wait_until
+
+
+@pytest.fixture
+def after_a_loss(journal: Journal) -> Journal:
+    """A journal that another process serves now; it may have lost everything but this."""
+    journal.claim(LANE, WORKER, 0)
+    journal.client.hset(journal.key("ground"), "server", "the one before")
+    journal.claim(LANE, WORKER, 0)
+    return journal
+
+
+def test_what_is_enqueued_soon_after_a_loss_cannot_be_cancelled_before_it_was_looked_for(
+    relay: Relay, after_a_loss: Journal
+) -> None:
+    enqueue(relay, "again")
+    with pytest.raises(TooLate, match="may have been sent in the last moments"):
+        relay.cancel("again")
+    assert status(after_a_loss, "again").state == "ready"
+
+
+def test_what_is_enqueued_soon_after_a_loss_is_looked_for_when_its_deadline_passes_while_it_waits(
+    relay: Relay, after_a_loss: Journal
+) -> None:
+    enqueue(relay, "first")
+    relay.enqueue(payment(), key="again", after=["first"], deadline=timedelta(seconds=0.05))
+
+    def is_over() -> bool:
+        sweep(after_a_loss)
+        return status(after_a_loss, "again").state != "waiting"
+
+    wait_until(is_over, 10)
+    assert status(after_a_loss, "again").state == "posted"
