@@ -204,8 +204,10 @@ class Scene:
         late = [f"{item.name} {item.status.state}" for item in self._recorded() if not item.status.finished]
         settle(self.relay, self._ids(), calm_s + LIMIT_S)
         settling_s = time.monotonic() - calm_s
+        held: dict[str, Any] = {}
         if settling_s > LIMIT_S:
             self.crew.dump()
+            held = self._first_held()
         if alive:
             self.alive()
         recorded, books = self._recorded(), self.stage.sandbox.books()
@@ -261,6 +263,7 @@ class Scene:
                 **{name: counts.get(name, 0) for name in _COUNTS},
                 "refused": self.teller.refused,
                 "settling": round(settling_s, 1),
+                **({"first_held": held} if held else {}),
                 **({"late": late[:_SHOWN]} if late and settling_s > _SOON_S else {}),
                 **figures,
             },
@@ -306,6 +309,23 @@ class Scene:
                 return
             time.sleep(_POLL_S)
         settle(self.relay, self._ids(), end_s)
+
+    def _first_held(self) -> dict[str, Any]:
+        """What is recorded of the first that is open and waits for nothing, and the time of the journal."""
+        journal = self.relay.journal()
+        for item in self._recorded():
+            if not item.status.finished and item.status.state != "waiting":
+                line = "posted" if item.status.state == "posted" else f"ready:{item.status.lane}"
+                fields: Any = journal.client.hgetall(journal.key(f"intent:{item.status.id}"))
+                due = journal.client.zscore(journal.key(line), item.status.id)
+                ground: Any = journal.client.hgetall(journal.key("ground"))
+                return {
+                    "now": journal.now_ms(),
+                    "due": due,
+                    **{f"ground_{name}": ground[name] for name in ground},
+                    **fields,
+                }
+        return {}
 
     def _keep_log(self) -> None:
         if self.terms.log is not None:

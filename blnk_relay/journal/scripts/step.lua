@@ -37,9 +37,11 @@ local function pull_back(key)
   local later = redis.call('ZRANGEBYSCORE', key, string.format('(%d', stepped), '+inf', 'WITHSCORES', 'LIMIT', 0, MOST)
   for index = 1, #later, 2 do
     local id, at = later[index], tonumber(later[index + 1])
-    local updated, due, looks = unpack(redis.call('HMGET', intent_key(id), 'updated', 'due', 'looks'))
-    -- A time that somebody has named stays; what is in hand for a look says nothing of when it was taken.
-    if looks or (tonumber(updated or '0') > NOW and tonumber(due or '0') ~= at) then
+    local created, updated, due, looks =
+      unpack(redis.call('HMGET', intent_key(id), 'created', 'updated', 'due', 'looks'))
+    -- A time that somebody has named stays; what is in hand for a look says nothing of when it was taken; and what was
+    -- due as it was accepted may lie here when the clock went on and came back a little.
+    if looks or tonumber(created or '0') == at or (tonumber(updated or '0') > NOW and tonumber(due or '0') ~= at) then
       redis.call('ZADD', key, math.max(NOW, at - step), id)
     end
   end
