@@ -95,7 +95,7 @@ return 1
 
 def played_source(text: str) -> str:
     """The text of a script under a clock that is given to it."""
-    assert text.count("redis.call('TIME')") == 1, "one place reads the clock"
+    assert text.count("redis.call('TIME')") <= 1, "one place reads the clock, if any"
     flags = _FLAGS if text.startswith(_FLAGS) else ""
     return flags + _SHADOW + text.removeprefix(flags)
 

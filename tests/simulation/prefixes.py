@@ -1,4 +1,4 @@
-"""Every prefix: a run comes to its end, and then the journal is what it was after each of its trips, one after the other.
+"""Every prefix: a run comes to its end, and then its journal is what it was after each of its trips in turn.
 
 What a script writes reaches an append-only file and a replica all together, so a prefix of the log of writes ends
 between two trips. The ledger has seen the whole run each time, and the producer enqueues again what has no receipt any
