@@ -7,7 +7,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: install demo test test-long lint format bench drill drill-quick fidelity simulate docs clean
+.PHONY: install demo test test-long lint format bench drill drill-quick fidelity simulate mutants mutants-part mutate docs clean
 
 install: $(READY)
 
@@ -71,6 +71,19 @@ START ?= 1
 
 simulate: install
 	$(BIN)/python -m tests.simulation --seeds $(SEEDS) --start $(START)
+
+# Deliberate bugs, one after the other in a copy of the tree: the tests have to notice each of them.
+mutants: install
+	$(BIN)/python -m tests.mutants
+
+# A twelfth of them, by the commit: within a minute, and all have their turn in time.
+mutants-part: install
+	$(BIN)/python -m tests.mutants --part commit/12
+
+# Every small change of the rules about the ledger; what no test notices has to be known (tests/mutants/survivors.toml).
+mutate: install
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --group mutation
+	$(BIN)/python -m tests.mutants.core
 
 docs: install
 	$(BIN)/python -W ignore -m blnk_relay.catalogue.settings_page > docs/settings.md

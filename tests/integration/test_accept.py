@@ -7,8 +7,9 @@ from dataclasses import replace
 import pytest
 import redis
 
-from blnk_relay import JournalUnavailable, KeyConflict, NotFound, Refused, Relay, Settings
+from blnk_relay import InvalidIntent, JournalUnavailable, KeyConflict, NotFound, Refused, Relay, Settings
 from blnk_relay.intents.intent import DEFAULT_TARGET
+from blnk_relay.journal.accept import ACCEPT_CHUNK
 from blnk_relay.journal.entries import id_of
 from tests.support.journal import (
     LANE,
@@ -19,7 +20,7 @@ from tests.support.journal import (
     status,
     trim,
 )
-from tests.support.payments import payment
+from tests.support.payments import hold, payment
 from worker.demo.valkey import start_valkey
 
 
@@ -54,6 +55,31 @@ def test_a_trimmed_key_is_still_taken(relay, journal):
     with pytest.raises(KeyConflict):
         relay.enqueue(payment(precise_amount=7), key="order")
     assert journal.claim(LANE, WORKER, 1).items == ()
+
+
+def test_another_write_under_a_key_is_refused_whatever_has_become_of_the_first(relay, journal):
+    relay.enqueue(payment(), key="order")
+    for become in (lambda: None, lambda: finish(journal, *journal.claim(LANE, WORKER, 1).items), lambda: trim(journal)):
+        become()
+        for other in (payment(precise_amount=7), payment("another"), hold()):
+            with pytest.raises(KeyConflict):
+                relay.enqueue(other, key="order")
+        assert not relay.enqueue(payment(), key="order").created
+
+
+def test_nobody_can_wait_for_what_was_taken_back(relay):
+    relay.enqueue(payment(), key="first")
+    relay.cancel("first")
+    with pytest.raises(InvalidIntent, match="was cancelled"):
+        relay.enqueue(payment(), key="second", after=["first"])
+
+
+@pytest.mark.parametrize("number", [3, ACCEPT_CHUNK + 100], ids=["in one call", "in two"])
+def test_a_batch_is_recorded_as_a_whole_or_not_at_all(relay, journal, number):
+    relay.enqueue(payment("First"), key=f"order-{number - 1}")
+    with pytest.raises(KeyConflict):
+        enqueue(relay, *(f"order-{position}" for position in range(number)))
+    assert [item.entry.key for item in journal.claim(LANE, WORKER, number).items] == [f"order-{number - 1}"]
 
 
 def test_a_receipt_says_which_durability_it_got(settings):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import socket
 from collections.abc import Callable
 from typing import Any
@@ -70,6 +71,21 @@ def test_that_there_are_no_rows_is_only_believed_on_a_connection_of_its_own(rout
     assert [row.reference for row in result.rows] == ["ours"]
     (result,) = looked(lambda *_: page(), BY_REFERENCE, route=route)
     assert (result.rows, result.failure) == ((), None)
+
+
+@pytest.mark.parametrize("route", ["filters", "data"])
+def test_a_short_page_is_not_taken_for_the_last_one(route):
+    """Whoever is in between may cap pages: a sum over some of a hold's commits would be too small."""
+    commits = [{**OURS, "transaction_id": f"txn_{number}", "parent_transaction": "txn_0"} for number in range(5)]
+
+    def says(request: str, _alone: bool) -> tuple[str, Any]:
+        number = int(re.search(r"[?&]page=(\d+)", request)[1])  # type: ignore[index]
+        body = {"data": commits[2 * number - 2 : 2 * number], "total": len(commits), "total_is_estimate": False}
+        return "200 OK", body
+
+    (result,) = looked(says, Lookup("transactions", "parent_transaction", "txn_0"), route=route)
+    assert result.failed == {}
+    assert [row.transaction_id for row in result.rows] == [f"txn_{number}" for number in range(5)]
 
 
 def test_a_row_read_by_its_reference_bears_it():

@@ -6,6 +6,8 @@ from dataclasses import replace
 
 import pytest
 
+from blnk_relay import TooLate
+from blnk_relay.intents.decision import Send
 from blnk_relay.intents.intent import DEFAULT_TARGET
 from blnk_relay.journal.entries import Settlement, id_of
 from blnk_relay.journal.journal import Journal
@@ -15,6 +17,7 @@ from tests.support.journal import (
     WORKER,
     enqueue,
     finish,
+    kill,
     silence,
     status,
     sweep,
@@ -203,6 +206,118 @@ def test_leases_are_prolonged_for_what_is_still_in_hand_and_for_nothing_else(rel
     (again,) = journal.extend(WORKER, extended[:1], 1.0)
     assert again.lease_end_s == extended[0].lease_end_s, "nothing is shortened"
     assert journal.client.zscore(journal.key(f"leased:{WORKER}"), by_key["mine"].entry.id) == leased
+
+
+def test_what_a_dead_worker_had_in_hand_is_quiet_from_the_end_of_its_lease_on(relay, journal):
+    """It is found dead by its silence, long before its lease ends; whoever wakes up may send until then."""
+    enqueue(relay, "order")
+    (claimed,) = journal.claim(LANE, WORKER, 1).items
+    journal.extend(WORKER, [claimed], 900.0)
+    lease_end_ms = journal.client.zscore(journal.key(f"leased:{WORKER}"), claimed.entry.id)
+    silence(journal, WORKER)
+    sweep(journal)
+    (looked,) = journal.take(ANOTHER, 1, 10).items
+    assert looked.progress.last_sent_ms == lease_end_ms > looked.progress.now_ms
+
+
+def test_a_lapsed_intent_is_looked_for_and_whoever_had_it_settles_nothing(relay, journal):
+    enqueue(relay, "order")
+    (claimed,) = journal.claim(LANE, WORKER, 1).items
+    silence(journal, WORKER)
+    sweep(journal)
+    assert status(journal, "order").state == "posted", "it may have been sent"
+    assert journal.claim(LANE, ANOTHER, 1).items == ()
+    assert journal.extend(WORKER, [claimed], 10.0) == []
+    finish(journal, claimed)
+    assert status(journal, "order").state == "posted"
+    (looked,) = journal.take(ANOTHER, 1, 10).items
+    journal.settle(WORKER, [Settlement(claimed, "posted", "done", 0, {"outcome": "applied"})], [])
+    journal.settle(ANOTHER, [Settlement(looked, "posted", "ready")], [])
+    assert [item.entry.key for item in journal.claim(LANE, ANOTHER, 1).items] == ["order"]
+    finish(journal, claimed)
+    assert status(journal, "order").state == "sending", "it is in the hands of another by now"
+
+
+def test_what_may_have_been_sent_under_a_lapsed_lease_is_not_taken_back_by_a_human(relay, journal):
+    enqueue(relay, "order")
+    assert len(journal.claim(LANE, WORKER, 1).items) == 1
+    silence(journal, WORKER)
+    sweep(journal)
+    (looked,) = journal.take(ANOTHER, 1, 10).items
+    journal.settle(ANOTHER, [Settlement(looked, "posted", "ready")], [])
+    with pytest.raises(TooLate):
+        relay.cancel("order")
+    assert status(journal, "order").state == "ready"
+
+
+def test_a_verdict_that_comes_twice_is_written_down_once(relay, journal, operator):
+    """A worker offers a verdict again when the journal did not answer; meanwhile anything may have happened."""
+    enqueue(relay, "order")
+    journal.settle(WORKER, [Settlement(journal.claim(LANE, WORKER, 1).items[0], "sending", "posted")], [])
+    (looked,) = journal.take(WORKER, 1, 10).items
+    fields = {"class": "unknown", "code": "UNDECIDED", "message": "no"}
+    verdict = Settlement(looked, "posted", "dead", 0, {**fields, "sent": "1"})
+    journal.settle(WORKER, [verdict], [])
+    letters = journal.client.xlen(journal.key("events"))
+    journal.settle(WORKER, [verdict], [])
+    assert journal.client.xlen(journal.key("events")) == letters, "it died once"
+    operator.replay(status(journal, "order"), who="me")
+    journal.settle(WORKER, [verdict], [])
+    assert status(journal, "order").state == "posted", "what was decided in its last life changes nothing in this one"
+
+
+def test_what_may_have_been_sent_under_a_lapsed_lease_is_looked_for_before_a_replay_sends_it(relay, journal, operator):
+    enqueue(relay, "order")
+    assert len(journal.claim(LANE, WORKER, 1).items) == 1
+    silence(journal, WORKER)
+    sweep(journal)
+    (looked,) = journal.take(ANOTHER, 1, 10).items
+    fields = {"class": "unknown", "code": "UNDECIDED", "message": "no"}
+    journal.settle(ANOTHER, [Settlement(looked, "posted", "dead", 0, fields)], [])
+    operator.replay(status(journal, "order"), who="me")
+    assert status(journal, "order").state == "posted"
+
+
+def test_who_no_longer_waits_for_others_still_waits_for_its_turn(relay, journal):
+    enqueue(relay, "other")
+    relay.enqueue(payment(), key="first", order_key="till")
+    relay.enqueue(payment(), key="second", order_key="till", after=["other"])
+    by_key = {item.entry.key: item for item in journal.claim(LANE, WORKER, 3).items}
+    assert sorted(by_key) == ["first", "other"]
+    finish(journal, by_key["other"])
+    assert status(journal, "second").state == "waiting", "the first one may be under way"
+    finish(journal, by_key["first"])
+    assert status(journal, "second").state == "ready"
+
+
+def test_a_letter_that_a_human_has_closed_no_longer_stands_before_those_of_its_order(relay, journal, operator):
+    relay.enqueue(payment(), key="first", order_key="till")
+    relay.enqueue(payment(), key="second", order_key="till")
+    kill(journal, journal.claim(LANE, WORKER, 1).items[0])
+    assert status(journal, "second").state == "waiting"
+    operator.discard(status(journal, "first"), who="me", reason="paid by hand")
+    assert status(journal, "second").state == "ready"
+
+
+def test_nobody_claims_from_a_lane_that_an_operator_has_paused(relay, journal, operator):
+    enqueue(relay, "order")
+    operator.pause_lane(LANE, who="me")
+    assert journal.claim(LANE, WORKER, 1).items == ()
+    operator.resume_lane(LANE, who="me")
+    assert len(journal.claim(LANE, WORKER, 1).items) == 1
+
+
+def test_a_row_has_one_writer_at_a_time_and_none_that_has_not_seen_what_was_made_below_it(relay, journal):
+    enqueue(relay, "first", "second")
+    first, second = journal.claim(LANE, WORKER, 2).items
+    send = Send(memo={"before": "0"}, exclusive="txn_hold")
+    assert journal.record([(first, send)]) == ["ok"]
+    assert journal.record([(second, send)]) == ["busy"]
+    assert journal.record([(first, send)]) == ["ok"], "it is its own"
+    made = {"outcome": "applied", "txn": "txn_commit"}
+    journal.settle(WORKER, [Settlement(first, "sending", "done", 0, made)], [])
+    assert journal.record([(second, send)]) == ["lagging"], "its sum is older than what the first one did"
+    assert journal.record([(second, replace(send, seen=("txn_commit",)))]) == ["ok"]
 
 
 def test_to_prolong_is_a_sign_of_life(relay, journal):

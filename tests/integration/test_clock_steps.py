@@ -11,6 +11,8 @@ from typing import Any
 import pytest
 
 from blnk_relay import Settings, Write, commit_hold, create_ledger, transaction
+from blnk_relay.intents.states import State
+from blnk_relay.journal.entries import Settlement
 from blnk_relay.journal.journal import Journal
 from blnk_relay.sandbox import Faults, Rule, Sandbox
 from tasks.confirm import confirm
@@ -94,6 +96,26 @@ def test_a_part_is_committed_once_although_the_clock_steps_while_it_is_under_way
         told = [other.relay.get(part.key or "") for part in parts]
         assert [committed(ledger, name) for name in names] == [1] * HOLDS
         assert {(status.state, status.outcome) for status in told} == {("done", "applied")}
+
+
+@pytest.mark.parametrize("seconds", [600, -600])
+def test_silences_begin_again_after_a_step(given: Settings, seconds: int) -> None:
+    """What was quiet for an hour by a clock that has stepped since may have been sent a moment ago."""
+    pay = transaction(source="@a", destination="@b", currency="EUR", amount=1, description="x")
+    with hands(given) as runtime:
+        journal = runtime.journal
+        runtime.relay.enqueue(pay, key="sent")
+        (claimed,) = journal.claim("writes", "worker", 1).items
+        an_hour_ago = {"sent": "1", "sent_last": str(journal.now_ms() - 3_600_000)}
+        journal.settle("worker", [Settlement(claimed, State.SENDING, State.POSTED, 0, an_hour_ago)], [])
+        (before,) = journal.take("worker", 1, 10).items
+        assert before.progress.quiet_for_s >= 3_600
+        journal.settle("worker", [Settlement(before, State.POSTED, State.POSTED)], [])
+        step(journal, seconds)
+        journal.sweep()
+        with hands(given) as later:
+            (after,) = later.journal.take("later", 1, 10).items
+        assert after.progress.quiet_for_s < 60
 
 
 @pytest.mark.parametrize("seconds", [-30, -120, -7200, 300])

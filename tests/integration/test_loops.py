@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 import threading
+import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -12,13 +13,18 @@ from typing import Any
 
 import pytest
 
-from blnk_relay import OtherLedger, Settings, Write
+from blnk_relay import OtherLedger, Settings, Write, commit_hold
+from blnk_relay.intents.exchange import Failure, Request, Response
+from blnk_relay.intents.found import Row
 from blnk_relay.journal.claims import Claims
+from blnk_relay.journal.clock import steady_s
+from blnk_relay.journal.entries import Claimed
 from blnk_relay.sandbox import Options, Sandbox
 from blnk_relay.settings import CONFIRM_LANE
 from tasks.confirm import confirm
 from tasks.deliver import deliver
 from tasks.loops import Loops
+from tasks.runtime import Looked
 from tests.support.hands import Hands, hands
 from tests.support.hostile import HostileServer, read_request
 from tests.support.journal import LANE
@@ -30,6 +36,9 @@ SOON_S = 10.0
 #: What a worker has to be told of a ledger.
 LEDGER: dict[str, Any] = {"instance_id": "i", "token": "t"}
 
+
+#: A hold.
+HELD = f"txn_{uuid.UUID(int=1)}"
 
 #: Established, and closed by the other side only.
 _NOT_CLOSED = ("01", "08")
@@ -87,6 +96,62 @@ def test_what_is_in_hand_when_the_ledger_is_changed_is_settled(settings: Setting
     assert told, "whoever began the loop is told"
     assert status.state == "posted", "it was sent once, and the ledger is looked at"
     assert status.attempts == 1
+
+
+def test_no_request_may_leave_that_its_lease_would_not_see_through(settings: Settings) -> None:
+    with hands(replace(settings, **LEDGER)) as hand:
+        need, held, told = hand.keeper.need, list[Claimed | None](), list[tuple[Request, float]]()
+
+        def needed(*args: Any) -> Claimed | None:
+            held.append(need(*args))
+            return held[-1]
+
+        def send(request: Request, _request_id: str, *, start_by_s: float) -> Response:
+            told.append((request, start_by_s))
+            return Response(failure=Failure.BROKEN)
+
+        hand.keeper.need = needed  # type: ignore[method-assign]
+        hand.ledger.send = send  # type: ignore[method-assign]
+        hand.relay.enqueue(payment(), key="order")
+        deliver(hand, LANE)
+        [claimed], [(request, start_by_s)] = held, told
+        assert claimed is not None
+        answered_s = hand.ledger.longest_s(request) - hand.ledger.ready_s
+        assert start_by_s + answered_s < claimed.lease_end_s
+
+
+@pytest.mark.parametrize("answer", ["ok", "busy", "lagging", "doubtful", "undurable", "stale"])
+def test_what_could_not_be_recorded_is_not_sent(settings: Settings, answer: str) -> None:
+    with hands(replace(settings, **LEDGER)) as hand:
+        sent: list[Request] = []
+
+        def send(request: Request, _request_id: str, **_: Any) -> Response:
+            sent.append(request)
+            return Response(failure=Failure.BROKEN)
+
+        hand.ledger.look = lambda _: Looked((Row(HELD, "hold", "INFLIGHT", precise_amount=100),))  # type: ignore[method-assign]
+        hand.ledger.send = send  # type: ignore[method-assign]
+        hand.journal.record = lambda sends: [answer for _ in sends]  # type: ignore[method-assign]
+        hand.relay.enqueue(commit_hold(HELD))
+        deliver(hand, "inflight")
+        assert len(sent) == (answer == "ok")
+        assert hand.relay.get(f"commit:{HELD}").state == ("posted" if answer == "ok" else "ready")
+
+
+def test_a_lease_that_is_somebody_elses_by_now_is_not_sent_under(settings: Settings) -> None:
+    with hands(replace(settings, **LEDGER)) as hand:
+        hand.relay.enqueue(payment(), key="order")
+        (claimed,) = hand.journal.claim(LANE, hand.worker, 1).items
+        with hand.keeper.hand(hand.settings.lease_s) as held:
+            held.hold([claimed])
+            much_s = 2 * hand.settings.lease_s
+            prolonged = hand.keeper.need(held, claimed, much_s)
+            assert prolonged is not None
+            assert prolonged.lease_end_s - steady_s() >= much_s
+            # Another one has it after a lapse.
+            hand.journal.client.hset(hand.journal.key(f"intent:{claimed.entry.id}"), "token", "1-later.2")
+            assert hand.keeper.need(held, claimed, 2 * much_s) is None
+            assert held.held() == []
 
 
 def test_a_bell_that_comes_while_the_read_back_ends_is_not_lost(settings: Settings) -> None:

@@ -38,6 +38,14 @@ def test_letters_are_listed_planned_and_replayed(operator, relay):
         operator.replay(operator.get(first.key), who="ann")
 
 
+@pytest.mark.parametrize("reason", ["", "  "])
+def test_no_letter_is_closed_without_a_word_of_why(operator, relay, reason):
+    letters(relay, "a")
+    with pytest.raises(Refused, match="with a reason"):
+        operator.discard(operator.get("a"), who="ann", reason=reason)
+    assert operator.get("a").state == "dead"
+
+
 def test_a_pause_is_told_with_who_and_why(operator):
     made = operator.pause_lane("refunds", who="ann", reason="audit")
     assert isinstance(made, Change)

@@ -83,3 +83,26 @@ def test_a_deadline_of_its_own_passes_also_for_one_that_waits(relay, journal, op
     assert status(journal, "strict").state == "waiting", "it has to wait for its turn all the same"
     finish(journal, *journal.claim(LANE, WORKER, 1).items)
     assert status(journal, "strict").state == "ready"
+
+
+def test_whoever_died_while_it_waited_learns_all_the_same_that_what_it_waited_for_is_done(relay, journal, operator):
+    enqueue(relay, "first")
+    relay.enqueue(payment(), key="strict", after=["first"], deadline=timedelta(hours=1))
+    journal.client.zadd(journal.key("expiring"), {id_of(DEFAULT_TARGET, "strict"): 1}, xx=True)
+    sweep(journal)
+    finish(journal, *journal.claim(LANE, WORKER, 1).items)
+    operator.replay(status(journal, "strict"), who="me")
+    assert status(journal, "strict").state == "ready", "there is nothing left to wait for"
+
+
+def test_what_waited_until_its_deadline_is_not_called_refused_where_it_may_have_been_sent(relay, journal):
+    sweep(journal)
+    enqueue(relay, "first")
+    relay.enqueue(payment(), key="strict", after=["first"], deadline=timedelta(hours=1))
+    id_, before_ms = id_of(DEFAULT_TARGET, "strict"), journal.now_ms() - 1_000
+    journal.client.hset(journal.key(f"intent:{id_}"), mapping={"created": before_ms, "due": before_ms})
+    # Another process serves the journal: it may have lost that the first was done, and this one sent.
+    journal.client.hset(journal.key("ground"), "server", "before")
+    journal.client.zadd(journal.key("expiring"), {id_: 1}, xx=True)
+    sweep(journal)
+    assert status(journal, "strict").state == "posted", "the ledger has the last word"

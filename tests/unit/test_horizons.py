@@ -9,8 +9,8 @@ import pytest
 from casebook import DAY, HOUR, MINUTE, NOW_MS, POLICY, SECOND, decided, payment, progress, queued_and, row, sent, txn
 
 from blnk_relay import commit_hold, refund
-from blnk_relay.intents.decision import Again, Dead, DeadClass, Done, Look
-from blnk_relay.intents.horizons import watch
+from blnk_relay.intents.decision import Again, Dead, DeadClass, Done, Look, Note
+from blnk_relay.intents.horizons import Watch, is_unseen, look_on, unseen_s, watch
 from blnk_relay.intents.intent import Intent
 from blnk_relay.intents.progress import Progress
 from blnk_relay.intents.rows import row_age_s
@@ -138,3 +138,41 @@ def test_the_age_of_a_row_that_does_not_say_when_it_was_made_is_that_of_the_inte
     now = progress(since_ms=NOW_MS - HOUR)
     assert row_age_s(row(1, "r", "QUEUED", created_at="no time"), now) == 3600.0
     assert row_age_s(row(1, "r", "QUEUED", created_at=""), now) == 3600.0
+
+
+# -- the rule itself -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("refuse", "queued", "unseen"),
+    [(True, True, POLICY.horizon_s), (True, False, POLICY.read_lag_s), (False, True, POLICY.read_lag_s)],
+)
+def test_only_a_refusal_of_what_the_ledger_may_retry_has_to_outlast_its_retries(refuse, queued, unseen):
+    assert unseen_s(sent(refuse=refuse), POLICY, queued=queued) == unseen
+
+
+@pytest.mark.parametrize("refuse", [False, True])
+@pytest.mark.parametrize("queued", [False, True])
+def test_what_the_read_lag_may_hide_is_unseen_and_behind_it_only_what_the_ledger_may_retry(refuse, queued):
+    """Nobody could look since; only where nothing may be sent again that is waited for."""
+    lag_ms = int(POLICY.read_lag_s * 1000)
+    assert is_unseen(unwatched(lag_ms - 1, refuse=refuse), POLICY, queued=queued)
+    assert is_unseen(unwatched(lag_ms, refuse=refuse), POLICY, queued=queued) == (refuse and queued)
+    assert not is_unseen(unwatched(HOUR, refuse=refuse, sent=False), POLICY, queued=queued)
+
+
+def test_a_look_counts_from_the_last_send_or_from_when_the_ledger_could_begin():
+    now = sent(10 * SECOND, memo={"watched": [NOW_MS - 4 * SECOND, 3000], "row": "x"})
+    assert watch(now, POLICY) == Watch(7.0, {"watched": [NOW_MS, 7000]})
+    assert watch(now, POLICY, NOW_MS - 4 * SECOND).seconds == 7.0
+    assert watch(now, POLICY, NOW_MS - 4 * SECOND + 1) == Watch(0.0, {"watched": [NOW_MS, 0]})
+    before = replace(now, memo={"watched": [NOW_MS - 10_001, 3000]})
+    assert watch(before, POLICY).seconds == 0.0, "it was sent again since"
+    assert look_on(now, POLICY, NOW_MS).note == Note({"watched": [NOW_MS, 0], "row": "x"})
+
+
+def test_nothing_is_noted_of_looks_for_what_was_not_sent_or_of_which_nothing_is_recorded():
+    assert look_on(progress(), POLICY).note is None
+    lost = sent(HOUR, memo={}, lost_ms=NOW_MS - HOUR)
+    assert watch(lost, POLICY) == Watch(3600.0, {})
+    assert look_on(lost, POLICY).note is None

@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from kindbook import BALANCE, LEDGER, MARK, an_id, decided, entry_of, judged, ok, requested, sent
+from kindbook import BALANCE, LEDGER, MARK, QUIET_S, an_id, decided, entry_of, judged, ok, requested, sent
 
 from blnk_relay import create_balance, create_ledger
-from blnk_relay.intents.decision import Dead, DeadClass, Done, Look
+from blnk_relay.intents.decision import Dead, DeadClass, Done, Look, Send
 from blnk_relay.intents.found import Record
 from blnk_relay.intents.intent import Intent
 from blnk_relay.replay import plan_replay
@@ -73,6 +73,13 @@ def test_whose_balance_it_became_later_is_no_contradiction():
     data = {"balance_id": BALANCE, "ledger_id": LEDGER, "currency": "EUR", "identity_id": an_id("idt", 9)}
     record = Record("balances", {**data, "meta_data": {MARK: entry_of(WALLET).id}})
     assert decided(WALLET, sent(), record) == Done("created", BALANCE)
+
+
+@pytest.mark.parametrize("intent", [WALLETS, WALLET, NAMED])
+def test_what_is_not_shown_is_made_again_only_when_no_request_can_be_under_way(intent):
+    for answered in (False, True):
+        assert isinstance(decided(intent, sent(QUIET_S - 2, accepted=answered)), Look)
+        assert decided(intent, sent(QUIET_S, accepted=answered)) == Send()
 
 
 @pytest.mark.parametrize("kind", ["ledger.create", "balance.create", "identity.create"])

@@ -26,6 +26,7 @@ from blnk_relay.intents.exchange import Failure, GateAction, Response
 from blnk_relay.intents.rows import family
 from blnk_relay.journal.entries import Claimed
 from blnk_relay.settings import Settings
+from tasks.confirm import _decided
 from tasks.lookups import decisions, opened, portions, rounds
 from tasks.pace import Pace
 from tasks.runtime import Looked, Runtime
@@ -364,3 +365,12 @@ def test_what_is_decided_early_does_not_wait_for_what_needs_more_reading():
     seen = [[each.claimed.entry.key for each in one.decided] for one in rounds(runtime, batch)]
     assert seen[-1] == ["refund:order_42"] or len(seen) > 1
     assert sorted(key for keys in seen for key in keys) == ["order_42", "refund:order_42"], "each once"
+
+
+def test_a_refusal_that_was_to_be_confirmed_outlives_a_worker_that_stops():
+    runtime = runtime_of(Ledger())
+    runtime.stopping.set()
+    batch = [opened(runtime, claimed(payment(), sent(refuse=refuse))) for refuse in (True, False)]
+    given_back, healthy = _decided(runtime, batch)
+    assert [each.decision for each in given_back] == [Look(0.0, refuse=True), Look(0.0, refuse=False)]
+    assert not healthy

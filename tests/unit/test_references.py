@@ -13,10 +13,14 @@ from blnk_relay import commit_hold, refund, transaction
 from blnk_relay.intents.references import (
     data_api_problem,
     digest,
+    first_of,
+    is_digest,
     key_problem,
     of_generation,
     reference_for,
     reference_problem,
+    renewed,
+    split_reference,
 )
 from blnk_relay.journal.entries import id_of, new_entry
 
@@ -189,11 +193,33 @@ def test_lane_and_times_are_no_part_of_the_fingerprint():
     assert first.fingerprint == second.fingerprint
 
 
+def test_from_the_reference_of_a_generation_one_comes_to_the_first_and_to_the_next():
+    for number in range(4):
+        reference = of_generation("order_42", number)
+        assert first_of(reference, number) == "order_42"
+        assert renewed(reference, number) == of_generation("order_42", number + 1)
+    assert first_of("order_42.r2", 0) == "order_42.r2", "that is how the caller named it"
+
+
+def test_ids_and_references_that_were_made_once_are_made_alike_for_ever():
+    """Journals and ledgers are full of them."""
+    assert digest("default", "order-42") == "53rhdmvpkpecamt54rbbj7ulam"
+    assert digest("\ud800") == "jevwwoguyxcvoi73af5bkzud24", "recorded before there was a rule against it"
+    assert split_reference("order_42") == "order_42.split." + digest("split", "order_42")
+
+
+def test_a_key_that_looks_like_the_reference_of_another_is_not_taken_for_it():
+    made = reference_for("order_42_q")
+    assert made not in ("order_42_q", reference_for(made))
+
+
 def test_generations_of_a_reference():
     assert [of_generation("order_42", number) for number in range(3)] == ["order_42", "order_42.r2", "order_42.r3"]
 
 
-@pytest.mark.parametrize("reference", ["42", "a,b", "a|b", "true", "Infinity", "2026-11-20T09:15:31Z"])
+@pytest.mark.parametrize(
+    "reference", ["42", "a,b", "a|b", "true", "False", "null", "NaN", "inf", "Infinity", "2026-11-20T09:15:31Z"]
+)
 def test_the_data_api_could_take_these_references_for_something_else(reference):
     assert reference_problem(reference) is None
     assert data_api_problem(reference)
@@ -201,6 +227,13 @@ def test_the_data_api_could_take_these_references_for_something_else(reference):
 
 def test_the_data_api_finds_plain_references():
     assert data_api_problem("order_42") is None
+    assert data_api_problem("a1") is None
+
+
+def test_what_may_be_an_id_of_the_journal_looks_like_one():
+    assert is_digest(digest("default", "order-42"))
+    for text in ("", "order-42", digest("a") + "a", digest("a")[1:], digest("a").upper()):
+        assert not is_digest(text)
 
 
 def test_a_transaction_is_keyed_by_its_reference():

@@ -26,6 +26,11 @@ def test_the_bound_doubles_until_the_cap(backoff, attempt, draw):
     assert backoff.wait_s(attempt + 1, draw) >= backoff.wait_s(attempt, draw)
 
 
+@given(backoffs, st.integers(-5, 0), draws)
+def test_before_any_attempt_the_pause_is_the_shortest(backoff, attempt, draw):
+    assert backoff.wait_s(attempt, draw) == draw * min(backoff.cap_s, backoff.base_s)
+
+
 def test_the_jitter_is_full():
     backoff = Backoff(base_s=1, cap_s=60)
     assert backoff.wait_s(4, 0.0) == 0

@@ -3,14 +3,45 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
+from datetime import UTC, datetime
 
 import pytest
-from casebook import ALICE, BANK, HOUR, POLICY, SOMEBODY, balance, payment, progress, queued_and, row, sent, txn
+from casebook import (
+    ALICE,
+    BANK,
+    DAY,
+    HOUR,
+    MINUTE,
+    NOW_MS,
+    POLICY,
+    SOMEBODY,
+    balance,
+    payment,
+    progress,
+    queued_and,
+    row,
+    sent,
+    txn,
+)
 
 from blnk_relay.families.movement import differences, rejection_code
 from blnk_relay.intents.decision import Dead, DeadClass, Look
 from blnk_relay.intents.found import Found, Lookup, Record, Row
-from blnk_relay.intents.rows import capped, family, final_row, find_named, look_again, missing
+from blnk_relay.intents.rows import (
+    CLOCKS_APART_MS,
+    capped,
+    family,
+    final_row,
+    find_named,
+    look_again,
+    made_ms,
+    missing,
+    row_age_s,
+    some_of,
+    text_of,
+    unless_made_since,
+)
 
 
 def by_id(number):
@@ -206,6 +237,13 @@ def test_times_of_an_intent_never_run_backwards():
     assert sent(-HOUR).quiet_for_s == 0
 
 
+def test_no_silence_is_older_than_what_the_journal_can_vouch_for():
+    """Its clock was set right, or its tail was lost, after the request had left."""
+    assert sent(HOUR).quiet_for_s == 3600
+    assert replace(sent(HOUR), solid_ms=NOW_MS - MINUTE).quiet_for_s == 60
+    assert replace(sent(MINUTE), solid_ms=NOW_MS - HOUR).quiet_for_s == 60
+
+
 def test_a_lookup_is_answered_by_the_records_of_its_resource_that_have_that_very_text():
     named = [
         Record("balances", {"indicator": "@bank", "currency": "EUR"}),
@@ -235,3 +273,59 @@ def test_a_batch_reads_each_record_once_however_many_ask():
     found = Found(records=[Record("balances", Watched(indicator=name)) for name in names])
     assert all(len(found.matching(Lookup("balances", "indicator", name))) == 1 for name in names)
     assert reads["indicator"] == len(names)
+
+
+# -- times ---------------------------------------------------------------------------------------------------------
+
+MADE = "2027-01-15T08:00:00.5Z"
+MADE_MS = 1_800_000_000_500
+
+
+@pytest.mark.parametrize(("text", "ms"), [(MADE, MADE_MS), ("", 0), ("yesterday", 0), ("2027-01-15T08:00:00Z", NOW_MS)])
+def test_a_time_of_the_ledger_is_read_or_is_none(text, ms):
+    assert made_ms(text) == ms
+
+
+def test_a_row_is_waited_for_since_it_could_be_and_no_longer_than_the_intent_lives():
+    made = row(1, "R", "QUEUED", created_at=MADE)
+    old = progress(now_ms=MADE_MS + 100_000, since_ms=MADE_MS - DAY)
+    assert row_age_s(made, old) == 100
+    assert row_age_s(made, replace(old, since_ms=MADE_MS + 60_000)) == 40
+    assert row_age_s(made, replace(old, now_ms=MADE_MS - 1)) == 0, "clocks may differ"
+    assert row_age_s(row(1, "R", "QUEUED", created_at="?"), old) == old.age_s
+
+
+REPEAT = progress(sent=True, last_sent_ms=NOW_MS - DAY, lost_ms=NOW_MS - DAY, again=True)
+
+
+@pytest.mark.parametrize(("after_ms", "anew"), [(CLOCKS_APART_MS, False), (CLOCKS_APART_MS + 1, True), (-1, False)])
+def test_only_a_row_that_is_surely_younger_than_what_is_forgotten_shows_that_nothing_is_repeated(after_ms, anew):
+    made = datetime.fromtimestamp((REPEAT.lost_ms + after_ms) / 1000, UTC).isoformat()
+    rows = [row(1, "R", "APPLIED", created_at="2020-01-01T00:00:00Z"), row(2, "S", "APPLIED", created_at=made)]
+    assert unless_made_since(REPEAT, rows) == (progress() if anew else REPEAT)
+    assert unless_made_since(REPEAT, ()) is REPEAT
+
+
+def test_what_may_have_been_sent_in_lost_moments_or_was_recorded_is_no_repeat_of_what_is_forgotten():
+    young = [row(1, "R", "APPLIED", created_at="2030-01-01T00:00:00Z")]
+    for other in (replace(REPEAT, again=False), replace(REPEAT, memo={"row": "x"}), progress()):
+        assert unless_made_since(other, young) is other
+
+
+def test_of_many_names_the_first_are_told_and_how_many_there_are_besides():
+    assert some_of(["a", "b"]) == "a, b"
+    assert some_of(["a", "b", "c"]) == "a, b, c"
+    assert some_of(["a", "b", "c", "d", "e"]) == "a, b, c and 2 more"
+
+
+@pytest.mark.parametrize(
+    ("body", "text"),
+    [({}, ""), ({"id": 5}, ""), ({"id": None}, ""), ({"id": "x" * 512}, "x" * 512), ({"id": "x" * 513}, "")],
+)
+def test_what_is_no_text_as_ids_are_counts_as_none(body, text):
+    assert text_of(body, "id") == text
+
+
+def test_a_message_that_fits_is_kept_as_it_is():
+    assert capped("x" * 300) == "x" * 300
+    assert capped("x" * 301) == "x" * 299 + "…"

@@ -11,6 +11,7 @@ from casebook import (
     HOUR,
     NOW_MS,
     POLICY,
+    SECOND,
     Showing,
     decided,
     entry_of,
@@ -25,10 +26,10 @@ from casebook import (
 from hypothesis import given
 from hypothesis import strategies as st
 
-from blnk_relay import Settings, commit_hold, refund, result_of, void_hold
+from blnk_relay import Settings, commit_hold, create_ledger, refund, result_of, void_hold
 from blnk_relay.intents.decision import Again, Dead, DeadClass, Done, Look, Send
 from blnk_relay.intents.found import Found
-from blnk_relay.intents.steps import next_step
+from blnk_relay.intents.steps import EXPIRED, UNDECIDED, next_step
 from blnk_relay.kinds.registry import KINDS
 from blnk_relay.settings import policy_of
 from tasks.lookups import MAX_ROUNDS
@@ -188,3 +189,46 @@ def test_the_rounds_are_as_many_as_the_longest_way_needs():
     ledger = Counting((*queued_and("INFLIGHT"), row(9, "ref_9", "APPLIED", parent=txn(2))))
     assert settled_by(refund(txn(1)), progress(), ledger).exclusive == txn(9)
     assert ledger.rounds == MAX_ROUNDS - 1
+
+
+# -- moments that the journal has lost -----------------------------------------------------------------------------
+
+
+def test_what_may_have_been_sent_in_lost_moments_is_looked_for_before_it_is_called_late():
+    lost = progress(deadline_ms=NOW_MS, lost_ms=NOW_MS - SECOND)
+    assert isinstance(decided(payment(), lost), Look), "it may be under way"
+    assert decided(payment(), *shown(lost)) == Done("applied", txn(2), txn(1))
+    long_ago = progress(deadline_ms=NOW_MS, lost_ms=NOW_MS - DAY)
+    assert decided(payment(), long_ago) == UNDECIDED
+    assert decided(payment(), progress(deadline_ms=NOW_MS)) == EXPIRED
+
+
+def shown(now: Any) -> tuple[Any, ...]:
+    return now, *queued_and("APPLIED")
+
+
+def test_what_counts_as_sent_is_not_called_late_and_what_only_may_be_a_repeat_is():
+    counted = sent(DAY, deadline_ms=NOW_MS, lost_ms=NOW_MS - DAY, memo={})
+    assert decided(create_ledger("A"), counted) == UNDECIDED
+    assert decided(create_ledger("A"), dataclasses.replace(counted, again=True)) == EXPIRED
+
+
+@pytest.mark.parametrize(
+    ("changes", "dead_class", "code"),
+    [
+        ({}, "refused", "LINK_EMPTY"),
+        ({"lost_ms": NOW_MS - HOUR}, "unknown", "LINK_EMPTY"),
+        ({"sent": True}, "unknown", "LINK_EMPTY"),
+        ({"lost_ms": NOW_MS - HOUR, "deadline_ms": NOW_MS}, "unknown", "EXPIRED"),
+        ({"lost_ms": NOW_MS - HOUR, "deadline_ms": NOW_MS, "again": True}, "unknown", "LINK_EMPTY"),
+    ],
+)
+def test_a_link_that_brought_nothing_is_named_and_nothing_that_may_have_been_sent_is_called_refused(
+    changes, dead_class, code
+):
+    linked = payment(source=result_of("wallet", "balance_id"), destination=result_of("till", "balance_id"))
+    end = decided(linked, progress(**changes))
+    assert isinstance(end, Dead)
+    assert (end.dead_class, end.code) == (dead_class, code)
+    assert ("'wallet', 'till'." in end.message) == (code == "LINK_EMPTY")
+    assert ("may have been sent" in end.message) == (dead_class == "unknown")

@@ -9,15 +9,26 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from casebook import POLICY, entry_of, payment, progress, sent, txn
+from casebook import DAY, POLICY, SECOND, entry_of, payment, progress, sent, txn
 from hypothesis import given
 from hypothesis import strategies as st
 
 from blnk_relay import commit_hold, refund, void_hold
 from blnk_relay.intents.decision import Again, Dead, DeadClass, Done, Look
 from blnk_relay.intents.exchange import LEASE_OVER, Failure, GateAction, GateChange, Request, Response, Verdict
-from blnk_relay.intents.retry import RETRY_AFTER_MAX_S
-from blnk_relay.intents.verdict_table import TABLE
+from blnk_relay.intents.retry import RETRY_AFTER_MAX_S, Backoff
+from blnk_relay.intents.verdict_table import (
+    ALL,
+    HELD_BACK,
+    NOT_SENT,
+    REDIRECT,
+    STRANGE_2XX,
+    STRANGE_4XX,
+    STRANGE_5XX,
+    TABLE,
+    Meaning,
+    Rule,
+)
 from blnk_relay.intents.verdicts import code_of, rule_for, verdict_for
 from blnk_relay.kinds.registry import KINDS
 
@@ -370,3 +381,78 @@ def test_what_was_held_back_at_the_last_moment_is_tried_again_and_no_complaint_a
 def test_the_first_look_comes_soon_and_later_ones_as_late_as_a_repeat_would():
     assert judged(QUEUED, answer(500)).decision.in_s == POLICY.confirm_first_s
     assert judged(QUEUED, answer(500), sent(attempts=9, draw=0.9)).decision.in_s > 200
+
+
+@pytest.mark.parametrize(("ago_ms", "in_s"), [(500, 0.3), (10 * SECOND, 6.0), (DAY, POLICY.retry.cap_s)])
+def test_where_no_attempt_is_counted_pauses_grow_with_the_time_since_the_first(ago_ms, in_s):
+    policy = replace(POLICY, confirm_first_s=0.1)
+    now = sent(ago_ms, draw=0.0)
+    for uncounted in (answer(502), answer(503)):
+        assert verdict_of(uncounted, now, policy).decision.in_s == pytest.approx(in_s)
+    # Attempts that are counted say enough, and those that were never sent have no such time.
+    assert verdict_of(answer(500), now, policy).decision.in_s == 0.1
+    assert verdict_of(answer(500), progress(attempts=1, draw=0.0), policy).decision.in_s == 0.1
+    assert verdict_of(answer(502), progress(attempts=1, draw=0.0), policy).decision.in_s == 0.1
+    assert verdict_of(answer(423), now, policy).decision.in_s == 0.05, "no pause is none"
+
+
+def verdict_of(response, now, policy):
+    request = Request("POST", "/x", "transaction", {}, sync=True)
+    return verdict_for(rule_for(request, response), now, response, policy)
+
+
+@pytest.mark.parametrize(
+    ("response", "action"),
+    [
+        (answer(503), STRAIN),
+        (answer(503, retry_after_s=7.0), SLOW),
+        (answer(429, retry_after_s=7.0), SLOW),
+        (answer(401, retry_after_s=7.0), GateAction.PAUSE),
+    ],
+)
+def test_a_time_that_is_asked_for_slows_who_is_strained_and_opens_nothing_that_is_shut(response, action):
+    gate = judged(QUEUED, response).gate
+    assert (gate.action, gate.wait_s) == (action, response.retry_after_s or 0.0)
+
+
+@pytest.mark.parametrize("no", [answer(400, "GEN_VALIDATION_ERROR"), answer(413), answer(400, "TXN_INVALID_AMOUNT")])
+def test_a_clear_no_is_only_final_where_nothing_was_sent_before(no):
+    """An earlier try may have happened: the ledger has the last word, and nothing is sent again."""
+    later = verdict_of(no, sent(attempts=1, draw=0.0), POLICY).decision
+    assert later == Look(POLICY.confirm_first_s, refuse=True)
+    told = replace(no, message="in its words")
+    first = verdict_of(told, progress(attempts=1), POLICY).decision
+    assert first == Dead(DeadClass.REFUSED, no.code or "HTTP_413", "in its words")
+    silent = verdict_of(replace(no, message=""), progress(attempts=1), POLICY).decision
+    assert silent.message.startswith("Refused without a message: ")
+
+
+def test_the_very_first_look_waits_for_no_pause_and_every_later_one_does():
+    policy = replace(POLICY, confirm_first_s=0.0, retry=Backoff(10, 60))
+    assert verdict_of(answer(500), progress(draw=0.9), policy).decision.in_s == 0.0
+    assert verdict_of(answer(500), progress(draw=0.9, attempts=1), policy).decision.in_s == 18.0
+    assert verdict_of(answer(500), progress(draw=0.9, first_sent_ms=1), policy).decision.in_s == 9.0
+    for accepted in (answer(201), answer(202)):
+        assert verdict_of(accepted, progress(draw=0.9, attempts=1), POLICY).decision == Look(POLICY.confirm_first_s)
+
+
+@pytest.mark.parametrize(
+    ("gate", "draw", "asked_s", "in_s"),
+    [(None, 0.9, None, 2.0), (None, 0.9, 7.0, 7.0), (None, 0.0, None, 0.05), (SLOW, 0.9, None, 54.0)],
+)
+def test_what_may_go_again_soon_goes_within_seconds_unless_the_whole_target_waits(gate, draw, asked_s, in_s):
+    rule, policy = (
+        Rule(429, "", ALL, Meaning.SOON, "why", gate=gate, counted=False),
+        replace(POLICY, retry=Backoff(1, 60)),
+    )
+    now = progress(attempts=9, draw=draw)
+    assert verdict_for(rule, now, answer(429, retry_after_s=asked_s), policy).decision.in_s == pytest.approx(in_s)
+
+
+def test_what_no_row_is_about_has_one_by_its_sort():
+    request = Request("POST", "/x", "transaction", {}, sync=True)
+    sorts = {199: STRANGE_2XX, 299: STRANGE_2XX, 399: REDIRECT, 499: STRANGE_4XX, 599: STRANGE_5XX, 700: STRANGE_5XX}
+    assert {status: rule_for(request, answer(status)) for status in sorts} == sorts
+    held_back = Response(failure=Failure.NOT_SENT, code=LEASE_OVER)
+    assert rule_for(request, held_back) is HELD_BACK
+    assert rule_for(request, Response(failure=Failure.NOT_SENT, code="ConnectTimeout")) is NOT_SENT
