@@ -76,7 +76,10 @@ def test_that_there_are_no_rows_is_only_believed_on_a_connection_of_its_own(rout
 @pytest.mark.parametrize("route", ["filters", "data"])
 def test_a_short_page_is_not_taken_for_the_last_one(route):
     """Whoever is in between may cap pages: a sum over some of a hold's commits would be too small."""
-    commits = [{**OURS, "transaction_id": f"txn_{number}", "parent_transaction": "txn_0"} for number in range(5)]
+    commits = [
+        {**OURS, "transaction_id": f"txn_{number}", "reference": f"c{number}", "parent_transaction": "txn_0"}
+        for number in range(5)
+    ]
 
     def says(request: str, _alone: bool) -> tuple[str, Any]:
         number = int(re.search(r"[?&]page=(\d+)", request)[1])  # type: ignore[index]
