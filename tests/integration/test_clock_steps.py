@@ -192,6 +192,28 @@ def test_moments_that_are_lost_while_the_clock_steps_are_not_in_doubt_for_as_lon
         assert runtime.relay.get("before").state == "done"
 
 
+def test_what_was_claimed_before_a_loss_is_in_doubt_also_where_a_clock_set_back_notes_its_end(given: Settings) -> None:
+    with hands(given) as dead:
+        dead.journal.sweep()
+        receipt = dead.relay.enqueue(create_ledger("Wallets"), key="held")
+        assert dead.journal.claim("writes", WORKER, 1).items
+    # Another process serves the journal, by a clock that is behind for a while, and nobody has seen another time.
+    journal = Journal(given)
+    journal.client.hset(journal.key("ground"), "server", "another")
+    step(journal, -60)
+    journal.sweep()
+    step(journal, 60)
+    later = Journal(given)
+    later.client.zadd(later.key("workers"), {WORKER: later.now_ms() - 60_000})
+    later.client.delete(later.key("sweep"))
+    later.sweep()
+    later.close()
+    state, lost = journal.client.hmget(journal.key(f"intent:{receipt.id}"), ["state", "lost"])
+    assert state == "posted"
+    assert lost is not None, "what was recorded of it may be lost: the ledger is asked before it is sent"
+    journal.close()
+
+
 def test_a_worker_that_dies_before_anybody_has_seen_a_step_is_found_dead_soon(given: Settings) -> None:
     with hands(given) as dead, hands(given) as other:
         dead.relay.enqueue(payment(), key="held")

@@ -72,13 +72,15 @@ local AGAIN_MS = 300000
 -- has claimed it since. With again, also one that was accepted soon afterwards: it may have been there before.
 local function in_doubt(created, token, due, again)
   if LOST == '' or not created then return false end
+  -- A token of another epoch was given before, also where a clock that was set back noted the end of the loss as earlier.
+  local claimed_before = token and string.sub(token, 1, #EPOCH + 1) ~= EPOCH .. '.'
   local late_ms = tonumber(created) - tonumber(LOST)
   if tonumber(created) > NOW then
     -- By a clock that had stepped ahead: nobody knows when.
   elseif late_ms >= 0 then
-    if not again or late_ms > AGAIN_MS then return false end
+    if not claimed_before and (not again or late_ms > AGAIN_MS) then return false end
   elseif due and tonumber(due) > tonumber(LOST) then
     return false
   end
-  return not token or string.sub(token, 1, #EPOCH + 1) ~= EPOCH .. '.'
+  return not token or claimed_before
 end
