@@ -31,6 +31,16 @@ def test_what_is_enqueued_soon_after_a_loss_cannot_be_cancelled_before_it_was_lo
     assert status(after_a_loss, "again").state == "ready"
 
 
+def test_what_was_due_before_a_loss_cannot_be_cancelled_by_whoever_comes_before_any_worker(
+    relay: Relay, journal: Journal
+) -> None:
+    journal.claim(LANE, WORKER, 0)
+    enqueue(relay, "sent in the lost moments, perhaps")
+    journal.client.hset(journal.key("ground"), "server", "the one before")
+    with pytest.raises(TooLate, match="may have been sent in the last moments"):
+        relay.cancel("sent in the lost moments, perhaps")
+
+
 def test_what_is_enqueued_soon_after_a_loss_is_looked_for_when_its_deadline_passes_while_it_waits(
     relay: Relay, after_a_loss: Journal
 ) -> None:

@@ -82,7 +82,9 @@ def counted(status: Status | None, parts: Sequence[Sequence[str]]) -> Iterator[s
     if status.state in {"dead", "discarded"}:
         if dead_class in {"refused", "rejected"} and any(numbers):
             yield f"untrue: {dead_class} {status.code}, and the books have {numbers}"
-        if dead_class == "partial" and len(numbers) > 1 and all(number == 1 for number in numbers):
+        # Of some items of such a letter nobody can tell; they may have happened.
+        told = dead_class == "partial" and status.code != "ITEMS_UNKNOWN"
+        if told and len(numbers) > 1 and all(number == 1 for number in numbers):
             yield f"untrue: partial {status.code}, and the books have {numbers}"
         if not dead_class:
             yield "untrue: a dead letter without a class"

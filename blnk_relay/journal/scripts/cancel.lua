@@ -16,7 +16,7 @@ if not state then return { '', bells } end
 if state ~= 'waiting' and state ~= 'ready' then return { state, bells } end
 if intent.sent == '1' or intent.lapsed == '1' then return { 'sent', bells } end
 local ready = P .. 'ready:' .. intent.lane
-read_ground()
+look_about()
 local due = state == 'ready' and redis.call('ZSCORE', ready, id) or intent.due
 if intent.lost or in_doubt(intent.created, intent.token, due, true) then return { 'doubtful', bells } end
 if state == 'ready' then redis.call('ZREM', ready, id) else leave_waiting(id) end

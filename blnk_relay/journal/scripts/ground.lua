@@ -44,6 +44,12 @@ local function stand(seen)
   return EPOCH .. '.' .. redis.call('HINCRBY', GROUND, 'mark', 1)
 end
 
+-- The same for whoever comes seldom and has seen nothing: no worker may have been here since another process serves us.
+local function look_about()
+  local served_by, server = redis.call('HGET', GROUND, 'server'), server_now()
+  if served_by and server ~= '' and server ~= served_by then stand('') else read_ground() end
+end
+
 -- How often the clock was set right.
 local function steps() return tonumber(redis.call('HGET', GROUND, 'steps') or '0') end
 
@@ -72,7 +78,7 @@ local AGAIN_MS = 300000
 -- has claimed it since. With again, also one that was accepted soon afterwards: it may have been there before.
 local function in_doubt(created, token, due, again)
   if LOST == '' or not created then return false end
-  -- A token of another epoch was given before, also where a clock that was set back noted the end of the loss as earlier.
+  -- A token of another epoch was given before the loss, also where its end was noted by a clock that was set back.
   local claimed_before = token and string.sub(token, 1, #EPOCH + 1) ~= EPOCH .. '.'
   local late_ms = tonumber(created) - tonumber(LOST)
   if tonumber(created) > NOW then

@@ -21,7 +21,7 @@ if intent.state ~= 'dead' then return { intent.state, bells } end
 local life = (intent.gen or '0') .. '|' .. (intent.class or '') .. '|' .. (intent.code or '')
 if life ~= planned then return { 'changed', bells } end
 -- A human may have replayed it before, in moments that the journal has lost.
-read_ground()
+look_about()
 local died = redis.call('ZSCORE', P .. 'dead', id)
 local doubt = intent.lost or in_doubt(intent.created, intent.token, died) and LOST or nil
 local look = intent.sent == '1' or intent.lapsed == '1' or doubt
