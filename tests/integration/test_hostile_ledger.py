@@ -54,8 +54,9 @@ def test_whatever_an_answer_was_each_intent_ends_once_and_none_beside_it_is_harm
             assert {key: end.state for key, end in ends.items() if end.state != "done"} == {}
             assert sorted(meddler.played) == sorted(plays)
             assert_exactly_once(relay, receipts, stage.sandbox)
-            # What was beside them had nothing to be tried again for.
-            assert {end.attempts for key, end in ends.items() if key.endswith("beside")} == {1}
+            # What was beside them had an answer of its own; or met a connection that was just closed after such a play.
+            beside = [relay.history(end.id) for key, end in ends.items() if key.endswith("beside")]
+            assert {one.code for attempts in beside for one in attempts} <= {"", "ConnectionError"}
             stage.stop_workers()
     assert "Traceback" not in stage.log.read_text(encoding="utf-8")
 
