@@ -425,12 +425,6 @@ class Journal(Producing):
         """Worker programs that are alive here."""
         return self.drive(programs_flow(self.settings, self.target))
 
-    def access_token(self) -> str:
-        """The access token of an OAuth client as it stands here now; empty for none."""
-        with reported(variable=self.variable):
-            access: Any = self.client.hget(self.key("oauth"), "access")
-        return access or ""
-
     def epoch(self) -> str:
         """The name of the epoch that the journal is in, unlike that of any other journal; empty before any work."""
         with reported(variable=self.variable):

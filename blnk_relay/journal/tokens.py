@@ -12,6 +12,7 @@ from typing import Any
 from blnk_relay.errors import DoesNotVerify, EncryptionKeyMissing, JournalUnavailable
 from blnk_relay.journal.accept import wait_command
 from blnk_relay.journal.answers import TokensAnswer
+from blnk_relay.journal.flows import ask_flow
 from blnk_relay.journal.journal import Journal
 
 
@@ -83,6 +84,12 @@ class TokenStore:
             failed=told.failed == 1,
             retry_s=told.retry_ms / 1000,
         )
+
+    def kept(self) -> str:
+        """The access token, as long as it is good; empty for none. For whoever only looks: no login is taken over."""
+        access, expires = self._journal.drive(ask_flow("HMGET", self._journal.key("oauth"), "access", "expires"))
+        good = access and float(expires or 0) > self._journal.now_ms()
+        return self._shown("access", access) if good else ""
 
     def begin(self, version: int, holder: str, lock_s: float, forced_pause_s: float) -> str | None:
         """Become the only one who refreshes.

@@ -21,12 +21,16 @@ from blnk_relay.sandbox import Options, Sandbox
 from tests.support.certificates import certified, https
 from tests.support.cli import Ran, run
 from tests.support.messages import message
+from tests.support.oauth import as_client, log_in
 from tests.support.payments import payment
 from tests.support.replicas import replicated
+from tests.support.secrecy import a_key
 from tests.support.waiting import wait_until
 from worker.demo.stage import as_environment
 from worker.demo.valkey import start_valkey
 from worker.doctor.reading import MOST_S
+from worker.ledger.ledgers import credentials_of
+from worker.telemetry import Telemetry
 
 LEDGER = Options(instance_id="inst_doctor", tokens={"writer": ("proxy:write", "proxy:read"), "reader": ("data:read",)})
 
@@ -105,6 +109,25 @@ def test_where_all_is_well_nothing_is_amiss_and_nothing_is_changed(
 
 def dumped(client: Any) -> dict[str, Any]:
     return {key: client.execute_command("DUMP", key, NEVER_DECODE=[]) for key in client.scan_iter("*")}
+
+
+def test_a_ledger_is_read_with_the_token_of_an_oauth_client_that_is_good_now(
+    given: Settings, ledger: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where the journal keeps it encrypted; one that is over says nothing of the client."""
+    client = as_client(replace(given, encryption_keys=a_key("k1")), ledger, log_in(ledger))
+    with Relay(client) as relay:
+        journal = relay.journal()
+        assert levels(doctor(monkeypatch, client)[1], "scopes") == ["unknown"]
+        assert journal.client.keys("*") == [], "whoever looks is not the first"
+        credentials = credentials_of(client, client.ledgers["default"], journal, Telemetry(client))
+        wait_until(credentials.current, 20)
+        credentials.close()
+        assert levels(doctor(monkeypatch, client)[1], "scopes") == ["ok"]
+        [unread] = doctor(monkeypatch, replace(client, encryption_keys=a_key("k2")))[1]["scopes"]
+        assert (unread["level"], "encrypted with key k1" in unread["saw"]) == ("unknown", True)
+        journal.client.hset(journal.key("oauth"), "expires", journal.now_ms() - 1)
+        assert levels(doctor(monkeypatch, client)[1], "scopes") == ["unknown"]
 
 
 def test_a_redis_that_would_lose_or_evict_intents_is_told_of(given: Settings, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -31,9 +31,14 @@ def refreshes(sandbox: Sandbox) -> list[int]:
 
 def with_client(stage: Stage, refresh: str) -> Settings:
     """Settings of a stage with an OAuth client instead of an API key."""
-    options = stage.sandbox.options
+    return as_client(stage.settings, stage.sandbox, refresh)
+
+
+def as_client(settings: Settings, sandbox: Sandbox, refresh: str) -> Settings:
+    """Settings with an OAuth client of a sandbox instead of an API key."""
+    options = sandbox.options
     return replace(
-        stage.settings,
+        settings,
         token="",
         oauth_client_id=options.oauth_client_id,
         oauth_client_secret=options.oauth_client_secret,

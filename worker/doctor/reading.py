@@ -26,6 +26,7 @@ from blnk_relay.errors import InvalidSettings, JournalUnavailable
 from blnk_relay.intents.found import Lookup
 from blnk_relay.journal.journal import Journal
 from blnk_relay.journal.journals import Journals, by_server
+from blnk_relay.journal.tokens import TokenStore
 from blnk_relay.journal.vitals import JournalVitals, ServerVitals, journal_vitals, server_vitals
 from blnk_relay.settings import CONFIRM_LANE, INGEST_LANE, Settings
 from blnk_relay.targets import Target
@@ -213,7 +214,7 @@ def _ledger(settings: Settings, target: Target, journals: Journals) -> TargetFac
     try:
         credentials = _credentials(target, journals)
         if credentials is None:
-            return TargetFacts(target.name, reach, skipped="no access token of its OAuth client is kept yet")
+            return TargetFacts(target.name, reach, skipped="no token of its OAuth client is kept that is good now")
         ledger = LedgerOverHttp(Proxy(settings, target, credentials), target.confirm_route)
     except (InvalidSettings, JournalUnavailable) as error:
         return TargetFacts(target.name, reach, skipped=str(error))
@@ -238,7 +239,7 @@ def _credentials(target: Target, journals: Journals) -> Credentials | None:
     target.require()
     if not target.oauth:
         return key_of(target)
-    access = journals.of(target.name).access_token()
+    access = TokenStore(journals.of(target.name), "").kept()
     return FixedKey(access, target.variable("oauth_client_id")) if access else None
 
 

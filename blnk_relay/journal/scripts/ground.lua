@@ -45,7 +45,12 @@ local function stand(seen)
 end
 
 -- The same for whoever comes seldom and has seen nothing: no worker may have been here since another process serves us.
+-- Once a script is enough.
+local looked = false
+
 local function look_about()
+  if looked then return end
+  looked = true
   local served_by, server = redis.call('HGET', GROUND, 'server'), server_now()
   if served_by and server ~= '' and server ~= served_by then stand('') else read_ground() end
 end

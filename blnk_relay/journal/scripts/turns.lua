@@ -20,6 +20,7 @@ local function let_go(id, bells)
   -- What was due as it was accepted is due now, also where that was by a clock which had stepped ahead.
   local due = due_before == created and NOW or math.max(NOW, tonumber(due_before or '0'))
   leave_waiting(id)
+  -- A loss that nobody has noticed yet the claim will notice: until then this was due before it ended.
   if not LOST then read_ground() end
   if in_doubt(created, token, due_before) then redis.call('HSET', intent_key(id), 'lost', LOST) end
   -- Patience is counted from when it could first be sent: who waited for a human for days is not late for that.
@@ -102,7 +103,8 @@ end
 
 -- An intent will never be done: those that waited for it become dead letters, and keep their own dependents waiting.
 local function disappoint(id, what, cap)
-  if not LOST then read_ground() end
+  -- These become letters, which nobody looks at again before a human believes them.
+  look_about()
   for _, dependent in ipairs(next_dependents(id, what)) do
     local state, kind, created, token, due, lost = unpack(redis.call('HMGET', intent_key(dependent), 'state', 'kind',
       'created', 'token', 'due', 'lost'))
