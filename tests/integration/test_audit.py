@@ -322,9 +322,11 @@ def test_workers_audit_by_themselves_and_tell_of_each_difference_once(make_stage
         (event,) = [event for event in sentry.events() if event["fingerprint"][0] == "audit"]
         assert event["fingerprint"] == ["audit", "default", "transaction", "other"]
         assert event["extra"]["count"] == 1
-        told = "".join(sentry.envelopes)
-        assert "Sekret" not in told
-        assert row not in told
+        log = stage.log.read_text()
+        assert "audit of target default: transaction other, intent" in log
+        for told in ("".join(sentry.envelopes), log):
+            assert "Sekret" not in told
+            assert row not in told
 
 
 @pytest.mark.long
