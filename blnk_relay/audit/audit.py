@@ -272,7 +272,7 @@ class Audit:
             if evidence is None:
                 unread[id_] = f"{past.entry.kind}: no evidence is known of this kind"
             elif evidence.shared and not self._known.known.complete:
-                unread[id_] = f"more than {MOST_KNOWN:,} writes to tell apart: audit a shorter time"
+                unread[id_] = self._known.lacks
             else:
                 judged.append((past, self._judged(evidence, past, found, unread)))
         return [one for one in judged if one[0].entry.id not in unread], unread
@@ -451,6 +451,8 @@ class _Knowing:
         self._journal = journal
         self._since_ms: dict[StateName, int] = {}
         self.known = Known()
+        #: Why it does not know everything; empty where it does.
+        self.lacks = ""
 
     def prepare(self, kept_since_ms: int) -> None:
         """Read all of them.
@@ -474,15 +476,27 @@ class _Knowing:
 
     def _take(self, page: Sequence[tuple[str, float]]) -> None:
         if len(self.known) > MOST_KNOWN:
-            self.known.complete = False
+            self._lack(f"more than {MOST_KNOWN:,} writes to tell apart: audit a shorter time")
         if not self.known.complete:
             return
-        for past in self._journal.pasts(self._journal.of_kinds([id_ for id_, _ in page], _SHARED)).values():
-            if not isinstance(past, Past):
+        for id_, past in self._journal.pasts(self._journal.of_kinds([id_ for id_, _ in page], _SHARED)).items():
+            if past == GONE:
                 continue
+            if not isinstance(past, Past):
+                # What it set or settled would be nobody's, and whoever is compared with that accused of it.
+                self._lack(f"nobody can tell what intent {id_} did: {past}")
+                return
             evidence = KINDS[past.entry.kind].evidence
-            if evidence is not None:
+            if evidence is None:
+                continue
+            try:
                 self.known.add(past, evidence.writes(past), evidence.below(past))
+            except Exception as error:  # noqa: BLE001 - as with all code of a kind
+                self._lack(f"nobody can tell what intent {id_} did: {type(error).__name__} while it was looked at")
+                return
+
+    def _lack(self, why: str) -> None:
+        self.known.complete, self.lacks = False, why
 
 
 def _batches(pasts: Sequence[Past]) -> Iterator[list[Past]]:

@@ -19,7 +19,7 @@ _COUNTED = ("compared", "found", "unread")
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One difference between the journal and the ledger. No text of it holds personal data but the caller's own key.
+    """One difference between the journal and the ledger, for operators alone; see :class:`Difference`.
 
     Attributes:
         target: The ledger.

@@ -34,7 +34,10 @@ class Sort(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """One thing in which the ledger is not what the journal says. No text of it holds personal data.
+    """One thing in which the ledger is not what the journal says.
+
+    Its texts are for operators alone, and stand in no log: they name references, ids, amounts, balances and rules, but
+    no other value of a payload.
 
     Attributes:
         sort: What it is.
@@ -165,7 +168,7 @@ class Known:
         self._owners: dict[str, str] = {}
         #: Since when it knows everything, by the journal's time; what is older may have been trimmed.
         self.since_ms = 0
-        #: Whether it knows everything since then; there may be more than can be held.
+        #: Whether it knows everything since then; there may be more than can be held, or some that cannot be read.
         self.complete = True
 
     def __len__(self) -> int:

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from blnk_relay import Operator, Relay
+from blnk_relay import Operator, Relay, commit_hold
 from blnk_relay.audit import Place
 from blnk_relay.journal.audited import MOST_TOLD, Audited
 from blnk_relay.journal.status import moment
@@ -22,7 +22,7 @@ from tests.support import fleet
 from tests.support.cli import run
 from tests.support.counting import wait_for_all
 from tests.support.falsify import changed, falsified, gone
-from tests.support.payments import payment, poor
+from tests.support.payments import CURRENCY, hold, payment, poor
 from tests.support.sentry import FakeSentry
 from tests.support.waiting import wait_until
 from worker.audit import opened
@@ -249,6 +249,31 @@ def test_what_was_trimmed_can_no_longer_be_compared_and_that_is_said(make_stage,
     assert ran.json["rows"] >= PAID
 
 
+def test_nobody_is_accused_of_what_an_intent_that_cannot_be_read_may_have_done(make_stage, monkeypatch):
+    stage = make_stage(settings=PROMPT)
+    stage.start_worker()
+    with Relay(stage.settings) as relay:
+        held = relay.enqueue(hold("held-1"), key="held-1")
+        part = relay.enqueue(
+            commit_hold("held-1", precise_amount=400, currency=CURRENCY), key="part-1", after=["held-1"]
+        )
+        rest = relay.enqueue(
+            commit_hold("held-1", precise_amount=600, currency=CURRENCY), key="rest-1", after=["part-1"]
+        )
+        wait_for_all(relay, [held, part, rest], 60)
+        journal, ended_ms = relay.journal(), relay.journal().now_ms()
+        wait_until(lambda: journal.now_ms() > ended_ms + stage.settings.read_lag_s * 1000, 20, "reads to show all")
+        journal.client.set(journal.key(f"body:{part.id}"), "{")
+        for name, value in as_environment(stage.settings).items():
+            monkeypatch.setenv(name, value)
+        document = run("audit", "--rate", "1000", "--since", "1h", "--json").json
+    assert (document["differences"], document["compared"]) == (0, {"done": 1})
+    assert document["not_looked_at"] == {
+        f"unreadable (intent {part.id})": 1,
+        f"nobody can tell what intent {part.id} did: unreadable": 1,
+    }
+
+
 def test_a_turn_is_one_worker_s_until_it_ends_or_is_left(journal):
     audited = Audited(journal)
     assert audited.turn("one", 30)
@@ -297,9 +322,11 @@ def test_workers_audit_by_themselves_and_tell_of_each_difference_once(make_stage
         (event,) = [event for event in sentry.events() if event["fingerprint"][0] == "audit"]
         assert event["fingerprint"] == ["audit", "default", "transaction", "other"]
         assert event["extra"]["count"] == 1
-        told = "".join(sentry.envelopes)
-        assert "Sekret" not in told
-        assert row not in told
+        log = stage.log.read_text()
+        assert "audit of target default: transaction other, intent" in log
+        for told in ("".join(sentry.envelopes), log):
+            assert "Sekret" not in told
+            assert row not in told
 
 
 @pytest.mark.long

@@ -359,16 +359,17 @@ def _meta_of(told: Told, id_: str, **values: Any) -> Falsification:
 
 NEW = "txn_00000000-0000-4000-8000-00000000beef"
 
+
+def _there_again(told: Told, reference: str) -> Falsification:
+    """A payment of the story stands under another reference as well."""
+    return copied(_payment(told).transaction_id, transaction_id=NEW, reference=reference, parent_transaction="")
+
+
 #: What is done to the books; the sort of difference; the kind of its intent, empty where there is none.
 FALSIFIED: dict[str, tuple[Callable[[Told], Falsification], str, str]] = {
     "a payment is gone": (lambda told: gone(_payment(told).transaction_id), "missing", "transaction"),
     "a payment is there again under its next reference": (
-        lambda told: copied(
-            _payment(told).transaction_id,
-            transaction_id=NEW,
-            reference=_payment(told).reference.removesuffix("_q") + ".r2",
-            parent_transaction="",
-        ),
+        lambda told: _there_again(told, _payment(told).reference.removesuffix("_q") + ".r2"),
         "twice",
         "transaction",
     ),
@@ -435,19 +436,12 @@ FALSIFIED: dict[str, tuple[Callable[[Told], Falsification], str, str]] = {
         "",
     ),
     "a stranger stands under a reference that only we make": (
-        lambda told: copied(
-            _payment(told).transaction_id, transaction_id=NEW, reference=reference_for("lost_q"), parent_transaction=""
-        ),
+        lambda told: _there_again(told, reference_for("lost_q")),
         "strange",
         "",
     ),
     "a payment is there again under a reference that nobody was ever given": (
-        lambda told: copied(
-            _payment(told).transaction_id,
-            transaction_id=NEW,
-            reference=_payment(told).reference.removesuffix("_q") + ".r7",
-            parent_transaction="",
-        ),
+        lambda told: _there_again(told, _payment(told).reference.removesuffix("_q") + ".r7"),
         "strange",
         "",
     ),

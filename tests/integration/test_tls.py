@@ -16,6 +16,7 @@ import pytest
 import redis
 
 from blnk_relay import AsyncRelay, JournalUnavailable, Relay, Settings
+from tests.support.certificates import Authority
 from tests.support.payments import payment
 from tests.support.waiting import wait_until
 from worker.demo.stage import Stage
@@ -41,21 +42,9 @@ class Secured:
 
 def certified(folder: Path) -> None:
     """Make an authority, and a certificate of it for the server and for us."""
-
-    def openssl(*words: str) -> None:
-        subprocess.run(["openssl", *words], cwd=folder, check=True, capture_output=True)
-
-    new = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes")
-    # fmt: off
-    openssl("req", "-x509", *new, "-keyout", "ca.key", "-out", "ca.crt", "-days", "2", "-subj", "/CN=Authority")
-    (folder / "names").write_text("subjectAltName=IP:127.0.0.1,DNS:localhost\n", encoding="utf-8")
-    for name in ("server", "us"):
-        openssl("req", *new, "-keyout", f"{name}.key", "-out", f"{name}.csr", "-subj", f"/CN={name}")
-        openssl(
-            "x509", "-req", "-in", f"{name}.csr", "-CA", "ca.crt", "-CAkey", "ca.key", "-CAcreateserial",
-            "-out", f"{name}.crt", "-days", "2", "-extfile", "names",
-        )
-    # fmt: on
+    authority = Authority(folder, "ca")
+    authority.certify("server")
+    authority.certify("us")
 
 
 @contextmanager

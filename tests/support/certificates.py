@@ -8,12 +8,28 @@ import subprocess
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
 
 _NEW = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes")
+
+#: The names of this machine.
+_HERE = "IP:127.0.0.1,DNS:localhost"
+
+_LONG_AGO, _FAR_OFF = "20200101000000Z", "20900101000000Z"
+
+#: What openssl keeps for an authority that says itself when a certificate begins and ends.
+_BOOKS = {
+    "index": "",
+    "serial": "1000\n",
+    "authority": (
+        "[ca]\ndefault_ca=us\n[us]\ndatabase=index\nnew_certs_dir=.\nserial=serial\ndefault_md=sha256\n"
+        "policy=any\nunique_subject=no\ncopy_extensions=copy\n[any]\ncommonName=supplied\n"
+    ),
+}
 
 #: What is wrong with each, and what OpenSSL says of it; the good one is "good".
 BAD = {
@@ -31,48 +47,21 @@ def make_certificates(folder: Path) -> None:
 
     Skips the test where the machine has no openssl.
     """
-    if shutil.which("openssl") is None:
-        pytest.skip("needs openssl on the machine, which makes the certificates")
-
-    def openssl(*words: str) -> None:
-        subprocess.run(["openssl", *words], cwd=folder, check=True, capture_output=True)
-
-    for authority in ("ca", "stranger"):
-        openssl(
-            "req", "-x509", *_NEW, "-keyout", f"{authority}.key", "-out", f"{authority}.crt", "-days", "2",
-            "-subj", f"/CN={authority}",
-        )  # fmt: skip
-    openssl(
+    authority, stranger = Authority(folder, "ca"), Authority(folder, "stranger")
+    authority.openssl(
         "req", "-x509", *_NEW, "-keyout", "self-signed.key", "-out", "self-signed.crt", "-days", "2",
-        "-subj", "/CN=localhost", "-addext", "subjectAltName=IP:127.0.0.1,DNS:localhost",
+        "-subj", "/CN=localhost", "-addext", f"subjectAltName={_HERE}",
     )  # fmt: skip
-    (folder / "index").write_text("", encoding="utf-8")
-    (folder / "authority").write_text(
-        "[ca]\ndefault_ca=us\n[us]\ndatabase=index\nnew_certs_dir=.\nserial=serial\ndefault_md=sha256\n"
-        "policy=any\nunique_subject=no\ncopy_extensions=copy\n[any]\ncommonName=supplied\n",
-        encoding="utf-8",
-    )
-    (folder / "serial").write_text("1000\n", encoding="utf-8")
-    for name in ("good", "other-name", "other-address", "expired", "not-yet", "unknown-authority"):
-        names = {"other-name": "DNS:elsewhere.example", "other-address": "IP:127.0.0.9"}.get(
-            name, "IP:127.0.0.1,DNS:localhost"
-        )
-        begin, end = {"expired": ("20200101000000Z", "20200102000000Z"), "not-yet": ("20900101000000Z",) * 2}.get(
-            name, ("20200101000000Z", "20900101000000Z")
-        )
-        authority = "stranger" if name == "unknown-authority" else "ca"
-        openssl(
-            "req", *_NEW, "-keyout", f"{name}.key", "-out", f"{name}.csr", "-subj", f"/CN={name}",
-            "-addext", f"subjectAltName={names}",
-        )  # fmt: skip
-        openssl(
-            "ca", "-batch", "-notext", "-config", "authority", "-cert", f"{authority}.crt", "-keyfile",
-            f"{authority}.key", "-in", f"{name}.csr", "-out", f"{name}.crt", "-startdate", begin, "-enddate", end,
-        )  # fmt: skip
+    authority.certify("good")
+    authority.certify("other-name", names="DNS:elsewhere.example")
+    authority.certify("other-address", names="IP:127.0.0.9")
+    authority.certify("expired", end="20200102000000Z")
+    authority.certify("not-yet", begin=_FAR_OFF)
+    stranger.certify("unknown-authority")
 
 
 def certified(folder: Path, days: int) -> Path:
-    """Make an authority in a folder, and a certificate of it for 127.0.0.1.
+    """Make an authority in a folder, and a certificate of it for this machine.
 
     Args:
         folder: Gets ``ca.crt``, ``server.crt``, ``server.key``.
@@ -81,23 +70,44 @@ def certified(folder: Path, days: int) -> Path:
     Returns:
         The authority's certificate.
     """
-    if shutil.which("openssl") is None:
-        pytest.skip("needs openssl on the machine")
-
-    def openssl(*words: str) -> int:
-        return subprocess.run(["openssl", *words], cwd=folder, check=False, capture_output=True).returncode
-
-    assert openssl("req", "-x509", *_NEW, "-keyout", "ca.key", "-out", "ca.crt", "-days", "9", "-subj", "/CN=Ours") == 0
-    (folder / "names").write_text("subjectAltName=IP:127.0.0.1\n", encoding="utf-8")
-    assert openssl("req", *_NEW, "-keyout", "server.key", "-out", "server.csr", "-subj", "/CN=server") == 0
-    sign = ("x509", "-req", "-in", "server.csr", "-CA", "ca.crt", "-CAkey", "ca.key", "-CAcreateserial")
-    made = ("-out", "server.crt", "-extfile", "names")
-    if openssl(*sign, *made, "-days", str(days)) != 0:
-        # Newer ones take no days before today.
-        over = ("-not_before", "20200101000000Z", "-not_after", "20200102000000Z")
-        assert days < 0
-        assert openssl(*sign, *made, *over) == 0
+    ends = datetime.now(UTC) + timedelta(days=days)
+    Authority(folder, "ca").certify("server", end=f"{ends:%Y%m%d%H%M%SZ}")
     return folder / "ca.crt"
+
+
+class Authority:
+    """An authority in a folder, with as many others as there are; skips the test where there is no openssl.
+
+    Args:
+        folder: Gets its certificate and its key.
+        name: What they are called.
+    """
+
+    def __init__(self, folder: Path, name: str) -> None:
+        if shutil.which("openssl") is None:
+            pytest.skip("needs openssl on the machine, which makes the certificates")
+        self._folder = folder
+        self._name = name
+        self.openssl(
+            "req", "-x509", *_NEW, "-keyout", f"{name}.key", "-out", f"{name}.crt", "-days", "2", "-subj", f"/CN={name}"
+        )
+        for file, text in _BOOKS.items():
+            (folder / file).write_text(text, encoding="utf-8")
+
+    def openssl(self, *words: str) -> None:
+        """Run it in the folder."""
+        subprocess.run(["openssl", *words], cwd=self._folder, check=True, capture_output=True)
+
+    def certify(self, name: str, *, begin: str = _LONG_AGO, end: str = _FAR_OFF, names: str = _HERE) -> None:
+        """Make a certificate with its key that is good between two times, written as ASN.1 does, for some names."""
+        self.openssl(
+            "req", *_NEW, "-keyout", f"{name}.key", "-out", f"{name}.csr", "-subj", f"/CN={name}",
+            "-addext", f"subjectAltName={names}",
+        )  # fmt: skip
+        self.openssl(
+            "ca", "-batch", "-notext", "-config", "authority", "-cert", f"{self._name}.crt", "-keyfile",
+            f"{self._name}.key", "-in", f"{name}.csr", "-out", f"{name}.crt", "-startdate", begin, "-enddate", end,
+        )  # fmt: skip
 
 
 @contextmanager

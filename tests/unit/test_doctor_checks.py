@@ -12,9 +12,10 @@ from typing import Any
 import pytest
 
 from blnk_relay import GateView, LaneDepth, Overview, Pause, Settings, Target
+from blnk_relay.journal import shape
 from blnk_relay.journal.shape import Program
 from blnk_relay.journal.vitals import JournalVitals, Replica, ServerVitals
-from worker.doctor import checks
+from worker.doctor.checks import chosen, findings, journals, servers, ways
 from worker.doctor.facts import BrokerFacts, Facts, Reach, ReadTried, Stray, TargetFacts
 from worker.doctor.findings import Finding, Level, exit_code
 
@@ -92,22 +93,22 @@ def waiting(**queues: int) -> BrokerFacts:
 
 
 def way(reach: Reach) -> Finding:
-    return checks.reached("way", "target default", reach, "look", "docs")
+    return ways.reached("way", "target default", reach, "look", "docs")
 
 
 def lane(depth: LaneDepth, broker: BrokerFacts = BROKER) -> Finding:
-    (found,) = checks.lanes(journal(depth), broker, SETTINGS)
+    (found,) = journals.lanes(journal(depth), broker, SETTINGS)
     return found
 
 
 def of_version(settings: Settings, seen: ServerVitals, *, journal: bool = True, by_cluster: bool = False) -> Finding:
-    return checks.version(settings, seen, journal=journal, by_cluster=by_cluster)
+    return servers.version(settings, seen, journal=journal, by_cluster=by_cluster)
 
 
 #: What is judged, how, and a word of the finding.
 CASES: list[tuple[Callable[[], Finding], Level, str]] = [
-    (lambda: checks.answering(server()), WELL, "within 2 ms"),
-    (lambda: checks.answering(replace(SILENT, failure="nothing listens there")), FAIL, "nothing listens"),
+    (lambda: servers.answering(server()), WELL, "within 2 ms"),
+    (lambda: servers.answering(replace(SILENT, failure="nothing listens there")), FAIL, "nothing listens"),
     (lambda: of_version(SETTINGS, server()), WELL, "Valkey 8.1.0"),
     (lambda: of_version(SETTINGS, SILENT), BLIND, "+info"),
     (lambda: of_version(SETTINGS, server(redis_version="6.2.1")), FAIL, "too old"),
@@ -117,106 +118,106 @@ CASES: list[tuple[Callable[[], Finding], Level, str]] = [
     (lambda: of_version(SETTINGS, server(role="slave")), FAIL, "replica"),
     (lambda: of_version(FSYNC, server(aof_enabled="0")), FAIL, "no append-only file"),
     (lambda: of_version(replace(FSYNC), server(redis_version="7.0.5")), FAIL, "WAITAOF"),
-    (lambda: checks.persistence(SETTINGS, server()), WELL, "everysec"),
-    (lambda: checks.persistence(SETTINGS, SILENT), BLIND, "+info"),
-    (lambda: checks.persistence(SETTINGS, server(None)), BLIND, "+config|get"),
-    (lambda: checks.persistence(SETTINGS, server(aof_enabled="0")), FAIL, "appendonly yes"),
-    (lambda: checks.persistence(SETTINGS, server(aof_last_write_status="err")), FAIL, "last write"),
-    (lambda: checks.persistence(SETTINGS, server(aof_last_bgrewrite_status="err")), WARN, "rewrite"),
-    (lambda: checks.persistence(SETTINGS, server(rdb_last_bgsave_status="err")), WARN, "snapshot"),
-    (lambda: checks.persistence(SETTINGS, server({"appendfsync": "no"})), FAIL, "power cut"),
-    (lambda: checks.persistence(FSYNC, server()), WARN, "appendfsync always"),
-    (lambda: checks.persistence(FSYNC, server({"appendfsync": "always"})), WELL, "always"),
-    (lambda: checks.eviction(server()), WELL, "noeviction"),
-    (lambda: checks.eviction(SILENT), BLIND, "+info"),
-    (lambda: checks.eviction(server(maxmemory_policy="allkeys-lru")), FAIL, "evict"),
-    (lambda: checks.eviction(server(maxmemory_policy="allkeys-lru", maxmemory="0")), WARN, "would be"),
-    (lambda: checks.memory(server()), WELL, "of 1,000 MB"),
-    (lambda: checks.memory(SILENT), BLIND, "+info"),
-    (lambda: checks.memory(server(maxmemory="0")), WARN, "no maxmemory"),
-    (lambda: checks.memory(server(used_memory="950000000")), FAIL, "nothing new is accepted"),
-    (lambda: checks.memory(server(used_memory="950000000", mem_not_counted_for_evict="300000000")), WELL, "65%"),
-    (lambda: checks.memory(server(used_memory="800000000")), WARN, "soon"),
-    (lambda: checks.memory(server(total_system_memory="500000000")), WARN, "the machine has"),
-    (lambda: checks.replicas(SETTINGS, followed()), WELL, "0 online"),
-    (lambda: checks.replicas(SETTINGS, SILENT), BLIND, "+info"),
-    (lambda: checks.replicas(REPLICATED, followed(Replica(True, 0, 0), Replica(True, 1, 10))), WELL, "2 online"),
-    (lambda: checks.replicas(REPLICATED, followed(Replica(True, 0, 0), Replica(False, 0, 0))), FAIL, "1 online of 2"),
-    (lambda: checks.replicas(REPLICATED, followed(Replica(True, 0, 0), Replica(True, 9, 9))), FAIL, "DURABILITY"),
-    (lambda: checks.replicas(SETTINGS, followed(Replica(True, 30, 9))), WARN, "30 s ago"),
-    (lambda: checks.clock(server()), WELL, "+0.00 s"),
-    (lambda: checks.clock(replace(server(), ahead_s=None)), BLIND, "+time"),
-    (lambda: checks.clock(replace(server(), ahead_s=-90.0)), WARN, "not_before"),
-    (lambda: checks.clock(replace(server(), ahead_s=3.0, trip_s=4.0)), WELL, "to within 2.00 s"),
-    (lambda: checks.known_shape(JOURNAL), WELL, "knows 1 to 1"),
-    (lambda: checks.known_shape(replace(JOURNAL, shape="")), WELL, "nothing is recorded"),
-    (lambda: checks.known_shape(replace(JOURNAL, shape="2")), FAIL, "start a version that knows it"),
-    (lambda: checks.known_shape(replace(JOURNAL, shape="odd")), FAIL, "odd"),
-    (lambda: checks.known_shape(replace(JOURNAL, shape="1>2")), FAIL, "half way"),
-    (lambda: checks.identity(JOURNAL), WELL, "cloud https://a i"),
-    (lambda: checks.identity(replace(JOURNAL, meant="")), WELL, "cloud"),
-    (lambda: checks.identity(replace(JOURNAL, ledger="core http://b -")), FAIL, "target rebind default"),
-    (lambda: checks.losses(JOURNAL), WELL, "nothing was ever lost"),
-    (lambda: checks.losses(replace(JOURNAL, epoch="")), WELL, "no worker"),
-    (lambda: checks.losses(replace(JOURNAL, lost_s=60.0)), WARN, "last moments"),
-    (lambda: checks.losses(replace(JOURNAL, lost_s=90_000.0)), WELL, "1.0 d"),
-    (lambda: checks.steps(JOURNAL), WELL, "none"),
-    (lambda: checks.steps(replace(JOURNAL, steps=2, skew_s=-61.0)), WARN, "-61.0 s"),
-    (lambda: checks.programs(JOURNAL), WELL, "1, of 1.0"),
-    (lambda: checks.programs(replace(JOURNAL, programs=())), WARN, "none"),
-    (lambda: checks.programs(replace(journal(waiting=3), programs=())), FAIL, "3 intents are open"),
-    (lambda: checks.programs(mixed("1.0", "1.1")), WARN, "of 1.0, 1.1"),
-    (lambda: checks.programs(mixed("", "1.1")), WARN, "of before"),
+    (lambda: servers.persistence(SETTINGS, server()), WELL, "everysec"),
+    (lambda: servers.persistence(SETTINGS, SILENT), BLIND, "+info"),
+    (lambda: servers.persistence(SETTINGS, server(None)), BLIND, "+config|get"),
+    (lambda: servers.persistence(SETTINGS, server(aof_enabled="0")), FAIL, "appendonly yes"),
+    (lambda: servers.persistence(SETTINGS, server(aof_last_write_status="err")), FAIL, "last write"),
+    (lambda: servers.persistence(SETTINGS, server(aof_last_bgrewrite_status="err")), WARN, "rewrite"),
+    (lambda: servers.persistence(SETTINGS, server(rdb_last_bgsave_status="err")), WARN, "snapshot"),
+    (lambda: servers.persistence(SETTINGS, server({"appendfsync": "no"})), FAIL, "power cut"),
+    (lambda: servers.persistence(FSYNC, server()), WARN, "appendfsync always"),
+    (lambda: servers.persistence(FSYNC, server({"appendfsync": "always"})), WELL, "always"),
+    (lambda: servers.eviction(server()), WELL, "noeviction"),
+    (lambda: servers.eviction(SILENT), BLIND, "+info"),
+    (lambda: servers.eviction(server(maxmemory_policy="allkeys-lru")), FAIL, "evict"),
+    (lambda: servers.eviction(server(maxmemory_policy="allkeys-lru", maxmemory="0")), WARN, "would be"),
+    (lambda: servers.memory(server()), WELL, "of 1,000 MB"),
+    (lambda: servers.memory(SILENT), BLIND, "+info"),
+    (lambda: servers.memory(server(maxmemory="0")), WARN, "no maxmemory"),
+    (lambda: servers.memory(server(used_memory="950000000")), FAIL, "nothing new is accepted"),
+    (lambda: servers.memory(server(used_memory="950000000", mem_not_counted_for_evict="300000000")), WELL, "65%"),
+    (lambda: servers.memory(server(used_memory="800000000")), WARN, "soon"),
+    (lambda: servers.memory(server(total_system_memory="500000000")), WARN, "the machine has"),
+    (lambda: servers.replicas(SETTINGS, followed()), WELL, "0 online"),
+    (lambda: servers.replicas(SETTINGS, SILENT), BLIND, "+info"),
+    (lambda: servers.replicas(REPLICATED, followed(Replica(True, 0, 0), Replica(True, 1, 10))), WELL, "2 online"),
+    (lambda: servers.replicas(REPLICATED, followed(Replica(True, 0, 0), Replica(False, 0, 0))), FAIL, "1 online of 2"),
+    (lambda: servers.replicas(REPLICATED, followed(Replica(True, 0, 0), Replica(True, 9, 9))), FAIL, "DURABILITY"),
+    (lambda: servers.replicas(SETTINGS, followed(Replica(True, 30, 9))), WARN, "30 s ago"),
+    (lambda: servers.clock(server()), WELL, "+0.00 s"),
+    (lambda: servers.clock(replace(server(), ahead_s=None)), BLIND, "+time"),
+    (lambda: servers.clock(replace(server(), ahead_s=-90.0)), WARN, "not_before"),
+    (lambda: servers.clock(replace(server(), ahead_s=3.0, trip_s=4.0)), WELL, "to within 2.00 s"),
+    (lambda: journals.known_shape(JOURNAL), WELL, "knows 1 to 1"),
+    (lambda: journals.known_shape(replace(JOURNAL, shape="")), WELL, "nothing is recorded"),
+    (lambda: journals.known_shape(replace(JOURNAL, shape="2")), FAIL, "start a version that knows it"),
+    (lambda: journals.known_shape(replace(JOURNAL, shape="odd")), FAIL, "odd"),
+    (lambda: journals.known_shape(replace(JOURNAL, shape="1>2")), FAIL, "half way"),
+    (lambda: journals.identity(JOURNAL), WELL, "cloud https://a i"),
+    (lambda: journals.identity(replace(JOURNAL, meant="")), WELL, "cloud"),
+    (lambda: journals.identity(replace(JOURNAL, ledger="core http://b -")), FAIL, "target rebind default"),
+    (lambda: journals.losses(JOURNAL), WELL, "nothing was ever lost"),
+    (lambda: journals.losses(replace(JOURNAL, epoch="")), WELL, "no worker"),
+    (lambda: journals.losses(replace(JOURNAL, lost_s=60.0)), WARN, "last moments"),
+    (lambda: journals.losses(replace(JOURNAL, lost_s=90_000.0)), WELL, "1.0 d"),
+    (lambda: journals.steps(JOURNAL), WELL, "none"),
+    (lambda: journals.steps(replace(JOURNAL, steps=2, skew_s=-61.0)), WARN, "-61.0 s"),
+    (lambda: journals.programs(JOURNAL), WELL, "1, of 1.0"),
+    (lambda: journals.programs(replace(JOURNAL, programs=())), WARN, "none"),
+    (lambda: journals.programs(replace(journal(waiting=3), programs=())), FAIL, "3 intents are open"),
+    (lambda: journals.programs(mixed("1.0", "1.1")), WARN, "of 1.0, 1.1"),
+    (lambda: journals.programs(mixed("", "1.1")), WARN, "of before"),
     (lambda: lane(LANE), WELL, "0 due"),
     (lambda: lane(replace(LANE, due=5, oldest_due_s=300.0)), WARN, "5.0 min"),
     (lambda: lane(replace(LANE, due=5, oldest_due_s=3.0)), WELL, "5 due"),
     (lambda: lane(replace(LANE, due=5, oldest_due_s=3.0), waiting(transactions=9)), FAIL, "9 bells unheard"),
     (lambda: lane(replace(LANE, paused=True, pause=Pause("op", "why", NOW))), WARN, "resume transactions"),
-    (lambda: checks.gates(JOURNAL), WELL, "all open"),
-    (lambda: checks.gates(journal(gates=(gate("slowed"),))), WELL, "slowed: write"),
-    (lambda: checks.gates(journal(gates=(gate("paused"),))), FAIL, "PROXY_403"),
-    (lambda: checks.gates(journal(gates=(gate("unreachable"),))), FAIL, "unreachable"),
-    (lambda: checks.gates(journal(gates=(gate("paused", manual=True),))), WARN, "resume --target default"),
-    (lambda: checks.letters(JOURNAL), WELL, "none"),
-    (lambda: checks.letters(journal(dead=4)), WARN, "waits for a human"),
-    (lambda: checks.letters(journal(dead=4, new_letters=2)), WARN, "makes letters now"),
-    (lambda: checks.oldest(JOURNAL, SETTINGS), WELL, "0.0 s"),
-    (lambda: checks.oldest(replace(JOURNAL, overview=None), SETTINGS), WELL, "nothing"),
-    (lambda: checks.oldest(journal(oldest_posted_s=7200.0), SETTINGS), WARN, "2.0 h"),
-    (lambda: checks.readable(JOURNAL), WELL, "can be read"),
-    (lambda: checks.readable(replace(JOURNAL, failure="Redis is away")), FAIL, "away"),
-    (lambda: checks.stray(Stray("old", "X", False, 0, moved=False)), WELL, "nothing in it is open"),
-    (lambda: checks.stray(Stray("old", "X", True, 2, moved=False)), WELL, "2 worker programs"),
-    (lambda: checks.stray(Stray("old", "X", True, 0, moved=False)), FAIL, "BLNK_RELAY_TARGETS"),
-    (lambda: checks.stray(Stray("old", "X", True, 1, moved=True)), FAIL, "on another Redis"),
+    (lambda: journals.gates(JOURNAL), WELL, "all open"),
+    (lambda: journals.gates(journal(gates=(gate("slowed"),))), WELL, "slowed: write"),
+    (lambda: journals.gates(journal(gates=(gate("paused"),))), FAIL, "PROXY_403"),
+    (lambda: journals.gates(journal(gates=(gate("unreachable"),))), FAIL, "unreachable"),
+    (lambda: journals.gates(journal(gates=(gate("paused", manual=True),))), WARN, "resume --target default"),
+    (lambda: journals.letters(JOURNAL), WELL, "none"),
+    (lambda: journals.letters(journal(dead=4)), WARN, "waits for a human"),
+    (lambda: journals.letters(journal(dead=4, new_letters=2)), WARN, "makes letters now"),
+    (lambda: journals.oldest(JOURNAL, SETTINGS), WELL, "0.0 s"),
+    (lambda: journals.oldest(replace(JOURNAL, overview=None), SETTINGS), WELL, "nothing"),
+    (lambda: journals.oldest(journal(oldest_posted_s=7200.0), SETTINGS), WARN, "2.0 h"),
+    (lambda: journals.readable(JOURNAL), WELL, "can be read"),
+    (lambda: journals.readable(replace(JOURNAL, failure="Redis is away")), FAIL, "away"),
+    (lambda: journals.stray(Stray("old", "X", False, 0, moved=False)), WELL, "nothing in it is open"),
+    (lambda: journals.stray(Stray("old", "X", True, 2, moved=False)), WELL, "2 worker programs"),
+    (lambda: journals.stray(Stray("old", "X", True, 0, moved=False)), FAIL, "BLNK_RELAY_TARGETS"),
+    (lambda: journals.stray(Stray("old", "X", True, 1, moved=True)), FAIL, "on another Redis"),
     (lambda: way(REACHED), WELL, "connects in 1 ms"),
     (lambda: way(Reach("x", skipped="through a proxy")), WELL, "through a proxy"),
     (lambda: way(replace(REACHED, failure="its name is not known")), FAIL, "its name is not known"),
     (lambda: way(replace(REACHED, days_left=3.0)), WARN, "renew"),
-    (lambda: checks.scopes(TARGET), WELL, "transactions 200"),
-    (lambda: checks.scopes(replace(TARGET, skipped="no key")), BLIND, "no key"),
-    (lambda: checks.scopes(reads(401, 401, 401)), FAIL, "give it a new key"),
-    (lambda: checks.scopes(reads(403, 200, 200)), FAIL, "data:read"),
-    (lambda: checks.scopes(reads(200, 200, 403)), WARN, "proxy:read"),
-    (lambda: checks.scopes(reads(200, 502, 200)), FAIL, "now"),
-    (lambda: checks.bells(BROKER, SETTINGS), WELL, "relay.transactions 0"),
-    (lambda: checks.bells(replace(BROKER, waiting=None), SETTINGS), WELL, "costs money"),
-    (lambda: checks.bells(replace(BROKER, failure="nobody got there"), SETTINGS), FAIL, "nobody got there"),
-    (lambda: checks.bells(waiting(transactions=50), SETTINGS), WARN, "bells of transactions"),
-    (lambda: checks.bells(waiting(ingest=500), SETTINGS), WARN, "by name"),
-    (lambda: checks.durability(SETTINGS), WELL, "memory"),
-    (lambda: checks.durability(Settings()), WARN, "not set"),
-    (lambda: checks.timeouts(SETTINGS), WELL, "lease 30 s"),
-    (lambda: checks.timeouts(replace(SETTINGS, redis_timeout_s=6.0)), WARN, "REDIS_TIMEOUT_S is not below"),
-    (lambda: checks.timeouts(replace(SETTINGS, deadline_s=600.0)), WARN, "HORIZON_S is not below DEADLINE_S"),
-    (lambda: checks.timeouts(replace(SETTINGS, stuck_horizon_s=600.0)), WARN, "STUCK_HORIZON_S"),
-    (lambda: checks.timeouts(replace(SETTINGS, confirm_max_s=900.0)), WARN, "CONFIRM_MAX_S"),
-    (lambda: checks.timeouts(replace(SETTINGS, retention_s=60.0)), WARN, "RETENTION_S"),
-    (lambda: checks.one_ledger(()), WELL, "of its own"),
-    (lambda: checks.one_ledger(("targets a, b are one ledger",)), WARN, "keep one"),
-    (lambda: checks.files(SETTINGS, 1024, 1), WELL, "1,024 allowed"),
-    (lambda: checks.files(SETTINGS, 100, 1), WARN, "ulimit"),
-    (lambda: checks.files(SETTINGS, -1, 1), WELL, "allowed"),
+    (lambda: ways.scopes(TARGET), WELL, "transactions 200"),
+    (lambda: ways.scopes(replace(TARGET, skipped="no key")), BLIND, "no key"),
+    (lambda: ways.scopes(reads(401, 401, 401)), FAIL, "give it a new key"),
+    (lambda: ways.scopes(reads(403, 200, 200)), FAIL, "data:read"),
+    (lambda: ways.scopes(reads(200, 200, 403)), WARN, "proxy:read"),
+    (lambda: ways.scopes(reads(200, 502, 200)), FAIL, "now"),
+    (lambda: ways.bells(BROKER, SETTINGS), WELL, "relay.transactions 0"),
+    (lambda: ways.bells(replace(BROKER, waiting=None), SETTINGS), WELL, "costs money"),
+    (lambda: ways.bells(replace(BROKER, failure="nobody got there"), SETTINGS), FAIL, "nobody got there"),
+    (lambda: ways.bells(waiting(transactions=50), SETTINGS), WARN, "bells of transactions"),
+    (lambda: ways.bells(waiting(ingest=500), SETTINGS), WARN, "by name"),
+    (lambda: chosen.durability(SETTINGS), WELL, "memory"),
+    (lambda: chosen.durability(Settings()), WARN, "not set"),
+    (lambda: chosen.timeouts(SETTINGS), WELL, "lease 30 s"),
+    (lambda: chosen.timeouts(replace(SETTINGS, redis_timeout_s=6.0)), WARN, "REDIS_TIMEOUT_S is not below"),
+    (lambda: chosen.timeouts(replace(SETTINGS, deadline_s=600.0)), WARN, "HORIZON_S is not below DEADLINE_S"),
+    (lambda: chosen.timeouts(replace(SETTINGS, stuck_horizon_s=600.0)), WARN, "STUCK_HORIZON_S"),
+    (lambda: chosen.timeouts(replace(SETTINGS, confirm_max_s=900.0)), WARN, "CONFIRM_MAX_S"),
+    (lambda: chosen.timeouts(replace(SETTINGS, retention_s=60.0)), WARN, "RETENTION_S"),
+    (lambda: chosen.one_ledger(()), WELL, "of its own"),
+    (lambda: chosen.one_ledger(("targets a, b are one ledger",)), WARN, "keep one"),
+    (lambda: chosen.files(SETTINGS, 1024, 1), WELL, "1,024 allowed"),
+    (lambda: chosen.files(SETTINGS, 100, 1), WARN, "ulimit"),
+    (lambda: chosen.files(SETTINGS, -1, 1), WELL, "any number"),
 ]
 
 
@@ -238,16 +239,16 @@ def test_a_check_says_how_bad_it_is_and_what_it_saw(case: tuple[Callable[[], Fin
 
 
 def test_a_newer_shape_is_told_to_be_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(checks.shape, "NEWEST", 2)
-    assert checks.known_shape(JOURNAL).level is WARN
-    assert "blnk-relay upgrade" in checks.known_shape(JOURNAL).mend
-    found = checks.programs(JOURNAL)
+    monkeypatch.setattr(shape, "NEWEST", 2)
+    assert journals.known_shape(JOURNAL).level is WARN
+    assert "blnk-relay upgrade" in journals.known_shape(JOURNAL).mend
+    found = journals.programs(JOURNAL)
     assert (found.level, "do not know shape 2" in found.saw) == (WARN, True)
 
 
 def test_every_check_is_asked_and_what_is_dead_is_asked_no_more() -> None:
     facts = Facts(SETTINGS, (server(),), {}, (JOURNAL,), (TARGET,), BROKER, files=1024)
-    well = checks.findings(facts)
+    well = findings(facts)
     assert {finding.level for finding in well} == {WELL}
     assert len(well) >= 20
     dead = replace(
@@ -257,20 +258,20 @@ def test_every_check_is_asked_and_what_is_dead_is_asked_no_more() -> None:
         broker=replace(BROKER, failure="away"),
         strays_failure="away",
     )
-    told = {(finding.check, finding.level) for finding in checks.findings(dead) if finding.level is not WELL}
+    told = {(finding.check, finding.level) for finding in findings(dead) if finding.level is not WELL}
     assert told == {("answers", FAIL), ("journal", FAIL), ("bells", FAIL), ("strays", BLIND)}
 
 
 def test_of_a_journal_whose_shape_is_unknown_nothing_more_is_said() -> None:
     facts = Facts(SETTINGS, journals=(JournalVitals("default", shape="7"),), files=1024)
-    told = [finding.check for finding in checks.findings(facts) if finding.of == "target default"]
+    told = [finding.check for finding in findings(facts) if finding.of == "target default"]
     assert told == ["journal", "shape", "identity"]
 
 
 def test_the_servers_of_journals_are_looked_at_more_closely_than_that_of_bells() -> None:
     settings = replace(SETTINGS, broker_url="redis://elsewhere:6379/0", targets=(Target(name="eu"),))
     servers = (server(), replace(server(), variable="BLNK_RELAY_BROKER_URL"))
-    told = checks.findings(Facts(settings, servers, files=1024))
+    told = findings(Facts(settings, servers, files=1024))
     by_server = {
         name: {one.check for one in told if one.of == f"BLNK_RELAY_{name}_URL"} for name in ("REDIS", "BROKER")
     }

@@ -1,0 +1,197 @@
+"""What speaks for or against a journal."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from blnk_relay.bell import queue_of
+from blnk_relay.environment import PREFIX
+from blnk_relay.journal import shape
+from blnk_relay.journal.vitals import JournalVitals
+from blnk_relay.settings import Settings
+from worker.doctor.checks.about import GUARANTEES, REDIS, UPGRADES, WRONG, About
+from worker.doctor.checks.ways import UNHEARD
+from worker.doctor.facts import BrokerFacts, Stray
+from worker.doctor.findings import Finding
+
+#: Seconds that due work may wait before a lane is behind.
+_BEHIND_S = 60.0
+
+
+def known_shape(journal: JournalVitals) -> Finding:
+    """Whether this version knows the shape of the journal."""
+    about = About("shape", f"target {journal.target}", "the shape that is noted in the journal", UPGRADES)
+    ours = f"this version knows {shape.OLDEST} to {shape.NEWEST}"
+    if not journal.shape:
+        return about.ok(f"nothing is recorded yet; {ours}")
+    if ">" in journal.shape:
+        why = "nobody may use the journal until that is over"
+        return about.failure(f"{journal.shape}, half way", why, "blnk-relay upgrade")
+    number = int(journal.shape) if journal.shape.isdigit() else -1
+    if not shape.OLDEST <= number <= shape.NEWEST:
+        why = "workers and producers of this version leave the journal alone"
+        return about.failure(f"{journal.shape}; {ours}", why, "start a version that knows it")
+    if number < shape.NEWEST:
+        why = "newer code works as the older would, and the release after it may not know that shape any more"
+        return about.warning(f"{journal.shape}; {ours}", why, "blnk-relay upgrade, once all are of this version")
+    return about.ok(f"{journal.shape}; {ours}")
+
+
+def identity(journal: JournalVitals) -> Finding:
+    """Whether the journal is that of the ledger that the settings mean."""
+    about = About("identity", f"target {journal.target}", "the ledger that the journal belongs to", WRONG)
+    if not journal.meant or not journal.ledger:
+        return about.ok(journal.ledger or journal.meant or "nobody has said yet which ledger it is")
+    if journal.ledger != journal.meant:
+        why = "workers with these settings do nothing for it, and producers are refused: work would be made twice"
+        rebind = f"blnk-relay target rebind {journal.target}"
+        mend = f"use another name for another ledger; for the same one at another address: {rebind}"
+        return about.failure(f"the journal is of {journal.ledger}, the settings say {journal.meant}", why, mend)
+    return about.ok(journal.ledger)
+
+
+def losses(journal: JournalVitals) -> Finding:
+    """Whether the journal has lost its last moments lately."""
+    about = About("epoch", f"target {journal.target}", "the epoch of the journal, and since when", GUARANTEES)
+    if not journal.epoch:
+        return about.ok("no worker was here yet")
+    number = journal.epoch.partition("-")[0]
+    if journal.lost_s is None:
+        return about.ok(f"epoch {number}; nothing was ever lost")
+    saw = f"epoch {number}, since {_span(journal.lost_s)}"
+    if journal.lost_s < 3600:  # noqa: PLR2004 - an hour
+        why = "Redis was restarted, failed over or set back: receipts of its last moments may be gone with it"
+        return about.warning(saw, why, "enqueue again, under the old keys, what may have been accepted just before")
+    return about.ok(saw)
+
+
+def steps(journal: JournalVitals) -> Finding:
+    """Whether the clock of its Redis has stepped lately."""
+    about = About("steps", f"target {journal.target}", "steps of the clock of Redis", f"{GUARANTEES}#when-clocks-step")
+    if abs(journal.skew_s) >= 1:
+        why = "times of the journal are off from those of its server by as much, until they have come together again"
+        return about.warning(
+            f"{journal.steps}, the last of which is {journal.skew_s:+.1f} s off", why, "see to the time service there"
+        )
+    return about.ok(f"{journal.steps}" if journal.steps else "none")
+
+
+def programs(journal: JournalVitals) -> Finding:
+    """Whether anybody works for it, and all alike."""
+    about = About(
+        "workers", f"target {journal.target}", "signs of life of worker programs, with their versions", UPGRADES
+    )
+    overview = journal.overview
+    if not journal.programs:
+        if overview is not None and overview.open:
+            return about.failure(
+                f"none, and {overview.open:,} intents are open", "nothing is posted", "start blnk-relay worker"
+            )
+        return about.warning("none", "nothing would be posted", "start blnk-relay worker")
+    versions = sorted({program.version or "of before" for program in journal.programs})
+    saw = f"{len(journal.programs)}, of {', '.join(versions)}"
+    if any(program.shape < shape.NEWEST for program in journal.programs):
+        return about.warning(
+            f"{saw}; some do not know shape {shape.NEWEST}", "the journal cannot have it yet", "replace them"
+        )
+    if len(versions) > 1:
+        why = "that is a rollout under way, or a worker that was forgotten"
+        return about.warning(saw, why, "replace the older ones")
+    return about.ok(saw)
+
+
+def lanes(journal: JournalVitals, broker: BrokerFacts | None, settings: Settings) -> Iterator[Finding]:
+    """Whether what is due in each lane is taken."""
+    for depth in () if journal.overview is None else journal.overview.lanes:
+        about = About(
+            "lane", f"target {journal.target}, lane {depth.lane}", "due work, and bells that lie in the broker", WRONG
+        )
+        bells = 0 if broker is None or broker.waiting is None else broker.waiting.get(queue_of(settings, depth.lane), 0)
+        saw = f"{depth.due:,} due, the oldest for {_span(depth.oldest_due_s)}"
+        if depth.pause is not None:
+            yield about.warning(
+                f"paused by {depth.pause.who or 'somebody'}; {saw}",
+                "nothing in it is sent",
+                f"blnk-relay resume {depth.lane}",
+            )
+        elif depth.due and bells >= UNHEARD:
+            why = "no worker listens to this lane"
+            yield about.failure(
+                f"{saw}; {bells} bells unheard", why, f"start a worker without --lane, or with --lane {depth.lane}"
+            )
+        elif depth.due and depth.oldest_due_s > _BEHIND_S:
+            yield about.warning(
+                saw, "workers do not keep up, or a gate is shut", "see gates and workers; start more of them"
+            )
+        else:
+            yield about.ok(saw)
+
+
+def gates(journal: JournalVitals) -> Finding:
+    """Whether requests go through."""
+    about = About("gates", f"target {journal.target}", "gates of writes, reads and lanes", WRONG)
+    found = () if journal.overview is None else journal.overview.gates
+    shut = [gate for gate in found if gate.state in ("paused", "unreachable")]
+    told = ", ".join(f"{gate.side} {gate.state} ({gate.code})" for gate in shut)
+    if any(not gate.manual for gate in shut):
+        mend = "put the credential or the way there right: one request tries each probe, and the gate opens by itself"
+        return about.failure(told, "nothing goes through it", mend)
+    if shut:
+        return about.warning(told, "nothing goes through it", f"blnk-relay resume --target {journal.target}")
+    slowed = ", ".join(f"{gate.side} ({gate.code}, {gate.rate}/s)" for gate in found)
+    return about.ok(f"slowed: {slowed}" if slowed else "all open")
+
+
+def letters(journal: JournalVitals) -> Finding:
+    """Whether dead letters wait for a human, and grow."""
+    about = About("letters", f"target {journal.target}", "dead letters, and those of the last hour", WRONG)
+    dead = 0 if journal.overview is None else journal.overview.dead
+    saw = f"{dead:,}, {journal.new_letters:,} of them of the last hour"
+    if journal.new_letters:
+        return about.warning(
+            saw, "something makes letters now", "blnk-relay dead list; put the cause right, then replay"
+        )
+    if dead:
+        return about.warning(saw, "each waits for a human", "blnk-relay dead list; replay or discard them")
+    return about.ok("none")
+
+
+def oldest(journal: JournalVitals, settings: Settings) -> Finding:
+    """Whether anything has been open for too long."""
+    about = About("oldest", f"target {journal.target}", "ages of what is open", WRONG)
+    if journal.overview is None:
+        return about.ok("nothing is open")
+    age_s = max(journal.overview.oldest_open_s, journal.overview.oldest_posted_s)
+    if age_s > settings.horizon_s:
+        why = (
+            f"the ledger should be done within {settings.horizon_s:g} s; at {PREFIX}DEADLINE_S it becomes a dead letter"
+        )
+        return about.warning(_span(age_s), why, "blnk-relay status; see gates, workers and the ledger's own queue")
+    return about.ok(f"the oldest that is due or was tried: {_span(age_s)}")
+
+
+def readable(journal: JournalVitals) -> Finding:
+    """Whether the journal could be read at all."""
+    about = About("journal", f"target {journal.target}", "the journal's own keys", REDIS)
+    if journal.failure:
+        return about.failure(journal.failure, "nothing is accepted or posted for this target", "see the sentence")
+    return about.ok("it can be read")
+
+
+def stray(found: Stray) -> Finding:
+    """Whether work lies where nobody looks."""
+    about = About("strays", f"target {found.target}", f"journals on the Redis of {found.where}", WRONG)
+    what = "the settings have its journal on another Redis" if found.moved else "the settings do not name it"
+    if not found.has_open:
+        return about.ok(f"{what}; nothing in it is open")
+    if found.programs and not found.moved:
+        return about.ok(f"{what}; {found.programs} worker programs with other settings work for it")
+    mend = "start a worker whose settings have it there" if found.moved else f"name it in {PREFIX}TARGETS of a worker"
+    return about.failure(f"{what}; intents in it are open and nobody works for it", "they are never posted", mend)
+
+
+def _span(seconds: float) -> str:
+    for size, unit in ((86_400, "d"), (3600, "h"), (60, "min")):
+        if seconds >= size:
+            return f"{seconds / size:.1f} {unit}"
+    return f"{max(0.0, seconds):.1f} s"
