@@ -2,6 +2,7 @@
 
 python -m tests.simulation --seeds 10000
 python -m tests.simulation --start 791 --seeds 1 --story
+python -m tests.simulation --every-prefix
 """
 
 from __future__ import annotations
@@ -13,7 +14,9 @@ import sys
 import click
 
 from tests.simulation.plan import plan_of
+from tests.simulation.prefixes import resumed, run_of
 from tests.simulation.runs import Tally, explained, playing, simulate
+from tests.simulation.stories import STORIES
 
 #: Failures that are made small and told, the others are named.
 MOST_EXPLAINED = 3
@@ -22,13 +25,31 @@ MOST_EXPLAINED = 3
 _SAY_EVERY = 2500
 
 
+def _prefixes(seed: int) -> bool:
+    """Every prefix of every story, the longest too. Returns whether one of them breaks the promise."""
+    prefixes = 0
+    broken: dict[str, list[str]] = {}
+    with playing() as one:
+        for story in STORIES:
+            for cut, ended in resumed(run_of(story, seed), one):
+                prefixes += 1
+                if ended.problems:
+                    broken[f"{story} at {cut}"] = ended.problems
+            click.echo(f"{story}: {prefixes} prefixes so far, {len(broken)} broken", err=True)
+    click.echo(json.dumps({"stories": len(STORIES), "prefixes": prefixes, "broken": broken}))
+    return bool(broken)
+
+
 @click.command()
 @click.option("--seeds", default=2000, show_default=True, help="How many.")
 @click.option("--start", default=1, show_default=True, help="The first of them.")
 @click.option("--processes", default=min(os.cpu_count() or 1, 8), show_default=True, help="Played side by side.")
 @click.option("--story", is_flag=True, help="Print the story of the first seed, and nothing else.")
-def main(seeds: int, start: int, processes: int, story: bool) -> None:
+@click.option("--every-prefix", is_flag=True, help="Of every story, go on from every prefix of its writes instead.")
+def main(seeds: int, start: int, processes: int, story: bool, every_prefix: bool) -> None:
     """Play whole runs of the relay under seeded trouble, and hold each against the promise."""
+    if every_prefix:
+        sys.exit(_prefixes(start))
     if story:
         with playing() as one:
             plan = plan_of(start)

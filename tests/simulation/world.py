@@ -60,8 +60,10 @@ _AGAIN_S = 1.0
 #: How long it takes until a producer learns that Redis has lost its last moments.
 _NOTICED_S = 3.0
 
-#: How many events one run may have: beyond, something spins.
+#: How many events one run may have, and how many more for each second of it: beyond, something spins. Looking each two
+#: seconds for hours, as workers do while the ledger has not decided, is no spinning.
 MOST_EVENTS = 30_000
+_EVENTS_A_SECOND = 8
 
 #: A ledger that is ten times as fast, and settings that know it: what a lease is long beside, which silences must not
 #: be taken for.
@@ -679,7 +681,8 @@ class World:
         self.settings = new
         for worker in self.workers:
             self.hub.sleep(min(event.seconds, 10.0))
-            worker.settings = new
+            # Where it has moved once more meanwhile, nobody is given the address before the last.
+            worker.settings = self.settings
             worker.die(0.2)
 
     def _keys_of(self, number: int) -> list[str]:
@@ -796,7 +799,7 @@ class World:
         self._judge()
 
     def _spins(self) -> bool:
-        return self.hub.resumed > MOST_EVENTS
+        return self.hub.resumed > MOST_EVENTS + _EVENTS_A_SECOND * (self.hub.now_s - clockwork.BEGIN_S)
 
     def _begin(self) -> None:
         """What is there before, who works, and what is to come."""
