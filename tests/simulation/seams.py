@@ -46,7 +46,7 @@ def _seams() -> list[tuple[str, str, Any]]:
         ("worker.ledger.proxy", "Wire", SimWire),
         ("blnk_relay.journal.entries", "random", random),
         ("blnk_relay.sandbox.ids", "uuid", SimpleNamespace(uuid4=_uuid4)),
-        # Tuning, not behaviour: each look of an idle loop costs a trip, and virtual time is spent as easily.
+        # Each look of an idle loop costs a trip. So what befalls a loop that lingers is rarely played here.
         ("tasks.deliver", "LINGER_S", 0.003),
         ("tasks.deliver", "_SLOW_WAIT_S", 2.0),
     ]
