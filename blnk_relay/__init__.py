@@ -38,6 +38,7 @@ from blnk_relay.intents.intent import Intent
 from blnk_relay.intents.links import ResultOf, result_of
 from blnk_relay.intents.outcomes import OutcomeName, PartName
 from blnk_relay.intents.states import EventName, StateName
+from blnk_relay.journal.around import Around
 from blnk_relay.journal.events import Event
 from blnk_relay.journal.operator import Operator
 from blnk_relay.journal.overview import GateView, LaneDepth, Overview, Pause
@@ -122,6 +123,7 @@ __all__ = [  # noqa: RUF022 - grouped by what they are for
     "ResultOf",
     # An operator's hands.
     "Operator",
+    "Around",
     "Overview",
     "LaneDepth",
     "GateView",

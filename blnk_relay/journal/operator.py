@@ -15,10 +15,12 @@ from blnk_relay.bell import Bells
 from blnk_relay.errors import NotFound, Refused
 from blnk_relay.intents.intent import DEFAULT_TARGET
 from blnk_relay.intents.states import State, StateName
+from blnk_relay.journal.around import Around, around_flow
 from blnk_relay.journal.journal import Journal
 from blnk_relay.journal.journals import Journals, reached
 from blnk_relay.journal.listing import Listing, Wanted, check_filters, expect
 from blnk_relay.journal.overview import Overview, leases_flow, merged, overview_flow
+from blnk_relay.journal.parts import PartStatus
 from blnk_relay.journal.pauses import MAX_REASON, MAX_WHO, Act, Change, acts_flow, pause_flow, resume_flow
 from blnk_relay.journal.resealing import KeyUse, Resealed, key_use, reseal
 from blnk_relay.journal.status import Attempt, Status, moment
@@ -95,6 +97,24 @@ class Operator:
     def history(self, status: Status) -> tuple[Attempt, ...]:
         """What was tried for an intent, oldest first; at most the last 20 lines."""
         return self._journal(status.target).history(status.id)
+
+    def around(self, status: Status) -> Around:
+        """What an intent waits for, what waits for it, and what keeps it; in few trips, however much that is.
+
+        Raises:
+            JournalUnavailable: Redis did not answer.
+        """
+        journal = self._journal(status.target)
+        return journal.drive(around_flow(journal.prefix, journal.seal, status))
+
+    def parts(self, status: Status) -> tuple[PartStatus, ...]:
+        """The legs of a split or the items of a bulk, as the ledger showed them last; see :meth:`Relay.parts`.
+
+        Raises:
+            NotFound: The intent is gone.
+            JournalUnavailable: Redis did not answer.
+        """
+        return self._journal(status.target).parts(status.id)
 
     def payload(self, status: Status) -> Mapping[str, Any]:
         """The canonical payload of an intent. It holds personal data: show it to operators, log it nowhere.

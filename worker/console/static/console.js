@@ -1,0 +1,27 @@
+// What runs in a browser besides htmx: the printed token on its way from the address into its form, and a hint when
+// the stream of a page has broken off.
+"use strict";
+
+(() => {
+  const form = document.querySelector("form[data-token]");
+  if (form && location.hash.length > 1) {
+    const token = location.hash.slice(1);
+    // The token leaves the address at once, and was never sent to anybody with it.
+    history.replaceState(null, "", location.pathname + location.search);
+    form.querySelector("input[name=token]").value = decodeURIComponent(token);
+    form.submit();
+  }
+
+  const live = document.querySelector("[data-live]");
+  const word = document.getElementById("live-word");
+  if (live && word) {
+    const say = (text) => {
+      if (word.textContent !== text) word.textContent = text;
+    };
+    live.addEventListener("htmx:sse:after:connection", () => say("Live"));
+    live.addEventListener("htmx:sse:error", () => say("Not live: trying again"));
+    document.addEventListener("visibilitychange", () => {
+      if (document.hidden) say("Resting while nobody looks");
+    });
+  }
+})();
