@@ -78,7 +78,10 @@ class Console:
         who_is: Callable[[Scope], Person | None] | None = None,
     ) -> None:
         self.settings = settings
-        self._operators = {False: Operator(journals, bells), True: Operator(journals, bells)}
+        self._operators = {
+            False: Operator(journals, bells, via="console"),
+            True: Operator(journals, bells, via="API"),
+        }
         self._who_is = who_is
         self._answers = Answers()
         self._hands = Hands()

@@ -68,7 +68,7 @@ def payload(ask: Ask) -> Page:
     """The same with its payload, which is noted in the action log before there is anything to see."""
     ask.need(Right.PAYLOAD, "to look at payloads")
     status = of_path(ask)
-    told = pretty(ask.operator.payload(status))
+    told = pretty(ask.operator.payload(status, who=ask.person.name, reason=ask.text("reason")))
     return _shown(ask, status, told)
 
 

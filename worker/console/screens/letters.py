@@ -71,7 +71,8 @@ def act(ask: Ask) -> Onward:
             ask.operator.discard(status, who=who, reason=reason)
             said = "Discarded: closed for good, and what waits behind it goes on."
         case _:
-            raise BadRequest("nothing is cancelled here yet")
+            ask.operator.cancel(status, who=who, reason=reason)
+            said = "Cancelled: it was taken back before it was sent."
     return Onward(address(status), said)
 
 
