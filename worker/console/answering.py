@@ -28,6 +28,7 @@ SCREENS = (
     ("/letters", "Dead letters"),
     ("/intents", "Intents"),
     ("/lanes", "Lanes"),
+    ("/actions", "Action log"),
 )
 
 #: Longest text that is shown whole.

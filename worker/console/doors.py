@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+from worker.console.api import answers, schemas
+from worker.console.api.description import description
 from worker.console.asking import Door
-from worker.console.screens import intents, lanes, letters, overview
+from worker.console.screens import actions, intents, lanes, letters, overview
 from worker.console.signin.rights import Right
 
 _LOOK = Right.VIEWER
@@ -20,6 +24,52 @@ SCREENS: tuple[Door, ...] = (
     Door("GET", "/lanes", _LOOK, lanes.lanes),
     Door("GET", "/lanes/{sort}/{name}/{what}", _LOOK, lanes.confirm),
     Door("POST", "/lanes/{sort}/{name}/{what}", Right.OPERATOR, lanes.act),
+    Door("GET", "/actions", _LOOK, actions.actions),
 )
 
-DOORS: tuple[Door, ...] = SCREENS
+_V1 = "/api/v1"
+
+_APPROVED: dict[str, Any] = {
+    "what": {"enum": ["replay", "discard", "cancel"]},
+    "more": "; to discard, and to replay a letter of class unknown, *approver*",
+}
+
+_PAUSED: dict[str, Any] = {"sort": {"enum": ["lane", "target"]}, "what": {"enum": ["pause", "resume"]}}
+
+#: The API.
+API: tuple[Door, ...] = tuple(
+    Door(method, f"{_V1}{path}", right, answer, api=True, about=about)
+    for method, path, right, answer, about in (
+        ("GET", "/overview", _LOOK, answers.overview, {"out": schemas.Overview}),
+        ("GET", "/intents", _LOOK, answers.intents_, {"query": schemas.ListQuery, "out": schemas.IntentPage}),
+        ("GET", "/intents/{target}/{id}", _LOOK, answers.intent, {"out": schemas.IntentWhole}),
+        (
+            "POST",
+            "/intents/{target}/{id}/payload",
+            Right.PAYLOAD,
+            answers.payload,
+            {"body": schemas.WhyNot, "out": schemas.Payload},
+        ),
+        (
+            "POST",
+            "/intents/{target}/{id}/{what}",
+            Right.OPERATOR,
+            answers.act,
+            {"body": schemas.Why, "out": schemas.Done, **_APPROVED},
+        ),
+        ("GET", "/letters", _LOOK, answers.letters_, {"query": schemas.ListQuery, "out": schemas.IntentPage}),
+        ("GET", "/lanes", _LOOK, answers.lanes_, {"out": schemas.Lanes}),
+        (
+            "POST",
+            "/lanes/{sort}/{name}/{what}",
+            Right.OPERATOR,
+            answers.change,
+            {"body": schemas.WhyNot, "out": schemas.Changed, **_PAUSED},
+        ),
+        ("GET", "/actions", _LOOK, answers.actions_, {"query": schemas.ActionQuery, "out": schemas.ActionPage}),
+    )
+)
+
+DESCRIPTION = Door("GET", f"{_V1}/openapi.json", _LOOK, description(API), api=True)
+
+DOORS: tuple[Door, ...] = (*SCREENS, *API, DESCRIPTION)

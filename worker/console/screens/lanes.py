@@ -41,6 +41,12 @@ def confirm(ask: Ask) -> Page:
 
 
 def act(ask: Ask) -> Onward:
+    """Pause or resume, and go back to the lanes."""
+    sort, name, what = _asked(ask)
+    return Onward("/lanes", _said(sort, name, what, changed(ask)))
+
+
+def changed(ask: Ask) -> Change:
     """Pause or resume.
 
     Raises:
@@ -58,8 +64,7 @@ def act(ask: Ask) -> Onward:
         ("target", "pause"): operator.pause_target,
         ("target", "resume"): operator.resume_target,
     }
-    change = acts[sort, what](name, who=who, reason=reason)
-    return Onward("/lanes", _said(sort, name, what, change))
+    return acts[sort, what](name, who=who, reason=reason)
 
 
 def _said(sort: str, name: str, what: str, change: Change) -> str:

@@ -47,7 +47,17 @@ def needed_for(status: Status, what: str) -> Right:
 
 
 def act(ask: Ask) -> Onward:
-    """Do it, if the intent is still what was looked at.
+    """Do it, and go on to the intent."""
+    status, said = done(ask)
+    return Onward(address(status), said)
+
+
+def done(ask: Ask, *, unseen: bool = False) -> tuple[Status, str]:
+    """Do it, if the intent is still what was looked at: the intent as it was, and what was done, as a sentence.
+
+    Args:
+        ask: What is asked for.
+        unseen: Whether it may be left out what was looked at.
 
     Raises:
         NotAllowed: It takes a right that they have not.
@@ -58,7 +68,8 @@ def act(ask: Ask) -> Onward:
     if right := lacking(ask, status, what):
         of = " of class unknown" if what == "replay" else ""
         raise NotAllowed(f"to {what} a letter{of} takes the right {right!r}, which {ask.person.name} does not have")
-    if ask.text("seen") != seen(status):
+    looked_at = ask.text("seen")
+    if looked_at != seen(status) and not (unseen and not looked_at):
         raise Refused(f"nothing was done: {_what_happened(ask, status)}")
     reason, who = ask.text("reason"), ask.person.name
     if not reason:
@@ -73,7 +84,7 @@ def act(ask: Ask) -> Onward:
         case _:
             ask.operator.cancel(status, who=who, reason=reason)
             said = "Cancelled: it was taken back before it was sent."
-    return Onward(address(status), said)
+    return status, said
 
 
 def _check_what(what: str) -> None:

@@ -1,0 +1,89 @@
+"""The answers of the API: what the screens find and do, as JSON."""
+
+from __future__ import annotations
+
+from blnk_relay.intents.intent import DEFAULT_TARGET
+from worker.cli.as_json import action_json, attempt_json, gate_json, intent_json, lane_json, overview_json, pause_json
+from worker.console.asking import Ask, Data
+from worker.console.screens import actions, intents, lanes, letters
+from worker.console.screens.filters import Filters, Listed, listed
+from worker.console.signin.rights import Right
+
+
+def overview(ask: Ask) -> Data:
+    """The journals at a glance."""
+    return Data(overview_json(ask.operator.overview(), ask.operator.settings))
+
+
+def intents_(ask: Ask) -> Data:
+    """A list of intents, or the one with a key."""
+    filters = Filters.read(ask.query)
+    if key := ask.query.get("key", "").strip():
+        return _page(Listed([intents.found(ask.operator, filters.target or DEFAULT_TARGET, key)]))
+    return _page(listed(ask.operator, filters))
+
+
+def letters_(ask: Ask) -> Data:
+    """A list of dead letters."""
+    return _page(listed(ask.operator, Filters.read(ask.query), ("dead",)))
+
+
+def _page(found: Listed) -> Data:
+    return Data({"intents": [intent_json(one) for one in found.rows], "more": found.more, "after": found.after})
+
+
+def intent(ask: Ask) -> Data:
+    """One intent with its life and its neighbours."""
+    status, operator = intents.of_path(ask), ask.operator
+    around = operator.around(status)
+    plan = operator.plan(status) if status.state == "dead" else None
+    return Data(
+        {
+            "intent": intent_json(status),
+            "attempts": [attempt_json(one) for one in operator.history(status)],
+            "around": {
+                "keeps": around.keeps,
+                "ahead": [intent_json(one) for one in around.ahead],
+                "behind": [intent_json(one) for one in around.behind],
+                "more": around.more,
+            },
+            "replay": None if plan is None else {"way": plan.way.value, "why": plan.why},
+        }
+    )
+
+
+def payload(ask: Ask) -> Data:
+    """Its payload, which is noted in the action log."""
+    ask.need(Right.PAYLOAD, "to look at payloads")
+    status = intents.of_path(ask)
+    return Data({"payload": dict(ask.operator.payload(status, who=ask.person.name, reason=ask.text("reason")))})
+
+
+def act(ask: Ask) -> Data:
+    """Replay, discard or cancel one intent."""
+    status, said = letters.done(ask, unseen=True)
+    now = ask.operator.current(status)
+    return Data({"said": said, "intent": intent_json(now or status)})
+
+
+def lanes_(ask: Ask) -> Data:
+    """All lanes, and the gates that are not simply open."""
+    found, settings = ask.operator.overview(), ask.operator.settings
+    return Data(
+        {
+            "lanes": [lane_json(lane, settings) for lane in found.lanes],
+            "gates": [gate_json(gate) for gate in found.gates],
+        }
+    )
+
+
+def change(ask: Ask) -> Data:
+    """Pause or resume a lane or a target."""
+    made = lanes.changed(ask)
+    return Data({"changed": made.changed, "pause": None if made.pause is None else pause_json(made.pause)})
+
+
+def actions_(ask: Ask) -> Data:
+    """The action log."""
+    *_, page = actions.told(ask)
+    return Data({"actions": [action_json(one) for one in page.rows], "until": page.until})

@@ -1,0 +1,268 @@
+"""What goes into the API and what comes out of it, as marshmallow has it; made into its description.
+
+What comes out is what the command line prints with ``--json``; a test holds the two together.
+"""
+
+from __future__ import annotations
+
+from marshmallow import Schema, fields, validate
+
+from worker.console.screens.filters import STATES
+
+_TIME = {"description": "RFC 3339 in UTC, with a Z."}
+
+
+def _text(about: str = "", **more: object) -> fields.String:
+    return fields.String(metadata={"description": about} if about else {}, **more)  # type: ignore[arg-type]
+
+
+def _time() -> fields.String:
+    return fields.String(allow_none=True, metadata=_TIME)
+
+
+def _whole(about: str = "") -> fields.Integer:
+    return fields.Integer(metadata={"description": about} if about else {})
+
+
+class Intent(Schema):
+    """What is known of an intent; never its payload."""
+
+    id = _text()
+    key = _text()
+    kind = _text()
+    target = _text()
+    lane = _text()
+    state = fields.String(validate=validate.OneOf(STATES))
+    outcome = _text()
+    transaction_id = _text("Of the ledger's row that proves it.")
+    parent_id = _text()
+    reference = _text()
+    generation = _whole("How often it was given a new reference.")
+    dead_class = _text()
+    code = _text()
+    message = _text("Of the ledger, as it came.")
+    attempts = _whole("Counted ones of its present life.")
+    created = _time()
+    updated = _time()
+    deadline = _time()
+    waits_for = fields.List(_text(), metadata={"description": "Ids of those that it waits for, at most ten."})
+    blocks = _whole("How many wait for it.")
+    unreadable = fields.Boolean()
+    encrypted = fields.List(_text())
+    locked = fields.List(_text())
+
+
+class Attempt(Schema):
+    """One line of an intent's log."""
+
+    at = _time()
+    what = _text()
+    status = _whole("Of HTTP; 0 for none.")
+    code = _text()
+    latency_ms = _whole()
+    worker = _text("Who did it.")
+    note = _text()
+    request_id = _text()
+    count = _whole("How many ended alike, one after the other.")
+    last = _time()
+
+
+class Plan(Schema):
+    """What a replay would do."""
+
+    way = fields.String(validate=validate.OneOf(("same", "fresh", "no")))
+    why = _text()
+
+
+class Neighbours(Schema):
+    """What stands around an intent."""
+
+    keeps = _text("What keeps it, in words.")
+    ahead = fields.List(fields.Nested(Intent))
+    behind = fields.List(fields.Nested(Intent))
+    more = _whole("How many more wait for it.")
+
+
+class IntentWhole(Schema):
+    """One intent, with its life and its neighbours."""
+
+    intent = fields.Nested(Intent)
+    attempts = fields.List(fields.Nested(Attempt))
+    around = fields.Nested(Neighbours)
+    replay = fields.Nested(Plan, allow_none=True, metadata={"description": "Of a dead letter alone."})
+
+
+class IntentPage(Schema):
+    """One page of a list."""
+
+    intents = fields.List(fields.Nested(Intent))
+    more = fields.Boolean()
+    after = _text("To be given for the next page; empty where there is none.")
+
+
+class Payload(Schema):
+    """A payload: personal data."""
+
+    payload = fields.Dict(keys=fields.String())
+
+
+class Pause(Schema):
+    """Whose pause it is."""
+
+    who = _text()
+    reason = _text()
+    since = _time()
+
+
+class Lane(Schema):
+    """One lane of a target."""
+
+    lane = _text()
+    target = _text()
+    due = _whole()
+    later = _whole()
+    oldest_due_s = fields.Float()
+    oldest_open_s = fields.Float()
+    paused = fields.Boolean()
+    pause = fields.Nested(Pause, allow_none=True)
+    known = fields.Boolean(metadata={"description": "Whether the settings list it, so that somebody serves it."})
+
+
+class Gate(Schema):
+    """One side of a target that is not simply open."""
+
+    target = _text()
+    side = _text()
+    state = _text()
+    code = _text()
+    since = _time()
+    lasting_s = fields.Float()
+    manual = fields.Boolean()
+    who = _text()
+    note = _text()
+    rate = _whole()
+
+
+class Lanes(Schema):
+    """All lanes, and the gates that are not simply open."""
+
+    lanes = fields.List(fields.Nested(Lane))
+    gates = fields.List(fields.Nested(Gate))
+
+
+class Died(Schema):
+    """Dead letters ever, by kind, class and code."""
+
+    kind = _text()
+    dead_class = _text()
+    code = _text()
+    count = _whole()
+
+
+class Overview(Schema):
+    """The journals at a glance; the names are those of ``blnk-relay status --json``."""
+
+    open = _whole()
+    oldest_open_s = fields.Float()
+    waiting = _whole()
+    due = _whole()
+    later = _whole()
+    sending = _whole()
+    posted = _whole()
+    oldest_posted_s = fields.Float()
+    done = _whole()
+    dead = _whole()
+    discarded = _whole()
+    workers = _whole()
+    away = fields.List(_text(), metadata={"description": "Targets whose journal cannot be reached."})
+    lanes = fields.List(fields.Nested(Lane))
+    gates = fields.List(fields.Nested(Gate))
+    died = fields.List(fields.Nested(Died))
+    counts = fields.Dict(keys=fields.String(), values=fields.Integer())
+
+
+class Action(Schema):
+    """What an operator did."""
+
+    id = _text()
+    at = _time()
+    what = _text()
+    of = _text()
+    who = _text()
+    via = _text()
+    reason = _text()
+    result = _text()
+    count = _whole()
+    results = fields.Dict(keys=fields.String(), values=fields.Integer())
+    targets = fields.List(_text())
+
+
+class ActionPage(Schema):
+    """One page of the action log."""
+
+    actions = fields.List(fields.Nested(Action))
+    until = _text("To be given for the next page; empty where there is none.")
+
+
+class Why(Schema):
+    """Why something is done."""
+
+    reason = _text("Kept with it.", required=True, validate=validate.Length(1, 500))
+    seen = _text("What was looked at, as state, generation and updated with blanks between; then nothing else is.")
+
+
+class WhyNot(Schema):
+    """Why something is done, where that may be left out."""
+
+    reason = _text("Kept with it.", validate=validate.Length(0, 500))
+
+
+class Done(Schema):
+    """What was done."""
+
+    said = _text()
+    intent = fields.Nested(Intent)
+
+
+class Changed(Schema):
+    """What a pause or a resume did."""
+
+    changed = fields.Boolean()
+    pause = fields.Nested(Pause, allow_none=True, metadata={"description": "The pause that stands, or has ended."})
+
+
+class Error(Schema):
+    """What went wrong."""
+
+    type = _text()
+    message = _text()
+    status = _whole()
+
+
+class Failure(Schema):
+    """What every answer is that is no success."""
+
+    error = fields.Nested(Error)
+
+
+class ListQuery(Schema):
+    """What a list is narrowed to."""
+
+    state = _text("One or several with commas between; of what is not over, and dead letters, when left out.")
+    key = _text("The intent with this key or id alone.")
+    kind = _text()
+    code = _text()
+    target = _text()
+    since = _text("An RFC 3339 time, or a span back from now such as 2h.")
+    until = _text("An RFC 3339 time.")
+    after = _text("As the page before gave it; with one state.")
+
+
+class ActionQuery(Schema):
+    """What the action log is narrowed to."""
+
+    who = _text()
+    what = _text()
+    target = _text()
+    since = _text("An RFC 3339 time, or a span back from now such as 2h.")
+    until = _text("An RFC 3339 time.")
