@@ -16,7 +16,7 @@ from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse, Re
 from blnk_relay import JournalUnavailable, NotFound, Refused, RelayError, TooLate, __version__
 from worker.cli.output import clock, plain, several, span, stamp
 from worker.console import charts
-from worker.console.asking import Answer, Ask, BadRequest, Data, NotAllowed, Onward, Page, Text, link, part
+from worker.console.asking import Answer, Ask, BadRequest, Broken, Data, NotAllowed, Onward, Page, Text, link, part
 from worker.console.hands import Busy, TooLong
 from worker.console.signin.rights import Right
 
@@ -39,6 +39,7 @@ _FAILURES: tuple[tuple[type[RelayError], int, str], ...] = (
     (NotAllowed, 403, "Not allowed"),
     (BadRequest, 400, "That cannot be used"),
     (NotFound, 404, "Not found"),
+    (Broken, 500, "The console has failed"),
     (JournalUnavailable, 503, "The journal cannot be reached"),
     (Busy, 503, "Too much to do"),
     (TooLong, 504, "That took too long"),

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+import logging
 import re
+import traceback
 from collections.abc import Callable, Mapping
 from functools import partial
+from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl
 
@@ -20,7 +23,7 @@ from blnk_relay import Operator, RelayError
 from blnk_relay.bell import Bells
 from blnk_relay.journal.journals import Journals
 from worker.console.answering import HERE, Answers, refusal
-from worker.console.asking import Answer, Ask, BadRequest, Door, NotAllowed, Page, link
+from worker.console.asking import Answer, Ask, BadRequest, Broken, Door, NotAllowed, Page, link
 from worker.console.doors import DOORS
 from worker.console.guard import Guard, same_origin
 from worker.console.hands import Hands
@@ -44,6 +47,10 @@ FORM_TOKEN = "form_token"  # noqa: S105 - the name of a field
 
 #: A path of ours, to go on to after signing in.
 _ONWARD = re.compile(r"/(?![/\\])[\x21-\x5b\x5d-\x7e]*")
+
+_LOG = logging.getLogger("blnk_relay.console")
+
+_SORRY = "the console has failed at this; its log says where. Nothing was changed, unless the action log says so."
 
 #: How long somebody may take at the identity provider.
 _AWAY_S = 600
@@ -169,8 +176,7 @@ class Console:
             return self._stranger(request, api=door.api)
         root, ask = _root(request), None
         try:
-            if not person.may(door.right):
-                raise NotAllowed(f"this takes the right {door.right.value!r}, which {person.name} does not have")
+            _check_right(person, door)
             form = await self._form(request, session, api=door.api) if door.method == "POST" else {}
             ask = Ask(
                 operator=self._operators[door.api],
@@ -189,6 +195,10 @@ class Console:
             response = self._answers.failure(
                 error, ask or _nobody(self, request, person, session), root, as_json=door.api
             )
+        except Exception as error:  # noqa: BLE001 - whatever it is, nobody is shown more than that
+            _LOG.error("the console failed at %s %s: %s", door.method, door.path, _where(error))
+            known = ask or _nobody(self, request, person, session)
+            response = self._answers.failure(Broken(_SORRY), known, root, as_json=door.api)
         if fresh := getattr(request.state, "cookie", ""):
             self._set_cookie(request, response, fresh)
         return response
@@ -365,6 +375,18 @@ def _address(request: Request) -> str:
     """Where the connection comes from, whatever its headers say."""
     known = request.scope.get("client")
     return str(known[0]) if known else ""
+
+
+def _check_right(person: Person, door: Door) -> None:
+    if not person.may(door.right):
+        raise NotAllowed(f"this takes the right {door.right.value!r}, which {person.name} does not have")
+
+
+def _where(error: Exception) -> str:
+    """What went wrong and where, without its message, which may quote what belongs to people."""
+    frames = traceback.extract_tb(error.__traceback__)
+    at = f" at {Path(frames[-1].filename).name}:{frames[-1].lineno}" if frames else ""
+    return f"{type(error).__name__}{at}"
 
 
 def _root(request: Request) -> str:

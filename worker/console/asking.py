@@ -17,6 +17,10 @@ class NotAllowed(RelayError):
     """Whoever asks has not the right to it."""
 
 
+class Broken(RelayError):
+    """A fault of the console's own."""
+
+
 class BadRequest(RelayError):
     """What was sent cannot be used; the message says why."""
 
