@@ -39,6 +39,7 @@ from blnk_relay.intents.links import ResultOf, result_of
 from blnk_relay.intents.outcomes import OutcomeName, PartName
 from blnk_relay.intents.states import EventName, StateName
 from blnk_relay.journal.actions import Action, Together, Via
+from blnk_relay.journal.causes import Cause, Causes
 from blnk_relay.journal.events import Event
 from blnk_relay.journal.operator import Operator
 from blnk_relay.journal.overview import GateView, LaneDepth, Overview, Pause
@@ -129,6 +130,8 @@ __all__ = [  # noqa: RUF022 - grouped by what they are for
     "Pause",
     "Change",
     "Action",
+    "Cause",
+    "Causes",
     "Together",
     "Via",
     "KeyUse",
