@@ -40,6 +40,7 @@ from blnk_relay.intents.outcomes import OutcomeName, PartName
 from blnk_relay.intents.states import EventName, StateName
 from blnk_relay.journal.actions import Action, Together, Via
 from blnk_relay.journal.around import Around
+from blnk_relay.journal.causes import Cause, Causes
 from blnk_relay.journal.events import Event
 from blnk_relay.journal.operator import Operator
 from blnk_relay.journal.overview import GateView, LaneDepth, Overview, Pause
@@ -131,6 +132,8 @@ __all__ = [  # noqa: RUF022 - grouped by what they are for
     "Pause",
     "Change",
     "Action",
+    "Cause",
+    "Causes",
     "Together",
     "Via",
     "KeyUse",

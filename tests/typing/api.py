@@ -15,6 +15,8 @@ from blnk_relay import (
     AsyncRelay,
     Attempt,
     AttemptName,
+    Cause,
+    Causes,
     Change,
     DeadClassName,
     DoesNotVerify,
@@ -271,9 +273,12 @@ def operate() -> list[str]:
         operator.resume_lane("refunds", who="mila")
         upgraded: tuple[Upgraded, ...] = operator.upgrade()
         acts: tuple[Action, ...] = operator.actions(what="pause", most=5)
+        found: Causes = operator.causes(dead_class="unknown", since=operator.now() - timedelta(hours=1))
+        causes: tuple[Cause, ...] = found.causes if not found.uncounted or operator.recount() else ()
         uses: tuple[KeyUse, ...] = operator.key_use()
         resealed: Resealed = operator.reseal("default")
         told = [f"{act.at} {act.who}: {act.what} {act.of}" for act in acts]
+        told += [f"{cause.count} {cause.code} {cause.sums.get('EUR')}" for cause in causes]
         told += [f"{use.target} {use.old}" for use in uses] + [f"{resealed.done} {resealed.finished}"]
         told += [f"{lane.lane} {lane.due}" for lane in lanes] + [gate.state for gate in gates]
         told += [f"{one.target} {one.before} {one.after}" for one in upgraded if one.changed]

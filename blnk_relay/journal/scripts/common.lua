@@ -16,7 +16,7 @@
 --                              which it may have been sent), refs (references that it owns, as past:… has them: one
 --                              behind the other), sealed (names of the encryption keys that body, file, memo and
 --                              message need, by blanks; a - before them where the body is in the clear; nothing where
---                              all is)
+--                              all is), worth (of a letter: see letters.lua)
 --                      bound   one an intent
 --                      gone    sweep.lua, the retention after it is done or cancelled; dead and discarded ones: nobody
 --   body:<id>          string  what never changes, as JSON; references that stand in its payload are those of its
@@ -95,6 +95,19 @@
 --   dead               zset    died at -> id        state dead: waits for a human
 --                      bound   one member a dead letter
 --                      gone    replay.lua, discard.lua
+--   causes             set     what letters are dead of: "<kind>|<class>|<code>"; see letters.lua
+--                      bound   one member a cause of which there are letters
+--                      gone    letters.lua, recount.lua
+--   letters:<cause>    zset    died at -> id        the letters of it
+--                      bound   one member a dead letter
+--                      gone    letters.lua, recount.lua
+--   sums:<cause>       hash    "<currency>/<minor units of one>" -> minor units, as far as their payloads say so in the
+--                              clear; known: of how many
+--                      bound   one field a currency
+--                      gone    letters.lua, recount.lua
+--   affected:<cause>   zset    letters -> order of the caller's ("own:<order key>") that they belong to
+--                      bound   one member an order with letters
+--                      gone    letters.lua, recount.lua
 --   discarded          zset    closed at -> id      state discarded: closed by a human
 --                      bound   one member a letter that was closed
 --                      gone    nobody; but reject.lua, when the same comes again

@@ -1,4 +1,4 @@
--- uses: ground, turns, actions, letters
+-- uses: ground, letters, turns, actions
 -- Closes a dead letter by a human's word; what waited behind it goes on.
 -- ARGV: id; line (of its log); cap (length of the events stream); planned (as replay.lua takes it, "": whatever it died
 --   of); action (see actions.lua).
@@ -10,7 +10,7 @@
 local id, line, cap, planned, action = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5]
 
 local bells, key = {}, intent_key(id)
-local intent = fields_of(key, 'state', 'orders', 'excl', 'kind', 'gen', 'class', 'code')
+local intent = fields_of(key, 'state', 'orders', 'excl', 'kind', 'gen', 'class', 'code', 'worth')
 if not intent.state then return { '', bells } end
 if intent.state ~= 'dead' then
   note_action(action, 'refused: ' .. intent.state)
@@ -22,6 +22,7 @@ if planned ~= '' and life_of(intent, redis.call('ZSCORE', P .. 'dead', id)) ~= p
 end
 redis.call('HSET', key, 'state', 'discarded', 'updated', NOW)
 redis.call('ZREM', P .. 'dead', id)
+leave_cause(id, intent)
 redis.call('UNLINK', P .. 'file:' .. id)
 redis.call('ZADD', P .. 'discarded', NOW, id)
 log(id, line)

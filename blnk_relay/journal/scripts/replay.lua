@@ -15,7 +15,7 @@ local body, sealed, line, planned, action = ARGV[6], ARGV[7], ARGV[8], ARGV[9], 
 
 local bells, key = {}, intent_key(id)
 local intent = fields_of(key, 'state', 'lane', 'sent', 'lapsed', 'gen', 'kind', 'class', 'code', 'token',
-  'pending', 'orders', 'lost', 'created')
+  'pending', 'orders', 'lost', 'created', 'worth')
 if not intent.state then return { '', bells } end
 if intent.state ~= 'dead' then
   note_action(action, 'refused: ' .. intent.state)
@@ -55,6 +55,7 @@ end
 redis.call('HSET', key, 'state', look and 'posted' or held and 'waiting' or 'ready', 'since', NOW,
   'deadline', NOW + tonumber(patience), 'claims', '0', 'token', next_token(intent.token), 'updated', NOW)
 redis.call('ZREM', P .. 'dead', id)
+leave_cause(id, intent)
 log(id, line)
 count('replayed|' .. intent.kind)
 if look then
