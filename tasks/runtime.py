@@ -22,6 +22,7 @@ from blnk_relay.journal.clock import steady_s
 from blnk_relay.journal.journal import Journal
 from blnk_relay.settings import CONFIRM_LANE, Settings
 from tasks.leases import Keeper
+from tasks.meter import Meter
 from tasks.pace import Pace
 from tasks.posters import Posters
 
@@ -149,6 +150,7 @@ class Runtime:
         latency_s: How long a connection is busy with one intent, by lane.
         looks: How many intents the next look takes.
         shut: Resources that cannot be read, until when by the steady clock, and the answer that said so.
+        meter: Told how long all takes; None where nobody measures.
     """
 
     settings: Settings
@@ -159,6 +161,7 @@ class Runtime:
     reports: Reports
     policy: Policy
     worker: str
+    meter: Meter | None = None
     stopping: Stopping = field(default_factory=Stopping)
     posters: Posters = field(init=False)
     turns: Mapping[str, threading.Lock] = field(init=False)

@@ -356,10 +356,10 @@ class Journal(Producing):
                 unfit.append((settlement, error))
         if not encoded:
             return Settled()
-        bells, _stale, lost_ms = self.scripts.run(
+        bells, stale, lost_ms = self.scripts.run(
             "settle", worker, self.settings.events_max, ",".join(healthy), *encoded
         )
-        return Settled(tuple(bells), None if lost_ms < 0 else lost_ms / 1000)
+        return Settled(tuple(bells), None if lost_ms < 0 else lost_ms / 1000, frozenset(stale))
 
     def _encoded(self, settlement: Settlement, key: EncryptionKey | None) -> str:
         hidden = {} if key is None else {name: text for name in HIDDEN if (text := settlement.fields.get(name))}
