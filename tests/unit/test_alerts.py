@@ -1,4 +1,4 @@
-"""The alerts of docs/monitoring: each fires on its own case, says what it is about, and all are silent on a well relay."""
+"""The alerts of docs/monitoring: each fires on its own case, and says of what; a well relay is left in peace."""
 
 from __future__ import annotations
 

@@ -57,7 +57,7 @@ LANE_PAUSED = Name("lane_paused", "gauge", "Whether an operator has paused the l
 GATE = Name(
     "gate",
     "gauge",
-    "1 for the state in which a side (write, read, or lane:<lane>) of the target is: open, slowed, paused or "
+    "1 for the state in which a side (write, read, or lane: and its name) of the target is: open, slowed, paused or "
     "unreachable; by names who paused it (operator or worker), code says why.",
     ("target", "side", "state", "by", "code"),
 )
