@@ -238,3 +238,20 @@ def test_they_ask_only_for_metrics_that_there_are_and_for_labels_that_these_have
     for word, inside in re.findall(r"(blnk_relay_\w+)\{([^}]*)\}", text):
         name = known[re.sub(r"(_seconds)_(bucket|count|sum)$", r"\1", word)]
         assert set(re.findall(r"(\w+)\s*(?:=~|!~|!=|=)", inside)) <= {*name.labels, "instance"}
+
+
+def test_panels_of_the_dashboard_lie_beside_each_other_and_each_asks_for_something():
+    panels = json.loads((MONITORING / "dashboard.json").read_text(encoding="utf-8"))["panels"]
+    assert len({panel["id"] for panel in panels}) == len(panels)
+    taken: set[tuple[int, int]] = set()
+    for panel in panels:
+        place = panel["gridPos"]
+        cells = {
+            (x, y)
+            for x in range(place["x"], place["x"] + place["w"])
+            for y in range(place["y"], place["y"] + place["h"])
+        }
+        assert max(x for x, _ in cells) < 24
+        assert not cells & taken, panel["title"]
+        taken |= cells
+        assert panel["type"] == "row" or all(target["expr"] for target in panel["targets"])

@@ -85,21 +85,21 @@ def test_every_answer_is_one_of_a_few():
     assert seen | {"not_sent", "broken"} == set(STATUS_CLASSES)
 
 
-# -- bins --------------------------------------------------------------------------------------------------------------
+# -- buckets ----------------------------------------------------------------------------------------------------------
 
 
 def filled(meter: SharedMeter) -> dict[tuple[str, ...], tuple[dict[str, float], float]]:
-    return {(one.name.name, *one.labels): (dict(one.bins), one.total_s) for one in meter.filled()}
+    return {(one.name.name, *one.labels): (dict(one.buckets), one.total_s) for one in meter.filled()}
 
 
 def test_bins_are_cumulative_with_their_bounds_in_them():
     meter = SharedMeter(Settings())
     for seconds in (0.01, 0.011, 5.0, 1e6):
         meter.took(Span.WHOLE, "default", "transactions", seconds)
-    [(bins, total_s)] = filled(meter).values()
-    assert (bins["0.01"], bins["0.025"], bins["5"], bins["7200"], bins["+Inf"]) == (1, 2, 3, 3, 4)
-    assert list(bins.values()) == sorted(bins.values())
-    assert len(bins) == len(LIFE_S) + 1
+    [(buckets, total_s)] = filled(meter).values()
+    assert (buckets["0.01"], buckets["0.025"], buckets["5"], buckets["7200"], buckets["+Inf"]) == (1, 2, 3, 3, 4)
+    assert list(buckets.values()) == sorted(buckets.values())
+    assert len(buckets) == len(LIFE_S) + 1
     assert total_s == pytest.approx(1_000_005.021)
 
 
@@ -114,7 +114,7 @@ def test_each_span_lane_side_and_answer_has_bins_of_its_own_and_strange_lanes_sh
             meter.answered("default", side, status, 1.0)
     meter.took(Span.SENT, "nobody's", "transactions", 1.0)
     meter.answered("nobody's", "write", "2xx", 1.0)
-    found = {labels: bins["+Inf"] for labels, (bins, _) in filled(meter).items()}
+    found = {labels: buckets["+Inf"] for labels, (buckets, _) in filled(meter).items()}
     assert len(found) == len(Span) * (len(settings.lanes) + 1) + 2 * len(STATUS_CLASSES)
     assert {count for labels, count in found.items() if OTHER not in labels[-1:] or labels[0] == "request_seconds"} == {
         1
@@ -134,10 +134,10 @@ def test_no_count_of_any_thread_is_lost():
         thread.start()
     for thread in threads:
         thread.join()
-    [(bins, total_s)] = filled(meter).values()
-    assert bins["+Inf"] == 8_000
+    [(buckets, total_s)] = filled(meter).values()
+    assert buckets["+Inf"] == 8_000
     assert total_s == pytest.approx(8.0)
-    assert len(bins) == len(REQUEST_S) + 1
+    assert len(buckets) == len(REQUEST_S) + 1
 
 
 # -- series ------------------------------------------------------------------------------------------------------------

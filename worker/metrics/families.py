@@ -121,7 +121,7 @@ class Families:
             if name.sort == "histogram"
         }
         for one in filled:
-            histograms[one.name].add_metric(one.labels, list(one.bins), one.total_s)
+            histograms[one.name].add_metric(one.labels, list(one.buckets), one.total_s)
         yield from histograms.values()
 
     def _gauges(self, reading: Reading) -> Iterator[tuple[Name, tuple[str, ...], float]]:

@@ -1,9 +1,8 @@
 """Histograms of what the processes of a worker measure, in memory that they share; read by one of them.
 
-A child of the prefork pool has bins of its own, in the place of its number in the pool: it writes without asking
+A child of the prefork pool has buckets of its own, in the place of its number in the pool: it writes without asking
 anybody, and a child that takes the number of a dead one goes on counting where that one has stopped. So there are no
-files to clean up, nothing is lost with a child, and no counter ever goes back (decision on metrics of several
-processes). A worker with one process has one place.
+files to clean up, nothing is lost with a child, and no counter ever goes back. A worker with one process has one place.
 """
 
 from __future__ import annotations
@@ -23,7 +22,7 @@ from tasks.meter import STATUS_CLASSES, Span
 from worker.metrics import names
 from worker.metrics.names import Name
 
-#: Upper bounds of bins, in seconds: of the life of an intent, and of one request.
+#: Upper bounds of buckets, in seconds: of the life of an intent, and of one request.
 LIFE_S = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 1800.0, 7200.0)
 REQUEST_S = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 
@@ -47,18 +46,18 @@ class Filled:
     """One series that has something in it.
 
     Attributes:
-        bins: Upper bound of each bin, as text, and how many were not above it.
+        buckets: Upper bound of each bucket, as text, and how many were not above it.
         total_s: The sum of all.
     """
 
     name: Name
     labels: tuple[str, ...]
-    bins: tuple[tuple[str, float], ...]
+    buckets: tuple[tuple[str, float], ...]
     total_s: float
 
 
 class SharedMeter:
-    """Counts into bins. To be made before any process is forked that is to share it.
+    """Counts into buckets. To be made before any process is forked that is to share it.
 
     Args:
         settings: Names targets and lanes: there is a series for each of theirs, and no other.
@@ -81,7 +80,7 @@ class SharedMeter:
                 for status in STATUS_CLASSES
             ),
         ]
-        # Of each: its bins, one for what is above all bounds, and the sum. In front of all: whether a place is used.
+        # Of each: its buckets, one for what is above all bounds, and the sum. In front of all: whether a place is used.
         starts = list(accumulate((len(bounds) + 2 for _, bounds, _ in places), initial=1))
         self._width = starts[-1]
         self._series = list(zip(places, starts, strict=False))
