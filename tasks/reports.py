@@ -16,7 +16,7 @@ from blnk_relay.journal.clock import steady_s
 from blnk_relay.journal.entries import Claimed, Settlement
 from tasks import meter
 from tasks.lookups import Decided
-from tasks.runtime import Runtime
+from tasks.runtime import Runtime, tally
 from tasks.settlements import Fault, after_fault, after_look, after_rollback
 
 _log = logging.getLogger(__name__)
@@ -38,6 +38,7 @@ def settle(runtime: Runtime, settlements: Sequence[Settlement], healthy: Sequenc
     """
     unfit: list[tuple[Settlement, Exception]] = []
     settled = runtime.journal.settle(runtime.worker, settlements, healthy, unfit)
+    tally.progress()
     bells, stale = settled.bells, settled.stale
     if settled.found_after_s is not None:
         runtime.reports.found(runtime.target, settled.found_after_s)

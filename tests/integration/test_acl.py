@@ -79,7 +79,7 @@ def everything(stage: Stage) -> None:
         told = reading_of(relay.journal("default"))
         assert (told.overview.dead, bool(told.server)) == (2, True)
         operator.discard(relay.get("poorer"), who="me", reason="by hand")
-        operator.replay(relay.get("poor"), who="me")
+        operator.replay(relay.get("poor"), who="me", reason="a test")
         wait_until(lambda: relay.get("poor").state == "dead", 40)
         assert relay.history("order.")
         assert any(event.key == "order." for event in relay.events("books", timeout_s=1))
