@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -11,7 +10,7 @@ from blnk_relay.journal.flows import Flow, Run
 from blnk_relay.journal.journal import Journal
 from blnk_relay.journal.overview import Overview, overview_flow
 from blnk_relay.journal.server import facts_of
-from blnk_relay.journal.shape import program_of
+from blnk_relay.journal.workers import WorkerView, workers_flow
 from blnk_relay.settings import Settings
 
 
@@ -22,14 +21,14 @@ class Reading:
     Attributes:
         target: Whose it is.
         overview: Depths, ages, gates and counters.
-        versions: How many worker programs are alive, by the version of their package.
+        workers: Worker programs, those that died lately among them.
         server: What its Redis says of itself; empty where we may not ask.
         ahead_s: How far the journal's time is ahead of this machine's.
     """
 
     target: str
     overview: Overview
-    versions: Mapping[str, int]
+    workers: tuple[WorkerView, ...]
     server: Mapping[str, str]
     ahead_s: float
 
@@ -47,7 +46,7 @@ def reading_of(journal: Journal) -> Reading:
 
 
 def _reading_flow(settings: Settings, target: str, ahead_s: float) -> Flow[Reading]:
-    overview, alive = yield from overview_flow(settings, target)
+    overview, _ = yield from overview_flow(settings, target)
+    workers = yield from workers_flow(settings, target)
     server = facts_of((yield Run("server", ())))
-    versions = Counter(program_of(sign).version for sign in alive)
-    return Reading(target, overview, versions, server, ahead_s)
+    return Reading(target, overview, workers, server, ahead_s)

@@ -192,7 +192,12 @@ def test_a_worker_tells_what_it_did_and_promtool_is_content(stage):
         writes = total(text, "blnk_relay_request_seconds_count", side="write", status="2xx")
         assert writes == total(text, "blnk_relay_attempts_total", status="2xx") == 41
         assert total(text, "blnk_relay_request_seconds_count", side="read", status="2xx") > 0
-        assert (total(text, "blnk_relay_workers"), total(text, "blnk_relay_backlog")) == (1, 0)
+        assert (
+            total(text, "blnk_relay_workers", state="running")
+            == total(text, "blnk_relay_lane_workers", lane="refunds")
+            == 1
+        )
+        assert total(text, "blnk_relay_backlog") == 0
         promtool("check", "metrics", given=text.encode())
         assert not re.search(r"@poor|p\d\b|blnk_demo|inst_demo", text), "no key, no balance, no token"
         assert [answer_of(port, path)[0] for path in ("/healthz", "/readyz", "/else")] == [200, 200, 404]

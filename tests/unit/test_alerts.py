@@ -19,7 +19,10 @@ RULES = MONITORING / "alerts.yaml"
 HEALTHY = {
     'blnk_relay_journal_up{target="eu",instance="a"}': "1+0x20",
     'blnk_relay_journal_up{target="eu",instance="b"}': "1+0x20",
-    'blnk_relay_workers{target="eu",instance="a"}': "2+0x20",
+    'blnk_relay_workers{state="running",target="eu",instance="a"}': "2+0x20",
+    'blnk_relay_workers{state="dead",target="eu",instance="a"}': "0+0x20",
+    'blnk_relay_workers_unwell{target="eu",instance="a"}': "0+0x20",
+    'blnk_relay_lane_workers{target="eu",lane="main",instance="a"}': "2+0x20",
     'blnk_relay_worker_versions{target="eu",instance="a"}': "1+0x20",
     'blnk_relay_gate{target="eu",side="write",state="open",by="",code="",instance="a"}': "1+0x20",
     'blnk_relay_lane_paused{target="eu",lane="main",instance="a"}': "0+0x20",
@@ -45,14 +48,14 @@ def gate(state: str, by: str, code: str) -> dict[str, str]:
 
 def soon(series: str, well: str, ill: str) -> dict[str, str]:
     """A series of the healthy relay with another value from then on."""
-    full = next(name for name in HEALTHY if name.startswith(f"blnk_relay_{series}{{"))
+    full = next(name for name in HEALTHY if name.startswith((f"blnk_relay_{series}{{", f"blnk_relay_{series},")))
     return {full: f"{well}+0x4 {ill}+0x15"}
 
 
 #: Of each case: what is unlike the healthy relay; the alert that it is about; its labels; its sentence.
 CASES: dict[str, tuple[dict[str, str], str, dict[str, str], str]] = {
     "nobody works": (
-        soon("workers", "2", "0"),
+        soon('workers{state="running"', "2", "0"),
         "BlnkRelayNoWorker",
         {"target": "eu"},
         "No worker is alive for target eu, or none that Prometheus can reach.",
@@ -63,6 +66,24 @@ CASES: dict[str, tuple[dict[str, str], str, dict[str, str], str]] = {
         {},
         "No worker is alive, or none that Prometheus can reach.",
     ),
+    "nobody serves a lane": (
+        soon("lane_workers", "2", "0"),
+        "BlnkRelayLaneWithoutWorker",
+        {"target": "eu", "lane": "main"},
+        "No worker serves lane main of target eu, while others are served.",
+    ),
+    "a worker is stuck": (
+        soon("workers_unwell", "0", "1"),
+        "BlnkRelayWorkerUnwell",
+        {"target": "eu"},
+        "1 workers of target eu have work and finish nothing.",
+    ),
+    "a worker has died": (
+        {'blnk_relay_workers{state="dead",target="eu",instance="a"}': "0+0x10 1+0x9"},
+        "BlnkRelayWorkerDied",
+        {"target": "eu"},
+        "1 workers of target eu have died within 15 minutes.",
+    ),
     "a journal is away": (
         {f'blnk_relay_journal_up{{target="eu",instance="{one}"}}': "1+0x4 0+0x15" for one in ("a", "b")},
         "BlnkRelayJournalAway",
@@ -71,31 +92,31 @@ CASES: dict[str, tuple[dict[str, str], str, dict[str, str], str]] = {
     ),
     "a ledger is away": (
         gate("unreachable", "worker", "UNREACHABLE"),
-        "BlnkRelayUnreachable",
+        "BlnkRelayTargetUnreachable",
         {"target": "eu", "side": "write", "code": "UNREACHABLE"},
         "The ledger of target eu cannot be reached (write, UNREACHABLE).",
     ),
     "a key is refused": (
         gate("paused", "worker", "AUTH_INVALID_API_KEY"),
-        "BlnkRelayCredential",
+        "BlnkRelayTargetRefuses",
         {"target": "eu", "side": "write", "code": "AUTH_INVALID_API_KEY"},
-        "The ledger of target eu refuses our credential (write, AUTH_INVALID_API_KEY).",
+        "The ledger of target eu refuses us (write, AUTH_INVALID_API_KEY); nothing else is sent.",
     ),
     "no token is to be had": (
         gate("slowed", "worker", "NO_ACCESS_TOKEN"),
-        "BlnkRelayCredential",
+        "BlnkRelayTargetRefuses",
         {"target": "eu", "side": "write", "code": "NO_ACCESS_TOKEN"},
-        "The ledger of target eu refuses our credential (write, NO_ACCESS_TOKEN).",
+        "The ledger of target eu refuses us (write, NO_ACCESS_TOKEN); nothing else is sent.",
     ),
     "an operator has paused a target": (
         gate("paused", "operator", "OPERATOR"),
-        "BlnkRelayPaused",
-        {"target": "eu", "side": "write", "by": "operator", "code": "OPERATOR"},
-        "Target eu is paused by operator (write, OPERATOR).",
+        "BlnkRelayTargetPaused",
+        {"target": "eu", "side": "write"},
+        "Target eu (write) has been paused by an operator for half an hour.",
     ),
     "a ledger slows us": (
         gate("slowed", "worker", "GEN_RATE_LIMITED"),
-        "BlnkRelaySlowed",
+        "BlnkRelayTargetSlowed",
         {"target": "eu", "side": "write", "code": "GEN_RATE_LIMITED"},
         "The ledger of target eu slows us down (write, GEN_RATE_LIMITED).",
     ),
@@ -113,7 +134,7 @@ CASES: dict[str, tuple[dict[str, str], str, dict[str, str], str]] = {
     ),
     "outcomes are not read": (
         soon("confirmation_lag_seconds", "0", "120"),
-        "BlnkRelayConfirmationsLag",
+        "BlnkRelayConfirmationsLate",
         {"target": "eu"},
         "What was posted to target eu is not looked for; the latest look is 2m 0s late.",
     ),
@@ -213,19 +234,27 @@ def test_each_alert_fires_on_its_case_alone_once_that_has_lasted_and_says_what_i
             "exp_labels": {**labels, **rule["labels"]},
             "exp_annotations": {"summary": sentence, "runbook_url": rule["annotations"]["runbook_url"]},
         }
-        # Dead letters are news at once, and for a quarter of an hour; what else is amiss has to last.
+        # Deaths are news at once, and for a quarter of an hour; what else is amiss has to last.
         moments = [("60m", name, alert)] if "for" not in rule else [("25m", "", None), ("95m", name, alert)]
         cases.append(told(unlike, *moments))
     judged(cases, tmp_path)
     assert {name for _, name, _, _ in CASES.values()} == set(rules()), "an alert without a case"
 
 
-def test_an_alert_has_a_severity_and_a_runbook_of_its_own():
-    links = [rule["annotations"]["runbook_url"] for rule in rules().values()]
-    assert len(set(links)) == len(links)
-    for link in links:
-        assert re.fullmatch(r"https://\S+/docs/operations\.md#[a-z-]+", link)
-    assert {rule["labels"]["severity"] for rule in rules().values()} == {"warning", "critical"}
+#: Parts of the runbook: those of the verdicts that status opens with.
+PARTS = """
+    journal-away redis-memory redis-persistence redis-eviction no-worker worker-unwell worker-died target-refuses
+    target-unreachable target-paused target-slowed lane-paused oldest-open confirmations-late dead-letters clocks-apart
+    versions-mixed
+"""
+
+
+def test_an_alert_has_a_severity_and_a_part_of_the_runbook():
+    links = {rule["annotations"]["runbook_url"] for rule in rules().values()}
+    pages = {link.partition("#")[0] for link in links}
+    assert pages == {"https://github.com/blnk-relay/blnk-relay/blob/main/docs/operations.md"}
+    assert {link.partition("#")[2] for link in links} == set(PARTS.split())
+    assert {rule["labels"]["severity"] for rule in rules().values()} == {"notice", "warning", "critical"}
 
 
 @pytest.mark.parametrize("file", ["alerts.yaml", "dashboard.json"])

@@ -7,6 +7,7 @@ import threading
 from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
+from typing import Any
 
 import pytest
 
@@ -17,6 +18,8 @@ from blnk_relay.intents.states import State
 from blnk_relay.journal.entries import Claimed, Settlement
 from blnk_relay.journal.overview import GateView, LaneDepth, Overview
 from blnk_relay.journal.readings import Reading
+from blnk_relay.journal.status import moment
+from blnk_relay.journal.workers import Sign, WorkerView
 from tasks.meter import STATUS_CLASSES, Span, spans, status_class
 from worker.metrics import names, page
 from worker.metrics.families import MOST_CODES, Families, Words
@@ -157,7 +160,7 @@ def reading(**counts: int) -> Reading:
         gates=(GateView("eu", "read", "paused", "AUTH_INVALID_API_KEY", None, manual=False, note="", rate=0),),
         counts={name.replace("__", "|"): value for name, value in counts.items()},
     )
-    return Reading("eu", overview, MappingProxyType({"1.0": 1, "1.1": 1}), MappingProxyType({}), 0.25)
+    return Reading("eu", overview, (), MappingProxyType({}), 0.25)
 
 
 def series(
@@ -186,7 +189,27 @@ def test_a_journal_is_told_by_state_lane_and_target():
     assert of(found, "lane_paused", lane="transactions") == 1
     assert of(found, "gate", side="read", state="paused", code="AUTH_INVALID_API_KEY", by="worker") == 1
     assert of(found, "gate", side="write", state="open") == 1
-    assert (of(found, "workers"), of(found, "worker_versions"), of(found, "clock_ahead_seconds")) == (2, 2, 0.25)
+    assert of(found, "clock_ahead_seconds") == 0.25
+
+
+def worker(name: str, version: str = "1.0", state: str = "running", **sign: Any) -> WorkerView:
+    return WorkerView(name, "host", 1, version, 1, state, moment(T0), ("eu",), Sign(**sign))
+
+
+def test_workers_are_told_by_state_and_by_the_lanes_that_they_serve():
+    workers = (
+        worker("a", lanes=("transactions",), pool="threads"),
+        worker("b", "1.1", lanes=("refunds",), pool="threads", unwell="it finishes nothing"),
+        worker("c", "1.1"),
+        worker("d", state="quiet", lanes=("transactions",), pool="threads"),
+        worker("e", "0.9", state="dead", lanes=("transactions",), pool="threads", unwell="it was"),
+    )
+    found = series(Families(Settings()), "eu", replace(reading(), workers=workers))
+    states = {"running": 3, "quiet": 1, "stopping": 0, "dead": 1}
+    assert {state: of(found, "workers", state=state) for state in states} == states
+    # Of those that run one serves the lane, and one is too old to say what it serves.
+    assert of(found, "lane_workers", lane="transactions") == 2
+    assert (of(found, "workers_unwell"), of(found, "worker_versions")) == (1, 2)
 
 
 def test_of_a_journal_that_is_away_nothing_is_told_but_that():

@@ -137,10 +137,21 @@ class Families:
         yield names.BACKLOG, (), seen.sending + sum(lane.due for lane in seen.lanes)
         yield names.CONFIRMATION_LAG, (), seen.oldest_posted_s
         yield from self._gates(seen)
-        yield names.WORKERS, (), seen.workers
-        yield names.WORKER_VERSIONS, (), len(reading.versions)
+        yield from self._workers(reading)
         yield names.CLOCK_AHEAD, (), reading.ahead_s
         yield from _of_server(reading.server)
+
+    def _workers(self, reading: Reading) -> Iterator[tuple[Name, tuple[str, ...], float]]:
+        for state in ("running", "quiet", "stopping", "dead"):
+            yield names.WORKERS, (state,), sum(worker.state == state for worker in reading.workers)
+        alive = [worker for worker in reading.workers if worker.alive]
+        yield names.WORKERS_UNWELL, (), sum(bool(worker.sign.unwell) for worker in alive)
+        yield names.WORKER_VERSIONS, (), len({worker.version for worker in alive})
+        running = [worker.sign for worker in alive if worker.state == "running"]
+        for depth in reading.overview.lanes:
+            # Who is too old to say what it serves may serve anything.
+            serving = sum(depth.lane in sign.lanes or not sign.pool for sign in running)
+            yield names.LANE_WORKERS, (self._lanes.of(depth.lane),), serving
 
     def _gates(self, seen: Overview) -> Iterator[tuple[Name, tuple[str, ...], float]]:
         shut = {gate.side: gate for gate in seen.gates}

@@ -61,8 +61,15 @@ GATE = Name(
     "unreachable; by names who paused it (operator or worker), code says why.",
     ("target", "side", "state", "by", "code"),
 )
-WORKERS = Name("workers", "gauge", "Worker programs that have given a sign of life.")
-WORKER_VERSIONS = Name("worker_versions", "gauge", "How many versions these are of.")
+WORKERS = Name(
+    "workers",
+    "gauge",
+    "Worker programs by state: running, quiet, stopping; dead are those that left within half a day without a farewell.",
+    ("target", "state"),
+)
+WORKERS_UNWELL = Name("workers_unwell", "gauge", "Worker programs that have something to do and finish nothing.")
+LANE_WORKERS = Name("lane_workers", "gauge", "Worker programs that run and serve the lane.", ("target", "lane"))
+WORKER_VERSIONS = Name("worker_versions", "gauge", "How many versions those that are alive are of.")
 REDIS_MEMORY = Name("redis_memory_used_bytes", "gauge", "Memory in use by the Redis that keeps the journal.")
 REDIS_LIMIT = Name("redis_memory_limit_bytes", "gauge", "Its maxmemory, or else the memory of its machine.")
 REDIS_EVICTS = Name("redis_evicts", "gauge", "Whether it would evict intents when it is full (maxmemory-policy).")
