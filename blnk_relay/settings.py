@@ -61,7 +61,10 @@ _NAME = re.compile(r"^[a-z][a-z0-9_-]{0,31}$")
 _DURABILITY = re.compile(r"^(memory|fsync|replicated:[1-9])$")
 
 #: Numbers of which 0 says that there is none.
-_MAY_BE_OFF = frozenset({"key_retention_s", "audit_window_s"})
+_MAY_BE_OFF = frozenset({"key_retention_s", "audit_window_s", "metrics_port"})
+
+#: The highest port that there is.
+_MOST_PORT = 65_535
 
 #: The same for people.
 _FORMS = {
@@ -265,6 +268,16 @@ class Settings:
     sentry_dsn: str = _setting(
         "", "Sentry project for failures that need a human; also read from SENTRY_DSN.", secret=True
     )
+    metrics_port: int = _setting(
+        0,
+        "Port on which a worker answers `/metrics` (Prometheus), `/healthz` and `/readyz` over HTTP (metrics.md); each "
+        "worker of a machine needs one of its own. 0: none.",
+    )
+    metrics_address: str = _setting(
+        "127.0.0.1",
+        "Address on which it does: `0.0.0.0` where others are to reach it, as in a container. There is no password, "
+        "and no name or amount in it.",
+    )
     #: Every target by its name, the default one first where there is one.
     ledgers: Mapping[str, Target] = field(init=False, repr=False, compare=False, metadata={"doc": "", "secret": False})
 
@@ -405,6 +418,10 @@ class Settings:
             )
         if self.retry_cap_s < self.retry_base_s:
             raise InvalidSettings(f"{PREFIX}RETRY_CAP_S must not be below {PREFIX}RETRY_BASE_S.")
+        if self.metrics_port > _MOST_PORT:
+            raise InvalidSettings(
+                f"{PREFIX}METRICS_PORT is {self.metrics_port}, and there are only ports up to {_MOST_PORT}; 0 for none."
+            )
 
     def journal_address(self, target: str) -> RedisAddress:
         """Where the journal of a target is; that of one which the settings do not name is where most are."""

@@ -82,11 +82,24 @@
 --                              shape that it knows>", whether it holds anything or not
 --                      bound   one member a worker program that has not missed its time for long
 --                      gone    sweep.lua; a worker that stops
+--   signs              zset    when it will have swept again, or was last heard of -> worker program, or process of one
+--                              that fell (see worker:<name>)
+--                      bound   1,000 members
+--                      gone    sweep.lua, half a day after the last one; a worker that stops
+--   worker:<name>      hash    of a worker program: sign (what it says of itself, as JSON), and what an operator wants
+--                              of it: wish (quiet or stop), who, why, at. Of a process that died with something in
+--                              hand: fell (when that was noticed), held (how many), ids (the first of them, by blanks)
+--                      bound   one a member of signs
+--                      gone    sweep.lua, with it; a worker that stops
+--   samples            list    once a minute: when, and how many were accepted, ended and died of what by then, as
+--                              JSON; newest first
+--                      bound   62 lines
+--                      gone    nobody
 --   posted             zset    next look -> id      state posted: the ledger has to show the outcome
 --                      bound   one member an intent in this state
 --                      gone    settle.lua, take.lua
---   tried:<lane>       zset    accept time -> id    open ones that a worker gave back, or looked at in vain: their age
---                              is in no other set, where each try moves them
+--   tried:<lane>       zset    accept time -> id    open ones that a worker has claimed, or that have waited for
+--                              others: their age is in no other set, where each try moves them
 --                      bound   one member an open intent
 --                      gone    settle.lua, cancel.lua, turns.lua (bury)
 --   done               zset    finished at -> id    states done and cancelled

@@ -56,6 +56,7 @@ redis.call('HSET', key, 'state', look and 'posted' or held and 'waiting' or 'rea
   'deadline', NOW + tonumber(patience), 'claims', '0', 'token', next_token(intent.token), 'updated', NOW)
 redis.call('ZREM', P .. 'dead', id)
 leave_cause(id, intent)
+if not held then redis.call('ZADD', P .. 'tried:' .. intent.lane, intent.created, id) end
 log(id, line)
 count('replayed|' .. intent.kind)
 if look then
