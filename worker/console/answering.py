@@ -25,6 +25,7 @@ HERE = Path(__file__).parent
 #: The screens that every page leads to, by path and name.
 SCREENS = (
     ("/", "Overview"),
+    ("/problems", "Problems"),
     ("/letters", "Dead letters"),
     ("/intents", "Intents"),
     ("/lanes", "Lanes"),

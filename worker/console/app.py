@@ -25,7 +25,7 @@ from blnk_relay.journal.journals import Journals
 from worker.console.answering import HERE, Answers, refusal
 from worker.console.asking import Answer, Ask, BadRequest, Broken, Door, NotAllowed, Page, link
 from worker.console.doors import DOORS
-from worker.console.guard import Guard, same_origin
+from worker.console.guard import HEALTH, METRICS, Guard, same_origin
 from worker.console.hands import Hands
 from worker.console.live import Pulse, stream
 from worker.console.settings import OIDC, PROXY, TOKEN, ConsoleSettings
@@ -35,6 +35,7 @@ from worker.console.signin.proxy import Proxy
 from worker.console.signin.rights import Person, Right
 from worker.console.signin.sessions import Session, Sessions
 from worker.console.signin.token import Tokens
+from worker.metrics import Exposition
 
 #: Largest body, and most fields of a form.
 MOST_BODY, _MOST_FIELDS = 256 * 1024, 200
@@ -98,6 +99,7 @@ class Console:
         self._proxy = Proxy(settings) if settings.sign_in == PROXY else None
         self._oidc = Oidc(settings, f"{settings.url.rstrip('/')}/signin/back") if settings.sign_in == OIDC else None
         self.pulse = Pulse(self._hands, self._operators[False])
+        self._exposition = Exposition(journals)
         self._app = Guard(Starlette(routes=self._routes()), settings)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -164,6 +166,8 @@ class Console:
             Route("/signin/away", self._sign_in_away, methods=["GET"]),
             Route("/signin/back", self._sign_in_back, methods=["GET"]),
             Route("/signout", self._sign_out, methods=["POST"]),
+            *(Route(path, self._health, methods=["GET"]) for path in HEALTH),
+            Route(METRICS, self._metrics, methods=["GET"]),
             Route("/live", self._live, methods=["GET"]),
             *(Route(door.path, partial(self._enter, door), methods=[door.method]) for door in DOORS),
             Route("/{rest:path}", self._nowhere, methods=["GET", "POST"]),
@@ -270,6 +274,26 @@ class Console:
             return self._proxy is not None or self._who_is is not None or self._sessions.of(id_, use=False) is not None
 
         return stream(request, self.pulse, lasting)
+
+    async def _health(self, request: Request) -> Response:
+        """Whether this process should go on, and whether it can do its work: for whoever started it."""
+        return await self._exposed(request)
+
+    async def _metrics(self, request: Request) -> Response:
+        """Metrics, for a scraper with a key, or for anybody where the settings say so."""
+        if not self.settings.metrics_open:
+            person, _ = self._person(request, api=True)
+            if person is None:
+                return self._stranger(request, api=True)
+        return await self._exposed(request)
+
+    async def _exposed(self, request: Request) -> Response:
+        path = request.url.path.removeprefix(_root(request))
+        try:
+            answer = await self._hands.do(partial(self._exposition.answer, path))
+        except RelayError as error:
+            return self._answers.failure(error, None, _root(request), as_json=True)
+        return Response(answer.body, answer.status, {"Content-Type": answer.content_type})
 
     # Signing in and out
 

@@ -7,7 +7,7 @@ from typing import Any
 from worker.console.api import answers, schemas
 from worker.console.api.description import description
 from worker.console.asking import Door
-from worker.console.screens import actions, intents, lanes, letters, overview
+from worker.console.screens import actions, intents, lanes, letters, overview, problems
 from worker.console.signin.rights import Right
 
 _LOOK = Right.VIEWER
@@ -20,6 +20,7 @@ SCREENS: tuple[Door, ...] = (
     Door("POST", "/intents/{target}/{id}/payload", Right.PAYLOAD, intents.payload),
     Door("GET", "/intents/{target}/{id}/{what}", _LOOK, letters.confirm),
     Door("POST", "/intents/{target}/{id}/{what}", Right.OPERATOR, letters.act),
+    Door("GET", "/problems", _LOOK, problems.problems),
     Door("GET", "/letters", _LOOK, letters.letters),
     Door("GET", "/lanes", _LOOK, lanes.lanes),
     Door("GET", "/lanes/{sort}/{name}/{what}", _LOOK, lanes.confirm),
@@ -57,6 +58,7 @@ API: tuple[Door, ...] = tuple(
             answers.act,
             {"body": schemas.Why, "out": schemas.Done, **_APPROVED},
         ),
+        ("GET", "/problems", _LOOK, answers.problems_, {"query": schemas.CauseQuery, "out": schemas.Causes}),
         ("GET", "/letters", _LOOK, answers.letters_, {"query": schemas.ListQuery, "out": schemas.IntentPage}),
         ("GET", "/lanes", _LOOK, answers.lanes_, {"out": schemas.Lanes}),
         (

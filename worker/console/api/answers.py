@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from blnk_relay.intents.intent import DEFAULT_TARGET
 from worker.cli.as_json import action_json, attempt_json, gate_json, intent_json, lane_json, overview_json, pause_json
+from worker.cli.summary import causes_json
 from worker.console.asking import Ask, Data
-from worker.console.screens import actions, intents, lanes, letters
+from worker.console.screens import actions, intents, lanes, letters, problems
 from worker.console.screens.filters import Filters, Listed, listed
 from worker.console.signin.rights import Right
 
@@ -30,6 +31,12 @@ def letters_(ask: Ask) -> Data:
 
 def _page(found: Listed) -> Data:
     return Data({"intents": [intent_json(one) for one in found.rows], "more": found.more, "after": found.after})
+
+
+def problems_(ask: Ask) -> Data:
+    """Dead letters by what they died of."""
+    _, found = problems.asked(ask)
+    return Data(causes_json(found))
 
 
 def intent(ask: Ask) -> Data:

@@ -204,6 +204,51 @@ class ActionPage(Schema):
     until = _text("To be given for the next page; empty where there is none.")
 
 
+class OrderCount(Schema):
+    """One of the caller's orders, and how many letters it has."""
+
+    order = _text()
+    count = _whole()
+
+
+class Cause(Schema):
+    """What some dead letters of one target died of."""
+
+    dead_class = fields.String(data_key="class")
+    target = _text()
+    kind = _text()
+    code = _text()
+    count = _whole("How many there are now.")
+    first = _time()
+    last = _time()
+    way = fields.String(validate=validate.OneOf(("same", "fresh", "no")))
+    why = _text("What a replay would do.")
+    sums = fields.Dict(keys=fields.String(), values=fields.String(), metadata={"description": "By currency, exact."})
+    summed = _whole("Of how many letters the sums are.")
+    orders = _whole()
+    some_orders = fields.List(fields.Nested(OrderCount))
+    some_keys = fields.List(_text())
+
+
+class Causes(Schema):
+    """Dead letters by cause, the most letters first."""
+
+    causes = fields.List(fields.Nested(Cause))
+    uncounted = _whole("Letters that no cause accounts for.")
+    away = fields.List(_text())
+
+
+class CauseQuery(Schema):
+    """What the causes are narrowed to."""
+
+    dead_class = fields.String(data_key="class")
+    kind = _text()
+    code = _text()
+    target = _text()
+    since = _text("An RFC 3339 time, or a span back from now such as 2h.")
+    until = _text("An RFC 3339 time.")
+
+
 class Why(Schema):
     """Why something is done."""
 
@@ -248,6 +293,7 @@ class Failure(Schema):
 class ListQuery(Schema):
     """What a list is narrowed to."""
 
+    dead_class = fields.String(data_key="class")
     state = _text("One or several with commas between; of what is not over, and dead letters, when left out.")
     key = _text("The intent with this key or id alone.")
     kind = _text()

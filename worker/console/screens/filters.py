@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from itertools import islice
 from typing import TypeVar, cast, get_args
 
-from blnk_relay import JournalUnavailable, Operator, StateName, Status
+from blnk_relay import DeadClassName, JournalUnavailable, Operator, StateName, Status
 from blnk_relay.intents.states import TIMED, UNFINISHED, State
 from worker.cli.output import stamp
 from worker.cli.spans import read_since, read_time, since_at
@@ -26,6 +26,7 @@ _MOST_TEXT = 200
 _MOST_PASSED = 2_000
 
 STATES: tuple[StateName, ...] = get_args(StateName)
+CLASSES: tuple[str, ...] = tuple(name for name in get_args(DeadClassName) if name)
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +35,7 @@ class Filters:
 
     Attributes:
         states: Any of these; what is not over and dead letters when empty.
+        dead_class: Only letters of this class.
         since: As it was written: a time, or a span back from now.
         until: As it was written: a time.
         after: Where the page before has ended: a time and the id of its last row.
@@ -42,6 +44,7 @@ class Filters:
     states: tuple[StateName, ...] = ()
     kind: str = ""
     code: str = ""
+    dead_class: str = ""
     target: str = ""
     since: str = ""
     until: str = ""
@@ -54,14 +57,18 @@ class Filters:
         Raises:
             BadRequest: A value cannot be.
         """
-        given = {name: query.get(name, "").strip() for name in ("kind", "code", "target", "since", "until", "after")}
+        names = ("kind", "code", "class", "target", "since", "until", "after")
+        given = {name: query.get(name, "").strip() for name in names}
         for name, value in given.items():
             if len(value) > _MOST_TEXT:
                 raise BadRequest(f"{name} must not be longer than {_MOST_TEXT} characters")
-        names = [name for name in query.get("state", "").split(",") if name]
-        if wrong := [name for name in names if name not in STATES]:
+        states = [name for name in query.get("state", "").split(",") if name]
+        if wrong := [name for name in states if name not in STATES]:
             raise BadRequest(f"{wrong[0][:_MOST_TEXT]!r} is not a state; there are: {', '.join(STATES)}")
-        made = cls(states=cast("tuple[StateName, ...]", tuple(dict.fromkeys(names))), **given)
+        dead_class = given.pop("class")
+        if dead_class and dead_class not in CLASSES:
+            raise BadRequest(f"{dead_class!r} is not a class of dead letters; there are: {', '.join(CLASSES)}")
+        made = cls(cast("tuple[StateName, ...]", tuple(dict.fromkeys(states))), dead_class=dead_class, **given)
         made.since_at(datetime.now().astimezone())
         made.until_at()
         return made
@@ -69,7 +76,7 @@ class Filters:
     def query(self, **other: str) -> dict[str, str]:
         """As it stands behind the question mark, with some parts changed; a new list begins at its first page."""
         own = {name: getattr(self, name) for name in ("kind", "code", "target", "since", "until")}
-        return {"state": ",".join(self.states), **own, **other}
+        return {"state": ",".join(self.states), "class": self.dead_class, **own, **other}
 
     @property
     def narrow(self) -> bool:
@@ -156,7 +163,15 @@ def listed(operator: Operator, filters: Filters, states: Sequence[StateName] = (
         until = min(filter(None, (until, _read(read_time, at, "after") + timedelta(milliseconds=1))))
     found: list[Status] = []
     for state in wanted:
-        those = operator.listed(state, kind=kind, code=code, target=target, since=since, until=until)
+        those = operator.listed(
+            state,
+            kind=kind,
+            code=code,
+            dead_class=filters.dead_class or None,
+            target=target,
+            since=since,
+            until=until,
+        )
         found += islice(_beyond(those, last_id), PAGE + 1)
     if len(wanted) > 1:
         found.sort(key=lambda status: status.updated.timestamp() if status.updated else 0.0, reverse=True)

@@ -7,7 +7,7 @@ from blnk_relay.intents.intent import DEFAULT_TARGET
 from blnk_relay.kinds.registry import KINDS
 from worker.console.answering import pretty
 from worker.console.asking import Ask, BadRequest, Onward, Page, part
-from worker.console.screens.filters import STATES, Filters, listed, now_of
+from worker.console.screens.filters import CLASSES, STATES, Filters, listed, now_of
 from worker.console.signin.rights import Right
 
 #: Legs or items that are shown one by one.
@@ -31,7 +31,7 @@ def intents(ask: Ask) -> Page | Onward:
 
 def choices(operator: Operator) -> dict[str, object]:
     """What the fields of a search offer."""
-    return {"states": STATES, "kinds": sorted(KINDS), "targets": list(operator.settings.ledgers)}
+    return {"states": STATES, "classes": CLASSES, "kinds": sorted(KINDS), "targets": list(operator.settings.ledgers)}
 
 
 def found(operator: Operator, target: str, key: str) -> Status:
