@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import hashlib
 from collections.abc import AsyncIterator, Callable
 
@@ -35,20 +36,18 @@ class Pulse:
         self._operator = operator
         self._looking: asyncio.Task[None] | None = None
         self._changed = asyncio.Event()
-        self._seen = ""
+        self.seen = ""
         self.streams = 0
 
     async def changed(self, seen: str) -> str:
-        """Wait until something has changed, or some time has gone by; what there is now, as a fingerprint."""
+        """Wait until something has changed, or a look's time has gone by; what there is now, as a fingerprint."""
         if self._looking is None or self._looking.done():
             self._looking = asyncio.create_task(self._look())
-        if seen not in ("", self._seen):
-            return self._seen
-        try:
-            await asyncio.wait_for(self._changed.wait(), STILL_S)
-        except TimeoutError:
-            return self._seen
-        return self._seen
+        if seen not in ("", self.seen):
+            return self.seen
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._changed.wait(), LOOK_S)
+        return self.seen
 
     async def _look(self) -> None:
         while self.streams:
@@ -56,8 +55,8 @@ class Pulse:
                 seen = await self._hands.do(lambda: fingerprint(self._operator))
             except RelayError as error:
                 seen = type(error).__name__
-            if seen != self._seen:
-                self._seen = seen
+            if seen != self.seen:
+                self.seen = seen
                 self._changed.set()
                 self._changed = asyncio.Event()
             await asyncio.sleep(LOOK_S)
@@ -94,14 +93,21 @@ def stream(request: Request, pulse: Pulse, lasting: Callable[[], bool]) -> Respo
 
 async def _events(request: Request, pulse: Pulse, lasting: Callable[[], bool]) -> AsyncIterator[str]:
     loop = asyncio.get_running_loop()
-    end_s, seen = loop.time() + _LIFE_S, ""
+    now_s = loop.time()
+    # Whoever comes back has perhaps missed something, and whoever is the first as well: nobody has looked before.
+    watched = pulse.seen if pulse.streams else ""
+    end_s, told_s, told = now_s + _LIFE_S, now_s, request.headers.get("last-event-id", watched)
     pulse.streams += 1
     try:
         yield "retry: 2000\n: nothing has happened yet\n\n"
+        seen = watched or told
         while loop.time() < end_s and not await request.is_disconnected():
+            if seen != told or loop.time() - told_s >= STILL_S:
+                yield f"event: changed\nid: {seen}\ndata: {seen}\n\n"
+                told_s = loop.time()
+                if not lasting():
+                    return
+            told = seen
             seen = await pulse.changed(seen)
-            yield f"event: changed\nid: {seen}\ndata: {seen}\n\n"
-            if not lasting():
-                return
     finally:
         pulse.streams -= 1

@@ -3,14 +3,17 @@
 "use strict";
 
 (() => {
-  const form = document.querySelector("form[data-token]");
-  if (form && location.hash.length > 1) {
-    const token = location.hash.slice(1);
+  const bring = () => {
+    const form = document.querySelector("form[data-token]");
+    if (!form || location.hash.length < 2) return;
+    const token = decodeURIComponent(location.hash.slice(1));
     // The token leaves the address at once, and was never sent to anybody with it.
     history.replaceState(null, "", location.pathname + location.search);
-    form.querySelector("input[name=token]").value = decodeURIComponent(token);
+    form.querySelector("input[name=token]").value = token;
     form.submit();
-  }
+  };
+  bring();
+  window.addEventListener("hashchange", bring);
 
   const live = document.querySelector("[data-live]");
   const word = document.getElementById("live-word");
