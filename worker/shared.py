@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import os
+from typing import TYPE_CHECKING
 
 from blnk_relay.relay import Relay
 from blnk_relay.settings import Settings
 from worker.telemetry import Telemetry
+
+if TYPE_CHECKING:
+    from worker.presence import Presence
 
 
 class Shared:
@@ -22,6 +26,8 @@ class Shared:
         self.settings = settings
         #: Targets that were heard of since their journals were last swept.
         self.heard: set[str] = set()
+        #: The worker program as it shows itself; None before it sweeps, and in a process of its pool.
+        self.presence: Presence | None = None
         self._relays: dict[int, Relay] = {}
         self._reports: dict[int, Telemetry] = {}
 
