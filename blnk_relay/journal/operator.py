@@ -43,7 +43,7 @@ from blnk_relay.journal.listing import Listing, Wanted, check_filters, expect
 from blnk_relay.journal.overview import Overview, leases_flow, merged, overview_flow
 from blnk_relay.journal.parts import PartStatus
 from blnk_relay.journal.pauses import Change, Word, pause_flow, resume_flow
-from blnk_relay.journal.rates import Rates, merged_rates, rates_of, sample_now, samples_flow
+from blnk_relay.journal.rates import Rates, by_minute, merged_rates, rates_of, sample_now, samples_flow
 from blnk_relay.journal.resealing import KeyUse, Resealed, key_use, reseal
 from blnk_relay.journal.status import Attempt, Status, milliseconds, moment
 from blnk_relay.journal.upgrade import Upgraded, upgrade_flow
@@ -649,6 +649,17 @@ class Operator:
             return rates_of(now, journal.drive(samples_flow(journal.prefix)), overview.open)
 
         return merged_rates([rates for _, rates in self._of_each(read, target)])
+
+    def hour(self, target: str | None = None) -> tuple[tuple[float, float], ...]:
+        """How many intents came and went a second in each minute of the last hour, the oldest first: for a chart.
+
+        Raises:
+            NotFound: There is no such target.
+            JournalUnavailable: No Redis answered.
+        """
+        read = self._of_each(lambda journal: (journal.now_ms(), journal.drive(samples_flow(journal.prefix))), target)
+        # Samples are a minute apart: no clock of a journal is so far from another.
+        return by_minute([samples for _, (_, samples) in read], max(now_ms for _, (now_ms, _) in read))
 
     def workers(self, target: str | None = None) -> tuple[WorkerView, ...]:
         """Worker programs with what they say of themselves, those that are alive first; the dead ones of half a day.

@@ -7,7 +7,7 @@ from typing import Any
 from worker.console.api import answers, schemas
 from worker.console.api.description import description
 from worker.console.asking import Door
-from worker.console.screens import actions, intents, lanes, letters, overview, problems
+from worker.console.screens import actions, intents, lanes, letters, overview, problems, workers
 from worker.console.signin.rights import Right
 
 _LOOK = Right.VIEWER
@@ -25,7 +25,12 @@ SCREENS: tuple[Door, ...] = (
     Door("GET", "/lanes", _LOOK, lanes.lanes),
     Door("GET", "/lanes/{sort}/{name}/{what}", _LOOK, lanes.confirm),
     Door("POST", "/lanes/{sort}/{name}/{what}", Right.OPERATOR, lanes.act),
+    Door("GET", "/workers", _LOOK, workers.workers),
+    Door("GET", "/workers/{what}", _LOOK, workers.confirm),
+    Door("POST", "/workers/{what}", Right.OPERATOR, workers.act),
     Door("GET", "/actions", _LOOK, actions.actions),
+    Door("GET", "/targets/{name}/rebind", _LOOK, lanes.confirm_rebind),
+    Door("POST", "/targets/{name}/rebind", Right.APPROVER, lanes.rebind),
 )
 
 _V1 = "/api/v1"
@@ -67,6 +72,14 @@ API: tuple[Door, ...] = tuple(
             Right.OPERATOR,
             answers.change,
             {"body": schemas.WhyNot, "out": schemas.Changed, **_PAUSED},
+        ),
+        ("GET", "/workers", _LOOK, answers.workers_, {"out": schemas.Workers}),
+        (
+            "POST",
+            "/workers/{what}",
+            Right.OPERATOR,
+            answers.tell,
+            {"body": schemas.Wish, "out": schemas.Workers, "what": {"enum": ["quiet", "stop"]}},
         ),
         ("GET", "/actions", _LOOK, answers.actions_, {"query": schemas.ActionQuery, "out": schemas.ActionPage}),
     )

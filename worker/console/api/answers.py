@@ -3,17 +3,36 @@
 from __future__ import annotations
 
 from blnk_relay.intents.intent import DEFAULT_TARGET
-from worker.cli.as_json import action_json, attempt_json, gate_json, intent_json, lane_json, overview_json, pause_json
+from worker.cli.as_json import (
+    action_json,
+    attempt_json,
+    gate_json,
+    glance_json,
+    intent_json,
+    lane_json,
+    pause_json,
+    worker_json,
+)
 from worker.cli.summary import causes_json
 from worker.console.asking import Ask, Data
-from worker.console.screens import actions, intents, lanes, letters, problems
+from worker.console.screens import actions, intents, lanes, letters, problems, workers
 from worker.console.screens.filters import Filters, Listed, listed
 from worker.console.signin.rights import Right
 
 
 def overview(ask: Ask) -> Data:
-    """The journals at a glance."""
-    return Data(overview_json(ask.operator.overview(), ask.operator.settings))
+    """The journals at a glance, and what is wrong."""
+    return Data(glance_json(ask.operator.glance(), ask.operator.settings))
+
+
+def workers_(ask: Ask) -> Data:
+    """Worker programs, those that died lately among them."""
+    return Data({"workers": [worker_json(one) for one in ask.operator.workers()]})
+
+
+def tell(ask: Ask) -> Data:
+    """Have a worker be quiet, or stop."""
+    return Data({"workers": [worker_json(one) for one in workers.told(ask)]})
 
 
 def intents_(ask: Ask) -> Data:

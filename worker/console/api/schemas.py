@@ -159,8 +159,81 @@ class Died(Schema):
     count = _whole()
 
 
+class Verdict(Schema):
+    """Something that is wrong."""
+
+    sort = _text()
+    severity = _text()
+    target = _text()
+    lane = _text()
+    since = _time()
+    count = _whole()
+    what = _text()
+    means = _text()
+    remedy = _text("A command, or a sentence.")
+
+
+class Rate(Schema):
+    """How many came and went in a second."""
+
+    minutes = _whole()
+    over_s = fields.Float()
+    accepted = fields.Float()
+    ended = fields.Float()
+
+
+class Rates(Schema):
+    """How fast intents come and go."""
+
+    spans = fields.List(fields.Nested(Rate))
+    empty_s = fields.Float(allow_none=True)
+
+
+class Worker(Schema):
+    """A worker program."""
+
+    name = _text()
+    host = _text()
+    pid = _whole()
+    version = _text()
+    state = _text()
+    seen = _time()
+    lanes = fields.List(_text())
+    targets = fields.List(_text())
+    pool = _text()
+    processes = fields.List(_whole())
+    connections = _whole()
+    busy = _whole()
+    in_hand = _whole()
+    started = _time()
+    memory = _whole()
+    unwell = _text()
+    held = _whole()
+    held_ids = fields.List(_text())
+    wish = _text()
+    who = _text()
+    reason = _text()
+
+
+class Workers(Schema):
+    """Worker programs."""
+
+    workers = fields.List(fields.Nested(Worker))
+
+
+class Wish(Schema):
+    """What a worker is told."""
+
+    name = _text("Of the worker, or host:pid.", required=True)
+    reason = _text("Why.", required=True, validate=validate.Length(1, 500))
+
+
 class Overview(Schema):
     """The journals at a glance; the names are those of ``blnk-relay status --json``."""
+
+    well = fields.Boolean(metadata={"description": "Whether nothing is wrong that is more than a notice."})
+    verdicts = fields.List(fields.Nested(Verdict), metadata={"description": "What is wrong, worst first."})
+    rates = fields.Nested(Rates)
 
     open = _whole()
     oldest_open_s = fields.Float()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from blnk_relay import Change
+from blnk_relay import Change, Refused
 from worker.cli.lanes import whose
 from worker.console.asking import Ask, BadRequest, Onward, Page
 from worker.console.signin.rights import Right
@@ -65,6 +65,40 @@ def changed(ask: Ask) -> Change:
         ("target", "resume"): operator.resume_target,
     }
     return acts[sort, what](name, who=who, reason=reason)
+
+
+def confirm_rebind(ask: Ask) -> Page:
+    """Say that the ledger of a target has moved: what it was, what it would be, and what is under way there."""
+    name, kept, ours = _bindings(ask)
+    found = ask.operator.overview(name)
+    values = {"name": name, "kept": kept, "ours": ours, "overview": found}
+    return Page("rebind.html", values | {"lacking": "" if ask.person.may(Right.APPROVER) else Right.APPROVER.value})
+
+
+def rebind(ask: Ask) -> Onward:
+    """Say that it has moved.
+
+    Raises:
+        NotFound: The settings name no such target.
+    """
+    ask.need(Right.APPROVER, "to bind a target to another address")
+    name, kept, ours = _bindings(ask)
+    reason = ask.text("reason")
+    if not reason:
+        raise BadRequest("say why: it is kept beside the target")
+    if ask.text("seen") != f"{kept} {ours}":
+        raise Refused("nothing was done: the journal or the settings have changed since you looked")
+    ask.operator.rebind(name, who=ask.person.name, reason=reason)
+    return Onward("/lanes", f"Target {name} is {ours}.")
+
+
+def _bindings(ask: Ask) -> tuple[str, str, str]:
+    """A target, the ledger that its journal keeps, and that of the settings."""
+    name = ask.path["name"]
+    journal = ask.operator.journals.of(name)
+    if not journal.ledger:
+        raise BadRequest(f"the settings do not say which ledger {name!r} is: set its address or its instance")
+    return name, journal.recorded_ledger(), journal.ledger
 
 
 def _said(sort: str, name: str, what: str, change: Change) -> str:
