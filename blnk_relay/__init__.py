@@ -41,6 +41,7 @@ from blnk_relay.intents.states import EventName, StateName
 from blnk_relay.journal.actions import Action, Together, Via
 from blnk_relay.journal.causes import Cause, Causes
 from blnk_relay.journal.events import Event
+from blnk_relay.journal.jobs import Job, JobName, ManyPlan, Planned
 from blnk_relay.journal.operator import Operator
 from blnk_relay.journal.overview import GateView, LaneDepth, Overview, Pause
 from blnk_relay.journal.parts import PartStatus
@@ -131,6 +132,10 @@ __all__ = [  # noqa: RUF022 - grouped by what they are for
     "Change",
     "Action",
     "Cause",
+    "Job",
+    "JobName",
+    "ManyPlan",
+    "Planned",
     "Causes",
     "Together",
     "Via",

@@ -25,6 +25,7 @@ from blnk_relay.journal.shape import this_program
 from blnk_relay.settings import CONFIRM_LANE
 from blnk_relay.transport.queues import BROKER_ERRORS
 from tasks.runtime import worker_name
+from worker.carriers import Carriers
 from worker.complaints import Complaints
 from worker.outcome_task import Callbacks
 from worker.shared import Shared
@@ -79,7 +80,9 @@ class Sweeper(bootsteps.StartStopStep):
     def start(self, _parent: Any) -> None:
         """Begin, once the worker's pool is up."""
         for number, targets in enumerate(by_server(self._settings)):
-            self._begin(f"sweeper-{number}", lambda targets=targets: self._sweep(targets))
+            carriers = Carriers(self._shared)
+            self._begin(f"sweeper-{number}", lambda targets=targets, carriers=carriers: self._sweep(targets, carriers))
+            self._begin(f"carrier-{number}", lambda carriers=carriers: carriers.run(self._stop))
             self._begin(f"unnamed-{number}", lambda targets=targets: self._look_for_unnamed(targets))
         self._begin("bellwatch", self._watch)
 
@@ -95,12 +98,12 @@ class Sweeper(bootsteps.StartStopStep):
         for thread in self._threads:
             thread.join(max(0.0, end_s - time.monotonic()))
 
-    def _sweep(self, targets: Sequence[str]) -> None:
+    def _sweep(self, targets: Sequence[str], carriers: Carriers) -> None:
         """Sweep until told to stop; no error ends this thread, for nobody would notice."""
         complaints = Complaints(_log)
         wait_s = idle_s(len(self._settings.ledgers), self._settings.sweep_s)
         rounds = [
-            Round(self._shared, target, self._program, wait_s, (number + 1) / len(targets))
+            Round(self._shared, target, self._program, wait_s, (number + 1) / len(targets), carriers=carriers)
             for number, target in enumerate(targets)
         ]
         while not self._stop.wait(self._pause_s(rounds)):
@@ -161,13 +164,24 @@ class Round:
         program: What the worker program says of itself in the journal.
         idle_s: Seconds between two sweeps when nothing is due.
         phase: Its place among the others, above 0 and up to 1, so that they do not come all at once ever after.
+        carriers: Who carries out jobs; nobody when None.
 
     Attributes:
         due_s: When the next sweep is due, by the monotonic clock.
     """
 
-    def __init__(self, shared: Shared, target: str, program: str, idle_s: float, phase: float) -> None:
+    def __init__(
+        self,
+        shared: Shared,
+        target: str,
+        program: str,
+        idle_s: float,
+        phase: float,
+        *,
+        carriers: Carriers | None = None,
+    ) -> None:
         self._shared = shared
+        self._carriers = carriers
         self._settings = shared.settings
         self._target = target
         self._program = program
@@ -202,6 +216,8 @@ class Round:
         for entry in found.expired:
             self._shared.reports.dead(entry, EXPIRED)
         if found.swept:
+            if self._carriers is not None:
+                self._carriers.look(self._target)
             self._callbacks.run()
             self._disown()
         next_s = float("inf") if found.next_s is None else found.next_s
