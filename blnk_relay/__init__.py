@@ -44,6 +44,7 @@ from blnk_relay.journal.causes import Cause, Causes
 from blnk_relay.journal.events import Event
 from blnk_relay.journal.glance import Glance
 from blnk_relay.journal.health import Health
+from blnk_relay.journal.jobs import Job, JobName, ManyPlan, Planned
 from blnk_relay.journal.operator import Operator
 from blnk_relay.journal.overview import GateView, LaneDepth, Overview, Pause
 from blnk_relay.journal.parts import PartStatus
@@ -147,6 +148,10 @@ __all__ = [  # noqa: RUF022 - grouped by what they are for
     "Change",
     "Action",
     "Cause",
+    "Job",
+    "JobName",
+    "ManyPlan",
+    "Planned",
     "Causes",
     "Together",
     "Via",

@@ -29,8 +29,8 @@ from worker.cli.summary import dead_summary
 if TYPE_CHECKING:
     from blnk_relay import Status
 
-#: Most letters of one bulk command; blnk_relay.journal.operator.MOST_AT_ONCE says the same.
-MOST_AT_ONCE = 10_000
+#: Most letters of one bulk command; blnk_relay.journal.jobs.MOST_OF_A_JOB says the same.
+MOST_AT_ONCE = 100_000
 
 _REPLAY_WAYS = (
     ("same", "sent under the same reference; what may have been sent is looked up first"),
@@ -152,8 +152,8 @@ def dead_replay(*, scope: Scope, reason: str, who: str, most: int, only_plan: bo
         def run(status: Status, reason: str) -> None:
             access.operator.replay(status, who=who, reason=reason, together=together)
 
-        act = Act("dead replay", "Replay", "Replayed", _REPLAY_WAYS, reason, run)
-        carry_out(plan(access, scope, most, way_of), act, only_plan=only_plan, yes=yes, as_json=as_json)
+        act = Act("dead replay", "Replay", "Replayed", _REPLAY_WAYS, reason, who, run)
+        carry_out(access, plan(access, scope, most, way_of), act, only_plan=only_plan, yes=yes, as_json=as_json)
 
 
 @dead.command(
@@ -181,8 +181,8 @@ def dead_discard(*, scope: Scope, reason: str, who: str, most: int, only_plan: b
         def run(status: Status, reason: str) -> None:
             access.operator.discard(status, who=who, reason=reason, together=together)
 
-        act = Act("dead discard", "Discard", "Discarded", _DISCARD_WAYS, reason, run)
-        carry_out(plan(access, scope, most, way_of), act, only_plan=only_plan, yes=yes, as_json=as_json)
+        act = Act("dead discard", "Discard", "Discarded", _DISCARD_WAYS, reason, who, run)
+        carry_out(access, plan(access, scope, most, way_of), act, only_plan=only_plan, yes=yes, as_json=as_json)
 
 
 dead.add_command(dead_summary)

@@ -170,6 +170,7 @@ class Plan:
     refused: list[Letter] = field(default_factory=list)
     ways: Counter[str] = field(default_factory=Counter)
     codes: Counter[str] = field(default_factory=Counter)
+    reasons: Counter[str] = field(default_factory=Counter)
     more: bool = False
 
     def add(self, letter: Letter) -> bool:
@@ -179,6 +180,8 @@ class Plan:
             return False
         self.ways[letter.way] += 1
         self.codes[letter.status.code] += 1
+        if letter.way == NO:
+            self.reasons[letter.why] += 1
         if letter.way != NO:
             self.letters.append(letter)
         elif len(self.refused) < FIRST:
@@ -193,6 +196,7 @@ class Plan:
             "letters": len(self.letters),
             "ways": dict(sorted(self.ways.items())),
             "codes": dict(self.codes.most_common()),
+            "reasons": dict(self.reasons.most_common(FIRST)),
             "first": [letter.as_json() for letter in (self.letters[:FIRST] + self.refused)[:FIRST]],
             "more": self.more,
         }

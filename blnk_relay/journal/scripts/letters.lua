@@ -49,8 +49,11 @@ end
 -- Notes what a letter died of. Once more changes nothing.
 local function join_cause(id, kind, class, code, orders, died)
   local cause = cause_of(kind, class, code)
+  if redis.call('SADD', P .. 'causes', cause) == 1 then
+    -- What is left of one that is lost otherwise.
+    redis.call('DEL', P .. 'letters:' .. cause, P .. 'sums:' .. cause, P .. 'affected:' .. cause)
+  end
   if redis.call('ZADD', P .. 'letters:' .. cause, died, id) == 0 then return end
-  redis.call('SADD', P .. 'causes', cause)
   local worth = worth_in(id)
   if worth and add_worth(cause, worth, '') then redis.call('HSET', intent_key(id), 'worth', worth) end
   for order in string.gmatch(orders or '', 'own:[^\n]+') do
