@@ -169,13 +169,16 @@ def test_health_is_told_without_redis_and_readiness_is_not():
 # -- workers -----------------------------------------------------------------------------------------------------------
 
 
-def test_a_worker_tells_what_it_did_and_promtool_is_content(stage):
-    port = free_port()
-    with Relay(stage.settings) as relay:
+def test_a_worker_whose_port_is_taken_works_all_the_same_and_tells_what_it_did_once_that_is_free(stage):
+    with closing(socket.create_server(("127.0.0.1", 0))) as held, Relay(stage.settings) as relay:
+        port = held.getsockname()[1]
         worker = stage.start_worker(metrics_port=port)
         receipts = pay(relay, 0, 40)
         letter = relay.enqueue(poor("poor", source="@poor"), key="poor")
         wait_for_all(relay, [*receipts, letter], PATIENT_S)
+        wait_until(lambda: f"metrics cannot be served on 127.0.0.1 port {port}" in stage.log.read_text(), 20)
+        held.close()
+        wait_until(lambda: is_served(port), 20, "the port to be taken")
         text = wait_until(
             lambda: (body := answer_of(port, "/metrics")[1]) and total(body, "blnk_relay_done_total") == 40 and body,
             10,
@@ -206,16 +209,6 @@ def test_a_worker_tells_what_it_did_and_promtool_is_content(stage):
         stage.workers.remove(worker)
         with socket.create_server(("127.0.0.1", port)):
             pass  # it is free again
-
-
-def test_a_worker_whose_port_is_taken_works_all_the_same_and_gets_it_once_it_is_free(stage):
-    with closing(socket.create_server(("127.0.0.1", 0))) as held, Relay(stage.settings) as relay:
-        port = held.getsockname()[1]
-        stage.start_worker(metrics_port=port)
-        wait_for_all(relay, pay(relay, 0, 5), PATIENT_S)
-        wait_until(lambda: f"metrics cannot be served on 127.0.0.1 port {port}" in stage.log.read_text(), 20)
-        held.close()
-        wait_until(lambda: is_served(port), 20, "the port to be taken")
 
 
 def test_a_process_of_a_pool_that_is_killed_takes_no_count_with_it_and_keeps_no_port(make_stage):
