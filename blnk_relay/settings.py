@@ -190,7 +190,13 @@ class Settings:
     stalled_s: float = _setting(
         120.0,
         "A worker that takes no bell for this long although some wait for it connects to the broker anew; after as "
-        "long again it ends with an error, for its supervisor to start another.",
+        "long again it ends with an error, for its supervisor to start another. The same where it has work and "
+        "finishes nothing.",
+    )
+    late_s: float = _setting(
+        900.0,
+        "Age since it was accepted from which an open intent is late: `blnk-relay status` says so, and with `--check` "
+        "ends with 1.",
     )
     slice_s: float = _setting(
         2.0, "How much is read back in one go: as many looks as take about so long, so that workers share them."

@@ -11,6 +11,7 @@ from worker.telemetry import Telemetry
 
 if TYPE_CHECKING:
     from worker.metrics.meter import SharedMeter
+    from worker.presence import Presence
 
 
 class Shared:
@@ -35,6 +36,8 @@ class Shared:
             self.meter = SharedMeter(settings, processes)
         #: Targets that were heard of since their journals were last swept.
         self.heard: set[str] = set()
+        #: The worker program as it shows itself; None before it sweeps, and in a process of its pool.
+        self.presence: Presence | None = None
         self._relays: dict[int, Relay] = {}
         self._reports: dict[int, Telemetry] = {}
 

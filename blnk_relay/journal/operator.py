@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import heapq
 import json
+import socket
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -31,14 +32,19 @@ from blnk_relay.journal.actions import (
     wanted_flow,
 )
 from blnk_relay.journal.cancel import cancel_flow
+from blnk_relay.journal.glance import Glance, glance_of, read_facts
+from blnk_relay.journal.health import Health, health_of
 from blnk_relay.journal.journal import Journal
 from blnk_relay.journal.journals import Journals, reached
 from blnk_relay.journal.listing import Listing, Wanted, check_filters, expect
 from blnk_relay.journal.overview import Overview, leases_flow, merged, overview_flow
 from blnk_relay.journal.pauses import Change, Word, pause_flow, resume_flow
+from blnk_relay.journal.rates import Rates, merged_rates, rates_of, sample_now, samples_flow
 from blnk_relay.journal.resealing import KeyUse, Resealed, key_use, reseal
 from blnk_relay.journal.status import Attempt, Status, milliseconds, moment
 from blnk_relay.journal.upgrade import Upgraded, upgrade_flow
+from blnk_relay.journal.verdicts import Verdict
+from blnk_relay.journal.workers import WorkerView, chosen, together, wish_flow, workers_flow
 from blnk_relay.kinds.registry import KINDS
 from blnk_relay.replay import ReplayPlan, ReplayWay, plan_replay
 from blnk_relay.settings import CONFIRM_LANE, Settings
@@ -533,6 +539,99 @@ class Operator:
         ended = self.journals.of(target).drive(resume_flow(self.settings, "target", target, word))
         self._bells.ring(target, (*self.settings.lanes, CONFIRM_LANE))
         return ended
+
+    def glance(self, target: str | None = None) -> Glance:
+        """What is wrong, how much there is, how fast it goes and who works, all of one moment.
+
+        Args:
+            target: Of this one only; of all when None, also of those that the settings no longer name.
+
+        Raises:
+            NotFound: There is no such target.
+        """
+        return glance_of(read_facts(self.settings, self._journals(target)))
+
+    def verdicts(self, target: str | None = None) -> tuple[Verdict, ...]:
+        """What is wrong, worst first; see :meth:`glance`."""
+        return self.glance(target).verdicts
+
+    def rates(self, target: str | None = None) -> Rates:
+        """How many intents came and went a second over 1, 5 and 60 minutes, and when none will be open.
+
+        Raises:
+            NotFound: There is no such target.
+            JournalUnavailable: No Redis answered.
+        """
+
+        def read(journal: Journal) -> Rates:
+            overview, _ = journal.drive(overview_flow(self.settings, journal.target))
+            now = sample_now(journal.now_ms(), overview.counts)
+            return rates_of(now, journal.drive(samples_flow(journal.prefix)), overview.open)
+
+        return merged_rates([rates for _, rates in self._of_each(read, target)])
+
+    def workers(self, target: str | None = None) -> tuple[WorkerView, ...]:
+        """Worker programs with what they say of themselves, those that are alive first; the dead ones of half a day.
+
+        Raises:
+            NotFound: There is no such target.
+            JournalUnavailable: No Redis answered.
+        """
+        read = self._of_each(lambda journal: journal.drive(workers_flow(self.settings, journal.target)), target)
+        return together([found for _, found in read])
+
+    def quiet(self, *names: str, who: str, reason: str = "") -> tuple[WorkerView, ...]:
+        """Have workers claim nothing new, finish what they have in hand, and stay; each learns it within a sweep or so.
+
+        Args:
+            *names: Of each its name, host and process id (``host:pid``), or how its name begins.
+            who: Who says so.
+            reason: Why.
+
+        Returns:
+            Those that are meant and alive, as they were; those that were told before are among them.
+
+        Raises:
+            NotFound: No worker that is alive has such a name.
+            Refused: One is too old to be told.
+            JournalUnavailable: No Redis answered.
+        """
+        return self._wish("quiet", names, who, reason)
+
+    def stop(self, *names: str, who: str, reason: str = "") -> tuple[WorkerView, ...]:
+        """The same, and have them leave once that is done: with exit code 0, whatever starts others in their place."""
+        return self._wish("stop", names, who, reason)
+
+    def _wish(self, wish: str, names: Sequence[str], who: str, reason: str) -> tuple[WorkerView, ...]:
+        alive = tuple(worker for worker in self.workers() if worker.alive)
+        meant: dict[str, WorkerView] = {}
+        for name in names:
+            those = chosen(alive, name)
+            if not those:
+                raise NotFound(f"no worker that is alive is called {name!r}, or so at the beginning")
+            meant.update({worker.name: worker for worker in those})
+        older = [worker.name for worker in meant.values() if not worker.can_be_told]
+        if older:
+            raise Refused(f"{', '.join(older)} cannot be told: too old. Send it SIGTERM where it runs; nobody was told")
+        for worker in meant.values():
+            word = Word(who, reason, self.via, new_mark())
+            those_journals = [self.journals.any_of(target) for target in worker.journals]
+            reached(those_journals, lambda journal: journal.drive(wish_flow(self.settings, worker.name, wish, word)))  # noqa: B023
+        return tuple(meant.values())
+
+    def health(self, name: str = "") -> Health:
+        """Whether the workers of this host, or one, are well; for the supervisor of a container.
+
+        Args:
+            name: Of a worker, as :meth:`quiet` takes it; those of this host when empty.
+
+        Raises:
+            JournalUnavailable: No Redis answered, so that nobody can tell.
+        """
+        host = socket.gethostname()
+        workers = self.workers()
+        mine = chosen(workers, name) if name else tuple(worker for worker in workers if worker.host == host)
+        return health_of(mine, f"under the name {name!r}" if name else f"on {host}")
 
     def _told(self, what: str, of: str, *, who: str, reason: str = "", mark: str = "") -> str:
         """An action as the scripts take it."""

@@ -8,7 +8,9 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
+from blnk_relay.journal.actions import MAX_REASON, MAX_WHO, told
 from blnk_relay.journal.flows import Ask, Flow, Run
+from blnk_relay.journal.pauses import Word
 from blnk_relay.journal.shape import program_of
 from blnk_relay.journal.status import moment
 from blnk_relay.settings import Settings
@@ -144,24 +146,24 @@ def sign_of(sign: Sign) -> str:
 def read_sign(text: str) -> Sign:
     """A sign of any version; what cannot be read is left out."""
     try:
-        told = json.loads(text)
+        says = json.loads(text)
     except ValueError:
         return Sign()
-    if not isinstance(told, dict):
+    if not isinstance(says, dict):
         return Sign()
     return Sign(
-        version=str(told.get("version", "")),
-        shape=int(told.get("shape", 0)),
-        lanes=tuple(map(str, told.get("lanes", ()))),
-        targets=tuple(map(str, told.get("targets", ()))),
-        pool=str(told.get("pool", "")),
-        connections=int(told.get("connections", 0)),
-        busy=int(told.get("busy", 0)),
-        processes=tuple(int(pid) for pid in told.get("processes", ())),
-        started_ms=int(told.get("started", 0)),
-        memory=int(told.get("memory", 0)),
-        state=str(told.get("state", "running")),
-        unwell=str(told.get("unwell", "")),
+        version=str(says.get("version", "")),
+        shape=int(says.get("shape", 0)),
+        lanes=tuple(map(str, says.get("lanes", ()))),
+        targets=tuple(map(str, says.get("targets", ()))),
+        pool=str(says.get("pool", "")),
+        connections=int(says.get("connections", 0)),
+        busy=int(says.get("busy", 0)),
+        processes=tuple(int(pid) for pid in says.get("processes", ())),
+        started_ms=int(says.get("started", 0)),
+        memory=int(says.get("memory", 0)),
+        state=str(says.get("state", "running")),
+        unwell=str(says.get("unwell", "")),
     )
 
 
@@ -190,7 +192,7 @@ def workers_flow(settings: Settings, target: str) -> Flow[tuple[WorkerView, ...]
         ),
         whole=False,
     )
-    told, held = [], []
+    records, held = [], []
     if signs or holding:
         answers = yield Ask(
             (
@@ -199,8 +201,8 @@ def workers_flow(settings: Settings, target: str) -> Flow[tuple[WorkerView, ...]
             ),
             whole=False,
         )
-        told, held = answers[: len(signs)], answers[len(signs) :]
-    found = [(str(name), float(at), fields) for (name, at), fields in zip(signs, told, strict=True)]
+        records, held = answers[: len(signs)], answers[len(signs) :]
+    found = [(str(name), float(at), fields) for (name, at), fields in zip(signs, records, strict=True)]
     return seen_in(target, found, alive, dict(zip(holding, held, strict=True)), dead_ms)
 
 
@@ -273,7 +275,7 @@ def together(parts: Sequence[Sequence[WorkerView]]) -> tuple[WorkerView, ...]:
             found[view.name] = view
             continue
         first, last = sorted((known, view), key=lambda one: one.seen)
-        told = known if known.wish == "stop" or not view.wish else view
+        wish = known if known.wish == "stop" or not view.wish else view
         found[view.name] = replace(
             last,
             version=last.version or first.version,
@@ -284,9 +286,9 @@ def together(parts: Sequence[Sequence[WorkerView]]) -> tuple[WorkerView, ...]:
             in_hand=known.in_hand + view.in_hand,
             held=known.held + view.held,
             held_ids=(*known.held_ids, *view.held_ids),
-            wish=told.wish,
-            who=told.who,
-            reason=told.reason,
+            wish=wish.wish,
+            who=wish.who,
+            reason=wish.reason,
         )
     return tuple(sorted(found.values(), key=lambda view: (not view.alive, view.name)))
 
@@ -301,3 +303,21 @@ def chosen(views: Sequence[WorkerView], wanted: str) -> tuple[WorkerView, ...]:
     exact = tuple(view for view in views if wanted in (view.name, view.place))
     # A process id is often how another one begins.
     return exact or tuple(view for view in views if view.name.startswith(wanted))
+
+
+def wish_flow(settings: Settings, name: str, wish: str, word: Word) -> Flow[bool]:
+    """Tell a worker program, in one journal, what an operator wants of it.
+
+    Args:
+        settings: After which silence it is dead.
+        name: Its name.
+        wish: ``quiet`` or ``stop``.
+        word: Whose word it is.
+
+    Returns:
+        Whether that is news to it.
+    """
+    action = told(wish, f"worker {name}", who=word.who, via=word.via, reason=word.reason, mark=word.mark)
+    dead_ms = int(settings.dead_worker_s * 1000)
+    [news] = yield Run("wish", (name, wish, word.who[:MAX_WHO], word.reason[:MAX_REASON], dead_ms, action))
+    return bool(news)

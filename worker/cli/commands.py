@@ -18,6 +18,7 @@ from worker.cli.services import sandbox, worker
 from worker.cli.show import kinds, list_, show, status_
 from worker.cli.target import target_
 from worker.cli.upgrade import upgrade
+from worker.cli.workers import health, workers
 
 
 def _version(ctx: click.Context, _param: click.Parameter, wanted: bool) -> None:
@@ -57,6 +58,8 @@ for command in (
     show,
     list_,
     status_,
+    workers,
+    health,
     dead,
     cancel,
     audit,

@@ -1,18 +1,16 @@
--- Tells worker programs what an operator wants of them; each reads it with its next sign of life. A stop outdoes a quiet.
--- ARGV: wish ("quiet" or "stop"); who; why; dead_ms (silence after which a worker is dead); names.
--- Returns: the names that are told now; not those that were told before, are dead, or are unknown.
+-- uses: actions
+-- Tells a worker program what an operator wants of it, which it reads with its next sign of life. A stop outdoes a
+-- quiet.
+-- ARGV: name; wish ("quiet" or "stop"); who; why; dead_ms (silence after which it is dead); action (see note_action).
+-- Returns: {1 if it is told now, else 0: it was told before, is dead, or is unknown}.
 -- Deletes: nothing.
--- Bound: the names of one call.
+-- Bound: one worker program.
 
-local wish, who, why, dead_ms, names = ARGV[1], ARGV[2], ARGV[3], tonumber(ARGV[4]), arguments_from(5)
+local name, wish, who, why, dead_ms, action = ARGV[1], ARGV[2], ARGV[3], ARGV[4], tonumber(ARGV[5]), ARGV[6]
 
-local told = {}
-for _, name in ipairs(names) do
-  local key, seen = P .. 'worker:' .. name, redis.call('ZSCORE', P .. 'signs', name)
-  local sign, before = unpack(redis.call('HMGET', key, 'sign', 'wish'))
-  if seen and sign and NOW - tonumber(seen) <= dead_ms and before ~= 'stop' and before ~= wish then
-    redis.call('HSET', key, 'wish', wish, 'who', who, 'why', why, 'at', NOW)
-    told[#told + 1] = name
-  end
-end
-return told
+local key, seen = P .. 'worker:' .. name, redis.call('ZSCORE', P .. 'signs', name)
+local sign, before = unpack(redis.call('HMGET', key, 'sign', 'wish'))
+if not seen or not sign or NOW - tonumber(seen) > dead_ms or before == 'stop' or before == wish then return { 0 } end
+redis.call('HSET', key, 'wish', wish, 'who', who, 'why', why, 'at', NOW)
+note_action(action)
+return { 1 }
