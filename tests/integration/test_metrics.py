@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from blnk_relay import Relay, Settings, Target, Write
+from blnk_relay import Health, Operator, Relay, Settings, Target, Write
 from blnk_relay.sandbox import DEFAULT_KINDS, Faults
 from tests.support.counting import wait_for_all
 from tests.support.payments import payment, poor
@@ -149,33 +149,35 @@ def test_a_redis_that_hangs_or_is_gone_is_told_as_such_soon_and_takes_no_other_w
         assert (ready.status, ready.body.decode()) == (200, "The journal of target us cannot be read.\n")
 
 
-def test_health_is_told_without_redis_and_readiness_is_not():
+def test_who_has_nothing_but_journals_is_ready_if_one_can_be_read_and_a_worker_if_it_says_so():
     settings = Settings(redis_url=f"redis://127.0.0.1:{free_port()}/0")
-    leaving, ailments = [False], list[str]()
+    stuck = Health(live=False, ready=False, why=("it holds intents and finishes none, for 60 s",))
     with Relay(settings) as relay:
-        exposition = Exposition(relay.journals, ailments=lambda: ailments, leaving=lambda: leaving[0])
-        assert exposition.answer("/healthz").status == 200
-        ready = exposition.answer("/readyz?verbose")
+        console = Exposition(relay.journals)
+        assert console.answer("/healthz").status == 200
+        ready = console.answer("/readyz?verbose")
         assert (ready.status, ready.body) == (503, b"The journal of target default cannot be read.\n")
-        assert exposition.answer("/metrics").status == 200
-        assert exposition.answer("/").status == 404
-        leaving[0] = True
-        ailments.append("Nothing was finished for 300 s.")
-        assert exposition.answer("/readyz").body == b"It is on its way out, and takes on nothing new.\n"
-        ill = exposition.answer("/healthz")
-        assert (ill.status, ill.body) == (503, b"Nothing was finished for 300 s.\n")
+        assert console.answer("/metrics").status == 200
+        assert console.answer("/").status == 404
+        worker = Exposition(relay.journals, health=lambda: stuck)
+        for path in ("/healthz", "/readyz"):
+            told = worker.answer(path)
+            assert (told.status, told.body) == (503, b"it holds intents and finishes none, for 60 s\n")
 
 
 # -- workers -----------------------------------------------------------------------------------------------------------
 
 
-def test_a_worker_tells_what_it_did_and_promtool_is_content(stage):
-    port = free_port()
-    with Relay(stage.settings) as relay:
+def test_a_worker_whose_port_is_taken_works_all_the_same_and_tells_what_it_did_once_that_is_free(stage):
+    with closing(socket.create_server(("127.0.0.1", 0))) as held, Relay(stage.settings) as relay:
+        port = held.getsockname()[1]
         worker = stage.start_worker(metrics_port=port)
         receipts = pay(relay, 0, 40)
         letter = relay.enqueue(poor("poor", source="@poor"), key="poor")
         wait_for_all(relay, [*receipts, letter], PATIENT_S)
+        wait_until(lambda: f"metrics cannot be served on 127.0.0.1 port {port}" in stage.log.read_text(), 20)
+        held.close()
+        wait_until(lambda: is_served(port), 20, "the port to be taken")
         text = wait_until(
             lambda: (body := answer_of(port, "/metrics")[1]) and total(body, "blnk_relay_done_total") == 40 and body,
             10,
@@ -201,21 +203,15 @@ def test_a_worker_tells_what_it_did_and_promtool_is_content(stage):
         promtool("check", "metrics", given=text.encode())
         assert not re.search(r"@poor|p\d\b|blnk_demo|inst_demo", text), "no key, no balance, no token"
         assert [answer_of(port, path)[0] for path in ("/healthz", "/readyz", "/else")] == [200, 200, 404]
+        operator = Operator(relay.journals)
+        operator.quiet(*(one.name for one in operator.workers()), who="me", reason="to see")
+        wait_until(lambda: answer_of(port, "/readyz") == (503, "it is quiet\n"), 20, "it to be quiet")
+        assert answer_of(port, "/healthz")[0] == 200
         worker.terminate()
         assert worker.wait(STOP_S) == 0
         stage.workers.remove(worker)
         with socket.create_server(("127.0.0.1", port)):
             pass  # it is free again
-
-
-def test_a_worker_whose_port_is_taken_works_all_the_same_and_gets_it_once_it_is_free(stage):
-    with closing(socket.create_server(("127.0.0.1", 0))) as held, Relay(stage.settings) as relay:
-        port = held.getsockname()[1]
-        stage.start_worker(metrics_port=port)
-        wait_for_all(relay, pay(relay, 0, 5), PATIENT_S)
-        wait_until(lambda: f"metrics cannot be served on 127.0.0.1 port {port}" in stage.log.read_text(), 20)
-        held.close()
-        wait_until(lambda: is_served(port), 20, "the port to be taken")
 
 
 def test_a_process_of_a_pool_that_is_killed_takes_no_count_with_it_and_keeps_no_port(make_stage):

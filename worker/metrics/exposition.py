@@ -11,6 +11,7 @@ from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 from prometheus_client.metrics_core import Metric
 
 from blnk_relay._version import __version__
+from blnk_relay.journal.health import Health
 from blnk_relay.journal.journals import Journals
 from blnk_relay.journal.readings import Reading
 from worker.metrics.families import Families
@@ -41,8 +42,7 @@ class Exposition:
     Args:
         journals: Those of all targets; they stay their owner's to close.
         meter: What the processes of this worker measure; None where nothing is sent from here.
-        ailments: Sentences about what ails this process so that it should be started anew; none while it is well.
-        leaving: Whether it is on its way out, and takes on nothing new.
+        health: Whether this process is well by its own word; None where only its journals can ail it.
 
     Example:
         ::
@@ -55,15 +55,12 @@ class Exposition:
         self,
         journals: Journals,
         meter: SharedMeter | None = None,
-        *,
-        ailments: Callable[[], Iterable[str]] = tuple,
-        leaving: Callable[[], bool] = lambda: False,
+        health: Callable[[], Health] | None = None,
     ) -> None:
         self._readings = Readings(journals)
         self._families = Families(journals.settings)
         self._meter = meter
-        self._ailments = ailments
-        self._leaving = leaving
+        self._health = health
         self._paths = {"/metrics": self.metrics, "/healthz": self.healthz, "/readyz": self.readyz}
         registry = CollectorRegistry()
         ProcessCollector(registry=registry)
@@ -84,17 +81,25 @@ class Exposition:
         return Answer(200, CONTENT_TYPE_LATEST, body)
 
     def healthz(self) -> Answer:
-        """Whether this process should go on; if not (503), it is to be started anew. Does not ask Redis."""
-        ailments = list(self._ailments())
-        return _said(503, *ailments) if ailments else _said(200, "This process is well.")
+        """Whether this process should go on; if not (503), it is to be started anew. Nobody is asked."""
+        health = _WELL if self._health is None else self._health()
+        return _said(200, _GOES_ON) if health.live else _said(503, *health.why)
 
     def readyz(self) -> Answer:
-        """Whether this process can do its work: it can unless it is on its way out, or no journal can be read."""
-        if self._leaving():
-            return _said(503, "It is on its way out, and takes on nothing new.")
+        """Whether this process can do its work now; if not (503), it may be able to later."""
+        health = self._read_health() if self._health is None else self._health()
+        return _said(200 if health.ready else 503, *(health.why or (_READY,)))
+
+    def _read_health(self) -> Health:
+        """That of somebody who needs one journal at least."""
         readings = self._readings.latest()
-        away = [f"The journal of target {target} cannot be read." for target in _unread(readings)]
-        return _said(503 if away and len(away) == len(readings) else 200, *(away or ("All journals can be read.",)))
+        away = tuple(f"The journal of target {target} cannot be read." for target in _unread(readings))
+        return Health(live=True, ready=len(away) < len(readings), why=away)
+
+
+_WELL = Health(live=True, ready=True)
+
+_GOES_ON, _READY = "This process is well.", "All journals can be read."
 
 
 class _Collected:

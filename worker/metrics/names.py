@@ -64,7 +64,7 @@ GATE = Name(
 WORKERS = Name(
     "workers",
     "gauge",
-    "Worker programs by state: running, quiet, stopping; dead are those that left within half a day without a farewell.",
+    "Worker programs by state: running, quiet, stopping; dead: those that left without a farewell within half a day.",
     ("target", "state"),
 )
 WORKERS_UNWELL = Name("workers_unwell", "gauge", "Worker programs that have something to do and finish nothing.")

@@ -21,8 +21,11 @@ balance is in it.
 | path | 200 | 503 |
 | --- | --- | --- |
 | `/metrics` | always; of a journal that is away it says only that `blnk_relay_journal_up` is 0 | |
-| `/healthz` | the process is well; Redis is not asked | it is to be started anew; the body says why |
-| `/readyz` | it does its work; the body names journals that cannot be read | it is stopping, or no journal can be |
+| `/healthz` | the process is well, or has nothing to do | it makes no progress, and is to be started anew |
+| `/readyz` | it takes work | it is quiet or stopping, or journals did not answer when they were last swept |
+
+Both ask nobody, and their body says why. What `/healthz` says, `blnk-relay health` says of the workers of a host; a
+worker that stays unwell ends by itself (`BLNK_RELAY_STALLED_S`).
 
 **Facts of a journal** are read from Redis when somebody asks, once for all who ask within {FRESH_S:g} s, and as
 fast from a long backlog as from none. Every process that is asked says the same, so take `max by (target, …)` of them,

@@ -15,7 +15,7 @@ from typing import Any
 
 from celery import bootsteps
 
-from tasks.runtime import stopping
+from blnk_relay.journal.health import Health
 from worker.complaints import Complaints
 from worker.metrics.exposition import Exposition
 from worker.shared import Shared
@@ -30,6 +30,10 @@ REQUEST_S = 5.0
 AGAIN_S = 2.0
 
 _log = logging.getLogger(__name__)
+
+
+#: Before there is anything to be told.
+_BEGINNING = Health(live=True, ready=False, why=("it has just begun",))
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -125,10 +129,14 @@ class Front(bootsteps.StartStopStep):
         if self._thread is not None:
             self._thread.join(REQUEST_S)
 
+    def _health(self) -> Health:
+        presence = self._shared.presence
+        return _BEGINNING if presence is None else presence.health()
+
     def _run(self) -> None:
         settings, complaints = self._settings, Complaints(_log)
         place = (settings.metrics_address, settings.metrics_port)
-        exposition = Exposition(self._shared.relay.journals, self._shared.meter, leaving=stopping)
+        exposition = Exposition(self._shared.relay.journals, self._shared.meter, self._health)
         while not self._stop.is_set():
             try:
                 server = Server(place, exposition)
