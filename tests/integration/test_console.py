@@ -6,6 +6,8 @@ import hashlib
 import json
 import re
 from collections.abc import Iterator
+from dataclasses import replace
+from html import unescape
 from html.parser import HTMLParser
 from typing import Any
 
@@ -14,7 +16,9 @@ import requests
 from marshmallow import Schema
 
 from blnk_relay import Operator, Relay, Settings, Write, split_transaction, transaction
+from blnk_relay.journal.carrying import carry
 from blnk_relay.journal.journals import Journals
+from blnk_relay.journal.workers import Sign, sign_of
 from tests.support.cli import FUNDS, die, letters, payment, run
 from tests.support.visiting import House, Visitor, listening, readable
 from worker.console.doors import API
@@ -290,6 +294,168 @@ def test_anothers_pause_stands(ann, mere):
     assert "paused by ann" in mere.said(mere.fill("/lanes/lane/refunds/resume", reason=""))
 
 
+# Many at once
+
+
+def test_many_letters_are_planned_typed_out_and_carried_out_by_workers(relay, ann, operator):
+    letters(relay, *(f"poor-{number}" for number in range(7)))
+    letters(relay, "refused", dead_class="refused", code="NO")
+    told = ann.page("/problems")
+    assert "rejected TXN_INSUFFICIENT_FUNDS transaction Letters 7 letters" in told
+    assert "Worth 70.00 EUR" in told
+    [path] = re.findall(r'href="(/letters/replay[^"]*TXN_INSUFFICIENT_FUNDS[^"]*)"', ann.get("/problems").text)
+    path = path.replace("&amp;", "&")
+    told = ann.page(path)
+    assert "Replay 7 dead letters?" in told
+    assert "7 sent under a new reference" in told
+    assert "Type 7, the number of letters" in told
+    assert "No worker is alive" in told
+    for wrong, says in (("", "type the number"), ("six", "type the number"), ("6", "there are 7 letters now")):
+        answer = fill_many(ann, path, count=wrong, reason="topped up")
+        assert answer.status_code in (400, 409)
+        assert says in readable(answer.text)
+    assert "say why" in readable(fill_many(ann, path, count="7", reason="").text)
+    assert operator.jobs() == ()
+    # What dies after the plan was shown is not part of it.
+    form = hidden(ann, path)
+    letters(relay, "poor-late")
+    answer = ann.post("/letters/replay", count="7", reason="topped up", **form)
+    told = ann.said(answer)
+    assert "Begun: replay of 7 letters." in told
+    assert "running" in told
+    while carry(relay.journal(), "host:1:a").more:
+        pass
+    told = ann.page(answer.headers["Location"])
+    assert "done replay 7 letters" in told
+    assert "Done 7" in told
+    assert "Why topped up" in told
+    assert "ann, console" in ann.page("/jobs")
+    assert relay.get("poor-late").state == "dead"
+    assert relay.get("poor-3").state == "ready"
+
+
+def hidden(visitor: Visitor, path: str) -> dict[str, str]:
+    """The hidden fields of the form on a page, but for that of signing out, which is the same."""
+    return {
+        name: unescape(value)
+        for name, value in re.findall(r'type="hidden" name="([^"]+)" value="([^"]*)"', visitor.get(path).text)
+    }
+
+
+def fill_many(visitor: Visitor, path: str, **fields: str) -> requests.Response:
+    return visitor.post(path.partition("?")[0], **hidden(visitor, path), **fields)
+
+
+def test_a_job_can_be_stopped_from_another_browser_and_by_a_script(relay, mere, script, operator):
+    letters(relay, *(f"poor-{number}" for number in range(4)))
+    plan = script.get("/api/v1/letters/discard?all=yes").json()
+    assert (plan["count"], plan["sums"]) == (4, {"EUR": "40.00"})
+    job = post(script, "/letters/discard", all="yes", count=plan["count"], reason="paid by hand").json()["job"]
+    assert "discard 4 letters" in mere.page(f"/jobs/{job}")
+    assert "Stopped: what it has done stays done." in mere.said(
+        mere.post(f"/jobs/{job}/stop", form_token=mere.form_token(), reason="wrong bank")
+    )
+    assert script.get(f"/api/v1/jobs/{job}").json()["jobs"][0]["state"] == "stopped"
+    assert post(script, f"/jobs/{job}/stop", reason="again").status_code == 409
+    assert [action.what for action in operator.actions()] == ["stop job", "begin"]
+
+
+def test_more_than_an_operator_may_and_class_unknown_take_an_approver(relay, settings):
+    letters(relay, "a", "b", "c")
+    few = ConsoleSettings(port=0, token_rights=("operator",), most_at_once=2)
+    with listening(relay.journals, few, bells=relay.bells) as house:
+        visitor = house.let_in()
+        assert "To replay more than 2 letters at once takes" in visitor.page("/letters/replay?all=yes")
+        answer = visitor.post("/letters/replay", form_token=visitor.form_token(), all="yes", count="3", reason="x")
+        assert answer.status_code == 403
+        letters(relay, "lost", dead_class="unknown", code="VANISHED")
+        assert "class unknown takes the right" in visitor.page("/letters/replay?class=unknown")
+        assert "To discard dead letters takes" in visitor.page("/letters/discard?code=VANISHED")
+        answer = visitor.get("/letters/replay")
+        assert answer.status_code == 400
+        assert "say which letters" in readable(answer.text)
+    assert settings.lanes
+
+
+# Workers and targets
+
+
+def test_workers_are_shown_and_told_to_stop_with_a_reason(relay, ann, script, operator):
+    assert "No worker is alive" in ann.page("/workers")
+    sign = Sign(version="1.2.3", shape=2, lanes=("refunds",), pool="threads", connections=16, busy=3, memory=50 << 20)
+    relay.journal().sweep("web-1:42:abc 1.2.3 2", 1.0, sign_of(sign))
+    told = ann.page("/workers")
+    assert "running web-1:42:abc" in told
+    assert "3 of 16 connections" in told
+    assert "50 MB" in told
+    path = "/workers/stop?name=web-1:42:abc"
+    assert "claims nothing new and finishes what it has in hand" in ann.page(path)
+    assert "say which worker and why" in readable(ann.fill(path, reason="").text)
+    assert "Told web-1:42:abc to stop" in ann.said(ann.fill(path, reason="host is replaced"))
+    assert "Told to stop by ann : host is replaced" in ann.page("/workers").replace("ann:", "ann :")
+    assert post(script, "/workers/quiet", name="nobody", reason="x").status_code == 404
+    assert [(one.what, one.via) for one in operator.actions()] == [("stop", "console")]
+
+
+def test_a_target_that_has_moved_is_bound_again_by_an_approver_who_saw_what_it_was(relay, settings, mere):
+    relay.enqueue(payment(), key="order-1")
+    journal = relay.journals.of("default")
+    journal.rebind("cloud https://old.example inst_old", who="ann", reason="first")
+    moved = replace(settings, base_url="https://new.example", instance_id="inst_new", token="t")  # noqa: S106
+    journals = Journals(moved)
+    with listening(journals, ConsoleSettings(port=0)) as house:
+        ann = house.let_in()
+        told = ann.page("/targets/default/rebind")
+        assert "old.example" in told
+        assert "new.example" in told
+        assert "1 intent open" in told
+        form = hidden(ann, "/targets/default/rebind")
+        assert ann.post("/targets/default/rebind", reason="", **form).status_code == 400
+        stale = form | {"seen": "another"}
+        assert ann.post("/targets/default/rebind", reason="moved", **stale).status_code == 409
+        assert "new.example" in ann.said(ann.post("/targets/default/rebind", reason="moved", **form))
+    assert "new.example" in journal.recorded_ledger()
+    journals.close()
+    assert mere.post("/targets/default/rebind", form_token=mere.form_token(), reason="x").status_code == 403
+
+
+# The first screen
+
+
+def test_the_first_screen_opens_with_what_is_wrong_and_where_to_go(relay, ann):
+    assert "Nothing is wrong." in ann.page("/") or "redis" in ann.page("/")
+    letters(relay, *(f"poor-{number}" for number in range(3)))
+    relay.enqueue(payment(), key="order-1")
+    ann.said(ann.fill("/lanes/lane/transactions/pause", reason="the bank audits"))
+    told = ann.page("/")
+    assert "Critical: no-worker" in told
+    assert "Warning: lane-paused , lane transactions, since" in told.replace("paused,", "paused ,")
+    assert "the bank audits" in told
+    assert "Warning: dead-letters" in told
+    html = ann.get("/").text
+    assert 'aria-label="Accepted a second, in each minute of the last hour"' in html
+    assert 'href="/problems">Problems' in html
+
+
+# Metrics and health
+
+
+def test_metrics_take_a_key_and_health_takes_none(relay, house, ann):
+    letters(relay, "poor")
+    stranger = house.visitor(Host="10.1.2.3:8571")
+    assert stranger.get("/healthz").text == "This process is well.\n"
+    assert stranger.get("/readyz").status_code == 200
+    assert stranger.get("/metrics").status_code == 401
+    scraper = house.visitor(Authorization="Bearer viewer", Host="10.1.2.3:8571")
+    answer = scraper.get("/metrics")
+    assert answer.status_code == 200
+    assert answer.headers["Content-Type"].startswith("text/plain")
+    assert "blnk_relay" in answer.text
+    assert ann.get("/metrics").status_code == 200
+    with listening(relay.journals, ConsoleSettings(port=0, metrics_open=True)) as open_house:
+        assert open_house.visitor().get("/metrics").status_code == 200
+
+
 # What comes from outside
 
 #: Script, an attribute that ends too early, an entity, what turns text round, what clears a terminal, a template.
@@ -435,10 +601,24 @@ def test_what_the_api_says_is_as_it_is_described_and_as_the_command_line_has_it(
     post(script, "/lanes/lane/refunds/pause", reason="audit")
     post(script, "/lanes/target/default/pause", reason="audit")
     places = {"target": "default", "id": relay.get("poor").id, "sort": "lane", "name": "refunds", "what": "resume"}
-    for door in API:
+    later = {"/targets/{name}/rebind", "/letters/{what}", "/jobs/{id}", "/jobs/{id}/stop", "/workers/{what}"}
+    for door in (door for door in API if door.path.removeprefix("/api/v1") not in later):
         path = door.path.removeprefix("/api/v1").format(**places | ({"what": "replay"} if "{id}" in door.path else {}))
         answer = script.get(f"/api/v1{path}") if door.method == "GET" else post(script, path, reason="a test")
         assert answer.status_code == 200, (path, answer.text)
+        assert rest(door.about["out"], answer.json()) == {}, path
+    letters(relay, "poor-2")
+    relay.journal().sweep("web-1:42:abc 1.2.3 2", 1.0, sign_of(Sign(version="1.2.3", shape=2, pool="threads")))
+    job = post(script, "/letters/discard", all="yes", count=1, reason="x").json()["job"]
+    told = {
+        "/letters/{what}": script.get("/api/v1/letters/replay?class=rejected"),
+        "/jobs/{id}": script.get(f"/api/v1/jobs/{job}"),
+        "/jobs/{id}/stop": post(script, f"/jobs/{job}/stop"),
+        "/workers/{what}": post(script, "/workers/quiet", name="web-1:42", reason="x"),
+    }
+    for path, answer in told.items():
+        assert answer.status_code == 200, answer.text
+        [door, *_] = [door for door in API if door.path == f"/api/v1{path}"]
         assert rest(door.about["out"], answer.json()) == {}, path
     described = script.get("/api/v1/openapi.json").json()
     assert set(described["paths"]) == {door.path for door in API}

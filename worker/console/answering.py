@@ -29,6 +29,7 @@ SCREENS = (
     ("/letters", "Dead letters"),
     ("/intents", "Intents"),
     ("/lanes", "Lanes"),
+    ("/jobs", "Jobs"),
     ("/workers", "Workers"),
     ("/actions", "Action log"),
 )

@@ -7,7 +7,7 @@ from typing import Any
 from worker.console.api import answers, schemas
 from worker.console.api.description import description
 from worker.console.asking import Door
-from worker.console.screens import actions, intents, lanes, letters, overview, problems, workers
+from worker.console.screens import actions, intents, jobs, lanes, letters, many, overview, problems, workers
 from worker.console.signin.rights import Right
 
 _LOOK = Right.VIEWER
@@ -22,6 +22,11 @@ SCREENS: tuple[Door, ...] = (
     Door("POST", "/intents/{target}/{id}/{what}", Right.OPERATOR, letters.act),
     Door("GET", "/problems", _LOOK, problems.problems),
     Door("GET", "/letters", _LOOK, letters.letters),
+    Door("GET", "/letters/{what}", _LOOK, many.confirm),
+    Door("POST", "/letters/{what}", Right.OPERATOR, many.act),
+    Door("GET", "/jobs", _LOOK, jobs.jobs),
+    Door("GET", "/jobs/{id}", _LOOK, jobs.job),
+    Door("POST", "/jobs/{id}/stop", Right.OPERATOR, jobs.stop),
     Door("GET", "/lanes", _LOOK, lanes.lanes),
     Door("GET", "/lanes/{sort}/{name}/{what}", _LOOK, lanes.confirm),
     Door("POST", "/lanes/{sort}/{name}/{what}", Right.OPERATOR, lanes.act),
@@ -38,6 +43,12 @@ _V1 = "/api/v1"
 _APPROVED: dict[str, Any] = {
     "what": {"enum": ["replay", "discard", "cancel"]},
     "more": "; to discard, and to replay a letter of class unknown, *approver*",
+}
+
+_WHAT: dict[str, Any] = {"what": {"enum": ["replay", "discard"]}}
+
+_MANY: dict[str, Any] = {
+    "more": "; to discard, more than BLNK_RELAY_CONSOLE_MOST_AT_ONCE, and class unknown, *approver*",
 }
 
 _PAUSED: dict[str, Any] = {"sort": {"enum": ["lane", "target"]}, "what": {"enum": ["pause", "resume"]}}
@@ -65,6 +76,30 @@ API: tuple[Door, ...] = tuple(
         ),
         ("GET", "/problems", _LOOK, answers.problems_, {"query": schemas.CauseQuery, "out": schemas.Causes}),
         ("GET", "/letters", _LOOK, answers.letters_, {"query": schemas.ListQuery, "out": schemas.IntentPage}),
+        (
+            "GET",
+            "/letters/{what}",
+            _LOOK,
+            answers.plan,
+            {"query": schemas.CauseQuery, "out": schemas.ManyPlan, **_MANY},
+        ),
+        (
+            "POST",
+            "/letters/{what}",
+            Right.OPERATOR,
+            answers.begin,
+            {"body": schemas.Many, "out": schemas.Begun, **_MANY},
+        ),
+        ("GET", "/jobs", _LOOK, answers.jobs_, {"out": schemas.Jobs}),
+        ("GET", "/jobs/{id}", _LOOK, answers.job, {"out": schemas.Jobs}),
+        ("POST", "/jobs/{id}/stop", Right.OPERATOR, answers.stop_job, {"body": schemas.WhyNot, "out": schemas.Jobs}),
+        (
+            "POST",
+            "/targets/{name}/rebind",
+            Right.APPROVER,
+            answers.rebind,
+            {"body": schemas.Rebind, "out": schemas.Rebound},
+        ),
         ("GET", "/lanes", _LOOK, answers.lanes_, {"out": schemas.Lanes}),
         (
             "POST",

@@ -23,6 +23,10 @@ _LIFE_S = 600.0
 MOST_STREAMS = 200
 
 
+#: Jobs that are followed: the newest.
+_MOST_JOBS = 10
+
+
 class Pulse:
     """Looks at the journals every few seconds for as long as a page is open somewhere, once for all of them.
 
@@ -74,6 +78,8 @@ def fingerprint(operator: Operator) -> str:
         (overview.waiting, overview.sending, overview.posted, overview.done, overview.dead, overview.discarded),
         [(gate.target, gate.side, gate.state, gate.code, gate.manual, gate.rate) for gate in overview.gates],
         (overview.workers, overview.away),
+        [(job.id, job.state, job.done, job.refused) for job in operator.jobs(most=_MOST_JOBS)],
+        [action.id for action in operator.actions(most=1)],
     )
     return hashlib.sha256(repr(seen).encode()).hexdigest()[:16]
 

@@ -13,9 +13,10 @@ from worker.cli.as_json import (
     pause_json,
     worker_json,
 )
+from worker.cli.jobs import job_json
 from worker.cli.summary import causes_json
 from worker.console.asking import Ask, Data
-from worker.console.screens import actions, intents, lanes, letters, problems, workers
+from worker.console.screens import actions, intents, jobs, lanes, letters, many, problems, workers
 from worker.console.screens.filters import Filters, Listed, listed
 from worker.console.signin.rights import Right
 
@@ -90,6 +91,51 @@ def act(ask: Ask) -> Data:
     status, said = letters.done(ask, unseen=True)
     now = ask.operator.current(status)
     return Data({"said": said, "intent": intent_json(now or status)})
+
+
+def plan(ask: Ask) -> Data:
+    """What a replay or a discard of many letters would do; changes nothing."""
+    _, _, made = many.plan(ask)
+    return Data(
+        {
+            "what": made.what,
+            "of": made.of,
+            "count": len(made.letters),
+            "ways": dict(made.ways),
+            "reasons": dict(made.reasons),
+            "codes": dict(made.codes),
+            "sums": {currency: f"{total:f}" for currency, total in made.sums.items()},
+            "summed": made.summed,
+            "more": made.more,
+        }
+    )
+
+
+def begin(ask: Ask) -> Data:
+    """Have it carried out by workers, if it is about as many letters as are said."""
+    job, made = many.begun(ask)
+    return Data({"job": job, "count": len(made.letters)})
+
+
+def jobs_(ask: Ask) -> Data:
+    """Jobs that go on, and those of the last month."""
+    return Data({"jobs": [job_json(one) for one in ask.operator.jobs(most=jobs.MOST)[: jobs.MOST]]})
+
+
+def job(ask: Ask) -> Data:
+    """One job: its part for each target."""
+    return Data({"jobs": [job_json(one) for one in ask.operator.job(ask.path["id"])]})
+
+
+def stop_job(ask: Ask) -> Data:
+    """Stop a job; what it has done stays done."""
+    return Data({"jobs": [job_json(one) for one in jobs.stopped(ask)]})
+
+
+def rebind(ask: Ask) -> Data:
+    """Say that the ledger of a target has moved to where the settings have it."""
+    name, was, now = lanes.rebound(ask)
+    return Data({"target": name, "was": was, "is": now})
 
 
 def lanes_(ask: Ask) -> Data:

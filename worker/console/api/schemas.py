@@ -322,6 +322,86 @@ class CauseQuery(Schema):
     until = _text("An RFC 3339 time.")
 
 
+class ManyPlan(Schema):
+    """What a replay or a discard of many letters would do."""
+
+    what = _text()
+    of = _text()
+    count = _whole("Letters that would be acted on.")
+    ways = fields.Dict(keys=fields.String(), values=fields.Integer())
+    reasons = fields.Dict(keys=fields.String(), values=fields.Integer())
+    codes = fields.Dict(keys=fields.String(), values=fields.Integer())
+    sums = fields.Dict(keys=fields.String(), values=fields.String())
+    summed = _whole()
+    more = fields.Boolean()
+
+
+class Many(CauseQuery):
+    """Which letters, how many they are, and why."""
+
+    all = fields.String(validate=validate.OneOf(("yes",)), metadata={"description": "Every dead letter."})
+    count = fields.Integer(required=True, metadata={"description": "As the plan has it; another number is refused."})
+    reason = _text("Kept with each letter.", required=True, validate=validate.Length(1, 500))
+
+
+class Begun(Schema):
+    """A job that was begun."""
+
+    job = _text()
+    count = _whole()
+
+
+class Refusal(Schema):
+    """A letter that a job left alone."""
+
+    id = _text()
+    why = _text()
+
+
+class Job(Schema):
+    """A job, or its part for one target."""
+
+    id = _text()
+    target = _text()
+    what = _text()
+    of = _text()
+    who = _text()
+    via = _text()
+    reason = _text()
+    state = _text()
+    total = _whole()
+    done = _whole()
+    refused = _whole()
+    left = _whole()
+    reasons = fields.Dict(keys=fields.String(), values=fields.Integer())
+    sums = fields.Dict(keys=fields.String(), values=fields.String())
+    summed = _whole()
+    begun = _time()
+    ended = _time()
+    refusals = fields.List(fields.Nested(Refusal))
+
+
+class Jobs(Schema):
+    """Jobs, newest first."""
+
+    jobs = fields.List(fields.Nested(Job))
+
+
+class Rebind(Schema):
+    """Why, and what was looked at."""
+
+    reason = _text("Kept beside the target.", required=True, validate=validate.Length(1, 500))
+    seen = _text("The ledger that the journal keeps and that of the settings, with a blank between.", required=True)
+
+
+class Rebound(Schema):
+    """A target that is bound to another address."""
+
+    target = _text()
+    was = fields.String()
+    now = fields.String(data_key="is")
+
+
 class Why(Schema):
     """Why something is done."""
 

@@ -76,7 +76,13 @@ def confirm_rebind(ask: Ask) -> Page:
 
 
 def rebind(ask: Ask) -> Onward:
-    """Say that it has moved.
+    """Say that it has moved."""
+    name, _, ours = rebound(ask)
+    return Onward("/lanes", f"Target {name} is {ours}.")
+
+
+def rebound(ask: Ask) -> tuple[str, str, str]:
+    """Say that it has moved: which target, what it was, and what it is now.
 
     Raises:
         NotFound: The settings name no such target.
@@ -89,7 +95,7 @@ def rebind(ask: Ask) -> Onward:
     if ask.text("seen") != f"{kept} {ours}":
         raise Refused("nothing was done: the journal or the settings have changed since you looked")
     ask.operator.rebind(name, who=ask.person.name, reason=reason)
-    return Onward("/lanes", f"Target {name} is {ours}.")
+    return name, kept, ours
 
 
 def _bindings(ask: Ask) -> tuple[str, str, str]:
