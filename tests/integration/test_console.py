@@ -15,7 +15,7 @@ import pytest
 import requests
 from marshmallow import Schema
 
-from blnk_relay import Operator, Relay, Settings, Write, split_transaction, transaction
+from blnk_relay import Leg, Operator, Relay, Settings, Write, split_transaction, transaction
 from blnk_relay.journal.carrying import carry
 from blnk_relay.journal.journals import Journals
 from blnk_relay.journal.workers import Sign, sign_of
@@ -162,10 +162,7 @@ def test_an_intent_shows_its_life_and_the_chain_around_it_can_be_walked(relay, a
 
 
 def test_rows_of_the_ledger_are_shown_without_the_names_in_the_payload(relay, ann):
-    legs = [
-        {"identifier": "@secret-alice", "distribution": "60%"},
-        {"identifier": "@secret-bob", "distribution": "left"},
-    ]
+    legs = [Leg("@secret-alice", percent="60"), Leg("@secret-bob", left=True)]
     split = split_transaction(
         source="@w", destinations=legs, currency="EUR", amount="1.00", description="x", reference="s"
     )
@@ -577,12 +574,17 @@ def test_with_redis_away_every_screen_says_so_and_the_console_goes_on(tmp_path):
     journals = Journals(Settings(redis_url=f"unix://{tmp_path}/nothing"))
     with listening(journals, ConsoleSettings(port=0, api_keys=(KEYS["viewer"],))) as house:
         ann, script = house.let_in(), house.visitor(Authorization="Bearer viewer")
-        for path in ("/", "/intents", "/intents/default/x", "/letters", "/lanes", "/actions"):
+        told = ann.page("/")
+        assert "Critical: journal-away" in told
+        assert "Nothing is accepted or posted for this target" in told
+        paths = ("/problems", "/intents", "/intents/default/x", "/letters", "/lanes", "/jobs", "/workers", "/actions")
+        for path in (*paths, "/letters/replay?all=yes"):
             answer = ann.get(path)
             assert answer.status_code == 503
             assert "The journal cannot be reached" in readable(answer.text)
             assert "Nothing is lost meanwhile" in readable(answer.text)
-        answer = script.get("/api/v1/overview")
+        assert script.get("/api/v1/overview").json()["verdicts"][0]["sort"] == "journal-away"
+        answer = script.get("/api/v1/lanes")
         assert (answer.status_code, answer.json()["error"]["type"]) == (503, "JournalUnavailable")
     journals.close()
 

@@ -242,6 +242,7 @@ class Overview(Schema):
     later = _whole()
     sending = _whole()
     posted = _whole()
+    late = _whole("Looks that are overdue.")
     oldest_posted_s = fields.Float()
     done = _whole()
     dead = _whole()
