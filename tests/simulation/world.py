@@ -631,26 +631,30 @@ class World:
         # Whether anything was lost nobody can tell: another process serves the journal.
         self.losses.append((self.hub.now_s, event.what))
         if place is not None:
+            protected = self._protected(event)
             self.valkey.go_back(place)
             # What was noted before it is of a life that is over.
             self.server.kept.clear()
             self._ring.clear()
-            self._keep_to_receipts(event)
+            self.problems += [
+                f"lost: {key} has a receipt ({self.receipts[key].durability}), and a {event.what} took what it is for"
+                for key in sorted(protected - self._protected(event))
+            ]
         self.server.away_s = max(self.server.away_s, self.hub.now_s + self.hub.random.random() * 2)
         # Who has a receipt that may be lost enqueues again, once what was under way has been answered: in the same
         # order and before anything new.
         self._unnoticed += 1
         self.hub.call(_NOTICED_S, lambda: self.hub.spawn(self.producer.process, self._notice, "again"))
 
-    def _keep_to_receipts(self, event: Event) -> None:
-        """What a receipt waited for is there after what that protects against, before anybody enqueues again."""
-        protected = "fsync" if event.what == "restart" else "replicated"
+    def _protected(self, event: Event) -> set[str]:
+        """What is in the journal and has a receipt that waited for what protects against such a loss."""
+        durability = "fsync" if event.what == "restart" else "replicated"
         states = self._states()
-        self.problems += [
-            f"lost: {key} has a receipt ({receipt.durability}), and a {event.what} took what it is for"
+        return {
+            key
             for key, receipt in self.receipts.items()
-            if receipt.durability.startswith(protected) and not states.get(key)
-        ]
+            if receipt.durability.startswith(durability) and states.get(key)
+        }
 
     def _act(self, event: Event) -> None:
         """What an operator does, or a producer who takes back or enqueues again."""
