@@ -6,7 +6,7 @@ import logging
 import threading
 from collections import deque
 from collections.abc import Callable
-from queue import Empty, SimpleQueue
+from queue import Empty, Queue
 
 Job = Callable[[], None]
 
@@ -37,7 +37,7 @@ class Posters:
         self._rest = rest
         self._idle_s = idle_s
         #: One token for each job; whoever takes a token finds a job in one of the lines.
-        self._tokens: SimpleQueue[None] = SimpleQueue()
+        self._tokens: Queue[None] = Queue()
         self._urgent: deque[Job] = deque()
         self._jobs: deque[Job] = deque()
         self._lock = threading.Lock()
