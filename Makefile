@@ -87,6 +87,7 @@ mutate: install
 
 docs: install
 	$(BIN)/python -W ignore -m blnk_relay.catalogue.settings_page > docs/settings.md
+	$(BIN)/python -W ignore -m worker.metrics.page > docs/metrics.md
 	$(BIN)/python -W ignore -m blnk_relay.catalogue.pages docs/kinds
 	$(BIN)/ruff format --quiet docs/kinds
 

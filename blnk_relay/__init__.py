@@ -38,14 +38,21 @@ from blnk_relay.intents.intent import Intent
 from blnk_relay.intents.links import ResultOf, result_of
 from blnk_relay.intents.outcomes import OutcomeName, PartName
 from blnk_relay.intents.states import EventName, StateName
+from blnk_relay.journal.actions import Action, Together, Via
 from blnk_relay.journal.events import Event
+from blnk_relay.journal.glance import Glance
+from blnk_relay.journal.health import Health
 from blnk_relay.journal.operator import Operator
 from blnk_relay.journal.overview import GateView, LaneDepth, Overview, Pause
 from blnk_relay.journal.parts import PartStatus
-from blnk_relay.journal.pauses import Act, Change
+from blnk_relay.journal.pauses import Change
+from blnk_relay.journal.rates import Rate, Rates
 from blnk_relay.journal.resealing import KeyUse, Resealed
 from blnk_relay.journal.status import Attempt, AttemptName, Status
+from blnk_relay.journal.troubles import Severity
 from blnk_relay.journal.upgrade import Upgraded
+from blnk_relay.journal.verdicts import Verdict
+from blnk_relay.journal.workers import Sign, WorkerView
 from blnk_relay.kinds.balance_create import create_balance
 from blnk_relay.kinds.balance_link_identity import link_identity
 from blnk_relay.kinds.identity_create import create_identity
@@ -123,11 +130,21 @@ __all__ = [  # noqa: RUF022 - grouped by what they are for
     # An operator's hands.
     "Operator",
     "Overview",
+    "Glance",
+    "Verdict",
+    "Severity",
+    "Rates",
+    "Rate",
+    "WorkerView",
+    "Sign",
+    "Health",
     "LaneDepth",
     "GateView",
     "Pause",
     "Change",
-    "Act",
+    "Action",
+    "Together",
+    "Via",
     "KeyUse",
     "Resealed",
     "ReplayPlan",

@@ -61,7 +61,10 @@ _NAME = re.compile(r"^[a-z][a-z0-9_-]{0,31}$")
 _DURABILITY = re.compile(r"^(memory|fsync|replicated:[1-9])$")
 
 #: Numbers of which 0 says that there is none.
-_MAY_BE_OFF = frozenset({"key_retention_s", "audit_window_s"})
+_MAY_BE_OFF = frozenset({"key_retention_s", "audit_window_s", "metrics_port"})
+
+#: The highest port that there is.
+_MOST_PORT = 65_535
 
 #: The same for people.
 _FORMS = {
@@ -187,7 +190,13 @@ class Settings:
     stalled_s: float = _setting(
         120.0,
         "A worker that takes no bell for this long although some wait for it connects to the broker anew; after as "
-        "long again it ends with an error, for its supervisor to start another.",
+        "long again it ends with an error, for its supervisor to start another. The same where it has work and "
+        "finishes nothing.",
+    )
+    late_s: float = _setting(
+        900.0,
+        "Age since it was accepted from which an open intent is late: `blnk-relay status` says so, and with `--check` "
+        "ends with 1.",
     )
     slice_s: float = _setting(
         2.0, "How much is read back in one go: as many looks as take about so long, so that workers share them."
@@ -264,6 +273,16 @@ class Settings:
     )
     sentry_dsn: str = _setting(
         "", "Sentry project for failures that need a human; also read from SENTRY_DSN.", secret=True
+    )
+    metrics_port: int = _setting(
+        0,
+        "Port on which a worker answers `/metrics` (Prometheus), `/healthz` and `/readyz` over HTTP (metrics.md); each "
+        "worker of a machine needs one of its own. 0: none.",
+    )
+    metrics_address: str = _setting(
+        "127.0.0.1",
+        "Address on which it does: `0.0.0.0` where others are to reach it, as in a container. There is no password, "
+        "and no name or amount in it.",
     )
     #: Every target by its name, the default one first where there is one.
     ledgers: Mapping[str, Target] = field(init=False, repr=False, compare=False, metadata={"doc": "", "secret": False})
@@ -405,6 +424,10 @@ class Settings:
             )
         if self.retry_cap_s < self.retry_base_s:
             raise InvalidSettings(f"{PREFIX}RETRY_CAP_S must not be below {PREFIX}RETRY_BASE_S.")
+        if self.metrics_port > _MOST_PORT:
+            raise InvalidSettings(
+                f"{PREFIX}METRICS_PORT is {self.metrics_port}, and there are only ports up to {_MOST_PORT}; 0 for none."
+            )
 
     def journal_address(self, target: str) -> RedisAddress:
         """Where the journal of a target is; that of one which the settings do not name is where most are."""

@@ -11,7 +11,7 @@ from blnk_relay.settings import CONFIRM_LANE
 from tasks.leases import LOOK_SILENCES, Hand
 from tasks.lookups import Decided, Opened, opened, portions, rounds, share_of
 from tasks.reports import now_ms, report_claims, settle, settlement_of
-from tasks.runtime import Runtime
+from tasks.runtime import Runtime, tally
 
 #: Intents taken in one go at most; fewer where reads are slow.
 BATCH = 200
@@ -52,6 +52,8 @@ def _confirm(runtime: Runtime) -> int:
     pause_s = _FIRST_PAUSE_S
     while not runtime.stopping.is_set():
         claims = journal.take(runtime.worker, runtime.looks, lease_s)
+        if not claims.items:
+            tally.progress()
         if unreadable := report_claims(runtime, claims):
             runtime.ring(settle(runtime, unreadable, []))
         if claims.items:

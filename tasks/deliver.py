@@ -29,7 +29,7 @@ from blnk_relay.settings import LEASE_MARGIN_S
 from tasks.leases import Hand
 from tasks.lookups import Decided, Opened, apply_gate, opened, portions, rounds
 from tasks.reports import broken, faulted, guarded, now_ms, report_claims, settle, settlement_of
-from tasks.runtime import Runtime
+from tasks.runtime import Runtime, tally
 from tasks.settlements import Fault, Sent, after_attempt, given_back, unsent
 
 #: Work kept ahead of the connections, in seconds of their pace: enough to hide the trips to the journal.
@@ -164,6 +164,8 @@ class Delivery:
         self._in_hand += len(claims.items) + len(claims.unreadable)
         if claims.items:
             self._shut = False
+        elif room:
+            tally.progress()
         for settlement in report_claims(runtime, claims):
             self._results.put(settlement)
         to_look: list[Opened] = []

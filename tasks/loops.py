@@ -18,7 +18,7 @@ from blnk_relay.errors import JournalUnavailable, OtherLedger, OtherShape
 from blnk_relay.settings import CONFIRM_LANE
 from tasks.confirm import confirm
 from tasks.deliver import deliver
-from tasks.runtime import Runtime, known, longest_end_s, runtime, stop
+from tasks.runtime import Runtime, known, longest_end_s, runtime, stop, tally
 
 _log = logging.getLogger(__name__)
 
@@ -77,12 +77,14 @@ def _patiently(runtime: Runtime, work: Callable[[], int]) -> None:
     try:
         work()
     except OtherShape as error:
+        tally.progress()
         # Those who know it ring for each other, and this worker hears some of it.
         if runtime.once_in_a_while("other shape"):
             _log.error("%s", error)
     except JournalUnavailable as error:
         _log.warning("%s", error)
     except OtherLedger as error:
+        tally.progress()
         if runtime.once_in_a_while("other ledger"):
             _log.error("%s", error)
     except Exception:  # noqa: BLE001 - nobody would notice the end of a thread

@@ -7,8 +7,20 @@ import threading
 from collections import deque
 from collections.abc import Callable
 from queue import Empty, Queue
+from typing import Protocol
 
 Job = Callable[[], None]
+
+
+class Around(Protocol):
+    """Counts what is under way."""
+
+    def begin(self) -> None:
+        """A job begins."""
+
+    def end(self) -> None:
+        """A job is over."""
+
 
 _log = logging.getLogger(__name__)
 
@@ -27,15 +39,23 @@ class Posters:
         name: For their names.
         rest: Called by the last one that ends, when there was nothing to do for a while.
         idle_s: How long a thread waits for a job before it ends.
+        around: Told of the begin and the end of each job; nobody when None.
     """
 
     def __init__(
-        self, most: int, name: str = "", rest: Callable[[], None] = lambda: None, *, idle_s: float = _IDLE_S
+        self,
+        most: int,
+        name: str = "",
+        rest: Callable[[], None] = lambda: None,
+        *,
+        idle_s: float = _IDLE_S,
+        around: Around | None = None,
     ) -> None:
         self._most = most
         self._name = name
         self._rest = rest
         self._idle_s = idle_s
+        self._around = around
         #: One token for each job; whoever takes a token finds a job in one of the lines.
         self._tokens: Queue[None] = Queue()
         self._urgent: deque[Job] = deque()
@@ -96,7 +116,12 @@ class Posters:
             self._tokens.get(timeout=wait_s)
         except Empty:
             return False
-        self._next()()
+        job = self._next()
+        if self._around is not None:
+            self._around.begin()
+        job()
+        if self._around is not None:
+            self._around.end()
         with self._lock:
             self._load -= 1
         return True

@@ -14,8 +14,9 @@ from blnk_relay.intents.steps import does_not_verify
 from blnk_relay.journal.claims import Claims
 from blnk_relay.journal.clock import steady_s
 from blnk_relay.journal.entries import Claimed, Settlement
+from tasks import meter
 from tasks.lookups import Decided
-from tasks.runtime import Runtime
+from tasks.runtime import Runtime, tally
 from tasks.settlements import Fault, after_fault, after_look, after_rollback
 
 _log = logging.getLogger(__name__)
@@ -37,18 +38,23 @@ def settle(runtime: Runtime, settlements: Sequence[Settlement], healthy: Sequenc
     """
     unfit: list[tuple[Settlement, Exception]] = []
     settled = runtime.journal.settle(runtime.worker, settlements, healthy, unfit)
-    bells = settled.bells
+    tally.progress()
+    bells, stale = settled.bells, settled.stale
     if settled.found_after_s is not None:
         runtime.reports.found(runtime.target, settled.found_after_s)
     if unfit:
         instead = [_in_place_of(runtime, settlement, Fault.of(error)) for settlement, error in unfit]
         hopeless: list[tuple[Settlement, Exception]] = []
-        bells += runtime.journal.settle(runtime.worker, instead, [], hopeless).bells
+        other = runtime.journal.settle(runtime.worker, instead, [], hopeless)
+        bells, stale = bells + other.bells, stale | other.stale
         for settlement, error in hopeless:
             _log.error("intent %s cannot be settled: %s", settlement.claimed.entry.id, Fault.of(error))
         report(runtime, instead)
     gone = {id(settlement) for settlement, _ in unfit}
-    report(runtime, [settlement for settlement in settlements if id(settlement) not in gone])
+    recorded = [settlement for settlement in settlements if id(settlement) not in gone]
+    report(runtime, recorded)
+    if runtime.meter is not None:
+        meter.tell(runtime.meter, runtime.target, recorded, stale)
     return bells
 
 

@@ -6,6 +6,7 @@ import mmap
 import os
 import secrets
 import socket
+import struct
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -22,6 +23,7 @@ from blnk_relay.journal.clock import steady_s
 from blnk_relay.journal.journal import Journal
 from blnk_relay.settings import CONFIRM_LANE, Settings
 from tasks.leases import Keeper
+from tasks.meter import Meter
 from tasks.pace import Pace
 from tasks.posters import Posters
 
@@ -57,22 +59,33 @@ _STEP_S = 0.02
 
 
 class Stopping:
-    """Whether a worker is to stop; one for all of its processes.
+    """Whether a worker is to claim nothing more; one for all of its processes.
 
     A byte that parent and children share, because pool processes get no signal of their own when their worker is told.
     Setting it takes no lock, so it can be done in a signal's handler, whatever the thread holds that was interrupted.
     """
 
+    _QUIET, _STOPPING = 1, 2
+
     def __init__(self) -> None:
         self._flag = mmap.mmap(-1, 1)
 
     def is_set(self) -> bool:
-        """Whether it is."""
+        """Whether it is to claim nothing more, because it is to be quiet or to stop."""
         return self._flag[0] != 0
 
     def set(self) -> None:
-        """It is, from now on."""
-        self._flag[0] = 1
+        """It is to stop, from now on."""
+        self._flag[0] = self._STOPPING
+
+    def hush(self) -> None:
+        """It is to be quiet: it claims nothing more, and stays."""
+        self._flag[0] = self._flag[0] or self._QUIET
+
+    @property
+    def word(self) -> str:
+        """``running``, ``quiet`` or ``stopping``."""
+        return ("running", "quiet", "stopping")[self._flag[0]]
 
     def clear(self) -> None:
         """It is not: a new beginning."""
@@ -84,6 +97,62 @@ class Stopping:
         while not self.is_set() and (left_s := end_s - steady_s()) > 0:
             time.sleep(min(left_s, _STEP_S))
         return self.is_set()
+
+
+class Tally:
+    """What each process of a worker program is at: requests under way, and how often anything came to an end.
+
+    In memory that parent and children share, a place for each process by its id; only its own process writes to it.
+    Should two ids ever meet in one place, whoever wrote last is seen, and the other counts as idle for the moment.
+    """
+
+    _PLACES, _FORM = 4096, struct.Struct("=IIQ")
+
+    def __init__(self) -> None:
+        self._memory = mmap.mmap(-1, self._PLACES * self._FORM.size)
+        self._begin()
+
+    def _begin(self) -> None:
+        self._lock = threading.Lock()
+        self._busy = self._ended = 0
+
+    def after_fork(self) -> None:
+        """A child begins with nothing, and must not wait for a lock that a thread of its parent's held."""
+        self._begin()
+
+    def begin(self) -> None:
+        """A request begins."""
+        self._add(1, 0)
+
+    def end(self) -> None:
+        """A request is over."""
+        self._add(-1, 0)
+
+    def progress(self) -> None:
+        """Something has come to an end: an intent was settled, or there was nothing to take."""
+        self._add(0, 1)
+
+    def of(self, pids: Iterable[int]) -> tuple[int, int]:
+        """Requests under way in some processes, and how often anything came to an end in them."""
+        busy = ended = 0
+        for pid in pids:
+            owner, one_busy, one_ended = self._FORM.unpack_from(self._memory, self._at(pid))
+            if owner == pid:
+                busy, ended = busy + one_busy, ended + one_ended
+        return busy, ended
+
+    def _add(self, busy: int, ended: int) -> None:
+        pid = os.getpid()
+        with self._lock:
+            self._busy, self._ended = self._busy + busy, self._ended + ended
+            self._FORM.pack_into(self._memory, self._at(pid), pid, self._busy, self._ended)
+
+    def _at(self, pid: int) -> int:
+        return pid % self._PLACES * self._FORM.size
+
+
+#: That of this worker program.
+tally = Tally()
 
 
 class Ledger(Protocol):
@@ -149,6 +218,7 @@ class Runtime:
         latency_s: How long a connection is busy with one intent, by lane.
         looks: How many intents the next look takes.
         shut: Resources that cannot be read, until when by the steady clock, and the answer that said so.
+        meter: Told how long all takes; None where nobody measures.
     """
 
     settings: Settings
@@ -159,6 +229,7 @@ class Runtime:
     reports: Reports
     policy: Policy
     worker: str
+    meter: Meter | None = None
     stopping: Stopping = field(default_factory=Stopping)
     posters: Posters = field(init=False)
     turns: Mapping[str, threading.Lock] = field(init=False)
@@ -172,7 +243,7 @@ class Runtime:
     _said: dict[str, float] = field(init=False, default_factory=dict)
 
     def __post_init__(self) -> None:
-        self.posters = Posters(self.settings.connections, self.target, self._rest)
+        self.posters = Posters(self.settings.connections, self.target, self._rest, around=tally)
         self.turns = {lane: threading.Lock() for lane in self.settings.lanes}
         self.keeper = Keeper(self.journal, self.worker, self.settings.dead_worker_s)
 
@@ -245,9 +316,19 @@ def stop() -> None:
     _stopping.set()
 
 
+def hush() -> None:
+    """Have all loops of this worker claim nothing new and finish what is begun, and stay."""
+    _stopping.hush()
+
+
 def stopping() -> bool:
-    """Whether this worker was told to stop."""
+    """Whether this worker was told to stop, or to be quiet."""
     return _stopping.is_set()
+
+
+def state_word() -> str:
+    """Whether this worker is ``running``, ``quiet`` or ``stopping``."""
+    return _stopping.word
 
 
 def _forget() -> None:
@@ -255,6 +336,7 @@ def _forget() -> None:
     global _lock  # noqa: PLW0603 - one for each process
     _lock = threading.Lock()
     _built.clear()
+    tally.after_fork()
 
 
 os.register_at_fork(after_in_child=_forget)

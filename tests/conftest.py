@@ -34,6 +34,7 @@ SLOWEST = (
     "proof",
     "audit",
     "cli_running",
+    "metrics",
     "simulated",
     "journal_machine",
     "unreachable",

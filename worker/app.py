@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from typing import Any
 
 from billiard import pool as billiard_pool
@@ -14,6 +15,7 @@ from blnk_relay.relay import Relay
 from blnk_relay.settings import CONFIRM_LANE, Settings, policy_of
 from blnk_relay.transport.broker import configuration, url_for_celery
 from tasks.loops import see_through
+from tasks.meter import Meter
 from tasks.runtime import Reports, Runtime, install, stop, worker_name
 from worker.audit.rolling import Auditor
 from worker.broker import Broker, leave_packed, listening_options
@@ -35,7 +37,11 @@ _log = logging.getLogger(__name__)
 
 
 def build_runtime(
-    settings: Settings, relay: Relay | None = None, target: str | None = None, reports: Reports | None = None
+    settings: Settings,
+    relay: Relay | None = None,
+    target: str | None = None,
+    reports: Reports | None = None,
+    meter: Meter | None = None,
 ) -> Runtime:
     """What the loops of one process share that work for one target, with real connections.
 
@@ -44,6 +50,7 @@ def build_runtime(
         relay: That of this process; one of its own when None.
         target: Its name; the first of the settings when None.
         reports: Where failures go that need a human; its own when None.
+        meter: Told how long all takes; None where nobody measures.
 
     Raises:
         InvalidSettings: An instance or a credential is missing.
@@ -57,18 +64,20 @@ def build_runtime(
         target=name,
         journal=journal,
         bells=relay.bells,
-        ledger=ledger_of(settings, settings.ledgers[name], journal, reports),
+        ledger=ledger_of(settings, settings.ledgers[name], journal, reports, meter),
         reports=reports,
+        meter=meter,
         policy=policy_of(settings),
         worker=worker_name(),
     )
 
 
-def make_app(settings: Settings) -> Celery:
+def make_app(settings: Settings, processes: int | None = None) -> Celery:
     """The Celery application of a worker; also what ``celery -A worker.main`` finds.
 
     Args:
         settings: The settings.
+        processes: How many processes its pool has; None where Celery decides.
 
     Raises:
         InvalidSettings: An instance or a credential of any target is missing: better now than at the first intent. Or
@@ -77,7 +86,7 @@ def make_app(settings: Settings) -> Celery:
     check_targets(settings)
     check_broker(settings)
     leave_packed()
-    shared = Shared(settings)
+    shared = Shared(settings, (os.cpu_count() or 1) if processes is None else processes)
     app = Celery("blnk-relay-worker", broker=url_for_celery(settings), include=["tasks.celery_tasks"], amqp=Broker)
     app.conf.update(
         configuration(settings, listening_options(settings, shared.hear)),
@@ -102,8 +111,13 @@ def make_app(settings: Settings) -> Celery:
         task_serializer="json",
         accept_content=["json"],
     )
-    install(settings, lambda target: build_runtime(settings, shared.relay, target, shared.reports))
+    install(settings, lambda target: build_runtime(settings, shared.relay, target, shared.reports, shared.meter))
     app.steps["worker"].update({Sweeper, ByName, Auditor, Farewell})
+    if settings.metrics_port:
+        # What it needs takes its time to load, and memory.
+        from worker.metrics.server import Front
+
+        app.steps["worker"].add(Front)
     app.conf.blnk_relay = shared
     return app
 

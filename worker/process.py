@@ -117,7 +117,7 @@ def run_worker(settings: Settings, *, lanes: tuple[str, ...] = (), pool: str = "
         concurrency or len(served) + 1,
         f"blnk-relay-{os.getpid()}@{socket.gethostname()}",
     )
-    app = make_app(settings)
+    app = make_app(settings, options["concurrency"] if pool == "prefork" else 0)
     journals = app.conf.blnk_relay.relay.journals
     try:
         if not settings.durability_chosen:

@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import os
+from typing import TYPE_CHECKING
 
 from blnk_relay.relay import Relay
 from blnk_relay.settings import Settings
 from worker.telemetry import Telemetry
+
+if TYPE_CHECKING:
+    from worker.metrics.meter import SharedMeter
+    from worker.presence import Presence
 
 
 class Shared:
@@ -16,12 +21,23 @@ class Shared:
 
     Args:
         settings: The settings.
+        processes: How many processes its pool has besides this one.
+
+    Attributes:
+        meter: What its processes measure with, all of them; None where nobody asks for metrics.
     """
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, processes: int = 0) -> None:
         self.settings = settings
+        self.meter: SharedMeter | None = None
+        if settings.metrics_port:
+            from worker.metrics.meter import SharedMeter
+
+            self.meter = SharedMeter(settings, processes)
         #: Targets that were heard of since their journals were last swept.
         self.heard: set[str] = set()
+        #: The worker program as it shows itself; None before it sweeps, and in a process of its pool.
+        self.presence: Presence | None = None
         self._relays: dict[int, Relay] = {}
         self._reports: dict[int, Telemetry] = {}
 

@@ -17,16 +17,16 @@ from typing import Any
 
 from celery import bootsteps
 
+from blnk_relay.bell import queue_of
 from blnk_relay.errors import JournalUnavailable, OtherShape
 from blnk_relay.intents.steps import EXPIRED
 from blnk_relay.journal.journal import Journal
 from blnk_relay.journal.journals import by_server
-from blnk_relay.journal.shape import this_program
-from blnk_relay.settings import CONFIRM_LANE
+from blnk_relay.settings import CONFIRM_LANE, Settings
 from blnk_relay.transport.queues import BROKER_ERRORS
-from tasks.runtime import worker_name
 from worker.complaints import Complaints
 from worker.outcome_task import Callbacks
+from worker.presence import Presence, processes_of, stop_listening
 from worker.shared import Shared
 from worker.watch import Bellwatch
 
@@ -72,7 +72,15 @@ class Sweeper(bootsteps.StartStopStep):
         self._parent = parent
         self._shared: Shared = parent.app.conf.blnk_relay
         self._settings = self._shared.settings
-        self._program = this_program(worker_name()).sign
+        self._presence = Presence(
+            self._settings,
+            pool=_pool_of(parent),
+            lanes=_lanes_of(parent, self._settings),
+            processes=lambda: processes_of(parent),
+            leave=self._leave,
+            stop_listening=lambda: stop_listening(parent),
+        )
+        self._shared.presence = self._presence
         self._stop = threading.Event()
         self._threads: list[threading.Thread] = []
 
@@ -82,6 +90,10 @@ class Sweeper(bootsteps.StartStopStep):
             self._begin(f"sweeper-{number}", lambda targets=targets: self._sweep(targets))
             self._begin(f"unnamed-{number}", lambda targets=targets: self._look_for_unnamed(targets))
         self._begin("bellwatch", self._watch)
+
+    def _leave(self) -> None:
+        # Its exit code is that of one that was told.
+        self._parent.told = True
 
     def _begin(self, name: str, run: Any) -> None:
         thread = threading.Thread(target=run, name=name, daemon=True)
@@ -100,7 +112,14 @@ class Sweeper(bootsteps.StartStopStep):
         complaints = Complaints(_log)
         wait_s = idle_s(len(self._settings.ledgers), self._settings.sweep_s)
         rounds = [
-            Round(self._shared, target, self._program, wait_s, (number + 1) / len(targets))
+            Round(
+                self._shared,
+                target,
+                self._presence.program.sign,
+                wait_s,
+                (number + 1) / len(targets),
+                presence=self._presence,
+            )
             for number, target in enumerate(targets)
         ]
         while not self._stop.wait(self._pause_s(rounds)):
@@ -113,6 +132,7 @@ class Sweeper(bootsteps.StartStopStep):
                     round_.sweep()
                 except Exception as error:  # noqa: BLE001 - whatever it is, the next sweep is due in a moment
                     _complain(complaints, "sweep", error)
+                    self._presence.missed(round_.target, type(error).__name__)
         for round_ in rounds:
             with suppress(Exception):
                 round_.close()
@@ -146,6 +166,18 @@ class Sweeper(bootsteps.StartStopStep):
             watch.close()
 
 
+def _pool_of(parent: Any) -> str:
+    """``threads``, ``prefork`` or ``solo``, of one of Celery's workers."""
+    module = str(getattr(parent.pool_cls, "__module__", "")).rpartition(".")[2]
+    return "threads" if module == "thread" else module
+
+
+def _lanes_of(parent: Any, settings: Settings) -> list[str]:
+    """The lanes whose bells one of Celery's workers hears."""
+    heard = set(parent.app.amqp.queues.consume_from)
+    return [lane for lane in settings.lanes if queue_of(settings, lane) in heard]
+
+
 def _complain(complaints: Complaints, what: str, error: Exception) -> None:
     told = str(error) if isinstance(error, JournalUnavailable) else type(error).__name__
     unforeseen = not isinstance(error, (JournalUnavailable, *BROKER_ERRORS))
@@ -158,19 +190,31 @@ class Round:
     Args:
         shared: The journals and the bells of this process.
         target: Whose journal.
-        program: What the worker program says of itself in the journal.
+        program: What the worker program says of itself in the journal, in short.
         idle_s: Seconds between two sweeps when nothing is due.
         phase: Its place among the others, above 0 and up to 1, so that they do not come all at once ever after.
+        presence: The worker program as it shows itself at length, and learns what is wanted of it.
 
     Attributes:
         due_s: When the next sweep is due, by the monotonic clock.
+        target: Whose journal it is.
     """
 
-    def __init__(self, shared: Shared, target: str, program: str, idle_s: float, phase: float) -> None:
+    def __init__(
+        self,
+        shared: Shared,
+        target: str,
+        program: str,
+        idle_s: float,
+        phase: float,
+        *,
+        presence: Presence | None = None,
+    ) -> None:
         self._shared = shared
         self._settings = shared.settings
-        self._target = target
+        self.target = target
         self._program = program
+        self._presence = presence
         self._idle_s = idle_s
         self._journal: Journal = shared.relay.journal(target)
         self._callbacks = Callbacks(self._settings, self._journal, shared.relay.bells)
@@ -184,21 +228,26 @@ class Round:
 
     def is_due(self, now_s: float) -> bool:
         """Whether it is time for the next sweep, or a bell was heard since the last one."""
-        return self.due_s <= now_s or self._target in self._shared.heard
+        return self.due_s <= now_s or self.target in self._shared.heard
 
     def sweep(self) -> None:
         """Sweep, if nobody else has just done so; in any case give a sign of life, and note when to come again."""
         # Should this fail, it is tried again soon.
         self.due_s = time.monotonic() + self._settings.sweep_s
+        presence = self._presence
         # Before, so that what is heard meanwhile is looked for once more.
-        self._shared.heard.discard(self._target)
+        self._shared.heard.discard(self.target)
         try:
-            found = self._journal.sweep(self._program, self._idle_s)
+            found = self._journal.sweep(self._program, self._idle_s, presence.sign() if presence else "")
         except OtherShape as error:
             self._disown_shape(error)
+            if presence:
+                presence.missed(self.target, "it has a shape that this version does not know")
             return
+        if presence:
+            presence.heard(self.target, found.wish, found.due)
         self._unknown = ""
-        self._shared.relay.bells.ring(self._target, found.bells)
+        self._shared.relay.bells.ring(self.target, found.bells)
         for entry in found.expired:
             self._shared.reports.dead(entry, EXPIRED)
         if found.swept:
@@ -213,7 +262,7 @@ class Round:
         """Say farewell; and where something is due before others come round to look, have one of them come now."""
         self._journal.farewell(self._program)
         if self._settings.sweep_s < self._idle_s and self._next_s < time.monotonic() + self._idle_s:
-            self._shared.relay.bells.ring(self._target, [CONFIRM_LANE])
+            self._shared.relay.bells.ring(self.target, [CONFIRM_LANE])
 
     def _disown(self) -> None:
         """Say that the target is another ledger for this worker than for the journal; once."""
@@ -240,14 +289,14 @@ class Unnamed:
 
     def __init__(self, shared: Shared, targets: Sequence[str]) -> None:
         self._journals = shared.relay.journals
-        self._targets = targets
+        self.targets = targets
         self._known: set[str] = set()
         self._left: set[str] = set()
 
     def look(self) -> None:
         """Look; and note once more the targets that are known here, in case that was lost."""
-        self._journals.note_again(self._targets)
-        others = self._journals.unnamed_beside(self._targets[0])
+        self._journals.note_again(self.targets)
+        others = self._journals.unnamed_beside(self.targets[0])
         waiting = {journal.target for journal in others if journal.has_open()}
         for target in sorted(waiting - self._known):
             _log.warning(
@@ -255,7 +304,7 @@ class Unnamed:
                 target,
             )
         self._known = waiting
-        left = {journal.target: journal for journal in self._journals.left_beside(self._targets[0])}
+        left = {journal.target: journal for journal in self._journals.left_beside(self.targets[0])}
         waiting = {target for target, journal in left.items() if journal.has_open()}
         for target in sorted(waiting - self._left):
             _log.warning(

@@ -30,6 +30,15 @@ def end_with(code: int) -> None:
     _state.should_stop = code
 
 
+def end_without_hope(settings: Settings) -> None:
+    """Let the worker end as one that could not go on; from any thread."""
+    end_with(FAILED)
+    # What makes no progress may not stop either. Leases see to what it holds.
+    last = threading.Timer(settings.lease_s + settings.slice_s, os._exit, (FAILED,))
+    last.daemon = True
+    last.start()
+
+
 class Watch:
     """Decides whether a worker makes progress; to be asked now and then.
 
@@ -49,6 +58,11 @@ class Watch:
         self._taken = -1
         self._since_s = clock()
         self._tried = 0
+
+    @property
+    def well(self) -> bool:
+        """Whether nothing had to be done since there was progress."""
+        return self._tried == 0
 
     def look(self, taken: int, waiting: int) -> None:
         """Look at what has happened.
@@ -111,8 +125,4 @@ class Bellwatch:
 
     def _end(self) -> None:
         _log.critical("connecting anew did not help: this worker ends with exit code %d", FAILED)
-        end_with(FAILED)
-        # What does not hear may not stop either. Leases see to what it holds.
-        last = threading.Timer(self._settings.lease_s + self._settings.slice_s, os._exit, (FAILED,))
-        last.daemon = True
-        last.start()
+        end_without_hope(self._settings)

@@ -40,6 +40,8 @@ class SweepAnswer(NamedTuple):
     now_ms: int
     ground: Sequence[int | str]
     next_ms: int
+    wish: str
+    due: Sequence[str]
 
 
 class Objection(NamedTuple):

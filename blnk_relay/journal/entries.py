@@ -457,10 +457,12 @@ class Settled:
     Attributes:
         bells: Lanes that somebody has to ring.
         found_after_s: The target can be reached again, and could not for so many seconds; None where that is no news.
+        stale: Ids of those of which somebody else has the latest word.
     """
 
     bells: tuple[str, ...] = ()
     found_after_s: float | None = None
+    stale: frozenset[str] = frozenset()
 
 
 def buried_of(pairs: Sequence[Sequence[str]]) -> tuple[Entry, ...]:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from blnk_relay.encryption import EncryptionKey, Keys
@@ -36,7 +36,7 @@ from blnk_relay.journal.line import Line
 from blnk_relay.journal.producing import Producing
 from blnk_relay.journal.seal import HIDDEN
 from blnk_relay.journal.server import check_flow
-from blnk_relay.journal.shape import Program
+from blnk_relay.journal.shape import Program, program_of
 from blnk_relay.journal.upgrade import programs_flow
 from blnk_relay.kinds.registry import KINDS
 from blnk_relay.settings import Settings
@@ -83,12 +83,16 @@ class Swept:
         bells: Lanes to ring.
         expired: Intents whose deadline passed while they waited for others: they are dead letters now.
         next_s: Seconds until the next thing is due that no bell tells of; None where nothing is.
+        wish: What an operator wants of the worker program: ``quiet``, ``stop``, or empty for nothing.
+        due: By lane (``confirm`` for looks) the id of the first that could be taken now: no gate and no pause holds it.
     """
 
     swept: bool
     bells: tuple[str, ...]
     expired: tuple[Entry, ...]
     next_s: float | None
+    wish: str = ""
+    due: Mapping[str, str] = field(default_factory=dict)
 
 
 class Journal(Producing):
@@ -372,10 +376,10 @@ class Journal(Producing):
                 unfit.append((settlement, error))
         if not encoded:
             return Settled()
-        bells, _stale, lost_ms = self.scripts.run(
+        bells, stale, lost_ms = self.scripts.run(
             "settle", worker, self.settings.events_max, ",".join(healthy), *encoded
         )
-        return Settled(tuple(bells), None if lost_ms < 0 else lost_ms / 1000)
+        return Settled(tuple(bells), None if lost_ms < 0 else lost_ms / 1000, frozenset(stale))
 
     def _encoded(self, settlement: Settlement, key: EncryptionKey | None) -> str:
         hidden = {} if key is None else {name: text for name in HIDDEN if (text := settlement.fields.get(name))}
@@ -385,12 +389,13 @@ class Journal(Producing):
         sealed = {name: self.seal.hidden(id_, name, text, key) for name, text in hidden.items()}
         return replace(settlement, fields={**settlement.fields, **sealed}).encoded(key.name)
 
-    def sweep(self, program: str = "", back_s: float = 0.0) -> Swept:
+    def sweep(self, program: str = "", back_s: float = 0.0, sign: str = "") -> Swept:
         """Sweep, if nobody else has just done so; also a sign of life of the worker program.
 
         Args:
             program: Its name; empty for none.
             back_s: Within how many seconds it comes again, whatever is due.
+            sign: What it says of itself (:func:`blnk_relay.journal.workers.sign_of`); empty for nothing.
         """
         settings = self.settings
         asked_at = steady_s()
@@ -406,6 +411,7 @@ class Journal(Producing):
             int(back_s * 1000),
             int(settings.key_retention_s * 1000),
             _FINDABLE,
+            sign,
         )
         answer = SweepAnswer(*raw)
         self._times(asked_at, answer.now_ms, answer.ground)
@@ -413,7 +419,8 @@ class Journal(Producing):
         owing = answer.swept and answer.next_ms == 0
         bells = {*answer.bells, *self._pay_what_is_owed()} if owing else answer.bells
         next_s = None if answer.next_ms < 0 else answer.next_ms / 1000
-        return Swept(bool(answer.swept), tuple(bells), buried_of(answer.expired), next_s)
+        due = dict(one.split(" ", 1) for one in answer.due)
+        return Swept(bool(answer.swept), tuple(bells), buried_of(answer.expired), next_s, answer.wish, due)
 
     def _pay_what_is_owed(self) -> set[str]:
         """Go on with those that wait for intents which are over, for as long as until the next sweep; lanes to ring."""
@@ -434,8 +441,13 @@ class Journal(Producing):
 
     def farewell(self, program: str) -> None:
         """A worker program ends; without this it counts as alive until it was silent for DEAD_WORKER_S."""
+        name = program_of(program).name
         with reported(variable=self.variable):
-            self.client.zrem(self.key("alive"), program)
+            pipeline = self.client.pipeline(transaction=False)
+            pipeline.zrem(self.key("alive"), program)
+            pipeline.zrem(self.key("signs"), name)
+            pipeline.unlink(self.key(f"worker:{name}"))
+            pipeline.execute()
 
     def programs(self) -> tuple[Program, ...]:
         """Worker programs that are alive here."""
@@ -523,15 +535,16 @@ class Journal(Producing):
             recorded: Any = self.client.hget(self.key("ledger"), "is")
         return recorded or ""
 
-    def rebind(self, ledger: str, *, who: str, reason: str) -> None:
+    def rebind(self, ledger: str, *, who: str, reason: str, action: str = "") -> None:
         """Let the target stand for another address from now on, by a human's word that it is the same ledger.
 
         Args:
             ledger: See :attr:`blnk_relay.targets.Target.ledger`.
             who: Whose word it is.
             reason: Why; both are kept beside it until the next time.
+            action: What is noted of it where it changes anything; see :func:`blnk_relay.journal.actions.told`.
         """
-        self.scripts.run("rebind", ledger, f"{who}: {reason}"[:_MOST_NOTE])
+        self.scripts.run("rebind", ledger, f"{who}: {reason}"[:_MOST_NOTE], action)
 
     def check_server(self) -> list[str]:
         """Warnings about a server that could lose or evict the journal; empty when all is well.

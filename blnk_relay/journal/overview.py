@@ -36,9 +36,11 @@ class LaneDepth:
         later: Intents that are scheduled, or wait between attempts.
         oldest_due_s: Age of the oldest due intent, in seconds since it came due; 0 when none is.
         paused: Whether the lane is paused by an operator.
-        oldest_open_s: Age of the oldest intent that is due or was tried in vain, in seconds since it was accepted: no
-            retry makes it younger.
+        oldest_open_s: Age of the oldest intent that is due, in the hands of a worker, or sent and not seen yet, in
+            seconds since it was accepted: no retry makes it younger. Of one that was not to be sent before a time,
+            since that.
         pause: Whose pause that is.
+        late: How many of these are older than ``BLNK_RELAY_LATE_S``, at least.
     """
 
     lane: str
@@ -49,6 +51,7 @@ class LaneDepth:
     paused: bool
     oldest_open_s: float = 0.0
     pause: Pause | None = None
+    late: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +95,8 @@ class Overview:
         gates: Sides of targets that are not simply open.
         counts: Counters since the beginning, by name.
         away: Targets whose journal could not be reached; nothing of them is in the other figures.
+        oldest_waiting_s: Age of the oldest intent that waits for others, in seconds since it was accepted.
+        late_waiting: How many of these are older than ``BLNK_RELAY_LATE_S``.
     """
 
     lanes: tuple[LaneDepth, ...]
@@ -106,6 +111,8 @@ class Overview:
     gates: tuple[GateView, ...]
     counts: dict[str, int]
     away: tuple[str, ...] = ()
+    oldest_waiting_s: float = 0.0
+    late_waiting: int = 0
 
     @property
     def open(self) -> int:
@@ -114,8 +121,13 @@ class Overview:
 
     @property
     def oldest_open_s(self) -> float:
-        """Age of the oldest intent that is due or was tried in vain, in seconds since it was accepted."""
-        return max((lane.oldest_open_s for lane in self.lanes), default=0.0)
+        """Age of the oldest open intent, in seconds since it was accepted; see :attr:`LaneDepth.oldest_open_s`."""
+        return max((self.oldest_waiting_s, *(lane.oldest_open_s for lane in self.lanes)))
+
+    @property
+    def late(self) -> int:
+        """How many are open that were accepted longer ago than ``BLNK_RELAY_LATE_S``, at least."""
+        return self.late_waiting + sum(lane.late for lane in self.lanes)
 
 
 def pause_of(who: str | None, reason: str | None, since: str | None) -> Pause | None:
@@ -145,6 +157,8 @@ def merged(parts: Sequence[tuple[Overview, Collection[str]]]) -> Overview:
         workers=len({name for _, names in parts for name in names}),
         gates=tuple(gate for one in seen for gate in one.gates),
         counts=dict(sorted(counts.items())),
+        oldest_waiting_s=max((one.oldest_waiting_s for one in seen), default=0.0),
+        late_waiting=sum(one.late_waiting for one in seen),
     )
 
 
@@ -155,17 +169,20 @@ def overview_flow(settings: Settings, target: str) -> Flow[tuple[Overview, Colle
     [used] = yield Ask((("SMEMBERS", f"{prefix}lanes"),))
     # Lanes of the settings stand there from the start, so that a pause is seen before their first intent.
     lanes = sorted({*used, *(settings.lanes if target in settings.ledgers else ())})
-    waiting, posted, done, dead, discarded, first_posted, counts, alive = yield Ask(
+    late_ms = now_ms - int(settings.late_s * 1000)
+    waiting, posted, done, dead, discarded, first_posted, counts, alive, first_waiting, late_waiting = yield Ask(
         (
             *(("ZCARD", f"{prefix}{name}") for name in ("waiting", "posted", "done", "dead", "discarded")),
             ("ZRANGE", f"{prefix}posted", 0, 0, "WITHSCORES"),
             ("HGETALL", f"{prefix}counts"),
             ("ZRANGEBYSCORE", f"{prefix}alive", now_ms - int(settings.dead_worker_s * 1000), "+inf"),
+            ("ZRANGE", f"{prefix}waiting", 0, 0, "WITHSCORES"),
+            ("ZCOUNT", f"{prefix}waiting", "-inf", late_ms),
         ),
         whole=False,
     )
     held = yield from leases_flow(prefix)
-    depths = yield from _depths_flow(prefix, target, lanes, now_ms)
+    depths = yield from _depths_flow(prefix, target, lanes, now_ms, late_ms)
     gates = yield from gates_flow(settings, target, now_ms)
     overview = Overview(
         lanes=depths,
@@ -179,6 +196,8 @@ def overview_flow(settings: Settings, target: str) -> Flow[tuple[Overview, Colle
         workers=len(alive),
         gates=gates,
         counts={name: int(value) for name, value in sorted(counts.items())},
+        oldest_waiting_s=max(0.0, (now_ms - first_waiting[0][1]) / 1000) if first_waiting else 0.0,
+        late_waiting=late_waiting,
     )
     return overview, alive
 
@@ -192,7 +211,9 @@ def leases_flow(prefix: str) -> Flow[dict[str, int]]:
     return dict(zip(workers, held, strict=True))
 
 
-def _depths_flow(prefix: str, target: str, lanes: Sequence[str], now_ms: int) -> Flow[tuple[LaneDepth, ...]]:
+def _depths_flow(
+    prefix: str, target: str, lanes: Sequence[str], now_ms: int, late_ms: int
+) -> Flow[tuple[LaneDepth, ...]]:
     """One for each lane, all in one trip."""
     commands: list[tuple[str | int, ...]] = []
     for lane in lanes:
@@ -202,14 +223,18 @@ def _depths_flow(prefix: str, target: str, lanes: Sequence[str], now_ms: int) ->
             ("ZRANGE", f"{prefix}ready:{lane}", 0, 0, "WITHSCORES"),
             ("ZRANGE", f"{prefix}tried:{lane}", 0, 0, "WITHSCORES"),
             ("HMGET", f"{prefix}pause:{lane}", "who", "why", "at"),
+            ("ZCOUNT", f"{prefix}ready:{lane}", "-inf", late_ms),
+            ("ZCOUNT", f"{prefix}tried:{lane}", "-inf", late_ms),
         ]
     answers = iter((yield Ask(tuple(commands), whole=False)) if commands else ())
     depths = []
-    for lane, due, total, first, tried, paused in zip(lanes, *[answers] * 5, strict=True):
+    for lane, due, total, first, tried, paused, late_ready, late_tried in zip(lanes, *[answers] * 7, strict=True):
         due_s = max(0.0, (now_ms - first[0][1]) / 1000) if first else 0.0
         open_s = max(due_s, (now_ms - tried[0][1]) / 1000 if tried else 0.0)
         pause = pause_of(*paused)
-        depths.append(LaneDepth(lane, target, due, total - due, due_s, pause is not None, open_s, pause))
+        # One that is due for long may have been tried before, or not.
+        late = max(late_ready, late_tried)
+        depths.append(LaneDepth(lane, target, due, total - due, due_s, pause is not None, open_s, pause, late))
     return tuple(depths)
 
 

@@ -38,7 +38,8 @@ class Producing:
         self._line = line or Line(settings, settings.journal_address(target), self.prefix)
         self.client = self._line.client
         #: The setting that says where its Redis is, for messages.
-        self.variable = self._line.address.variable
+        self.address = self._line.address
+        self.variable = self.address.variable
         self.scripts = Scripts(self.client, self._line.connections, self.prefix, self.variable)
         #: The ledger that the settings mean by the target; empty where they do not say.
         self.ledger = ledger_meant(settings, target)

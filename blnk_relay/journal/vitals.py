@@ -15,14 +15,16 @@ from blnk_relay.journal.connection import connect, unavailable
 from blnk_relay.journal.flows import Ask, Flow, Run
 from blnk_relay.journal.journal import Journal
 from blnk_relay.journal.overview import Overview, overview_flow
+from blnk_relay.journal.rates import Sample, samples_flow
 from blnk_relay.journal.shape import Program, program_of
+from blnk_relay.journal.workers import WorkerView, workers_flow
 from blnk_relay.settings import Settings
 
 #: Options of the server that matter to a journal and that INFO does not tell.
 _OPTIONS = ("appendfsync", "save", "maxmemory-policy", "min-replicas-to-write")
 
-#: Since when letters count as new.
-_HOUR_MS = 3_600_000
+#: For how long letters count as new.
+NEW_MS = 3_600_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +81,9 @@ class JournalVitals:
         programs: Worker programs that are alive.
         new_letters: Dead letters of the last hour.
         overview: Depths, ages, gates; None where its shape is unknown.
+        now_ms: The time of the journal; 0 where it was not asked.
+        workers: Worker programs, also those that died lately.
+        samples: Counters of the last hour, newest first.
         failure: Why nothing could be read; empty where it could.
     """
 
@@ -93,6 +98,9 @@ class JournalVitals:
     programs: tuple[Program, ...] = ()
     new_letters: int = 0
     overview: Overview | None = None
+    now_ms: int = 0
+    workers: tuple[WorkerView, ...] = ()
+    samples: tuple[Sample, ...] = ()
     failure: str = ""
 
 
@@ -190,10 +198,15 @@ def _rest_flow(settings: Settings, found: JournalVitals) -> Flow[JournalVitals]:
     now_ms, _ = yield Run("now", ())
     overview, alive = yield from overview_flow(settings, found.target)
     lost, new_letters = yield Ask(
-        (("HGET", f"{prefix}ground", "lost"), ("ZCOUNT", f"{prefix}dead", now_ms - _HOUR_MS, "+inf")), whole=False
+        (("HGET", f"{prefix}ground", "lost"), ("ZCOUNT", f"{prefix}dead", now_ms - NEW_MS, "+inf")), whole=False
     )
+    workers = yield from workers_flow(settings, found.target)
+    samples = yield from samples_flow(prefix)
     return replace(
         found,
+        now_ms=now_ms,
+        workers=workers,
+        samples=samples,
         lost_s=(now_ms - int(float(lost))) / 1000 if lost else None,
         programs=tuple(sorted(map(program_of, alive))),
         new_letters=new_letters,

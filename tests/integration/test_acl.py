@@ -13,6 +13,7 @@ from celery import Celery
 
 from blnk_relay import JournalUnavailable, Operator, Relay, transaction
 from blnk_relay.bell import broker_options
+from blnk_relay.journal.readings import reading_of
 from blnk_relay.sandbox import Faults, Rule
 from tests.support.payments import payment
 from tests.support.waiting import wait_until
@@ -75,8 +76,10 @@ def everything(stage: Stage) -> None:
             wait_until(lambda key=key: relay.get(key).state == "dead", 40)
         wait_until(lambda: operator.overview().dead == 2, 20)
         assert {letter.key for letter in operator.listed("dead")} == {"poor", "poorer"}
+        told = reading_of(relay.journal("default"))
+        assert (told.overview.dead, bool(told.server)) == (2, True)
         operator.discard(relay.get("poorer"), who="me", reason="by hand")
-        operator.replay(relay.get("poor"), who="me")
+        operator.replay(relay.get("poor"), who="me", reason="a test")
         wait_until(lambda: relay.get("poor").state == "dead", 40)
         assert relay.history("order.")
         assert any(event.key == "order." for event in relay.events("books", timeout_s=1))

@@ -3,12 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from worker.cli.output import stamp
 
 if TYPE_CHECKING:
-    from blnk_relay import Act, Attempt, GateView, LaneDepth, Overview, Pause, Settings, Status
+    from blnk_relay import (
+        Action,
+        Attempt,
+        GateView,
+        Glance,
+        LaneDepth,
+        Overview,
+        Pause,
+        Rates,
+        Settings,
+        Status,
+        Verdict,
+        WorkerView,
+    )
     from blnk_relay.catalogue.facts import EndFacts, Facts
 
 #: "dead|<kind>|<class>|<code>" in the counters.
@@ -75,6 +89,75 @@ def lane_json(depth: LaneDepth, settings: Settings) -> dict[str, Any]:
     }
 
 
+def worker_json(worker: WorkerView) -> dict[str, Any]:
+    """A worker program, alive or not."""
+    sign = worker.sign
+    return {
+        "name": worker.name,
+        "host": worker.host,
+        "pid": worker.pid,
+        "version": worker.version,
+        "state": worker.state,
+        "seen": stamp(worker.seen),
+        "lanes": list(sign.lanes),
+        "targets": list(worker.journals),
+        "pool": sign.pool,
+        "processes": list(sign.processes),
+        "connections": sign.connections,
+        "busy": sign.busy,
+        "in_hand": worker.in_hand,
+        "started": stamp(datetime.fromtimestamp(sign.started_ms / 1000, UTC)) if sign.started_ms else None,
+        "memory": sign.memory,
+        "unwell": sign.unwell,
+        "held": worker.held,
+        "held_ids": list(worker.held_ids),
+        "wish": worker.wish,
+        "who": worker.who,
+        "reason": worker.reason,
+    }
+
+
+def verdict_json(verdict: Verdict) -> dict[str, Any]:
+    """Something that is wrong."""
+    return {
+        "sort": verdict.sort,
+        "severity": str(verdict.severity),
+        "target": verdict.target,
+        "lane": verdict.lane,
+        "since": stamp(verdict.since),
+        "count": verdict.count,
+        "what": verdict.what,
+        "means": verdict.means,
+        "remedy": verdict.remedy,
+    }
+
+
+def rates_json(rates: Rates) -> dict[str, Any]:
+    """How fast intents come and go, a second; null where nobody knows yet."""
+    return {
+        "spans": [
+            {
+                "minutes": rate.minutes,
+                "over_s": round(rate.over_s, 3),
+                "accepted": round(rate.accepted, 4),
+                "ended": round(rate.ended, 4),
+            }
+            for rate in rates.spans
+        ],
+        "empty_s": None if rates.empty_s is None else round(rates.empty_s, 1),
+    }
+
+
+def glance_json(glance: Glance, settings: Settings) -> dict[str, Any]:
+    """The journals at a glance, and what is wrong."""
+    return {
+        "well": glance.well,
+        "verdicts": [verdict_json(verdict) for verdict in glance.verdicts],
+        **overview_json(glance.overview, settings),
+        "rates": rates_json(glance.rates),
+    }
+
+
 def pause_json(pause: Pause | None) -> dict[str, Any]:
     """Whose pause it is, why, and since when."""
     if pause is None:
@@ -82,9 +165,21 @@ def pause_json(pause: Pause | None) -> dict[str, Any]:
     return {"who": pause.who, "reason": pause.reason, "since": stamp(pause.since)}
 
 
-def act_json(act: Act) -> dict[str, Any]:
-    """A pause or a resume by an operator."""
-    return {"at": stamp(act.at), "what": act.what, "of": act.of, "who": act.who, "reason": act.reason}
+def action_json(action: Action) -> dict[str, Any]:
+    """What an operator did."""
+    return {
+        "id": action.id,
+        "at": stamp(action.at),
+        "what": action.what,
+        "of": action.of,
+        "who": action.who,
+        "via": action.via,
+        "reason": action.reason,
+        "result": action.result,
+        "count": action.count,
+        "results": dict(action.results),
+        "targets": list(action.targets),
+    }
 
 
 def gate_json(gate: GateView) -> dict[str, Any]:
@@ -133,6 +228,7 @@ def overview_json(overview: Overview, settings: Settings) -> dict[str, Any]:
     return {
         "open": overview.open,
         "oldest_open_s": round(overview.oldest_open_s, 3),
+        "late": overview.late,
         "waiting": overview.waiting,
         "due": sum(lane.due for lane in overview.lanes),
         "later": sum(lane.later for lane in overview.lanes),

@@ -5,17 +5,20 @@ from __future__ import annotations
 import click
 
 from worker.cli.audit import audit
+from worker.cli.cancel import cancel
 from worker.cli.dead import dead
 from worker.cli.doctor import doctor
 from worker.cli.encryption import encryption
 from worker.cli.enqueue import enqueue
 from worker.cli.group import Commands, Deferred
 from worker.cli.lanes import lanes, pause, resume
+from worker.cli.log import log
 from worker.cli.options import example
 from worker.cli.services import sandbox, worker
 from worker.cli.show import kinds, list_, show, status_
 from worker.cli.target import target_
 from worker.cli.upgrade import upgrade
+from worker.cli.workers import health, workers
 
 
 def _version(ctx: click.Context, _param: click.Parameter, wanted: bool) -> None:
@@ -55,11 +58,15 @@ for command in (
     show,
     list_,
     status_,
+    workers,
+    health,
     dead,
+    cancel,
     audit,
     lanes,
     pause,
     resume,
+    log,
     target_,
     encryption,
     doctor,

@@ -21,7 +21,7 @@ INTERRUPTED = 130
 MEANINGS: Mapping[int, str] = MappingProxyType(
     {
         OK: "done",
-        PARTLY: "done in part: some lines or letters were refused, and they are listed; or an audit found differences",
+        PARTLY: "done in part: what was refused is listed; or a check (audit, status, health) found something",
         BAD_INPUT: "bad input or settings; nothing was changed",
         NOT_FOUND: "no such key, lane, target, kind or code",
         UNAVAILABLE: "the journal (Redis) cannot be reached, does not take writes, or has a shape that is unknown here",

@@ -35,8 +35,13 @@ CORE_KEY = "BLNK_CORE_KEY"
 @click.option(
     "--concurrency", type=click.IntRange(1, 1000), help="Processes of the prefork pool.  [default: lanes + 1]"
 )
+@click.option(
+    "--metrics-port",
+    type=click.IntRange(0, 65_535),
+    help="Answer /metrics, /healthz and /readyz on this port; 0: on none.  [default: BLNK_RELAY_METRICS_PORT]",
+)
 @json_option
-def worker(lanes: tuple[str, ...], pool: str, concurrency: int | None, as_json: bool) -> None:
+def worker(lanes: tuple[str, ...], pool: str, concurrency: int | None, metrics_port: int | None, as_json: bool) -> None:
     """Run a worker until it is told to stop (Ctrl-C or SIGTERM); it finishes what it has in hand.
 
     Run as many as you like, on as many machines. The ledger and its credential are settings: BLNK_RELAY_BASE_URL,
@@ -47,7 +52,7 @@ def worker(lanes: tuple[str, ...], pool: str, concurrency: int | None, as_json: 
     from blnk_relay import Settings
     from worker.process import run_worker
 
-    settings = Settings.from_env()
+    settings = Settings.from_env(**({} if metrics_port is None else {"metrics_port": metrics_port}))
     served = lanes or settings.lanes
 
     def tell(**_: Any) -> None:

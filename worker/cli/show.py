@@ -4,21 +4,33 @@ from __future__ import annotations
 
 import json
 import re
+import sys
 from collections.abc import Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from itertools import islice
-from typing import TYPE_CHECKING, Any
+from time import monotonic, sleep
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
+from worker.cli import exits
 from worker.cli.access import opened
-from worker.cli.as_json import attempt_json, deaths, intent_json, kind_json, overview_json
-from worker.cli.options import example, filter_options, json_option, limit_option, payload_option, target_option
+from worker.cli.as_json import attempt_json, deaths, glance_json, intent_json, kind_json
+from worker.cli.interrupt import Stop
+from worker.cli.options import (
+    example,
+    filter_options,
+    json_option,
+    limit_option,
+    payload_option,
+    target_option,
+    who_option,
+)
 from worker.cli.output import clock, emit, fields, plain, say, several, span, table
 from worker.cli.spans import since_at
 
 if TYPE_CHECKING:
-    from blnk_relay import Attempt, Overview, Settings, StateName, Status
+    from blnk_relay import Attempt, Glance, Overview, Rates, Settings, StateName, Status, Verdict
     from blnk_relay.catalogue.facts import EndFacts, Facts
     from worker.cli.access import Access
 
@@ -28,6 +40,9 @@ STATES: tuple[StateName, ...] = ("waiting", "ready", "sending", "posted", "done"
 #: What ``list`` shows when no state is named: whatever is not over, and what waits for a human.
 UNFINISHED: tuple[StateName, ...] = ("waiting", "ready", "sending", "posted", "dead")
 
+#: How often a command that waits looks whether it is to end.
+_STEP_S = 0.05
+
 #: Most rows of the table of deaths in ``status``; all of them are in its JSON.
 _MOST_DEATHS = 20
 
@@ -36,8 +51,9 @@ _MOST_DEATHS = 20
 @click.argument("key")
 @target_option
 @payload_option
+@who_option
 @json_option
-def show(key: str, target: str, with_payload: bool, as_json: bool) -> None:
+def show(key: str, target: str, with_payload: bool, who: str, as_json: bool) -> None:
     """Show what has become of one intent, and what was tried for it.
 
     KEY is its idempotency key, or its id.
@@ -45,7 +61,7 @@ def show(key: str, target: str, with_payload: bool, as_json: bool) -> None:
     with opened() as access:
         status = access.operator.get(key, target=target)
         attempts = access.operator.history(status)
-        payload = access.operator.payload(status) if with_payload else None
+        payload = access.operator.payload(status, who=who) if with_payload else None
     if as_json:
         document: dict[str, Any] = {
             "intent": intent_json(status),
@@ -212,28 +228,98 @@ def listing(found: Sequence[Status], limit: int, name: str, *, as_json: bool, no
 
 @click.command(
     "status",
-    short_help="Show the journals at a glance.",
-    epilog=example("blnk-relay status", "blnk-relay status --json | jq .dead"),
+    short_help="Show what is wrong, and the journals at a glance.",
+    epilog=example("blnk-relay status", "blnk-relay status --check --json | jq .verdicts", "blnk-relay status --watch"),
+)
+@click.option(
+    "--check", is_flag=True, help="End with 1 where anything is critical or a warning; a notice does not count."
+)
+@click.option("--watch", is_flag=True, help="Show it again and again, until Ctrl-C.")
+@click.option(
+    "--interval",
+    type=click.FloatRange(0.5, 3600),
+    default=2.0,
+    show_default=True,
+    help="Seconds between two looks of --watch.",
 )
 @json_option
-def status_(as_json: bool) -> None:
-    """Show the journals of all targets at a glance: depths, ages, dead letters, gates and workers."""
+def status_(*, check: bool, watch: bool, interval: float, as_json: bool) -> None:
+    """Show what is wrong, worst first, and the journals of all targets at a glance.
+
+    What is wrong comes with since when, how many, what it means and what to do. Below: depths, ages, rates, dead
+    letters, gates and workers.
+    """
+    if watch and (as_json or check):
+        raise click.UsageError("--watch goes with neither --json nor --check.")
+    if watch and not sys.stdout.isatty():
+        raise click.UsageError("--watch needs a terminal; run 'blnk-relay status' now and then instead.")
     with opened() as access:
-        overview, settings = access.operator.overview(), access.settings
+        glance = access.operator.glance()
+        if watch:
+            _watch(access, glance, interval)
+            return
     if as_json:
-        emit(overview_json(overview, settings))
-        return
-    show_overview(overview, settings)
+        emit(glance_json(glance, access.settings))
+    else:
+        show_glance(glance, access.settings)
+    if glance.overview.away and not glance.overview.lanes:
+        _raise_away(glance)
+    if check and not glance.well:
+        exits.leave(exits.PARTLY)
 
 
-def show_overview(overview: Overview, settings: Settings) -> None:
+def _raise_away(glance: Glance) -> NoReturn:
+    """Nothing could be read at all, which the exit code says as of any command."""
+    from blnk_relay import JournalUnavailable
+
+    raise JournalUnavailable(next(verdict.what for verdict in glance.verdicts if verdict.sort == "journal-away"))
+
+
+def _watch(access: Access, glance: Glance, interval_s: float) -> None:
+    """Draw it over itself until Ctrl-C, or until nobody is left to look."""
+    with Stop() as stop:
+        while not stop.asked:
+            click.clear()
+            say(f"Every {interval_s:g} s; Ctrl-C ends.  {datetime.now(UTC):%Y-%m-%d %H:%M:%SZ}")
+            say()
+            show_glance(glance, access.settings)
+            end_s = monotonic() + interval_s
+            while not stop.asked and monotonic() < end_s:
+                sleep(min(_STEP_S, max(0.0, end_s - monotonic())))
+            if not stop.asked:
+                glance = access.operator.glance()
+
+
+def show_glance(glance: Glance, settings: Settings) -> None:
+    """What is wrong, and the journals, for people."""
+    show_verdicts(glance.verdicts)
+    show_overview(glance.overview, settings, glance.rates)
+
+
+def show_verdicts(verdicts: Sequence[Verdict]) -> None:
+    """What is wrong, for people; one that is about a target names it."""
+    if not verdicts:
+        say("Nothing is wrong.")
+    for verdict in verdicts:
+        where = " ".join(filter(None, (verdict.target, verdict.lane)))
+        since = f", since {clock(verdict.since)}" if verdict.since else ""
+        about = f"{where}: " if where else ""
+        say(f"{str(verdict.severity).upper():<8}  {verdict.sort:<18}  {plain(about + verdict.what)}{since}")
+        say(f"{'':<8}  {'':<18}  {verdict.means}")
+        say(f"{'':<8}  {'do':>18}  {plain(verdict.remedy)}")
+    say()
+
+
+def show_overview(overview: Overview, settings: Settings, rates: Rates) -> None:
     """The journals for people."""
     from worker.cli.lanes import lane_rows
 
     fields(
         [
             ("open", several(overview.open, "intent")),
-            ("oldest of them", span(overview.oldest_open_s)),
+            ("oldest of them", f"{span(overview.oldest_open_s)} since it was accepted" if overview.open else "-"),
+            ("in and out", in_and_out(rates)),
+            ("empty in", emptying(rates)),
             ("waiting for a turn", f"{overview.waiting:,}"),
             ("being sent", f"{overview.sending:,}"),
             ("posted, unconfirmed", f"{overview.posted:,}"),
@@ -266,6 +352,18 @@ def show_overview(overview: Overview, settings: Settings) -> None:
     if died := deaths(overview.counts):
         deathbed = [(death["kind"], death["dead_class"], death["code"], f"{death['count']:,}") for death in died]
         table(("kind", "class", "code", ">letters"), deathbed[:_MOST_DEATHS], title="Dead letters ever, by code")
+
+
+def in_and_out(rates: Rates) -> str:
+    """Rates for people; empty where nobody knows them yet."""
+    return "; ".join(f"{rate.accepted:,.1f}/s and {rate.ended:,.1f}/s over {rate.minutes} min" for rate in rates.spans)
+
+
+def emptying(rates: Rates) -> str:
+    """When nothing will be open, for people."""
+    if not rates.open or not rates.spans:
+        return ""
+    return "it does not shrink" if rates.empty_s is None else span(rates.empty_s)
 
 
 @click.command(

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -93,12 +94,16 @@ class Stage:
         self.valkey.stop()
         self._folder.cleanup()
 
-    def start_worker(self) -> subprocess.Popen[bytes]:
-        """Start one more worker process, in a group of its own, with the stage's settings in its environment."""
+    def start_worker(self, **settings: Any) -> subprocess.Popen[bytes]:
+        """Start one more worker process, in a group of its own, with the stage's settings in its environment.
+
+        Args:
+            **settings: Fields that win over those, for this one.
+        """
         with self.log.open("ab") as log:
             worker = subprocess.Popen(  # noqa: S603 - our own interpreter and module
                 [sys.executable, "-m", "worker.process", self._pool],
-                env={**_clean_environment(), **as_environment(self.settings)},
+                env={**_clean_environment(), **as_environment(replace(self.settings, **settings))},
                 stdout=subprocess.DEVNULL,
                 stderr=log,
                 start_new_session=True,

@@ -7,6 +7,7 @@ from blnk_relay.journal.journal import Journal
 from blnk_relay.journal.tokens import TokenStore
 from blnk_relay.settings import Settings
 from blnk_relay.targets import Target
+from tasks.meter import Meter
 from tasks.runtime import Reports, stopping
 from worker.ledger.credentials import Credentials, key_of
 from worker.ledger.oauth import REFRESH_FAILED, OAuth
@@ -15,7 +16,9 @@ from worker.ledger.readback import LedgerOverHttp
 from worker.ledger.wire import Wire, headers_to
 
 
-def ledger_of(settings: Settings, target: Target, journal: Journal, reports: Reports) -> LedgerOverHttp:
+def ledger_of(
+    settings: Settings, target: Target, journal: Journal, reports: Reports, meter: Meter | None = None
+) -> LedgerOverHttp:
     """The way to one target.
 
     Args:
@@ -23,12 +26,15 @@ def ledger_of(settings: Settings, target: Target, journal: Journal, reports: Rep
         target: The ledger.
         journal: Its journal, beside which OAuth tokens are kept.
         reports: Told of a target that is paused because its token could not be refreshed.
+        meter: Told of each request; None where nobody measures.
 
     Raises:
         InvalidSettings: An address or a credential is missing, or cannot be used; the sentence names its variable.
     """
     return LedgerOverHttp(
-        Proxy(settings, target, credentials_of(settings, target, journal, reports)), target.confirm_route, stopping
+        Proxy(settings, target, credentials_of(settings, target, journal, reports), meter),
+        target.confirm_route,
+        stopping,
     )
 
 

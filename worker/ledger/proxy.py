@@ -18,6 +18,7 @@ from blnk_relay.intents.intent import DEFAULT_TARGET
 from blnk_relay.intents.verdict_table import KEYLESS
 from blnk_relay.settings import Settings
 from blnk_relay.targets import Target
+from tasks.meter import Meter, status_class
 from worker.ledger.credentials import Credentials, key_of
 from worker.ledger.deadlines import sending_s
 from worker.ledger.wire import Wire
@@ -33,19 +34,25 @@ class Proxy:
         settings: Timeouts and the number of connections.
         target: The ledger; the default one when None.
         credentials: Who we are there; made of the target's key when None.
+        meter: Told of each request; None where nobody measures.
 
     Raises:
         InvalidSettings: The instance or the credential is missing, or the URL is not one.
     """
 
     def __init__(
-        self, settings: Settings, target: Target | None = None, credentials: Credentials | None = None
+        self,
+        settings: Settings,
+        target: Target | None = None,
+        credentials: Credentials | None = None,
+        meter: Meter | None = None,
     ) -> None:
         target = settings.ledgers[DEFAULT_TARGET] if target is None else target
         target.require()
         self._settings = settings
         self._wire = Wire(settings, target)
         self._credentials = credentials or key_of(target)
+        self._target, self._meter = target.name, meter
         #: A Core without Cloud.
         self.bare = target.api == "core"
         #: Before the path of a route of Core.
@@ -102,6 +109,7 @@ class Proxy:
             content_type=content_type,
             start_by_s=start_by_s,
             alone=request.alone,
+            side="write",
         )
 
     def call(
@@ -116,6 +124,7 @@ class Proxy:
         content_type: str = "",
         start_by_s: float = float("inf"),
         alone: bool = False,
+        side: str = "read",
     ) -> Response:
         """Make one HTTP request and read its whole answer.
 
@@ -129,6 +138,7 @@ class Proxy:
             content_type: Of the body, where it is not JSON.
             start_by_s: After that no first byte leaves.
             alone: Over a connection of its own.
+            side: As which it is measured: ``write`` or ``read``.
         """
         key = self._credentials.current()
         if key is None:
@@ -140,6 +150,9 @@ class Proxy:
         full = f"{path}?{urlencode(pairs, quote_via=quote)}" if pairs else path
         read_s = timeout_s or self._settings.read_timeout_s
         answer = self._wire.exchange(method, full, headers, body, read_s=read_s, start_by_s=start_by_s, alone=alone)
+        if self._meter is not None:
+            status = status_class(answer.status, answer.failure)
+            self._meter.answered(self._target, side, status, answer.latency_ms / 1000)
         if answer.status == 401 and self._credentials.refused(key):  # noqa: PLR2004
             # Whoever is not let in has not acted; with the newer key the request may simply go again.
             return Response(

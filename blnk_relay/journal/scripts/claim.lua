@@ -18,6 +18,12 @@ KINDS, KEYS_HELD = ',' .. ARGV[11] .. ',', ',' .. ARGV[13] .. ','
 local ledger, shown = ARGV[9], ARGV[10]
 
 local bells, items, more, alone = {}, {}, false, nil
+-- How old what is claimed is, which no other set tells while it is in hands or looked for; all in one command.
+local ages, MOST_AGES = {}, 1000
+local function note_ages()
+  if #ages > 0 then redis.call('ZADD', P .. 'tried:' .. lane, unpack(ages)) end
+  ages = {}
+end
 -- Claimed in one trip; Redis and worker are busy with it for some ten milliseconds.
 local MOST_BYTES = 2000000
 local leased, ready = P .. 'leased:' .. WORKER, P .. 'ready:' .. lane
@@ -47,10 +53,14 @@ if redis.call('EXISTS', P .. 'pause:' .. lane) == 0 then
         if item then
           redis.call('ZADD', leased, NOW + lease_ms, candidate.id)
           items[#items + 1] = item
+          ages[#ages + 1] = candidate.values[AT.created] or NOW
+          ages[#ages + 1] = candidate.id
+          if #ages >= MOST_AGES then note_ages() end
         end
       end
     end
     remember_strangers(ready, read)
+    note_ages()
   end
   more = due_of(ready) > (leave and 0 or backlog) and allowance_of_lane(lane, 1, false) > 0
   if wanted > 0 or leave then tell_quiet(lane, wanted, alone, #items, lease_ms) end

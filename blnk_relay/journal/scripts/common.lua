@@ -82,11 +82,24 @@
 --                              shape that it knows>", whether it holds anything or not
 --                      bound   one member a worker program that has not missed its time for long
 --                      gone    sweep.lua; a worker that stops
+--   signs              zset    when it will have swept again, or was last heard of -> worker program, or process of one
+--                              that fell (see worker:<name>)
+--                      bound   1,000 members
+--                      gone    sweep.lua, half a day after the last one; a worker that stops
+--   worker:<name>      hash    of a worker program: sign (what it says of itself, as JSON), and what an operator wants
+--                              of it: wish (quiet or stop), who, why, at. Of a process that died with something in
+--                              hand: fell (when that was noticed), held (how many), ids (the first of them, by blanks)
+--                      bound   one a member of signs
+--                      gone    sweep.lua, with it; a worker that stops
+--   samples            list    once a minute: when, and how many were accepted, ended and died of what by then, as
+--                              JSON; newest first
+--                      bound   62 lines
+--                      gone    nobody
 --   posted             zset    next look -> id      state posted: the ledger has to show the outcome
 --                      bound   one member an intent in this state
 --                      gone    settle.lua, take.lua
---   tried:<lane>       zset    accept time -> id    open ones that a worker gave back, or looked at in vain: their age
---                              is in no other set, where each try moves them
+--   tried:<lane>       zset    accept time -> id    open ones that a worker has claimed, or that have waited for
+--                              others: their age is in no other set, where each try moves them
 --                      bound   one member an open intent
 --                      gone    settle.lua, cancel.lua, turns.lua (bury)
 --   done               zset    finished at -> id    states done and cancelled
@@ -120,9 +133,13 @@
 --   pause:<lane>       hash    who paused a lane, why, at (when)
 --                      bound   one a lane
 --                      gone    pause.lua
---   acts               list    the last pauses and resumes by operators, as JSON, newest first
---                      bound   200 lines
+--   actions            stream  what operators did: at (when), action (who, what, of what, from where and why, as JSON;
+--                              see actions.py), result, count
+--                      bound   about 10,000 entries
 --                      gone    nobody
+--   acts               list    pauses and resumes by operators, as versions before kept them, newest first
+--                      bound   200 lines
+--                      gone    actions.lua, which puts them into actions
 --   gate:<side>        hash    side write, read, or lane:<lane>: state (paused or unreachable; none while it is
 --                              slowed), code, since, manual, probe_at, probe_ms, probe_most, hold_until, rate, tokens,
 --                              stamp, raised, streak, note, who (an operator that shut it)

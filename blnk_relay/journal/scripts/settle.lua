@@ -79,7 +79,7 @@ for _, verdict in ipairs(verdicts) do
     end
     if item.log then log(id, item.log) end
     if item.sealed then note_keys(id, item.sealed) end
-    -- Most are done with their first look, and never stand here.
+    -- Claims of older workers do not put it there.
     if item.to == 'ready' or (item.to == 'posted' and item.from == 'posted') then
       redis.call('ZADD', P .. 'tried:' .. item.lane, created, id)
     elseif item.to == 'done' then

@@ -4,17 +4,19 @@
 -- ARGV: lock_ms; dead_ms (silence after which a worker is dead); retention_ms; most to handle in one sweep; cap (length
 --   of the events stream); shown (what the sweeper has seen of the ground: see stand); program (the worker program that
 --   sweeps, "" for none); back_ms (within which it comes again, whatever is due); key_retention_ms (after which
---   keys are forgotten; 0: never); findable (kinds whose keys may be forgotten, by commas).
+--   keys are forgotten; 0: never); findable (kinds whose keys may be forgotten, by commas); sign (what the worker
+--   program says of itself, as JSON; "" for nothing).
 -- Returns: {1 if this one swept, lanes to ring, id and body of each whose deadline passed while it waited, now, ground:
 --   {what to show next time, since when it can be trusted, steps of the clock}, ms until the next thing is due that no
---   bell tells of (-1: nothing is)}.
+--   bell tells of (-1: nothing is), what an operator wants of the program ("quiet", "stop", "" for nothing), "<lane>
+--   <id>" of the first of each lane ("confirm" for looks) that is due and that no gate or pause holds back}.
 -- Deletes: intent:<id>, body:<id>, file:<id>, log:<id>, parts:<id>, waiting, expiring, leased:<worker>, workers,
---   alive, done.
--- Bound: most of each sort, MOST_WORKERS, MOST_BYTES of payloads, MOST_REFERENCES, MOST_CLEARED.
+--   alive, done, signs, worker:<name>.
+-- Bound: most of each sort, MOST_WORKERS, MOST_BYTES of payloads, MOST_REFERENCES, MOST_CLEARED, MOST_FORGOTTEN.
 
 local lock_ms, dead_ms, retention_ms, most = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])
 local cap, shown, program, back_ms = ARGV[5], ARGV[6], ARGV[7], tonumber(ARGV[8])
-local key_retention_ms, findable = tonumber(ARGV[9]), ',' .. ARGV[10] .. ','
+local key_retention_ms, findable, sign = tonumber(ARGV[9]), ',' .. ARGV[10] .. ',', ARGV[11]
 
 local bells, lapsed, expired = {}, 0, {}
 watch(shown)
@@ -27,26 +29,35 @@ local function due_at(at)
   if at and (not next_at or at < next_at) then next_at = at end
 end
 
+-- What is due in each lane, and could be taken.
+local due_firsts = {}
 local function first_of(name)
-  return tonumber(redis.call('ZRANGE', P .. name, 0, 0, 'WITHSCORES')[2])
+  local id, at = unpack(redis.call('ZRANGE', P .. name, 0, 0, 'WITHSCORES'))
+  return tonumber(at), id
+end
+
+local function is_due(lane, at, id, given)
+  if at <= NOW and given > 0 then due_firsts[#due_firsts + 1] = lane .. ' ' .. id end
 end
 
 -- Looks for what will be due. What is due and has a bell is due again when that has gone unheard; what is due behind a
 -- gate, when that opens.
 local function look_ahead()
   for _, lane in ipairs(redis.call('SMEMBERS', P .. 'lanes')) do
-    local first = first_of('ready:' .. lane)
+    local first, id = first_of('ready:' .. lane)
     if first and redis.call('EXISTS', P .. 'pause:' .. lane) == 0 then
       local given, opens = allowance_of_lane(lane, 1, false)
+      is_due(lane, first, id, given)
       due_at(first > NOW and first or given > 0 and NOW + BELL_MS or opens)
     end
   end
-  local first = first_of('posted')
+  local first, id = first_of('posted')
   if first then
     local given, opens = allowance('read', 1, false)
+    is_due('confirm', first, id, given)
     due_at(first > NOW and first or given > 0 and NOW + BELL_MS or opens)
   end
-  due_at(first_of('expiring'))
+  due_at((first_of('expiring')))
   local oldest = first_of('done')
   due_at(oldest and oldest + retention_ms)
   -- Whoever is at work, or was a moment ago, may make anything due.
@@ -54,15 +65,57 @@ local function look_ahead()
   due_at(forgetting_due(key_retention_ms))
 end
 
-local function outcome_of(swept)
-  look_ahead()
-  return { swept, bells, expired, NOW, ground, next_at and math.max(0, math.ceil(next_at - NOW)) or -1 }
+-- A sign of life, whether there is anything to sweep or not, and whoever gets the lock.
+local wish
+if program ~= '' then redis.call('ZADD', P .. 'alive', NOW + back_ms, program) end
+if program ~= '' and sign ~= '' then
+  local name = string.match(program, '^%S+')
+  redis.call('ZADD', P .. 'signs', NOW + back_ms, name)
+  redis.call('HSET', P .. 'worker:' .. name, 'sign', sign)
+  wish = redis.call('HGET', P .. 'worker:' .. name, 'wish')
 end
 
--- A sign of life, whether there is anything to sweep or not, and whoever gets the lock.
-if program ~= '' then redis.call('ZADD', P .. 'alive', NOW + back_ms, program) end
+local function outcome_of(swept)
+  look_ahead()
+  local next_ms = next_at and math.max(0, math.ceil(next_at - NOW)) or -1
+  return { swept, bells, expired, NOW, ground, next_ms, wish or '', due_firsts }
+end
+
 if not take_lock('sweep', lock_ms) then return outcome_of(0) end
 redis.call('ZREMRANGEBYSCORE', P .. 'alive', '-inf', NOW - dead_ms)
+
+-- Who was silent for half a day, or is one too many, is no longer told of.
+local SIGNS_KEPT_MS, MOST_SIGNS, MOST_FORGOTTEN = 43200000, 1000, 100
+local function forget_signs(names)
+  for _, name in ipairs(names) do
+    redis.call('UNLINK', P .. 'worker:' .. name)
+    redis.call('ZREM', P .. 'signs', name)
+  end
+end
+forget_signs(redis.call('ZRANGEBYSCORE', P .. 'signs', '-inf', NOW - SIGNS_KEPT_MS, 'LIMIT', 0, MOST_FORGOTTEN))
+local spare = redis.call('ZCARD', P .. 'signs') - MOST_SIGNS
+if spare > 0 then forget_signs(redis.call('ZRANGE', P .. 'signs', 0, math.min(spare, MOST_FORGOTTEN) - 1)) end
+
+-- What rates are told by: the counters as they were at the end of each minute of the last hour.
+local SAMPLE_MS, SAMPLES = 60000, 62
+local sampled = tonumber(string.match(redis.call('LINDEX', P .. 'samples', 0) or '', '"at":(%d+)') or '')
+if not sampled or NOW - sampled >= SAMPLE_MS or sampled > NOW then
+  local sums, died = { accepted = 0, ended = 0 }, {}
+  local told = redis.call('HGETALL', P .. 'counts')
+  for place = 1, #told, 2 do
+    local name, number = told[place], tonumber(told[place + 1])
+    local sort = string.match(name, '^[^|]+')
+    if sort == 'accepted' then
+      sums.accepted = sums.accepted + number
+    elseif sort == 'done' or sort == 'dead' or sort == 'cancelled' then
+      sums.ended = sums.ended + number
+    end
+    if sort == 'dead' then died[#died + 1] = string.format('%s:%d', cjson.encode(string.sub(name, 6)), number) end
+  end
+  redis.call('LPUSH', P .. 'samples', string.format('{"at":%d,"accepted":%d,"ended":%d,"died":{%s}}', NOW,
+    sums.accepted, sums.ended, table.concat(died, ',')))
+  redis.call('LTRIM', P .. 'samples', 0, SAMPLES - 1)
+end
 
 -- After a step the journal's time comes back to the server's, so slowly that no silence gets noticeably shorter by it.
 local SLEW_MS = 20
@@ -76,11 +129,24 @@ end
 -- for longest come first; the others have their turn when they are gone.
 local MOST_WORKERS = 1000
 local left = most
+
+-- Whoever died leaves a note of what it held, for those who ask what became of it.
+local MOST_HELD = 20
+local function note_fallen(worker, late)
+  local key, ids = P .. 'worker:' .. worker, {}
+  for index = 1, math.min(#late, MOST_HELD * 2), 2 do ids[#ids + 1] = late[index] end
+  redis.call('HSETNX', key, 'fell', NOW)
+  redis.call('HSETNX', key, 'ids', table.concat(ids, ' '))
+  redis.call('HINCRBY', key, 'held', #late / 2)
+  redis.call('ZADD', P .. 'signs', redis.call('ZSCORE', P .. 'workers', worker), worker)
+end
+
 for _, worker in ipairs(redis.call('ZRANGE', P .. 'workers', 0, MOST_WORKERS - 1)) do
   local key = P .. 'leased:' .. worker
   local is_dead = NOW - tonumber(redis.call('ZSCORE', P .. 'workers', worker)) > dead_ms
   local late = redis.call('ZRANGEBYSCORE', key, 0, is_dead and '+inf' or NOW, 'WITHSCORES', 'LIMIT', 0, left)
   left = left - #late / 2
+  if is_dead and #late > 0 then note_fallen(worker, late) end
   for index = 1, #late, 2 do
     local id, lease_end = late[index], late[index + 1]
     redis.call('ZREM', key, id)

@@ -27,6 +27,8 @@ local function let_go(id, bells)
   redis.call('HSET', intent_key(id), 'state', 'ready', 'since', due, 'updated', NOW)
   if patience then redis.call('HSET', intent_key(id), 'deadline', due + tonumber(patience)) end
   make_ready(id, lane, due)
+  -- Due now, and as old as before.
+  if due <= NOW then redis.call('ZADD', P .. 'tried:' .. lane, created, id) end
   if bells then ring(bells, lane) end
 end
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from blnk_relay.journal.troubles import Severity, Trouble
 from worker.doctor.findings import Finding, Level
 
 REDIS = "docs/production.md#redis"
@@ -32,6 +33,12 @@ class About:
     def failure(self, saw: str, why: str, mend: str) -> Finding:
         """It would break the promise."""
         return Finding(**self._common, level=Level.FAILURE, saw=saw, why=why, mend=mend, link=self._link)
+
+    def of(self, trouble: Trouble) -> Finding:
+        """What is wrong by a rule that others go by, too."""
+        return (self.failure if trouble.severity == Severity.CRITICAL else self.warning)(
+            trouble.saw, trouble.why, trouble.mend
+        )
 
     def unknown(self, saw: str, mend: str, why: str = "nobody knows whether this is well") -> Finding:
         """It could not be looked at."""

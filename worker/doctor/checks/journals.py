@@ -7,15 +7,21 @@ from collections.abc import Iterator
 from blnk_relay.bell import queue_of
 from blnk_relay.environment import PREFIX
 from blnk_relay.journal import shape
+from blnk_relay.journal.troubles import (
+    BEHIND_S,
+    epoch_seen,
+    identity_trouble,
+    loss_trouble,
+    shape_trouble,
+    span,
+    step_trouble,
+)
 from blnk_relay.journal.vitals import JournalVitals
 from blnk_relay.settings import Settings
 from worker.doctor.checks.about import GUARANTEES, REDIS, UPGRADES, WRONG, About
 from worker.doctor.checks.ways import UNHEARD
 from worker.doctor.facts import BrokerFacts, Stray
 from worker.doctor.findings import Finding
-
-#: Seconds that due work may wait before a lane is behind.
-_BEHIND_S = 60.0
 
 
 def known_shape(journal: JournalVitals) -> Finding:
@@ -24,16 +30,8 @@ def known_shape(journal: JournalVitals) -> Finding:
     ours = f"this version knows {shape.OLDEST} to {shape.NEWEST}"
     if not journal.shape:
         return about.ok(f"nothing is recorded yet; {ours}")
-    if ">" in journal.shape:
-        why = "nobody may use the journal until that is over"
-        return about.failure(f"{journal.shape}, half way", why, "blnk-relay upgrade")
-    number = int(journal.shape) if journal.shape.isdigit() else -1
-    if not shape.OLDEST <= number <= shape.NEWEST:
-        why = "workers and producers of this version leave the journal alone"
-        return about.failure(f"{journal.shape}; {ours}", why, "start a version that knows it")
-    if number < shape.NEWEST:
-        why = "newer code works as the older would, and the release after it may not know that shape any more"
-        return about.warning(f"{journal.shape}; {ours}", why, "blnk-relay upgrade, once all are of this version")
+    if trouble := shape_trouble(journal):
+        return about.of(trouble)
     return about.ok(f"{journal.shape}; {ours}")
 
 
@@ -42,11 +40,8 @@ def identity(journal: JournalVitals) -> Finding:
     about = About("identity", f"target {journal.target}", "the ledger that the journal belongs to", WRONG)
     if not journal.meant or not journal.ledger:
         return about.ok(journal.ledger or journal.meant or "nobody has said yet which ledger it is")
-    if journal.ledger != journal.meant:
-        why = "workers with these settings do nothing for it, and producers are refused: work would be made twice"
-        rebind = f"blnk-relay target rebind {journal.target}"
-        mend = f"use another name for another ledger; for the same one at another address: {rebind}"
-        return about.failure(f"the journal is of {journal.ledger}, the settings say {journal.meant}", why, mend)
+    if trouble := identity_trouble(journal):
+        return about.of(trouble)
     return about.ok(journal.ledger)
 
 
@@ -55,24 +50,15 @@ def losses(journal: JournalVitals) -> Finding:
     about = About("epoch", f"target {journal.target}", "the epoch of the journal, and since when", GUARANTEES)
     if not journal.epoch:
         return about.ok("no worker was here yet")
-    number = journal.epoch.partition("-")[0]
-    if journal.lost_s is None:
-        return about.ok(f"epoch {number}; nothing was ever lost")
-    saw = f"epoch {number}, since {_span(journal.lost_s)}"
-    if journal.lost_s < 3600:  # noqa: PLR2004 - an hour
-        why = "Redis was restarted, failed over or set back: receipts of its last moments may be gone with it"
-        return about.warning(saw, why, "enqueue again, under the old keys, what may have been accepted just before")
-    return about.ok(saw)
+    trouble = loss_trouble(journal)
+    return about.of(trouble) if trouble else about.ok(epoch_seen(journal))
 
 
 def steps(journal: JournalVitals) -> Finding:
     """Whether the clock of its Redis has stepped lately."""
     about = About("steps", f"target {journal.target}", "steps of the clock of Redis", f"{GUARANTEES}#when-clocks-step")
-    if abs(journal.skew_s) >= 1:
-        why = "times of the journal are off from those of its server by as much, until they have come together again"
-        return about.warning(
-            f"{journal.steps}, the last of which is {journal.skew_s:+.1f} s off", why, "see to the time service there"
-        )
+    if trouble := step_trouble(journal):
+        return about.of(trouble)
     return about.ok(f"{journal.steps}" if journal.steps else "none")
 
 
@@ -107,7 +93,7 @@ def lanes(journal: JournalVitals, broker: BrokerFacts | None, settings: Settings
             "lane", f"target {journal.target}, lane {depth.lane}", "due work, and bells that lie in the broker", WRONG
         )
         bells = 0 if broker is None or broker.waiting is None else broker.waiting.get(queue_of(settings, depth.lane), 0)
-        saw = f"{depth.due:,} due, the oldest for {_span(depth.oldest_due_s)}"
+        saw = f"{depth.due:,} due, the oldest for {span(depth.oldest_due_s)}"
         if depth.pause is not None:
             yield about.warning(
                 f"paused by {depth.pause.who or 'somebody'}; {saw}",
@@ -119,7 +105,7 @@ def lanes(journal: JournalVitals, broker: BrokerFacts | None, settings: Settings
             yield about.failure(
                 f"{saw}; {bells} bells unheard", why, f"start a worker without --lane, or with --lane {depth.lane}"
             )
-        elif depth.due and depth.oldest_due_s > _BEHIND_S:
+        elif depth.due and depth.oldest_due_s > BEHIND_S:
             yield about.warning(
                 saw, "workers do not keep up, or a gate is shut", "see gates and workers; start more of them"
             )
@@ -162,12 +148,10 @@ def oldest(journal: JournalVitals, settings: Settings) -> Finding:
     if journal.overview is None:
         return about.ok("nothing is open")
     age_s = max(journal.overview.oldest_open_s, journal.overview.oldest_posted_s)
-    if age_s > settings.horizon_s:
-        why = (
-            f"the ledger should be done within {settings.horizon_s:g} s; at {PREFIX}DEADLINE_S it becomes a dead letter"
-        )
-        return about.warning(_span(age_s), why, "blnk-relay status; see gates, workers and the ledger's own queue")
-    return about.ok(f"the oldest that is due or was tried: {_span(age_s)}")
+    if age_s > settings.late_s:
+        why = f"{PREFIX}LATE_S is {settings.late_s:g}; at {PREFIX}DEADLINE_S it becomes a dead letter"
+        return about.warning(span(age_s), why, "blnk-relay status; see gates, workers and the ledger's own queue")
+    return about.ok(f"the oldest that is due or was tried: {span(age_s)}")
 
 
 def readable(journal: JournalVitals) -> Finding:
@@ -188,10 +172,3 @@ def stray(found: Stray) -> Finding:
         return about.ok(f"{what}; {found.programs} worker programs with other settings work for it")
     mend = "start a worker whose settings have it there" if found.moved else f"name it in {PREFIX}TARGETS of a worker"
     return about.failure(f"{what}; intents in it are open and nobody works for it", "they are never posted", mend)
-
-
-def _span(seconds: float) -> str:
-    for size, unit in ((86_400, "d"), (3600, "h"), (60, "min")):
-        if seconds >= size:
-            return f"{seconds / size:.1f} {unit}"
-    return f"{max(0.0, seconds):.1f} s"

@@ -1,0 +1,52 @@
+"""What is read of a journal for those who watch it by numbers: as much work for a long backlog as for none."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from blnk_relay.journal.flows import Flow, Run
+from blnk_relay.journal.journal import Journal
+from blnk_relay.journal.overview import Overview, overview_flow
+from blnk_relay.journal.server import facts_of
+from blnk_relay.journal.workers import WorkerView, workers_flow
+from blnk_relay.settings import Settings
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """One journal at one moment.
+
+    Attributes:
+        target: Whose it is.
+        overview: Depths, ages, gates and counters.
+        workers: Worker programs, those that died lately among them.
+        server: What its Redis says of itself; empty where we may not ask.
+        ahead_s: How far the journal's time is ahead of this machine's.
+    """
+
+    target: str
+    overview: Overview
+    workers: tuple[WorkerView, ...]
+    server: Mapping[str, str]
+    ahead_s: float
+
+
+def reading_of(journal: Journal) -> Reading:
+    """Read a journal.
+
+    Raises:
+        JournalUnavailable: Its Redis did not answer.
+    """
+    before_s = time.time()
+    now_ms = journal.now_ms()
+    ahead_s = now_ms / 1000 - (before_s + time.time()) / 2
+    return journal.drive(_reading_flow(journal.settings, journal.target, ahead_s))
+
+
+def _reading_flow(settings: Settings, target: str, ahead_s: float) -> Flow[Reading]:
+    overview, _ = yield from overview_flow(settings, target)
+    workers = yield from workers_flow(settings, target)
+    server = facts_of((yield Run("server", ())))
+    return Reading(target, overview, workers, server, ahead_s)

@@ -1,0 +1,521 @@
+"""What is wrong, since when, how much of it there is, and what to do: from facts to verdicts, worst first. Pure.
+
+Each sort of verdict stands once in :data:`SORTS`, with what it means; its name is also that of its part of the runbook
+and of its alert. A verdict that somebody else finds (history, telemetry) needs an entry there and a :func:`verdict`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from types import MappingProxyType
+
+from blnk_relay.environment import PREFIX
+from blnk_relay.journal.overview import GateView, Overview
+from blnk_relay.journal.rates import Sample, sample_now
+from blnk_relay.journal.status import moment
+from blnk_relay.journal.troubles import (
+    BEHIND_S,
+    Severity,
+    Trouble,
+    clock_trouble,
+    eviction_trouble,
+    identity_trouble,
+    loss_trouble,
+    memory_trouble,
+    persistence_trouble,
+    shape_trouble,
+    span,
+    step_trouble,
+)
+from blnk_relay.journal.vitals import NEW_MS, JournalVitals, ServerVitals
+from blnk_relay.journal.workers import WorkerView
+from blnk_relay.journal.workers import together as workers_together
+from blnk_relay.settings import CONFIRM_LANE, Settings
+
+#: For how long the death of a worker is news.
+_DEATH_NEWS = timedelta(hours=1)
+
+#: Causes of new dead letters that are told apart for each target; all others are one.
+_MOST_CAUSES = 20
+
+#: "<kind>|<class>|<code>" of a cause.
+_CAUSE_PARTS = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Sort:
+    """One sort of verdict.
+
+    Attributes:
+        name: Stable: for programs, alerts and the runbook.
+        severity: How bad it is at its worst.
+        means: What it means for whoever enqueues, in one sentence.
+    """
+
+    name: str
+    severity: Severity
+    means: str
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """Something that is wrong.
+
+    Attributes:
+        sort: Of which sort; see :data:`SORTS`.
+        target: Which ledger it is about; empty where it is about none alone.
+        lane: Which lane; empty where it is about none alone.
+        severity: How bad it is.
+        since: Since when, by the journal's clock; None where nobody can tell.
+        count: How many intents, letters, workers or servers it is about; 0 where it is about none.
+        what: What was seen, in one sentence.
+        means: What that means.
+        remedy: What to do: a command to type, or a sentence.
+    """
+
+    sort: str
+    target: str
+    lane: str
+    severity: Severity
+    since: datetime | None
+    count: int
+    what: str
+    means: str
+    remedy: str
+
+    @property
+    def fails(self) -> bool:
+        """Whether ``status --check`` fails for it: it is critical or a warning. A notice needs nobody now."""
+        return self.severity != Severity.NOTICE
+
+
+def _sorts(*sorts: Sort) -> Mapping[str, Sort]:
+    return MappingProxyType({sort.name: sort for sort in sorts})
+
+
+_CRITICAL, _WARNING, _NOTICE = Severity.CRITICAL, Severity.WARNING, Severity.NOTICE
+
+#: All sorts, in the order in which those of one severity are told.
+SORTS: Mapping[str, Sort] = _sorts(
+    Sort("journal-away", _CRITICAL, "Nothing is accepted or posted for this target, and nobody can see what is open."),
+    Sort("journal-shape", _CRITICAL, "This version leaves the journal alone, or works with it as an older one would."),
+    Sort("journal-foreign", _CRITICAL, "Producers and workers of these settings are refused: another ledger is meant."),
+    Sort("redis-memory", _CRITICAL, "Once Redis is full nothing new is accepted; work that is there goes on."),
+    Sort("redis-persistence", _CRITICAL, "A restart of Redis may lose receipts."),
+    Sort("redis-eviction", _CRITICAL, "Redis may throw away intents that it has given receipts for."),
+    Sort("no-worker", _CRITICAL, "What is accepted waits until somebody works for it; nothing is lost meanwhile."),
+    Sort("worker-unwell", _CRITICAL, "It holds or hears work and finishes nothing; it ends by itself if that goes on."),
+    Sort(
+        "target-refuses",
+        _CRITICAL,
+        "The ledger takes no request of ours; one probe after the other asks whether it does again.",
+    ),
+    Sort(
+        "target-unreachable",
+        _CRITICAL,
+        "Nothing gets to the ledger; one probe after the other asks whether it is back.",
+    ),
+    Sort(
+        "target-paused", _WARNING, "A human has stopped all requests; nothing is sent before a human lets them go on."
+    ),
+    Sort("lane-paused", _WARNING, "A human has stopped this lane; nothing of it is sent before a human lets it go on."),
+    Sort("oldest-open", _WARNING, "Somebody has waited for this outcome longer than is meant to be."),
+    Sort("confirmations-late", _WARNING, "What was sent is not looked for at the ledger, so its outcome is not told."),
+    Sort("dead-letters", _WARNING, "These writes are not in the books, or nobody can tell; each waits for a human."),
+    Sort(
+        "journal-lost", _WARNING, "Receipts of the last moments before may be gone; what was sent is looked up first."
+    ),
+    Sort(
+        "worker-died",
+        _WARNING,
+        "It left without a farewell; what it held is looked up at the ledger before anything else.",
+    ),
+    Sort("history-behind", _WARNING, "What is over stays in Redis until it is copied, and needs room there."),
+    Sort(
+        "clocks-apart", _WARNING, "Times that applications reckon by their own clocks mean another time to the journal."
+    ),
+    Sort("target-slowed", _NOTICE, "The ledger asked for less; the pace rises again by itself."),
+    Sort("versions-mixed", _NOTICE, "A rollout is under way, or a worker was forgotten."),
+)
+
+_ORDER = {name: place for place, name in enumerate(SORTS)}
+_SEVERITIES = {severity: place for place, severity in enumerate(Severity)}
+
+
+@dataclass(frozen=True, slots=True)
+class Lag:
+    """How far the history of a target is behind.
+
+    Attributes:
+        target: Whose.
+        count: What is over and not copied.
+        since: When the oldest of that was over.
+        why: What holds it up; empty where nobody knows.
+    """
+
+    target: str
+    count: int
+    since: datetime | None = None
+    why: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """All that verdicts rest on, as it was read.
+
+    Attributes:
+        settings: What is asked for.
+        journals: One for each target.
+        servers: Each Redis that keeps a journal, with the targets whose journals those are.
+        lags: Of history, where it is kept and behind.
+    """
+
+    settings: Settings
+    journals: tuple[JournalVitals, ...] = ()
+    servers: tuple[tuple[ServerVitals, tuple[str, ...]], ...] = ()
+    lags: tuple[Lag, ...] = ()
+
+
+def verdict(
+    sort: str,
+    what: str,
+    remedy: str,
+    *,
+    target: str = "",
+    lane: str = "",
+    since: datetime | None = None,
+    count: int = 0,
+    severity: Severity | None = None,
+) -> Verdict:
+    """A verdict of a sort that :data:`SORTS` knows.
+
+    Args:
+        sort: Its name.
+        what: What was seen.
+        remedy: What to do.
+        target: Which ledger it is about.
+        lane: Which lane.
+        since: Since when.
+        count: How many it is about.
+        severity: How bad it is; that of the sort when None.
+    """
+    known = SORTS[sort]
+    return Verdict(sort, target, lane, severity or known.severity, since, count, what, known.means, remedy)
+
+
+def verdicts(facts: Facts) -> tuple[Verdict, ...]:
+    """All that is wrong, worst first; the same facts come to the same verdicts in the same order."""
+    found: list[Verdict] = []
+    for journal in facts.journals:
+        if journal.failure:
+            remedy = "blnk-relay doctor"
+            found.append(verdict("journal-away", journal.failure, remedy, target=journal.target))
+            continue
+        for judge in _OF_JOURNAL:
+            found += judge(journal, facts.settings)
+    for server, targets in facts.servers:
+        found += _of_server(server, targets)
+    found += _of_workers(facts)
+    found += _lags(facts.lags)
+    return tuple(sorted(found, key=_place))
+
+
+def _place(one: Verdict) -> tuple[int, int, str, str, int, str]:
+    return _SEVERITIES[one.severity], _ORDER[one.sort], one.target, one.lane, -one.count, one.what
+
+
+def _from_trouble(sort: str, trouble: Trouble | None, target: str, count: int = 0) -> Iterator[Verdict]:
+    if trouble is not None:
+        what = f"{trouble.saw}: {trouble.why}"
+        yield verdict(sort, what, trouble.mend, target=target, count=count, severity=trouble.severity)
+
+
+# -- of a journal ----------------------------------------------------------------------------------------------------
+
+
+def _ground(journal: JournalVitals, _settings: Settings) -> Iterator[Verdict]:
+    yield from _from_trouble("journal-shape", shape_trouble(journal), journal.target)
+    yield from _from_trouble("journal-foreign", identity_trouble(journal), journal.target)
+    yield from _from_trouble("clocks-apart", step_trouble(journal), journal.target)
+    trouble = loss_trouble(journal)
+    if trouble is not None:
+        since = None if journal.lost_s is None else _ago(journal, journal.lost_s)
+        what = f"{trouble.saw}: {trouble.why}"
+        yield verdict("journal-lost", what, trouble.mend, target=journal.target, since=since)
+
+
+def _lanes(journal: JournalVitals, settings: Settings) -> Iterator[Verdict]:
+    """Lanes that nobody serves, and those that are paused."""
+    overview = journal.overview
+    if overview is None:
+        return
+    working = [worker for worker in journal.workers if worker.state == "running"]
+    # What was a target once, and has nothing left to do, needs nobody.
+    if not working and (overview.open or journal.target in settings.ledgers):
+        yield _nobody(journal, overview, "")
+    for depth in overview.lanes:
+        count = depth.due + depth.later
+        # A worker that is too old to say what it serves may serve anything.
+        served = any(depth.lane in worker.sign.lanes or not worker.sign.pool for worker in working)
+        if working and not served and (count or depth.lane in settings.lanes):
+            yield _nobody(journal, overview, depth.lane)
+        if depth.pause is not None:
+            who, why = depth.pause.who or "somebody", f": {depth.pause.reason}" if depth.pause.reason else ""
+            yield verdict(
+                "lane-paused",
+                f"paused by {who}{why}; {_many(count, 'intent')} in it; it has no end of its own",
+                f"blnk-relay resume {depth.lane}",
+                target=journal.target,
+                lane=depth.lane,
+                since=depth.pause.since,
+                count=count,
+                severity=_WARNING if count else _NOTICE,
+            )
+
+
+def _nobody(journal: JournalVitals, overview: Overview, lane: str) -> Verdict:
+    """That no worker takes from a lane, or from any."""
+    depth = next((depth for depth in overview.lanes if lane and depth.lane == lane), None)
+    count = overview.open if depth is None else depth.due + depth.later
+    left = [worker for worker in journal.workers if worker.state != "running" and _serves(worker, lane)]
+    last = max((worker.seen for worker in left if not worker.alive), default=None)
+    hushed = [worker for worker in left if worker.alive]
+    what = f"no worker serves {f'lane {lane}' if lane else 'this target'}"
+    if hushed:
+        what += f"; {_many(len(hushed), 'worker')} {'is' if len(hushed) == 1 else 'are'} quiet or stopping"
+    elif last is not None:
+        what += f"; the last one fell silent at {last:%H:%M:%SZ}"
+    waiting = f"; {_many(count, 'intent')} wait{'s' if count == 1 else ''}" if count else ""
+    return verdict(
+        "no-worker",
+        what + waiting,
+        "blnk-relay worker" if depth is None else f"blnk-relay worker --lane {lane}",
+        target=journal.target,
+        lane=lane,
+        since=None if hushed else last,
+        count=count,
+        severity=_CRITICAL if count else _WARNING,
+    )
+
+
+def _serves(worker: WorkerView, lane: str) -> bool:
+    return not lane or lane in worker.sign.lanes
+
+
+def _gates(journal: JournalVitals, _settings: Settings) -> Iterator[Verdict]:
+    """What the ledger does not let through, or a human."""
+    overview = journal.overview
+    gates = () if overview is None else overview.gates
+    shut: dict[tuple[str, str], list[GateView]] = {}
+    for gate in gates:
+        shut.setdefault((_sort_of(gate), gate.side if gate.side.startswith("lane:") else ""), []).append(gate)
+    for (sort, side), those in shut.items():
+        first = min(those, key=lambda gate: gate.since or datetime.max.replace(tzinfo=UTC))
+        sides = " and ".join({"write": "writes", "read": "reads"}.get(gate.side, gate.side) for gate in those)
+        lane = side.removeprefix("lane:")
+        yield verdict(
+            sort,
+            _gate_seen(sort, first, sides),
+            _GATE_REMEDIES[sort].format(target=journal.target),
+            target=journal.target,
+            lane=lane,
+            since=first.since,
+            count=0 if overview is None else _held_up(overview, lane, those),
+        )
+
+
+def _sort_of(gate: GateView) -> str:
+    if gate.manual:
+        return "target-paused"
+    return {"unreachable": "target-unreachable", "paused": "target-refuses"}.get(gate.state, "target-slowed")
+
+
+_GATE_REMEDIES = {
+    "target-paused": "blnk-relay resume --target {target}",
+    "target-refuses": "put the credential right ({target}); see 'blnk-relay doctor --target {target}'",
+    "target-unreachable": "blnk-relay doctor --target {target}",
+    "target-slowed": "nothing; if it stays, ask the ledger's operator for a higher limit",
+}
+
+
+def _gate_seen(sort: str, gate: GateView, sides: str) -> str:
+    note = f": {gate.note}" if gate.note else ""
+    match sort:
+        case "target-paused":
+            return f"{sides} paused by {gate.who or 'somebody'}{note}; it has no end of its own"
+        case "target-refuses":
+            return f"{sides} refused with {gate.code}{note}"
+        case "target-unreachable":
+            return f"{sides} do not arrive ({gate.code}){note}"
+    return f"{sides} slowed to {gate.rate} a second ({gate.code}){note}"
+
+
+def _held_up(overview: Overview, lane: str, gates: Sequence[GateView]) -> int:
+    """How many intents wait for it."""
+    if lane:
+        return sum(depth.due + depth.later for depth in overview.lanes if depth.lane == lane)
+    if all(gate.side == "read" for gate in gates):
+        return overview.posted
+    return overview.open
+
+
+def _ages(journal: JournalVitals, settings: Settings) -> Iterator[Verdict]:
+    """What has been open for too long, and looks that nobody makes."""
+    overview = journal.overview
+    if overview is None:
+        return
+    rows: list[tuple[str, float, int]] = [(depth.lane, depth.oldest_open_s, depth.late) for depth in overview.lanes] + [
+        ("", overview.oldest_waiting_s, overview.late_waiting)
+    ]
+    for lane, age_s, late in rows:
+        if age_s > settings.late_s:
+            state = "waits for another intent" if not lane else "is open"
+            yield verdict(
+                "oldest-open",
+                f"the oldest {state} since {span(age_s)} ago; {PREFIX}LATE_S is {settings.late_s:g}",
+                "blnk-relay list --state " + ("waiting" if not lane else "ready --state sending --state posted"),
+                target=journal.target,
+                lane=lane,
+                since=_ago(journal, age_s),
+                count=max(1, late),
+            )
+    if overview.oldest_posted_s > BEHIND_S:
+        yield verdict(
+            "confirmations-late",
+            f"{overview.posted:,} sent and unconfirmed; the first look is overdue for {span(overview.oldest_posted_s)}",
+            "blnk-relay workers; see that one runs, and that reads of the ledger answer",
+            target=journal.target,
+            lane=CONFIRM_LANE,
+            since=_ago(journal, overview.oldest_posted_s),
+            count=overview.posted,
+        )
+
+
+def _letters(journal: JournalVitals, _settings: Settings) -> Iterator[Verdict]:
+    """Dead letters of the last hour that nobody has dealt with, by what they died of."""
+    if not journal.new_letters or journal.overview is None:
+        return
+    now = sample_now(journal.now_ms, journal.overview.counts)
+    causes = new_causes(now, journal.samples)
+    if not causes:
+        yield verdict(
+            "dead-letters",
+            f"{_many(journal.new_letters, 'letter')} within the last hour",
+            f"blnk-relay dead summary --target {journal.target}",
+            target=journal.target,
+            count=journal.new_letters,
+        )
+    for cause, count, since_ms in causes[:_MOST_CAUSES]:
+        kind, dead_class, code = (*cause.split("|", _CAUSE_PARTS - 1), "", "")[:_CAUSE_PARTS]
+        # Of some of them a human has seen the end; more than wait now there cannot be.
+        number = min(count, journal.new_letters)
+        yield verdict(
+            "dead-letters",
+            f"{kind}: {_many(number, 'letter')} {dead_class} with {code} within the last hour",
+            f"blnk-relay dead list --code {code} --kind {kind} --target {journal.target}",
+            target=journal.target,
+            since=None if since_ms is None else moment(since_ms),
+            count=number,
+        )
+
+
+def new_causes(now: Sample, samples: Iterable[Sample]) -> list[tuple[str, int, int | None]]:
+    """What intents died of within the last hour: cause, how many, and since when (ms), most first. Pure.
+
+    Since when is told to the minute: it is the last moment at which none of the hour was dead of it.
+    """
+    recent = sorted((one for one in samples if 0 <= now.at_ms - one.at_ms <= NEW_MS), key=lambda one: one.at_ms)
+    if not recent:
+        return []
+    before = recent[0].died
+    found: list[tuple[str, int, int | None]] = []
+    for cause, number in now.died.items():
+        count = number - before.get(cause, 0)
+        if count > 0:
+            quiet = [one.at_ms for one in recent if one.died.get(cause, 0) <= before.get(cause, 0)]
+            found.append((cause, count, max(quiet, default=None)))
+    return sorted(found, key=lambda one: (-one[1], one[0]))
+
+
+def _ago(journal: JournalVitals, seconds: float) -> datetime:
+    return moment(int(journal.now_ms - seconds * 1000))
+
+
+_OF_JOURNAL: tuple[Callable[[JournalVitals, Settings], Iterator[Verdict]], ...] = (
+    _ground,
+    _lanes,
+    _gates,
+    _ages,
+    _letters,
+)
+
+
+# -- of servers, workers and history ---------------------------------------------------------------------------------
+
+
+def _of_server(server: ServerVitals, targets: Sequence[str]) -> Iterator[Verdict]:
+    if server.failure:
+        # Their journals say so, one by one.
+        return
+    target = targets[0] if len(targets) == 1 else ""
+    for sort, trouble in (
+        ("redis-memory", memory_trouble(server)),
+        ("redis-persistence", persistence_trouble(server)),
+        ("redis-eviction", eviction_trouble(server)),
+        ("clocks-apart", clock_trouble(server)),
+    ):
+        if trouble is not None:
+            what = f"the Redis of {server.variable}: {trouble.saw}: {trouble.why}"
+            yield verdict(sort, what, trouble.mend, target=target, count=len(targets), severity=trouble.severity)
+
+
+def _of_workers(facts: Facts) -> Iterator[Verdict]:
+    """Those who died, make no progress, or are of several versions; each once, however many targets they serve."""
+    now_ms = max((journal.now_ms for journal in facts.journals), default=0)
+    workers = workers_together([journal.workers for journal in facts.journals])
+    for worker in workers:
+        if worker.alive and worker.sign.unwell:
+            yield verdict(
+                "worker-unwell",
+                f"{worker.name}: {worker.sign.unwell}",
+                f"blnk-relay workers stop {worker.name} --reason 'no progress'",
+                count=worker.in_hand,
+            )
+    dead = [worker for worker in workers if not worker.alive and moment(now_ms) - worker.seen <= _DEATH_NEWS]
+    if dead:
+        held = sum(worker.held for worker in dead)
+        names = ", ".join(worker.place for worker in dead[:3]) + (", …" if len(dead) > 3 else "")  # noqa: PLR2004
+        yield verdict(
+            "worker-died",
+            f"{_many(len(dead), 'worker')} left silently within the last hour ({names}), holding {held:,}",
+            "blnk-relay workers",
+            since=min(worker.seen for worker in dead),
+            count=len(dead),
+        )
+    versions = sorted({worker.version or "of before" for worker in workers if worker.alive})
+    if len(versions) > 1:
+        yield verdict(
+            "versions-mixed",
+            f"workers of versions {', '.join(versions)}",
+            "blnk-relay workers; replace the older ones",
+            count=sum(worker.alive for worker in workers),
+        )
+
+
+def _lags(lags: Iterable[Lag]) -> Iterator[Verdict]:
+    for lag in lags:
+        why = f": {lag.why}" if lag.why else ""
+        yield verdict(
+            "history-behind",
+            f"{lag.count:,} finished intents are not copied{why}",
+            f"see {PREFIX}HISTORY_URL and the workers' log",
+            target=lag.target,
+            since=lag.since,
+            count=lag.count,
+        )
+
+
+def _many(number: int, noun: str) -> str:
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"

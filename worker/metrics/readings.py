@@ -1,0 +1,101 @@
+"""Readings of all journals, shared by all who ask at about the same time; a Redis that is away holds nobody up."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from time import monotonic
+
+from blnk_relay.errors import JournalUnavailable, OtherShape
+from blnk_relay.journal.journals import Journals, by_server
+from blnk_relay.journal.readings import Reading, reading_of
+
+#: How old a reading may be: whoever asks again within that time is told the same.
+FRESH_S = 2.0
+
+#: Longest wait for a reading; Prometheus waits ten seconds for all of it unless told otherwise.
+PATIENCE_S = 2.5
+
+_log = logging.getLogger(__name__)
+
+
+class Readings:
+    """The latest reading of each journal.
+
+    Args:
+        journals: Those that are read; only targets that the settings name.
+        fresh_s: How old a reading may be.
+        patience_s: Longest wait for one.
+    """
+
+    def __init__(self, journals: Journals, fresh_s: float = FRESH_S, patience_s: float = PATIENCE_S) -> None:
+        self._patience_s = patience_s
+        read = journals.of
+        self._servers = [
+            _Server(targets, lambda target: reading_of(read(target)), fresh_s)
+            for targets in by_server(journals.settings)
+        ]
+
+    def latest(self) -> dict[str, Reading | None]:
+        """A reading of each target; None where its journal could not be read in time."""
+        end_s = monotonic() + self._patience_s
+        for server in self._servers:
+            server.begin()
+        found: dict[str, Reading | None] = {}
+        for server in self._servers:
+            found |= server.outcome(end_s)
+        return found
+
+
+class _Server:
+    """The journals on one Redis, read by one thread at a time."""
+
+    def __init__(self, targets: Sequence[str], read: Callable[[str], Reading], fresh_s: float) -> None:
+        self._targets = targets
+        self._read = read
+        self._fresh_s = fresh_s
+        self._changed = threading.Condition()
+        self._reading = False
+        self._read_s = float("-inf")
+        self._found: dict[str, Reading | None] = {}
+
+    def begin(self) -> None:
+        """Have it read, unless that was done a moment ago or is being done."""
+        with self._changed:
+            if self._reading or self._is_fresh():
+                return
+            self._reading = True
+        try:
+            threading.Thread(target=self._run, name=f"reading {self._targets[0]}", daemon=True).start()
+        except RuntimeError as error:
+            _log.warning("no thread could be started to read a journal for metrics (%s)", error)
+            with self._changed:
+                self._reading = False
+
+    def outcome(self, end_s: float) -> dict[str, Reading | None]:
+        """What was found, if it is found in time."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._is_fresh() or not self._reading, max(0.0, end_s - monotonic()))
+            found = self._found if self._is_fresh() else {}
+            return {target: found.get(target) for target in self._targets}
+
+    def _is_fresh(self) -> bool:
+        return monotonic() - self._read_s < self._fresh_s
+
+    def _run(self) -> None:
+        found: dict[str, Reading | None] = {}
+        try:
+            for target in self._targets:
+                # Of a shape that this version does not know: the others may be known.
+                with suppress(OtherShape):
+                    found[target] = self._read(target)
+        except JournalUnavailable:
+            # Whoever works here says so in the log; what was read before it counts.
+            pass
+        except Exception:  # noqa: BLE001 - whatever it is, the next one who asks tries again
+            _log.exception("a journal could not be read for metrics")
+        with self._changed:
+            self._found, self._read_s, self._reading = found, monotonic(), False
+            self._changed.notify_all()

@@ -1,0 +1,154 @@
+"""A small HTTP server beside the work of a worker: three paths, few requests at a time, and no trouble of its own.
+
+What it cannot do, it says in the log; posting goes on. It runs in the first process of a worker, whatever the pool.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import socket
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from socketserver import TCPServer
+from typing import Any
+
+from celery import bootsteps
+
+from blnk_relay.journal.health import Health
+from worker.complaints import Complaints
+from worker.metrics.exposition import Exposition
+from worker.shared import Shared
+
+#: Requests that are answered at a time; others are turned away.
+MOST_AT_ONCE = 8
+
+#: Longest wait for a request to arrive whole, and for its answer to be taken.
+REQUEST_S = 5.0
+
+#: How often it is tried to get a port that somebody else has: the worker before this one, as a rule.
+AGAIN_S = 2.0
+
+_log = logging.getLogger(__name__)
+
+
+#: Before there is anything to be told.
+_BEGINNING = Health(live=True, ready=False, why=("it has just begun",))
+
+
+class _Handler(BaseHTTPRequestHandler):
+    timeout = REQUEST_S
+    server_version = "blnk-relay"
+    sys_version = ""
+    server: Server
+
+    def do_GET(self) -> None:
+        answer = self.server.exposition.answer(self.path)
+        self.send_response(answer.status)
+        self.send_header("Content-Type", answer.content_type)
+        self.send_header("Content-Length", str(len(answer.body)))
+        self.end_headers()
+        if self.command != "HEAD":
+            self.wfile.write(answer.body)
+
+    do_HEAD = do_GET  # noqa: N815 - the name is the library's
+
+    def log_message(self, *_: Any) -> None:
+        """Nobody wants a line a scrape."""
+
+
+class Server(ThreadingHTTPServer):
+    """Listens, and answers a few at a time.
+
+    Args:
+        address: Host or address, and port.
+        exposition: What is answered.
+
+    Raises:
+        OSError: It cannot listen there.
+    """
+
+    daemon_threads = True
+    #: How often it is looked whether to stop.
+    timeout = 0.2
+    # Whoever is being answered when the worker ends has had it.
+    block_on_close = False
+
+    def __init__(self, address: tuple[str, int], exposition: Exposition) -> None:
+        self.exposition = exposition
+        self._room = threading.BoundedSemaphore(MOST_AT_ONCE)
+        if ":" in address[0]:
+            self.address_family = socket.AF_INET6
+        super().__init__(address, _Handler)
+
+    def server_bind(self) -> None:
+        """Without asking for the name of this machine, which may take long where there are no names."""
+        TCPServer.server_bind(self)
+        self.server_name, self.server_port = str(self.server_address[0]), int(self.server_address[1])
+
+    def process_request(self, request: Any, client_address: Any) -> None:
+        """Answer in a thread, if there is room for one."""
+        if not self._room.acquire(blocking=False):
+            self.shutdown_request(request)
+            return
+        super().process_request(request, client_address)
+
+    def process_request_thread(self, request: Any, client_address: Any) -> None:
+        """In that thread."""
+        try:
+            super().process_request_thread(request, client_address)
+        finally:
+            self._room.release()
+
+    def handle_error(self, *_: Any) -> None:
+        """Who asked has gone away, or asks nonsense."""
+        _log.debug("a request for metrics failed", exc_info=True)
+
+
+class Front(bootsteps.StartStopStep):
+    """Serves the metrics and the health of a worker, where a port is set."""
+
+    requires = ("celery.worker.components:Pool",)
+
+    def __init__(self, parent: Any, **kwargs: Any) -> None:
+        super().__init__(parent, **kwargs)
+        self._shared: Shared = parent.app.conf.blnk_relay
+        self._settings = self._shared.settings
+        self._stop = threading.Event()
+        self._thread: threading.Thread | None = None
+
+    def start(self, _parent: Any) -> None:
+        """Begin to listen; while somebody else has the port, it is tried again."""
+        if self._settings.metrics_port:
+            self._thread = threading.Thread(target=self._run, name="metrics", daemon=True)
+            self._thread.start()
+
+    def stop(self, _parent: Any) -> None:
+        """End, so that the port is free for the next one."""
+        self._stop.set()
+        if self._thread is not None:
+            self._thread.join(REQUEST_S)
+
+    def _health(self) -> Health:
+        presence = self._shared.presence
+        return _BEGINNING if presence is None else presence.health()
+
+    def _run(self) -> None:
+        settings, complaints = self._settings, Complaints(_log)
+        place = (settings.metrics_address, settings.metrics_port)
+        exposition = Exposition(self._shared.relay.journals, self._shared.meter, self._health)
+        while not self._stop.is_set():
+            try:
+                server = Server(place, exposition)
+            except OSError as error:
+                complaints.say(
+                    f"metrics cannot be served on {place[0]} port {place[1]}: {error.strerror or error}; it is tried "
+                    "again, and the work goes on"
+                )
+                self._stop.wait(AGAIN_S)
+                continue
+            # A process of the pool that is forked later must not keep the port.
+            os.register_at_fork(after_in_child=server.socket.close)
+            with server:
+                while not self._stop.is_set():
+                    server.handle_request()
