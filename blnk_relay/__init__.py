@@ -39,9 +39,11 @@ from blnk_relay.intents.links import ResultOf, result_of
 from blnk_relay.intents.outcomes import OutcomeName, PartName
 from blnk_relay.intents.states import EventName, StateName
 from blnk_relay.journal.actions import Action, Together, Via
+from blnk_relay.journal.causes import Cause, Causes
 from blnk_relay.journal.events import Event
 from blnk_relay.journal.glance import Glance
 from blnk_relay.journal.health import Health
+from blnk_relay.journal.jobs import Job, JobName, ManyPlan, Planned
 from blnk_relay.journal.operator import Operator
 from blnk_relay.journal.overview import GateView, LaneDepth, Overview, Pause
 from blnk_relay.journal.parts import PartStatus
@@ -143,6 +145,12 @@ __all__ = [  # noqa: RUF022 - grouped by what they are for
     "Pause",
     "Change",
     "Action",
+    "Cause",
+    "Job",
+    "JobName",
+    "ManyPlan",
+    "Planned",
+    "Causes",
     "Together",
     "Via",
     "KeyUse",

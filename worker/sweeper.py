@@ -24,6 +24,7 @@ from blnk_relay.journal.journal import Journal
 from blnk_relay.journal.journals import by_server
 from blnk_relay.settings import CONFIRM_LANE, Settings
 from blnk_relay.transport.queues import BROKER_ERRORS
+from worker.carriers import Carriers
 from worker.complaints import Complaints
 from worker.outcome_task import Callbacks
 from worker.presence import Presence, processes_of, stop_listening
@@ -87,7 +88,9 @@ class Sweeper(bootsteps.StartStopStep):
     def start(self, _parent: Any) -> None:
         """Begin, once the worker's pool is up."""
         for number, targets in enumerate(by_server(self._settings)):
-            self._begin(f"sweeper-{number}", lambda targets=targets: self._sweep(targets))
+            carriers = Carriers(self._shared)
+            self._begin(f"sweeper-{number}", lambda targets=targets, carriers=carriers: self._sweep(targets, carriers))
+            self._begin(f"carrier-{number}", lambda carriers=carriers: carriers.run(self._stop))
             self._begin(f"unnamed-{number}", lambda targets=targets: self._look_for_unnamed(targets))
         self._begin("bellwatch", self._watch)
 
@@ -107,7 +110,7 @@ class Sweeper(bootsteps.StartStopStep):
         for thread in self._threads:
             thread.join(max(0.0, end_s - time.monotonic()))
 
-    def _sweep(self, targets: Sequence[str]) -> None:
+    def _sweep(self, targets: Sequence[str], carriers: Carriers) -> None:
         """Sweep until told to stop; no error ends this thread, for nobody would notice."""
         complaints = Complaints(_log)
         wait_s = idle_s(len(self._settings.ledgers), self._settings.sweep_s)
@@ -119,6 +122,7 @@ class Sweeper(bootsteps.StartStopStep):
                 wait_s,
                 (number + 1) / len(targets),
                 presence=self._presence,
+                carriers=carriers,
             )
             for number, target in enumerate(targets)
         ]
@@ -194,6 +198,7 @@ class Round:
         idle_s: Seconds between two sweeps when nothing is due.
         phase: Its place among the others, above 0 and up to 1, so that they do not come all at once ever after.
         presence: The worker program as it shows itself at length, and learns what is wanted of it.
+        carriers: Who carries out jobs; nobody when None.
 
     Attributes:
         due_s: When the next sweep is due, by the monotonic clock.
@@ -209,8 +214,10 @@ class Round:
         phase: float,
         *,
         presence: Presence | None = None,
+        carriers: Carriers | None = None,
     ) -> None:
         self._shared = shared
+        self._carriers = carriers
         self._settings = shared.settings
         self.target = target
         self._program = program
@@ -251,6 +258,8 @@ class Round:
         for entry in found.expired:
             self._shared.reports.dead(entry, EXPIRED)
         if found.swept:
+            if self._carriers is not None:
+                self._carriers.look(self.target)
             self._callbacks.run()
             self._disown()
         next_s = float("inf") if found.next_s is None else found.next_s

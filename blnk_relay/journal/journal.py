@@ -466,6 +466,11 @@ class Journal(Producing):
             sets = ("waiting", "posted", *(f"ready:{lane}" for lane in lanes))
             return any(self.client.zcard(self.key(name)) for name in sets)
 
+    def has_job(self) -> bool:
+        """Whether a job is to be carried out here."""
+        with reported(variable=self.variable):
+            return bool(self.client.exists(self.key("running")))
+
     def file(self, id_: str, size: int) -> bytes | None:
         """The file that was kept beside an intent; None when it is not there whole.
 

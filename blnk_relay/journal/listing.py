@@ -16,6 +16,7 @@ from typing import Any, TypeVar
 
 from blnk_relay.errors import NotFound
 from blnk_relay.intents.states import LETTERS, TIMED, State, StateName
+from blnk_relay.journal.causes import counted_flow, fits
 from blnk_relay.journal.entries import id_of
 from blnk_relay.journal.flows import ask_flow, run_flow
 from blnk_relay.journal.journal import Journal
@@ -48,15 +49,16 @@ class Wanted:
     code: str | None
     since: datetime | None
     until: datetime | None
+    dead_class: str | None = None
 
     @property
     def narrow(self) -> bool:
         """Whether it is worth to look at few fields of many intents before reading some in full."""
-        return any(item is not None for item in (self.kind, self.code, self.since, self.until))
+        return any(item is not None for item in (self.kind, self.code, self.since, self.until, self.dead_class))
 
     def fields(self) -> Mapping[str, str]:
         """Fields that must have a value."""
-        wanted = {"state": self.state, "kind": self.kind, "code": self.code}
+        wanted = {"state": self.state, "kind": self.kind, "code": self.code, "class": self.dead_class}
         return {name: value for name, value in wanted.items() if value is not None}
 
     def those_of(self, statuses: Iterable[Status | None]) -> Iterator[Status]:
@@ -65,6 +67,8 @@ class Wanted:
             if status is None or status.state != self.state:
                 continue
             if self.kind not in (None, status.kind) or self.code not in (None, status.code):
+                continue
+            if self.dead_class not in (None, status.dead_class):
                 continue
             changed = status.updated
             if changed and ((self.since and changed < self.since) or (self.until and changed >= self.until)):
@@ -159,7 +163,7 @@ class Listing:
             Pages that are not empty. What leaves the sets meanwhile makes none pass over another.
         """
         limits = _limits(wanted.since, wanted.until) if wanted.state in TIMED else _limits(None, None)
-        sets = self._sets(wanted.state)
+        sets = self._sets(wanted)
         members = [self._members(name, limits, oldest_first=oldest_first) for name in sets]
         merged = heapq.merge(*members, key=lambda member: member[1], reverse=not oldest_first)
         return batched(merged, PAGE)
@@ -170,8 +174,14 @@ class Listing:
         limits = _limits(wanted.since, wanted.until)
         return self._journal.drive(run_flow("matching", *limits, len(wanted.fields()), *fields, *ids))
 
-    def _sets(self, state: str) -> list[str]:
-        """Names of the sets that hold the intents of a state."""
+    def _sets(self, wanted: Wanted) -> list[str]:
+        """Names of the sets that hold what is wanted, and perhaps more."""
+        state: str = wanted.state
+        if state == State.DEAD and any(item is not None for item in (wanted.kind, wanted.code, wanted.dead_class)):
+            counted = self._journal.drive(counted_flow(self._prefix))
+            if counted.uncounted == 0:
+                fitting = [name for name in counted.letters if fits(name, wanted.kind, wanted.dead_class, wanted.code)]
+                return [f"letters:{name}" for name in sorted(fitting)]
         if state == State.READY:
             return [f"ready:{lane}" for lane in sorted(self._ask("SMEMBERS", f"{self._prefix}lanes"))]
         if state == State.SENDING:

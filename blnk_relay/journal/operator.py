@@ -9,13 +9,14 @@ from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
+from decimal import Decimal
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
 from blnk_relay.bell import Bells
 from blnk_relay.errors import NotFound, Refused
 from blnk_relay.intents.intent import DEFAULT_TARGET
-from blnk_relay.intents.states import State, StateName
+from blnk_relay.intents.states import StateName
 from blnk_relay.journal.actions import (
     MAX_REASON,
     MAX_WHO,
@@ -32,16 +33,32 @@ from blnk_relay.journal.actions import (
     wanted_flow,
 )
 from blnk_relay.journal.cancel import cancel_flow
+from blnk_relay.journal.causes import Causes, Window, causes_flow, sums_of
+from blnk_relay.journal.causes import together as by_cause
 from blnk_relay.journal.glance import Glance, glance_of, read_facts
 from blnk_relay.journal.health import Health, health_of
+from blnk_relay.journal.jobs import (
+    CHUNK,
+    MOST_OF_A_JOB,
+    Job,
+    JobName,
+    ManyPlan,
+    items,
+    job_flow,
+    jobs_flow,
+    life_of,
+    new_id,
+    way_of,
+    worth_flow,
+)
 from blnk_relay.journal.journal import Journal
 from blnk_relay.journal.journals import Journals, reached
-from blnk_relay.journal.listing import Listing, Wanted, check_filters, expect
+from blnk_relay.journal.listing import Listing, Wanted, batched, check_filters, expect
 from blnk_relay.journal.overview import Overview, leases_flow, merged, overview_flow
 from blnk_relay.journal.pauses import Change, Word, pause_flow, resume_flow
 from blnk_relay.journal.rates import Rates, merged_rates, rates_of, sample_now, samples_flow
 from blnk_relay.journal.resealing import KeyUse, Resealed, key_use, reseal
-from blnk_relay.journal.status import Attempt, Status, milliseconds, moment
+from blnk_relay.journal.status import Attempt, Status, moment
 from blnk_relay.journal.upgrade import Upgraded, upgrade_flow
 from blnk_relay.journal.verdicts import Verdict
 from blnk_relay.journal.workers import WorkerView, chosen, together, wish_flow, workers_flow
@@ -50,9 +67,6 @@ from blnk_relay.replay import ReplayPlan, ReplayWay, plan_replay
 from blnk_relay.settings import CONFIRM_LANE, Settings
 
 T = TypeVar("T")
-
-#: Most letters of one bulk replay or discard.
-MOST_AT_ONCE = 10_000
 
 
 class Operator:
@@ -234,6 +248,7 @@ class Operator:
         *,
         kind: str | None = None,
         code: str | None = None,
+        dead_class: str | None = None,
         since: datetime | None = None,
         until: datetime | None = None,
         key: str | None = None,
@@ -249,6 +264,7 @@ class Operator:
             state: One of :class:`blnk_relay.intents.states.State`.
             kind: Only of this kind.
             code: Only with this code.
+            dead_class: Only letters of this class.
             since: Only what came into this state at or after this time; for ``ready`` and ``posted``: changed since.
             until: Only what came into this state before this time.
             key: Only the intent with this key or id.
@@ -259,7 +275,7 @@ class Operator:
             NotFound: There is no such target.
             JournalUnavailable: Redis did not answer.
         """
-        wanted = Wanted(state, kind, code, since, until)
+        wanted = Wanted(state, kind, code, since, until, dead_class)
         those = [
             Listing(journal).listed(wanted, key=key, oldest_first=oldest_first) for journal in self._journals(target)
         ]
@@ -291,6 +307,62 @@ class Operator:
         if kind is not None or code is not None:
             known = [Listing(journal).known() for journal in self._journals(target)]
             check_filters(known, states, kind=kind, code=code)
+
+    def causes(
+        self,
+        *,
+        kind: str | None = None,
+        code: str | None = None,
+        dead_class: str | None = None,
+        since: datetime | None = None,
+        until: datetime | None = None,
+        target: str | None = None,
+    ) -> Causes:
+        """Dead letters by what they died of, in a few commands a cause however many letters there are.
+
+        Args:
+            kind: Only of this kind.
+            code: Only with this code.
+            dead_class: Only of this class.
+            since: Only what died at or after this time.
+            until: Only what died before this time.
+            target: Only of this ledger.
+
+        Raises:
+            NotFound: There is no such target.
+            JournalUnavailable: No Redis answered; where some did, ``away`` names the targets of the others.
+        """
+        window = Window(kind, dead_class, code, since, until)
+        parts = self._of_each(
+            lambda journal: journal.drive(causes_flow(journal.prefix, journal.seal, journal.target, window)), target
+        )
+        answered = {journal.target for journal, _ in parts}
+        away = tuple(journal.target for journal in self._journals(target) if journal.target not in answered)
+        return by_cause([part for _, part in parts], away)
+
+    def recount(self, target: str | None = None) -> int:
+        """Make anew what is kept of letters by their cause; others may go on meanwhile.
+
+        Needed where a version before has left letters that no cause accounts for, or what was kept is lost. It looks at
+        each letter once. Until it has come to its end, lists of letters that are narrowed look at each as well.
+
+        Args:
+            target: Of this ledger only; of all when None.
+
+        Returns:
+            How many letters are accounted for.
+
+        Raises:
+            NotFound: There is no such target.
+            JournalUnavailable: Redis did not answer; to ask again begins anew.
+        """
+        number = 0
+        for journal in self._journals(target):
+            counted = journal.scripts.run("recount", "drop")
+            for ids in Listing(journal).ids("dead"):
+                counted = journal.scripts.run("recount", "join", *ids)
+            number += counted
+        return number
 
     def plan(self, status: Status) -> ReplayPlan:
         """What a replay of a dead letter would do."""
@@ -380,9 +452,170 @@ class Operator:
             raise NotFound(f"no intent is known under {status.id!r}")
         if answer == "changed":
             raise Refused(f"intent {status.id} is not discarded: it has changed since it was looked at: look again")
-        if answer != State.DISCARDED:
+        if answer != "closed":
             raise Refused(f"intent {status.id} is not discarded: it is {answer}, not dead")
         self._bells.ring(status.target, bells)
+
+    def worth(self, statuses: Sequence[Status]) -> tuple[dict[str, Decimal], int]:
+        """What some dead letters are worth together, by currency, and of how many of them that is known.
+
+        Args:
+            statuses: The letters.
+
+        Raises:
+            JournalUnavailable: Redis did not answer.
+        """
+        ids: dict[str, list[str]] = {}
+        for status in statuses:
+            ids.setdefault(status.target, []).append(status.id)
+        minor, summed = Counter[str](), 0
+        for target, some in ids.items():
+            journal = self._journal(target)
+            of_one, number = journal.drive(worth_flow(journal.prefix, some))
+            minor.update(of_one)
+            summed += number
+        return sums_of({name: str(number) for name, number in minor.items()}), summed
+
+    def plan_many(
+        self,
+        what: JobName,
+        *,
+        of: str = "",
+        kind: str | None = None,
+        code: str | None = None,
+        dead_class: str | None = None,
+        since: datetime | None = None,
+        until: datetime | None = None,
+        target: str | None = None,
+        most: int = MOST_OF_A_JOB,
+    ) -> ManyPlan:
+        """What a replay or a discard of many dead letters would do; looks at each of them, and changes nothing.
+
+        Args:
+            what: ``replay`` or ``discard``.
+            of: What it is about, in words, for the log; the filters when empty.
+            kind: Only letters of this kind.
+            code: Only with this code.
+            dead_class: Only of this class.
+            since: Only those that died at or after this time.
+            until: Only those that died before this time.
+            target: Only of this ledger.
+            most: Letters to act on at most; the oldest come first.
+
+        Raises:
+            NotFound: There is no such target.
+            JournalUnavailable: Redis did not answer.
+        """
+        asked = {"kind": kind, "class": dead_class, "code": code, "since": since, "until": until, "target": target}
+        words = " ".join(f"{name}={value}" for name, value in asked.items() if value is not None)
+        plan = ManyPlan(what, of or f"letters {words or 'of all causes'}")
+        found = self.listed(
+            "dead",
+            kind=kind,
+            code=code,
+            dead_class=dead_class,
+            since=since,
+            until=until,
+            target=target,
+            oldest_first=True,
+        )
+        for status in found:
+            if not plan.add(way_of(self.plan(status), status, what), most):
+                break
+        plan.sums, plan.summed = self.worth([letter.status for letter in plan.letters])
+        return plan
+
+    def begin(self, plan: ManyPlan, *, who: str, reason: str) -> str:
+        """Begin a job: what was planned is carried out by workers, without whoever began it.
+
+        A letter that has changed since it was planned is left alone. Where the letters are of several targets, the job
+        has a part in each journal.
+
+        Args:
+            plan: What is to be done.
+            who: Who says so.
+            reason: Why; kept in the log of each letter.
+
+        Returns:
+            The name of the job.
+
+        Raises:
+            Refused: There is no reason, or nothing to do, or too much for one job.
+            JournalUnavailable: Redis did not answer; the parts of targets before that one have begun.
+        """
+        check_reason(reason, "replayed" if plan.what == "replay" else "discarded")
+        if not plan.letters:
+            raise Refused("no job is begun: there is nothing in its plan that could be done")
+        if len(plan.letters) > MOST_OF_A_JOB:
+            raise Refused(f"no job is begun: its plan has {len(plan.letters):,} letters, of at most {MOST_OF_A_JOB:,}")
+        id_ = new_id()
+        word = {"by": who[:MAX_WHO], "note": reason[:MAX_REASON]}
+        line = json.dumps({"what": "replayed" if plan.what == "replay" else "discarded", **word}, ensure_ascii=False)
+        ends = told("end", f"{plan.what} {id_}: {plan.of}", who=who, via="worker", reason=reason, mark=f"end {id_}")
+        begins = self._told("begin", f"{plan.what} {id_}: {plan.of}", who=who, reason=reason, mark=f"begin {id_}")
+        about = {"what": plan.what, "of": plan.of, "who": who[:MAX_WHO], "via": self.via, "reason": reason[:MAX_REASON]}
+        fields = [text for pair in {**about, "line": line, "ends": ends}.items() for text in pair]
+        targets = dict.fromkeys(letter.status.target for letter in plan.letters)
+        for target in targets:
+            run = self._journal(target).scripts.run
+            run("job", "plan", id_, *fields)
+            for some in batched(items([letter for letter in plan.letters if letter.status.target == target]), CHUNK):
+                run("job", "add", id_, *some)
+        for target in targets:
+            self._journal(target).scripts.run("job", "begin", id_, begins)
+            # Whoever hears this sweeps, and looks for jobs.
+            self._bells.ring(target, [CONFIRM_LANE])
+        return id_
+
+    def jobs(self, target: str | None = None, most: int = 100) -> tuple[Job, ...]:
+        """Jobs that run, and those that are over for no longer than a month, newest first; one for each target.
+
+        Args:
+            target: Only in the journal of this ledger.
+            most: Of each journal at most.
+
+        Raises:
+            NotFound: There is no such target.
+            JournalUnavailable: No Redis answered.
+        """
+        parts = self._of_each(lambda journal: journal.drive(jobs_flow(journal.prefix, journal.target, most)), target)
+        return tuple(sorted((job for _, some in parts for job in some), key=lambda job: job.begun, reverse=True))
+
+    def job(self, id_: str) -> tuple[Job, ...]:
+        """One job: its part in the journal of each target that it is about.
+
+        Raises:
+            NotFound: There is no such job, or not any more.
+            JournalUnavailable: No Redis answered.
+        """
+        parts = self._of_each(lambda journal: journal.drive(job_flow(journal.prefix, journal.target, id_)))
+        found = tuple(job for _, job in parts if job is not None)
+        if not found:
+            raise NotFound(f"no job is known under {id_!r}")
+        return found
+
+    def stop_job(self, id_: str, *, who: str, reason: str = "") -> tuple[Job, ...]:
+        """Stop a job: what it has done stays done, and what it has not come to is left alone.
+
+        Args:
+            id_: Which.
+            who: Who says so.
+            reason: Why.
+
+        Returns:
+            What it has come to.
+
+        Raises:
+            NotFound: There is no such job.
+            Refused: It is over already.
+            JournalUnavailable: No Redis answered.
+        """
+        parts = self.job(id_)
+        action = self._told("stop job", f"{parts[0].what} {id_}", who=who, reason=reason, mark=f"stop {id_}")
+        stopped = [self._journal(part.target).scripts.run("job", "stop", id_, action) for part in parts]
+        if not any(stopped):
+            raise Refused(f"job {id_} is not stopped: it is {parts[0].state} already")
+        return self.job(id_)
 
     def cancel(self, status: Status, *, who: str, reason: str = "") -> Status:
         """Take an intent back that was never sent; see :meth:`blnk_relay.Relay.cancel`.
@@ -670,12 +903,6 @@ class Operator:
 def _together(changes: Sequence[Change]) -> Change:
     """What was done in several journals, as one: whether anything, and the first pause that stood or stands."""
     return Change(any(changes), next((change.pause for change in changes if change.pause is not None), None))
-
-
-def life_of(status: Status) -> str:
-    """The life of a dead letter that a plan rests on, as replay.lua compares it."""
-    died = "" if status.updated is None else milliseconds(status.updated)
-    return f"{status.generation}|{status.dead_class}|{status.code}|{died}"
 
 
 def _line(what: str, journal: Journal, who: str, reason: str) -> str:

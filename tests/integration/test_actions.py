@@ -70,6 +70,18 @@ def test_what_changes_nothing_has_no_line_and_what_comes_too_late_says_so(operat
     assert late.count == 0
 
 
+def test_a_letter_that_is_closed_already_is_not_closed_once_more(operator, relay):
+    letters(relay, "a")
+    letter = relay.get("a")
+    operator.discard(letter, who="ann", reason="paid in cash")
+    with pytest.raises(Refused, match="it is discarded, not dead"):
+        operator.discard(letter, who="bob", reason="paid in cash")
+    assert [(action.who, action.result, action.count) for action in operator.actions()] == [
+        ("bob", "refused: discarded", 0),
+        ("ann", "discarded", 1),
+    ]
+
+
 @pytest.mark.parametrize("reason", ["", "  "])
 def test_no_letter_gets_a_new_life_without_a_word_of_why(operator, relay, reason):
     letters(relay, "a")

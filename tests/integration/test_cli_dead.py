@@ -193,6 +193,7 @@ def test_a_letter_that_lived_and_died_again_since_the_plan_is_left_alone(relay, 
             "",
             (),
             "a test",
+            "ann",
             lambda status, reason: access.operator.replay(status, who="ann", reason=reason) and None,
         )
         result = bulk.Result(refused=0, left=2)

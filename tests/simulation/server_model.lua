@@ -95,6 +95,11 @@ function command.SET(key, value, option, ms)
   return { ok = 'OK' }
 end
 
+function command.GETRANGE(key, from, till)
+  local value = command.GET(key) or ''
+  return string.sub(value, from + 1, till < 0 and till or till + 1)
+end
+
 function command.INCR(key)
   local value = at(key, 'string')
   local next_one = number(value and value.text or '0') + 1
@@ -288,6 +293,14 @@ function command.ZADD(key, ...)
     end
   end
   return new
+end
+
+function command.ZINCRBY(key, by, member)
+  local value = at(key, 'zset')
+  local entry = value and value.of[text(member)]
+  local score = (entry and entry.score or 0) + number(by)
+  command.ZADD(key, score, member)
+  return text(score)
 end
 
 function command.ZREM(key, ...)

@@ -15,6 +15,8 @@ from blnk_relay import (
     AsyncRelay,
     Attempt,
     AttemptName,
+    Cause,
+    Causes,
     Change,
     DeadClassName,
     DoesNotVerify,
@@ -26,12 +28,15 @@ from blnk_relay import (
     Intent,
     InvalidIntent,
     InvalidSettings,
+    Job,
+    JobName,
     JournalFull,
     JournalUnavailable,
     KeyConflict,
     KeyUse,
     LaneDepth,
     Leg,
+    ManyPlan,
     NotDurable,
     NotFound,
     Operator,
@@ -42,6 +47,7 @@ from blnk_relay import (
     PartName,
     PartStatus,
     Pause,
+    Planned,
     Receipt,
     Refused,
     Relay,
@@ -271,9 +277,19 @@ def operate() -> list[str]:
         operator.resume_lane("refunds", who="mila")
         upgraded: tuple[Upgraded, ...] = operator.upgrade()
         acts: tuple[Action, ...] = operator.actions(what="pause", most=5)
+        found: Causes = operator.causes(dead_class="unknown", since=operator.now() - timedelta(hours=1))
+        causes: tuple[Cause, ...] = found.causes if not found.uncounted or operator.recount() else ()
+        what: JobName = "discard"
+        many: ManyPlan = operator.plan_many(what, code="BANK_CLOSED")
+        planned: list[Planned] = many.letters
+        if planned:
+            operator.stop_job(operator.begin(many, who="mila", reason="paid by hand"), who="mila")
+        jobs: tuple[Job, ...] = operator.jobs()
         uses: tuple[KeyUse, ...] = operator.key_use()
         resealed: Resealed = operator.reseal("default")
         told = [f"{act.at} {act.who}: {act.what} {act.of}" for act in acts]
+        told += [f"{cause.count} {cause.code} {cause.sums.get('EUR')}" for cause in causes]
+        told += [f"{job.id} {job.state} {job.done}" for job in jobs]
         told += [f"{use.target} {use.old}" for use in uses] + [f"{resealed.done} {resealed.finished}"]
         told += [f"{lane.lane} {lane.due}" for lane in lanes] + [gate.state for gate in gates]
         told += [f"{one.target} {one.before} {one.after}" for one in upgraded if one.changed]

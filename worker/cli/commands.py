@@ -11,6 +11,7 @@ from worker.cli.doctor import doctor
 from worker.cli.encryption import encryption
 from worker.cli.enqueue import enqueue
 from worker.cli.group import Commands, Deferred
+from worker.cli.jobs import jobs
 from worker.cli.lanes import lanes, pause, resume
 from worker.cli.log import log
 from worker.cli.options import example
@@ -61,6 +62,7 @@ for command in (
     workers,
     health,
     dead,
+    jobs,
     cancel,
     audit,
     lanes,

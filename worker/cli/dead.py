@@ -24,12 +24,13 @@ from worker.cli.options import (
 from worker.cli.output import emit, plain, say
 from worker.cli.scope import NO, Scope, plan, scope_options
 from worker.cli.show import listed, listing, show_intent
+from worker.cli.summary import dead_summary
 
 if TYPE_CHECKING:
     from blnk_relay import Status
 
-#: Most letters of one bulk command; blnk_relay.journal.operator.MOST_AT_ONCE says the same.
-MOST_AT_ONCE = 10_000
+#: Most letters of one bulk command; blnk_relay.journal.jobs.MOST_OF_A_JOB says the same.
+MOST_AT_ONCE = 100_000
 
 _REPLAY_WAYS = (
     ("same", "sent under the same reference; what may have been sent is looked up first"),
@@ -57,13 +58,16 @@ def dead_list(
     kind: str | None,
     code: str | None,
     target: str | None,
+    dead_class: str | None,
     since: datetime | timedelta | None,
+    until: datetime | timedelta | None,
     limit: int,
     as_json: bool,
 ) -> None:
     """List dead letters, those that died last first."""
     with opened() as access:
-        found = listed(access, ("dead",), kind=kind, code=code, target=target, since=since, most=limit + 1)
+        span = (since, until)
+        found = listed(access, ("dead",), dead_class, kind=kind, code=code, target=target, span=span, most=limit + 1)
     listing(found, limit, "letters", as_json=as_json)
 
 
@@ -133,8 +137,8 @@ def run_options(function: Function) -> Function:
 def dead_replay(*, scope: Scope, reason: str, who: str, most: int, only_plan: bool, yes: bool, as_json: bool) -> None:
     """Give dead letters a new life: plan, confirm, run.
 
-    Needs a scope: --key, or --code, --kind and --since (all that are given must hold), or --all; and a reason. What may
-    have been sent is looked up at the ledger before anything is sent again.
+    Needs a scope: --key, or --class, --code, --kind, --since and --until (all that are given must hold), or --all; and
+    a reason. What may have been sent is looked up at the ledger before anything is sent again.
     """
     from blnk_relay import Together
 
@@ -148,8 +152,8 @@ def dead_replay(*, scope: Scope, reason: str, who: str, most: int, only_plan: bo
         def run(status: Status, reason: str) -> None:
             access.operator.replay(status, who=who, reason=reason, together=together)
 
-        act = Act("dead replay", "Replay", "Replayed", _REPLAY_WAYS, reason, run)
-        carry_out(plan(access, scope, most, way_of), act, only_plan=only_plan, yes=yes, as_json=as_json)
+        act = Act("dead replay", "Replay", "Replayed", _REPLAY_WAYS, reason, who, run)
+        carry_out(access, plan(access, scope, most, way_of), act, only_plan=only_plan, yes=yes, as_json=as_json)
 
 
 @dead.command(
@@ -177,5 +181,8 @@ def dead_discard(*, scope: Scope, reason: str, who: str, most: int, only_plan: b
         def run(status: Status, reason: str) -> None:
             access.operator.discard(status, who=who, reason=reason, together=together)
 
-        act = Act("dead discard", "Discard", "Discarded", _DISCARD_WAYS, reason, run)
-        carry_out(plan(access, scope, most, way_of), act, only_plan=only_plan, yes=yes, as_json=as_json)
+        act = Act("dead discard", "Discard", "Discarded", _DISCARD_WAYS, reason, who, run)
+        carry_out(access, plan(access, scope, most, way_of), act, only_plan=only_plan, yes=yes, as_json=as_json)
+
+
+dead.add_command(dead_summary)

@@ -17,6 +17,11 @@ from worker.cli.scope import FIRST, NO, Letter, Plan
 
 if TYPE_CHECKING:
     from blnk_relay import Status
+    from worker.cli.access import Access
+
+
+#: Most letters that are acted on at once, at the terminal; more are a job. blnk_relay.journal.jobs says the same.
+FROM_A_JOB = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +34,7 @@ class Act:
         past: For results: ``Replayed``.
         ways: What each way means, for people.
         reason: Why, as far as that is known.
+        who: Who says so.
         run: Does it for a reason; raises Refused or NotFound for a letter that has changed since the plan.
     """
 
@@ -37,6 +43,7 @@ class Act:
     past: str
     ways: Sequence[tuple[str, str]]
     reason: str
+    who: str
     run: Callable[[Status, str], None]
 
 
@@ -50,6 +57,9 @@ class Result:
         refused: Letters that were refused, by the plan or when their turn came.
         left: Letters of the plan that were not come to.
         stopped: The exit code that ended the run early, or 0.
+        job: Name of the job that carries it out; empty where it was done at once.
+        alive: Whether a worker is alive that could.
+        worth: What the letters of the plan are worth.
     """
 
     refused: int
@@ -57,6 +67,9 @@ class Result:
     ran: bool = False
     done: int = 0
     stopped: int = 0
+    job: str = ""
+    alive: bool = True
+    worth: dict[str, Any] = field(default_factory=dict)
     errors: list[dict[str, str]] = field(default_factory=list)
 
     @property
@@ -64,7 +77,7 @@ class Result:
         """What the process ends with."""
         if self.stopped:
             return self.stopped
-        if not self.refused:
+        if self.job or not self.refused:
             return exits.OK
         return exits.PARTLY if self.done else exits.REFUSED
 
@@ -82,14 +95,21 @@ class Result:
             "refused": self.refused,
             "left": self.left,
             "errors": self.errors,
+            "job": self.job,
+            **self.worth,
         }
 
 
-def carry_out(made: Plan, act: Act, *, only_plan: bool, yes: bool, as_json: bool) -> None:
+def carry_out(access: Access, made: Plan, act: Act, *, only_plan: bool, yes: bool, as_json: bool) -> None:
     """Show a plan, ask, run it, and say what became of it. Always ends the command."""
     result = Result(refused=made.ways[NO], left=len(made.letters))
+    sums, summed = access.operator.worth([letter.status for letter in made.letters])
+    result.worth = {"sums": {currency: f"{total:f}" for currency, total in sums.items()}, "summed": summed}
     if not as_json:
         _show_plan(made, act)
+        if summed:
+            told = ", ".join(f"{total:,f} {currency}" for currency, total in sums.items())
+            say(f"Worth {told}" + ("." if summed == len(made.letters) else f", as far as it is known ({summed:,})."))
     if only_plan:
         _finish(made, act, result, exits.OK, as_json=as_json)
     if made.letters:
@@ -103,8 +123,21 @@ def carry_out(made: Plan, act: Act, *, only_plan: bool, yes: bool, as_json: bool
             remark("Nothing was changed.")
             _finish(made, act, result, exits.INTERRUPTED, as_json=as_json)
         reason = reason_given(act.reason, act.command)
-        _run(made, act, reason, result)
+        if len(made.letters) > FROM_A_JOB:
+            _begin(access, made, act, reason, result)
+        else:
+            _run(made, act, reason, result)
     _finish(made, act, result, result.exit_code, as_json=as_json)
+
+
+def _begin(access: Access, made: Plan, act: Act, reason: str, result: Result) -> None:
+    """Hand many letters to workers, as a job that goes on without this terminal."""
+    from blnk_relay import ManyPlan, Planned
+
+    plan = ManyPlan("replay" if act.verb == "Replay" else "discard", made.scope.words())
+    plan.letters += [Planned(letter.status, letter.way, letter.why) for letter in made.letters]
+    result.job = access.operator.begin(plan, who=act.who, reason=reason)
+    result.alive = access.operator.overview().workers > 0
 
 
 def _run(made: Plan, act: Act, reason: str, result: Result) -> None:
@@ -139,12 +172,18 @@ def _finish(made: Plan, act: Act, result: Result, code: int, *, as_json: bool) -
         exits.leave(code)
     for error in result.errors:
         remark(f"refused {plain(error['key'])}: {plain(error['message'])}")
+    if result.job:
+        say(f"Job {result.job} has begun, and goes on without this terminal: {several(len(made.letters), 'letter')}.")
+        say(f"  blnk-relay jobs show {result.job} --follow")
+        say(f"  blnk-relay jobs stop {result.job}")
+        if not result.alive:
+            remark("No worker is alive: it goes on once one is.")
     if result.ran:
         say(f"{act.past} {result.done:,}, refused {result.refused:,}, left {result.left:,}.")
     if result.ran and (result.left or made.more):
         say("Go on with what is left, and leave alone what dies again meanwhile:")
         say(f"  blnk-relay {act.command} {made.scope.arguments()}")
-    elif made.letters and not result.ran and made.scope.until is not None:
+    elif made.letters and not result.ran and not result.job and made.scope.until is not None:
         say(f"To act on exactly these: blnk-relay {act.command} {made.scope.arguments()}")
     exits.leave(code)
 
@@ -154,6 +193,9 @@ def _show_plan(made: Plan, act: Act) -> None:
         say("No dead letter is in this scope.")
         return
     table((">letters", "what happens"), [(f"{made.ways[way]:,}", text) for way, text in act.ways if made.ways[way]])
+    if made.reasons:
+        left = [(f"{number:,}", why) for why, number in made.reasons.most_common(FIRST)]
+        table((">left alone", "why"), left)
     table((">letters", "code"), [(f"{number:,}", code) for code, number in made.codes.most_common(FIRST)])
     rows = [
         (letter.status.key, letter.status.dead_class, letter.status.code, clock(letter.status.updated), letter.why)

@@ -15,6 +15,9 @@ from worker.cli.spans import Since
 #: Longest reason; blnk_relay.journal.operator would cut it there.
 MOST_REASON = 500
 
+#: Classes of dead letters; blnk_relay.DeadClassName says the same.
+CLASSES = ("refused", "rejected", "unknown", "partial", "invalid")
+
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON object (docs/cli.md) instead.")
@@ -33,11 +36,13 @@ limit_option = click.option(
 
 
 def filter_options(function: Function) -> Function:
-    """``--kind``, ``--code``, ``--target`` and ``--since``; several narrow each other down."""
+    """``--kind``, ``--class``, ``--code``, ``--target``, ``--since``, ``--until``; several narrow each other down."""
     for option in (
         click.option("--target", help="Only of this ledger; BLNK_RELAY_TARGETS names them."),
+        click.option("--until", type=Since(), help="Only what came into this state before: 15m (ago), or RFC 3339."),
         click.option("--since", type=Since(), help="Only what came into this state since: 2h, 3d, or RFC 3339."),
         click.option("--code", help="Only with this code, such as TXN_INSUFFICIENT_FUNDS."),
+        click.option("--class", "dead_class", type=click.Choice(CLASSES), help="Only letters of this class."),
         click.option("--kind", help="Only of this kind; see 'blnk-relay kinds'."),
     ):
         function = option(function)

@@ -14,7 +14,7 @@ import click
 
 from worker.cli.options import filter_options
 from worker.cli.output import progress, stamp
-from worker.cli.spans import Time, since_at
+from worker.cli.spans import since_at
 
 if TYPE_CHECKING:
     from blnk_relay import Status
@@ -33,34 +33,36 @@ class Scope:
 
     Attributes:
         target: Only letters of this ledger; with keys the one that they belong to, the default one when None.
-        until: Only letters that died before; set by the plan, so that what dies again meanwhile is left alone.
+        until: Only letters that died before; a plan sets it to its own time, so that what dies again meanwhile is left
+            alone.
     """
 
     keys: tuple[str, ...] = ()
     code: str | None = None
     kind: str | None = None
     since: datetime | timedelta | None = None
-    until: datetime | None = None
+    until: datetime | timedelta | None = None
     target: str | None = None
     everything: bool = False
+    dead_class: str | None = None
 
     def problem(self) -> str | None:
         """Why this is no scope, or None."""
-        filters = (self.code, self.kind, self.since)
+        filters = (self.code, self.kind, self.dead_class, self.since)
         narrowed = any(item is not None for item in (*filters, self.target))
         if self.keys and (self.everything or self.until is not None or any(item is not None for item in filters)):
             return "--key names letters one by one and goes with no other part of a scope."
         if self.everything and narrowed:
-            return "--all takes every dead letter: leave it out to narrow by --code, --kind, --target or --since."
+            return "--all takes every dead letter: leave it out to narrow by --code, --kind, --target or times."
         if not self.keys and not self.everything and not narrowed:
-            return "Name a scope: --key (again for more), --code, --kind, --target, --since, or --all."
+            return "Name a scope: --key (again for more), --class, --code, --kind, --target, --since, or --all."
         return None
 
     def at(self, now: datetime) -> Scope:
         """The same with its times fixed; letters up to and with this millisecond are in it."""
         if self.keys:
             return self
-        until = self.until or now + timedelta(milliseconds=1)
+        until = since_at(self.until, now) or now + timedelta(milliseconds=1)
         return replace(self, since=since_at(self.since, now), until=until)
 
     def as_json(self) -> dict[str, Any]:
@@ -68,10 +70,11 @@ class Scope:
         return {
             "keys": list(self.keys),
             "code": self.code,
+            "class": self.dead_class,
             "kind": self.kind,
             "target": self.target,
             "since": stamp(self.since) if isinstance(self.since, datetime) else None,
-            "until": stamp(self.until),
+            "until": stamp(self.until) if isinstance(self.until, datetime) else None,
             "all": self.everything,
         }
 
@@ -90,11 +93,13 @@ class Scope:
         parts += [
             f"--{name} {shlex.quote(value)}" for name in ("code", "kind", "target") if (value := getattr(self, name))
         ]
+        if self.dead_class:
+            parts.append(f"--class {self.dead_class}")
         if isinstance(self.since, datetime):
             parts.append(f"--since {stamp(self.since.astimezone(UTC))}")
         if self.everything:
             parts.append("--all")
-        if self.until is not None:
+        if isinstance(self.until, datetime):
             parts.append(f"--until {stamp(self.until)}")
         return " ".join(parts)
 
@@ -109,20 +114,18 @@ def scope_options(function: Callable[..., None]) -> Callable[..., None]:
         code: str | None,
         kind: str | None,
         target: str | None,
+        dead_class: str | None,
         since: datetime | timedelta | None,
-        until: datetime | None,
+        until: datetime | timedelta | None,
         everything: bool,
         **kwargs: Any,
     ) -> None:
-        scope = Scope(tuple(dict.fromkeys(keys)), code, kind, since, until, target, everything)
+        scope = Scope(tuple(dict.fromkeys(keys)), code, kind, since, until, target, everything, dead_class)
         if problem := scope.problem():
             raise click.UsageError(problem, click.get_current_context())
         function(*args, scope=scope, **kwargs)
 
     wrapped: Callable[..., None] = with_scope
-    wrapped = click.option("--until", type=Time(), help="Only letters that died before: as an earlier run printed it.")(
-        wrapped
-    )
     wrapped = click.option("--all", "everything", is_flag=True, help="Every dead letter.")(wrapped)
     wrapped = filter_options(wrapped)
     return click.option("--key", "keys", multiple=True, metavar="KEY", help="This letter; again for more.")(wrapped)
@@ -167,6 +170,7 @@ class Plan:
     refused: list[Letter] = field(default_factory=list)
     ways: Counter[str] = field(default_factory=Counter)
     codes: Counter[str] = field(default_factory=Counter)
+    reasons: Counter[str] = field(default_factory=Counter)
     more: bool = False
 
     def add(self, letter: Letter) -> bool:
@@ -176,6 +180,8 @@ class Plan:
             return False
         self.ways[letter.way] += 1
         self.codes[letter.status.code] += 1
+        if letter.way == NO:
+            self.reasons[letter.why] += 1
         if letter.way != NO:
             self.letters.append(letter)
         elif len(self.refused) < FIRST:
@@ -190,6 +196,7 @@ class Plan:
             "letters": len(self.letters),
             "ways": dict(sorted(self.ways.items())),
             "codes": dict(self.codes.most_common()),
+            "reasons": dict(self.reasons.most_common(FIRST)),
             "first": [letter.as_json() for letter in (self.letters[:FIRST] + self.refused)[:FIRST]],
             "more": self.more,
         }
@@ -243,8 +250,9 @@ def _found(access: Access, scope: Scope) -> Iterator[Status]:
         "dead",
         kind=scope.kind,
         code=scope.code,
+        dead_class=scope.dead_class,
         target=scope.target,
         since=since,
-        until=scope.until,
+        until=scope.until if isinstance(scope.until, datetime) else None,
         oldest_first=True,
     )

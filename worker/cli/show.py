@@ -141,7 +141,9 @@ def list_(
     kind: str | None,
     code: str | None,
     target: str | None,
+    dead_class: str | None,
     since: datetime | timedelta | None,
+    until: datetime | timedelta | None,
     limit: int,
     as_json: bool,
 ) -> None:
@@ -151,7 +153,8 @@ def list_(
     """
     asked = states or UNFINISHED
     with opened() as access:
-        found = listed(access, asked, kind=kind, code=code, target=target, since=since, most=limit + 1)
+        span = (since, until)
+        found = listed(access, asked, dead_class, kind=kind, code=code, target=target, span=span, most=limit + 1)
         nobody = "" if found or code is None else never(access, code)
     listing(found, limit, "intents", as_json=as_json, nobody=nobody)
 
@@ -159,11 +162,12 @@ def list_(
 def listed(
     access: Access,
     states: Sequence[StateName],
+    dead_class: str | None,
     *,
     kind: str | None,
     code: str | None,
     target: str | None,
-    since: datetime | timedelta | None,
+    span: tuple[datetime | timedelta | None, datetime | timedelta | None],
     most: int,
 ) -> list[Status]:
     """Up to ``most`` intents of some states, the newest of all of them first.
@@ -172,10 +176,13 @@ def listed(
         NotFound: A filter cannot match anything.
     """
     access.operator.check_filters(states, kind=kind, code=code, target=target)
-    start = since_at(since, access.operator.now(target))
+    now = access.operator.now(target)
+    since, until = (since_at(one, now) for one in span)
     found: list[Status] = []
     for state in states:
-        those = access.operator.listed(state, kind=kind, code=code, target=target, since=start)
+        those = access.operator.listed(
+            state, kind=kind, code=code, dead_class=dead_class, target=target, since=since, until=until
+        )
         found += islice(those, most)
         if len(states) > 1:
             found.sort(key=lambda status: status.updated.timestamp() if status.updated else 0.0, reverse=True)

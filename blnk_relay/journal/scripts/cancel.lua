@@ -1,4 +1,4 @@
--- uses: ground, turns, actions
+-- uses: ground, letters, turns, actions
 -- Cancels an intent that was never sent; a compare-and-set on its state.
 -- ARGV: id; line (of its log); cap (length of the events stream); action (see actions.lua; "" for a program's own).
 -- Returns: {"cancelled" or the state it is in ("" when unknown, "sent" when it may have taken effect, "doubtful" when

@@ -1,4 +1,4 @@
--- uses: ground, turns, gates, claims
+-- uses: ground, letters, turns, gates, claims
 -- Claims due intents of a lane under leases; also a sign of life of the worker.
 -- ARGV: lane; WORKER; wanted (how many); lease_ms; MAX_LAPSES; CAP (length of the events stream); leave ("1": the
 --   worker goes); backlog from which another worker is called in; ledger that the target is for the worker ("": it

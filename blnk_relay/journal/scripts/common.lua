@@ -16,7 +16,7 @@
 --                              which it may have been sent), refs (references that it owns, as past:… has them: one
 --                              behind the other), sealed (names of the encryption keys that body, file, memo and
 --                              message need, by blanks; a - before them where the body is in the clear; nothing where
---                              all is)
+--                              all is), worth (of a letter: see letters.lua)
 --                      bound   one an intent
 --                      gone    sweep.lua, the retention after it is done or cancelled; dead and discarded ones: nobody
 --   body:<id>          string  what never changes, as JSON; references that stand in its payload are those of its
@@ -25,7 +25,7 @@
 --                      gone    sweep.lua, with its intent
 --   file:<id>          string  a file to upload, packed
 --                      bound   one an upload, of no more than BLNK_RELAY_UPLOAD_MAX_BYTES before it is packed
---                      gone    sweep.lua, with its intent; discard.lua
+--                      gone    sweep.lua, with its intent; closing.lua
 --   log:<id>           list    the last attempts and operators' acts, as JSON; equal attempts on end are one line
 --                      bound   20 lines
 --                      gone    sweep.lua, with its intent
@@ -107,7 +107,38 @@
 --                      gone    sweep.lua
 --   dead               zset    died at -> id        state dead: waits for a human
 --                      bound   one member a dead letter
---                      gone    replay.lua, discard.lua
+--                      gone    reviving.lua, closing.lua
+--   causes             set     what letters are dead of: "<kind>|<class>|<code>"; see letters.lua
+--                      bound   one member a cause of which there are letters
+--                      gone    letters.lua, recount.lua
+--   letters:<cause>    zset    died at -> id        the letters of it
+--                      bound   one member a dead letter
+--                      gone    letters.lua, recount.lua
+--   sums:<cause>       hash    "<currency>/<minor units of one>" -> minor units, as far as their payloads say so in the
+--                              clear; known: of how many
+--                      bound   one field a currency
+--                      gone    letters.lua, recount.lua
+--   affected:<cause>   zset    letters -> order of the caller's ("own:<order key>") that they belong to
+--                      bound   one member an order with letters
+--                      gone    letters.lua, recount.lua
+--   jobs               zset    begun at -> job: replays and discards of many letters
+--                      bound   100 members
+--                      gone    job.lua
+--   running            zset    begun at -> job that is not over; the first is carried out
+--                      bound   one member a job that is not over
+--                      gone    job.lua, next.lua, carry.lua
+--   job:<job>          hash    state (planned, running, done or stopped), what (replay or discard), who, via, reason,
+--                              of, line (of the logs of its letters), ends (action when it ends), at, begun, ended,
+--                              total, left, carrier and until (the worker that carries it out, and its lease); results:
+--                              done, refused, refused|<why>, summed, sum|<currency>/<minor units of one>
+--                      bound   one a job
+--                      gone    job.lua; a month after its end, or an hour after a plan, it expires
+--   planned:<job>      list    letters that are left to be done: "<id> <way> <life>"; see letters.lua
+--                      bound   the letters of a job: at most 100,000
+--                      gone    job.lua, carry.lua; a plan that is not begun expires
+--   refusals:<job>     list    the first letters that were refused: "<id> <why>"
+--                      bound   20 lines
+--                      gone    job.lua; expires with its job
 --   discarded          zset    closed at -> id      state discarded: closed by a human
 --                      bound   one member a letter that was closed
 --                      gone    nobody; but reject.lua, when the same comes again

@@ -1,4 +1,4 @@
--- uses: ground, turns
+-- uses: ground, letters, turns
 -- Goes on with those that waited for an intent which is over: the script in which it came to its end deals with some of
 -- them, and each call of this one with some more.
 -- ARGV: cap (length of the events stream).

@@ -1,4 +1,4 @@
--- uses: ground, turns
+-- uses: ground, letters, turns
 -- Keeps what could not be accepted as a dead letter of a class of its own, so that no task is lost without a word. The
 -- same again changes nothing, unless a human has closed the letter meanwhile: whoever sends it again has not been heard
 -- yet.

@@ -1,4 +1,4 @@
--- uses: ground, turns, gates, past, owning, renewal
+-- uses: ground, letters, turns, gates, past, owning, renewal
 -- Settles verdicts. One whose token is not the latest settles nothing: its lease was lost to somebody else.
 -- ARGV: worker; cap (length of the events stream); healthy (sides that answered well, with "?" behind one that answered
 --   at all, joined by ","); then one JSON object each:

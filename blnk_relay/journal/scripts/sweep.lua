@@ -1,4 +1,4 @@
--- uses: ground, turns, gates, past, forgetting
+-- uses: ground, letters, turns, gates, past, forgetting
 -- One sweep, by whichever worker gets the lock: lapsed leases go to be looked up, forgotten work gets a bell, finished
 -- intents are trimmed after their retention. Dead letters are never touched.
 -- ARGV: lock_ms; dead_ms (silence after which a worker is dead); retention_ms; most to handle in one sweep; cap (length

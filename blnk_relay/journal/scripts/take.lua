@@ -1,4 +1,4 @@
--- uses: ground, turns, gates, claims
+-- uses: ground, letters, turns, gates, claims
 -- Takes posted intents whose look at the ledger is due; also a sign of life of the worker, and its word that what it
 -- took before is no longer in its hands. They stay posted, and come due again if the taker dies.
 -- ARGV: WORKER; wanted (how many); lease_ms (how long the taker may be silent); MAX_LAPSES; CAP (length of the events

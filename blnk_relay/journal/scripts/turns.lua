@@ -1,4 +1,4 @@
--- Part of scripts that let intents go, finish or bury them; needs ground.
+-- Part of scripts that let intents go, finish or bury them; needs ground, letters.
 -- Deletes: waiting, expiring, deps:<id>, order:<key>, excl:<row>, tried:<lane>.
 -- Bound: dependents_left of those that wait, in one script; of each order the head.
 
@@ -91,6 +91,7 @@ local function bury(id, kind, class, code, message, cap)
   if lane then redis.call('ZREM', P .. 'tried:' .. lane, id) end
   redis.call('HSET', intent_key(id), 'state', 'dead', 'class', class, 'code', code, 'message', message, 'updated', NOW)
   redis.call('ZADD', P .. 'dead', NOW, id)
+  join_cause(id, kind, class, code, orders, NOW)
   count('dead|' .. kind .. '|' .. class .. '|' .. code)
   announce(id, kind, 'dead', class, cap)
   for order in string.gmatch(orders or '', '[^\n]+') do
@@ -108,8 +109,9 @@ local function disappoint(id, what, cap)
   -- These become letters, which nobody looks at again before a human believes them.
   look_about()
   for _, dependent in ipairs(next_dependents(id, what)) do
-    local state, kind, created, token, due, lost = unpack(redis.call('HMGET', intent_key(dependent), 'state', 'kind',
-      'created', 'token', 'due', 'lost'))
+    local state, kind, created, token, due, lost, class_then, code_then, orders, worth = unpack(
+      redis.call('HMGET', intent_key(dependent), 'state', 'kind', 'created', 'token', 'due', 'lost', 'class', 'code',
+        'orders', 'worth'))
     local message, class = 'It waited for ' .. id .. ', which was ' .. what .. '.', 'refused'
     if state == 'waiting' then
       leave_waiting(dependent)
@@ -122,7 +124,10 @@ local function disappoint(id, what, cap)
       bury(dependent, kind, class, 'DEPENDENCY_CLOSED', message, cap)
     elseif state == 'dead' then
       -- Its deadline passed before; from now on it cannot be replayed either.
+      leave_cause(dependent, { kind = kind, class = class_then, code = code_then, orders = orders, worth = worth })
       redis.call('HSET', intent_key(dependent), 'code', 'DEPENDENCY_CLOSED', 'message', message)
+      local died = redis.call('ZSCORE', P .. 'dead', dependent) or NOW
+      join_cause(dependent, kind, class_then or '', 'DEPENDENCY_CLOSED', orders, died)
     end
   end
 end

@@ -1,0 +1,248 @@
+"""Long actions as jobs: a replay or a discard of many letters that goes on without the terminal that began it.
+
+A job is made of a plan: the letters one by one, each in the life in which it was looked at. It is kept in the journal
+of its target, and workers carry it out in small pages (:mod:`blnk_relay.journal.carrying`). One about the letters of
+several targets has a part in the journal of each, under one name.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from decimal import Decimal
+from typing import Literal
+
+from blnk_relay.journal.causes import sums_of
+from blnk_relay.journal.flows import Ask, Flow
+from blnk_relay.journal.status import Status, milliseconds, moment
+from blnk_relay.replay import ReplayPlan, ReplayWay
+
+#: What a job does.
+JobName = Literal["replay", "discard"]
+
+#: Most letters of one job, and letters from which a command makes one rather than do it at once.
+MOST_OF_A_JOB, FROM_A_JOB = 100_000, 100
+
+#: Letters handed to the journal in one trip.
+CHUNK = 500
+
+#: Letters of a plan that are told one by one.
+_FIRST = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Planned:
+    """One letter of a plan.
+
+    Attributes:
+        status: As it was looked at.
+        way: What is done with it: ``same``, ``fresh``, ``discard``, or ``no``.
+        why: In words.
+    """
+
+    status: Status
+    way: str
+    why: str
+
+
+@dataclass(slots=True)
+class ManyPlan:
+    """What a replay or a discard of many letters would do.
+
+    Attributes:
+        what: ``replay`` or ``discard``.
+        of: What it is about, in words.
+        letters: To be acted on, those that have waited longest first.
+        ways: How many letters go which way; ``no`` for those that are left alone.
+        reasons: Why those are, and how many for each reason.
+        codes: How many letters died of which code.
+        first: The first letters, those that are left alone among them.
+        sums: What the letters to be acted on are worth, by currency, as far as that is known.
+        summed: Of how many of them that is.
+        more: There are more than were asked for.
+    """
+
+    what: JobName
+    of: str
+    letters: list[Planned] = field(default_factory=list)
+    ways: Counter[str] = field(default_factory=Counter)
+    reasons: Counter[str] = field(default_factory=Counter)
+    codes: Counter[str] = field(default_factory=Counter)
+    first: list[Planned] = field(default_factory=list)
+    sums: Mapping[str, Decimal] = field(default_factory=dict)
+    summed: int = 0
+    more: bool = False
+
+    def add(self, letter: Planned, most: int) -> bool:
+        """Take a letter in. Returns False where the plan is full; what is left alone takes no room in it."""
+        if letter.way != ReplayWay.NO and len(self.letters) == most:
+            self.more = True
+            return False
+        self.ways[letter.way] += 1
+        self.codes[letter.status.code] += 1
+        if letter.way == ReplayWay.NO:
+            self.reasons[letter.why] += 1
+        else:
+            self.letters.append(letter)
+        if len(self.first) < _FIRST:
+            self.first.append(letter)
+        return True
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """A job, or the part of it that is about the letters of one target.
+
+    Attributes:
+        id: Its name, the same in all targets.
+        target: Whose letters it is about.
+        what: ``replay`` or ``discard``.
+        of: What it is about, in words.
+        who: Who began it.
+        via: From where.
+        reason: Why.
+        state: ``running``, ``done`` or ``stopped``.
+        total: Letters of its plan.
+        done: Letters that were replayed or closed.
+        refused: Letters that were left alone when their turn came: they had changed since, or could not be done.
+        left: Letters that it has not come to.
+        reasons: How many were refused why.
+        sums: What the letters are worth that were done, by currency, as far as that is known.
+        summed: Of how many of them that is.
+        begun: When it was begun.
+        ended: When it ended, or was stopped; None while it runs.
+        refusals: The first letters that were refused, each with why.
+    """
+
+    id: str
+    target: str
+    what: str
+    of: str
+    who: str
+    via: str
+    reason: str
+    state: str
+    total: int
+    done: int
+    refused: int
+    left: int
+    reasons: Mapping[str, int]
+    sums: Mapping[str, Decimal]
+    summed: int
+    begun: datetime
+    ended: datetime | None
+    refusals: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def over(self) -> bool:
+        """Whether it has ended."""
+        return self.state != "running"
+
+
+def new_id() -> str:
+    """A name for a job that no other has, short enough to be typed."""
+    return secrets.token_hex(4)
+
+
+def life_of(status: Status) -> str:
+    """The life of a dead letter that a plan rests on, as letters.lua says it."""
+    died = "" if status.updated is None else milliseconds(status.updated)
+    return f"{status.generation}|{status.dead_class}|{status.code}|{died}"
+
+
+def items(letters: Sequence[Planned]) -> Iterator[str]:
+    """Letters as a job keeps them."""
+    return (f"{letter.status.id} {letter.way} {life_of(letter.status)}" for letter in letters)
+
+
+def way_of(plan: ReplayPlan, status: Status, what: JobName) -> Planned:
+    """What would be done with a letter.
+
+    Args:
+        plan: Of its replay.
+        status: It.
+        what: What is done to it.
+    """
+    if what == "replay":
+        return Planned(status, plan.way.value, plan.why)
+    if status.state != "dead":
+        return Planned(status, ReplayWay.NO.value, f"it is {status.state}, not dead")
+    return Planned(status, "discard", "closed for good")
+
+
+def worth_flow(prefix: str, ids: Sequence[str]) -> Flow[tuple[Counter[str], int]]:
+    """What letters are worth, in minor units by ``<currency>/<minor units of one>``, and of how many that is known."""
+    sums: Counter[str] = Counter()
+    summed = 0
+    for at in range(0, len(ids), CHUNK):
+        asked = tuple(("HGET", f"{prefix}intent:{id_}", "worth") for id_ in ids[at : at + CHUNK])
+        for worth in (yield Ask(asked, whole=False)):
+            currency, _, minor = (worth or "").partition(" ")
+            if minor.isdigit():
+                sums[currency] += int(minor)
+                summed += 1
+    return sums, summed
+
+
+def jobs_flow(prefix: str, target: str, most: int) -> Flow[list[Job]]:
+    """The jobs of a journal, newest first."""
+    [ids] = yield Ask((("ZREVRANGE", f"{prefix}jobs", 0, most - 1),))
+    if not ids:
+        return []
+    answers = yield Ask(
+        tuple(
+            command
+            for id_ in ids
+            for command in (("HGETALL", f"{prefix}job:{id_}"), ("LLEN", f"{prefix}planned:{id_}"))
+        )
+    )
+    return [
+        _job(id_, target, fields, left, ())
+        for id_, fields, left in zip(ids, answers[::2], answers[1::2], strict=True)
+        if "begun" in fields
+    ]
+
+
+def job_flow(prefix: str, target: str, id_: str) -> Flow[Job | None]:
+    """One job of a journal, with its refusals; None where it has no part there."""
+    fields, left, refusals = yield Ask(
+        (
+            ("HGETALL", f"{prefix}job:{id_}"),
+            ("LLEN", f"{prefix}planned:{id_}"),
+            ("LRANGE", f"{prefix}refusals:{id_}", 0, -1),
+        )
+    )
+    if "begun" not in fields:
+        return None
+    pairs = (refusal.partition(" ") for refusal in refusals)
+    return _job(id_, target, fields, left, tuple((letter, why) for letter, _, why in pairs))
+
+
+def _job(id_: str, target: str, fields: Mapping[str, str], left: int, refusals: tuple[tuple[str, str], ...]) -> Job:
+    def number(name: str) -> int:
+        return int(fields.get(name) or 0)
+
+    state = fields.get("state", "")
+    return Job(
+        id=id_,
+        target=target,
+        what=fields.get("what", ""),
+        of=fields.get("of", ""),
+        who=fields.get("who", ""),
+        via=fields.get("via", ""),
+        reason=fields.get("reason", ""),
+        state=state,
+        total=number("total"),
+        done=number("done"),
+        refused=number("refused"),
+        left=left if state == "running" else number("left"),
+        reasons={name.removeprefix("refused|"): int(fields[name]) for name in fields if name.startswith("refused|")},
+        sums=sums_of({name.removeprefix("sum|"): fields[name] for name in fields if name.startswith("sum|")}),
+        summed=number("summed"),
+        begun=moment(fields["begun"]),
+        ended=moment(fields["ended"]) if "ended" in fields else None,
+        refusals=refusals,
+    )

@@ -1,0 +1,72 @@
+"""Carrying out jobs in a worker: a thread of its own beside the sweeper, so that no sweep waits for it.
+
+A sweep that finds a job wakes it. It does a page, and rests as long as that took and a little more, so that payments go
+on beside it; when nothing is left, or another worker has the lease, it waits for the next sweep.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+
+from blnk_relay.errors import RelayError
+from blnk_relay.journal.carrying import carry
+from tasks.runtime import worker_name
+from worker.complaints import Complaints
+from worker.shared import Shared
+
+#: Shortest rest between two pages.
+_REST_S = 0.05
+
+_log = logging.getLogger(__name__)
+
+
+class Carriers:
+    """Carries out the jobs of some journals, one page at a time.
+
+    Args:
+        shared: The journals and the bells of this process.
+    """
+
+    def __init__(self, shared: Shared) -> None:
+        self._shared = shared
+        self._name = worker_name()
+        self._wake = threading.Event()
+        self._targets: set[str] = set()
+        self._complaints = Complaints(_log)
+
+    def look(self, target: str) -> None:
+        """Called after a sweep: where a job is to be carried out, it is.
+
+        Raises:
+            JournalUnavailable: Redis did not answer.
+        """
+        if self._shared.relay.journal(target).has_job():
+            self._targets.add(target)
+            self._wake.set()
+
+    def run(self, stop: threading.Event) -> None:
+        """Carry out what is woken for until told to stop; no error ends it, for the next sweep wakes it again."""
+        while not stop.is_set():
+            if not self._wake.wait(0.5):
+                continue
+            self._wake.clear()
+            while self._targets and not stop.is_set():
+                for target in tuple(self._targets):
+                    began_s = time.monotonic()
+                    if not self._page(target):
+                        self._targets.discard(target)
+                    elif stop.wait(time.monotonic() - began_s + _REST_S):
+                        return
+
+    def _page(self, target: str) -> bool:
+        """One page; whether there is more for this worker."""
+        try:
+            done = carry(self._shared.relay.journal(target), self._name)
+        except Exception as error:  # noqa: BLE001 - whatever it is, the next sweep wakes this again
+            told = str(error) if isinstance(error, RelayError) else type(error).__name__
+            self._complaints.say(f"a job could not be carried on: {told}", exc_info=not isinstance(error, RelayError))
+            return False
+        self._shared.relay.bells.ring(target, done.bells)
+        return done.more

@@ -1,0 +1,158 @@
+"""``jobs``: replays and discards of many letters, which workers carry out without the terminal that began them."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Sequence
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from worker.cli import exits
+from worker.cli.access import opened
+from worker.cli.interrupt import Stop
+from worker.cli.options import Reason, example, json_option, limit_option, who_option
+from worker.cli.output import clock, emit, fields, plain, progress, say, several, stamp, table
+
+if TYPE_CHECKING:
+    from blnk_relay import Job
+
+#: Time between two looks at a job that is followed.
+_LOOK_S = 0.5
+
+
+@click.group(
+    "jobs", invoke_without_command=True, short_help="Replays and discards of many letters, and how far they have come."
+)
+@limit_option
+@json_option
+@click.pass_context
+def jobs(context: click.Context, limit: int, as_json: bool) -> None:
+    """Show replays and discards of many letters: those that go on, and those of the last month that are over."""
+    if context.invoked_subcommand is not None:
+        return
+    with opened() as access:
+        found = access.operator.jobs(most=limit)[:limit]
+    if as_json:
+        emit({"jobs": [job_json(job) for job in found]})
+        return
+    if not found:
+        say("There are no jobs.")
+        return
+    columns = ("job", "target", "what", "state", ">done", ">refused", ">left", "begun", "who", "why")
+    table(columns, [_row(job) for job in found])
+
+
+def _row(job: Job) -> tuple[object, ...]:
+    done, refused, left = (f"{number:,}" for number in (job.done, job.refused, job.left))
+    return job.id, job.target, job.what, job.state, done, refused, left, clock(job.begun), job.who, job.reason
+
+
+@jobs.command("show", epilog=example("blnk-relay jobs show 5f0c2a91", "blnk-relay jobs show 5f0c2a91 --follow"))
+@click.argument("job")
+@click.option("--follow", is_flag=True, help="Wait until it is over; Ctrl-C ends the waiting, not the job.")
+@json_option
+def jobs_show(job: str, follow: bool, as_json: bool) -> None:
+    """Show how far a JOB has come, what it has done, and which letters it refused."""
+    code = exits.OK
+    with opened() as access:
+        found = access.operator.job(job)
+        if follow:
+            with Stop() as stop, progress(f"job {job}", sum(part.total for part in found)) as step:
+                seen = 0
+                while not stop.asked:
+                    come = sum(part.done + part.refused for part in found)
+                    step(come - seen)
+                    seen = come
+                    if all(part.over for part in found):
+                        break
+                    time.sleep(_LOOK_S)
+                    found = access.operator.job(job)
+                code = exits.INTERRUPTED if stop.asked else exits.OK
+    if as_json:
+        emit({"job": job, "parts": [job_json(part) for part in found]})
+    else:
+        show(found)
+    exits.leave(code)
+
+
+@jobs.command("stop", epilog=example("blnk-relay jobs stop 5f0c2a91 --reason 'the wrong bank'"))
+@click.argument("job")
+@click.option("--reason", type=Reason(), default="", help="Why; kept.")
+@who_option
+@json_option
+def jobs_stop(job: str, reason: str, who: str, as_json: bool) -> None:
+    """Stop a JOB: what it has done stays done, and what it has not come to is left alone."""
+    with opened() as access:
+        found = access.operator.stop_job(job, who=who, reason=reason)
+    if as_json:
+        emit({"job": job, "parts": [job_json(part) for part in found]})
+        return
+    show(found)
+
+
+def show(parts: Sequence[Job]) -> None:
+    """A job for people.
+
+    Args:
+        parts: Its part for each target.
+    """
+    for part in parts:
+        sums = ", ".join(f"{total:,f} {currency}" for currency, total in part.sums.items())
+        known = "" if part.summed == part.done else f" (of {part.summed:,})"
+        fields(
+            [
+                ("job", part.id),
+                ("target", part.target if part.target != "default" or len(parts) > 1 else ""),
+                ("what", f"{part.what} {several(part.total, 'letter')}: {part.of}"),
+                ("who", f"{part.who}, from {part.via}"),
+                ("why", part.reason),
+                ("state", part.state),
+                ("done", f"{part.done:,}"),
+                ("refused", f"{part.refused:,}"),
+                ("left", f"{part.left:,}"),
+                ("worth", f"{sums}{known}" if sums else ""),
+                ("begun", clock(part.begun)),
+                ("ended", clock(part.ended)),
+            ]
+        )
+        say()
+        if part.reasons:
+            rows = [(f"{number:,}", why) for why, number in Counter(part.reasons).most_common()]
+            table((">refused", "why"), rows)
+        for letter, why in part.refusals:
+            say(f"refused {plain(letter)}: {plain(why)}")
+
+
+def job_json(job: Job) -> dict[str, Any]:
+    """One job, or the part of it for one target.
+
+    Args:
+        job: Which.
+    """
+
+    def plainly(total: Decimal) -> str:
+        return f"{total:f}"
+
+    return {
+        "id": job.id,
+        "target": job.target,
+        "what": job.what,
+        "of": job.of,
+        "who": job.who,
+        "via": job.via,
+        "reason": job.reason,
+        "state": job.state,
+        "total": job.total,
+        "done": job.done,
+        "refused": job.refused,
+        "left": job.left,
+        "reasons": dict(job.reasons),
+        "sums": {currency: plainly(total) for currency, total in job.sums.items()},
+        "summed": job.summed,
+        "begun": stamp(job.begun),
+        "ended": stamp(job.ended),
+        "refusals": [{"id": letter, "why": why} for letter, why in job.refusals],
+    }
