@@ -14,7 +14,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from queue import Empty, SimpleQueue
+from queue import Empty, Queue
 from typing import Any
 
 from blnk_relay.errors import DoesNotVerify, EncryptionKeyMissing, JournalUnavailable, OtherLedger, OtherShape
@@ -100,7 +100,7 @@ class Delivery:
         self._lane = lane
         self._urgent = lane in runtime.settings.priority_lanes
         self._hand = hand
-        self._results: SimpleQueue[Result] = SimpleQueue()
+        self._results: Queue[Result] = Queue()
         self._in_hand = 0
         self._latency_s = runtime.latency_s.get(lane, FIRST_LATENCY_S)
         self._rings: set[str] = set()

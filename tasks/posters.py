@@ -6,7 +6,7 @@ import logging
 import threading
 from collections import deque
 from collections.abc import Callable
-from queue import Empty, SimpleQueue
+from queue import Empty, Queue
 from typing import Protocol
 
 Job = Callable[[], None]
@@ -57,7 +57,7 @@ class Posters:
         self._idle_s = idle_s
         self._around = around
         #: One token for each job; whoever takes a token finds a job in one of the lines.
-        self._tokens: SimpleQueue[None] = SimpleQueue()
+        self._tokens: Queue[None] = Queue()
         self._urgent: deque[Job] = deque()
         self._jobs: deque[Job] = deque()
         self._lock = threading.Lock()

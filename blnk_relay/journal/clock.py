@@ -38,6 +38,7 @@ class Watch:
         self._bounds_ms: tuple[float, float] | None = None
         self._at_s = 0.0
         self._steps = 0
+        self._before_step: tuple[tuple[float, float], float, int] | None = None
 
     def observe(self, before_s: float, now_ms: int, after_s: float, *, steps: int) -> int:
         """Take note of one trip.
@@ -55,13 +56,20 @@ class Watch:
         low, high = now_ms - after_s * 1000, now_ms - before_s * 1000
         with self._lock:
             known, set_by_others = self._bounds_ms, steps != self._steps
+            before_at_s, before_steps = self._at_s, self._steps
             drift = max(0.0, after_s - self._at_s) * 1000 * _DRIFT
             self._at_s, self._steps = after_s, steps
             if known is not None:
                 apart = low - known[1] if low > known[1] else min(0.0, high - known[0])
                 if abs(apart) > MARGIN_MS + drift:
-                    self._bounds_ms = None
+                    self._bounds_ms, self._before_step = None, (known, before_at_s, before_steps)
                     return 0 if set_by_others else round((low + high - known[0] - known[1]) / 2)
                 low, high = max(low, known[0] - drift), min(high, known[1] + drift)
             self._bounds_ms = (low, high) if low <= high else (high, low)
             return 0
+
+    def see_again(self) -> None:
+        """Notice the last step once more at the next trip: it could not be told to the journal."""
+        with self._lock:
+            if self._before_step is not None:
+                self._bounds_ms, self._at_s, self._steps = self._before_step

@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from typing import Any
 
 from blnk_relay.journal.clock import Watch, steady_s
-from blnk_relay.journal.flows import Flow, Run
 
 _log = logging.getLogger(__name__)
 
@@ -25,8 +24,8 @@ class Ground:
         self._watch = Watch()
         self._lock = threading.Lock()
 
-    def flow(self, before_s: float, now_ms: int, ground: Sequence[Any]) -> Flow[tuple[int, int]]:
-        """Take note of what a trip said of the journal's ground, and set its clock right where it has stepped.
+    def step_ms(self, before_s: float, now_ms: int, ground: Sequence[Any]) -> int:
+        """Take note of what a trip said of the journal's ground, and of whether its clock has stepped.
 
         Args:
             before_s: Steady time before the trip.
@@ -34,9 +33,9 @@ class Ground:
             ground: What to show next time, since when the ground can be trusted, steps of the clock.
 
         Returns:
-            The journal's time, without a step; and since when clock and tail can be trusted.
+            The step, to be taken off the journal's time; 0 for none.
         """
-        seen, solid_ms, steps = str(ground[0]), int(ground[1]), int(ground[2])
+        seen, steps = str(ground[0]), int(ground[2])
         with self._lock:
             # Answers of several threads come in any order.
             if _place(seen) > _place(self.seen):
@@ -44,8 +43,11 @@ class Ground:
         step_ms = self._watch.observe(before_s, now_ms, steady_s(), steps=steps)
         if step_ms:
             _log.warning("the clock of Redis stepped by %+.1f s; the journal's time goes on without it", step_ms / 1000)
-            now_ms, _, solid_ms = yield Run("step", (steps, step_ms))
-        return now_ms, solid_ms
+        return step_ms
+
+    def see_step_again(self) -> None:
+        """The step could not be taken off: notice it once more at the next trip."""
+        self._watch.see_again()
 
 
 def _place(seen: str) -> tuple[int, int]:

@@ -190,7 +190,7 @@ class Journal(Producing):
         )
         answer = ClaimAnswer(*raw)
         self._refuse_other(answer.other_ledger)
-        times = self.drive(self._ground.flow(asked_s, answer.now_ms, answer.ground))
+        times = self._times(asked_s, answer.now_ms, answer.ground)
         readable, unreadable = self._read(answer.items, keys, times=times, asked_s=asked_s, lease_s=settings.lease_s)
         strange, locked = _left(answer.strange)
         return Claims(readable, tuple(answer.bells), -1, buried_of(answer.buried), unreadable, strange, locked)
@@ -221,11 +221,27 @@ class Journal(Producing):
         )
         answer = TakeAnswer(*raw)
         self._refuse_other(answer.other_ledger)
-        times = self.drive(self._ground.flow(asked_s, answer.now_ms, answer.ground))
+        times = self._times(asked_s, answer.now_ms, answer.ground)
         readable, unreadable = self._read(answer.items, keys, times=times, asked_s=asked_s, lease_s=lease_s)
         strange, locked = _left(answer.strange)
         bells, buried = tuple(answer.bells), buried_of(answer.buried)
         return Claims(readable, bells, answer.next_ms, buried, unreadable, strange, locked)
+
+    def _times(self, asked_s: float, now_ms: int, ground: Sequence[Any]) -> tuple[int, int]:
+        """The journal's time, with a step of its clock taken off, and since when clock and tail can be trusted.
+
+        Where the journal cannot be told of the step, what came with this trip is in our hands all the same; the next
+        trip tells it.
+        """
+        step_ms = self._ground.step_ms(asked_s, now_ms, ground)
+        if not step_ms:
+            return now_ms, int(ground[1])
+        try:
+            now_ms, _, solid_ms = self.scripts.run("step", int(ground[2]), step_ms)
+        except JournalUnavailable:
+            self._ground.see_step_again()
+            return now_ms - step_ms, now_ms - step_ms
+        return now_ms, solid_ms
 
     def _refuse_other(self, recorded: str) -> None:
         if recorded:
@@ -398,7 +414,7 @@ class Journal(Producing):
             sign,
         )
         answer = SweepAnswer(*raw)
-        self.drive(self._ground.flow(asked_at, answer.now_ms, answer.ground))
+        self._times(asked_at, answer.now_ms, answer.ground)
         # What is owed is due at once.
         owing = answer.swept and answer.next_ms == 0
         bells = {*answer.bells, *self._pay_what_is_owed()} if owing else answer.bells

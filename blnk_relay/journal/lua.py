@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from functools import cache
 from importlib.resources import files
-from queue import Empty, SimpleQueue
+from queue import Empty, Queue
 from typing import Any
 
 import redis
@@ -69,7 +69,7 @@ class Connections:
         self._begin()
 
     def _begin(self) -> None:
-        self._idle: SimpleQueue[Any] = SimpleQueue()
+        self._idle: Queue[Any] = Queue()
         self._made = 0
         self._making = threading.Lock()
         self._pid = os.getpid()

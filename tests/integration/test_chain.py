@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from queue import Empty, SimpleQueue
+from queue import Empty, Queue
 from typing import Any
 
 import pytest
@@ -120,7 +120,7 @@ def chain(name: str) -> list[Write]:
 OUTCOMES = ["created", "created", "created", "applied", "held", "applied", "voided", "refunded", "updated"]
 
 
-def play(seeds: SimpleQueue[int]) -> Counter[str]:
+def play(seeds: Queue[int]) -> Counter[str]:
     """Play chains one after another on one stage, and compare the books of each; returns the faults met.
 
     Args:
@@ -156,7 +156,7 @@ def play(seeds: SimpleQueue[int]) -> Counter[str]:
     return met
 
 
-def _taken(seeds: SimpleQueue[int]) -> Iterator[int]:
+def _taken(seeds: Queue[int]) -> Iterator[int]:
     with suppress(Empty):
         while True:
             yield seeds.get_nowait()
@@ -223,7 +223,7 @@ def _families(name: str, books: Books) -> Iterator[tuple[list[str], list[str]]]:
 
 @pytest.mark.parametrize(("told", "faults"), [FEW, pytest.param(*MANY, marks=pytest.mark.long)])
 def test_a_chain_that_is_enqueued_in_one_go_comes_out_exact_for_every_seed(told: range, faults: int) -> None:
-    seeds: SimpleQueue[int] = SimpleQueue()
+    seeds: Queue[int] = Queue()
     for seed in told:
         seeds.put(seed)
     with ThreadPoolExecutor(STAGES) as stages:

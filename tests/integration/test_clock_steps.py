@@ -10,10 +10,11 @@ from typing import Any
 
 import pytest
 
-from blnk_relay import Settings, Write, commit_hold, create_ledger, transaction
+from blnk_relay import JournalUnavailable, Settings, Write, commit_hold, create_ledger, transaction
 from blnk_relay.intents.states import State
 from blnk_relay.journal.entries import Settlement
 from blnk_relay.journal.journal import Journal
+from blnk_relay.journal.lua import Scripts
 from blnk_relay.sandbox import Faults, Rule, Sandbox
 from tasks.confirm import confirm
 from tasks.deliver import deliver
@@ -96,6 +97,35 @@ def test_a_part_is_committed_once_although_the_clock_steps_while_it_is_under_way
         told = [other.relay.get(part.key or "") for part in parts]
         assert [committed(ledger, name) for name in names] == [1] * HOLDS
         assert {(status.state, status.outcome) for status in told} == {("done", "applied")}
+
+
+@pytest.mark.parametrize("seconds", [600, -600])
+def test_what_was_claimed_is_in_hand_although_the_step_cannot_be_told_and_the_next_trip_tells_it(
+    given: Settings, seconds: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pay = transaction(source="@a", destination="@b", currency="EUR", amount=1, description="x")
+    with hands(given) as runtime:
+        journal = runtime.journal
+        journal.claim("writes", WORKER, 0)
+        runtime.relay.enqueue(pay, key="a")
+        before_ms = journal.now_ms()
+        step(journal, seconds)
+        run = Scripts.run
+
+        def away(self: Scripts, name: str, *args: str | int) -> Any:
+            if name == "step":
+                raise JournalUnavailable("away")
+            return run(self, name, *args)
+
+        with monkeypatch.context() as hiccup:
+            hiccup.setattr(Scripts, "run", away)
+            claimed = journal.claim("writes", WORKER, 1).items
+        # By a clock that has gone back it is not due yet.
+        assert [item.entry.key for item in claimed] == (["a"] if seconds > 0 else [])
+        assert all(abs(item.progress.now_ms - before_ms) < 30_000 for item in claimed)
+        assert abs(journal.now_ms() - before_ms - seconds * 1000) < 30_000
+        journal.claim("writes", WORKER, 0)
+        assert abs(journal.now_ms() - before_ms) < 30_000
 
 
 @pytest.mark.parametrize("seconds", [600, -600])

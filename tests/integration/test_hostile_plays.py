@@ -425,12 +425,15 @@ DEAREST = {
 }
 
 ASKING = """
-import resource, sys
+import sys
 from blnk_relay import Settings
 from worker.ledger.oauth import tokens_of
 from worker.ledger.proxy import Proxy
 
-def used(): return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+def used():
+    # The kernel's ru_maxrss would begin with that of the process which started this one.
+    with open("/proc/self/status") as status:
+        return next(int(line.split()[1]) * 1024 for line in status if line.startswith("VmHWM:"))
 
 def ask(url, read_s):
     proxy = Proxy(Settings(base_url=url, token="t", instance_id="i"))
@@ -465,7 +468,8 @@ def most_bytes(plays: dict[str, tuple[Callable[[socket.socket], None], float]]) 
 
 def test_no_answer_that_is_large_costs_more_memory_than_is_said() -> None:
     most = most_bytes({name: (PLAYS[name].before(PAGE), read_s_for(PLAYS[name])) for name in LARGE})
-    assert max(most.values()) < MOST_BYTES, most
+    # One at least was read up to what is read at all.
+    assert 8 * 1024 * 1024 < max(most.values()) < MOST_BYTES, most
 
 
 @pytest.mark.long

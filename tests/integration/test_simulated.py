@@ -62,7 +62,8 @@ def test_the_server_that_is_played_does_what_a_real_one_does():
     server = Valkey()
     try:
         with playing() as one, seams.replaced():
-            for seed in range(1, 13):
+            # In the last of them a step forward is noticed.
+            for seed in (*range(1, 12), 109704):
                 assert play(plan_of(seed), server, told=True).story == one(seed, told=True).story, f"seed {seed}"
     finally:
         server.stop()

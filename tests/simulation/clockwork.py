@@ -195,7 +195,7 @@ class Time:
 
 
 class Queue:
-    """In the place of ``queue.SimpleQueue``."""
+    """In the place of ``queue.Queue``."""
 
     def __init__(self) -> None:
         self._items: deque[Any] = deque()

@@ -52,3 +52,15 @@ def test_a_slow_drift_is_no_step():
     for second in range(1, 600):
         now_ms += 1020
         assert watch.observe(float(second), round(now_ms), second + 0.01, steps=0) == 0
+
+
+def test_a_step_that_could_not_be_told_is_noticed_again():
+    watch = Watch()
+    assert watch.observe(1.0, 1_000_000, 1.1, steps=0) == 0
+    assert watch.observe(2.0, 1_601_000, 2.1, steps=0) == 600_000
+    watch.see_again()
+    assert watch.observe(3.0, 1_602_000, 3.1, steps=0) == 600_000
+    watch.see_again()
+    # It was told after all, and only the answer was lost.
+    assert watch.observe(4.0, 1_003_000, 4.1, steps=1) == 0
+    assert watch.observe(5.0, 1_004_000, 5.1, steps=1) == 0
