@@ -18,8 +18,9 @@ $(READY): pyproject.toml wheels/worker/pyproject.toml constraints.txt
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[worker,sandbox,encryption,console]' --editable 'wheels/worker[console]' --group dev
 	@touch $@
 
+# With STAY=1 it stays open when it is over, with the console in a browser.
 demo: install
-	$(BIN)/blnk-relay demo
+	$(BIN)/blnk-relay demo $(if $(STAY),--stay)
 
 # Several processes, each given the next test of the order in tests/conftest.py: what waits long begins first.
 PYTEST := $(BIN)/python -m pytest -n 6 --dist loadscope --no-loadscope-reorder

@@ -274,6 +274,7 @@ class Operator:
         key: str | None = None,
         target: str | None = None,
         oldest_first: bool = False,
+        pages: int | None = None,
     ) -> Iterator[Status]:
         """Intents of a state, newest first, read page by page as they are asked for.
 
@@ -290,6 +291,8 @@ class Operator:
             key: Only the intent with this key or id.
             target: Only of this ledger.
             oldest_first: The other way round.
+            pages: Look through so many pages of 500 of each journal at most, where somebody waits for the answer; what
+                lies beyond is not found.
 
         Raises:
             NotFound: There is no such target.
@@ -297,7 +300,8 @@ class Operator:
         """
         wanted = Wanted(state, kind, code, since, until, dead_class)
         those = [
-            Listing(journal).listed(wanted, key=key, oldest_first=oldest_first) for journal in self._journals(target)
+            Listing(journal).listed(wanted, key=key, oldest_first=oldest_first, pages=pages)
+            for journal in self._journals(target)
         ]
         merged_ = heapq.merge(*those, key=lambda found: found[0], reverse=not oldest_first)
         return (status for _, status in merged_)

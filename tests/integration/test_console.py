@@ -9,19 +9,23 @@ from collections.abc import Iterator
 from dataclasses import replace
 from html import unescape
 from html.parser import HTMLParser
+from signal import SIGINT, SIGTERM
+from subprocess import PIPE
 from typing import Any
 
 import pytest
 import requests
 from marshmallow import Schema
 
-from blnk_relay import Leg, Operator, Relay, Settings, Write, split_transaction, transaction
+from blnk_relay import Leg, Operator, Relay, Settings, Write, create_ledger, split_transaction, transaction
 from blnk_relay.journal.carrying import carry
 from blnk_relay.journal.journals import Journals
 from blnk_relay.journal.workers import Sign, sign_of
-from tests.support.cli import FUNDS, die, letters, payment, run
+from tests.support.cli import FUNDS, die, letters, payment, process, run
 from tests.support.visiting import House, Visitor, listening, readable
+from tests.support.waiting import wait_until
 from worker.console.doors import API
+from worker.console.screens import filters
 from worker.console.screens.filters import PAGE
 from worker.console.settings import ConsoleSettings
 
@@ -115,6 +119,17 @@ def test_what_cannot_be_asked_for_is_said_on_the_page_and_to_scripts(relay, hous
     answer = script.get(f"/api/v1{path}")
     assert (answer.status_code, answer.json()["error"]["status"]) == (status, status)
     assert says in answer.json()["error"]["message"]
+
+
+def test_a_search_looks_through_so_many_and_says_so(relay, ann, monkeypatch):
+    monkeypatch.setattr(filters, "_MOST_LOOKED", 500)
+    relay.enqueue(create_ledger("Wallets"), key="wallets")
+    relay.enqueue_many([Write(intent=payment(), key=f"order-{number}") for number in range(510)])
+    told = ann.page("/intents?kind=ledger.create")
+    assert "No intent is like that." in told
+    assert "The newest 500 of each state were looked through" in told
+    monkeypatch.setattr(filters, "_MOST_LOOKED", 1_000)
+    assert "wallets" in ann.page("/intents?kind=ledger.create")
 
 
 def test_many_letters_come_page_by_page_each_of_them_once(relay, ann, script):
@@ -432,6 +447,43 @@ def test_the_first_screen_opens_with_what_is_wrong_and_where_to_go(relay, ann):
     html = ann.get("/").text
     assert 'aria-label="Accepted a second, in each minute of the last hour"' in html
     assert 'href="/problems">Problems' in html
+
+
+# The program
+
+
+@pytest.mark.long
+@pytest.mark.timeout(240)
+def test_the_demo_stays_open_with_a_console_when_it_is_asked_to():
+    with process("demo", "--intents", "20", "--seed", "1", "--no-kill", "--stay", stdout=PIPE, text=True) as demo:
+        told = ""
+        while "signin#" not in told:
+            line = demo.stdout.readline()
+            assert line, told
+            told += line
+        url, _, token = re.search(r"(http://\S+)/signin#(\S+)", told)[0].partition("/signin#")
+        visitor = Visitor(url)
+        assert visitor.post("/signin", token=token).status_code == 303
+        assert "Overview" in visitor.page("/")
+        assert "order" in visitor.page("/intents?state=done")
+        demo.send_signal(SIGINT)
+        assert demo.wait(60) == 0
+    with pytest.raises(requests.ConnectionError):
+        visitor.get("/")
+
+
+def test_the_console_says_where_it_is_and_ends_as_told():
+    with process("console", "--port", "0", "--json", stdout=PIPE, text=True) as console:
+        told = json.loads(console.stdout.readline())
+        visitor = Visitor(told["url"])
+        wait_until(lambda: visitor.get("/healthz").status_code == 200, 30, "the console to listen")
+        assert visitor.post("/signin", token=told["sign_in"].partition("#")[2]).status_code == 303
+        assert "Overview" in visitor.page("/")
+        console.send_signal(SIGTERM)
+        assert console.wait(30) == 0
+    ran = run("console", "--host", "0.0.0.0")  # noqa: S104
+    assert ran.code == 2
+    assert "listen on 127.0.0.1, or set BLNK_RELAY_CONSOLE_SIGN_IN" in ran.err
 
 
 # Metrics and health

@@ -11,6 +11,8 @@ from html import unescape
 from typing import Any
 
 import requests
+from starlette.applications import Starlette
+from starlette.routing import Mount
 
 from blnk_relay.journal.journals import Journals
 from tests.support.waiting import wait_until
@@ -84,7 +86,7 @@ class Visitor:
         return self.session.post(
             self.url + path,
             data=fields,
-            headers={"Origin": self.url, "Sec-Fetch-Site": "same-origin", **(headers or {})},
+            headers={"Origin": "/".join(self.url.split("/")[:3]), "Sec-Fetch-Site": "same-origin", **(headers or {})},
             allow_redirects=False,
             timeout=WAIT_S,
         )
@@ -107,18 +109,19 @@ def readable(html: str) -> str:
 
 @contextmanager
 def listening(
-    journals: Journals, settings: ConsoleSettings | None = None, *, holder: str = "ann", **options: Any
+    journals: Journals, settings: ConsoleSettings | None = None, *, holder: str = "ann", below: str = "", **options: Any
 ) -> Iterator[House]:
-    """A console that listens on a free port for as long as the block runs."""
+    """A console that listens on a free port for as long as the block runs; below a path, in another application."""
     ours = settings or ConsoleSettings(port=0)
     console = Console(journals, ours, printed=digest(TOKEN), holder=holder, **options)
     socket = bound(ours)
-    running = server(console, ours)
+    application = Starlette(routes=[Mount(below, console)]) if below else console
+    running = server(application, ours)
     thread = threading.Thread(target=running.run, kwargs={"sockets": [socket]}, daemon=True)
     thread.start()
     try:
         wait_until(lambda: running.started, WAIT_S, "the console to listen")
-        yield House(f"http://127.0.0.1:{socket.getsockname()[1]}", console)
+        yield House(f"http://127.0.0.1:{socket.getsockname()[1]}{below}", console)
     finally:
         running.should_exit = True
         thread.join(WAIT_S)

@@ -6,6 +6,7 @@ import hashlib
 import re
 import socket
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -17,9 +18,12 @@ from tests.support.visiting import TOKEN, House, Visitor, listening, readable
 from worker.console.doors import DOORS
 from worker.console.guard import HEADERS
 from worker.console.settings import RIGHTS, ConsoleSettings
+from worker.console.settings_page import with_table
 from worker.console.signin.attempts import EACH_S, MOST_WRONG, Attempts
 from worker.console.signin.rights import Person, Right, together
 from worker.console.signin.sessions import MOST, Sessions
+
+ROOT = Path(__file__).resolve().parents[2]
 
 SECRET = "a-secret-that-the-proxy-shares"  # noqa: S105 - of a test
 
@@ -525,3 +529,36 @@ def test_a_key_of_the_api_is_kept_by_its_digest(journals):
     with listening(journals, settings) as house:
         script = house.visitor(Authorization="Bearer the key")
         assert script.get("/lanes").status_code == 303, "a key opens the API alone"
+
+
+def test_mounted_below_a_path_every_link_form_and_cookie_stays_below_it(journals):
+    with listening(journals, below="/relay") as house:
+        visitor = house.visitor()
+        answer = visitor.get("/letters?code=X")
+        assert answer.headers["Location"] == "/relay/signin?onward=%2Fletters%3Fcode%3DX"
+        answer = visitor.post("/signin", token=TOKEN, onward="/letters?code=X")
+        assert answer.headers["Location"] == "/relay/letters?code=X"
+        assert "Path=/relay;" in answer.headers["Set-Cookie"]
+        assert is_in(visitor)
+        links = re.findall(r'(?:href|src|action|hx-get|connect)="(/[^"]*)"', visitor.get("/").text)
+        assert len(links) > 10
+        assert [link for link in links if not link.startswith("/relay/")] == []
+        assert visitor.get("/static/console.css").status_code == 200
+        assert visitor.get("/api/v1/openapi.json").status_code == 200
+        assert visitor.post("/signout", form_token=visitor.form_token()).headers["Location"] == "/relay/signin"
+        assert not is_in(visitor)
+
+
+# Its papers
+
+
+def test_the_page_lists_all_settings_as_they_are():
+    page = (ROOT / "docs" / "console.md").read_text(encoding="utf-8")
+    assert with_table(page) == page, "run make docs"
+
+
+def test_what_is_vendored_comes_with_its_licence_and_its_version():
+    static = ROOT / "worker" / "console" / "static"
+    assert "Zero-Clause BSD" in (static / "htmx-LICENSE.txt").read_text(encoding="utf-8")
+    named = [re.fullmatch(r"(?:htmx|hx-sse)-(\d+\.\d+\.\d+)\.min\.js", path.name) for path in static.glob("*.min.js")]
+    assert [found[1] for found in named if found] == ["4.0.1", "4.0.1"]

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import signal
 import socket
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from urllib.parse import urlsplit
 
 import uvicorn
+from starlette.types import ASGIApp
 
 from blnk_relay.journal.journals import Journals
 from worker.console.app import Console
@@ -18,6 +22,23 @@ _MOST_CONNECTIONS = 400
 
 #: How long what is under way has to end, once it is told to stop.
 _STOP_S = 3
+
+
+class _Server(uvicorn.Server):
+    """A server that ends as it was told to, rather than by the signal that told it."""
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Stop gently at the first signal."""
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
+        former = {sort: signal.signal(sort, self.handle_exit) for sort in (signal.SIGINT, signal.SIGTERM)}
+        try:
+            yield
+        finally:
+            for sort, handler in former.items():
+                signal.signal(sort, handler)
 
 
 def bound(settings: ConsoleSettings) -> socket.socket:
@@ -38,9 +59,14 @@ def bound(settings: ConsoleSettings) -> socket.socket:
     return made
 
 
-def server(console: Console, settings: ConsoleSettings) -> uvicorn.Server:
-    """A server of the console, which believes no header about where a request comes from."""
-    return uvicorn.Server(
+def server(console: ASGIApp, settings: ConsoleSettings) -> uvicorn.Server:
+    """A server of the console, which believes no header about where a request comes from.
+
+    Args:
+        console: The console, or what it is mounted in.
+        settings: Its settings.
+    """
+    return _Server(
         uvicorn.Config(
             console,
             root_path=urlsplit(settings.url).path.rstrip("/"),

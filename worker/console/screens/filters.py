@@ -25,6 +25,9 @@ _MOST_TEXT = 200
 #: Rows of one millisecond in which the last one of a page is looked for.
 _MOST_PASSED = 2_000
 
+#: Intents of a state that a search looks through in each journal while somebody waits.
+_MOST_LOOKED = 10_000
+
 STATES: tuple[StateName, ...] = get_args(StateName)
 CLASSES: tuple[str, ...] = tuple(name for name in get_args(DeadClassName) if name)
 
@@ -132,11 +135,13 @@ class Listed:
         rows: What is shown.
         after: Where the next page begins; empty where there is none, or no way to go on but to narrow the list.
         more: Whether there is more than is shown.
+        looked: How many of each state were looked through, where that may not be all; else 0.
     """
 
     rows: Sequence[Status]
     after: str = ""
     more: bool = False
+    looked: int = 0
 
 
 def listed(operator: Operator, filters: Filters, states: Sequence[StateName] = ()) -> Listed:
@@ -171,6 +176,7 @@ def listed(operator: Operator, filters: Filters, states: Sequence[StateName] = (
             target=target,
             since=since,
             until=until,
+            pages=_MOST_LOOKED // 500,
         )
         found += islice(_beyond(those, last_id), PAGE + 1)
     if len(wanted) > 1:
@@ -178,7 +184,10 @@ def listed(operator: Operator, filters: Filters, states: Sequence[StateName] = (
     rows, more = found[:PAGE], len(found) > PAGE
     last = rows[-1] if rows else None
     after = f"{stamp(last.updated)} {last.id}" if timed and more and last and last.updated else ""
-    return Listed(rows, after, more)
+    # Letters are found by their cause; all else is looked through.
+    narrow = filters.kind or filters.code or filters.dead_class or (not timed and (since or until))
+    partly = narrow and not more and any(state != "dead" for state in wanted)
+    return Listed(rows, after, more, _MOST_LOOKED if partly else 0)
 
 
 def _beyond(those: Iterator[Status], id_: str) -> Iterator[Status]:
