@@ -53,7 +53,7 @@ def _confirm(runtime: Runtime) -> int:
     while not runtime.stopping.is_set():
         claims = journal.take(runtime.worker, runtime.looks, lease_s)
         if not claims.items:
-            tally.progress()
+            tally.idle()
         if unreadable := report_claims(runtime, claims):
             runtime.ring(settle(runtime, unreadable, []))
         if claims.items:

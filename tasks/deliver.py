@@ -165,7 +165,7 @@ class Delivery:
         if claims.items:
             self._shut = False
         elif room:
-            tally.progress()
+            tally.idle()
         for settlement in report_claims(runtime, claims):
             self._results.put(settlement)
         to_look: list[Opened] = []

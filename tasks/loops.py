@@ -77,14 +77,14 @@ def _patiently(runtime: Runtime, work: Callable[[], int]) -> None:
     try:
         work()
     except OtherShape as error:
-        tally.progress()
+        tally.idle()
         # Those who know it ring for each other, and this worker hears some of it.
         if runtime.once_in_a_while("other shape"):
             _log.error("%s", error)
     except JournalUnavailable as error:
         _log.warning("%s", error)
     except OtherLedger as error:
-        tally.progress()
+        tally.idle()
         if runtime.once_in_a_while("other ledger"):
             _log.error("%s", error)
     except Exception:  # noqa: BLE001 - nobody would notice the end of a thread

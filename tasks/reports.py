@@ -38,7 +38,7 @@ def settle(runtime: Runtime, settlements: Sequence[Settlement], healthy: Sequenc
     """
     unfit: list[tuple[Settlement, Exception]] = []
     settled = runtime.journal.settle(runtime.worker, settlements, healthy, unfit)
-    tally.progress()
+    tally.settle()
     bells, stale = settled.bells, settled.stale
     if settled.found_after_s is not None:
         runtime.reports.found(runtime.target, settled.found_after_s)

@@ -100,13 +100,13 @@ class Stopping:
 
 
 class Tally:
-    """What each process of a worker program is at: requests under way, and how often anything came to an end.
+    """What each process of a worker program is at: requests under way, how often it settled, and found nothing to do.
 
     In memory that parent and children share, a place for each process by its id; only its own process writes to it.
     Should two ids ever meet in one place, whoever wrote last is seen, and the other counts as idle for the moment.
     """
 
-    _PLACES, _FORM = 4096, struct.Struct("=IIQ")
+    _PLACES, _FORM = 4096, struct.Struct("=IIQQ")
 
     def __init__(self) -> None:
         self._memory = mmap.mmap(-1, self._PLACES * self._FORM.size)
@@ -114,7 +114,7 @@ class Tally:
 
     def _begin(self) -> None:
         self._lock = threading.Lock()
-        self._busy = self._ended = 0
+        self._busy = self._settled = self._idle = 0
 
     def after_fork(self) -> None:
         """A child begins with nothing, and must not wait for a lock that a thread of its parent's held."""
@@ -122,30 +122,34 @@ class Tally:
 
     def begin(self) -> None:
         """A request begins."""
-        self._add(1, 0)
+        self._add(busy=1)
 
     def end(self) -> None:
         """A request is over."""
-        self._add(-1, 0)
+        self._add(busy=-1)
 
-    def progress(self) -> None:
-        """Something has come to an end: an intent was settled, or there was nothing to take."""
-        self._add(0, 1)
+    def settle(self) -> None:
+        """Intents were settled, whatever they came to."""
+        self._add(settled=1)
 
-    def of(self, pids: Iterable[int]) -> tuple[int, int]:
-        """Requests under way in some processes, and how often anything came to an end in them."""
-        busy = ended = 0
+    def idle(self) -> None:
+        """A loop asked for work and got none: there was nothing for it."""
+        self._add(idle=1)
+
+    def of(self, pids: Iterable[int]) -> tuple[int, int, int]:
+        """Of some processes together: requests under way, how often they settled, and how often they got no work."""
+        busy = settled = idle = 0
         for pid in pids:
-            owner, one_busy, one_ended = self._FORM.unpack_from(self._memory, self._at(pid))
+            owner, *seen = self._FORM.unpack_from(self._memory, self._at(pid))
             if owner == pid:
-                busy, ended = busy + one_busy, ended + one_ended
-        return busy, ended
+                busy, settled, idle = busy + seen[0], settled + seen[1], idle + seen[2]
+        return busy, settled, idle
 
-    def _add(self, busy: int, ended: int) -> None:
+    def _add(self, *, busy: int = 0, settled: int = 0, idle: int = 0) -> None:
         pid = os.getpid()
         with self._lock:
-            self._busy, self._ended = self._busy + busy, self._ended + ended
-            self._FORM.pack_into(self._memory, self._at(pid), pid, self._busy, self._ended)
+            self._busy, self._settled, self._idle = self._busy + busy, self._settled + settled, self._idle + idle
+            self._FORM.pack_into(self._memory, self._at(pid), pid, self._busy, self._settled, self._idle)
 
     def _at(self, pid: int) -> int:
         return pid % self._PLACES * self._FORM.size

@@ -73,7 +73,7 @@ class Presence:
     def sign(self) -> str:
         """What stands in a journal with its next sign of life."""
         pids = self._pids()
-        busy, _ = tally.of(pids)
+        busy, _, _ = tally.of(pids)
         targets = tuple(self._settings.ledgers)
         return sign_of(
             Sign(
@@ -136,11 +136,12 @@ class Presence:
                 # What it was told is what it does; leases see to what it holds.
                 self._unwell = ""
                 return
-            busy, ended = tally.of(self._pids())
+            busy, settled, idle = tally.of(self._pids())
             in_hand, untaken = self._watches
             due = {(target, lane): id_ for target, lanes in self._due.items() for lane, id_ in lanes.items()}
-            in_hand.look(ended, busy)
-            untaken.look(hash((ended, tuple(sorted(due.items())))), len(due))
+            # Each request has its deadline, so whoever holds something settles something before long.
+            in_hand.look(settled, busy)
+            untaken.look(hash((settled, idle, tuple(sorted(due.items())))), len(due))
             if in_hand.well and untaken.well:
                 self._unwell = ""
 

@@ -215,7 +215,9 @@ def _action(group: Sequence[Entry]) -> Action:
     last = group[0]
     # In several journals it is one, however many letters it is about in each.
     counted = [entry for entry in group if entry.count or entry.result.startswith("refused")]
-    results = dict(Counter(entry.result for entry in counted)) if len(counted) > 1 else {}
+    results: Counter[str] = Counter()
+    for entry in counted if len(counted) > 1 else ():
+        results[entry.result] += entry.count or 1
     return Action(
         id=last.id,
         at=last.at,
@@ -227,7 +229,7 @@ def _action(group: Sequence[Entry]) -> Action:
         result="mixed" if len(results) > 1 else last.result,
         count=sum(entry.count for entry in group),
         targets=tuple(dict.fromkeys(entry.target for entry in reversed(group))),
-        results=results,
+        results=dict(results),
     )
 
 

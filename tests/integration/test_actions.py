@@ -11,6 +11,7 @@ import pytest
 from blnk_relay import Action, NotFound, Operator, Refused, Together
 from blnk_relay.journal.actions import MAX_REASON
 from tests.support.cli import FUNDS, die, letters, payment, run
+from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.usefixtures("environment")
 
@@ -117,7 +118,9 @@ def test_a_change_since_it_was_looked_at_is_refused_even_where_the_letter_died_o
 
 def test_the_log_is_asked_for_by_time_person_sort_and_ledger(operator):
     operator.pause_lane("refunds", who="eve")
-    between = operator.now()
+    [first] = operator.actions()
+    between = wait_until(lambda: (now := operator.now()) > first.at and now, 1.0)
+    wait_until(lambda: operator.now() > between, 1.0)
     operator.resume_lane("refunds", who="ann")
     operator.pause_target("default", who="eve")
     assert len(operator.actions(since=between)) == 2

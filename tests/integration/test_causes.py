@@ -14,6 +14,7 @@ from blnk_relay import Cause, Operator, Relay, Write
 from blnk_relay.journal.entries import Settlement
 from tests.support.cli import FUNDS, die, letters, payment, run
 from tests.support.secrecy import a_key
+from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.usefixtures("environment")
 
@@ -93,8 +94,7 @@ def test_what_is_encrypted_or_says_no_single_amount_is_in_no_sum_and_that_is_tol
 def test_narrowed_by_time_counts_are_exact_and_sums_are_left_out(operator, relay):
     letters(relay, "a")
     between = operator.now() + timedelta(milliseconds=1)
-    while operator.now() <= between:
-        pass
+    wait_until(lambda: operator.now() > between, 1.0)
     letters(relay, "b")
     late = by_code(operator, since=between)[FUNDS]
     assert (late.count, late.some_keys, late.summed, late.sums) == (1, ("b",), 0, {})

@@ -17,13 +17,14 @@ from blnk_relay.catalogue.examples import example_line
 from blnk_relay.intents.exchange import GateAction
 from blnk_relay.intents.states import UNFINISHED, State
 from blnk_relay.journal.entries import Settlement, new_entry
-from blnk_relay.journal.operator import MOST_AT_ONCE
+from blnk_relay.journal.jobs import FROM_A_JOB, MOST_OF_A_JOB
 from blnk_relay.journal.pauses import MAX_REASON
 from blnk_relay.kinds.registry import KINDS, intent_of
 from tests.support.cli import FUNDS, ROOT, commands, die, letters, line, payment, run
 from tests.support.stages import operator_of
 from worker.app import POOLS
 from worker.cli import dead, exits, group, options
+from worker.cli import letters as bulk
 from worker.cli import services as running
 from worker.cli import show as reading
 from worker.cli.commands import cli
@@ -65,7 +66,8 @@ def test_numbers_that_stand_twice_for_the_sake_of_a_quick_start_agree():
     assert running.POOLS == POOLS
     assert tuple(State) == reading.STATES
     assert reading.UNFINISHED == UNFINISHED
-    assert dead.MOST_AT_ONCE == MOST_AT_ONCE
+    assert dead.MOST_AT_ONCE == MOST_OF_A_JOB
+    assert bulk.FROM_A_JOB == FROM_A_JOB
     assert options.MOST_REASON == MAX_REASON
 
 

@@ -68,7 +68,7 @@ def test_dead_letters_are_listed(relay):
         ("--key", "a", "--code", FUNDS),
         ("--key", "a", "--all"),
         ("--all", "--kind", "refund"),
-        ("--all", "--max", "10001"),
+        ("--all", "--max", "100001"),
         ("--all", "--max", "0"),
     ],
     ids=" ".join,

@@ -107,7 +107,16 @@ def test_neither_do_operators_readers_of_events_messages_by_name_or_a_crowd_that
             operator.discard(letter, who="ops", reason="a test")
         inventory.look()
     assert inventory.unlisted() == []
-    assert {"actions", "pause:<lane>", "gate:<side>", "readers:<group>", "discarded", "alive"} <= inventory.families()
+    assert {
+        "actions",
+        "causes",
+        "letters:<cause>",
+        "pause:<lane>",
+        "gate:<side>",
+        "readers:<group>",
+        "discarded",
+        "alive",
+    } <= inventory.families()
     assert {OUTCOME_QUEUE, f"{queue_of(stage.settings, INGEST_LANE)}\x06\x166"} <= inventory.seen.keys()
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import sys
+import textwrap
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from itertools import islice
@@ -26,7 +27,7 @@ from worker.cli.options import (
     target_option,
     who_option,
 )
-from worker.cli.output import clock, emit, fields, plain, say, several, span, table
+from worker.cli.output import WIDTH, clock, emit, fields, plain, say, several, span, table
 from worker.cli.spans import since_at
 
 if TYPE_CHECKING:
@@ -39,6 +40,9 @@ STATES: tuple[StateName, ...] = ("waiting", "ready", "sending", "posted", "done"
 
 #: What ``list`` shows when no state is named: whatever is not over, and what waits for a human.
 UNFINISHED: tuple[StateName, ...] = ("waiting", "ready", "sending", "posted", "dead")
+
+#: What stands before what belongs to a verdict.
+_INDENT = " " * 10
 
 #: How often a command that waits looks whether it is to end.
 _STEP_S = 0.05
@@ -265,12 +269,12 @@ def status_(*, check: bool, watch: bool, interval: float, as_json: bool) -> None
         if watch:
             _watch(access, glance, interval)
             return
+    if glance.overview.away and not glance.overview.lanes:
+        _raise_away(glance)
     if as_json:
         emit(glance_json(glance, access.settings))
     else:
         show_glance(glance, access.settings)
-    if glance.overview.away and not glance.overview.lanes:
-        _raise_away(glance)
     if check and not glance.well:
         exits.leave(exits.PARTLY)
 
@@ -308,12 +312,13 @@ def show_verdicts(verdicts: Sequence[Verdict]) -> None:
     if not verdicts:
         say("Nothing is wrong.")
     for verdict in verdicts:
+        since = f"  since {clock(verdict.since)}" if verdict.since else ""
+        say(f"{str(verdict.severity).upper():<8}  {verdict.sort:<18}{since}")
         where = " ".join(filter(None, (verdict.target, verdict.lane)))
-        since = f", since {clock(verdict.since)}" if verdict.since else ""
-        about = f"{where}: " if where else ""
-        say(f"{str(verdict.severity).upper():<8}  {verdict.sort:<18}  {plain(about + verdict.what)}{since}")
-        say(f"{'':<8}  {'':<18}  {verdict.means}")
-        say(f"{'':<8}  {'do':>18}  {plain(verdict.remedy)}")
+        for sentence in (f"{where}: {verdict.what}" if where else verdict.what, verdict.means):
+            say(textwrap.fill(plain(sentence), WIDTH, initial_indent=_INDENT, subsequent_indent=_INDENT))
+        # As it is, so that it can be copied.
+        say(f"{_INDENT}> {plain(verdict.remedy)}")
     say()
 
 

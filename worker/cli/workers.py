@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from datetime import datetime
 
-    from blnk_relay import WorkerView
+    from blnk_relay import Settings, WorkerView
 
 #: Bytes of a megabyte, as memory is counted.
 _MB = 1024 * 1024
@@ -39,21 +39,21 @@ def workers(ctx: click.Context, as_json: bool) -> None:
     if ctx.invoked_subcommand is not None:
         return
     with opened() as access:
-        found, now = access.operator.workers(), access.operator.now()
+        found, now, settings = access.operator.workers(), access.operator.now(), access.settings
     if as_json:
         emit({"workers": [worker_json(worker) for worker in found]})
         return
-    show_workers(found, now)
+    show_workers(found, now, settings)
 
 
-def show_workers(found: Sequence[WorkerView], now: datetime) -> None:
+def show_workers(found: Sequence[WorkerView], now: datetime, settings: Settings) -> None:
     """Workers for people."""
     if not found:
         say("No worker is alive, and none died within the last twelve hours. Start one: blnk-relay worker")
         return
     table(
         ("worker", "state", "version", "lanes", "targets", "pool", ">busy", ">in hand", ">MB", ">up"),
-        [_row(worker, now) for worker in found],
+        [_row(worker, now, settings) for worker in found],
     )
     for worker in found:
         for sentence in _remarks(worker):
@@ -65,21 +65,26 @@ def show_workers(found: Sequence[WorkerView], now: datetime) -> None:
     )
 
 
-def _row(worker: WorkerView, now: datetime) -> tuple[object, ...]:
+def _row(worker: WorkerView, now: datetime, settings: Settings) -> tuple[object, ...]:
     sign = worker.sign
     up_s = now.timestamp() - sign.started_ms / 1000 if sign.started_ms and worker.alive else 0.0
     return (
         worker.name,
         worker.state,
         worker.version,
-        ", ".join(sign.lanes),
-        ", ".join(worker.journals),
+        _named(sign.lanes, settings.lanes),
+        _named(worker.journals, tuple(settings.ledgers)),
         sign.pool + (f" {len(sign.processes) - 1}" if sign.pool == "prefork" and worker.alive else ""),
         f"{sign.busy} of {sign.connections}" if sign.connections and worker.alive else "",
         f"{worker.in_hand:,}" if worker.alive else "",
         f"{sign.memory / _MB:,.0f}" if sign.memory else "",
         span(up_s) if up_s > 0 else "",
     )
+
+
+def _named(some: Sequence[str], every: Sequence[str]) -> str:
+    """Their names, unless they are all there are."""
+    return "all" if len(every) > 1 and set(some) >= set(every) else ", ".join(some)
 
 
 def _remarks(worker: WorkerView) -> list[str]:
