@@ -661,6 +661,7 @@ def test_what_the_api_says_is_as_it_is_described_and_as_the_command_line_has_it(
         answer = script.get(f"/api/v1{path}") if door.method == "GET" else post(script, path, reason="a test")
         assert answer.status_code == 200, (path, answer.text)
         assert rest(door.about["out"], answer.json()) == {}, path
+    post(script, "/lanes/target/default/resume")
     letters(relay, "poor-2")
     relay.journal().sweep("web-1:42:abc 1.2.3 2", 1.0, sign_of(Sign(version="1.2.3", shape=2, pool="threads")))
     count = script.get("/api/v1/letters/discard?all=yes").json()["count"]

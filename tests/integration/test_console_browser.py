@@ -11,6 +11,8 @@ from typing import Any
 import pytest
 
 from blnk_relay import Operator, Write
+from blnk_relay.journal.carrying import carry
+from blnk_relay.journal.workers import Sign, sign_of
 from tests.support.browsing import Tab, chromium, started
 from tests.support.cli import die, letters, payment
 from tests.support.forwarder import Forwarder
@@ -57,8 +59,13 @@ def open_tab(browser, house) -> Iterator[Callable[..., Tab]]:
 
 def populated(relay: Any) -> dict[str, str]:
     """Something on every screen; the addresses of all of them, by what they are."""
+    operator = Operator(relay.journals, relay.bells)
     letters(relay, *(f"order-poor-{number}" for number in range(60)))
     letters(relay, "order-lost", dead_class="unknown", code="VANISHED")
+    job = operator.begin(operator.plan_many("replay", code="VANISHED"), who="ann", reason="the ledger is back")
+    while carry(relay.journal(), "host:1:a").more:
+        pass
+    letters(relay, "order-lost-2", dead_class="unknown", code="VANISHED")
     relay.enqueue_many(
         [
             Write(intent=payment(), key="order-first"),
@@ -66,10 +73,11 @@ def populated(relay: Any) -> dict[str, str]:
             *(Write(intent=payment(), key=f"order-{number}") for number in range(8)),
         ]
     )
-    operator = Operator(relay.journals, relay.bells)
     operator.pause_lane("refunds", who="ann", reason="the bank audits, ticket 4711")
-    lost, first = relay.get("order-lost"), relay.get("order-first")
     operator.discard(relay.get("order-poor-3"), who="ben", reason="paid by hand, ticket 4712")
+    sign = Sign(version="0.1.0", shape=2, lanes=("transactions",), pool="threads", connections=16, busy=3)
+    relay.journal().sweep("web-1:42:abc 0.1.0 2", 60.0, sign_of(sign))
+    lost, first = relay.get("order-lost-2"), relay.get("order-first")
     found = {"signed out": "/signin"}
     for door in SCREENS:
         if door.method == "GET" and "{" not in door.path:
@@ -81,6 +89,12 @@ def populated(relay: Any) -> dict[str, str]:
     found["cancel"] = f"/intents/default/{first.id}/cancel"
     found["pause"] = "/lanes/lane/inflight/pause"
     found["resume"] = "/lanes/lane/refunds/resume"
+    found["quiet"] = "/workers/quiet?name=web-1:42:abc"
+    found["stop"] = "/workers/stop?name=web-1:42:abc"
+    found["many"] = "/letters/replay?code=TXN_INSUFFICIENT_FUNDS"
+    found["many to discard"] = "/letters/discard?all=yes"
+    found["job"] = f"/jobs/{job}"
+    found["rebind"] = "/targets/default/rebind"
     found["nothing"] = "/nothing"
     found["empty"] = "/intents?state=cancelled"
     return found
@@ -125,7 +139,68 @@ def _tab_to(page: Any, text: str, tag: str = "") -> None:
 
 
 @pytest.mark.long
-@pytest.mark.timeout(300)
+def test_who_has_never_seen_it_answers_the_questions_of_the_night_from_the_screens(relay, open_tab):
+    populated(relay)
+    tab = open_tab()
+    page = tab.sign_in(TOKEN)
+    # What is wrong, since when, and what is to be done?
+    told = page.inner_text("main")
+    assert "lane-paused" in told
+    assert "the bank audits, ticket 4711" in told
+    assert "dead-letters" in told
+    assert page.locator(".note time").count() >= 1
+    assert "What to do:" in told
+    # How far behind are we, and is it getting better?
+    assert "UNTIL NOTHING IS OPEN" in told.upper()
+    # Which orders and sums are affected? Is it safe to replay, and what will that do?
+    page.click("text=Problems >> nth=0")
+    page.wait_for_url("**/problems")
+    told = page.inner_text("main")
+    assert "59 letters" in told
+    assert "EUR" in told
+    assert "sent again under a new reference" in told
+    assert "looked up at the ledger; sent again only if it is not there" in told
+    page.click("text=Replay them … >> nth=0")
+    page.wait_for_selector("text=What happens")
+    page.fill("#reason", "the wallets were topped up")
+    page.fill("#count", "58")
+    page.click("button.go")
+    page.wait_for_selector("text=there are 59 letters now")
+    page.go_back()
+    page.fill("#reason", "the wallets were topped up")
+    page.fill("#count", "59")
+    page.click("button.go")
+    page.wait_for_url("**/jobs/*")
+    # The page follows what workers do.
+    while carry(relay.journal(), "host:1:a").more:
+        pass
+    page.wait_for_selector(".tag-good >> text=done")
+    # What did my colleague do last night?
+    page.click("text=Action log")
+    page.wait_for_url("**/actions")
+    told = page.inner_text("main")
+    assert "ben" in told
+    assert "paid by hand, ticket 4712" in told
+    # Which workers are alive, and how is one stopped gently?
+    page.click("nav >> text=Workers")
+    page.wait_for_url("**/workers")
+    assert "3 of 16 connections" in page.inner_text("main")
+    page.click("text=Stop …")
+    page.fill("#reason", "the host is replaced")
+    page.click("button.danger")
+    page.wait_for_selector("text=Told web-1:42:abc to stop")
+    # Where is the payment of this order?
+    page.click("nav >> text=Intents")
+    page.fill("#key", "order-second")
+    page.keyboard.press("Enter")
+    page.wait_for_url("**/intents/default/*")
+    assert "It waits for" in page.inner_text("main")
+    page.click(".chain >> text=order-first")
+    page.wait_for_selector("h1 >> text=order-first")
+
+
+@pytest.mark.long
+@pytest.mark.timeout(600)
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_a_checker_finds_nothing_on_any_screen_and_each_fits_a_phone(relay, open_tab, scheme):
     addresses = populated(relay)
