@@ -11,6 +11,8 @@ from typing import Any
 import click
 
 from worker.cli import exits
+from worker.cli.forms import asks_for_json
+from worker.cli.output import finish
 
 
 class Deferred(click.Command):
@@ -59,6 +61,16 @@ class Commands(click.Group):
         name, command, rest = super().resolve_command(ctx, args)
         return name, command.load() if isinstance(command, Deferred) else command, rest
 
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run a command, and print at its end what it has shown for CSV; one that fails prints none."""
+        try:
+            result = super().invoke(ctx)
+        except click.exceptions.Exit:
+            finish()
+            raise
+        finish()
+        return result
+
     def main(
         self,
         args: Sequence[str] | None = None,
@@ -105,6 +117,6 @@ class Commands(click.Group):
 def _report(given: Sequence[str], kind: str, message: str, code: int) -> int:
     """One sentence on stderr and, where JSON was asked for, one object on stdout that says the same."""
     click.echo(f"Error: {message}", err=True)
-    if "--json" in given:
+    if asks_for_json(given):
         click.echo(json.dumps({"error": {"type": kind, "message": message, "exit_code": code}}))
     return code

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 import click
 
 from worker.cli import exits
-from worker.cli.options import example, json_option
+from worker.cli.options import answer_option, example
 from worker.cli.output import emit, remark, say
 
 #: worker.app.POOLS says the same; imported only when a worker runs.
@@ -35,7 +35,7 @@ CORE_KEY = "BLNK_CORE_KEY"
 @click.option(
     "--concurrency", type=click.IntRange(1, 1000), help="Processes of the prefork pool.  [default: lanes + 1]"
 )
-@json_option
+@answer_option
 def worker(lanes: tuple[str, ...], pool: str, concurrency: int | None, as_json: bool) -> None:
     """Run a worker until it is told to stop (Ctrl-C or SIGTERM); it finishes what it has in hand.
 
@@ -97,7 +97,7 @@ def worker(lanes: tuple[str, ...], pool: str, concurrency: int | None, as_json: 
     type=click.Path(exists=True, dir_okay=False, readable=True),
     help=f"File with that Core's key; or set {CORE_KEY}.  [default: the sandbox's own]",
 )
-@json_option
+@answer_option
 def sandbox(
     *,
     host: str,

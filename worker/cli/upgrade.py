@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from worker.cli.access import opened
-from worker.cli.options import example, json_option
+from worker.cli.options import answer_option, example
 from worker.cli.output import emit, say, several
 
 
@@ -15,7 +15,7 @@ from worker.cli.output import emit, say, several
     epilog=example("blnk-relay upgrade", "blnk-relay upgrade --target eu"),
 )
 @click.option("--target", help="The journal of this ledger only.")
-@json_option
+@answer_option
 def upgrade(target: str | None, as_json: bool) -> None:
     """Bring journals to the newest shape that this version knows.
 
