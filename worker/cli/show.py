@@ -324,7 +324,7 @@ def kinds(name: str | None, as_json: bool) -> None:
             (kind.name, f"{kind.method} {kind.path}", settings.route(kind.name), kind.summary)
             for kind in KINDS.values()
         ]
-        table(("kind", "??route", "?lane", "what it does"), rows)
+        table(("kind", "?route", "??lane", "what it does"), rows)
     else:
         _tell(facts_of(KINDS[name]), ends_of(KINDS[name], COMMON_ENDS), settings.route(name))
 
