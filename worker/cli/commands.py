@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from worker.cli.audit import audit
+from worker.cli.completion import completion
 from worker.cli.dead import dead
 from worker.cli.doctor import doctor
 from worker.cli.encryption import encryption
@@ -65,5 +66,6 @@ for command in (
     doctor,
     upgrade,
     kinds,
+    completion,
 ):
     cli.add_command(command)

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import importlib
 import json
+import os
 import sys
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NoReturn
 
 import click
 
 from worker.cli import exits
 from worker.cli.forms import asks_for_json
 from worker.cli.output import finish
+
+#: By this variable a shell asks for completions, and says how.
+COMPLETING = "_BLNK_RELAY_COMPLETE"
 
 
 class Deferred(click.Command):
@@ -81,6 +85,8 @@ class Commands(click.Group):
         **extra: Any,
     ) -> Any:
         """Run a command; ends the process unless ``standalone_mode`` is off, which returns the exit code instead."""
+        if COMPLETING in os.environ:
+            _complete(self)
         given = list(sys.argv[1:] if args is None else args)
         code = self._code(given, prog_name or "blnk-relay", complete_var, windows_expand_args, extra)
         if standalone_mode:
@@ -112,6 +118,17 @@ class Commands(click.Group):
                 raise
             return _report(given, type(error).__name__, str(error), code)
         return result if isinstance(result, int) else exits.OK
+
+
+def _complete(cli: click.Group) -> NoReturn:
+    """Answer a shell that completes a line; what goes wrong ends without a word."""
+    from worker.cli.completion import complete
+
+    try:
+        code = complete(cli)
+    except Exception:  # noqa: BLE001 - an error in the middle of somebody's line helps nobody
+        code = exits.FAILED
+    sys.exit(code)
 
 
 def _report(given: Sequence[str], kind: str, message: str, code: int) -> int:
