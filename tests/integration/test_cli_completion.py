@@ -10,8 +10,9 @@ import sys
 import threading
 
 import pytest
+from click.testing import CliRunner
 
-from tests.support.cli import FUNDS, ROOT, letters, run
+from tests.support.cli import FUNDS, ROOT, WAIT_S, letters, process, run
 from tests.support.waiting import wait_until
 from worker.cli import completion
 from worker.cli.commands import cli
@@ -19,6 +20,9 @@ from worker.cli.commands import cli
 pytestmark = pytest.mark.usefixtures("environment")
 
 SHELLS = ("bash", "zsh", "fish")
+
+#: Each starts the program three times.
+TRIED = [pytest.param(shell, marks=() if shell == "bash" else pytest.mark.long) for shell in SHELLS]
 
 
 @pytest.fixture
@@ -31,18 +35,15 @@ def program(tmp_path, monkeypatch):
     return path
 
 
+def asking(*words: str) -> dict[str, str]:
+    """The variables by which a shell asks for completions of the last of these words."""
+    line = " ".join(("blnk-relay", *words))
+    return {"_BLNK_RELAY_COMPLETE": "bash_complete", "COMP_WORDS": line, "COMP_CWORD": str(len(words))}
+
+
 def asked(*words: str) -> list[str]:
     """What the program offers for the last of these words, without a shell."""
-    environment = {
-        **os.environ,
-        "PYTHONPATH": str(ROOT),
-        "_BLNK_RELAY_COMPLETE": "bash_complete",
-        "COMP_WORDS": " ".join(("blnk-relay", *words)),
-        "COMP_CWORD": str(len(words)),
-    }
-    ran = subprocess.run(
-        [sys.executable, "-m", "worker.cli"], env=environment, capture_output=True, text=True, check=False
-    )
+    ran = CliRunner().invoke(cli, env=asking(*words))
     assert ran.stderr == ""
     return [line.partition(",")[2] for line in ran.stdout.splitlines()]
 
@@ -73,7 +74,7 @@ def in_zsh(*words: str) -> str:
 
 
 @pytest.mark.usefixtures("program")
-@pytest.mark.parametrize("shell", SHELLS)
+@pytest.mark.parametrize("shell", TRIED)
 def test_a_real_shell_completes_commands_and_kinds(shell):
     if shutil.which(shell) is None:
         pytest.skip(f"{shell} is not installed here")
@@ -103,7 +104,9 @@ def test_codes_are_offered_as_the_journal_knows_them(relay):
 def test_what_redis_would_know_is_not_offered_where_it_does_not_answer_within_a_second(environment):
     with socket.create_server(("127.0.0.1", 0)) as silent:
         environment.setenv("BLNK_RELAY_REDIS_URL", f"redis://127.0.0.1:{silent.getsockname()[1]}/0")
-        assert asked("dead", "list", "--code", "") == []
+        options = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+        with process(env_of={**os.environ, **asking("dead", "list", "--code", "")}, **options) as running:
+            assert running.communicate(timeout=WAIT_S) == (b"", b"")
 
 
 def test_who_takes_too_long_or_fails_is_not_waited_for():

@@ -179,13 +179,12 @@ RED_DEAD, RED = "\x1b[31mdead\x1b[0m", "\x1b[31m"
 
 
 @pytest.mark.usefixtures("some")
-def test_states_are_coloured_where_a_terminal_looks_on_and_only_there():
-    assert RED_DEAD in on_a_terminal("list")
-    assert RED not in run("list").out
-    assert RED not in on_a_terminal("list", NO_COLOR="1")
-    assert RED not in on_a_terminal("list", "-o", "csv")
-    # Nothing is told by colour alone.
-    assert on_a_terminal("list", NO_COLOR="1").split() == re.sub(r"\x1b\[\d+m", "", on_a_terminal("list")).split()
+def test_states_are_coloured_where_a_terminal_looks_on_and_nothing_is_told_by_colour_alone():
+    coloured, without = on_a_terminal("list"), on_a_terminal("list", NO_COLOR="1")
+    assert RED_DEAD in coloured
+    assert RED not in without + run("list").out
+    assert without.split() == re.sub(r"\x1b\[\d+m", "", coloured).split()
+    assert "attempts" in without.splitlines()[0]
 
 
 @pytest.mark.usefixtures("some")
@@ -198,9 +197,8 @@ def test_colours_can_be_had_in_a_pipe_and_no_color_is_stronger(monkeypatch):
 
 
 @pytest.mark.usefixtures("some")
-def test_a_table_has_the_width_of_the_terminal_or_what_columns_says():
-    assert "attempts" in on_a_terminal("list", columns=200).splitlines()[0]
-    for narrow in (on_a_terminal("list", columns=50), on_a_terminal("list", COLUMNS="50")):
-        lines = re.sub(r"\x1b\[\d+m", "", narrow).splitlines()
-        assert "attempts" not in lines[0]
-        assert max(map(len, lines)) <= 50
+@pytest.mark.parametrize("given", [{"columns": 50}, {"COLUMNS": "50"}], ids=["terminal", "COLUMNS"])
+def test_a_table_has_the_width_of_the_terminal_or_what_columns_says(given):
+    lines = on_a_terminal("list", NO_COLOR="1", **given).splitlines()
+    assert "attempts" not in lines[0]
+    assert max(map(len, lines)) <= 50

@@ -92,7 +92,7 @@ def answer_option(function: Function) -> Function:
 
 def _payload(ctx: click.Context, param: click.Parameter, value: bool) -> bool:
     if value and chosen().form == "csv":
-        raise click.BadParameter("is no table: it goes with -o json, or without -o.", ctx, param)
+        raise click.BadParameter("does not fit into a table: give it with -o json, or without -o.", ctx, param)
     return value
 
 
