@@ -364,6 +364,19 @@ class Operator:
             number += counted
         return number
 
+    def codes(self, target: str | None = None) -> tuple[str, ...]:
+        """Codes that letters ever died of, from the counters.
+
+        Args:
+            target: Of this one only; of all when None.
+
+        Raises:
+            NotFound: There is no such target.
+            JournalUnavailable: Redis did not answer.
+        """
+        known = self._of_each(lambda journal: Listing(journal).known(), target)
+        return tuple(sorted({code for _, one in known for code in one.codes}))
+
     def plan(self, status: Status) -> ReplayPlan:
         """What a replay of a dead letter would do."""
         if status.state != "dead":

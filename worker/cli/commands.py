@@ -6,6 +6,7 @@ import click
 
 from worker.cli.audit import audit
 from worker.cli.cancel import cancel
+from worker.cli.completion import completion
 from worker.cli.dead import dead
 from worker.cli.doctor import doctor
 from worker.cli.encryption import encryption
@@ -74,5 +75,6 @@ for command in (
     doctor,
     upgrade,
     kinds,
+    completion,
 ):
     cli.add_command(command)
