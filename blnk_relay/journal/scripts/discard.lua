@@ -11,10 +11,13 @@ local bells, key = {}, intent_key(id)
 local intent = fields_of(key, 'state', 'orders', 'excl', 'kind')
 if not intent.state then return { '', bells } end
 if intent.state ~= 'dead' then return { intent.state, bells } end
+local died = redis.call('ZSCORE', P .. 'dead', id)
 redis.call('HSET', key, 'state', 'discarded', 'updated', NOW)
+if HISTORY and died then redis.call('HSET', key, 'died', died) end
 redis.call('ZREM', P .. 'dead', id)
 redis.call('UNLINK', P .. 'file:' .. id)
 redis.call('ZADD', P .. 'discarded', NOW, id)
+to_copy(id)
 log(id, line)
 count('discarded|' .. intent.kind)
 announce(id, intent.kind, 'discarded', '', cap)

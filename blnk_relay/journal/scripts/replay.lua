@@ -1,4 +1,4 @@
--- uses: ground, past, owning, renewal
+-- uses: ground, past, owning, renewal, lives
 -- Gives a dead letter a new life. What may have been sent is looked up before anything else; only a rejected one gets
 -- a new generation, and with it new references.
 -- ARGV: id; patience (ms from now to its deadline); fresh ("1": new generation); references of the new generation and
@@ -31,6 +31,8 @@ if fresh then
   if taken then return { 'taken', bells, taken } end
   look = false
 end
+note_life(id, 'replayed')
+to_copy(id)
 redis.call('HDEL', key, 'class', 'code', 'message', 'attempts', 'sends', 'accepted', 'refuse', 'looks', 'faults',
   'charged', 'looker')
 -- One whose deadline passed before its turn came waits for its turn again.

@@ -89,6 +89,7 @@ local function bury(id, kind, class, code, message, cap)
   if lane then redis.call('ZREM', P .. 'tried:' .. lane, id) end
   redis.call('HSET', intent_key(id), 'state', 'dead', 'class', class, 'code', code, 'message', message, 'updated', NOW)
   redis.call('ZADD', P .. 'dead', NOW, id)
+  to_copy(id)
   count('dead|' .. kind .. '|' .. class .. '|' .. code)
   announce(id, kind, 'dead', class, cap)
   for order in string.gmatch(orders or '', '[^\n]+') do
@@ -121,6 +122,7 @@ local function disappoint(id, what, cap)
     elseif state == 'dead' then
       -- Its deadline passed before; from now on it cannot be replayed either.
       redis.call('HSET', intent_key(dependent), 'code', 'DEPENDENCY_CLOSED', 'message', message)
+      to_copy(dependent)
     end
   end
 end
