@@ -39,11 +39,12 @@ from blnk_relay.intents.intent import Intent
 from blnk_relay.intents.links import ResultOf, result_of
 from blnk_relay.intents.outcomes import OutcomeName, PartName
 from blnk_relay.intents.states import EventName, StateName
+from blnk_relay.journal.actions import Action, Together, Via
 from blnk_relay.journal.events import Event
 from blnk_relay.journal.operator import Operator
 from blnk_relay.journal.overview import GateView, LaneDepth, Overview, Pause
 from blnk_relay.journal.parts import PartStatus
-from blnk_relay.journal.pauses import Act, Change
+from blnk_relay.journal.pauses import Change
 from blnk_relay.journal.resealing import KeyUse, Resealed
 from blnk_relay.journal.status import Attempt, AttemptName, Status
 from blnk_relay.journal.upgrade import Upgraded
@@ -128,7 +129,9 @@ __all__ = [  # noqa: RUF022 - grouped by what they are for
     "GateView",
     "Pause",
     "Change",
-    "Act",
+    "Action",
+    "Together",
+    "Via",
     "KeyUse",
     "Resealed",
     "ReplayPlan",

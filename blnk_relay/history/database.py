@@ -318,7 +318,10 @@ class Page:
         self._put(schema.attempts, lines, ("journal", "intent", "at_ms", "what", "status", "code"))
         self._put(
             schema.actions,
-            [asdict(act) | {"journal": self.number, **_told(act, ("who", "what"))} for act in acts],
+            [
+                asdict(act) | {"journal": self.number, "document": stored(act.document), **_told(act, ("who", "what"))}
+                for act in acts
+            ],
             ("journal", "entry"),
         )
         table = schema.journals

@@ -20,16 +20,27 @@ _TOO_LATE = {
 }
 
 
-def cancel_flow(settings: Settings, seal: Seal, target: str, key: str) -> Flow[tuple[Status, list[str]]]:
+def cancel_flow(
+    settings: Settings, seal: Seal, target: str, key: str, *, line: str = "", action: str = ""
+) -> Flow[tuple[Status, list[str]]]:
     """Cancel by key or id; see :meth:`blnk_relay.Relay.cancel`.
+
+    Args:
+        settings: Of the journal.
+        seal: Shows what it hides.
+        target: Whose journal it is.
+        key: Key or id.
+        line: For its log; that of a program when empty.
+        action: What is noted among the actions of operators; nothing when empty.
 
     Returns:
         The status afterwards, and lanes to ring.
     """
     status = yield from find_flow(settings.prefix(target), seal, target, key)
-    now_ms, _ = yield Run("now", ())
-    line = json.dumps({"at": now_ms, "what": "cancelled"})
-    state, bells = yield Run("cancel", (status.id, line, settings.events_max))
+    if not line:
+        now_ms, _ = yield Run("now", ())
+        line = json.dumps({"at": now_ms, "what": "cancelled"})
+    state, bells = yield Run("cancel", (status.id, line, settings.events_max, action))
     if state == "":
         raise unknown(key, target)
     if state == "doubtful":

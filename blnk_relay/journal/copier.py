@@ -92,12 +92,12 @@ class Copier:
             if page is None:
                 return Round()
             portion = self._portion(database, page)
-            if not (portion.ids or portion.lives or portion.begins or portion.moved):
+            if not (portion.ids or portion.lives or portion.acted or portion.begins or portion.moved):
                 return Round()
             self._write(page, portion)
         # From here on it stands there for good.
-        self._journal.drive(copied_flow(database, portion, portion.actions))
-        copied = len(portion.ids) + len(portion.lives)
+        self._journal.drive(copied_flow(database, portion))
+        copied = len(portion.ids) + len(portion.lives) + len(portion.acted)
         return Round(copied, bool(copied or portion.moved), portion.begins)
 
     def _portion(self, database: str, page: Page) -> Portion:
@@ -115,4 +115,4 @@ class Copier:
         journal = self._journal
         ended, lives = journal.drive(ended_flow(journal.prefix, journal.seal, self._wanted, portion.ids))
         place = Place(portion.born, portion.page + 1, portion.epoch)
-        page.write(place, portion.now_ms, ended, [*lives_of(portion.lives), *lives], [])
+        page.write(place, portion.now_ms, ended, [*lives_of(portion.lives), *lives], portion.acted)

@@ -8,10 +8,23 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from blnk_relay.errors import DoesNotVerify, EncryptionKeyMissing
-from blnk_relay.history.values import HIDDEN, MOST_IDS, Ended, Life, Line, Movement, Name, ids_in, meta_of, movements_of
+from blnk_relay.history.values import (
+    HIDDEN,
+    MOST_IDS,
+    Acted,
+    Ended,
+    Life,
+    Line,
+    Movement,
+    Name,
+    ids_in,
+    meta_of,
+    movements_of,
+)
 from blnk_relay.history.values import number as read
 from blnk_relay.intents.references import first_of, of_generation
 from blnk_relay.intents.states import FINISHED, State
+from blnk_relay.journal.actions import entry_in
 from blnk_relay.journal.entries import cut, entry_of, head_of
 from blnk_relay.journal.flows import Ask, Flow, Run
 from blnk_relay.journal.seal import Seal, hidden
@@ -52,7 +65,8 @@ class Portion:
         walked: The same for what is done.
         moved: Whether either is another place than before.
         lives: What letters were that have had a new life since.
-        actions: The last action that is copied.
+        actions: The last action that is copied after this.
+        acted: What operators did.
         now_ms: The time of the journal.
         begins: Why the walk begins anew: ``new``, ``database`` (another one), ``page`` (the database was set back),
             ``epoch`` (the journal may have been: letters alone); empty where it does not.
@@ -67,6 +81,7 @@ class Portion:
     walked: str
     lives: tuple[str, ...]
     actions: str
+    acted: tuple[Acted, ...]
     now_ms: int
     begins: str
     moved: bool
@@ -95,7 +110,7 @@ def portion_flow(database: str, page: int, epoch: str, born: str, *, fresh: str,
     answer, *rest = yield Run("copy", (database, page, epoch, born, fresh, most, SILENT_MS))
     if answer != "on":
         return str(answer)
-    copied, now_epoch, its_id, changed, before, letters, walked, lives, actions, now_ms, begins, moved = rest
+    copied, now_epoch, its_id, changed, before, letters, walked, lives, actions, acted, now_ms, begins, moved = rest
     return Portion(
         page=copied,
         epoch=now_epoch,
@@ -105,17 +120,25 @@ def portion_flow(database: str, page: int, epoch: str, born: str, *, fresh: str,
         letters=letters,
         walked=walked,
         lives=tuple(lives),
-        actions=actions,
+        actions=acted[-1][0] if acted else actions,
+        acted=tuple(_acted(id_, fields) for id_, fields in acted),
         now_ms=now_ms,
         begins=begins,
         moved=bool(moved),
     )
 
 
-def copied_flow(database: str, portion: Portion, actions: str) -> Flow[bool]:
+def _acted(id_: str, flat: Sequence[str]) -> Acted:
+    fields = dict(zip(flat[::2], flat[1::2], strict=True))
+    entry = entry_in(id_, "", fields)
+    document = {name: getattr(entry, name) for name in ("of", "via", "reason", "result", "count", "mark")}
+    return Acted(id_, int(entry.at.timestamp() * 1000), entry.who, entry.what, json.dumps(document, ensure_ascii=False))
+
+
+def copied_flow(database: str, portion: Portion) -> Flow[bool]:
     """Note that a portion stands in the database. Returns whether it was the next page."""
     numbers = [text for pair in portion.changed.items() for text in pair]
-    head = (database, portion.page + 1, portion.letters, portion.walked, actions, len(portion.lives))
+    head = (database, portion.page + 1, portion.letters, portion.walked, portion.actions, len(portion.lives))
     [noted] = yield Run("copied", (*head, *numbers))
     return bool(noted)
 

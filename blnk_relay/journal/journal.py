@@ -512,15 +512,16 @@ class Journal(Producing):
             recorded: Any = self.client.hget(self.key("ledger"), "is")
         return recorded or ""
 
-    def rebind(self, ledger: str, *, who: str, reason: str) -> None:
+    def rebind(self, ledger: str, *, who: str, reason: str, action: str = "") -> None:
         """Let the target stand for another address from now on, by a human's word that it is the same ledger.
 
         Args:
             ledger: See :attr:`blnk_relay.targets.Target.ledger`.
             who: Whose word it is.
             reason: Why; both are kept beside it until the next time.
+            action: What is noted of it where it changes anything; see :func:`blnk_relay.journal.actions.told`.
         """
-        self.scripts.run("rebind", ledger, f"{who}: {reason}"[:_MOST_NOTE])
+        self.scripts.run("rebind", ledger, f"{who}: {reason}"[:_MOST_NOTE], action)
 
     def check_server(self) -> list[str]:
         """Warnings about a server that could lose or evict the journal; empty when all is well.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import heapq
 import json
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from types import TracebackType
@@ -15,13 +15,29 @@ from blnk_relay.bell import Bells
 from blnk_relay.errors import NotFound, Refused
 from blnk_relay.intents.intent import DEFAULT_TARGET
 from blnk_relay.intents.states import State, StateName
+from blnk_relay.journal.actions import (
+    MAX_REASON,
+    MAX_WHO,
+    Action,
+    Asked,
+    Together,
+    Via,
+    as_actions,
+    check_reason,
+    kinds_of,
+    new_mark,
+    newest_first,
+    told,
+    wanted_flow,
+)
+from blnk_relay.journal.cancel import cancel_flow
 from blnk_relay.journal.journal import Journal
 from blnk_relay.journal.journals import Journals, reached
 from blnk_relay.journal.listing import Listing, Wanted, check_filters, expect
 from blnk_relay.journal.overview import Overview, leases_flow, merged, overview_flow
-from blnk_relay.journal.pauses import MAX_REASON, MAX_WHO, Act, Change, acts_flow, pause_flow, resume_flow
+from blnk_relay.journal.pauses import Change, Word, pause_flow, resume_flow
 from blnk_relay.journal.resealing import KeyUse, Resealed, key_use, reseal
-from blnk_relay.journal.status import Attempt, Status, moment
+from blnk_relay.journal.status import Attempt, Status, milliseconds, moment
 from blnk_relay.journal.upgrade import Upgraded, upgrade_flow
 from blnk_relay.kinds.registry import KINDS
 from blnk_relay.replay import ReplayPlan, ReplayWay, plan_replay
@@ -41,6 +57,7 @@ class Operator:
     Args:
         journals: Those of all targets, such as a relay's (``relay.journals``). They stay their owner's to close.
         bells: To wake workers after a replay, a discard or a resume; bells of its own when None.
+        via: From where it acts, for the log of actions.
 
     Example:
         ::
@@ -50,20 +67,24 @@ class Operator:
                     print(letter.key, operator.plan(letter).why)
     """
 
-    def __init__(self, journals: Journals, bells: Bells | None = None) -> None:
+    def __init__(self, journals: Journals, bells: Bells | None = None, via: Via = "library") -> None:
         self.journals = journals
         self.settings = journals.settings
+        self.via = via
         self._bells = bells or Bells(journals.settings)
         self._closing: list[Callable[[], None]] = [] if bells else [self._bells.close]
 
     @classmethod
-    def from_env(cls) -> Self:
+    def from_env(cls, via: Via = "library") -> Self:
         """An operator with journals by the settings of the environment, which are closed with it.
+
+        Args:
+            via: From where it acts, for the log of actions.
 
         Raises:
             InvalidSettings: A variable is malformed or contradicts another.
         """
-        made = cls(Journals(Settings.from_env()))
+        made = cls(Journals(Settings.from_env()), via=via)
         made._closing.append(made.journals.close)
         return made
 
@@ -96,13 +117,23 @@ class Operator:
         """What was tried for an intent, oldest first; at most the last 20 lines."""
         return self._journal(status.target).history(status.id)
 
-    def payload(self, status: Status) -> Mapping[str, Any]:
+    def payload(self, status: Status, *, who: str, reason: str = "") -> Mapping[str, Any]:
         """The canonical payload of an intent. It holds personal data: show it to operators, log it nowhere.
+
+        That somebody looks is noted in the log of actions, before there is anything to see.
+
+        Args:
+            status: The intent.
+            who: Who looks.
+            reason: Why.
 
         Raises:
             NotFound: The intent was trimmed, or what was recorded of it is broken.
+            JournalUnavailable: Redis did not answer, or takes no writes.
         """
-        return self._journal(status.target).payload(status.id)
+        journal = self._journal(status.target)
+        self._note(journal, "view", f"payload of {status.key or status.id}", who=who, reason=reason, count=1)
+        return journal.payload(status.id)
 
     def now(self, target: str | None = None) -> datetime:
         """The time of a target's journal, which all times of its intents and letters come from.
@@ -127,7 +158,7 @@ class Operator:
         away = tuple(journal.target for journal in self._journals(target) if journal.target not in answered)
         return replace(merged([part for _, part in parts]), away=away)
 
-    def upgrade(self, target: str | None = None) -> tuple[Upgraded, ...]:
+    def upgrade(self, target: str | None = None, *, who: str = "") -> tuple[Upgraded, ...]:
         """Bring journals to the newest shape that this version knows, one after the other; others wait meanwhile.
 
         Say so once nobody is left who does not know it: workers that are alive are looked at, and older producers are
@@ -135,6 +166,7 @@ class Operator:
 
         Args:
             target: That of this one only; of all when None, also of those that the settings no longer name.
+            who: Who says so.
 
         Raises:
             Refused: A worker program is alive that does not know that shape.
@@ -142,7 +174,14 @@ class Operator:
             NotFound: There is no such target.
             JournalUnavailable: Redis did not answer.
         """
-        return tuple(journal.drive(upgrade_flow(self.settings, journal.target)) for journal in self._journals(target))
+        made = []
+        for journal in self._journals(target):
+            done = journal.drive(upgrade_flow(self.settings, journal.target))
+            made.append(done)
+            if done.changed:
+                result = f"shape {done.after}, was {done.before}"
+                self._note(journal, "upgrade", f"target {journal.target}", who=who, result=result)
+        return tuple(made)
 
     def leases(self) -> dict[str, int]:
         """Intents in the hands of each worker, by its name (host, process id and a random part)."""
@@ -151,26 +190,37 @@ class Operator:
             held.update(part)
         return dict(held)
 
-    def acts(self, most: int = 20) -> tuple[Act, ...]:
-        """The last pauses and resumes by operators, newest first; that of a lane is one, however many targets it has.
+    def actions(
+        self,
+        *,
+        since: datetime | None = None,
+        until: datetime | None = None,
+        who: str | None = None,
+        what: str | Collection[str] | None = None,
+        target: str | None = None,
+        most: int = 100,
+    ) -> tuple[Action, ...]:
+        """What operators did, newest first: one action however many letters and journals it was about.
+
+        Each journal keeps some ten thousand entries, whatever else happens in it.
+
+        Args:
+            since: Only at or after this time.
+            until: Only before this time.
+            who: Only by this person.
+            what: Only of this sort, or of these; see :class:`Action`.
+            target: Only in the journal of this ledger.
+            most: How many at most.
 
         Raises:
-            JournalUnavailable: Redis did not answer.
+            NotFound: There is no such target.
+            JournalUnavailable: No Redis answered.
         """
-        told: dict[tuple[object, ...], str] = {}
-        found = [
-            (journal.target, act)
-            for journal, acts in self._of_each(lambda journal: journal.drive(acts_flow(journal.prefix, most)))
-            for act in acts
-        ]
-        newest = sorted(found, key=lambda pair: pair[1].at, reverse=True)
-        kept: list[Act] = []
-        for target, act in newest:
-            # Of a lane it stands in each journal.
-            once = (act.what, act.of, act.who, act.reason, act.at.replace(microsecond=0))
-            if told.setdefault(once, target) == target:
-                kept.append(act)
-        return tuple(kept[:most])
+        asked = Asked(since, until, who, kinds_of(what))
+        found = self._of_each(
+            lambda journal: journal.drive(wanted_flow(journal.prefix, journal.target, asked, most)), target
+        )
+        return as_actions(newest_first(entries for _, entries in found), most)
 
     def listed(
         self,
@@ -251,22 +301,24 @@ class Operator:
             )
         return plan
 
-    def replay(self, status: Status, *, who: str, reason: str = "") -> ReplayPlan:
+    def replay(self, status: Status, *, who: str, reason: str, together: Together | None = None) -> ReplayPlan:
         """Give a dead letter a new life. Nothing is sent before the ledger was asked, where it may have been sent.
 
         Args:
-            status: The dead letter.
+            status: The dead letter, as it was looked at: one that has changed since is left alone.
             who: Who says so.
             reason: Why; kept in its log.
+            together: What it has in common with others that are one action with it in the log.
 
         Returns:
             What was done.
 
         Raises:
-            Refused: It would double, or could never end otherwise; the message says why.
+            Refused: It would double, or could never end otherwise, or there is no reason; the message says why.
             NotFound: It is gone.
             JournalUnavailable: Redis did not answer.
         """
+        check_reason(reason, "replayed")
         plan = self.plan(status)
         if plan.way is ReplayWay.NO:
             raise Refused(f"intent {status.id} is not replayed: {plan.why}")
@@ -279,13 +331,14 @@ class Operator:
             int(self.settings.deadline_s * 1000),
             "1" if fresh else "0",
             *(renewal.encoded().values() if renewal else ("", "", "", "")),
-            _line("replayed", journal, who, reason or plan.why),
-            f"{status.generation}|{status.dead_class}|{status.code}",
+            _line("replayed", journal, who, reason),
+            life_of(status),
+            self._of_letter("replay", status, together, who=who, reason=reason),
         )
         if answer == "":
             raise NotFound(f"no intent is known under {status.id!r}")
         if answer == "changed":
-            raise Refused(f"intent {status.id} is not replayed: it has died again since it was looked at")
+            raise Refused(f"intent {status.id} is not replayed: it has changed since it was looked at: look again")
         if answer == "taken":
             raise Refused(f"intent {status.id} is not replayed: reference {taken[0]!r} is taken by an intent already")
         if answer != "replayed":
@@ -293,29 +346,77 @@ class Operator:
         self._bells.ring(status.target, bells)
         return plan
 
-    def discard(self, status: Status, *, who: str, reason: str) -> None:
+    def discard(self, status: Status, *, who: str, reason: str, together: Together | None = None) -> None:
         """Close a dead letter by a human's word; what waited behind it goes on.
 
         Args:
-            status: The dead letter.
+            status: The dead letter, as it was looked at: one that has changed since is left alone.
             who: Who says so.
             reason: Why; kept for ever.
+            together: What it has in common with others that are one action with it in the log.
 
         Raises:
-            Refused: There is no reason, or it is not dead.
+            Refused: There is no reason, or it is not dead, or has died again since.
             NotFound: It is gone.
             JournalUnavailable: Redis did not answer.
         """
-        if not reason.strip():
-            raise Refused("a dead letter is only discarded with a reason")
+        check_reason(reason, "discarded")
         journal = self._journal(status.target)
-        line = _line("discarded", journal, who, reason)
-        answer, bells = journal.scripts.run("discard", status.id, line, self.settings.events_max)
+        answer, bells = journal.scripts.run(
+            "discard",
+            status.id,
+            _line("discarded", journal, who, reason),
+            self.settings.events_max,
+            life_of(status) if status.state == "dead" else "",
+            self._of_letter("discard", status, together, who=who, reason=reason),
+        )
         if answer == "":
             raise NotFound(f"no intent is known under {status.id!r}")
+        if answer == "changed":
+            raise Refused(f"intent {status.id} is not discarded: it has changed since it was looked at: look again")
         if answer != State.DISCARDED:
             raise Refused(f"intent {status.id} is not discarded: it is {answer}, not dead")
         self._bells.ring(status.target, bells)
+
+    def cancel(self, status: Status, *, who: str, reason: str = "") -> Status:
+        """Take an intent back that was never sent; see :meth:`blnk_relay.Relay.cancel`.
+
+        Args:
+            status: The intent.
+            who: Who says so.
+            reason: Why; kept in its log.
+
+        Raises:
+            TooLate: It may have been sent, or is over.
+            NotFound: It is gone.
+            JournalUnavailable: Redis did not answer.
+        """
+        journal = self._journal(status.target)
+        line = _line("cancelled", journal, who, reason)
+        action = self._told("cancel", f"intent {status.key or status.id}", who=who, reason=reason)
+        flow = cancel_flow(self.settings, journal.seal, status.target, status.id, line=line, action=action)
+        after, bells = journal.drive(flow)
+        self._bells.ring(status.target, bells)
+        return after
+
+    def rebind(self, target: str, *, who: str, reason: str) -> None:
+        """Say that the ledger of a target has moved to the address that the settings name now.
+
+        Args:
+            target: Which.
+            who: Who says so.
+            reason: Why; kept beside it until the next time.
+
+        Raises:
+            Refused: There is no reason.
+            NotFound: There is no such target.
+            JournalUnavailable: Redis did not answer.
+        """
+        if not reason.strip():
+            raise Refused("a target is only bound to another address with a reason")
+        journal = self.journals.of(target)
+        action = self._told("rebind", f"target {target} to {journal.ledger}", who=who, reason=reason)
+        journal.rebind(journal.ledger, who=who, reason=reason, action=action)
 
     def key_use(self, target: str | None = None) -> tuple[KeyUse, ...]:
         """What each journal needs which encryption key for; walks over all intents.
@@ -333,6 +434,7 @@ class Operator:
         self,
         target: str,
         *,
+        who: str = "",
         stopped: Callable[[], bool] = lambda: False,
         step: Callable[[int], None] = lambda _: None,
     ) -> Resealed:
@@ -343,6 +445,7 @@ class Operator:
 
         Args:
             target: Whose journal.
+            who: Who says so.
             stopped: Whether to end early.
             step: Told how many intents more were looked at.
 
@@ -352,7 +455,13 @@ class Operator:
             NotFound: There is no such target.
             JournalUnavailable: Redis did not answer; what was done stays done.
         """
-        return reseal(self._journal(target), stopped=stopped, step=step)
+        journal, of = self._journal(target), f"target {target}"
+        if journal.seal.keys().first is not None:
+            self._note(journal, "renew keys", of, who=who, result="begun")
+        done = reseal(journal, stopped=stopped, step=step)
+        result = "done" if done.finished else "broken off"
+        self._note(journal, "renew keys", of, who=who, result=result, count=done.done)
+        return done
 
     def pause_lane(self, lane: str, *, who: str, reason: str = "") -> Change:
         """Let workers claim nothing more from a lane, for whatever target; what is being sent is finished.
@@ -372,10 +481,11 @@ class Operator:
         """
         self._known(lane)
         made: list[Change] = []
+        word = Word(who, reason, self.via, mark=new_mark())
         refused: Refused | None = None
         for journal in self._journals(None):
             try:
-                made.append(journal.drive(pause_flow("lane", lane, who, reason)))
+                made.append(journal.drive(pause_flow("lane", lane, word)))
             except Refused as error:
                 refused = refused or error
         if refused is not None and not any(made):
@@ -393,9 +503,9 @@ class Operator:
             JournalUnavailable: Redis did not answer.
         """
         self._known(lane)
-        ended = []
+        ended, word = [], Word(who, reason, self.via, mark=new_mark())
         for journal in self._journals(None):
-            ended.append(journal.drive(resume_flow(self.settings, "lane", lane, who, reason)))
+            ended.append(journal.drive(resume_flow(self.settings, "lane", lane, word)))
             self._bells.ring(journal.target, [lane])
         return _together(ended)
 
@@ -407,7 +517,7 @@ class Operator:
             NotFound: There is no such target.
             JournalUnavailable: Redis did not answer.
         """
-        return self.journals.of(target).drive(pause_flow("target", target, who, reason))
+        return self.journals.of(target).drive(pause_flow("target", target, Word(who, reason, self.via)))
 
     def resume_target(self, target: str, *, who: str = "", reason: str = "") -> Change:
         """Open all gates of a target, those that workers have shut or slowed as well.
@@ -419,9 +529,25 @@ class Operator:
             NotFound: There is no such target.
             JournalUnavailable: Redis did not answer.
         """
-        ended = self.journals.of(target).drive(resume_flow(self.settings, "target", target, who, reason))
+        word = Word(who, reason, self.via)
+        ended = self.journals.of(target).drive(resume_flow(self.settings, "target", target, word))
         self._bells.ring(target, (*self.settings.lanes, CONFIRM_LANE))
         return ended
+
+    def _told(self, what: str, of: str, *, who: str, reason: str = "", mark: str = "") -> str:
+        """An action as the scripts take it."""
+        return told(what, of, who=who, via=self.via, reason=reason, mark=mark)
+
+    def _of_letter(self, what: str, status: Status, together: Together | None, *, who: str, reason: str) -> str:
+        """The same of one letter."""
+        of = f"letter {status.key or status.id}" if together is None else together.of
+        return self._told(what, of, who=who, reason=reason, mark="" if together is None else together.mark)
+
+    def _note(
+        self, journal: Journal, what: str, of: str, *, who: str, reason: str = "", result: str = "done", count: int = 0
+    ) -> None:
+        """Note an action that no script does as a whole."""
+        journal.scripts.run("note", self._told(what, of, who=who, reason=reason), result, count)
 
     def _known(self, lane: str) -> None:
         if lane not in self.settings.lanes:
@@ -445,6 +571,12 @@ class Operator:
 def _together(changes: Sequence[Change]) -> Change:
     """What was done in several journals, as one: whether anything, and the first pause that stood or stands."""
     return Change(any(changes), next((change.pause for change in changes if change.pause is not None), None))
+
+
+def life_of(status: Status) -> str:
+    """The life of a dead letter that a plan rests on, as replay.lua compares it."""
+    died = "" if status.updated is None else milliseconds(status.updated)
+    return f"{status.generation}|{status.dead_class}|{status.code}|{died}"
 
 
 def _line(what: str, journal: Journal, who: str, reason: str) -> str:

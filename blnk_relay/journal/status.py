@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, Literal, cast
 
 from blnk_relay.errors import DoesNotVerify, NotFound
@@ -17,6 +17,8 @@ from blnk_relay.intents.states import FINISHED, State, StateName
 from blnk_relay.journal.entries import entry_of, id_of
 from blnk_relay.journal.flows import Ask, Flow, Run
 from blnk_relay.journal.seal import Seal, keys_in
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 #: Intents named of those that hold another one back.
 _MOST_AHEAD = 10
@@ -45,6 +47,11 @@ _FIELDS = (
 def moment(milliseconds: int | str) -> datetime:
     """Milliseconds since 1970 as a time in UTC."""
     return datetime.fromtimestamp(int(milliseconds) / 1000, UTC)
+
+
+def milliseconds(at: datetime) -> int:
+    """A time as whole milliseconds since 1970: those that :func:`moment` was given."""
+    return (at - _EPOCH) // timedelta(milliseconds=1)
 
 
 @dataclass(frozen=True, slots=True)

@@ -32,14 +32,14 @@ def test_a_replay_takes_no_reference_of_an_intent_that_was_trimmed(relay, journa
     enqueue(relay, "order")
     kill(journal, journal.claim(LANE, WORKER, 1).items[0], "rejected")
     with pytest.raises(Refused, match=r"'order\.r2' is taken"):
-        operator.replay(status(journal, "order"), who="me")
+        operator.replay(status(journal, "order"), who="me", reason="a test")
     assert status(journal, "order").state == "dead"
 
 
 def test_a_key_cannot_take_the_reference_that_a_replay_has_used(relay, journal, operator):
     enqueue(relay, "order")
     kill(journal, journal.claim(LANE, WORKER, 1).items[0], "rejected")
-    operator.replay(status(journal, "order"), who="me")
+    operator.replay(status(journal, "order"), who="me", reason="a test")
     with pytest.raises(KeyConflict) as conflict:
         enqueue(relay, "order.r2")
     assert conflict.value.first_id == id_of(DEFAULT_TARGET, "order")

@@ -76,7 +76,7 @@ def everything(stage: Stage) -> None:
         wait_until(lambda: operator.overview().dead == 2, 20)
         assert {letter.key for letter in operator.listed("dead")} == {"poor", "poorer"}
         operator.discard(relay.get("poorer"), who="me", reason="by hand")
-        operator.replay(relay.get("poor"), who="me")
+        operator.replay(relay.get("poor"), who="me", reason="a test")
         wait_until(lambda: relay.get("poor").state == "dead", 40)
         assert relay.history("order.")
         assert any(event.key == "order." for event in relay.events("books", timeout_s=1))

@@ -172,7 +172,7 @@ def test_whoever_changes_between_two_calls_comes_to_the_same_end(relay, journal)
     assert relay.get("newcomer").state == "ready"
     # Who died meanwhile has the result all the same, and goes when it is replayed.
     operator = Operator(relay.journals, relay.bells)
-    operator.replay(relay.get(late[0]), who="me")
+    operator.replay(relay.get(late[0]), who="me", reason="a test")
     assert relay.get(late[0]).state == "ready"
     results = journal.client.hget(journal.key(f"intent:{id_of(DEFAULT_TARGET, late[0])}"), "results")
     assert results == f"{id_of(DEFAULT_TARGET, 'first')} txn_1\n"

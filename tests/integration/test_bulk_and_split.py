@@ -113,7 +113,7 @@ def test_a_skip_mode_bulk_stops_at_the_first_failure_and_a_replay_sends_the_rest
     assert (status.dead_class, status.code) == ("partial", "ITEMS_MISSING")
     assert [part.status for part in relay.parts("a-bulk")] == ["applied"] * 2 + ["missing"] * 4
     stage.sandbox.fund("@poor", "EUR", 500)
-    Operator(relay.journals, Bells(stage.settings)).replay(status, who="a test")
+    Operator(relay.journals, Bells(stage.settings)).replay(status, who="a test", reason="a test")
     assert relay.wait("a-bulk", WAIT_S).outcome == "applied"
     assert effects(stage, "fee-") == Counter({f"fee-{number}": 1 for number in range(6)})
     sound(stage)
@@ -142,7 +142,7 @@ def test_an_atomic_bulk_that_fails_is_taken_back_and_says_so(open_stage):
 
 
 def replay(stage: Stage, relay: Relay, status: Status) -> None:
-    Operator(relay.journals, Bells(stage.settings)).replay(status, who="a test")
+    Operator(relay.journals, Bells(stage.settings)).replay(status, who="a test", reason="a test")
 
 
 def names(relay: Relay, key: str) -> list[str]:
@@ -353,7 +353,7 @@ def test_a_split_without_funds_in_one_source_moves_nothing_and_can_be_tried_anew
     assert (status.dead_class, status.code) in (("rejected", "ROLLED_BACK"), ("refused", "TXN_INSUFFICIENT_FUNDS"))
     assert sums(stage)["@sales"] == before
     stage.sandbox.fund("@poor", "EUR", 500)
-    Operator(relay.journals, Bells(stage.settings)).replay(status, who="a test")
+    Operator(relay.journals, Bells(stage.settings)).replay(status, who="a test", reason="a test")
     assert relay.wait("order-1", WAIT_S).outcome == ("held" if inflight else "applied")
     if not inflight:
         assert sums(stage)["@sales"] == before - 500

@@ -261,7 +261,7 @@ def test_a_verdict_that_comes_twice_is_written_down_once(relay, journal, operato
     letters = journal.client.xlen(journal.key("events"))
     journal.settle(WORKER, [verdict], [])
     assert journal.client.xlen(journal.key("events")) == letters, "it died once"
-    operator.replay(status(journal, "order"), who="me")
+    operator.replay(status(journal, "order"), who="me", reason="a test")
     journal.settle(WORKER, [verdict], [])
     assert status(journal, "order").state == "posted", "what was decided in its last life changes nothing in this one"
 
@@ -274,7 +274,7 @@ def test_what_may_have_been_sent_under_a_lapsed_lease_is_looked_for_before_a_rep
     (looked,) = journal.take(ANOTHER, 1, 10).items
     fields = {"class": "unknown", "code": "UNDECIDED", "message": "no"}
     journal.settle(ANOTHER, [Settlement(looked, "posted", "dead", 0, fields)], [])
-    operator.replay(status(journal, "order"), who="me")
+    operator.replay(status(journal, "order"), who="me", reason="a test")
     assert status(journal, "order").state == "posted"
 
 

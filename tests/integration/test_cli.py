@@ -84,7 +84,8 @@ def test_a_command_that_is_not_installed_is_a_sentence(monkeypatch):
         ("list",),
         ("show", "order-1"),
         ("dead", "list"),
-        ("dead", "replay", "--all", "--yes"),
+        ("dead", "replay", "--all", "--reason", "x", "--yes"),
+        ("log",),
         ("pause", "refunds"),
         ("resume", "--target", "default"),
         ("enqueue", "-"),
@@ -133,7 +134,7 @@ def names(document: Any) -> Iterator[str]:
     if isinstance(document, dict):
         for name, value in document.items():
             yield name
-            if name not in ("counts", "ways", "codes"):
+            if name not in ("counts", "ways", "codes", "results"):
                 yield from names(value)
     elif isinstance(document, list):
         for item in document:
@@ -161,7 +162,9 @@ def test_the_table_of_exit_codes_is_the_one_of_the_code():
         ("dead show", ("a",), ("show",)),
         ("dead replay", ("--all", "--plan"), ()),
         ("dead discard", ("--all", "--plan", "--reason", "x"), ()),
-        ("lanes", (), ()),
+        ("lanes", (), ("log",)),
+        ("log", (), ()),
+        ("cancel", ("c",), ("show",)),
         ("pause", ("refunds",), ()),
         ("resume", ("refunds",), ()),
         ("doctor", (), ()),
@@ -176,6 +179,7 @@ def test_every_field_of_the_json_is_documented(relay, operator, path, arguments,
     relay.enqueue(payment(), key="a")
     die(relay, "rejected", FUNDS, log=log)
     operator.pause_target("default", who="ann")
+    relay.enqueue(payment(), key="c")
     described = "".join(section(f"blnk-relay {name}") for name in (path, *described_with))
     document = run(*path.split(), *arguments, "--json", stdin="{").json
     assert [name for name in names(document) if f"`{name}`" not in described] == []
@@ -319,7 +323,7 @@ def test_a_pause_by_hand_is_not_overwritten_by_workers_and_ends_theirs(relay, wh
 
 
 @pytest.mark.usefixtures("relay")
-def test_what_operators_did_is_kept_newest_first_and_no_more_than_a_bound(relay):
+def test_what_operators_did_is_kept_newest_first(relay):
     run("pause", "refunds", "--who", "ann", "--reason", "audit")
     run("resume", "refunds", "--who", "bob", "--reason", "done")
     run("resume", "refunds", "--who", "bob")
@@ -333,7 +337,6 @@ def test_what_operators_did_is_kept_newest_first_and_no_more_than_a_bound(relay)
         operator = operator_of(relay)
         operator.pause_lane("refunds", who="ann")
         operator.resume_lane("refunds", who="ann")
-    assert relay.journal().client.llen(relay.journal().key("acts")) == 200
     assert len(run("lanes", "--json").json["acts"]) == 20
 
 

@@ -117,20 +117,20 @@ def test_a_replay_does_what_it_can_and_says_what_it_refused(relay):
 
 def test_a_replay_that_would_double_is_refused_with_its_own_code(relay):
     letters(relay, "a", dead_class="unknown", code="REFERENCE_CONFLICT")
-    ran = run("dead", "replay", "--key", "a", "--yes")
+    ran = run("dead", "replay", "--key", "a", "--yes", "--reason", "a test")
     assert ran.code == exits.REFUSED
     assert "the ledger has this reference with other values" in " ".join(ran.out.split())
-    assert run("dead", "replay", "--key", "a", "--yes", "--json").json["refused"] == 1
+    assert run("dead", "replay", "--key", "a", "--yes", "--reason", "a test", "--json").json["refused"] == 1
 
 
 def test_keys_are_replayed_one_by_one_and_an_unknown_one_stops_everything(relay):
     letters(relay, "a", "b", "c")
-    ran = run("dead", "replay", "--key", "a", "--key", "nope", "--yes")
+    ran = run("dead", "replay", "--key", "a", "--key", "nope", "--yes", "--reason", "a test")
     assert ran.code == exits.NOT_FOUND
     assert count(relay, "dead") == 3
-    both = run("dead", "replay", "--key", "a", "--key", "b", "--key", "a", "--yes", "--json").json
+    both = run("dead", "replay", "--key", "a", "--key", "b", "--key", "a", "--yes", "--reason", "a test", "--json").json
     assert (both["done"], both["scope"]["keys"]) == (2, ["a", "b"])
-    gone = run("dead", "replay", "--key", "a", "--yes", "--json")
+    gone = run("dead", "replay", "--key", "a", "--yes", "--reason", "a test", "--json")
     assert gone.code == exits.REFUSED
     assert gone.json["first"][0]["why"] == "it is ready, not dead"
 
@@ -138,21 +138,27 @@ def test_keys_are_replayed_one_by_one_and_an_unknown_one_stops_everything(relay)
 def test_conditions_of_a_scope_must_all_hold(relay):
     letters(relay, "a")
     letters(relay, "b", dead_class="unknown", code="VANISHED")
-    assert run("dead", "replay", "--code", FUNDS, "--kind", "refund", "--yes", "--json").json["done"] == 0
-    assert run("dead", "replay", "--code", FUNDS, "--since", "1h", "--yes", "--json").json["done"] == 1
+    assert (
+        run("dead", "replay", "--code", FUNDS, "--kind", "refund", "--yes", "--reason", "a test", "--json").json["done"]
+        == 0
+    )
+    assert (
+        run("dead", "replay", "--code", FUNDS, "--since", "1h", "--yes", "--reason", "a test", "--json").json["done"]
+        == 1
+    )
     assert relay.get("b").state == "dead"
 
 
 @pytest.mark.usefixtures("relay")
 def test_an_empty_scope_is_no_failure():
-    ran = run("dead", "replay", "--all", "--yes")
+    ran = run("dead", "replay", "--all", "--yes", "--reason", "a test")
     assert ran.code == 0
     assert "No dead letter is in this scope." in ran.out
 
 
 def test_a_cap_cuts_the_plan_and_the_printed_command_goes_on_without_what_died_again(relay):
     letters(relay, "a", "b", "c", "d", "e")
-    ran = run("dead", "replay", "--code", FUNDS, "--max", "2", "--yes")
+    ran = run("dead", "replay", "--code", FUNDS, "--max", "2", "--yes", "--reason", "a test")
     assert "Cut at --max 2" in ran.out
     arguments = re.search(r"blnk-relay (dead replay --code \S+ --until \S+)", ran.out)
     assert arguments is not None
@@ -160,7 +166,7 @@ def test_a_cap_cuts_the_plan_and_the_printed_command_goes_on_without_what_died_a
     wait_until(lambda: relay.journal().now_ms() > relay.get("b").updated.timestamp() * 1000 + 2, WAIT_S, poll_s=0.005)
     die(relay, "rejected", FUNDS)
     assert count(relay, "dead") == 5
-    rest = run(*arguments[1].split(), "--yes", "--json").json
+    rest = run(*arguments[1].split(), "--yes", "--reason", "a test", "--json").json
     assert (rest["done"], rest["more"]) == (3, False)
     assert {relay.get(key).state for key in "cde"} == {"ready"}
     assert {relay.get(key).state for key in "ab"} == {"dead"}
@@ -169,7 +175,7 @@ def test_a_cap_cuts_the_plan_and_the_printed_command_goes_on_without_what_died_a
 def test_what_cannot_be_replayed_takes_no_room_from_what_can(relay):
     letters(relay, "a", "b", "c", dead_class="unknown", code="REFERENCE_CONFLICT")
     letters(relay, "d")
-    ran = run("dead", "replay", "--all", "--max", "1", "--yes", "--json").json
+    ran = run("dead", "replay", "--all", "--max", "1", "--yes", "--reason", "a test", "--json").json
     assert (ran["done"], ran["refused"], ran["more"]) == (1, 3, False)
 
 
@@ -179,23 +185,30 @@ def test_a_letter_that_lived_and_died_again_since_the_plan_is_left_alone(relay, 
         plan = scope.plan(
             access, scope.Scope(everything=True), 10, lambda status: (operator.plan(status).way.value, "")
         )
-        operator.replay(relay.journal().find("a"), who="bob")
+        operator.replay(relay.journal().find("a"), who="bob", reason="a test")
         die(relay, "unknown", "VANISHED")
-        act = bulk.Act("dead replay", "", "", (), lambda status: access.operator.replay(status, who="ann") and None)
+        act = bulk.Act(
+            "dead replay",
+            "",
+            "",
+            (),
+            "a test",
+            lambda status, reason: access.operator.replay(status, who="ann", reason=reason) and None,
+        )
         result = bulk.Result(refused=0, left=2)
-        bulk._run(access, plan, act, result)
+        bulk._run(plan, act, "a test", result)
     assert (result.done, result.refused, result.left) == (1, 1, 0)
-    assert "changed since the plan" in result.errors[0]["message"]
+    assert "changed since it was looked at" in result.errors[0]["message"]
     assert relay.get("a").code == "VANISHED"
 
 
 def test_the_journal_itself_gives_no_fresh_reference_on_the_word_of_an_old_plan(relay, operator):
     letters(relay, "a")
     old = relay.journal().find("a")
-    operator.replay(old, who="bob")
+    operator.replay(old, who="bob", reason="a test")
     die(relay, "unknown", "VANISHED")
-    with pytest.raises(Refused, match="died again since"):
-        operator.replay(old, who="ann")
+    with pytest.raises(Refused, match="changed since"):
+        operator.replay(old, who="ann", reason="a test")
     assert relay.get("a").reference == "a.r2"
 
 
@@ -226,7 +239,7 @@ def test_redis_going_away_in_a_replay_leaves_the_rest_and_says_so(relay, monkeyp
         return replay(self, *args, **kwargs)
 
     monkeypatch.setattr(Operator, "replay", failing)
-    ran = run("dead", "replay", "--all", "--yes", "--json")
+    ran = run("dead", "replay", "--all", "--yes", "--reason", "a test", "--json")
     assert ran.code == exits.UNAVAILABLE
     assert (ran.json["done"], ran.json["left"]) == (1, 2)
     assert count(relay, "dead") == 2
@@ -244,7 +257,7 @@ def test_ctrl_c_in_a_replay_leaves_the_rest_untouched_and_counts_it(relay, monke
         return replay(self, *args, **kwargs)
 
     monkeypatch.setattr(Operator, "replay", pressed)
-    ran = run("dead", "replay", "--all", "--yes")
+    ran = run("dead", "replay", "--all", "--yes", "--reason", "a test")
     assert ran.code == exits.INTERRUPTED
     assert "Replayed 2, refused 0, left 3." in ran.out
     assert "blnk-relay dead replay --all --until" in ran.out
@@ -277,7 +290,7 @@ def ask(answer: bytes, *arguments: str) -> tuple[int, str, str]:
 
 def test_on_a_terminal_it_asks_and_no_changes_nothing(relay):
     letters(relay, "a", "b")
-    code, out, screen = ask(b"n\n", "dead", "replay", "--all")
+    code, out, screen = ask(b"n\n", "dead", "replay", "--all", "--reason", "a test")
     assert code == exits.INTERRUPTED
     assert "Replay 2 dead letters? [y/N]" in screen
     assert "Nothing was changed." in screen
@@ -287,8 +300,10 @@ def test_on_a_terminal_it_asks_and_no_changes_nothing(relay):
 
 def test_on_a_terminal_yes_runs_the_plan_with_a_bar_and_stdout_stays_one_object(relay):
     letters(relay, "a", "b")
-    code, out, screen = ask(b"y\n", "dead", "replay", "--all", "--json")
+    code, out, screen = ask(b"y\nthe wallet was filled\n", "dead", "replay", "--all", "--json")
     assert code == 0
     assert json.loads(out)["done"] == 2
+    assert "Why?" in screen, "who gave no reason is asked for one"
+    assert run("log", "--json").json["actions"][0]["reason"] == "the wallet was filled"
     assert "dead replay" in screen
     assert count(relay, "dead") == 0

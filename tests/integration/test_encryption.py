@@ -413,10 +413,10 @@ def test_a_replay_under_new_references_needs_the_key_where_they_stand_in_the_pay
         end(one, item, "dead", **{"class": "rejected", "code": "TXN_INSUFFICIENT_FUNDS", "message": "no"})
     hands_without = Operator(without.journals, without.bells)
     with pytest.raises(Refused, match="is encrypted with key k1, which this process does not have"):
-        hands_without.replay(without.get("bulk"), who="me")
-    hands_without.replay(without.get("single"), who="me")
+        hands_without.replay(without.get("bulk"), who="me", reason="a test")
+    hands_without.replay(without.get("single"), who="me", reason="a test")
     assert one.get("single").reference == "single.g1" or one.get("single").generation == 1
-    Operator(one.journals, one.bells).replay(one.get("bulk"), who="me")
+    Operator(one.journals, one.bells).replay(one.get("bulk"), who="me", reason="a test")
     assert one.enqueue(bulk_transactions([payment("x"), payment("y")]), key="bulk").created is False
     assert '"payload": {' not in written(one, "bulk")
     got = {item.entry.key: item for item in claim(one).items}

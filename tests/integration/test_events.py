@@ -56,7 +56,7 @@ def test_who_crashed_on_a_death_hears_of_it_before_what_a_replay_came_to(relay):
     following = relay.events("mailer", timeout_s=0.1)
     assert next(following).event == "dead"
     following.close()  # as a crash leaves it: handed out, not finished
-    operator_of(relay).replay(relay.get("order-1"), who="ann")
+    operator_of(relay).replay(relay.get("order-1"), who="ann", reason="a test")
     finish_all(relay)
     assert told(relay.events("mailer", timeout_s=0.1)) == [("order-1", "dead"), ("order-1", "done")]
 
@@ -67,7 +67,7 @@ def test_the_async_twin_hears_in_order_as_well(relay):
             first = queue.events("mailer", timeout_s=0.1)
             heard = [await anext(first)]
             await first.aclose()
-            operator_of(relay).replay(relay.get("order-1"), who="ann")
+            operator_of(relay).replay(relay.get("order-1"), who="ann", reason="a test")
             finish_all(relay)
             return told(heard), told([event async for event in queue.events("mailer", timeout_s=0.1)])
 
@@ -243,7 +243,7 @@ def test_two_sweeps_at_once_send_nothing_twice_and_nothing_out_of_order(relay):
     running.start()
     assert broker.reached.wait(20)
     for key in ("order-1", "order-2"):
-        operator_of(relay).replay(relay.get(key), who="ann")
+        operator_of(relay).replay(relay.get(key), who="ann", reason="a test")
     finish_all(relay)
     assert quick.run() == 0
     broker.go_on.set()
@@ -259,7 +259,7 @@ def test_what_could_not_be_sent_is_sent_by_the_next_sweep_of_anybody_in_its_orde
     broker.fails = True
     letters(relay, "order-1", dead_class="refused", code="NO")
     assert first.run() == 0
-    operator_of(relay).replay(relay.get("order-1"), who="ann")
+    operator_of(relay).replay(relay.get("order-1"), who="ann", reason="a test")
     finish_all(relay)
     assert second.run() == 2
     assert [event for _, event in sent] == ["dead", "done"]

@@ -147,7 +147,7 @@ def test_operators_and_readers_of_events_work_on_a_full_server(make_stage):
             operator.pause_lane("refunds", who="me")
             assert operator.resume_lane("refunds")
             operator.discard(relay.get("poor-1."), who="me", reason="paid by hand")
-            operator.replay(relay.get("poor-2."), who="me")
+            operator.replay(relay.get("poor-2."), who="me", reason="a test")
             assert relay.wait("poor-2.", WAIT_S).state == "dead"
             events = Events(relay.journal(), "mailer", "main").follow(1.0)
             assert sorted(event.event for event in events) == ["dead", "dead", "dead", "discarded"]

@@ -639,7 +639,7 @@ class JournalMachine(RuleBasedStateMachine):
         before = self._dump(item)
         if refused:
             with pytest.raises((Refused, NotFound)):
-                self.operator.replay(status, who="me")
+                self.operator.replay(status, who="me", reason="a test")
             assert self._dump(item) == before
             return
         self.operator.replay(status, who="me", reason="because")

@@ -160,11 +160,11 @@ def test_an_operator_sees_all_journals_and_acts_on_the_right_one(relay: Relay) -
         assert {letter.target for letter in letters} == {"default", "eu", "us"}
         assert [letter.target for letter in operator.listed("dead", target="us")] == ["us"]
         for letter in letters:
-            operator.replay(letter, who="me")
+            operator.replay(letter, who="me", reason="a test")
         assert operator.overview().dead == 0
         assert operator.pause_lane(LANE, who="ann", reason="audit").changed
         assert all(relay.journal(name).claim(LANE, WORKER, 9).items == () for name in ("default", "eu", "us"))
-        assert len(operator.acts()) == 1, "one act, however many journals it stands in"
+        assert len(operator.actions(what="pause")) == 1, "one act, however many journals it stands in"
         assert operator.resume_lane(LANE, who="ann").changed
         assert relay.journal("us").claim(LANE, WORKER, 9).items
 

@@ -148,7 +148,7 @@ def test_a_code_that_no_letter_ever_died_of_says_so(relay):
     assert mixed.code == 0
     assert f"did you mean '{FUNDS}'?" in mixed.out
     assert run("list", *code, "--json").json == {"intents": [], "more": False}
-    operator_of(relay).replay(relay.get("a"), who="ann")
+    operator_of(relay).replay(relay.get("a"), who="ann", reason="a test")
     assert run("dead", "list", "--code", FUNDS).code == 0
 
 

@@ -35,7 +35,7 @@ def test_letters_are_listed_planned_and_replayed(operator, relay):
     operator.replay(first, who="ann", reason="the wallet was filled")
     assert operator.get(first.key).state == "ready"
     with pytest.raises(Refused, match="ready, not dead"):
-        operator.replay(operator.get(first.key), who="ann")
+        operator.replay(operator.get(first.key), who="ann", reason="a test")
 
 
 @pytest.mark.parametrize("reason", ["", "  "])
@@ -52,7 +52,7 @@ def test_a_pause_is_told_with_who_and_why(operator):
     assert isinstance(made.pause, Pause)
     assert (made.changed, made.pause.who, made.pause.reason) == (True, "ann", "audit")
     assert operator.resume_lane("refunds", who="ben").pause == made.pause
-    assert [(act.what, act.of, act.who) for act in operator.acts()] == [
+    assert [(act.what, act.of, act.who) for act in operator.actions()] == [
         ("resume", "lane refunds", "ben"),
         ("pause", "lane refunds", "ann"),
     ]

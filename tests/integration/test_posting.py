@@ -496,7 +496,7 @@ def test_an_unknown_outcome_is_looked_up_before_a_replay_sends_anything(played):
     row_id = played.by_hand("turned-up.", AMOUNT)
     played.stage.sandbox.step(READ_LAG_S)
     sends = len(played.seen("turned-up.", "POST"))
-    played.operator.replay(status, who="a test")
+    played.operator.replay(status, who="a test", reason="a test")
     wait_for_all(played.relay, [receipt], 10)
     status = played.status(receipt)
     assert (status.outcome, status.transaction_id) == ("applied", row_id)
@@ -509,7 +509,7 @@ def test_an_unknown_outcome_that_is_not_there_is_sent_again_by_a_replay(played):
     wait_for_all(played.relay, [receipt], 15)
     assert played.status(receipt).code == "EXPIRED"
     played.stage.sandbox.set_faults(Faults.none())
-    played.operator.replay(played.status(receipt), who="a test")
+    played.operator.replay(played.status(receipt), who="a test", reason="a test")
     wait_for_all(played.relay, [receipt], 15)
     assert played.status(receipt).outcome == "applied"
     assert played.stage.sandbox.books().applied("not-there.") == 1

@@ -227,7 +227,7 @@ def test_no_mark_stands_in_any_dump_whatever_became_of_the_intents(stage):
         wait_until(over, WAIT_S, "all to end")
         assert {key: (ended[key].state, ended[key].code) for key in writes if ended[key].state != "done"} == {}
         for key in ("poor", "broke"):
-            operator.replay(relay.get(key), who="me")
+            operator.replay(relay.get(key), who="me", reason="a test")
         operator.discard(relay.get("poor-2"), who="me", reason="by hand")
         wait_until(lambda: {relay.get(key).state for key in ("poor", "broke")} == {"dead"}, WAIT_S)
         assert any(mark in relay.get("echoed").message for mark in marks.made)

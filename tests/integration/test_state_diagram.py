@@ -154,7 +154,7 @@ class Play:
         return self.status(key).state
 
     def replay(self, key: str) -> None:
-        self.operator.replay(self.status(key), who="me")
+        self.operator.replay(self.status(key), who="me", reason="a test")
 
     def discard(self, key: str) -> None:
         self.operator.discard(self.status(key), who="me", reason="a test")

@@ -79,7 +79,7 @@ def test_a_deadline_of_its_own_passes_also_for_one_that_waits(relay, journal, op
     sweep(journal)
     late = status(journal, "strict")
     assert (late.state, late.dead_class, late.code) == ("dead", "refused", "EXPIRED")
-    operator.replay(late, who="me")
+    operator.replay(late, who="me", reason="a test")
     assert status(journal, "strict").state == "waiting", "it has to wait for its turn all the same"
     finish(journal, *journal.claim(LANE, WORKER, 1).items)
     assert status(journal, "strict").state == "ready"
@@ -91,7 +91,7 @@ def test_whoever_died_while_it_waited_learns_all_the_same_that_what_it_waited_fo
     journal.client.zadd(journal.key("expiring"), {id_of(DEFAULT_TARGET, "strict"): 1}, xx=True)
     sweep(journal)
     finish(journal, *journal.claim(LANE, WORKER, 1).items)
-    operator.replay(status(journal, "strict"), who="me")
+    operator.replay(status(journal, "strict"), who="me", reason="a test")
     assert status(journal, "strict").state == "ready", "there is nothing left to wait for"
 
 

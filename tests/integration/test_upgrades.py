@@ -122,9 +122,9 @@ def test_old_and_new_work_side_by_side_until_an_operator_says_that_the_old_is_go
         journal, new = relay.journal(), House(tomorrow(tmp_path), stage.settings)
         old = stage.start_worker()
         # Whoever comes first says which shape the journal has.
-        wait_until(lambda: shapes_heard(journal) == {1}, WAIT_S, "the old worker")
+        wait_until(lambda: shapes_heard(journal) == {2}, WAIT_S, "the old worker")
         with working(new):
-            wait_until(lambda: shapes_heard(journal) == {1, 2}, WAIT_S, "both workers")
+            wait_until(lambda: shapes_heard(journal) == {2, 3}, WAIT_S, "both workers")
             enqueued_by_both(relay, new)
             assert shape_of(journal) == "2"
             histories = {key: len(relay.history(key)) for key in POOR}

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Literal, assert_never, assert_type
 
 from blnk_relay import (
-    Act,
+    Action,
     AsyncRelay,
     Attempt,
     AttemptName,
@@ -55,9 +55,11 @@ from blnk_relay import (
     Status,
     StillOpen,
     Target,
+    Together,
     TooLate,
     UnsuitableServer,
     Upgraded,
+    Via,
     Write,
     __version__,
     bulk_transactions,
@@ -247,9 +249,14 @@ def failed(relay: Relay, intent: Intent) -> str:
         return f"{error} in {__version__}"
 
 
+typing_via: Via = "library"
+
+
 def operate() -> list[str]:
     with Operator.from_env() as operator:
         overview = operator.overview()
+        together, via = Together("letters of this morning"), typing_via
+        operator.via = via
         assert_type(overview, Overview)
         lanes: tuple[LaneDepth, ...] = overview.lanes
         gates: tuple[GateView, ...] = overview.gates
@@ -258,12 +265,12 @@ def operate() -> list[str]:
             if plan.way is ReplayWay.NO:
                 operator.discard(letter, who="mila", reason="paid by hand")
             else:
-                operator.replay(letter, who="mila", reason="funds are there")
+                operator.replay(letter, who="mila", reason="funds are there", together=together)
         change: Change = operator.pause_lane("refunds", who="mila", reason="the bank is closed")
         pause: Pause | None = change.pause
         operator.resume_lane("refunds", who="mila")
         upgraded: tuple[Upgraded, ...] = operator.upgrade()
-        acts: tuple[Act, ...] = operator.acts(most=5)
+        acts: tuple[Action, ...] = operator.actions(what="pause", most=5)
         uses: tuple[KeyUse, ...] = operator.key_use()
         resealed: Resealed = operator.reseal("default")
         told = [f"{act.at} {act.who}: {act.what} {act.of}" for act in acts]

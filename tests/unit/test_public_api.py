@@ -17,7 +17,7 @@ import pytest
 import blnk_relay
 from blnk_relay import errors
 from blnk_relay.intents import decision, outcomes, states
-from blnk_relay.journal import status
+from blnk_relay.journal import actions, status
 from blnk_relay.journal.async_journal import AsyncJournal
 from blnk_relay.journal.events import AsyncEvents, Events
 from blnk_relay.journal.journal import Journal
@@ -87,7 +87,7 @@ def test_every_public_name_is_documented(name):
 
 def test_every_type_of_words_is_documented():
     sources = "\n".join(
-        Path(module.__file__ or "").read_text("utf-8") for module in (decision, outcomes, states, status)
+        Path(module.__file__ or "").read_text("utf-8") for module in (decision, outcomes, states, status, actions)
     )
     assert {name for name in WORDS if f"\n{name} = Literal[" in sources} == set(WORDS)
     assert [name for name in WORDS if not re.search(rf"\n#: [^\n]+\n{name} = ", sources)] == []

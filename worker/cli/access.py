@@ -28,5 +28,5 @@ def opened() -> Iterator[Access]:
     """
     from blnk_relay import Operator
 
-    with Operator.from_env() as operator:
+    with Operator.from_env(via="command line") as operator:
         yield Access(operator.settings, operator)

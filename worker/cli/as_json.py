@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from worker.cli.output import stamp
 
 if TYPE_CHECKING:
-    from blnk_relay import Act, Attempt, GateView, LaneDepth, Overview, Pause, Settings, Status
+    from blnk_relay import Action, Attempt, GateView, LaneDepth, Overview, Pause, Settings, Status
     from blnk_relay.catalogue.facts import EndFacts, Facts
 
 #: "dead|<kind>|<class>|<code>" in the counters.
@@ -82,9 +82,21 @@ def pause_json(pause: Pause | None) -> dict[str, Any]:
     return {"who": pause.who, "reason": pause.reason, "since": stamp(pause.since)}
 
 
-def act_json(act: Act) -> dict[str, Any]:
-    """A pause or a resume by an operator."""
-    return {"at": stamp(act.at), "what": act.what, "of": act.of, "who": act.who, "reason": act.reason}
+def action_json(action: Action) -> dict[str, Any]:
+    """What an operator did."""
+    return {
+        "id": action.id,
+        "at": stamp(action.at),
+        "what": action.what,
+        "of": action.of,
+        "who": action.who,
+        "via": action.via,
+        "reason": action.reason,
+        "result": action.result,
+        "count": action.count,
+        "results": dict(action.results),
+        "targets": list(action.targets),
+    }
 
 
 def gate_json(gate: GateView) -> dict[str, Any]:

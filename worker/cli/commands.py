@@ -5,12 +5,14 @@ from __future__ import annotations
 import click
 
 from worker.cli.audit import audit
+from worker.cli.cancel import cancel
 from worker.cli.dead import dead
 from worker.cli.doctor import doctor
 from worker.cli.encryption import encryption
 from worker.cli.enqueue import enqueue
 from worker.cli.group import Commands, Deferred
 from worker.cli.lanes import lanes, pause, resume
+from worker.cli.log import log
 from worker.cli.options import example
 from worker.cli.services import sandbox, worker
 from worker.cli.show import kinds, list_, show, status_
@@ -56,10 +58,12 @@ for command in (
     list_,
     status_,
     dead,
+    cancel,
     audit,
     lanes,
     pause,
     resume,
+    log,
     target_,
     encryption,
     doctor,

@@ -12,12 +12,12 @@ from worker.cli.as_json import attempt_json, intent_json
 from worker.cli.letters import Act, carry_out
 from worker.cli.options import (
     Function,
-    Reason,
     example,
     filter_options,
     json_option,
     limit_option,
     payload_option,
+    reason_option,
     target_option,
     who_option,
 )
@@ -71,8 +71,9 @@ def dead_list(
 @click.argument("key")
 @target_option
 @payload_option
+@who_option
 @json_option
-def dead_show(key: str, target: str, with_payload: bool, as_json: bool) -> None:
+def dead_show(key: str, target: str, with_payload: bool, who: str, as_json: bool) -> None:
     """Show one dead letter: why it died, what was tried, what waits behind it, and what a replay would do.
 
     KEY is its idempotency key, or its id.
@@ -84,7 +85,7 @@ def dead_show(key: str, target: str, with_payload: bool, as_json: bool) -> None:
         if status.state != "dead":
             raise NotFound(f"no dead letter under {key!r}: the intent is {status.state}; see blnk-relay show")
         attempts = access.operator.history(status)
-        payload = access.operator.payload(status) if with_payload else None
+        payload = access.operator.payload(status, who=who) if with_payload else None
         replay_plan = access.operator.plan(status)
     if as_json:
         document: dict[str, Any] = {
@@ -123,29 +124,32 @@ def run_options(function: Function) -> Function:
     "replay",
     epilog=example(
         "blnk-relay dead replay --code TXN_INSUFFICIENT_FUNDS --since 2h --plan",
-        "blnk-relay dead replay --key order-42 --yes",
+        "blnk-relay dead replay --key order-42 --reason 'the wallet was filled' --yes",
     ),
 )
 @scope_options
-@click.option("--reason", type=Reason(), default="", help="Why; kept in the log of each.")
+@reason_option
 @run_options
 def dead_replay(*, scope: Scope, reason: str, who: str, most: int, only_plan: bool, yes: bool, as_json: bool) -> None:
     """Give dead letters a new life: plan, confirm, run.
 
-    Needs a scope: --key, or --code, --kind and --since (all that are given must hold), or --all. What may have been
-    sent is looked up at the ledger before anything is sent again.
+    Needs a scope: --key, or --code, --kind and --since (all that are given must hold), or --all; and a reason. What may
+    have been sent is looked up at the ledger before anything is sent again.
     """
+    from blnk_relay import Together
+
+    together = Together(scope.words())
     with opened() as access:
 
         def way_of(status: Status) -> tuple[str, str]:
             replay_plan = access.operator.plan(status)
             return replay_plan.way.value, replay_plan.why
 
-        def run(status: Status) -> None:
-            access.operator.replay(status, who=who, reason=reason)
+        def run(status: Status, reason: str) -> None:
+            access.operator.replay(status, who=who, reason=reason, together=together)
 
-        act = Act("dead replay", "Replay", "Replayed", _REPLAY_WAYS, run)
-        carry_out(access, plan(access, scope, most, way_of), act, only_plan=only_plan, yes=yes, as_json=as_json)
+        act = Act("dead replay", "Replay", "Replayed", _REPLAY_WAYS, reason, run)
+        carry_out(plan(access, scope, most, way_of), act, only_plan=only_plan, yes=yes, as_json=as_json)
 
 
 @dead.command(
@@ -153,15 +157,16 @@ def dead_replay(*, scope: Scope, reason: str, who: str, most: int, only_plan: bo
     epilog=example("blnk-relay dead discard --key order-42 --reason 'paid by hand, ticket 1234' --yes"),
 )
 @scope_options
-@click.option("--reason", type=Reason(), required=True, help="Why; kept for ever.")
+@reason_option
 @run_options
 def dead_discard(*, scope: Scope, reason: str, who: str, most: int, only_plan: bool, yes: bool, as_json: bool) -> None:
     """Close dead letters for good: plan, confirm, run. What waits behind them goes on.
 
     Needs a scope as 'dead replay' does, and a reason.
     """
-    if not reason.strip():
-        raise click.UsageError("--reason must say something; it is kept for ever.", click.get_current_context())
+    from blnk_relay import Together
+
+    together = Together(scope.words())
     with opened() as access:
 
         def way_of(status: Status) -> tuple[str, str]:
@@ -169,8 +174,8 @@ def dead_discard(*, scope: Scope, reason: str, who: str, most: int, only_plan: b
                 return NO, f"it is {status.state}, not dead"
             return "discard", "closed for good"
 
-        def run(status: Status) -> None:
-            access.operator.discard(status, who=who, reason=reason)
+        def run(status: Status, reason: str) -> None:
+            access.operator.discard(status, who=who, reason=reason, together=together)
 
-        act = Act("dead discard", "Discard", "Discarded", _DISCARD_WAYS, run)
-        carry_out(access, plan(access, scope, most, way_of), act, only_plan=only_plan, yes=yes, as_json=as_json)
+        act = Act("dead discard", "Discard", "Discarded", _DISCARD_WAYS, reason, run)
+        carry_out(plan(access, scope, most, way_of), act, only_plan=only_plan, yes=yes, as_json=as_json)

@@ -9,7 +9,7 @@ import click
 from worker.cli import exits
 from worker.cli.access import opened
 from worker.cli.interrupt import Stop
-from worker.cli.options import example, json_option
+from worker.cli.options import example, json_option, who_option
 from worker.cli.output import emit, remark, say, several, table
 
 if TYPE_CHECKING:
@@ -70,8 +70,9 @@ def _use_json(use: KeyUse) -> dict[str, Any]:
 
 @encryption.command("renew", epilog=example("blnk-relay encryption renew"))
 @click.option("--target", help="Only of this ledger.")
+@who_option
 @json_option
-def encryption_renew(target: str | None, as_json: bool) -> None:
+def encryption_renew(target: str | None, who: str, as_json: bool) -> None:
     """Put all that is hidden under another key, or not at all, under the first key of the settings.
 
     Workers and producers may go on meanwhile. It takes half of the time of Redis that it could, and may be broken off
@@ -83,7 +84,7 @@ def encryption_renew(target: str | None, as_json: bool) -> None:
         for name in targets:
             if stop.asked:
                 break
-            results[name] = access.operator.reseal(name, stopped=lambda: stop.asked)
+            results[name] = access.operator.reseal(name, who=who, stopped=lambda: stop.asked)
     code = _code(results, whole=len(results) == len(targets))
     if as_json:
         emit({"targets": [{"target": name, **_result_json(result)} for name, result in results.items()]})

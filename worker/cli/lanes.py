@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from worker.cli.access import opened
-from worker.cli.as_json import act_json, lane_json, pause_json
+from worker.cli.as_json import action_json, lane_json, pause_json
 from worker.cli.options import Reason, example, json_option, who_option
 from worker.cli.output import clock, emit, plain, say, span, table
 
@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 
 _COLUMNS = ("lane", "target", ">due", ">later", ">oldest", "note")
 
-#: Acts of operators that are shown to people; the JSON has more.
-_SHOWN_ACTS = 5
+#: Pauses and resumes that are told of, and those of them that are shown to people; 'log' has all.
+_MOST_ACTS, _SHOWN_ACTS = 20, 5
 
 
 @click.command(
@@ -29,10 +29,10 @@ def lanes(as_json: bool) -> None:
     """Show how many intents wait in each lane, which lanes are paused, by whom and why, and who paused and resumed."""
     with opened() as access:
         overview, settings = access.operator.overview(), access.settings
-        acts = access.operator.acts()
+        acts = access.operator.actions(what=("pause", "resume"), most=_MOST_ACTS)
     if as_json:
         shown = [lane_json(lane, settings) for lane in overview.lanes]
-        emit({"lanes": shown, "acts": [act_json(act) for act in acts]})
+        emit({"lanes": shown, "acts": [action_json(act) for act in acts]})
         return
     table(*lane_rows(overview.lanes, overview.gates, settings))
     if acts:

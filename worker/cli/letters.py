@@ -11,12 +11,12 @@ import click
 
 from worker.cli import exits
 from worker.cli.interrupt import Stop
+from worker.cli.options import reason_given
 from worker.cli.output import clock, emit, plain, progress, remark, say, several, table
 from worker.cli.scope import FIRST, NO, Letter, Plan
 
 if TYPE_CHECKING:
     from blnk_relay import Status
-    from worker.cli.access import Access
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,14 +28,16 @@ class Act:
         verb: For questions: ``Replay``.
         past: For results: ``Replayed``.
         ways: What each way means, for people.
-        run: Does it; raises Refused or NotFound for a letter that has changed since the plan.
+        reason: Why, as far as that is known.
+        run: Does it for a reason; raises Refused or NotFound for a letter that has changed since the plan.
     """
 
     command: str
     verb: str
     past: str
     ways: Sequence[tuple[str, str]]
-    run: Callable[[Status], None]
+    reason: str
+    run: Callable[[Status, str], None]
 
 
 @dataclass(slots=True)
@@ -83,7 +85,7 @@ class Result:
         }
 
 
-def carry_out(access: Access, made: Plan, act: Act, *, only_plan: bool, yes: bool, as_json: bool) -> None:
+def carry_out(made: Plan, act: Act, *, only_plan: bool, yes: bool, as_json: bool) -> None:
     """Show a plan, ask, run it, and say what became of it. Always ends the command."""
     result = Result(refused=made.ways[NO], left=len(made.letters))
     if not as_json:
@@ -94,14 +96,18 @@ def carry_out(access: Access, made: Plan, act: Act, *, only_plan: bool, yes: boo
         if not yes and not sys.stdin.isatty():
             remark(f"Error: nothing was changed: without a terminal to ask on, {act.command} needs --yes (or --plan).")
             _finish(made, act, result, exits.BAD_INPUT, as_json=as_json)
+        if not act.reason.strip() and not sys.stdin.isatty():
+            remark(f"Error: nothing was changed: {act.command} needs --reason; it is kept.")
+            _finish(made, act, result, exits.BAD_INPUT, as_json=as_json)
         if not yes and not click.confirm(f"{act.verb} {several(len(made.letters), 'dead letter')}?", err=True):
             remark("Nothing was changed.")
             _finish(made, act, result, exits.INTERRUPTED, as_json=as_json)
-        _run(access, made, act, result)
+        reason = reason_given(act.reason, act.command)
+        _run(made, act, reason, result)
     _finish(made, act, result, result.exit_code, as_json=as_json)
 
 
-def _run(access: Access, made: Plan, act: Act, result: Result) -> None:
+def _run(made: Plan, act: Act, reason: str, result: Result) -> None:
     from blnk_relay import JournalUnavailable, NotFound, Refused
 
     result.ran = True
@@ -111,13 +117,10 @@ def _run(access: Access, made: Plan, act: Act, result: Result) -> None:
                 result.stopped = exits.INTERRUPTED
                 break
             try:
-                # A plan may be minutes old: what has been touched since was not part of what was confirmed.
-                now = access.operator.current(letter.status)
-                if now is None or (now.state, now.updated) != (letter.status.state, letter.status.updated):
-                    result.refuse(letter, "it has changed since the plan was made: look again")
-                else:
-                    act.run(now)
-                    result.done += 1
+                # A plan may be minutes old: what has been touched since, which was not part of what was confirmed, is
+                # refused.
+                act.run(letter.status, reason)
+                result.done += 1
             except (Refused, NotFound) as error:
                 result.refuse(letter, str(error))
             except JournalUnavailable as error:

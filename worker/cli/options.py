@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import getpass
 import os
+import sys
 from collections.abc import Callable
 from typing import Any, TypeVar
 
@@ -18,7 +19,9 @@ Function = TypeVar("Function", bound=Callable[..., Any])
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON object (docs/cli.md) instead.")
 
-payload_option = click.option("--payload", "with_payload", is_flag=True, help="Show the payload: personal data.")
+payload_option = click.option(
+    "--payload", "with_payload", is_flag=True, help="Show the payload: personal data. Who looks is noted in the log."
+)
 
 target_option = click.option(
     "--target", default="default", show_default=True, help="The ledger that the key belongs to."
@@ -41,9 +44,29 @@ def filter_options(function: Function) -> Function:
     return function
 
 
+def reason_option(function: Function) -> Function:
+    """``--reason`` of what is not done without one; see :func:`reason_given`."""
+    return click.option("--reason", type=Reason(), default="", help="Why; kept, and asked for when it is not given.")(
+        function
+    )
+
+
 def who_option(function: Function) -> Function:
     """``--who``: whose word it is."""
     return click.option("--who", default=login_name, help="Who says so; kept.  [default: your login name]")(function)
+
+
+def reason_given(reason: str, command: str) -> str:
+    """A reason that says something: as it was given, or asked for at a terminal.
+
+    Raises:
+        click.UsageError: There is none, and nobody to ask.
+    """
+    if not reason.strip() and sys.stdin.isatty():
+        reason = click.prompt("Why?", err=True, type=Reason())
+    if not reason.strip():
+        raise click.UsageError(f"{command} needs --reason; it is kept.", click.get_current_context())
+    return reason
 
 
 class Reason(click.ParamType[str]):

@@ -75,6 +75,15 @@ class Scope:
             "all": self.everything,
         }
 
+    def words(self) -> str:
+        """In words, for the log of actions."""
+        if len(self.keys) == 1:
+            return f"letter {self.keys[0]}"
+        if self.keys:
+            return "letters " + ", ".join(self.keys)
+        since = f" since {self.since.total_seconds():.0f} s before" if isinstance(self.since, timedelta) else ""
+        return f"letters {self.arguments()}{since}"
+
     def arguments(self) -> str:
         """As arguments for the same scope once more."""
         parts = [f"--key {shlex.quote(key)}" for key in self.keys]

@@ -13,7 +13,15 @@ import click
 
 from worker.cli.access import opened
 from worker.cli.as_json import attempt_json, deaths, intent_json, kind_json, overview_json
-from worker.cli.options import example, filter_options, json_option, limit_option, payload_option, target_option
+from worker.cli.options import (
+    example,
+    filter_options,
+    json_option,
+    limit_option,
+    payload_option,
+    target_option,
+    who_option,
+)
 from worker.cli.output import clock, emit, fields, plain, say, several, span, table
 from worker.cli.spans import since_at
 
@@ -36,8 +44,9 @@ _MOST_DEATHS = 20
 @click.argument("key")
 @target_option
 @payload_option
+@who_option
 @json_option
-def show(key: str, target: str, with_payload: bool, as_json: bool) -> None:
+def show(key: str, target: str, with_payload: bool, who: str, as_json: bool) -> None:
     """Show what has become of one intent, and what was tried for it.
 
     KEY is its idempotency key, or its id.
@@ -45,7 +54,7 @@ def show(key: str, target: str, with_payload: bool, as_json: bool) -> None:
     with opened() as access:
         status = access.operator.get(key, target=target)
         attempts = access.operator.history(status)
-        payload = access.operator.payload(status) if with_payload else None
+        payload = access.operator.payload(status, who=who) if with_payload else None
     if as_json:
         document: dict[str, Any] = {
             "intent": intent_json(status),

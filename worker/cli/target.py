@@ -9,7 +9,7 @@ import click
 
 from worker.cli import exits
 from worker.cli.access import opened
-from worker.cli.options import Reason, example, json_option, who_option
+from worker.cli.options import example, json_option, reason_given, reason_option, who_option
 from worker.cli.output import emit, remark, say, table
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ def _note(kept: str, ours: str) -> str:
     "rebind", epilog=example("blnk-relay target rebind eu --reason 'moved behind the new gateway, ticket 4711' --yes")
 )
 @click.argument("target")
-@click.option("--reason", type=Reason(), required=True, help="Why; kept beside the target.")
+@reason_option
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @who_option
 @json_option
@@ -60,8 +60,7 @@ def target_rebind(target: str, reason: str, yes: bool, who: str, as_json: bool) 
     Only for the same ledger, with the same books: what was begun there is looked for at the new address, and what is
     not found is sent again. For another ledger use another name, or another namespace.
     """
-    if not reason.strip():
-        raise click.UsageError("--reason must say something; it is kept beside the target.")
+    reason = reason_given(reason, "target rebind")
     with opened() as access:
         if target not in access.settings.ledgers:
             raise exits.BadInput(
@@ -87,7 +86,7 @@ def target_rebind(target: str, reason: str, yes: bool, who: str, as_json: bool) 
                 exits.leave(exits.BAD_INPUT)
             if not yes and not click.confirm("Is it the same ledger, with the same books?", err=True):
                 exits.leave(exits.INTERRUPTED)
-        journal.rebind(ours, who=who, reason=reason)
+        access.operator.rebind(target, who=who, reason=reason)
     if as_json:
         emit({"target": target, "was": kept, "is": ours, "changed": changed})
         return

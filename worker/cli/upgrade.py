@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from worker.cli.access import opened
-from worker.cli.options import example, json_option
+from worker.cli.options import example, json_option, who_option
 from worker.cli.output import emit, say, several
 
 
@@ -15,8 +15,9 @@ from worker.cli.output import emit, say, several
     epilog=example("blnk-relay upgrade", "blnk-relay upgrade --target eu"),
 )
 @click.option("--target", help="The journal of this ledger only.")
+@who_option
 @json_option
-def upgrade(target: str | None, as_json: bool) -> None:
+def upgrade(target: str | None, who: str, as_json: bool) -> None:
     """Bring journals to the newest shape that this version knows.
 
     Run it once all producers and workers are of this version, or of one that knows that shape; until then newer ones
@@ -24,7 +25,7 @@ def upgrade(target: str | None, as_json: bool) -> None:
     changed. While it goes on everybody waits. One that was stopped half way goes on when it is run again.
     """
     with opened() as access:
-        done = access.operator.upgrade(target)
+        done = access.operator.upgrade(target, who=who)
     if as_json:
         emit(
             {

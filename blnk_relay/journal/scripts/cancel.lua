@@ -1,12 +1,12 @@
--- uses: ground, turns
+-- uses: ground, turns, actions
 -- Cancels an intent that was never sent; a compare-and-set on its state.
--- ARGV: id; line (of its log); cap (length of the events stream).
+-- ARGV: id; line (of its log); cap (length of the events stream); action (see actions.lua; "" for a program's own).
 -- Returns: {"cancelled" or the state it is in ("" when unknown, "sent" when it may have taken effect, "doubtful" when
 --   it may have been sent in moments that the journal has lost), lanes to ring}.
 -- Deletes: ready:<lane>, waiting, expiring, tried:<lane>.
 -- Bound: one intent; turns.lua bounds those that wait for it.
 
-local id, line, cap = ARGV[1], ARGV[2], ARGV[3]
+local id, line, cap, action = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
 
 local bells, key = {}, intent_key(id)
 local intent = fields_of(key, 'state', 'lane', 'orders', 'sent', 'lapsed', 'kind', 'excl', 'lost', 'created',
@@ -30,4 +30,5 @@ announce(id, intent.kind, 'cancelled', '', cap)
 disappoint(id, 'cancelled', cap)
 release(id, intent, bells)
 call_a_sweep(bells)
+note_action(action, 'cancelled', 1)
 return { 'cancelled', bells }

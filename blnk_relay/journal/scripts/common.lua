@@ -120,9 +120,13 @@
 --   pause:<lane>       hash    who paused a lane, why, at (when)
 --                      bound   one a lane
 --                      gone    pause.lua
---   acts               list    the last pauses and resumes by operators, as JSON, newest first
---                      bound   200 lines
+--   actions            stream  what operators did: at (when), action (who, what, of what, from where and why, as JSON;
+--                              see actions.py), result, count
+--                      bound   about 10,000 entries
 --                      gone    nobody
+--   acts               list    pauses and resumes by operators, as versions before kept them, newest first
+--                      bound   200 lines
+--                      gone    actions.lua, which puts them into actions
 --   gate:<side>        hash    side write, read, or lane:<lane>: state (paused or unreachable; none while it is
 --                              slowed), code, since, manual, probe_at, probe_ms, probe_most, hold_until, rate, tokens,
 --                              stamp, raised, streak, note, who (an operator that shut it)

@@ -6,8 +6,8 @@
 --   none); most (intents in one page); silent_ms (after which another database may take the place of this one).
 -- Returns: {"on", or why nothing is copied ("shape", "database", "journal"), page, epoch, id of the journal, id and
 --   number of each that has changed, ids of what was over before, letters and walked for after this page, lines of
---   lives, last action that is copied, now, whether it begins ("new", "database", "page", "epoch", ""),
---   1 where letters or walked have changed}.
+--   lives, last action that is copied, entries of actions behind it, now, whether it begins ("new", "database", "page",
+--   "epoch", ""), 1 where letters or walked have changed}.
 -- Deletes: nothing.
 -- Bound: most intents and lines.
 
@@ -74,8 +74,10 @@ if letters == '' and walked ~= '' and #before < room then
   for _, one in ipairs(found) do before[#before + 1] = one end
   walked = place or ''
 end
+local acted = redis.call('XRANGE', P .. 'actions', (is.actions or '') ~= '' and '(' .. is.actions or '-', '+', 'COUNT',
+  most)
 -- Where nothing is left to be copied, nothing is in the way.
-if #changed == 0 and #before == 0 then redis.call('HDEL', key, 'trouble', 'trouble_since') end
+if #changed == 0 and #before == 0 and #acted == 0 then redis.call('HDEL', key, 'trouble', 'trouble_since') end
 return { 'on', page, now_epoch, id, changed, before, letters, walked, redis.call('LRANGE', P .. 'lives', 0, most - 1),
-  is.actions or '', NOW, begins,
+  is.actions or '', acted, NOW, begins,
   (letters ~= (is.letters or '') or walked ~= (is.walked or '')) and 1 or 0 }

@@ -1,16 +1,15 @@
+-- uses: actions
 -- Pauses a lane or the target by a human's word, or lets it go on, and notes who did so and why. The first pause
 -- stands: a second one changes nothing and learns whose it is.
--- ARGV: act ("pause" or "resume"); sort ("lane" or "target"); name; who; why; sides (of the target; a pause shuts all
---   of them, a resume also opens those that workers have shut).
+-- ARGV: act ("pause" or "resume"); sort ("lane" or "target"); name; who; why; action (see
+--   actions.lua); sides (of the target; a pause shuts all of them, a resume also opens those that workers have shut).
 -- Returns: {1 if it changed anything, and of the operator's pause that stands or stood: who, why, since when (ms); ""
 --   for none}.
 -- Deletes: pause:<lane>, gate:<side>.
 -- Bound: the sides of one call.
 
-local act, sort, name, who, why, sides = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5], arguments_from(6)
-
--- Acts of operators that are kept.
-local MOST_ACTS = 200
+local act, sort, name, who, why, action, sides =
+  ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5], ARGV[6], arguments_from(7)
 
 local changed, first = false, nil
 
@@ -46,9 +45,7 @@ else
 end
 if changed then
   if act == 'pause' then take_first({ who = who, why = why, at = string.format('%d', NOW) }) end
-  local line = { at = NOW, what = act, of = sort .. ' ' .. name, who = who, why = why }
-  redis.call('LPUSH', P .. 'acts', cjson.encode(line))
-  redis.call('LTRIM', P .. 'acts', 0, MOST_ACTS - 1)
+  note_action(action)
 end
 first = first or {}
 return { changed and 1 or 0, first.who or '', first.why or '', first.at or '' }

@@ -1,0 +1,171 @@
+"""The log of actions: whatever an operator does has its line, with who, from where, why, and what came of it."""
+
+from __future__ import annotations
+
+import json
+from contextlib import suppress
+from datetime import timedelta
+
+import pytest
+
+from blnk_relay import Action, NotFound, Operator, Refused, Together
+from blnk_relay.journal.actions import MAX_REASON
+from tests.support.cli import FUNDS, die, letters, payment, run
+
+pytestmark = pytest.mark.usefixtures("environment")
+
+
+@pytest.fixture
+def operator():
+    with Operator.from_env(via="console") as made:
+        yield made
+
+
+def lines(operator: Operator, **asked: object) -> list[tuple[str, str, str, str, str]]:
+    """The log, oldest first."""
+    return [
+        (action.who, action.what, action.of, action.result, action.reason)
+        for action in reversed(operator.actions(**asked))  # type: ignore[arg-type]
+    ]
+
+
+def test_whatever_an_operator_does_has_its_line(operator, relay):
+    letters(relay, "a", "b")
+    relay.enqueue(payment(), key="c", not_before=timedelta(hours=1))
+    operator.payload(relay.get("a"), who="ann", reason="which shop?")
+    operator.replay(relay.get("a"), who="ann", reason="topped up")
+    operator.discard(relay.get("b"), who="bob", reason="paid in cash")
+    operator.cancel(relay.get("c"), who="bob", reason="entered twice")
+    operator.pause_lane("refunds", who="eve", reason="audit")
+    operator.resume_lane("refunds", who="ann")
+    operator.pause_target("default", who="eve")
+    assert lines(operator) == [
+        ("ann", "view", "payload of a", "done", "which shop?"),
+        ("ann", "replay", "letter a", "replayed", "topped up"),
+        ("bob", "discard", "letter b", "discarded", "paid in cash"),
+        ("bob", "cancel", "intent c", "cancelled", "entered twice"),
+        ("eve", "pause", "lane refunds", "done", "audit"),
+        ("ann", "resume", "lane refunds", "done", ""),
+        ("eve", "pause", "target default", "done", ""),
+    ]
+    assert {action.via for action in operator.actions()} == {"console"}
+    assert relay.history("c")[-1].note == "entered twice"
+
+
+def test_what_changes_nothing_has_no_line_and_what_comes_too_late_says_so(operator, relay):
+    letters(relay, "a")
+    letter = relay.get("a")
+    operator.pause_lane("refunds", who="eve")
+    operator.pause_lane("refunds", who="eve")
+    operator.resume_target("default", who="eve")
+    operator.replay(letter, who="ann", reason="topped up")
+    with pytest.raises(Refused):
+        operator.discard(letter, who="bob", reason="paid in cash")
+    assert [line[1:4] for line in lines(operator)] == [
+        ("pause", "lane refunds", "done"),
+        ("replay", "letter a", "replayed"),
+        ("discard", "letter a", "refused: ready"),
+    ]
+    [late] = operator.actions(what="discard")
+    assert late.count == 0
+
+
+@pytest.mark.parametrize("reason", ["", "  "])
+def test_no_letter_gets_a_new_life_without_a_word_of_why(operator, relay, reason):
+    letters(relay, "a")
+    with pytest.raises(Refused, match="with a reason"):
+        operator.replay(relay.get("a"), who="ann", reason=reason)
+    assert relay.get("a").state == "dead"
+    assert operator.actions() == ()
+
+
+def test_what_is_done_to_many_at_once_is_one_line_with_what_came_of_each(operator, relay):
+    letters(relay, *"abcd")
+    four = [relay.get(key) for key in "abcd"]
+    together = Together("letters --all")
+    operator.discard(four[0], who="bob", reason="paid in cash")
+    for letter in four:
+        with suppress(Refused):
+            operator.replay(letter, who="ann", reason="topped up", together=together)
+    first, many = reversed(operator.actions())
+    assert (first.what, many.what, many.of, many.result) == ("discard", "replay", "letters --all", "mixed")
+    assert (many.count, many.results) == (3, {"replayed": 3, "refused: discarded": 1})
+
+
+def test_a_change_since_it_was_looked_at_is_refused_even_where_the_letter_died_of_the_same_again(operator, relay):
+    letters(relay, "a", dead_class="refused", code="NO")
+    before = relay.get("a")
+    operator.replay(before, who="ann", reason="once")
+    die(relay, "refused", "NO")
+    for act in (operator.replay, operator.discard):
+        with pytest.raises(Refused, match="changed since"):
+            act(before, who="bob", reason="on the word of an old screen")
+    operator.discard(relay.get("a"), who="bob", reason="looked again")
+
+
+def test_the_log_is_asked_for_by_time_person_sort_and_ledger(operator):
+    operator.pause_lane("refunds", who="eve")
+    between = operator.now()
+    operator.resume_lane("refunds", who="ann")
+    operator.pause_target("default", who="eve")
+    assert len(operator.actions(since=between)) == 2
+    assert [action.who for action in operator.actions(until=between)] == ["eve"]
+    assert [action.what for action in operator.actions(who="eve", what=["pause"])] == ["pause", "pause"]
+    assert [action.of for action in operator.actions(most=1)] == ["target default"]
+    assert len(operator.actions(target="default")) == 3
+    with pytest.raises(NotFound):
+        operator.actions(target="nobody")
+
+
+def test_the_log_has_a_bound_of_its_own_and_no_event_pushes_it_out(operator, relay):
+    operator.pause_lane("refunds", who="first")
+    journal = relay.journal()
+    journal.client.xtrim(journal.key("events"), maxlen=0)
+    assert [action.who for action in operator.actions()] == ["first"]
+    pipeline = journal.client.pipeline(transaction=False)
+    for number in range(10_500):
+        pipeline.xadd(
+            journal.key("actions"), {"at": 1, "result": "done", "count": 0, "action": f'{{"who":"{number}"}}'}
+        )
+    pipeline.execute()
+    operator.resume_lane("refunds", who="last")
+    assert 10_000 <= journal.client.xlen(journal.key("actions")) < 10_200
+    assert [action.who for action in operator.actions(most=2)] == ["last", "10499"]
+    assert operator.actions(who="nobody") == ()
+
+
+def test_what_an_earlier_version_kept_of_pauses_is_read_and_taken_over(operator, relay):
+    journal = relay.journal()
+    for at, what in enumerate(("pause", "resume")):
+        line = {"at": 1000 + at, "what": what, "of": "lane refunds", "who": "old", "why": "long ago"}
+        journal.client.lpush(journal.key("acts"), json.dumps(line))
+    told = [("old", what, "lane refunds", "done", "long ago") for what in ("pause", "resume")]
+    assert lines(operator) == told
+    operator.pause_lane("refunds", who="ann")
+    assert lines(operator) == [*told, ("ann", "pause", "lane refunds", "done", "")]
+    assert not journal.client.exists(journal.key("acts"))
+
+
+def test_long_words_are_cut(operator):
+    operator.pause_lane("refunds", who="w" * 200, reason="" + "r" * 1000)
+    [action] = operator.actions()
+    assert isinstance(action, Action)
+    assert (len(action.who), len(action.reason)) == (100, MAX_REASON)
+
+
+def test_the_command_line_shows_the_log_and_looks_at_payloads_are_in_it(relay):
+    letters(relay, "a", "b", code=FUNDS)
+    run("dead", "replay", "--all", "--who", "ann", "--reason", "topped up", "--yes")
+    run("show", "a", "--payload", "--who", "bob")
+    shown = run("log", "--since", "1h", "--json").json
+    assert [(action["what"], action["who"], action["via"]) for action in shown["actions"]] == [
+        ("view", "bob", "command line"),
+        ("replay", "ann", "command line"),
+    ]
+    assert shown["actions"][1]["count"] == 2
+    told = run("log").out
+    assert "2 replayed" in told
+    assert "payload of a" in told
+    assert "Sekret" not in told
+    assert run("log", "--what", "view", "--limit", "1", "--json").json["more"] is False
+    assert "Nobody did anything" in run("log", "--who", "nobody").out
