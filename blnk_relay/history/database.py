@@ -188,16 +188,15 @@ class Database:
             HistoryUnavailable: The database cannot be reached, or has ended the transaction.
         """
         writing = self.engine.execution_options(writes=True)
-        with reported():
+        with reported(), writing.connect() as connection:
             try:
-                connection = writing.connect()
                 transaction = connection.begin()
             except OperationalError as error:
                 if _is_locked(error):
                     yield None
                     return
                 raise
-            with connection, transaction:
+            with transaction:
                 found = self._locked_row(connection, name, target)
                 if found is None:
                     transaction.rollback()
@@ -214,7 +213,12 @@ class Database:
         row = connection.execute(wanted).one_or_none()
         if row is None:
             values = {"name": name, "target": target, "born": "", "page": 0, "epoch": "", "copied_ms": 0}
-            made = connection.execute(_upsert(table, self.is_postgres, ("name",), ()).values(values))
+            try:
+                made = connection.execute(_upsert(table, self.is_postgres, ("name",), ()).values(values))
+            except OperationalError as error:
+                if _is_locked(error):
+                    return None
+                raise
             if not made.rowcount:
                 return None
             row = connection.execute(wanted).one()
