@@ -40,7 +40,9 @@ from blnk_relay.intents.links import ResultOf, result_of
 from blnk_relay.intents.outcomes import OutcomeName, PartName
 from blnk_relay.intents.states import EventName, StateName
 from blnk_relay.journal.actions import Action, Together, Via
+from blnk_relay.journal.copying import HistoryLag
 from blnk_relay.journal.events import Event
+from blnk_relay.journal.finding import FindResult, Located, Looked, Question
 from blnk_relay.journal.operator import Operator
 from blnk_relay.journal.overview import GateView, LaneDepth, Overview, Pause
 from blnk_relay.journal.parts import PartStatus
@@ -124,6 +126,11 @@ __all__ = [  # noqa: RUF022 - grouped by what they are for
     "ResultOf",
     # An operator's hands.
     "Operator",
+    "FindResult",
+    "Located",
+    "Looked",
+    "Question",
+    "HistoryLag",
     "Overview",
     "LaneDepth",
     "GateView",

@@ -62,6 +62,7 @@ intents = Table(
     Column("encrypted", Text, nullable=False),
     PrimaryKeyConstraint("journal", "id"),
     Index(f"{NAMES}intents_key", "key"),
+    Index(f"{NAMES}intents_id", "id"),
     Index(f"{NAMES}intents_ended", "ended_ms"),
     Index(f"{NAMES}intents_kind", "kind", "ended_ms"),
     Index(f"{NAMES}intents_state", "state", "ended_ms"),

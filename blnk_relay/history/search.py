@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
@@ -11,6 +11,7 @@ import sqlalchemy as sa
 
 from blnk_relay.history import schema
 from blnk_relay.history.values import Ended, Name, indexed
+from blnk_relay.intents.references import is_digest
 
 #: Rows that are read for each intent that is wanted: several legs of one may fit.
 _PER_INTENT = 3
@@ -23,7 +24,8 @@ class Terms:
     """What is searched for; empty for anything. Texts are as they are stored, so hidden ones are fingerprints.
 
     Attributes:
-        keys: Keys or ids of intents.
+        keys: Keys of intents; those that may be ids are looked for as ids as well.
+        ids: Ids of intents.
         names: References, ids of the ledger.
         movement: Columns of a movement that all have to be those of one leg or item.
         meta: Metadata, all of which has to be there.
@@ -32,6 +34,7 @@ class Terms:
     """
 
     keys: tuple[str, ...] = ()
+    ids: tuple[str, ...] = ()
     names: tuple[str, ...] = ()
     movement: Mapping[str, str] = field(default_factory=dict)
     meta: Mapping[str, str] = field(default_factory=dict)
@@ -81,8 +84,8 @@ def query(terms: Terms, journals: Collection[int], most: int) -> sa.Select[Any]:
         wanted = wanted.join_from(
             driver, intents, sa.and_(driver.c.journal == intents.c.journal, driver.c.intent == intents.c.id)
         )
-    numbers = list(journals)
-    conditions += [driver.c.journal == numbers[0] if len(numbers) == 1 else driver.c.journal.in_(numbers)]
+    # Not to be looked up by: most databases hold one journal or few, and their rows would be all.
+    conditions.append((driver.c.journal + 0).in_(list(journals)))
     conditions += [intents.c[name] == getattr(terms, name) for name in _PLAIN if getattr(terms, name)]
     # Beside the intent too: what was copied without a key may be older there.
     if terms.since:
@@ -90,7 +93,9 @@ def query(terms: Terms, journals: Collection[int], most: int) -> sa.Select[Any]:
     if terms.until:
         conditions.append(driver.c.ended_ms < _ms(terms.until))
     conditions += [_beside(table, some) for table, some in _others(terms, driver)]
-    return wanted.where(*conditions).order_by(driver.c.ended_ms.desc()).limit(most)
+    wanted = wanted.where(*conditions).limit(most)
+    # Of one key there are few, and to sort them must not look cheaper than to find them.
+    return wanted if terms.keys or terms.ids else wanted.order_by(driver.c.ended_ms.desc())
 
 
 _PLAIN = ("kind", "state", "outcome", "code")
@@ -98,8 +103,9 @@ _PLAIN = ("kind", "state", "outcome", "code")
 
 def _driver(terms: Terms) -> tuple[sa.Table, list[Any]]:
     if terms.keys:
-        table = schema.intents
-        return table, [sa.or_(table.c.key.in_(terms.keys), table.c.id.in_(terms.keys))]
+        return schema.intents, [schema.intents.c.key.in_(terms.keys)]
+    if terms.ids:
+        return schema.intents, [schema.intents.c.id.in_(terms.ids)]
     if terms.names:
         names = schema.names
         return names, [names.c.name == terms.names[0] if len(terms.names) == 1 else names.c.name.in_(terms.names)]
@@ -149,7 +155,9 @@ def search(
     if not journals:
         return [], False
     limit = (most + 1) * (_PER_INTENT if terms.movement or terms.meta or terms.names else 1)
-    rows = connection.execute(query(terms, journals, limit)).all()
+    rows = list(connection.execute(query(terms, journals, limit)))
+    if ids := tuple(key for key in terms.keys if is_digest(key)):
+        rows += connection.execute(query(replace(terms, keys=(), ids=ids), journals, limit))
     found: dict[tuple[int, str], Ended] = {}
     for row in rows:
         found.setdefault((row.journal, row.id), _ended(row))

@@ -160,6 +160,17 @@ class FindResult:
     looked: tuple[Looked, ...]
     more: bool = False
 
+    def joined(self, others: Sequence[FindResult], most: int) -> FindResult:
+        """This one and others as one, each intent once; a place counts as looked at where any did so wholly."""
+        found = {(one.status.target, one.status.id): one for other in (self, *others) for one in other.found}
+        looked: dict[str, Looked] = {}
+        for place in (place for other in (self, *others) for place in other.looked):
+            if place.place not in looked or (place.whole and not looked[place.place].whole):
+                looked[place.place] = place
+        newest = sorted(found.values(), key=lambda one: _at(one.status), reverse=True)
+        more = any(other.more for other in (self, *others)) or len(newest) > most
+        return FindResult(tuple(newest[:most]), tuple(looked.values()), more)
+
 
 def find(journals: Sequence[Journal], question: Question, most: int) -> FindResult:
     """See :meth:`blnk_relay.Operator.find`."""
@@ -176,7 +187,7 @@ def find(journals: Sequence[Journal], question: Question, most: int) -> FindResu
         looked.append(Looked("history", whole=False, told="there is none: BLNK_RELAY_HISTORY_URL is not set"))
     for journal in journals:
         try:
-            ids, told = _in_journal(journal, question, past_is_known=bool(settings.history_url) and looked[0].whole)
+            ids, told = _in_journal(journal, question)
             # What was a letter when it was copied may be another thing by now.
             ids += [one.id for target, one in past if target == journal.target and one.state in ("dead", OPEN)]
             for status in _statuses(journal, ids):
@@ -327,7 +338,7 @@ def _hidden_flow(journal: Journal, question: Question) -> Flow[Terms]:
 # -- journals ----------------------------------------------------------------------------------------------------------
 
 
-def _in_journal(journal: Journal, question: Question, *, past_is_known: bool) -> tuple[list[str], Looked]:
+def _in_journal(journal: Journal, question: Question) -> tuple[list[str], Looked]:
     """Ids of a journal that fit, and where was looked."""
     place = f"journal of target {journal.target}"
     if question.key:
@@ -336,10 +347,9 @@ def _in_journal(journal: Journal, question: Question, *, past_is_known: bool) ->
     if question.reference or question.ledger_id:
         ids = journal.drive(_by_name_flow(journal, question))
         found = _fitting(journal, ids, replace(question, reference="", ledger_id=""))
-        if question.reference or past_is_known:
-            return found, Looked(place, whole=True, told="by what owns or writes to it")
         more, told = _newest(journal, question)
-        return [*found, *more], replace(told, place=place)
+        # Others may name it in a payload, as what they act on.
+        return [*found, *more], replace(told, place=place, told=f"by what owns it or writes to it, and {told.told}")
     ids, told = _newest(journal, question)
     return ids, replace(told, place=place)
 

@@ -59,6 +59,7 @@ def upgrade() -> None:
     )
     op.create_index("relay_intents_code", "relay_intents", ["code", "ended_ms"])
     op.create_index("relay_intents_ended", "relay_intents", ["ended_ms"])
+    op.create_index("relay_intents_id", "relay_intents", ["id"])
     op.create_index("relay_intents_key", "relay_intents", ["key"])
     op.create_index("relay_intents_kind", "relay_intents", ["kind", "ended_ms"])
     op.create_index("relay_intents_outcome", "relay_intents", ["outcome", "ended_ms"])
