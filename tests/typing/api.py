@@ -22,7 +22,10 @@ from blnk_relay import (
     EncryptionKeyMissing,
     Event,
     EventName,
+    FindResult,
     GateView,
+    HistoryLag,
+    HistoryUnavailable,
     Intent,
     InvalidIntent,
     InvalidSettings,
@@ -32,6 +35,8 @@ from blnk_relay import (
     KeyUse,
     LaneDepth,
     Leg,
+    Located,
+    Looked,
     NotDurable,
     NotFound,
     Operator,
@@ -42,6 +47,7 @@ from blnk_relay import (
     PartName,
     PartStatus,
     Pause,
+    Question,
     Receipt,
     Refused,
     Relay,
@@ -273,7 +279,17 @@ def operate() -> list[str]:
         acts: tuple[Action, ...] = operator.actions(what="pause", most=5)
         uses: tuple[KeyUse, ...] = operator.key_use()
         resealed: Resealed = operator.reseal("default")
+        result: FindResult = operator.find(destination="@alice", amount=Decimal("25.00"), most=10)
+        located: tuple[Located, ...] = result.found
+        looked: tuple[Looked, ...] = result.looked
+        assert_type(Question(key="order-42").key, str)
+        lags: tuple[HistoryLag, ...] = operator.history_lag()
+        try:
+            operator.history_off(who="mila", reason="no longer wanted")
+        except HistoryUnavailable as error:
+            assert_type(error.code, str)
         told = [f"{act.at} {act.who}: {act.what} {act.of}" for act in acts]
+        told += [one.status.key for one in located] + [one.place for one in looked] + [lag.trouble for lag in lags]
         told += [f"{use.target} {use.old}" for use in uses] + [f"{resealed.done} {resealed.finished}"]
         told += [f"{lane.lane} {lane.due}" for lane in lanes] + [gate.state for gate in gates]
         told += [f"{one.target} {one.before} {one.after}" for one in upgraded if one.changed]
