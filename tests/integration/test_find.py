@@ -28,7 +28,7 @@ from blnk_relay.history import schema
 from blnk_relay.history.database import Database
 from blnk_relay.history.search import Terms, query
 from tests.integration.test_cli import names, section
-from tests.integration.test_history import SORTS, bury, copy, server
+from tests.integration.test_history import bury, copy, server
 from tests.support.cli import run
 from tests.support.history import books_of, made, rows_of, sqlite_url
 from tests.support.journal import LANE, WORKER, finish, status, trim
@@ -39,7 +39,7 @@ __all__ = ["server"]
 HOLD_ROW = "txn_aaaaaaaa-1111-4111-8111-aaaaaaaaaaaa"
 
 
-@pytest.fixture(params=SORTS)
+@pytest.fixture(params=("sqlite", "postgresql"))
 def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     if request.param == "sqlite":
         return sqlite_url(tmp_path)

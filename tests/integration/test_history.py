@@ -23,7 +23,8 @@ from blnk_relay.journal.journal import Journal
 from tests.support.history import books_of, made, postgres, rows_of, sqlite_url, why_no_postgres
 from tests.support.journal import LANE, WORKER, enqueue, finish, kill, status, sweep, trim
 
-SORTS = ("sqlite", "postgresql")
+#: The same on PostgreSQL takes longer; test_find.py copies into it in the first tier as well.
+SORTS = ("sqlite", pytest.param("postgresql", marks=pytest.mark.long))
 
 
 @pytest.fixture(scope="module")

@@ -152,7 +152,7 @@ def test_old_and_new_work_side_by_side_until_an_operator_says_that_the_old_is_go
             assert new.run("resume", "transactions")["resumed"]
             wait_until(lambda: new.run("status")["lanes"][0]["due"] == 0, WAIT_S, "what was open to be sent")
             wait_until(lambda: new.run("show", OPEN[-1])["intent"]["state"] == "done", WAIT_S, "the last of it")
-            assert shapes_heard(journal) == {2}
+            assert shapes_heard(journal) == {3}
             (event,) = sentry.events()
             assert event["tags"] == {"target": "default", "shape": "3"}
             assert "has shape 3, and this process" in stage.log.read_text()
