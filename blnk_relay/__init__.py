@@ -20,6 +20,7 @@ from blnk_relay.errors import (
     DoesNotVerify,
     DuplicateInBatch,
     EncryptionKeyMissing,
+    HistoryUnavailable,
     InvalidIntent,
     InvalidSettings,
     JournalFull,
@@ -42,7 +43,9 @@ from blnk_relay.intents.outcomes import OutcomeName, PartName
 from blnk_relay.intents.states import EventName, StateName
 from blnk_relay.journal.actions import Action, Together, Via
 from blnk_relay.journal.causes import Cause, Causes
+from blnk_relay.journal.copying import HistoryLag
 from blnk_relay.journal.events import Event
+from blnk_relay.journal.finding import FindResult, Located, Looked, Question
 from blnk_relay.journal.glance import Glance
 from blnk_relay.journal.health import Health
 from blnk_relay.journal.jobs import Job, JobName, ManyPlan, Planned
@@ -179,6 +182,11 @@ __all__ = [  # noqa: RUF022 - grouped by what they are for
     "ResultOf",
     # An operator's hands.
     "Operator",
+    "FindResult",
+    "Located",
+    "Looked",
+    "Question",
+    "HistoryLag",
     "Overview",
     "Glance",
     "Verdict",
@@ -211,6 +219,7 @@ __all__ = [  # noqa: RUF022 - grouped by what they are for
     "DoesNotVerify",
     "DuplicateInBatch",
     "EncryptionKeyMissing",
+    "HistoryUnavailable",
     "InvalidIntent",
     "InvalidSettings",
     "JournalFull",

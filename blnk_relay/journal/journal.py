@@ -22,6 +22,7 @@ from blnk_relay.journal.beside import ended_flow, file_flow, renewal_flow, renew
 from blnk_relay.journal.claims import Claims
 from blnk_relay.journal.clock import steady_s
 from blnk_relay.journal.connection import broker_is_cluster, reported
+from blnk_relay.journal.copying import HistoryLag, lag_flow
 from blnk_relay.journal.entries import (
     FIELDS,
     Claimed,
@@ -456,6 +457,10 @@ class Journal(Producing):
         with reported(variable=self.variable):
             epoch: Any = self.client.hget(self.key("ground"), "epoch")
         return epoch or ""
+
+    def history_lag(self) -> HistoryLag:
+        """How far this journal is copied into history."""
+        return self.drive(lag_flow(self.settings, self.target))
 
     def has_open(self) -> bool:
         """Whether anything here is not over yet."""

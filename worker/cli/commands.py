@@ -11,7 +11,9 @@ from worker.cli.dead import dead
 from worker.cli.doctor import doctor
 from worker.cli.encryption import encryption
 from worker.cli.enqueue import enqueue
+from worker.cli.find import find
 from worker.cli.group import Commands, Deferred
+from worker.cli.history import history
 from worker.cli.jobs import jobs
 from worker.cli.lanes import lanes, pause, resume
 from worker.cli.log import log
@@ -59,6 +61,7 @@ for command in (
     enqueue,
     show,
     list_,
+    find,
     status_,
     workers,
     health,
@@ -72,6 +75,7 @@ for command in (
     log,
     target_,
     encryption,
+    history,
     doctor,
     upgrade,
     kinds,
