@@ -15,7 +15,7 @@ $(READY): pyproject.toml wheels/worker/pyproject.toml constraints.txt
 	@test -n "$(PYTHON)" || { echo "Python 3.11 or newer is needed" >&2; exit 1; }
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade --constraint constraints.txt pip
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[worker,sandbox,encryption,console]' --editable 'wheels/worker[console]' --group dev
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[worker,sandbox,encryption,console]' --editable 'wheels/worker[history,console]' --group dev
 	@touch $@
 
 # With STAY=1 it stays open when it is over, with the console in a browser.

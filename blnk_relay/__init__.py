@@ -12,12 +12,15 @@ Example:
         )
 """
 
+from importlib import import_module
+from typing import TYPE_CHECKING
+
 from blnk_relay._version import __version__
-from blnk_relay.aio import AsyncRelay
 from blnk_relay.errors import (
     DoesNotVerify,
     DuplicateInBatch,
     EncryptionKeyMissing,
+    HistoryUnavailable,
     InvalidIntent,
     InvalidSettings,
     JournalFull,
@@ -41,7 +44,9 @@ from blnk_relay.intents.states import EventName, StateName
 from blnk_relay.journal.actions import Action, Together, Via
 from blnk_relay.journal.around import Around
 from blnk_relay.journal.causes import Cause, Causes
+from blnk_relay.journal.copying import HistoryLag
 from blnk_relay.journal.events import Event
+from blnk_relay.journal.finding import FindResult, Located, Looked, Question
 from blnk_relay.journal.glance import Glance
 from blnk_relay.journal.health import Health
 from blnk_relay.journal.jobs import Job, JobName, ManyPlan, Planned
@@ -56,33 +61,79 @@ from blnk_relay.journal.troubles import Severity
 from blnk_relay.journal.upgrade import Upgraded
 from blnk_relay.journal.verdicts import Verdict
 from blnk_relay.journal.workers import Sign, WorkerView
-from blnk_relay.kinds.balance_create import create_balance
-from blnk_relay.kinds.balance_link_identity import link_identity
-from blnk_relay.kinds.identity_create import create_identity
-from blnk_relay.kinds.identity_tokenize import tokenize_identity
-from blnk_relay.kinds.identity_update import update_identity
-from blnk_relay.kinds.inflight_bulk_commit import commit_holds
-from blnk_relay.kinds.inflight_bulk_void import void_holds
-from blnk_relay.kinds.inflight_commit import commit_hold
-from blnk_relay.kinds.inflight_void import void_hold
-from blnk_relay.kinds.ledger_create import create_ledger
-from blnk_relay.kinds.matching_rule_create import create_matching_rule
-from blnk_relay.kinds.matching_rule_delete import delete_matching_rule
-from blnk_relay.kinds.matching_rule_update import update_matching_rule
-from blnk_relay.kinds.metadata_update import update_metadata
-from blnk_relay.kinds.reconciliation_start import start_reconciliation
-from blnk_relay.kinds.reconciliation_start_instant import start_instant_reconciliation
-from blnk_relay.kinds.reconciliation_upload import upload_records
-from blnk_relay.kinds.refund import refund
-from blnk_relay.kinds.registry import intent_of
-from blnk_relay.kinds.transaction import transaction
-from blnk_relay.kinds.transaction_bulk import bulk_transactions
-from blnk_relay.kinds.transaction_split import split_transaction
 from blnk_relay.relay import Relay, StillOpen
 from blnk_relay.replay import ReplayPlan, ReplayWay
-from blnk_relay.schema.legs import Leg
 from blnk_relay.settings import Settings
 from blnk_relay.targets import Target
+
+if TYPE_CHECKING:
+    from blnk_relay.aio import AsyncRelay
+    from blnk_relay.kinds.balance_create import create_balance
+    from blnk_relay.kinds.balance_link_identity import link_identity
+    from blnk_relay.kinds.identity_create import create_identity
+    from blnk_relay.kinds.identity_tokenize import tokenize_identity
+    from blnk_relay.kinds.identity_update import update_identity
+    from blnk_relay.kinds.inflight_bulk_commit import commit_holds
+    from blnk_relay.kinds.inflight_bulk_void import void_holds
+    from blnk_relay.kinds.inflight_commit import commit_hold
+    from blnk_relay.kinds.inflight_void import void_hold
+    from blnk_relay.kinds.ledger_create import create_ledger
+    from blnk_relay.kinds.matching_rule_create import create_matching_rule
+    from blnk_relay.kinds.matching_rule_delete import delete_matching_rule
+    from blnk_relay.kinds.matching_rule_update import update_matching_rule
+    from blnk_relay.kinds.metadata_update import update_metadata
+    from blnk_relay.kinds.reconciliation_start import start_reconciliation
+    from blnk_relay.kinds.reconciliation_start_instant import start_instant_reconciliation
+    from blnk_relay.kinds.reconciliation_upload import upload_records
+    from blnk_relay.kinds.refund import refund
+    from blnk_relay.kinds.registry import intent_of
+    from blnk_relay.kinds.transaction import transaction
+    from blnk_relay.kinds.transaction_bulk import bulk_transactions
+    from blnk_relay.kinds.transaction_split import split_transaction
+    from blnk_relay.schema.legs import Leg
+
+#: What is imported when it is first used: builders, whose schemas take a while, and what needs an event loop.
+_LATE = {
+    "AsyncRelay": "blnk_relay.aio",
+    "create_balance": "blnk_relay.kinds.balance_create",
+    "link_identity": "blnk_relay.kinds.balance_link_identity",
+    "create_identity": "blnk_relay.kinds.identity_create",
+    "tokenize_identity": "blnk_relay.kinds.identity_tokenize",
+    "update_identity": "blnk_relay.kinds.identity_update",
+    "commit_holds": "blnk_relay.kinds.inflight_bulk_commit",
+    "void_holds": "blnk_relay.kinds.inflight_bulk_void",
+    "commit_hold": "blnk_relay.kinds.inflight_commit",
+    "void_hold": "blnk_relay.kinds.inflight_void",
+    "create_ledger": "blnk_relay.kinds.ledger_create",
+    "create_matching_rule": "blnk_relay.kinds.matching_rule_create",
+    "delete_matching_rule": "blnk_relay.kinds.matching_rule_delete",
+    "update_matching_rule": "blnk_relay.kinds.matching_rule_update",
+    "update_metadata": "blnk_relay.kinds.metadata_update",
+    "start_reconciliation": "blnk_relay.kinds.reconciliation_start",
+    "start_instant_reconciliation": "blnk_relay.kinds.reconciliation_start_instant",
+    "upload_records": "blnk_relay.kinds.reconciliation_upload",
+    "refund": "blnk_relay.kinds.refund",
+    "intent_of": "blnk_relay.kinds.registry",
+    "transaction": "blnk_relay.kinds.transaction",
+    "bulk_transactions": "blnk_relay.kinds.transaction_bulk",
+    "split_transaction": "blnk_relay.kinds.transaction_split",
+    "Leg": "blnk_relay.schema.legs",
+}
+
+
+def __getattr__(name: str) -> object:
+    """Import what is imported late."""
+    if name not in _LATE:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    thing: object = getattr(import_module(_LATE[name]), name)
+    globals()[name] = thing
+    return thing
+
+
+def __dir__() -> list[str]:
+    """All names, those that are imported late as well."""
+    return sorted({*globals(), *_LATE})
+
 
 __all__ = [  # noqa: RUF022 - grouped by what they are for
     # Holding the queue.
@@ -133,6 +184,11 @@ __all__ = [  # noqa: RUF022 - grouped by what they are for
     # An operator's hands.
     "Operator",
     "Around",
+    "FindResult",
+    "Located",
+    "Looked",
+    "Question",
+    "HistoryLag",
     "Overview",
     "Glance",
     "Verdict",
@@ -165,6 +221,7 @@ __all__ = [  # noqa: RUF022 - grouped by what they are for
     "DoesNotVerify",
     "DuplicateInBatch",
     "EncryptionKeyMissing",
+    "HistoryUnavailable",
     "InvalidIntent",
     "InvalidSettings",
     "JournalFull",

@@ -16,6 +16,18 @@ class InvalidSettings(RelayError):
     """A setting is missing, malformed, or contradicts another one. Raised at start, never later."""
 
 
+class HistoryUnavailable(RelayError):
+    """The database of history did not answer, refused, or has no tables of ours. No payment waits for it.
+
+    Attributes:
+        code: What it is, in one word: ``schema`` where its tables are not those of this version.
+    """
+
+    def __init__(self, message: str, code: str = "") -> None:
+        self.code = code
+        super().__init__(message)
+
+
 class InvalidIntent(RelayError):
     """A write intent does not fit its schema. Nothing was recorded.
 

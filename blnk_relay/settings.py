@@ -60,8 +60,11 @@ _META_KEY = re.compile(r"^[a-zA-Z][a-zA-Z0-9_]{0,62}$")
 _NAME = re.compile(r"^[a-z][a-z0-9_-]{0,31}$")
 _DURABILITY = re.compile(r"^(memory|fsync|replicated:[1-9])$")
 
+#: Most intents of one transaction of history; their ids and payloads are held at once.
+_MOST_BATCH = 5_000
+
 #: Numbers of which 0 says that there is none.
-_MAY_BE_OFF = frozenset({"key_retention_s", "audit_window_s", "metrics_port"})
+_MAY_BE_OFF = frozenset({"key_retention_s", "audit_window_s", "metrics_port", "history_retention_s"})
 
 #: The highest port that there is.
 _MOST_PORT = 65_535
@@ -261,6 +264,29 @@ class Settings:
         "How references begin that nobody makes but through this journal, such as `order-,refund-`; `*` for all. A row "
         "of the ledger under such a reference that the journal does not know is a difference.",
     )
+    history_url: str = _setting(
+        "",
+        "Database into which workers copy what is over, dead letters, attempts and operators' actions before they are "
+        "trimmed: `sqlite:////path/of/a/file` (workers of one host) or `postgresql://user:password@host/database` "
+        "(production.md). Needs `blnk-relay-worker[history]`. Empty: there is no history.",
+        secret=True,
+    )
+    history_payload: bool = _setting(
+        default=False,
+        doc="Store payloads there as well: personal data, for as long as the history is kept. What a journal encrypts "
+        "is encrypted there too.",
+    )
+    history_meta: tuple[str, ...] = _setting(
+        ("*",),
+        "Names of `meta_data` whose values can be searched for in history, such as `order,customer`; `*` for all; "
+        "they are stored there.",
+    )
+    history_retention_s: float = _setting(
+        0.0, "How long history keeps what is over; open dead letters stay. 0: for ever."
+    )
+    history_batch: int = _setting(
+        200, "Most intents that are copied in one transaction; each may bring a payload of some size."
+    )
     outcome_task: str = _setting("", "Name of a Celery task of yours that is called once for each final outcome.")
     outcome_queue: str = _setting("celery", "Queue that this task is sent to.")
     events_max: int = _setting(100_000, "Length of each target's stream of outcomes.")
@@ -422,6 +448,12 @@ class Settings:
                 f"{PREFIX}AUDIT_WINDOW_S must be above {PREFIX}READ_LAG_S ({self.read_lag_s:g}) and not above "
                 f"{PREFIX}RETENTION_S ({self.retention_s:g}), or 0 for no audits: what is trimmed cannot be compared."
             )
+        if self.history_url and not self.history_url.startswith(("sqlite:", "postgresql:", "postgres:")):
+            raise InvalidSettings(
+                f"{PREFIX}HISTORY_URL must be of SQLite (sqlite:////path/of/a/file) or PostgreSQL (postgresql://…)."
+            )
+        if self.history_batch > _MOST_BATCH:
+            raise InvalidSettings(f"{PREFIX}HISTORY_BATCH must not be above {_MOST_BATCH:,}.")
         if self.retry_cap_s < self.retry_base_s:
             raise InvalidSettings(f"{PREFIX}RETRY_CAP_S must not be below {PREFIX}RETRY_BASE_S.")
         if self.metrics_port > _MOST_PORT:

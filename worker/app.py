@@ -20,6 +20,7 @@ from tasks.runtime import Reports, Runtime, install, stop, worker_name
 from worker.audit.rolling import Auditor
 from worker.broker import Broker, leave_packed, listening_options
 from worker.by_name import ByName
+from worker.copier import Archivist, database_of
 from worker.ledger.ledgers import check_targets, ledger_of
 from worker.shared import Shared
 from worker.sweeper import Sweeper
@@ -85,6 +86,8 @@ def make_app(settings: Settings, processes: int | None = None) -> Celery:
     """
     check_targets(settings)
     check_broker(settings)
+    if settings.history_url:
+        database_of(settings).close()
     leave_packed()
     shared = Shared(settings, (os.cpu_count() or 1) if processes is None else processes)
     app = Celery("blnk-relay-worker", broker=url_for_celery(settings), include=["tasks.celery_tasks"], amqp=Broker)
@@ -112,7 +115,7 @@ def make_app(settings: Settings, processes: int | None = None) -> Celery:
         accept_content=["json"],
     )
     install(settings, lambda target: build_runtime(settings, shared.relay, target, shared.reports, shared.meter))
-    app.steps["worker"].update({Sweeper, ByName, Auditor, Farewell})
+    app.steps["worker"].update({Sweeper, ByName, Auditor, Archivist, Farewell})
     if settings.metrics_port:
         # What it needs takes its time to load, and memory.
         from worker.metrics.server import Front

@@ -146,13 +146,13 @@ def entries_flow(prefix: str, target: str, before: str, most: int) -> Flow[tuple
     found, former = yield Ask(
         (("XREVRANGE", f"{prefix}actions", newest, "-", "COUNT", most), ("LRANGE", f"{prefix}acts", 0, -1))
     )
-    entries = [_entry(id_, target, fields) for id_, fields in found]
+    entries = [entry_in(id_, target, fields) for id_, fields in found]
     if len(found) == most:
         return entries, False
     return entries + [_former(target, json.loads(line)) for line in former], True
 
 
-def _entry(id_: str, target: str, fields: Mapping[str, str]) -> Entry:
+def entry_in(id_: str, target: str, fields: Mapping[str, str]) -> Entry:
     """Read one; whatever stands there, the others are read as well."""
     try:
         action = json.loads(fields["action"])

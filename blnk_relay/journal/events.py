@@ -15,15 +15,17 @@ import time
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 from blnk_relay.intents.decision import DeadClassName
 from blnk_relay.intents.outcomes import OutcomeName
 from blnk_relay.intents.states import EventName
-from blnk_relay.journal.async_journal import AsyncJournal
 from blnk_relay.journal.flows import Ask, Flow, Run
 from blnk_relay.journal.journal import Journal
 from blnk_relay.journal.status import moment
+
+if TYPE_CHECKING:
+    from blnk_relay.journal.async_journal import AsyncJournal
 
 #: Events read in one trip.
 _BATCH = 100

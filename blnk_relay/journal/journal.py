@@ -7,6 +7,7 @@ import logging
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from functools import cache
 from typing import Any
 
 from blnk_relay.encryption import EncryptionKey, Keys
@@ -21,6 +22,7 @@ from blnk_relay.journal.beside import ended_flow, file_flow, renewal_flow, renew
 from blnk_relay.journal.claims import Claims
 from blnk_relay.journal.clock import steady_s
 from blnk_relay.journal.connection import broker_is_cluster, reported
+from blnk_relay.journal.copying import HistoryLag, lag_flow
 from blnk_relay.journal.entries import (
     FIELDS,
     Claimed,
@@ -43,9 +45,6 @@ from blnk_relay.settings import Settings
 
 #: Work handled in one sweep.
 SWEEP_MOST = 500
-
-#: Kinds whose keys may be forgotten.
-_FINDABLE = ",".join(name for name, kind in KINDS.items() if kind.findable)
 
 #: Where what is hidden stands among what a claim returns of an intent.
 _HIDDEN_AT = tuple(FIELDS.index(name) for name in HIDDEN)
@@ -410,7 +409,7 @@ class Journal(Producing):
             program,
             int(back_s * 1000),
             int(settings.key_retention_s * 1000),
-            _FINDABLE,
+            _findable(),
             sign,
         )
         answer = SweepAnswer(*raw)
@@ -458,6 +457,10 @@ class Journal(Producing):
         with reported(variable=self.variable):
             epoch: Any = self.client.hget(self.key("ground"), "epoch")
         return epoch or ""
+
+    def history_lag(self) -> HistoryLag:
+        """How far this journal is copied into history."""
+        return self.drive(lag_flow(self.settings, self.target))
 
     def has_open(self) -> bool:
         """Whether anything here is not over yet."""
@@ -568,3 +571,9 @@ def _left(strange: Sequence[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Kinds that were left to others, and encryption keys whose intents were."""
     keys = tuple(name.removeprefix(_KEY) for name in strange if name.startswith(_KEY))
     return tuple(name for name in strange if not name.startswith(_KEY)), keys
+
+
+@cache
+def _findable() -> str:
+    """Kinds whose keys may be forgotten; asked of them once, by whoever sweeps."""
+    return ",".join(name for name, kind in KINDS.items() if kind.findable)

@@ -9,19 +9,21 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AsyncExitStack, ExitStack, suppress
-from typing import Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from blnk_relay.address import RedisAddress
 from blnk_relay.errors import JournalUnavailable, NotFound
 from blnk_relay.intents.intent import DEFAULT_TARGET
 from blnk_relay.intents.references import is_digest
-from blnk_relay.journal.async_journal import AsyncJournal, async_client
 from blnk_relay.journal.clock import steady_s
 from blnk_relay.journal.connection import reported
 from blnk_relay.journal.journal import Journal
 from blnk_relay.journal.line import Line
 from blnk_relay.journal.status import Status
 from blnk_relay.settings import Settings
+
+if TYPE_CHECKING:
+    from blnk_relay.journal.async_journal import AsyncJournal
 
 S = TypeVar("S")
 T = TypeVar("T")
@@ -233,6 +235,9 @@ class AsyncJournals:
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self._known: dict[str, AsyncJournal] = {}
+        # Here and below, because an event loop's half of the client takes a while to import.
+        from blnk_relay.journal.async_journal import async_client
+
         self._clients = _Connected(lambda address, prefix: async_client(settings, address, prefix))
         self._noted: set[str] = set()
         self._note_after_s = float("-inf")
@@ -245,6 +250,8 @@ class AsyncJournals:
         """
         check_target(self.settings, target)
         if target not in self._known:
+            from blnk_relay.journal.async_journal import AsyncJournal
+
             client = self._clients.to(self.settings.journal_address(target), self.settings.prefix(target))
             self._known[target] = AsyncJournal(self.settings, target, client)
         return self._known[target]

@@ -11,7 +11,7 @@ from dataclasses import replace
 from datetime import datetime
 from decimal import Decimal
 from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import Any, Self, TypeVar, Unpack
 
 from blnk_relay.bell import Bells
 from blnk_relay.errors import NotFound, Refused
@@ -36,6 +36,8 @@ from blnk_relay.journal.around import Around, around_flow
 from blnk_relay.journal.cancel import cancel_flow
 from blnk_relay.journal.causes import Causes, Window, causes_flow, sums_of
 from blnk_relay.journal.causes import together as by_cause
+from blnk_relay.journal.copying import HistoryLag, off_flow
+from blnk_relay.journal.finding import Asking, FindResult, Question, find
 from blnk_relay.journal.glance import Glance, glance_of, read_facts
 from blnk_relay.journal.health import Health, health_of
 from blnk_relay.journal.jobs import (
@@ -387,6 +389,19 @@ class Operator:
                 counted = journal.scripts.run("recount", "join", *ids)
             number += counted
         return number
+
+    def codes(self, target: str | None = None) -> tuple[str, ...]:
+        """Codes that letters ever died of, from the counters.
+
+        Args:
+            target: Of this one only; of all when None.
+
+        Raises:
+            NotFound: There is no such target.
+            JournalUnavailable: Redis did not answer.
+        """
+        known = self._of_each(lambda journal: Listing(journal).known(), target)
+        return tuple(sorted({code for _, one in known for code in one.codes}))
 
     def plan(self, status: Status) -> ReplayPlan:
         """What a replay of a dead letter would do."""
@@ -900,6 +915,64 @@ class Operator:
         workers = self.workers()
         mine = chosen(workers, name) if name else tuple(worker for worker in workers if worker.host == host)
         return health_of(mine, f"under the name {name!r}" if name else f"on {host}")
+
+    # -- history -----------------------------------------------------------------------------------------------------
+
+    def find(self, *, most: int = 100, **asked: Unpack[Asking]) -> FindResult:
+        """Intents by what is known of them, over history and journals alike; all that is given has to hold.
+
+        Args:
+            most: Intents at most, the newest.
+            **asked: What is looked for, by the names of :class:`Question`.
+
+        Returns:
+            What was found, and where it was looked: without a history, or with it away, some of the newest that a
+            journal keeps are read where it has no index.
+
+        Raises:
+            Refused: Nothing is asked for.
+            NotFound: There is no such target.
+        """
+        question = Question(**asked)
+        return find(self._journals(question.target), question, most)
+
+    def history_lag(self, target: str | None = None) -> tuple[HistoryLag, ...]:
+        """How far each journal that can be reached is copied into history.
+
+        Raises:
+            NotFound: There is no such target.
+            JournalUnavailable: No Redis answered.
+        """
+        return tuple(lag for _, lag in self._of_each(lambda journal: journal.history_lag(), target))
+
+    def history_off(self, target: str | None = None, *, who: str, reason: str, forced: bool = False) -> dict[str, int]:
+        """Let nothing wait for history any more before it is trimmed; what was copied stays.
+
+        Args:
+            target: Of this one only; of all when None.
+            who: Who says so.
+            reason: Why.
+            forced: Also where a worker has looked a moment ago, which switches it on again if it goes on.
+
+        Returns:
+            For each target how many intents were not copied.
+
+        Raises:
+            Refused: A worker still copies.
+            NotFound: There is no such target.
+            JournalUnavailable: Redis did not answer.
+        """
+        left = {}
+        for journal in self._journals(target):
+            is_off, number = journal.drive(off_flow(forced=forced))
+            if not is_off:
+                raise Refused(
+                    f"history of target {journal.target!r} is not switched off: a worker copied a moment ago, and "
+                    "would switch it on again. Take BLNK_RELAY_HISTORY_URL out of the settings of all workers first"
+                )
+            self._note(journal, "history off", f"target {journal.target}", who=who, reason=reason, count=number)
+            left[journal.target] = number
+        return left
 
     def _told(self, what: str, of: str, *, who: str, reason: str = "", mark: str = "") -> str:
         """An action as the scripts take it."""

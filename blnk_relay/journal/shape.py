@@ -21,14 +21,14 @@ from blnk_relay.errors import OtherShape
 #: The shapes that this code works with, from the oldest to the newest. A release that raises the newest lowers nothing:
 #: its scripts do for each shape what belongs to it (``SHAPE`` in common.lua), so that it can run beside the one before.
 OLDEST = 1
-NEWEST = 1
+NEWEST = 2
 
 #: For each shape but the oldest the script that brings what stands in a journal to it, a bounded piece at a time.
 #:
 #: Its arguments are what is noted as the shape meanwhile, which it must find there or change nothing, and where to go
 #: on ("" at the beginning); it returns where to go on ("" at the end). It is run again from the beginning where that
 #: was not reached, and so has to pass over what it finds done.
-STEPS: Mapping[int, str] = {}
+STEPS: Mapping[int, str] = {2: "with_history"}
 
 #: How the target stands in the prefix of a journal.
 _TARGET = re.compile(r":([a-z0-9_]+)\}:$")

@@ -334,10 +334,11 @@ def payload_flow(prefix: str, seal: Seal, id_: str) -> Flow[Mapping[str, Any]]:
 def history_flow(prefix: str, id_: str) -> Flow[tuple[Attempt, ...]]:
     """See :meth:`blnk_relay.journal.journal.Journal.history`."""
     [lines] = yield Ask((("LRANGE", f"{prefix}log:{id_}", 0, -1),))
-    return tuple(_attempt(line) for line in lines)
+    return tuple(attempt_of(line) for line in lines)
 
 
-def _attempt(text: str) -> Attempt:
+def attempt_of(text: str) -> Attempt:
+    """One line of a log, as it stands there."""
     try:
         line = json.loads(text)
         return Attempt(

@@ -1,67 +1,67 @@
-"""All kinds, by name. A new kind is its module and one line here."""
+"""All kinds, by name. A new kind is its module and one line here.
+
+A kind's module has its name, with ``_`` for ``.``, and is imported when the kind is first asked for: whoever only looks
+into a journal pays for none, or for those that are there.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from types import MappingProxyType
+from collections.abc import Iterator, Mapping
+from importlib import import_module
 from typing import Any
 
 from blnk_relay.errors import InvalidIntent
 from blnk_relay.intents.intent import Intent
 from blnk_relay.intents.kind import Kind
-from blnk_relay.kinds import (
-    balance_create,
-    balance_link_identity,
-    identity_create,
-    identity_tokenize,
-    identity_update,
-    inflight_bulk_commit,
-    inflight_bulk_void,
-    inflight_commit,
-    inflight_void,
-    ledger_create,
-    matching_rule_create,
-    matching_rule_delete,
-    matching_rule_update,
-    metadata_update,
-    reconciliation_start,
-    reconciliation_start_instant,
-    reconciliation_upload,
-    refund,
-    transaction,
-    transaction_bulk,
-    transaction_split,
-)
-from blnk_relay.schema.loading import load
 
-KINDS: Mapping[str, Kind] = MappingProxyType(
-    {
-        kind.name: kind
-        for kind in (
-            transaction.KIND,
-            transaction_split.KIND,
-            transaction_bulk.KIND,
-            refund.KIND,
-            inflight_commit.KIND,
-            inflight_void.KIND,
-            inflight_bulk_commit.KIND,
-            inflight_bulk_void.KIND,
-            ledger_create.KIND,
-            balance_create.KIND,
-            identity_create.KIND,
-            identity_update.KIND,
-            balance_link_identity.KIND,
-            metadata_update.KIND,
-            identity_tokenize.KIND,
-            reconciliation_upload.KIND,
-            reconciliation_start.KIND,
-            reconciliation_start_instant.KIND,
-            matching_rule_create.KIND,
-            matching_rule_update.KIND,
-            matching_rule_delete.KIND,
-        )
-    }
+_NAMES = (
+    "transaction",
+    "transaction.split",
+    "transaction.bulk",
+    "refund",
+    "inflight.commit",
+    "inflight.void",
+    "inflight.bulk_commit",
+    "inflight.bulk_void",
+    "ledger.create",
+    "balance.create",
+    "identity.create",
+    "identity.update",
+    "balance.link_identity",
+    "metadata.update",
+    "identity.tokenize",
+    "reconciliation.upload",
+    "reconciliation.start",
+    "reconciliation.start_instant",
+    "matching_rule.create",
+    "matching_rule.update",
+    "matching_rule.delete",
 )
+
+
+class _Kinds(Mapping[str, Kind]):
+    """Every kind, imported when it is first asked for."""
+
+    def __init__(self) -> None:
+        self._known: dict[str, Kind | None] = dict.fromkeys(_NAMES)
+
+    def __getitem__(self, name: str) -> Kind:
+        kind = self._known[name]
+        if kind is None:
+            kind = self._known[name] = import_module(f"blnk_relay.kinds.{name.replace('.', '_')}").KIND
+        return kind
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._known
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._known)
+
+    def __len__(self) -> int:
+        return len(self._known)
+
+
+KINDS: Mapping[str, Kind] = _Kinds()
 
 
 def intent_of(kind: str, given: Mapping[str, Any]) -> Intent:
@@ -81,6 +81,8 @@ def intent_of(kind: str, given: Mapping[str, Any]) -> Intent:
         >>> intent_of("refund", {"transaction": "order_42"}).natural_key
         'refund:order_42'
     """
+    from blnk_relay.schema.loading import load
+
     known = KINDS.get(kind) if isinstance(kind, str) else None
     if known is None:
         raise InvalidIntent(kind, {"kind": [f"Unknown kind {kind!r}; it must be one of {', '.join(KINDS)}."]})

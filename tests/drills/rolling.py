@@ -28,6 +28,10 @@ ROOT = Path(__file__).resolve().parents[2]
 _KEYS = "blnk_relay/journal/scripts/common.lua"
 _KEY = re.compile(rb"^--   (\S+ +(?:hash|string|zset|set|list|stream)) ", re.MULTILINE)
 
+#: Where it is said which shape of a journal is the newest.
+_SHAPE = "blnk_relay/journal/shape.py"
+_NEWEST = re.compile(rb"^NEWEST = (\d+)$", re.MULTILINE)
+
 #: What a nursery of workers needs of them.
 _RUNTIME, _MOTHER = "tasks/runtime.py", b"class Stopping"
 
@@ -144,12 +148,18 @@ def _named(scene: Scene, keys: Sequence[str]) -> int:
 
 def _older_commit() -> str:
     """The oldest of the last commits that can work beside us; empty where there is none, or no repository."""
-    ours = _keys_of("HEAD")
+    ours, shape = _keys_of("HEAD"), _shape_of("HEAD")
     for commit in reversed(_git("rev-list", f"--max-count={_COMMITS}", "--skip=1", "HEAD").decode().split()):
         theirs = _keys_of(commit)
-        if theirs and theirs <= ours and _MOTHER in _git("show", f"{commit}:{_RUNTIME}"):
+        if theirs and theirs <= ours and shape == _shape_of(commit) and _MOTHER in _git("show", f"{commit}:{_RUNTIME}"):
             return commit
     return ""
+
+
+def _shape_of(commit: str) -> bytes:
+    """The newest shape that it knows; whoever does not know ours would only be refused."""
+    found = _NEWEST.search(_git("show", f"{commit}:{_SHAPE}"))
+    return found[1] if found else b""
 
 
 def _keys_of(commit: str) -> frozenset[bytes]:

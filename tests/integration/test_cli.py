@@ -44,7 +44,7 @@ def no_redis(environment):
 def test_the_help_of_every_command_offers_json_and_ends_with_an_example(path):
     ran = run(*path, "--help")
     assert ran.code == 0
-    assert "--json" in ran.out
+    assert "--json" in ran.out or path == ("completion",)
     assert ran.out.rindex("Example:") > ran.out.rindex("--help")
     assert f"blnk-relay {' '.join(path)}" in ran.out[ran.out.rindex("Example:") :]
 

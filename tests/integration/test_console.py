@@ -176,6 +176,25 @@ def test_an_intent_shows_its_life_and_the_chain_around_it_can_be_walked(relay, a
     assert "dead refused" in told
 
 
+def test_a_payment_is_found_by_what_is_known_of_it_and_it_is_said_where_was_looked(relay, ann, script):
+    relay.enqueue(payment(amount="12.34", destination="@wallet-zoe", reference="ref-zoe"), key="order-zoe")
+    relay.enqueue(payment(), key="order-other")
+    assert "Looked in" not in ann.page("/find")
+    for query in ("text=order-zoe", "text=ref-zoe", "amount=12.34&currency=EUR", "destination=@wallet-zoe&state=open"):
+        told = ann.page(f"/find?{query}")
+        assert "order-zoe transaction ready" in told, query
+        assert "order-other" not in told, query
+        assert "Looked in journal" in told
+    found = script.get("/api/v1/find?text=ref-zoe").json()
+    assert [one["key"] for one in found["intents"]] == ["order-zoe"]
+    assert rest(next(door for door in API if door.path == "/api/v1/find").about["out"], found) == {}
+    for query, says in (("amount=ten", "not an amount"), ("meta=x", "name=value"), ("state=ready", "not a state here")):
+        answer = ann.get(f"/find?{query}")
+        assert answer.status_code == 400
+        assert says in readable(answer.text)
+    assert script.get("/api/v1/find").status_code == 400
+
+
 def test_rows_of_the_ledger_are_shown_without_the_names_in_the_payload(relay, ann):
     legs = [Leg("@secret-alice", percent="60"), Leg("@secret-bob", left=True)]
     split = split_transaction(
@@ -655,7 +674,7 @@ def test_what_the_api_says_is_as_it_is_described_and_as_the_command_line_has_it(
     post(script, "/lanes/lane/refunds/pause", reason="audit")
     post(script, "/lanes/target/default/pause", reason="audit")
     places = {"target": "default", "id": relay.get("poor").id, "sort": "lane", "name": "refunds", "what": "resume"}
-    later = {"/targets/{name}/rebind", "/letters/{what}", "/jobs/{id}", "/jobs/{id}/stop", "/workers/{what}"}
+    later = {"/find", "/targets/{name}/rebind", "/letters/{what}", "/jobs/{id}", "/jobs/{id}/stop", "/workers/{what}"}
     for door in (door for door in API if door.path.removeprefix("/api/v1") not in later):
         path = door.path.removeprefix("/api/v1").format(**places | ({"what": "replay"} if "{id}" in door.path else {}))
         answer = script.get(f"/api/v1{path}") if door.method == "GET" else post(script, path, reason="a test")

@@ -156,9 +156,8 @@ def house(tmp_path: Path) -> Path:
     """A copy of the packages with one module and one line more."""
     kinds = copied(tmp_path) / "blnk_relay" / "kinds"
     (kinds / "widget_create.py").write_text(MODULE.lstrip())
-    line, end = "            transaction.KIND,\n", "            widget_create.KIND,\n"
-    name = "    transaction,\n"
-    changed(kinds / "registry.py", {name: name + "    widget_create,\n", line: line + end})
+    line = '    "transaction",\n'
+    changed(kinds / "registry.py", {line: line + '    "widget.create",\n'})
     return tmp_path
 
 

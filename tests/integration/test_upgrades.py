@@ -29,7 +29,7 @@ from tests.support.sentry import FakeSentry
 from tests.support.waiting import wait_until
 from worker.demo.stage import Stage, as_environment
 
-STEP = """-- Brings logs to where the second shape has them, some keys at a time.
+STEP = """-- Brings logs to where the further shape has them, some keys at a time.
 -- ARGV: under_way; cursor.
 -- Returns: where to go on, "" at the end.
 -- Deletes: log:<id>.
@@ -53,7 +53,7 @@ carry, pieces = Producing._carry, []
 
 def carried(self, trip):
     answer = carry(self, trip)
-    pieces.append(getattr(trip, "name", "") == "to_2")
+    pieces.append(getattr(trip, "name", "") == "to_3")
     if sum(pieces) == 2:
         os._exit(9)
     return answer
@@ -65,12 +65,12 @@ with Operator.from_env() as operator:
 
 
 def tomorrow(folder: Path) -> Path:
-    """A copy that knows a second shape, and how to come to it."""
+    """A copy that knows a further shape, and how to come to it."""
     journal = copied(folder) / "blnk_relay" / "journal"
     changed(
-        journal / "shape.py", {"NEWEST = 1\n": "NEWEST = 2\n", "STEPS: Mapping[int, str] = {}": 'STEPS = {2: "to_2"}'}
+        journal / "shape.py", {"NEWEST = 2\n": "NEWEST = 3\n", '{2: "with_history"}': '{2: "with_history", 3: "to_3"}'}
     )
-    changed(journal / "scripts" / "common.lua", {"P .. 'log:' .. id": "P .. (SHAPE < 2 and 'log:' or 'story:') .. id"})
+    changed(journal / "scripts" / "common.lua", {"P .. 'log:' .. id": "P .. (SHAPE < 3 and 'log:' or 'story:') .. id"})
     changed(journal / "scripts" / "sweep.lua", {"P .. 'log:' .. id)": "P .. 'log:' .. id, P .. 'story:' .. id)"})
     changed(
         journal / "status.py",
@@ -81,7 +81,7 @@ def tomorrow(folder: Path) -> Path:
             )
         },
     )
-    (journal / "scripts" / "to_2.lua").write_text(STEP)
+    (journal / "scripts" / "to_3.lua").write_text(STEP)
     return folder
 
 
@@ -122,17 +122,17 @@ def test_old_and_new_work_side_by_side_until_an_operator_says_that_the_old_is_go
         journal, new = relay.journal(), House(tomorrow(tmp_path), stage.settings)
         old = stage.start_worker()
         # Whoever comes first says which shape the journal has.
-        wait_until(lambda: shapes_heard(journal) == {1}, WAIT_S, "the old worker")
+        wait_until(lambda: shapes_heard(journal) == {2}, WAIT_S, "the old worker")
         with working(new):
-            wait_until(lambda: shapes_heard(journal) == {1, 2}, WAIT_S, "both workers")
+            wait_until(lambda: shapes_heard(journal) == {2, 3}, WAIT_S, "both workers")
             enqueued_by_both(relay, new)
-            assert shape_of(journal) == "1"
+            assert shape_of(journal) == "2"
             histories = {key: len(relay.history(key)) for key in POOR}
 
             refused = new.run("upgrade")["error"]
             assert (refused["type"], refused["exit_code"]) == ("Refused", 5)
             assert str(old.pid) in refused["message"]
-            assert shape_of(journal) == "1", "an old worker is alive"
+            assert shape_of(journal) == "2", "an old worker is alive"
             stage.stop_workers()
 
             with Operator(relay.journals, relay.bells) as operator:
@@ -140,8 +140,8 @@ def test_old_and_new_work_side_by_side_until_an_operator_says_that_the_old_is_go
             relay.enqueue_many([Write(intent=payment(), key=key) for key in OPEN])
             killed_half_way(relay, new)
             (upgraded,) = new.run("upgrade")["journals"]
-            assert upgraded == {"target": "default", "before": "1>2", "after": "2", "changed": True}
-            assert (shape_of(journal), names(journal, "log:")) == ("2", set())
+            assert upgraded == {"target": "default", "before": "2>3", "after": "3", "changed": True}
+            assert (shape_of(journal), names(journal, "log:")) == ("3", set())
             assert [one["changed"] for one in new.run("upgrade")["journals"]] == [False]
             old_producers_are_refused(relay)
 
@@ -152,10 +152,10 @@ def test_old_and_new_work_side_by_side_until_an_operator_says_that_the_old_is_go
             assert new.run("resume", "transactions")["resumed"]
             wait_until(lambda: new.run("status")["lanes"][0]["due"] == 0, WAIT_S, "what was open to be sent")
             wait_until(lambda: new.run("show", OPEN[-1])["intent"]["state"] == "done", WAIT_S, "the last of it")
-            assert shapes_heard(journal) == {2}
+            assert shapes_heard(journal) == {3}
             (event,) = sentry.events()
-            assert event["tags"] == {"target": "default", "shape": "2"}
-            assert "has shape 2, and this process" in stage.log.read_text()
+            assert event["tags"] == {"target": "default", "shape": "3"}
+            assert "has shape 3, and this process" in stage.log.read_text()
             # What was tried is still told.
             assert {key: len(new.run("show", key)["attempts"]) for key in POOR[:3]} == {
                 key: histories[key] for key in POOR[:3]
@@ -179,19 +179,19 @@ def killed_half_way(relay: Relay, new: House) -> None:
     """Nobody meets a journal of two shapes."""
     journal = relay.journal()
     assert new.process("-c", HALF_WAY).returncode == 9
-    assert shape_of(journal) == "1>2"
+    assert shape_of(journal) == "2>3"
     assert names(journal, "log:")
     assert names(journal, "story:")
-    with pytest.raises(OtherShape, match="being brought from shape 1 to shape 2"):
+    with pytest.raises(OtherShape, match="being brought from shape 2 to shape 3"):
         relay.enqueue(payment(), key="meanwhile")
     assert new.run("show", POOR[0])["error"]["exit_code"] == 4
 
 
 def old_producers_are_refused(relay: Relay) -> None:
-    with pytest.raises(OtherShape, match=r"has shape 2, and this process .* knows shape 1") as caught:
+    with pytest.raises(OtherShape, match=r"has shape 3, and this process .* knows shapes 1 to 2") as caught:
         relay.enqueue(payment(), key="later")
     assert isinstance(caught.value, JournalUnavailable), "who waits for a journal waits for this one"
-    assert (caught.value.target, caught.value.found, caught.value.known) == ("default", "2", (1, 1))
+    assert (caught.value.target, caught.value.found, caught.value.known) == ("default", "3", (1, 2))
     with pytest.raises(OtherShape):
         relay.get(POOR[0])
     assert asyncio.run(refused_async(relay.settings))
@@ -219,9 +219,9 @@ async def refused_async(settings: Settings) -> bool:
 @pytest.mark.parametrize(
     ("found", "told"),
     [
-        ("2", "start a version in its place that knows shape 2"),
+        ("3", "start a version in its place that knows shape 3"),
         ("0", "run blnk-relay upgrade of a version that knows both"),
-        ("1>2", "is being brought from shape 1 to shape 2"),
+        ("2>3", "is being brought from shape 2 to shape 3"),
         ("odd", "has shape odd"),
     ],
 )
@@ -289,7 +289,7 @@ def test_whoever_comes_first_says_which_shape_a_journal_has(relay: Relay) -> Non
     relay.enqueue(payment(), key="first")
     assert shape_of(journal) == str(shape.NEWEST)
     with Operator(relay.journals, relay.bells) as operator:
-        assert [(one.before, one.after, one.changed) for one in operator.upgrade()] == [("1", "1", False)]
+        assert [(one.before, one.after, one.changed) for one in operator.upgrade()] == [("2", "2", False)]
         with pytest.raises(errors.NotFound):
             operator.upgrade("nobody")
 
@@ -305,8 +305,8 @@ def test_a_worker_program_that_says_nothing_of_its_shape_knows_the_first(
     journal = relay.journal()
     relay.enqueue(payment(), key="first")
     now_ms = journal.now_ms()
-    monkeypatch.setattr(shape, "NEWEST", 2)
-    monkeypatch.setattr(shape, "STEPS", {2: "to_2"})
+    monkeypatch.setattr(shape, "NEWEST", 3)
+    monkeypatch.setattr(shape, "STEPS", {3: "to_3"})
     journal.client.zadd(journal.key("alive"), {f"host:{os.getpid()}:abc": now_ms})
     with pytest.raises(Refused, match="of before"):
         operator.upgrade()
@@ -314,4 +314,4 @@ def test_a_worker_program_that_says_nothing_of_its_shape_knows_the_first(
     journal.client.zadd(journal.key("alive"), {f"host:{os.getpid()}:abc": now_ms - 60_000})
     with pytest.raises(FileNotFoundError):
         operator.upgrade()
-    assert shape_of(journal) == "1>2"
+    assert shape_of(journal) == "2>3"

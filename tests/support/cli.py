@@ -6,7 +6,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -53,9 +53,9 @@ def run(*arguments: str, stdin: str | bytes | None = None) -> Ran:
 
 
 @contextmanager
-def process(*arguments: str, **options: Any) -> Iterator[subprocess.Popen[Any]]:
+def process(*arguments: str, env_of: Mapping[str, str] = os.environ, **options: Any) -> Iterator[subprocess.Popen[Any]]:
     """Run a command as a process of its own, which does not outlive the test."""
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    environment = {**env_of, "PYTHONPATH": str(ROOT)}
     command = [sys.executable, "-m", "worker.cli", *arguments]
     with subprocess.Popen(command, env=environment, **options) as running:
         try:

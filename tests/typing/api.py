@@ -24,7 +24,10 @@ from blnk_relay import (
     EncryptionKeyMissing,
     Event,
     EventName,
+    FindResult,
     GateView,
+    HistoryLag,
+    HistoryUnavailable,
     Intent,
     InvalidIntent,
     InvalidSettings,
@@ -36,6 +39,8 @@ from blnk_relay import (
     KeyUse,
     LaneDepth,
     Leg,
+    Located,
+    Looked,
     ManyPlan,
     NotDurable,
     NotFound,
@@ -48,6 +53,7 @@ from blnk_relay import (
     PartStatus,
     Pause,
     Planned,
+    Question,
     Receipt,
     Refused,
     Relay,
@@ -287,9 +293,19 @@ def operate() -> list[str]:
         jobs: tuple[Job, ...] = operator.jobs()
         uses: tuple[KeyUse, ...] = operator.key_use()
         resealed: Resealed = operator.reseal("default")
+        result: FindResult = operator.find(destination="@alice", amount=Decimal("25.00"), most=10)
+        located: tuple[Located, ...] = result.found
+        looked: tuple[Looked, ...] = result.looked
+        assert_type(Question(key="order-42").key, str)
+        lags: tuple[HistoryLag, ...] = operator.history_lag()
+        try:
+            operator.history_off(who="mila", reason="no longer wanted")
+        except HistoryUnavailable as error:
+            assert_type(error.code, str)
         told = [f"{act.at} {act.who}: {act.what} {act.of}" for act in acts]
         told += [f"{cause.count} {cause.code} {cause.sums.get('EUR')}" for cause in causes]
         told += [f"{job.id} {job.state} {job.done}" for job in jobs]
+        told += [one.status.key for one in located] + [one.place for one in looked] + [lag.trouble for lag in lags]
         told += [f"{use.target} {use.old}" for use in uses] + [f"{resealed.done} {resealed.finished}"]
         told += [f"{lane.lane} {lane.due}" for lane in lanes] + [gate.state for gate in gates]
         told += [f"{one.target} {one.before} {one.after}" for one in upgraded if one.changed]

@@ -60,9 +60,9 @@ JOURNAL = JournalVitals(
     "default",
     meant="cloud https://a i",
     ledger="cloud https://a i",
-    shape="1",
+    shape=str(shape.NEWEST),
     epoch="1-abc",
-    programs=(Program("host:1:a", "1.0", 1),),
+    programs=(Program("host:1:a", "1.0", shape.NEWEST),),
     overview=OVERVIEW,
 )
 
@@ -149,9 +149,9 @@ CASES: list[tuple[Callable[[], Finding], Level, str]] = [
     (lambda: servers.clock(replace(server(), ahead_s=None)), BLIND, "+time"),
     (lambda: servers.clock(replace(server(), ahead_s=-90.0)), WARN, "not_before"),
     (lambda: servers.clock(replace(server(), ahead_s=3.0, trip_s=4.0)), WELL, "to within 2.00 s"),
-    (lambda: journals.known_shape(JOURNAL), WELL, "knows 1 to 1"),
+    (lambda: journals.known_shape(JOURNAL), WELL, "knows 1 to 2"),
     (lambda: journals.known_shape(replace(JOURNAL, shape="")), WELL, "nothing is recorded"),
-    (lambda: journals.known_shape(replace(JOURNAL, shape="2")), FAIL, "start a version that knows it"),
+    (lambda: journals.known_shape(replace(JOURNAL, shape="3")), FAIL, "start a version that knows it"),
     (lambda: journals.known_shape(replace(JOURNAL, shape="odd")), FAIL, "odd"),
     (lambda: journals.known_shape(replace(JOURNAL, shape="1>2")), FAIL, "half way"),
     (lambda: journals.identity(JOURNAL), WELL, "cloud https://a i"),
@@ -222,7 +222,9 @@ CASES: list[tuple[Callable[[], Finding], Level, str]] = [
 
 
 def mixed(*versions: str) -> JournalVitals:
-    return replace(JOURNAL, programs=tuple(Program(f"host:{at}:a", one, 1) for at, one in enumerate(versions)))
+    return replace(
+        JOURNAL, programs=tuple(Program(f"host:{at}:a", one, shape.NEWEST) for at, one in enumerate(versions))
+    )
 
 
 @pytest.mark.parametrize("case", CASES, ids=range(len(CASES)))
@@ -239,11 +241,11 @@ def test_a_check_says_how_bad_it_is_and_what_it_saw(case: tuple[Callable[[], Fin
 
 
 def test_a_newer_shape_is_told_to_be_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(shape, "NEWEST", 2)
+    monkeypatch.setattr(shape, "NEWEST", shape.NEWEST + 1)
     assert journals.known_shape(JOURNAL).level is WARN
     assert "blnk-relay upgrade" in journals.known_shape(JOURNAL).mend
     found = journals.programs(JOURNAL)
-    assert (found.level, "do not know shape 2" in found.saw) == (WARN, True)
+    assert (found.level, f"do not know shape {shape.NEWEST}" in found.saw) == (WARN, True)
 
 
 def test_every_check_is_asked_and_what_is_dead_is_asked_no_more() -> None:

@@ -24,6 +24,7 @@ FLOORS = (
     "blnk_relay.families",
     "blnk_relay.kinds",
     "blnk_relay.replay blnk_relay.targets blnk_relay.settings",
+    "blnk_relay.history",
     "blnk_relay.transport",
     "blnk_relay.bell",
     "blnk_relay.journal",

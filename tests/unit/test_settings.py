@@ -64,7 +64,7 @@ def test_a_contradiction_is_refused_with_a_sentence_that_names_the_variables(giv
 @pytest.mark.parametrize("name", NUMBERS)
 @pytest.mark.parametrize("value", [0, -1, float("nan"), float("inf")])
 def test_every_number_is_finite_and_above_zero(name, value):
-    if value == 0 and name in ("key_retention_s", "audit_window_s", "metrics_port"):
+    if value == 0 and name in ("key_retention_s", "audit_window_s", "metrics_port", "history_retention_s"):
         assert Settings(**{name: value}) == Settings(), "keys are kept for ever, nobody audits, nothing is served"
         return
     with pytest.raises(InvalidSettings, match=f"BLNK_RELAY_{name.upper()} must be a number above 0"):
@@ -206,12 +206,14 @@ def test_whatever_holds_a_credential_is_a_secret():
         "broker_url",
         "sentry_dsn",
         "encryption_keys",
+        "history_url",
     } == SECRETS
 
 
 def test_no_secret_is_ever_printed():
     credential = {"oauth_client_id": "client", "token": ""}
     given = {"redis_url": "redis://:hidden@a", "broker_url": "redis://:hidden@b"}
+    given["history_url"] = "postgresql://hidden@c/d"
     given["encryption_keys"] = "k:hiddenhidden" + "A" * 31 + "="
     settings = Settings(**{**{name: f"hidden-{name}" for name in SECRETS}, **given, **credential})
     assert "hidden" not in repr(settings.ledgers)

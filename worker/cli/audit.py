@@ -13,7 +13,7 @@ import click
 from worker.cli import exits
 from worker.cli.access import opened
 from worker.cli.options import example, json_option
-from worker.cli.output import clock, emit, fields, plain, progress, remark, say, several, stamp, table
+from worker.cli.output import clock, emit, plain, progress, remark, say, several, stamp, table
 from worker.cli.spans import Since, Time, since_at
 
 if TYPE_CHECKING:
@@ -30,6 +30,8 @@ _PATIENCE_S = 60.0
 
 #: Under which an operator's audits keep their place in a journal.
 _WHO = "operator"
+
+_DIFFERENCES = ("difference", "intent", "id", "reference", "the journal says", "the ledger shows", "what to do")
 
 #: Characters of a file that keeps a place, at most.
 _MOST_KEPT = 10_000_000
@@ -213,25 +215,24 @@ def show_report(report: Report, journal: Journal, path: str | None) -> None:
     """What an audit found, for people."""
     from blnk_relay.journal.status import moment
 
-    for one in report.findings:
-        fields(
-            [
-                ("difference", one.sort),
-                ("intent", f"{one.kind} {one.key or one.intent}" if one.intent else "none that the journal knows"),
-                ("id", one.intent),
-                ("reference", one.reference),
-                ("the journal says", one.says),
-                ("the ledger shows", one.shows),
-                ("what to do", one.advice),
-            ]
+    rows = [
+        (
+            one.sort,
+            f"{one.kind} {one.key or one.intent}" if one.intent else "none that the journal knows",
+            one.intent,
+            one.reference,
+            one.says,
+            one.shows,
+            one.advice,
         )
-        say()
+        for one in report.findings
+    ]
+    table(_DIFFERENCES, rows, name="differences", main=True, unless_empty=True, blocks=True)
     found = report.found.total()
     if found > len(report.findings):
         say(f"The first {len(report.findings)} of {found:,} differences.")
-    rows = [(plain(reason), f"{number:,}") for reason, number in report.unread.most_common()]
-    if rows:
-        table(("not looked at", ">intents"), rows)
+    unread = [(reason, f"{number:,}") for reason, number in report.unread.most_common()]
+    table(("not looked at", ">intents"), unread, name="not looked at", unless_empty=True)
     if report.trimmed:
         hours = journal.settings.retention_s / 3600
         say(

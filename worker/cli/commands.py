@@ -6,11 +6,14 @@ import click
 
 from worker.cli.audit import audit
 from worker.cli.cancel import cancel
+from worker.cli.completion import completion
 from worker.cli.dead import dead
 from worker.cli.doctor import doctor
 from worker.cli.encryption import encryption
 from worker.cli.enqueue import enqueue
+from worker.cli.find import find
 from worker.cli.group import Commands, Deferred
+from worker.cli.history import history
 from worker.cli.jobs import jobs
 from worker.cli.lanes import lanes, pause, resume
 from worker.cli.log import log
@@ -65,6 +68,7 @@ for command in (
     enqueue,
     show,
     list_,
+    find,
     status_,
     workers,
     health,
@@ -78,8 +82,10 @@ for command in (
     log,
     target_,
     encryption,
+    history,
     doctor,
     upgrade,
     kinds,
+    completion,
 ):
     cli.add_command(command)

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 import click
 
 from worker.cli import exits
+from worker.cli.forms import chosen
 from worker.cli.options import example, json_option
-from worker.cli.output import emit, plain, say, several
+from worker.cli.output import emit, plain, say, several, state, table
 
 if TYPE_CHECKING:
     from worker.doctor.findings import Finding
@@ -49,8 +50,13 @@ def doctor(target: str | None, as_json: bool) -> None:
 
 
 def _show(found: tuple[Finding, ...]) -> None:
+    if chosen().form in ("csv", "wide"):
+        columns = ("level", "check", "of", "saw", "why", "mend", "see")
+        rows = [(one.level, one.check, one.of, one.saw, one.why or "", one.mend or "", one.link or "") for one in found]
+        table(columns, rows, name="findings")
+        return
     for finding in found:
-        say(f"{_MARKS[finding.level]}  {finding.check:<12} {plain(finding.of)}: {plain(finding.saw)}")
+        say(f"{state(_MARKS[finding.level])}  {finding.check:<12} {plain(finding.of)}: {plain(finding.saw)}")
         for label, text in (("why", finding.why), ("mend", finding.mend), ("see", finding.link)):
             if text:
                 say(f"      {label:<12} {plain(text)}")

@@ -9,7 +9,7 @@ import click
 from worker.cli import exits
 from worker.cli.access import opened
 from worker.cli.interrupt import Stop
-from worker.cli.options import example, json_option, who_option
+from worker.cli.options import answer_option, example, json_option, who_option
 from worker.cli.output import emit, remark, say, several, table
 
 if TYPE_CHECKING:
@@ -71,7 +71,7 @@ def _use_json(use: KeyUse) -> dict[str, Any]:
 @encryption.command("renew", epilog=example("blnk-relay encryption renew"))
 @click.option("--target", help="Only of this ledger.")
 @who_option
-@json_option
+@answer_option
 def encryption_renew(target: str | None, who: str, as_json: bool) -> None:
     """Put all that is hidden under another key, or not at all, under the first key of the settings.
 

@@ -10,7 +10,7 @@ import click
 from worker.cli import exits
 from worker.cli import jsonl as intake
 from worker.cli.interrupt import Stop
-from worker.cli.options import example, json_option
+from worker.cli.options import answer_option, example
 from worker.cli.output import emit, plain, progress, remark, say, several
 
 #: Problems that are shown to people; the JSON lists more.
@@ -28,7 +28,7 @@ _SHOWN = 20
 @click.option("--target", default="", help="The ledger of lines that do not name one.  [default: default]")
 @click.option("--partial", is_flag=True, help="Enqueue the good lines although others are bad; exit code 1.")
 @click.option("--check", "only_check", is_flag=True, help="Only check; enqueue nothing.")
-@json_option
+@answer_option
 def enqueue(*, file: IO[bytes], target: str, partial: bool, only_check: bool, as_json: bool) -> None:
     """Enqueue the intents of a JSONL FILE, or of stdin with '-'.
 

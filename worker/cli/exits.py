@@ -24,7 +24,8 @@ MEANINGS: Mapping[int, str] = MappingProxyType(
         PARTLY: "done in part: what was refused is listed; or a check (audit, status, health) found something",
         BAD_INPUT: "bad input or settings; nothing was changed",
         NOT_FOUND: "no such key, lane, target, kind or code",
-        UNAVAILABLE: "the journal (Redis) cannot be reached, does not take writes, or has a shape that is unknown here",
+        UNAVAILABLE: "the journal (Redis) cannot be reached, does not take writes, or has a shape that is unknown "
+        "here; or the database of history cannot be used",
         REFUSED: "refused: it would lose or double a payment, comes too late, or another's pause stands",
         UNREAD: "an audit found no difference in what it could read, and could not read all",
         FAILED: "a worker could not go on, and should be started again; its log says why",
@@ -46,7 +47,7 @@ def code_of(error: Exception) -> int | None:
     match error:
         case errors.NotFound():
             return NOT_FOUND
-        case errors.JournalUnavailable():
+        case errors.JournalUnavailable() | errors.HistoryUnavailable():
             return UNAVAILABLE
         case errors.Refused() | errors.TooLate():
             return REFUSED

@@ -4,13 +4,19 @@ from __future__ import annotations
 
 import importlib
 import json
+import os
 import sys
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NoReturn
 
 import click
 
 from worker.cli import exits
+from worker.cli.forms import asks_for_json
+from worker.cli.output import finish
+
+#: By this variable a shell asks for completions, and says how.
+COMPLETING = "_BLNK_RELAY_COMPLETE"
 
 
 class Deferred(click.Command):
@@ -59,6 +65,16 @@ class Commands(click.Group):
         name, command, rest = super().resolve_command(ctx, args)
         return name, command.load() if isinstance(command, Deferred) else command, rest
 
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run a command, and print at its end what it has shown for CSV; one that fails prints none."""
+        try:
+            result = super().invoke(ctx)
+        except click.exceptions.Exit:
+            finish()
+            raise
+        finish()
+        return result
+
     def main(
         self,
         args: Sequence[str] | None = None,
@@ -69,6 +85,8 @@ class Commands(click.Group):
         **extra: Any,
     ) -> Any:
         """Run a command; ends the process unless ``standalone_mode`` is off, which returns the exit code instead."""
+        if COMPLETING in os.environ:
+            _complete(self)
         given = list(sys.argv[1:] if args is None else args)
         code = self._code(given, prog_name or "blnk-relay", complete_var, windows_expand_args, extra)
         if standalone_mode:
@@ -102,9 +120,20 @@ class Commands(click.Group):
         return result if isinstance(result, int) else exits.OK
 
 
+def _complete(cli: click.Group) -> NoReturn:
+    """Answer a shell that completes a line; what goes wrong ends without a word."""
+    from worker.cli.completion import complete
+
+    try:
+        code = complete(cli)
+    except Exception:  # noqa: BLE001 - an error in the middle of somebody's line helps nobody
+        code = exits.FAILED
+    sys.exit(code)
+
+
 def _report(given: Sequence[str], kind: str, message: str, code: int) -> int:
     """One sentence on stderr and, where JSON was asked for, one object on stdout that says the same."""
     click.echo(f"Error: {message}", err=True)
-    if "--json" in given:
+    if asks_for_json(given):
         click.echo(json.dumps({"error": {"type": kind, "message": message, "exit_code": code}}))
     return code

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import click
 
 from worker.cli.access import opened
 from worker.cli.as_json import action_json, lane_json, pause_json
-from worker.cli.options import Reason, example, json_option, who_option
-from worker.cli.output import clock, emit, plain, say, span, table
+from worker.cli.options import Reason, answer_option, example, json_option, who_option
+from worker.cli.output import clock, emit, plain, say, table
 
 if TYPE_CHECKING:
     from blnk_relay import GateView, LaneDepth, Pause, Settings
 
-_COLUMNS = ("lane", "target", ">due", ">later", ">oldest", "note")
+_COLUMNS = ("lane", "target", ">due", "?>later", ">oldest", "note")
 
 #: Pauses and resumes that are told of, and those of them that are shown to people; 'log' has all.
 _MOST_ACTS, _SHOWN_ACTS = 20, 5
@@ -34,10 +35,9 @@ def lanes(as_json: bool) -> None:
         shown = [lane_json(lane, settings) for lane in overview.lanes]
         emit({"lanes": shown, "acts": [action_json(act) for act in acts]})
         return
-    table(*lane_rows(overview.lanes, overview.gates, settings))
-    if acts:
-        rows = [(clock(act.at), act.what, act.of, act.who, act.reason) for act in acts[:_SHOWN_ACTS]]
-        table(("at", "act", "of", "who", "why"), rows, title="Last pauses and resumes")
+    table(*lane_rows(overview.lanes, overview.gates, settings), name="lanes", main=True)
+    rows = [(act.at, act.what, act.of, act.who, act.reason) for act in acts[:_SHOWN_ACTS]]
+    table(("at", "act", "of", "who", "why"), rows, title="Last pauses and resumes", name="acts", unless_empty=True)
 
 
 def lane_rows(
@@ -51,7 +51,7 @@ def lane_rows(
             depth.target,
             f"{depth.due:,}",
             f"{depth.later:,}",
-            span(depth.oldest_open_s),
+            timedelta(seconds=depth.oldest_open_s),
             _note(depth, stopped.get(depth.target), settings),
         )
         for depth in depths
@@ -84,7 +84,7 @@ def whose(pause: Pause) -> str:
 @click.option("--target", help="Stop all requests to a target instead, reads included.")
 @click.option("--reason", type=Reason(), default="", help="Why; shown in lanes and status.")
 @who_option
-@json_option
+@answer_option
 def pause(lane: str | None, target: str | None, reason: str, who: str, as_json: bool) -> None:
     """Stop claiming from a LANE, for all targets, or stop all requests to a target.
 
@@ -114,7 +114,7 @@ def pause(lane: str | None, target: str | None, reason: str, who: str, as_json: 
 @click.option("--target", help="Open the gates of a target instead.")
 @click.option("--reason", type=Reason(), default="", help="Why; kept with who did it.")
 @who_option
-@json_option
+@answer_option
 def resume(lane: str | None, target: str | None, reason: str, who: str, as_json: bool) -> None:
     """Let workers claim from a LANE again, for all targets, or send to a target again, whoever paused it."""
     _one_of(lane, target)

@@ -12,7 +12,7 @@ import click
 from worker.cli import exits
 from worker.cli.interrupt import Stop
 from worker.cli.options import reason_given
-from worker.cli.output import clock, emit, plain, progress, remark, say, several, table
+from worker.cli.output import emit, plain, progress, remark, say, several, table
 from worker.cli.scope import FIRST, NO, Letter, Plan
 
 if TYPE_CHECKING:
@@ -192,15 +192,16 @@ def _show_plan(made: Plan, act: Act) -> None:
     if not made.ways:
         say("No dead letter is in this scope.")
         return
-    table((">letters", "what happens"), [(f"{made.ways[way]:,}", text) for way, text in act.ways if made.ways[way]])
-    if made.reasons:
-        left = [(f"{number:,}", why) for why, number in made.reasons.most_common(FIRST)]
-        table((">left alone", "why"), left)
-    table((">letters", "code"), [(f"{number:,}", code) for code, number in made.codes.most_common(FIRST)])
+    ways = [(f"{made.ways[way]:,}", text) for way, text in act.ways if made.ways[way]]
+    table((">letters", "what happens"), ways, name="ways")
+    left = [(f"{number:,}", why) for why, number in made.reasons.most_common(FIRST)]
+    table((">left alone", "why"), left, name="reasons", unless_empty=True)
+    codes = [(f"{number:,}", code) for code, number in made.codes.most_common(FIRST)]
+    table((">letters", "code"), codes, name="codes")
     rows = [
-        (letter.status.key, letter.status.dead_class, letter.status.code, clock(letter.status.updated), letter.why)
+        (letter.status.key, letter.status.dead_class, letter.status.code, letter.status.updated, letter.why)
         for letter in (made.letters[:FIRST] + made.refused)[:FIRST]
     ]
-    table(("key", "class", "code", "died", "plan"), rows)
+    table(("key", "?class", "code", "??died", "plan"), rows, name="letters", main=True)
     if made.more:
         say(f"Cut at --max {made.most:,}: there are more in this scope.")

@@ -27,6 +27,7 @@ WHAT = (
     "view",
     "renew keys",
     "upgrade",
+    "history off",
     "quiet",
     "stop",
     "begin",

@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 
 import click
 
+from worker.cli.forms import FORMS, Form, chosen
 from worker.cli.spans import Since
 
 #: Longest reason; blnk_relay.journal.operator would cut it there.
@@ -20,10 +21,91 @@ CLASSES = ("refused", "rejected", "unknown", "partial", "invalid")
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
-json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON object (docs/cli.md) instead.")
+
+def _form(ctx: click.Context, param: click.Parameter, value: Form | None) -> None:
+    if value is not None and not ctx.resilient_parsing:
+        _choose(ctx, param, value)
+
+
+def _json(ctx: click.Context, param: click.Parameter, value: bool) -> bool:
+    if value and not ctx.resilient_parsing:
+        _choose(ctx, param, "json")
+    return chosen().form == "json"
+
+
+def _choose(ctx: click.Context, param: click.Parameter, form: Form) -> None:
+    made = chosen()
+    if made.form not in ("fit", form):
+        raise click.BadParameter(f"cannot be {form} and {made.form} at once.", ctx, param)
+    made.form = form
+
+
+def _table(ctx: click.Context, param: click.Parameter, value: str | None) -> None:
+    if value is None or ctx.resilient_parsing:
+        return
+    if chosen().form != "csv":
+        raise click.BadParameter("goes with -o csv, which prints one table.", ctx, param)
+    chosen().table = value
+
+
+def json_option(function: Function) -> Function:
+    """How a command prints what it shows: ``-o wide|json|csv``, and ``--json`` for ``-o json``; hands on ``as_json``.
+
+    The tables of the command come out in that form by themselves (:mod:`worker.cli.output`).
+    """
+    for option in (
+        click.option(
+            "--table",
+            expose_value=False,
+            callback=_table,
+            metavar="TABLE",
+            help="With -o csv: another table of the command, by number or name.",
+        ),
+        click.option("--json", "as_json", is_flag=True, callback=_json, help="The same as -o json."),
+        click.option(
+            "-o",
+            "--output",
+            type=click.Choice(FORMS),
+            expose_value=False,
+            is_eager=True,
+            callback=_form,
+            help="All columns without folding, one JSON object (docs/cli.md), or one table as CSV.",
+        ),
+    ):
+        function = option(function)
+    return function
+
+
+def answer_option(function: Function) -> Function:
+    """``-o json`` and ``--json`` for a command that shows no table: it does something, and says so."""
+    for option in (
+        click.option("--json", "as_json", is_flag=True, callback=_json, help="The same as -o json."),
+        click.option(
+            "-o",
+            "--output",
+            type=click.Choice(["json"]),
+            expose_value=False,
+            is_eager=True,
+            callback=_form,
+            help="Print one JSON object (docs/cli.md).",
+        ),
+    ):
+        function = option(function)
+    return function
+
+
+def _payload(ctx: click.Context, param: click.Parameter, value: bool) -> bool:
+    if value and chosen().form == "csv":
+        raise click.BadParameter("does not fit into a table: give it with -o json, or without -o.", ctx, param)
+    return value
+
 
 payload_option = click.option(
-    "--payload", "with_payload", is_flag=True, help="Show the payload: personal data. Who looks is noted in the log."
+    "--payload",
+    "with_payload",
+    is_flag=True,
+    callback=_payload,
+    help="Show the payload: personal data. Who looks is noted in the log.",
 )
 
 target_option = click.option(

@@ -1,27 +1,74 @@
-"""How things are shown: tables for people, one JSON object for programs, remarks on stderr.
+"""How things are shown: tables for people, one JSON object or CSV for programs, remarks on stderr.
 
-Colours and bars appear only when a terminal looks on. Whatever comes from outside goes through :func:`plain`, so that
-no key or message of the ledger can move the cursor or write over a line.
+A command says what it shows, by :func:`table`, :func:`fields`, :func:`say` and :func:`emit`; the form that was asked
+for (``-o``) is made here. Colours and bars appear only when a terminal looks on, and nothing is told by colour alone.
+Whatever comes from outside goes through :func:`plain`, so that no key or message of the ledger can move the cursor or
+write over a line.
 """
 
 from __future__ import annotations
 
 import json
+import os
+import shutil
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, TextIO
 
 import click
 
+from worker.cli import exits, layout
+from worker.cli.forms import Sheet, as_csv, chosen, picked
+from worker.cli.layout import Column
+
 if TYPE_CHECKING:
     from rich.console import Console
 
-#: Columns that tables fit into.
+#: Columns that tables fit into where no terminal looks on.
 WIDTH = 100
 
+#: Narrower than this is taken for this.
+_LEAST_WIDTH = 20
+
+#: Longest cell for people, and for spreadsheets, which take no longer one.
+_MOST_CELL, _MOST_CSV_CELL = 500, 32_000
+
 _MINUTE_S, _HOUR_S, _DAY_S = 60, 3600, 86_400
+
+#: Columns and fields whose value is a state, and the colours of states; also of words that begin so ("paused by ann").
+_STATEFUL = frozenset({"state", "gate", "severity", "level", "health", "status"})
+_COLOURS = {
+    "dead": "red",
+    "failed": "red",
+    "failure": "red",
+    "fail": "red",
+    "gone": "red",
+    "lost": "red",
+    "critical": "red",
+    "unreachable": "red",
+    "unhealthy": "red",
+    "error": "red",
+    "paused": "yellow",
+    "slowed": "yellow",
+    "quiet": "yellow",
+    "stopping": "yellow",
+    "stopped": "yellow",
+    "warning": "yellow",
+    "warn": "yellow",
+    "waiting": "cyan",
+    "ready": "cyan",
+    "sending": "cyan",
+    "posted": "cyan",
+    "running": "cyan",
+    "done": "green",
+    "ok": "green",
+    "well": "green",
+    "alive": "green",
+    "cancelled": "bright_black",
+    "discarded": "bright_black",
+}
 
 
 def emit(document: Mapping[str, Any]) -> None:
@@ -30,52 +77,159 @@ def emit(document: Mapping[str, Any]) -> None:
 
 
 def say(text: str = "") -> None:
-    """Print a line for people to stdout."""
-    click.echo(text)
+    """Print a line for people: to stdout, or to stderr where stdout is for CSV."""
+    beside = chosen().form == "csv"
+    if text or not beside:
+        _echo(text, err=beside)
 
 
 def remark(text: str) -> None:
     """Print a line to stderr, where it disturbs no output that is piped on."""
-    click.echo(text, err=True)
+    _echo(text, err=True)
+
+
+def _echo(text: str, *, err: bool = False) -> None:
+    """Print a line; what the encoding of the stream does not have is written as an escape."""
+    stream = sys.stderr if err else sys.stdout
+    encoding = getattr(stream, "encoding", None) or "utf-8"
+    click.echo(text.encode(encoding, "backslashreplace").decode(encoding), err=err, color=coloured(stream))
+
+
+def width(stream: TextIO | None = None) -> int:
+    """Columns that tables fit into: those of the terminal, by COLUMNS or its own word; in a pipe a steady hundred."""
+    to = sys.stdout if stream is None else stream
+    if not to.isatty():
+        # COLUMNS says nothing about a pipe: whoever has once loaded GNU readline hands it to all its children.
+        return WIDTH
+    return max(_LEAST_WIDTH, shutil.get_terminal_size((WIDTH, 0)).columns)
+
+
+def state(word: str) -> str:
+    """A word in the colour of the state that it stands for, where there are colours."""
+    return _paint("state", word, word) if coloured() else word
+
+
+def coloured(stream: TextIO | None = None) -> bool:
+    """Whether to colour: where a terminal looks on, or FORCE_COLOR wishes so; never against NO_COLOR."""
+    if os.environ.get("NO_COLOR"):
+        return False
+    if os.environ.get("FORCE_COLOR", "").lower() not in ("", "0", "false"):
+        return True
+    to = sys.stdout if stream is None else stream
+    return to.isatty() and os.environ.get("TERM") != "dumb"
 
 
 def console(stream: TextIO | None = None) -> Console:
-    """A console that takes text as it is: no markup, no guessing of numbers and paths."""
+    """A console for bars that takes text as it is: no markup, no guessing of numbers and paths."""
     from rich.console import Console
 
     target = sys.stdout if stream is None else stream
     made = Console(file=target, markup=False, highlight=False, emoji=False)
-    made.width = min(WIDTH, made.width) if made.is_terminal else WIDTH
+    made.width = width(target)
     return made
 
 
-def table(columns: Sequence[str], rows: Iterable[Sequence[object]], *, title: str = "") -> None:
-    """Print a table; a column whose name begins with ``>`` is set to the right."""
-    from rich.box import SIMPLE_HEAD
-    from rich.table import Table
-    from rich.text import Text
+def table(
+    columns: Sequence[str | Column],
+    rows: Iterable[Sequence[object]],
+    *,
+    title: str = "",
+    name: str = "",
+    main: bool = False,
+    unless_empty: bool = False,
+    blocks: bool = False,
+) -> None:
+    """Print a table in the form that was asked for.
 
-    drawn = Table(box=SIMPLE_HEAD, title=title or None, title_justify="left", pad_edge=False, show_edge=False)
-    for name in columns:
-        right = name.startswith(">")
-        drawn.add_column(name.removeprefix(">"), justify="right" if right else "left", overflow="fold")
-    for row in rows:
-        drawn.add_row(*(cell if isinstance(cell, Text) else plain(cell) for cell in row))
-    console().print(drawn)
+    Args:
+        columns: What stands above each column, with marks before it: ``>`` set to the right, as numbers are; ``?`` can
+            be spared where the line is too narrow, ``??`` even sooner; ``+`` only in ``-o wide`` and ``-o csv``.
+        rows: The cells: texts, numbers, times (``datetime``) and durations (``timedelta``), None for nothing.
+        title: Stands above it.
+        name: What ``--table`` calls it where there are several; its title when left out.
+        main: Whether it is what ``-o csv`` prints, rather than the first that is shown.
+        unless_empty: Leave it out for people where it has no rows; as CSV it is a header.
+        blocks: For people each row is a block of names and values, whatever the width.
+    """
+    to = chosen()
+    made = [column if isinstance(column, Column) else Column.of(column) for column in columns]
+    cells = [[_cell(value, to.form) for value in row] for row in rows]
+    if to.form == "csv":
+        to.sheets.append(Sheet(name or title or made[0].name, made, cells, main))
+        return
+    if unless_empty and not cells:
+        return
+    room = None if to.form == "wide" else width()
+    drawn = layout.draw(made, cells, room, _paint if coloured() else layout.unpainted, blocks=blocks)
+    if title:
+        say(title)
+    for line in drawn.lines:
+        say(line)
     say()
+    if drawn.left_out:
+        remark(f"Left out, for want of room: {', '.join(drawn.left_out)}. All columns: -o wide")
 
 
-def fields(pairs: Iterable[tuple[str, object]]) -> None:
-    """Print names and values below each other; those without a value are left out."""
-    from rich.table import Table
+def fields(pairs: Iterable[tuple[str, object]], *, name: str = "fields", main: bool = False) -> None:
+    """Print names and values below each other, those without a value left out; as CSV it is one row.
 
-    drawn = Table.grid(padding=(0, 2))
-    drawn.add_column(no_wrap=True)
-    drawn.add_column(overflow="fold")
-    for name, value in pairs:
-        if value not in ("", None, ()):
-            drawn.add_row(name, plain(value))
-    console().print(drawn)
+    Args:
+        pairs: The names and values.
+        name: What ``--table`` calls it.
+        main: Whether it is what ``-o csv`` prints, rather than the first that is shown.
+    """
+    to = chosen()
+    made = [(label, _cell(value, to.form)) for label, value in pairs]
+    if to.form == "csv":
+        to.sheets.append(Sheet(name, [Column(label) for label, _ in made], [[cell for _, cell in made]], main))
+        return
+    room = None if to.form == "wide" else width()
+    paint = _paint if coloured() else layout.unpainted
+    for line in layout.block([pair for pair in made if pair[1]], room, paint):
+        say(line)
+
+
+def finish() -> None:
+    """Print what was asked for as CSV, at the end of a command that came to its end."""
+    to = chosen()
+    if to.form != "csv":
+        return
+    sheet, note = picked(to.sheets, to.table)
+    if sheet is not None:
+        _csv_out(as_csv(sheet))
+    elif to.sheets:
+        raise exits.BadInput(note)
+    if note:
+        remark(note)
+
+
+def _csv_out(text: str) -> None:
+    encoding = getattr(sys.stdout, "encoding", None) or "utf-8"
+    click.echo(text.encode(encoding, "backslashreplace").decode(encoding), nl=False, color=False)
+
+
+def _cell(value: object, form: str) -> str:
+    """A value as a cell; times and durations as people, or as programs, read them."""
+    exact = form == "csv"
+    match value:
+        case None:
+            return ""
+        case datetime():
+            return (stamp(value) or "") if exact else clock(value)
+        case timedelta():
+            return f"{value.total_seconds():.3f}" if exact else span(value.total_seconds())
+        case _ if value == ():
+            return ""
+    return plain(value, _MOST_CELL if form == "fit" else _MOST_CSV_CELL)
+
+
+def _paint(column: str, cell: str, piece: str) -> str:
+    if column == cell == "":
+        return click.style(piece, bold=True) if piece else piece
+    if column not in _STATEFUL or not cell:
+        return piece
+    colour = _COLOURS.get(cell.split(maxsplit=1)[0].rstrip(",:").lower()) if cell.strip() else None
+    return click.style(piece, fg=colour) if colour else piece
 
 
 def plain(value: object, most: int = 500) -> str:

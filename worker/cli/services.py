@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 import click
 
 from worker.cli import exits
-from worker.cli.options import example, json_option
+from worker.cli.options import answer_option, example
 from worker.cli.output import emit, remark, say
 
 #: worker.app.POOLS says the same; imported only when a worker runs.
@@ -40,7 +40,7 @@ CORE_KEY = "BLNK_CORE_KEY"
     type=click.IntRange(0, 65_535),
     help="Answer /metrics, /healthz and /readyz on this port; 0: on none.  [default: BLNK_RELAY_METRICS_PORT]",
 )
-@json_option
+@answer_option
 def worker(lanes: tuple[str, ...], pool: str, concurrency: int | None, metrics_port: int | None, as_json: bool) -> None:
     """Run a worker until it is told to stop (Ctrl-C or SIGTERM); it finishes what it has in hand.
 
@@ -102,7 +102,7 @@ def worker(lanes: tuple[str, ...], pool: str, concurrency: int | None, metrics_p
     type=click.Path(exists=True, dir_okay=False, readable=True),
     help=f"File with that Core's key; or set {CORE_KEY}.  [default: the sandbox's own]",
 )
-@json_option
+@answer_option
 def sandbox(
     *,
     host: str,

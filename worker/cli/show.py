@@ -46,9 +46,30 @@ _INDENT = " " * 10
 
 #: How often a command that waits looks whether it is to end.
 _STEP_S = 0.05
+#: Columns of a list of intents; of a narrow line the key, the state and the outcome are left.
+_LISTED = (
+    "key",
+    "?kind",
+    "state",
+    "outcome",
+    "???>attempts",
+    "??changed",
+    "+target",
+    "+lane",
+    "+id",
+    "+reference",
+    "+transaction",
+    "+accepted",
+    "+message",
+)
+
+_ATTEMPTS = ("at", "what", "answer", "?>took", "what followed", "??by", "+request")
 
 #: Most rows of the table of deaths in ``status``; all of them are in its JSON.
 _MOST_DEATHS = 20
+
+_GATES = ("target", "side", "gate", "code", "?>rate", "since", "?>for", "note")
+_DEATHS = ("kind", "class", "code", ">letters")
 
 
 @click.command("show", epilog=example("blnk-relay show order-42", "blnk-relay show order-42 --json | jq .intent.state"))
@@ -96,29 +117,30 @@ def show_intent(status: Status, attempts: Sequence[Attempt], payload: Mapping[st
             ("code", status.code),
             ("message", status.message),
             ("attempts", status.attempts),
-            ("accepted", clock(status.created)),
-            ("changed", clock(status.updated)),
-            ("deadline", "" if status.finished else clock(status.deadline)),
+            ("accepted", status.created),
+            ("changed", status.updated),
+            ("deadline", None if status.finished else status.deadline),
             ("waits for", ", ".join(status.waits_for)),
             ("blocks", several(status.blocks, "intent") if status.blocks else ""),
             ("encrypted", encrypted(status)),
             ("unreadable", "what was recorded of it is lost or broken" if status.unreadable else ""),
-        ]
+        ],
+        name="intent",
     )
     say()
-    if attempts:
-        rows = [
-            (
-                clock(attempt.at) + (f" to {clock(attempt.last)}" if attempt.last else ""),
-                attempt.what + (f", {attempt.count:,} times" if attempt.count > 1 else ""),
-                " ".join(str(part) for part in (attempt.status, attempt.code) if part),
-                f"{attempt.latency_ms} ms" if attempt.latency_ms else "",
-                attempt.note,
-                attempt.worker,
-            )
-            for attempt in attempts
-        ]
-        table(("at", "what", "answer", ">took", "what followed", "by"), rows)
+    rows = [
+        (
+            clock(attempt.at) + (f" to {clock(attempt.last)}" if attempt.last else ""),
+            attempt.what + (f", {attempt.count:,} times" if attempt.count > 1 else ""),
+            " ".join(str(part) for part in (attempt.status, attempt.code) if part),
+            f"{attempt.latency_ms} ms" if attempt.latency_ms else "",
+            attempt.note,
+            attempt.worker,
+            attempt.request_id,
+        )
+        for attempt in attempts
+    ]
+    table(_ATTEMPTS, rows, name="attempts", unless_empty=True)
     if payload is not None:
         for line in json.dumps(payload, indent=2, ensure_ascii=False).splitlines():
             say(plain(line, most=10_000))
@@ -226,11 +248,18 @@ def listing(found: Sequence[Status], limit: int, name: str, *, as_json: bool, no
             status.state,
             " ".join(filter(None, (status.outcome or status.dead_class, status.code))),
             status.attempts,
-            clock(status.updated),
+            status.updated,
+            status.target,
+            status.lane,
+            status.id,
+            status.reference,
+            status.transaction_id,
+            status.created,
+            status.message,
         )
         for status in shown
     ]
-    table(("key", "kind", "state", "outcome", ">attempts", "changed"), rows)
+    table(_LISTED, rows, name=name)
     if nobody:
         say(plain(f"Nothing is listed: {nobody}."))
         return
@@ -344,26 +373,23 @@ def show_overview(overview: Overview, settings: Settings, rates: Rates) -> None:
         ]
     )
     say()
-    table(*lane_rows(overview.lanes, overview.gates, settings))
-    if overview.gates:
-        rows = [
-            (
-                gate.target,
-                gate.side,
-                gate.state + (f" by {gate.who or 'hand'}" if gate.manual else ""),
-                gate.code,
-                f"{gate.rate}/s" if gate.rate else "",
-                clock(gate.since),
-                span(gate.lasting_s),
-                gate.note,
-            )
-            for gate in overview.gates
-        ]
-        columns = ("target", "side", "gate", "code", ">rate", "since", ">for", "note")
-        table(columns, rows, title="Gates that are not open")
-    if died := deaths(overview.counts):
-        deathbed = [(death["kind"], death["dead_class"], death["code"], f"{death['count']:,}") for death in died]
-        table(("kind", "class", "code", ">letters"), deathbed[:_MOST_DEATHS], title="Dead letters ever, by code")
+    table(*lane_rows(overview.lanes, overview.gates, settings), name="lanes", main=True)
+    gates = [
+        (
+            gate.target,
+            gate.side,
+            gate.state + (f" by {gate.who or 'hand'}" if gate.manual else ""),
+            gate.code,
+            f"{gate.rate}/s" if gate.rate else "",
+            gate.since,
+            timedelta(seconds=gate.lasting_s),
+            gate.note,
+        )
+        for gate in overview.gates
+    ]
+    table(_GATES, gates, title="Gates that are not open", name="gates", unless_empty=True)
+    died = [(d["kind"], d["dead_class"], d["code"], f"{d['count']:,}") for d in deaths(overview.counts)]
+    table(_DEATHS, died[:_MOST_DEATHS], title="Dead letters ever, by code", name="deaths", unless_empty=True)
 
 
 def in_and_out(rates: Rates) -> str:
@@ -407,7 +433,7 @@ def kinds(name: str | None, as_json: bool) -> None:
             (kind.name, f"{kind.method} {kind.path}", settings.route(kind.name), kind.summary)
             for kind in KINDS.values()
         ]
-        table(("kind", "route", "lane", "what it does"), rows)
+        table(("kind", "?route", "??lane", "what it does"), rows)
     else:
         _tell(facts_of(KINDS[name]), ends_of(KINDS[name], COMMON_ENDS), settings.route(name))
 
@@ -439,9 +465,9 @@ def _tell(facts: Facts, common: Sequence[EndFacts], lane: str) -> None:
         (field.name, "yes" if field.required else "", field.takes, field.limits, _uncited(field.meaning))
         for field in facts.fields
     ]
-    table(("field", "needed", "takes", "limits", "meaning"), rows, title="Fields")
+    table(("field", "needed", "takes", "?limits", "meaning"), rows, title="Fields", main=True)
     ends = [
         (end.end.dead_class, end.end.code, _uncited(end.end.why), _uncited(end.why)) for end in (*facts.ends, *common)
     ]
-    table(("class", "code", "why", "replay"), ends, title="Ends that need judgement")
+    table(("class", "code", "why", "replay"), ends, title="Ends that need judgement", name="ends")
     say(f"As a line of a file: {facts.line}")

@@ -9,7 +9,7 @@ import click
 
 from worker.cli import exits
 from worker.cli.access import opened
-from worker.cli.options import example, json_option, reason_given, reason_option, who_option
+from worker.cli.options import answer_option, example, json_option, reason_given, reason_option, who_option
 from worker.cli.output import emit, remark, say, table
 
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ def _note(kept: str, ours: str) -> str:
 @reason_option
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @who_option
-@json_option
+@answer_option
 def target_rebind(target: str, reason: str, yes: bool, who: str, as_json: bool) -> None:
     """Say that the ledger of TARGET has moved to the address that the settings name now.
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from worker.cli.access import opened
-from worker.cli.options import example, json_option, who_option
+from worker.cli.options import answer_option, example, who_option
 from worker.cli.output import emit, say, several
 
 
@@ -16,7 +16,7 @@ from worker.cli.output import emit, say, several
 )
 @click.option("--target", help="The journal of this ledger only.")
 @who_option
-@json_option
+@answer_option
 def upgrade(target: str | None, who: str, as_json: bool) -> None:
     """Bring journals to the newest shape that this version knows.
 

@@ -28,6 +28,7 @@ SCREENS = (
     ("/problems", "Problems"),
     ("/letters", "Dead letters"),
     ("/intents", "Intents"),
+    ("/find", "Find"),
     ("/lanes", "Lanes"),
     ("/jobs", "Jobs"),
     ("/workers", "Workers"),

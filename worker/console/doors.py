@@ -7,7 +7,7 @@ from typing import Any
 from worker.console.api import answers, schemas
 from worker.console.api.description import description
 from worker.console.asking import Door
-from worker.console.screens import actions, intents, jobs, lanes, letters, many, overview, problems, workers
+from worker.console.screens import actions, find, intents, jobs, lanes, letters, many, overview, problems, workers
 from worker.console.signin.rights import Right
 
 _LOOK = Right.VIEWER
@@ -16,6 +16,7 @@ _LOOK = Right.VIEWER
 SCREENS: tuple[Door, ...] = (
     Door("GET", "/", _LOOK, overview.overview),
     Door("GET", "/intents", _LOOK, intents.intents),
+    Door("GET", "/find", _LOOK, find.find),
     Door("GET", "/intents/{target}/{id}", _LOOK, intents.intent),
     Door("POST", "/intents/{target}/{id}/payload", Right.PAYLOAD, intents.payload),
     Door("GET", "/intents/{target}/{id}/{what}", _LOOK, letters.confirm),
@@ -59,6 +60,7 @@ API: tuple[Door, ...] = tuple(
     for method, path, right, answer, about in (
         ("GET", "/overview", _LOOK, answers.overview, {"out": schemas.Overview}),
         ("GET", "/intents", _LOOK, answers.intents_, {"query": schemas.ListQuery, "out": schemas.IntentPage}),
+        ("GET", "/find", _LOOK, answers.find_, {"query": schemas.FindQuery, "out": schemas.FindResult}),
         ("GET", "/intents/{target}/{id}", _LOOK, answers.intent, {"out": schemas.IntentWhole}),
         (
             "POST",

@@ -6,6 +6,17 @@
 -- Entries that are kept, give or take those of one node of the stream. Events come and go beside it.
 local MOST_ACTIONS = 10000
 
+-- Of what is above that number, some that are copied into history go; what is not copied stays.
+local MOST_GONE = 100
+
+local function forget_copied(key)
+  local copied, above = redis.call('HGET', P .. 'history', 'actions'), redis.call('XLEN', key) - MOST_ACTIONS
+  if above <= 0 or not copied or copied == '' then return end
+  for _, entry in ipairs(redis.call('XRANGE', key, '-', copied, 'COUNT', math.min(above, MOST_GONE))) do
+    redis.call('XDEL', key, entry[1])
+  end
+end
+
 -- Notes an action.
 -- action: JSON as actions.py makes it; '' for none, as of what a program does for itself.
 -- result: in a word or a few; nil for what is told by the action itself.
@@ -21,6 +32,12 @@ local function note_action(action, result, number)
     redis.call('XADD', key, '*', 'at', string.format('%d', line.at), 'result', 'done', 'count', '0', 'action', told)
   end
   if #former > 0 then redis.call('DEL', P .. 'acts') end
-  redis.call('XADD', key, 'MAXLEN', '~', MOST_ACTIONS, '*', 'at', string.format('%d', NOW), 'result', result or 'done',
-    'count', string.format('%d', number or 0), 'action', action)
+  local fields = { 'at', string.format('%d', NOW), 'result', result or 'done', 'count',
+    string.format('%d', number or 0), 'action', action }
+  if HISTORY then
+    redis.call('XADD', key, '*', unpack(fields))
+    forget_copied(key)
+  else
+    redis.call('XADD', key, 'MAXLEN', '~', MOST_ACTIONS, '*', unpack(fields))
+  end
 end

@@ -23,6 +23,7 @@ if state == 'ready' then redis.call('ZREM', ready, id) else leave_waiting(id) en
 redis.call('ZREM', P .. 'tried:' .. intent.lane, id)
 redis.call('HSET', key, 'state', 'cancelled', 'outcome', 'cancelled', 'updated', NOW)
 redis.call('ZADD', P .. 'done', NOW, id)
+to_copy(id)
 log(id, line)
 count('cancelled')
 announce(id, intent.kind, 'cancelled', '', cap)

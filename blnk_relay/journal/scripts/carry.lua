@@ -1,4 +1,4 @@
--- uses: ground, letters, past, owning, renewal, turns, actions, reviving, closing
+-- uses: ground, letters, past, owning, renewal, turns, actions, lives, reviving, closing
 -- Carries out a page of a job: does to each letter what was planned, unless it has changed since, and notes it with the
 -- job, in one script, so that none is done twice or passed over, whoever dies.
 -- ARGV: id of the job; worker (that carries it out); cap (length of the events stream); patience (ms from now to the

@@ -11,11 +11,14 @@ local function close_letter(id, line, cap, planned, bells)
   local intent = fields_of(key, 'state', 'orders', 'excl', 'kind', 'gen', 'class', 'code', 'worth')
   if intent.state ~= 'dead' then return intent.state or '' end
   if planned ~= '' and life_of(intent, redis.call('ZSCORE', P .. 'dead', id)) ~= planned then return 'changed' end
+  local died = redis.call('ZSCORE', P .. 'dead', id)
   redis.call('HSET', key, 'state', 'discarded', 'updated', NOW)
+  if HISTORY and died then redis.call('HSET', key, 'died', died) end
   redis.call('ZREM', P .. 'dead', id)
   leave_cause(id, intent)
   redis.call('UNLINK', P .. 'file:' .. id)
   redis.call('ZADD', P .. 'discarded', NOW, id)
+  to_copy(id)
   log(id, line)
   count('discarded|' .. intent.kind)
   announce(id, intent.kind, 'discarded', '', cap)

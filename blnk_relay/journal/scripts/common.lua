@@ -13,10 +13,11 @@
 --                              (times in a row that its own code failed), worker, attempts, sent, lapsed, sent_first,
 --                              sent_last, sends, accepted, refuse, memo, excl, gen, code, message, class, outcome, txn,
 --                              parent, updated, results, lost (end of the moments that the journal has lost and in
---                              which it may have been sent), refs (references that it owns, as past:… has them: one
---                              behind the other), sealed (names of the encryption keys that body, file, memo and
---                              message need, by blanks; a - before them where the body is in the clear; nothing where
---                              all is), worth (of a letter: see letters.lua)
+--                              which it may have been sent), died (of a discarded one, where history is on), refs
+--                              (references that it owns, as past:… has them: one behind the other), sealed (names of
+--                              the encryption keys that body, file, memo and message need, by blanks; a - before them
+--                              where the body is in the clear; nothing where all is), worth (of a letter: see
+--                              letters.lua)
 --                      bound   one an intent
 --                      gone    sweep.lua, the retention after it is done or cancelled; dead and discarded ones: nobody
 --   body:<id>          string  what never changes, as JSON; references that stand in its payload are those of its
@@ -211,6 +212,21 @@
 --   told               zset    told at -> digest of a difference that an audit found
 --                      bound   10,000 members
 --                      gone    expires
+--   history            hash    how far what is over was copied into a database of the user's, while that is on: id (of
+--                              this journal there), database (its id), page (the last one that was copied), epoch,
+--                              since, seen (last sign of life of who copies), walked ("<time> <id>" up to which what
+--                              was over before is copied; nothing where all is), letters ("<set> <time> <id>", the same
+--                              for dead letters), actions (last entry of theirs that is copied), trouble and
+--                              trouble_since (what keeps it from going on)
+--                      bound   one
+--                      gone    uncopy.lua
+--   uncopied           zset    when it came to its end, or changed after it -> id of what is to be copied; the time is
+--                              later by 1 for each change that nobody has copied
+--                      bound   one member an intent that is over or a letter, as long as the database is away; 0 else
+--                      gone    copied.lua, uncopy.lua
+--   lives              list    what dead letters were that have had a new life since, as JSON, until it is copied
+--                      bound   one line a replay that is not copied
+--                      gone    copied.lua, uncopy.lua
 --   by-name            string  when somebody last took the turn to read what comes by name
 --                      bound   one
 --                      gone    whoever took it; expires
@@ -220,7 +236,8 @@
 --                              that was set); where keys are forgotten: keys (the generation of past:<g>:… that is
 --                              written to), keys_since, clearing (how far the other one is cleared), forgot (when a key
 --                              was first forgotten), over (before which all was over whose keys are forgotten); shape
---                              (its version, see shape.py; "<from>><to>" while it is brought to the next)
+--                              (its version, see shape.py; "<from>><to>" while it is brought to the next); history
+--                              (1 while what is over is copied into a database before it is trimmed)
 --                      bound   one
 --                      gone    nobody
 --   secret             hash    what fingerprints are made with, once anything is hidden: name, sealed (the secret
@@ -261,7 +278,9 @@ local LOG_LENGTH = 20
 -- The clock of the server, less the steps that it was seen to make: see step.lua.
 local time = redis.call('TIME')
 -- GENERATION: of the keys that will be forgotten, the one that is written to now; false where all are kept for ever.
-local skewed, GENERATION, recorded_shape = unpack(redis.call('HMGET', P .. 'ground', 'skew', 'keys', 'shape'))
+-- HISTORY: whether what is over has to be copied before it is trimmed; see copy.lua.
+local skewed, GENERATION, recorded_shape, HISTORY = unpack(
+  redis.call('HMGET', P .. 'ground', 'skew', 'keys', 'shape', 'history'))
 
 -- SHAPE: that of this journal, for scripts that know several. Whoever does not know it changes nothing, nor reads what
 -- may mean something else by now. Who comes first, to a journal with nothing in it, says which one it has. OLDEST_SHAPE
@@ -384,6 +403,14 @@ local MOST_TRIMMED = 1000
 local function announce(id, kind, event, detail, cap)
   redis.call('XADD', P .. 'events', 'MAXLEN', '~', cap, 'LIMIT', MOST_TRIMMED, '*',
     'id', id, 'kind', kind, 'event', event, 'detail', detail)
+end
+
+-- An intent is over or dead, or has changed after that: it is to be copied, or copied again, where history is on. What
+-- is read and copied meanwhile is told from what has changed since by the number.
+local function to_copy(id)
+  if HISTORY and redis.call('ZADD', P .. 'uncopied', 'NX', NOW, id) == 0 then
+    redis.call('ZINCRBY', P .. 'uncopied', 1, id)
+  end
 end
 
 -- Puts an intent into its ready set.

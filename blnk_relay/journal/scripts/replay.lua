@@ -1,4 +1,4 @@
--- uses: ground, letters, past, owning, renewal, actions, reviving
+-- uses: ground, letters, past, owning, renewal, actions, lives, reviving
 -- Gives a dead letter a new life; see reviving.lua.
 -- ARGV: id; patience (ms from now to its deadline); fresh ("1": new generation); references of the new generation and
 --   their namesakes (as accept.lua takes them); body of the new generation ("": the old one), and the name of the

@@ -11,7 +11,7 @@ local id, sealed, gen, created, memo_then, message_then = ARGV[1], ARGV[2], ARGV
 local body, file, memo, message, fingerprint, name = ARGV[7], ARGV[8], ARGV[9], ARGV[10], ARGV[11], ARGV[12]
 
 local key = intent_key(id)
-local is = fields_of(key, 'sealed', 'gen', 'created', 'memo', 'message', 'worth', 'kind', 'class', 'code')
+local is = fields_of(key, 'sealed', 'gen', 'created', 'memo', 'message', 'worth', 'kind', 'class', 'code', 'state')
 if not is.created or (is.sealed or '') ~= sealed or (is.gen or '') ~= gen or is.created ~= created
   or (is.memo or '') ~= memo_then or (is.message or '') ~= message_then then
   return { 0 }
@@ -24,4 +24,5 @@ if message ~= '' then redis.call('HSET', key, 'message', message) end
 if fingerprint ~= '' then redis.call('HSET', key, 'fp', fingerprint) end
 redis.call('HSET', key, 'sealed', name)
 if is.worth then hide_worth(id, is) end
+if is.state == 'done' or is.state == 'cancelled' or is.state == 'dead' or is.state == 'discarded' then to_copy(id) end
 return { 1 }

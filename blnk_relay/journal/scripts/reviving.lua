@@ -1,4 +1,4 @@
--- Part of scripts that give dead letters a new life; needs ground, letters, past, owning, renewal.
+-- Part of scripts that give dead letters a new life; needs ground, letters, lives, past, owning, renewal.
 -- Deletes: dead.
 -- Bound: one letter, its orders and references.
 
@@ -26,6 +26,8 @@ local function revive_letter(id, patience, fresh, line, planned, bells)
     if taken then return 'taken', taken end
     look = false
   end
+  note_life(id, 'replayed')
+  to_copy(id)
   redis.call('HDEL', key, 'class', 'code', 'message', 'attempts', 'sends', 'accepted', 'refuse', 'looks', 'faults',
     'charged', 'looker')
   -- One whose deadline passed before its turn came waits for its turn again.

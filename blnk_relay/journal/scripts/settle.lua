@@ -108,6 +108,7 @@ for _, verdict in ipairs(verdicts) do
     elseif item.to == 'done' then
       redis.call('HSET', key, unpack(set))
       redis.call('ZADD', P .. 'done', NOW, id)
+      to_copy(id)
       tally('done|' .. item.kind .. '|' .. item.set.outcome)
       announce(id, item.kind, 'done', item.set.outcome, cap)
       if excl and item.set.txn then remember_made(excl, item.set.txn) end

@@ -23,6 +23,20 @@ watch(shown)
 local seen = stand(shown)
 local ground = { seen, tonumber(SOLID), steps() }
 
+-- Whether an intent that is over may be trimmed: it is copied, where that has to be done before. What was over when
+-- history was switched on is copied in the order of its end, up to where it was walked.
+local walked = HISTORY and redis.call('HGET', P .. 'history', 'walked')
+local walked_till = walked and tonumber(string.match(walked, '^%S+')) or nil
+
+local function may_go(id, ended)
+  if not HISTORY then return true end
+  if walked_till and tonumber(ended) >= walked_till then return false end
+  return not redis.call('ZSCORE', P .. 'uncopied', id)
+end
+
+-- How often it is looked whether what is held for that may go by now.
+local HELD_MS = 10000
+
 -- When the next thing is due, as far as is known by now.
 local next_at
 local function due_at(at)
@@ -58,8 +72,11 @@ local function look_ahead()
     due_at(first > NOW and first or given > 0 and NOW + BELL_MS or opens)
   end
   due_at((first_of('expiring')))
-  local oldest = first_of('done')
-  due_at(oldest and oldest + retention_ms)
+  local oldest, ended = unpack(redis.call('ZRANGE', P .. 'done', 0, 0, 'WITHSCORES'))
+  if oldest then
+    local due = tonumber(ended) + retention_ms
+    due_at(due > NOW and due or may_go(oldest, ended) and NOW or NOW + HELD_MS)
+  end
   -- Whoever is at work, or was a moment ago, may make anything due.
   if redis.call('EXISTS', P .. 'workers', P .. 'owed') > 0 then due_at(NOW) end
   due_at(forgetting_due(key_retention_ms))
@@ -211,16 +228,20 @@ end
 -- References that one sweep moves to what will be forgotten.
 local MOST_REFERENCES = 2000
 local moved = 0
-for _, id in ipairs(redis.call('ZRANGEBYSCORE', P .. 'done', 0, NOW - retention_ms, 'LIMIT', 0, most)) do
+local over = redis.call('ZRANGEBYSCORE', P .. 'done', 0, NOW - retention_ms, 'WITHSCORES', 'LIMIT', 0, most)
+for at = 1, #over, 2 do
+  local id, ended = over[at], over[at + 1]
   if moved > MOST_REFERENCES then break end
-  local fingerprint, outcome, txn, kind, gen, refs = unpack(
-    redis.call('HMGET', intent_key(id), 'fp', 'outcome', 'txn', 'kind', 'gen', 'refs'))
-  if fingerprint then
-    local generation = stays(kind, outcome, gen) and '' or GENERATION .. ':'
-    keep(generation, id, '', past_packed(fingerprint, outcome or '', txn or ''))
-    if generation ~= '' and refs then moved = moved + move_references(generation, id, refs) end
+  if may_go(id, ended) then
+    local fingerprint, outcome, txn, kind, gen, refs = unpack(
+      redis.call('HMGET', intent_key(id), 'fp', 'outcome', 'txn', 'kind', 'gen', 'refs'))
+    if fingerprint then
+      local generation = stays(kind, outcome, gen) and '' or GENERATION .. ':'
+      keep(generation, id, '', past_packed(fingerprint, outcome or '', txn or ''))
+      if generation ~= '' and refs then moved = moved + move_references(generation, id, refs) end
+    end
+    redis.call('UNLINK', intent_key(id), P .. 'parts:' .. id, P .. 'body:' .. id, P .. 'file:' .. id, P .. 'log:' .. id)
+    redis.call('ZREM', P .. 'done', id)
   end
-  redis.call('UNLINK', intent_key(id), P .. 'parts:' .. id, P .. 'body:' .. id, P .. 'file:' .. id, P .. 'log:' .. id)
-  redis.call('ZREM', P .. 'done', id)
 end
 return outcome_of(1)

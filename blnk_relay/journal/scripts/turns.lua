@@ -92,6 +92,7 @@ local function bury(id, kind, class, code, message, cap)
   redis.call('HSET', intent_key(id), 'state', 'dead', 'class', class, 'code', code, 'message', message, 'updated', NOW)
   redis.call('ZADD', P .. 'dead', NOW, id)
   join_cause(id, kind, class, code, orders, NOW)
+  to_copy(id)
   count('dead|' .. kind .. '|' .. class .. '|' .. code)
   announce(id, kind, 'dead', class, cap)
   for order in string.gmatch(orders or '', '[^\n]+') do
@@ -128,6 +129,7 @@ local function disappoint(id, what, cap)
       redis.call('HSET', intent_key(dependent), 'code', 'DEPENDENCY_CLOSED', 'message', message)
       local died = redis.call('ZSCORE', P .. 'dead', dependent) or NOW
       join_cause(dependent, kind, class_then or '', 'DEPENDENCY_CLOSED', orders, died)
+      to_copy(dependent)
     end
   end
 end

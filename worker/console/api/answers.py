@@ -13,10 +13,11 @@ from worker.cli.as_json import (
     pause_json,
     worker_json,
 )
+from worker.cli.find import found_json
 from worker.cli.jobs import job_json
 from worker.cli.summary import causes_json
-from worker.console.asking import Ask, Data
-from worker.console.screens import actions, intents, jobs, lanes, letters, many, problems, workers
+from worker.console.asking import Ask, BadRequest, Data
+from worker.console.screens import actions, find, intents, jobs, lanes, letters, many, problems, workers
 from worker.console.screens.filters import Filters, Listed, listed
 from worker.console.signin.rights import Right
 
@@ -42,6 +43,14 @@ def intents_(ask: Ask) -> Data:
     if key := ask.query.get("key", "").strip():
         return _page(Listed([intents.found(ask.operator, filters.target or DEFAULT_TARGET, key)]))
     return _page(listed(ask.operator, filters))
+
+
+def find_(ask: Ask) -> Data:
+    """Intents by what is known of them, over history and journals, and where was looked."""
+    _, result = find.asked(ask)
+    if result is None:
+        raise BadRequest("nothing is asked for: name a text, an amount, an end, a time or another")
+    return Data(found_json(result))
 
 
 def letters_(ask: Ask) -> Data:

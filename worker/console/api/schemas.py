@@ -458,6 +458,48 @@ class ListQuery(Schema):
     after = _text("As the page before gave it; with one state.")
 
 
+class Found(Intent):
+    """An intent that was found."""
+
+    where = fields.String(validate=validate.OneOf(("journal", "history")))
+
+
+class Looked(Schema):
+    """One place that was looked at."""
+
+    place = _text()
+    whole = fields.Boolean(metadata={"description": "Whether all that is there was looked at."})
+    told = _text()
+
+
+class FindResult(Schema):
+    """What was found, the newest first, and where was looked."""
+
+    intents = fields.List(fields.Nested(Found))
+    more = fields.Boolean()
+    looked = fields.List(fields.Nested(Looked))
+
+
+class FindQuery(Schema):
+    """What is looked for; all that is given has to hold."""
+
+    text = _text("A key, a reference or an id.")
+    reference = _text()
+    ledger_id = _text()
+    amount = _text("In units of the currency.")
+    currency = _text()
+    source = _text()
+    destination = _text()
+    meta = _text("A value of meta_data, as name=value.")
+    kind = _text()
+    state = _text()
+    outcome = _text()
+    code = _text()
+    target = _text()
+    since = _text("An RFC 3339 time, or a span back from now such as 2h.")
+    until = _text("An RFC 3339 time.")
+
+
 class ActionQuery(Schema):
     """What the action log is narrowed to."""
 

@@ -1,0 +1,457 @@
+"""The database of history: one page of a journal is one transaction, under a lock on that journal.
+
+The lock is held from before the journal is read until the page stands here, so what was read later is written later,
+however many workers copy. A worker that is frozen while it holds the lock loses it with its connection, and its page.
+"""
+
+from __future__ import annotations
+
+import re
+import threading
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.engine import URL, make_url
+from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, OperationalError, SQLAlchemyError
+
+from blnk_relay.errors import HistoryUnavailable, InvalidSettings
+from blnk_relay.history import schema
+from blnk_relay.history.values import Acted, Ended, Life, indexed, stored
+
+#: Longest wait for a connection, for a lock, and for one statement.
+_CONNECT_S, _LOCK_S, _STATEMENT_S = 5, 2, 60
+
+#: After which a transaction that says nothing is ended by the server: who began it is frozen, or gone.
+_IDLE_S = 60
+
+#: Rows in one statement; SQLite takes 32,766 values in one.
+_ROWS = 500
+
+#: The newest migration.
+NEWEST = "0001"
+
+_SETTING = "BLNK_RELAY_HISTORY_URL"
+_DRIVERS = {"postgresql": "postgresql+psycopg", "postgres": "postgresql+psycopg", "sqlite": "sqlite"}
+
+
+def address_of(text: str) -> URL:
+    """The address of the database, as the settings have it.
+
+    Raises:
+        InvalidSettings: It is none, or of a database that is not supported; nothing of it is quoted.
+    """
+    try:
+        url = make_url(text)
+    except (ArgumentError, ValueError):
+        raise InvalidSettings(
+            f"{_SETTING} is not an address of a database: write sqlite:////path/of/a/file, or "
+            "postgresql://user:password@host:5432/database"
+        ) from None
+    name = url.drivername.partition("+")[0]
+    if name not in _DRIVERS or url.drivername not in (name, _DRIVERS[name]):
+        raise InvalidSettings(f"{_SETTING} must be of SQLite (sqlite:///…) or PostgreSQL (postgresql://…)")
+    if name == "sqlite" and url.database in (None, "", ":memory:"):
+        raise InvalidSettings(f"{_SETTING} must name a file: sqlite:////path/of/a/file")
+    return url.set(drivername=_DRIVERS[name])
+
+
+def shown(text: str) -> str:
+    """An address without its secret parts, for people."""
+    url = address_of(text)
+    return str(url.database) if url.drivername == "sqlite" else f"{url.host or 'localhost'}/{url.database or ''}"
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """What stands in the database of one journal.
+
+    Attributes:
+        born: The id of the journal; empty where it was never copied here.
+        page: The last page that was copied; 0 for none.
+        epoch: The epoch of the journal that it was copied in.
+    """
+
+    born: str = ""
+    page: int = 0
+    epoch: str = ""
+
+
+class Database:
+    """The database of history. Threads may share it; each call has a connection of its own.
+
+    Args:
+        address: As in BLNK_RELAY_HISTORY_URL.
+
+    Raises:
+        InvalidSettings: The address cannot be used, or what it needs is not installed.
+    """
+
+    def __init__(self, address: str) -> None:
+        url = address_of(address)
+        self.shown = shown(address)
+        self.is_postgres = url.drivername.startswith("postgresql")
+        try:
+            self.engine = sa.create_engine(url, **(_postgres() if self.is_postgres else _sqlite(url)))
+        except (ModuleNotFoundError, NoSuchModuleError):
+            raise InvalidSettings(
+                f"{_SETTING} needs what is not installed: pip install 'blnk-relay-worker[history]'"
+            ) from None
+        if not self.is_postgres:
+            sa.event.listen(self.engine, "connect", _prepare_sqlite)
+            sa.event.listen(self.engine, "begin", _begin_sqlite)
+        self._id = ""
+        self._lock = threading.Lock()
+        self._journals: dict[str, int] = {}
+
+    def close(self) -> None:
+        """Give its connections back."""
+        self.engine.dispose()
+
+    # -- whether it can be used --------------------------------------------------------------------------------------
+
+    def revision(self) -> str:
+        """The newest migration that was made; empty for none.
+
+        Raises:
+            HistoryUnavailable: The database cannot be reached.
+        """
+        with self.reading() as connection:
+            if not sa.inspect(connection).has_table(schema.VERSIONS):
+                return ""
+            return connection.scalar(sa.text(f"select version_num from {schema.VERSIONS}")) or ""  # noqa: S608 - our own name
+
+    def id(self) -> str:
+        """Which database it is.
+
+        Raises:
+            HistoryUnavailable: It cannot be reached, or its tables are not those of this version.
+        """
+        if not self._id:
+            found = self.revision()
+            if found != NEWEST:
+                what = "has no tables of ours yet" if not found else f"has tables of revision {found}, not {NEWEST}"
+                raise HistoryUnavailable(f"the database of history {what}: run 'blnk-relay history upgrade'", "schema")
+            with self.reading() as connection:
+                self._id = connection.scalar(sa.select(schema.database.c.id)) or ""
+        return self._id
+
+    def journals(self) -> dict[str, int]:
+        """Numbers of all journals that were ever copied here, by name."""
+        with self.reading() as connection:
+            rows = connection.execute(sa.select(schema.journals.c.name, schema.journals.c.number))
+            return {row.name: row.number for row in rows}
+
+    def counts(self) -> dict[str, int]:
+        """How many rows each table has; on PostgreSQL, of large ones, about how many."""
+        found: dict[str, int] = {}
+        with self.reading() as connection:
+            for table in schema.metadata.sorted_tables:
+                name = table.name.removeprefix(schema.NAMES)
+                if self.is_postgres:
+                    about = sa.text("select reltuples::bigint from pg_class where oid = to_regclass(:name)")
+                    guess = connection.scalar(about, {"name": table.name}) or 0
+                    if guess > 100_000:  # noqa: PLR2004 - to count more takes longer than anybody waits
+                        found[name] = guess
+                        continue
+                found[name] = connection.scalar(sa.select(sa.func.count()).select_from(table)) or 0
+        return found
+
+    # -- reading -----------------------------------------------------------------------------------------------------
+
+    @contextmanager
+    def reading(self) -> Iterator[sa.Connection]:
+        """A connection for one look.
+
+        Raises:
+            HistoryUnavailable: The database cannot be reached, or does not answer in time.
+        """
+        with reported(), self.engine.connect() as connection, connection.begin():
+            yield connection
+
+    # -- one page ----------------------------------------------------------------------------------------------------
+
+    @contextmanager
+    def locked(self, name: str, target: str) -> Iterator[Page | None]:
+        """The lock on a journal, for as long as the block lasts; what was written stands once it is left well.
+
+        Gives None where somebody else has it.
+
+        Args:
+            name: Of the journal: its namespace and its target.
+            target: The target.
+
+        Raises:
+            HistoryUnavailable: The database cannot be reached, or has ended the transaction.
+        """
+        writing = self.engine.execution_options(writes=True)
+        with reported(), writing.connect() as connection:
+            try:
+                transaction = connection.begin()
+            except OperationalError as error:
+                if _is_locked(error):
+                    yield None
+                    return
+                raise
+            with transaction:
+                found = self._locked_row(connection, name, target)
+                if found is None:
+                    transaction.rollback()
+                    yield None
+                    return
+                number, place = found
+                yield Page(connection, number, place, is_postgres=self.is_postgres)
+
+    def _locked_row(self, connection: sa.Connection, name: str, target: str) -> tuple[int, Place] | None:
+        table = schema.journals
+        wanted = sa.select(table.c.number, table.c.born, table.c.page, table.c.epoch).where(table.c.name == name)
+        if self.is_postgres:
+            wanted = wanted.with_for_update(skip_locked=True)
+        row = connection.execute(wanted).one_or_none()
+        if row is None:
+            values = {"name": name, "target": target, "born": "", "page": 0, "epoch": "", "copied_ms": 0}
+            try:
+                made = connection.execute(_upsert(table, self.is_postgres, ("name",), ()).values(values))
+            except OperationalError as error:
+                if _is_locked(error):
+                    return None
+                raise
+            if not made.rowcount:
+                return None
+            row = connection.execute(wanted).one()
+        return row.number, Place(row.born, row.page, row.epoch)
+
+    # -- retention ---------------------------------------------------------------------------------------------------
+
+    def forget(self, before_ms: int, most: int, journals: Iterable[int]) -> int:
+        """Delete intents that ended before a time, with all that is theirs, and actions from before it.
+
+        Open letters stay.
+
+        Args:
+            before_ms: The time.
+            most: Intents in one transaction.
+            journals: Numbers of the journals that it is said of.
+
+        Returns:
+            How many intents went; less than ``most`` when none is left.
+        """
+        gone = 0
+        writing = self.engine.execution_options(writes=True)
+        with reported(), writing.begin() as connection:
+            for number in journals:
+                table = schema.intents
+                old = (
+                    sa.select(table.c.id)
+                    .where(table.c.ended_ms < before_ms, table.c.journal == number, table.c.state.in_(_OVER))
+                    .order_by(table.c.ended_ms)
+                    .limit(most - gone)
+                )
+                ids = list(connection.scalars(old))
+                for some in _batches(ids):
+                    for of_intent in schema.OF_INTENT:
+                        connection.execute(
+                            sa.delete(of_intent).where(of_intent.c.journal == number, of_intent.c.intent.in_(some))
+                        )
+                    connection.execute(sa.delete(table).where(table.c.journal == number, table.c.id.in_(some)))
+                gone += len(ids)
+                acts = schema.actions
+                those = sa.select(acts.c.entry).where(acts.c.journal == number, acts.c.at_ms < before_ms).limit(most)
+                for some in _batches(list(connection.scalars(those))):
+                    connection.execute(sa.delete(acts).where(acts.c.journal == number, acts.c.entry.in_(some)))
+        return gone
+
+
+#: States whose intents are forgotten after the retention.
+_OVER = ("done", "cancelled", "discarded")
+
+
+class Page:
+    """A page of one journal that is being written.
+
+    Attributes:
+        place: How far the journal was copied before.
+        number: That of the journal in the other tables.
+    """
+
+    def __init__(self, connection: sa.Connection, number: int, place: Place, *, is_postgres: bool) -> None:
+        self._connection = connection
+        self._is_postgres = is_postgres
+        self.number = number
+        self.place = place
+
+    def write(
+        self, place: Place, at_ms: int, ended: Sequence[Ended], lives: Sequence[Life], acts: Sequence[Acted]
+    ) -> None:
+        """Write what was read of the journal, and how far it is copied by that.
+
+        Args:
+            place: Where it is then.
+            at_ms: The time of the journal.
+            ended: Intents.
+            lives: Lives of letters; the last one of several with one name counts.
+            acts: What operators did.
+        """
+        self._put(schema.intents, [self._intent(one) for one in ended], ("journal", "id"))
+        self._put(schema.letters, [self._life(one) for one in lives], ("journal", "intent", "life"), keep=("died_ms",))
+        children: dict[sa.Table, list[dict[str, Any]]] = {
+            schema.names: [
+                {"name": indexed(name.text), "sort": name.sort} | self._of(one) for one in ended for name in one.names
+            ],
+            schema.movements: [
+                asdict(movement) | {"number": place} | self._of(one)
+                for one in ended
+                for place, movement in enumerate(one.movements)
+            ],
+            schema.meta: [
+                {"number": place, "name": name, "value": value} | self._of(one)
+                for one in ended
+                for place, name, value in one.meta
+            ],
+        }
+        for table, rows in children.items():
+            self._put(table, rows, tuple(column.name for column in table.primary_key.columns))
+        lines = [
+            asdict(line) | {"journal": self.number, "intent": one.id, **_told(line, ("what", "code", "worker", "note"))}
+            for one in ended
+            for line in one.lines
+        ]
+        self._put(schema.attempts, lines, ("journal", "intent", "at_ms", "what", "status", "code"))
+        self._put(
+            schema.actions,
+            [
+                asdict(act) | {"journal": self.number, "document": stored(act.document), **_told(act, ("who", "what"))}
+                for act in acts
+            ],
+            ("journal", "entry"),
+        )
+        table = schema.journals
+        self._connection.execute(
+            sa.update(table)
+            .where(table.c.number == self.number)
+            .values(born=place.born, page=place.page, epoch=place.epoch, copied_ms=at_ms)
+        )
+
+    def _of(self, one: Ended) -> dict[str, Any]:
+        return {"journal": self.number, "intent": one.id, "ended_ms": one.ended_ms}
+
+    def _intent(self, one: Ended) -> dict[str, Any]:
+        names = [column.name for column in schema.intents.columns if column.name not in ("journal", "payload")]
+        texts = {name: getattr(one, name) for name in names}
+        texts = {name: stored(value) if isinstance(value, str) else value for name, value in texts.items()}
+        whole = None if one.payload is None else stored(one.payload, len(one.payload))
+        return texts | {"journal": self.number, "payload": whole, **_told(one, ("key", "code", "kind", "outcome"))}
+
+    def _life(self, life: Life) -> dict[str, Any]:
+        return asdict(life) | {
+            "journal": self.number,
+            "message": stored(life.message),
+            **_told(life, ("life", "code", "dead_class")),
+        }
+
+    def _put(
+        self, table: sa.Table, rows: Sequence[Mapping[str, Any]], key: Sequence[str], keep: Sequence[str] = ()
+    ) -> None:
+        """Write rows, or write over those that have the same key."""
+        # Of rows with one key the last counts; one statement must not have both.
+        once = list({tuple(row[name] for name in key): row for row in rows}.values())
+        others = tuple(column.name for column in table.columns if column.name not in key)
+        statement = _upsert(table, self._is_postgres, key, others, keep)
+        for at in range(0, len(once), _ROWS):
+            self._connection.execute(statement, once[at : at + _ROWS])
+
+
+def _told(value: object, names: Sequence[str]) -> dict[str, str]:
+    return {name: indexed(str(getattr(value, name))) for name in names}
+
+
+def _upsert(
+    table: sa.Table, is_postgres: bool, key: Sequence[str], others: Sequence[str], keep: Sequence[str] = ()
+) -> Any:
+    """An insert that writes over what has the same key; what is to be kept stays where the new value is 0."""
+    from sqlalchemy.dialects import postgresql, sqlite
+
+    statement: Any = (postgresql.insert if is_postgres else sqlite.insert)(table)
+    if not others:
+        return statement.on_conflict_do_nothing(index_elements=list(key))
+    new = statement.excluded
+    values = {
+        name: sa.func.coalesce(sa.func.nullif(new[name], 0), table.c[name]) if name in keep else new[name]
+        for name in others
+    }
+    return statement.on_conflict_do_update(index_elements=list(key), set_=values)
+
+
+def _batches(ids: Sequence[str]) -> Iterator[Sequence[str]]:
+    for at in range(0, len(ids), _ROWS):
+        yield ids[at : at + _ROWS]
+
+
+# -- dialects ----------------------------------------------------------------------------------------------------------
+
+
+def _postgres() -> dict[str, Any]:
+    timeouts = {
+        "lock_timeout": _LOCK_S,
+        "statement_timeout": _STATEMENT_S,
+        "idle_in_transaction_session_timeout": _IDLE_S,
+    }
+    options = " ".join(f"-c {name}={seconds}s" for name, seconds in timeouts.items())
+    return {
+        "connect_args": {"connect_timeout": _CONNECT_S, "options": options, "application_name": "blnk-relay"},
+        "pool_size": 2,
+        "max_overflow": 8,
+        "pool_pre_ping": True,
+        "pool_timeout": _CONNECT_S,
+        "hide_parameters": True,
+    }
+
+
+def _sqlite(url: URL) -> dict[str, Any]:
+    folder = Path(url.database or "").parent
+    if not folder.is_dir():
+        raise InvalidSettings(f"{_SETTING}: there is no folder {str(folder)!r} for the file")
+    return {"connect_args": {"timeout": _LOCK_S, "check_same_thread": False}, "hide_parameters": True}
+
+
+def _prepare_sqlite(connection: Any, _record: Any) -> None:
+    # Transactions are begun by us, so that one that will write has its lock before it reads.
+    connection.isolation_level = None
+    # What was told to the journal as copied must not be lost with the power.
+    for pragma in ("journal_mode=WAL", "synchronous=FULL"):
+        connection.execute(f"PRAGMA {pragma}")
+
+
+def _begin_sqlite(connection: sa.Connection) -> None:
+    writes = connection.get_execution_options().get("writes")
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+
+
+def _is_locked(error: BaseException) -> bool:
+    return "locked" in str(getattr(error, "orig", "")) or "lock timeout" in str(getattr(error, "orig", ""))
+
+
+#: What may stand in an error of a driver and is nobody's business.
+_QUOTED = re.compile(r"(postgres\w*://\S+|password\S*)", re.IGNORECASE)
+
+
+@contextmanager
+def reported() -> Iterator[None]:
+    """Tell errors of the database as ours, without addresses, statements or values.
+
+    Raises:
+        HistoryUnavailable: In their place.
+    """
+    try:
+        yield
+    except DBAPIError as error:
+        first = str(error.orig).strip().splitlines() or [""]
+        told = _QUOTED.sub("…", first[0])[:200] if isinstance(error, OperationalError) else ""
+        name = type(error.orig or error).__name__
+        raise HistoryUnavailable(f"the database of history: {name}" + (f": {told}" if told else ""), name) from None
+    except SQLAlchemyError as error:
+        name = type(error).__name__
+        raise HistoryUnavailable(f"the database of history: {name}", name) from None

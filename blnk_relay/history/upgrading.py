@@ -1,0 +1,34 @@
+"""Bringing the tables of history to the newest revision, by Alembic."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from alembic import command
+from alembic.config import Config
+
+from blnk_relay.history.database import Database, reported
+
+_MIGRATIONS = Path(__file__).parent / "migrations"
+
+
+def upgrade(database: Database) -> tuple[str, str]:
+    """Make what is missing, in one transaction; two that do it at once do it once.
+
+    Returns:
+        The revision before (empty for none), and the one that it has.
+
+    Raises:
+        HistoryUnavailable: The database cannot be reached, or does not allow it; nothing was changed.
+    """
+    before = database.revision()
+    with reported(), database.engine.execution_options(writes=True).begin() as connection:
+        if database.is_postgres:
+            # Whoever comes second waits, and finds it done.
+            connection.exec_driver_sql("set local lock_timeout = 0; select pg_advisory_xact_lock(7221394468)")
+            connection.exec_driver_sql("set local statement_timeout = 0")
+        config = Config()
+        config.set_main_option("script_location", str(_MIGRATIONS))
+        config.attributes["connection"] = connection
+        command.upgrade(config, "head")
+    return before, database.revision()

@@ -1,0 +1,261 @@
+"""What is copied into history, and what is asked of it: values, and how they are drawn out of a payload. Pure."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from decimal import Decimal
+from typing import Any
+
+#: Longest text that stands in an index; longer ones are cut, here and in a question alike.
+MOST_INDEXED = 255
+
+#: Longest of all others, but for payloads.
+MOST_TEXT = 8_000
+
+#: Values of metadata, and ids out of a payload, that are kept of one intent or item.
+MOST_META, MOST_IDS = 100, 1_000
+
+#: How deep metadata and payloads are looked into.
+_DEEPEST = 8
+
+#: How the ledger names what it makes.
+_ID = re.compile(r"[a-z]{2,16}_[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
+
+#: What stands before a fingerprint, in the place of a text that a journal hides.
+HIDDEN = "~"
+
+#: Largest number of the tables.
+_LARGEST = 2**63 - 1
+
+
+def stored(text: str, most: int = MOST_TEXT) -> str:
+    """A text as any database takes it: without zero characters and halves of pairs, and no longer than that."""
+    return text[:most].replace("\0", "\ufffd").encode("utf-8", "replace").decode()
+
+
+def indexed(text: str) -> str:
+    """The same for a text that is looked for."""
+    return stored(text, MOST_INDEXED)
+
+
+def number(text: object) -> int:
+    """A number of Redis; 0 for none, and for what is none."""
+    try:
+        return max(-_LARGEST, min(_LARGEST, int(float(text)) if isinstance(text, str) and "." in text else int(text)))  # type: ignore[call-overload]
+    except (TypeError, ValueError, OverflowError):
+        return 0
+
+
+@dataclass(frozen=True, slots=True)
+class Name:
+    """Something that an intent is known by.
+
+    Attributes:
+        sort: ``reference`` (its own, of any generation), ``id`` (of the ledger's) or ``about`` (what it acts on).
+    """
+
+    sort: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Movement:
+    """Money from one balance to another; what is not known is empty.
+
+    Attributes:
+        amount: In units of the currency, as short as possible; empty where only minor units are known.
+        precise_amount: In minor units.
+    """
+
+    currency: str = ""
+    amount: str = ""
+    precise_amount: str = ""
+    source: str = ""
+    destination: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Life:
+    """One life of a dead letter.
+
+    Attributes:
+        life: What tells it from its others.
+        closed: ``replayed`` or ``discarded``; empty while it waits for a human.
+    """
+
+    intent: str
+    life: str
+    died_ms: int
+    dead_class: str
+    code: str
+    message: str
+    generation: int
+    attempts: int
+    closed: str = ""
+    closed_ms: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One line of an intent's log; see :class:`blnk_relay.Attempt`."""
+
+    at_ms: int
+    what: str
+    status: int = 0
+    code: str = ""
+    latency_ms: int = 0
+    worker: str = ""
+    note: str = ""
+    request_id: str = ""
+    count: int = 1
+    last_ms: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """All that is copied of one intent; see :class:`blnk_relay.Status`.
+
+    Attributes:
+        state: ``done``, ``cancelled``, ``dead``, ``discarded``, or ``open`` for a letter that was replayed.
+        payload: As the journal has it, hidden where it is; None where it is not to be stored.
+        encrypted: Names of the encryption keys that payload and message need, by blanks.
+    """
+
+    id: str
+    key: str
+    kind: str
+    lane: str
+    state: str
+    outcome: str = ""
+    dead_class: str = ""
+    code: str = ""
+    message: str = ""
+    reference: str = ""
+    generation: int = 0
+    attempts: int = 0
+    transaction_id: str = ""
+    parent_id: str = ""
+    created_ms: int = 0
+    ended_ms: int = 0
+    payload: str | None = field(default=None, repr=False)
+    encrypted: str = ""
+    names: tuple[Name, ...] = field(default=(), repr=False)
+    movements: tuple[Movement, ...] = field(default=(), repr=False)
+    meta: tuple[tuple[int, str, str], ...] = field(default=(), repr=False)
+    lines: tuple[Line, ...] = field(default=(), repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Acted:
+    """One entry of the log of operators' actions, as the journal has it."""
+
+    entry: str
+    at_ms: int
+    who: str
+    what: str
+    document: str
+
+
+def units(precise_amount: int, precision: int) -> str:
+    """An amount in units of its currency, written as short as possible, so that equal ones are equal texts.
+
+    Example:
+        >>> units(2500, 100), units(1050, 100), units(-5, 1000)
+        ('25', '10.5', '-0.005')
+    """
+    if precision <= 0 or 10 ** (len(str(precision)) - 1) != precision:
+        return ""
+    return plain_amount(Decimal(precise_amount).scaleb(1 - len(str(precision))))
+
+
+def plain_amount(amount: Decimal) -> str:
+    """A decimal number, written as short as possible.
+
+    Example:
+        >>> plain_amount(Decimal("25.00")), plain_amount(Decimal("1E3"))
+        ('25', '1000')
+    """
+    text = format(amount, "f")
+    return (text.rstrip("0").rstrip(".") if "." in text else text) or "0"
+
+
+def movements_of(payload: Mapping[str, Any]) -> tuple[Movement, ...]:
+    """Amounts and ends of a payload: of a split one for each leg and the whole, of a batch one for each item."""
+    found = [] if "items" in payload else [_movement(payload, payload)]
+    found += [_movement(item, item) for item in _each(payload.get("items"))]
+    for side in ("source", "destination"):
+        found += [
+            _movement(payload, {**leg, side: leg.get("identifier", "")}) for leg in _each(payload.get(f"{side}s"))
+        ]
+    return tuple(dict.fromkeys(one for one in found if one != Movement()))
+
+
+def _each(several: object) -> Iterator[Mapping[str, Any]]:
+    if isinstance(several, (list, tuple)):
+        yield from (one for one in several if isinstance(one, Mapping))
+
+
+def _movement(whole: Mapping[str, Any], part: Mapping[str, Any]) -> Movement:
+    precise, precision = part.get("precise_amount"), whole.get("precision")
+    known = isinstance(precise, int) and not isinstance(precise, bool)
+    return Movement(
+        currency=_text(whole.get("currency")),
+        amount=units(int(precise or 0), precision) if known and isinstance(precision, int) else "",
+        precise_amount=str(precise) if known else "",
+        source=_text(part.get("source", whole.get("source"))),
+        destination=_text(part.get("destination", whole.get("destination"))),
+    )
+
+
+def _text(value: object) -> str:
+    return indexed(value) if isinstance(value, str) else ""
+
+
+def meta_of(payload: Mapping[str, Any], wanted: Callable[[str], bool]) -> tuple[tuple[int, str, str], ...]:
+    """Values of ``meta_data``, each with the number of its item (0: of the whole) and its name, nested ones by dots.
+
+    Args:
+        payload: The payload.
+        wanted: Whether a name of the first level is to be searched for.
+    """
+    found: list[tuple[int, str, str]] = []
+    for place, part in enumerate((payload, *_each(payload.get("items")))):
+        values = part.get("meta_data")
+        if isinstance(values, Mapping):
+            some = ((name, text) for name, text in _flat("", values, 0) if wanted(name.partition(".")[0]))
+            found += [(place, indexed(name), indexed(text)) for (name, text), _ in zip(some, range(MOST_META))]  # noqa: B905 - cut at that
+    return tuple(found)
+
+
+def _flat(before: str, values: Mapping[str, Any], depth: int) -> Iterator[tuple[str, str]]:
+    for name, value in values.items():
+        if isinstance(value, Mapping):
+            if depth < _DEEPEST:
+                yield from _flat(f"{before}{name}.", value, depth + 1)
+        elif isinstance(value, (str, int, float)):
+            yield f"{before}{name}", meta_text(value)
+
+
+def meta_text(value: object) -> str:
+    """A value of metadata as it is compared.
+
+    Example:
+        >>> meta_text(True), meta_text(7), meta_text("x")
+        ('true', '7', 'x')
+    """
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def ids_in(payload: object, depth: int = 0) -> Iterator[str]:
+    """Ids of the ledger that stand anywhere in a payload."""
+    if isinstance(payload, str):
+        if _ID.fullmatch(payload):
+            yield payload
+    elif depth < _DEEPEST:
+        if isinstance(payload, Mapping):
+            payload = list(payload.values())
+        if isinstance(payload, Sequence):
+            for one in payload:
+                yield from ids_in(one, depth + 1)

@@ -1,0 +1,118 @@
+"""Copies one journal into history, page by page: read under the lock of the database, written, and told to the journal.
+
+Killed at any point, the next one begins with what the journal still has as not copied: a page that stands in the
+database and was not told is copied once more, over itself.
+"""
+
+from __future__ import annotations
+
+import secrets
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from blnk_relay.errors import HistoryUnavailable
+from blnk_relay.journal.copying import (
+    Portion,
+    Wanted,
+    copied_flow,
+    ended_flow,
+    lives_of,
+    portion_flow,
+    trouble_flow,
+)
+from blnk_relay.journal.journal import Journal
+
+if TYPE_CHECKING:
+    from blnk_relay.history.database import Database, Page
+
+#: Why nothing is copied, in words.
+_WHY = {
+    "shape": "its shape is an older one, whose workers trim without looking: run 'blnk-relay upgrade' once no older "
+    "version runs",
+    "database": "a worker copies it into another database: give all workers one BLNK_RELAY_HISTORY_URL (SQLite is for "
+    "those of one host)",
+    "journal": "another journal with this namespace and target is copied into this database: give one of them another "
+    "BLNK_RELAY_NAMESPACE, or a database of its own",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Round:
+    """What one round has done.
+
+    Attributes:
+        copied: Intents, replays and actions that were copied.
+        more: Whether there may be more at once.
+        begins: Why all that the journal keeps, or all its letters, are copied anew; empty where they are not.
+    """
+
+    copied: int = 0
+    more: bool = False
+    begins: str = ""
+
+
+class Copier:
+    """Copies one journal. Several may run at once: the database lets one at a time.
+
+    Args:
+        journal: The journal.
+        database: Where to.
+    """
+
+    def __init__(self, journal: Journal, database: Database) -> None:
+        self._journal = journal
+        self._database = database
+        settings = journal.settings
+        self._wanted = Wanted(settings.history_payload, frozenset(settings.history_meta))
+        self._most = settings.history_batch
+        self._name = f"{settings.namespace}:{journal.target}"
+
+    @property
+    def target(self) -> str:
+        """Whose journal it is."""
+        return self._journal.target
+
+    def round(self) -> Round:
+        """Copy one page, if there is one and nobody else does.
+
+        Raises:
+            HistoryUnavailable: The database cannot be used, or not for this journal; that is noted in it.
+            JournalUnavailable: Redis did not answer; what was written is copied once more.
+        """
+        try:
+            return self._round()
+        except HistoryUnavailable as error:
+            journal = self._journal
+            journal.drive(trouble_flow(journal.prefix, error.code or "unavailable", journal.now_ms()))
+            raise
+
+    def _round(self) -> Round:
+        database = self._database.id()
+        with self._database.locked(self._name, self.target) as page:
+            if page is None:
+                return Round()
+            portion = self._portion(database, page)
+            if not (portion.ids or portion.lives or portion.acted or portion.begins or portion.moved):
+                return Round()
+            self._write(page, portion)
+        # From here on it stands there for good.
+        self._journal.drive(copied_flow(database, portion))
+        copied = len(portion.ids) + len(portion.lives) + len(portion.acted)
+        return Round(copied, bool(copied or portion.moved), portion.begins)
+
+    def _portion(self, database: str, page: Page) -> Portion:
+        place = page.place
+        portion = self._journal.drive(
+            portion_flow(database, place.page, place.epoch, place.born, fresh=secrets.token_hex(8), most=self._most)
+        )
+        if isinstance(portion, str):
+            raise HistoryUnavailable(f"the journal of target {self.target} is not copied: {_WHY[portion]}", portion)
+        return portion
+
+    def _write(self, page: Page, portion: Portion) -> None:
+        from blnk_relay.history.database import Place
+
+        journal = self._journal
+        ended, lives = journal.drive(ended_flow(journal.prefix, journal.seal, self._wanted, portion.ids))
+        place = Place(portion.born, portion.page + 1, portion.epoch)
+        page.write(place, portion.now_ms, ended, [*lives_of(portion.lives), *lives], portion.acted)

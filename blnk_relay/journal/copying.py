@@ -1,0 +1,430 @@
+"""What a journal hands over to be copied into history, and how far that is: flows of trips, and their values."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from blnk_relay.errors import DoesNotVerify, EncryptionKeyMissing
+from blnk_relay.history.values import (
+    HIDDEN,
+    MOST_IDS,
+    Acted,
+    Ended,
+    Life,
+    Line,
+    Movement,
+    Name,
+    ids_in,
+    meta_of,
+    movements_of,
+)
+from blnk_relay.history.values import number as read
+from blnk_relay.intents.references import first_of, of_generation
+from blnk_relay.intents.states import FINISHED, State
+from blnk_relay.journal.actions import entry_in
+from blnk_relay.journal.entries import cut, entry_of, head_of
+from blnk_relay.journal.flows import Ask, Flow, Run
+from blnk_relay.journal.seal import Seal, hidden
+from blnk_relay.journal.status import attempt_of
+from blnk_relay.kinds.registry import KINDS
+from blnk_relay.settings import Settings
+
+#: Where an intent stands that was a letter, and was replayed.
+OPEN = "open"
+
+#: After which silence of whoever copies into one database another may take its place.
+SILENT_MS = 60_000
+
+#: Intents read in full in one trip: their bodies may be large.
+_AT_ONCE = 50
+
+#: Generations whose references are kept.
+_MOST_GENERATIONS = 100
+
+#: The same list as in the Redis hash of an intent; see common.lua.
+_FIELDS = (
+    "state", "kind", "lane", "created", "updated", "gen", "attempts", "outcome", "txn", "parent", "class", "code",
+    "message", "sealed", "token", "died", "results",
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Portion:
+    """What is to be copied next.
+
+    Attributes:
+        page: The last page that was copied.
+        epoch: The epoch of the journal.
+        born: Its id.
+        changed: Ids of intents that have ended or changed, each with the number that it had.
+        before: Ids of intents that were over before, in the order of their walk.
+        letters: Where the walk over letters is after this; empty at its end.
+        walked: The same for what is done.
+        moved: Whether either is another place than before.
+        lives: What letters were that have had a new life since.
+        actions: The last action that is copied after this.
+        acted: What operators did.
+        now_ms: The time of the journal.
+        begins: Why the walk begins anew: ``new``, ``database`` (another one), ``page`` (the database was set back),
+            ``epoch`` (the journal may have been: letters alone); empty where it does not.
+    """
+
+    page: int
+    epoch: str
+    born: str
+    changed: Mapping[str, str]
+    before: tuple[str, ...]
+    letters: str
+    walked: str
+    lives: tuple[str, ...]
+    actions: str
+    acted: tuple[Acted, ...]
+    now_ms: int
+    begins: str
+    moved: bool
+
+    @property
+    def ids(self) -> tuple[str, ...]:
+        """All intents that are to be read."""
+        return tuple(dict.fromkeys((*self.changed, *self.before)))
+
+
+def portion_flow(database: str, page: int, epoch: str, born: str, *, fresh: str, most: int) -> Flow[Portion | str]:
+    """What is to be copied next, or why nothing is.
+
+    Args:
+        database: Id of the database.
+        page: The last page that stands there of this journal.
+        epoch: The epoch that it was copied in.
+        born: The id that the journal has there; empty for none.
+        fresh: An id for a journal that has none yet.
+        most: Intents in one page.
+
+    Returns:
+        ``shape`` where the journal was not upgraded, ``database`` where somebody copies it into another one, and
+        ``journal`` where another journal of the same name is copied into this one.
+    """
+    answer, *rest = yield Run("copy", (database, page, epoch, born, fresh, most, SILENT_MS))
+    if answer != "on":
+        return str(answer)
+    copied, now_epoch, its_id, changed, before, letters, walked, lives, actions, acted, now_ms, begins, moved = rest
+    return Portion(
+        page=copied,
+        epoch=now_epoch,
+        born=its_id,
+        changed=dict(zip(changed[::2], changed[1::2], strict=True)),
+        before=tuple(before),
+        letters=letters,
+        walked=walked,
+        lives=tuple(lives),
+        actions=acted[-1][0] if acted else actions,
+        acted=tuple(_acted(id_, fields) for id_, fields in acted),
+        now_ms=now_ms,
+        begins=begins,
+        moved=bool(moved),
+    )
+
+
+def _acted(id_: str, flat: Sequence[str]) -> Acted:
+    fields = dict(zip(flat[::2], flat[1::2], strict=True))
+    entry = entry_in(id_, "", fields)
+    document = {name: getattr(entry, name) for name in ("of", "via", "reason", "result", "count", "mark")}
+    return Acted(id_, int(entry.at.timestamp() * 1000), entry.who, entry.what, json.dumps(document, ensure_ascii=False))
+
+
+def copied_flow(database: str, portion: Portion) -> Flow[bool]:
+    """Note that a portion stands in the database. Returns whether it was the next page."""
+    numbers = [text for pair in portion.changed.items() for text in pair]
+    head = (database, portion.page + 1, portion.letters, portion.walked, portion.actions, len(portion.lives))
+    [noted] = yield Run("copied", (*head, *numbers))
+    return bool(noted)
+
+
+def trouble_flow(prefix: str, code: str, now_ms: int) -> Flow[None]:
+    """Note what keeps history from going on, and since when."""
+    name = f"{prefix}history"
+    yield Ask((("HSET", name, "trouble", code), ("HSETNX", name, "trouble_since", now_ms)))
+
+
+def off_flow(*, forced: bool) -> Flow[tuple[bool, int]]:
+    """Switch history off: whether it is, and how many intents were not copied."""
+    answer, left = yield Run("uncopy", (SILENT_MS, "1" if forced else "0"))
+    return answer == "off", left
+
+
+# -- how far it is -----------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class HistoryLag:
+    """How far one journal is copied into history.
+
+    Attributes:
+        target: Whose journal it is.
+        on: Whether what is over is only trimmed once it is copied.
+        uncopied: Intents that have ended or changed, and replays, that are not copied yet.
+        oldest_s: For how long the first of them waits.
+        walking: Intents that were over before and are still to be walked through.
+        held: Finished intents that are only kept because they are not copied; each takes about what it did before.
+        seen_s: Seconds since somebody last looked what is to be copied; None for never.
+        trouble: What keeps it from going on, in one word; empty for nothing: ``schema`` (run ``blnk-relay history
+            upgrade``), ``shape`` (run ``blnk-relay upgrade``), ``database`` (somebody copies into another one),
+            ``journal`` (another journal of this name is copied into this database), or the name of an error.
+        trouble_s: For how long.
+    """
+
+    target: str
+    on: bool = False
+    uncopied: int = 0
+    oldest_s: float = 0.0
+    walking: int = 0
+    held: int = 0
+    seen_s: float | None = None
+    trouble: str = ""
+    trouble_s: float = 0.0
+
+
+def lag_flow(settings: Settings, target: str) -> Flow[HistoryLag]:
+    """How far a journal is copied; its cost does not grow with what is to be done."""
+    prefix = settings.prefix(target)
+    now_ms, _ = yield Run("now", ())
+    on, is_, uncopied, first, lives = yield Ask(
+        (
+            ("HGET", f"{prefix}ground", "history"),
+            ("HMGET", f"{prefix}history", "seen", "walked", "letters", "trouble", "trouble_since"),
+            ("ZCARD", f"{prefix}uncopied"),
+            ("ZRANGE", f"{prefix}uncopied", 0, 0, "WITHSCORES"),
+            ("LLEN", f"{prefix}lives"),
+        ),
+        whole=False,
+    )
+    seen, walked, letters, trouble, since = is_
+    counts: list[tuple[str | int, ...]] = []
+    if on:
+        over_ms = now_ms - int(settings.retention_s * 1000)
+        counts = [("ZCOUNT", f"{prefix}done", "-inf", over_ms)]
+        counts += [("ZCOUNT", f"{prefix}done", walked.partition(" ")[0], "+inf")] if walked else []
+        counts += [("ZCARD", f"{prefix}dead"), ("ZCARD", f"{prefix}discarded")] if letters else []
+    held, *walking = (yield Ask(tuple(counts), whole=False)) if counts else [0]
+    return HistoryLag(
+        target=target,
+        on=bool(on),
+        uncopied=uncopied + lives,
+        oldest_s=max(0.0, (now_ms - first[0][1]) / 1000) if first else 0.0,
+        walking=sum(walking),
+        held=held,
+        seen_s=max(0.0, (now_ms - read(seen)) / 1000) if seen else None,
+        trouble=trouble or "",
+        trouble_s=max(0.0, (now_ms - read(since)) / 1000) if trouble else 0.0,
+    )
+
+
+# -- intents as they are copied ----------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What of a payload goes into history.
+
+    Attributes:
+        payload: Whether it is stored as a whole.
+        meta: Names of metadata that can be searched for; ``*`` for all.
+    """
+
+    payload: bool
+    meta: frozenset[str]
+
+    def names(self, name: str) -> bool:
+        """Whether a name of metadata can be searched for."""
+        return "*" in self.meta or name in self.meta
+
+
+def ended_flow(prefix: str, seal: Seal, wanted: Wanted, ids: Sequence[str]) -> Flow[tuple[list[Ended], list[Life]]]:
+    """Some intents as they are copied, and the lives of those that are letters; what is gone is left out."""
+    ended: list[Ended] = []
+    lives: list[Life] = []
+    for at in range(0, len(ids), _AT_ONCE):
+        some = ids[at : at + _AT_ONCE]
+        commands: list[tuple[str | int, ...]] = []
+        for id_ in some:
+            commands += [
+                ("HMGET", f"{prefix}intent:{id_}", *_FIELDS),
+                ("GET", f"{prefix}body:{id_}"),
+                ("LRANGE", f"{prefix}log:{id_}", 0, -1),
+                ("HVALS", f"{prefix}parts:{id_}"),
+                ("ZSCORE", f"{prefix}dead", id_),
+            ]
+        answers = iter((yield Ask(tuple(commands))))
+        for id_, values, body, log, parts, died in zip(some, *[answers] * 5, strict=True):
+            fields = {name: value or "" for name, value in zip(_FIELDS, values, strict=True)}
+            if not fields["state"]:
+                continue
+            hide = None
+            if hidden(fields["sealed"]):
+                hide = yield from _hide_flow(seal)
+            ended.append(
+                _ended(id_, fields, body=body or "", log=log, parts=parts, seal=seal, wanted=wanted, hide=hide)
+            )
+            if fields["state"] in (State.DEAD, State.DISCARDED):
+                lives.append(_life(id_, fields, died))
+    return ended, lives
+
+
+#: From the name of a field and its text to the fingerprint of that.
+Hide = Callable[[str, str], str]
+
+
+def _hide_flow(seal: Seal) -> Flow[Hide]:
+    """How texts of hidden payloads are searched for; where the key is missing, they are not."""
+    try:
+        secret = yield from seal.secret_flow()
+    except (EncryptionKeyMissing, DoesNotVerify):
+        return lambda _field, _text: ""
+    return lambda field, text: HIDDEN + secret.fingerprint(f"history\0{field}\0{text}") if text else ""
+
+
+def spellings_flow(seal: Seal, field: str, text: str) -> Flow[tuple[str, ...]]:
+    """What a text is looked for by: as it is, and as a journal that hides payloads has it."""
+    if not seal.keys():
+        return (text,)
+    hide = yield from _hide_flow(seal)
+    return tuple(dict.fromkeys(one for one in (text, hide(field, text)) if one))
+
+
+def _ended(
+    id_: str,
+    fields: Mapping[str, str],
+    *,
+    body: str,
+    log: Sequence[str],
+    parts: Sequence[str],
+    seal: Seal,
+    wanted: Wanted,
+    hide: Hide | None,
+) -> Ended:
+    """One intent; whatever cannot be read of it, the rest is copied."""
+    state = fields["state"]
+    over = state in FINISHED or state in (State.DEAD, State.DISCARDED)
+    generation = min(read(fields["gen"]), _MOST_GENERATIONS)
+    one = Ended(
+        id=id_,
+        key="",
+        kind=fields["kind"],
+        lane=fields["lane"],
+        state=state if over else OPEN,
+        outcome=fields["outcome"],
+        dead_class=fields["class"],
+        code=fields["code"],
+        message=fields["message"],
+        generation=generation,
+        attempts=read(fields["attempts"]),
+        transaction_id=fields["txn"],
+        parent_id=fields["parent"],
+        created_ms=read(fields["created"]),
+        ended_ms=read(fields["updated"] or fields["created"]),
+        encrypted=fields["sealed"],
+        lines=tuple(_lines(log)),
+    )
+    ids = [fields["txn"], fields["parent"], *(part.partition(" ")[2] for part in parts)]
+    ids += [line.partition(" ")[2] for line in fields["results"].splitlines()]
+    names = [Name("id", text) for text in ids if text]
+    try:
+        head = head_of(id_, body)
+        names += _of_generations(head.reference, generation) if head.reference else []
+        one = replace(
+            one,
+            key=head.key,
+            reference=of_generation(head.reference, generation) if head.reference else "",
+            payload=cut(body)[1] if wanted.payload else None,
+        )
+        payload = entry_of(id_, seal.shown_body(id_, body)).payload
+        more, movements, meta = _searched(fields["kind"], payload, generation, wanted)
+        if hide is not None:
+            more = [Name(name.sort, hide("name", name.text)) for name in more]
+            movements = tuple(Movement(*(hide(field, getattr(mv, field)) for field in _MOVED)) for mv in movements)
+            meta = tuple((place, name, hide(f"meta.{name}", value)) for place, name, value in meta)
+        names += more
+        one = replace(one, movements=movements, meta=meta)
+    except (EncryptionKeyMissing, DoesNotVerify, ValueError, TypeError, KeyError, AttributeError):
+        # Encrypted with a key that is not here, or broken: it is found by what stands beside it.
+        pass
+    return replace(one, names=tuple(dict.fromkeys(name for name in names[:MOST_IDS] if name.text)))
+
+
+_MOVED = ("currency", "amount", "precise_amount", "source", "destination")
+
+
+def _searched(
+    kind: str, payload: Mapping[str, Any], generation: int, wanted: Wanted
+) -> tuple[list[Name], tuple[Movement, ...], tuple[tuple[int, str, str], ...]]:
+    """What of a payload can be searched for."""
+    names = [Name("id", text) for text, _ in zip(ids_in(payload), range(MOST_IDS), strict=False)]
+    known = KINDS.get(kind)
+    if known is not None and known.claims is not None:
+        for reference in known.claims(payload):
+            names += _of_generations(first_of(reference, generation), generation)
+    if known is not None and known.names is not None:
+        names += [Name("about", text) for text in known.names(payload)]
+    return names, movements_of(payload), meta_of(payload, wanted.names)
+
+
+def _of_generations(reference: str, generation: int) -> list[Name]:
+    return [Name("reference", of_generation(reference, number)) for number in range(generation + 1)]
+
+
+def _lines(log: Sequence[str]) -> Iterator[Line]:
+    for text in log:
+        line = attempt_of(text)
+        yield Line(
+            at_ms=int(line.at.timestamp() * 1000),
+            what=line.what,
+            status=read(line.status),
+            code=str(line.code),
+            latency_ms=read(line.latency_ms),
+            worker=str(line.worker),
+            note=str(line.note),
+            request_id=str(line.request_id),
+            count=read(line.count),
+            last_ms=None if line.last is None else int(line.last.timestamp() * 1000),
+        )
+
+
+def _life(id_: str, fields: Mapping[str, str], died: object) -> Life:
+    closed = fields["state"] == State.DISCARDED
+    return Life(
+        intent=id_,
+        life=fields["token"] or fields["created"],
+        died_ms=read(died if died is not None else fields["died"]),
+        dead_class=fields["class"],
+        code=fields["code"],
+        message=fields["message"],
+        generation=read(fields["gen"]),
+        attempts=read(fields["attempts"]),
+        closed=fields["state"] if closed else "",
+        closed_ms=read(fields["updated"]) if closed else None,
+    )
+
+
+def lives_of(lines: Sequence[str]) -> list[Life]:
+    """What letters were, out of the lines that lives.lua has left."""
+    found = []
+    for text in lines:
+        line = json.loads(text)
+        found.append(
+            Life(
+                intent=line["id"],
+                life=line["life"],
+                died_ms=read(line["died"]),
+                dead_class=line["class"],
+                code=line["code"],
+                message=line["message"],
+                generation=read(line["gen"]),
+                attempts=read(line["attempts"]),
+                closed=line["closed"],
+                closed_ms=read(line["at"]),
+            )
+        )
+    return found

@@ -1,0 +1,405 @@
+"""Where is the payment with this amount, this reference, this id: over history and journals alike, and where it looked.
+
+What a journal answers at once (keys, ids, references, the row that an intent writes to) it answers for all that it
+keeps. Everything else is a matter of history; of the journal some of the newest are read, and it is said how many.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from decimal import Decimal
+from typing import TYPE_CHECKING, Literal, TypedDict, cast
+
+from blnk_relay.errors import HistoryUnavailable, InvalidSettings, JournalUnavailable, Refused
+from blnk_relay.history.values import Ended, indexed, meta_text, plain_amount
+from blnk_relay.journal.beside import owners_flow
+from blnk_relay.journal.copying import OPEN, HistoryLag, Wanted, ended_flow, spellings_flow
+from blnk_relay.journal.entries import id_of
+from blnk_relay.journal.flows import Ask, Flow
+from blnk_relay.journal.journal import Journal
+from blnk_relay.journal.listing import batched
+from blnk_relay.journal.seal import keys_in
+from blnk_relay.journal.status import Status, moment, statuses_flow
+
+if TYPE_CHECKING:
+    from blnk_relay.history.search import Terms
+    from blnk_relay.intents.decision import DeadClassName
+    from blnk_relay.intents.outcomes import OutcomeName
+    from blnk_relay.intents.states import StateName
+
+#: Intents of a journal that are read where it has no index.
+MOST_READ = 500
+
+#: Statuses in one trip.
+_AT_ONCE = 50
+
+#: What the ledger puts behind a reference of ours for rows of its own.
+_DERIVED = ("_q", "_refund")
+
+_ANYTHING = Wanted(payload=False, meta=frozenset({"*"}))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Question:
+    """What is looked for; all that is given has to hold.
+
+    Attributes:
+        key: Key or id of an intent.
+        reference: A reference, of any generation; also of what an intent acts on.
+        ledger_id: An id of the ledger.
+        amount: In units of the currency.
+        precise_amount: In minor units.
+        meta: Names and values of ``meta_data``, nested names with dots.
+        since: Only what ended, or changed last, at or after this time.
+        until: Only before this time.
+        state: ``open``, ``done``, ``dead``, ``discarded`` or ``cancelled``.
+        target: Only of this ledger.
+    """
+
+    key: str = ""
+    reference: str = ""
+    ledger_id: str = ""
+    amount: Decimal | None = None
+    precise_amount: int | None = None
+    currency: str = ""
+    source: str = ""
+    destination: str = ""
+    meta: Mapping[str, str] = field(default_factory=dict)
+    since: datetime | None = None
+    until: datetime | None = None
+    kind: str = ""
+    state: str = ""
+    outcome: str = ""
+    code: str = ""
+    target: str | None = None
+
+    @property
+    def movement(self) -> dict[str, str]:
+        """What has to hold of one movement."""
+        asked = {
+            "currency": self.currency,
+            "amount": "" if self.amount is None else plain_amount(self.amount),
+            "precise_amount": "" if self.precise_amount is None else str(self.precise_amount),
+            "source": self.source,
+            "destination": self.destination,
+        }
+        return {name: indexed(text) for name, text in asked.items() if text}
+
+    def check(self) -> None:
+        """Refuse what asks for nothing.
+
+        Raises:
+            Refused: Nothing is given but a target.
+        """
+        if replace(self, target=None) == Question():
+            raise Refused("nothing is asked for: name a key, a reference, an id, an amount, an end, a time or another")
+
+
+class Asking(TypedDict, total=False):
+    """The same, as keyword arguments."""
+
+    key: str
+    reference: str
+    ledger_id: str
+    amount: Decimal | None
+    precise_amount: int | None
+    currency: str
+    source: str
+    destination: str
+    meta: Mapping[str, str]
+    since: datetime | None
+    until: datetime | None
+    kind: str
+    state: str
+    outcome: str
+    code: str
+    target: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Located:
+    """An intent that was found.
+
+    Attributes:
+        status: What is known of it.
+        where: ``journal``, or ``history`` where it stands there alone.
+    """
+
+    status: Status
+    where: Literal["journal", "history"]
+
+
+@dataclass(frozen=True, slots=True)
+class Looked:
+    """One place that was looked at.
+
+    Attributes:
+        place: Such as ``history`` or ``journal of target eu``.
+        whole: Whether all that is there was looked at.
+        told: In words: what was, or why not.
+    """
+
+    place: str
+    whole: bool
+    told: str
+
+
+@dataclass(frozen=True, slots=True)
+class FindResult:
+    """What was found, the newest first.
+
+    Attributes:
+        found: The intents.
+        looked: Where it was looked, and where it could not be.
+        more: There may be more than was asked for.
+    """
+
+    found: tuple[Located, ...]
+    looked: tuple[Looked, ...]
+    more: bool = False
+
+    def joined(self, others: Sequence[FindResult], most: int) -> FindResult:
+        """This one and others as one, each intent once; a place counts as looked at where any did so wholly."""
+        found = {(one.status.target, one.status.id): one for other in (self, *others) for one in other.found}
+        looked: dict[str, Looked] = {}
+        for place in (place for other in (self, *others) for place in other.looked):
+            if place.place not in looked or (place.whole and not looked[place.place].whole):
+                looked[place.place] = place
+        newest = sorted(found.values(), key=lambda one: _at(one.status), reverse=True)
+        more = any(other.more for other in (self, *others)) or len(newest) > most
+        return FindResult(tuple(newest[:most]), tuple(looked.values()), more)
+
+
+def find(journals: Sequence[Journal], question: Question, most: int) -> FindResult:
+    """See :meth:`blnk_relay.Operator.find`."""
+    question.check()
+    looked: list[Looked] = []
+    found: dict[tuple[str, str], Located] = {}
+    settings = journals[0].settings
+    more = False
+    past: list[tuple[str, Ended]] = []
+    if settings.history_url:
+        past, more, told = _in_history(journals, question, most)
+        looked.append(told)
+    else:
+        looked.append(Looked("history", whole=False, told="there is none: BLNK_RELAY_HISTORY_URL is not set"))
+    for journal in journals:
+        try:
+            ids, told = _in_journal(journal, question)
+            # What was a letter when it was copied may be another thing by now.
+            ids += [one.id for target, one in past if target == journal.target and one.state in ("dead", OPEN)]
+            for status in _statuses(journal, ids):
+                if _still(status, question):
+                    found[status.target, status.id] = Located(status, "journal")
+                else:
+                    past = [(target, one) for target, one in past if (target, one.id) != (status.target, status.id)]
+            looked.append(told)
+        except JournalUnavailable as error:
+            looked.append(
+                Looked(f"journal of target {journal.target}", whole=False, told=f"could not be read: {error}")
+            )
+    for target, one in past:
+        found.setdefault((target, one.id), Located(_status(target, one), "history"))
+    newest = sorted(found.values(), key=lambda one: _at(one.status), reverse=True)
+    return FindResult(tuple(newest[:most]), tuple(looked), more or len(newest) > most)
+
+
+def _at(status: Status) -> float:
+    return status.updated.timestamp() if status.updated else 0.0
+
+
+def _still(status: Status, question: Question) -> bool:
+    """Whether what can change of an intent is as it is asked for."""
+    state = status.state if status.state in ("done", "dead", "discarded", "cancelled") else OPEN
+    asked = {"outcome": question.outcome, "code": question.code, "kind": question.kind}
+    return question.state in ("", state) and all(
+        not text or getattr(status, name) == text for name, text in asked.items()
+    )
+
+
+def _statuses(journal: Journal, ids: Sequence[str]) -> Iterator[Status]:
+    for some in batched(list(dict.fromkeys(ids)), _AT_ONCE):
+        for status in journal.drive(statuses_flow(journal.prefix, journal.seal, journal.target, some)):
+            # What is left of one that was trimmed says less than history does.
+            if status is not None and status.kind:
+                yield status
+
+
+def _status(target: str, one: Ended) -> Status:
+    keys = keys_in(one.encrypted)
+    message = one.message if not one.message.startswith("\x01") else "(encrypted)"
+    return Status(
+        id=one.id, key=one.key, kind=one.kind, target=target, lane=one.lane,
+        state=cast("StateName", "ready" if one.state == OPEN else one.state),
+        outcome=cast("OutcomeName", one.outcome), transaction_id=one.transaction_id, parent_id=one.parent_id,
+        reference=one.reference, dead_class=cast("DeadClassName", one.dead_class), code=one.code, message=message,
+        attempts=one.attempts, generation=one.generation, created=moment(one.created_ms),
+        updated=moment(one.ended_ms), encrypted=tuple(name.partition(".")[0] for name in keys),
+    )  # fmt: skip
+
+
+# -- history -----------------------------------------------------------------------------------------------------------
+
+
+def _in_history(
+    journals: Sequence[Journal], question: Question, most: int
+) -> tuple[list[tuple[str, Ended]], bool, Looked]:
+    try:
+        from blnk_relay.history.database import Database
+        from blnk_relay.history.search import search
+    except ModuleNotFoundError as error:
+        what = f"needs what is not installed: {error.name}. pip install 'blnk-relay-worker[history]'"
+        return [], False, Looked("history", whole=False, told=what)
+    settings = journals[0].settings
+    targets = {f"{settings.namespace}:{journal.target}": journal.target for journal in journals}
+    found: dict[tuple[str, str], Ended] = {}
+    more = False
+    try:
+        database = Database(settings.history_url)
+        try:
+            database.id()
+            numbers = {number: targets[name] for name, number in database.journals().items() if name in targets}
+            with database.reading() as connection:
+                for terms in _variants(journals, question):
+                    some, further = search(connection, terms, numbers, most)
+                    found |= {(target, one.id): one for target, one in some}
+                    more = more or further
+        finally:
+            database.close()
+    except (HistoryUnavailable, InvalidSettings) as error:
+        return [], False, Looked("history", whole=False, told=f"could not be searched: {error}")
+    behind = sum(lag.uncopied + lag.walking for lag in _lags(journals))
+    told = "all that was copied" + (f"; {behind:,} intents are not copied yet" if behind else "")
+    return [(target, one) for (target, _), one in found.items()], more, Looked("history", whole=True, told=told)
+
+
+def _lags(journals: Sequence[Journal]) -> Iterator[HistoryLag]:
+    for journal in journals:
+        try:
+            yield journal.history_lag()
+        except JournalUnavailable:
+            continue
+
+
+def _variants(journals: Sequence[Journal], question: Question) -> Iterator[Terms]:
+    """What is searched for, in the clear, and once for each journal that hides what it keeps."""
+    yield _terms(question)
+    for journal in journals:
+        if not journal.seal.keys() or not (
+            question.movement or question.meta or question.reference or question.ledger_id
+        ):
+            continue
+        try:
+            yield journal.drive(_hidden_flow(journal, question))
+        except JournalUnavailable:
+            continue
+
+
+def _terms(question: Question) -> Terms:
+    from blnk_relay.history.search import Terms
+
+    return Terms(
+        keys=(question.key,) if question.key else (),
+        names=_names(question),
+        movement=question.movement,
+        meta={name: meta_text(value) for name, value in question.meta.items()},
+        since=question.since,
+        until=question.until,
+        kind=question.kind,
+        state=question.state,
+        outcome=question.outcome,
+        code=question.code,
+    )
+
+
+def _names(question: Question) -> tuple[str, ...]:
+    """References and ids; what the ledger derives from a reference leads to that."""
+    names = [question.ledger_id] if question.ledger_id else []
+    if question.reference:
+        names.append(question.reference)
+        names += [question.reference.removesuffix(end) for end in _DERIVED if question.reference.endswith(end)]
+    return tuple(indexed(name) for name in names)
+
+
+def _hidden_flow(journal: Journal, question: Question) -> Flow[Terms]:
+    plain = _terms(question)
+    movement, meta, names = dict(plain.movement), dict(plain.meta), list(plain.names)
+    for name, text in movement.items():
+        movement[name] = (yield from spellings_flow(journal.seal, name, text))[-1]
+    for name, text in meta.items():
+        meta[name] = (yield from spellings_flow(journal.seal, f"meta.{name}", text))[-1]
+    for text in plain.names:
+        names += (yield from spellings_flow(journal.seal, "name", text))[1:]
+    return replace(plain, movement=movement, meta=meta, names=tuple(names))
+
+
+# -- journals ----------------------------------------------------------------------------------------------------------
+
+
+def _in_journal(journal: Journal, question: Question) -> tuple[list[str], Looked]:
+    """Ids of a journal that fit, and where was looked."""
+    place = f"journal of target {journal.target}"
+    if question.key:
+        ids = [id_of(journal.target, question.key), question.key]
+        return _fitting(journal, ids, question), Looked(place, whole=True, told="by its key")
+    if question.reference or question.ledger_id:
+        ids = journal.drive(_by_name_flow(journal, question))
+        found = _fitting(journal, ids, replace(question, reference="", ledger_id=""))
+        more, told = _newest(journal, question)
+        # Others may name it in a payload, as what they act on.
+        return [*found, *more], replace(told, place=place, told=f"by what owns it or writes to it, and {told.told}")
+    ids, told = _newest(journal, question)
+    return ids, replace(told, place=place)
+
+
+def _by_name_flow(journal: Journal, question: Question) -> Flow[list[str]]:
+    found: list[str] = []
+    references = [name for name in _names(question) if name != question.ledger_id]
+    if references:
+        found += [owner.id for owner in (yield from owners_flow(journal.target, references)) if owner.state]
+    if question.ledger_id:
+        [holder] = yield Ask((("GET", f"{journal.prefix}excl:{question.ledger_id}"),))
+        found += [holder] if holder else []
+    return found
+
+
+def _newest(journal: Journal, question: Question) -> tuple[list[str], Looked]:
+    """Of what is open, dead or not copied some of the newest are read."""
+    ids, there = journal.drive(_newest_flow(journal))
+    told = f"the newest {len(ids):,} of {there:,} that are open, dead, or over and still there"
+    return _fitting(journal, ids, question), Looked("", whole=len(ids) >= there, told=told)
+
+
+def _newest_flow(journal: Journal) -> Flow[tuple[list[str], int]]:
+    prefix = journal.prefix
+    [lanes] = yield Ask((("SMEMBERS", f"{prefix}lanes"),))
+    names = ["uncopied", "dead", "posted", "waiting", "done", *(f"ready:{lane}" for lane in sorted(lanes))]
+    commands: list[tuple[str | int, ...]] = []
+    for name in names:
+        commands += [("ZCARD", f"{prefix}{name}"), ("ZREVRANGE", f"{prefix}{name}", 0, MOST_READ - 1)]
+    answers = iter((yield Ask(tuple(commands), whole=False)))
+    found: list[Sequence[str]] = []
+    there = 0
+    for name, number, some in zip(names, *[answers] * 2, strict=True):
+        there += number if name != "uncopied" else 0
+        found.append(some)
+    # Of each some, by turns, so that none of them takes all the room.
+    turns = (some[at] for at in range(MOST_READ) for some in found if at < len(some))
+    return list(dict.fromkeys(_some(turns, MOST_READ))), there
+
+
+def _some(ids: Iterable[str], most: int) -> Iterator[str]:
+    seen: set[str] = set()
+    for id_ in ids:
+        seen.add(id_)
+        yield id_
+        if len(seen) >= most:
+            return
+
+
+def _fitting(journal: Journal, ids: Sequence[str], question: Question) -> list[str]:
+    ended, _ = journal.drive(ended_flow(journal.prefix, journal.seal, _ANYTHING, ids))
+    variants = list(_variants([journal], question))
+    return [one.id for one in ended if any(terms.fit(one) for terms in variants)]

@@ -1,0 +1,83 @@
+-- What is to be copied next into a database of the user's, for whoever holds the lock on this journal there. Switches
+-- history on, and notices by the numbers of pages which of the two was set back: what may be missing there then is
+-- walked through once more.
+-- ARGV: database (its id); page, epoch, born (what stands there of this journal: the last page that was copied, the
+--   epoch that it was copied in, the id of the journal; 0 and "" for nothing); fresh (an id for a journal that has
+--   none); most (intents in one page); silent_ms (after which another database may take the place of this one).
+-- Returns: {"on", or why nothing is copied ("shape", "database", "journal"), page, epoch, id of the journal, id and
+--   number of each that has changed, ids of what was over before, letters and walked for after this page, lines of
+--   lives, last action that is copied, entries of actions behind it, now, whether it begins ("new", "database", "page",
+--   "epoch", ""), 1 where letters or walked have changed}.
+-- Deletes: nothing.
+-- Bound: most intents and lines.
+
+local database, page, epoch, born = ARGV[1], tonumber(ARGV[2]), ARGV[3], ARGV[4]
+local fresh, most, silent_ms = ARGV[5], tonumber(ARGV[6]), tonumber(ARGV[7])
+
+local key = P .. 'history'
+-- Who has an older shape may end intents without a word of it.
+if SHAPE < 2 then return { 'shape' } end
+local is = fields_of(key, 'id', 'database', 'page', 'walked', 'letters', 'actions', 'seen')
+if is.id and born ~= '' and is.id ~= born then return { 'journal' } end
+local seen = tonumber(is.seen or '0')
+if is.database and is.database ~= database and NOW >= seen and NOW - seen < silent_ms then return { 'database' } end
+
+local now_epoch = redis.call('HGET', P .. 'ground', 'epoch') or ''
+local copied = tonumber(is.page or '-1')
+local begins = not is.database and 'new' or is.database ~= database and 'database' or page < copied and 'page' or ''
+if begins ~= '' then
+  -- All that is kept is copied, oldest first.
+  is.walked, is.letters, is.actions = '0 ', 'dead 0 ', ''
+  redis.call('HSET', P .. 'ground', 'history', '1')
+elseif page > copied + 1 or epoch ~= now_epoch then
+  -- What the journal has lost ends once more, and tells so; what humans did with letters it does not know any more.
+  begins = epoch ~= '' and 'epoch' or ''
+  if begins ~= '' then is.letters = 'dead 0 ' end
+end
+local id = is.id or (born ~= '' and born) or fresh
+redis.call('HSET', key, 'id', id, 'database', database, 'page', page, 'epoch', now_epoch, 'seen', NOW,
+  'walked', is.walked or '', 'letters', is.letters or '', 'actions', is.actions or '')
+if begins ~= '' and begins ~= 'epoch' then redis.call('HSET', key, 'since', NOW) end
+
+-- Some of a set from a place on, in its order, and the place of the last; nil where there is nothing more.
+local function walk_on(name, from, by_id, number)
+  local found, offset, place = {}, 0, nil
+  repeat
+    local some = redis.call('ZRANGEBYSCORE', P .. name, from, '+inf', 'WITHSCORES', 'LIMIT', offset, number)
+    for at = 1, #some, 2 do
+      if #found < number and (tonumber(some[at + 1]) > tonumber(from) or some[at] > by_id) then
+        found[#found + 1] = some[at]
+        place = some[at + 1] .. ' ' .. some[at]
+      end
+    end
+    offset = offset + number
+  until #found > 0 or #some < 2 * number
+  return found, place
+end
+
+local changed = redis.call('ZRANGE', P .. 'uncopied', 0, most - 1, 'WITHSCORES')
+-- What ends now does not keep back for ever what was over before.
+local room = math.max(most - #changed / 2, math.floor(most / 4))
+local before = {}
+local letters, walked = is.letters or '', is.walked or ''
+while letters ~= '' and #before < room do
+  local name, from, by_id = string.match(letters, '^(%S+) (%S+) (%S*)$')
+  local found, place = walk_on(name, from, by_id, room - #before)
+  for _, one in ipairs(found) do before[#before + 1] = one end
+  if place then letters = name .. ' ' .. place
+  elseif name == 'dead' then letters = 'discarded 0 '
+  else letters = '' end
+end
+if letters == '' and walked ~= '' and #before < room then
+  local from, by_id = string.match(walked, '^(%S+) (%S*)$')
+  local found, place = walk_on('done', from, by_id, room - #before)
+  for _, one in ipairs(found) do before[#before + 1] = one end
+  walked = place or ''
+end
+local acted = redis.call('XRANGE', P .. 'actions', (is.actions or '') ~= '' and '(' .. is.actions or '-', '+', 'COUNT',
+  most)
+-- Where nothing is left to be copied, nothing is in the way.
+if #changed == 0 and #before == 0 and #acted == 0 then redis.call('HDEL', key, 'trouble', 'trouble_since') end
+return { 'on', page, now_epoch, id, changed, before, letters, walked, redis.call('LRANGE', P .. 'lives', 0, most - 1),
+  is.actions or '', acted, NOW, begins,
+  (letters ~= (is.letters or '') or walked ~= (is.walked or '')) and 1 or 0 }

@@ -1,0 +1,16 @@
+-- Switches history off by an operator's word: nothing waits for a database any more before it is trimmed.
+-- ARGV: silent_ms (whoever copied within that time still does); forced ("1": whether or not).
+-- Returns: {"off" now or before, or "seen": somebody copies, how many intents were not copied}.
+-- Deletes: history, uncopied, lives.
+-- Bound: one journal.
+
+local silent_ms, forced = tonumber(ARGV[1]), ARGV[2] == '1'
+
+local key = P .. 'history'
+if not HISTORY then return { 'off', 0 } end
+local seen = tonumber(redis.call('HGET', key, 'seen') or '0')
+if not forced and NOW >= seen and NOW - seen < silent_ms then return { 'seen', 0 } end
+local left = redis.call('ZCARD', P .. 'uncopied')
+redis.call('HDEL', P .. 'ground', 'history')
+redis.call('UNLINK', key, P .. 'uncopied', P .. 'lives')
+return { 'off', left }

@@ -1,0 +1,173 @@
+"""What each command line costs on Redis: commands, those of scripts included, and bytes; none grows with the backlog.
+
+Every command has a row in ``LINES``; a new one without fails here. Lists grow to their limit, which both journals
+have more of. What has to read all that is kept, or walks for want of an index, stands in ``WALKS`` with the reason.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import pytest
+import redis
+
+from blnk_relay import Operator, Relay, Settings, Write
+from tests.support.cli import FUNDS, commands, die, line, payment, run
+
+#: Intents in the small and in the large journal, half of them dead letters; both fill the first page of a list.
+SMALL, LARGE = 1_200, 5_000
+
+#: Bytes by which two runs of the same may differ (digits of counts, ages and times), and commands (a connection that
+#: is made anew, a script that is loaded). A walk would show in both, and a hundred ids more in the bytes alone.
+SLACK, FEW = 2_000, 10
+
+
+@dataclass(frozen=True)
+class Row:
+    """A command line and what it may cost at most.
+
+    Attributes:
+        arguments: What follows the command.
+        most: Commands on Redis, those within scripts included.
+        most_bytes: Received and sent.
+        code: What it ends with.
+    """
+
+    arguments: tuple[str, ...] = ()
+    most: int = 120
+    most_bytes: int = 40_000
+    code: int = 0
+
+
+#: Each command, by its path; several lines of one are numbered.
+LINES: Mapping[tuple[str, ...], tuple[Row, ...]] = {
+    ("enqueue",): (Row(("-",), 160),),
+    ("show",): (Row(("open-1",)),),
+    ("list",): (Row((), 3_000, 500_000), Row(("--state", "dead", "--limit", "10"), 250, 60_000)),
+    ("status",): (Row((), 160),),
+    ("dead", "list"): (Row((), 1_200, 250_000), Row(("--limit", "10"), 250, 60_000)),
+    ("dead", "show"): (Row(("dead-1",)),),
+    ("dead", "replay"): (Row(("--key", "dead-1", "--reason", "x", "--yes"), 200),),
+    ("dead", "discard"): (Row(("--key", "dead-2", "--reason", "x", "--yes"), 200),),
+    ("lanes",): (Row((), 160),),
+    ("pause",): (Row(("refunds",)),),
+    ("resume",): (Row(("refunds",)),),
+    ("target", "list"): (Row(),),
+    ("target", "rebind"): (Row(("default", "--reason", "x", "--yes"), code=2),),
+    ("upgrade",): (Row(),),
+    ("doctor",): (Row((), 400, 200_000, code=1),),
+    ("kinds",): (Row((), 0, SLACK),),
+    ("completion",): (Row(("bash",), 0, SLACK),),
+}
+
+#: What costs more the more there is, and why it may.
+WALKS: Mapping[tuple[str, ...], tuple[tuple[str, ...], str]] = {
+    ("list",): (("--state", "ready", "--kind", "refund"), "looks at every intent of the state: no index by kind"),
+    ("dead", "list"): (("--kind", "refund"), "looks at every dead letter: no index by kind"),
+    ("encryption", "keys"): ((), "counts the keys of all that is kept, page by page, as its help says"),
+}
+
+#: What is not run here: it reads all on purpose, or runs until it is stopped.
+ELSEWHERE = {
+    ("audit",): "compares everything with the ledger, at a rate of its own",
+    ("encryption", "renew"): "rewrites all that is kept, resting as long as each trip takes",
+    ("worker",): "runs until it is stopped",
+    ("sandbox",): "knows no Redis",
+    ("demo",): "has a Redis of its own",
+}
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What was done on Redis."""
+
+    commands: int
+    bytes: int
+
+
+def filled(settings: Settings, number: int) -> None:
+    """A journal of so many intents, half of them dead letters."""
+    with redis.Redis.from_url(settings.redis_url) as client:
+        client.flushall()
+    with Relay(settings) as relay:
+        for name in ("dead", "open"):
+            keys = [f"{name}-{at}" for at in range(1, number // 2 + 1)]
+            for at in range(0, len(keys), 500):
+                relay.enqueue_many([Write(intent=payment(), key=key) for key in keys[at : at + 500]])
+                if name == "dead":
+                    die(relay, "rejected", FUNDS)
+
+
+def cost(client: redis.Redis, path: tuple[str, ...], arguments: tuple[str, ...], code: int = 0) -> Cost:
+    """Run a command line, and count what the server did for it."""
+    client.config_resetstat()
+    ran = run(*path, *arguments, stdin=json.dumps(line("new")))
+    assert ran.code == code, ran.err
+    of, net = client.info("commandstats"), client.info("stats")
+    # The two questions themselves are not the command's.
+    mine = ("cmdstat_info", "cmdstat_config|resetstat")
+    calls = sum(found["calls"] for name, found in of.items() if name not in mine)
+    return Cost(calls, net["total_net_input_bytes"] + net["total_net_output_bytes"] - len(str(of)))
+
+
+@pytest.fixture(scope="module")
+def costs(valkey) -> Mapping[int, Mapping[tuple[str, ...], Cost]]:
+    """The cost of every line of both tables, on a small and on a large journal."""
+    settings = Settings(redis_url=f"redis://127.0.0.1:{valkey.port}/0")
+    found: dict[int, dict[tuple[str, ...], Cost]] = {}
+    with pytest.MonkeyPatch.context() as patch, redis.Redis(port=valkey.port) as client:
+        patch.setenv("BLNK_RELAY_REDIS_URL", settings.redis_url)
+        for number in (SMALL, LARGE):
+            filled(settings, number)
+            # The first of its kind loads its scripts; what it costs is the second.
+            run("status")
+            ours = found[number] = {}
+            for path, (arguments, _) in WALKS.items():
+                ours[("walk", *path)] = cost(client, path, arguments, 0)
+            for path, rows in LINES.items():
+                for at, row in enumerate(rows):
+                    ours[(*path, str(at))] = cost(client, path, row.arguments, row.code)
+    return found
+
+
+CASES = [(path, at) for path, rows in LINES.items() for at in range(len(rows))]
+
+
+def test_every_command_has_a_row():
+    known = {*LINES, *WALKS, *ELSEWHERE}
+    assert set(commands()) - known == set(), "say in LINES how to call it and what it may cost on Redis"
+    assert known - set(commands()) == set()
+
+
+@pytest.mark.parametrize(("path", "at"), CASES, ids=lambda value: " ".join(value) if isinstance(value, tuple) else "")
+def test_a_command_costs_the_same_whatever_waits(costs, path, at):
+    row, small, large = LINES[path][at], *(costs[number][(*path, str(at))] for number in (SMALL, LARGE))
+    assert large.commands <= small.commands + FEW, (small, large)
+    assert large.bytes <= small.bytes * 1.02 + SLACK, (small, large)
+    assert large.commands <= row.most, large
+    assert large.bytes <= row.most_bytes, large
+
+
+@pytest.mark.parametrize("path", WALKS, ids=" ".join)
+def test_what_is_said_to_walk_does(costs, path):
+    """Whoever gives it an index, or a bound, moves its row."""
+    small, large = (costs[number][("walk", *path)] for number in (SMALL, LARGE))
+    assert large.commands > small.commands + FEW or large.bytes > small.bytes * 1.02 + SLACK, (small, large)
+
+
+def test_the_count_notices_a_walk(settings):
+    """The harness itself: a list without a limit costs more the more there is."""
+    with Relay(settings) as relay, redis.Redis.from_url(settings.redis_url) as client:
+        operator = Operator(relay.journals, relay.bells)
+
+        def walk() -> int:
+            client.config_resetstat()
+            list(operator.listed("ready"))
+            return int(sum(found["calls"] for found in client.info("commandstats").values()))
+
+        relay.enqueue_many([Write(intent=payment(), key=f"a-{at}") for at in range(20)])
+        few = walk()
+        relay.enqueue_many([Write(intent=payment(), key=f"b-{at}") for at in range(200)])
+        assert walk() > few + 100

@@ -1,0 +1,243 @@
+"""``find``: over history and journals, by everything that is known of an intent, along an index each time."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Iterator
+from dataclasses import replace
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import text
+
+from blnk_relay import (
+    Leg,
+    Operator,
+    Refused,
+    Relay,
+    Settings,
+    Write,
+    bulk_transactions,
+    commit_hold,
+    split_transaction,
+    transaction,
+)
+from blnk_relay.history import schema
+from blnk_relay.history.database import Database
+from blnk_relay.history.search import Terms, query
+from tests.integration.test_cli import names, section
+from tests.integration.test_history import bury, copy, server
+from tests.support.cli import run
+from tests.support.history import books_of, made, rows_of, sqlite_url
+from tests.support.journal import LANE, WORKER, finish, status, trim
+from worker.demo.stage import as_environment
+
+__all__ = ["server"]
+
+HOLD_ROW = "txn_aaaaaaaa-1111-4111-8111-aaaaaaaaaaaa"
+
+
+@pytest.fixture(params=("sqlite", "postgresql"))
+def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    if request.param == "sqlite":
+        return sqlite_url(tmp_path)
+    address: str = request.getfixturevalue("server").url()
+    return address
+
+
+@pytest.fixture
+def database(url: str) -> Iterator[Database]:
+    opened = made(url)
+    yield opened
+    opened.close()
+
+
+@pytest.fixture
+def settings(settings: Settings, url: str) -> Settings:
+    return replace(settings, history_url=url)
+
+
+def top_up(order: str, amount: str = "25.00", to: str = "@alice") -> Any:
+    return transaction(
+        source="@world", destination=to, currency="EUR", amount=amount, description="Top-up", allow_overdraft=True,
+        meta_data={"order": order, "shop": {"till": 7}},
+    )  # fmt: skip
+
+
+def shop(relay: Relay) -> None:
+    """Something of each, over."""
+    split = split_transaction(
+        source="@sales", currency="EUR", precise_amount=4000, precision=100, description="Sale",
+        destinations=[Leg("@shop", precise_amount=3900), Leg("@fees", precise_amount=100)],
+    )  # fmt: skip
+    bulk = bulk_transactions(
+        [
+            transaction(
+                source="@bob", destination="@fees", currency="EUR", amount="1.00", description="Fee", reference="fee-1"
+            )
+        ]
+    )
+    relay.enqueue_many(
+        [
+            Write(intent=top_up("1001"), key="order-1001"),
+            Write(intent=top_up("1002", "30.00", "@bob"), key="order-1002"),
+            Write(intent=split, key="sale-1"),
+            Write(intent=bulk, key="fees-1"),
+            Write(intent=commit_hold(HOLD_ROW, precise_amount=1250, currency="EUR"), key="part-1"),
+        ]
+    )
+    journal = relay.journal()
+    for lane in (LANE, "inflight"):
+        finish(journal, *journal.claim(lane, WORKER, 100).items)
+
+
+def keys(operator: Operator, **asked: Any) -> list[str]:
+    return sorted(one.status.key for one in operator.find(**asked).found)
+
+
+#: What is asked for, and who answers.
+QUESTIONS: list[tuple[dict[str, Any], list[str]]] = [
+    ({"key": "order-1001"}, ["order-1001"]),
+    ({"reference": "order-1001"}, ["order-1001"]),
+    ({"reference": "fee-1"}, ["fees-1"]),
+    ({"ledger_id": HOLD_ROW}, ["part-1"]),
+    ({"amount": Decimal(25), "currency": "EUR"}, ["order-1001"]),
+    ({"amount": Decimal("25.000")}, ["order-1001"]),
+    ({"precise_amount": 1250}, ["part-1"]),
+    ({"source": "@world", "destination": "@bob"}, ["order-1002"]),
+    ({"destination": "@fees"}, ["fees-1", "sale-1"]),
+    ({"meta": {"order": "1002"}}, ["order-1002"]),
+    ({"meta": {"shop.till": "7", "order": "1001"}}, ["order-1001"]),
+    ({"meta": {"order": "1001"}, "amount": Decimal(30)}, []),
+    ({"kind": "transaction.split", "state": "done"}, ["sale-1"]),
+    ({"outcome": "applied", "kind": "transaction.bulk"}, ["fees-1"]),
+    ({"code": "NO"}, ["poor-1"]),
+    ({"state": "dead"}, ["poor-1"]),
+]
+
+
+def test_each_question_is_answered_by_the_journal_alone_by_both_and_by_history_alone(relay, database):
+    journal, operator = relay.journal(), Operator(relay.journals, relay.bells)
+    shop(relay)
+    bury(relay, "poor-1")
+    assert [keys(operator, **asked) for asked, _ in QUESTIONS] == [found for _, found in QUESTIONS]
+    copy(journal, database)
+    assert [keys(operator, **asked) for asked, _ in QUESTIONS] == [found for _, found in QUESTIONS]
+    trim(journal)
+    assert [keys(operator, **asked) for asked, _ in QUESTIONS] == [found for _, found in QUESTIONS]
+    (one,) = operator.find(key="order-1001").found
+    assert (one.where, one.status.state, one.status.outcome) == ("history", "done", "applied")
+    (letter,) = operator.find(code="NO").found
+    assert (letter.where, letter.status.state) == ("journal", "dead")
+    # What a letter has become since it was copied is said as it is.
+    operator.discard(status(journal, "poor-1"), who="me", reason="by hand")
+    assert keys(operator, code="NO", state="dead") == []
+    assert keys(operator, code="NO", state="discarded") == ["poor-1"]
+
+
+@pytest.mark.usefixtures("database")
+def test_it_says_where_it_looked_and_where_it_could_not(relay, settings, tmp_path):
+    operator = Operator(relay.journals, relay.bells)
+    shop(relay)
+    result = operator.find(destination="@bob")
+    assert {place.place: place.whole for place in result.looked} == {"history": True, "journal of target default": True}
+    away = replace(settings, history_url=f"sqlite:///{tmp_path / 'empty.db'}")
+    with Relay(away) as other:
+        result = Operator(other.journals, other.bells).find(destination="@bob")
+    assert [one.status.key for one in result.found] == ["order-1002"]
+    (history,) = (place for place in result.looked if place.place == "history")
+    assert (history.whole, "blnk-relay history upgrade" in history.told) == (False, True)
+    with pytest.raises(Refused, match="nothing is asked for"):
+        operator.find(target="default")
+
+
+#: Each question in the words of the tables, and the index that has to answer it.
+INDEXED = [
+    (Terms(keys=("order-1",)), "intents_key"),
+    (Terms(ids=("a" * 26,)), "intents_id"),
+    (Terms(names=("order-1",)), "names_name"),
+    (Terms(movement={"amount": "25"}), "movements_amount"),
+    (Terms(movement={"precise_amount": "2500"}), "movements_precise"),
+    (Terms(movement={"currency": "EUR", "amount": "25"}), "movements_"),
+    (Terms(movement={"currency": "EUR"}), "movements_latest"),
+    (Terms(movement={"source": "@world"}), "movements_source"),
+    (Terms(movement={"destination": "@alice"}), "movements_destination"),
+    (Terms(meta={"order": "1001"}), "meta_value"),
+    (Terms(kind="refund"), "intents_kind"),
+    (Terms(outcome="voided"), "intents_outcome"),
+    (Terms(code="NO"), "intents_code"),
+    (Terms(state="dead"), "intents_state"),
+    (Terms(), "intents_ended"),
+]
+
+
+def test_each_question_goes_along_an_index(database):
+    with database.reading() as connection:
+        if database.is_postgres:
+            # With nothing in it a table is read as a whole, whatever there is.
+            connection.execute(text("set local enable_seqscan = off"))
+            connection.execute(text("set local enable_sort = off"))
+        dialect = database.engine.dialect
+        for terms, index in INDEXED:
+            compiled = query(terms, [1], 100).compile(dialect=dialect, compile_kwargs={"literal_binds": True})
+            explain = "explain " if database.is_postgres else "explain query plan "
+            plan = "\n".join(str(row) for row in connection.exec_driver_sql(f"{explain}{compiled}".replace("%%", "%")))
+            assert f"{schema.NAMES}{index}" in plan, (terms, plan)
+            assert "SCAN relay_movements\n" not in plan
+            assert "Seq Scan" not in plan
+
+
+def test_what_a_journal_hides_is_nowhere_in_the_clear_and_found_with_its_key(valkey, tmp_path):
+    key = base64.b64encode(bytes(range(32))).decode()
+    url = sqlite_url(tmp_path)
+    hidden = Settings(
+        redis_url=f"redis://127.0.0.1:{valkey.port}/0", namespace="hidden", encryption_keys=f"k1:{key}",
+        history_url=url, history_payload=True,
+    )  # fmt: skip
+    database = made(url)
+    with Relay(hidden) as relay:
+        relay.enqueue(top_up("secret-order", "77.77", "@secret-wallet"), key="order-1")
+        journal = relay.journal()
+        finish(journal, *journal.claim(LANE, WORKER, 10).items)
+        copy(journal, database)
+        trim(journal)
+        operator = Operator(relay.journals, relay.bells)
+        told = str(books_of(database))
+        assert [text for text in ("secret-order", "77.77", "7777", "@secret-wallet", "@world") if text in told] == []
+        assert "order-1" in told
+        asked = {"destination": "@secret-wallet", "amount": Decimal("77.77"), "meta": {"order": "secret-order"}}
+        assert keys(operator, **asked) == ["order-1"]
+        assert keys(operator, destination="@somebody-else") == []
+    with Relay(replace(hidden, encryption_keys="")) as stranger:
+        assert keys(Operator(stranger.journals, stranger.bells), destination="@secret-wallet") == []
+    assert rows_of(database, schema.intents, "id")[0]["encrypted"].startswith("k1.")
+    database.close()
+
+
+def test_the_commands_say_the_same(relay, database, settings, monkeypatch):
+    for name, value in as_environment(settings).items():
+        monkeypatch.setenv(name, value)
+    shop(relay)
+    assert run("history", "upgrade", "--json").json["changed"] is False
+    copy(relay.journal(), database)
+    document = run("history", "status", "--json").json
+    assert (document["rows"]["intents"], document["journals"][0]["on"], document["trouble"]) == (5, True, "")
+    assert "default" in run("history", "status").out
+    found = run("find", "--destination", "@bob", "--json").json
+    assert [one["key"] for one in found["intents"]] == ["order-1002"]
+    assert [
+        name for name in ("intents", "more", "looked", "place", "whole", "told") if name not in set(names(found))
+    ] == []
+    assert all(f"`{name}`" in section("blnk-relay find") for name in ("intents", "more", "looked", "where"))
+    for arguments in (["fee-1"], ["--meta", "order=1001"], ["--amount", "25.00", "--currency", "EUR", "--since", "1h"]):
+        ran = run("find", *arguments)
+        assert ran.code == 0, ran.err
+        assert "order-1001" in ran.out or "fees-1" in ran.out
+        assert "Looked in history" in ran.out
+    assert run("find").code == 5
+    assert run("history", "off", "--reason", "a test").code == 5
+    assert run("history", "off", "--reason", "a test", "--force", "--json").json == {
+        "targets": [{"target": "default", "not_copied": 0}]
+    }

@@ -1,0 +1,480 @@
+"""History: what is over is copied exactly once, whatever is killed, lost or set back, and trimmed only afterwards."""
+
+from __future__ import annotations
+
+import gc
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import redis
+import sqlalchemy as sa
+
+from blnk_relay import HistoryUnavailable, Operator, Refused, Relay, Settings
+from blnk_relay.history import schema
+from blnk_relay.history.database import Database
+from blnk_relay.journal.copier import Copier
+from blnk_relay.journal.entries import Settlement
+from blnk_relay.journal.ground import Ground
+from blnk_relay.journal.journal import Journal
+from tests.support.history import books_of, made, postgres, rows_of, sqlite_url, why_no_postgres
+from tests.support.journal import LANE, WORKER, enqueue, finish, kill, status, sweep, trim
+
+#: The same on PostgreSQL takes longer; test_find.py copies into it in the first tier as well.
+SORTS = ("sqlite", pytest.param("postgresql", marks=pytest.mark.long))
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[Any]:
+    """A PostgreSQL, where there is one."""
+    if why := why_no_postgres():
+        pytest.skip(why)
+    with postgres() as running:
+        yield running
+
+
+@pytest.fixture(params=SORTS)
+def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """The address of an empty database of each sort."""
+    if request.param == "sqlite":
+        return sqlite_url(tmp_path)
+    address: str = request.getfixturevalue("server").url()
+    return address
+
+
+@pytest.fixture
+def database(url: str) -> Iterator[Database]:
+    opened = made(url)
+    yield opened
+    opened.close()
+
+
+@pytest.fixture
+def settings(settings: Settings) -> Settings:
+    return replace(settings, history_batch=5, history_payload=True)
+
+
+def copy(journal: Journal, database: Database) -> int:
+    """Copy all that there is; returns how many pages that took."""
+    copier, rounds = Copier(journal, database), 0
+    while copier.round().more:
+        rounds += 1
+        assert rounds < 200
+    return rounds
+
+
+def pay(relay: Relay, *keys: str) -> None:
+    """Payments that are over."""
+    enqueue(relay, *keys)
+    finish(relay.journal(), *relay.journal().claim(LANE, WORKER, 100).items)
+
+
+def bury(relay: Relay, *keys: str, dead_class: str = "refused") -> None:
+    """Payments that are dead letters."""
+    enqueue(relay, *keys)
+    for claimed in relay.journal().claim(LANE, WORKER, 100).items:
+        kill(relay.journal(), claimed, dead_class)
+
+
+def keys_in(database: Database) -> Counter[str]:
+    return Counter(row["key"] for row in rows_of(database, schema.intents, "key"))
+
+
+def test_what_is_over_is_copied_with_all_that_is_known_of_it(relay, database):
+    journal = relay.journal()
+    pay(relay, "paid-1", "paid-2")
+    copy(journal, database)
+    first, second = rows_of(database, schema.intents, "key")
+    known = relay.get("paid-1")
+    assert (first["id"], first["key"], first["kind"]) == (known.id, "paid-1", "transaction")
+    assert (first["state"], first["outcome"], first["reference"]) == ("done", "applied", "paid-1")
+    assert first["ended_ms"] == int(known.updated.timestamp() * 1000)
+    assert second["key"] == "paid-2"
+    assert '"precise_amount"' in first["payload"]
+    assert {row["name"] for row in rows_of(database, schema.names, "name")} == {"paid-1", "paid-2"}
+    (amount,) = {row["amount"] for row in rows_of(database, schema.movements, "intent")}
+    assert amount
+
+
+def test_nothing_is_copied_twice_and_nothing_is_trimmed_before_it_is_copied(relay, database):
+    journal = relay.journal()
+    pay(relay, "paid-1")
+    copy(journal, database)
+    pay(relay, *(f"later-{number}" for number in range(12)))
+    trim(journal)
+    # The one that is copied may go, and those that are not stay.
+    assert relay.get("paid-1").key == ""
+    assert all(relay.get(f"later-{number}").key for number in range(12))
+    assert journal.history_lag().held == journal.history_lag().uncopied == 12
+    copy(journal, database)
+    assert journal.history_lag().uncopied == 0
+    sweep(journal)
+    assert all(relay.get(f"later-{number}").key == "" for number in range(12))
+    assert keys_in(database) == Counter(["paid-1", *(f"later-{number}" for number in range(12))])
+
+
+def test_what_was_over_when_it_was_switched_on_is_walked_through_and_kept_until_then(relay, database):
+    journal = relay.journal()
+    pay(relay, *(f"before-{number}" for number in range(23)))
+    bury(relay, "dead-1", "dead-2", "dead-3")
+    operator = Operator(relay.journals, relay.bells)
+    operator.discard(status(journal, "dead-3"), who="me", reason="by hand")
+    for id_ in journal.client.zrange(journal.key("done"), 0, -1):
+        # All at one moment.
+        journal.client.zadd(journal.key("done"), {id_: 1})
+    copier = Copier(journal, database)
+    assert copier.round().begins == "new"
+    sweep(journal)
+    assert journal.client.zcard(journal.key("done")) >= 20
+    pay(relay, "meanwhile")
+    copy(journal, database)
+    assert journal.history_lag().walking == 0
+    assert keys_in(database) == Counter(
+        [*(f"before-{number}" for number in range(23)), "dead-1", "dead-2", "dead-3", "meanwhile"]
+    )
+    sweep(journal)
+    assert journal.client.zcard(journal.key("done")) == 1
+
+
+def test_each_life_of_a_letter_is_kept_and_says_how_it_was_closed(relay, database):
+    journal, operator = relay.journal(), Operator(relay.journals, relay.bells)
+    pay(relay, "first")
+    copy(journal, database)
+    bury(relay, "poor", dead_class="rejected")
+    copy(journal, database)
+    (letter,) = rows_of(database, schema.letters, "died_ms")
+    assert (letter["dead_class"], letter["code"], letter["closed"]) == ("rejected", "NO", "")
+    operator.replay(status(journal, "poor"), who="me", reason="funds came")
+    copy(journal, database)
+    assert [row["closed"] for row in rows_of(database, schema.letters, "died_ms")] == ["replayed"]
+    states = {row["key"]: row["state"] for row in rows_of(database, schema.intents, "key")}
+    assert states == {"first": "done", "poor": "open"}
+    for claimed in journal.claim(LANE, WORKER, 100).items:
+        kill(journal, claimed, "refused")
+    # Two things happen before anybody copies.
+    operator.replay(status(journal, "poor"), who="me", reason="again")
+    (claimed,) = journal.claim(LANE, WORKER, 1).items or journal.take(WORKER, 1, 5.0).items
+    finish_of(journal, claimed)
+    copy(journal, database)
+    lives = rows_of(database, schema.letters, "died_ms", "life")
+    assert [(row["dead_class"], row["closed"]) for row in lives] == [("rejected", "replayed"), ("refused", "replayed")]
+    names = {(row["sort"], row["name"]) for row in rows_of(database, schema.names, "name")}
+    assert {("reference", "poor"), ("reference", "poor.r2")} <= names
+    states = {row["key"]: row["state"] for row in rows_of(database, schema.intents, "key")}
+    assert states["poor"] == "done"
+
+
+def finish_of(journal: Journal, claimed: Any) -> None:
+    origin = "posted" if claimed.progress.looking else "sending"
+    journal.settle(WORKER, [Settlement(claimed, origin, "done", 0, {"outcome": "applied"})], [])
+    assert journal.status(claimed.entry.id).state == "done"
+
+
+def test_a_discarded_letter_keeps_when_it_died(relay, database):
+    journal, operator = relay.journal(), Operator(relay.journals, relay.bells)
+    pay(relay, "first")
+    copy(journal, database)
+    bury(relay, "poor")
+    died = status(journal, "poor").updated
+    operator.discard(status(journal, "poor"), who="me", reason="by hand")
+    copy(journal, database)
+    (row,) = rows_of(database, schema.letters, "died_ms")
+    assert row["died_ms"] == int(died.timestamp() * 1000)
+    assert (row["closed"], row["closed_ms"]) == ("discarded", int(status(journal, "poor").updated.timestamp() * 1000))
+    (attempt,) = rows_of(database, schema.attempts, "at_ms")
+    assert (attempt["what"], attempt["worker"], attempt["note"]) == ("discarded", "me", "by hand")
+
+
+# -- killed, doubled, set back -----------------------------------------------------------------------------------------
+
+
+class Killed(BaseException):
+    """Stands for a process that is no more: nothing of it runs on."""
+
+
+class Boundaries:
+    """Ends a copier before or after the n-th thing that it says to Redis or to the database."""
+
+    def __init__(self, journal: Journal, database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+        self._left = -1
+        self.met: list[str] = []
+        carry = journal._carry
+
+        def carried(trip: Any) -> Any:
+            name = getattr(trip, "name", "read")
+            self.pass_(f"before {name}")
+            answer = carry(trip)
+            self.pass_(f"after {name}")
+            return answer
+
+        monkeypatch.setattr(journal, "_carry", carried)
+        sa.event.listen(database.engine, "before_cursor_execute", lambda *_: self.pass_("before a statement"))
+        sa.event.listen(database.engine, "after_cursor_execute", lambda *_: self.pass_("after a statement"))
+        sa.event.listen(database.engine, "commit", lambda *_: self.pass_("before the commit"))
+
+    def pass_(self, name: str) -> None:
+        if self._left < 0:
+            return
+        self.met.append(name)
+        self._left -= 1
+        if self._left < 0:
+            raise Killed(name)
+
+    def killed_at(self, number: int, act: Callable[[], Any]) -> bool:
+        """Whether something was ended at its n-th boundary, rather than before it came to that."""
+        self._left = number
+        try:
+            act()
+        except Killed:
+            pass
+        else:
+            return False
+        finally:
+            self._left = -1
+        # What a process that is no more would have let go of at once.
+        gc.collect()
+        return True
+
+
+def check_books(journal: Journal, database: Database, done: set[str], dead: set[str]) -> None:
+    """Nothing is lost, and nothing stands there twice."""
+    assert keys_in(database) == Counter({*done, *dead})
+    states = {row["key"]: (row["state"], row["outcome"]) for row in rows_of(database, schema.intents, "key")}
+    assert states == {**dict.fromkeys(done, ("done", "applied")), **dict.fromkeys(dead, ("dead", ""))}
+    assert len(rows_of(database, schema.letters, "life")) == len(dead)
+    assert {row["name"] for row in rows_of(database, schema.names, "name")} == {*done, *dead}
+    assert len(rows_of(database, schema.movements, "intent")) == len({*done, *dead})
+    lag = journal.history_lag()
+    assert (lag.uncopied, lag.walking, lag.trouble) == (0, 0, "")
+
+
+def test_killed_before_and_after_each_thing_that_it_says_nothing_is_lost_or_doubled(relay, database, monkeypatch):
+    journal = relay.journal()
+    boundaries = Boundaries(journal, database, monkeypatch)
+    number, done, dead = 0, set[str](), set[str]()
+    killed = True
+    while killed:
+        pay(relay, f"paid-{number}")
+        bury(relay, f"dead-{number}")
+        done.add(f"paid-{number}")
+        dead.add(f"dead-{number}")
+        killed = boundaries.killed_at(number, Copier(journal, database).round)
+        # Whoever comes next may try to trim at once; what was over before it was on is kept by nothing.
+        if journal.history_lag().on:
+            trim(journal)
+        number += 1
+    assert {"after copied", "before copied", "before the commit", "after copy"} <= set(boundaries.met)
+    assert number > 20
+    copy(journal, database)
+    check_books(journal, database, done, dead)
+    trim(journal)
+    assert journal.client.zcard(journal.key("done")) == 0
+
+
+def test_two_copiers_at_once_do_not_meet(relay, database):
+    journal = relay.journal()
+    pay(relay, "paid-1", "paid-2")
+    with database.locked("relay:default", "default") as page:
+        assert page is not None
+        assert Copier(journal, database).round().copied == 0
+    copy(journal, database)
+    pay(relay, "paid-3")
+    # One has written its page and is frozen; another copies that and what came after; then the first one wakes.
+    first, told = Copier(journal, database), []
+    drive = journal.drive
+
+    def frozen(flow: Any) -> Any:
+        if flow.__name__ == "copied_flow":
+            told.append(flow)
+            return True
+        return drive(flow)
+
+    journal.drive = frozen  # type: ignore[method-assign]
+    assert first.round().copied == 1
+    journal.drive = drive  # type: ignore[method-assign]
+    copy(journal, database)
+    pay(relay, "paid-4")
+    assert drive(told[0]) is False
+    assert journal.history_lag().uncopied == 1
+    copy(journal, database)
+    check_books(journal, database, {f"paid-{number}" for number in (1, 2, 3, 4)}, set())
+
+
+def test_a_database_that_was_set_back_or_another_one_gets_all_that_is_kept(relay, database, tmp_path):
+    journal = relay.journal()
+    pay(relay, "paid-1")
+    bury(relay, "dead-1")
+    copy(journal, database)
+    backup = books_of(database)
+    with database.engine.connect() as connection:
+        rows = connection.execute(sa.select(schema.journals)).all()
+    pay(relay, "paid-2", "paid-3")
+    copy(journal, database)
+    whole = books_of(database)
+    # From a backup.
+    with database.engine.execution_options(writes=True).begin() as connection:
+        for table in (*schema.OF_INTENT, schema.intents):
+            rows_now = connection.execute(sa.select(schema.intents)).all()
+            ids = [row.id for row in rows_now if row.key in ("paid-2", "paid-3")]
+            column = table.c.id if table is schema.intents else table.c.intent
+            connection.execute(sa.delete(table).where(column.in_(ids)))
+        connection.execute(sa.update(schema.journals).values(page=rows[0].page))
+    assert books_of(database) == backup
+    copier = Copier(journal, database)
+    assert copier.round().begins == "page"
+    copy(journal, database)
+    assert books_of(database) == whole
+    # Another database: only once the first one was not heard of for a while.
+    other = made(f"sqlite:///{tmp_path / 'other.db'}")
+    with pytest.raises(HistoryUnavailable, match="one BLNK_RELAY_HISTORY_URL"):
+        Copier(journal, other).round()
+    assert journal.history_lag().trouble == "database"
+    journal.client.hset(journal.key("history"), "seen", journal.now_ms() - 120_000)
+    assert Copier(journal, other).round().begins == "database"
+    copy(journal, other)
+    assert {name: len(table) for name, table in books_of(other).items()} == {
+        name: len(table) for name, table in whole.items()
+    }
+    other.close()
+
+
+def test_what_redis_has_lost_ends_once_more_and_its_letters_are_looked_at_again(relay, database, valkey):
+    journal, operator = relay.journal(), Operator(relay.journals, relay.bells)
+    journal.sweep()
+    pay(relay, "paid-1")
+    bury(relay, "dead-1")
+    copy(journal, database)
+    enqueue(relay, "paid-2")
+    with redis.Redis(port=valkey.port) as client:
+        # A snapshot, in another database of the server.
+        for key in client.keys("{relay:*"):
+            client.copy(key, key, destination_db=5)
+    finish(journal, *journal.claim(LANE, WORKER, 10).items)
+    operator.discard(status(journal, "dead-1"), who="me", reason="by hand")
+    copy(journal, database)
+    assert {row["key"]: row["state"] for row in rows_of(database, schema.intents, "key")}["dead-1"] == "discarded"
+    with redis.Redis(port=valkey.port) as client:
+        client.swapdb(0, 5)
+        client.select(5)
+        client.flushdb()
+    # Another process of the server has another epoch.
+    journal.client.hset(journal.key("ground"), "epoch", "another")
+    assert Copier(journal, database).round().begins == "epoch"
+    copy(journal, database)
+    states = {row["key"]: row["state"] for row in rows_of(database, schema.intents, "key")}
+    assert states == {"paid-1": "done", "paid-2": "done", "dead-1": "dead"}
+    (letter,) = rows_of(database, schema.letters, "life")
+    assert letter["closed"] == ""
+    assert (status(journal, "dead-1").state, status(journal, "paid-2").state) == ("dead", "ready")
+    finish(journal, *journal.claim(LANE, WORKER, 10).items)
+    copy(journal, database)
+    assert keys_in(database) == Counter(["paid-1", "paid-2", "dead-1"])
+
+
+# -- away, off, older --------------------------------------------------------------------------------------------------
+
+
+def test_with_the_database_away_for_an_hour_all_goes_on_and_it_catches_up(relay, database, tmp_path):
+    journal = relay.journal()
+    journal.sweep()
+    pay(relay, "paid-1")
+    copy(journal, database)
+    # It has no tables, as good as none.
+    away = Database(f"sqlite:///{tmp_path / 'away.db'}")
+    for minute in range(60):
+        pay(relay, f"minute-{minute}")
+        # A minute of its clock, which nobody is there to notice.
+        journal.client.hincrby(journal.key("ground"), "skew", 60_000)
+        journal._ground = Ground()
+        if minute % 10 == 0:
+            with pytest.raises(HistoryUnavailable):
+                Copier(journal, away).round()
+            trim(journal)
+    lag = journal.history_lag()
+    assert (lag.uncopied, lag.trouble) == (60, "schema")
+    assert lag.oldest_s > 3_500
+    assert lag.trouble_s > 2_900
+    assert lag.held >= 50
+    assert all(relay.get(f"minute-{minute}").key for minute in range(60))
+    copy(journal, database)
+    assert journal.history_lag().trouble == ""
+    trim(journal)
+    assert journal.client.zcard(journal.key("done")) == 0
+    assert keys_in(database) == Counter(["paid-1", *(f"minute-{minute}" for minute in range(60))])
+    away.close()
+
+
+def test_once_it_is_switched_off_nothing_waits_for_it(relay, database):
+    journal, operator = relay.journal(), Operator(relay.journals, relay.bells)
+    pay(relay, "paid-1")
+    copy(journal, database)
+    pay(relay, "paid-2")
+    trim(journal)
+    assert relay.get("paid-2").key
+    with pytest.raises(Refused, match="BLNK_RELAY_HISTORY_URL"):
+        operator.history_off(who="me", reason="no longer wanted")
+    assert operator.history_off(who="me", reason="no longer wanted", forced=True) == {"default": 1}
+    trim(journal)
+    assert relay.get("paid-2").key == ""
+    assert not journal.history_lag().on
+    left = [key for key in journal.client.keys("*") if key.endswith(("history", "uncopied", "lives"))]
+    assert left == []
+    assert operator.actions(what="history off")[0].reason == "no longer wanted"
+
+
+def test_a_journal_of_the_first_shape_is_not_copied_before_it_is_upgraded(relay, database):
+    journal = relay.journal()
+    pay(relay, "paid-1")
+    journal.client.hset(journal.key("ground"), "shape", "1")
+    with pytest.raises(HistoryUnavailable, match="blnk-relay upgrade"):
+        Copier(journal, database).round()
+    lag = journal.history_lag()
+    assert (lag.on, lag.trouble) == (False, "shape")
+    Operator(relay.journals, relay.bells).upgrade()
+    copy(journal, database)
+    assert keys_in(database) == Counter(["paid-1"])
+
+
+def test_two_journals_of_one_name_do_not_write_over_each_other(relay, database, settings):
+    journal = relay.journal()
+    pay(relay, "paid-1")
+    copy(journal, database)
+    with Relay(replace(settings, redis_url=settings.redis_url.removesuffix("0") + "7")) as elsewhere:
+        pay(elsewhere, "paid-2")
+        other = elsewhere.journal()
+        # It was copied into another database before, and so has an id.
+        other.client.hset(other.key("history"), "id", "another")
+        with pytest.raises(HistoryUnavailable, match="BLNK_RELAY_NAMESPACE"):
+            Copier(other, database).round()
+
+
+def test_actions_are_copied_before_they_are_trimmed(relay, database):
+    journal, operator = relay.journal(), Operator(relay.journals, relay.bells)
+    pay(relay, "paid-1")
+    operator.pause_lane("transactions", who="me", reason="a look")
+    copy(journal, database)
+    operator.resume_lane("transactions", who="you")
+    assert [(row["what"], row["who"]) for row in rows_of(database, schema.actions, "at_ms")] == [("pause", "me")]
+    copy(journal, database)
+    rows = rows_of(database, schema.actions, "at_ms", "entry")
+    assert [(row["what"], row["who"]) for row in rows] == [("pause", "me"), ("resume", "you")]
+    assert '"a look"' in rows[0]["document"]
+
+
+def test_the_retention_forgets_what_is_over_and_no_open_letter(relay, database):
+    journal = relay.journal()
+    pay(relay, "paid-1", "paid-2")
+    bury(relay, "dead-1")
+    copy(journal, database)
+    pay(relay, "paid-3")
+    copy(journal, database)
+    ended = {row["key"]: row["ended_ms"] for row in rows_of(database, schema.intents, "key")}
+    numbers = list(database.journals().values())
+    assert database.forget(ended["paid-3"], 1, numbers) == 1
+    assert database.forget(ended["paid-3"], 10, numbers) == 1
+    assert keys_in(database) == Counter(["paid-3", "dead-1"])
+    of = {row["intent"] for table in schema.OF_INTENT for row in rows_of(database, table)}
+    assert of == {row["id"] for row in rows_of(database, schema.intents, "key")}

@@ -1,0 +1,198 @@
+"""Completion for shells: commands, options and choices by click, and names that only the settings or a journal know.
+
+The script of a shell asks the program itself, by the variable that click reads. Whatever goes wrong there ends without
+a word: an error in the middle of a line that somebody is typing helps nobody. What needs Redis gets a second, and is
+left out when it takes longer.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable, Iterable, Mapping
+from types import MappingProxyType
+
+import click
+from click.shell_completion import BashComplete, CompletionItem, FishComplete, ShellComplete, ZshComplete
+
+from worker.cli import exits
+from worker.cli.group import COMPLETING
+from worker.cli.options import example
+from worker.cli.output import say
+
+#: How the program is called.
+PROGRAM = "blnk-relay"
+
+#: Longest wait for names that are not at hand.
+_WAIT_S = 1.0
+
+#: Most names offered.
+_MOST = 200
+
+Source = Callable[[], Iterable[str]]
+
+
+def _kinds() -> Iterable[str]:
+    from blnk_relay.kinds.registry import KINDS
+
+    return KINDS
+
+
+def _lanes() -> Iterable[str]:
+    from blnk_relay import Settings
+
+    return Settings.from_env().lanes
+
+
+def _targets() -> Iterable[str]:
+    from blnk_relay import Settings
+
+    return Settings.from_env().ledgers
+
+
+def _codes() -> Iterable[str]:
+    # What takes a while to import is imported before the second begins.
+    from blnk_relay import Operator  # noqa: F401
+    from worker.cli.access import opened
+
+    def ask() -> Iterable[str]:
+        with opened() as access:
+            return access.operator.codes()
+
+    return within(ask)
+
+
+#: Where the values of a parameter come from, by its name; ``<command> <name>`` is stronger. Never keys: to offer those
+#: would be to walk through them.
+SOURCES: Mapping[str, Source] = MappingProxyType(
+    {
+        "kind": _kinds,
+        "kinds name": _kinds,
+        "lane": _lanes,
+        "lanes": _lanes,
+        "target": _targets,
+        "code": _codes,
+    }
+)
+
+
+class _Suggested(click.ParamType[str]):
+    """A text for which names are suggested; any other is taken as well."""
+
+    def __init__(self, source: Source, usual: click.ParamType[str]) -> None:
+        self._source = source
+        self.name = usual.name
+
+    def shell_complete(
+        self,
+        ctx: click.Context,  # noqa: ARG002 - click's signature
+        param: click.Parameter,  # noqa: ARG002 - click's signature
+        incomplete: str,
+    ) -> list[CompletionItem]:
+        """Names that begin so; none where they cannot be had."""
+        return [CompletionItem(name) for name in sorted(self._source()) if name.startswith(incomplete)][:_MOST]
+
+
+def within(source: Source, wait_s: float = _WAIT_S) -> list[str]:
+    """What Redis says, or nothing where it fails or takes too long."""
+    found: list[str] = []
+
+    def ask() -> None:
+        try:
+            found.extend(source())
+        except Exception:  # noqa: BLE001 - Redis is away, or refuses: a shell is no place to tell of it
+            found.clear()
+
+    # A daemon, so that the program ends although it is still waiting for an answer.
+    asking = threading.Thread(target=ask, daemon=True)
+    asking.start()
+    asking.join(wait_s)
+    return [] if asking.is_alive() else found
+
+
+def suggest(command: click.Command, path: tuple[str, ...] = ()) -> None:
+    """Let names be suggested for the parameters of a command, and of those below it."""
+    if isinstance(command, click.Group):
+        for name, below in command.commands.items():
+            suggest(below, (*path, name))
+    for param in command.params:
+        source = SOURCES.get(f"{' '.join(path)} {param.name}", SOURCES.get(param.name or ""))
+        if source is not None and param.type is click.STRING:
+            param.type = _Suggested(source, click.STRING)
+
+
+class _Bash(BashComplete):
+    # Click's own would let words with a star stand for files, and show on the terminal what the program complains of.
+    source_template = r"""
+%(complete_func)s() {
+    local IFS=$'\n' response completion type value
+    COMPREPLY=()
+    response=$(COMP_WORDS="${COMP_WORDS[*]}" COMP_CWORD="$COMP_CWORD" %(complete_var)s=bash_complete "$1" 2>/dev/null)
+    while IFS=',' read -r type value; do
+        case $type in
+            dir) compopt -o dirnames ;;
+            file) compopt -o default ;;
+            plain) COMPREPLY+=("$value") ;;
+        esac
+    done <<< "$response"
+    return 0
+}
+complete -o nosort -F %(complete_func)s %(prog_name)s
+"""
+
+    def source(self) -> str:
+        """The script; click would first start a bash to ask for its version."""
+        return self.source_template % self.source_vars()
+
+
+class _Zsh(ZshComplete):
+    source_template = ZshComplete.source_template.replace(
+        "%(complete_var)s=zsh_complete %(prog_name)s)", "%(complete_var)s=zsh_complete %(prog_name)s 2>/dev/null)"
+    )
+
+
+class _Fish(FishComplete):
+    source_template = FishComplete.source_template.replace(
+        "COMP_CWORD=(commandline -t) %(prog_name)s)", "COMP_CWORD=(commandline -t) %(prog_name)s 2>/dev/null)"
+    )
+
+
+SHELLS: Mapping[str, type[ShellComplete]] = MappingProxyType({"bash": _Bash, "zsh": _Zsh, "fish": _Fish})
+
+
+def script(shell: str, cli: click.Command) -> str:
+    """What a shell has to read, so that it asks the program."""
+    return SHELLS[shell](cli, {}, PROGRAM, COMPLETING).source().strip()
+
+
+def complete(cli: click.Group) -> int:
+    """Answer a shell: the completions of the line that it hands over, as the exit code says.
+
+    What it asks is in its variables: :data:`~worker.cli.group.COMPLETING` is ``<shell>_complete``.
+    """
+    shell, _, what = os.environ[COMPLETING].partition("_")
+    if what != "complete" or shell not in SHELLS:
+        return exits.BAD_INPUT
+    suggest(cli)
+    if answer := SHELLS[shell](cli, {}, PROGRAM, COMPLETING).complete():
+        click.echo(answer)
+    return exits.OK
+
+
+@click.command(
+    "completion",
+    short_help="Print the completion script of a shell.",
+    epilog=example(
+        'eval "$(blnk-relay completion bash)"',
+        "blnk-relay completion fish > ~/.config/fish/completions/blnk-relay.fish",
+    ),
+)
+@click.argument("shell", type=click.Choice(sorted(SHELLS)))
+@click.pass_context
+def completion(ctx: click.Context, shell: str) -> None:
+    """Print the completion script of SHELL, to be read by it at its start.
+
+    Completes commands, options, kinds, lanes, targets, codes and states. What needs Redis is left out where it does not
+    answer within a second.
+    """
+    say(script(shell, ctx.find_root().command))

@@ -1,0 +1,139 @@
+"""``find``: where is the payment with this reference, this id, this amount, this destination."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from decimal import Decimal, InvalidOperation
+from typing import TYPE_CHECKING, Any, Literal
+
+import click
+
+from worker.cli.access import opened
+from worker.cli.as_json import intent_json
+from worker.cli.options import example, json_option, limit_option
+from worker.cli.output import clock, emit, plain, say, table
+from worker.cli.spans import Since, Time, since_at
+
+if TYPE_CHECKING:
+    from blnk_relay import FindResult
+
+#: States that are told apart here.
+FOUND_STATES = ("open", "done", "dead", "discarded", "cancelled")
+
+
+class Amount(click.ParamType[Decimal]):
+    """``--amount``: a decimal number."""
+
+    name = "amount"
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> Decimal:
+        """Read it, or fail with a sentence."""
+        try:
+            amount = Decimal(str(value))
+        except InvalidOperation:
+            self.fail(f"{value!r} is not an amount such as 25.00.", param, ctx)
+        if not amount.is_finite():
+            self.fail(f"{value!r} is not an amount such as 25.00.", param, ctx)
+        return amount
+
+
+class Meta(click.ParamType[tuple[str, str]]):
+    """``--meta``: a name of ``meta_data`` and its value."""
+
+    name = "name=value"
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, str]:
+        """Read it, or fail with a sentence."""
+        if isinstance(value, tuple):
+            return value
+        name, between, text = str(value).partition("=")
+        if not between or not name:
+            self.fail(f"{value!r} must have the form name=value, such as order=1001.", param, ctx)
+        return name.removeprefix("meta_data."), text
+
+
+@click.command(
+    "find",
+    short_help="Find intents by reference, id, amount, ends, metadata and more.",
+    epilog=example(
+        "blnk-relay find order-42",
+        "blnk-relay find --destination @wallet-alice --amount 25.00 --currency EUR --since 7d",
+        "blnk-relay find --meta order=1001",
+    ),
+)
+@click.argument("text", required=False)
+@click.option("--key", default="", help="Its key, or its id in the journal.")
+@click.option("--reference", default="", help="A reference of any generation; also of what it acts on.")
+@click.option("--id", "ledger_id", default="", help="An id of the ledger, such as txn_…, bln_… or idt_….")
+@click.option("--amount", type=Amount(), help="In units of the currency.")
+@click.option("--precise-amount", type=int, help="In minor units.")
+@click.option("--currency", default="", help="Currency.")
+@click.option("--source", default="", help="Balance that it comes from.")
+@click.option("--destination", default="", help="Balance that it goes to.")
+@click.option("--meta", multiple=True, type=Meta(), help="A value of meta_data; again for more.")
+@click.option("--kind", default="", help="Only of this kind; see 'blnk-relay kinds'.")
+@click.option("--state", default="", type=click.Choice(("", *FOUND_STATES)), help="Only in this state.")
+@click.option("--outcome", default="", help="Only with this outcome, such as applied.")
+@click.option("--code", default="", help="Only with this code, such as TXN_INSUFFICIENT_FUNDS.")
+@click.option("--since", type=Since(), help="Only what ended, or changed last, since: 2h, 3d, or RFC 3339.")
+@click.option("--until", type=Time(), help="Only what did before.")
+@click.option("--target", help="Only of this ledger.")
+@limit_option
+@json_option
+def find(
+    *,
+    text: str | None,
+    meta: tuple[tuple[str, str], ...],
+    since: datetime | timedelta | None,
+    target: str | None,
+    limit: int,
+    as_json: bool,
+    **asked: Any,
+) -> None:
+    """Find intents over history, open ones and dead letters, and say where was looked.
+
+    TEXT is a key, a reference or an id: each is looked for. All options that are given have to hold.
+    """
+    with opened() as access:
+        asked |= {"meta": dict(meta), "target": target, "since": since_at(since, access.operator.now(target))}
+        if text is None:
+            result = access.operator.find(most=limit, **asked)
+        else:
+            names: tuple[Literal["key", "reference", "ledger_id"], ...] = ("key", "reference", "ledger_id")
+            results = [access.operator.find(most=limit, **(asked | {name: text})) for name in names]
+            result = results[0].joined(results[1:], limit)
+    if as_json:
+        emit(found_json(result))
+        return
+    _show(result)
+
+
+def found_json(result: FindResult) -> dict[str, Any]:
+    """As JSON."""
+    return {
+        "intents": [intent_json(one.status) | {"where": one.where} for one in result.found],
+        "more": result.more,
+        "looked": [{"place": one.place, "whole": one.whole, "told": one.told} for one in result.looked],
+    }
+
+
+def _show(result: FindResult) -> None:
+    rows = []
+    for one in result.found:
+        status = one.status
+        came = " ".join(filter(None, (status.outcome or status.dead_class, status.code)))
+        rows.append(
+            (
+                status.key or status.id, status.kind, status.state, came,
+                status.reference if status.reference != status.key else "", status.transaction_id,
+                clock(status.updated), one.where,
+            )
+        )  # fmt: skip
+    if rows:
+        table(("key", "kind", "state", "came to", "reference", "transaction", "changed", "where"), rows)
+        if result.more:
+            say("There are more: narrow it, or raise --limit.")
+    else:
+        say("Nothing was found.")
+    for place in result.looked:
+        say(plain(f"Looked in {place.place}: {place.told}."))

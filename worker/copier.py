@@ -1,0 +1,182 @@
+"""Copies what is over into the database of history, in a thread of its own; off without BLNK_RELAY_HISTORY_URL.
+
+Nothing waits for it: with the database away the journals keep what is over, and it catches up afterwards, resting as
+long as it works so that neither Redis nor the database is driven hard.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from typing import TYPE_CHECKING, Any
+
+from celery import bootsteps
+
+from blnk_relay.errors import HistoryUnavailable, JournalUnavailable
+from blnk_relay.journal.copier import Copier
+from blnk_relay.settings import Settings
+from worker.complaints import Complaints
+from worker.shared import Shared
+
+if TYPE_CHECKING:
+    from blnk_relay.history.database import Database
+
+#: Shortest and longest wait between two looks at a journal: with something to do, and after a failure.
+_LEAST_S, _MOST_S = 0.01, 30.0
+
+#: How often it is looked for what is too old, and how many intents go in one transaction then.
+_FORGET_EVERY_S, _FORGET_MOST = 600.0, 1_000
+
+_log = logging.getLogger(__name__)
+
+#: Why all is copied once more.
+_BEGINS = {
+    "new": "history of target %s begins: all that its journal keeps is copied",
+    "database": "history of target %s goes to another database now: all that its journal keeps is copied there",
+    "page": "the database of history was set back: all that the journal of target %s keeps is copied once more; what "
+    "it trimmed meanwhile is not there",
+    "epoch": "the journal of target %s may have lost its last moments: its letters are copied into history once more",
+}
+
+
+def database_of(settings: Settings) -> Database:
+    """The database of the settings.
+
+    Raises:
+        InvalidSettings: It cannot be used, or what it needs is not installed.
+    """
+    try:
+        from blnk_relay.history.database import Database
+    except ModuleNotFoundError as error:
+        from blnk_relay.errors import InvalidSettings
+
+        raise InvalidSettings(
+            f"BLNK_RELAY_HISTORY_URL needs what is not installed: {error.name}. "
+            "pip install 'blnk-relay-worker[history]'"
+        ) from None
+    return Database(settings.history_url)
+
+
+class Archivist(bootsteps.StartStopStep):
+    """Copies the journals of a worker, one page of each by turns."""
+
+    requires = ("celery.worker.components:Pool",)
+
+    def __init__(self, parent: Any, **kwargs: Any) -> None:
+        super().__init__(parent, **kwargs)
+        self._shared: Shared = parent.app.conf.blnk_relay
+        self._settings = self._shared.settings
+        self._stop = threading.Event()
+        self._thread: threading.Thread | None = None
+
+    def start(self, _parent: Any) -> None:
+        """Begin, if it is switched on."""
+        self._thread = threading.Thread(target=self._run, name="archivist", daemon=True)
+        self._thread.start()
+
+    def stop(self, _parent: Any) -> None:
+        """End after the page that is being written, if that takes no longer than a trip to Redis."""
+        self._stop.set()
+        if self._thread is not None:
+            self._thread.join(self._settings.redis_timeout_s * 2)
+
+    def _run(self) -> None:
+        if not self._settings.history_url:
+            self._warn()
+            return
+        database = database_of(self._settings)
+        turns = [
+            Turn(Copier(self._shared.relay.journal(target), database), self._settings.sweep_s)
+            for target in self._settings.ledgers
+        ]
+        forgetting = Forgetting(self._settings, database)
+        while not self._stop.wait(max(_LEAST_S, min(turn.due_s for turn in turns) - time.monotonic())):
+            for turn in turns:
+                if turn.due_s <= time.monotonic() and not self._stop.is_set():
+                    turn.take()
+            forgetting.look()
+        database.close()
+
+    def _warn(self) -> None:
+        """Say that this worker does not copy what has to be copied before it is trimmed."""
+        for target in self._settings.ledgers:
+            try:
+                lag = self._shared.relay.journal(target).history_lag()
+            except JournalUnavailable:
+                continue
+            if lag.on:
+                _log.warning(
+                    "history of target %s is on, and this worker has no BLNK_RELAY_HISTORY_URL: what is over is kept "
+                    "until a worker copies it, or an operator ends that with 'blnk-relay history off'",
+                    target,
+                )
+
+
+class Turn:
+    """Copies one journal, and says when to come again.
+
+    Args:
+        copier: Copies it.
+        idle_s: Between two looks with nothing to do.
+
+    Attributes:
+        due_s: When the next look is due, by the monotonic clock.
+    """
+
+    def __init__(self, copier: Copier, idle_s: float) -> None:
+        self._copier = copier
+        self._idle_s = idle_s
+        self._failed_s = 0.0
+        self._complaints = Complaints(_log)
+        self.due_s = time.monotonic()
+
+    def take(self) -> None:
+        """Copy a page; no error ends the thread, for nobody would notice."""
+        began_s = time.monotonic()
+        try:
+            done = self._copier.round()
+        except Exception as error:  # noqa: BLE001 - whatever it is, the next look is due in a while
+            self._fail(error)
+            return
+        self._failed_s = 0.0
+        if done.begins:
+            _log.warning(_BEGINS[done.begins], self._copier.target)
+        took_s = time.monotonic() - began_s
+        self.due_s = time.monotonic() + (max(_LEAST_S, took_s) if done.more else self._idle_s)
+
+    def _fail(self, error: Exception) -> None:
+        known = isinstance(error, (HistoryUnavailable, JournalUnavailable))
+        told = str(error) if known else type(error).__name__
+        self._complaints.say(f"history of target {self._copier.target} is behind: {told}", exc_info=not known)
+        self._failed_s = min(_MOST_S, max(self._idle_s, self._failed_s * 2))
+        self.due_s = time.monotonic() + self._failed_s
+
+
+class Forgetting:
+    """Deletes from history what is older than its retention, a batch at a time.
+
+    Args:
+        settings: The retention.
+        database: The database.
+    """
+
+    def __init__(self, settings: Settings, database: Database) -> None:
+        self._settings = settings
+        self._database = database
+        self._names = frozenset(f"{settings.namespace}:{target}" for target in settings.ledgers)
+        self._complaints = Complaints(_log)
+        self._due_s = time.monotonic() + settings.sweep_s
+
+    def look(self) -> None:
+        """Delete a batch, if one is due."""
+        if not self._settings.history_retention_s or time.monotonic() < self._due_s:
+            return
+        before_ms = int((time.time() - self._settings.history_retention_s) * 1000)
+        self._due_s = time.monotonic() + _FORGET_EVERY_S
+        try:
+            numbers = [number for name, number in self._database.journals().items() if name in self._names]
+            if self._database.forget(before_ms, _FORGET_MOST, numbers) >= _FORGET_MOST:
+                self._due_s = time.monotonic() + self._settings.sweep_s
+        except HistoryUnavailable as error:
+            self._complaints.say(f"history keeps what it should forget: {error}")
