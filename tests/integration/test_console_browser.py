@@ -22,6 +22,8 @@ from worker.console.doors import SCREENS
 
 pytestmark = pytest.mark.usefixtures("environment")
 
+LANES = ("inflight", "refunds", "transactions")
+
 #: Where the pictures of README go, when they are to be taken anew: BLNK_RELAY_PICTURES=1.
 PICTURES = Path(__file__).resolve().parents[2] / "docs" / "pictures"
 
@@ -75,7 +77,7 @@ def populated(relay: Any) -> dict[str, str]:
     )
     operator.pause_lane("refunds", who="ann", reason="the bank audits, ticket 4711")
     operator.discard(relay.get("order-poor-3"), who="ben", reason="paid by hand, ticket 4712")
-    sign = Sign(version="0.1.0", shape=2, lanes=("transactions",), pool="threads", connections=16, busy=3)
+    sign = Sign(version="0.1.0", shape=2, lanes=LANES, pool="threads", connections=16, busy=3)
     relay.journal().sweep("web-1:42:abc 0.1.0 2", 60.0, sign_of(sign))
     lost, first = relay.get("order-lost-2"), relay.get("order-first")
     found = {"signed out": "/signin"}
@@ -231,9 +233,16 @@ def test_a_page_follows_what_happens_rests_when_nobody_looks_and_comes_back(rela
         tab = open_tab(f"http://127.0.0.1:{forwarder.port}")
         page = tab.sign_in(TOKEN)
         page = tab.go("/letters")
-        streams = lambda number: wait_until(  # noqa: E731
-            lambda: house.console.pulse.streams == number, 30, f"{number} streams"
-        )
+
+        def streams(number: int) -> None:
+            found: list[int] = []
+
+            def so_many() -> bool:
+                found[:] = [house.console.pulse.streams]
+                return found == [number]
+
+            wait_until(so_many, 40, f"{number} streams, where there are {found or house.console.pulse.streams}")
+
         streams(1)
         page.evaluate("window.stays = true")
         letters(relay, "order-2")
@@ -260,6 +269,19 @@ def test_a_page_follows_what_happens_rests_when_nobody_looks_and_comes_back(rela
         tab.complaints = [one for one in tab.complaints if "ERR_" not in one and "network" not in one.lower()]
     finally:
         forwarder.stop()
+
+
+@pytest.mark.long
+def test_a_page_whose_session_has_ended_leads_to_signing_in_by_itself(relay, house, open_tab):
+    letters(relay, "order-1")
+    tab = open_tab()
+    tab.sign_in(TOKEN)
+    page = tab.go("/letters")
+    wait_until(lambda: house.console.pulse.streams >= 1, 40, "a stream")
+    house.console._sessions._known.clear()
+    letters(relay, "order-2")
+    page.wait_for_url("**/signin?onward=*")
+    assert "Sign in to blnk-relay" in page.inner_text("main")
 
 
 @pytest.mark.long

@@ -22,7 +22,15 @@
       if (word.textContent !== text) word.textContent = text;
     };
     live.addEventListener("htmx:sse:after:connection", () => say("Live"));
-    live.addEventListener("htmx:sse:error", () => say("Not live: trying again"));
+    live.addEventListener("htmx:sse:error", (event) => {
+      say("Not live: trying again");
+      // The session has ended: signing in leads back here.
+      if (event.detail.status === 401) location.reload();
+    });
+    // htmx goes on trying once it was connected; whether it ever was, nobody else sees to.
+    setInterval(() => {
+      if (!document.hidden && !live._htmx?.sse) htmx.trigger(live, "again");
+    }, 10_000);
     document.addEventListener("visibilitychange", () => {
       if (document.hidden) say("Resting while nobody looks");
     });
