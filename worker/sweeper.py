@@ -22,6 +22,7 @@ from blnk_relay.intents.steps import EXPIRED
 from blnk_relay.journal.journal import Journal
 from blnk_relay.journal.journals import by_server
 from blnk_relay.journal.shape import this_program
+from blnk_relay.log import JOURNAL_AWAY, JOURNAL_BACK, LEFT_BEHIND, OTHER_LEDGER, SWEEP_FAILED, UNNAMED, tell
 from blnk_relay.settings import CONFIRM_LANE
 from blnk_relay.transport.queues import BROKER_ERRORS
 from tasks.runtime import worker_name
@@ -112,7 +113,7 @@ class Sweeper(bootsteps.StartStopStep):
                 try:
                     round_.sweep()
                 except Exception as error:  # noqa: BLE001 - whatever it is, the next sweep is due in a moment
-                    _complain(complaints, "sweep", error)
+                    _complain(complaints, "sweep", error, round_.target)
         for round_ in rounds:
             with suppress(Exception):
                 round_.close()
@@ -146,10 +147,14 @@ class Sweeper(bootsteps.StartStopStep):
             watch.close()
 
 
-def _complain(complaints: Complaints, what: str, error: Exception) -> None:
-    told = str(error) if isinstance(error, JournalUnavailable) else type(error).__name__
-    unforeseen = not isinstance(error, (JournalUnavailable, *BROKER_ERRORS))
-    complaints.say(f"{what}: {told}", exc_info=unforeseen)
+def _complain(complaints: Complaints, what: str, error: Exception, target: str = "") -> None:
+    """Say it now and then; what no server explains with the places in the code that it came through."""
+    if isinstance(error, JournalUnavailable):
+        complaints.say(SWEEP_FAILED, target=target, why=f"{what}: {error}", error=type(error).__name__)
+    elif isinstance(error, BROKER_ERRORS):
+        complaints.say(SWEEP_FAILED, target=target, why=what, error=type(error).__name__)
+    else:
+        complaints.say(SWEEP_FAILED, target=target, why=what, failed=error)
 
 
 class Round:
@@ -169,13 +174,15 @@ class Round:
     def __init__(self, shared: Shared, target: str, program: str, idle_s: float, phase: float) -> None:
         self._shared = shared
         self._settings = shared.settings
-        self._target = target
+        self.target = target
         self._program = program
         self._idle_s = idle_s
         self._journal: Journal = shared.relay.journal(target)
         self._callbacks = Callbacks(self._settings, self._journal, shared.relay.bells)
         self._foreign = ""
         self._unknown = ""
+        #: Since when the journal does not answer, by the monotonic clock.
+        self._away_s: float | None = None
         #: When something will be due that no bell tells of, by the monotonic clock.
         self._next_s = float("inf")
         # The first one soon: whoever was here before may have left what is due, and has nobody to tell.
@@ -184,21 +191,27 @@ class Round:
 
     def is_due(self, now_s: float) -> bool:
         """Whether it is time for the next sweep, or a bell was heard since the last one."""
-        return self.due_s <= now_s or self._target in self._shared.heard
+        return self.due_s <= now_s or self.target in self._shared.heard
 
     def sweep(self) -> None:
         """Sweep, if nobody else has just done so; in any case give a sign of life, and note when to come again."""
         # Should this fail, it is tried again soon.
         self.due_s = time.monotonic() + self._settings.sweep_s
         # Before, so that what is heard meanwhile is looked for once more.
-        self._shared.heard.discard(self._target)
+        self._shared.heard.discard(self.target)
         try:
             found = self._journal.sweep(self._program, self._idle_s)
         except OtherShape as error:
             self._disown_shape(error)
             return
+        except JournalUnavailable as error:
+            if self._away_s is None:
+                self._away_s = time.monotonic()
+                tell(_log, JOURNAL_AWAY, target=self.target, why=error)
+            return
+        self._back()
         self._unknown = ""
-        self._shared.relay.bells.ring(self._target, found.bells)
+        self._shared.relay.bells.ring(self.target, found.bells)
         for entry in found.expired:
             self._shared.reports.dead(entry, EXPIRED)
         if found.swept:
@@ -213,14 +226,20 @@ class Round:
         """Say farewell; and where something is due before others come round to look, have one of them come now."""
         self._journal.farewell(self._program)
         if self._settings.sweep_s < self._idle_s and self._next_s < time.monotonic() + self._idle_s:
-            self._shared.relay.bells.ring(self._target, [CONFIRM_LANE])
+            self._shared.relay.bells.ring(self.target, [CONFIRM_LANE])
+
+    def _back(self) -> None:
+        """Say that the journal answers again, if it did not."""
+        if self._away_s is not None:
+            tell(_log, JOURNAL_BACK, target=self.target, seconds=round(time.monotonic() - self._away_s))
+            self._away_s = None
 
     def _disown(self) -> None:
         """Say that the target is another ledger for this worker than for the journal; once."""
         other = self._journal.foreign()
         told = "" if other is None else str(other)
         if told and told != self._foreign:
-            _log.error("%s", told)
+            tell(_log, OTHER_LEDGER, target=self.target, why=told)
         self._foreign = told
 
     def _disown_shape(self, error: OtherShape) -> None:
@@ -240,29 +259,26 @@ class Unnamed:
 
     def __init__(self, shared: Shared, targets: Sequence[str]) -> None:
         self._journals = shared.relay.journals
-        self._targets = targets
+        self.targets = targets
         self._known: set[str] = set()
         self._left: set[str] = set()
 
     def look(self) -> None:
         """Look; and note once more the targets that are known here, in case that was lost."""
-        self._journals.note_again(self._targets)
-        others = self._journals.unnamed_beside(self._targets[0])
+        self._journals.note_again(self.targets)
+        others = self._journals.unnamed_beside(self.targets[0])
         waiting = {journal.target for journal in others if journal.has_open()}
         for target in sorted(waiting - self._known):
-            _log.warning(
-                "intents wait for target %r, which BLNK_RELAY_TARGETS does not name here: another worker has to",
-                target,
-            )
+            tell(_log, UNNAMED, target=repr(target))
         self._known = waiting
-        left = {journal.target: journal for journal in self._journals.left_beside(self._targets[0])}
+        left = {journal.target: journal for journal in self._journals.left_beside(self.targets[0])}
         waiting = {target for target, journal in left.items() if journal.has_open()}
         for target in sorted(waiting - self._left):
-            _log.warning(
-                "intents wait for target %r on the Redis of %s, while these settings have its journal on that of %s: "
-                "nobody sees to them before another worker has the former address for it",
-                target,
-                left[target].variable,
-                self._journals.of(target).variable,
+            tell(
+                _log,
+                LEFT_BEHIND,
+                target=repr(target),
+                variable=left[target].variable,
+                now=self._journals.of(target).variable,
             )
         self._left = waiting

@@ -457,10 +457,12 @@ class Settled:
     Attributes:
         bells: Lanes that somebody has to ring.
         found_after_s: The target can be reached again, and could not for so many seconds; None where that is no news.
+        opened: Sides that are no longer paused, with the code of the pause and how many seconds it took.
     """
 
     bells: tuple[str, ...] = ()
     found_after_s: float | None = None
+    opened: tuple[tuple[str, str, float], ...] = ()
 
 
 def buried_of(pairs: Sequence[Sequence[str]]) -> tuple[Entry, ...]:

@@ -9,6 +9,7 @@ from typing import Any
 
 from blnk_relay.journal.clock import Watch, steady_s
 from blnk_relay.journal.flows import Flow, Run
+from blnk_relay.log import CLOCK_STEPPED, tell
 
 _log = logging.getLogger(__name__)
 
@@ -43,7 +44,7 @@ class Ground:
                 self.seen = seen
         step_ms = self._watch.observe(before_s, now_ms, steady_s(), steps=steps)
         if step_ms:
-            _log.warning("the clock of Redis stepped by %+.1f s; the journal's time goes on without it", step_ms / 1000)
+            tell(_log, CLOCK_STEPPED, seconds=f"{step_ms / 1000:+.1f}")
             now_ms, _, solid_ms = yield Run("step", (steps, step_ms))
         return now_ms, solid_ms
 
