@@ -61,7 +61,7 @@ class NewEntry:
 
     entry: Entry
     fingerprint: str
-    body: str
+    body: str = field(repr=False)
     #: Milliseconds since 1970, or "+<ms>" from the moment of acceptance by the clock of Redis.
     not_before: str
     deadline: str
@@ -402,7 +402,7 @@ class Settlement:
     origin: State
     to: State
     in_ms: int = 0
-    fields: Mapping[str, str] = field(default_factory=dict)
+    fields: Mapping[str, str] = field(default_factory=dict, repr=False)
     log: str = ""
     tally: tuple[str, ...] = ()
     parts: Mapping[int, str] = field(default_factory=dict)
