@@ -253,6 +253,8 @@ class _Reports:
 
     def found(self, target: str, lost_s: float) -> None: ...
 
+    def opened(self, target: str, side: str, code: str, shut_s: float) -> None: ...
+
 
 # -- processes ------------------------------------------------------------------------------------------------------
 
