@@ -102,6 +102,7 @@ class Proxy:
             content_type=content_type,
             start_by_s=start_by_s,
             alone=request.alone,
+            refusable=True,
         )
 
     def call(
@@ -116,6 +117,7 @@ class Proxy:
         content_type: str = "",
         start_by_s: float = float("inf"),
         alone: bool = False,
+        refusable: bool = False,
     ) -> Response:
         """Make one HTTP request and read its whole answer.
 
@@ -129,6 +131,7 @@ class Proxy:
             content_type: Of the body, where it is not JSON.
             start_by_s: After that no first byte leaves.
             alone: Over a connection of its own.
+            refusable: A refusal will be believed; see :meth:`worker.ledger.wire.Wire.exchange`.
         """
         key = self._credentials.current()
         if key is None:
@@ -139,7 +142,16 @@ class Proxy:
         pairs = {**self._query, **query}
         full = f"{path}?{urlencode(pairs, quote_via=quote)}" if pairs else path
         read_s = timeout_s or self._settings.read_timeout_s
-        answer = self._wire.exchange(method, full, headers, body, read_s=read_s, start_by_s=start_by_s, alone=alone)
+        answer = self._wire.exchange(
+            method,
+            full,
+            headers,
+            body,
+            read_s=read_s,
+            start_by_s=start_by_s,
+            alone=alone,
+            refusable=refusable,
+        )
         if answer.status == 401 and self._credentials.refused(key):  # noqa: PLR2004
             # Whoever is not let in has not acted; with the newer key the request may simply go again.
             return Response(
