@@ -367,8 +367,8 @@ local function between(key, least, most)
   return some
 end
 
-function command.ZRANGEBYSCORE(key, least, most, ...)
-  local entries, options, with_scores, place = between(key, least, most), { ... }, false, 1
+local function by_score(entries, ...)
+  local options, with_scores, place = { ... }, false, 1
   while options[place] do
     if options[place] == 'WITHSCORES' then
       with_scores, place = true, place + 1
@@ -383,6 +383,14 @@ function command.ZRANGEBYSCORE(key, least, most, ...)
     end
   end
   return told(entries, with_scores)
+end
+
+function command.ZRANGEBYSCORE(key, least, most, ...) return by_score(between(key, least, most), ...) end
+
+function command.ZREVRANGEBYSCORE(key, most, least, ...)
+  local entries, backwards = between(key, least, most), {}
+  for place = #entries, 1, -1 do backwards[#backwards + 1] = entries[place] end
+  return by_score(backwards, ...)
 end
 
 function command.ZCOUNT(key, least, most) return #between(key, least, most) end

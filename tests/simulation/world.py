@@ -631,25 +631,29 @@ class World:
         # Whether anything was lost nobody can tell: another process serves the journal.
         self.losses.append((self.hub.now_s, event.what))
         if place is not None:
+            there = self._states()
             self.valkey.go_back(place)
             # What was noted before it is of a life that is over.
             self.server.kept.clear()
             self._ring.clear()
-            self._keep_to_receipts(event)
+            self._keep_to_receipts(event, there)
         self.server.away_s = max(self.server.away_s, self.hub.now_s + self.hub.random.random() * 2)
         # Who has a receipt that may be lost enqueues again, once what was under way has been answered: in the same
         # order and before anything new.
         self._unnoticed += 1
         self.hub.call(_NOTICED_S, lambda: self.hub.spawn(self.producer.process, self._notice, "again"))
 
-    def _keep_to_receipts(self, event: Event) -> None:
-        """What a receipt waited for is there after what that protects against, before anybody enqueues again."""
+    def _keep_to_receipts(self, event: Event, there: Mapping[str, str]) -> None:
+        """What a receipt waited for is there after what that protects against, before anybody enqueues again.
+
+        What something else took before, and nobody has enqueued again yet, was not there to be kept.
+        """
         protected = "fsync" if event.what == "restart" else "replicated"
         states = self._states()
         self.problems += [
             f"lost: {key} has a receipt ({receipt.durability}), and a {event.what} took what it is for"
             for key, receipt in self.receipts.items()
-            if receipt.durability.startswith(protected) and not states.get(key)
+            if receipt.durability.startswith(protected) and there.get(key) and not states.get(key)
         ]
 
     def _act(self, event: Event) -> None:
