@@ -31,6 +31,8 @@ from tasks.loops import Loops
 from tasks.runtime import Runtime, Stopping
 from tests.simulation import clockwork, seams
 from tests.simulation.clockwork import Hub, Process, current
+from tests.simulation.excuses import Loss, may_be_found, may_be_lost, may_be_told
+from tests.simulation.fencing import Fencing
 from tests.simulation.journal_side import OLDER, Valkey
 from tests.simulation.ledger_side import SimLedger, SimWire, Strike
 from tests.simulation.plan import CALM, Event, Plan
@@ -80,6 +82,9 @@ _RING_FROM = OLDER + _BY_CLOCK
 #: And for what it goes back to when all is over.
 _AT_THE_END = _RING_FROM + _RING
 
+#: What takes a part of the journal's last moments, or may have.
+LOSSES = frozenset({"failover", "restart", "set back"})
+
 _LANES = ("transactions", "refunds", "inflight")
 
 
@@ -118,7 +123,8 @@ class Server:
 
     Attributes:
         step_s: What its clock is ahead of the hub's.
-        run_id: Its process.
+        run: Its process.
+        lives: How often it has begun, or was set back.
         away_s: Until when it does not answer.
         full_s: Until when it is at its limit.
         scripts: How many scripts were run.
@@ -128,7 +134,7 @@ class Server:
         self.valkey = valkey
         self.hub = hub
         self.step_s = 0.0
-        self.run = 1
+        self.run = self.lives = 1
         self.away_s = 0.0
         self.full_s = 0.0
         #: What a later loss may go back to, and whether a durability that was reached keeps it from going so far.
@@ -159,7 +165,11 @@ class SimLine:
         return self._world.trip(name, lambda: self._script(name, command), self._timeout_s)
 
     def _script(self, name: str, command: Sequence[str | int]) -> Any:
-        return self._world.valkey.run(name, str(command[3]), self._world.server.life(), command[4:])
+        fencing, arguments = self._world.fencing, command[4:]
+        was = fencing.before(name, arguments)
+        answer = self._world.valkey.run(name, str(command[3]), self._world.server.life(), arguments)
+        fencing.after(name, arguments, was, answer)
+        return answer
 
     def pipeline(self, transaction: bool = False) -> _Pipeline:  # noqa: ARG002
         """Several commands at once."""
@@ -394,7 +404,7 @@ class World:
             )
         )
         self.faulty = True
-        losses = [event for event in plan.events if event.what in {"failover", "restart"}]
+        losses = [event for event in plan.events if event.what in LOSSES]
         #: What may be under way: a request that leaves in moments which are lost is measured from their end.
         self.late_s = self.settings.quiet_s + (0.0 if losses else self.settings.read_timeout_s)
         #: The last trips, where a loss by trips is still to come: how many there were, and since which one may be lost.
@@ -418,8 +428,14 @@ class World:
         self.bells_lost_s = 0.0
         #: Losses that no producer has heard of yet.
         self._unnoticed = 0
-        #: When another process began to serve the journal, with or without its last moments.
-        self.losses: list[tuple[float, str]] = []
+        #: When another process began to serve the journal, or an older state of it, with or without its last moments.
+        self.losses: list[Loss] = []
+        #: When each was first asked for, by its key.
+        self.first_s: dict[str, float] = {}
+        self.fencing = Fencing(self._fence_of, self.problems)
+
+    def _fence_of(self, id_: str) -> Sequence[Any]:
+        return self.valkey.several([("HMGET", f"{self.observer.prefix}intent:{id_}", "token", "state")])[0]
 
     # -- for those inside -------------------------------------------------------------------------------------------
 
@@ -447,7 +463,7 @@ class World:
         if event is not None:
             self._note(event, f"{actor.process} {actor.name}: {name}")
             self._hurt(actor.process, event, "before")
-            if what in {"failover", "restart"}:
+            if what in LOSSES:
                 self._lose_trips(event)
         if server.away_s > hub.now_s:
             hub.sleep(0.001)
@@ -606,7 +622,7 @@ class World:
                 self.ledger.core.lose_queue()
             case "bells lost":
                 self.bells_lost_s = hub.now_s + event.seconds
-            case "failover" | "restart":
+            case "failover" | "restart" | "set back":
                 place = OLDER + self.plan.events.index(event) % _BY_CLOCK
                 self._lose(event, place if place in self.server.kept else None)
             case _:
@@ -625,11 +641,13 @@ class World:
         self._lose(event, place)
 
     def _lose(self, event: Event, place: int | None) -> None:
-        """Another process serves the journal, with what one had a while ago."""
-        self.server.run += 1
+        """Another process serves the journal, with what one had a while ago; or the same, set back to a snapshot."""
+        self.server.lives += 1
+        if event.what == "set back":
+            self.fencing.set_back()
+        else:
+            self.server.run += 1
         self.server.kept.pop(place or 0, None)
-        # Whether anything was lost nobody can tell: another process serves the journal.
-        self.losses.append((self.hub.now_s, event.what))
         if place is not None:
             there = self._states()
             self.valkey.go_back(place)
@@ -637,6 +655,9 @@ class World:
             self.server.kept.clear()
             self._ring.clear()
             self._keep_to_receipts(event, there)
+        # Whether anything was lost nobody can tell: another process serves the journal.
+        over = {key for key, state in self._states().items() if state in {"done", "cancelled", "discarded"}}
+        self.losses.append(Loss(self.hub.now_s, event.what, frozenset(over)))
         self.server.away_s = max(self.server.away_s, self.hub.now_s + self.hub.random.random() * 2)
         # Who has a receipt that may be lost enqueues again, once what was under way has been answered: in the same
         # order and before anything new.
@@ -713,7 +734,8 @@ class World:
 
     def _enqueue(self, item: Any) -> None:
         while True:
-            served_by = self.server.run
+            self.first_s.setdefault(item.key, self.hub.now_s)
+            served_by = self.server.lives
             try:
                 receipt = self.producer.relay.enqueue(item.intent, key=item.key, **item.options)
             except (InvalidIntent, KeyConflict) as error:
@@ -729,7 +751,7 @@ class World:
                 self.say(f"producer: {item.key} has no receipt: {error}")
                 self.hub.sleep(_AGAIN_S)
             else:
-                if self.server.run != served_by:
+                if self.server.lives != served_by:
                     # It may be a receipt of before the loss, that comes after everybody has enqueued again.
                     continue
                 self.say(f"producer: {item.key} is accepted ({receipt.durability})")
@@ -840,7 +862,7 @@ class World:
             if event.on != "time":
                 continue
             at_s = event.nth / 10
-            if event.what in {"failover", "restart"} and event.seconds:
+            if event.what in LOSSES and event.seconds:
                 place = OLDER + number % _BY_CLOCK
                 self.hub.call(max(0.0, at_s - event.seconds), lambda place=place, event=event: self._keep(place, event))
             self.hub.call(at_s, lambda event=event: self._befall(event))
@@ -951,13 +973,23 @@ class World:
         problems += [f"books: {line}" for line in books.violations()]
         for told in self.stories:
             endings = {item.key: statuses[item.key] for item in told.items}
+            if any(id_of(DEFAULT_TARGET, key) in self.fencing.blind for key in endings):
+                # It was handed out once more before anybody had noticed that the journal was set back.
+                continue
             for key, status in endings.items():
                 problems += self._untrue(key, status)
                 if self._tell:
                     self.say(f"end of {key}: {_told(status)}")
-            problems += list(told.judge(books, endings))
+            problems += [
+                problem
+                for problem in told.judge(books, endings)
+                if not (told.excused(problem) and any(map(self._may_be_lost, endings)))
+            ]
 
-    def _may_be_unknown(self, status: Status, left: int) -> bool:
+    def _may_be_lost(self, key: str) -> bool:
+        return may_be_lost(key, self.first_s.get(key, 0.0), self.losses)
+
+    def _may_be_unknown(self, key: str, status: Status, left: int) -> bool:
         """Whether there was a reason for not knowing what became of it: nobody writes to this ledger but the relay."""
         match status.code:
             case "LAPSED_TOO_OFTEN":
@@ -965,9 +997,15 @@ class World:
                 return hurt >= self.settings.max_lapses
             case code if code in _MAY_BE_SENT:
                 # Whoever had it in hand was silent, and may have sent it for all that anybody can know.
-                return left > 0 or bool(self.losses) or any(word in what for what in self.struck for word in _SILENCING)
-            case _:
-                return bool(self.losses)
+                return (
+                    left > 0
+                    or self._may_be_lost(key)
+                    or any(word in what for what in self.struck for word in _SILENCING)
+                )
+            case "KEY_FORGOTTEN":
+                return bool(self.given["forgets"])
+            case code:
+                return self._may_be_lost(key) and may_be_told(status.kind, code)
 
     def _untrue(self, key: str, status: Status | None) -> Iterator[str]:
         """What is wrong with an ending whatever the books say."""
@@ -981,10 +1019,11 @@ class World:
                 yield f"error: {key}: {status.message}"
             if status.dead_class == "refused" and "never sent" in status.message and left:
                 yield f"untrue: {key}: {status.message!r}, and {left} requests left"
-            if status.dead_class == "unknown" and not self._may_be_unknown(status, left):
+            if status.dead_class == "unknown" and not self._may_be_unknown(key, status, left):
                 yield f"untrue: {key}: unknown {status.code}, and there was no reason: {status.message}"
-        if status.state == "done" and left == 0 and not self.losses:
-            # After a loss it is done as well where the ledger shows what it asks for.
+        found = self._may_be_lost(key) and may_be_found(status.kind)
+        if status.state == "done" and left == 0 and not found:
+            # After a loss some are done as well where the ledger shows what they ask for.
             yield f"untrue: {key} is done, and no request left for it"
 
 
