@@ -39,6 +39,8 @@ class Fencing:
         self._unnoticed = ""
         #: Ids of what was handed out meanwhile: of these nobody could know.
         self.blind: set[str] = set()
+        #: Ids of what was settled as done, once or more.
+        self.done: set[str] = set()
 
     def set_back(self) -> None:
         """The journal was set back under the same process: whoever has seen more has to come by first."""
@@ -62,7 +64,10 @@ class Fencing:
                 self.blind.update(item[0] for item in told.items)
             self._problems += self._twice(told.items)
         elif name == "settle":
-            self._problems += self._stale(arguments, was, set(answer[1]))
+            refused = set(answer[1])
+            self._problems += self._stale(arguments, was, refused)
+            verdicts = map(json.loads, arguments[_VERDICTS:])
+            self.done.update(one["id"] for one in verdicts if one["to"] == "done" and one["id"] not in refused)
 
     def _twice(self, items: Sequence[Sequence[str]]) -> Iterator[str]:
         for item in items:

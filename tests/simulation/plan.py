@@ -243,6 +243,10 @@ def plan_of(seed: int) -> Plan:
         world["lacks"] = STORIES[intents[0].story].kind
     most = rng.choice((0, 1, 2, 3, 4, 6, 8, 10))
     events = tuple(_struck(rng) if rng.random() < 0.65 else _by_the_clock(rng, len(intents)) for _ in range(most))
+    if rng.random() < 0.08:
+        # Keys that are forgotten come back.
+        world["forgets"] = True
+        events += tuple(Event("time", int((12 + 28 * rng.random()) * 10), "again") for _ in range(3))
     return Plan(seed, world, tuple(sorted(intents, key=lambda one: one.at_s)), events)
 
 

@@ -36,7 +36,7 @@ from tests.simulation.fencing import Fencing
 from tests.simulation.journal_side import OLDER, Valkey
 from tests.simulation.ledger_side import SimLedger, SimWire, Strike
 from tests.simulation.plan import CALM, Event, Plan
-from tests.simulation.stories import RESULTS, STORIES, Told
+from tests.simulation.stories import RESULTS, STORIES, Endings, Told
 from worker.ledger.ledgers import ledger_of
 from worker.sweeper import Round
 
@@ -70,6 +70,8 @@ _EVENTS_A_SECOND = 8
 #: A ledger that is ten times as fast, and settings that know it: what a lease is long beside, which silences must not
 #: be taken for.
 BRISK = {"read_lag_s": 4.0, "quiet_s": 6.0, "horizon_s": 120.0, "stuck_horizon_s": 2000.0}
+#: A journal that trims soon, and forgets keys within the time in which things are enqueued again.
+FORGETFUL = {"retention_s": 4.0, "key_retention_s": 8.0}
 _BRISK_LEDGER = {"retry_scale": 0.1, "recovery_interval_s": 180.0, "recovery_threshold_s": 720.0}
 
 #: Trips that a loss may go back at most.
@@ -91,7 +93,7 @@ _LANES = ("transactions", "refunds", "inflight")
 def settings_of(plan: Plan, address: str = "https://api.example.com") -> Settings:
     """The settings of all in a run."""
     world = {**CALM, **plan.world}
-    known = (world["durability"], world["route"], world["connections"], world["brisk"], address)
+    known = (world["durability"], world["route"], world["connections"], world["brisk"], world["forgets"], address)
     if known not in _settings:
         options = Options()
         _settings[known] = Settings(
@@ -108,6 +110,7 @@ def settings_of(plan: Plan, address: str = "https://api.example.com") -> Setting
             # What the ledger takes hours for is not looked at each minute.
             confirm_max_s=600.0,
             **(BRISK if world["brisk"] else {}),
+            **(FORGETFUL if world["forgets"] else {}),
         )
     return _settings[known]
 
@@ -432,6 +435,8 @@ class World:
         self.losses: list[Loss] = []
         #: When each was first asked for, by its key.
         self.first_s: dict[str, float] = {}
+        #: What the journal says at the end of the items of letters of which not all is known.
+        self._parts: dict[str, dict[int, str]] = {}
         self.fencing = Fencing(self._fence_of, self.problems)
 
     def _fence_of(self, id_: str) -> Sequence[Any]:
@@ -952,7 +957,12 @@ class World:
 
         def read() -> None:
             for key in keys:
-                found[key] = self.observer.status(id_of(DEFAULT_TARGET, key))
+                status = self.observer.status(id_of(DEFAULT_TARGET, key))
+                if status is not None and status.code in {"ITEMS_UNKNOWN", "ITEMS_REFUSED"}:
+                    flat = self.valkey.several([("HGETALL", f"{self.observer.prefix}parts:{status.id}")])[0]
+                    pairs = zip(flat[::2], flat[1::2], strict=True)
+                    self._parts[key] = {int(number): said.partition(" ")[0] for number, said in pairs}
+                found[key] = status
 
         self.hub.spawn(Process("observer"), read, "observer")
         self.hub.run(self.hub.now_s + 5.0, lambda: len(found) == len(keys))
@@ -972,7 +982,8 @@ class World:
         books = self.ledger.books()
         problems += [f"books: {line}" for line in books.violations()]
         for told in self.stories:
-            endings = {item.key: statuses[item.key] for item in told.items}
+            endings = Endings({item.key: statuses[item.key] for item in told.items})
+            endings.parts = {key: self._parts[key] for key in endings if key in self._parts}
             if any(id_of(DEFAULT_TARGET, key) in self.fencing.blind for key in endings):
                 # It was handed out once more before anybody had noticed that the journal was set back.
                 continue
@@ -1010,7 +1021,8 @@ class World:
     def _untrue(self, key: str, status: Status | None) -> Iterator[str]:
         """What is wrong with an ending whatever the books say."""
         if status is None:
-            if key in self.receipts:
+            forgotten = self.given["forgets"] and id_of(DEFAULT_TARGET, key) in self.fencing.done
+            if key in self.receipts and not forgotten:
                 yield f"lost: {key} has a receipt, and the journal knows nothing of it"
             return
         left = self.ledger.left.get(status.id, 0)
