@@ -659,7 +659,9 @@ class World:
             # What was noted before it is of a life that is over.
             self.server.kept.clear()
             self._ring.clear()
-            self._keep_to_receipts(event, there)
+            if event.what != "set back":
+                # No durability protects from a snapshot.
+                self._keep_to_receipts(event, there)
         # Whether anything was lost nobody can tell: another process serves the journal.
         over = {key for key, state in self._states().items() if state in {"done", "cancelled", "discarded"}}
         self.losses.append(Loss(self.hub.now_s, event.what, frozenset(over)))
