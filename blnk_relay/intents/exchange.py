@@ -93,6 +93,10 @@ class Failure(StrEnum):
 #: Code of a request that was held back at the last moment, because its lease would not have seen it through.
 LEASE_OVER = "LEASE_OVER"
 
+#: Code of a read that shows several rows, each in order, under one reference: the ledger has done there what it never
+#: should. Its message names them.
+SEVERAL_ROWS = "SEVERAL_ROWS"
+
 
 @dataclass(frozen=True, slots=True)
 class Response:

@@ -17,7 +17,7 @@ class Ground:
     """Compares what trips say of the ground. Threads share it.
 
     Attributes:
-        seen: What was last seen: "<epoch>.<mark>"; each trip of a worker shows it.
+        seen: What was last seen: "<epoch>.<name>.<mark>"; each trip of a worker shows it.
     """
 
     def __init__(self) -> None:
