@@ -92,6 +92,7 @@ docs: install
 	$(BIN)/python -W ignore -m blnk_relay.catalogue.pages docs/kinds
 	$(BIN)/ruff format --quiet docs/kinds
 	$(BIN)/python -W ignore -m worker.console.settings_page docs/console.md
+	$(BIN)/python -W ignore -m blnk_relay.catalogue.logs_page > docs/logs.md
 
 clean:
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis

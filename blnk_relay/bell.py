@@ -13,6 +13,7 @@ from typing import Any
 
 from blnk_relay.address import BrokerAddress
 from blnk_relay.errors import InvalidSettings
+from blnk_relay.log import UNCALLED, UNRUNG, tell
 from blnk_relay.settings import CONFIRM_LANE, PREFIX, Settings
 
 DELIVER_TASK = "tasks.deliver"
@@ -142,9 +143,7 @@ class Bells:
                 self._ring(target, lane)
             except Exception as error:  # noqa: BLE001 - whatever the broker's client raises, the intent is recorded
                 self._silent_until_s = time.monotonic() + _SILENCE_S
-                _log.warning(
-                    "lane %s of %s could not be rung (%s); the sweeper will", lane, target, type(error).__name__
-                )
+                tell(_log, UNRUNG, lane=lane, target=target, failed=error)
 
     def call(self, task: str, queue: str, arguments: Mapping[str, Any], *, task_id: str) -> bool:
         """Send a task of the application's own. Returns whether the broker took it."""
@@ -159,7 +158,7 @@ class Bells:
                 **self._confirmed,
             )
         except Exception as error:  # noqa: BLE001 - whatever the broker's client raises, it is tried again later
-            _log.warning("task %s could not be sent (%s); it will be", task, type(error).__name__)
+            tell(_log, UNCALLED, task=task, failed=error)
             return False
         return True
 

@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from blnk_relay.errors import DoesNotVerify, EncryptionKeyMissing, InvalidSettings
+from blnk_relay.log import KEYS_UNREAD, tell
 
 #: What a sealed text begins with.
 MARK = "\x01"
@@ -252,7 +253,7 @@ class Keyring:
         except InvalidSettings as error:
             if not self._complained:
                 self._complained = True
-                _log.warning("%s The keys that were there before are used.", error)
+                tell(_log, KEYS_UNREAD, why=error)
 
     def _stamp(self) -> tuple[int, ...]:
         try:

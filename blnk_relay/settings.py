@@ -297,6 +297,16 @@ class Settings:
         MAX_SAFE_INTEGER,
         "Largest amount in minor units; beyond 2^53-1 the way to the ledger is not proven exact.",
     )
+    log_format: str = _setting(
+        "human", "How workers write their log on stderr: `human`, or `json` with one object a line (logs.md)."
+    )
+    log_level: str = _setting(
+        "info", "From which level on: `debug` tells each attempt; `info`, `warning` and `error` are quiet (logs.md)."
+    )
+    log_keys: bool = _setting(
+        default=True,
+        doc="Whether keys and references stand in the log; without them an intent is told by its id alone.",
+    )
     sentry_dsn: str = _setting(
         "", "Sentry project for failures that need a human; also read from SENTRY_DSN.", secret=True
     )
@@ -339,6 +349,8 @@ class Settings:
         for name, allowed in (
             ("confirm", ("ledger", "accepted")),
             ("dob_format", ("rfc3339", "date")),
+            ("log_format", ("human", "json")),
+            ("log_level", ("debug", "info", "warning", "error")),
         ):
             if getattr(self, name) not in allowed:
                 raise InvalidSettings(

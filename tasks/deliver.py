@@ -22,13 +22,15 @@ from blnk_relay.intents.decision import Dead, DeadClass, Look, Send
 from blnk_relay.intents.exchange import Failure, GateChange, Request, Response, Verdict
 from blnk_relay.intents.retry import growing_s
 from blnk_relay.intents.states import State
+from blnk_relay.intents.verdicts import code_of
 from blnk_relay.journal.clock import steady_s
 from blnk_relay.journal.entries import Claimed, Settlement
 from blnk_relay.kinds.registry import KINDS
+from blnk_relay.log import ATTEMPT, GATE_UNCHANGED, GIVEN_BACK, JOB_FAILED, JOURNAL_AWAY, NOT_LEFT, UNJUDGED, tell
 from blnk_relay.settings import LEASE_MARGIN_S
 from tasks.leases import Hand
 from tasks.lookups import Decided, Opened, apply_gate, opened, portions, rounds
-from tasks.reports import broken, faulted, guarded, now_ms, report_claims, settle, settlement_of
+from tasks.reports import about, broken, faulted, guarded, now_ms, report_claims, settle, settlement_of
 from tasks.runtime import Runtime, tally
 from tasks.settlements import Fault, Sent, after_attempt, given_back, unsent
 
@@ -187,8 +189,9 @@ class Delivery:
         def guarded() -> None:
             try:
                 job()
-            except Exception:  # noqa: BLE001 - whatever it is, the loop must learn that nothing will come
-                _log.exception("a delivery job failed; its leases lapse and the ledger is looked at")
+            except Exception as error:  # noqa: BLE001 - whatever it is, the loop must learn that nothing will come
+                why = "a delivery job failed; its leases lapse and the ledger is looked at"
+                tell(_log, JOB_FAILED, target=self._runtime.target, lane=self._lane, why=why, failed=error)
                 self._results.put(Lost(claimed))
 
         self._runtime.posters.put(guarded, urgent=self._urgent, first=first)
@@ -218,7 +221,7 @@ class Delivery:
                     self._shut = True
             except JournalUnavailable as error:
                 # The next answer of its sort will say the same; the verdicts that came with it must not be lost.
-                _log.warning("a gate could not be changed: %s", error)
+                tell(_log, GATE_UNCHANGED, target=self._runtime.target, why=error)
         if settlements:
             self._write(settlements, sorted({result for result in results if isinstance(result, str)}))
         for claimed in (*(settlement.claimed for settlement in settlements), *lost):
@@ -244,7 +247,7 @@ class Delivery:
         except (OtherLedger, OtherShape):
             pass  # there is nothing to leave; whoever began the loop is told
         except JournalUnavailable as error:
-            _log.warning("lane %s could not be left, its bell expires: %s", self._lane, error)
+            tell(_log, NOT_LEFT, lane=self._lane, target=self._runtime.target, why=error)
         else:
             self._runtime.ring(claims.bells)
 
@@ -265,8 +268,9 @@ class Delivery:
                     break
         except JournalUnavailable:
             why = "The journal did not answer"
-        except Exception:  # noqa: BLE001 - whatever it is, they are given back
-            _log.exception("a look before sending failed; nothing was sent for what it was about")
+        except Exception as error:  # noqa: BLE001 - whatever it is, they are given back
+            why = "a look before sending failed; nothing was sent for what it was about"
+            tell(_log, JOB_FAILED, target=self._runtime.target, lane=self._lane, why=why, failed=error)
             why = "The look before sending failed"
         for claimed in unanswered.values():
             self._give_back(claimed, why)
@@ -309,7 +313,7 @@ class Delivery:
         """It was not sent, and is left to whoever claims it next, in a while."""
         runtime = self._runtime
         if not quietly and runtime.once_in_a_while(f"given back {self._lane} {why}"):
-            _log.warning("intents of lane %s are given back unsent: %s", self._lane, why)
+            tell(_log, GIVEN_BACK, lane=self._lane, target=runtime.target, why=why)
         self._results.put(given_back(claimed, why, runtime.policy, now_ms(claimed), runtime.worker))
 
     def _attempt(self, claimed: Claimed, read_s: float = 0.0) -> None:
@@ -371,6 +375,7 @@ class Delivery:
         elif response.failure is None:
             self._results.put("write?")
         sent = Sent(at_ms, response, verdict, request_id, runtime.worker)
+        _tell_attempt(claimed, sent)
         self._results.put(guarded(runtime, claimed, at_ms, lambda: after_attempt(claimed, sent)))
 
     def _note_latency(self, seconds: float) -> None:
@@ -394,10 +399,26 @@ class Delivery:
             fault = Fault("NoVerdict", kind.name)
         except Exception as error:  # noqa: BLE001 - as above
             fault = Fault.of(error)
-        _log.error("intent %s (%s) was sent, and its answer could not be judged: %s", entry.id, entry.kind, fault)
+        tell(_log, UNJUDGED, about(entry), error=fault.error, place=fault.where, request=request_id)
         latency_ms = int((steady_s() - start_s) * 1000)
         unclear = Response(response.status, fault.error[:64], failure=Failure.BROKEN, latency_ms=latency_ms)
         return unclear, Verdict(Look(runtime.policy.confirm_first_s), acted=True)
+
+
+def _tell_attempt(claimed: Claimed, sent: Sent) -> None:
+    if _log.isEnabledFor(ATTEMPT.level):
+        response = sent.response
+        tell(
+            _log,
+            ATTEMPT,
+            about(claimed.entry),
+            attempt=claimed.progress.attempts + 1,
+            status=response.status,
+            code="" if sent.verdict.accepted else code_of(response),
+            ms=response.latency_ms,
+            request=sent.request_id,
+            worker=sent.worker,
+        )
 
 
 def _unrecordable(send: Send) -> Fault | None:
@@ -433,7 +454,7 @@ def deliver(runtime: Runtime, lane: str) -> int:
             other = error
         except JournalUnavailable as error:
             # So may it here, which is worth waiting for.
-            _log.warning("lane %s: %s", lane, error)
+            tell(_log, JOURNAL_AWAY, target=runtime.target, lane=lane, why=error)
         finally:
             turn.release()
         delivery.finish()

@@ -17,6 +17,7 @@ from blnk_relay.errors import JournalUnavailable
 from blnk_relay.journal.clock import steady_s
 from blnk_relay.journal.entries import Claimed
 from blnk_relay.journal.journal import Journal
+from blnk_relay.log import LEASES, tell
 
 #: Leases of looks, in silences after which a worker is dead: whoever finds that one has lapsed can tell whether its
 #: holder is dead, however long before its death it was last prolonged.
@@ -139,9 +140,9 @@ class Keeper:
                 try:
                     self._prolong(hand)
                 except JournalUnavailable as error:
-                    _log.warning("leases could not be prolonged: %s", error)
-                except Exception:  # noqa: BLE001 - it must not end the thread that all leases hang on
-                    _log.exception("leases could not be prolonged")
+                    tell(_log, LEASES, error=type(error).__name__, why=error)
+                except Exception as error:  # noqa: BLE001 - it must not end the thread that all leases hang on
+                    tell(_log, LEASES, why="a bug of ours", failed=error)
 
     def _prolong(self, hand: Hand) -> None:
         """Prolong what needs it; to say that nothing does is a sign of life, too."""

@@ -21,6 +21,7 @@ from blnk_relay.intents.verdicts import asked_s, code_of, unsent_gate
 from blnk_relay.journal.clock import steady_s
 from blnk_relay.journal.entries import Claimed
 from blnk_relay.kinds.registry import KINDS
+from blnk_relay.log import SHUT, tell
 from tasks.runtime import Looked, Runtime
 from tasks.settlements import Fault, Unread
 
@@ -319,12 +320,7 @@ def _shut(runtime: Runtime, resource: str, failure: Response) -> None:
     for_s = max(runtime.settings.probe_s, asked_s(failure))
     runtime.shut[resource] = (steady_s() + for_s, failure)
     if runtime.once_in_a_while(f"shut {resource}"):
-        _log.warning(
-            "%s of target %s cannot be read (%s); what needs them waits, and nothing else does",
-            resource,
-            runtime.target,
-            code_of(failure),
-        )
+        tell(_log, SHUT, resource=resource, target=runtime.target, code=code_of(failure))
 
 
 def apply_gate(runtime: Runtime, side: str, change: GateChange, times: int = 1) -> bool:

@@ -15,6 +15,7 @@ from time import monotonic
 from typing import Any
 
 from blnk_relay.errors import JournalUnavailable, OtherLedger, OtherShape
+from blnk_relay.log import CUT_OFF, JOB_FAILED, JOURNAL_AWAY, OTHER_LEDGER, OTHER_SHAPE, tell
 from blnk_relay.settings import CONFIRM_LANE
 from tasks.confirm import confirm
 from tasks.deliver import deliver
@@ -66,13 +67,13 @@ class Loops:
 
     def _run(self, runtime: Runtime, lane: str) -> None:
         try:
-            _patiently(runtime, lambda: confirm(runtime) if lane == CONFIRM_LANE else deliver(runtime, lane))
+            _patiently(runtime, lane, lambda: confirm(runtime) if lane == CONFIRM_LANE else deliver(runtime, lane))
         finally:
             with self._lock:
                 self._threads.discard(threading.current_thread())
 
 
-def _patiently(runtime: Runtime, work: Callable[[], int]) -> None:
+def _patiently(runtime: Runtime, lane: str, work: Callable[[], int]) -> None:
     """A journal that is away is no failure: what is in hand is under leases, and the sweeper rings again."""
     try:
         work()
@@ -80,15 +81,16 @@ def _patiently(runtime: Runtime, work: Callable[[], int]) -> None:
         tally.idle()
         # Those who know it ring for each other, and this worker hears some of it.
         if runtime.once_in_a_while("other shape"):
-            _log.error("%s", error)
+            tell(_log, OTHER_SHAPE, target=runtime.target, why=error)
     except JournalUnavailable as error:
-        _log.warning("%s", error)
+        tell(_log, JOURNAL_AWAY, target=runtime.target, lane=lane, why=error)
     except OtherLedger as error:
         tally.idle()
         if runtime.once_in_a_while("other ledger"):
-            _log.error("%s", error)
-    except Exception:  # noqa: BLE001 - nobody would notice the end of a thread
-        _log.exception("a loop of target %s failed; what it held is looked up when its leases are over", runtime.target)
+            tell(_log, OTHER_LEDGER, target=runtime.target, why=error)
+    except Exception as error:  # noqa: BLE001 - nobody would notice the end of a thread
+        why = f"a loop of target {runtime.target} failed; what it held is looked up when its leases are over"
+        tell(_log, JOB_FAILED, target=runtime.target, lane=lane, why=why, failed=error)
 
 
 _made: dict[int, Loops] = {}
@@ -109,4 +111,4 @@ def see_through() -> None:
     """The end of a process: nothing new is claimed, and what is begun is waited for, as long as it may take."""
     stop()
     if not loops().join(longest_end_s()):
-        _log.warning("a process ends while requests are under way; what they came to is looked up")
+        tell(_log, CUT_OFF)

@@ -9,6 +9,8 @@ from collections.abc import Callable
 from queue import Empty, Queue
 from typing import Protocol
 
+from blnk_relay.log import NO_THREAD, tell
+
 Job = Callable[[], None]
 
 
@@ -100,7 +102,7 @@ class Posters:
             with self._lock:
                 self._threads -= 1
                 alone = self._threads == 0
-            _log.error("no thread could be started for requests to %s (%s)", self._name or "a target", error)
+            tell(_log, NO_THREAD, target=self._name or "a target", failed=error)
             if alone:
                 self._one(0.0)
 

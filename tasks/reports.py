@@ -14,12 +14,19 @@ from blnk_relay.intents.steps import does_not_verify
 from blnk_relay.journal.claims import Claims
 from blnk_relay.journal.clock import steady_s
 from blnk_relay.journal.entries import Claimed, Settlement
+from blnk_relay.log import BROKEN, FAULTED, KEY_MISSING, SETTLED, STRANGE_KIND, UNSETTLED, UNTOLD, tell
 from tasks import meter
 from tasks.lookups import Decided
 from tasks.runtime import Runtime, tally
 from tasks.settlements import Fault, after_fault, after_look, after_rollback
 
 _log = logging.getLogger(__name__)
+
+
+def about(entry: Entry) -> dict[str, str]:
+    """Fields of a line about an intent."""
+    named = {"intent": entry.id, "kind": entry.kind, "target": entry.target, "lane": entry.lane}
+    return named | {"key": entry.key, "reference": entry.reference}
 
 
 def now_ms(claimed: Claimed) -> int:
@@ -42,13 +49,16 @@ def settle(runtime: Runtime, settlements: Sequence[Settlement], healthy: Sequenc
     bells, stale = settled.bells, settled.stale
     if settled.found_after_s is not None:
         runtime.reports.found(runtime.target, settled.found_after_s)
+    for side, code, shut_s in settled.opened:
+        runtime.reports.opened(runtime.target, side, code, shut_s)
     if unfit:
         instead = [_in_place_of(runtime, settlement, Fault.of(error)) for settlement, error in unfit]
         hopeless: list[tuple[Settlement, Exception]] = []
         other = runtime.journal.settle(runtime.worker, instead, [], hopeless)
         bells, stale = bells + other.bells, stale | other.stale
         for settlement, error in hopeless:
-            _log.error("intent %s cannot be settled: %s", settlement.claimed.entry.id, Fault.of(error))
+            fault = Fault.of(error)
+            tell(_log, UNSETTLED, about(settlement.claimed.entry), error=fault.error, place=fault.where)
         report(runtime, instead)
     gone = {id(settlement) for settlement, _ in unfit}
     recorded = [settlement for settlement in settlements if id(settlement) not in gone]
@@ -73,7 +83,7 @@ def _in_place_of(runtime: Runtime, settlement: Settlement, error: Fault) -> Sett
 def faulted(runtime: Runtime, claimed: Claimed, fault: Fault, at_ms: int) -> Settlement:
     """The settlement of an intent whose own code failed."""
     entry = claimed.entry
-    _log.error("intent %s (%s) could not be handled: %s", entry.id, entry.kind, fault)
+    tell(_log, FAULTED, about(entry), error=fault.error, place=fault.where)
     return after_fault(claimed, fault, runtime.policy, at_ms, runtime.worker, most=runtime.settings.max_lapses)
 
 
@@ -115,8 +125,11 @@ def guarded(runtime: Runtime, claimed: Claimed, at_ms: int, make: Callable[[], S
 def report(runtime: Runtime, settlements: Iterable[Settlement]) -> None:
     """Tell a human of new dead letters."""
     for settlement in settlements:
+        fields = settlement.fields
+        if _log.isEnabledFor(SETTLED.level):
+            code = fields.get("code", "")
+            tell(_log, SETTLED, about(settlement.claimed.entry), state=settlement.to, code=code, worker=runtime.worker)
         if settlement.to == State.DEAD:
-            fields = settlement.fields
             _tell(
                 runtime,
                 settlement.claimed.entry,
@@ -134,15 +147,10 @@ def report_claims(runtime: Runtime, claims: Claims) -> list[Settlement]:
         _tell(runtime, entry, Dead(DeadClass.UNKNOWN, "LAPSED_TOO_OFTEN", "Every worker that claimed it died."))
     for kind in claims.strange:
         if runtime.once_in_a_while(f"strange {kind}", float("inf")):
-            _log.warning("intents of kind %r are left to newer workers: this one does not know it", kind)
+            tell(_log, STRANGE_KIND, kind=kind)
     for key in claims.locked:
         if runtime.once_in_a_while(f"locked {key}"):
-            _log.warning(
-                "intents of target %s are encrypted with key %s, which this worker does not have, and left to those "
-                "that have it: BLNK_RELAY_ENCRYPTION_KEYS",
-                runtime.target,
-                key_in_words(key),
-            )
+            tell(_log, KEY_MISSING, target=runtime.target, encryption_key=f"key {key_in_words(key)}")
     return [
         broken(runtime, claimed)
         if error == DoesNotVerify.__name__
@@ -153,17 +161,13 @@ def report_claims(runtime: Runtime, claims: Claims) -> list[Settlement]:
 
 def broken(runtime: Runtime, claimed: Claimed) -> Settlement:
     """The settlement of an intent whose record is encrypted and does not verify: no other try would read it."""
-    _log.error("intent %s (%s) does not verify: what was recorded of it cannot be believed", *_named(claimed))
+    tell(_log, BROKEN, about(claimed.entry))
     origin = State.POSTED if claimed.progress.looking else State.SENDING
     return after_look(claimed, origin, does_not_verify(claimed.progress), now_ms(claimed), runtime.worker)
-
-
-def _named(claimed: Claimed) -> tuple[str, str]:
-    return claimed.entry.id, claimed.entry.kind
 
 
 def _tell(runtime: Runtime, entry: Entry, death: Dead) -> None:
     try:
         runtime.reports.dead(entry, death)
-    except Exception:  # noqa: BLE001 - to tell a human is worth much, and not the fate of the others
-        _log.exception("the death of intent %s could not be reported", entry.id)
+    except Exception as error:  # noqa: BLE001 - to tell a human is worth much, and not the fate of the others
+        tell(_log, UNTOLD, intent=entry.id, failed=error)

@@ -198,6 +198,9 @@ class Reports(Protocol):
     def paused(self, target: str, side: str, change: GateChange) -> None:
         """A target was paused, or cannot be reached."""
 
+    def opened(self, target: str, side: str, code: str, shut_s: float) -> None:
+        """A side of a target that was paused is open again."""
+
     def found(self, target: str, lost_s: float) -> None:
         """A target can be reached again."""
 

@@ -45,7 +45,9 @@ def after_attempt(claimed: Claimed, sent: Sent) -> Settlement:
     decision = verdict.decision
     fields = {"attempts": str(progress.attempts + verdict.counted), "worker": sent.worker}
     if verdict.acted:
-        end_ms = sent.at_ms + response.latency_ms
+        # A request under a lease that lapsed may leave until that would have ended, which may lie ahead: to send
+        # another item meanwhile must not begin its silence earlier.
+        end_ms = max(sent.at_ms + response.latency_ms, progress.last_sent_ms)
         fields |= {
             "sent": "1",
             "sends": str(progress.sends + verdict.accepted),

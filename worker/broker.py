@@ -25,6 +25,7 @@ from kombu.transport import redis as kombu_redis
 
 from blnk_relay.address import BrokerAddress
 from blnk_relay.bell import CONFIRM_TASK, DELIVER_TASK, broker_options, queue_of
+from blnk_relay.log import DIVERTED, MESSAGE_LOST, tell
 from blnk_relay.settings import CONFIRM_LANE, INGEST_LANE, Settings
 from blnk_relay.transport.queues import as_on_redis, publish
 from tasks.messages import opened, read
@@ -162,7 +163,7 @@ def divert(app: Any, message: Any) -> None:
     with app.connection_for_write() as connection:
         publish(connection, ingest, message)
     message.ack()
-    _log.warning("a message in a queue of bells is not a bell; it was put to those that came by name")
+    tell(_log, DIVERTED, queue="a queue of bells")
 
 
 class Listening:
@@ -219,10 +220,10 @@ class Listening:
                     client.lpush(self.relay_ingest, item)
             except (*self.connection_errors, *self.connection.channel_errors) as error:
                 if tried == _TRIES:
-                    _log.exception("a message in %s that is not a bell is lost (%s)", queue, type(error).__name__)
+                    tell(_log, MESSAGE_LOST, queue=queue, failed=error)
                 time.sleep(_PAUSE_S)
             else:
-                _log.warning("a message in %s is not a bell; it was put to those that came by name", queue)
+                tell(_log, DIVERTED, queue=queue)
                 return
 
 

@@ -21,6 +21,7 @@ from blnk_relay.bell import queue_of
 from blnk_relay.errors import JournalUnavailable
 from blnk_relay.journal.journal import Journal
 from blnk_relay.journal.shape import number_of
+from blnk_relay.log import BY_NAME_STUCK
 from blnk_relay.relay import Relay
 from blnk_relay.settings import INGEST_LANE
 from blnk_relay.transport.queues import BROKER_ERRORS, Inbox, inbox
@@ -82,10 +83,7 @@ class ByName(bootsteps.StartStopStep):
                 pause_s = 0.0 if more else IDLE_S
             except Exception as error:  # noqa: BLE001 - whatever it is, the messages are still there
                 expected = isinstance(error, (JournalUnavailable, *BROKER_ERRORS))
-                self._complaints.say(
-                    f"what comes by name cannot be read or recorded now ({_told(error)}); it stays in its queue",
-                    exc_info=not expected,
-                )
+                self._complaints.say(BY_NAME_STUCK, why=_told(error), failed=None if expected else error)
                 self._forget()
                 pause_s = min(max(pause_s * 2, FIRST_PAUSE_S), LONGEST_PAUSE_S)
         self._forget()

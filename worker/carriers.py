@@ -12,6 +12,7 @@ import time
 
 from blnk_relay.errors import RelayError
 from blnk_relay.journal.carrying import carry
+from blnk_relay.log import JOB_STOPPED
 from tasks.runtime import worker_name
 from worker.complaints import Complaints
 from worker.shared import Shared
@@ -65,8 +66,14 @@ class Carriers:
         try:
             done = carry(self._shared.relay.journal(target), self._name)
         except Exception as error:  # noqa: BLE001 - whatever it is, the next sweep wakes this again
-            told = str(error) if isinstance(error, RelayError) else type(error).__name__
-            self._complaints.say(f"a job could not be carried on: {told}", exc_info=not isinstance(error, RelayError))
+            known = isinstance(error, RelayError)
+            self._complaints.say(
+                JOB_STOPPED,
+                target=target,
+                why=str(error) if known else "an error of this version",
+                error=type(error).__name__,
+                failed=None if known else error,
+            )
             return False
         self._shared.relay.bells.ring(target, done.bells)
         return done.more

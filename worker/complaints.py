@@ -5,6 +5,8 @@ from __future__ import annotations
 import logging
 import time
 
+from blnk_relay.log import Event, tell
+
 #: Between two lines of the same trouble.
 EVERY_S = 60.0
 
@@ -21,23 +23,23 @@ class Complaints:
 
     def __init__(self, log: logging.Logger) -> None:
         self._log = log
-        self._told: dict[str, tuple[float, int]] = {}
+        self._told: dict[tuple[str, ...], tuple[float, int]] = {}
 
-    def say(self, what: str, *, level: int = logging.WARNING, exc_info: bool = False) -> None:
+    def say(self, event: Event, *, failed: Exception | None = None, **fields: str) -> None:
         """Log it, unless the same was logged a short while ago.
 
         Args:
-            what: The trouble, in the same words each time.
-            level: How bad it is.
-            exc_info: Whether the exception that is being handled is worth its traceback.
+            event: The trouble.
+            failed: The exception, where the places in the code that it came through are worth telling.
+            **fields: The same each time.
         """
         now_s = time.monotonic()
+        what = (event.name, type(failed).__name__, *fields.values())
         told_s, unsaid = self._told.get(what, (float("-inf"), 0))
         if now_s - told_s < EVERY_S:
             self._told[what] = (told_s, unsaid + 1)
             return
-        more = f"; {unsaid} times more since it was last said" if unsaid else ""
-        self._log.log(level, "%s%s", what, more, exc_info=exc_info)
+        tell(self._log, event, {**fields, "unsaid": unsaid or None}, failed=failed)
         if len(self._told) >= _MOST:
             self._told.clear()
         self._told[what] = (now_s, 0)

@@ -13,6 +13,7 @@ from celery.exceptions import WorkerLostError
 from celery.worker import consumer as celery_consumer
 from celery.worker import state
 
+from blnk_relay.log import BROKER_AWAY, CONSUMER_FAILED, NOT_CLEARED, tell
 from blnk_relay.transport.queues import BROKER_ERRORS
 from worker.broker import divert, hearing
 from worker.complaints import Complaints
@@ -62,7 +63,7 @@ class Consumer(celery_consumer.Consumer):
                     failures = 1 if time.monotonic() - began_s > CALM_S else failures + 1
                     if failures >= MOST_FAILURES:
                         raise
-                _log.exception("the consumer failed, and begins anew")
+                tell(_log, CONSUMER_FAILED, failed=error)
                 self._clear(error)
                 self._rest()
 
@@ -103,7 +104,7 @@ class Consumer(celery_consumer.Consumer):
 
     def on_connection_error_before_connected(self, exc: Exception) -> None:
         """The broker refused while the consumer began."""
-        self._complaints.say(f"the broker cannot be listened to ({type(exc).__name__})")
+        self._complaints.say(BROKER_AWAY, error=type(exc).__name__)
         self._rest()
 
     def on_connection_error_after_connected(self, exc: Exception) -> None:
@@ -112,7 +113,7 @@ class Consumer(celery_consumer.Consumer):
         self._rest()
 
     def _not_yet(self, error: Exception, _pause_s: float) -> None:
-        self._complaints.say(f"the broker cannot be reached ({type(error).__name__})")
+        self._complaints.say(BROKER_AWAY, error=type(error).__name__)
 
     def _clear(self, error: Exception) -> None:
         """What Celery does after a lost connection, whatever state the consumer is in."""
@@ -121,8 +122,8 @@ class Consumer(celery_consumer.Consumer):
                 self._disconnect(error)
             self.on_close()
             self._cancel_connection_timer_entries()  # type: ignore[attr-defined] # the stubs leave it out
-        except Exception:  # noqa: BLE001 - whatever it is, the next beginning makes all of it anew
-            _log.exception("the consumer could not be cleared away")
+        except Exception as failure:  # noqa: BLE001 - whatever it is, the next beginning makes all of it anew
+            tell(_log, NOT_CLEARED, failed=failure)
         self.blueprint.restart(self)
 
     def _disconnect(self, error: Exception) -> None:

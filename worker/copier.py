@@ -15,6 +15,7 @@ from celery import bootsteps
 
 from blnk_relay.errors import HistoryUnavailable, JournalUnavailable
 from blnk_relay.journal.copier import Copier
+from blnk_relay.log import HISTORY_BEGINS, HISTORY_BEHIND, HISTORY_UNCOPIED, tell
 from blnk_relay.settings import Settings
 from worker.complaints import Complaints
 from worker.shared import Shared
@@ -32,11 +33,11 @@ _log = logging.getLogger(__name__)
 
 #: Why all is copied once more.
 _BEGINS = {
-    "new": "history of target %s begins: all that its journal keeps is copied",
-    "database": "history of target %s goes to another database now: all that its journal keeps is copied there",
-    "page": "the database of history was set back: all that the journal of target %s keeps is copied once more; what "
-    "it trimmed meanwhile is not there",
-    "epoch": "the journal of target %s may have lost its last moments: its letters are copied into history once more",
+    "new": "it begins, and all that its journal keeps is copied",
+    "database": "it goes to another database now, and all that its journal keeps is copied there",
+    "page": "its database was set back: all that the journal keeps is copied once more; what the journal trimmed "
+    "meanwhile is not there",
+    "epoch": "the journal may have lost its last moments, and its letters are copied once more",
 }
 
 
@@ -106,11 +107,7 @@ class Archivist(bootsteps.StartStopStep):
             except JournalUnavailable:
                 continue
             if lag.on:
-                _log.warning(
-                    "history of target %s is on, and this worker has no BLNK_RELAY_HISTORY_URL: what is over is kept "
-                    "until a worker copies it, or an operator ends that with 'blnk-relay history off'",
-                    target,
-                )
+                tell(_log, HISTORY_UNCOPIED, target=target)
 
 
 class Turn:
@@ -141,14 +138,19 @@ class Turn:
             return
         self._failed_s = 0.0
         if done.begins:
-            _log.warning(_BEGINS[done.begins], self._copier.target)
+            tell(_log, HISTORY_BEGINS, target=self._copier.target, why=_BEGINS[done.begins])
         took_s = time.monotonic() - began_s
         self.due_s = time.monotonic() + (max(_LEAST_S, took_s) if done.more else self._idle_s)
 
     def _fail(self, error: Exception) -> None:
         known = isinstance(error, (HistoryUnavailable, JournalUnavailable))
-        told = str(error) if known else type(error).__name__
-        self._complaints.say(f"history of target {self._copier.target} is behind: {told}", exc_info=not known)
+        self._complaints.say(
+            HISTORY_BEHIND,
+            target=self._copier.target,
+            why=str(error) if known else "an error of this version",
+            error=type(error).__name__,
+            failed=None if known else error,
+        )
         self._failed_s = min(_MOST_S, max(self._idle_s, self._failed_s * 2))
         self.due_s = time.monotonic() + self._failed_s
 
@@ -179,4 +181,6 @@ class Forgetting:
             if self._database.forget(before_ms, _FORGET_MOST, numbers) >= _FORGET_MOST:
                 self._due_s = time.monotonic() + self._settings.sweep_s
         except HistoryUnavailable as error:
-            self._complaints.say(f"history keeps what it should forget: {error}")
+            self._complaints.say(
+                HISTORY_BEHIND, why=f"it keeps what it should forget: {error}", error=type(error).__name__
+            )

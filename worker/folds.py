@@ -24,12 +24,14 @@ class Report:
         message: In words.
         tags: Short values to search by.
         extra: Values to read.
+        level: ``error``, or ``info`` where something is well again.
     """
 
     fingerprint: tuple[str, ...]
     message: str
     tags: Mapping[str, str] = field(default_factory=dict)
     extra: Mapping[str, str] = field(default_factory=dict)
+    level: str = "error"
 
 
 @dataclass(frozen=True, slots=True)

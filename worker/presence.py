@@ -14,6 +14,7 @@ from typing import Any
 from blnk_relay.journal.health import Health
 from blnk_relay.journal.shape import Program, this_program
 from blnk_relay.journal.workers import Sign, sign_of
+from blnk_relay.log import TOLD, UNWELL, UNWELL_STILL, tell
 from blnk_relay.settings import CONFIRM_LANE, Settings
 from tasks.runtime import hush, state_word, tally, worker_name
 from worker.watch import Watch, end_with, end_without_hope
@@ -148,14 +149,14 @@ class Presence:
     def _ail(self, why: str) -> None:
         limit_s = self._settings.stalled_s
         self._unwell = f"{why}, for {limit_s:g} s (BLNK_RELAY_STALLED_S)"
-        _log.error("this worker is not well: %s; after as long again it ends", self._unwell)
+        tell(_log, UNWELL, why=self._unwell)
 
     def _end(self) -> None:
-        _log.critical("this worker is not well, and ends for its supervisor: %s", self._unwell)
+        tell(_log, UNWELL_STILL, why=self._unwell)
         end_without_hope(self._settings)
 
     def _obey(self, wish: str) -> None:
-        _log.warning("an operator wants this worker to %s", "stop" if wish == "stop" else "be quiet")
+        tell(_log, TOLD, state="stop" if wish == "stop" else "be quiet")
         if wish == "stop":
             self._leave()
             end_with(0)

@@ -12,9 +12,12 @@ from typing import Any
 from celery import signals
 from celery.apps.worker import Worker as CeleryWorker
 
+from blnk_relay._version import __version__
 from blnk_relay.errors import JournalUnavailable, OtherLedger
 from blnk_relay.journal.journals import Journals, by_server
+from blnk_relay.log import AT_RISK, JOURNAL_AWAY, OTHER_LEDGER, START, STOP, tell
 from blnk_relay.settings import Settings
+from worker import logs
 from worker.app import make_app, worker_options
 from worker.watch import FAILED, end_with
 
@@ -67,14 +70,14 @@ def check_journals(journals: Journals) -> list[OtherLedger]:
     for targets in by_server(journals.settings):
         try:
             for warning in journals.of(targets[0]).check_server():
-                _log.warning("%s", warning)
+                tell(_log, AT_RISK, why=warning)
             foreign += [other for target in targets if (other := journals.of(target).foreign()) is not None]
             reached = True
         except JournalUnavailable as error:
             failure = error
-            _log.warning("the journals of %s cannot be reached yet: %s", ", ".join(targets), error)
+            tell(_log, JOURNAL_AWAY, target=", ".join(targets), why=error)
     for other in foreign:
-        _log.error("%s", other)
+        tell(_log, OTHER_LEDGER, why=other, target=other.target)
     if failure is not None and not reached:
         raise failure
     return foreign
@@ -109,6 +112,7 @@ def run_worker(settings: Settings, *, lanes: tuple[str, ...] = (), pool: str = "
         InvalidSettings: Something is missing or contradicts.
         OtherLedger: The journal of every target belongs to another ledger than the settings name.
     """
+    logs.begin(settings)
     served = lanes or settings.lanes
     options = worker_options(
         settings,
@@ -121,21 +125,25 @@ def run_worker(settings: Settings, *, lanes: tuple[str, ...] = (), pool: str = "
     journals = app.conf.blnk_relay.relay.journals
     try:
         if not settings.durability_chosen:
-            _log.warning("%s", UNCHOSEN)
+            tell(_log, AT_RISK, why=UNCHOSEN)
         for sentence in told_twice(settings):
-            _log.warning("%s", sentence)
+            tell(_log, AT_RISK, why=sentence)
         foreign = check_journals(journals)
         if foreign and len(foreign) == len(settings.ledgers):
             raise foreign[0]
     except JournalUnavailable as error:
-        _log.warning("no journal can be reached yet: %s", error)
+        tell(_log, JOURNAL_AWAY, target=", ".join(settings.ledgers), why=error)
     worker = Worker(app=app, **options)
 
     def told(**_: Any) -> None:
         worker.told = True
 
     signals.worker_shutting_down.connect(told)
+    lanes_told, targets_told = ", ".join(served), ", ".join(settings.ledgers)
+    tell(_log, START, version=__version__, lanes=lanes_told, targets=targets_told, pool=pool)
     worker.start()
+    tell(_log, STOP, exit=0 if worker.told else FAILED)
+    logs.flush()
     if worker.again:
         # The same program in the same process, so that whoever watches over it sees no end.
         os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])  # noqa: S606 - our own command line

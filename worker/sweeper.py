@@ -22,6 +22,7 @@ from blnk_relay.errors import JournalUnavailable, OtherShape
 from blnk_relay.intents.steps import EXPIRED
 from blnk_relay.journal.journal import Journal
 from blnk_relay.journal.journals import by_server
+from blnk_relay.log import JOURNAL_AWAY, JOURNAL_BACK, LEFT_BEHIND, OTHER_LEDGER, SWEEP_FAILED, UNNAMED, tell
 from blnk_relay.settings import CONFIRM_LANE, Settings
 from blnk_relay.transport.queues import BROKER_ERRORS
 from worker.carriers import Carriers
@@ -135,7 +136,7 @@ class Sweeper(bootsteps.StartStopStep):
                 try:
                     round_.sweep()
                 except Exception as error:  # noqa: BLE001 - whatever it is, the next sweep is due in a moment
-                    _complain(complaints, "sweep", error)
+                    _complain(complaints, "sweep", error, round_.target)
                     self._presence.missed(round_.target, type(error).__name__)
         for round_ in rounds:
             with suppress(Exception):
@@ -182,10 +183,14 @@ def _lanes_of(parent: Any, settings: Settings) -> list[str]:
     return [lane for lane in settings.lanes if queue_of(settings, lane) in heard]
 
 
-def _complain(complaints: Complaints, what: str, error: Exception) -> None:
-    told = str(error) if isinstance(error, JournalUnavailable) else type(error).__name__
-    unforeseen = not isinstance(error, (JournalUnavailable, *BROKER_ERRORS))
-    complaints.say(f"{what}: {told}", exc_info=unforeseen)
+def _complain(complaints: Complaints, what: str, error: Exception, target: str = "") -> None:
+    """Say it now and then; what no server explains with the places in the code that it came through."""
+    if isinstance(error, JournalUnavailable):
+        complaints.say(SWEEP_FAILED, target=target, why=f"{what}: {error}", error=type(error).__name__)
+    elif isinstance(error, BROKER_ERRORS):
+        complaints.say(SWEEP_FAILED, target=target, why=what, error=type(error).__name__)
+    else:
+        complaints.say(SWEEP_FAILED, target=target, why=what, failed=error)
 
 
 class Round:
@@ -227,6 +232,8 @@ class Round:
         self._callbacks = Callbacks(self._settings, self._journal, shared.relay.bells)
         self._foreign = ""
         self._unknown = ""
+        #: Since when the journal does not answer, by the monotonic clock.
+        self._away_s: float | None = None
         #: When something will be due that no bell tells of, by the monotonic clock.
         self._next_s = float("inf")
         # The first one soon: whoever was here before may have left what is due, and has nobody to tell.
@@ -251,6 +258,14 @@ class Round:
             if presence:
                 presence.missed(self.target, "it has a shape that this version does not know")
             return
+        except JournalUnavailable as error:
+            if presence:
+                presence.missed(self.target, type(error).__name__)
+            if self._away_s is None:
+                self._away_s = time.monotonic()
+                tell(_log, JOURNAL_AWAY, target=self.target, why=error)
+            return
+        self._back()
         if presence:
             presence.heard(self.target, found.wish, found.due)
         self._unknown = ""
@@ -273,12 +288,18 @@ class Round:
         if self._settings.sweep_s < self._idle_s and self._next_s < time.monotonic() + self._idle_s:
             self._shared.relay.bells.ring(self.target, [CONFIRM_LANE])
 
+    def _back(self) -> None:
+        """Say that the journal answers again, if it did not."""
+        if self._away_s is not None:
+            tell(_log, JOURNAL_BACK, target=self.target, seconds=round(time.monotonic() - self._away_s))
+            self._away_s = None
+
     def _disown(self) -> None:
         """Say that the target is another ledger for this worker than for the journal; once."""
         other = self._journal.foreign()
         told = "" if other is None else str(other)
         if told and told != self._foreign:
-            _log.error("%s", told)
+            tell(_log, OTHER_LEDGER, target=self.target, why=told)
         self._foreign = told
 
     def _disown_shape(self, error: OtherShape) -> None:
@@ -308,19 +329,16 @@ class Unnamed:
         others = self._journals.unnamed_beside(self.targets[0])
         waiting = {journal.target for journal in others if journal.has_open()}
         for target in sorted(waiting - self._known):
-            _log.warning(
-                "intents wait for target %r, which BLNK_RELAY_TARGETS does not name here: another worker has to",
-                target,
-            )
+            tell(_log, UNNAMED, target=repr(target))
         self._known = waiting
         left = {journal.target: journal for journal in self._journals.left_beside(self.targets[0])}
         waiting = {target for target, journal in left.items() if journal.has_open()}
         for target in sorted(waiting - self._left):
-            _log.warning(
-                "intents wait for target %r on the Redis of %s, while these settings have its journal on that of %s: "
-                "nobody sees to them before another worker has the former address for it",
-                target,
-                left[target].variable,
-                self._journals.of(target).variable,
+            tell(
+                _log,
+                LEFT_BEHIND,
+                target=repr(target),
+                variable=left[target].variable,
+                now=self._journals.of(target).variable,
             )
         self._left = waiting

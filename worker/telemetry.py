@@ -22,7 +22,21 @@ from blnk_relay.errors import OtherShape
 from blnk_relay.intents.decision import Dead
 from blnk_relay.intents.exchange import GateAction, GateChange
 from blnk_relay.intents.intent import Entry
+from blnk_relay.log import (
+    BACK,
+    DEAD_LETTER,
+    DIFFERENCE,
+    NO_DSN,
+    NOT_SENT_TO_SENTRY,
+    OTHER_SHAPE,
+    PAUSED,
+    RESUMED,
+    UNREACHABLE,
+    code_shown,
+    tell,
+)
 from blnk_relay.settings import Settings
+from tasks.reports import about
 from worker.folds import Folded, Folding, Report
 
 #: Longest wait for what is on its way to Sentry when a process ends.
@@ -42,12 +56,13 @@ class Telemetry:
 
     def dead(self, entry: Entry, death: Dead) -> None:
         """A new dead letter; the ledger's own message may hold names, so it stays in the journal."""
-        _log.error("dead letter %s: %s %s %s", entry.id, entry.kind, death.dead_class, death.code)
+        tell(_log, DEAD_LETTER, about(entry), class_=death.dead_class, code=death.code)
+        code = code_shown(death.code)
         self._tell(
             Report(
-                ("dead", entry.target, entry.kind, death.dead_class, death.code),
-                f"dead letter: {entry.kind} {death.dead_class} {death.code}",
-                {"kind": entry.kind, "class": death.dead_class, "code": death.code, "target": entry.target},
+                ("dead", entry.target, entry.kind, death.dead_class, code),
+                f"dead letter: {entry.kind} {death.dead_class} {code}",
+                {"kind": entry.kind, "class": death.dead_class, "code": code, "target": entry.target},
                 {"intent": entry.id},
             )
         )
@@ -55,28 +70,49 @@ class Telemetry:
     def paused(self, target: str, side: str, change: GateChange) -> None:
         """A target was paused, or cannot be reached."""
         if change.action is GateAction.LOST:
-            _log.error(
-                "target %s cannot be reached (%s): it is tried now and then, and nothing else is sent",
-                target,
-                change.note or change.code,
-            )
+            why = change.note or change.code
+            tell(_log, UNREACHABLE, target=target, side=side, code=change.code, why=why)
         else:
-            _log.error("target %s is paused for %ss: %s", target, side, change.code)
+            tell(_log, PAUSED, target=target, side=side, code=change.code)
+        code = code_shown(change.code)
         self._tell(
             Report(
-                ("paused", target, side, change.code),
-                f"target paused: {target} {side} {change.code}",
-                {"target": target, "side": side, "code": change.code},
+                ("paused", target, side, code),
+                f"target paused: {target} {side} {code}",
+                {"target": target, "side": side, "code": code},
             )
         )
 
     def found(self, target: str, lost_s: float) -> None:
         """A target can be reached again."""
-        _log.warning("target %s can be reached again, after %.0f s", target, lost_s)
+        tell(_log, BACK, target=target, seconds=round(lost_s))
+        self._tell(
+            Report(
+                ("back", target),
+                f"target can be reached again: {target}",
+                {"target": target},
+                {"seconds": str(round(lost_s))},
+                "info",
+            )
+        )
+
+    def opened(self, target: str, side: str, code: str, shut_s: float) -> None:
+        """A side of a target that was paused is open again."""
+        code = code_shown(code)
+        tell(_log, RESUMED, target=target, side=side, code=code, seconds=round(shut_s))
+        self._tell(
+            Report(
+                ("resumed", target, side, code),
+                f"target open again: {target} {side} {code}",
+                {"target": target, "side": side, "code": code},
+                {"seconds": str(round(shut_s))},
+                "info",
+            )
+        )
 
     def outdated(self, error: OtherShape) -> None:
         """This worker does not know the shape of a journal, and leaves it alone."""
-        _log.error("%s", error)
+        tell(_log, OTHER_SHAPE, target=error.target, why=error)
         if ">" in error.found:
             # Soon over, as a rule; and whoever began it is there.
             return
@@ -91,7 +127,7 @@ class Telemetry:
     def different(self, finding: Finding) -> None:
         """An audit found that the ledger is not what the journal says; what exactly, the command says to operators."""
         kind = finding.kind or "no intent"
-        _log.error("audit of target %s: %s %s, intent %s", finding.target, kind, finding.sort, finding.intent or "none")
+        tell(_log, DIFFERENCE, target=finding.target, kind=kind, sort=finding.sort, intent=finding.intent or "none")
         self._tell(
             Report(
                 ("audit", finding.target, finding.kind, finding.sort),
@@ -153,11 +189,11 @@ class _Sender:
         for folded in reports:
             report, count = folded.report, folded.count
             if report.fingerprint[0] == _LOST:
-                _log.warning("%s: %s reports (%s)", _LOST, count, report.message)
+                tell(_log, NOT_SENT_TO_SENTRY, count=count, why=report.message)
                 continue
             self._client.capture_event(
                 {
-                    "level": "error",
+                    "level": report.level,
                     "message": report.message + (f" ({count} times)" if count > 1 else ""),
                     "fingerprint": list(report.fingerprint),
                     "tags": dict(report.tags),
@@ -215,7 +251,7 @@ def _sender_of(dsn: str) -> _Sender | None:
             try:
                 _senders[dsn] = _Sender(dsn)
             except ValueError:
-                _log.error("SENTRY_DSN is not the address of a Sentry project: nothing is sent there")
+                tell(_log, NO_DSN)
                 return None
         return _senders[dsn]
 

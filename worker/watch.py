@@ -12,6 +12,7 @@ from typing import Any
 from celery.worker import state
 
 from blnk_relay.bell import queue_of
+from blnk_relay.log import DEAF, DEAF_STILL, tell
 from blnk_relay.settings import CONFIRM_LANE, Settings
 from blnk_relay.transport.queues import Depths, depths
 from tasks.runtime import stop
@@ -118,11 +119,9 @@ class Bellwatch:
         return found.waiting(ours & set(self._worker.app.amqp.queues.consume_from))
 
     def _rebuild(self) -> None:
-        _log.error(
-            "bells wait, and none was taken for %g s (BLNK_RELAY_STALLED_S): connecting anew", self._settings.stalled_s
-        )
+        tell(_log, DEAF, seconds=f"{self._settings.stalled_s:g}")
         self._worker.consumer.rebuild("no bell was taken")
 
     def _end(self) -> None:
-        _log.critical("connecting anew did not help: this worker ends with exit code %d", FAILED)
+        tell(_log, DEAF_STILL, exit=FAILED)
         end_without_hope(self._settings)

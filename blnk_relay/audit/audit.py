@@ -16,8 +16,8 @@ from typing import Any
 from blnk_relay.audit.ours import first_and_generation, is_derived, is_ours_alone, owned_as, refunded_by
 from blnk_relay.audit.reader import Reader
 from blnk_relay.audit.report import Report, finding_of
-from blnk_relay.intents.evidence import ADVICE, Difference, Evidence, Known, Past, Sort
-from blnk_relay.intents.exchange import Failure, Response
+from blnk_relay.intents.evidence import ADVICE, Difference, Evidence, Known, Past, Sort, difference
+from blnk_relay.intents.exchange import SEVERAL_ROWS, Failure, Response
 from blnk_relay.intents.found import Found, Lookup, Row
 from blnk_relay.intents.states import State, StateName
 from blnk_relay.journal.answers import Owner
@@ -57,7 +57,7 @@ _FEW_ROWS = 1_000
 _NO_SUCH_READ = frozenset({400, 403, 404, 405, 501})
 
 #: Codes of ours for the same: no such read of a bare Core, and more than is read for one question.
-_NEVER = frozenset({"NO_SUCH_READ", "TOO_MANY_ROWS"})
+_NEVER = frozenset({"NO_SUCH_READ", "TOO_MANY_ROWS", SEVERAL_ROWS})
 
 #: What an evidence is asked of: all intents whose kinds have one.
 _SHARED = frozenset(name for name, kind in KINDS.items() if kind.evidence is not None and kind.evidence.shared)
@@ -260,7 +260,7 @@ class Audit:
 
     def _differences(self, batch: Sequence[Past]) -> tuple[list[tuple[Past, tuple[Difference, ...]]], dict[str, str]]:
         """What differs of each; and of which nothing can be said, because something could not be read."""
-        found, unread = self._read(batch)
+        found, unread, twice = self._read(batch)
         # After the reads, so that whatever they show of later writes is known to be of ours.
         if any(_leans_on_others(past) for past in batch):
             self._known.refresh()
@@ -269,7 +269,9 @@ class Audit:
             id_, evidence = past.entry.id, KINDS[past.entry.kind].evidence
             if id_ in unread:
                 continue
-            if evidence is None:
+            if id_ in twice:
+                judged.append((past, (twice[id_],)))
+            elif evidence is None:
                 unread[id_] = f"{past.entry.kind}: no evidence is known of this kind"
             elif evidence.shared and not self._known.known.complete:
                 unread[id_] = self._known.lacks
@@ -284,9 +286,15 @@ class Audit:
             unread[past.entry.id] = f"{past.entry.kind}: {type(error).__name__} while it was compared"
             return ()
 
-    def _read(self, batch: Sequence[Past]) -> tuple[Found, dict[str, str]]:
-        """Read what a batch needs, round by round."""
+    def _read(self, batch: Sequence[Past]) -> tuple[Found, dict[str, str], dict[str, Difference]]:
+        """Read what a batch needs, round by round.
+
+        Returns:
+            What was found; of which nothing can be said, and why; and for which the ledger has several rows under one
+            reference, so that nothing more can be told of them than that.
+        """
         found, unread = Found(), dict[str, str]()
+        twice: dict[str, Difference] = {}
         failed: dict[Lookup, Response] = {}
         answered = False
         open_ = list(batch)
@@ -296,7 +304,10 @@ class Audit:
             for past in open_:
                 asked = self._asked(past, found, unread)
                 lost = next((lookup for lookup in asked if lookup in failed), None)
-                if lost is not None:
+                if lost is not None and failed[lost].code == SEVERAL_ROWS:
+                    shows = f"several rows under it: {failed[lost].message}"
+                    twice[past.entry.id] = difference(Sort.TWICE, past, lost.value, shows)
+                elif lost is not None:
                     unread[past.entry.id] = f"{lost.resource}: {_why(failed[lost])}"
                 elif asked:
                     wanted.update(dict.fromkeys(asked))
@@ -311,7 +322,7 @@ class Audit:
         else:
             unread |= {past.entry.id: f"{past.entry.kind}: needs too many rounds of reading" for past in open_}
         self._note(answered or not failed)
-        return found, unread
+        return found, unread, twice
 
     @staticmethod
     def _asked(past: Past, found: Found, unread: dict[str, str]) -> tuple[Lookup, ...]:
@@ -425,6 +436,8 @@ class Audit:
             self._known.refresh()
         known = self._known.known
         rows = [row for row in rows if not known.owner(row.transaction_id) and not known.is_unsure(_base(row))]
+        if rows and not known.complete:
+            report.unread[f"refunds that no intent asked for: {self._known.lacks}"] += len(rows)
         if not rows or not known.complete:
             return
         shown, _, failed = self._look([Lookup("transactions", "transaction_id", _base(row)) for row in rows])
@@ -450,6 +463,9 @@ class _Knowing:
     def __init__(self, journal: Audited) -> None:
         self._journal = journal
         self._since_ms: dict[StateName, int] = {}
+        #: Those that wait for the ledger's outcome and were read: what they wrote to is known from before they were
+        #: sent, so there is nothing new in them until they end. There may be very many.
+        self._posted: set[str] = set()
         self.known = Known()
         #: Why it does not know everything; empty where it does.
         self.lacks = ""
@@ -471,13 +487,22 @@ class _Knowing:
                 self._take(page)
                 self._since_ms[state] = int(page[-1][1])
         for state in _OPEN:
+            posted = state == "posted"
+            still: set[str] = set()
             for page in self._journal.ids(state, None, None):
+                if not self.known.complete:
+                    return
+                if posted:
+                    still.update(id_ for id_, _ in page)
+                    page = [one for one in page if one[0] not in self._posted]  # noqa: PLW2901
                 self._take(page)
+            if posted:
+                self._posted = still
 
     def _take(self, page: Sequence[tuple[str, float]]) -> None:
         if len(self.known) > MOST_KNOWN:
             self._lack(f"more than {MOST_KNOWN:,} writes to tell apart: audit a shorter time")
-        if not self.known.complete:
+        if not page or not self.known.complete:
             return
         for id_, past in self._journal.pasts(self._journal.of_kinds([id_ for id_, _ in page], _SHARED)).items():
             if past == GONE:

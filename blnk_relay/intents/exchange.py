@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
@@ -76,9 +76,9 @@ class Request:
     method: str
     path: str
     route: str
-    body: Mapping[str, Any]
+    body: Mapping[str, Any] = field(repr=False)
     sync: bool = False
-    file: tuple[str, bytes] | None = None
+    file: tuple[str, bytes] | None = field(default=None, repr=False)
     work_s: float = 0.0
     alone: bool = False
 
@@ -92,6 +92,10 @@ class Failure(StrEnum):
 
 #: Code of a request that was held back at the last moment, because its lease would not have seen it through.
 LEASE_OVER = "LEASE_OVER"
+
+#: Code of a read that shows several rows, each in order, under one reference: the ledger has done there what it never
+#: should. Its message names them.
+SEVERAL_ROWS = "SEVERAL_ROWS"
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,8 +115,8 @@ class Response:
 
     status: int = 0
     code: str = ""
-    message: str = ""
-    body: Mapping[str, Any] | None = None
+    message: str = field(default="", repr=False)
+    body: Mapping[str, Any] | None = field(default=None, repr=False)
     has_errors: bool = False
     retry_after_s: float | None = None
     failure: Failure | None = None

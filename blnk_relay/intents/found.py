@@ -33,8 +33,8 @@ class Row:
     destination: str = ""
     created_at: str = ""
     rejection: str = ""
-    description: str = ""
-    meta: Mapping[str, Any] = field(default_factory=dict, hash=False)
+    description: str = field(default="", repr=False)
+    meta: Mapping[str, Any] = field(default_factory=dict, hash=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +47,7 @@ class Record:
     """
 
     resource: str
-    data: Mapping[str, Any]
+    data: Mapping[str, Any] = field(repr=False)
 
     def value(self, field: str) -> Any:
         """The value of a field; dots lead into objects, as in ``meta_data.blnk_relay``. None when it is not there."""

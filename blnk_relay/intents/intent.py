@@ -25,7 +25,7 @@ class Intent:
     """
 
     kind: str
-    payload: Mapping[str, Any]
+    payload: Mapping[str, Any] = field(repr=False)
     natural_key: str | None = None
     reference: str | None = None
     order_key: str | None = None
@@ -54,7 +54,7 @@ class Entry:
     lane: str
     key: str
     reference: str
-    payload: Mapping[str, Any]
+    payload: Mapping[str, Any] = field(repr=False)
     tag: str = ""
     orders: tuple[str, ...] = ()
     after: tuple[str, ...] = ()

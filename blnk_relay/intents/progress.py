@@ -51,10 +51,10 @@ class Progress:
     sends: int = 0
     accepted: bool = False
     refuse: bool = False
-    memo: Mapping[str, Any] = field(default_factory=dict)
+    memo: Mapping[str, Any] = field(default_factory=dict, repr=False)
     generation: int = 0
     code: str = ""
-    message: str = ""
+    message: str = field(default="", repr=False)
     looking: bool = False
     draw: float = 0.5
     created_ms: int = 0

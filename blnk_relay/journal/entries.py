@@ -61,7 +61,7 @@ class NewEntry:
 
     entry: Entry
     fingerprint: str
-    body: str
+    body: str = field(repr=False)
     #: Milliseconds since 1970, or "+<ms>" from the moment of acceptance by the clock of Redis.
     not_before: str
     deadline: str
@@ -402,7 +402,7 @@ class Settlement:
     origin: State
     to: State
     in_ms: int = 0
-    fields: Mapping[str, str] = field(default_factory=dict)
+    fields: Mapping[str, str] = field(default_factory=dict, repr=False)
     log: str = ""
     tally: tuple[str, ...] = ()
     parts: Mapping[int, str] = field(default_factory=dict)
@@ -458,11 +458,13 @@ class Settled:
         bells: Lanes that somebody has to ring.
         found_after_s: The target can be reached again, and could not for so many seconds; None where that is no news.
         stale: Ids of those of which somebody else has the latest word.
+        opened: Sides that are no longer paused, with the code of the pause and how many seconds it took.
     """
 
     bells: tuple[str, ...] = ()
     found_after_s: float | None = None
     stale: frozenset[str] = frozenset()
+    opened: tuple[tuple[str, str, float], ...] = ()
 
 
 def buried_of(pairs: Sequence[Sequence[str]]) -> tuple[Entry, ...]:

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from blnk_relay.journal.clock import Watch, steady_s
+from blnk_relay.log import CLOCK_STEPPED, tell
 
 _log = logging.getLogger(__name__)
 
@@ -16,7 +17,7 @@ class Ground:
     """Compares what trips say of the ground. Threads share it.
 
     Attributes:
-        seen: What was last seen: "<epoch>.<mark>"; each trip of a worker shows it.
+        seen: What was last seen: "<epoch>.<name>.<mark>"; each trip of a worker shows it.
     """
 
     def __init__(self) -> None:
@@ -42,7 +43,7 @@ class Ground:
                 self.seen = seen
         step_ms = self._watch.observe(before_s, now_ms, steady_s(), steps=steps)
         if step_ms:
-            _log.warning("the clock of Redis stepped by %+.1f s; the journal's time goes on without it", step_ms / 1000)
+            tell(_log, CLOCK_STEPPED, seconds=f"{step_ms / 1000:+.1f}")
         return step_ms
 
     def see_step_again(self) -> None:

@@ -41,6 +41,7 @@ from blnk_relay.journal.server import check_flow
 from blnk_relay.journal.shape import Program, program_of
 from blnk_relay.journal.upgrade import programs_flow
 from blnk_relay.kinds.registry import KINDS
+from blnk_relay.log import NOT_KEPT, tell
 from blnk_relay.settings import Settings
 
 #: Work handled in one sweep.
@@ -342,12 +343,7 @@ class Journal(Producing):
         """Say in the log, once a minute, why nothing of some kinds is sent."""
         if steady_s() - self._complained_s >= _COMPLAIN_EVERY_S:
             self._complained_s = steady_s()
-            _log.error(
-                "%d writes that the ledger could not tell from a repeat are not sent: what was recorded of them has "
-                "not reached %r. See that Redis has its replicas and its append-only file.",
-                unsent,
-                self.settings.durability,
-            )
+            tell(_log, NOT_KEPT, count=unsent, target=self.target)
 
     def settle(
         self,
@@ -375,10 +371,11 @@ class Journal(Producing):
                 unfit.append((settlement, error))
         if not encoded:
             return Settled()
-        bells, stale, lost_ms = self.scripts.run(
+        bells, stale, lost_ms, opened = self.scripts.run(
             "settle", worker, self.settings.events_max, ",".join(healthy), *encoded
         )
-        return Settled(tuple(bells), None if lost_ms < 0 else lost_ms / 1000, frozenset(stale))
+        sides = tuple((side, code, shut_ms / 1000) for side, code, shut_ms in opened)
+        return Settled(tuple(bells), None if lost_ms < 0 else lost_ms / 1000, frozenset(stale), sides)
 
     def _encoded(self, settlement: Settlement, key: EncryptionKey | None) -> str:
         hidden = {} if key is None else {name: text for name in HIDDEN if (text := settlement.fields.get(name))}

@@ -11,6 +11,7 @@ from blnk_relay.address import CLUSTER, RedisAddress
 from blnk_relay.environment import PREFIX
 from blnk_relay.errors import NotDurable, UnsuitableServer
 from blnk_relay.journal.flows import Flow, Run
+from blnk_relay.log import LESS_DURABLE, tell
 from blnk_relay.settings import Settings
 
 _log = logging.getLogger(__name__)
@@ -178,14 +179,11 @@ class FirstUse:
         if self._settings.durability_strict:
             raise NotDurable(asked, durability)
         if _first(asked):
-            _log.warning(
-                "a receipt has durability %s instead of %s: Redis did not reach it within %sDURABILITY_TIMEOUT_S; "
-                "%sDURABILITY_STRICT makes that an error. This is said once.",
-                durability,
-                asked,
-                PREFIX,
-                PREFIX,
+            told = (
+                f"a receipt has durability {durability} instead of {asked}: Redis did not reach it within "
+                f"{PREFIX}DURABILITY_TIMEOUT_S; {PREFIX}DURABILITY_STRICT makes that an error. This is said once."
             )
+            tell(_log, LESS_DURABLE, why=told)
 
 
 def is_enough(asked: str, reached: str) -> bool:

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from blnk_relay import Settings
-from blnk_relay.intents.exchange import Failure
+from blnk_relay.intents.exchange import SEVERAL_ROWS, Failure
 from blnk_relay.intents.found import Lookup
 from tasks.runtime import Looked
 from tests.support.hostile import HostileServer, answer, read_request
@@ -174,13 +174,18 @@ def test_what_an_answer_contradicts_costs_what_it_is_about_and_not_the_page():
         *((ours(**{name: text}),) for name in ("currency", "source", "parent_transaction") for text in ("1", "[]")),
         # Two for which there can be one.
         (ours(), ours(status='"REJECTED"')),
-        (ours(), ours(transaction_id='"txn_3"')),
+        (ours(transaction_id='"txn_3"', currency="1"), ours()),
     ):  # fmt: skip
         found = looked_at(*rows)
         assert {row.reference for row in found.rows} == {"other"}, rows
         assert {lookup.value: answer.code for lookup, answer in found.failed.items()} == {
             "ours": "CONTRADICTS_ITSELF"
         }, rows
+    # Each in order, and two: the ledger has done there what it never should.
+    found = looked_at(ours(), ours(transaction_id='"txn_3"'))
+    assert {row.reference for row in found.rows} == {"other"}
+    ((lookup, said),) = found.failed.items()
+    assert (lookup.value, said.code, said.message) == ("ours", SEVERAL_ROWS, "txn_1 (APPLIED), txn_3 (APPLIED)")
 
 
 @pytest.mark.parametrize("identity", [None, 7, "", ["idt_1"], {"$ne": 1}])

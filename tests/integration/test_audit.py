@@ -13,6 +13,7 @@ import pytest
 
 from blnk_relay import Operator, Relay, commit_hold
 from blnk_relay.audit import Place
+from blnk_relay.intents.exchange import Response
 from blnk_relay.journal.audited import MOST_TOLD, Audited
 from blnk_relay.journal.status import moment
 from blnk_relay.sandbox import Faults, Rule
@@ -30,6 +31,7 @@ from worker.cli import exits
 from worker.demo.play import play
 from worker.demo.stage import Stage, as_environment
 from worker.demo.story import tell
+from worker.ledger.readback import LedgerOverHttp
 from worker.telemetry import Telemetry
 
 #: Reads show at once what was done.
@@ -109,6 +111,27 @@ def test_a_letter_that_was_applied_is_found(audit, shop):
     with falsified(stage.sandbox, changed(row.transaction_id, status=Status.APPLIED)):
         document = audit("--since", "1h", "--json").json
     assert [(one["sort"], one["key"], one["state"]) for one in document["first"]] == [("happened", "poor-1", "dead")]
+
+
+def test_two_rows_under_one_reference_are_a_difference(audit, shop, monkeypatch):
+    """Each of them is in order, so a read believes neither; but that there are two is the worst there is to find."""
+    _, relay = shop
+    paid = relay.get(key_of(4))
+    pages = LedgerOverHttp._pages
+
+    def with_one_more(self: LedgerOverHttp, resource: str, field: str, values: Any) -> Iterator[Any]:
+        for answer in pages(self, resource, field, values):
+            again = [] if isinstance(answer, Response) or field != "reference" else answer
+            more = [{**item, "transaction_id": "txn_beef"} for item in again if item["reference"] == paid.reference]
+            yield answer if isinstance(answer, Response) else [*answer, *more]
+
+    monkeypatch.setattr(LedgerOverHttp, "_pages", with_one_more)
+    ran, shown = audit("--since", "1h", "--json"), audit("--since", "1h")
+    assert (ran.code, ran.json["not_looked_at"]) == (exits.DIFFERENT, {})
+    (found,) = ran.json["first"]
+    assert (found["sort"], found["key"], found["reference"]) == ("twice", key_of(4), paid.reference)
+    assert found["shows"].startswith(f"several rows under it: {paid.parent_id} (QUEUED), txn_beef (QUEUED)")
+    assert "twice" in shown.out
 
 
 def test_times_narrow_what_is_compared(audit, shop):

@@ -58,7 +58,8 @@ def test_whatever_an_answer_was_each_intent_ends_once_and_none_beside_it_is_harm
             beside = [relay.history(end.id) for key, end in ends.items() if key.endswith("beside")]
             assert {one.code for attempts in beside for one in attempts} <= {"", "ConnectionError"}
             stage.stop_workers()
-    assert "Traceback" not in stage.log.read_text(encoding="utf-8")
+    log = stage.log.read_text(encoding="utf-8")
+    assert [event for event in ("job_failed", "thread_failed", "intent_failed", "Traceback") if event in log] == []
 
 
 @pytest.mark.long

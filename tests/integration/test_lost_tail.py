@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from blnk_relay import Operator, Settings, TooLate, Write, commit_hold, transaction
+from blnk_relay.journal.journal import Journal
 from blnk_relay.kinds.registry import KINDS
 from blnk_relay.sandbox import Sandbox
 from tasks.confirm import confirm
@@ -324,6 +325,26 @@ def test_a_journal_that_goes_back_behind_what_was_seen_begins_a_new_epoch(journa
     assert claimed.token.partition("-")[0] == "2"
     assert claimed.progress.lost_ms > 0
     assert not claimed.progress.sent, "a payment is recognised by its reference, so it may simply go again"
+
+
+def test_it_is_noticed_however_often_those_who_have_seen_less_came_before(journal: Any, relay: Any) -> None:
+    """With one mark for all, they would raise it above what the one who knows has seen."""
+    relay.enqueue(transaction(source="@a", destination="@b", currency="EUR", amount=1, description="x"), key="one")
+    other = Journal(journal.settings)
+    try:
+        for one in (journal, other):
+            one.claim("transactions", "worker", 0)
+        kept = journal.client.hgetall(journal.key("ground"))
+        for _ in range(3):
+            journal.claim("transactions", "worker", 0)
+        journal.client.delete(journal.key("ground"))
+        journal.client.hset(journal.key("ground"), mapping=kept)
+        for _ in range(9):
+            other.claim("transactions", "another", 0)
+        (claimed,) = journal.claim("transactions", "worker", 1).items
+    finally:
+        other.close()
+    assert claimed.token.partition("-")[0] == "2"
 
 
 def test_every_kind_that_the_ledger_does_not_recognise_is_recorded_before_it_is_sent() -> None:

@@ -34,13 +34,14 @@ WAIT_S = 100.0
 
 
 def ground(journal: Journal) -> dict[str, str]:
-    """What a journal knows of its ground, without the mark, which grows with each trip."""
+    """What a journal knows of its ground, without the marks, which grow with each trip."""
     known: Any = journal.client.hgetall(journal.key("ground"))
-    return {name: value for name, value in known.items() if name != "mark"}
+    return {name: value for name, value in known.items() if name != "names" and not name.startswith("mark:")}
 
 
 def mark(journal: Journal) -> int:
-    return int(journal.client.hget(journal.key("ground"), "mark"))  # type: ignore[arg-type]
+    known: Any = journal.client.hgetall(journal.key("ground"))
+    return sum(int(value) for name, value in known.items() if name.startswith("mark:"))
 
 
 def in_doubt(journal: Journal) -> list[str]:

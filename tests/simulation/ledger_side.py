@@ -157,6 +157,7 @@ class SimWire:
         read_s: float,
         start_by_s: float = float("inf"),
         alone: bool = False,  # noqa: ARG002 - the signature of the wire
+        refusable: bool = False,  # noqa: ARG002
     ) -> Response:
         one, ledger = hub(), self.ledger
         write = method != "GET" and not path.partition("?")[0].endswith("/filter")

@@ -26,6 +26,7 @@ TRIP_FAULTS = (
     "failover",
     "failover",
     "restart",
+    "set back",
 )
 
 #: What befalls an exchange with the ledger on its way.
@@ -139,6 +140,7 @@ CALM: Mapping[str, Any] = {
     "links": False,
     "connections": 3,
     "brisk": False,
+    "forgets": False,
 }
 
 
@@ -152,7 +154,7 @@ def _struck(rng: random.Random) -> Event:
     if where < 0.5:
         what, trip = rng.choice(TRIP_FAULTS), rng.choice(TRIPS)
         seconds = _some_seconds(rng) if what.startswith("freeze") or what == "late" else 0.0
-        if what in {"failover", "restart"}:
+        if what in {"failover", "restart", "set back"}:
             # So many trips back.
             seconds = float(rng.choice((1, 1, 2, 3, 5, 8, 13, 30)))
         return Event(f"trip {trip}", 1 + int(rng.expovariate(1 / _FAR.get(trip, 1.0))), what, seconds)
@@ -188,14 +190,14 @@ def _by_the_clock(rng: random.Random, intents: int) -> Event:
         (
             *("crash", "freeze", "stop", "step", "step", "failover", "failover", "restart", "full", "away"),
             *("core crash", "core queue lost", "replay", "discard", "cancel", "pause lane", "pause target", "rebind"),
-            *("again", "bells lost"),
+            *("again", "bells lost", "set back"),
         )
     )
     seconds = 0.0
     if what == "step":
         size = rng.choice((0.7, 3.0, 10.0, 40.0, 120.0)) * (0.5 + rng.random())
         seconds = round(size * rng.choice((1, -1)), 3)
-    elif what in {"failover", "restart"}:
+    elif what in {"failover", "restart", "set back"}:
         # How far back it goes.
         seconds = round(rng.choice((0.0, 0.02, 0.2, 2.0, 15.0)) * rng.random(), 4)
     elif what not in {"cancel", "core crash", "core queue lost", "again"}:
@@ -241,6 +243,10 @@ def plan_of(seed: int) -> Plan:
         world["lacks"] = STORIES[intents[0].story].kind
     most = rng.choice((0, 1, 2, 3, 4, 6, 8, 10))
     events = tuple(_struck(rng) if rng.random() < 0.65 else _by_the_clock(rng, len(intents)) for _ in range(most))
+    if rng.random() < 0.08:
+        # Keys that are forgotten come back.
+        world["forgets"] = True
+        events += tuple(Event("time", int((12 + 28 * rng.random()) * 10), "again") for _ in range(3))
     return Plan(seed, world, tuple(sorted(intents, key=lambda one: one.at_s)), events)
 
 

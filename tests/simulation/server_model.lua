@@ -402,7 +402,7 @@ function command.ZRANGEBYSCORE(key, least, most, ...) return by_score(between(ke
 
 function command.ZREVRANGEBYSCORE(key, most, least, ...)
   local entries, backwards = between(key, least, most), {}
-  for index = #entries, 1, -1 do backwards[#backwards + 1] = entries[index] end
+  for place = #entries, 1, -1 do backwards[#backwards + 1] = entries[place] end
   return by_score(backwards, ...)
 end
 

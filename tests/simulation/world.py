@@ -31,10 +31,12 @@ from tasks.loops import Loops
 from tasks.runtime import Runtime, Stopping
 from tests.simulation import clockwork, seams
 from tests.simulation.clockwork import Hub, Process, current
+from tests.simulation.excuses import Loss, may_be_found, may_be_lost, may_be_told
+from tests.simulation.fencing import Fencing
 from tests.simulation.journal_side import OLDER, Valkey
 from tests.simulation.ledger_side import SimLedger, SimWire, Strike
 from tests.simulation.plan import CALM, Event, Plan
-from tests.simulation.stories import RESULTS, STORIES, Told
+from tests.simulation.stories import RESULTS, STORIES, Endings, Told
 from worker.ledger.ledgers import ledger_of
 from worker.sweeper import Round
 
@@ -68,6 +70,8 @@ _EVENTS_A_SECOND = 8
 #: A ledger that is ten times as fast, and settings that know it: what a lease is long beside, which silences must not
 #: be taken for.
 BRISK = {"read_lag_s": 4.0, "quiet_s": 6.0, "horizon_s": 120.0, "stuck_horizon_s": 2000.0}
+#: A journal that trims soon, and forgets keys within the time in which things are enqueued again.
+FORGETFUL = {"retention_s": 4.0, "key_retention_s": 8.0}
 _BRISK_LEDGER = {"retry_scale": 0.1, "recovery_interval_s": 180.0, "recovery_threshold_s": 720.0}
 
 #: Trips that a loss may go back at most.
@@ -80,13 +84,16 @@ _RING_FROM = OLDER + _BY_CLOCK
 #: And for what it goes back to when all is over.
 _AT_THE_END = _RING_FROM + _RING
 
+#: What takes a part of the journal's last moments, or may have.
+LOSSES = frozenset({"failover", "restart", "set back"})
+
 _LANES = ("transactions", "refunds", "inflight")
 
 
 def settings_of(plan: Plan, address: str = "https://api.example.com") -> Settings:
     """The settings of all in a run."""
     world = {**CALM, **plan.world}
-    known = (world["durability"], world["route"], world["connections"], world["brisk"], address)
+    known = (world["durability"], world["route"], world["connections"], world["brisk"], world["forgets"], address)
     if known not in _settings:
         options = Options()
         _settings[known] = Settings(
@@ -103,6 +110,7 @@ def settings_of(plan: Plan, address: str = "https://api.example.com") -> Setting
             # What the ledger takes hours for is not looked at each minute.
             confirm_max_s=600.0,
             **(BRISK if world["brisk"] else {}),
+            **(FORGETFUL if world["forgets"] else {}),
         )
     return _settings[known]
 
@@ -118,7 +126,8 @@ class Server:
 
     Attributes:
         step_s: What its clock is ahead of the hub's.
-        run_id: Its process.
+        run: Its process.
+        lives: How often it has begun, or was set back.
         away_s: Until when it does not answer.
         full_s: Until when it is at its limit.
         scripts: How many scripts were run.
@@ -128,7 +137,7 @@ class Server:
         self.valkey = valkey
         self.hub = hub
         self.step_s = 0.0
-        self.run = 1
+        self.run = self.lives = 1
         self.away_s = 0.0
         self.full_s = 0.0
         #: What a later loss may go back to, and whether a durability that was reached keeps it from going so far.
@@ -159,7 +168,11 @@ class SimLine:
         return self._world.trip(name, lambda: self._script(name, command), self._timeout_s)
 
     def _script(self, name: str, command: Sequence[str | int]) -> Any:
-        return self._world.valkey.run(name, str(command[3]), self._world.server.life(), command[4:])
+        fencing, arguments = self._world.fencing, command[4:]
+        was = fencing.before(name, arguments)
+        answer = self._world.valkey.run(name, str(command[3]), self._world.server.life(), arguments)
+        fencing.after(name, arguments, was, answer)
+        return answer
 
     def pipeline(self, transaction: bool = False) -> _Pipeline:  # noqa: ARG002
         """Several commands at once."""
@@ -252,6 +265,8 @@ class _Reports:
     def paused(self, target: str, side: str, change: GateChange) -> None: ...
 
     def found(self, target: str, lost_s: float) -> None: ...
+
+    def opened(self, target: str, side: str, code: str, shut_s: float) -> None: ...
 
 
 # -- processes ------------------------------------------------------------------------------------------------------
@@ -394,7 +409,7 @@ class World:
             )
         )
         self.faulty = True
-        losses = [event for event in plan.events if event.what in {"failover", "restart"}]
+        losses = [event for event in plan.events if event.what in LOSSES]
         #: What may be under way: a request that leaves in moments which are lost is measured from their end.
         self.late_s = self.settings.quiet_s + (0.0 if losses else self.settings.read_timeout_s)
         #: The last trips, where a loss by trips is still to come: how many there were, and since which one may be lost.
@@ -418,8 +433,16 @@ class World:
         self.bells_lost_s = 0.0
         #: Losses that no producer has heard of yet.
         self._unnoticed = 0
-        #: When another process began to serve the journal, with or without its last moments.
-        self.losses: list[tuple[float, str]] = []
+        #: When another process began to serve the journal, or an older state of it, with or without its last moments.
+        self.losses: list[Loss] = []
+        #: When each was first asked for, by its key.
+        self.first_s: dict[str, float] = {}
+        #: What the journal says at the end of the items of letters of which not all is known.
+        self._parts: dict[str, dict[int, str]] = {}
+        self.fencing = Fencing(self._fence_of, self.problems)
+
+    def _fence_of(self, id_: str) -> Sequence[Any]:
+        return self.valkey.several([("HMGET", f"{self.observer.prefix}intent:{id_}", "token", "state")])[0]
 
     # -- for those inside -------------------------------------------------------------------------------------------
 
@@ -447,7 +470,7 @@ class World:
         if event is not None:
             self._note(event, f"{actor.process} {actor.name}: {name}")
             self._hurt(actor.process, event, "before")
-            if what in {"failover", "restart"}:
+            if what in LOSSES:
                 self._lose_trips(event)
         if server.away_s > hub.now_s:
             hub.sleep(0.001)
@@ -615,7 +638,7 @@ class World:
                 self.ledger.core.lose_queue()
             case "bells lost":
                 self.bells_lost_s = hub.now_s + event.seconds
-            case "failover" | "restart":
+            case "failover" | "restart" | "set back":
                 place = OLDER + self.plan.events.index(event) % _BY_CLOCK
                 self._lose(event, place if place in self.server.kept else None)
             case _:
@@ -634,36 +657,43 @@ class World:
         self._lose(event, place)
 
     def _lose(self, event: Event, place: int | None) -> None:
-        """Another process serves the journal, with what one had a while ago."""
-        self.server.run += 1
+        """Another process serves the journal, with what one had a while ago; or the same, set back to a snapshot."""
+        self.server.lives += 1
+        if event.what == "set back":
+            self.fencing.set_back()
+        else:
+            self.server.run += 1
         self.server.kept.pop(place or 0, None)
-        # Whether anything was lost nobody can tell: another process serves the journal.
-        self.losses.append((self.hub.now_s, event.what))
         if place is not None:
-            protected = self._protected(event)
+            there = self._states()
             self.valkey.go_back(place)
             # What was noted before it is of a life that is over.
             self.server.kept.clear()
             self._ring.clear()
-            self.problems += [
-                f"lost: {key} has a receipt ({self.receipts[key].durability}), and a {event.what} took what it is for"
-                for key in sorted(protected - self._protected(event))
-            ]
+            if event.what != "set back":
+                # No durability protects from a snapshot.
+                self._keep_to_receipts(event, there)
+        # Whether anything was lost nobody can tell: another process serves the journal.
+        over = {key for key, state in self._states().items() if state in {"done", "cancelled", "discarded"}}
+        self.losses.append(Loss(self.hub.now_s, event.what, frozenset(over)))
         self.server.away_s = max(self.server.away_s, self.hub.now_s + self.hub.random.random() * 2)
         # Who has a receipt that may be lost enqueues again, once what was under way has been answered: in the same
         # order and before anything new.
         self._unnoticed += 1
         self.hub.call(_NOTICED_S, lambda: self.hub.spawn(self.producer.process, self._notice, "again"))
 
-    def _protected(self, event: Event) -> set[str]:
-        """What is in the journal and has a receipt that waited for what protects against such a loss."""
-        durability = "fsync" if event.what == "restart" else "replicated"
+    def _keep_to_receipts(self, event: Event, there: Mapping[str, str]) -> None:
+        """What a receipt waited for is there after what that protects against, before anybody enqueues again.
+
+        What something else took before, and nobody has enqueued again yet, was not there to be kept.
+        """
+        protected = "fsync" if event.what == "restart" else "replicated"
         states = self._states()
-        return {
-            key
+        self.problems += [
+            f"lost: {key} has a receipt ({receipt.durability}), and a {event.what} took what it is for"
             for key, receipt in self.receipts.items()
-            if receipt.durability.startswith(durability) and states.get(key)
-        }
+            if receipt.durability.startswith(protected) and there.get(key) and not states.get(key)
+        ]
 
     def _act(self, event: Event) -> None:
         """What an operator does, or a producer who takes back or enqueues again."""
@@ -722,7 +752,8 @@ class World:
 
     def _enqueue(self, item: Any) -> None:
         while True:
-            served_by = self.server.run
+            self.first_s.setdefault(item.key, self.hub.now_s)
+            served_by = self.server.lives
             try:
                 receipt = self.producer.relay.enqueue(item.intent, key=item.key, **item.options)
             except (InvalidIntent, KeyConflict) as error:
@@ -738,7 +769,7 @@ class World:
                 self.say(f"producer: {item.key} has no receipt: {error}")
                 self.hub.sleep(_AGAIN_S)
             else:
-                if self.server.run != served_by:
+                if self.server.lives != served_by:
                     # It may be a receipt of before the loss, that comes after everybody has enqueued again.
                     continue
                 self.say(f"producer: {item.key} is accepted ({receipt.durability})")
@@ -849,7 +880,7 @@ class World:
             if event.on != "time":
                 continue
             at_s = event.nth / 10
-            if event.what in {"failover", "restart"} and event.seconds:
+            if event.what in LOSSES and event.seconds:
                 place = OLDER + number % _BY_CLOCK
                 self.hub.call(max(0.0, at_s - event.seconds), lambda place=place, event=event: self._keep(place, event))
             self.hub.call(at_s, lambda event=event: self._befall(event))
@@ -939,7 +970,12 @@ class World:
 
         def read() -> None:
             for key in keys:
-                found[key] = self.observer.status(id_of(DEFAULT_TARGET, key))
+                status = self.observer.status(id_of(DEFAULT_TARGET, key))
+                if status is not None and status.code in {"ITEMS_UNKNOWN", "ITEMS_REFUSED"}:
+                    flat = self.valkey.several([("HGETALL", f"{self.observer.prefix}parts:{status.id}")])[0]
+                    pairs = zip(flat[::2], flat[1::2], strict=True)
+                    self._parts[key] = {int(number): said.partition(" ")[0] for number, said in pairs}
+                found[key] = status
 
         self.hub.spawn(Process("observer"), read, "observer")
         self.hub.run(self.hub.now_s + 5.0, lambda: len(found) == len(keys))
@@ -959,20 +995,25 @@ class World:
         books = self.ledger.books()
         problems += [f"books: {line}" for line in books.violations()]
         for told in self.stories:
-            endings = {item.key: statuses[item.key] for item in told.items}
+            endings = Endings({item.key: statuses[item.key] for item in told.items})
+            endings.parts = {key: self._parts[key] for key in endings if key in self._parts}
+            if any(id_of(DEFAULT_TARGET, key) in self.fencing.blind for key in endings):
+                # It was handed out once more before anybody had noticed that the journal was set back.
+                continue
             for key, status in endings.items():
                 problems += self._untrue(key, status)
                 if self._tell:
                     self.say(f"end of {key}: {_told(status)}")
-            # A rule is known by its name alone: one that was made and renamed in lost moments is made again.
-            renamed = {"matching_rule.create", "matching_rule.update"} <= {item.intent.kind for item in told.items}
             problems += [
                 problem
                 for problem in told.judge(books, endings)
-                if not (renamed and self.losses and ": doubled: " in problem)
+                if not (told.excused(problem) and any(map(self._may_be_lost, endings)))
             ]
 
-    def _may_be_unknown(self, status: Status, left: int) -> bool:
+    def _may_be_lost(self, key: str) -> bool:
+        return may_be_lost(key, self.first_s.get(key, 0.0), self.losses)
+
+    def _may_be_unknown(self, key: str, status: Status, left: int) -> bool:
         """Whether there was a reason for not knowing what became of it: nobody writes to this ledger but the relay."""
         match status.code:
             case "LAPSED_TOO_OFTEN":
@@ -980,14 +1021,21 @@ class World:
                 return hurt >= self.settings.max_lapses
             case code if code in _MAY_BE_SENT:
                 # Whoever had it in hand was silent, and may have sent it for all that anybody can know.
-                return left > 0 or bool(self.losses) or any(word in what for what in self.struck for word in _SILENCING)
-            case _:
-                return bool(self.losses)
+                return (
+                    left > 0
+                    or self._may_be_lost(key)
+                    or any(word in what for what in self.struck for word in _SILENCING)
+                )
+            case "KEY_FORGOTTEN":
+                return bool(self.given["forgets"])
+            case code:
+                return self._may_be_lost(key) and may_be_told(status.kind, code)
 
     def _untrue(self, key: str, status: Status | None) -> Iterator[str]:
         """What is wrong with an ending whatever the books say."""
         if status is None:
-            if key in self.receipts:
+            forgotten = self.given["forgets"] and id_of(DEFAULT_TARGET, key) in self.fencing.done
+            if key in self.receipts and not forgotten:
                 yield f"lost: {key} has a receipt, and the journal knows nothing of it"
             return
         left = self.ledger.left.get(status.id, 0)
@@ -996,10 +1044,11 @@ class World:
                 yield f"error: {key}: {status.message}"
             if status.dead_class == "refused" and "never sent" in status.message and left:
                 yield f"untrue: {key}: {status.message!r}, and {left} requests left"
-            if status.dead_class == "unknown" and not self._may_be_unknown(status, left):
+            if status.dead_class == "unknown" and not self._may_be_unknown(key, status, left):
                 yield f"untrue: {key}: unknown {status.code}, and there was no reason: {status.message}"
-        if status.state == "done" and left == 0 and not self.losses:
-            # After a loss it is done as well where the ledger shows what it asks for.
+        found = self._may_be_lost(key) and may_be_found(status.kind)
+        if status.state == "done" and left == 0 and not found:
+            # After a loss some are done as well where the ledger shows what they ask for.
             yield f"untrue: {key} is done, and no request left for it"
 
 

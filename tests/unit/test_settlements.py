@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -54,6 +55,13 @@ def test_an_ambiguous_attempt_is_recorded_as_sent_but_not_as_accepted():
     fields = attempted(Response(failure=Failure.BROKEN, code="ReadTimeout", latency_ms=LATENCY_MS)).fields
     assert (fields["sent"], fields["accepted"], fields["sends"]) == ("1", "0", "0")
     assert (fields["attempts"], fields["code"]) == ("1", "ReadTimeout")
+
+
+def test_a_send_does_not_bring_forward_the_silence_after_a_lease_that_lapsed_and_has_not_ended():
+    """Whoever held it may wake and send until then: of a bulk, another item was sent meanwhile."""
+    until_ms = NOW_MS + 20 * SECOND
+    fields = attempted(answered(500), replace(sent(), last_sent_ms=until_ms)).fields
+    assert fields["sent_last"] == str(until_ms)
 
 
 def test_the_first_send_is_remembered_and_the_last_one_moves():

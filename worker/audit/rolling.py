@@ -19,6 +19,7 @@ from blnk_relay.errors import JournalUnavailable
 from blnk_relay.journal.audited import KEPT_MS, Audited
 from blnk_relay.journal.journal import Journal
 from blnk_relay.journal.status import moment
+from blnk_relay.log import AUDIT_STUCK, AUDIT_UNREAD, DIFFERENCES, tell
 from blnk_relay.settings import Settings
 from tasks.runtime import worker_name
 from worker.audit.opening import opened
@@ -80,12 +81,11 @@ class Auditor(bootsteps.StartStopStep):
                 try:
                     report = rolling.go_on()
                     if report is not None and report.stopped and not self._stop.is_set():
-                        complaints.say(f"audit of target {rolling.target} is not through: {report.stopped}")
+                        complaints.say(AUDIT_STUCK, target=rolling.target, why=report.stopped)
                 except Exception as error:  # noqa: BLE001 - whatever it is, the next round is due in a while
-                    told = str(error) if isinstance(error, JournalUnavailable) else type(error).__name__
-                    complaints.say(
-                        f"audit of target {rolling.target}: {told}", exc_info=not isinstance(error, JournalUnavailable)
-                    )
+                    away = isinstance(error, JournalUnavailable)
+                    why = str(error) if away else type(error).__name__
+                    complaints.say(AUDIT_STUCK, target=rolling.target, why=why, failed=None if away else error)
                 if self._stop.is_set():
                     return
             wait_s = min(max(self._settings.audit_window_s / _ROUNDS / 10, _LEAST_S), _MOST_S)
@@ -189,9 +189,9 @@ class Rolling:
     def _sum_up(self, report: Report) -> None:
         found = report.found.total()
         if found > len(report.findings):
-            _log.error("audit of target %s: %d differences, of which the first are told", self.target, found)
+            tell(_log, DIFFERENCES, target=self.target, count=found)
         for reason, number in report.unread.most_common(5):
-            _log.warning("audit of target %s: %d not looked at, %s", self.target, number, reason)
+            tell(_log, AUDIT_UNREAD, target=self.target, count=number, why=reason)
 
 
 def _place(kept: dict[str, Any] | None) -> Place | None:

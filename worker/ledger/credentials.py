@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Protocol
 
 from blnk_relay.errors import InvalidSettings
+from blnk_relay.log import KEY_FILE, tell
 from blnk_relay.targets import Target
 
 #: How often a key's file is looked at: a rotation is noticed within this.
@@ -146,7 +147,7 @@ class KeyFile:
         if not PRINTABLE.fullmatch(value):
             if self._key is not None and not self._complained:
                 self._complained = True
-                _log.warning("%s: there is no key in the file at the moment; the last one is used", self._variable)
+                tell(_log, KEY_FILE, variable=self._variable)
             return
         self._seen, self._complained = seen, False
         if self._key is None or value != self._key.value:

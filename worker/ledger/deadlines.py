@@ -11,10 +11,12 @@ import re
 import socket
 import ssl
 import threading
+from contextlib import suppress
 from http.client import HTTPException, HTTPResponse
 from typing import Any
 
 from urllib3.exceptions import ConnectTimeoutError, NameResolutionError, NewConnectionError
+from urllib3.util.wait import wait_for_read
 
 from blnk_relay.journal.clock import steady_s
 
@@ -28,6 +30,9 @@ _AT_ONCE_BYTES = 128 * 1024
 #: Bytes handed over in one go: one record of TLS, which is sent within one wait.
 _SLICE = 16_384
 
+#: Records of TLS itself that are read before a request: there are two tickets, as a rule.
+_MOST_RECORDS = 16
+
 #: What a length is; not what Python takes for a number.
 _LENGTH = re.compile(r"[0-9]{1,18}")
 
@@ -36,6 +41,10 @@ _here = threading.local()
 
 class TooLate(Exception):
     """The request was held back: its lease would not have seen it through."""
+
+
+class SpokeFirst(ConnectionError):
+    """The other side said something before it was asked, or hung up, so nothing was sent."""
 
 
 def sending_s(size: int) -> float:
@@ -61,17 +70,18 @@ class Exchange:
         start_s: When it began.
         end_s: When what is going on now has to be over: the connection, and from the first byte on the whole exchange.
         begun: The first byte of the request may have left.
+        again: Its connection has answered another request before.
         surplus: More bytes came than the answer has.
         spoilt: It came to no answer.
     """
 
-    __slots__ = ("_read_s", "_start_by_s", "begun", "end_s", "size", "spoilt", "start_s", "surplus")
+    __slots__ = ("_read_s", "_start_by_s", "again", "begun", "end_s", "size", "spoilt", "start_s", "surplus")
 
     def __init__(self, connect_s: float, size: int, read_s: float, start_by_s: float) -> None:
         self.size, self._read_s, self._start_by_s = size, read_s, start_by_s
         self.start_s = steady_s()
         self.end_s = self.start_s + connect_s
-        self.begun = self.surplus = self.spoilt = False
+        self.again = self.begun = self.surplus = self.spoilt = False
 
     def __enter__(self) -> None:
         _here.exchange = self
@@ -164,6 +174,7 @@ class _Timed:
     timeout: Any
     _dns_host: str
     _used_by: Exchange | None = None
+    _served: Any = None
     _head: bytes | None = None
 
     @property
@@ -180,6 +191,9 @@ class _Timed:
         """Send the head, with the body if there is one."""
         if self.sock is None:
             self.connect()  # type: ignore[attr-defined]
+        # The same connection of urllib3 may have another socket by now.
+        _here.exchange.again = self._served is self.sock
+        self._served = self.sock
         self._used_by = _here.exchange
         self._head = b"" if _here.exchange.size else None
         super().endheaders(*args, **kwargs)  # type: ignore[misc]
@@ -201,12 +215,33 @@ class _Timed:
         if isinstance(self.sock, ssl.SSLSocket) and self.sock.version() is None:
             # Python makes a socket without TLS of a connection that was reset before the handshake, and says nothing.
             raise ConnectionError("the connection was gone before TLS was agreed on")
+        if self._has_spoken():
+            raise SpokeFirst("there was something to be read before anything was asked")
         # The very last moment. The time that urllib3 has set for sending does for what the kernel takes at once.
         exchange.begin()
         self.sock.sendall(view[:_SLICE])
         for at in range(_SLICE, len(view), _SLICE):
             self.sock.settimeout(exchange.left_s())
             self.sock.sendall(view[at : at + _SLICE])
+
+    def _has_spoken(self) -> bool:
+        """Whether there is an answer, or the end, before anything was asked; records of TLS itself are neither."""
+        sock = self.sock
+        if not isinstance(sock, ssl.SSLSocket):
+            return wait_for_read(sock, timeout=0.0)
+        before = sock.gettimeout()
+        sock.settimeout(0.0)
+        try:
+            # One record at a time, of which the first are tickets for other connections.
+            for _ in range(_MOST_RECORDS):
+                if not sock.pending() and not wait_for_read(sock, timeout=0.0):
+                    return False
+                with suppress(ssl.SSLWantReadError):
+                    sock.recv(1)
+                    break
+        finally:
+            sock.settimeout(before)
+        return True
 
     def _new_conn(self) -> socket.socket:
         """Connect to one address of the host after another, all within the time."""

@@ -21,6 +21,7 @@ from blnk_relay.errors import JournalUnavailable
 from blnk_relay.intents.exchange import Failure, Response
 from blnk_relay.journal.clock import steady_s
 from blnk_relay.journal.tokens import Stored, Tokens, TokenStore
+from blnk_relay.log import TOKEN_REFUSED, TOKEN_TROUBLE, TOKEN_UNSTORED, tell
 from blnk_relay.settings import TOKEN_WAIT_S, Settings
 from blnk_relay.targets import Target
 from worker.ledger.credentials import PRINTABLE, Key
@@ -181,10 +182,10 @@ class OAuth:
             try:
                 pause_s = self._step()
             except JournalUnavailable as error:
-                _log.warning("tokens of target %s: %s", self._target.name, error)
+                tell(_log, TOKEN_TROUBLE, target=self._target.name, why=error)
                 pause_s = _REDIS_PAUSE_S
-            except Exception:  # noqa: BLE001 - whatever it is, a thread that ends would let the token expire unseen
-                _log.exception("tokens of target %s could not be looked after", self._target.name)
+            except Exception as error:  # noqa: BLE001 - whatever it is, a thread that ends would let the token expire unseen
+                tell(_log, TOKEN_TROUBLE, target=self._target.name, why="could not be looked after", failed=error)
                 pause_s = _REDIS_PAUSE_S
             self._wake.wait(pause_s)
             self._wake.clear()
@@ -232,7 +233,7 @@ class OAuth:
             self._store.put_off(holder, wait_s)
             return
         news = self._store.fail(stored.version, holder, wait_s)
-        _log.error("refreshing the access token of target %s failed: %s", self._target.name, _in_words(response))
+        tell(_log, TOKEN_REFUSED, target=self._target.name, why=_in_words(response))
         self._take(self._store.read())
         if news is not None:
             self._alarm(self._target.name, news)
@@ -255,7 +256,7 @@ class OAuth:
                 self._store.done(version, tokens)
                 break
             except JournalUnavailable as error:
-                _log.error("the new tokens of target %s cannot be stored yet: %s", self._target.name, error)
+                tell(_log, TOKEN_UNSTORED, target=self._target.name, why=error)
                 if self._stop.wait(_REDIS_PAUSE_S):
                     self._store.done(version, tokens)
                     break

@@ -110,6 +110,7 @@ class Proxy:
             start_by_s=start_by_s,
             alone=request.alone,
             side="write",
+            refusable=True,
         )
 
     def call(
@@ -125,6 +126,7 @@ class Proxy:
         start_by_s: float = float("inf"),
         alone: bool = False,
         side: str = "read",
+        refusable: bool = False,
     ) -> Response:
         """Make one HTTP request and read its whole answer.
 
@@ -139,6 +141,7 @@ class Proxy:
             start_by_s: After that no first byte leaves.
             alone: Over a connection of its own.
             side: As which it is measured: ``write`` or ``read``.
+            refusable: A refusal will be believed; see :meth:`worker.ledger.wire.Wire.exchange`.
         """
         key = self._credentials.current()
         if key is None:
@@ -149,7 +152,16 @@ class Proxy:
         pairs = {**self._query, **query}
         full = f"{path}?{urlencode(pairs, quote_via=quote)}" if pairs else path
         read_s = timeout_s or self._settings.read_timeout_s
-        answer = self._wire.exchange(method, full, headers, body, read_s=read_s, start_by_s=start_by_s, alone=alone)
+        answer = self._wire.exchange(
+            method,
+            full,
+            headers,
+            body,
+            read_s=read_s,
+            start_by_s=start_by_s,
+            alone=alone,
+            refusable=refusable,
+        )
         if self._meter is not None:
             status = status_class(answer.status, answer.failure)
             self._meter.answered(self._target, side, status, answer.latency_ms / 1000)

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import json
 import secrets
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from decimal import Decimal
 from typing import Any, TypeGuard
 from urllib.parse import quote
 
-from blnk_relay.intents.exchange import Failure, Request, Response
+from blnk_relay.intents.exchange import SEVERAL_ROWS, Failure, Request, Response
 from blnk_relay.intents.found import Lookup, Record, Row
 from blnk_relay.intents.rows import made_ms, text_of
 from tasks.runtime import Looked
@@ -66,6 +66,9 @@ _CORE_FILTERS = {name: name for name in ("transactions", "balances", "identities
 
 #: An answer that names what was asked for and says of it what cannot be.
 _DOUBTFUL = Response(status=200, code="CONTRADICTS_ITSELF", failure=Failure.BROKEN)
+
+#: Rows of one reference that are named where there are several.
+_MOST_NAMED = 5
 
 #: What of a transaction decisions rest on, besides its amount: a text wherever it is given.
 _TEXTS = ("parent_transaction", "currency", "source", "destination", "created_at")
@@ -128,7 +131,7 @@ class LedgerOverHttp:
                 answer = known or self._chunk(resource, field, chunk, rows, records)
                 if not isinstance(answer, Response):
                     in_a_row = 0
-                    failed.update({Lookup(resource, field, value): _DOUBTFUL for value in answer})
+                    failed.update({Lookup(resource, field, value): doubt for value, doubt in answer.items()})
                     continue
                 failed.update({Lookup(resource, field, value): answer for value in chunk})
                 if known is None:
@@ -192,24 +195,27 @@ class LedgerOverHttp:
 
     def _chunk(
         self, resource: str, field: str, values: Sequence[str], rows: list[Row], records: list[Record]
-    ) -> Response | Iterable[Any]:
+    ) -> Response | Mapping[Any, Response]:
         """Read for some values, whole or not at all, but for those of which the answer says what cannot be.
 
         Returns:
-            Those values; or the answer that was no success.
+            Those values, and what is wrong with each; or the answer that was no success.
         """
         items: list[Mapping[str, Any]] = []
         for answer in self._pages(resource, field, values):
             if isinstance(answer, Response):
                 return answer
             items += answer
-        doubtful = {Record("", item).value(field) for item in _contradicting(resource, items)}
+        doubtful: dict[Any, list[Mapping[str, Any]]] = {}
+        for item in _contradicting(resource, items):
+            doubtful.setdefault(Record("", item).value(field), []).append(item)
         told = [item for item in items if Record("", item).value(field) not in doubtful] if doubtful else items
         if resource == "transactions":
             rows += [_row(item) for item in told]
         else:
             records += [Record(resource, item) for item in told]
-        return doubtful
+        by_reference = (resource, field) == ("transactions", "reference")
+        return {value: (by_reference and _several(those)) or _DOUBTFUL for value, those in doubtful.items()}
 
     def _chunk_size(self, resource: str, field: str) -> int:
         """How many values go into one question.
@@ -425,6 +431,15 @@ def _contradicting(resource: str, items: Sequence[Mapping[str, Any]]) -> list[Ma
         if not _is_readable(item)
         or any(len(shown[name, text_of(item, name)]) > 1 for name in ("transaction_id", "reference"))
     ]
+
+
+def _several(items: Sequence[Mapping[str, Any]]) -> Response | None:
+    """What is wrong with the rows of one reference, where each of them is in order and there is more than one."""
+    rows = {text_of(item, "transaction_id"): text_of(item, "status") for item in items}
+    if len(rows) < 2 or not all(map(_is_readable, items)):  # noqa: PLR2004
+        return None
+    shown = ", ".join(f"{id_} ({status})" for id_, status in sorted(rows.items())[:_MOST_NAMED])
+    return Response(status=200, code=SEVERAL_ROWS, message=shown, failure=Failure.BROKEN)
 
 
 def _is_readable(item: Mapping[str, Any]) -> bool:

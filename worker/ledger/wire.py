@@ -15,6 +15,7 @@ from contextlib import suppress
 from decimal import Decimal, InvalidOperation
 from queue import Empty, Full
 from typing import Any
+from urllib.parse import urlsplit
 
 import requests
 from requests.adapters import HTTPAdapter
@@ -26,7 +27,8 @@ from blnk_relay.intents.rows import capped
 from blnk_relay.journal.clock import steady_s
 from blnk_relay.settings import Settings
 from blnk_relay.targets import Target
-from worker.ledger.deadlines import Exchange, TooLate, timed
+from worker.ledger.deadlines import Exchange, SpokeFirst, TooLate, timed
+from worker.ledger.in_step import is_in_step
 
 #: Largest answer that is read: a page of the Filters API is a hundred rows of at most 8,000 bytes.
 MAX_ANSWER_BYTES = 8 * 1024 * 1024
@@ -40,6 +42,9 @@ MORE_THAN_AN_ANSWER = "MORE_THAN_AN_ANSWER"
 
 #: Code of an answer that only announces another (1xx); where that one would be read later, it would be a stranger's.
 NOT_THE_LAST_ANSWER = "NOT_THE_LAST_ANSWER"
+
+#: Code of a refusal on a kept connection of which nobody can tell whether it was said to an earlier request.
+NOT_TOLD_APART = "NOT_TOLD_APART"
 
 _CHUNK = 65_536
 
@@ -146,6 +151,7 @@ class Wire:
         read_s: float,
         start_by_s: float = float("inf"),
         alone: bool = False,
+        refusable: bool = False,
     ) -> Response:
         """Make one HTTP request and read its whole answer; never raises for what the network or the answer does.
 
@@ -162,6 +168,8 @@ class Wire:
             start_by_s: On :func:`blnk_relay.journal.clock.steady_s`: after that no first byte leaves.
             alone: Use a connection of its own, on which no answer to anything else can come: for what is answered by
                 words that name nothing of what was asked.
+            refusable: A refusal will be believed, though it names nothing: on a connection that has served before it
+                is one only once it is known to be the answer to this request.
         """
         prepared = requests.PreparedRequest()
         prepared.method = method
@@ -190,7 +198,14 @@ class Wire:
                 if answer.status_code < 200:  # noqa: PLR2004
                     answer.close()
                     return _none(NOT_THE_LAST_ANSWER, f"no final answer: status {answer.status_code}", exchange)
+                doubted = refusable and exchange.again and _says_no(answer.status_code)
+                connection = self._kept_back(answer) if doubted else None
                 raw = self._read(answer)
+                if connection is not None:
+                    in_step = exchange.surplus or is_in_step(connection, *self._probed(), exchange)
+                    connection.close()
+                    if not in_step:
+                        return _none(NOT_TOLD_APART, _NOT_TOLD_APART, exchange)
             except TooLate:
                 return _none(LEASE_OVER, "too little was left of the lease when the request was to leave", exchange)
             except Exception as error:  # noqa: BLE001 - whatever a library makes of an answer, it is no answer
@@ -204,6 +219,20 @@ class Wire:
         if exchange.surplus:
             return _none(MORE_THAN_AN_ANSWER, "more than one answer came back for one request", exchange)
         return _response(answer, raw, _since_ms(exchange.start_s))
+
+    @staticmethod
+    def _kept_back(answer: requests.Response) -> Any:
+        """The connection of an answer, which from now on is nobody else's; its place in the pool is made anew."""
+        raw = answer.raw
+        raw._pool = None  # noqa: SLF001 - urllib3 gives a connection back at the last byte of its answer, and has no other way to keep it
+        return raw.connection
+
+    def _probed(self) -> tuple[str, str]:
+        """What is asked to see whether answers are in step, as a request line and a ``Host`` header name it."""
+        address = urlsplit(self.base)
+        forwarded = address.scheme == "http" and bool(requests.utils.select_proxy(self.base, self._proxies))
+        path = f"{address.path}/health"
+        return (f"{self.base}/health" if forwarded else path), address.netloc.rpartition("@")[2]
 
     @staticmethod
     def _read(answer: requests.Response) -> bytes:
@@ -232,11 +261,17 @@ class Wire:
 _TUNNEL = re.compile(r"Tunnel connection failed: (\d{3})\b")
 
 _NO_ANSWER = "no answer from the ledger"
+_NOT_TOLD_APART = "it was refused on a kept connection, perhaps in answer to an earlier request"
 
 #: What may be half of a pair: JSON may name it, and nothing can store it.
 _SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
 
 _NOT_A_NUMBER = Decimal("NaN")
+
+
+def _says_no(status: int) -> bool:
+    """Whether it may be an answer that nothing happened; all others are looked into by the ledger's own rows."""
+    return status in (307, 308) or 400 <= status < 500  # noqa: PLR2004
 
 
 def _since_ms(start_s: float) -> int:
@@ -249,6 +284,8 @@ def _why_unsent(error: BaseException) -> str:
         error = under
     if isinstance(error, ssl.SSLCertVerificationError):
         return capped(f"its certificate is not accepted: {error.verify_message}")
+    if isinstance(error, SpokeFirst):
+        return str(error)
     refused = _TUNNEL.match(str(error))
     return f"the proxy on the way refused the tunnel with {refused[1]}" if refused else ""
 

@@ -11,6 +11,7 @@ from time import monotonic
 from blnk_relay.errors import JournalUnavailable, OtherShape
 from blnk_relay.journal.journals import Journals, by_server
 from blnk_relay.journal.readings import Reading, reading_of
+from blnk_relay.log import METRICS_UNREAD, tell
 
 #: How old a reading may be: whoever asks again within that time is told the same.
 FRESH_S = 2.0
@@ -70,7 +71,7 @@ class _Server:
         try:
             threading.Thread(target=self._run, name=f"reading {self._targets[0]}", daemon=True).start()
         except RuntimeError as error:
-            _log.warning("no thread could be started to read a journal for metrics (%s)", error)
+            tell(_log, METRICS_UNREAD, failed=error)
             with self._changed:
                 self._reading = False
 
@@ -94,8 +95,8 @@ class _Server:
         except JournalUnavailable:
             # Whoever works here says so in the log; what was read before it counts.
             pass
-        except Exception:  # noqa: BLE001 - whatever it is, the next one who asks tries again
-            _log.exception("a journal could not be read for metrics")
+        except Exception as error:  # noqa: BLE001 - whatever it is, the next one who asks tries again
+            tell(_log, METRICS_UNREAD, failed=error)
         with self._changed:
             self._found, self._read_s, self._reading = found, monotonic(), False
             self._changed.notify_all()

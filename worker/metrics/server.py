@@ -16,6 +16,7 @@ from typing import Any
 from celery import bootsteps
 
 from blnk_relay.journal.health import Health
+from blnk_relay.log import METRICS_AWAY
 from worker.complaints import Complaints
 from worker.metrics.exposition import Exposition
 from worker.shared import Shared
@@ -101,8 +102,7 @@ class Server(ThreadingHTTPServer):
             self._room.release()
 
     def handle_error(self, *_: Any) -> None:
-        """Who asked has gone away, or asks nonsense."""
-        _log.debug("a request for metrics failed", exc_info=True)
+        """Who asked has gone away, or asks nonsense: that is no trouble of the worker's."""
 
 
 class Front(bootsteps.StartStopStep):
@@ -141,10 +141,7 @@ class Front(bootsteps.StartStopStep):
             try:
                 server = Server(place, exposition)
             except OSError as error:
-                complaints.say(
-                    f"metrics cannot be served on {place[0]} port {place[1]}: {error.strerror or error}; it is tried "
-                    "again, and the work goes on"
-                )
+                complaints.say(METRICS_AWAY, error=type(error).__name__)
                 self._stop.wait(AGAIN_S)
                 continue
             # A process of the pool that is forked later must not keep the port.

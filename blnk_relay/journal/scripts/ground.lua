@@ -4,6 +4,9 @@
 
 local GROUND = P .. 'ground'
 
+-- Names are given anew after so many: two processes of one name notice a little less, and nothing that is not so.
+local MOST_NAMES = 4096
+
 -- Which epoch this is, when it began because the journal may have lost its tail ('' for never), and since when clock
 -- and tail can be trusted.
 local EPOCH, LOST, SOLID
@@ -21,27 +24,30 @@ end
 
 -- Compares what stands here with what the caller has seen, and begins a new epoch when the tail may be lost: another
 -- process serves the journal, or it has gone back behind what somebody has seen already.
--- seen: "<epoch>.<mark>" as the caller had it from the last trip, '' for one that has just begun.
+-- seen: "<epoch>.<name>.<mark>" as the caller had it from the last trip, '' for one that has just begun and gets a name.
+-- Each process has a mark of its own: with one for all, those who have seen less would raise it above what others have
+-- seen, and nobody would notice.
 -- Returns it as it stands now.
 local function stand(seen)
-  local recorded, served_by, mark = unpack(redis.call('HMGET', GROUND, 'epoch', 'server', 'mark'))
+  local seen_epoch, name, seen_mark = string.match(seen, '^(%S+)%.(%d+)%.(%d+)$')
+  if not name then name = string.format('%d', redis.call('HINCRBY', GROUND, 'names', 1) % MOST_NAMES) end
+  local recorded, served_by, mark = unpack(redis.call('HMGET', GROUND, 'epoch', 'server', 'mark:' .. name))
   local epoch, server = recorded, server_now()
   local number = epoch and tonumber(string.match(epoch, '^%d+')) or 0
-  local seen_epoch, seen_mark = string.match(seen, '^(%S+)%.(%d+)$')
   local seen_number = seen_epoch and tonumber(string.match(seen_epoch, '^%d+')) or 0
   local gone_back = seen_number > number or (seen_number == number and seen_number > 0
     and (seen_epoch ~= epoch or tonumber(seen_mark) > tonumber(mark or '0')))
   if not epoch or server ~= served_by or gone_back then
     -- The name is unlike any that another server may have given at the same time.
     epoch = math.max(number, seen_number) + 1 .. '-' .. string.sub(server, 1, 6) .. string.format('%x', NOW % 16777216)
-    redis.call('HSET', GROUND, 'epoch', epoch, 'server', server, 'mark', '0')
+    redis.call('HSET', GROUND, 'epoch', epoch, 'server', server)
     if recorded or seen ~= '' then
       redis.call('HSET', GROUND, 'lost', NOW, 'solid', NOW)
       count('epochs')
     end
   end
   read_ground()
-  return EPOCH .. '.' .. redis.call('HINCRBY', GROUND, 'mark', 1)
+  return EPOCH .. '.' .. name .. '.' .. redis.call('HINCRBY', GROUND, 'mark:' .. name, 1)
 end
 
 -- The same for whoever comes seldom and has seen nothing: no worker may have been here since another process serves us.

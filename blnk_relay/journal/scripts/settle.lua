@@ -21,7 +21,7 @@ local bells, stale, counts = {}, {}, {}
 local leased, posted = P .. 'leased:' .. worker, P .. 'posted'
 
 -- A target that could not be reached is found again by any answer; a side that was paused is opened by a good one.
-local lost_ms = -1
+local lost_ms, opened = -1, {}
 if healthy ~= '' and redis.call('EXISTS', P .. 'reach') == 1 then
   for _, side in ipairs({ 'write', 'read' }) do
     local gate = fields_of(P .. 'gate:' .. side, 'state', 'code', 'since')
@@ -34,10 +34,12 @@ if healthy ~= '' and redis.call('EXISTS', P .. 'reach') == 1 then
   redis.call('DEL', P .. 'reach')
 end
 for side, asked in string.gmatch(healthy, '([^,?]+)(%??)') do
-  local state, manual = unpack(redis.call('HMGET', P .. 'gate:' .. side, 'state', 'manual'))
+  local gate = P .. 'gate:' .. side
+  local state, manual, code, since = unpack(redis.call('HMGET', gate, 'state', 'manual', 'code', 'since'))
   if state == 'paused' and manual ~= '1' and asked == '' then
-    redis.call('DEL', P .. 'gate:' .. side)
+    redis.call('DEL', gate)
     count('gate_opened')
+    opened[#opened + 1] = { side, code or '', NOW - tonumber(since or NOW) }
   end
 end
 
@@ -126,4 +128,4 @@ for _, verdict in ipairs(verdicts) do
   end
 end
 for field, number in pairs(counts) do count(field, number) end
-return { bells, stale, lost_ms }
+return { bells, stale, lost_ms, opened }
