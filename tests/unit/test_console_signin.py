@@ -393,8 +393,9 @@ PROXY: dict[str, Any] = {
         ({"url": "relay.example.com"}, "must be an address"),
         ({"url": "https://u:p@relay.example.com"}, "must be an address"),
         ({"sign_in": "nobody"}, "must be one of"),
-        ({"sign_in": "oidc", "url": "https://relay.example.com"}, "OIDC_ISSUER must be set"),
-        ({"sign_in": "oidc"}, "must begin with https"),
+        ({"sign_in": "oidc"}, "OIDC_ISSUER must be set"),
+        ({"sign_in": "oidc", "url": "http://relay.example.com"}, "must begin with https"),
+        ({"url": "http://relay.example.com"}, "must begin with https"),
         ({"api_keys": ("bot:secret:viewer",)}, "name:digest:rights"),
         ({"api_keys": (f"bot:{'0' * 64}:root",)}, "must be one of"),
         ({"token_rights": ("root",)}, "must be one of"),
@@ -404,7 +405,7 @@ PROXY: dict[str, Any] = {
 )
 def test_settings_that_would_open_a_hole_are_refused(wrong, says):
     with pytest.raises(InvalidSettings, match=says) as error:
-        ConsoleSettings(**{"host": "0.0.0.0", **PROXY, **wrong})  # noqa: S104
+        ConsoleSettings(**{"host": "0.0.0.0", **PROXY, "url": "https://relay.example.com", **wrong})  # noqa: S104
     assert "secret" not in str(error.value).replace("PROXY_SECRET", "")
 
 

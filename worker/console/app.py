@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
 import re
@@ -39,6 +40,9 @@ from worker.metrics import Exposition
 
 #: Largest body, and most fields of a form.
 MOST_BODY, _MOST_FIELDS = 256 * 1024, 200
+
+#: How long a body may take.
+_BODY_S = 20.0
 
 #: The header that a page's own scripts send in place of a form's token.
 FORM_TOKEN_HEADER = "x-form-token"  # noqa: S105 - the name of a header
@@ -449,10 +453,13 @@ async def _body(request: Request) -> bytes:
     """
     found = b""
     try:
-        async for chunk in request.stream():
-            found += chunk
-            if len(found) > MOST_BODY:
-                raise BadRequest(f"what was sent is larger than {MOST_BODY // 1024} KiB")
+        async with asyncio.timeout(_BODY_S):
+            async for chunk in request.stream():
+                found += chunk
+                if len(found) > MOST_BODY:
+                    raise BadRequest(f"what was sent is larger than {MOST_BODY // 1024} KiB")
+    except TimeoutError:
+        raise BadRequest(f"what was sent has not come within {_BODY_S:g} s") from None
     except ClientDisconnect:
         raise BadRequest("what was sent stops half-way") from None
     return found

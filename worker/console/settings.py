@@ -200,7 +200,7 @@ class ConsoleSettings:
             raise InvalidSettings(
                 f"{VARIABLES}URL must say at which address browsers find the console; requests for others are refused."
             )
-        if self.sign_in == OIDC and not self.secure and not self.on_loopback:
+        if self.sign_in != TOKEN and not self.secure and not self.on_loopback:
             raise InvalidSettings(
                 f"{VARIABLES}URL must begin with https:// where others can reach the console, or its cookies could be "
                 "read on their way."
