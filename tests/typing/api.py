@@ -27,6 +27,8 @@ from blnk_relay import (
     EventName,
     FindResult,
     GateView,
+    Glance,
+    Health,
     HistoryLag,
     HistoryUnavailable,
     Intent,
@@ -55,6 +57,8 @@ from blnk_relay import (
     Pause,
     Planned,
     Question,
+    Rate,
+    Rates,
     Receipt,
     Refused,
     Relay,
@@ -64,6 +68,8 @@ from blnk_relay import (
     Resealed,
     ResultOf,
     Settings,
+    Severity,
+    Sign,
     StateName,
     Status,
     StillOpen,
@@ -72,7 +78,9 @@ from blnk_relay import (
     TooLate,
     UnsuitableServer,
     Upgraded,
+    Verdict,
     Via,
+    WorkerView,
     Write,
     __version__,
     bulk_transactions,
@@ -263,6 +271,21 @@ def failed(relay: Relay, intent: Intent) -> str:
 
 
 typing_via: Via = "library"
+
+
+def look() -> list[str]:
+    with Operator.from_env() as operator:
+        glance: Glance = operator.glance()
+        wrong: tuple[Verdict, ...] = glance.verdicts
+        worst: Severity | None = wrong[0].severity if wrong else None
+        rates: Rates = operator.rates()
+        spans: tuple[Rate, ...] = rates.spans
+        working: tuple[WorkerView, ...] = operator.workers()
+        signs: list[Sign] = [worker.sign for worker in working]
+        health: Health = operator.health()
+        if not health.live:
+            operator.stop(*(worker.name for worker in working), who="mila", reason="; ".join(health.why))
+        return [f"{worst} {rate.minutes} {rate.accepted:.1f}" for rate in spans] + [sign.pool for sign in signs]
 
 
 def operate() -> list[str]:
