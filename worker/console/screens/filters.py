@@ -26,7 +26,7 @@ _MOST_TEXT = 200
 _MOST_PASSED = 2_000
 
 #: Intents of a state that a search looks through in each journal while somebody waits.
-_MOST_LOOKED = 10_000
+_MOST_LOOKED = 2_000
 
 STATES: tuple[StateName, ...] = get_args(StateName)
 CLASSES: tuple[str, ...] = tuple(name for name in get_args(DeadClassName) if name)
