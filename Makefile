@@ -15,11 +15,12 @@ $(READY): pyproject.toml wheels/worker/pyproject.toml constraints.txt
 	@test -n "$(PYTHON)" || { echo "Python 3.11 or newer is needed" >&2; exit 1; }
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade --constraint constraints.txt pip
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[worker,sandbox,encryption]' --editable 'wheels/worker[history]' --group dev
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[worker,sandbox,encryption,console]' --editable 'wheels/worker[history,console]' --group dev
 	@touch $@
 
+# With STAY=1 it stays open when it is over, with the console in a browser.
 demo: install
-	$(BIN)/blnk-relay demo
+	$(BIN)/blnk-relay demo $(if $(STAY),--stay)
 
 # Several processes, each given the next test of the order in tests/conftest.py: what waits long begins first.
 PYTEST := $(BIN)/python -m pytest -n 6 --dist loadscope --no-loadscope-reorder
@@ -90,6 +91,7 @@ docs: install
 	$(BIN)/python -W ignore -m worker.metrics.page > docs/metrics.md
 	$(BIN)/python -W ignore -m blnk_relay.catalogue.pages docs/kinds
 	$(BIN)/ruff format --quiet docs/kinds
+	$(BIN)/python -W ignore -m worker.console.settings_page docs/console.md
 	$(BIN)/python -W ignore -m blnk_relay.catalogue.logs_page > docs/logs.md
 
 clean:

@@ -42,6 +42,7 @@ from blnk_relay.intents.links import ResultOf, result_of
 from blnk_relay.intents.outcomes import OutcomeName, PartName
 from blnk_relay.intents.states import EventName, StateName
 from blnk_relay.journal.actions import Action, Together, Via
+from blnk_relay.journal.around import Around
 from blnk_relay.journal.causes import Cause, Causes
 from blnk_relay.journal.copying import HistoryLag
 from blnk_relay.journal.events import Event
@@ -182,6 +183,7 @@ __all__ = [  # noqa: RUF022 - grouped by what they are for
     "ResultOf",
     # An operator's hands.
     "Operator",
+    "Around",
     "FindResult",
     "Located",
     "Looked",

@@ -17,6 +17,9 @@ _FILE = "_FILE"
 #: Between the name of a target and the name of a setting; no setting has it in its own name.
 SCOPE = "__"
 
+#: How variables begin that are read by programs of their own, which see to them (docs/console.md).
+OTHERS = ("CONSOLE_",)
+
 #: The file itself is the setting: its path is kept, because its content may change.
 _KEPT_PATHS = frozenset({"token_file", "encryption_keys_file"})
 
@@ -82,6 +85,8 @@ class Environment:
         known |= {f"{PREFIX}{scope}{SCOPE}{name}" for scope in scopes for name in own}
         paths = {name for name in known if name.lower().endswith(tuple(_KEPT_PATHS))}
         for name in sorted(self._given):
+            if name.startswith(tuple(PREFIX + part for part in OTHERS)):
+                continue
             if name not in known and (name.removesuffix(_FILE) not in known - paths):
                 scope, between, _ = name.removeprefix(PREFIX).partition(SCOPE)
                 if between and scope not in scopes:
@@ -96,16 +101,37 @@ class Environment:
             if name in known and name + _FILE in self._given:
                 raise InvalidSettings(f"{name} and {name}{_FILE} are both set; keep one of them.")
 
-    def values(self, items: Iterable[Field[Any]], target: str = "") -> dict[str, Any]:
+    def part(self, part: str, items: Iterable[Field[Any]]) -> dict[str, Any]:
+        """What is given to a program that has settings of its own, whose variables all begin alike.
+
+        Args:
+            part: How, after our prefix; one of ``OTHERS``.
+            items: Its fields.
+        """
+        there = tuple(items)
+        known = {PREFIX + part + item.name.upper() for item in there}
+        for name in sorted(self._given):
+            if not name.startswith(PREFIX + part):
+                continue
+            if name not in known and name.removesuffix(_FILE) not in known:
+                raise InvalidSettings(
+                    f"{name} is not a setting{_meant(name, known)}; docs/console.md lists all of them."
+                )
+            if name in known and name + _FILE in self._given:
+                raise InvalidSettings(f"{name} and {name}{_FILE} are both set; keep one of them.")
+        return self.values(there, part=part)
+
+    def values(self, items: Iterable[Field[Any]], target: str = "", *, part: str = "") -> dict[str, Any]:
         """What is given of some fields.
 
         Args:
             items: The fields; the type of a value is that of its default.
             target: Name of a target, for variables of its own.
+            part: How the variables of a program of its own begin.
         """
         found: dict[str, Any] = {}
         for item in items:
-            name = PREFIX + (target.upper() + SCOPE if target else "") + item.name.upper()
+            name = PREFIX + part + (target.upper() + SCOPE if target else "") + item.name.upper()
             if item.name in _KEPT_PATHS:
                 if name in self._given:
                     found[item.name] = self._path(name)

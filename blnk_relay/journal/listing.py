@@ -124,13 +124,22 @@ class Listing:
         self._journal = journal
         self._prefix = journal.prefix
 
-    def listed(self, wanted: Wanted, *, key: str | None, oldest_first: bool) -> Iterator[tuple[float, Status]]:
-        """See :meth:`blnk_relay.Operator.listed`; each with the score that it is listed by."""
+    def listed(
+        self, wanted: Wanted, *, key: str | None, oldest_first: bool, pages: int | None = None
+    ) -> Iterator[tuple[float, Status]]:
+        """See :meth:`blnk_relay.Operator.listed`; each with the score that it is listed by.
+
+        Args:
+            wanted: What the list is narrowed to.
+            key: Only the intent with this key or id.
+            oldest_first: The other way round.
+            pages: Pages of ids that are looked through at most.
+        """
         if key is not None:
             for status in wanted.those_of(self._read((id_of(self._journal.target, key), key))):
                 yield 0.0, status
             return
-        for page in self.pages(wanted, oldest_first=oldest_first):
+        for page in islice(self.pages(wanted, oldest_first=oldest_first), pages):
             scores = dict(page)
             ids = self._matching(list(scores), wanted) if wanted.narrow else list(scores)
             for chunk in batched(ids, _CHUNK):

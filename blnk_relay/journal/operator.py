@@ -32,6 +32,7 @@ from blnk_relay.journal.actions import (
     told,
     wanted_flow,
 )
+from blnk_relay.journal.around import Around, around_flow
 from blnk_relay.journal.cancel import cancel_flow
 from blnk_relay.journal.causes import Causes, Window, causes_flow, sums_of
 from blnk_relay.journal.causes import together as by_cause
@@ -57,8 +58,9 @@ from blnk_relay.journal.journal import Journal
 from blnk_relay.journal.journals import Journals, reached
 from blnk_relay.journal.listing import Listing, Wanted, batched, check_filters, expect
 from blnk_relay.journal.overview import Overview, leases_flow, merged, overview_flow
+from blnk_relay.journal.parts import PartStatus
 from blnk_relay.journal.pauses import Change, Word, pause_flow, resume_flow
-from blnk_relay.journal.rates import Rates, merged_rates, rates_of, sample_now, samples_flow
+from blnk_relay.journal.rates import Rates, by_minute, merged_rates, rates_of, sample_now, samples_flow
 from blnk_relay.journal.resealing import KeyUse, Resealed, key_use, reseal
 from blnk_relay.journal.status import Attempt, Status, moment
 from blnk_relay.journal.upgrade import Upgraded, upgrade_flow
@@ -138,6 +140,24 @@ class Operator:
     def history(self, status: Status) -> tuple[Attempt, ...]:
         """What was tried for an intent, oldest first; at most the last 20 lines."""
         return self._journal(status.target).history(status.id)
+
+    def around(self, status: Status) -> Around:
+        """What an intent waits for, what waits for it, and what keeps it; in few trips, however much that is.
+
+        Raises:
+            JournalUnavailable: Redis did not answer.
+        """
+        journal = self._journal(status.target)
+        return journal.drive(around_flow(journal.prefix, journal.seal, status))
+
+    def parts(self, status: Status) -> tuple[PartStatus, ...]:
+        """The legs of a split or the items of a bulk, as the ledger showed them last; see :meth:`Relay.parts`.
+
+        Raises:
+            NotFound: The intent is gone.
+            JournalUnavailable: Redis did not answer.
+        """
+        return self._journal(status.target).parts(status.id)
 
     def payload(self, status: Status, *, who: str, reason: str = "") -> Mapping[str, Any]:
         """The canonical payload of an intent. It holds personal data: show it to operators, log it nowhere.
@@ -256,6 +276,7 @@ class Operator:
         key: str | None = None,
         target: str | None = None,
         oldest_first: bool = False,
+        pages: int | None = None,
     ) -> Iterator[Status]:
         """Intents of a state, newest first, read page by page as they are asked for.
 
@@ -272,6 +293,8 @@ class Operator:
             key: Only the intent with this key or id.
             target: Only of this ledger.
             oldest_first: The other way round.
+            pages: Look through so many pages of 500 of each journal at most, where somebody waits for the answer; what
+                lies beyond is not found.
 
         Raises:
             NotFound: There is no such target.
@@ -279,7 +302,8 @@ class Operator:
         """
         wanted = Wanted(state, kind, code, since, until, dead_class)
         those = [
-            Listing(journal).listed(wanted, key=key, oldest_first=oldest_first) for journal in self._journals(target)
+            Listing(journal).listed(wanted, key=key, oldest_first=oldest_first, pages=pages)
+            for journal in self._journals(target)
         ]
         merged_ = heapq.merge(*those, key=lambda found: found[0], reverse=not oldest_first)
         return (status for _, status in merged_)
@@ -817,6 +841,17 @@ class Operator:
             return rates_of(now, journal.drive(samples_flow(journal.prefix)), overview.open)
 
         return merged_rates([rates for _, rates in self._of_each(read, target)])
+
+    def hour(self, target: str | None = None) -> tuple[tuple[float, float], ...]:
+        """How many intents came and went a second in each minute of the last hour, the oldest first: for a chart.
+
+        Raises:
+            NotFound: There is no such target.
+            JournalUnavailable: No Redis answered.
+        """
+        read = self._of_each(lambda journal: (journal.now_ms(), journal.drive(samples_flow(journal.prefix))), target)
+        # Samples are a minute apart: no clock of a journal is so far from another.
+        return by_minute([samples for _, (_, samples) in read], max(now_ms for _, (now_ms, _) in read))
 
     def workers(self, target: str | None = None) -> tuple[WorkerView, ...]:
         """Worker programs with what they say of themselves, those that are alive first; the dead ones of half a day.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 from blnk_relay.journal.flows import Ask, Flow
 
@@ -127,6 +128,26 @@ def _rate(now: Sample, samples: Sequence[Sample], minutes: int) -> Rate | None:
     # What Redis has lost with its last moments was counted before.
     came, went = max(0, now.accepted - then.accepted), max(0, now.ended - then.ended)
     return Rate(minutes, over_s, came / over_s, went / over_s)
+
+
+def by_minute(samples: Sequence[Sequence[Sample]], now_ms: int) -> tuple[tuple[float, float], ...]:
+    """How many came and went a second in each minute of the last hour, the oldest first, of several journals. Pure.
+
+    Args:
+        samples: Of each journal, in any order.
+        now_ms: The time now.
+    """
+    minutes = SPANS[-1]
+    came, went = [0.0] * minutes, [0.0] * minutes
+    for of_one in samples:
+        rising = sorted(of_one, key=lambda sample: sample.at_ms)
+        for before, after in pairwise(rising):
+            over_s = (after.at_ms - before.at_ms) / 1000
+            place = minutes - 1 - (now_ms - after.at_ms) // 60_000
+            if over_s > 0 and 0 <= place < minutes:
+                came[place] += max(0, after.accepted - before.accepted) / over_s
+                went[place] += max(0, after.ended - before.ended) / over_s
+    return tuple(zip(came, went, strict=True))
 
 
 def merged_rates(several: Sequence[Rates]) -> Rates:

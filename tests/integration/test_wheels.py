@@ -52,6 +52,7 @@ def test_workers_get_the_rest(wheels):
     assert _tops(wheels["blnk_relay_worker"]) == {"tasks", "worker"}
     names = wheels["blnk_relay_worker"].namelist()
     assert {"tasks/py.typed", "worker/py.typed", "worker/cli/commands.py"} <= set(names)
+    assert {"worker/console/templates/base.html", "worker/console/static/htmx-LICENSE.txt"} <= set(names)
     assert not any("__pycache__" in name for name in names)
 
 

@@ -23,11 +23,18 @@ class Forwarder:
         self._selector = selectors.DefaultSelector()
         self._selector.register(self._listening, selectors.EVENT_READ)
         self._stopping = threading.Event()
+        self._cutting = threading.Event()
         self._thread = threading.Thread(target=self._run, name="forwarder", daemon=True)
         self._thread.start()
 
     def _run(self) -> None:
         while not self._stopping.is_set():
+            if self._cutting.is_set():
+                self._cutting.clear()
+                for key in list(self._selector.get_map().values()):
+                    if key.fileobj is not self._listening:
+                        self._selector.unregister(key.fileobj)
+                        key.fileobj.close()  # type: ignore[union-attr]
             for key, _ in self._selector.select(0.05):
                 if key.fileobj is self._listening:
                     self._accept()
@@ -57,6 +64,10 @@ class Forwarder:
         for one in (source, destination):
             self._selector.unregister(one)
             one.close()
+
+    def cut(self) -> None:
+        """Break every connection that there is; new ones are taken."""
+        self._cutting.set()
 
     def stop(self) -> None:
         """Close everything."""

@@ -12,6 +12,7 @@ from typing import Literal, assert_never, assert_type
 
 from blnk_relay import (
     Action,
+    Around,
     AsyncRelay,
     Attempt,
     AttemptName,
@@ -297,6 +298,8 @@ def operate() -> list[str]:
         gates: tuple[GateView, ...] = overview.gates
         for letter in operator.listed("dead", code="TXN_INSUFFICIENT_FUNDS", since=operator.now() - timedelta(hours=1)):
             plan: ReplayPlan = operator.plan(letter)
+            around: Around = operator.around(letter)
+            assert around.keeps == "" or around.ahead
             if plan.way is ReplayWay.NO:
                 operator.discard(letter, who="mila", reason="paid by hand")
             else:

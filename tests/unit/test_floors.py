@@ -53,6 +53,7 @@ FLOORS = (
     "worker",
     "worker.demo",
     "worker.cli",
+    "worker.console",
 )
 
 #: Packages whose name stands for themselves alone: each module in them has a floor of its own.

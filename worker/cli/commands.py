@@ -58,6 +58,13 @@ for command in (
         "Play payments over a ledger that misbehaves, and count them.",
         "Install the extra: pip install 'blnk-relay[worker,sandbox]'",
     ),
+    Deferred(
+        "console",
+        "worker.console.command",
+        "console_command",
+        "Serve the same answers to browsers.",
+        "Install the extra: pip install 'blnk-relay[worker,console]'",
+    ),
     enqueue,
     show,
     list_,

@@ -7,7 +7,7 @@ import random
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import click
@@ -36,8 +36,11 @@ _LINE_S = 2.0
 )
 @click.option("--pool", default="threads", show_default=True, type=click.Choice(["threads", "prefork"]))
 @click.option("--kill/--no-kill", default=True, show_default=True, help="SIGKILL a worker half-way.")
+@click.option("--stay", is_flag=True, help="Then keep all of it open, with the console, until Ctrl-C.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of the statement.")
-def demo_command(*, intents: int, seed: int | None, fault_rate: float, pool: str, kill: bool, as_json: bool) -> None:
+def demo_command(
+    *, intents: int, seed: int | None, fault_rate: float, pool: str, kill: bool, stay: bool, as_json: bool
+) -> None:
     r"""Play payments over a ledger that misbehaves, and count them.
 
     Starts an embedded Valkey, a sandbox ledger with faults, and two workers; enqueues a shop's month, which uses every
@@ -51,7 +54,10 @@ def demo_command(*, intents: int, seed: int | None, fault_rate: float, pool: str
     \b
     Example:
       blnk-relay demo --intents 2000 --seed 7 --json
+      blnk-relay demo --stay
     """
+    if stay and as_json:
+        raise click.UsageError("--stay is for people, and --json ends with its one object: give one of them.")
     from blnk_relay.sandbox import DEFAULT_KINDS, Faults
 
     chosen = random.randrange(10_000) if seed is None else seed
@@ -70,7 +76,17 @@ def demo_command(*, intents: int, seed: int | None, fault_rate: float, pool: str
             _statement(console, result)
         for sentence in (*result.proof.lost, *result.proof.doubled, *result.violations)[:20]:
             click.echo(sentence, err=True)
+        if stay:
+            _stay(stage)
     sys.exit(0 if result.sound else 1)
+
+
+def _stay(stage: Stage) -> None:
+    """Keep the stage open, with a worker and the console, until somebody has seen enough."""
+    stage.start_worker()
+    with stage.console() as console, suppress(KeyboardInterrupt):
+        click.echo("The ledger, a worker and the console stay until Ctrl-C.")
+        console.wait()
 
 
 @contextmanager

@@ -7,6 +7,8 @@ import signal
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
@@ -110,6 +112,24 @@ class Stage:
             )
         self.workers.append(worker)
         return worker
+
+    @contextmanager
+    def console(self) -> Iterator[subprocess.Popen[bytes]]:
+        """A console of the stage's journals, which says itself at which address; it is stopped after the block."""
+        process = subprocess.Popen(
+            [sys.executable, "-m", "worker.cli", "console", "--port", "0"],
+            env={**_clean_environment(), **as_environment(self.settings)},
+            start_new_session=True,
+        )
+        try:
+            yield process
+        finally:
+            process.terminate()
+            try:
+                process.wait(STOP_S)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait(STOP_S)
 
     def kill_worker(self, worker: subprocess.Popen[bytes]) -> None:
         """SIGKILL for a worker and its children: it settles nothing and says goodbye to nobody."""

@@ -1,0 +1,170 @@
+"""The answers of the API: what the screens find and do, as JSON."""
+
+from __future__ import annotations
+
+from blnk_relay.intents.intent import DEFAULT_TARGET
+from worker.cli.as_json import (
+    action_json,
+    attempt_json,
+    gate_json,
+    glance_json,
+    intent_json,
+    lane_json,
+    pause_json,
+    worker_json,
+)
+from worker.cli.find import found_json
+from worker.cli.jobs import job_json
+from worker.cli.summary import causes_json
+from worker.console.asking import Ask, BadRequest, Data
+from worker.console.screens import actions, find, intents, jobs, lanes, letters, many, problems, workers
+from worker.console.screens.filters import Filters, Listed, listed
+from worker.console.signin.rights import Right
+
+
+def overview(ask: Ask) -> Data:
+    """The journals at a glance, and what is wrong."""
+    return Data(glance_json(ask.operator.glance(), ask.operator.settings))
+
+
+def workers_(ask: Ask) -> Data:
+    """Worker programs, those that died lately among them."""
+    return Data({"workers": [worker_json(one) for one in ask.operator.workers()]})
+
+
+def tell(ask: Ask) -> Data:
+    """Have a worker be quiet, or stop."""
+    return Data({"workers": [worker_json(one) for one in workers.told(ask)]})
+
+
+def intents_(ask: Ask) -> Data:
+    """A list of intents, or the one with a key."""
+    filters = Filters.read(ask.query)
+    if key := ask.query.get("key", "").strip():
+        return _page(Listed([intents.found(ask.operator, filters.target or DEFAULT_TARGET, key)]))
+    return _page(listed(ask.operator, filters))
+
+
+def find_(ask: Ask) -> Data:
+    """Intents by what is known of them, over history and journals, and where was looked."""
+    _, result = find.asked(ask)
+    if result is None:
+        raise BadRequest("nothing is asked for: name a text, an amount, an end, a time or another")
+    return Data(found_json(result))
+
+
+def letters_(ask: Ask) -> Data:
+    """A list of dead letters."""
+    return _page(listed(ask.operator, Filters.read(ask.query), ("dead",)))
+
+
+def _page(found: Listed) -> Data:
+    return Data({"intents": [intent_json(one) for one in found.rows], "more": found.more, "after": found.after})
+
+
+def problems_(ask: Ask) -> Data:
+    """Dead letters by what they died of."""
+    _, found = problems.asked(ask)
+    return Data(causes_json(found))
+
+
+def intent(ask: Ask) -> Data:
+    """One intent with its life and its neighbours."""
+    status, operator = intents.of_path(ask), ask.operator
+    around = operator.around(status)
+    plan = operator.plan(status) if status.state == "dead" else None
+    return Data(
+        {
+            "intent": intent_json(status),
+            "attempts": [attempt_json(one) for one in operator.history(status)],
+            "around": {
+                "keeps": around.keeps,
+                "ahead": [intent_json(one) for one in around.ahead],
+                "behind": [intent_json(one) for one in around.behind],
+                "more": around.more,
+            },
+            "replay": None if plan is None else {"way": plan.way.value, "why": plan.why},
+        }
+    )
+
+
+def payload(ask: Ask) -> Data:
+    """Its payload, which is noted in the action log."""
+    ask.need(Right.PAYLOAD, "to look at payloads")
+    status = intents.of_path(ask)
+    return Data({"payload": dict(ask.operator.payload(status, who=ask.person.name, reason=ask.text("reason")))})
+
+
+def act(ask: Ask) -> Data:
+    """Replay, discard or cancel one intent."""
+    status, said = letters.done(ask, unseen=True)
+    now = ask.operator.current(status)
+    return Data({"said": said, "intent": intent_json(now or status)})
+
+
+def plan(ask: Ask) -> Data:
+    """What a replay or a discard of many letters would do; changes nothing."""
+    _, _, made = many.plan(ask)
+    return Data(
+        {
+            "what": made.what,
+            "of": made.of,
+            "count": len(made.letters),
+            "ways": dict(made.ways),
+            "reasons": dict(made.reasons),
+            "codes": dict(made.codes),
+            "sums": {currency: f"{total:f}" for currency, total in made.sums.items()},
+            "summed": made.summed,
+            "more": made.more,
+        }
+    )
+
+
+def begin(ask: Ask) -> Data:
+    """Have it carried out by workers, if it is about as many letters as are said."""
+    job, made = many.begun(ask)
+    return Data({"job": job, "count": len(made.letters)})
+
+
+def jobs_(ask: Ask) -> Data:
+    """Jobs that go on, and those of the last month."""
+    return Data({"jobs": [job_json(one) for one in ask.operator.jobs(most=jobs.MOST)[: jobs.MOST]]})
+
+
+def job(ask: Ask) -> Data:
+    """One job: its part for each target."""
+    return Data({"jobs": [job_json(one) for one in ask.operator.job(ask.path["id"])]})
+
+
+def stop_job(ask: Ask) -> Data:
+    """Stop a job; what it has done stays done."""
+    return Data({"jobs": [job_json(one) for one in jobs.stopped(ask)]})
+
+
+def rebind(ask: Ask) -> Data:
+    """Say that the ledger of a target has moved to where the settings have it."""
+    name, was, now = lanes.rebound(ask)
+    return Data({"target": name, "was": was, "is": now})
+
+
+def lanes_(ask: Ask) -> Data:
+    """All lanes, and the gates that are not simply open."""
+    found, settings = ask.operator.overview(), ask.operator.settings
+    return Data(
+        {
+            "lanes": [lane_json(lane, settings) for lane in found.lanes],
+            "gates": [gate_json(gate) for gate in found.gates],
+        }
+    )
+
+
+def change(ask: Ask) -> Data:
+    """Pause or resume a lane or a target."""
+    made = lanes.changed(ask)
+    return Data({"changed": made.changed, "pause": None if made.pause is None else pause_json(made.pause)})
+
+
+def actions_(ask: Ask) -> Data:
+    """The action log."""
+    *_, page = actions.told(ask)
+    return Data({"actions": [action_json(one) for one in page.rows], "until": page.until})

@@ -1,0 +1,510 @@
+"""What goes into the API and what comes out of it, as marshmallow has it; made into its description.
+
+What comes out is what the command line prints with ``--json``; a test holds the two together.
+"""
+
+from __future__ import annotations
+
+from marshmallow import Schema, fields, validate
+
+from worker.console.screens.filters import STATES
+
+_TIME = {"description": "RFC 3339 in UTC, with a Z."}
+
+
+def _text(about: str = "", **more: object) -> fields.String:
+    return fields.String(metadata={"description": about} if about else {}, **more)  # type: ignore[arg-type]
+
+
+def _time() -> fields.String:
+    return fields.String(allow_none=True, metadata=_TIME)
+
+
+def _whole(about: str = "") -> fields.Integer:
+    return fields.Integer(metadata={"description": about} if about else {})
+
+
+class Intent(Schema):
+    """What is known of an intent; never its payload."""
+
+    id = _text()
+    key = _text()
+    kind = _text()
+    target = _text()
+    lane = _text()
+    state = fields.String(validate=validate.OneOf(STATES))
+    outcome = _text()
+    transaction_id = _text("Of the ledger's row that proves it.")
+    parent_id = _text()
+    reference = _text()
+    generation = _whole("How often it was given a new reference.")
+    dead_class = _text()
+    code = _text()
+    message = _text("Of the ledger, as it came.")
+    attempts = _whole("Counted ones of its present life.")
+    created = _time()
+    updated = _time()
+    deadline = _time()
+    waits_for = fields.List(_text(), metadata={"description": "Ids of those that it waits for, at most ten."})
+    blocks = _whole("How many wait for it.")
+    unreadable = fields.Boolean()
+    encrypted = fields.List(_text())
+    locked = fields.List(_text())
+
+
+class Attempt(Schema):
+    """One line of an intent's log."""
+
+    at = _time()
+    what = _text()
+    status = _whole("Of HTTP; 0 for none.")
+    code = _text()
+    latency_ms = _whole()
+    worker = _text("Who did it.")
+    note = _text()
+    request_id = _text()
+    count = _whole("How many ended alike, one after the other.")
+    last = _time()
+
+
+class Plan(Schema):
+    """What a replay would do."""
+
+    way = fields.String(validate=validate.OneOf(("same", "fresh", "no")))
+    why = _text()
+
+
+class Neighbours(Schema):
+    """What stands around an intent."""
+
+    keeps = _text("What keeps it, in words.")
+    ahead = fields.List(fields.Nested(Intent))
+    behind = fields.List(fields.Nested(Intent))
+    more = _whole("How many more wait for it.")
+
+
+class IntentWhole(Schema):
+    """One intent, with its life and its neighbours."""
+
+    intent = fields.Nested(Intent)
+    attempts = fields.List(fields.Nested(Attempt))
+    around = fields.Nested(Neighbours)
+    replay = fields.Nested(Plan, allow_none=True, metadata={"description": "Of a dead letter alone."})
+
+
+class IntentPage(Schema):
+    """One page of a list."""
+
+    intents = fields.List(fields.Nested(Intent))
+    more = fields.Boolean()
+    after = _text("To be given for the next page; empty where there is none.")
+
+
+class Payload(Schema):
+    """A payload: personal data."""
+
+    payload = fields.Dict(keys=fields.String())
+
+
+class Pause(Schema):
+    """Whose pause it is."""
+
+    who = _text()
+    reason = _text()
+    since = _time()
+
+
+class Lane(Schema):
+    """One lane of a target."""
+
+    lane = _text()
+    target = _text()
+    due = _whole()
+    later = _whole()
+    oldest_due_s = fields.Float()
+    oldest_open_s = fields.Float()
+    paused = fields.Boolean()
+    pause = fields.Nested(Pause, allow_none=True)
+    known = fields.Boolean(metadata={"description": "Whether the settings list it, so that somebody serves it."})
+
+
+class Gate(Schema):
+    """One side of a target that is not simply open."""
+
+    target = _text()
+    side = _text()
+    state = _text()
+    code = _text()
+    since = _time()
+    lasting_s = fields.Float()
+    manual = fields.Boolean()
+    who = _text()
+    note = _text()
+    rate = _whole()
+
+
+class Lanes(Schema):
+    """All lanes, and the gates that are not simply open."""
+
+    lanes = fields.List(fields.Nested(Lane))
+    gates = fields.List(fields.Nested(Gate))
+
+
+class Died(Schema):
+    """Dead letters ever, by kind, class and code."""
+
+    kind = _text()
+    dead_class = _text()
+    code = _text()
+    count = _whole()
+
+
+class Verdict(Schema):
+    """Something that is wrong."""
+
+    sort = _text()
+    severity = _text()
+    target = _text()
+    lane = _text()
+    since = _time()
+    count = _whole()
+    what = _text()
+    means = _text()
+    remedy = _text("A command, or a sentence.")
+
+
+class Rate(Schema):
+    """How many came and went in a second."""
+
+    minutes = _whole()
+    over_s = fields.Float()
+    accepted = fields.Float()
+    ended = fields.Float()
+
+
+class Rates(Schema):
+    """How fast intents come and go."""
+
+    spans = fields.List(fields.Nested(Rate))
+    empty_s = fields.Float(allow_none=True)
+
+
+class Worker(Schema):
+    """A worker program."""
+
+    name = _text()
+    host = _text()
+    pid = _whole()
+    version = _text()
+    state = _text()
+    seen = _time()
+    lanes = fields.List(_text())
+    targets = fields.List(_text())
+    pool = _text()
+    processes = fields.List(_whole())
+    connections = _whole()
+    busy = _whole()
+    in_hand = _whole()
+    started = _time()
+    memory = _whole()
+    unwell = _text()
+    held = _whole()
+    held_ids = fields.List(_text())
+    wish = _text()
+    who = _text()
+    reason = _text()
+
+
+class Workers(Schema):
+    """Worker programs."""
+
+    workers = fields.List(fields.Nested(Worker))
+
+
+class Wish(Schema):
+    """What a worker is told."""
+
+    name = _text("Of the worker, or host:pid.", required=True)
+    reason = _text("Why.", required=True, validate=validate.Length(1, 500))
+
+
+class Overview(Schema):
+    """The journals at a glance; the names are those of ``blnk-relay status --json``."""
+
+    well = fields.Boolean(metadata={"description": "Whether nothing is wrong that is more than a notice."})
+    verdicts = fields.List(fields.Nested(Verdict), metadata={"description": "What is wrong, worst first."})
+    rates = fields.Nested(Rates)
+
+    open = _whole()
+    oldest_open_s = fields.Float()
+    waiting = _whole()
+    due = _whole()
+    later = _whole()
+    sending = _whole()
+    posted = _whole()
+    late = _whole("Looks that are overdue.")
+    oldest_posted_s = fields.Float()
+    done = _whole()
+    dead = _whole()
+    discarded = _whole()
+    workers = _whole()
+    away = fields.List(_text(), metadata={"description": "Targets whose journal cannot be reached."})
+    lanes = fields.List(fields.Nested(Lane))
+    gates = fields.List(fields.Nested(Gate))
+    died = fields.List(fields.Nested(Died))
+    counts = fields.Dict(keys=fields.String(), values=fields.Integer())
+
+
+class Action(Schema):
+    """What an operator did."""
+
+    id = _text()
+    at = _time()
+    what = _text()
+    of = _text()
+    who = _text()
+    via = _text()
+    reason = _text()
+    result = _text()
+    count = _whole()
+    results = fields.Dict(keys=fields.String(), values=fields.Integer())
+    targets = fields.List(_text())
+
+
+class ActionPage(Schema):
+    """One page of the action log."""
+
+    actions = fields.List(fields.Nested(Action))
+    until = _text("To be given for the next page; empty where there is none.")
+
+
+class OrderCount(Schema):
+    """One of the caller's orders, and how many letters it has."""
+
+    order = _text()
+    count = _whole()
+
+
+class Cause(Schema):
+    """What some dead letters of one target died of."""
+
+    dead_class = fields.String(data_key="class")
+    target = _text()
+    kind = _text()
+    code = _text()
+    count = _whole("How many there are now.")
+    first = _time()
+    last = _time()
+    way = fields.String(validate=validate.OneOf(("same", "fresh", "no")))
+    why = _text("What a replay would do.")
+    sums = fields.Dict(keys=fields.String(), values=fields.String(), metadata={"description": "By currency, exact."})
+    summed = _whole("Of how many letters the sums are.")
+    orders = _whole()
+    some_orders = fields.List(fields.Nested(OrderCount))
+    some_keys = fields.List(_text())
+
+
+class Causes(Schema):
+    """Dead letters by cause, the most letters first."""
+
+    causes = fields.List(fields.Nested(Cause))
+    uncounted = _whole("Letters that no cause accounts for.")
+    away = fields.List(_text())
+
+
+class CauseQuery(Schema):
+    """What the causes are narrowed to."""
+
+    dead_class = fields.String(data_key="class")
+    kind = _text()
+    code = _text()
+    target = _text()
+    since = _text("An RFC 3339 time, or a span back from now such as 2h.")
+    until = _text("An RFC 3339 time.")
+
+
+class ManyPlan(Schema):
+    """What a replay or a discard of many letters would do."""
+
+    what = _text()
+    of = _text()
+    count = _whole("Letters that would be acted on.")
+    ways = fields.Dict(keys=fields.String(), values=fields.Integer())
+    reasons = fields.Dict(keys=fields.String(), values=fields.Integer())
+    codes = fields.Dict(keys=fields.String(), values=fields.Integer())
+    sums = fields.Dict(keys=fields.String(), values=fields.String())
+    summed = _whole()
+    more = fields.Boolean()
+
+
+class Many(CauseQuery):
+    """Which letters, how many they are, and why."""
+
+    all = fields.String(validate=validate.OneOf(("yes",)), metadata={"description": "Every dead letter."})
+    count = fields.Integer(required=True, metadata={"description": "As the plan has it; another number is refused."})
+    reason = _text("Kept with each letter.", required=True, validate=validate.Length(1, 500))
+
+
+class Begun(Schema):
+    """A job that was begun."""
+
+    job = _text()
+    count = _whole()
+
+
+class Refusal(Schema):
+    """A letter that a job left alone."""
+
+    id = _text()
+    why = _text()
+
+
+class Job(Schema):
+    """A job, or its part for one target."""
+
+    id = _text()
+    target = _text()
+    what = _text()
+    of = _text()
+    who = _text()
+    via = _text()
+    reason = _text()
+    state = _text()
+    total = _whole()
+    done = _whole()
+    refused = _whole()
+    left = _whole()
+    reasons = fields.Dict(keys=fields.String(), values=fields.Integer())
+    sums = fields.Dict(keys=fields.String(), values=fields.String())
+    summed = _whole()
+    begun = _time()
+    ended = _time()
+    refusals = fields.List(fields.Nested(Refusal))
+
+
+class Jobs(Schema):
+    """Jobs, newest first."""
+
+    jobs = fields.List(fields.Nested(Job))
+
+
+class Rebind(Schema):
+    """Why, and what was looked at."""
+
+    reason = _text("Kept beside the target.", required=True, validate=validate.Length(1, 500))
+    seen = _text("The ledger that the journal keeps and that of the settings, with a blank between.", required=True)
+
+
+class Rebound(Schema):
+    """A target that is bound to another address."""
+
+    target = _text()
+    was = fields.String()
+    now = fields.String(data_key="is")
+
+
+class Why(Schema):
+    """Why something is done."""
+
+    reason = _text("Kept with it.", required=True, validate=validate.Length(1, 500))
+    seen = _text("What was looked at, as state, generation and updated with blanks between; then nothing else is.")
+
+
+class WhyNot(Schema):
+    """Why something is done, where that may be left out."""
+
+    reason = _text("Kept with it.", validate=validate.Length(0, 500))
+
+
+class Done(Schema):
+    """What was done."""
+
+    said = _text()
+    intent = fields.Nested(Intent)
+
+
+class Changed(Schema):
+    """What a pause or a resume did."""
+
+    changed = fields.Boolean()
+    pause = fields.Nested(Pause, allow_none=True, metadata={"description": "The pause that stands, or has ended."})
+
+
+class Error(Schema):
+    """What went wrong."""
+
+    type = _text()
+    message = _text()
+    status = _whole()
+
+
+class Failure(Schema):
+    """What every answer is that is no success."""
+
+    error = fields.Nested(Error)
+
+
+class ListQuery(Schema):
+    """What a list is narrowed to."""
+
+    dead_class = fields.String(data_key="class")
+    state = _text("One or several with commas between; of what is not over, and dead letters, when left out.")
+    key = _text("The intent with this key or id alone.")
+    kind = _text()
+    code = _text()
+    target = _text()
+    since = _text("An RFC 3339 time, or a span back from now such as 2h.")
+    until = _text("An RFC 3339 time.")
+    after = _text("As the page before gave it; with one state.")
+
+
+class Found(Intent):
+    """An intent that was found."""
+
+    where = fields.String(validate=validate.OneOf(("journal", "history")))
+
+
+class Looked(Schema):
+    """One place that was looked at."""
+
+    place = _text()
+    whole = fields.Boolean(metadata={"description": "Whether all that is there was looked at."})
+    told = _text()
+
+
+class FindResult(Schema):
+    """What was found, the newest first, and where was looked."""
+
+    intents = fields.List(fields.Nested(Found))
+    more = fields.Boolean()
+    looked = fields.List(fields.Nested(Looked))
+
+
+class FindQuery(Schema):
+    """What is looked for; all that is given has to hold."""
+
+    text = _text("A key, a reference or an id.")
+    reference = _text()
+    ledger_id = _text()
+    amount = _text("In units of the currency.")
+    currency = _text()
+    source = _text()
+    destination = _text()
+    meta = _text("A value of meta_data, as name=value.")
+    kind = _text()
+    state = _text()
+    outcome = _text()
+    code = _text()
+    target = _text()
+    since = _text("An RFC 3339 time, or a span back from now such as 2h.")
+    until = _text("An RFC 3339 time.")
+
+
+class ActionQuery(Schema):
+    """What the action log is narrowed to."""
+
+    who = _text()
+    what = _text()
+    target = _text()
+    since = _text("An RFC 3339 time, or a span back from now such as 2h.")
+    until = _text("An RFC 3339 time.")

@@ -1,0 +1,484 @@
+"""The console as an ASGI application: who asks, whether they may, and what answers."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import re
+import traceback
+from collections.abc import Callable, Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qsl
+
+from starlette.applications import Starlette
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import RedirectResponse, Response
+from starlette.routing import BaseRoute, Mount, Route
+from starlette.staticfiles import StaticFiles
+from starlette.types import Receive, Scope, Send
+
+from blnk_relay import Operator, RelayError
+from blnk_relay.bell import Bells
+from blnk_relay.journal.journals import Journals
+from worker.console.answering import HERE, Answers, refusal
+from worker.console.asking import Answer, Ask, BadRequest, Broken, Door, NotAllowed, Page, link
+from worker.console.doors import DOORS
+from worker.console.guard import HEALTH, METRICS, Guard, same_origin
+from worker.console.hands import Hands
+from worker.console.live import Pulse, stream
+from worker.console.settings import OIDC, PROXY, TOKEN, ConsoleSettings
+from worker.console.signin.attempts import Attempts
+from worker.console.signin.oidc import NotSignedIn, Oidc
+from worker.console.signin.proxy import Proxy
+from worker.console.signin.rights import Person, Right
+from worker.console.signin.sessions import Session, Sessions
+from worker.console.signin.token import Tokens
+from worker.metrics import Exposition
+
+#: Largest body, and most fields of a form.
+MOST_BODY, _MOST_FIELDS = 256 * 1024, 200
+
+#: How long a body may take.
+_BODY_S = 20.0
+
+#: The header that a page's own scripts send in place of a form's token.
+FORM_TOKEN_HEADER = "x-form-token"  # noqa: S105 - the name of a header
+
+#: The field of a form that has it.
+FORM_TOKEN = "form_token"  # noqa: S105 - the name of a field
+
+#: A path of ours, to go on to after signing in.
+_ONWARD = re.compile(r"/(?![/\\])[\x21-\x5b\x5d-\x7e]*")
+
+_LOG = logging.getLogger("blnk_relay.console")
+
+_SORRY = "the console has failed at this; its log says where. Nothing was changed, unless the action log says so."
+
+#: How long somebody may take at the identity provider.
+_AWAY_S = 600
+
+
+class Console:
+    """The console.
+
+    Args:
+        journals: Those of all targets, such as a relay's (``relay.journals``). They stay their owner's to close.
+        settings: How it is signed in to, and who may do what.
+        bells: To wake workers after an act; bells of its own when None.
+        printed: The digest of the token that was printed, for ``sign_in`` by token.
+        holder: The name of whoever has that token.
+        who_is: Says who sends a request, where an application knows that itself; then nobody signs in here. It gets
+            the ASGI scope, and returns None for somebody who is not let in.
+
+    Example:
+        ::
+
+            app.mount("/relay", Console(relay.journals, ConsoleSettings.from_env(), who_is=person_of))
+    """
+
+    def __init__(
+        self,
+        journals: Journals,
+        settings: ConsoleSettings,
+        *,
+        bells: Bells | None = None,
+        printed: str = "",
+        holder: str = "operator",
+        who_is: Callable[[Scope], Person | None] | None = None,
+    ) -> None:
+        self.settings = settings
+        self._operators = {
+            False: Operator(journals, bells, via="console"),
+            True: Operator(journals, bells, via="API"),
+        }
+        self._who_is = who_is
+        self._answers = Answers()
+        self._hands = Hands()
+        self._sessions = Sessions(settings.session_s, settings.idle_s)
+        self._attempts = Attempts()
+        self._tokens = Tokens(settings, printed if settings.sign_in == TOKEN else "", holder)
+        self._proxy = Proxy(settings) if settings.sign_in == PROXY else None
+        self._oidc = Oidc(settings, f"{settings.url.rstrip('/')}/signin/back") if settings.sign_in == OIDC else None
+        self.pulse = Pulse(self._hands, self._operators[False])
+        self._exposition = Exposition(journals)
+        self._app = Guard(Starlette(routes=self._routes()), settings)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve, as ASGI says."""
+        await self._app(scope, receive, send)
+
+    def close(self) -> None:
+        """Let its threads end, and give back the connections that are its own."""
+        self._hands.close()
+        for operator in self._operators.values():
+            operator.close()
+
+    # Who asks
+
+    def _person(self, request: Request, *, api: bool) -> tuple[Person | None, Session | None]:
+        """Who asks, and their session where they have one."""
+        if api and (person := self._tokens.bearer(request.headers.get("authorization", ""))):
+            return person, None
+        if self._who_is is not None:
+            return self._with_session(request, self._who_is(request.scope))
+        if self._proxy is not None:
+            client = _address(request)
+            headers = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in request.headers.raw]
+            return self._with_session(request, self._proxy.person(client, headers))
+        session = self._sessions.of(self._cookie(request), use=not _partly(request))
+        return (session.person if session else None), session
+
+    def _with_session(self, request: Request, person: Person | None) -> tuple[Person | None, Session | None]:
+        """A session for somebody whom others vouch for with each request; it lives no longer than their word."""
+        if person is None:
+            return None, None
+        session = self._sessions.of(self._cookie(request), use=not _partly(request))
+        if session is None or session.person.name != person.name:
+            request.state.cookie, session = self._sessions.begin(person)
+        session.person = person
+        return person, session
+
+    def _cookie_name(self, request: Request) -> str:
+        """With a prefix that browsers hold to, where they can; else with the port, as hosts share their cookies."""
+        if self.settings.secure:
+            return "__Secure-relay-console" if _root(request) else "__Host-relay-console"
+        return f"relay-console-{request.url.port or 80}"
+
+    def _cookie(self, request: Request) -> str:
+        return request.cookies.get(self._cookie_name(request), "")
+
+    def _set_cookie(self, request: Request, response: Response, id_: str) -> None:
+        response.set_cookie(
+            self._cookie_name(request),
+            id_,
+            path=_root(request) or "/",
+            secure=self.settings.secure,
+            httponly=True,
+            samesite="strict",
+        )
+
+    # What is answered
+
+    def _routes(self) -> list[BaseRoute]:
+        return [
+            Mount("/static", StaticFiles(directory=HERE / "static"), name="static"),
+            Route("/signin", self._sign_in_page, methods=["GET"]),
+            Route("/signin", self._sign_in, methods=["POST"]),
+            Route("/signin/away", self._sign_in_away, methods=["GET"]),
+            Route("/signin/back", self._sign_in_back, methods=["GET"]),
+            Route("/signout", self._sign_out, methods=["POST"]),
+            *(Route(path, self._health, methods=["GET"]) for path in HEALTH),
+            Route(METRICS, self._metrics, methods=["GET"]),
+            Route("/live", self._live, methods=["GET"]),
+            *(Route(door.path, partial(self._enter, door), methods=[door.method]) for door in DOORS),
+            Route("/{rest:path}", self._nowhere, methods=["GET", "POST"]),
+        ]
+
+    async def _enter(self, door: Door, request: Request) -> Response:
+        """Let somebody through a door."""
+        person, session = self._person(request, api=door.api)
+        if person is None:
+            return self._stranger(request, api=door.api)
+        root, ask = _root(request), None
+        try:
+            _check_right(person, door)
+            form = await self._form(request, session, api=door.api) if door.method == "POST" else {}
+            ask = Ask(
+                operator=self._operators[door.api],
+                settings=self.settings,
+                person=person,
+                session=session,
+                path=request.path_params,
+                query=dict(request.query_params),
+                form=form,
+                root=root,
+                here=request.url.path.removeprefix(root) + (f"?{request.url.query}" if request.url.query else ""),
+                partly=_partly(request),
+            )
+            response = await self._hands.do(partial(self._answered, door, ask))
+        except RelayError as error:
+            response = self._answers.failure(
+                error, ask or _nobody(self, request, person, session), root, as_json=door.api
+            )
+        except Exception as error:  # noqa: BLE001 - whatever it is, nobody is shown more than that
+            _LOG.error("the console failed at %s %s: %s", door.method, door.path, _where(error))
+            known = ask or _nobody(self, request, person, session)
+            response = self._answers.failure(Broken(_SORRY), known, root, as_json=door.api)
+        if fresh := getattr(request.state, "cookie", ""):
+            self._set_cookie(request, response, fresh)
+        return response
+
+    def _answered(self, door: Door, ask: Ask) -> Response:
+        answer: Answer = door.answer(ask)
+        return self._answers.response(answer, ask)
+
+    def _stranger(self, request: Request, *, api: bool) -> Response:
+        """Somebody who was not let in."""
+        if api:
+            return refusal(401, "NotSignedIn", "send a key of the API as 'Authorization: Bearer …', or sign in")
+        root = _root(request)
+        if self._proxy is not None or self._who_is is not None:
+            message = "This console is reached through the proxy in front of it, which says who you are; it did not."
+            return self._answers.html(Page("failure.html", {"title": "Not signed in", "message": message}, 403), root)
+        onward = request.url.path.removeprefix(root) + (f"?{request.url.query}" if request.url.query else "")
+        if request.method == "GET" and request.headers.get("sec-fetch-site") == "cross-site":
+            # Somebody follows a link from elsewhere, and the browser keeps their cookie back: ask once more from here.
+            return self._answers.html(Page("onward.html", {"onward": onward}), root)
+        to = link(root, "/signin", onward=onward if request.method == "GET" and onward != "/" else None)
+        if _partly(request):
+            return Response("", 401, {"HX-Redirect": to})
+        return RedirectResponse(to, 303)
+
+    async def _form(self, request: Request, session: Session | None, *, api: bool) -> Mapping[str, Any]:
+        """What was sent, once it is clear that a page of ours or a script with a key sends it.
+
+        Raises:
+            NotAllowed: Another site may have sent it.
+            BadRequest: It cannot be read.
+        """
+        body = await _body(request)
+        as_json = request.headers.get("content-type", "").partition(";")[0].strip() == "application/json"
+        if api:
+            if not as_json:
+                raise BadRequest("send one JSON object, with Content-Type: application/json")
+            form: Mapping[str, Any] = _object(body)
+            token = request.headers.get(FORM_TOKEN_HEADER, "")
+        else:
+            form = _fields(body)
+            token = str(form.get(FORM_TOKEN, ""))
+        if session is not None and not (
+            same_origin(request.headers, self.settings) and session.sent_by_its_form(token)
+        ):
+            raise NotAllowed(
+                "this was not sent by a page of this console, or its session has ended; load the page anew"
+            )
+        return form
+
+    async def _nowhere(self, request: Request) -> Response:
+        person, session = self._person(request, api=request.url.path.startswith(f"{_root(request)}/api/"))
+        as_json = request.url.path.startswith(f"{_root(request)}/api/")
+        if person is None:
+            return self._stranger(request, api=as_json)
+        if as_json:
+            return refusal(404, "NotFound", "there is nothing under this address")
+        values = {"title": "Not found", "message": "There is nothing under this address."}
+        ask = _nobody(self, request, person, session)
+        return self._answers.html(Page("failure.html", values, 404), _root(request), ask=ask)
+
+    async def _live(self, request: Request) -> Response:
+        person, session = self._person(request, api=False)
+        if person is None or session is None or not person.may(Right.VIEWER):
+            return Response("", 401)
+        id_ = self._cookie(request)
+
+        def lasting() -> bool:
+            return self._proxy is not None or self._who_is is not None or self._sessions.of(id_, use=False) is not None
+
+        return stream(request, self.pulse, lasting)
+
+    async def _health(self, request: Request) -> Response:
+        """Whether this process should go on, and whether it can do its work: for whoever started it."""
+        return await self._exposed(request)
+
+    async def _metrics(self, request: Request) -> Response:
+        """Metrics, for a scraper with a key, or for anybody where the settings say so."""
+        if not self.settings.metrics_open:
+            person, _ = self._person(request, api=True)
+            if person is None:
+                return self._stranger(request, api=True)
+        return await self._exposed(request)
+
+    async def _exposed(self, request: Request) -> Response:
+        path = request.url.path.removeprefix(_root(request))
+        try:
+            answer = await self._hands.do(partial(self._exposition.answer, path))
+        except RelayError as error:
+            return self._answers.failure(error, None, _root(request), as_json=True)
+        return Response(answer.body, answer.status, {"Content-Type": answer.content_type})
+
+    # Signing in and out
+
+    async def _sign_in_page(self, request: Request) -> Response:
+        return self._sign_in_form(request, "")
+
+    def _sign_in_form(self, request: Request, problem: str, status: int = 200) -> Response:
+        onward = request.query_params.get("onward", "")
+        values = {"problem": problem, "sign_in": self.settings.sign_in, "onward": onward if _ours(onward) else ""}
+        if self._proxy is not None or self._who_is is not None:
+            return RedirectResponse(link(_root(request), "/"), 303)
+        return self._answers.html(Page("signin.html", values, status), _root(request))
+
+    async def _sign_in(self, request: Request) -> Response:
+        """Somebody brings the printed token."""
+        if self.settings.sign_in != TOKEN or self._who_is is not None:
+            return self._sign_in_form(request, "Nobody signs in with a token here.", 400)
+        if not same_origin(request.headers, self.settings):
+            return self._sign_in_form(request, "Another site has sent this; sign in here.", 403)
+        address = _address(request)
+        if wait_s := self._attempts.wait_s(address):
+            problem = f"Too many wrong tries. Wait {wait_s:.0f} s, and try again."
+            response = self._sign_in_form(request, problem, 429)
+            response.headers["Retry-After"] = f"{wait_s:.0f}"
+            return response
+        try:
+            form = _fields(await _body(request))
+        except BadRequest as error:
+            return self._sign_in_form(request, str(error), 400)
+        person = self._tokens.person(str(form.get("token", "")).strip())
+        if person is None:
+            self._attempts.wrong(address)
+            return self._sign_in_form(request, "That is not the token that was printed when this console started.", 403)
+        self._attempts.right(address)
+        onward = str(form.get("onward", ""))
+        return self._let_in(request, person, RedirectResponse(_root(request) + (onward if _ours(onward) else "/"), 303))
+
+    def _let_in(self, request: Request, person: Person, response: Response) -> Response:
+        self._sessions.end(self._cookie(request))
+        id_, _ = self._sessions.begin(person)
+        self._set_cookie(request, response, id_)
+        return response
+
+    async def _sign_in_away(self, request: Request) -> Response:
+        """Send somebody to the identity provider."""
+        if self._oidc is None:
+            return self._sign_in_form(request, "There is no identity provider here.", 404)
+        onward = request.query_params.get("onward", "")
+        try:
+            away = await self._hands.do(partial(self._oidc.begin, onward if _ours(onward) else "/"))
+        except RelayError as error:
+            return self._sign_in_form(request, f"Signing in has failed: {error}.", 502)
+        response = RedirectResponse(away.url, 303)
+        # Lax: the browser comes back from another site.
+        response.set_cookie(
+            self._away_cookie(request),
+            away.browser,
+            max_age=_AWAY_S,
+            path=_root(request) or "/",
+            secure=self.settings.secure,
+            httponly=True,
+            samesite="lax",
+        )
+        return response
+
+    async def _sign_in_back(self, request: Request) -> Response:
+        """Somebody comes back from the identity provider."""
+        if self._oidc is None:
+            return self._sign_in_form(request, "There is no identity provider here.", 404)
+        given, browser = request.query_params, request.cookies.get(self._away_cookie(request), "")
+        if "code" not in given:
+            return self._sign_in_form(request, "Signing in has failed: the identity provider gave no word of you.", 403)
+        try:
+            person, onward = await self._hands.do(
+                partial(self._oidc.finish, given.get("state", ""), given.get("code", ""), browser)
+            )
+        except NotSignedIn as error:
+            return self._sign_in_form(request, f"Signing in has failed: {error}.", 403)
+        except RelayError as error:
+            return self._sign_in_form(request, f"Signing in has failed: {error}.", 503)
+        # The cookie is for our own pages alone, and a browser that was sent here from elsewhere would not show it.
+        response = self._answers.html(Page("onward.html", {"onward": onward}), _root(request))
+        response.delete_cookie(self._away_cookie(request), path=_root(request) or "/", secure=self.settings.secure)
+        return self._let_in(request, person, response)
+
+    def _away_cookie(self, request: Request) -> str:
+        return f"{self._cookie_name(request)}-away"
+
+    async def _sign_out(self, request: Request) -> Response:
+        session = self._sessions.of(self._cookie(request))
+        try:
+            if session is not None:
+                await self._form(request, session, api=False)
+        except (NotAllowed, BadRequest) as error:
+            return self._answers.failure(error, None, _root(request), as_json=False)
+        self._sessions.end(self._cookie(request))
+        response = RedirectResponse(link(_root(request), "/signin"), 303)
+        response.delete_cookie(self._cookie_name(request), path=_root(request) or "/", secure=self.settings.secure)
+        return response
+
+
+def _address(request: Request) -> str:
+    """Where the connection comes from, whatever its headers say."""
+    known = request.scope.get("client")
+    return str(known[0]) if known else ""
+
+
+def _check_right(person: Person, door: Door) -> None:
+    if not person.may(door.right):
+        raise NotAllowed(f"this takes the right {door.right.value!r}, which {person.name} does not have")
+
+
+def _where(error: Exception) -> str:
+    """What went wrong and where, without its message, which may quote what belongs to people."""
+    frames = traceback.extract_tb(error.__traceback__)
+    at = f" at {Path(frames[-1].filename).name}:{frames[-1].lineno}" if frames else ""
+    return f"{type(error).__name__}{at}"
+
+
+def _root(request: Request) -> str:
+    return str(request.scope.get("root_path", "")).rstrip("/")
+
+
+def _partly(request: Request) -> bool:
+    """Whether a page asks by itself, and nobody has done anything."""
+    return request.headers.get("hx-request") == "true"
+
+
+def _ours(onward: str) -> bool:
+    """Whether a path leads to a page of ours, and nowhere else."""
+    return _ONWARD.fullmatch(onward) is not None
+
+
+def _nobody(console: Console, request: Request, person: Person, session: Session | None) -> Ask:
+    """As much of a request as an error needs."""
+    return Ask(
+        operator=console._operators[False],  # noqa: SLF001 - of this module
+        settings=console.settings,
+        person=person,
+        session=session,
+        path={},
+        query={},
+        root=_root(request),
+        partly=True,
+    )
+
+
+async def _body(request: Request) -> bytes:
+    """What was sent.
+
+    Raises:
+        BadRequest: It is too large, or stops half-way.
+    """
+    found = b""
+    try:
+        async with asyncio.timeout(_BODY_S):
+            async for chunk in request.stream():
+                found += chunk
+                if len(found) > MOST_BODY:
+                    raise BadRequest(f"what was sent is larger than {MOST_BODY // 1024} KiB")
+    except TimeoutError:
+        raise BadRequest(f"what was sent has not come within {_BODY_S:g} s") from None
+    except ClientDisconnect:
+        raise BadRequest("what was sent stops half-way") from None
+    return found
+
+
+def _fields(body: bytes) -> dict[str, str]:
+    try:
+        return dict(
+            parse_qsl(body.decode("ascii"), keep_blank_values=True, max_num_fields=_MOST_FIELDS, errors="strict")
+        )
+    except ValueError:
+        raise BadRequest("what was sent is not a form of this console") from None
+
+
+def _object(body: bytes) -> dict[str, Any]:
+    try:
+        document = json.loads(body or b"{}")
+    except (ValueError, RecursionError):
+        document = None
+    if not isinstance(document, dict):
+        raise BadRequest("what was sent is not a JSON object")
+    return document

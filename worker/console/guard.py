@@ -1,0 +1,109 @@
+"""What every request has to pass and every response carries: hosts, sizes, and the headers that browsers obey."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from urllib.parse import urlsplit
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.responses import PlainTextResponse
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from worker.console.settings import LOOPBACK_NAMES, ConsoleSettings
+
+#: Nothing is loaded but from here, nothing runs that stands in a page, and nobody puts us into a frame.
+POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
+    "form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+)
+
+HEADERS: Mapping[str, str] = {
+    "Content-Security-Policy": POLICY,
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+    # Not "no-referrer": then browsers would send forms from nowhere, and Origin could not be compared.
+    "Referrer-Policy": "same-origin",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Permissions-Policy": "camera=(), geolocation=(), microphone=(), payment=(), usb=()",
+    "X-Robots-Tag": "noindex, nofollow",
+}
+
+#: Two years; only where browsers come by TLS.
+_TLS_ONLY = "max-age=63072000"
+
+#: Longest path with its query.
+_MOST_TARGET = 8_192
+
+
+#: What is asked for by machines, which know us by an address alone: it shows nothing that a page could misuse.
+HEALTH, METRICS = ("/healthz", "/readyz"), "/metrics"
+
+
+class Guard:
+    """Around all of the console.
+
+    Args:
+        app: The console.
+        settings: Which hosts it is known by.
+    """
+
+    def __init__(self, app: ASGIApp, settings: ConsoleSettings) -> None:
+        self._app = app
+        self._secure = settings.secure
+        own = urlsplit(settings.url).hostname if settings.url else None
+        self._hosts = frozenset({own} if own else {name.strip("[]") for name in LOOPBACK_NAMES})
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Let a request through, or not."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+
+        async def guarded(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                headers = MutableHeaders(scope=message)
+                for name, value in HEADERS.items():
+                    headers[name] = value
+                headers.setdefault("Cache-Control", "no-store")
+                if self._secure:
+                    headers["Strict-Transport-Security"] = _TLS_ONLY
+            await send(message)
+
+        if problem := self._problem(scope):
+            status, sentence = problem
+            await PlainTextResponse(sentence, status)(scope, receive, guarded)
+            return
+        await self._app(scope, receive, guarded)
+
+    def _problem(self, scope: Scope) -> tuple[int, str] | None:
+        if len(scope.get("raw_path") or b"") + len(scope.get("query_string", b"")) > _MOST_TARGET:
+            return 414, "The address is too long."
+        if scope["path"].removeprefix(scope.get("root_path", "")) in (*HEALTH, METRICS):
+            return None
+        hosts = Headers(scope=scope).getlist("host")
+        # A page elsewhere may have its name lead to this machine; it cannot change the host that a browser names.
+        if len(hosts) != 1 or not self._ours(hosts[0]):
+            return 421, "This console is not known by that host; BLNK_RELAY_CONSOLE_URL says by which."
+        return None
+
+    def _ours(self, host: str) -> bool:
+        try:
+            return urlsplit(f"//{host}").hostname in self._hosts
+        except ValueError:
+            return False
+
+
+def same_origin(headers: Headers, settings: ConsoleSettings) -> bool:
+    """Whether a page of ours sends something, as far as the browser says where it comes from."""
+    site = headers.get("sec-fetch-site")
+    if site is not None and site != "same-origin":
+        return False
+    origin = headers.get("origin")
+    if origin is None:
+        return True
+    given = urlsplit(origin)
+    if settings.url:
+        own = urlsplit(settings.url)
+        return (given.scheme, given.netloc.lower()) == (own.scheme, own.netloc.lower())
+    return given.scheme in ("http", "https") and given.netloc.lower() == headers.get("host", "").lower()

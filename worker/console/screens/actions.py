@@ -1,0 +1,60 @@
+"""The log of actions: who did what, from where, why, and what came of it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from blnk_relay import Action, Operator
+from worker.cli.log import WHAT, result_of
+from worker.cli.output import stamp
+from worker.console.asking import Ask, BadRequest, Page
+from worker.console.screens.filters import PAGE, Filters, now_of
+
+#: Longest name that is asked for.
+_MOST_WHO = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """One page of the log.
+
+    Attributes:
+        rows: What was done, newest first.
+        until: Until when the next page goes; empty where there is none.
+    """
+
+    rows: Sequence[Action]
+    until: str = ""
+
+
+def told(ask: Ask) -> tuple[Filters, str, str, Told]:
+    """What is asked for, and one page of it."""
+    filters, who, what = Filters.read(ask.query), ask.query.get("who", "").strip(), ask.query.get("what", "")
+    if len(who) > _MOST_WHO:
+        raise BadRequest(f"who must not be longer than {_MOST_WHO} characters")
+    if what and what not in WHAT:
+        raise BadRequest(f"{what!r} is not something that an operator does; there are: {', '.join(WHAT)}")
+    if filters.target:
+        ask.operator.check_filters((), target=filters.target)
+    return filters, who, what, _page(ask.operator, filters, who, what)
+
+
+def _page(operator: Operator, filters: Filters, who: str, what: str) -> Told:
+    found = operator.actions(
+        since=filters.since_at(now_of(operator, filters.target or None)),
+        until=filters.until_at(),
+        who=who or None,
+        what=what or None,
+        target=filters.target or None,
+        most=PAGE + 1,
+    )
+    rows = found[:PAGE]
+    return Told(rows, stamp(rows[-1].at) or "" if len(found) > PAGE else "")
+
+
+def actions(ask: Ask) -> Page:
+    """The log of actions."""
+    filters, who, what, page = told(ask)
+    values = {"filters": filters, "who": who, "what": what, "page": page, "sorts": WHAT, "result_of": result_of}
+    return Page("actions.html", values | {"targets": list(ask.operator.settings.ledgers)})

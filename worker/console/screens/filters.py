@@ -1,0 +1,207 @@
+"""What lists are narrowed to, as it stands in the address of a page, so that an address can be handed on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from itertools import islice
+from typing import TypeVar, cast, get_args
+
+from blnk_relay import DeadClassName, JournalUnavailable, Operator, StateName, Status
+from blnk_relay.intents.states import TIMED, UNFINISHED, State
+from worker.cli.output import stamp
+from worker.cli.spans import read_since, read_time, since_at
+from worker.console.asking import BadRequest
+
+T = TypeVar("T")
+
+#: Rows of a page.
+PAGE = 50
+
+#: Longest value of a filter.
+_MOST_TEXT = 200
+
+#: Rows of one millisecond in which the last one of a page is looked for.
+_MOST_PASSED = 2_000
+
+#: Intents of a state that a search looks through in each journal while somebody waits.
+_MOST_LOOKED = 2_000
+
+STATES: tuple[StateName, ...] = get_args(StateName)
+CLASSES: tuple[str, ...] = tuple(name for name in get_args(DeadClassName) if name)
+
+
+@dataclass(frozen=True, slots=True)
+class Filters:
+    """Conditions that all have to hold.
+
+    Attributes:
+        states: Any of these; what is not over and dead letters when empty.
+        dead_class: Only letters of this class.
+        since: As it was written: a time, or a span back from now.
+        until: As it was written: a time.
+        after: Where the page before has ended: a time and the id of its last row.
+    """
+
+    states: tuple[StateName, ...] = ()
+    kind: str = ""
+    code: str = ""
+    dead_class: str = ""
+    target: str = ""
+    since: str = ""
+    until: str = ""
+    after: str = ""
+
+    @classmethod
+    def read(cls, query: Mapping[str, str]) -> Filters:
+        """From what stands behind the question mark.
+
+        Raises:
+            BadRequest: A value cannot be.
+        """
+        names = ("kind", "code", "class", "target", "since", "until", "after")
+        given = {name: query.get(name, "").strip() for name in names}
+        for name, value in given.items():
+            if len(value) > _MOST_TEXT:
+                raise BadRequest(f"{name} must not be longer than {_MOST_TEXT} characters")
+        states = [name for name in query.get("state", "").split(",") if name]
+        if wrong := [name for name in states if name not in STATES]:
+            raise BadRequest(f"{wrong[0][:_MOST_TEXT]!r} is not a state; there are: {', '.join(STATES)}")
+        dead_class = given.pop("class")
+        if dead_class and dead_class not in CLASSES:
+            raise BadRequest(f"{dead_class!r} is not a class of dead letters; there are: {', '.join(CLASSES)}")
+        made = cls(cast("tuple[StateName, ...]", tuple(dict.fromkeys(states))), dead_class=dead_class, **given)
+        made.since_at(datetime.now().astimezone())
+        made.until_at()
+        return made
+
+    def query(self, **other: str) -> dict[str, str]:
+        """As it stands behind the question mark, with some parts changed; a new list begins at its first page."""
+        own = {name: getattr(self, name) for name in ("kind", "code", "target", "since", "until")}
+        return {"state": ",".join(self.states), "class": self.dead_class, **own, **other}
+
+    @property
+    def narrow(self) -> bool:
+        """Whether anything is asked for at all."""
+        return any(self.query().values())
+
+    def since_at(self, now: datetime) -> datetime | None:
+        """From when on, seen from now.
+
+        Raises:
+            BadRequest: It is neither a time nor a span.
+        """
+        return since_at(_read(read_since, self.since, "since"), now) if self.since else None
+
+    def until_at(self) -> datetime | None:
+        """Until when.
+
+        Raises:
+            BadRequest: It is not a time.
+        """
+        return _read(read_time, self.until, "until") if self.until else None
+
+
+def _read(reader: Callable[[str], T], text: str, name: str) -> T:
+    try:
+        return reader(text)
+    except ValueError as error:
+        raise BadRequest(f"{name}: {error}") from None
+
+
+def now_of(operator: Operator, target: str | None = None) -> datetime:
+    """The time of a journal; where none is asked for, that of the first that can be reached.
+
+    Raises:
+        JournalUnavailable: None can be.
+    """
+    if target is not None:
+        return operator.now(target)
+    failure: JournalUnavailable | None = None
+    for name in operator.settings.ledgers:
+        try:
+            return operator.now(name)
+        except JournalUnavailable as error:
+            failure = error
+    raise failure or JournalUnavailable("there is no journal to ask for the time")
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """One page of a list.
+
+    Attributes:
+        rows: What is shown.
+        after: Where the next page begins; empty where there is none, or no way to go on but to narrow the list.
+        more: Whether there is more than is shown.
+        looked: How many of each state were looked through, where that may not be all; else 0.
+    """
+
+    rows: Sequence[Status]
+    after: str = ""
+    more: bool = False
+    looked: int = 0
+
+
+def listed(operator: Operator, filters: Filters, states: Sequence[StateName] = ()) -> Listed:
+    """One page, newest first.
+
+    Args:
+        operator: Lists.
+        filters: What is asked for.
+        states: Instead of those of the filters.
+
+    Raises:
+        NotFound: A filter cannot match anything.
+        BadRequest: The place to go on at is not one.
+    """
+    wanted: Sequence[StateName] = states or filters.states or cast("Sequence[StateName]", UNFINISHED)
+    kind, code, target = filters.kind or None, filters.code or None, filters.target or None
+    operator.check_filters(wanted, kind=kind, code=code, target=target)
+    since, until = filters.since_at(now_of(operator, target)), filters.until_at()
+    timed = len(wanted) == 1 and State(wanted[0]) in TIMED
+    last_id = ""
+    if timed and filters.after:
+        at, _, last_id = filters.after.partition(" ")
+        # Others may have come into the state in the same millisecond.
+        until = min(filter(None, (until, _read(read_time, at, "after") + timedelta(milliseconds=1))))
+    found: list[Status] = []
+    for state in wanted:
+        those = operator.listed(
+            state,
+            kind=kind,
+            code=code,
+            dead_class=filters.dead_class or None,
+            target=target,
+            since=since,
+            until=until,
+            pages=_MOST_LOOKED // 500,
+        )
+        found += islice(_beyond(those, last_id), PAGE + 1)
+    if len(wanted) > 1:
+        found.sort(key=lambda status: status.updated.timestamp() if status.updated else 0.0, reverse=True)
+    rows, more = found[:PAGE], len(found) > PAGE
+    last = rows[-1] if rows else None
+    after = f"{stamp(last.updated)} {last.id}" if timed and more and last and last.updated else ""
+    # Letters are found by their cause; all else is looked through.
+    narrow = filters.kind or filters.code or filters.dead_class or (not timed and (since or until))
+    partly = narrow and not more and any(state != "dead" for state in wanted)
+    return Listed(rows, after, more, _MOST_LOOKED if partly else 0)
+
+
+def _beyond(those: Iterator[Status], id_: str) -> Iterator[Status]:
+    """Those behind the one with which the page before has ended; it is among the first, unless it has changed since."""
+    if not id_:
+        yield from those
+        return
+    passed: list[Status] = []
+    for status in islice(those, _MOST_PASSED):
+        if status.id == id_:
+            yield from those
+            return
+        passed.append(status)
+    # Those of its own millisecond were shown already.
+    latest = passed[0].updated if passed else None
+    yield from (status for status in passed if status.updated != latest)
+    yield from those

@@ -1,0 +1,78 @@
+"""Find: where is the payment with this reference, this id, this amount, this destination; and where was looked."""
+
+from __future__ import annotations
+
+from decimal import Decimal, InvalidOperation
+from typing import Any, Literal
+
+from blnk_relay import FindResult
+from worker.console.asking import Ask, BadRequest, Page
+from worker.console.screens.filters import PAGE, Filters, now_of
+from worker.console.screens.intents import choices
+
+#: Longest value that is looked for.
+_MOST_TEXT = 300
+
+#: Fields that are looked for as they are given.
+_TEXTS = ("reference", "ledger_id", "currency", "source", "destination", "outcome")
+
+#: States that are told apart here.
+STATES = ("open", "done", "dead", "discarded", "cancelled")
+
+#: What a text without a name may be.
+_ANY: tuple[Literal["key", "reference", "ledger_id"], ...] = ("key", "reference", "ledger_id")
+
+
+def asked(ask: Ask) -> tuple[dict[str, str], FindResult | None]:
+    """What is looked for, as it stands in the address, and what was found; nothing where nothing is asked for.
+
+    Raises:
+        BadRequest: A value cannot be.
+    """
+    query = {name: value.strip() for name, value in ask.query.items()}
+    if any(len(value) > _MOST_TEXT for value in query.values()):
+        raise BadRequest(f"what is looked for must not be longer than {_MOST_TEXT} characters")
+    filters = Filters.read({name: value for name, value in query.items() if name != "state"})
+    wanted: dict[str, Any] = {name: query.get(name, "") for name in _TEXTS}
+    wanted |= {"kind": filters.kind, "code": filters.code, "target": filters.target or None}
+    wanted |= {"state": query.get("state", ""), "amount": _amount(query.get("amount", "")), "meta": _meta(query)}
+    if wanted["state"] and wanted["state"] not in STATES:
+        raise BadRequest(f"{wanted['state']!r} is not a state here; there are: {', '.join(STATES)}")
+    text, given = query.get("text", ""), {name: value for name, value in wanted.items() if value not in ("", None, {})}
+    if not text and not filters.since and not filters.until and not given.keys() - {"target"}:
+        return query, None
+    wanted["until"] = filters.until_at()
+    wanted["since"] = filters.since_at(now_of(ask.operator, filters.target or None)) if filters.since else None
+    if not text:
+        return query, ask.operator.find(most=PAGE, **wanted)
+    first, *others = (ask.operator.find(most=PAGE, **(wanted | {name: text})) for name in _ANY)
+    return query, first.joined(others, PAGE)
+
+
+def find(ask: Ask) -> Page:
+    """The search, and what it found."""
+    query, result = asked(ask)
+    values = {"query": query, "result": result, "found_states": STATES}
+    return Page("find.html", values | choices(ask.operator))
+
+
+def _amount(text: str) -> Decimal | None:
+    if not text:
+        return None
+    try:
+        amount = Decimal(text)
+    except InvalidOperation:
+        amount = Decimal("NaN")
+    if not amount.is_finite():
+        raise BadRequest(f"{text!r} is not an amount such as 25.00")
+    return amount
+
+
+def _meta(query: dict[str, str]) -> dict[str, str]:
+    text = query.get("meta", "")
+    if not text:
+        return {}
+    name, between, value = text.partition("=")
+    if not between or not name:
+        raise BadRequest("a value of meta_data must have the form name=value, such as order=1001")
+    return {name.removeprefix("meta_data."): value}

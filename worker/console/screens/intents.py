@@ -1,0 +1,95 @@
+"""Intents: the list, the search, and one with its life."""
+
+from __future__ import annotations
+
+from blnk_relay import NotFound, Operator, RelayError, Status
+from blnk_relay.intents.intent import DEFAULT_TARGET
+from blnk_relay.kinds.registry import KINDS
+from worker.console.answering import pretty
+from worker.console.asking import Ask, BadRequest, Onward, Page, part
+from worker.console.screens.filters import CLASSES, STATES, Filters, listed, now_of
+from worker.console.signin.rights import Right
+
+#: Legs or items that are shown one by one.
+_MOST_PARTS = 100
+
+#: Longest key or id that is looked for.
+_MOST_KEY = 500
+
+
+def intents(ask: Ask) -> Page | Onward:
+    """The list; with a key or an id, the intent itself."""
+    filters = Filters.read(ask.query)
+    if key := ask.query.get("key", "").strip():
+        if len(key) > _MOST_KEY:
+            raise BadRequest(f"a key must not be longer than {_MOST_KEY} characters")
+        status = found(ask.operator, filters.target or DEFAULT_TARGET, key)
+        return Onward(address(status))
+    values = {"filters": filters, "listed": listed(ask.operator, filters), "now": now_of(ask.operator)}
+    return Page("intents.html", values | choices(ask.operator))
+
+
+def choices(operator: Operator) -> dict[str, object]:
+    """What the fields of a search offer."""
+    return {"states": STATES, "classes": CLASSES, "kinds": sorted(KINDS), "targets": list(operator.settings.ledgers)}
+
+
+def found(operator: Operator, target: str, key: str) -> Status:
+    """An intent by its key or id, also of a target that the settings no longer name.
+
+    Raises:
+        NotFound: There is none.
+    """
+    if target in operator.settings.ledgers:
+        return operator.get(key, target=target)
+    return operator.journals.any_of(target).find(key)
+
+
+def address(status: Status, what: str = "") -> str:
+    """Where an intent is shown, or something is done with it."""
+    return f"/intents/{part(status.target)}/{part(status.id)}" + (f"/{what}" if what else "")
+
+
+def of_path(ask: Ask) -> Status:
+    """The intent that an address names.
+
+    Raises:
+        NotFound: There is none.
+    """
+    return found(ask.operator, ask.path["target"], ask.path["id"])
+
+
+def intent(ask: Ask) -> Page:
+    """One intent: how it stands, its life, what is around it, and what can be done."""
+    return _shown(ask, of_path(ask))
+
+
+def payload(ask: Ask) -> Page:
+    """The same with its payload, which is noted in the action log before there is anything to see."""
+    ask.need(Right.PAYLOAD, "to look at payloads")
+    status = of_path(ask)
+    told = pretty(ask.operator.payload(status, who=ask.person.name, reason=ask.text("reason")))
+    return _shown(ask, status, told)
+
+
+def _shown(ask: Ask, status: Status, told: str = "") -> Page:
+    operator = ask.operator
+    try:
+        parts, lacking = operator.parts(status), ""
+    except RelayError as error:
+        # One that was trimmed has none, and one that is broken says so.
+        parts, lacking = (), "" if isinstance(error, NotFound) and not status.key else str(error)
+    values = {
+        "status": status,
+        "attempts": operator.history(status),
+        "around": operator.around(status),
+        "plan": operator.plan(status) if status.state == "dead" else None,
+        "parts_shown": parts[:_MOST_PARTS],
+        "more_parts": max(0, len(parts) - _MOST_PARTS),
+        "lacking": lacking,
+        "payload": told,
+        "live_path": address(status),
+        "now": now_of(operator, status.target),
+        "address": address,
+    }
+    return Page("intent.html", values)

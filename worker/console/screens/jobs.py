@@ -1,0 +1,43 @@
+"""Jobs: how far replays and discards of many letters have come, and stopping one."""
+
+from __future__ import annotations
+
+from blnk_relay import Job, Status
+from worker.console.asking import Ask, Onward, Page, part
+from worker.console.signin.rights import Right
+
+#: Jobs that are shown.
+MOST = 50
+
+
+def jobs(ask: Ask) -> Page:
+    """Those that go on, and those of the last month."""
+    return Page("jobs.html", {"jobs": ask.operator.jobs(most=MOST)[:MOST]})
+
+
+def job(ask: Ask) -> Page:
+    """One job, with the first letters that it refused."""
+    parts = ask.operator.job(ask.path["id"])
+    about = {}
+    for one in parts:
+        for id_, _ in one.refusals[:MOST]:
+            about[id_] = Status(id_, id_, "", one.target, "", "dead")
+    values = {"parts_of": parts, "about": about, "over": all(one.over for one in parts)}
+    return Page("job.html", values | {"lacking": "" if ask.person.may(Right.OPERATOR) else Right.OPERATOR.value})
+
+
+def stopped(ask: Ask) -> tuple[Job, ...]:
+    """Stop it: what it has done stays done.
+
+    Raises:
+        NotFound: There is no such job.
+        Refused: It is over already.
+    """
+    ask.need(Right.OPERATOR, "to stop a job")
+    return ask.operator.stop_job(ask.path["id"], who=ask.person.name, reason=ask.text("reason"))
+
+
+def stop(ask: Ask) -> Onward:
+    """Stop it, and look at what it has come to."""
+    parts = stopped(ask)
+    return Onward(f"/jobs/{part(parts[0].id)}", "Stopped: what it has done stays done.")

@@ -1,0 +1,111 @@
+"""Replaying and discarding many letters: a plan, a reason, the number typed, and a job that workers carry out."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from blnk_relay import ManyPlan, Refused
+from worker.cli.output import several, stamp
+from worker.console.asking import Ask, BadRequest, NotAllowed, Onward, Page, part
+from worker.console.screens.filters import Filters, now_of
+from worker.console.signin.rights import Right
+
+#: Most letters of one plan: it is looked at while somebody waits. More go by the command line, or by a narrower scope.
+MOST = 10_000
+
+
+def plan(ask: Ask) -> tuple[str, Filters, ManyPlan]:
+    """What a replay or a discard of the letters that are asked for would do; changes nothing.
+
+    Raises:
+        BadRequest: Nothing says which letters.
+    """
+    what = ask.path["what"]
+    if what not in ("replay", "discard"):
+        raise BadRequest("dead letters are replayed or discarded")
+    asked = {name: str(value) for name, value in ask.form.items() if isinstance(value, str)}
+    filters = Filters.read({**ask.query, **asked})
+    everything = {**ask.query, **asked}.get("all") == "yes"
+    if not (everything or filters.kind or filters.code or filters.dead_class or filters.target or filters.since):
+        raise BadRequest("say which letters: a kind, a code, a class, a target, a time, or all of them")
+    return what, filters, made(ask, what, filters)
+
+
+def made(ask: Ask, what: str, filters: Filters) -> ManyPlan:
+    """The plan of letters that died until now, or until the time that the filters say."""
+    operator = ask.operator
+    kind, code, target = filters.kind or None, filters.code or None, filters.target or None
+    operator.check_filters(("dead",), kind=kind, code=code, target=target)
+    now = now_of(operator, target)
+    return operator.plan_many(
+        "replay" if what == "replay" else "discard",
+        kind=kind,
+        code=code,
+        dead_class=filters.dead_class or None,
+        since=filters.since_at(now),
+        until=filters.until_at() or now + timedelta(milliseconds=1),
+        target=target,
+        most=MOST,
+    )
+
+
+def needed_for(ask: Ask, what: str, found: ManyPlan) -> tuple[Right, str]:
+    """Which right a plan takes, and what for."""
+    if what == "discard":
+        return Right.APPROVER, "to discard dead letters"
+    if any(letter.status.dead_class == "unknown" for letter in found.letters):
+        return Right.APPROVER, "to replay letters of class unknown"
+    if len(found.letters) > ask.settings.most_at_once:
+        return Right.APPROVER, f"to replay more than {ask.settings.most_at_once} letters at once"
+    return Right.OPERATOR, "to replay dead letters"
+
+
+def confirm(ask: Ask) -> Page:
+    """The plan, and what has to be typed to have it carried out."""
+    what, filters, found = plan(ask)
+    right, why = needed_for(ask, what, found)
+    now = now_of(ask.operator, filters.target or None)
+    values = {
+        "what": what,
+        "filters": filters,
+        "plan": found,
+        # What dies from now on was not looked at, and is left alone.
+        "until": filters.until or stamp(now + timedelta(milliseconds=1)),
+        "since": stamp(filters.since_at(now)) or "",
+        "everything": ask.query.get("all") == "yes",
+        "lacking": "" if ask.person.may(right) else right.value,
+        "why": why,
+        "workers": ask.operator.overview().workers,
+    }
+    return Page("many.html", values)
+
+
+def begun(ask: Ask) -> tuple[str, ManyPlan]:
+    """Have a plan carried out: the name of the job, and what was planned.
+
+    Raises:
+        NotAllowed: It takes a right that they have not.
+        BadRequest: The number that was typed is not a number, or there is no reason.
+        Refused: The plan has another number of letters now.
+    """
+    what, _, found = plan(ask)
+    right, why = needed_for(ask, what, found)
+    if not ask.person.may(right):
+        raise NotAllowed(f"{why} takes the right {right.value!r}, which {ask.person.name} does not have")
+    given = ask.form.get("count")
+    typed = str(given) if type(given) is int else ask.text("count").replace(",", "").replace(" ", "")
+    reason = ask.text("reason")
+    if not typed.isdecimal():
+        raise BadRequest("type the number of letters that it is about, so that nobody acts on more than they mean")
+    if not reason:
+        raise BadRequest("say why: the reason stays with each letter")
+    if int(typed[:9]) != len(found.letters):
+        there = several(len(found.letters), "letter")
+        raise Refused(f"nothing was done: you typed {typed}, and there are {there} now; look again")
+    return ask.operator.begin(found, who=ask.person.name, reason=reason), found
+
+
+def act(ask: Ask) -> Onward:
+    """Have it carried out, and go to the job."""
+    job, found = begun(ask)
+    return Onward(f"/jobs/{part(job)}", f"Begun: {found.what} of {several(len(found.letters), 'letter')}.")

@@ -1,0 +1,53 @@
+"""The first screen: what is wrong, since when, what to do; how far behind are we, and is it getting better."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+
+from blnk_relay import Verdict
+from worker.cli.show import emptying
+from worker.console.asking import Ask, Page
+from worker.console.screens.filters import now_of
+
+#: Where in the console a verdict is gone after, by its sort.
+WHERE: Mapping[str, tuple[str, str]] = MappingProxyType(
+    {
+        "no-worker": ("/workers", "Workers"),
+        "worker-unwell": ("/workers", "Workers"),
+        "worker-died": ("/workers", "Workers"),
+        "versions-mixed": ("/workers", "Workers"),
+        "target-refuses": ("/lanes", "Lanes and targets"),
+        "target-unreachable": ("/lanes", "Lanes and targets"),
+        "target-paused": ("/lanes", "Lanes and targets"),
+        "target-slowed": ("/lanes", "Lanes and targets"),
+        "lane-paused": ("/lanes", "Lanes and targets"),
+        "journal-foreign": ("/lanes", "Lanes and targets"),
+        "dead-letters": ("/problems", "Problems"),
+        "oldest-open": ("/intents", "What is open"),
+        "confirmations-late": ("/intents?state=posted", "What waits for its confirmation"),
+    }
+)
+
+
+def overview(ask: Ask) -> Page:
+    """The journals at a glance."""
+    glance = ask.operator.glance()
+    hour = ask.operator.hour() if glance.overview.lanes else ()
+    values = {
+        "glance": glance,
+        "overview": glance.overview,
+        "rates": glance.rates,
+        "empty_in": emptying(glance.rates),
+        "came": [came for came, _ in hour],
+        "went": [went for _, went in hour],
+        "now": now_of(ask.operator) if glance.overview.lanes else None,
+        "where": where,
+        "alive": sum(worker.alive for worker in glance.workers),
+    }
+    return Page("overview.html", values)
+
+
+def where(verdict: Verdict) -> tuple[str, str] | None:
+    """Where a verdict is gone after."""
+    return WHERE.get(verdict.sort)

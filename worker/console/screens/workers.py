@@ -1,0 +1,66 @@
+"""Workers: which are alive, what they hold, which died, and having one stop gently."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+from blnk_relay import NotFound, WorkerView
+from worker.console.asking import Ask, BadRequest, Onward, Page
+from worker.console.screens.filters import now_of
+from worker.console.signin.rights import Right
+
+#: Longest name of a worker that is taken.
+_MOST_NAME = 200
+
+_WORDS = {"quiet": "be quiet", "stop": "stop"}
+
+
+def workers(ask: Ask) -> Page:
+    """All that are alive, and those that died within half a day."""
+    found = ask.operator.workers()
+    versions = sorted({worker.version or "older" for worker in found if worker.alive})
+    now = now_of(ask.operator)
+    started = {
+        worker.name: datetime.fromtimestamp(worker.sign.started_ms / 1000, UTC)
+        for worker in found
+        if worker.sign.started_ms
+    }
+    return Page("workers.html", {"found": found, "versions": versions, "now": now, "started": started})
+
+
+def confirm(ask: Ask) -> Page:
+    """Ask once more before one is told to be quiet or to stop."""
+    what, name = _what(ask), ask.query.get("name", "")[:_MOST_NAME]
+    worker = next((one for one in ask.operator.workers() if one.name == name and one.alive), None)
+    if worker is None:
+        raise NotFound(f"no worker that is alive is called {name!r}")
+    values = {"what": what, "word": _WORDS[what], "worker": worker}
+    return Page("wish.html", values | {"lacking": "" if ask.person.may(Right.OPERATOR) else Right.OPERATOR.value})
+
+
+def act(ask: Ask) -> Onward:
+    """Tell it."""
+    names = ", ".join(worker.name for worker in told(ask))
+    return Onward("/workers", f"Told {names} to {_WORDS[_what(ask)]}; it learns of it within a sweep or so.")
+
+
+def told(ask: Ask) -> tuple[WorkerView, ...]:
+    """Tell a worker to be quiet or to stop.
+
+    Raises:
+        NotFound: None that is alive is called so.
+        Refused: It is too old to be told.
+    """
+    what, name, reason = _what(ask), ask.text("name", _MOST_NAME), ask.text("reason")
+    ask.need(Right.OPERATOR, "to stop a worker")
+    if not name or not reason:
+        raise BadRequest("say which worker and why: whoever starts it again will ask")
+    tell = ask.operator.quiet if what == "quiet" else ask.operator.stop
+    return tell(name, who=ask.person.name, reason=reason)
+
+
+def _what(ask: Ask) -> str:
+    what = ask.path["what"]
+    if what not in _WORDS:
+        raise BadRequest("a worker can be told to be quiet or to stop")
+    return what

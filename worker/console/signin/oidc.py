@@ -1,0 +1,211 @@
+"""Signing in by an identity provider: OpenID Connect, with the code flow, PKCE and a nonce."""
+
+from __future__ import annotations
+
+import hmac
+import secrets
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import requests
+from authlib.common.errors import AuthlibBaseError
+from authlib.integrations.requests_client import OAuth2Session
+from authlib.oidc.core import CodeIDToken
+from joserfc import jwt
+from joserfc.errors import JoseError
+from joserfc.jwk import KeySet
+
+from blnk_relay import RelayError
+from worker.console.settings import ConsoleSettings
+from worker.console.signin.rights import Person, rights_of
+
+#: Longest wait for one answer of the provider.
+TIMEOUT_S = 5.0
+
+#: How long somebody may take at the provider, and how many may be there at a time.
+_AWAY_S, _MOST_AWAY = 600.0, 1_000
+
+#: How long what the provider says of itself is believed.
+_KNOWN_S = 600.0
+
+#: How far its clock may be off.
+_LEEWAY_S = 60
+
+#: Signatures that only the provider can make; a shared secret, or none, is not among them.
+ALGORITHMS = ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA")
+
+_MOST_NAME = 100
+
+
+class NotSignedIn(RelayError):
+    """Signing in has failed; the message is for whoever tried."""
+
+
+@dataclass(frozen=True, slots=True)
+class Away:
+    """Somebody who is at the provider.
+
+    Attributes:
+        url: Where to send them.
+        state: What the provider gives back.
+        browser: What their cookie has, so that nobody else comes back in their place.
+    """
+
+    url: str
+    state: str
+    browser: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Expected:
+    browser: str
+    nonce: str
+    verifier: str
+    onward: str
+    at_s: float
+
+
+class Oidc:
+    """The provider, as far as we need it.
+
+    Args:
+        settings: Who it is, and who we are to it.
+        callback: Where it sends people back to.
+        clock: Seconds that only go forward.
+    """
+
+    def __init__(self, settings: ConsoleSettings, callback: str, clock: Callable[[], float] = time.monotonic) -> None:
+        self._settings = settings
+        self._callback = callback
+        self._clock = clock
+        self._away: OrderedDict[str, _Expected] = OrderedDict()
+        self._lock = threading.Lock()
+        self._known: tuple[float, Mapping[str, Any], KeySet] | None = None
+
+    def begin(self, onward: str) -> Away:
+        """Send somebody to the provider.
+
+        Args:
+            onward: Where they want to go here.
+
+        Raises:
+            NotSignedIn: It cannot be reached.
+        """
+        about, _ = self._about()
+        browser, nonce, verifier = (secrets.token_urlsafe(32) for _ in range(3))
+        with self._client() as client:
+            url, state = client.create_authorization_url(
+                about["authorization_endpoint"], state=secrets.token_urlsafe(32), code_verifier=verifier, nonce=nonce
+            )
+        with self._lock:
+            self._away[state] = _Expected(browser, nonce, verifier, onward, self._clock())
+            while len(self._away) > _MOST_AWAY:
+                self._away.popitem(last=False)
+        return Away(url, state, browser)
+
+    def finish(self, state: str, code: str, browser: str) -> tuple[Person, str]:
+        """Take somebody back: who it is, and where they want to go.
+
+        Args:
+            state: From the address.
+            code: From the address.
+            browser: From the cookie.
+
+        Raises:
+            NotSignedIn: They did not begin here, took too long, or the provider's word does not hold.
+        """
+        with self._lock:
+            expected = self._away.pop(state, None)
+        if expected is None or self._clock() - expected.at_s > _AWAY_S:
+            raise NotSignedIn("this sign-in was not begun here, or took too long; begin again")
+        if not hmac.compare_digest(browser.encode(), expected.browser.encode()):
+            raise NotSignedIn("this sign-in was begun in another browser; begin again")
+        about, keys = self._about()
+        try:
+            with self._client() as client:
+                token = client.fetch_token(
+                    about["token_endpoint"],
+                    grant_type="authorization_code",
+                    code=code,
+                    code_verifier=expected.verifier,
+                    timeout=TIMEOUT_S,
+                )
+        except (AuthlibBaseError, requests.RequestException, ValueError) as error:
+            raise NotSignedIn(f"the identity provider did not take the sign-in ({type(error).__name__})") from None
+        claims = self._claims(str(token.get("id_token", "")), about, keys, expected.nonce)
+        return self._person(claims), expected.onward
+
+    def _client(self) -> OAuth2Session:
+        settings = self._settings
+        return OAuth2Session(
+            settings.oidc_client_id,
+            settings.oidc_client_secret,
+            scope=" ".join(settings.oidc_scopes),
+            redirect_uri=self._callback,
+            code_challenge_method="S256",
+        )
+
+    def _about(self, *, anew: bool = False) -> tuple[Mapping[str, Any], KeySet]:
+        """What the provider says of itself, and its keys."""
+        now_s = self._clock()
+        if not anew and self._known is not None and now_s - self._known[0] < _KNOWN_S:
+            return self._known[1], self._known[2]
+        issuer = self._settings.oidc_issuer
+        try:
+            about = _read(f"{issuer.rstrip('/')}/.well-known/openid-configuration")
+            if about.get("issuer") != issuer:
+                raise NotSignedIn("the identity provider gives itself another name than the settings do")
+            for name in ("authorization_endpoint", "token_endpoint", "jwks_uri"):
+                if not isinstance(about.get(name), str):
+                    raise NotSignedIn(f"the identity provider does not say its {name}")
+            keys = KeySet.import_key_set(_read(about["jwks_uri"]))  # type: ignore[arg-type]
+        except (requests.RequestException, ValueError, JoseError) as error:
+            raise NotSignedIn(f"the identity provider cannot be reached ({type(error).__name__})") from None
+        self._known = now_s, about, keys
+        return about, keys
+
+    def _claims(self, id_token: str, about: Mapping[str, Any], keys: KeySet, nonce: str) -> CodeIDToken:
+        try:
+            try:
+                decoded = jwt.decode(id_token, keys, algorithms=list(ALGORITHMS))
+            except (JoseError, ValueError):
+                # Its keys may have changed since they were read.
+                _, keys = self._about(anew=True)
+                decoded = jwt.decode(id_token, keys, algorithms=list(ALGORITHMS))
+            claims = CodeIDToken(
+                decoded.claims,
+                decoded.header,
+                {
+                    "iss": {"essential": True, "value": about["issuer"]},
+                    "aud": {"essential": True, "value": self._settings.oidc_client_id},
+                },
+                {"nonce": nonce, "client_id": self._settings.oidc_client_id},
+            )
+            claims.validate(leeway=_LEEWAY_S)
+        except (JoseError, AuthlibBaseError, ValueError, TypeError) as error:
+            raise NotSignedIn(f"the identity provider's word does not hold ({type(error).__name__})") from None
+        return claims
+
+    def _person(self, claims: Mapping[str, Any]) -> Person:
+        name = claims.get(self._settings.oidc_user_claim)
+        if not isinstance(name, str) or not name.strip() or len(name) > _MOST_NAME or not name.isprintable():
+            raise NotSignedIn(f"the identity provider does not say {self._settings.oidc_user_claim!r}")
+        if self._settings.oidc_user_claim == "email" and claims.get("email_verified") is False:
+            raise NotSignedIn("the identity provider has not verified the email address")
+        listed = claims.get(self._settings.oidc_groups_claim, [])
+        groups = [listed] if isinstance(listed, str) else listed if isinstance(listed, list) else []
+        return Person(name.strip(), rights_of([group for group in groups if isinstance(group, str)], self._settings))
+
+
+def _read(url: str) -> dict[str, Any]:
+    with requests.Session() as session:
+        answer = session.get(url, timeout=TIMEOUT_S, allow_redirects=False)
+    answer.raise_for_status()
+    document = answer.json()
+    if not isinstance(document, dict):
+        raise ValueError("not an object")
+    return document
