@@ -196,7 +196,7 @@ def test_a_module_and_a_line_are_all_that_a_new_kind_takes(house: Path, widgets:
 
             widgets.willing = True
             assert copy.run("dead", "show", "widget:unwanted")["replay"]["way"] == "same"
-            assert copy.run("dead", "replay", "--key", "widget:unwanted", "--yes")["done"] == 1
+            assert copy.run("dead", "replay", "--key", "widget:unwanted", "--yes", "--reason", "wanted")["done"] == 1
             assert [relay.wait("widget:unwanted", WAIT_S).transaction_id] == widgets.ids("unwanted")
 
             send_by_name(settings, name="by-name")
@@ -226,6 +226,7 @@ MAY_NAME = {
     "worker/demo/proof/money.py": "the demo proves what it played: payments, refunds and holds",
     "worker/demo/proof/records.py": "and the records and values, kind by kind",
     "worker/cli/show.py": "a row of the ledger is called a transaction",
+    "worker/cli/find.py": "the same",
 }
 
 

@@ -174,9 +174,14 @@ def test_a_paused_target_is_told_once_for_all_that_meet_it(playing, sentry):
     before = len(sentry.events())
     playing.strike("401", "told.many.", times=8)
     playing.enqueue("told", *(Write(intent=payment(f"told.many.{number}.")) for number in range(8)))
-    told = [event["tags"] for event in sentry.events()[before:]]
-    paused = [(tags["side"], tags["code"]) for tags in told if "side" in tags]
-    assert sorted(paused) == [("read", "HTTP_401"), ("write", "HTTP_401")]
+    told = [(event["level"], event["tags"]) for event in sentry.events()[before:]]
+    sides = sorted((level, tags["side"], tags["code"]) for level, tags in told if "side" in tags)
+    # That it is well again is told as well.
+    ends = [("info", "read", "HTTP_401"), ("info", "write", "HTTP_401")]
+    assert [side for side in sides if side not in ends] == [
+        ("error", "read", "HTTP_401"),
+        ("error", "write", "HTTP_401"),
+    ]
 
 
 def test_nothing_was_lost_or_doubled(playing, sandbox):

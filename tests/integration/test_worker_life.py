@@ -368,7 +368,9 @@ def test_the_sweeper_dies_of_nothing(settings, monkeypatch, error):
     monkeypatch.setattr(bootsteps.Round, "sweep", failing)
     queues = SimpleNamespace(consume_from={queue_of(hasty, lane): None for lane in hasty.lanes})
     app = SimpleNamespace(conf=SimpleNamespace(blnk_relay=Shared(hasty)), amqp=SimpleNamespace(queues=queues))
-    sweeper = Sweeper(SimpleNamespace(app=app, steps=[]))
+    sweeper = Sweeper(
+        SimpleNamespace(app=app, steps=[], pool_cls=SimpleNamespace(__module__="celery.concurrency.thread"))
+    )
     sweeper.start(None)
     try:
         # The watch fails each time as well, for want of a connection.

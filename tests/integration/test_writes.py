@@ -292,5 +292,5 @@ def test_the_file_of_a_discarded_upload_is_gone(scene: Scene) -> None:
     scene.enqueue(again=upload_records("bank-x", content, name="more.csv"))
     dead = scene.wait("again")["again"]
     assert journal.file(dead.id, len(content)) == content
-    journal.scripts.run("discard", dead.id, "{}", 100)
+    journal.scripts.run("discard", dead.id, "{}", 100, "", "")
     assert journal.file(dead.id, len(content)) is None
