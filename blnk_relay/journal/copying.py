@@ -189,33 +189,52 @@ class HistoryLag:
 
 def lag_flow(settings: Settings, target: str) -> Flow[HistoryLag]:
     """How far a journal is copied; its cost does not grow with what is to be done."""
-    prefix = settings.prefix(target)
     now_ms, _ = yield Run("now", ())
-    on, is_, uncopied, first, lives = yield Ask(
+    told = yield Ask(lag_commands(settings.prefix(target)), whole=False)
+    return (yield from lag_rest_flow(settings, target, now_ms, told))
+
+
+def lag_commands(prefix: str) -> tuple[tuple[str | int, ...], ...]:
+    """What is read first, in a trip of whoever asks for other things as well."""
+    return (
+        ("HGET", f"{prefix}ground", "history"),
+        ("HMGET", f"{prefix}history", "seen", "walked", "letters", "trouble", "trouble_since"),
+    )
+
+
+def lag_rest_flow(settings: Settings, target: str, now_ms: int, told: Sequence[Any]) -> Flow[HistoryLag]:
+    """The rest of it: no trip where history is off and nothing is in its way, else one.
+
+    Args:
+        settings: The bounds.
+        target: Whose journal it is.
+        now_ms: The time of the journal.
+        told: What the commands of :func:`lag_commands` answered.
+    """
+    prefix = settings.prefix(target)
+    on, (seen, walked, letters, trouble, since) = told
+    if not on and not trouble:
+        return HistoryLag(target)
+    over_ms = now_ms - int(settings.retention_s * 1000)
+    counts: list[tuple[str | int, ...]] = [("ZCOUNT", f"{prefix}done", "-inf", over_ms)]
+    counts += [("ZCOUNT", f"{prefix}done", walked.partition(" ")[0], "+inf")] if walked else []
+    counts += [("ZCARD", f"{prefix}dead"), ("ZCARD", f"{prefix}discarded")] if letters else []
+    uncopied, first, lives, held, *walking = yield Ask(
         (
-            ("HGET", f"{prefix}ground", "history"),
-            ("HMGET", f"{prefix}history", "seen", "walked", "letters", "trouble", "trouble_since"),
             ("ZCARD", f"{prefix}uncopied"),
             ("ZRANGE", f"{prefix}uncopied", 0, 0, "WITHSCORES"),
             ("LLEN", f"{prefix}lives"),
+            *counts,
         ),
         whole=False,
     )
-    seen, walked, letters, trouble, since = is_
-    counts: list[tuple[str | int, ...]] = []
-    if on:
-        over_ms = now_ms - int(settings.retention_s * 1000)
-        counts = [("ZCOUNT", f"{prefix}done", "-inf", over_ms)]
-        counts += [("ZCOUNT", f"{prefix}done", walked.partition(" ")[0], "+inf")] if walked else []
-        counts += [("ZCARD", f"{prefix}dead"), ("ZCARD", f"{prefix}discarded")] if letters else []
-    held, *walking = (yield Ask(tuple(counts), whole=False)) if counts else [0]
     return HistoryLag(
         target=target,
         on=bool(on),
         uncopied=uncopied + lives,
         oldest_s=max(0.0, (now_ms - first[0][1]) / 1000) if first else 0.0,
         walking=sum(walking),
-        held=held,
+        held=held if on else 0,
         seen_s=max(0.0, (now_ms - read(seen)) / 1000) if seen else None,
         trouble=trouble or "",
         trouble_s=max(0.0, (now_ms - read(since)) / 1000) if trouble else 0.0,

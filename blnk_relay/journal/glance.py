@@ -13,7 +13,7 @@ from blnk_relay.errors import JournalUnavailable
 from blnk_relay.journal.journal import Journal
 from blnk_relay.journal.overview import Overview, merged
 from blnk_relay.journal.rates import Rates, merged_rates, rates_of, sample_now
-from blnk_relay.journal.verdicts import Facts, Lag, Verdict, verdicts
+from blnk_relay.journal.verdicts import Facts, Verdict, verdicts
 from blnk_relay.journal.vitals import JournalVitals, ServerVitals, journal_vitals, server_vitals
 from blnk_relay.journal.workers import WorkerView, together
 from blnk_relay.settings import Settings
@@ -41,13 +41,12 @@ class Glance:
         return not any(verdict.fails for verdict in self.verdicts)
 
 
-def read_facts(settings: Settings, journals: Sequence[Journal], lags: Sequence[Lag] = ()) -> Facts:
+def read_facts(settings: Settings, journals: Sequence[Journal]) -> Facts:
     """Read what verdicts rest on. A server that does not answer costs one timeout, however many journals it has.
 
     Args:
         settings: What is asked for, and the bounds.
         journals: Which.
-        lags: Of history, where it is kept.
     """
     servers: list[tuple[ServerVitals, tuple[str, ...]]] = []
     there: list[tuple[RedisAddress, list[str]]] = []
@@ -65,7 +64,7 @@ def read_facts(settings: Settings, journals: Sequence[Journal], lags: Sequence[L
         JournalVitals(journal.target, failure=away[journal.target]) if journal.target in away else _vitals(journal)
         for journal in journals
     )
-    return Facts(settings, vitals, tuple(servers), tuple(lags))
+    return Facts(settings, vitals, tuple(servers))
 
 
 def _vitals(journal: Journal) -> JournalVitals:

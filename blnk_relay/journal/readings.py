@@ -6,7 +6,8 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from blnk_relay.journal.flows import Flow, Run
+from blnk_relay.journal.copying import HistoryLag, lag_commands, lag_rest_flow
+from blnk_relay.journal.flows import Ask, Flow, Run
 from blnk_relay.journal.journal import Journal
 from blnk_relay.journal.overview import Overview, overview_flow
 from blnk_relay.journal.server import facts_of
@@ -24,6 +25,7 @@ class Reading:
         workers: Worker programs, those that died lately among them.
         server: What its Redis says of itself; empty where we may not ask.
         ahead_s: How far the journal's time is ahead of this machine's.
+        history: How far it is copied into history.
     """
 
     target: str
@@ -31,6 +33,7 @@ class Reading:
     workers: tuple[WorkerView, ...]
     server: Mapping[str, str]
     ahead_s: float
+    history: HistoryLag
 
 
 def reading_of(journal: Journal) -> Reading:
@@ -42,11 +45,13 @@ def reading_of(journal: Journal) -> Reading:
     before_s = time.time()
     now_ms = journal.now_ms()
     ahead_s = now_ms / 1000 - (before_s + time.time()) / 2
-    return journal.drive(_reading_flow(journal.settings, journal.target, ahead_s))
+    return journal.drive(_reading_flow(journal.settings, journal.target, now_ms, ahead_s))
 
 
-def _reading_flow(settings: Settings, target: str, ahead_s: float) -> Flow[Reading]:
+def _reading_flow(settings: Settings, target: str, now_ms: int, ahead_s: float) -> Flow[Reading]:
     overview, _ = yield from overview_flow(settings, target)
     workers = yield from workers_flow(settings, target)
     server = facts_of((yield Run("server", ())))
-    return Reading(target, overview, workers, server, ahead_s)
+    told = yield Ask(lag_commands(settings.prefix(target)), whole=False)
+    history = yield from lag_rest_flow(settings, target, now_ms, told)
+    return Reading(target, overview, workers, server, ahead_s, history)

@@ -1,7 +1,7 @@
 """What is wrong, since when, how much of it there is, and what to do: from facts to verdicts, worst first. Pure.
 
 Each sort of verdict stands once in :data:`SORTS`, with what it means; its name is also that of its part of the runbook
-and of its alert. A verdict that somebody else finds (history, telemetry) needs an entry there and a :func:`verdict`.
+and of its alert. A verdict that somebody else finds (telemetry) needs an entry there and a :func:`verdict`.
 """
 
 from __future__ import annotations
@@ -145,23 +145,6 @@ _SEVERITIES = {severity: place for place, severity in enumerate(Severity)}
 
 
 @dataclass(frozen=True, slots=True)
-class Lag:
-    """How far the history of a target is behind.
-
-    Attributes:
-        target: Whose.
-        count: What is over and not copied.
-        since: When the oldest of that was over.
-        why: What holds it up; empty where nobody knows.
-    """
-
-    target: str
-    count: int
-    since: datetime | None = None
-    why: str = ""
-
-
-@dataclass(frozen=True, slots=True)
 class Facts:
     """All that verdicts rest on, as it was read.
 
@@ -169,13 +152,11 @@ class Facts:
         settings: What is asked for.
         journals: One for each target.
         servers: Each Redis that keeps a journal, with the targets whose journals those are.
-        lags: Of history, where it is kept and behind.
     """
 
     settings: Settings
     journals: tuple[JournalVitals, ...] = ()
     servers: tuple[tuple[ServerVitals, tuple[str, ...]], ...] = ()
-    lags: tuple[Lag, ...] = ()
 
 
 def verdict(
@@ -218,7 +199,6 @@ def verdicts(facts: Facts) -> tuple[Verdict, ...]:
     for server, targets in facts.servers:
         found += _of_server(server, targets)
     found += _of_workers(facts)
-    found += _lags(facts.lags)
     return tuple(sorted(found, key=_place))
 
 
@@ -439,6 +419,55 @@ def new_causes(now: Sample, samples: Iterable[Sample]) -> list[tuple[str, int, i
     return sorted(found, key=lambda one: (-one[1], one[0]))
 
 
+def _history(journal: JournalVitals, _settings: Settings) -> Iterator[Verdict]:
+    """What is over and not copied, and what keeps it from being copied."""
+    lag = journal.history
+    if lag is None:
+        return
+    alone = lag.on and not lag.trouble and (lag.seen_s is None or lag.seen_s > BEHIND_S)
+    if not (lag.trouble or alone or (lag.on and lag.oldest_s > BEHIND_S)):
+        return
+    count = lag.uncopied + lag.walking
+    what = f"{_many(count, 'finished intent')} not copied" if lag.on else "history has not begun"
+    if lag.held:
+        what += f", {lag.held:,} of them kept for that alone"
+    why, remedy = _IN_THE_WAY.get(lag.trouble, (f"the database: {lag.trouble}", _BRING_BACK))
+    if alone:
+        why, remedy = _NOBODY_COPIES
+    elif not lag.trouble:
+        why, remedy = "the workers that copy do not keep up", f"blnk-relay history status --target {journal.target}"
+    yield verdict(
+        "history-behind",
+        f"{what}; {why}",
+        remedy,
+        target=journal.target,
+        since=_ago(journal, max(lag.trouble_s, lag.oldest_s, (lag.seen_s or 0.0) if alone else 0.0)),
+        count=count,
+    )
+
+
+_BRING_BACK = "bring the database back; see 'blnk-relay history status'"
+
+#: What keeps history from going on, by the word that is noted: in a sentence, and what to do.
+_IN_THE_WAY = {
+    "schema": ("the database does not have the tables of this version", "blnk-relay history upgrade"),
+    "shape": ("the journal has an older shape", "blnk-relay upgrade"),
+    "database": (
+        "workers copy into different databases",
+        f"give all workers the same {PREFIX}HISTORY_URL",
+    ),
+    "journal": (
+        "another journal of this name is copied into the same database",
+        f"give one of the two another {PREFIX}HISTORY_URL",
+    ),
+}
+
+_NOBODY_COPIES = (
+    "no worker looks for what is to be copied",
+    f"start a worker with {PREFIX}HISTORY_URL, or: blnk-relay history off --reason 'no longer kept'",
+)
+
+
 def _ago(journal: JournalVitals, seconds: float) -> datetime:
     return moment(int(journal.now_ms - seconds * 1000))
 
@@ -449,10 +478,11 @@ _OF_JOURNAL: tuple[Callable[[JournalVitals, Settings], Iterator[Verdict]], ...] 
     _gates,
     _ages,
     _letters,
+    _history,
 )
 
 
-# -- of servers, workers and history ---------------------------------------------------------------------------------
+# -- of servers and workers ---------------------------------------------------------------------------------
 
 
 def _of_server(server: ServerVitals, targets: Sequence[str]) -> Iterator[Verdict]:
@@ -501,19 +531,6 @@ def _of_workers(facts: Facts) -> Iterator[Verdict]:
             f"workers of versions {', '.join(versions)}",
             "blnk-relay workers; replace the older ones",
             count=sum(worker.alive for worker in workers),
-        )
-
-
-def _lags(lags: Iterable[Lag]) -> Iterator[Verdict]:
-    for lag in lags:
-        why = f": {lag.why}" if lag.why else ""
-        yield verdict(
-            "history-behind",
-            f"{lag.count:,} finished intents are not copied{why}",
-            f"see {PREFIX}HISTORY_URL and the workers' log",
-            target=lag.target,
-            since=lag.since,
-            count=lag.count,
         )
 
 

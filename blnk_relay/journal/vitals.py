@@ -12,6 +12,7 @@ from redis.exceptions import RedisError, ResponseError
 from blnk_relay.address import RedisAddress
 from blnk_relay.errors import OtherShape
 from blnk_relay.journal.connection import connect, unavailable
+from blnk_relay.journal.copying import HistoryLag, lag_commands, lag_rest_flow
 from blnk_relay.journal.flows import Ask, Flow, Run
 from blnk_relay.journal.journal import Journal
 from blnk_relay.journal.overview import Overview, overview_flow
@@ -84,6 +85,7 @@ class JournalVitals:
         now_ms: The time of the journal; 0 where it was not asked.
         workers: Worker programs, also those that died lately.
         samples: Counters of the last hour, newest first.
+        history: How far it is copied into history; None where it was not asked.
         failure: Why nothing could be read; empty where it could.
     """
 
@@ -101,6 +103,7 @@ class JournalVitals:
     now_ms: int = 0
     workers: tuple[WorkerView, ...] = ()
     samples: tuple[Sample, ...] = ()
+    history: HistoryLag | None = None
     failure: str = ""
 
 
@@ -197,9 +200,15 @@ def _rest_flow(settings: Settings, found: JournalVitals) -> Flow[JournalVitals]:
     prefix = settings.prefix(found.target)
     now_ms, _ = yield Run("now", ())
     overview, alive = yield from overview_flow(settings, found.target)
-    lost, new_letters = yield Ask(
-        (("HGET", f"{prefix}ground", "lost"), ("ZCOUNT", f"{prefix}dead", now_ms - NEW_MS, "+inf")), whole=False
+    lost, new_letters, *copied = yield Ask(
+        (
+            ("HGET", f"{prefix}ground", "lost"),
+            ("ZCOUNT", f"{prefix}dead", now_ms - NEW_MS, "+inf"),
+            *lag_commands(prefix),
+        ),
+        whole=False,
     )
+    history = yield from lag_rest_flow(settings, found.target, now_ms, copied)
     workers = yield from workers_flow(settings, found.target)
     samples = yield from samples_flow(prefix)
     return replace(
@@ -211,4 +220,5 @@ def _rest_flow(settings: Settings, found: JournalVitals) -> Flow[JournalVitals]:
         programs=tuple(sorted(map(program_of, alive))),
         new_letters=new_letters,
         overview=overview,
+        history=history,
     )

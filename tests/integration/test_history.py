@@ -22,6 +22,7 @@ from blnk_relay.journal.ground import Ground
 from blnk_relay.journal.journal import Journal
 from tests.support.history import books_of, made, postgres, rows_of, sqlite_url, why_no_postgres
 from tests.support.journal import LANE, WORKER, enqueue, finish, kill, status, sweep, trim
+from tests.support.stages import operator_of
 
 #: The same on PostgreSQL takes longer; test_find.py copies into it in the first tier as well.
 SORTS = ("sqlite", pytest.param("postgresql", marks=pytest.mark.long))
@@ -398,6 +399,8 @@ def test_with_the_database_away_for_an_hour_all_goes_on_and_it_catches_up(relay,
     assert lag.oldest_s > 3_500
     assert lag.trouble_s > 2_900
     assert lag.held >= 50
+    (verdict,) = [one for one in operator_of(relay).verdicts() if one.sort == "history-behind"]
+    assert (verdict.target, verdict.count, verdict.remedy) == ("default", 60, "blnk-relay history upgrade")
     assert all(relay.get(f"minute-{minute}").key for minute in range(60))
     copy(journal, database)
     assert journal.history_lag().trouble == ""
@@ -433,7 +436,12 @@ def test_a_journal_of_the_first_shape_is_not_copied_before_it_is_upgraded(relay,
         Copier(journal, database).round()
     lag = journal.history_lag()
     assert (lag.on, lag.trouble) == (False, "shape")
-    Operator(relay.journals, relay.bells).upgrade()
+    operator = operator_of(relay)
+    assert "blnk-relay upgrade" in [one.remedy for one in operator.verdicts() if one.sort == "history-behind"]
+    # Whoever gives up on it is not told of it for ever.
+    operator.history_off(who="me", reason="no longer wanted")
+    assert [one for one in operator.verdicts() if one.sort == "history-behind"] == []
+    operator.upgrade()
     copy(journal, database)
     assert keys_in(database) == Counter(["paid-1"])
 

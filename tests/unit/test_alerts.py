@@ -35,6 +35,8 @@ HEALTHY = {
     'blnk_relay_redis_persistence_failing{target="eu",instance="a"}': "0+0x20",
     'blnk_relay_redis_append_only{target="eu",instance="a"}': "1+0x20",
     'blnk_relay_redis_evicts{target="eu",instance="a"}': "0+0x20",
+    'blnk_relay_history_lag_seconds{target="eu",instance="a"}': "1+0x20",
+    'blnk_relay_history_troubled{target="eu",instance="a"}': "0+0x20",
     'blnk_relay_clock_ahead_seconds{target="eu",instance="a"}': "0.01+0x20",
 }
 
@@ -175,6 +177,18 @@ CASES: dict[str, tuple[dict[str, str], str, dict[str, str], str]] = {
         {"target": "eu"},
         "The Redis of target eu evicts intents when it is full; maxmemory-policy must be noeviction.",
     ),
+    "history is not copied": (
+        soon("history_lag_seconds", "0", "900"),
+        "BlnkRelayHistoryBehind",
+        {"target": "eu"},
+        "What is over of target eu is not copied into history, and stays in Redis until it is.",
+    ),
+    "history cannot begin": (
+        soon("history_troubled", "0", "1"),
+        "BlnkRelayHistoryBehind",
+        {"target": "eu"},
+        "What is over of target eu is not copied into history, and stays in Redis until it is.",
+    ),
     "versions are mixed": (
         soon("worker_versions", "1", "2"),
         "BlnkRelayVersionsMixed",
@@ -243,7 +257,7 @@ def test_each_alert_fires_on_its_case_alone_once_that_has_lasted_and_says_what_i
 
 
 #: What status says and no alert does: it is no matter of numbers, or not yet.
-WITHOUT = {"journal-shape", "journal-foreign", "journal-lost", "history-behind"}
+WITHOUT = {"journal-shape", "journal-foreign", "journal-lost"}
 
 
 def test_an_alert_is_as_bad_as_the_verdict_that_status_has_for_it_and_names_its_runbook():

@@ -15,6 +15,7 @@ from blnk_relay import Settings
 from blnk_relay.intents.intent import Entry
 from blnk_relay.intents.progress import Progress
 from blnk_relay.intents.states import State
+from blnk_relay.journal.copying import HistoryLag
 from blnk_relay.journal.entries import Claimed, Settlement
 from blnk_relay.journal.overview import GateView, LaneDepth, Overview
 from blnk_relay.journal.readings import Reading
@@ -160,7 +161,7 @@ def reading(**counts: int) -> Reading:
         gates=(GateView("eu", "read", "paused", "AUTH_INVALID_API_KEY", None, manual=False, note="", rate=0),),
         counts={name.replace("__", "|"): value for name, value in counts.items()},
     )
-    return Reading("eu", overview, (), MappingProxyType({}), 0.25)
+    return Reading("eu", overview, (), MappingProxyType({}), 0.25, HistoryLag("eu"))
 
 
 def series(
@@ -190,6 +191,16 @@ def test_a_journal_is_told_by_state_lane_and_target():
     assert of(found, "gate", side="read", state="paused", code="AUTH_INVALID_API_KEY", by="worker") == 1
     assert of(found, "gate", side="write", state="open") == 1
     assert of(found, "clock_ahead_seconds") == 0.25
+
+
+def test_history_is_told_where_it_is_on_or_cannot_begin():
+    off = series(Families(Settings()), "eu", reading())
+    assert not [name for name, _ in off if "history" in name]
+    lag = HistoryLag("eu", on=True, uncopied=3, walking=4, oldest_s=5.0)
+    on = series(Families(Settings()), "eu", replace(reading(), history=lag))
+    assert (of(on, "history_lag_seconds"), of(on, "history_uncopied"), of(on, "history_troubled")) == (5.0, 7, 0)
+    stuck = series(Families(Settings()), "eu", replace(reading(), history=HistoryLag("eu", trouble="shape")))
+    assert of(stuck, "history_troubled") == 1
 
 
 def worker(name: str, version: str = "1.0", state: str = "running", **sign: Any) -> WorkerView:

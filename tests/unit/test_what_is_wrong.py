@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from blnk_relay import Settings
+from blnk_relay.journal.copying import HistoryLag
 from blnk_relay.journal.glance import glance_of
 from blnk_relay.journal.health import health_of
 from blnk_relay.journal.overview import GateView, LaneDepth, Overview, Pause
@@ -18,7 +19,7 @@ from blnk_relay.journal.rates import Rates, Sample, merged_rates, rates_of, samp
 from blnk_relay.journal.shape import NEWEST
 from blnk_relay.journal.status import moment
 from blnk_relay.journal.troubles import Severity
-from blnk_relay.journal.verdicts import SORTS, Facts, Lag, Verdict, new_causes, verdicts
+from blnk_relay.journal.verdicts import SORTS, Facts, new_causes, verdicts
 from blnk_relay.journal.vitals import JournalVitals, ServerVitals
 from blnk_relay.journal.workers import MOST_NAMES, Sign, WorkerView, chosen, read_sign, seen_in, sign_of, together
 
@@ -82,6 +83,12 @@ def gate(state: str, side: str = "write", code: str = "HTTP_401", *, who: str = 
 def server(**info: str) -> Facts:
     """The same, but for what Redis says of itself."""
     return facts(replace(SERVER, info={**SERVER.info, **info}))
+
+
+def copied(**changes: Any) -> Facts:
+    """The same, but with a history into which 40 intents are to be copied."""
+    lag = HistoryLag("default", on=True, uncopied=30, walking=10, oldest_s=2.0, seen_s=1.0)
+    return facts(history=replace(lag, **changes))
 
 
 def working(*workers: WorkerView, **changes: Any) -> Facts:
@@ -153,14 +160,13 @@ CASES: list[tuple[Callable[[], Facts], str, Severity, int, str, str]] = [
     (lambda: server(aof_enabled="0"), "redis-persistence", C, 1, "append-only file is off", "appendonly yes"),
     (lambda: server(maxmemory_policy="allkeys-lru"), "redis-eviction", C, 1, "allkeys-lru", "noeviction"),
     (lambda: facts(replace(SERVER, ahead_s=9.0)), "clocks-apart", W, 1, "+9.00 s", "time service"),
-    (
-        lambda: replace(facts(), lags=(Lag("default", 40, NOW, "no route to it"),)),
-        "history-behind",
-        W,
-        40,
-        "no route to it",
-        "HISTORY_URL",
-    ),
+    (lambda: copied(oldest_s=90.0), "history-behind", W, 40, "40 finished intents not copied", "history status"),
+    (lambda: copied(trouble="OperationalError", trouble_s=9.0, held=7), "history-behind", W, 40, "7 of them", "back"),
+    (lambda: copied(trouble="schema"), "history-behind", W, 40, "tables of this version", "history upgrade"),
+    (lambda: copied(trouble="shape", on=False), "history-behind", W, 40, "has not begun", "blnk-relay upgrade"),
+    (lambda: copied(trouble="database"), "history-behind", W, 40, "different databases", "the same BLNK_RELAY_HIST"),
+    (lambda: copied(trouble="journal"), "history-behind", W, 40, "another journal", "another BLNK_RELAY_HIST"),
+    (lambda: copied(seen_s=3600.0), "history-behind", W, 40, "no worker looks", "blnk-relay history off"),
 ]
 
 
@@ -331,7 +337,12 @@ def test_a_host_is_well_while_a_worker_of_it_is_alive_and_none_makes_no_progress
     assert (quiet.live, quiet.ready) == (True, False)
 
 
-def test_a_verdict_of_another_part_is_one_like_any_other() -> None:
-    (found,) = verdicts(Facts(SETTINGS, lags=(Lag("eu", 1),)))
-    assert isinstance(found, Verdict)
-    assert found.target == "eu"
+def test_history_that_is_off_or_copied_within_a_minute_is_no_verdict() -> None:
+    assert verdicts(copied()) == verdicts(facts(history=HistoryLag("default"))) == ()
+
+
+def test_history_is_behind_since_what_keeps_it_or_since_the_first_that_waits() -> None:
+    (found,) = verdicts(copied(oldest_s=90.0, trouble="OperationalError", trouble_s=3600.0))
+    assert found.since == NOW - timedelta(hours=1)
+    (found,) = verdicts(copied(oldest_s=90.0))
+    assert found.since == NOW - timedelta(seconds=90)

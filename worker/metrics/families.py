@@ -139,6 +139,10 @@ class Families:
         yield from self._gates(seen)
         yield from self._workers(reading)
         yield names.CLOCK_AHEAD, (), reading.ahead_s
+        if reading.history.on or reading.history.trouble:
+            yield names.HISTORY_LAG, (), reading.history.oldest_s
+            yield names.HISTORY_UNCOPIED, (), reading.history.uncopied + reading.history.walking
+            yield names.HISTORY_TROUBLED, (), int(bool(reading.history.trouble))
         yield from _of_server(reading.server)
 
     def _workers(self, reading: Reading) -> Iterator[tuple[Name, tuple[str, ...], float]]:

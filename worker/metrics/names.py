@@ -76,6 +76,18 @@ REDIS_EVICTS = Name("redis_evicts", "gauge", "Whether it would evict intents whe
 REDIS_APPENDS = Name("redis_append_only", "gauge", "Whether its append-only file is on.")
 REDIS_FAILING = Name("redis_persistence_failing", "gauge", "Whether its last write to disk failed.")
 REDIS_REPLICAS = Name("redis_replicas", "gauge", "Replicas that are connected to it.")
+HISTORY_LAG = Name(
+    "history_lag_seconds",
+    "gauge",
+    "For how long the oldest that is over has waited to be copied into history; 0 where none does, nothing where "
+    "history is off.",
+)
+HISTORY_UNCOPIED = Name(
+    "history_uncopied", "gauge", "What is over, or was replayed, and is not copied into history yet."
+)
+HISTORY_TROUBLED = Name(
+    "history_troubled", "gauge", "Whether something keeps history from being copied, also where it could not begin."
+)
 CLOCK_AHEAD = Name(
     "clock_ahead_seconds", "gauge", "How far the journal's time is ahead of the clock of the machine that is asked."
 )

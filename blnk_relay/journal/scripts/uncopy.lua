@@ -7,7 +7,11 @@
 local silent_ms, forced = tonumber(ARGV[1]), ARGV[2] == '1'
 
 local key = P .. 'history'
-if not HISTORY then return { 'off', 0 } end
+if not HISTORY then
+  -- What kept it from beginning is no matter any more.
+  redis.call('HDEL', key, 'trouble', 'trouble_since')
+  return { 'off', 0 }
+end
 local seen = tonumber(redis.call('HGET', key, 'seen') or '0')
 if not forced and NOW >= seen and NOW - seen < silent_ms then return { 'seen', 0 } end
 local left = redis.call('ZCARD', P .. 'uncopied')
