@@ -50,6 +50,7 @@ from blnk_relay.journal.finding import FindResult, Located, Looked, Question
 from blnk_relay.journal.glance import Glance
 from blnk_relay.journal.health import Health
 from blnk_relay.journal.jobs import Job, JobName, ManyPlan, Planned
+from blnk_relay.journal.listing import CutShort, ListBound
 from blnk_relay.journal.operator import Operator
 from blnk_relay.journal.overview import GateView, LaneDepth, Overview, Pause
 from blnk_relay.journal.parts import PartStatus
@@ -211,6 +212,8 @@ __all__ = [  # noqa: RUF022 - grouped by what they are for
     "Causes",
     "Together",
     "Via",
+    "ListBound",
+    "CutShort",
     "KeyUse",
     "Resealed",
     "ReplayPlan",

@@ -1,14 +1,13 @@
-"""Reading settings from environment variables, or from files that variables name, with environs."""
+"""Reading settings from environment variables, or from files that variables name."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import Field, field
 from difflib import get_close_matches
+from math import isfinite
 from pathlib import Path
 from typing import Any
-
-from environs import FileAwareEnv
 
 from blnk_relay.errors import InvalidSettings
 
@@ -31,6 +30,10 @@ _MUST = {
     tuple: "must be a list with commas between its parts",
     str: "must be text",
 }
+
+#: What is true and what is not, whatever the case.
+_TRUE = frozenset({"1", "true", "t", "yes", "y", "on"})
+_FALSE = frozenset({"0", "false", "f", "no", "n", "off"})
 
 #: Characters of a wrong value that are shown.
 _MOST_QUOTED = 100
@@ -55,14 +58,6 @@ class Environment:
     def __init__(self, variables: Mapping[str, str]) -> None:
         self._variables = variables
         self._given = {name for name in variables if name.startswith(PREFIX)}
-        env = FileAwareEnv(prefix=PREFIX, strip_whitespace=True)
-        self._read: dict[type, Callable[[str], Any]] = {
-            bool: env.bool,
-            int: env.int,
-            float: env.float,
-            tuple: env.list,
-            str: env.str,
-        }
 
     def names(self, field_name: str) -> tuple[str, ...]:
         """A list of names, such as those of the targets; empty when the variable is not set."""
@@ -150,19 +145,42 @@ class Environment:
         return path
 
     def _value(self, variable: str, type_: type, *, secret: bool) -> Any:
+        given = variable in self._given
         try:
-            value = self._read[type_](variable.removeprefix(PREFIX))
-        except (ValueError, OSError) as error:
-            if variable in self._given:
-                # A secret must not be quoted.
-                given = "" if secret else f", not {self._variables[variable][:_MOST_QUOTED]!r}"
-                raise InvalidSettings(f"{variable} {_MUST[type_]}{given}.") from None
-            unread = "readable file" in str(error)
-            what = "must name a file that can be read" if unread else f"names a file whose content {_MUST[type_]}"
-            raise InvalidSettings(f"{variable}{_FILE} {what}.") from None
-        if type_ is tuple:
-            return tuple(part.strip() for part in value)
-        return value.strip() if isinstance(value, str) else value
+            text = self._variables[variable] if given else Path(self._variables[variable + _FILE]).read_text("utf-8")
+        except (OSError, ValueError):
+            raise InvalidSettings(f"{variable}{_FILE} must name a file that can be read.") from None
+        try:
+            return _READ[type_](text.strip())
+        except ValueError:
+            if not given:
+                raise InvalidSettings(f"{variable}{_FILE} names a file whose content {_MUST[type_]}.") from None
+            # A secret must not be quoted.
+            quoted = "" if secret else f", not {text[:_MOST_QUOTED]!r}"
+            raise InvalidSettings(f"{variable} {_MUST[type_]}{quoted}.") from None
+
+
+def _bool(text: str) -> bool:
+    if text.lower() in _TRUE:
+        return True
+    if text.lower() in _FALSE:
+        return False
+    raise ValueError(text)
+
+
+def _float(text: str) -> float:
+    number = float(text)
+    if not isfinite(number):
+        raise ValueError(text)
+    return number
+
+
+def _list(text: str) -> tuple[str, ...]:
+    return tuple(part.strip() for part in text.split(",")) if text else ()
+
+
+#: Of each type of setting its value, from a text without blanks around it; a ValueError for what it cannot be.
+_READ: dict[type, Callable[[str], Any]] = {bool: _bool, int: int, float: _float, tuple: _list, str: str}
 
 
 #: First part of every environment variable of ours.

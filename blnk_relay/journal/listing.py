@@ -7,8 +7,8 @@ its state; elsewhere they are for the reader of the statuses.
 from __future__ import annotations
 
 import heapq
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from difflib import get_close_matches
 from itertools import islice
@@ -37,7 +37,43 @@ _MOST_NAMED = 30
 #: Ids in a page.
 PAGE = 500
 
+#: Intents that fit not, after which a list that no index answers ends; a fraction of a second of somebody's time.
+MOST_MISSED = 2_000
+
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+@dataclass(frozen=True, slots=True)
+class CutShort:
+    """Where a list ended early.
+
+    Attributes:
+        target: In whose journal.
+        looked: How many intents it looked at, the first in its order.
+        there: How many it would have had to look at.
+    """
+
+    target: str
+    looked: int
+    there: int
+
+
+@dataclass(slots=True)
+class ListBound:
+    """How far a list looks for intents that fit, and where that was not to the end.
+
+    Letters are kept by their cause, and all that is over by its time: of these what fits is found at once. Of what is
+    open nothing leads to a kind, a code or a time, so each intent is looked at, and somebody waits for it meanwhile.
+
+    Attributes:
+        most: So many of each journal may turn out not to fit; None to look at all of them, however many there are.
+        step: Told how many more were looked at.
+        cut: The journals in which it ended early; complete once the list has ended.
+    """
+
+    most: int | None = MOST_MISSED
+    step: Callable[[int], None] = lambda _: None
+    cut: list[CutShort] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +90,9 @@ class Wanted:
     @property
     def narrow(self) -> bool:
         """Whether it is worth to look at few fields of many intents before reading some in full."""
-        return any(item is not None for item in (self.kind, self.code, self.since, self.until, self.dead_class))
+        # Those that were cancelled stand among those that are done.
+        given = (self.kind, self.code, self.since, self.until, self.dead_class)
+        return self.state == "cancelled" or any(item is not None for item in given)
 
     def fields(self) -> Mapping[str, str]:
         """Fields that must have a value."""
@@ -74,6 +112,11 @@ class Wanted:
             if changed and ((self.since and changed < self.since) or (self.until and changed >= self.until)):
                 continue
             yield status
+
+
+def of_state(state: StateName) -> Wanted:
+    """All that is in a state."""
+    return Wanted(state, None, None, None, None)
 
 
 def expect(what: str, given: str, known: set[str]) -> None:
@@ -125,30 +168,37 @@ class Listing:
         self._prefix = journal.prefix
 
     def listed(
-        self, wanted: Wanted, *, key: str | None, oldest_first: bool, pages: int | None = None
+        self, wanted: Wanted, *, key: str | None, oldest_first: bool, bound: ListBound
     ) -> Iterator[tuple[float, Status]]:
-        """See :meth:`blnk_relay.Operator.listed`; each with the score that it is listed by.
-
-        Args:
-            wanted: What the list is narrowed to.
-            key: Only the intent with this key or id.
-            oldest_first: The other way round.
-            pages: Pages of ids that are looked through at most.
-        """
+        """See :meth:`blnk_relay.Operator.listed`; each with the score that it is listed by."""
         if key is not None:
             for status in wanted.those_of(self._read((id_of(self._journal.target, key), key))):
                 yield 0.0, status
             return
-        for page in islice(self.pages(wanted, oldest_first=oldest_first), pages):
-            scores = dict(page)
+        looked = missed = 0
+        for page in self.pages(wanted, oldest_first=oldest_first):
+            if bound.most is not None and missed >= bound.most:
+                bound.cut.append(CutShort(self._journal.target, looked, max(looked, self.number(wanted))))
+                return
+            scores, fit = dict(page), 0
             ids = self._matching(list(scores), wanted) if wanted.narrow else list(scores)
+            bound.step(len(scores))
             for chunk in batched(ids, _CHUNK):
                 for status in wanted.those_of(self._read(chunk)):
+                    fit += 1
                     yield scores[status.id], status
+            looked, missed = looked + len(scores), missed + len(scores) - fit
+
+    def number(self, wanted: Wanted) -> int:
+        """How many intents :meth:`pages` would give."""
+        lowest, beyond = self._limits(wanted)
+        limits = (lowest, beyond if beyond == "+inf" else f"({beyond}")
+        sets = [f"{self._prefix}{name}" for name in self._sets(wanted)]
+        return sum(self._ask("ZCOUNT", name, *limits) for name in sets)
 
     def ids(self, state: StateName) -> Iterator[list[str]]:
         """Ids of the intents that may be in a state, page by page, the oldest first."""
-        for page in self.pages(Wanted(state, None, None, None, None), oldest_first=True):
+        for page in self.pages(of_state(state), oldest_first=True):
             yield [id_ for id_, _ in page]
 
     def known(self) -> Known:
@@ -171,7 +221,7 @@ class Listing:
         Yields:
             Pages that are not empty. What leaves the sets meanwhile makes none pass over another.
         """
-        limits = _limits(wanted.since, wanted.until) if wanted.state in TIMED else _limits(None, None)
+        limits = self._limits(wanted)
         sets = self._sets(wanted)
         members = [self._members(name, limits, oldest_first=oldest_first) for name in sets]
         merged = heapq.merge(*members, key=lambda member: member[1], reverse=not oldest_first)
@@ -182,6 +232,11 @@ class Listing:
         fields = [text for pair in wanted.fields().items() for text in pair]
         limits = _limits(wanted.since, wanted.until)
         return self._journal.drive(run_flow("matching", *limits, len(wanted.fields()), *fields, *ids))
+
+    @staticmethod
+    def _limits(wanted: Wanted) -> tuple[str, str]:
+        """Lowest score, and the first that is too high."""
+        return _limits(wanted.since, wanted.until) if wanted.state in TIMED else _limits(None, None)
 
     def _sets(self, wanted: Wanted) -> list[str]:
         """Names of the sets that hold what is wanted, and perhaps more."""

@@ -56,7 +56,7 @@ from blnk_relay.journal.jobs import (
 )
 from blnk_relay.journal.journal import Journal
 from blnk_relay.journal.journals import Journals, reached
-from blnk_relay.journal.listing import Listing, Wanted, batched, check_filters, expect
+from blnk_relay.journal.listing import MOST_MISSED, ListBound, Listing, Wanted, batched, check_filters, expect
 from blnk_relay.journal.overview import Overview, leases_flow, merged, overview_flow
 from blnk_relay.journal.parts import PartStatus
 from blnk_relay.journal.pauses import Change, Word, pause_flow, resume_flow
@@ -276,7 +276,7 @@ class Operator:
         key: str | None = None,
         target: str | None = None,
         oldest_first: bool = False,
-        pages: int | None = None,
+        bound: ListBound | None = None,
     ) -> Iterator[Status]:
         """Intents of a state, newest first, read page by page as they are asked for.
 
@@ -293,16 +293,16 @@ class Operator:
             key: Only the intent with this key or id.
             target: Only of this ledger.
             oldest_first: The other way round.
-            pages: Look through so many pages of 500 of each journal at most, where somebody waits for the answer; what
-                lies beyond is not found.
+            bound: How far to look for those that fit, where somebody waits for the answer; to the end when None.
 
         Raises:
             NotFound: There is no such target.
             JournalUnavailable: Redis did not answer.
         """
         wanted = Wanted(state, kind, code, since, until, dead_class)
+        bound = bound or ListBound(most=None)
         those = [
-            Listing(journal).listed(wanted, key=key, oldest_first=oldest_first, pages=pages)
+            Listing(journal).listed(wanted, key=key, oldest_first=oldest_first, bound=bound)
             for journal in self._journals(target)
         ]
         merged_ = heapq.merge(*those, key=lambda found: found[0], reverse=not oldest_first)
@@ -696,17 +696,23 @@ class Operator:
         action = self._told("rebind", f"target {target} to {journal.ledger}", who=who, reason=reason)
         journal.rebind(journal.ledger, who=who, reason=reason, action=action)
 
-    def key_use(self, target: str | None = None) -> tuple[KeyUse, ...]:
-        """What each journal needs which encryption key for; walks over all intents.
+    def key_use(
+        self, target: str | None = None, *, whole: bool = True, step: Callable[[int], None] = lambda _: None
+    ) -> tuple[KeyUse, ...]:
+        """What each journal needs which encryption key for; looks at each intent that is kept.
 
         Args:
             target: Of this one only; of all when None.
+            whole: False to look at some of the intents only, where somebody waits; :attr:`KeyUse.left` says how many
+                were left.
+            step: Told how many intents more were looked at.
 
         Raises:
             NotFound: There is no such target.
             JournalUnavailable: Redis did not answer.
         """
-        return tuple(key_use(journal) for journal in self._journals(target))
+        most = None if whole else MOST_MISSED
+        return tuple(key_use(journal, most, step) for journal in self._journals(target))
 
     def reseal(
         self,

@@ -18,7 +18,7 @@ from blnk_relay.errors import DoesNotVerify, EncryptionKeyMissing, Refused
 from blnk_relay.intents.states import StateName
 from blnk_relay.journal.flows import Ask, Flow, run_flow
 from blnk_relay.journal.journal import Journal
-from blnk_relay.journal.listing import Listing, batched
+from blnk_relay.journal.listing import Listing, batched, of_state
 from blnk_relay.journal.seal import hidden, keys_in
 
 #: Sets that hold all intents, in the order in which they move on; done ones and cancelled ones are in one.
@@ -49,6 +49,7 @@ class KeyUse:
         secret: Name of the key that the secret of its fingerprints is under; empty where there is none.
         tokens: The same for OAuth tokens.
         lacking: Names of those keys that this process does not have.
+        left: Intents that were not looked at. As long as there are some, a key that is not named may be needed.
     """
 
     target: str
@@ -58,10 +59,11 @@ class KeyUse:
     secret: str
     tokens: str
     lacking: tuple[str, ...]
+    left: int = 0
 
     @property
     def old(self) -> int:
-        """How often a key is needed that is not the one to write with; 0: all others can be given up."""
+        """How often a key is needed that is not the one to write with; 0, and none left: others can be given up."""
         others = sum(number for name, number in self.intents.items() if name != self.first)
         return others + sum(name not in ("", self.first) for name in (self.secret, self.tokens))
 
@@ -85,14 +87,21 @@ class Resealed:
     finished: bool
 
 
-def key_use(journal: Journal) -> KeyUse:
+def key_use(journal: Journal, most: int | None = None, step: Callable[[int], None] = lambda _: None) -> KeyUse:
     """Count what needs which key.
 
     Args:
         journal: Whose.
+        most: Look at so many intents, and no page beyond; at all when None.
+        step: Told how many intents more were looked at.
     """
-    keys, used, plain = journal.seal.keys(), Counter[str](), 0
+    keys, used, plain, looked, left = journal.seal.keys(), Counter[str](), 0, 0, 0
     for ids in _pages(journal, _ALL):
+        if most is not None and looked >= most:
+            left = max(1, sum(Listing(journal).number(of_state(state)) for state in _ALL) - looked)
+            break
+        looked += len(ids)
+        step(len(ids))
         for sealed, created, *_ in journal.drive(_fields_flow(journal.prefix, ids, ("sealed", "created"))):
             if created is None:
                 continue
@@ -111,6 +120,7 @@ def key_use(journal: Journal) -> KeyUse:
         secret=secret,
         tokens=token,
         lacking=tuple(sorted(name for name in needed if name not in keys)),
+        left=left,
     )
 
 

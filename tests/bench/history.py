@@ -1,6 +1,6 @@
 """How long history takes to answer each question, and how fast rows come in. Nothing is asserted.
 
-Run: python -m tests.bench.history [--intents 5000000] [--sort sqlite|postgresql]
+Run: python -m tests.bench.history [--intents 5000000] [--sort sqlite|postgresql] [--keep FOLDER]
 """
 
 from __future__ import annotations
@@ -152,11 +152,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m tests.bench.history")
     parser.add_argument("--intents", type=int, default=5_000_000)
     parser.add_argument("--sort", choices=("sqlite", "postgresql"), action="append")
+    parser.add_argument("--keep", type=Path, metavar="FOLDER", help="where SQLite's file is made, and stays")
     given = parser.parse_args()
     for sort in given.sort or ("sqlite", "postgresql"):
         with ExitStack() as stack:
             if sort == "sqlite":
-                url = sqlite_url(Path(stack.enter_context(tempfile.TemporaryDirectory())))
+                url = sqlite_url(given.keep or Path(stack.enter_context(tempfile.TemporaryDirectory())))
             else:
                 url = stack.enter_context(postgres()).url()
             database = made(url)

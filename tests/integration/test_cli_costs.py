@@ -1,7 +1,7 @@
 """What each command line costs on Redis: commands, those of scripts included, and bytes; none grows with the backlog.
 
 Every command has a row in ``LINES``; a new one without fails here. Lists grow to their limit, which both journals
-have more of. What has to read all that is kept, or walks for want of an index, stands in ``WALKS`` with the reason.
+have more of. What has to look at all that is kept is asked for by a flag, and stands in ``WALKS``.
 """
 
 from __future__ import annotations
@@ -14,14 +14,22 @@ import pytest
 import redis
 
 from blnk_relay import Operator, Relay, Settings, Write
-from tests.support.cli import FUNDS, commands, die, line, payment, run
+from blnk_relay.journal.shape import NEWEST
+from blnk_relay.journal.workers import Sign, sign_of
+from tests.support.bulk import FUNDS, Fill, fill
+from tests.support.cli import commands, line, payment, run
 
-#: Intents in the small and in the large journal, half of them dead letters; both fill the first page of a list.
-SMALL, LARGE = 1_200, 5_000
+#: Intents in the small and in the large journal, half of them dead letters. Both fill the first page of a list, and
+#: both hold more open ones than a list looks at that no index answers.
+SMALL, LARGE = 6_000, 16_000
 
 #: Bytes by which two runs of the same may differ (digits of counts, ages and times), and commands (a connection that
 #: is made anew, a script that is loaded). A walk would show in both, and a hundred ids more in the bytes alone.
 SLACK, FEW = 2_000, 10
+
+
+#: A code of few letters, and those the oldest.
+RARE = "RARE"
 
 
 @dataclass(frozen=True)
@@ -41,41 +49,82 @@ class Row:
     code: int = 0
 
 
+#: A worker that is none, and the place where the name of a job goes.
+WORKER, JOB = "web-1:42:abc", "<job>"
+
 #: Each command, by its path; several lines of one are numbered.
 LINES: Mapping[tuple[str, ...], tuple[Row, ...]] = {
     ("enqueue",): (Row(("-",), 160),),
     ("show",): (Row(("open-1",)),),
-    ("list",): (Row((), 3_000, 500_000), Row(("--state", "dead", "--limit", "10"), 250, 60_000)),
+    ("list",): (
+        Row((), 3_000, 500_000),
+        Row(("--state", "dead", "--limit", "10"), 250, 60_000),
+        # What no index answers ends after some that do not fit.
+        Row(("--state", "ready", "--kind", "refund"), 3_000, 250_000),
+        Row(("--kind", "refund"), 3_000, 250_000),
+        Row(("--state", "ready", "--since", "1h", "--code", "NONE"), 3_000, 250_000),
+        Row(("--state", "cancelled"), 3_000, 250_000),
+    ),
+    # Besides the one of that name the newest are read, in full: others may name it in a payload.
+    ("find",): (Row(("open-1",), 6_000, 1_300_000), Row(("--destination", "@nobody"), 6_000, 1_300_000)),
     ("status",): (Row((), 160),),
-    ("dead", "list"): (Row((), 1_200, 250_000), Row(("--limit", "10"), 250, 60_000)),
+    ("workers",): (Row(),),
+    ("workers", "quiet"): (Row((WORKER, "--reason", "x")),),
+    ("workers", "stop"): (Row((WORKER, "--reason", "x")),),
+    ("health",): (Row((), code=1),),
+    ("dead", "list"): (
+        Row((), 1_200, 250_000),
+        Row(("--limit", "10"), 250, 60_000),
+        Row(("--code", FUNDS), 1_200, 250_000),
+        Row(("--code", RARE), 160),
+        Row(("--class", "rejected"), 1_200, 250_000),
+        Row(("--kind", "refund"), 160),
+    ),
+    ("dead", "summary"): (Row((), 160), Row(("--code", RARE, "--since", "1h"), 160)),
     ("dead", "show"): (Row(("dead-1",)),),
-    ("dead", "replay"): (Row(("--key", "dead-1", "--reason", "x", "--yes"), 200),),
-    ("dead", "discard"): (Row(("--key", "dead-2", "--reason", "x", "--yes"), 200),),
+    ("dead", "replay"): (
+        Row(("--key", "dead-1", "--reason", "x", "--yes"), 200),
+        Row(("--code", RARE, "--plan"), 200),
+        Row(("--code", FUNDS, "--max", "150", "--reason", "x", "--yes"), 6_000, 500_000),
+    ),
+    ("dead", "discard"): (
+        Row(("--key", "dead-2", "--reason", "x", "--yes"), 200),
+        Row(("--code", FUNDS, "--max", "150", "--reason", "x", "--yes"), 6_000, 500_000),
+    ),
+    ("jobs",): (Row(),),
+    ("jobs", "show"): (Row((JOB,)),),
+    ("jobs", "stop"): (Row((JOB, "--reason", "x")),),
+    ("cancel",): (Row(("open-2", "--reason", "x")),),
     ("lanes",): (Row((), 160),),
     ("pause",): (Row(("refunds",)),),
     ("resume",): (Row(("refunds",)),),
+    ("log",): (Row(), Row(("--since", "1h", "--who", "nobody"))),
     ("target", "list"): (Row(),),
     ("target", "rebind"): (Row(("default", "--reason", "x", "--yes"), code=2),),
+    ("encryption", "keys"): (Row((), 3_000, 500_000),),
+    ("history", "status"): (Row(),),
+    ("history", "off"): (Row(("--reason", "x")),),
     ("upgrade",): (Row(),),
     ("doctor",): (Row((), 400, 200_000, code=1),),
     ("kinds",): (Row((), 0, SLACK),),
     ("completion",): (Row(("bash",), 0, SLACK),),
 }
 
-#: What costs more the more there is, and why it may.
-WALKS: Mapping[tuple[str, ...], tuple[tuple[str, ...], str]] = {
-    ("list",): (("--state", "ready", "--kind", "refund"), "looks at every intent of the state: no index by kind"),
-    ("dead", "list"): (("--kind", "refund"), "looks at every dead letter: no index by kind"),
-    ("encryption", "keys"): ((), "counts the keys of all that is kept, page by page, as its help says"),
+#: What costs more the more there is: each is asked for by a flag that says so, and shows how far it is.
+WALKS: Mapping[tuple[str, ...], tuple[str, ...]] = {
+    ("list",): ("--state", "ready", "--kind", "refund", "--whole"),
+    ("encryption", "keys"): ("--whole",),
+    ("dead", "summary"): ("--recount",),
 }
 
-#: What is not run here: it reads all on purpose, or runs until it is stopped.
+#: What is not run here: it reads all on purpose, runs until it is stopped, or asks no Redis.
 ELSEWHERE = {
     ("audit",): "compares everything with the ledger, at a rate of its own",
     ("encryption", "renew"): "rewrites all that is kept, resting as long as each trip takes",
     ("worker",): "runs until it is stopped",
     ("sandbox",): "knows no Redis",
     ("demo",): "has a Redis of its own",
+    ("history", "upgrade"): "knows no Redis",
 }
 
 
@@ -87,17 +136,16 @@ class Cost:
     bytes: int
 
 
-def filled(settings: Settings, number: int) -> None:
-    """A journal of so many intents, half of them dead letters."""
+def filled(settings: Settings, number: int) -> str:
+    """A journal of so many intents, half of them dead letters, with a worker and a job, whose name is returned."""
     with redis.Redis.from_url(settings.redis_url) as client:
         client.flushall()
     with Relay(settings) as relay:
-        for name in ("dead", "open"):
-            keys = [f"{name}-{at}" for at in range(1, number // 2 + 1)]
-            for at in range(0, len(keys), 500):
-                relay.enqueue_many([Write(intent=payment(), key=key) for key in keys[at : at + 500]])
-                if name == "dead":
-                    die(relay, "rejected", FUNDS)
+        half = number // 2
+        fill(relay, Fill("dead", "rare", 3, code=RARE), Fill("dead", "dead", half), Fill("open", "open", half))
+        relay.journal().sweep(f"{WORKER} 1.2.3 {NEWEST}", 60.0, sign_of(Sign("1.2.3", NEWEST, pool="threads")))
+        operator = Operator(relay.journals, relay.bells)
+        return operator.begin(operator.plan_many("replay", code=FUNDS, most=20), who="ann", reason="x")
 
 
 def cost(client: redis.Redis, path: tuple[str, ...], arguments: tuple[str, ...], code: int = 0) -> Cost:
@@ -120,15 +168,16 @@ def costs(valkey) -> Mapping[int, Mapping[tuple[str, ...], Cost]]:
     with pytest.MonkeyPatch.context() as patch, redis.Redis(port=valkey.port) as client:
         patch.setenv("BLNK_RELAY_REDIS_URL", settings.redis_url)
         for number in (SMALL, LARGE):
-            filled(settings, number)
+            job = filled(settings, number)
             # The first of its kind loads its scripts; what it costs is the second.
             run("status")
             ours = found[number] = {}
-            for path, (arguments, _) in WALKS.items():
+            for path, arguments in WALKS.items():
                 ours[("walk", *path)] = cost(client, path, arguments, 0)
             for path, rows in LINES.items():
                 for at, row in enumerate(rows):
-                    ours[(*path, str(at))] = cost(client, path, row.arguments, row.code)
+                    arguments = tuple(job if text == JOB else text for text in row.arguments)
+                    ours[(*path, str(at))] = cost(client, path, arguments, row.code)
     return found
 
 
@@ -152,7 +201,7 @@ def test_a_command_costs_the_same_whatever_waits(costs, path, at):
 
 @pytest.mark.parametrize("path", WALKS, ids=" ".join)
 def test_what_is_said_to_walk_does(costs, path):
-    """Whoever gives it an index, or a bound, moves its row."""
+    """Whoever gives it an index moves its row."""
     small, large = (costs[number][("walk", *path)] for number in (SMALL, LARGE))
     assert large.commands > small.commands + FEW or large.bytes > small.bytes * 1.02 + SLACK, (small, large)
 

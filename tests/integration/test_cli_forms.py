@@ -14,6 +14,7 @@ from fcntl import ioctl
 
 import pytest
 
+from blnk_relay import Operator
 from blnk_relay.journal.entries import new_entry
 from tests.support.cli import commands, letters, payment, process, run
 from worker.cli import exits
@@ -35,6 +36,13 @@ SHOWN = {
     ("encryption", "keys"): (),
     ("doctor",): (),
     ("kinds",): (),
+    ("find",): ("order-1",),
+    ("workers",): None,  # needs one that is alive: tests/integration/test_workers.py
+    ("dead", "summary"): (),
+    ("jobs",): None,  # needs one: tests/integration/test_jobs.py
+    ("jobs", "show"): None,
+    ("log",): (),
+    ("history", "status"): (),
     ("audit",): None,  # needs a ledger: tests/integration/test_audit.py
     ("demo",): None,
 }
@@ -50,9 +58,10 @@ def takes_csv(path: tuple[str, ...]) -> bool:
 
 @pytest.fixture
 def some(relay):
-    """A journal with an open intent and two dead letters."""
+    """A journal with an open intent and two dead letters, and a word of an operator."""
     letters(relay, "letter-1", "letter-2")
     relay.enqueue(payment(), key="order-1")
+    Operator(relay.journals, relay.bells).pause_lane("refunds", who="ann")
     return relay
 
 

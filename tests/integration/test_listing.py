@@ -5,12 +5,15 @@ from __future__ import annotations
 from datetime import timedelta
 
 import pytest
+import redis
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from blnk_relay import NotFound, Write
+from blnk_relay import CutShort, ListBound, NotFound, Write
 from blnk_relay.journal.entries import id_of
+from blnk_relay.journal.listing import PAGE
 from blnk_relay.kinds.registry import intent_of
+from tests.support.bulk import Fill, fill
 from tests.support.cli import FUNDS, die, letters, payment, run
 from tests.support.stages import operator_of
 from worker.cli import exits
@@ -147,9 +150,49 @@ def test_a_code_that_no_letter_ever_died_of_says_so(relay):
     mixed = run("list", *code)
     assert mixed.code == 0
     assert f"did you mean '{FUNDS}'?" in mixed.out
-    assert run("list", *code, "--json").json == {"intents": [], "more": False}
+    assert run("list", *code, "--json").json == {"intents": [], "more": False, "cut": []}
     operator_of(relay).replay(relay.get("a"), who="ann", reason="a test")
     assert run("dead", "list", "--code", FUNDS).code == 0
+
+
+def test_a_list_that_no_index_answers_ends_after_some_that_do_not_fit_and_says_so(relay):
+    fill(relay, Fill("open", "open", 2_600))
+    with redis.Redis.from_url(relay.settings.redis_url) as client:
+        # The oldest, and so the last that a list comes to.
+        client.hset(relay.journal().key(f"intent:{relay.get('open-1').id}"), "code", "LATE")
+    asked = ("list", "--state", "ready", "--code", "LATE")
+    short = run(*asked)
+    assert short.code == 0
+    assert "0 intents" in short.out
+    told = "Not looked to the end: of 2,600 that are ready at target default only the newest 2,000 were looked at."
+    assert told in short.out
+    assert run(*asked, "--json").json == {
+        "intents": [],
+        "more": False,
+        "cut": [{"state": "ready", "target": "default", "looked": 2_000, "there": 2_600}],
+    }
+    whole = run(*asked, "--whole", "--json").json
+    assert [found["key"] for found in whole["intents"]] == ["open-1"]
+    assert whole["cut"] == []
+
+
+def test_a_list_that_finds_what_was_asked_for_is_not_cut(relay):
+    fill(relay, Fill("open", "open", 2_600))
+    document = run("list", "--state", "ready", "--kind", "transaction", "--limit", "2500", "--json").json
+    assert (len(document["intents"]), document["more"], document["cut"]) == (2_500, True, [])
+    bound = ListBound(most=10)
+    assert list(operator_of(relay).listed("ready", kind="refund", bound=bound)) == []
+    assert bound.cut == [CutShort("default", PAGE, 2_600)]
+    assert list(operator_of(relay).listed("ready", kind="refund")) == []
+
+
+def test_the_use_of_keys_says_how_many_intents_it_left(relay):
+    fill(relay, Fill("open", "open", 2_600))
+    few = run("encryption", "keys", "--json").json["targets"][0]
+    assert (few["plain"], few["left"], few["old"]) == (2_000, 600, None)
+    assert "600 intents of target default were not looked at" in run("encryption", "keys").out
+    every = run("encryption", "keys", "--whole", "--json").json["targets"][0]
+    assert (every["plain"], every["left"], every["old"]) == (2_600, 0, 0)
 
 
 def test_filters_that_match_nothing_today_are_no_mistake(relay):

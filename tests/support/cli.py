@@ -99,6 +99,8 @@ def commands(node: Any = cli, path: tuple[str, ...] = ()) -> Iterator[tuple[str,
     """The names of all commands."""
     for name, command in node.commands.items():
         if hasattr(command, "commands"):
+            if command.invoke_without_command:
+                yield (*path, name)
             yield from commands(command, (*path, name))
         else:
             yield (*path, name)

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+import os
+import subprocess
+import sys
 
 import pytest
 
 from blnk_relay import InvalidSettings, Settings
+from blnk_relay.environment import Environment
 from blnk_relay.settings import LEASE_MARGIN_S, PREFIX
 
 SECRETS = {item.name for item in dataclasses.fields(Settings) if item.metadata["secret"]}
@@ -15,8 +19,6 @@ NUMBERS = [item.name for item in dataclasses.fields(Settings) if type(item.defau
 
 @pytest.fixture(autouse=True)
 def bare_environment(monkeypatch):
-    import os
-
     for name in list(os.environ):
         if name.startswith(PREFIX) or name == "SENTRY_DSN":
             monkeypatch.delenv(name)
@@ -180,11 +182,44 @@ def test_variables_of_others_are_left_alone(monkeypatch):
     assert Settings.from_env() == Settings()
 
 
-@pytest.mark.parametrize(("name", "value"), [("CONNECTIONS", "many"), ("CONNECTIONS", "1.5"), ("LEASE_S", "")])
+FLAG = next(item.name for item in dataclasses.fields(Settings) if type(item.default) is bool)
+
+
+@pytest.mark.parametrize("words", [("1", "true", "T", "Yes", "y", " ON\n"), ("0", "FALSE", "f", "no", "N", "off ")])
+def test_true_and_false_may_be_said_in_several_ways(monkeypatch, words):
+    meant = "1" in words
+    for word in words:
+        monkeypatch.setenv(PREFIX + FLAG.upper(), word)
+        # Some contradict each other for one of the two, so the reading alone is asked.
+        read = Environment(dict(os.environ)).values(
+            [item for item in dataclasses.fields(Settings) if item.name == FLAG]
+        )
+        assert read == {FLAG: meant}
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("CONNECTIONS", "many"),
+        ("CONNECTIONS", "1.5"),
+        ("LEASE_S", ""),
+        ("LEASE_S", "nan"),
+        ("LEASE_S", "inf"),
+        (FLAG.upper(), "perhaps"),
+        (FLAG.upper(), ""),
+    ],
+)
 def test_a_value_that_cannot_be_read_is_refused_by_name(monkeypatch, name, value):
     monkeypatch.setenv(PREFIX + name, value)
     with pytest.raises(InvalidSettings, match=PREFIX + name):
         Settings.from_env()
+
+
+def test_settings_are_read_without_what_validates_payloads():
+    """Every command waits for what is imported here."""
+    code = "import sys, blnk_relay; blnk_relay.Settings.from_env(); print('marshmallow' in sys.modules)"
+    told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert told.stdout == "False\n"
 
 
 def test_the_dsn_of_sentry_is_read_under_its_own_name_too(monkeypatch):

@@ -6,7 +6,7 @@ import click
 
 from worker.cli.access import opened
 from worker.cli.as_json import intent_json
-from worker.cli.options import Reason, example, json_option, target_option, who_option
+from worker.cli.options import Reason, answer_option, example, target_option, who_option
 from worker.cli.output import emit, plain, say
 
 
@@ -15,7 +15,7 @@ from worker.cli.output import emit, plain, say
 @target_option
 @click.option("--reason", type=Reason(), default="", help="Why; kept.")
 @who_option
-@json_option
+@answer_option
 def cancel(key: str, target: str, reason: str, who: str, as_json: bool) -> None:
     """Take an intent back that was never sent; what waited for it becomes dead letters.
 

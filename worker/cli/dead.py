@@ -20,6 +20,7 @@ from worker.cli.options import (
     reason_option,
     target_option,
     who_option,
+    whole_option,
 )
 from worker.cli.output import emit, plain, say
 from worker.cli.scope import NO, Scope, plan, scope_options
@@ -51,6 +52,7 @@ def dead() -> None:
 
 @dead.command("list", epilog=example("blnk-relay dead list --code TXN_INSUFFICIENT_FUNDS --since 2h"))
 @filter_options
+@whole_option
 @limit_option
 @json_option
 def dead_list(
@@ -61,14 +63,20 @@ def dead_list(
     dead_class: str | None,
     since: datetime | timedelta | None,
     until: datetime | timedelta | None,
+    whole: bool,
     limit: int,
     as_json: bool,
 ) -> None:
-    """List dead letters, those that died last first."""
+    """List dead letters, those that died last first.
+
+    Letters that no cause accounts for ('dead summary' says so) are looked at one by one: --whole looks to the end.
+    """
     with opened() as access:
         span = (since, until)
-        found = listed(access, ("dead",), dead_class, kind=kind, code=code, target=target, span=span, most=limit + 1)
-    listing(found, limit, "letters", as_json=as_json)
+        found, cut = listed(
+            access, ("dead",), dead_class, kind=kind, code=code, target=target, span=span, most=limit + 1, whole=whole
+        )
+    listing(found, limit, "letters", as_json=as_json, cut=cut)
 
 
 @dead.command("show", epilog=example("blnk-relay dead show order-42"))

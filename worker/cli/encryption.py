@@ -9,8 +9,8 @@ import click
 from worker.cli import exits
 from worker.cli.access import opened
 from worker.cli.interrupt import Stop
-from worker.cli.options import answer_option, example, json_option, who_option
-from worker.cli.output import emit, remark, say, several, table
+from worker.cli.options import answer_option, example, json_option, who_option, whole_option
+from worker.cli.output import emit, plain, progress, remark, say, several, table
 
 if TYPE_CHECKING:
     from blnk_relay import KeyUse, Resealed
@@ -25,18 +25,28 @@ def encryption() -> None:
 
 @encryption.command("keys", epilog=example("blnk-relay encryption keys"))
 @click.option("--target", help="Only of this ledger.")
+@whole_option
 @json_option
-def encryption_keys(target: str | None, as_json: bool) -> None:
+def encryption_keys(target: str | None, whole: bool, as_json: bool) -> None:
     """Count what needs which key. A key that nothing needs can be taken out of the settings.
 
-    Looks at every intent that is kept, page by page.
+    Looks at some of the intents that are kept, the open ones first, and says how many it left. Before a key is taken
+    out nothing may be left: --whole looks at every intent, page by page.
     """
-    with opened() as access:
-        uses = access.operator.key_use(target)
+    with opened() as access, progress("looking at the intents", None) as step:
+        uses = access.operator.key_use(target, whole=whole, step=step)
     if as_json:
         emit({"targets": [_use_json(use) for use in uses]})
         return
     table(_COLUMNS, [row for use in uses for row in _rows(use)])
+    for use in uses:
+        if use.left:
+            say(
+                plain(
+                    f"Not looked to the end: {several(use.left, 'intent')} of target {use.target} were not looked at, "
+                    "and may need other keys. --whole looks at all."
+                )
+            )
 
 
 def _rows(use: KeyUse) -> list[tuple[str, ...]]:
@@ -64,7 +74,9 @@ def _use_json(use: KeyUse) -> dict[str, Any]:
         "fingerprints": use.secret,
         "tokens": use.tokens,
         "lacking": list(use.lacking),
-        "old": use.old,
+        # Whoever waits for 0 must not take what was found so far for all.
+        "old": use.old if use.old or not use.left else None,
+        "left": use.left,
     }
 
 

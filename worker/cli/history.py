@@ -9,7 +9,7 @@ import click
 from worker.cli.access import opened
 from worker.cli.exits import BadInput
 from worker.cli.group import Commands
-from worker.cli.options import Reason, example, json_option, who_option
+from worker.cli.options import Reason, answer_option, example, json_option, who_option
 from worker.cli.output import emit, fields, plain, say, several, span, table
 
 
@@ -19,7 +19,7 @@ def history() -> None:
 
 
 @history.command("upgrade", epilog=example("blnk-relay history upgrade"))
-@json_option
+@answer_option
 def upgrade_(as_json: bool) -> None:
     """Make the tables of history, or bring them to what this version knows. Safe to repeat."""
     from blnk_relay import Settings
@@ -106,7 +106,7 @@ def status_(target: str | None, as_json: bool) -> None:
 @click.option("--reason", required=True, type=Reason(), help="Why; kept.")
 @click.option("--force", is_flag=True, help="Also where a worker copied a moment ago.")
 @who_option
-@json_option
+@answer_option
 def off(*, target: str | None, reason: str, force: bool, who: str, as_json: bool) -> None:
     """Let nothing wait for history any more before it is trimmed; what was copied stays.
 

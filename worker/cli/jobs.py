@@ -13,7 +13,7 @@ import click
 from worker.cli import exits
 from worker.cli.access import opened
 from worker.cli.interrupt import Stop
-from worker.cli.options import Reason, example, json_option, limit_option, who_option
+from worker.cli.options import Reason, answer_option, example, json_option, limit_option, who_option
 from worker.cli.output import clock, emit, fields, plain, progress, say, several, stamp, table
 
 if TYPE_CHECKING:
@@ -82,7 +82,7 @@ def jobs_show(job: str, follow: bool, as_json: bool) -> None:
 @click.argument("job")
 @click.option("--reason", type=Reason(), default="", help="Why; kept.")
 @who_option
-@json_option
+@answer_option
 def jobs_stop(job: str, reason: str, who: str, as_json: bool) -> None:
     """Stop a JOB: what it has done stays done, and what it has not come to is left alone."""
     with opened() as access:

@@ -117,6 +117,11 @@ limit_option = click.option(
 )
 
 
+whole_option = click.option(
+    "--whole", is_flag=True, help="Look at all, however many there are; shows how far it is at a terminal."
+)
+
+
 def filter_options(function: Function) -> Function:
     """``--kind``, ``--class``, ``--code``, ``--target``, ``--since``, ``--until``; several narrow each other down."""
     for option in (

@@ -7,9 +7,11 @@ import re
 import sys
 import textwrap
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from datetime import UTC, datetime, timedelta
 from itertools import islice
 from time import monotonic, sleep
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
@@ -26,12 +28,13 @@ from worker.cli.options import (
     payload_option,
     target_option,
     who_option,
+    whole_option,
 )
-from worker.cli.output import WIDTH, clock, emit, fields, plain, say, several, span, table
+from worker.cli.output import WIDTH, clock, emit, fields, plain, progress, say, several, span, table
 from worker.cli.spans import since_at
 
 if TYPE_CHECKING:
-    from blnk_relay import Attempt, Glance, Overview, Rates, Settings, StateName, Status, Verdict
+    from blnk_relay import Attempt, CutShort, Glance, Overview, Rates, Settings, StateName, Status, Verdict
     from blnk_relay.catalogue.facts import EndFacts, Facts
     from worker.cli.access import Access
 
@@ -159,6 +162,7 @@ def encrypted(status: Status) -> str:
 @click.command("list", epilog=example("blnk-relay list --state posted --kind transaction --since 15m"))
 @click.option("--state", "states", multiple=True, type=click.Choice(STATES), help="Repeat for several.")
 @filter_options
+@whole_option
 @limit_option
 @json_option
 def list_(
@@ -170,19 +174,23 @@ def list_(
     dead_class: str | None,
     since: datetime | timedelta | None,
     until: datetime | timedelta | None,
+    whole: bool,
     limit: int,
     as_json: bool,
 ) -> None:
     """List intents by state, newest first.
 
-    Without --state: everything that is not over, and dead letters.
+    Without --state: everything that is not over, and dead letters. What is open has no index by kind, code or time:
+    after some that do not fit the list ends, and says how far it looked; --whole looks to the end.
     """
     asked = states or UNFINISHED
     with opened() as access:
         span = (since, until)
-        found = listed(access, asked, dead_class, kind=kind, code=code, target=target, span=span, most=limit + 1)
-        nobody = "" if found or code is None else never(access, code)
-    listing(found, limit, "intents", as_json=as_json, nobody=nobody)
+        found, cut = listed(
+            access, asked, dead_class, kind=kind, code=code, target=target, span=span, most=limit + 1, whole=whole
+        )
+        nobody = "" if found or cut or code is None else never(access, code)
+    listing(found, limit, "intents", as_json=as_json, nobody=nobody, cut=cut)
 
 
 def listed(
@@ -195,25 +203,33 @@ def listed(
     target: str | None,
     span: tuple[datetime | timedelta | None, datetime | timedelta | None],
     most: int,
-) -> list[Status]:
-    """Up to ``most`` intents of some states, the newest of all of them first.
+    whole: bool,
+) -> tuple[list[Status], Mapping[StateName, Sequence[CutShort]]]:
+    """Up to ``most`` intents of some states, the newest of all of them first, and where it did not look to the end.
 
     Raises:
         NotFound: A filter cannot match anything.
     """
+    from blnk_relay import ListBound
+
     access.operator.check_filters(states, kind=kind, code=code, target=target)
     now = access.operator.now(target)
     since, until = (since_at(one, now) for one in span)
     found: list[Status] = []
-    for state in states:
-        those = access.operator.listed(
-            state, kind=kind, code=code, dead_class=dead_class, target=target, since=since, until=until
-        )
-        found += islice(those, most)
-        if len(states) > 1:
-            found.sort(key=lambda status: status.updated.timestamp() if status.updated else 0.0, reverse=True)
-            del found[most:]
-    return found
+    cut: dict[StateName, Sequence[CutShort]] = {}
+    with progress("looking through the intents", None) if whole else nullcontext(lambda _: None) as step:
+        for state in dict.fromkeys(states):
+            bound = ListBound(most=None, step=step) if whole else ListBound()
+            those = access.operator.listed(
+                state, kind=kind, code=code, dead_class=dead_class, target=target, since=since, until=until, bound=bound
+            )
+            found += islice(those, most)
+            if bound.cut:
+                cut[state] = tuple(bound.cut)
+            if len(states) > 1:
+                found.sort(key=lambda status: status.updated.timestamp() if status.updated else 0.0, reverse=True)
+                del found[most:]
+    return found, cut
 
 
 def never(access: Access, code: str) -> str:
@@ -227,7 +243,15 @@ def never(access: Access, code: str) -> str:
     return ""
 
 
-def listing(found: Sequence[Status], limit: int, name: str, *, as_json: bool, nobody: str = "") -> None:
+def listing(
+    found: Sequence[Status],
+    limit: int,
+    name: str,
+    *,
+    as_json: bool,
+    nobody: str = "",
+    cut: Mapping[StateName, Sequence[CutShort]] = MappingProxyType({}),
+) -> None:
     """Print a list that may hold one more than the limit, which says that there are more.
 
     Args:
@@ -236,10 +260,16 @@ def listing(found: Sequence[Status], limit: int, name: str, *, as_json: bool, no
         name: Of the list in JSON.
         as_json: For programs.
         nobody: What to say to people of an empty list.
+        cut: Where it did not look to the end.
     """
     shown, more = found[:limit], len(found) > limit
     if as_json:
-        emit({name: [intent_json(status) for status in shown], "more": more})
+        ended = [
+            {"state": state, "target": one.target, "looked": one.looked, "there": one.there}
+            for state, those in cut.items()
+            for one in those
+        ]
+        emit({name: [intent_json(status) for status in shown], "more": more, "cut": ended})
         return
     rows = [
         (
@@ -264,6 +294,14 @@ def listing(found: Sequence[Status], limit: int, name: str, *, as_json: bool, no
         say(plain(f"Nothing is listed: {nobody}."))
         return
     say(several(len(shown), "intent") + (f"; there are more: raise --limit above {limit}" if more else ""))
+    for state, those in cut.items():
+        for one in those:
+            say(
+                plain(
+                    f"Not looked to the end: of {one.there:,} that are {state} at target {one.target} only the newest "
+                    f"{one.looked:,} were looked at. --whole looks at all."
+                )
+            )
 
 
 @click.command(

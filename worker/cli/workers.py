@@ -10,7 +10,7 @@ import click
 from worker.cli import exits
 from worker.cli.access import opened
 from worker.cli.as_json import worker_json
-from worker.cli.options import Reason, example, json_option, who_option
+from worker.cli.options import Reason, answer_option, example, json_option, who_option
 from worker.cli.output import clock, emit, plain, remark, say, several, span, table
 
 if TYPE_CHECKING:
@@ -111,7 +111,7 @@ _WORDS = {"quiet": "be quiet", "stop": "stop"}
 def _wishing(function: Callable[..., None]) -> Callable[..., None]:
     """What ``quiet`` and ``stop`` take."""
     for option in (
-        json_option,
+        answer_option,
         who_option,
         click.option("--reason", type=Reason(), default="", help="Why; kept."),
         click.option("--all", "everybody", is_flag=True, help="All that are alive."),
@@ -167,7 +167,7 @@ def _tell(wish: str, names: Sequence[str], *, everybody: bool, reason: str, who:
 )
 @click.option("--name", default="", help="Of this worker, as 'blnk-relay workers' shows it.  [default: this host's]")
 @click.option("--ready", is_flag=True, help="Ask whether it takes work, rather than whether it should go on.")
-@json_option
+@answer_option
 def health(name: str, ready: bool, as_json: bool) -> None:
     """Say whether the workers of this host are well; for a container, in which there is one.
 

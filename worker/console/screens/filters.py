@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from itertools import islice
 from typing import TypeVar, cast, get_args
 
-from blnk_relay import DeadClassName, JournalUnavailable, Operator, StateName, Status
+from blnk_relay import DeadClassName, JournalUnavailable, ListBound, Operator, StateName, Status
 from blnk_relay.intents.states import TIMED, UNFINISHED, State
 from worker.cli.output import stamp
 from worker.cli.spans import read_since, read_time, since_at
@@ -176,7 +176,7 @@ def listed(operator: Operator, filters: Filters, states: Sequence[StateName] = (
             target=target,
             since=since,
             until=until,
-            pages=_MOST_LOOKED // 500,
+            bound=ListBound(most=_MOST_LOOKED),
         )
         found += islice(_beyond(those, last_id), PAGE + 1)
     if len(wanted) > 1:
