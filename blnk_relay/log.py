@@ -370,6 +370,12 @@ DEAD_LETTER = Event(
     "A human has to look: `blnk-relay dead show`.",
     _INTENT,
 )
+HEALED = Event(
+    "cause_over",
+    _INFO,
+    "no dead letters are left of {kind} {class} {code} at target {target}, and none are new for {seconds} s",
+    "All were replayed or discarded: the end of what `dead_letter` began. Told by one worker.",
+)
 UNTOLD = Event(
     "dead_letter_untold",
     _ERROR,

@@ -272,6 +272,8 @@ class Round:
         self._shared.relay.bells.ring(self.target, found.bells)
         for entry in found.expired:
             self._shared.reports.dead(entry, EXPIRED)
+        for cause in found.healed:
+            self._shared.reports.healed(self.target, cause)
         if found.swept:
             if self._carriers is not None:
                 self._carriers.look(self.target)

@@ -42,6 +42,7 @@ class SweepAnswer(NamedTuple):
     next_ms: int
     wish: str
     due: Sequence[str]
+    healed: Sequence[str]
 
 
 class Objection(NamedTuple):

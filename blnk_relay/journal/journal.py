@@ -47,6 +47,9 @@ from blnk_relay.settings import Settings
 #: Work handled in one sweep.
 SWEEP_MOST = 500
 
+#: Seconds for which a cause of dead letters has to be without any to be over: a replay that dies again has done so.
+HEALED_S = 600.0
+
 #: Where what is hidden stands among what a claim returns of an intent.
 _HIDDEN_AT = tuple(FIELDS.index(name) for name in HIDDEN)
 
@@ -85,6 +88,7 @@ class Swept:
         next_s: Seconds until the next thing is due that no bell tells of; None where nothing is.
         wish: What an operator wants of the worker program: ``quiet``, ``stop``, or empty for nothing.
         due: By lane (``confirm`` for looks) the id of the first that could be taken now: no gate and no pause holds it.
+        healed: Names of causes of dead letters that are over: all were replayed or discarded, none since.
     """
 
     swept: bool
@@ -93,6 +97,7 @@ class Swept:
     next_s: float | None
     wish: str = ""
     due: Mapping[str, str] = field(default_factory=dict)
+    healed: tuple[str, ...] = ()
 
 
 class Journal(Producing):
@@ -408,6 +413,7 @@ class Journal(Producing):
             int(settings.key_retention_s * 1000),
             _findable(),
             sign,
+            int(HEALED_S * 1000),
         )
         answer = SweepAnswer(*raw)
         self._times(asked_at, answer.now_ms, answer.ground)
@@ -416,7 +422,9 @@ class Journal(Producing):
         bells = {*answer.bells, *self._pay_what_is_owed()} if owing else answer.bells
         next_s = None if answer.next_ms < 0 else answer.next_ms / 1000
         due = dict(one.split(" ", 1) for one in answer.due)
-        return Swept(bool(answer.swept), tuple(bells), buried_of(answer.expired), next_s, answer.wish, due)
+        return Swept(
+            bool(answer.swept), tuple(bells), buried_of(answer.expired), next_s, answer.wish, due, tuple(answer.healed)
+        )
 
     def _pay_what_is_owed(self) -> set[str]:
         """Go on with those that wait for intents which are over, for as long as until the next sweep; lanes to ring."""
