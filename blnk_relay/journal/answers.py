@@ -43,6 +43,7 @@ class SweepAnswer(NamedTuple):
     wish: str
     due: Sequence[str]
     healed: Sequence[str]
+    acts: Sequence[tuple[str, Sequence[str]]]
 
 
 class Objection(NamedTuple):

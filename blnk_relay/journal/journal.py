@@ -16,6 +16,7 @@ from blnk_relay.intents.decision import Dead, Send
 from blnk_relay.intents.exchange import GateAction, GateChange
 from blnk_relay.intents.intent import DEFAULT_TARGET, Entry
 from blnk_relay.intents.states import OPEN, State
+from blnk_relay.journal import actions
 from blnk_relay.journal.accept import wait_command, was_reached
 from blnk_relay.journal.answers import ClaimAnswer, SweepAnswer, TakeAnswer
 from blnk_relay.journal.beside import ended_flow, file_flow, renewal_flow, renewed_flow
@@ -89,6 +90,7 @@ class Swept:
         wish: What an operator wants of the worker program: ``quiet``, ``stop``, or empty for nothing.
         due: By lane (``confirm`` for looks) the id of the first that could be taken now: no gate and no pause holds it.
         healed: Names of causes of dead letters that are over: all were replayed or discarded, none since.
+        acts: What operators did since the last look, oldest first; of a first look the last one that they did.
     """
 
     swept: bool
@@ -98,6 +100,7 @@ class Swept:
     wish: str = ""
     due: Mapping[str, str] = field(default_factory=dict)
     healed: tuple[str, ...] = ()
+    acts: tuple[actions.Entry, ...] = ()
 
 
 class Journal(Producing):
@@ -390,13 +393,14 @@ class Journal(Producing):
         sealed = {name: self.seal.hidden(id_, name, text, key) for name, text in hidden.items()}
         return replace(settlement, fields={**settlement.fields, **sealed}).encoded(key.name)
 
-    def sweep(self, program: str = "", back_s: float = 0.0, sign: str = "") -> Swept:
+    def sweep(self, program: str = "", back_s: float = 0.0, sign: str = "", acted: str = "") -> Swept:
         """Sweep, if nobody else has just done so; also a sign of life of the worker program.
 
         Args:
             program: Its name; empty for none.
             back_s: Within how many seconds it comes again, whatever is due.
             sign: What it says of itself (:func:`blnk_relay.journal.workers.sign_of`); empty for nothing.
+            acted: Id of the last action of operators that the caller has seen; empty for a first look.
         """
         settings = self.settings
         asked_at = steady_s()
@@ -414,6 +418,7 @@ class Journal(Producing):
             _findable(),
             sign,
             int(HEALED_S * 1000),
+            acted,
         )
         answer = SweepAnswer(*raw)
         self._times(asked_at, answer.now_ms, answer.ground)
@@ -422,8 +427,19 @@ class Journal(Producing):
         bells = {*answer.bells, *self._pay_what_is_owed()} if owing else answer.bells
         next_s = None if answer.next_ms < 0 else answer.next_ms / 1000
         due = dict(one.split(" ", 1) for one in answer.due)
+        acts = tuple(
+            actions.entry_in(id_, self.target, dict(zip(flat[::2], flat[1::2], strict=True)))
+            for id_, flat in answer.acts
+        )
         return Swept(
-            bool(answer.swept), tuple(bells), buried_of(answer.expired), next_s, answer.wish, due, tuple(answer.healed)
+            swept=bool(answer.swept),
+            bells=tuple(bells),
+            expired=buried_of(answer.expired),
+            next_s=next_s,
+            wish=answer.wish,
+            due=due,
+            healed=tuple(answer.healed),
+            acts=acts,
         )
 
     def _pay_what_is_owed(self) -> set[str]:
