@@ -48,7 +48,7 @@ SHORT_KINDS = ("transaction-queue", "identity.create", "reconciliation.upload")
 
 #: All of them, so many at a time as one worker gets through in a minute or two.
 GROUPS = (
-    ("refused", "rejected", "partial", "codeless", "token"),
+    ("refused", "rejected", "codeless", "token"),
     ("scope", "absent", "conflict", "unprocessed", "slowed"),
     ("failed", "gateway", "away", "late", "nonsense"),
     ("page", "moved", "silent", "reset", "cut"),

@@ -30,10 +30,9 @@ class Path:
     Attributes:
         status: Of the answer; 0 where there is none.
         code: Of the answer; empty: what was sent.
-        form: ``json``, ``html``, ``hang``, ``reset``, ``cut``, ``done`` (all is, but who asked is not told), ``partly``
-            (of many items the first is), ``tls`` (no certificate to be believed), ``crash`` (the kind's code, before it
-            sends), ``judge`` (after), ``killed`` (the worker, before it sends) or ``broken`` (what the journal holds is
-            no JSON).
+        form: ``json``, ``html``, ``hang``, ``reset``, ``cut``, ``done`` (all is, but who asked is not told), ``tls`` (no
+            certificate to be believed), ``crash`` (the kind's code, before it sends), ``judge`` (after), ``killed`` (the
+            worker, before it sends) or ``broken`` (what the journal holds is not what was recorded).
         once: Whether such an answer stops the others: the same again is refused, so that each gets there in its turn.
         login: ``key``; ``client`` of OAuth, or ``refused``: one whose refresh is.
         sealed: Whether what the journal holds is encrypted.
@@ -60,7 +59,6 @@ class Path:
 PATHS: Mapping[str, Path] = {
     "refused": Path(400, "TXN_VALIDATION_ERROR", letters="refused"),
     "rejected": Path(500, form="done", letters="rejected"),
-    "partial": Path(400, "TXN_VALIDATION_ERROR", form="partly", letters="partial"),
     "codeless": Path(400),
     "token": Path(401, once=True, tells=("paused", "resumed")),
     "scope": Path(403, once=True, tells=("paused", "resumed")),
@@ -155,8 +153,6 @@ class EchoingLedger:
                 seen.add(sent)
                 if path.form == "done":
                     self._ask(body).read()
-                if path.form == "partly":
-                    self._do_the_first(body)
                 self._play(path, f"{sent.decode('utf-8', 'replace')}\n{given}")
 
             def _log_in(self, given: str, body: bytes) -> None:
@@ -170,14 +166,6 @@ class EchoingLedger:
                 sent = f"{body.decode()}\n{given}\n{pair}"
                 answer = {"error": sent, "error_description": sent, "access_token": sent, "message": sent}
                 self._answer(400, json.dumps(answer).encode(), "", Path(400), sent)
-
-            def _do_the_first(self, body: bytes) -> None:
-                """Of many items the first is done, in a request of its own."""
-                with contextlib.suppress(ValueError):
-                    asked_for = json.loads(body)
-                    if isinstance(asked_for, dict) and isinstance(items := asked_for.get("transactions"), list):
-                        first = json.dumps({**asked_for, "atomic": False, "transactions": items[:1]}).encode()
-                        self._ask(first).read()
 
             do_GET = do_POST = do_PUT = do_DELETE = do_PATCH = _do  # noqa: N815 - the library's names
 
