@@ -30,9 +30,9 @@ class Path:
     Attributes:
         status: Of the answer; 0 where there is none.
         code: Of the answer; empty: what was sent.
-        form: ``json``, ``html``, ``hang``, ``reset``, ``cut``, ``done`` (all is, but who asked is not told), ``tls`` (no
-            certificate to be believed), ``crash`` (the kind's code, before it sends), ``judge`` (after), ``killed`` (the
-            worker, before it sends) or ``broken`` (what the journal holds is not what was recorded).
+        form: ``json``, ``html``, ``hang``, ``reset``, ``cut``, ``done`` (all is, but who asked is not told), ``tls``
+            (no certificate to be believed), ``crash`` (the kind's code, before it sends), ``judge`` (after), ``killed``
+            (the worker, before it sends) or ``broken`` (what the journal holds is not what was recorded).
         once: Whether such an answer stops the others: the same again is refused, so that each gets there in its turn.
         login: ``key``; ``client`` of OAuth, or ``refused``: one whose refresh is.
         sealed: Whether what the journal holds is encrypted.
