@@ -308,15 +308,14 @@ def commands_of(play: Play, secrets: set[str]) -> tuple[str, set[str]]:
 
     Those are for operators: what it says is why they look (SECURITY.md).
     """
-    shown, said = [], set[str]()
+    shown: list[str] = []
+    said = said_by_ledger(play, secrets)
     targets = list(dict.fromkeys(each.target for each in play.writes))
     # The short form asks less.
     whole = len(play.forms) > 1
     kinds = list(dict.fromkeys(each.specimen for each in play.writes))
     for each in play.writes:
         status = play.relay.get(play.id(each), target=each.target)
-        logged = " ".join(f"{one.code} {one.note}" for one in play.relay.history(status.id, target=each.target))
-        said |= found_in(secrets, f"{status.reference} {status.message} {status.code} {logged}".encode())
         # Each kind by one path, and each path by one kind.
         if kinds.index(each.specimen) % len(targets) == targets.index(each.target):
             for command in (("show",), ("find", "--key")):
@@ -329,7 +328,18 @@ def commands_of(play: Play, secrets: set[str]) -> tuple[str, set[str]]:
         assert ran.code in (0, 1), (command, ran.err)
         assert ran.out, command
         shown.append(ran.out + ran.err)
-    return "\n".join(shown), said
+    # What it says of one that is tried again may be new.
+    return "\n".join(shown), said | said_by_ledger(play, secrets)
+
+
+def said_by_ledger(play: Play, secrets: set[str]) -> set[str]:
+    """The marks that stand in a code or a message by now."""
+    said = set[str]()
+    for each in play.writes:
+        status = play.relay.get(play.id(each), target=each.target)
+        logged = " ".join(f"{one.code} {one.note}" for one in play.relay.history(status.id, target=each.target))
+        said |= found_in(secrets, f"{status.reference} {status.message} {status.code} {logged}".encode())
+    return said
 
 
 def a_port() -> int:
