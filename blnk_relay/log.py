@@ -62,6 +62,7 @@ FIELDS: Mapping[str, str] = {
     "pool": "Pool of the worker.",
     "version": "Version of blnk-relay.",
     "exit": "Exit code.",
+    "act": "What an operator did, by its name in `blnk-relay log`.",
     "variable": "Name of a setting.",
     "now": "Name of the setting that says where it is by now.",
     "resource": "Collection of the ledger, such as `matching-rules`.",
@@ -182,6 +183,12 @@ UNWELL_STILL = Event(
     "See `unwell`.",
 )
 TOLD = Event("told", _WARNING, "an operator wants this worker to {state}", "`blnk-relay log` says who, and why.")
+ACTED = Event(
+    "acted",
+    _INFO,
+    "an operator's act at target {target}: {act} {lane}",
+    "`blnk-relay log` says who, and why. Told by each worker when it sweeps next.",
+)
 METRICS_AWAY = Event(
     "metrics_not_served",
     _WARNING,
@@ -369,6 +376,12 @@ DEAD_LETTER = Event(
     "dead letter {intent}: {kind} {class} {code}",
     "A human has to look: `blnk-relay dead show`.",
     _INTENT,
+)
+HEALED = Event(
+    "cause_over",
+    _INFO,
+    "no dead letters are left of {kind} {class} {code} at target {target}, and none are new for {seconds} s",
+    "All were replayed or discarded: the end of what `dead_letter` began. Told by one worker.",
 )
 UNTOLD = Event(
     "dead_letter_untold",

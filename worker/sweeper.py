@@ -11,7 +11,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -20,9 +20,10 @@ from celery import bootsteps
 from blnk_relay.bell import queue_of
 from blnk_relay.errors import JournalUnavailable, OtherShape
 from blnk_relay.intents.steps import EXPIRED
+from blnk_relay.journal.actions import Entry
 from blnk_relay.journal.journal import Journal
 from blnk_relay.journal.journals import by_server
-from blnk_relay.log import JOURNAL_AWAY, JOURNAL_BACK, LEFT_BEHIND, OTHER_LEDGER, SWEEP_FAILED, UNNAMED, tell
+from blnk_relay.log import ACTED, JOURNAL_AWAY, JOURNAL_BACK, LEFT_BEHIND, OTHER_LEDGER, SWEEP_FAILED, UNNAMED, tell
 from blnk_relay.settings import CONFIRM_LANE, Settings
 from blnk_relay.transport.queues import BROKER_ERRORS
 from worker.carriers import Carriers
@@ -43,6 +44,16 @@ FIRST_ROUND_S = 2.0
 
 #: How often it is looked for targets that the settings do not name.
 _UNNAMED_EVERY_S = 60.0
+
+#: What operators do that changes what workers do, and its name in their log; who is to stop says so itself.
+ACTS: Mapping[str, str] = {
+    "pause": "pause",
+    "resume": "resume",
+    "rebind": "rebind",
+    "begin": "begin a job",
+    "stop job": "stop a job",
+    "end": "end of a job",
+}
 
 _log = logging.getLogger(__name__)
 
@@ -232,6 +243,8 @@ class Round:
         self._callbacks = Callbacks(self._settings, self._journal, shared.relay.bells)
         self._foreign = ""
         self._unknown = ""
+        #: The last action of operators that was told of, or that was there before this worker.
+        self._acted = ""
         #: Since when the journal does not answer, by the monotonic clock.
         self._away_s: float | None = None
         #: When something will be due that no bell tells of, by the monotonic clock.
@@ -252,7 +265,7 @@ class Round:
         # Before, so that what is heard meanwhile is looked for once more.
         self._shared.heard.discard(self.target)
         try:
-            found = self._journal.sweep(self._program, self._idle_s, presence.sign() if presence else "")
+            found = self._journal.sweep(self._program, self._idle_s, presence.sign() if presence else "", self._acted)
         except OtherShape as error:
             self._disown_shape(error)
             if presence:
@@ -272,7 +285,10 @@ class Round:
         self._shared.relay.bells.ring(self.target, found.bells)
         for entry in found.expired:
             self._shared.reports.dead(entry, EXPIRED)
+        for cause in found.healed:
+            self._shared.reports.healed(self.target, cause)
         if found.swept:
+            self._tell_acts(found.acts)
             if self._carriers is not None:
                 self._carriers.look(self.target)
             self._callbacks.run()
@@ -281,6 +297,17 @@ class Round:
         self._next_s = time.monotonic() + next_s
         self.due_s = time.monotonic() + max(min(next_s, self._wait_s), self._settings.sweep_s)
         self._wait_s = self._idle_s
+
+    def _tell_acts(self, acts: Sequence[Entry]) -> None:
+        """Say what operators did that changes what workers do; what was before this one came is no news."""
+        for act in acts if self._acted else ():
+            if act.what in ACTS:
+                sort, _, name = act.of.partition(" ")
+                tell(_log, ACTED, target=self.target, act=ACTS[act.what], lane=name if sort == "lane" else "")
+        if acts:
+            self._acted = acts[-1].id
+        elif not self._acted:
+            self._acted = "0-0"
 
     def close(self) -> None:
         """Say farewell; and where something is due before others come round to look, have one of them come now."""

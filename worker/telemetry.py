@@ -1,4 +1,4 @@
-"""Sentry: new dead letters and paused targets, grouped by what they are; never a payload, a name or a token.
+"""Sentry: new dead letters and paused targets, by what they are and by release; never a payload, a name or a token.
 
 One event a minute for each group, with a count: the first goes out at once, those that follow are counted and sent when
 the minute is over, and what is still counted when the process ends is sent then.
@@ -22,10 +22,13 @@ from blnk_relay.errors import OtherShape
 from blnk_relay.intents.decision import Dead
 from blnk_relay.intents.exchange import GateAction, GateChange
 from blnk_relay.intents.intent import Entry
+from blnk_relay.journal.causes import named
+from blnk_relay.journal.journal import HEALED_S
 from blnk_relay.log import (
     BACK,
     DEAD_LETTER,
     DIFFERENCE,
+    HEALED,
     NO_DSN,
     NOT_SENT_TO_SENTRY,
     OTHER_SHAPE,
@@ -44,6 +47,8 @@ _FAREWELL_S = 2.0
 
 #: Reports to be logged rather than sent: that Sentry did not get one.
 _LOST = "not sent to Sentry"
+
+_RELEASE = f"blnk-relay@{__version__}"
 
 _log = logging.getLogger(__name__)
 
@@ -110,6 +115,20 @@ class Telemetry:
             )
         )
 
+    def healed(self, target: str, cause: str) -> None:
+        """Of a cause of dead letters there are none any more."""
+        kind, dead_class, code = named(cause)
+        code = code_shown(code)
+        tell(_log, HEALED, target=target, kind=kind, class_=dead_class, code=code, seconds=round(HEALED_S))
+        self._tell(
+            Report(
+                ("over", target, kind, dead_class, code),
+                f"no dead letters left: {kind} {dead_class} {code}",
+                {"kind": kind, "class": dead_class, "code": code, "target": target},
+                level="info",
+            )
+        )
+
     def outdated(self, error: OtherShape) -> None:
         """This worker does not know the shape of a journal, and leaves it alone."""
         tell(_log, OTHER_SHAPE, target=error.target, why=error)
@@ -118,7 +137,7 @@ class Telemetry:
             return
         self._tell(
             Report(
-                ("outdated", error.target, error.found, __version__),
+                ("outdated", error.target, error.found),
                 f"worker of another version: {__version__} does not know shape {error.found} of target {error.target}",
                 {"target": error.target, "shape": error.found},
             )
@@ -195,7 +214,8 @@ class _Sender:
                 {
                     "level": report.level,
                     "message": report.message + (f" ({count} times)" if count > 1 else ""),
-                    "fingerprint": list(report.fingerprint),
+                    # What a new release does again is news.
+                    "fingerprint": [*report.fingerprint, _RELEASE],
                     "tags": dict(report.tags),
                     "extra": {**report.extra, "count": count},
                 }
@@ -229,7 +249,7 @@ def _client(dsn: str, lost: Any) -> Any:
     return sentry_sdk.Client(
         dsn=dsn,
         transport=Transport,
-        release=f"blnk-relay@{__version__}",
+        release=_RELEASE,
         environment=os.environ.get("SENTRY_ENVIRONMENT") or None,
         # Local variables and request bodies hold money and names; our own events carry all that is needed.
         include_local_variables=False,

@@ -42,6 +42,8 @@ class SweepAnswer(NamedTuple):
     next_ms: int
     wish: str
     due: Sequence[str]
+    healed: Sequence[str]
+    acts: Sequence[tuple[str, Sequence[str]]]
 
 
 class Objection(NamedTuple):

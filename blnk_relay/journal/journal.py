@@ -16,6 +16,7 @@ from blnk_relay.intents.decision import Dead, Send
 from blnk_relay.intents.exchange import GateAction, GateChange
 from blnk_relay.intents.intent import DEFAULT_TARGET, Entry
 from blnk_relay.intents.states import OPEN, State
+from blnk_relay.journal import actions
 from blnk_relay.journal.accept import wait_command, was_reached
 from blnk_relay.journal.answers import ClaimAnswer, SweepAnswer, TakeAnswer
 from blnk_relay.journal.beside import ended_flow, file_flow, renewal_flow, renewed_flow
@@ -46,6 +47,9 @@ from blnk_relay.settings import Settings
 
 #: Work handled in one sweep.
 SWEEP_MOST = 500
+
+#: Seconds for which a cause of dead letters has to be without any to be over: a replay that dies again has done so.
+HEALED_S = 600.0
 
 #: Where what is hidden stands among what a claim returns of an intent.
 _HIDDEN_AT = tuple(FIELDS.index(name) for name in HIDDEN)
@@ -85,6 +89,8 @@ class Swept:
         next_s: Seconds until the next thing is due that no bell tells of; None where nothing is.
         wish: What an operator wants of the worker program: ``quiet``, ``stop``, or empty for nothing.
         due: By lane (``confirm`` for looks) the id of the first that could be taken now: no gate and no pause holds it.
+        healed: Names of causes of dead letters that are over: all were replayed or discarded, none since.
+        acts: What operators did since the last look, oldest first; of a first look the last one that they did.
     """
 
     swept: bool
@@ -93,6 +99,8 @@ class Swept:
     next_s: float | None
     wish: str = ""
     due: Mapping[str, str] = field(default_factory=dict)
+    healed: tuple[str, ...] = ()
+    acts: tuple[actions.Entry, ...] = ()
 
 
 class Journal(Producing):
@@ -385,13 +393,14 @@ class Journal(Producing):
         sealed = {name: self.seal.hidden(id_, name, text, key) for name, text in hidden.items()}
         return replace(settlement, fields={**settlement.fields, **sealed}).encoded(key.name)
 
-    def sweep(self, program: str = "", back_s: float = 0.0, sign: str = "") -> Swept:
+    def sweep(self, program: str = "", back_s: float = 0.0, sign: str = "", acted: str = "") -> Swept:
         """Sweep, if nobody else has just done so; also a sign of life of the worker program.
 
         Args:
             program: Its name; empty for none.
             back_s: Within how many seconds it comes again, whatever is due.
             sign: What it says of itself (:func:`blnk_relay.journal.workers.sign_of`); empty for nothing.
+            acted: Id of the last action of operators that the caller has seen; empty for a first look.
         """
         settings = self.settings
         asked_at = steady_s()
@@ -408,6 +417,8 @@ class Journal(Producing):
             int(settings.key_retention_s * 1000),
             _findable(),
             sign,
+            int(HEALED_S * 1000),
+            acted,
         )
         answer = SweepAnswer(*raw)
         self._times(asked_at, answer.now_ms, answer.ground)
@@ -416,7 +427,20 @@ class Journal(Producing):
         bells = {*answer.bells, *self._pay_what_is_owed()} if owing else answer.bells
         next_s = None if answer.next_ms < 0 else answer.next_ms / 1000
         due = dict(one.split(" ", 1) for one in answer.due)
-        return Swept(bool(answer.swept), tuple(bells), buried_of(answer.expired), next_s, answer.wish, due)
+        acts = tuple(
+            actions.entry_in(id_, self.target, dict(zip(flat[::2], flat[1::2], strict=True)))
+            for id_, flat in answer.acts
+        )
+        return Swept(
+            swept=bool(answer.swept),
+            bells=tuple(bells),
+            expired=buried_of(answer.expired),
+            next_s=next_s,
+            wish=answer.wish,
+            due=due,
+            healed=tuple(answer.healed),
+            acts=acts,
+        )
 
     def _pay_what_is_owed(self) -> set[str]:
         """Go on with those that wait for intents which are over, for as long as until the next sweep; lanes to ring."""

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+import blnk_relay.journal.journal as journal_module
 from blnk_relay import Cause, Operator, Relay, Write
 from blnk_relay.journal.entries import Settlement
 from tests.support.cli import FUNDS, die, letters, payment, run
@@ -57,6 +58,29 @@ def test_causes_follow_what_dies_is_replayed_and_is_closed(operator, relay):
         key for key in relay.journal().client.keys("*") if any(word in key for word in ("letters:", "sums:", "affect"))
     ]
     assert left == []
+
+
+def test_a_cause_is_over_once_it_had_no_letters_for_a_while_and_one_sweep_tells_it(operator, relay, monkeypatch):
+    def healed() -> list[str]:
+        found: list[str] = []
+        # Whoever sweeps twice at once sweeps once.
+        wait_until(lambda: (swept := relay.journal().sweep()).swept and found.extend(swept.healed) is None, 5)
+        return found
+
+    letters(relay, "a", "b")
+    letters(relay, "c", code="OTHER")
+    operator.discard(relay.get("a"), who="ann", reason="enough")
+    operator.discard(relay.get("c"), who="ann", reason="enough")
+    assert healed() == [], "it may begin anew at any moment"
+    monkeypatch.setattr(journal_module, "HEALED_S", 0.0)
+    assert healed() == ["transaction|rejected|OTHER"], "of the other cause there is one left"
+    assert healed() == []
+    operator.replay(relay.get("b"), who="ann", reason="topped up")
+    die(relay, "rejected", FUNDS)
+    assert healed() == [], "it died of the same again"
+    operator.discard(relay.get("b"), who="ann", reason="enough")
+    assert healed() == [f"transaction|rejected|{FUNDS}"]
+    assert not relay.journal().client.exists(relay.journal().key("emptied"))
 
 
 def test_orders_are_counted_and_those_with_most_letters_are_named(operator, relay):

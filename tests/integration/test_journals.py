@@ -25,6 +25,7 @@ from blnk_relay.settings import CONFIRM_LANE
 from tests.support.cli import run
 from tests.support.journal import LANE, WORKER, enqueue, finish, kill
 from tests.support.payments import payment
+from tests.support.waiting import wait_until
 from worker.demo.stage import as_environment
 from worker.demo.valkey import start_valkey
 from worker.shared import Shared
@@ -279,6 +280,29 @@ def test_a_worker_hears_only_of_targets_that_it_has(apart: Settings) -> None:
     for name in ("eu", "never", "us"):
         shared.hear(name)
     assert shared.heard == {"eu", "us"}
+
+
+def test_a_worker_tells_what_operators_do_from_when_it_came(apart: Settings, caplog: pytest.LogCaptureFixture) -> None:
+    shared = Shared(apart)
+    operator = Operator(shared.relay.journals, shared.relay.bells)
+    operator.pause_lane("refunds", who="ann", reason="Ms Sekret complains")
+    late = Round(shared, "eu", "host:1:a", 1.0, 1.0)
+    late.sweep()
+    operator.resume_lane("refunds", who="ann")
+    operator.pause_target("eu", who="ann", reason="Ms Sekret complains")
+
+    def told() -> list[str]:
+        late.sweep()
+        return [record.getMessage() for record in caplog.records if "operator" in record.getMessage()]
+
+    with caplog.at_level("INFO"):
+        wait_until(lambda: len(told()) > 1, 5, "the acts, once nobody has just swept")
+        swept = shared.relay.journal("eu").sweep
+        wait_until(lambda: swept().swept, 5)
+        assert told() == [
+            "an operator's act at target eu: resume refunds",
+            "an operator's act at target eu: pause",
+        ], "what was before it came is in the log of actions, and nothing is told twice"
 
 
 def test_a_worker_looks_at_every_journal_as_it_begins_and_hands_over_as_it_ends(apart: Settings) -> None:

@@ -62,15 +62,26 @@ def test_what_is_counted_goes_out_when_the_minute_is_over_though_nothing_more_co
     assert [event["message"] for event in sentry.events()] == ["it happened", "it happened (4 times)"]
 
 
-def test_letters_are_grouped_by_target_kind_class_and_code(sentry):
+def test_letters_are_grouped_by_target_kind_class_code_and_release(sentry):
     reports = Telemetry(Settings(sentry_dsn=sentry.dsn))
     differing = ({}, {"target": "eu"}, {"kind": "refund"}, {"dead_class": DeadClass.UNKNOWN}, {"code": "OTHER"})
     for difference in differing:
         reports.dead(*letter(**difference))
     telemetry.close()
     fingerprints = [event["fingerprint"] for event in sentry.events()]
-    assert fingerprints[0] == ["dead", "default", "transaction", "rejected", "NO_FUNDS"]
+    release = f"blnk-relay@{__version__}"
+    assert fingerprints[0] == ["dead", "default", "transaction", "rejected", "NO_FUNDS", release]
     assert len({tuple(fingerprint) for fingerprint in fingerprints}) == len(differing)
+
+
+def test_a_cause_that_is_over_is_a_note_of_its_own(sentry):
+    Telemetry(Settings(sentry_dsn=sentry.dsn)).healed("eu", "transaction|rejected|NO_FUNDS")
+    Telemetry(Settings(sentry_dsn=sentry.dsn)).healed("eu", "transaction|rejected|Ms Sekret's words")
+    telemetry.close()
+    notes = [(event["level"], event["fingerprint"][:5], event["tags"]["target"]) for event in sentry.events()]
+    assert notes == [
+        ("info", ["over", "eu", "transaction", "rejected", code], "eu") for code in ("NO_FUNDS", "NOT_A_CODE")
+    ]
 
 
 def test_a_paused_target_is_folded_as_well(sentry):

@@ -1,18 +1,22 @@
 """A ledger between the worker and a sandbox that fails in a chosen way, and says back all that it was sent.
 
-Each path is a target with a token of its own, by which a request is known. Reads go on to the sandbox, unless the path
-is one of reads; of writes the path makes what it says. Whatever can hold a text in an answer holds what was sent.
+Each path is a target with a credential of its own, by which a request is known. Reads go on to the sandbox; of writes
+the path makes what it says. Whatever can hold a text in an answer holds what was sent, the credential as well.
 """
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import http.client
 import json
+import os
 import re
+import signal
 import socket
+import sys
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Self
@@ -26,35 +30,45 @@ class Path:
     Attributes:
         status: Of the answer; 0 where there is none.
         code: Of the answer; empty: what was sent.
-        form: ``json``, ``html``, ``hang``, ``reset``, ``cut``, ``crash`` (the kind's code, before it sends), ``judge``
-            (after) or ``broken`` (what the journal holds is no JSON).
-        stops: Whether such an answer stops the others, so that not all kinds get there.
+        form: ``json``, ``html``, ``hang``, ``reset``, ``cut``, ``done`` (all is, but who asked is not told), ``tls``
+            (no certificate to be believed), ``crash`` (the kind's code, before it sends), ``judge`` (after), ``killed``
+            (the worker, before it sends) or ``broken`` (what the journal holds is not what was recorded).
+        once: Whether such an answer stops the others: the same again is refused, so that each gets there in its turn.
+        login: ``key``; ``client`` of OAuth, or ``refused``: one whose refresh is.
+        sealed: Whether what the journal holds is encrypted.
+        tells: Events that are told because of it.
+        letters: Class of the letters that come of it; empty where that differs.
     """
 
     status: int = 0
     code: str = ""
     form: str = "json"
-    stops: bool = False
+    once: bool = False
+    login: str = "key"
+    sealed: bool = False
+    tells: tuple[str, ...] = ()
+    letters: str = ""
 
     @property
     def sent(self) -> bool:
         """Whether requests leave."""
-        return self.form not in ("crash", "broken")
+        return self.form not in ("tls", "crash", "broken", "killed") and self.login != "refused"
 
 
 #: Every way in which an answer is judged differently, and every way in which there is none.
 PATHS: Mapping[str, Path] = {
-    "refused": Path(400, "TXN_VALIDATION_ERROR"),
+    "refused": Path(400, "TXN_VALIDATION_ERROR", letters="refused"),
+    "rejected": Path(500, form="done", letters="rejected"),
     "codeless": Path(400),
-    "token": Path(401, stops=True),
-    "scope": Path(403, stops=True),
+    "token": Path(401, once=True, tells=("paused", "resumed")),
+    "scope": Path(403, once=True, tells=("paused", "resumed")),
     "absent": Path(404),
     "conflict": Path(409),
     "unprocessed": Path(422),
-    "slowed": Path(429, stops=True),
+    "slowed": Path(429, once=True),
     "failed": Path(500),
     "gateway": Path(502),
-    "away": Path(503, stops=True),
+    "away": Path(503, once=True),
     "late": Path(504),
     "nonsense": Path(200),
     "page": Path(500, form="html"),
@@ -62,10 +76,39 @@ PATHS: Mapping[str, Path] = {
     "silent": Path(form="hang"),
     "reset": Path(form="reset"),
     "cut": Path(200, form="cut"),
-    "crash": Path(form="crash"),
-    "judge": Path(500, form="judge"),
-    "broken": Path(form="broken"),
+    "tls": Path(form="tls", tells=("unreachable",)),
+    "client": Path(400, login="client"),
+    "login": Path(400, login="refused", tells=("token_refused",)),
+    "sealed": Path(400, "TXN_VALIDATION_ERROR", sealed=True, letters="refused"),
+    "crash": Path(form="crash", tells=("intent_failed",)),
+    "judge": Path(500, form="judge", tells=("answer_unjudged",)),
+    "broken": Path(form="broken", tells=("intent_failed",)),
+    "tampered": Path(form="broken", sealed=True, tells=("intent_unverified",)),
+    "killed": Path(form="killed", tells=("dead_letter",), letters="unknown"),
 }
+
+
+@dataclass(frozen=True)
+class Login:
+    """Who comes by a path, and with what.
+
+    Attributes:
+        name: Of the path.
+        token: API key, or access token.
+        client: Id of an OAuth client; its secret; the refresh tokens before and after.
+    """
+
+    name: str
+    token: str
+    client: str = ""
+    secret: str = ""
+    refresh: str = ""
+    next_refresh: str = ""
+
+    @property
+    def secrets(self) -> set[str]:
+        """What nobody must see."""
+        return {self.token, self.secret, self.refresh, self.next_refresh} - {""}
 
 
 class EchoingLedger:
@@ -74,12 +117,18 @@ class EchoingLedger:
     Args:
         upstream: Where what is not played with goes.
         token: The token there.
-        paths: The path of each token of ours.
+        logins: Who comes.
     """
 
-    def __init__(self, upstream: str, token: str, paths: Mapping[str, tuple[str, Path]]) -> None:
+    def __init__(self, upstream: str, token: str, logins: Iterable[Login]) -> None:
         written: dict[str, tuple[str, bytes]] = {}
         self.written = written
+        by_token = {login.token: login.name for login in logins}
+        by_client = {login.client: login for login in logins if login.client}
+        #: Ids of clients that asked for tokens.
+        self.asked: set[str] = set()
+        asked = self.asked
+        seen: set[bytes] = set()
         self.over = over = threading.Event()
         address = urlsplit(upstream).netloc
 
@@ -88,25 +137,49 @@ class EchoingLedger:
 
             def _do(self) -> None:
                 body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
-                given = self.headers.get("Authorization", "").removeprefix("Bearer ")
-                name, path = paths.get(given, ("", None))
-                reads = self.command == "GET" or re.search("/(filter|search|lookup)", self.path)
-                if path is None or reads:
+                given = self.headers.get("Authorization", "")
+                if self.path.endswith("/oauth/token"):
+                    self._log_in(given, body)
+                    return
+                name = by_token.get(given.removeprefix("Bearer "))
+                if name is None or self.command == "GET" or re.search("/(filter|search|lookup)", self.path):
                     self._forward(body)
                     return
-                sent = self.path.encode() + b"\n" + body
-                written[self.headers["X-Request-Id"]] = (name, sent)
-                self._play(path, sent.decode("utf-8", "replace"))
+                sent, path = self.path.encode() + b"\n" + body, PATHS[name]
+                if path.once and sent in seen:
+                    path = PATHS["refused"]
+                else:
+                    written[self.headers["X-Request-Id"]] = (name, sent)
+                seen.add(sent)
+                if path.form == "done":
+                    self._ask(body).read()
+                self._play(path, f"{sent.decode('utf-8', 'replace')}\n{given}")
+
+            def _log_in(self, given: str, body: bytes) -> None:
+                pair = base64.b64decode(given.removeprefix("Basic ")).decode()
+                login = by_client[pair.partition(":")[0]]
+                asked.add(login.client)
+                if PATHS[login.name].login == "client":
+                    answer = {"access_token": login.token, "refresh_token": login.next_refresh, "expires_in": 3600}
+                    self._answer(200, json.dumps(answer).encode())
+                    return
+                sent = f"{body.decode()}\n{given}\n{pair}"
+                answer = {"error": sent, "error_description": sent, "access_token": sent, "message": sent}
+                self._answer(400, json.dumps(answer).encode(), "", Path(400), sent)
 
             do_GET = do_POST = do_PUT = do_DELETE = do_PATCH = _do  # noqa: N815 - the library's names
 
-            def _forward(self, body: bytes) -> None:
+            def _ask(self, body: bytes) -> http.client.HTTPResponse:
                 connection = http.client.HTTPConnection(address, timeout=10)
-                headers = {name: value for name, value in self.headers.items() if name.lower() != "host"}
-                connection.request(self.command, self.path, body, headers | {"Authorization": f"Bearer {token}"})
-                answer = connection.getresponse()
+                own = ("host", "content-length", "authorization", "connection")
+                headers = {name: value for name, value in self.headers.items() if name.lower() not in own}
+                headers |= {"Authorization": f"Bearer {token}", "Connection": "close"}
+                connection.request(self.command, self.path, body, headers)
+                return connection.getresponse()
+
+            def _forward(self, body: bytes) -> None:
+                answer = self._ask(body)
                 self._answer(answer.status, answer.read(), answer.getheader("Content-Type", "application/json"))
-                connection.close()
 
             def _play(self, path: Path, sent: str) -> None:
                 if path.form == "hang":
@@ -121,7 +194,7 @@ class EchoingLedger:
                     **told,
                     "error": sent,
                     "errors": [sent],
-                    "error_detail": {**told, "code": path.code or sent[:60]},
+                    "error_detail": {**told, "code": path.code or sent[-60:]},
                     "data": [told],
                 }
                 text = f"<html>{sent}</html>" if path.form == "html" else json.dumps(whole)
@@ -149,8 +222,7 @@ class EchoingLedger:
             def log_message(self, *_: Any) -> None:
                 pass
 
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self._server.daemon_threads = True
+        self._server = _Server(("127.0.0.1", 0), Handler)
         self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.05})
 
     @property
@@ -169,6 +241,15 @@ class EchoingLedger:
         self._server.server_close()
 
 
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """A client that went away is what some paths are about."""
+        if not isinstance(sys.exception(), OSError):
+            super().handle_error(request, client_address)
+
+
 def _header(text: str) -> str:
     return "".join(char if 32 < ord(char) < 127 else "_" for char in text)[:2_000]
 
@@ -177,13 +258,16 @@ def fail_in(form: str, raising: Callable[[Any], str]) -> Callable[[Any, Any], An
     """Wraps code of a kind: for targets whose path says so it raises what an intent holds.
 
     Args:
-        form: ``crash`` or ``judge``.
+        form: ``crash``, ``judge`` or ``killed``.
         raising: The text of the exception, of the intent.
     """
 
     def wrapped(function: Any) -> Any:
         def failing(entry: Any, *args: Any) -> Any:
-            if PATHS.get(entry.target, PATHS["refused"]).form == form:
+            its = PATHS.get(entry.target, PATHS["refused"]).form
+            if its == "killed":
+                os.kill(os.getpid(), signal.SIGKILL)
+            if its == form:
                 try:
                     {}[raising(entry)]
                 except KeyError as error:

@@ -48,6 +48,10 @@ NOT_TOLD_APART = "NOT_TOLD_APART"
 
 _CHUNK = 65_536
 
+#: Headers that hold a credential, behind the last blank; and the fewest letters of one.
+_CREDENTIALS = ("Authorization", "X-Blnk-Key")
+_LEAST_CREDENTIAL = 8
+
 
 class _Adapter(HTTPAdapter):
     """An adapter for one host, through the hooks that requests has for this: it does once what is the same each time.
@@ -218,7 +222,7 @@ class Wire:
                 return _none(type(error).__name__, text, exchange)
         if exchange.surplus:
             return _none(MORE_THAN_AN_ANSWER, "more than one answer came back for one request", exchange)
-        return _response(answer, raw, _since_ms(exchange.start_s))
+        return _response(answer, without_credential(raw, headers), _since_ms(exchange.start_s))
 
     @staticmethod
     def _kept_back(answer: requests.Response) -> Any:
@@ -298,6 +302,25 @@ def _none(code: str, message: str, exchange: Exchange) -> Response:
         failure=Failure.BROKEN if exchange.begun else Failure.NOT_SENT,
         latency_ms=_since_ms(exchange.start_s),
     )
+
+
+def without_credential(raw: bytes, headers: Mapping[str, str]) -> bytes:
+    """An answer without the credential that was shown for it: what it says is kept, and shown to operators.
+
+    Args:
+        raw: Its body.
+        headers: Those of the request.
+
+    Example:
+        >>> without_credential(b"Bearer blnk_secret is no good", {"Authorization": "Bearer blnk_secret"})
+        b'Bearer [credential] is no good'
+    """
+    for name in _CREDENTIALS:
+        credential = headers.get(name, "").rpartition(" ")[2].encode()
+        # What is shorter is none, and may be a part of any word.
+        if len(credential) >= _LEAST_CREDENTIAL and credential in raw:
+            raw = raw.replace(credential, b"[credential]")
+    return raw
 
 
 def _response(answer: requests.Response, raw: bytes, latency_ms: int) -> Response:

@@ -122,6 +122,9 @@
 --   affected:<cause>   zset    letters -> order of the caller's ("own:<order key>") that they belong to
 --                      bound   one member an order with letters
 --                      gone    letters.lua, recount.lua
+--   emptied            zset    when its last letter was replayed or discarded -> cause of which there are none now
+--                      bound   1,000 members
+--                      gone    letters.lua, when there is one again; sweep.lua, once it is told
 --   jobs               zset    begun at -> job: replays and discards of many letters
 --                      bound   100 members
 --                      gone    job.lua

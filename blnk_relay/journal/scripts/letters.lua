@@ -1,10 +1,12 @@
 -- Part of scripts that bury intents, or give dead letters another state: keeps beside the letters what they died of, so
 -- that whoever asks what is wrong need not look at each.
--- Deletes: causes, letters:<cause>, sums:<cause>, affected:<cause>.
+-- Deletes: causes, letters:<cause>, sums:<cause>, affected:<cause>, emptied.
 -- Bound: one letter and its orders; MOST_READ of its body.
 
 -- Of a body in which an amount is looked for: far more than one write needs, and a bulk is worth several sums anyway.
 local MOST_READ = 16384
+-- Causes without letters that wait to be told of.
+local MOST_EMPTIED = 1000
 -- Digits of an amount: so many add up exactly.
 local MOST_DIGITS = 15
 
@@ -52,6 +54,7 @@ local function join_cause(id, kind, class, code, orders, died)
   if redis.call('SADD', P .. 'causes', cause) == 1 then
     -- What is left of one that is lost otherwise.
     redis.call('DEL', P .. 'letters:' .. cause, P .. 'sums:' .. cause, P .. 'affected:' .. cause)
+    redis.call('ZREM', P .. 'emptied', cause)
   end
   if redis.call('ZADD', P .. 'letters:' .. cause, died, id) == 0 then return end
   local worth = worth_in(id)
@@ -77,6 +80,8 @@ local function leave_cause(id, intent)
   if redis.call('ZCARD', P .. 'letters:' .. cause) == 0 then
     redis.call('SREM', P .. 'causes', cause)
     redis.call('DEL', P .. 'sums:' .. cause, P .. 'affected:' .. cause)
+    redis.call('ZADD', P .. 'emptied', NOW, cause)
+    redis.call('ZREMRANGEBYRANK', P .. 'emptied', 0, -MOST_EMPTIED - 1)
   end
 end
 

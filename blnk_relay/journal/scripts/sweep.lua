@@ -5,20 +5,24 @@
 --   of the events stream); shown (what the sweeper has seen of the ground: see stand); program (the worker program that
 --   sweeps, "" for none); back_ms (within which it comes again, whatever is due); key_retention_ms (after which
 --   keys are forgotten; 0: never); findable (kinds whose keys may be forgotten, by commas); sign (what the worker
---   program says of itself, as JSON; "" for nothing).
+--   program says of itself, as JSON; "" for nothing); healed_ms (for which a cause has to be without letters to be
+--   over); acted (the last action of operators that the sweeper has seen; "" for a first look).
 -- Returns: {1 if this one swept, lanes to ring, id and body of each whose deadline passed while it waited, now, ground:
 --   {what to show next time, since when it can be trusted, steps of the clock}, ms until the next thing is due that no
 --   bell tells of (-1: nothing is), what an operator wants of the program ("quiet", "stop", "" for nothing), "<lane>
---   <id>" of the first of each lane ("confirm" for looks) that is due and that no gate or pause holds back}.
+--   <id>" of the first of each lane ("confirm" for looks) that is due and that no gate or pause holds back, causes of
+--   dead letters that are over, actions since acted, and of a first look the last one, as the stream has them}.
 -- Deletes: intent:<id>, body:<id>, file:<id>, log:<id>, parts:<id>, waiting, expiring, leased:<worker>, workers,
---   alive, done, signs, worker:<name>.
--- Bound: most of each sort, MOST_WORKERS, MOST_BYTES of payloads, MOST_REFERENCES, MOST_CLEARED, MOST_FORGOTTEN.
+--   alive, done, signs, worker:<name>, emptied.
+-- Bound: most of each sort, MOST_WORKERS, MOST_BYTES of payloads, MOST_REFERENCES, MOST_CLEARED, MOST_FORGOTTEN,
+--   MOST_HEALED, MOST_ACTS.
 
 local lock_ms, dead_ms, retention_ms, most = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])
 local cap, shown, program, back_ms = ARGV[5], ARGV[6], ARGV[7], tonumber(ARGV[8])
 local key_retention_ms, findable, sign = tonumber(ARGV[9]), ',' .. ARGV[10] .. ',', ARGV[11]
+local healed_ms, acted = tonumber(ARGV[12]), ARGV[13]
 
-local bells, lapsed, expired = {}, 0, {}
+local bells, lapsed, expired, healed, acts = {}, 0, {}, {}, {}
 watch(shown)
 local seen = stand(shown)
 local ground = { seen, tonumber(SOLID), steps() }
@@ -95,7 +99,7 @@ end
 local function outcome_of(swept)
   look_ahead()
   local next_ms = next_at and math.max(0, math.ceil(next_at - NOW)) or -1
-  return { swept, bells, expired, NOW, ground, next_ms, wish or '', due_firsts }
+  return { swept, bells, expired, NOW, ground, next_ms, wish or '', due_firsts, healed, acts }
 end
 
 if not take_lock('sweep', lock_ms) then return outcome_of(0) end
@@ -112,6 +116,22 @@ end
 forget_signs(redis.call('ZRANGEBYSCORE', P .. 'signs', '-inf', NOW - SIGNS_KEPT_MS, 'LIMIT', 0, MOST_FORGOTTEN))
 local spare = redis.call('ZCARD', P .. 'signs') - MOST_SIGNS
 if spare > 0 then forget_signs(redis.call('ZRANGE', P .. 'signs', 0, math.min(spare, MOST_FORGOTTEN) - 1)) end
+
+-- A cause whose letters were all replayed or discarded, and that had none since, is over: it is told once.
+local MOST_HEALED = 100
+for _, cause in ipairs(redis.call('ZRANGEBYSCORE', P .. 'emptied', '-inf', NOW - healed_ms, 'LIMIT', 0, MOST_HEALED)) do
+  redis.call('ZREM', P .. 'emptied', cause)
+  -- A worker of a version before, which knows nothing of this, may have buried one since.
+  if redis.call('SISMEMBER', P .. 'causes', cause) == 0 then healed[#healed + 1] = cause end
+end
+
+-- What operators did is told by whoever sweeps.
+local MOST_ACTS = 20
+if acted == '' then
+  acts = redis.call('XREVRANGE', P .. 'actions', '+', '-', 'COUNT', 1)
+else
+  acts = redis.call('XRANGE', P .. 'actions', '(' .. acted, '+', 'COUNT', MOST_ACTS)
+end
 
 -- What rates are told by: the counters as they were at the end of each minute of the last hour.
 local SAMPLE_MS, SAMPLES = 60000, 62
