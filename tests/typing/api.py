@@ -26,6 +26,8 @@ from blnk_relay import (
     EventName,
     FindResult,
     GateView,
+    Glance,
+    Health,
     HistoryLag,
     HistoryUnavailable,
     Intent,
@@ -54,6 +56,8 @@ from blnk_relay import (
     Pause,
     Planned,
     Question,
+    Rate,
+    Rates,
     Receipt,
     Refused,
     Relay,
@@ -63,6 +67,8 @@ from blnk_relay import (
     Resealed,
     ResultOf,
     Settings,
+    Severity,
+    Sign,
     StateName,
     Status,
     StillOpen,
@@ -71,7 +77,9 @@ from blnk_relay import (
     TooLate,
     UnsuitableServer,
     Upgraded,
+    Verdict,
     Via,
+    WorkerView,
     Write,
     __version__,
     bulk_transactions,
@@ -262,6 +270,21 @@ def failed(relay: Relay, intent: Intent) -> str:
 
 
 typing_via: Via = "library"
+
+
+def look() -> list[str]:
+    with Operator.from_env() as operator:
+        glance: Glance = operator.glance()
+        wrong: tuple[Verdict, ...] = glance.verdicts
+        worst: Severity | None = wrong[0].severity if wrong else None
+        rates: Rates = operator.rates()
+        spans: tuple[Rate, ...] = rates.spans
+        working: tuple[WorkerView, ...] = operator.workers()
+        signs: list[Sign] = [worker.sign for worker in working]
+        health: Health = operator.health()
+        if not health.live:
+            operator.stop(*(worker.name for worker in working), who="mila", reason="; ".join(health.why))
+        return [f"{worst} {rate.minutes} {rate.accepted:.1f}" for rate in spans] + [sign.pool for sign in signs]
 
 
 def operate() -> list[str]:

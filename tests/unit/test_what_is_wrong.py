@@ -15,6 +15,7 @@ from blnk_relay.journal.glance import glance_of
 from blnk_relay.journal.health import health_of
 from blnk_relay.journal.overview import GateView, LaneDepth, Overview, Pause
 from blnk_relay.journal.rates import Rates, Sample, merged_rates, rates_of, sample_now
+from blnk_relay.journal.shape import NEWEST
 from blnk_relay.journal.status import moment
 from blnk_relay.journal.troubles import Severity
 from blnk_relay.journal.verdicts import SORTS, Facts, Lag, Verdict, new_causes, verdicts
@@ -41,7 +42,7 @@ WORKER = WorkerView(
 )
 DEPTHS = tuple(LaneDepth(lane, "default", 0, 0, 0.0, paused=False) for lane in LANES)
 OVERVIEW = Overview(DEPTHS, 0, 0, 0, 0.0, 0, 0, 0, 1, (), {})
-JOURNAL = JournalVitals("default", shape="1", overview=OVERVIEW, now_ms=NOW_MS, workers=(WORKER,))
+JOURNAL = JournalVitals("default", shape=str(NEWEST), overview=OVERVIEW, now_ms=NOW_MS, workers=(WORKER,))
 SERVER = ServerVitals(
     "BLNK_RELAY_REDIS_URL",
     info={

@@ -16,7 +16,7 @@ import click
 from click.shell_completion import BashComplete, CompletionItem, FishComplete, ShellComplete, ZshComplete
 
 from worker.cli import exits
-from worker.cli.group import COMPLETING
+from worker.cli.exits import COMPLETING
 from worker.cli.options import example
 from worker.cli.output import say
 
@@ -168,7 +168,7 @@ def script(shell: str, cli: click.Command) -> str:
 def complete(cli: click.Group) -> int:
     """Answer a shell: the completions of the line that it hands over, as the exit code says.
 
-    What it asks is in its variables: :data:`~worker.cli.group.COMPLETING` is ``<shell>_complete``.
+    What it asks is in its variables: :data:`~worker.cli.exits.COMPLETING` is ``<shell>_complete``.
     """
     shell, _, what = os.environ[COMPLETING].partition("_")
     if what != "complete" or shell not in SHELLS:

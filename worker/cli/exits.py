@@ -8,6 +8,9 @@ from typing import NoReturn
 
 import click
 
+#: By this variable a shell asks for completions, and says how; its exit code says whether there are any.
+COMPLETING = "_BLNK_RELAY_COMPLETE"
+
 OK = 0
 PARTLY = DIFFERENT = 1
 BAD_INPUT = 2

@@ -12,11 +12,9 @@ from typing import Any, NoReturn
 import click
 
 from worker.cli import exits
+from worker.cli.exits import COMPLETING
 from worker.cli.forms import asks_for_json
 from worker.cli.output import finish
-
-#: By this variable a shell asks for completions, and says how.
-COMPLETING = "_BLNK_RELAY_COMPLETE"
 
 
 class Deferred(click.Command):

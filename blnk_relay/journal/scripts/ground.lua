@@ -24,7 +24,8 @@ end
 
 -- Compares what stands here with what the caller has seen, and begins a new epoch when the tail may be lost: another
 -- process serves the journal, or it has gone back behind what somebody has seen already.
--- seen: "<epoch>.<name>.<mark>" as the caller had it from the last trip, '' for one that has just begun and gets a name.
+-- seen: "<epoch>.<name>.<mark>" as the caller had it from the last trip, '' for one that has just begun and gets a
+--   name.
 -- Each process has a mark of its own: with one for all, those who have seen less would raise it above what others have
 -- seen, and nobody would notice.
 -- Returns it as it stands now.
