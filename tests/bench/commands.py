@@ -102,9 +102,9 @@ def of_history(url: str) -> list[tuple[str, ...]]:
     """The lines about history, with the number of one in the middle of what stands there."""
     database = Database(url)
     with database.reading() as connection:
-        last = connection.scalar(sa.select(sa.func.max(schema.intents.c.id)))
+        number = connection.scalar(sa.select(sa.func.count()).select_from(schema.intents))
     database.close()
-    return [tuple(line.format(middle=int(last or 0) // 2).split()) for line in OF_HISTORY]
+    return [tuple(line.format(middle=int(number or 0) // 2).split()) for line in OF_HISTORY]
 
 
 def main() -> int:

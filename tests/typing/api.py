@@ -19,6 +19,7 @@ from blnk_relay import (
     Cause,
     Causes,
     Change,
+    CutShort,
     DeadClassName,
     DoesNotVerify,
     DuplicateInBatch,
@@ -42,6 +43,7 @@ from blnk_relay import (
     KeyUse,
     LaneDepth,
     Leg,
+    ListBound,
     Located,
     Looked,
     ManyPlan,
@@ -317,6 +319,10 @@ def operate() -> list[str]:
         if planned:
             operator.stop_job(operator.begin(many, who="mila", reason="paid by hand"), who="mila")
         jobs: tuple[Job, ...] = operator.jobs()
+        bound = ListBound(most=1_000)
+        names = [found.key for found in operator.listed("ready", kind="refund", bound=bound)]
+        cut: list[CutShort] = bound.cut
+        names += [f"{one.target}: {one.looked} of {one.there}" for one in cut]
         uses: tuple[KeyUse, ...] = operator.key_use()
         resealed: Resealed = operator.reseal("default")
         result: FindResult = operator.find(destination="@alice", amount=Decimal("25.00"), most=10)

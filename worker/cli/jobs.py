@@ -24,7 +24,10 @@ _LOOK_S = 0.5
 
 
 @click.group(
-    "jobs", invoke_without_command=True, short_help="Replays and discards of many letters, and how far they have come."
+    "jobs",
+    invoke_without_command=True,
+    short_help="Replays and discards of many letters, and how far they have come.",
+    epilog=example("blnk-relay jobs", "blnk-relay jobs show 5f0c2a91"),
 )
 @limit_option
 @json_option
