@@ -35,7 +35,7 @@ CAUSES = (
 )
 
 #: Payments that are through, and those that the slow ledger and the refusing one are asked for.
-PAID, SLOW, REFUSED = 12, 60, 5
+PAID, SLOW, REFUSED = 12, 600, 5
 
 #: What each letter is worth.
 AMOUNT = "10.50"
