@@ -14,7 +14,7 @@ from worker.cli import exits
 from worker.cli.access import opened
 from worker.cli.interrupt import Stop
 from worker.cli.options import Reason, answer_option, example, json_option, limit_option, who_option
-from worker.cli.output import clock, emit, fields, plain, progress, say, several, stamp, table
+from worker.cli.output import amounts, clock, emit, fields, plain, progress, say, several, stamp, table
 
 if TYPE_CHECKING:
     from blnk_relay import Job
@@ -103,7 +103,7 @@ def show(parts: Sequence[Job]) -> None:
         parts: Its part for each target.
     """
     for part in parts:
-        sums = ", ".join(f"{total:,f} {currency}" for currency, total in part.sums.items())
+        sums = amounts(part.sums)
         known = "" if part.summed == part.done else f" (of {part.summed:,})"
         fields(
             [

@@ -12,7 +12,7 @@ import click
 from worker.cli import exits
 from worker.cli.interrupt import Stop
 from worker.cli.options import reason_given
-from worker.cli.output import emit, plain, progress, remark, say, several, table
+from worker.cli.output import amounts, emit, plain, progress, remark, say, several, table
 from worker.cli.scope import FIRST, NO, Letter, Plan
 
 if TYPE_CHECKING:
@@ -108,7 +108,7 @@ def carry_out(access: Access, made: Plan, act: Act, *, only_plan: bool, yes: boo
     if not as_json:
         _show_plan(made, act)
         if summed:
-            told = ", ".join(f"{total:,f} {currency}" for currency, total in sums.items())
+            told = amounts(sums)
             say(f"Worth {told}" + ("." if summed == len(made.letters) else f", as far as it is known ({summed:,})."))
     if only_plan:
         _finish(made, act, result, exits.OK, as_json=as_json)

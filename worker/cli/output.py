@@ -15,6 +15,7 @@ import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any, TextIO
 
 import click
@@ -267,6 +268,19 @@ def span(seconds: float) -> str:
         if seconds >= size:
             return f"{seconds / size:.1f} {unit}"
     return f"{seconds:.1f} s"
+
+
+def amounts(sums: Mapping[str, Decimal]) -> str:
+    """Sums by currency for people: whole ones as they are, others with two digits at least.
+
+    Example:
+        >>> amounts({"EUR": Decimal("619.5"), "JPY": Decimal(4000)})
+        '619.50 EUR, 4,000 JPY'
+    """
+    return ", ".join(
+        f"{total:,.2f} {currency}" if total.as_tuple().exponent == -1 else f"{total:,f} {currency}"
+        for currency, total in sums.items()
+    )
 
 
 def several(number: int, word: str) -> str:

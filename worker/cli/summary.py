@@ -9,7 +9,7 @@ import click
 
 from worker.cli.access import opened
 from worker.cli.options import example, filter_options, json_option
-from worker.cli.output import clock, emit, plain, remark, say, several, stamp, table
+from worker.cli.output import amounts, clock, emit, plain, remark, say, several, stamp, table
 from worker.cli.spans import since_at
 
 if TYPE_CHECKING:
@@ -100,7 +100,7 @@ def worth(cause: Cause) -> str:
     """
     if not cause.summed:
         return "not known"
-    sums = ", ".join(f"{total:,f} {currency}" for currency, total in cause.sums.items())
+    sums = amounts(cause.sums)
     return sums if cause.summed == cause.count else f"{sums} (of {cause.summed:,})"
 
 
