@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from blnk_relay import Operator, Relay, commit_hold
+from blnk_relay._version import __version__
 from blnk_relay.audit import Place
 from blnk_relay.intents.exchange import Response
 from blnk_relay.journal.audited import MOST_TOLD, Audited
@@ -343,7 +344,7 @@ def test_workers_audit_by_themselves_and_tell_of_each_difference_once(make_stage
                 wait_until(lambda: len(rounds()) >= 2, 20, "two rounds more")
             stage.stop_workers()
         (event,) = [event for event in sentry.events() if event["fingerprint"][0] == "audit"]
-        assert event["fingerprint"] == ["audit", "default", "transaction", "other"]
+        assert event["fingerprint"] == ["audit", "default", "transaction", "other", f"blnk-relay@{__version__}"]
         assert event["extra"]["count"] == 1
         log = stage.log.read_text()
         assert "audit of target default: transaction other, intent" in log

@@ -333,7 +333,7 @@ def test_many_letters_are_planned_typed_out_and_carried_out_by_workers(relay, an
     letters(relay, "refused", dead_class="refused", code="NO")
     told = ann.page("/problems")
     assert "rejected TXN_INSUFFICIENT_FUNDS transaction Letters 7 letters" in told
-    assert "Worth 73.5 EUR" in told
+    assert "Worth 73.50 EUR" in told
     [path] = re.findall(r'href="(/letters/replay[^"]*TXN_INSUFFICIENT_FUNDS[^"]*)"', ann.get("/problems").text)
     path = path.replace("&amp;", "&")
     told = ann.page(path)

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from blnk_relay import InvalidIntent, Receipt, Relay, Write, commit_hold, refund, void_hold
+from blnk_relay._version import __version__
 from blnk_relay.sandbox import Faults, Rule
 from tests.support.counting import recorded_of, wait_for_all
 from tests.support.payments import AMOUNT, hold, payment, poor
@@ -159,7 +160,14 @@ def test_a_dead_letter_is_told_once_and_without_anything_personal(playing, sentr
     assert event["tags"]["code"] == status.code == "TXN_INSUFFICIENT_FUNDS"
     assert event["tags"]["kind"] == "transaction"
     assert event["tags"]["class"] == "rejected"
-    assert event["fingerprint"] == ["dead", "default", "transaction", "rejected", "TXN_INSUFFICIENT_FUNDS"]
+    assert event["fingerprint"] == [
+        "dead",
+        "default",
+        "transaction",
+        "rejected",
+        "TXN_INSUFFICIENT_FUNDS",
+        f"blnk-relay@{__version__}",
+    ]
     assert event["extra"]["intent"] == receipt.id
     told = "".join(sentry.envelopes).lower()
     for secret in ("sekret", "hidden lane", TOKEN, "insufficient funds in source", str(AMOUNT), "@shop"):

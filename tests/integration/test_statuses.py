@@ -73,7 +73,7 @@ def test_reading_an_intent_while_it_is_trimmed_shows_it_before_or_after(relay, j
         going.wait(10)
         for _ in ids:
             others.client.delete(others.key("sweep"))
-            others.scripts.run("sweep", 1, 6000, 1000, 1, 1000, "", "", 0, 0, "")
+            others.scripts.run("sweep", 1, 6000, 1000, 1, 1000, "", "", 0, 0, "", "", 0, "")
 
     with ThreadPoolExecutor(1) as pool:
         trimming = pool.submit(trim_slowly)

@@ -459,11 +459,35 @@ function command.LTRIM(key, from, till)
   return { ok = 'OK' }
 end
 
--- A stream is only written to: nobody reads events in a simulation.
-function command.XADD(key)
-  local value = made(key, 'stream')
+-- Of the stream of operators' acts something is read; nobody reads events in a simulation.
+function command.XADD(key, ...)
+  local value, given, place = made(key, 'stream'), { ... }, 1
   value.size = value.size + 1
-  return format('%d-%d', now_ms, value.size)
+  local id = format('%d-%d', now_ms, value.size)
+  while given[place] ~= '*' do place = place + 1 end
+  local fields = {}
+  for index = place + 1, #given do fields[#fields + 1] = text(given[index]) end
+  value.list = value.list or {}
+  value.list[#value.list + 1] = { id, fields }
+  return id
+end
+
+function command.XLEN(key) return #((at(key, 'stream') or {}).list or {}) end
+
+-- What came later than an id, or all, as scripts ask for it.
+function command.XRANGE(key, from, _, _, most)
+  local found, after = {}, from == '-' or nil
+  for _, entry in ipairs((at(key, 'stream') or {}).list or {}) do
+    if after and #found < number(most) then found[#found + 1] = entry end
+    if '(' .. entry[1] == from then after = true end
+  end
+  return found
+end
+
+function command.XREVRANGE(key, _, _, _, most)
+  local found, list = {}, (at(key, 'stream') or {}).list or {}
+  for index = #list, math.max(1, #list - number(most) + 1), -1 do found[#found + 1] = list[index] end
+  return found
 end
 
 -- -- the calls of scripts -------------------------------------------------------------------------------------------
