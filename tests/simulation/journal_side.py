@@ -166,6 +166,8 @@ class Model:
 
     @staticmethod
     def _encoded(table: Any) -> str:
+        if isinstance(table, str):
+            return json.dumps(table)
         return json.dumps(
             {
                 name: int(value) if isinstance(value, float) and value.is_integer() else value

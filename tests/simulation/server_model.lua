@@ -414,6 +414,12 @@ function command.ZREMRANGEBYSCORE(key, least, most)
   return #entries
 end
 
+function command.ZREMRANGEBYRANK(key, from, till)
+  local members = command.ZRANGE(key, from, till)
+  for _, member in ipairs(members) do command.ZREM(key, member) end
+  return #members
+end
+
 -- lists
 
 function command.RPUSH(key, ...)
@@ -464,11 +470,11 @@ function command.XADD(key, ...)
   local value, given, place = made(key, 'stream'), { ... }, 1
   value.size = value.size + 1
   local id = format('%d-%d', now_ms, value.size)
-  while given[place] ~= '*' do place = place + 1 end
+  while given[place] and given[place] ~= '*' do place = place + 1 end
   local fields = {}
   for index = place + 1, #given do fields[#fields + 1] = text(given[index]) end
   value.list = value.list or {}
-  value.list[#value.list + 1] = { id, fields }
+  if string.find(key, ':actions', 1, true) then value.list[#value.list + 1] = { id, fields } end
   return id
 end
 
