@@ -216,7 +216,7 @@ def test_jobs_that_are_over_are_kept_up_to_a_bound_and_a_plan_that_nobody_begins
 def test_the_command_line_makes_a_job_of_many_letters_and_shows_it(relay):
     many(relay, 101)
     planned = run("dead", "replay", "--all", "--plan").out
-    assert "1,060.5 EUR" in planned
+    assert "1,060.50 EUR" in planned
     begun = run("dead", "replay", "--all", "--yes", "--reason", "topped up", "--who", "ann", "--json").json
     name = begun["job"]
     assert (begun["ran"], begun["done"], begun["left"], begun["sums"]) == (False, 0, 101, {"EUR": "1060.5"})

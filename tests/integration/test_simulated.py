@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -58,13 +60,20 @@ def test_a_seed_is_one_run_whatever_process_plays_it():
     assert stories[0] == stories[1]
 
 
+def without_ids(story: Sequence[str]) -> list[str]:
+    """A story without ids of a stream's entries, which a real server makes by its own clock."""
+    return [re.sub(r"\b\d{13}-\d+\b", "<entry>", line) for line in story]
+
+
 def test_the_server_that_is_played_does_what_a_real_one_does():
     server = Valkey()
     try:
         with playing() as one, seams.replaced():
             # In the last of them a step forward is noticed.
             for seed in (*range(1, 12), 109704):
-                assert play(plan_of(seed), server, told=True).story == one(seed, told=True).story, f"seed {seed}"
+                assert without_ids(play(plan_of(seed), server, told=True).story) == without_ids(
+                    one(seed, told=True).story
+                ), seed
     finally:
         server.stop()
 
