@@ -482,10 +482,13 @@ function command.XLEN(key) return #((at(key, 'stream') or {}).list or {}) end
 
 -- What came later than an id, or all, as scripts ask for it.
 function command.XRANGE(key, from, _, _, most)
-  local found, after = {}, from == '-' or nil
+  local found, ms, number_of = {}, string.match(from, '^%((%d+)-(%d+)$')
+  ms, number_of = tonumber(ms or -1), tonumber(number_of or -1)
   for _, entry in ipairs((at(key, 'stream') or {}).list or {}) do
-    if after and #found < number(most) then found[#found + 1] = entry end
-    if '(' .. entry[1] == from then after = true end
+    local its_ms, its_number = string.match(entry[1], '^(%d+)-(%d+)$')
+    its_ms, its_number = tonumber(its_ms), tonumber(its_number)
+    local later = its_ms > ms or (its_ms == ms and its_number > number_of)
+    if later and #found < number(most) then found[#found + 1] = entry end
   end
   return found
 end
