@@ -192,8 +192,7 @@ ACTED = Event(
 METRICS_AWAY = Event(
     "metrics_not_served",
     _WARNING,
-    "metrics cannot be served on the port of BLNK_RELAY_METRICS_PORT ({error}); it is tried again, and the work goes "
-    "on",
+    "metrics cannot be served on {why} ({error}); it is tried again, and the work goes on",
     "Another process has that port, or the address is none of this machine.",
     ("unsaid",),
 )

@@ -20,6 +20,7 @@ INTEGRATION = Path(__file__).parent / "integration"
 SLOWEST = (
     "many_ledgers",
     "sentinel",
+    "three_in_the_morning",
     "readme",
     "posting",
     "cluster",
@@ -75,6 +76,10 @@ STAGED = frozenset(
         "cluster",
         "tls",
         "fidelity",
+        "cli_costs",
+        "console_browser",
+        "operations",
+        "three_in_the_morning",
     }
 )
 

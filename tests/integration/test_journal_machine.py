@@ -30,7 +30,7 @@ from blnk_relay.intents.states import OPEN
 from blnk_relay.journal.entries import Claimed, NewEntry, Settlement, id_of, new_entry
 from blnk_relay.journal.journal import Journal
 from blnk_relay.journal.operator import Operator
-from blnk_relay.journal.status import Status
+from blnk_relay.journal.status import Status, moment
 from blnk_relay.relay import Relay
 
 LANES = ("transactions", "inflight")
@@ -622,6 +622,11 @@ class JournalMachine(RuleBasedStateMachine):
             with pytest.raises(TooLate):
                 self.relay.cancel(key)
 
+    def _died_again(self, status: Status) -> bool:
+        """Whether a letter has had another life since it was looked at, though it died of the same."""
+        died = self.client.zscore(self.journal.key("dead"), status.id)
+        return died is not None and status.updated != moment(int(died))
+
     @precondition(lambda self: self.remembered)
     @rule(data=st.data())
     def replay(self, data: Any) -> None:
@@ -634,6 +639,7 @@ class JournalMachine(RuleBasedStateMachine):
             or item.state != "dead"
             or status.code == "DEPENDENCY_CLOSED"
             or (status.generation, status.dead_class, status.code) != (item.generation, *item.dead)
+            or self._died_again(status)
             or (fresh and self._taken(reference, status.id))
         )
         before = self._dump(item)
@@ -673,10 +679,12 @@ class JournalMachine(RuleBasedStateMachine):
         item = self.items[status.id]
         if item.state == "discarded":
             before = self._dump(item)
-            self.operator.discard(status, who="me", reason="once more")
+            with pytest.raises(Refused):
+                self.operator.discard(status, who="me", reason="once more")
             assert self._dump(item) == before, "the first word stands"
             return
-        if item.state != "dead":
+        looked_at = (status.generation, status.dead_class, status.code)
+        if item.state != "dead" or looked_at != (item.generation, *item.dead) or self._died_again(status):
             before = self._dump(item)
             with pytest.raises(NotFound if item.trimmed else Refused):
                 self.operator.discard(status, who="me", reason="because")

@@ -141,7 +141,8 @@ class Front(bootsteps.StartStopStep):
             try:
                 server = Server(place, exposition)
             except OSError as error:
-                complaints.say(METRICS_AWAY, error=type(error).__name__)
+                where, why = f"{place[0]} port {place[1]}", error.strerror or type(error).__name__
+                complaints.say(METRICS_AWAY, why=where, error=why)
                 self._stop.wait(AGAIN_S)
                 continue
             # A process of the pool that is forked later must not keep the port.
