@@ -266,18 +266,23 @@ def _view(name: str, target: str, at_ms: float, **fields: Any) -> WorkerView:
 def together(parts: Sequence[Sequence[WorkerView]]) -> tuple[WorkerView, ...]:
     """Those of several journals, each once; those that are alive first, and by name. Pure.
 
-    Of one that serves several, what it said last counts; what it holds, or held, is added up.
+    Of one that serves several, what it said last counts; what it holds, or held, is added up. A process that fell
+    before its program had given a sign in that journal belongs to the program that has given one in another.
     """
+    views = [view for part in parts for view in part]
+    owners = {(view.host, pid): view.name for view in views if view.version for pid in (view.pid, *view.sign.processes)}
     found: dict[str, WorkerView] = {}
-    for view in (view for part in parts for view in part):
-        known = found.get(view.name)
+    for view in views:
+        name = view.name if view.version else owners.get((view.host, view.pid), view.name)
+        known = found.get(name)
         if known is None:
-            found[view.name] = view
+            found[name] = replace(view, name=name)
             continue
-        first, last = sorted((known, view), key=lambda one: one.seen)
+        first, last = sorted((known, view), key=lambda one: (bool(one.version), one.seen))
         wish = known if known.wish == "stop" or not view.wish else view
-        found[view.name] = replace(
+        found[name] = replace(
             last,
+            name=name,
             version=last.version or first.version,
             shape=last.shape or first.shape,
             # One Redis may be away from it while others are not.

@@ -301,6 +301,19 @@ def test_a_worker_that_serves_several_journals_is_one() -> None:
     assert (found.journals, found.in_hand, found.wish, found.who) == (("default", "eu"), 3, "stop", "ann")
 
 
+def test_a_process_that_fell_before_its_first_sign_in_one_journal_belongs_to_the_program_that_signed_in_another() -> (
+    None
+):
+    gone = replace(WORKER, state="dead", held=1)
+    fell = WorkerView(
+        "web:1:xyz", "web", 1, "", 0, "dead", NOW + timedelta(seconds=5), ("eu",), held=2, held_ids=("i",)
+    )
+    for parts in ([[gone], [fell]], [[fell], [gone]]):
+        (found,) = together(parts)
+        assert (found.name, found.version, found.held, found.journals) == ("web:1:abc", "1.0", 3, ("default", "eu"))
+    assert together([[fell]]) == (fell,)
+
+
 def test_one_redis_that_is_away_from_a_worker_does_not_make_it_dead() -> None:
     (found,) = together([[WORKER], [replace(WORKER, journals=("eu",), state="dead", seen=NOW + timedelta(seconds=1))]])
     assert found.alive
