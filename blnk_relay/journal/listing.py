@@ -266,6 +266,14 @@ class Listing:
             member, score = flat[-2:]
 
 
+def recount(journal: Journal) -> int:
+    """See :meth:`blnk_relay.Operator.recount`."""
+    counted: int = journal.scripts.run("recount", "drop")
+    for ids in Listing(journal).ids("dead"):
+        counted = journal.scripts.run("recount", "join", *ids)
+    return counted
+
+
 def batched(items: Iterable[T], size: int) -> Iterator[list[T]]:
     """Lists of so many items; the last one may be shorter."""
     rest = iter(items)

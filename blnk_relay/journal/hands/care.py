@@ -7,7 +7,7 @@ from collections.abc import Callable
 from blnk_relay.errors import Refused
 from blnk_relay.journal.copying import HistoryLag, off_flow
 from blnk_relay.journal.hands.base import Hands
-from blnk_relay.journal.listing import MOST_MISSED
+from blnk_relay.journal.listing import MOST_MISSED, recount
 from blnk_relay.journal.resealing import KeyUse, Resealed, key_use, reseal
 from blnk_relay.journal.upgrade import Upgraded, upgrade_flow
 
@@ -19,7 +19,8 @@ class Care(Hands):
         """Bring journals to the newest shape that this version knows, one after the other; others wait meanwhile.
 
         Say so once nobody is left who does not know it: workers that are alive are looked at, and older producers are
-        refused from then on. To ask again goes on with what was stopped half way, and changes nothing else.
+        refused from then on. To ask again goes on with what was stopped half way, and changes nothing else. What is
+        kept of letters by their cause is made anew, for older versions keep nothing of it.
 
         Args:
             target: That of this one only; of all when None, also of those that the settings no longer name.
@@ -38,6 +39,9 @@ class Care(Hands):
             if done.changed:
                 result = f"shape {done.after}, was {done.before}"
                 self._note(journal, "upgrade", f"target {journal.target}", who=who, result=result)
+                # As many as older versions have left uncounted they may have left counted that are gone: nobody would
+                # notice, and lists that are narrowed would pass over letters.
+                recount(journal)
         return tuple(made)
 
     def rebind(self, target: str, *, who: str, reason: str) -> None:

@@ -16,7 +16,7 @@ from blnk_relay.journal.causes import together as by_cause
 from blnk_relay.journal.hands.looking import Looking
 from blnk_relay.journal.jobs import life_of, worth_flow
 from blnk_relay.journal.journal import Journal
-from blnk_relay.journal.listing import Listing
+from blnk_relay.journal.listing import recount
 from blnk_relay.journal.status import Status
 from blnk_relay.kinds.registry import KINDS
 from blnk_relay.replay import ReplayPlan, ReplayWay, plan_replay
@@ -72,13 +72,7 @@ class Letters(Looking):
             NotFound: There is no such target.
             JournalUnavailable: Redis did not answer; to ask again begins anew.
         """
-        number = 0
-        for journal in self._journals(target):
-            counted = journal.scripts.run("recount", "drop")
-            for ids in Listing(journal).ids("dead"):
-                counted = journal.scripts.run("recount", "join", *ids)
-            number += counted
-        return number
+        return sum(recount(journal) for journal in self._journals(target))
 
     def worth(self, statuses: Sequence[Status]) -> tuple[dict[str, Decimal], int]:
         """What some dead letters are worth together, by currency, and of how many of them that is known.
