@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from datetime import datetime
 
-from blnk_relay.errors import NotFound, Refused
+from blnk_relay.errors import JournalUnavailable, NotFound, Refused
 from blnk_relay.journal.actions import MAX_REASON, MAX_WHO, check_reason, told
 from blnk_relay.journal.hands.letters import Letters
 from blnk_relay.journal.jobs import (
@@ -92,7 +92,8 @@ class Many(Letters):
 
         Raises:
             Refused: There is no reason, or nothing to do, or too much for one job.
-            JournalUnavailable: Redis did not answer; the parts of targets before that one have begun.
+            JournalUnavailable: Redis did not answer, or has lost what was planned a moment before; the parts of targets
+                before that one have begun.
         """
         check_reason(reason, "replayed" if plan.what == "replay" else "discarded")
         if not plan.letters:
@@ -110,13 +111,25 @@ class Many(Letters):
         for target in targets:
             run = self._journal(target).scripts.run
             run("job", "plan", id_, *fields)
-            for some in batched(items([letter for letter in plan.letters if letter.status.target == target]), CHUNK):
-                run("job", "add", id_, *some)
+            letters = [letter for letter in plan.letters if letter.status.target == target]
+            noted = 0
+            for some in batched(items(letters), CHUNK):
+                noted = run("job", "add", id_, *some)
+            self._check_kept(target, id_, noted == len(letters))
         for target in targets:
-            self._journal(target).scripts.run("job", "begin", id_, begins)
+            self._check_kept(target, id_, bool(self._journal(target).scripts.run("job", "begin", id_, begins)))
             # Whoever hears this sweeps, and looks for jobs.
             self._bells.ring(target, [CONFIRM_LANE])
         return id_
+
+    @staticmethod
+    def _check_kept(target: str, id_: str, kept: bool) -> None:
+        """Refuse to say that a job has begun of which Redis has lost some, as with another server in its place."""
+        if not kept:
+            raise JournalUnavailable(
+                f"the Redis of target {target!r} has lost what was planned of job {id_}: look what has begun with "
+                "'blnk-relay jobs', and plan what is left once more"
+            )
 
     def jobs(self, target: str | None = None, most: int = 100) -> tuple[Job, ...]:
         """Jobs that run, and those that are over for no longer than a month, newest first; one for each target.
