@@ -8,13 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
 from blnk_relay.journal.flows import Ask, Flow
 from blnk_relay.journal.seal import Seal
-from blnk_relay.journal.status import milliseconds, moment, statuses_flow
+from blnk_relay.journal.status import milliseconds_from, moment, statuses_flow
 from blnk_relay.replay import ReplayWay, plan_replay
 
 #: Letters and orders of a cause that are named, and causes of a journal whose letters are.
@@ -22,9 +22,6 @@ _NAMED, _CAUSES_NAMED = 3, 30
 
 #: Parts of the name of a cause.
 _PARTS = 3
-
-#: A millisecond, less what a time is told in.
-_ALMOST = timedelta(microseconds=999)
 
 #: Before an order of the caller's own, as it stands in the journal.
 _OWN = "own:"
@@ -142,9 +139,8 @@ def causes_flow(prefix: str, seal: Seal, target: str, window: Window) -> Flow[tu
     """The causes of one journal, in some commands a cause; and how many letters are not accounted for."""
     counted = yield from counted_flow(prefix)
     names = [name for name in counted.letters if fits(name, window.kind, window.dead_class, window.code)]
-    # The first whole millisecond that is not before a time.
-    least = str(milliseconds(window.since + _ALMOST)) if window.since else "-inf"
-    most = f"({milliseconds(window.until + _ALMOST)}" if window.until else "+inf"
+    least = str(milliseconds_from(window.since)) if window.since else "-inf"
+    most = f"({milliseconds_from(window.until)}" if window.until else "+inf"
     commands: list[tuple[str | int, ...]] = []
     for name in names:
         letters, affected = f"{prefix}letters:{name}", f"{prefix}affected:{name}"

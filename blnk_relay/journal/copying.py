@@ -28,7 +28,7 @@ from blnk_relay.journal.actions import entry_in
 from blnk_relay.journal.entries import cut, entry_of, head_of
 from blnk_relay.journal.flows import Ask, Flow, Run
 from blnk_relay.journal.seal import Seal, hidden
-from blnk_relay.journal.status import attempt_of
+from blnk_relay.journal.status import attempt_of, milliseconds
 from blnk_relay.kinds.registry import KINDS
 from blnk_relay.settings import Settings
 
@@ -132,7 +132,7 @@ def _acted(id_: str, flat: Sequence[str]) -> Acted:
     fields = dict(zip(flat[::2], flat[1::2], strict=True))
     entry = entry_in(id_, "", fields)
     document = {name: getattr(entry, name) for name in ("of", "via", "reason", "result", "count", "mark")}
-    return Acted(id_, int(entry.at.timestamp() * 1000), entry.who, entry.what, json.dumps(document, ensure_ascii=False))
+    return Acted(id_, milliseconds(entry.at), entry.who, entry.what, json.dumps(document, ensure_ascii=False))
 
 
 def copied_flow(database: str, portion: Portion) -> Flow[bool]:
@@ -398,7 +398,7 @@ def _lines(log: Sequence[str]) -> Iterator[Line]:
     for text in log:
         line = attempt_of(text)
         yield Line(
-            at_ms=int(line.at.timestamp() * 1000),
+            at_ms=milliseconds(line.at),
             what=line.what,
             status=read(line.status),
             code=str(line.code),
@@ -407,7 +407,7 @@ def _lines(log: Sequence[str]) -> Iterator[Line]:
             note=str(line.note),
             request_id=str(line.request_id),
             count=read(line.count),
-            last_ms=None if line.last is None else int(line.last.timestamp() * 1000),
+            last_ms=None if line.last is None else milliseconds(line.last),
         )
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import heapq
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from difflib import get_close_matches
 from itertools import islice
 from typing import Any, TypeVar
@@ -20,7 +20,7 @@ from blnk_relay.journal.causes import counted_flow, fits
 from blnk_relay.journal.entries import id_of
 from blnk_relay.journal.flows import ask_flow, run_flow
 from blnk_relay.journal.journal import Journal
-from blnk_relay.journal.status import Status, statuses_flow
+from blnk_relay.journal.status import Status, milliseconds_from, statuses_flow
 from blnk_relay.kinds.registry import KINDS
 
 T = TypeVar("T")
@@ -39,8 +39,6 @@ PAGE = 500
 
 #: Intents that fit not, after which a list that no index answers ends; a fraction of a second of somebody's time.
 MOST_MISSED = 2_000
-
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True)
@@ -266,6 +264,14 @@ class Listing:
             member, score = flat[-2:]
 
 
+def recount(journal: Journal) -> int:
+    """See :meth:`blnk_relay.Operator.recount`."""
+    counted: int = journal.scripts.run("recount", "drop")
+    for ids in Listing(journal).ids("dead"):
+        counted = journal.scripts.run("recount", "join", *ids)
+    return counted
+
+
 def batched(items: Iterable[T], size: int) -> Iterator[list[T]]:
     """Lists of so many items; the last one may be shorter."""
     rest = iter(items)
@@ -274,9 +280,4 @@ def batched(items: Iterable[T], size: int) -> Iterator[list[T]]:
 
 
 def _limits(since: datetime | None, until: datetime | None) -> tuple[str, str]:
-    return _ms(since) if since else "-inf", _ms(until) if until else "+inf"
-
-
-def _ms(moment: datetime) -> str:
-    """The first whole millisecond that is not before a time."""
-    return str(-((_EPOCH - moment) // timedelta(milliseconds=1)))
+    return str(milliseconds_from(since)) if since else "-inf", str(milliseconds_from(until)) if until else "+inf"

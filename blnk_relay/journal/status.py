@@ -54,6 +54,16 @@ def milliseconds(at: datetime) -> int:
     return (at - _EPOCH) // timedelta(milliseconds=1)
 
 
+def milliseconds_from(at: datetime) -> int:
+    """The first whole millisecond that is not before a time.
+
+    Example:
+        >>> [milliseconds_from(datetime(1970, 1, 1, 0, 0, 0, micros, UTC)) for micros in (0, 1, 1000)]
+        [0, 1, 1]
+    """
+    return -((_EPOCH - at) // timedelta(milliseconds=1))
+
+
 @dataclass(frozen=True, slots=True)
 class Status:
     """What is known of an intent.

@@ -147,6 +147,35 @@ def test_what_a_version_before_has_left_is_seen_listed_all_the_same_and_taken_in
     assert by_code(operator)[FUNDS].sums == {"EUR": Decimal("10.5")}
 
 
+def test_an_upgrade_takes_in_what_older_versions_have_left(operator, relay):
+    """As many too few as too many, which no number tells."""
+    letters(relay, "a")
+    journal, cause = relay.journal(), f"transaction|rejected|{FUNDS}"
+    journal.client.zrem(journal.key(f"letters:{cause}"), relay.get("a").id)
+    journal.client.zadd(journal.key(f"letters:{cause}"), {"0" * 32: 1})
+    journal.client.hset(journal.key("ground"), "shape", "1")
+    assert (operator.causes().uncounted, list(operator.listed("dead", code=FUNDS))) == (0, [])
+    assert [one.changed for one in operator.upgrade(who="ann")] == [True]
+    assert [letter.key for letter in operator.listed("dead", code=FUNDS)] == ["a"]
+    assert by_code(operator)[FUNDS].count == 1
+
+
+def test_while_all_is_made_anew_nothing_is_taken_away_that_was_not_added(settings):
+    with Relay(settings) as plain, Operator(plain.journals, plain.bells) as operator:
+        letters(plain, "a", "b", "c")
+        journal = plain.journal()
+        ids = {key: plain.get(key).id for key in "abc"}
+        journal.scripts.run("recount", "drop")
+        operator.replay(plain.get("c"), who="ann", reason="topped up")
+        assert journal.client.hget(journal.key(f"intent:{ids['c']}"), "worth") is None
+        journal.scripts.run("recount", "join", ids["b"])
+    with Relay(replace(settings, encryption_keys=a_key("k1"))) as relay, Operator(relay.journals) as operator:
+        operator.reseal("default")
+        assert (by_code(operator)[FUNDS].count, by_code(operator)[FUNDS].sums) == (1, {})
+        assert operator.recount() == 2
+        assert (by_code(operator)[FUNDS].count, by_code(operator)[FUNDS].sums) == (2, {})
+
+
 def test_a_summary_of_thousands_of_letters_costs_a_few_commands(operator, relay):
     journal, codes = relay.journal(), ("A", "B", "C", "D", "E")
     for some in range(4):

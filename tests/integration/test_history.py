@@ -12,6 +12,8 @@ from typing import Any
 import pytest
 import redis
 import sqlalchemy as sa
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
 
 from blnk_relay import HistoryUnavailable, Operator, Refused, Relay, Settings
 from blnk_relay.history import schema
@@ -82,6 +84,15 @@ def bury(relay: Relay, *keys: str, dead_class: str = "refused") -> None:
 
 def keys_in(database: Database) -> Counter[str]:
     return Counter(row["key"] for row in rows_of(database, schema.intents, "key"))
+
+
+def test_the_migrations_make_the_very_tables_that_are_written_to(database):
+    """Each says for itself what it makes, and says the same for ever; together they have to come to the schema."""
+    # What the models have not stands in no migration either, so that it cannot be left there.
+    options = {"version_table": schema.VERSIONS, "compare_type": True, "compare_server_default": True}
+    with database.reading() as connection:
+        context = MigrationContext.configure(connection, opts=options)
+        assert compare_metadata(context, schema.metadata) == []
 
 
 def test_what_is_over_is_copied_with_all_that_is_known_of_it(relay, database):

@@ -13,10 +13,12 @@ from typing import Any
 
 import pytest
 
-from blnk_relay import Job, NotFound, Operator, Refused, Relay, Target, Write
+from blnk_relay import Job, JournalUnavailable, NotFound, Operator, Refused, Relay, Target, Write
 from blnk_relay.journal import carrying
 from blnk_relay.journal.carrying import carry
 from blnk_relay.journal.entries import Settlement
+from blnk_relay.journal.hands import many as hands
+from blnk_relay.journal.jobs import items
 from tests.support.cli import FUNDS, WAIT_S, count, die, letters, payment, process, run
 from tests.support.secrecy import a_key
 from tests.support.waiting import wait_until
@@ -76,6 +78,31 @@ def test_a_job_does_what_was_planned_page_by_page_and_says_what_it_did(operator,
         ("begin", "console", 60, "begun"),
     ]
     assert not carry(relay.journal(), "host:1:a").more
+
+
+def test_what_a_job_is_worth_is_told_to_the_last_digit(operator, relay):
+    relay.enqueue_many([Write(intent=payment(amount="9999999999999.99"), key=f"rich-{at}") for at in range(25)])
+    die(relay, "refused", FUNDS)
+    name = operator.begin(operator.plan_many("discard", code=FUNDS), who="ann", reason="paid by hand")
+    assert finish(relay) == 1
+    (job,) = operator.job(name)
+    assert (job.done, job.summed, job.sums) == (25, 25, {"EUR": Decimal("249999999999999.75")})
+
+
+def test_a_plan_that_redis_has_lost_is_not_told_as_a_job(operator, relay, monkeypatch):
+    many(relay, 3)
+    journal = relay.journal()
+
+    def losing(letters: Any) -> Any:
+        """As when another server takes over, which has not got all of it."""
+        for key in journal.client.keys("*job:*"):
+            journal.client.delete(key)
+        return items(letters)
+
+    monkeypatch.setattr(hands, "items", losing)
+    with pytest.raises(JournalUnavailable, match="has lost what was planned"):
+        operator.begin(operator.plan_many("discard"), who="ann", reason="x")
+    assert operator.jobs() == ()
 
 
 def test_what_has_changed_since_the_plan_or_died_after_it_is_not_touched(operator, relay):

@@ -40,7 +40,7 @@ def test_they_are_of_all_parts_and_cost_all_that_is_promised():
         "/families/",
         "/intents/",
         "accept",
-        "operator",
+        "hands/",
         "replay",
     )
     changes = [path for mutant in ALL for path in mutant.changes]

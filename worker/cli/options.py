@@ -13,7 +13,7 @@ import click
 from worker.cli.forms import FORMS, Form, chosen
 from worker.cli.spans import Since
 
-#: Longest reason; blnk_relay.journal.operator would cut it there.
+#: Longest reason; blnk_relay.journal.actions would cut it there.
 MOST_REASON = 500
 
 #: Classes of dead letters; blnk_relay.DeadClassName says the same.

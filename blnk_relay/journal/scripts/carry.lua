@@ -21,8 +21,8 @@ if is.state ~= 'running' or is.carrier ~= worker then
   return { is.state or '', redis.call('LLEN', planned), bells }
 end
 
-local results, sums = {}, {}
-local function add_to(totals, name, number) totals[name] = (totals[name] or 0) + number end
+local results = {}
+local function one_more(name) results[name] = (results[name] or 0) + 1 end
 
 for item, unfit, references, namesakes, body, sealed in records(6, 6) do
   -- Somebody else was faster, by whom this worker was taken for dead.
@@ -39,15 +39,13 @@ for item, unfit, references, namesakes, body, sealed in records(6, 6) do
     answer, worth = revive_letter(id, patience, fresh, line, life, bells)
   end
   if answer == 'replayed' or answer == 'closed' then
-    add_to(results, 'done', 1)
+    one_more('done')
     local currency, amount = string.match(worth or '', '^(%S+) (%d+)$')
-    if currency then
-      add_to(sums, currency, tonumber(amount))
-      add_to(results, 'summed', 1)
-    end
+    -- By the server, whose whole numbers have more digits than ours. What is too much for it is no reason to fail.
+    if currency and type(redis.pcall('HINCRBY', key, 'sum|' .. currency, amount)) == 'number' then one_more('summed') end
   else
-    add_to(results, 'refused', 1)
-    add_to(results, 'refused|' .. (answer == '' and 'gone' or answer), 1)
+    one_more('refused')
+    one_more('refused|' .. (answer == '' and 'gone' or answer))
     local refusals = P .. 'refusals:' .. job
     if redis.call('LLEN', refusals) < MOST_REFUSALS then
       redis.call('RPUSH', refusals, id .. ' ' .. (unfit ~= '' and unfit or answer == '' and 'gone' or answer))
@@ -55,10 +53,6 @@ for item, unfit, references, namesakes, body, sealed in records(6, 6) do
   end
 end
 for name, number in pairs(results) do redis.call('HINCRBY', key, name, number) end
-for currency, amount in pairs(sums) do
-  -- What is too much for the server is no reason to fail.
-  redis.pcall('HINCRBY', key, 'sum|' .. currency, string.format('%.0f', amount))
-end
 local left = redis.call('LLEN', planned)
 call_a_sweep(bells)
 if left == 0 then

@@ -68,11 +68,10 @@ end
 -- intent: its kind, class, code, orders and worth, as it was.
 local function leave_cause(id, intent)
   local cause = cause_of(intent.kind or '', intent.class or '', intent.code or '')
+  -- Whatever was added for it: what is accounted for anew later is added anew.
+  if intent.worth then redis.call('HDEL', intent_key(id), 'worth') end
   if redis.call('ZREM', P .. 'letters:' .. cause, id) == 0 then return end
-  if intent.worth then
-    redis.call('HDEL', intent_key(id), 'worth')
-    add_worth(cause, intent.worth, '-')
-  end
+  if intent.worth then add_worth(cause, intent.worth, '-') end
   for order in string.gmatch(intent.orders or '', 'own:[^\n]+') do
     local key = P .. 'affected:' .. cause
     if tonumber(redis.call('ZINCRBY', key, -1, order)) <= 0 then redis.call('ZREM', key, order) end
@@ -88,5 +87,7 @@ end
 -- The payload of a letter is encrypted from now on, and so nothing tells what it was worth.
 local function hide_worth(id, intent)
   redis.call('HDEL', intent_key(id), 'worth')
-  add_worth(cause_of(intent.kind or '', intent.class or '', intent.code or ''), intent.worth, '-')
+  local cause = cause_of(intent.kind or '', intent.class or '', intent.code or '')
+  -- While all is made anew it may not be accounted for yet.
+  if redis.call('ZSCORE', P .. 'letters:' .. cause, id) then add_worth(cause, intent.worth, '-') end
 end

@@ -1,0 +1,1 @@
+"""The hands of :class:`blnk_relay.Operator`, by what they are laid on."""

@@ -1,0 +1,93 @@
+"""What all hands of an operator share: journals, bells, and the notes of what was done."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from types import TracebackType
+from typing import Self, TypeVar
+
+from blnk_relay.bell import Bells
+from blnk_relay.errors import NotFound
+from blnk_relay.journal.actions import Via, told
+from blnk_relay.journal.journal import Journal
+from blnk_relay.journal.journals import Journals, reached
+from blnk_relay.settings import Settings
+
+T = TypeVar("T")
+
+
+class Hands:
+    """Journals and bells, and how what is done is noted. See :class:`blnk_relay.Operator`."""
+
+    def __init__(self, journals: Journals, bells: Bells | None = None, via: Via = "library") -> None:
+        self.journals = journals
+        self.settings = journals.settings
+        self.via = via
+        self._bells = bells or Bells(journals.settings)
+        self._closing: list[Callable[[], None]] = [] if bells else [self._bells.close]
+
+    @classmethod
+    def from_env(cls, via: Via = "library") -> Self:
+        """An operator with journals by the settings of the environment, which are closed with it.
+
+        Args:
+            via: From where it acts, for the log of actions.
+
+        Raises:
+            InvalidSettings: A variable is malformed or contradicts another.
+        """
+        made = cls(Journals(Settings.from_env()), via=via)
+        made._closing.append(made.journals.close)
+        return made
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Give back the connections that are its own."""
+        for close in self._closing:
+            close()
+
+    def _told(self, what: str, of: str, *, who: str, reason: str = "", mark: str = "") -> str:
+        """An action as the scripts take it."""
+        return told(what, of, who=who, via=self.via, reason=reason, mark=mark)
+
+    def _note(
+        self, journal: Journal, what: str, of: str, *, who: str, reason: str = "", result: str = "done", count: int = 0
+    ) -> None:
+        """Note an action that no script does as a whole."""
+        journal.scripts.run("note", self._told(what, of, who=who, reason=reason), result, count)
+
+    def _known(self, lane: str) -> None:
+        if lane not in self.settings.lanes:
+            raise NotFound(f"no lane {lane!r}; the settings list {', '.join(self.settings.lanes)}")
+
+    def _journal(self, target: str | None) -> Journal:
+        return self.journals.any_of(target or next(iter(self.settings.ledgers)))
+
+    def _of_each(self, read: Callable[[Journal], T], target: str | None = None) -> list[tuple[Journal, T]]:
+        """What is read from each journal that can be reached.
+
+        Raises:
+            JournalUnavailable: None can be.
+        """
+        return reached(self._journals(target), read)
+
+    def _of_those_there(self, read: Callable[[Journal], T], target: str | None) -> tuple[list[T], tuple[str, ...]]:
+        """The same, and the targets of those that could not be.
+
+        Raises:
+            JournalUnavailable: None can be.
+        """
+        journals = self._journals(target)
+        parts = reached(journals, read)
+        answered = {journal.target for journal, _ in parts}
+        return [part for _, part in parts], tuple(one.target for one in journals if one.target not in answered)
+
+    def _journals(self, target: str | None) -> list[Journal]:
+        return self.journals.everywhere() if target is None else [self.journals.any_of(target)]

@@ -1,0 +1,81 @@
+"""What an operator sees of workers, and tells them."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Sequence
+
+from blnk_relay.errors import NotFound, Refused
+from blnk_relay.journal.actions import new_mark
+from blnk_relay.journal.hands.base import Hands
+from blnk_relay.journal.health import Health, health_of
+from blnk_relay.journal.journals import reached
+from blnk_relay.journal.pauses import Word
+from blnk_relay.journal.workers import WorkerView, chosen, together, wish_flow, workers_flow
+
+
+class Crew(Hands):
+    """Shows workers, and has them be quiet or stop."""
+
+    def workers(self, target: str | None = None) -> tuple[WorkerView, ...]:
+        """Worker programs with what they say of themselves, those that are alive first; the dead ones of half a day.
+
+        Raises:
+            NotFound: There is no such target.
+            JournalUnavailable: No Redis answered.
+        """
+        read = self._of_each(lambda journal: journal.drive(workers_flow(self.settings, journal.target)), target)
+        return together([found for _, found in read])
+
+    def quiet(self, *names: str, who: str, reason: str = "") -> tuple[WorkerView, ...]:
+        """Have workers claim nothing new, finish what they have in hand, and stay; each learns it within a sweep or so.
+
+        Args:
+            *names: Of each its name, host and process id (``host:pid``), or how its name begins.
+            who: Who says so.
+            reason: Why.
+
+        Returns:
+            Those that are meant and alive, as they were; those that were told before are among them.
+
+        Raises:
+            NotFound: No worker that is alive has such a name.
+            Refused: One is too old to be told.
+            JournalUnavailable: No Redis answered.
+        """
+        return self._wish("quiet", names, who, reason)
+
+    def stop(self, *names: str, who: str, reason: str = "") -> tuple[WorkerView, ...]:
+        """The same, and have them leave once that is done: with exit code 0, whatever starts others in their place."""
+        return self._wish("stop", names, who, reason)
+
+    def _wish(self, wish: str, names: Sequence[str], who: str, reason: str) -> tuple[WorkerView, ...]:
+        alive = tuple(worker for worker in self.workers() if worker.alive)
+        meant: dict[str, WorkerView] = {}
+        for name in names:
+            those = chosen(alive, name)
+            if not those:
+                raise NotFound(f"no worker that is alive is called {name!r}, or so at the beginning")
+            meant.update({worker.name: worker for worker in those})
+        older = [worker.name for worker in meant.values() if not worker.can_be_told]
+        if older:
+            raise Refused(f"{', '.join(older)} cannot be told: too old. Send it SIGTERM where it runs; nobody was told")
+        for worker in meant.values():
+            word = Word(who, reason, self.via, new_mark())
+            those_journals = [self.journals.any_of(target) for target in worker.journals]
+            reached(those_journals, lambda journal: journal.drive(wish_flow(self.settings, worker.name, wish, word)))  # noqa: B023
+        return tuple(meant.values())
+
+    def health(self, name: str = "") -> Health:
+        """Whether the workers of this host, or one, are well; for the supervisor of a container.
+
+        Args:
+            name: Of a worker, as :meth:`quiet` takes it; those of this host when empty.
+
+        Raises:
+            JournalUnavailable: No Redis answered, so that nobody can tell.
+        """
+        host = socket.gethostname()
+        workers = self.workers()
+        mine = chosen(workers, name) if name else tuple(worker for worker in workers if worker.host == host)
+        return health_of(mine, f"under the name {name!r}" if name else f"on {host}")

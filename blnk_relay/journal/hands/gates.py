@@ -1,0 +1,91 @@
+"""How an operator pauses lanes and targets, and lets them go on."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from blnk_relay.errors import Refused
+from blnk_relay.journal.actions import new_mark
+from blnk_relay.journal.hands.base import Hands
+from blnk_relay.journal.pauses import Change, Word, pause_flow, resume_flow
+from blnk_relay.settings import CONFIRM_LANE
+
+
+class Gates(Hands):
+    """Pauses and resumes."""
+
+    def pause_lane(self, lane: str, *, who: str, reason: str = "") -> Change:
+        """Let workers claim nothing more from a lane, for whatever target; what is being sent is finished.
+
+        Args:
+            lane: The lane.
+            who: Who says so.
+            reason: Why.
+
+        Returns:
+            Whose pause stands: this one or, unchanged, an earlier one by the same person.
+
+        Raises:
+            Refused: Somebody else has paused it already; that pause stays as it is.
+            NotFound: The settings list no such lane.
+            JournalUnavailable: Redis did not answer; the targets before the one that it keeps are paused.
+        """
+        self._known(lane)
+        made: list[Change] = []
+        word = Word(who, reason, self.via, mark=new_mark())
+        refused: Refused | None = None
+        for journal in self._journals(None):
+            try:
+                made.append(journal.drive(pause_flow("lane", lane, word)))
+            except Refused as error:
+                refused = refused or error
+        if refused is not None and not any(made):
+            raise refused
+        return _together(made)
+
+    def resume_lane(self, lane: str, *, who: str = "", reason: str = "") -> Change:
+        """Let workers claim from a lane again.
+
+        Returns:
+            Whose pause has ended.
+
+        Raises:
+            NotFound: The settings list no such lane.
+            JournalUnavailable: Redis did not answer.
+        """
+        self._known(lane)
+        ended, word = [], Word(who, reason, self.via, mark=new_mark())
+        for journal in self._journals(None):
+            ended.append(journal.drive(resume_flow(self.settings, "lane", lane, word)))
+            self._bells.ring(journal.target, [lane])
+        return _together(ended)
+
+    def pause_target(self, target: str, *, who: str, reason: str = "") -> Change:
+        """Stop all requests to a target until it is resumed; nobody probes it meanwhile. See :meth:`pause_lane`.
+
+        Raises:
+            Refused: Somebody else has paused it already; that pause stays as it is.
+            NotFound: There is no such target.
+            JournalUnavailable: Redis did not answer.
+        """
+        return self.journals.of(target).drive(pause_flow("target", target, Word(who, reason, self.via)))
+
+    def resume_target(self, target: str, *, who: str = "", reason: str = "") -> Change:
+        """Open all gates of a target, those that workers have shut or slowed as well.
+
+        Returns:
+            Whether one was shut or slowed, and whose pause has ended.
+
+        Raises:
+            NotFound: There is no such target.
+            JournalUnavailable: Redis did not answer.
+        """
+        word = Word(who, reason, self.via)
+        ended = self.journals.of(target).drive(resume_flow(self.settings, "target", target, word))
+        self._bells.ring(target, (*self.settings.lanes, CONFIRM_LANE))
+        return ended
+
+
+def _together(changes: Sequence[Change]) -> Change:
+    """What was done in several journals, as one: whether anything, and the first pause that stood or stands."""
+    return Change(any(changes), next((change.pause for change in changes if change.pause is not None), None))

@@ -1,0 +1,285 @@
+"""What an operator sees of intents and journals."""
+
+from __future__ import annotations
+
+import heapq
+from collections import Counter
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import replace
+from datetime import datetime
+from typing import Any, Unpack
+
+from blnk_relay.intents.intent import DEFAULT_TARGET
+from blnk_relay.intents.states import StateName
+from blnk_relay.journal.actions import Action, Asked, as_actions, kinds_of, newest_first, wanted_flow
+from blnk_relay.journal.around import Around, around_flow
+from blnk_relay.journal.finding import Asking, FindResult, Question, find
+from blnk_relay.journal.glance import Glance, glance_of, read_facts
+from blnk_relay.journal.hands.base import Hands
+from blnk_relay.journal.journal import Journal
+from blnk_relay.journal.listing import ListBound, Listing, Wanted, check_filters, expect
+from blnk_relay.journal.overview import Overview, leases_flow, merged, overview_flow
+from blnk_relay.journal.parts import PartStatus
+from blnk_relay.journal.rates import Rates, by_minute, merged_rates, rates_of, sample_now, samples_flow
+from blnk_relay.journal.status import Attempt, Status, moment
+from blnk_relay.journal.verdicts import Verdict
+
+
+class Looking(Hands):
+    """Looks at intents and journals, and changes nothing; but for a look at a payload, which is noted."""
+
+    def get(self, key: str, *, target: str = DEFAULT_TARGET) -> Status:
+        """What has become of an intent; see :meth:`blnk_relay.Relay.get`.
+
+        Raises:
+            NotFound: No intent is known under the key.
+        """
+        return self.journals.find(key, target)
+
+    def current(self, status: Status) -> Status | None:
+        """What has become of an intent since; None for one that is gone."""
+        return self._journal(status.target).status(status.id)
+
+    def history(self, status: Status) -> tuple[Attempt, ...]:
+        """What was tried for an intent, oldest first; at most the last 20 lines."""
+        return self._journal(status.target).history(status.id)
+
+    def around(self, status: Status) -> Around:
+        """What an intent waits for, what waits for it, and what keeps it; in few trips, however much that is.
+
+        Raises:
+            JournalUnavailable: Redis did not answer.
+        """
+        journal = self._journal(status.target)
+        return journal.drive(around_flow(journal.prefix, journal.seal, status))
+
+    def parts(self, status: Status) -> tuple[PartStatus, ...]:
+        """The legs of a split or the items of a bulk, as the ledger showed them last; see :meth:`Relay.parts`.
+
+        Raises:
+            NotFound: The intent is gone.
+            JournalUnavailable: Redis did not answer.
+        """
+        return self._journal(status.target).parts(status.id)
+
+    def payload(self, status: Status, *, who: str, reason: str = "") -> Mapping[str, Any]:
+        """The canonical payload of an intent. It holds personal data: show it to operators, log it nowhere.
+
+        That somebody looks is noted in the log of actions, before there is anything to see.
+
+        Args:
+            status: The intent.
+            who: Who looks.
+            reason: Why.
+
+        Raises:
+            NotFound: The intent was trimmed, or what was recorded of it is broken.
+            JournalUnavailable: Redis did not answer, or takes no writes.
+        """
+        journal = self._journal(status.target)
+        self._note(journal, "view", f"payload of {status.key or status.id}", who=who, reason=reason, count=1)
+        return journal.payload(status.id)
+
+    def now(self, target: str | None = None) -> datetime:
+        """The time of a target's journal, which all times of its intents and letters come from.
+
+        Args:
+            target: Which; the first of the settings when None.
+        """
+        return moment(self._journal(target).now_ms())
+
+    def overview(self, target: str | None = None) -> Overview:
+        """Depths, ages, gates and counters.
+
+        Args:
+            target: Of this one only; of all when None, also of those that the settings no longer name.
+
+        Raises:
+            NotFound: There is no such target.
+            JournalUnavailable: No Redis answered; where some did, ``away`` names the targets of the others.
+        """
+        parts, away = self._of_those_there(
+            lambda journal: journal.drive(overview_flow(self.settings, journal.target)), target
+        )
+        return replace(merged(parts), away=away)
+
+    def leases(self) -> dict[str, int]:
+        """Intents in the hands of each worker, by its name (host, process id and a random part)."""
+        held: Counter[str] = Counter()
+        for _, part in self._of_each(lambda journal: journal.drive(leases_flow(journal.prefix))):
+            held.update(part)
+        return dict(held)
+
+    def glance(self, target: str | None = None) -> Glance:
+        """What is wrong, how much there is, how fast it goes and who works, all of one moment.
+
+        Args:
+            target: Of this one only; of all when None, also of those that the settings no longer name.
+
+        Raises:
+            NotFound: There is no such target.
+        """
+        return glance_of(read_facts(self.settings, self._journals(target)))
+
+    def verdicts(self, target: str | None = None) -> tuple[Verdict, ...]:
+        """What is wrong, worst first; see :meth:`glance`."""
+        return self.glance(target).verdicts
+
+    def rates(self, target: str | None = None) -> Rates:
+        """How many intents came and went a second over 1, 5 and 60 minutes, and when none will be open.
+
+        Raises:
+            NotFound: There is no such target.
+            JournalUnavailable: No Redis answered.
+        """
+
+        def read(journal: Journal) -> Rates:
+            overview, _ = journal.drive(overview_flow(self.settings, journal.target))
+            now = sample_now(journal.now_ms(), overview.counts)
+            return rates_of(now, journal.drive(samples_flow(journal.prefix)), overview.open)
+
+        return merged_rates([rates for _, rates in self._of_each(read, target)])
+
+    def hour(self, target: str | None = None) -> tuple[tuple[float, float], ...]:
+        """How many intents came and went a second in each minute of the last hour, the oldest first: for a chart.
+
+        Raises:
+            NotFound: There is no such target.
+            JournalUnavailable: No Redis answered.
+        """
+        read = self._of_each(lambda journal: (journal.now_ms(), journal.drive(samples_flow(journal.prefix))), target)
+        # Samples are a minute apart: no clock of a journal is so far from another.
+        return by_minute([samples for _, (_, samples) in read], max(now_ms for _, (now_ms, _) in read))
+
+    def actions(
+        self,
+        *,
+        since: datetime | None = None,
+        until: datetime | None = None,
+        who: str | None = None,
+        what: str | Collection[str] | None = None,
+        target: str | None = None,
+        most: int = 100,
+    ) -> tuple[Action, ...]:
+        """What operators did, newest first: one action however many letters and journals it was about.
+
+        Each journal keeps some ten thousand entries, whatever else happens in it.
+
+        Args:
+            since: Only at or after this time.
+            until: Only before this time.
+            who: Only by this person.
+            what: Only of this sort, or of these; see :class:`Action`.
+            target: Only in the journal of this ledger.
+            most: How many at most.
+
+        Raises:
+            NotFound: There is no such target.
+            JournalUnavailable: No Redis answered.
+        """
+        asked = Asked(since, until, who, kinds_of(what))
+        found = self._of_each(
+            lambda journal: journal.drive(wanted_flow(journal.prefix, journal.target, asked, most)), target
+        )
+        return as_actions(newest_first(entries for _, entries in found), most)
+
+    def listed(
+        self,
+        state: StateName,
+        *,
+        kind: str | None = None,
+        code: str | None = None,
+        dead_class: str | None = None,
+        since: datetime | None = None,
+        until: datetime | None = None,
+        key: str | None = None,
+        target: str | None = None,
+        oldest_first: bool = False,
+        bound: ListBound | None = None,
+    ) -> Iterator[Status]:
+        """Intents of a state, newest first, read page by page as they are asked for.
+
+        By the time at which they came into the state; ``ready``, ``sending`` and ``posted`` by when they are due, when
+        their lease ends, and when the ledger is looked at next.
+
+        Args:
+            state: One of :class:`blnk_relay.intents.states.State`.
+            kind: Only of this kind.
+            code: Only with this code.
+            dead_class: Only letters of this class.
+            since: Only what came into this state at or after this time; for ``ready`` and ``posted``: changed since.
+            until: Only what came into this state before this time.
+            key: Only the intent with this key or id.
+            target: Only of this ledger.
+            oldest_first: The other way round.
+            bound: How far to look for those that fit, where somebody waits for the answer; to the end when None.
+
+        Raises:
+            NotFound: There is no such target.
+            JournalUnavailable: Redis did not answer.
+        """
+        wanted = Wanted(state, kind, code, since, until, dead_class)
+        bound = bound or ListBound(most=None)
+        those = [
+            Listing(journal).listed(wanted, key=key, oldest_first=oldest_first, bound=bound)
+            for journal in self._journals(target)
+        ]
+        merged_ = heapq.merge(*those, key=lambda found: found[0], reverse=not oldest_first)
+        return (status for _, status in merged_)
+
+    def check_filters(
+        self,
+        states: Sequence[StateName],
+        *,
+        kind: str | None = None,
+        code: str | None = None,
+        target: str | None = None,
+    ) -> None:
+        """Refuse what cannot match, so that a typing error does not look like an empty list.
+
+        Args:
+            states: The states that are listed.
+            kind: A kind; one of another version counts as known once an intent of it was enqueued or died.
+            code: A code; checked when only dead letters are listed, because any answer's code may stand elsewhere.
+            target: A ledger; one that the settings no longer name counts as known while there is a journal of it.
+
+        Raises:
+            NotFound: There is no such kind or target, or no letter ever died of this code.
+            JournalUnavailable: Redis did not answer.
+        """
+        if target is not None and target not in self.settings.ledgers:
+            expect("target", target, {*self.settings.ledgers, *self.journals.unnamed()})
+        if kind is not None or code is not None:
+            known = [Listing(journal).known() for journal in self._journals(target)]
+            check_filters(known, states, kind=kind, code=code)
+
+    def codes(self, target: str | None = None) -> tuple[str, ...]:
+        """Codes that letters ever died of, from the counters.
+
+        Args:
+            target: Of this one only; of all when None.
+
+        Raises:
+            NotFound: There is no such target.
+            JournalUnavailable: Redis did not answer.
+        """
+        known = self._of_each(lambda journal: Listing(journal).known(), target)
+        return tuple(sorted({code for _, one in known for code in one.codes}))
+
+    def find(self, *, most: int = 100, **asked: Unpack[Asking]) -> FindResult:
+        """Intents by what is known of them, over history and journals alike; all that is given has to hold.
+
+        Args:
+            most: Intents at most, the newest.
+            **asked: What is looked for, by the names of :class:`Question`.
+
+        Returns:
+            What was found, and where it was looked: without a history, or with it away, some of the newest that a
+            journal keeps are read where it has no index.
+
+        Raises:
+            Refused: Nothing is asked for.
+            NotFound: There is no such target.
+        """
+        question = Question(**asked)
+        return find(self._journals(question.target), question, most)

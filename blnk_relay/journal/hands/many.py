@@ -1,0 +1,182 @@
+"""What an operator does with many dead letters at once: jobs, which workers carry out."""
+
+from __future__ import annotations
+
+import json
+from datetime import datetime
+
+from blnk_relay.errors import JournalUnavailable, NotFound, Refused
+from blnk_relay.journal.actions import MAX_REASON, MAX_WHO, check_reason, told
+from blnk_relay.journal.hands.letters import Letters
+from blnk_relay.journal.jobs import (
+    CHUNK,
+    MOST_OF_A_JOB,
+    Job,
+    JobName,
+    ManyPlan,
+    items,
+    job_flow,
+    jobs_flow,
+    new_id,
+    way_of,
+)
+from blnk_relay.journal.listing import batched
+from blnk_relay.settings import CONFIRM_LANE
+
+
+class Many(Letters):
+    """Plans, begins, shows and stops jobs."""
+
+    def plan_many(
+        self,
+        what: JobName,
+        *,
+        of: str = "",
+        kind: str | None = None,
+        code: str | None = None,
+        dead_class: str | None = None,
+        since: datetime | None = None,
+        until: datetime | None = None,
+        target: str | None = None,
+        most: int = MOST_OF_A_JOB,
+    ) -> ManyPlan:
+        """What a replay or a discard of many dead letters would do; looks at each of them, and changes nothing.
+
+        Args:
+            what: ``replay`` or ``discard``.
+            of: What it is about, in words, for the log; the filters when empty.
+            kind: Only letters of this kind.
+            code: Only with this code.
+            dead_class: Only of this class.
+            since: Only those that died at or after this time.
+            until: Only those that died before this time.
+            target: Only of this ledger.
+            most: Letters to act on at most; the oldest come first.
+
+        Raises:
+            NotFound: There is no such target.
+            JournalUnavailable: Redis did not answer.
+        """
+        asked = {"kind": kind, "class": dead_class, "code": code, "since": since, "until": until, "target": target}
+        words = " ".join(f"{name}={value}" for name, value in asked.items() if value is not None)
+        plan = ManyPlan(what, of or f"letters {words or 'of all causes'}")
+        found = self.listed(
+            "dead",
+            kind=kind,
+            code=code,
+            dead_class=dead_class,
+            since=since,
+            until=until,
+            target=target,
+            oldest_first=True,
+        )
+        for status in found:
+            if not plan.add(way_of(self.plan(status), status, what), most):
+                break
+        plan.sums, plan.summed = self.worth([letter.status for letter in plan.letters])
+        return plan
+
+    def begin(self, plan: ManyPlan, *, who: str, reason: str) -> str:
+        """Begin a job: what was planned is carried out by workers, without whoever began it.
+
+        A letter that has changed since it was planned is left alone. Where the letters are of several targets, the job
+        has a part in each journal.
+
+        Args:
+            plan: What is to be done.
+            who: Who says so.
+            reason: Why; kept in the log of each letter.
+
+        Returns:
+            The name of the job.
+
+        Raises:
+            Refused: There is no reason, or nothing to do, or too much for one job.
+            JournalUnavailable: Redis did not answer, or has lost what was planned a moment before; the parts of targets
+                before that one have begun.
+        """
+        check_reason(reason, "replayed" if plan.what == "replay" else "discarded")
+        if not plan.letters:
+            raise Refused("no job is begun: there is nothing in its plan that could be done")
+        if len(plan.letters) > MOST_OF_A_JOB:
+            raise Refused(f"no job is begun: its plan has {len(plan.letters):,} letters, of at most {MOST_OF_A_JOB:,}")
+        id_ = new_id()
+        word = {"by": who[:MAX_WHO], "note": reason[:MAX_REASON]}
+        line = json.dumps({"what": "replayed" if plan.what == "replay" else "discarded", **word}, ensure_ascii=False)
+        ends = told("end", f"{plan.what} {id_}: {plan.of}", who=who, via="worker", reason=reason, mark=f"end {id_}")
+        begins = self._told("begin", f"{plan.what} {id_}: {plan.of}", who=who, reason=reason, mark=f"begin {id_}")
+        about = {"what": plan.what, "of": plan.of, "who": who[:MAX_WHO], "via": self.via, "reason": reason[:MAX_REASON]}
+        fields = [text for pair in {**about, "line": line, "ends": ends}.items() for text in pair]
+        targets = dict.fromkeys(letter.status.target for letter in plan.letters)
+        for target in targets:
+            run = self._journal(target).scripts.run
+            run("job", "plan", id_, *fields)
+            letters = [letter for letter in plan.letters if letter.status.target == target]
+            noted = 0
+            for some in batched(items(letters), CHUNK):
+                noted = run("job", "add", id_, *some)
+            self._check_kept(target, id_, noted == len(letters))
+        for target in targets:
+            self._check_kept(target, id_, bool(self._journal(target).scripts.run("job", "begin", id_, begins)))
+            # Whoever hears this sweeps, and looks for jobs.
+            self._bells.ring(target, [CONFIRM_LANE])
+        return id_
+
+    @staticmethod
+    def _check_kept(target: str, id_: str, kept: bool) -> None:
+        """Refuse to say that a job has begun of which Redis has lost some, as with another server in its place."""
+        if not kept:
+            raise JournalUnavailable(
+                f"the Redis of target {target!r} has lost what was planned of job {id_}: look what has begun with "
+                "'blnk-relay jobs', and plan what is left once more"
+            )
+
+    def jobs(self, target: str | None = None, most: int = 100) -> tuple[Job, ...]:
+        """Jobs that run, and those that are over for no longer than a month, newest first; one for each target.
+
+        Args:
+            target: Only in the journal of this ledger.
+            most: Of each journal at most.
+
+        Raises:
+            NotFound: There is no such target.
+            JournalUnavailable: No Redis answered.
+        """
+        parts = self._of_each(lambda journal: journal.drive(jobs_flow(journal.prefix, journal.target, most)), target)
+        return tuple(sorted((job for _, some in parts for job in some), key=lambda job: job.begun, reverse=True))
+
+    def job(self, id_: str) -> tuple[Job, ...]:
+        """One job: its part in the journal of each target that it is about.
+
+        Raises:
+            NotFound: There is no such job, or not any more.
+            JournalUnavailable: No Redis answered.
+        """
+        parts = self._of_each(lambda journal: journal.drive(job_flow(journal.prefix, journal.target, id_)))
+        found = tuple(job for _, job in parts if job is not None)
+        if not found:
+            raise NotFound(f"no job is known under {id_!r}")
+        return found
+
+    def stop_job(self, id_: str, *, who: str, reason: str = "") -> tuple[Job, ...]:
+        """Stop a job: what it has done stays done, and what it has not come to is left alone.
+
+        Args:
+            id_: Which.
+            who: Who says so.
+            reason: Why.
+
+        Returns:
+            What it has come to.
+
+        Raises:
+            NotFound: There is no such job.
+            Refused: It is over already.
+            JournalUnavailable: No Redis answered.
+        """
+        parts = self.job(id_)
+        action = self._told("stop job", f"{parts[0].what} {id_}", who=who, reason=reason, mark=f"stop {id_}")
+        stopped = [self._journal(part.target).scripts.run("job", "stop", id_, action) for part in parts]
+        if not any(stopped):
+            raise Refused(f"job {id_} is not stopped: it is {parts[0].state} already")
+        return self.job(id_)
