@@ -45,13 +45,16 @@ class Carriers:
         """
         if self._shared.relay.journal(target).has_job():
             self._targets.add(target)
-            self._wake.set()
+            self.wake()
+
+    def wake(self) -> None:
+        """Have it see whether there is something to do, or an end."""
+        self._wake.set()
 
     def run(self, stop: threading.Event) -> None:
         """Carry out what is woken for until told to stop; no error ends it, for the next sweep wakes it again."""
         while not stop.is_set():
-            if not self._wake.wait(0.5):
-                continue
+            self._wake.wait()
             self._wake.clear()
             while self._targets and not stop.is_set():
                 for target in tuple(self._targets):

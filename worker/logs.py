@@ -15,8 +15,10 @@ import socket
 import sys
 import threading
 import time
+import warnings
 from collections import deque
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any, TextIO
 
 from celery import signals
@@ -204,8 +206,7 @@ def begin(settings: Settings, stream: TextIO | None = None) -> Writer:
     root.setLevel(logging.WARNING)
     for name in OURS:
         logging.getLogger(name).setLevel(settings.log_level.upper())
-    # What a library finds to be worth less than a warning may hold whole messages.
-    logging.captureWarnings(capture=True)
+    warnings.showwarning = _warned
     threading.excepthook = _thread_failed
     _writer = writer
     return writer
@@ -224,6 +225,18 @@ def flush() -> None:
     """Write what was taken: the process is about to become another program, or to end at once."""
     if _writer is not None:
         _writer.flush()
+
+
+def _warned(  # noqa: PLR0917 - as Python calls it
+    message: Warning | str,  # noqa: ARG001 - it may quote values
+    category: type[Warning],
+    filename: str,
+    lineno: int,
+    file: TextIO | None = None,  # noqa: ARG001
+    line: str | None = None,  # noqa: ARG001
+) -> None:
+    """A warning of a library: of which sort, and where it comes from."""
+    tell(_log, LIBRARY, logger="warnings", place=f"{Path(filename).name}:{lineno}", template=category.__name__)
 
 
 def _thread_failed(given: threading.ExceptHookArgs) -> None:

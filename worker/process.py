@@ -102,7 +102,7 @@ def run_worker(settings: Settings, *, lanes: tuple[str, ...] = (), pool: str = "
     Args:
         settings: The settings.
         lanes: Lanes to serve; all when empty.
-        pool: ``threads`` (recommended: it stops within a second), ``prefork`` or ``solo``.
+        pool: ``threads`` (recommended: it stops within two seconds), ``prefork`` or ``solo``.
         concurrency: Processes of the prefork pool; 0 for one a lane and one for the read-back.
 
     Returns:

@@ -96,11 +96,13 @@ class Sweeper(bootsteps.StartStopStep):
         self._shared.presence = self._presence
         self._stop = threading.Event()
         self._threads: list[threading.Thread] = []
+        self._carriers: list[Carriers] = []
 
     def start(self, _parent: Any) -> None:
         """Begin, once the worker's pool is up."""
         for number, targets in enumerate(by_server(self._settings)):
             carriers = Carriers(self._shared)
+            self._carriers.append(carriers)
             self._begin(f"sweeper-{number}", lambda targets=targets, carriers=carriers: self._sweep(targets, carriers))
             self._begin(f"carrier-{number}", lambda carriers=carriers: carriers.run(self._stop))
             self._begin(f"unnamed-{number}", lambda targets=targets: self._look_for_unnamed(targets))
@@ -118,6 +120,8 @@ class Sweeper(bootsteps.StartStopStep):
     def stop(self, _parent: Any) -> None:
         """End within the timeout of one trip to the journal."""
         self._stop.set()
+        for carriers in self._carriers:
+            carriers.wake()
         end_s = time.monotonic() + self._settings.redis_timeout_s * 2
         for thread in self._threads:
             thread.join(max(0.0, end_s - time.monotonic()))

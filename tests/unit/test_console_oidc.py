@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
+import socket
+import threading
 from collections.abc import Iterator
+from contextlib import closing
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
@@ -85,6 +89,34 @@ def test_rights_come_from_groups_and_nobody_without_one_may_look(house, provider
         visitor = house.visitor()
         back(visitor, *provider.authorize(away(visitor)))
         assert visitor.get("/lanes").status_code == status, groups
+
+
+def test_a_provider_that_hangs_holds_up_nobody_who_was_let_in(journals):
+    with closing(socket.create_server(("127.0.0.1", 0), backlog=50)) as hanging:
+        hanging.settimeout(30)
+        settings = ConsoleSettings(
+            port=0,
+            sign_in="oidc",
+            url="http://127.0.0.1",
+            oidc_issuer=f"http://127.0.0.1:{hanging.getsockname()[1]}",
+            oidc_client_id=CLIENT,
+            oidc_client_secret=SECRET,
+            operators=("oncall",),
+            api_keys=(f"bot:{hashlib.sha256(b'key').hexdigest()}:viewer",),
+        )
+        with listening(journals, settings) as house:
+            strangers = [threading.Thread(target=house.visitor().get, args=("/signin/away",)) for _ in range(24)]
+            for stranger in strangers:
+                stranger.start()
+            held, _ = hanging.accept()
+            answer = house.visitor(Authorization="Bearer key").get("/api/v1/lanes")
+            assert answer.json()["error"]["type"] == "JournalUnavailable"
+            assert all(stranger.is_alive() for stranger in strangers)
+            held.close()
+            hanging.close()
+            for stranger in strangers:
+                stranger.join(30)
+                assert not stranger.is_alive()
 
 
 def test_nobody_comes_back_who_was_not_sent_or_in_anothers_place(house, provider):

@@ -292,6 +292,8 @@ def test_every_answer_carries_the_headers_that_browsers_obey(house, ann):
             assert answer.headers[name] == value
         assert "server" not in {name.lower() for name in answer.headers}
     assert ann.get("/lanes").headers["Cache-Control"] == "no-store"
+    assert ann.get("/static/nothing").headers["Cache-Control"] == "no-store"
+    assert ann.get("/static/console.css").headers["Cache-Control"] == "max-age=3600"
     policy = HEADERS["Content-Security-Policy"]
     assert "default-src 'none'" in policy
     assert "unsafe" not in policy
@@ -320,6 +322,18 @@ def test_a_link_from_elsewhere_is_followed_from_here(house, ann):
     # With its cookie, as a browser sends it once the page asks by itself, or without.
     assert ann.get("/letters", **{"Sec-Fetch-Site": "same-origin"}).status_code == 503
     assert house.visitor().get("/letters", **{"Sec-Fetch-Site": "same-origin"}).status_code == 303
+
+
+@pytest.mark.parametrize("path", ["//evil.example/", "/%5Cevil.example/", "/%09/evil.example/", "/%2Fevil.example/"])
+def test_a_link_from_elsewhere_leads_no_further_than_to_a_page_of_ours(house, path):
+    # As bytes: clients for people tidy such an address up, and an attacker's link is taken as it is.
+    request = f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nSec-Fetch-Site: cross-site\r\nConnection: close\r\n\r\n"
+    with socket.create_connection(("127.0.0.1", urlsplit(house.url).port), 10) as raw:
+        raw.sendall(request.encode())
+        answer = b"".join(iter(lambda: raw.recv(65_536), b"")).decode()
+    (onward,) = re.findall(r'content="0;url=([^"]*)"', answer)
+    # Browsers read \\ as /, and pass over blanks.
+    assert re.fullmatch(r"/(?:[^/\\\s][^\\\s]*)?", onward)
 
 
 @pytest.mark.parametrize(
@@ -441,6 +455,7 @@ def test_whom_the_proxy_names_is_let_in_with_the_rights_of_their_groups(behind):
     assert is_in(ann)
     answer = ann.get("/")
     assert "ann@example.com" in readable(answer.text)
+    assert "Sign out" not in readable(answer.text), "that is the proxy's"
     token = re.findall(r'name="form_token" value="([^"]+)"', answer.text)[0]
     home = {"Origin": "http://relay.example.com"}
     assert "say why" in readable(ann.post("/lanes/lane/x/pause", home, form_token=token).text)
@@ -448,6 +463,15 @@ def test_whom_the_proxy_names_is_let_in_with_the_rights_of_their_groups(behind):
     assert is_in(eve)
     token = re.findall(r'name="form_token" value="([^"]+)"', eve.get("/").text)[0]
     assert eve.post("/lanes/lane/x/pause", home, form_token=token).status_code == 403
+
+
+def test_whoever_has_no_right_is_shown_no_metrics(journals):
+    with listening(journals, ConsoleSettings(port=0, **PROXY | {"viewers": ("staff",)})) as running:
+        eve = running.visitor(**THE_PROXY, **{"X-Forwarded-User": "eve"})
+        answer = eve.get("/metrics")
+        assert (answer.status_code, answer.json()["error"]["type"]) == (403, "NotAllowed")
+        ann = running.visitor(**THE_PROXY, **{"X-Forwarded-User": "ann", "X-Forwarded-Groups": "staff"})
+        assert ann.get("/metrics").status_code == 200
 
 
 def test_a_session_does_not_outlive_the_word_of_the_proxy(behind):

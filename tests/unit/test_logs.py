@@ -8,6 +8,7 @@ import json
 import logging
 import os
 import threading
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -84,7 +85,7 @@ def test_each_event_is_told_somewhere_with_no_fields_but_its_own():
             assert given <= set(event.fields), (place, given, event.fields)
     unused = {event.name for event in events()} - told
     # Made by the log itself.
-    assert unused == {"library", "lines_lost"}
+    assert unused == {"lines_lost"}
 
 
 def test_names_are_said_once_and_every_field_is_described():
@@ -113,6 +114,7 @@ def written(tmp_path):
         root.level,
         {name: logging.getLogger(name).level for name in OURS},
         threading.excepthook,
+        warnings.showwarning,
     )
 
     def log(**settings: Any):
@@ -129,7 +131,7 @@ def written(tmp_path):
     end()
     root.handlers[:], threading.excepthook = before[0], before[3]
     root.setLevel(before[1])
-    logging.captureWarnings(capture=False)
+    warnings.showwarning = before[4]
     for name, level in before[2].items():
         logging.getLogger(name).setLevel(level)
 
@@ -137,6 +139,16 @@ def written(tmp_path):
 def letter(**changes: str):
     about = {"intent": "id-1", "key": "order-1", "reference": "ref-1", "target": "eu", "lane": "a", "kind": "refund"}
     tell(LOG, DEAD_LETTER, about | changes, class_="rejected", code="TXN_INSUFFICIENT_FUNDS")
+
+
+def test_a_warning_of_a_library_is_told_by_its_sort_and_place_and_never_by_its_text(written):
+    lines = written(log_format="json")
+    warnings.simplefilter("always")
+    warnings.warn_explicit("Anna's wallet", DeprecationWarning, "/somewhere/broker.py", 7)
+    (line,) = map(json.loads, lines())
+    assert (line["event"], line["level"], line["logger"]) == ("library", "warning", "warnings")
+    assert line["message"] == "warnings says something at broker.py:7: DeprecationWarning"
+    assert "Anna" not in str(line)
 
 
 def test_a_line_for_people_and_one_for_machines_tell_the_same(written):

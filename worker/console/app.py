@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qsl
+from urllib.parse import parse_qsl, quote
 
 from starlette.applications import Starlette
 from starlette.requests import ClientDisconnect, Request
@@ -40,6 +40,9 @@ from worker.metrics import Exposition
 
 #: Largest body, and most fields of a form.
 MOST_BODY, _MOST_FIELDS = 256 * 1024, 200
+
+#: Threads for what anybody may ask for (health, metrics, the identity provider), and requests that may wait for one.
+_THREADS, _MOST_WAITING = 4, 32
 
 #: How long a body may take.
 _BODY_S = 20.0
@@ -97,6 +100,8 @@ class Console:
         self._who_is = who_is
         self._answers = Answers()
         self._hands = Hands()
+        # Strangers have threads of their own, so that nobody who was let in waits for those of a flood of them.
+        self._strangers = Hands(_THREADS, _MOST_WAITING)
         self._sessions = Sessions(settings.session_s, settings.idle_s)
         self._attempts = Attempts()
         self._tokens = Tokens(settings, printed if settings.sign_in == TOKEN else "", holder)
@@ -112,7 +117,8 @@ class Console:
 
     def close(self) -> None:
         """Let its threads end, and give back the connections that are its own."""
-        self._hands.close()
+        for hands in (self._hands, self._strangers):
+            hands.close()
         for operator in self._operators.values():
             operator.close()
 
@@ -138,6 +144,7 @@ class Console:
         session = self._sessions.of(self._cookie(request), use=not _partly(request))
         if session is None or session.person.name != person.name:
             request.state.cookie, session = self._sessions.begin(person)
+            session.ends_here = False
         session.person = person
         return person, session
 
@@ -195,7 +202,7 @@ class Console:
                 query=dict(request.query_params),
                 form=form,
                 root=root,
-                here=request.url.path.removeprefix(root) + (f"?{request.url.query}" if request.url.query else ""),
+                here=_here(request),
                 partly=_partly(request),
             )
             response = await self._hands.do(partial(self._answered, door, ask))
@@ -223,7 +230,8 @@ class Console:
         if self._proxy is not None or self._who_is is not None:
             message = "This console is reached through the proxy in front of it, which says who you are; it did not."
             return self._answers.html(Page("failure.html", {"title": "Not signed in", "message": message}, 403), root)
-        onward = request.url.path.removeprefix(root) + (f"?{request.url.query}" if request.url.query else "")
+        here = _here(request)
+        onward = here if _ours(here) else "/"
         if request.method == "GET" and request.headers.get("sec-fetch-site") == "cross-site":
             # Somebody follows a link from elsewhere, and the browser keeps their cookie back: ask once more from here.
             return self._answers.html(Page("onward.html", {"onward": onward}), root)
@@ -258,8 +266,8 @@ class Console:
         return form
 
     async def _nowhere(self, request: Request) -> Response:
-        person, session = self._person(request, api=request.url.path.startswith(f"{_root(request)}/api/"))
-        as_json = request.url.path.startswith(f"{_root(request)}/api/")
+        as_json = _path(request).startswith("/api/")
+        person, session = self._person(request, api=as_json)
         if person is None:
             return self._stranger(request, api=as_json)
         if as_json:
@@ -289,12 +297,13 @@ class Console:
             person, _ = self._person(request, api=True)
             if person is None:
                 return self._stranger(request, api=True)
+            if not person.may(Right.VIEWER):
+                return refusal(403, "NotAllowed", _lacks(person, Right.VIEWER))
         return await self._exposed(request)
 
     async def _exposed(self, request: Request) -> Response:
-        path = request.url.path.removeprefix(_root(request))
         try:
-            answer = await self._hands.do(partial(self._exposition.answer, path))
+            answer = await self._strangers.do(partial(self._exposition.answer, _path(request)))
         except RelayError as error:
             return self._answers.failure(error, None, _root(request), as_json=True)
         return Response(answer.body, answer.status, {"Content-Type": answer.content_type})
@@ -347,7 +356,7 @@ class Console:
             return self._sign_in_form(request, "There is no identity provider here.", 404)
         onward = request.query_params.get("onward", "")
         try:
-            away = await self._hands.do(partial(self._oidc.begin, onward if _ours(onward) else "/"))
+            away = await self._strangers.do(partial(self._oidc.begin, onward if _ours(onward) else "/"))
         except RelayError as error:
             return self._sign_in_form(request, f"Signing in has failed: {error}.", 502)
         response = RedirectResponse(away.url, 303)
@@ -371,7 +380,7 @@ class Console:
         if "code" not in given:
             return self._sign_in_form(request, "Signing in has failed: the identity provider gave no word of you.", 403)
         try:
-            person, onward = await self._hands.do(
+            person, onward = await self._strangers.do(
                 partial(self._oidc.finish, given.get("state", ""), given.get("code", ""), browser)
             )
         except NotSignedIn as error:
@@ -407,7 +416,11 @@ def _address(request: Request) -> str:
 
 def _check_right(person: Person, door: Door) -> None:
     if not person.may(door.right):
-        raise NotAllowed(f"this takes the right {door.right.value!r}, which {person.name} does not have")
+        raise NotAllowed(_lacks(person, door.right))
+
+
+def _lacks(person: Person, right: Right) -> str:
+    return f"this takes the right {right.value!r}, which {person.name} does not have"
 
 
 def _where(error: Exception) -> str:
@@ -419,6 +432,18 @@ def _where(error: Exception) -> str:
 
 def _root(request: Request) -> str:
     return str(request.scope.get("root_path", "")).rstrip("/")
+
+
+def _path(request: Request) -> str:
+    """What is asked for, below the console's root, as it was routed: a request's URL has what Host says in it."""
+    path: str = request.scope["path"]
+    return path.removeprefix(_root(request))
+
+
+def _here(request: Request) -> str:
+    """Path and query of a request, as they stand in an address."""
+    query = request.scope.get("query_string", b"").decode("ascii", "replace")
+    return quote(_path(request), safe="/") + (f"?{query}" if query else "")
 
 
 def _partly(request: Request) -> bool:

@@ -46,9 +46,8 @@ _APPROVED: dict[str, Any] = {
     "more": "; to discard, and to replay a letter of class unknown, *approver*",
 }
 
-_WHAT: dict[str, Any] = {"what": {"enum": ["replay", "discard"]}}
-
 _MANY: dict[str, Any] = {
+    "what": {"enum": ["replay", "discard"]},
     "more": "; to discard, more than BLNK_RELAY_CONSOLE_MOST_AT_ONCE, and class unknown, *approver*",
 }
 

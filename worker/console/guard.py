@@ -60,12 +60,16 @@ class Guard:
             await self._app(scope, receive, send)
             return
 
+        # Their addresses change with their content.
+        kept = scope["path"].removeprefix(scope.get("root_path", "")).startswith("/static/")
+
         async def guarded(message: Message) -> None:
             if message["type"] == "http.response.start":
                 headers = MutableHeaders(scope=message)
                 for name, value in HEADERS.items():
                     headers[name] = value
-                headers.setdefault("Cache-Control", "no-store")
+                found = message["status"] in (200, 304)
+                headers.setdefault("Cache-Control", "max-age=3600" if kept and found else "no-store")
                 if self._secure:
                     headers["Strict-Transport-Security"] = _TLS_ONLY
             await send(message)

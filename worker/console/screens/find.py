@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from decimal import Decimal, InvalidOperation
-from typing import Any, Literal
+from typing import Any
 
 from blnk_relay import FindResult
+from worker.cli.find import FOUND_STATES, found
 from worker.console.asking import Ask, BadRequest, Page
 from worker.console.screens.filters import PAGE, Filters, now_of
 from worker.console.screens.intents import choices
@@ -15,12 +16,6 @@ _MOST_TEXT = 300
 
 #: Fields that are looked for as they are given.
 _TEXTS = ("reference", "ledger_id", "currency", "source", "destination", "outcome")
-
-#: States that are told apart here.
-STATES = ("open", "done", "dead", "discarded", "cancelled")
-
-#: What a text without a name may be.
-_ANY: tuple[Literal["key", "reference", "ledger_id"], ...] = ("key", "reference", "ledger_id")
 
 
 def asked(ask: Ask) -> tuple[dict[str, str], FindResult | None]:
@@ -36,23 +31,20 @@ def asked(ask: Ask) -> tuple[dict[str, str], FindResult | None]:
     wanted: dict[str, Any] = {name: query.get(name, "") for name in _TEXTS}
     wanted |= {"kind": filters.kind, "code": filters.code, "target": filters.target or None}
     wanted |= {"state": query.get("state", ""), "amount": _amount(query.get("amount", "")), "meta": _meta(query)}
-    if wanted["state"] and wanted["state"] not in STATES:
-        raise BadRequest(f"{wanted['state']!r} is not a state here; there are: {', '.join(STATES)}")
+    if wanted["state"] and wanted["state"] not in FOUND_STATES:
+        raise BadRequest(f"{wanted['state']!r} is not a state here; there are: {', '.join(FOUND_STATES)}")
     text, given = query.get("text", ""), {name: value for name, value in wanted.items() if value not in ("", None, {})}
     if not text and not filters.since and not filters.until and not given.keys() - {"target"}:
         return query, None
     wanted["until"] = filters.until_at()
     wanted["since"] = filters.since_at(now_of(ask.operator, filters.target or None)) if filters.since else None
-    if not text:
-        return query, ask.operator.find(most=PAGE, **wanted)
-    first, *others = (ask.operator.find(most=PAGE, **(wanted | {name: text})) for name in _ANY)
-    return query, first.joined(others, PAGE)
+    return query, found(ask.operator, text, PAGE, wanted)
 
 
 def find(ask: Ask) -> Page:
     """The search, and what it found."""
     query, result = asked(ask)
-    values = {"query": query, "result": result, "found_states": STATES}
+    values = {"query": query, "result": result, "found_states": FOUND_STATES}
     return Page("find.html", values | choices(ask.operator))
 
 

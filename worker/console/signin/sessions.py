@@ -30,12 +30,14 @@ class Session:
         begun_s: When it began.
         used_s: When it was last used.
         said: What to say on the next page.
+        ends_here: Whether signing out here lets them out; not where others vouch for them with each request.
     """
 
     person: Person
     begun_s: float
     used_s: float
     said: str = ""
+    ends_here: bool = True
     form_token: str = field(default_factory=lambda: secrets.token_urlsafe(_RANDOM))
 
     def sent_by_its_form(self, token: str) -> bool:
