@@ -94,7 +94,7 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
     class ByTurns(LoadScopeScheduling):
         def _split_scope(self, nodeid: str) -> str:
             path = Path(nodeid.partition("::")[0])
-            alone = path.parent.name == INTEGRATION.name and path.stem.removeprefix("test_") not in STAGED
+            alone = INTEGRATION.name in path.parts and path.stem.removeprefix("test_") not in STAGED
             return nodeid if alone else str(path)
 
     return ByTurns(config, log)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tests.fidelity.kinds import kind_stories
-from tests.fidelity.stories import odd_stories
+from tests.fidelity.odd.book import odd_stories
 from tests.fidelity.telling import Story
 
 

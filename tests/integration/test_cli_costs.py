@@ -124,7 +124,7 @@ ELSEWHERE = {
     ("worker",): "runs until it is stopped",
     ("sandbox",): "knows no Redis",
     ("demo",): "has a Redis of its own",
-    ("console",): "runs until it is stopped; what each screen costs is counted in test_console.py",
+    ("console",): "runs until it is stopped; what each screen costs is counted in console/test_console_redis.py",
     ("history", "upgrade"): "knows no Redis",
 }
 

@@ -99,6 +99,49 @@ def test_a_broken_script_is_found_and_its_story_made_small():
     assert int(sizes[1]) < int(sizes[0])
 
 
+@pytest.mark.parametrize(
+    ("line", "says"),
+    [
+        ("redis.call('LOLWUT')", "LOLWUT"),
+        ("redis.pcall('LOLWUT')", "LOLWUT"),
+        ("redis.call('SET', KEYS[1] .. 'x', '1', 'NX')", "SET NX"),
+        ("redis.call('ZRANGE', KEYS[1] .. 'x', 0, 1, 'REV')", "ZRANGE REV"),
+        ("redis.call('XLEN', KEYS[1] .. 'events')", "events"),
+        ("cjson.encode({ { 1 } })", "not JSON serializable"),
+        ("cmsgpack.pack(1)", "cmsgpack"),
+    ],
+)
+def test_what_the_played_server_lacks_ends_a_run_at_once(line, says):
+    flags, _, rest = lua.script_source("sweep").partition("\n")
+    with playing({"sweep": f"{flags}\n{line}\n{rest}"}) as one:
+        ended = one(1)
+    [problem] = ended.problems
+    assert problem.startswith("error: ")
+    assert says in problem
+    # The first sweep is made before anybody works.
+    assert ended.trips < 10
+
+
+@pytest.mark.parametrize(
+    ("says", "failing"),
+    [
+        ("KeyError", lambda *_: {}["nothing"]),
+        ("geosearch", lambda runtime, _: runtime.journal.client.geosearch()),
+    ],
+    ids=["an error of the code", "a command of a client that is not played"],
+)
+def test_an_error_that_the_relay_would_log_and_go_on_after_ends_a_run_at_once(monkeypatch, says, failing):
+    monkeypatch.setattr("tasks.loops.deliver", failing)
+    with playing() as one:
+        plan = plan_of(1)
+        ended = one(plan, told=True)
+    [problem] = ended.problems
+    assert problem.startswith("error: ")
+    assert says in problem
+    begin_s = min(planned.at_s for planned in plan.intents)
+    assert float(ended.story[-1].split()[0]) < begin_s + 10, "and not when all that is to befall has befallen"
+
+
 def test_the_command_ends_with_one_line_of_json():
     done = subprocess.run(
         [sys.executable, "-m", "tests.simulation", "--seeds", "3", "--start", "5", "--processes", "1"],

@@ -26,6 +26,13 @@ class Ended(BaseException):
     """Raised in what is resumed after its run: nothing that it does may matter any more."""
 
 
+class Broken(BaseException):
+    """Ends a run at once: an error that nothing is there to deal with, or something that cannot be played.
+
+    Code under test must not go on after it, as it would after most that is an ``Exception``.
+    """
+
+
 class Process:
     """A process of the simulated system: it lives, freezes, dies.
 
@@ -71,8 +78,6 @@ class Hub:
         self._all: list[Actor] = []
         self._main = getcurrent()
         self.resumed = 0
-        #: What an actor ended with that nobody caught: always a failure of the run.
-        self.errors: list[tuple[str, BaseException]] = []
 
     # -- for actors -------------------------------------------------------------------------------------------------
 
@@ -84,8 +89,8 @@ class Hub:
                 run()
             except Ended:
                 pass
-            except Exception as error:  # noqa: BLE001 - it is told at the end of the run
-                self.errors.append((f"{process.name} {name}", error))
+            except Exception as error:
+                raise Broken(f"{process.name} {name}: {type(error).__name__}: {error}") from error
 
         actor = Actor(guarded, self._main)
         actor.process, actor.name, actor.turn, actor.about = process, name, 0, None
@@ -122,7 +127,7 @@ class Hub:
     # -- for whoever runs it ----------------------------------------------------------------------------------------
 
     def run(self, until_s: float, stop: Callable[[], bool] = lambda: False) -> None:
-        """Let what is due happen, until a time, or until it is to stop."""
+        """Let what is due happen, until a time, or until it is to stop; Broken comes out of it."""
         due = self._due
         while due and due[0][0] <= until_s and not stop():
             at_s, _, what, turn = heapq.heappop(due)
@@ -158,7 +163,8 @@ _hub: Hub | None = None
 
 def hub() -> Hub:
     """That of the run which is under way."""
-    assert _hub is not None, "nothing is being simulated"
+    if _hub is None:
+        raise Broken("nothing is being simulated")
     return _hub
 
 
@@ -171,7 +177,8 @@ def use(one: Hub | None) -> None:
 def current() -> Actor:
     """Whoever runs now."""
     actor = getcurrent()
-    assert isinstance(actor, Actor), "this waits, and nobody would resume it"
+    if not isinstance(actor, Actor):
+        raise Broken("this waits, and nobody would resume it")
     return actor
 
 

@@ -1,5 +1,5 @@
 -- What the scripts need of a server, in the Lua that they are written in: a model, which a test holds against a real
--- Valkey, story by story. What it does not know it refuses, so that a new command is noticed.
+-- Valkey, story by story. What it does not know ends the run, so that a new command or option is noticed.
 local play = {}
 
 local db, expires, kept = {}, {}, {}
@@ -15,6 +15,14 @@ local function text(value)
 end
 
 local function fail(message) error({ err = message }, 0) end
+
+-- What is asked for and is not here. It is kept, because a script may take an error for one of a server.
+local lacking
+
+local function lack(what)
+  lacking = lacking or what
+  fail('ERR ' .. what)
+end
 
 local function number(value)
   local found = tonumber(value)
@@ -91,7 +99,7 @@ end
 function command.SET(key, value, option, ms)
   db[key] = { sort = 'string', text = text(value) }
   expires[key] = option == 'PX' and now_ms + number(ms) or nil
-  if option and option ~= 'PX' then fail('ERR SET ' .. option .. ' is not modelled') end
+  if option and option ~= 'PX' then lack('SET ' .. option) end
   return { ok = 'OK' }
 end
 
@@ -270,7 +278,7 @@ function command.ZADD(key, ...)
     elseif given[place] == 'GT' then
       only_greater = true
     else
-      fail('ERR ZADD ' .. given[place] .. ' is not modelled')
+      lack('ZADD ' .. given[place])
     end
     place = place + 1
   end
@@ -349,6 +357,7 @@ local function range(key, from, till, with_scores, backwards)
   local value = at(key, 'zset')
   local list, some = value and value.list or {}, {}
   from, till = number(from), number(till)
+  if with_scores and with_scores ~= 'WITHSCORES' then lack('ZRANGE ' .. with_scores) end
   if from < 0 then from = math.max(0, #list + from) end
   if till < 0 then till = #list + till end
   for place = from, math.min(till, #list - 1) do
@@ -392,7 +401,7 @@ local function by_score(entries, ...)
       end
       entries, place = some, place + 3
     else
-      fail('ERR syntax error')
+      lack('ZRANGEBYSCORE ' .. options[place])
     end
   end
   return told(entries, with_scores)
@@ -465,7 +474,15 @@ function command.LTRIM(key, from, till)
   return { ok = 'OK' }
 end
 
--- Of the stream of operators' acts something is read; nobody reads events in a simulation.
+-- Of the stream of operators' acts something is read; nobody reads events in a simulation, so none are kept.
+local function is_read(key) return string.find(key, ':actions', 1, true) end
+
+local function entries_of(key)
+  if not is_read(key) then lack('what is read of the stream ' .. key) end
+  local value = at(key, 'stream')
+  return value and value.list or {}
+end
+
 function command.XADD(key, ...)
   local value, given, place = made(key, 'stream'), { ... }, 1
   value.size = value.size + 1
@@ -473,18 +490,19 @@ function command.XADD(key, ...)
   while given[place] and given[place] ~= '*' do place = place + 1 end
   local fields = {}
   for index = place + 1, #given do fields[#fields + 1] = text(given[index]) end
-  value.list = value.list or {}
-  if string.find(key, ':actions', 1, true) then value.list[#value.list + 1] = { id, fields } end
+  if is_read(key) then value.list[#value.list + 1] = { id, fields } end
   return id
 end
 
-function command.XLEN(key) return #((at(key, 'stream') or {}).list or {}) end
+function command.XLEN(key) return #entries_of(key) end
 
 -- What came later than an id, or all, as scripts ask for it.
-function command.XRANGE(key, from, _, _, most)
-  local found, ms, number_of = {}, string.match(from, '^%((%d+)-(%d+)$')
+function command.XRANGE(key, from, till, count, most)
+  local ms, number_of = string.match(from, '^%((%d+)-(%d+)$')
+  if not (ms or from == '-') or till ~= '+' or count ~= 'COUNT' then lack('XRANGE ' .. from .. ' ' .. till) end
+  local found = {}
   ms, number_of = tonumber(ms or -1), tonumber(number_of or -1)
-  for _, entry in ipairs((at(key, 'stream') or {}).list or {}) do
+  for _, entry in ipairs(entries_of(key)) do
     local its_ms, its_number = string.match(entry[1], '^(%d+)-(%d+)$')
     its_ms, its_number = tonumber(its_ms), tonumber(its_number)
     local later = its_ms > ms or (its_ms == ms and its_number > number_of)
@@ -493,8 +511,9 @@ function command.XRANGE(key, from, _, _, most)
   return found
 end
 
-function command.XREVRANGE(key, _, _, _, most)
-  local found, list = {}, (at(key, 'stream') or {}).list or {}
+function command.XREVRANGE(key, till, from, count, most)
+  if from ~= '-' or till ~= '+' or count ~= 'COUNT' then lack('XREVRANGE ' .. till .. ' ' .. from) end
+  local found, list = {}, entries_of(key)
   for index = #list, math.max(1, #list - number(most) + 1), -1 do found[#found + 1] = list[index] end
   return found
 end
@@ -503,13 +522,14 @@ end
 
 local function call(name, ...)
   local known = command[name]
-  if not known then fail('ERR ' .. name .. ' is not in the model of the server') end
+  if not known then lack(name) end
   return known(...)
 end
 
 local function pcalled(...)
   local fine, answer = pcall(call, ...)
-  if fine or type(answer) ~= 'table' then return answer end
+  -- An error of this Lua is none of a server.
+  if not fine and type(answer) ~= 'table' then error(answer, 0) end
   return answer
 end
 
@@ -593,23 +613,23 @@ function play.script(source)
   return loaded
 end
 
+-- The answer to what was tried; or, in words that no server uses, that it cannot be played. A script that breaks, as by
+-- a function that is not here, is no refusal of a server either.
+local function outcome(fine, answer)
+  local what = lacking
+  lacking = nil
+  if not what and not fine and type(answer) ~= 'table' then what = tostring(answer) end
+  return what and '!' .. what or answered(answer)
+end
+
 function play.run(script, prefix, now, run, info, ...)
   now_ms, run_id, memory = tonumber(now), run, info
   if next(expires) then expire() end
   setfenv(script, setmetatable({ KEYS = { prefix }, ARGV = { ... } }, { __index = shared, __newindex = shared }))
-  local fine, answer = pcall(script)
-  if not fine then
-    if type(answer) == 'table' then return answered(answer) end
-    return '-ERR ' .. string.gsub(tostring(answer), '[\r\n]', ' ') .. '\r\n'
-  end
-  return answered(answer)
+  return outcome(pcall(script))
 end
 
-function play.command(...)
-  local fine, answer = pcall(call, ...)
-  if not fine and type(answer) ~= 'table' then answer = { err = 'ERR ' .. tostring(answer) } end
-  return answered(answer)
-end
+function play.command(...) return outcome(pcall(call, ...)) end
 
 -- -- going back -----------------------------------------------------------------------------------------------------
 

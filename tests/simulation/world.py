@@ -216,6 +216,10 @@ class SimLine:
     def zcard(self, key: str) -> Any:
         return self.plain(("ZCARD", key))[0]
 
+    def __getattr__(self, name: str) -> Any:
+        # An AttributeError is an error that the relay would log, and try again.
+        raise clockwork.Broken(f"{name} of a connection to Redis is not played")
+
     def close(self) -> None:
         """There is nothing to close."""
 
@@ -520,7 +524,7 @@ class World:
             return carry()
         except ResponseError as error:
             if str(error).startswith("ERR"):
-                self.problems.append(f"error: {name}: {error}")
+                raise clockwork.Broken(f"{name}: {error}") from error
             raise
 
     def durable(self, durability: str) -> Any:
@@ -816,6 +820,8 @@ class World:
         seams.random.seed(self.plan.seed)
         try:
             self._play()
+        except clockwork.Broken as broken:
+            self.problems.append(f"error: {broken}")
         finally:
             self.hub.end()
             clockwork.use(None)
@@ -989,8 +995,6 @@ class World:
         for worker in self.workers:
             worker.process.alive = False
         statuses = self._statuses()
-        problems += [f"error: {where}: {type(error).__name__}: {error}" for where, error in self.hub.errors]
-        problems += [f"error: {line}" for line in seams.complaints()]
         self.hub.now_s += AFTERWARDS_S / (10 if self.given["brisk"] else 1)
         books = self.ledger.books()
         problems += [f"books: {line}" for line in books.violations()]
@@ -1085,7 +1089,8 @@ _current: World | None = None
 
 
 def _world() -> World:
-    assert _current is not None
+    if _current is None:
+        raise clockwork.Broken("nothing is being simulated")
     return _current
 
 

@@ -25,7 +25,7 @@ pytestmark = pytest.mark.usefixtures("environment")
 LANES = ("inflight", "refunds", "transactions")
 
 #: Where the pictures of README go, when they are to be taken anew: BLNK_RELAY_PICTURES=1.
-PICTURES = Path(__file__).resolve().parents[2] / "docs" / "pictures"
+PICTURES = Path(__file__).resolve().parents[3] / "docs" / "pictures"
 
 HOSTILE = '<img src=x onerror=alert(1)><script>alert(2)</script>" autofocus onfocus=alert(3) x="\u202egpj.\x1b[2J'
 

@@ -1,0 +1,155 @@
+"""What is done in the console, by whom, and what it leaves in the log of actions."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+
+import pytest
+
+from blnk_relay import Operator, Write
+from blnk_relay.journal.journals import Journals
+from blnk_relay.journal.workers import Sign, sign_of
+from tests.support.cli import FUNDS, die, letters, payment, run
+from tests.support.console import at, hidden, post
+from tests.support.visiting import listening, readable
+from worker.console.doors import API
+from worker.console.settings import ConsoleSettings
+
+pytestmark = pytest.mark.usefixtures("environment")
+
+
+#: What is done here, and the same on the command line with something of the same sort.
+SAME = (
+    ("/intents/default/{letter-1}/replay", "dead replay --key letter-2 --yes"),
+    ("/intents/default/{letter-3}/discard", "dead discard --key letter-4 --yes"),
+    ("/intents/default/{order-1}/cancel", "cancel order-2"),
+    ("/lanes/lane/refunds/pause", "pause inflight"),
+    ("/lanes/lane/refunds/resume", "resume inflight"),
+    ("/lanes/target/default/pause", "pause --target default"),
+    ("/lanes/target/default/resume", "resume --target default"),
+)
+
+
+@pytest.mark.parametrize("face", ["page", "API"])
+def test_an_act_here_leaves_the_same_line_as_one_on_the_command_line(relay, ann, script, operator, face):
+    letters(relay, *(f"letter-{number}" for number in range(1, 5)))
+    relay.enqueue_many([Write(intent=payment(), key=f"order-{number}") for number in (1, 2)])
+    who = "ann" if face == "page" else "key all"
+    for address, command in SAME:
+        path = re.sub(r"{(.*)}", lambda key: relay.get(key[1]).id, address)
+        if face == "page":
+            ann.said(ann.fill(path, reason="a reason"))
+        else:
+            assert post(script, path, reason="a reason").status_code == 200
+        [here, *_] = operator.actions()
+        if path.endswith("default/pause"):
+            assert run("resume", "--target", "default").code == 0
+        if path.endswith("default/resume"):
+            assert run("pause", "--target", "default").code == 0
+        ran = run(*command.split(), "--reason", "a reason", "--who", who)
+        assert ran.code == 0, ran.err
+        [there, *_] = operator.actions()
+        for name in ("what", "result", "count", "reason", "who", "targets"):
+            assert getattr(here, name) == getattr(there, name), (address, name)
+        assert [one.of.partition(" ")[0] for one in (here, there)] == [here.of.partition(" ")[0]] * 2
+        assert (here.via, there.via) == ("console" if face == "page" else "API", "command line")
+    assert "letter-3 done" in ann.page("/actions?what=discard").replace("discarded", "done")
+
+
+def test_nobody_acts_without_a_reason_but_to_resume(relay, ann, script):
+    letters(relay, "poor")
+    for path in (f"{at(ann, 'poor')}/replay", f"{at(ann, 'poor')}/discard", "/lanes/lane/refunds/pause"):
+        assert "say why" in readable(ann.fill(path, reason="  ").text)
+        assert post(script, path).status_code == 400
+    assert relay.get("poor").state == "dead"
+    assert not any(lane.paused for lane in Operator(relay.journals).overview().lanes)
+
+
+def test_what_takes_an_approver_is_refused_to_an_operator_by_page_form_and_api(relay, mere, house):
+    letters(relay, "poor")
+    letters(relay, "lost", dead_class="unknown", code="VANISHED")
+    script = house.visitor(Authorization="Bearer operator")
+    for key, what in (("poor", "discard"), ("lost", "discard"), ("lost", "replay")):
+        path = f"{at(mere, key)}/{what}"
+        assert "takes the right “approver”" in mere.page(path)
+        assert "<textarea" not in mere.get(path).text
+        answer = mere.post(path, form_token=mere.form_token(), reason="because")
+        assert answer.status_code == 403
+        assert "'approver', which ben does not have" in readable(answer.text)
+        assert post(script, path, reason="because").status_code == 403
+        assert relay.get(key).state == "dead"
+    assert "Replayed" in mere.said(mere.fill(f"{at(mere, 'poor')}/replay", reason="topped up"))
+    viewer = house.visitor(Authorization="Bearer viewer")
+    for door in (door for door in API if door.method == "POST"):
+        path = door.path.removeprefix("/api/v1")
+        path = path.format(target="default", id="x", what="replay", sort="lane", name="refunds")
+        assert post(viewer, path, reason="because").status_code == 403
+
+
+def test_two_operators_on_one_letter_do_not_act_on_what_they_have_not_seen(relay, ann, mere, operator):
+    letters(relay, "poor")
+    path = f"{at(ann, 'poor')}/replay"
+    form = dict(re.findall(r'name="(seen|form_token)" value="([^"]+)"', ann.get(path).text))
+    assert "Replayed" in mere.said(mere.fill(path, reason="topped up"))
+    answer = ann.post(path, reason="me too", **form)
+    assert answer.status_code == 409
+    told = readable(answer.text)
+    assert "it has changed since you looked: it is ready" in told
+    assert "the last act was ben's, who has replayed it" in told
+    # It dies again: what ann looked at is another death.
+    letters(relay, "poor-2")
+    die(relay, "rejected", FUNDS)
+    assert ann.post(path, reason="me too", **form).status_code == 409
+    assert len(operator.actions(what="replay")) == 1
+
+
+def test_anothers_pause_stands(ann, mere):
+    assert "Paused lane refunds" in ann.said(ann.fill("/lanes/lane/refunds/pause", reason="audit"))
+    assert "paused by ann since" in mere.page("/lanes/lane/refunds/pause")
+    answer = mere.fill("/lanes/lane/refunds/pause", reason="mine")
+    assert answer.status_code == 409
+    assert "paused already, by ann" in readable(answer.text)
+    told = ann.page("/lanes")
+    assert "paused by ann since" in told
+    assert "audit" in told
+    assert "paused by ann" in mere.said(mere.fill("/lanes/lane/refunds/resume", reason=""))
+
+
+def test_workers_are_shown_and_told_to_stop_with_a_reason(relay, ann, script, operator):
+    assert "No worker is alive" in ann.page("/workers")
+    sign = Sign(version="1.2.3", shape=2, lanes=("refunds",), pool="threads", connections=16, busy=3, memory=50 << 20)
+    relay.journal().sweep("web-1:42:abc 1.2.3 2", 1.0, sign_of(sign))
+    told = ann.page("/workers")
+    assert "running web-1:42:abc" in told
+    assert "3 of 16 connections" in told
+    assert "50 MB" in told
+    path = "/workers/stop?name=web-1:42:abc"
+    assert "claims nothing new and finishes what it has in hand" in ann.page(path)
+    assert "say which worker and why" in readable(ann.fill(path, reason="").text)
+    assert "Told web-1:42:abc to stop" in ann.said(ann.fill(path, reason="host is replaced"))
+    assert "Told to stop by ann : host is replaced" in ann.page("/workers").replace("ann:", "ann :")
+    assert post(script, "/workers/quiet", name="nobody", reason="x").status_code == 404
+    assert [(one.what, one.via) for one in operator.actions()] == [("stop", "console")]
+
+
+def test_a_target_that_has_moved_is_bound_again_by_an_approver_who_saw_what_it_was(relay, settings, mere):
+    relay.enqueue(payment(), key="order-1")
+    journal = relay.journals.of("default")
+    journal.rebind("cloud https://old.example inst_old", who="ann", reason="first")
+    moved = replace(settings, base_url="https://new.example", instance_id="inst_new", token="t")  # noqa: S106
+    journals = Journals(moved)
+    with listening(journals, ConsoleSettings(port=0)) as house:
+        ann = house.let_in()
+        told = ann.page("/targets/default/rebind")
+        assert "old.example" in told
+        assert "new.example" in told
+        assert "1 intent open" in told
+        form = hidden(ann, "/targets/default/rebind")
+        assert ann.post("/targets/default/rebind", reason="", **form).status_code == 400
+        stale = form | {"seen": "another"}
+        assert ann.post("/targets/default/rebind", reason="moved", **stale).status_code == 409
+        assert "new.example" in ann.said(ann.post("/targets/default/rebind", reason="moved", **form))
+    assert "new.example" in journal.recorded_ledger()
+    journals.close()
+    assert mere.post("/targets/default/rebind", form_token=mere.form_token(), reason="x").status_code == 403

@@ -1,0 +1,182 @@
+"""What the screens of the console show, and how one finds what one looks for."""
+
+from __future__ import annotations
+
+import json
+import re
+
+import pytest
+
+from blnk_relay import Leg, Write, create_ledger, split_transaction
+from tests.support.cli import die, letters, payment
+from tests.support.console import at, post, rest
+from tests.support.visiting import readable
+from worker.console.doors import API
+from worker.console.screens import filters
+from worker.console.screens.filters import PAGE
+
+pytestmark = pytest.mark.usefixtures("environment")
+
+
+def test_the_first_screen_opens_with_what_is_wrong_and_where_to_go(relay, ann):
+    assert "Nothing is wrong." in ann.page("/") or "redis" in ann.page("/")
+    letters(relay, *(f"poor-{number}" for number in range(3)))
+    relay.enqueue(payment(), key="order-1")
+    ann.said(ann.fill("/lanes/lane/transactions/pause", reason="the bank audits"))
+    told = ann.page("/")
+    assert "Critical: no-worker" in told
+    assert re.search(r"Warning: lane-paused .{0,12}lane transactions, since", told)
+    assert "the bank audits" in told
+    assert "Warning: dead-letters" in told
+    html = ann.get("/").text
+    assert 'aria-label="Accepted a second, in each minute of the last hour"' in html
+    assert 'href="/problems">Problems' in html
+
+
+def test_a_list_is_narrowed_by_its_address_and_leads_to_each_intent(relay, ann):
+    letters(relay, "poor-1", "poor-2")
+    letters(relay, "lost", dead_class="unknown", code="VANISHED")
+    relay.enqueue(payment(), key="order-1")
+    assert all(key in ann.page("/intents") for key in ("poor-1", "poor-2", "lost", "order-1"))
+    told = ann.page("/intents?state=dead&code=VANISHED")
+    assert "lost" in told
+    assert "poor-1" not in told
+    assert "order-1" not in told
+    assert 'value="VANISHED"' in ann.get("/intents?state=dead&code=VANISHED").text, "the form shows what is asked for"
+    [link] = re.findall(r'href="(/intents/[^"]+)">lost', ann.get("/letters?code=VANISHED").text)
+    assert "A replay would be carried out: looked up at the ledger" in ann.page(link)
+    assert at(ann, relay.get("lost").id) == link
+
+
+@pytest.mark.parametrize(
+    ("path", "status", "says"),
+    [
+        ("/intents?state=dad", 400, "'dad' is not a state"),
+        ("/intents?kind=transactions", 404, "did you mean 'transaction'"),
+        ("/letters?code=NEVER", 404, "no code among the dead letters"),
+        ("/intents?since=soon", 400, "nor a span such as 15m"),
+        ("/intents?until=2026-11-20T09:15:31", 400, "no offset from UTC"),
+        ("/intents?target=nope", 404, "no target is 'nope'"),
+        ("/intents?state=dead&after=x", 400, "after:"),
+        ("/intents?key=nope", 404, "no intent is known under 'nope'"),
+        ("/intents/default/nope", 404, "no intent is known"),
+        ("/intents/nope/nope", 404, "no target 'nope'"),
+        ("/lanes/lane/nope/steal", 400, "only lanes and targets"),
+        ("/actions?what=steal", 400, "not something that an operator does"),
+    ],
+)
+def test_what_cannot_be_asked_for_is_said_on_the_page_and_to_scripts(relay, house, path, status, says):
+    ann, script = house.let_in(), house.visitor(Authorization="Bearer all")
+    letters(relay, "poor-1")
+    answer = ann.get(path)
+    assert answer.status_code == status
+    assert says in readable(answer.text)
+    if "/steal" in path:
+        return
+    answer = script.get(f"/api/v1{path}")
+    assert (answer.status_code, answer.json()["error"]["status"]) == (status, status)
+    assert says in answer.json()["error"]["message"]
+
+
+def test_a_search_looks_through_so_many_and_says_so(relay, ann, monkeypatch):
+    monkeypatch.setattr(filters, "_MOST_LOOKED", 500)
+    relay.enqueue(create_ledger("Wallets"), key="wallets")
+    relay.enqueue_many([Write(intent=payment(), key=f"order-{number}") for number in range(510)])
+    told = ann.page("/intents?kind=ledger.create")
+    assert "No intent is like that." in told
+    assert "The newest 500 of each state were looked through" in told
+    monkeypatch.setattr(filters, "_MOST_LOOKED", 1_000)
+    assert "wallets" in ann.page("/intents?kind=ledger.create")
+
+
+def test_many_letters_come_page_by_page_each_of_them_once(relay, ann, script):
+    keys = [f"poor-{number}" for number in range(2 * PAGE + 7)]
+    letters(relay, *keys)
+    path, seen, pages = "/letters", [], 0
+    while path:
+        text = ann.get(path).text
+        seen += re.findall(r">(poor-\d+)</a>", text)
+        onward = re.search(r'rel="next" href="([^"]+)"', text)
+        path = onward[1].replace("&amp;", "&") if onward else ""
+        pages += 1
+    assert pages == 3
+    assert sorted(seen) == sorted(keys)
+    after, told = "", []
+    while True:
+        page = script.session.get(f"{script.url}/api/v1/letters", params={"after": after}, timeout=30).json()
+        told += [one["key"] for one in page["intents"]]
+        if not (after := page["after"]):
+            break
+    assert told == seen
+
+
+def test_an_intent_shows_its_life_and_the_chain_around_it_can_be_walked(relay, ann, script):
+    relay.enqueue_many(
+        [
+            Write(intent=payment(), key="first"),
+            Write(intent=payment(), key="second", after=["first"]),
+            Write(intent=payment(), key="third", after=["second"]),
+        ]
+    )
+    told = ann.page(at(ann, "second"))
+    assert "It waits for 'first' (ready)" in told
+    text = ann.get(at(ann, "second")).text
+    ahead, behind = re.findall(r'<li><a class="mono" href="([^"]+)">', text)
+    assert (ahead, behind) == (at(ann, "first"), at(ann, "third"))
+    assert "Waiting for it second" in ann.page(ahead)
+    around = script.get("/api/v1" + at(ann, "second")).json()["around"]
+    assert [one["key"] for one in (*around["ahead"], *around["behind"])] == ["first", "third"]
+    die(relay, "refused", "NO", log=json.dumps({"at": 1_700_000_000_000, "what": "sent", "status": 422, "code": "NO"}))
+    told = ann.page(at(ann, "first"))
+    assert "sent , answer 422 NO" in told
+    assert "2023-11-14 22:13:20Z" in told
+    assert "dead refused" in told
+
+
+def test_a_payment_is_found_by_what_is_known_of_it_and_it_is_said_where_was_looked(relay, ann, script):
+    relay.enqueue(payment(amount="12.34", destination="@wallet-zoe", reference="ref-zoe"), key="order-zoe")
+    relay.enqueue(payment(), key="order-other")
+    assert "Looked in" not in ann.page("/find")
+    for query in ("text=order-zoe", "text=ref-zoe", "amount=12.34&currency=EUR", "destination=@wallet-zoe&state=open"):
+        told = ann.page(f"/find?{query}")
+        assert "order-zoe transaction ready" in told, query
+        assert "order-other" not in told, query
+        assert "Looked in journal" in told
+    found = script.get("/api/v1/find?text=ref-zoe").json()
+    assert [one["key"] for one in found["intents"]] == ["order-zoe"]
+    assert rest(next(door for door in API if door.path == "/api/v1/find").about["out"], found) == {}
+    for query, says in (("amount=ten", "not an amount"), ("meta=x", "name=value"), ("state=ready", "not a state here")):
+        answer = ann.get(f"/find?{query}")
+        assert answer.status_code == 400
+        assert says in readable(answer.text)
+    assert script.get("/api/v1/find").status_code == 400
+
+
+def test_rows_of_the_ledger_are_shown_without_the_names_in_the_payload(relay, ann):
+    legs = [Leg("@secret-alice", percent="60"), Leg("@secret-bob", left=True)]
+    split = split_transaction(
+        source="@w", destinations=legs, currency="EUR", amount="1.00", description="x", reference="s"
+    )
+    relay.enqueue(split, key="split")
+    told = ann.page(at(ann, "split"))
+    assert "Rows of the ledger, as last read" in told
+    assert "1: open" in told
+    assert "secret" not in told
+
+
+def test_a_payload_is_shown_on_request_and_only_with_the_right_to_it(relay, ann, mere, operator, script):
+    relay.enqueue(payment(description="for Alice Example"), key="order-1")
+    where = at(ann, "order-1")
+    assert "Alice" not in ann.page(where)
+    assert "Show the payload" not in mere.page(at(mere, "order-1"))
+    answer = mere.post(f"{where}/payload", form_token=mere.form_token())
+    assert answer.status_code == 403
+    assert "Alice" not in answer.text
+    assert operator.actions(what="view") == ()
+    answer = ann.post(f"{where}/payload", form_token=ann.form_token())
+    assert "for Alice Example" in readable(answer.text)
+    assert answer.headers["Cache-Control"] == "no-store"
+    answer = post(script, f"{where}/payload", reason="ticket 7")
+    assert answer.json()["payload"]["description"] == "for Alice Example"
+    seen = [(one.who, one.via, one.of, one.reason) for one in operator.actions(what="view")]
+    assert seen == [("key all", "API", "payload of order-1", "ticket 7"), ("ann", "console", "payload of order-1", "")]
