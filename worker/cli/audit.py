@@ -23,10 +23,10 @@ if TYPE_CHECKING:
     from blnk_relay.journal.journal import Journal
 
 #: Reads a second that hurt no ledger that can be used at all.
-_RATE = 5.0
+RATE = 5.0
 
 #: Longest wait for reads that are paused, before the place is kept and the audit ends.
-_PATIENCE_S = 60.0
+PATIENCE_S = 60.0
 
 #: Under which an operator's audits keep their place in a journal.
 WHO = "operator"
@@ -48,7 +48,7 @@ _MOST_KEPT = 10_000_000
 @click.option(
     "--rate",
     type=click.FloatRange(0, 1000, min_open=True),
-    default=_RATE,
+    default=RATE,
     show_default=True,
     help="Most reads of the ledger a second.",
 )
@@ -65,7 +65,7 @@ _MOST_KEPT = 10_000_000
 @click.option(
     "--patience",
     type=click.FloatRange(0, 86_400),
-    default=_PATIENCE_S,
+    default=PATIENCE_S,
     show_default=True,
     help="Seconds to wait while reads are paused.",
 )

@@ -8,6 +8,7 @@ from typing import Any, Protocol
 from urllib.parse import quote, urlencode
 
 from blnk_relay import Operator, RelayError
+from worker.console.errands import Errands
 from worker.console.settings import ConsoleSettings
 from worker.console.signin.rights import Person, Right
 from worker.console.signin.sessions import Session
@@ -31,6 +32,7 @@ class Ask:
 
     Attributes:
         operator: Does it all.
+        errands: What takes longer than anybody waits.
         settings: The console's.
         person: Who asks.
         session: Of their browser; None for a script with a key.
@@ -43,6 +45,7 @@ class Ask:
     """
 
     operator: Operator
+    errands: Errands
     settings: ConsoleSettings
     person: Person
     session: Session | None
