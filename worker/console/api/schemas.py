@@ -224,7 +224,9 @@ class Workers(Schema):
 class Wish(Schema):
     """What a worker is told."""
 
-    name = _text("Of the worker, or host:pid.", required=True)
+    name = _text("Of the worker, or host:pid; left out for all.")
+    all = fields.Boolean(metadata={"description": "All that are alive."})
+    count = fields.Integer(metadata={"description": "With all: how many they are; another number is refused."})
     reason = _text("Why.", required=True, validate=validate.Length(1, 500))
 
 
