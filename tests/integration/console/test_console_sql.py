@@ -91,3 +91,16 @@ def test_a_screen_reads_few_rows_in_sql_and_no_more_because_more_is_there(relay,
         assert few[path].rows <= many[path].rows <= MOST_ROWS, (path, few[path], many[path])
         assert many[path].rows <= few[path].rows + 2, (path, few[path], many[path])
         assert many[path].steps <= few[path].steps * 1.25 + 2_000, (path, few[path], many[path])
+
+
+def test_large_tables_are_not_counted_row_by_row(relay, settings, asked, monkeypatch):
+    database = Database(settings.history_url)
+    over(relay, database, 0, 20)
+    asked.clear()
+    whole, before = database.counts(), replace(asked)
+    monkeypatch.setattr("blnk_relay.history.database._MOST_COUNTED", 5)
+    asked.clear()
+    assert database.counts() == whole
+    assert whole["intents"] == 20
+    assert asked.statements < before.statements
+    database.close()
