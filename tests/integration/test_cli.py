@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
 
+import click
 import pytest
 
 from blnk_relay.catalogue.examples import example_line
@@ -146,6 +147,17 @@ def names(document: Any) -> Iterator[str]:
 def test_every_command_has_its_section_in_the_documentation_with_an_example():
     for path in commands():
         assert f"$ blnk-relay {' '.join(path)}" in section(f"blnk-relay {' '.join(path)}")
+
+
+def test_every_option_is_told_of_in_the_section_of_its_command():
+    for path in commands():
+        command = cli
+        for name in path:
+            command = command.commands[name]
+            command = command.load() if isinstance(command, group.Deferred) else command
+        told = section(f"blnk-relay {' '.join(path)}") + section("For all commands")
+        options = [one.opts[0] for one in command.params if isinstance(one, click.Option) and not one.hidden]
+        assert [option for option in options if not re.search(rf"{option}(?![\w-])", told)] == [], path
 
 
 def test_the_table_of_exit_codes_is_the_one_of_the_code():
