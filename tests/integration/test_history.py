@@ -252,6 +252,11 @@ def test_two_copiers_at_once_do_not_meet(relay, database):
         assert Copier(journal, database).round().copied == 0
     copy(journal, database)
     pay(relay, "paid-3")
+    # The same once the journal is known there.
+    with database.locked("relay:default", "default") as page:
+        assert page is not None
+        assert Copier(journal, database).round().copied == 0
+    assert journal.history_lag().trouble == ""
     # One has written its page and is frozen; another copies that and what came after; then the first one wakes.
     first, told = Copier(journal, database), []
     drive = journal.drive
