@@ -24,8 +24,7 @@ from blnk_relay import (
 )
 from blnk_relay.history import schema
 from blnk_relay.history.search import Terms, query
-from tests.integration.test_cli import names, section
-from tests.support.cli import run
+from tests.support.cli import names, run, section
 from tests.support.history import books_of, copy, made, rows_of, sqlite_url
 from tests.support.journal import LANE, WORKER, bury, finish, status, trim
 from worker.demo.stage import as_environment
