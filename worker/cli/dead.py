@@ -177,6 +177,7 @@ def dead_discard(*, scope: Scope, reason: str, who: str, most: int, only_plan: b
     Needs a scope as 'dead replay' does, and a reason.
     """
     from blnk_relay import Together
+    from blnk_relay.replay import closed_how
 
     together = Together(scope.words())
     with opened() as access:
@@ -184,7 +185,7 @@ def dead_discard(*, scope: Scope, reason: str, who: str, most: int, only_plan: b
         def way_of(status: Status) -> tuple[str, str]:
             if status.state != "dead":
                 return NO, f"it is {status.state}, not dead"
-            return "discard", "closed for good"
+            return "discard", closed_how(status.perhaps_replayed)
 
         def run(status: Status, reason: str) -> None:
             access.operator.discard(status, who=who, reason=reason, together=together)

@@ -203,5 +203,10 @@ def _show_plan(made: Plan, act: Act) -> None:
         for letter in (made.letters[:FIRST] + made.refused)[:FIRST]
     ]
     table(("key", "?class", "code", "??died", "plan"), rows, name="letters", main=True)
+    doubtful = sum(letter.status.perhaps_replayed for letter in made.letters)
+    if doubtful and act.verb == "Discard":
+        from blnk_relay.replay import PERHAPS_REPLAYED
+
+        say(f"Of {several(doubtful, 'letter')} in this scope: {PERHAPS_REPLAYED}.")
     if made.more:
         say(f"Cut at --max {made.most:,}: there are more in this scope.")

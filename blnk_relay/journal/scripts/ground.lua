@@ -62,6 +62,16 @@ local function look_about()
   if served_by and server ~= '' and server ~= served_by then stand('') else read_ground() end
 end
 
+-- The same for whoever only reads, and is to change nothing: what another process serves since is all in doubt, until
+-- somebody notes it.
+local function glance()
+  if looked then return end
+  looked = true
+  read_ground()
+  local served_by, server = redis.call('HGET', GROUND, 'server'), server_now()
+  if served_by and server ~= '' and server ~= served_by then EPOCH, LOST = '', string.format('%d', NOW) end
+end
+
 -- How often the clock was set right.
 local function steps() return tonumber(redis.call('HGET', GROUND, 'steps') or '0') end
 
@@ -101,4 +111,11 @@ local function in_doubt(created, token, due, again)
     return false
   end
   return not token or claimed_before
+end
+
+-- Whether a dead letter may have been replayed in moments that the journal has lost: then what it says may be of the
+-- life before.
+local function may_have_been_replayed(id)
+  local created, token = unpack(redis.call('HMGET', intent_key(id), 'created', 'token'))
+  return in_doubt(created, token, redis.call('ZSCORE', P .. 'dead', id))
 end
