@@ -238,6 +238,32 @@ def test_what_may_have_been_sent_in_the_lost_moments_cannot_be_cancelled(pair: P
             wait_until(lambda: deliver(runtime, "writes") or confirm(runtime) is None, 10)
 
 
+@pytest.mark.parametrize("first", ["producer", "worker"])
+def test_what_the_first_claim_of_a_journal_took_may_have_been_sent_though_it_is_lost(pair: Pair, first: str) -> None:
+    pair.join()
+    with Sandbox(HASTY_LEDGER) as sandbox:
+        given = Settings(**HASTE, redis_url=pair.urls[0], base_url=sandbox.url, namespace=f"first-{first}")
+        pay = transaction(
+            source="@world",
+            destination="@shop",
+            currency="EUR",
+            amount=1,
+            description="A payment",
+            allow_overdraft=True,
+        )
+        with hands(given) as runtime:
+            runtime.relay.enqueue(pay, key="sent")
+            pair.cut()
+            wait_until(lambda: runtime.relay.get("sent").finished or deliver(runtime, "writes"), 20)
+        # Others than those who saw the first epoch.
+        with hands(replace(given, redis_url=pair.urls[1])) as runtime:
+            if first == "worker":
+                runtime.journal.sweep()
+                assert runtime.journal.client.hget(runtime.journal.key("ground"), "lost")
+            with pytest.raises(TooLate, match="may have been sent in the last moments"):
+                runtime.relay.cancel("sent")
+
+
 @pytest.mark.parametrize("moment", ["before", "after"])
 def test_what_waited_for_a_letter_that_is_closed_may_have_been_sent_in_the_lost_moments(
     pair: Pair, moment: str

@@ -16,12 +16,6 @@ local function read_ground()
   EPOCH, LOST, SOLID = epoch or '0-new', lost or '', solid or '0'
 end
 
--- The process that serves us: another one after every restart and every failover. '' where we may not ask.
-local function server_now()
-  local info = redis.pcall('INFO', 'server')
-  return type(info) == 'string' and string.match(info, 'run_id:(%w+)') or ''
-end
-
 -- Compares what stands here with what the caller has seen, and begins a new epoch when the tail may be lost: another
 -- process serves the journal, or it has gone back behind what somebody has seen already.
 -- seen: "<epoch>.<name>.<mark>" as the caller had it from the last trip, '' for one that has just begun and gets a
@@ -38,11 +32,12 @@ local function stand(seen)
   local seen_number = seen_epoch and tonumber(string.match(seen_epoch, '^%d+')) or 0
   local gone_back = seen_number > number or (seen_number == number and seen_number > 0
     and (seen_epoch ~= epoch or tonumber(seen_mark) > tonumber(mark or '0')))
+  local served_by_another = served_by and server ~= '' and server ~= served_by
   if not epoch or server ~= served_by or gone_back then
     -- The name is unlike any that another server may have given at the same time.
     epoch = math.max(number, seen_number) + 1 .. '-' .. string.sub(server, 1, 6) .. string.format('%x', NOW % 16777216)
     redis.call('HSET', GROUND, 'epoch', epoch, 'server', server)
-    if recorded or seen ~= '' then
+    if recorded or seen ~= '' or served_by_another then
       redis.call('HSET', GROUND, 'lost', NOW, 'solid', NOW)
       count('epochs')
     end
