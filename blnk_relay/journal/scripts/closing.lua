@@ -3,8 +3,8 @@
 -- Bound: one letter; turns.lua bounds those that wait for it.
 
 -- Closes a dead letter; what waited behind it goes on.
--- planned: the life that it was looked at in, as life_of says it, and behind it "|replayed" where it was said to whoever
---   looked that it may have been replayed in moments that the journal has lost; '' for any.
+-- planned: the life that it was looked at in, as life_of says it, and behind it "|replayed" where it was said to
+--   whoever looked that it may have been replayed in moments that the journal has lost; '' for any.
 -- Returns "closed", or the state that it is in ("" when unknown, "changed": it has had another life since), and what
 --   it was worth.
 local function close_letter(id, line, cap, planned, bells)

@@ -2,8 +2,8 @@
 -- Reads what stands under ids, each as a whole or not at all. Changes nothing.
 -- ARGV: names (of fields, by commas; the first is state); ids.
 -- Returns: one array for each: {the fields, "" for none; the body without its payload, which may be megabytes ("": it
---   is gone, or no such thing); of an intent that was trimmed "<outcome> <main id>" ("": nothing); "1" for a letter that
---   may have been replayed in moments that the journal has lost}.
+--   is gone, or no such thing); of an intent that was trimmed "<outcome> <main id>" ("": nothing); "1" for a letter
+--   that may have been replayed in moments that the journal has lost}.
 -- Deletes: nothing.
 -- Bound: the ids of one call; at most MOST_BYTES of a body in which no payload is found.
 
@@ -34,7 +34,7 @@ for _, id in ipairs(ids) do
     past = outcome .. ' ' .. txn
   end
   local doubt = ''
-  if values[1] == 'dead' then
+  if there == 'dead' then
     glance()
     doubt = may_have_been_replayed(id) and '1' or ''
   end
