@@ -18,7 +18,7 @@ from typing import Literal
 from blnk_relay.journal.causes import sums_of
 from blnk_relay.journal.flows import Ask, Flow
 from blnk_relay.journal.status import Status, milliseconds, moment
-from blnk_relay.replay import ReplayPlan, ReplayWay
+from blnk_relay.replay import ReplayPlan, ReplayWay, closed_how
 
 #: What a job does.
 JobName = Literal["replay", "discard"]
@@ -158,9 +158,17 @@ def life_of(status: Status) -> str:
     return f"{status.generation}|{status.dead_class}|{status.code}|{died}"
 
 
+def life_to_close(status: Status) -> str:
+    """The same for who closes it, as closing.lua takes it."""
+    return life_of(status) + ("|replayed" if status.perhaps_replayed else "")
+
+
 def items(letters: Sequence[Planned]) -> Iterator[str]:
     """Letters as a job keeps them."""
-    return (f"{letter.status.id} {letter.way} {life_of(letter.status)}" for letter in letters)
+    return (
+        f"{one.status.id} {one.way} {(life_to_close if one.way == 'discard' else life_of)(one.status)}"
+        for one in letters
+    )
 
 
 def planned(status: Status, what: JobName, replay: Callable[[Status], ReplayPlan]) -> Planned:
@@ -174,7 +182,7 @@ def planned(status: Status, what: JobName, replay: Callable[[Status], ReplayPlan
     if what == "discard":
         if status.state != "dead":
             return Planned(status, ReplayWay.NO.value, f"it is {status.state}, not dead")
-        return Planned(status, "discard", "closed for good")
+        return Planned(status, "discard", closed_how(status.perhaps_replayed))
     try:
         plan = replay(status)
     except Exception as error:  # noqa: BLE001 - the code of one kind must not touch the letters of others

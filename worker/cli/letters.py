@@ -194,6 +194,11 @@ def _show(found: Found, act: Act) -> None:
         for letter in plan.first
     ]
     table(("key", "?class", "code", "??died", "plan"), rows, name="letters", main=True)
+    doubtful = sum(letter.status.perhaps_replayed for letter in plan.letters)
+    if doubtful and act.verb == "Discard":
+        from blnk_relay.replay import PERHAPS_REPLAYED
+
+        say(f"Of {several(doubtful, 'letter')} in this scope: {PERHAPS_REPLAYED}.")
     if plan.more:
         say(f"Cut at --max {found.most:,}: there are more in this scope.")
     if plan.summed:
