@@ -9,16 +9,14 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from typing import TYPE_CHECKING, Any
-
-from celery import bootsteps
+from typing import TYPE_CHECKING
 
 from blnk_relay.errors import HistoryUnavailable, JournalUnavailable
 from blnk_relay.journal.copier import Copier
 from blnk_relay.log import HISTORY_BEGINS, HISTORY_BEHIND, HISTORY_UNCOPIED, tell
 from blnk_relay.settings import Settings
 from worker.complaints import Complaints
-from worker.shared import Shared
+from worker.threads import ThreadStep
 
 if TYPE_CHECKING:
     from blnk_relay.history.database import Database
@@ -60,28 +58,10 @@ def database_of(settings: Settings) -> Database:
     return Database(settings.history_url)
 
 
-class Archivist(bootsteps.StartStopStep):
-    """Copies the journals of a worker, one page of each by turns."""
+class Archivist(ThreadStep):
+    """Copies the journals of a worker, one page of each by turns; without a database it says where one is missing."""
 
-    requires = ("celery.worker.components:Pool",)
-
-    def __init__(self, parent: Any, **kwargs: Any) -> None:
-        super().__init__(parent, **kwargs)
-        self._shared: Shared = parent.app.conf.blnk_relay
-        self._settings = self._shared.settings
-        self._stop = threading.Event()
-        self._thread: threading.Thread | None = None
-
-    def start(self, _parent: Any) -> None:
-        """Begin, if it is switched on."""
-        self._thread = threading.Thread(target=self._run, name="archivist", daemon=True)
-        self._thread.start()
-
-    def stop(self, _parent: Any) -> None:
-        """End after the page that is being written, if that takes no longer than a trip to Redis."""
-        self._stop.set()
-        if self._thread is not None:
-            self._thread.join(self._settings.redis_timeout_s * 2)
+    thread_name = "archivist"
 
     def _run(self) -> None:
         if not self._settings.history_url:

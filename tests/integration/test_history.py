@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import gc
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -23,64 +22,23 @@ from blnk_relay.journal.entries import Settlement
 from blnk_relay.journal.ground import Ground
 from blnk_relay.journal.journal import Journal
 from tests.support.copying import tell_steps
-from tests.support.history import books_of, made, postgres, rows_of, sqlite_url, why_no_postgres
-from tests.support.journal import LANE, WORKER, enqueue, finish, kill, status, sweep, trim
+from tests.support.history import books_of, copy, made, rows_of
+from tests.support.journal import LANE, WORKER, bury, enqueue, finish, kill, pay, status, sweep, trim
 from tests.support.stages import operator_of
 
 #: The same on PostgreSQL takes longer; test_find.py copies into it in the first tier as well.
 SORTS = ("sqlite", pytest.param("postgresql", marks=pytest.mark.long))
 
 
-@pytest.fixture(scope="module")
-def server() -> Iterator[Any]:
-    """A PostgreSQL, where there is one."""
-    if why := why_no_postgres():
-        pytest.skip(why)
-    with postgres() as running:
-        yield running
-
-
 @pytest.fixture(params=SORTS)
-def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    """The address of an empty database of each sort."""
-    if request.param == "sqlite":
-        return sqlite_url(tmp_path)
-    address: str = request.getfixturevalue("server").url()
-    return address
-
-
-@pytest.fixture
-def database(url: str) -> Iterator[Database]:
-    opened = made(url)
-    yield opened
-    opened.close()
+def sort(request: pytest.FixtureRequest) -> str:
+    """The sort of the database."""
+    return str(request.param)
 
 
 @pytest.fixture
 def settings(settings: Settings) -> Settings:
     return replace(settings, history_batch=5, history_payload=True)
-
-
-def copy(journal: Journal, database: Database) -> int:
-    """Copy all that there is; returns how many pages that took."""
-    copier, rounds = Copier(journal, database), 0
-    while copier.round().more:
-        rounds += 1
-        assert rounds < 200
-    return rounds
-
-
-def pay(relay: Relay, *keys: str) -> None:
-    """Payments that are over."""
-    enqueue(relay, *keys)
-    finish(relay.journal(), *relay.journal().claim(LANE, WORKER, 100).items)
-
-
-def bury(relay: Relay, *keys: str, dead_class: str = "refused") -> None:
-    """Payments that are dead letters."""
-    enqueue(relay, *keys)
-    for claimed in relay.journal().claim(LANE, WORKER, 100).items:
-        kill(relay.journal(), claimed, dead_class)
 
 
 def keys_in(database: Database) -> Counter[str]:

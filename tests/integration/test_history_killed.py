@@ -7,10 +7,7 @@ import random
 import signal
 import time
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 
 import pytest
 
@@ -18,11 +15,10 @@ from blnk_relay import Relay, Settings
 from blnk_relay.history import schema
 from blnk_relay.history.database import Database
 from blnk_relay.intents.intent import DEFAULT_TARGET
-from blnk_relay.journal.copier import Copier
 from blnk_relay.journal.entries import Settlement, id_of
 from blnk_relay.journal.status import milliseconds
 from tests.support.copying import copiers
-from tests.support.history import made, postgres, rows_of, sqlite_url, why_no_postgres
+from tests.support.history import copy, rows_of
 from tests.support.journal import LANE, WORKER, enqueue, status, trim
 from tests.support.stages import operator_of
 from tests.support.waiting import wait_until
@@ -37,18 +33,9 @@ STEPS = 120
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
-def database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[Database, str]]:
-    """An empty database with its tables, and its address."""
-    with ExitStack() as stack:
-        if request.param == "sqlite":
-            url = sqlite_url(tmp_path)
-        elif why := why_no_postgres():
-            pytest.skip(why)
-        else:
-            url = stack.enter_context(postgres()).url()
-        opened = made(url)
-        stack.callback(opened.close)
-        yield opened, url
+def sort(request: pytest.FixtureRequest) -> str:
+    """The sort of the database."""
+    return str(request.param)
 
 
 @dataclass
@@ -128,10 +115,9 @@ def page(relay: Relay) -> int:
 
 @pytest.mark.parametrize("side_by_side", [False, True], ids=["one", "two at once"])
 def test_killed_wherever_it_is_nothing_is_lost_or_doubled_or_trimmed_before(
-    settings: Settings, database: tuple[Database, str], *, side_by_side: bool
+    settings: Settings, database: Database, url: str, *, side_by_side: bool
 ) -> None:
     """By turns at a moment, and between two things that it says to Redis or to the database."""
-    opened, url = database
     chance = random.Random(7)
     settings = replace(settings, history_url=url, history_batch=3, history_payload=True, sweep_s=0.05)
     interrupted = trimmed = 0
@@ -140,8 +126,7 @@ def test_killed_wherever_it_is_nothing_is_lost_or_doubled_or_trimmed_before(
         books = Books(relay)
         enqueue(relay, "first")
         books.note(*books.settle("done", 1))
-        while Copier(relay.journal(), opened).round().more:
-            pass
+        copy(relay.journal(), database)
         others = [another(None)] if side_by_side else []
         for number in range(ROUNDS):
             before = page(relay)
@@ -158,15 +143,15 @@ def test_killed_wherever_it_is_nothing_is_lost_or_doubled_or_trimmed_before(
             interrupted += relay.journal().history_lag().uncopied > 0
             # Whoever comes next may trim at once.
             trim(relay.journal())
-            trimmed = books.check_nothing_is_lost(opened)
+            trimmed = books.check_nothing_is_lost(database)
         another(None)
         wait_until(lambda: not relay.journal().history_lag().uncopied, 60, "all to be copied")
-        books.check(opened)
+        books.check(database)
         # One sweep trims so many; then all of it may go.
         while relay.journal().client.zcard(relay.journal().key("done")):
             gone = trimmed
             trim(relay.journal())
-            trimmed = books.check_nothing_is_lost(opened)
+            trimmed = books.check_nothing_is_lost(database)
             assert trimmed > gone
     assert trimmed > ROUNDS
     assert side_by_side or interrupted > ROUNDS / 4

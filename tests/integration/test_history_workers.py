@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
 
 import pytest
 
@@ -13,7 +12,7 @@ from blnk_relay.history.database import Database
 from blnk_relay.history.upgrading import upgrade
 from blnk_relay.journal.journal import Journal
 from tests.support.counting import wait_for_all
-from tests.support.history import Postgres, made, postgres, rows_of, sqlite_url, why_no_postgres
+from tests.support.history import made, rows_of, sqlite_url
 from tests.support.payments import payment, poor
 from tests.support.waiting import wait_until
 
@@ -47,15 +46,6 @@ def test_a_worker_goes_on_while_there_are_no_tables_and_copies_all_once_there_ar
     assert "run 'blnk-relay history upgrade'" in stage.log.read_text()
 
 
-@pytest.fixture
-def server() -> Iterator[Postgres]:
-    """A PostgreSQL of its own, which may be away."""
-    if why := why_no_postgres():
-        pytest.skip(why)
-    with postgres() as running:
-        yield running
-
-
 def a_minute_passes(journal: Journal) -> None:
     """What is over, and what waits to be copied, becomes a minute older, as if so much time had passed."""
     client = journal.client
@@ -70,9 +60,9 @@ def a_minute_passes(journal: Journal) -> None:
 
 @pytest.mark.long
 def test_workers_go_on_while_postgresql_is_away_for_an_hour_and_nothing_is_trimmed_until_it_is_copied(
-    make_stage, server
+    make_stage, postgresql
 ):
-    url = server.url()
+    url = postgresql.url()
     database = made(url)
     # Ten minutes after its end all would be trimmed.
     stage = make_stage(settings={"retention_s": 600.0, "sweep_s": 0.2, "history_url": url})
@@ -81,7 +71,7 @@ def test_workers_go_on_while_postgresql_is_away_for_an_hour_and_nothing_is_trimm
         journal, operator = relay.journal(), Operator(relay.journals, relay.bells)
         wait_for_all(relay, [relay.enqueue(payment("before"))], 60)
         wait_until(lambda: len(rows_of(database, schema.intents)) == 1, 60, "the first to be copied")
-        server.crash()
+        postgresql.crash()
         paid = ["before"]
         for minute in range(60):
             names = [f"paid-{minute}-{number}" for number in range(3)]
@@ -99,7 +89,7 @@ def test_workers_go_on_while_postgresql_is_away_for_an_hour_and_nothing_is_trimm
         asked = operator.find(key="paid-7-1")
         assert [one.where for one in asked.found] == ["journal"]
         assert not all(place.whole for place in asked.looked), "it says where it could not look"
-        server.start()
+        postgresql.start()
         wait_until(lambda: not journal.history_lag().uncopied, 120, "it to catch up")
         assert Counter(row["key"] for row in rows_of(database, schema.intents)) == Counter(dict.fromkeys(paid, 1))
         wait_until(lambda: operator.overview().done < 40, 60, "what is copied and old to be trimmed")

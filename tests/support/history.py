@@ -18,6 +18,8 @@ import sqlalchemy as sa
 from blnk_relay.history import schema
 from blnk_relay.history.database import Database
 from blnk_relay.history.upgrading import upgrade
+from blnk_relay.journal.copier import Copier
+from blnk_relay.journal.journal import Journal
 from tests.support.waiting import wait_until
 
 #: Users that PostgreSQL may run as; it refuses to run as root.
@@ -34,6 +36,15 @@ def made(url: str) -> Database:
     database = Database(url)
     upgrade(database)
     return database
+
+
+def copy(journal: Journal, database: Database) -> int:
+    """Copy all that there is; returns how many pages that took."""
+    copier, rounds = Copier(journal, database), 0
+    while copier.round().more:
+        rounds += 1
+        assert rounds < 200
+    return rounds
 
 
 def postgres_program(name: str) -> str | None:

@@ -107,6 +107,8 @@ def encryption_renew(target: str | None, who: str, as_json: bool) -> None:
             say(f"{name}: {several(result.changed, 'intent')} changed meanwhile: give the command again.")
         for key, number in result.locked.items():
             remark(f"{name}: {several(number, 'intent')} need key {key}, which is not in the settings here.")
+        for why in result.tokens:
+            remark(f"{name}: {why}.")
         if result.broken:
             remark(f"{name}: does not verify, and was left as it is: {', '.join(result.broken)}")
         if not result.finished:
@@ -117,7 +119,7 @@ def encryption_renew(target: str | None, who: str, as_json: bool) -> None:
 def _code(results: dict[str, Resealed], *, whole: bool) -> int:
     if not whole or not all(result.finished for result in results.values()):
         return exits.INTERRUPTED
-    left = any(result.changed or result.locked or result.broken for result in results.values())
+    left = any(result.changed or result.locked or result.broken or result.tokens for result in results.values())
     return exits.PARTLY if left else exits.OK
 
 
@@ -127,5 +129,6 @@ def _result_json(result: Resealed) -> dict[str, Any]:
         "changed": result.changed,
         "locked": dict(result.locked),
         "broken": list(result.broken),
+        "tokens": list(result.tokens),
         "finished": result.finished,
     }
