@@ -7,6 +7,7 @@ long as it works so that neither Redis nor the database is driven hard.
 from __future__ import annotations
 
 import logging
+import threading
 import time
 from typing import TYPE_CHECKING
 
@@ -19,6 +20,7 @@ from worker.threads import ThreadStep
 
 if TYPE_CHECKING:
     from blnk_relay.history.database import Database
+    from blnk_relay.relay import Relay
 
 #: Shortest and longest wait between two looks at a journal: with something to do, and after a failure.
 _LEAST_S, _MOST_S = 0.01, 30.0
@@ -65,18 +67,7 @@ class Archivist(ThreadStep):
         if not self._settings.history_url:
             self._warn()
             return
-        database = database_of(self._settings)
-        turns = [
-            Turn(Copier(self._shared.relay.journal(target), database), self._settings.sweep_s)
-            for target in self._settings.ledgers
-        ]
-        forgetting = Forgetting(self._settings, database)
-        while not self._stop.wait(max(_LEAST_S, min(turn.due_s for turn in turns) - time.monotonic())):
-            for turn in turns:
-                if turn.due_s <= time.monotonic() and not self._stop.is_set():
-                    turn.take()
-            forgetting.look()
-        database.close()
+        copy_until(self._stop, self._shared.relay)
 
     def _warn(self) -> None:
         """Say that this worker does not copy what has to be copied before it is trimmed."""
@@ -87,6 +78,25 @@ class Archivist(ThreadStep):
                 continue
             if lag.on:
                 tell(_log, HISTORY_UNCOPIED, target=target)
+
+
+def copy_until(stop: threading.Event, relay: Relay) -> None:
+    """Copy the journals of a relay, one page of each by turns, and forget what is too old.
+
+    Args:
+        stop: Ends it after the page that is being written.
+        relay: Its journals and settings, which name the database.
+    """
+    settings = relay.settings
+    database = database_of(settings)
+    turns = [Turn(Copier(relay.journal(target), database), settings.sweep_s) for target in settings.ledgers]
+    forgetting = Forgetting(settings, database)
+    while not stop.wait(max(_LEAST_S, min(turn.due_s for turn in turns) - time.monotonic())):
+        for turn in turns:
+            if turn.due_s <= time.monotonic() and not stop.is_set():
+                turn.take()
+        forgetting.look()
+    database.close()
 
 
 class Turn:

@@ -21,6 +21,7 @@ from blnk_relay.journal.copier import Copier
 from blnk_relay.journal.entries import Settlement
 from blnk_relay.journal.ground import Ground
 from blnk_relay.journal.journal import Journal
+from tests.support.copying import tell_steps
 from tests.support.history import books_of, copy, made, rows_of
 from tests.support.journal import LANE, WORKER, bury, enqueue, finish, kill, pay, status, sweep, trim
 from tests.support.stages import operator_of
@@ -168,22 +169,10 @@ class Killed(BaseException):
 class Boundaries:
     """Ends a copier before or after the n-th thing that it says to Redis or to the database."""
 
-    def __init__(self, journal: Journal, database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    def __init__(self, journal: Journal, database: Database) -> None:
         self._left = -1
         self.met: list[str] = []
-        carry = journal._carry
-
-        def carried(trip: Any) -> Any:
-            name = getattr(trip, "name", "read")
-            self.pass_(f"before {name}")
-            answer = carry(trip)
-            self.pass_(f"after {name}")
-            return answer
-
-        monkeypatch.setattr(journal, "_carry", carried)
-        sa.event.listen(database.engine, "before_cursor_execute", lambda *_: self.pass_("before a statement"))
-        sa.event.listen(database.engine, "after_cursor_execute", lambda *_: self.pass_("after a statement"))
-        sa.event.listen(database.engine, "commit", lambda *_: self.pass_("before the commit"))
+        tell_steps(journal, database.engine, self.pass_)
 
     def pass_(self, name: str) -> None:
         if self._left < 0:
@@ -221,9 +210,9 @@ def check_books(journal: Journal, database: Database, done: set[str], dead: set[
     assert (lag.uncopied, lag.walking, lag.trouble) == (0, 0, "")
 
 
-def test_killed_before_and_after_each_thing_that_it_says_nothing_is_lost_or_doubled(relay, database, monkeypatch):
+def test_killed_before_and_after_each_thing_that_it_says_nothing_is_lost_or_doubled(relay, database):
     journal = relay.journal()
-    boundaries = Boundaries(journal, database, monkeypatch)
+    boundaries = Boundaries(journal, database)
     number, done, dead = 0, set[str](), set[str]()
     killed = True
     while killed:

@@ -90,15 +90,22 @@ class Postgres:
 
     def start(self) -> None:
         """Start it, or start it again."""
+        self._launch()
+        wait_until(self._answers, 30, "PostgreSQL to begin")
+
+    def _launch(self) -> None:
         options = {"fsync": "off", "unix_socket_directories": str(self._folder), "max_connections": "50"}
         arguments = [part for name, value in options.items() for part in ("-c", f"{name}={value}")]
         command = [str(postgres_program("postgres")), "-D", str(self._data), "-p", str(self.port), *arguments]
         self._server = subprocess.Popen(
             command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, cwd=self._folder, **self._as
         )
-        wait_until(self._answers, 30, "PostgreSQL to begin")
 
     def _answers(self) -> bool:
+        assert self._server is not None
+        if self._server.poll() is not None:
+            # What was left of the one before it was still in its way.
+            self._launch()
         try:
             self.ask("select 1")
         except Exception:  # noqa: BLE001 - it is not there yet

@@ -181,6 +181,8 @@ CASES: list[tuple[Callable[[], Finding], Level, str]] = [
     (lambda: journals.letters(JOURNAL), WELL, "none"),
     (lambda: journals.letters(journal(dead=4)), WARN, "waits for a human"),
     (lambda: journals.letters(journal(dead=4, new_letters=2)), WARN, "makes letters now"),
+    (lambda: journals.causes(JOURNAL), WELL, "all are accounted for"),
+    (lambda: journals.causes(replace(JOURNAL, uncounted=3)), WARN, "dead summary --recount"),
     (lambda: journals.oldest(JOURNAL, SETTINGS), WELL, "0.0 s"),
     (lambda: journals.oldest(replace(JOURNAL, overview=None), SETTINGS), WELL, "nothing"),
     (lambda: journals.oldest(journal(oldest_posted_s=7200.0), SETTINGS), WARN, "2.0 h"),

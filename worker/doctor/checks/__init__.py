@@ -81,4 +81,5 @@ def _of_a_journal(journal: JournalVitals, facts: Facts) -> Iterator[Finding]:
     yield journals.gates(journal)
     yield from journals.lanes(journal, facts.broker, facts.settings)
     yield journals.letters(journal)
+    yield journals.causes(journal)
     yield journals.oldest(journal, facts.settings)

@@ -150,6 +150,20 @@ def letters(journal: JournalVitals) -> Finding:
     return about.ok("none")
 
 
+def causes(journal: JournalVitals) -> Finding:
+    """Whether each dead letter stands in the list of its cause, and nothing else does."""
+    about = About(
+        "causes", f"target {journal.target}", "dead letters, and the lists of them by cause", runbook("dead-letters")
+    )
+    if journal.uncounted:
+        return about.warning(
+            f"{journal.uncounted:,} not accounted for",
+            "sums and counts by cause miss them, or tell of letters that are gone, as an older version left them",
+            "blnk-relay dead summary --recount",
+        )
+    return about.ok("all are accounted for")
+
+
 def oldest(journal: JournalVitals, settings: Settings) -> Finding:
     """Whether anything has been open for too long."""
     about = About("oldest", f"target {journal.target}", "ages of what is open", runbook("oldest-open"))
