@@ -6,26 +6,26 @@ keeps. Everything else is a matter of history; of the journal some of the newest
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from datetime import datetime
-from decimal import Decimal
-from typing import TYPE_CHECKING, Literal, TypedDict, cast
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Literal, cast
 
-from blnk_relay.errors import HistoryUnavailable, InvalidSettings, JournalUnavailable, Refused
+from blnk_relay.errors import HistoryUnavailable, InvalidSettings, JournalUnavailable
 from blnk_relay.history.values import Ended, indexed, meta_text, plain_amount
 from blnk_relay.journal.beside import owners_flow
-from blnk_relay.journal.copying import OPEN, HistoryLag, Wanted, ended_flow, spellings_flow
+from blnk_relay.journal.copying import OPEN, Wanted, ended_flow, spellings_flow
 from blnk_relay.journal.entries import id_of
 from blnk_relay.journal.flows import Ask, Flow
 from blnk_relay.journal.journal import Journal
+from blnk_relay.journal.lag import HistoryLag
 from blnk_relay.journal.listing import batched
+from blnk_relay.journal.question import Question
 from blnk_relay.journal.seal import keys_in
 from blnk_relay.journal.status import Status, moment, statuses_flow
 
 if TYPE_CHECKING:
     from blnk_relay.history.search import Terms
-    from blnk_relay.intents.decision import DeadClassName
+    from blnk_relay.intents.dead_class import DeadClassName
     from blnk_relay.intents.outcomes import OutcomeName
     from blnk_relay.intents.states import StateName
 
@@ -39,83 +39,6 @@ _AT_ONCE = 50
 _DERIVED = ("_q", "_refund")
 
 _ANYTHING = Wanted(payload=False, meta=frozenset({"*"}))
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Question:
-    """What is looked for; all that is given has to hold.
-
-    Attributes:
-        key: Key or id of an intent.
-        reference: A reference, of any generation; also of what an intent acts on.
-        ledger_id: An id of the ledger.
-        amount: In units of the currency.
-        precise_amount: In minor units.
-        meta: Names and values of ``meta_data``, nested names with dots.
-        since: Only what ended, or changed last, at or after this time.
-        until: Only before this time.
-        state: ``open``, ``done``, ``dead``, ``discarded`` or ``cancelled``.
-        target: Only of this ledger.
-    """
-
-    key: str = ""
-    reference: str = ""
-    ledger_id: str = ""
-    amount: Decimal | None = None
-    precise_amount: int | None = None
-    currency: str = ""
-    source: str = ""
-    destination: str = ""
-    meta: Mapping[str, str] = field(default_factory=dict)
-    since: datetime | None = None
-    until: datetime | None = None
-    kind: str = ""
-    state: str = ""
-    outcome: str = ""
-    code: str = ""
-    target: str | None = None
-
-    @property
-    def movement(self) -> dict[str, str]:
-        """What has to hold of one movement."""
-        asked = {
-            "currency": self.currency,
-            "amount": "" if self.amount is None else plain_amount(self.amount),
-            "precise_amount": "" if self.precise_amount is None else str(self.precise_amount),
-            "source": self.source,
-            "destination": self.destination,
-        }
-        return {name: indexed(text) for name, text in asked.items() if text}
-
-    def check(self) -> None:
-        """Refuse what asks for nothing.
-
-        Raises:
-            Refused: Nothing is given but a target.
-        """
-        if replace(self, target=None) == Question():
-            raise Refused("nothing is asked for: name a key, a reference, an id, an amount, an end, a time or another")
-
-
-class Asking(TypedDict, total=False):
-    """The same, as keyword arguments."""
-
-    key: str
-    reference: str
-    ledger_id: str
-    amount: Decimal | None
-    precise_amount: int | None
-    currency: str
-    source: str
-    destination: str
-    meta: Mapping[str, str]
-    since: datetime | None
-    until: datetime | None
-    kind: str
-    state: str
-    outcome: str
-    code: str
-    target: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -288,7 +211,7 @@ def _variants(journals: Sequence[Journal], question: Question) -> Iterator[Terms
     yield _terms(question)
     for journal in journals:
         if not journal.seal.keys() or not (
-            question.movement or question.meta or question.reference or question.ledger_id
+            _movement(question) or question.meta or question.reference or question.ledger_id
         ):
             continue
         try:
@@ -303,7 +226,7 @@ def _terms(question: Question) -> Terms:
     return Terms(
         keys=(question.key,) if question.key else (),
         names=_names(question),
-        movement=question.movement,
+        movement=_movement(question),
         meta={name: meta_text(value) for name, value in question.meta.items()},
         since=question.since,
         until=question.until,
@@ -312,6 +235,18 @@ def _terms(question: Question) -> Terms:
         outcome=question.outcome,
         code=question.code,
     )
+
+
+def _movement(question: Question) -> dict[str, str]:
+    """What has to hold of one movement."""
+    asked = {
+        "currency": question.currency,
+        "amount": "" if question.amount is None else plain_amount(question.amount),
+        "precise_amount": "" if question.precise_amount is None else str(question.precise_amount),
+        "source": question.source,
+        "destination": question.destination,
+    }
+    return {name: indexed(text) for name, text in asked.items() if text}
 
 
 def _names(question: Question) -> tuple[str, ...]:

@@ -16,7 +16,6 @@ from typing import Any, TypeVar
 
 from blnk_relay.errors import NotFound
 from blnk_relay.intents.states import LETTERS, TIMED, State, StateName
-from blnk_relay.journal.causes import counted_flow, fits
 from blnk_relay.journal.entries import id_of
 from blnk_relay.journal.flows import ask_flow, run_flow
 from blnk_relay.journal.journal import Journal
@@ -240,6 +239,8 @@ class Listing:
         """Names of the sets that hold what is wanted, and perhaps more."""
         state: str = wanted.state
         if state == State.DEAD and any(item is not None for item in (wanted.kind, wanted.code, wanted.dead_class)):
+            from blnk_relay.journal.causes import counted_flow, fits
+
             counted = self._journal.drive(counted_flow(self._prefix))
             if counted.uncounted == 0:
                 fitting = [name for name in counted.letters if fits(name, wanted.kind, wanted.dead_class, wanted.code)]
