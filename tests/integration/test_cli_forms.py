@@ -46,6 +46,7 @@ SHOWN = {
     ("history", "status"): (),
     ("audit",): None,  # needs a ledger: tests/integration/test_audit.py
     ("demo",): None,
+    ("console",): None,  # runs until it is stopped
 }
 
 
