@@ -24,7 +24,7 @@ from blnk_relay.journal.seal import keys_in
 from blnk_relay.journal.status import Status, moment, statuses_flow
 
 if TYPE_CHECKING:
-    from blnk_relay.history.search import Terms
+    from blnk_relay.history.values import Terms
     from blnk_relay.intents.dead_class import DeadClassName
     from blnk_relay.intents.outcomes import OutcomeName
     from blnk_relay.intents.states import StateName
@@ -221,7 +221,7 @@ def _variants(journals: Sequence[Journal], question: Question) -> Iterator[Terms
 
 
 def _terms(question: Question) -> Terms:
-    from blnk_relay.history.search import Terms
+    from blnk_relay.history.values import Terms
 
     return Terms(
         keys=(question.key,) if question.key else (),
