@@ -164,10 +164,12 @@ class Wanted:
     Attributes:
         payload: Whether it is stored as a whole.
         meta: Names of metadata that can be searched for; ``*`` for all.
+        log: Whether what was tried, and the lives of letters, are wanted as well.
     """
 
     payload: bool
     meta: frozenset[str]
+    log: bool = True
 
     def names(self, name: str) -> bool:
         """Whether a name of metadata can be searched for."""
@@ -185,12 +187,14 @@ def ended_flow(prefix: str, seal: Seal, wanted: Wanted, ids: Sequence[str]) -> F
             commands += [
                 ("HMGET", f"{prefix}intent:{id_}", *_FIELDS),
                 ("GET", f"{prefix}body:{id_}"),
-                ("LRANGE", f"{prefix}log:{id_}", 0, -1),
                 ("HVALS", f"{prefix}parts:{id_}"),
-                ("ZSCORE", f"{prefix}dead", id_),
             ]
+        for id_ in some if wanted.log else ():
+            commands += [("LRANGE", f"{prefix}log:{id_}", 0, -1), ("ZSCORE", f"{prefix}dead", id_)]
         answers = iter((yield Ask(tuple(commands))))
-        for id_, values, body, log, parts, died in zip(some, *[answers] * 5, strict=True):
+        them = [(next(answers), next(answers), next(answers)) for _ in some]
+        besides = [(next(answers), next(answers)) if wanted.log else ((), None) for _ in some]
+        for id_, (values, body, parts), (log, died) in zip(some, them, besides, strict=True):
             fields = {name: value or "" for name, value in zip(_FIELDS, values, strict=True)}
             if not fields["state"]:
                 continue
@@ -200,7 +204,7 @@ def ended_flow(prefix: str, seal: Seal, wanted: Wanted, ids: Sequence[str]) -> F
             ended.append(
                 _ended(id_, fields, body=body or "", log=log, parts=parts, seal=seal, wanted=wanted, hide=hide)
             )
-            if fields["state"] in (State.DEAD, State.DISCARDED):
+            if wanted.log and fields["state"] in (State.DEAD, State.DISCARDED):
                 lives.append(_life(id_, fields, died))
     return ended, lives
 

@@ -16,6 +16,7 @@ class Question:
     """What is looked for; all that is given has to hold.
 
     Attributes:
+        text: A key, an id, or a reference: whichever it is.
         key: Key or id of an intent.
         reference: A reference, of any generation; also of what an intent acts on.
         ledger_id: An id of the ledger.
@@ -28,6 +29,7 @@ class Question:
         target: Only of this ledger.
     """
 
+    text: str = ""
     key: str = ""
     reference: str = ""
     ledger_id: str = ""
@@ -45,6 +47,12 @@ class Question:
     code: str = ""
     target: str | None = None
 
+    def each(self) -> tuple[Question, ...]:
+        """What has to be looked for, one after the other; a text may be two things."""
+        if not self.text:
+            return (self,)
+        return replace(self, text="", key=self.text), replace(self, text="", reference=self.text, ledger_id=self.text)
+
     def check(self) -> None:
         """Refuse what asks for nothing.
 
@@ -58,6 +66,7 @@ class Question:
 class Asking(TypedDict, total=False):
     """The same, as keyword arguments."""
 
+    text: str
     key: str
     reference: str
     ledger_id: str
