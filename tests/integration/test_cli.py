@@ -48,8 +48,10 @@ def test_the_help_of_every_command_offers_json_and_ends_with_an_example(path):
     assert f"blnk-relay {' '.join(path)}" in ran.out[ran.out.rindex("Example:") :]
 
 
-def test_the_demo_is_loaded_when_it_is_asked_for():
+def test_a_command_is_loaded_when_it_is_asked_for_and_its_line_of_the_help_is_its_own():
     assert "--intents" in run("demo", "--help").out
+    said = {name: command.get_short_help_str(1_000) for name, command in cli.commands.items()}
+    assert said == {name: group.loaded(command).get_short_help_str(1_000) for name, command in cli.commands.items()}
 
 
 def test_help_and_version_need_no_redis_and_load_no_heavy_part():

@@ -18,6 +18,7 @@ from click.testing import CliRunner
 from blnk_relay import Relay, Write, transaction
 from blnk_relay.journal.entries import Settlement
 from worker.cli.commands import cli
+from worker.cli.group import loaded
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -98,7 +99,7 @@ def count(relay: Relay, name: str) -> int:
 
 def commands(node: Any = cli, path: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
     """The names of all commands."""
-    for name, command in node.commands.items():
+    for name, command in ((name, loaded(command)) for name, command in node.commands.items()):
         if hasattr(command, "commands"):
             if command.invoke_without_command:
                 yield (*path, name)
