@@ -178,7 +178,8 @@ def cut_short(stage: Stage, relay: Relay, keep: Callable[[Place], None]) -> None
     def stop(place: Place) -> None:
         keep(place)
         places.append(place)
-        if len(places) == 2:
+        # The first is where it begins.
+        if len(places) == 3:
             raise Cut
 
     with opened(
