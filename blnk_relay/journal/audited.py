@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import Any, cast
 
 from blnk_relay.errors import EncryptionKeyMissing, key_in_words
-from blnk_relay.intents.decision import DeadClassName
+from blnk_relay.intents.dead_class import DeadClassName
 from blnk_relay.intents.evidence import Part, Past
 from blnk_relay.intents.links import resolved
 from blnk_relay.intents.outcomes import OutcomeName
@@ -170,7 +170,7 @@ def _fields_flow(prefix: str, ids: Sequence[str], field: str) -> Flow[list[Any]]
 def _there_flow(ids: Sequence[str]) -> Flow[list[bool]]:
     """Whether something is known under each id, trimmed or not."""
     answers = yield Run("statuses", ("state", *ids))
-    return [bool(values[0] or past) for values, _, past in answers]
+    return [bool(values[0] or past) for values, _, past, _ in answers]
 
 
 def _pasts_flow(prefix: str, seal: Seal, ids: Sequence[str]) -> Flow[dict[str, Past | str]]:

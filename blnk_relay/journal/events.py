@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, cast
 
-from blnk_relay.intents.decision import DeadClassName
+from blnk_relay.intents.dead_class import DeadClassName
 from blnk_relay.intents.outcomes import OutcomeName
 from blnk_relay.intents.states import EventName
 from blnk_relay.journal.flows import Ask, Flow, Run
@@ -85,7 +85,7 @@ def event_flow(prefix: str, target: str, group: str, consumer: str, timeout_s: f
         return []
     events = [(id_, dict(zip(fields[::2], fields[1::2], strict=True))) for id_, fields in entries]
     found = yield Run("statuses", ("state", *(fields["id"] for _, fields in events)))
-    return [_event(id_, target, fields, body) for (id_, fields), (_, body, _) in zip(events, found, strict=True)]
+    return [_event(id_, target, fields, body) for (id_, fields), (_, body, *_) in zip(events, found, strict=True)]
 
 
 def _event(id_: str, target: str, fields: Mapping[str, str], recorded: str) -> Event:

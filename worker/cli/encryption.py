@@ -137,6 +137,7 @@ def renewed_in_words(name: str, result: Resealed) -> list[str]:
         told.append(f"{name}: {several(result.changed, 'intent')} changed meanwhile: ask for the same again.")
     for key, number in result.locked.items():
         told.append(f"{name}: {several(number, 'intent')} need key {key}, which is not in the settings here.")
+    told += [f"{name}: {why}." for why in result.tokens]
     if result.broken:
         told.append(f"{name}: does not verify, and was left as it is: {', '.join(result.broken)}")
     if not result.finished:
@@ -155,5 +156,6 @@ def renewed_json(result: Resealed) -> dict[str, Any]:
         "changed": result.changed,
         "locked": dict(result.locked),
         "broken": list(result.broken),
+        "tokens": list(result.tokens),
         "finished": result.finished,
     }

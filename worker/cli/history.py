@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from blnk_relay import Settings
-    from blnk_relay.journal.copying import HistoryLag
+    from blnk_relay.journal.lag import HistoryLag
 
 
 @click.group("history", cls=Commands, short_help="Look after the database of history.")

@@ -456,23 +456,25 @@ def kinds(name: str | None, as_json: bool) -> None:
     that needs judgement, and an example.
     """
     from blnk_relay import Settings
-    from blnk_relay.catalogue.facts import COMMON_ENDS, ends_of, facts_of
     from blnk_relay.kinds.registry import KINDS
 
     settings = Settings.from_env()
     if name is not None and name not in KINDS:
         raise click.UsageError(f"unknown kind {plain(name)!r}; the kinds are {', '.join(KINDS)}")
-    chosen = KINDS.values() if name is None else (KINDS[name],)
-    if as_json:
-        facts = [(facts_of(kind), ends_of(kind, COMMON_ENDS)) for kind in chosen]
-        emit({"kinds": [kind_json(one, common, settings.route(one.kind)) for one, common in facts]})
-    elif name is None:
+    if name is None and not as_json:
         rows = [
             (kind.name, f"{kind.method} {kind.path}", settings.route(kind.name), kind.summary)
             for kind in KINDS.values()
         ]
         table(("kind", "?route", "??lane", "what it does"), rows)
-    else:
+        return
+    from blnk_relay.catalogue.facts import COMMON_ENDS, ends_of, facts_of
+
+    chosen = KINDS.values() if name is None else (KINDS[name],)
+    if as_json:
+        facts = [(facts_of(kind), ends_of(kind, COMMON_ENDS)) for kind in chosen]
+        emit({"kinds": [kind_json(one, common, settings.route(one.kind)) for one, common in facts]})
+    elif name is not None:
         _tell(facts_of(KINDS[name]), ends_of(KINDS[name], COMMON_ENDS), settings.route(name))
 
 

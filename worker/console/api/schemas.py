@@ -50,6 +50,9 @@ class Intent(Schema):
     unreadable = fields.Boolean()
     encrypted = fields.List(_text())
     locked = fields.List(_text())
+    perhaps_replayed = fields.Boolean(
+        metadata={"description": "In moments that the journal has lost: class and code may be of the life before."}
+    )
 
 
 class Attempt(Schema):

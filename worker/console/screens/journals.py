@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from blnk_relay import JournalUnavailable
-from blnk_relay.journal.copying import HistoryLag
+from blnk_relay.journal.lag import HistoryLag
 from blnk_relay.journal.upgrade import shape_flow
 from worker.cli.history import Kept, kept_of, lag_rows, off_in_words
 from worker.cli.target import ledger_note

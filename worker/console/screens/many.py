@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 
 from blnk_relay import ManyPlan, Refused
+from blnk_relay.replay import PERHAPS_REPLAYED
 from worker.cli.output import several, stamp
 from worker.console.asking import Ask, BadRequest, NotAllowed, Onward, Page, part
 from worker.console.screens.filters import Filters, now_of
@@ -76,6 +77,7 @@ def confirm(ask: Ask) -> Page:
         "lacking": "" if ask.person.may(right) else right.value,
         "why": why,
         "workers": ask.operator.overview().workers,
+        "perhaps_replayed": PERHAPS_REPLAYED,
     }
     return Page("many.html", values)
 
