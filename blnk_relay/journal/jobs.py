@@ -15,7 +15,6 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Literal
 
-from blnk_relay.journal.causes import sums_of
 from blnk_relay.journal.flows import Ask, Flow
 from blnk_relay.journal.status import Status, milliseconds, moment
 from blnk_relay.replay import ReplayPlan, ReplayWay, closed_how
@@ -240,6 +239,8 @@ def job_flow(prefix: str, target: str, id_: str) -> Flow[Job | None]:
 
 
 def _job(id_: str, target: str, fields: Mapping[str, str], left: int, refusals: tuple[tuple[str, str], ...]) -> Job:
+    from blnk_relay.journal.causes import sums_of
+
     def number(name: str) -> int:
         return int(fields.get(name) or 0)
 

@@ -12,9 +12,9 @@ from redis.exceptions import RedisError, ResponseError
 from blnk_relay.address import RedisAddress
 from blnk_relay.errors import OtherShape
 from blnk_relay.journal.connection import connect, unavailable
-from blnk_relay.journal.copying import HistoryLag, lag_commands, lag_rest_flow
 from blnk_relay.journal.flows import Ask, Flow, Run
 from blnk_relay.journal.journal import Journal
+from blnk_relay.journal.lag import HistoryLag, lag_commands, lag_rest_flow
 from blnk_relay.journal.overview import Overview, overview_flow
 from blnk_relay.journal.rates import Sample, samples_flow
 from blnk_relay.journal.shape import Program, program_of

@@ -18,11 +18,11 @@ from blnk_relay.journal.lua import Scripts
 from blnk_relay.sandbox import Faults, Rule, Sandbox
 from tasks.confirm import confirm
 from tasks.deliver import deliver
-from tests.integration.test_kind_faults import HASTE, HASTY_LEDGER, drive, settle
 from tests.support.clocks import let_the_clock_be_set, step
 from tests.support.hands import hands
+from tests.support.haste import HASTE, HASTY_LEDGER, commits, drive, settle
 from tests.support.journal import WORKER
-from tests.support.payments import payment
+from tests.support.payments import hold, payment
 from tests.support.stages import fields_of
 from tests.support.waiting import wait_until
 
@@ -44,22 +44,13 @@ def given(settings: Settings, ledger: Sandbox, monkeypatch: pytest.MonkeyPatch) 
     return Settings(**HASTE, redis_url=settings.redis_url, base_url=ledger.url)
 
 
-def hold(name: str) -> Write:
-    return Write(intent=payment(name, precise_amount=10_000, inflight=True))
-
-
-def committed(ledger: Sandbox, name: str) -> int:
-    (row,) = [row for row in ledger.books().rows if row.reference == name + "_q"]
-    return sum(child.parent_transaction == row.transaction_id for child in ledger.books().rows)
-
-
 @pytest.mark.parametrize("seconds", [60, 3600, -120])
 def test_a_part_is_committed_once_although_the_clock_steps_while_it_is_under_way(
     given: Settings, ledger: Sandbox, seconds: int
 ) -> None:
     names = [f"hold-{number}" for number in range(HOLDS)]
     with hands(given) as sender, hands(given) as other:
-        settle(sender, [hold(name) for name in names], drive, "the holds")
+        settle(sender, [Write(intent=hold(name, precise_amount=10_000)) for name in names], drive, "the holds")
         other.journal.sweep()
         ledger.set_faults(
             Faults.script([Rule("delay_before", path="/proxy/transactions/", times=None, seconds=SLOW_S)])
@@ -84,7 +75,7 @@ def test_a_part_is_committed_once_although_the_clock_steps_while_it_is_under_way
         wait_until(over, 60)
         sending.join(60)
         told = [other.relay.get(part.key or "") for part in parts]
-        assert [committed(ledger, name) for name in names] == [1] * HOLDS
+        assert [commits(ledger, name) for name in names] == [1] * HOLDS
         assert {(status.state, status.outcome) for status in told} == {("done", "applied")}
 
 

@@ -19,17 +19,18 @@ from blnk_relay.kinds.registry import KINDS
 from blnk_relay.sandbox import Sandbox
 from tasks.confirm import confirm
 from tasks.deliver import deliver
-from tests.integration.test_kind_faults import (
+from tests.support.hands import Hands, hands
+from tests.support.haste import (
     AFTERWARDS_S,
     HASTE,
     HASTY_LEDGER,
+    commits,
     drive,
     effects,
     needed,
     scene_of,
     settle,
 )
-from tests.support.hands import Hands, hands
 from tests.support.payments import hold, payment
 from tests.support.replicas import Pair, replicated
 from tests.support.specimens import SPECIMENS
@@ -119,12 +120,6 @@ def hold_and_part(runtime: Hands, scene: str) -> Write:
     made = Write(intent=hold(f"{scene}-hold", precise_amount=10_000))
     assert settle(runtime, [made], drive, "the hold")[f"{scene}-hold"].outcome == "held"
     return Write(intent=commit_hold(f"{scene}-hold", amount=10, currency="EUR"), key=f"{scene}-part")
-
-
-def commits(sandbox: Sandbox, hold: str) -> int:
-    """How often a hold was committed, by the books."""
-    (row,) = [row for row in sandbox.books().rows if row.reference == hold + "_q"]
-    return sum(child.parent_transaction == row.transaction_id for child in sandbox.books().rows)
 
 
 @pytest.mark.parametrize("durability", ["replicated:1", "fsync"])

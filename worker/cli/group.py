@@ -25,10 +25,10 @@ class Deferred(click.Command):
         module: Module to import.
         attribute: Name of the command in that module.
         summary: Its line in the help.
-        extra: The extra that installs what the module needs.
+        extra: What to say where something that the module needs is not installed: the extra that installs it.
     """
 
-    def __init__(self, name: str, module: str, attribute: str, summary: str, extra: str) -> None:
+    def __init__(self, name: str, module: str, attribute: str, summary: str, extra: str = "") -> None:
         super().__init__(name, short_help=summary)
         self._module = module
         self._attribute = attribute
@@ -43,10 +43,17 @@ class Deferred(click.Command):
         try:
             command = getattr(importlib.import_module(self._module), self._attribute)
         except ModuleNotFoundError as error:
+            if not self._extra:
+                raise
             raise exits.BadInput(f"{self.name} needs what is not installed: {error.name}. {self._extra}") from None
         if not isinstance(command, click.Command):
             raise TypeError(f"{self._module}:{self._attribute} is not a command")
         return command
+
+
+def loaded(command: click.Command) -> click.Command:
+    """The command itself, where it is one whose module is imported late."""
+    return command.load() if isinstance(command, Deferred) else command
 
 
 class Commands(click.Group):
@@ -61,7 +68,7 @@ class Commands(click.Group):
     ) -> tuple[str | None, click.Command | None, list[str]]:
         """The command to run; a deferred one is loaded now."""
         name, command, rest = super().resolve_command(ctx, args)
-        return name, command.load() if isinstance(command, Deferred) else command, rest
+        return name, None if command is None else loaded(command), rest
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run a command, and print at its end what it has shown for CSV; one that fails prints none."""
