@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from blnk_relay._version import __version__
@@ -42,6 +42,23 @@ _PERHAPS_SENT = (
     "what it waited for brought nothing or was closed, and it may have been sent: see at the ledger whether it is "
     "there, then discard it"
 )
+
+
+#: Of a letter that says of its life before a loss what may not be so any more.
+PERHAPS_REPLAYED = (
+    "it may have been replayed, and sent, in moments that Redis has lost: before you close it or enqueue it again, "
+    "replay it, which looks for it at the ledger first, or look there yourself"
+)
+
+
+def closed_how(perhaps_replayed: bool) -> str:
+    """What becomes of a dead letter that is closed, in words."""
+    return "closed for good" + (f"; but {PERHAPS_REPLAYED}" if perhaps_replayed else "")
+
+
+def after_a_loss(plan: ReplayPlan) -> ReplayPlan:
+    """The plan for a letter that may have been replayed in moments that the journal has lost."""
+    return plan if plan.way is ReplayWay.NO else replace(plan, why=f"{plan.why}; {PERHAPS_REPLAYED}")
 
 
 def plan_replay(kind: str, dead_class: str, code: str) -> ReplayPlan:

@@ -128,7 +128,7 @@ class Audit:
         read_lag_s: What ended within so many seconds is not judged: reads may not show it yet.
         retention_s: How long the journal keeps what is finished.
         ours: How references begin that nobody but users of this journal makes; ``*`` stands for all.
-        keep: Called with the place after each batch.
+        keep: Called with the place at the beginning and after each batch.
         pause: Waits so many seconds, and says whether to end.
     """
 
@@ -184,6 +184,8 @@ class Audit:
             report.reads = earlier + self._reader.reads - before
             self._keep(Place(stage, at_ms, report, tuple(seen)))
 
+        # Whoever is stopped within the first batch goes on from here, and not from where another audit had to end.
+        self._keep(place)
         try:
             self._known.prepare(self._journal.now_ms() - self._retention_ms)
             for batch in _batches(self._pasts(place.again, report)):
@@ -239,7 +241,7 @@ class Audit:
         confirmed: dict[str, tuple[Past, tuple[Difference, ...]]] = {}
         if suspects:
             fresh = [past for past in self._journal.pasts(suspects).values() if isinstance(past, Past)]
-            second, failed = self._differences(fresh)
+            second, failed = self._differences(fresh, again=True)
             unread |= failed
             confirmed = {past.entry.id: (past, differences) for past, differences in second}
         for past, differences in first:
@@ -258,11 +260,20 @@ class Audit:
         for reason in unread.values():
             report.unread[reason] += 1
 
-    def _differences(self, batch: Sequence[Past]) -> tuple[list[tuple[Past, tuple[Difference, ...]]], dict[str, str]]:
-        """What differs of each; and of which nothing can be said, because something could not be read."""
+    def _differences(
+        self, batch: Sequence[Past], *, again: bool = False
+    ) -> tuple[list[tuple[Past, tuple[Difference, ...]]], dict[str, str]]:
+        """What differs of each; and of which nothing can be said, because something could not be read.
+
+        Args:
+            batch: The intents.
+            again: They differed a moment ago.
+        """
         found, unread, twice = self._read(batch)
-        # After the reads, so that whatever they show of later writes is known to be of ours.
-        if any(_leans_on_others(past) for past in batch):
+        # After the reads, so that whatever they show of later writes is known to be of ours. What more is known takes
+        # differences away and adds none, but for those of whose end nobody could tell: with these, and with what
+        # differed, it is time enough, for it means a look at all that is under way.
+        if any(_leans_on_others(past) and (again or past.perhaps) for past in batch):
             self._known.refresh()
         judged: list[tuple[Past, tuple[Difference, ...]]] = []
         for past in batch:
@@ -494,6 +505,9 @@ class _Knowing:
                     return
                 if posted:
                     still.update(id_ for id_, _ in page)
+                    if len(still) > MOST_KNOWN:
+                        self._lack(f"more than {MOST_KNOWN:,} writes under way: audit once there are fewer")
+                        return
                     page = [one for one in page if one[0] not in self._posted]  # noqa: PLW2901
                 self._take(page)
             if posted:

@@ -212,16 +212,21 @@ class Database:
             wanted = wanted.with_for_update(skip_locked=True)
         row = connection.execute(wanted).one_or_none()
         if row is None:
+            known = sa.select(table.c.number).where(table.c.name == name)
+            if connection.execute(known).one_or_none() is not None:
+                # Somebody else holds it, so it was passed over.
+                return None
             values = {"name": name, "target": target, "born": "", "page": 0, "epoch": "", "copied_ms": 0}
             try:
-                made = connection.execute(_upsert(table, self.is_postgres, ("name",), ()).values(values))
+                connection.execute(_upsert(table, self.is_postgres, ("name",), ()).values(values))
             except OperationalError as error:
                 if _is_locked(error):
                     return None
                 raise
-            if not made.rowcount:
+            row = connection.execute(wanted).one_or_none()
+            if row is None:
+                # Somebody else was first, and holds it.
                 return None
-            row = connection.execute(wanted).one()
         return row.number, Place(row.born, row.page, row.epoch)
 
     # -- retention ---------------------------------------------------------------------------------------------------

@@ -170,7 +170,7 @@ def _fields_flow(prefix: str, ids: Sequence[str], field: str) -> Flow[list[Any]]
 def _there_flow(ids: Sequence[str]) -> Flow[list[bool]]:
     """Whether something is known under each id, trimmed or not."""
     answers = yield Run("statuses", ("state", *ids))
-    return [bool(values[0] or past) for values, _, past in answers]
+    return [bool(values[0] or past) for values, _, past, _ in answers]
 
 
 def _pasts_flow(prefix: str, seal: Seal, ids: Sequence[str]) -> Flow[dict[str, Past | str]]:

@@ -85,7 +85,7 @@ def event_flow(prefix: str, target: str, group: str, consumer: str, timeout_s: f
         return []
     events = [(id_, dict(zip(fields[::2], fields[1::2], strict=True))) for id_, fields in entries]
     found = yield Run("statuses", ("state", *(fields["id"] for _, fields in events)))
-    return [_event(id_, target, fields, body) for (id_, fields), (_, body, _) in zip(events, found, strict=True)]
+    return [_event(id_, target, fields, body) for (id_, fields), (_, body, *_) in zip(events, found, strict=True)]
 
 
 def _event(id_: str, target: str, fields: Mapping[str, str], recorded: str) -> Event:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import secrets
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
@@ -17,7 +17,7 @@ from typing import Literal
 
 from blnk_relay.journal.flows import Ask, Flow
 from blnk_relay.journal.status import Status, milliseconds, moment
-from blnk_relay.replay import ReplayPlan, ReplayWay
+from blnk_relay.replay import ReplayPlan, ReplayWay, closed_how
 
 #: What a job does.
 JobName = Literal["replay", "discard"]
@@ -58,7 +58,7 @@ class ManyPlan:
         ways: How many letters go which way; ``no`` for those that are left alone.
         reasons: Why those are, and how many for each reason.
         codes: How many letters died of which code.
-        first: The first letters, those that are left alone among them.
+        left: The first letters that are left alone.
         sums: What the letters to be acted on are worth, by currency, as far as that is known.
         summed: Of how many of them that is.
         more: There are more than were asked for.
@@ -70,7 +70,7 @@ class ManyPlan:
     ways: Counter[str] = field(default_factory=Counter)
     reasons: Counter[str] = field(default_factory=Counter)
     codes: Counter[str] = field(default_factory=Counter)
-    first: list[Planned] = field(default_factory=list)
+    left: list[Planned] = field(default_factory=list)
     sums: Mapping[str, Decimal] = field(default_factory=dict)
     summed: int = 0
     more: bool = False
@@ -84,11 +84,16 @@ class ManyPlan:
         self.codes[letter.status.code] += 1
         if letter.way == ReplayWay.NO:
             self.reasons[letter.why] += 1
-        else:
+        if letter.way != ReplayWay.NO:
             self.letters.append(letter)
-        if len(self.first) < _FIRST:
-            self.first.append(letter)
+        elif len(self.left) < _FIRST:
+            self.left.append(letter)
         return True
+
+    @property
+    def first(self) -> list[Planned]:
+        """The first letters, for people: those to be acted on, then those that are left alone."""
+        return (self.letters[:_FIRST] + self.left)[:_FIRST]
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,24 +157,37 @@ def life_of(status: Status) -> str:
     return f"{status.generation}|{status.dead_class}|{status.code}|{died}"
 
 
+def life_to_close(status: Status) -> str:
+    """The same for who closes it, as closing.lua takes it."""
+    return life_of(status) + ("|replayed" if status.perhaps_replayed else "")
+
+
 def items(letters: Sequence[Planned]) -> Iterator[str]:
     """Letters as a job keeps them."""
-    return (f"{letter.status.id} {letter.way} {life_of(letter.status)}" for letter in letters)
+    return (
+        f"{one.status.id} {one.way} {(life_to_close if one.way == 'discard' else life_of)(one.status)}"
+        for one in letters
+    )
 
 
-def way_of(plan: ReplayPlan, status: Status, what: JobName) -> Planned:
-    """What would be done with a letter.
+def planned(status: Status, what: JobName, replay: Callable[[Status], ReplayPlan]) -> Planned:
+    """What would be done with one letter of many; whatever is wrong with it, the others are planned all the same.
 
     Args:
-        plan: Of its replay.
         status: It.
         what: What is done to it.
+        replay: Plans its replay. A discard does not ask: what cannot be planned can still be closed.
     """
-    if what == "replay":
-        return Planned(status, plan.way.value, plan.why)
-    if status.state != "dead":
-        return Planned(status, ReplayWay.NO.value, f"it is {status.state}, not dead")
-    return Planned(status, "discard", "closed for good")
+    if what == "discard":
+        if status.state != "dead":
+            return Planned(status, ReplayWay.NO.value, f"it is {status.state}, not dead")
+        return Planned(status, "discard", closed_how(status.perhaps_replayed))
+    try:
+        plan = replay(status)
+    except Exception as error:  # noqa: BLE001 - the code of one kind must not touch the letters of others
+        why = f"it cannot be planned ({type(error).__name__}); the others are not touched by that"
+        return Planned(status, ReplayWay.NO.value, why)
+    return Planned(status, plan.way.value, plan.why)
 
 
 def worth_flow(prefix: str, ids: Sequence[str]) -> Flow[tuple[Counter[str], int]]:

@@ -78,6 +78,7 @@ class Resealed:
         locked: Intents under a key that is not at hand, by its name.
         broken: Ids of the first intents that do not verify.
         finished: Whether the walk came to its end.
+        tokens: Of each OAuth token that could not be put under it, why, as a sentence.
     """
 
     done: int
@@ -85,6 +86,7 @@ class Resealed:
     locked: Mapping[str, int]
     broken: tuple[str, ...]
     finished: bool
+    tokens: tuple[str, ...] = ()
 
 
 def key_use(journal: Journal, most: int | None = None, step: Callable[[int], None] = lambda _: None) -> KeyUse:
@@ -143,13 +145,13 @@ def reseal(journal: Journal, *, stopped: Callable[[], bool], step: Callable[[int
     if key is None:
         raise Refused("nothing is encrypted anew: BLNK_RELAY_ENCRYPTION_KEYS has no key to write with")
     journal.drive(journal.seal.renewed_secret_flow())
-    _reseal_tokens(journal, key)
+    tokens = _reseal_tokens(journal, key)
     done, changed, locked, broken = 0, 0, Counter[str](), list[str]()
     # The open ones again at the end: what went back to its lane meanwhile was perhaps not met.
     walks = ((ids, again) for again, states in ((False, _ALL), (True, _OPEN)) for ids in _pages(journal, states))
     for ids, again in walks:
         if stopped():
-            return Resealed(done, changed, dict(locked), tuple(broken), finished=False)
+            return Resealed(done, changed, dict(locked), tuple(broken), finished=False, tokens=tokens)
         step(len(ids))
         old = [
             (id_, values)
@@ -174,7 +176,7 @@ def reseal(journal: Journal, *, stopped: Callable[[], bool], step: Callable[[int
                 else:
                     [taken] = _gently(journal, run_flow("reseal", *arguments))
                     done, changed = done + taken, changed + (not taken)
-    return Resealed(done, changed, dict(locked), tuple(broken), finished=True)
+    return Resealed(done, changed, dict(locked), tuple(broken), finished=True, tokens=tokens)
 
 
 def _anew(
@@ -201,14 +203,24 @@ def _anew(
     )
 
 
-def _reseal_tokens(journal: Journal, key: EncryptionKey) -> None:
-    """Put OAuth tokens under a key; the next refresh would do so as well."""
-    _, (version, access, refresh) = journal.drive(_beside_flow(journal.prefix))
-    if version is None or all(name_in(text or "") == key.name or not text for text in (access, refresh)):
-        return
-    seal, given = journal.seal, {"access": access or "", "refresh": refresh or ""}
-    texts = [seal.token(name, seal.shown_token(name, text)) for name, text in given.items()]
+def _reseal_tokens(journal: Journal, key: EncryptionKey) -> tuple[str, ...]:
+    """Put OAuth tokens under a key; the next refresh would do so as well. Returns why some could not be."""
+    _, (version, *kept) = journal.drive(_beside_flow(journal.prefix))
+    if version is None or all(name_in(text or "") == key.name or not text for text in kept):
+        return ()
+    seal, texts, left = journal.seal, list[str](), list[str]()
+    for name, text in zip(("access", "refresh"), kept, strict=True):
+        what = f"the OAuth {name} token of target {journal.target!r}"
+        as_it_stands = text or ""
+        try:
+            as_it_stands = seal.token(name, seal.shown_token(name, as_it_stands))
+        except EncryptionKeyMissing as error:
+            left.append(str(EncryptionKeyMissing(error.key, what)))
+        except DoesNotVerify:
+            left.append(f"{what} does not verify: it was changed, or belongs to another journal. Log in again")
+        texts.append(as_it_stands)
     journal.drive(run_flow("oauth", "reseal", version, *texts))
+    return tuple(left)
 
 
 def _pages(journal: Journal, states: Sequence[StateName]) -> Iterator[list[str]]:

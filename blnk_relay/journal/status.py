@@ -90,6 +90,8 @@ class Status:
         unreadable: What was recorded of it at its acceptance is lost or broken; then key and reference are empty.
         encrypted: Ids of the keys under which payload, file and messages are encrypted; empty where they are not.
         locked: Those of them that this process does not have.
+        perhaps_replayed: With ``dead``: it may have been replayed in moments that the journal has lost; then class,
+            code and message may be of the life before, and it may have been sent since.
     """
 
     id: str
@@ -115,6 +117,7 @@ class Status:
     unreadable: bool = False
     encrypted: tuple[str, ...] = ()
     locked: tuple[str, ...] = ()
+    perhaps_replayed: bool = False
 
     @property
     def finished(self) -> bool:
@@ -206,14 +209,14 @@ def statuses_flow(prefix: str, seal: Seal, target: str, ids: Sequence[str]) -> F
     answers = yield Run("statuses", (",".join(_FIELDS), *ids))
     found: list[Status | None] = []
     heads: list[_Head] = []
-    for id_, (values, body, past) in zip(ids, answers, strict=True):
+    for id_, (values, body, past, doubt) in zip(ids, answers, strict=True):
         fields = dict(zip(_FIELDS, values, strict=True))
         if not fields["state"]:
             found.append(_trimmed(id_, target, past) if past else None)
             continue
         head = _head(id_, target, fields, body)
         heads.append(head)
-        found.append(_status(head, fields, seal))
+        found.append(replace(_status(head, fields, seal), perhaps_replayed=doubt == "1"))
     held = yield from _held(prefix, heads)
     return [
         replace(status, waits_for=held[status.id][0], blocks=held[status.id][1])

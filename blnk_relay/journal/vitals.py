@@ -86,6 +86,8 @@ class JournalVitals:
         workers: Worker programs, also those that died lately.
         samples: Counters of the last hour, newest first.
         history: How far it is copied into history; None where it was not asked.
+        uncounted: Dead letters that no cause accounts for, or that are accounted for and gone; None where it was not
+            asked, because that costs a command for each cause.
         failure: Why nothing could be read; empty where it could.
     """
 
@@ -104,6 +106,7 @@ class JournalVitals:
     workers: tuple[WorkerView, ...] = ()
     samples: tuple[Sample, ...] = ()
     history: HistoryLag | None = None
+    uncounted: int | None = None
     failure: str = ""
 
 

@@ -7,10 +7,9 @@ import re
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator
 from datetime import timedelta
-from typing import Any
 
+import click
 import pytest
 
 from blnk_relay.catalogue.examples import example_line
@@ -20,7 +19,7 @@ from blnk_relay.journal.entries import Settlement, new_entry
 from blnk_relay.journal.jobs import FROM_A_JOB, MOST_OF_A_JOB
 from blnk_relay.journal.pauses import MAX_REASON
 from blnk_relay.kinds.registry import KINDS, intent_of
-from tests.support.cli import FUNDS, ROOT, commands, die, letters, line, payment, run
+from tests.support.cli import FUNDS, ROOT, commands, die, letters, line, names, payment, run, section
 from tests.support.stages import operator_of
 from worker.app import POOLS
 from worker.cli import dead, exits, group, options
@@ -126,28 +125,20 @@ def test_unknown_commands_and_options_are_sentences():
     assert run("list", "--since", "yesterday").err.count("\n") == 1
 
 
-def section(name: str) -> str:
-    """What docs/cli.md says about a command."""
-    parts = re.split(r"^## (.+)$", (ROOT / "docs" / "cli.md").read_text(encoding="utf-8"), flags=re.MULTILINE)
-    found = dict(zip(parts[1::2], parts[2::2], strict=True))
-    return found[name]
-
-
-def names(document: Any) -> Iterator[str]:
-    """All field names of a document, except in objects whose names are data."""
-    if isinstance(document, dict):
-        for name, value in document.items():
-            yield name
-            if name not in ("counts", "ways", "codes", "results", "sums", "reasons"):
-                yield from names(value)
-    elif isinstance(document, list):
-        for item in document:
-            yield from names(item)
-
-
 def test_every_command_has_its_section_in_the_documentation_with_an_example():
     for path in commands():
         assert f"$ blnk-relay {' '.join(path)}" in section(f"blnk-relay {' '.join(path)}")
+
+
+def test_every_option_is_told_of_in_the_section_of_its_command():
+    for path in commands():
+        command = cli
+        for name in path:
+            command = command.commands[name]
+            command = command.load() if isinstance(command, group.Deferred) else command
+        told = section(f"blnk-relay {' '.join(path)}") + section("For all commands")
+        options = [one.opts[0] for one in command.params if isinstance(one, click.Option) and not one.hidden]
+        assert [option for option in options if not re.search(rf"{option}(?![\w-])", told)] == [], path
 
 
 def test_the_table_of_exit_codes_is_the_one_of_the_code():

@@ -396,6 +396,21 @@ def test_tokens_are_read_by_those_who_have_their_key_only(having):
         without.read()
 
 
+def test_a_token_that_cannot_be_read_keeps_nothing_else_from_being_renewed(having):
+    one, both = having(ONE), having(TWO, ONE)
+    one.enqueue(payment("order"), key="order")
+    store = TokenStore(one.journal(), "a-login")
+    assert store.read().version == 1
+    assert store.done(1, Tokens("an-access", "a-refresh", 60.0))
+    client, oauth = one.journal().client, one.journal().key("oauth")
+    client.hset(oauth, "access", client.hget(oauth, "refresh"))
+    made = Operator(both.journals, both.bells).reseal("default")
+    assert (made.done, made.finished) == (1, True)
+    assert ["access token of target 'default' does not verify" in why for why in made.tokens] == [True]
+    after = TokenStore(having(TWO).journal(), "a-login")
+    assert after.begin(2, "me", 5.0, 0.0) == "a-refresh"
+
+
 def test_who_cannot_read_the_refresh_token_keeps_nobody_from_refreshing(having):
     one, without = TokenStore(having(ONE).journal(), "a-login"), TokenStore(having(TWO).journal(), "a-login")
     # Nobody has refreshed yet, so there is no access token that could not be read.

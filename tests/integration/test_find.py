@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Iterator
 from dataclasses import replace
 from decimal import Decimal
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -28,31 +26,17 @@ from blnk_relay.history import schema
 from blnk_relay.history.database import Database, Place
 from blnk_relay.history.search import narrowest, query, search
 from blnk_relay.history.values import Ended, Movement, Name, Terms
-from tests.integration.test_cli import names, section
-from tests.integration.test_history import bury, copy, server
-from tests.support.cli import run
-from tests.support.history import books_of, made, rows_of, sqlite_url
-from tests.support.journal import LANE, WORKER, finish, status, trim
+from tests.support.cli import names, run, section
+from tests.support.history import books_of, copy, made, rows_of, sqlite_url
+from tests.support.journal import LANE, WORKER, bury, finish, status, trim
 from worker.demo.stage import as_environment
-
-__all__ = ["server"]
 
 HOLD_ROW = "txn_aaaaaaaa-1111-4111-8111-aaaaaaaaaaaa"
 
 
 @pytest.fixture(params=("sqlite", "postgresql"))
-def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    if request.param == "sqlite":
-        return sqlite_url(tmp_path)
-    address: str = request.getfixturevalue("server").url()
-    return address
-
-
-@pytest.fixture
-def database(url: str) -> Iterator[Database]:
-    opened = made(url)
-    yield opened
-    opened.close()
+def sort(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
 
 
 @pytest.fixture

@@ -11,6 +11,7 @@ from casebook import row, txn
 
 from blnk_relay import GateView, InvalidSettings, Settings
 from blnk_relay.audit import Place, Report, Stopped
+from blnk_relay.audit.audit import _Knowing
 from blnk_relay.audit.ours import first_and_generation, is_derived, is_ours_alone, owned_as, refunded_by
 from blnk_relay.audit.report import MOST_FINDINGS, Finding
 from blnk_relay.intents.references import of_generation, reference_for, split_reference
@@ -188,3 +189,31 @@ def test_differences_are_told_apart_by_what_they_are_about():
     one = finding(1)
     assert one.digest == replace(one, shows="otherwise now", says="x", state="dead").digest
     assert len({one.digest, replace(one, sort="other").digest, replace(one, reference="r2").digest}) == 3
+
+
+class UnderWay:
+    """A journal in which much waits for the ledger's outcome."""
+
+    def __init__(self, pages: int) -> None:
+        self.pages, self.read = pages, 0
+
+    def ids(self, state, _since, _until):
+        for number in range(self.pages if state == "posted" else 0):
+            self.read += 1
+            yield [(f"id-{number}-{place}", 0.0) for place in range(2)]
+
+    def of_kinds(self, _ids, _kinds):
+        return []
+
+    def pasts(self, _ids):
+        return {}
+
+
+def test_no_more_of_what_is_under_way_is_held_than_fits_and_the_audit_says_so(monkeypatch):
+    monkeypatch.setattr("blnk_relay.audit.audit.MOST_KNOWN", 6)
+    for pages, read, complete in ((3, 3, True), (100, 4, False)):
+        journal = UnderWay(pages)
+        knowing = _Knowing(journal)
+        knowing.refresh()
+        assert (journal.read, knowing.known.complete) == (read, complete)
+        assert ("writes under way" in knowing.lacks) is not complete

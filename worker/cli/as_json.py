@@ -55,6 +55,7 @@ def intent_json(status: Status) -> dict[str, Any]:
         "unreadable": status.unreadable,
         "encrypted": list(status.encrypted),
         "locked": list(status.locked),
+        "perhaps_replayed": status.perhaps_replayed,
     }
 
 

@@ -482,7 +482,8 @@ def kinds(name: str | None, as_json: bool) -> None:
 _CITED = re.compile(r" \((?:contract|decisions?|findings?|measured)\b[^()]*\)")
 
 
-def _uncited(text: str) -> str:
+def uncited(text: str) -> str:
+    """A text without what only a page of docs/kinds has a use for."""
     return _CITED.sub("", text)
 
 
@@ -491,23 +492,23 @@ def _tell(facts: Facts, common: Sequence[EndFacts], lane: str) -> None:
     fields(
         (
             ("kind", facts.kind),
-            ("what it does", _uncited(facts.summary)),
+            ("what it does", uncited(facts.summary)),
             ("route", f"{facts.method} {facts.path}"),
             ("lane", lane),
             ("setting", f"{facts.setting} has to be on" if facts.setting else ""),
-            ("key", _uncited(facts.key)),
-            ("reference", _uncited(facts.reference)),
-            ("confirmed by", _uncited(facts.confirmed)),
+            ("key", uncited(facts.key)),
+            ("reference", uncited(facts.reference)),
+            ("confirmed by", uncited(facts.confirmed)),
         )
     )
     say()
     rows = [
-        (field.name, "yes" if field.required else "", field.takes, field.limits, _uncited(field.meaning))
+        (field.name, "yes" if field.required else "", field.takes, field.limits, uncited(field.meaning))
         for field in facts.fields
     ]
     table(("field", "needed", "takes", "?limits", "meaning"), rows, title="Fields", main=True)
     ends = [
-        (end.end.dead_class, end.end.code, _uncited(end.end.why), _uncited(end.why)) for end in (*facts.ends, *common)
+        (end.end.dead_class, end.end.code, uncited(end.end.why), uncited(end.why)) for end in (*facts.ends, *common)
     ]
     table(("class", "code", "why", "replay"), ends, title="Ends that need judgement", name="ends")
     say(f"As a line of a file: {facts.line}")

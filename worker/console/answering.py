@@ -33,6 +33,9 @@ SCREENS = (
     ("/jobs", "Jobs"),
     ("/workers", "Workers"),
     ("/actions", "Action log"),
+    ("/journals", "Journals"),
+    ("/audit", "Audit"),
+    ("/doctor", "Doctor"),
 )
 
 #: Longest text that is shown whole.

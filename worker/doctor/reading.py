@@ -24,6 +24,7 @@ from blnk_relay.address import BrokerAddress, RedisAddress
 from blnk_relay.bell import broker_options, queue_of
 from blnk_relay.errors import InvalidSettings, JournalUnavailable
 from blnk_relay.intents.found import Lookup
+from blnk_relay.journal.causes import uncounted_flow
 from blnk_relay.journal.journal import Journal
 from blnk_relay.journal.journals import Journals, by_server
 from blnk_relay.journal.tokens import TokenStore
@@ -202,7 +203,10 @@ def _context(tls: Any) -> ssl.SSLContext:
 
 def _vitals(journal: Journal) -> JournalVitals:
     try:
-        return journal_vitals(journal)
+        vitals = journal_vitals(journal)
+        if vitals.overview is None:
+            return vitals
+        return replace(vitals, uncounted=journal.drive(uncounted_flow(journal.prefix)))
     except JournalUnavailable as error:
         return JournalVitals(journal.target, failure=str(error))
 

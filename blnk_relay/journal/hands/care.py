@@ -109,7 +109,7 @@ class Care(Hands):
 
         Raises:
             Refused: There is no key to write with.
-            EncryptionKeyMissing: The secret of its fingerprints, or its tokens, are under a key that is not at hand.
+            EncryptionKeyMissing: The secret of its fingerprints is under a key that is not at hand.
             NotFound: There is no such target.
             JournalUnavailable: Redis did not answer; what was done stays done.
         """

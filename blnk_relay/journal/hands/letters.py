@@ -13,12 +13,12 @@ from blnk_relay.errors import NotFound, Refused
 from blnk_relay.journal.actions import MAX_REASON, MAX_WHO, Together, check_reason
 from blnk_relay.journal.cancel import cancel_flow
 from blnk_relay.journal.hands.looking import Looking
-from blnk_relay.journal.jobs import life_of, worth_flow
+from blnk_relay.journal.jobs import life_of, life_to_close, worth_flow
 from blnk_relay.journal.journal import Journal
 from blnk_relay.journal.listing import recount
 from blnk_relay.journal.status import Status
 from blnk_relay.kinds.registry import KINDS
-from blnk_relay.replay import ReplayPlan, ReplayWay, plan_replay
+from blnk_relay.replay import ReplayPlan, ReplayWay, after_a_loss, plan_replay
 
 if TYPE_CHECKING:
     from blnk_relay.journal.causes import Causes
@@ -113,7 +113,7 @@ class Letters(Looking):
                 f"its payload, in which new references would stand, is encrypted with key {status.locked[0]}, which "
                 "this process does not have",
             )
-        return plan
+        return after_a_loss(plan) if status.perhaps_replayed else plan
 
     def replay(self, status: Status, *, who: str, reason: str, together: Together | None = None) -> ReplayPlan:
         """Give a dead letter a new life. Nothing is sent before the ledger was asked, where it may have been sent.
@@ -170,7 +170,8 @@ class Letters(Looking):
             together: What it has in common with others that are one action with it in the log.
 
         Raises:
-            Refused: There is no reason, or it is not dead, or has died again since.
+            Refused: There is no reason, or it is not dead, or has died again since, or may have been replayed in
+                moments that the journal has lost and did not say so as it was looked at.
             NotFound: It is gone.
             JournalUnavailable: Redis did not answer.
         """
@@ -181,7 +182,7 @@ class Letters(Looking):
             status.id,
             _line("discarded", journal, who, reason),
             self.settings.events_max,
-            life_of(status) if status.state == "dead" else "",
+            life_to_close(status) if status.state == "dead" else "",
             self._of_letter("discard", status, together, who=who, reason=reason),
         )
         if answer == "":

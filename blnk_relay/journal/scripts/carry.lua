@@ -42,7 +42,8 @@ for item, unfit, references, namesakes, body, sealed in records(6, 6) do
     one_more('done')
     local currency, amount = string.match(worth or '', '^(%S+) (%d+)$')
     -- By the server, whose whole numbers have more digits than ours. What is too much for it is no reason to fail.
-    if currency and type(redis.pcall('HINCRBY', key, 'sum|' .. currency, amount)) == 'number' then one_more('summed') end
+    local sum = currency and redis.pcall('HINCRBY', key, 'sum|' .. currency, amount)
+    if type(sum) == 'number' then one_more('summed') end
   else
     one_more('refused')
     one_more('refused|' .. (answer == '' and 'gone' or answer))

@@ -286,13 +286,22 @@ local time = redis.call('TIME')
 local skewed, GENERATION, recorded_shape, HISTORY = unpack(
   redis.call('HMGET', P .. 'ground', 'skew', 'keys', 'shape', 'history'))
 
+-- The process that serves us: another one after every restart and every failover. '' where we may not ask.
+local function server_now()
+  local info = redis.pcall('INFO', 'server')
+  return type(info) == 'string' and string.match(info, 'run_id:(%w+)') or ''
+end
+
 -- SHAPE: that of this journal, for scripts that know several. Whoever does not know it changes nothing, nor reads what
--- may mean something else by now. Who comes first, to a journal with nothing in it, says which one it has. OLDEST_SHAPE
--- and NEWEST_SHAPE stand in front of each script; see shape.py.
+-- may mean something else by now. Who comes first, to a journal with nothing in it, says which one it has, and which
+-- process serves it: the first claim may lie in moments that are lost. OLDEST_SHAPE and NEWEST_SHAPE stand in front of
+-- each script; see shape.py.
 if not recorded_shape then
   recorded_shape = string.format('%d', NEWEST_SHAPE)
   -- A server that takes no writes says so itself, in what follows.
   redis.pcall('HSET', P .. 'ground', 'shape', recorded_shape)
+  local server = server_now()
+  if server ~= '' then redis.pcall('HSETNX', P .. 'ground', 'server', server) end
 end
 local SHAPE = tonumber(recorded_shape)
 if not SHAPE or SHAPE < OLDEST_SHAPE or SHAPE > NEWEST_SHAPE then

@@ -16,12 +16,6 @@ local function read_ground()
   EPOCH, LOST, SOLID = epoch or '0-new', lost or '', solid or '0'
 end
 
--- The process that serves us: another one after every restart and every failover. '' where we may not ask.
-local function server_now()
-  local info = redis.pcall('INFO', 'server')
-  return type(info) == 'string' and string.match(info, 'run_id:(%w+)') or ''
-end
-
 -- Compares what stands here with what the caller has seen, and begins a new epoch when the tail may be lost: another
 -- process serves the journal, or it has gone back behind what somebody has seen already.
 -- seen: "<epoch>.<name>.<mark>" as the caller had it from the last trip, '' for one that has just begun and gets a
@@ -38,11 +32,12 @@ local function stand(seen)
   local seen_number = seen_epoch and tonumber(string.match(seen_epoch, '^%d+')) or 0
   local gone_back = seen_number > number or (seen_number == number and seen_number > 0
     and (seen_epoch ~= epoch or tonumber(seen_mark) > tonumber(mark or '0')))
+  local served_by_another = served_by and server ~= '' and server ~= served_by
   if not epoch or server ~= served_by or gone_back then
     -- The name is unlike any that another server may have given at the same time.
     epoch = math.max(number, seen_number) + 1 .. '-' .. string.sub(server, 1, 6) .. string.format('%x', NOW % 16777216)
     redis.call('HSET', GROUND, 'epoch', epoch, 'server', server)
-    if recorded or seen ~= '' then
+    if recorded or seen ~= '' or served_by_another then
       redis.call('HSET', GROUND, 'lost', NOW, 'solid', NOW)
       count('epochs')
     end
@@ -60,6 +55,16 @@ local function look_about()
   looked = true
   local served_by, server = redis.call('HGET', GROUND, 'server'), server_now()
   if served_by and server ~= '' and server ~= served_by then stand('') else read_ground() end
+end
+
+-- The same for whoever only reads, and is to change nothing: what another process serves since is all in doubt, until
+-- somebody notes it.
+local function glance()
+  if looked then return end
+  looked = true
+  read_ground()
+  local served_by, server = redis.call('HGET', GROUND, 'server'), server_now()
+  if served_by and server ~= '' and server ~= served_by then EPOCH, LOST = '', string.format('%d', NOW) end
 end
 
 -- How often the clock was set right.
@@ -101,4 +106,11 @@ local function in_doubt(created, token, due, again)
     return false
   end
   return not token or claimed_before
+end
+
+-- Whether a dead letter may have been replayed in moments that the journal has lost: then what it says may be of the
+-- life before.
+local function may_have_been_replayed(id)
+  local created, token = unpack(redis.call('HMGET', intent_key(id), 'created', 'token'))
+  return in_doubt(created, token, redis.call('ZSCORE', P .. 'dead', id))
 end

@@ -1,8 +1,9 @@
--- uses: past
+-- uses: past, ground
 -- Reads what stands under ids, each as a whole or not at all. Changes nothing.
--- ARGV: names (of fields, by commas); ids.
+-- ARGV: names (of fields, by commas; the first is state); ids.
 -- Returns: one array for each: {the fields, "" for none; the body without its payload, which may be megabytes ("": it
---   is gone, or no such thing); of an intent that was trimmed "<outcome> <main id>" ("": nothing)}.
+--   is gone, or no such thing); of an intent that was trimmed "<outcome> <main id>" ("": nothing); "1" for a letter
+--   that may have been replayed in moments that the journal has lost}.
 -- Deletes: nothing.
 -- Bound: the ids of one call; at most MOST_BYTES of a body in which no payload is found.
 
@@ -32,6 +33,11 @@ for _, id in ipairs(ids) do
     local _, outcome, txn = past_unpacked(left)
     past = outcome .. ' ' .. txn
   end
-  found[#found + 1] = { values, body, past }
+  local doubt = ''
+  if there == 'dead' then
+    glance()
+    doubt = may_have_been_replayed(id) and '1' or ''
+  end
+  found[#found + 1] = { values, body, past, doubt }
 end
 return found

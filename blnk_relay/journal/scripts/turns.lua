@@ -124,11 +124,17 @@ local function disappoint(id, what, cap)
       end
       bury(dependent, kind, class, 'DEPENDENCY_CLOSED', message, cap)
     elseif state == 'dead' then
-      -- Its deadline passed before; from now on it cannot be replayed either.
-      leave_cause(dependent, { kind = kind, class = class_then, code = code_then, orders = orders, worth = worth })
-      redis.call('HSET', intent_key(dependent), 'code', 'DEPENDENCY_CLOSED', 'message', message)
+      -- Its deadline passed before; from now on it cannot be replayed either. It may have been, in moments that the
+      -- journal has lost.
       local died = redis.call('ZSCORE', P .. 'dead', dependent) or NOW
-      join_cause(dependent, kind, class_then or '', 'DEPENDENCY_CLOSED', orders, died)
+      leave_cause(dependent, { kind = kind, class = class_then, code = code_then, orders = orders, worth = worth })
+      class = class_then or ''
+      if class == 'refused' and in_doubt(created, token, died) then
+        class, message = 'unknown', message .. ' It may have been sent in moments that Redis has lost.'
+        redis.call('HSET', intent_key(dependent), 'lost', LOST)
+      end
+      redis.call('HSET', intent_key(dependent), 'class', class, 'code', 'DEPENDENCY_CLOSED', 'message', message)
+      join_cause(dependent, kind, class, 'DEPENDENCY_CLOSED', orders, died)
       to_copy(dependent)
     end
   end

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from blnk_relay import Refused, Status
+from blnk_relay.replay import PERHAPS_REPLAYED
 from worker.cli.output import clock, stamp
 from worker.console.asking import Ask, BadRequest, NotAllowed, Onward, Page
 from worker.console.screens.filters import Filters, listed, now_of
@@ -21,7 +22,8 @@ def letters(ask: Ask) -> Page:
 
 def seen(status: Status) -> str:
     """What a form notes of an intent, so that nobody acts on another than they looked at."""
-    return f"{status.state} {status.generation} {stamp(status.updated)}"
+    perhaps = " perhaps replayed" if status.perhaps_replayed else ""
+    return f"{status.state} {status.generation} {stamp(status.updated)}{perhaps}"
 
 
 def confirm(ask: Ask) -> Page:
@@ -30,6 +32,7 @@ def confirm(ask: Ask) -> Page:
     _check_what(what)
     plan = ask.operator.plan(status) if what == "replay" else None
     values = {"status": status, "what": what, "plan": plan, "seen": seen(status), "address": address}
+    values["perhaps_replayed"] = PERHAPS_REPLAYED
     return Page("confirm.html", values | {"lacking": lacking(ask, status, what)})
 
 

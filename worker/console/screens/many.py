@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 
 from blnk_relay import ManyPlan, Refused
+from blnk_relay.replay import PERHAPS_REPLAYED
 from worker.cli.output import several, stamp
 from worker.console.asking import Ask, BadRequest, NotAllowed, Onward, Page, part
 from worker.console.screens.filters import Filters, now_of
@@ -76,6 +77,7 @@ def confirm(ask: Ask) -> Page:
         "lacking": "" if ask.person.may(right) else right.value,
         "why": why,
         "workers": ask.operator.overview().workers,
+        "perhaps_replayed": PERHAPS_REPLAYED,
     }
     return Page("many.html", values)
 
@@ -92,14 +94,10 @@ def begun(ask: Ask) -> tuple[str, ManyPlan]:
     right, why = needed_for(ask, what, found)
     if not ask.person.may(right):
         raise NotAllowed(f"{why} takes the right {right.value!r}, which {ask.person.name} does not have")
-    given = ask.form.get("count")
-    typed = str(given) if type(given) is int else ask.text("count").replace(",", "").replace(" ", "")
-    reason = ask.text("reason")
-    if not typed.isdecimal():
-        raise BadRequest("type the number of letters that it is about, so that nobody acts on more than they mean")
+    typed, reason = ask.number("count", "letters"), ask.text("reason")
     if not reason:
         raise BadRequest("say why: the reason stays with each letter")
-    if int(typed[:9]) != len(found.letters):
+    if typed != len(found.letters):
         there = several(len(found.letters), "letter")
         raise Refused(f"nothing was done: you typed {typed}, and there are {there} now; look again")
     return ask.operator.begin(found, who=ask.person.name, reason=reason), found
