@@ -325,7 +325,7 @@ def test_pictures_for_the_readme(relay, house, open_tab):
     addresses = populated(relay, house)
     PICTURES.mkdir(exist_ok=True)
     for name, path, scheme in (("overview", "/", "light"), ("letter", addresses["dead"], "dark")):
-        tab = open_tab(color_scheme=scheme, viewport={"width": 1100, "height": 720})
+        tab = open_tab(color_scheme=scheme, viewport={"width": 1280, "height": 720})
         tab.sign_in(TOKEN)
         page = tab.go(path)
         page.screenshot(path=PICTURES / f"console-{name}.png")

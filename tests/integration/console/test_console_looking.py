@@ -28,6 +28,7 @@ def test_the_first_screen_opens_with_what_is_wrong_and_where_to_go(relay, ann):
     assert re.search(r"Warning: lane-paused .{0,12}lane transactions, since", told)
     assert "the bank audits" in told
     assert "Warning: dead-letters" in told
+    assert "not known until nothing is open" in told
     html = ann.get("/").text
     assert 'aria-label="Accepted a second, in each minute of the last hour"' in html
     assert 'href="/problems">Problems' in html
