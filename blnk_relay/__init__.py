@@ -35,40 +35,37 @@ from blnk_relay.errors import (
     TooLate,
     UnsuitableServer,
 )
-from blnk_relay.intake import Receipt, Write
-from blnk_relay.intents.decision import DeadClassName
-from blnk_relay.intents.intent import Intent
-from blnk_relay.intents.links import ResultOf, result_of
-from blnk_relay.intents.outcomes import OutcomeName, PartName
-from blnk_relay.intents.states import EventName, StateName
-from blnk_relay.journal.actions import Action, Together, Via
-from blnk_relay.journal.around import Around
-from blnk_relay.journal.causes import Cause, Causes
-from blnk_relay.journal.copying import HistoryLag
-from blnk_relay.journal.events import Event
-from blnk_relay.journal.finding import FindResult, Located, Looked, Question
-from blnk_relay.journal.glance import Glance
-from blnk_relay.journal.health import Health
-from blnk_relay.journal.jobs import Job, JobName, ManyPlan, Planned
-from blnk_relay.journal.listing import CutShort, ListBound
-from blnk_relay.journal.operator import Operator
-from blnk_relay.journal.overview import GateView, LaneDepth, Overview, Pause
-from blnk_relay.journal.parts import PartStatus
-from blnk_relay.journal.pauses import Change
-from blnk_relay.journal.rates import Rate, Rates
-from blnk_relay.journal.resealing import KeyUse, Resealed
-from blnk_relay.journal.status import Attempt, AttemptName, Status
-from blnk_relay.journal.troubles import Severity
-from blnk_relay.journal.upgrade import Upgraded
-from blnk_relay.journal.verdicts import Verdict
-from blnk_relay.journal.workers import Sign, WorkerView
-from blnk_relay.relay import Relay, StillOpen
-from blnk_relay.replay import ReplayPlan, ReplayWay
-from blnk_relay.settings import Settings
-from blnk_relay.targets import Target
 
 if TYPE_CHECKING:
     from blnk_relay.aio import AsyncRelay
+    from blnk_relay.intake import Receipt, Write
+    from blnk_relay.intents.dead_class import DeadClassName
+    from blnk_relay.intents.intent import Intent
+    from blnk_relay.intents.links import ResultOf, result_of
+    from blnk_relay.intents.outcomes import OutcomeName, PartName
+    from blnk_relay.intents.states import EventName, StateName
+    from blnk_relay.journal.actions import Action, Together, Via
+    from blnk_relay.journal.around import Around
+    from blnk_relay.journal.causes import Cause, Causes
+    from blnk_relay.journal.events import Event
+    from blnk_relay.journal.finding import FindResult, Located, Looked
+    from blnk_relay.journal.glance import Glance
+    from blnk_relay.journal.health import Health
+    from blnk_relay.journal.jobs import Job, JobName, ManyPlan, Planned
+    from blnk_relay.journal.lag import HistoryLag
+    from blnk_relay.journal.listing import CutShort, ListBound
+    from blnk_relay.journal.operator import Operator
+    from blnk_relay.journal.overview import GateView, LaneDepth, Overview, Pause
+    from blnk_relay.journal.parts import PartStatus
+    from blnk_relay.journal.pauses import Change
+    from blnk_relay.journal.question import Question
+    from blnk_relay.journal.rates import Rate, Rates
+    from blnk_relay.journal.resealing import KeyUse, Resealed
+    from blnk_relay.journal.status import Attempt, AttemptName, Status
+    from blnk_relay.journal.troubles import Severity
+    from blnk_relay.journal.upgrade import Upgraded
+    from blnk_relay.journal.verdicts import Verdict
+    from blnk_relay.journal.workers import Sign, WorkerView
     from blnk_relay.kinds.balance_create import create_balance
     from blnk_relay.kinds.balance_link_identity import link_identity
     from blnk_relay.kinds.identity_create import create_identity
@@ -91,11 +88,65 @@ if TYPE_CHECKING:
     from blnk_relay.kinds.transaction import transaction
     from blnk_relay.kinds.transaction_bulk import bulk_transactions
     from blnk_relay.kinds.transaction_split import split_transaction
+    from blnk_relay.relay import Relay, StillOpen
+    from blnk_relay.replay import ReplayPlan, ReplayWay
     from blnk_relay.schema.legs import Leg
+    from blnk_relay.settings import Settings
+    from blnk_relay.targets import Target
 
-#: What is imported when it is first used: builders, whose schemas take a while, and what needs an event loop.
+#: Where each name is that is imported when it is first used: a producer pays for no operator's hands, and a command
+#: that looks at one thing for no more than that. For type checkers the same stands above.
 _LATE = {
     "AsyncRelay": "blnk_relay.aio",
+    "Receipt": "blnk_relay.intake",
+    "Write": "blnk_relay.intake",
+    "DeadClassName": "blnk_relay.intents.dead_class",
+    "Intent": "blnk_relay.intents.intent",
+    "ResultOf": "blnk_relay.intents.links",
+    "result_of": "blnk_relay.intents.links",
+    "OutcomeName": "blnk_relay.intents.outcomes",
+    "PartName": "blnk_relay.intents.outcomes",
+    "EventName": "blnk_relay.intents.states",
+    "StateName": "blnk_relay.intents.states",
+    "Action": "blnk_relay.journal.actions",
+    "Together": "blnk_relay.journal.actions",
+    "Via": "blnk_relay.journal.actions",
+    "Around": "blnk_relay.journal.around",
+    "Cause": "blnk_relay.journal.causes",
+    "Causes": "blnk_relay.journal.causes",
+    "HistoryLag": "blnk_relay.journal.lag",
+    "Event": "blnk_relay.journal.events",
+    "FindResult": "blnk_relay.journal.finding",
+    "Located": "blnk_relay.journal.finding",
+    "Looked": "blnk_relay.journal.finding",
+    "Question": "blnk_relay.journal.question",
+    "Glance": "blnk_relay.journal.glance",
+    "Health": "blnk_relay.journal.health",
+    "Job": "blnk_relay.journal.jobs",
+    "JobName": "blnk_relay.journal.jobs",
+    "ManyPlan": "blnk_relay.journal.jobs",
+    "Planned": "blnk_relay.journal.jobs",
+    "CutShort": "blnk_relay.journal.listing",
+    "ListBound": "blnk_relay.journal.listing",
+    "Operator": "blnk_relay.journal.operator",
+    "GateView": "blnk_relay.journal.overview",
+    "LaneDepth": "blnk_relay.journal.overview",
+    "Overview": "blnk_relay.journal.overview",
+    "Pause": "blnk_relay.journal.overview",
+    "PartStatus": "blnk_relay.journal.parts",
+    "Change": "blnk_relay.journal.pauses",
+    "Rate": "blnk_relay.journal.rates",
+    "Rates": "blnk_relay.journal.rates",
+    "KeyUse": "blnk_relay.journal.resealing",
+    "Resealed": "blnk_relay.journal.resealing",
+    "Attempt": "blnk_relay.journal.status",
+    "AttemptName": "blnk_relay.journal.status",
+    "Status": "blnk_relay.journal.status",
+    "Severity": "blnk_relay.journal.troubles",
+    "Upgraded": "blnk_relay.journal.upgrade",
+    "Verdict": "blnk_relay.journal.verdicts",
+    "Sign": "blnk_relay.journal.workers",
+    "WorkerView": "blnk_relay.journal.workers",
     "create_balance": "blnk_relay.kinds.balance_create",
     "link_identity": "blnk_relay.kinds.balance_link_identity",
     "create_identity": "blnk_relay.kinds.identity_create",
@@ -118,17 +169,24 @@ _LATE = {
     "transaction": "blnk_relay.kinds.transaction",
     "bulk_transactions": "blnk_relay.kinds.transaction_bulk",
     "split_transaction": "blnk_relay.kinds.transaction_split",
+    "Relay": "blnk_relay.relay",
+    "StillOpen": "blnk_relay.relay",
+    "ReplayPlan": "blnk_relay.replay",
+    "ReplayWay": "blnk_relay.replay",
     "Leg": "blnk_relay.schema.legs",
+    "Settings": "blnk_relay.settings",
+    "Target": "blnk_relay.targets",
 }
 
+if not TYPE_CHECKING:  # for type checkers a name that is not there has to be an error
 
-def __getattr__(name: str) -> object:
-    """Import what is imported late."""
-    if name not in _LATE:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    thing: object = getattr(import_module(_LATE[name]), name)
-    globals()[name] = thing
-    return thing
+    def __getattr__(name: str) -> object:
+        """Import what is imported late."""
+        if name not in _LATE:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        thing: object = getattr(import_module(_LATE[name]), name)
+        globals()[name] = thing
+        return thing
 
 
 def __dir__() -> list[str]:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from blnk_relay._version import __version__
-from blnk_relay.intents.decision import DeadClass
+from blnk_relay.intents.dead_class import DeadClass
 from blnk_relay.kinds.registry import KINDS
 
 

@@ -14,6 +14,9 @@ from blnk_relay import Operator, Relay, Settings
 from blnk_relay.journal.journal import Journal
 from worker.demo.stage import Stage
 
+# What they assert is told as fully as what tests do.
+pytest.register_assert_rewrite("tests.support.journal_machine")
+
 INTEGRATION = Path(__file__).parent / "integration"
 
 #: The files of tests that wait longest, the longest first.

@@ -9,12 +9,9 @@ connection fails. Other brokers keep what they gave to a reader until they have 
 from __future__ import annotations
 
 import logging
-import threading
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
-
-from celery import bootsteps
 
 from blnk_relay._version import __version__
 from blnk_relay.bell import queue_of
@@ -27,7 +24,7 @@ from blnk_relay.settings import INGEST_LANE
 from blnk_relay.transport.queues import BROKER_ERRORS, Inbox, inbox
 from tasks.ingest import Ingest, LeftToNewer
 from worker.complaints import Complaints
-from worker.shared import Shared
+from worker.threads import ThreadStep
 
 #: Messages read in one go; few, because each may be as large as an upload.
 BATCH = 20
@@ -45,31 +42,20 @@ _TURN_MS = 5_000
 _log = logging.getLogger(__name__)
 
 
-class ByName(bootsteps.StartStopStep):
-    """Records what comes by name, for as long as the worker runs."""
+class ByName(ThreadStep):
+    """Records what comes by name, for as long as the worker runs; at its end it finishes the message at hand."""
 
-    requires = ("celery.worker.components:Pool",)
+    thread_name = "by-name"
 
     def __init__(self, parent: Any, **kwargs: Any) -> None:
         super().__init__(parent, **kwargs)
         self._app = parent.app
-        self._shared: Shared = parent.app.conf.blnk_relay
-        self._settings = self._shared.settings
-        self._stop = threading.Event()
-        self._thread: threading.Thread | None = None
         self._complaints = Complaints(_log)
         self._inbox: Inbox | None = None
 
-    def start(self, _parent: Any) -> None:
-        """Begin, once the worker's pool is up."""
-        self._thread = threading.Thread(target=self._run, name="by-name", daemon=True)
-        self._thread.start()
-
-    def stop(self, _parent: Any) -> None:
-        """End after the message at hand."""
-        self._stop.set()
-        if self._thread is not None:
-            self._thread.join(self._settings.redis_timeout_s * 4)
+    def _longest_end_s(self) -> float:
+        """The broker's trips and the journal's."""
+        return self._settings.redis_timeout_s * 4
 
     def _run(self) -> None:
         ingest: Ingest | None = None

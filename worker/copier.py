@@ -9,19 +9,18 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from typing import TYPE_CHECKING, Any
-
-from celery import bootsteps
+from typing import TYPE_CHECKING
 
 from blnk_relay.errors import HistoryUnavailable, JournalUnavailable
 from blnk_relay.journal.copier import Copier
 from blnk_relay.log import HISTORY_BEGINS, HISTORY_BEHIND, HISTORY_UNCOPIED, tell
 from blnk_relay.settings import Settings
 from worker.complaints import Complaints
-from worker.shared import Shared
+from worker.threads import ThreadStep
 
 if TYPE_CHECKING:
     from blnk_relay.history.database import Database
+    from blnk_relay.relay import Relay
 
 #: Shortest and longest wait between two looks at a journal: with something to do, and after a failure.
 _LEAST_S, _MOST_S = 0.01, 30.0
@@ -59,45 +58,16 @@ def database_of(settings: Settings) -> Database:
     return Database(settings.history_url)
 
 
-class Archivist(bootsteps.StartStopStep):
-    """Copies the journals of a worker, one page of each by turns."""
+class Archivist(ThreadStep):
+    """Copies the journals of a worker, one page of each by turns; without a database it says where one is missing."""
 
-    requires = ("celery.worker.components:Pool",)
-
-    def __init__(self, parent: Any, **kwargs: Any) -> None:
-        super().__init__(parent, **kwargs)
-        self._shared: Shared = parent.app.conf.blnk_relay
-        self._settings = self._shared.settings
-        self._stop = threading.Event()
-        self._thread: threading.Thread | None = None
-
-    def start(self, _parent: Any) -> None:
-        """Begin, if it is switched on."""
-        self._thread = threading.Thread(target=self._run, name="archivist", daemon=True)
-        self._thread.start()
-
-    def stop(self, _parent: Any) -> None:
-        """End after the page that is being written, if that takes no longer than a trip to Redis."""
-        self._stop.set()
-        if self._thread is not None:
-            self._thread.join(self._settings.redis_timeout_s * 2)
+    thread_name = "archivist"
 
     def _run(self) -> None:
         if not self._settings.history_url:
             self._warn()
             return
-        database = database_of(self._settings)
-        turns = [
-            Turn(Copier(self._shared.relay.journal(target), database), self._settings.sweep_s)
-            for target in self._settings.ledgers
-        ]
-        forgetting = Forgetting(self._settings, database)
-        while not self._stop.wait(max(_LEAST_S, min(turn.due_s for turn in turns) - time.monotonic())):
-            for turn in turns:
-                if turn.due_s <= time.monotonic() and not self._stop.is_set():
-                    turn.take()
-            forgetting.look()
-        database.close()
+        copy_until(self._stop, self._shared.relay)
 
     def _warn(self) -> None:
         """Say that this worker does not copy what has to be copied before it is trimmed."""
@@ -108,6 +78,25 @@ class Archivist(bootsteps.StartStopStep):
                 continue
             if lag.on:
                 tell(_log, HISTORY_UNCOPIED, target=target)
+
+
+def copy_until(stop: threading.Event, relay: Relay) -> None:
+    """Copy the journals of a relay, one page of each by turns, and forget what is too old.
+
+    Args:
+        stop: Ends it after the page that is being written.
+        relay: Its journals and settings, which name the database.
+    """
+    settings = relay.settings
+    database = database_of(settings)
+    turns = [Turn(Copier(relay.journal(target), database), settings.sweep_s) for target in settings.ledgers]
+    forgetting = Forgetting(settings, database)
+    while not stop.wait(max(_LEAST_S, min(turn.due_s for turn in turns) - time.monotonic())):
+        for turn in turns:
+            if turn.due_s <= time.monotonic() and not stop.is_set():
+                turn.take()
+        forgetting.look()
+    database.close()
 
 
 class Turn:

@@ -128,7 +128,7 @@ class Audit:
         read_lag_s: What ended within so many seconds is not judged: reads may not show it yet.
         retention_s: How long the journal keeps what is finished.
         ours: How references begin that nobody but users of this journal makes; ``*`` stands for all.
-        keep: Called with the place after each batch.
+        keep: Called with the place at the beginning and after each batch.
         pause: Waits so many seconds, and says whether to end.
     """
 
@@ -184,6 +184,8 @@ class Audit:
             report.reads = earlier + self._reader.reads - before
             self._keep(Place(stage, at_ms, report, tuple(seen)))
 
+        # Whoever is stopped within the first batch goes on from here, and not from where another audit had to end.
+        self._keep(place)
         try:
             self._known.prepare(self._journal.now_ms() - self._retention_ms)
             for batch in _batches(self._pasts(place.again, report)):

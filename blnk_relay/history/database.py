@@ -31,6 +31,12 @@ _IDLE_S = 60
 #: Rows in one statement; SQLite takes 32,766 values in one.
 _ROWS = 500
 
+#: Most rows of a table that are counted one by one; more take longer than anybody waits.
+_MOST_COUNTED = 100_000
+
+#: Each asked for by itself is found along the key.
+_ENDS = (sa.func.min, sa.func.max)
+
 #: The newest migration.
 NEWEST = "0001"
 
@@ -146,19 +152,23 @@ class Database:
             return {row.name: row.number for row in rows}
 
     def counts(self) -> dict[str, int]:
-        """How many rows each table has; on PostgreSQL, of large ones, about how many."""
+        """How many rows each table has; of large ones about how many."""
         found: dict[str, int] = {}
         with self.reading() as connection:
             for table in schema.metadata.sorted_tables:
-                name = table.name.removeprefix(schema.NAMES)
-                if self.is_postgres:
-                    about = sa.text("select reltuples::bigint from pg_class where oid = to_regclass(:name)")
-                    guess = connection.scalar(about, {"name": table.name}) or 0
-                    if guess > 100_000:  # noqa: PLR2004 - to count more takes longer than anybody waits
-                        found[name] = guess
-                        continue
-                found[name] = connection.scalar(sa.select(sa.func.count()).select_from(table)) or 0
+                number = self._guess(connection, table)
+                if number <= _MOST_COUNTED:
+                    number = connection.scalar(sa.select(sa.func.count()).select_from(table)) or 0
+                found[table.name.removeprefix(schema.NAMES)] = number
         return found
+
+    def _guess(self, connection: sa.Connection, table: sa.Table) -> int:
+        """About how many rows a table has, without reading them."""
+        if self.is_postgres:
+            about = sa.text("select reltuples::bigint from pg_class where oid = to_regclass(:name)")
+            return connection.scalar(about, {"name": table.name}) or 0
+        first, last = (connection.scalar(sa.select(end(sa.column("rowid"))).select_from(table)) for end in _ENDS)
+        return 0 if last is None else last - first + 1
 
     # -- reading -----------------------------------------------------------------------------------------------------
 
@@ -212,16 +222,21 @@ class Database:
             wanted = wanted.with_for_update(skip_locked=True)
         row = connection.execute(wanted).one_or_none()
         if row is None:
+            known = sa.select(table.c.number).where(table.c.name == name)
+            if connection.execute(known).one_or_none() is not None:
+                # Somebody else holds it, so it was passed over.
+                return None
             values = {"name": name, "target": target, "born": "", "page": 0, "epoch": "", "copied_ms": 0}
             try:
-                made = connection.execute(_upsert(table, self.is_postgres, ("name",), ()).values(values))
+                connection.execute(_upsert(table, self.is_postgres, ("name",), ()).values(values))
             except OperationalError as error:
                 if _is_locked(error):
                     return None
                 raise
-            if not made.rowcount:
+            row = connection.execute(wanted).one_or_none()
+            if row is None:
+                # Somebody else was first, and holds it.
                 return None
-            row = connection.execute(wanted).one()
         return row.number, Place(row.born, row.page, row.epoch)
 
     # -- retention ---------------------------------------------------------------------------------------------------

@@ -3,82 +3,96 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field, replace
-from datetime import datetime
+from dataclasses import dataclass, replace
 from typing import Any
 
 import sqlalchemy as sa
 
 from blnk_relay.history import schema
-from blnk_relay.history.values import Ended, Name, indexed
+from blnk_relay.history.values import Ended, Name, Terms, ended_at, indexed
 from blnk_relay.intents.references import is_digest
 
 #: Rows that are read for each intent that is wanted: several legs of one may fit.
 _PER_INTENT = 3
 
-_LETTERS = ("dead", "discarded")
+#: Rows of an index that are counted before one of several is taken.
+_COUNTED = 20_000
 
 
 @dataclass(frozen=True, slots=True)
-class Terms:
-    """What is searched for; empty for anything. Texts are as they are stored, so hidden ones are fingerprints.
+class Along:
+    """One index that a question can be answered along: all rows of a table with some texts, by their time.
 
     Attributes:
-        keys: Keys of intents; those that may be ids are looked for as ids as well.
-        ids: Ids of intents.
-        names: References, ids of the ledger.
-        movement: Columns of a movement that all have to be those of one leg or item.
-        meta: Metadata, all of which has to be there.
-        since: Only what ended at or after this time.
-        until: Only what ended before this time.
+        table: Which.
+        texts: Of each column the texts that it may have.
     """
 
-    keys: tuple[str, ...] = ()
-    ids: tuple[str, ...] = ()
-    names: tuple[str, ...] = ()
-    movement: Mapping[str, str] = field(default_factory=dict)
-    meta: Mapping[str, str] = field(default_factory=dict)
-    since: datetime | None = None
-    until: datetime | None = None
-    kind: str = ""
-    state: str = ""
-    outcome: str = ""
-    code: str = ""
+    table: sa.Table
+    texts: Mapping[str, tuple[str, ...]]
 
-    def fit(self, one: Ended) -> bool:
-        """Whether an intent is one that is searched for; as the database would say."""
-        wanted = {"kind": self.kind, "state": self.state, "outcome": self.outcome, "code": self.code}
-        texts = {name.text for name in one.names}
-        return (
-            all(not text or getattr(one, name) == text for name, text in wanted.items())
-            and (not self.keys or one.key in self.keys or one.id in self.keys)
-            and (not self.names or not texts.isdisjoint(self.names))
-            and (not self.since or one.ended_ms >= _ms(self.since))
-            and (not self.until or one.ended_ms < _ms(self.until))
-            and self._fit_movements(one)
-            and self._fit_meta(one)
-        )
+    def rows(self, terms: Terms) -> list[Any]:
+        """Conditions that lead along the index."""
+        found = [_among(self.table.c[name], some) for name, some in self.texts.items()]
+        if terms.since:
+            found.append(self.table.c.ended_ms >= ended_at(terms.since))
+        if terms.until:
+            found.append(self.table.c.ended_ms < ended_at(terms.until))
+        return found
 
-    def _fit_movements(self, one: Ended) -> bool:
-        return not self.movement or any(
-            all(getattr(movement, name) == text for name, text in self.movement.items()) for movement in one.movements
-        )
-
-    def _fit_meta(self, one: Ended) -> bool:
-        there = {(name, value) for _, name, value in one.meta}
-        return all((indexed(name), indexed(value)) in there for name, value in self.meta.items())
+    def beside(self) -> list[Any]:
+        """The same texts of a row that is found otherwise: to be looked at, and never to be looked up by."""
+        return [_among(self.table.c[name].concat(""), some) for name, some in self.texts.items()]
 
 
-def query(terms: Terms, journals: Collection[int], most: int) -> sa.Select[Any]:
-    """The statement: along the narrowest index that what is asked for has, the rest is looked up beside.
+#: Of a movement what is rarest first, as far as that can be said of all.
+_MOVED = ("precise_amount", "amount", "destination", "source", "currency")
+_PLAIN = ("code", "outcome", "kind", "state")
+
+
+def ways(terms: Terms) -> list[Along]:
+    """All indexes that a question can be answered along."""
+    if terms.keys:
+        return [Along(schema.intents, {"key": terms.keys})]
+    if terms.ids:
+        return [Along(schema.intents, {"id": terms.ids})]
+    found = [Along(schema.names, {"name": terms.names})] if terms.names else []
+    found += [
+        Along(schema.meta, {"name": (indexed(name),), "value": (indexed(value),)}) for name, value in terms.meta.items()
+    ]
+    found += [Along(schema.movements, {name: (terms.movement[name],)}) for name in _MOVED if name in terms.movement]
+    found += [Along(schema.intents, {name: (getattr(terms, name),)}) for name in _PLAIN if getattr(terms, name)]
+    return found
+
+
+def narrowest(connection: sa.Connection, terms: Terms) -> Along | None:
+    """The index with fewest rows for a question; a database that knows averages alone would take the wrong one.
+
+    Of each some rows are counted, and no more than that: what has more is as good as any other.
+    """
+    there = ways(terms)
+    if len(there) <= 1:
+        return there[0] if there else None
+
+    def number(way: Along) -> int:
+        some = sa.select(sa.literal(1)).select_from(way.table).where(*way.rows(terms)).limit(_COUNTED).subquery()
+        return connection.scalar(sa.select(sa.func.count()).select_from(some)) or 0
+
+    return min(there, key=number)
+
+
+def query(terms: Terms, journals: Collection[int], most: int, along: Along | None) -> sa.Select[Any]:
+    """The statement: along one index, the rest is looked at beside.
 
     Args:
         terms: What is searched for.
         journals: Numbers of the journals that are meant.
         most: Rows at most.
+        along: One of :func:`ways`; None where there is none.
     """
     intents = schema.intents
-    driver, conditions = _driver(terms)
+    along = along or Along(intents, {})
+    driver, conditions = along.table, along.rows(terms)
     wanted = sa.select(*intents.columns)
     if driver is not intents:
         wanted = wanted.join_from(
@@ -86,56 +100,33 @@ def query(terms: Terms, journals: Collection[int], most: int) -> sa.Select[Any]:
         )
     # Not to be looked up by: most databases hold one journal or few, and their rows would be all.
     conditions.append((driver.c.journal + 0).in_(list(journals)))
-    conditions += [intents.c[name] == getattr(terms, name) for name in _PLAIN if getattr(terms, name)]
-    # Beside the intent too: what was copied without a key may be older there.
-    if terms.since:
-        conditions.append(driver.c.ended_ms >= _ms(terms.since))
-    if terms.until:
-        conditions.append(driver.c.ended_ms < _ms(terms.until))
-    conditions += [_beside(table, some) for table, some in _others(terms, driver)]
+    conditions += _rest(terms, along)
     wanted = wanted.where(*conditions).limit(most)
     # Of one key there are few, and to sort them must not look cheaper than to find them.
     return wanted if terms.keys or terms.ids else wanted.order_by(driver.c.ended_ms.desc())
 
 
-_PLAIN = ("kind", "state", "outcome", "code")
+def _rest(terms: Terms, along: Along) -> list[Any]:
+    """What has to hold besides."""
+    found: list[Any] = []
+    others = [way for way in ways(replace(terms, keys=(), ids=())) if way != along]
+    # All of a movement has to be of one: of the row at hand, or of one of the intent's.
+    moved = [condition for way in others if way.table is schema.movements for condition in way.beside()]
+    if moved:
+        found += moved if along.table is schema.movements else [_there(schema.movements, moved)]
+    for way in others:
+        if way.table is schema.intents:
+            found += way.beside()
+        elif way.table is not schema.movements:
+            found.append(_there(way.table, way.beside()))
+    return found
 
 
-def _driver(terms: Terms) -> tuple[sa.Table, list[Any]]:
-    if terms.keys:
-        return schema.intents, [schema.intents.c.key.in_(terms.keys)]
-    if terms.ids:
-        return schema.intents, [schema.intents.c.id.in_(terms.ids)]
-    if terms.names:
-        names = schema.names
-        return names, [names.c.name == terms.names[0] if len(terms.names) == 1 else names.c.name.in_(terms.names)]
-    if terms.meta:
-        name, value = next(iter(terms.meta.items()))
-        return schema.meta, _meta(name, value)
-    if terms.movement:
-        return schema.movements, _moved(terms)
-    return schema.intents, []
+def _among(column: Any, texts: tuple[str, ...]) -> Any:
+    return column == texts[0] if len(texts) == 1 else column.in_(texts)
 
 
-def _meta(name: str, value: str) -> list[Any]:
-    return [schema.meta.c.name == indexed(name), schema.meta.c.value == indexed(value)]
-
-
-def _moved(terms: Terms) -> list[Any]:
-    return [schema.movements.c[name] == text for name, text in terms.movement.items()]
-
-
-def _others(terms: Terms, driver: sa.Table) -> list[tuple[sa.Table, list[Any]]]:
-    found: list[tuple[sa.Table, list[Any]]] = []
-    if terms.names and driver is not schema.names:
-        found.append((schema.names, [schema.names.c.name.in_(terms.names)]))
-    if terms.movement and driver is not schema.movements:
-        found.append((schema.movements, _moved(terms)))
-    metas = list(terms.meta.items())[1 if driver is schema.meta else 0 :]
-    return found + [(schema.meta, _meta(name, value)) for name, value in metas]
-
-
-def _beside(table: sa.Table, conditions: list[Any]) -> Any:
+def _there(table: sa.Table, conditions: list[Any]) -> Any:
     intents = schema.intents
     of_it = (table.c.journal == intents.c.journal, table.c.intent == intents.c.id)
     return sa.exists(sa.select(sa.literal(1)).select_from(table).where(*of_it, *conditions).correlate(intents))
@@ -155,9 +146,10 @@ def search(
     if not journals:
         return [], False
     limit = (most + 1) * (_PER_INTENT if terms.movement or terms.meta or terms.names else 1)
-    rows = list(connection.execute(query(terms, journals, limit)))
+    rows = list(connection.execute(query(terms, journals, limit, narrowest(connection, terms))))
     if ids := tuple(key for key in terms.keys if is_digest(key)):
-        rows += connection.execute(query(replace(terms, keys=(), ids=ids), journals, limit))
+        of_id = replace(terms, keys=(), ids=ids)
+        rows += connection.execute(query(of_id, journals, limit, narrowest(connection, of_id)))
     found: dict[tuple[int, str], Ended] = {}
     for row in rows:
         found.setdefault((row.journal, row.id), _ended(row))
@@ -168,7 +160,3 @@ def search(
 def _ended(row: Any) -> Ended:
     values = {column.name: getattr(row, column.name) for column in schema.intents.columns if column.name != "journal"}
     return Ended(**values, names=(Name("reference", row.reference),) if row.reference else ())
-
-
-def _ms(at: datetime) -> int:
-    return int(at.timestamp() * 1000)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
@@ -156,6 +157,61 @@ class Acted:
     who: str
     what: str
     document: str
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """What is searched for; empty for anything. Texts are as they are stored, so hidden ones are fingerprints.
+
+    Attributes:
+        keys: Keys of intents; those that may be ids are looked for as ids as well.
+        ids: Ids of intents.
+        names: References, ids of the ledger.
+        movement: Columns of a movement that all have to be those of one leg or item.
+        meta: Metadata, all of which has to be there.
+        since: Only what ended at or after this time.
+        until: Only what ended before this time.
+    """
+
+    keys: tuple[str, ...] = ()
+    ids: tuple[str, ...] = ()
+    names: tuple[str, ...] = ()
+    movement: Mapping[str, str] = field(default_factory=dict)
+    meta: Mapping[str, str] = field(default_factory=dict)
+    since: datetime | None = None
+    until: datetime | None = None
+    kind: str = ""
+    state: str = ""
+    outcome: str = ""
+    code: str = ""
+
+    def fit(self, one: Ended) -> bool:
+        """Whether an intent is one that is searched for; as the database would say."""
+        wanted = {"kind": self.kind, "state": self.state, "outcome": self.outcome, "code": self.code}
+        texts = {name.text for name in one.names}
+        return (
+            all(not text or getattr(one, name) == text for name, text in wanted.items())
+            and (not self.keys or one.key in self.keys or one.id in self.keys)
+            and (not self.names or not texts.isdisjoint(self.names))
+            and (not self.since or one.ended_ms >= ended_at(self.since))
+            and (not self.until or one.ended_ms < ended_at(self.until))
+            and self._fit_movements(one)
+            and self._fit_meta(one)
+        )
+
+    def _fit_movements(self, one: Ended) -> bool:
+        return not self.movement or any(
+            all(getattr(movement, name) == text for name, text in self.movement.items()) for movement in one.movements
+        )
+
+    def _fit_meta(self, one: Ended) -> bool:
+        there = {(name, value) for _, name, value in one.meta}
+        return all((indexed(name), indexed(value)) in there for name, value in self.meta.items())
+
+
+def ended_at(at: datetime) -> int:
+    """A time as the tables have it."""
+    return int(at.timestamp() * 1000)
 
 
 def units(precise_amount: int, precision: int) -> str:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
-from blnk_relay.intents.decision import DeadClassName
+from blnk_relay.intents.dead_class import DeadClassName
 from blnk_relay.intents.found import Found, Lookup
 from blnk_relay.intents.intent import Entry
 from blnk_relay.intents.outcomes import OutcomeName

@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import Any, cast
 
 from blnk_relay.errors import EncryptionKeyMissing, key_in_words
-from blnk_relay.intents.decision import DeadClassName
+from blnk_relay.intents.dead_class import DeadClassName
 from blnk_relay.intents.evidence import Part, Past
 from blnk_relay.intents.links import resolved
 from blnk_relay.intents.outcomes import OutcomeName

@@ -124,6 +124,14 @@ def counted_flow(prefix: str) -> Flow[Counted]:
     return Counted(dict(zip(ordered, numbers, strict=True)), dead)
 
 
+def uncounted_flow(prefix: str) -> Flow[int]:
+    """How many letters are not accounted for; of what is, the names were read a moment before the numbers."""
+    first = yield from counted_flow(prefix)
+    if not first.uncounted:
+        return 0
+    return (yield from counted_flow(prefix)).uncounted
+
+
 @dataclass(frozen=True, slots=True)
 class Window:
     """Of which causes and times; None for any."""

@@ -30,7 +30,6 @@ from blnk_relay.journal.flows import Ask, Flow, Run
 from blnk_relay.journal.seal import Seal, hidden
 from blnk_relay.journal.status import attempt_of, milliseconds
 from blnk_relay.kinds.registry import KINDS
-from blnk_relay.settings import Settings
 
 #: Where an intent stands that was a letter, and was replayed.
 OPEN = "open"
@@ -155,92 +154,6 @@ def off_flow(*, forced: bool) -> Flow[tuple[bool, int]]:
     return answer == "off", left
 
 
-# -- how far it is -----------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class HistoryLag:
-    """How far one journal is copied into history.
-
-    Attributes:
-        target: Whose journal it is.
-        on: Whether what is over is only trimmed once it is copied.
-        uncopied: Intents that have ended or changed, and replays, that are not copied yet.
-        oldest_s: For how long the first of them waits.
-        walking: Intents that were over before and are still to be walked through.
-        held: Finished intents that are only kept because they are not copied; each takes about what it did before.
-        seen_s: Seconds since somebody last looked what is to be copied; None for never.
-        trouble: What keeps it from going on, in one word; empty for nothing: ``schema`` (run ``blnk-relay history
-            upgrade``), ``shape`` (run ``blnk-relay upgrade``), ``database`` (somebody copies into another one),
-            ``journal`` (another journal of this name is copied into this database), or the name of an error.
-        trouble_s: For how long.
-    """
-
-    target: str
-    on: bool = False
-    uncopied: int = 0
-    oldest_s: float = 0.0
-    walking: int = 0
-    held: int = 0
-    seen_s: float | None = None
-    trouble: str = ""
-    trouble_s: float = 0.0
-
-
-def lag_flow(settings: Settings, target: str) -> Flow[HistoryLag]:
-    """How far a journal is copied; its cost does not grow with what is to be done."""
-    now_ms, _ = yield Run("now", ())
-    told = yield Ask(lag_commands(settings.prefix(target)), whole=False)
-    return (yield from lag_rest_flow(settings, target, now_ms, told))
-
-
-def lag_commands(prefix: str) -> tuple[tuple[str | int, ...], ...]:
-    """What is read first, in a trip of whoever asks for other things as well."""
-    return (
-        ("HGET", f"{prefix}ground", "history"),
-        ("HMGET", f"{prefix}history", "seen", "walked", "letters", "trouble", "trouble_since"),
-    )
-
-
-def lag_rest_flow(settings: Settings, target: str, now_ms: int, told: Sequence[Any]) -> Flow[HistoryLag]:
-    """The rest of it: no trip where history is off and nothing is in its way, else one.
-
-    Args:
-        settings: The bounds.
-        target: Whose journal it is.
-        now_ms: The time of the journal.
-        told: What the commands of :func:`lag_commands` answered.
-    """
-    prefix = settings.prefix(target)
-    on, (seen, walked, letters, trouble, since) = told
-    if not on and not trouble:
-        return HistoryLag(target)
-    over_ms = now_ms - int(settings.retention_s * 1000)
-    counts: list[tuple[str | int, ...]] = [("ZCOUNT", f"{prefix}done", "-inf", over_ms)]
-    counts += [("ZCOUNT", f"{prefix}done", walked.partition(" ")[0], "+inf")] if walked else []
-    counts += [("ZCARD", f"{prefix}dead"), ("ZCARD", f"{prefix}discarded")] if letters else []
-    uncopied, first, lives, held, *walking = yield Ask(
-        (
-            ("ZCARD", f"{prefix}uncopied"),
-            ("ZRANGE", f"{prefix}uncopied", 0, 0, "WITHSCORES"),
-            ("LLEN", f"{prefix}lives"),
-            *counts,
-        ),
-        whole=False,
-    )
-    return HistoryLag(
-        target=target,
-        on=bool(on),
-        uncopied=uncopied + lives,
-        oldest_s=max(0.0, (now_ms - first[0][1]) / 1000) if first else 0.0,
-        walking=sum(walking),
-        held=held if on else 0,
-        seen_s=max(0.0, (now_ms - read(seen)) / 1000) if seen else None,
-        trouble=trouble or "",
-        trouble_s=max(0.0, (now_ms - read(since)) / 1000) if trouble else 0.0,
-    )
-
-
 # -- intents as they are copied ----------------------------------------------------------------------------------------
 
 
@@ -251,10 +164,12 @@ class Wanted:
     Attributes:
         payload: Whether it is stored as a whole.
         meta: Names of metadata that can be searched for; ``*`` for all.
+        log: Whether what was tried, and the lives of letters, are wanted as well.
     """
 
     payload: bool
     meta: frozenset[str]
+    log: bool = True
 
     def names(self, name: str) -> bool:
         """Whether a name of metadata can be searched for."""
@@ -272,12 +187,14 @@ def ended_flow(prefix: str, seal: Seal, wanted: Wanted, ids: Sequence[str]) -> F
             commands += [
                 ("HMGET", f"{prefix}intent:{id_}", *_FIELDS),
                 ("GET", f"{prefix}body:{id_}"),
-                ("LRANGE", f"{prefix}log:{id_}", 0, -1),
                 ("HVALS", f"{prefix}parts:{id_}"),
-                ("ZSCORE", f"{prefix}dead", id_),
             ]
+        for id_ in some if wanted.log else ():
+            commands += [("LRANGE", f"{prefix}log:{id_}", 0, -1), ("ZSCORE", f"{prefix}dead", id_)]
         answers = iter((yield Ask(tuple(commands))))
-        for id_, values, body, log, parts, died in zip(some, *[answers] * 5, strict=True):
+        them = [(next(answers), next(answers), next(answers)) for _ in some]
+        besides = [(next(answers), next(answers)) if wanted.log else ((), None) for _ in some]
+        for id_, (values, body, parts), (log, died) in zip(some, them, besides, strict=True):
             fields = {name: value or "" for name, value in zip(_FIELDS, values, strict=True)}
             if not fields["state"]:
                 continue
@@ -287,7 +204,7 @@ def ended_flow(prefix: str, seal: Seal, wanted: Wanted, ids: Sequence[str]) -> F
             ended.append(
                 _ended(id_, fields, body=body or "", log=log, parts=parts, seal=seal, wanted=wanted, hide=hide)
             )
-            if fields["state"] in (State.DEAD, State.DISCARDED):
+            if wanted.log and fields["state"] in (State.DEAD, State.DISCARDED):
                 lives.append(_life(id_, fields, died))
     return ended, lives
 

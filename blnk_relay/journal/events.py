@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, cast
 
-from blnk_relay.intents.decision import DeadClassName
+from blnk_relay.intents.dead_class import DeadClassName
 from blnk_relay.intents.outcomes import OutcomeName
 from blnk_relay.intents.states import EventName
 from blnk_relay.journal.flows import Ask, Flow, Run

@@ -6,26 +6,28 @@ keeps. Everything else is a matter of history; of the journal some of the newest
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from datetime import datetime
-from decimal import Decimal
-from typing import TYPE_CHECKING, Literal, TypedDict, cast
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Literal, cast
 
-from blnk_relay.errors import HistoryUnavailable, InvalidSettings, JournalUnavailable, Refused
+from blnk_relay.errors import HistoryUnavailable, InvalidSettings, JournalUnavailable
 from blnk_relay.history.values import Ended, indexed, meta_text, plain_amount
+from blnk_relay.history.values import number as read
 from blnk_relay.journal.beside import owners_flow
-from blnk_relay.journal.copying import OPEN, HistoryLag, Wanted, ended_flow, spellings_flow
+from blnk_relay.journal.copying import OPEN, Wanted, ended_flow, spellings_flow
 from blnk_relay.journal.entries import id_of
 from blnk_relay.journal.flows import Ask, Flow
 from blnk_relay.journal.journal import Journal
+from blnk_relay.journal.lag import HistoryLag
 from blnk_relay.journal.listing import batched
+from blnk_relay.journal.question import Question
 from blnk_relay.journal.seal import keys_in
+from blnk_relay.journal.sieve import sifted_flow
 from blnk_relay.journal.status import Status, moment, statuses_flow
 
 if TYPE_CHECKING:
-    from blnk_relay.history.search import Terms
-    from blnk_relay.intents.decision import DeadClassName
+    from blnk_relay.history.values import Terms
+    from blnk_relay.intents.dead_class import DeadClassName
     from blnk_relay.intents.outcomes import OutcomeName
     from blnk_relay.intents.states import StateName
 
@@ -38,84 +40,7 @@ _AT_ONCE = 50
 #: What the ledger puts behind a reference of ours for rows of its own.
 _DERIVED = ("_q", "_refund")
 
-_ANYTHING = Wanted(payload=False, meta=frozenset({"*"}))
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Question:
-    """What is looked for; all that is given has to hold.
-
-    Attributes:
-        key: Key or id of an intent.
-        reference: A reference, of any generation; also of what an intent acts on.
-        ledger_id: An id of the ledger.
-        amount: In units of the currency.
-        precise_amount: In minor units.
-        meta: Names and values of ``meta_data``, nested names with dots.
-        since: Only what ended, or changed last, at or after this time.
-        until: Only before this time.
-        state: ``open``, ``done``, ``dead``, ``discarded`` or ``cancelled``.
-        target: Only of this ledger.
-    """
-
-    key: str = ""
-    reference: str = ""
-    ledger_id: str = ""
-    amount: Decimal | None = None
-    precise_amount: int | None = None
-    currency: str = ""
-    source: str = ""
-    destination: str = ""
-    meta: Mapping[str, str] = field(default_factory=dict)
-    since: datetime | None = None
-    until: datetime | None = None
-    kind: str = ""
-    state: str = ""
-    outcome: str = ""
-    code: str = ""
-    target: str | None = None
-
-    @property
-    def movement(self) -> dict[str, str]:
-        """What has to hold of one movement."""
-        asked = {
-            "currency": self.currency,
-            "amount": "" if self.amount is None else plain_amount(self.amount),
-            "precise_amount": "" if self.precise_amount is None else str(self.precise_amount),
-            "source": self.source,
-            "destination": self.destination,
-        }
-        return {name: indexed(text) for name, text in asked.items() if text}
-
-    def check(self) -> None:
-        """Refuse what asks for nothing.
-
-        Raises:
-            Refused: Nothing is given but a target.
-        """
-        if replace(self, target=None) == Question():
-            raise Refused("nothing is asked for: name a key, a reference, an id, an amount, an end, a time or another")
-
-
-class Asking(TypedDict, total=False):
-    """The same, as keyword arguments."""
-
-    key: str
-    reference: str
-    ledger_id: str
-    amount: Decimal | None
-    precise_amount: int | None
-    currency: str
-    source: str
-    destination: str
-    meta: Mapping[str, str]
-    since: datetime | None
-    until: datetime | None
-    kind: str
-    state: str
-    outcome: str
-    code: str
-    target: str | None
+_ANYTHING = Wanted(payload=False, meta=frozenset({"*"}), log=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,34 +85,24 @@ class FindResult:
     looked: tuple[Looked, ...]
     more: bool = False
 
-    def joined(self, others: Sequence[FindResult], most: int) -> FindResult:
-        """This one and others as one, each intent once; a place counts as looked at where any did so wholly."""
-        found = {(one.status.target, one.status.id): one for other in (self, *others) for one in other.found}
-        looked: dict[str, Looked] = {}
-        for place in (place for other in (self, *others) for place in other.looked):
-            if place.place not in looked or (place.whole and not looked[place.place].whole):
-                looked[place.place] = place
-        newest = sorted(found.values(), key=lambda one: _at(one.status), reverse=True)
-        more = any(other.more for other in (self, *others)) or len(newest) > most
-        return FindResult(tuple(newest[:most]), tuple(looked.values()), more)
-
 
 def find(journals: Sequence[Journal], question: Question, most: int) -> FindResult:
     """See :meth:`blnk_relay.Operator.find`."""
     question.check()
+    questions = question.each()
     looked: list[Looked] = []
     found: dict[tuple[str, str], Located] = {}
     settings = journals[0].settings
     more = False
     past: list[tuple[str, Ended]] = []
     if settings.history_url:
-        past, more, told = _in_history(journals, question, most)
+        past, more, told = _in_history(journals, questions, most)
         looked.append(told)
     else:
         looked.append(Looked("history", whole=False, told="there is none: BLNK_RELAY_HISTORY_URL is not set"))
     for journal in journals:
         try:
-            ids, told = _in_journal(journal, question)
+            ids, told = _in_journal(journal, questions, most)
             # What was a letter when it was copied may be another thing by now.
             ids += [one.id for target, one in past if target == journal.target and one.state in ("dead", OPEN)]
             for status in _statuses(journal, ids):
@@ -244,7 +159,7 @@ def _status(target: str, one: Ended) -> Status:
 
 
 def _in_history(
-    journals: Sequence[Journal], question: Question, most: int
+    journals: Sequence[Journal], questions: Sequence[Question], most: int
 ) -> tuple[list[tuple[str, Ended]], bool, Looked]:
     try:
         from blnk_relay.history.database import Database
@@ -262,7 +177,7 @@ def _in_history(
             database.id()
             numbers = {number: targets[name] for name, number in database.journals().items() if name in targets}
             with database.reading() as connection:
-                for terms in _variants(journals, question):
+                for terms in (terms for question in questions for terms in _variants(journals, question)):
                     some, further = search(connection, terms, numbers, most)
                     found |= {(target, one.id): one for target, one in some}
                     more = more or further
@@ -288,7 +203,7 @@ def _variants(journals: Sequence[Journal], question: Question) -> Iterator[Terms
     yield _terms(question)
     for journal in journals:
         if not journal.seal.keys() or not (
-            question.movement or question.meta or question.reference or question.ledger_id
+            _movement(question) or question.meta or question.reference or question.ledger_id
         ):
             continue
         try:
@@ -298,12 +213,12 @@ def _variants(journals: Sequence[Journal], question: Question) -> Iterator[Terms
 
 
 def _terms(question: Question) -> Terms:
-    from blnk_relay.history.search import Terms
+    from blnk_relay.history.values import Terms
 
     return Terms(
         keys=(question.key,) if question.key else (),
         names=_names(question),
-        movement=question.movement,
+        movement=_movement(question),
         meta={name: meta_text(value) for name, value in question.meta.items()},
         since=question.since,
         until=question.until,
@@ -314,13 +229,27 @@ def _terms(question: Question) -> Terms:
     )
 
 
+def _movement(question: Question) -> dict[str, str]:
+    """What has to hold of one movement."""
+    asked = {
+        "currency": question.currency,
+        "amount": "" if question.amount is None else plain_amount(question.amount),
+        "precise_amount": "" if question.precise_amount is None else str(question.precise_amount),
+        "source": question.source,
+        "destination": question.destination,
+    }
+    return {name: indexed(text) for name, text in asked.items() if text}
+
+
 def _names(question: Question) -> tuple[str, ...]:
     """References and ids; what the ledger derives from a reference leads to that."""
     names = [question.ledger_id] if question.ledger_id else []
-    if question.reference:
-        names.append(question.reference)
-        names += [question.reference.removesuffix(end) for end in _DERIVED if question.reference.endswith(end)]
-    return tuple(indexed(name) for name in names)
+    return tuple(dict.fromkeys(indexed(name) for name in [*names, *_references(question)]))
+
+
+def _references(question: Question) -> list[str]:
+    asked = question.reference
+    return [asked, *(asked.removesuffix(end) for end in _DERIVED if asked.endswith(end))] if asked else []
 
 
 def _hidden_flow(journal: Journal, question: Question) -> Flow[Terms]:
@@ -338,38 +267,38 @@ def _hidden_flow(journal: Journal, question: Question) -> Flow[Terms]:
 # -- journals ----------------------------------------------------------------------------------------------------------
 
 
-def _in_journal(journal: Journal, question: Question) -> tuple[list[str], Looked]:
-    """Ids of a journal that fit, and where was looked."""
-    place = f"journal of target {journal.target}"
-    if question.key:
-        ids = [id_of(journal.target, question.key), question.key]
-        return _fitting(journal, ids, question), Looked(place, whole=True, told="by its key")
-    if question.reference or question.ledger_id:
-        ids = journal.drive(_by_name_flow(journal, question))
-        found = _fitting(journal, ids, replace(question, reference="", ledger_id=""))
-        more, told = _newest(journal, question)
+def _in_journal(journal: Journal, questions: Sequence[Question], most: int) -> tuple[list[str], Looked]:
+    """Ids of a journal that fit, somewhat more than wanted where there are more, and where was looked."""
+    found: list[str] = []
+    told: list[str] = []
+    whole = True
+    for question in questions:
+        if question.key:
+            told.append("by its key")
+            found += _fitting(journal, [id_of(journal.target, question.key), question.key], question, most)
+            continue
+        if question.reference or question.ledger_id:
+            told.append("by what owns it or writes to it")
+            ids = journal.drive(_by_name_flow(journal, question))
+            found += _fitting(journal, ids, replace(question, reference="", ledger_id=""), most)
         # Others may name it in a payload, as what they act on.
-        return [*found, *more], replace(told, place=place, told=f"by what owns it or writes to it, and {told.told}")
-    ids, told = _newest(journal, question)
-    return ids, replace(told, place=place)
+        ids, there = journal.drive(_newest_flow(journal))
+        told.append(f"the newest {len(ids):,} of {there:,} that are open, dead, or over and still there")
+        whole = whole and len(ids) >= there
+        found += _fitting(journal, journal.drive(sifted_flow(journal.prefix, ids, _terms(question))), question, most)
+    place = f"journal of target {journal.target}"
+    return found, Looked(place, whole=whole, told=", and ".join([", ".join(told[:-1]), told[-1]] if told[1:] else told))
 
 
 def _by_name_flow(journal: Journal, question: Question) -> Flow[list[str]]:
     found: list[str] = []
-    references = [name for name in _names(question) if name != question.ledger_id]
+    references = _references(question)
     if references:
         found += [owner.id for owner in (yield from owners_flow(journal.target, references)) if owner.state]
     if question.ledger_id:
         [holder] = yield Ask((("GET", f"{journal.prefix}excl:{question.ledger_id}"),))
         found += [holder] if holder else []
     return found
-
-
-def _newest(journal: Journal, question: Question) -> tuple[list[str], Looked]:
-    """Of what is open, dead or not copied some of the newest are read."""
-    ids, there = journal.drive(_newest_flow(journal))
-    told = f"the newest {len(ids):,} of {there:,} that are open, dead, or over and still there"
-    return _fitting(journal, ids, question), Looked("", whole=len(ids) >= there, told=told)
 
 
 def _newest_flow(journal: Journal) -> Flow[tuple[list[str], int]]:
@@ -399,7 +328,20 @@ def _some(ids: Iterable[str], most: int) -> Iterator[str]:
             return
 
 
-def _fitting(journal: Journal, ids: Sequence[str], question: Question) -> list[str]:
-    ended, _ = journal.drive(ended_flow(journal.prefix, journal.seal, _ANYTHING, ids))
-    variants = list(_variants([journal], question))
-    return [one.id for one in ended if any(terms.fit(one) for terms in variants)]
+def _fitting(journal: Journal, ids: Sequence[str], question: Question, most: int) -> list[str]:
+    """Those that fit; of more than are wanted the newest, and some that say so."""
+    variants = list(_variants([journal], question)) if ids else []
+    found: list[str] = []
+    for some in batched(journal.drive(_by_time_flow(journal.prefix, ids)) if len(ids) > most else ids, _AT_ONCE):
+        ended, _ = journal.drive(ended_flow(journal.prefix, journal.seal, _ANYTHING, some))
+        found += [one.id for one in ended if any(terms.fit(one) for terms in variants)]
+        if len(found) > most:
+            break
+    return found
+
+
+def _by_time_flow(prefix: str, ids: Sequence[str]) -> Flow[list[str]]:
+    """Some intents, what has changed last before all others."""
+    asked = tuple(("HMGET", f"{prefix}intent:{id_}", "updated", "created") for id_ in ids)
+    changed = [read(updated or created) for updated, created in (yield Ask(asked, whole=False))]
+    return [id_ for _, id_ in sorted(zip(changed, ids, strict=True), key=lambda one: one[0], reverse=True)]

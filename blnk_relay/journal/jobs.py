@@ -9,13 +9,12 @@ from __future__ import annotations
 
 import secrets
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
 from typing import Literal
 
-from blnk_relay.journal.causes import sums_of
 from blnk_relay.journal.flows import Ask, Flow
 from blnk_relay.journal.status import Status, milliseconds, moment
 from blnk_relay.replay import ReplayPlan, ReplayWay, closed_how
@@ -59,7 +58,7 @@ class ManyPlan:
         ways: How many letters go which way; ``no`` for those that are left alone.
         reasons: Why those are, and how many for each reason.
         codes: How many letters died of which code.
-        first: The first letters, those that are left alone among them.
+        left: The first letters that are left alone.
         sums: What the letters to be acted on are worth, by currency, as far as that is known.
         summed: Of how many of them that is.
         more: There are more than were asked for.
@@ -71,7 +70,7 @@ class ManyPlan:
     ways: Counter[str] = field(default_factory=Counter)
     reasons: Counter[str] = field(default_factory=Counter)
     codes: Counter[str] = field(default_factory=Counter)
-    first: list[Planned] = field(default_factory=list)
+    left: list[Planned] = field(default_factory=list)
     sums: Mapping[str, Decimal] = field(default_factory=dict)
     summed: int = 0
     more: bool = False
@@ -85,11 +84,16 @@ class ManyPlan:
         self.codes[letter.status.code] += 1
         if letter.way == ReplayWay.NO:
             self.reasons[letter.why] += 1
-        else:
+        if letter.way != ReplayWay.NO:
             self.letters.append(letter)
-        if len(self.first) < _FIRST:
-            self.first.append(letter)
+        elif len(self.left) < _FIRST:
+            self.left.append(letter)
         return True
+
+    @property
+    def first(self) -> list[Planned]:
+        """The first letters, for people: those to be acted on, then those that are left alone."""
+        return (self.letters[:_FIRST] + self.left)[:_FIRST]
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,19 +170,24 @@ def items(letters: Sequence[Planned]) -> Iterator[str]:
     )
 
 
-def way_of(plan: ReplayPlan, status: Status, what: JobName) -> Planned:
-    """What would be done with a letter.
+def planned(status: Status, what: JobName, replay: Callable[[Status], ReplayPlan]) -> Planned:
+    """What would be done with one letter of many; whatever is wrong with it, the others are planned all the same.
 
     Args:
-        plan: Of its replay.
         status: It.
         what: What is done to it.
+        replay: Plans its replay. A discard does not ask: what cannot be planned can still be closed.
     """
-    if what == "replay":
-        return Planned(status, plan.way.value, plan.why)
-    if status.state != "dead":
-        return Planned(status, ReplayWay.NO.value, f"it is {status.state}, not dead")
-    return Planned(status, "discard", closed_how(status.perhaps_replayed))
+    if what == "discard":
+        if status.state != "dead":
+            return Planned(status, ReplayWay.NO.value, f"it is {status.state}, not dead")
+        return Planned(status, "discard", closed_how(status.perhaps_replayed))
+    try:
+        plan = replay(status)
+    except Exception as error:  # noqa: BLE001 - the code of one kind must not touch the letters of others
+        why = f"it cannot be planned ({type(error).__name__}); the others are not touched by that"
+        return Planned(status, ReplayWay.NO.value, why)
+    return Planned(status, plan.way.value, plan.why)
 
 
 def worth_flow(prefix: str, ids: Sequence[str]) -> Flow[tuple[Counter[str], int]]:
@@ -230,6 +239,8 @@ def job_flow(prefix: str, target: str, id_: str) -> Flow[Job | None]:
 
 
 def _job(id_: str, target: str, fields: Mapping[str, str], left: int, refusals: tuple[tuple[str, str], ...]) -> Job:
+    from blnk_relay.journal.causes import sums_of
+
     def number(name: str) -> int:
         return int(fields.get(name) or 0)
 

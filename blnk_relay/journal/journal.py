@@ -8,12 +8,10 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from blnk_relay.encryption import EncryptionKey, Keys
 from blnk_relay.errors import InvalidSettings, JournalUnavailable, OtherLedger, UnsuitableServer
-from blnk_relay.intents.decision import Dead, Send
-from blnk_relay.intents.exchange import GateAction, GateChange
 from blnk_relay.intents.intent import DEFAULT_TARGET, Entry
 from blnk_relay.intents.states import OPEN, State
 from blnk_relay.journal import actions
@@ -23,7 +21,6 @@ from blnk_relay.journal.beside import ended_flow, file_flow, renewal_flow, renew
 from blnk_relay.journal.claims import Claims
 from blnk_relay.journal.clock import steady_s
 from blnk_relay.journal.connection import broker_is_cluster, reported
-from blnk_relay.journal.copying import HistoryLag, lag_flow
 from blnk_relay.journal.entries import (
     FIELDS,
     Claimed,
@@ -44,6 +41,11 @@ from blnk_relay.journal.upgrade import programs_flow
 from blnk_relay.kinds.registry import KINDS
 from blnk_relay.log import NOT_KEPT, tell
 from blnk_relay.settings import Settings
+
+if TYPE_CHECKING:
+    from blnk_relay.intents.decision import Dead, Send
+    from blnk_relay.intents.exchange import GateAction, GateChange
+    from blnk_relay.journal.lag import HistoryLag
 
 #: Work handled in one sweep.
 SWEEP_MOST = 500
@@ -481,6 +483,8 @@ class Journal(Producing):
 
     def history_lag(self) -> HistoryLag:
         """How far this journal is copied into history."""
+        from blnk_relay.journal.lag import lag_flow
+
         return self.drive(lag_flow(self.settings, self.target))
 
     def has_open(self) -> bool:
@@ -537,6 +541,8 @@ class Journal(Producing):
 
     def change_gate(self, side: str, action: GateAction, code: str, wait_s: float) -> bool:
         """Pause or slow a side (``write`` or ``read``) of the target by a worker's word. Returns whether it is news."""
+        from blnk_relay.intents.exchange import GateChange
+
         return self.complain(side, GateChange(action, code, wait_s))[0]
 
     def complain(self, side: str, change: GateChange, times: int = 1) -> tuple[bool, bool]:

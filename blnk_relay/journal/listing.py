@@ -11,12 +11,11 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from difflib import get_close_matches
-from itertools import islice
+from itertools import chain, islice, repeat
 from typing import Any, TypeVar
 
 from blnk_relay.errors import NotFound
 from blnk_relay.intents.states import LETTERS, TIMED, State, StateName
-from blnk_relay.journal.causes import counted_flow, fits
 from blnk_relay.journal.entries import id_of
 from blnk_relay.journal.flows import ask_flow, run_flow
 from blnk_relay.journal.journal import Journal
@@ -34,8 +33,8 @@ _DEATH_PARTS = 4
 #: Most names listed where one was not known.
 _MOST_NAMED = 30
 
-#: Ids in a page.
-PAGE = 500
+#: Ids in a page, and in the first one: most lists end there.
+PAGE, FIRST_PAGE = 500, 125
 
 #: Intents that fit not, after which a list that no index answers ends; a fraction of a second of somebody's time.
 MOST_MISSED = 2_000
@@ -223,7 +222,11 @@ class Listing:
         sets = self._sets(wanted)
         members = [self._members(name, limits, oldest_first=oldest_first) for name in sets]
         merged = heapq.merge(*members, key=lambda member: member[1], reverse=not oldest_first)
-        return batched(merged, PAGE)
+        for size in _sizes():
+            page = list(islice(merged, size))
+            if not page:
+                return
+            yield page
 
     def _matching(self, ids: Sequence[str], wanted: Wanted) -> list[str]:
         """Those of a page whose fields have the wanted values now, and that changed within the wanted times."""
@@ -240,6 +243,8 @@ class Listing:
         """Names of the sets that hold what is wanted, and perhaps more."""
         state: str = wanted.state
         if state == State.DEAD and any(item is not None for item in (wanted.kind, wanted.code, wanted.dead_class)):
+            from blnk_relay.journal.causes import counted_flow, fits
+
             counted = self._journal.drive(counted_flow(self._prefix))
             if counted.uncounted == 0:
                 fitting = [name for name in counted.letters if fits(name, wanted.kind, wanted.dead_class, wanted.code)]
@@ -254,8 +259,8 @@ class Listing:
     def _members(self, name: str, limits: tuple[str, str], *, oldest_first: bool) -> Iterator[tuple[str, float]]:
         """Ids of one set and their scores."""
         score, member = "", ""
-        while True:
-            ask = run_flow("page", name, "0" if oldest_first else "1", *limits, score, member, PAGE)
+        for size in _sizes():
+            ask = run_flow("page", name, "0" if oldest_first else "1", *limits, score, member, size)
             flat = self._journal.drive(ask)
             if not flat:
                 return
@@ -277,6 +282,11 @@ def batched(items: Iterable[T], size: int) -> Iterator[list[T]]:
     rest = iter(items)
     while batch := list(islice(rest, size)):
         yield batch
+
+
+def _sizes() -> Iterator[int]:
+    """Sizes of pages: the first two are one, so that what is looked at in vain comes to whole pages."""
+    return chain((FIRST_PAGE, PAGE - FIRST_PAGE), repeat(PAGE))
 
 
 def _limits(since: datetime | None, until: datetime | None) -> tuple[str, str]:

@@ -6,9 +6,9 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from blnk_relay.journal.copying import HistoryLag, lag_commands, lag_rest_flow
 from blnk_relay.journal.flows import Ask, Flow, Run
 from blnk_relay.journal.journal import Journal
+from blnk_relay.journal.lag import HistoryLag, lag_commands, lag_rest_flow
 from blnk_relay.journal.overview import Overview, overview_flow
 from blnk_relay.journal.server import facts_of
 from blnk_relay.journal.workers import WorkerView, workers_flow

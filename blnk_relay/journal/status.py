@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Literal, cast
 
 from blnk_relay.errors import DoesNotVerify, NotFound
-from blnk_relay.intents.decision import DeadClassName
+from blnk_relay.intents.dead_class import DeadClassName
 from blnk_relay.intents.intent import DEFAULT_TARGET
 from blnk_relay.intents.outcomes import OutcomeName
 from blnk_relay.intents.references import MAX_LENGTH, key_problem, of_generation

@@ -11,10 +11,11 @@ from redis.exceptions import RedisError, ResponseError
 
 from blnk_relay.address import RedisAddress
 from blnk_relay.errors import OtherShape
+from blnk_relay.journal.causes import uncounted_flow
 from blnk_relay.journal.connection import connect, unavailable
-from blnk_relay.journal.copying import HistoryLag, lag_commands, lag_rest_flow
 from blnk_relay.journal.flows import Ask, Flow, Run
 from blnk_relay.journal.journal import Journal
+from blnk_relay.journal.lag import HistoryLag, lag_commands, lag_rest_flow
 from blnk_relay.journal.overview import Overview, overview_flow
 from blnk_relay.journal.rates import Sample, samples_flow
 from blnk_relay.journal.shape import Program, program_of
@@ -86,6 +87,8 @@ class JournalVitals:
         workers: Worker programs, also those that died lately.
         samples: Counters of the last hour, newest first.
         history: How far it is copied into history; None where it was not asked.
+        uncounted: Dead letters that no cause accounts for, or that are accounted for and gone; None where it was not
+            asked, because that costs a command for each cause.
         failure: Why nothing could be read; empty where it could.
     """
 
@@ -104,6 +107,7 @@ class JournalVitals:
     workers: tuple[WorkerView, ...] = ()
     samples: tuple[Sample, ...] = ()
     history: HistoryLag | None = None
+    uncounted: int | None = None
     failure: str = ""
 
 
@@ -173,6 +177,15 @@ def journal_vitals(journal: Journal) -> JournalVitals:
         return journal.drive(_rest_flow(journal.settings, found))
     except OtherShape:
         return found
+
+
+def uncounted_letters(journal: Journal) -> int:
+    """How many dead letters no cause accounts for; a command for each cause.
+
+    Raises:
+        JournalUnavailable: Redis did not answer.
+    """
+    return journal.drive(uncounted_flow(journal.prefix))
 
 
 def _ground_flow(prefix: str, target: str, meant: str) -> Flow[JournalVitals]:

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from importlib import import_module
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from blnk_relay.errors import InvalidIntent
 from blnk_relay.intents.intent import Intent
-from blnk_relay.intents.kind import Kind
+
+if TYPE_CHECKING:
+    from blnk_relay.intents.kind import Kind
 
 _NAMES = (
     "transaction",
@@ -39,7 +41,7 @@ _NAMES = (
 )
 
 
-class _Kinds(Mapping[str, Kind]):
+class _Kinds(Mapping[str, "Kind"]):
     """Every kind, imported when it is first asked for."""
 
     def __init__(self) -> None:

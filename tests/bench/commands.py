@@ -5,7 +5,10 @@ nothing is asserted. The processor time of the process stands beside its time on
 former tells anything. With --history, also what is answered by a database that ``python -m tests.bench.history --keep``
 has filled.
 
-Run: python -m tests.bench.commands [--open N] [--finished N] [--dead N] [--history URL] [--rounds N] [--json FILE]
+With --screens, the console's screens on the same ground; with --journal, a journal that was filled before.
+
+Run: python -m tests.bench.commands [--open N] [--finished N] [--dead N] [--journal URL] [--history URL]
+     [--screens] [--rounds N] [--json FILE]
 """
 
 from __future__ import annotations
@@ -18,16 +21,19 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 import redis
 import sqlalchemy as sa
 from click.testing import CliRunner
 
-from blnk_relay import Relay, Settings
+from blnk_relay import Operator, Relay, Settings
 from blnk_relay.history import schema
 from blnk_relay.history.database import Database
+from tests.bench import screens
 from tests.support.bulk import Fill, fill
 from worker.cli.commands import cli
 from worker.demo.valkey import start_valkey
@@ -69,7 +75,7 @@ OF_HISTORY = (
     "find order-{middle}",
     "find --id txn_{middle:026d}",
     "find --amount 2500",
-    "find --destination @wallet-50000",
+    "find --source @world --destination @wallet-50000",
     "find --meta order={middle}",
     "find --code TXN_INSUFFICIENT_FUNDS",
     "find --currency EUR",
@@ -80,7 +86,7 @@ _RARE = 3
 
 
 def measured(lines: Sequence[Sequence[str]], rounds: int, environment: dict[str, str]) -> Iterator[dict[str, Any]]:
-    """The best of some rounds for each line, in milliseconds."""
+    """The median of some rounds for each line, in milliseconds, and the best: it says more on a busy machine."""
     for line in lines:
         clock, cpu, inside = [], [], []
         for _ in range(rounds):
@@ -94,39 +100,34 @@ def measured(lines: Sequence[Sequence[str]], rounds: int, environment: dict[str,
             start_s = time.monotonic()
             CliRunner().invoke(cli, line, catch_exceptions=False)
             inside.append(time.monotonic() - start_s)
-        best = {"process_ms": min(clock), "processor_ms": min(cpu), "without_start_ms": min(inside)}
+        best = {
+            "process_ms": median(clock),
+            "best_ms": min(clock),
+            "processor_ms": min(cpu),
+            "without_start_ms": median(inside[1:]),
+        }
         yield {"line": " ".join(line), **{name: round(value * 1000) for name, value in best.items()}}
 
 
-def of_history(url: str) -> list[tuple[str, ...]]:
-    """The lines about history, with the number of one in the middle of what stands there."""
+def of_history(url: str) -> int:
+    """The number of an intent in the middle of what stands there."""
     database = Database(url)
     with database.reading() as connection:
         number = connection.scalar(sa.select(sa.func.count()).select_from(schema.intents))
     database.close()
-    return [tuple(line.format(middle=int(number or 0) // 2).split()) for line in OF_HISTORY]
+    return int(number or 0) // 2
 
 
-def main() -> int:
-    """Fill, measure, print, write."""
-    parser = argparse.ArgumentParser(prog="python -m tests.bench.commands", description=__doc__.partition("\n")[0])
-    parser.add_argument("--open", type=int, default=100_000, help="open intents (default 100000)")
-    parser.add_argument("--finished", type=int, default=100_000, help="finished ones still kept (default 100000)")
-    parser.add_argument("--dead", type=int, default=10_000, help="dead letters (default 10000)")
-    parser.add_argument("--history", metavar="URL", help="a database that tests.bench.history has filled and kept")
-    parser.add_argument("--rounds", type=int, default=5, help="of each line; the best counts (default 5)")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="where to write the figures")
-    given = parser.parse_args()
+@contextmanager
+def ground(url: str | None, given: argparse.Namespace) -> Iterator[str]:
+    """The address of a journal: one that is there, or one of our own that is filled, and gone afterwards."""
+    if url is not None:
+        yield url
+        return
     # Nothing is kept: it is a matter of reading, and to write a million takes as long as the disk.
     server = start_valkey({"appendonly": "no"})
     try:
         url = f"redis://127.0.0.1:{server.port}/0"
-        os.environ["BLNK_RELAY_REDIS_URL"] = url
-        lines = [*LINES]
-        if given.history:
-            os.environ["BLNK_RELAY_HISTORY_URL"] = given.history
-            lines += of_history(given.history)
-        began_s = time.monotonic()
         with Relay(Settings(redis_url=url)) as relay:
             fill(
                 relay,
@@ -135,30 +136,69 @@ def main() -> int:
                 Fill("done", "done", given.finished),
                 Fill("open", "open", given.open),
             )
-        with redis.Redis(port=server.port) as client:
+        yield url
+    finally:
+        server.stop()
+
+
+def main() -> int:
+    """Fill, measure, print, write."""
+    parser = argparse.ArgumentParser(prog="python -m tests.bench.commands", description=__doc__.partition("\n")[0])
+    parser.add_argument("--open", type=int, default=100_000, help="open intents (default 100000)")
+    parser.add_argument("--finished", type=int, default=100_000, help="finished ones still kept (default 100000)")
+    parser.add_argument("--dead", type=int, default=10_000, help="dead letters (default 10000)")
+    parser.add_argument("--journal", metavar="URL", help="a Redis that was filled before, in place of our own")
+    parser.add_argument("--history", metavar="URL", help="a database that tests.bench.history has filled and kept")
+    parser.add_argument("--screens", action="store_true", help="the console's screens as well")
+    parser.add_argument("--rounds", type=int, default=7, help="of each line and screen (default 7)")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="where to write the figures")
+    given = parser.parse_args()
+    began_s = time.monotonic()
+    with ground(given.journal, given) as url:
+        os.environ["BLNK_RELAY_REDIS_URL"] = url
+        with redis.Redis.from_url(url) as client:
             memory = client.info("memory")["used_memory"]
-        facts = {
-            "open": given.open,
-            "finished": given.finished,
-            "dead": given.dead,
-            "filled_in_s": round(time.monotonic() - began_s, 1),
-            "bytes_an_intent": round(memory / (given.open + given.finished + given.dead + _RARE)),
-            "load": os.getloadavg()[0],
+        with Operator.from_env() as operator:
+            seen = operator.overview()
+        facts: dict[str, Any] = {
+            "open": seen.open,
+            "finished": seen.done,
+            "dead": seen.dead,
+            "ready_in_s": round(time.monotonic() - began_s, 1),
+            "bytes_an_intent": round(memory / max(1, seen.open + seen.done + seen.dead)),
+            "processors": os.cpu_count(),
+            "load": os.getloadavg(),
         }
+        lines = [*LINES]
+        middle = 0
+        if given.history:
+            os.environ["BLNK_RELAY_HISTORY_URL"] = given.history
+            middle = of_history(given.history)
+            lines += [tuple(line.format(middle=middle).split()) for line in OF_HISTORY]
+            facts["in_history"] = middle * 2
         print(json.dumps(facts), flush=True)
         rows = []
         environment = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
         for row in measured(lines, given.rounds, environment):
             rows.append(row)
             told = (
-                "{line:45} {process_ms:6} ms, {processor_ms:6} ms of a processor, {without_start_ms:6} ms without start"
+                "{line:45} {process_ms:6} ms, best {best_ms:6} ms, {processor_ms:6} ms of a processor, "
+                "{without_start_ms:6} ms without start"
             )
             print(told.format(**row), flush=True)
+        looks = []
+        if given.screens:
+            for look in screens.measured(Settings.from_env(), given.rounds, middle):
+                looks.append(look)
+                print(
+                    "{screen:60} {median_ms:6} ms, first {first_ms} ms, worst {worst_ms} ms".format(**look), flush=True
+                )
+        facts["load_after"] = os.getloadavg()
+        print(json.dumps(facts), flush=True)
         if given.json is not None:
             given.json.parent.mkdir(parents=True, exist_ok=True)
-            given.json.write_text(json.dumps({**facts, "lines": rows}, indent=1) + "\n", encoding="utf-8")
-    finally:
-        server.stop()
+            document = {**facts, "lines": rows, "screens": looks}
+            given.json.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
     return 0
 
 

@@ -39,8 +39,8 @@ from blnk_relay.sandbox import Sandbox
 from tasks.confirm import confirm
 from tasks.deliver import deliver
 from tests.frozen.store import frozen, path_of
-from tests.integration.test_kind_faults import HASTE, HASTY_LEDGER
 from tests.support.hands import Hands, hands
+from tests.support.haste import HASTE, HASTY_LEDGER
 from tests.support.journal import trim
 from tests.support.payments import hold, payment, poor
 from tests.support.waiting import wait_until

@@ -1,11 +1,12 @@
-"""What tests of blnk-relay's commands share: the environment they are run in, and files for them."""
+"""What tests of blnk-relay's commands and of history share: an environment to run in, files, and databases."""
 
 from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -32,3 +33,35 @@ def file(tmp_path: Path) -> Callable[..., str]:
         return str(path)
 
     return written
+
+
+@pytest.fixture(scope="module")
+def postgresql() -> Iterator[Any]:
+    """A PostgreSQL, where there is one."""
+    from tests.support.history import postgres, why_no_postgres
+
+    if why := why_no_postgres():
+        pytest.skip(why)
+    with postgres() as running:
+        yield running
+
+
+@pytest.fixture
+def url(sort: str, request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """The address of an empty database of the sort that the test's file says, ``sqlite`` or ``postgresql``."""
+    from tests.support.history import sqlite_url
+
+    if sort == "sqlite":
+        return sqlite_url(tmp_path)
+    address: str = request.getfixturevalue("postgresql").url()
+    return address
+
+
+@pytest.fixture
+def database(url: str) -> Iterator[Any]:
+    """It, with its tables."""
+    from tests.support.history import made
+
+    opened = made(url)
+    yield opened
+    opened.close()

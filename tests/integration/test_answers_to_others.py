@@ -209,6 +209,17 @@ def test_a_run_without_an_id_is_not_counted_as_none():
     assert result.failure is not None
 
 
+@pytest.mark.parametrize("odd", ["400 Bad Request", "404 Not Found", "405 Method Not Allowed", "501 Not Implemented"])
+def test_one_odd_answer_does_not_say_that_the_ledger_has_no_such_read(odd):
+    upload_runs = Lookup("upload-runs", "upload_id", "upload_1")
+    run = {"reconciliation_id": "recon_1", "upload_id": "upload_1", "status": "started"}
+    answers = iter([(odd, {"error": "something else"}), page(run)])
+    (result,) = looked(lambda *_: next(answers), upload_runs)
+    assert [record.value("runs") for record in result.records] == [["recon_1"]]
+    (result,) = looked(lambda *_: (odd, {"error": "something else"}), upload_runs)
+    assert [record.value("runs") for record in result.records] == [None]
+
+
 @pytest.mark.parametrize("body", [{"data": [], "total": 1}, {"data": None, "total": 3}])
 def test_a_page_without_rows_that_counts_some_is_no_answer(body):
     (result,) = looked(lambda *_: ("200 OK", body), BY_REFERENCE)

@@ -4,7 +4,7 @@ Every text of a write of every kind is marked, its key and its reference as well
 encryption keys. Each way to fail is a target of one worker, before a ledger that says back all that it is sent wherever
 an answer can hold it. What left the worker is held against the marks, byte by byte: what Sentry gets, the log at level
 debug in both forms, metrics, the database of history, what the command line shows without ``--payload``, and the texts
-of errors that an application meets.
+of errors that an application meets, and all that the console answers to whoever may not look at payloads.
 """
 
 from __future__ import annotations
@@ -15,8 +15,9 @@ import socket
 import subprocess
 import sys
 from collections import defaultdict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from itertools import product
 from pathlib import Path
 from typing import Any
 from urllib.request import urlopen
@@ -24,22 +25,28 @@ from urllib.request import urlopen
 import pytest
 import redis
 
-from blnk_relay import Intent, Operator, Relay, RelayError, Settings, Target, Write, transaction
+from blnk_relay import Intent, Operator, Relay, RelayError, Settings, Target, Write, bulk_transactions, transaction
 from blnk_relay.kinds.registry import intent_of
-from tests.support.canary import PATHS, EchoingLedger, Login
+from tests.support.canary import BEHIND_PROXY, PATHS, EchoingLedger, Login
 from tests.support.certificates import certified, https
 from tests.support.cli import run as run_command
+from tests.support.console import KEYS, post
 from tests.support.history import made, sqlite_url
 from tests.support.messages import message
-from tests.support.payments import poor
+from tests.support.payments import payment, poor
 from tests.support.secrecy import a_key, a_mark, found_in
 from tests.support.sentry import FakeSentry
 from tests.support.specimens import SPECIMENS, Specimen
 from tests.support.stages import SHORT
+from tests.support.visiting import Visitor, listening, readable
 from tests.support.waiting import wait_until
+from worker.console.doors import DOORS
+from worker.console.screens.chores import CHORES
+from worker.console.settings import ConsoleSettings
 from worker.demo.stage import _clean_environment, as_environment
 
-WAIT_S = 240.0
+#: Far above what any needs: a minute or two, and more where each worker is killed at once.
+WAIT_S = 420.0
 
 #: The short form: an answer that quotes all that it was sent, and our own code's failure; of kinds that need nothing
 #: before them, one of each sort of payload.
@@ -49,6 +56,7 @@ SHORT_KINDS = ("transaction-queue", "identity.create", "reconciliation.upload")
 #: All of them, so many at a time as one worker gets through in a minute or two.
 GROUPS = (
     ("refused", "rejected", "codeless", "token"),
+    ("partial", "egress"),
     ("scope", "absent", "conflict", "unprocessed", "slowed"),
     ("failed", "gateway", "away", "late", "nonsense"),
     ("page", "moved", "silent", "reset", "cut"),
@@ -65,6 +73,9 @@ WORDS = frozenset(
         *("precise_amount", "precise_distribution", "status", "external_transactions[].currency", "field", "date"),
     }
 )
+
+#: Bulks of which the ledger makes one item alone: of one it rejects the other, and of one it stops before that.
+POOR_BULKS: Mapping[str, Mapping[str, bool]] = {"poor-bulk": {}, "poor-bulk-skipping": {"skip_queue": True}}
 
 #: What stands beside the texts of a write: its scene, of which its references are made, and its key.
 NAMES = 2
@@ -130,10 +141,15 @@ def of(specimen: Specimen, target: str, ids: Mapping[str, str]) -> Marked:
     return Marked(specimen.name, intent, f"{specimen.name}.{target}.{marks[1]}", target, marks)
 
 
-def poorly(target: str) -> Marked:
-    """A marked write for which there is no money."""
-    marks = [a_mark("scene"), a_mark("key")]
-    return Marked("poor", marked_intent(poor(marks[0]), marks), f"poor.{target}.{marks[1]}", target, marks)
+def poorly(target: str) -> list[Marked]:
+    """Marked writes for which there is no money, or for a part of them."""
+    found = []
+    for name in POOR_BULKS if PATHS[target].letters == "partial" else ("poor",):
+        marks = [a_mark("scene"), a_mark("key")]
+        both = [payment(f"{marks[0]}-paid"), poor(f"{marks[0]}-poor")]
+        intent = poor(marks[0]) if name == "poor" else bulk_transactions(both, **POOR_BULKS[name])
+        found.append(Marked(name, marked_intent(intent, marks), f"{name}.{target}.{marks[1]}", target, marks))
+    return found
 
 
 def marked_intent(intent: Intent, marks: list[str], ids: frozenset[str] = frozenset()) -> Intent:
@@ -332,6 +348,111 @@ def commands_of(play: Play, secrets: set[str]) -> tuple[str, set[str]]:
     return "\n".join(shown), said | said_by_ledger(play, secrets)
 
 
+#: What stands in the places of addresses of the console, beside an intent and a job.
+PLACES: Mapping[str, tuple[tuple[str, ...], ...]] = {
+    "/intents/{target}/{id}/{what}": (("what", "replay", "discard", "cancel"),),
+    "/letters/{what}": (("what", "replay", "discard"),),
+    "/lanes/{sort}/{name}/{what}": (("sort", "lane", "target"), ("what", "pause", "resume")),
+    "/workers/{what}": (("what", "quiet", "stop"),),
+    "/journals/{name}/{what}": (("what", *CHORES),),
+}
+
+#: Errands of an operator that are about one journal.
+OF_A_JOURNAL = ("recount", "keys")
+
+
+def console_of(play: Play, job: str) -> bytes:
+    """All that the console answers to somebody who may not look at payloads, headers and refusals as well."""
+    told: list[bytes] = []
+    settings = ConsoleSettings(port=0, token_rights=("operator",), api_keys=(*KEYS.values(),))
+    asked = set[str]()
+    with listening(play.relay.journals, settings, bells=play.relay.bells, holder="ben") as house:
+        ben, script, mighty = (
+            house.let_in(),
+            house.visitor(Authorization="Bearer operator"),
+            house.visitor(Authorization="Bearer all"),
+        )
+
+        def keep(answer: Any, *codes: int) -> None:
+            assert answer.status_code in codes, (answer.url, answer.status_code, readable(answer.text))
+            told.extend((repr(answer.headers).encode(), answer.content))
+
+        errands = errands_of(ben, script, play)
+        for door in (door for door in DOORS if door.method == "GET"):
+            asked.add(door.path)
+            visitor = script if door.api else ben
+            for path in addresses(door.path.removeprefix("/api/v1"), play, {"jobs": [job], "errands": errands}):
+                # Some acts are not for what is in that state, and some names are those of something else.
+                others = (400, 403, 404, 409) if "{what}" in door.path or "{name}" in door.path else ()
+                keep(visitor.get(("/api/v1" if door.api else "") + path), 200, *others)
+        token = ben.form_token()
+        for each in play.writes:
+            path = f"/intents/{each.target}/{play.id(each)}/payload"
+            keep(ben.post(path, form_token=token), 403)
+            keep(post(script, path), 403)
+        for path in ("/metrics", "/healthz", "/readyz"):
+            keep(script.get(path), 200, 503)
+        # Whoever has the right is shown what nobody else is.
+        shown = next(each for each in play.writes if each.texts and PATHS[each.target].form != "broken")
+        answer = post(mighty, f"/intents/{shown.target}/{play.id(shown)}/payload")
+        assert found_in(shown.texts, answer.content), answer.text
+    assert asked == {door.path for door in DOORS if door.method == "GET"}
+    return b"\n".join(told)
+
+
+def errands_of(ben: Visitor, script: Visitor, play: Play) -> list[str]:
+    """What the console does meanwhile for an operator: ids of errands that are over."""
+    token = ben.form_token()
+    target = next(each.target for each in play.writes)
+    asked = [("/doctor", {}), *((f"/journals/{target}/{what}", {}) for what in OF_A_JOURNAL)]
+    if PATHS[target].sent and PATHS[target].login == "key":
+        asked.append(("/audit", {"target": target, "rate": "500"}))
+    begun = []
+    for path, fields in asked:
+        answer = ben.post(path, form_token=token, **fields)
+        assert answer.status_code == 303, (path, readable(answer.text))
+        begun.append(answer.headers["Location"].rpartition("/")[2])
+    for errand in begun:
+        wait_until(lambda: script.get(f"/api/v1/errands/{errand}").json()["state"] != "running", 120, "an errand")  # noqa: B023
+    return begun
+
+
+def addresses(path: str, play: Play, numbered: Mapping[str, list[str]]) -> Iterator[str]:
+    """What to ask for at a door, of all that was enqueued.
+
+    Args:
+        path: Of the door.
+        play: What was enqueued.
+        numbered: Ids of what else there is, by the first part of its address.
+    """
+    kinds = list(dict.fromkeys(each.specimen for each in play.writes))
+    targets = list(dict.fromkeys(each.target for each in play.writes))
+    for choice in product(*(names for _, *names in PLACES.get(path, ()))):
+        filled = path
+        for (place, *_), name in zip(PLACES.get(path, ()), choice, strict=True):
+            filled = filled.replace(f"{{{place}}}", name)
+        if (ids := numbered.get(filled.split("/")[1])) and "{id}" in filled:
+            yield from (filled.replace("{id}", id_) for id_ in ids)
+        elif "{id}" in filled:
+            for each in play.writes:
+                # Each kind by one path, and each path by one kind; the pages of acts show no more of it.
+                if "{what}" not in path or kinds.index(each.specimen) == targets.index(each.target):
+                    yield filled.replace("{target}", each.target).replace("{id}", play.id(each))
+        elif "{name}" in filled:
+            yield from (filled.replace("{name}", name) for name in ("transactions", *targets))
+        elif path in ("/intents", "/letters", "/problems", "/find", "/letters/{what}"):
+            yield from (f"{filled}?target={target}{more}" for target in targets for more in MORE.get(path, ("",)))
+        else:
+            yield filled
+
+
+#: What else is asked for with some pages.
+MORE: Mapping[str, tuple[str, ...]] = {
+    "/intents": ("", "&state=dead"),
+    "/find": ("&kind=transaction", "&state=dead"),
+}
+
+
 def said_by_ledger(play: Play, secrets: set[str]) -> set[str]:
     """The marks that stand in a code or a message by now."""
     said = set[str]()
@@ -386,6 +507,20 @@ def target_of(login: Login, url: str, stage: Any, keys: dict[str, str]) -> Targe
     return Target(name=login.name, base_url=url, instance_id=stage.settings.instance_id, **options)
 
 
+def address_of(path: str, ledger: str, unbelieved: str) -> str:
+    """Where the ledger of a path is."""
+    if PATHS[path].proxied:
+        return BEHIND_PROXY
+    return unbelieved if PATHS[path].form == "tls" else ledger
+
+
+def go_through(monkeypatch: Any, proxy: str) -> None:
+    """Through a proxy to what is not on this machine."""
+    for name, value in (("http_proxy", proxy), ("no_proxy", "127.0.0.1")):
+        monkeypatch.delenv(name.upper(), raising=False)
+        monkeypatch.setenv(name, value)
+
+
 SETTINGS: Mapping[str, Any] = {
     **SHORT,
     "lease_s": 6.0,
@@ -424,13 +559,13 @@ def play_all(
     stage = ground.make_stage(settings={**SETTINGS, "sentry_dsn": sentry.dsn})
     ids = prepared(stage, paths, kinds)
     logins, keys = [login_of(name) for name in paths], dict[str, str]()
-    password, by_name, reason = a_mark("password"), a_mark("byname"), a_mark("reason")
+    password, egress, by_name, reason = (a_mark(what) for what in ("password", "egress", "byname", "reason"))
     with redis.Redis(port=stage.valkey.port) as client:
         client.config_set("requirepass", password)
     certified(folder, -1)
-    database = made(sqlite_url(folder))
-    database.close()
+    made(sqlite_url(folder)).close()
     with EchoingLedger(stage.sandbox.url, stage.settings.token, logins) as ledger, https(folder) as unbelieved:
+        go_through(monkeypatch, ledger.url.replace("//", f"//relay:{egress}@"))
         stage.settings = replace(
             stage.settings,
             redis_url=f"redis://:{password}@127.0.0.1:{stage.valkey.port}/0",
@@ -439,17 +574,16 @@ def play_all(
             token="",
             instance_id="",
             targets=tuple(
-                target_of(login, unbelieved if PATHS[login.name].form == "tls" else ledger.url, stage, keys)
-                for login in logins
+                target_of(login, address_of(login.name, ledger.url, unbelieved), stage, keys) for login in logins
             ),
             log_keys=False,
             metrics_port=a_port(),
             history_url=sqlite_url(folder),
         )
         writes = [of(SPECIMENS[kind], path, ids.get((path, kind), {})) for path in paths for kind in kinds]
-        writes += [poorly(path) for path in paths if PATHS[path].form == "done"]
+        writes += [each for path in paths if PATHS[path].form == "done" for each in poorly(path)]
         secrets_of_keys = {key.partition(":")[2] for key in keys.values()}
-        credentials = {password, *secrets_of_keys}.union(*(login.secrets for login in logins))
+        credentials = {password, egress, *secrets_of_keys}.union(*(login.secrets for login in logins))
         names = set[str]().union(*(each.names for each in writes))
         secrets = {*credentials, by_name, reason}.union(*(each.marks for each in writes))
         with Relay(stage.settings) as relay:
@@ -471,6 +605,8 @@ def play_all(
             _letters(operator, paths)
             shown, said = commands_of(play, secrets)
             assert job in shown
+            pages = console_of(play, job)
+            said |= said_by_ledger(play, secrets)
             wait_until(lambda: not any(relay.journal(path).history_lag().uncopied for path in paths), 60, "history")
             stage.stop_workers()
         assert {login.client for login in logins if login.client} <= ledger.asked
@@ -487,6 +623,7 @@ def play_all(
         "metrics": (metrics, set()),
         "history": (kept, names | payloads | (said - credentials - sealed) | {by_name, reason}),
         "command line": (shown.encode(), names | (said - credentials) | {by_name, reason}),
+        "console without the right": (pages, names | (said - credentials) | {by_name, reason}),
         "errors": ("\n".join(told).encode(), names),
         "settings": (repr(stage.settings).encode(), set()),
     }
@@ -550,7 +687,7 @@ def test_no_mark_comes_out_by_the_two_plainest_ways(ground):
 
 
 @pytest.mark.long
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(900)
 @pytest.mark.parametrize("paths", GROUPS, ids="-".join)
 def test_no_mark_comes_out_anywhere(ground, paths):
     play_all(ground, paths, tuple(SPECIMENS))

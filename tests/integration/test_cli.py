@@ -7,10 +7,9 @@ import re
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator
 from datetime import timedelta
-from typing import Any
 
+import click
 import pytest
 
 from blnk_relay.catalogue.examples import example_line
@@ -20,10 +19,10 @@ from blnk_relay.journal.entries import Settlement, new_entry
 from blnk_relay.journal.jobs import FROM_A_JOB, MOST_OF_A_JOB
 from blnk_relay.journal.pauses import MAX_REASON
 from blnk_relay.kinds.registry import KINDS, intent_of
-from tests.support.cli import FUNDS, ROOT, commands, die, letters, line, payment, run
+from tests.support.cli import FUNDS, ROOT, commands, die, letters, line, names, payment, run, section
 from tests.support.stages import operator_of
 from worker.app import POOLS
-from worker.cli import dead, exits, group, options
+from worker.cli import dead, deferred, exits, options
 from worker.cli import letters as bulk
 from worker.cli import services as running
 from worker.cli import show as reading
@@ -49,8 +48,11 @@ def test_the_help_of_every_command_offers_json_and_ends_with_an_example(path):
     assert f"blnk-relay {' '.join(path)}" in ran.out[ran.out.rindex("Example:") :]
 
 
-def test_the_demo_is_loaded_when_it_is_asked_for():
+def test_a_command_is_loaded_when_it_is_asked_for_and_its_line_of_the_help_is_its_own():
     assert "--intents" in run("demo", "--help").out
+    said = {name: command.get_short_help_str(1_000) for name, command in cli.commands.items()}
+    own = {name: deferred.loaded(command) for name, command in cli.commands.items()}
+    assert said == {name: command.get_short_help_str(1_000) for name, command in own.items()}
 
 
 def test_help_and_version_need_no_redis_and_load_no_heavy_part():
@@ -72,7 +74,7 @@ def test_numbers_that_stand_twice_for_the_sake_of_a_quick_start_agree():
 
 
 def test_a_command_that_is_not_installed_is_a_sentence(monkeypatch):
-    missing = group.Deferred("demo", "worker.nothing.here", "command", "", "Install the extra.")
+    missing = deferred.Deferred("demo", "worker.nothing.here", "command", "", "Install the extra.")
     monkeypatch.setitem(cli.commands, "demo", missing)
     assert run("demo").code == exits.BAD_INPUT
     assert "demo needs what is not installed: worker.nothing. Install the extra." in run("demo").err
@@ -124,28 +126,20 @@ def test_unknown_commands_and_options_are_sentences():
     assert run("list", "--since", "yesterday").err.count("\n") == 1
 
 
-def section(name: str) -> str:
-    """What docs/cli.md says about a command."""
-    parts = re.split(r"^## (.+)$", (ROOT / "docs" / "cli.md").read_text(encoding="utf-8"), flags=re.MULTILINE)
-    found = dict(zip(parts[1::2], parts[2::2], strict=True))
-    return found[name]
-
-
-def names(document: Any) -> Iterator[str]:
-    """All field names of a document, except in objects whose names are data."""
-    if isinstance(document, dict):
-        for name, value in document.items():
-            yield name
-            if name not in ("counts", "ways", "codes", "results", "sums", "reasons"):
-                yield from names(value)
-    elif isinstance(document, list):
-        for item in document:
-            yield from names(item)
-
-
 def test_every_command_has_its_section_in_the_documentation_with_an_example():
     for path in commands():
         assert f"$ blnk-relay {' '.join(path)}" in section(f"blnk-relay {' '.join(path)}")
+
+
+def test_every_option_is_told_of_in_the_section_of_its_command():
+    for path in commands():
+        command = cli
+        for name in path:
+            command = command.commands[name]
+            command = command.load() if isinstance(command, deferred.Deferred) else command
+        told = section(f"blnk-relay {' '.join(path)}") + section("For all commands")
+        options = [one.opts[0] for one in command.params if isinstance(one, click.Option) and not one.hidden]
+        assert [option for option in options if not re.search(rf"{option}(?![\w-])", told)] == [], path
 
 
 def test_the_table_of_exit_codes_is_the_one_of_the_code():

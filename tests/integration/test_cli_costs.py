@@ -58,15 +58,21 @@ LINES: Mapping[tuple[str, ...], tuple[Row, ...]] = {
     ("show",): (Row(("open-1",)),),
     ("list",): (
         Row((), 3_000, 500_000),
-        Row(("--state", "dead", "--limit", "10"), 250, 60_000),
+        Row(("--state", "dead", "--limit", "10"), 250, 40_000),
         # What no index answers ends after some that do not fit.
         Row(("--state", "ready", "--kind", "refund"), 3_000, 250_000),
         Row(("--kind", "refund"), 3_000, 250_000),
         Row(("--state", "ready", "--since", "1h", "--code", "NONE"), 3_000, 250_000),
         Row(("--state", "cancelled"), 3_000, 250_000),
     ),
-    # Besides the one of that name the newest are read, in full: others may name it in a payload.
-    ("find",): (Row(("open-1",), 6_000, 1_300_000), Row(("--destination", "@nobody"), 6_000, 1_300_000)),
+    ("find",): (
+        Row(("--key", "open-1"), 60, 10_000),
+        # Besides the one of that name the newest are looked at: others may name it in a payload.
+        Row(("open-1",), 1_300, 400_000),
+        Row(("--destination", "@nobody"), 100, 250_000),
+        # Where all of them fit the newest are read in full, and no more than are shown.
+        Row(("--destination", "@alice"), 1_700, 550_000),
+    ),
     ("status",): (Row((), 160),),
     ("workers",): (Row(),),
     ("workers", "quiet"): (Row((WORKER, "--reason", "x")),),

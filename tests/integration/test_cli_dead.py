@@ -182,9 +182,7 @@ def test_what_cannot_be_replayed_takes_no_room_from_what_can(relay):
 def test_a_letter_that_lived_and_died_again_since_the_plan_is_left_alone(relay, operator):
     letters(relay, "a", "b")
     with opened() as access:
-        plan = scope.plan(
-            access, scope.Scope(everything=True), 10, lambda status: (operator.plan(status).way.value, "")
-        )
+        found = scope.look_through(access, scope.Scope(everything=True), 10, "replay")
         operator.replay(relay.journal().find("a"), who="bob", reason="a test")
         die(relay, "unknown", "VANISHED")
         act = bulk.Act(
@@ -197,7 +195,7 @@ def test_a_letter_that_lived_and_died_again_since_the_plan_is_left_alone(relay, 
             lambda status, reason: access.operator.replay(status, who="ann", reason=reason) and None,
         )
         result = bulk.Result(refused=0, left=2)
-        bulk._run(plan, act, "a test", result)
+        bulk._run(found.plan, act, "a test", result)
     assert (result.done, result.refused, result.left) == (1, 1, 0)
     assert "changed since it was looked at" in result.errors[0]["message"]
     assert relay.get("a").code == "VANISHED"

@@ -19,6 +19,7 @@ from blnk_relay.journal.entries import new_entry
 from tests.support.cli import commands, letters, payment, process, run
 from worker.cli import exits
 from worker.cli.commands import cli
+from worker.cli.deferred import loaded
 
 pytestmark = pytest.mark.usefixtures("environment")
 
@@ -45,13 +46,14 @@ SHOWN = {
     ("history", "status"): (),
     ("audit",): None,  # needs a ledger: tests/integration/test_audit.py
     ("demo",): None,
+    ("console",): None,  # runs until it is stopped
 }
 
 
 def takes_csv(path: tuple[str, ...]) -> bool:
     command = cli
     for name in path:
-        command = command.commands[name]
+        command = loaded(command.commands[name])
     outputs = [param for param in command.params if param.name == "output"]
     return bool(outputs) and "csv" in outputs[0].type.choices
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from blnk_relay import JournalUnavailable, Settings, Write, commit_hold, create_ledger, transaction
+from blnk_relay import JournalUnavailable, Settings, Write, commit_hold, create_ledger
 from blnk_relay.intents.states import State
 from blnk_relay.journal.entries import Settlement
 from blnk_relay.journal.journal import Journal
@@ -18,11 +18,11 @@ from blnk_relay.journal.lua import Scripts
 from blnk_relay.sandbox import Faults, Rule, Sandbox
 from tasks.confirm import confirm
 from tasks.deliver import deliver
-from tests.integration.test_kind_faults import HASTE, HASTY_LEDGER, drive, settle
 from tests.support.clocks import let_the_clock_be_set, step
 from tests.support.hands import hands
+from tests.support.haste import HASTE, HASTY_LEDGER, commits, drive, settle
 from tests.support.journal import WORKER
-from tests.support.payments import payment
+from tests.support.payments import hold, payment
 from tests.support.stages import fields_of
 from tests.support.waiting import wait_until
 
@@ -44,33 +44,13 @@ def given(settings: Settings, ledger: Sandbox, monkeypatch: pytest.MonkeyPatch) 
     return Settings(**HASTE, redis_url=settings.redis_url, base_url=ledger.url)
 
 
-def hold(name: str) -> Write:
-    return Write(
-        intent=transaction(
-            source="@world",
-            destination="@shop",
-            currency="EUR",
-            amount=100,
-            description="A hold",
-            reference=name,
-            inflight=True,
-            allow_overdraft=True,
-        )
-    )
-
-
-def committed(ledger: Sandbox, name: str) -> int:
-    (row,) = [row for row in ledger.books().rows if row.reference == name + "_q"]
-    return sum(child.parent_transaction == row.transaction_id for child in ledger.books().rows)
-
-
 @pytest.mark.parametrize("seconds", [60, 3600, -120])
 def test_a_part_is_committed_once_although_the_clock_steps_while_it_is_under_way(
     given: Settings, ledger: Sandbox, seconds: int
 ) -> None:
     names = [f"hold-{number}" for number in range(HOLDS)]
     with hands(given) as sender, hands(given) as other:
-        settle(sender, [hold(name) for name in names], drive, "the holds")
+        settle(sender, [Write(intent=hold(name, precise_amount=10_000)) for name in names], drive, "the holds")
         other.journal.sweep()
         ledger.set_faults(
             Faults.script([Rule("delay_before", path="/proxy/transactions/", times=None, seconds=SLOW_S)])
@@ -95,7 +75,7 @@ def test_a_part_is_committed_once_although_the_clock_steps_while_it_is_under_way
         wait_until(over, 60)
         sending.join(60)
         told = [other.relay.get(part.key or "") for part in parts]
-        assert [committed(ledger, name) for name in names] == [1] * HOLDS
+        assert [commits(ledger, name) for name in names] == [1] * HOLDS
         assert {(status.state, status.outcome) for status in told} == {("done", "applied")}
 
 
@@ -103,7 +83,7 @@ def test_a_part_is_committed_once_although_the_clock_steps_while_it_is_under_way
 def test_what_was_claimed_is_in_hand_although_the_step_cannot_be_told_and_the_next_trip_tells_it(
     given: Settings, seconds: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    pay = transaction(source="@a", destination="@b", currency="EUR", amount=1, description="x")
+    pay = payment()
     with hands(given) as runtime:
         journal = runtime.journal
         journal.claim("writes", WORKER, 0)
@@ -131,7 +111,7 @@ def test_what_was_claimed_is_in_hand_although_the_step_cannot_be_told_and_the_ne
 @pytest.mark.parametrize("seconds", [600, -600])
 def test_silences_begin_again_after_a_step(given: Settings, seconds: int) -> None:
     """What was quiet for an hour by a clock that has stepped since may have been sent a moment ago."""
-    pay = transaction(source="@a", destination="@b", currency="EUR", amount=1, description="x")
+    pay = payment()
     with hands(given) as runtime:
         journal = runtime.journal
         runtime.relay.enqueue(pay, key="sent")
@@ -150,9 +130,7 @@ def test_silences_begin_again_after_a_step(given: Settings, seconds: int) -> Non
 
 @pytest.mark.parametrize("seconds", [-30, -120, -7200, 300])
 def test_a_step_holds_up_no_retry(given: Settings, ledger: Sandbox, seconds: int) -> None:
-    pay = transaction(
-        source="@world", destination="@shop", currency="EUR", amount=1, description="x", allow_overdraft=True
-    )
+    pay = payment()
     with hands(given) as runtime:
         ledger.set_faults(Faults.script([Rule("423", path="/proxy/transactions", times=2)]))
         runtime.journal.sweep()
@@ -277,7 +255,7 @@ def test_a_gate_that_shuts_before_anybody_has_seen_a_step_opens_as_soon_as_witho
 
 def test_a_bell_is_rung_after_a_step_back(given: Settings) -> None:
     journal = Journal(given)
-    pay = transaction(source="@a", destination="@b", currency="EUR", amount=1, description="x")
+    pay = payment()
     with hands(given) as runtime:
         journal.sweep()
         runtime.relay.enqueue(pay, key="before")

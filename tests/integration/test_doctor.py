@@ -19,7 +19,7 @@ from blnk_relay.bell import DELIVER_TASK, queue_of
 from blnk_relay.journal.shape import Program, this_program
 from blnk_relay.sandbox import Options, Sandbox
 from tests.support.certificates import certified, https
-from tests.support.cli import Ran, run
+from tests.support.cli import Ran, letters, run
 from tests.support.messages import message
 from tests.support.oauth import as_client, log_in
 from tests.support.payments import payment
@@ -146,6 +146,19 @@ def test_a_redis_that_would_lose_or_evict_intents_is_told_of(given: Settings, mo
         assert levels(doctor(monkeypatch, strict)[1], "memory", "eviction") in (["failure", "ok"], ["warning", "ok"])
     finally:
         server.stop()
+
+
+def test_letters_that_no_cause_accounts_for_are_told_of(given: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    with Relay(given) as relay:
+        letters(relay, "a", "b")
+        assert levels(doctor(monkeypatch, given)[1], "causes") == ["ok"]
+        journal = relay.journal()
+        [lost] = journal.client.keys("*letters:*")
+        journal.client.zrem(lost, relay.get("a").id)
+        [found] = doctor(monkeypatch, given)[1]["causes"]
+        assert (found["level"], "1 not accounted for" in found["saw"]) == ("warning", True)
+        assert run(*found["mend"].split()[1:]).code == 0
+        assert levels(doctor(monkeypatch, given)[1], "causes") == ["ok"]
 
 
 def test_what_a_user_may_not_ask_for_is_said_and_how_to_allow_it(

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import base64
+import json
 import socket
 import threading
+from collections.abc import Callable
 
 import pytest
 
@@ -15,9 +18,10 @@ WRITE = Request("PUT", "/transactions/inflight/txn_x", "inflight", {"status": "c
 
 
 class EgressProxy:
-    """A proxy that reads what it gets and then hangs up."""
+    """A proxy that reads what it gets, answers what it is told to, and then hangs up."""
 
-    def __init__(self) -> None:
+    def __init__(self, answer: Callable[[bytes], bytes] = lambda _: b"") -> None:
+        self._answer = answer
         self.server = socket.create_server(("127.0.0.1", 0))
         self.got: list[bytes] = []
         self._thread = threading.Thread(target=self._serve, daemon=True)
@@ -35,6 +39,7 @@ class EgressProxy:
                 return
             with connection:
                 self.got.append(connection.recv(65_536))
+                connection.sendall(self._answer(self.got[-1]))
 
     def close(self) -> None:
         self.server.shutdown(socket.SHUT_RDWR)
@@ -71,3 +76,25 @@ def test_a_proxy_that_is_not_there_leaves_no_doubt(no_proxies):
         assert proxy.send(WRITE, "request-1", start_by_s=float("inf")).failure is Failure.NOT_SENT
     finally:
         proxy.close()
+
+
+def test_a_proxy_that_says_back_what_it_was_shown_puts_its_password_into_no_letter(no_proxies):
+    shown = base64.b64encode(b"relay:pass+word of the proxy").decode()
+
+    def refuse(request: bytes) -> bytes:
+        assert f"Proxy-Authorization: Basic {shown}".encode() in request
+        told = f"{shown} is relay with 'pass+word of the proxy' (pass%2Bword%20of%20the%20proxy), who may not"
+        body = json.dumps({"error": told}).encode()
+        return b"HTTP/1.1 407 No\r\nContent-Length: %d\r\n\r\n%s" % (len(body), body)
+
+    egress = EgressProxy(refuse)
+    address = egress.url.replace("//", "//relay:pass%2Bword%20of%20the%20proxy@")
+    no_proxies.setenv("http_proxy", address)
+    proxy = Proxy(Settings(base_url="http://ledger.example", token="t", instance_id="i"))  # noqa: S106
+    try:
+        response = proxy.send(WRITE, "request-1", start_by_s=float("inf"))
+    finally:
+        proxy.close()
+        egress.close()
+    assert response.status == 407
+    assert response.message == "[credential] is relay with '[credential]' ([credential]), who may not"

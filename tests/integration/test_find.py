@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Iterator
 from dataclasses import replace
 from decimal import Decimal
-from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import text
+from sqlalchemy import Connection, text
 
 from blnk_relay import (
     Leg,
@@ -25,33 +23,20 @@ from blnk_relay import (
     transaction,
 )
 from blnk_relay.history import schema
-from blnk_relay.history.database import Database
-from blnk_relay.history.search import Terms, query
-from tests.integration.test_cli import names, section
-from tests.integration.test_history import bury, copy, server
-from tests.support.cli import run
-from tests.support.history import books_of, made, rows_of, sqlite_url
-from tests.support.journal import LANE, WORKER, finish, status, trim
+from blnk_relay.history.database import Database, Place
+from blnk_relay.history.search import narrowest, query, search
+from blnk_relay.history.values import Ended, Movement, Name, Terms
+from tests.support.cli import names, run, section
+from tests.support.history import books_of, copy, made, rows_of, sqlite_url
+from tests.support.journal import LANE, WORKER, bury, finish, status, trim
 from worker.demo.stage import as_environment
-
-__all__ = ["server"]
 
 HOLD_ROW = "txn_aaaaaaaa-1111-4111-8111-aaaaaaaaaaaa"
 
 
 @pytest.fixture(params=("sqlite", "postgresql"))
-def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    if request.param == "sqlite":
-        return sqlite_url(tmp_path)
-    address: str = request.getfixturevalue("server").url()
-    return address
-
-
-@pytest.fixture
-def database(url: str) -> Iterator[Database]:
-    opened = made(url)
-    yield opened
-    opened.close()
+def sort(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
 
 
 @pytest.fixture
@@ -143,6 +128,12 @@ def test_it_says_where_it_looked_and_where_it_could_not(relay, settings, tmp_pat
     shop(relay)
     result = operator.find(destination="@bob")
     assert {place.place: place.whole for place in result.looked} == {"history": True, "journal of target default": True}
+    # A text may be a key, a reference or an id, and each place is told of once.
+    for asked, found in (("order-1001", "order-1001"), ("fee-1", "fees-1"), (HOLD_ROW, "part-1")):
+        result = operator.find(text=asked)
+        assert [one.status.key for one in result.found] == [found]
+        assert [place.place for place in result.looked] == ["history", "journal of target default"]
+        assert result.looked[1].told.startswith("by its key, by what owns it or writes to it, and the newest 5 of 5 ")
     away = replace(settings, history_url=f"sqlite:///{tmp_path / 'empty.db'}")
     with Relay(away) as other:
         result = Operator(other.journals, other.bells).find(destination="@bob")
@@ -173,20 +164,65 @@ INDEXED = [
 ]
 
 
+def planned(database: Database, connection: Connection, terms: Terms) -> str:
+    """How the database would answer a question."""
+    statement = query(terms, [1], 100, narrowest(connection, terms))
+    compiled = statement.compile(dialect=database.engine.dialect, compile_kwargs={"literal_binds": True})
+    explain = "explain " if database.is_postgres else "explain query plan "
+    return "\n".join(str(row) for row in connection.exec_driver_sql(f"{explain}{compiled}".replace("%%", "%")))
+
+
 def test_each_question_goes_along_an_index(database):
     with database.reading() as connection:
         if database.is_postgres:
             # With nothing in it a table is read as a whole, whatever there is.
             connection.execute(text("set local enable_seqscan = off"))
             connection.execute(text("set local enable_sort = off"))
-        dialect = database.engine.dialect
         for terms, index in INDEXED:
-            compiled = query(terms, [1], 100).compile(dialect=dialect, compile_kwargs={"literal_binds": True})
-            explain = "explain " if database.is_postgres else "explain query plan "
-            plan = "\n".join(str(row) for row in connection.exec_driver_sql(f"{explain}{compiled}".replace("%%", "%")))
+            plan = planned(database, connection, terms)
             assert f"{schema.NAMES}{index}" in plan, (terms, plan)
             assert "SCAN relay_movements\n" not in plan
             assert "Seq Scan" not in plan
+
+
+#: Two things of which one is rare among what stands there, and the index of that one.
+LED = [
+    (Terms(movement={"source": "@world", "destination": "@wallet-7"}), "movements_destination"),
+    (Terms(movement={"source": "@odd", "destination": "@shop"}), "movements_source"),
+    (Terms(movement={"currency": "EUR", "source": "@odd"}), "movements_source"),
+    (Terms(movement={"source": "@world"}, meta={"shop": "x"}, names=("order-3",)), "names_name"),
+    (Terms(movement={"destination": "@wallet-7"}, meta={"shop": "x"}), "movements_destination"),
+    (Terms(kind="transaction", code="NO"), "intents_code"),
+    (Terms(kind="refund", state="done"), "intents_kind"),
+]
+
+
+def test_of_several_things_the_rarest_leads_and_the_others_are_looked_at_beside(database):
+    ended = [
+        Ended(
+            id=f"id-{n}", key=f"order-{n}", kind="refund" if n == 9 else "transaction", lane=LANE,
+            state="dead" if n == 8 else "done", code="NO" if n == 8 else "", ended_ms=1_000 + n,
+            names=(Name("reference", f"order-{n}"),), meta=((0, "shop", "x"),),
+            movements=(
+                Movement("EUR", "25", "2500", "@world", f"@wallet-{n}"),
+                Movement("EUR", "1", "100", "@odd" if n == 5 else "@world", "@shop"),
+            ),
+        )
+        for n in range(30)
+    ]  # fmt: skip
+    with database.locked("relay:default", "default") as page:
+        assert page is not None
+        page.write(Place("born", 1, ""), 2_000, ended, [], [])
+    with database.reading() as connection:
+        if database.is_postgres:
+            connection.execute(text("set local enable_seqscan = off"))
+            connection.execute(text("set local enable_sort = off"))
+        plans = [(planned(database, connection, terms), f"{schema.NAMES}{index}") for terms, index in LED]
+        assert [(plan, index) for plan, index in plans if index not in plan] == []
+        # A row beside is found by whose it is: the rows of a text may be all that there are.
+        assert [plan for plan, index in plans if index.endswith("names_name") and "movements_source" in plan] == []
+        found = [[one.key for _, one in search(connection, terms, {1: "default"}, 100)[0]] for terms, _ in LED]
+        assert found == [["order-7"], ["order-5"], ["order-5"], ["order-3"], ["order-7"], ["order-8"], ["order-9"]]
 
 
 def test_what_a_journal_hides_is_nowhere_in_the_clear_and_found_with_its_key(valkey, tmp_path):

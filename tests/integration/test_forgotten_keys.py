@@ -14,7 +14,8 @@ from blnk_relay.journal.entries import id_of
 from blnk_relay.journal.journal import Journal
 from blnk_relay.kinds.registry import KINDS
 from blnk_relay.sandbox import Sandbox
-from tests.integration.test_kind_faults import (
+from tests.support.hands import hands
+from tests.support.haste import (
     AFTERWARDS_S,
     HASTE,
     HASTY_LEDGER,
@@ -24,7 +25,6 @@ from tests.integration.test_kind_faults import (
     scene_of,
     settle,
 )
-from tests.support.hands import hands
 from tests.support.journal import LANE, WORKER, enqueue, finish, status, sweep, trim
 from tests.support.payments import payment
 from tests.support.specimens import SPECIMENS

@@ -19,8 +19,8 @@ from blnk_relay.journal.tokens import TokenStore
 from blnk_relay.sandbox import Sandbox
 from tests.frozen.__main__ import NAMESPACE, SENT, SETTINGS, work
 from tests.frozen.store import path_of, thawed
-from tests.integration.test_kind_faults import HASTY_LEDGER
 from tests.support.hands import hands
+from tests.support.haste import HASTY_LEDGER
 from tests.support.payments import hold, payment
 from tests.support.redis_keys import listed, unlisted
 

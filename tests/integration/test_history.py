@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import gc
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -22,64 +21,24 @@ from blnk_relay.journal.copier import Copier
 from blnk_relay.journal.entries import Settlement
 from blnk_relay.journal.ground import Ground
 from blnk_relay.journal.journal import Journal
-from tests.support.history import books_of, made, postgres, rows_of, sqlite_url, why_no_postgres
-from tests.support.journal import LANE, WORKER, enqueue, finish, kill, status, sweep, trim
+from tests.support.copying import tell_steps
+from tests.support.history import books_of, copy, made, rows_of
+from tests.support.journal import LANE, WORKER, bury, enqueue, finish, kill, pay, status, sweep, trim
 from tests.support.stages import operator_of
 
 #: The same on PostgreSQL takes longer; test_find.py copies into it in the first tier as well.
 SORTS = ("sqlite", pytest.param("postgresql", marks=pytest.mark.long))
 
 
-@pytest.fixture(scope="module")
-def server() -> Iterator[Any]:
-    """A PostgreSQL, where there is one."""
-    if why := why_no_postgres():
-        pytest.skip(why)
-    with postgres() as running:
-        yield running
-
-
 @pytest.fixture(params=SORTS)
-def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    """The address of an empty database of each sort."""
-    if request.param == "sqlite":
-        return sqlite_url(tmp_path)
-    address: str = request.getfixturevalue("server").url()
-    return address
-
-
-@pytest.fixture
-def database(url: str) -> Iterator[Database]:
-    opened = made(url)
-    yield opened
-    opened.close()
+def sort(request: pytest.FixtureRequest) -> str:
+    """The sort of the database."""
+    return str(request.param)
 
 
 @pytest.fixture
 def settings(settings: Settings) -> Settings:
     return replace(settings, history_batch=5, history_payload=True)
-
-
-def copy(journal: Journal, database: Database) -> int:
-    """Copy all that there is; returns how many pages that took."""
-    copier, rounds = Copier(journal, database), 0
-    while copier.round().more:
-        rounds += 1
-        assert rounds < 200
-    return rounds
-
-
-def pay(relay: Relay, *keys: str) -> None:
-    """Payments that are over."""
-    enqueue(relay, *keys)
-    finish(relay.journal(), *relay.journal().claim(LANE, WORKER, 100).items)
-
-
-def bury(relay: Relay, *keys: str, dead_class: str = "refused") -> None:
-    """Payments that are dead letters."""
-    enqueue(relay, *keys)
-    for claimed in relay.journal().claim(LANE, WORKER, 100).items:
-        kill(relay.journal(), claimed, dead_class)
 
 
 def keys_in(database: Database) -> Counter[str]:
@@ -210,22 +169,10 @@ class Killed(BaseException):
 class Boundaries:
     """Ends a copier before or after the n-th thing that it says to Redis or to the database."""
 
-    def __init__(self, journal: Journal, database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    def __init__(self, journal: Journal, database: Database) -> None:
         self._left = -1
         self.met: list[str] = []
-        carry = journal._carry
-
-        def carried(trip: Any) -> Any:
-            name = getattr(trip, "name", "read")
-            self.pass_(f"before {name}")
-            answer = carry(trip)
-            self.pass_(f"after {name}")
-            return answer
-
-        monkeypatch.setattr(journal, "_carry", carried)
-        sa.event.listen(database.engine, "before_cursor_execute", lambda *_: self.pass_("before a statement"))
-        sa.event.listen(database.engine, "after_cursor_execute", lambda *_: self.pass_("after a statement"))
-        sa.event.listen(database.engine, "commit", lambda *_: self.pass_("before the commit"))
+        tell_steps(journal, database.engine, self.pass_)
 
     def pass_(self, name: str) -> None:
         if self._left < 0:
@@ -263,9 +210,9 @@ def check_books(journal: Journal, database: Database, done: set[str], dead: set[
     assert (lag.uncopied, lag.walking, lag.trouble) == (0, 0, "")
 
 
-def test_killed_before_and_after_each_thing_that_it_says_nothing_is_lost_or_doubled(relay, database, monkeypatch):
+def test_killed_before_and_after_each_thing_that_it_says_nothing_is_lost_or_doubled(relay, database):
     journal = relay.journal()
-    boundaries = Boundaries(journal, database, monkeypatch)
+    boundaries = Boundaries(journal, database)
     number, done, dead = 0, set[str](), set[str]()
     killed = True
     while killed:
@@ -294,6 +241,11 @@ def test_two_copiers_at_once_do_not_meet(relay, database):
         assert Copier(journal, database).round().copied == 0
     copy(journal, database)
     pay(relay, "paid-3")
+    # The same once the journal is known there.
+    with database.locked("relay:default", "default") as page:
+        assert page is not None
+        assert Copier(journal, database).round().copied == 0
+    assert journal.history_lag().trouble == ""
     # One has written its page and is frozen; another copies that and what came after; then the first one wakes.
     first, told = Copier(journal, database), []
     drive = journal.drive

@@ -19,6 +19,7 @@ from blnk_relay.journal.carrying import carry
 from blnk_relay.journal.entries import Settlement
 from blnk_relay.journal.hands import many as hands
 from blnk_relay.journal.jobs import items
+from blnk_relay.kinds.registry import KINDS, intent_of
 from tests.support.cli import FUNDS, WAIT_S, count, die, letters, payment, process, run
 from tests.support.secrecy import a_key
 from tests.support.waiting import wait_until
@@ -78,6 +79,20 @@ def test_a_job_does_what_was_planned_page_by_page_and_says_what_it_did(operator,
         ("begin", "console", 60, "begun"),
     ]
     assert not carry(relay.journal(), "host:1:a").more
+
+
+def test_a_letter_that_cannot_be_planned_does_not_touch_its_neighbours_and_can_be_closed(operator, relay, monkeypatch):
+    letters(relay, "a")
+    relay.enqueue(intent_of("inflight.commit", {"hold": "hold-1", "amount": "1.00", "precision": 100}), key="b")
+    die(relay, "refused", "HOLD_EXPIRED", lane="inflight")
+    letters(relay, "c")
+    monkeypatch.setitem(KINDS._known, "inflight.commit", replace(KINDS["inflight.commit"], hopeless=None))
+    plan = operator.plan_many("replay")
+    assert [letter.status.key for letter in plan.letters] == ["a", "c"]
+    assert [letter.status.key for letter in plan.first] == ["a", "c", "b"]
+    assert plan.reasons == {"it cannot be planned (TypeError); the others are not touched by that": 1}
+    assert run("dead", "replay", "--all", "--plan", "--json").json["reasons"] == plan.reasons
+    assert len(operator.plan_many("discard").letters) == 3
 
 
 def test_what_a_job_is_worth_is_told_to_the_last_digit(operator, relay):

@@ -6,35 +6,34 @@ HTTP. The list of faults is the sandbox's: a new one joins by itself.
 
 from __future__ import annotations
 
-import time
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import pytest
 
 from blnk_relay import Settings, Status, Write
-from blnk_relay.intents.intent import DEFAULT_TARGET
-from blnk_relay.journal.operator import Operator
-from blnk_relay.sandbox import Faults, Options, Sandbox
+from blnk_relay.sandbox import Faults, Sandbox
 from blnk_relay.sandbox.books.frozen import Books
-from blnk_relay.sandbox.books.rows import Effect
 from blnk_relay.sandbox.faults.kinds import KINDS as FAULTS
 from blnk_relay.sandbox.faults.kinds import Fault, FaultKind, Fits, Subject
-from tasks.confirm import confirm
-from tasks.deliver import deliver
-from tasks.runtime import Runtime
-from tests.support.hands import Hands, hands
+from tests.support.hands import hands
+from tests.support.haste import (
+    AFTERWARDS_S,
+    HASTE,
+    HASTY_LEDGER,
+    WAIT_S,
+    Driver,
+    drive,
+    effects,
+    needed,
+    scene_of,
+    settle,
+)
 from tests.support.specimens import SPECIMENS, Parts, Specimen
 from tests.support.waiting import wait_until
 from worker.demo.stage import Stage
-
-#: Longest play of one fault; far above what any needs.
-WAIT_S = 90.0
-
-#: Between two rounds of the one who plays the workers: soon enough for all, and no machine kept busy by waiting.
-ROUND_S = 0.01
 
 #: Requests of each specimen that fail: the first, and its repeat where there is one.
 WRITES_STRUCK = 2
@@ -47,32 +46,6 @@ LATE_S = 0.8
 
 #: How far behind reads are, within what the settings allow for.
 LAG_S = 0.4
-
-#: Seconds of the ledger's clock in which it ends all that it may still be at.
-AFTERWARDS_S = 60.0
-
-#: What takes a real ledger minutes and hours takes this one tenths of a second.
-HASTY_LEDGER = Options(retry_scale=0.01, recovery_interval_s=0.3, recovery_threshold_s=3.5, instance_id="inst_play")
-
-HASTE: dict[str, Any] = {
-    "token": HASTY_LEDGER.token,
-    "instance_id": HASTY_LEDGER.instance_id,
-    "bulk_inflight": True,
-    "lanes": ("writes",),
-    "routes": (),
-    "slice_s": 0.3,
-    "sweep_s": 0.2,
-    "confirm_first_s": 0.02,
-    "confirm_max_s": 0.2,
-    "read_lag_s": 0.7,
-    "quiet_s": 1.0,
-    "horizon_s": 2.0,
-    "stuck_horizon_s": 60.0,
-    "retry_base_s": 0.05,
-    "retry_cap_s": 0.2,
-    "probe_s": 0.02,
-    "redis_timeout_s": 10.0,
-}
 
 #: A request that was given up may still be on its way for a while, and what is not answered is soon given up.
 IMPATIENT = {"read_timeout_s": 0.5, "sync_read_timeout_s": 0.5, "quiet_s": 2.5}
@@ -105,10 +78,6 @@ NEVER_MET = {
 
 #: Paths that several specimens are sent to, told apart by what they are about.
 SHARED = {"/proxy/transactions", "/proxy/transactions/bulk", "/proxy/transactions/inflight/bulk/commit"}
-
-
-#: Sees intents through: a runtime, whether they are all finished, and what they are called in a failure.
-Driver = Callable[[Runtime, Callable[[], bool], str], None]
 
 
 @dataclass(frozen=True)
@@ -171,40 +140,6 @@ class Played:
     reads_struck: int
 
 
-def scene_of(specimen: str, fault: str) -> str:
-    return f"{specimen}.{fault}".replace("_", "-")
-
-
-def drive(runtime: Hands, is_over: Callable[[], bool], what: str) -> None:
-    """Do in this thread what workers do: deliver, confirm, sweep."""
-    operator = Operator(runtime.relay.journals, runtime.bells)
-    end_s = time.monotonic() + WAIT_S
-    sweep_at_s = 0.0
-    while not is_over():
-        assert time.monotonic() < end_s, f"{what} did not end within {WAIT_S:g} s"
-        deliver(runtime, "writes")
-        confirm(runtime)
-        if time.monotonic() >= sweep_at_s:
-            runtime.journal.sweep()
-            # How long a target is spared has tests of its own; here an operator opens its gates again at once.
-            operator.resume_target(DEFAULT_TARGET)
-            sweep_at_s = time.monotonic() + runtime.settings.sweep_s
-        time.sleep(ROUND_S)
-
-
-def settle(runtime: Hands, writes: list[Write], see_through: Driver, what: str) -> dict[str, Status]:
-    """Enqueue, and see all of it through."""
-    keys = [receipt.key for receipt in runtime.relay.enqueue_many(writes)]
-    found: dict[str, Status] = {}
-
-    def is_over() -> bool:
-        found.update({key: status for key in keys if key not in found and (status := runtime.relay.get(key)).finished})
-        return len(found) == len(keys)
-
-    see_through(runtime, is_over, what)
-    return found
-
-
 def seconds_of(kind: FaultKind) -> float | None:
     """How long a fault takes in a play: longer than its timeouts, shorter than the lag that it allows for."""
     if kind.wait_before or kind.wait_after:
@@ -264,30 +199,6 @@ def aim_at(specimen: Specimen, scene: str, ids: Mapping[str, str]) -> Aim:
     for name, sample in first.ids.items():
         path = path.replace(sample, ids[name])
     return Aim(first.request.method, "/proxy" + path, scene)
-
-
-def effects(books: Books) -> int:
-    """Rows that moved, held, committed or released money."""
-    return sum(row.effect != Effect.NONE for row in books.rows)
-
-
-def needed(
-    runtime: Hands, specimens: list[Specimen], scenes: Mapping[str, str], see_through: Driver
-) -> dict[str, dict[str, str]]:
-    """Make what the specimens need, in as many rounds as the longest list of needs is long; their ids."""
-    ids: dict[str, dict[str, str]] = {specimen.name: {} for specimen in specimens}
-    for depth in range(max(len(specimen.needs) for specimen in specimens)):
-        writes = {}
-        for specimen in specimens:
-            for name, make in list(specimen.needs.items())[depth : depth + 1]:
-                scene = scenes[specimen.name]
-                writes[f"{name} of {scene}"] = (specimen.name, name, make(scene, ids[specimen.name]))
-        needs = [Write(intent=intent, key=key) for key, (_, _, intent) in writes.items()]
-        found = settle(runtime, needs, see_through, "what is needed")
-        for key, (specimen_name, name, _) in writes.items():
-            assert found[key].state == "done", (key, found[key])
-            ids[specimen_name][name] = found[key].transaction_id
-    return ids
 
 
 def problems_of(played: Played, fault: str, name: str) -> list[str]:

@@ -17,11 +17,11 @@ from blnk_relay import AsyncRelay, OtherLedger, Relay, Settings, Target, Write, 
 from blnk_relay.sandbox import Faults, Rule, Sandbox
 from tasks.confirm import confirm
 from tasks.deliver import deliver
-from tests.integration.test_kind_faults import HASTE, HASTY_LEDGER, drive, settle
 from tests.support.cli import run
 from tests.support.door import Door
 from tests.support.fleet import ledgers as ledgers_of
 from tests.support.hands import hands
+from tests.support.haste import HASTE, HASTY_LEDGER, drive, settle
 from worker.demo.stage import Stage, as_environment
 from worker.process import told_twice
 

@@ -19,17 +19,19 @@ from blnk_relay.kinds.registry import KINDS
 from blnk_relay.sandbox import Sandbox
 from tasks.confirm import confirm
 from tasks.deliver import deliver
-from tests.integration.test_kind_faults import (
+from tests.support.hands import Hands, hands
+from tests.support.haste import (
     AFTERWARDS_S,
     HASTE,
     HASTY_LEDGER,
+    commits,
     drive,
     effects,
     needed,
     scene_of,
     settle,
 )
-from tests.support.hands import Hands, hands
+from tests.support.payments import hold, payment
 from tests.support.replicas import Pair, replicated
 from tests.support.specimens import SPECIMENS
 from tests.support.waiting import wait_until
@@ -115,24 +117,9 @@ def test_what_was_sent_in_the_lost_moments_happens_once(
 
 def hold_and_part(runtime: Hands, scene: str) -> Write:
     """A hold that stands, and a part of it to commit."""
-    hold = transaction(
-        source="@world",
-        destination="@shop",
-        currency="EUR",
-        amount=100,
-        description="A hold",
-        reference=f"{scene}-hold",
-        inflight=True,
-        allow_overdraft=True,
-    )
-    assert settle(runtime, [Write(intent=hold)], drive, "the hold")[f"{scene}-hold"].outcome == "held"
+    made = Write(intent=hold(f"{scene}-hold", precise_amount=10_000))
+    assert settle(runtime, [made], drive, "the hold")[f"{scene}-hold"].outcome == "held"
     return Write(intent=commit_hold(f"{scene}-hold", amount=10, currency="EUR"), key=f"{scene}-part")
-
-
-def commits(sandbox: Sandbox, hold: str) -> int:
-    """How often a hold was committed, by the books."""
-    (row,) = [row for row in sandbox.books().rows if row.reference == hold + "_q"]
-    return sum(child.parent_transaction == row.transaction_id for child in sandbox.books().rows)
 
 
 @pytest.mark.parametrize("durability", ["replicated:1", "fsync"])
@@ -164,15 +151,7 @@ def test_what_the_ledger_cannot_recognise_waits_until_its_record_is_durable(
             assert runtime.relay.get("scene-part").attempts == 0
             assert "not sent" in caplog.text
             # A payment is recognised by its reference: it goes all the same.
-            pay = transaction(
-                source="@world",
-                destination="@shop",
-                currency="EUR",
-                amount=1,
-                description="A payment",
-                reference="scene-pay",
-                allow_overdraft=True,
-            )
+            pay = payment("scene-pay")
             assert settle(runtime, [Write(intent=pay)], drive, "a payment")["scene-pay"].state == "done"
             if durability == "fsync":
                 pair.first.config_set("appendonly", "yes")
@@ -216,14 +195,7 @@ def test_what_may_have_been_sent_in_the_lost_moments_cannot_be_cancelled(pair: P
     pair.join()
     with Sandbox(HASTY_LEDGER) as sandbox:
         given = Settings(**HASTE, redis_url=pair.urls[0], base_url=sandbox.url, namespace="cancel")
-        pay = transaction(
-            source="@world",
-            destination="@shop",
-            currency="EUR",
-            amount=1,
-            description="A payment",
-            allow_overdraft=True,
-        )
+        pay = payment()
         with hands(given) as runtime:
             deliver(runtime, "writes")
             runtime.relay.enqueue(pay, key="early")
@@ -271,15 +243,7 @@ def test_what_waited_for_a_letter_that_is_closed_may_have_been_sent_in_the_lost_
     pair.join()
     with Sandbox(HASTY_LEDGER) as sandbox:
         given = Settings(**HASTE, redis_url=pair.urls[0], base_url=sandbox.url, namespace=f"closed-{moment}")
-        pay = transaction(
-            source="@world",
-            destination="@shop",
-            currency="EUR",
-            amount=1,
-            description="A payment",
-            reference="behind-it",
-            allow_overdraft=True,
-        )
+        pay = payment("behind-it")
         with hands(given) as runtime:
             part = hold_and_part(runtime, "scene")
             behind = Write(intent=pay, key="behind-it", after=["scene-part"])
@@ -374,8 +338,7 @@ def test_what_came_long_after_a_loss_was_not_sent_when_what_it_waited_for_is_clo
             (letter,) = settle(runtime, [part], drive, "the part").values()
             ground = runtime.journal.key("ground")
             runtime.journal.client.hincrby(ground, "lost", -3_600_000)
-            pay = transaction(source="@world", destination="@shop", currency="EUR", amount=1, description="A payment")
-            runtime.relay.enqueue(pay, key="behind-it", after=["scene-part"])
+            runtime.relay.enqueue(payment(), key="behind-it", after=["scene-part"])
             Operator(runtime.relay.journals).discard(letter, who="me", reason="seen at the ledger")
             told = runtime.relay.get("behind-it")
             assert (told.dead_class, told.code) == ("refused", "DEPENDENCY_CLOSED")
@@ -386,10 +349,7 @@ def test_an_old_worker_settles_nothing_of_what_a_new_one_holds(pair: Pair) -> No
     with Sandbox(HASTY_LEDGER) as sandbox:
         given = Settings(**HASTE, redis_url=pair.urls[0], base_url=sandbox.url, namespace="tokens")
         with hands(given) as old:
-            pay = transaction(
-                source="@world", destination="@shop", currency="EUR", amount=1, description="x", allow_overdraft=True
-            )
-            old.relay.enqueue(pay, key="one")
+            old.relay.enqueue(payment(), key="one")
             pair.cut()
             (before,) = old.journal.claim("writes", "old", 1).items
             with hands(replace(given, redis_url=pair.urls[1])) as new:
@@ -399,7 +359,7 @@ def test_an_old_worker_settles_nothing_of_what_a_new_one_holds(pair: Pair) -> No
 
 
 def test_a_journal_that_goes_back_behind_what_was_seen_begins_a_new_epoch(journal: Any, relay: Any) -> None:
-    relay.enqueue(transaction(source="@a", destination="@b", currency="EUR", amount=1, description="x"), key="one")
+    relay.enqueue(payment(), key="one")
     journal.claim("transactions", "worker", 0)
     kept = journal.client.hgetall(journal.key("ground"))
     for _ in range(3):
@@ -415,7 +375,7 @@ def test_a_journal_that_goes_back_behind_what_was_seen_begins_a_new_epoch(journa
 
 def test_it_is_noticed_however_often_those_who_have_seen_less_came_before(journal: Any, relay: Any) -> None:
     """With one mark for all, they would raise it above what the one who knows has seen."""
-    relay.enqueue(transaction(source="@a", destination="@b", currency="EUR", amount=1, description="x"), key="one")
+    relay.enqueue(payment(), key="one")
     other = Journal(journal.settings)
     try:
         for one in (journal, other):

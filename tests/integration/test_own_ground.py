@@ -15,11 +15,10 @@ from blnk_relay.journal.journal import Journal
 from blnk_relay.sandbox import Sandbox
 from tasks.confirm import confirm
 from tasks.deliver import deliver
-from tests.integration.test_clock_steps import committed, hold
-from tests.integration.test_kind_faults import HASTE, HASTY_LEDGER
 from tests.support.clocks import let_the_clock_be_set, step
 from tests.support.fleet import faults, ledgers, play_to_all
-from tests.support.payments import payment
+from tests.support.haste import HASTE, HASTY_LEDGER, commits
+from tests.support.payments import hold, payment
 from tests.support.stages import insist
 from tests.support.succession import Succession
 from tests.support.waiting import wait_until
@@ -145,7 +144,7 @@ def test_a_clock_that_steps_begins_the_silences_of_no_other_journal_again(
 
         try:
             names = [f"hold-{number}" for number in range(4)]
-            see_through([hold(name) for name in names])
+            see_through([Write(intent=hold(name, precise_amount=10_000)) for name in names])
             before = ground(journals["us"])
             step(journals["default"], seconds)
             see_through(
@@ -159,7 +158,7 @@ def test_a_clock_that_steps_begins_the_silences_of_no_other_journal_again(
             assert abs(float(ground(journals["default"])["skew"]) + seconds * 1000) < 5_000
             assert all(abs(journal.now_ms() / 1000 - time.time()) < 5 for journal in journals.values())
             for box in boxes.values():
-                assert [committed(box, name) for name in names] == [1] * len(names)
+                assert [commits(box, name) for name in names] == [1] * len(names)
                 assert box.books().violations() == []
         finally:
             for runtime in runtimes.values():

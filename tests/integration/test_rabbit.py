@@ -25,7 +25,7 @@ from blnk_relay.bell import CONFIRM_TASK, DELIVER_TASK, Bells, broker_options, q
 from blnk_relay.journal.status import Status
 from blnk_relay.settings import CONFIRM_LANE, INGEST_LANE
 from blnk_relay.transport.queues import AskedDepths, HeldInbox, queue_named
-from tests.integration.test_tls import certified
+from tests.support.certificates import both_certified
 from tests.support.cluster import cluster
 from tests.support.counting import assert_exactly_once
 from tests.support.messages import FIELDS, TASK
@@ -297,7 +297,7 @@ def test_the_rights_that_are_written_down_are_enough(broker, stage_of):
 
 
 def test_over_tls_certificates_are_checked_and_shown(tmp_path, caplog):
-    certified(tmp_path)
+    both_certified(tmp_path)
     with rabbit(tmp_path) as own:
         ours = f"ssl_certfile={tmp_path / 'us.crt'}&ssl_keyfile={tmp_path / 'us.key'}"
         good = f"{own.url}?ssl_ca_certs={tmp_path / 'ca.crt'}&{ours}"

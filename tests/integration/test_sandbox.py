@@ -19,44 +19,9 @@ import pytest
 import requests
 
 from blnk_relay.sandbox import Faults, Options, Rule, Sandbox, SandboxError, Status
+from tests.support.clients import PATIENCE_S, Client
 
 ROOT = Path(__file__).parents[2]
-
-#: Nothing here takes longer, even on a busy machine.
-PATIENCE_S = 10.0
-
-
-class Client(requests.Session):
-    """A session that is allowed in."""
-
-    def __init__(self, url: str) -> None:
-        super().__init__()
-        self.url = url
-        self.headers["Authorization"] = "Bearer blnk_sandbox"
-        self.params = {"instance_id": "inst_sandbox"}
-
-    def pay(self, reference: str, fault: str | None = None, **changes: Any) -> requests.Response:
-        body = {
-            "precise_amount": 10000,
-            "precision": 100,
-            "currency": "EUR",
-            "reference": reference,
-            "description": "Wallet top-up",
-            "source": "@World",
-            "destination": "@Wallet",
-            "allow_overdraft": True,
-        } | changes
-        headers = {"X-Sandbox-Fault": fault} if fault else {}
-        url = f"{self.url}/proxy/transactions"
-        return self.post(url, json=body, headers=headers, timeout=PATIENCE_S)
-
-    def rows(self, *references: str) -> list[dict[str, Any]]:
-        values = [name for reference in references for name in (reference, f"{reference}_q")]
-        body = {"filters": [{"field": "reference", "operator": "in", "values": values}]}
-        answer = self.post(f"{self.url}/transactions/filter", json=body, timeout=PATIENCE_S)
-        assert answer.status_code == 200
-        rows: list[dict[str, Any]] = answer.json()["data"]
-        return rows
 
 
 def wait_for(condition: Callable[[], Any]) -> Any:

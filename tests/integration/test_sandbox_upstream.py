@@ -9,52 +9,17 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 import requests
 
 from blnk_relay.sandbox import UPSTREAM_LIMITS, Faults, Options, Rule, Sandbox
 from tests.support.cli import WAIT_S, process, run
+from tests.support.clients import PATIENCE_S, Client
 from worker.cli import exits
 from worker.cli.services import CORE_KEY
 
 ROOT = Path(__file__).parents[2]
-PATIENCE_S = 10.0
-
-
-class Cloud(requests.Session):
-    """A session with the edge."""
-
-    def __init__(self, url: str) -> None:
-        super().__init__()
-        self.url = url
-        self.headers["Authorization"] = "Bearer blnk_sandbox"
-        self.params = {"instance_id": "inst_sandbox"}
-
-    def ask(self, method: str, path: str, json: Any = None, **more: Any) -> requests.Response:
-        return self.request(method, self.url + path, json=json, timeout=PATIENCE_S, allow_redirects=False, **more)
-
-    def pay(self, reference: str, fault: str | None = None, **changes: Any) -> requests.Response:
-        body = {
-            "precise_amount": 10000,
-            "precision": 100,
-            "currency": "EUR",
-            "reference": reference,
-            "description": "Wallet top-up",
-            "source": "@World",
-            "destination": "@Wallet",
-            "allow_overdraft": True,
-        } | changes
-        headers = {"X-Sandbox-Fault": fault} if fault else {}
-        return self.ask("POST", "/proxy/transactions", body, headers=headers)
-
-    def rows(self, *references: str, query: str = "") -> dict[str, Any]:
-        body = {"filters": [{"field": "reference", "operator": "in", "values": list(references)}]}
-        answer = self.ask("POST", f"/transactions/filter{query}", body)
-        assert answer.status_code == 200, answer.text
-        found: dict[str, Any] = answer.json()
-        return found
 
 
 @pytest.fixture
@@ -71,8 +36,8 @@ def edge(core) -> Iterator[Sandbox]:
 
 
 @pytest.fixture
-def cloud(edge) -> Iterator[Cloud]:
-    with Cloud(edge.url) as session:
+def cloud(edge) -> Iterator[Client]:
+    with Client(edge.url) as session:
         yield session
 
 
@@ -81,11 +46,11 @@ def test_a_payment_goes_through_the_edge_and_is_read_back_through_it(core, cloud
     assert (answer.status_code, answer.json()["status"]) == (201, "QUEUED")
     core.step(1)
     assert core.books().applied("pay 1/ä") == 1
-    found = cloud.rows("pay 1/ä", "pay 1/ä_q")
+    found = cloud.filtered("pay 1/ä", "pay 1/ä_q")
     assert (found["total"], found["total_source"]) == (2, "exact")
     assert [row["status"] for row in found["data"]] == ["APPLIED", "QUEUED"]
     assert {"skip_queue", "allow_overdraft"}.isdisjoint(found["data"][0])
-    assert cloud.rows("unknown")["data"] == []
+    assert cloud.filtered("unknown")["data"] == []
 
 
 def test_the_edge_adds_what_is_missing_and_refuses_whom_it_does_not_know(core, cloud):
@@ -112,7 +77,7 @@ def test_every_read_is_translated(core, cloud):
     assert (len(balances["data"]), balances["total"]) == (1, 2)
     second = cloud.ask("GET", "/data/transactions?amount_gte=100&currency_eq=EUR&pageSize=10&page=3").json()
     assert (len(second["data"]), second["total"]) == (5, 25)
-    assert len(cloud.rows(*(f"pay-{n}" for n in range(25)), query="?pageSize=100")["data"]) == 25
+    assert len(cloud.filtered(*(f"pay-{n}" for n in range(25)), query="?pageSize=100")["data"]) == 25
     nested = {"filters": [{"field": "meta_data.wq.key", "operator": "eq", "value": "x"}]}
     assert cloud.ask("POST", "/ledger/filter", nested).status_code == 400
     assert cloud.ask("POST", "/ledger/filter", {"filters": [{"field": "x", "operator": "eq"}]}).status_code == 400
@@ -129,10 +94,10 @@ def test_every_read_is_translated(core, cloud):
 
 def test_holds_keep_their_mark_and_reads_can_write_strings(core, edge, cloud):
     cloud.pay("hold-1", inflight=True, skip_queue=True)
-    (row,) = cloud.rows("hold-1")["data"]
+    (row,) = cloud.filtered("hold-1")["data"]
     assert row["meta_data"]["inflight"] is True
     edge.set_switches(precise_amount_as="string")
-    assert cloud.rows("hold-1")["data"][0]["precise_amount"] == "10000"
+    assert cloud.filtered("hold-1")["data"][0]["precise_amount"] == "10000"
     settled = cloud.ask("PUT", f"/proxy/transactions/inflight/{row['transaction_id']}", {"status": "void"})
     assert settled.json()["queued"] is True
     core.step(1)
@@ -211,9 +176,9 @@ def test_blnk_relay_sandbox_is_the_edge_and_tells_the_key_to_nobody(core, place,
         assert (listening["upstream"], listening["pid"]) == (core.url, edge.pid)
         assert listening["limits"] == UPSTREAM_LIMITS
         assert "key-1" not in said + " ".join(edge.args)
-        with Cloud(listening["url"]) as client:
+        with Client(listening["url"]) as client:
             assert client.pay("pay-1", skip_queue=True).status_code == 201
-            assert client.rows("pay-1")["data"][0]["status"] == "APPLIED"
+            assert client.filtered("pay-1")["data"][0]["status"] == "APPLIED"
         edge.send_signal(signal.SIGTERM)
         assert "key-1" not in "".join(edge.communicate(timeout=WAIT_S))
         assert edge.returncode == 0
@@ -274,7 +239,7 @@ def test_it_is_started_from_the_command_line(core):
     with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
         try:
             url = process.stdout.readline().strip()
-            with Cloud(url) as client:
+            with Client(url) as client:
                 assert client.pay("pay-1", skip_queue=True).status_code == 201
         finally:
             process.send_signal(signal.SIGTERM)

@@ -16,7 +16,7 @@ import pytest
 import redis
 
 from blnk_relay import AsyncRelay, JournalUnavailable, Relay, Settings
-from tests.support.certificates import Authority
+from tests.support.certificates import both_certified
 from tests.support.payments import payment
 from tests.support.waiting import wait_until
 from worker.demo.stage import Stage
@@ -40,19 +40,12 @@ class Secured:
         }
 
 
-def certified(folder: Path) -> None:
-    """Make an authority, and a certificate of it for the server and for us."""
-    authority = Authority(folder, "ca")
-    authority.certify("server")
-    authority.certify("us")
-
-
 @contextmanager
 def serving(folder: Path, *more: str) -> Iterator[Secured]:
     """A server with TLS, and perhaps more options."""
     if SERVER is None or shutil.which("openssl") is None:
         pytest.skip("needs a redis-server with TLS and openssl on the machine; the embedded Valkey has no TLS")
-    certified(folder)
+    both_certified(folder)
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]

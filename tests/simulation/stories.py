@@ -37,9 +37,11 @@ class Endings(dict[str, "Status | None"]):
 
     Attributes:
         parts: What the journal says of the items of some, by their number, by the key.
+        forgotten: Those that it did once and knows no more, because their key was not kept any longer.
     """
 
     parts: Mapping[str, Mapping[int, str]]
+    forgotten: frozenset[str]
 
 
 @dataclass
@@ -136,7 +138,7 @@ def _of_specimen(specimen: Specimen) -> Callable[[random.Random, str, Prepare, b
                 ended = endings[key]
                 if ended is None or ended.state != "done":
                     main = endings[scene]
-                    if main is not None and main.state == "done":
+                    if main is not None and main.state == "done" and key not in endings.forgotten:
                         yield f"{scene}: untrue: done, and {key}, which it links to, is not"
                     return
                 known[name] = ended.transaction_id

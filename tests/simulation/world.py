@@ -1001,6 +1001,7 @@ class World:
         for told in self.stories:
             endings = Endings({item.key: statuses[item.key] for item in told.items})
             endings.parts = {key: self._parts[key] for key in endings if key in self._parts}
+            endings.forgotten = frozenset(key for key in endings if endings[key] is None and self._is_forgotten(key))
             if any(id_of(DEFAULT_TARGET, key) in self.fencing.blind for key in endings):
                 # It was handed out once more before anybody had noticed that the journal was set back.
                 continue
@@ -1013,6 +1014,10 @@ class World:
                 for problem in told.judge(books, endings)
                 if not (told.excused(problem) and any(map(self._may_be_lost, endings)))
             ]
+
+    def _is_forgotten(self, key: str) -> bool:
+        """Whether it was done, and the journal does not keep keys for long."""
+        return bool(self.given["forgets"]) and id_of(DEFAULT_TARGET, key) in self.fencing.done
 
     def _may_be_lost(self, key: str) -> bool:
         return may_be_lost(key, self.first_s.get(key, 0.0), self.losses)
@@ -1038,8 +1043,7 @@ class World:
     def _untrue(self, key: str, status: Status | None) -> Iterator[str]:
         """What is wrong with an ending whatever the books say."""
         if status is None:
-            forgotten = self.given["forgets"] and id_of(DEFAULT_TARGET, key) in self.fencing.done
-            if key in self.receipts and not forgotten:
+            if key in self.receipts and not self._is_forgotten(key):
                 yield f"lost: {key} has a receipt, and the journal knows nothing of it"
             return
         left = self.ledger.left.get(status.id, 0)

@@ -34,6 +34,7 @@ class Path:
             (no certificate to be believed), ``crash`` (the kind's code, before it sends), ``judge`` (after), ``killed``
             (the worker, before it sends) or ``broken`` (what the journal holds is not what was recorded).
         once: Whether such an answer stops the others: the same again is refused, so that each gets there in its turn.
+        proxied: Whether an HTTP proxy stands in between, which asks for a password of its own.
         login: ``key``; ``client`` of OAuth, or ``refused``: one whose refresh is.
         sealed: Whether what the journal holds is encrypted.
         tells: Events that are told because of it.
@@ -44,6 +45,7 @@ class Path:
     code: str = ""
     form: str = "json"
     once: bool = False
+    proxied: bool = False
     login: str = "key"
     sealed: bool = False
     tells: tuple[str, ...] = ()
@@ -55,13 +57,21 @@ class Path:
         return self.form not in ("tls", "crash", "broken", "killed") and self.login != "refused"
 
 
+#: The name under which the ledger is only known to the proxy of ``proxied`` paths.
+BEHIND_PROXY = "http://ledger.example"
+
+#: References in the body of a write.
+_REFERENCE = re.compile(rb'"reference": ?"([^"]+)"')
+
 #: Every way in which an answer is judged differently, and every way in which there is none.
 PATHS: Mapping[str, Path] = {
     "refused": Path(400, "TXN_VALIDATION_ERROR", letters="refused"),
     "rejected": Path(500, form="done", letters="rejected"),
+    "partial": Path(500, form="done", once=True, letters="partial"),
     "codeless": Path(400),
     "token": Path(401, once=True, tells=("paused", "resumed")),
-    "scope": Path(403, once=True, tells=("paused", "resumed")),
+    # What may not be written opens again by a write that may, and there is none here.
+    "scope": Path(403, once=True, tells=("paused",)),
     "absent": Path(404),
     "conflict": Path(409),
     "unprocessed": Path(422),
@@ -76,6 +86,7 @@ PATHS: Mapping[str, Path] = {
     "silent": Path(form="hang"),
     "reset": Path(form="reset"),
     "cut": Path(200, form="cut"),
+    "egress": Path(407, proxied=True),
     "tls": Path(form="tls", tells=("unreachable",)),
     "client": Path(400, login="client"),
     "login": Path(400, login="refused", tells=("token_refused",)),
@@ -128,7 +139,7 @@ class EchoingLedger:
         #: Ids of clients that asked for tokens.
         self.asked: set[str] = set()
         asked = self.asked
-        seen: set[bytes] = set()
+        seen: set[tuple[str, bytes]] = set()
         self.over = over = threading.Event()
         address = urlsplit(upstream).netloc
 
@@ -138,6 +149,8 @@ class EchoingLedger:
             def _do(self) -> None:
                 body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
                 given = self.headers.get("Authorization", "")
+                shown = self.headers.get("Proxy-Authorization", "")
+                self.path = self.path.removeprefix(BEHIND_PROXY)
                 if self.path.endswith("/oauth/token"):
                     self._log_in(given, body)
                     return
@@ -146,14 +159,18 @@ class EchoingLedger:
                     self._forward(body)
                     return
                 sent, path = self.path.encode() + b"\n" + body, PATHS[name]
-                if path.once and sent in seen:
+                # What is left of a bulk is another request, whose items are known.
+                items = {(name, item) for item in _REFERENCE.findall(body)} or {(name, sent)}
+                if path.once and items <= seen:
                     path = PATHS["refused"]
                 else:
                     written[self.headers["X-Request-Id"]] = (name, sent)
-                seen.add(sent)
+                seen.update(items)
                 if path.form == "done":
                     self._ask(body).read()
-                self._play(path, f"{sent.decode('utf-8', 'replace')}\n{given}")
+                pair = base64.b64decode(shown.removeprefix("Basic ")).decode()
+                # A code is the end of it, where what was shown stands whole.
+                self._play(path, "\n".join(filter(None, (sent.decode("utf-8", "replace"), shown, pair, given))))
 
             def _log_in(self, given: str, body: bytes) -> None:
                 pair = base64.b64decode(given.removeprefix("Basic ")).decode()
@@ -171,7 +188,7 @@ class EchoingLedger:
 
             def _ask(self, body: bytes) -> http.client.HTTPResponse:
                 connection = http.client.HTTPConnection(address, timeout=10)
-                own = ("host", "content-length", "authorization", "connection")
+                own = ("host", "content-length", "authorization", "proxy-authorization", "connection")
                 headers = {name: value for name, value in self.headers.items() if name.lower() not in own}
                 headers |= {"Authorization": f"Bearer {token}", "Connection": "close"}
                 connection.request(self.command, self.path, body, headers)

@@ -136,3 +136,10 @@ def https(folder: Path) -> Iterator[str]:
         server.shutdown()
         thread.join(5)
         server.server_close()
+
+
+def both_certified(folder: Path) -> None:
+    """Make an authority, and a certificate of it for the server and for us."""
+    authority = Authority(folder, "ca")
+    authority.certify("server")
+    authority.certify("us")

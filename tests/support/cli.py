@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
@@ -17,6 +18,7 @@ from click.testing import CliRunner
 from blnk_relay import Relay, Write, transaction
 from blnk_relay.journal.entries import Settlement
 from worker.cli.commands import cli
+from worker.cli.deferred import loaded
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -97,10 +99,29 @@ def count(relay: Relay, name: str) -> int:
 
 def commands(node: Any = cli, path: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
     """The names of all commands."""
-    for name, command in node.commands.items():
+    for name, command in ((name, loaded(command)) for name, command in node.commands.items()):
         if hasattr(command, "commands"):
             if command.invoke_without_command:
                 yield (*path, name)
             yield from commands(command, (*path, name))
         else:
             yield (*path, name)
+
+
+def section(name: str) -> str:
+    """What docs/cli.md says about a command."""
+    parts = re.split(r"^## (.+)$", (ROOT / "docs" / "cli.md").read_text(encoding="utf-8"), flags=re.MULTILINE)
+    found = dict(zip(parts[1::2], parts[2::2], strict=True))
+    return found[name]
+
+
+def names(document: Any) -> Iterator[str]:
+    """All field names of a document, except in objects whose names are data."""
+    if isinstance(document, dict):
+        for name, value in document.items():
+            yield name
+            if name not in ("counts", "ways", "codes", "results", "sums", "reasons"):
+                yield from names(value)
+    elif isinstance(document, list):
+        for item in document:
+            yield from names(item)

@@ -18,6 +18,8 @@ import sqlalchemy as sa
 from blnk_relay.history import schema
 from blnk_relay.history.database import Database
 from blnk_relay.history.upgrading import upgrade
+from blnk_relay.journal.copier import Copier
+from blnk_relay.journal.journal import Journal
 from tests.support.waiting import wait_until
 
 #: Users that PostgreSQL may run as; it refuses to run as root.
@@ -34,6 +36,15 @@ def made(url: str) -> Database:
     database = Database(url)
     upgrade(database)
     return database
+
+
+def copy(journal: Journal, database: Database) -> int:
+    """Copy all that there is; returns how many pages that took."""
+    copier, rounds = Copier(journal, database), 0
+    while copier.round().more:
+        rounds += 1
+        assert rounds < 200
+    return rounds
 
 
 def postgres_program(name: str) -> str | None:
@@ -79,15 +90,22 @@ class Postgres:
 
     def start(self) -> None:
         """Start it, or start it again."""
+        self._launch()
+        wait_until(self._answers, 30, "PostgreSQL to begin")
+
+    def _launch(self) -> None:
         options = {"fsync": "off", "unix_socket_directories": str(self._folder), "max_connections": "50"}
         arguments = [part for name, value in options.items() for part in ("-c", f"{name}={value}")]
         command = [str(postgres_program("postgres")), "-D", str(self._data), "-p", str(self.port), *arguments]
         self._server = subprocess.Popen(
             command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, cwd=self._folder, **self._as
         )
-        wait_until(self._answers, 30, "PostgreSQL to begin")
 
     def _answers(self) -> bool:
+        assert self._server is not None
+        if self._server.poll() is not None:
+            # What was left of the one before it was still in its way.
+            self._launch()
         try:
             self.ask("select 1")
         except Exception:  # noqa: BLE001 - it is not there yet

@@ -36,6 +36,19 @@ def finish(journal: Journal, *claims: Claimed, worker: str = WORKER) -> None:
     )
 
 
+def pay(relay: Relay, *keys: str) -> None:
+    """Payments that are over."""
+    enqueue(relay, *keys)
+    finish(relay.journal(), *relay.journal().claim(LANE, WORKER, 100).items)
+
+
+def bury(relay: Relay, *keys: str, dead_class: str = "refused") -> None:
+    """Payments that are dead letters."""
+    enqueue(relay, *keys)
+    for claimed in relay.journal().claim(LANE, WORKER, 100).items:
+        kill(relay.journal(), claimed, dead_class)
+
+
 def sweep(journal: Journal) -> tuple[str, ...]:
     """Sweep at once; returns the lanes that were rung."""
     journal.client.delete(journal.key("sweep"))

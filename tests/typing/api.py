@@ -315,7 +315,7 @@ def operate() -> list[str]:
         causes: tuple[Cause, ...] = found.causes if not found.uncounted or operator.recount() else ()
         what: JobName = "discard"
         many: ManyPlan = operator.plan_many(what, code="BANK_CLOSED")
-        planned: list[Planned] = many.letters
+        planned: list[Planned] = operator.plan_these(what, [one.status for one in many.first], of="the first").letters
         if planned:
             operator.stop_job(operator.begin(many, who="mila", reason="paid by hand"), who="mila")
         jobs: tuple[Job, ...] = operator.jobs()

@@ -6,7 +6,8 @@ import uuid
 from collections.abc import Iterable
 from typing import Any
 
-from blnk_relay.intents.decision import Decision
+from blnk_relay.intents.decision import Again, Dead, Decision, Done, Look
+from blnk_relay.intents.exchange import GateAction, Verdict
 from blnk_relay.intents.found import Found, Lookup, Record, Row
 from blnk_relay.intents.intent import Entry, Intent
 from blnk_relay.intents.progress import Progress
@@ -96,6 +97,29 @@ def queued_and(status: str, reference: str = "order_42", **changes: Any) -> tupl
         row(1, reference, "QUEUED", **changes),
         row(2, reference + "_q", status, parent=txn(1), **changes),
     )
+
+
+#: What is done after an answer; with ``LOOK`` it is read, and sent again if it is not there.
+DONE, LOOK, LOOK_REFUSE, AGAIN, REFUSED = "done", "look", "look, else refuse", "again", "refused"
+
+#: What becomes of a gate.
+OPEN, PAUSE, SLOW, STRAIN = None, GateAction.PAUSE, GateAction.SLOW, GateAction.STRAIN
+
+
+def action(verdict: Verdict) -> str:
+    """What is done after an answer, in a word: one of those above, or the class of the letter."""
+    match verdict.decision:
+        case Done():
+            return DONE
+        case Look(refuse=refuse):
+            return LOOK_REFUSE if refuse else LOOK
+        case Again(counted=counted):
+            assert counted == verdict.counted
+            return AGAIN
+        case Dead(dead_class=dead_class):
+            return str(dead_class)
+        case other:
+            raise AssertionError(f"no answer means {other}")
 
 
 class Showing:

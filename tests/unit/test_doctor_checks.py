@@ -181,6 +181,8 @@ CASES: list[tuple[Callable[[], Finding], Level, str]] = [
     (lambda: journals.letters(JOURNAL), WELL, "none"),
     (lambda: journals.letters(journal(dead=4)), WARN, "waits for a human"),
     (lambda: journals.letters(journal(dead=4, new_letters=2)), WARN, "makes letters now"),
+    (lambda: journals.causes(JOURNAL), WELL, "all are accounted for"),
+    (lambda: journals.causes(replace(JOURNAL, uncounted=3)), WARN, "dead summary --recount"),
     (lambda: journals.oldest(JOURNAL, SETTINGS), WELL, "0.0 s"),
     (lambda: journals.oldest(replace(JOURNAL, overview=None), SETTINGS), WELL, "nothing"),
     (lambda: journals.oldest(journal(oldest_posted_s=7200.0), SETTINGS), WARN, "2.0 h"),
@@ -302,3 +304,19 @@ def test_every_link_leads_to_a_heading_that_is_there() -> None:
             if line.startswith("#")
         }
         assert not anchor or anchor in headings, link
+
+
+@pytest.mark.parametrize(
+    ("find", "sort"),
+    [
+        (lambda: journals.programs(replace(JOURNAL, programs=())), "no-worker"),
+        (lambda: journals.programs(mixed("1.0", "1.1")), "versions-mixed"),
+        (lambda: journals.gates(journal(gates=(gate("paused"),))), "target-refuses"),
+        (lambda: journals.gates(journal(gates=(gate("unreachable"),))), "target-unreachable"),
+        (lambda: journals.gates(journal(gates=(gate("paused", manual=True),))), "target-paused"),
+        (lambda: journals.letters(journal(dead=4)), "dead-letters"),
+        (lambda: journals.readable(replace(JOURNAL, failure="Redis is away")), "journal-away"),
+    ],
+)
+def test_what_status_has_a_verdict_for_leads_to_its_part_of_the_page_of_operations(find, sort) -> None:
+    assert find().link == f"docs/operations.md#{sort}"

@@ -16,12 +16,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from casebook import AGAIN, DONE, LOOK, LOOK_REFUSE, OPEN, PAUSE, REFUSED, SLOW, STRAIN, action
 from click.testing import CliRunner
 from hypothesis import given
 from hypothesis import strategies as st
 
 from blnk_relay.errors import InvalidIntent
-from blnk_relay.intents.decision import Again, Dead, DeadClass, Decision, Done, Look, Send
+from blnk_relay.intents.decision import Again, Dead, DeadClass, Decision, Done, Send
 from blnk_relay.intents.exchange import Failure, GateAction, Request, Response, Verdict
 from blnk_relay.intents.found import Found
 from blnk_relay.intents.steps import next_step
@@ -219,15 +220,6 @@ def test_the_request_is_that_of_the_kinds_route(specimen: Specimen) -> None:
 
 # -- what an answer means: contract §5, for every kind ---------------------------------------------------------------
 
-DONE = "done"
-#: Read; if it is not there, send it again.
-LOOK = "look"
-LOOK_REFUSE = "look, else refuse"
-AGAIN = "again"
-REFUSED = "refused"
-
-OPEN, PAUSE, SLOW, STRAIN = None, GateAction.PAUSE, GateAction.SLOW, GateAction.STRAIN
-
 Who = Callable[[Request], bool]
 
 
@@ -384,19 +376,6 @@ def rows() -> Iterator[Row]:  # noqa: PLR0915 - a table
 
 
 ROWS = tuple(rows())
-
-
-def action(verdict: Verdict) -> str:
-    match verdict.decision:
-        case Done():
-            return DONE
-        case Look(refuse=refuse):
-            return LOOK_REFUSE if refuse else LOOK
-        case Again(counted=counted):
-            assert counted == verdict.counted
-            return AGAIN
-        case Dead(dead_class=dead_class):
-            return str(dead_class)
 
 
 def judged(specimen: Specimen, first: First, response: Response, **changes: Any) -> Verdict:

@@ -9,7 +9,25 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from casebook import DAY, POLICY, SECOND, entry_of, payment, progress, sent, txn
+from casebook import (
+    AGAIN,
+    DAY,
+    DONE,
+    LOOK,
+    LOOK_REFUSE,
+    OPEN,
+    POLICY,
+    REFUSED,
+    SECOND,
+    SLOW,
+    STRAIN,
+    action,
+    entry_of,
+    payment,
+    progress,
+    sent,
+    txn,
+)
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -43,16 +61,6 @@ REFUND = entry_of(refund("order_42")), {"row": txn(2)}
 PAYMENTS = (QUEUED, SKIPPED)
 HOLDS = (COMMIT, PART, VOID)
 EVERYTHING = (*PAYMENTS, *HOLDS, REFUND)
-
-# Actions.
-DONE = "done"
-LOOK = "look"  # Read; if it is not there, send it again.
-LOOK_REFUSE = "look, else refuse"
-AGAIN = "again"
-DEAD = "refused"
-
-# Gates.
-OPEN, PAUSE, SLOW, STRAIN = None, GateAction.PAUSE, GateAction.SLOW, GateAction.STRAIN
 
 CHILD = {"transaction_id": txn(9), "parent_transaction": txn(2), "precise_amount": 400}
 ERRORS = {"errors": "amount: either amount or precise_amount is required."}
@@ -112,19 +120,6 @@ def judged(whom, response, now=None) -> Verdict:
     return kind.judge(entry, now, kind.request(entry, now, POLICY), response, POLICY)
 
 
-def action(verdict):
-    match verdict.decision:
-        case Done():
-            return DONE
-        case Look(refuse=refuse):
-            return LOOK_REFUSE if refuse else LOOK
-        case Again(counted=counted):
-            assert counted == verdict.counted
-            return AGAIN
-        case Dead(dead_class=dead_class):
-            return str(dead_class)
-
-
 @pytest.mark.parametrize(
     ("whom", "response", "expected"),
     [
@@ -158,16 +153,16 @@ def test_an_answer_means_what_the_contract_says(whom, response, expected):
         (REFUND, answer(400, "GEN_BAD_REQUEST", wrong("x")), 5, LOOK_REFUSE),
         (COMMIT, answer(400, "TXN_NOT_INFLIGHT", wrong("x")), 5, LOOK_REFUSE),
         (REFUND, answer(404, "TXN_NOT_FOUND", wrong("x")), 8, LOOK_REFUSE),
-        (SKIPPED, answer(409, "GEN_CONFLICT", wrong("x")), 10, DEAD),
+        (SKIPPED, answer(409, "GEN_CONFLICT", wrong("x")), 10, REFUSED),
         # What the contract does not know may be passing.
         (QUEUED, answer(409, "GEN_CONFLICT", wrong("x")), 5, LOOK_REFUSE),
         (QUEUED, answer(409, "SOMETHING_NEW", wrong("x")), 5, LOOK_REFUSE),
         (REFUND, answer(418), 5, LOOK_REFUSE),
         (COMMIT, answer(400), 5, LOOK_REFUSE),
-        (QUEUED, answer(422), 5, DEAD),
+        (QUEUED, answer(422), 5, REFUSED),
         (QUEUED, answer(500), 25, LOOK_REFUSE),
         (QUEUED, answer(504), 25, LOOK_REFUSE),
-        (QUEUED, answer(423, "GEN_RESOURCE_LOCKED"), 25, DEAD),
+        (QUEUED, answer(423, "GEN_RESOURCE_LOCKED"), 25, REFUSED),
         (QUEUED, Response(failure=Failure.BROKEN), 25, LOOK_REFUSE),
     ],
 )

@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 
 from blnk_relay import Settings
-from blnk_relay.journal.copying import HistoryLag
 from blnk_relay.journal.glance import glance_of
 from blnk_relay.journal.health import health_of
+from blnk_relay.journal.lag import HistoryLag
 from blnk_relay.journal.overview import GateView, LaneDepth, Overview, Pause
 from blnk_relay.journal.rates import Rates, Sample, merged_rates, rates_of, sample_now
 from blnk_relay.journal.shape import NEWEST

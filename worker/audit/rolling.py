@@ -6,13 +6,10 @@ Off unless a setting says how far back it looks. A difference is told once, howe
 from __future__ import annotations
 
 import logging
-import threading
 import time
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
-
-from celery import bootsteps
 
 from blnk_relay.audit import Finding, Place, Report, Stopped
 from blnk_relay.errors import JournalUnavailable
@@ -24,8 +21,8 @@ from blnk_relay.settings import Settings
 from tasks.runtime import worker_name
 from worker.audit.opening import opened
 from worker.complaints import Complaints
-from worker.shared import Shared
 from worker.telemetry import Telemetry
+from worker.threads import ThreadStep
 
 #: Under which workers keep the place of an audit in a journal.
 WHO = "worker"
@@ -45,29 +42,13 @@ _LEAST_S, _MOST_S = 0.2, 60.0
 _log = logging.getLogger(__name__)
 
 
-class Auditor(bootsteps.StartStopStep):
-    """Audits the targets of a worker one after the other, in a thread of its own."""
+class Auditor(ThreadStep):
+    """Audits the targets of a worker one after the other, if that is switched on."""
 
-    requires = ("celery.worker.components:Pool",)
+    thread_name = "auditor"
 
-    def __init__(self, parent: Any, **kwargs: Any) -> None:
-        super().__init__(parent, **kwargs)
-        self._shared: Shared = parent.app.conf.blnk_relay
-        self._settings = self._shared.settings
-        self._stop = threading.Event()
-        self._thread: threading.Thread | None = None
-
-    def start(self, _parent: Any) -> None:
-        """Begin, if it is switched on."""
-        if self._settings.audit_window_s:
-            self._thread = threading.Thread(target=self._run, name="auditor", daemon=True)
-            self._thread.start()
-
-    def stop(self, _parent: Any) -> None:
-        """End within the time of one read."""
-        self._stop.set()
-        if self._thread is not None:
-            self._thread.join(self._settings.redis_timeout_s * 2)
+    def _is_on(self) -> bool:
+        return self._settings.audit_window_s > 0
 
     def _run(self) -> None:
         complaints = Complaints(_log)

@@ -23,13 +23,13 @@ if TYPE_CHECKING:
     from blnk_relay.journal.journal import Journal
 
 #: Reads a second that hurt no ledger that can be used at all.
-_RATE = 5.0
+RATE = 5.0
 
 #: Longest wait for reads that are paused, before the place is kept and the audit ends.
-_PATIENCE_S = 60.0
+PATIENCE_S = 60.0
 
 #: Under which an operator's audits keep their place in a journal.
-_WHO = "operator"
+WHO = "operator"
 
 _DIFFERENCES = ("difference", "intent", "id", "reference", "the journal says", "the ledger shows", "what to do")
 
@@ -48,7 +48,7 @@ _MOST_KEPT = 10_000_000
 @click.option(
     "--rate",
     type=click.FloatRange(0, 1000, min_open=True),
-    default=_RATE,
+    default=RATE,
     show_default=True,
     help="Most reads of the ledger a second.",
 )
@@ -65,7 +65,7 @@ _MOST_KEPT = 10_000_000
 @click.option(
     "--patience",
     type=click.FloatRange(0, 86_400),
-    default=_PATIENCE_S,
+    default=PATIENCE_S,
     show_default=True,
     help="Seconds to wait while reads are paused.",
 )
@@ -145,7 +145,7 @@ class _Keeper:
 
     def keep(self, journal: Audited, place: Place) -> None:
         if self._path is None:
-            journal.keep_place(_WHO, place.kept())
+            journal.keep_place(WHO, place.kept())
         else:
             # Whole or not at all.
             half = self._path.with_name(self._path.name + ".part")
@@ -164,7 +164,7 @@ class _Keeper:
         from blnk_relay.audit import Place
 
         where = "the journal" if self._path is None else f"the file {plain(self._path)}"
-        kept: Any = journal.place(_WHO)
+        kept: Any = journal.place(WHO)
         if self._path is not None:
             try:
                 text = self._path.read_text(encoding="utf-8")
@@ -182,7 +182,7 @@ class _Keeper:
 
     def forget(self, journal: Audited) -> None:
         if self._path is None:
-            journal.forget_place(_WHO)
+            journal.forget_place(WHO)
         else:
             self._path.unlink(missing_ok=True)
 
@@ -213,8 +213,6 @@ def report_json(report: Report) -> dict[str, Any]:
 
 def show_report(report: Report, journal: Journal, path: str | None) -> None:
     """What an audit found, for people."""
-    from blnk_relay.journal.status import moment
-
     rows = [
         (
             one.sort,
@@ -239,11 +237,23 @@ def show_report(report: Report, journal: Journal, path: str | None) -> None:
             f"{several(report.trimmed, 'intent')} that ended long ago can no longer be compared: the journal keeps "
             f"what is finished for {hours:g} hours (BLNK_RELAY_RETENTION_S), and of the rest their keys alone."
         )
-    times = f"{clock(moment(report.since_ms))} to {clock(moment(report.until_ms))}"
-    compared = several(report.compared.total(), "intent")
-    say(
-        f"Target {report.target}, {times}: {compared} compared, {several(report.rows, 'row')} of the ledger looked "
-        f"through ({report.others:,} of others), {several(report.reads, 'read')}; {several(found, 'difference')}."
-    )
+    say(report_in_words(report))
     if report.stopped:
         remark(f"It is not through: {report.stopped}. Its place is kept in {path or 'the journal'}.")
+
+
+def report_in_words(report: Report) -> str:
+    """How much was compared, and how much differs.
+
+    Args:
+        report: What an audit found.
+    """
+    from blnk_relay.journal.status import moment
+
+    times = f"{clock(moment(report.since_ms))} to {clock(moment(report.until_ms))}"
+    compared = several(report.compared.total(), "intent")
+    return (
+        f"Target {report.target}, {times}: {compared} compared, {several(report.rows, 'row')} of the ledger looked "
+        f"through ({report.others:,} of others), {several(report.reads, 'read')}; "
+        f"{several(report.found.total(), 'difference')}."
+    )

@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from types import MappingProxyType
 
 import click
 from click.shell_completion import BashComplete, CompletionItem, FishComplete, ShellComplete, ZshComplete
 
 from worker.cli import exits
+from worker.cli.deferred import loaded
 from worker.cli.exits import COMPLETING
 from worker.cli.options import example
 from worker.cli.output import say
@@ -110,11 +111,11 @@ def within(source: Source, wait_s: float = _WAIT_S) -> list[str]:
     return [] if asking.is_alive() else found
 
 
-def suggest(command: click.Command, path: tuple[str, ...] = ()) -> None:
-    """Let names be suggested for the parameters of a command, and of those below it."""
+def suggest(command: click.Command, words: Collection[str], path: tuple[str, ...] = ()) -> None:
+    """Let names be suggested for the parameters of a command, and of those below it that are among the words."""
     if isinstance(command, click.Group):
-        for name, below in command.commands.items():
-            suggest(below, (*path, name))
+        for name in command.commands.keys() & words:
+            suggest(loaded(command.commands[name]), words, (*path, name))
     for param in command.params:
         source = SOURCES.get(f"{' '.join(path)} {param.name}", SOURCES.get(param.name or ""))
         if source is not None and param.type is click.STRING:
@@ -173,7 +174,7 @@ def complete(cli: click.Group) -> int:
     shell, _, what = os.environ[COMPLETING].partition("_")
     if what != "complete" or shell not in SHELLS:
         return exits.BAD_INPUT
-    suggest(cli)
+    suggest(cli, os.environ.get("COMP_WORDS", "").split())
     if answer := SHELLS[shell](cli, {}, PROGRAM, COMPLETING).complete():
         click.echo(answer)
     return exits.OK

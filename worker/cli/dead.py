@@ -23,7 +23,7 @@ from worker.cli.options import (
     whole_option,
 )
 from worker.cli.output import emit, plain, say
-from worker.cli.scope import NO, Scope, plan, scope_options
+from worker.cli.scope import NO, Scope, look_through, scope_options
 from worker.cli.show import listed, listing, show_intent
 from worker.cli.summary import dead_summary
 
@@ -153,15 +153,12 @@ def dead_replay(*, scope: Scope, reason: str, who: str, most: int, only_plan: bo
     together = Together(scope.words())
     with opened() as access:
 
-        def way_of(status: Status) -> tuple[str, str]:
-            replay_plan = access.operator.plan(status)
-            return replay_plan.way.value, replay_plan.why
-
         def run(status: Status, reason: str) -> None:
             access.operator.replay(status, who=who, reason=reason, together=together)
 
         act = Act("dead replay", "Replay", "Replayed", _REPLAY_WAYS, reason, who, run)
-        carry_out(access, plan(access, scope, most, way_of), act, only_plan=only_plan, yes=yes, as_json=as_json)
+        found = look_through(access, scope, most, "replay")
+        carry_out(access, found, act, only_plan=only_plan, yes=yes, as_json=as_json)
 
 
 @dead.command(
@@ -177,21 +174,16 @@ def dead_discard(*, scope: Scope, reason: str, who: str, most: int, only_plan: b
     Needs a scope as 'dead replay' does, and a reason.
     """
     from blnk_relay import Together
-    from blnk_relay.replay import closed_how
 
     together = Together(scope.words())
     with opened() as access:
-
-        def way_of(status: Status) -> tuple[str, str]:
-            if status.state != "dead":
-                return NO, f"it is {status.state}, not dead"
-            return "discard", closed_how(status.perhaps_replayed)
 
         def run(status: Status, reason: str) -> None:
             access.operator.discard(status, who=who, reason=reason, together=together)
 
         act = Act("dead discard", "Discard", "Discarded", _DISCARD_WAYS, reason, who, run)
-        carry_out(access, plan(access, scope, most, way_of), act, only_plan=only_plan, yes=yes, as_json=as_json)
+        found = look_through(access, scope, most, "discard")
+        carry_out(access, found, act, only_plan=only_plan, yes=yes, as_json=as_json)
 
 
 dead.add_command(dead_summary)

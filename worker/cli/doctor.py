@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -43,7 +43,7 @@ def doctor(target: str | None, as_json: bool) -> None:
     found = findings(read_all(settings, [target] if target else list(settings.ledgers)))
     code = exit_code(found)
     if as_json:
-        emit({"well": code == exits.OK, "exit_code": code, "findings": [asdict(finding) for finding in found]})
+        emit(doctor_json(found))
     else:
         _show(found)
     exits.leave(code)
@@ -60,9 +60,30 @@ def _show(found: tuple[Finding, ...]) -> None:
         for label, text in (("why", finding.why), ("mend", finding.mend), ("see", finding.link)):
             if text:
                 say(f"      {label:<12} {plain(text)}")
-    counts = {mark: sum(finding.level == mark for finding in found) for mark in _MARKS}
     say()
-    say(
+    say(doctor_in_words(found))
+
+
+def doctor_in_words(found: tuple[Finding, ...]) -> str:
+    """How many checks there were, and what they came to.
+
+    Args:
+        found: What was found.
+    """
+    counts = {mark: sum(finding.level == mark for finding in found) for mark in _MARKS}
+    return (
         f"{several(len(found), 'check')}: {counts['failure']} would break the promise, {counts['warning']} to look at, "
         f"{counts['unknown']} could not be looked at."
     )
+
+
+def doctor_json(found: tuple[Finding, ...]) -> dict[str, Any]:
+    """What was found, for programs.
+
+    Args:
+        found: What was found.
+    """
+    from worker.doctor.findings import exit_code
+
+    code = exit_code(found)
+    return {"well": code == exits.OK, "exit_code": code, "findings": [asdict(finding) for finding in found]}

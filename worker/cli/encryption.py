@@ -36,9 +36,9 @@ def encryption_keys(target: str | None, whole: bool, as_json: bool) -> None:
     with opened() as access, progress("looking at the intents", None) as step:
         uses = access.operator.key_use(target, whole=whole, step=step)
     if as_json:
-        emit({"targets": [_use_json(use) for use in uses]})
+        emit({"targets": [use_json(use) for use in uses]})
         return
-    table(_COLUMNS, [row for use in uses for row in _rows(use)])
+    table(_COLUMNS, [row for use in uses for row in use_rows(use)])
     for use in uses:
         if use.left:
             say(
@@ -49,7 +49,12 @@ def encryption_keys(target: str | None, whole: bool, as_json: bool) -> None:
             )
 
 
-def _rows(use: KeyUse) -> list[tuple[str, ...]]:
+def use_rows(use: KeyUse) -> list[tuple[str, ...]]:
+    """What a journal needs which key for, as rows of a table: target, key, intents, what besides, a note.
+
+    Args:
+        use: Of which.
+    """
     from blnk_relay.errors import key_in_words
 
     rows: list[tuple[str, ...]] = []
@@ -65,7 +70,12 @@ def _rows(use: KeyUse) -> list[tuple[str, ...]]:
     return rows
 
 
-def _use_json(use: KeyUse) -> dict[str, Any]:
+def use_json(use: KeyUse) -> dict[str, Any]:
+    """The same for programs.
+
+    Args:
+        use: Of which.
+    """
     return {
         "target": use.target,
         "first": use.first,
@@ -99,31 +109,48 @@ def encryption_renew(target: str | None, who: str, as_json: bool) -> None:
             results[name] = access.operator.reseal(name, who=who, stopped=lambda: stop.asked)
     code = _code(results, whole=len(results) == len(targets))
     if as_json:
-        emit({"targets": [{"target": name, **_result_json(result)} for name, result in results.items()]})
+        emit({"targets": [{"target": name, **renewed_json(result)} for name, result in results.items()]})
         exits.leave(code)
     for name, result in results.items():
-        say(f"{name}: {several(result.done, 'intent')} put under the first key.")
-        if result.changed:
-            say(f"{name}: {several(result.changed, 'intent')} changed meanwhile: give the command again.")
-        for key, number in result.locked.items():
-            remark(f"{name}: {several(number, 'intent')} need key {key}, which is not in the settings here.")
-        for why in result.tokens:
-            remark(f"{name}: {why}.")
-        if result.broken:
-            remark(f"{name}: does not verify, and was left as it is: {', '.join(result.broken)}")
-        if not result.finished:
-            remark(f"{name}: broken off; give the command again to go on.")
+        first, *rest = renewed_in_words(name, result)
+        say(first)
+        for sentence in rest:
+            remark(sentence)
     exits.leave(code)
 
 
 def _code(results: dict[str, Resealed], *, whole: bool) -> int:
     if not whole or not all(result.finished for result in results.values()):
         return exits.INTERRUPTED
-    left = any(result.changed or result.locked or result.broken or result.tokens for result in results.values())
-    return exits.PARTLY if left else exits.OK
+    return exits.PARTLY if any(len(renewed_in_words("", result)) > 1 for result in results.values()) else exits.OK
 
 
-def _result_json(result: Resealed) -> dict[str, Any]:
+def renewed_in_words(name: str, result: Resealed) -> list[str]:
+    """What was put under the first key, and after it all that is left to do.
+
+    Args:
+        name: The target.
+        result: What came of it.
+    """
+    told = [f"{name}: {several(result.done, 'intent')} put under the first key."]
+    if result.changed:
+        told.append(f"{name}: {several(result.changed, 'intent')} changed meanwhile: ask for the same again.")
+    for key, number in result.locked.items():
+        told.append(f"{name}: {several(number, 'intent')} need key {key}, which is not in the settings here.")
+    told += [f"{name}: {why}." for why in result.tokens]
+    if result.broken:
+        told.append(f"{name}: does not verify, and was left as it is: {', '.join(result.broken)}")
+    if not result.finished:
+        told.append(f"{name}: broken off; ask for the same again to go on.")
+    return told
+
+
+def renewed_json(result: Resealed) -> dict[str, Any]:
+    """The same for programs.
+
+    Args:
+        result: What came of it.
+    """
     return {
         "done": result.done,
         "changed": result.changed,

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from datetime import datetime, timedelta
 from decimal import Decimal, InvalidOperation
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -16,7 +15,7 @@ from worker.cli.output import clock, emit, plain, say, table
 from worker.cli.spans import Since, Time, since_at
 
 if TYPE_CHECKING:
-    from blnk_relay import FindResult, Operator
+    from blnk_relay import FindResult
 
 #: States that are told apart here.
 FOUND_STATES = ("open", "done", "dead", "discarded", "cancelled")
@@ -97,20 +96,11 @@ def find(
     """
     with opened() as access:
         asked |= {"meta": dict(meta), "target": target, "since": since_at(since, access.operator.now(target))}
-        result = found(access.operator, text or "", limit, asked)
+        result = access.operator.find(text=text or "", most=limit, **asked)
     if as_json:
         emit(found_json(result))
         return
     _show(result)
-
-
-def found(operator: Operator, text: str, most: int, asked: Mapping[str, Any]) -> FindResult:
-    """Find what is asked for; a text without a name is looked for as a key, as a reference and as an id."""
-    if not text:
-        return operator.find(most=most, **asked)
-    names: tuple[Literal["key", "reference", "ledger_id"], ...] = ("key", "reference", "ledger_id")
-    results = [operator.find(most=most, **{**asked, name: text}) for name in names]
-    return results[0].joined(results[1:], most)
 
 
 def found_json(result: FindResult) -> dict[str, Any]:

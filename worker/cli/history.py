@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import asdict, dataclass, field
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from worker.cli.access import opened
-from worker.cli.exits import BadInput
 from worker.cli.group import Commands
 from worker.cli.options import Reason, answer_option, example, json_option, who_option
 from worker.cli.output import emit, fields, plain, say, several, span, table
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from blnk_relay import Settings
+    from blnk_relay.journal.lag import HistoryLag
 
 
 @click.group("history", cls=Commands, short_help="Look after the database of history.")
@@ -23,23 +29,48 @@ def history() -> None:
 def upgrade_(as_json: bool) -> None:
     """Make the tables of history, or bring them to what this version knows. Safe to repeat."""
     from blnk_relay import Settings
+
+    where, before, after = upgraded(Settings.from_env())
+    if as_json:
+        emit(tables_json(where, before, after))
+    else:
+        say(plain(tables_in_words(where, before, after)))
+
+
+def upgraded(settings: Settings) -> tuple[str, str, str]:
+    """Bring the tables to the newest revision: which database, what it had, and what it has.
+
+    Args:
+        settings: They name it.
+
+    Raises:
+        InvalidSettings: They name none, or what it needs is not installed.
+        HistoryUnavailable: It cannot be reached.
+    """
+    from blnk_relay import InvalidSettings
     from worker.copier import database_of
 
-    settings = Settings.from_env()
-    _needs_url(settings.history_url)
+    if not settings.history_url:
+        raise InvalidSettings("BLNK_RELAY_HISTORY_URL is not set, so there is no database of history.")
     database = database_of(settings)
     try:
         from blnk_relay.history.upgrading import upgrade
 
-        before, after = upgrade(database)
+        return (database.shown, *upgrade(database))
     finally:
         database.close()
-    if as_json:
-        emit({"database": database.shown, "before": before, "after": after, "changed": before != after})
-    elif before == after:
-        say(plain(f"Nothing to do: {database.shown} has revision {after}."))
-    else:
-        say(plain(f"{database.shown} has revision {after} now; it had {before or 'none'}."))
+
+
+def tables_in_words(where: str, before: str, after: str) -> str:
+    """What became of the tables of history."""
+    if before == after:
+        return f"Nothing to do: {where} has revision {after}."
+    return f"{where} has revision {after} now; it had {before or 'none'}."
+
+
+def tables_json(where: str, before: str, after: str) -> dict[str, Any]:
+    """The same for programs."""
+    return {"database": where, "before": before, "after": after, "changed": before != after}
 
 
 @history.command("status", epilog=example("blnk-relay history status", "blnk-relay history status --json"))
@@ -47,45 +78,74 @@ def upgrade_(as_json: bool) -> None:
 @json_option
 def status_(target: str | None, as_json: bool) -> None:
     """Show how far the journals are copied, and what stands in the database."""
-    from blnk_relay import HistoryUnavailable
-    from worker.copier import database_of
-
     with opened() as access:
         lags = access.operator.history_lag(target)
-        settings = access.settings
-    where = revision = trouble = ""
-    counts: dict[str, int] = {}
-    if settings.history_url:
-        database = database_of(settings)
-        try:
-            where, revision = database.shown, database.revision()
-            database.id()
-            counts = database.counts()
-        except HistoryUnavailable as error:
-            trouble = str(error)
-        finally:
-            database.close()
+        kept = kept_of(access.settings)
     if as_json:
-        emit(
-            {
-                "database": where,
-                "revision": revision,
-                "trouble": trouble,
-                "rows": counts,
-                "journals": [asdict(lag) for lag in lags],
-            }
-        )
+        emit(history_json(kept, lags))
         return
     fields(
         [
-            ("database", where or "none: BLNK_RELAY_HISTORY_URL is not set"),
-            ("revision", revision),
-            ("trouble", trouble),
-            *((f"rows of {name}", f"{number:,}") for name, number in counts.items()),
+            ("database", kept.where or "none: BLNK_RELAY_HISTORY_URL is not set"),
+            ("revision", kept.revision),
+            ("trouble", kept.trouble),
+            *((f"rows of {name}", f"{number:,}") for name, number in kept.rows.items()),
         ]
     )
     say()
-    rows = [
+    table(("target", "history", ">not copied", ">for", ">to walk", ">held", "last look", "trouble"), lag_rows(lags))
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """The database of history as it is found.
+
+    Attributes:
+        where: Its address without secrets; empty where the settings name none.
+        revision: Of its tables.
+        trouble: Why it cannot be used.
+        rows: How many each table has.
+    """
+
+    where: str = ""
+    revision: str = ""
+    trouble: str = ""
+    rows: dict[str, int] = field(default_factory=dict)
+
+
+def kept_of(settings: Settings) -> Kept:
+    """Look at the database that the settings name.
+
+    Args:
+        settings: They may name none.
+
+    Raises:
+        InvalidSettings: What it needs is not installed.
+    """
+    from blnk_relay import HistoryUnavailable
+    from worker.copier import database_of
+
+    if not settings.history_url:
+        return Kept()
+    database = database_of(settings)
+    revision = ""
+    try:
+        revision = database.revision()
+        database.id()
+        return Kept(database.shown, revision, rows=database.counts())
+    except HistoryUnavailable as error:
+        return Kept(database.shown, revision, trouble=str(error))
+    finally:
+        database.close()
+
+
+def lag_rows(lags: Sequence[HistoryLag]) -> list[tuple[str, ...]]:
+    """How far journals are copied, as rows of a table.
+
+    Args:
+        lags: Of each.
+    """
+    return [
         (
             lag.target,
             "on" if lag.on else "off",
@@ -98,7 +158,22 @@ def status_(target: str | None, as_json: bool) -> None:
         )
         for lag in lags
     ]
-    table(("target", "history", ">not copied", ">for", ">to walk", ">held", "last look", "trouble"), rows)
+
+
+def history_json(kept: Kept, lags: Sequence[HistoryLag]) -> dict[str, Any]:
+    """The database and how far the journals are copied, for programs.
+
+    Args:
+        kept: The database.
+        lags: The journals.
+    """
+    return {
+        "database": kept.where,
+        "revision": kept.revision,
+        "trouble": kept.trouble,
+        "rows": kept.rows,
+        "journals": [asdict(lag) for lag in lags],
+    }
 
 
 @history.command("off", epilog=example('blnk-relay history off --reason "no longer wanted"'))
@@ -118,9 +193,9 @@ def off(*, target: str | None, reason: str, force: bool, who: str, as_json: bool
         emit({"targets": [{"target": name, "not_copied": number} for name, number in left.items()]})
         return
     for name, number in left.items():
-        say(f"History of target {name} is off; {several(number, 'intent')} were not copied.")
+        say(off_in_words(name, number))
 
 
-def _needs_url(url: str) -> None:
-    if not url:
-        raise BadInput("BLNK_RELAY_HISTORY_URL is not set, so there is no database of history.")
+def off_in_words(target: str, left: int) -> str:
+    """That history of a target is off."""
+    return f"History of target {target} is off; {several(left, 'intent')} were not copied."

@@ -13,10 +13,10 @@ from worker.cli import exits
 from worker.cli.interrupt import Stop
 from worker.cli.options import reason_given
 from worker.cli.output import amounts, emit, plain, progress, remark, say, several, table
-from worker.cli.scope import FIRST, NO, Letter, Plan
+from worker.cli.scope import FIRST, NO, Found
 
 if TYPE_CHECKING:
-    from blnk_relay import Status
+    from blnk_relay import ManyPlan, Planned, Status
     from worker.cli.access import Access
 
 
@@ -59,7 +59,6 @@ class Result:
         stopped: The exit code that ended the run early, or 0.
         job: Name of the job that carries it out; empty where it was done at once.
         alive: Whether a worker is alive that could.
-        worth: What the letters of the plan are worth.
     """
 
     refused: int
@@ -69,7 +68,6 @@ class Result:
     stopped: int = 0
     job: str = ""
     alive: bool = True
-    worth: dict[str, Any] = field(default_factory=dict)
     errors: list[dict[str, str]] = field(default_factory=list)
 
     @property
@@ -81,7 +79,7 @@ class Result:
             return exits.OK
         return exits.PARTLY if self.done else exits.REFUSED
 
-    def refuse(self, letter: Letter, message: str) -> None:
+    def refuse(self, letter: Planned, message: str) -> None:
         """Count a letter that was refused when its turn came; the first ones are listed."""
         self.refused += 1
         if len(self.errors) < FIRST:
@@ -96,56 +94,47 @@ class Result:
             "left": self.left,
             "errors": self.errors,
             "job": self.job,
-            **self.worth,
         }
 
 
-def carry_out(access: Access, made: Plan, act: Act, *, only_plan: bool, yes: bool, as_json: bool) -> None:
+def carry_out(access: Access, found: Found, act: Act, *, only_plan: bool, yes: bool, as_json: bool) -> None:
     """Show a plan, ask, run it, and say what became of it. Always ends the command."""
-    result = Result(refused=made.ways[NO], left=len(made.letters))
-    sums, summed = access.operator.worth([letter.status for letter in made.letters])
-    result.worth = {"sums": {currency: f"{total:f}" for currency, total in sums.items()}, "summed": summed}
+    plan = found.plan
+    result = Result(refused=plan.ways[NO], left=len(plan.letters))
     if not as_json:
-        _show_plan(made, act)
-        if summed:
-            told = amounts(sums)
-            say(f"Worth {told}" + ("." if summed == len(made.letters) else f", as far as it is known ({summed:,})."))
+        _show(found, act)
     if only_plan:
-        _finish(made, act, result, exits.OK, as_json=as_json)
-    if made.letters:
+        _finish(found, act, result, exits.OK, as_json=as_json)
+    if plan.letters:
         if not yes and not sys.stdin.isatty():
             remark(f"Error: nothing was changed: without a terminal to ask on, {act.command} needs --yes (or --plan).")
-            _finish(made, act, result, exits.BAD_INPUT, as_json=as_json)
+            _finish(found, act, result, exits.BAD_INPUT, as_json=as_json)
         if not act.reason.strip() and not sys.stdin.isatty():
             remark(f"Error: nothing was changed: {act.command} needs --reason; it is kept.")
-            _finish(made, act, result, exits.BAD_INPUT, as_json=as_json)
-        if not yes and not click.confirm(f"{act.verb} {several(len(made.letters), 'dead letter')}?", err=True):
+            _finish(found, act, result, exits.BAD_INPUT, as_json=as_json)
+        if not yes and not click.confirm(f"{act.verb} {several(len(plan.letters), 'dead letter')}?", err=True):
             remark("Nothing was changed.")
-            _finish(made, act, result, exits.INTERRUPTED, as_json=as_json)
+            _finish(found, act, result, exits.INTERRUPTED, as_json=as_json)
         reason = reason_given(act.reason, act.command)
-        if len(made.letters) > FROM_A_JOB:
-            _begin(access, made, act, reason, result)
+        if len(plan.letters) > FROM_A_JOB:
+            _begin(access, plan, act, reason, result)
         else:
-            _run(made, act, reason, result)
-    _finish(made, act, result, result.exit_code, as_json=as_json)
+            _run(plan, act, reason, result)
+    _finish(found, act, result, result.exit_code, as_json=as_json)
 
 
-def _begin(access: Access, made: Plan, act: Act, reason: str, result: Result) -> None:
+def _begin(access: Access, plan: ManyPlan, act: Act, reason: str, result: Result) -> None:
     """Hand many letters to workers, as a job that goes on without this terminal."""
-    from blnk_relay import ManyPlan, Planned
-
-    plan = ManyPlan("replay" if act.verb == "Replay" else "discard", made.scope.words())
-    plan.letters += [Planned(letter.status, letter.way, letter.why) for letter in made.letters]
     result.job = access.operator.begin(plan, who=act.who, reason=reason)
     result.alive = access.operator.overview().workers > 0
 
 
-def _run(made: Plan, act: Act, reason: str, result: Result) -> None:
+def _run(plan: ManyPlan, act: Act, reason: str, result: Result) -> None:
     from blnk_relay import JournalUnavailable, NotFound, Refused
 
     result.ran = True
-    with Stop() as stop, progress(f"{act.command}", len(made.letters)) as step:
-        for letter in made.letters:
+    with Stop() as stop, progress(f"{act.command}", len(plan.letters)) as step:
+        for letter in plan.letters:
             if stop.asked:
                 result.stopped = exits.INTERRUPTED
                 break
@@ -166,47 +155,52 @@ def _run(made: Plan, act: Act, reason: str, result: Result) -> None:
             step(1)
 
 
-def _finish(made: Plan, act: Act, result: Result, code: int, *, as_json: bool) -> None:
+def _finish(found: Found, act: Act, result: Result, code: int, *, as_json: bool) -> None:
     if as_json:
-        emit(made.as_json() | result.as_json())
+        emit(found.as_json() | result.as_json())
         exits.leave(code)
+    plan, arguments = found.plan, found.scope.arguments()
     for error in result.errors:
         remark(f"refused {plain(error['key'])}: {plain(error['message'])}")
     if result.job:
-        say(f"Job {result.job} has begun, and goes on without this terminal: {several(len(made.letters), 'letter')}.")
+        say(f"Job {result.job} has begun, and goes on without this terminal: {several(len(plan.letters), 'letter')}.")
         say(f"  blnk-relay jobs show {result.job} --follow")
         say(f"  blnk-relay jobs stop {result.job}")
         if not result.alive:
             remark("No worker is alive: it goes on once one is.")
     if result.ran:
         say(f"{act.past} {result.done:,}, refused {result.refused:,}, left {result.left:,}.")
-    if result.ran and (result.left or made.more):
+    if result.ran and (result.left or plan.more):
         say("Go on with what is left, and leave alone what dies again meanwhile:")
-        say(f"  blnk-relay {act.command} {made.scope.arguments()}")
-    elif made.letters and not result.ran and not result.job and made.scope.until is not None:
-        say(f"To act on exactly these: blnk-relay {act.command} {made.scope.arguments()}")
+        say(f"  blnk-relay {act.command} {arguments}")
+    elif plan.letters and not result.ran and not result.job and found.scope.until is not None:
+        say(f"To act on exactly these: blnk-relay {act.command} {arguments}")
     exits.leave(code)
 
 
-def _show_plan(made: Plan, act: Act) -> None:
-    if not made.ways:
+def _show(found: Found, act: Act) -> None:
+    plan = found.plan
+    if not plan.ways:
         say("No dead letter is in this scope.")
         return
-    ways = [(f"{made.ways[way]:,}", text) for way, text in act.ways if made.ways[way]]
+    ways = [(f"{plan.ways[way]:,}", text) for way, text in act.ways if plan.ways[way]]
     table((">letters", "what happens"), ways, name="ways")
-    left = [(f"{number:,}", why) for why, number in made.reasons.most_common(FIRST)]
+    left = [(f"{number:,}", why) for why, number in plan.reasons.most_common(FIRST)]
     table((">left alone", "why"), left, name="reasons", unless_empty=True)
-    codes = [(f"{number:,}", code) for code, number in made.codes.most_common(FIRST)]
+    codes = [(f"{number:,}", code) for code, number in plan.codes.most_common(FIRST)]
     table((">letters", "code"), codes, name="codes")
     rows = [
         (letter.status.key, letter.status.dead_class, letter.status.code, letter.status.updated, letter.why)
-        for letter in (made.letters[:FIRST] + made.refused)[:FIRST]
+        for letter in plan.first
     ]
     table(("key", "?class", "code", "??died", "plan"), rows, name="letters", main=True)
-    doubtful = sum(letter.status.perhaps_replayed for letter in made.letters)
+    doubtful = sum(letter.status.perhaps_replayed for letter in plan.letters)
     if doubtful and act.verb == "Discard":
         from blnk_relay.replay import PERHAPS_REPLAYED
 
         say(f"Of {several(doubtful, 'letter')} in this scope: {PERHAPS_REPLAYED}.")
-    if made.more:
-        say(f"Cut at --max {made.most:,}: there are more in this scope.")
+    if plan.more:
+        say(f"Cut at --max {found.most:,}: there are more in this scope.")
+    if plan.summed:
+        known = "" if plan.summed == len(plan.letters) else f", as far as it is known ({plan.summed:,})"
+        say(f"Worth {amounts(plan.sums)}{known}.")

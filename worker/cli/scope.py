@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import functools
 import shlex
-from collections import Counter
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +16,7 @@ from worker.cli.output import progress, stamp
 from worker.cli.spans import since_at
 
 if TYPE_CHECKING:
-    from blnk_relay import Status
+    from blnk_relay import JobName, ManyPlan, Planned, Status
     from worker.cli.access import Access
 
 #: Letters of a plan that are shown one by one.
@@ -132,111 +131,75 @@ def scope_options(function: Callable[..., None]) -> Callable[..., None]:
 
 
 @dataclass(frozen=True, slots=True)
-class Letter:
-    """One dead letter and what would be done with it."""
-
-    status: Status
-    way: str
-    why: str
-
-    def as_json(self) -> dict[str, Any]:
-        """As JSON."""
-        status = self.status
-        return {
-            "id": status.id,
-            "key": status.key,
-            "kind": status.kind,
-            "dead_class": status.dead_class,
-            "code": status.code,
-            "died": stamp(status.updated),
-            "way": self.way,
-            "why": self.why,
-        }
-
-
-@dataclass(slots=True)
-class Plan:
+class Found:
     """What was found in a scope.
 
     Attributes:
-        letters: To be acted on, oldest first, at most ``most``.
-        refused: The first of those that will not be touched.
-        more: There are more in the scope than ``most``.
+        scope: The scope, with its times fixed.
+        most: Letters to act on at most.
+        plan: The letters, and what would be done with them.
     """
 
     scope: Scope
     most: int
-    letters: list[Letter] = field(default_factory=list)
-    refused: list[Letter] = field(default_factory=list)
-    ways: Counter[str] = field(default_factory=Counter)
-    codes: Counter[str] = field(default_factory=Counter)
-    reasons: Counter[str] = field(default_factory=Counter)
-    more: bool = False
-
-    def add(self, letter: Letter) -> bool:
-        """Take a letter in. Returns False when the plan is full; what cannot be acted on takes no room in it."""
-        if letter.way != NO and len(self.letters) == self.most:
-            self.more = True
-            return False
-        self.ways[letter.way] += 1
-        self.codes[letter.status.code] += 1
-        if letter.way == NO:
-            self.reasons[letter.why] += 1
-        if letter.way != NO:
-            self.letters.append(letter)
-        elif len(self.refused) < FIRST:
-            self.refused.append(letter)
-        return True
+    plan: ManyPlan
 
     def as_json(self) -> dict[str, Any]:
         """As JSON."""
+        plan = self.plan
         return {
             "scope": self.scope.as_json(),
             "max": self.most,
-            "letters": len(self.letters),
-            "ways": dict(sorted(self.ways.items())),
-            "codes": dict(self.codes.most_common()),
-            "reasons": dict(self.reasons.most_common(FIRST)),
-            "first": [letter.as_json() for letter in (self.letters[:FIRST] + self.refused)[:FIRST]],
-            "more": self.more,
+            "letters": len(plan.letters),
+            "ways": dict(sorted(plan.ways.items())),
+            "codes": dict(plan.codes.most_common()),
+            "reasons": dict(plan.reasons.most_common(FIRST)),
+            "first": [_letter_json(letter) for letter in plan.first],
+            "more": plan.more,
+            "sums": {currency: f"{total:f}" for currency, total in plan.sums.items()},
+            "summed": plan.summed,
         }
 
 
-def plan(access: Access, scope: Scope, most: int, way_of: Callable[[Status], tuple[str, str]]) -> Plan:
+def _letter_json(letter: Planned) -> dict[str, Any]:
+    status = letter.status
+    return {
+        "id": status.id,
+        "key": status.key,
+        "kind": status.kind,
+        "dead_class": status.dead_class,
+        "code": status.code,
+        "died": stamp(status.updated),
+        "way": letter.way,
+        "why": letter.why,
+    }
+
+
+def look_through(access: Access, scope: Scope, most: int, what: JobName) -> Found:
     """Find the letters of a scope, and say of each what would be done.
 
     Args:
         access: The journals.
         scope: The scope.
         most: Letters to act on at most.
-        way_of: From a letter to a way (``no`` for none) and why.
+        what: What is to be done with them.
 
     Raises:
         NotFound: A key is unknown, or a filter cannot match anything.
     """
     access.operator.check_filters(("dead",), kind=scope.kind, code=scope.code, target=scope.target)
-    made = Plan(scope.at(access.operator.now(scope.target)), most)
+    fixed = scope.at(access.operator.now(scope.target))
     with progress("looking through the dead letters", None) as step:
-        for status in _found(access, made.scope):
-            step(1)
-            if not made.add(Letter(status, *_way(status, way_of))):
-                break
-    return made
+
+        def counted() -> Iterator[Status]:
+            for status in _letters(access, fixed):
+                step(1)
+                yield status
+
+        return Found(fixed, most, access.operator.plan_these(what, counted(), of=fixed.words(), most=most))
 
 
-def _way(status: Status, way_of: Callable[[Status], tuple[str, str]]) -> tuple[str, str]:
-    """What would be done with one letter; whatever is wrong with it, the others are planned all the same."""
-    from blnk_relay import RelayError
-
-    try:
-        return way_of(status)
-    except RelayError:
-        raise
-    except Exception as error:  # noqa: BLE001 - one letter must not touch its neighbours
-        return NO, f"it cannot be planned ({type(error).__name__}); the others are not touched by that"
-
-
-def _found(access: Access, scope: Scope) -> Iterator[Status]:
+def _letters(access: Access, scope: Scope) -> Iterator[Status]:
     from blnk_relay.intents.intent import DEFAULT_TARGET
 
     if scope.keys:

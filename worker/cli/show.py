@@ -456,23 +456,25 @@ def kinds(name: str | None, as_json: bool) -> None:
     that needs judgement, and an example.
     """
     from blnk_relay import Settings
-    from blnk_relay.catalogue.facts import COMMON_ENDS, ends_of, facts_of
     from blnk_relay.kinds.registry import KINDS
 
     settings = Settings.from_env()
     if name is not None and name not in KINDS:
         raise click.UsageError(f"unknown kind {plain(name)!r}; the kinds are {', '.join(KINDS)}")
-    chosen = KINDS.values() if name is None else (KINDS[name],)
-    if as_json:
-        facts = [(facts_of(kind), ends_of(kind, COMMON_ENDS)) for kind in chosen]
-        emit({"kinds": [kind_json(one, common, settings.route(one.kind)) for one, common in facts]})
-    elif name is None:
+    if name is None and not as_json:
         rows = [
             (kind.name, f"{kind.method} {kind.path}", settings.route(kind.name), kind.summary)
             for kind in KINDS.values()
         ]
         table(("kind", "?route", "??lane", "what it does"), rows)
-    else:
+        return
+    from blnk_relay.catalogue.facts import COMMON_ENDS, ends_of, facts_of
+
+    chosen = KINDS.values() if name is None else (KINDS[name],)
+    if as_json:
+        facts = [(facts_of(kind), ends_of(kind, COMMON_ENDS)) for kind in chosen]
+        emit({"kinds": [kind_json(one, common, settings.route(one.kind)) for one, common in facts]})
+    elif name is not None:
         _tell(facts_of(KINDS[name]), ends_of(KINDS[name], COMMON_ENDS), settings.route(name))
 
 
@@ -480,7 +482,8 @@ def kinds(name: str | None, as_json: bool) -> None:
 _CITED = re.compile(r" \((?:contract|decisions?|findings?|measured)\b[^()]*\)")
 
 
-def _uncited(text: str) -> str:
+def uncited(text: str) -> str:
+    """A text without what only a page of docs/kinds has a use for."""
     return _CITED.sub("", text)
 
 
@@ -489,23 +492,23 @@ def _tell(facts: Facts, common: Sequence[EndFacts], lane: str) -> None:
     fields(
         (
             ("kind", facts.kind),
-            ("what it does", _uncited(facts.summary)),
+            ("what it does", uncited(facts.summary)),
             ("route", f"{facts.method} {facts.path}"),
             ("lane", lane),
             ("setting", f"{facts.setting} has to be on" if facts.setting else ""),
-            ("key", _uncited(facts.key)),
-            ("reference", _uncited(facts.reference)),
-            ("confirmed by", _uncited(facts.confirmed)),
+            ("key", uncited(facts.key)),
+            ("reference", uncited(facts.reference)),
+            ("confirmed by", uncited(facts.confirmed)),
         )
     )
     say()
     rows = [
-        (field.name, "yes" if field.required else "", field.takes, field.limits, _uncited(field.meaning))
+        (field.name, "yes" if field.required else "", field.takes, field.limits, uncited(field.meaning))
         for field in facts.fields
     ]
     table(("field", "needed", "takes", "?limits", "meaning"), rows, title="Fields", main=True)
     ends = [
-        (end.end.dead_class, end.end.code, _uncited(end.end.why), _uncited(end.why)) for end in (*facts.ends, *common)
+        (end.end.dead_class, end.end.code, uncited(end.end.why), uncited(end.why)) for end in (*facts.ends, *common)
     ]
     table(("class", "code", "why", "replay"), ends, title="Ends that need judgement", name="ends")
     say(f"As a line of a file: {facts.line}")

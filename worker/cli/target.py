@@ -13,7 +13,7 @@ from worker.cli.options import answer_option, example, json_option, reason_given
 from worker.cli.output import emit, remark, say, table
 
 if TYPE_CHECKING:
-    from worker.cli.access import Access
+    from blnk_relay import Operator
 
 _COLUMNS = ("target", "the journal says", "the settings say", "note")
 
@@ -28,21 +28,30 @@ def target_() -> None:
 def target_list(as_json: bool) -> None:
     """Show the ledger of each target, as it was first used and as the settings have it now."""
     with opened() as access:
-        rows = _ledgers(access)
+        rows = ledgers_of(access.operator)
     if as_json:
         emit({"targets": [{"target": name, "recorded": kept, "settings": ours} for name, kept, ours in rows]})
         return
-    table(_COLUMNS, [(name, kept or "not used yet", ours or "nothing", _note(kept, ours)) for name, kept, ours in rows])
+    table(
+        _COLUMNS,
+        [(name, kept or "not used yet", ours or "nothing", ledger_note(kept, ours)) for name, kept, ours in rows],
+    )
 
 
-def _ledgers(access: Access) -> list[tuple[str, str, str]]:
+def ledgers_of(operator: Operator) -> list[tuple[str, str, str]]:
+    """For each target its name, the ledger that its journal keeps, and that of the settings.
+
+    Args:
+        operator: Looks.
+    """
     return [
-        (name, access.operator.journals.of(name).recorded_ledger(), target.ledger)
-        for name, target in sorted(access.settings.ledgers.items())
+        (name, operator.journals.of(name).recorded_ledger(), target.ledger)
+        for name, target in sorted(operator.settings.ledgers.items())
     ]
 
 
-def _note(kept: str, ours: str) -> str:
+def ledger_note(kept: str, ours: str) -> str:
+    """What is wrong with them; empty where nothing is."""
     return "another ledger: nothing is sent" if kept and ours and kept != ours else ""
 
 

@@ -6,10 +6,8 @@ import asyncio
 import json
 import logging
 import re
-import traceback
 from collections.abc import Callable, Mapping
 from functools import partial
-from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl, quote
 
@@ -26,8 +24,9 @@ from blnk_relay.journal.journals import Journals
 from worker.console.answering import HERE, Answers, refusal
 from worker.console.asking import Answer, Ask, BadRequest, Broken, Door, NotAllowed, Page, link
 from worker.console.doors import DOORS
+from worker.console.errands import Errands
 from worker.console.guard import HEALTH, METRICS, Guard, same_origin
-from worker.console.hands import Hands
+from worker.console.hands import Hands, where_of
 from worker.console.live import Pulse, stream
 from worker.console.settings import OIDC, PROXY, TOKEN, ConsoleSettings
 from worker.console.signin.attempts import Attempts
@@ -107,7 +106,8 @@ class Console:
         self._tokens = Tokens(settings, printed if settings.sign_in == TOKEN else "", holder)
         self._proxy = Proxy(settings) if settings.sign_in == PROXY else None
         self._oidc = Oidc(settings, f"{settings.url.rstrip('/')}/signin/back") if settings.sign_in == OIDC else None
-        self.pulse = Pulse(self._hands, self._operators[False])
+        self.errands = Errands()
+        self.pulse = Pulse(self._hands, self._operators[False], self.errands)
         self._exposition = Exposition(journals)
         self._app = Guard(Starlette(routes=self._routes()), settings)
 
@@ -117,6 +117,7 @@ class Console:
 
     def close(self) -> None:
         """Let its threads end, and give back the connections that are its own."""
+        self.errands.close()
         for hands in (self._hands, self._strangers):
             hands.close()
         for operator in self._operators.values():
@@ -195,6 +196,7 @@ class Console:
             form = await self._form(request, session, api=door.api) if door.method == "POST" else {}
             ask = Ask(
                 operator=self._operators[door.api],
+                errands=self.errands,
                 settings=self.settings,
                 person=person,
                 session=session,
@@ -211,7 +213,7 @@ class Console:
                 error, ask or _nobody(self, request, person, session), root, as_json=door.api
             )
         except Exception as error:  # noqa: BLE001 - whatever it is, nobody is shown more than that
-            _LOG.error("the console failed at %s %s: %s", door.method, door.path, _where(error))
+            _LOG.error("the console failed at %s %s: %s", door.method, door.path, where_of(error))
             known = ask or _nobody(self, request, person, session)
             response = self._answers.failure(Broken(_SORRY), known, root, as_json=door.api)
         if fresh := getattr(request.state, "cookie", ""):
@@ -423,13 +425,6 @@ def _lacks(person: Person, right: Right) -> str:
     return f"this takes the right {right.value!r}, which {person.name} does not have"
 
 
-def _where(error: Exception) -> str:
-    """What went wrong and where, without its message, which may quote what belongs to people."""
-    frames = traceback.extract_tb(error.__traceback__)
-    at = f" at {Path(frames[-1].filename).name}:{frames[-1].lineno}" if frames else ""
-    return f"{type(error).__name__}{at}"
-
-
 def _root(request: Request) -> str:
     return str(request.scope.get("root_path", "")).rstrip("/")
 
@@ -460,6 +455,7 @@ def _nobody(console: Console, request: Request, person: Person, session: Session
     """As much of a request as an error needs."""
     return Ask(
         operator=console._operators[False],  # noqa: SLF001 - of this module
+        errands=console.errands,
         settings=console.settings,
         person=person,
         session=session,

@@ -8,9 +8,13 @@ from typing import Any, Protocol
 from urllib.parse import quote, urlencode
 
 from blnk_relay import Operator, RelayError
+from worker.console.errands import Errands
 from worker.console.settings import ConsoleSettings
 from worker.console.signin.rights import Person, Right
 from worker.console.signin.sessions import Session
+
+#: Longest number that is read.
+_MOST_DIGITS = 9
 
 
 class NotAllowed(RelayError):
@@ -31,6 +35,7 @@ class Ask:
 
     Attributes:
         operator: Does it all.
+        errands: What takes longer than anybody waits.
         settings: The console's.
         person: Who asks.
         session: Of their browser; None for a script with a key.
@@ -43,6 +48,7 @@ class Ask:
     """
 
     operator: Operator
+    errands: Errands
     settings: ConsoleSettings
     person: Person
     session: Session | None
@@ -78,6 +84,18 @@ class Ask:
         if len(value.strip()) > most:
             raise BadRequest(f"{name} must not be longer than {most} characters")
         return value.strip()
+
+    def number(self, name: str, about: str) -> int:
+        """A number that somebody typed so as to say how many they mean, with or without marks between thousands.
+
+        Raises:
+            BadRequest: It is none.
+        """
+        given = self.form.get(name)
+        typed = str(given) if type(given) is int else self.text(name).replace(",", "").replace(" ", "")
+        if not typed.isdecimal():
+            raise BadRequest(f"type the number of {about} that it is about, so that nobody acts on more than they mean")
+        return int(typed[:_MOST_DIGITS])
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,23 @@ from typing import Any
 from worker.console.api import answers, schemas
 from worker.console.api.description import description
 from worker.console.asking import Door
-from worker.console.screens import actions, find, intents, jobs, lanes, letters, many, overview, problems, workers
+from worker.console.screens import (
+    actions,
+    checks,
+    errands,
+    find,
+    intents,
+    jobs,
+    journals,
+    kinds,
+    lanes,
+    letters,
+    many,
+    overview,
+    problems,
+    workers,
+)
+from worker.console.screens.chores import CHORES
 from worker.console.signin.rights import Right
 
 _LOOK = Right.VIEWER
@@ -37,6 +53,20 @@ SCREENS: tuple[Door, ...] = (
     Door("GET", "/actions", _LOOK, actions.actions),
     Door("GET", "/targets/{name}/rebind", _LOOK, lanes.confirm_rebind),
     Door("POST", "/targets/{name}/rebind", Right.APPROVER, lanes.rebind),
+    Door("GET", "/journals", _LOOK, journals.journals),
+    Door("GET", "/journals/{name}/history-off", _LOOK, journals.confirm_off),
+    Door("POST", "/journals/{name}/history-off", Right.APPROVER, journals.off),
+    Door("GET", "/journals/{name}/{what}", _LOOK, journals.confirm),
+    Door("POST", "/journals/{name}/{what}", Right.OPERATOR, journals.act),
+    Door("GET", "/history", _LOOK, journals.history),
+    Door("POST", "/history/upgrade", Right.APPROVER, journals.upgrade_history),
+    Door("GET", "/audit", _LOOK, checks.audits),
+    Door("POST", "/audit", Right.OPERATOR, checks.begin_audit),
+    Door("GET", "/doctor", _LOOK, checks.doctor),
+    Door("POST", "/doctor", Right.OPERATOR, checks.begin_doctor),
+    Door("GET", "/errands/{id}", _LOOK, errands.errand),
+    Door("POST", "/errands/{id}/stop", Right.OPERATOR, errands.stop),
+    Door("GET", "/kinds", _LOOK, kinds.kinds),
 )
 
 _V1 = "/api/v1"
@@ -52,6 +82,11 @@ _MANY: dict[str, Any] = {
 }
 
 _PAUSED: dict[str, Any] = {"sort": {"enum": ["lane", "target"]}, "what": {"enum": ["pause", "resume"]}}
+
+_CARED_FOR: dict[str, Any] = {
+    "what": {"enum": list(CHORES)},
+    "more": f"; to {' and to '.join(name for name, one in CHORES.items() if one.right is Right.APPROVER)}, *approver*",
+}
 
 #: The API.
 API: tuple[Door, ...] = tuple(
@@ -117,6 +152,41 @@ API: tuple[Door, ...] = tuple(
             answers.tell,
             {"body": schemas.Wish, "out": schemas.Workers, "what": {"enum": ["quiet", "stop"]}},
         ),
+        ("GET", "/journals", _LOOK, answers.journals_, {"out": schemas.Journals}),
+        (
+            "POST",
+            "/journals/{name}/history-off",
+            Right.APPROVER,
+            answers.history_off,
+            {"body": schemas.HistoryOff, "out": schemas.HistoryIsOff},
+        ),
+        (
+            "POST",
+            "/journals/{name}/{what}",
+            Right.OPERATOR,
+            answers.care,
+            {"body": schemas.Nothing, "out": schemas.Errands, **_CARED_FOR},
+        ),
+        ("GET", "/history", _LOOK, answers.history_, {"out": schemas.History}),
+        (
+            "POST",
+            "/history/upgrade",
+            Right.APPROVER,
+            answers.upgrade_history,
+            {"body": schemas.Nothing, "out": schemas.Errands},
+        ),
+        ("POST", "/audit", Right.OPERATOR, answers.audit, {"body": schemas.AuditAsked, "out": schemas.Errands}),
+        ("POST", "/doctor", Right.OPERATOR, answers.doctor, {"body": schemas.DoctorAsked, "out": schemas.Errands}),
+        ("GET", "/errands", _LOOK, answers.errands_, {"out": schemas.Errands}),
+        ("GET", "/errands/{id}", _LOOK, answers.errand, {"out": schemas.Errands}),
+        (
+            "POST",
+            "/errands/{id}/stop",
+            Right.OPERATOR,
+            answers.stop_errand,
+            {"body": schemas.Nothing, "out": schemas.Errands},
+        ),
+        ("GET", "/kinds", _LOOK, answers.kinds_, {"query": schemas.KindQuery, "out": schemas.Kinds}),
         ("GET", "/actions", _LOOK, answers.actions_, {"query": schemas.ActionQuery, "out": schemas.ActionPage}),
     )
 )

@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import contextvars
+import traceback
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import TypeVar
 
 from blnk_relay import RelayError
@@ -15,6 +17,13 @@ T = TypeVar("T")
 
 #: Threads, requests that may wait for one, and the longest that a browser waits for its answer.
 THREADS, MOST_WAITING, LONGEST_S = 16, 64, 20.0
+
+
+def where_of(error: Exception) -> str:
+    """What went wrong and where, without its message, which may quote what belongs to people."""
+    frames = traceback.extract_tb(error.__traceback__)
+    at = f" at {Path(frames[-1].filename).name}:{frames[-1].lineno}" if frames else ""
+    return f"{type(error).__name__}{at}"
 
 
 class Busy(RelayError):

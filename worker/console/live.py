@@ -11,6 +11,7 @@ from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
 from blnk_relay import JournalUnavailable, Operator, RelayError
+from worker.console.errands import Errands
 from worker.console.hands import Hands
 
 #: Between two looks at the journals, and longest time without word: ages grow also where nothing happens.
@@ -33,11 +34,13 @@ class Pulse:
     Args:
         hands: Threads to look with.
         operator: Looks.
+        errands: Are looked at besides.
     """
 
-    def __init__(self, hands: Hands, operator: Operator) -> None:
+    def __init__(self, hands: Hands, operator: Operator, errands: Errands) -> None:
         self._hands = hands
         self._operator = operator
+        self._errands = errands
         self._looking: asyncio.Task[None] | None = None
         self._changed = asyncio.Event()
         self.seen = ""
@@ -56,7 +59,7 @@ class Pulse:
     async def _look(self) -> None:
         while self.streams:
             try:
-                seen = await self._hands.do(lambda: fingerprint(self._operator))
+                seen = await self._hands.do(lambda: fingerprint(self._operator, self._errands))
             except RelayError as error:
                 seen = type(error).__name__
             if seen != self.seen:
@@ -66,12 +69,13 @@ class Pulse:
             await asyncio.sleep(LOOK_S)
 
 
-def fingerprint(operator: Operator) -> str:
+def fingerprint(operator: Operator, errands: Errands) -> str:
     """Changes when anything does that a page shows, but for ages."""
+    going = [(one.id, one.state, one.steps, one.said) for one in errands.all()]
     try:
         overview = operator.overview()
     except JournalUnavailable:
-        return "away"
+        return _digest(("away", going))
     seen = (
         overview.counts,
         [(lane.lane, lane.target, lane.due, lane.later, lane.pause) for lane in overview.lanes],
@@ -80,7 +84,12 @@ def fingerprint(operator: Operator) -> str:
         (overview.workers, overview.away),
         [(job.id, job.state, job.done, job.refused) for job in operator.jobs(most=_MOST_JOBS)],
         [action.id for action in operator.actions(most=1)],
+        going,
     )
+    return _digest(seen)
+
+
+def _digest(seen: object) -> str:
     return hashlib.sha256(repr(seen).encode()).hexdigest()[:16]
 
 

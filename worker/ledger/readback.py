@@ -236,7 +236,7 @@ class LedgerOverHttp:
         return self._route == "core" and resource == "transactions" and field in ("reference", "transaction_id")
 
     def _pages(
-        self, resource: str, field: str, values: Sequence[str]
+        self, resource: str, field: str, values: Sequence[str], *, alone: bool = False
     ) -> Iterator[Sequence[Mapping[str, Any]] | Response]:
         if resource == "tokenized-fields":
             yield from self._tokenized(values)
@@ -260,8 +260,8 @@ class LedgerOverHttp:
             if page > 1 and self._stopping():
                 yield _STOPPING
                 return
-            answer = self._page(resource, field, values, page, alone=False)
-            if _items(answer) == []:
+            answer = self._page(resource, field, values, page, alone=alone)
+            if _items(answer) == [] and not alone:
                 # Rows name what was asked for; that there are none names nothing, and may be said to somebody else.
                 answer = self._page(resource, field, values, page, alone=True)
             items = _items(answer)
@@ -355,21 +355,29 @@ class LedgerOverHttp:
     def _upload_runs(self, values: Sequence[str]) -> Iterator[Sequence[Mapping[str, Any]] | Response]:
         """Ids of the runs of each upload; None where the ledger does not show them: a bare Core has no such read."""
         for value in values:
-            shown: list[Mapping[str, Any]] = []
-            failure = Response(status=501) if self._proxy.bare else None
-            for page in () if failure else self._pages("reconciliations", "upload_id", [value]):
-                if isinstance(page, Response):
-                    failure = page
-                else:
-                    shown += page
-            if _contradicting("reconciliations", shown):
-                failure = _DOUBTFUL
-            if failure and failure.status not in _NO_SUCH_READ and failure.code != _TOO_MANY:
-                yield failure
+            shown = Response(status=501) if self._proxy.bare else self._runs_shown(value, alone=False)
+            if not self._proxy.bare and _has_no_such_read(shown):
+                # Whether a start can be told from another rests on this: one odd answer is not believed.
+                shown = self._runs_shown(value, alone=True)
+            if not isinstance(shown, Response):
+                yield [{"upload_id": value, "runs": shown}]
+            elif _has_no_such_read(shown) or shown.code == _TOO_MANY:
+                yield [{"upload_id": value, "runs": None}]
+            else:
+                yield shown
                 return
-            # Whoever ignores the filter shows the runs of other uploads as well: too many of them perhaps.
-            ids = {str(run["reconciliation_id"]) for run in shown if run.get("upload_id") == value}
-            yield [{"upload_id": value, "runs": None if failure else sorted(ids)}]
+
+    def _runs_shown(self, upload: str, *, alone: bool) -> list[str] | Response:
+        """Ids of the runs of one upload, or the answer that was no success."""
+        shown: list[Mapping[str, Any]] = []
+        for page in self._pages("reconciliations", "upload_id", [upload], alone=alone):
+            if isinstance(page, Response):
+                return page
+            shown += page
+        if _contradicting("reconciliations", shown):
+            return _DOUBTFUL
+        # Whoever ignores the filter shows the runs of other uploads as well: too many of them perhaps.
+        return sorted({str(run["reconciliation_id"]) for run in shown if run.get("upload_id") == upload})
 
     def _one_by_one(self, field: str, values: Sequence[str]) -> Iterator[Sequence[Mapping[str, Any]] | Response]:
         """Core's own reads, one row each; 404 TXN_NOT_FOUND is an answer, not a failure."""
@@ -494,6 +502,10 @@ def _is_complete(body: Mapping[str, Any], seen: int) -> bool:
 
 def _request_id() -> str:
     return secrets.token_hex(8)
+
+
+def _has_no_such_read(shown: list[str] | Response) -> bool:
+    return isinstance(shown, Response) and shown.status in _NO_SUCH_READ
 
 
 def _failed(answer: Response) -> Response:

@@ -10,12 +10,12 @@ import json
 import re
 import ssl
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from decimal import Decimal, InvalidOperation
 from queue import Empty, Full
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 import requests
 from requests.adapters import HTTPAdapter
@@ -141,6 +141,7 @@ class Wire:
         self._connect_s = settings.connect_timeout_s
         self._verify: bool | str = target.ca_bundle or True
         self._proxies = dict(requests.utils.get_environ_proxies(self.base))
+        self._proxy_secrets = secrets_of(str(requests.utils.select_proxy(self.base, self._proxies) or ""))
         self._adapter = _Adapter(settings.connections + 2, kept=True)
         self._alone = _Adapter(settings.connections + 2, kept=False)
         self._headers = headers_to(target)
@@ -222,7 +223,7 @@ class Wire:
                 return _none(type(error).__name__, text, exchange)
         if exchange.surplus:
             return _none(MORE_THAN_AN_ANSWER, "more than one answer came back for one request", exchange)
-        return _response(answer, without_credential(raw, headers), _since_ms(exchange.start_s))
+        return _response(answer, without_credential(raw, headers, self._proxy_secrets), _since_ms(exchange.start_s))
 
     @staticmethod
     def _kept_back(answer: requests.Response) -> Any:
@@ -304,19 +305,39 @@ def _none(code: str, message: str, exchange: Exchange) -> Response:
     )
 
 
-def without_credential(raw: bytes, headers: Mapping[str, str]) -> bytes:
-    """An answer without the credential that was shown for it: what it says is kept, and shown to operators.
+def secrets_of(proxy: str) -> tuple[str, ...]:
+    """What is shown to a proxy on the way, in the spellings in which it may say it back.
+
+    Args:
+        proxy: Its address, as the environment has it; empty for none.
+
+    Example:
+        >>> secrets_of("http://relay:pass%20word@proxy.example:3128")
+        ('cmVsYXk6cGFzcyB3b3Jk', 'pass%20word', 'pass word')
+    """
+    try:
+        password = urlsplit(proxy).password or ""
+        shown = HTTPAdapter().proxy_headers(proxy).get("Proxy-Authorization", "")
+    except ValueError:
+        # It is no address, and nothing is ever sent there.
+        return ()
+    return tuple(dict.fromkeys(text for text in (shown.rpartition(" ")[2], password, unquote(password)) if text))
+
+
+def without_credential(raw: bytes, headers: Mapping[str, str], more: Iterable[str] = ()) -> bytes:
+    """An answer without the credentials that were shown for it: what it says is kept, and shown to operators.
 
     Args:
         raw: Its body.
         headers: Those of the request.
+        more: What was shown beside them.
 
     Example:
         >>> without_credential(b"Bearer blnk_secret is no good", {"Authorization": "Bearer blnk_secret"})
         b'Bearer [credential] is no good'
     """
-    for name in _CREDENTIALS:
-        credential = headers.get(name, "").rpartition(" ")[2].encode()
+    for text in (*(headers.get(name, "").rpartition(" ")[2] for name in _CREDENTIALS), *more):
+        credential = text.encode()
         # What is shorter is none, and may be a part of any word.
         if len(credential) >= _LEAST_CREDENTIAL and credential in raw:
             raw = raw.replace(credential, b"[credential]")

@@ -13,13 +13,11 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from socketserver import TCPServer
 from typing import Any
 
-from celery import bootsteps
-
 from blnk_relay.journal.health import Health
 from blnk_relay.log import METRICS_AWAY
 from worker.complaints import Complaints
 from worker.metrics.exposition import Exposition
-from worker.shared import Shared
+from worker.threads import ThreadStep
 
 #: Requests that are answered at a time; others are turned away.
 MOST_AT_ONCE = 8
@@ -105,29 +103,17 @@ class Server(ThreadingHTTPServer):
         """Who asked has gone away, or asks nonsense: that is no trouble of the worker's."""
 
 
-class Front(bootsteps.StartStopStep):
-    """Serves the metrics and the health of a worker, where a port is set."""
+class Front(ThreadStep):
+    """Serves the metrics and the health of a worker, if a port is set; while somebody else has it, it tries again."""
 
-    requires = ("celery.worker.components:Pool",)
+    thread_name = "metrics"
 
-    def __init__(self, parent: Any, **kwargs: Any) -> None:
-        super().__init__(parent, **kwargs)
-        self._shared: Shared = parent.app.conf.blnk_relay
-        self._settings = self._shared.settings
-        self._stop = threading.Event()
-        self._thread: threading.Thread | None = None
+    def _is_on(self) -> bool:
+        return self._settings.metrics_port > 0
 
-    def start(self, _parent: Any) -> None:
-        """Begin to listen; while somebody else has the port, it is tried again."""
-        if self._settings.metrics_port:
-            self._thread = threading.Thread(target=self._run, name="metrics", daemon=True)
-            self._thread.start()
-
-    def stop(self, _parent: Any) -> None:
-        """End, so that the port is free for the next one."""
-        self._stop.set()
-        if self._thread is not None:
-            self._thread.join(REQUEST_S)
+    def _longest_end_s(self) -> float:
+        """So long that the port is free for the next one."""
+        return REQUEST_S
 
     def _health(self) -> Health:
         presence = self._shared.presence

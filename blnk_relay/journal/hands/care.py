@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from blnk_relay.errors import Refused
-from blnk_relay.journal.copying import HistoryLag, off_flow
 from blnk_relay.journal.hands.base import Hands
 from blnk_relay.journal.listing import MOST_MISSED, recount
-from blnk_relay.journal.resealing import KeyUse, Resealed, key_use, reseal
-from blnk_relay.journal.upgrade import Upgraded, upgrade_flow
+
+if TYPE_CHECKING:  # as in looking.py
+    from blnk_relay.journal.lag import HistoryLag
+    from blnk_relay.journal.resealing import KeyUse, Resealed
+    from blnk_relay.journal.upgrade import Upgraded
 
 
 class Care(Hands):
@@ -32,6 +35,8 @@ class Care(Hands):
             NotFound: There is no such target.
             JournalUnavailable: Redis did not answer.
         """
+        from blnk_relay.journal.upgrade import upgrade_flow
+
         made = []
         for journal in self._journals(target):
             done = journal.drive(upgrade_flow(self.settings, journal.target))
@@ -43,6 +48,18 @@ class Care(Hands):
                 # notice, and lists that are narrowed would pass over letters.
                 recount(journal)
         return tuple(made)
+
+    def shape(self, target: str) -> str:
+        """The shape that is noted in a journal; empty while it is not used.
+
+        Raises:
+            NotFound: There is no such target.
+            JournalUnavailable: Redis did not answer.
+        """
+        from blnk_relay.journal.upgrade import shape_flow
+
+        journal = self._journal(target)
+        return journal.drive(shape_flow(journal.prefix))
 
     def rebind(self, target: str, *, who: str, reason: str) -> None:
         """Say that the ledger of a target has moved to the address that the settings name now.
@@ -78,6 +95,8 @@ class Care(Hands):
             NotFound: There is no such target.
             JournalUnavailable: Redis did not answer.
         """
+        from blnk_relay.journal.resealing import key_use
+
         most = None if whole else MOST_MISSED
         return tuple(key_use(journal, most, step) for journal in self._journals(target))
 
@@ -106,6 +125,8 @@ class Care(Hands):
             NotFound: There is no such target.
             JournalUnavailable: Redis did not answer; what was done stays done.
         """
+        from blnk_relay.journal.resealing import reseal
+
         journal, of = self._journal(target), f"target {target}"
         if journal.seal.keys().first is not None:
             self._note(journal, "renew keys", of, who=who, result="begun")
@@ -140,6 +161,8 @@ class Care(Hands):
             NotFound: There is no such target.
             JournalUnavailable: Redis did not answer.
         """
+        from blnk_relay.journal.copying import off_flow
+
         left = {}
         for journal in self._journals(target):
             is_off, number = journal.drive(off_flow(forced=forced))

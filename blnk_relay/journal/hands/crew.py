@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from blnk_relay.errors import NotFound, Refused
 from blnk_relay.journal.actions import new_mark
 from blnk_relay.journal.hands.base import Hands
-from blnk_relay.journal.health import Health, health_of
 from blnk_relay.journal.journals import reached
-from blnk_relay.journal.pauses import Word
-from blnk_relay.journal.workers import WorkerView, chosen, together, wish_flow, workers_flow
+
+if TYPE_CHECKING:  # as in looking.py
+    from blnk_relay.journal.health import Health
+    from blnk_relay.journal.workers import WorkerView
 
 
 class Crew(Hands):
@@ -24,6 +26,8 @@ class Crew(Hands):
             NotFound: There is no such target.
             JournalUnavailable: No Redis answered.
         """
+        from blnk_relay.journal.workers import together, workers_flow
+
         read = self._of_each(lambda journal: journal.drive(workers_flow(self.settings, journal.target)), target)
         return together([found for _, found in read])
 
@@ -50,6 +54,9 @@ class Crew(Hands):
         return self._wish("stop", names, who, reason)
 
     def _wish(self, wish: str, names: Sequence[str], who: str, reason: str) -> tuple[WorkerView, ...]:
+        from blnk_relay.journal.pauses import Word
+        from blnk_relay.journal.workers import chosen, wish_flow
+
         alive = tuple(worker for worker in self.workers() if worker.alive)
         meant: dict[str, WorkerView] = {}
         for name in names:
@@ -75,6 +82,9 @@ class Crew(Hands):
         Raises:
             JournalUnavailable: No Redis answered, so that nobody can tell.
         """
+        from blnk_relay.journal.health import health_of
+        from blnk_relay.journal.workers import chosen
+
         host = socket.gethostname()
         workers = self.workers()
         mine = chosen(workers, name) if name else tuple(worker for worker in workers if worker.host == host)

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from blnk_relay.errors import Refused
 from blnk_relay.journal.actions import new_mark
 from blnk_relay.journal.hands.base import Hands
-from blnk_relay.journal.pauses import Change, Word, pause_flow, resume_flow
 from blnk_relay.settings import CONFIRM_LANE
+
+if TYPE_CHECKING:  # as in looking.py
+    from blnk_relay.journal.pauses import Change
 
 
 class Gates(Hands):
@@ -30,6 +33,8 @@ class Gates(Hands):
             NotFound: The settings list no such lane.
             JournalUnavailable: Redis did not answer; the targets before the one that it keeps are paused.
         """
+        from blnk_relay.journal.pauses import Word, pause_flow
+
         self._known(lane)
         made: list[Change] = []
         word = Word(who, reason, self.via, mark=new_mark())
@@ -53,6 +58,8 @@ class Gates(Hands):
             NotFound: The settings list no such lane.
             JournalUnavailable: Redis did not answer.
         """
+        from blnk_relay.journal.pauses import Word, resume_flow
+
         self._known(lane)
         ended, word = [], Word(who, reason, self.via, mark=new_mark())
         for journal in self._journals(None):
@@ -68,6 +75,8 @@ class Gates(Hands):
             NotFound: There is no such target.
             JournalUnavailable: Redis did not answer.
         """
+        from blnk_relay.journal.pauses import Word, pause_flow
+
         return self.journals.of(target).drive(pause_flow("target", target, Word(who, reason, self.via)))
 
     def resume_target(self, target: str, *, who: str = "", reason: str = "") -> Change:
@@ -80,6 +89,8 @@ class Gates(Hands):
             NotFound: There is no such target.
             JournalUnavailable: Redis did not answer.
         """
+        from blnk_relay.journal.pauses import Word, resume_flow
+
         word = Word(who, reason, self.via)
         ended = self.journals.of(target).drive(resume_flow(self.settings, "target", target, word))
         self._bells.ring(target, (*self.settings.lanes, CONFIRM_LANE))
@@ -88,4 +99,6 @@ class Gates(Hands):
 
 def _together(changes: Sequence[Change]) -> Change:
     """What was done in several journals, as one: whether anything, and the first pause that stood or stands."""
+    from blnk_relay.journal.pauses import Change
+
     return Change(any(changes), next((change.pause for change in changes if change.pause is not None), None))

@@ -7,12 +7,11 @@ from collections import Counter
 from collections.abc import Sequence
 from datetime import datetime
 from decimal import Decimal
+from typing import TYPE_CHECKING
 
 from blnk_relay.errors import NotFound, Refused
 from blnk_relay.journal.actions import MAX_REASON, MAX_WHO, Together, check_reason
 from blnk_relay.journal.cancel import cancel_flow
-from blnk_relay.journal.causes import Causes, Window, causes_flow, sums_of
-from blnk_relay.journal.causes import together as by_cause
 from blnk_relay.journal.hands.looking import Looking
 from blnk_relay.journal.jobs import life_of, life_to_close, worth_flow
 from blnk_relay.journal.journal import Journal
@@ -20,6 +19,9 @@ from blnk_relay.journal.listing import recount
 from blnk_relay.journal.status import Status
 from blnk_relay.kinds.registry import KINDS
 from blnk_relay.replay import ReplayPlan, ReplayWay, after_a_loss, plan_replay
+
+if TYPE_CHECKING:
+    from blnk_relay.journal.causes import Causes
 
 
 class Letters(Looking):
@@ -49,8 +51,10 @@ class Letters(Looking):
             NotFound: There is no such target.
             JournalUnavailable: No Redis answered; where some did, ``away`` names the targets of the others.
         """
+        from blnk_relay.journal.causes import Window, causes_flow, together
+
         window = Window(kind, dead_class, code, since, until)
-        return by_cause(
+        return together(
             *self._of_those_there(
                 lambda journal: journal.drive(causes_flow(journal.prefix, journal.seal, journal.target, window)), target
             )
@@ -83,6 +87,8 @@ class Letters(Looking):
         Raises:
             JournalUnavailable: Redis did not answer.
         """
+        from blnk_relay.journal.causes import sums_of
+
         ids: dict[str, list[str]] = {}
         for status in statuses:
             ids.setdefault(status.target, []).append(status.id)

@@ -7,22 +7,25 @@ from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
-from typing import Any, Unpack
+from typing import TYPE_CHECKING, Any, Unpack
 
 from blnk_relay.intents.intent import DEFAULT_TARGET
 from blnk_relay.intents.states import StateName
 from blnk_relay.journal.actions import Action, Asked, as_actions, kinds_of, newest_first, wanted_flow
-from blnk_relay.journal.around import Around, around_flow
-from blnk_relay.journal.finding import Asking, FindResult, Question, find
-from blnk_relay.journal.glance import Glance, glance_of, read_facts
 from blnk_relay.journal.hands.base import Hands
 from blnk_relay.journal.journal import Journal
 from blnk_relay.journal.listing import ListBound, Listing, Wanted, check_filters, expect
-from blnk_relay.journal.overview import Overview, leases_flow, merged, overview_flow
-from blnk_relay.journal.parts import PartStatus
-from blnk_relay.journal.rates import Rates, by_minute, merged_rates, rates_of, sample_now, samples_flow
+from blnk_relay.journal.question import Asking, Question
 from blnk_relay.journal.status import Attempt, Status, moment
-from blnk_relay.journal.verdicts import Verdict
+
+if TYPE_CHECKING:  # each method imports what it needs: a command is over before all of it would be there
+    from blnk_relay.journal.around import Around
+    from blnk_relay.journal.finding import FindResult
+    from blnk_relay.journal.glance import Glance
+    from blnk_relay.journal.overview import Overview
+    from blnk_relay.journal.parts import PartStatus
+    from blnk_relay.journal.rates import Rates
+    from blnk_relay.journal.verdicts import Verdict
 
 
 class Looking(Hands):
@@ -50,6 +53,8 @@ class Looking(Hands):
         Raises:
             JournalUnavailable: Redis did not answer.
         """
+        from blnk_relay.journal.around import around_flow
+
         journal = self._journal(status.target)
         return journal.drive(around_flow(journal.prefix, journal.seal, status))
 
@@ -98,6 +103,8 @@ class Looking(Hands):
             NotFound: There is no such target.
             JournalUnavailable: No Redis answered; where some did, ``away`` names the targets of the others.
         """
+        from blnk_relay.journal.overview import merged, overview_flow
+
         parts, away = self._of_those_there(
             lambda journal: journal.drive(overview_flow(self.settings, journal.target)), target
         )
@@ -105,6 +112,8 @@ class Looking(Hands):
 
     def leases(self) -> dict[str, int]:
         """Intents in the hands of each worker, by its name (host, process id and a random part)."""
+        from blnk_relay.journal.overview import leases_flow
+
         held: Counter[str] = Counter()
         for _, part in self._of_each(lambda journal: journal.drive(leases_flow(journal.prefix))):
             held.update(part)
@@ -119,6 +128,8 @@ class Looking(Hands):
         Raises:
             NotFound: There is no such target.
         """
+        from blnk_relay.journal.glance import glance_of, read_facts
+
         return glance_of(read_facts(self.settings, self._journals(target)))
 
     def verdicts(self, target: str | None = None) -> tuple[Verdict, ...]:
@@ -132,6 +143,8 @@ class Looking(Hands):
             NotFound: There is no such target.
             JournalUnavailable: No Redis answered.
         """
+        from blnk_relay.journal.overview import overview_flow
+        from blnk_relay.journal.rates import merged_rates, rates_of, sample_now, samples_flow
 
         def read(journal: Journal) -> Rates:
             overview, _ = journal.drive(overview_flow(self.settings, journal.target))
@@ -147,6 +160,8 @@ class Looking(Hands):
             NotFound: There is no such target.
             JournalUnavailable: No Redis answered.
         """
+        from blnk_relay.journal.rates import by_minute, samples_flow
+
         read = self._of_each(lambda journal: (journal.now_ms(), journal.drive(samples_flow(journal.prefix))), target)
         # Samples are a minute apart: no clock of a journal is so far from another.
         return by_minute([samples for _, (_, samples) in read], max(now_ms for _, (now_ms, _) in read))
@@ -281,5 +296,7 @@ class Looking(Hands):
             Refused: Nothing is asked for.
             NotFound: There is no such target.
         """
+        from blnk_relay.journal.finding import find
+
         question = Question(**asked)
         return find(self._journals(question.target), question, most)

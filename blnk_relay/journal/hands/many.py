@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from datetime import datetime
 
 from blnk_relay.errors import JournalUnavailable, NotFound, Refused
@@ -18,9 +19,10 @@ from blnk_relay.journal.jobs import (
     job_flow,
     jobs_flow,
     new_id,
-    way_of,
+    planned,
 )
 from blnk_relay.journal.listing import batched
+from blnk_relay.journal.status import Status
 from blnk_relay.settings import CONFIRM_LANE
 
 
@@ -59,7 +61,6 @@ class Many(Letters):
         """
         asked = {"kind": kind, "class": dead_class, "code": code, "since": since, "until": until, "target": target}
         words = " ".join(f"{name}={value}" for name, value in asked.items() if value is not None)
-        plan = ManyPlan(what, of or f"letters {words or 'of all causes'}")
         found = self.listed(
             "dead",
             kind=kind,
@@ -70,8 +71,23 @@ class Many(Letters):
             target=target,
             oldest_first=True,
         )
-        for status in found:
-            if not plan.add(way_of(self.plan(status), status, what), most):
+        return self.plan_these(what, found, of=of or f"letters {words or 'of all causes'}", most=most)
+
+    def plan_these(self, what: JobName, letters: Iterable[Status], *, of: str, most: int = MOST_OF_A_JOB) -> ManyPlan:
+        """The same for letters that are at hand; no more of them are asked for than the plan has room for.
+
+        Args:
+            what: ``replay`` or ``discard``.
+            letters: The letters, as they were looked at.
+            of: What it is about, in words, for the log.
+            most: Letters to act on at most; the first are taken.
+
+        Raises:
+            JournalUnavailable: Redis did not answer.
+        """
+        plan = ManyPlan(what, of)
+        for status in letters:
+            if not plan.add(planned(status, what, self.plan), most):
                 break
         plan.sums, plan.summed = self.worth([letter.status for letter in plan.letters])
         return plan

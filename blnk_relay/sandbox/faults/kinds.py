@@ -27,6 +27,7 @@ class Fits(StrEnum):
 
     ANY = "any"
     READ = "read"
+    WRITE = "write"
     #: Done in the background: transactions, refunds, commits and voids in queue mode.
     QUEUED = "queued"
     #: Of these, what stores a QUEUED row first: transactions and refunds.
@@ -72,6 +73,7 @@ class Subject:
         return {
             Fits.ANY: True,
             Fits.READ: self.read,
+            Fits.WRITE: not self.read,
             Fits.QUEUED: self.queued,
             Fits.STORED: self.queued and not self.hold,
             Fits.SETTLED: self.queued and self.hold,
@@ -233,6 +235,7 @@ _TABLE: tuple[FaultKind, ...] = (
         "400_with_effect",
         "400 with `error`: the transaction was taken, registering its dates failed (contract §2.3)",
         answer=lambda _: _NO_EXPIRY,
+        fits=Fits.WRITE,
         weight=0.0,
     ),
     FaultKind(

@@ -133,6 +133,25 @@ def test_workers_are_shown_and_told_to_stop_with_a_reason(relay, ann, script, op
     assert [(one.what, one.via) for one in operator.actions()] == [("stop", "console")]
 
 
+def test_all_workers_are_told_at_once_by_whoever_types_how_many_they_are(relay, ann, script, operator):
+    for number in range(3):
+        sign = Sign(version="1.2.3", shape=2, lanes=("refunds",), pool="threads")
+        relay.journal().sweep(f"web-{number}:42:abc 1.2.3 2", 1.0, sign_of(sign))
+    path = "/workers/stop?all=yes"
+    assert "Have all 3 workers stop?" in ann.page(path)
+    assert "Type 3, the number of workers" in ann.page(path)
+    for wrong, says in (("", "type the number of workers"), ("2", "there are 3 now")):
+        assert says in readable(ann.fill(path, reason="moving house", count=wrong).text)
+    assert post(script, "/workers/quiet", all=True, name="web-1:42", count=3, reason="x").status_code == 400
+    assert operator.actions() == ()
+    assert "web-0:42:abc, web-1:42:abc, web-2:42:abc" in ann.said(ann.fill(path, reason="moving house", count="3"))
+    answer = post(script, "/workers/quiet", all=True, count=3, reason="moving house")
+    assert len(answer.json()["workers"]) == 3
+    here = {(one.what, one.who, one.reason) for one in operator.actions()}
+    assert run("workers", "stop", "--all", "--reason", "moving house", "--who", "ann").code == 0
+    assert {(one.what, one.who, one.reason) for one in operator.actions()} == here
+
+
 def test_a_target_that_has_moved_is_bound_again_by_an_approver_who_saw_what_it_was(relay, settings, mere):
     relay.enqueue(payment(), key="order-1")
     journal = relay.journals.of("default")

@@ -20,7 +20,10 @@ def test_what_the_api_says_is_as_it_is_described_and_as_the_command_line_has_it(
     post(script, "/lanes/target/default/pause", reason="audit")
     places = {"target": "default", "id": relay.get("poor").id, "sort": "lane", "name": "refunds", "what": "resume"}
     later = {"/find", "/targets/{name}/rebind", "/letters/{what}", "/jobs/{id}", "/jobs/{id}/stop", "/workers/{what}"}
-    for door in (door for door in API if door.path.removeprefix("/api/v1") not in later):
+    # What is done to journals as wholes needs a ledger and a database; test_console_caring.py has both.
+    caring = ("/journals", "/history", "/audit", "/doctor", "/errands", "/kinds")
+    doors = [door for door in API if not door.path.removeprefix("/api/v1").startswith(caring)]
+    for door in (door for door in doors if door.path.removeprefix("/api/v1") not in later):
         path = door.path.removeprefix("/api/v1").format(**places | ({"what": "replay"} if "{id}" in door.path else {}))
         answer = script.get(f"/api/v1{path}") if door.method == "GET" else post(script, path, reason="a test")
         assert answer.status_code == 200, (path, answer.text)

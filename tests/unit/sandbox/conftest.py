@@ -12,6 +12,7 @@ from blnk_relay.sandbox.books.frozen import Books
 from blnk_relay.sandbox.http.answers import Answer
 from blnk_relay.sandbox.http.request import WireRequest
 from blnk_relay.sandbox.instance import Instance
+from tests.support.clients import payment_body
 
 #: Longer than storing and applying take with the options of a desk.
 A_MOMENT_S = 1.0
@@ -22,6 +23,8 @@ ALL_RETRIES_S = 15 * 60.0
 
 class Desk:
     """Sends requests to an instance and reads its books."""
+
+    payment = staticmethod(payment_body)
 
     def __init__(self, options: Options, faults: Faults | None = None) -> None:
         self.instance = Instance(options, faults)
@@ -59,19 +62,6 @@ class Desk:
 
     def pay(self, reference: str, /, **changes: Any) -> Answer:
         return self.send("POST", "/proxy/transactions", self.payment(reference, **changes))
-
-    def payment(self, reference: str, /, **changes: Any) -> dict[str, Any]:
-        body = {
-            "precise_amount": 10000,
-            "precision": 100,
-            "currency": "EUR",
-            "reference": reference,
-            "description": "Wallet top-up",
-            "source": "@World",
-            "destination": "@Wallet",
-            "allow_overdraft": True,
-        } | changes
-        return {name: value for name, value in body.items() if value is not ...}
 
     def settle(self, hold_id: str, status: str, **fields: Any) -> Answer:
         return self.send("PUT", f"/proxy/transactions/inflight/{hold_id}", {"status": status, **fields})

@@ -2,22 +2,42 @@
 
 from __future__ import annotations
 
+from blnk_relay.catalogue.facts import COMMON_ENDS, ends_of, facts_of
 from blnk_relay.intents.intent import DEFAULT_TARGET
+from blnk_relay.kinds.registry import KINDS
 from worker.cli.as_json import (
     action_json,
     attempt_json,
     gate_json,
     glance_json,
     intent_json,
+    kind_json,
     lane_json,
     pause_json,
     worker_json,
 )
 from worker.cli.find import found_json
+from worker.cli.history import history_json
 from worker.cli.jobs import job_json
+from worker.cli.output import stamp
 from worker.cli.summary import causes_json
 from worker.console.asking import Ask, BadRequest, Data
-from worker.console.screens import actions, find, intents, jobs, lanes, letters, many, problems, workers
+from worker.console.errands import Errand
+from worker.console.screens import (
+    actions,
+    chores,
+    errands,
+    find,
+    intents,
+    jobs,
+    journals,
+    kinds,
+    lanes,
+    letters,
+    many,
+    problems,
+    workers,
+)
 from worker.console.screens.filters import Filters, Listed, listed
 from worker.console.signin.rights import Right
 
@@ -168,3 +188,101 @@ def actions_(ask: Ask) -> Data:
     """The action log."""
     *_, page = actions.told(ask)
     return Data({"actions": [action_json(one) for one in page.rows], "until": page.until})
+
+
+def journals_(ask: Ask) -> Data:
+    """Journals as wholes: whose each is, and its shape."""
+    found, away = journals.bound(ask)
+    rows = [
+        {
+            "target": one.target,
+            "recorded": one.recorded,
+            "settings": one.settings,
+            "shape": one.shape,
+            "named": one.named,
+            "note": one.note,
+        }
+        for one in found
+    ]
+    return Data({"journals": rows, "away": away})
+
+
+def care(ask: Ask) -> Data:
+    """Begin what is done to one journal as a whole."""
+    return _errands(ask, chores.begin(ask, ask.path["what"], ask.path["name"]))
+
+
+def history_(ask: Ask) -> Data:
+    """The database of history, and how far the journals are copied."""
+    return Data(history_json(*journals.history_of(ask)))
+
+
+def upgrade_history(ask: Ask) -> Data:
+    """Begin to bring the tables of history to the newest revision."""
+    return _errands(ask, chores.begin_history(ask))
+
+
+def history_off(ask: Ask) -> Data:
+    """Let nothing of a target wait for history any more before it is trimmed."""
+    left = journals.switched_off(ask)
+    return Data({"targets": [{"target": name, "not_copied": number} for name, number in left.items()]})
+
+
+def audit(ask: Ask) -> Data:
+    """Begin to compare a journal with its ledger, or go on where that had to end."""
+    return _errands(ask, chores.begin_audit(ask))
+
+
+def doctor(ask: Ask) -> Data:
+    """Begin to check what would break the promise."""
+    return _errands(ask, chores.begin_doctor(ask))
+
+
+def errands_(ask: Ask) -> Data:
+    """Errands of this console, the newest first."""
+    return _errands(ask, *ask.errands.all())
+
+
+def errand(ask: Ask) -> Data:
+    """One errand: how far it has come, and what came of it."""
+    return _errands(ask, ask.errands.get(ask.path["id"]))
+
+
+def stop_errand(ask: Ask) -> Data:
+    """Have an errand end where it is."""
+    return _errands(ask, errands.stopped(ask))
+
+
+def _errands(ask: Ask, *found: Errand) -> Data:
+    return Data(
+        {
+            "errands": [
+                {
+                    "id": one.id,
+                    "what": one.what,
+                    "of": one.of,
+                    "target": one.target,
+                    "who": one.who,
+                    "via": one.via,
+                    "begun": stamp(one.begun),
+                    "ended": stamp(one.ended),
+                    "state": one.state,
+                    "looked_at": one.steps,
+                    "said": one.said,
+                    "well": one.well,
+                    "result": dict(errands.document_of(one, ask.person)),
+                }
+                for one in found
+            ]
+        }
+    )
+
+
+def kinds_(ask: Ask) -> Data:
+    """Kinds of writes, or one by its name."""
+    if name := ask.query.get("name", ""):
+        kinds.check(name)
+    found = [KINDS[name]] if name else KINDS.values()
+    route = ask.operator.settings.route
+    told = [kind_json(facts_of(kind), ends_of(kind, COMMON_ENDS), route(kind.name)) for kind in found]
+    return Data({"kinds": told})

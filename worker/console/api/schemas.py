@@ -227,7 +227,9 @@ class Workers(Schema):
 class Wish(Schema):
     """What a worker is told."""
 
-    name = _text("Of the worker, or host:pid.", required=True)
+    name = _text("Of the worker, or host:pid; left out for all.")
+    all = fields.Boolean(metadata={"description": "All that are alive."})
+    count = fields.Integer(metadata={"description": "With all: how many they are; another number is refused."})
     reason = _text("Why.", required=True, validate=validate.Length(1, 500))
 
 
@@ -511,3 +513,142 @@ class ActionQuery(Schema):
     target = _text()
     since = _text("An RFC 3339 time, or a span back from now such as 2h.")
     until = _text("An RFC 3339 time.")
+
+
+class Nothing(Schema):
+    """Nothing: an empty object."""
+
+
+class Journal(Schema):
+    """One journal as a whole."""
+
+    target = _text()
+    recorded = _text("The ledger that the journal keeps; empty while it is not used.")
+    settings = _text("That of the settings.")
+    shape = _text()
+    named = fields.Boolean(metadata={"description": "Whether the settings name the target."})
+    note = _text("What is wrong; empty where nothing is.")
+
+
+class Journals(Schema):
+    """All journals that can be reached."""
+
+    journals = fields.List(fields.Nested(Journal))
+    away = fields.List(_text())
+
+
+class Lag(Schema):
+    """How far one journal is copied into history."""
+
+    target = _text()
+    on = fields.Boolean()
+    uncopied = _whole()
+    oldest_s = fields.Float()
+    walking = _whole()
+    held = _whole()
+    seen_s = fields.Float(allow_none=True)
+    trouble = _text()
+    trouble_s = fields.Float()
+
+
+class History(Schema):
+    """The database of history, and how far the journals are copied."""
+
+    database = _text("Without its secrets; empty where there is none.")
+    revision = _text()
+    trouble = _text()
+    rows = fields.Dict(keys=fields.String(), values=fields.Integer())
+    journals = fields.List(fields.Nested(Lag))
+
+
+class HistoryOff(Why):
+    """Why, and whether also where a worker copied a moment ago."""
+
+    force = fields.Boolean()
+
+
+class NotCopied(Schema):
+    """A target whose history is off."""
+
+    target = _text()
+    not_copied = _whole()
+
+
+class HistoryIsOff(Schema):
+    """Targets whose history is off."""
+
+    targets = fields.List(fields.Nested(NotCopied))
+
+
+class AuditAsked(Schema):
+    """What is compared."""
+
+    target = _text("Needed where there are several.")
+    since = _text("What ended since: an RFC 3339 time, or a span such as 1d.")
+    until = _text("And before: an RFC 3339 time.")
+    rate = fields.Float(metadata={"description": "Reads of the ledger a second, at most."})
+    ours = fields.List(_text(), metadata={"description": "How references begin that are made through this journal."})
+    resume = fields.Boolean(metadata={"description": "Go on where the last audit of this target had to end."})
+
+
+class DoctorAsked(Schema):
+    """What is checked."""
+
+    target = _text("This ledger only, its journal and its Redis.")
+
+
+class Errand(Schema):
+    """Something that takes a while, and goes on in the console."""
+
+    id = _text()
+    what = _text()
+    of = _text()
+    target = _text()
+    who = _text()
+    via = _text()
+    begun = _time()
+    ended = _time()
+    state = fields.String(validate=validate.OneOf(("running", "done", "stopped", "failed")))
+    looked_at = _whole()
+    said = _text()
+    well = fields.Boolean(metadata={"description": "Whether there is nothing to be done about it."})
+    result = fields.Dict(keys=fields.String(), metadata={"description": "As the command line prints it with --json."})
+
+
+class Errands(Schema):
+    """Errands, the newest first."""
+
+    errands = fields.List(fields.Nested(Errand))
+
+
+class KindQuery(Schema):
+    """Which kind."""
+
+    name = _text("All when left out.")
+
+
+class UnknownEnd(Schema):
+    """An end of which nobody can tell whether it happened."""
+
+    code = _text()
+    why = _text()
+    replay = _text()
+
+
+class Kind(Schema):
+    """One kind of writes."""
+
+    kind = _text()
+    method = _text()
+    path = _text()
+    also = fields.List(_text())
+    summary = _text()
+    lane = _text()
+    confirmed = _text()
+    unknown_ends = fields.List(fields.Nested(UnknownEnd), data_key="unknown")
+
+
+class Kinds(Schema):
+    """Kinds of writes."""
+
+    kinds = fields.List(fields.Nested(Kind))

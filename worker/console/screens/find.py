@@ -6,7 +6,7 @@ from decimal import Decimal, InvalidOperation
 from typing import Any
 
 from blnk_relay import FindResult
-from worker.cli.find import FOUND_STATES, found
+from worker.cli.find import FOUND_STATES
 from worker.console.asking import Ask, BadRequest, Page
 from worker.console.screens.filters import PAGE, Filters, now_of
 from worker.console.screens.intents import choices
@@ -38,7 +38,7 @@ def asked(ask: Ask) -> tuple[dict[str, str], FindResult | None]:
         return query, None
     wanted["until"] = filters.until_at()
     wanted["since"] = filters.since_at(now_of(ask.operator, filters.target or None)) if filters.since else None
-    return query, found(ask.operator, text, PAGE, wanted)
+    return query, ask.operator.find(text=text, most=PAGE, **wanted)
 
 
 def find(ask: Ask) -> Page:

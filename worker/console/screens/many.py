@@ -94,14 +94,10 @@ def begun(ask: Ask) -> tuple[str, ManyPlan]:
     right, why = needed_for(ask, what, found)
     if not ask.person.may(right):
         raise NotAllowed(f"{why} takes the right {right.value!r}, which {ask.person.name} does not have")
-    given = ask.form.get("count")
-    typed = str(given) if type(given) is int else ask.text("count").replace(",", "").replace(" ", "")
-    reason = ask.text("reason")
-    if not typed.isdecimal():
-        raise BadRequest("type the number of letters that it is about, so that nobody acts on more than they mean")
+    typed, reason = ask.number("count", "letters"), ask.text("reason")
     if not reason:
         raise BadRequest("say why: the reason stays with each letter")
-    if int(typed[:9]) != len(found.letters):
+    if typed != len(found.letters):
         there = several(len(found.letters), "letter")
         raise Refused(f"nothing was done: you typed {typed}, and there are {there} now; look again")
     return ask.operator.begin(found, who=ask.person.name, reason=reason), found

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
-from blnk_relay import NotFound, WorkerView
+from blnk_relay import NotFound, Refused, WorkerView
 from worker.console.asking import Ask, BadRequest, Onward, Page
 from worker.console.screens.filters import now_of
 from worker.console.signin.rights import Right
@@ -25,16 +25,19 @@ def workers(ask: Ask) -> Page:
         for worker in found
         if worker.sign.started_ms
     }
-    return Page("workers.html", {"found": found, "versions": versions, "now": now, "started": started})
+    values = {"found": found, "versions": versions, "now": now, "started": started}
+    return Page("workers.html", values | {"told": sum(worker.can_be_told for worker in found)})
 
 
 def confirm(ask: Ask) -> Page:
-    """Ask once more before one is told to be quiet or to stop."""
-    what, name = _what(ask), ask.query.get("name", "")[:_MOST_NAME]
-    worker = next((one for one in ask.operator.workers() if one.name == name and one.alive), None)
-    if worker is None:
-        raise NotFound(f"no worker that is alive is called {name!r}")
-    values = {"what": what, "word": _WORDS[what], "worker": worker}
+    """Ask once more before one, or all, are told to be quiet or to stop."""
+    what, name, everybody = _what(ask), ask.query.get("name", "")[:_MOST_NAME], ask.query.get("all") == "yes"
+    found = [
+        one for one in ask.operator.workers() if one.alive and (one.can_be_told if everybody else one.name == name)
+    ]
+    if not found:
+        raise NotFound("no worker that is alive can be told" if everybody else f"no worker is called {name!r}")
+    values = {"what": what, "word": _WORDS[what], "found": found, "everybody": everybody}
     return Page("wish.html", values | {"lacking": "" if ask.person.may(Right.OPERATOR) else Right.OPERATOR.value})
 
 
@@ -45,18 +48,25 @@ def act(ask: Ask) -> Onward:
 
 
 def told(ask: Ask) -> tuple[WorkerView, ...]:
-    """Tell a worker to be quiet or to stop.
+    """Tell a worker, or all, to be quiet or to stop.
 
     Raises:
         NotFound: None that is alive is called so.
-        Refused: It is too old to be told.
+        Refused: It is too old to be told, or there are not as many as were typed.
     """
     what, name, reason = _what(ask), ask.text("name", _MOST_NAME), ask.text("reason")
     ask.need(Right.OPERATOR, "to stop a worker")
-    if not name or not reason:
+    everybody = ask.form.get("all") in ("yes", True)
+    if bool(name) == everybody or not reason:
         raise BadRequest("say which worker and why: whoever starts it again will ask")
+    names = [name]
+    if everybody:
+        typed = ask.number("count", "workers")
+        names = [one.name for one in ask.operator.workers() if one.can_be_told]
+        if typed != len(names):
+            raise Refused(f"nobody was told: you typed {typed}, and there are {len(names)} now; look again")
     tell = ask.operator.quiet if what == "quiet" else ask.operator.stop
-    return tell(name, who=ask.person.name, reason=reason)
+    return tell(*names, who=ask.person.name, reason=reason)
 
 
 def _what(ask: Ask) -> str:

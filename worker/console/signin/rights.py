@@ -14,8 +14,9 @@ class Right(StrEnum):
 
     Attributes:
         VIEWER: Look at everything but payloads.
-        OPERATOR: Replay, pause, resume, cancel, stop a worker.
-        APPROVER: Discard, act on many letters at once, replay one of which nobody can tell whether it happened.
+        OPERATOR: Replay, pause, resume, cancel, stop a worker, audit, have everything checked.
+        APPROVER: Discard, act on many letters at once, replay one of which nobody can tell whether it happened, and
+            change a journal as a whole.
         PAYLOAD: Look at payloads, which is noted in the action log.
     """
 

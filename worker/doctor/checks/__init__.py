@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from blnk_relay.journal.vitals import JournalVitals, ServerVitals
 from blnk_relay.settings import Settings
 from worker.doctor.checks import chosen, journals, servers, ways
-from worker.doctor.checks.about import BROKER, REDIS, WRONG, About
+from worker.doctor.checks.about import BROKER, REDIS, TARGETS, About, runbook
 from worker.doctor.facts import Facts
 from worker.doctor.findings import Finding
 
@@ -40,12 +40,16 @@ def _findings(facts: Facts) -> Iterator[Finding]:
             yield from _of_a_journal(journal, facts)
     yield from map(journals.stray, facts.strays)
     if facts.strays_failure:
-        about = About("strays", "all targets", "journals that the settings do not name", WRONG)
+        about = About("strays", "all targets", "journals that the settings do not name", TARGETS)
         yield about.unknown(facts.strays_failure, "look again when each Redis answers")
     for target in facts.targets:
         address_of = settings.ledgers[target.name].variable("base_url")
         yield ways.reached(
-            "way", f"target {target.name}", target.reach, f"see {address_of}, and the network between", WRONG
+            "way",
+            f"target {target.name}",
+            target.reach,
+            f"see {address_of}, and the network between",
+            runbook("target-unreachable"),
         )
         yield ways.scopes(target)
     if facts.broker is not None:
@@ -77,4 +81,5 @@ def _of_a_journal(journal: JournalVitals, facts: Facts) -> Iterator[Finding]:
     yield journals.gates(journal)
     yield from journals.lanes(journal, facts.broker, facts.settings)
     yield journals.letters(journal)
+    yield journals.causes(journal)
     yield journals.oldest(journal, facts.settings)

@@ -9,10 +9,15 @@ REDIS = "docs/production.md#redis"
 BROKER = "docs/production.md#broker"
 DOCTOR = "docs/production.md#doctor"
 UPGRADES = "docs/production.md#upgrades"
-WRONG = "docs/production.md#when-something-is-wrong"
+TARGETS = "docs/production.md#several-ledgers"
 GUARANTEES = "docs/guarantees.md"
 
 ALLOW = "allow the user {what} (+{right} in its ACL), or look with a user who may"
+
+
+def runbook(sort: str) -> str:
+    """Where is told what to do about a sort of verdict."""
+    return f"docs/operations.md#{sort}"
 
 
 class About:

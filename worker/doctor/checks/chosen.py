@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from blnk_relay.environment import PREFIX
 from blnk_relay.settings import Settings
-from worker.doctor.checks.about import GUARANTEES, WRONG, About
+from worker.doctor.checks.about import GUARANTEES, TARGETS, About
 from worker.doctor.findings import Finding
 
 
@@ -68,7 +68,7 @@ def timeouts(settings: Settings) -> Finding:
 
 def one_ledger(shared: Sequence[str]) -> Finding:
     """Whether one ledger stands under several names."""
-    about = About("names", "settings", "the ledger of each target", WRONG)
+    about = About("names", "settings", "the ledger of each target", TARGETS)
     if shared:
         return about.warning("; ".join(shared), "they do not wait for each other", "keep one of the names")
     return about.ok("each target is a ledger of its own")
@@ -81,7 +81,7 @@ def files(settings: Settings, limit: int, servers: int) -> Finding:
     )
     needed = len(settings.ledgers) * (settings.connections + 8) + servers * settings.redis_connections + 64
     allowed = f"{limit:,}" if limit >= 0 else "any number"
-    saw = f"{allowed} allowed, at most {needed:,} needed ({len(settings.ledgers)} targets, {servers} Redis)"
+    saw = f"{allowed} allowed, at most {needed:,} needed (targets: {len(settings.ledgers)}, Redis: {servers})"
     if 0 <= limit < needed:
         return about.warning(saw, "with all of them in use a worker could open no more", "raise ulimit -n for workers")
     return about.ok(saw)

@@ -18,7 +18,7 @@ from blnk_relay.journal.troubles import (
 )
 from blnk_relay.journal.vitals import JournalVitals
 from blnk_relay.settings import Settings
-from worker.doctor.checks.about import GUARANTEES, REDIS, UPGRADES, WRONG, About
+from worker.doctor.checks.about import GUARANTEES, TARGETS, UPGRADES, About, runbook
 from worker.doctor.checks.ways import UNHEARD
 from worker.doctor.facts import BrokerFacts, Stray
 from worker.doctor.findings import Finding
@@ -37,7 +37,9 @@ def known_shape(journal: JournalVitals) -> Finding:
 
 def identity(journal: JournalVitals) -> Finding:
     """Whether the journal is that of the ledger that the settings mean."""
-    about = About("identity", f"target {journal.target}", "the ledger that the journal belongs to", WRONG)
+    about = About(
+        "identity", f"target {journal.target}", "the ledger that the journal belongs to", runbook("journal-foreign")
+    )
     if not journal.meant or not journal.ledger:
         return about.ok(journal.ledger or journal.meant or "nobody has said yet which ledger it is")
     if trouble := identity_trouble(journal):
@@ -64,9 +66,9 @@ def steps(journal: JournalVitals) -> Finding:
 
 def programs(journal: JournalVitals) -> Finding:
     """Whether anybody works for it, and all alike."""
-    about = About(
-        "workers", f"target {journal.target}", "signs of life of worker programs, with their versions", UPGRADES
-    )
+    looked_at = "signs of life of worker programs, with their versions"
+    link = runbook("versions-mixed" if journal.programs else "no-worker")
+    about = About("workers", f"target {journal.target}", looked_at, link)
     overview = journal.overview
     if not journal.programs:
         if overview is not None and overview.open:
@@ -89,10 +91,11 @@ def programs(journal: JournalVitals) -> Finding:
 def lanes(journal: JournalVitals, broker: BrokerFacts | None, settings: Settings) -> Iterator[Finding]:
     """Whether what is due in each lane is taken."""
     for depth in () if journal.overview is None else journal.overview.lanes:
-        about = About(
-            "lane", f"target {journal.target}, lane {depth.lane}", "due work, and bells that lie in the broker", WRONG
-        )
         bells = 0 if broker is None or broker.waiting is None else broker.waiting.get(queue_of(settings, depth.lane), 0)
+        unheard = bool(depth.due) and bells >= UNHEARD
+        sort = "lane-paused" if depth.pause is not None else "no-worker" if unheard else "oldest-open"
+        of, looked_at = f"target {journal.target}, lane {depth.lane}", "due work, and bells that lie in the broker"
+        about = About("lane", of, looked_at, runbook(sort))
         saw = f"{depth.due:,} due, the oldest for {span(depth.oldest_due_s)}"
         if depth.pause is not None:
             yield about.warning(
@@ -100,7 +103,7 @@ def lanes(journal: JournalVitals, broker: BrokerFacts | None, settings: Settings
                 "nothing in it is sent",
                 f"blnk-relay resume {depth.lane}",
             )
-        elif depth.due and bells >= UNHEARD:
+        elif unheard:
             why = "no worker listens to this lane"
             yield about.failure(
                 f"{saw}; {bells} bells unheard", why, f"start a worker without --lane, or with --lane {depth.lane}"
@@ -115,11 +118,14 @@ def lanes(journal: JournalVitals, broker: BrokerFacts | None, settings: Settings
 
 def gates(journal: JournalVitals) -> Finding:
     """Whether requests go through."""
-    about = About("gates", f"target {journal.target}", "gates of writes, reads and lanes", WRONG)
     found = () if journal.overview is None else journal.overview.gates
     shut = [gate for gate in found if gate.state in ("paused", "unreachable")]
+    ours = [gate for gate in shut if not gate.manual]
+    away = any(gate.state == "unreachable" for gate in ours)
+    sort = "target-unreachable" if away else "target-refuses" if ours else "target-paused"
+    about = About("gates", f"target {journal.target}", "gates of writes, reads and lanes", runbook(sort))
     told = ", ".join(f"{gate.side} {gate.state} ({gate.code})" for gate in shut)
-    if any(not gate.manual for gate in shut):
+    if ours:
         mend = "put the credential or the way there right: one request tries each probe, and the gate opens by itself"
         return about.failure(told, "nothing goes through it", mend)
     if shut:
@@ -130,7 +136,9 @@ def gates(journal: JournalVitals) -> Finding:
 
 def letters(journal: JournalVitals) -> Finding:
     """Whether dead letters wait for a human, and grow."""
-    about = About("letters", f"target {journal.target}", "dead letters, and those of the last hour", WRONG)
+    about = About(
+        "letters", f"target {journal.target}", "dead letters, and those of the last hour", runbook("dead-letters")
+    )
     dead = 0 if journal.overview is None else journal.overview.dead
     saw = f"{dead:,}, {journal.new_letters:,} of them of the last hour"
     if journal.new_letters:
@@ -142,9 +150,23 @@ def letters(journal: JournalVitals) -> Finding:
     return about.ok("none")
 
 
+def causes(journal: JournalVitals) -> Finding:
+    """Whether each dead letter stands in the list of its cause, and nothing else does."""
+    about = About(
+        "causes", f"target {journal.target}", "dead letters, and the lists of them by cause", runbook("dead-letters")
+    )
+    if journal.uncounted:
+        return about.warning(
+            f"{journal.uncounted:,} not accounted for",
+            "sums and counts by cause miss them, or tell of letters that are gone, as an older version left them",
+            "blnk-relay dead summary --recount",
+        )
+    return about.ok("all are accounted for")
+
+
 def oldest(journal: JournalVitals, settings: Settings) -> Finding:
     """Whether anything has been open for too long."""
-    about = About("oldest", f"target {journal.target}", "ages of what is open", WRONG)
+    about = About("oldest", f"target {journal.target}", "ages of what is open", runbook("oldest-open"))
     if journal.overview is None:
         return about.ok("nothing is open")
     age_s = max(journal.overview.oldest_open_s, journal.overview.oldest_posted_s)
@@ -156,7 +178,7 @@ def oldest(journal: JournalVitals, settings: Settings) -> Finding:
 
 def readable(journal: JournalVitals) -> Finding:
     """Whether the journal could be read at all."""
-    about = About("journal", f"target {journal.target}", "the journal's own keys", REDIS)
+    about = About("journal", f"target {journal.target}", "the journal's own keys", runbook("journal-away"))
     if journal.failure:
         return about.failure(journal.failure, "nothing is accepted or posted for this target", "see the sentence")
     return about.ok("it can be read")
@@ -164,7 +186,7 @@ def readable(journal: JournalVitals) -> Finding:
 
 def stray(found: Stray) -> Finding:
     """Whether work lies where nobody looks."""
-    about = About("strays", f"target {found.target}", f"journals on the Redis of {found.where}", WRONG)
+    about = About("strays", f"target {found.target}", f"journals on the Redis of {found.where}", TARGETS)
     what = "the settings have its journal on another Redis" if found.moved else "the settings do not name it"
     if not found.has_open:
         return about.ok(f"{what}; nothing in it is open")

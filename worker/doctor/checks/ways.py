@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from blnk_relay.bell import queue_of
 from blnk_relay.settings import CONFIRM_LANE, INGEST_LANE, Settings
-from worker.doctor.checks.about import BROKER, WRONG, About
+from worker.doctor.checks.about import BROKER, About, runbook
 from worker.doctor.facts import BrokerFacts, Reach, TargetFacts
 from worker.doctor.findings import Finding
 
@@ -31,7 +31,9 @@ def reached(check: str, of: str, reach: Reach, mend: str, link: str) -> Finding:
 
 def scopes(target: TargetFacts) -> Finding:
     """What its credential may read; whether it may write, no read can tell, but the gate of writes does."""
-    about = About("scopes", f"target {target.name}", "reads of the ledger for what is not there", WRONG)
+    about = About(
+        "scopes", f"target {target.name}", "reads of the ledger for what is not there", runbook("target-refuses")
+    )
     if target.skipped:
         return about.unknown(target.skipped, "look with the settings of a worker")
     saw = ", ".join(f"{read.resource} {read.status or read.code}" for read in target.reads)

@@ -1,0 +1,85 @@
+"""What is looked for over history and journals alike."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from decimal import Decimal
+from typing import TypedDict
+
+from blnk_relay.errors import Refused
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Question:
+    """What is looked for; all that is given has to hold.
+
+    Attributes:
+        text: A key, an id, or a reference: whichever it is.
+        key: Key or id of an intent.
+        reference: A reference, of any generation; also of what an intent acts on.
+        ledger_id: An id of the ledger.
+        amount: In units of the currency.
+        precise_amount: In minor units.
+        meta: Names and values of ``meta_data``, nested names with dots.
+        since: Only what ended, or changed last, at or after this time.
+        until: Only before this time.
+        state: ``open``, ``done``, ``dead``, ``discarded`` or ``cancelled``.
+        target: Only of this ledger.
+    """
+
+    text: str = ""
+    key: str = ""
+    reference: str = ""
+    ledger_id: str = ""
+    amount: Decimal | None = None
+    precise_amount: int | None = None
+    currency: str = ""
+    source: str = ""
+    destination: str = ""
+    meta: Mapping[str, str] = field(default_factory=dict)
+    since: datetime | None = None
+    until: datetime | None = None
+    kind: str = ""
+    state: str = ""
+    outcome: str = ""
+    code: str = ""
+    target: str | None = None
+
+    def each(self) -> tuple[Question, ...]:
+        """What has to be looked for, one after the other; a text may be two things."""
+        if not self.text:
+            return (self,)
+        return replace(self, text="", key=self.text), replace(self, text="", reference=self.text, ledger_id=self.text)
+
+    def check(self) -> None:
+        """Refuse what asks for nothing.
+
+        Raises:
+            Refused: Nothing is given but a target.
+        """
+        if replace(self, target=None) == Question():
+            raise Refused("nothing is asked for: name a key, a reference, an id, an amount, an end, a time or another")
+
+
+class Asking(TypedDict, total=False):
+    """The same, as keyword arguments."""
+
+    text: str
+    key: str
+    reference: str
+    ledger_id: str
+    amount: Decimal | None
+    precise_amount: int | None
+    currency: str
+    source: str
+    destination: str
+    meta: Mapping[str, str]
+    since: datetime | None
+    until: datetime | None
+    kind: str
+    state: str
+    outcome: str
+    code: str
+    target: str | None

@@ -1,0 +1,87 @@
+"""How long each screen of the console takes, asked by HTTP; part of ``python -m tests.bench.commands --screens``."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from statistics import median
+from typing import Any
+
+from blnk_relay import Relay, Settings
+from tests.support.visiting import listening
+from worker.console.settings import ConsoleSettings
+
+#: Pages as somebody asks for them who looks around at three in the morning; ``{letter}`` and ``{open}`` are addresses.
+SCREENS = (
+    "/",
+    "/problems",
+    "/lanes",
+    "/jobs",
+    "/workers",
+    "/actions",
+    "/intents",
+    "/intents?state=ready",
+    "/intents?state=ready&kind=refund",
+    "/intents?state=done",
+    "/intents?state=cancelled",
+    "/intents?state=dead",
+    "{open}",
+    "{letter}",
+    "/letters",
+    "/letters?code=RARE",
+    "/letters/replay?code=RARE",
+    "/letters/replay?code=TXN_INSUFFICIENT_FUNDS",
+    "/find",
+    "/find?text=open-1",
+    "/find?text=nothing",
+    "/find?amount=10.50",
+    "/find?destination=@alice",
+    "/find?destination=@nobody",
+    "/api/v1/overview",
+    "/api/v1/intents",
+    "/api/v1/letters",
+)
+
+#: The same, of what stands in history as tests/bench/history.py fills it, of which one in the middle.
+OF_HISTORY = (
+    "/find?text=order-{middle}",
+    "/find?ledger_id=txn_{middle:026d}",
+    "/find?amount=2500",
+    "/find?source=@world&destination=@wallet-50000",
+    "/find?meta=order={middle}",
+    "/find?code=TXN_INSUFFICIENT_FUNDS",
+    "/find?currency=EUR",
+)
+
+
+def measured(settings: Settings, rounds: int, middle: int) -> Iterator[dict[str, Any]]:
+    """The median and the worst of some rounds for each screen after a first one, in milliseconds.
+
+    Args:
+        settings: Of the journal, and of the history.
+        rounds: Of each screen.
+        middle: The number of an intent in the middle of history; 0 for none.
+    """
+    with Relay(settings) as relay, listening(relay.journals, ConsoleSettings(port=0), bells=relay.bells) as house:
+        visitor = house.let_in()
+        places = {
+            name: visitor.get(f"/intents?key={key}").headers["Location"]
+            for name, key in (("open", "open-1"), ("letter", "dead-1"))
+        }
+        paths = [path.format(**places) for path in SCREENS]
+        paths += [path.format(middle=middle) for path in OF_HISTORY if middle]
+        for path in paths:
+            took = []
+            for _ in range(rounds + 1):
+                start_s = time.monotonic()
+                answer = visitor.get(path)
+                took.append((time.monotonic() - start_s) * 1000)
+                # What a plan of very many letters is refused with is an answer too.
+                assert answer.status_code < 500, f"{path}: {answer.status_code}"
+            yield {
+                "screen": path,
+                "first_ms": round(took[0]),
+                "median_ms": round(median(took[1:])),
+                "worst_ms": round(max(took[1:])),
+                "bytes": len(answer.content),
+            }
