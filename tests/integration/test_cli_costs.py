@@ -68,7 +68,7 @@ LINES: Mapping[tuple[str, ...], tuple[Row, ...]] = {
     ("find",): (
         Row(("--key", "open-1"), 60, 10_000),
         # Besides the one of that name the newest are looked at: others may name it in a payload.
-        Row(("open-1",), 1_300, 400_000),
+        Row(("open-1",), 800, 400_000),
         Row(("--destination", "@nobody"), 100, 250_000),
         # Where all of them fit the newest are read in full, and no more than are shown.
         Row(("--destination", "@alice"), 1_700, 550_000),
