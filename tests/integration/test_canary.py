@@ -38,9 +38,10 @@ from tests.support.secrecy import a_key, a_mark, found_in
 from tests.support.sentry import FakeSentry
 from tests.support.specimens import SPECIMENS, Specimen
 from tests.support.stages import SHORT
-from tests.support.visiting import listening, readable
+from tests.support.visiting import Visitor, listening, readable
 from tests.support.waiting import wait_until
 from worker.console.doors import DOORS
+from worker.console.screens.chores import CHORES
 from worker.console.settings import ConsoleSettings
 from worker.demo.stage import _clean_environment, as_environment
 
@@ -353,7 +354,11 @@ PLACES: Mapping[str, tuple[tuple[str, ...], ...]] = {
     "/letters/{what}": (("what", "replay", "discard"),),
     "/lanes/{sort}/{name}/{what}": (("sort", "lane", "target"), ("what", "pause", "resume")),
     "/workers/{what}": (("what", "quiet", "stop"),),
+    "/journals/{name}/{what}": (("what", *CHORES),),
 }
+
+#: Errands of an operator that are about one journal.
+OF_A_JOURNAL = ("recount", "keys")
 
 
 def console_of(play: Play, job: str) -> bytes:
@@ -372,10 +377,11 @@ def console_of(play: Play, job: str) -> bytes:
             assert answer.status_code in codes, (answer.url, answer.status_code, readable(answer.text))
             told.extend((repr(answer.headers).encode(), answer.content))
 
+        errands = errands_of(ben, script, play)
         for door in (door for door in DOORS if door.method == "GET"):
             asked.add(door.path)
             visitor = script if door.api else ben
-            for path in addresses(door.path.removeprefix("/api/v1"), play, job):
+            for path in addresses(door.path.removeprefix("/api/v1"), play, {"jobs": [job], "errands": errands}):
                 # Some acts are not for what is in that state, and some names are those of something else.
                 others = (400, 403, 404, 409) if "{what}" in door.path or "{name}" in door.path else ()
                 keep(visitor.get(("/api/v1" if door.api else "") + path), 200, *others)
@@ -394,16 +400,39 @@ def console_of(play: Play, job: str) -> bytes:
     return b"\n".join(told)
 
 
-def addresses(path: str, play: Play, job: str) -> Iterator[str]:
-    """What to ask for at a door, of all that was enqueued."""
+def errands_of(ben: Visitor, script: Visitor, play: Play) -> list[str]:
+    """What the console does meanwhile for an operator: ids of errands that are over."""
+    token = ben.form_token()
+    target = next(each.target for each in play.writes)
+    asked = [("/doctor", {}), *((f"/journals/{target}/{what}", {}) for what in OF_A_JOURNAL)]
+    if PATHS[target].sent and PATHS[target].login == "key":
+        asked.append(("/audit", {"target": target, "rate": "500"}))
+    begun = []
+    for path, fields in asked:
+        answer = ben.post(path, form_token=token, **fields)
+        assert answer.status_code == 303, (path, readable(answer.text))
+        begun.append(answer.headers["Location"].rpartition("/")[2])
+    for errand in begun:
+        wait_until(lambda: script.get(f"/api/v1/errands/{errand}").json()["state"] != "running", 120, "an errand")  # noqa: B023
+    return begun
+
+
+def addresses(path: str, play: Play, numbered: Mapping[str, list[str]]) -> Iterator[str]:
+    """What to ask for at a door, of all that was enqueued.
+
+    Args:
+        path: Of the door.
+        play: What was enqueued.
+        numbered: Ids of what else there is, by the first part of its address.
+    """
     kinds = list(dict.fromkeys(each.specimen for each in play.writes))
     targets = list(dict.fromkeys(each.target for each in play.writes))
     for choice in product(*(names for _, *names in PLACES.get(path, ()))):
         filled = path
         for (place, *_), name in zip(PLACES.get(path, ()), choice, strict=True):
             filled = filled.replace(f"{{{place}}}", name)
-        if "{id}" in filled and filled.startswith("/jobs"):
-            yield filled.replace("{id}", job)
+        if (ids := numbered.get(filled.split("/")[1])) and "{id}" in filled:
+            yield from (filled.replace("{id}", id_) for id_ in ids)
         elif "{id}" in filled:
             for each in play.writes:
                 # Each kind by one path, and each path by one kind; the pages of acts show no more of it.

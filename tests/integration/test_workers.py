@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import re
+import select
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -13,7 +17,7 @@ from blnk_relay import NotFound, Operator, Refused, Relay, WorkerView, Write
 from blnk_relay._version import __version__
 from blnk_relay.journal.entries import Settlement
 from blnk_relay.journal.workers import Sign, sign_of
-from tests.support.cli import run
+from tests.support.cli import process, run
 from tests.support.counting import assert_exactly_once, wait_for_all
 from tests.support.payments import payment
 from tests.support.stages import SHORT, operator_of, slow, wait_for_leases
@@ -218,6 +222,25 @@ class TestOnTheCommandLine:
     def test_watching_needs_a_terminal(self):
         assert run("status", "--watch").code == exits.BAD_INPUT
         assert run("status", "--watch", "--json").code == exits.BAD_INPUT
+
+    @pytest.mark.long
+    def test_what_is_watched_is_drawn_over_itself_until_somebody_ends_it(self, relay):
+        near, far = os.openpty()
+        drawn = bytearray()
+
+        def shows(pattern: bytes) -> bool:
+            while select.select([near], [], [], 0)[0]:
+                drawn.extend(os.read(near, 65_536))
+            return re.search(pattern, drawn) is not None
+
+        with process("status", "--watch", "--interval", "0.5", stdout=far) as watching:
+            os.close(far)
+            wait_until(lambda: shows(rb"open +0 intents"), PATIENCE_S)
+            relay.enqueue(payment("a."), key="a")
+            wait_until(lambda: shows(rb"\x1b\[2J(?s:.)*no-worker(?s:.)*open +1 intent"), PATIENCE_S)
+            watching.send_signal(signal.SIGINT)
+            assert watching.wait(PATIENCE_S) == exits.OK
+        os.close(near)
 
     def test_nobody_is_well_where_no_worker_of_this_host_is(self, relay):
         live(relay)
