@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Literal, cast
 
 from blnk_relay.errors import HistoryUnavailable, InvalidSettings, JournalUnavailable
 from blnk_relay.history.values import Ended, indexed, meta_text, plain_amount
+from blnk_relay.history.values import number as read
 from blnk_relay.journal.beside import owners_flow
 from blnk_relay.journal.copying import OPEN, Wanted, ended_flow, spellings_flow
 from blnk_relay.journal.entries import id_of
@@ -328,10 +329,19 @@ def _some(ids: Iterable[str], most: int) -> Iterator[str]:
 
 
 def _fitting(journal: Journal, ids: Sequence[str], question: Question, most: int) -> list[str]:
-    """Those that fit; of more than are wanted the newest, and one that says so."""
-    if not ids:
-        return []
-    ended, _ = journal.drive(ended_flow(journal.prefix, journal.seal, _ANYTHING, ids))
-    variants = list(_variants([journal], question))
-    fit = [one for one in ended if any(terms.fit(one) for terms in variants)]
-    return [one.id for one in sorted(fit, key=lambda one: one.ended_ms, reverse=True)[: most + 1]]
+    """Those that fit; of more than are wanted the newest, and some that say so."""
+    variants = list(_variants([journal], question)) if ids else []
+    found: list[str] = []
+    for some in batched(journal.drive(_by_time_flow(journal.prefix, ids)) if len(ids) > most else ids, _AT_ONCE):
+        ended, _ = journal.drive(ended_flow(journal.prefix, journal.seal, _ANYTHING, some))
+        found += [one.id for one in ended if any(terms.fit(one) for terms in variants)]
+        if len(found) > most:
+            break
+    return found
+
+
+def _by_time_flow(prefix: str, ids: Sequence[str]) -> Flow[list[str]]:
+    """Some intents, what has changed last before all others."""
+    asked = tuple(("HMGET", f"{prefix}intent:{id_}", "updated", "created") for id_ in ids)
+    changed = [read(updated or created) for updated, created in (yield Ask(asked, whole=False))]
+    return [id_ for _, id_ in sorted(zip(changed, ids, strict=True), key=lambda one: one[0], reverse=True)]

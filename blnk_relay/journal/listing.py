@@ -34,7 +34,7 @@ _DEATH_PARTS = 4
 _MOST_NAMED = 30
 
 #: Ids in a page, and in the first one: most lists end there.
-PAGE, _FIRST_PAGE = 500, 125
+PAGE, FIRST_PAGE = 500, 125
 
 #: Intents that fit not, after which a list that no index answers ends; a fraction of a second of somebody's time.
 MOST_MISSED = 2_000
@@ -286,7 +286,7 @@ def batched(items: Iterable[T], size: int) -> Iterator[list[T]]:
 
 def _sizes() -> Iterator[int]:
     """Sizes of pages: the first two are one, so that what is looked at in vain comes to whole pages."""
-    return chain((_FIRST_PAGE, PAGE - _FIRST_PAGE), repeat(PAGE))
+    return chain((FIRST_PAGE, PAGE - FIRST_PAGE), repeat(PAGE))
 
 
 def _limits(since: datetime | None, until: datetime | None) -> tuple[str, str]:

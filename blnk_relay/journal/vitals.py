@@ -11,6 +11,7 @@ from redis.exceptions import RedisError, ResponseError
 
 from blnk_relay.address import RedisAddress
 from blnk_relay.errors import OtherShape
+from blnk_relay.journal.causes import uncounted_flow
 from blnk_relay.journal.connection import connect, unavailable
 from blnk_relay.journal.flows import Ask, Flow, Run
 from blnk_relay.journal.journal import Journal
@@ -176,6 +177,15 @@ def journal_vitals(journal: Journal) -> JournalVitals:
         return journal.drive(_rest_flow(journal.settings, found))
     except OtherShape:
         return found
+
+
+def uncounted_letters(journal: Journal) -> int:
+    """How many dead letters no cause accounts for; a command for each cause.
+
+    Raises:
+        JournalUnavailable: Redis did not answer.
+    """
+    return journal.drive(uncounted_flow(journal.prefix))
 
 
 def _ground_flow(prefix: str, target: str, meant: str) -> Flow[JournalVitals]:

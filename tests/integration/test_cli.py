@@ -22,7 +22,7 @@ from blnk_relay.kinds.registry import KINDS, intent_of
 from tests.support.cli import FUNDS, ROOT, commands, die, letters, line, names, payment, run, section
 from tests.support.stages import operator_of
 from worker.app import POOLS
-from worker.cli import dead, exits, group, options
+from worker.cli import dead, deferred, exits, options
 from worker.cli import letters as bulk
 from worker.cli import services as running
 from worker.cli import show as reading
@@ -51,7 +51,8 @@ def test_the_help_of_every_command_offers_json_and_ends_with_an_example(path):
 def test_a_command_is_loaded_when_it_is_asked_for_and_its_line_of_the_help_is_its_own():
     assert "--intents" in run("demo", "--help").out
     said = {name: command.get_short_help_str(1_000) for name, command in cli.commands.items()}
-    assert said == {name: group.loaded(command).get_short_help_str(1_000) for name, command in cli.commands.items()}
+    own = {name: deferred.loaded(command) for name, command in cli.commands.items()}
+    assert said == {name: command.get_short_help_str(1_000) for name, command in own.items()}
 
 
 def test_help_and_version_need_no_redis_and_load_no_heavy_part():
@@ -73,7 +74,7 @@ def test_numbers_that_stand_twice_for_the_sake_of_a_quick_start_agree():
 
 
 def test_a_command_that_is_not_installed_is_a_sentence(monkeypatch):
-    missing = group.Deferred("demo", "worker.nothing.here", "command", "", "Install the extra.")
+    missing = deferred.Deferred("demo", "worker.nothing.here", "command", "", "Install the extra.")
     monkeypatch.setitem(cli.commands, "demo", missing)
     assert run("demo").code == exits.BAD_INPUT
     assert "demo needs what is not installed: worker.nothing. Install the extra." in run("demo").err
@@ -135,7 +136,7 @@ def test_every_option_is_told_of_in_the_section_of_its_command():
         command = cli
         for name in path:
             command = command.commands[name]
-            command = command.load() if isinstance(command, group.Deferred) else command
+            command = command.load() if isinstance(command, deferred.Deferred) else command
         told = section(f"blnk-relay {' '.join(path)}") + section("For all commands")
         options = [one.opts[0] for one in command.params if isinstance(one, click.Option) and not one.hidden]
         assert [option for option in options if not re.search(rf"{option}(?![\w-])", told)] == [], path

@@ -58,7 +58,7 @@ LINES: Mapping[tuple[str, ...], tuple[Row, ...]] = {
     ("show",): (Row(("open-1",)),),
     ("list",): (
         Row((), 3_000, 500_000),
-        Row(("--state", "dead", "--limit", "10"), 250, 30_000),
+        Row(("--state", "dead", "--limit", "10"), 250, 40_000),
         # What no index answers ends after some that do not fit.
         Row(("--state", "ready", "--kind", "refund"), 3_000, 250_000),
         Row(("--kind", "refund"), 3_000, 250_000),
@@ -70,8 +70,8 @@ LINES: Mapping[tuple[str, ...], tuple[Row, ...]] = {
         # Besides the one of that name the newest are looked at: others may name it in a payload.
         Row(("open-1",), 1_300, 400_000),
         Row(("--destination", "@nobody"), 100, 250_000),
-        # All of them may fit, and are read in full.
-        Row(("--destination", "@alice"), 2_300, 800_000),
+        # Where all of them fit the newest are read in full, and no more than are shown.
+        Row(("--destination", "@alice"), 1_700, 550_000),
     ),
     ("status",): (Row((), 160),),
     ("workers",): (Row(),),

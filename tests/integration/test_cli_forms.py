@@ -19,7 +19,7 @@ from blnk_relay.journal.entries import new_entry
 from tests.support.cli import commands, letters, payment, process, run
 from worker.cli import exits
 from worker.cli.commands import cli
-from worker.cli.group import loaded
+from worker.cli.deferred import loaded
 
 pytestmark = pytest.mark.usefixtures("environment")
 

@@ -128,6 +128,12 @@ def test_it_says_where_it_looked_and_where_it_could_not(relay, settings, tmp_pat
     shop(relay)
     result = operator.find(destination="@bob")
     assert {place.place: place.whole for place in result.looked} == {"history": True, "journal of target default": True}
+    # A text may be a key, a reference or an id, and each place is told of once.
+    for asked, found in (("order-1001", "order-1001"), ("fee-1", "fees-1"), (HOLD_ROW, "part-1")):
+        result = operator.find(text=asked)
+        assert [one.status.key for one in result.found] == [found]
+        assert [place.place for place in result.looked] == ["history", "journal of target default"]
+        assert result.looked[1].told.startswith("by its key, by what owns it or writes to it, and the newest 5 of 5 ")
     away = replace(settings, history_url=f"sqlite:///{tmp_path / 'empty.db'}")
     with Relay(away) as other:
         result = Operator(other.journals, other.bells).find(destination="@bob")

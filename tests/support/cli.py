@@ -18,7 +18,7 @@ from click.testing import CliRunner
 from blnk_relay import Relay, Write, transaction
 from blnk_relay.journal.entries import Settlement
 from worker.cli.commands import cli
-from worker.cli.group import loaded
+from worker.cli.deferred import loaded
 
 ROOT = Path(__file__).resolve().parents[2]
 

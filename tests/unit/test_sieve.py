@@ -14,7 +14,7 @@ from blnk_relay.history.values import Terms, meta_of, movements_of
 from blnk_relay.journal.sieve import sieve
 
 TEXTS = st.text(st.characters(exclude_categories=()), min_size=1, max_size=300)
-NUMBERS = st.integers(-(10**15), 10**15) | st.floats(allow_nan=False) | st.booleans()
+NUMBERS = st.integers(-(10**15), 10**15) | st.floats(allow_nan=False, allow_infinity=False) | st.booleans()
 
 PAYLOADS = st.fixed_dictionaries(
     {

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import click
 
-from worker.cli.group import Commands, Deferred
+from worker.cli.deferred import Deferred
+from worker.cli.group import Commands
 from worker.cli.options import example
 
 

@@ -16,8 +16,8 @@ import click
 from click.shell_completion import BashComplete, CompletionItem, FishComplete, ShellComplete, ZshComplete
 
 from worker.cli import exits
+from worker.cli.deferred import loaded
 from worker.cli.exits import COMPLETING
-from worker.cli.group import loaded
 from worker.cli.options import example
 from worker.cli.output import say
 

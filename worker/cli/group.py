@@ -1,8 +1,7 @@
-"""The group of all commands: their order, errors as sentences and exit codes, and commands that load on use."""
+"""The group of all commands: their order, and errors as sentences and exit codes."""
 
 from __future__ import annotations
 
-import importlib
 import json
 import os
 import sys
@@ -12,48 +11,10 @@ from typing import Any, NoReturn
 import click
 
 from worker.cli import exits
+from worker.cli.deferred import loaded
 from worker.cli.exits import COMPLETING
 from worker.cli.forms import asks_for_json
 from worker.cli.output import finish
-
-
-class Deferred(click.Command):
-    """A command that stands in the help, and whose module is imported when it is run.
-
-    Args:
-        name: Name of the command.
-        module: Module to import.
-        attribute: Name of the command in that module.
-        summary: Its line in the help.
-        extra: What to say where something that the module needs is not installed: the extra that installs it.
-    """
-
-    def __init__(self, name: str, module: str, attribute: str, summary: str, extra: str = "") -> None:
-        super().__init__(name, short_help=summary)
-        self._module = module
-        self._attribute = attribute
-        self._extra = extra
-
-    def load(self) -> click.Command:
-        """The command itself.
-
-        Raises:
-            click.ClickException: It, or something that it needs, is not installed.
-        """
-        try:
-            command = getattr(importlib.import_module(self._module), self._attribute)
-        except ModuleNotFoundError as error:
-            if not self._extra:
-                raise
-            raise exits.BadInput(f"{self.name} needs what is not installed: {error.name}. {self._extra}") from None
-        if not isinstance(command, click.Command):
-            raise TypeError(f"{self._module}:{self._attribute} is not a command")
-        return command
-
-
-def loaded(command: click.Command) -> click.Command:
-    """The command itself, where it is one whose module is imported late."""
-    return command.load() if isinstance(command, Deferred) else command
 
 
 class Commands(click.Group):

@@ -14,7 +14,7 @@ from markupsafe import Markup, escape
 from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
 
 from blnk_relay import JournalUnavailable, NotFound, Refused, RelayError, TooLate, __version__
-from worker.cli.output import clock, plain, several, span, stamp
+from worker.cli.output import amounts, clock, plain, several, span, stamp
 from worker.console import charts
 from worker.console.asking import Answer, Ask, BadRequest, Broken, Data, NotAllowed, Onward, Page, Text, link, part
 from worker.console.hands import Busy, TooLong
@@ -91,7 +91,15 @@ class Answers:
             lstrip_blocks=True,
             auto_reload=False,
         )
-        made.filters |= {"clock": clock, "span": span, "several": several, "lines": lines, "stamp": stamp, "part": part}
+        made.filters |= {
+            "clock": clock,
+            "span": span,
+            "several": several,
+            "amounts": amounts,
+            "lines": lines,
+            "stamp": stamp,
+            "part": part,
+        }
         made.globals |= {"Right": Right, "version": __version__, "ago": ago, "charts": charts}
         made.globals["screens"] = SCREENS
         made.globals["static_version"] = _version_of(HERE / "static")

@@ -24,11 +24,10 @@ from blnk_relay.address import BrokerAddress, RedisAddress
 from blnk_relay.bell import broker_options, queue_of
 from blnk_relay.errors import InvalidSettings, JournalUnavailable
 from blnk_relay.intents.found import Lookup
-from blnk_relay.journal.causes import uncounted_flow
 from blnk_relay.journal.journal import Journal
 from blnk_relay.journal.journals import Journals, by_server
 from blnk_relay.journal.tokens import TokenStore
-from blnk_relay.journal.vitals import JournalVitals, ServerVitals, journal_vitals, server_vitals
+from blnk_relay.journal.vitals import JournalVitals, ServerVitals, journal_vitals, server_vitals, uncounted_letters
 from blnk_relay.settings import CONFIRM_LANE, INGEST_LANE, Settings
 from blnk_relay.targets import Target
 from worker.doctor.facts import BrokerFacts, Facts, Reach, ReadTried, Stray, TargetFacts
@@ -206,7 +205,7 @@ def _vitals(journal: Journal) -> JournalVitals:
         vitals = journal_vitals(journal)
         if vitals.overview is None:
             return vitals
-        return replace(vitals, uncounted=journal.drive(uncounted_flow(journal.prefix)))
+        return replace(vitals, uncounted=uncounted_letters(journal))
     except JournalUnavailable as error:
         return JournalVitals(journal.target, failure=str(error))
 

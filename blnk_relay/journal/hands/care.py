@@ -49,6 +49,18 @@ class Care(Hands):
                 recount(journal)
         return tuple(made)
 
+    def shape(self, target: str) -> str:
+        """The shape that is noted in a journal; empty while it is not used.
+
+        Raises:
+            NotFound: There is no such target.
+            JournalUnavailable: Redis did not answer.
+        """
+        from blnk_relay.journal.upgrade import shape_flow
+
+        journal = self._journal(target)
+        return journal.drive(shape_flow(journal.prefix))
+
     def rebind(self, target: str, *, who: str, reason: str) -> None:
         """Say that the ledger of a target has moved to the address that the settings name now.
 

@@ -19,6 +19,7 @@ from tests.support.forwarder import Forwarder
 from tests.support.visiting import TOKEN, House, listening
 from tests.support.waiting import wait_until
 from worker.console.doors import SCREENS
+from worker.console.errands import Going, Outcome
 
 pytestmark = pytest.mark.usefixtures("environment")
 
@@ -59,7 +60,39 @@ def open_tab(browser, house) -> Iterator[Callable[..., Tab]]:
     assert complaints == []
 
 
-def populated(relay: Any) -> dict[str, str]:
+def errands_of(house: House) -> dict[str, str]:
+    """One errand of each sort that shows something of its own, and one that goes on."""
+    different = {"target": "default", "kind": "transaction", "intent": "x", "key": "order-1", "reference": "order-1"}
+    different |= {"sort": "missing", "state": "done", "says": "done", "shows": "nothing", "advice": "find out why"}
+    audit = {"first": [different], "differences": 2, "not_looked_at": {"gone": 1}, "trimmed": 1, "whole": True}
+    finding = {
+        "of": "target default",
+        "looked_at": "Redis",
+        "why": "a receipt may be lost",
+        "link": "docs/production.md",
+    }
+    levels = ("ok", "warning", "failure", "unknown")
+    doctor = {"findings": [finding | {"check": one, "level": one, "saw": one, "mend": "set it"} for one in levels]}
+    use = {"intents": {"k1": 1_204}, "first": "k1", "plain": 3, "fingerprints": "k0", "tokens": "", "lacking": ["k0"]}
+    found = {}
+    for what, document in (("audit", audit), ("doctor", doctor), ("keys", {"targets": [use]})):
+        outcome = Outcome("What came of it.", document, well=what == "keys")
+        made = house.console.errands.begin(
+            what, f"{what} of target default", lambda _, outcome=outcome: outcome, target="", who="ann", via="console"
+        )
+        wait_until(lambda id_=made.id: house.console.errands.get(id_).over, 20, "its end")
+        found[f"errand {what}"] = f"/errands/{made.id}"
+
+    def goes_on(going: Going) -> Outcome:
+        going.step(1_204)
+        going.pause(600)
+        return Outcome("broken off", whole=False)
+
+    made = house.console.errands.begin("renew", "renew of target default", goes_on, target="", who="ann", via="console")
+    return found | {"errand that goes on": f"/errands/{made.id}"}
+
+
+def populated(relay: Any, house: House) -> dict[str, str]:
     """Something on every screen; the addresses of all of them, by what they are."""
     operator = Operator(relay.journals, relay.bells)
     letters(relay, *(f"order-poor-{number}" for number in range(60)))
@@ -80,7 +113,7 @@ def populated(relay: Any) -> dict[str, str]:
     sign = Sign(version="0.1.0", shape=2, lanes=LANES, pool="threads", connections=16, busy=3)
     relay.journal().sweep("web-1:42:abc 0.1.0 2", 60.0, sign_of(sign))
     lost, first = relay.get("order-lost-2"), relay.get("order-first")
-    found = {"signed out": "/signin"}
+    found = {"signed out": "/signin", **errands_of(house)}
     for door in SCREENS:
         if door.method == "GET" and "{" not in door.path:
             found[door.path] = door.path
@@ -97,6 +130,13 @@ def populated(relay: Any) -> dict[str, str]:
     found["many to discard"] = "/letters/discard?all=yes"
     found["job"] = f"/jobs/{job}"
     found["rebind"] = "/targets/default/rebind"
+    found["all workers"] = "/workers/stop?all=yes"
+    found["upgrade"] = "/journals/default/upgrade"
+    found["keys"] = "/journals/default/keys"
+    found["history off"] = "/journals/default/history-off"
+    found["a kind"] = "/kinds?name=transaction.bulk"
+    found["found"] = "/find?text=order-lost-2"
+    found["found nothing"] = "/find?text=nothing"
     found["nothing"] = "/nothing"
     found["empty"] = "/intents?state=cancelled"
     return found
@@ -141,71 +181,10 @@ def _tab_to(page: Any, text: str, tag: str = "") -> None:
 
 
 @pytest.mark.long
-def test_who_has_never_seen_it_answers_the_questions_of_the_night_from_the_screens(relay, open_tab):
-    populated(relay)
-    tab = open_tab()
-    page = tab.sign_in(TOKEN)
-    # What is wrong, since when, and what is to be done?
-    told = page.inner_text("main")
-    assert "lane-paused" in told
-    assert "the bank audits, ticket 4711" in told
-    assert "dead-letters" in told
-    assert page.locator(".note time").count() >= 1
-    assert "What to do:" in told
-    # How far behind are we, and is it getting better?
-    assert "UNTIL NOTHING IS OPEN" in told.upper()
-    # Which orders and sums are affected? Is it safe to replay, and what will that do?
-    page.click("text=Problems >> nth=0")
-    page.wait_for_url("**/problems")
-    told = page.inner_text("main")
-    assert "59 letters" in told
-    assert "EUR" in told
-    assert "sent again under a new reference" in told
-    assert "looked up at the ledger; sent again only if it is not there" in told
-    page.click("text=Replay them … >> nth=0")
-    page.wait_for_selector("text=What happens")
-    page.fill("#reason", "the wallets were topped up")
-    page.fill("#count", "58")
-    page.click("button.go")
-    page.wait_for_selector("text=there are 59 letters now")
-    page.go_back()
-    page.fill("#reason", "the wallets were topped up")
-    page.fill("#count", "59")
-    page.click("button.go")
-    page.wait_for_url("**/jobs/*")
-    # The page follows what workers do.
-    while carry(relay.journal(), "host:1:a").more:
-        pass
-    page.wait_for_selector(".tag-good >> text=done")
-    # What did my colleague do last night?
-    page.click("text=Action log")
-    page.wait_for_url("**/actions")
-    told = page.inner_text("main")
-    assert "ben" in told
-    assert "paid by hand, ticket 4712" in told
-    # Which workers are alive, and how is one stopped gently?
-    page.click("nav >> text=Workers")
-    page.wait_for_url("**/workers")
-    assert "3 of 16 connections" in page.inner_text("main")
-    page.click("text=Stop …")
-    page.fill("#reason", "the host is replaced")
-    page.click("button.danger")
-    page.wait_for_selector("text=Told web-1:42:abc to stop")
-    # Where is the payment of this order?
-    page.click("nav >> text=Intents")
-    page.fill("#key", "order-second")
-    page.keyboard.press("Enter")
-    page.wait_for_url("**/intents/default/*")
-    assert "It waits for" in page.inner_text("main")
-    page.click(".chain >> text=order-first")
-    page.wait_for_selector("h1 >> text=order-first")
-
-
-@pytest.mark.long
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_a_checker_finds_nothing_on_any_screen_and_each_fits_a_phone(relay, open_tab, scheme):
-    addresses = populated(relay)
+def test_a_checker_finds_nothing_on_any_screen_and_each_fits_a_phone(relay, house, open_tab, scheme):
+    addresses = populated(relay, house)
     wide = open_tab(color_scheme=scheme)
     phone = open_tab(color_scheme=scheme, viewport={"width": 360, "height": 740}, has_touch=True, is_mobile=True)
     for tab in (wide, phone):
@@ -342,8 +321,8 @@ def test_ten_thousand_letters_are_a_page_that_can_be_used(relay, open_tab):
 
 
 @pytest.mark.skipif(not os.environ.get("BLNK_RELAY_PICTURES"), reason="pictures are taken with BLNK_RELAY_PICTURES=1")
-def test_pictures_for_the_readme(relay, open_tab):
-    addresses = populated(relay)
+def test_pictures_for_the_readme(relay, house, open_tab):
+    addresses = populated(relay, house)
     PICTURES.mkdir(exist_ok=True)
     for name, path, scheme in (("overview", "/", "light"), ("letter", addresses["dead"], "dark")):
         tab = open_tab(color_scheme=scheme, viewport={"width": 1100, "height": 720})

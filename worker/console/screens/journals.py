@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 from blnk_relay import JournalUnavailable
 from blnk_relay.journal.lag import HistoryLag
-from blnk_relay.journal.upgrade import shape_flow
 from worker.cli.history import Kept, kept_of, lag_rows, off_in_words
 from worker.cli.target import ledger_note
 from worker.console.asking import Ask, BadRequest, Onward, Page
@@ -51,7 +50,7 @@ def bound(ask: Ask) -> tuple[list[Bound], list[str]]:
         name = journal.target
         ours = ledgers[name].ledger if name in ledgers else ""
         try:
-            kept, shape = journal.recorded_ledger(), journal.drive(shape_flow(journal.prefix))
+            kept, shape = journal.recorded_ledger(), ask.operator.shape(name)
         except JournalUnavailable as error:
             away[name] = error
             continue

@@ -22,10 +22,16 @@ WHERE: Mapping[str, tuple[str, str]] = MappingProxyType(
         "target-paused": ("/lanes", "Lanes and targets"),
         "target-slowed": ("/lanes", "Lanes and targets"),
         "lane-paused": ("/lanes", "Lanes and targets"),
-        "journal-foreign": ("/lanes", "Lanes and targets"),
+        "journal-away": ("/doctor", "Doctor"),
+        "journal-shape": ("/journals", "Journals"),
+        "journal-foreign": ("/journals", "Journals"),
+        "redis-memory": ("/doctor", "Doctor"),
+        "redis-persistence": ("/doctor", "Doctor"),
+        "redis-eviction": ("/doctor", "Doctor"),
         "dead-letters": ("/problems", "Problems"),
         "oldest-open": ("/intents", "What is open"),
         "confirmations-late": ("/intents?state=posted", "What waits for its confirmation"),
+        "history-behind": ("/history", "History"),
     }
 )
 
