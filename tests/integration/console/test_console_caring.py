@@ -99,8 +99,12 @@ def test_what_is_done_to_a_journal_comes_to_the_same_as_on_the_command_line(rela
     assert renewed["result"]["targets"][0]["done"] >= 3
     there = run("encryption", "renew", "--json", "--who", "key all").json
     assert there == {"targets": [renewed["result"]["targets"][0] | {"done": 0}]}
-    told = waited_for(ann, ann.fill("/journals/default/keys"))
-    assert "Nothing needs another key than the one that is written with." in told
+    nothing = waited_for(ann, ann.fill("/journals/default/keys"))
+    assert "Nothing needs another key than the one that is written with." in nothing
+    lines = operator.actions(what="renew keys")
+    assert [one.via for one in lines] == ["command line", "command line", "API", "API"]
+    told = [(one.of, one.who, one.result, one.reason) for one in lines]
+    assert told[:2] == told[2:] == [("target default", "key all", result, "") for result in ("done", "begun")]
     # The letters are accounted for anew.
     assert "4 letters of target default accounted for" in waited_for(ann, ann.fill("/journals/default/recount"))
     # An older shape is brought to the newest, here and there.
@@ -122,6 +126,17 @@ def test_what_is_done_to_a_journal_comes_to_the_same_as_on_the_command_line(rela
     assert INSTANCE in shown
     assert "Shape 2" in shown
     assert "upgrade of target default" in shown
+
+
+def test_a_journal_that_stands_between_two_shapes_is_brought_on_from_here(relay, ann, script):
+    relay.enqueue(payment(), key="order-1")
+    journal = relay.journal()
+    journal.client.hset(journal.key("ground"), "shape", "1>2")
+    assert "Shape 1>2" in ann.page("/journals")
+    assert script.get("/api/v1/journals").json()["journals"][0]["shape"] == "1>2"
+    told = waited_for(ann, ann.fill("/journals/default/upgrade"))
+    assert "has shape 2 now" in told
+    assert "Shape 2" in ann.page("/journals")
 
 
 def test_the_doctor_and_an_audit_say_here_what_they_say_in_the_terminal(relay, ann, script):
@@ -278,6 +293,25 @@ def test_the_answers_are_as_they_are_described(script):
 
 #: What has to be sent.
 ASKED = {"/journals/default/history-off": {"reason": "no longer wanted"}, "/audit": {"since": "1h"}}
+
+
+@pytest.mark.usefixtures("relay")
+@pytest.mark.parametrize("what", ["audit", "doctor", "keys", "renew", "upgrade", "recount", "history"])
+def test_an_errand_is_shown_while_it_goes_on_and_where_it_fails(house, ann, what):
+    def refused(going: Going) -> Outcome:
+        while not going.pause(30):
+            pass
+        raise Refused("a worker copies")
+
+    errands = house.console.errands
+    id_ = begun(errands, what, refused, "default")
+    pages = (f"/errands/{id_}", "/journals", "/audit", "/doctor", "/history")
+    assert all(ann.get(path).status_code == 200 for path in pages)
+    assert "running" in ann.page(f"/errands/{id_}")
+    errands.stop(id_)
+    wait_until(lambda: errands.get(id_).over, 20, "its end")
+    assert all(ann.get(path).status_code == 200 for path in pages)
+    assert "failed a worker copies" in ann.page(f"/errands/{id_}")
 
 
 # Errands, without a console
