@@ -86,7 +86,7 @@ def test_a_screen_reads_few_rows_in_sql_and_no_more_because_more_is_there(relay,
     # The first look opens a connection, and asks which tables there are.
     read(asked, ann, READERS[0])
     few = {path: read(asked, ann, path) for path in READERS}
-    over(relay, database, 1_000, 16 * PAGE)
+    over(relay, database, 1_000, 6 * PAGE)
     many = {path: read(asked, ann, path) for path in READERS}
     database.close()
     for path in READERS:
