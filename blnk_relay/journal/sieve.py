@@ -14,6 +14,7 @@ from blnk_relay.history.values import MOST_INDEXED, Terms, ended_at
 from blnk_relay.journal.entries import cut
 from blnk_relay.journal.flows import Ask, Flow, Run
 from blnk_relay.journal.listing import batched
+from blnk_relay.kinds.registry import KINDS
 
 #: Intents in one trip: their bodies may be large.
 _AT_ONCE = 50
@@ -23,6 +24,9 @@ _STATES = frozenset({"done", "dead", "discarded", "cancelled"})
 
 #: What a reference of a later generation ends with; its first one is what was recorded.
 _GENERATION = re.compile(r"\.r[0-9]+$")
+
+#: Kinds that have several parts, each with an id of the ledger of its own; the kinds say so too, and take their time.
+SEVERAL = frozenset({"transaction.split", "transaction.bulk", "inflight.bulk_commit", "inflight.bulk_void"})
 
 #: Ids of the ledger in the hash of an intent.
 _NAMED = ("txn", "parent", "results")
@@ -51,14 +55,25 @@ def sifted_flow(prefix: str, ids: Sequence[str], terms: Terms) -> Flow[list[str]
     found: list[str] = []
     fits = sieve(terms)
     for some in batched(ids, _AT_ONCE):
-        commands: list[tuple[str | int, ...]] = [("MGET", *(f"{prefix}body:{id_}" for id_ in some))]
-        if terms.names:
-            for id_ in some:
-                commands += [("HMGET", f"{prefix}intent:{id_}", *_NAMED), ("HVALS", f"{prefix}parts:{id_}")]
-        bodies, *rest = yield Ask(tuple(commands), whole=False)
-        besides = [" ".join(filter(None, (*one, *parts))) for one, parts in zip(rest[::2], rest[1::2], strict=True)]
-        both = zip(some, bodies, besides or [""] * len(some), strict=True)
-        found += [id_ for id_, body, beside in both if fits(body or "", beside)]
+        [bodies] = yield Ask((("MGET", *(f"{prefix}body:{id_}" for id_ in some)),))
+        besides = (yield from _besides_flow(prefix, some)) if terms.names else {}
+        found += [id_ for id_, body in zip(some, bodies, strict=True) if fits(body or "", besides.get(id_, ""))]
+    return found
+
+
+def _besides_flow(prefix: str, ids: Sequence[str]) -> Flow[dict[str, str]]:
+    """Ids of the ledger that stand beside the bodies of some intents."""
+    answers = yield Ask(tuple(("HMGET", f"{prefix}intent:{id_}", "kind", *_NAMED) for id_ in ids), whole=False)
+    found: dict[str, str] = {}
+    several: list[str] = []
+    for id_, (kind, *named) in zip(ids, answers, strict=True):
+        found[id_] = " ".join(filter(None, named))
+        if kind in SEVERAL or kind not in KINDS:
+            several.append(id_)
+    if several:
+        parts = yield Ask(tuple(("HVALS", f"{prefix}parts:{id_}") for id_ in several), whole=False)
+        for id_, some in zip(several, parts, strict=True):
+            found[id_] = " ".join((found[id_], *some))
     return found
 
 

@@ -81,6 +81,13 @@ OF_HISTORY = (
     "find --currency EUR",
 )
 
+#: How a line, and a screen, is told of.
+_TOLD = (
+    "{line:45} {process_ms:6} ms, best {best_ms:6} ms, {processor_ms:6} ms of a processor, "
+    "{without_start_ms:6} ms without start"
+)
+_SEEN = "{screen:60} {median_ms:6} ms, worst {worst_ms} ms, first {first_ms} ms, {processor_ms} ms of a processor"
+
 #: A few letters of a code of their own, and those the oldest: the worst that a search for a code can meet.
 _RARE = 3
 
@@ -181,18 +188,12 @@ def main() -> int:
         environment = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
         for row in measured(lines, given.rounds, environment):
             rows.append(row)
-            told = (
-                "{line:45} {process_ms:6} ms, best {best_ms:6} ms, {processor_ms:6} ms of a processor, "
-                "{without_start_ms:6} ms without start"
-            )
-            print(told.format(**row), flush=True)
+            print(_TOLD.format(**row), flush=True)
         looks = []
         if given.screens:
             for look in screens.measured(Settings.from_env(), given.rounds, middle):
                 looks.append(look)
-                print(
-                    "{screen:60} {median_ms:6} ms, first {first_ms} ms, worst {worst_ms} ms".format(**look), flush=True
-                )
+                print(_SEEN.format(**look), flush=True)
         facts["load_after"] = os.getloadavg()
         print(json.dumps(facts), flush=True)
         if given.json is not None:

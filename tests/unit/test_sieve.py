@@ -11,7 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from blnk_relay.history.values import Terms, meta_of, movements_of
-from blnk_relay.journal.sieve import sieve
+from blnk_relay.journal.sieve import SEVERAL, sieve
+from blnk_relay.kinds.registry import KINDS
 
 TEXTS = st.text(st.characters(exclude_categories=()), min_size=1, max_size=300)
 NUMBERS = st.integers(-(10**15), 10**15) | st.floats(allow_nan=False, allow_infinity=False) | st.booleans()
@@ -65,3 +66,7 @@ def test_what_is_hidden_or_cannot_be_read_passes_and_what_says_something_else_do
     assert not sieve(other)(body({"destination": "@bob", "precise_amount": 2500, "meta_data": {"order": 8}}), "")
     assert sieve(other)(body({})[: -len("{}}")] + '"\\u0001k1.abc"}', "")
     assert sieve(other)("", "")
+
+
+def test_the_kinds_of_several_parts_are_those_that_say_so():
+    assert {name for name, kind in KINDS.items() if kind.parts is not None} == SEVERAL
