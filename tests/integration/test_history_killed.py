@@ -23,7 +23,7 @@ from tests.support.journal import LANE, WORKER, enqueue, status, trim
 from tests.support.stages import operator_of
 from tests.support.waiting import wait_until
 
-pytestmark = [pytest.mark.long, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.long, pytest.mark.timeout(600)]
 
 #: How often it is killed, and what ends in between: some pages.
 ROUNDS, PAID, DEAD = 40, 24, 6

@@ -20,7 +20,8 @@ from tests.simulation import seams
 from tests.simulation.journal_side import Valkey
 from tests.simulation.plan import plan_of
 from tests.simulation.runs import explained, passes, playing, simulate
-from tests.simulation.world import play
+from tests.simulation.world import Unheard, play
+from worker.telemetry import Telemetry
 
 #: A machine that does much else beside gives them little of its time.
 pytestmark = pytest.mark.timeout(300)
@@ -140,6 +141,11 @@ def test_an_error_that_the_relay_would_log_and_go_on_after_ends_a_run_at_once(mo
     assert says in problem
     begin_s = min(planned.at_s for planned in plan.intents)
     assert float(ended.story[-1].split()[0]) < begin_s + 10, "and not when all that is to befall has befallen"
+
+
+def test_the_workers_of_a_run_can_tell_all_that_real_ones_tell():
+    told = {name for name, member in vars(Telemetry).items() if callable(member) and not name.startswith("_")}
+    assert told - {"tell", "close"} <= set(vars(Unheard))
 
 
 def test_the_command_ends_with_one_line_of_json():

@@ -2,6 +2,7 @@
 
 python -m tests.mutants.core                                    all of them: a long while
 python -m tests.mutants.core 'blnk_relay.intents.steps*'        by the names that mutmut gives to its changes
+python -m tests.mutants.core --package families 'blnk_relay.families.hold_item*'
 
 What no test notices has to stand in ``survivors.toml``, each with a reason why that is well; exit code 1 where one does
 not, or where one that stands there is noticed by now. Changes of nothing but the words of a sentence are not looked at:
@@ -30,9 +31,25 @@ from tests.mutants.mutant import FOLDER
 
 SURVIVORS = FOLDER / "survivors.toml"
 
-#: Modules of blnk_relay/intents that are changed, and the tests that ought to notice, all of them without any I/O.
-MODULES = ("retry", "horizons", "references", "rows", "steps", "verdicts", "verdict_table", "decision")
-TESTS = ("retry", "horizons", "references", "rows", "steps", "verdicts", "transaction", "inflight", "refund")
+#: Modules that are changed, by their package in blnk_relay.
+MODULES = {
+    "intents": ("retry", "horizons", "references", "rows", "steps", "verdicts", "verdict_table", "decision"),
+    "families": (
+        "atomic", "creation", "hold", "hold_batch", "hold_item", "items", "kept", "legs", "movement", "run", "settled",
+        "standing", "update",
+    ),
+}  # fmt: skip
+
+#: The tests that ought to notice, all of them without any I/O.
+TESTS = {
+    "intents": ("retry", "horizons", "references", "rows", "steps", "verdicts", "transaction", "inflight", "refund"),
+    "families": (
+        "evidence", "inflight", "kind_balance_link_identity", "kind_bulk", "kind_creation", "kind_identity_create",
+        "kind_identity_tokenize", "kind_identity_update", "kind_inflight_bulk", "kind_matching_rule",
+        "kind_metadata_update", "kind_reconciliation_start", "kind_reconciliation_upload", "kind_split", "refund",
+        "transaction",
+    ),
+}  # fmt: skip
 
 #: A text of several words in the code.
 _SENTENCE = re.compile(r"""f?(["'])(?=[^"']* )(?:(?!\1).)*\1""")
@@ -93,13 +110,13 @@ def is_of_words(change: Change) -> bool:
     return change.was != change.made and _SENTENCE.sub('""', change.was) == _SENTENCE.sub('""', change.made)
 
 
-def configuration() -> str:
-    """What mutmut has to know, as it stands in a project's file."""
+def configuration(package: str) -> str:
+    """What mutmut has to know to change a package, as it stands in a project's file."""
     lines = {
         "source_paths": ["blnk_relay"],
-        "only_mutate": [f"blnk_relay/intents/{module}.py" for module in MODULES],
+        "only_mutate": [f"blnk_relay/{package}/{module}.py" for module in MODULES[package]],
         "also_copy": ["tasks", "worker", "tests"],
-        "pytest_add_cli_args_test_selection": [f"tests/unit/test_{name}.py" for name in TESTS],
+        "pytest_add_cli_args_test_selection": [f"tests/unit/test_{name}.py" for name in TESTS[package]],
         # What is drawn by lot is drawn alike each time, or what survives would be a matter of luck.
         "pytest_add_cli_args": ["-p", "no:cacheprovider", "--hypothesis-seed=1"],
         "use_git_change_detection": False,
@@ -111,13 +128,20 @@ def configuration() -> str:
 @click.command(help=__doc__)
 @click.argument("names", nargs=-1)
 @click.option("--jobs", default=2, show_default=True, type=click.IntRange(1, 16), help="Processes.")
+@click.option(
+    "--package",
+    default="intents",
+    show_default=True,
+    type=click.Choice(list(MODULES)),
+    help="What is changed. The families have over four thousand changes: by name, some at a time.",
+)
 @click.option("--keep", type=click.Path(path_type=Path), help="A new folder for the copy, to be looked at afterwards.")
-def main(*, names: Sequence[str], jobs: int, keep: Path | None) -> None:
+def main(*, names: Sequence[str], jobs: int, package: str, keep: Path | None) -> None:
     start_s = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="blnk-relay-core-") as folder:
         place = copied(keep or Path(folder) / "tree")
         with (place / "pyproject.toml").open("a", encoding="utf-8") as file:
-            file.write(configuration())
+            file.write(configuration(package))
         _mutmut(place, "run", "--max-children", str(jobs), *names, shown=True)
         ends = _ends(place, names)
         if not ends:
@@ -126,7 +150,7 @@ def main(*, names: Sequence[str], jobs: int, keep: Path | None) -> None:
             raise click.ClickException("mutmut did not come to its end; its words stand above")
         survived = {change_of(name, _mutmut(place, "show", name)) for name, end in ends.items() if end not in _KILLED}
     words = {change for change in survived if is_of_words(change)}
-    known = accepted()
+    known = {one: why for one, why in accepted().items() if one.where.startswith(f"blnk_relay.{package}.")}
     new = sorted(survived - words - set(known), key=str)
     ran = {where_of(name) for name in ends}
     # By name only some of a function's changes may have been tried.

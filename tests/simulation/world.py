@@ -15,7 +15,7 @@ from redis.exceptions import ReadOnlyError, ResponseError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from blnk_relay import Intent, Relay, Settings
-from blnk_relay.errors import InvalidIntent, JournalUnavailable, KeyConflict, OtherLedger, RelayError
+from blnk_relay.errors import InvalidIntent, JournalUnavailable, KeyConflict, OtherLedger, OtherShape, RelayError
 from blnk_relay.intents.exchange import GateChange
 from blnk_relay.intents.intent import DEFAULT_TARGET
 from blnk_relay.intents.progress import Progress
@@ -261,7 +261,7 @@ class _Stopping(Stopping):
         return self.is_set()
 
 
-class _Reports:
+class Unheard:
     """Takes note of nothing: letters are judged where they are kept."""
 
     def dead(self, entry: Any, death: Any) -> None: ...
@@ -271,6 +271,12 @@ class _Reports:
     def found(self, target: str, lost_s: float) -> None: ...
 
     def opened(self, target: str, side: str, code: str, shut_s: float) -> None: ...
+
+    def healed(self, target: str, cause: str) -> None: ...
+
+    def outdated(self, error: OtherShape) -> None: ...
+
+    def different(self, finding: Any) -> None: ...
 
 
 # -- processes ------------------------------------------------------------------------------------------------------
@@ -307,15 +313,15 @@ class Worker:
                 target=DEFAULT_TARGET,
                 journal=journal,
                 bells=self.relay.bells,
-                ledger=ledger_of(self.settings, self.settings.ledgers[DEFAULT_TARGET], journal, _Reports()),
-                reports=_Reports(),
+                ledger=ledger_of(self.settings, self.settings.ledgers[DEFAULT_TARGET], journal, Unheard()),
+                reports=Unheard(),
                 policy=policy_of(self.settings),
                 worker=f"host:{self.number}:{self.born}",
                 stopping=_Stopping(),
             )
             self.loops = Loops()
             self.heard: set[str] = set()
-        shared = SimpleNamespace(settings=self.settings, relay=self.relay, heard=self.heard, reports=_Reports())
+        shared = SimpleNamespace(settings=self.settings, relay=self.relay, heard=self.heard, reports=Unheard())
         self._round = Round(shared, DEFAULT_TARGET, f"program {self.process}", world.idle_s, 1.0)  # type: ignore[arg-type]
         world.hub.spawn(self.process, self._sweep, "sweeper")
 
@@ -834,7 +840,7 @@ class World:
         nobody = Process("nobody")
         with self.building(nobody):
             relay = Relay(self.settings)
-            self._before = ledger_of(self.settings, self.settings.ledgers[DEFAULT_TARGET], relay.journal(), _Reports())
+            self._before = ledger_of(self.settings, self.settings.ledgers[DEFAULT_TARGET], relay.journal(), Unheard())
             self.observer = relay.journal()
         self.producer = SimpleNamespace(process=Process("producer"))
         with self.building(self.producer.process):
@@ -998,6 +1004,8 @@ class World:
         self.hub.now_s += AFTERWARDS_S / (10 if self.given["brisk"] else 1)
         books = self.ledger.books()
         problems += [f"books: {line}" for line in books.violations()]
+        # A journal that has trimmed an intent tells what came of it, and not of which kind it was.
+        kinds = {item.key: item.intent.kind for told in self.stories for item in told.items}
         for told in self.stories:
             endings = Endings({item.key: statuses[item.key] for item in told.items})
             endings.parts = {key: self._parts[key] for key in endings if key in self._parts}
@@ -1006,7 +1014,7 @@ class World:
                 # It was handed out once more before anybody had noticed that the journal was set back.
                 continue
             for key, status in endings.items():
-                problems += self._untrue(key, status)
+                problems += self._untrue(key, kinds[key], status)
                 if self._tell:
                     self.say(f"end of {key}: {_told(status)}")
             problems += [
@@ -1040,7 +1048,7 @@ class World:
             case code:
                 return self._may_be_lost(key) and may_be_told(status.kind, code)
 
-    def _untrue(self, key: str, status: Status | None) -> Iterator[str]:
+    def _untrue(self, key: str, kind: str, status: Status | None) -> Iterator[str]:
         """What is wrong with an ending whatever the books say."""
         if status is None:
             if key in self.receipts and not self._is_forgotten(key):
@@ -1054,7 +1062,7 @@ class World:
                 yield f"untrue: {key}: {status.message!r}, and {left} requests left"
             if status.dead_class == "unknown" and not self._may_be_unknown(key, status, left):
                 yield f"untrue: {key}: unknown {status.code}, and there was no reason: {status.message}"
-        found = self._may_be_lost(key) and may_be_found(status.kind)
+        found = self._may_be_lost(key) and may_be_found(kind)
         if status.state == "done" and left == 0 and not found:
             # After a loss some are done as well where the ledger shows what they ask for.
             yield f"untrue: {key} is done, and no request left for it"

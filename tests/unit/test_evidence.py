@@ -33,7 +33,7 @@ from blnk_relay import (
     void_hold,
 )
 from blnk_relay.families.hold_item import Item
-from blnk_relay.intents.evidence import Known, Part, Past, Sort
+from blnk_relay.intents.evidence import Difference, Known, Part, Past, Sort
 from blnk_relay.intents.found import Found, Lookup, Record, Row
 from blnk_relay.intents.intent import Intent
 from blnk_relay.kinds.registry import KINDS
@@ -78,6 +78,13 @@ def answers(lookup: Lookup, shown: Iterable[Row | Record]) -> list[Row | Record]
 
 def told(it: Past, *shown: Row | Record, others: Iterable[Past] = (), since_ms: int = 0) -> list[tuple[str, str]]:
     """Sort and reference of each difference, when the ledger shows this and nothing else."""
+    return [(str(one.sort), one.reference) for one in compared(it, shown, others, since_ms)]
+
+
+def compared(
+    it: Past, shown: Iterable[Row | Record], others: Iterable[Past] = (), since_ms: int = 0
+) -> tuple[Difference, ...]:
+    """The differences themselves."""
     evidence = KINDS[it.entry.kind].evidence
     assert evidence is not None
     found = Found()
@@ -95,7 +102,7 @@ def told(it: Past, *shown: Row | Record, others: Iterable[Past] = (), since_ms: 
     known.since_ms = since_ms
     differences = evidence.differences(it, found, known)
     assert all(one.says and one.shows and one.advice for one in differences)
-    return [(str(one.sort), one.reference) for one in differences]
+    return differences
 
 
 # -- one payment ------------------------------------------------------------------------------------------------------
@@ -191,6 +198,8 @@ def test_what_is_committed_of_a_hold_is_what_the_journal_knows_to_be_committed()
     assert told(HELD, HOLD_ROW) == []
     assert told(HELD, HOLD_ROW, child(8), others=[commit()]) == []
     assert told(HELD, HOLD_ROW, child(8), child(9), others=[commit()]) == [("twice", "order_42")]
+    (voided,) = compared(HELD, [HOLD_ROW, child(9, "VOID")])
+    assert (voided.sort, voided.says) == ("twice", "what was settled of this hold")
     assert told(commit(), HOLD_ROW, child(8)) == []
     assert told(commit(), HOLD_ROW, child(8), child(9)) == [("twice", "order_42")]
 
@@ -303,6 +312,49 @@ def test_a_refund_that_was_not_to_happen_and_did_is_told_unless_another_one_did_
         told(letter(refund("order_42"), "refused", "ALREADY_REFUNDED", memo={"row": txn(2)}), *STANDS, REFUND_ROW) == []
     )
     assert told(letter(refund("order_42"), "refused"), *STANDS, REFUND_ROW) == []
+
+
+def test_a_refund_that_is_rejected_or_not_there_did_not_happen_and_a_closed_letter_is_believed():
+    unknown = letter(refund("order_42"), "unknown", memo={"row": txn(2)})
+    assert told(unknown, *STANDS) == []
+    assert told(unknown, *STANDS, replace(REFUND_ROW, status="REJECTED")) == []
+    closed = past(refund("order_42"), "discarded", dead_class="unknown", code="SOME_CODE", memo={"row": txn(2)})
+    assert told(closed, *STANDS, REFUND_ROW) == []
+
+
+def test_what_is_below_a_refunded_row_and_gives_nothing_back_is_no_second_refund():
+    below = replace(REFUND_ROW, transaction_id=OTHER, reference="by-hand", parent=txn(2))
+    for one in (replace(below, source=BANK, destination=ALICE), replace(below, status="REJECTED")):
+        assert told(GIVEN_BACK, *STANDS, REFUND_ROW, one) == []
+
+
+def test_of_a_refund_that_is_otherwise_it_is_told_in_what():
+    def shows(*shown: Row, it: Past = GIVEN_BACK) -> str:
+        (one,) = compared(it, shown)
+        return one.shows
+
+    assert shows(*STANDS) == "no refund of it"
+    assert shows(*STANDS, replace(REFUND_ROW, reference="by-hand")) == "the confirmed row under by-hand"
+    assert shows(*STANDS, replace(REFUND_ROW, currency="USD")) == "currency: asked EUR, has USD"
+    assert shows(*STANDS, replace(REFUND_ROW, source=SOMEBODY)) == f"source: asked {ALICE}, has {SOMEBODY}"
+    assert shows(*STANDS, replace(REFUND_ROW, destination=SOMEBODY)) == f"destination: asked {BANK}, has {SOMEBODY}"
+    # Where the row that was given back is not shown any more, it is what was recorded before.
+    recorded = replace(GIVEN_BACK, memo={"row": txn(2), "amount": "1050"})
+    assert shows(replace(REFUND_ROW, precise_amount=1), it=recorded) == "precise_amount: asked 1050, has 1"
+    assert compared(recorded, [replace(REFUND_ROW, precise_amount=1050)]) == ()
+
+
+def test_a_refund_is_below_the_row_that_it_gives_back():
+    evidence = KINDS["refund"].evidence
+    assert known_of(GIVEN_BACK).owner(CHILD) == GIVEN_BACK.entry.id
+    assert known_of(GIVEN_BACK).unexplained(txn(2), [CHILD, OTHER]) == (OTHER,)
+    assert known_of(letter(refund("order_42"), "unknown", memo={"row": txn(2)})).is_unsure(txn(2))
+    # Of one that was never sent nobody knows a row, and nothing is asked.
+    assert evidence.below(letter(refund("order_42"), "unknown")) == ()
+    assert all(
+        lookup.value
+        for lookup in evidence.lookups(letter(refund("order_42"), "unknown", memo={"row": txn(2)}), Found())
+    )
 
 
 # -- several at once --------------------------------------------------------------------------------------------------

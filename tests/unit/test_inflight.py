@@ -297,8 +297,11 @@ def test_big_sums_stay_exact():
     "rows", [(*HELD, child(10, None)), queued_and("INFLIGHT", precise_amount=None)], ids=["a commit", "the hold"]
 )
 def test_an_amount_that_cannot_be_read_never_counts_as_nothing(intent, rows):
-    assert isinstance(decided(intent, progress(), *rows), Again)
-    assert dead(decided(intent, progress(since_ms=NOW_MS - HOUR), *rows)) == (DeadClass.REFUSED, "AMOUNT_UNREADABLE")
+    # Nothing was tried, so nothing is counted.
+    assert decided(intent, progress(since_ms=NOW_MS), *rows) == Again(POLICY.confirm_first_s, counted=False)
+    given_up = decided(intent, progress(since_ms=NOW_MS - HOUR), *rows)
+    assert dead(given_up) == (DeadClass.REFUSED, "AMOUNT_UNREADABLE")
+    assert "amounts that can be read" in given_up.message
     assert isinstance(decided(intent, ours(HOUR), *rows), Look)
     assert dead(decided(intent, ours(6 * HOUR), *rows)) == (DeadClass.UNKNOWN, "UNDECIDED")
 

@@ -82,6 +82,18 @@ def test_what_is_not_shown_is_made_again_only_when_no_request_can_be_under_way(i
         assert decided(intent, sent(QUIET_S, accepted=answered)) == Send()
 
 
+@pytest.mark.parametrize("intent", [WALLETS, WALLET, NAMED])
+def test_what_was_refused_and_is_not_shown_is_not_sent_again(intent):
+    refused = sent(QUIET_S, refuse=True, code="GEN_CONFLICT", message="There is one like it.")
+    assert decided(intent, refused) == Dead(DeadClass.REFUSED, "GEN_CONFLICT", "There is one like it.")
+
+
+@pytest.mark.parametrize(("intent", "ids"), MADE)
+def test_what_was_made_was_sent_and_taken(intent, ids):
+    verdict = judged(intent, ok(201, **shown(intent, ids)))
+    assert (verdict.acted, verdict.accepted) == (True, True)
+
+
 @pytest.mark.parametrize("kind", ["ledger.create", "balance.create", "identity.create"])
 def test_no_replay_makes_another_one(kind):
     plan = plan_replay(kind, "partial", "MADE_OTHERWISE")

@@ -172,6 +172,7 @@ def test_two_under_our_mark_are_a_matter_for_a_human():
     decision = decided(MARA, sent(), OURS, other)
     assert isinstance(decision, Dead)
     assert (decision.dead_class, decision.code) == (DeadClass.UNKNOWN, "MADE_TWICE")
+    assert f"{an_id('idt', 7)}, {an_id('idt', 8)}." in decision.message
 
 
 def test_what_is_not_there_is_sent_again_only_after_the_silence():

@@ -17,6 +17,7 @@ from kindbook import (
     TRANSACTION,
     an_id,
     decided,
+    entry_of,
     judged,
     ok,
     progress,
@@ -27,6 +28,7 @@ from kindbook import (
 )
 
 from blnk_relay import InvalidIntent, result_of, update_metadata
+from blnk_relay.families.update import is_message
 from blnk_relay.intents.decision import Dead, DeadClass, Done, Look, Send
 from blnk_relay.intents.found import Lookup, Record, Row
 from blnk_relay.schema.values import same
@@ -196,3 +198,10 @@ def test_a_key_that_may_never_write_metadata_stops_this_intent_and_nobody_else()
     assert verdict.gate is None
     missing = judged(update_metadata(LEDGER, META), refusal(403, "AUTH_INSUFFICIENT_PERMISSIONS"))
     assert missing.gate is not None
+
+
+@pytest.mark.parametrize("name", ["error", "errors", "error_detail"])
+def test_a_sentence_beside_an_error_is_none_that_says_that_it_was_done(name):
+    entry, sentence = entry_of(update_metadata(TRANSACTION, {"a": "b"})), {"message": "Metadata updated"}
+    assert is_message(entry, ok(200, **sentence))
+    assert not is_message(entry, ok(200, **sentence, **{name: "No."}))

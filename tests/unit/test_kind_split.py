@@ -279,6 +279,16 @@ def test_a_row_that_is_none_of_the_legs_is_a_conflict(strange):
         f"Has: {strange.destination} {strange.precise_amount} {strange.currency} {strange.status}" in decision.message
     )
     assert f"Asked: EUR, {SHOP} 900, {FEES} 100" in decision.message
+    assert "source" not in decision.message
+
+
+def test_of_a_strange_row_the_other_side_is_named_where_it_is_not_what_was_asked_for():
+    def told(source: str) -> str:
+        return decided(progress(), leg(1, FEES, 101, source=source), leg(2, SHOP, 900)).message
+
+    assert f"Has: {FEES} 101 EUR APPLIED, source bln_other. Asked" in told("bln_other")
+    # A read that leaves it out says nothing of it.
+    assert f"Has: {FEES} 101 EUR APPLIED. Asked" in told("")
 
 
 NO_MONEY = {"refuse": True, "code": "TXN_INSUFFICIENT_FUNDS", "message": "insufficient funds"}

@@ -14,9 +14,12 @@ local MOST_BYTES = 65536
 
 local names, found = {}, {}
 for name in string.gmatch(wanted, '[^,]+') do names[#names + 1] = name end
+-- Whether a letter is in doubt, in the same command.
+for _, name in ipairs({ 'created', 'token', 'updated' }) do names[#names + 1] = name end
 for _, id in ipairs(ids) do
   local values, there = redis.call('HMGET', intent_key(id), unpack(names)), false
-  for place in ipairs(names) do
+  local died, token, created = table.remove(values), table.remove(values), table.remove(values)
+  for place in ipairs(values) do
     there = there or place == 1 and values[place]
     values[place] = values[place] or ''
   end
@@ -36,7 +39,7 @@ for _, id in ipairs(ids) do
   local doubt = ''
   if there == 'dead' then
     glance()
-    doubt = may_have_been_replayed(id) and '1' or ''
+    doubt = in_doubt(created, token, died) and '1' or ''
   end
   found[#found + 1] = { values, body, past, doubt }
 end

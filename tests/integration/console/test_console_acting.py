@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from blnk_relay import Operator, Write
+from blnk_relay import Action, Operator, Write
 from blnk_relay.journal.journals import Journals
 from blnk_relay.journal.workers import Sign, sign_of
 from tests.support.cli import FUNDS, die, letters, payment, run
@@ -15,6 +15,7 @@ from tests.support.console import at, hidden, post
 from tests.support.visiting import listening, readable
 from worker.console.doors import API
 from worker.console.settings import ConsoleSettings
+from worker.demo.stage import as_environment
 
 pytestmark = pytest.mark.usefixtures("environment")
 
@@ -55,6 +56,38 @@ def test_an_act_here_leaves_the_same_line_as_one_on_the_command_line(relay, ann,
         assert [one.of.partition(" ")[0] for one in (here, there)] == [here.of.partition(" ")[0]] * 2
         assert (here.via, there.via) == ("console" if face == "page" else "API", "command line")
     assert "letter-3 done" in ann.page("/actions?what=discard").replace("discarded", "done")
+
+
+def test_jobs_wishes_and_looks_at_payloads_leave_the_same_lines_as_on_the_command_line(relay, ann, operator):
+    letters(relay, *(f"poor-{number}" for number in range(101)))
+    for name in ("web-1:42:abc", "web-2:42:abc"):
+        relay.journal().sweep(f"{name} 1.2.3 2", 1.0, sign_of(Sign(version="1.2.3", shape=2, pool="threads")))
+
+    def lines(what: str) -> tuple[Action, Action]:
+        there, here, *_ = operator.actions(what=what)
+        assert (here.via, there.via) == ("console", "command line")
+        for name in ("what", "result", "count", "reason", "who", "targets"):
+            assert getattr(here, name) == getattr(there, name), name
+        return here, there
+
+    def begun_here() -> str:
+        form = hidden(ann, "/letters/replay?all=yes")
+        return ann.post("/letters/replay", count="101", reason="topped up", **form).headers["Location"]
+
+    job = begun_here()
+    ann.said(ann.post(f"{job}/stop", form_token=ann.form_token(), reason="wrong bank"))
+    why = ("--reason", "topped up", "--who", "ann", "--yes")
+    job = run("dead", "replay", "--all", *why, "--json").json["job"]
+    lines("begin")
+    assert run("jobs", "stop", job, "--reason", "wrong bank", "--who", "ann").code == 0
+    lines("stop job")
+    ann.said(ann.fill("/workers/quiet?name=web-1:42:abc", reason="moving house"))
+    assert run("workers", "quiet", "web-2:42", "--reason", "moving house", "--who", "ann").code == 0
+    lines("quiet")
+    ann.post(f"{at(ann, 'poor-1')}/payload", form_token=ann.form_token())
+    assert run("show", "poor-1", "--payload", "--who", "ann").code == 0
+    here, there = lines("view")
+    assert here.of == there.of == "payload of poor-1"
 
 
 def test_nobody_acts_without_a_reason_but_to_resume(relay, ann, script):
@@ -147,12 +180,16 @@ def test_all_workers_are_told_at_once_by_whoever_types_how_many_they_are(relay, 
     assert "web-0:42:abc, web-1:42:abc, web-2:42:abc" in ann.said(ann.fill(path, reason="moving house", count="3"))
     answer = post(script, "/workers/quiet", all=True, count=3, reason="moving house")
     assert len(answer.json()["workers"]) == 3
-    here = {(one.what, one.who, one.reason) for one in operator.actions()}
+    # Who was told already is not told once more; the others are, by the same line.
+    sign = Sign(version="1.2.3", shape=2, lanes=("refunds",), pool="threads")
+    relay.journal().sweep("web-9:42:abc 1.2.3 2", 1.0, sign_of(sign))
     assert run("workers", "stop", "--all", "--reason", "moving house", "--who", "ann").code == 0
-    assert {(one.what, one.who, one.reason) for one in operator.actions()} == here
+    lines = operator.actions(what="stop")
+    assert {one.via for one in lines} == {"console", "command line"}
+    assert {(one.who, one.reason, one.result) for one in lines} == {("ann", "moving house", lines[0].result)}
 
 
-def test_a_target_that_has_moved_is_bound_again_by_an_approver_who_saw_what_it_was(relay, settings, mere):
+def test_a_target_that_has_moved_is_bound_again_by_an_approver_who_saw_what_it_was(relay, settings, mere, environment):
     relay.enqueue(payment(), key="order-1")
     journal = relay.journals.of("default")
     journal.rebind("cloud https://old.example inst_old", who="ann", reason="first")
@@ -169,6 +206,14 @@ def test_a_target_that_has_moved_is_bound_again_by_an_approver_who_saw_what_it_w
         stale = form | {"seen": "another"}
         assert ann.post("/targets/default/rebind", reason="moved", **stale).status_code == 409
         assert "new.example" in ann.said(ann.post("/targets/default/rebind", reason="moved", **form))
+        # The command line leaves the same line.
+        journal.rebind("cloud https://old.example inst_old", who="ann", reason="first")
+        for name, value in as_environment(moved).items():
+            environment.setenv(name, value)
+        assert run("target", "rebind", "default", "--reason", "moved", "--who", "ann", "--yes").code == 0
+        there, here = Operator(journals).actions(what="rebind")
+        for name in ("what", "of", "result", "reason", "who", "targets"):
+            assert getattr(here, name) == getattr(there, name), name
     assert "new.example" in journal.recorded_ledger()
     journals.close()
     assert mere.post("/targets/default/rebind", form_token=mere.form_token(), reason="x").status_code == 403

@@ -99,8 +99,12 @@ def test_what_is_done_to_a_journal_comes_to_the_same_as_on_the_command_line(rela
     assert renewed["result"]["targets"][0]["done"] >= 3
     there = run("encryption", "renew", "--json", "--who", "key all").json
     assert there == {"targets": [renewed["result"]["targets"][0] | {"done": 0}]}
-    told = waited_for(ann, ann.fill("/journals/default/keys"))
-    assert "Nothing needs another key than the one that is written with." in told
+    nothing = waited_for(ann, ann.fill("/journals/default/keys"))
+    assert "Nothing needs another key than the one that is written with." in nothing
+    lines = operator.actions(what="renew keys")
+    assert [one.via for one in lines] == ["command line", "command line", "API", "API"]
+    told = [(one.of, one.who, one.result, one.reason) for one in lines]
+    assert told[:2] == told[2:] == [("target default", "key all", result, "") for result in ("done", "begun")]
     # The letters are accounted for anew.
     assert "4 letters of target default accounted for" in waited_for(ann, ann.fill("/journals/default/recount"))
     # An older shape is brought to the newest, here and there.
@@ -122,6 +126,17 @@ def test_what_is_done_to_a_journal_comes_to_the_same_as_on_the_command_line(rela
     assert INSTANCE in shown
     assert "Shape 2" in shown
     assert "upgrade of target default" in shown
+
+
+def test_a_journal_that_stands_between_two_shapes_is_brought_on_from_here(relay, ann, script):
+    relay.enqueue(payment(), key="order-1")
+    journal = relay.journal()
+    journal.client.hset(journal.key("ground"), "shape", "1>2")
+    assert "Shape 1>2" in ann.page("/journals")
+    assert script.get("/api/v1/journals").json()["journals"][0]["shape"] == "1>2"
+    told = waited_for(ann, ann.fill("/journals/default/upgrade"))
+    assert "has shape 2 now" in told
+    assert "Shape 2" in ann.page("/journals")
 
 
 def test_the_doctor_and_an_audit_say_here_what_they_say_in_the_terminal(relay, ann, script):
@@ -228,25 +243,26 @@ def test_what_takes_an_approver_is_refused_to_an_operator_and_an_operators_to_a_
     assert house.console.errands.all() == ()
 
 
-@pytest.mark.parametrize(
-    ("path", "document", "status", "says"),
-    [
-        ("/journals/default/burn", {}, 400, "not something that is done to a journal"),
-        ("/journals/nope/keys", {}, 404, "no target 'nope'"),
-        ("/journals/nope/history-off", {"reason": "x"}, 404, "no target 'nope'"),
-        ("/audit", {"target": "nope"}, 404, "no target"),
-        ("/audit", {"since": "soon"}, 400, "since:"),
-        ("/audit", {"rate": 0}, 400, "rate must be"),
-        ("/audit", {"rate": "many"}, 400, "rate must be"),
-        ("/audit", {"ours": [1]}, 400, "ours must be"),
-        ("/audit", {"resume": True, "since": "1d"}, 400, "leave out since and until"),
-        ("/doctor", {"target": "nope"}, 404, "no target"),
-        ("/errands/nope/stop", {}, 404, "knows of no errand"),
-    ],
+#: What is asked for, and what is said to it.
+WRONG: tuple[tuple[str, dict[str, Any], int, str], ...] = (
+    ("/journals/default/burn", {}, 400, "not something that is done to a journal"),
+    ("/journals/nope/keys", {}, 404, "no target 'nope'"),
+    ("/journals/nope/history-off", {"reason": "x"}, 404, "no target 'nope'"),
+    ("/audit", {"target": "nope"}, 404, "no target"),
+    ("/audit", {"since": "soon"}, 400, "since:"),
+    ("/audit", {"rate": 0}, 400, "rate must be"),
+    ("/audit", {"rate": "many"}, 400, "rate must be"),
+    ("/audit", {"ours": [1]}, 400, "ours must be"),
+    ("/audit", {"resume": True, "since": "1d"}, 400, "leave out since and until"),
+    ("/doctor", {"target": "nope"}, 404, "no target"),
+    ("/errands/nope/stop", {}, 404, "knows of no errand"),
 )
-def test_what_cannot_be_begun_is_said(script, path, document, status, says):
-    answer = post(script, path, **document)
-    assert (answer.status_code, says in answer.json()["error"]["message"]) == (status, True), answer.text
+
+
+def test_what_cannot_be_begun_is_said(script):
+    for path, document, status, says in WRONG:
+        answer = post(script, path, **document)
+        assert (answer.status_code, says in answer.json()["error"]["message"]) == (status, True), answer.text
 
 
 def test_the_kinds_are_told_as_the_command_line_tells_them(ann, script):
@@ -278,6 +294,25 @@ def test_the_answers_are_as_they_are_described(script):
 
 #: What has to be sent.
 ASKED = {"/journals/default/history-off": {"reason": "no longer wanted"}, "/audit": {"since": "1h"}}
+
+
+@pytest.mark.usefixtures("relay")
+def test_an_errand_is_shown_while_it_goes_on_and_where_it_fails(house, ann):
+    def refused(going: Going) -> Outcome:
+        while not going.pause(30):
+            pass
+        raise Refused("a worker copies")
+
+    errands = house.console.errands
+    for what in ("audit", "doctor", "keys", "renew", "upgrade", "recount", "history"):
+        id_ = begun(errands, what, refused, "default")
+        page = {"audit": "/audit", "doctor": "/doctor", "history": "/history"}.get(what, "/journals")
+        assert ann.get(page).status_code == 200
+        assert "running" in ann.page(f"/errands/{id_}")
+        errands.stop(id_)
+        wait_until(lambda id_=id_: errands.get(id_).over, 20, "its end")
+        assert ann.get(page).status_code == 200
+        assert "failed a worker copies" in ann.page(f"/errands/{id_}")
 
 
 # Errands, without a console

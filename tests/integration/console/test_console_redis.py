@@ -6,9 +6,12 @@ import pytest
 
 from blnk_relay import Operator, Relay, Settings, Write
 from blnk_relay.journal.journals import Journals
+from blnk_relay.journal.workers import Sign, sign_of
 from tests.support.cli import FUNDS, letters, payment
 from tests.support.console import KEYS, at
 from tests.support.visiting import Visitor, listening, readable
+from worker.console.doors import API, SCREENS
+from worker.console.screens.chores import CHORES
 from worker.console.screens.filters import PAGE
 from worker.console.settings import ConsoleSettings
 
@@ -39,7 +42,8 @@ class Counted:
 
 def test_what_a_screen_asks_of_redis_is_bounded_and_does_not_grow_with_the_backlog(relay, ann):
     counted = Counted(relay)
-    screens = ["/", "/intents", "/letters", "/lanes", "/actions", "/intents?state=dead&code=" + FUNDS]
+    screens = [door.path for door in SCREENS if door.method == "GET" and "{" not in door.path]
+    screens += ["/intents?state=dead&code=" + FUNDS, "/find?text=poor-1"]
 
     def fill(start: int, number: int) -> None:
         letters(relay, *(f"poor-{start + at}" for at in range(number)))
@@ -62,6 +66,50 @@ def test_what_a_screen_asks_of_redis_is_bounded_and_does_not_grow_with_the_backl
         assert bytes_ <= few[screen][1] * 1.6 + 20_000, (screen, few[screen], many[screen])
 
 
+def test_nothing_that_is_only_looked_at_changes_anything(relay, ann, script, operator):
+    letters(relay, "poor")
+    relay.enqueue(payment(), key="order-1")
+    job = operator.begin(operator.plan_many("discard", code=FUNDS), who="ann", reason="x")
+    relay.journal().sweep("web-1:42:abc 1.2.3 2", 60.0, sign_of(Sign(version="1.2.3", shape=2, pool="threads")))
+    client = relay.journals.of("default").client
+    ids = {"poor": relay.get("poor").id, "order-1": relay.get("order-1").id}
+    looks = 0
+    before = client.info("persistence")["rdb_changes_since_last_save"]
+    for door in (door for door in (*SCREENS, *API) if door.method == "GET"):
+        visitor = script if door.api else ann
+        for place in PLACES[door.path.removeprefix("/api/v1")] if "{" in door.path else [{}]:
+            path = door.path.format(**{"job": job} | place, id=ids.get(place.get("key", ""), job))
+            answer = visitor.get(path + QUERIES.get(door.path.removeprefix("/api/v1"), ""))
+            # Without a ledger in the settings nothing is bound anew.
+            assert answer.status_code in ((400,) if path.endswith("/rebind") else (200, 404)), (path, answer.text)
+            looks += answer.status_code == 200
+            assert client.info("persistence")["rdb_changes_since_last_save"] == before, path
+    assert looks > 45
+
+
+#: What stands in the places of a path, and what has to be asked for besides.
+PLACES = {
+    "/intents/{target}/{id}": [{"target": "default", "key": key} for key in ("poor", "order-1")],
+    "/intents/{target}/{id}/{what}": [
+        {"target": "default", "key": key, "what": what}
+        for key, what in (("poor", "replay"), ("poor", "discard"), ("order-1", "cancel"))
+    ],
+    "/letters/{what}": [{"what": what} for what in ("replay", "discard")],
+    "/jobs/{id}": [{}],
+    "/lanes/{sort}/{name}/{what}": [
+        {"sort": sort, "name": name, "what": what}
+        for sort, name in (("lane", "refunds"), ("target", "default"))
+        for what in ("pause", "resume")
+    ],
+    "/workers/{what}": [{"what": "stop"}],
+    "/targets/{name}/rebind": [{"name": "default"}],
+    "/journals/{name}/history-off": [{"name": "default"}],
+    "/journals/{name}/{what}": [{"name": "default", "what": what} for what in CHORES],
+    "/errands/{id}": [{}],
+}
+QUERIES = {"/letters/{what}": "?all=yes", "/workers/{what}": "?all=yes", "/find": "?text=poor"}
+
+
 def test_with_redis_away_every_screen_says_so_and_the_console_goes_on(tmp_path):
     journals = Journals(Settings(redis_url=f"unix://{tmp_path}/nothing"))
     with listening(journals, ConsoleSettings(port=0, api_keys=(KEYS["viewer"],))) as house:
@@ -69,8 +117,10 @@ def test_with_redis_away_every_screen_says_so_and_the_console_goes_on(tmp_path):
         told = ann.page("/")
         assert "Critical: journal-away" in told
         assert "Nothing is accepted or posted for this target" in told
-        paths = ("/problems", "/intents", "/intents/default/x", "/letters", "/lanes", "/jobs", "/workers", "/actions")
-        for path in (*paths, "/letters/replay?all=yes"):
+        shown = {door.path for door in SCREENS if door.method == "GET" and "{" not in door.path}
+        # What is found elsewhere too says where it could not look, and the others need no journal.
+        paths = shown - {"/", "/find", "/doctor", "/kinds"}
+        for path in (*paths, "/intents/default/x", "/letters/replay?all=yes"):
             answer = ann.get(path)
             assert answer.status_code == 503
             assert "The journal cannot be reached" in readable(answer.text)

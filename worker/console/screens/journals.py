@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 from blnk_relay import JournalUnavailable
@@ -63,7 +64,10 @@ def bound(ask: Ask) -> tuple[list[Bound], list[str]]:
 def journals(ask: Ask) -> Page:
     """All journals, and what is done to one."""
     found, away = bound(ask)
-    lags = {lag.target: lag for lag in ask.operator.history_lag()}
+    lags = {}
+    # A journal that stands between two shapes tells nothing but that, and is to be brought on from here.
+    with suppress(JournalUnavailable):
+        lags = {lag.target: lag for lag in ask.operator.history_lag()}
     errands = ask.errands.all()[:_MOST_ERRANDS]
     values = {"found": found, "away": away, "lags": lags, "chores": chores.CHORES, "errands": errands}
     return Page("journals.html", values | {"history": bool(ask.operator.settings.history_url)})
@@ -74,7 +78,10 @@ def confirm(ask: Ask) -> Page:
     what, name = ask.path["what"], ask.path["name"]
     chore = chores.chore_of(what)
     ask.operator.journals.any_of(name)
-    values = {"what": what, "name": name, "chore": chore, "workers": ask.operator.overview(name).workers}
+    workers = None
+    with suppress(JournalUnavailable):
+        workers = ask.operator.overview(name).workers
+    values = {"what": what, "name": name, "chore": chore, "workers": workers}
     return Page("chore.html", values | {"lacking": "" if ask.person.may(chore.right) else chore.right.value})
 
 
