@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import socket
 from signal import SIGINT, SIGTERM
 from subprocess import PIPE
 
@@ -13,6 +14,7 @@ import requests
 from tests.support.cli import letters, process, run
 from tests.support.visiting import Visitor, listening
 from tests.support.waiting import wait_until
+from worker.console.serving import bound
 from worker.console.settings import ConsoleSettings
 
 pytestmark = pytest.mark.usefixtures("environment")
@@ -66,3 +68,9 @@ def test_metrics_take_a_key_and_health_takes_none(relay, house, ann):
     assert ann.get("/metrics").status_code == 200
     with listening(relay.journals, ConsoleSettings(port=0, metrics_open=True)) as open_house:
         assert open_house.visitor().get("/metrics").status_code == 200
+
+
+def test_no_answer_waits_for_the_browser_to_confirm_its_beginning():
+    """Asyncio sends at once only on sockets that name their protocol; those that are accepted take it from this one."""
+    with bound(ConsoleSettings(port=0)) as listening_at:
+        assert listening_at.proto == socket.IPPROTO_TCP
