@@ -14,7 +14,7 @@ from blnk_relay.history.values import MOST_INDEXED, Terms, ended_at
 from blnk_relay.journal.entries import cut
 from blnk_relay.journal.flows import Ask, Flow, Run
 from blnk_relay.journal.listing import batched
-from blnk_relay.kinds.registry import KINDS
+from blnk_relay.kinds.registry import KINDS, WITH_PARTS
 
 #: Intents in one trip: their bodies may be large.
 _AT_ONCE = 50
@@ -24,9 +24,6 @@ _STATES = frozenset({"done", "dead", "discarded", "cancelled"})
 
 #: What a reference of a later generation ends with; its first one is what was recorded.
 _GENERATION = re.compile(r"\.r[0-9]+$")
-
-#: Kinds that have several parts, each with an id of the ledger of its own; the kinds say so too, and take their time.
-SEVERAL = frozenset({"transaction.split", "transaction.bulk", "inflight.bulk_commit", "inflight.bulk_void"})
 
 #: Ids of the ledger in the hash of an intent.
 _NAMED = ("txn", "parent", "results")
@@ -68,7 +65,7 @@ def _besides_flow(prefix: str, ids: Sequence[str]) -> Flow[dict[str, str]]:
     several: list[str] = []
     for id_, (kind, *named) in zip(ids, answers, strict=True):
         found[id_] = " ".join(filter(None, named))
-        if kind in SEVERAL or kind not in KINDS:
+        if kind in WITH_PARTS or kind not in KINDS:
             several.append(id_)
     if several:
         parts = yield Ask(tuple(("HVALS", f"{prefix}parts:{id_}") for id_ in several), whole=False)

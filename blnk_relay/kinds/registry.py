@@ -1,4 +1,4 @@
-"""All kinds, by name. A new kind is its module and one line here.
+"""All kinds, by name. A new kind is its module and one line here; one of several parts, two.
 
 A kind's module has its name, with ``_`` for ``.``, and is imported when the kind is first asked for: whoever only looks
 into a journal pays for none, or for those that are there.
@@ -39,6 +39,11 @@ _NAMES = (
     "matching_rule.update",
     "matching_rule.delete",
 )
+
+
+#: Kinds of several parts, each with an id of the ledger of its own. They say so themselves (:attr:`Kind.parts`): it stands
+#: here as well, so that who looks through a journal need not import them.
+WITH_PARTS = frozenset({"transaction.split", "transaction.bulk", "inflight.bulk_commit", "inflight.bulk_void"})
 
 
 class _Kinds(Mapping[str, "Kind"]):
