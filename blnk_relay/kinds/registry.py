@@ -41,8 +41,8 @@ _NAMES = (
 )
 
 
-#: Kinds of several parts, each with an id of the ledger of its own. They say so themselves (:attr:`Kind.parts`): it stands
-#: here as well, so that who looks through a journal need not import them.
+#: Kinds of several parts, each with an id of the ledger of its own. They say so themselves (:attr:`Kind.parts`); it
+#: stands here as well, so that who looks through a journal need not import them.
 WITH_PARTS = frozenset({"transaction.split", "transaction.bulk", "inflight.bulk_commit", "inflight.bulk_void"})
 
 

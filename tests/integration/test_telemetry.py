@@ -31,6 +31,10 @@ def letter(number=1, *, target="default", kind="transaction", dead_class=DeadCla
     return Entry(f"id-{number}", kind, target, "lane", "key", "", {}), Dead(dead_class, code, "Ms Sekret has no money.")
 
 
+#: Events that the library keeps on their way, besides the one that it is sending.
+ROOM = 100
+
+
 def counted(sentry):
     return sum(event["extra"]["count"] for event in sentry.events())
 
@@ -117,6 +121,9 @@ def test_more_than_fits_on_the_way_to_sentry_is_counted_and_said(sentry, caplog)
     for number in range(250):
         reports.dead(*letter(number, code=f"CODE_{number}"))
     sentry.open.set()
+    wait_until(
+        lambda: counted(sentry) > ROOM, 10, "what fits to arrive: a worker that ends waits for it, but not for long"
+    )
     telemetry.close()
     lost = [record.getMessage() for record in caplog.records if "not sent to Sentry" in record.getMessage()]
     assert any("queue_overflow" in line for line in lost)
