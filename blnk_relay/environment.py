@@ -80,7 +80,7 @@ class Environment:
         known |= {f"{PREFIX}{scope}{SCOPE}{name}" for scope in scopes for name in own}
         paths = {name for name in known if name.lower().endswith(tuple(_KEPT_PATHS))}
         for name in sorted(self._given):
-            if name.startswith(tuple(PREFIX + part for part in OTHERS)):
+            if any(_is_of(name, part) for part in OTHERS):
                 continue
             if name not in known and (name.removesuffix(_FILE) not in known - paths):
                 scope, between, _ = name.removeprefix(PREFIX).partition(SCOPE)
@@ -106,7 +106,7 @@ class Environment:
         there = tuple(items)
         known = {PREFIX + part + item.name.upper() for item in there}
         for name in sorted(self._given):
-            if not name.startswith(PREFIX + part):
+            if not _is_of(name, part):
                 continue
             if name not in known and name.removesuffix(_FILE) not in known:
                 raise InvalidSettings(
@@ -158,6 +158,11 @@ class Environment:
             # A secret must not be quoted.
             quoted = "" if secret else f", not {text[:_MOST_QUOTED]!r}"
             raise InvalidSettings(f"{variable} {_MUST[type_]}{quoted}.") from None
+
+
+def _is_of(name: str, part: str) -> bool:
+    """Whether a variable is of a program of its own; a target may be called like that, or begin so."""
+    return name.startswith(PREFIX + part) and SCOPE not in name.removeprefix(PREFIX)
 
 
 def _bool(text: str) -> bool:

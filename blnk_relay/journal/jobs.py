@@ -84,10 +84,10 @@ class ManyPlan:
         self.codes[letter.status.code] += 1
         if letter.way == ReplayWay.NO:
             self.reasons[letter.why] += 1
-        if letter.way != ReplayWay.NO:
+            if len(self.left) < _FIRST:
+                self.left.append(letter)
+        else:
             self.letters.append(letter)
-        elif len(self.left) < _FIRST:
-            self.left.append(letter)
         return True
 
     @property

@@ -13,6 +13,7 @@ from blnk_relay.intake import prepare
 from blnk_relay.journal.entries import id_of
 from blnk_relay.kinds.registry import KINDS
 from tests.support.payments import payment
+from worker.console.settings import ConsoleSettings
 from worker.demo.stage import as_environment
 
 HERE: dict[str, str] = {"instance_id": "inst_1", "token": "blnk_hidden"}
@@ -73,6 +74,18 @@ def test_named_targets_are_read_from_variables_of_their_own(monkeypatch, tmp_pat
     assert settings.ledgers["eu"] == Target(name="eu", instance_id="inst_eu", token="blnk_eu", confirm_route="data")  # noqa: S106
     assert (settings.ledgers["us"].token, settings.ledgers["us"].token_file) == ("", str(secret))
     assert settings.ledgers["own_core"].api == "core"
+
+
+def test_a_target_may_be_called_like_a_program_that_has_settings_of_its_own(monkeypatch):
+    for name in ("CONSOLE", "CONSOLE_EU"):
+        monkeypatch.setenv(f"{PREFIX}{name}__BASE_URL", f"https://{name.lower()}.example")
+        monkeypatch.setenv(f"{PREFIX}{name}__INSTANCE_ID", f"inst_{name.lower()}")
+    monkeypatch.setenv(f"{PREFIX}TARGETS", "console,console_eu")
+    assert list(Settings.from_env().ledgers) == ["console", "console_eu"]
+    assert ConsoleSettings.from_env() == ConsoleSettings()
+    monkeypatch.setenv(f"{PREFIX}CONSOLE__TOKNE", "x")
+    with pytest.raises(InvalidSettings, match=f"did you mean {PREFIX}CONSOLE__TOKEN"):
+        Settings.from_env()
 
 
 def test_a_secret_of_a_named_target_may_be_a_file(monkeypatch, tmp_path):

@@ -376,8 +376,7 @@ class LedgerOverHttp:
             shown += page
         if _contradicting("reconciliations", shown):
             return _DOUBTFUL
-        # Whoever ignores the filter shows the runs of other uploads as well: too many of them perhaps.
-        return sorted({str(run["reconciliation_id"]) for run in shown if run.get("upload_id") == upload})
+        return sorted({str(run["reconciliation_id"]) for run in shown})
 
     def _one_by_one(self, field: str, values: Sequence[str]) -> Iterator[Sequence[Mapping[str, Any]] | Response]:
         """Core's own reads, one row each; 404 TXN_NOT_FOUND is an answer, not a failure."""

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 from blnk_relay.errors import Refused
 from blnk_relay.journal.hands.base import Hands
 from blnk_relay.journal.listing import MOST_MISSED, recount
+from blnk_relay.journal.upgrade import Upgraded, shape_flow, upgrade_flow
 
 if TYPE_CHECKING:  # as in looking.py
     from blnk_relay.journal.lag import HistoryLag
     from blnk_relay.journal.resealing import KeyUse, Resealed
-    from blnk_relay.journal.upgrade import Upgraded
 
 
 class Care(Hands):
@@ -35,8 +35,6 @@ class Care(Hands):
             NotFound: There is no such target.
             JournalUnavailable: Redis did not answer.
         """
-        from blnk_relay.journal.upgrade import upgrade_flow
-
         made = []
         for journal in self._journals(target):
             done = journal.drive(upgrade_flow(self.settings, journal.target))
@@ -56,8 +54,6 @@ class Care(Hands):
             NotFound: There is no such target.
             JournalUnavailable: Redis did not answer.
         """
-        from blnk_relay.journal.upgrade import shape_flow
-
         journal = self._journal(target)
         return journal.drive(shape_flow(journal.prefix))
 
