@@ -373,6 +373,22 @@ def test_an_errand_that_fails_says_so_without_what_belongs_to_people(caplog):
     assert issubclass(BrokenOff, Exception)
 
 
+def test_an_errand_that_could_not_begin_leaves_nothing_behind(monkeypatch):
+    errands = Errands()
+
+    def none_left(_: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    with monkeypatch.context() as without:
+        without.setattr(threading.Thread, "start", none_left)
+        with pytest.raises(RuntimeError):
+            begun(errands, "keys", lambda _: Outcome("done"))
+    assert errands.all() == ()
+    id_ = begun(errands, "keys", lambda _: Outcome("done"))
+    wait_until(lambda: errands.get(id_).over, 20, "its end")
+    errands.close()
+
+
 def test_old_errands_are_forgotten_and_none_that_goes_on():
     errands, free = Errands(), threading.Event()
 
