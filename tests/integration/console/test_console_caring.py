@@ -23,6 +23,7 @@ from tests.support.waiting import wait_until
 from worker.cli.audit import WHO
 from worker.console.doors import API
 from worker.console.errands import MOST_AT_ONCE, MOST_KEPT, BrokenOff, Errands, Going, Outcome
+from worker.console.screens.errands import STOPPABLE
 from worker.demo.stage import INSTANCE, TOKEN, as_environment
 
 OLD, NEW = a_key("k1"), a_key("k2")
@@ -297,7 +298,7 @@ ASKED = {"/journals/default/history-off": {"reason": "no longer wanted"}, "/audi
 
 
 @pytest.mark.usefixtures("relay")
-def test_an_errand_is_shown_while_it_goes_on_and_where_it_fails(house, ann):
+def test_an_errand_is_shown_while_it_goes_on_and_where_it_fails(house, ann, script):
     def refused(going: Going) -> Outcome:
         while not going.pause(30):
             pass
@@ -309,6 +310,10 @@ def test_an_errand_is_shown_while_it_goes_on_and_where_it_fails(house, ann):
         page = {"audit": "/audit", "doctor": "/doctor", "history": "/history"}.get(what, "/journals")
         assert ann.get(page).status_code == 200
         assert "running" in ann.page(f"/errands/{id_}")
+        if what not in STOPPABLE:
+            answer = post(script, f"/errands/{id_}/stop")
+            assert (answer.status_code, "cannot be stopped" in answer.json()["error"]["message"]) == (409, True)
+            assert "Stop it" not in ann.page(f"/errands/{id_}")
         errands.stop(id_)
         wait_until(lambda id_=id_: errands.get(id_).over, 20, "its end")
         assert ann.get(page).status_code == 200
