@@ -74,10 +74,12 @@ def test_numbers_that_stand_twice_for_the_sake_of_a_quick_start_agree():
 
 
 def test_a_command_that_is_not_installed_is_a_sentence(monkeypatch):
-    missing = deferred.Deferred("demo", "worker.nothing.here", "command", "", "Install the extra.")
+    missing = deferred.Deferred("demo", "worker.nothing.here", "command", "", extra="sandbox")
     monkeypatch.setitem(cli.commands, "demo", missing)
     assert run("demo").code == exits.BAD_INPUT
-    assert "demo needs what is not installed: worker.nothing. Install the extra." in run("demo").err
+    told = run("demo").err
+    assert "demo needs what is not installed: worker.nothing. Install the extra: pip install" in told
+    assert "'blnk-relay[worker,sandbox]'" in told
 
 
 @pytest.mark.parametrize(

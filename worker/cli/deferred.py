@@ -17,7 +17,7 @@ class Deferred(click.Command):
         module: Module to import.
         attribute: Name of the command in that module.
         summary: Its line in the help.
-        extra: What to say where something that the module needs is not installed: the extra that installs it.
+        extra: What installs all that the module needs; empty where it needs nothing more than any command.
     """
 
     def __init__(self, name: str, module: str, attribute: str, summary: str, extra: str = "") -> None:
@@ -37,7 +37,10 @@ class Deferred(click.Command):
         except ModuleNotFoundError as error:
             if not self._extra:
                 raise
-            raise exits.BadInput(f"{self.name} needs what is not installed: {error.name}. {self._extra}") from None
+            raise exits.BadInput(
+                f"{self.name} needs what is not installed: {error.name}. "
+                f"Install the extra: pip install 'blnk-relay[worker,{self._extra}]'"
+            ) from None
         if not isinstance(command, click.Command):
             raise TypeError(f"{self._module}:{self._attribute} is not a command")
         return command

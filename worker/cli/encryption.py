@@ -38,7 +38,7 @@ def encryption_keys(target: str | None, whole: bool, as_json: bool) -> None:
     if as_json:
         emit({"targets": [use_json(use) for use in uses]})
         return
-    table(_COLUMNS, [row for use in uses for row in use_rows(use)])
+    table(_COLUMNS, [row for use in uses for row in _rows(use)])
     for use in uses:
         if use.left:
             say(
@@ -49,12 +49,7 @@ def encryption_keys(target: str | None, whole: bool, as_json: bool) -> None:
             )
 
 
-def use_rows(use: KeyUse) -> list[tuple[str, ...]]:
-    """What a journal needs which key for, as rows of a table: target, key, intents, what besides, a note.
-
-    Args:
-        use: Of which.
-    """
+def _rows(use: KeyUse) -> list[tuple[str, ...]]:
     from blnk_relay.errors import key_in_words
 
     rows: list[tuple[str, ...]] = []

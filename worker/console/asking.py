@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 from urllib.parse import quote, urlencode
@@ -189,6 +189,3 @@ def link(root: str, path: str, **query: object) -> str:
 def part(text: str) -> str:
     """A part of a path, whatever is in it."""
     return quote(text, safe="")
-
-
-Clock = Callable[[], float]

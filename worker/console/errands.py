@@ -160,12 +160,13 @@ class Errands:
                     raise Refused(f"{one.of} goes on already, begun by {one.who or 'somebody'}: see errand {one.id}")
             if len(running) >= MOST_AT_ONCE:
                 raise Refused(f"{len(running)} errands go on already; wait until one is over, or stop one")
+            # First, for there may be no thread to be had; it can tell nothing before it is noted.
+            thread.start()
             self._kept[made.id] = made
             self._going[made.id] = going, thread
             for id_ in [id_ for id_ in self._kept if id_ not in self._going]:
                 if len(self._kept) > MOST_KEPT:
                     del self._kept[id_]
-        thread.start()
         return made
 
     def all(self) -> tuple[Errand, ...]:

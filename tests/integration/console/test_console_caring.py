@@ -23,6 +23,7 @@ from tests.support.waiting import wait_until
 from worker.cli.audit import WHO
 from worker.console.doors import API
 from worker.console.errands import MOST_AT_ONCE, MOST_KEPT, BrokenOff, Errands, Going, Outcome
+from worker.console.screens.errands import STOPPABLE
 from worker.demo.stage import INSTANCE, TOKEN, as_environment
 
 OLD, NEW = a_key("k1"), a_key("k2")
@@ -297,7 +298,7 @@ ASKED = {"/journals/default/history-off": {"reason": "no longer wanted"}, "/audi
 
 
 @pytest.mark.usefixtures("relay")
-def test_an_errand_is_shown_while_it_goes_on_and_where_it_fails(house, ann):
+def test_an_errand_is_shown_while_it_goes_on_and_where_it_fails(house, ann, script):
     def refused(going: Going) -> Outcome:
         while not going.pause(30):
             pass
@@ -309,6 +310,10 @@ def test_an_errand_is_shown_while_it_goes_on_and_where_it_fails(house, ann):
         page = {"audit": "/audit", "doctor": "/doctor", "history": "/history"}.get(what, "/journals")
         assert ann.get(page).status_code == 200
         assert "running" in ann.page(f"/errands/{id_}")
+        if what not in STOPPABLE:
+            answer = post(script, f"/errands/{id_}/stop")
+            assert (answer.status_code, "cannot be stopped" in answer.json()["error"]["message"]) == (409, True)
+            assert "Stop it" not in ann.page(f"/errands/{id_}")
         errands.stop(id_)
         wait_until(lambda id_=id_: errands.get(id_).over, 20, "its end")
         assert ann.get(page).status_code == 200
@@ -371,6 +376,22 @@ def test_an_errand_that_fails_says_so_without_what_belongs_to_people(caplog):
     assert "Alice" not in f"{told}{caplog.text}"
     assert "ValueError at test_console_caring.py" in caplog.text
     assert issubclass(BrokenOff, Exception)
+
+
+def test_an_errand_that_could_not_begin_leaves_nothing_behind(monkeypatch):
+    errands = Errands()
+
+    def none_left(_: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    with monkeypatch.context() as without:
+        without.setattr(threading.Thread, "start", none_left)
+        with pytest.raises(RuntimeError):
+            begun(errands, "keys", lambda _: Outcome("done"))
+    assert errands.all() == ()
+    id_ = begun(errands, "keys", lambda _: Outcome("done"))
+    wait_until(lambda: errands.get(id_).over, 20, "its end")
+    errands.close()
 
 
 def test_old_errands_are_forgotten_and_none_that_goes_on():

@@ -53,6 +53,13 @@ def test_many_letters_are_planned_typed_out_and_carried_out_by_workers(relay, an
     assert relay.get("poor-3").state == "ready"
 
 
+def test_letters_that_are_narrowed_by_their_end_alone_can_be_acted_on(relay, ann):
+    letters(relay, "a", "b")
+    for until, title in (("2100-01-01T00:00:00Z", "Replay 2 dead letters?"), ("", "Replay 2 dead letters?")):
+        [path] = re.findall(r'href="(/letters/replay[^"]*)"', ann.get(f"/letters?until={until}").text)
+        assert title in ann.page(path.replace("&amp;", "&"))
+
+
 def fill_many(visitor: Visitor, path: str, **fields: str) -> requests.Response:
     return visitor.post(path.partition("?")[0], **hidden(visitor, path), **fields)
 

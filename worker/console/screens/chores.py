@@ -293,7 +293,7 @@ def _audit_asked(ask: Ask) -> AuditAsked:
         place = kept_place(Audited(journal).place(WHO))
         if place is None:
             raise BadRequest("the journal keeps no place of an audit to go on from: begin one")
-    filters = Filters.read({"since": ask.text("since") or "1d", "until": ask.text("until")})
+    filters = Filters.read({"since": ask.text("since"), "until": ask.text("until")})
     now = operator.now(target)
     since = filters.since_at(now) or now - timedelta(days=1)
     return AuditAsked(

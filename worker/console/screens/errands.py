@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from blnk_relay import Refused
 from worker.console.asking import Ask, Onward, Page, part
 from worker.console.errands import Errand
 from worker.console.signin.rights import Person, Right
@@ -36,10 +37,13 @@ def stopped(ask: Ask) -> Errand:
 
     Raises:
         NotFound: There is no such errand.
-        Refused: It is over already.
+        Refused: It is over already, or cannot be stopped.
     """
     ask.need(Right.OPERATOR, "to stop an errand")
-    return ask.errands.stop(ask.path["id"])
+    found = ask.errands.get(ask.path["id"])
+    if found.what not in STOPPABLE and not found.over:
+        raise Refused(f"{found.of} cannot be stopped half way; it is soon over")
+    return ask.errands.stop(found.id)
 
 
 def address(found: Errand) -> str:

@@ -86,6 +86,11 @@ class Filters:
         """Whether anything is asked for at all."""
         return any(self.query().values())
 
+    @property
+    def scope(self) -> bool:
+        """Whether it says which letters to act on; a time until when does not by itself, as on the command line."""
+        return any((self.kind, self.code, self.dead_class, self.target, self.since))
+
     def since_at(self, now: datetime) -> datetime | None:
         """From when on, seen from now.
 

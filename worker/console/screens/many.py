@@ -27,7 +27,7 @@ def plan(ask: Ask) -> tuple[str, Filters, ManyPlan]:
     asked = {name: str(value) for name, value in ask.form.items() if isinstance(value, str)}
     filters = Filters.read({**ask.query, **asked})
     everything = {**ask.query, **asked}.get("all") == "yes"
-    if not (everything or filters.kind or filters.code or filters.dead_class or filters.target or filters.since):
+    if not (everything or filters.scope):
         raise BadRequest("say which letters: a kind, a code, a class, a target, a time, or all of them")
     return what, filters, made(ask, what, filters)
 
