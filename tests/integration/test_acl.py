@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -47,7 +48,8 @@ def guarded() -> Iterator[Any]:
 def everything(stage: Stage) -> None:
     """All that producers, workers and operators do."""
     settings = stage.settings
-    with Relay(settings) as relay:
+    # A disk that is busy may take its time.
+    with Relay(replace(settings, redis_timeout_s=20.0, durability_timeout_s=10.0)) as relay:
         operator = Operator(relay.journals, relay.bells)
         operator.pause_lane("transactions", who="me")
         relay.enqueue(payment("taken-back."))

@@ -58,7 +58,7 @@ LINES: Mapping[tuple[str, ...], tuple[Row, ...]] = {
     ("show",): (Row(("open-1",)),),
     ("list",): (
         Row((), 3_000, 500_000),
-        Row(("--state", "dead", "--limit", "10"), 320, 40_000),
+        Row(("--state", "dead", "--limit", "10"), 250, 40_000),
         # What no index answers ends after some that do not fit.
         Row(("--state", "ready", "--kind", "refund"), 3_000, 250_000),
         Row(("--kind", "refund"), 3_000, 250_000),
@@ -80,7 +80,7 @@ LINES: Mapping[tuple[str, ...], tuple[Row, ...]] = {
     ("health",): (Row((), code=1),),
     ("dead", "list"): (
         Row((), 1_200, 250_000),
-        Row(("--limit", "10"), 320, 40_000),
+        Row(("--limit", "10"), 250, 40_000),
         Row(("--code", FUNDS), 1_200, 250_000),
         Row(("--code", RARE), 160),
         Row(("--class", "rejected"), 1_200, 250_000),

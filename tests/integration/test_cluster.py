@@ -175,7 +175,7 @@ def test_a_journal_goes_on_where_its_replica_was_promoted(valkey):
         owner = nodes.owner(settings.prefix("default"))
         replica = nodes.replica_of(owner)
         with Relay(settings) as relay:
-            assert relay.enqueue(payment("before.")).durability == "replicated:1"
+            wait_until(lambda: relay.enqueue(payment("before.")).durability == "replicated:1", 20, "durability")
             nodes.promote(replica)
             assert relay.enqueue(payment("promoted.")).created
             wait_until(lambda: nodes.replica_of(replica) is owner, 20, "the old master to follow")

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import signal
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -26,7 +24,7 @@ from tests.support.stages import (
     lasting_stage,
     leased_ids,
     operator_of,
-    pause_process,
+    pause_holding,
     resume_process,
     wait_for_leases,
 )
@@ -97,15 +95,8 @@ def test_what_killed_workers_held_moves_again_soon_and_nothing_is_lost_or_double
     for _ in range(2):
         crash_stage.start_worker()
     receipts = relay.enqueue_many(mix("killed", 200))
-    for _ in range(20):
-        wait_for_leases(relay, 20)
-        # Stopped first, so that what they hold at the blow is what they held when it was decided.
-        for worker in crash_stage.workers:
-            os.killpg(worker.pid, signal.SIGSTOP)
-        if leased_ids(relay):
-            break
-        for worker in crash_stage.workers:
-            os.killpg(worker.pid, signal.SIGCONT)
+    # Stopped first, so that what they hold at the blow is what they held when it was decided.
+    pause_holding(relay, crash_stage.workers, 20)
     for worker in list(crash_stage.workers):
         crash_stage.kill_worker(worker)
     killed_s = time.monotonic()
@@ -147,14 +138,7 @@ def test_a_worker_that_is_told_to_stop_settles_what_it_holds_first(crash_stage, 
 def test_a_worker_that_wakes_after_its_lease_neither_settles_nor_doubles(crash_stage, relay):
     sleeper = crash_stage.start_worker()
     receipts = relay.enqueue_many(mix("slept", 60))
-    for _ in range(20):
-        wait_for_leases(relay, 5)
-        pause_process(sleeper)
-        if leased_ids(relay):
-            break
-        # It has settled all of it between the look and the blow.
-        resume_process(sleeper)
-    assert leased_ids(relay), "the drill must hit something"
+    pause_holding(relay, [sleeper], 5)
     crash_stage.start_worker()
     finish(crash_stage, relay, receipts)
     ids = [receipt.id for receipt in receipts]

@@ -20,7 +20,7 @@ from blnk_relay.journal.workers import Sign, sign_of
 from tests.support.cli import process, run
 from tests.support.counting import assert_exactly_once, wait_for_all
 from tests.support.payments import payment
-from tests.support.stages import SHORT, operator_of, slow, wait_for_leases
+from tests.support.stages import SHORT, operator_of, pause_holding, slow, wait_for_leases
 from tests.support.waiting import wait_until
 from worker.cli import exits
 from worker.demo.stage import Stage, _clean_environment, as_environment
@@ -118,7 +118,7 @@ def test_a_worker_that_was_killed_stays_visible_with_what_it_held(stage, staged)
     operator, process = operator_of(staged), stage.start_worker()
     (worker,) = alive(operator)
     receipts = pay(staged, "a", 40)
-    wait_for_leases(staged, 4)
+    pause_holding(staged, [process], 4, least=4)
     stage.kill_worker(process)
     stage.start_worker()
 

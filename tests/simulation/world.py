@@ -31,12 +31,13 @@ from tasks.loops import Loops
 from tasks.runtime import Runtime, Stopping
 from tests.simulation import clockwork, seams
 from tests.simulation.clockwork import Hub, Process, current
-from tests.simulation.excuses import Loss, may_be_found, may_be_lost, may_be_told
+from tests.simulation.excuses import Loss
 from tests.simulation.fencing import Fencing
 from tests.simulation.journal_side import OLDER, Valkey
+from tests.simulation.judging import judged
 from tests.simulation.ledger_side import SimLedger, SimWire, Strike
 from tests.simulation.plan import CALM, Event, Plan
-from tests.simulation.stories import RESULTS, STORIES, Endings, Told
+from tests.simulation.stories import RESULTS, STORIES, Told
 from worker.ledger.ledgers import ledger_of
 from worker.sweeper import Round
 
@@ -1002,84 +1003,7 @@ class World:
             worker.process.alive = False
         statuses = self._statuses()
         self.hub.now_s += AFTERWARDS_S / (10 if self.given["brisk"] else 1)
-        books = self.ledger.books()
-        problems += [f"books: {line}" for line in books.violations()]
-        # A journal that has trimmed an intent tells what came of it, and not of which kind it was.
-        kinds = {item.key: item.intent.kind for told in self.stories for item in told.items}
-        for told in self.stories:
-            endings = Endings({item.key: statuses[item.key] for item in told.items})
-            endings.parts = {key: self._parts[key] for key in endings if key in self._parts}
-            endings.forgotten = frozenset(key for key in endings if endings[key] is None and self._is_forgotten(key))
-            if any(id_of(DEFAULT_TARGET, key) in self.fencing.blind for key in endings):
-                # It was handed out once more before anybody had noticed that the journal was set back.
-                continue
-            for key, status in endings.items():
-                problems += self._untrue(key, kinds[key], status)
-                if self._tell:
-                    self.say(f"end of {key}: {_told(status)}")
-            problems += [
-                problem
-                for problem in told.judge(books, endings)
-                if not (told.excused(problem) and any(map(self._may_be_lost, endings)))
-            ]
-
-    def _is_forgotten(self, key: str) -> bool:
-        """Whether it was done, and the journal does not keep keys for long."""
-        return bool(self.given["forgets"]) and id_of(DEFAULT_TARGET, key) in self.fencing.done
-
-    def _may_be_lost(self, key: str) -> bool:
-        return may_be_lost(key, self.first_s.get(key, 0.0), self.losses)
-
-    def _may_be_unknown(self, key: str, status: Status, left: int) -> bool:
-        """Whether there was a reason for not knowing what became of it: nobody writes to this ledger but the relay."""
-        match status.code:
-            case "LAPSED_TOO_OFTEN":
-                hurt = sum(n for what, n in self.struck.items() if "crash" in what or "freeze" in what)
-                return hurt >= self.settings.max_lapses
-            case code if code in _MAY_BE_SENT:
-                # Whoever had it in hand was silent, and may have sent it for all that anybody can know.
-                return (
-                    left > 0
-                    or self._may_be_lost(key)
-                    or any(word in what for what in self.struck for word in _SILENCING)
-                )
-            case "KEY_FORGOTTEN":
-                return bool(self.given["forgets"])
-            case code:
-                return self._may_be_lost(key) and may_be_told(status.kind, code)
-
-    def _untrue(self, key: str, kind: str, status: Status | None) -> Iterator[str]:
-        """What is wrong with an ending whatever the books say."""
-        if status is None:
-            if key in self.receipts and not self._is_forgotten(key):
-                yield f"lost: {key} has a receipt, and the journal knows nothing of it"
-            return
-        left = self.ledger.left.get(status.id, 0)
-        if status.state in {"dead", "discarded"}:
-            if status.code == "CANNOT_BE_HANDLED":
-                yield f"error: {key}: {status.message}"
-            if status.dead_class == "refused" and "never sent" in status.message and left:
-                yield f"untrue: {key}: {status.message!r}, and {left} requests left"
-            if status.dead_class == "unknown" and not self._may_be_unknown(key, status, left):
-                yield f"untrue: {key}: unknown {status.code}, and there was no reason: {status.message}"
-        found = self._may_be_lost(key) and may_be_found(kind)
-        if status.state == "done" and left == 0 and not found:
-            # After a loss some are done as well where the ledger shows what they ask for.
-            yield f"untrue: {key} is done, and no request left for it"
-
-
-#: What keeps a worker from saying what it did.
-_SILENCING = ("crash", "freeze", "lose", "late", "refuse", "away", "stop", "rebind")
-
-#: Codes of letters that say that it may have been sent, and nothing more.
-_MAY_BE_SENT = frozenset({"EXPIRED", "VANISHED", "STUCK_QUEUED", "UNDECIDED", "NOT_SHOWN"})
-
-
-def _told(status: Status | None) -> str:
-    if status is None:
-        return "nothing is known of it"
-    ended = f"{status.state} {status.outcome}{status.dead_class} {status.code}"
-    return f"{ended} {status.transaction_id} {status.message}".strip()
+        problems += judged(self, statuses, self._parts)
 
 
 def _short(answer: Any) -> str:

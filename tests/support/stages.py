@@ -107,6 +107,20 @@ def wait_for_leases(relay: Relay, number: int, timeout_s: float = 15.0) -> set[s
     return wait_until(enough, timeout_s, f"{number} leases", poll_s=0.005)
 
 
+def pause_holding(relay: Relay, workers: Sequence[subprocess.Popen[bytes]], number: int, least: int = 1) -> None:
+    """Pause workers once they have held so many leases, at a moment in which they hold at least some."""
+    for _ in range(20):
+        wait_for_leases(relay, number)
+        for worker in workers:
+            pause_process(worker)
+        if len(leased_ids(relay)) >= least:
+            return
+        # They have settled what they held between the look and the blow.
+        for worker in workers:
+            resume_process(worker)
+    raise AssertionError("the drill must hit something")
+
+
 def fields_of(relay: Relay, ids: Sequence[str], name: str) -> list[str | None]:
     """One field of the records of some intents, in one trip."""
     journal = relay.journal()

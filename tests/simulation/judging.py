@@ -1,0 +1,105 @@
+"""What is wrong with a run that is over: of its stories, by the books, and of each letter, whatever the books say."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING
+
+from blnk_relay.intents.intent import DEFAULT_TARGET
+from blnk_relay.journal.entries import id_of
+from blnk_relay.journal.status import Status
+from tests.simulation.excuses import may_be_found, may_be_lost, may_be_told
+from tests.simulation.stories import Endings
+
+if TYPE_CHECKING:
+    from tests.simulation.world import World
+
+#: What keeps a worker from saying what it did.
+_SILENCING = ("crash", "freeze", "lose", "late", "refuse", "away", "stop", "rebind")
+
+#: Codes of letters that say that it may have been sent, and nothing more.
+_MAY_BE_SENT = frozenset({"EXPIRED", "VANISHED", "STUCK_QUEUED", "UNDECIDED", "NOT_SHOWN"})
+
+
+def judged(
+    world: World, statuses: Mapping[str, Status | None], parts: Mapping[str, Mapping[int, str]]
+) -> Iterator[str]:
+    """What is wrong with how it ended.
+
+    Args:
+        world: The run.
+        statuses: Of all that was enqueued, by key.
+        parts: What the journal says of the items of letters of which not all is known.
+    """
+    books = world.ledger.books()
+    yield from (f"books: {line}" for line in books.violations())
+    # A journal that has trimmed an intent tells what came of it, and not of which kind it was.
+    kinds = {item.key: item.intent.kind for told in world.stories for item in told.items}
+    for told in world.stories:
+        endings = Endings({item.key: statuses[item.key] for item in told.items})
+        endings.parts = {key: parts[key] for key in endings if key in parts}
+        endings.forgotten = frozenset(key for key in endings if endings[key] is None and _is_forgotten(world, key))
+        if any(id_of(DEFAULT_TARGET, key) in world.fencing.blind for key in endings):
+            # It was handed out once more before anybody had noticed that the journal was set back.
+            continue
+        for key, status in endings.items():
+            yield from _untrue(world, key, kinds[key], status)
+            world.say(f"end of {key}: {_told(status)}")
+        for problem in told.judge(books, endings):
+            if not (told.excused(problem) and any(_may_be_lost(world, key) for key in endings)):
+                yield problem
+
+
+def _is_forgotten(world: World, key: str) -> bool:
+    """Whether it was done, and the journal does not keep keys for long."""
+    return bool(world.given["forgets"]) and id_of(DEFAULT_TARGET, key) in world.fencing.done
+
+
+def _may_be_lost(world: World, key: str) -> bool:
+    return may_be_lost(key, world.first_s.get(key, 0.0), world.losses)
+
+
+def _may_be_unknown(world: World, key: str, status: Status, left: int) -> bool:
+    """Whether there was a reason for not knowing what became of it: nobody writes to this ledger but the relay."""
+    match status.code:
+        case "LAPSED_TOO_OFTEN":
+            hurt = sum(n for what, n in world.struck.items() if "crash" in what or "freeze" in what)
+            return hurt >= world.settings.max_lapses
+        case code if code in _MAY_BE_SENT:
+            # Whoever had it in hand was silent, and may have sent it for all that anybody can know.
+            return (
+                left > 0
+                or _may_be_lost(world, key)
+                or any(word in what for what in world.struck for word in _SILENCING)
+            )
+        case "KEY_FORGOTTEN":
+            return bool(world.given["forgets"])
+        case code:
+            return _may_be_lost(world, key) and may_be_told(status.kind, code)
+
+
+def _untrue(world: World, key: str, kind: str, status: Status | None) -> Iterator[str]:
+    """What is wrong with an ending whatever the books say."""
+    if status is None:
+        if key in world.receipts and not _is_forgotten(world, key):
+            yield f"lost: {key} has a receipt, and the journal knows nothing of it"
+        return
+    left = world.ledger.left.get(status.id, 0)
+    if status.state in {"dead", "discarded"}:
+        if status.code == "CANNOT_BE_HANDLED":
+            yield f"error: {key}: {status.message}"
+        if status.dead_class == "refused" and "never sent" in status.message and left:
+            yield f"untrue: {key}: {status.message!r}, and {left} requests left"
+        if status.dead_class == "unknown" and not _may_be_unknown(world, key, status, left):
+            yield f"untrue: {key}: unknown {status.code}, and there was no reason: {status.message}"
+    found = _may_be_lost(world, key) and may_be_found(kind)
+    if status.state == "done" and left == 0 and not found:
+        # After a loss some are done as well where the ledger shows what they ask for.
+        yield f"untrue: {key} is done, and no request left for it"
+
+
+def _told(status: Status | None) -> str:
+    if status is None:
+        return "nothing is known of it"
+    ended = f"{status.state} {status.outcome}{status.dead_class} {status.code}"
+    return f"{ended} {status.transaction_id} {status.message}".strip()
