@@ -18,7 +18,7 @@ def described() -> str:
         "",
         "One environment variable each. Every one may also be a file named by `<variable>_FILE`. A variable with our",
         "prefix that is not in this list is refused at start, and so are values that contradict each other. Names that",
-        "end in `_S` are times in seconds, from 0.001 to ten years; waits for one answer last an hour at most. A number",
+        "end in `_S` are times in seconds, from 0.001 to ten years; waits for one answer last an hour at most. What is",
         "beyond what can be worked with is refused with a sentence that says from where to where it may be.",
         "",
         *_table("", read_from_env()),
