@@ -40,6 +40,7 @@ FIELDS = (
     "lost",
     "faults",
     "again",
+    "updated",
 )
 
 
@@ -281,6 +282,8 @@ class Claimed:
         lease_end_s: When the lease lapses, by the worker's own steady clock.
         claimed_s: When it was claimed, by the same clock: the moment of ``progress.now_ms``.
         faults: How often in a row the code that handles it has failed.
+        mended: Times of it that a clock which had stepped ahead has noted, as they are at the latest; they are written
+            with the next settlement.
     """
 
     entry: Entry
@@ -289,6 +292,7 @@ class Claimed:
     lease_end_s: float = 0.0
     claimed_s: float = 0.0
     faults: int = 0
+    mended: Mapping[str, str] = field(default_factory=dict)
 
 
 def claimed_of(
@@ -307,8 +311,34 @@ def claimed_of(
     fields = dict(zip(FIELDS, values[2:], strict=True))
     if entry.after:
         entry = replace(entry, payload=resolved(entry.payload, results_of(entry, fields["results"])))
-    progress = progress_of(entry.kind, fields, now_ms, solid_ms)
-    return Claimed(entry, progress, fields["token"], lease_end_s, claimed_s, int(fields["faults"] or 0))
+    mended = mended_times(fields, now_ms)
+    progress = progress_of(entry.kind, fields | mended, now_ms, solid_ms)
+    return Claimed(entry, progress, fields["token"], lease_end_s, claimed_s, int(fields["faults"] or 0), mended)
+
+
+def mended_times(fields: Mapping[str, str], now_ms: int) -> dict[str, str]:
+    """Times that a clock which had stepped ahead, and has come back, has noted: as they are at the latest.
+
+    What was written last cannot be later than now, whatever the clock said; another time of the same record lies as
+    far behind that as it did, such as the end of a lease that lapsed early. Without this, silences would begin only
+    once the clock has reached those times again.
+
+    Args:
+        fields: Of an intent.
+        now_ms: Time of the claim.
+
+    Example:
+        >>> noted = {"updated": "7200000", "since": "7190000", "sent_last": "7230000"}
+        >>> mended_times(noted, 1_000_000)
+        {'since': '1000000', 'sent_last': '1030000'}
+        >>> mended_times(noted, 7_210_000)
+        {}
+    """
+    written_ms = int(fields.get("updated") or fields.get("created") or 0)
+    if written_ms <= now_ms:
+        return {}
+    ahead = ((name, int(fields.get(name) or 0)) for name in ("since", "sent_first", "sent_last"))
+    return {name: str(now_ms + max(0, at_ms - written_ms)) for name, at_ms in ahead if at_ms > now_ms}
 
 
 def unreadable_of(values: Sequence[str], target: str, names: Sequence[str], now_ms: int) -> Claimed:
@@ -432,7 +462,7 @@ class Settlement:
             "kind": entry.kind,
             "in_ms": self.in_ms,
             "lane": entry.lane,
-            "set": self.fields,
+            "set": self.fields if self.renewal else {**self.claimed.mended, **self.fields},
         }
         if sealed:
             data["sealed"] = sealed

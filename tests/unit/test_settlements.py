@@ -310,6 +310,34 @@ def test_what_was_sent_and_whose_record_is_gone_was_recorded_in_moments_that_are
     assert not progress_of(kind, given | {"memo": json.dumps({"row": txn(2)})}, NOW_MS).lost_ms
 
 
+def claimed(now_ms: int, **fields: Any) -> Claimed:
+    new = new_entry(payment(), "k", "transactions", not_before="+0", deadline="+1")
+    values = hash_(**fields)
+    return claimed_of([new.entry.id, new.body, *(values.get(name, "") for name in FIELDS)], now_ms, 0.0)
+
+
+def test_what_a_clock_that_had_stepped_ahead_has_noted_is_over_by_now_and_is_written_so():
+    hour = 3_600 * SECOND
+    noted = {"since": NOW_MS + hour, "sent": 1, "sent_first": NOW_MS + hour + 5, "sent_last": NOW_MS + hour + 9}
+    taken = claimed(NOW_MS, updated=NOW_MS + hour + 10, created=NOW_MS + hour, **noted)
+    assert taken.progress.age_s == taken.progress.quiet_for_s == 0
+    assert (taken.progress.since_ms, taken.progress.first_sent_ms, taken.progress.last_sent_ms) == (NOW_MS,) * 3
+    written = json.loads(Settlement(taken, "posted", "posted", fields={"accepted": "1"}).encoded())["set"]
+    assert written == {"accepted": "1", **dict.fromkeys(("since", "sent_first", "sent_last"), str(NOW_MS))}
+    # From there on silence grows, though the clock is still far behind those times.
+    later = claimed(NOW_MS + 30 * SECOND, updated=NOW_MS, created=NOW_MS + hour, sent=1, **written)
+    assert later.progress.quiet_for_s == 30
+    assert later.mended == {}
+
+
+def test_the_end_of_a_lease_that_lapsed_early_lies_as_far_ahead_as_it_did():
+    left, hour = 20 * SECOND, 3_600 * SECOND
+    early = claimed(NOW_MS + 5, updated=NOW_MS, created=NOW_MS - 9, lapsed=1, sent_last=NOW_MS + left)
+    assert (early.progress.last_sent_ms, early.mended) == (NOW_MS + left, {})
+    stepped = claimed(NOW_MS - hour, updated=NOW_MS, created=NOW_MS - 9, lapsed=1, sent_last=NOW_MS + left)
+    assert stepped.progress.last_sent_ms == NOW_MS - hour + left
+
+
 def test_once_sent_stays_sent_whatever_comes_later():
     for state in ("ready", "posted"):
         assert progress_of("transaction", hash_(sent=1, state=state, attempts=0), NOW_MS).sent
