@@ -77,13 +77,37 @@ class Plan(Schema):
     why = _text()
 
 
+class Neighbour(Intent):
+    """An intent that another one waits for, or that waits for it."""
+
+    why = _text("Why it is not over yet, or waits, in words.")
+
+
 class Neighbours(Schema):
     """What stands around an intent."""
 
     keeps = _text("What keeps it, in words.")
-    ahead = fields.List(fields.Nested(Intent))
-    behind = fields.List(fields.Nested(Intent))
+    ahead = fields.List(fields.Nested(Neighbour))
+    more_ahead = _whole("For how many more it waits, at least.")
+    behind = fields.List(fields.Nested(Neighbour))
     more = _whole("How many more wait for it.")
+
+
+class Row(Schema):
+    """A leg of a split or an item of a bulk, as the ledger showed it last."""
+
+    number = _whole("Its place in the intent, from 1 on.")
+    status = _text()
+    transaction_id = _text("Empty where the ledger showed none.")
+
+
+class Rows(Schema):
+    """The ledger's rows of an intent as last read."""
+
+    counts = fields.Dict(keys=fields.String(), values=_whole(), metadata={"description": "How many came to what."})
+    first = fields.List(fields.Nested(Row), metadata={"description": "Those first that came to what few did."})
+    more = _whole("How many are not listed.")
+    lacking = _text("Why they cannot be told; empty where they can.")
 
 
 class IntentWhole(Schema):
@@ -92,6 +116,7 @@ class IntentWhole(Schema):
     intent = fields.Nested(Intent)
     attempts = fields.List(fields.Nested(Attempt))
     around = fields.Nested(Neighbours)
+    rows = fields.Nested(Rows)
     replay = fields.Nested(Plan, allow_none=True, metadata={"description": "Of a dead letter alone."})
 
 
