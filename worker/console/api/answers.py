@@ -179,7 +179,7 @@ def change(ask: Ask) -> Data:
 def actions_(ask: Ask) -> Data:
     """The action log."""
     *_, page = actions.told(ask)
-    return Data({"actions": [action_json(one) for one in page.rows], "until": page.until})
+    return Data({"actions": [action_json(one) for one in page.rows], "after": page.after})
 
 
 def journals_(ask: Ask) -> Data:

@@ -305,7 +305,7 @@ class ActionPage(Schema):
     """One page of the action log."""
 
     actions = fields.List(fields.Nested(Action))
-    until = _text("To be given for the next page; empty where there is none.")
+    after = _text("To be given for the next page; empty where there is none.")
 
 
 class OrderCount(Schema):
@@ -538,6 +538,7 @@ class ActionQuery(Schema):
     target = _text()
     since = _text("An RFC 3339 time, or a span back from now such as 2h.")
     until = _text("An RFC 3339 time.")
+    after = _text("Where the page before has ended, as it said.")
 
 
 class Nothing(Schema):
