@@ -28,6 +28,9 @@ MAX_REASON = 500
 MAX_WHO = 100
 MAX_OF = 200
 
+#: Longest words for what came of it.
+MAX_RESULT = 300
+
 #: Entries read in one trip.
 PAGE = 500
 
@@ -75,7 +78,8 @@ class Action:
         id: Of its entry in the journal, ``<ms>-<number>``; of several, that of the last. Unique in its target.
         at: When; of several, the last.
         what: ``pause``, ``resume``, ``replay``, ``discard``, ``cancel``, ``rebind``, ``view`` (of a payload),
-            ``renew keys``, ``upgrade``, ``quiet``, ``stop``; and of a job ``begin``, ``stop job`` and ``end``.
+            ``renew keys``, ``upgrade``, ``recount``, ``audit``, ``history upgrade``, ``history off``, ``quiet``,
+            ``stop``, ``stop errand`` (of a console); and of a job ``begin``, ``stop job`` and ``end``.
         of: Such as ``lane refunds``, ``target default``, ``letter order-42`` or the scope of many.
         who: Who said so.
         via: From where: ``command line``, ``console``, ``API``, ``library`` or ``worker``; empty where a version before

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from contextlib import closing, suppress
 from dataclasses import replace
 from datetime import timedelta
@@ -10,6 +11,7 @@ from datetime import timedelta
 import pytest
 
 from blnk_relay import Action, NotFound, Operator, Refused, Target, Together
+from blnk_relay.audit import Report
 from blnk_relay.journal.actions import MAX_REASON, Place
 from blnk_relay.journal.journals import Journals
 from tests.support.cli import FUNDS, die, letters, payment, run
@@ -61,6 +63,36 @@ def test_whatever_an_operator_does_has_its_line(operator, relay):
     ]
     assert {action.via for action in operator.actions()} == {"console"}
     assert relay.history("c")[-1].note == "entered twice"
+
+
+def test_what_is_begun_and_fails_is_not_left_as_if_it_went_on(operator, relay):
+    relay.enqueue(payment(), key="a")
+
+    def fails() -> Report:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        operator.audit("default", fails, who="ann")
+    report = Report("default", 0, 1, stopped="reads of target default are paused", unread=Counter({"403": 2}))
+    assert operator.audit("default", lambda: report, who="bob", resumed=True) is report
+    assert lines(operator) == [
+        ("ann", "audit", "target default", "begun", ""),
+        ("ann", "audit", "target default", "broken off", ""),
+        ("bob", "audit", "target default", "gone on with", ""),
+        (
+            "bob",
+            "audit",
+            "target default",
+            "stopped, 0 compared, 0 differences, 2 not looked at: reads of target default are paused",
+            "",
+        ),
+    ]
+
+
+def test_a_journal_after_the_other_is_one_line(several):
+    assert several.recount(who="ann") == 0
+    [action] = several.actions()
+    assert (action.what, action.result, action.targets) == ("recount", "accounted for", ("eu", "own"))
 
 
 def test_what_changes_nothing_has_no_line_and_what_comes_too_late_says_so(operator, relay):
