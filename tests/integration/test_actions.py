@@ -137,13 +137,13 @@ def test_no_letter_gets_a_new_life_without_a_word_of_why(operator, relay, reason
 def test_what_is_done_to_many_at_once_is_one_line_with_what_came_of_each(operator, relay):
     letters(relay, *"abcd")
     four = [relay.get(key) for key in "abcd"]
-    together = Together("letters --all")
+    together = Together("letters of all causes")
     operator.discard(four[0], who="bob", reason="paid in cash")
     for letter in four:
         with suppress(Refused):
             operator.replay(letter, who="ann", reason="topped up", together=together)
     first, many = reversed(operator.actions())
-    assert (first.what, many.what, many.of, many.result) == ("discard", "replay", "letters --all", "mixed")
+    assert (first.what, many.what, many.of, many.result) == ("discard", "replay", "letters of all causes", "mixed")
     assert (many.count, many.results) == (3, {"replayed": 3, "refused: discarded": 1})
 
 

@@ -241,7 +241,9 @@ def show_report(report: Report, journal: Journal, path: str | None) -> None:
         )
     say(report_in_words(report))
     if report.stopped:
-        remark(f"It is not through: {report.stopped}. Its place is kept in {path or 'the journal'}.")
+        place = f" --place {plain(path)}" if path else ""
+        kept = f"Its place is kept in {plain(path) if path else 'the journal'}"
+        remark(f"It is not through: {report.stopped}. {kept}; go on with --resume{place}.")
 
 
 def report_in_words(report: Report) -> str:

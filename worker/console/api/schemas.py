@@ -198,7 +198,7 @@ class Verdict(Schema):
     count = _whole()
     what = _text()
     means = _text()
-    remedy = _text("A command, or a sentence.")
+    remedy = _text("What to do, as in a terminal: a command, or words.")
 
 
 class Rate(Schema):
@@ -638,7 +638,10 @@ class Errand(Schema):
     looked_at = _whole()
     said = _text()
     well = fields.Boolean(metadata={"description": "Whether there is nothing to be done about it."})
-    result = fields.Dict(keys=fields.String(), metadata={"description": "As the command line prints it with --json."})
+    result = fields.Dict(
+        keys=fields.String(),
+        metadata={"description": "As the command line prints it as JSON; its `mend` is what to do in a terminal."},
+    )
 
 
 class Errands(Schema):
