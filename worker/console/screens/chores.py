@@ -90,11 +90,10 @@ def _keys(operator: Operator, target: str, _: str) -> Work:
 def _renew(operator: Operator, target: str, who: str) -> Work:
     def work(going: Going) -> Outcome:
         result = operator.reseal(target, who=who, stopped=lambda: going.stopped, step=going.step)
-        told = renewed_in_words(target, result)
         return Outcome(
-            " ".join(told),
+            " ".join(renewed_in_words(target, result)),
             {"targets": [{"target": target, **renewed_json(result)}]},
-            well=len(told) == 1,
+            well=result.whole,
             whole=result.finished,
         )
 
