@@ -66,7 +66,7 @@ class Place:
         """
         found = re.fullmatch(r"(\d{1,16})-(\d{1,19}) (\S{1,200})", text, re.ASCII)
         if found is None:
-            raise ValueError("it is no place in the action log")
+            raise ValueError("this is not a place in the action log")
         return cls(int(found[1]), int(found[2]), found[3])
 
 

@@ -100,7 +100,7 @@ def show_intent(status: Status, seen: Seen, payload: Mapping[str, Any] | None) -
             ("target", status.target if status.target != DEFAULT_TARGET else ""),
             ("lane", status.lane),
             ("state", status.state),
-            ("keeps it", keeps[:1].upper() + keeps[1:]),
+            ("now", keeps[:1].upper() + keeps[1:]),
             ("outcome", status.outcome),
             ("reference", status.reference),
             ("transaction", status.transaction_id),

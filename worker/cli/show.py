@@ -92,8 +92,8 @@ _DEATHS = ("kind", "class", "code", ">letters")
 def show(*, key: str, target: str, with_payload: bool, reason: str, who: str, as_json: bool) -> None:
     """Show what has become of one intent: what it waits for, what waits for it, and what was tried.
 
-    KEY is its idempotency key, or its id; so is what stands in the lists of what waits. Of a split or a bulk the rows
-    of the ledger are shown as they were last read, those first that came to what few did.
+    KEY is its idempotency key, or its id, which the lists of what waits name as well. Of a split or a bulk the rows of
+    the ledger are shown as they were last read; where there are many, the unusual ones and some of the others.
     """
     check_reason(reason, with_payload=with_payload)
     with opened() as access:

@@ -238,6 +238,7 @@ def test_an_audit_that_had_to_end_goes_on_from_there(relay, ann, script, operato
     assert post(script, f"/errands/{begun['id']}/stop").status_code == 409
     assert audited.place(WHO) is not None
     assert "can go on from there" in ann.page("/audit")
+    assert "Go on with it" in ann.page(f"/errands/{begun['id']}")
     whole = came(script, post(script, "/audit", resume=True, rate=1_000))
     assert (whole["state"], whole["result"]["compared"]) == ("done", {"done": 12})
     assert audited.place(WHO) is None

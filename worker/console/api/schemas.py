@@ -105,7 +105,7 @@ class Rows(Schema):
     """The ledger's rows of an intent as last read."""
 
     counts = fields.Dict(keys=fields.String(), values=_whole(), metadata={"description": "How many came to what."})
-    first = fields.List(fields.Nested(Row), metadata={"description": "Those first that came to what few did."})
+    first = fields.List(fields.Nested(Row), metadata={"description": "Some of them, the unusual ones among them."})
     more = _whole("How many are not listed.")
     lacking = _text("Why they cannot be told; empty where they can.")
 

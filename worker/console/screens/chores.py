@@ -273,8 +273,7 @@ def _audit(operator: Operator, journal: Journal, asked: AuditAsked, who: str) ->
             )
         if report.whole:
             audited.forget_place(WHO)
-        kept = "Its place is kept in the journal, and it can be gone on with from there."
-        stopped = f" It is not through: {report.stopped}. {kept}" if report.stopped else ""
+        stopped = f" It is not through: {report.stopped}. Its place is kept in the journal." if report.stopped else ""
         well = report.clean and (report.complete or not report.whole)
         return Outcome(report_in_words(report) + stopped, report_json(report), well=well, whole=report.whole)
 
