@@ -241,12 +241,12 @@ class OtherShape(JournalUnavailable):
         if to:
             super().__init__(
                 f"the journal of target {target!r} is being brought from shape {origin} to shape {to}, and nobody else "
-                "may use it until that is over; nothing was changed. If it was stopped half way, run blnk-relay "
-                f"upgrade again, of a version that knows shape {to} (this is {version}, which knows {ours})"
+                "may use it until that is over; nothing was changed. If it was stopped half way, upgrade it again with "
+                f"a version that knows shape {to} (this is {version}, which knows {ours})"
             )
             return
         then = (
-            "run blnk-relay upgrade of a version that knows both, and try again"
+            "upgrade it with a version that knows both, and try again"
             if origin.isdigit() and int(origin) < oldest
             else f"start a version in its place that knows shape {found}, and try again"
         )
@@ -270,7 +270,7 @@ class OtherLedger(RelayError):
         super().__init__(
             f"target {target!r} of this journal is the ledger {recorded!r}, but the settings say {ours!r}. Use another "
             "name for another ledger, or another namespace for another journal; if it is the same ledger at another "
-            f"address, say so with: blnk-relay target rebind {target}"
+            "address, rebind the target"
         )
 
 

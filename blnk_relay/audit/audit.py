@@ -375,7 +375,7 @@ class Audit:
         """Leave the rest where the ledger does not answer at all."""
         self._in_vain = 0 if answered else self._in_vain + 1
         if self._in_vain >= _MOST_IN_VAIN:
-            raise Stopped("the ledger does not answer reads: go on with --resume once it does")
+            raise Stopped("the ledger does not answer reads: go on with it once it does")
 
     # -- the ledger's rows ------------------------------------------------------------------------------------------
 

@@ -140,7 +140,7 @@ class Database:
             found = self.revision()
             if found != NEWEST:
                 what = "has no tables of ours yet" if not found else f"has tables of revision {found}, not {NEWEST}"
-                raise HistoryUnavailable(f"the database of history {what}: run 'blnk-relay history upgrade'", "schema")
+                raise HistoryUnavailable(f"the database of history {what}: upgrade its tables", "schema")
             with self.reading() as connection:
                 self._id = connection.scalar(sa.select(schema.database.c.id)) or ""
         return self._id

@@ -256,7 +256,7 @@ ADVICE: Mapping[Sort, str] = {
     Sort.MISSING: "find out who took it away; if it is to stand, enqueue it once more under a new key",
     Sort.OTHER: "find out who changed it, and put right by hand what is wrong",
     Sort.TWICE: "find out whose the second one is, and give back by hand what is too much",
-    Sort.HAPPENED: "it happened: do not enqueue it again; close the letter with blnk-relay dead discard, saying so",
+    Sort.HAPPENED: "it happened: do not enqueue it again; discard the letter, saying so",
     Sort.STRANGE: "find out who made it: another program with references like ours, or a journal that lost receipts",
 }
 

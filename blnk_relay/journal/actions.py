@@ -8,6 +8,7 @@ each, which share a mark and are read as one action.
 from __future__ import annotations
 
 import json
+import re
 import secrets
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
@@ -27,8 +28,46 @@ MAX_REASON = 500
 MAX_WHO = 100
 MAX_OF = 200
 
+#: Longest words for what came of it.
+MAX_RESULT = 300
+
 #: Entries read in one trip.
 PAGE = 500
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Place:
+    """A place in the log of actions, merged over journals: no two entries have the same, so none is passed over.
+
+    Attributes:
+        ms: Of the entry's id, ``<ms>-<number>``.
+        number: The same.
+        target: In whose journal it stands.
+    """
+
+    ms: int
+    number: int
+    target: str
+
+    def __str__(self) -> str:
+        """As it is handed on, and read by :meth:`read`."""
+        return f"{self.ms}-{self.number} {self.target}"
+
+    @classmethod
+    def read(cls, text: str) -> Place:
+        """Read one.
+
+        Raises:
+            ValueError: It is none.
+
+        Example:
+            >>> Place.read("1700000000000-3 eu")
+            Place(ms=1700000000000, number=3, target='eu')
+        """
+        found = re.fullmatch(r"(\d{1,16})-(\d{1,19}) (\S{1,200})", text, re.ASCII)
+        if found is None:
+            raise ValueError("this is not a place in the action log")
+        return cls(int(found[1]), int(found[2]), found[3])
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +78,8 @@ class Action:
         id: Of its entry in the journal, ``<ms>-<number>``; of several, that of the last. Unique in its target.
         at: When; of several, the last.
         what: ``pause``, ``resume``, ``replay``, ``discard``, ``cancel``, ``rebind``, ``view`` (of a payload),
-            ``renew keys``, ``upgrade``, ``quiet``, ``stop``; and of a job ``begin``, ``stop job`` and ``end``.
+            ``renew keys``, ``upgrade``, ``recount``, ``audit``, ``history upgrade``, ``history off``, ``quiet``,
+            ``stop``, ``stop errand`` (of a console); and of a job ``begin``, ``stop job`` and ``end``.
         of: Such as ``lane refunds``, ``target default``, ``letter order-42`` or the scope of many.
         who: Who said so.
         via: From where: ``command line``, ``console``, ``API``, ``library`` or ``worker``; empty where a version before
@@ -50,6 +90,7 @@ class Action:
         count: Letters or intents that it was done to; 0 where it is not about any.
         results: Of several: how many came to which end.
         targets: Whose journals it was done to.
+        place: Where the log goes on behind it.
     """
 
     id: str
@@ -62,6 +103,7 @@ class Action:
     result: str
     count: int
     targets: tuple[str, ...]
+    place: Place
     results: Mapping[str, int] = field(default_factory=dict)
 
 
@@ -86,6 +128,17 @@ class Entry:
     result: str
     count: int
     mark: str = ""
+
+    @property
+    def place(self) -> Place:
+        """Where it stands."""
+        ms, _, number = self.id.partition("-")
+        return Place(int(ms), int(number), self.target)
+
+    @property
+    def name(self) -> str:
+        """What it shares with the others of its action, and with no other."""
+        return self.mark or f"{self.target} {self.id}"
 
 
 def new_mark() -> str:
@@ -194,20 +247,24 @@ class Asked:
         )
 
 
-def as_actions(entries: Iterable[Entry], most: int) -> tuple[Action, ...]:
+def as_actions(entries: Iterable[Entry], most: int, after: Place | None = None) -> tuple[Action, ...]:
     """Actions of entries that come newest first: one for each mark, and one for each entry without.
 
+    An action stands where its newest entry does. Behind a place are those of which no entry stands before it, so that
+    one whose steps go on below it is not told again.
+
     Args:
-        entries: Of whatever journals, merged by their time. No more are taken than are needed.
+        entries: Of whatever journals, merged by their place.
         most: Actions at most.
+        after: Behind which place to begin.
     """
     groups: dict[str, list[Entry]] = {}
+    told = set[str]()
     for entry in entries:
-        name = entry.mark or f"{entry.target} {entry.id}"
-        # Entries of one action follow on each other, so the first that is too many comes behind all of them.
-        if name not in groups and len(groups) == most:
-            break
-        groups.setdefault(name, []).append(entry)
+        if after is not None and entry.place >= after:
+            told.add(entry.name)
+        elif entry.name not in told and (entry.name in groups or len(groups) < most):
+            groups.setdefault(entry.name, []).append(entry)
     return tuple(_action(group) for group in groups.values())
 
 
@@ -229,11 +286,12 @@ def _action(group: Sequence[Entry]) -> Action:
         result="mixed" if len(results) > 1 else last.result,
         count=sum(entry.count for entry in group),
         targets=tuple(dict.fromkeys(entry.target for entry in reversed(group))),
+        place=last.place,
         results=dict(results),
     )
 
 
-def wanted_flow(prefix: str, target: str, asked: Asked, most: int) -> Flow[list[Entry]]:
+def wanted_flow(prefix: str, target: str, asked: Asked, most: int, after: Place | None = None) -> Flow[list[Entry]]:
     """Entries of a journal that are asked for, newest first; few trips, for the log has a bound.
 
     Args:
@@ -241,13 +299,15 @@ def wanted_flow(prefix: str, target: str, asked: Asked, most: int) -> Flow[list[
         target: Whose journal it is.
         asked: Which.
         most: Of how many actions at most; entries of one more may be among them.
+        after: Behind which place those are counted; what stands before it comes as well, for it says what was told.
     """
     found: list[Entry] = []
     before, names = "", set[str]()
     while len(names) <= most:
         page, whole = yield from entries_flow(prefix, target, before, PAGE)
         for entry in filter(asked.fits, page):
-            names.add(entry.mark or entry.id)
+            if after is None or entry.place < after:
+                names.add(entry.name)
             found.append(entry)
         if whole or (asked.since is not None and page[-1].at < asked.since):
             break
@@ -261,5 +321,5 @@ def kinds_of(what: str | Collection[str] | None) -> Collection[str] | None:
 
 
 def newest_first(entries: Iterable[Sequence[Entry]]) -> Iterator[Entry]:
-    """Entries of several journals as one list."""
-    return iter(sorted((entry for some in entries for entry in some), key=lambda entry: entry.at, reverse=True))
+    """Entries of several journals as one list, in an order in which no two are alike."""
+    return iter(sorted((entry for some in entries for entry in some), key=lambda entry: entry.place, reverse=True))

@@ -11,7 +11,7 @@ import secrets
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Literal
 
@@ -30,6 +30,43 @@ CHUNK = 500
 
 #: Letters of a plan that are told one by one.
 _FIRST = 10
+
+
+def letters_in_words(
+    *,
+    kind: str | None = None,
+    code: str | None = None,
+    dead_class: str | None = None,
+    since: datetime | timedelta | None = None,
+    until: datetime | timedelta | None = None,
+    target: str | None = None,
+) -> str:
+    """Which letters something is about, for the log of actions: the same words from whatever face.
+
+    Args:
+        kind: Of this kind.
+        code: With this code.
+        dead_class: Of this class.
+        since: Those that died since then, or so long before.
+        until: Those that died before then.
+        target: Of this ledger.
+
+    Example:
+        >>> letters_in_words(code="TXN_INSUFFICIENT_FUNDS", since=timedelta(hours=2))
+        'letters code=TXN_INSUFFICIENT_FUNDS since=7200s before'
+        >>> letters_in_words()
+        'letters of all causes'
+    """
+    asked = {"kind": kind, "class": dead_class, "code": code, "target": target}
+    said = [f"{name}={value}" for name, value in asked.items() if value is not None] or ["of all causes"]
+    times = {"since": since, "until": until}
+    return " ".join(["letters", *said, *(f"{name}={_time(at)}" for name, at in times.items() if at is not None)])
+
+
+def _time(at: datetime | timedelta) -> str:
+    if isinstance(at, timedelta):
+        return f"{at.total_seconds():.0f}s before"
+    return at.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 @dataclass(frozen=True, slots=True)

@@ -55,6 +55,19 @@ class CutShort:
     there: int
 
 
+@dataclass(frozen=True, slots=True)
+class ListPlace:
+    """A place in a list of a state that is in the order of time: exact, however many came into it at one moment.
+
+    Attributes:
+        ms: Milliseconds since 1970 of the time by which the intent there is listed.
+        id: Its id; those of one moment are in the order of their ids.
+    """
+
+    ms: int
+    id: str
+
+
 @dataclass(slots=True)
 class ListBound:
     """How far a list looks for intents that fit, and where that was not to the end.
@@ -165,7 +178,7 @@ class Listing:
         self._prefix = journal.prefix
 
     def listed(
-        self, wanted: Wanted, *, key: str | None, oldest_first: bool, bound: ListBound
+        self, wanted: Wanted, *, key: str | None, oldest_first: bool, bound: ListBound, after: ListPlace | None = None
     ) -> Iterator[tuple[float, Status]]:
         """See :meth:`blnk_relay.Operator.listed`; each with the score that it is listed by."""
         if key is not None:
@@ -173,7 +186,7 @@ class Listing:
                 yield 0.0, status
             return
         looked = missed = 0
-        for page in self.pages(wanted, oldest_first=oldest_first):
+        for page in self.pages(wanted, oldest_first=oldest_first, after=after):
             if bound.most is not None and missed >= bound.most:
                 bound.cut.append(CutShort(self._journal.target, looked, max(looked, self.number(wanted))))
                 return
@@ -212,16 +225,18 @@ class Listing:
     def _read(self, ids: Sequence[str]) -> list[Status | None]:
         return self._journal.drive(statuses_flow(self._prefix, self._journal.seal, self._journal.target, ids))
 
-    def pages(self, wanted: Wanted, *, oldest_first: bool) -> Iterator[list[tuple[str, float]]]:
-        """Ids and scores of the intents that may be in a state, by the scores of its sets.
+    def pages(
+        self, wanted: Wanted, *, oldest_first: bool, after: ListPlace | None = None
+    ) -> Iterator[list[tuple[str, float]]]:
+        """Ids and scores of the intents that may be in a state, by the scores of its sets, and those of one by its id.
 
         Yields:
             Pages that are not empty. What leaves the sets meanwhile makes none pass over another.
         """
         limits = self._limits(wanted)
         sets = self._sets(wanted)
-        members = [self._members(name, limits, oldest_first=oldest_first) for name in sets]
-        merged = heapq.merge(*members, key=lambda member: member[1], reverse=not oldest_first)
+        members = [self._members(name, limits, oldest_first=oldest_first, after=after) for name in sets]
+        merged = heapq.merge(*members, key=lambda member: (member[1], member[0]), reverse=not oldest_first)
         for size in _sizes():
             page = list(islice(merged, size))
             if not page:
@@ -256,9 +271,11 @@ class Listing:
             return [f"leased:{worker}" for worker in workers]
         return [State.DONE if state == State.CANCELLED else state]
 
-    def _members(self, name: str, limits: tuple[str, str], *, oldest_first: bool) -> Iterator[tuple[str, float]]:
+    def _members(
+        self, name: str, limits: tuple[str, str], *, oldest_first: bool, after: ListPlace | None
+    ) -> Iterator[tuple[str, float]]:
         """Ids of one set and their scores."""
-        score, member = "", ""
+        score, member = (str(after.ms), after.id) if after else ("", "")
         for size in _sizes():
             ask = run_flow("page", name, "0" if oldest_first else "1", *limits, score, member, size)
             flat = self._journal.drive(ask)

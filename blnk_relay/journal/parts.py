@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import cast
 
@@ -30,6 +32,20 @@ class PartStatus:
     name: str
     status: PartName
     transaction_id: str = ""
+
+
+def telling(parts: Sequence[PartStatus], most: int) -> list[tuple[int, PartStatus]]:
+    """Some of the legs or items, each with its number from 1 on: those that came to what few did before the others.
+
+    Whoever looks at a bulk of thousands looks for the three that were rejected.
+
+    Args:
+        parts: All of them.
+        most: So many at most; they stand in their own order.
+    """
+    counts = Counter(part.status for part in parts)
+    numbered = list(enumerate(parts, 1))
+    return sorted(sorted(numbered, key=lambda one: (counts[one[1].status], one[0]))[:most], key=lambda one: one[0])
 
 
 def parts_flow(prefix: str, seal: Seal, target: str, key_or_id: str) -> Flow[tuple[PartStatus, ...]]:

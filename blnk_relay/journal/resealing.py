@@ -88,6 +88,11 @@ class Resealed:
     finished: bool
     tokens: tuple[str, ...] = ()
 
+    @property
+    def whole(self) -> bool:
+        """Whether nothing is left to do: all that the journal hides is under that key."""
+        return self.finished and not (self.changed or self.locked or self.broken or self.tokens)
+
 
 def key_use(journal: Journal, most: int | None = None, step: Callable[[int], None] = lambda _: None) -> KeyUse:
     """Count what needs which key.

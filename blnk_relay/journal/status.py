@@ -21,7 +21,7 @@ from blnk_relay.journal.seal import Seal, keys_in
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 #: Intents named of those that hold another one back.
-_MOST_AHEAD = 10
+MOST_AHEAD = 10
 
 #: What a status is made of; an intent that is there has the first of them.
 _FIELDS = (
@@ -320,12 +320,12 @@ def _held(prefix: str, heads: Sequence[_Head]) -> Flow[dict[str, tuple[tuple[str
     if behind:
         firsts = yield Ask(
             tuple(
-                ("ZRANGE", f"{prefix}order:{order}", max(0, rank - _MOST_AHEAD), rank - 1) for _, order, rank in behind
+                ("ZRANGE", f"{prefix}order:{order}", max(0, rank - MOST_AHEAD), rank - 1) for _, order, rank in behind
             )
         )
         for (id_, _, _), first in zip(behind, firsts, strict=True):
             ahead[id_] += first
-    return {head.id: (tuple(dict.fromkeys(ahead[head.id]))[:_MOST_AHEAD], blocks[head.id]) for head in heads}
+    return {head.id: (tuple(dict.fromkeys(ahead[head.id]))[:MOST_AHEAD], blocks[head.id]) for head in heads}
 
 
 def payload_flow(prefix: str, seal: Seal, id_: str) -> Flow[Mapping[str, Any]]:

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import json
-from contextlib import suppress
+from collections import Counter
+from contextlib import closing, suppress
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 
-from blnk_relay import Action, NotFound, Operator, Refused, Together
-from blnk_relay.journal.actions import MAX_REASON
+from blnk_relay import Action, NotFound, Operator, Refused, Target, Together
+from blnk_relay.audit import Report
+from blnk_relay.journal.actions import MAX_REASON, Place
+from blnk_relay.journal.journals import Journals
 from tests.support.cli import FUNDS, die, letters, payment, run
 from tests.support.waiting import wait_until
 
@@ -19,6 +23,14 @@ pytestmark = pytest.mark.usefixtures("environment")
 @pytest.fixture
 def operator():
     with Operator.from_env(via="console") as made:
+        yield made
+
+
+@pytest.fixture
+def several(settings):
+    """An operator of two journals."""
+    targets = (Target(name="eu"), Target(name="own"))
+    with closing(Journals(replace(settings, targets=targets))) as journals, Operator(journals) as made:
         yield made
 
 
@@ -51,6 +63,36 @@ def test_whatever_an_operator_does_has_its_line(operator, relay):
     ]
     assert {action.via for action in operator.actions()} == {"console"}
     assert relay.history("c")[-1].note == "entered twice"
+
+
+def test_what_is_begun_and_fails_is_not_left_as_if_it_went_on(operator, relay):
+    relay.enqueue(payment(), key="a")
+
+    def fails() -> Report:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        operator.audit("default", fails, who="ann")
+    report = Report("default", 0, 1, stopped="reads of target default are paused", unread=Counter({"403": 2}))
+    assert operator.audit("default", lambda: report, who="bob", resumed=True) is report
+    assert lines(operator) == [
+        ("ann", "audit", "target default", "begun", ""),
+        ("ann", "audit", "target default", "broken off", ""),
+        ("bob", "audit", "target default", "gone on with", ""),
+        (
+            "bob",
+            "audit",
+            "target default",
+            "stopped, 0 compared, 0 differences, 2 not looked at: reads of target default are paused",
+            "",
+        ),
+    ]
+
+
+def test_a_journal_after_the_other_is_one_line(several):
+    assert several.recount(who="ann") == 0
+    [action] = several.actions()
+    assert (action.what, action.result, action.targets) == ("recount", "accounted for", ("eu", "own"))
 
 
 def test_what_changes_nothing_has_no_line_and_what_comes_too_late_says_so(operator, relay):
@@ -95,13 +137,13 @@ def test_no_letter_gets_a_new_life_without_a_word_of_why(operator, relay, reason
 def test_what_is_done_to_many_at_once_is_one_line_with_what_came_of_each(operator, relay):
     letters(relay, *"abcd")
     four = [relay.get(key) for key in "abcd"]
-    together = Together("letters --all")
+    together = Together("letters of all causes")
     operator.discard(four[0], who="bob", reason="paid in cash")
     for letter in four:
         with suppress(Refused):
             operator.replay(letter, who="ann", reason="topped up", together=together)
     first, many = reversed(operator.actions())
-    assert (first.what, many.what, many.of, many.result) == ("discard", "replay", "letters --all", "mixed")
+    assert (first.what, many.what, many.of, many.result) == ("discard", "replay", "letters of all causes", "mixed")
     assert (many.count, many.results) == (3, {"replayed": 3, "refused: discarded": 1})
 
 
@@ -130,6 +172,51 @@ def test_the_log_is_asked_for_by_time_person_sort_and_ledger(operator):
     assert len(operator.actions(target="default")) == 3
     with pytest.raises(NotFound):
         operator.actions(target="nobody")
+
+
+def noted(operator: Operator, target: str, id_: str, who: str, mark: str = "") -> None:
+    """An entry as the scripts leave it, of a moment that no clock could be made to give so many of."""
+    journal = operator.journals.any_of(target)
+    told = {"what": "pause", "of": "lane refunds", "who": who, "via": "library", "reason": "", "mark": mark}
+    fields = {"at": id_.partition("-")[0], "result": "done", "count": 1, "action": json.dumps(told)}
+    journal.client.xadd(journal.key("actions"), fields, id=id_)
+
+
+def pages(operator: Operator, most: int, **asked: object) -> list[list[str]]:
+    """Who stands on each page of the log, page by page as one who asks for what is older."""
+    found: list[list[str]] = []
+    after = None
+    while page := operator.actions(most=most, after=after, **asked):  # type: ignore[arg-type]
+        found.append([action.who for action in page])
+        after = Place.read(str(page[-1].place))
+    return found
+
+
+def test_what_is_older_comes_page_by_page_and_nothing_of_one_millisecond_is_passed_over_or_told_twice(several):
+    names = []
+    for number in range(40):
+        target = "eu" if number % 3 else "own"
+        noted(several, target, f"{1_700_000_000_000 + number // 25}-{number}", f"w{number}")
+        names.append(f"w{number}")
+    for most in (1, 7, 40, 100):
+        told = [who for page in pages(several, most) for who in page]
+        assert sorted(told) == sorted(names), most
+        # In the order of time, whatever the pages.
+        assert told == [action.who for action in several.actions(most=100)]
+    assert len(pages(several, 3, who="w5")) == 1
+
+
+def test_an_action_of_several_steps_is_told_once_with_all_of_them_however_the_pages_fall(several):
+    # Steps of one action, in both journals, with those of others between them.
+    for number in range(12):
+        noted(several, "eu", f"1700000000000-{2 * number}", "many", mark="together")
+        noted(several, "own", f"1700000000000-{2 * number + 1}", f"w{number}")
+    for number in range(12):
+        noted(several, "own", f"1700000000001-{number}", "many", mark="together")
+    told = [who for page in pages(several, 2) for who in page]
+    assert sorted(told) == sorted(["many", *(f"w{number}" for number in range(12))])
+    assert [action.count for action in several.actions(who="many", most=1)] == [24]
+    assert [action.count for action in several.actions(most=2)] == [24, 1]
 
 
 def test_the_log_has_a_bound_of_its_own_and_no_event_pushes_it_out(operator, relay):

@@ -11,7 +11,9 @@ from datetime import timedelta
 
 import click
 import pytest
+import redis
 
+from blnk_relay import Write, bulk_transactions
 from blnk_relay.catalogue.examples import example_line
 from blnk_relay.intents.exchange import GateAction
 from blnk_relay.intents.states import UNFINISHED, State
@@ -423,6 +425,66 @@ def test_show_gives_status_and_attempts_and_the_payload_only_when_asked(relay):
     assert "Sekret" in run("show", "order-1", "--payload").out
     by_id = run("show", shown.json["intent"]["id"], "--json")
     assert by_id.json == shown.json
+
+
+def test_a_look_at_a_payload_may_say_why_and_a_reason_for_nothing_is_refused(relay):
+    relay.enqueue(payment(), key="order-1")
+    die(relay, "refused", FUNDS)
+    for command in (("show",), ("dead", "show")):
+        assert run(*command, "order-1", "--reason", "ticket 4711").code == exits.BAD_INPUT
+        reason = f"ticket {command[0]}"
+        assert run(*command, "order-1", "--payload", "--reason", reason, "--who", "ann").code == exits.OK
+        [newest, *_] = run("log", "--what", "view", "-o", "json").json["actions"]
+        assert (newest["of"], newest["who"], newest["reason"]) == ("payload of order-1", "ann", reason)
+
+
+def test_show_tells_what_an_intent_waits_for_and_what_waits_for_it_and_leads_on_from_there(relay):
+    names = [f"step-{at}" for at in range(40)]
+    relay.enqueue(payment(), key="first")
+    relay.enqueue_many([Write(intent=payment(), key="second", after=["first"])])
+    relay.enqueue_many([Write(intent=payment(), key=name, after=["second"]) for name in names])
+    die(relay, "refused", "NO")
+    told = run("show", "second").out
+    assert "It waits for 'first' (dead: replay or discard it)" in told
+    ahead = told[told.index("\nIt waits for\n") : told.index("Waiting for it")]
+    assert re.search(r"first +transaction +dead +died: refused NO; replay or discard it", ahead)
+    assert "and 20 more" in told
+    document = run("show", "second", "-o", "json").json["around"]
+    assert document["keeps"] == "it waits for 'first' (dead: replay or discard it)"
+    [first] = document["ahead"]
+    assert (first["key"], first["state"], first["why"]) == ("first", "dead", "died: refused NO; replay or discard it")
+    assert (document["more_ahead"], len(document["behind"]), document["more"]) == (0, 20, 20)
+    assert {one["key"] for one in document["behind"]} <= set(names)
+    # Each leads on by its id: from one at the end to what has to be decided.
+    last = document["behind"][0]["id"]
+    [before] = run("show", last, "-o", "json").json["around"]["ahead"]
+    assert before["key"] == "second"
+    assert before["why"] == f"waits for {first['id']}"
+    assert document["behind"][0]["why"] == "waits for this one"
+    # Of more than are named it is said how many more there are.
+    relay.enqueue_many([Write(intent=payment(), key="end", after=names)])
+    around = run("show", "end", "-o", "json").json["around"]
+    assert (len(around["ahead"]), around["more_ahead"]) == (10, 30)
+    assert "and 30 more" in run("show", "end").out
+    assert "Waiting for it" in run("dead", "show", "first").out
+
+
+def test_show_tells_the_rows_of_the_ledger_as_last_read_those_of_which_there_are_few_first(relay):
+    balance = {"currency": "EUR", "amount": "1.00", "source": "@bank", "description": "Sekret"}
+    items = [{**balance, "reference": f"item-{at}", "destination": f"@wallet-{at}"} for at in range(60)]
+    relay.enqueue(bulk_transactions(items), key="bulk")
+    parts = {str(at): f"applied txn_{at}" for at in range(60)} | {"41": "rejected txn_41"}
+    with redis.Redis.from_url(relay.settings.redis_url) as client:
+        client.hset(f"{relay.journal().prefix}parts:{relay.get('bulk').id}", mapping=parts)
+    told = run("show", "bulk").out
+    assert "Rows of the ledger as last read: 59 applied, 1 rejected" in told
+    assert re.search(r"42 +rejected +txn_41", told)
+    assert "and 40 more rows" in told
+    assert "@wallet" not in told
+    rows = run("show", "bulk", "-o", "json").json["rows"]
+    assert rows["counts"] == {"applied": 59, "rejected": 1}
+    assert rows["first"][41] == {"number": 42, "status": "rejected", "transaction_id": "txn_41"}
+    assert (len(rows["first"]), rows["more"], rows["lacking"]) == (60, 0, "")
 
 
 @pytest.mark.usefixtures("relay")

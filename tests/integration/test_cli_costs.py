@@ -55,6 +55,7 @@ WORKER, JOB = "web-1:42:abc", "<job>"
 #: Each command, by its path; several lines of one are numbered.
 LINES: Mapping[tuple[str, ...], tuple[Row, ...]] = {
     ("enqueue",): (Row(("-",), 160),),
+    # What stands around an intent is read with it; see also the test of one in the midst of others.
     ("show",): (Row(("open-1",)),),
     ("list",): (
         Row((), 3_000, 500_000),
@@ -211,6 +212,26 @@ def test_what_is_said_to_walk_does(costs, path):
     """Whoever gives it an index moves its row."""
     small, large = (costs[number][("walk", *path)] for number in (SMALL, LARGE))
     assert large.commands > small.commands + FEW or large.bytes > small.bytes * 1.02 + SLACK, (small, large)
+
+
+@pytest.mark.usefixtures("environment")
+def test_an_intent_in_the_midst_of_others_is_shown_at_the_same_cost_however_many_wait(settings, relay):
+    """Some of those before it and behind it are read in full: ten and twenty at most."""
+    found = []
+    with redis.Redis.from_url(settings.redis_url) as client:
+        for name, number in (("few", 60), ("many", 400)):
+            before = [f"{name}-{at}" for at in range(number)]
+            behind = [f"{name}+{at}" for at in range(number)]
+            relay.enqueue(payment(), key=name)
+            relay.enqueue_many([Write(intent=payment(), key=key, after=[name]) for key in before])
+            relay.enqueue_many([Write(intent=payment(), key=f"{name}-last", after=before[:30])])
+            relay.enqueue_many([Write(intent=payment(), key=key, after=[f"{name}-last"]) for key in behind])
+            run("show", name)
+            found.append([cost(client, ("show",), (key,)) for key in (name, f"{name}-last")])
+    for few, many in zip(*found, strict=True):
+        assert many.commands <= few.commands + FEW, (few, many)
+        assert many.bytes <= few.bytes * 1.02 + SLACK, (few, many)
+        assert many.commands <= 260, many
 
 
 def test_the_count_notices_a_walk(settings):

@@ -69,7 +69,7 @@ def test_what_was_begun_in_one_ledger_is_not_made_again_in_another(
             with pytest.raises(OtherLedger):
                 confirm(runtime)
         assert runtime.journal.foreign() is not None
-        with pytest.raises(OtherLedger, match="target rebind default"):
+        with pytest.raises(OtherLedger, match="rebind the target"):
             runtime.relay.enqueue(payments()[0].intent, key="another")
     assert not new.requests_seen()
     old.set_faults(Faults.none())
@@ -167,7 +167,7 @@ def test_work_in_flight_goes_on_at_the_new_address_after_a_rebind_and_nothing_is
     try:
         door.open()
         with hands(replace(given, base_url=door.url)) as runtime:
-            with pytest.raises(OtherLedger, match="target rebind default"):
+            with pytest.raises(OtherLedger, match="rebind the target"):
                 deliver(runtime, "writes")
             with pytest.raises(OtherLedger):
                 confirm(runtime)

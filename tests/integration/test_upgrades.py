@@ -220,7 +220,7 @@ async def refused_async(settings: Settings) -> bool:
     ("found", "told"),
     [
         ("3", "start a version in its place that knows shape 3"),
-        ("0", "run blnk-relay upgrade of a version that knows both"),
+        ("0", "upgrade it with a version that knows both"),
         ("2>3", "is being brought from shape 2 to shape 3"),
         ("odd", "has shape odd"),
     ],

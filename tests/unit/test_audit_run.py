@@ -116,7 +116,7 @@ def test_a_shut_gate_is_waited_for_and_said_once():
 @pytest.mark.parametrize("state", ["paused", "unreachable"])
 def test_patience_has_an_end(state):
     clock = Clock()
-    with pytest.raises(Stopped, match=f"are {state}.*--resume"):
+    with pytest.raises(Stopped, match=f"are {state}.*go on with it"):
         gate_of(clock, [view(state)], [], patience_s=5).wait()
     assert clock() == pytest.approx(5)
 

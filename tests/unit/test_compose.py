@@ -45,6 +45,17 @@ def test_each_service_is_one_and_names_only_what_is_there():
             assert (ROOT / "docker" / source).exists() if source.startswith(".") else source in COMPOSE["volumes"]
 
 
+def test_images_have_what_any_setting_of_their_services_may_need():
+    """Installed for real by tests/integration/test_compose_played.py, which takes minutes."""
+    parts = {"history": "wheels/worker", "console": "wheels/worker", "encryption": ""}
+    text = re.sub(r"\\\n", " ", (ROOT / "docker" / "Dockerfile").read_text(encoding="utf-8"))
+    installed = [line for line in text.splitlines() if "pip install" in line]
+    assert installed
+    for line in installed:
+        for extra, of in parts.items():
+            assert re.search(rf"'\.{re.escape('/' + of if of else '')}\[[^\]']*\b{extra}\b", line), (extra, line)
+
+
 def test_the_console_begins_with_its_settings_and_is_reached_where_it_says(monkeypatch):
     environment("console", monkeypatch)
     command, *arguments = SERVICES["console"]["command"]

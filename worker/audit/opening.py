@@ -82,7 +82,7 @@ class Gate:
                 return
             why = f"reads of target {gate.target} are {gate.state}" + (f" ({gate.code})" if gate.code else "")
             if self._clock() - began_s >= self._patience_s:
-                raise Stopped(f"{why}: go on with --resume once they are let through")
+                raise Stopped(f"{why}: go on with it once they are let through")
             if not told:
                 self._say(f"{why}: waiting")
                 told = True

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
@@ -11,11 +12,13 @@ from worker.cli.output import stamp
 if TYPE_CHECKING:
     from blnk_relay import (
         Action,
+        Around,
         Attempt,
         GateView,
         Glance,
         LaneDepth,
         Overview,
+        PartStatus,
         Pause,
         Rates,
         Settings,
@@ -56,6 +59,38 @@ def intent_json(status: Status) -> dict[str, Any]:
         "encrypted": list(status.encrypted),
         "locked": list(status.locked),
         "perhaps_replayed": status.perhaps_replayed,
+    }
+
+
+def around_json(around: Around) -> dict[str, Any]:
+    """What stands around an intent: what it waits for, and what waits for it."""
+    return {
+        "keeps": around.keeps,
+        "ahead": [{**intent_json(one), "why": around.why(one)} for one in around.ahead],
+        "more_ahead": around.more_ahead,
+        "behind": [{**intent_json(one), "why": around.why(one)} for one in around.behind],
+        "more": around.more,
+    }
+
+
+def rows_json(parts: Sequence[PartStatus], lacking: str, most: int) -> dict[str, Any]:
+    """The ledger's rows of an intent as last read; never their names, which stand in its payload.
+
+    Args:
+        parts: Its legs or items.
+        lacking: Why they cannot be told.
+        most: Rows at most.
+    """
+    from blnk_relay.journal.parts import telling
+
+    rows = telling(parts, most)
+    return {
+        "counts": dict(Counter(part.status for part in parts)),
+        "first": [
+            {"number": number, "status": part.status, "transaction_id": part.transaction_id} for number, part in rows
+        ],
+        "more": len(parts) - len(rows),
+        "lacking": lacking,
     }
 
 

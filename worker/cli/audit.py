@@ -12,7 +12,7 @@ import click
 
 from worker.cli import exits
 from worker.cli.access import opened
-from worker.cli.options import example, json_option
+from worker.cli.options import example, json_option, who_option
 from worker.cli.output import clock, emit, plain, progress, remark, say, several, stamp, table
 from worker.cli.spans import Since, Time, since_at
 
@@ -69,6 +69,7 @@ _MOST_KEPT = 10_000_000
     show_default=True,
     help="Seconds to wait while reads are paused.",
 )
+@who_option
 @json_option
 def audit(
     *,
@@ -80,6 +81,7 @@ def audit(
     resume: bool,
     path: str | None,
     patience: float,
+    who: str,
     as_json: bool,
 ) -> None:
     """Compare the journal with the ledger: each outcome is there once and as was asked for, and nothing besides.
@@ -119,7 +121,7 @@ def audit(
                 now = access.operator.now(journal.target)
                 begin = since_at(timedelta(days=1) if since is None else since, now)
                 place = made.audit.begin(begin or now, until)
-            report = made.audit.run(place)
+            report = access.operator.audit(journal.target, lambda: made.audit.run(place), who=who, resumed=resume)
             if report.whole:
                 keeper.forget(made.journal)
     if as_json:
@@ -239,7 +241,9 @@ def show_report(report: Report, journal: Journal, path: str | None) -> None:
         )
     say(report_in_words(report))
     if report.stopped:
-        remark(f"It is not through: {report.stopped}. Its place is kept in {path or 'the journal'}.")
+        place = f" --place {plain(path)}" if path else ""
+        kept = f"Its place is kept in {plain(path) if path else 'the journal'}"
+        remark(f"It is not through: {report.stopped}. {kept}; go on with --resume{place}.")
 
 
 def report_in_words(report: Report) -> str:

@@ -50,7 +50,7 @@ for command in (
         extra="console",
     ),
     Deferred("enqueue", "worker.cli.enqueue", "enqueue", "Enqueue the intents of a JSONL FILE, or of stdin with '-'."),
-    Deferred("show", "worker.cli.show", "show", "Show what has become of one intent, and what was tried for it."),
+    Deferred("show", "worker.cli.show", "show", "Show what has become of one intent, and what keeps it."),
     Deferred("list", "worker.cli.show", "list_", "List intents by state, newest first."),
     Deferred("find", "worker.cli.find", "find", "Find intents by reference, id, amount, ends, metadata and more."),
     Deferred("status", "worker.cli.show", "status_", "Show what is wrong, and the journals at a glance."),

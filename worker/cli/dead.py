@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
 from worker.cli.access import opened
-from worker.cli.as_json import attempt_json, intent_json
+from worker.cli.intent import check_reason, look, seen_json, show_intent
 from worker.cli.letters import Act, carry_out
 from worker.cli.options import (
     Function,
@@ -17,6 +17,7 @@ from worker.cli.options import (
     json_option,
     limit_option,
     payload_option,
+    payload_reason_option,
     reason_option,
     target_option,
     who_option,
@@ -24,7 +25,7 @@ from worker.cli.options import (
 )
 from worker.cli.output import emit, plain, say
 from worker.cli.scope import NO, Scope, look_through, scope_options
-from worker.cli.show import listed, listing, show_intent
+from worker.cli.show import listed, listing
 from worker.cli.summary import dead_summary
 
 if TYPE_CHECKING:
@@ -83,31 +84,29 @@ def dead_list(
 @click.argument("key")
 @target_option
 @payload_option
+@payload_reason_option
 @who_option
 @json_option
-def dead_show(key: str, target: str, with_payload: bool, who: str, as_json: bool) -> None:
+def dead_show(*, key: str, target: str, with_payload: bool, reason: str, who: str, as_json: bool) -> None:
     """Show one dead letter: why it died, what was tried, what waits behind it, and what a replay would do.
 
     KEY is its idempotency key, or its id.
     """
     from blnk_relay import NotFound
 
+    check_reason(reason, with_payload=with_payload)
     with opened() as access:
         status = access.operator.get(key, target=target)
         if status.state != "dead":
             raise NotFound(f"no dead letter under {key!r}: the intent is {status.state}; see blnk-relay show")
-        attempts = access.operator.history(status)
-        payload = access.operator.payload(status, who=who) if with_payload else None
+        seen = look(access.operator, status)
+        payload = access.operator.payload(status, who=who, reason=reason) if with_payload else None
         replay_plan = access.operator.plan(status)
     if as_json:
-        document: dict[str, Any] = {
-            "intent": intent_json(status),
-            "attempts": [attempt_json(attempt) for attempt in attempts],
-            "replay": {"way": replay_plan.way.value, "why": replay_plan.why},
-        }
+        document = seen_json(status, seen) | {"replay": {"way": replay_plan.way.value, "why": replay_plan.why}}
         emit(document if payload is None else document | {"payload": payload})
         return
-    show_intent(status, attempts, payload)
+    show_intent(status, seen, payload)
     may = "would not be carried out" if replay_plan.way.value == NO else "would be carried out"
     say(f"A replay {may}: {plain(replay_plan.why)}.")
 

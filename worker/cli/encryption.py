@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -102,7 +103,7 @@ def encryption_renew(target: str | None, who: str, as_json: bool) -> None:
             if stop.asked:
                 break
             results[name] = access.operator.reseal(name, who=who, stopped=lambda: stop.asked)
-    code = _code(results, whole=len(results) == len(targets))
+    code = code_of(results, whole=len(results) == len(targets))
     if as_json:
         emit({"targets": [{"target": name, **renewed_json(result)} for name, result in results.items()]})
         exits.leave(code)
@@ -114,10 +115,16 @@ def encryption_renew(target: str | None, who: str, as_json: bool) -> None:
     exits.leave(code)
 
 
-def _code(results: dict[str, Resealed], *, whole: bool) -> int:
+def code_of(results: Mapping[str, Resealed], *, whole: bool) -> int:
+    """The exit code of what came of a renewal.
+
+    Args:
+        results: What came of it, by target.
+        whole: Whether all targets were come to.
+    """
     if not whole or not all(result.finished for result in results.values()):
         return exits.INTERRUPTED
-    return exits.PARTLY if any(len(renewed_in_words("", result)) > 1 for result in results.values()) else exits.OK
+    return exits.OK if all(result.whole for result in results.values()) else exits.PARTLY
 
 
 def renewed_in_words(name: str, result: Resealed) -> list[str]:

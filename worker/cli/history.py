@@ -15,7 +15,7 @@ from worker.cli.output import emit, fields, plain, say, several, span, table
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from blnk_relay import Settings
+    from blnk_relay import Operator, Settings
     from blnk_relay.journal.lag import HistoryLag
 
 
@@ -25,23 +25,41 @@ def history() -> None:
 
 
 @history.command("upgrade", epilog=example("blnk-relay history upgrade"))
+@who_option
 @answer_option
-def upgrade_(as_json: bool) -> None:
+def upgrade_(who: str, as_json: bool) -> None:
     """Make the tables of history, or bring them to what this version knows. Safe to repeat."""
-    from blnk_relay import Settings
-
-    where, before, after = upgraded(Settings.from_env())
+    with opened() as access:
+        done = upgraded(access.operator, who)
     if as_json:
-        emit(tables_json(where, before, after))
+        emit(tables_json(done))
     else:
-        say(plain(tables_in_words(where, before, after)))
+        say(plain(tables_in_words(done)))
 
 
-def upgraded(settings: Settings) -> tuple[str, str, str]:
-    """Bring the tables to the newest revision: which database, what it had, and what it has.
+@dataclass(frozen=True, slots=True)
+class TablesUpgraded:
+    """What became of the tables of history.
+
+    Attributes:
+        where: The address of the database, without secrets.
+        before: The revision that they had; empty for none.
+        after: The one that they have.
+        noted: Whether that stands in the log of actions.
+    """
+
+    where: str
+    before: str
+    after: str
+    noted: bool
+
+
+def upgraded(operator: Operator, who: str) -> TablesUpgraded:
+    """Bring the tables to the newest revision.
 
     Args:
-        settings: They name it.
+        operator: Its settings name the database.
+        who: Who says so.
 
     Raises:
         InvalidSettings: They name none, or what it needs is not installed.
@@ -50,27 +68,29 @@ def upgraded(settings: Settings) -> tuple[str, str, str]:
     from blnk_relay import InvalidSettings
     from worker.copier import database_of
 
-    if not settings.history_url:
+    if not operator.settings.history_url:
         raise InvalidSettings("BLNK_RELAY_HISTORY_URL is not set, so there is no database of history.")
-    database = database_of(settings)
+    database = database_of(operator.settings)
     try:
         from blnk_relay.history.upgrading import upgrade
 
-        return (database.shown, *upgrade(database))
+        return TablesUpgraded(database.shown, *operator.upgrade_history(lambda: upgrade(database), who=who))
     finally:
         database.close()
 
 
-def tables_in_words(where: str, before: str, after: str) -> str:
+def tables_in_words(done: TablesUpgraded) -> str:
     """What became of the tables of history."""
-    if before == after:
-        return f"Nothing to do: {where} has revision {after}."
-    return f"{where} has revision {after} now; it had {before or 'none'}."
+    if done.before == done.after:
+        return f"Nothing to do: {done.where} has revision {done.after}."
+    told = f"{done.where} has revision {done.after} now; it had {done.before or 'none'}."
+    return told if done.noted else f"{told} That is not in the action log: no journal could be reached."
 
 
-def tables_json(where: str, before: str, after: str) -> dict[str, Any]:
+def tables_json(done: TablesUpgraded) -> dict[str, Any]:
     """The same for programs."""
-    return {"database": where, "before": before, "after": after, "changed": before != after}
+    changed = done.before != done.after
+    return {"database": done.where, "before": done.before, "after": done.after, "changed": changed}
 
 
 @history.command("status", epilog=example("blnk-relay history status", "blnk-relay history status --json"))

@@ -108,6 +108,14 @@ payload_option = click.option(
     help="Show the payload: personal data. Who looks is noted in the log.",
 )
 
+
+def payload_reason_option(function: Function) -> Function:
+    """``--reason`` of a look at a payload, which may be given."""
+    return click.option(
+        "--reason", type=Reason(), default="", help="Why you look at the payload; kept. Goes with --payload."
+    )(function)
+
+
 target_option = click.option(
     "--target", default="default", show_default=True, help="The ledger that the key belongs to."
 )

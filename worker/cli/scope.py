@@ -83,8 +83,16 @@ class Scope:
             return f"letter {self.keys[0]}"
         if self.keys:
             return "letters " + ", ".join(self.keys)
-        since = f" since {self.since.total_seconds():.0f} s before" if isinstance(self.since, timedelta) else ""
-        return f"letters {self.arguments()}{since}"
+        from blnk_relay.journal.jobs import letters_in_words
+
+        return letters_in_words(
+            kind=self.kind,
+            code=self.code,
+            dead_class=self.dead_class,
+            since=self.since,
+            until=self.until,
+            target=self.target,
+        )
 
     def arguments(self) -> str:
         """As arguments for the same scope once more."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 import sys
 import textwrap
@@ -12,13 +11,14 @@ from datetime import UTC, datetime, timedelta
 from itertools import islice
 from time import monotonic, sleep
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 import click
 
 from worker.cli import exits
 from worker.cli.access import opened
-from worker.cli.as_json import attempt_json, deaths, glance_json, intent_json, kind_json
+from worker.cli.as_json import deaths, glance_json, intent_json, kind_json
+from worker.cli.intent import check_reason, look, seen_json, show_intent
 from worker.cli.interrupt import Stop
 from worker.cli.options import (
     example,
@@ -26,6 +26,7 @@ from worker.cli.options import (
     json_option,
     limit_option,
     payload_option,
+    payload_reason_option,
     target_option,
     who_option,
     whole_option,
@@ -34,7 +35,7 @@ from worker.cli.output import WIDTH, clock, emit, fields, plain, progress, say, 
 from worker.cli.spans import since_at
 
 if TYPE_CHECKING:
-    from blnk_relay import Attempt, CutShort, Glance, Overview, Rates, Settings, StateName, Status, Verdict
+    from blnk_relay import CutShort, Glance, Overview, Rates, Settings, StateName, Status, Verdict
     from blnk_relay.catalogue.facts import EndFacts, Facts
     from worker.cli.access import Access
 
@@ -66,8 +67,6 @@ _LISTED = (
     "+message",
 )
 
-_ATTEMPTS = ("at", "what", "answer", "?>took", "what followed", "??by", "+request")
-
 #: Most rows of the table of deaths in ``status``; all of them are in its JSON.
 _MOST_DEATHS = 20
 
@@ -75,88 +74,37 @@ _GATES = ("target", "side", "gate", "code", "?>rate", "since", "?>for", "note")
 _DEATHS = ("kind", "class", "code", ">letters")
 
 
-@click.command("show", epilog=example("blnk-relay show order-42", "blnk-relay show order-42 --json | jq .intent.state"))
+@click.command(
+    "show",
+    short_help="Show what has become of one intent, and what keeps it.",
+    epilog=example(
+        "blnk-relay show order-42",
+        "blnk-relay show order-42 --json | jq .intent.state",
+        "blnk-relay show order-42 --payload --reason 'ticket 4711'",
+    ),
+)
 @click.argument("key")
 @target_option
 @payload_option
+@payload_reason_option
 @who_option
 @json_option
-def show(key: str, target: str, with_payload: bool, who: str, as_json: bool) -> None:
-    """Show what has become of one intent, and what was tried for it.
+def show(*, key: str, target: str, with_payload: bool, reason: str, who: str, as_json: bool) -> None:
+    """Show what has become of one intent: what it waits for, what waits for it, and what was tried.
 
-    KEY is its idempotency key, or its id.
+    KEY is its idempotency key, or its id, which the lists of what waits name as well. Of a split or a bulk the rows of
+    the ledger are shown as they were last read; where there are many, the unusual ones and some of the others.
     """
+    check_reason(reason, with_payload=with_payload)
     with opened() as access:
         status = access.operator.get(key, target=target)
-        attempts = access.operator.history(status)
-        payload = access.operator.payload(status, who=who) if with_payload else None
+        seen = look(access.operator, status)
+        payload = access.operator.payload(status, who=who, reason=reason) if with_payload else None
     if as_json:
-        document: dict[str, Any] = {
-            "intent": intent_json(status),
-            "attempts": [attempt_json(attempt) for attempt in attempts],
-        }
+        document = seen_json(status, seen)
         emit(document if payload is None else document | {"payload": payload})
         return
-    show_intent(status, attempts, payload)
-
-
-def show_intent(status: Status, attempts: Sequence[Attempt], payload: Mapping[str, Any] | None) -> None:
-    """One intent for people."""
-    from blnk_relay.intents.intent import DEFAULT_TARGET
-
-    fields(
-        [
-            ("key", status.key),
-            ("id", status.id),
-            ("kind", status.kind),
-            ("target", status.target if status.target != DEFAULT_TARGET else ""),
-            ("lane", status.lane),
-            ("state", status.state),
-            ("outcome", status.outcome),
-            ("reference", status.reference),
-            ("transaction", status.transaction_id),
-            ("parent", status.parent_id),
-            ("dead class", status.dead_class),
-            ("code", status.code),
-            ("message", status.message),
-            ("attempts", status.attempts),
-            ("accepted", status.created),
-            ("changed", status.updated),
-            ("deadline", None if status.finished else status.deadline),
-            ("waits for", ", ".join(status.waits_for)),
-            ("blocks", several(status.blocks, "intent") if status.blocks else ""),
-            ("encrypted", encrypted(status)),
-            ("unreadable", "what was recorded of it is lost or broken" if status.unreadable else ""),
-        ],
-        name="intent",
-    )
-    say()
-    rows = [
-        (
-            clock(attempt.at) + (f" to {clock(attempt.last)}" if attempt.last else ""),
-            attempt.what + (f", {attempt.count:,} times" if attempt.count > 1 else ""),
-            " ".join(str(part) for part in (attempt.status, attempt.code) if part),
-            f"{attempt.latency_ms} ms" if attempt.latency_ms else "",
-            attempt.note,
-            attempt.worker,
-            attempt.request_id,
-        )
-        for attempt in attempts
-    ]
-    table(_ATTEMPTS, rows, name="attempts", unless_empty=True)
-    if payload is not None:
-        for line in json.dumps(payload, indent=2, ensure_ascii=False).splitlines():
-            say(plain(line, most=10_000))
-
-
-def encrypted(status: Status) -> str:
-    """What an intent is encrypted with, in words."""
-    if not status.encrypted:
-        return ""
-    lacking = f", and this process does not have {', '.join(status.locked)}" if len(status.locked) > 0 else ""
-    if status.locked == status.encrypted:
-        lacking = ", which this process does not have"
-    return f"with key {', '.join(status.encrypted)}{lacking}"
+    show_intent(status, seen, payload)
 
 
 @click.command("list", epilog=example("blnk-relay list --state posted --kind transaction --since 15m"))

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from worker.cli.access import opened
-from worker.cli.options import example, filter_options, json_option
+from worker.cli.options import example, filter_options, json_option, login_name
 from worker.cli.output import amounts, clock, emit, plain, remark, say, several, stamp, table
 from worker.cli.spans import since_at
 
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 )
 @filter_options
 @click.option("--recount", is_flag=True, help="Look at each letter once more, where some are not accounted for.")
+@click.option("--who", default=login_name, help="With --recount: who says so; kept.  [default: your login name]")
 @json_option
 def dead_summary(
     *,
@@ -31,13 +32,14 @@ def dead_summary(
     since: datetime | timedelta | None,
     until: datetime | timedelta | None,
     recount: bool,
+    who: str,
     as_json: bool,
 ) -> None:
     """Show dead letters by what they died of: how many, since when, what they are worth, who waits, what to do."""
     with opened() as access:
         access.operator.check_filters(("dead",), kind=kind, code=code, target=target)
         if recount:
-            access.operator.recount(target)
+            access.operator.recount(target, who=who)
         now = access.operator.now(target)
         found = access.operator.causes(
             kind=kind,

@@ -18,6 +18,7 @@ from worker.cli.output import amounts, clock, plain, several, span, stamp
 from worker.console import charts
 from worker.console.asking import Answer, Ask, BadRequest, Broken, Data, NotAllowed, Onward, Page, Text, link, part
 from worker.console.hands import Busy, TooLong
+from worker.console.leads import lead
 from worker.console.signin.rights import Right
 
 HERE = Path(__file__).parent
@@ -100,7 +101,7 @@ class Answers:
             "stamp": stamp,
             "part": part,
         }
-        made.globals |= {"Right": Right, "version": __version__, "ago": ago, "charts": charts}
+        made.globals |= {"Right": Right, "version": __version__, "ago": ago, "charts": charts, "lead": lead}
         made.globals["screens"] = SCREENS
         made.globals["static_version"] = _version_of(HERE / "static")
         self._templates = made

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from types import TracebackType
 from typing import Self, TypeVar
 
 from blnk_relay.bell import Bells
-from blnk_relay.errors import NotFound
-from blnk_relay.journal.actions import Via, told
+from blnk_relay.errors import JournalUnavailable, NotFound
+from blnk_relay.journal.actions import MAX_RESULT, Via, told
 from blnk_relay.journal.journal import Journal
 from blnk_relay.journal.journals import Journals, reached
 from blnk_relay.settings import Settings
@@ -58,10 +59,55 @@ class Hands:
         return told(what, of, who=who, via=self.via, reason=reason, mark=mark)
 
     def _note(
-        self, journal: Journal, what: str, of: str, *, who: str, reason: str = "", result: str = "done", count: int = 0
+        self,
+        journal: Journal,
+        what: str,
+        of: str,
+        *,
+        who: str,
+        reason: str = "",
+        result: str = "done",
+        count: int = 0,
+        mark: str = "",
     ) -> None:
         """Note an action that no script does as a whole."""
-        journal.scripts.run("note", self._told(what, of, who=who, reason=reason), result, count)
+        told_ = self._told(what, of, who=who, reason=reason, mark=mark)
+        journal.scripts.run("note", told_, result[:MAX_RESULT], count)
+
+    def _carried_out(
+        self,
+        journal: Journal,
+        what: str,
+        run: Callable[[], T],
+        came_to: Callable[[T], tuple[str, int]],
+        *,
+        who: str,
+        begun: str = "begun",
+        mark: str = "",
+    ) -> T:
+        """Do what takes a while to a journal as a whole, with a line before it and one for what came of it.
+
+        Args:
+            journal: Which.
+            what: What is done.
+            run: Does it.
+            came_to: What to note of what came of it: in words, and of how many.
+            who: Who says so.
+            begun: What to note before.
+            mark: What makes the two lines, and those of other journals, one; empty for two.
+        """
+        of = f"target {journal.target}"
+        self._note(journal, what, of, who=who, result=begun, mark=mark)
+        try:
+            came = run()
+        except BaseException:
+            # With the journal away it stays begun, which is what is known of it.
+            with suppress(JournalUnavailable):
+                self._note(journal, what, of, who=who, result="broken off", mark=mark)
+            raise
+        result, count = came_to(came)
+        self._note(journal, what, of, who=who, result=result, count=count, mark=mark)
+        return came
 
     def _known(self, lane: str) -> None:
         if lane not in self.settings.lanes:

@@ -1,11 +1,17 @@
-"""What an operator does to a journal as a whole: its shape, its ledger, its keys, its history."""
+"""What an operator does to a journal as a whole: its shape, its ledger, its keys, its history, its audits.
+
+What changes something, or costs the ledger requests, has its line in the log of actions; a look has none.
+"""
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from functools import partial
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
-from blnk_relay.errors import Refused
+from blnk_relay.errors import JournalUnavailable, Refused
+from blnk_relay.journal.actions import new_mark
 from blnk_relay.journal.hands.base import Hands
 from blnk_relay.journal.listing import MOST_MISSED, recount
 from blnk_relay.journal.upgrade import Upgraded, shape_flow, upgrade_flow
@@ -15,8 +21,31 @@ if TYPE_CHECKING:  # as in looking.py
     from blnk_relay.journal.resealing import KeyUse, Resealed
 
 
+class Compared(Protocol):
+    """What an audit came to; :class:`blnk_relay.audit.Report` is one."""
+
+    @property
+    def compared(self) -> Counter[str]:
+        """How many intents were compared."""
+
+    @property
+    def found(self) -> Counter[str]:
+        """How many differences there are."""
+
+    @property
+    def unread(self) -> Counter[str]:
+        """What was not looked at."""
+
+    @property
+    def stopped(self) -> str:
+        """Why it did not come to its end."""
+
+
+Came = TypeVar("Came", bound=Compared)
+
+
 class Care(Hands):
-    """Upgrades, binds anew, puts under other keys, and switches history off."""
+    """Upgrades, binds anew, puts under other keys, audits, and switches history off."""
 
     def upgrade(self, target: str | None = None, *, who: str = "") -> tuple[Upgraded, ...]:
         """Bring journals to the newest shape that this version knows, one after the other; others wait meanwhile.
@@ -123,13 +152,77 @@ class Care(Hands):
         """
         from blnk_relay.journal.resealing import reseal
 
-        journal, of = self._journal(target), f"target {target}"
-        if journal.seal.keys().first is not None:
-            self._note(journal, "renew keys", of, who=who, result="begun")
-        done = reseal(journal, stopped=stopped, step=step)
-        result = "done" if done.finished else "broken off"
-        self._note(journal, "renew keys", of, who=who, result=result, count=done.done)
-        return done
+        journal = self._journal(target)
+        renew = partial(reseal, journal, stopped=stopped, step=step)
+        if journal.seal.keys().first is None:
+            # It is refused, so that there is nothing to note.
+            return renew()
+        return self._carried_out(
+            journal,
+            "renew keys",
+            renew,
+            lambda done: ("done" if done.finished else "broken off", done.done),
+            who=who,
+        )
+
+    def audit(self, target: str, run: Callable[[], Came], *, who: str = "", resumed: bool = False) -> Came:
+        """Have the journal of a target compared with its ledger, and note that it begins and what it came to.
+
+        Args:
+            target: Whose.
+            run: Compares; :mod:`blnk_relay.audit` makes one.
+            who: Who says so.
+            resumed: Whether it goes on where another one had to end.
+
+        Raises:
+            NotFound: There is no such target.
+            JournalUnavailable: Redis did not answer.
+        """
+        begun = "gone on with" if resumed else "begun"
+        return self._carried_out(self._journal(target), "audit", run, _audited, who=who, begun=begun)
+
+    def upgrade_history(self, run: Callable[[], tuple[str, str]], *, who: str = "") -> tuple[str, str, bool]:
+        """Have the tables of a database of history upgraded, and note it if that changed anything.
+
+        It is noted in every journal that can be reached, for it is there for all of them.
+
+        Args:
+            run: Upgrades; :func:`blnk_relay.history.upgrading.upgrade` does.
+            who: Who says so.
+
+        Returns:
+            The revision that they had (empty for none), the one that they have, and whether nothing is left to note.
+
+        Raises:
+            HistoryUnavailable: The database cannot be reached, or is of a newer version.
+        """
+        before, after = run()
+        if before == after:
+            return before, after, True
+        result, mark = f"revision {after}, was {before or 'none'}", new_mark()
+        try:
+            self._of_each(
+                lambda journal: self._note(
+                    journal, "history upgrade", "the database of history", who=who, result=result, mark=mark
+                )
+            )
+        except JournalUnavailable:
+            return before, after, False
+        return before, after, True
+
+    def note_stopped(self, of: str, target: str, *, who: str) -> None:
+        """Note that somebody has had something end early that goes on in a console.
+
+        Args:
+            of: What, in words.
+            target: Whose journal it is about.
+            who: Who says so.
+
+        Raises:
+            NotFound: There is no such target.
+            JournalUnavailable: Redis did not answer.
+        """
+        self._note(self._journal(target), "stop errand", of, who=who, result="told to stop")
 
     def history_lag(self, target: str | None = None) -> tuple[HistoryLag, ...]:
         """How far each journal that can be reached is copied into history.
@@ -167,6 +260,16 @@ class Care(Hands):
                     f"history of target {journal.target!r} is not switched off: a worker copied a moment ago, and "
                     "would switch it on again. Take BLNK_RELAY_HISTORY_URL out of the settings of all workers first"
                 )
-            self._note(journal, "history off", f"target {journal.target}", who=who, reason=reason, count=number)
+            result = f"off, {number:,} not copied"
+            self._note(journal, "history off", f"target {journal.target}", who=who, reason=reason, result=result)
             left[journal.target] = number
         return left
+
+
+def _audited(report: Compared) -> tuple[str, int]:
+    """What an audit came to, in words without a value of any intent."""
+    number = report.found.total()
+    told = f"{report.compared.total():,} compared, {number:,} difference{'' if number == 1 else 's'}"
+    if unread := report.unread.total():
+        told += f", {unread:,} not looked at"
+    return (f"stopped, {told}: {report.stopped}" if report.stopped else f"ended, {told}"), 0

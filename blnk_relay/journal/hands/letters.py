@@ -7,10 +7,11 @@ from collections import Counter
 from collections.abc import Sequence
 from datetime import datetime
 from decimal import Decimal
+from functools import partial
 from typing import TYPE_CHECKING
 
 from blnk_relay.errors import NotFound, Refused
-from blnk_relay.journal.actions import MAX_REASON, MAX_WHO, Together, check_reason
+from blnk_relay.journal.actions import MAX_REASON, MAX_WHO, Together, check_reason, new_mark
 from blnk_relay.journal.cancel import cancel_flow
 from blnk_relay.journal.hands.looking import Looking
 from blnk_relay.journal.jobs import life_of, life_to_close, worth_flow
@@ -60,7 +61,7 @@ class Letters(Looking):
             )
         )
 
-    def recount(self, target: str | None = None) -> int:
+    def recount(self, target: str | None = None, *, who: str = "") -> int:
         """Make anew what is kept of letters by their cause; others may go on meanwhile.
 
         Needed where a version before has left letters that no cause accounts for, or what was kept is lost. It looks at
@@ -68,6 +69,7 @@ class Letters(Looking):
 
         Args:
             target: Of this ledger only; of all when None.
+            who: Who says so.
 
         Returns:
             How many letters are accounted for.
@@ -76,7 +78,18 @@ class Letters(Looking):
             NotFound: There is no such target.
             JournalUnavailable: Redis did not answer; to ask again begins anew.
         """
-        return sum(recount(journal) for journal in self._journals(target))
+        mark = new_mark()
+        return sum(
+            self._carried_out(
+                journal,
+                "recount",
+                partial(recount, journal),
+                lambda counted: ("accounted for", counted),
+                who=who,
+                mark=mark,
+            )
+            for journal in self._journals(target)
+        )
 
     def worth(self, statuses: Sequence[Status]) -> tuple[dict[str, Decimal], int]:
         """What some dead letters are worth together, by currency, and of how many of them that is known.

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any, Unpack
 
 from blnk_relay.intents.intent import DEFAULT_TARGET
 from blnk_relay.intents.states import StateName
-from blnk_relay.journal.actions import Action, Asked, as_actions, kinds_of, newest_first, wanted_flow
+from blnk_relay.journal.actions import Action, Asked, Place, as_actions, kinds_of, newest_first, wanted_flow
 from blnk_relay.journal.hands.base import Hands
 from blnk_relay.journal.journal import Journal
-from blnk_relay.journal.listing import ListBound, Listing, Wanted, check_filters, expect
+from blnk_relay.journal.listing import ListBound, Listing, ListPlace, Wanted, check_filters, expect
 from blnk_relay.journal.question import Asking, Question
 from blnk_relay.journal.status import Attempt, Status, moment
 
@@ -175,6 +175,7 @@ class Looking(Hands):
         what: str | Collection[str] | None = None,
         target: str | None = None,
         most: int = 100,
+        after: Place | None = None,
     ) -> tuple[Action, ...]:
         """What operators did, newest first: one action however many letters and journals it was about.
 
@@ -187,6 +188,7 @@ class Looking(Hands):
             what: Only of this sort, or of these; see :class:`Action`.
             target: Only in the journal of this ledger.
             most: How many at most.
+            after: Only what is older than the action at this place; see :attr:`Action.place`.
 
         Raises:
             NotFound: There is no such target.
@@ -194,9 +196,9 @@ class Looking(Hands):
         """
         asked = Asked(since, until, who, kinds_of(what))
         found = self._of_each(
-            lambda journal: journal.drive(wanted_flow(journal.prefix, journal.target, asked, most)), target
+            lambda journal: journal.drive(wanted_flow(journal.prefix, journal.target, asked, most, after)), target
         )
-        return as_actions(newest_first(entries for _, entries in found), most)
+        return as_actions(newest_first(entries for _, entries in found), most, after)
 
     def listed(
         self,
@@ -211,6 +213,7 @@ class Looking(Hands):
         target: str | None = None,
         oldest_first: bool = False,
         bound: ListBound | None = None,
+        after: ListPlace | None = None,
     ) -> Iterator[Status]:
         """Intents of a state, newest first, read page by page as they are asked for.
 
@@ -228,6 +231,7 @@ class Looking(Hands):
             target: Only of this ledger.
             oldest_first: The other way round.
             bound: How far to look for those that fit, where somebody waits for the answer; to the end when None.
+            after: Behind which place to go on, of a state that is listed by the time at which intents came into it.
 
         Raises:
             NotFound: There is no such target.
@@ -236,10 +240,10 @@ class Looking(Hands):
         wanted = Wanted(state, kind, code, since, until, dead_class)
         bound = bound or ListBound(most=None)
         those = [
-            Listing(journal).listed(wanted, key=key, oldest_first=oldest_first, bound=bound)
+            Listing(journal).listed(wanted, key=key, oldest_first=oldest_first, bound=bound, after=after)
             for journal in self._journals(target)
         ]
-        merged_ = heapq.merge(*those, key=lambda found: found[0], reverse=not oldest_first)
+        merged_ = heapq.merge(*those, key=lambda found: (found[0], found[1].id), reverse=not oldest_first)
         return (status for _, status in merged_)
 
     def check_filters(

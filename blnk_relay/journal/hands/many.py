@@ -18,6 +18,7 @@ from blnk_relay.journal.jobs import (
     items,
     job_flow,
     jobs_flow,
+    letters_in_words,
     new_id,
     planned,
 )
@@ -59,8 +60,7 @@ class Many(Letters):
             NotFound: There is no such target.
             JournalUnavailable: Redis did not answer.
         """
-        asked = {"kind": kind, "class": dead_class, "code": code, "since": since, "until": until, "target": target}
-        words = " ".join(f"{name}={value}" for name, value in asked.items() if value is not None)
+        words = letters_in_words(kind=kind, code=code, dead_class=dead_class, since=since, until=until, target=target)
         found = self.listed(
             "dead",
             kind=kind,
@@ -71,7 +71,7 @@ class Many(Letters):
             target=target,
             oldest_first=True,
         )
-        return self.plan_these(what, found, of=of or f"letters {words or 'of all causes'}", most=most)
+        return self.plan_these(what, found, of=of or words, most=most)
 
     def plan_these(self, what: JobName, letters: Iterable[Status], *, of: str, most: int = MOST_OF_A_JOB) -> ManyPlan:
         """The same for letters that are at hand; no more of them are asked for than the plan has room for.
@@ -143,8 +143,8 @@ class Many(Letters):
         """Refuse to say that a job has begun of which Redis has lost some, as with another server in its place."""
         if not kept:
             raise JournalUnavailable(
-                f"the Redis of target {target!r} has lost what was planned of job {id_}: look what has begun with "
-                "'blnk-relay jobs', and plan what is left once more"
+                f"the Redis of target {target!r} has lost what was planned of job {id_}: look at the "
+                "jobs that have begun, and plan what is left once more"
             )
 
     def jobs(self, target: str | None = None, most: int = 100) -> tuple[Job, ...]:

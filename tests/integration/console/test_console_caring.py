@@ -122,7 +122,7 @@ def test_what_is_done_to_a_journal_comes_to_the_same_as_on_the_command_line(rela
         (one.what, one.of, one.result, one.who) for one in lines[:1]
     ]
     assert [one.via for one in lines] == ["API", "command line"]
-    assert {one.what for one in operator.actions()} == {"renew keys", "upgrade"}
+    assert {one.what for one in operator.actions()} == {"renew keys", "upgrade", "recount"}
     shown = ann.page("/journals")
     assert INSTANCE in shown
     assert "Shape 2" in shown
@@ -140,7 +140,48 @@ def test_a_journal_that_stands_between_two_shapes_is_brought_on_from_here(relay,
     assert "Shape 2" in ann.page("/journals")
 
 
-def test_the_doctor_and_an_audit_say_here_what_they_say_in_the_terminal(relay, ann, script):
+def test_what_is_done_to_a_journal_as_a_whole_leaves_the_same_line_from_every_face(
+    relay, settings, ann, script, operator
+):
+    letters(relay, "poor-1", "poor-2")
+
+    def forget_tables() -> None:
+        Path(settings.history_url.removeprefix("sqlite:///")).unlink(missing_ok=True)
+
+    faces = {
+        "recount": (
+            lambda: waited_for(ann, ann.fill("/journals/default/recount")),
+            lambda: came(script, post(script, "/journals/default/recount")),
+            lambda: run("dead", "summary", "--recount", "--who", "key all"),
+        ),
+        "history upgrade": (
+            lambda: waited_for(ann, ann.post("/history/upgrade", form_token=ann.form_token())),
+            lambda: came(script, post(script, "/history/upgrade")),
+            lambda: run("history", "upgrade", "--who", "key all"),
+        ),
+    }
+    for what, acts in faces.items():
+        for act in acts:
+            forget_tables()
+            act()
+        lines = operator.actions(what=what)
+        assert [one.via for one in lines] == ["command line", "API", "console"], what
+        assert [one.who for one in lines] == ["key all", "key all", "ann"]
+        assert len({(one.of, one.result, one.count, one.targets) for one in lines}) == 1, what
+    assert (lines[0].of, lines[0].result) == ("the database of history", "revision 0001, was none")
+    [recounted, *_] = operator.actions(what="recount")
+    assert (recounted.of, recounted.result, recounted.count) == ("target default", "accounted for", 2)
+    # What changes nothing, and costs no ledger anything, has no line.
+    before = len(operator.actions())
+    came(script, post(script, "/journals/default/keys"))
+    came(script, post(script, "/history/upgrade"))
+    came(script, post(script, "/doctor"))
+    run("doctor")
+    assert run("encryption", "keys", "--whole").code == run("dead", "summary").code == 0
+    assert len(operator.actions()) == before
+
+
+def test_the_doctor_and_an_audit_say_here_what_they_say_in_the_terminal(relay, ann, script, operator):
     found = came(script, post(script, "/doctor"))
     there = run("doctor", "--json").json
     assert [(one["check"], one["of"], one["level"]) for one in found["result"]["findings"]] == [
@@ -160,6 +201,13 @@ def test_the_doctor_and_an_audit_say_here_what_they_say_in_the_terminal(relay, a
         k: v for k, v in ran.json.items() if k not in times
     }
     shown = waited_for(ann, ann.fill("/audit", since="1h", rate="1000"))
+    lines = operator.actions()
+    assert {(line.what, line.of) for line in lines} == {("audit", "target default")}
+    assert [(line.via, line.result) for line in reversed(lines)] == [
+        (via, result)
+        for via in ("API", "command line", "console")
+        for result in ("begun", "ended, 2 compared, 2 differences")
+    ]
     one = ran.json["first"][0]
     assert one["says"] in shown
     assert one["advice"] in shown
@@ -176,7 +224,7 @@ def test_values_of_differences_are_kept_back_from_whoever_has_no_right_to_payloa
     assert "not shown without" not in str(audit)
 
 
-def test_an_audit_that_had_to_end_goes_on_from_there(relay, ann, script):
+def test_an_audit_that_had_to_end_goes_on_from_there(relay, ann, script, operator):
     paid_nowhere(relay, *(f"order-{number}" for number in range(12)))
     audited = Audited(relay.journal())
     assert post(script, "/audit", resume=True).status_code == 400
@@ -190,9 +238,18 @@ def test_an_audit_that_had_to_end_goes_on_from_there(relay, ann, script):
     assert post(script, f"/errands/{begun['id']}/stop").status_code == 409
     assert audited.place(WHO) is not None
     assert "can go on from there" in ann.page("/audit")
+    assert "Go on with it" in ann.page(f"/errands/{begun['id']}")
     whole = came(script, post(script, "/audit", resume=True, rate=1_000))
     assert (whole["state"], whole["result"]["compared"]) == ("done", {"done": 12})
     assert audited.place(WHO) is None
+    lines = [(line.who, line.what, line.of, line.result) for line in reversed(operator.actions())]
+    assert lines.pop(1) == ("ann", "stop errand", "audit of target default", "told to stop")
+    assert [line[:3] for line in lines] == [("key all", "audit", "target default")] * 4
+    begun_, stopped_, gone_on, ended = (line[3] for line in lines)
+    assert (begun_, gone_on) == ("begun", "gone on with")
+    assert stopped_.startswith("stopped, ")
+    assert stopped_.endswith(": it was told to stop")
+    assert ended == f"ended, 12 compared, {whole['result']['differences']} differences"
 
 
 @pytest.mark.usefixtures("relay")

@@ -105,7 +105,7 @@ def test_each_act_is_confirmed_and_done_by_hand(relay, browser, confirmed):
     done = {one.what for one in Operator(relay.journals).actions() if one.via == "console"}
     assert done == {
         "replay", "discard", "cancel", "begin", "stop job", "pause", "resume", "rebind", "quiet", "stop",
-        "renew keys", "history off",
+        "renew keys", "history upgrade", "history off", "recount", "audit", "stop errand",
     }  # fmt: skip
 
 

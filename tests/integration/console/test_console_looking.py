@@ -7,7 +7,7 @@ import re
 
 import pytest
 
-from blnk_relay import Leg, Write, create_ledger, split_transaction
+from blnk_relay import Leg, Operator, Write, create_ledger, split_transaction
 from tests.support.cli import die, letters, payment
 from tests.support.console import at, post, rest
 from tests.support.visiting import readable
@@ -109,6 +109,61 @@ def test_many_letters_come_page_by_page_each_of_them_once(relay, ann, script):
         if not (after := page["after"]):
             break
     assert told == seen
+
+
+def on_all_pages(visitor, path, pattern, between=lambda: None):
+    """What is found on a page and on all that are older, and how many pages that were."""
+    found, pages = [], 0
+    while path:
+        text = visitor.get(path).text
+        found += re.findall(pattern, text)
+        onward = re.search(r'rel="next" href="([^"]+)"', text)
+        path, pages = onward[1].replace("&amp;", "&") if onward else "", pages + 1
+        between()
+    return found, pages
+
+
+def test_what_happened_in_one_millisecond_is_passed_over_by_no_page_whatever_changes_meanwhile(relay, ann):
+    keys = [f"poor-{number}" for number in range(3 * PAGE)]
+    letters(relay, *keys[::2])
+    letters(relay, *keys[1::2], code="OTHER")
+    journal = relay.journal()
+    # All of one moment, as where a sweep or a batch ended them together, and of two causes, which are listed apart.
+    ms = journal.now_ms()
+    for name in ("dead", *(f"letters:{cause}" for cause in journal.client.smembers(journal.key("causes")))):
+        ids = journal.client.zrange(journal.key(name), 0, -1)
+        journal.client.zadd(journal.key(name), dict.fromkeys(ids, ms), xx=True)
+    for key in keys:
+        journal.client.hset(journal.key("intent:" + relay.get(key).id), "updated", ms)
+    for path in ("/letters", "/letters?kind=transaction"):
+        seen, pages = on_all_pages(ann, path, r">(poor-\d+)</a>")
+        assert (sorted(seen), pages) == (sorted(keys), 3), path
+    # Somebody replays the last one of a page while it is looked at: what comes behind it comes all the same.
+    told = on_all_pages(ann, "/letters", r">(poor-\d+)</a>")[0]
+    operator = Operator(relay.journals, relay.bells)
+
+    def replay():
+        if relay.get(told[PAGE - 1]).state == "dead":
+            operator.replay(relay.get(told[PAGE - 1]), who="bob", reason="topped up")
+
+    assert on_all_pages(ann, "/letters", r">(poor-\d+)</a>", replay)[0] == told
+
+
+def test_the_action_log_is_gone_back_through_without_a_gap(relay, ann, script):
+    journal, ms = relay.journal(), relay.journal().now_ms()
+    for number in range(2 * PAGE + 3):
+        told = {"what": "pause", "of": f"lane l-{number}.", "who": "ann", "via": "library", "reason": "", "mark": ""}
+        fields = {"at": ms, "result": "done", "count": 0, "action": json.dumps(told)}
+        journal.client.xadd(journal.key("actions"), fields, id=f"{ms}-{number}")
+    wanted = [f"lane l-{number}." for number in reversed(range(2 * PAGE + 3))]
+    assert on_all_pages(ann, "/actions", r">(lane l-\d+\.)") == (wanted, 3)
+    seen, after = [], ""
+    while page := script.session.get(f"{script.url}/api/v1/actions", params={"after": after}, timeout=30).json():
+        seen += [one["of"] for one in page["actions"]]
+        if not (after := page["after"]):
+            break
+    assert seen == wanted
+    assert ann.get("/actions?after=x").status_code == 400
 
 
 def test_an_intent_shows_its_life_and_the_chain_around_it_can_be_walked(relay, ann, script):

@@ -7,7 +7,6 @@ from blnk_relay.intents.intent import DEFAULT_TARGET
 from blnk_relay.kinds.registry import KINDS
 from worker.cli.as_json import (
     action_json,
-    attempt_json,
     gate_json,
     glance_json,
     intent_json,
@@ -18,6 +17,7 @@ from worker.cli.as_json import (
 )
 from worker.cli.find import found_json
 from worker.cli.history import history_json
+from worker.cli.intent import look, seen_json
 from worker.cli.jobs import job_json
 from worker.cli.output import stamp
 from worker.cli.summary import causes_json
@@ -91,18 +91,10 @@ def problems_(ask: Ask) -> Data:
 def intent(ask: Ask) -> Data:
     """One intent with its life and its neighbours."""
     status, operator = intents.of_path(ask), ask.operator
-    around = operator.around(status)
     plan = operator.plan(status) if status.state == "dead" else None
     return Data(
         {
-            "intent": intent_json(status),
-            "attempts": [attempt_json(one) for one in operator.history(status)],
-            "around": {
-                "keeps": around.keeps,
-                "ahead": [intent_json(one) for one in around.ahead],
-                "behind": [intent_json(one) for one in around.behind],
-                "more": around.more,
-            },
+            **seen_json(status, look(operator, status), intents.MOST_ROWS),
             "replay": None if plan is None else {"way": plan.way.value, "why": plan.why},
         }
     )
@@ -187,7 +179,7 @@ def change(ask: Ask) -> Data:
 def actions_(ask: Ask) -> Data:
     """The action log."""
     *_, page = actions.told(ask)
-    return Data({"actions": [action_json(one) for one in page.rows], "until": page.until})
+    return Data({"actions": [action_json(one) for one in page.rows], "after": page.after})
 
 
 def journals_(ask: Ask) -> Data:

@@ -30,7 +30,7 @@ _PLACE = re.compile(r"{([a-z]+)}")
 def described(doors: Sequence[Door]) -> dict[str, Any]:
     """The description of some doors."""
     made = APISpec(
-        title="blnk-relay console",
+        title="Console of blnk-relay",
         version=__version__,
         openapi_version="3.1.0",
         info={

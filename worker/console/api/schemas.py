@@ -77,13 +77,37 @@ class Plan(Schema):
     why = _text()
 
 
+class Neighbour(Intent):
+    """An intent that another one waits for, or that waits for it."""
+
+    why = _text("Why it is not over yet, or waits, in words.")
+
+
 class Neighbours(Schema):
     """What stands around an intent."""
 
     keeps = _text("What keeps it, in words.")
-    ahead = fields.List(fields.Nested(Intent))
-    behind = fields.List(fields.Nested(Intent))
+    ahead = fields.List(fields.Nested(Neighbour))
+    more_ahead = _whole("For how many more it waits, at least.")
+    behind = fields.List(fields.Nested(Neighbour))
     more = _whole("How many more wait for it.")
+
+
+class Row(Schema):
+    """A leg of a split or an item of a bulk, as the ledger showed it last."""
+
+    number = _whole("Its place in the intent, from 1 on.")
+    status = _text()
+    transaction_id = _text("Empty where the ledger showed none.")
+
+
+class Rows(Schema):
+    """The ledger's rows of an intent as last read."""
+
+    counts = fields.Dict(keys=fields.String(), values=_whole(), metadata={"description": "How many came to what."})
+    first = fields.List(fields.Nested(Row), metadata={"description": "Some of them, the unusual ones among them."})
+    more = _whole("How many are not listed.")
+    lacking = _text("Why they cannot be told; empty where they can.")
 
 
 class IntentWhole(Schema):
@@ -92,6 +116,7 @@ class IntentWhole(Schema):
     intent = fields.Nested(Intent)
     attempts = fields.List(fields.Nested(Attempt))
     around = fields.Nested(Neighbours)
+    rows = fields.Nested(Rows)
     replay = fields.Nested(Plan, allow_none=True, metadata={"description": "Of a dead letter alone."})
 
 
@@ -173,7 +198,7 @@ class Verdict(Schema):
     count = _whole()
     what = _text()
     means = _text()
-    remedy = _text("A command, or a sentence.")
+    remedy = _text("What to do, as in a terminal: a command, or words.")
 
 
 class Rate(Schema):
@@ -280,7 +305,7 @@ class ActionPage(Schema):
     """One page of the action log."""
 
     actions = fields.List(fields.Nested(Action))
-    until = _text("To be given for the next page; empty where there is none.")
+    after = _text("To be given for the next page; empty where there is none.")
 
 
 class OrderCount(Schema):
@@ -513,6 +538,7 @@ class ActionQuery(Schema):
     target = _text()
     since = _text("An RFC 3339 time, or a span back from now such as 2h.")
     until = _text("An RFC 3339 time.")
+    after = _text("Where the page before has ended, as it said.")
 
 
 class Nothing(Schema):
@@ -612,7 +638,10 @@ class Errand(Schema):
     looked_at = _whole()
     said = _text()
     well = fields.Boolean(metadata={"description": "Whether there is nothing to be done about it."})
-    result = fields.Dict(keys=fields.String(), metadata={"description": "As the command line prints it with --json."})
+    result = fields.Dict(
+        keys=fields.String(),
+        metadata={"description": "As the command line prints it as JSON; its `mend` is what to do in a terminal."},
+    )
 
 
 class Errands(Schema):

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from blnk_relay import Action, Operator
+from blnk_relay.journal.actions import Place
 from worker.cli.log import WHAT, result_of
-from worker.cli.output import stamp
 from worker.console.asking import Ask, BadRequest, Page
 from worker.console.screens.filters import PAGE, Filters, now_of
 
@@ -21,11 +21,11 @@ class Told:
 
     Attributes:
         rows: What was done, newest first.
-        until: Until when the next page goes; empty where there is none.
+        after: Behind which of them the next page begins; empty where there is none.
     """
 
     rows: Sequence[Action]
-    until: str = ""
+    after: str = ""
 
 
 def told(ask: Ask) -> tuple[Filters, str, str, Told]:
@@ -41,6 +41,10 @@ def told(ask: Ask) -> tuple[Filters, str, str, Told]:
 
 
 def _page(operator: Operator, filters: Filters, who: str, what: str) -> Told:
+    try:
+        after = Place.read(filters.after) if filters.after else None
+    except ValueError as error:
+        raise BadRequest(f"after: {error}") from None
     found = operator.actions(
         since=filters.since_at(now_of(operator, filters.target or None)),
         until=filters.until_at(),
@@ -48,9 +52,10 @@ def _page(operator: Operator, filters: Filters, who: str, what: str) -> Told:
         what=what or None,
         target=filters.target or None,
         most=PAGE + 1,
+        after=after,
     )
     rows = found[:PAGE]
-    return Told(rows, stamp(rows[-1].at) or "" if len(found) > PAGE else "")
+    return Told(rows, str(rows[-1].place) if len(found) > PAGE else "")
 
 
 def actions(ask: Ask) -> Page:

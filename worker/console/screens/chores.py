@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 from types import MappingProxyType
 from typing import Any
 
-from blnk_relay import Operator, Settings
+from blnk_relay import Operator
 from blnk_relay.audit import Place
 from blnk_relay.journal.audited import Audited
 from blnk_relay.journal.journal import Journal
@@ -64,9 +64,9 @@ def _upgrade(operator: Operator, target: str, who: str) -> Work:
     return work
 
 
-def _recount(operator: Operator, target: str, _: str) -> Work:
+def _recount(operator: Operator, target: str, who: str) -> Work:
     def work(_: Going) -> Outcome:
-        counted = operator.recount(target)
+        counted = operator.recount(target, who=who)
         return Outcome(f"{several(counted, 'letter')} of target {target} accounted for.", {"counted": counted})
 
     return work
@@ -90,11 +90,10 @@ def _keys(operator: Operator, target: str, _: str) -> Work:
 def _renew(operator: Operator, target: str, who: str) -> Work:
     def work(going: Going) -> Outcome:
         result = operator.reseal(target, who=who, stopped=lambda: going.stopped, step=going.step)
-        told = renewed_in_words(target, result)
         return Outcome(
-            " ".join(told),
+            " ".join(renewed_in_words(target, result)),
             {"targets": [{"target": target, **renewed_json(result)}]},
-            well=len(told) == 1,
+            well=result.whole,
             whole=result.finished,
         )
 
@@ -175,13 +174,13 @@ def begin_history(ask: Ask) -> Errand:
         BadRequest: There is no database.
     """
     ask.need(Right.APPROVER, "to upgrade the database of history")
-    settings = ask.operator.settings
-    if not settings.history_url:
+    operator, who = ask.operator, ask.person.name
+    if not operator.settings.history_url:
         raise BadRequest("BLNK_RELAY_HISTORY_URL is not set, so there is no database of history")
 
     def work(_: Going) -> Outcome:
-        made = upgraded(settings)
-        return Outcome(tables_in_words(*made), tables_json(*made))
+        made = upgraded(operator, who)
+        return Outcome(tables_in_words(made), tables_json(made))
 
     return _begun(ask, "history", "upgrade of history", work)
 
@@ -240,12 +239,12 @@ def begin_audit(ask: Ask) -> Errand:
     journal = ask.operator.journals.of(asked.target)
     if (other := journal.foreign()) is not None:
         raise other
-    work = _audit(ask.operator.settings, journal, asked)
+    work = _audit(ask.operator, journal, asked, ask.person.name)
     return _begun(ask, "audit", f"audit of target {asked.target}", work, asked.target)
 
 
-def _audit(settings: Settings, journal: Journal, asked: AuditAsked) -> Work:
-    audited = Audited(journal)
+def _audit(operator: Operator, journal: Journal, asked: AuditAsked, who: str) -> Work:
+    settings, audited = operator.settings, Audited(journal)
 
     def work(going: Going) -> Outcome:
         shown = 0
@@ -268,7 +267,10 @@ def _audit(settings: Settings, journal: Journal, asked: AuditAsked) -> Work:
             keep=keep,
             say=going.say,
         ) as made:
-            report = made.audit.run(asked.place or made.audit.begin(asked.since, asked.until))
+            place = asked.place or made.audit.begin(asked.since, asked.until)
+            report = operator.audit(
+                asked.target, lambda: made.audit.run(place), who=who, resumed=asked.place is not None
+            )
         if report.whole:
             audited.forget_place(WHO)
         stopped = f" It is not through: {report.stopped}. Its place is kept in the journal." if report.stopped else ""

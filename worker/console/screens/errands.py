@@ -38,12 +38,15 @@ def stopped(ask: Ask) -> Errand:
     Raises:
         NotFound: There is no such errand.
         Refused: It is over already, or cannot be stopped.
+        JournalUnavailable: It was told to stop, and that could not be noted.
     """
     ask.need(Right.OPERATOR, "to stop an errand")
     found = ask.errands.get(ask.path["id"])
     if found.what not in STOPPABLE and not found.over:
         raise Refused(f"{found.of} cannot be stopped half way; it is soon over")
-    return ask.errands.stop(found.id)
+    told = ask.errands.stop(found.id)
+    ask.operator.note_stopped(found.of, found.target, who=ask.person.name)
+    return told
 
 
 def address(found: Errand) -> str:

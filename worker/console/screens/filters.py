@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from itertools import islice
 from typing import TypeVar, cast, get_args
 
 from blnk_relay import DeadClassName, JournalUnavailable, ListBound, Operator, StateName, Status
 from blnk_relay.intents.states import TIMED, UNFINISHED, State
+from blnk_relay.journal.listing import ListPlace
+from blnk_relay.journal.status import milliseconds
 from worker.cli.output import stamp
 from worker.cli.spans import read_since, read_time, since_at
 from worker.console.asking import BadRequest
@@ -21,9 +23,6 @@ PAGE = 50
 
 #: Longest value of a filter.
 _MOST_TEXT = 200
-
-#: Rows of one millisecond in which the last one of a page is looked for.
-_MOST_PASSED = 2_000
 
 #: Intents of a state that a search looks through in each journal while somebody waits.
 _MOST_LOOKED = 2_000
@@ -107,6 +106,17 @@ class Filters:
         """
         return _read(read_time, self.until, "until") if self.until else None
 
+    def place(self) -> ListPlace | None:
+        """Behind which row a list goes on.
+
+        Raises:
+            BadRequest: It is none.
+        """
+        if not self.after:
+            return None
+        at, _, id_ = self.after.partition(" ")
+        return ListPlace(milliseconds(_read(read_time, at, "after")), id_)
+
 
 def _read(reader: Callable[[str], T], text: str, name: str) -> T:
     try:
@@ -166,11 +176,7 @@ def listed(operator: Operator, filters: Filters, states: Sequence[StateName] = (
     operator.check_filters(wanted, kind=kind, code=code, target=target)
     since, until = filters.since_at(now_of(operator, target)), filters.until_at()
     timed = len(wanted) == 1 and State(wanted[0]) in TIMED
-    last_id = ""
-    if timed and filters.after:
-        at, _, last_id = filters.after.partition(" ")
-        # Others may have come into the state in the same millisecond.
-        until = min(filter(None, (until, _read(read_time, at, "after") + timedelta(milliseconds=1))))
+    place = filters.place() if timed else None
     found: list[Status] = []
     for state in wanted:
         those = operator.listed(
@@ -182,8 +188,9 @@ def listed(operator: Operator, filters: Filters, states: Sequence[StateName] = (
             since=since,
             until=until,
             bound=ListBound(most=_MOST_LOOKED),
+            after=place,
         )
-        found += islice(_beyond(those, last_id), PAGE + 1)
+        found += islice(those, PAGE + 1)
     if len(wanted) > 1:
         found.sort(key=lambda status: status.updated.timestamp() if status.updated else 0.0, reverse=True)
     rows, more = found[:PAGE], len(found) > PAGE
@@ -193,20 +200,3 @@ def listed(operator: Operator, filters: Filters, states: Sequence[StateName] = (
     narrow = filters.kind or filters.code or filters.dead_class or (not timed and (since or until))
     partly = narrow and not more and any(state != "dead" for state in wanted)
     return Listed(rows, after, more, _MOST_LOOKED if partly else 0)
-
-
-def _beyond(those: Iterator[Status], id_: str) -> Iterator[Status]:
-    """Those behind the one with which the page before has ended; it is among the first, unless it has changed since."""
-    if not id_:
-        yield from those
-        return
-    passed: list[Status] = []
-    for status in islice(those, _MOST_PASSED):
-        if status.id == id_:
-            yield from those
-            return
-        passed.append(status)
-    # Those of its own millisecond were shown already.
-    latest = passed[0].updated if passed else None
-    yield from (status for status in passed if status.updated != latest)
-    yield from those

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from blnk_relay import NotFound, Operator, RelayError, Status
+from blnk_relay import Operator, Status
 from blnk_relay.intents.intent import DEFAULT_TARGET
+from blnk_relay.journal.parts import telling
 from blnk_relay.kinds.registry import KINDS
+from worker.cli.intent import in_counts, look
 from worker.console.answering import pretty
 from worker.console.asking import Ask, BadRequest, Onward, Page, part
 from worker.console.screens.filters import CLASSES, STATES, Filters, listed, now_of
 from worker.console.signin.rights import Right
 
-#: Legs or items that are shown one by one.
-_MOST_PARTS = 100
+#: Rows of the ledger that are shown one by one.
+MOST_ROWS = 100
 
 #: Longest key or id that is looked for.
 _MOST_KEY = 500
@@ -74,19 +76,17 @@ def payload(ask: Ask) -> Page:
 
 def _shown(ask: Ask, status: Status, told: str = "") -> Page:
     operator = ask.operator
-    try:
-        parts, lacking = operator.parts(status), ""
-    except RelayError as error:
-        # One that was trimmed has none, and one that is broken says so.
-        parts, lacking = (), "" if isinstance(error, NotFound) and not status.key else str(error)
+    seen = look(operator, status)
+    rows = telling(seen.parts, MOST_ROWS)
     values = {
         "status": status,
-        "attempts": operator.history(status),
-        "around": operator.around(status),
+        "attempts": seen.attempts,
+        "around": seen.around,
         "plan": operator.plan(status) if status.state == "dead" else None,
-        "parts_shown": parts[:_MOST_PARTS],
-        "more_parts": max(0, len(parts) - _MOST_PARTS),
-        "lacking": lacking,
+        "rows": rows,
+        "counts": in_counts(seen.parts),
+        "more_rows": len(seen.parts) - len(rows),
+        "lacking": seen.lacking,
         "payload": told,
         "live_path": address(status),
         "now": now_of(operator, status.target),

@@ -23,6 +23,9 @@ from worker.doctor.checks.ways import UNHEARD
 from worker.doctor.facts import BrokerFacts, Stray
 from worker.doctor.findings import Finding
 
+#: What to do where no worker is.
+_START = "start a worker: blnk-relay worker"
+
 
 def known_shape(journal: JournalVitals) -> Finding:
     """Whether this version knows the shape of the journal."""
@@ -72,10 +75,8 @@ def programs(journal: JournalVitals) -> Finding:
     overview = journal.overview
     if not journal.programs:
         if overview is not None and overview.open:
-            return about.failure(
-                f"none, and {overview.open:,} intents are open", "nothing is posted", "start blnk-relay worker"
-            )
-        return about.warning("none", "nothing would be posted", "start blnk-relay worker")
+            return about.failure(f"none, and {overview.open:,} intents are open", "nothing is posted", _START)
+        return about.warning("none", "nothing would be posted", _START)
     versions = sorted({program.version or "of before" for program in journal.programs})
     saw = f"{len(journal.programs)}, of {', '.join(versions)}"
     if any(program.shape < shape.NEWEST for program in journal.programs):
@@ -105,9 +106,8 @@ def lanes(journal: JournalVitals, broker: BrokerFacts | None, settings: Settings
             )
         elif unheard:
             why = "no worker listens to this lane"
-            yield about.failure(
-                f"{saw}; {bells} bells unheard", why, f"start a worker without --lane, or with --lane {depth.lane}"
-            )
+            start = f"start a worker that serves it: blnk-relay worker --lane {depth.lane}"
+            yield about.failure(f"{saw}; {bells} bells unheard", why, start)
         elif depth.due and depth.oldest_due_s > BEHIND_S:
             yield about.warning(
                 saw, "workers do not keep up, or a gate is shut", "see gates and workers; start more of them"
