@@ -13,6 +13,7 @@ from worker.cli.as_json import intent_json
 from worker.cli.options import example, json_option, limit_option
 from worker.cli.output import clock, emit, plain, say, table
 from worker.cli.spans import Since, Time, since_at
+from worker.cli.starting import uncollected
 
 if TYPE_CHECKING:
     from blnk_relay import FindResult
@@ -96,7 +97,9 @@ def find(
     """
     with opened() as access:
         asked |= {"meta": dict(meta), "target": target, "since": since_at(since, access.operator.now(target))}
-        result = access.operator.find(text=text or "", most=limit, **asked)
+        # Most of it is the import of SQLAlchemy and its first statement, where there is a history.
+        with uncollected():
+            result = access.operator.find(text=text or "", most=limit, **asked)
     if as_json:
         emit(found_json(result))
         return

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 from blnk_relay.errors import Refused
 from blnk_relay.journal.hands.base import Hands
-from blnk_relay.journal.listing import MOST_MISSED, recount
 from blnk_relay.journal.upgrade import Upgraded, shape_flow, upgrade_flow
 
 if TYPE_CHECKING:  # as in looking.py
@@ -35,6 +34,8 @@ class Care(Hands):
             NotFound: There is no such target.
             JournalUnavailable: Redis did not answer.
         """
+        from blnk_relay.journal.listing import recount
+
         made = []
         for journal in self._journals(target):
             done = journal.drive(upgrade_flow(self.settings, journal.target))
@@ -91,6 +92,7 @@ class Care(Hands):
             NotFound: There is no such target.
             JournalUnavailable: Redis did not answer.
         """
+        from blnk_relay.journal.listing import MOST_MISSED
         from blnk_relay.journal.resealing import key_use
 
         most = None if whole else MOST_MISSED

@@ -21,7 +21,6 @@ from blnk_relay.journal.jobs import (
     new_id,
     planned,
 )
-from blnk_relay.journal.listing import batched
 from blnk_relay.journal.status import Status
 from blnk_relay.settings import CONFIRM_LANE
 
@@ -111,6 +110,8 @@ class Many(Letters):
             JournalUnavailable: Redis did not answer, or has lost what was planned a moment before; the parts of targets
                 before that one have begun.
         """
+        from blnk_relay.journal.listing import batched
+
         check_reason(reason, "replayed" if plan.what == "replay" else "discarded")
         if not plan.letters:
             raise Refused("no job is begun: there is nothing in its plan that could be done")
