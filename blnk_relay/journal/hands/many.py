@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import heapq
 import json
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Callable, Iterable
 from datetime import datetime
 
 from blnk_relay.errors import JournalUnavailable, NotFound, Refused
@@ -15,6 +17,8 @@ from blnk_relay.journal.jobs import (
     Job,
     JobName,
     ManyPlan,
+    add_worth,
+    cache_of,
     items,
     job_flow,
     jobs_flow,
@@ -22,6 +26,7 @@ from blnk_relay.journal.jobs import (
     planned,
 )
 from blnk_relay.journal.status import Status
+from blnk_relay.replay import ReplayWay
 from blnk_relay.settings import CONFIRM_LANE
 
 
@@ -40,6 +45,7 @@ class Many(Letters):
         until: datetime | None = None,
         target: str | None = None,
         most: int = MOST_OF_A_JOB,
+        step: Callable[[int], None] = lambda _: None,
     ) -> ManyPlan:
         """What a replay or a discard of many dead letters would do; looks at each of them, and changes nothing.
 
@@ -53,24 +59,30 @@ class Many(Letters):
             until: Only those that died before this time.
             target: Only of this ledger.
             most: Letters to act on at most; the oldest come first.
+            step: Told how many letters more were looked at.
 
         Raises:
             NotFound: There is no such target.
             JournalUnavailable: Redis did not answer.
         """
+        from blnk_relay.journal.causes import sums_of
+        from blnk_relay.journal.listing import Listing, Wanted
+
         asked = {"kind": kind, "class": dead_class, "code": code, "since": since, "until": until, "target": target}
         words = " ".join(f"{name}={value}" for name, value in asked.items() if value is not None)
-        found = self.listed(
-            "dead",
-            kind=kind,
-            code=code,
-            dead_class=dead_class,
-            since=since,
-            until=until,
-            target=target,
-            oldest_first=True,
-        )
-        return self.plan_these(what, found, of=of or f"letters {words or 'of all causes'}", most=most)
+        wanted = Wanted("dead", kind, code, since, until, dead_class)
+        plan = ManyPlan(what, of or f"letters {words or 'of all causes'}")
+        parts = [Listing(journal).letters(wanted, step) for journal in self._journals(target)]
+        judged = cache_of(self.plan)
+        minor: Counter[str] = Counter()
+        for _, status, worth in heapq.merge(*parts, key=lambda found: found[0]):
+            letter = planned(status, what, judged)
+            if not plan.add(letter, most):
+                break
+            if letter.way != ReplayWay.NO:
+                plan.summed += add_worth(minor, worth)
+        plan.sums = sums_of({name: str(number) for name, number in minor.items()})
+        return plan
 
     def plan_these(self, what: JobName, letters: Iterable[Status], *, of: str, most: int = MOST_OF_A_JOB) -> ManyPlan:
         """The same for letters that are at hand; no more of them are asked for than the plan has room for.
