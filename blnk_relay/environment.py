@@ -39,6 +39,27 @@ _FALSE = frozenset({"0", "false", "f", "no", "n", "off"})
 _MOST_QUOTED = 100
 
 
+def check_number(variable: str, value: float, least: float, most: float, *, zero: str = "") -> None:
+    """See that a number is one that can be worked with.
+
+    Args:
+        variable: What it is the value of.
+        value: The number.
+        least: The smallest that is possible.
+        most: The largest.
+        zero: What 0 says, where that is possible as well, such as ``none``.
+
+    Raises:
+        InvalidSettings: It is not.
+
+    Example:
+        >>> check_number("BLNK_RELAY_CONNECTIONS", 16, 1, 1_000)
+    """
+    if not (least <= value <= most or (zero and value == 0)):
+        of_zero = f", or 0 for {zero}" if zero else ""
+        raise InvalidSettings(f"{variable} must be a number from {least:g} to {most:,.15g}{of_zero}, not {value}.")
+
+
 def _meant(name: str, known: Iterable[str]) -> str:
     """The setting that a misspelt variable is likely to mean, as a question."""
     close = get_close_matches(name, sorted(known), 1, 0.85)

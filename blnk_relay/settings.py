@@ -14,7 +14,7 @@ from typing import Any
 
 from blnk_relay.address import CLUSTER, BrokerAddress, RedisAddress, parsed_broker
 from blnk_relay.encryption import Keyring
-from blnk_relay.environment import PREFIX, Environment
+from blnk_relay.environment import PREFIX, Environment, check_number
 from blnk_relay.environment import setting as _setting
 from blnk_relay.errors import InvalidSettings
 from blnk_relay.intents.intent import DEFAULT_TARGET
@@ -60,14 +60,32 @@ _META_KEY = re.compile(r"^[a-zA-Z][a-zA-Z0-9_]{0,62}$")
 _NAME = re.compile(r"^[a-z][a-z0-9_-]{0,31}$")
 _DURABILITY = re.compile(r"^(memory|fsync|replicated:[1-9])$")
 
-#: Most intents of one transaction of history; their ids and payloads are held at once.
-_MOST_BATCH = 5_000
+#: Times: from a millisecond (less would be 0 to Redis, and there a wait of 0 has no end) to ten years.
+_LEAST_S, _MOST_S = 0.001, 315_360_000.0
+
+#: Whole numbers, and those of a second.
+_LEAST, _MOST = 1, 2**31 - 1
+
+#: The largest of what has another bound: waits for one answer, what has threads or sockets of its own, what is held at
+#: once in memory or in one value on Redis, and what is written in 39 digits at most.
+_MOST_OF: Mapping[str, float] = {
+    "redis_timeout_s": 3_600,
+    "durability_timeout_s": 3_600,
+    "connect_timeout_s": 3_600,
+    "read_timeout_s": 3_600,
+    "sync_read_timeout_s": 3_600,
+    "connections": 1_000,
+    "redis_connections": 10_000,
+    "max_attempts": 1_000_000,
+    "max_lapses": 1_000_000,
+    "history_batch": 5_000,
+    "upload_max_bytes": 256 * 1024 * 1024,
+    "max_precise_amount": 10**38,
+    "metrics_port": 65_535,
+}
 
 #: Numbers of which 0 says that there is none.
 _MAY_BE_OFF = frozenset({"key_retention_s", "audit_window_s", "metrics_port", "history_retention_s"})
-
-#: The highest port that there is.
-_MOST_PORT = 65_535
 
 #: The same for people.
 _FORMS = {
@@ -78,6 +96,21 @@ _FORMS = {
 
 #: What can be set of a target, by field; the default target's own are settings of the same names.
 OF_TARGET = {item.name: item for item in target_fields()}
+
+
+def bounds_of(name: str) -> tuple[float, float]:
+    """The smallest and the largest number that a setting may be.
+
+    Args:
+        name: The field of a number.
+
+    Example:
+        >>> bounds_of("lease_s")
+        (0.001, 315360000.0)
+    """
+    if name.endswith("_s"):
+        return _LEAST_S, _MOST_OF.get(name, _MOST_S)
+    return _LEAST_S if name == "audit_rate" else _LEAST, _MOST_OF.get(name, _MOST)
 
 
 def _of_target(name: str) -> Any:
@@ -340,12 +373,10 @@ class Settings:
                     f"{PREFIX}{name.upper()}: {value!r} is not possible; it must be {_FORMS[pattern]}."
                 )
         for item in fields(self):
-            if type(item.default) not in (int, float):
-                continue
-            if item.name in _MAY_BE_OFF and getattr(self, item.name) == 0:
-                continue
-            if not 0 < (value := getattr(self, item.name)) < float("inf"):
-                raise InvalidSettings(f"{PREFIX}{item.name.upper()} must be a number above 0, not {value}.")
+            if type(item.default) in (int, float):
+                least, most = bounds_of(item.name)
+                given, zero = getattr(self, item.name), "none" if item.name in _MAY_BE_OFF else ""
+                check_number(PREFIX + item.name.upper(), given, least, most, zero=zero)
         for name, allowed in (
             ("confirm", ("ledger", "accepted")),
             ("dob_format", ("rfc3339", "date")),
@@ -464,14 +495,8 @@ class Settings:
             raise InvalidSettings(
                 f"{PREFIX}HISTORY_URL must be of SQLite (sqlite:////path/of/a/file) or PostgreSQL (postgresql://…)."
             )
-        if self.history_batch > _MOST_BATCH:
-            raise InvalidSettings(f"{PREFIX}HISTORY_BATCH must not be above {_MOST_BATCH:,}.")
         if self.retry_cap_s < self.retry_base_s:
             raise InvalidSettings(f"{PREFIX}RETRY_CAP_S must not be below {PREFIX}RETRY_BASE_S.")
-        if self.metrics_port > _MOST_PORT:
-            raise InvalidSettings(
-                f"{PREFIX}METRICS_PORT is {self.metrics_port}, and there are only ports up to {_MOST_PORT}; 0 for none."
-            )
 
     def journal_address(self, target: str) -> RedisAddress:
         """Where the journal of a target is; that of one which the settings do not name is where most are."""

@@ -340,7 +340,9 @@ def progress_of(kind: str, fields: Mapping[str, str], now_ms: int, solid_ms: int
 
     A lapsed lease counts as sent, unless it is recorded before each send and nothing was recorded. What may have been
     sent in moments that the journal has lost counts as sent too, unless the ledger recognises a repeat; and so does
-    what may repeat one whose key is forgotten, until it is recorded that it is sent itself.
+    what may repeat one whose key is forgotten, until it is recorded that it is sent itself. What was sent, and of which
+    the record that was made before is gone, was recorded in lost moments: a server was set back, and the worker told it
+    afterwards what it had sent.
     """
 
     def number(name: str) -> int:
@@ -351,6 +353,8 @@ def progress_of(kind: str, fields: Mapping[str, str], now_ms: int, solid_ms: int
     lapsed = fields.get("lapsed") == "1" and bool(memo or not known.recorded)
     again = bool(number("again")) and not (number("lost") or memo or known.keyed) and known.findable
     lost_ms = number("again" if again else "lost")
+    if not lost_ms and known.records and not known.keyed and fields.get("sent") == "1" and not memo:
+        lost_ms = number("sent_last") or now_ms
     if lost_ms > now_ms:
         # Noted by a clock that had stepped ahead; that was seen at the latest when the ground could be trusted again.
         lost_ms = min(now_ms, solid_ms or now_ms)

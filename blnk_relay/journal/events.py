@@ -23,6 +23,7 @@ from blnk_relay.intents.states import EventName
 from blnk_relay.journal.flows import Ask, Flow, Run
 from blnk_relay.journal.journal import Journal
 from blnk_relay.journal.status import moment
+from blnk_relay.settings import Settings
 
 if TYPE_CHECKING:
     from blnk_relay.journal.async_journal import AsyncJournal
@@ -33,8 +34,10 @@ _BATCH = 100
 #: A reader that neither finished an event nor asked for more in this time is gone, and others get what it held.
 _GONE_MS = 60_000
 
-#: Longest wait of the server in one trip; it has to end before the socket's own timeout does.
-_BLOCK_MS = 1_000
+#: Longest wait of the server in one trip, in seconds, and the part that it may have of the socket's own timeout, which
+#: has to last for the way there and back as well.
+_BLOCK_S = 1.0
+_BLOCK_PART = 0.5
 
 #: Shorter waits are none: to Redis, a wait of 0 is one without end.
 _LEAST_BLOCK_S = 0.002
@@ -66,7 +69,7 @@ class Event:
 
 
 def event_flow(prefix: str, target: str, group: str, consumer: str, timeout_s: float) -> Flow[list[Event]]:
-    """Events that a group has not finished yet, oldest first; waits for the first one, but no longer than a second.
+    """Events that a group has not finished yet, oldest first; waits for the first one.
 
     Args:
         prefix: Of the journal's keys.
@@ -78,8 +81,7 @@ def event_flow(prefix: str, target: str, group: str, consumer: str, timeout_s: f
     ask = Run("follow", (group, consumer, _BATCH, _GONE_MS))
     entries, behind = yield ask
     if not entries and timeout_s >= _LEAST_BLOCK_S:
-        block_ms = min(_BLOCK_MS, int(timeout_s * 1000))
-        yield Ask((("XREAD", "COUNT", 1, "BLOCK", block_ms, "STREAMS", f"{prefix}events", behind),))
+        yield Ask((("XREAD", "COUNT", 1, "BLOCK", int(timeout_s * 1000), "STREAMS", f"{prefix}events", behind),))
         entries, behind = yield ask
     if not entries:
         return []
@@ -104,6 +106,16 @@ def _event(id_: str, target: str, fields: Mapping[str, str], recorded: str) -> E
         detail=cast("OutcomeName | DeadClassName", fields["detail"]),
         target=target,
     )
+
+
+def trip_s(settings: Settings, left_s: float) -> float:
+    """How long one trip may wait for an event, in seconds; a wait that is longer goes over several.
+
+    Args:
+        settings: How long Redis may take to answer.
+        left_s: What is left of the whole wait.
+    """
+    return max(0.0, min(left_s, _BLOCK_S, settings.redis_timeout_s * _BLOCK_PART))
 
 
 def finish_flow(group: str, consumer: str, events: Sequence[Event], *, leave: bool = False) -> Flow[bool]:
@@ -144,7 +156,9 @@ class Events:
         while True:
             left_s = end_s - time.monotonic()
             batch = self._journal.drive(
-                event_flow(journal.prefix, journal.target, self._group, self._consumer, max(0.0, left_s))
+                event_flow(
+                    journal.prefix, journal.target, self._group, self._consumer, trip_s(journal.settings, left_s)
+                )
             )
             if batch or left_s <= 0:
                 return batch
@@ -193,7 +207,9 @@ class AsyncEvents:
         while True:
             left_s = end_s - time.monotonic()
             batch = await self._journal.drive(
-                event_flow(journal.prefix, journal.target, self._group, self._consumer, max(0.0, left_s))
+                event_flow(
+                    journal.prefix, journal.target, self._group, self._consumer, trip_s(journal.settings, left_s)
+                )
             )
             if batch or left_s <= 0:
                 return batch

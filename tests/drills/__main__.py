@@ -27,6 +27,9 @@ from tests.drills.table import DRILLS
 #: Drills at a time: each has servers, workers and a ledger of its own, and much of it is waiting.
 _ABREAST = 2
 
+#: Characters of each end of what a drill that failed has said.
+_END = 2_000
+
 #: What has not come back by then is ended.
 _LIMIT_S = 400.0
 
@@ -102,6 +105,11 @@ def _played(drills: Sequence[tuple[str, int]], terms: Terms, abreast: int) -> It
             yield future.result()
 
 
+def _both_ends(text: str) -> str:
+    """The beginning and the end of a long text: the first of errors that followed from each other, and the last."""
+    return text if len(text) <= 2 * _END else f"{text[:_END]} … {text[-_END:]}"
+
+
 def _apart(name: str, seed: int, terms: Terms) -> Mapping[str, Any]:
     """Play one in a process of its own, and end all that it leaves behind."""
     command = [sys.executable, "-m", "tests.drills", "--alone", "--only", name, "--seed", str(seed)]
@@ -112,7 +120,7 @@ def _apart(name: str, seed: int, terms: Terms) -> Mapping[str, Any]:
     )
     try:
         out, err = process.communicate(timeout=_LIMIT_S)
-        why = f"failed: it ended with {process.returncode}: {err.strip()[-2000:]}"
+        why = f"failed: it ended with {process.returncode}: {_both_ends(err.strip())}"
     except subprocess.TimeoutExpired:
         with suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)

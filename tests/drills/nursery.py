@@ -12,6 +12,7 @@ import sys
 import threading
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 
 #: Reads one line for each worker to start; writes ``+<pid>`` once it stands in a group of its own, and
@@ -110,7 +111,9 @@ class Worker:
     def signal(self, number: signal.Signals) -> None:
         """A signal for it and its children, unless it has ended."""
         if self.returncode is None:
-            os.killpg(self.pid, number)
+            # It may have ended, and nobody has said so yet.
+            with suppress(ProcessLookupError):
+                os.killpg(self.pid, number)
 
 
 class Nursery:

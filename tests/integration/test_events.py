@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from blnk_relay import AsyncRelay
+from blnk_relay import AsyncRelay, Relay
 from blnk_relay.bell import Bells
 from blnk_relay.journal.entries import Settlement
 from blnk_relay.journal.events import _GONE_MS, Event, Events
@@ -49,6 +49,18 @@ def let_pass(relay, name, group="g"):
     """As if a reader had been silent for longer than readers may."""
     seconds, _ = relay.journal().client.time()
     relay.journal().client.zadd(relay.journal().key(f"readers:{group}"), {name: seconds * 1000 - _GONE_MS - 1})
+
+
+def test_a_silence_is_no_failure_however_short_redis_may_take(relay):
+    hasty = replace(relay.settings, redis_timeout_s=1.0, durability_timeout_s=0.5)
+    with Relay(hasty) as queue:
+        assert list(queue.events("hasty", timeout_s=1.2)) == []
+
+    async def listen() -> list[Event]:
+        async with AsyncRelay(hasty) as queue:
+            return [event async for event in queue.events("hasty too", timeout_s=1.2)]
+
+    assert asyncio.run(listen()) == []
 
 
 def test_who_crashed_on_a_death_hears_of_it_before_what_a_replay_came_to(relay):

@@ -31,9 +31,13 @@ ROOT = Path(__file__).parents[2]
 SEEDS = range(1, 121)
 MORE_SEEDS = range(121, 401)
 
+#: Seeds that have found something: a judgement that was too strict, and sent parts whose record was set back before the
+#: worker told of them. Once plans change they are seeds like any other.
+FOUND = (2001547, 2016819, 2017337, 2017972)
+
 
 def test_seeded_runs_keep_the_promise():
-    tally = simulate(SEEDS, processes=1)
+    tally = simulate((*FOUND, *SEEDS), processes=1)
     assert tally.failed == {}
     assert tally.intents > len(SEEDS)
     assert len(tally.struck) > 30, "trouble of many sorts has befallen them"

@@ -440,6 +440,8 @@ class World:
         self.workers: list[Worker] = []
         self.stories: list[Told] = []
         self.receipts: dict[str, Receipt] = {}
+        #: Keys of receipts whose record a loss took: what is recorded under them since is not what they are for.
+        self.taken: set[str] = set()
         self.refused_at_the_door: set[str] = set()
         self.bells_lost_s = 0.0
         #: Losses that no producer has heard of yet.
@@ -684,6 +686,8 @@ class World:
             if event.what != "set back":
                 # No durability protects from a snapshot.
                 self._keep_to_receipts(event, there)
+            states = self._states()
+            self.taken |= {key for key in self.receipts if not states.get(key)}
         # Whether anything was lost nobody can tell: another process serves the journal.
         over = {key for key, state in self._states().items() if state in {"done", "cancelled", "discarded"}}
         self.losses.append(Loss(self.hub.now_s, event.what, frozenset(over)))
@@ -696,14 +700,16 @@ class World:
     def _keep_to_receipts(self, event: Event, there: Mapping[str, str]) -> None:
         """What a receipt waited for is there after what that protects against, before anybody enqueues again.
 
-        What something else took before, and nobody has enqueued again yet, was not there to be kept.
+        What something else took before was not there to be kept, even if somebody has enqueued it again meanwhile:
+        until that is answered with a receipt of its own, nobody was told that it is protected.
         """
         protected = "fsync" if event.what == "restart" else "replicated"
         states = self._states()
         self.problems += [
             f"lost: {key} has a receipt ({receipt.durability}), and a {event.what} took what it is for"
             for key, receipt in self.receipts.items()
-            if receipt.durability.startswith(protected) and there.get(key) and not states.get(key)
+            if receipt.durability.startswith(protected) and key not in self.taken
+            if there.get(key) and not states.get(key)
         ]
 
     def _act(self, event: Event) -> None:
@@ -785,6 +791,7 @@ class World:
                     continue
                 self.say(f"producer: {item.key} is accepted ({receipt.durability})")
                 self.receipts[item.key] = Receipt(receipt.durability, self.hub.now_s)
+                self.taken.discard(item.key)
                 self.refused_at_the_door.discard(item.key)
                 return
 

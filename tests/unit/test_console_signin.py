@@ -413,8 +413,8 @@ PROXY: dict[str, Any] = {
         ({"api_keys": ("bot:secret:viewer",)}, "name:digest:rights"),
         ({"api_keys": (f"bot:{'0' * 64}:root",)}, "must be one of"),
         ({"token_rights": ("root",)}, "must be one of"),
-        ({"session_s": 0.0}, "above 0"),
-        ({"session_s": float("nan")}, "above 0"),
+        ({"session_s": 0.0}, "a number from"),
+        ({"session_s": float("nan")}, "a number from"),
     ],
 )
 def test_settings_that_would_open_a_hole_are_refused(wrong, says):

@@ -64,12 +64,12 @@ def test_a_contradiction_is_refused_with_a_sentence_that_names_the_variables(giv
 
 
 @pytest.mark.parametrize("name", NUMBERS)
-@pytest.mark.parametrize("value", [0, -1, float("nan"), float("inf")])
-def test_every_number_is_finite_and_above_zero(name, value):
+@pytest.mark.parametrize("value", [0, -1, float("nan"), float("inf"), 1e-9, 1e40])
+def test_every_number_is_one_that_can_be_worked_with(name, value):
     if value == 0 and name in ("key_retention_s", "audit_window_s", "metrics_port", "history_retention_s"):
         assert Settings(**{name: value}) == Settings(), "keys are kept for ever, nobody audits, nothing is served"
         return
-    with pytest.raises(InvalidSettings, match=f"BLNK_RELAY_{name.upper()} must be a number above 0"):
+    with pytest.raises(InvalidSettings, match=f"BLNK_RELAY_{name.upper()} must be a number from"):
         Settings(**{name: value})
 
 

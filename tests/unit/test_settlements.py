@@ -302,6 +302,14 @@ def test_a_lapsed_lease_without_a_record_was_never_sent_where_every_send_is_reco
     assert progress_of(kind, hash_(lapsed=1, memo=json.dumps({"row": txn(2)})), NOW_MS).sent
 
 
+@pytest.mark.parametrize("kind", [name for name, kind in KINDS.items() if kind.records and not kind.keyed])
+def test_what_was_sent_and_whose_record_is_gone_was_recorded_in_moments_that_are_lost(kind):
+    given = hash_(sent=1, accepted=1, state="posted", sent_last=NOW_MS - SECOND)
+    read = progress_of(kind, given, NOW_MS)
+    assert (read.sent, read.forgotten, read.lost_ms) == (True, True, NOW_MS - SECOND)
+    assert not progress_of(kind, given | {"memo": json.dumps({"row": txn(2)})}, NOW_MS).lost_ms
+
+
 def test_once_sent_stays_sent_whatever_comes_later():
     for state in ("ready", "posted"):
         assert progress_of("transaction", hash_(sent=1, state=state, attempts=0), NOW_MS).sent

@@ -5,12 +5,13 @@ from __future__ import annotations
 import ipaddress
 import os
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any
 from urllib.parse import urlsplit
 
 from blnk_relay import InvalidSettings
-from blnk_relay.environment import PREFIX, Environment, setting
+from blnk_relay.environment import PREFIX, Environment, check_number, setting
 
 #: First part of every variable of ours.
 VARIABLES = f"{PREFIX}CONSOLE_"
@@ -24,8 +25,13 @@ RIGHTS = ("viewer", "operator", "approver", "payload")
 #: Shortest secret that a proxy may share with us.
 _LEAST_SECRET = 24
 
-#: No number of ours is as large.
-_TOO_MANY = 2**31
+#: The smallest and the largest of each number; times are in seconds, and a session ends within a year.
+_BOUNDS: Mapping[str, tuple[float, float]] = {
+    "port": (1, 65_535),
+    "most_at_once": (1, 1_000_000),
+    "session_s": (0.001, 31_536_000),
+    "idle_s": (0.001, 31_536_000),
+}
 
 #: A key of the API: a name, SHA-256 of the key, and rights.
 _API_KEY = re.compile(r"^([a-z][a-z0-9_.-]{0,31}):([0-9a-f]{64}):([a-z]+(?:\+[a-z]+)*)$")
@@ -112,9 +118,10 @@ class ConsoleSettings:
 
     def __post_init__(self) -> None:
         for item in fields(self):
-            value, free = getattr(self, item.name), item.name == "port"
-            if type(item.default) in (int, float) and not (free and value == 0) and not 0 < value < _TOO_MANY:
-                raise InvalidSettings(f"{VARIABLES}{item.name.upper()} must be a number above 0, not {value}.")
+            if type(item.default) in (int, float):
+                least, most = _BOUNDS[item.name]
+                zero = "any that is free" if item.name == "port" else ""
+                check_number(VARIABLES + item.name.upper(), getattr(self, item.name), least, most, zero=zero)
         if self.sign_in not in WAYS:
             raise InvalidSettings(f"{VARIABLES}SIGN_IN must be one of {', '.join(WAYS)}, not {self.sign_in!r}.")
         named = [("TOKEN_RIGHTS", self.token_rights)]
