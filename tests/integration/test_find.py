@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 from dataclasses import replace
+from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
@@ -27,6 +28,7 @@ from blnk_relay.history.database import Database, Place
 from blnk_relay.history.search import narrowest, query, search
 from blnk_relay.history.upgrading import upgrade
 from blnk_relay.history.values import Ended, Movement, Name, Terms
+from blnk_relay.journal import finding
 from tests.support.cli import names, run, section
 from tests.support.history import books_of, copy, made, made_to, rows_of, sqlite_url
 from tests.support.journal import LANE, WORKER, bury, finish, status, trim
@@ -268,6 +270,33 @@ def test_a_database_of_the_revision_before_works_on_and_finds_classes_quickly_on
         trim(relay.journal())
         assert keys(other, dead_class="refused", state="discarded") == ["poor-2"]
     database.close()
+
+
+@pytest.mark.parametrize("sort", ["sqlite"])
+def test_of_very_many_letters_of_a_class_it_is_said_that_some_were_looked_at(relay, monkeypatch):
+    operator, journal = Operator(relay.journals, relay.bells), relay.journal()
+    bury(relay, "a", "b", "c")
+    bury(relay, "other", dead_class="unknown")
+    for at, key in enumerate(("a", "b", "c")):
+        [cause] = [name for name in journal.client.smembers(journal.key("causes")) if "|refused|" in name]
+        journal.client.zadd(journal.key(f"letters:{cause}"), {status(journal, key).id: 1_000 * (at + 1)})
+        journal.client.hset(journal.key(f"intent:{status(journal, key).id}"), "updated", 1_000 * (at + 1))
+
+    def looked(**asked: Any) -> tuple[list[str], bool, str]:
+        result = operator.find(dead_class="refused", state="dead", **asked)
+        return sorted(one.status.key for one in result.found), result.looked[-1].whole, result.looked[-1].told
+
+    whole = "the letters of that class"
+    assert looked() == (["a", "b", "c"], True, whole)
+    monkeypatch.setattr(finding, "MOST_READ", 2)
+    assert looked() == (["b", "c"], False, f"some of {whole}")
+    until = datetime.fromtimestamp(3, UTC)
+    assert looked(until=until) == (["a", "b"], True, whole)
+    assert looked(until=until, since=datetime.fromtimestamp(2, UTC)) == (["b"], True, whole)
+    assert looked(kind="refund") == ([], True, whole)
+    # What no cause accounts for may be of any class.
+    journal.client.delete(journal.key(f"letters:{cause}"))
+    assert looked()[1:] == (False, f"some of {whole}")
 
 
 def test_what_a_journal_hides_is_nowhere_in_the_clear_and_found_with_its_key(valkey, tmp_path):
