@@ -37,8 +37,9 @@ _MOST_COUNTED = 100_000
 #: Each asked for by itself is found along the key.
 _ENDS = (sa.func.min, sa.func.max)
 
-#: The newest migration.
-NEWEST = "0001"
+#: The newest migration, and those with which all works as well, if more slowly: what is new in 0002 is an index.
+NEWEST = "0002"
+_ENOUGH = ("0001", NEWEST)
 
 _SETTING = "BLNK_RELAY_HISTORY_URL"
 _DRIVERS = {"postgresql": "postgresql+psycopg", "postgres": "postgresql+psycopg", "sqlite": "sqlite"}
@@ -92,6 +93,9 @@ class Database:
     Args:
         address: As in BLNK_RELAY_HISTORY_URL.
 
+    Attributes:
+        finds_classes: Whether it had an index for the class of a letter when :meth:`id` was asked.
+
     Raises:
         InvalidSettings: The address cannot be used, or what it needs is not installed.
     """
@@ -110,6 +114,7 @@ class Database:
             sa.event.listen(self.engine, "connect", _prepare_sqlite)
             sa.event.listen(self.engine, "begin", _begin_sqlite)
         self._id = ""
+        self.finds_classes = False
         self._lock = threading.Lock()
         self._journals: dict[str, int] = {}
 
@@ -138,9 +143,10 @@ class Database:
         """
         if not self._id:
             found = self.revision()
-            if found != NEWEST:
+            if found not in _ENOUGH:
                 what = "has no tables of ours yet" if not found else f"has tables of revision {found}, not {NEWEST}"
                 raise HistoryUnavailable(f"the database of history {what}: upgrade its tables", "schema")
+            self.finds_classes = found == NEWEST
             with self.reading() as connection:
                 self._id = connection.scalar(sa.select(schema.database.c.id)) or ""
         return self._id

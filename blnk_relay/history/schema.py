@@ -7,7 +7,7 @@ index, however many there are.
 
 from __future__ import annotations
 
-from sqlalchemy import BigInteger, Column, Index, Integer, MetaData, PrimaryKeyConstraint, String, Table, Text
+from sqlalchemy import BigInteger, Column, Index, Integer, MetaData, PrimaryKeyConstraint, String, Table, Text, text
 
 #: Before the name of each table: the database may be one that others use as well.
 NAMES = "relay_"
@@ -16,6 +16,10 @@ NAMES = "relay_"
 VERSIONS = f"{NAMES}version"
 
 metadata = MetaData()
+
+#: What only dead letters have, open or closed: the index of classes has them alone. A question says the same in the
+#: same words, or a database does not see that the index answers it.
+OF_LETTERS = text("dead_class <> ''")
 
 #: One row: which database this is, so that another one under the same address is noticed.
 database = Table(
@@ -68,6 +72,7 @@ intents = Table(
     Index(f"{NAMES}intents_state", "state", "ended_ms"),
     Index(f"{NAMES}intents_outcome", "outcome", "ended_ms"),
     Index(f"{NAMES}intents_code", "code", "ended_ms"),
+    Index(f"{NAMES}intents_class", "dead_class", "ended_ms", sqlite_where=OF_LETTERS, postgresql_where=OF_LETTERS),
 )
 
 #: Each life of a dead letter: one that was replayed and died again stands here twice.

@@ -34,6 +34,8 @@ class Along:
     def rows(self, terms: Terms) -> list[Any]:
         """Conditions that lead along the index."""
         found = [_among(self.table.c[name], some) for name, some in self.texts.items()]
+        if "dead_class" in self.texts:
+            found.append(schema.OF_LETTERS)
         if terms.since:
             found.append(self.table.c.ended_ms >= ended_at(terms.since))
         if terms.until:
@@ -47,7 +49,10 @@ class Along:
 
 #: Of a movement what is rarest first, as far as that can be said of all.
 _MOVED = ("precise_amount", "amount", "destination", "source", "currency")
-_PLAIN = ("code", "outcome", "kind", "state")
+_PLAIN = ("dead_class", "code", "outcome", "kind", "state")
+
+#: States of what has a class.
+_LETTERS = ("dead", "discarded")
 
 
 def ways(terms: Terms) -> list[Along]:
@@ -65,12 +70,20 @@ def ways(terms: Terms) -> list[Along]:
     return found
 
 
-def narrowest(connection: sa.Connection, terms: Terms) -> Along | None:
+def narrowest(connection: sa.Connection, terms: Terms, *, by_class: bool = True) -> Along | None:
     """The index with fewest rows for a question; a database that knows averages alone would take the wrong one.
 
     Of each some rows are counted, and no more than that: what has more is as good as any other.
+
+    Args:
+        connection: To the database.
+        terms: What is searched for.
+        by_class: Whether it has an index of classes.
     """
     there = ways(terms)
+    if terms.dead_class and not by_class:
+        there = [way for way in there if "dead_class" not in way.texts]
+        there += [] if terms.keys or terms.ids or terms.state else [Along(schema.intents, {"state": _LETTERS})]
     if len(there) <= 1:
         return there[0] if there else None
 
@@ -133,7 +146,7 @@ def _there(table: sa.Table, conditions: list[Any]) -> Any:
 
 
 def search(
-    connection: sa.Connection, terms: Terms, journals: Mapping[int, str], most: int
+    connection: sa.Connection, terms: Terms, journals: Mapping[int, str], most: int, *, by_class: bool = True
 ) -> tuple[list[tuple[str, Ended]], bool]:
     """Intents that fit, the newest first, each with the target of its journal; and whether there may be more.
 
@@ -142,14 +155,15 @@ def search(
         terms: What is searched for.
         journals: Targets by the numbers of their journals.
         most: Intents at most.
+        by_class: Whether the database has an index of classes.
     """
     if not journals:
         return [], False
     limit = (most + 1) * (_PER_INTENT if terms.movement or terms.meta or terms.names else 1)
-    rows = list(connection.execute(query(terms, journals, limit, narrowest(connection, terms))))
+    rows = list(connection.execute(query(terms, journals, limit, narrowest(connection, terms, by_class=by_class))))
     if ids := tuple(key for key in terms.keys if is_digest(key)):
         of_id = replace(terms, keys=(), ids=ids)
-        rows += connection.execute(query(of_id, journals, limit, narrowest(connection, of_id)))
+        rows += connection.execute(query(of_id, journals, limit, narrowest(connection, of_id, by_class=by_class)))
     found: dict[tuple[int, str], Ended] = {}
     for row in rows:
         found.setdefault((row.journal, row.id), _ended(row))

@@ -12,8 +12,12 @@ from blnk_relay.history.database import Database, reported
 _MIGRATIONS = Path(__file__).parent / "migrations"
 
 
-def upgrade(database: Database) -> tuple[str, str]:
+def upgrade(database: Database, revision: str = "head") -> tuple[str, str]:
     """Make what is missing, in one transaction; two that do it at once do it once.
+
+    Args:
+        database: Which.
+        revision: How far; to the newest one.
 
     Returns:
         The revision before (empty for none), and the one that it has.
@@ -30,5 +34,5 @@ def upgrade(database: Database) -> tuple[str, str]:
         config = Config()
         config.set_main_option("script_location", str(_MIGRATIONS))
         config.attributes["connection"] = connection
-        command.upgrade(config, "head")
+        command.upgrade(config, revision)
     return before, database.revision()

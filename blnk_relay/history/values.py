@@ -183,14 +183,15 @@ class Terms:
     kind: str = ""
     state: str = ""
     outcome: str = ""
+    dead_class: str = ""
     code: str = ""
 
     def fit(self, one: Ended) -> bool:
         """Whether an intent is one that is searched for; as the database would say."""
-        wanted = {"kind": self.kind, "state": self.state, "outcome": self.outcome, "code": self.code}
+        names = ("kind", "state", "outcome", "dead_class", "code")
         texts = {name.text for name in one.names}
         return (
-            all(not text or getattr(one, name) == text for name, text in wanted.items())
+            all(getattr(self, name) in ("", getattr(one, name)) for name in names)
             and (not self.keys or one.key in self.keys or one.id in self.keys)
             and (not self.names or not texts.isdisjoint(self.names))
             and (not self.since or one.ended_ms >= ended_at(self.since))

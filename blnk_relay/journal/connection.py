@@ -8,6 +8,7 @@ from typing import Any
 
 import redis
 from redis.backoff import NoBackoff
+from redis.driver_info import DriverInfo
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import RedisError
 from redis.retry import Retry
@@ -50,6 +51,8 @@ def pool_options(settings: Settings, address: RedisAddress, prefix: str = "") ->
         "socket_connect_timeout": settings.redis_timeout_s,
         "health_check_interval": 0,
         "client_name": "blnk-relay",
+        # What redis-py would say of itself, without looking for itself among all that is installed.
+        "driver_info": DriverInfo(lib_version=redis.__version__),
     }
 
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal, cast
 
 from blnk_relay.errors import HistoryUnavailable, InvalidSettings, JournalUnavailable
-from blnk_relay.history.values import Ended, indexed, meta_text, plain_amount
+from blnk_relay.history.values import Ended, ended_at, indexed, meta_text, plain_amount
 from blnk_relay.history.values import number as read
 from blnk_relay.journal.beside import owners_flow
 from blnk_relay.journal.copying import OPEN, Wanted, ended_flow, spellings_flow
@@ -128,9 +128,9 @@ def _at(status: Status) -> float:
 def _still(status: Status, question: Question) -> bool:
     """Whether what can change of an intent is as it is asked for."""
     state = status.state if status.state in ("done", "dead", "discarded", "cancelled") else OPEN
-    asked = {"outcome": question.outcome, "code": question.code, "kind": question.kind}
+    names = ("outcome", "code", "kind", "dead_class")
     return question.state in ("", state) and all(
-        not text or getattr(status, name) == text for name, text in asked.items()
+        getattr(question, name) in ("", getattr(status, name)) for name in names
     )
 
 
@@ -178,7 +178,7 @@ def _in_history(
             numbers = {number: targets[name] for name, number in database.journals().items() if name in targets}
             with database.reading() as connection:
                 for terms in (terms for question in questions for terms in _variants(journals, question)):
-                    some, further = search(connection, terms, numbers, most)
+                    some, further = search(connection, terms, numbers, most, by_class=database.finds_classes)
                     found |= {(target, one.id): one for target, one in some}
                     more = more or further
         finally:
@@ -187,6 +187,8 @@ def _in_history(
         return [], False, Looked("history", whole=False, told=f"could not be searched: {error}")
     behind = sum(lag.uncopied + lag.walking for lag in _lags(journals))
     told = "all that was copied" + (f"; {behind:,} intents are not copied yet" if behind else "")
+    if questions[0].dead_class and not database.finds_classes:
+        told += "; it has no index of classes yet, which 'blnk-relay history upgrade' makes"
     return [(target, one) for (target, _), one in found.items()], more, Looked("history", whole=True, told=told)
 
 
@@ -225,6 +227,7 @@ def _terms(question: Question) -> Terms:
         kind=question.kind,
         state=question.state,
         outcome=question.outcome,
+        dead_class=question.dead_class,
         code=question.code,
     )
 
@@ -281,6 +284,14 @@ def _in_journal(journal: Journal, questions: Sequence[Question], most: int) -> t
             told.append("by what owns it or writes to it")
             ids = journal.drive(_by_name_flow(journal, question))
             found += _fitting(journal, ids, replace(question, reference="", ledger_id=""), most)
+        if question.dead_class and question.state in ("", "dead"):
+            ids, all_there = journal.drive(_letters_flow(journal.prefix, question))
+            told.append("the letters of that class" if all_there else "some of the letters of that class")
+            ids = journal.drive(sifted_flow(journal.prefix, ids, _terms(question)))
+            found += _fitting(journal, ids, question, most)
+            if question.state:
+                whole = whole and all_there
+                continue
         # Others may name it in a payload, as what they act on.
         ids, there = journal.drive(_newest_flow(journal))
         told.append(f"the newest {len(ids):,} of {there:,} that are open, dead, or over and still there")
@@ -299,6 +310,26 @@ def _by_name_flow(journal: Journal, question: Question) -> Flow[list[str]]:
         [holder] = yield Ask((("GET", f"{journal.prefix}excl:{question.ledger_id}"),))
         found += [holder] if holder else []
     return found
+
+
+def _letters_flow(prefix: str, question: Question) -> Flow[tuple[list[str], bool]]:
+    """The newest letters of a class, by their causes, and whether these are all that died in the time asked for."""
+    from blnk_relay.journal.causes import counted_flow, fits
+
+    counted = yield from counted_flow(prefix)
+    asked = (question.kind or None, question.dead_class, question.code or None)
+    names = [name for name in counted.letters if fits(name, *asked)]
+    if not names:
+        return [], not counted.uncounted
+    least = str(ended_at(question.since)) if question.since else "-inf"
+    most = f"({ended_at(question.until)}" if question.until else "+inf"
+    keys = [f"{prefix}letters:{name}" for name in names]
+    there = sum((yield Ask(tuple(("ZCOUNT", key, least, most) for key in keys), whole=False)))
+    # Of each so many that a page of them is all that is read, however many causes there are.
+    share = there if there <= MOST_READ else MOST_READ // len(keys) + 1
+    ask = tuple(("ZREVRANGEBYSCORE", key, most, least, "LIMIT", 0, share) for key in keys)
+    found = [id_ for some in (yield Ask(ask, whole=False)) for id_ in some]
+    return found[:MOST_READ], there <= MOST_READ and not counted.uncounted
 
 
 def _newest_flow(journal: Journal) -> Flow[tuple[list[str], int]]:

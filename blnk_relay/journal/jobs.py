@@ -74,7 +74,7 @@ class Planned:
     """One letter of a plan.
 
     Attributes:
-        status: As it was looked at.
+        status: As it was looked at; what waits for it was not, where letters were asked for by what they died of.
         way: What is done with it: ``same``, ``fresh``, ``discard``, or ``no``.
         why: In words.
     """
@@ -227,6 +227,22 @@ def planned(status: Status, what: JobName, replay: Callable[[Status], ReplayPlan
     return Planned(status, plan.way.value, plan.why)
 
 
+def cache_of(replay: Callable[[Status], ReplayPlan]) -> Callable[[Status], ReplayPlan]:
+    """The same judgement, made once for all letters that are alike in what it rests on."""
+    known: dict[tuple[object, ...], ReplayPlan] = {}
+
+    def judged(status: Status) -> ReplayPlan:
+        alike = (
+            status.state, status.kind, status.dead_class, status.code, status.unreadable, status.locked,
+            status.perhaps_replayed,
+        )  # fmt: skip
+        if alike not in known:
+            known[alike] = replay(status)
+        return known[alike]
+
+    return judged
+
+
 def worth_flow(prefix: str, ids: Sequence[str]) -> Flow[tuple[Counter[str], int]]:
     """What letters are worth, in minor units by ``<currency>/<minor units of one>``, and of how many that is known."""
     sums: Counter[str] = Counter()
@@ -234,11 +250,17 @@ def worth_flow(prefix: str, ids: Sequence[str]) -> Flow[tuple[Counter[str], int]
     for at in range(0, len(ids), CHUNK):
         asked = tuple(("HGET", f"{prefix}intent:{id_}", "worth") for id_ in ids[at : at + CHUNK])
         for worth in (yield Ask(asked, whole=False)):
-            currency, _, minor = (worth or "").partition(" ")
-            if minor.isdigit():
-                sums[currency] += int(minor)
-                summed += 1
+            summed += add_worth(sums, worth or "")
     return sums, summed
+
+
+def add_worth(sums: Counter[str], worth: str) -> bool:
+    """Add what one letter is worth, as its journal keeps it. Returns whether that is known."""
+    currency, _, minor = worth.partition(" ")
+    if not minor.isdigit():
+        return False
+    sums[currency] += int(minor)
+    return True
 
 
 def jobs_flow(prefix: str, target: str, most: int) -> Flow[list[Job]]:

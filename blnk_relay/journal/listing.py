@@ -19,13 +19,13 @@ from blnk_relay.intents.states import LETTERS, TIMED, State, StateName
 from blnk_relay.journal.entries import id_of
 from blnk_relay.journal.flows import ask_flow, run_flow
 from blnk_relay.journal.journal import Journal
-from blnk_relay.journal.status import Status, milliseconds_from, statuses_flow
+from blnk_relay.journal.status import Status, letters_flow, milliseconds_from, statuses_flow
 from blnk_relay.kinds.registry import KINDS
 
 T = TypeVar("T")
 
-#: Intents read in full in one trip.
-_CHUNK = 50
+#: Intents read in full in one trip, and letters read for a plan.
+_CHUNK, _LETTERS = 50, 100
 
 #: "dead|<kind>|<class>|<code>" in the counters.
 _DEATH_PARTS = 4
@@ -111,17 +111,18 @@ class Wanted:
 
     def those_of(self, statuses: Iterable[Status | None]) -> Iterator[Status]:
         """Those that fit; what has changed since its id was read no longer does."""
-        for status in statuses:
-            if status is None or status.state != self.state:
-                continue
-            if self.kind not in (None, status.kind) or self.code not in (None, status.code):
-                continue
-            if self.dead_class not in (None, status.dead_class):
-                continue
-            changed = status.updated
-            if changed and ((self.since and changed < self.since) or (self.until and changed >= self.until)):
-                continue
-            yield status
+        return (status for status in statuses if status is not None and self.fits(status))
+
+    def fits(self, status: Status) -> bool:
+        """Whether one does."""
+        if status.state != self.state:
+            return False
+        if self.kind not in (None, status.kind) or self.code not in (None, status.code):
+            return False
+        if self.dead_class not in (None, status.dead_class):
+            return False
+        changed = status.updated
+        return not (changed and ((self.since and changed < self.since) or (self.until and changed >= self.until)))
 
 
 def of_state(state: StateName) -> Wanted:
@@ -199,6 +200,25 @@ class Listing:
                     yield scores[status.id], status
             looked, missed = looked + len(scores), missed + len(scores) - fit
 
+    def letters(self, wanted: Wanted, step: Callable[[int], None]) -> Iterator[tuple[float, Status, str]]:
+        """Dead letters for a plan of many, the oldest first: each with its score, and what it is worth.
+
+        Args:
+            wanted: Which.
+            step: Told how many more were looked at.
+        """
+        sets = self._sets(wanted)
+        # Where each letter is accounted for by its cause, what stands there is what is asked for.
+        sifted = wanted.narrow and sets == [wanted.state]
+        for page in self.pages(wanted, oldest_first=True, sets=sets):
+            scores = dict(page)
+            step(len(scores))
+            for ids in batched(self._matching(list(scores), wanted) if sifted else scores, _LETTERS):
+                flow = letters_flow(self._journal.seal, self._journal.target, ids)
+                for status, worth in self._journal.drive(flow):
+                    if status is not None and wanted.fits(status):
+                        yield scores[status.id], status, worth
+
     def number(self, wanted: Wanted) -> int:
         """How many intents :meth:`pages` would give."""
         lowest, beyond = self._limits(wanted)
@@ -226,16 +246,27 @@ class Listing:
         return self._journal.drive(statuses_flow(self._prefix, self._journal.seal, self._journal.target, ids))
 
     def pages(
-        self, wanted: Wanted, *, oldest_first: bool, after: ListPlace | None = None
+        self,
+        wanted: Wanted,
+        *,
+        oldest_first: bool,
+        after: ListPlace | None = None,
+        sets: Sequence[str] | None = None,
     ) -> Iterator[list[tuple[str, float]]]:
         """Ids and scores of the intents that may be in a state, by the scores of its sets, and those of one by its id.
+
+        Args:
+            wanted: What the list is narrowed to.
+            oldest_first: The other way round.
+            after: Where it goes on.
+            sets: The sets, where they are known.
 
         Yields:
             Pages that are not empty. What leaves the sets meanwhile makes none pass over another.
         """
         limits = self._limits(wanted)
-        sets = self._sets(wanted)
-        members = [self._members(name, limits, oldest_first=oldest_first, after=after) for name in sets]
+        names = self._sets(wanted) if sets is None else sets
+        members = [self._members(name, limits, oldest_first=oldest_first, after=after) for name in names]
         merged = heapq.merge(*members, key=lambda member: (member[1], member[0]), reverse=not oldest_first)
         for size in _sizes():
             page = list(islice(merged, size))

@@ -26,6 +26,7 @@ class Question:
         since: Only what ended, or changed last, at or after this time.
         until: Only before this time.
         state: ``open``, ``done``, ``dead``, ``discarded`` or ``cancelled``.
+        dead_class: Only dead letters of this class, open or discarded.
         target: Only of this ledger.
     """
 
@@ -44,6 +45,7 @@ class Question:
     kind: str = ""
     state: str = ""
     outcome: str = ""
+    dead_class: str = ""
     code: str = ""
     target: str | None = None
 
@@ -81,5 +83,6 @@ class Asking(TypedDict, total=False):
     kind: str
     state: str
     outcome: str
+    dead_class: str
     code: str
     target: str | None

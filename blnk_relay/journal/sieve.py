@@ -40,7 +40,7 @@ def sifted_flow(prefix: str, ids: Sequence[str], terms: Terms) -> Flow[list[str]
         ids: The intents.
         terms: What is looked for, in the clear.
     """
-    wanted = {"kind": terms.kind, "outcome": terms.outcome, "code": terms.code}
+    wanted = {"kind": terms.kind, "outcome": terms.outcome, "code": terms.code, "class": terms.dead_class}
     wanted["state"] = terms.state if terms.state in _STATES else ""
     fields = [text for pair in wanted.items() if pair[1] for text in pair]
     if fields or terms.since or terms.until:

@@ -204,26 +204,51 @@ def statuses_flow(prefix: str, seal: Seal, target: str, ids: Sequence[str]) -> F
         target: Whose journal it is.
         ids: At most a hundred or so: they are read in one script.
     """
-    if not ids:
-        return []
-    answers = yield Run("statuses", (",".join(_FIELDS), *ids))
-    found: list[Status | None] = []
-    heads: list[_Head] = []
-    for id_, (values, body, past, doubt) in zip(ids, answers, strict=True):
-        fields = dict(zip(_FIELDS, values, strict=True))
-        if not fields["state"]:
-            found.append(_trimmed(id_, target, past) if past else None)
-            continue
-        head = _head(id_, target, fields, body)
-        heads.append(head)
-        found.append(replace(_status(head, fields, seal), perhaps_replayed=doubt == "1"))
-    held = yield from _held(prefix, heads)
+    found = yield from _read_flow(seal, target, ids, _FIELDS)
+    held = yield from _held(prefix, [head for _, head, _ in found if head is not None])
     return [
         replace(status, waits_for=held[status.id][0], blocks=held[status.id][1])
-        if status is not None and status.id in held
+        if status is not None and held.get(status.id, _NOT_HELD) != _NOT_HELD
         else status
-        for status in found
+        for status, _, _ in found
     ]
+
+
+def letters_flow(seal: Seal, target: str, ids: Sequence[str]) -> Flow[list[tuple[Status | None, str]]]:
+    """What a plan takes of some letters, in one trip, each with what it is worth, as the journal keeps it.
+
+    What holds them back, and what they hold back, is not looked at.
+
+    Args:
+        seal: Shows what the journal hides.
+        target: Whose journal it is.
+        ids: At most a hundred or so, as above.
+    """
+    found = yield from _read_flow(seal, target, ids, (*_FIELDS, "worth"))
+    return [(status, fields.get("worth", "")) for status, _, fields in found]
+
+
+def _read_flow(
+    seal: Seal, target: str, ids: Sequence[str], names: Sequence[str]
+) -> Flow[list[tuple[Status | None, _Head | None, Mapping[str, str]]]]:
+    """Each as it stands for itself, with its head and its fields where there are any."""
+    if not ids:
+        return []
+    answers = yield Run("statuses", (",".join(names), *ids))
+    found: list[tuple[Status | None, _Head | None, Mapping[str, str]]] = []
+    for id_, (values, body, past, doubt) in zip(ids, answers, strict=True):
+        fields = dict(zip(names, values, strict=True))
+        if not fields["state"]:
+            found.append((_trimmed(id_, target, past) if past else None, None, {}))
+            continue
+        head = _head(id_, target, fields, body)
+        status = _status(head, fields, seal)
+        found.append((replace(status, perhaps_replayed=True) if doubt == "1" else status, head, fields))
+    return found
+
+
+#: Of what nothing holds back, and what holds nothing back.
+_NOT_HELD: tuple[tuple[str, ...], int] = ((), 0)
 
 
 @dataclass(frozen=True, slots=True)

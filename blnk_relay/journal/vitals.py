@@ -11,7 +11,6 @@ from redis.exceptions import RedisError, ResponseError
 
 from blnk_relay.address import RedisAddress
 from blnk_relay.errors import OtherShape
-from blnk_relay.journal.causes import uncounted_flow
 from blnk_relay.journal.connection import connect, unavailable
 from blnk_relay.journal.flows import Ask, Flow, Run
 from blnk_relay.journal.journal import Journal
@@ -185,6 +184,8 @@ def uncounted_letters(journal: Journal) -> int:
     Raises:
         JournalUnavailable: Redis did not answer.
     """
+    from blnk_relay.journal.causes import uncounted_flow
+
     return journal.drive(uncounted_flow(journal.prefix))
 
 

@@ -78,6 +78,7 @@ OF_HISTORY = (
     "find --source @world --destination @wallet-50000",
     "find --meta order={middle}",
     "find --code TXN_INSUFFICIENT_FUNDS",
+    "find --class rejected",
     "find --currency EUR",
 )
 

@@ -46,6 +46,7 @@ QUESTIONS: dict[str, Callable[[int], Terms]] = {
     "rare kind": lambda _: Terms(kind="refund"),
     "rare kind, dead": lambda _: Terms(kind="refund", state="dead"),
     "code": lambda _: Terms(code="TXN_INSUFFICIENT_FUNDS"),
+    "class": lambda _: Terms(dead_class="rejected"),
     "outcome": lambda _: Terms(outcome="applied"),
     "an hour": lambda n: Terms(since=_at(NOW_MS - n * 50), until=_at(NOW_MS - n * 50 + 3_600_000)),
 }
@@ -64,7 +65,8 @@ COLUMNS: dict[sa.Table, list[dict[str, str]]] = {
             "journal": "{journal}", "id": "{id}", "key": "'order-' || n", "reference": "'order-' || n",
             "kind": "case when n % 100 = 7 then 'refund' else 'transaction' end", "lane": "'transactions'",
             "state": "case when n % 1000 = 3 then 'dead' else 'done' end",
-            "outcome": "case when n % 1000 = 3 then '' else 'applied' end", "dead_class": "''",
+            "outcome": "case when n % 1000 = 3 then '' else 'applied' end",
+            "dead_class": "case when n % 1000 = 3 then 'rejected' else '' end",
             "code": "case when n % 1000 = 3 then 'TXN_INSUFFICIENT_FUNDS' else '' end", "message": "''",
             "generation": "0", "attempts": "1", "transaction_id": "'txn_' || {id}", "parent_id": "''",
             "created_ms": _ENDED, "ended_ms": _ENDED, "encrypted": "''",

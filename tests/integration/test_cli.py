@@ -66,6 +66,35 @@ def test_help_and_version_need_no_redis_and_load_no_heavy_part():
     assert re.fullmatch(r"blnk-relay \d+\.\d+\.\S+\n", run("--version").out)
 
 
+#: What no command that looks imports: of other libraries, and what reads e-mail (``importlib.metadata`` asks for it).
+NOT_IMPORTED = (
+    "alembic", "celery", "email", "kombu", "marshmallow", "requests", "rich", "sentry_sdk", "sqlalchemy",
+    "blnk_relay.journal.causes", "blnk_relay.journal.finding", "blnk_relay.journal.listing",
+    "blnk_relay.relay",
+)  # fmt: skip
+
+#: What imports least comes first: each is looked at with all that the ones before have imported.
+LOOKING = (("--help",), ("status",), ("status", "--json"), ("workers",), ("lanes",), ("log",), ("show", "pay-1"))
+
+STARTED = f"""
+import gc, sys
+from worker.cli.commands import cli
+for line in {LOOKING!r}:
+    assert cli.main(line, standalone_mode=False) == 0, line
+    print(line, [name for name in {NOT_IMPORTED!r} if name in sys.modules], gc.isenabled(), file=sys.stderr)
+import importlib.metadata
+import redis
+print(importlib.metadata.version("redis") == redis.__version__, importlib.metadata is sys.modules["importlib.metadata"],
+    "email" in sys.modules, file=sys.stderr)
+"""
+
+
+def test_a_command_that_looks_starts_without_what_it_does_not_need_and_all_of_it_is_there_afterwards(relay):
+    relay.enqueue(payment(), key="pay-1")
+    ran = subprocess.run([sys.executable, "-c", STARTED], capture_output=True, text=True, check=False, cwd=ROOT)
+    assert ran.stderr.splitlines() == [*(f"{line} [] True" for line in LOOKING), "True True True"]
+
+
 def test_numbers_that_stand_twice_for_the_sake_of_a_quick_start_agree():
     assert running.POOLS == POOLS
     assert tuple(State) == reading.STATES

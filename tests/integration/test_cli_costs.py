@@ -73,6 +73,7 @@ LINES: Mapping[tuple[str, ...], tuple[Row, ...]] = {
         Row(("--destination", "@nobody"), 100, 250_000),
         # Where all of them fit the newest are read in full, and no more than are shown.
         Row(("--destination", "@alice"), 1_700, 550_000),
+        Row(("--class", "rejected", "--state", "dead"), 1_700, 550_000),
     ),
     ("status",): (Row((), 160),),
     ("workers",): (Row(),),

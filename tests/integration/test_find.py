@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 from dataclasses import replace
+from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
@@ -25,9 +26,11 @@ from blnk_relay import (
 from blnk_relay.history import schema
 from blnk_relay.history.database import Database, Place
 from blnk_relay.history.search import narrowest, query, search
+from blnk_relay.history.upgrading import upgrade
 from blnk_relay.history.values import Ended, Movement, Name, Terms
+from blnk_relay.journal import finding
 from tests.support.cli import names, run, section
-from tests.support.history import books_of, copy, made, rows_of, sqlite_url
+from tests.support.history import books_of, copy, made, made_to, rows_of, sqlite_url
 from tests.support.journal import LANE, WORKER, bury, finish, status, trim
 from worker.demo.stage import as_environment
 
@@ -99,6 +102,9 @@ QUESTIONS: list[tuple[dict[str, Any], list[str]]] = [
     ({"kind": "transaction.split", "state": "done"}, ["sale-1"]),
     ({"outcome": "applied", "kind": "transaction.bulk"}, ["fees-1"]),
     ({"code": "NO"}, ["poor-1"]),
+    ({"dead_class": "refused"}, ["poor-1"]),
+    ({"dead_class": "refused", "state": "dead", "kind": "transaction", "amount": Decimal(10)}, ["poor-1"]),
+    ({"dead_class": "unknown"}, []),
     ({"state": "dead"}, ["poor-1"]),
 ]
 
@@ -120,6 +126,8 @@ def test_each_question_is_answered_by_the_journal_alone_by_both_and_by_history_a
     operator.discard(status(journal, "poor-1"), who="me", reason="by hand")
     assert keys(operator, code="NO", state="dead") == []
     assert keys(operator, code="NO", state="discarded") == ["poor-1"]
+    assert keys(operator, dead_class="refused", state="dead") == []
+    assert keys(operator, dead_class="refused") == ["poor-1"]
 
 
 @pytest.mark.usefixtures("database")
@@ -159,14 +167,15 @@ INDEXED = [
     (Terms(kind="refund"), "intents_kind"),
     (Terms(outcome="voided"), "intents_outcome"),
     (Terms(code="NO"), "intents_code"),
+    (Terms(dead_class="unknown"), "intents_class"),
     (Terms(state="dead"), "intents_state"),
     (Terms(), "intents_ended"),
 ]
 
 
-def planned(database: Database, connection: Connection, terms: Terms) -> str:
+def planned(database: Database, connection: Connection, terms: Terms, *, by_class: bool = True) -> str:
     """How the database would answer a question."""
-    statement = query(terms, [1], 100, narrowest(connection, terms))
+    statement = query(terms, [1], 100, narrowest(connection, terms, by_class=by_class))
     compiled = statement.compile(dialect=database.engine.dialect, compile_kwargs={"literal_binds": True})
     explain = "explain " if database.is_postgres else "explain query plan "
     return "\n".join(str(row) for row in connection.exec_driver_sql(f"{explain}{compiled}".replace("%%", "%")))
@@ -194,6 +203,7 @@ LED = [
     (Terms(movement={"destination": "@wallet-7"}, meta={"shop": "x"}), "movements_destination"),
     (Terms(kind="transaction", code="NO"), "intents_code"),
     (Terms(kind="refund", state="done"), "intents_kind"),
+    (Terms(kind="transaction", dead_class="rejected"), "intents_class"),
 ]
 
 
@@ -202,6 +212,7 @@ def test_of_several_things_the_rarest_leads_and_the_others_are_looked_at_beside(
         Ended(
             id=f"id-{n}", key=f"order-{n}", kind="refund" if n == 9 else "transaction", lane=LANE,
             state="dead" if n == 8 else "done", code="NO" if n == 8 else "", ended_ms=1_000 + n,
+            dead_class="rejected" if n == 8 else "",
             names=(Name("reference", f"order-{n}"),), meta=((0, "shop", "x"),),
             movements=(
                 Movement("EUR", "25", "2500", "@world", f"@wallet-{n}"),
@@ -222,7 +233,70 @@ def test_of_several_things_the_rarest_leads_and_the_others_are_looked_at_beside(
         # A row beside is found by whose it is: the rows of a text may be all that there are.
         assert [plan for plan, index in plans if index.endswith("names_name") and "movements_source" in plan] == []
         found = [[one.key for _, one in search(connection, terms, {1: "default"}, 100)[0]] for terms, _ in LED]
-        assert found == [["order-7"], ["order-5"], ["order-5"], ["order-3"], ["order-7"], ["order-8"], ["order-9"]]
+        assert found == [[f"order-{n}"] for n in (7, 5, 5, 3, 7, 8, 9, 8)]
+
+
+def test_a_database_of_the_revision_before_works_on_and_finds_classes_quickly_once_it_is_upgraded(relay, url):
+    database = made_to(url, "0001")
+    operator = Operator(relay.journals, relay.bells)
+    shop(relay)
+    bury(relay, "poor-1", "poor-2")
+    operator.discard(status(relay.journal(), "poor-2"), who="me", reason="by hand")
+    copy(relay.journal(), database)
+    assert len(rows_of(database, schema.intents)) == 7
+
+    def classes() -> tuple[list[str], bool]:
+        result = operator.find(dead_class="refused")
+        told = next(place.told for place in result.looked if place.place == "history")
+        return sorted(one.status.key for one in result.found), "'blnk-relay history upgrade'" in told
+
+    before = books_of(database)
+    assert classes() == (["poor-1", "poor-2"], True)
+    assert not keys(operator, dead_class="rejected")
+    with database.reading() as connection:
+        if database.is_postgres:
+            connection.execute(text("set local enable_seqscan = off"))
+        plan = planned(database, connection, Terms(dead_class="refused"), by_class=False)
+        assert f"{schema.NAMES}intents_state" in plan
+        assert "Seq Scan" not in plan
+    assert (database.revision(), upgrade(database)) == ("0001", ("0001", "0002"))
+    # A worker that was there before goes on, and nobody has to begin anew.
+    assert books_of(database) == before
+    bury(relay, "poor-3")
+    copy(relay.journal(), database)
+    assert len(rows_of(database, schema.intents)) == 8
+    assert classes() == (["poor-1", "poor-2", "poor-3"], False)
+    with Operator(relay.journals, relay.bells) as other:
+        trim(relay.journal())
+        assert keys(other, dead_class="refused", state="discarded") == ["poor-2"]
+    database.close()
+
+
+@pytest.mark.parametrize("sort", ["sqlite"])
+def test_of_very_many_letters_of_a_class_it_is_said_that_some_were_looked_at(relay, monkeypatch):
+    operator, journal = Operator(relay.journals, relay.bells), relay.journal()
+    bury(relay, "a", "b", "c")
+    bury(relay, "other", dead_class="unknown")
+    for at, key in enumerate(("a", "b", "c")):
+        [cause] = [name for name in journal.client.smembers(journal.key("causes")) if "|refused|" in name]
+        journal.client.zadd(journal.key(f"letters:{cause}"), {status(journal, key).id: 1_000 * (at + 1)})
+        journal.client.hset(journal.key(f"intent:{status(journal, key).id}"), "updated", 1_000 * (at + 1))
+
+    def looked(**asked: Any) -> tuple[list[str], bool, str]:
+        result = operator.find(dead_class="refused", state="dead", **asked)
+        return sorted(one.status.key for one in result.found), result.looked[-1].whole, result.looked[-1].told
+
+    whole = "the letters of that class"
+    assert looked() == (["a", "b", "c"], True, whole)
+    monkeypatch.setattr(finding, "MOST_READ", 2)
+    assert looked() == (["b", "c"], False, f"some of {whole}")
+    until = datetime.fromtimestamp(3, UTC)
+    assert looked(until=until) == (["a", "b"], True, whole)
+    assert looked(until=until, since=datetime.fromtimestamp(2, UTC)) == (["b"], True, whole)
+    assert looked(kind="refund") == ([], True, whole)
+    # What no cause accounts for may be of any class.
+    journal.client.delete(journal.key(f"letters:{cause}"))
+    assert looked()[1:] == (False, f"some of {whole}")
 
 
 def test_what_a_journal_hides_is_nowhere_in_the_clear_and_found_with_its_key(valkey, tmp_path):
@@ -272,6 +346,10 @@ def test_the_commands_say_the_same(relay, database, settings, monkeypatch):
         assert ran.code == 0, ran.err
         assert "order-1001" in ran.out or "fees-1" in ran.out
         assert "Looked in history" in ran.out
+    bury(relay, "poor-1")
+    copy(relay.journal(), database)
+    assert [one["key"] for one in run("find", "--class", "refused", "--json").json["intents"]] == ["poor-1"]
+    assert run("find", "--class", "odd").code == 2
     assert run("find").code == 5
     assert run("history", "off", "--reason", "a test").code == 5
     assert run("history", "off", "--reason", "a test", "--force", "--json").json == {

@@ -209,6 +209,29 @@ def test_encrypted_letters_are_done_as_well_and_are_in_no_sum(settings, relay):
         assert "Sekret" not in repr(operator.job(name)) + repr(operator.actions())
 
 
+@pytest.mark.parametrize("what", ["replay", "discard"])
+@pytest.mark.parametrize("counted", [True, False])
+def test_a_plan_of_many_is_the_plan_of_each_of_them(settings, relay, what, counted):
+    many(relay, 4)
+    many(relay, 3, code="RARE", first=10)
+    hidden = replace(settings, encryption_keys=a_key("k1"))
+    with Relay(hidden) as hiding:
+        many(hiding, 2, first=20)
+    journal = relay.journal()
+    client, broken, gone = journal.client, relay.get("default-1"), relay.get("default-2")
+    client.set(journal.key(f"body:{broken.id}"), "{")
+    client.hset(journal.key(f"intent:{gone.id}"), "state", "done")
+    if not counted:
+        client.delete(journal.key("causes"))
+    with Operator(relay.journals, relay.bells) as operator:
+        for narrow in ({}, {"code": FUNDS}, {"dead_class": "rejected", "until": operator.now()}, {"kind": "refund"}):
+            steps: list[int] = []
+            plan = operator.plan_many(what, of="these", **narrow, step=steps.append)
+            each = operator.plan_these(what, operator.listed("dead", oldest_first=True, **narrow), of="these")
+            assert plan == each
+            assert sum(steps) >= sum(plan.ways.values()) == (0 if "kind" in narrow else 5 if "code" in narrow else 8)
+
+
 def test_a_job_about_two_targets_has_a_part_in_the_journal_of_each(settings):
     several = replace(settings, instance_id="i", targets=(Target(name="eu"),))
     with Relay(several) as relay, Operator(relay.journals, relay.bells) as operator:

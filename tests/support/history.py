@@ -38,6 +38,13 @@ def made(url: str) -> Database:
     return database
 
 
+def made_to(url: str, revision: str) -> Database:
+    """A database with the tables of an older revision."""
+    database = Database(url)
+    upgrade(database, revision)
+    return database
+
+
 def copy(journal: Journal, database: Database) -> int:
     """Copy all that there is; returns how many pages that took."""
     copier, rounds = Copier(journal, database), 0

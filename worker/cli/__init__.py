@@ -6,16 +6,24 @@ Heavy parts are imported inside the commands, so that help comes at once.
 
 from __future__ import annotations
 
+import gc
 import sys
+
+from worker.cli.starting import uncollected
 
 
 def main() -> None:
     """The entry point of ``blnk-relay``; ends the process with one of the codes of :mod:`worker.cli.exits`."""
     try:
-        from worker.cli.commands import cli
+        with uncollected():
+            from worker.cli.commands import cli
     except ModuleNotFoundError as error:
         if error.name != "click":
             raise
         sys.stderr.write("Error: the command line is part of an extra: pip install 'blnk-relay[worker]'\n")
         sys.exit(2)
-    cli.main()
+    try:
+        cli.main()
+    finally:
+        # The process ends, and gives all back at once: nothing of it has to be looked through before.
+        gc.freeze()

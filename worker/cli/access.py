@@ -7,6 +7,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from worker.cli.starting import leave_metadata, uncollected
+
 if TYPE_CHECKING:
     from blnk_relay import Operator, Settings
 
@@ -26,7 +28,9 @@ def opened() -> Iterator[Access]:
     Raises:
         InvalidSettings: The environment does not fit.
     """
-    from blnk_relay import Operator
+    with uncollected():
+        leave_metadata()
+        from blnk_relay import Operator
 
     with Operator.from_env(via="command line") as operator:
         yield Access(operator.settings, operator)

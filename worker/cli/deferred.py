@@ -7,6 +7,7 @@ import importlib
 import click
 
 from worker.cli import exits
+from worker.cli.starting import uncollected
 
 
 class Deferred(click.Command):
@@ -33,7 +34,8 @@ class Deferred(click.Command):
             click.ClickException: It, or something that it needs, is not installed.
         """
         try:
-            command = getattr(importlib.import_module(self._module), self._attribute)
+            with uncollected():
+                command = getattr(importlib.import_module(self._module), self._attribute)
         except ModuleNotFoundError as error:
             if not self._extra:
                 raise

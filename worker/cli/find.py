@@ -10,9 +10,10 @@ import click
 
 from worker.cli.access import opened
 from worker.cli.as_json import intent_json
-from worker.cli.options import example, json_option, limit_option
+from worker.cli.options import CLASSES, example, json_option, limit_option
 from worker.cli.output import clock, emit, plain, say, table
 from worker.cli.spans import Since, Time, since_at
+from worker.cli.starting import uncollected
 
 if TYPE_CHECKING:
     from blnk_relay import FindResult
@@ -59,6 +60,7 @@ class Meta(click.ParamType[tuple[str, str]]):
         "blnk-relay find order-42",
         "blnk-relay find --destination @wallet-alice --amount 25.00 --currency EUR --since 7d",
         "blnk-relay find --meta order=1001",
+        "blnk-relay find --class unknown --since 2d",
     ),
 )
 @click.argument("text", required=False)
@@ -74,6 +76,9 @@ class Meta(click.ParamType[tuple[str, str]]):
 @click.option("--kind", default="", help="Only of this kind; see 'blnk-relay kinds'.")
 @click.option("--state", default="", type=click.Choice(("", *FOUND_STATES)), help="Only in this state.")
 @click.option("--outcome", default="", help="Only with this outcome, such as applied.")
+@click.option(
+    "--class", "dead_class", default="", type=click.Choice(("", *CLASSES)), help="Only dead letters of this class."
+)
 @click.option("--code", default="", help="Only with this code, such as TXN_INSUFFICIENT_FUNDS.")
 @click.option("--since", type=Since(), help="Only what ended, or changed last, since: 2h, 3d, or RFC 3339.")
 @click.option("--until", type=Time(), help="Only what did before.")
@@ -96,7 +101,9 @@ def find(
     """
     with opened() as access:
         asked |= {"meta": dict(meta), "target": target, "since": since_at(since, access.operator.now(target))}
-        result = access.operator.find(text=text or "", most=limit, **asked)
+        # Most of it is the import of SQLAlchemy and its first statement, where there is a history.
+        with uncollected():
+            result = access.operator.find(text=text or "", most=limit, **asked)
     if as_json:
         emit(found_json(result))
         return

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import shlex
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
@@ -198,32 +198,28 @@ def look_through(access: Access, scope: Scope, most: int, what: JobName) -> Foun
     access.operator.check_filters(("dead",), kind=scope.kind, code=scope.code, target=scope.target)
     fixed = scope.at(access.operator.now(scope.target))
     with progress("looking through the dead letters", None) as step:
+        if fixed.keys:
+            plan = access.operator.plan_these(what, _named(access, fixed), of=fixed.words(), most=most)
+        else:
+            plan = access.operator.plan_many(
+                what,
+                of=fixed.words(),
+                kind=fixed.kind,
+                code=fixed.code,
+                dead_class=fixed.dead_class,
+                since=fixed.since if isinstance(fixed.since, datetime) else None,
+                until=fixed.until if isinstance(fixed.until, datetime) else None,
+                target=fixed.target,
+                most=most,
+                step=step,
+            )
+    return Found(fixed, most, plan)
 
-        def counted() -> Iterator[Status]:
-            for status in _letters(access, fixed):
-                step(1)
-                yield status
 
-        return Found(fixed, most, access.operator.plan_these(what, counted(), of=fixed.words(), most=most))
-
-
-def _letters(access: Access, scope: Scope) -> Iterator[Status]:
+def _named(access: Access, scope: Scope) -> Iterable[Status]:
+    """The letters that are named one by one, each once."""
     from blnk_relay.intents.intent import DEFAULT_TARGET
 
-    if scope.keys:
-        target = scope.target or DEFAULT_TARGET
-        known = {status.id: status for status in (access.operator.get(key, target=target) for key in scope.keys)}
-        yield from known.values()
-        return
-    since = scope.since if isinstance(scope.since, datetime) else None
-    # What waits longest comes first, and what a cap cuts off is what died last.
-    yield from access.operator.listed(
-        "dead",
-        kind=scope.kind,
-        code=scope.code,
-        dead_class=scope.dead_class,
-        target=scope.target,
-        since=since,
-        until=scope.until if isinstance(scope.until, datetime) else None,
-        oldest_first=True,
-    )
+    target = scope.target or DEFAULT_TARGET
+    known = {status.id: status for status in (access.operator.get(key, target=target) for key in scope.keys)}
+    return known.values()

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Protocol, TypeVar
 from blnk_relay.errors import JournalUnavailable, Refused
 from blnk_relay.journal.actions import new_mark
 from blnk_relay.journal.hands.base import Hands
-from blnk_relay.journal.listing import MOST_MISSED, recount
 from blnk_relay.journal.upgrade import Upgraded, shape_flow, upgrade_flow
 
 if TYPE_CHECKING:  # as in looking.py
@@ -64,6 +63,8 @@ class Care(Hands):
             NotFound: There is no such target.
             JournalUnavailable: Redis did not answer.
         """
+        from blnk_relay.journal.listing import recount
+
         made = []
         for journal in self._journals(target):
             done = journal.drive(upgrade_flow(self.settings, journal.target))
@@ -120,6 +121,7 @@ class Care(Hands):
             NotFound: There is no such target.
             JournalUnavailable: Redis did not answer.
         """
+        from blnk_relay.journal.listing import MOST_MISSED
         from blnk_relay.journal.resealing import key_use
 
         most = None if whole else MOST_MISSED

@@ -16,7 +16,6 @@ from blnk_relay.journal.cancel import cancel_flow
 from blnk_relay.journal.hands.looking import Looking
 from blnk_relay.journal.jobs import life_of, life_to_close, worth_flow
 from blnk_relay.journal.journal import Journal
-from blnk_relay.journal.listing import recount
 from blnk_relay.journal.status import Status
 from blnk_relay.kinds.registry import KINDS
 from blnk_relay.replay import ReplayPlan, ReplayWay, after_a_loss, plan_replay
@@ -78,6 +77,8 @@ class Letters(Looking):
             NotFound: There is no such target.
             JournalUnavailable: Redis did not answer; to ask again begins anew.
         """
+        from blnk_relay.journal.listing import recount
+
         mark = new_mark()
         return sum(
             self._carried_out(

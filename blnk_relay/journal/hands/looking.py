@@ -14,7 +14,6 @@ from blnk_relay.intents.states import StateName
 from blnk_relay.journal.actions import Action, Asked, Place, as_actions, kinds_of, newest_first, wanted_flow
 from blnk_relay.journal.hands.base import Hands
 from blnk_relay.journal.journal import Journal
-from blnk_relay.journal.listing import ListBound, Listing, ListPlace, Wanted, check_filters, expect
 from blnk_relay.journal.question import Asking, Question
 from blnk_relay.journal.status import Attempt, Status, moment
 
@@ -22,6 +21,7 @@ if TYPE_CHECKING:  # each method imports what it needs: a command is over before
     from blnk_relay.journal.around import Around
     from blnk_relay.journal.finding import FindResult
     from blnk_relay.journal.glance import Glance
+    from blnk_relay.journal.listing import ListBound, ListPlace
     from blnk_relay.journal.overview import Overview
     from blnk_relay.journal.parts import PartStatus
     from blnk_relay.journal.rates import Rates
@@ -237,6 +237,8 @@ class Looking(Hands):
             NotFound: There is no such target.
             JournalUnavailable: Redis did not answer.
         """
+        from blnk_relay.journal.listing import ListBound, Listing, Wanted
+
         wanted = Wanted(state, kind, code, since, until, dead_class)
         bound = bound or ListBound(most=None)
         those = [
@@ -266,6 +268,8 @@ class Looking(Hands):
             NotFound: There is no such kind or target, or no letter ever died of this code.
             JournalUnavailable: Redis did not answer.
         """
+        from blnk_relay.journal.listing import Listing, check_filters, expect
+
         if target is not None and target not in self.settings.ledgers:
             expect("target", target, {*self.settings.ledgers, *self.journals.unnamed()})
         if kind is not None or code is not None:
@@ -282,6 +286,8 @@ class Looking(Hands):
             NotFound: There is no such target.
             JournalUnavailable: Redis did not answer.
         """
+        from blnk_relay.journal.listing import Listing
+
         known = self._of_each(lambda journal: Listing(journal).known(), target)
         return tuple(sorted({code for _, one in known for code in one.codes}))
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import heapq
 import json
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Callable, Iterable
 from datetime import datetime
 
 from blnk_relay.errors import JournalUnavailable, NotFound, Refused
@@ -15,6 +17,8 @@ from blnk_relay.journal.jobs import (
     Job,
     JobName,
     ManyPlan,
+    add_worth,
+    cache_of,
     items,
     job_flow,
     jobs_flow,
@@ -22,8 +26,8 @@ from blnk_relay.journal.jobs import (
     new_id,
     planned,
 )
-from blnk_relay.journal.listing import batched
 from blnk_relay.journal.status import Status
+from blnk_relay.replay import ReplayWay
 from blnk_relay.settings import CONFIRM_LANE
 
 
@@ -42,6 +46,7 @@ class Many(Letters):
         until: datetime | None = None,
         target: str | None = None,
         most: int = MOST_OF_A_JOB,
+        step: Callable[[int], None] = lambda _: None,
     ) -> ManyPlan:
         """What a replay or a discard of many dead letters would do; looks at each of them, and changes nothing.
 
@@ -55,23 +60,29 @@ class Many(Letters):
             until: Only those that died before this time.
             target: Only of this ledger.
             most: Letters to act on at most; the oldest come first.
+            step: Told how many letters more were looked at.
 
         Raises:
             NotFound: There is no such target.
             JournalUnavailable: Redis did not answer.
         """
+        from blnk_relay.journal.causes import sums_of
+        from blnk_relay.journal.listing import Listing, Wanted
+
         words = letters_in_words(kind=kind, code=code, dead_class=dead_class, since=since, until=until, target=target)
-        found = self.listed(
-            "dead",
-            kind=kind,
-            code=code,
-            dead_class=dead_class,
-            since=since,
-            until=until,
-            target=target,
-            oldest_first=True,
-        )
-        return self.plan_these(what, found, of=of or words, most=most)
+        wanted = Wanted("dead", kind, code, since, until, dead_class)
+        plan = ManyPlan(what, of or words)
+        parts = [Listing(journal).letters(wanted, step) for journal in self._journals(target)]
+        judged = cache_of(self.plan)
+        minor: Counter[str] = Counter()
+        for _, status, worth in heapq.merge(*parts, key=lambda found: (found[0], found[1].id)):
+            letter = planned(status, what, judged)
+            if not plan.add(letter, most):
+                break
+            if letter.way != ReplayWay.NO:
+                plan.summed += add_worth(minor, worth)
+        plan.sums = sums_of({name: str(number) for name, number in minor.items()})
+        return plan
 
     def plan_these(self, what: JobName, letters: Iterable[Status], *, of: str, most: int = MOST_OF_A_JOB) -> ManyPlan:
         """The same for letters that are at hand; no more of them are asked for than the plan has room for.
@@ -111,6 +122,8 @@ class Many(Letters):
             JournalUnavailable: Redis did not answer, or has lost what was planned a moment before; the parts of targets
                 before that one have begun.
         """
+        from blnk_relay.journal.listing import batched
+
         check_reason(reason, "replayed" if plan.what == "replay" else "discarded")
         if not plan.letters:
             raise Refused("no job is begun: there is nothing in its plan that could be done")

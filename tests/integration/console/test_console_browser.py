@@ -305,7 +305,7 @@ def test_hostile_text_runs_nowhere_and_moves_nothing(relay, open_tab):
 def test_ten_thousand_letters_are_a_page_that_can_be_used(relay, open_tab):
     for start in range(0, 10_000, 1_000):
         relay.enqueue_many([Write(intent=payment(), key=f"order-{number}") for number in range(start, start + 1_000)])
-    die(relay, "rejected", "TXN_INSUFFICIENT_FUNDS")
+        die(relay, "rejected", "TXN_INSUFFICIENT_FUNDS")
     tab = open_tab()
     tab.sign_in(TOKEN)
     page = tab.go("/letters")
@@ -318,6 +318,15 @@ def test_ten_thousand_letters_are_a_page_that_can_be_used(relay, open_tab):
     assert len(page.content()) < 200_000
     page.click("text=Newest")
     page.wait_for_selector(f"text={first.split()[0]}")
+    # What is counted of their cause is there at once, and the page asks for the plan itself.
+    page = tab.go("/letters/replay?code=TXN_INSUFFICIENT_FUNDS")
+    page.wait_for_selector("text=Type 10000")
+    assert page.locator("h1").all_inner_texts() == ["Replay 10,000 dead letters?"]
+    assert "not counted here yet" not in page.inner_text("main")
+    page.fill("#reason", "topped up")
+    page.fill("#count", "10000")
+    page.click("button.go")
+    page.wait_for_selector("text=Begun: replay of 10,000 letters.")
 
 
 @pytest.mark.skipif(not os.environ.get("BLNK_RELAY_PICTURES"), reason="pictures are taken with BLNK_RELAY_PICTURES=1")

@@ -198,6 +198,14 @@ def test_a_payment_is_found_by_what_is_known_of_it_and_it_is_said_where_was_look
         assert "order-zoe transaction ready" in told, query
         assert "order-other" not in told, query
         assert "Looked in journal" in told
+    die(relay, "partial", "NOT_ALL")
+    for query in ("class=partial", "class=partial&state=dead&destination=@wallet-zoe"):
+        told = ann.page(f"/find?{query}")
+        assert "order-zoe transaction dead partial NOT_ALL" in told, query
+        assert "the letters of that class" in told
+    assert '<option value="partial" selected>' in ann.get("/find?class=partial").text
+    assert script.get("/api/v1/find?class=rejected").json()["intents"] == []
+    assert script.get("/api/v1/find?class=odd").status_code == 400
     found = script.get("/api/v1/find?text=ref-zoe").json()
     assert [one["key"] for one in found["intents"]] == ["order-zoe"]
     assert rest(next(door for door in API if door.path == "/api/v1/find").about["out"], found) == {}

@@ -11,6 +11,7 @@ from blnk_relay.journal.carrying import carry
 from tests.support.cli import letters
 from tests.support.console import hidden, post
 from tests.support.visiting import Visitor, listening, readable
+from worker.console.screens import many
 from worker.console.settings import ConsoleSettings
 
 pytestmark = pytest.mark.usefixtures("environment")
@@ -58,6 +59,30 @@ def test_letters_that_are_narrowed_by_their_end_alone_can_be_acted_on(relay, ann
     for until, title in (("2100-01-01T00:00:00Z", "Replay 2 dead letters?"), ("", "Replay 2 dead letters?")):
         [path] = re.findall(r'href="(/letters/replay[^"]*)"', ann.get(f"/letters?until={until}").text)
         assert title in ann.page(path.replace("&amp;", "&"))
+
+
+def test_very_many_letters_are_counted_by_their_cause_until_each_was_looked_at(relay, ann, monkeypatch):
+    monkeypatch.setattr(many, "AT_ONCE", 4)
+    letters(relay, *(f"poor-{number}" for number in range(7)))
+    letters(relay, "gone", dead_class="rejected", code="RARE")
+    letters(relay, "odd", dead_class="partial", code="NOT_ALL")
+    assert "Type 1, the number of letters" in ann.page("/letters/replay?code=RARE")
+    told = ann.page("/letters/replay?all=yes")
+    assert "Replay 9 dead letters?" in told
+    assert "7 rejected TXN_INSUFFICIENT_FUNDS transaction sent again under a new reference" in told
+    assert "1 partial NOT_ALL transaction left alone: part of it happened" in told
+    assert "That is not counted here yet" in told
+    assert "Type" not in told
+    text = ann.get("/letters/replay?all=yes").text
+    [path, same] = re.findall(r'(?:hx-get|href)="(/letters/replay[^"]*whole=yes[^"]*)"', text)
+    assert path == same
+    # What dies after the first page is no part of the plan.
+    letters(relay, "late")
+    path = path.replace("&amp;", "&")
+    told = ann.page(path)
+    assert "Replay 8 dead letters?" in told
+    assert "Type 8, the number of letters" in told
+    assert fill_many(ann, path, count="8", reason="topped up").status_code == 303
 
 
 def fill_many(visitor: Visitor, path: str, **fields: str) -> requests.Response:

@@ -524,6 +524,9 @@ class FindQuery(Schema):
     kind = _text()
     state = _text()
     outcome = _text()
+    dead_class = fields.String(
+        data_key="class", metadata={"description": "Only dead letters of this class, open or discarded."}
+    )
     code = _text()
     target = _text()
     since = _text("An RFC 3339 time, or a span back from now such as 2h.")

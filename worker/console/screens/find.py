@@ -29,7 +29,8 @@ def asked(ask: Ask) -> tuple[dict[str, str], FindResult | None]:
         raise BadRequest(f"what is looked for must not be longer than {_MOST_TEXT} characters")
     filters = Filters.read({name: value for name, value in query.items() if name != "state"})
     wanted: dict[str, Any] = {name: query.get(name, "") for name in _TEXTS}
-    wanted |= {"kind": filters.kind, "code": filters.code, "target": filters.target or None}
+    wanted |= {name: getattr(filters, name) for name in ("kind", "dead_class", "code")}
+    wanted["target"] = filters.target or None
     wanted |= {"state": query.get("state", ""), "amount": _amount(query.get("amount", "")), "meta": _meta(query)}
     if wanted["state"] and wanted["state"] not in FOUND_STATES:
         raise BadRequest(f"{wanted['state']!r} is not a state here; there are: {', '.join(FOUND_STATES)}")

@@ -14,9 +14,22 @@ from worker.console.signin.rights import Right
 #: Most letters of one plan: it is looked at while somebody waits. More go by the command line, or by a narrower scope.
 MOST = 10_000
 
+#: Letters that are looked at one by one before anything is shown; of more the first page shows what is counted.
+AT_ONCE = 2_000
+
 
 def plan(ask: Ask) -> tuple[str, Filters, ManyPlan]:
     """What a replay or a discard of the letters that are asked for would do; changes nothing.
+
+    Raises:
+        BadRequest: Nothing says which letters.
+    """
+    what, filters = asked_for(ask)
+    return what, filters, made(ask, what, filters)
+
+
+def asked_for(ask: Ask) -> tuple[str, Filters]:
+    """What is to be done, and with which letters.
 
     Raises:
         BadRequest: Nothing says which letters.
@@ -29,7 +42,7 @@ def plan(ask: Ask) -> tuple[str, Filters, ManyPlan]:
     everything = {**ask.query, **asked}.get("all") == "yes"
     if not (everything or filters.scope):
         raise BadRequest("say which letters: a kind, a code, a class, a target, a time, or all of them")
-    return what, filters, made(ask, what, filters)
+    return what, filters
 
 
 def made(ask: Ask, what: str, filters: Filters) -> ManyPlan:
@@ -62,8 +75,14 @@ def needed_for(ask: Ask, what: str, found: ManyPlan) -> tuple[Right, str]:
 
 
 def confirm(ask: Ask) -> Page:
-    """The plan, and what has to be typed to have it carried out."""
-    what, filters, found = plan(ask)
+    """The plan, and what has to be typed to have it carried out.
+
+    Of very many letters the page comes at once, with what is counted of their causes, and asks for the plan itself.
+    """
+    what, filters = asked_for(ask)
+    if ask.query.get("whole") != "yes" and (first := at_first(ask, what, filters)) is not None:
+        return first
+    found = made(ask, what, filters)
     right, why = needed_for(ask, what, found)
     now = now_of(ask.operator, filters.target or None)
     values = {
@@ -80,6 +99,27 @@ def confirm(ask: Ask) -> Page:
         "perhaps_replayed": PERHAPS_REPLAYED,
     }
     return Page("many.html", values)
+
+
+def at_first(ask: Ask, what: str, filters: Filters) -> Page | None:
+    """What is counted of very many letters; None where they are few, or not all of them are counted by their cause."""
+    operator = ask.operator
+    kind, code, target = filters.kind or None, filters.code or None, filters.target or None
+    operator.check_filters(("dead",), kind=kind, code=code, target=target)
+    now = now_of(operator, target)
+    # From here on the letters are the same ones, however long it takes to look at each.
+    since, until = filters.since_at(now), filters.until_at() or now + timedelta(milliseconds=1)
+    counted = operator.causes(
+        kind=kind, code=code, dead_class=filters.dead_class or None, since=since, until=until, target=target
+    )
+    count = sum(cause.count for cause in counted.causes)
+    if count <= AT_ONCE or counted.uncounted or counted.away:
+        return None
+    query = filters.query(since=stamp(since) or "", until=filters.until or stamp(until) or "", whole="yes")
+    if ask.query.get("all") == "yes":
+        query["all"] = "yes"
+    values = {"what": what, "causes": counted.causes, "count": count, "most": MOST, "whole": query}
+    return Page("many_counted.html", values)
 
 
 def begun(ask: Ask) -> tuple[str, ManyPlan]:
