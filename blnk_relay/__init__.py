@@ -53,7 +53,7 @@ if TYPE_CHECKING:
     from blnk_relay.journal.health import Health
     from blnk_relay.journal.jobs import Job, JobName, ManyPlan, Planned
     from blnk_relay.journal.lag import HistoryLag
-    from blnk_relay.journal.listing import CutShort, ListBound
+    from blnk_relay.journal.listing import CutShort, ListBound, ListPlace
     from blnk_relay.journal.operator import Operator
     from blnk_relay.journal.overview import GateView, LaneDepth, Overview, Pause
     from blnk_relay.journal.parts import PartStatus
@@ -128,6 +128,7 @@ _LATE = {
     "Planned": "blnk_relay.journal.jobs",
     "CutShort": "blnk_relay.journal.listing",
     "ListBound": "blnk_relay.journal.listing",
+    "ListPlace": "blnk_relay.journal.listing",
     "Operator": "blnk_relay.journal.operator",
     "GateView": "blnk_relay.journal.overview",
     "LaneDepth": "blnk_relay.journal.overview",
@@ -271,6 +272,7 @@ __all__ = [  # noqa: RUF022 - grouped by what they are for
     "Together",
     "Via",
     "ListBound",
+    "ListPlace",
     "CutShort",
     "KeyUse",
     "Resealed",

@@ -188,7 +188,7 @@ def _in_history(
     behind = sum(lag.uncopied + lag.walking for lag in _lags(journals))
     told = "all that was copied" + (f"; {behind:,} intents are not copied yet" if behind else "")
     if questions[0].dead_class and not database.finds_classes:
-        told += "; it has no index of classes yet, which 'blnk-relay history upgrade' makes"
+        told += "; it has no index of classes until its tables are upgraded"
     return [(target, one) for (target, _), one in found.items()], more, Looked("history", whole=True, told=told)
 
 
