@@ -40,7 +40,6 @@ FIELDS = (
     "lost",
     "faults",
     "again",
-    "updated",
 )
 
 
@@ -319,26 +318,24 @@ def claimed_of(
 def mended_times(fields: Mapping[str, str], now_ms: int) -> dict[str, str]:
     """Times that a clock which had stepped ahead, and has come back, has noted: as they are at the latest.
 
-    What was written last cannot be later than now, whatever the clock said; another time of the same record lies as
-    far behind that as it did, such as the end of a lease that lapsed early. Without this, silences would begin only
-    once the clock has reached those times again.
+    What is over is over by now, whatever the clock said. Without this, silences would begin only once the clock has
+    reached those times again. The end of a lease that lapsed may truly lie ahead, and nothing tells it from one that
+    does not: it stays as it is.
 
     Args:
         fields: Of an intent.
         now_ms: Time of the claim.
 
     Example:
-        >>> noted = {"updated": "7200000", "since": "7190000", "sent_last": "7230000"}
-        >>> mended_times(noted, 1_000_000)
-        {'since': '1000000', 'sent_last': '1030000'}
-        >>> mended_times(noted, 7_210_000)
+        >>> mended_times({"since": "7190000", "sent": "1", "sent_last": "7200000"}, 1_000_000)
+        {'since': '1000000', 'sent_last': '1000000'}
+        >>> mended_times({"since": "7190000", "lapsed": "1", "sent_last": "7230000"}, 1_000_000)
+        {'since': '1000000'}
+        >>> mended_times({"since": "7190000", "sent": "1", "sent_last": "7200000"}, 7_210_000)
         {}
     """
-    written_ms = int(fields.get("updated") or fields.get("created") or 0)
-    if written_ms <= now_ms:
-        return {}
-    ahead = ((name, int(fields.get(name) or 0)) for name in ("since", "sent_first", "sent_last"))
-    return {name: str(now_ms + max(0, at_ms - written_ms)) for name, at_ms in ahead if at_ms > now_ms}
+    over = ("since", "sent_first", *(() if fields.get("lapsed") == "1" else ("sent_last",)))
+    return {name: str(now_ms) for name in over if int(fields.get(name) or 0) > now_ms}
 
 
 def unreadable_of(values: Sequence[str], target: str, names: Sequence[str], now_ms: int) -> Claimed:

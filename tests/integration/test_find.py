@@ -147,7 +147,7 @@ def test_it_says_where_it_looked_and_where_it_could_not(relay, settings, tmp_pat
         result = Operator(other.journals, other.bells).find(destination="@bob")
     assert [one.status.key for one in result.found] == ["order-1002"]
     (history,) = (place for place in result.looked if place.place == "history")
-    assert (history.whole, "blnk-relay history upgrade" in history.told) == (False, True)
+    assert (history.whole, "upgrade its tables" in history.told) == (False, True)
     with pytest.raises(Refused, match="nothing is asked for"):
         operator.find(target="default")
 
@@ -248,7 +248,7 @@ def test_a_database_of_the_revision_before_works_on_and_finds_classes_quickly_on
     def classes() -> tuple[list[str], bool]:
         result = operator.find(dead_class="refused")
         told = next(place.told for place in result.looked if place.place == "history")
-        return sorted(one.status.key for one in result.found), "'blnk-relay history upgrade'" in told
+        return sorted(one.status.key for one in result.found), "until its tables are upgraded" in told
 
     before = books_of(database)
     assert classes() == (["poor-1", "poor-2"], True)

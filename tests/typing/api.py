@@ -322,8 +322,7 @@ def operate() -> list[str]:
         jobs: tuple[Job, ...] = operator.jobs()
         bound = ListBound(most=1_000)
         names = [found.key for found in operator.listed("ready", kind="refund", bound=bound)]
-        here = ListPlace(1_795_712_269_860, names[-1])
-        names += [found.key for found in operator.listed("dead", after=here)]
+        names += [found.key for found in operator.listed("dead", after=ListPlace(0, ""))]
         cut: list[CutShort] = bound.cut
         names += [f"{one.target}: {one.looked} of {one.there}" for one in cut]
         uses: tuple[KeyUse, ...] = operator.key_use()

@@ -11,7 +11,7 @@ local FIELDS = {
   'claims', 'looks', 'kind', 'worker', 'sealed',
   'state', 'since', 'deadline', 'token', 'attempts', 'sent', 'lapsed', 'sent_first', 'sent_last', 'sends',
   'accepted', 'refuse', 'memo', 'gen', 'code', 'message', 'results', 'created',
-  'lost', 'faults', 'again', 'updated',
+  'lost', 'faults', 'again',
 }
 local OWN = 5
 

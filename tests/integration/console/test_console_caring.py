@@ -168,7 +168,7 @@ def test_what_is_done_to_a_journal_as_a_whole_leaves_the_same_line_from_every_fa
         assert [one.via for one in lines] == ["command line", "API", "console"], what
         assert [one.who for one in lines] == ["key all", "key all", "ann"]
         assert len({(one.of, one.result, one.count, one.targets) for one in lines}) == 1, what
-    assert (lines[0].of, lines[0].result) == ("the database of history", "revision 0001, was none")
+    assert (lines[0].of, lines[0].result) == ("the database of history", "revision 0002, was none")
     [recounted, *_] = operator.actions(what="recount")
     assert (recounted.of, recounted.result, recounted.count) == ("target default", "accounted for", 2)
     # What changes nothing, and costs no ledger anything, has no line.
@@ -256,7 +256,7 @@ def test_an_audit_that_had_to_end_goes_on_from_there(relay, ann, script, operato
 def test_history_is_looked_after(ann, script):
     assert "has no tables of ours yet" in ann.page("/history")
     told = waited_for(ann, ann.post("/history/upgrade", form_token=ann.form_token()))
-    assert "has revision 0001 now; it had none" in told
+    assert "has revision 0002 now; it had none" in told
     assert "Rows of" in ann.page("/history")
     assert script.get("/api/v1/history").json() == run("history", "status", "--json").json
     again = came(script, post(script, "/history/upgrade"))

@@ -69,7 +69,7 @@ def confirmed(relay: Relay) -> dict[str, tuple[str, str]]:
         "/journals/default/keys": ("Keys", "Nothing needs another key"),
         "/journals/default/renew": ("Renew", "put under the first key"),
         "/journals/default/history-off": ("Switch it off", "History of target default is off"),
-        "/history": ("Upgrade its tables", "has revision 0001 now"),
+        "/history": ("Upgrade its tables", "has revision 0002 now"),
         "/doctor": ("Check everything", "would break the promise"),
         "/audit": ("Begin", "running"),
     }
