@@ -20,10 +20,6 @@ _ATTEMPTS = ("at", "what", "answer", "?>took", "what followed", "??by", "+reques
 _NEIGHBOURS = ("key", "?kind", "state", "why", "id")
 _ROWS = (">row", "status", "transaction")
 
-#: Kinds that have parts, whose rows are looked at. To ask the kinds themselves would import all of them first; a test
-#: holds this to them.
-WITH_PARTS = frozenset({"inflight.bulk_commit", "inflight.bulk_void", "transaction.bulk", "transaction.split"})
-
 #: Rows of the ledger that people are shown, and programs; a bulk has up to ten thousand.
 _MOST_ROWS, _MOST_ROWS_JSON = 20, 10_000
 
@@ -56,8 +52,7 @@ def look(operator: Operator, status: Status) -> Seen:
 
     lacking, parts = "", tuple[Any, ...]()
     try:
-        if status.kind in WITH_PARTS:
-            parts = operator.parts(status)
+        parts = operator.parts(status)
     except JournalUnavailable:
         raise
     except RelayError as error:
