@@ -73,8 +73,8 @@ NOT_IMPORTED = (
     "blnk_relay.relay",
 )  # fmt: skip
 
-#: What imports least comes first: each is looked at with all that the ones before have imported. To show one intent is not
-#: among them: what its parts are called is for its kind to say, and all kinds come at once, with marshmallow.
+#: What imports least comes first: each is looked at with all that the ones before have imported. `show` is not among
+#: them: what the parts of an intent are called is for its kind to say, and all kinds come at once, with marshmallow.
 LOOKING = (("--help",), ("status",), ("status", "--json"), ("workers",), ("lanes",), ("log",))
 
 STARTED = f"""

@@ -225,7 +225,7 @@ MAY_NAME = {
     "worker/demo/story.py": "the demo plays with payments",
     "worker/demo/proof/money.py": "the demo proves what it played: payments, refunds and holds",
     "worker/demo/proof/records.py": "and the records and values, kind by kind",
-    "worker/cli/show.py": "a row of the ledger is called a transaction",
+    "worker/cli/intent.py": "a row of the ledger is called a transaction",
     "worker/cli/find.py": "the same",
 }
 
