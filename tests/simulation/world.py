@@ -15,7 +15,15 @@ from redis.exceptions import ReadOnlyError, ResponseError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from blnk_relay import Intent, Relay, Settings
-from blnk_relay.errors import InvalidIntent, JournalUnavailable, KeyConflict, OtherLedger, OtherShape, RelayError
+from blnk_relay.errors import (
+    InvalidIntent,
+    JournalUnavailable,
+    KeyConflict,
+    OtherLedger,
+    OtherShape,
+    Refused,
+    RelayError,
+)
 from blnk_relay.intents.exchange import GateChange
 from blnk_relay.intents.intent import DEFAULT_TARGET
 from blnk_relay.intents.progress import Progress
@@ -968,7 +976,11 @@ class World:
         for key in keys:
             status = self._operator.hands.get(key)
             if status.state == "dead":
-                self._operator.hands.discard(status, who="op", reason="sim")
+                try:
+                    self._operator.hands.discard(status, who="op", reason="sim")
+                except Refused as error:
+                    # A loss was noted since it was looked at, say: the next round looks again.
+                    self.say(f"the operator is told: {error}")
 
     def _states(self) -> dict[str, str]:
         """The states of all that were accepted, by their keys."""
