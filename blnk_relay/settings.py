@@ -34,7 +34,8 @@ def policy_of(settings: Settings) -> Policy:
         read_lag_s=settings.read_lag_s,
         horizon_s=settings.horizon_s,
         stuck_horizon_s=settings.stuck_horizon_s,
-        quiet_s=settings.quiet_s,
+        # What arrives as late as that shows only after the read lag.
+        quiet_s=settings.quiet_s + settings.read_lag_s,
         max_attempts=settings.max_attempts,
         dob_format=settings.dob_format,
         own_identity_ids=settings.own_identity_ids,
@@ -251,7 +252,11 @@ class Settings:
     read_lag_s: float = _setting(30.0, "How long a stored row may stay invisible to reads (contract §1.7).")
     horizon_s: float = _setting(900.0, "How long the ledger may go on retrying by itself (contract §3.5).")
     stuck_horizon_s: float = _setting(18_000.0, "How long a QUEUED row may still be applied (contract §3.5).")
-    quiet_s: float = _setting(60.0, "Silence after an ambiguous partial commit before it may be sent again.")
+    quiet_s: float = _setting(
+        60.0,
+        "How long a request may still be under way to the ledger after it was given up. What could repeat one that the "
+        "ledger does not show waits for that, and for BLNK_RELAY_READ_LAG_S on top.",
+    )
 
     probe_s: float = _setting(
         5.0, "How often one request tries whether a paused target, or one that cannot be reached, is well again."
@@ -475,11 +480,6 @@ class Settings:
             raise InvalidSettings(
                 f"{PREFIX}STALLED_S must be above {PREFIX}LEASE_S and {PREFIX}SLICE_S together "
                 f"({self.lease_s + self.slice_s:g}), or a worker that finishes what it holds would count as stalled."
-            )
-        if self.quiet_s < self.read_lag_s:
-            raise InvalidSettings(
-                f"{PREFIX}QUIET_S must not be below {PREFIX}READ_LAG_S, or a partial commit that the ledger does not "
-                "show yet would be sent again."
             )
         if 0 < self.key_retention_s <= self.retention_s:
             raise InvalidSettings(

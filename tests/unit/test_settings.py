@@ -32,8 +32,6 @@ def bare_environment(monkeypatch):
         ({"connect_timeout_s": 30.0}, ("BLNK_RELAY_LEASE_S",)),
         ({"dead_worker_s": 2.9}, ("BLNK_RELAY_DEAD_WORKER_S", "BLNK_RELAY_SWEEP_S", "(3)")),
         ({"sweep_s": 3.0}, ("BLNK_RELAY_DEAD_WORKER_S", "(9)")),
-        ({"quiet_s": 29.0}, ("BLNK_RELAY_QUIET_S", "BLNK_RELAY_READ_LAG_S")),
-        ({"read_lag_s": 61.0}, ("BLNK_RELAY_QUIET_S", "BLNK_RELAY_READ_LAG_S")),
         ({"retry_cap_s": 0.1}, ("BLNK_RELAY_RETRY_CAP_S", "BLNK_RELAY_RETRY_BASE_S")),
         ({"lanes": ("a",)}, ("BLNK_RELAY_ROUTES", "inflight, refunds, transactions", "BLNK_RELAY_LANES")),
         ({"routes": ("refund=elsewhere",)}, ("BLNK_RELAY_ROUTES", "elsewhere", "add the lane or change the route")),

@@ -57,8 +57,10 @@ def test_the_policy_is_made_of_the_settings():
     policy = policy_of(settings)
     assert (policy.retry.base_s, policy.retry.cap_s, policy.confirm) == (1, 2, False)
     for field in dataclasses.fields(policy):
-        if field.name not in ("retry", "confirm"):
+        if field.name not in ("retry", "confirm", "quiet_s"):
             assert getattr(policy, field.name) == getattr(settings, field.name)
+    # What is under way for so long and arrives then shows only after the read lag.
+    assert policy.quiet_s == settings.quiet_s + settings.read_lag_s
 
 
 def test_every_kind_is_registered_under_its_own_name():
