@@ -35,7 +35,7 @@ from worker.ledger.readback import LedgerOverHttp
 from worker.telemetry import Telemetry
 
 #: Reads show at once what was done.
-PROMPT: dict[str, Any] = {"read_lag_s": 0.2, "quiet_s": 1.0}
+PROMPT: dict[str, Any] = {"read_lag_s": 0.2, "quiet_s": 0.8}
 
 PAID = 12
 

@@ -33,7 +33,7 @@ from worker.demo.stage import Stage
 
 WAIT_S = 60.0
 #: What the ledger may do unseen for minutes, and how long silence lasts: the sandbox needs a second for it.
-IMPATIENT = {"horizon_s": 4.0, "read_lag_s": 1.0, "quiet_s": 1.5}
+IMPATIENT = {"horizon_s": 4.0, "read_lag_s": 1.0, "quiet_s": 0.5}
 POST = {"method": "POST", "path": "/proxy/transactions"}
 
 

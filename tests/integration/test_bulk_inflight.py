@@ -33,7 +33,7 @@ from tests.support.waiting import wait_until
 from worker.demo.stage import INSTANCE, TOKEN, Stage
 
 WAIT_S = 60.0
-IMPATIENT = {"horizon_s": 4.0, "read_lag_s": 1.0, "quiet_s": 1.5, "stuck_horizon_s": 15.0, "bulk_inflight": True}
+IMPATIENT = {"horizon_s": 4.0, "read_lag_s": 1.0, "quiet_s": 0.5, "stuck_horizon_s": 15.0, "bulk_inflight": True}
 COMMITS = {"method": "POST", "path": "/proxy/transactions/inflight/bulk/commit"}
 ANY = {"method": "POST", "path": "/proxy/transactions/inflight/bulk"}
 

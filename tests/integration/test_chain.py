@@ -67,7 +67,7 @@ SETTINGS: dict[str, Any] = {
     "confirm_first_s": 0.05,
     "confirm_max_s": 0.3,
     "read_lag_s": 1.2,
-    "quiet_s": 2.2,
+    "quiet_s": 1.0,
     "horizon_s": 6.0,
     "retry_base_s": 0.05,
     "retry_cap_s": 0.3,

@@ -57,7 +57,7 @@ CLOUDS_OWN = ("/proxy", "/data", "/oauth", "/ledger/filter")
 def stage(request: pytest.FixtureRequest) -> Iterator[Stage]:
     """A worker and a bare Core; outcomes are read back by its filters, or by its GET routes."""
     options = Options(token="blnk_not_for_cores", core_key=KEY)  # noqa: S106
-    with Stage(options=options, settings={"read_lag_s": 1.0, "quiet_s": 1.5, "horizon_s": 6.0}) as running:
+    with Stage(options=options, settings={"read_lag_s": 1.0, "quiet_s": 0.5, "horizon_s": 6.0}) as running:
         running.settings = replace(running.settings, api="core", token=KEY, instance_id="", confirm_route=request.param)
         running.start_worker()
         yield running

@@ -48,7 +48,7 @@ LATE_S = 0.8
 LAG_S = 0.4
 
 #: A request that was given up may still be on its way for a while, and what is not answered is soon given up.
-IMPATIENT = {"read_timeout_s": 0.5, "sync_read_timeout_s": 0.5, "quiet_s": 2.5}
+IMPATIENT = {"read_timeout_s": 0.5, "sync_read_timeout_s": 0.5, "quiet_s": 1.8}
 
 
 def struck_by(fault: FaultKind, specimen: Specimen) -> bool:

@@ -28,7 +28,7 @@ PACE: dict[str, Any] = {
     "confirm_first_s": 0.05,
     "confirm_max_s": 0.2,
     "read_lag_s": 0.5,
-    "quiet_s": 0.6,
+    "quiet_s": 0.1,
 }
 ODD = "odd"
 

@@ -165,7 +165,7 @@ def test_a_module_and_a_line_are_all_that_a_new_kind_takes(house: Path, widgets:
     with redis.Redis(port=valkey.port) as client:
         client.flushall()
     settings = Settings(
-        **{**HASTE, "quiet_s": 1.0, "read_lag_s": 0.5, "token": "blnk_widgets"},
+        **{**HASTE, "quiet_s": 0.5, "read_lag_s": 0.5, "token": "blnk_widgets"},
         redis_url=f"redis://127.0.0.1:{valkey.port}/0",
         base_url=f"http://127.0.0.1:{widgets.server.server_address[1]}",
         instance_id="inst_widgets",

@@ -30,7 +30,7 @@ from worker.demo.stage import INSTANCE, TOKEN, Stage
 READ_LAG_S = 0.2
 
 #: Lags and horizons of this stage's ledger.
-PACE = {"read_lag_s": 0.7, "quiet_s": 1.0, "horizon_s": 3.0, "confirm_max_s": 0.5, "max_attempts": 6}
+PACE = {"read_lag_s": 0.7, "quiet_s": 0.3, "horizon_s": 3.0, "confirm_max_s": 0.5, "max_attempts": 6}
 
 PART = 400
 

@@ -59,7 +59,7 @@ def sentry() -> Iterator[FakeSentry]:
 @pytest.fixture(scope="module")
 def playing(sentry) -> Iterator[Playing]:
     """One relay for each choice, with a worker that has made it."""
-    with Stage(settings={"read_lag_s": 1.0, "quiet_s": 1.5, "horizon_s": 4.0}) as stage, ExitStack() as stack:
+    with Stage(settings={"read_lag_s": 1.0, "quiet_s": 0.5, "horizon_s": 4.0}) as stage, ExitStack() as stack:
         relays: dict[str, Relay] = {}
         base = stage.settings
         for name, choice in CHOICES.items():

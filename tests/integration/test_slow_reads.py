@@ -26,7 +26,7 @@ PACE: dict[str, Any] = {
     "sweep_s": 0.5,
     "confirm_max_s": 0.5,
     "read_lag_s": 1.0,
-    "quiet_s": 1.5,
+    "quiet_s": 0.5,
     "horizon_s": 6.0,
     "max_lapses": 3,
 }

@@ -41,7 +41,7 @@ HASTE: dict[str, Any] = {
     "confirm_first_s": 0.02,
     "confirm_max_s": 0.2,
     "read_lag_s": 0.7,
-    "quiet_s": 1.0,
+    "quiet_s": 0.3,
     "horizon_s": 2.0,
     "stuck_horizon_s": 60.0,
     "retry_base_s": 0.05,

@@ -55,8 +55,8 @@ Maker = Callable[[str, Ids], Intent]
 #: For each part of a write (an item, a leg; one for most kinds) the ids of all that stands in the books for it.
 Parts = list[list[str]]
 
-
-POLICY = policy_of(Settings())
+#: The default numbers, but for silences that come to a minute: half on the way, and half until reads show it.
+POLICY = policy_of(Settings(quiet_s=30.0))
 NOW_MS = 1_800_000_000_000
 
 

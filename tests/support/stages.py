@@ -29,7 +29,7 @@ SHORT: dict[str, Any] = {
     "sweep_s": 0.5,
     "confirm_max_s": 0.5,
     "read_lag_s": 0.5,
-    "quiet_s": 1.0,
+    "quiet_s": 0.5,
     "redis_timeout_s": 1.0,
     "durability_timeout_s": 0.5,
 }

@@ -24,7 +24,7 @@ from blnk_relay.replay import ReplayWay, plan_replay
 from blnk_relay.settings import Settings, policy_of
 
 NOW_MS = 1_800_000_000_000
-POLICY = policy_of(Settings())
+POLICY = policy_of(Settings(quiet_s=30.0))
 ALICE, FEES = (f"bln_{uuid.UUID(int=number)}" for number in (1, 2))
 NO_MONEY = "failed to apply transaction to balances: insufficient funds in source balance"
 

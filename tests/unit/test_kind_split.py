@@ -26,7 +26,7 @@ from blnk_relay.schema.legs import divide
 from blnk_relay.settings import Settings, policy_of
 
 NOW_MS = 1_800_000_000_000
-POLICY = policy_of(Settings())
+POLICY = policy_of(Settings(quiet_s=30.0))
 SHOP, FEES, SALES = (f"bln_{uuid.UUID(int=number)}" for number in (1, 2, 3))
 REFERENCE = split_reference("order_42")
 SENT = {"mode": "skip"}

@@ -34,7 +34,7 @@ HASTE: dict[str, Any] = {
     "confirm_first_s": 0.2,
     "confirm_max_s": 1.0,
     "read_lag_s": 2.5,
-    "quiet_s": 4.0,
+    "quiet_s": 1.5,
     "probe_s": 1.0,
     "retry_base_s": 0.2,
     "retry_cap_s": 2.0,
