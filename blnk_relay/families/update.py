@@ -112,7 +112,9 @@ class Update:
 
     def decide(self, entry: Entry, progress: Progress, found: Found, policy: Policy) -> Decision:
         """Send it as the only writer of its record; after an ambiguous answer compare what the ledger shows."""
-        if progress.untouched and self.lags:
+        if self.lags and not (progress.sent or progress.refuse):
+            # It was certainly never sent, also where a look was asked for, and what a read shows, or does not show yet,
+            # may be older than the record itself.
             return self._send(entry)
         shown = self.shows(entry, found)
         if shown and self.lags and progress.forgotten and progress.age_s < policy.read_lag_s:

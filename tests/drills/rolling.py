@@ -81,7 +81,9 @@ def rolling(terms: Terms) -> Report:
             sorts["older_commit"] = Sort(environment={"PYTHONPATH": folder})
         # A newer one is always there: what only it knows is done all the while.
         sizes = {**dict.fromkeys(sorts.values(), 1), newer: 1}
-        with Scene("rolling", terms, intents=terms.of(300, 100), workers=sizes) as scene:
+        # A commit from before refuses a silence that is shorter than the read lag.
+        given = {"quiet_s": 2.5}
+        with Scene("rolling", terms, intents=terms.of(300, 100), workers=sizes, settings=given) as scene:
             strangers = newer_intents(scene.relay, scene.rng, terms.of(12, 6))
             scene.struck("unknown_kind", len(strangers))
             for turn in scene.blows(number, (0.3, 1.2)):
