@@ -234,3 +234,10 @@ def test_a_link_that_brought_nothing_is_named_and_nothing_that_may_have_been_sen
     assert (end.dead_class, end.code) == (dead_class, code)
     assert ("'wallet', 'till'." in end.message) == (code == "LINK_EMPTY")
     assert ("may have been sent" in end.message) == (dead_class == "unknown")
+
+
+def test_a_deletion_that_was_certainly_never_sent_is_sent_though_a_look_does_not_show_the_rule():
+    kind = KINDS["matching_rule.delete"]
+    entry = entry_of(kind.intent({"rule_id": "rule_0ec8fbff-deb3-4d81-8f89-3fb437ab98f4"}))
+    # Its lease lapsed before anything was recorded, and reads lag behind the making of the rule.
+    assert isinstance(kind.decide(entry, progress(looking=True), Found(), POLICY), Send)
