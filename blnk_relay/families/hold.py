@@ -103,8 +103,9 @@ class HoldAction:
         if ended is not None:
             return ended
         if progress.refuse:
-            if progress.sent and (progress.quiet_for_s < policy.read_lag_s or progress.code in _SAYS_SETTLED):
-                # Nothing that is settled opens again: a read that shows it open is older than such an answer.
+            if progress.sent and (progress.quiet_for_s < policy.quiet_s or progress.code in _SAYS_SETTLED):
+                # A try before the one that was refused may be under way still; and nothing that is settled opens again:
+                # a read that shows it open is older than such an answer.
                 return look_again(progress, policy)
             return refused(progress.code, progress.message)
         recorded = progress.sent and not progress.forgotten

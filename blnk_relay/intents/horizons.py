@@ -83,27 +83,24 @@ def unwatched(memo: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in memo.items() if name != _KEY}
 
 
-def unseen_s(progress: Progress, policy: Policy, *, queued: bool) -> float:
-    """How long what was sent may exist without a row that can be read.
+def is_unseen(progress: Progress, policy: Policy, *, queued: bool) -> bool:
+    """Whether what was sent may be there, or may yet come, although no look has shown it.
 
     A stored row may stay invisible for the read lag (contract §1.7). That is enough to send again under the same
-    reference; but to call it refused, the ledger's own retries of what it was handed have to be over as well: they go
-    on unseen for up to a quarter of an hour, and may then apply it (contract §3.3, §3.5; measured).
+    reference. To call it refused, no try before the one that was refused may be under way any more; and the ledger's
+    own retries of what it was handed have to be over as well: they go on unseen for up to a quarter of an hour, and may
+    then apply it (contract §3.3, §3.5; measured).
 
     Args:
         progress: The intent so far.
         policy: The numbers.
         queued: Whether it goes through the ledger's own queue.
     """
-    return max(policy.read_lag_s, policy.horizon_s) if progress.refuse and queued else policy.read_lag_s
-
-
-def is_unseen(progress: Progress, policy: Policy, *, queued: bool) -> bool:
-    """Whether what was sent may be there all the same, although no look has shown it."""
-    if progress.quiet_for_s < policy.read_lag_s:
+    if not progress.refuse:
+        return progress.quiet_for_s < policy.read_lag_s
+    if progress.quiet_for_s < policy.quiet_s:
         return True
-    handed = progress.sent and progress.refuse and queued
-    return handed and watch(progress, policy).seconds < unseen_s(progress, policy, queued=queued)
+    return queued and progress.sent and watch(progress, policy).seconds < policy.horizon_s
 
 
 def has_vanished(progress: Progress, policy: Policy) -> bool | None:

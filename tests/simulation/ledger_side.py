@@ -136,12 +136,12 @@ class SimWire:
 
     Attributes:
         ledger: The ledger of the run.
-        strike: What befalls the next exchange: asked with whether it is a write.
+        strike: What befalls the next exchange: asked with whether it is a write, and how long its answer is waited for.
         intent: Whose write the current actor makes.
     """
 
     ledger: SimLedger
-    strike: Callable[[bool], Strike]
+    strike: Callable[[bool, float], Strike]
     intent: Callable[[], str]
 
     def __init__(self, settings: Settings, _: Target) -> None:
@@ -161,7 +161,7 @@ class SimWire:
     ) -> Response:
         one, ledger = hub(), self.ledger
         write = method != "GET" and not path.partition("?")[0].endswith("/filter")
-        strike = self.strike(write)
+        strike = self.strike(write, read_s)
         intent = self.intent() if write else ""
         strike.before()
         one.sleep(one.random.random() * 0.004)

@@ -247,6 +247,11 @@ def plan_of(seed: int) -> Plan:
         # Keys that are forgotten come back.
         world["forgets"] = True
         events += tuple(Event("time", int((12 + 28 * rng.random()) * 10), "again") for _ in range(3))
+    if rng.random() < 0.08:
+        # A repeat is refused, while the first try is still under way.
+        first = 1 + int(rng.expovariate(0.5))
+        late_s = round(0.1 + 0.88 * rng.random(), 3)
+        events += (Event("write", first, "late", late_s), Event("write", first + 1, "ledger 413"))
     return Plan(seed, world, tuple(sorted(intents, key=lambda one: one.at_s)), events)
 
 

@@ -429,8 +429,8 @@ class World:
         )
         self.faulty = True
         losses = [event for event in plan.events if event.what in LOSSES]
-        #: What may be under way: a request that leaves in moments which are lost is measured from their end.
-        self.late_s = self.settings.quiet_s + (0.0 if losses else self.settings.read_timeout_s)
+        #: A request that leaves in moments which are lost is measured from their end, not from when it was given up.
+        self._given_up = not losses
         #: The last trips, where a loss by trips is still to come: how many there were, and since which one may be lost.
         self._losses_by_trips = sum(event.on.startswith("trip") for event in losses)
         self._ring: dict[int, int] = {}
@@ -562,8 +562,8 @@ class World:
             return [1 if reached else 0, 0]
         return 1 if reached else 0
 
-    def strike(self, write: bool) -> Strike:
-        """What befalls an exchange with the ledger."""
+    def strike(self, write: bool, read_s: float) -> Strike:
+        """What befalls an exchange with the ledger, whose answer is waited for that long."""
         event = self._befalls("write" if write else "read") if self.faulty else None
         if event is None:
             return Strike()
@@ -584,7 +584,7 @@ class World:
         elif what in {"unsent", "lose request", "lose answer"}:
             strike.lose = what.removeprefix("lose ")
         elif what.endswith("late"):
-            strike.late_s = event.seconds * self.late_s
+            strike.late_s = event.seconds * (self.settings.quiet_s + (read_s if self._given_up else 0.0))
         elif what == "doubled answer":
             strike.doubled = True
         return strike

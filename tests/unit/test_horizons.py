@@ -10,7 +10,7 @@ from casebook import DAY, HOUR, MINUTE, NOW_MS, POLICY, SECOND, decided, payment
 
 from blnk_relay import commit_hold, refund
 from blnk_relay.intents.decision import Again, Dead, DeadClass, Done, Look, Note
-from blnk_relay.intents.horizons import Watch, is_unseen, look_on, unseen_s, watch
+from blnk_relay.intents.horizons import Watch, is_unseen, look_on, watch
 from blnk_relay.intents.intent import Intent
 from blnk_relay.intents.progress import Progress
 from blnk_relay.intents.rows import row_age_s
@@ -143,22 +143,24 @@ def test_the_age_of_a_row_that_does_not_say_when_it_was_made_is_that_of_the_inte
 # -- the rule itself -----------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    ("refuse", "queued", "unseen"),
-    [(True, True, POLICY.horizon_s), (True, False, POLICY.read_lag_s), (False, True, POLICY.read_lag_s)],
-)
-def test_only_a_refusal_of_what_the_ledger_may_retry_has_to_outlast_its_retries(refuse, queued, unseen):
-    assert unseen_s(sent(refuse=refuse), POLICY, queued=queued) == unseen
-
-
-@pytest.mark.parametrize("refuse", [False, True])
 @pytest.mark.parametrize("queued", [False, True])
-def test_what_the_read_lag_may_hide_is_unseen_and_behind_it_only_what_the_ledger_may_retry(refuse, queued):
-    """Nobody could look since; only where nothing may be sent again that is waited for."""
-    lag_ms = int(POLICY.read_lag_s * 1000)
-    assert is_unseen(unwatched(lag_ms - 1, refuse=refuse), POLICY, queued=queued)
-    assert is_unseen(unwatched(lag_ms, refuse=refuse), POLICY, queued=queued) == (refuse and queued)
+@pytest.mark.parametrize(("refuse", "seconds"), [(False, POLICY.read_lag_s), (True, POLICY.quiet_s)])
+def test_unseen_is_what_a_read_may_not_show_and_before_a_refusal_what_may_be_under_way(queued, refuse, seconds):
+    silent_ms = int(seconds * 1000)
+    assert is_unseen(unwatched(silent_ms - 1, refuse=refuse), POLICY, queued=queued)
+    # Nobody could look since, and only before a refusal the ledger's own retries matter.
+    assert is_unseen(unwatched(silent_ms, refuse=refuse), POLICY, queued=queued) == (refuse and queued)
     assert not is_unseen(unwatched(HOUR, refuse=refuse, sent=False), POLICY, queued=queued)
+
+
+@pytest.mark.parametrize("queued", [False, True])
+def test_a_refusal_of_what_the_ledger_may_retry_has_to_outlast_its_retries(queued):
+    def seen_for(seconds: float) -> Progress:
+        watched = [NOW_MS, int(seconds * 1000)]
+        return sent(HOUR, refuse=True, memo={"watched": watched})
+
+    assert is_unseen(seen_for(POLICY.horizon_s - 0.001), POLICY, queued=queued) == queued
+    assert not is_unseen(seen_for(POLICY.horizon_s), POLICY, queued=queued)
 
 
 def test_a_look_counts_from_the_last_send_or_from_when_the_ledger_could_begin():

@@ -255,8 +255,9 @@ SHORT = {"refuse": True, "code": "TXN_INSUFFICIENT_FUNDS", "message": NO_MONEY}
     ("now", "rows", "expected"),
     [
         (progress(31), (done(0),), Send),
-        (progress(31, **SHORT), (done(0),), (DeadClass.PARTIAL, "ITEMS_MISSING")),
-        (progress(31, **SHORT), (), (DeadClass.REFUSED, "TXN_INSUFFICIENT_FUNDS")),
+        (progress(59, **SHORT), (done(0),), Look),
+        (progress(60, **SHORT), (done(0),), (DeadClass.PARTIAL, "ITEMS_MISSING")),
+        (progress(60, **SHORT), (), (DeadClass.REFUSED, "TXN_INSUFFICIENT_FUNDS")),
     ],
 )
 def test_in_skip_mode_the_missing_ones_make_a_new_request(now, rows, expected):

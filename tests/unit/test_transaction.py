@@ -224,10 +224,11 @@ def test_a_clear_no_to_what_was_never_sent_before_is_final_after_one_look():
     assert decided(payment(skip_queue=True), now) == Dead(DeadClass.REFUSED, "TXN_INSUFFICIENT_FUNDS", "why")
 
 
-def test_a_skip_mode_refusal_is_final_after_the_read_lag():
+def test_a_skip_mode_refusal_is_final_once_no_earlier_try_can_come_after_it():
     intent = payment(skip_queue=True)
-    assert decided(intent, refused(29 * SECOND)).refuse
-    assert decided(intent, refused(30 * SECOND)) == Dead(DeadClass.REFUSED, "TXN_NOT_FOUND", "why")
+    quiet_ms = int(POLICY.quiet_s * 1000)
+    assert decided(intent, refused(quiet_ms - 1)).refuse
+    assert decided(intent, refused(quiet_ms)) == Dead(DeadClass.REFUSED, "TXN_NOT_FOUND", "why")
 
 
 def test_what_the_ledger_was_handed_is_not_called_refused_while_the_ledger_retries_it_unseen():

@@ -170,6 +170,7 @@ _LOCK_LOST = error_answer(
     "GEN_CONFLICT", "Optimistic locking failure: the balance may have been updated by another transaction"
 )
 _FULL = error_answer("QUEUE_BACKPRESSURE", "queue is under backpressure")
+_TOO_LARGE = html_answer(413, "413 Request Entity Too Large")
 _NO_EXPIRY = error_answer("TXN_VALIDATION_ERROR", "failed to queue inflight expiry: no Redis")
 
 _STORED, _SKIPPED, _ATOMIC = Fits.STORED, Fits.SKIPPED, Fits.ATOMIC
@@ -231,6 +232,7 @@ _TABLE: tuple[FaultKind, ...] = (
         _SKIPPED,
         Effects(race=True),
     ),
+    _refusal("413", "413 from a gateway, which another try need not meet", _TOO_LARGE, Fits.WRITE, weight=0.0),
     FaultKind(
         "400_with_effect",
         "400 with `error`: the transaction was taken, registering its dates failed (contract §2.3)",
