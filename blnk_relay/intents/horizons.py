@@ -100,7 +100,7 @@ def is_unseen(progress: Progress, policy: Policy, *, queued: bool) -> bool:
         return progress.quiet_for_s < policy.read_lag_s
     if progress.quiet_for_s < policy.quiet_s:
         return True
-    return queued and progress.sent and watch(progress, policy).seconds < policy.horizon_s
+    return queued and progress.maybe_sent and watch(progress, policy).seconds < policy.horizon_s
 
 
 def has_vanished(progress: Progress, policy: Policy) -> bool | None:

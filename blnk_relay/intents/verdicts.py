@@ -116,8 +116,8 @@ def verdict_for(rule: Rule, progress: Progress, response: Response, policy: Poli
         case Meaning.SOON | Meaning.BACKOFF if not spent:
             soon = rule.meaning is Meaning.SOON and rule.gate is None
             decision = Again(max(min(wait_s, 2.0) if soon else wait_s, least_s, 0.05), counted=rule.counted)
-        case _ if progress.sent:
-            # This answer is a clear no, but an earlier one was not: the ledger has the last word.
+        case _ if progress.sent or progress.lost_ms:
+            # This answer is a clear no, but an earlier one was not, or may not have been: the ledger has the last word.
             decision = Look(look_s, refuse=True)
         case _:
             decision = Dead(DeadClass.REFUSED, code, response.message or f"Refused without a message: {rule.why}.")

@@ -320,6 +320,18 @@ def test_a_row_has_one_writer_at_a_time_and_none_that_has_not_seen_what_was_made
     assert journal.record([(second, replace(send, seen=("txn_commit",)))]) == ["ok"]
 
 
+def test_what_may_have_been_sent_in_lost_moments_goes_on_to_count_as_sent_once_it_is_recorded(relay, journal):
+    enqueue(relay, "doubtful", "other")
+    doubtful, other = journal.claim(LANE, WORKER, 2).items
+    name = journal.key(f"intent:{doubtful.entry.id}")
+    journal.client.hset(name, mapping={"lost": 1_700_000_000_000, "sent_last": 5})
+    send = Send(memo={"before": "0"})
+    assert journal.record([(doubtful, send), (other, send)]) == ["ok", "ok"]
+    fields = ["lost", "sent", "sent_last"]
+    assert journal.client.hmget(name, fields) == [None, "1", "1700000000000"]
+    assert journal.client.hmget(journal.key(f"intent:{other.entry.id}"), fields) == [None, None, None]
+
+
 def test_to_prolong_is_a_sign_of_life(relay, journal):
     enqueue(relay, "order")
     (claimed,) = journal.claim(LANE, WORKER, 1).items

@@ -18,7 +18,7 @@ import pytest
 from blnk_relay.journal import lua
 from tests.simulation import seams
 from tests.simulation.journal_side import Valkey
-from tests.simulation.plan import plan_of
+from tests.simulation.plan import Event, Plan, Planned, plan_of
 from tests.simulation.runs import explained, passes, playing, simulate
 from tests.simulation.world import Unheard, play
 from worker.telemetry import Telemetry
@@ -32,8 +32,31 @@ SEEDS = range(1, 121)
 MORE_SEEDS = range(121, 401)
 
 #: Seeds that have found something: two judgements that were too strict, parts whose record was set back before their
-#: worker told of them, and one that arrived late and showed later. Once plans change they are seeds like any other.
-FOUND = (2001547, 2016819, 2017337, 2017972, 4001761, 4008651)
+#: worker told of them, one that arrived late and showed later, payments that were called refused after they had been
+#: made in lost moments, and a request that was held up by the process that had sent it. Once plans change they are
+#: seeds like any other.
+FOUND = (2001547, 2016819, 2017337, 2017972, 4001761, 4008651, 5003094, 5003715, 5004514, 5009157)
+
+_REFUSED_LATER = (Event("write", 1, "late", 0.95), Event("write", 2, "ledger 413"))
+_LOST_AND_REFUSED = (Event("time", 103, "failover", 3.967), Event("write", 2, "ledger 413"))
+
+
+@pytest.mark.parametrize(
+    ("story", "world", "events"),
+    [
+        ("transaction-skip", {"brisk": True}, _REFUSED_LATER),
+        ("transaction.bulk-skip", {"brisk": True}, _REFUSED_LATER),
+        ("inflight.commit-full", {"brisk": True}, _REFUSED_LATER),
+        ("inflight.void", {"brisk": True}, _REFUSED_LATER),
+        ("inflight.bulk_void", {"brisk": True}, _REFUSED_LATER),
+        ("inflight.bulk_void", {"read_lag_s": 5.0}, _LOST_AND_REFUSED),
+    ],
+)
+def test_a_repeat_that_is_refused_says_nothing_of_an_earlier_try(story, world, events):
+    with playing() as one:
+        for choice in range(6):
+            plan = Plan(choice, world, (Planned(story, 0.5, choice),), events)
+            assert one(plan).problems == []
 
 
 def test_seeded_runs_keep_the_promise():

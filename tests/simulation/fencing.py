@@ -34,9 +34,9 @@ class Fencing:
         self._fields = fields
         self._problems = problems
         self._given: set[tuple[str, str]] = set()
-        self._epoch = ""
-        #: Of a journal that was set back: the epoch until somebody notices.
-        self._unnoticed = ""
+        self._epochs: set[str] = set()
+        #: Of a journal that was set back: the epochs that it may be in until somebody notices.
+        self._unnoticed: frozenset[str] = frozenset()
         #: Ids of what was handed out meanwhile: of these nobody could know.
         self.blind: set[str] = set()
         #: Ids of what was settled as done, once or more.
@@ -44,7 +44,7 @@ class Fencing:
 
     def set_back(self) -> None:
         """The journal was set back under the same process: whoever has seen more has to come by first."""
-        self._unnoticed = self._epoch
+        self._unnoticed = frozenset(self._epochs)
 
     def before(self, name: str, arguments: Sequence[Any]) -> dict[str, tuple[Any, Any]]:
         """What a trip may settle, with the token and the state that each has now."""
@@ -57,11 +57,12 @@ class Fencing:
         """Hold what a trip did against what it may do."""
         if name in _ANSWERS:
             told = _ANSWERS[name](*answer)
-            self._epoch = str(told.ground[0]).rsplit(".", 2)[0]
-            if self._epoch != self._unnoticed:
-                self._unnoticed = ""
-            else:
+            epoch = str(told.ground[0]).rsplit(".", 2)[0]
+            self._epochs.add(epoch)
+            if epoch in self._unnoticed:
                 self.blind.update(item[0] for item in told.items)
+            else:
+                self._unnoticed = frozenset()
             self._problems += self._twice(told.items)
         elif name == "settle":
             refused = set(answer[1])

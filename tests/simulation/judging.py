@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from blnk_relay.intents.intent import DEFAULT_TARGET
@@ -36,18 +37,35 @@ def judged(
     # A journal that has trimmed an intent tells what came of it, and not of which kind it was.
     kinds = {item.key: item.intent.kind for told in world.stories for item in told.items}
     for told in world.stories:
-        endings = Endings({item.key: statuses[item.key] for item in told.items})
-        endings.parts = {key: parts[key] for key in endings if key in parts}
+        endings = Endings({item.key: _as_told(world, item.key, statuses[item.key]) for item in told.items})
+        endings.parts = {
+            key: parts[key] for key in endings if key in parts and not _is_of_a_life_before(world, key, statuses[key])
+        }
         endings.forgotten = frozenset(key for key in endings if endings[key] is None and _is_forgotten(world, key))
         if any(id_of(DEFAULT_TARGET, key) in world.fencing.blind for key in endings):
             # It was handed out once more before anybody had noticed that the journal was set back.
             continue
-        for key, status in endings.items():
+        for key in endings:
+            status = statuses[key]
             yield from _untrue(world, key, kinds[key], status)
             world.say(f"end of {key}: {_told(status)}")
         for problem in told.judge(books, endings):
             if not (told.excused(problem) and any(_may_be_lost(world, key) for key in endings)):
                 yield problem
+
+
+def _is_of_a_life_before(world: World, key: str, status: Status | None) -> bool:
+    """Whether a letter was replayed, the journal has lost that since, and whoever reads the letter is told so."""
+    if key not in world.replayed or status is None or status.state not in {"dead", "discarded"}:
+        return False
+    return status.perhaps_replayed or key in world.closed_in_doubt
+
+
+def _as_told(world: World, key: str, status: Status | None) -> Status | None:
+    """How it ended, as far as the journal claims to know."""
+    if status is None or not _is_of_a_life_before(world, key, status):
+        return status
+    return replace(status, dead_class="unknown")
 
 
 def _is_forgotten(world: World, key: str) -> bool:

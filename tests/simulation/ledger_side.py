@@ -193,8 +193,10 @@ class SimWire:
         if strike.late_s:
             one.call(strike.late_s, arrive)
         elif strike.lose != "request":
-            one.sleep(one.random.random() * 0.01)
-            arrive()
+            # What has left is on its way, whatever becomes of the process meanwhile.
+            way_s = one.random.random() * 0.01
+            one.call(way_s, arrive)
+            one.sleep(way_s)
             strike.after()
             one.sleep(one.random.random() * 0.01)
         seconds = one.now_s - begun_s

@@ -451,6 +451,9 @@ class World:
         #: Keys of receipts whose record a loss took: what is recorded under them since is not what they are for.
         self.taken: set[str] = set()
         self.refused_at_the_door: set[str] = set()
+        #: Keys of letters that were replayed, and of those that were closed by somebody who was told that it may be so.
+        self.replayed: set[str] = set()
+        self.closed_in_doubt: set[str] = set()
         self.bells_lost_s = 0.0
         #: Losses that no producer has heard of yet.
         self._unnoticed = 0
@@ -731,8 +734,9 @@ class World:
                         status = operator.get(key)
                         if status.state == "dead" and event.what == "replay":
                             operator.replay(status, who="op", reason="sim")
+                            self.replayed.add(key)
                         elif status.state == "dead":
-                            operator.discard(status, who="op", reason="sim")
+                            self._discard(key, status)
                 case "cancel":
                     for key in reversed(keys):
                         self.producer.relay.cancel(key)
@@ -972,12 +976,17 @@ class World:
                 pause_s, patient_s = 1.0, hub.now_s + PATIENT_S
                 hub.spawn(self._operator.process, lambda letters=letters: self._close(letters), "operator")
 
+    def _discard(self, key: str, status: Status) -> None:
+        self._operator.hands.discard(status, who="op", reason="sim")
+        if status.perhaps_replayed:
+            self.closed_in_doubt.add(key)
+
     def _close(self, keys: Sequence[str]) -> None:
         for key in keys:
             status = self._operator.hands.get(key)
             if status.state == "dead":
                 try:
-                    self._operator.hands.discard(status, who="op", reason="sim")
+                    self._discard(key, status)
                 except Refused as error:
                     # A loss was noted since it was looked at, say: the next round looks again.
                     self.say(f"the operator is told: {error}")

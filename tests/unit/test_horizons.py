@@ -163,6 +163,15 @@ def test_a_refusal_of_what_the_ledger_may_retry_has_to_outlast_its_retries(queue
     assert not is_unseen(seen_for(POLICY.horizon_s), POLICY, queued=queued)
 
 
+def test_so_has_a_refusal_of_what_the_ledger_may_have_been_handed_in_lost_moments():
+    def silent_for(seconds: float) -> Progress:
+        since_ms = NOW_MS - int(seconds * 1000)
+        return progress(refuse=True, looking=True, lost_ms=since_ms, solid_ms=since_ms)
+
+    assert is_unseen(silent_for(POLICY.horizon_s - 0.001), POLICY, queued=True)
+    assert not is_unseen(silent_for(POLICY.horizon_s), POLICY, queued=True)
+
+
 def test_a_look_counts_from_the_last_send_or_from_when_the_ledger_could_begin():
     now = sent(10 * SECOND, memo={"watched": [NOW_MS - 4 * SECOND, 3000], "row": "x"})
     assert watch(now, POLICY) == Watch(7.0, {"watched": [NOW_MS, 7000]})

@@ -415,6 +415,9 @@ def test_a_clear_no_is_only_final_where_nothing_was_sent_before(no):
     """An earlier try may have happened: the ledger has the last word, and nothing is sent again."""
     later = verdict_of(no, sent(attempts=1, draw=0.0), POLICY).decision
     assert later == Look(POLICY.confirm_first_s, refuse=True)
+    # And so may one in moments that the journal has lost, also where a repeat would do no harm.
+    lost = verdict_of(no, progress(attempts=1, draw=0.0, lost_ms=1), POLICY).decision
+    assert lost == Look(POLICY.confirm_first_s, refuse=True)
     told = replace(no, message="in its words")
     first = verdict_of(told, progress(attempts=1), POLICY).decision
     assert first == Dead(DeadClass.REFUSED, no.code or "HTTP_413", "in its words")

@@ -34,7 +34,8 @@ local function is_of_another(made, rows)
 end
 
 for id, token_then, memo, rows, seen_ids, perhaps_ours, sealed in records(1, 7) do
-  local token, state, excl = unpack(redis.call('HMGET', intent_key(id), 'token', 'state', 'excl'))
+  local token, state, excl, lost, last = unpack(redis.call('HMGET', intent_key(id), 'token', 'state', 'excl', 'lost',
+    'sent_last'))
   local answer, wanted, seen, number = 'ok', {}, {}, 0
   for one in string.gmatch(seen_ids, '[^,]+') do seen[one], number = true, number + 1 end
   if token ~= token_then or state ~= 'sending' then answer = 'stale' end
@@ -63,7 +64,13 @@ for id, token_then, memo, rows, seen_ids, perhaps_ours, sealed in records(1, 7) 
   if answer == 'ok' then
     redis.call('HSET', intent_key(id), 'memo', memo)
     note_keys(id, sealed)
-    redis.call('HDEL', intent_key(id), 'lost')
+    if lost then
+      -- What is recorded now is known from here on. It may have been sent before all the same, in moments that the
+      -- journal has lost, and a look need not have shown that yet.
+      redis.call('HDEL', intent_key(id), 'lost')
+      redis.call('HSET', intent_key(id), 'sent', '1',
+        'sent_last', string.format('%d', math.max(tonumber(lost), tonumber(last or 0))))
+    end
   end
   answers[#answers + 1] = answer
 end
