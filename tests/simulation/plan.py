@@ -141,6 +141,7 @@ CALM: Mapping[str, Any] = {
     "connections": 3,
     "brisk": False,
     "forgets": False,
+    "apart_s": 0.0,
 }
 
 
@@ -252,6 +253,9 @@ def plan_of(seed: int) -> Plan:
         first = 1 + int(rng.expovariate(0.5))
         late_s = round(0.1 + 0.88 * rng.random(), 3)
         events += (Event("write", first, "late", late_s), Event("write", first + 1, "ledger 413"))
+    if rng.random() < 0.1:
+        # The journal's clock and the ledger's differ from the begin, by as much as is allowed for.
+        world["apart_s"] = rng.choice((-290.0, -60.0, 60.0, 290.0))
     return Plan(seed, world, tuple(sorted(intents, key=lambda one: one.at_s)), events)
 
 

@@ -413,6 +413,7 @@ class World:
         self.hub = Hub(plan.seed)
         self.settings = settings_of(plan)
         self.server = Server(valkey, self.hub)
+        self.server.step_s = self.given["apart_s"]
         self.lacks: str = self.given["lacks"]
         #: Workers look at a journal that has nothing to do this rarely, as those do that have many targets.
         self.idle_s = 30.0

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 from casebook import (
+    DAY,
     HOUR,
     MINUTE,
     NOW_MS,
@@ -278,6 +280,24 @@ def test_a_part_that_did_not_happen_before_the_void_is_refused():
     assert dead(decision) == (DeadClass.REFUSED, "TXN_ALREADY_VOIDED")
     early = decided(PART, ours(SECOND, before=300), *HELD, child(10, 300), voided(amount=700))
     assert isinstance(early, Look), "not before it is sure that the read is fresh"
+
+
+@pytest.mark.parametrize(
+    ("created_ago_ms", "made_ago_ms", "perhaps"),
+    [
+        (2 * HOUR, 2 * HOUR + 4 * MINUTE, True),  # The clocks of the ledger and of the journal may differ.
+        (2 * HOUR, 2 * HOUR + 6 * MINUTE, False),
+        (HOUR + 4 * MINUTE, 9 * DAY, True),  # It may have been accepted in the lost moments for the second time,
+        (HOUR - SECOND, 9 * DAY, True),  # or after them; a backup may be days old.
+    ],
+)
+def test_a_commit_is_too_old_to_be_a_part_of_lost_moments_only_where_its_acceptance_survived(
+    created_ago_ms, made_ago_ms, perhaps
+):
+    made_at = datetime.fromtimestamp((NOW_MS - made_ago_ms) / 1000, UTC).isoformat()
+    now = sent(HOUR, memo={}, lost_ms=NOW_MS - HOUR, created_ms=NOW_MS - created_ago_ms)
+    decision = decided(PART, now, *HELD, child(10, 300, created_at=made_at))
+    assert decision.perhaps_ours == ((txn(10),) if perhaps else ())
 
 
 def test_big_sums_stay_exact():
