@@ -173,7 +173,7 @@ def _perhaps_ours(hold: Hold, entry: Entry, progress: Progress) -> tuple[str, ..
     """Commits that may be this very part, sent in moments that the journal has lost: of its amount, and no older.
 
     How old it is is only known where its acceptance survived the loss. What was accepted about then, or afterwards, may
-    have been accepted before as well, any time in the moments that are lost; and these may be as many as a backup is old.
+    have been accepted before as well, any time in the moments that are lost; they may be as many as a backup is old.
     """
     part = entry.payload.get("precise_amount")
     if part is None or not progress.forgotten:
