@@ -172,14 +172,14 @@ def _hold(row: Row, found: Found) -> Hold:
 def _perhaps_ours(hold: Hold, entry: Entry, progress: Progress) -> tuple[str, ...]:
     """Commits that may be this very part, sent in moments that the journal has lost: of its amount, and no older.
 
-    How old it is is only known where its acceptance survived the loss. What was accepted about then, or afterwards, may
+    It is no older than its acceptance, where that survived the loss. What was accepted about then, or afterwards, may
     have been accepted before as well, any time in the moments that are lost; they may be as many as a backup is old.
     """
     part = entry.payload.get("precise_amount")
     if part is None or not progress.forgotten:
         return ()
     survived = progress.created_ms < progress.lost_ms - CLOCKS_APART_MS
-    earliest_ms = progress.created_ms - CLOCKS_APART_MS if survived else 0
+    earliest_ms = (progress.created_ms if survived else progress.tail_ms) - CLOCKS_APART_MS
     return tuple(
         row.transaction_id
         for row in hold.commits

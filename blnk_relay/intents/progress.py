@@ -37,6 +37,7 @@ class Progress:
         created_ms: When it was accepted.
         lost_ms: End of the moments of which the journal knows nothing and in which it may have been sent: they are
             lost, or, with ``again``, forgotten; 0 for none.
+        tail_ms: Since when these moments may be lost; 0 where nobody can tell.
         again: It may repeat an intent whose key the journal has forgotten, and that was over before ``lost_ms``.
         solid_ms: Since when the journal's clock and its tail can be trusted: no silence is older than that.
     """
@@ -59,6 +60,7 @@ class Progress:
     draw: float = 0.5
     created_ms: int = 0
     lost_ms: int = 0
+    tail_ms: int = 0
     again: bool = False
     solid_ms: int = 0
 

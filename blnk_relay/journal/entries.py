@@ -38,6 +38,7 @@ FIELDS = (
     "results",
     "created",
     "lost",
+    "tail",
     "faults",
     "again",
 )
@@ -407,6 +408,7 @@ def progress_of(kind: str, fields: Mapping[str, str], now_ms: int, solid_ms: int
         draw=random.random(),
         created_ms=number("created"),
         lost_ms=lost_ms,
+        tail_ms=number("tail") if lost_ms and not again else 0,
         again=again,
         solid_ms=solid_ms,
     )

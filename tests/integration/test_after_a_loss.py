@@ -9,6 +9,7 @@ import pytest
 from blnk_relay import Relay, TooLate, Write
 from blnk_relay.journal.journal import Journal
 from blnk_relay.journal.operator import Operator
+from tasks.settlements import unsent
 from tests.support.journal import LANE, WORKER, enqueue, kill, status, sweep
 from tests.support.payments import payment
 from tests.support.waiting import wait_until
@@ -67,3 +68,58 @@ def test_what_is_enqueued_soon_after_a_loss_is_looked_for_when_its_deadline_pass
 
     wait_until(is_over, 10)
     assert status(after_a_loss, "again").state == "posted"
+
+
+def lose(journal: Journal, *signs_ms: float) -> None:
+    """Let another process serve a journal in which workers gave their last signs of life at some times."""
+    journal.client.delete(journal.key("workers"))
+    if signs_ms:
+        journal.client.zadd(journal.key("workers"), {f"w{number}": at for number, at in enumerate(signs_ms)})
+    journal.client.hset(journal.key("ground"), "server", "the one before")
+
+
+def tail_of_the_next(relay: Relay, journal: Journal, key: str) -> int:
+    """Since when the moments may be lost in which something may have been sent that is enqueued now."""
+    enqueue(relay, key)
+    (claimed,) = journal.claim(LANE, WORKER, 1).items
+    assert claimed.progress.lost_ms
+    return claimed.progress.tail_ms
+
+
+def test_moments_may_be_lost_since_the_oldest_sign_of_life_that_is_left(relay: Relay, journal: Journal) -> None:
+    journal.claim(LANE, WORKER, 0)
+    now_ms = journal.now_ms()
+    lose(journal, now_ms - 50_000, now_ms - 9_000_000, now_ms - 40)
+    assert tail_of_the_next(relay, journal, "one") == now_ms - 9_000_000
+    # Whose receipt was lost with those may enqueue again after the next loss.
+    lose(journal, now_ms - 30)
+    assert tail_of_the_next(relay, journal, "two") == now_ms - 9_000_000
+    journal.client.hincrby(journal.key("ground"), "lost", -301_000)
+    lose(journal, now_ms - 20)
+    assert tail_of_the_next(relay, journal, "three") == now_ms - 20
+
+
+@pytest.mark.parametrize("ahead_ms", [None, 60_000])
+def test_nobody_knows_since_when_moments_may_be_lost_without_a_sign_or_by_a_clock_that_was_ahead(
+    relay: Relay, journal: Journal, ahead_ms: int | None
+) -> None:
+    journal.claim(LANE, WORKER, 0)
+    now_ms = journal.now_ms()
+    lose(journal, *([] if ahead_ms is None else [now_ms + ahead_ms]))
+    assert tail_of_the_next(relay, journal, "one") == 0
+
+
+def test_nobody_knows_it_any_more_of_moments_that_were_lost_before_the_last_ones(
+    relay: Relay, journal: Journal
+) -> None:
+    journal.claim(LANE, WORKER, 0)
+    now_ms = journal.now_ms()
+    lose(journal, now_ms - 50_000)
+    enqueue(relay, "again")
+    (claimed,) = journal.claim(LANE, WORKER, 1).items
+    assert claimed.progress.tail_ms == now_ms - 50_000
+    journal.client.hincrby(journal.key("ground"), "lost", 1)
+    journal.settle(WORKER, [unsent(claimed)], [])
+    (claimed,) = journal.claim(LANE, WORKER, 1).items
+    assert claimed.progress.lost_ms
+    assert claimed.progress.tail_ms == 0

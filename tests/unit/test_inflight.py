@@ -283,19 +283,22 @@ def test_a_part_that_did_not_happen_before_the_void_is_refused():
 
 
 @pytest.mark.parametrize(
-    ("created_ago_ms", "made_ago_ms", "perhaps"),
+    ("created_ago_ms", "tail_ago_ms", "made_ago_ms", "perhaps"),
     [
-        (2 * HOUR, 2 * HOUR + 4 * MINUTE, True),  # The clocks of the ledger and of the journal may differ.
-        (2 * HOUR, 2 * HOUR + 6 * MINUTE, False),
-        (HOUR + 4 * MINUTE, 9 * DAY, True),  # It may have been accepted in the lost moments for the second time,
-        (HOUR - SECOND, 9 * DAY, True),  # or after them; a backup may be days old.
+        (2 * HOUR, 3 * HOUR, 2 * HOUR + 4 * MINUTE, True),  # The clocks of the ledger and of the journal may differ.
+        (2 * HOUR, 3 * HOUR, 2 * HOUR + 6 * MINUTE, False),
+        (HOUR + 4 * MINUTE, DAY, DAY + 4 * MINUTE, True),  # It may have been accepted in the lost moments already,
+        (HOUR - SECOND, DAY, DAY + 4 * MINUTE, True),  # also if it was accepted after them; a backup may be days old.
+        (HOUR - SECOND, DAY, DAY + 6 * MINUTE, False),
+        (HOUR - SECOND, None, 9 * DAY, True),  # Nobody knows how many they are.
     ],
 )
-def test_a_commit_is_too_old_to_be_a_part_of_lost_moments_only_where_its_acceptance_survived(
-    created_ago_ms, made_ago_ms, perhaps
+def test_a_commit_is_too_old_to_be_a_part_of_lost_moments_if_it_is_older_than_its_acceptance_or_than_they(
+    created_ago_ms, tail_ago_ms, made_ago_ms, perhaps
 ):
+    tail_ms = 0 if tail_ago_ms is None else NOW_MS - tail_ago_ms
     made_at = datetime.fromtimestamp((NOW_MS - made_ago_ms) / 1000, UTC).isoformat()
-    now = sent(HOUR, memo={}, lost_ms=NOW_MS - HOUR, created_ms=NOW_MS - created_ago_ms)
+    now = sent(HOUR, memo={}, lost_ms=NOW_MS - HOUR, tail_ms=tail_ms, created_ms=NOW_MS - created_ago_ms)
     decision = decided(PART, now, *HELD, child(10, 300, created_at=made_at))
     assert decision.perhaps_ours == ((txn(10),) if perhaps else ())
 

@@ -11,7 +11,7 @@ local FIELDS = {
   'claims', 'looks', 'kind', 'worker', 'sealed',
   'state', 'since', 'deadline', 'token', 'attempts', 'sent', 'lapsed', 'sent_first', 'sent_last', 'sends',
   'accepted', 'refuse', 'memo', 'gen', 'code', 'message', 'results', 'created',
-  'lost', 'faults', 'again',
+  'lost', 'tail', 'faults', 'again',
 }
 local OWN = 5
 
@@ -247,6 +247,8 @@ local function claim_one(one, state)
   end
   redis.call('HSET', intent_key(id), unpack(changes))
   values[AT.token], values[AT.lost], values[AT.again] = token, lost, may_repeat(values[AT.created])
+  -- Never written: of moments that were lost before the last ones nobody knows any more when they began.
+  values[AT.tail] = lost and lost == LOST and TAIL or nil
   local item = { id, body }
   for place = OWN + 1, #FIELDS do item[#item + 1] = values[place] or '' end
   return item

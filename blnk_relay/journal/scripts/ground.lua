@@ -7,13 +7,28 @@ local GROUND = P .. 'ground'
 -- Names are given anew after so many: two processes of one name notice a little less, and nothing that is not so.
 local MOST_NAMES = 4096
 
--- Which epoch this is, when it began because the journal may have lost its tail ('' for never), and since when clock
--- and tail can be trusted.
-local EPOCH, LOST, SOLID
+-- Which epoch this is, when it began because the journal may have lost its tail ('' for never), since when that may be
+-- lost ('0' where nobody can tell), and since when clock and tail can be trusted.
+local EPOCH, LOST, TAIL, SOLID
 
 local function read_ground()
-  local epoch, lost, solid = unpack(redis.call('HMGET', GROUND, 'epoch', 'lost', 'solid'))
-  EPOCH, LOST, SOLID = epoch or '0-new', lost or '', solid or '0'
+  local epoch, lost, tail, solid = unpack(redis.call('HMGET', GROUND, 'epoch', 'lost', 'tail', 'solid'))
+  EPOCH, LOST, TAIL, SOLID = epoch or '0-new', lost or '', tail or '0', solid or '0'
+end
+
+-- Whose receipt was lost as well enqueues again, under the same key and soon.
+local AGAIN_MS = 300000
+
+-- Since when the tail may be lost, where that is noticed now: nobody's last sign of life is younger than what is left.
+-- The oldest of them, for who has begun since may have given signs before anybody noticed. Whose receipt was lost a
+-- moment before, with another tail, may enqueue again only now.
+local function tail_from(lost_before, tail_before)
+  local from = tonumber(redis.call('ZRANGE', P .. 'workers', 0, 0, 'WITHSCORES')[2] or '0')
+  if from > NOW then from = 0 end
+  if lost_before and NOW - tonumber(lost_before) <= AGAIN_MS then
+    from = math.min(from, tonumber(tail_before or '0'))
+  end
+  return string.format('%d', from)
 end
 
 -- Compares what stands here with what the caller has seen, and begins a new epoch when the tail may be lost: another
@@ -38,7 +53,8 @@ local function stand(seen)
     epoch = math.max(number, seen_number) + 1 .. '-' .. string.sub(server, 1, 6) .. string.format('%x', NOW % 16777216)
     redis.call('HSET', GROUND, 'epoch', epoch, 'server', server)
     if recorded or seen ~= '' or served_by_another then
-      redis.call('HSET', GROUND, 'lost', NOW, 'solid', NOW)
+      local tail = tail_from(unpack(redis.call('HMGET', GROUND, 'lost', 'tail')))
+      redis.call('HSET', GROUND, 'lost', NOW, 'tail', tail, 'solid', NOW)
       count('epochs')
     end
   end
@@ -64,7 +80,9 @@ local function glance()
   looked = true
   read_ground()
   local served_by, server = redis.call('HGET', GROUND, 'server'), server_now()
-  if served_by and server ~= '' and server ~= served_by then EPOCH, LOST = '', string.format('%d', NOW) end
+  if served_by and server ~= '' and server ~= served_by then
+    EPOCH, LOST, TAIL = '', string.format('%d', NOW), '0'
+  end
 end
 
 -- How often the clock was set right.
@@ -87,9 +105,6 @@ local function next_token(token)
   local number = tonumber(string.match(token or '', '%d+$')) or 0
   return EPOCH .. '.' .. string.format('%d', number + 1)
 end
-
--- Whose receipt was lost as well enqueues again, under the same key and soon.
-local AGAIN_MS = 300000
 
 -- Whether an intent may have been sent in moments that the journal has lost: it was accepted and due before, and nobody
 -- has claimed it since. With again, also one that was accepted soon afterwards: it may have been there before.
