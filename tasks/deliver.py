@@ -362,6 +362,7 @@ class Delivery:
         # before the first byte decides.
         start_by_s = claimed.lease_end_s - longest_s + ledger.ready_s
         response, verdict = self._sent(claimed, request, request_id, start_by_s)
+        until_ms = now_ms(claimed)
         self._note_latency(read_s + response.latency_ms / 1000)
         if verdict.gate is not None:
             side = f"lane:{entry.lane}" if verdict.gate.lane else "write"
@@ -374,7 +375,7 @@ class Delivery:
             self._results.put("write")
         elif response.failure is None:
             self._results.put("write?")
-        sent = Sent(at_ms, response, verdict, request_id, runtime.worker)
+        sent = Sent(at_ms, until_ms, response, verdict, request_id, runtime.worker)
         _tell_attempt(claimed, sent)
         self._results.put(guarded(runtime, claimed, at_ms, lambda: after_attempt(claimed, sent)))
 

@@ -29,10 +29,13 @@ class Sent:
     """One attempt that was made.
 
     Attributes:
-        at_ms: When the request left, by the clock of Redis as far as this process can tell.
+        at_ms: When it was about to leave, by the clock of Redis as far as this process can tell.
+        until_ms: When its answer was there, or it was given up. It may have left any time before: a credential, a
+            connection, or a process that stood still come between.
     """
 
     at_ms: int
+    until_ms: int
     response: Response
     verdict: Verdict
     request_id: str
@@ -47,7 +50,7 @@ def after_attempt(claimed: Claimed, sent: Sent) -> Settlement:
     if verdict.acted:
         # A request under a lease that lapsed may leave until that would have ended, which may lie ahead: to send
         # another item meanwhile must not begin its silence earlier.
-        end_ms = max(sent.at_ms + response.latency_ms, progress.last_sent_ms)
+        end_ms = max(sent.until_ms, progress.last_sent_ms)
         fields |= {
             "sent": "1",
             "sends": str(progress.sends + verdict.accepted),

@@ -85,7 +85,7 @@ def judge_anything(specimen: Specimen, data: st.DataObject) -> None:
         verdict = KINDS[specimen.kind].judge(first.entry, first.progress, first.request, response, policy)
         # What follows can be recorded.
         assert after_attempt(
-            Claimed(first.entry, first.progress, "1"), Sent(NOW_MS, response, verdict, "req-1", "worker-1")
+            Claimed(first.entry, first.progress, "1"), Sent(NOW_MS, NOW_MS, response, verdict, "req-1", "worker-1")
         )
 
 

@@ -483,7 +483,7 @@ def after(specimen: Specimen, first: First, response: Response, quiet_s: float) 
     """The intent as the journal holds it when it is looked at, so long after such an answer to its first request."""
     verdict = judged(specimen, first, response)
     claimed = Claimed(first.entry, first.progress, "1")
-    settlement = after_attempt(claimed, Sent(NOW_MS, response, verdict, "r", "w"))
+    settlement = after_attempt(claimed, Sent(NOW_MS, NOW_MS, response, verdict, "r", "w"))
     fields = {
         "state": settlement.to,
         "since": str(NOW_MS - 1000),

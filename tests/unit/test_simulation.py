@@ -101,7 +101,7 @@ class Life:
         if self.dies():
             return
         verdict = kind.judge(self.entry, claimed.progress, request, response, POLICY)
-        self.settle(after_attempt(claimed, Sent(at_ms, response, verdict, "r", "w")))
+        self.settle(after_attempt(claimed, Sent(at_ms, self.ledger.now_ms, response, verdict, "r", "w")))
 
     def decide(self, claimed: Claimed) -> Decision:
         found, progress = Found(), claimed.progress
