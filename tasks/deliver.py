@@ -50,6 +50,7 @@ _REFUSED = {
     "doubtful": "A row may be its own work from before the journal lost its tail",
     "undurable": "What was recorded of it is not as durable as the settings ask",
     "stale": "Its lease was lost",
+    "lost": "It was claimed before the journal lost its last moments",
 }
 
 _log = logging.getLogger(__name__)

@@ -62,7 +62,8 @@ def settle(runtime: Runtime, settlements: Sequence[Settlement], healthy: Sequenc
         report(runtime, instead)
     gone = {id(settlement) for settlement, _ in unfit}
     recorded = [settlement for settlement in settlements if id(settlement) not in gone]
-    report(runtime, recorded)
+    # What is stale is told of all the same: the answer to a first try to record it may have been lost.
+    report(runtime, [one for one in recorded if one.claimed.entry.id not in settled.looked_at_again])
     if runtime.meter is not None:
         meter.tell(runtime.meter, runtime.target, recorded, stale)
     return bells

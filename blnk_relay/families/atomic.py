@@ -137,8 +137,9 @@ def decide_together(parts: Sequence[Part], progress: Progress, policy: Policy) -
 
 def _nothing(progress: Progress, policy: Policy) -> Decision | None:
     """The ledger shows none of it; None to look again."""
-    # Until then a request may be under way unseen. A repeat could not double it, only run into it.
-    if progress.quiet_for_s < (policy.read_lag_s if progress.refuse or progress.accepted else policy.quiet_s):
+    # Until then a request may be under way unseen. A repeat could not double it, only run into it; but a refusal is
+    # only true once no try before it can come any more.
+    if progress.quiet_for_s < (policy.read_lag_s if progress.accepted and not progress.refuse else policy.quiet_s):
         return None
     if progress.refuse:
         return refused(progress.code, progress.message)

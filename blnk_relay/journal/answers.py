@@ -46,6 +46,16 @@ class SweepAnswer(NamedTuple):
     acts: Sequence[tuple[str, Sequence[str]]]
 
 
+class SettleAnswer(NamedTuple):
+    """What settle.lua returns."""
+
+    bells: Sequence[str]
+    stale: Sequence[str]
+    unreached_ms: int
+    opened: Sequence[tuple[str, str, int]]
+    looked_at_again: Sequence[str]
+
+
 class Objection(NamedTuple):
     """What accept.lua has against one intent; ``id`` is that of the other intent, or the ledger, that it names.
 

@@ -492,12 +492,15 @@ class Settled:
         found_after_s: The target can be reached again, and could not for so many seconds; None where that is no news.
         stale: Ids of those of which somebody else has the latest word.
         opened: Sides that are no longer paused, with the code of the pause and how many seconds it took.
+        looked_at_again: Ids of those that were to be letters, by a decision from before the journal lost its last
+            moments: they are looked at again instead.
     """
 
     bells: tuple[str, ...] = ()
     found_after_s: float | None = None
     stale: frozenset[str] = frozenset()
     opened: tuple[tuple[str, str, float], ...] = ()
+    looked_at_again: frozenset[str] = frozenset()
 
 
 def buried_of(pairs: Sequence[Sequence[str]]) -> tuple[Entry, ...]:

@@ -16,7 +16,7 @@ from blnk_relay.intents.intent import DEFAULT_TARGET, Entry
 from blnk_relay.intents.states import OPEN, State
 from blnk_relay.journal import actions
 from blnk_relay.journal.accept import wait_command, was_reached
-from blnk_relay.journal.answers import ClaimAnswer, SweepAnswer, TakeAnswer
+from blnk_relay.journal.answers import ClaimAnswer, SettleAnswer, SweepAnswer, TakeAnswer
 from blnk_relay.journal.beside import ended_flow, file_flow, renewal_flow, renewed_flow
 from blnk_relay.journal.claims import Claims
 from blnk_relay.journal.clock import steady_s
@@ -315,9 +315,10 @@ class Journal(Producing):
             sends: Each intent with the decision to send it.
 
         Returns:
-            For each ``ok``, ``stale``, ``busy``, ``lagging``, ``doubtful`` (see :attr:`Send.perhaps_ours`) or
-            ``undurable`` (the record has not reached the durability of the settings, and the ledger would not
-            recognise a repeat); only what is ``ok`` may be sent.
+            For each ``ok``, ``stale``, ``busy``, ``lagging``, ``doubtful`` (see :attr:`Send.perhaps_ours`), ``lost``
+            (it was claimed before the journal lost its last moments, and has to be looked for) or ``undurable`` (the
+            record has not reached the durability of the settings, and the ledger would not recognise a repeat); only
+            what is ``ok`` may be sent.
         """
         arguments: list[str] = []
         key = self.seal.keys().first
@@ -381,11 +382,14 @@ class Journal(Producing):
                 unfit.append((settlement, error))
         if not encoded:
             return Settled()
-        bells, stale, lost_ms, opened = self.scripts.run(
-            "settle", worker, self.settings.events_max, ",".join(healthy), *encoded
+        told = SettleAnswer(*self.scripts.run("settle", worker, self.settings.events_max, ",".join(healthy), *encoded))
+        return Settled(
+            tuple(told.bells),
+            None if told.unreached_ms < 0 else told.unreached_ms / 1000,
+            frozenset(told.stale),
+            tuple((side, code, shut_ms / 1000) for side, code, shut_ms in told.opened),
+            frozenset(told.looked_at_again),
         )
-        sides = tuple((side, code, shut_ms / 1000) for side, code, shut_ms in opened)
-        return Settled(tuple(bells), None if lost_ms < 0 else lost_ms / 1000, frozenset(stale), sides)
 
     def _encoded(self, settlement: Settlement, key: EncryptionKey | None) -> str:
         hidden = {} if key is None else {name: text for name in HIDDEN if (text := settlement.fields.get(name))}

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 
 from blnk_relay import Relay, TooLate, Write
+from blnk_relay.intents.decision import Send
+from blnk_relay.journal.entries import Settlement
 from blnk_relay.journal.journal import Journal
 from blnk_relay.journal.operator import Operator
 from tasks.settlements import unsent
@@ -123,3 +126,41 @@ def test_nobody_knows_it_any_more_of_moments_that_were_lost_before_the_last_ones
     (claimed,) = journal.claim(LANE, WORKER, 1).items
     assert claimed.progress.lost_ms
     assert claimed.progress.tail_ms == 0
+
+
+def test_what_was_claimed_before_a_loss_is_not_sent_but_looked_for(relay: Relay, journal: Journal) -> None:
+    """Whoever has it may have stood still and been thought dead, and another may have sent it in the lost moments."""
+    enqueue(relay, "order")
+    (before,) = journal.claim(LANE, WORKER, 1).items
+    journal.client.hset(journal.key("ground"), "server", "the one before")
+    send = Send(memo={"before": "0"}, exclusive="txn_hold")
+    assert journal.record([(before, send)]) == ["lost"], "also where nobody has noticed before"
+    assert not journal.client.exists(journal.key("excl:txn_hold"))
+    journal.settle(WORKER, [unsent(before)], [])
+    (after,) = journal.claim(LANE, WORKER, 1).items
+    assert after.progress.lost_ms
+    assert journal.record([(after, send)]) == ["ok"]
+
+
+@pytest.mark.parametrize("origin", ["sending", "posted"])
+def test_a_letter_that_was_decided_before_a_loss_is_none_and_looked_at_again(
+    relay: Relay, journal: Journal, origin: str
+) -> None:
+    enqueue(relay, "order")
+    (claimed,) = journal.claim(LANE, WORKER, 1).items
+    if origin == "posted":
+        journal.settle(WORKER, [Settlement(claimed, "sending", "posted", 0, {"sent": "1"})], [])
+        (claimed,) = journal.take(WORKER, 1, 12.0).items
+    letter = Settlement(
+        claimed, origin, "dead", 0, {"class": "refused", "code": "HTTP_413", "message": "too large", "refuse": "1"}
+    )
+    journal.client.hset(journal.key("ground"), "server", "the one before")
+    settled = journal.settle(WORKER, [letter], [])
+    assert settled.looked_at_again == {claimed.entry.id}
+    told = status(journal, "order")
+    assert (told.state, told.dead_class) == ("posted", "")
+    (again,) = journal.take(WORKER, 1, 12.0).items
+    assert again.progress.lost_ms
+    assert not again.progress.refuse
+    assert journal.settle(WORKER, [replace(letter, claimed=again, origin="posted")], []).looked_at_again == frozenset()
+    assert status(journal, "order").dead_class == "refused"

@@ -306,8 +306,8 @@ HALF = leg(2, SHOP, 900)
         (progress(31, accepted=True, sends=1), (), Send),
         (progress(31, accepted=True, sends=8), (), Look),
         (progress(901, accepted=True, sends=8), (), (DeadClass.UNKNOWN, "VANISHED")),
-        (progress(29, **NO_MONEY), (), Look),
-        (progress(31, **NO_MONEY), (), (DeadClass.REFUSED, "TXN_INSUFFICIENT_FUNDS")),
+        (progress(59, **NO_MONEY), (), Look),
+        (progress(61, **NO_MONEY), (), (DeadClass.REFUSED, "TXN_INSUFFICIENT_FUNDS")),
         # Some there: never sent again.
         (progress(61), (HALF,), Look),
         (progress(899, **NO_MONEY), (HALF,), Look),

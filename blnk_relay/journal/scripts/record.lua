@@ -1,3 +1,4 @@
+-- uses: ground
 -- Records what has to be known of a request before it is sent, and makes it the only one that writes to its rows: to
 -- all of them or to none.
 -- ARGV: of each intent:
@@ -7,12 +8,14 @@
 --   perhaps_ours     ids of those among them that may be its own work, from moments that the journal has lost
 --   sealed           name of the encryption key that the memo needs; "" for none
 -- Returns: one for each: "ok", "stale" (the lease is lost), "busy" (another intent is writing to a row), "lagging"
---   (an earlier intent made a row below one that was not seen, so the read was older than our own writes) or "doubtful"
---   (a row that may be its own work is not known to be another intent's).
+--   (an earlier intent made a row below one that was not seen, so the read was older than our own writes), "doubtful"
+--   (a row that may be its own work is not known to be another intent's) or "lost" (it was claimed before the journal
+--   lost its last moments).
 -- Deletes: excl:<row>.
 -- Bound: the intents of one call and their rows; of what was made below a row no more than was seen.
 
 local answers = {}
+look_about()
 
 -- Whether each row that our intents made below one is among those seen. More than were seen cannot be, and what is read
 -- here is as long as what came with the call.
@@ -34,11 +37,17 @@ local function is_of_another(made, rows)
 end
 
 for id, token_then, memo, rows, seen_ids, perhaps_ours, sealed in records(1, 7) do
-  local token, state, excl, lost, last = unpack(redis.call('HMGET', intent_key(id), 'token', 'state', 'excl', 'lost',
-    'sent_last'))
+  local token, state, excl, lost, last, created = unpack(
+    redis.call('HMGET', intent_key(id), 'token', 'state', 'excl', 'lost', 'sent_last', 'created'))
   local answer, wanted, seen, number = 'ok', {}, {}, 0
   for one in string.gmatch(seen_ids, '[^,]+') do seen[one], number = true, number + 1 end
-  if token ~= token_then or state ~= 'sending' then answer = 'stale' end
+  if token ~= token_then or state ~= 'sending' then
+    answer = 'stale'
+  elseif in_doubt(created, token) then
+    -- Whoever stood still may have been thought dead in the lost moments, and another may have sent it then.
+    answer = 'lost'
+    redis.call('HSET', intent_key(id), 'lost', lost or LOST)
+  end
   for row in string.gmatch(rows, '[^,]+') do
     wanted[row] = true
     if answer == 'ok' or answer == 'lagging' then

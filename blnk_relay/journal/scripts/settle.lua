@@ -8,7 +8,7 @@
 --   namesakes, body and its encryption key of a new generation, which it is sent under next, or nil; where one of them
 --   is taken, it is looked at again, to be refused).
 -- Returns: {lanes to ring, ids that were stale, ms for which the target could not be reached if it was found again now
---   (-1: it was not)}.
+--   (-1: it was not), sides that are open again, ids of letters that are none: they are looked at again}.
 -- Deletes: leased:<worker>, posted, tried:<lane>, gate:<side>, reach.
 -- Bound: the verdicts of one call; turns.lua bounds those that wait for what is done.
 
@@ -21,7 +21,7 @@ local bells, stale, counts = {}, {}, {}
 local leased, posted = P .. 'leased:' .. worker, P .. 'posted'
 
 -- A target that could not be reached is found again by any answer; a side that was paused is opened by a good one.
-local lost_ms, opened = -1, {}
+local lost_ms, opened, looked_at_again = -1, {}, {}
 if healthy ~= '' and redis.call('EXISTS', P .. 'reach') == 1 then
   for _, side in ipairs({ 'write', 'read' }) do
     local gate = fields_of(P .. 'gate:' .. side, 'state', 'code', 'since')
@@ -67,8 +67,8 @@ local function tally(field) counts[field] = (counts[field] or 0) + 1 end
 for _, verdict in ipairs(verdicts) do
   local item = cjson.decode(verdict)
   local id, key = item.id, intent_key(item.id)
-  local token, state, orders, excl, looks, created, faults, charged, looker = unpack(
-    redis.call('HMGET', key, 'token', 'state', 'orders', 'excl', 'looks', 'created', 'faults', 'charged', 'looker'))
+  local token, state, orders, excl, looks, created, faults, charged, looker, lost = unpack(redis.call('HMGET', key,
+    'token', 'state', 'orders', 'excl', 'looks', 'created', 'faults', 'charged', 'looker', 'lost'))
   if token ~= item.token or state ~= item.from then
     stale[#stale + 1] = id
     tally('stale')
@@ -78,6 +78,15 @@ for _, verdict in ipairs(verdicts) do
     local fresh = item.fresh
     if fresh and renew(id, fresh.references, fresh.namesakes, fresh.body, fresh.sealed or '') then
       item.to, item.set.refuse = 'posted', '1'
+    end
+    if item.to == 'dead' then
+      look_about()
+      if in_doubt(created, token) then
+        -- It was decided by somebody who may have stood still, and been thought dead: in the lost moments another may
+        -- have sent it.
+        item.to, item.in_ms, item.set.class, item.set.refuse, item.set.lost = 'posted', 0, nil, '0', lost or LOST
+        looked_at_again[#looked_at_again + 1] = id
+      end
     end
     if item.log then log(id, item.log) end
     if item.sealed then note_keys(id, item.sealed) end
@@ -128,4 +137,4 @@ for _, verdict in ipairs(verdicts) do
   end
 end
 for field, number in pairs(counts) do count(field, number) end
-return { bells, stale, lost_ms, opened }
+return { bells, stale, lost_ms, opened, looked_at_again }
