@@ -883,6 +883,9 @@ class World:
             self._note(self._at_the_end, "all has ended")
             self._lose(self._at_the_end, _AT_THE_END)
         self._calm()
+        if self.losses:
+            # Whoever has seen more comes by, also where nothing is due.
+            hub.run(max(hub.now_s, self.losses[-1].at_s + self.idle_s + 3.0), self._spins)
         self._open = self._settled()
         self._judge()
 
