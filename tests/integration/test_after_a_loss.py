@@ -112,6 +112,24 @@ def test_nobody_knows_since_when_moments_may_be_lost_without_a_sign_or_by_a_cloc
     assert tail_of_the_next(relay, journal, "one") == 0
 
 
+def test_nobody_knows_it_of_a_journal_that_went_back_under_its_process(relay: Relay, journal: Journal) -> None:
+    journal.claim(LANE, WORKER, 0)
+    ground = journal.key("ground")
+    (name,) = (name for name in journal.client.hkeys(ground) if name.startswith("mark:"))
+    journal.client.hset(ground, name, 0)
+    assert tail_of_the_next(relay, journal, "one") == 0
+
+
+def test_to_prolong_is_to_notice_before_it_is_a_sign_of_life(relay: Relay, journal: Journal) -> None:
+    enqueue(relay, "in hand")
+    (claimed,) = journal.claim(LANE, WORKER, 1).items
+    now_ms = journal.now_ms()
+    lose(journal)
+    journal.client.zadd(journal.key("workers"), {WORKER: now_ms - 7_000})
+    journal.extend(WORKER, [claimed], 10.0)
+    assert tail_of_the_next(relay, journal, "one") == now_ms - 7_000
+
+
 def test_nobody_knows_it_any_more_of_moments_that_were_lost_before_the_last_ones(
     relay: Relay, journal: Journal
 ) -> None:

@@ -1,3 +1,4 @@
+-- uses: ground
 -- Prolongs what a worker has in hand, which is also a sign of life of it. Nothing is ever shortened, and what is no
 -- longer its own is left alone.
 -- ARGV:
@@ -10,6 +11,8 @@
 local worker = ARGV[1]
 
 local answers, look_ms = {}, 0
+-- Before the sign of life: by the last one of before is told how much may be lost.
+look_about()
 redis.call('ZADD', P .. 'workers', NOW, worker)
 for id, token_then, state_then, lease_ms in records(2, 4) do
   local token, state, looks = unpack(redis.call('HMGET', intent_key(id), 'token', 'state', 'looks'))

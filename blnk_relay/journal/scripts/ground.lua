@@ -19,9 +19,9 @@ end
 -- Whose receipt was lost as well enqueues again, under the same key and soon.
 local AGAIN_MS = 300000
 
--- Since when the tail may be lost, where that is noticed now: nobody's last sign of life is younger than what is left.
--- The oldest of them, for who has begun since may have given signs before anybody noticed. Whose receipt was lost a
--- moment before, with another tail, may enqueue again only now.
+-- Since when the tail may be lost, where another process is noticed to serve the journal: nobody's last sign of life is
+-- younger than what is left. The oldest of them, for workers of older versions give signs before they notice. Whose
+-- receipt was lost a moment before, with another tail, may enqueue again only now.
 local function tail_from(lost_before, tail_before)
   local from = tonumber(redis.call('ZRANGE', P .. 'workers', 0, 0, 'WITHSCORES')[2] or '0')
   if from > NOW then from = 0 end
@@ -53,7 +53,8 @@ local function stand(seen)
     epoch = math.max(number, seen_number) + 1 .. '-' .. string.sub(server, 1, 6) .. string.format('%x', NOW % 16777216)
     redis.call('HSET', GROUND, 'epoch', epoch, 'server', server)
     if recorded or seen ~= '' or served_by_another then
-      local tail = tail_from(unpack(redis.call('HMGET', GROUND, 'lost', 'tail')))
+      -- Where a journal has gone back under its process, some may have given signs before anybody noticed.
+      local tail = served_by_another and tail_from(unpack(redis.call('HMGET', GROUND, 'lost', 'tail'))) or '0'
       redis.call('HSET', GROUND, 'lost', NOW, 'tail', tail, 'solid', NOW)
       count('epochs')
     end
