@@ -18,6 +18,9 @@ _TOKEN = 2 + FIELDS.index("token")
 
 _ANSWERS: dict[str, Any] = {"claim": ClaimAnswer, "take": TakeAnswer}
 
+#: Scripts by which somebody ends an intent, whose id comes first.
+_ENDINGS = frozenset({"cancel", "discard"})
+
 #: Where the verdicts begin among the arguments of settle.lua.
 _VERDICTS = 3
 
@@ -37,7 +40,7 @@ class Fencing:
         self._epochs: set[str] = set()
         #: Of a journal that was set back: the epochs that it may be in until somebody notices.
         self._unnoticed: frozenset[str] = frozenset()
-        #: Ids of what was handed out meanwhile: of these nobody could know.
+        #: Ids of what was handed out, cancelled or closed meanwhile: of these nobody could know.
         self.blind: set[str] = set()
         #: Ids of what was settled as done, once or more.
         self.done: set[str] = set()
@@ -64,6 +67,8 @@ class Fencing:
             else:
                 self._unnoticed = frozenset()
             self._problems += self._twice(told.items)
+        elif name in _ENDINGS and self._unnoticed:
+            self.blind.add(str(arguments[0]))
         elif name == "settle":
             refused = set(answer[1])
             self._problems += self._stale(arguments, was, refused)
