@@ -179,9 +179,9 @@ def _after_sending(row_id: str, amount: str | int | None, progress: Progress, fo
     if progress.refuse and progress.code in _SAYS_REFUNDED:
         # "Refunded already" is what the ledger said; a read that does not show it is older than that.
         return again
-    # Until then it may be there unseen. A repeat could reverse a refund that was recorded as an APPLIED child of the
-    # row (contract §3.9); and only after all retries of the ledger is it known not to have happened (contract §3.5).
-    if horizons.is_unseen(progress, policy, queued=True):
+    # A refund that the ledger could not record as QUEUED (shape S3) shows only once it was applied, as late as the
+    # ledger's queue and retries are (contract §3.5), and a repeat would reverse it (contract §3.9).
+    if progress.quiet_for_s < policy.quiet_s or horizons.watch(progress, policy).seconds < policy.horizon_s:
         return again
     if progress.refuse:
         return refused(progress.code, progress.message)
