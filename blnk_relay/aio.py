@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
 from types import TracebackType
 from typing import Self
@@ -22,12 +23,15 @@ from blnk_relay.journal.status import Attempt, Status
 from blnk_relay.relay import POLL_FIRST_S, POLL_MOST_S, StillOpen
 from blnk_relay.settings import Settings
 
+#: Threads that ring: bells are few, and bounded in time.
+_RINGERS = 4
+
 
 class AsyncRelay:
     """Takes payment writes off an async application's hands; every method does what its namesake in Relay does.
 
-    Make one for each event loop. Ringing a lane goes through Celery, which is not async, so it runs in a thread; it
-    happens for a few of many intents, and never holds up a receipt's recording.
+    Make one for each event loop. Ringing a lane goes through Celery, which is not async, so it runs in a thread of
+    its own; it happens for a few of many intents, and is waited for no longer than Redis.
 
     Args:
         settings: See :class:`blnk_relay.settings.Settings`.
@@ -43,6 +47,8 @@ class AsyncRelay:
         self.settings = settings
         self.bells = Bells(settings)
         self.journals = AsyncJournals(settings)
+        # Of its own: those of the event loop may all be busy with what the application gave them.
+        self._ringers = ThreadPoolExecutor(_RINGERS, "blnk-relay-bell")
 
     @classmethod
     def from_env(cls) -> Self:
@@ -71,7 +77,8 @@ class AsyncRelay:
 
     async def close(self) -> None:
         """Give the connections back."""
-        await asyncio.to_thread(self.bells.close)
+        await asyncio.get_running_loop().run_in_executor(self._ringers, self.bells.close)
+        self._ringers.shutdown(wait=False)
         await self.journals.close()
 
     async def enqueue(
@@ -179,5 +186,7 @@ class AsyncRelay:
         return receipts_of(entries, accepted, durability)
 
     async def _ring(self, target: str, lanes: Sequence[str]) -> None:
+        """Ring lanes, and wait no longer for it than for Redis: what is recorded is done without it."""
         if lanes:
-            await asyncio.to_thread(self.bells.ring, target, lanes)
+            ringing = asyncio.get_running_loop().run_in_executor(self._ringers, self.bells.ring, target, lanes)
+            await asyncio.wait([ringing], timeout=self.settings.redis_timeout_s)

@@ -6,6 +6,7 @@ A lost, late or doubled bell costs milliseconds and never an intent, so ringing 
 from __future__ import annotations
 
 import logging
+import sys
 import time
 from collections.abc import Iterable, Mapping
 from importlib.util import find_spec
@@ -115,6 +116,12 @@ def check_broker(settings: Settings) -> None:
         )
 
 
+def _is_the_callers(error: Exception) -> bool:
+    """Whether it is the time limit of a task of the application, which Celery raises wherever that is at the time."""
+    limits = sys.modules.get("billiard.exceptions")
+    return limits is not None and isinstance(error, limits.SoftTimeLimitExceeded)
+
+
 class Bells:
     """Rings lanes through Celery, by task name: a producer never imports the workers' code.
 
@@ -141,7 +148,10 @@ class Bells:
                 return
             try:
                 self._ring(target, lane)
-            except Exception as error:  # noqa: BLE001 - whatever the broker's client raises, the intent is recorded
+            except Exception as error:
+                # Whatever the broker's client raises, the intent is recorded.
+                if _is_the_callers(error):
+                    raise
                 self._silent_until_s = time.monotonic() + _SILENCE_S
                 tell(_log, UNRUNG, lane=lane, target=target, failed=error)
 
@@ -157,7 +167,10 @@ class Bells:
                 retry=False,
                 **self._confirmed,
             )
-        except Exception as error:  # noqa: BLE001 - whatever the broker's client raises, it is tried again later
+        except Exception as error:
+            # Whatever the broker's client raises, it is tried again later.
+            if _is_the_callers(error):
+                raise
             tell(_log, UNCALLED, task=task, failed=error)
             return False
         return True
@@ -166,9 +179,9 @@ class Bells:
         began_s = time.monotonic()
         try:
             self._publish(target, lane)
-        except Exception:
+        except Exception as error:
             # Redis's own client has tried again already.
-            if not self._acknowledged or time.monotonic() - began_s > _AT_ONCE_S:
+            if not self._acknowledged or _is_the_callers(error) or time.monotonic() - began_s > _AT_ONCE_S:
                 raise
             self._publish(target, lane)
 
@@ -186,11 +199,9 @@ class Bells:
 
     def _celery(self) -> Any:
         if self._app is None:
-            from celery import Celery
+            from blnk_relay.transport.broker import Application, configuration
 
-            from blnk_relay.transport.broker import configuration, url_for_celery
-
-            self._app = Celery("blnk-relay", broker=url_for_celery(self._settings), set_as_current=False)
+            self._app = Application("blnk-relay", self._settings, set_as_current=False)
             self._app.conf.update(configuration(self._settings, broker_options(self._settings)))
         return self._app
 

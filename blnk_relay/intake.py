@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from graphlib import CycleError, TopologicalSorter
 from heapq import heapify, heappop, heappush
 from typing import Any
@@ -23,6 +23,12 @@ from blnk_relay.settings import PREFIX, Settings
 
 #: Most intents in one call of ``enqueue_many``; beyond it a file should be cut into parts.
 MAX_BATCH = 100_000
+
+#: Longest ``not_before`` or ``deadline`` as a span: ten years.
+LONGEST_SPAN = timedelta(days=10 * 366)
+
+#: The last time that either may name. What counts on from it, as the deadline of the settings does, is still a date.
+LATEST = datetime(9000, 1, 1, tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +116,11 @@ def prepare(settings: Settings, write: Write) -> NewEntry:
     deadline = _moment(write.deadline, f"~{int(settings.deadline_s * 1000)}", "deadline", errors)
     if not errors and _contradict(write):
         errors["deadline"] = ["Must lie after not_before, or it would never be sent."]
-    if problem := _after_problem(write.after, key):
+    after: Any = write.after
+    if isinstance(after, Iterable) and not isinstance(after, str | Mapping):
+        # What can be walked through once only is walked through here.
+        after = tuple(after)
+    if problem := _after_problem(after, key):
         errors["after"] = [problem]
     if write.order_key is not None and (problem := _key_problem(write.order_key)):
         errors["order_key"] = [problem]
@@ -124,7 +134,7 @@ def prepare(settings: Settings, write: Write) -> NewEntry:
         not_before=not_before,
         deadline=deadline,
         tag=settings.meta_key,
-        after=write.after,
+        after=after or (),
         order_key=write.order_key,
     )
     if target.confirm_route == "data":
@@ -149,7 +159,7 @@ def _after_problem(after: object, key: object) -> str | None:
     """Why an intent cannot wait for these, or None."""
     if not after:
         return None
-    if isinstance(after, str | Mapping) or not isinstance(after, Iterable):
+    if not isinstance(after, tuple):
         return 'Must be a list of keys of other intents, such as ["order-42"].'
     for position, other in enumerate(after):
         if problem := _key_problem(other):
@@ -284,7 +294,8 @@ def _contradict(write: Write) -> bool:
     start, end = write.not_before, write.deadline
     if isinstance(start, timedelta) and isinstance(end, timedelta):
         return end <= start
-    return isinstance(start, datetime) and isinstance(end, datetime) and end <= start
+    # Two times of one zone would be compared by what its clocks show, which stands twice in an hour of autumn.
+    return isinstance(start, datetime) and isinstance(end, datetime) and end.timestamp() <= start.timestamp()
 
 
 def _moment(given: datetime | timedelta | None, default: str, name: str, errors: dict[str, list[str]]) -> str:
@@ -294,8 +305,13 @@ def _moment(given: datetime | timedelta | None, default: str, name: str, errors:
     if isinstance(given, timedelta):
         if given < timedelta(0):
             errors[name] = ["Must not lie in the past: a span counts from now."]
+        if given > LONGEST_SPAN:
+            errors[name] = [f"Must not be longer than ten years, or {LONGEST_SPAN.days:,} days."]
         return f"+{int(given.total_seconds() * 1000)}"
     if not isinstance(given, datetime) or given.tzinfo is None:
         errors[name] = ["Must be a datetime with an offset from UTC, or a timedelta from now."]
+        return default
+    if given.timestamp() > LATEST.timestamp():
+        errors[name] = [f"Must not lie beyond {LATEST:%Y-%m-%d}; leave it out for the default of the settings."]
         return default
     return str(int(given.timestamp() * 1000))

@@ -13,7 +13,7 @@ from blnk_relay.bell import check_broker, queue_of
 from blnk_relay.errors import InvalidSettings
 from blnk_relay.relay import Relay
 from blnk_relay.settings import CONFIRM_LANE, Settings, policy_of
-from blnk_relay.transport.broker import configuration, url_for_celery
+from blnk_relay.transport.broker import Application, configuration
 from tasks.loops import see_through
 from tasks.meter import Meter
 from tasks.runtime import Reports, Runtime, install, stop, worker_name
@@ -90,7 +90,7 @@ def make_app(settings: Settings, processes: int | None = None) -> Celery:
         database_of(settings).close()
     leave_packed()
     shared = Shared(settings, (os.cpu_count() or 1) if processes is None else processes)
-    app = Celery("blnk-relay-worker", broker=url_for_celery(settings), include=["tasks.celery_tasks"], amqp=Broker)
+    app = Application("blnk-relay-worker", settings, include=["tasks.celery_tasks"], amqp=Broker)
     app.conf.update(
         configuration(settings, listening_options(settings, shared.hear)),
         broker_heartbeat=_HEARTBEAT_S,

@@ -307,7 +307,11 @@ def _status(head: _Head, fields: Mapping[str, str], seal: Seal) -> Status:
 
 
 def _moment_or_none(milliseconds: str) -> datetime | None:
-    return moment(milliseconds) if milliseconds else None
+    try:
+        return moment(milliseconds) if milliseconds else None
+    except (OverflowError, ValueError):
+        # As versions before took it, for "never".
+        return datetime.max.replace(tzinfo=UTC)
 
 
 def _trimmed(id_: str, target: str, past: str) -> Status:

@@ -52,6 +52,11 @@ class CommitSchema(VoidSchema):
                 raise ValidationError(str(error), "amount") from None
         elif "precise_amount" in data:
             payload["precise_amount"] = data["precise_amount"]
+        elif without := {"currency", "precision"} & data.keys():
+            raise ValidationError(
+                "Says nothing without amount: give that as well, or leave this out to commit all that remains.",
+                min(without),
+            )
         return payload
 
 

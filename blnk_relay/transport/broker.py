@@ -10,6 +10,8 @@ from collections.abc import Mapping
 from typing import Any
 
 import redis
+from celery import Celery
+from kombu import Connection
 from kombu.transport import TRANSPORT_ALIASES
 from kombu.transport import redis as kombu_redis
 
@@ -76,3 +78,27 @@ def configuration(settings: Settings, options: Mapping[str, Any]) -> dict[str, A
         "broker_pool_acquire_timeout": settings.redis_timeout_s,
         "task_ignore_result": True,
     }
+
+
+class Application(Celery):
+    """A Celery application of ours, which speaks to the broker of the settings and to no other.
+
+    Celery itself goes by ``CELERY_BROKER_URL`` and its kin first, which many images set for an application beside us.
+
+    Args:
+        name: For people.
+        settings: The settings.
+        given: As Celery takes it.
+    """
+
+    def __init__(self, name: str, settings: Settings, **given: Any) -> None:
+        self._broker = url_for_celery(settings)
+        super().__init__(name, broker=self._broker, **given)
+
+    def connection_for_read(self, url: str | None = None, **given: Any) -> Connection:
+        """A connection to listen on."""
+        return super().connection_for_read(url or self._broker, **given)
+
+    def connection_for_write(self, url: str | None = None, **given: Any) -> Connection:
+        """A connection to publish on."""
+        return super().connection_for_write(url or self._broker, **given)

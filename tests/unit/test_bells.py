@@ -1,14 +1,21 @@
-"""What is read of a bell: its target and its lane, and nothing that another version may say besides."""
+"""Bells: what is read of one, which broker they go to, and what they may hold up."""
 
 from __future__ import annotations
 
+import asyncio
 import json
+import threading
+import time
+from dataclasses import replace
 from typing import Any
 
 import pytest
+from billiard.exceptions import SoftTimeLimitExceeded
 
-from blnk_relay.bell import CONFIRM_TASK, DELIVER_TASK
+from blnk_relay import AsyncRelay, Settings
+from blnk_relay.bell import CONFIRM_TASK, DELIVER_TASK, Bells
 from tests.support.messages import message
+from worker.app import make_app
 from worker.broker import bell, rung_for
 
 
@@ -47,3 +54,68 @@ def test_what_a_worker_is_handed_says_target_and_lane_of_the_queue_and_no_more()
 )
 def test_what_cannot_be_told_for_a_bell_is_none(item: bytes) -> None:
     assert rung_for(item) is None
+
+
+SETTINGS = Settings(
+    redis_url="redis://ours.example.com:1/0", base_url="https://x.example.com", instance_id="i", token="t"
+)
+
+
+@pytest.mark.parametrize("name", ["CELERY_BROKER_URL", "CELERY_BROKER_READ_URL", "CELERY_BROKER_WRITE_URL"])
+def test_bells_and_workers_have_the_broker_of_the_settings_whatever_another_application_is_told(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Images and shared environments set it for an application beside us, and Celery goes by it first."""
+    monkeypatch.setenv(name, "redis://theirs.example.com:2/0")
+    for app in (Bells(SETTINGS)._celery(), make_app(SETTINGS)):
+        for connect in (app.connection_for_read, app.connection_for_write):
+            with connect() as connection:
+                assert connection.hostname == "ours.example.com"
+        with app.connection_for_write("redis://asked.example.com:3/0") as connection:
+            assert connection.hostname == "asked.example.com"
+
+
+class Stuck(Bells):
+    """A broker that takes no bell in time."""
+
+    def _publish(self, target: str, lane: str) -> None:
+        time.sleep(1.5)
+
+
+def test_a_receipt_does_not_wait_for_threads_that_the_application_has_filled() -> None:
+    async def rung() -> float:
+        relay, over = AsyncRelay(replace(SETTINGS, redis_timeout_s=0.2, durability_timeout_s=0.1)), threading.Event()
+        relay.bells = Stuck(relay.settings)
+        for _ in range(64):
+            asyncio.get_running_loop().run_in_executor(None, over.wait, 5)
+        begun_s = time.monotonic()
+        try:
+            await relay._ring("default", ["transactions"])
+            return time.monotonic() - begun_s
+        finally:
+            over.set()
+            await relay.close()
+
+    assert 0.19 < asyncio.run(rung()) < 1.4
+
+
+@pytest.mark.parametrize("limit", [True, False])
+def test_the_time_limit_of_a_task_that_enqueues_is_not_taken_for_trouble_of_the_broker(limit: bool) -> None:
+    error = SoftTimeLimitExceeded() if limit else OSError("no broker")
+
+    class Struck(Bells):
+        def _publish(self, target: str, lane: str) -> None:
+            raise error
+
+        def _celery(self) -> Any:
+            raise error
+
+    bells = Struck(SETTINGS)
+    if limit:
+        with pytest.raises(SoftTimeLimitExceeded):
+            bells.ring("default", ["transactions"])
+        with pytest.raises(SoftTimeLimitExceeded):
+            bells.call("theirs", "queue", {}, task_id="1")
+    else:
+        bells.ring("default", ["transactions"])
+        assert not bells.call("theirs", "queue", {}, task_id="1")

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 from casebook import payment
 
-from blnk_relay import InvalidIntent, Relay, Settings, Write, commit_hold, refund
+from blnk_relay import InvalidIntent, Relay, Settings, Write, commit_hold, refund, result_of
 from blnk_relay.intake import prepare
 
 FAR = datetime(2100, 1, 1, tzinfo=UTC)
 FAR_MS = int(FAR.timestamp() * 1000)
 DAY_MS = 86_400_000
+#: An hour that stands twice on the clocks of its zone; the first of the two.
+AUTUMN = datetime(2100, 10, 31, 2, 30, tzinfo=ZoneInfo("Europe/Berlin"))
 
 
 @pytest.fixture(scope="module")
@@ -46,6 +49,11 @@ def prepared(relay, intent=None, **options: Any):
         ({"after": ["order"], "key": "order"}, "after", "wait for itself"),
         ({"not_before": timedelta(days=2), "deadline": timedelta(days=1)}, "deadline", "after not_before"),
         ({"not_before": FAR, "deadline": FAR}, "deadline", "after not_before"),
+        ({"not_before": AUTUMN.replace(fold=1), "deadline": AUTUMN}, "deadline", "after not_before"),
+        # What is written for "never" would be no date any more once it is counted on from.
+        ({"deadline": datetime.max.replace(tzinfo=UTC)}, "deadline", "beyond 9000-01-01"),
+        ({"not_before": datetime(9999, 12, 31, 12, tzinfo=UTC)}, "not_before", "beyond 9000-01-01"),
+        ({"deadline": timedelta.max}, "deadline", "ten years"),
     ],
 )
 def test_an_option_that_cannot_be_kept_is_refused(relay, options, field, message):
@@ -97,6 +105,20 @@ def test_amounts_that_the_way_to_the_ledger_may_damage_need_a_setting(relay):
 def test_times_are_recorded_by_the_clock_of_redis(relay, options, not_before, deadline):
     new = prepared(relay, **options)
     assert (new.not_before, new.deadline) == (not_before, deadline)
+
+
+def test_the_later_of_two_hours_of_one_name_is_later(relay):
+    assert prepared(relay, not_before=AUTUMN, deadline=AUTUMN.replace(fold=1))
+
+
+@pytest.mark.parametrize("after", [["a", "b"], ("a", "b"), {"a": 1, "b": 2}.keys(), map(str, "ab"), (k for k in "ab")])
+def test_it_waits_for_what_it_is_told_however_that_is_listed(relay, after):
+    assert list(prepared(relay, after=after).entry.after) == ["a", "b"]
+
+
+def test_no_list_is_an_empty_one(relay):
+    linked = refund(result_of("order_42", "transaction_id"))
+    assert list(prepared(relay, linked, after=None).entry.after) == ["order_42"]
 
 
 def test_references_that_the_data_api_could_not_find_are_refused_where_it_is_used():

@@ -486,6 +486,9 @@ def test_a_part_of_a_hold_is_exact(part, units):
         ({"amount": "40.001", "currency": "EUR"}, "amount", "more decimals"),
         ({"amount": 40.0, "currency": "EUR"}, "amount", "float"),
         ({"amount": "40", "precise_amount": 4000}, "amount", "not both"),
+        # A part whose amount is None would be all that remains.
+        ({"amount": None, "currency": "EUR"}, "currency", "Says nothing without amount"),
+        ({"precision": 100}, "precision", "Says nothing without amount"),
         ({"precise_amount": 0}, "precise_amount", "above 0"),
         ({"precise_amount": -1}, "precise_amount", "above 0"),
         ({"precise_amount": 1.0}, "precise_amount", "float"),

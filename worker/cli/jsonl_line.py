@@ -16,9 +16,6 @@ if TYPE_CHECKING:
 #: Longest line in bytes; a payload is some hundred bytes, and the ledger's own limit lies far below this.
 MAX_LINE_BYTES = 1024 * 1024
 
-#: Longest ``not_before`` or ``deadline`` as a span: ten years.
-_MAX_SPAN_S = 10 * 366 * 86_400
-
 _KNOWN = ("kind", "payload", "key", "target", "lane", "not_before", "deadline")
 
 #: What stands for a line that is too long to be read.
@@ -142,8 +139,11 @@ def _moment(given: Mapping[str, Any], name: str, errors: dict[str, list[str]]) -
             return None
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
         errors[name] = ["Must be an RFC 3339 time, or a span in seconds as a number."]
-    elif not 0 <= value <= _MAX_SPAN_S:
-        errors[name] = [f"Must be a span between 0 and {_MAX_SPAN_S:,} seconds from now."]
-    else:
+        return None
+    from blnk_relay.intake import LONGEST_SPAN
+
+    most_s = int(LONGEST_SPAN.total_seconds())
+    if 0 <= value <= most_s:
         return timedelta(seconds=value)
+    errors[name] = [f"Must be a span between 0 and {most_s:,} seconds from now."]
     return None

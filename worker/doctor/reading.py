@@ -277,12 +277,10 @@ def _broker(settings: Settings, variable: str, address: RedisAddress | BrokerAdd
 
 def _waiting(settings: Settings, address: RedisAddress | BrokerAddress) -> dict[str, int] | None:
     """Messages by queue; None where nobody counts them."""
-    from celery import Celery
-
-    from blnk_relay.transport.broker import configuration, url_for_celery
+    from blnk_relay.transport.broker import Application, configuration
     from blnk_relay.transport.queues import depths
 
-    with Celery("blnk-relay-doctor", broker=url_for_celery(settings), set_as_current=False) as app:
+    with Application("blnk-relay-doctor", settings, set_as_current=False) as app:
         app.conf.update(configuration(settings, broker_options(settings)))
         counted = depths(address, app)
         if counted is None:
