@@ -65,7 +65,11 @@ class Item:
 def items_of(progress: Progress, count: int) -> list[Item]:
     """What was remembered of each item."""
     packed = progress.memo.get("items")
-    return [Item.unpacked(values) for values in packed] if packed else [Item(sent=progress.forgotten)] * count
+    if not packed:
+        return [Item(sent=progress.forgotten)] * count
+    items = [Item.unpacked(values) for values in packed]
+    # What is remembered may be older than the moments that are lost: each that was recorded may have been sent in them.
+    return [replace(item, sent=True) if item.row else item for item in items] if progress.lost_ms else items
 
 
 def memo_of(items: Sequence[Item]) -> dict[str, Any]:

@@ -121,13 +121,12 @@ class Update:
             # It is only looked for, and may never have been sent: what was written just before its turn came, long
             # after the loss, may not be shown yet.
             return look_again(progress, policy)
-        if shown and not (self.lags and progress.sent and progress.quiet_for_s < policy.read_lag_s):
+        if shown and not (self.lags and progress.sent and progress.quiet_for_s < policy.quiet_s):
             return self.done(entry)
         if progress.sent and progress.quiet_for_s < policy.quiet_s:
-            # A request that is still under way would overwrite what comes after a repeat.
+            # A request that is still under way would overwrite what comes after a repeat, or after this one where the
+            # value was the same before.
             return look_again(progress, policy)
-        if shown:
-            return self.done(entry)
         if progress.refuse and not progress.untouched:
             return refused(progress.code, progress.message)
         return self._send(entry)

@@ -66,7 +66,7 @@ def next_step(
     if wanted:
         return wanted
     decision = kind.decide(entry, progress, found, policy)
-    if isinstance(decision, Renew) and late:
+    if isinstance(decision, Renew) and late and not progress.lost_ms:
         return decision.otherwise
     if isinstance(decision, Send | Again) and late:
         if not progress.sent or (progress.again and progress.forgotten):

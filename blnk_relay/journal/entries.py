@@ -296,7 +296,13 @@ class Claimed:
 
 
 def claimed_of(
-    values: Sequence[str], now_ms: int, lease_end_s: float, solid_ms: int = 0, claimed_s: float = 0.0
+    values: Sequence[str],
+    now_ms: int,
+    lease_end_s: float,
+    solid_ms: int = 0,
+    claimed_s: float = 0.0,
+    *,
+    longest_lease_s: float = 0.0,
 ) -> Claimed:
     """Read one claimed intent as the scripts return it.
 
@@ -306,13 +312,14 @@ def claimed_of(
         lease_end_s: When the lease lapses, by our steady clock; 0 for none.
         solid_ms: Since when the journal's clock and tail can be trusted.
         claimed_s: The moment of ``now_ms``, by our steady clock.
+        longest_lease_s: For how long whoever claimed it in lost moments may still begin to send it.
     """
     entry = entry_of(values[0], values[1])
     fields = dict(zip(FIELDS, values[2:], strict=True))
     if entry.after:
         entry = replace(entry, payload=resolved(entry.payload, results_of(entry, fields["results"])))
     mended = mended_times(fields, now_ms)
-    progress = progress_of(entry.kind, fields | mended, now_ms, solid_ms)
+    progress = progress_of(entry.kind, fields | mended, now_ms, solid_ms, int(longest_lease_s * 1000))
     return Claimed(entry, progress, fields["token"], lease_end_s, claimed_s, int(fields["faults"] or 0), mended)
 
 
@@ -363,7 +370,9 @@ def results_of(entry: Entry, lines: str) -> dict[str, str]:
     return {key: ids.get(id_of(entry.target, key), "") for key in entry.after}
 
 
-def progress_of(kind: str, fields: Mapping[str, str], now_ms: int, solid_ms: int = 0) -> Progress:
+def progress_of(
+    kind: str, fields: Mapping[str, str], now_ms: int, solid_ms: int = 0, longest_lease_ms: int = 0
+) -> Progress:
     """Read the moving part back.
 
     A lapsed lease counts as sent, unless it is recorded before each send and nothing was recorded. What may have been
@@ -387,7 +396,8 @@ def progress_of(kind: str, fields: Mapping[str, str], now_ms: int, solid_ms: int
         # Noted by a clock that had stepped ahead; that was seen at the latest when the ground could be trusted again.
         lost_ms = min(now_ms, solid_ms or now_ms)
     forgotten = lost_ms > 0 and not known.keyed
-    last_sent_ms = max(number("sent_last"), lost_ms if forgotten else 0)
+    # Whoever claimed it in lost moments may begin to send it for as long as the lease that is lost would have been.
+    last_sent_ms = max(number("sent_last"), lost_ms + longest_lease_ms if lost_ms and not again else 0)
     return Progress(
         now_ms=now_ms,
         since_ms=number("since"),

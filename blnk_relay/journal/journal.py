@@ -267,7 +267,11 @@ class Journal(Producing):
         for item in items:
             try:
                 shown = self._shown(item, keys)
-                readable.append(claimed_of(shown, now_ms, asked_s + lease_s, solid_ms, asked_s))
+                readable.append(
+                    claimed_of(
+                        shown, now_ms, asked_s + lease_s, solid_ms, asked_s, longest_lease_s=self.settings.lease_s
+                    )
+                )
             except Exception as error:  # noqa: BLE001 - whatever stands there, the others were handed out as well
                 with reported(variable=self.variable):
                     names: Any = self.client.hmget(self.key(f"intent:{item[0]}"), ["kind", "lane"])
@@ -320,7 +324,7 @@ class Journal(Producing):
             record has not reached the durability of the settings, and the ledger would not recognise a repeat); only
             what is ``ok`` may be sent.
         """
-        arguments: list[str] = []
+        arguments: list[str | int] = []
         key = self.seal.keys().first
         for claimed, send in sends:
             rows = (send.exclusive,) if isinstance(send.exclusive, str) else send.exclusive
@@ -333,6 +337,7 @@ class Journal(Producing):
                 ",".join(send.seen),
                 ",".join(send.perhaps_ours),
                 "" if key is None else key.name,
+                claimed.progress.last_sent_ms,
             ]
         keyed = [KINDS[claimed.entry.kind].keyed for claimed, _ in sends]
         answers: list[str]

@@ -182,3 +182,37 @@ def test_a_letter_that_was_decided_before_a_loss_is_none_and_looked_at_again(
     assert not again.progress.refuse
     assert journal.settle(WORKER, [replace(letter, claimed=again, origin="posted")], []).looked_at_again == frozenset()
     assert status(journal, "order").dead_class == "refused"
+
+
+def test_what_was_put_off_by_whoever_had_it_is_in_doubt_whenever_it_is_due(relay: Relay, journal: Journal) -> None:
+    enqueue(relay, "claimed", "never claimed")
+    (claimed,) = journal.claim(LANE, WORKER, 1).items
+    journal.settle(WORKER, [unsent(claimed)], [])
+    journal.client.hset(journal.key("ground"), "server", "the one before")
+    journal.claim(LANE, WORKER, 0)
+    later_ms = journal.now_ms() + 1
+    journal.client.zadd(
+        journal.key(f"ready:{LANE}"),
+        dict.fromkeys(journal.client.zrange(journal.key(f"ready:{LANE}"), 0, -1), later_ms),
+    )
+    wait_until(lambda: journal.now_ms() > later_ms, 5)
+    lost = {one.entry.key: bool(one.progress.lost_ms) for one in journal.claim(LANE, WORKER, 2).items}
+    assert lost == {"claimed": True, "never claimed": False}
+
+
+def test_a_letter_that_waits_for_others_waits_on_when_it_is_replayed_after_a_loss(
+    relay: Relay, journal: Journal, operator: Operator
+) -> None:
+    """A look sends what it does not find, and asks nobody whose turn it is."""
+    relay.enqueue(payment(), key="first")
+    relay.enqueue(payment(), key="behind", after=["first"], deadline=timedelta(seconds=0.05))
+
+    def is_dead() -> bool:
+        sweep(journal)
+        return status(journal, "behind").state == "dead"
+
+    wait_until(is_dead, 10)
+    journal.client.hset(journal.key("ground"), "server", "the one before")
+    operator.replay(status(journal, "behind"), who="me", reason="it is still wanted")
+    assert status(journal, "behind").state == "waiting"
+    assert journal.client.hget(journal.key(f"intent:{status(journal, 'behind').id}"), "lost")

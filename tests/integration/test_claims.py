@@ -324,12 +324,13 @@ def test_what_may_have_been_sent_in_lost_moments_goes_on_to_count_as_sent_once_i
     enqueue(relay, "doubtful", "other")
     doubtful, other = journal.claim(LANE, WORKER, 2).items
     name = journal.key(f"intent:{doubtful.entry.id}")
-    journal.client.hset(name, mapping={"lost": 1_700_000_000_000, "sent_last": 5})
+    journal.client.hset(name, "lost", 1_700_000_000_000)
     send = Send(memo={"before": "0"})
+    doubtful = replace(doubtful, progress=replace(doubtful.progress, last_sent_ms=1_700_000_030_000))
     assert journal.record([(doubtful, send), (other, send)]) == ["ok", "ok"]
-    fields = ["lost", "sent", "sent_last"]
-    assert journal.client.hmget(name, fields) == [None, "1", "1700000000000"]
-    assert journal.client.hmget(journal.key(f"intent:{other.entry.id}"), fields) == [None, None, None]
+    fields = ["lost", "sent", "lapsed", "sent_last"]
+    assert journal.client.hmget(name, fields) == [None, "1", "1", "1700000030000"]
+    assert journal.client.hmget(journal.key(f"intent:{other.entry.id}"), fields) == [None, None, None, None]
 
 
 def test_to_prolong_is_a_sign_of_life(relay, journal):

@@ -59,6 +59,49 @@ def test_a_repeat_that_is_refused_says_nothing_of_an_earlier_try(story, world, e
             assert one(plan).problems == []
 
 
+_423 = tuple(Event("write", number, "ledger 423") for number in range(1, 6))
+
+
+@pytest.mark.parametrize(
+    ("seed", "story", "events"),
+    [
+        # Who stood still gives back under a token of before the loss what another has sent in the lost moments.
+        (
+            10,
+            "inflight.commit-part",
+            (
+                Event("read", 1, "freeze before", 13.0),
+                Event("time", 130, "failover", 12.2),
+                Event("trip record", 2, "refuse"),
+                Event("time", 127, "crash", 10.0),
+            ),
+        ),
+        # Due again after the loss, by a clock that was ahead of its successor's.
+        (
+            1,
+            "inflight.commit-part",
+            (*_423, Event("time", 166, "step", -5.0), Event("time", 166, "failover", 0.709)),
+        ),
+        # Recorded in lost moments, by somebody who begins to send it as late as the lease allows.
+        (7, "inflight.commit-part", (Event("write", 1, "freeze late", 0.93), Event("time", 9, "failover", 0.5))),
+        # The next generation was applied in lost moments, and is refused when it is repeated.
+        (
+            1,
+            "transaction.split",
+            (
+                Event("write", 1, "ledger batch_locked"),
+                Event("write", 3, "ledger 413"),
+                Event("time", 147, "failover", 0.846),
+            ),
+        ),
+    ],
+    ids=["given back", "clock behind", "begun late", "next generation"],
+)
+def test_what_was_done_in_lost_moments_is_neither_done_again_nor_denied(seed, story, events):
+    with playing() as one:
+        assert one(Plan(seed, {"brisk": True}, (Planned(story, 0.5, 1),), events)).problems == []
+
+
 def test_seeded_runs_keep_the_promise():
     tally = simulate((*FOUND, *SEEDS), processes=1)
     assert tally.failed == {}

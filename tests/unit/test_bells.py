@@ -57,7 +57,10 @@ def test_what_cannot_be_told_for_a_bell_is_none(item: bytes) -> None:
 
 
 SETTINGS = Settings(
-    redis_url="redis://ours.example.com:1/0", base_url="https://x.example.com", instance_id="i", token="t"
+    redis_url="redis://ours.example.com:1/0",
+    base_url="https://x.example.com",
+    instance_id="i",
+    token="t",  # noqa: S106
 )
 
 
@@ -78,7 +81,7 @@ def test_bells_and_workers_have_the_broker_of_the_settings_whatever_another_appl
 class Stuck(Bells):
     """A broker that takes no bell in time."""
 
-    def _publish(self, target: str, lane: str) -> None:
+    def _publish(self, *_: str) -> None:
         time.sleep(1.5)
 
 
@@ -104,7 +107,7 @@ def test_the_time_limit_of_a_task_that_enqueues_is_not_taken_for_trouble_of_the_
     error = SoftTimeLimitExceeded() if limit else OSError("no broker")
 
     class Struck(Bells):
-        def _publish(self, target: str, lane: str) -> None:
+        def _publish(self, *_: str) -> None:
             raise error
 
         def _celery(self) -> Any:

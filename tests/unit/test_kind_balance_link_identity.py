@@ -65,7 +65,8 @@ def test_it_is_sent_without_reading():
     ("identity_id", "ago_s", "expected"),
     [
         (IDENTITY, 1, Look),
-        (IDENTITY, SEEN_S, DONE),
+        (IDENTITY, QUIET_S, DONE),
+        (IDENTITY, SEEN_S, Look),
         (None, SEEN_S, Look),
         (None, QUIET_S, SEND),
         (an_id("idt", 9), QUIET_S, SEND),

@@ -489,6 +489,14 @@ def test_what_is_decided_of_a_hold_before_the_others_are_sent_counts_as_never_se
     assert (ended.dead_class, ended.code) == (DeadClass.PARTIAL, "ITEMS_REFUSED")
 
 
+def test_what_met_a_lock_before_the_loss_may_have_been_sent_again_in_the_lost_moments():
+    memo = {"items": [[ROWS[name], "0", "", "GEN_RESOURCE_LOCKED", ""] for name in "abc"]}
+    settled = [*HELD, below("a", 40, 400), below("b", 41, 300), below("c", 42)]
+    before = sent(HOUR, memo=memo)
+    assert isinstance(decided(PARTS, replace(before, lost_ms=before.now_ms - HOUR), *settled), Done)
+    assert not isinstance(decided(PARTS, before, *settled), Done)
+
+
 def test_nothing_is_sent_while_one_of_them_may_still_be_on_its_way_from_before_the_loss():
     # All that remains could be sent at once; what is recorded with it would end the doubt about the parts.
     assert isinstance(decided(PARTS, replace(FORGOTTEN, last_sent_ms=FORGOTTEN.now_ms - SECOND), *HELD), Look)

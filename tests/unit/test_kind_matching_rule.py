@@ -126,9 +126,10 @@ def test_the_answer_with_an_id_is_the_outcome():
 @pytest.mark.parametrize(
     ("shown", "ago_s", "expected"),
     [
-        (rule(description="new"), SEEN_S, Done("updated", RULE)),
+        (rule(description="new"), QUIET_S, Done("updated", RULE)),
         (rule(description="new"), 1, Look),
         (rule(), SEEN_S, Look),
+        (rule(description="new"), SEEN_S, Look),
         (rule(), QUIET_S, SEND),
         (rule(description="new", name="other"), QUIET_S, SEND),
         (rule(description="new", criteria=None), QUIET_S, SEND),
@@ -164,10 +165,11 @@ def test_the_answer_with_the_rule_is_the_outcome():
 @pytest.mark.parametrize(
     ("shown", "ago_s", "expected"),
     [
-        ((), SEEN_S, Done("deleted", RULE)),
+        ((), QUIET_S, Done("deleted", RULE)),
         # A rule that was made a moment ago may not be shown yet.
         ((), 1, Look),
         ((rule(),), SEEN_S, Look),
+        ((), SEEN_S, Look),
         ((rule(),), QUIET_S, SEND),
     ],
 )

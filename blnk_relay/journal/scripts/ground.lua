@@ -118,7 +118,8 @@ local function in_doubt(created, token, due, again)
     -- By a clock that had stepped ahead: nobody knows when.
   elseif late_ms >= 0 then
     if not claimed_before and (not again or late_ms > AGAIN_MS) then return false end
-  elseif due and tonumber(due) > tonumber(LOST) then
+  elseif due and not token and tonumber(due) > tonumber(LOST) then
+    -- Of what was claimed before, its due time was put off by whoever had it, or is of a clock that was ahead.
     return false
   end
   return not token or claimed_before

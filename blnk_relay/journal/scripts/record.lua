@@ -7,6 +7,7 @@
 --   seen             ids of rows that were seen below them, joined by ","
 --   perhaps_ours     ids of those among them that may be its own work, from moments that the journal has lost
 --   sealed           name of the encryption key that the memo needs; "" for none
+--   until            until when it may have been sent, as far as is known before this
 -- Returns: one for each: "ok", "stale" (the lease is lost), "busy" (another intent is writing to a row), "lagging"
 --   (an earlier intent made a row below one that was not seen, so the read was older than our own writes), "doubtful"
 --   (a row that may be its own work is not known to be another intent's) or "lost" (it was claimed before the journal
@@ -36,9 +37,9 @@ local function is_of_another(made, rows)
   return false
 end
 
-for id, token_then, memo, rows, seen_ids, perhaps_ours, sealed in records(1, 7) do
-  local token, state, excl, lost, last, created = unpack(
-    redis.call('HMGET', intent_key(id), 'token', 'state', 'excl', 'lost', 'sent_last', 'created'))
+for id, token_then, memo, rows, seen_ids, perhaps_ours, sealed, until_ms in records(1, 8) do
+  local token, state, excl, lost, created = unpack(
+    redis.call('HMGET', intent_key(id), 'token', 'state', 'excl', 'lost', 'created'))
   local answer, wanted, seen, number = 'ok', {}, {}, 0
   for one in string.gmatch(seen_ids, '[^,]+') do seen[one], number = true, number + 1 end
   if token ~= token_then or state ~= 'sending' then
@@ -75,10 +76,9 @@ for id, token_then, memo, rows, seen_ids, perhaps_ours, sealed in records(1, 7) 
     note_keys(id, sealed)
     if lost then
       -- What is recorded now is known from here on. It may have been sent before all the same, in moments that the
-      -- journal has lost, and a look need not have shown that yet.
+      -- journal has lost, and a look need not have shown that yet: as under a lease that lapsed then.
       redis.call('HDEL', intent_key(id), 'lost')
-      redis.call('HSET', intent_key(id), 'sent', '1',
-        'sent_last', string.format('%d', math.max(tonumber(lost), tonumber(last or 0))))
+      redis.call('HSET', intent_key(id), 'sent', '1', 'lapsed', '1', 'sent_last', until_ms)
     end
   end
   answers[#answers + 1] = answer

@@ -2,8 +2,8 @@
 -- Deletes: parts:<id>.
 -- Bound: one intent and its references.
 
--- Gives an intent a new generation: nothing was ever sent under its references. It keeps the old ones, so that nobody
--- else takes what the ledger knows.
+-- Gives an intent a new generation: nothing was ever sent under its references, but in moments that the journal has
+-- lost. It keeps the old ones, so that nobody else takes what the ledger knows.
 -- references, namesakes: as accept.lua takes them; body: with the references that stand in it, '' where none does;
 -- sealed: name of the encryption key that this body needs.
 -- Returns nil, or the reference that is taken, and then changes nothing.
@@ -17,6 +17,6 @@ local function renew(id, references, namesakes, body, sealed)
     note_keys(id, sealed)
   end
   redis.call('HINCRBY', intent_key(id), 'gen', 1)
-  redis.call('HDEL', intent_key(id), 'sent', 'lapsed', 'sent_first', 'sent_last', 'memo', 'lost')
+  redis.call('HDEL', intent_key(id), 'sent', 'lapsed', 'sent_first', 'sent_last', 'memo')
   redis.call('DEL', P .. 'parts:' .. id)
 end

@@ -39,6 +39,8 @@ local function revive_letter(id, patience, fresh, line, planned, bells)
     end
     if redis.call('ZRANGE', P .. 'order:' .. order, 0, 0)[1] ~= id then held = true end
   end
+  -- What is only in doubt is looked for when its turn has come: a look sends what it does not find.
+  if held and intent.sent ~= '1' and intent.lapsed ~= '1' then look = false end
   -- A new token as well: what was decided in its last life changes nothing in this one.
   redis.call('HSET', key, 'state', look and 'posted' or held and 'waiting' or 'ready', 'since', NOW,
     'deadline', NOW + tonumber(patience), 'claims', '0', 'token', next_token(intent.token), 'updated', NOW)
