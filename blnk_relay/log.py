@@ -376,6 +376,12 @@ DEAD_LETTER = Event(
     "A human has to look: `blnk-relay dead show`.",
     _INTENT,
 )
+MORE_DEAD = Event(
+    "dead_letters_more",
+    _ERROR,
+    "{count} more dead letters: {kind} {class} {code} at target {target}",
+    "They came of a cancel or a discard, more at once than are told one by one as `dead_letter`.",
+)
 HEALED = Event(
     "cause_over",
     _INFO,

@@ -17,7 +17,7 @@ from blnk_relay.journal.entries import Claimed, Settlement
 from blnk_relay.log import BROKEN, FAULTED, KEY_MISSING, SETTLED, STRANGE_KIND, UNSETTLED, UNTOLD, tell
 from tasks import meter
 from tasks.lookups import Decided
-from tasks.runtime import Runtime, tally
+from tasks.runtime import Reports, Runtime, tally
 from tasks.settlements import Fault, after_fault, after_look, after_rollback
 
 _log = logging.getLogger(__name__)
@@ -131,8 +131,8 @@ def report(runtime: Runtime, settlements: Iterable[Settlement]) -> None:
             code = fields.get("code", "")
             tell(_log, SETTLED, about(settlement.claimed.entry), state=settlement.to, code=code, worker=runtime.worker)
         if settlement.to == State.DEAD:
-            _tell(
-                runtime,
+            tell_dead(
+                runtime.reports,
                 settlement.claimed.entry,
                 Dead(fields["class"], fields["code"], fields["message"]),  # type: ignore[arg-type]
             )
@@ -144,8 +144,9 @@ def report_claims(runtime: Runtime, claims: Claims) -> list[Settlement]:
     Returns:
         The settlements of what was handed out and cannot be read.
     """
+    lapsed = Dead(DeadClass.UNKNOWN, "LAPSED_TOO_OFTEN", "Every worker that claimed it died.")
     for entry in claims.buried:
-        _tell(runtime, entry, Dead(DeadClass.UNKNOWN, "LAPSED_TOO_OFTEN", "Every worker that claimed it died."))
+        tell_dead(runtime.reports, entry, lapsed)
     for kind in claims.strange:
         if runtime.once_in_a_while(f"strange {kind}", float("inf")):
             tell(_log, STRANGE_KIND, kind=kind)
@@ -167,8 +168,9 @@ def broken(runtime: Runtime, claimed: Claimed) -> Settlement:
     return after_look(claimed, origin, does_not_verify(claimed.progress), now_ms(claimed), runtime.worker)
 
 
-def _tell(runtime: Runtime, entry: Entry, death: Dead) -> None:
+def tell_dead(reports: Reports, entry: Entry, death: Dead) -> None:
+    """Tell a human of a new dead letter; that this fails is no trouble of the others."""
     try:
-        runtime.reports.dead(entry, death)
+        reports.dead(entry, death)
     except Exception as error:  # noqa: BLE001 - to tell a human is worth much, and not the fate of the others
         tell(_log, UNTOLD, intent=entry.id, failed=error)

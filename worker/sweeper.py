@@ -26,6 +26,7 @@ from blnk_relay.journal.journals import by_server
 from blnk_relay.log import ACTED, JOURNAL_AWAY, JOURNAL_BACK, LEFT_BEHIND, OTHER_LEDGER, SWEEP_FAILED, UNNAMED, tell
 from blnk_relay.settings import CONFIRM_LANE, Settings
 from blnk_relay.transport.queues import BROKER_ERRORS
+from tasks.reports import tell_dead
 from worker.carriers import Carriers
 from worker.complaints import Complaints
 from worker.outcome_task import Callbacks
@@ -287,10 +288,13 @@ class Round:
             presence.heard(self.target, found.wish, found.due)
         self._unknown = ""
         self._shared.relay.bells.ring(self.target, found.bells)
-        for entry in found.expired:
-            self._shared.reports.dead(entry, EXPIRED)
+        reports = self._shared.reports
+        for entry, death in (*((entry, EXPIRED) for entry in found.expired), *found.untold):
+            tell_dead(reports, entry, death)
+        for cause, number in found.beyond.items():
+            reports.more_dead(self.target, cause, number)
         for cause in found.healed:
-            self._shared.reports.healed(self.target, cause)
+            reports.healed(self.target, cause)
         if found.swept:
             self._tell_acts(found.acts)
             if self._carriers is not None:

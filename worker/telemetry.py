@@ -11,7 +11,7 @@ import logging
 import os
 import threading
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from celery import signals
@@ -29,6 +29,7 @@ from blnk_relay.log import (
     DEAD_LETTER,
     DIFFERENCE,
     HEALED,
+    MORE_DEAD,
     NO_DSN,
     NOT_SENT_TO_SENTRY,
     OTHER_SHAPE,
@@ -63,14 +64,14 @@ class Telemetry:
         """A new dead letter; the ledger's own message may hold names, so it stays in the journal."""
         tell(_log, DEAD_LETTER, about(entry), class_=death.dead_class, code=death.code)
         code = code_shown(death.code)
-        self._tell(
-            Report(
-                ("dead", entry.target, entry.kind, death.dead_class, code),
-                f"dead letter: {entry.kind} {death.dead_class} {code}",
-                {"kind": entry.kind, "class": death.dead_class, "code": code, "target": entry.target},
-                {"intent": entry.id},
-            )
-        )
+        self._tell(_dead(entry.target, entry.kind, death.dead_class, code, {"intent": entry.id}))
+
+    def more_dead(self, target: str, cause: str, count: int) -> None:
+        """So many new dead letters of a cause, too many to be told one by one."""
+        kind, dead_class, code = named(cause)
+        code = code_shown(code)
+        tell(_log, MORE_DEAD, target=target, kind=kind, class_=dead_class, code=code, count=count)
+        self._tell(_dead(target, kind, dead_class, code), count)
 
     def paused(self, target: str, side: str, change: GateChange) -> None:
         """A target was paused, or cannot be reached."""
@@ -156,9 +157,19 @@ class Telemetry:
             )
         )
 
-    def _tell(self, report: Report) -> None:
+    def _tell(self, report: Report, count: int = 1) -> None:
         if self._sender is not None:
-            self._sender.tell(report)
+            self._sender.tell(report, count)
+
+
+def _dead(target: str, kind: str, dead_class: str, code: str, extra: Mapping[str, str] | None = None) -> Report:
+    """That there is a new dead letter: the same for all that are alike, so that they are folded."""
+    return Report(
+        ("dead", target, kind, dead_class, code),
+        f"dead letter: {kind} {dead_class} {code}",
+        {"kind": kind, "class": dead_class, "code": code, "target": target},
+        extra or {},
+    )
 
 
 class _Sender:

@@ -44,6 +44,8 @@ class SweepAnswer(NamedTuple):
     due: Sequence[str]
     healed: Sequence[str]
     acts: Sequence[tuple[str, Sequence[str]]]
+    untold: Sequence[Sequence[str]]
+    beyond: Sequence[str]
 
 
 class SettleAnswer(NamedTuple):

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from hashlib import blake2b
 from typing import Any
 
+from blnk_relay.intents.decision import Dead
 from blnk_relay.intents.intent import DEFAULT_TARGET, Entry, Intent
 from blnk_relay.intents.links import LINK, linked_keys, resolved
 from blnk_relay.intents.progress import Progress
@@ -516,6 +517,14 @@ class Settled:
 def buried_of(pairs: Sequence[Sequence[str]]) -> tuple[Entry, ...]:
     """Intents that were buried on the way, of id and body each."""
     return tuple(_buried(id_, body) for id_, body in pairs)
+
+
+def untold_of(told: Sequence[Sequence[str]]) -> tuple[tuple[Entry, Dead], ...]:
+    """Dead letters of id, body, class and code each; their messages stay in the journal."""
+    return tuple(
+        (_buried(id_, body), Dead(dead_class, code, ""))  # type: ignore[arg-type]
+        for id_, body, dead_class, code in told
+    )
 
 
 def _buried(id_: str, body: str) -> Entry:

@@ -30,6 +30,7 @@ from blnk_relay.journal.entries import (
     buried_of,
     claimed_of,
     unreadable_of,
+    untold_of,
 )
 from blnk_relay.journal.ground import Ground
 from blnk_relay.journal.line import Line
@@ -93,6 +94,8 @@ class Swept:
         due: By lane (``confirm`` for looks) the id of the first that could be taken now: no gate and no pause holds it.
         healed: Names of causes of dead letters that are over: all were replayed or discarded, none since.
         acts: What operators did since the last look, oldest first; of a first look the last one that they did.
+        untold: Dead letters that came of a cancel or a discard, of which no human was told yet; nobody gets them again.
+        beyond: By name of their cause how many more such letters there are, too many to be told one by one.
     """
 
     swept: bool
@@ -103,6 +106,8 @@ class Swept:
     due: Mapping[str, str] = field(default_factory=dict)
     healed: tuple[str, ...] = ()
     acts: tuple[actions.Entry, ...] = ()
+    untold: tuple[tuple[Entry, Dead], ...] = ()
+    beyond: Mapping[str, int] = field(default_factory=dict)
 
 
 class Journal(Producing):
@@ -451,6 +456,8 @@ class Journal(Producing):
             due=due,
             healed=tuple(answer.healed),
             acts=acts,
+            untold=untold_of(answer.untold),
+            beyond={cause: int(number) for cause, number in zip(answer.beyond[::2], answer.beyond[1::2], strict=True)},
         )
 
     def _pay_what_is_owed(self) -> set[str]:

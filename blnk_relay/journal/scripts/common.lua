@@ -125,6 +125,13 @@
 --   emptied            zset    when its last letter was replayed or discarded -> cause of which there are none now
 --                      bound   1,000 members
 --                      gone    letters.lua, when there is one again; sweep.lua, once it is told
+--   untold             zset    died at -> id        letters that came of a cancel or a discard, where no worker is that
+--                              could tell of them
+--                      bound   1,000 members
+--                      gone    sweep.lua, which hands them to a worker
+--   untold-more        hash    cause -> how many such letters there were beyond those
+--                      bound   one field a cause
+--                      gone    sweep.lua, with them
 --   jobs               zset    begun at -> job: replays and discards of many letters
 --                      bound   100 members
 --                      gone    job.lua

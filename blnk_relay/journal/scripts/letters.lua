@@ -7,6 +7,8 @@
 local MOST_READ = 16384
 -- Causes without letters that wait to be told of.
 local MOST_EMPTIED = 1000
+-- Letters that wait to be told of one by one.
+local MOST_UNTOLD = 1000
 -- Digits of an amount: so many add up exactly.
 local MOST_DIGITS = 15
 
@@ -61,6 +63,18 @@ local function join_cause(id, kind, class, code, orders, died)
   if worth and add_worth(cause, worth, '') then redis.call('HSET', intent_key(id), 'worth', worth) end
   for order in string.gmatch(orders or '', 'own:[^\n]+') do
     redis.call('ZINCRBY', P .. 'affected:' .. cause, 1, order)
+  end
+end
+
+-- Notes a letter that comes of what a human or a program closed: whoever runs such a script tells nobody, so the next
+-- sweep hands it to a worker, which does. Of those beyond the most it is only noted how many there are of what.
+local function note_untold(id, kind, class, code)
+  local key = P .. 'untold'
+  if redis.call('ZSCORE', key, id) then return end
+  if redis.call('ZCARD', key) < MOST_UNTOLD then
+    redis.call('ZADD', key, NOW, id)
+  else
+    redis.call('HINCRBY', P .. 'untold-more', cause_of(kind, class, code), 1)
   end
 end
 

@@ -11,18 +11,20 @@
 --   {what to show next time, since when it can be trusted, steps of the clock}, ms until the next thing is due that no
 --   bell tells of (-1: nothing is), what an operator wants of the program ("quiet", "stop", "" for nothing), "<lane>
 --   <id>" of the first of each lane ("confirm" for looks) that is due and that no gate or pause holds back, causes of
---   dead letters that are over, actions since acted, and of a first look the last one, as the stream has them}.
+--   dead letters that are over, actions since acted, and of a first look the last one, as the stream has them, id,
+--   body, class and code of each letter that nobody was told of, cause and number of those that were too many}. What is
+--   to be told is handed out once: a worker that dies before it has told it tells nothing, and none tells it twice.
 -- Deletes: intent:<id>, body:<id>, file:<id>, log:<id>, parts:<id>, waiting, expiring, leased:<worker>, workers,
---   alive, done, signs, worker:<name>, emptied.
+--   alive, done, signs, worker:<name>, emptied, untold, untold-more.
 -- Bound: most of each sort, MOST_WORKERS, MOST_BYTES of payloads, MOST_REFERENCES, MOST_CLEARED, MOST_FORGOTTEN,
---   MOST_HEALED, MOST_ACTS.
+--   MOST_HEALED, MOST_ACTS, MOST_TOLD.
 
 local lock_ms, dead_ms, retention_ms, most = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])
 local cap, shown, program, back_ms = ARGV[5], ARGV[6], ARGV[7], tonumber(ARGV[8])
 local key_retention_ms, findable, sign = tonumber(ARGV[9]), ',' .. ARGV[10] .. ',', ARGV[11]
 local healed_ms, acted = tonumber(ARGV[12]), ARGV[13]
 
-local bells, lapsed, expired, healed, acts = {}, 0, {}, {}, {}
+local bells, lapsed, expired, healed, acts, untold, beyond = {}, 0, {}, {}, {}, {}, {}
 watch(shown)
 local seen = stand(shown)
 local ground = { seen, tonumber(SOLID), steps() }
@@ -82,7 +84,7 @@ local function look_ahead()
     due_at(due > NOW and due or may_go(oldest, ended) and NOW or NOW + HELD_MS)
   end
   -- Whoever is at work, or was a moment ago, may make anything due.
-  if redis.call('EXISTS', P .. 'workers', P .. 'owed') > 0 then due_at(NOW) end
+  if redis.call('EXISTS', P .. 'workers', P .. 'owed', P .. 'untold') > 0 then due_at(NOW) end
   due_at(forgetting_due(key_retention_ms))
 end
 
@@ -99,7 +101,7 @@ end
 local function outcome_of(swept)
   look_ahead()
   local next_ms = next_at and math.max(0, math.ceil(next_at - NOW)) or -1
-  return { swept, bells, expired, NOW, ground, next_ms, wish or '', due_firsts, healed, acts }
+  return { swept, bells, expired, NOW, ground, next_ms, wish or '', due_firsts, healed, acts, untold, beyond }
 end
 
 if not take_lock('sweep', lock_ms) then return outcome_of(0) end
@@ -226,6 +228,22 @@ for _, id in ipairs(redis.call('ZRANGEBYSCORE', P .. 'expiring', 0, NOW, 'LIMIT'
     carried = carried + #body
   end
 end
+
+-- Letters that came of a cancel or a discard, as what they are by now.
+local MOST_TOLD = 100
+for _, id in ipairs(redis.call('ZRANGE', P .. 'untold', 0, MOST_TOLD - 1)) do
+  if carried > MOST_BYTES then break end
+  redis.call('ZREM', P .. 'untold', id)
+  local state, class, code = unpack(redis.call('HMGET', intent_key(id), 'state', 'class', 'code'))
+  -- A human was faster.
+  if state == 'dead' then
+    local body = redis.call('GET', P .. 'body:' .. id) or ''
+    untold[#untold + 1] = { id, body, class or '', code or '' }
+    carried = carried + #body
+  end
+end
+beyond = redis.call('HGETALL', P .. 'untold-more')
+redis.call('DEL', P .. 'untold-more')
 
 for _, lane in ipairs(redis.call('SMEMBERS', P .. 'lanes')) do
   if redis.call('ZCOUNT', P .. 'ready:' .. lane, 0, NOW) > 0 and redis.call('EXISTS', P .. 'pause:' .. lane) == 0

@@ -123,6 +123,7 @@ local function disappoint(id, what, cap)
         redis.call('HSET', intent_key(dependent), 'lost', lost or LOST)
       end
       bury(dependent, kind, class, 'DEPENDENCY_CLOSED', message, cap)
+      note_untold(dependent, kind, class, 'DEPENDENCY_CLOSED')
     elseif state == 'dead' then
       -- Its deadline passed before; from now on it cannot be replayed either. It may have been, in moments that the
       -- journal has lost.
@@ -135,6 +136,10 @@ local function disappoint(id, what, cap)
       end
       redis.call('HSET', intent_key(dependent), 'class', class, 'code', 'DEPENDENCY_CLOSED', 'message', message)
       join_cause(dependent, kind, class, 'DEPENDENCY_CLOSED', orders, died)
+      -- Of what it was told as there may be none left now, and that will be told; not again where it stays what it was.
+      if class ~= class_then or code_then ~= 'DEPENDENCY_CLOSED' then
+        note_untold(dependent, kind, class, 'DEPENDENCY_CLOSED')
+      end
       to_copy(dependent)
     end
   end
