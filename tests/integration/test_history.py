@@ -121,6 +121,7 @@ def test_each_life_of_a_letter_is_kept_and_says_how_it_was_closed(relay, databas
     operator.replay(status(journal, "poor"), who="me", reason="funds came")
     copy(journal, database)
     assert [row["closed"] for row in rows_of(database, schema.letters, "died_ms")] == ["replayed"]
+    assert [row["generation"] for row in rows_of(database, schema.letters)] == [0], "the one that it died with"
     states = {row["key"]: row["state"] for row in rows_of(database, schema.intents, "key")}
     assert states == {"first": "done", "poor": "open"}
     for claimed in journal.claim(LANE, WORKER, 100).items:

@@ -26,7 +26,7 @@ local function revive_letter(id, patience, fresh, line, planned, bells)
     if taken then return 'taken', taken end
     look = false
   end
-  note_life(id, 'replayed')
+  note_life(id, 'replayed', intent.gen or '0')
   to_copy(id)
   redis.call('HDEL', key, 'class', 'code', 'message', 'attempts', 'sends', 'accepted', 'refuse', 'looks', 'faults',
     'charged', 'looker')
