@@ -20,7 +20,7 @@ from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, Operati
 
 from blnk_relay.errors import HistoryUnavailable, InvalidSettings
 from blnk_relay.history import schema
-from blnk_relay.history.values import Acted, Ended, Life, indexed, stored
+from blnk_relay.history.values import HIDDEN, Acted, Ended, Life, indexed, stored
 
 #: Longest wait for a connection, for a lock, and for one statement.
 _CONNECT_S, _LOCK_S, _STATEMENT_S = 5, 2, 60
@@ -334,6 +334,8 @@ class Page:
             ],
         }
         for table, rows in children.items():
+            if table is schema.names:
+                self._forget_names(ended)
             self._put(table, rows, tuple(column.name for column in table.primary_key.columns))
         lines = [
             asdict(line) | {"journal": self.number, "intent": one.id, **_told(line, ("what", "code", "worker", "note"))}
@@ -355,6 +357,16 @@ class Page:
             .where(table.c.number == self.number)
             .values(born=place.born, page=place.page, epoch=place.epoch, copied_ms=at_ms)
         )
+
+    def _forget_names(self, ended: Sequence[Ended]) -> None:
+        """Delete the names of what is hidden by now: they may have been written in the clear before it was.
+
+        Not where what is hidden could not be read: others may have written what it is found by.
+        """
+        table = schema.names
+        hidden = [one.id for one in ended if any(name.text.startswith(HIDDEN) for name in one.names)]
+        for some in _batches(hidden):
+            self._connection.execute(sa.delete(table).where(table.c.journal == self.number, table.c.intent.in_(some)))
 
     def _of(self, one: Ended) -> dict[str, Any]:
         return {"journal": self.number, "intent": one.id, "ended_ms": one.ended_ms}

@@ -25,8 +25,10 @@ from blnk_relay import (
     Write,
     bulk_transactions,
     create_matching_rule,
+    refund,
     upload_records,
 )
+from blnk_relay.history import schema
 from blnk_relay.intents.decision import Send
 from blnk_relay.journal.entries import Settlement
 from blnk_relay.journal.flows import run_flow
@@ -35,6 +37,8 @@ from tasks.confirm import confirm
 from tasks.deliver import deliver
 from tests.support.cli import run
 from tests.support.hands import hands
+from tests.support.history import books_of, copy, made, rows_of, sqlite_url
+from tests.support.journal import WORKER, finish
 from tests.support.payments import payment
 from tests.support.secrecy import a_key
 from tests.support.waiting import wait_until
@@ -458,3 +462,22 @@ def test_the_commands_tell_which_key_is_needed_and_go_on_without_it(having, envi
     environment.setenv("BLNK_RELAY_ENCRYPTION_KEYS", TWO)
     assert run("encryption", "keys", "--json").json["targets"][0]["old"] == 0
     assert "sekret" in run("show", "order", "--payload").out
+
+
+def test_what_is_encrypted_later_does_not_stay_in_the_clear_among_the_names_of_history(having, tmp_path):
+    database, secret = made(sqlite_url(tmp_path)), "txn_0f0e0d0c-0b0a-4908-8706-050403020100"
+    clear = having(history_url=sqlite_url(tmp_path))
+    clear.enqueue(payment(destination="@secret-wallet"), key="order-1")
+    clear.enqueue(refund(secret), key="refund-1")
+    journal = clear.journal()
+    finish(journal, *(one for lane in journal.settings.lanes for one in journal.claim(lane, WORKER, 10).items))
+    copy(journal, database)
+    assert secret in str(rows_of(database, schema.names, "name"))
+    hidden = having(ONE, history_url=sqlite_url(tmp_path))
+    assert reseal(hidden).done == 2
+    copy(hidden.journal(), database)
+    told = str(books_of(database))
+    assert [text for text in (secret, "@secret-wallet") if text in told] == []
+    names = {(row["sort"], row["name"]) for row in rows_of(database, schema.names, "name")}
+    assert ("reference", "order-1") in names
+    database.close()
