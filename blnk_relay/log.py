@@ -494,7 +494,10 @@ DIFFERENCES = Event(
     "See `audit_difference`.",
 )
 AUDIT_UNREAD = Event(
-    "audit_unread", _WARNING, "audit of target {target}: {count} not looked at, {why}", "They could not be read."
+    "audit_unread",
+    _WARNING,
+    "audit of target {target}: {count} not looked at, {why}",
+    "They could not be read, or were trimmed.",
 )
 AUDIT_STUCK = Event(
     "audit_stuck", _WARNING, "audit of target {target} is not through: {why}", "It goes on later.", (*_FAULT, "unsaid")

@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from blnk_relay.audit.ours import first_and_generation, is_derived, is_ours_alone, owned_as, refunded_by
 from blnk_relay.audit.reader import Reader
-from blnk_relay.audit.report import Report, finding_of
+from blnk_relay.audit.report import Finding, Report, finding_of
 from blnk_relay.intents.evidence import ADVICE, Difference, Evidence, Known, Past, Sort, difference
 from blnk_relay.intents.exchange import SEVERAL_ROWS, Failure, Response
 from blnk_relay.intents.found import Found, Lookup, Row
@@ -89,22 +89,21 @@ class Place:
         at_ms: What ended, or was made, before then was looked at.
         report: What was found until then.
         seen: Ids of intents that ended just then and were looked at as well.
-        again: Ids of intents of which differences were found. What differs holds values of theirs, which are kept
-            nowhere: they are compared once more instead.
+        again: Differences that were found of intents, without what differs: that holds values of theirs, which are
+            kept nowhere. The intents are compared once more instead.
     """
 
     stage: str
     at_ms: int
     report: Report
     seen: tuple[str, ...] = ()
-    again: tuple[str, ...] = ()
+    again: tuple[Finding, ...] = ()
 
     def kept(self) -> dict[str, Any]:
         """As JSON, without a value of any intent."""
         report, again = self.report.without_values()
-        ids = [*dict.fromkeys((*self.again, *again))]
         kept = {"stage": self.stage, "at_ms": self.at_ms, "report": report.kept()}
-        return {**kept, "seen": list(self.seen), "again": ids}
+        return {**kept, "seen": list(self.seen), "again": [asdict(one) for one in (*self.again, *again)]}
 
     @classmethod
     def from_kept(cls, kept: Mapping[str, Any]) -> Place:
@@ -115,7 +114,7 @@ class Place:
         """
         if kept["stage"] not in _STAGES:
             raise ValueError("there is no such stage")
-        seen, again = (tuple(str(id_) for id_ in kept[name]) for name in ("seen", "again"))
+        seen, again = tuple(str(id_) for id_ in kept["seen"]), tuple(Finding(**one) for one in kept["again"])
         return cls(str(kept["stage"]), int(kept["at_ms"]), Report.from_kept(kept["report"]), seen, again)
 
 
@@ -160,12 +159,9 @@ class Audit:
             since: What ended at or after then.
             until: And before then; up to what reads may not show yet, when None or later than that.
         """
-        now_ms = self._journal.now_ms()
-        latest_ms = now_ms - self._lag_ms
+        latest_ms = self._journal.now_ms() - self._lag_ms
         until_ms = latest_ms if until is None else min(_ms(until), latest_ms)
         report = Report(self._journal.target, min(_ms(since), until_ms), until_ms)
-        if report.since_ms < now_ms - self._retention_ms:
-            report.trimmed = self._journal.trimmed()
         return Place(_COMPARED[0], report.since_ms, report)
 
     def run(self, place: Place) -> Report:
@@ -188,8 +184,7 @@ class Audit:
         self._keep(place)
         try:
             self._known.prepare(self._journal.now_ms() - self._retention_ms)
-            for batch in _batches(self._pasts(place.again, report)):
-                self._batch(batch, report, anew=True)
+            self._once_more(place.again, report)
             for stage in _STAGES[_STAGES.index(place.stage) :]:
                 first = stage == place.stage
                 from_ms, seen = (place.at_ms, place.seen) if first else (report.since_ms, ())
@@ -215,34 +210,66 @@ class Audit:
         at_ms = from_ms
         for page in self._journal.ids(state, moment(from_ms), moment(report.until_ms)):
             for chunk in batched(page, MOST_INTENTS):
-                pasts = self._pasts([id_ for id_, _ in chunk if id_ not in seen], report)
+                pasts, unread = self._pasts([id_ for id_, _ in chunk if id_ not in seen], report)
+                report.unread.update(unread.values())
+                if stage == "done":
+                    self._miss_trimmed(at_ms, report)
                 for batch in _batches(pasts):
-                    self._batch(batch, report)
+                    report.unread.update(self._batch(batch, report).values())
                 # Several may have ended at once, and only some of them be in this chunk.
                 before_ms, at_ms = at_ms, int(chunk[-1][1])
                 at_once = [id_ for id_, ended_ms in chunk if int(ended_ms) == at_ms]
                 seen = [*(seen if at_ms == before_ms else ()), *at_once]
                 yield at_ms, seen
+        if stage == "done":
+            self._miss_trimmed(at_ms, report)
 
-    def _pasts(self, ids: Sequence[str], report: Report) -> list[Past]:
-        found = []
+    def _miss_trimmed(self, at_ms: int, report: Report) -> None:
+        """Say so where some of what ended after a time, and was not looked at yet, may have been trimmed by now."""
+        if at_ms < min(self._journal.now_ms() - self._retention_ms, report.until_ms):
+            report.trimmed = max(report.trimmed, self._journal.trimmed())
+
+    def _once_more(self, again: Sequence[Finding], report: Report) -> None:
+        """Compare what differed; what cannot be compared any more, or is not come to, differs as it did."""
+        left: dict[str, list[Finding]] = {}
+        for one in again:
+            left.setdefault(one.intent, []).append(one)
+        unread: dict[str, str] = {}
+        try:
+            pasts, unread = self._pasts([*left], report)
+            there = {past.entry.id for past in pasts}
+            left = {id_: theirs for id_, theirs in left.items() if id_ in there or id_ in unread}
+            for batch in _batches(pasts):
+                unread |= self._batch(batch, report, anew=True)
+                for past in batch:
+                    if past.entry.id not in unread:
+                        del left[past.entry.id]
+        finally:
+            for id_, theirs in left.items():
+                for one in theirs:
+                    report.add(one.without_values(unread.get(id_, "")))
+
+    def _pasts(self, ids: Sequence[str], report: Report) -> tuple[list[Past], dict[str, str]]:
+        """Those of some intents that are over; and which cannot be compared, and why."""
+        found, unread = list[Past](), dict[str, str]()
         for id_, past in self._journal.pasts(ids).items():
             if isinstance(past, Past):
                 # One that was replayed since is not over any more.
                 found += [past] if past.state in _OVER else []
-            elif past != GONE:
-                report.unread[f"{past} (intent {id_})" if len(report.unread) < _MOST_REASONS else past] += 1
-        return found
+            else:
+                few = len(report.unread) + len(unread) < _MOST_REASONS
+                unread[id_] = f"{past} (intent {id_})" if few else past
+        return found, unread
 
-    def _batch(self, batch: Sequence[Past], report: Report, *, anew: bool = False) -> None:
-        """Compare a batch; ``anew`` where it was counted already."""
+    def _batch(self, batch: Sequence[Past], report: Report, *, anew: bool = False) -> dict[str, str]:
+        """Compare a batch; ``anew`` where it was counted already. Returns of which nothing can be said, and why."""
         first, unread = self._differences(batch)
         suspects = [past.entry.id for past, differences in first if differences]
         confirmed: dict[str, tuple[Past, tuple[Difference, ...]]] = {}
         if suspects:
-            fresh = [past for past in self._journal.pasts(suspects).values() if isinstance(past, Past)]
+            fresh, lost = self._pasts(suspects, report)
             second, failed = self._differences(fresh, again=True)
-            unread |= failed
+            unread |= lost | failed
             confirmed = {past.entry.id: (past, differences) for past, differences in second}
         for past, differences in first:
             id_ = past.entry.id
@@ -257,8 +284,7 @@ class Audit:
                 for one in again:
                     if (one.sort, one.reference) in known:
                         report.add(finding_of(self._journal.target, now, one))
-        for reason in unread.values():
-            report.unread[reason] += 1
+        return unread
 
     def _differences(
         self, batch: Sequence[Past], *, again: bool = False

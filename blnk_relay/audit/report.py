@@ -16,6 +16,9 @@ MOST_FINDINGS = 200
 #: What a report counts by names, which JSON has as objects.
 _COUNTED = ("compared", "found", "unread")
 
+#: What is shown of a difference whose values are kept nowhere, until it is compared once more.
+_DIFFERED = "it differed when it was compared, and could not be compared once more"
+
 
 @dataclass(frozen=True, slots=True)
 class Finding:
@@ -50,6 +53,14 @@ class Finding:
         """What tells it from others, for as long as it stays."""
         return digest(self.target, self.sort, self.intent, self.reference)
 
+    def without_values(self, why: str = "") -> Finding:
+        """The same without a value of the intent.
+
+        Args:
+            why: Why it was not compared once more, where that is known.
+        """
+        return replace(self, key="", reference="", says="", shows=f"{_DIFFERED}{why and f': {why}'}")
+
 
 def finding_of(target: str, past: Past | None, difference: Difference) -> Finding:
     """A difference with the intent that it is about; None where the journal knows none."""
@@ -82,8 +93,7 @@ class Report:
         rows: Rows of the ledger that were looked through for references of ours.
         others: Those of them that are nobody's we know.
         reads: Requests to the ledger.
-        trimmed: Intents that ended before all that the journal still has, of all times, where the audit was to look
-            that far back.
+        trimmed: Intents of all times that were trimmed, where the audit came to a time when it was that old already.
         whole: Whether it came to its end.
         stopped: Why it did not.
     """
@@ -118,12 +128,12 @@ class Report:
         if len(self.findings) < MOST_FINDINGS:
             self.findings.append(finding)
 
-    def without_values(self) -> tuple[Report, tuple[str, ...]]:
-        """The same without what was found of intents, and the ids of these."""
+    def without_values(self) -> tuple[Report, tuple[Finding, ...]]:
+        """The same without what was found of intents, and that without a value of theirs."""
         theirs = [one for one in self.findings if one.intent]
         found = self.found - Counter(one.sort for one in theirs)
         bare = replace(self, found=found, findings=[one for one in self.findings if not one.intent])
-        return bare, tuple(dict.fromkeys(one.intent for one in theirs))
+        return bare, tuple(one.without_values() for one in theirs)
 
     def kept(self) -> dict[str, Any]:
         """As JSON."""

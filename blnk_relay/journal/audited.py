@@ -25,7 +25,7 @@ from blnk_relay.journal.seal import Seal
 from blnk_relay.kinds.registry import KINDS
 
 #: Why an intent cannot be compared.
-GONE, BROKEN, STRANGE_KIND = "gone", "unreadable", "unknown kind"
+GONE, BROKEN, STRANGE_KIND = "no longer kept", "unreadable", "unknown kind"
 
 #: Differences that are remembered as told.
 MOST_TOLD = 10_000

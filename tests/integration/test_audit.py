@@ -6,6 +6,7 @@ import json
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -13,7 +14,7 @@ import pytest
 
 from blnk_relay import Operator, Relay, commit_hold
 from blnk_relay._version import __version__
-from blnk_relay.audit import Place
+from blnk_relay.audit import Place, Report
 from blnk_relay.intents.exchange import Response
 from blnk_relay.journal.audited import MOST_TOLD, Audited
 from blnk_relay.journal.status import moment
@@ -27,6 +28,7 @@ from tests.support.payments import CURRENCY, hold, payment, poor
 from tests.support.sentry import FakeSentry
 from tests.support.waiting import wait_until
 from worker.audit import opened
+from worker.audit.rolling import Rolling
 from worker.cli import exits
 from worker.demo.play import play
 from worker.demo.stage import Stage, as_environment
@@ -272,6 +274,128 @@ def test_what_was_trimmed_can_no_longer_be_compared_and_that_is_said(make_stage,
     assert f"{PAID} intents that ended long ago can no longer be compared" in shown.out
     # Their rows are known to be ours all the same.
     assert ran.json["rows"] >= PAID
+
+
+@pytest.fixture
+def old_shop(make_stage, monkeypatch) -> tuple[Stage, Relay]:
+    """A shop of one's own whose worker has gone home, and whose audits look at three intents at a time."""
+    stage = make_stage(settings=PROMPT)
+    monkeypatch.setattr("blnk_relay.audit.audit.MOST_INTENTS", 3)
+    with paid(stage) as relay:
+        stage.stop_workers()
+        # Whoever comes later comes so late that all of it is older than what is kept.
+        for name, value in as_environment(replace(stage.settings, retention_s=0.5)).items():
+            monkeypatch.setenv(name, value)
+        yield stage, relay
+
+
+def trim(stage: Stage) -> None:
+    """Have all that is done swept away."""
+    with Relay(replace(stage.settings, retention_s=0.1)) as relay:
+        journal = relay.journal()
+        wait_until(lambda: journal.sweep() and Audited(journal).trimmed() == PAID, 20, "the sweep")
+
+
+def first_ended(relay: Relay, number: int) -> list[Any]:
+    """Those that an audit comes to first."""
+    return sorted((relay.get(key_of(one)) for one in range(PAID)), key=lambda paid: (paid.updated, paid.id))[:number]
+
+
+def test_what_differed_and_was_trimmed_before_the_audit_went_on_still_counts(old_shop):
+    stage, relay = old_shop
+    audited = Audited(relay.journal())
+    one, other = first_ended(relay, 2)
+    with (
+        falsified(stage.sandbox, gone(one.transaction_id)),
+        falsified(stage.sandbox, gone(other.transaction_id)),
+    ):
+        cut_short(stage, relay, lambda place: audited.keep_place("operator", place.kept()))
+    kept = audited.place("operator")
+    assert kept is not None
+    assert "Sekret" not in json.dumps(kept)
+    trim(stage)
+    # Wherever it ends once more, they are not forgotten either.
+    with reads_paused(relay):
+        assert run("audit", "--rate", "1000", "--resume", "--patience", "0").code == exits.DIFFERENT
+    audited.keep_place("operator", kept)
+    ran = run("audit", "--rate", "1000", "--resume", "--json")
+    assert ran.code == exits.DIFFERENT
+    assert (ran.json["whole"], ran.json["differences"], ran.json["by_sort"]) == (True, 2, {"missing": 2})
+    assert {(found["sort"], found["kind"], found["intent"]) for found in ran.json["first"]} == {
+        ("missing", "transaction", one.id),
+        ("missing", "transaction", other.id),
+    }
+    assert all("no longer kept" in found["shows"] for found in ran.json["first"])
+
+
+@contextmanager
+def reads_paused(relay: Relay) -> Iterator[None]:
+    """Nothing is read while the block runs."""
+    operator = Operator(relay.journals)
+    operator.pause_target("default", who="ann", reason="moving house")
+    try:
+        yield
+    finally:
+        operator.resume_target("default", who="ann")
+
+
+def test_what_was_trimmed_before_the_audit_came_to_it_is_not_looked_at(old_shop):
+    stage, relay = old_shop
+    audited = Audited(relay.journal())
+    cut_short(stage, relay, lambda place: audited.keep_place("operator", place.kept()))
+    trim(stage)
+    ran = run("audit", "--rate", "1000", "--resume", "--json")
+    assert ran.code == exits.UNREAD
+    assert (ran.json["whole"], ran.json["trimmed"], ran.json["differences"]) == (True, PAID, 0)
+
+
+def test_an_audit_that_takes_longer_than_things_are_kept_says_so(old_shop, monkeypatch):
+    stage, relay = old_shop
+    now_ms, late_ms, places = Audited.now_ms, 0, list[Place]()
+    monkeypatch.setattr(Audited, "now_ms", lambda self: now_ms(self) + late_ms)
+
+    def dawdle(place: Place) -> None:
+        nonlocal late_ms
+        places.append(place)
+        if len(places) == 3:
+            trim(stage)
+            late_ms = int(stage.settings.retention_s * 1000)
+
+    with opened(
+        stage.settings, relay.journal(), Telemetry(stage.settings), rate=1000, patience_s=1, pause=time_out, keep=dawdle
+    ) as made:
+        report = made.audit.run(made.audit.begin(moment(relay.journal().now_ms()) - timedelta(hours=1)))
+    assert (report.whole, report.clean, report.complete) == (True, True, False)
+    assert (report.trimmed, report.compared["done"]) == (PAID, 6)
+    # These were listed, and gone once it was their turn.
+    assert sorted(report.unread.values()) == [1] * (PAID - 6)
+    assert all(reason.startswith("no longer kept (intent ") for reason in report.unread)
+
+
+def test_what_is_trimmed_before_a_difference_shows_again_is_not_looked_at(old_shop, monkeypatch):
+    stage, relay = old_shop
+    (one,) = first_ended(relay, 1)
+    pasts, looks = Audited.pasts, list[str]()
+
+    def meanwhile(self: Audited, ids: Any) -> Any:
+        looks.extend(ids)
+        if looks.count(one.id) == 2:
+            trim(stage)
+        return pasts(self, ids)
+
+    monkeypatch.setattr(Audited, "pasts", meanwhile)
+    with falsified(stage.sandbox, gone(one.transaction_id)):
+        ran = run("audit", "--rate", "1000", "--since", "1h", "--json")
+    assert (ran.code, ran.json["differences"]) == (exits.UNREAD, 0)
+    assert ran.json["not_looked_at"][f"no longer kept (intent {one.id})"] == 1
+
+
+def test_a_worker_tells_that_its_audit_came_too_late(journal, caplog):
+    settings = journal.settings
+    Rolling(settings, journal, Telemetry(settings), time_out)._sum_up(Report("default", 1, 2, trimmed=7, whole=True))
+    assert [record.getMessage() for record in caplog.records] == [
+        "audit of target default: 7 not looked at, at most: they were trimmed before they could be compared"
+    ]
 
 
 def test_nobody_is_accused_of_what_an_intent_that_cannot_be_read_may_have_done(make_stage, monkeypatch):

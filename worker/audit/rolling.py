@@ -36,6 +36,9 @@ _PATIENCE_S = 60.0
 #: How many audits a window of time sees.
 _ROUNDS = 24
 
+#: Why nobody can tell of some. What was trimmed is counted for all times.
+_TOO_LATE = "at most: they were trimmed before they could be compared"
+
 #: Shortest and longest time between two looks whether an audit is due.
 _LEAST_S, _MOST_S = 0.2, 60.0
 
@@ -173,6 +176,8 @@ class Rolling:
             tell(_log, DIFFERENCES, target=self.target, count=found)
         for reason, number in report.unread.most_common(5):
             tell(_log, AUDIT_UNREAD, target=self.target, count=number, why=reason)
+        if report.trimmed:
+            tell(_log, AUDIT_UNREAD, target=self.target, count=report.trimmed, why=_TOO_LATE)
 
 
 def _place(kept: dict[str, Any] | None) -> Place | None:
