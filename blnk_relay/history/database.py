@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 from sqlalchemy.engine import URL, make_url
@@ -22,11 +22,30 @@ from blnk_relay.errors import HistoryUnavailable, InvalidSettings
 from blnk_relay.history import schema
 from blnk_relay.history.values import HIDDEN, Acted, Ended, Life, indexed, stored
 
+if TYPE_CHECKING:
+    from blnk_relay.history.waiting import Watch
+
 #: Longest wait for a connection, for a lock, and for one statement.
 _CONNECT_S, _LOCK_S, _STATEMENT_S = 5, 2, 60
 
+#: How much later than the server's own end of a statement a connection is cut here: it stands still, and ends nothing.
+_GRACE_S = 5
+
+#: Longest wait for one statement of an upgrade of the tables: an index of all that is kept is no matter of a minute.
+_UPGRADE_S = 86_400
+
 #: After which a transaction that says nothing is ended by the server: who began it is frozen, or gone.
 _IDLE_S = 60
+
+#: When the system gives up a host that is gone without a word: half as late as a statement ends, in seconds and, for
+#: what was sent and not taken, in milliseconds. Whoever has others in the address has reasons.
+_KEEPALIVE = {
+    "keepalives": 1,
+    "keepalives_idle": 15,
+    "keepalives_interval": 5,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 30_000,
+}
 
 #: Rows in one statement; SQLite takes 32,766 values in one.
 _ROWS = 500
@@ -105,7 +124,8 @@ class Database:
         self.shown = shown(address)
         self.is_postgres = url.drivername.startswith("postgresql")
         try:
-            self.engine = sa.create_engine(url, **(_postgres() if self.is_postgres else _sqlite(url)))
+            self.engine = sa.create_engine(url, **(_postgres(url) if self.is_postgres else _sqlite(url)))
+            self._bound = _bounded(self.engine) if self.is_postgres else None
         except (ModuleNotFoundError, NoSuchModuleError):
             raise InvalidSettings(
                 f"{_SETTING} needs what is not installed: pip install 'blnk-relay-worker[history]'"
@@ -121,6 +141,17 @@ class Database:
     def close(self) -> None:
         """Give its connections back."""
         self.engine.dispose()
+        if self._bound is not None:
+            self._bound.close()
+
+    def take_time(self, connection: sa.Connection) -> None:
+        """Let statements over a connection take as long as an upgrade may, until it is given back.
+
+        The server's own timeouts are another matter.
+        """
+        if self._bound is not None:
+            raw: Any = connection.connection.driver_connection
+            raw.longest_s = _UPGRADE_S
 
     # -- whether it can be used --------------------------------------------------------------------------------------
 
@@ -426,21 +457,51 @@ def _batches(ids: Sequence[str]) -> Iterator[Sequence[str]]:
 # -- dialects ----------------------------------------------------------------------------------------------------------
 
 
-def _postgres() -> dict[str, Any]:
+def _postgres(url: URL) -> dict[str, Any]:
     timeouts = {
         "lock_timeout": _LOCK_S,
         "statement_timeout": _STATEMENT_S,
         "idle_in_transaction_session_timeout": _IDLE_S,
     }
     options = " ".join(f"-c {name}={seconds}s" for name, seconds in timeouts.items())
+    keepalive = {name: value for name, value in _KEEPALIVE.items() if name not in url.query}
     return {
-        "connect_args": {"connect_timeout": _CONNECT_S, "options": options, "application_name": "blnk-relay"},
+        "connect_args": {
+            "connect_timeout": _CONNECT_S,
+            "options": options,
+            "application_name": "blnk-relay",
+            **keepalive,
+        },
+        # Nothing of that type is stored, and to look for it is a wait that cannot be bounded.
+        "use_native_hstore": False,
         "pool_size": 2,
         "max_overflow": 8,
         "pool_pre_ping": True,
         "pool_timeout": _CONNECT_S,
         "hide_parameters": True,
     }
+
+
+def _bounded(engine: sa.Engine) -> Watch:
+    """Let each answer that is waited for over connections of an engine end by our clock as well."""
+    from blnk_relay.history.waiting import Watch, connected
+
+    watch, longest_s, in_pool_s = Watch(), _STATEMENT_S + _GRACE_S, _CONNECT_S
+
+    def connect(_dialect: Any, _record: Any, arguments: Any, options: Any) -> Any:
+        return connected(watch, longest_s, *arguments, **options)
+
+    def take(connection: Any, _record: Any, _proxy: Any) -> None:
+        connection.longest_s = longest_s
+
+    def give_back(connection: Any, _record: Any) -> None:
+        # Before it is taken again it is asked whether it is still there, which is to take no longer than a new one.
+        if connection is not None:
+            connection.longest_s = in_pool_s
+
+    for name, act in (("do_connect", connect), ("checkout", take), ("checkin", give_back)):
+        sa.event.listen(engine, name, act)
+    return watch
 
 
 def _sqlite(url: URL) -> dict[str, Any]:

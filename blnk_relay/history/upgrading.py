@@ -28,9 +28,10 @@ def upgrade(database: Database, revision: str = "head") -> tuple[str, str]:
     before = database.revision()
     with reported(), database.engine.execution_options(writes=True).begin() as connection:
         if database.is_postgres:
+            database.take_time(connection)
             # Whoever comes second waits, and finds it done.
-            connection.exec_driver_sql("set local lock_timeout = 0; select pg_advisory_xact_lock(7221394468)")
-            connection.exec_driver_sql("set local statement_timeout = 0")
+            connection.exec_driver_sql("set local lock_timeout = 0; set local statement_timeout = 0")
+            connection.exec_driver_sql("select pg_advisory_xact_lock(7221394468)")
         config = Config()
         config.set_main_option("script_location", str(_MIGRATIONS))
         config.attributes["connection"] = connection
