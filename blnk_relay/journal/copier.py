@@ -14,9 +14,11 @@ from blnk_relay.errors import HistoryUnavailable
 from blnk_relay.journal.copying import (
     Portion,
     Wanted,
+    begun_flow,
     copied_flow,
     ended_flow,
     lives_of,
+    over_flow,
     portion_flow,
     trouble_flow,
 )
@@ -79,18 +81,28 @@ class Copier:
             HistoryUnavailable: The database cannot be used, or not for this journal; that is noted in it.
             JournalUnavailable: Redis did not answer; what was written is copied once more.
         """
+        journal = self._journal
+        journal.drive(begun_flow(journal.prefix))
         try:
-            return self._round()
+            done = self._round()
         except HistoryUnavailable as error:
-            journal = self._journal
             journal.drive(trouble_flow(journal.prefix, error.code or "unavailable", journal.now_ms()))
             raise
+        except Exception:
+            journal.drive(over_flow(journal.prefix))
+            raise
+        if done is None:
+            # Somebody else is at it, and says himself when it is over.
+            return Round()
+        journal.drive(over_flow(journal.prefix))
+        return done
 
-    def _round(self) -> Round:
+    def _round(self) -> Round | None:
+        """Copy one page; None where somebody else does."""
         database = self._database.id()
         with self._database.locked(self._name, self.target) as page:
             if page is None:
-                return Round()
+                return None
             portion = self._portion(database, page)
             if not (portion.ids or portion.lives or portion.acted or portion.begins or portion.moved):
                 return Round()

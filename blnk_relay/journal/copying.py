@@ -142,10 +142,22 @@ def copied_flow(database: str, portion: Portion) -> Flow[bool]:
     return bool(noted)
 
 
+def begun_flow(prefix: str) -> Flow[None]:
+    """Note that somebody begins a page, and when: while the database says nothing, nothing else tells of him."""
+    now_ms, _ = yield Run("now", ())
+    yield Ask((("HSET", f"{prefix}history", "begun", now_ms),))
+
+
+def over_flow(prefix: str) -> Flow[None]:
+    """Note that it is over, whatever came of it."""
+    yield Ask((("HDEL", f"{prefix}history", "begun"),))
+
+
 def trouble_flow(prefix: str, code: str, now_ms: int) -> Flow[None]:
-    """Note what keeps history from going on, and since when."""
+    """Note what keeps history from going on, and since when; the page that was begun is over by that."""
     name = f"{prefix}history"
-    yield Ask((("HSET", name, "trouble", code), ("HSETNX", name, "trouble_since", now_ms)))
+    told = (("HSET", name, "trouble", code), ("HSETNX", name, "trouble_since", now_ms), ("HDEL", name, "begun"))
+    yield Ask(told)
 
 
 def off_flow(*, forced: bool) -> Flow[tuple[bool, int]]:

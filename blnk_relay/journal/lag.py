@@ -26,6 +26,7 @@ class HistoryLag:
             upgrade``), ``shape`` (run ``blnk-relay upgrade``), ``database`` (somebody copies into another one),
             ``journal`` (another journal of this name is copied into this database), or the name of an error.
         trouble_s: For how long.
+        begun_s: Seconds since somebody began a page that is not over; None where none is under way.
     """
 
     target: str
@@ -37,6 +38,7 @@ class HistoryLag:
     seen_s: float | None = None
     trouble: str = ""
     trouble_s: float = 0.0
+    begun_s: float | None = None
 
 
 def lag_flow(settings: Settings, target: str) -> Flow[HistoryLag]:
@@ -50,7 +52,7 @@ def lag_commands(prefix: str) -> tuple[tuple[str | int, ...], ...]:
     """What is read first, in a trip of whoever asks for other things as well."""
     return (
         ("HGET", f"{prefix}ground", "history"),
-        ("HMGET", f"{prefix}history", "seen", "walked", "letters", "trouble", "trouble_since"),
+        ("HMGET", f"{prefix}history", "seen", "walked", "letters", "trouble", "trouble_since", "begun"),
     )
 
 
@@ -64,7 +66,7 @@ def lag_rest_flow(settings: Settings, target: str, now_ms: int, told: Sequence[A
         told: What the commands of :func:`lag_commands` answered.
     """
     prefix = settings.prefix(target)
-    on, (seen, walked, letters, trouble, since) = told
+    on, (seen, walked, letters, trouble, since, begun) = told
     if not on and not trouble:
         return HistoryLag(target)
     over_ms = now_ms - int(settings.retention_s * 1000)
@@ -90,4 +92,5 @@ def lag_rest_flow(settings: Settings, target: str, now_ms: int, told: Sequence[A
         seen_s=max(0.0, (now_ms - int(seen)) / 1000) if seen else None,
         trouble=trouble or "",
         trouble_s=max(0.0, (now_ms - int(since)) / 1000) if trouble else 0.0,
+        begun_s=max(0.0, (now_ms - int(begun)) / 1000) if begun else None,
     )

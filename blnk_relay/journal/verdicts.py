@@ -432,7 +432,9 @@ def _history(journal: JournalVitals, _settings: Settings) -> Iterator[Verdict]:
     if lag.held:
         what += f", {lag.held:,} of them kept for that alone"
     why, remedy = _IN_THE_WAY.get(lag.trouble, (f"the database: {lag.trouble}", _BRING_BACK))
-    if alone:
+    if alone and lag.begun_s is not None and lag.begun_s <= _PAGE_S:
+        why, remedy = "a worker has begun a page, and the database has not answered it yet", _BRING_BACK
+    elif alone:
         why, remedy = _NOBODY_COPIES
     elif not lag.trouble:
         why, remedy = "the workers that copy do not keep up", f"blnk-relay history status --target {journal.target}"
@@ -445,6 +447,9 @@ def _history(journal: JournalVitals, _settings: Settings) -> Iterator[Verdict]:
         count=count,
     )
 
+
+#: After which whoever has begun a page is no more: each of its statements ends within about a minute, or the page does.
+_PAGE_S = 600.0
 
 _BRING_BACK = "bring the database back; see 'blnk-relay history status'"
 

@@ -246,6 +246,7 @@ def test_two_copiers_at_once_do_not_meet(relay, database):
     with database.locked("relay:default", "default") as page:
         assert page is not None
         assert Copier(journal, database).round().copied == 0
+        assert journal.history_lag().begun_s is not None, "a page is under way, though not that one's"
     assert journal.history_lag().trouble == ""
     # One has written its page and is frozen; another copies that and what came after; then the first one wakes.
     first, told = Copier(journal, database), []
@@ -265,6 +266,7 @@ def test_two_copiers_at_once_do_not_meet(relay, database):
     assert drive(told[0]) is False
     assert journal.history_lag().uncopied == 1
     copy(journal, database)
+    assert journal.history_lag().begun_s is None
     check_books(journal, database, {f"paid-{number}" for number in (1, 2, 3, 4)}, set())
 
 

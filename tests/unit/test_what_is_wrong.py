@@ -167,6 +167,8 @@ CASES: list[tuple[Callable[[], Facts], str, Severity, int, str, str]] = [
     (lambda: copied(trouble="database"), "history-behind", W, 40, "different databases", "the same BLNK_RELAY_HIST"),
     (lambda: copied(trouble="journal"), "history-behind", W, 40, "another journal", "another BLNK_RELAY_HIST"),
     (lambda: copied(seen_s=3600.0), "history-behind", W, 40, "no worker looks", "blnk-relay history off"),
+    (lambda: copied(seen_s=90.0, begun_s=70.0), "history-behind", W, 40, "has not answered", "bring the database back"),
+    (lambda: copied(seen_s=3600.0, begun_s=3500.0), "history-behind", W, 40, "no worker looks", "history off"),
 ]
 
 

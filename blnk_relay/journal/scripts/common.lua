@@ -227,7 +227,8 @@
 --                              since, seen (last sign of life of who copies), walked ("<time> <id>" up to which what
 --                              was over before is copied; nothing where all is), letters ("<set> <time> <id>", the same
 --                              for dead letters), actions (last entry of theirs that is copied), trouble and
---                              trouble_since (what keeps it from going on)
+--                              trouble_since (what keeps it from going on), begun (when somebody began a page that is
+--                              not over)
 --                      bound   one
 --                      gone    uncopy.lua
 --   uncopied           zset    when it came to its end, or changed after it -> id of what is to be copied; the time is

@@ -578,6 +578,7 @@ class Lag(Schema):
     seen_s = fields.Float(allow_none=True)
     trouble = _text()
     trouble_s = fields.Float()
+    begun_s = fields.Float(allow_none=True)
 
 
 class History(Schema):
