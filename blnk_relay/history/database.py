@@ -11,8 +11,9 @@ import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import sqlalchemy as sa
 from sqlalchemy.engine import URL, make_url
@@ -24,6 +25,8 @@ from blnk_relay.history.values import HIDDEN, Acted, Ended, Life, indexed, store
 
 if TYPE_CHECKING:
     from blnk_relay.history.waiting import Watch
+
+T = TypeVar("T")
 
 #: Longest wait for a connection, for a lock, and for one statement.
 _CONNECT_S, _LOCK_S, _STATEMENT_S = 5, 2, 60
@@ -347,39 +350,39 @@ class Page:
             lives: Lives of letters; the last one of several with one name counts.
             acts: What operators did.
         """
-        self._put(schema.intents, [self._intent(one) for one in ended], ("journal", "id"))
-        self._put(schema.letters, [self._life(one) for one in lives], ("journal", "intent", "life"), keep=("died_ms",))
-        children: dict[sa.Table, list[dict[str, Any]]] = {
-            schema.names: [
+        self._put(schema.intents, (self._intent(one) for one in ended), ("journal", "id"))
+        self._put(schema.letters, (self._life(one) for one in lives), ("journal", "intent", "life"), keep=("died_ms",))
+        children: dict[sa.Table, Iterable[dict[str, Any]]] = {
+            schema.names: (
                 {"name": indexed(name.text), "sort": name.sort} | self._of(one) for one in ended for name in one.names
-            ],
-            schema.movements: [
+            ),
+            schema.movements: (
                 asdict(movement) | {"number": place} | self._of(one)
                 for one in ended
                 for place, movement in enumerate(one.movements)
-            ],
-            schema.meta: [
+            ),
+            schema.meta: (
                 {"number": place, "name": name, "value": value} | self._of(one)
                 for one in ended
                 for place, name, value in one.meta
-            ],
+            ),
         }
         for table, rows in children.items():
             if table is schema.names:
                 self._forget_names(ended)
             self._put(table, rows, tuple(column.name for column in table.primary_key.columns))
-        lines = [
+        lines = (
             asdict(line) | {"journal": self.number, "intent": one.id, **_told(line, ("what", "code", "worker", "note"))}
             for one in ended
             for line in one.lines
-        ]
+        )
         self._put(schema.attempts, lines, ("journal", "intent", "at_ms", "what", "status", "code"))
         self._put(
             schema.actions,
-            [
+            (
                 asdict(act) | {"journal": self.number, "document": stored(act.document), **_told(act, ("who", "what"))}
                 for act in acts
-            ],
+            ),
             ("journal", "entry"),
         )
         table = schema.journals
@@ -417,15 +420,15 @@ class Page:
         }
 
     def _put(
-        self, table: sa.Table, rows: Sequence[Mapping[str, Any]], key: Sequence[str], keep: Sequence[str] = ()
+        self, table: sa.Table, rows: Iterable[Mapping[str, Any]], key: Sequence[str], keep: Sequence[str] = ()
     ) -> None:
-        """Write rows, or write over those that have the same key."""
-        # Of rows with one key the last counts; one statement must not have both.
-        once = list({tuple(row[name] for name in key): row for row in rows}.values())
+        """Write rows, or write over those that have the same key; only so many are made at a time as go at once."""
         others = tuple(column.name for column in table.columns if column.name not in key)
         statement = _upsert(table, self._is_postgres, key, others, keep)
-        for at in range(0, len(once), _ROWS):
-            self._connection.execute(statement, once[at : at + _ROWS])
+        for some in _batches(rows):
+            # Of rows with one key the last counts; one statement must not have both.
+            once = list({tuple(row[name] for name in key): row for row in some}.values())
+            self._connection.execute(statement, once)
 
 
 def _told(value: object, names: Sequence[str]) -> dict[str, str]:
@@ -449,9 +452,10 @@ def _upsert(
     return statement.on_conflict_do_update(index_elements=list(key), set_=values)
 
 
-def _batches(ids: Sequence[str]) -> Iterator[Sequence[str]]:
-    for at in range(0, len(ids), _ROWS):
-        yield ids[at : at + _ROWS]
+def _batches(rows: Iterable[T]) -> Iterator[list[T]]:
+    left = iter(rows)
+    while some := list(islice(left, _ROWS)):
+        yield some
 
 
 # -- dialects ----------------------------------------------------------------------------------------------------------

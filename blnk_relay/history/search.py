@@ -9,7 +9,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from blnk_relay.history import schema
-from blnk_relay.history.values import Ended, Name, Terms, ended_at, indexed
+from blnk_relay.history.values import CUT, CUT_TEXT, Ended, Name, Terms, ended_at, indexed
 from blnk_relay.intents.references import is_digest
 
 #: Rows that are read for each intent that is wanted: several legs of one may fit.
@@ -169,6 +169,15 @@ def search(
         found.setdefault((row.journal, row.id), _ended(row))
     some = list(found.items())[:most]
     return [(journals[number], one) for (number, _), one in some], len(found) > most or len(rows) == limit
+
+
+def names_are_cut(connection: sa.Connection, journals: Collection[int]) -> bool:
+    """Whether some intents of these journals had more names than are kept, so that they may not be found by each."""
+    table = schema.names
+    cut = sa.select(sa.literal(1)).where(
+        table.c.name == CUT_TEXT, table.c.sort == CUT, (table.c.journal + 0).in_(list(journals))
+    )
+    return connection.execute(cut.limit(1)).first() is not None
 
 
 def _ended(row: Any) -> Ended:

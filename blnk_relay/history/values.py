@@ -15,8 +15,15 @@ MOST_INDEXED = 255
 #: Longest of all others, but for payloads.
 MOST_TEXT = 8_000
 
-#: Values of metadata, and ids out of a payload, that are kept of one intent or item.
-MOST_META, MOST_IDS = 100, 1_000
+#: Values of metadata that are kept of one intent or item.
+MOST_META = 100
+
+#: Names of one sort that are kept of one intent: a bulk has up to 10,000 items, and each may have a row and a queued
+#: one, two ends, and a reference of some generations.
+MOST_NAMES = 100_000
+
+#: The sort of a name that says that an intent has more of another sort than are kept, and its text.
+CUT, CUT_TEXT = "cut", "~cut"
 
 #: How deep metadata and payloads are looked into.
 _DEEPEST = 8
@@ -54,7 +61,8 @@ class Name:
     """Something that an intent is known by.
 
     Attributes:
-        sort: ``reference`` (its own, of any generation), ``id`` (of the ledger's) or ``about`` (what it acts on).
+        sort: ``reference`` (its own, of any generation), ``id`` (of the ledger's), ``about`` (what it acts on), or
+            ``cut`` (it has more names than are kept).
     """
 
     sort: str
@@ -216,7 +224,7 @@ def ended_at(at: datetime) -> int:
 
 
 def units(precise_amount: int, precision: int) -> str:
-    """An amount in units of its currency, written as short as possible, so that equal ones are equal texts.
+    """An amount in units of its currency, exactly, written as short as possible, so that equal ones are equal texts.
 
     Example:
         >>> units(2500, 100), units(1050, 100), units(-5, 1000)
@@ -224,7 +232,9 @@ def units(precise_amount: int, precision: int) -> str:
     """
     if precision <= 0 or 10 ** (len(str(precision)) - 1) != precision:
         return ""
-    return plain_amount(Decimal(precise_amount).scaleb(1 - len(str(precision))))
+    # Arithmetic would round to the digits of its context.
+    sign, digits, _ = Decimal(precise_amount).as_tuple()
+    return plain_amount(Decimal((sign, digits, 1 - len(str(precision)))))
 
 
 def plain_amount(amount: Decimal) -> str:

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
+from itertools import chain
 from typing import Any
 
 from blnk_relay.errors import DoesNotVerify, EncryptionKeyMissing
 from blnk_relay.history.values import (
+    CUT,
+    CUT_TEXT,
     HIDDEN,
-    MOST_IDS,
+    MOST_NAMES,
     Acted,
     Ended,
     Life,
@@ -278,10 +282,10 @@ def _ended(
     )
     ids = [fields["txn"], fields["parent"], *(part.partition(" ")[2] for part in parts)]
     ids += [line.partition(" ")[2] for line in fields["results"].splitlines()]
-    names = [Name("id", text) for text in ids if text]
+    named: dict[str, list[Iterable[str]]] = {"reference": [], "id": [ids], "about": []}
     try:
         head = head_of(id_, body)
-        names += _of_generations(head.reference, generation) if head.reference else []
+        named["reference"].append(_of_generations([head.reference], generation) if head.reference else ())
         one = replace(
             one,
             key=head.key,
@@ -291,15 +295,31 @@ def _ended(
         payload = entry_of(id_, seal.shown_body(id_, body)).payload
         more, movements, meta = _searched(fields["kind"], payload, generation, wanted)
         if hide is not None:
-            more = [Name(name.sort, hide("name", name.text)) for name in more]
+            hidden_name = partial(hide, "name")
+            more = {sort: map(hidden_name, texts) for sort, texts in more.items()}
             movements = tuple(Movement(*(hide(field, getattr(mv, field)) for field in _MOVED)) for mv in movements)
             meta = tuple((place, name, hide(f"meta.{name}", value)) for place, name, value in meta)
-        names += more
+        for sort, texts in more.items():
+            named[sort].append(texts)
         one = replace(one, movements=movements, meta=meta)
     except (EncryptionKeyMissing, DoesNotVerify, ValueError, TypeError, KeyError, AttributeError):
         # Encrypted with a key that is not here, or broken: it is found by what stands beside it.
         pass
-    return replace(one, names=tuple(dict.fromkeys(name for name in names[:MOST_IDS] if name.text)))
+    return replace(one, names=tuple(dict.fromkeys(_names(named))))
+
+
+def _names(named: Mapping[str, Iterable[Iterable[str]]]) -> Iterator[Name]:
+    """Names by their sorts, of each no more than are kept, so that no sort takes the room of another."""
+    for sort, several in named.items():
+        kept: set[str] = set()
+        for text in filter(None, chain.from_iterable(several)):
+            if text in kept:
+                continue
+            if len(kept) >= MOST_NAMES:
+                yield Name(CUT, CUT_TEXT)
+                break
+            kept.add(text)
+            yield Name(sort, text)
 
 
 _MOVED = ("currency", "amount", "precise_amount", "source", "destination")
@@ -307,20 +327,24 @@ _MOVED = ("currency", "amount", "precise_amount", "source", "destination")
 
 def _searched(
     kind: str, payload: Mapping[str, Any], generation: int, wanted: Wanted
-) -> tuple[list[Name], tuple[Movement, ...], tuple[tuple[int, str, str], ...]]:
-    """What of a payload can be searched for."""
-    names = [Name("id", text) for text, _ in zip(ids_in(payload), range(MOST_IDS), strict=False)]
+) -> tuple[dict[str, Iterable[str]], tuple[Movement, ...], tuple[tuple[int, str, str], ...]]:
+    """What of a payload can be searched for; names by their sorts."""
+    names: dict[str, Iterable[str]] = {"id": list(ids_in(payload))}
     known = KINDS.get(kind)
     if known is not None and known.claims is not None:
-        for reference in known.claims(payload):
-            names += _of_generations(first_of(reference, generation), generation)
+        names["reference"] = _of_generations(
+            [first_of(reference, generation) for reference in known.claims(payload)], generation
+        )
     if known is not None and known.names is not None:
-        names += [Name("about", text) for text in known.names(payload)]
+        names["about"] = list(known.names(payload))
     return names, movements_of(payload), meta_of(payload, wanted.names)
 
 
-def _of_generations(reference: str, generation: int) -> list[Name]:
-    return [Name("reference", of_generation(reference, number)) for number in range(generation + 1)]
+def _of_generations(references: Sequence[str], generation: int) -> Iterator[str]:
+    """All references of each generation: what was sent last before all others, and then the first."""
+    for number in dict.fromkeys((generation, *range(generation + 1))):
+        for reference in references:
+            yield of_generation(reference, number)
 
 
 def _lines(log: Sequence[str]) -> Iterator[Line]:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal, cast
 
 from blnk_relay.errors import HistoryUnavailable, InvalidSettings, JournalUnavailable
-from blnk_relay.history.values import Ended, ended_at, indexed, meta_text, plain_amount
+from blnk_relay.history.values import MOST_NAMES, Ended, ended_at, indexed, meta_text, plain_amount
 from blnk_relay.history.values import number as read
 from blnk_relay.journal.beside import owners_flow
 from blnk_relay.journal.copying import OPEN, Wanted, ended_flow, spellings_flow
@@ -163,14 +163,14 @@ def _in_history(
 ) -> tuple[list[tuple[str, Ended]], bool, Looked]:
     try:
         from blnk_relay.history.database import Database
-        from blnk_relay.history.search import search
+        from blnk_relay.history.search import names_are_cut, search
     except ModuleNotFoundError as error:
         what = f"needs what is not installed: {error.name}. pip install 'blnk-relay-worker[history]'"
         return [], False, Looked("history", whole=False, told=what)
     settings = journals[0].settings
     targets = {f"{settings.namespace}:{journal.target}": journal.target for journal in journals}
     found: dict[tuple[str, str], Ended] = {}
-    more = False
+    more = cut = False
     try:
         database = Database(settings.history_url)
         try:
@@ -181,15 +181,17 @@ def _in_history(
                     some, further = search(connection, terms, numbers, most, by_class=database.finds_classes)
                     found |= {(target, one.id): one for target, one in some}
                     more = more or further
+                cut = any(_names(question) for question in questions) and names_are_cut(connection, numbers)
         finally:
             database.close()
     except (HistoryUnavailable, InvalidSettings) as error:
         return [], False, Looked("history", whole=False, told=f"could not be searched: {error}")
     behind = sum(lag.uncopied + lag.walking for lag in _lags(journals))
-    told = "all that was copied" + (f"; {behind:,} intents are not copied yet" if behind else "")
+    told = f"what was copied, without names beyond {MOST_NAMES:,} of one intent" if cut else "all that was copied"
+    told += f"; {behind:,} intents are not copied yet" if behind else ""
     if questions[0].dead_class and not database.finds_classes:
         told += "; it has no index of classes until its tables are upgraded"
-    return [(target, one) for (target, _), one in found.items()], more, Looked("history", whole=True, told=told)
+    return [(target, one) for (target, _), one in found.items()], more, Looked("history", whole=not cut, told=told)
 
 
 def _lags(journals: Sequence[Journal]) -> Iterator[HistoryLag]:

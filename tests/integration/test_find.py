@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import base64
+from collections import Counter
 from dataclasses import replace
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
 import pytest
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection, event, text
 
 from blnk_relay import (
     Leg,
@@ -28,7 +29,7 @@ from blnk_relay.history.database import Database, Place
 from blnk_relay.history.search import narrowest, query, search
 from blnk_relay.history.upgrading import upgrade
 from blnk_relay.history.values import Ended, Movement, Name, Terms
-from blnk_relay.journal import finding
+from blnk_relay.journal import copying, finding
 from tests.support.cli import names, run, section
 from tests.support.history import books_of, copy, made, made_to, rows_of, sqlite_url
 from tests.support.journal import LANE, WORKER, bury, finish, status, trim
@@ -297,6 +298,72 @@ def test_of_very_many_letters_of_a_class_it_is_said_that_some_were_looked_at(rel
     # What no cause accounts for may be of any class.
     journal.client.delete(journal.key(f"letters:{cause}"))
     assert looked()[1:] == (False, f"some of {whole}")
+
+
+def large_bulk(relay: Relay, items: int) -> str:
+    """A bulk that is over, of which each item has a row of its own in the ledger; its id."""
+    relay.enqueue(
+        bulk_transactions(
+            [
+                transaction(
+                    source="@bob", destination="@fees", currency="EUR", amount="1.00", description="Fee",
+                    reference=f"fee-{number}",
+                )
+                for number in range(items)
+            ]
+        ),
+        key="fees-1",
+    )  # fmt: skip
+    journal = relay.journal()
+    finish(journal, *journal.claim(LANE, WORKER, 1).items)
+    rows = {str(number): f"APPLIED txn_{number:08}-1111-4111-8111-aaaaaaaaaaaa" for number in range(items)}
+    id_ = status(journal, "fees-1").id
+    journal.client.hset(journal.key(f"parts:{id_}"), mapping=rows)
+    return id_
+
+
+@pytest.mark.parametrize("sort", ["sqlite"])
+def test_a_large_bulk_is_found_by_the_reference_and_by_the_row_of_each_item(relay, database):
+    large_bulk(relay, 1_200)
+    operator, journal = Operator(relay.journals, relay.bells), relay.journal()
+    asked = [
+        {"reference": "fee-0"},
+        {"reference": "fee-1199"},
+        {"ledger_id": f"txn_{1199:08}-1111-4111-8111-{'a' * 12}"},
+    ]
+    assert [keys(operator, **one) for one in asked] == [["fees-1"]] * 3
+    statements: list[int] = []
+    event.listen(
+        database.engine, "before_cursor_execute", lambda *told: statements.append(len(told[3]) if told[5] else 1)
+    )
+    copy(journal, database)
+    trim(journal)
+    assert [keys(operator, **one) for one in asked] == [["fees-1"]] * 3
+    assert {place.place: place.told for place in operator.find(**asked[1]).looked}["history"] == "all that was copied"
+    sorts = Counter(row["sort"] for row in rows_of(database, schema.names))
+    assert sorts == {"reference": 1_200, "id": 1_200}
+    # However many rows a page has, no more than some of them are written at once.
+    assert 400 < max(statements) <= 500
+
+
+@pytest.mark.parametrize("sort", ["sqlite"])
+def test_where_names_were_cut_it_does_not_say_that_it_looked_at_all(relay, database, monkeypatch):
+    monkeypatch.setattr(copying, "MOST_NAMES", 50)
+    large_bulk(relay, 60)
+    operator, journal = Operator(relay.journals, relay.bells), relay.journal()
+    copy(journal, database)
+    trim(journal)
+    sorts = Counter(row["sort"] for row in rows_of(database, schema.names))
+    assert sorts == {"reference": 50, "id": 50, "cut": 1}
+
+    def told(**asked: Any) -> tuple[bool, str]:
+        [history] = [place for place in operator.find(**asked).looked if place.place == "history"]
+        return history.whole, history.told
+
+    assert told(reference="fee-59") == (False, "what was copied, without names beyond 100,000 of one intent")
+    # By all others it is found.
+    assert told(destination="@fees") == (True, "all that was copied")
+    assert keys(operator, destination="@fees") == ["fees-1"]
 
 
 def test_what_a_journal_hides_is_nowhere_in_the_clear_and_found_with_its_key(valkey, tmp_path):
