@@ -323,7 +323,7 @@ class Settings:
         0.0, "How long history keeps what is over; open dead letters stay. 0: for ever."
     )
     history_batch: int = _setting(
-        200, "Most intents that are copied in one transaction; each may bring a payload of some size."
+        200, "Most intents that are copied in one transaction; of large ones there are fewer, some megabytes together."
     )
     outcome_task: str = _setting("", "Name of a Celery task of yours that is called once for each final outcome.")
     outcome_queue: str = _setting("celery", "Queue that this task is sent to.")

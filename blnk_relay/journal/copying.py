@@ -41,8 +41,12 @@ OPEN = "open"
 #: After which silence of whoever copies into one database another may take its place.
 SILENT_MS = 60_000
 
-#: Intents read in full in one trip: their bodies may be large.
-_AT_ONCE = 50
+#: Intents read in full in one trip, and bytes of their bodies from which it reads no more; copy.lua bounds pages by as
+#: many. What stands beside a body is no larger: a line for each of its items.
+_AT_ONCE, _MOST_BYTES = 50, 2_000_000
+
+#: Intents whose sizes are asked for in one trip.
+_SIZES_AT_ONCE = 500
 
 #: Generations whose references are kept.
 _MOST_GENERATIONS = 100
@@ -196,8 +200,7 @@ def ended_flow(prefix: str, seal: Seal, wanted: Wanted, ids: Sequence[str]) -> F
     """Some intents as they are copied, and the lives of those that are letters; what is gone is left out."""
     ended: list[Ended] = []
     lives: list[Life] = []
-    for at in range(0, len(ids), _AT_ONCE):
-        some = ids[at : at + _AT_ONCE]
+    for some in (yield from _trips_flow(prefix, ids)):
         commands: list[tuple[str | int, ...]] = []
         for id_ in some:
             commands += [
@@ -223,6 +226,22 @@ def ended_flow(prefix: str, seal: Seal, wanted: Wanted, ids: Sequence[str]) -> F
             if wanted.log and fields["state"] in (State.DEAD, State.DISCARDED):
                 lives.append(_life(id_, fields, died))
     return ended, lives
+
+
+def _trips_flow(prefix: str, ids: Sequence[str]) -> Flow[list[list[str]]]:
+    """The same intents, by the trips that they are read in: a few large ones or many small ones."""
+    trips: list[list[str]] = [[]]
+    carried = 0
+    for at in range(0, len(ids), _SIZES_AT_ONCE):
+        some = ids[at : at + _SIZES_AT_ONCE]
+        sizes = yield Ask(tuple(("STRLEN", f"{prefix}body:{id_}") for id_ in some), whole=False)
+        for id_, size in zip(some, sizes, strict=True):
+            if trips[-1] and (len(trips[-1]) >= _AT_ONCE or carried + size > _MOST_BYTES):
+                trips.append([])
+                carried = 0
+            trips[-1].append(id_)
+            carried += size
+    return [trip for trip in trips if trip]
 
 
 #: From the name of a field and its text to the fingerprint of that.

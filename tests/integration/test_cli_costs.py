@@ -72,8 +72,8 @@ LINES: Mapping[tuple[str, ...], tuple[Row, ...]] = {
         Row(("open-1",), 800, 400_000),
         Row(("--destination", "@nobody"), 100, 250_000),
         # Where all of them fit the newest are read in full, and no more than are shown.
-        Row(("--destination", "@alice"), 1_700, 550_000),
-        Row(("--class", "rejected", "--state", "dead"), 1_700, 550_000),
+        Row(("--destination", "@alice"), 1_800, 550_000),
+        Row(("--class", "rejected", "--state", "dead"), 1_800, 550_000),
     ),
     ("status",): (Row((), 160),),
     ("workers",): (Row(),),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import json
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
@@ -16,7 +17,7 @@ from alembic.migration import MigrationContext
 
 from blnk_relay import HistoryUnavailable, Operator, Refused, Relay, Settings
 from blnk_relay.history import schema
-from blnk_relay.history.database import Database
+from blnk_relay.history.database import Database, Page
 from blnk_relay.journal.copier import Copier
 from blnk_relay.journal.entries import Settlement
 from blnk_relay.journal.ground import Ground
@@ -339,6 +340,92 @@ def test_what_redis_has_lost_ends_once_more_and_its_letters_are_looked_at_again(
     finish(journal, *journal.claim(LANE, WORKER, 10).items)
     copy(journal, database)
     assert keys_in(database) == Counter(["paid-1", "paid-2", "dead-1"])
+
+
+# -- large ones --------------------------------------------------------------------------------------------------------
+
+#: Items of a large intent here, and its size: two of them fit into a page, and three do not.
+ITEMS, LARGE = 3_000, 900_000
+
+
+def enlarge(journal: Journal, *keys: str) -> None:
+    """Give intents the payload of a large bulk."""
+    items = [{"precise_amount": 1, "source": "@a", "destination": f"@b-{number}"} for number in range(ITEMS)]
+    items[0]["description"] = "x" * (LARGE - len(json.dumps(items)))
+    for key in keys:
+        name = journal.key(f"body:{status(journal, key).id}")
+        head, _, _ = str(journal.client.get(name)).partition(',"payload":')
+        journal.client.set(name, f'{head},"payload":{json.dumps({"items": items})}}}')
+
+
+class Pages:
+    """What each page has written, and what each trip has brought."""
+
+    def __init__(self, journal: Journal, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.keys: list[list[str]] = []
+        self.rows: list[int] = []
+        self.bytes: list[int] = []
+        write, carry = Page.write, journal._carry
+
+        def written(page: Page, place: Any, at_ms: int, ended: Any, *others: Any) -> None:
+            self.keys.append([one.key for one in ended])
+            self.rows.append(sum(len(one.movements) for one in ended))
+            write(page, place, at_ms, ended, *others)
+
+        def carried(trip: Any) -> Any:
+            answer = carry(trip)
+            self.bytes.append(len(str(answer)))
+            return answer
+
+        monkeypatch.setattr(Page, "write", written)
+        journal._carry = carried  # type: ignore[method-assign]
+
+
+def test_a_page_ends_where_its_intents_are_large_and_the_next_one_begins_there(settings, database, monkeypatch):
+    with Relay(replace(settings, history_batch=200)) as others:
+        journal, operator = others.journal(), Operator(others.journals, others.bells)
+        bury(others, "dead-1", "dead-2", "closed-1", "closed-2")
+        for key in ("closed-1", "closed-2"):
+            operator.discard(status(journal, key), who="me", reason="by hand")
+        pay(others, *(f"before-{number}" for number in range(5)))
+        pay(others, *(f"small-{number}" for number in range(30)))
+        # The second walk begins with one that does not fit any more.
+        large = ["dead-1", "dead-2", "closed-1", "closed-2", *(f"before-{number}" for number in range(5))]
+        enlarge(journal, *large)
+        pages = Pages(journal, monkeypatch)
+        assert Copier(journal, database).round().begins == "new"
+        pay(others, *(f"after-{number}" for number in range(5)))
+        enlarge(journal, *(f"after-{number}" for number in range(5)))
+        copy(journal, database)
+        # Nothing is passed over, and nothing copied twice but what was walked to after it had ended anew.
+        copied = Counter(key for some in pages.keys for key in some)
+        small = [f"small-{number}" for number in range(30)]
+        assert set(copied) == {*large, *small, *(f"after-{number}" for number in range(5))}
+        assert [key for key, number in copied.items() if number > 1 and not key.startswith("after-")] == []
+        # By a page no more than two large ones of what has changed, and as many of what was over before.
+        of_large = [sum(key in {*large} or key.startswith("after-") for key in some) for some in pages.keys]
+        assert max(of_large[:1]) == 2
+        assert max(of_large) == 4
+        assert max(pages.rows) <= 4 * ITEMS + 30
+        # By a trip no more than two, although a page may have four.
+        assert 1.9 * LARGE < max(pages.bytes) < 2.2 * LARGE
+        assert (journal.history_lag().uncopied, journal.history_lag().walking) == (0, 0)
+
+
+def test_one_that_is_larger_than_a_page_is_copied_by_itself(relay, database, monkeypatch):
+    journal = relay.journal()
+    pay(relay, "first")
+    copy(journal, database)
+    pay(relay, "small-1", "huge", "small-2")
+    enlarge(journal, "huge")
+    name = journal.key(f"body:{status(journal, 'huge').id}")
+    journal.client.set(name, str(journal.client.get(name)).replace("xxx", "x" * 10))
+    assert journal.client.strlen(name) > 2_000_000
+    for at, key in enumerate(("small-1", "huge", "small-2")):
+        journal.client.zadd(journal.key("uncopied"), {status(journal, key).id: 1_000 + at})
+    pages = Pages(journal, monkeypatch)
+    copy(journal, database)
+    assert pages.keys == [["small-1"], ["huge"], ["small-2"]]
 
 
 # -- away, off, older --------------------------------------------------------------------------------------------------

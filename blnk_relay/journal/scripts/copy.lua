@@ -9,7 +9,7 @@
 --   lives, last action that is copied, entries of actions behind it, now, whether it begins ("new", "database", "page",
 --   "epoch", ""), 1 where letters or walked have changed}.
 -- Deletes: nothing.
--- Bound: most intents and lines.
+-- Bound: most intents and lines; MOST_BYTES of what has changed, and as many of what was over before.
 
 local database, page, epoch, born = ARGV[1], tonumber(ARGV[2]), ARGV[3], ARGV[4]
 local fresh, most, silent_ms = ARGV[5], tonumber(ARGV[6]), tonumber(ARGV[7])
@@ -39,40 +39,62 @@ redis.call('HSET', key, 'id', id, 'database', database, 'page', page, 'epoch', n
   'walked', is.walked or '', 'letters', is.letters or '', 'actions', is.actions or '')
 if begins ~= '' and begins ~= 'epoch' then redis.call('HSET', key, 'since', NOW) end
 
--- Some of a set from a place on, in its order, and the place of the last; nil where there is nothing more.
+-- A page carries a few large intents or many small ones: whoever copies it holds them all, and their rows. What has no
+-- room is left for the next page, and so is all behind it; the first one goes, however large. What stands beside a body
+-- is no larger: a line for each of its items.
+local MOST_BYTES = 2000000
+local carried, full = 0, false
+
+local function has_room_for(id)
+  if full then return false end
+  local bytes = redis.call('STRLEN', P .. 'body:' .. id)
+  full = carried > 0 and carried + bytes > MOST_BYTES
+  if not full then carried = carried + bytes end
+  return not full
+end
+
+-- Some of a set from a place on, in its order, and the place of the last; nil where there is nothing more, or no room.
 local function walk_on(name, from, by_id, number)
   local found, offset, place = {}, 0, nil
   repeat
     local some = redis.call('ZRANGEBYSCORE', P .. name, from, '+inf', 'WITHSCORES', 'LIMIT', offset, number)
     for at = 1, #some, 2 do
-      if #found < number and (tonumber(some[at + 1]) > tonumber(from) or some[at] > by_id) then
+      local behind = tonumber(some[at + 1]) > tonumber(from) or some[at] > by_id
+      if behind and #found < number and has_room_for(some[at]) then
         found[#found + 1] = some[at]
         place = some[at + 1] .. ' ' .. some[at]
       end
     end
     offset = offset + number
-  until #found > 0 or #some < 2 * number
+  until #found > 0 or full or #some < 2 * number
   return found, place
 end
 
-local changed = redis.call('ZRANGE', P .. 'uncopied', 0, most - 1, 'WITHSCORES')
+local numbered = redis.call('ZRANGE', P .. 'uncopied', 0, most - 1, 'WITHSCORES')
+local changed = {}
+for at = 1, #numbered, 2 do
+  if not has_room_for(numbered[at]) then break end
+  changed[at], changed[at + 1] = numbered[at], numbered[at + 1]
+end
 -- What ends now does not keep back for ever what was over before.
+carried, full = 0, false
 local room = math.max(most - #changed / 2, math.floor(most / 4))
 local before = {}
 local letters, walked = is.letters or '', is.walked or ''
-while letters ~= '' and #before < room do
+while letters ~= '' and #before < room and not full do
   local name, from, by_id = string.match(letters, '^(%S+) (%S+) (%S*)$')
   local found, place = walk_on(name, from, by_id, room - #before)
   for _, one in ipairs(found) do before[#before + 1] = one end
   if place then letters = name .. ' ' .. place
+  elseif full then break
   elseif name == 'dead' then letters = 'discarded 0 '
   else letters = '' end
 end
-if letters == '' and walked ~= '' and #before < room then
+if letters == '' and walked ~= '' and #before < room and not full then
   local from, by_id = string.match(walked, '^(%S+) (%S*)$')
   local found, place = walk_on('done', from, by_id, room - #before)
   for _, one in ipairs(found) do before[#before + 1] = one end
-  walked = place or ''
+  if not full or place then walked = place or '' end
 end
 local acted = redis.call('XRANGE', P .. 'actions', (is.actions or '') ~= '' and '(' .. is.actions or '-', '+', 'COUNT',
   most)
