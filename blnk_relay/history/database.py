@@ -338,6 +338,21 @@ class Page:
         self.number = number
         self.place = place
 
+    def has_one_of(self, created: Mapping[str, int]) -> bool:
+        """Whether one of some intents stands here, accepted at the very same moment.
+
+        Args:
+            created: When they were accepted, by their ids.
+        """
+        table = schema.intents
+        for some in _batches(created):
+            wanted = sa.select(table.c.id, table.c.created_ms).where(
+                table.c.journal == self.number, table.c.id.in_(some)
+            )
+            if any(created[row.id] == row.created_ms for row in self._connection.execute(wanted)):
+                return True
+        return False
+
     def write(
         self, place: Place, at_ms: int, ended: Sequence[Ended], lives: Sequence[Life], acts: Sequence[Acted]
     ) -> None:

@@ -16,6 +16,7 @@ from blnk_relay.journal.copying import (
     Wanted,
     begun_flow,
     copied_flow,
+    created_flow,
     ended_flow,
     lives_of,
     over_flow,
@@ -25,7 +26,7 @@ from blnk_relay.journal.copying import (
 from blnk_relay.journal.journal import Journal
 
 if TYPE_CHECKING:
-    from blnk_relay.history.database import Database, Page
+    from blnk_relay.history.database import Database, Page, Place
 
 #: Why nothing is copied, in words.
 _WHY = {
@@ -34,7 +35,8 @@ _WHY = {
     "database": "a worker copies it into another database: give all workers one BLNK_RELAY_HISTORY_URL (SQLite is for "
     "those of one host)",
     "journal": "another journal with this namespace and target is copied into this database: give one of them another "
-    "BLNK_RELAY_NAMESPACE, or a database of its own",
+    "BLNK_RELAY_NAMESPACE, or a database of its own. Where that other one was lost as a whole, and this one has taken "
+    "its place, say so: 'blnk-relay history off --adopt --reason …'",
 }
 
 
@@ -113,13 +115,20 @@ class Copier:
         return Round(copied, bool(copied or portion.moved), portion.begins)
 
     def _portion(self, database: str, page: Page) -> Portion:
-        place = page.place
-        portion = self._journal.drive(
-            portion_flow(database, place.page, place.epoch, place.born, fresh=secrets.token_hex(8), most=self._most)
-        )
+        portion = self._asked(database, page.place, met=False)
+        if portion == "nameless":
+            # Set back behind its first page, or of a version that forgot its id where history was switched off.
+            met = page.has_one_of(self._journal.drive(created_flow(self._journal.prefix)))
+            portion = self._asked(database, page.place, met=True) if met else "journal"
         if isinstance(portion, str):
             raise HistoryUnavailable(f"the journal of target {self.target} is not copied: {_WHY[portion]}", portion)
         return portion
+
+    def _asked(self, database: str, place: Place, *, met: bool) -> Portion | str:
+        fresh = secrets.token_hex(8)
+        return self._journal.drive(
+            portion_flow(database, place.page, place.epoch, place.born, fresh=fresh, most=self._most, met=met)
+        )
 
     def _write(self, page: Page, portion: Portion) -> None:
         from blnk_relay.history.database import Place

@@ -45,6 +45,9 @@ SILENT_MS = 60_000
 #: many. What stands beside a body is no larger: a line for each of its items.
 _AT_ONCE, _MOST_BYTES = 50, 2_000_000
 
+#: Intents of one sort that a journal without an id is known again by.
+_MOST_MET = 100
+
 #: Intents whose sizes are asked for in one trip.
 _SIZES_AT_ONCE = 500
 
@@ -99,7 +102,9 @@ class Portion:
         return tuple(dict.fromkeys((*self.changed, *self.before)))
 
 
-def portion_flow(database: str, page: int, epoch: str, born: str, *, fresh: str, most: int) -> Flow[Portion | str]:
+def portion_flow(
+    database: str, page: int, epoch: str, born: str, *, fresh: str, most: int, met: bool = False
+) -> Flow[Portion | str]:
     """What is to be copied next, or why nothing is.
 
     Args:
@@ -109,12 +114,14 @@ def portion_flow(database: str, page: int, epoch: str, born: str, *, fresh: str,
         born: The id that the journal has there; empty for none.
         fresh: An id for a journal that has none yet.
         most: Intents in one page.
+        met: Whether intents of this very journal stand there; see :func:`created_flow`.
 
     Returns:
-        ``shape`` where the journal was not upgraded, ``database`` where somebody copies it into another one, and
-        ``journal`` where another journal of the same name is copied into this one.
+        ``shape`` where the journal was not upgraded, ``database`` where somebody copies it into another one,
+        ``journal`` where another journal of the same name is copied into this one, and ``nameless`` where one is and
+        this one has no id: it may be the same.
     """
-    answer, *rest = yield Run("copy", (database, page, epoch, born, fresh, most, SILENT_MS))
+    answer, *rest = yield Run("copy", (database, page, epoch, born, fresh, most, SILENT_MS, "1" if met else "0"))
     if answer != "on":
         return str(answer)
     copied, now_epoch, its_id, changed, before, letters, walked, lives, actions, acted, now_ms, begins, moved = rest
@@ -133,6 +140,17 @@ def portion_flow(database: str, page: int, epoch: str, born: str, *, fresh: str,
         begins=begins,
         moved=bool(moved),
     )
+
+
+def created_flow(prefix: str) -> Flow[dict[str, int]]:
+    """Some intents, the oldest of each sort, and when they were accepted: no other journal has one of that moment."""
+    [lanes] = yield Ask((("SMEMBERS", f"{prefix}lanes"),))
+    names = ["done", "dead", "discarded", "uncopied", "posted", "waiting", *(f"ready:{lane}" for lane in sorted(lanes))]
+    asked = tuple(("ZRANGE", f"{prefix}{name}", 0, _MOST_MET - 1) for name in names)
+    ids = list(dict.fromkeys(id_ for some in (yield Ask(asked, whole=False)) for id_ in some))
+    read_each = tuple(("HGET", f"{prefix}intent:{id_}", "created") for id_ in ids)
+    created = (yield Ask(read_each, whole=False)) if ids else []
+    return {id_: read(at) for id_, at in zip(ids, created, strict=True) if at}
 
 
 def _acted(id_: str, flat: Sequence[str]) -> Acted:
@@ -168,9 +186,14 @@ def trouble_flow(prefix: str, code: str, now_ms: int) -> Flow[None]:
     yield Ask(told)
 
 
-def off_flow(*, forced: bool) -> Flow[tuple[bool, int]]:
-    """Switch history off: whether it is, and how many intents were not copied."""
-    answer, left = yield Run("uncopy", (SILENT_MS, "1" if forced else "0"))
+def off_flow(*, forced: bool, adopt: bool = False) -> Flow[tuple[bool, int]]:
+    """Switch history off: whether it is, and how many intents were not copied.
+
+    Args:
+        forced: Also where somebody has copied a moment ago.
+        adopt: Let whoever switches it on again go on with what stands under its name in the database.
+    """
+    answer, left = yield Run("uncopy", (SILENT_MS, "1" if forced else "0", "1" if adopt else "0"))
     return answer == "off", left
 
 

@@ -501,15 +501,89 @@ def test_a_journal_of_the_first_shape_is_not_copied_before_it_is_upgraded(relay,
 
 def test_two_journals_of_one_name_do_not_write_over_each_other(relay, database, settings):
     journal = relay.journal()
-    pay(relay, "paid-1")
+    pay(relay, "order-1")
     copy(journal, database)
+    books = books_of(database)
     with Relay(replace(settings, redis_url=settings.redis_url.removesuffix("0") + "7")) as elsewhere:
-        pay(elsewhere, "paid-2")
         other = elsewhere.journal()
+        # The same program with another Redis: it makes the same keys, and was never copied.
+        for keys in ((), ("order-1", "order-2")):
+            pay(elsewhere, *keys)
+            with pytest.raises(HistoryUnavailable, match=r"BLNK_RELAY_NAMESPACE.*history off --adopt"):
+                Copier(other, database).round()
+            assert other.history_lag().trouble == "journal"
+            assert books_of(database) == books
         # It was copied into another database before, and so has an id.
         other.client.hset(other.key("history"), "id", "another")
         with pytest.raises(HistoryUnavailable, match="BLNK_RELAY_NAMESPACE"):
             Copier(other, database).round()
+    pay(relay, "order-2")
+    copy(journal, database)
+    assert keys_in(database) == Counter(["order-1", "order-2"])
+
+
+def test_a_journal_that_was_set_back_behind_its_first_page_goes_on(relay, database, valkey):
+    journal = relay.journal()
+    pay(relay, "trimmed-1")
+    enqueue(relay, "paid-1")
+    with redis.Redis(port=valkey.port) as client:
+        for key in client.keys("{relay:*"):
+            client.copy(key, key, destination_db=5)
+    finish(journal, *journal.claim(LANE, WORKER, 10).items)
+    copy(journal, database)
+    with redis.Redis(port=valkey.port) as client:
+        client.swapdb(0, 5)
+        client.select(5)
+        client.flushdb()
+    assert not journal.client.hexists(journal.key("ground"), "born")
+    assert not journal.client.exists(journal.key("history"))
+    # It has one intent that stands in the database as it has it, whatever came since.
+    journal.client.zrem(journal.key("done"), status(journal, "trimmed-1").id)
+    pay(relay, "later-1")
+    copy(journal, database)
+    assert {"trimmed-1", "paid-1", "later-1"} == set(keys_in(database))
+
+
+@pytest.mark.parametrize("since", ["on", "off"])
+def test_a_journal_of_a_version_that_kept_its_id_with_history_alone_goes_on(relay, database, since):
+    journal = relay.journal()
+    pay(relay, "paid-1")
+    copy(journal, database)
+    journal.client.hdel(journal.key("ground"), "born")
+    if since == "off":
+        operator_of(relay).history_off(who="me", reason="for a while", forced=True)
+        # That is all that the version before left.
+        journal.client.hdel(journal.key("ground"), "born")
+    pay(relay, "paid-2")
+    copy(journal, database)
+    assert keys_in(database) == Counter(["paid-1", "paid-2"])
+    # From now on it is known, whatever it has forgotten of its intents.
+    operator_of(relay).history_off(who="me", reason="for a while", forced=True)
+    trim(journal)
+    pay(relay, "paid-3")
+    copy(journal, database)
+    assert keys_in(database) == Counter(["paid-1", "paid-2", "paid-3"])
+
+
+def test_after_the_loss_of_a_whole_journal_an_operator_says_that_the_new_one_goes_on(relay, database):
+    journal, operator = relay.journal(), operator_of(relay)
+    pay(relay, "paid-1")
+    copy(journal, database)
+    for key in journal.client.keys(journal.prefix + "*"):
+        journal.client.delete(key)
+    pay(relay, "paid-1", "paid-2")
+    with pytest.raises(HistoryUnavailable, match="history off --adopt"):
+        Copier(journal, database).round()
+    assert operator.history_off(who="me", reason="Redis is a new one", adopt=True) == {"default": 0}
+    assert operator.actions(what="history off")[0].result == "off, 0 not copied, to go on with what was copied"
+    copy(journal, database)
+    assert keys_in(database) == Counter(["paid-1", "paid-2"])
+    # That was said once, and for this database.
+    assert not journal.client.hexists(journal.key("ground"), "adopts")
+    with database.engine.execution_options(writes=True).begin() as connection:
+        connection.execute(sa.update(schema.journals).values(born="another"))
+    with pytest.raises(HistoryUnavailable, match="BLNK_RELAY_NAMESPACE"):
+        Copier(journal, database).round()
 
 
 def test_actions_are_copied_before_they_are_trimmed(relay, database):

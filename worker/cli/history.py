@@ -200,15 +200,17 @@ def history_json(kept: Kept, lags: Sequence[HistoryLag]) -> dict[str, Any]:
 @click.option("--target", help="Only of this ledger.")
 @click.option("--reason", required=True, type=Reason(), help="Why; kept.")
 @click.option("--force", is_flag=True, help="Also where a worker copied a moment ago.")
+@click.option("--adopt", is_flag=True, help="Then go on with what a journal that was lost has copied.")
 @who_option
 @answer_option
-def off(*, target: str | None, reason: str, force: bool, who: str, as_json: bool) -> None:
+def off(*, target: str | None, reason: str, force: bool, adopt: bool, who: str, as_json: bool) -> None:
     """Let nothing wait for history any more before it is trimmed; what was copied stays.
 
     Take BLNK_RELAY_HISTORY_URL out of the settings of all workers first: one that has it switches history on again.
+    With --adopt that is wanted: this journal has taken the place of one that was lost as a whole.
     """
     with opened() as access:
-        left = access.operator.history_off(target, who=who, reason=reason, forced=force)
+        left = access.operator.history_off(target, who=who, reason=reason, forced=force, adopt=adopt)
     if as_json:
         emit({"targets": [{"target": name, "not_copied": number} for name, number in left.items()]})
         return

@@ -235,7 +235,9 @@ class Care(Hands):
         """
         return tuple(lag for _, lag in self._of_each(lambda journal: journal.history_lag(), target))
 
-    def history_off(self, target: str | None = None, *, who: str, reason: str, forced: bool = False) -> dict[str, int]:
+    def history_off(
+        self, target: str | None = None, *, who: str, reason: str, forced: bool = False, adopt: bool = False
+    ) -> dict[str, int]:
         """Let nothing wait for history any more before it is trimmed; what was copied stays.
 
         Args:
@@ -243,6 +245,8 @@ class Care(Hands):
             who: Who says so.
             reason: Why.
             forced: Also where a worker has looked a moment ago, which switches it on again if it goes on.
+            adopt: Whoever switches it on again goes on with what stands in the database under the name of this journal,
+                although another one has copied that: it was lost as a whole, and this one has taken its place.
 
         Returns:
             For each target how many intents were not copied.
@@ -256,13 +260,13 @@ class Care(Hands):
 
         left = {}
         for journal in self._journals(target):
-            is_off, number = journal.drive(off_flow(forced=forced))
+            is_off, number = journal.drive(off_flow(forced=forced, adopt=adopt))
             if not is_off:
                 raise Refused(
                     f"history of target {journal.target!r} is not switched off: a worker copied a moment ago, and "
                     "would switch it on again. Take BLNK_RELAY_HISTORY_URL out of the settings of all workers first"
                 )
-            result = f"off, {number:,} not copied"
+            result = f"off, {number:,} not copied" + (", to go on with what was copied" if adopt else "")
             self._note(journal, "history off", f"target {journal.target}", who=who, reason=reason, result=result)
             left[journal.target] = number
         return left

@@ -249,7 +249,9 @@
 --                              written to), keys_since, clearing (how far the other one is cleared), forgot (when a key
 --                              was first forgotten), over (before which all was over whose keys are forgotten); shape
 --                              (its version, see shape.py; "<from>><to>" while it is brought to the next); history (1
---                              while what is over is copied into a database before it is trimmed)
+--                              while what is over is copied into a database before it is trimmed), born (id of this
+--                              journal in history, also while that is off), adopts (1: an operator lets it go on with
+--                              what stands there under its name)
 --                      bound   one, with 4,096 marks
 --                      gone    nobody
 --   secret             hash    what fingerprints are made with, once anything is hidden: name, sealed (the secret

@@ -3,8 +3,10 @@
 -- walked through once more.
 -- ARGV: database (its id); page, epoch, born (what stands there of this journal: the last page that was copied, the
 --   epoch that it was copied in, the id of the journal; 0 and "" for nothing); fresh (an id for a journal that has
---   none); most (intents in one page); silent_ms (after which another database may take the place of this one).
--- Returns: {"on", or why nothing is copied ("shape", "database", "journal"), page, epoch, id of the journal, id and
+--   none); most (intents in one page); silent_ms (after which another database may take the place of this one);
+--   met ("1": intents of this very journal stand there).
+-- Returns: {"on", or why nothing is copied ("shape", "database", "journal": another one is copied there, "nameless": so
+--   it may be, for this one has no id; it is to be met there first), page, epoch, id of the journal, id and
 --   number of each that has changed, ids of what was over before, letters and walked for after this page, lines of
 --   lives, last action that is copied, entries of actions behind it, now, whether it begins ("new", "database", "page",
 --   "epoch", ""), 1 where letters or walked have changed}.
@@ -12,13 +14,20 @@
 -- Bound: most intents and lines; MOST_BYTES of what has changed, and as many of what was over before.
 
 local database, page, epoch, born = ARGV[1], tonumber(ARGV[2]), ARGV[3], ARGV[4]
-local fresh, most, silent_ms = ARGV[5], tonumber(ARGV[6]), tonumber(ARGV[7])
+local fresh, most, silent_ms, met = ARGV[5], tonumber(ARGV[6]), tonumber(ARGV[7]), ARGV[8] == '1'
 
 local key = P .. 'history'
 -- Who has an older shape may end intents without a word of it.
 if SHAPE < 2 then return { 'shape' } end
 local is = fields_of(key, 'id', 'database', 'page', 'walked', 'letters', 'actions', 'seen')
-if is.id and born ~= '' and is.id ~= born then return { 'journal' } end
+-- Ids of rows are made of keys: another journal of this name would write over them. What switching off leaves, and the
+-- version before did not keep, says who this is; else what it has in common with the database, or an operator.
+local own = fields_of(P .. 'ground', 'born', 'adopts')
+local known = is.id or own.born
+if born ~= '' and known ~= born and not own.adopts then
+  if known then return { 'journal' } end
+  if not met then return { 'nameless' } end
+end
 local seen = tonumber(is.seen or '0')
 if is.database and is.database ~= database and NOW >= seen and NOW - seen < silent_ms then return { 'database' } end
 
@@ -34,7 +43,9 @@ elseif page > copied + 1 or epoch ~= now_epoch then
   begins = epoch ~= '' and 'epoch' or ''
   if begins ~= '' then is.letters = 'dead 0 ' end
 end
-local id = is.id or (born ~= '' and born) or fresh
+local id = born ~= '' and born or known or fresh
+redis.call('HSET', P .. 'ground', 'born', id)
+redis.call('HDEL', P .. 'ground', 'adopts')
 redis.call('HSET', key, 'id', id, 'database', database, 'page', page, 'epoch', now_epoch, 'seen', NOW,
   'walked', is.walked or '', 'letters', is.letters or '', 'actions', is.actions or '')
 if begins ~= '' and begins ~= 'epoch' then redis.call('HSET', key, 'since', NOW) end
