@@ -265,7 +265,8 @@ TABLE: tuple[Rule, ...] = (
     Rule(409, "TXN_ALREADY_REFUNDED", REFUND, _M.VERIFY_NEVER, "refunded, or a refund; see whether by us", acted=True),
     Rule(409, "TXN_ALREADY_COMMITTED", INFLIGHT, _M.VERIFY_NEVER, "settled; see whether by us", acted=True),
     Rule(409, "TXN_ALREADY_VOIDED", INFLIGHT, _M.VERIFY_NEVER, "settled; see whether by us", acted=True),
-    Rule(409, "GEN_CONFLICT", BALANCE, _M.VERIFY_NEVER, "indicator and currency exist"),
+    # Or a gateway has repeated it behind our back, and shows the copy that lost.
+    Rule(409, "GEN_CONFLICT", BALANCE, _M.VERIFY_NEVER, "indicator and currency exist", acted=True),
     Rule(409, "IDT_FIELD_ALREADY_TOKENIZED", UPDATE, _M.VERIFY, "done before, at least in part", acted=False),
     Rule(409, "LGR_DUPLICATE", CREATE, _M.VERIFY_NEVER, "not expected"),
     Rule(413, ANY, ALL, _M.NEVER, "too large"),

@@ -343,7 +343,7 @@ def rows() -> Iterator[Row]:  # noqa: PLR0915 - a table
     yield Row(409, "GEN_CONFLICT", HOLDS, LOOK, False)
     yield Row(409, "GEN_CONFLICT", REFUNDS, LOOK_REFUSE, True)
     yield Row(409, "TXN_ALREADY_REFUNDED", REFUNDS, LOOK_REFUSE, True)
-    yield Row(409, "GEN_CONFLICT", on("balance"), LOOK_REFUSE, False)
+    yield Row(409, "GEN_CONFLICT", on("balance"), LOOK_REFUSE, True)
     for code in ("TXN_ALREADY_COMMITTED", "TXN_ALREADY_VOIDED"):
         yield Row(409, code, HOLDS, LOOK_REFUSE, True)
     yield Row(409, "IDT_FIELD_ALREADY_TOKENIZED", UPDATES, LOOK, False)
