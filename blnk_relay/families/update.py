@@ -115,7 +115,7 @@ class Update:
         if self.lags and not (progress.sent or progress.refuse):
             # It was certainly never sent, also where a look was asked for, and what a read shows, or does not show yet,
             # may be older than the record itself.
-            return self._send(entry)
+            return self._send(entry, policy)
         shown = self.shows(entry, found)
         if shown and self.lags and progress.forgotten and progress.age_s < policy.read_lag_s:
             # It is only looked for, and may never have been sent: what was written just before its turn came, long
@@ -129,7 +129,7 @@ class Update:
             return look_again(progress, policy)
         if progress.refuse and not progress.untouched:
             return refused(progress.code, progress.message)
-        return self._send(entry)
+        return self._send(entry, policy)
 
     def judge(self, entry: Entry, progress: Progress, request: Request, response: Response, policy: Policy) -> Verdict:
         """The table of contract §5: done when the answer is that of the route, to this request; else it is read."""
@@ -144,8 +144,10 @@ class Update:
 
     # ----------------------------------------------------------------------------------------------------------------
 
-    def _send(self, entry: Entry) -> Send:
+    def _send(self, entry: Entry, policy: Policy) -> Send:
         record_id = self.record_id(entry)
         what, *_ = _RECORDS[prefix_of(record_id)]
-        # Earlier writes made nothing but the record itself, so there is nothing below it that a read could miss.
-        return Send(memo={"id": record_id}, exclusive=f"{what}:{record_id}", seen=(record_id,))
+        # Earlier writes made nothing but the record itself, so there is nothing below it that a read could miss. Of its
+        # values, on which some decide, a read shows those of before for a while.
+        settled_s = policy.read_lag_s if self.lags and self.reads_first(entry) else 0.0
+        return Send(memo={"id": record_id}, exclusive=f"{what}:{record_id}", seen=(record_id,), settled_s=settled_s)

@@ -38,6 +38,8 @@ class Send:
         perhaps_ours: Ids of rows below it, or them, that may be this very intent's work, from moments that the journal
             has lost. It is sent only if the journal knows each as the work of another intent.
         otherwise: What it comes to if it does not.
+        settled_s: Seconds before the read that the decision rests on in which nothing of ours may have been written to
+            the row: what a read shows of its values may be older.
     """
 
     memo: Mapping[str, Any] | None = None
@@ -46,6 +48,7 @@ class Send:
     note: Note | None = None
     perhaps_ours: tuple[str, ...] = ()
     otherwise: Dead | None = None
+    settled_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import replace
 
 import pytest
@@ -11,6 +12,7 @@ from blnk_relay.intents.decision import Send
 from blnk_relay.intents.intent import DEFAULT_TARGET
 from blnk_relay.journal.entries import Settlement, id_of
 from blnk_relay.journal.journal import Journal
+from tasks.settlements import unsent
 from tests.support.journal import (
     ANOTHER,
     LANE,
@@ -331,6 +333,22 @@ def test_what_may_have_been_sent_in_lost_moments_goes_on_to_count_as_sent_once_i
     fields = ["lost", "sent", "lapsed", "sent_last"]
     assert journal.client.hmget(name, fields) == [None, "1", "1", "1700000030000"]
     assert journal.client.hmget(journal.key(f"intent:{other.entry.id}"), fields) == [None, None, None, None]
+
+
+def test_who_decides_by_values_waits_until_reads_show_the_last_write(relay, journal):
+    enqueue(relay, "first", "second")
+    first, second = journal.claim(LANE, WORKER, 2).items
+    by_values = Send(memo={"id": "txn_hold"}, exclusive="txn_hold", seen=("txn_hold",), settled_s=0.4)
+    assert journal.record([(first, by_values)]) == ["ok"]
+    journal.settle(WORKER, [Settlement(first, "sending", "done", 0, {"outcome": "updated", "txn": "txn_hold"})], [])
+    assert journal.record([(second, by_values)]) == ["lagging"]
+    assert journal.record([(second, replace(by_values, settled_s=0.0))]) == ["ok"], "what does not read need not wait"
+    time.sleep(0.5)
+    # What was read was read after the claim, which is too long ago for what it shows.
+    assert journal.record([(second, by_values)]) == ["lagging"]
+    journal.settle(WORKER, [unsent(second)], [])
+    (again,) = journal.claim(LANE, WORKER, 1).items
+    assert journal.record([(again, by_values)]) == ["ok"]
 
 
 def test_to_prolong_is_a_sign_of_life(relay, journal):

@@ -163,6 +163,9 @@
 --   made:<row>         set     ids of the rows that our intents made below a row
 --                      bound   what was made below it until nothing was for an hour
 --                      gone    expires
+--   wrote:<row>        string  when one of our intents that was its only writer was done
+--                      bound   one a row that was written to, until nothing was for an hour
+--                      gone    expires
 --   seq                string  last accept number
 --                      bound   one
 --                      gone    nobody

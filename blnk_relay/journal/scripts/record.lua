@@ -8,8 +8,10 @@
 --   perhaps_ours     ids of those among them that may be its own work, from moments that the journal has lost
 --   sealed           name of the encryption key that the memo needs; "" for none
 --   until            until when it may have been sent, as far as is known before this
+--   settled          ms for which nothing of ours may have been written to the rows; 0 for any
 -- Returns: one for each: "ok", "stale" (the lease is lost), "busy" (another intent is writing to a row), "lagging"
---   (an earlier intent made a row below one that was not seen, so the read was older than our own writes), "doubtful"
+--   (an earlier intent made a row below one that was not seen, so the read was older than our own writes, or may have
+--   been), "doubtful"
 --   (a row that may be its own work is not known to be another intent's) or "lost" (it was claimed before the journal
 --   lost its last moments).
 -- Deletes: excl:<row>.
@@ -29,6 +31,11 @@ local function is_seen(row, seen, number)
   return true
 end
 
+-- Whether nothing of ours was written to a row for so long.
+local function is_settled(row, ms)
+  return ms == 0 or NOW - tonumber(redis.call('GET', P .. 'wrote:' .. row) or '0') >= ms
+end
+
 -- Whether some intent of ours is known to have made a row below one of these.
 local function is_of_another(made, rows)
   for row in string.gmatch(rows, '[^,]+') do
@@ -37,7 +44,7 @@ local function is_of_another(made, rows)
   return false
 end
 
-for id, token_then, memo, rows, seen_ids, perhaps_ours, sealed, until_ms in records(1, 8) do
+for id, token_then, memo, rows, seen_ids, perhaps_ours, sealed, until_ms, settled_ms in records(1, 9) do
   local token, state, excl, lost, created = unpack(
     redis.call('HMGET', intent_key(id), 'token', 'state', 'excl', 'lost', 'created'))
   local answer, wanted, seen, number = 'ok', {}, {}, 0
@@ -55,7 +62,9 @@ for id, token_then, memo, rows, seen_ids, perhaps_ours, sealed, until_ms in reco
       local owner = redis.call('GET', P .. 'excl:' .. row)
       if owner and owner ~= id then answer = 'busy' end
     end
-    if answer == 'ok' and not is_seen(row, seen, number) then answer = 'lagging' end
+    if answer == 'ok' and not (is_seen(row, seen, number) and is_settled(row, tonumber(settled_ms))) then
+      answer = 'lagging'
+    end
   end
   if answer == 'ok' then
     for made in string.gmatch(perhaps_ours, '[^,]+') do

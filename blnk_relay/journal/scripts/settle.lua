@@ -122,7 +122,10 @@ for _, verdict in ipairs(verdicts) do
       to_copy(id)
       tally('done|' .. item.kind .. '|' .. item.set.outcome)
       announce(id, item.kind, 'done', item.set.outcome, cap)
-      if excl and item.set.txn then remember_made(excl, item.set.txn) end
+      if excl and item.set.txn then
+        remember_made(excl, item.set.txn)
+        redis.call('SET', P .. 'wrote:' .. excl, string.format('%d', NOW), 'PX', MADE_MS)
+      end
       satisfy(id, item.set.txn or '', bells)
       release(id, { orders = orders, excl = excl }, bells)
     elseif item.to == 'posted' then
