@@ -77,8 +77,10 @@ class AsyncRelay:
 
     async def close(self) -> None:
         """Give the connections back."""
-        await asyncio.get_running_loop().run_in_executor(self._ringers, self.bells.close)
-        self._ringers.shutdown(wait=False)
+        # Whoever closes it twice, or rings once more, finds new threads: they are begun when they are needed.
+        ringers, self._ringers = self._ringers, ThreadPoolExecutor(_RINGERS, "blnk-relay-bell")
+        await asyncio.get_running_loop().run_in_executor(ringers, self.bells.close)
+        ringers.shutdown(wait=False)
         await self.journals.close()
 
     async def enqueue(

@@ -65,7 +65,7 @@ def settle(runtime: Runtime, settlements: Sequence[Settlement], healthy: Sequenc
     # What is stale is told of all the same: the answer to a first try to record it may have been lost.
     report(runtime, [one for one in recorded if one.claimed.entry.id not in settled.looked_at_again])
     if runtime.meter is not None:
-        meter.tell(runtime.meter, runtime.target, recorded, stale)
+        meter.tell(runtime.meter, runtime.target, recorded, stale | settled.looked_at_again)
     return bells
 
 
