@@ -84,6 +84,7 @@ class Application(Celery):
     """A Celery application of ours, which speaks to the broker of the settings and to no other.
 
     Celery itself goes by ``CELERY_BROKER_URL`` and its kin first, which many images set for an application beside us.
+    So it does for results, which nothing of ours has, and for how settings are loaded.
 
     Args:
         name: For people.
@@ -91,9 +92,11 @@ class Application(Celery):
         given: As Celery takes it.
     """
 
+    backend_cls: Any = "disabled://"
+
     def __init__(self, name: str, settings: Settings, **given: Any) -> None:
         self._broker = url_for_celery(settings)
-        super().__init__(name, broker=self._broker, **given)
+        super().__init__(name, broker=self._broker, loader="app", **given)
 
     def connection_for_read(self, url: str | None = None, **given: Any) -> Connection:
         """A connection to listen on."""

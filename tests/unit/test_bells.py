@@ -77,6 +77,14 @@ def test_bells_and_workers_have_the_broker_of_the_settings_whatever_another_appl
             assert connection.hostname == "asked.example.com"
 
 
+def test_neither_results_nor_a_loader_of_another_application_are_ours(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CELERY_RESULT_BACKEND", "django-db")
+    monkeypatch.setenv("CELERY_LOADER", "theirs.loaders:Loader")
+    for app in (Bells(SETTINGS)._celery(), make_app(SETTINGS)):
+        assert app.backend.as_uri() == "disabled://"
+        assert type(app.loader).__name__ == "AppLoader"
+
+
 def test_a_receipt_waits_neither_for_threads_that_the_application_has_filled_nor_for_the_broker_without_end() -> None:
     over = threading.Event()
 
