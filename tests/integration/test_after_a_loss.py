@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from datetime import timedelta
 
@@ -169,14 +170,17 @@ def test_a_letter_that_was_decided_before_a_loss_is_none_and_looked_at_again(
     if origin == "posted":
         journal.settle(WORKER, [Settlement(claimed, "sending", "posted", 0, {"sent": "1"})], [])
         (claimed,) = journal.take(WORKER, 1, 12.0).items
-    letter = Settlement(
-        claimed, origin, "dead", 0, {"class": "refused", "code": "HTTP_413", "message": "too large", "refuse": "1"}
-    )
+    line = json.dumps({"at": journal.now_ms(), "what": "sent", "status": 413, "note": "dead: refused HTTP_413"})
+    fields = {"class": "refused", "code": "HTTP_413", "message": "too large", "refuse": "1"}
+    letter = Settlement(claimed, origin, "dead", 0, fields, line)
     journal.client.hset(journal.key("ground"), "server", "the one before")
     settled = journal.settle(WORKER, [letter], [])
     assert settled.looked_at_again == {claimed.entry.id}
     told = status(journal, "order")
     assert (told.state, told.dead_class) == ("posted", "")
+    assert [(one.status, one.note) for one in relay.history("order")] == [
+        (413, "decided before the journal lost its last moments: looked at again")
+    ]
     (again,) = journal.take(WORKER, 1, 12.0).items
     assert again.progress.lost_ms
     assert not again.progress.refuse

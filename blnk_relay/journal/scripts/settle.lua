@@ -86,6 +86,11 @@ for _, verdict in ipairs(verdicts) do
         -- have sent it.
         item.to, item.in_ms, item.set.class, item.set.refuse, item.set.lost = 'posted', 0, nil, '0', lost or LOST
         looked_at_again[#looked_at_again + 1] = id
+        if item.log then
+          local line = cjson.decode(item.log)
+          line.note = 'decided before the journal lost its last moments: looked at again'
+          item.log = cjson.encode(line)
+        end
       end
     end
     if item.log then log(id, item.log) end
