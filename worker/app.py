@@ -20,7 +20,8 @@ from tasks.runtime import Reports, Runtime, install, stop, worker_name
 from worker.audit.rolling import Auditor
 from worker.broker import Broker, leave_packed, listening_options
 from worker.by_name import ByName
-from worker.copier import Archivist, database_of
+from worker.copier import Archivist
+from worker.history import database_of
 from worker.ledger.ledgers import check_targets, ledger_of
 from worker.shared import Shared
 from worker.sweeper import Sweeper

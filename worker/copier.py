@@ -16,6 +16,7 @@ from blnk_relay.journal.copier import Copier
 from blnk_relay.log import HISTORY_BEGINS, HISTORY_BEHIND, HISTORY_UNCOPIED, tell
 from blnk_relay.settings import Settings
 from worker.complaints import Complaints
+from worker.history import database_of
 from worker.threads import ThreadStep
 
 if TYPE_CHECKING:
@@ -38,24 +39,6 @@ _BEGINS = {
     "meanwhile is not there",
     "epoch": "the journal may have lost its last moments, and its letters are copied once more",
 }
-
-
-def database_of(settings: Settings) -> Database:
-    """The database of the settings.
-
-    Raises:
-        InvalidSettings: It cannot be used, or what it needs is not installed.
-    """
-    try:
-        from blnk_relay.history.database import Database
-    except ModuleNotFoundError as error:
-        from blnk_relay.errors import InvalidSettings
-
-        raise InvalidSettings(
-            f"BLNK_RELAY_HISTORY_URL needs what is not installed: {error.name}. "
-            "pip install 'blnk-relay-worker[history]'"
-        ) from None
-    return Database(settings.history_url)
 
 
 class Archivist(ThreadStep):
