@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from marshmallow import Schema, fields, validate
 
-from blnk_relay.intents.decision import Done
+from blnk_relay.intents.decision import Done, Send
 from blnk_relay.intents.exchange import Request, Response, Verdict
 from blnk_relay.intents.found import Found, Lookup
+from blnk_relay.intents.progress import Policy
+from blnk_relay.intents.references import digest
 from blnk_relay.intents.rows import text_of
 from blnk_relay.intents.verdict_table import Meaning
 from blnk_relay.intents.verdicts import rule_for
@@ -58,3 +60,29 @@ def stored_of(upload_id: str, found: Found) -> int:
     sizes = found.matching(Lookup("upload-sizes", "upload_id", upload_id))
     counts = (record.value("count") for record in sizes)
     return max((count for count in counts if isinstance(count, int)), default=0)
+
+
+def turn_of(first_id: str) -> str:
+    """The order of all that brings the external record of this id: one at a time, for it is known by it.
+
+    Side by side both would find the record missing, and the one that the ledger refuses would take the other's for its
+    own. A dead letter holds up nobody: a corrected file has the record that the first one had.
+
+    Args:
+        first_id: Of its first record.
+
+    Example:
+        >>> turn_of("stmt-1") == turn_of("stmt-1"), turn_of("stmt-1").startswith("turn:external:")
+        (True, True)
+    """
+    return f"turn:external:{digest(first_id)}"
+
+
+def send_by_turn(first_id: str, policy: Policy) -> Send:
+    """Send what brings the external record of this id, once a read shows what the one before it has brought.
+
+    Args:
+        first_id: Of its first record, which no read has shown.
+        policy: Says how old a read may be.
+    """
+    return Send(memo={"first": first_id}, exclusive=turn_of(first_id), seen=None, settled_s=policy.read_lag_s)

@@ -34,6 +34,7 @@ class Send:
         exclusive: A row, or rows, that only one intent may be writing to; empty for none.
         seen: Ids of the rows below it, or them, that the decision rests on. The journal knows those that earlier
             intents made; should one of them be missing here, the read lagged, and the decision is not carried out.
+            None where what was made may be gone by now, so that nothing follows from its absence.
         note: Where a look at the ledger led to it: what that look leaves.
         perhaps_ours: Ids of rows below it, or them, that may be this very intent's work, from moments that the journal
             has lost. It is sent only if the journal knows each as the work of another intent.
@@ -44,7 +45,7 @@ class Send:
 
     memo: Mapping[str, Any] | None = None
     exclusive: str | tuple[str, ...] = ""
-    seen: tuple[str, ...] = ()
+    seen: tuple[str, ...] | None = ()
     note: Note | None = None
     perhaps_ours: tuple[str, ...] = ()
     otherwise: Dead | None = None

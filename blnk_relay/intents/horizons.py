@@ -72,8 +72,12 @@ def watch(progress: Progress, policy: Policy, from_ms: int = 0) -> Watch:
 
 
 def look_on(progress: Progress, policy: Policy, from_ms: int = 0) -> Look:
-    """Look again, less and less often, and remember that this look saw no outcome."""
-    in_s = growing_s(progress.quiet_for_s, policy.confirm_first_s, policy.confirm_max_s)
+    """Look again, less and less often, and remember that this look saw no outcome.
+
+    A silence that can only begin later, when a lease that was lost would be over, is awaited in steps that lessen.
+    """
+    begins_in_s = max(0.0, (progress.last_sent_ms - progress.now_ms) / 1000)
+    in_s = growing_s(max(progress.quiet_for_s, begins_in_s / 2), policy.confirm_first_s, policy.confirm_max_s)
     watched = watch(progress, policy, from_ms).memo
     return Look(in_s, progress.refuse, Note({**progress.memo, **watched}) if watched else None)
 

@@ -69,6 +69,9 @@ _COMPLAIN_EVERY_S = 60.0
 #: Longest note that is kept.
 _MOST_NOTE = 500
 
+#: How a script is told that rows may be gone by now, see :attr:`Send.seen`.
+_ANYTHING = "*"
+
 #: What is recorded of a request of which nothing else has to be known than that it may have been sent.
 _RECORDED = {"recorded": True}
 
@@ -339,7 +342,7 @@ class Journal(Producing):
                 claimed.token,
                 self.seal.hidden(claimed.entry.id, "memo", json.dumps(send.memo or _RECORDED), key),
                 locks,
-                ",".join(send.seen),
+                _ANYTHING if send.seen is None else ",".join(send.seen),
                 ",".join(send.perhaps_ours),
                 "" if key is None else key.name,
                 claimed.progress.last_sent_ms,

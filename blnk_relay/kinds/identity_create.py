@@ -141,8 +141,15 @@ def own_id(entry: Entry) -> str:
 
 
 def lookups(entry: Entry, progress: Progress, found: Found) -> tuple[Lookup, ...]:
-    """None before the first send; then our tag, and the id that was asked for."""
-    return () if progress.untouched else missing(found, CREATION.by_tag(entry), _by_id(entry))
+    """Before the first send the id that the caller chose; then our tag, and the id that was asked for."""
+    if progress.untouched:
+        return missing(found, _by_id(entry)) if _is_chosen(entry) else ()
+    return missing(found, CREATION.by_tag(entry), _by_id(entry))
+
+
+def _is_chosen(entry: Entry) -> bool:
+    """Whether the caller chose the id himself, so that somebody else may have it."""
+    return "identity_id" in entry.payload
 
 
 def _by_id(entry: Entry) -> Lookup:
@@ -151,11 +158,16 @@ def _by_id(entry: Entry) -> Lookup:
 
 def decide(entry: Entry, progress: Progress, found: Found, policy: Policy) -> Decision:
     """Send it unless the ledger shows it."""
-    if progress.untouched:
-        return Send()
     by_id = found.matching(_by_id(entry))
+    if progress.untouched:
+        if not (by_id and _is_chosen(entry)):
+            return Send()
+        if bears_our_tag(entry, by_id[0].data):
+            # Accepted once more, after a server that was set back had lost it.
+            return Done("created", own_id(entry))
+        return refused("IDENTITY_EXISTS", "The ledger has an identity of that id already, and not from this intent.")
     ours = {str(record.value("identity_id")) for record in found.matching(CREATION.by_tag(entry))}
-    if by_id and "identity_id" not in entry.payload:
+    if by_id and not _is_chosen(entry):
         # An id that follows from this intent is ours, even where somebody has replaced its metadata since.
         ours.add(own_id(entry))
     if len(ours) == 1:
@@ -163,7 +175,11 @@ def decide(entry: Entry, progress: Progress, found: Found, policy: Policy) -> De
     if ours:
         return made_twice(ours)
     if by_id:
-        return refused("IDENTITY_EXISTS", "The id belongs to an identity that this intent did not make.")
+        return Dead(
+            DeadClass.UNKNOWN,
+            "IDENTITY_EXISTS",
+            "The id belongs to an identity without our mark: it was there before, or its metadata was replaced since.",
+        )
     if progress.sent and progress.quiet_for_s < policy.quiet_s:
         # A request that is still under way, or a read that lags: a repeat now could make a second one.
         return look_again(progress, policy)
@@ -175,7 +191,7 @@ def decide(entry: Entry, progress: Progress, found: Found, policy: Policy) -> De
 def request(entry: Entry, progress: Progress, policy: Policy) -> Request:
     """``POST /identities``, with our tag and perhaps our id."""
     body = {**columns(entry.payload, policy), "meta_data": tagged(entry)}
-    if policy.own_identity_ids or "identity_id" in entry.payload:
+    if policy.own_identity_ids or _is_chosen(entry):
         body["identity_id"] = own_id(entry)
     return Request("POST", "/identities", "identity", body, sync=True)
 
@@ -201,6 +217,12 @@ ABOUT = About(
     ends=(
         MADE_TWICE,
         OTHERWISE,
+        End(
+            DeadClass.UNKNOWN,
+            "IDENTITY_EXISTS",
+            "After an ambiguous answer an identity has the id that was asked for, and not our mark: it was there "
+            "before, or somebody has replaced its metadata since (contract §2.7).",
+        ),
         End(
             DeadClass.UNKNOWN,
             "NOT_SHOWN",

@@ -16,6 +16,7 @@ from blnk_relay.intents.found import Found, Lookup, Record
 from blnk_relay.intents.intent import Entry, Intent
 from blnk_relay.intents.kind import About, End, Example, Kind
 from blnk_relay.intents.progress import Policy, Progress
+from blnk_relay.intents.references import digest
 from blnk_relay.intents.rows import look_again, missing, some_of
 from blnk_relay.schema.loading import load
 from blnk_relay.schema.matching_rule import RuleSchema, given_fields, shows_rule
@@ -71,7 +72,7 @@ def decide(entry: Entry, progress: Progress, found: Found, policy: Policy) -> De
             return refused("NAME_TAKEN", f"There is a rule of that name already: {', '.join(ids)}.")
         if progress.refuse and not progress.untouched:
             return refused(progress.code, progress.message)
-        return _send_named(entry)
+        return _send_named(entry, policy)
     if len(ids) == 1 and shows_rule(entry.payload, named[0]):
         return Done("created", ids[0])
     if named:
@@ -83,11 +84,15 @@ def decide(entry: Entry, progress: Progress, found: Found, policy: Policy) -> De
         return look_again(progress, policy)
     if progress.refuse:
         return refused(progress.code, progress.message)
-    return _send_named(entry)
+    return _send_named(entry, policy)
 
 
-def _send_named(entry: Entry) -> Send:
-    return Send(memo={"name": entry.payload["name"]})
+def _send_named(entry: Entry, policy: Policy) -> Send:
+    # Whom it follows in its order made a rule of that name just now, perhaps, which the read does not show yet. It may
+    # as well have been deleted since.
+    name = entry.payload["name"]
+    row = f"rule-name:{digest(name)}"
+    return Send(memo={"name": name}, exclusive=row, seen=None, settled_s=policy.read_lag_s)
 
 
 def request(entry: Entry, progress: Progress, policy: Policy) -> Request:

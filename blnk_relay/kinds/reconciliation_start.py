@@ -132,10 +132,11 @@ def decide(entry: Entry, progress: Progress, found: Found, policy: Policy) -> De
     # What stood there before the first send is the measure for all of them: the first may be under way still.
     recorded = progress.sent and not progress.forgotten
     memo = horizons.unwatched(progress.memo) if recorded else {"upload": upload, "runs": sorted(runs)}
-    send = Send(memo=memo, exclusive=f"upload:{upload}", seen=tuple(sorted(runs)))
+    seen = tuple(sorted(runs))
+    send = Send(memo=memo, exclusive=f"upload:{upload}", seen=seen)
     if progress.forgotten and runs:
         # Each of them may be ours, unless the journal knows whose it is.
-        return replace(send, perhaps_ours=send.seen, otherwise=_moment_lost(send.seen))
+        return replace(send, perhaps_ours=seen, otherwise=_moment_lost(seen))
     return send
 
 

@@ -11,8 +11,8 @@ from typing import Any
 
 from marshmallow import ValidationError, fields, validate, validates
 
-from blnk_relay.families.run import RECORD_S, RunSchema, started, stored_of
-from blnk_relay.intents.decision import Dead, DeadClass, Decision, Done, Send, refused
+from blnk_relay.families.run import RECORD_S, RunSchema, send_by_turn, started, stored_of, turn_of
+from blnk_relay.intents.decision import Dead, DeadClass, Decision, Done, refused
 from blnk_relay.intents.evidence import Difference, Evidence, Known, Past, Sort, difference
 from blnk_relay.intents.exchange import Request, Response, Verdict
 from blnk_relay.intents.found import Found, Lookup
@@ -101,7 +101,7 @@ def start_instant_reconciliation(
 
 def intent(payload: Mapping[str, Any]) -> Intent:
     """From the canonical payload to the intent."""
-    return Intent(NAME, payload)
+    return Intent(NAME, payload, orders=(turn_of(payload["external_transactions"][0]["id"]),))
 
 
 def _first(entry: Entry) -> Lookup:
@@ -133,7 +133,7 @@ def decide(entry: Entry, progress: Progress, found: Found, policy: Policy) -> De
             return refused("RECORDS_EXIST", "The ledger has its first record already.")
         if progress.refuse and not progress.untouched:
             return refused(progress.code, progress.message)
-        return _send(entry)
+        return send_by_turn(_first(entry).value, policy)
     if brought_by:
         shown = found.matching(Lookup("reconciliations", "upload_id", brought_by))
         runs = {str(record.value("reconciliation_id")) for record in shown}
@@ -147,11 +147,7 @@ def decide(entry: Entry, progress: Progress, found: Found, policy: Policy) -> De
         )
     if progress.refuse:
         return refused(progress.code, progress.message)
-    return _send(entry)
-
-
-def _send(entry: Entry) -> Send:
-    return Send(memo={"first": _first(entry).value})
+    return send_by_turn(_first(entry).value, policy)
 
 
 def request(entry: Entry, progress: Progress, policy: Policy) -> Request:

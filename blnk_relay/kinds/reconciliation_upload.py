@@ -15,8 +15,8 @@ from typing import Any
 
 from marshmallow import Schema, ValidationError, fields, post_load
 
-from blnk_relay.families.run import RECORD_S, stored_of
-from blnk_relay.intents.decision import Dead, DeadClass, Decision, Done, Send, refused
+from blnk_relay.families.run import RECORD_S, send_by_turn, stored_of, turn_of
+from blnk_relay.intents.decision import Dead, DeadClass, Decision, Done, refused
 from blnk_relay.intents.evidence import Difference, Evidence, Known, Past, Sort, difference
 from blnk_relay.intents.exchange import Request, Response, Verdict
 from blnk_relay.intents.found import Found, Lookup
@@ -131,7 +131,8 @@ def upload_records(source: str, file: str | os.PathLike[str] | bytes, *, name: s
 def intent(payload: Mapping[str, Any]) -> Intent:
     """From the loaded fields to the intent: its payload holds what identifies the file, not the file itself."""
     kept = {field: value for field, value in payload.items() if field != "file"}
-    return Intent(NAME, kept, natural_key=f"upload:{payload['digest']}", file=payload["file"])
+    natural, orders = f"upload:{payload['digest']}", (turn_of(payload["first_id"]),)
+    return Intent(NAME, kept, natural_key=natural, orders=orders, file=payload["file"])
 
 
 def _first(entry: Entry) -> Lookup:
@@ -159,7 +160,7 @@ def decide(entry: Entry, progress: Progress, found: Found, policy: Policy) -> De
             return refused("UPLOADED_BEFORE", "The ledger has its first record from another upload.")
         if progress.refuse and not progress.untouched:
             return refused(progress.code, progress.message)
-        return _send(entry)
+        return send_by_turn(entry.payload["first_id"], policy)
     stored = stored_of(upload_id, found)
     if stored == entry.payload["records"]:
         return Done("uploaded", upload_id)
@@ -171,11 +172,7 @@ def decide(entry: Entry, progress: Progress, found: Found, policy: Policy) -> De
         )
     if progress.refuse:
         return refused(progress.code, progress.message or "The ledger could not process the file.")
-    return _send(entry)
-
-
-def _send(entry: Entry) -> Send:
-    return Send(memo={"first": entry.payload["first_id"]})
+    return send_by_turn(entry.payload["first_id"], policy)
 
 
 def request(entry: Entry, progress: Progress, policy: Policy) -> Request:

@@ -348,6 +348,27 @@ def test_who_decides_by_values_waits_until_reads_show_the_last_write(relay, jour
     assert journal.record([(second, by_values)]) == ["ok"]
 
 
+def test_what_was_made_may_be_gone_by_now_where_the_decision_says_so(relay, journal):
+    enqueue(relay, "first", "second")
+    first, second = journal.claim(LANE, WORKER, 2).items
+    by_name = Send(memo={"name": "exact"}, exclusive="rule-name:exact", seen=None)
+    assert journal.record([(first, by_name)]) == ["ok"]
+    journal.settle(WORKER, [Settlement(first, "sending", "done", 0, {"outcome": "created", "txn": "rule_1"})], [])
+    assert journal.record([(second, replace(by_name, settled_s=30.0))]) == ["lagging"]
+    assert journal.record([(second, by_name)]) == ["ok"]
+
+
+@pytest.mark.parametrize(("row", "answer"), [("turn:external:s-1", "ok"), ("txn_hold", "busy")])
+def test_a_dead_letter_gives_up_its_turn_at_a_row(relay, journal, row, answer):
+    enqueue(relay, "first", "second")
+    first, second = journal.claim(LANE, WORKER, 2).items
+    send = Send(memo={"first": "s-1"}, exclusive=row)
+    assert journal.record([(first, send)]) == ["ok"]
+    assert journal.record([(second, send)]) == ["busy"]
+    kill(journal, first)
+    assert journal.record([(second, send)]) == [answer]
+
+
 def test_to_prolong_is_a_sign_of_life(relay, journal):
     enqueue(relay, "order")
     (claimed,) = journal.claim(LANE, WORKER, 1).items

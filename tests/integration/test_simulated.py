@@ -20,6 +20,7 @@ from tests.simulation import seams
 from tests.simulation.journal_side import Valkey
 from tests.simulation.plan import Event, Plan, Planned, plan_of
 from tests.simulation.runs import explained, passes, playing, simulate
+from tests.simulation.stories import NAMESAKES
 from tests.simulation.world import Unheard, play
 from worker.telemetry import Telemetry
 
@@ -100,6 +101,15 @@ _423 = tuple(Event("write", number, "ledger 423") for number in range(1, 6))
 def test_what_was_done_in_lost_moments_is_neither_done_again_nor_denied(seed, story, events):
     with playing() as one:
         assert one(Plan(seed, {"brisk": True}, (Planned(story, 0.5, 1),), events)).problems == []
+
+
+@pytest.mark.parametrize("story", NAMESAKES)
+def test_what_the_ledger_could_take_for_each_other_is_told_apart(story):
+    with playing() as one:
+        for choice in range(6):
+            for events in ((), (Event("write", 1, "late", 0.9),)):
+                world = {"brisk": True, "read_lag_s": 5.0}
+                assert one(Plan(choice, world, (Planned(story, 0.2, choice),), events)).problems == []
 
 
 def test_seeded_runs_keep_the_promise():

@@ -9,7 +9,22 @@ from datetime import timedelta
 from types import MappingProxyType
 from typing import Any
 
-from blnk_relay import Intent, commit_hold, commit_holds, refund, result_of, transaction, void_hold
+from blnk_relay import (
+    Intent,
+    commit_hold,
+    commit_holds,
+    create_identity,
+    create_matching_rule,
+    refund,
+    result_of,
+    start_instant_reconciliation,
+    start_reconciliation,
+    transaction,
+    update_identity,
+    update_metadata,
+    upload_records,
+    void_hold,
+)
 from blnk_relay.intents.links import LINKABLE
 from blnk_relay.journal.status import Status
 from blnk_relay.sandbox.books.frozen import Books
@@ -365,6 +380,152 @@ STORIES: Mapping[str, Story] = {
     "poor payment": Story("transaction", _poor),
     "one hold": Story("inflight.commit", _hold),
     "payment and refund": Story("refund", _paid_and_refunded),
+}
+
+# -- of one name -----------------------------------------------------------------------------------------------------
+
+
+def _told_of(name: str, status: Status | None, ids: Sequence[str]) -> Iterator[str]:
+    """What is wrong with one of several that the ledger could take for each other, given what it made itself."""
+    for problem in counted(status, [ids]):
+        yield f"{name}: {problem}"
+    if status is not None and _is_done(status) and status.transaction_id not in ids:
+        yield f"{name}: untrue: done as {status.transaction_id!r}, and it made {list(ids)}"
+
+
+def _one_statement(rng: random.Random, scene: str, prepare: Prepare, links: bool) -> Told:  # noqa: ARG001
+    """A file, a corrected one, an instant run: all bring one record, and one of them can."""
+    rule = prepare(scene, create_matching_rule(f"rule {scene}", _EQUAL))
+    items = []
+    for number in range(rng.choice((2, 2, 3))):
+        name = f"{scene}.{number}"
+        if rng.random() < 0.3:
+            record = {"id": scene, "amount": number + 0.5, "date": "2026-11-20T10:00:00Z"}
+            items.append(Item(start_instant_reconciliation([record], "one_to_one", [rule], dry_run=True), name))
+        else:
+            line = f"{scene},{number}.50,EUR,r,secret,2026-11-20T09:15:31Z\n"
+            file = ("ID,Amount,Currency,Reference,Description,Date\n" + line).encode()
+            items.append(Item(upload_records(name, file, name="nov.csv"), name))
+
+    def judge(books: Books, endings: Endings) -> Iterator[str]:
+        for number, item in enumerate(items):
+            brought = [one.upload_id for one in books.external_records if (one.id, one.amount) == (scene, number + 0.5)]
+            if item.intent.kind == "reconciliation.upload":
+                ids = [one.upload_id for one in books.uploads if one.upload_id in brought and one.complete]
+            else:
+                ids = [
+                    run.reconciliation_id for run in books.runs if run.upload_id in brought and run.status != "failed"
+                ]
+            yield from _told_of(item.key, endings[item.key], ids)
+
+    def excused(problem: str) -> bool:
+        # Whose upload it is that brought the record nothing tells once that is lost.
+        return problem.partition(": ")[2].startswith(("lost: done", "untrue: done"))
+
+    return Told(items, judge, excused)
+
+
+def _one_rule(rng: random.Random, scene: str, _: Prepare, links: bool) -> Told:  # noqa: ARG001
+    """Rules of one name, which differ in their descriptions."""
+    items = []
+    for number in range(rng.choice((2, 2, 3))):
+        name = f"{scene}.{number}"
+        items.append(Item(create_matching_rule(f"rule {scene}", _EQUAL, description=name), name))
+
+    def judge(books: Books, endings: Endings) -> Iterator[str]:
+        for item in items:
+            ids = [rule.rule_id for rule in books.rules if rule.description == item.key]
+            yield from _told_of(item.key, endings[item.key], ids)
+        named = [rule.rule_id for rule in books.rules if rule.name == f"rule {scene}"]
+        if len(named) > 1:
+            yield f"{scene}: doubled: {len(named)} rules of one name"
+
+    return Told(items, judge)
+
+
+def _one_record(rng: random.Random, scene: str, prepare: Prepare, links: bool) -> Told:  # noqa: ARG001
+    """Updates of one record: at the end it is as the last of them that is done has left it."""
+    payment = rng.random() < 0.5
+    record = prepare(scene, _payment(scene) if payment else create_identity(first_name=scene))
+    items = []
+    for number in range(rng.choice((2, 2, 3))):
+        name = f"{scene}.{number}"
+        update = update_metadata(record, {"tag": name}) if payment else update_identity(record, city=name)
+        items.append(Item(update, name))
+
+    def judge(books: Books, endings: Endings) -> Iterator[str]:
+        if payment:
+            shown = next(str(row.meta.get("tag") or "") for row in books.rows if row.transaction_id == record)
+        else:
+            shown = next(one.texts["city"] for one in books.identities if one.identity_id == record)
+        names = ["", *(item.key for item in items)]
+        done = max((names.index(key) for key, status in endings.items() if _is_done(status)), default=0)
+        status = endings.get(shown)
+        if names.index(shown) < done:
+            yield f"{scene}: lost: {names[done]} is done, and the record is as {shown or 'nobody'} has left it"
+        elif status is not None and _never(status):
+            yield f"{shown}: untrue: {_ended(status)}, and the record is so"
+
+    def excused(problem: str) -> bool:
+        # What is lost with its receipt stands behind the others when it is enqueued again.
+        return problem.partition(": ")[2].startswith("lost: ")
+
+    return Told(items, judge, excused)
+
+
+def _one_refund(rng: random.Random, scene: str, prepare: Prepare, links: bool) -> Told:  # noqa: ARG001
+    """Several refunds of one payment, of which one can be made."""
+    paid = prepare(scene, _payment(scene))
+    items = [Item(refund(paid), f"{scene}.{number}") for number in range(rng.choice((2, 2, 3)))]
+
+    def judge(books: Books, endings: Endings) -> Iterator[str]:
+        rows = _paid(books, f"{paid}_refund")[0]
+        if len(rows) > 1:
+            yield f"{scene}: doubled: {len(rows)} refunds"
+        done = [status for status in endings.values() if status is not None and _is_done(status)]
+        if len(done) > 1 or any(status.transaction_id not in rows for status in done):
+            yield f"{scene}: untrue: done as {[status.transaction_id for status in done]}, and the books have {rows}"
+        if rows and all(status is not None and _never(status) for status in endings.values()):
+            yield f"{scene}: untrue: all refused, and the books have {rows}"
+
+    def excused(problem: str) -> bool:
+        # Whose refund it is nothing tells once that is lost.
+        return problem.partition(": ")[2].startswith("untrue: done")
+
+    return Told(items, judge, excused)
+
+
+def _one_upload(rng: random.Random, scene: str, prepare: Prepare, links: bool) -> Told:  # noqa: ARG001
+    """Several runs of one upload."""
+    file = f"ID,Amount,Currency,Reference,Description,Date\n{scene},1.50,EUR,r,secret,2026-11-20T09:15:31Z\n".encode()
+    upload = prepare(scene, upload_records(scene, file, name="nov.csv"))
+    rule = prepare(scene, create_matching_rule(f"rule {scene}", _EQUAL))
+    items = [
+        Item(start_reconciliation(upload, "one_to_one", [rule], dry_run=True), f"{scene}.{number}")
+        for number in range(rng.choice((2, 2, 3)))
+    ]
+
+    def judge(books: Books, endings: Endings) -> Iterator[str]:
+        runs = [run.reconciliation_id for run in books.runs if run.upload_id == upload]
+        done = [status.transaction_id for status in endings.values() if status is not None and _is_done(status)]
+        most = sum(status is None or not _never(status) for status in endings.values())
+        if len(runs) > most:
+            yield f"{scene}: doubled: {len(runs)} runs for {[_ended(one) for one in endings.values()]}"
+        if len({*done}) < len(done) or not {*done} <= {*runs}:
+            yield f"{scene}: untrue: done as {done}, and the books have {runs}"
+
+    return Told(items, judge)
+
+
+_EQUAL = [{"field": "reference", "operator": "equals"}]
+
+#: Stories of several that the ledger could take for each other.
+NAMESAKES: Mapping[str, Story] = {
+    "one statement": Story("reconciliation.upload", _one_statement),
+    "one rule": Story("matching_rule.create", _one_rule),
+    "one record": Story("identity.update", _one_record),
+    "one refund": Story("refund", _one_refund),
+    "one upload": Story("reconciliation.start", _one_upload),
 }
 
 #: Stories in which several write to one row, which the ledger could not tell apart.

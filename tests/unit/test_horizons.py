@@ -187,3 +187,14 @@ def test_nothing_is_noted_of_looks_for_what_was_not_sent_or_of_which_nothing_is_
     lost = sent(HOUR, memo={}, lost_ms=NOW_MS - HOUR)
     assert watch(lost, POLICY) == Watch(3600.0, {})
     assert look_on(lost, POLICY).note is None
+
+
+def test_a_silence_that_has_not_begun_is_not_looked_into_all_the_time():
+    """After a loss it begins when the longest lease that is lost would be over: of a whole backlog at once."""
+    now, looks = sent(-30 * SECOND, memo={}), 0
+    while now.now_ms < now.last_sent_ms:
+        pause_ms = int(look_on(now, POLICY).in_s * 1000)
+        assert pause_ms >= 300
+        now, looks = replace(now, now_ms=now.now_ms + pause_ms), looks + 1
+    assert looks < 20
+    assert now.now_ms - now.last_sent_ms < SECOND

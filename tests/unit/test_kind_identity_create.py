@@ -157,9 +157,24 @@ def test_what_is_there_under_the_id_that_follows_from_the_intent_is_ours_even_wi
 
 
 def test_somebody_elses_identity_under_the_callers_id_is_not_taken_for_ours():
-    decision = decided(CHOSEN, sent(refuse=True, code="IDT_VALIDATION_ERROR"), with_id(IDENTITY, meta_data=None))
+    asked: list[Lookup] = []
+    decision = decided(CHOSEN, progress(), with_id(IDENTITY, meta_data=None), asked=asked)
     assert isinstance(decision, Dead)
     assert (decision.dead_class, decision.code) == (DeadClass.REFUSED, "IDENTITY_EXISTS")
+    assert asked == [Lookup("identities", "identity_id", IDENTITY)]
+
+
+def test_the_callers_id_without_our_mark_may_be_ours_once_it_was_sent():
+    # Somebody may have replaced its metadata, and with it our mark, before the answer was there.
+    for now in (sent(), sent(QUIET_S, refuse=True, code="IDT_VALIDATION_ERROR")):
+        decision = decided(CHOSEN, now, with_id(IDENTITY, meta_data=None))
+        assert isinstance(decision, Dead)
+        assert (decision.dead_class, decision.code) == (DeadClass.UNKNOWN, "IDENTITY_EXISTS")
+
+
+def test_the_callers_id_with_our_mark_is_done_also_where_it_was_accepted_once_more():
+    mine = with_id(IDENTITY, meta_data={MARK: entry_of(CHOSEN).id})
+    assert decided(CHOSEN, progress(), mine) == Done("created", IDENTITY)
 
 
 def test_the_callers_id_with_our_mark_is_done():

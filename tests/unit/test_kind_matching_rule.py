@@ -26,6 +26,7 @@ from kindbook import (  # fmt: skip
 from blnk_relay import InvalidIntent, create_matching_rule, delete_matching_rule, result_of, update_matching_rule
 from blnk_relay.intents.decision import Dead, DeadClass, Done, Look, Send
 from blnk_relay.intents.found import Lookup, Record
+from blnk_relay.intents.references import digest
 
 RULE = an_id("rule")
 CRITERIA = [
@@ -36,7 +37,9 @@ CREATE = create_matching_rule("exact", CRITERIA)
 UPDATE = update_matching_rule(RULE, "exact", CRITERIA, description="new")
 DELETE = delete_matching_rule(RULE)
 SEND = Send(memo={"id": RULE}, exclusive=f"rule:{RULE}", seen=(RULE,))
-SEND_NEW = Send(memo={"name": "exact"})
+SEND_NEW = Send(
+    memo={"name": "exact"}, exclusive=f"rule-name:{digest('exact')}", seen=None, settled_s=POLICY.read_lag_s
+)
 STORED = [
     {"field": "amount", "operator": "equals", "value": "", "pattern": "", "allowable_drift": Decimal("0.01")},
     {"field": "reference", "operator": "contains", "value": "x", "pattern": "", "allowable_drift": 0},

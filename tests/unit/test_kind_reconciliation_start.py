@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from casebook import POLICY
 from kindbook import (  # fmt: skip
     AMBIGUOUS,
     QUIET_S,
@@ -29,6 +30,7 @@ UPLOAD, RULE, RUN, BROUGHT_BY = an_id("upload"), an_id("rule"), an_id("recon"), 
 START = start_reconciliation(UPLOAD, "one_to_one", [RULE])
 RECORD = {"id": "s-1", "amount": 50.5, "date": "2026-11-20T10:00:00Z", "currency": "EUR", "reference": "r"}
 INSTANT = start_instant_reconciliation([RECORD, {**RECORD, "id": "s-2"}], "one_to_one", [RULE], dry_run=True)
+SEND_INSTANT = Send(memo={"first": "s-1"}, exclusive=INSTANT.orders[0], seen=None, settled_s=POLICY.read_lag_s)
 FIRST = Record("external-transactions", {"id": "s-1", "upload_id": BROUGHT_BY})
 RUNNING = Record("reconciliations", {"reconciliation_id": RUN, "upload_id": BROUGHT_BY, "status": "started"})
 
@@ -227,7 +229,7 @@ def test_a_payload_that_the_ledger_refuses_is_refused(code):
 
 def test_an_instant_run_is_not_sent_when_its_first_record_exists():
     asked: list[Lookup] = []
-    assert decided(INSTANT, progress(), asked=asked) == Send(memo={"first": "s-1"})
+    assert decided(INSTANT, progress(), asked=asked) == SEND_INSTANT
     assert asked == [Lookup("external-transactions", "id", "s-1")]
     decision = decided(INSTANT, progress(), FIRST)
     assert isinstance(decision, Dead)
@@ -243,7 +245,7 @@ def test_an_instant_run_is_not_sent_when_its_first_record_exists():
         ((FIRST, RUNNING, counted(1)), QUIET_S, DeadClass.PARTIAL),
         ((FIRST, counted(2)), QUIET_S, DeadClass.PARTIAL),
         ((), 1, Look),
-        ((), QUIET_S, Send(memo={"first": "s-1"})),
+        ((), QUIET_S, SEND_INSTANT),
     ],
 )
 def test_after_an_ambiguous_answer_the_run_is_found_by_its_first_record(shown, ago_s, expected):

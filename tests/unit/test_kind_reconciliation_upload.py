@@ -6,9 +6,10 @@ import contextlib
 import json
 
 import pytest
+from casebook import POLICY
 from kindbook import AMBIGUOUS, QUIET_S, an_id, decided, judged, ok, progress, refusal, requested, sent
 
-from blnk_relay import InvalidIntent, Settings, upload_records
+from blnk_relay import InvalidIntent, Settings, start_instant_reconciliation, upload_records
 from blnk_relay.intake import Write, prepare
 from blnk_relay.intents.decision import Dead, DeadClass, Done, Look, Send
 from blnk_relay.intents.found import Lookup, Record
@@ -18,7 +19,7 @@ HEAD = "ID,Amount,Currency,Reference,Description,Date\n"
 LINE = "{id},12.50,EUR,r,d,2026-11-20T09:15:31Z\n"
 CSV = (HEAD + LINE.format(id="s-1") + LINE.format(id="s-2")).encode()
 UPLOAD = upload_records("bank-x", CSV, name="statement.csv")
-SEND = Send(memo={"first": "s-1"})
+SEND = Send(memo={"first": "s-1"}, exclusive=UPLOAD.orders[0], seen=None, settled_s=POLICY.read_lag_s)
 ID = an_id("upload")
 FIRST = Record("external-transactions", {"id": "s-1", "upload_id": ID})
 
@@ -40,6 +41,20 @@ def test_the_payload_identifies_the_file_and_does_not_hold_it():
     }
     json.dumps(UPLOAD.payload)
     assert "12.50" not in repr(UPLOAD)
+
+
+def test_what_brings_one_record_is_sent_by_turns():
+    corrected = upload_records("bank-x", CSV.replace(b"12.50", b"12.51"), name="corrected.csv")
+    record = {"id": "s-1", "amount": 50.0, "date": "2026-11-20T10:00:00Z"}
+    instant = start_instant_reconciliation([record], "one_to_one", [an_id("rule")])
+    other = upload_records("bank-x", CSV.replace(b"s-1", b"s-3"), name="other.csv")
+    assert {len({intent.orders for intent in some}) for some in ((UPLOAD, corrected, instant), (UPLOAD, other))} == {
+        1,
+        2,
+    }
+    (turn,) = UPLOAD.orders
+    assert turn.startswith("turn:")
+    assert "s-1" not in turn
 
 
 def test_a_path_is_read_at_once(tmp_path):

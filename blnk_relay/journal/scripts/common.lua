@@ -157,9 +157,9 @@
 --                              are dead
 --                      bound   one member an intent of this order that is not over
 --                      gone    turns.lua (release, bury)
---   excl:<row>         string  id of the only intent that may write to a row
+--   excl:<row>         string  id of the only intent that may write to a row; of "turn:…" not of a dead letter
 --                      bound   one a row that is being written to
---                      gone    turns.lua (release), record.lua
+--                      gone    turns.lua (release, bury), record.lua
 --   made:<row>         set     ids of the rows that our intents made below a row
 --                      bound   what was made below it until nothing was for an hour
 --                      gone    expires

@@ -4,7 +4,7 @@
 -- ARGV: of each intent:
 --   id, token, memo
 --   rows             that it writes to, joined by ","
---   seen             ids of rows that were seen below them, joined by ","
+--   seen             ids of rows that were seen below them, joined by ","; "*" where what was made may be gone by now
 --   perhaps_ours     ids of those among them that may be its own work, from moments that the journal has lost
 --   sealed           name of the encryption key that the memo needs; "" for none
 --   until            until when it may have been sent, as far as is known before this
@@ -62,7 +62,8 @@ for id, token_then, memo, rows, seen_ids, perhaps_ours, sealed, until_ms, settle
       local owner = redis.call('GET', P .. 'excl:' .. row)
       if owner and owner ~= id then answer = 'busy' end
     end
-    if answer == 'ok' and not (is_seen(row, seen, number) and is_settled(row, tonumber(settled_ms))) then
+    local fresh = seen_ids == '*' or is_seen(row, seen, number)
+    if answer == 'ok' and not (fresh and is_settled(row, tonumber(settled_ms))) then
       answer = 'lagging'
     end
   end

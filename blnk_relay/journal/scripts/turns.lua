@@ -83,11 +83,12 @@ local function satisfy(id, txn, bells)
   end
 end
 
--- An order of which only one may be under way, and in which a dead letter does not hold up those behind it.
+-- An order of which only one may be under way, or a row that only one may write to, and in which a dead letter does not
+--   hold up those behind it.
 local TURN = '^turn:'
 
 local function bury(id, kind, class, code, message, cap)
-  local lane, orders = unpack(redis.call('HMGET', intent_key(id), 'lane', 'orders'))
+  local lane, orders, excl = unpack(redis.call('HMGET', intent_key(id), 'lane', 'orders', 'excl'))
   if lane then redis.call('ZREM', P .. 'tried:' .. lane, id) end
   redis.call('HSET', intent_key(id), 'state', 'dead', 'class', class, 'code', code, 'message', message, 'updated', NOW)
   redis.call('ZADD', P .. 'dead', NOW, id)
@@ -101,6 +102,11 @@ local function bury(id, kind, class, code, message, cap)
       redis.call('ZREM', key, id)
       local head = redis.call('ZRANGE', key, 0, 0)[1]
       if head then let_go(head) end
+    end
+  end
+  for row in string.gmatch(excl or '', '[^,]+') do
+    if string.find(row, TURN) and redis.call('GET', P .. 'excl:' .. row) == id then
+      redis.call('DEL', P .. 'excl:' .. row)
     end
   end
 end
