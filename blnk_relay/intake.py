@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from graphlib import CycleError, TopologicalSorter
 from heapq import heapify, heappop, heappush
+from itertools import count
 from typing import Any
 
 from blnk_relay.errors import DuplicateInBatch, InvalidIntent, KeyConflict
@@ -199,7 +200,7 @@ def prepare_many(settings: Settings, writes: Iterable[Intent | Write]) -> Batch:
     """
     entries: list[NewEntry] = []
     seen: dict[tuple[str, str], int] = {}
-    for index, item in enumerate(writes):
+    for index, item in _walked(writes):
         if index >= MAX_BATCH:
             raise InvalidIntent(
                 "batch", {"_schema": [f"At most {MAX_BATCH:,} intents go into one call; cut it into parts."]}, index
@@ -220,6 +221,19 @@ def prepare_many(settings: Settings, writes: Iterable[Intent | Write]) -> Batch:
         entries.append(new)
     order = in_dependency_order(entries)
     return Batch([entries[index] for index in order], order)
+
+
+def _walked(writes: Iterable[Intent | Write]) -> Iterator[tuple[int, Intent | Write]]:
+    """Each with its position, which an error of a builder tells of as well where they are built on the way."""
+    left = iter(writes)
+    for index in count():
+        try:
+            item = next(left)
+        except StopIteration:
+            return
+        except InvalidIntent as error:
+            raise error.at(index) if error.index is None else error from None
+        yield index, item
 
 
 def split_by_target(entries: Sequence[NewEntry]) -> dict[str, list[int]]:

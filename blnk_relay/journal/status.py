@@ -12,7 +12,7 @@ from blnk_relay.errors import DoesNotVerify, NotFound
 from blnk_relay.intents.dead_class import DeadClassName
 from blnk_relay.intents.intent import DEFAULT_TARGET
 from blnk_relay.intents.outcomes import OutcomeName
-from blnk_relay.intents.references import MAX_LENGTH, key_problem, of_generation
+from blnk_relay.intents.references import MAX_LENGTH, is_digest, key_problem, of_generation
 from blnk_relay.intents.states import FINISHED, State, StateName
 from blnk_relay.journal.entries import entry_of, id_of
 from blnk_relay.journal.flows import Ask, Flow, Run
@@ -171,7 +171,7 @@ class Attempt:
 
 def find_flow(prefix: str, seal: Seal, target: str, key_or_id: str) -> Flow[Status]:
     """See :meth:`blnk_relay.journal.journal.Journal.find`."""
-    for id_ in (id_of(target, key_or_id), key_or_id):
+    for id_ in (id_of(target, key_or_id), *((key_or_id,) if is_digest(key_or_id) else ())):
         status = yield from status_flow(prefix, seal, target, id_)
         if status is not None:
             return status

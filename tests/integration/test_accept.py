@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 import redis
 
-from blnk_relay import InvalidIntent, JournalUnavailable, KeyConflict, NotFound, Refused, Relay, Settings
+from blnk_relay import Intent, InvalidIntent, JournalUnavailable, KeyConflict, NotFound, Refused, Relay, Settings
 from blnk_relay.intents.intent import DEFAULT_TARGET
 from blnk_relay.journal.accept import ACCEPT_CHUNK
 from blnk_relay.journal.entries import id_of
@@ -113,3 +113,18 @@ def test_a_full_server_refuses_in_our_words_and_accepts_nothing(settings, valkey
         with pytest.raises(NotFound):
             relay.get("order")
         assert relay.enqueue(payment(), key="order").created
+
+
+def test_an_error_of_a_builder_tells_its_position_where_a_batch_is_built_on_the_way(relay, journal):
+    rows = [payment("r-1"), payment("r-2"), {"amount": "1,50", "precise_amount": None}]
+    with pytest.raises(InvalidIntent) as caught:
+        relay.enqueue_many(row if isinstance(row, Intent) else payment(**row) for row in rows)
+    assert caught.value.index == 2
+    assert journal.claim(LANE, WORKER, 3).items == ()
+
+
+@pytest.mark.parametrize("key", ["\udc80", "a\ud800b", "k" * 10_000, ""])
+def test_what_can_be_no_key_is_not_found_and_said_to_be_none(relay, key):
+    for ask in (relay.get, relay.cancel):
+        with pytest.raises(NotFound, match="no key can be like this"):
+            ask(key)
