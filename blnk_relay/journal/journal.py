@@ -346,8 +346,8 @@ class Journal(Producing):
                 ",".join(send.perhaps_ours),
                 "" if key is None else key.name,
                 claimed.progress.last_sent_ms,
-                # What was read was read after the claim, and some time has passed since.
-                int((send.settled_s + steady_s() - claimed.claimed_s) * 1000) if send.settled_s else 0,
+                # What was read was read after the claim.
+                int(claimed.progress.now_ms - send.settled_s * 1000) if send.settled_s else 0,
             ]
         keyed = [KINDS[claimed.entry.kind].keyed for claimed, _ in sends]
         answers: list[str]

@@ -43,8 +43,9 @@ STAGES = 4
 
 RATE = 0.2
 
-#: Every fault but one: only the dates of a hold can be refused after it was made (contract §2.3), and it has none.
-FAULTS = [name for name in KINDS if name != "400_with_effect"]
+#: Every fault but two: only the dates of a hold can be refused after it was made (contract §2.3), and it has none; and
+#: what is too large is refused for good.
+FAULTS = [name for name in KINDS if name not in {"400_with_effect", "413"}]
 
 #: Delays beyond the patience of the client, lags and slowness of a fraction of a second.
 SECONDS = {"delay_before": 1.2, "delay_after": 1.2, "read_lag": 0.5, "slow_apply": 0.7, "429_retry_after": 0.2}

@@ -343,8 +343,25 @@ def test_who_decides_by_values_waits_until_reads_show_the_last_write(relay, jour
     assert journal.record([(second, replace(by_values, settled_s=0.0))]) == ["ok"], "what does not read need not wait"
     journal.client.set(journal.key("wrote:txn_hold"), journal.now_ms() - 60_000)
     # What was read was read after the claim: what it shows is as old as that may be.
-    long_claimed = replace(second, claimed_s=second.claimed_s - 61.0)
+    long_claimed = replace(second, progress=replace(second.progress, now_ms=second.progress.now_ms - 61_000))
     assert journal.record([(long_claimed, by_values)]) == ["lagging"]
+    assert journal.record([(second, by_values)]) == ["ok"]
+
+
+def test_who_decides_by_values_asks_no_clock_that_has_stepped(relay, journal):
+    enqueue(relay, "first", "second")
+    first, second = journal.claim(LANE, WORKER, 2).items
+    by_values = Send(memo={"id": "txn_hold"}, exclusive="txn_hold", seen=("txn_hold",), settled_s=5.0)
+    assert journal.record([(first, by_values)]) == ["ok"]
+    journal.settle(WORKER, [Settlement(first, "sending", "done", 0, {"outcome": "updated", "txn": "txn_hold"})], [])
+    wrote, solid, now_ms = journal.key("wrote:txn_hold"), journal.key("ground"), journal.now_ms()
+    # A step back: what was written looks old, and the ground is solid only since that was noticed.
+    journal.client.set(wrote, now_ms - 60_000)
+    journal.client.hset(solid, "solid", now_ms)
+    assert journal.record([(second, by_values)]) == ["lagging"]
+    # A step ahead that was taken off: what was written lies ahead, and counts as of then.
+    journal.client.set(wrote, now_ms + 3_600_000)
+    journal.client.hset(solid, "solid", now_ms - 6_000)
     assert journal.record([(second, by_values)]) == ["ok"]
 
 

@@ -20,7 +20,7 @@ from tests.simulation import seams
 from tests.simulation.journal_side import Valkey
 from tests.simulation.plan import Event, Plan, Planned, plan_of
 from tests.simulation.runs import explained, passes, playing, simulate
-from tests.simulation.stories import NAMESAKES
+from tests.simulation.stories import RIVALS
 from tests.simulation.world import Unheard, play
 from worker.telemetry import Telemetry
 
@@ -103,13 +103,32 @@ def test_what_was_done_in_lost_moments_is_neither_done_again_nor_denied(seed, st
         assert one(Plan(seed, {"brisk": True}, (Planned(story, 0.5, 1),), events)).problems == []
 
 
-@pytest.mark.parametrize("story", NAMESAKES)
+@pytest.mark.parametrize("story", RIVALS)
 def test_what_the_ledger_could_take_for_each_other_is_told_apart(story):
     with playing() as one:
         for choice in range(6):
             for events in ((), (Event("write", 1, "late", 0.9),)):
                 world = {"brisk": True, "read_lag_s": 5.0}
                 assert one(Plan(choice, world, (Planned(story, 0.2, choice),), events)).problems == []
+
+
+@pytest.mark.parametrize(
+    ("story", "events"),
+    [
+        # A letter that is replayed, and what waits for it in the same order, waited for each other.
+        ("by turns", (Event("time", 300, "replay"), Event("time", 305, "replay", of=1))),
+        # What is looked for past its deadline has to hear what became of whom it waits for.
+        ("late behind", (Event("time", 3, "failover"), Event("time", 2000, "replay", of=1))),
+        ("late behind", (Event("time", 3, "failover"), Event("time", 600, "discard"), Event("time", 2000, "replay"))),
+        # And is not sent before that, where its deadline was one of a clock that had stepped.
+        ("late behind", (Event("time", 3, "failover"), Event("time", 100, "step", 40.0))),
+    ],
+    ids=["replayed", "done meanwhile", "closed meanwhile", "no longer late"],
+)
+def test_whoever_waits_for_others_goes_when_they_are_over_and_not_before(story, events):
+    with playing() as one:
+        for choice in range(12):
+            assert one(Plan(choice, {"brisk": True}, (Planned(story, 2.5, choice),), events)).problems == []
 
 
 def test_seeded_runs_keep_the_promise():

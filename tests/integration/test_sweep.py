@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from blnk_relay import commit_hold
+from blnk_relay import Intent, bulk_transactions, commit_hold
 from blnk_relay.intents.exchange import GateAction
 from blnk_relay.intents.intent import DEFAULT_TARGET
 from blnk_relay.journal.entries import Settlement, id_of
@@ -20,6 +20,7 @@ from tests.support.journal import (
 )
 from tests.support.payments import payment
 from tests.support.redis_keys import listed, unlisted
+from tests.support.waiting import wait_until
 
 
 def test_every_key_of_the_journal_is_documented_in_the_head_of_the_scripts(relay, journal, operator):
@@ -107,3 +108,20 @@ def test_what_waited_until_its_deadline_is_not_called_refused_where_it_may_have_
     journal.client.zadd(journal.key("expiring"), {id_: 1}, xx=True)
     sweep(journal)
     assert status(journal, "strict").state == "posted", "the ledger has the last word"
+
+
+def test_what_a_letter_of_the_same_sweep_lets_go_is_no_letter(relay, journal):
+    """Two whose deadlines have passed wait by turns; the first one also for another that takes its time."""
+
+    def batch(key: str) -> Intent:
+        return bulk_transactions([payment(f"{key}-1"), payment(f"{key}-2")], atomic=True, skip_queue=True)
+
+    relay.enqueue(payment(), key="slow")
+    relay.enqueue(batch("first"), key="first", after=["slow"], deadline=timedelta(seconds=0.05))
+    relay.enqueue(batch("second"), key="second", deadline=timedelta(seconds=0.06))
+    assert [status(journal, key).state for key in ("first", "second")] == ["waiting", "waiting"]
+    late_ms = journal.now_ms() + 70
+    wait_until(lambda: journal.now_ms() > late_ms, 5)
+    sweep(journal)
+    assert [status(journal, key).state for key in ("first", "second")] == ["dead", "ready"]
+    assert journal.client.zrange(journal.key("dead"), 0, -1) == [status(journal, "first").id]

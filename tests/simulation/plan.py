@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from tests.simulation.stories import COMMON, HOLDS, NAMESAKES, STORIES
+from tests.simulation.stories import COMMON, HOLDS, RIVALS, STORIES
 
 #: Until when, in virtual seconds from the begin, things are enqueued and befall by the clock.
 ACTIVE_S = 40.0
@@ -257,9 +257,9 @@ def plan_of(seed: int) -> Plan:
         # The journal's clock and the ledger's differ from the begin, by as much as is allowed for.
         world["apart_s"] = rng.choice((-290.0, -60.0, 60.0, 290.0))
     if rng.random() < 0.06:
-        # Several are at work that the ledger could take for each other.
+        # Several are at work that the ledger could take for each other, or that stand in each other's way.
         at_s = round(rng.random() * (0.5 if rng.random() < 0.5 else ACTIVE_S / 2), 3)
-        intents += (Planned(rng.choice(list(NAMESAKES)), at_s, rng.randrange(1_000_000)),)
+        intents += (Planned(rng.choice(list(RIVALS)), at_s, rng.randrange(1_000_000)),)
     return Plan(seed, world, tuple(sorted(intents, key=lambda one: one.at_s)), events)
 
 

@@ -11,6 +11,7 @@ from typing import Any
 
 from blnk_relay import (
     Intent,
+    bulk_transactions,
     commit_hold,
     commit_holds,
     create_identity,
@@ -26,6 +27,7 @@ from blnk_relay import (
     void_hold,
 )
 from blnk_relay.intents.links import LINKABLE
+from blnk_relay.intents.references import of_generation
 from blnk_relay.journal.status import Status
 from blnk_relay.sandbox.books.frozen import Books
 from blnk_relay.sandbox.books.rows import Effect
@@ -517,15 +519,82 @@ def _one_upload(rng: random.Random, scene: str, prepare: Prepare, links: bool) -
     return Told(items, judge)
 
 
+def _by_turns(rng: random.Random, scene: str, _: Prepare, links: bool) -> Told:  # noqa: ARG001
+    """Atomic batches on the same balances, which go by turns; one may wait for another besides."""
+    items = []
+    for number in range(rng.choice((2, 2, 3))):
+        name = f"{scene}.{number}"
+        poor = rng.random() < 0.4
+        each = [
+            {
+                "source": "@poor" if poor and part else "@world",
+                "destination": "@shop",
+                "currency": "EUR",
+                "precise_amount": 1050,
+                "precision": 100,
+                "description": "x",
+                "allow_overdraft": not (poor and part),
+                "reference": f"item{part}.{name}",
+            }
+            for part in range(2)
+        ]
+        options: dict[str, Any] = {}
+        if rng.random() < 0.5:
+            options = {"order_key": scene} if rng.random() < 0.5 or not number else {"after": [f"{scene}.0"]}
+        if rng.random() < 0.3:
+            options["deadline"] = timedelta(seconds=rng.choice((12, 40)))
+        items.append(Item(bulk_transactions(each, atomic=True, skip_queue=True), name, options))
+
+    def judge(books: Books, endings: Endings) -> Iterator[str]:
+        for item in items:
+            # What was rolled back is sent again under references of its own.
+            rows = [
+                [id_ for number in range(9) for id_ in _paid(books, of_generation(f"item{part}.{item.key}", number))[0]]
+                for part in range(2)
+            ]
+            stand = [[id_ for id_ in part if not books.refunds(id_)] for part in rows]
+            for problem in counted(endings[item.key], stand, endings.parts.get(item.key, {})):
+                yield f"{item.key}: {problem}"
+
+    return Told(items, judge)
+
+
+def _late_behind(rng: random.Random, scene: str, _: Prepare, links: bool) -> Told:  # noqa: ARG001
+    """A payment with a deadline that waits for another, which fails, or takes its time."""
+    ahead, behind = f"{scene}.0", f"{scene}.1"
+    by_order = rng.random() < 0.5
+    poor = {"source": "@poor", "allow_overdraft": False} if rng.random() < 0.5 else {}
+    options: dict[str, Any] = {"order_key": scene} if by_order else {}
+    late = {} if poor else {"not_before": timedelta(seconds=20)}
+    deadline = timedelta(seconds=rng.choice((10, 25)))
+    items = [
+        Item(_payment(ahead, skip_queue=True, **poor), ahead, {**options, **late}),
+        Item(_payment(behind, skip_queue=True), behind, {**(options or {"after": [ahead]}), "deadline": deadline}),
+    ]
+
+    def judge(books: Books, endings: Endings) -> Iterator[str]:
+        for item in items:
+            for problem in counted(endings[item.key], _paid(books, f"pay.{item.key}")):
+                yield f"{item.key}: {problem}"
+        first = endings[ahead]
+        out_of_turn = first is not None and not _is_done(first) and not (by_order and first.state != "dead")
+        if out_of_turn and any(_paid(books, f"pay.{behind}")[0]):
+            yield f"{behind}: untrue: it was paid before {ahead}, which is {_ended(first)}"
+
+    return Told(items, judge)
+
+
 _EQUAL = [{"field": "reference", "operator": "equals"}]
 
-#: Stories of several that the ledger could take for each other.
-NAMESAKES: Mapping[str, Story] = {
+#: Stories of several that the ledger could take for each other, or that stand in each other's way.
+RIVALS: Mapping[str, Story] = {
     "one statement": Story("reconciliation.upload", _one_statement),
     "one rule": Story("matching_rule.create", _one_rule),
     "one record": Story("identity.update", _one_record),
     "one refund": Story("refund", _one_refund),
     "one upload": Story("reconciliation.start", _one_upload),
+    "by turns": Story("transaction.bulk", _by_turns),
+    "late behind": Story("transaction", _late_behind),
 }
 
 #: Stories in which several write to one row, which the ledger could not tell apart.

@@ -45,7 +45,7 @@ from tests.simulation.journal_side import OLDER, Valkey
 from tests.simulation.judging import judged
 from tests.simulation.ledger_side import SimLedger, SimWire, Strike
 from tests.simulation.plan import CALM, Event, Plan
-from tests.simulation.stories import NAMESAKES, RESULTS, STORIES, Told
+from tests.simulation.stories import RESULTS, RIVALS, STORIES, Told
 from worker.ledger.ledgers import ledger_of
 from worker.sweeper import Round
 
@@ -899,7 +899,7 @@ class World:
         faulty, self.faulty = self.faulty, False
         for number, planned in enumerate(self.plan.intents):
             rng = random.Random(planned.choice)
-            told = {**STORIES, **NAMESAKES}[planned.story].tell(rng, f"s{number}", self._prepared, self.given["links"])
+            told = {**STORIES, **RIVALS}[planned.story].tell(rng, f"s{number}", self._prepared, self.given["links"])
             self.stories.append(told)
         # A journal that is in use: of one that is lost whole, before anybody had worked with it, nothing can tell that
         # it was ever there.

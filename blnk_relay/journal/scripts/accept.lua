@@ -92,9 +92,10 @@ local function write(new, bells)
       pending = pending + 1
     end
   end
-  local held = pending > 0
+  local held, place = pending > 0, nil
   for order in string.gmatch(orders, '[^\n]+') do
-    redis.call('ZADD', P .. 'order:' .. order, redis.call('INCR', P .. 'seq'), id)
+    place = redis.call('INCR', P .. 'seq')
+    redis.call('ZADD', P .. 'order:' .. order, place, id)
     if redis.call('ZRANGE', P .. 'order:' .. order, 0, 0)[1] ~= id then held = true end
   end
   local state = held and 'waiting' or 'ready'
@@ -108,6 +109,10 @@ local function write(new, bells)
       'created', NOW_TEXT, 'since', due_text, 'deadline', deadline_text)
   end
   if orders ~= '' then redis.call('HSET', key, 'orders', orders) end
+  if string.find(orders, 'turn:', 1, true) then
+    redis.call('HSET', key, 'place', place)
+    if not held then take_turns(id, orders) end
+  end
   if new.sealed ~= '' then redis.call('HSET', key, 'sealed', new.sealed) end
   if held then redis.call('HSET', key, 'due', due_text, 'pending', pending) end
   if results ~= '' then redis.call('HSET', key, 'results', results) end

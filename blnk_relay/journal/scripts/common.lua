@@ -7,17 +7,18 @@
 -- Each target has a journal of its own: nothing in one knows of another. KEYS[1] is its prefix
 -- "{<namespace>:v1:<target>}:", whose hash tag keeps all its keys on one node of a cluster. Below it:
 --
---   intent:<id>        hash    what moves: state, lane, kind, fp, created, since, deadline, orders, pending,
---                              due, patience, token, claims and looks (workers that died in a row while they had it in
---                              hand), charged and looker (whose silences count among these, by newlines), faults
---                              (times in a row that its own code failed), worker, attempts, sent, lapsed, sent_first,
---                              sent_last, sends, accepted, refuse, memo, excl, gen, code, message, class, outcome, txn,
---                              parent, updated, results, lost (end of the moments that the journal has lost and in
---                              which it may have been sent), died (of a discarded one, where history is on), refs
---                              (references that it owns, as past:… has them: one behind the other), sealed (names of
---                              the encryption keys that body, file, memo and message need, by blanks; a - before them
---                              where the body is in the clear; nothing where all is), worth (of a letter: see
---                              letters.lua)
+--   intent:<id>        hash    what moves: state, lane, kind, fp, created, since, deadline, orders, pending, due,
+--                              patience, place (of its own, in orders by turns), token, claims and looks (workers that
+--                              died in a row while they had it in hand), charged and looker (whose silences count among
+--                              these, by newlines), faults (times in a row that its own code failed), worker, attempts,
+--                              sent, lapsed, sent_first, sent_last, sends, accepted, refuse, memo, excl, gen, code,
+--                              message, class, outcome, txn, parent, updated, results, closed (how it ends that waited
+--                              for what is closed, and is looked for), lost (end of the moments that the journal has
+--                              lost and in which it may have been sent), died (of a discarded one, where history is
+--                              on), refs (references that it owns, as past:… has them: one behind the other), sealed
+--                              (names of the encryption keys that body, file, memo and message need, by blanks; a -
+--                              before them where the body is in the clear; nothing where all is), worth (of a letter:
+--                              see letters.lua)
 --                      bound   one an intent
 --                      gone    sweep.lua, the retention after it is done or cancelled; dead and discarded ones: nobody
 --   body:<id>          string  what never changes, as JSON; references that stand in its payload are those of its
@@ -153,7 +154,8 @@
 --   discarded          zset    closed at -> id      state discarded: closed by a human
 --                      bound   one member a letter that was closed
 --                      gone    nobody; but reject.lua, when the same comes again
---   order:<key>        zset    accept number -> id  intents that are sent one at a time; in "turn:…" without those that
+--   order:<key>        zset    accept number -> id  intents that are sent one at a time; in "turn:…" 0 for who is under
+--                              way, and without those that
 --                              are dead
 --                      bound   one member an intent of this order that is not over
 --                      gone    turns.lua (release, bury)
@@ -442,6 +444,17 @@ end
 -- Puts an intent into its ready set.
 local function make_ready(id, lane, due)
   redis.call('ZADD', P .. 'ready:' .. lane, due, id)
+end
+
+-- An order of which only one may be under way, or a row that only one may write to, and in which a dead letter does not
+-- hold up those behind it.
+local TURN = '^turn:'
+
+-- It is under way: in such orders it stays first, whoever comes back to a place before it.
+local function take_turns(id, orders)
+  for order in string.gmatch(orders or '', '[^\n]+') do
+    if string.find(order, TURN) then redis.call('ZADD', P .. 'order:' .. order, 0, id) end
+  end
 end
 
 -- Notes that an intent hides something under these keys (by blanks) besides those that it needs already, so that nobody

@@ -108,7 +108,8 @@ local function next_token(token)
 end
 
 -- Whether an intent may have been sent in moments that the journal has lost: it was accepted and due before, and nobody
--- has claimed it since. With again, also one that was accepted soon afterwards: it may have been there before.
+-- has claimed it since. With again, also one that was accepted soon before or afterwards: it may have been there long
+-- before.
 local function in_doubt(created, token, due, again)
   if LOST == '' or not created then return false end
   -- A token of another epoch was given before the loss, also where its end was noted by a clock that was set back.
@@ -118,16 +119,17 @@ local function in_doubt(created, token, due, again)
     -- By a clock that had stepped ahead: nobody knows when.
   elseif late_ms >= 0 then
     if not claimed_before and (not again or late_ms > AGAIN_MS) then return false end
-  elseif due and not token and tonumber(due) > tonumber(LOST) then
-    -- Of what was claimed before, its due time was put off by whoever had it, or is of a clock that was ahead.
+  elseif due and not token and tonumber(due) > tonumber(LOST) and not (again and -late_ms <= AGAIN_MS) then
+    -- Of what was claimed before, its due time was put off by whoever had it, or is of a clock that was ahead. And who
+    -- enqueues again may come before anybody has noticed the loss.
     return false
   end
   return not token or claimed_before
 end
 
 -- Whether a dead letter may have been replayed in moments that the journal has lost: then what it says may be of the
--- life before.
+-- life before. One that the ledger rejected, and that was looked for after a loss, may have been replayed before that.
 local function may_have_been_replayed(id)
-  local created, token = unpack(redis.call('HMGET', intent_key(id), 'created', 'token'))
-  return in_doubt(created, token, redis.call('ZSCORE', P .. 'dead', id))
+  local created, token, class, lost = unpack(redis.call('HMGET', intent_key(id), 'created', 'token', 'class', 'lost'))
+  return in_doubt(created, token, redis.call('ZSCORE', P .. 'dead', id)) or (class == 'rejected' and lost)
 end

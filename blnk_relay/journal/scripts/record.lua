@@ -8,7 +8,7 @@
 --   perhaps_ours     ids of those among them that may be its own work, from moments that the journal has lost
 --   sealed           name of the encryption key that the memo needs; "" for none
 --   until            until when it may have been sent, as far as is known before this
---   settled          ms for which nothing of ours may have been written to the rows; 0 for any
+--   settled          since when nothing of ours may have been written to the rows; 0 for any
 -- Returns: one for each: "ok", "stale" (the lease is lost), "busy" (another intent is writing to a row), "lagging"
 --   (an earlier intent made a row below one that was not seen, so the read was older than our own writes, or may have
 --   been), "doubtful"
@@ -31,9 +31,13 @@ local function is_seen(row, seen, number)
   return true
 end
 
--- Whether nothing of ours was written to a row for so long.
-local function is_settled(row, ms)
-  return ms == 0 or NOW - tonumber(redis.call('GET', P .. 'wrote:' .. row) or '0') >= ms
+-- Whether nothing of ours was written to a row since then. What was written by a clock that had stepped was written
+-- before that was noticed.
+local function is_settled(row, since)
+  local wrote = since > 0 and redis.call('GET', P .. 'wrote:' .. row)
+  if not wrote then return true end
+  local wrote_ms = tonumber(wrote) <= NOW and tonumber(wrote) or 0
+  return math.max(wrote_ms, tonumber(SOLID)) <= since
 end
 
 -- Whether some intent of ours is known to have made a row below one of these.
@@ -44,7 +48,7 @@ local function is_of_another(made, rows)
   return false
 end
 
-for id, token_then, memo, rows, seen_ids, perhaps_ours, sealed, until_ms, settled_ms in records(1, 9) do
+for id, token_then, memo, rows, seen_ids, perhaps_ours, sealed, until_ms, settled in records(1, 9) do
   local token, state, excl, lost, created = unpack(
     redis.call('HMGET', intent_key(id), 'token', 'state', 'excl', 'lost', 'created'))
   local answer, wanted, seen, number = 'ok', {}, {}, 0
@@ -63,7 +67,7 @@ for id, token_then, memo, rows, seen_ids, perhaps_ours, sealed, until_ms, settle
       if owner and owner ~= id then answer = 'busy' end
     end
     local fresh = seen_ids == '*' or is_seen(row, seen, number)
-    if answer == 'ok' and not (fresh and is_settled(row, tonumber(settled_ms))) then
+    if answer == 'ok' and not (fresh and is_settled(row, tonumber(settled))) then
       answer = 'lagging'
     end
   end

@@ -11,7 +11,7 @@
 local function revive_letter(id, patience, fresh, line, planned, bells)
   local key = intent_key(id)
   local intent = fields_of(key, 'state', 'lane', 'sent', 'lapsed', 'gen', 'kind', 'class', 'code', 'token',
-    'pending', 'orders', 'lost', 'created', 'worth')
+    'pending', 'orders', 'lost', 'created', 'worth', 'place')
   if intent.state ~= 'dead' then return intent.state or '' end
   -- A fresh reference is safe after a recorded refusal only; what died of something else since must not get one.
   local died = redis.call('ZSCORE', P .. 'dead', id)
@@ -33,12 +33,13 @@ local function revive_letter(id, patience, fresh, line, planned, bells)
   -- One whose deadline passed before its turn came waits for its turn again.
   local held = tonumber(intent.pending or '0') > 0
   for order in string.gmatch(intent.orders or '', '[^\n]+') do
-    -- It may have given up its turn when it died.
+    -- It may have given up its turn when it died. What waits for it may stand in the same order, and goes behind it.
     if not redis.call('ZSCORE', P .. 'order:' .. order, id) then
-      redis.call('ZADD', P .. 'order:' .. order, redis.call('INCR', P .. 'seq'), id)
+      redis.call('ZADD', P .. 'order:' .. order, intent.place or redis.call('INCR', P .. 'seq'), id)
     end
     if redis.call('ZRANGE', P .. 'order:' .. order, 0, 0)[1] ~= id then held = true end
   end
+  if not held then take_turns(id, intent.orders) end
   -- What is only in doubt is looked for when its turn has come: a look sends what it does not find.
   if held and intent.sent ~= '1' and intent.lapsed ~= '1' then look = false end
   -- A new token as well: what was decided in its last life changes nothing in this one.

@@ -67,8 +67,9 @@ local function tally(field) counts[field] = (counts[field] or 0) + 1 end
 for _, verdict in ipairs(verdicts) do
   local item = cjson.decode(verdict)
   local id, key = item.id, intent_key(item.id)
-  local token, state, orders, excl, looks, created, faults, charged, looker, lost = unpack(redis.call('HMGET', key,
-    'token', 'state', 'orders', 'excl', 'looks', 'created', 'faults', 'charged', 'looker', 'lost'))
+  local token, state, orders, excl, looks, created, faults, charged, looker, lost, pending, closed = unpack(
+    redis.call('HMGET', key, 'token', 'state', 'orders', 'excl', 'looks', 'created', 'faults', 'charged', 'looker',
+      'lost', 'pending', 'closed'))
   if token ~= item.token or state ~= item.from then
     stale[#stale + 1] = id
     tally('stale')
@@ -137,6 +138,18 @@ for _, verdict in ipairs(verdicts) do
       redis.call('HSET', key, unpack(set))
       redis.call('ZADD', posted, NOW + item.in_ms, id)
       ring(bells, 'confirm')
+    elseif closed then
+      -- What it waited for will never be done, so it is not sent; whether it was, in lost moments, nobody knows.
+      redis.call('HSET', key, unpack(set))
+      bury(id, item.kind, 'unknown', 'DEPENDENCY_CLOSED', closed, cap)
+      note_untold(id, item.kind, 'unknown', 'DEPENDENCY_CLOSED')
+    elseif item.from == 'posted' and is_held(id, pending, orders) then
+      -- It was looked for out of its turn, and is not there. No deadline makes a letter of it meanwhile, which would
+      -- say that it was never sent.
+      redis.call('HSET', key, unpack(set))
+      redis.call('HSET', key, 'state', 'waiting', 'due', NOW + item.in_ms)
+      redis.call('ZREM', P .. 'tried:' .. item.lane, id)
+      redis.call('ZADD', P .. 'waiting', NOW, id)
     else
       redis.call('HSET', key, unpack(set))
       make_ready(id, item.lane, NOW + item.in_ms)

@@ -15,9 +15,10 @@ local MOST_BYTES = 65536
 local names, found = {}, {}
 for name in string.gmatch(wanted, '[^,]+') do names[#names + 1] = name end
 -- Whether a letter is in doubt, in the same command.
-for _, name in ipairs({ 'created', 'token', 'updated' }) do names[#names + 1] = name end
+for _, name in ipairs({ 'created', 'token', 'updated', 'class', 'lost' }) do names[#names + 1] = name end
 for _, id in ipairs(ids) do
   local values, there = redis.call('HMGET', intent_key(id), unpack(names)), false
+  local lost, class = table.remove(values), table.remove(values)
   local died, token, created = table.remove(values), table.remove(values), table.remove(values)
   for place in ipairs(values) do
     there = there or place == 1 and values[place]
@@ -39,7 +40,8 @@ for _, id in ipairs(ids) do
   local doubt = ''
   if there == 'dead' then
     glance()
-    doubt = in_doubt(created, token, died) and '1' or ''
+    -- See may_have_been_replayed.
+    doubt = (in_doubt(created, token, died) or (class == 'rejected' and lost)) and '1' or ''
   end
   found[#found + 1] = { values, body, past, doubt }
 end

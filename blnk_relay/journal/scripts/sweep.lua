@@ -216,8 +216,10 @@ local carried = 0
 for _, id in ipairs(redis.call('ZRANGEBYSCORE', P .. 'expiring', 0, NOW, 'LIMIT', 0, most)) do
   if carried > MOST_BYTES then break end
   leave_waiting(id)
-  local intent = fields_of(intent_key(id), 'kind', 'created', 'token', 'due', 'lost')
-  if intent.lost or in_doubt(intent.created, intent.token, intent.due, true) then
+  local intent = fields_of(intent_key(id), 'state', 'kind', 'created', 'token', 'due', 'lost')
+  if intent.state ~= 'waiting' then
+    -- Who stood before it was buried just now, and has let it go.
+  elseif intent.lost or in_doubt(intent.created, intent.token, intent.due, true) then
     -- It may have had its turn in moments that the journal has lost: the ledger has the last word.
     redis.call('HSET', intent_key(id), 'state', 'posted', 'lost', intent.lost or LOST, 'updated', NOW)
     redis.call('ZADD', P .. 'posted', NOW, id)

@@ -8,18 +8,25 @@ local function leave_waiting(id)
   redis.call('ZREM', P .. 'expiring', id)
 end
 
+-- Whether something holds an intent back: what it waits for, or who stands before it in an order.
+local function is_held(id, pending, orders)
+  if tonumber(pending or '0') > 0 then return true end
+  for order in string.gmatch(orders or '', '[^\n]+') do
+    if redis.call('ZRANGE', P .. 'order:' .. order, 0, 0)[1] ~= id then return true end
+  end
+  return false
+end
+
 -- Lets a waiting intent go when nothing holds it back: no intent that it waits for, no other one before it in any
 --   order. Without bells its lane is left to the next sweep.
 local function let_go(id, bells)
   local state, lane, due_before, pending, orders, patience, created, token = unpack(
     redis.call('HMGET', intent_key(id), 'state', 'lane', 'due', 'pending', 'orders', 'patience', 'created', 'token'))
-  if state ~= 'waiting' or tonumber(pending or '0') > 0 then return end
-  for order in string.gmatch(orders or '', '[^\n]+') do
-    if redis.call('ZRANGE', P .. 'order:' .. order, 0, 0)[1] ~= id then return end
-  end
+  if state ~= 'waiting' or is_held(id, pending, orders) then return end
   -- What was due as it was accepted is due now, also where that was by a clock which had stepped ahead.
   local due = due_before == created and NOW or math.max(NOW, tonumber(due_before or '0'))
   leave_waiting(id)
+  take_turns(id, orders)
   -- A loss that nobody has noticed yet the claim will notice: until then this was due before it ended.
   if not LOST then read_ground() end
   if in_doubt(created, token, due_before) then redis.call('HSET', intent_key(id), 'lost', LOST) end
@@ -74,8 +81,8 @@ end
 local function satisfy(id, txn, bells)
   for _, dependent in ipairs(next_dependents(id, 'done ' .. txn)) do
     local state, results = unpack(redis.call('HMGET', intent_key(dependent), 'state', 'results'))
-    -- One whose deadline passed meanwhile may be replayed, and must know.
-    if state == 'waiting' or state == 'dead' then
+    -- One whose deadline passed meanwhile may be replayed, and must know; so must one that is only looked for.
+    if state and state ~= 'done' and state ~= 'cancelled' and state ~= 'discarded' then
       redis.call('HSET', intent_key(dependent), 'results', (results or '') .. id .. ' ' .. txn .. '\n')
       redis.call('HINCRBY', intent_key(dependent), 'pending', -1)
       let_go(dependent, bells)
@@ -83,12 +90,9 @@ local function satisfy(id, txn, bells)
   end
 end
 
--- An order of which only one may be under way, or a row that only one may write to, and in which a dead letter does not
---   hold up those behind it.
-local TURN = '^turn:'
-
 local function bury(id, kind, class, code, message, cap)
-  local lane, orders, excl = unpack(redis.call('HMGET', intent_key(id), 'lane', 'orders', 'excl'))
+  local lane, orders, excl, closed = unpack(redis.call('HMGET', intent_key(id), 'lane', 'orders', 'excl', 'closed'))
+  if closed then code, message = 'DEPENDENCY_CLOSED', closed end
   if lane then redis.call('ZREM', P .. 'tried:' .. lane, id) end
   redis.call('HSET', intent_key(id), 'state', 'dead', 'class', class, 'code', code, 'message', message, 'updated', NOW)
   redis.call('ZADD', P .. 'dead', NOW, id)
@@ -130,6 +134,10 @@ local function disappoint(id, what, cap)
       end
       bury(dependent, kind, class, 'DEPENDENCY_CLOSED', message, cap)
       note_untold(dependent, kind, class, 'DEPENDENCY_CLOSED')
+    elseif state == 'posted' then
+      -- It is looked for, because it may have been sent in moments that the journal has lost: it ends so, unless it is
+      -- found done.
+      redis.call('HSET', intent_key(dependent), 'closed', message)
     elseif state == 'dead' then
       -- Its deadline passed before; from now on it cannot be replayed either. It may have been, in moments that the
       -- journal has lost.
