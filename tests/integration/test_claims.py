@@ -375,6 +375,16 @@ def test_what_was_made_may_be_gone_by_now_where_the_decision_says_so(relay, jour
     assert journal.record([(second, by_name)]) == ["ok"]
 
 
+def test_whoever_wrote_to_several_rows_wrote_to_each(relay, journal):
+    enqueue(relay, "first", "second")
+    first, second = journal.claim(LANE, WORKER, 2).items
+    both = Send(memo={"first": "0042"}, exclusive=("turn:external:a", "turn:external:b"), seen=None)
+    assert journal.record([(first, both)]) == ["ok"]
+    journal.settle(WORKER, [Settlement(first, "sending", "done", 0, {"outcome": "uploaded", "txn": "upload_1"})], [])
+    for row in both.exclusive:
+        assert journal.record([(second, replace(both, exclusive=row, settled_s=30.0))]) == ["lagging"]
+
+
 @pytest.mark.parametrize(("row", "answer"), [("turn:external:s-1", "ok"), ("txn_hold", "busy")])
 def test_a_dead_letter_gives_up_its_turn_at_a_row(relay, journal, row, answer):
     enqueue(relay, "first", "second")

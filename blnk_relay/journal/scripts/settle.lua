@@ -130,7 +130,9 @@ for _, verdict in ipairs(verdicts) do
       announce(id, item.kind, 'done', item.set.outcome, cap)
       if excl and item.set.txn then
         remember_made(excl, item.set.txn)
-        redis.call('SET', P .. 'wrote:' .. excl, string.format('%d', NOW), 'PX', MADE_MS)
+        for row in string.gmatch(excl, '[^,]+') do
+          redis.call('SET', P .. 'wrote:' .. row, string.format('%d', NOW), 'PX', MADE_MS)
+        end
       end
       satisfy(id, item.set.txn or '', bells)
       release(id, { orders = orders, excl = excl }, bells)
