@@ -22,7 +22,7 @@ from blnk_relay.errors import OtherShape
 from blnk_relay.intents.decision import Dead
 from blnk_relay.intents.exchange import GateAction, GateChange
 from blnk_relay.intents.intent import Entry
-from blnk_relay.journal.causes import named
+from blnk_relay.journal.fresh import named
 from blnk_relay.journal.journal import HEALED_S
 from blnk_relay.log import (
     BACK,

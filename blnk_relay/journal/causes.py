@@ -13,15 +13,13 @@ from decimal import Decimal
 from typing import Any
 
 from blnk_relay.journal.flows import Ask, Flow
+from blnk_relay.journal.fresh import named
 from blnk_relay.journal.seal import Seal
 from blnk_relay.journal.status import milliseconds_from, moment, statuses_flow
 from blnk_relay.replay import ReplayWay, plan_replay
 
 #: Letters and orders of a cause that are named, and causes of a journal whose letters are.
 _NAMED, _CAUSES_NAMED = 3, 30
-
-#: Parts of the name of a cause.
-_PARTS = 3
 
 #: Before an order of the caller's own, as it stands in the journal.
 _OWN = "own:"
@@ -97,17 +95,6 @@ class Counted:
     def uncounted(self) -> int:
         """How many too few or too many are accounted for."""
         return abs(self.dead - sum(self.letters.values()))
-
-
-def named(cause: str) -> tuple[str, str, str]:
-    """Kind, class and code of a cause by its name.
-
-    Example:
-        >>> named("transaction|refused|TXN|ODD")
-        ('transaction', 'refused', 'TXN|ODD')
-    """
-    kind, dead_class, code = (*cause.split("|", _PARTS - 1), "", "")[:_PARTS]
-    return kind, dead_class, code
 
 
 def fits(cause: str, kind: str | None, dead_class: str | None, code: str | None) -> bool:

@@ -6,14 +6,13 @@ and of its alert. A verdict that somebody else finds (telemetry) needs an entry 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from types import MappingProxyType
 
 from blnk_relay.environment import PREFIX
 from blnk_relay.journal.overview import GateView, Overview
-from blnk_relay.journal.rates import Sample, sample_now
 from blnk_relay.journal.status import moment
 from blnk_relay.journal.troubles import (
     BEHIND_S,
@@ -29,19 +28,13 @@ from blnk_relay.journal.troubles import (
     span,
     step_trouble,
 )
-from blnk_relay.journal.vitals import NEW_MS, JournalVitals, ServerVitals
+from blnk_relay.journal.vitals import JournalVitals, ServerVitals
 from blnk_relay.journal.workers import WorkerView
 from blnk_relay.journal.workers import together as workers_together
 from blnk_relay.settings import CONFIRM_LANE, Settings
 
 #: For how long the death of a worker is news.
 _DEATH_NEWS = timedelta(hours=1)
-
-#: Causes of new dead letters that are told apart for each target; all others are one.
-_MOST_CAUSES = 20
-
-#: "<kind>|<class>|<code>" of a cause.
-_CAUSE_PARTS = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -375,48 +368,27 @@ def _ages(journal: JournalVitals, settings: Settings) -> Iterator[Verdict]:
 
 def _letters(journal: JournalVitals, _settings: Settings) -> Iterator[Verdict]:
     """Dead letters of the last hour that nobody has dealt with, by what they died of."""
-    if not journal.new_letters or journal.overview is None:
-        return
-    now = sample_now(journal.now_ms, journal.overview.counts)
-    causes = new_causes(now, journal.samples)
-    if not causes:
+    for cause in journal.fresh:
+        last = "" if cause.last == cause.first else f", the last of them at {cause.last:%H:%M:%SZ}"
         yield verdict(
             "dead-letters",
-            f"{_many(journal.new_letters, 'letter')} within the last hour",
+            f"{cause.kind}: {_many(cause.count, 'letter')} {cause.dead_class} with {cause.code} within the last hour"
+            + last,
+            f"blnk-relay dead list --code {cause.code} --kind {cause.kind} --target {journal.target}",
+            target=journal.target,
+            since=cause.first,
+            count=cause.count,
+        )
+    # Those of further causes, and those that no cause accounts for.
+    rest = journal.new_letters - sum(cause.count for cause in journal.fresh)
+    if rest > 0:
+        yield verdict(
+            "dead-letters",
+            f"{_many(rest, 'letter')}{' of other causes' if journal.fresh else ''} within the last hour",
             f"blnk-relay dead summary --target {journal.target}",
             target=journal.target,
-            count=journal.new_letters,
+            count=rest,
         )
-    for cause, count, since_ms in causes[:_MOST_CAUSES]:
-        kind, dead_class, code = (*cause.split("|", _CAUSE_PARTS - 1), "", "")[:_CAUSE_PARTS]
-        # Of some of them a human has seen the end; more than wait now there cannot be.
-        number = min(count, journal.new_letters)
-        yield verdict(
-            "dead-letters",
-            f"{kind}: {_many(number, 'letter')} {dead_class} with {code} within the last hour",
-            f"blnk-relay dead list --code {code} --kind {kind} --target {journal.target}",
-            target=journal.target,
-            since=None if since_ms is None else moment(since_ms),
-            count=number,
-        )
-
-
-def new_causes(now: Sample, samples: Iterable[Sample]) -> list[tuple[str, int, int | None]]:
-    """What intents died of within the last hour: cause, how many, and since when (ms), most first. Pure.
-
-    Since when is told to the minute: it is the last moment at which none of the hour was dead of it.
-    """
-    recent = sorted((one for one in samples if 0 <= now.at_ms - one.at_ms <= NEW_MS), key=lambda one: one.at_ms)
-    if not recent:
-        return []
-    before = recent[0].died
-    found: list[tuple[str, int, int | None]] = []
-    for cause, number in now.died.items():
-        count = number - before.get(cause, 0)
-        if count > 0:
-            quiet = [one.at_ms for one in recent if one.died.get(cause, 0) <= before.get(cause, 0)]
-            found.append((cause, count, max(quiet, default=None)))
-    return sorted(found, key=lambda one: (-one[1], one[0]))
 
 
 def _history(journal: JournalVitals, _settings: Settings) -> Iterator[Verdict]:

@@ -13,6 +13,7 @@ from blnk_relay.address import RedisAddress
 from blnk_relay.errors import OtherShape
 from blnk_relay.journal.connection import connect, unavailable
 from blnk_relay.journal.flows import Ask, Flow, Run
+from blnk_relay.journal.fresh import Fresh, fresh_flow
 from blnk_relay.journal.journal import Journal
 from blnk_relay.journal.lag import HistoryLag, lag_commands, lag_rest_flow
 from blnk_relay.journal.overview import Overview, overview_flow
@@ -80,7 +81,8 @@ class JournalVitals:
         skew_s: What its time differs by from that of its server, after a step.
         steps: How often a step was taken off.
         programs: Worker programs that are alive.
-        new_letters: Dead letters of the last hour.
+        new_letters: Dead letters of the last hour that nobody has dealt with.
+        fresh: What most of them died of, most first; the others are in the number alone.
         overview: Depths, ages, gates; None where its shape is unknown.
         now_ms: The time of the journal; 0 where it was not asked.
         workers: Worker programs, also those that died lately.
@@ -101,6 +103,7 @@ class JournalVitals:
     steps: int = 0
     programs: tuple[Program, ...] = ()
     new_letters: int = 0
+    fresh: tuple[Fresh, ...] = ()
     overview: Overview | None = None
     now_ms: int = 0
     workers: tuple[WorkerView, ...] = ()
@@ -214,14 +217,8 @@ def _rest_flow(settings: Settings, found: JournalVitals) -> Flow[JournalVitals]:
     prefix = settings.prefix(found.target)
     now_ms, _ = yield Run("now", ())
     overview, alive = yield from overview_flow(settings, found.target)
-    lost, new_letters, *copied = yield Ask(
-        (
-            ("HGET", f"{prefix}ground", "lost"),
-            ("ZCOUNT", f"{prefix}dead", now_ms - NEW_MS, "+inf"),
-            *lag_commands(prefix),
-        ),
-        whole=False,
-    )
+    lost, *copied = yield Ask((("HGET", f"{prefix}ground", "lost"), *lag_commands(prefix)), whole=False)
+    new_letters, fresh = yield from fresh_flow(prefix, now_ms - NEW_MS)
     history = yield from lag_rest_flow(settings, found.target, now_ms, copied)
     workers = yield from workers_flow(settings, found.target)
     samples = yield from samples_flow(prefix)
@@ -233,6 +230,7 @@ def _rest_flow(settings: Settings, found: JournalVitals) -> Flow[JournalVitals]:
         lost_s=(now_ms - int(float(lost))) / 1000 if lost else None,
         programs=tuple(sorted(map(program_of, alive))),
         new_letters=new_letters,
+        fresh=fresh,
         overview=overview,
         history=history,
     )

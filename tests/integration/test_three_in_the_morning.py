@@ -50,10 +50,11 @@ def test_what_is_wrong_and_since_when(scene: Scene) -> None:
     late = verdict(shown, "oldest-open", "slow transactions")
     assert re.search(since, late)
     assert verdict(shown, "lane-paused", "default refunds", "by mila: rates are wrong")
-    for dead_class, code, _ in CAUSES:
+    for number, (dead_class, code, _) in enumerate(CAUSES):
         cause = verdict(shown, "dead-letters", f"{dead_class} with {code} ")
         assert re.search(since, cause), cause
-        assert f"{scene.letters:,} letters" in " ".join(cause.split()), cause
+        # One was closed by the colleague.
+        assert f" {scene.letters - (number == 0):,} letters" in " ".join(cause.split()), cause
         assert f"> blnk-relay dead list --code {code} --kind transaction --target default" in cause
     # Worst first, and a check fails.
     severities = re.findall(r"^(CRITICAL|WARNING|NOTICE)", shown, re.MULTILINE)

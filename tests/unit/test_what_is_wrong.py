@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from blnk_relay import Settings
+from blnk_relay.journal.fresh import Fresh
 from blnk_relay.journal.glance import glance_of
 from blnk_relay.journal.health import health_of
 from blnk_relay.journal.lag import HistoryLag
@@ -19,7 +20,7 @@ from blnk_relay.journal.rates import Rates, Sample, merged_rates, rates_of, samp
 from blnk_relay.journal.shape import NEWEST
 from blnk_relay.journal.status import moment
 from blnk_relay.journal.troubles import Severity
-from blnk_relay.journal.verdicts import SORTS, Facts, new_causes, verdicts
+from blnk_relay.journal.verdicts import SORTS, Facts, verdicts
 from blnk_relay.journal.vitals import JournalVitals, ServerVitals
 from blnk_relay.journal.workers import MOST_NAMES, Sign, WorkerView, chosen, read_sign, seen_in, sign_of, together
 
@@ -228,15 +229,18 @@ def sample(minutes_ago: float, accepted: int, ended: int, **died: int) -> Sample
     return Sample(int(NOW_MS - minutes_ago * MINUTE_MS), accepted, ended, {CAUSE: died["died"]} if died else {})
 
 
-def test_new_letters_are_told_by_cause_with_the_minute_in_which_they_began() -> None:
-    samples = (sample(1, 0, 0, died=9), sample(2, 0, 0, died=4), sample(3, 0, 0, died=4), sample(90, 0, 0, died=1))
-    assert new_causes(sample(0, 0, 0, died=12), samples) == [(CAUSE, 8, NOW_MS - 2 * MINUTE_MS)]
-    assert new_causes(sample(0, 0, 0, died=4), samples[1:3]) == []
-    counts = {f"dead|{CAUSE}": 12}
-    made = facts(overview=replace(OVERVIEW, dead=8, counts=counts), new_letters=8, samples=samples)
-    (found,) = verdicts(made)
-    assert (found.count, found.since) == (8, moment(NOW_MS - 2 * MINUTE_MS))
-    assert "dead list --code TXN_INSUFFICIENT_FUNDS --kind transaction" in found.remedy
+def test_fresh_letters_are_told_by_cause_and_all_others_together() -> None:
+    first, last = NOW - timedelta(minutes=9), NOW - timedelta(minutes=2)
+    funds = Fresh("transaction", "rejected", "TXN_INSUFFICIENT_FUNDS", 8, first, last)
+    late = Fresh("refund", "expired", "EXPIRED", 1, last, last)
+    most, rest, other = verdicts(facts(new_letters=12, fresh=(funds, late)))
+    assert (most.count, most.since) == (8, first)
+    assert most.what.endswith(f"within the last hour, the last of them at {last:%H:%M:%SZ}")
+    assert "dead list --code TXN_INSUFFICIENT_FUNDS --kind transaction" in most.remedy
+    assert (other.count, other.since) == (1, last)
+    assert "the last of them" not in other.what
+    assert (rest.count, rest.what) == (3, "3 letters of other causes within the last hour")
+    assert "dead summary" in rest.remedy
 
 
 def test_letters_of_the_last_hour_that_were_dealt_with_are_no_verdict() -> None:
