@@ -118,6 +118,33 @@ class Place:
         return cls(str(kept["stage"]), int(kept["at_ms"]), Report.from_kept(kept["report"]), seen, again)
 
 
+def nothing_to_compare(since: datetime, until: datetime | None, now: datetime, read_lag_s: float) -> str:
+    """Why an audit of some time would compare nothing, and so say nothing; empty where it would. Pure.
+
+    Args:
+        since: What ended at or after then.
+        until: And before then; None for up to what reads may not show yet.
+        now: The time of the journal.
+        read_lag_s: For so many seconds reads may not show what has ended.
+    """
+    if since >= now - timedelta(seconds=read_lag_s):
+        return (
+            f"there is nothing to compare yet: what ended since {_for_people(since)} is asked for, and it is "
+            f"{_for_people(now)} now; what ended less than {read_lag_s:g} s ago is left out, because reads of the "
+            "ledger may not show it yet"
+        )
+    if until is not None and until <= since:
+        return (
+            f"there is nothing to compare: what ended since {_for_people(since)} and before {_for_people(until)} is "
+            "asked for"
+        )
+    return ""
+
+
+def _for_people(at: datetime) -> str:
+    return f"{at.astimezone(UTC):%Y-%m-%d %H:%M:%SZ}"
+
+
 class Audit:
     """Compares a journal with its ledger by reading both; it changes neither.
 

@@ -140,8 +140,17 @@ def test_two_rows_under_one_reference_are_a_difference(audit, shop, monkeypatch)
 def test_times_narrow_what_is_compared(audit, shop):
     _, relay = shop
     ended = sorted(relay.get(key_of(number)).updated for number in range(PAID))
-    document = audit("--since", ended[3].isoformat(), "--until", ended[7].isoformat(), "--json").json
-    assert document["compared"].get("done", 0) == sum(ended[3] <= at < ended[7] for at in ended)
+    until = ended[7] + timedelta(milliseconds=1)
+    document = audit("--since", ended[3].isoformat(), "--until", until.isoformat(), "--json").json
+    assert document["compared"].get("done", 0) == sum(ended[3] <= at < until for at in ended)
+
+
+@pytest.mark.parametrize(
+    "times", [("--since", "2126-01-01T00:00:00Z"), ("--since", "0s"), ("--until", "2020-01-01T00:00:00Z")]
+)
+def test_where_nothing_can_be_compared_that_is_said(audit, times):
+    ran = audit(*times)
+    assert (ran.code, "nothing to compare" in ran.err) == (exits.BAD_INPUT, True)
 
 
 def test_what_cannot_be_read_is_no_difference_and_the_exit_code_says_so(audit, shop):

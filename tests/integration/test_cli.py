@@ -548,7 +548,11 @@ def test_list_narrows_by_state_kind_code_and_time_and_says_when_there_is_more(re
     assert keys("--state", "dead", "--code", "VANISHED") == ["d"]
     assert keys("--kind", "refund") == ["f"]
     assert sorted(keys("--since", "1h", "--state", "ready")) == ["e", "f"]
-    assert keys("--since", "2126-01-01T00:00:00Z") == []
+    ahead = run("list", "--since", "2126-01-01T00:00:00Z")
+    assert (ahead.code, "2126-01-01 00:00:00Z lies ahead: it is " in ahead.err) == (exits.BAD_INPUT, True)
+    for command in (("list",), ("log",), ("find", "x"), ("dead", "list"), ("dead", "summary"), ("dead", "replay")):
+        backwards = run(*command, "--since", "1h", "--until", "2020-01-01T00:00:00Z")
+        assert (backwards.code, "have nothing between them" in backwards.err) == (exits.BAD_INPUT, True), command
     assert keys("--state", "done") == []
     limited = run("list", "--limit", "2", "--json").json
     assert (len(limited["intents"]), limited["more"]) == (2, True)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 
 import pytest
 from casebook import row, txn
 
 from blnk_relay import GateView, InvalidSettings, Settings
-from blnk_relay.audit import Place, Report, Stopped
+from blnk_relay.audit import Place, Report, Stopped, nothing_to_compare
 from blnk_relay.audit.audit import _Knowing
 from blnk_relay.audit.ours import first_and_generation, is_derived, is_ours_alone, owned_as, refunded_by
 from blnk_relay.audit.report import MOST_FINDINGS, Finding
@@ -170,6 +171,16 @@ def test_a_place_holds_no_value_of_an_intent_and_says_whose_were_different():
     assert {(one.key, one.reference, one.says) for one in back.again} == {("", "", "")}
     assert (back.report.findings, back.report.found.total()) == ([], 0)
     assert report.found.total() == 3
+
+
+def test_an_audit_that_would_compare_nothing_says_why():
+    now, hour = datetime(2026, 11, 20, 9, 15, 31, tzinfo=UTC), timedelta(hours=1)
+    assert nothing_to_compare(now - hour, None, now, 10) == ""
+    assert nothing_to_compare(now - hour, now + hour, now, 10) == ""
+    for ahead in (now + hour, now, now - timedelta(seconds=10)):
+        assert "nothing to compare yet" in nothing_to_compare(ahead, None, now, 10)
+    assert "it is 2026-11-20 09:15:31Z now" in nothing_to_compare(now, None, now, 10)
+    assert "and before 2026-11-20 07:15:31Z" in nothing_to_compare(now - hour, now - 2 * hour, now, 10)
 
 
 def test_what_makes_an_audit_incomplete():

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from worker.cli.output import clock, plain, span, stamp
-from worker.cli.spans import read_since, read_time, since_at
+from worker.cli.spans import check_times, read_since, read_time, since_at
 
 NOW = datetime(2026, 11, 20, 9, 15, 31, 250_000, tzinfo=UTC)
 
@@ -44,6 +44,17 @@ def test_a_span_is_counted_back_from_now_and_never_overflows():
     assert since_at(timedelta(days=999_999), NOW) == datetime.min.replace(tzinfo=UTC)
     assert since_at(NOW, NOW) == NOW
     assert since_at(None, NOW) is None
+
+
+def test_times_with_nothing_between_them_are_refused():
+    hour = timedelta(hours=1)
+    soon = NOW + timedelta(seconds=30)
+    for since, until in ((None, None), (NOW, None), (soon, None), (NOW - hour, NOW), (None, NOW)):
+        check_times(since, until, NOW)
+    with pytest.raises(ValueError, match="lies ahead: it is 2026-11-20 09:15:31Z now"):
+        check_times(NOW + hour, None, NOW)
+    with pytest.raises(ValueError, match="nothing between them"):
+        check_times(NOW, NOW, NOW)
 
 
 def test_a_printed_time_reads_back_as_the_same_millisecond():

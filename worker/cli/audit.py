@@ -90,6 +90,7 @@ def audit(
     do (docs/production.md). Exit codes: 0 nothing differs, 1 something does, 6 nothing does in what could be read, and
     not all could.
     """
+    from blnk_relay.audit import nothing_to_compare
     from worker.audit.opening import opened as opened_audit
     from worker.telemetry import Telemetry
 
@@ -97,6 +98,10 @@ def audit(
         raise click.UsageError("--resume goes on with the times that the audit began with: leave out --since, --until.")
     with opened() as access:
         journal = access.operator.journals.of(_target(access.settings, target))
+        now = access.operator.now(journal.target)
+        begin = since_at(timedelta(days=1) if since is None else since, now) or now
+        if not resume and (why := nothing_to_compare(begin, until, now, access.settings.read_lag_s)):
+            raise click.UsageError(f"{why}.")
         if (other := journal.foreign()) is not None:
             raise other
         keeper = _Keeper(path)
@@ -115,12 +120,7 @@ def audit(
             progress("comparing", None) as step,
         ):
             keeper.step = step
-            if resume:
-                place = keeper.place(made.journal)
-            else:
-                now = access.operator.now(journal.target)
-                begin = since_at(timedelta(days=1) if since is None else since, now)
-                place = made.audit.begin(begin or now, until)
+            place = keeper.place(made.journal) if resume else made.audit.begin(begin, until)
             report = access.operator.audit(journal.target, lambda: made.audit.run(place), who=who, resumed=resume)
             if report.whole:
                 keeper.forget(made.journal)

@@ -12,7 +12,7 @@ from worker.cli.access import opened
 from worker.cli.as_json import intent_json
 from worker.cli.options import CLASSES, example, json_option, limit_option
 from worker.cli.output import clock, emit, plain, say, table
-from worker.cli.spans import Since, Time, since_at
+from worker.cli.spans import Since, Time, times_at
 from worker.cli.starting import uncollected
 
 if TYPE_CHECKING:
@@ -90,6 +90,7 @@ def find(
     text: str | None,
     meta: tuple[tuple[str, str], ...],
     since: datetime | timedelta | None,
+    until: datetime | None,
     target: str | None,
     limit: int,
     as_json: bool,
@@ -100,7 +101,8 @@ def find(
     TEXT is a key, a reference or an id: each is looked for. All options that are given have to hold.
     """
     with opened() as access:
-        asked |= {"meta": dict(meta), "target": target, "since": since_at(since, access.operator.now(target))}
+        begin, end = times_at(since, until, access.operator.now(target))
+        asked |= {"meta": dict(meta), "target": target, "since": begin, "until": end}
         # Most of it is the import of SQLAlchemy and its first statement, where there is a history.
         with uncollected():
             result = access.operator.find(text=text or "", most=limit, **asked)

@@ -11,7 +11,7 @@ from worker.cli.access import opened
 from worker.cli.as_json import action_json
 from worker.cli.options import example, json_option
 from worker.cli.output import clock, emit, say, table
-from worker.cli.spans import Since, since_at
+from worker.cli.spans import Since, times_at
 
 if TYPE_CHECKING:
     from blnk_relay import Action
@@ -70,9 +70,10 @@ def log(
         if target is not None:
             access.operator.check_filters((), target=target)
         now = access.operator.now(target)
+        begin, end = times_at(since, until, now)
         found = access.operator.actions(
-            since=since_at(since, now),
-            until=since_at(until, now),
+            since=begin,
+            until=end,
             who=who,
             what=what or None,
             target=target,

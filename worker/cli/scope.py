@@ -13,7 +13,7 @@ import click
 
 from worker.cli.options import filter_options
 from worker.cli.output import progress, stamp
-from worker.cli.spans import since_at
+from worker.cli.spans import times_at
 
 if TYPE_CHECKING:
     from blnk_relay import JobName, ManyPlan, Planned, Status
@@ -61,8 +61,8 @@ class Scope:
         """The same with its times fixed; letters up to and with this millisecond are in it."""
         if self.keys:
             return self
-        until = since_at(self.until, now) or now + timedelta(milliseconds=1)
-        return replace(self, since=since_at(self.since, now), until=until)
+        since, until = times_at(self.since, self.until, now)
+        return replace(self, since=since, until=until or now + timedelta(milliseconds=1))
 
     def as_json(self) -> dict[str, Any]:
         """As JSON."""

@@ -32,7 +32,7 @@ from worker.cli.options import (
     whole_option,
 )
 from worker.cli.output import WIDTH, clock, emit, fields, plain, progress, say, several, span, table
-from worker.cli.spans import since_at
+from worker.cli.spans import times_at
 
 if TYPE_CHECKING:
     from blnk_relay import CutShort, Glance, Overview, Rates, Settings, StateName, Status, Verdict
@@ -162,7 +162,7 @@ def listed(
 
     access.operator.check_filters(states, kind=kind, code=code, target=target)
     now = access.operator.now(target)
-    since, until = (since_at(one, now) for one in span)
+    since, until = times_at(*span, now)
     found: list[Status] = []
     cut: dict[StateName, Sequence[CutShort]] = {}
     with progress("looking through the intents", None) if whole else nullcontext(lambda _: None) as step:

@@ -7,6 +7,11 @@ from datetime import datetime, timedelta
 
 import click
 
+from worker.cli.output import clock
+
+#: How far ahead a time may lie that is taken for none of the future: the clocks of two machines are not the same.
+_AHEAD = timedelta(minutes=1)
+
 _SPAN = re.compile(r"^([0-9]{1,6})([smhdw])$")
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 
@@ -53,6 +58,34 @@ def since_at(since: datetime | timedelta | None, now: datetime) -> datetime | No
         return now - since
     except OverflowError:
         return datetime.min.replace(tzinfo=now.tzinfo)
+
+
+def check_times(since: datetime | None, until: datetime | None, now: datetime) -> None:
+    """See that anything at all can be since the one time and before the other.
+
+    Raises:
+        ValueError: Nothing can, so that an empty answer would say nothing.
+    """
+    if since is not None and since > now + _AHEAD:
+        raise ValueError(f"since {clock(since)} lies ahead: it is {clock(now)} now")
+    if since is not None and until is not None and since >= until:
+        raise ValueError(f"since {clock(since)} and until {clock(until)} have nothing between them")
+
+
+def times_at(
+    since: datetime | timedelta | None, until: datetime | timedelta | None, now: datetime
+) -> tuple[datetime | None, datetime | None]:
+    """The times that ``--since`` and ``--until`` mean, seen from now.
+
+    Raises:
+        click.UsageError: There is nothing between them.
+    """
+    begin, end = since_at(since, now), since_at(until, now)
+    try:
+        check_times(begin, end, now)
+    except ValueError as error:
+        raise click.UsageError(f"{error}.") from None
+    return begin, end
 
 
 class Since(click.ParamType[datetime | timedelta]):

@@ -10,7 +10,7 @@ import click
 from worker.cli.access import opened
 from worker.cli.options import example, filter_options, json_option, login_name
 from worker.cli.output import amounts, clock, emit, plain, remark, say, several, stamp, table
-from worker.cli.spans import since_at
+from worker.cli.spans import times_at
 
 if TYPE_CHECKING:
     from blnk_relay import Cause, Causes
@@ -41,13 +41,14 @@ def dead_summary(
         if recount:
             access.operator.recount(target, who=who)
         now = access.operator.now(target)
+        begin, end = times_at(since, until, now)
         found = access.operator.causes(
             kind=kind,
             code=code,
             dead_class=dead_class,
             target=target,
-            since=since_at(since, now),
-            until=since_at(until, now),
+            since=begin,
+            until=end,
         )
     if as_json:
         emit(causes_json(found))

@@ -228,6 +228,7 @@ def test_an_audit_that_had_to_end_goes_on_from_there(relay, ann, script, operato
     paid_nowhere(relay, *(f"order-{number}" for number in range(12)))
     audited = Audited(relay.journal())
     assert post(script, "/audit", resume=True).status_code == 400
+    assert "nothing to compare yet" in post(script, "/audit", since="0s").text
     [begun] = post(script, "/audit", since="1h", rate=2).json()["errands"]
     again = post(script, "/audit", since="1h")
     assert (again.status_code, begun["id"] in again.json()["error"]["message"]) == (409, True)

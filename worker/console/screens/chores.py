@@ -13,7 +13,7 @@ from types import MappingProxyType
 from typing import Any
 
 from blnk_relay import Operator
-from blnk_relay.audit import Place
+from blnk_relay.audit import Place, nothing_to_compare
 from blnk_relay.journal.audited import Audited
 from blnk_relay.journal.journal import Journal
 from worker.audit.opening import opened
@@ -297,10 +297,10 @@ def _audit_asked(ask: Ask) -> AuditAsked:
             raise BadRequest("the journal keeps no place of an audit to go on from: begin one")
     filters = Filters.read({"since": ask.text("since"), "until": ask.text("until")})
     now = operator.now(target)
-    since = filters.since_at(now) or now - timedelta(days=1)
-    return AuditAsked(
-        target, place, since, filters.until_at(), _rate(ask.form.get("rate")), _ours(ask.form.get("ours"))
-    )
+    since, until = filters.since_at(now) or now - timedelta(days=1), filters.until_at()
+    if place is None and (why := nothing_to_compare(since, until, now, operator.settings.read_lag_s)):
+        raise BadRequest(why)
+    return AuditAsked(target, place, since, until, _rate(ask.form.get("rate")), _ours(ask.form.get("ours")))
 
 
 def _rate(given: object) -> float:

@@ -13,7 +13,7 @@ from blnk_relay.intents.states import TIMED, UNFINISHED, State
 from blnk_relay.journal.listing import ListPlace
 from blnk_relay.journal.status import milliseconds
 from worker.cli.output import stamp
-from worker.cli.spans import read_since, read_time, since_at
+from worker.cli.spans import check_times, read_since, read_time, since_at
 from worker.console.asking import BadRequest
 
 T = TypeVar("T")
@@ -94,9 +94,14 @@ class Filters:
         """From when on, seen from now.
 
         Raises:
-            BadRequest: It is neither a time nor a span.
+            BadRequest: It is neither a time nor a span, or nothing can be since then.
         """
-        return since_at(_read(read_since, self.since, "since"), now) if self.since else None
+        since = since_at(_read(read_since, self.since, "since"), now) if self.since else None
+        try:
+            check_times(since, self.until_at(), now)
+        except ValueError as error:
+            raise BadRequest(str(error)) from None
+        return since
 
     def until_at(self) -> datetime | None:
         """Until when.
