@@ -9,6 +9,7 @@ import re
 import select
 import signal
 import subprocess
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -47,6 +48,20 @@ def test_dead_show_of_what_is_not_dead_is_not_found_and_says_what_it_is(relay):
     ran = run("dead", "show", "order-1")
     assert ran.code == exits.NOT_FOUND
     assert "the intent is ready" in ran.err
+
+
+@pytest.mark.parametrize("out", ["full", "closed"])
+def test_an_act_whose_answer_cannot_be_written_says_that_it_may_be_done(relay, out):
+    letters(relay, "a")
+    arguments = ("dead", "discard", "--key", "a", "--reason", "x", "--yes", "-o", "json")
+    with Path("/dev/full").open("w", encoding="utf-8") as full:
+        where = {"stdout": full} if out == "full" else {"preexec_fn": lambda: os.close(1)}
+        with process(*arguments, stderr=subprocess.PIPE, text=True, **where) as acting:
+            _, told = acting.communicate(timeout=WAIT_S)
+    assert (acting.returncode, relay.get("a").state) == (exits.UNWRITTEN, "discarded")
+    (line,) = told.splitlines()
+    assert line.startswith("Error: the answer could not be written (")
+    assert "blnk-relay log" in line
 
 
 def test_dead_letters_are_listed(relay):

@@ -19,6 +19,7 @@ UNAVAILABLE = 4
 REFUSED = 5
 UNREAD = 6
 FAILED = 70
+UNWRITTEN = 74
 INTERRUPTED = 130
 
 MEANINGS: Mapping[int, str] = MappingProxyType(
@@ -32,6 +33,7 @@ MEANINGS: Mapping[int, str] = MappingProxyType(
         REFUSED: "refused: it would lose or double a payment, comes too late, or another's pause stands",
         UNREAD: "an audit found no difference in what it could read, and could not read all",
         FAILED: "a worker could not go on, and should be started again; its log says why",
+        UNWRITTEN: "the answer could not be written; what was asked for may have been done all the same",
         INTERRUPTED: "interrupted, or the question was answered with no",
     }
 )

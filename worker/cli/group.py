@@ -5,7 +5,10 @@ from __future__ import annotations
 import json
 import os
 import sys
+import traceback
 from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
 from typing import Any, NoReturn
 
 import click
@@ -53,8 +56,14 @@ class Commands(click.Group):
         """Run a command; ends the process unless ``standalone_mode`` is off, which returns the exit code instead."""
         if COMPLETING in os.environ:
             _complete(self)
+        _open_streams()
         given = list(sys.argv[1:] if args is None else args)
-        code = self._code(given, prog_name or "blnk-relay", complete_var, windows_expand_args, extra)
+        try:
+            code = self._code(given, prog_name or "blnk-relay", complete_var, windows_expand_args, extra)
+        except OSError as error:
+            if not _was_printing(error):
+                raise
+            code = _unwritten(error)
         if standalone_mode:
             sys.exit(code)
         return code
@@ -95,6 +104,37 @@ def _complete(cli: click.Group) -> NoReturn:
     except Exception:  # noqa: BLE001 - an error in the middle of somebody's line helps nobody
         code = exits.FAILED
     sys.exit(code)
+
+
+def _open_streams() -> None:
+    """Put something in the place of standard streams that are closed; else the next socket would get their numbers."""
+    if sys.stdin is None:
+        sys.stdin = Path(os.devnull).open(encoding="utf-8")  # noqa: SIM115 - it is open for as long as the process is
+    if sys.stdout is None:
+        # Opened for reading: whoever writes to it is told that it cannot be, as with one that is full.
+        sys.stdout = Path(os.devnull).open(encoding="utf-8")  # noqa: SIM115 - it is open for as long as the process is
+    if sys.stderr is None:
+        sys.stderr = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115 - it is open for as long as the process is
+
+
+def _was_printing(error: OSError) -> bool:
+    """Whether it was met while an answer was printed; all of them are, by click."""
+    frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__)]
+    return bool(frames) and frames[-1].f_code is click.echo.__code__
+
+
+def _unwritten(error: OSError) -> int:
+    """Say that nobody was told what came of a command: it may have been carried out."""
+    with suppress(OSError, ValueError):
+        # Else what is left is tried a last time when the process ends, which spoils its exit code.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    message = (
+        f"the answer could not be written ({error.strerror or error}). What was asked for may be done all "
+        "the same: see 'blnk-relay log', or 'blnk-relay show' of an intent, before you ask for it again."
+    )
+    with suppress(OSError):
+        click.echo(f"Error: {message}", err=True)
+    return exits.UNWRITTEN
 
 
 def _report(given: Sequence[str], kind: str, message: str, code: int) -> int:
