@@ -160,6 +160,13 @@ def test_unknown_commands_and_options_are_sentences():
     assert run("list", "--since", "yesterday").err.count("\n") == 1
 
 
+@pytest.mark.usefixtures("relay")
+def test_an_argument_that_is_not_text_is_a_sentence():
+    ran = run("pause", "refunds", "--reason", "caf\udce9")
+    assert (ran.code, ran.err) == (exits.BAD_INPUT, "Error: argument 4 is not UTF-8 at its character 4.\n")
+    assert [row["paused"] for row in run("lanes", "--json").json["lanes"] if row["lane"] == "refunds"] == [False]
+
+
 def test_every_command_has_its_section_in_the_documentation_with_an_example():
     for path in commands():
         assert f"$ blnk-relay {' '.join(path)}" in section(f"blnk-relay {' '.join(path)}")

@@ -71,6 +71,8 @@ class Commands(click.Group):
     def _code(
         self, given: list[str], prog_name: str, complete_var: str | None, expand: bool, extra: dict[str, Any]
     ) -> int:
+        if why := _stray_bytes(given):
+            return _report(given, "BadInput", why, exits.BAD_INPUT)
         try:
             result = super().main(
                 given,
@@ -104,6 +106,16 @@ def _complete(cli: click.Group) -> NoReturn:
     except Exception:  # noqa: BLE001 - an error in the middle of somebody's line helps nobody
         code = exits.FAILED
     sys.exit(code)
+
+
+def _stray_bytes(given: Sequence[str]) -> str:
+    """Where an argument has bytes that are not UTF-8, and so cannot be kept; empty where none has."""
+    for number, argument in enumerate(given, start=1):
+        try:
+            argument.encode()
+        except UnicodeEncodeError as error:
+            return f"argument {number} is not UTF-8 at its character {error.start + 1}."
+    return ""
 
 
 def _open_streams() -> None:

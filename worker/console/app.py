@@ -498,6 +498,10 @@ def _fields(body: bytes) -> dict[str, str]:
 def _object(body: bytes) -> dict[str, Any]:
     try:
         document = json.loads(body or b"{}")
+        # An escape may stand for half a character, which nothing can keep.
+        json.dumps(document, ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        raise BadRequest("what was sent has a text with half a character in it, such as \\ud800") from None
     except (ValueError, RecursionError):
         document = None
     if not isinstance(document, dict):

@@ -54,7 +54,16 @@ def test_what_the_api_says_is_as_it_is_described_and_as_the_command_line_has_it(
 
 
 @pytest.mark.parametrize(
-    "body", [b"", b"[]", b"{", b'{"reason": 1}', b'{"reason": "' + b"x" * 501 + b'"}', b"[" * 100_000]
+    "body",
+    [
+        b"",
+        b"[]",
+        b"{",
+        b'{"reason": 1}',
+        b'{"reason": "\\ud800"}',
+        b'{"reason": "' + b"x" * 501 + b'"}',
+        b"[" * 100_000,
+    ],
 )
 def test_a_body_that_is_no_object_of_ours_is_refused_by_the_api(relay, script, body):
     letters(relay, "poor")
