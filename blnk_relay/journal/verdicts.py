@@ -227,13 +227,13 @@ def _lanes(journal: JournalVitals, settings: Settings) -> Iterator[Verdict]:
     working = [worker for worker in journal.workers if worker.state == "running"]
     # What was a target once, and has nothing left to do, needs nobody.
     if not working and (overview.open or journal.target in settings.ledgers):
-        yield _nobody(journal, overview, "")
+        yield _nobody(journal, settings, overview, "")
     for depth in overview.lanes:
         count = depth.due + depth.later
         # A worker that is too old to say what it serves may serve anything.
         served = any(depth.lane in worker.sign.lanes or not worker.sign.pool for worker in working)
         if working and not served and (count or depth.lane in settings.lanes):
-            yield _nobody(journal, overview, depth.lane)
+            yield _nobody(journal, settings, overview, depth.lane)
         if depth.pause is not None:
             who, why = depth.pause.who or "somebody", f": {depth.pause.reason}" if depth.pause.reason else ""
             yield verdict(
@@ -248,7 +248,7 @@ def _lanes(journal: JournalVitals, settings: Settings) -> Iterator[Verdict]:
             )
 
 
-def _nobody(journal: JournalVitals, overview: Overview, lane: str) -> Verdict:
+def _nobody(journal: JournalVitals, settings: Settings, overview: Overview, lane: str) -> Verdict:
     """That no worker takes from a lane, or from any."""
     depth = next((depth for depth in overview.lanes if lane and depth.lane == lane), None)
     count = overview.open if depth is None else depth.due + depth.later
@@ -260,11 +260,16 @@ def _nobody(journal: JournalVitals, overview: Overview, lane: str) -> Verdict:
         what += f"; {_many(len(hushed), 'worker')} {'is' if len(hushed) == 1 else 'are'} quiet or stopping"
     elif last is not None:
         what += f"; the last one fell silent at {last:%H:%M:%SZ}"
+    remedy = "blnk-relay worker" if depth is None else f"blnk-relay worker --lane {lane}"
+    if journal.target not in settings.ledgers:
+        # A worker of these settings would not serve it either; the doctor says the same.
+        what += "; the settings do not name it"
+        remedy = f"name it in {PREFIX}TARGETS of a worker"
     waiting = f"; {_many(count, 'intent')} wait{'s' if count == 1 else ''}" if count else ""
     return verdict(
         "no-worker",
         what + waiting,
-        "blnk-relay worker" if depth is None else f"blnk-relay worker --lane {lane}",
+        remedy,
         target=journal.target,
         lane=lane,
         since=None if hushed else last,

@@ -218,7 +218,10 @@ def test_since_when_is_told() -> None:
 
 def test_a_former_target_with_nothing_to_do_needs_no_worker() -> None:
     assert verdicts(working(target="gone")) == ()
-    assert [one.sort for one in verdicts(working(target="gone", overview=BUSY))] == ["no-worker"]
+    (found,) = verdicts(working(target="gone", overview=BUSY))
+    assert (found.sort, found.count) == ("no-worker", 6)
+    assert "the settings do not name it; 6 intents wait" in found.what
+    assert found.remedy == "name it in BLNK_RELAY_TARGETS of a worker"
 
 
 def test_a_worker_too_old_to_say_what_it_serves_may_serve_anything() -> None:
