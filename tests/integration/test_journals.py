@@ -341,6 +341,17 @@ def test_whoever_closes_a_letter_calls_for_what_waited_behind_it(apart: Settings
             assert b'"eu"' in base64.b64decode(json.loads(broker.lrange(queue, 0, 0)[0])["body"])
 
 
+def test_what_is_not_found_at_one_target_is_said_to_have_others(
+    apart: Settings, relay: Relay, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in as_environment(apart).items():
+        monkeypatch.setenv(name, value)
+    relay.enqueue(payment(), key="order", target="eu")
+    assert "at target default: --target names another (eu, us)" in run("show", "order").err
+    assert run("show", "order", "--target", "eu").code == 0
+    assert "--target" not in run("show", id_of("nowhere", "default")).err
+
+
 def test_times_of_letters_are_those_of_their_own_journal(apart: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     """The first target's Redis is away, and nobody needs it for another one's letters."""
     nowhere = replace(

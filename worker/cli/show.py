@@ -97,7 +97,7 @@ def show(*, key: str, target: str, with_payload: bool, reason: str, who: str, as
     """
     check_reason(reason, with_payload=with_payload)
     with opened() as access:
-        status = access.operator.get(key, target=target)
+        status = _known(access, key, target)
         seen = look(access.operator, status)
         payload = access.operator.payload(status, who=who, reason=reason) if with_payload else None
     if as_json:
@@ -105,6 +105,21 @@ def show(*, key: str, target: str, with_payload: bool, reason: str, who: str, as
         emit(document if payload is None else document | {"payload": payload})
         return
     show_intent(status, seen, payload)
+
+
+def _known(access: Access, key: str, target: str) -> Status:
+    """What is known under a key; where nothing is, the sentence says where else it might be."""
+    from blnk_relay import NotFound
+    from blnk_relay.intents.references import is_digest
+
+    try:
+        return access.operator.get(key, target=target)
+    except NotFound as error:
+        others = [name for name in access.settings.ledgers if name != target]
+        # An id was looked for in all of them.
+        if not others or target not in access.settings.ledgers or is_digest(key):
+            raise
+        raise NotFound(f"{error}; that is at target {target}: --target names another ({', '.join(others)})") from None
 
 
 @click.command("list", epilog=example("blnk-relay list --state posted --kind transaction --since 15m"))
