@@ -96,6 +96,7 @@ class ManyPlan:
         reasons: Why those are, and how many for each reason.
         codes: How many letters died of which code.
         left: The first letters that are left alone.
+        strangers: How many of those that are left alone are not dead letters at all, or not any more.
         sums: What the letters to be acted on are worth, by currency, as far as that is known.
         summed: Of how many of them that is.
         more: There are more than were asked for.
@@ -108,6 +109,7 @@ class ManyPlan:
     reasons: Counter[str] = field(default_factory=Counter)
     codes: Counter[str] = field(default_factory=Counter)
     left: list[Planned] = field(default_factory=list)
+    strangers: int = 0
     sums: Mapping[str, Decimal] = field(default_factory=dict)
     summed: int = 0
     more: bool = False
@@ -118,7 +120,10 @@ class ManyPlan:
             self.more = True
             return False
         self.ways[letter.way] += 1
-        self.codes[letter.status.code] += 1
+        if letter.status.state == "dead":
+            self.codes[letter.status.code] += 1
+        else:
+            self.strangers += 1
         if letter.way == ReplayWay.NO:
             self.reasons[letter.why] += 1
             if len(self.left) < _FIRST:

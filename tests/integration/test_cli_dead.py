@@ -150,6 +150,17 @@ def test_keys_are_replayed_one_by_one_and_an_unknown_one_stops_everything(relay)
     assert gone.json["first"][0]["why"] == "it is ready, not dead"
 
 
+@pytest.mark.parametrize("what", ["replay", "discard"])
+def test_what_is_not_a_dead_letter_is_said_to_be_none(relay, what):
+    relay.enqueue(payment(), key="order-1")
+    letters_of = run("dead", what, "--key", "order-1", "--plan", "--reason", "x", "--json").json
+    assert (letters_of["first"][0]["died"], letters_of["codes"], letters_of["ways"]) == (None, {}, {"no": 1})
+    shown = run("dead", what, "--key", "order-1", "--plan", "--reason", "x").out
+    assert "left alone: not a dead letter" in shown
+    assert "could double" not in shown
+    assert not re.search(r"\d{4}-\d\d-\d\d", shown)
+
+
 def test_conditions_of_a_scope_must_all_hold(relay):
     letters(relay, "a")
     letters(relay, "b", dead_class="unknown", code="VANISHED")

@@ -40,10 +40,7 @@ _REPLAY_WAYS = (
     (NO, "left alone: a replay could double it, or could never end otherwise"),
 )
 
-_DISCARD_WAYS = (
-    ("discard", "closed for good; what waits behind them goes on"),
-    (NO, "left alone: they are not dead letters any more"),
-)
+_DISCARD_WAYS = (("discard", "closed for good; what waits behind them goes on"),)
 
 
 @click.group("dead", short_help="Look at, replay and discard dead letters.")

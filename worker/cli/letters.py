@@ -13,7 +13,7 @@ from worker.cli import exits
 from worker.cli.interrupt import Stop
 from worker.cli.options import reason_given
 from worker.cli.output import amounts, emit, plain, progress, remark, say, several, table
-from worker.cli.scope import FIRST, NO, Found
+from worker.cli.scope import FIRST, NO, Found, died
 
 if TYPE_CHECKING:
     from blnk_relay import ManyPlan, Planned, Status
@@ -183,14 +183,16 @@ def _show(found: Found, act: Act) -> None:
     if not plan.ways:
         say("No dead letter is in this scope.")
         return
-    ways = [(f"{plan.ways[way]:,}", text) for way, text in act.ways if plan.ways[way]]
+    numbers = {**plan.ways, NO: plan.ways[NO] - plan.strangers, "": plan.strangers}
+    every = (*act.ways, ("", "left alone: not a dead letter"))
+    ways = [(f"{number:,}", text) for way, text in every if (number := numbers.get(way, 0))]
     table((">letters", "what happens"), ways, name="ways")
     left = [(f"{number:,}", why) for why, number in plan.reasons.most_common(FIRST)]
     table((">left alone", "why"), left, name="reasons", unless_empty=True)
     codes = [(f"{number:,}", code) for code, number in plan.codes.most_common(FIRST)]
     table((">letters", "code"), codes, name="codes")
     rows = [
-        (letter.status.key, letter.status.dead_class, letter.status.code, letter.status.updated, letter.why)
+        (letter.status.key, letter.status.dead_class, letter.status.code, died(letter.status), letter.why)
         for letter in plan.first
     ]
     table(("key", "?class", "code", "??died", "plan"), rows, name="letters", main=True)

@@ -169,6 +169,11 @@ class Found:
         }
 
 
+def died(status: Status) -> datetime | None:
+    """When a letter died; None of what is not one."""
+    return status.updated if status.state == "dead" else None
+
+
 def _letter_json(letter: Planned) -> dict[str, Any]:
     status = letter.status
     return {
@@ -177,7 +182,7 @@ def _letter_json(letter: Planned) -> dict[str, Any]:
         "kind": status.kind,
         "dead_class": status.dead_class,
         "code": status.code,
-        "died": stamp(status.updated),
+        "died": stamp(died(status)),
         "way": letter.way,
         "why": letter.why,
     }
