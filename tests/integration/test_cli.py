@@ -158,6 +158,7 @@ def test_unknown_commands_and_options_are_sentences():
     assert run("list", "--state", "asleep").code == exits.BAD_INPUT
     assert run("list", "--since", "yesterday").code == exits.BAD_INPUT
     assert run("list", "--since", "yesterday").err.count("\n") == 1
+    assert "nor a span such as 15m, 2h or 3d. See 'blnk-relay list --help'.\n" in run("list", "--since", "x").err
 
 
 @pytest.mark.usefixtures("relay")

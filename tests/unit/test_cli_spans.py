@@ -28,10 +28,27 @@ def test_since_takes_spans_and_rfc_3339(text, expected):
     assert read_since(text) == expected
 
 
-@pytest.mark.parametrize("text", ["", "2", "h", "-2h", "2 h", "1.5h", "1000000d", "yesterday", "2026-11-20"])
+@pytest.mark.parametrize("text", ["", "2", "h", "-2h", "2 h", "1.5h", "yesterday", "2026-13-20", "2026-13-20Z"])
 def test_since_refuses_everything_else_with_a_sentence(text):
     with pytest.raises(ValueError, match="nor a span such as 15m, 2h or 3d"):
         read_since(text)
+
+
+@pytest.mark.parametrize("text", ["2026-11-20", "2026-11-20Z"])
+def test_of_a_date_it_is_said_how_to_write_it(text):
+    for read in (read_since, read_time):
+        with pytest.raises(ValueError, match=r"is a date without a time; write 2026-11-20T00:00:00Z$"):
+            read(text)
+
+
+def test_a_span_longer_than_anything_is_refused_as_that():
+    with pytest.raises(ValueError, match=r"'99999999d' is too long a span$"):
+        read_since("99999999d")
+
+
+def test_what_is_no_time_in_utc_is_none():
+    with pytest.raises(ValueError, match="not an RFC 3339 time"):
+        read_time("0001-01-01T00:00:00+14:00")
 
 
 def test_a_time_without_an_offset_is_refused():

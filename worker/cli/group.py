@@ -85,8 +85,10 @@ class Commands(click.Group):
         except click.Abort:
             return _report(given, "Interrupted", "interrupted", exits.INTERRUPTED)
         except click.UsageError as error:
-            where = f" See '{error.ctx.command_path} --help'." if error.ctx is not None else ""
-            return _report(given, "UsageError", error.format_message() + where, error.exit_code)
+            said = error.format_message()
+            if error.ctx is not None:
+                said += f"{'' if said.endswith(('.', '?')) else '.'} See '{error.ctx.command_path} --help'."
+            return _report(given, "UsageError", said, error.exit_code)
         except click.ClickException as error:
             return _report(given, type(error).__name__, error.format_message(), error.exit_code)
         except Exception as error:

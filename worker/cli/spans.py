@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import re
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 import click
 
 from worker.cli.output import clock
 
-#: How far ahead a time may lie that is taken for none of the future: the clocks of two machines are not the same.
+#: How far ahead a time may lie and still pass: the clocks of two machines are not the same.
 _AHEAD = timedelta(minutes=1)
 
-_SPAN = re.compile(r"^([0-9]{1,6})([smhdw])$")
+_SPAN = re.compile(r"^([0-9]+)([smhdw])$")
+_DATE = re.compile(r"^([0-9]{4}-[0-9]{2}-[0-9]{2})[zZ]?$")
+
+#: Digits of a span, at most: so many weeks are longer than anybody has kept anything.
+_MOST_DIGITS = 6
+
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 
 
@@ -22,13 +27,7 @@ def read_time(text: str) -> datetime:
     Raises:
         ValueError: It is none, or has no offset from UTC.
     """
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError:
-        raise ValueError(f"{text!r} is not an RFC 3339 time such as 2026-11-20T09:15:31Z") from None
-    if moment.tzinfo is None:
-        raise ValueError(f"{text!r} has no offset from UTC; add a Z, or one such as +01:00")
-    return moment
+    return _time(text)
 
 
 def read_since(text: str) -> datetime | timedelta:
@@ -42,12 +41,27 @@ def read_since(text: str) -> datetime | timedelta:
         datetime.timedelta(seconds=900)
     """
     match = _SPAN.match(text)
-    if match:
-        return timedelta(**{_UNITS[match[2]]: int(match[1])})
+    if match is None:
+        return _time(text, ", nor a span such as 15m, 2h or 3d")
+    if len(match[1]) > _MOST_DIGITS:
+        raise ValueError(f"{text!r} is too long a span")
+    return timedelta(**{_UNITS[match[2]]: int(match[1])})
+
+
+def _time(text: str, nor: str = "") -> datetime:
+    """A time; where it is none, the sentence says what else it might have been."""
+    date = _DATE.match(text)
     try:
-        return read_time(text)
-    except ValueError as error:
-        raise ValueError(f"{error}, nor a span such as 15m, 2h or 3d") from None
+        moment = datetime.fromisoformat(date[1] if date else text)
+        # Not all of those at both ends are times in UTC as well.
+        moment.astimezone(UTC)
+    except (ValueError, OverflowError):
+        raise ValueError(f"{text!r} is not an RFC 3339 time such as 2026-11-20T09:15:31Z{nor}") from None
+    if date:
+        raise ValueError(f"{text!r} is a date without a time; write {date[1]}T00:00:00Z")
+    if moment.tzinfo is None:
+        raise ValueError(f"{text!r} has no offset from UTC; add a Z, or one such as +01:00")
+    return moment
 
 
 def since_at(since: datetime | timedelta | None, now: datetime) -> datetime | None:
