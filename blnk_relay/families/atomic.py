@@ -16,15 +16,22 @@ from blnk_relay.intents import horizons
 from blnk_relay.intents.decision import Dead, DeadClass, Decision, Renew, Send, refused
 from blnk_relay.intents.found import Found, Lookup, Row
 from blnk_relay.intents.progress import Policy, Progress
-from blnk_relay.intents.rows import capped, family, final_row, look_again, missing, some_of
+from blnk_relay.intents.rows import CLOCKS_APART_MS, capped, family, final_row, look_again, made_ms, missing, some_of
 
 #: Seconds that the ledger is given for each movement of a request that it works on inside the request, over and above
 #: the time of any request: cut off by us it stops where it is, its rollback included (contract §14.4). Alone it makes
 #: some 280 movements a second on one pair of balances (measured); this allows for fourteen times as many writers.
 PART_S = 0.05
 
-#: A dead letter of several movements, and why no replay can help it.
-ROLLBACK = {"ROLLBACK_INCOMPLETE": "some of it stands and the rest does not: settle it by hand, then discard it"}
+#: Code of the dead letter of what happened as a whole and was taken back as a whole.
+TAKEN_BACK = "TAKEN_BACK"
+
+#: Dead letters of several movements, and why no replay can help them.
+ROLLBACK = {
+    "ROLLBACK_INCOMPLETE": "some of it stands and the rest does not: settle it by hand, then discard it",
+    TAKEN_BACK: "all of it was made and taken back: enqueue it again under another key and other references if it is "
+    "still wanted, then discard this one",
+}
 
 
 class Fate(StrEnum):
@@ -81,8 +88,9 @@ def fate_of(row: Row | None, found: Found) -> Fate:
     if row is None:
         return Fate.ABSENT
     if row.status == "INFLIGHT":
-        voided = any(child.status == "VOID" for child in found.children(row.transaction_id))
-        return Fate.UNDONE if voided else Fate.STANDS
+        settled = {child.status for child in found.children(row.transaction_id)}
+        # The ledger voids the whole of it; what was committed in part first was settled by somebody else.
+        return Fate.UNDONE if "VOID" in settled and "APPLIED" not in settled else Fate.STANDS
     refund = row.transaction_id + "_refund"
     final = final_row(found, refund)
     if final is not None:
@@ -101,14 +109,25 @@ def decide_together(parts: Sequence[Part], progress: Progress, policy: Policy) -
     Returns:
         The decision; None when every movement stands, and the kind can say what that came to.
     """
-    if all(part.row is not None for part in parts):
-        # A rollback follows a failure, and a failed movement has no row: whatever took one back came later.
-        return None
     happened = [part for part in parts if part.row is not None]
     again = look_again(progress, policy)
-    if not happened:
+    if len(happened) == len(parts):
+        if progress.accepted or _is_repeat(happened, progress):
+            # Whatever took one back came after the answer that all had happened, or long after all had.
+            return None
+        if progress.quiet_for_s < policy.read_lag_s:
+            # The last may have failed after its row was there (contract §3.10), and what took all back be there unseen.
+            return again
+        if all(part.fate is Fate.STANDS for part in parts):
+            return None
+        if all(part.fate is Fate.UNDONE for part in parts):
+            # A failure may have had it taken back, or somebody who no longer wanted what had happened: only who knows
+            # which may have it made again.
+            text = f"All of it happened, and all was taken back, by the ledger or since: {_named(parts)}."
+            return Dead(DeadClass.UNKNOWN, TAKEN_BACK, capped(f"{text} {_because(progress)}".rstrip()))
+    elif not happened:
         return _nothing(progress, policy) or again
-    if all(part.fate is Fate.UNDONE for part in happened):
+    elif all(part.fate is Fate.UNDONE for part in happened):
         if progress.quiet_for_s < policy.read_lag_s:
             # One that was not taken back may be there unseen, and "all undone" lets a human send it all again.
             return again
@@ -128,11 +147,16 @@ def decide_together(parts: Sequence[Part], progress: Progress, policy: Policy) -
         return again
     stands = [part for part in happened if part.fate is not Fate.UNDONE]
     absent = [part for part in parts if part.row is None]
-    return Dead(
-        DeadClass.PARTIAL,
-        "ROLLBACK_INCOMPLETE",
-        capped(f"Happened: {_named(stands)}. Did not: {_named(absent)}. {_because(progress)}"),
-    )
+    undone = [part for part in happened if part.fate is Fate.UNDONE]
+    told = {"Happened": stands, "Did not": absent, "Was taken back": undone}
+    sentences = [f"{what}: {_named(which)}." for what, which in told.items() if which]
+    return Dead(DeadClass.PARTIAL, "ROLLBACK_INCOMPLETE", capped(" ".join([*sentences, _because(progress)])))
+
+
+def _is_repeat(happened: Sequence[Part], progress: Progress) -> bool:
+    """Whether what happened is the work of an intent that was over before its key was forgotten."""
+    latest_ms = max(made_ms(part.row.created_at) for part in happened if part.row is not None)
+    return progress.again and latest_ms <= progress.lost_ms + CLOCKS_APART_MS
 
 
 def _nothing(progress: Progress, policy: Policy) -> Decision | None:

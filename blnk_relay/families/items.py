@@ -70,7 +70,7 @@ def lookups(entry: Entry, progress: Progress, found: Found) -> tuple[Lookup, ...
     sides = dict.fromkeys(item[side] for item in decided for side in ("source", "destination"))
     if asked := missing(found, *(Lookup("balances", "indicator", side) for side in sides if side.startswith("@"))):
         return asked
-    if not entry.payload.get("atomic") or len(decided) == len(items):
+    if not entry.payload.get("atomic") or (progress.accepted and len(decided) == len(items)):
         return ()
     rows = (final_row(found, item["reference"]) for item in decided)
     return undoing_lookups([row for row in rows if row is not None], found)
@@ -105,9 +105,10 @@ def decide(entry: Entry, progress: Progress, found: Found, policy: Policy) -> De
         return Look(
             0.0, progress.refuse, Note({"marks": letters, "batch": batch, "at": window[-1] + 1, **seen.memo}, parts)
         )
-    if letters.strip(_APPLIED + _HELD):
-        decision = _weigh(entry, progress, found, policy, letters)
-    else:
+    decision = _together(entry, progress, found, policy, letters)
+    if decision is None and letters.strip(_APPLIED + _HELD):
+        decision = _weigh(entry, progress, policy, letters)
+    elif decision is None:
         decision = Done("held" if entry.payload.get("inflight") else "applied", batch)
     if isinstance(decision, Again):
         return decision
@@ -139,20 +140,22 @@ def _different(payload: Mapping[str, Any], item: Mapping[str, Any], row: Row, fo
     return differences({**item, "inflight": payload.get("inflight")}, row, found)
 
 
-def _weigh(entry: Entry, progress: Progress, found: Found, policy: Policy, signs: str) -> Decision:
+def _together(entry: Entry, progress: Progress, found: Found, policy: Policy, signs: str) -> Decision | None:
+    """What the items of an atomic batch come to as a whole; None where each is for itself, or all stand."""
+    if not entry.payload.get("atomic") or _OTHER in signs:
+        return None
+    parts = _parts(entry, found)
+    decision = decide_together(parts, progress, policy)
+    noted = Note({}, {index: part.noted() for index, part in enumerate(parts)})
+    if isinstance(decision, Renew):
+        return Renew(replace(decision.otherwise, note=noted))
+    return replace(decision, note=noted) if isinstance(decision, Dead) else decision
+
+
+def _weigh(entry: Entry, progress: Progress, policy: Policy, signs: str) -> Decision:
     """All items together, at the end of a pass in which not all had happened."""
     counted = Counter(signs)
     happened = counted[_APPLIED] + counted[_HELD]
-    if entry.payload.get("atomic") and not counted[_OTHER]:
-        parts = _parts(entry, found)
-        decision = decide_together(parts, progress, policy)
-        noted = Note({}, {index: part.noted() for index, part in enumerate(parts)})
-        if isinstance(decision, Renew):
-            return Renew(replace(decision.otherwise, note=noted))
-        if isinstance(decision, Dead):
-            return replace(decision, note=noted)
-        if decision is not None:
-            return decision
     again, seen_s = horizons.look_on(progress, policy), horizons.watch(progress, policy).seconds
     if counted[_UNSEEN]:
         if horizons.is_unseen(progress, policy, queued=not entry.payload.get("skip_queue")):

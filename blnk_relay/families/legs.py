@@ -32,7 +32,7 @@ def _rows(entry: Entry, progress: Progress, found: Found) -> list[Row]:
 
 
 def lookups(entry: Entry, progress: Progress, found: Found) -> tuple[Lookup, ...]:
-    """All legs; then the balances behind ``@indicators``; then, where legs are missing, what was taken back."""
+    """All legs; then the balances behind ``@indicators``; then, unless all are known to stand, what was taken back."""
     if not (progress.sent or progress.looking) or _other_mode(progress):
         return ()
     legs = (Lookup("transactions", "reference", reference) for reference in _references(entry, progress))
@@ -45,7 +45,8 @@ def lookups(entry: Entry, progress: Progress, found: Found) -> tuple[Lookup, ...
     names = (payload[sides(payload)[1]], *(leg["identifier"] for leg in legs_of(payload)))
     if asked := missing(found, *(Lookup("balances", "indicator", name) for name in names if name.startswith("@"))):
         return asked
-    return () if len(rows) == len(legs_of(payload)) else undoing_lookups(rows, found)
+    stand = progress.accepted and len(rows) == len(legs_of(payload))
+    return () if stand else undoing_lookups(rows, found)
 
 
 def _other_mode(progress: Progress) -> bool:

@@ -16,7 +16,7 @@ from zlib import crc32
 
 from marshmallow import Schema, ValidationError, fields, post_load
 
-from blnk_relay.families.atomic import PART_S, ROLLBACK
+from blnk_relay.families.atomic import PART_S, ROLLBACK, TAKEN_BACK
 from blnk_relay.families.items import WINDOW, decide, lookups, named, renewed_items, signs_of
 from blnk_relay.families.movement import CONFLICT
 from blnk_relay.families.standing import ITEMS
@@ -90,20 +90,20 @@ class BulkSchema(Schema):
         if data.get("atomic") and len(items) > MOST_ATOMIC_ITEMS:
             raise ValidationError(f"Must have at most {MOST_ATOMIC_ITEMS:,} items when it is atomic.", "items")
         flags = {"skip_queue": synchronous, "inflight": bool(data.get("inflight"))}
-        loaded = _items(items, flags)
+        loaded = _items(items, flags, atomic=bool(data.get("atomic")))
         payload = {"items": loaded, **{name: True for name, value in data.items() if value is True}}
         if len(json.dumps(_body(payload, loaded), ensure_ascii=False).encode()) > MAX_BODY_BYTES:
             raise ValidationError(f"All items together must not take more than {MAX_BODY_BYTES:,} bytes.", "items")
         return payload
 
 
-def _items(items: Sequence[Any], flags: Mapping[str, bool]) -> list[dict[str, Any]]:
+def _items(items: Sequence[Any], flags: Mapping[str, bool], *, atomic: bool) -> list[dict[str, Any]]:
     errors: dict[str, Any] = {}
     loaded: list[dict[str, Any]] = []
     places: dict[str, int] = {}
     for index, item in enumerate(items):
         try:
-            loaded.append(_item(item, flags))
+            loaded.append(_item(item, flags, atomic=atomic))
         except ValidationError as error:
             errors[f"items.{index}"] = error.messages
         else:
@@ -119,7 +119,7 @@ def _items(items: Sequence[Any], flags: Mapping[str, bool]) -> list[dict[str, An
     return loaded
 
 
-def _item(item: Any, flags: Mapping[str, bool]) -> dict[str, Any]:
+def _item(item: Any, flags: Mapping[str, bool], *, atomic: bool) -> dict[str, Any]:
     if not isinstance(item, Mapping):
         raise ValidationError("Must be what transaction() returns, or its fields.")
     for name, value in flags.items():
@@ -136,6 +136,12 @@ def _item(item: Any, flags: Mapping[str, bool]) -> dict[str, Any]:
                 ]
             }
         )
+    if dated := [name for name in ("inflight_expiry_date", "inflight_commit_date") if atomic and name in item]:
+        text = (
+            "Must not be set on an item of an atomic batch: where the ledger cannot note the date, it takes the whole "
+            "batch back after it has happened. Leave it out, or enqueue that hold as a transaction of its own."
+        )
+        raise ValidationError({name: [text] for name in dated})
     loaded: dict[str, Any] = ITEM_SCHEMA.load({**item, **flags})
     if "reference" not in loaded:
         raise ValidationError({"reference": ["Is needed: each item is confirmed by a reference of its own."]})
@@ -277,6 +283,13 @@ ABOUT = About(
             "ROLLED_BACK",
             "With `atomic`: an item failed and the others were taken back, so nothing happened; the references are "
             "used up. What may pass, such as a lock, was tried again under new references before.",
+        ),
+        End(
+            DeadClass.UNKNOWN,
+            TAKEN_BACK,
+            "With `atomic`: all items happened and all were taken back, and no answer said that it was accepted: the "
+            "ledger does that when it fails after the last item was recorded, and somebody else may have (contract "
+            "§3.10).",
         ),
         End(
             DeadClass.UNKNOWN,

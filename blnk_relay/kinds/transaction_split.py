@@ -17,7 +17,7 @@ from typing import Any
 
 from marshmallow import Schema, ValidationError, fields, post_load, validate
 
-from blnk_relay.families.atomic import PART_S, ROLLBACK
+from blnk_relay.families.atomic import PART_S, ROLLBACK, TAKEN_BACK
 from blnk_relay.families.legs import decide, lookups
 from blnk_relay.families.movement import CONFLICT, VANISHED, altered
 from blnk_relay.families.standing import LEGS
@@ -241,6 +241,12 @@ ABOUT = About(
             "ROLLED_BACK",
             "One leg failed and the others were taken back, so nothing happened; the references are used up (contract "
             "§3.6). What may pass, such as a lock, was tried again under new references before.",
+        ),
+        End(
+            DeadClass.UNKNOWN,
+            TAKEN_BACK,
+            "All legs happened and all were taken back, and no answer said that it was accepted: the ledger does that "
+            "when it fails after the last leg was recorded, and somebody else may have (contract §3.6).",
         ),
         VANISHED,
         End(

@@ -33,6 +33,7 @@ _LETTERS: Mapping[str, frozenset[str]] = {
     "MOMENT_LOST": frozenset({"refund", "inflight.commit", "inflight.bulk_commit", "reconciliation.start"}),
     "ITEMS_UNKNOWN": frozenset({"inflight.bulk_commit", "inflight.bulk_void"}),
     "HOLD_CHANGED": frozenset({"inflight.commit", "inflight.void", "inflight.bulk_commit", "inflight.bulk_void"}),
+    "TAKEN_BACK": frozenset({"transaction.bulk", "transaction.split"}),
     "NAME_TAKEN": frozenset({"matching_rule.create"}),
     "NOTHING_CAN_TELL": frozenset({"reconciliation.start", "reconciliation.upload", "reconciliation.start_instant"}),
     "SEVERAL_RUNS": frozenset({"reconciliation.start"}),

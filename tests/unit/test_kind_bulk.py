@@ -90,6 +90,16 @@ def test_items_are_single_transactions_with_references_of_their_own():
     assert new_entry(intent, "b", "a", not_before="+0", deadline="+1").references == ("fee-0", "fee-1")
 
 
+HELD_TOGETHER = {"atomic": True, "skip_queue": True, "inflight": True}
+
+
+def dated(name: str):
+    """A hold with a date, which is taken where the batch is not atomic."""
+    hold = fee(2, inflight=True, skip_queue=True, **{name: "2030-01-01T00:00:00Z"})
+    bulk_transactions([hold], skip_queue=True)
+    return hold
+
+
 @pytest.mark.parametrize(
     ("items", "flags", "field"),
     [
@@ -102,6 +112,8 @@ def test_items_are_single_transactions_with_references_of_their_own():
         ([fee(1), fee(2, skip_queue=True)], {}, "items.1.skip_queue"),
         ([fee(1, scheduled_for="2030-01-01T00:00:00Z")], {}, "items.0.scheduled_for"),
         ([fee(1)], {"atomic": True}, "atomic"),
+        ([fee(1), dated("inflight_expiry_date")], HELD_TOGETHER, "items.1.inflight_expiry_date"),
+        ([fee(1), dated("inflight_commit_date")], HELD_TOGETHER, "items.1.inflight_commit_date"),
         ([fee(number) for number in range(501)], {"skip_queue": True}, "items"),
         ([fee(number) for number in range(201)], {"skip_queue": True, "atomic": True}, "items"),
         ([fee(number, description="x" * 5_900) for number in range(850)], {}, "items"),
@@ -271,7 +283,9 @@ def test_in_skip_mode_the_missing_ones_make_a_new_request(now, rows, expected):
 @pytest.mark.parametrize(
     ("now", "rows", "expected"),
     [
-        (progress(), (done(0), done(1), done(2)), Done),
+        (progress(accepted=True), (done(0), done(1), done(2)), Done),
+        (progress(), (done(0), done(1), done(2)), Look),
+        (progress(31), (done(0), done(1), done(2)), Done),
         (progress(31), (), Look),
         (progress(61), (), Send),
         (progress(59, **SHORT), (), Look),
@@ -304,12 +318,58 @@ TAKEN_BACK = (done(0), undone(0), done(1), undone(1))
         (progress(61, **LOCKED), TAKEN_BACK[:-1], Look),
         (progress(901, **LOCKED), TAKEN_BACK[:-1], Dead),
         (progress(61, **SHORT), TAKEN_BACK, Dead),
-        (progress(61, **LOCKED), (*TAKEN_BACK, done(2)), Done),
+        (progress(61, **LOCKED), (done(0), done(1), done(2)), Done),
     ],
     ids=["under way", "quiet", "one is being taken back", "one stands", "one stays", "no money", "all stand"],
 )
 def test_an_atomic_one_begins_anew_only_when_all_was_taken_back_for_a_reason_that_may_pass(now, rows, expected):
     assert isinstance(decided(now, *rows, intent=fees(skip_queue=True, atomic=True)), expected)
+
+
+BROKEN = {"code": "GEN_INTERNAL", "message": "driver: bad connection"}
+ALL_TAKEN_BACK = (*TAKEN_BACK, done(2), undone(2))
+
+
+@pytest.mark.parametrize(
+    ("now", "rows", "expected"),
+    [
+        (progress(29, **BROKEN), ALL_TAKEN_BACK, Look),
+        (progress(31, **BROKEN), ALL_TAKEN_BACK, (DeadClass.UNKNOWN, "TAKEN_BACK")),
+        (progress(31, **SHORT), ALL_TAKEN_BACK, (DeadClass.UNKNOWN, "TAKEN_BACK")),
+        (progress(31, **BROKEN), ALL_TAKEN_BACK[:-1], Look),
+        (progress(901, **BROKEN), ALL_TAKEN_BACK[:-1], (DeadClass.PARTIAL, "ROLLBACK_INCOMPLETE")),
+        (progress(901, **BROKEN), (*TAKEN_BACK, done(2), Row("u", "txn_2_refund", "QUEUED", parent="txn_2")), Look),
+        (progress(31, accepted=True), ALL_TAKEN_BACK, Done),
+    ],
+    ids=["lag", "all", "refused", "one stands", "one stays", "one is being taken back", "accepted"],
+)
+def test_an_atomic_one_that_happened_as_a_whole_is_not_done_where_it_was_taken_back_as_a_whole(now, rows, expected):
+    """The ledger can fail after it recorded the last item as well, and takes that one back with the others."""
+    decision = decided(now, *rows, intent=fees(skip_queue=True, atomic=True))
+    if isinstance(expected, tuple):
+        assert (decision.dead_class, decision.code) == expected
+        assert now.code in decision.message
+        assert decision.note.parts[0] == "undone txn_0"
+    else:
+        assert isinstance(decision, expected)
+
+
+def test_what_was_taken_back_since_its_key_was_forgotten_was_done_then():
+    rows = [replace(row, created_at="2026-11-20T10:00:00Z") for row in ALL_TAKEN_BACK]
+    intent, known = fees(skip_queue=True, atomic=True), {"code": "TXN_DUPLICATE_REFERENCE", "again": True}
+    assert isinstance(decided(progress(31, **known, lost_ms=NOW_MS), *rows, intent=intent), Done)
+    assert decided(progress(31, **known, lost_ms=1), *rows, intent=intent).code == "TAKEN_BACK"
+
+
+def test_holds_of_an_atomic_one_that_were_all_voided_are_not_held():
+    holds = [replace(done(number), status="INFLIGHT") for number in range(3)]
+    voids = [Row(f"txn_v{number}", f"ref_{number}", "VOID", parent=f"txn_{number}") for number in range(3)]
+    intent = fees(skip_queue=True, atomic=True, inflight=True)
+    assert decided(progress(31, **BROKEN), *holds, *voids, intent=intent).code == "TAKEN_BACK"
+    assert decided(progress(31, **BROKEN), *holds, intent=intent).outcome == "held"
+    # What somebody committed in part before the rest was voided was not taken back by the ledger.
+    commits = [Row(f"txn_c{number}", f"com_{number}", "APPLIED", parent=f"txn_{number}") for number in range(3)]
+    assert decided(progress(31, **BROKEN), *holds, *commits, *voids, intent=intent).outcome == "held"
 
 
 def test_one_that_may_not_be_sent_any_more_ends_as_taken_back():
@@ -409,6 +469,7 @@ def test_our_own_mistake_is_refused_at_once(response):
         ("partial", "ITEMS_MISSING", ReplayWay.SAME),
         ("partial", "ITEMS_REJECTED", ReplayWay.NO),
         ("partial", "ROLLBACK_INCOMPLETE", ReplayWay.NO),
+        ("unknown", "TAKEN_BACK", ReplayWay.NO),
         ("partial", "REFERENCE_CONFLICT", ReplayWay.NO),
         ("rejected", "ITEMS_REJECTED", ReplayWay.FRESH),
         ("rejected", "ROLLED_BACK", ReplayWay.FRESH),

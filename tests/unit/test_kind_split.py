@@ -244,7 +244,7 @@ def test_what_was_sent_in_another_mode_is_left_to_a_human():
 
 
 def test_legs_are_told_by_balance_and_not_by_number():
-    decision = decided(progress(), *BOTH)
+    decision = decided(progress(accepted=True), *BOTH)
     assert isinstance(decision, Done)
     assert (decision.outcome, decision.transaction_id, decision.parent_id) == ("applied", "", "txn_t")
     assert decision.note.parts == {0: "applied txn_2", 1: "applied txn_1"}
@@ -252,7 +252,7 @@ def test_legs_are_told_by_balance_and_not_by_number():
 
 def test_holds_of_all_legs_are_held():
     rows = [leg(1, FEES, 100, "INFLIGHT"), leg(2, SHOP, 900, "INFLIGHT")]
-    assert decided(progress(), *rows, intent=sale(inflight=True)).outcome == "held"
+    assert decided(progress(accepted=True), *rows, intent=sale(inflight=True)).outcome == "held"
 
 
 def test_an_indicator_is_told_by_the_balance_behind_it():
@@ -345,7 +345,27 @@ def test_a_partial_end_names_what_happened_and_what_did_not():
 
 
 def test_all_legs_there_is_done_even_if_the_answer_was_an_error():
-    assert isinstance(decided(progress(**NO_MONEY), *BOTH), Done)
+    assert isinstance(decided(progress(31, **NO_MONEY), *BOTH), Done)
+    # Until then it may have been taken back, unseen.
+    assert isinstance(decided(progress(29, **NO_MONEY), *BOTH), Look)
+
+
+def test_legs_that_were_all_taken_back_are_not_done_unless_the_answer_was_that_they_are():
+    undone = [refund(number, status) for number in (1, 2) for status in ("QUEUED", "APPLIED")]
+    decision = decided(progress(31, code="GEN_INTERNAL", message="driver: bad connection"), *BOTH, *undone)
+    assert isinstance(decision, Dead)
+    assert (decision.dead_class, decision.code) == (DeadClass.UNKNOWN, "TAKEN_BACK")
+    assert decision.message.endswith("GEN_INTERNAL: driver: bad connection")
+    assert decision.note.parts == {0: "undone txn_2", 1: "undone txn_1"}
+    # What was accepted as a whole was taken back by somebody, later.
+    assert isinstance(decided(progress(31, accepted=True), *BOTH, *undone), Done)
+
+
+def test_legs_of_which_some_were_taken_back_end_in_part():
+    decision = decided(progress(901, **NO_MONEY), *BOTH, refund(1, "QUEUED"), refund(1, "APPLIED"))
+    assert isinstance(decision, Dead)
+    assert (decision.dead_class, decision.code) == (DeadClass.PARTIAL, "ROLLBACK_INCOMPLETE")
+    assert f"Happened: {SHOP} 900 as txn_2. Was taken back: {FEES} 100 as txn_1." in decision.message
 
 
 @pytest.mark.parametrize(
@@ -382,6 +402,7 @@ def test_our_own_mistake_is_refused_at_once():
 def test_a_rolled_back_split_is_replayed_under_a_new_reference_and_a_partial_one_never():
     assert plan_replay(kind.NAME, "rejected", "ROLLED_BACK").way is ReplayWay.FRESH
     assert plan_replay(kind.NAME, "partial", "ROLLBACK_INCOMPLETE").way is ReplayWay.NO
+    assert plan_replay(kind.NAME, "unknown", "TAKEN_BACK").way is ReplayWay.NO
     assert plan_replay(kind.NAME, "unknown", "UNDECIDED").way is ReplayWay.SAME
 
 
