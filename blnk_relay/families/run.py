@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from marshmallow import Schema, fields, validate
 
-from blnk_relay.intents.decision import Done, Send
+from blnk_relay.intents.decision import Dead, DeadClass, Decision, Done, Send, refused
 from blnk_relay.intents.exchange import Request, Response, Verdict
 from blnk_relay.intents.found import Found, Lookup
-from blnk_relay.intents.progress import Policy
-from blnk_relay.intents.references import digest
+from blnk_relay.intents.kind import End
+from blnk_relay.intents.progress import Policy, Progress
+from blnk_relay.intents.references import data_api_problem, digest
 from blnk_relay.intents.rows import text_of
 from blnk_relay.intents.verdict_table import Meaning
 from blnk_relay.intents.verdicts import rule_for
@@ -50,6 +51,9 @@ def started(request: Request, response: Response) -> Verdict | None:
     return None
 
 
+#: Code of the dead letter of records that cannot be looked for.
+NOTHING_CAN_TELL = "NOTHING_CAN_TELL"
+
 #: Seconds for each record: the ledger stores one after the other inside the request, and what it has stored when the
 #: caller goes away it takes from nobody again. A row each, as fast as skip mode writes them with an account (measured).
 RECORD_S = 0.002
@@ -78,11 +82,53 @@ def turn_of(first_id: str) -> str:
     return f"turn:external:{digest(first_id)}"
 
 
-def send_by_turn(first_id: str, policy: Policy) -> Send:
-    """Send what brings the external record of this id, once a read shows what the one before it has brought.
+def turns_of(first_id: str, sought_id: str) -> tuple[str, ...]:
+    """The orders of what brings these external records: of its first, and of the one that it is looked for by."""
+    return tuple(sorted({turn_of(first_id), turn_of(sought_id)}))
+
+
+def send_by_turn(first_id: str, sought_id: str, policy: Policy) -> Send:
+    """Send what brings these external records, once a read shows what the one before it has brought.
 
     Args:
-        first_id: Of its first record, which no read has shown.
+        first_id: Of its first record.
+        sought_id: Of the one that it is looked for by, which no read has shown.
         policy: Says how old a read may be.
     """
-    return Send(memo={"first": first_id}, exclusive=turn_of(first_id), seen=None, settled_s=policy.read_lag_s)
+    turns = turns_of(first_id, sought_id)
+    exclusive = turns if len(turns) > 1 else turns[0]
+    return Send(memo={"first": first_id}, exclusive=exclusive, seen=None, settled_s=policy.read_lag_s)
+
+
+def refused_unseen(first_id: str, progress: Progress) -> Decision:
+    """What was sent comes to where the answer was a refusal, and none of its records is shown.
+
+    Args:
+        first_id: Of its first record. Where that cannot be looked for, nobody has seen that it is not there: the ledger
+            keeps the records before one that it cannot store, also where it is looked for by a later one.
+        progress: The intent so far.
+    """
+    if data_api_problem(first_id) is None:
+        return refused(progress.code, progress.message or "The ledger could not process the records.")
+    why = f"{progress.code}: {progress.message}".removesuffix(": ")
+    return Dead(
+        DeadClass.UNKNOWN,
+        NOTHING_CAN_TELL,
+        f"It was refused ({why}), and may have been sent before; the ledger cannot be asked for its first record.",
+    )
+
+
+#: Dead letters of records that cannot be looked for, and why no replay can help them.
+UNTOLD = {
+    NOTHING_CAN_TELL: "nobody can tell whether its records are there: look for them at the ledger, then discard it, "
+    "and bring them again if they are not"
+}
+
+#: The same, for people.
+UNTOLD_END = End(
+    DeadClass.UNKNOWN,
+    NOTHING_CAN_TELL,
+    "An ambiguous answer, then a refusal, and the ledger cannot be asked for the first record: it reads ids from a "
+    "query string, and takes `0042` or `1e5` for a number (contract §1.7). Ids that begin with a letter have no such "
+    "end.",
+)

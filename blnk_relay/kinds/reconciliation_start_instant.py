@@ -11,7 +11,17 @@ from typing import Any
 
 from marshmallow import ValidationError, fields, validate, validates
 
-from blnk_relay.families.run import RECORD_S, RunSchema, send_by_turn, started, stored_of, turn_of
+from blnk_relay.families.run import (
+    RECORD_S,
+    UNTOLD,
+    UNTOLD_END,
+    RunSchema,
+    refused_unseen,
+    send_by_turn,
+    started,
+    stored_of,
+    turns_of,
+)
 from blnk_relay.intents.decision import Dead, DeadClass, Decision, Done, refused
 from blnk_relay.intents.evidence import Difference, Evidence, Known, Past, Sort, difference
 from blnk_relay.intents.exchange import Request, Response, Verdict
@@ -23,7 +33,7 @@ from blnk_relay.intents.progress import Policy, Progress
 from blnk_relay.intents.rows import look_again, missing
 from blnk_relay.intents.verdicts import rule_for, verdict_for
 from blnk_relay.schema.loading import load
-from blnk_relay.schema.statement import record_problem
+from blnk_relay.schema.statement import record_problem, sought_of
 
 NAME = "reconciliation.start_instant"
 
@@ -101,21 +111,27 @@ def start_instant_reconciliation(
 
 def intent(payload: Mapping[str, Any]) -> Intent:
     """From the canonical payload to the intent."""
-    return Intent(NAME, payload, orders=(turn_of(payload["external_transactions"][0]["id"]),))
+    return Intent(NAME, payload, orders=turns_of(*_ids(payload)))
 
 
-def _first(entry: Entry) -> Lookup:
-    return Lookup("external-transactions", "id", entry.payload["external_transactions"][0]["id"])
+def _ids(payload: Mapping[str, Any]) -> tuple[str, str]:
+    """Ids of its first record, and of the one that it is looked for by."""
+    records = payload["external_transactions"]
+    return records[0]["id"], sought_of(record["id"] for record in records)
+
+
+def _sought(entry: Entry) -> Lookup:
+    return Lookup("external-transactions", "id", _ids(entry.payload)[1])
 
 
 def _brought_by(entry: Entry, found: Found) -> str:
-    """Id of what brought the first record; empty when it is not there."""
-    return next((str(record.value("upload_id")) for record in found.matching(_first(entry))), "")
+    """Id of what brought the record that it is looked for by; empty when it is not there."""
+    return next((str(record.value("upload_id")) for record in found.matching(_sought(entry))), "")
 
 
 def lookups(entry: Entry, progress: Progress, found: Found) -> tuple[Lookup, ...]:
-    """The first record; once something was sent, the run that it came with, and how many came with it."""
-    if asked := missing(found, _first(entry)):
+    """One record; once something was sent, the run that it came with, and how many came with it."""
+    if asked := missing(found, _sought(entry)):
         return asked
     brought_by = _brought_by(entry, found)
     if not brought_by or not progress.sent:
@@ -130,10 +146,12 @@ def decide(entry: Entry, progress: Progress, found: Found, policy: Policy) -> De
     brought_by = _brought_by(entry, found)
     if not progress.sent:
         if brought_by:
-            return refused("RECORDS_EXIST", "The ledger has its first record already.")
+            first_id, sought_id = _ids(entry.payload)
+            which = "its first record" if first_id == sought_id else "one of its records"
+            return refused("RECORDS_EXIST", f"The ledger has {which} already.")
         if progress.refuse and not progress.untouched:
             return refused(progress.code, progress.message)
-        return send_by_turn(_first(entry).value, policy)
+        return send_by_turn(*_ids(entry.payload), policy)
     if brought_by:
         shown = found.matching(Lookup("reconciliations", "upload_id", brought_by))
         runs = {str(record.value("reconciliation_id")) for record in shown}
@@ -146,8 +164,8 @@ def decide(entry: Entry, progress: Progress, found: Found, policy: Policy) -> De
             DeadClass.PARTIAL, "STARTED_IN_PART", "The ledger has some of its records, or shows no run of them."
         )
     if progress.refuse:
-        return refused(progress.code, progress.message)
-    return send_by_turn(_first(entry).value, policy)
+        return refused_unseen(_ids(entry.payload)[0], progress)
+    return send_by_turn(*_ids(entry.payload), policy)
 
 
 def request(entry: Entry, progress: Progress, policy: Policy) -> Request:
@@ -198,6 +216,7 @@ ABOUT = About(
             "The ledger has some of the records, or shows no run of them, and takes none of them again (contract "
             "§2.12).",
         ),
+        UNTOLD_END,
     ),
     example=Example(
         {
@@ -235,5 +254,6 @@ KIND = Kind(
     about=ABOUT,
     records=True,
     private=True,
+    hopeless=UNTOLD,
     evidence=EVIDENCE,
 )

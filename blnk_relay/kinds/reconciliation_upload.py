@@ -15,7 +15,7 @@ from typing import Any
 
 from marshmallow import Schema, ValidationError, fields, post_load
 
-from blnk_relay.families.run import RECORD_S, send_by_turn, stored_of, turn_of
+from blnk_relay.families.run import RECORD_S, UNTOLD, UNTOLD_END, refused_unseen, send_by_turn, stored_of, turns_of
 from blnk_relay.intents.decision import Dead, DeadClass, Decision, Done, refused
 from blnk_relay.intents.evidence import Difference, Evidence, Known, Past, Sort, difference
 from blnk_relay.intents.exchange import Request, Response, Verdict
@@ -79,8 +79,11 @@ class UploadSchema(Schema):
             statement = read_statement(data["name"], content)
         except ValueError as error:
             raise ValidationError(str(error), "file") from None
+        # Only where it is another, so that all others have the payload that they always had.
+        sought = {} if statement.sought_id == statement.first_id else {"sought_id": statement.sought_id}
         return {
             **data,
+            **sought,
             "size": len(content),
             "digest": hashlib.sha256(content).hexdigest(),
             "first_id": statement.first_id,
@@ -131,22 +134,28 @@ def upload_records(source: str, file: str | os.PathLike[str] | bytes, *, name: s
 def intent(payload: Mapping[str, Any]) -> Intent:
     """From the loaded fields to the intent: its payload holds what identifies the file, not the file itself."""
     kept = {field: value for field, value in payload.items() if field != "file"}
-    natural, orders = f"upload:{payload['digest']}", (turn_of(payload["first_id"]),)
+    natural, orders = f"upload:{payload['digest']}", turns_of(*_ids(payload))
     return Intent(NAME, kept, natural_key=natural, orders=orders, file=payload["file"])
 
 
-def _first(entry: Entry) -> Lookup:
-    return Lookup("external-transactions", "id", entry.payload["first_id"])
+def _ids(payload: Mapping[str, Any]) -> tuple[str, str]:
+    """Ids of its first record, and of the one that it is looked for by."""
+    first_id = payload["first_id"]
+    return first_id, payload.get("sought_id", first_id)
+
+
+def _sought(entry: Entry) -> Lookup:
+    return Lookup("external-transactions", "id", _ids(entry.payload)[1])
 
 
 def _upload_id(entry: Entry, found: Found) -> str:
-    """Id of the upload that the first record came with; empty when it is not there."""
-    return next((str(record.value("upload_id")) for record in found.matching(_first(entry))), "")
+    """Id of the upload that the record came with which it is looked for by; empty when it is not there."""
+    return next((str(record.value("upload_id")) for record in found.matching(_sought(entry))), "")
 
 
 def lookups(entry: Entry, progress: Progress, found: Found) -> tuple[Lookup, ...]:
-    """The first record; and once something was sent, how many there are of its upload."""
-    if asked := missing(found, _first(entry)):
+    """One record; and once something was sent, how many there are of its upload."""
+    if asked := missing(found, _sought(entry)):
         return asked
     upload_id = _upload_id(entry, found)
     return missing(found, Lookup("upload-sizes", "upload_id", upload_id)) if upload_id and progress.sent else ()
@@ -157,10 +166,11 @@ def decide(entry: Entry, progress: Progress, found: Found, policy: Policy) -> De
     upload_id = _upload_id(entry, found)
     if not progress.sent:
         if upload_id:
-            return refused("UPLOADED_BEFORE", "The ledger has its first record from another upload.")
+            which = "one of its records" if "sought_id" in entry.payload else "its first record"
+            return refused("UPLOADED_BEFORE", f"The ledger has {which} from another upload.")
         if progress.refuse and not progress.untouched:
             return refused(progress.code, progress.message)
-        return send_by_turn(entry.payload["first_id"], policy)
+        return send_by_turn(*_ids(entry.payload), policy)
     stored = stored_of(upload_id, found)
     if stored == entry.payload["records"]:
         return Done("uploaded", upload_id)
@@ -171,8 +181,8 @@ def decide(entry: Entry, progress: Progress, found: Found, policy: Policy) -> De
             DeadClass.PARTIAL, "UPLOADED_IN_PART", f"The ledger has {stored} of {entry.payload['records']} records."
         )
     if progress.refuse:
-        return refused(progress.code, progress.message or "The ledger could not process the file.")
-    return send_by_turn(entry.payload["first_id"], policy)
+        return refused_unseen(entry.payload["first_id"], progress)
+    return send_by_turn(*_ids(entry.payload), policy)
 
 
 def request(entry: Entry, progress: Progress, policy: Policy) -> Request:
@@ -204,7 +214,7 @@ stmt-0001,1250.34,EUR,pay-417,Wallet top-up,2026-11-20T09:15:31Z
 def _audit_lookups(past: Past, found: Found) -> tuple[Lookup, ...]:
     if not (past.done or past.perhaps):
         return ()
-    if asked := missing(found, _first(past.entry)):
+    if asked := missing(found, _sought(past.entry)):
         return asked
     upload_id = _upload_id(past.entry, found)
     return missing(found, Lookup("upload-sizes", "upload_id", upload_id)) if upload_id else ()
@@ -240,6 +250,7 @@ ABOUT = About(
             "The ledger has fewer records than the file: it keeps those before one that it could not store, and takes "
             "none of them again (contract §2.12).",
         ),
+        UNTOLD_END,
     ),
     example=Example(
         {"source": "bank-x", "name": "statement.csv", "file": _STATEMENT}, call={"file": _STATEMENT.encode()}
@@ -261,5 +272,6 @@ KIND = Kind(
     about=ABOUT,
     records=True,
     private=True,
+    hopeless=UNTOLD,
     evidence=EVIDENCE,
 )

@@ -10,11 +10,12 @@ import csv
 import io
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from blnk_relay.intents.references import data_api_problem
 from blnk_relay.text import identity_problem, text_problem, unseen_problem
 
 #: The columns of a CSV file, in any case and order; the ledger wants all of them filled.
@@ -38,10 +39,12 @@ class Statement:
     Attributes:
         first_id: Id of its first record; the ledger keeps each id once, over all uploads.
         records: How many there are.
+        sought_id: Id of the one that it is looked for by.
     """
 
     first_id: str
     records: int
+    sought_id: str
 
 
 def read_statement(name: str, content: bytes) -> Statement:
@@ -57,7 +60,7 @@ def read_statement(name: str, content: bytes) -> Statement:
     Example:
         >>> text = "ID,Amount,Currency,Reference,Description,Date\ns-1,12.50,EUR,r,d,2026-11-20T09:15:31Z\n"
         >>> read_statement("statement.csv", text.encode())
-        Statement(first_id='s-1', records=1)
+        Statement(first_id='s-1', records=1, sought_id='s-1')
     """
     try:
         text = content.decode()
@@ -78,7 +81,20 @@ def read_statement(name: str, content: bytes) -> Statement:
         seen[record["id"]] = None
     if not seen:
         raise ValueError("Must hold at least one record.")
-    return Statement(next(iter(seen)), len(seen))
+    return Statement(next(iter(seen)), len(seen), sought_of(seen))
+
+
+def sought_of(ids: Iterable[str]) -> str:
+    """The first of some ids that the ledger reads back as itself; the first of all where there is none.
+
+    It is asked in a query string, which it reads ``0042`` or ``1e5`` from as a number (contract §1.7).
+
+    Example:
+        >>> sought_of(["0042", "s-1", "s-2"]), sought_of(["0042", "1e5"])
+        ('s-1', '0042')
+    """
+    every = list(ids)
+    return next((id_ for id_ in every if data_api_problem(id_) is None), every[0])
 
 
 def record_problem(record: Mapping[str, Any]) -> str | None:

@@ -262,3 +262,16 @@ def test_after_an_ambiguous_answer_the_run_is_found_by_its_first_record(shown, a
 @pytest.mark.parametrize("response", [*AMBIGUOUS, refusal(500, "RECON_START_FAILED")])
 def test_an_answer_that_proves_nothing_about_an_instant_run_is_looked_up(response):
     assert isinstance(judged(INSTANT, response).decision, Look)
+
+
+def test_an_instant_run_is_looked_for_by_the_first_id_that_the_ledger_reads_back_as_itself():
+    records = [{**RECORD, "id": id_} for id_ in ("0042", "s-2")]
+    intent = start_instant_reconciliation(records, "one_to_one", [RULE])
+    asked: list[Lookup] = []
+    assert len(decided(intent, progress(), asked=asked).exclusive) == len(intent.orders) == 2
+    assert asked == [Lookup("external-transactions", "id", "s-2")]
+    # The first may be there all the same, which nobody can look for.
+    decision = decided(intent, sent(QUIET_S, refuse=True, code="RECON_START_FAILED"))
+    assert (decision.dead_class, decision.code) == (DeadClass.UNKNOWN, "NOTHING_CAN_TELL")
+    decision = decided(INSTANT, sent(QUIET_S, refuse=True, code="RECON_START_FAILED"))
+    assert decision.dead_class is DeadClass.REFUSED

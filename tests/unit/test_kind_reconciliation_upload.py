@@ -14,6 +14,7 @@ from blnk_relay.intake import Write, prepare
 from blnk_relay.intents.decision import Dead, DeadClass, Done, Look, Send
 from blnk_relay.intents.found import Lookup, Record
 from blnk_relay.journal.packing import packed, unpacked
+from blnk_relay.replay import ReplayWay, plan_replay
 
 HEAD = "ID,Amount,Currency,Reference,Description,Date\n"
 LINE = "{id},12.50,EUR,r,d,2026-11-20T09:15:31Z\n"
@@ -179,6 +180,42 @@ def test_after_an_ambiguous_answer_its_records_are_counted(shown, ago_s, refuse,
         assert isinstance(decision, expected)
     else:
         assert decision == expected
+
+
+def statement(*ids: str):
+    return (HEAD + "".join(LINE.format(id=id_) for id_ in ids)).encode()
+
+
+def test_a_file_is_looked_for_by_the_first_id_that_the_ledger_reads_back_as_itself():
+    """From a query string it takes 0042 and 1e5 for numbers, and finds nothing."""
+    upload = upload_records("bank-x", statement("0042", "1e5", "s-3", "s-4"), name="a.csv")
+    assert (upload.payload["first_id"], upload.payload["sought_id"]) == ("0042", "s-3")
+    asked: list[Lookup] = []
+    send = decided(upload, progress(), asked=asked)
+    assert asked == [Lookup("external-transactions", "id", "s-3")]
+    # It waits for its turn with whatever brings either of the two.
+    others = [upload_records("bank-x", statement(id_), name="a.csv") for id_ in ("0042", "s-3")]
+    assert set(send.exclusive) == set(upload.orders) == {turn for other in others for turn in other.orders}
+    third = Record("external-transactions", {"id": "s-3", "upload_id": ID})
+    assert decided(upload, sent(1), third, counted(4)) == Done("uploaded", ID)
+    assert decided(upload, sent(QUIET_S), third, counted(3)).dead_class is DeadClass.PARTIAL
+    assert decided(upload, progress(), third).message == "The ledger has one of its records from another upload."
+    # What was kept with an intent before stays as it was, for it is told from others by that.
+    assert "sought_id" not in UPLOAD.payload
+    assert "sought_id" not in others[0].payload
+
+
+@pytest.mark.parametrize("ids", [("0042", "0043"), ("1e5",), ("0042", "s-2")])
+def test_a_refusal_is_not_told_where_the_first_record_cannot_be_looked_for(ids):
+    """It may be at the ledger: from a try before, or as one of those before the one that could not be stored."""
+    upload = upload_records("bank-x", statement(*ids), name="a.csv")
+    now = sent(QUIET_S, refuse=True, code="RECON_UPLOAD_PROCESSING_FAILED")
+    decision = decided(upload, now)
+    assert isinstance(decision, Dead)
+    assert (decision.dead_class, decision.code) == (DeadClass.UNKNOWN, "NOTHING_CAN_TELL")
+    assert "refused (RECON_UPLOAD_PROCESSING_FAILED)" in decision.message
+    assert isinstance(decided(upload, sent(QUIET_S)), Send)
+    assert plan_replay("reconciliation.upload", "unknown", "NOTHING_CAN_TELL").way is ReplayWay.NO
 
 
 def test_the_answer_that_counts_all_records_is_the_outcome():
