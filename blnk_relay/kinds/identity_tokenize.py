@@ -15,11 +15,11 @@ from marshmallow import Schema, ValidationError, fields
 
 from blnk_relay.families.kept import Values
 from blnk_relay.families.update import Update
-from blnk_relay.intents.decision import Decision, Send
-from blnk_relay.intents.exchange import Request
+from blnk_relay.intents.decision import Dead, DeadClass, Decision, Send
+from blnk_relay.intents.exchange import Request, Response, Verdict
 from blnk_relay.intents.found import Found
 from blnk_relay.intents.intent import Entry, Intent
-from blnk_relay.intents.kind import About, Example, Kind
+from blnk_relay.intents.kind import About, End, Example, Kind
 from blnk_relay.intents.links import ResultOf
 from blnk_relay.intents.progress import Policy, Progress
 from blnk_relay.schema.identity import TOKENIZABLE
@@ -27,6 +27,9 @@ from blnk_relay.schema.loading import load
 from blnk_relay.schema.names import IdentityId
 
 NAME = "identity.tokenize"
+
+#: The ledger tokenizes field by field, and stops at one that has a token.
+_DONE_ALREADY = "IDT_FIELD_ALREADY_TOKENIZED"
 
 _LEDGER_NAMES = {column: name for name, column in TOKENIZABLE.items()}
 
@@ -108,10 +111,14 @@ UPDATE = Update(
 
 
 def decide(entry: Entry, progress: Progress, found: Found, policy: Policy) -> Decision:
-    """Send what is not tokenized yet."""
-    decision = UPDATE.decide(entry, progress, found, policy)
+    """Send what is not tokenized yet; what is refused in the end may have come about in part."""
+    decision, remaining = UPDATE.decide(entry, progress, found, policy), _remaining(entry, found)
     if isinstance(decision, Send):
-        return replace(decision, memo={**(decision.memo or {}), "fields": _remaining(entry, found)})
+        return replace(decision, memo={**(decision.memo or {}), "fields": remaining})
+    done = [name for name in entry.payload["fields"] if name not in remaining]
+    if isinstance(decision, Dead) and decision.dead_class is DeadClass.REFUSED and progress.sent and done:
+        text = f"Tokenized: {', '.join(done)}. Not: {', '.join(remaining)}. The rest was refused: {decision.code}."
+        return Dead(DeadClass.PARTIAL, "TOKENIZED_IN_PART", text)
     return decision
 
 
@@ -123,6 +130,13 @@ def request(entry: Entry, progress: Progress, policy: Policy) -> Request:
         # An object rather than no body: what Cloud does with an empty one is not known (contract §12).
         return Request("POST", f"{path}/{quote(names[0], safe='')}", "tokenize", {}, sync=True, alone=True)
     return Request("POST", path, "tokenize", {"fields": names}, sync=True, alone=True)
+
+
+def judge(entry: Entry, progress: Progress, request: Request, response: Response, policy: Policy) -> Verdict:
+    """As of all writes of values; but of several fields some may be done before one that is done already."""
+    verdict = UPDATE.judge(entry, progress, request, response, policy)
+    several = len(progress.memo["fields"]) > 1
+    return replace(verdict, acted=True) if several and response.code == _DONE_ALREADY else verdict
 
 
 def _fields(payload: Mapping[str, Any]) -> tuple[str, ...]:
@@ -140,7 +154,14 @@ ABOUT = About(
     builder=tokenize_identity,
     confirmed="The `200` has the message of this route. After an ambiguous answer the ledger lists every field as "
     "tokenized; that read is the ledger's own and does not lag (contract §2.11, §4).",
-    ends=(),
+    ends=(
+        End(
+            DeadClass.PARTIAL,
+            "TOKENIZED_IN_PART",
+            "Some fields are tokenized, and the ledger refuses the rest: it tokenizes one after the other, and keeps "
+            "those before one that fails (contract §2.11).",
+        ),
+    ),
     example=Example(
         {"identity_id": "idt_98fcd9f5-5708-4197-a44e-faae002e049f", "fields": ["email_address", "phone_number"]},
         key="customer-7-tokens",
@@ -158,9 +179,10 @@ KIND = Kind(
     lookups=UPDATE.lookups,
     decide=decide,
     request=request,
-    judge=UPDATE.judge,
+    judge=judge,
     about=ABOUT,
     records=True,
     private=True,
+    resumable=frozenset({"TOKENIZED_IN_PART"}),
     evidence=VALUES.evidence(),
 )

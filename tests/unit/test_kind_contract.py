@@ -346,7 +346,11 @@ def rows() -> Iterator[Row]:  # noqa: PLR0915 - a table
     yield Row(409, "GEN_CONFLICT", on("balance"), LOOK_REFUSE, True)
     for code in ("TXN_ALREADY_COMMITTED", "TXN_ALREADY_VOIDED"):
         yield Row(409, code, HOLDS, LOOK_REFUSE, True)
-    yield Row(409, "IDT_FIELD_ALREADY_TOKENIZED", UPDATES, LOOK, False)
+    # Of several fields those before the one that has a token may be done.
+    several: Who = lambda request: request.route == "tokenize" and "fields" in request.body  # noqa: E731
+    one: Who = lambda request: UPDATES(request) and not several(request)  # noqa: E731
+    yield Row(409, "IDT_FIELD_ALREADY_TOKENIZED", one, LOOK, False)
+    yield Row(409, "IDT_FIELD_ALREADY_TOKENIZED", several, LOOK, True)
     yield Row(409, "LGR_DUPLICATE", CREATES, LOOK_REFUSE, False)
     for status, code in ((413, ""), (413, "GEN_PAYLOAD_TOO_LARGE")):
         yield Row(status, code, everybody, REFUSED, False)

@@ -20,8 +20,9 @@ from kindbook import (
 )
 
 from blnk_relay import InvalidIntent, result_of, tokenize_identity, update_identity, update_metadata
-from blnk_relay.intents.decision import Dead, Done, Look, Send
+from blnk_relay.intents.decision import Dead, DeadClass, Done, Look, Send
 from blnk_relay.intents.found import Lookup, Record
+from blnk_relay.replay import ReplayWay, plan_replay
 
 BOTH = tokenize_identity(IDENTITY, ["email_address", "FirstName"])
 DONE = Done("tokenized", IDENTITY)
@@ -116,3 +117,23 @@ def test_what_no_repeat_can_change_is_refused_without_a_pause_for_others(status,
     verdict = judged(BOTH, refusal(status, code))
     assert isinstance(verdict.decision, Dead)
     assert verdict.gate is None
+
+
+def test_what_is_refused_after_some_fields_were_tokenized_happened_in_part():
+    now = sent(QUIET_S, refuse=True, code="IDT_TOKENIZATION_DISABLED")
+    decision = decided(BOTH, now, tokenized("FirstName", "Street"))
+    assert isinstance(decision, Dead)
+    assert (decision.dead_class, decision.code) == (DeadClass.PARTIAL, "TOKENIZED_IN_PART")
+    assert decision.message.startswith("Tokenized: FirstName. Not: EmailAddress.")
+    assert "IDT_TOKENIZATION_DISABLED" in decision.message
+    # A replay reads what is tokenized, and sends the rest.
+    assert plan_replay("identity.tokenize", decision.dead_class, decision.code).way is ReplayWay.SAME
+    assert decided(BOTH, now, tokenized("Street")).dead_class is DeadClass.REFUSED
+    assert isinstance(decided(BOTH, sent(1, refuse=True, code="GEN_INTERNAL"), tokenized("FirstName")), Look)
+
+
+def test_what_stops_at_a_field_that_has_a_token_may_have_done_those_before_it():
+    answer = refusal(409, "IDT_FIELD_ALREADY_TOKENIZED")
+    assert judged(BOTH, answer).acted
+    one = progress(memo={"id": IDENTITY, "fields": ["EmailAddress"]})
+    assert not judged(BOTH, answer, one).acted
