@@ -30,7 +30,7 @@ from blnk_relay.intents.rows import capped, family, final_row, is_row_id, missin
 from blnk_relay.intents.verdict_table import Meaning
 from blnk_relay.intents.verdicts import rule_for, verdict_for
 from blnk_relay.money import PRECISIONS, currency_problem, minor_units
-from blnk_relay.schema.amounts import Amount, Currency, Precision, WholeNumber
+from blnk_relay.schema.amounts import Amount, Currency, Precision, WholeNumber, overdraft_problem
 from blnk_relay.schema.base import MAX_ROW_BYTES, Flag, Moment, Text
 from blnk_relay.schema.loading import DirectSchema, load
 from blnk_relay.schema.meta_data import MetaData, stored_bytes
@@ -41,8 +41,6 @@ NAME = "transaction"
 #: Accepted sends that left no row at all, after which one is made in skip mode: it answers with the error that queue
 #: mode hides, and under the same reference it cannot apply twice (contract §3.2).
 PROBE_AFTER_SENDS = 3
-
-_MAX_LIMIT_DIGITS = 15
 
 
 class TransactionSchema(DirectSchema):
@@ -87,8 +85,8 @@ class TransactionSchema(DirectSchema):
                 errors["amount"] = [str(error)]
         if "overdraft_limit" in data:
             payload["overdraft_limit"] = str(data["overdraft_limit"])
-            if len(data["overdraft_limit"].as_tuple().digits) > _MAX_LIMIT_DIGITS:
-                errors["overdraft_limit"] = ["Must not have more than 15 digits; the ledger reads it as a float."]
+            if problem := overdraft_problem(data["overdraft_limit"], payload["precision"]):
+                errors["overdraft_limit"] = [problem]
         size = stored_bytes(data["description"], data.get("reference", ""), meta_data=data.get("meta_data"))
         if size > MAX_ROW_BYTES:
             errors["meta_data"] = [

@@ -32,7 +32,7 @@ from blnk_relay.intents.rows import text_of
 from blnk_relay.intents.verdict_table import Meaning
 from blnk_relay.intents.verdicts import rule_for, verdict_for
 from blnk_relay.money import PRECISIONS, currency_problem, minor_units
-from blnk_relay.schema.amounts import Amount, Currency, Precision, WholeNumber
+from blnk_relay.schema.amounts import Amount, Currency, Precision, WholeNumber, overdraft_problem
 from blnk_relay.schema.base import MAX_ROW_BYTES, Flag, Moment, Text
 from blnk_relay.schema.legs import MOST_LEGS, Leg, LegSchema, alike, divide, legs_of, sides
 from blnk_relay.schema.loading import load
@@ -96,10 +96,8 @@ class SplitSchema(Schema):
             raise ValidationError(problem, several)
         if "overdraft_limit" in data:
             payload["overdraft_limit"] = str(data["overdraft_limit"])
-            if len(data["overdraft_limit"].as_tuple().digits) > _MAX_LIMIT_DIGITS:
-                raise ValidationError(
-                    "Must not have more than 15 digits; the ledger reads it as a float.", "overdraft_limit"
-                )
+            if problem := overdraft_problem(data["overdraft_limit"], precision):
+                raise ValidationError(problem, "overdraft_limit")
         reference = split_reference(data.get("reference", ""))
         if stored_bytes(data["description"], reference, meta_data=data.get("meta_data")) > MAX_ROW_BYTES:
             raise ValidationError(
@@ -109,9 +107,6 @@ class SplitSchema(Schema):
                 "meta_data",
             )
         return payload
-
-
-_MAX_LIMIT_DIGITS = 15
 
 
 def _minor(field: str, amount: Decimal, precision: int) -> int:

@@ -7,12 +7,40 @@ from typing import Any
 
 from marshmallow import ValidationError
 
-from blnk_relay.money import exact_decimal
+from blnk_relay.money import exact_decimal, minor_units
 from blnk_relay.schema.base import Identifying, Plain
 
 #: A larger precision does not fit the ledger's database: in queue mode it is answered with 201 and never recorded
 #: (measured, findings part 8).
 MAX_PRECISION = 10**18
+
+
+#: The ledger reads a limit as a float and applies it as a 64-bit integer of minor units.
+_MAX_LIMIT_DIGITS, _MAX_LIMIT = 15, 2**63 - 1
+
+
+def overdraft_problem(limit: Decimal, precision: int | None) -> str | None:
+    """Why the ledger would apply another overdraft limit than this one, or None.
+
+    Args:
+        limit: In units of the currency.
+        precision: Minor units in one unit; None where that is not known, and told elsewhere.
+
+    Example:
+        >>> overdraft_problem(Decimal("10.50"), 100), overdraft_problem(Decimal("1e20"), 100)
+        (None, 'Must not be above 9223372036854775807 minor units, which the ledger could not hold.')
+    """
+    if len(limit.as_tuple().digits) > _MAX_LIMIT_DIGITS:
+        return "Must not have more than 15 digits; the ledger reads it as a float."
+    if precision is None:
+        return None
+    try:
+        units = minor_units(limit, precision)
+    except ValueError as error:
+        return str(error)
+    return (
+        f"Must not be above {_MAX_LIMIT} minor units, which the ledger could not hold." if units > _MAX_LIMIT else None
+    )
 
 
 class Currency(Identifying):

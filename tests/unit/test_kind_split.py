@@ -187,6 +187,8 @@ def test_percentages_that_make_a_hundred_are_taken_and_agree_with_the_ledger(tot
         ({"source": None}, "source"),
         ({"destination": FEES}, "destination"),
         ({"amount": None}, "amount"),
+        ({"overdraft_limit": "0.006"}, "overdraft_limit"),
+        ({"overdraft_limit": "93e15"}, "overdraft_limit"),
         ({"destinations": [Leg(f"@x{n}", percent=Decimal(100) / 128) for n in range(128)]}, "destinations"),
     ],
 )

@@ -198,6 +198,9 @@ def test_what_would_be_lost_or_misplaced_is_refused_by_field(field, value, messa
         ({"skip_queue": True, "overdraft_limit": 0.5}, "overdraft_limit", "float"),
         ({"skip_queue": True, "overdraft_limit": "0"}, "overdraft_limit", "above 0"),
         ({"skip_queue": True, "overdraft_limit": "1234567890.123456"}, "overdraft_limit", "15 digits"),
+        ({"skip_queue": True, "overdraft_limit": "9.995"}, "overdraft_limit", "more decimals"),
+        ({"skip_queue": True, "overdraft_limit": "92233720368547759"}, "overdraft_limit", "15 digits"),
+        ({"skip_queue": True, "overdraft_limit": "93e15"}, "overdraft_limit", "minor units"),
         ({"amount": None, "precise_amount": 10.0}, "precise_amount", "float"),
         ({"amount": None, "precise_amount": "10.5"}, "precise_amount", "whole number"),
         ({"amount": None, "precise_amount": 0}, "precise_amount", "whole number above 0"),
@@ -278,7 +281,7 @@ def test_what_the_ledger_takes_is_taken(field, value):
     [
         {"currency": "GOLD", "precision": 3, "amount": "7"},
         {"currency": "€ uro", "precision": 100},
-        {"skip_queue": True, "overdraft_limit": "9.995"},
+        {"skip_queue": True, "overdraft_limit": "9.99"},
         {"skip_queue": True, "allow_overdraft": True, "overdraft_limit": 10},
         {"skip_queue": True, "effective_date": "2020-02-29T00:00:00Z"},
         {"skip_queue": True, "inflight": True, "inflight_expiry_date": "2027-01-01T00:00:00Z"},

@@ -302,6 +302,6 @@ def test_skip_mode_is_asked_for_or_used_to_probe(intent, now, sync):
 
 @pytest.mark.parametrize(("limit", "number"), [("10", 10), ("9.995", 9.995), ("1e2", 100.0), ("0.0000001", 1e-07)])
 def test_an_overdraft_limit_is_a_number_there_and_exact_here(limit, number):
-    intent = payment(skip_queue=True, overdraft_limit=limit)
+    intent = payment(skip_queue=True, overdraft_limit=limit, precision=10**7)
     assert isinstance(intent.payload["overdraft_limit"], str)
     assert body(intent).body["overdraft_limit"] == number
