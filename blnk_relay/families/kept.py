@@ -129,7 +129,7 @@ class Values:
     def _lookups(self, past: Past, found: Found) -> tuple[Lookup, ...]:
         if self._writes(past) is None or not (past.done or past.perhaps):
             return ()
-        return missing(found, self.update.lookup(past.entry))
+        return missing(found, *self.update.reads(past.entry))
 
     def _differences(self, past: Past, found: Found, known: Known) -> tuple[Difference, ...]:
         writes = self._writes(past)
@@ -167,10 +167,9 @@ class Values:
 
     @staticmethod
     def _rows(lookup: Lookup, found: Found) -> tuple[object, ...]:
-        if lookup.field == "parent_transaction":
-            return found.children(lookup.value)
         row = found.row(lookup.value)
-        return () if row is None else (row,)
+        # A batch and a split are known by the rows below them alone.
+        return found.children(lookup.value) if row is None else (row,)
 
 
 def one_value(update: Update, name: str) -> Evidence:

@@ -98,6 +98,16 @@ class Update:
         _, resource, field = _RECORDS[prefix_of(record_id)]
         return Lookup(self.resource or resource, field, record_id)
 
+    def reads(self, entry: Entry) -> tuple[Lookup, ...]:
+        """All that is asked for: the record, and of a transaction the rows directly below it as well.
+
+        Those are written to with it, and a split, whose legs name it as their parent, has no row of its own.
+        """
+        lookup = self.lookup(entry)
+        if lookup.field != "transaction_id":
+            return (lookup,)
+        return lookup, Lookup(lookup.resource, "parent_transaction", lookup.value)
+
     def done(self, entry: Entry) -> Done:
         """What it came to."""
         return Done(self.outcome, self.record_id(entry))
@@ -108,7 +118,7 @@ class Update:
         """None before the first send, as a rule; then the record."""
         if progress.untouched and not self.reads_first(entry):
             return ()
-        return missing(found, self.lookup(entry))
+        return missing(found, *self.reads(entry))
 
     def decide(self, entry: Entry, progress: Progress, found: Found, policy: Policy) -> Decision:
         """Send it as the only writer of its record; after an ambiguous answer compare what the ledger shows."""

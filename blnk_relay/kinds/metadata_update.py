@@ -92,23 +92,30 @@ def decide(entry: Entry, progress: Progress, found: Found, policy: Policy) -> De
 
 def _is_too_large(entry: Entry, found: Found) -> bool:
     sent = entry.payload["meta_data"]
-    return any(
-        stored_bytes(*texts) + json_bytes({**meta, **sent}) > MAX_ROW_BYTES for meta, texts in _stored(entry, found)
-    )
+    rows = (*_own(entry, found), *found.children(UPDATE.record_id(entry)))
+    sizes = [stored_bytes(row.description, row.reference) + json_bytes({**row.meta, **sent}) for row in rows]
+    sizes += [stored_bytes() + json_bytes({**meta, **sent}) for meta in _records(entry, found)]
+    return any(size > MAX_ROW_BYTES for size in sizes)
 
 
-def _stored(entry: Entry, found: Found) -> list[tuple[Mapping[str, Any], tuple[str, ...]]]:
-    """The metadata that the ledger shows, of every row where there are several, each with the texts beside it."""
-    lookup = UPDATE.lookup(entry)
-    if lookup.resource != "transactions":
-        return [(_object(record.value("meta_data")), ()) for record in found.matching(lookup)]
-    rows: tuple[Row, ...]
-    if lookup.field == "parent_transaction":
-        rows = found.children(lookup.value)
-    else:
-        row = found.row(lookup.value)
-        rows = () if row is None else (row,)
-    return [(row.meta, (row.description, row.reference)) for row in rows]
+def _own(entry: Entry, found: Found) -> tuple[Row, ...]:
+    """The row itself; none of a batch or a split, which is known by the rows below it alone."""
+    row = found.row(UPDATE.record_id(entry))
+    return () if row is None else (row,)
+
+
+def _records(entry: Entry, found: Found) -> list[Mapping[str, Any]]:
+    """The metadata of what is no transaction."""
+    return [_object(record.value("meta_data")) for record in found.matching(UPDATE.lookup(entry))]
+
+
+def _stored(entry: Entry, found: Found) -> list[Mapping[str, Any]]:
+    """The metadata that the ledger shows, of every row of a batch or a split.
+
+    What is below a row with metadata of its own may be younger than what was written, and shows nothing of it then.
+    """
+    rows = _own(entry, found) or found.children(UPDATE.record_id(entry))
+    return [*_records(entry, found), *(row.meta for row in rows)]
 
 
 def _object(value: Any) -> Mapping[str, Any]:
@@ -117,7 +124,7 @@ def _object(value: Any) -> Mapping[str, Any]:
 
 def _shows(entry: Entry, found: Found) -> bool:
     stored = _stored(entry, found)
-    return bool(stored) and all(shows(entry.payload["meta_data"], meta) for meta, _ in stored)
+    return bool(stored) and all(shows(entry.payload["meta_data"], meta) for meta in stored)
 
 
 def _answers(entry: Entry, response: Response) -> bool:
@@ -145,7 +152,7 @@ VALUES = Values(UPDATE, keeps_metadata, _only)
 ABOUT = About(
     builder=update_metadata,
     confirmed="The `200` shows each key with the value that was sent. After an ambiguous answer the record, or every "
-    "row of a batch, does (contract §4).",
+    "row of a batch or a split, does (contract §4).",
     ends=(),
     example=Example(
         {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 
@@ -205,3 +206,31 @@ def test_a_sentence_beside_an_error_is_none_that_says_that_it_was_done(name):
     entry, sentence = entry_of(update_metadata(TRANSACTION, {"a": "b"})), {"message": "Metadata updated"}
     assert is_message(entry, ok(200, **sentence))
     assert not is_message(entry, ok(200, **sentence, **{name: "No."}))
+
+
+LEGS = [Row(an_id("txn", 60 + number), f"sale.split.x-{number}", "APPLIED", parent=TRANSACTION) for number in (1, 2)]
+
+
+def test_a_split_is_known_by_its_legs_because_no_row_has_its_id():
+    """The ledger writes to the row with an id, and to those that name it as their parent."""
+    asked: list[Lookup] = []
+    intent = update_metadata(TRANSACTION, META)
+    there = [replace(leg, meta=STORED) for leg in LEGS]
+    assert decided(intent, sent(QUIET_S), *there, asked=asked) == Done("updated", TRANSACTION)
+    assert {(lookup.field, lookup.value) for lookup in asked} == {
+        ("transaction_id", TRANSACTION),
+        ("parent_transaction", TRANSACTION),
+    }
+    assert decided(intent, sent(QUIET_S, refuse=True, code="HTTP_504"), *there) == Done("updated", TRANSACTION)
+    assert is_send(decided(intent, sent(QUIET_S), there[0], LEGS[1]), TRANSACTION)
+
+
+def test_rows_below_a_transaction_count_for_its_size_and_not_for_what_was_written():
+    """They may be younger than the write; but those that are there grow with it."""
+    row = Row(TRANSACTION, "order_42", "INFLIGHT", meta=STORED)
+    assert decided(update_metadata(TRANSACTION, META), sent(QUIET_S), row, *LEGS) == Done("updated", TRANSACTION)
+    large = replace(LEGS[0], meta={"x": "y" * 5_800})
+    for rows in ((row, large), (large,)):
+        decision = decided(update_metadata(TRANSACTION, {"z": "w" * 5_800}), progress(), *rows)
+        assert isinstance(decision, Dead)
+        assert decision.code == "METADATA_TOO_LARGE"
