@@ -46,6 +46,12 @@ NAME = "refund"
 #: Answers that contradict a read which shows no refund: of older ledgers, and of newer ones (contract §14.2).
 _SAYS_REFUNDED = frozenset({"GEN_CONFLICT", "TXN_ALREADY_REFUNDED"})
 
+#: What newer ledgers say of a refund that is to be refunded as well, which they never do (contract §14.2).
+_SAYS_OF_A_REFUND = "TXN_ALREADY_REFUNDED"
+
+#: Where it is noted that the row to give back is a refund.
+_OF_A_REFUND = "of_refund"
+
 
 class RefundSchema(Schema):
     """What to refund; the ledger knows full refunds only."""
@@ -154,7 +160,12 @@ def decide(entry: Entry, progress: Progress, found: Found, policy: Policy) -> De
         return refused("ALREADY_REFUNDED", "Somebody else has refunded it, or is refunding it, already.")
     if progress.refuse:
         return refused(progress.code, progress.message)
-    return _send(row.transaction_id, row.precise_amount)
+    return _send(row.transaction_id, row.precise_amount, of_a_refund=_is_refund(row))
+
+
+def _is_refund(row: Row) -> bool:
+    """Whether a row is a refund itself; callers' references neither begin nor end so."""
+    return row.reference.startswith("txn_") and row.reference.removesuffix("_q").endswith("_refund")
 
 
 def _after_sending(row_id: str, amount: str | int | None, progress: Progress, found: Found, policy: Policy) -> Decision:
@@ -176,7 +187,8 @@ def _after_sending(row_id: str, amount: str | int | None, progress: Progress, fo
         if horizons.watch(progress, policy).seconds < policy.stuck_horizon_s:
             return again
         return Dead(DeadClass.UNKNOWN, "STUCK_QUEUED", "The ledger has the refund as QUEUED and may still apply it.")
-    if progress.refuse and progress.code in _SAYS_REFUNDED:
+    of_a_refund = bool(progress.memo.get(_OF_A_REFUND))
+    if progress.refuse and progress.code in _SAYS_REFUNDED and not (of_a_refund and progress.code == _SAYS_OF_A_REFUND):
         # "Refunded already" is what the ledger said; a read that does not show it is older than that.
         return again
     # A refund that the ledger could not record as QUEUED (shape S3) shows only once it was applied, as late as the
@@ -190,7 +202,7 @@ def _after_sending(row_id: str, amount: str | int | None, progress: Progress, fo
         return again
     if vanished:
         return Dead(DeadClass.UNKNOWN, "VANISHED", f"Sent {progress.sends} times, and the ledger shows no refund.")
-    return _send(row_id, amount)
+    return _send(row_id, amount, of_a_refund=of_a_refund)
 
 
 def _is_another(row: Row, amount: str | int | None) -> bool:
@@ -205,8 +217,10 @@ def _contrast(row_id: str, amount: str | int | None, row: Row) -> str:
     )
 
 
-def _send(row_id: str, amount: str | int | None) -> Send:
-    known = {} if amount is None else {"amount": str(amount)}
+def _send(row_id: str, amount: str | int | None, *, of_a_refund: bool) -> Send:
+    known: dict[str, Any] = {} if amount is None else {"amount": str(amount)}
+    if of_a_refund:
+        known[_OF_A_REFUND] = True
     return Send(memo={"row": row_id, **known}, exclusive=row_id)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -213,6 +214,22 @@ def test_what_the_ledger_calls_refunded_already_is_looked_for_until_it_is_seen()
     assert isinstance(decided(BY_REFERENCE, ours(HOUR, **told), *PAID), Look)
     assert decided(BY_REFERENCE, ours(HOUR, **told), *PAID, S10) == Done("refunded", txn(3), txn(2))
     assert dead(decided(BY_REFERENCE, ours(6 * HOUR, **told), *PAID)) == (DeadClass.UNKNOWN, "UNDECIDED")
+
+
+def test_a_refund_of_a_refund_is_refused_with_the_words_for_a_second_one():
+    """Ledgers since 0.15.4 do none, so what they say does not mean that there is one to look for."""
+    intent = refund(txn(4))
+    send = decided(intent, progress(), S9_APPLIED)
+    assert isinstance(send, Send)
+    told = {"refuse": True, "code": "TXN_ALREADY_REFUNDED", "message": "why"}
+    early, late = (sent(ago, memo=dict(send.memo), **told) for ago in (14 * MINUTE, 15 * MINUTE))
+    assert isinstance(decided(intent, early, S9_APPLIED), Look)
+    assert decided(intent, late, S9_APPLIED) == Dead(DeadClass.REFUSED, "TXN_ALREADY_REFUNDED", "why")
+    # What older ones did is shown, and done; of what is no refund, and in other words, it is looked for as before.
+    again = row(5, txn(4) + "_refund_q", "APPLIED", parent=txn(4))
+    assert decided(intent, late, S9_APPLIED, again) == Done("refunded", txn(5), txn(4))
+    assert isinstance(decided(BY_REFERENCE, ours(15 * MINUTE, **told), *PAID), Look)
+    assert isinstance(decided(intent, replace(late, code="GEN_CONFLICT"), S9_APPLIED), Look)
 
 
 def test_refunds_that_vanish_again_and_again_go_to_a_human():
