@@ -156,7 +156,9 @@ def _reference(past: Past) -> str:
 
 
 def _single(past: Past) -> Part:
-    status = ("held" if past.entry.payload.get("inflight") else "applied") if past.done else past.state
+    # A letter in part is of a hold that was made, and may not be settled by itself.
+    there = past.done or past.partial
+    status = ("held" if past.entry.payload.get("inflight") else "applied") if there else past.state
     return Part(status, past.transaction_id)
 
 

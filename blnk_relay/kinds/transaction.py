@@ -108,7 +108,7 @@ def _check_flags(data: Mapping[str, Any], errors: dict[str, list[str]]) -> None:
         errors["effective_date"] = [
             "Needs skip_queue: in queue mode the ledger loses it whenever it applies several transactions together."
         ]
-    for name in ("inflight_expiry_date", "inflight_commit_date"):
+    for name in _DATES:
         if name in data and not data.get("inflight"):
             errors[name] = ["Only a hold can have it: set inflight, or leave it out."]
         elif name in data and not synchronous:
@@ -122,6 +122,9 @@ def _check_flags(data: Mapping[str, Any], errors: dict[str, list[str]]) -> None:
             "together, and then allows any overdraft or none."
         ]
 
+
+#: What the ledger is to do with a hold by itself, and when.
+_DATES = ("inflight_expiry_date", "inflight_commit_date")
 
 SCHEMA = TransactionSchema()
 
@@ -203,10 +206,24 @@ def lookups(entry: Entry, progress: Progress, found: Found) -> tuple[Lookup, ...
     reference = reference_of(entry, progress)
     if asked := missing(found, *family(reference)):
         return asked
-    if final_row(found, reference) is None:
+    final = final_row(found, reference)
+    if final is None:
         return ()
     sides = (entry.payload["source"], entry.payload["destination"])
-    return missing(found, *(Lookup("balances", "indicator", side) for side in sides if side.startswith("@")))
+    asked = missing(found, *(Lookup("balances", "indicator", side) for side in sides if side.startswith("@")))
+    return (*asked, *missing(found, *_settled_lookups(entry, progress, final)))
+
+
+def _settled_lookups(entry: Entry, progress: Progress, final: Row) -> tuple[Lookup, ...]:
+    """What shows whether a hold was settled, where it may be that its dates were never noted.
+
+    The ledger notes them after it made the hold, and only an answer that accepts it says that it did. Of what may have
+    been sent in lost moments no answer is known, and it counts as done by its row.
+    """
+    dated = final.status == "INFLIGHT" and any(name in entry.payload for name in _DATES)
+    if not dated or progress.accepted or not progress.sent or progress.forgotten:
+        return ()
+    return (Lookup("transactions", "parent_transaction", final.transaction_id),)
 
 
 def decide(entry: Entry, progress: Progress, found: Found, policy: Policy) -> Decision:
@@ -266,6 +283,15 @@ def _outcome(entry: Entry, progress: Progress, found: Found, final: Row) -> Done
         )
     if final.status == "REJECTED":
         return Dead(DeadClass.REJECTED, rejection_code(final.rejection), capped(final.rejection or "Rejected."))
+    if _settled_lookups(entry, progress, final) and not found.children(final.transaction_id):
+        return Dead(
+            DeadClass.PARTIAL,
+            "DATES_NOT_KNOWN",
+            capped(
+                f"The hold {final.transaction_id} was made, but no answer says that the ledger knows when to settle it."
+                + (f" {progress.code}: {progress.message}" if progress.code else "")
+            ),
+        )
     return Done("held" if final.status == "INFLIGHT" else "applied", final.transaction_id, final.parent)
 
 
@@ -339,6 +365,12 @@ ABOUT = About(
             "REFERENCE_CONFLICT",
             "The ledger has another transaction under the reference (contract §3.2).",
         ),
+        End(
+            DeadClass.PARTIAL,
+            "DATES_NOT_KNOWN",
+            "A hold with a date was made, and no answer accepted it: the ledger notes the dates after it made the "
+            "hold, shows them nowhere, and may have failed in between.",
+        ),
     ),
     example=Example(
         {
@@ -368,6 +400,10 @@ KIND = Kind(
     about=ABOUT,
     keyed=True,
     findable=True,
-    hopeless=CONFLICT,
+    hopeless={
+        **CONFLICT,
+        "DATES_NOT_KNOWN": "the hold is there, and the ledger may never settle it: commit or void it when it is time, "
+        "then discard this letter",
+    },
     evidence=ONE,
 )

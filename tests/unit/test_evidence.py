@@ -213,6 +213,13 @@ def test_nobody_is_accused_of_what_may_be_older_than_the_journal_or_is_under_way
                      outcome="held", transaction_id=HOLD), HOLD_ROW, child(9, "VOID")) == []  # fmt: skip
 
 
+def test_a_hold_whose_dates_are_not_known_is_there():
+    intent = payment(inflight=True, skip_queue=True, inflight_expiry_date="2027-01-01T00:00:00Z")
+    letter = past(intent, "dead", dead_class="partial", code="DATES_NOT_KNOWN")
+    assert told(letter, HOLD_ROW) == []
+    assert told(letter) == [("missing", "order_42")]
+
+
 @pytest.mark.parametrize(
     ("shown", "sort"),
     [

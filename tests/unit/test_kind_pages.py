@@ -146,7 +146,7 @@ def test_what_confirms_it_and_how_it_can_end_is_told(kind):
     if kind.name == "reconciliation.start":
         assert [end.replay for end in told] == ["no", "no", "no"]
     if kind.name == "transaction":
-        assert [end.replay for end in told] == ["fresh", "same", "same", "no"]
+        assert [end.replay for end in told] == ["fresh", "same", "same", "no", "no"]
 
 
 @kinds

@@ -32,6 +32,7 @@ from blnk_relay.intents.decision import Dead, DeadClass, Done, Look, Send
 from blnk_relay.intents.found import Lookup
 from blnk_relay.intents.rows import family
 from blnk_relay.kinds import transaction as kind
+from blnk_relay.replay import ReplayWay, plan_replay
 
 NO_MONEY = "failed to apply transaction to balances: insufficient funds in source balance"
 TOMORROW = "2027-01-16T08:00:00Z"  # One day after NOW_MS.
@@ -305,3 +306,23 @@ def test_an_overdraft_limit_is_a_number_there_and_exact_here(limit, number):
     intent = payment(skip_queue=True, overdraft_limit=limit, precision=10**7)
     assert isinstance(intent.payload["overdraft_limit"], str)
     assert body(intent).body["overdraft_limit"] == number
+
+
+@pytest.mark.parametrize("name", ["inflight_expiry_date", "inflight_commit_date"])
+def test_a_hold_is_not_done_where_nothing_says_that_its_dates_were_noted(name):
+    """The ledger notes them after it made the hold, and shows them nowhere."""
+    intent = payment(skip_queue=True, inflight=True, **{name: "2027-03-01T00:00:00Z"})
+    hold = row(1, "order_42", "INFLIGHT")
+    told = {"code": "TXN_VALIDATION_ERROR", "message": "failed to queue inflight expiry: connection refused"}
+    decision = decided(intent, sent(**told), hold)
+    assert isinstance(decision, Dead)
+    assert (decision.dead_class, decision.code) == (DeadClass.PARTIAL, "DATES_NOT_KNOWN")
+    assert "TXN_VALIDATION_ERROR: failed to queue inflight expiry" in decision.message
+    assert plan_replay("transaction", "partial", "DATES_NOT_KNOWN").way is ReplayWay.NO
+    held = Done("held", hold.transaction_id)
+    assert decided(intent, sent(accepted=True), hold) == held
+    # Whatever settled it, it is over.
+    for status in ("VOID", "APPLIED"):
+        assert decided(intent, sent(**told), hold, row(2, "settled", status, parent=hold.transaction_id)) == held
+    assert decided(intent, sent(lost_ms=NOW_MS, memo={}), hold) == held
+    assert decided(payment(skip_queue=True, inflight=True), sent(**told), hold) == held
