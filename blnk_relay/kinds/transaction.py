@@ -126,6 +126,9 @@ def _check_flags(data: Mapping[str, Any], errors: dict[str, list[str]]) -> None:
 #: What the ledger is to do with a hold by itself, and when.
 _DATES = ("inflight_expiry_date", "inflight_commit_date")
 
+#: The code of an answer that they could not be noted, though the hold was made (contract §2.3).
+_SAYS_NOT_NOTED = "TXN_VALIDATION_ERROR"
+
 SCHEMA = TransactionSchema()
 
 
@@ -217,11 +220,12 @@ def lookups(entry: Entry, progress: Progress, found: Found) -> tuple[Lookup, ...
 def _settled_lookups(entry: Entry, progress: Progress, final: Row) -> tuple[Lookup, ...]:
     """What shows whether a hold was settled, where it may be that its dates were never noted.
 
-    The ledger notes them after it made the hold, and only an answer that accepts it says that it did. Of what may have
-    been sent in lost moments no answer is known, and it counts as done by its row.
+    The ledger notes them after it made the hold, and answers with this code where it cannot (contract §2.3). Where no
+    answer came the hold counts as done by its row: that it ended just in between is far less likely than that the
+    answer was lost, and a letter for each of those would say what hardly ever is so.
     """
     dated = final.status == "INFLIGHT" and any(name in entry.payload for name in _DATES)
-    if not dated or progress.accepted or not progress.sent or progress.forgotten:
+    if not dated or progress.accepted or progress.code != _SAYS_NOT_NOTED:
         return ()
     return (Lookup("transactions", "parent_transaction", final.transaction_id),)
 
@@ -288,7 +292,7 @@ def _outcome(entry: Entry, progress: Progress, found: Found, final: Row) -> Done
             DeadClass.PARTIAL,
             "DATES_NOT_KNOWN",
             capped(
-                f"The hold {final.transaction_id} was made, but no answer says that the ledger knows when to settle it."
+                f"The hold {final.transaction_id} was made, but the ledger may not know when to settle it."
                 + (f" {progress.code}: {progress.message}" if progress.code else "")
             ),
         )
@@ -368,8 +372,8 @@ ABOUT = About(
         End(
             DeadClass.PARTIAL,
             "DATES_NOT_KNOWN",
-            "A hold with a date was made, and no answer accepted it: the ledger notes the dates after it made the "
-            "hold, shows them nowhere, and may have failed in between.",
+            "A hold with a date was made, and the answer was that its date could not be noted: the ledger does that "
+            "after it made the hold, and shows it nowhere (contract §2.3).",
         ),
     ),
     example=Example(

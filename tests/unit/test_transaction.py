@@ -309,8 +309,8 @@ def test_an_overdraft_limit_is_a_number_there_and_exact_here(limit, number):
 
 
 @pytest.mark.parametrize("name", ["inflight_expiry_date", "inflight_commit_date"])
-def test_a_hold_is_not_done_where_nothing_says_that_its_dates_were_noted(name):
-    """The ledger notes them after it made the hold, and shows them nowhere."""
+def test_a_hold_is_not_done_where_the_ledger_says_that_its_dates_were_not_noted(name):
+    """It notes them after it made the hold, and shows them nowhere."""
     intent = payment(skip_queue=True, inflight=True, **{name: "2027-03-01T00:00:00Z"})
     hold = row(1, "order_42", "INFLIGHT")
     told = {"code": "TXN_VALIDATION_ERROR", "message": "failed to queue inflight expiry: connection refused"}
@@ -324,5 +324,5 @@ def test_a_hold_is_not_done_where_nothing_says_that_its_dates_were_noted(name):
     # Whatever settled it, it is over.
     for status in ("VOID", "APPLIED"):
         assert decided(intent, sent(**told), hold, row(2, "settled", status, parent=hold.transaction_id)) == held
-    assert decided(intent, sent(lost_ms=NOW_MS, memo={}), hold) == held
+    assert decided(intent, sent(code="NO_ANSWER"), hold) == held
     assert decided(payment(skip_queue=True, inflight=True), sent(**told), hold) == held
