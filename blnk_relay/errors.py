@@ -5,11 +5,23 @@ None of them carries a payload, a name, a token or any other personal data, so a
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 
 class RelayError(Exception):
-    """Base of every error that blnk-relay raises on purpose."""
+    """Base of every error that blnk-relay raises on purpose; each can be pickled, for pools of processes."""
+
+    def __reduce__(self) -> tuple[Callable[..., RelayError], tuple[Any, ...]]:
+        # As they are, for what they are made of is not what they say.
+        return _as_it_was, (type(self), self.args, dict(self.__dict__))
+
+
+def _as_it_was(error_type: type[RelayError], args: tuple[Any, ...], attributes: Mapping[str, Any]) -> RelayError:
+    error = error_type.__new__(error_type)
+    error.args = args
+    error.__dict__.update(attributes)
+    return error
 
 
 class InvalidSettings(RelayError):
