@@ -129,7 +129,7 @@ class Values:
     def _lookups(self, past: Past, found: Found) -> tuple[Lookup, ...]:
         if self._writes(past) is None or not (past.done or past.perhaps):
             return ()
-        return missing(found, *self.update.reads(past.entry))
+        return self.update.reads(past.entry, found)
 
     def _differences(self, past: Past, found: Found, known: Known) -> tuple[Difference, ...]:
         writes = self._writes(past)

@@ -98,15 +98,18 @@ class Update:
         _, resource, field = _RECORDS[prefix_of(record_id)]
         return Lookup(self.resource or resource, field, record_id)
 
-    def reads(self, entry: Entry) -> tuple[Lookup, ...]:
-        """All that is asked for: the record, and of a transaction the rows directly below it as well.
+    def reads(self, entry: Entry, found: Found) -> tuple[Lookup, ...]:
+        """What is still to be asked for: the record; then of a hold, or where a transaction has no row, those below it.
 
-        Those are written to with it, and a split, whose legs name it as their parent, has no row of its own.
+        They are written to with it. A split, whose legs name it as their parent, has no row of its own.
         """
         lookup = self.lookup(entry)
-        if lookup.field != "transaction_id":
-            return (lookup,)
-        return lookup, Lookup(lookup.resource, "parent_transaction", lookup.value)
+        if asked := missing(found, lookup):
+            return asked
+        row = found.row(lookup.value)
+        if lookup.field != "transaction_id" or (row is not None and row.status != "INFLIGHT"):
+            return ()
+        return missing(found, Lookup(lookup.resource, "parent_transaction", lookup.value))
 
     def done(self, entry: Entry) -> Done:
         """What it came to."""
@@ -118,7 +121,7 @@ class Update:
         """None before the first send, as a rule; then the record."""
         if progress.untouched and not self.reads_first(entry):
             return ()
-        return missing(found, *self.reads(entry))
+        return self.reads(entry, found)
 
     def decide(self, entry: Entry, progress: Progress, found: Found, policy: Policy) -> Decision:
         """Send it as the only writer of its record; after an ambiguous answer compare what the ledger shows."""

@@ -108,8 +108,8 @@ local function next_token(token)
 end
 
 -- Whether an intent may have been sent in moments that the journal has lost: it was accepted and due before, and nobody
--- has claimed it since. With again, also one that was accepted soon before or afterwards: it may have been there long
--- before.
+-- has claimed it since. With again, also one that was accepted soon before or afterwards, and due soon: it may have
+-- been there long before.
 local function in_doubt(created, token, due, again)
   if LOST == '' or not created then return false end
   -- A token of another epoch was given before the loss, also where its end was noted by a clock that was set back.
@@ -119,10 +119,10 @@ local function in_doubt(created, token, due, again)
     -- By a clock that had stepped ahead: nobody knows when.
   elseif late_ms >= 0 then
     if not claimed_before and (not again or late_ms > AGAIN_MS) then return false end
-  elseif due and not token and tonumber(due) > tonumber(LOST) and not (again and -late_ms <= AGAIN_MS) then
+  elseif due and not token and tonumber(due) > tonumber(LOST) then
     -- Of what was claimed before, its due time was put off by whoever had it, or is of a clock that was ahead. And who
-    -- enqueues again may come before anybody has noticed the loss.
-    return false
+    -- enqueues again may come before anybody has noticed the loss: the first time it was due as much earlier.
+    if not again or -late_ms > AGAIN_MS or tonumber(due) - tonumber(LOST) > AGAIN_MS then return false end
   end
   return not token or claimed_before
 end

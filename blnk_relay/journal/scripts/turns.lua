@@ -29,7 +29,7 @@ local function let_go(id, bells)
   take_turns(id, orders)
   -- A loss that nobody has noticed yet the claim will notice: until then this was due before it ended.
   if not LOST then read_ground() end
-  if in_doubt(created, token, due_before) then redis.call('HSET', intent_key(id), 'lost', LOST) end
+  if in_doubt(created, token, due_before, true) then redis.call('HSET', intent_key(id), 'lost', LOST) end
   -- Patience is counted from when it could first be sent: who waited for a human for days is not late for that.
   redis.call('HSET', intent_key(id), 'state', 'ready', 'since', due, 'updated', NOW)
   if patience then redis.call('HSET', intent_key(id), 'deadline', due + tonumber(patience)) end
