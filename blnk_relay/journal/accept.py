@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import accumulate
 from typing import Any
 
 from blnk_relay.errors import EncryptionKeyMissing, InvalidIntent, JournalUnavailable, KeyConflict, OtherLedger
+from blnk_relay.intents.references import is_digest
 from blnk_relay.journal.answers import Objection
 from blnk_relay.journal.entries import NewEntry
 from blnk_relay.journal.flows import Flow, Run
@@ -24,6 +25,9 @@ _MOST_TEXT = 4_000_000
 
 #: Others that one intent may wait for: each that is done is noted with it.
 MOST_AFTER = 1_000
+
+#: What is said of a key under which whoever holds the id of another intent would find this one.
+_NAMED = "It is the id of another intent: use a key of your own."
 
 #: How often it is tried again with the secret that the journal has by now.
 _MOST_TRIES = 3
@@ -73,7 +77,7 @@ def check_flow(ledger: str, entries: Sequence[NewEntry], seal: Seal) -> Flow[Non
     offset = 0
     for chunk in _chunks(entries):
         outside = [replace(new, after_ids=tuple(set(new.after_ids) - batch)) for new in chunk]
-        raw, _ = yield from _run("check", ledger, outside, seal)
+        raw, _ = yield from _run("check", ledger, outside, seal, batch=batch)
         _answers(raw, ledger, chunk, offset)
         offset += len(chunk)
 
@@ -85,18 +89,33 @@ def conflicts_flow(ledger: str, entries: Sequence[NewEntry], seal: Seal) -> Flow
 
 
 def _run(
-    mode: str, ledger: str, entries: Sequence[NewEntry], seal: Seal, wait: tuple[str | int, ...] = ()
+    mode: str,
+    ledger: str,
+    entries: Sequence[NewEntry],
+    seal: Seal,
+    wait: tuple[str | int, ...] = (),
+    *,
+    batch: Collection[str] = (),
 ) -> Flow[tuple[Any, Any]]:
     """Run accept.lua for what one call of it can take. Returns its answer, and that of the wait.
+
+    Args:
+        mode: See accept.lua.
+        ledger: See :func:`accept_flow`.
+        entries: The intents.
+        seal: Hides what is not to be read.
+        wait: The command that waits for a durability.
+        batch: Ids of all that are enqueued together, where these are a part of them.
 
     Raises:
         EncryptionKeyMissing: A key that is needed to tell a repeat from another write is not at hand.
     """
     raw: Any = None
     waited: Any = None
+    likes = _likes(entries, batch)
     for _ in range(_MOST_TRIES):
         secret, sealed = yield from seal.entries_flow(entries, only_known=mode == "check")
-        raw, waited = yield from _run_once(mode, ledger, secret, sealed, wait)
+        raw, waited = yield from _run_once((mode, ledger, secret, likes), sealed, wait)
         if not _of_status(raw, "secret"):
             break
         # The journal has lost its last moments, and with them the secret that fingerprints were made with.
@@ -121,18 +140,25 @@ def _run(
             key = "" if doubtful == "?" else doubtful.partition(" ")[0]
             raise EncryptionKeyMissing(key, "what was recorded under this key, so that a repeat cannot be told,")
     if known != list(sealed):
-        raw, waited = yield from _run_once(mode, ledger, secret, known, wait)
+        raw, waited = yield from _run_once((mode, ledger, secret, likes), known, wait)
     return raw, waited
 
 
-def _run_once(
-    mode: str, ledger: str, secret: str, entries: Sequence[NewEntry], wait: tuple[str | int, ...]
-) -> Flow[tuple[Any, Any]]:
-    arguments = (mode, ledger, secret, *arguments_of(entries, bare=mode == "check"))
+def _run_once(head: tuple[str, ...], entries: Sequence[NewEntry], wait: tuple[str | int, ...]) -> Flow[tuple[Any, Any]]:
+    arguments = (*head, *arguments_of(entries, bare=head[0] == "check"))
     if wait:
         raw, waited = yield Run("accept", arguments, wait)
         return raw, waited
     return (yield Run("accept", arguments)), None
+
+
+def _likes(entries: Sequence[NewEntry], batch: Collection[str]) -> str:
+    """Of each intent whose key looks like an id, as accept.lua takes it; of most calls nothing."""
+    likes = [new.entry for new in entries if is_digest(new.entry.key)]
+    if not likes:
+        return ""
+    beside = batch or {new.entry.id for new in entries}
+    return ",".join([f"{entry.id}={entry.key}{'!' if entry.key in beside else ''}" for entry in likes])
 
 
 def _of_status(raw: Any, status: str) -> dict[int, Objection]:
@@ -214,6 +240,8 @@ def _answers(raw: Any, ledger: str, chunk: Sequence[NewEntry], offset: int) -> l
             raise OtherLedger(new.entry.target, objection.id, ledger)
         elif objection.status == "conflict":
             raise _conflict(new, objection, offset + position)
+        elif objection.status == "named":
+            raise InvalidIntent(new.entry.kind, {"key": [_NAMED]}, offset + position)
         else:
             raise _forlorn(new, objection, offset + position)
     return accepted

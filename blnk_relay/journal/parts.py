@@ -13,7 +13,7 @@ from blnk_relay.intents.outcomes import PartName
 from blnk_relay.journal.entries import entry_of
 from blnk_relay.journal.flows import Ask, Flow
 from blnk_relay.journal.seal import Seal
-from blnk_relay.journal.status import find_flow
+from blnk_relay.journal.status import Status, find_flow
 from blnk_relay.kinds.registry import KINDS
 
 
@@ -51,14 +51,19 @@ def telling(parts: Sequence[PartStatus], most: int) -> list[tuple[int, PartStatu
 def parts_flow(prefix: str, seal: Seal, target: str, key_or_id: str) -> Flow[tuple[PartStatus, ...]]:
     """See :meth:`blnk_relay.Relay.parts`."""
     status = yield from find_flow(prefix, seal, target, key_or_id)
+    return (yield from parts_of_flow(prefix, seal, status, key_or_id))
+
+
+def parts_of_flow(prefix: str, seal: Seal, status: Status, named: str) -> Flow[tuple[PartStatus, ...]]:
+    """The same of an intent that is at hand; ``named`` is what it is called in errors."""
     body, noted = yield Ask((("GET", f"{prefix}body:{status.id}"), ("HGETALL", f"{prefix}parts:{status.id}")))
     if body is None:
-        raise NotFound(f"the parts of {key_or_id!r} were trimmed with it after its retention")
+        raise NotFound(f"the parts of {named!r} were trimmed with it after its retention")
     if status.unreadable:
-        raise NotFound(f"the parts of {key_or_id!r} cannot be told: what was recorded of it is broken")
+        raise NotFound(f"the parts of {named!r} cannot be told: what was recorded of it is broken")
     if status.kind not in KINDS:
         raise NotFound(
-            f"the parts of {key_or_id!r} cannot be told: blnk-relay {__version__} does not know kind {status.kind!r}"
+            f"the parts of {named!r} cannot be told: blnk-relay {__version__} does not know kind {status.kind!r}"
         )
     names = KINDS[status.kind].parts
     if names is None:

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 import redis
 
-from blnk_relay import Intent, InvalidIntent, JournalUnavailable, KeyConflict, NotFound, Refused, Relay, Settings
+from blnk_relay import Intent, InvalidIntent, JournalUnavailable, KeyConflict, NotFound, Refused, Relay, Settings, Write
 from blnk_relay.intents.intent import DEFAULT_TARGET
 from blnk_relay.journal.accept import ACCEPT_CHUNK
 from blnk_relay.journal.entries import id_of
@@ -121,6 +121,43 @@ def test_an_error_of_a_builder_tells_its_position_where_a_batch_is_built_on_the_
         relay.enqueue_many(row if isinstance(row, Intent) else payment(**row) for row in rows)
     assert caught.value.index == 2
     assert journal.claim(LANE, WORKER, 3).items == ()
+
+
+@pytest.mark.parametrize("trimmed", [False, True])
+def test_a_key_that_is_the_id_of_another_intent_is_refused(relay, journal, trimmed):
+    first = relay.enqueue(payment(), key="hold-9")
+    if trimmed:
+        finish(journal, *journal.claim(LANE, WORKER, 1).items)
+        trim(journal)
+    with pytest.raises(InvalidIntent, match="It is the id of another intent: use a key of your own"):
+        relay.enqueue(payment("b"), key=first.id)
+    with pytest.raises(InvalidIntent) as caught:
+        relay.enqueue_many([Write(intent=payment("c"), key="c"), Write(intent=payment("b"), key=first.id)])
+    assert caught.value.index == 1
+    assert relay.get(first.id).id == first.id
+    # One that only looks like an id is a key like any other.
+    assert relay.enqueue(payment("d"), key="a" * 26).created
+    assert not relay.enqueue(payment("d"), key="a" * 26).created
+
+
+@pytest.mark.parametrize("between", [0, ACCEPT_CHUNK], ids=["in one call", "in two"])
+def test_a_key_that_is_the_id_of_another_intent_of_its_batch_is_refused(relay, journal, between):
+    a, b = Write(intent=payment(), key="a"), Write(intent=payment("b"), key=id_of(DEFAULT_TARGET, "a"))
+    others = [Write(intent=payment(), key=f"order-{number}") for number in range(between)]
+    for batch in ([a, *others, b], [b, *others, a]):
+        with pytest.raises(InvalidIntent, match="id of another intent"):
+            relay.enqueue_many(batch)
+    assert journal.claim(LANE, WORKER, 2).items == ()
+
+
+def test_what_holds_a_status_never_takes_its_id_for_a_key(relay, operator):
+    # Enqueued before there was an intent with this id.
+    other = relay.enqueue(payment("b"), key=id_of(DEFAULT_TARGET, "hold-9"))
+    first = relay.enqueue(payment(), key="hold-9")
+    operator.parts(operator.get("hold-9"))
+    assert operator.cancel(operator.get("hold-9"), who="me").key == "hold-9"
+    assert (relay.get("hold-9").state, operator.current(operator.get(first.id)).id) == ("cancelled", other.id)
+    assert relay.get(other.id).state == "ready"
 
 
 @pytest.mark.parametrize("key", ["\udc80", "a\ud800b", "k" * 10_000, ""])

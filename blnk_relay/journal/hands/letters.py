@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from blnk_relay.errors import NotFound, Refused
 from blnk_relay.journal.actions import MAX_REASON, MAX_WHO, Together, check_reason, new_mark
-from blnk_relay.journal.cancel import cancel_flow
+from blnk_relay.journal.cancel import cancel_one_flow
 from blnk_relay.journal.hands.looking import Looking
 from blnk_relay.journal.jobs import life_of, life_to_close, worth_flow
 from blnk_relay.journal.journal import Journal
@@ -223,7 +223,7 @@ class Letters(Looking):
         journal = self._journal(status.target)
         line = _line("cancelled", journal, who, reason)
         action = self._told("cancel", f"intent {status.key or status.id}", who=who, reason=reason)
-        flow = cancel_flow(self.settings, journal.seal, status.target, status.id, line=line, action=action)
+        flow = cancel_one_flow(self.settings, journal.seal, status.target, status.id, line=line, action=action)
         after, bells = journal.drive(flow)
         self._bells.ring(status.target, bells)
         return after

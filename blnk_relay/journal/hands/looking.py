@@ -65,7 +65,10 @@ class Looking(Hands):
             NotFound: The intent is gone.
             JournalUnavailable: Redis did not answer.
         """
-        return self._journal(status.target).parts(status.id)
+        from blnk_relay.journal.parts import parts_of_flow
+
+        journal = self._journal(status.target)
+        return journal.drive(parts_of_flow(journal.prefix, journal.seal, status, status.id))
 
     def payload(self, status: Status, *, who: str, reason: str = "") -> Mapping[str, Any]:
         """The canonical payload of an intent. It holds personal data: show it to operators, log it nowhere.

@@ -4,6 +4,8 @@
 --   mode             "write", or "check" to change nothing
 --   ledger           that is meant by the target, "" where nobody says
 --   secret           name of what fingerprints were made with, "" for none
+--   likes            of each intent whose key looks like an id: "<id>=<key>", with a "!" behind it where the one with
+--                    that id is enqueued with it; joined by ","
 --   then, of each intent:
 --   id, fingerprint, body, kind, lane
 --   orders           joined by newlines
@@ -17,22 +19,27 @@
 --   sealed           name of the encryption key that body and file need; "" for none
 -- Returns: one for each: "created", "existing", or what is against it as {status, id, kind, state, created}. The status
 --   is conflict (id is the owner's; behind the others stands the reference that is taken, where it is not the key),
---   missing or closed (id is that of what it would wait for), other (id is the ledger that this journal belongs to,
---   where another one is meant) or secret (id is the name of the one that fingerprints are to be made with). A conflict
---   about the same key tells also what is kept of its fingerprint, and its keys. Behind them the lanes to ring, in the
---   same row, because each table more costs as much as a command. The error JOURNALFULL when there is no room.
+--   missing or closed (id is that of what it would wait for), named (id is another intent's, and its key), other (id is
+--   the ledger that this journal belongs to, where another one is meant) or secret (id is the name of the one that
+--   fingerprints are to be made with). A conflict about the same key tells also what is kept of its fingerprint, and
+--   its keys. Behind them the lanes to ring, in the same row, because each table more costs as much as a command. The
+--   error JOURNALFULL when there is no room.
 -- Deletes: nothing.
--- Bound: the intents of one call, their references and what they wait for; accept.py sends parts.
+-- Bound: the intents of one call, their references, what they wait for, and for each key that looks like an id one
+--   intent more; accept.py sends parts.
 
-local mode, other, secret, intents = ARGV[1], other_ledger(ARGV[2]), ARGV[3], {}
+local mode, other, secret, likes, intents = ARGV[1], other_ledger(ARGV[2]), ARGV[3], ARGV[4], {}
 for id, fingerprint, body, kind, lane, orders, not_before, deadline, namesakes, references, after, file, sealed
-  in records(4, 13) do
+  in records(5, 13) do
   intents[#intents + 1] = { id = id, fingerprint = fingerprint, body = body, kind = kind, lane = lane,
     orders = orders, not_before = not_before, deadline = deadline, namesakes = namesakes, references = references,
     after = after, file = file, sealed = sealed }
 end
 
-local answers, refused, before = {}, false, {}
+local answers, refused, before, alike = {}, false, {}, {}
+for id, key, beside in string.gmatch(likes, '(%w+)=(%w+)(!?)') do
+  alike[id] = { id = key, beside = beside == '!' }
+end
 local other_secret = secret ~= '' and (redis.call('HGET', P .. 'secret', 'name') or '')
 if other_secret == secret then other_secret = false end
 
@@ -54,6 +61,11 @@ local function examine(new)
     if same then return 'existing' end
     local sealed = redis.call('HGET', intent_key(new.id), 'sealed') or ''
     return { 'conflict', new.id, kind, state, created, '', fingerprint, sealed }
+  end
+  -- Whoever holds the id of the other would find this one under it, and would take back or close it.
+  local like = alike[new.id]
+  if like and (like.beside or redis.call('EXISTS', intent_key(like.id)) > 0 or trace_of(like.id)) then
+    return { 'named', like.id, '', '', '0' }
   end
   local owner, reference = owner_of(new.references, new.namesakes, own)
   if owner then

@@ -8,6 +8,7 @@ import re
 import pytest
 
 from blnk_relay import Leg, Operator, Write, create_ledger, split_transaction
+from blnk_relay.journal.entries import id_of
 from tests.support.cli import die, letters, payment
 from tests.support.console import at, post, rest
 from tests.support.visiting import readable
@@ -47,6 +48,14 @@ def test_a_list_is_narrowed_by_its_address_and_leads_to_each_intent(relay, ann):
     [link] = re.findall(r'href="(/intents/[^"]+)">lost', ann.get("/letters?code=VANISHED").text)
     assert "A replay would be carried out: looked up at the ledger" in ann.page(link)
     assert at(ann, relay.get("lost").id) == link
+
+
+def test_a_link_leads_to_the_intent_whose_id_it_holds_whatever_key_looks_like_it(relay, ann):
+    relay.enqueue(payment(amount="2"), key=id_of("default", "hold-9"))
+    first = relay.enqueue(payment(), key="hold-9")
+    assert "hold-9" in ann.page(f"/intents/default/{first.id}")
+    ann.said(ann.fill(f"/intents/default/{first.id}/cancel", reason="a test"))
+    assert relay.get("hold-9").state == "cancelled"
 
 
 @pytest.mark.parametrize(

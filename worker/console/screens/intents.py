@@ -5,6 +5,7 @@ from __future__ import annotations
 from blnk_relay import Operator, Status
 from blnk_relay.intents.intent import DEFAULT_TARGET
 from blnk_relay.journal.parts import telling
+from blnk_relay.journal.status import unknown
 from blnk_relay.kinds.registry import KINDS
 from worker.cli.intent import in_counts, look
 from worker.console.answering import pretty
@@ -58,7 +59,12 @@ def of_path(ask: Ask) -> Status:
     Raises:
         NotFound: There is none.
     """
-    return found(ask.operator, ask.path["target"], ask.path["id"])
+    target, id_ = ask.path["target"], ask.path["id"]
+    # Never by key: one that looks like the id of another would be shown, and acted on, in its place.
+    status = ask.operator.journals.any_of(target).status(id_)
+    if status is None:
+        raise unknown(id_, target)
+    return status
 
 
 def intent(ask: Ask) -> Page:
