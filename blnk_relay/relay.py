@@ -110,7 +110,7 @@ class Relay:
         Args:
             intent: From a builder such as :func:`blnk_relay.transaction`.
             key: The idempotency key, unique for ever within its target; the intent's natural key when None. The same
-                key with the same payload gives the first receipt again.
+                key with the same payload gives the first receipt again. Never the id of another intent.
             target: The ledger that it is for; the settings name them.
             lane: One of the settings' lanes; that of the kind when None.
             not_before: Not to be sent earlier than this; a time with an offset, or a span from now.

@@ -18,6 +18,7 @@ from blnk_relay.journal.copying import OPEN, Wanted, ended_flow, spellings_flow
 from blnk_relay.journal.entries import id_of
 from blnk_relay.journal.flows import Ask, Flow
 from blnk_relay.journal.journal import Journal
+from blnk_relay.journal.labels import labelled_flow
 from blnk_relay.journal.lag import HistoryLag
 from blnk_relay.journal.listing import batched
 from blnk_relay.journal.question import Question
@@ -280,7 +281,13 @@ def _in_journal(journal: Journal, questions: Sequence[Question], most: int) -> t
     for question in questions:
         if question.key:
             told.append("by its key")
-            found += _fitting(journal, [id_of(journal.target, question.key), question.key], question, most)
+            labelled, looked_at, all_there = journal.drive(labelled_flow(journal.prefix, question.key))
+            if looked_at:
+                letters = f"{'' if all_there else 'the newest '}{looked_at:,} letter{'s' if looked_at > 1 else ''}"
+                told.append(f"by the keys that {letters} of class invalid came with")
+            whole = whole and all_there
+            ids = [id_of(journal.target, question.key), question.key, *labelled]
+            found += _fitting(journal, list(dict.fromkeys(ids)), question, most)
             continue
         if question.reference or question.ledger_id:
             told.append("by what owns it or writes to it")

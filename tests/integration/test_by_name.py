@@ -198,6 +198,26 @@ def test_a_conflict_is_a_letter(relay, ingest):
     assert [letter.code for letter in letters(relay)] == ["KEY_CONFLICT"]
 
 
+def test_a_letter_is_found_by_the_key_that_its_message_gave_and_asked_for_by_its_id(relay, ingest):
+    operator = operator_of(relay)
+    ingest.take(message(asked("order-7", amount="x")))
+    (letter,) = letters(relay)
+    result = operator.find(key="order-7")
+    assert [one.status.id for one in result.found] == [letter.id]
+    assert "by the keys that 1 letter of class invalid came with" in result.looked[1].told
+    with pytest.raises(NotFound, match=rf"no intent is known under 'order-7'; .+ ask for {letter.id}$"):
+        operator.get("order-7")
+    with pytest.raises(NotFound, match=r"'order-8'$"):
+        operator.get("order-8")
+    ingest.take(message(asked("order-7", amount="y")))
+    with pytest.raises(NotFound, match="each with an id of its own: ") as caught:
+        operator.get("order-7")
+    assert all(one.id in str(caught.value) for one in letters(relay))
+    ingest.take(message(asked("order-7")))
+    assert operator.get("order-7").state == "ready"
+    assert len(operator.find(key="order-7").found) == 3
+
+
 def test_the_same_call_sent_twice_is_one_letter_and_comes_back_when_it_was_closed(relay, ingest):
     for _ in range(2):
         ingest.take(message(asked(amount="x")))

@@ -17,11 +17,16 @@ import pytest
 from blnk_relay import JournalUnavailable, Refused
 from blnk_relay.journal.operator import Operator
 from blnk_relay.kinds.registry import intent_of
+from tasks.ingest import Ingest
 from tests.support.cli import FUNDS, WAIT_S, count, die, letters, payment, process, run
+from tests.support.messages import FIELDS, message
 from tests.support.waiting import wait_until
 from worker.cli import exits, scope
 from worker.cli import letters as bulk
 from worker.cli.access import opened
+from worker.telemetry import Telemetry
+
+DISCARD = ("dead", "discard", "--reason", "sent again", "--yes", "--key")
 
 pytestmark = pytest.mark.usefixtures("environment")
 
@@ -72,6 +77,19 @@ def test_dead_letters_are_listed(relay):
     assert [letter["key"] for letter in run("dead", "list", "--code", "VANISHED", "--json").json["letters"]] == ["c"]
     assert run("dead", "list", "--limit", "1", "--json").json["more"]
     assert "rejected" in run("dead", "list").out
+
+
+def test_a_letter_whose_key_is_only_a_label_is_listed_and_asked_for_by_its_id(relay):
+    Ingest(relay, lambda: Telemetry(relay.settings)).take(message({**FIELDS, "key": "order-7", "amount": "x"}))
+    (letter,) = run("dead", "list", "--json").json["letters"]
+    told = run("dead", "list").out
+    assert letter["id"] in told
+    assert "order-7" not in told
+    for arguments in (("show", "order-7"), ("dead", "show", "order-7"), (*DISCARD, "order-7")):
+        ran = run(*arguments)
+        assert ran.code == exits.NOT_FOUND
+        assert f"ask for {letter['id']}" in ran.err
+    assert run(*DISCARD, letter["id"]).code == exits.OK
 
 
 @pytest.mark.usefixtures("relay")

@@ -10,6 +10,7 @@ import click
 
 from worker.cli.access import opened
 from worker.cli.as_json import intent_json
+from worker.cli.intent import handle
 from worker.cli.options import CLASSES, example, json_option, limit_option
 from worker.cli.output import clock, emit, plain, say, table
 from worker.cli.spans import Since, Time, times_at
@@ -128,7 +129,7 @@ def _show(result: FindResult) -> None:
         came = " ".join(filter(None, (status.outcome or status.dead_class, status.code)))
         rows.append(
             (
-                status.key or status.id, status.kind, status.state, came,
+                handle(status), status.kind, status.state, came,
                 status.reference if status.reference != status.key else "", status.transaction_id,
                 clock(status.updated), one.where,
             )

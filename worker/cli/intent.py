@@ -41,6 +41,17 @@ class Seen:
     lacking: str = ""
 
 
+def handle(status: Status) -> str:
+    """What an intent is asked for by: its key, or its id where the key leads nowhere.
+
+    That of a letter of class *invalid* is only what its message gave: it may be another intent's.
+
+    Args:
+        status: Which.
+    """
+    return status.id if status.dead_class == "invalid" else status.key or status.id
+
+
 def look(operator: Operator, status: Status) -> Seen:
     """Look at all of it.
 
@@ -142,7 +153,7 @@ def show_intent(status: Status, seen: Seen, payload: Mapping[str, Any] | None) -
 
 
 def _neighbours(title: str, name: str, around: Around, those: Sequence[Status], more: int) -> None:
-    rows: list[tuple[str, ...]] = [(one.key or one.id, one.kind, one.state, around.why(one), one.id) for one in those]
+    rows: list[tuple[str, ...]] = [(handle(one), one.kind, one.state, around.why(one), one.id) for one in those]
     # No row of a file for programs, which have the number in JSON.
     if more and chosen().form != "csv":
         rows.append((f"and {more:,} more", "", "", "", ""))

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from worker.cli import exits
+from worker.cli.intent import handle
 from worker.cli.interrupt import Stop
 from worker.cli.options import reason_given
 from worker.cli.output import amounts, emit, plain, progress, remark, say, several, table
@@ -192,7 +193,7 @@ def _show(found: Found, act: Act) -> None:
     codes = [(f"{number:,}", code) for code, number in plan.codes.most_common(FIRST)]
     table((">letters", "code"), codes, name="codes")
     rows = [
-        (letter.status.key, letter.status.dead_class, letter.status.code, died(letter.status), letter.why)
+        (handle(letter.status), letter.status.dead_class, letter.status.code, died(letter.status), letter.why)
         for letter in plan.first
     ]
     table(("key", "?class", "code", "??died", "plan"), rows, name="letters", main=True)

@@ -18,7 +18,7 @@ import click
 from worker.cli import exits
 from worker.cli.access import opened
 from worker.cli.as_json import deaths, glance_json, intent_json, kind_json
-from worker.cli.intent import check_reason, look, seen_json, show_intent
+from worker.cli.intent import check_reason, handle, look, seen_json, show_intent
 from worker.cli.interrupt import Stop
 from worker.cli.options import (
     example,
@@ -236,7 +236,7 @@ def listing(
         return
     rows = [
         (
-            status.key or status.id,
+            handle(status),
             status.kind,
             status.state,
             " ".join(filter(None, (status.outcome or status.dead_class, status.code))),

@@ -9,6 +9,7 @@ from dataclasses import replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Unpack
 
+from blnk_relay.errors import NotFound
 from blnk_relay.intents.intent import DEFAULT_TARGET
 from blnk_relay.intents.states import StateName
 from blnk_relay.journal.actions import Action, Asked, Place, as_actions, kinds_of, newest_first, wanted_flow
@@ -28,6 +29,20 @@ if TYPE_CHECKING:  # each method imports what it needs: a command is over before
     from blnk_relay.journal.verdicts import Verdict
 
 
+#: Letters that are named where a key leads to none.
+_MOST_NAMED = 5
+
+
+def _came_with(ids: Sequence[str]) -> str:
+    """What to ask for instead of a key that messages gave that became letters."""
+    named = ", ".join(ids[:_MOST_NAMED]) + (", …" if len(ids) > _MOST_NAMED else "")
+    if len(ids) == 1:
+        return (
+            f"a message that gave this key became a letter of class invalid, and has an id of its own: ask for {named}"
+        )
+    return f"messages that gave this key became letters of class invalid, each with an id of its own: {named}"
+
+
 class Looking(Hands):
     """Looks at intents and journals, and changes nothing; but for a look at a payload, which is noted."""
 
@@ -35,9 +50,21 @@ class Looking(Hands):
         """What has become of an intent; see :meth:`blnk_relay.Relay.get`.
 
         Raises:
-            NotFound: No intent is known under the key.
+            NotFound: No intent is known under the key; where it is the key that letters of class *invalid* came with,
+                their ids are named.
         """
-        return self.journals.find(key, target)
+        try:
+            return self.journals.find(key, target)
+        except NotFound as error:
+            if target not in self.settings.ledgers:
+                raise
+            from blnk_relay.journal.labels import labelled_flow
+
+            journal = self.journals.of(target)
+            ids, _, _ = journal.drive(labelled_flow(journal.prefix, key))
+            if not ids:
+                raise
+            raise NotFound(f"{error}; {_came_with(ids)}") from None
 
     def current(self, status: Status) -> Status | None:
         """What has become of an intent since; None for one that is gone."""
