@@ -416,6 +416,8 @@ def _hosts(variable: str, parts: SplitResult, others: tuple[str, ...]) -> tuple[
 def _split(variable: str, url: str, example: str) -> SplitResult:
     if _BLANK.search(url):
         raise InvalidSettings(f"{variable} has a space or a control character in it; take it out, or write %20.")
+    if url[:1] in ('"', "'"):
+        raise InvalidSettings(f"{variable} begins with a quote; take the quotes off.")
     if "://" not in url:
         raise InvalidSettings(f"{variable} has no scheme; write it as in {example}.")
     try:

@@ -35,6 +35,8 @@ _MUST = {
 _TRUE = frozenset({"1", "true", "t", "yes", "y", "on"})
 _FALSE = frozenset({"0", "false", "f", "no", "n", "off"})
 
+_QUOTES = frozenset("\"'")
+
 #: Characters of a wrong value that are shown.
 _MOST_QUOTED = 100
 
@@ -171,8 +173,13 @@ class Environment:
             text = self._variables[variable] if given else Path(self._variables[variable + _FILE]).read_text("utf-8")
         except (OSError, ValueError):
             raise InvalidSettings(f"{variable}{_FILE} must name a file that can be read.") from None
+        text = text.strip()
+        if type_ in {str, tuple} and len(text) > 1 and text[0] in _QUOTES and text[-1] == text[0]:
+            # A shell takes them off; Docker's env files, and files of secrets, do not.
+            where = variable if given else f"{variable}{_FILE} names a file whose content"
+            raise InvalidSettings(f"{where} begins with a quote; take the quotes off.")
         try:
-            return _READ[type_](text.strip())
+            return _READ[type_](text)
         except ValueError:
             if not given:
                 raise InvalidSettings(f"{variable}{_FILE} names a file whose content {_MUST[type_]}.") from None

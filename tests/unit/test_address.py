@@ -147,6 +147,8 @@ def _kombu_options(url: str) -> dict:
 @pytest.mark.parametrize(
     ("url", "says"),
     [
+        ('"redis://127.0.0.1:6379/0"', "begins with a quote; take the quotes off"),
+        ("'redis://127.0.0.1:6379/0", "begins with a quote; take the quotes off"),
         ("127.0.0.1:6379", "has no scheme; write it as in redis://127.0.0.1:6379/0"),
         ("localhost", "has no scheme"),
         ("redis://", "does not name a host"),
@@ -344,6 +346,7 @@ def test_nothing_in_an_address_beats_a_setting():
 @pytest.mark.parametrize(
     ("url", "says"),
     [
+        ('"http://127.0.0.1:25080"', "begins with a quote; take the quotes off"),
         ("127.0.0.1:25080", "has no scheme; write it as in https://ledger.example:5001"),
         ("localhost:25080", "has no scheme"),
         ("ledger", "has no scheme"),

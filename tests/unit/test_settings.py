@@ -255,6 +255,22 @@ def test_no_secret_is_ever_printed():
     assert "hidden" not in str(settings)
 
 
+@pytest.mark.parametrize("name", ["TOKEN", "REDIS_URL", "OAUTH_CLIENT_SECRET", "LANES"])
+def test_quotes_that_no_shell_took_off_are_named(monkeypatch, tmp_path, name):
+    path = tmp_path / "value"
+    path.write_text("'Sekret'\n", "utf-8")
+    for variable, value in ((name, '"Sekret"'), (f"{name}_FILE", str(path))):
+        if name == "TOKEN" and variable != name:
+            continue  # the file is a setting of its own
+        monkeypatch.setenv(f"BLNK_RELAY_{variable}", value)
+        with pytest.raises(
+            InvalidSettings, match=f"BLNK_RELAY_{variable} .*begins with a quote; take the quotes off"
+        ) as caught:
+            Settings.from_env()
+        assert "Sekret" not in str(caught.value)
+        monkeypatch.delenv(f"BLNK_RELAY_{variable}")
+
+
 def test_no_secret_is_quoted_by_an_error(monkeypatch):
     monkeypatch.setenv("BLNK_RELAY_TOKEN", "hidden")
     monkeypatch.setenv("BLNK_RELAY_LEASE_S", "1")
