@@ -120,7 +120,11 @@ class Ingest:
                 self._relay.get(known.entry.id, target=known.entry.target)
             except NotFound:
                 raise Invalid("EXPIRED", "The producer wanted it by a time that had passed when it was read.") from None
-        return self._relay.enqueue_many([write])[0]
+        try:
+            return self._relay.enqueue_many([write])[0]
+        except InvalidIntent as error:
+            # It is no batch to who sent it: a position would say nothing to them.
+            raise InvalidIntent(error.kind, error.errors) from None
 
     def _keep(self, raw: bytes, envelope: Envelope | None, call: Call | None, code: str, message: str) -> None:
         """Record what came, under an id made of what it says: the same twice is one dead letter."""

@@ -192,6 +192,12 @@ def test_what_was_taken_in_time_is_no_letter_when_its_message_is_read_again_too_
     assert letters(relay) == []
 
 
+def test_a_letter_says_nothing_of_a_position_in_a_batch_that_nobody_sent(relay, ingest):
+    ingest.take(message(asked(after=["never"])))
+    (letter,) = letters(relay)
+    assert letter.message.startswith("transaction is not valid: after: 'never' is not known")
+
+
 def test_a_conflict_is_a_letter(relay, ingest):
     ingest.take(message(asked()))
     ingest.take(message(asked(amount="11.00")))
