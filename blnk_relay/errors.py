@@ -286,6 +286,10 @@ class OtherLedger(RelayError):
         )
 
 
+class OtherLoop(RelayError):
+    """An ``AsyncRelay`` is used in another event loop than the one of its connections. Nothing was done."""
+
+
 class NotFound(RelayError):
     """No intent is known under this key or id."""
 

@@ -278,6 +278,7 @@ class Relay:
             Events; each counts as dealt with when the next one is asked for.
 
         Raises:
+            Refused: The name of the group, or of the consumer, cannot be sent to Redis.
             JournalUnavailable: Redis did not answer.
 
         Example:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from typing import Any
 
@@ -12,6 +13,7 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import NoScriptError
 
 from blnk_relay.address import RedisAddress
+from blnk_relay.errors import OtherLoop
 from blnk_relay.intents.intent import DEFAULT_TARGET
 from blnk_relay.journal.accept import Accepted
 from blnk_relay.journal.cancel import cancel_flow
@@ -38,6 +40,32 @@ def async_client(settings: Settings, address: RedisAddress, prefix: str) -> redi
     )
 
 
+class OneLoop:
+    """The event loop in which connections are used: each belongs to the one in which it was made."""
+
+    def __init__(self) -> None:
+        self._loop: asyncio.AbstractEventLoop | None = None
+
+    def check(self) -> None:
+        """See that it is the one that runs.
+
+        Raises:
+            OtherLoop: It is another one.
+        """
+        running = asyncio.get_running_loop()
+        if self._loop is None:
+            self._loop = running
+        elif self._loop is not running:
+            raise OtherLoop(
+                "this AsyncRelay has its connections in another event loop: make one AsyncRelay for each loop, or "
+                "close it in one before the next one uses it"
+            )
+
+    def leave(self) -> None:
+        """Its connections were closed: any loop may use it next."""
+        self._loop = None
+
+
 class AsyncJournal:
     """The record of all intents for one ledger, on Redis; every method does what its namesake in :class:`Journal` does.
 
@@ -47,10 +75,15 @@ class AsyncJournal:
         settings: Where Redis is, and the numbers.
         target: Whose journal it is.
         client: To its Redis; one of its own when None.
+        loop: The event loop of that client, which journals that share it share as well; its own when None.
     """
 
     def __init__(
-        self, settings: Settings, target: str = DEFAULT_TARGET, client: redis.asyncio.Redis | None = None
+        self,
+        settings: Settings,
+        target: str = DEFAULT_TARGET,
+        client: redis.asyncio.Redis | None = None,
+        loop: OneLoop | None = None,
     ) -> None:
         self.settings = settings
         self.target = target
@@ -60,6 +93,7 @@ class AsyncJournal:
         #: Hides and shows what its intents keep.
         self.seal = Seal(target, settings.keyring(target))
         self._enqueuing = Enqueuing(settings, target, address, self.seal)
+        self._loop = loop or OneLoop()
         self._client = client or async_client(settings, address, self.prefix)
 
     async def enqueue(self, entries: Sequence[NewEntry]) -> tuple[list[Accepted], tuple[str, ...], str]:
@@ -97,13 +131,19 @@ class AsyncJournal:
     async def close(self) -> None:
         """Give the connections back."""
         await self._client.aclose()
+        self._loop.leave()
 
     async def check(self, entries: Sequence[NewEntry]) -> None:
         """Raise what enqueueing would because of what stands in the journal; see :meth:`Journal.check`."""
         await self.drive(self._enqueuing.check_flow(entries))
 
     async def drive(self, flow: Flow[T]) -> T:
-        """Carry out a flow, trip by trip."""
+        """Carry out a flow, trip by trip.
+
+        Raises:
+            OtherLoop: It was used in another event loop before.
+        """
+        self._loop.check()
         answer: Any = None
         while True:
             try:

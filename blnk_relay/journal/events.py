@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, cast
 
+from blnk_relay.errors import Refused
 from blnk_relay.intents.dead_class import DeadClassName
 from blnk_relay.intents.outcomes import OutcomeName
 from blnk_relay.intents.states import EventName
@@ -24,6 +25,7 @@ from blnk_relay.journal.flows import Ask, Flow, Run
 from blnk_relay.journal.journal import Journal
 from blnk_relay.journal.status import moment
 from blnk_relay.settings import Settings
+from blnk_relay.text import text_problem
 
 if TYPE_CHECKING:
     from blnk_relay.journal.async_journal import AsyncJournal
@@ -124,6 +126,17 @@ def finish_flow(group: str, consumer: str, events: Sequence[Event], *, leave: bo
     return bool(kept)
 
 
+def _check_names(group: str, consumer: str) -> None:
+    """See that a group and a reader can be named so.
+
+    Raises:
+        Refused: One cannot.
+    """
+    for what, name in (("group", group), ("consumer", consumer)):
+        if problem := text_problem(name) if isinstance(name, str) else f"Must be a string, not {type(name).__name__}.":
+            raise Refused(f"no events are read: {what}: {problem}")
+
+
 class Events:
     """Reads events for one consumer group; every group sees every event.
 
@@ -135,6 +148,7 @@ class Events:
     """
 
     def __init__(self, journal: Journal, group: str, consumer: str) -> None:
+        _check_names(group, consumer)
         self._journal = journal
         self._group = group
         self._consumer = consumer
@@ -196,6 +210,7 @@ class AsyncEvents:
     """The same for an event loop; every method does what its namesake in :class:`Events` does."""
 
     def __init__(self, journal: AsyncJournal, group: str, consumer: str) -> None:
+        _check_names(group, consumer)
         self._journal = journal
         self._group = group
         self._consumer = consumer

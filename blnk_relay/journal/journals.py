@@ -19,7 +19,7 @@ from blnk_relay.journal.clock import steady_s
 from blnk_relay.journal.connection import reported
 from blnk_relay.journal.journal import Journal
 from blnk_relay.journal.line import Line
-from blnk_relay.journal.status import Status
+from blnk_relay.journal.status import Status, check_key
 from blnk_relay.settings import Settings
 
 if TYPE_CHECKING:
@@ -191,6 +191,7 @@ class Journals:
             NotFound: Nothing is known under either.
             JournalUnavailable: Redis did not answer.
         """
+        check_key(key_or_id)
         try:
             return self.of(target).find(key_or_id)
         except NotFound:
@@ -207,6 +208,7 @@ class Journals:
             NotFound: Nothing is known under it, or there is no such target.
             JournalUnavailable: Redis did not answer.
         """
+        check_key(key_or_id)
         return self._journal(self.find(key_or_id, target).target) if is_digest(key_or_id) else self.of(target)
 
     def close(self) -> None:
@@ -236,7 +238,9 @@ class AsyncJournals:
         self.settings = settings
         self._known: dict[str, AsyncJournal] = {}
         # Here and below, because an event loop's half of the client takes a while to import.
-        from blnk_relay.journal.async_journal import async_client
+        from blnk_relay.journal.async_journal import OneLoop, async_client
+
+        self._loop = OneLoop()
 
         self._clients = _Connected(lambda address, prefix: async_client(settings, address, prefix))
         self._noted: set[str] = set()
@@ -253,7 +257,7 @@ class AsyncJournals:
             from blnk_relay.journal.async_journal import AsyncJournal
 
             client = self._clients.to(self.settings.journal_address(target), self.settings.prefix(target))
-            self._known[target] = AsyncJournal(self.settings, target, client)
+            self._known[target] = AsyncJournal(self.settings, target, client, self._loop)
         return self._known[target]
 
     async def note(self, targets: Iterable[str]) -> None:
@@ -272,6 +276,7 @@ class AsyncJournals:
 
     async def find(self, key_or_id: str, target: str = DEFAULT_TARGET) -> Status:
         """What is known under a key of a target, or under an id; see :meth:`Journals.find`."""
+        check_key(key_or_id)
         try:
             return await self.of(target).find(key_or_id)
         except NotFound:
@@ -283,6 +288,7 @@ class AsyncJournals:
 
     async def holding(self, key_or_id: str, target: str = DEFAULT_TARGET) -> AsyncJournal:
         """The journal in which a key of a target, or an id, is to be looked for; see :meth:`Journals.holding`."""
+        check_key(key_or_id)
         return self.of((await self.find(key_or_id, target)).target) if is_digest(key_or_id) else self.of(target)
 
     async def close(self) -> None:
@@ -290,6 +296,7 @@ class AsyncJournals:
         async with AsyncExitStack() as stack:
             for client in self._clients.all:
                 stack.push_async_callback(client.aclose)
+            stack.callback(self._loop.leave)
 
 
 def by_server(settings: Settings) -> list[list[str]]:

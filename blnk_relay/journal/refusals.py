@@ -59,6 +59,9 @@ _WORDS = {
     "WRONGTYPE": f"something else uses the keys of the journal: choose another {PREFIX}NAMESPACE",
 }
 
+#: The same, where to try again as it is helps nobody; the number stands in the address.
+_LASTING_WORDS = {"DB": f"the server has no database of the number that {URL} names"}
+
 #: Why there is no connection, by what the system says.
 _UNREACHABLE: tuple[tuple[type[BaseException], str], ...] = (
     (ConnectionRefusedError, "nothing listens there"),
@@ -94,9 +97,9 @@ def told(error: Exception, doing: str = "", variable: str = URL) -> str:
         'what was enqueued is not known to be recorded, because Redis is full: raise'
     """
     what, then = _DOING.get(doing, _ELSE)
-    lasting = _first(_LASTING, error)
     word = str(error).split(" ", 1)[0] if isinstance(error, errors.ResponseError) else ""
     word = word if word.isascii() and word.isupper() and word.isalpha() else ""
+    lasting = _first(_LASTING, error) or _LASTING_WORDS.get(word, "")
     why = (
         lasting or _first(_PASSING, error) or _WORDS.get(word) or _unreachable(error) or "Redis answered with an error"
     )

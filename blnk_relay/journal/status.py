@@ -189,6 +189,18 @@ def unknown(key_or_id: str, target: str) -> NotFound:
     return NotFound(f"no intent is known under {key_or_id[:MAX_LENGTH]!r}{where}{why}")
 
 
+def check_key(key_or_id: object) -> None:
+    """Refuse to look for what is no text: whoever has a number for a key has to write it as they enqueued it.
+
+    Raises:
+        NotFound: It is none. It is not quoted: it may be anything, a payload as well.
+    """
+    if not isinstance(key_or_id, str):
+        raise NotFound(
+            f"no intent is known under this key, and none can be: it must be a string, not {type(key_or_id).__name__}"
+        )
+
+
 def status_flow(prefix: str, seal: Seal, target: str, id_: str) -> Flow[Status | None]:
     """See :meth:`blnk_relay.journal.journal.Journal.status`."""
     [status] = yield from statuses_flow(prefix, seal, target, [id_])

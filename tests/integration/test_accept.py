@@ -2,12 +2,25 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import replace
 
 import pytest
 import redis
 
-from blnk_relay import Intent, InvalidIntent, JournalUnavailable, KeyConflict, NotFound, Refused, Relay, Settings, Write
+from blnk_relay import (
+    AsyncRelay,
+    Intent,
+    InvalidIntent,
+    JournalUnavailable,
+    KeyConflict,
+    NotFound,
+    OtherLoop,
+    Refused,
+    Relay,
+    Settings,
+    Write,
+)
 from blnk_relay.intents.intent import DEFAULT_TARGET
 from blnk_relay.journal.accept import ACCEPT_CHUNK
 from blnk_relay.journal.entries import id_of
@@ -165,3 +178,38 @@ def test_what_can_be_no_key_is_not_found_and_said_to_be_none(relay, key):
     for ask in (relay.get, relay.cancel):
         with pytest.raises(NotFound, match="no key can be like this"):
             ask(key)
+
+
+def test_what_is_no_text_is_no_key(relay, settings):
+    for ask in (relay.get, relay.cancel, relay.history, relay.parts, lambda key: relay.wait(key, 0)):
+        with pytest.raises(NotFound, match="none can be: it must be a string, not int"):
+            ask(5)
+
+    async def ask_async() -> None:
+        async with AsyncRelay(settings) as other:
+            for ask in (other.get, other.cancel, other.history, other.parts, lambda key: other.wait(key, 0)):
+                with pytest.raises(NotFound, match="none can be: it must be a string, not int"):
+                    await ask(5)
+
+    asyncio.run(ask_async())
+
+
+def test_a_database_that_the_server_does_not_have_is_said_to_be_none(valkey):
+    with (
+        Relay(Settings(redis_url=f"redis://127.0.0.1:{valkey.port}/99")) as relay,
+        pytest.raises(
+            JournalUnavailable, match=r"no database of the number that BLNK_RELAY_REDIS_URL names .+ put that"
+        ),
+    ):
+        relay.get("order")
+
+
+def test_an_async_relay_is_of_one_event_loop_until_it_is_closed(settings):
+    relay = AsyncRelay(settings)
+    with asyncio.Runner() as first, asyncio.Runner() as second:
+        first.run(relay.enqueue(payment(), key="order"))
+        with pytest.raises(OtherLoop, match="make one AsyncRelay for each loop"):
+            second.run(relay.get("order"))
+        first.run(relay.close())
+        assert second.run(relay.get("order")).state == "ready"
+        second.run(relay.close())

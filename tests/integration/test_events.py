@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from blnk_relay import AsyncRelay, Relay
+from blnk_relay import AsyncRelay, Refused, Relay
 from blnk_relay.bell import Bells
 from blnk_relay.journal.entries import Settlement
 from blnk_relay.journal.events import _GONE_MS, Event, Events
@@ -276,3 +276,9 @@ def test_what_could_not_be_sent_is_sent_by_the_next_sweep_of_anybody_in_its_orde
     assert second.run() == 2
     assert [event for _, event in sent] == ["dead", "done"]
     assert relay.journal().client.xinfo_consumers(relay.journal().key("events"), GROUP) == []
+
+
+def test_a_group_whose_name_redis_cannot_be_sent_is_refused_in_words(relay):
+    for named in ({"group": "a\ud800"}, {"group": "a", "consumer": "\udc80"}):
+        with pytest.raises(Refused, match=r"no events are read: .+ lone surrogates"):
+            relay.events(**named)

@@ -52,6 +52,7 @@ from blnk_relay import (
     NotFound,
     Operator,
     OtherLedger,
+    OtherLoop,
     OtherShape,
     OutcomeName,
     Overview,
@@ -267,7 +268,7 @@ def failed(relay: Relay, intent: Intent) -> str:
         return "again, under the same key"
     except DoesNotVerify as error:
         return error.field
-    except (NotFound, TooLate, Refused, OtherLedger, InvalidSettings, UnsuitableServer) as error:
+    except (NotFound, TooLate, Refused, OtherLedger, OtherLoop, InvalidSettings, UnsuitableServer) as error:
         return str(error)
     except RelayError as error:
         return f"{error} in {__version__}"

@@ -12,6 +12,7 @@ from blnk_relay.journal.refusals import told
 LASTING = [
     (errors.AuthenticationError("WRONGPASS invalid username-password pair"), "refused the user name or the password"),
     (errors.NoPermissionError("NOPERM this user has no permissions to run the 'evalsha' command"), "permissions (ACL)"),
+    (errors.ResponseError("DB index is out of range"), "no database of the number that BLNK_RELAY_REDIS_URL names"),
     (errors.MovedError("1 127.0.0.1:7001"), "Redis Cluster"),
 ]
 PASSING = [
