@@ -36,9 +36,9 @@ for id, fingerprint, body, kind, lane, orders, not_before, deadline, namesakes, 
     after = after, file = file, sealed = sealed }
 end
 
-local answers, refused, before, alike = {}, false, {}, {}
+local answers, refused, before, named = {}, false, {}, {}
 for id, key, beside in string.gmatch(likes, '(%w+)=(%w+)(!?)') do
-  alike[id] = { id = key, beside = beside == '!' }
+  named[id] = { id = key, beside = beside == '!' }
 end
 local other_secret = secret ~= '' and (redis.call('HGET', P .. 'secret', 'name') or '')
 if other_secret == secret then other_secret = false end
@@ -63,7 +63,7 @@ local function examine(new)
     return { 'conflict', new.id, kind, state, created, '', fingerprint, sealed }
   end
   -- Whoever holds the id of the other would find this one under it, and would take back or close it.
-  local like = alike[new.id]
+  local like = named[new.id]
   if like and (like.beside or redis.call('EXISTS', intent_key(like.id)) > 0 or trace_of(like.id)) then
     return { 'named', like.id, '', '', '0' }
   end
