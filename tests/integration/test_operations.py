@@ -10,6 +10,8 @@ import pytest
 
 from blnk_relay import Relay, Write
 from blnk_relay.intents.decision import DeadClass
+from blnk_relay.intents.intent import DEFAULT_TARGET
+from blnk_relay.journal.entries import id_of
 from tests.support.cli import FUNDS, die, letters, payment, run
 from tests.support.history import made, sqlite_url
 from tests.support.stages import operator_of
@@ -51,7 +53,8 @@ def test_every_command_of_the_page_can_be_given_as_it_stands(stage, monkeypatch)
     commands = list(dict.fromkeys(lines_of(PAGE)))
     assert len(commands) > 20
     for command in commands:
-        program, *arguments = shlex.split(command)
+        # As the list before it shows it.
+        program, *arguments = shlex.split(command.replace(" ID", f" {id_of(DEFAULT_TARGET, f'{DeadClass.INVALID}-1')}"))
         assert program == "blnk-relay"
         done = run(*arguments)
         assert done.code in {0, *FINDS.get(arguments[0], ())}, f"{command}: {done.code} {done.out} {done.err}"

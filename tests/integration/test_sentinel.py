@@ -89,6 +89,7 @@ def test_an_async_producer_goes_on_and_a_service_that_nobody_knows_is_said(behin
             assert (await relay.get("after.")).state == (await relay.get("before.")).state == "ready"
 
     asyncio.run(run())
+    behind.wait_agreed()
     wrong = Settings(redis_url=behind.url.replace("/main/", "/other/"))
     with Relay(wrong) as relay, pytest.raises(JournalUnavailable, match="knows where its server is"):
         relay.enqueue(payment("order."))

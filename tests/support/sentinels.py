@@ -55,6 +55,10 @@ class Watched:
         """Wait until the other one takes writes."""
         wait_until(lambda: self.clients[1].info("replication")["role"] == "master", WAIT_S, "the promotion")
 
+    def wait_agreed(self) -> None:
+        """Wait until all that watch say that the other one takes writes."""
+        wait_until(lambda: all(one.says() == self.servers[1].port for one in self.sentinels), WAIT_S, "to agree")
+
     def stop(self) -> None:
         """End all of them."""
         for client in self.clients:
@@ -82,6 +86,11 @@ class Sentinel:
     def client(self) -> redis.Redis:
         """A plain client, to be closed by the caller."""
         return redis.Redis(port=self.port, socket_timeout=5, decode_responses=True)
+
+    def says(self) -> int:
+        """Port of the server that takes writes, as it knows it."""
+        with self.client() as client:
+            return int(client.execute_command("SENTINEL GET-MASTER-ADDR-BY-NAME", SERVICE)[1])
 
     def freeze(self) -> None:
         """SIGSTOP: it takes connections and answers nothing."""
