@@ -127,9 +127,13 @@ local function in_doubt(created, token, due, again)
   return not token or claimed_before
 end
 
--- Whether a dead letter may have been replayed in moments that the journal has lost: then what it says may be of the
--- life before. One that the ledger rejected, and that was looked for after a loss, may have been replayed before that.
+-- Whether a dead letter may have been replayed in moments that the journal has lost, by its fields: then what it says
+-- may be of the life before. One that was rejected, and looked for after a loss, may have been replayed before that.
+local function perhaps_replayed(created, token, died, class, lost)
+  return in_doubt(created, token, died) or (class == 'rejected' and lost)
+end
+
 local function may_have_been_replayed(id)
   local created, token, class, lost = unpack(redis.call('HMGET', intent_key(id), 'created', 'token', 'class', 'lost'))
-  return in_doubt(created, token, redis.call('ZSCORE', P .. 'dead', id)) or (class == 'rejected' and lost)
+  return perhaps_replayed(created, token, redis.call('ZSCORE', P .. 'dead', id), class, lost)
 end

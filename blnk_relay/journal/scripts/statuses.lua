@@ -40,8 +40,7 @@ for _, id in ipairs(ids) do
   local doubt = ''
   if there == 'dead' then
     glance()
-    -- See may_have_been_replayed.
-    doubt = (in_doubt(created, token, died) or (class == 'rejected' and lost)) and '1' or ''
+    doubt = perhaps_replayed(created, token, died, class, lost) and '1' or ''
   end
   found[#found + 1] = { values, body, past, doubt }
 end
