@@ -326,7 +326,7 @@ class Settings:
         200, "Most intents that are copied in one transaction; of large ones there are fewer, some megabytes together."
     )
     outcome_task: str = _setting("", "Name of a Celery task of yours that is called once for each final outcome.")
-    outcome_queue: str = _setting("celery", "Queue that this task is sent to.")
+    outcome_queue: str = _setting("celery", "Queue that this task is sent to; none of our own.")
     events_max: int = _setting(100_000, "Length of each target's stream of outcomes.")
     upload_max_bytes: int = _setting(
         4 * 1024 * 1024, "Largest file of an upload in bytes; it is kept in Redis until its intent is trimmed."
@@ -458,6 +458,11 @@ class Settings:
                 f"{PREFIX}PRIORITY_LANES names {', '.join(unlisted)}, which {PREFIX}LANES does not list: add the lane "
                 "or take it out."
             )
+        if self._as_kept(self.outcome_queue) in map(self._as_kept, self._own_queues()):
+            raise InvalidSettings(
+                f"{PREFIX}OUTCOME_QUEUE is {self.outcome_queue!r}, a queue of our own, so each outcome would be a dead "
+                "letter, whose outcome would be another, for ever: name a queue of your application's workers."
+            )
         longest = self.connect_timeout_s + max(self.read_timeout_s, self.sync_read_timeout_s) + LEASE_MARGIN_S
         if any(target.oauth for target in self.ledgers.values()):
             longest += TOKEN_WAIT_S
@@ -497,6 +502,13 @@ class Settings:
             )
         if self.retry_cap_s < self.retry_base_s:
             raise InvalidSettings(f"{PREFIX}RETRY_CAP_S must not be below {PREFIX}RETRY_BASE_S.")
+
+    def _own_queues(self) -> tuple[str, ...]:
+        return tuple(f"{self.namespace}.{lane}" for lane in (*self.lanes, CONFIRM_LANE, INGEST_LANE))
+
+    def _as_kept(self, queue: str) -> str:
+        """The name of a queue as the broker has it: on Amazon SQS with dashes for dots."""
+        return queue.replace(".", "-") if self.broker_address.scheme == "sqs" else queue
 
     def journal_address(self, target: str) -> RedisAddress:
         """Where the journal of a target is; that of one which the settings do not name is where most are."""

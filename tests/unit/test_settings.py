@@ -50,6 +50,10 @@ def bare_environment(monkeypatch):
         ({"durability": "replicated:0"}, ("BLNK_RELAY_DURABILITY",)),
         ({"durability": "fsync\n"}, ("BLNK_RELAY_DURABILITY",)),
         ({"key_retention_s": 604_800}, ("BLNK_RELAY_KEY_RETENTION_S", "BLNK_RELAY_RETENTION_S (604800)")),
+        ({"outcome_queue": "relay.ingest"}, ("BLNK_RELAY_OUTCOME_QUEUE", "'relay.ingest'", "of our own", "for ever")),
+        ({"outcome_queue": "relay.confirm", "outcome_task": "a.b"}, ("BLNK_RELAY_OUTCOME_QUEUE",)),
+        ({"outcome_queue": "shop.refunds", "namespace": "shop"}, ("BLNK_RELAY_OUTCOME_QUEUE",)),
+        ({"outcome_queue": "relay-ingest", "broker_url": "sqs://?region=eu-west-1"}, ("BLNK_RELAY_OUTCOME_QUEUE",)),
         ({"confirm": "hope"}, ("BLNK_RELAY_CONFIRM", "ledger, accepted")),
         ({"confirm_route": "guess"}, ("BLNK_RELAY_CONFIRM_ROUTE", "filters, data, core")),
     ],
@@ -59,6 +63,14 @@ def test_a_contradiction_is_refused_with_a_sentence_that_names_the_variables(giv
         Settings(**given)
     for part in says:
         assert part in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "given",
+    [{"outcome_queue": "shop.ingest"}, {"outcome_queue": "relay-ingest"}, {"outcome_queue": "relay.refunds.outcomes"}],
+)
+def test_a_queue_of_outcomes_may_be_called_anything_else(given):
+    assert Settings(**given, outcome_task="shop.outcome").outcome_queue == given["outcome_queue"]
 
 
 @pytest.mark.parametrize("name", NUMBERS)
