@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import socket
-import subprocess
 import uuid
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from shutil import which
 from typing import Any
 
 import pytest
@@ -21,7 +18,7 @@ from blnk_relay.journal.entries import NewEntry, Settlement, id_of, new_entry
 from blnk_relay.journal.journal import Journal
 from tests.support.journal import WORKER, status, trim
 from tests.support.payments import payment
-from tests.support.waiting import wait_until
+from tests.support.system_redis import system_redis
 
 
 @pytest.fixture(params=["valkey", "redis"])
@@ -33,42 +30,8 @@ def any_server(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[int]:
             client.flushall()
         yield valkey.port
         return
-    program = which("redis-server")
-    if program is None:
-        pytest.skip("there is no redis-server on this machine")
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    server = subprocess.Popen(
-        [
-            program,
-            "--port",
-            str(port),
-            "--bind",
-            "127.0.0.1",
-            "--dir",
-            str(tmp_path),
-            "--save",
-            "",
-            "--daemonize",
-            "no",
-        ],
-        stdout=subprocess.DEVNULL,
-    )
-    try:
-        wait_until(lambda: answers(port), 10, "the server")
+    with system_redis(tmp_path) as port:
         yield port
-    finally:
-        server.terminate()
-        server.wait(10)
-
-
-def answers(port: int) -> bool:
-    try:
-        with redis.Redis(port=port) as client:
-            return bool(client.ping())
-    except redis.ConnectionError:
-        return False
 
 
 def crowded(new: NewEntry) -> NewEntry:
