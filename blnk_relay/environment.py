@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from blnk_relay.errors import InvalidSettings
+from blnk_relay.service_links import is_service_link
 
 _FILE = "_FILE"
 
@@ -72,7 +73,7 @@ class Environment:
     """Our variables of an environment.
 
     Args:
-        variables: All variables; those of others are left alone.
+        variables: All variables; those of others are left alone, and those of services that are called like us.
 
     Raises:
         InvalidSettings: By every method: a variable is unknown, doubled, or cannot be read. No secret is quoted.
@@ -80,7 +81,8 @@ class Environment:
 
     def __init__(self, variables: Mapping[str, str]) -> None:
         self._variables = variables
-        self._given = {name for name in variables if name.startswith(PREFIX)}
+        ours = {name: value for name, value in variables.items() if name.startswith(PREFIX)}
+        self._given = {name for name, value in ours.items() if not is_service_link(name, value)}
 
     def names(self, field_name: str) -> tuple[str, ...]:
         """A list of names, such as those of the targets; empty when the variable is not set."""

@@ -17,8 +17,8 @@ ROOT = Path(__file__).parents[2]
 #: From the cellar up: modules, and packages with all that is in them.
 FLOORS = (
     # What a producer installs.
-    "blnk_relay._version blnk_relay.text blnk_relay.money blnk_relay.errors blnk_relay.address blnk_relay.environment "
-    "blnk_relay.encryption blnk_relay.log",
+    "blnk_relay._version blnk_relay.text blnk_relay.money blnk_relay.errors blnk_relay.address "
+    "blnk_relay.service_links blnk_relay.environment blnk_relay.encryption blnk_relay.log",
     "blnk_relay.intents",
     "blnk_relay.schema",
     "blnk_relay.families",
