@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import logging
 import os
+import sys
 from typing import Any
 
 from billiard import pool as billiard_pool
 from celery import Celery, bootsteps, signals
+from celery.concurrency import get_implementation
 
 from blnk_relay.bell import check_broker, queue_of
 from blnk_relay.errors import InvalidSettings
 from blnk_relay.relay import Relay
 from blnk_relay.settings import CONFIRM_LANE, Settings, policy_of
 from blnk_relay.transport.broker import Application, configuration
+from blnk_relay.transport.queues import queue_named
 from tasks.loops import see_through
 from tasks.meter import Meter
 from tasks.runtime import Reports, Runtime, install, stop, worker_name
@@ -34,6 +37,9 @@ _RESULT_TRIES = 5
 
 #: How often a broker that has a word for it is asked whether it is there, twice; others are asked by their transport.
 _HEARTBEAT_S = 10
+
+#: The exit code for settings that cannot be used (docs/cli.md).
+_BAD_SETTINGS = 2
 
 _log = logging.getLogger(__name__)
 
@@ -103,6 +109,8 @@ def make_app(settings: Settings, processes: int | None = None) -> Celery:
         task_acks_late=True,
         task_create_missing_queues=True,
         task_default_queue=queue_of(settings, settings.lanes[0]),
+        # What a worker listens to that is not told otherwise: without the last, nothing would ever be confirmed.
+        task_queues=[queue_named(queue_of(settings, lane)) for lane in (*settings.lanes, CONFIRM_LANE)],
         worker_prefetch_multiplier=1,
         worker_enable_remote_control=False,
         worker_send_task_events=False,
@@ -124,6 +132,30 @@ def make_app(settings: Settings, processes: int | None = None) -> Celery:
         app.steps["worker"].add(Front)
     app.conf.blnk_relay = shared
     return app
+
+
+@signals.worker_init.connect
+def _refuse_other_pools(sender: Any, **_: Any) -> None:
+    """Celery's own command knows pools that nothing here was made for; of an exception it would only tell its log."""
+    try:
+        check_pool(sender.pool_cls)
+    except InvalidSettings as error:
+        sys.stderr.write(f"Error: {error}\n")
+        sys.exit(_BAD_SETTINGS)
+
+
+def check_pool(pool: str | type) -> None:
+    """See that a pool is one of ours.
+
+    Args:
+        pool: Its name, or its class.
+
+    Raises:
+        InvalidSettings: It is not.
+    """
+    if pool not in (*POOLS, *map(get_implementation, POOLS)):
+        name = pool if isinstance(pool, str) else pool.__module__.rpartition(".")[2]
+        raise InvalidSettings(f"unknown pool {name!r}; use one of {', '.join(POOLS)}")
 
 
 @signals.worker_shutting_down.connect
@@ -180,8 +212,7 @@ def worker_options(
     unlisted = [lane for lane in lanes if lane not in settings.lanes]
     if unlisted:
         raise InvalidSettings(f"unknown lane {unlisted[0]!r}; BLNK_RELAY_LANES lists {', '.join(settings.lanes)}")
-    if pool not in POOLS:
-        raise InvalidSettings(f"unknown pool {pool!r}; use one of {', '.join(POOLS)}")
+    check_pool(pool)
     return {
         "quiet": True,  # its banner would stand on stdout, which is the command line's
         "queues": [queue_of(settings, lane) for lane in (*lanes, CONFIRM_LANE)],
