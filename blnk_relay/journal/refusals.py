@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import socket
 import ssl
+from collections.abc import Mapping
 
 from redis import exceptions as errors
 
@@ -17,12 +18,15 @@ from blnk_relay.transport.sockets import NotWritable
 #: The setting that says where most journals are.
 URL = f"{PREFIX}REDIS_URL"
 
+_TOO_FEW_RIGHTS = f"Redis does not let the user of {URL} do this: its permissions (ACL) are too few"
+_ALL_IN_USE = f"all connections of this process to Redis are in use ({PREFIX}REDIS_CONNECTIONS)"
+
 #: What helps is a change of settings, so to try again as it is helps nobody.
 _LASTING: tuple[tuple[type[Exception], str], ...] = (
     (errors.AuthenticationError, f"Redis refused the user name or the password, or wants one: see {URL}"),
     (errors.AuthenticationWrongNumberOfArgsError, f"Redis does not know users: see {URL}"),
     (errors.AuthorizationError, f"Redis refused the user of {URL}"),
-    (errors.NoPermissionError, f"Redis does not let the user of {URL} do this: its permissions (ACL) are too few"),
+    (errors.NoPermissionError, _TOO_FEW_RIGHTS),
     (errors.MovedError, f"{URL} is a node of a Redis Cluster, and other nodes have the journal"),
     (errors.ClusterCrossSlotError, f"{URL} is a Redis Cluster, which would have to spread this over nodes"),
 )
@@ -47,7 +51,7 @@ _PASSING: tuple[tuple[type[Exception], str], ...] = (
         f"Redis is a replica that has lost its primary; after a failover {URL} may have to change",
     ),
     (errors.ClusterDownError, "the Redis Cluster is down"),
-    (errors.MaxConnectionsError, "all connections of this process to Redis are in use"),
+    (errors.MaxConnectionsError, _ALL_IN_USE),
     (errors.TimeoutError, f"Redis gave no answer in time ({PREFIX}REDIS_TIMEOUT_S)"),
 )
 
@@ -61,6 +65,18 @@ _WORDS = {
 
 #: The same, where to try again as it is helps nobody; the number stands in the address.
 _LASTING_WORDS = {"DB": f"the server has no database of the number that {URL} names"}
+
+#: The same, by what stands in the text: what was refused inside a script, by Valkey and Redis 7.2, and by Redis 7.0.
+_LASTING_TEXTS = {
+    "ACL failure in script": _TOO_FEW_RIGHTS,
+    "The user executing the script can't": _TOO_FEW_RIGHTS,
+}
+
+#: What stands in the text of an error of connections that is no matter of the way to the server.
+_REACHED_TEXTS = {
+    "max number of clients": "Redis has as many clients as it takes",
+    "No connection available": _ALL_IN_USE,
+}
 
 #: Why there is no connection, by what the system says.
 _UNREACHABLE: tuple[tuple[type[BaseException], str], ...] = (
@@ -99,7 +115,7 @@ def told(error: Exception, doing: str = "", variable: str = URL) -> str:
     what, then = _DOING.get(doing, _ELSE)
     word = str(error).split(" ", 1)[0] if isinstance(error, errors.ResponseError) else ""
     word = word if word.isascii() and word.isupper() and word.isalpha() else ""
-    lasting = _first(_LASTING, error) or _LASTING_WORDS.get(word, "")
+    lasting = _first(_LASTING, error) or _LASTING_WORDS.get(word, "") or _by_text(_LASTING_TEXTS, error)
     why = (
         lasting or _first(_PASSING, error) or _WORDS.get(word) or _unreachable(error) or "Redis answered with an error"
     )
@@ -112,11 +128,15 @@ def told(error: Exception, doing: str = "", variable: str = URL) -> str:
 def _unreachable(error: Exception) -> str:
     if not isinstance(error, errors.ConnectionError):
         return ""
-    if "max number of clients" in str(error):
-        return "Redis has as many clients as it takes"
+    if why := _by_text(_REACHED_TEXTS, error):
+        return why
     below = error.__cause__ or error.__context__
     why = _first(_UNREACHABLE, below) if below is not None else ""
     return f"Redis cannot be reached at {URL}{': ' + why if why else ''}"
+
+
+def _by_text(reasons: Mapping[str, str], error: Exception) -> str:
+    return next((why for part, why in reasons.items() if part in str(error)), "")
 
 
 def _first(reasons: tuple[tuple[type[BaseException], str], ...], error: BaseException) -> str:

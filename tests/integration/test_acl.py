@@ -109,6 +109,18 @@ def everything(stage: Stage) -> None:
         assert relay.journal().check_server() == []
 
 
+def counts(client: redis.Redis, stage: Stage) -> None:
+    """Each of the rights counts: without it somebody is refused, and told what to put right."""
+    for user, word in (("blnk-relay", "@hash"), ("blnk-relay", "evalsha"), ("blnk-relay", "time")):
+        client.execute_command("ACL SETUSER", user, f"-{word}")
+        with (
+            Relay(stage.settings) as relay,
+            pytest.raises(JournalUnavailable, match=r"permissions \(ACL\)"),
+        ):
+            relay.enqueue(payment(f"without-{word}."))
+        client.execute_command("ACL SETUSER", user, f"+{word}")
+
+
 def _known(relay: Relay, key: str) -> bool:
     return any(status.key == key for status in Operator(relay.journals).listed("done"))
 
@@ -135,23 +147,17 @@ def test_with_the_rights_of_the_page_all_works_and_none_of_them_is_for_nothing(g
             if not used & (set(client.acl_cat(word[1:])) if word[0] == "@" else {word})
         }
         assert not idle, f"granted for nothing: {idle}"
-        # Each of them counts: without it somebody is refused.
-        for user, word in (("blnk-relay", "@hash"), ("blnk-relay", "evalsha"), ("blnk-relay", "time")):
-            client.execute_command("ACL SETUSER", user, f"-{word}")
-            with Relay(stage.settings) as relay, pytest.raises(JournalUnavailable):
-                relay.enqueue(payment(f"without-{word}."))
-            client.execute_command("ACL SETUSER", user, f"+{word}")
+        counts(client, stage)
 
 
 def test_they_are_enough_on_the_redis_of_the_machine_where_that_is_of_7_0(tmp_path):
-    with system_redis(tmp_path) as port:
-        with redis.Redis(port=port, decode_responses=True) as client:
-            if not client.info("server")["redis_version"].startswith("7.0."):
-                pytest.skip("the redis-server of this machine is not of 7.0")
+    with system_redis(tmp_path) as port, redis.Redis(port=port, decode_responses=True) as client:
+        if not client.info("server")["redis_version"].startswith("7.0."):
+            pytest.skip("the redis-server of this machine is not of 7.0")
         with Stage(settings=guard(port, without=left_out_on_7_0())) as stage:
             stage.start_worker()
             everything(stage)
             stage.stop_workers()
-        with redis.Redis(port=port, decode_responses=True) as client:
             refused = {(entry["username"], entry["reason"], entry["object"]) for entry in client.acl_log()}
-        assert not refused
+            assert not refused
+            counts(client, stage)

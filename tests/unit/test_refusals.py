@@ -12,6 +12,11 @@ from blnk_relay.journal.refusals import told
 LASTING = [
     (errors.AuthenticationError("WRONGPASS invalid username-password pair"), "refused the user name or the password"),
     (errors.NoPermissionError("NOPERM this user has no permissions to run the 'evalsha' command"), "permissions (ACL)"),
+    # What Valkey 9.1 and Redis 7.2 say of a command and of a key inside a script; and what Redis 7.0 does.
+    (errors.ResponseError("ACL failure in script: User u has no permissions to run the 'set' command"), "(ACL)"),
+    (errors.ResponseError("ACL failure in script: No permissions to access a key script: on @user_script:1."), "(ACL)"),
+    (errors.ResponseError("The user executing the script can't run this command or subcommand script: 25"), "(ACL)"),
+    (errors.ResponseError("The user executing the script can't access at least one of the keys"), "permissions (ACL)"),
     (errors.ResponseError("DB index is out of range"), "no database of the number that BLNK_RELAY_REDIS_URL names"),
     (errors.MovedError("1 127.0.0.1:7001"), "Redis Cluster"),
 ]
@@ -25,6 +30,7 @@ PASSING = [
     (errors.ResponseError("MISCONF Redis is configured to save RDB snapshots"), "cannot save to its disk"),
     (errors.ResponseError("BUSY Redis is busy running a script."), "busy with a script"),
     (errors.MaxConnectionsError("Too many connections"), "all connections of this process"),
+    (errors.ConnectionError("No connection available."), "all connections of this process to Redis are in use"),
     (errors.ConnectionError("max number of clients reached"), "as many clients as it takes"),
     (errors.ConnectionError("Connection closed by server."), "cannot be reached at BLNK_RELAY_REDIS_URL"),
     (errors.ResponseError("ERR something new: secret"), "answered with an error (ResponseError ERR)"),
