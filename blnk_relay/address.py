@@ -8,6 +8,7 @@ because it may hold a password; all name the variable.
 from __future__ import annotations
 
 import re
+import socket
 import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -106,6 +107,9 @@ _REGION = re.compile(r"[a-z]{2,8}(-[a-z0-9]{1,20}){1,4}")
 #: A label of a host name; letters beyond ASCII are left to the resolver.
 _LABEL = re.compile(r"[\w-]{1,63}")
 _LONGEST_HOST = 253
+
+#: An address of version 4, as the system reads them.
+_NUMERIC = re.compile(r"[0-9.]+")
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 
 
@@ -184,7 +188,8 @@ class RedisAddress:
         in_path = parts.path.removeprefix("/")
         if asks == SENTINEL:
             service, _, in_path = in_path.partition("/")
-            if not _SERVICE.fullmatch(service):
+            only_a_database = service.isdigit() and not in_path and not in_query
+            if only_a_database or not _SERVICE.fullmatch(service):
                 raise InvalidSettings(
                     f"{variable} does not name the service that the sentinels watch; write "
                     f"{parts.scheme}://{_FORM[SENTINEL]}."
@@ -305,7 +310,7 @@ class BrokerAddress:
             if not _REGION.fullmatch(region := options.get("region", "")):
                 raise InvalidSettings(f"{variable} does not name the region of Amazon SQS; write {_SQS_FORM}.")
             return cls(scheme="sqs", username=username, password=password, region=region)
-        if not host or not _is_host(host):
+        if not host or not is_host(host):
             raise InvalidSettings(
                 f"{variable} does not name a host that could exist; write {parts.scheme}://{_AMQP_FORM}."
             )
@@ -405,7 +410,7 @@ def _hosts(variable: str, parts: SplitResult, others: tuple[str, ...]) -> tuple[
         host = unquote(one.hostname or "")
         if not form:
             return ((host, port or 0),) if host or port else ()
-        if not _is_host(host) or (one is not parts and one.netloc.rpartition("@")[1]):
+        if not is_host(host) or (one is not parts and one.netloc.rpartition("@")[1]):
             raise InvalidSettings(f"{variable} does not name a host that could exist; write {form}.")
         found[host, port or usual] = True
     if len(found) > _MOST_HOSTS:
@@ -493,14 +498,20 @@ def check_base_url(variable: str, url: str) -> None:
         raise InvalidSettings(
             f"{variable} has a '?' in it, so that the path of every request would be lost behind it; take it out."
         )
-    if not _is_host(parts.hostname or ""):
+    if not is_host(parts.hostname or ""):
         raise InvalidSettings(
             f"{variable} does not name a host that could exist; write it as in https://ledger.example:5001."
         )
     _port(variable, parts)
 
 
-def _is_host(host: str) -> bool:
+def is_host(host: str) -> bool:
+    """Whether a host of this name, or with this address, could exist; an address of version 6 is without brackets.
+
+    Example:
+        >>> is_host("ledger.example"), is_host("999.1.1.1")
+        (True, False)
+    """
     if ":" in host:
         try:
             IPv6Address(host)
@@ -508,6 +519,12 @@ def _is_host(host: str) -> bool:
             return False
         return True
     name = host.removesuffix(".")
+    if _NUMERIC.fullmatch(name):
+        try:
+            socket.inet_aton(name)
+        except OSError:
+            return False
+        return True
     return len(name) <= _LONGEST_HOST and all(_LABEL.fullmatch(label) for label in name.split("."))
 
 

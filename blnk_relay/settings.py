@@ -12,7 +12,7 @@ from dataclasses import Field, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
-from blnk_relay.address import CLUSTER, BrokerAddress, RedisAddress, parsed_broker
+from blnk_relay.address import CLUSTER, BrokerAddress, RedisAddress, is_host, parsed_broker
 from blnk_relay.encryption import Keyring
 from blnk_relay.environment import PREFIX, Environment, check_number
 from blnk_relay.environment import setting as _setting
@@ -392,6 +392,11 @@ class Settings:
                 raise InvalidSettings(
                     f"{PREFIX}{name.upper()} must be one of {', '.join(allowed)}, not {getattr(self, name)!r}."
                 )
+        if not is_host(self.metrics_address):
+            raise InvalidSettings(
+                f"{PREFIX}METRICS_ADDRESS: {self.metrics_address!r} cannot be listened on; write 127.0.0.1, or "
+                "0.0.0.0 for all of the machine's."
+            )
         object.__setattr__(self, "ledgers", self._all_targets())
         # Made for the sake of what they refuse.
         for name in self.ledgers:

@@ -54,6 +54,11 @@ def bare_environment(monkeypatch):
         ({"outcome_queue": "relay.confirm", "outcome_task": "a.b"}, ("BLNK_RELAY_OUTCOME_QUEUE",)),
         ({"outcome_queue": "shop.refunds", "namespace": "shop"}, ("BLNK_RELAY_OUTCOME_QUEUE",)),
         ({"outcome_queue": "relay-ingest", "broker_url": "sqs://?region=eu-west-1"}, ("BLNK_RELAY_OUTCOME_QUEUE",)),
+        ({"metrics_address": ""}, ("BLNK_RELAY_METRICS_ADDRESS", "127.0.0.1")),
+        ({"metrics_address": "999.1.1.1"}, ("BLNK_RELAY_METRICS_ADDRESS", "'999.1.1.1'")),
+        ({"metrics_address": "0.0.0.0:9464"}, ("BLNK_RELAY_METRICS_ADDRESS",)),
+        ({"metrics_address": "[::]"}, ("BLNK_RELAY_METRICS_ADDRESS",)),
+        ({"metrics_address": "*"}, ("BLNK_RELAY_METRICS_ADDRESS",)),
         ({"confirm": "hope"}, ("BLNK_RELAY_CONFIRM", "ledger, accepted")),
         ({"confirm_route": "guess"}, ("BLNK_RELAY_CONFIRM_ROUTE", "filters, data, core")),
     ],
@@ -71,6 +76,11 @@ def test_a_contradiction_is_refused_with_a_sentence_that_names_the_variables(giv
 )
 def test_a_queue_of_outcomes_may_be_called_anything_else(given):
     assert Settings(**given, outcome_task="shop.outcome").outcome_queue == given["outcome_queue"]
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1", "192.168.0.1", "::", "fe80::1", "localhost", "relay_1", "127.1"])
+def test_metrics_are_answered_on_an_address_or_a_host(address):
+    assert Settings(metrics_address=address).metrics_address == address
 
 
 @pytest.mark.parametrize("name", NUMBERS)
