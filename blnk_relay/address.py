@@ -74,6 +74,9 @@ _INSTEAD = {
 _CERTIFICATES = {"required": ssl.CERT_REQUIRED, "optional": ssl.CERT_OPTIONAL, "none": ssl.CERT_NONE}
 _TLS_FILES = {"ssl_ca_certs": "ca_certs", "ssl_certfile": "certfile", "ssl_keyfile": "keyfile"}
 
+#: Options of an address that name a file.
+TLS_FILES = frozenset(_TLS_FILES)
+
 #: Brokers beside Redis, with the port that is theirs.
 _BROKER_PORTS = {"amqp": 5672, "amqps": 5671, "sqs": 0}
 _OF_BROKERS: Mapping[str, frozenset[str]] = {

@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import Field, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
-from blnk_relay.address import CLUSTER, BrokerAddress, RedisAddress, is_host, parsed_broker
+from blnk_relay.address import CLUSTER, TLS_FILES, BrokerAddress, RedisAddress, is_host, parsed_broker
 from blnk_relay.encryption import Keyring
 from blnk_relay.environment import PREFIX, Environment, check_number
 from blnk_relay.environment import setting as _setting
@@ -402,7 +402,7 @@ class Settings:
         for name in self.ledgers:
             self.keyring(name)
         addresses = (*(self.journal_address(name) for name in self.ledgers), self.broker_address)
-        self._check_tls([address for address in addresses if isinstance(address, RedisAddress)])
+        self._check_tls(addresses)
         self._check_together()
 
     def _all_targets(self) -> dict[str, Target]:
@@ -418,8 +418,9 @@ class Settings:
             found[target.name] = target
         return found
 
-    def _check_tls(self, addresses: Iterable[RedisAddress]) -> None:
+    def _check_tls(self, addresses: Collection[RedisAddress | BrokerAddress]) -> None:
         """See that what is said of TLS can be used, and is used anywhere."""
+        of_redis = [address for address in addresses if isinstance(address, RedisAddress)]
         for name, path in (
             ("REDIS_CA_BUNDLE", self.redis_ca_bundle),
             ("REDIS_CLIENT_CERT", self.redis_client_cert),
@@ -427,20 +428,22 @@ class Settings:
         ):
             if not path:
                 continue
-            if not any(address.secure for address in addresses):
+            if not any(address.secure for address in of_redis):
                 raise InvalidSettings(
                     f"{PREFIX}{name} is set, but no address of a Redis is a rediss:// one, so that nothing would be "
                     "encrypted: write rediss://, or take the setting out."
                 )
-            try:
-                with Path(path).open("rb") as file:
-                    file.read(1)
-            except (OSError, ValueError) as error:
-                raise InvalidSettings(f"{PREFIX}{name}: {path!r} cannot be read ({type(error).__name__}).") from None
+            if problem := _unreadable(path):
+                raise InvalidSettings(f"{PREFIX}{name}: {path!r} cannot be read ({problem}).")
         if self.redis_client_key and not self.redis_client_cert:
             raise InvalidSettings(
                 f"{PREFIX}REDIS_CLIENT_KEY is of no use without {PREFIX}REDIS_CLIENT_CERT; set both, or neither."
             )
+        for address in addresses:
+            variable = address.variable if isinstance(address, RedisAddress) else f"{PREFIX}BROKER_URL"
+            for name in TLS_FILES & address.tls.keys():
+                if problem := _unreadable(address.tls[name]):
+                    raise InvalidSettings(f"{variable}: what ?{name}= names cannot be read ({problem}).")
 
     def _check_together(self) -> None:
         if not self.lanes or len(set(self.lanes)) != len(self.lanes) or {CONFIRM_LANE, INGEST_LANE} & set(self.lanes):
@@ -615,6 +618,16 @@ class Settings:
         if names:
             values["targets"] = tuple(Target(name=name, **given.values(OF_TARGET.values(), name)) for name in names)
         return cls(**{**values, **overrides})
+
+
+def _unreadable(path: str) -> str:
+    """Why a file cannot be read; empty where it can."""
+    try:
+        with Path(path).open("rb") as file:
+            file.read(1)
+    except (OSError, ValueError) as error:
+        return type(error).__name__
+    return ""
 
 
 def read_from_env() -> tuple[Field[Any], ...]:

@@ -8,6 +8,7 @@ import ssl
 import subprocess
 import sys
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 from kombu import Connection
@@ -21,6 +22,9 @@ from blnk_relay.journal.connection import pool_options
 from blnk_relay.targets import Target, normalised
 from blnk_relay.transport.broker import configuration, url_for_celery
 from worker.app import make_app
+
+#: What an address names has to be there.
+FILE = __file__
 
 
 @pytest.mark.parametrize(
@@ -48,16 +52,16 @@ from worker.app import make_app
             "rediss://h:1/2?ssl_cert_reqs=required",
         ),
         (
-            "rediss://h:1/2?ssl_cert_reqs=none&ssl_check_hostname=false&ssl_ca_certs=/a/b.pem",
+            f"rediss://h:1/2?ssl_cert_reqs=none&ssl_check_hostname=false&ssl_ca_certs={FILE}",
             {
                 "host": "h",
                 "port": 1,
                 "db": 2,
                 "ssl_cert_reqs": "none",
                 "ssl_check_hostname": False,
-                "ssl_ca_certs": "/a/b.pem",
+                "ssl_ca_certs": FILE,
             },
-            "rediss://h:1/2?ssl_cert_reqs=none&ssl_check_hostname=false&ssl_ca_certs=%2Fa%2Fb.pem",
+            f"rediss://h:1/2?ssl_cert_reqs=none&ssl_check_hostname=false&ssl_ca_certs={quote(FILE, safe='')}",
         ),
         ("unix:///run/r.sock", {"path": "/run/r.sock", "db": 0}, "redis+socket:///run/r.sock?virtual_host=0"),
         ("unix:///run/r.sock?db=3", {"path": "/run/r.sock", "db": 3}, "redis+socket:///run/r.sock?virtual_host=3"),
@@ -115,8 +119,9 @@ def test_a_broker_behind_sentinels_is_told_to_celery_in_its_own_words():
 
 
 def test_files_of_certificates_are_settings_that_an_address_may_override(tmp_path):
-    ours, own = tmp_path / "ours.pem", tmp_path / "own.pem"
+    ours, own, gone = (tmp_path / f"{name}.pem" for name in ("ours", "own", "gone"))
     ours.write_text("x")
+    own.write_text("y")
     settings = Settings(
         redis_url=f"rediss+sentinel://h/main?ssl_ca_certs={own}",
         broker_url="redis://h",
@@ -127,8 +132,11 @@ def test_files_of_certificates_are_settings_that_an_address_may_override(tmp_pat
     assert not settings.broker_address.tls
     for fields, says in (
         ({"redis_ca_bundle": str(ours)}, "BLNK_RELAY_REDIS_CA_BUNDLE is set, but no address of a Redis is a rediss"),
-        ({"redis_url": "rediss://h", "redis_client_cert": str(own)}, "REDIS_CLIENT_CERT: '.*' cannot be read"),
+        ({"redis_url": "rediss://h", "redis_client_cert": str(gone)}, "REDIS_CLIENT_CERT: '.*' cannot be read"),
         ({"redis_url": "rediss://h", "redis_client_key": str(ours)}, "REDIS_CLIENT_KEY is of no use without"),
+        ({"redis_url": f"rediss://h?ssl_ca_certs={gone}"}, r"REDIS_URL: what \?ssl_ca_certs= names cannot be read"),
+        ({"broker_url": f"rediss://h?ssl_keyfile={gone}"}, r"BROKER_URL: what \?ssl_keyfile= names cannot be read"),
+        ({"broker_url": f"amqps://h?ssl_certfile={gone}"}, r"BROKER_URL: what \?ssl_certfile= names cannot be read"),
     ):
         with pytest.raises(InvalidSettings, match=says):
             Settings(**fields)
@@ -231,7 +239,7 @@ def test_an_address_of_a_redis_that_would_not_work_is_refused_at_start(monkeypat
         ("amqp://h:1/shop", {"port": 1, "virtual_host": "shop"}, "amqp://h:1/shop"),
         ("amqp://u:p%2F%40@[::1]/a%2Fb", {"host": "::1", "password": "p/@"}, "amqp://u:p%2F%40@[::1]:5672/a%2Fb"),
         ("AMQPS://u:p@h", {"scheme": "amqps", "port": 5671, "secure": True}, "amqps://u:p@h:5671/%2F"),
-        ("amqps://h?ssl_ca_certs=/a", {"tls": {"ssl_ca_certs": "/a"}}, "amqps://h:5671/%2F"),
+        (f"amqps://h?ssl_ca_certs={FILE}", {"tls": {"ssl_ca_certs": FILE}}, "amqps://h:5671/%2F"),
         ("sqs://?region=eu-west-1", {"region": "eu-west-1", "counts": False}, "sqs://"),
         ("sqs://AK:s%2F%2B@?region=us-gov-west-1", {"username": "AK", "password": "s/+"}, "sqs://AK:s%2F%2B@"),
     ],
@@ -305,11 +313,11 @@ def test_rabbitmq_over_tls_is_asked_for_its_certificate_unless_the_address_says_
 
     assert told("amqp://h") is False
     assert told("amqps://h") == {"cert_reqs": ssl.CERT_REQUIRED, "server_hostname": "h"}
-    assert told("amqps://h?ssl_ca_certs=/a&ssl_certfile=/b&ssl_keyfile=/c&ssl_check_hostname=false") == {
+    assert told(f"amqps://h?ssl_ca_certs={FILE}&ssl_certfile={FILE}&ssl_keyfile={FILE}&ssl_check_hostname=false") == {
         "cert_reqs": ssl.CERT_REQUIRED,
-        "ca_certs": "/a",
-        "certfile": "/b",
-        "keyfile": "/c",
+        "ca_certs": FILE,
+        "certfile": FILE,
+        "keyfile": FILE,
     }
     assert told("amqps://h?ssl_cert_reqs=none") == {"cert_reqs": ssl.CERT_NONE}
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import pickle
+from pathlib import Path
 
+import certifi
 import pytest
 
 from blnk_relay import InvalidIntent, InvalidSettings, Relay, Settings, Target, Write, create_ledger, upload_records
@@ -15,6 +17,7 @@ from blnk_relay.kinds.registry import KINDS
 from tests.support.payments import payment
 from worker.console.settings import ConsoleSettings
 from worker.demo.stage import as_environment
+from worker.ledger.ledgers import check_targets
 
 HERE: dict[str, str] = {"instance_id": "inst_1", "token": "blnk_hidden"}
 CORE: dict[str, str] = {"api": "core", "base_url": "http://core:5001", "token": "blnk_hidden"}
@@ -275,3 +278,14 @@ def test_every_kind_is_taken_by_a_core_but_those_without_a_read():
         "reconciliation.start_instant",
         "reconciliation.upload",
     }
+
+
+def test_authorities_that_cannot_be_used_are_found_at_start_and_not_by_payments(tmp_path):
+    empty, usual = tmp_path / "empty.pem", Path(certifi.where())
+    empty.write_text("none\n")
+    for path, says in ((tmp_path / "gone.pem", "FileNotFoundError"), (empty, "SSLError")):
+        eu = Target(name="eu", **HERE, ca_bundle=str(path))
+        with pytest.raises(InvalidSettings, match=f"BLNK_RELAY_EU__CA_BUNDLE: .* cannot be used .{says}"):
+            check_targets(Settings(targets=(eu,)))
+    for path in (usual, usual.parent):
+        check_targets(Settings(targets=(Target(name="eu", **HERE, ca_bundle=str(path)),)))

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import ssl
+from pathlib import Path
+
+from blnk_relay.errors import InvalidSettings
 from blnk_relay.intents.exchange import GateAction, GateChange
 from blnk_relay.journal.journal import Journal
 from blnk_relay.journal.tokens import TokenStore
@@ -47,8 +51,24 @@ def check_targets(settings: Settings) -> None:
     for target in settings.ledgers.values():
         target.require()
         headers_to(target)
+        _check_authorities(target)
         if not target.oauth:
             key_of(target)
+
+
+def _check_authorities(target: Target) -> None:
+    path = target.ca_bundle
+    if not path or Path(path).is_dir():
+        return
+    try:
+        ssl.create_default_context(cafile=path)
+    except (OSError, ValueError) as error:
+        # Of TLS's errors some are told by what they are a sort of, and that by a name of their own.
+        kind = ssl.SSLError if isinstance(error, ssl.SSLError) else type(error)
+        raise InvalidSettings(
+            f"{target.variable('ca_bundle')}: {path!r} cannot be used ({kind.__name__}); it has to be a file of "
+            "certificates (PEM)."
+        ) from None
 
 
 def credentials_of(settings: Settings, target: Target, journal: Journal, reports: Reports) -> Credentials:
