@@ -11,7 +11,9 @@ from typing import Any
 
 import pytest
 
+from blnk_relay import Operator
 from tests.support.cli import PAYLOAD, WAIT_S, line, process, run
+from tests.support.waiting import wait_until
 from worker.app import POOLS
 from worker.cli import exits
 
@@ -57,6 +59,18 @@ def test_a_worker_posts_what_was_enqueued_to_a_sandbox_and_both_stop_when_told(r
         assert ledger.returncode == 0
     shown = run("show", "order-0", "--json").json
     assert (shown["intent"]["state"], shown["intent"]["outcome"]) == ("done", "applied")
+
+
+def test_with_logs_in_json_each_line_on_stderr_is_one_object(relay, monkeypatch):
+    for name, value in {"INSTANCE_ID": "i", "TOKEN": "t", "LOG_FORMAT": "json"}.items():
+        monkeypatch.setenv(f"BLNK_RELAY_{name}", value)
+    operator = Operator(relay.journals)
+    with process("worker", stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as working:
+        wait_until(lambda: [worker for worker in operator.workers() if worker.alive], WAIT_S)
+        working.send_signal(signal.SIGTERM)
+        out, err = working.communicate(timeout=WAIT_S)
+    assert (working.returncode, out) == (0, "")
+    assert {"start", "stop"} <= {json.loads(line)["event"] for line in err.splitlines()}
 
 
 @pytest.mark.usefixtures("relay")

@@ -54,19 +54,22 @@ def worker(lanes: tuple[str, ...], pool: str, concurrency: int | None, metrics_p
 
     settings = Settings.from_env(**({} if metrics_port is None else {"metrics_port": metrics_port}))
     served = lanes or settings.lanes
+    # Then each line on stderr is an object of the log, which says that it begins and stops.
+    only_log = settings.log_format == "json"
 
     def tell(**_: Any) -> None:
         if as_json:
             first = next(iter(settings.ledgers.values())).base_url
             targets = {name: target.base_url for name, target in settings.ledgers.items()}
             emit({"pid": os.getpid(), "lanes": list(served), "pool": pool, "base_url": first, "targets": targets})
-        else:
+        elif not only_log:
             where = ", ".join(target.base_url for target in settings.ledgers.values())
             remark(f"Ready: {', '.join(served)} to {where}, pool {pool}. Stop with Ctrl-C.")
 
     signals.worker_ready.connect(tell, weak=False)
     # Celery says on the original stdout that it shuts down; our stdout is for the one object.
-    sys.__stdout__ = sys.__stderr__  # type: ignore[misc]
+    beside = Path(os.devnull).open("w", encoding="utf-8") if only_log else sys.__stderr__  # noqa: SIM115 - open to the end
+    sys.__stdout__ = beside  # type: ignore[misc]
     exits.leave(run_worker(settings, lanes=lanes, pool=pool, concurrency=concurrency or 0))
 
 
