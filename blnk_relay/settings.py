@@ -9,6 +9,7 @@ import os
 import re
 from collections.abc import Collection, Mapping
 from dataclasses import Field, dataclass, field, fields
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from blnk_relay.errors import InvalidSettings
 from blnk_relay.intents.intent import DEFAULT_TARGET
 from blnk_relay.intents.progress import Policy
 from blnk_relay.intents.retry import Backoff
+from blnk_relay.kinds.registry import KINDS
 from blnk_relay.money import MAX_SAFE_INTEGER
 from blnk_relay.targets import Target, target_fields
 
@@ -55,6 +57,9 @@ LEASE_MARGIN_S = 2.0
 
 #: Longest time that a request waits for an access token that is being refreshed (contract §1.3).
 TOKEN_WAIT_S = 1.0
+
+#: How much alike (1: the same) a name and a kind are where the name is the kind's, misspelt; no two kinds are.
+MISSPELT = 0.9
 
 #: One level, letters and digits only: the ledger's own filter reads no more (finding D14).
 _META_KEY = re.compile(r"^[a-zA-Z][a-zA-Z0-9_]{0,62}$")
@@ -451,16 +456,7 @@ class Settings:
                 f"{PREFIX}LANES needs at least one lane, each once, and none called {CONFIRM_LANE!r} or "
                 f"{INGEST_LANE!r}, which are queues of our own."
             )
-        if malformed := [route for route in self.routes if route.count("=") != 1]:
-            raise InvalidSettings(
-                f"{PREFIX}ROUTES: {malformed[0]!r} must have the form kind=lane, such as refund=refunds."
-            )
-        unlisted = sorted({route.partition("=")[2] for route in self.routes} - set(self.lanes))
-        if unlisted:
-            raise InvalidSettings(
-                f"{PREFIX}ROUTES sends work to {', '.join(unlisted)}, which {PREFIX}LANES does not list, "
-                "so no worker would take it: add the lane or change the route."
-            )
+        self._check_routes()
         if unlisted := sorted(set(self.priority_lanes) - set(self.lanes)):
             raise InvalidSettings(
                 f"{PREFIX}PRIORITY_LANES names {', '.join(unlisted)}, which {PREFIX}LANES does not list: add the lane "
@@ -510,6 +506,25 @@ class Settings:
             )
         if self.retry_cap_s < self.retry_base_s:
             raise InvalidSettings(f"{PREFIX}RETRY_CAP_S must not be below {PREFIX}RETRY_BASE_S.")
+
+    def _check_routes(self) -> None:
+        if malformed := [route for route in self.routes if route.count("=") != 1 or route.startswith("=")]:
+            raise InvalidSettings(
+                f"{PREFIX}ROUTES: {malformed[0]!r} must have the form kind=lane, such as refund=refunds."
+            )
+        unlisted = sorted({route.partition("=")[2] for route in self.routes} - set(self.lanes))
+        if unlisted:
+            raise InvalidSettings(
+                f"{PREFIX}ROUTES sends work to {', '.join(unlisted)}, which {PREFIX}LANES does not list, "
+                "so no worker would take it: add the lane or change the route."
+            )
+        kinds = [route.partition("=")[0] for route in self.routes]
+        if twice := [kind for kind in kinds if kinds.count(kind) > 1]:
+            raise InvalidSettings(f"{PREFIX}ROUTES: {twice[0]!r} stands there twice; keep one lane for it.")
+        for kind in kinds:
+            # Any other may be one of a newer version, which has the same settings while it takes this one's place.
+            if kind not in KINDS and (meant := get_close_matches(kind, KINDS, 1, MISSPELT)):
+                raise InvalidSettings(f"{PREFIX}ROUTES: there is no kind {kind!r}; did you mean {meant[0]}?")
 
     def _own_queues(self) -> tuple[str, ...]:
         return tuple(f"{self.namespace}.{lane}" for lane in (*self.lanes, CONFIRM_LANE, INGEST_LANE))

@@ -6,12 +6,14 @@ import dataclasses
 import os
 import subprocess
 import sys
+from difflib import get_close_matches
 
 import pytest
 
 from blnk_relay import InvalidSettings, Settings
 from blnk_relay.environment import Environment
-from blnk_relay.settings import LEASE_MARGIN_S, PREFIX
+from blnk_relay.kinds.registry import KINDS
+from blnk_relay.settings import LEASE_MARGIN_S, MISSPELT, PREFIX
 
 SECRETS = {item.name for item in dataclasses.fields(Settings) if item.metadata["secret"]}
 NUMBERS = [item.name for item in dataclasses.fields(Settings) if type(item.default) in (int, float)]
@@ -37,6 +39,10 @@ def bare_environment(monkeypatch):
         ({"routes": ("refund=elsewhere",)}, ("BLNK_RELAY_ROUTES", "elsewhere", "add the lane or change the route")),
         ({"routes": ("refund",)}, ("BLNK_RELAY_ROUTES", "'refund'", "kind=lane")),
         ({"routes": ("refund=refunds=x",)}, ("BLNK_RELAY_ROUTES", "kind=lane")),
+        ({"routes": ("refund=refunds", "refund=inflight")}, ("BLNK_RELAY_ROUTES", "'refund'", "twice")),
+        ({"routes": ("refund=refunds", "refund=refunds")}, ("BLNK_RELAY_ROUTES", "'refund'", "twice")),
+        ({"routes": ("refnd=refunds",)}, ("BLNK_RELAY_ROUTES", "'refnd'", "did you mean refund?")),
+        ({"routes": ("=refunds",)}, ("BLNK_RELAY_ROUTES", "'=refunds'", "kind=lane")),
         ({"priority_lanes": ("vip",)}, ("BLNK_RELAY_PRIORITY_LANES", "vip", "BLNK_RELAY_LANES")),
         ({"lanes": ()}, ("BLNK_RELAY_LANES", "at least one")),
         ({"lanes": ("a", "a"), "routes": ()}, ("BLNK_RELAY_LANES", "each once")),
@@ -111,6 +117,14 @@ def test_a_lease_outlives_the_longest_request_and_its_margin(longest, margin):
 def test_every_kind_has_a_lane_and_what_is_not_named_takes_the_first():
     settings = Settings(lanes=("one", "two"), routes=("refund=two",))
     assert [settings.route(kind) for kind in ("refund", "transaction", "inflight.void")] == ["two", "one", "one"]
+
+
+def test_a_kind_of_a_newer_version_may_have_a_lane_but_one_that_is_misspelt_may_not():
+    for older in ("card.freeze", "balance.update", "inflight.bulk_refund"):
+        assert Settings(routes=(f"{older}=refunds",)).route(older) == "refunds"
+    for kind in KINDS:
+        # No two kinds are so much alike that one would be taken for the other.
+        assert not get_close_matches(kind, [other for other in KINDS if other != kind], 1, MISSPELT)
 
 
 def test_the_broker_is_the_server_of_the_journal_unless_it_is_given():
