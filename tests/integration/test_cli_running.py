@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import json
+import os
 import select
+import shutil
 import signal
 import socket
 import subprocess
+import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from blnk_relay import Operator
-from tests.support.cli import PAYLOAD, WAIT_S, line, process, run
+from tests.support.cli import PAYLOAD, ROOT, WAIT_S, line, process, run
 from tests.support.waiting import wait_until
 from worker.app import POOLS
 from worker.cli import exits
@@ -93,3 +97,26 @@ def test_a_sandbox_on_a_port_that_is_taken_ends_with_a_sentence():
         ran = run("sandbox", "--port", port)
     assert ran.code == exits.BAD_INPUT
     assert f"cannot listen on 127.0.0.1:{port}" in ran.err
+
+
+def test_the_first_process_of_a_container_can_be_stopped_before_it_works(monkeypatch):
+    """The system lets such a process live that says nothing of a signal."""
+    alone = ["unshare", "--pid", "--fork", "--kill-child"]
+    if shutil.which(alone[0]) is None or subprocess.run([*alone, "true"], check=False, capture_output=True).returncode:
+        pytest.skip("this machine lets us make no first processes")
+    monkeypatch.setenv("BLNK_RELAY_INSTANCE_ID", "i")
+    monkeypatch.setenv("BLNK_RELAY_TOKEN", "t")
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        silent.settimeout(WAIT_S)
+        monkeypatch.setenv("BLNK_RELAY_REDIS_URL", f"redis://127.0.0.1:{silent.getsockname()[1]}/0")
+        command = [*alone, sys.executable, "-m", "worker.cli", "worker"]
+        with subprocess.Popen(command, env={**os.environ, "PYTHONPATH": str(ROOT)}, stderr=subprocess.PIPE) as outer:
+            asked, _ = silent.accept()  # it looks at its journal, which says nothing
+            first = int(Path(f"/proc/{outer.pid}/task/{outer.pid}/children").read_text())
+            os.kill(first, signal.SIGTERM)
+            try:
+                outer.wait(10)
+            finally:
+                outer.kill()
+                asked.close()
+    assert outer.returncode == 128 + signal.SIGTERM

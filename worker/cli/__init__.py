@@ -7,6 +7,8 @@ Heavy parts are imported inside the commands, so that help comes at once.
 from __future__ import annotations
 
 import gc
+import os
+import signal
 import sys
 
 from worker.cli.starting import uncollected
@@ -14,6 +16,9 @@ from worker.cli.starting import uncollected
 
 def main() -> None:
     """The entry point of ``blnk-relay``; ends the process with one of the codes of :mod:`worker.cli.exits`."""
+    if os.getpid() == 1:
+        # The first process of a container has no defaults: told to stop while it still begins, it would go on.
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     try:
         with uncollected():
             from worker.cli.commands import cli
