@@ -45,6 +45,12 @@ def test_each_service_is_one_and_names_only_what_is_there():
             assert (ROOT / "docker" / source).exists() if source.startswith(".") else source in COMPOSE["volumes"]
 
 
+def test_workers_are_asked_whether_they_are_well_by_a_command_that_there_is():
+    how, program, command, *arguments = SERVICES["worker"]["healthcheck"]["test"]
+    assert (how, program) == ("CMD", "blnk-relay")
+    assert not cli.commands[command].load().make_context(command, arguments).params["ready"]  # type: ignore[attr-defined]
+
+
 def test_images_have_what_any_setting_of_their_services_may_need():
     """Installed for real by tests/integration/test_compose_played.py, which takes minutes."""
     parts = {"history": "wheels/worker", "console": "wheels/worker", "encryption": ""}
