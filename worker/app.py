@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import sys
+from tempfile import gettempdir
 from typing import Any
 
 from billiard import pool as billiard_pool
@@ -145,17 +146,26 @@ def _refuse_other_pools(sender: Any, **_: Any) -> None:
 
 
 def check_pool(pool: str | type) -> None:
-    """See that a pool is one of ours.
+    """See that a pool is one of ours, and has what it needs.
 
     Args:
         pool: Its name, or its class.
 
     Raises:
-        InvalidSettings: It is not.
+        InvalidSettings: It is not, or has not.
     """
     if pool not in (*POOLS, *map(get_implementation, POOLS)):
         name = pool if isinstance(pool, str) else pool.__module__.rpartition(".")[2]
         raise InvalidSettings(f"unknown pool {name!r}; use one of {', '.join(POOLS)}")
+    if pool in ("prefork", get_implementation("prefork")):
+        # Its locks are made there, and what Celery says without one is no sentence.
+        try:
+            gettempdir()
+        except FileNotFoundError:
+            raise InvalidSettings(
+                "the pool prefork needs a folder that it may write temporary files to, such as /tmp or the one that "
+                "TMPDIR names, and there is none: mount one, or use the pool threads."
+            ) from None
 
 
 @signals.worker_shutting_down.connect
