@@ -45,11 +45,11 @@ def test_a_producer_gets_one_name_at_the_top_of_its_site_packages(wheels):
 
 def test_a_producer_has_no_command_that_would_not_run(wheels):
     assert "console_scripts" not in _metadata(wheels["blnk_relay"], "entry_points.txt")
-    assert "blnk-relay = worker.cli:main" in _metadata(wheels["blnk_relay_worker"], "entry_points.txt")
+    assert "blnk-relay = blnk_relay_worker:main" in _metadata(wheels["blnk_relay_worker"], "entry_points.txt")
 
 
 def test_workers_get_the_rest(wheels):
-    assert _tops(wheels["blnk_relay_worker"]) == {"tasks", "worker"}
+    assert _tops(wheels["blnk_relay_worker"]) == {"blnk_relay_worker.py", "tasks", "worker"}
     names = wheels["blnk_relay_worker"].namelist()
     assert {"tasks/py.typed", "worker/py.typed", "worker/cli/commands.py"} <= set(names)
     assert {"worker/console/templates/base.html", "worker/console/static/htmx-LICENSE.txt"} <= set(names)

@@ -13,4 +13,6 @@ class Packages(BuildHookInterface):  # type: ignore[type-arg]
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:
         """Name them, but for a wheel that only links to a checkout."""
         if version == "standard":
-            build_data["force_include"] |= {"../../tasks": "tasks", "../../worker": "worker"}
+            build_data["force_include"] |= {
+                f"../../{name}": name for name in ("tasks", "worker", "blnk_relay_worker.py")
+            }
