@@ -35,6 +35,12 @@ def blnk_sandbox(pytestconfig: pytest.Config) -> Iterator[Sandbox]:
     Raises:
         ValueError: No such release is played.
     """
+    try:
+        import aiohttp  # noqa: F401 - the sandbox imports it only when it starts
+    except ModuleNotFoundError as error:
+        pytest.fail(
+            f"blnk_sandbox needs what is not installed: {error.name}. pip install 'blnk-relay[sandbox]'", pytrace=False
+        )
     from blnk_relay.sandbox.options import Options
     from blnk_relay.sandbox.server import Sandbox
 

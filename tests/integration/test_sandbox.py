@@ -353,6 +353,19 @@ def test_the_pytest_fixture_is_a_running_sandbox_of_the_release_that_is_set(tmp_
     assert done.returncode == 0, done.stdout + done.stderr
 
 
+def test_without_the_extra_the_pytest_fixture_names_it(tmp_path):
+    (tmp_path / "aiohttp.py").write_text("raise ModuleNotFoundError('not installed', name='aiohttp')\n")
+    (tmp_path / "test_mine.py").write_text("def test_mine(blnk_sandbox):\n    pass\n")
+    environment = os.environ | {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", "PYTHONPATH": f"{tmp_path}:{ROOT}"}
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "blnk_relay.sandbox.pytest_plugin", "test_mine.py"]
+    done = subprocess.run(
+        command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.returncode == 1
+    assert "installed: aiohttp. pip install 'blnk-relay[sandbox]'" in done.stdout
+    assert "Traceback" not in done.stdout
+
+
 def test_importing_the_package_needs_no_http_server():
     script = (
         "import json, sys\nimport blnk_relay.sandbox, blnk_relay.sandbox.pytest_plugin\n"
