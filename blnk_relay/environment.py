@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import Field, field
 from difflib import get_close_matches
@@ -120,6 +121,15 @@ class Environment:
                 )
             if name in known and name + _FILE in self._given:
                 raise InvalidSettings(f"{name} and {name}{_FILE} are both set; keep one of them.")
+
+    def told(self, refusal: InvalidSettings) -> InvalidSettings:
+        """A refusal of values with the variables that they came from: some name a file that holds the value."""
+
+        def given(name: re.Match[str]) -> str:
+            file = name[0] + _FILE
+            return file if file in self._given and not file.lower().endswith(tuple(_KEPT_PATHS)) else name[0]
+
+        return InvalidSettings(re.sub(rf"{PREFIX}\w+", given, str(refusal)))
 
     def part(self, part: str, items: Iterable[Field[Any]]) -> dict[str, Any]:
         """What is given to a program that has settings of its own, whose variables all begin alike.

@@ -630,9 +630,13 @@ class Settings:
         given.check(read_from_env(), OF_TARGET.values(), names)
         values: dict[str, Any] = {"sentry_dsn": os.environ.get("SENTRY_DSN", "")}
         values |= given.values(item for item in read_from_env() if item.name != "targets")
-        if names:
-            values["targets"] = tuple(Target(name=name, **given.values(OF_TARGET.values(), name)) for name in names)
-        return cls(**{**values, **overrides})
+        of_targets = {name: given.values(OF_TARGET.values(), name) for name in names}
+        try:
+            if names:
+                values["targets"] = tuple(Target(name=name, **fields) for name, fields in of_targets.items())
+            return cls(**{**values, **overrides})
+        except InvalidSettings as refusal:
+            raise given.told(refusal) from None
 
 
 def _unreadable(path: str) -> str:

@@ -195,6 +195,21 @@ def test_a_variable_and_its_file_together_are_refused(monkeypatch, tmp_path):
         Settings.from_env()
 
 
+@pytest.mark.parametrize(
+    ("name", "text"), [("REDIS_URL", "127.0.0.1:6379"), ("BASE_URL", "ledger"), ("LEASE_S", "1"), ("CONFIRM", "hope")]
+)
+def test_what_is_refused_of_a_file_is_told_by_the_variable_that_names_it(monkeypatch, tmp_path, name, text):
+    path = tmp_path / "value"
+    path.write_text(text)
+    monkeypatch.setenv(f"BLNK_RELAY_{name}_FILE", str(path))
+    with pytest.raises(InvalidSettings, match=rf"^BLNK_RELAY_{name}_FILE\b"):
+        Settings.from_env()
+    monkeypatch.delenv(f"BLNK_RELAY_{name}_FILE")
+    monkeypatch.setenv(f"BLNK_RELAY_{name}", text)
+    with pytest.raises(InvalidSettings, match=rf"^BLNK_RELAY_{name}\b"):
+        Settings.from_env()
+
+
 @pytest.mark.parametrize("make", [lambda path: path / "nothing", lambda path: path], ids=["missing", "a folder"])
 @pytest.mark.parametrize("name", ["TOKEN", "CONNECTIONS"])
 def test_a_file_that_cannot_be_read_is_named(monkeypatch, tmp_path, make, name):
