@@ -58,28 +58,21 @@ class Worker(CeleryWorker):
 
 
 def check_journals(journals: Journals) -> list[OtherLedger]:
-    """Look at all journals, and at each server once: say what could be lost, and whose journal is another ledger's.
+    """Look at all journals, and at each server once: say what could be lost, who is away, and whose journal it is not.
 
     Raises:
         InvalidSettings: A server cannot be used at all.
-        JournalUnavailable: None can be reached.
     """
     foreign: list[OtherLedger] = []
-    failure: JournalUnavailable | None = None
-    reached = False
     for targets in by_server(journals.settings):
         try:
             for warning in journals.of(targets[0]).check_server():
                 tell(_log, AT_RISK, why=warning)
             foreign += [other for target in targets if (other := journals.of(target).foreign()) is not None]
-            reached = True
         except JournalUnavailable as error:
-            failure = error
             tell(_log, JOURNAL_AWAY, target=", ".join(targets), why=error)
     for other in foreign:
         tell(_log, OTHER_LEDGER, why=other, target=other.target)
-    if failure is not None and not reached:
-        raise failure
     return foreign
 
 
@@ -123,16 +116,13 @@ def run_worker(settings: Settings, *, lanes: tuple[str, ...] = (), pool: str = "
     )
     app = make_app(settings, options["concurrency"] if pool == "prefork" else 0)
     journals = app.conf.blnk_relay.relay.journals
-    try:
-        if not settings.durability_chosen:
-            tell(_log, AT_RISK, why=UNCHOSEN)
-        for sentence in told_twice(settings):
-            tell(_log, AT_RISK, why=sentence)
-        foreign = check_journals(journals)
-        if foreign and len(foreign) == len(settings.ledgers):
-            raise foreign[0]
-    except JournalUnavailable as error:
-        tell(_log, JOURNAL_AWAY, target=", ".join(settings.ledgers), why=error)
+    if not settings.durability_chosen:
+        tell(_log, AT_RISK, why=UNCHOSEN)
+    for sentence in told_twice(settings):
+        tell(_log, AT_RISK, why=sentence)
+    foreign = check_journals(journals)
+    if foreign and len(foreign) == len(settings.ledgers):
+        raise foreign[0]
     worker = Worker(app=app, **options)
 
     def told(**_: Any) -> None:

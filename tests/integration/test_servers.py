@@ -11,12 +11,12 @@ from typing import Any
 import pytest
 import redis
 
-from blnk_relay import AsyncRelay, InvalidSettings, NotDurable, NotFound, Relay, Settings, UnsuitableServer
+from blnk_relay import AsyncRelay, InvalidSettings, NotDurable, NotFound, Relay, Settings, Target, UnsuitableServer
 from blnk_relay.journal import server as servers
 from blnk_relay.journal.journal import Journal
 from tests.support.payments import payment
 from worker.demo.valkey import start_valkey
-from worker.process import run_worker
+from worker.process import check_journals, run_worker
 
 
 @pytest.fixture(params=["all slots", "no slots"])
@@ -47,6 +47,17 @@ def test_a_worker_does_not_start_on_a_cluster(cluster, valkey):
             run_worker(settings)
         assert says in str(caught.value)
         assert ("write redis+cluster://" if "REDIS_URL" in says else "cluster-enabled no") in str(caught.value)
+
+
+def test_a_worker_says_once_of_each_server_at_its_start_that_it_is_away(settings, caplog):
+    away = Target(name="eu", redis_url="redis://127.0.0.1:1/0")
+    for at, targets in (("redis://127.0.0.1:2/0", ["default", "eu"]), (settings.redis_url, ["eu"])):
+        caplog.clear()
+        with Relay(replace(settings, redis_url=at, base_url="http://ledger", targets=(away,))) as relay:
+            assert check_journals(relay.journals) == []
+        said = [record.getMessage() for record in caplog.records if "cannot be used" in record.getMessage()]
+        assert len(said) == len(targets), said
+        assert all(target in line for target, line in zip(targets, said, strict=True))
 
 
 def test_a_producer_gives_no_receipt_on_a_cluster(cluster):
