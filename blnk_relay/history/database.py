@@ -6,7 +6,6 @@ however many workers copy. A worker that is frozen while it holds the lock loses
 
 from __future__ import annotations
 
-import re
 import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -16,11 +15,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import sqlalchemy as sa
-from sqlalchemy.engine import URL, make_url
-from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, OperationalError, SQLAlchemyError
+from sqlalchemy.engine import URL
+from sqlalchemy.exc import NoSuchModuleError, OperationalError
 
 from blnk_relay.errors import HistoryUnavailable, InvalidSettings
 from blnk_relay.history import schema
+from blnk_relay.history.address import SETTING, address_of, shown
+from blnk_relay.history.telling import reported
 from blnk_relay.history.values import HIDDEN, Acted, Ended, Life, indexed, stored
 
 if TYPE_CHECKING:
@@ -63,36 +64,6 @@ _ENDS = (sa.func.min, sa.func.max)
 NEWEST = "0002"
 _ENOUGH = ("0001", NEWEST)
 
-_SETTING = "BLNK_RELAY_HISTORY_URL"
-_DRIVERS = {"postgresql": "postgresql+psycopg", "postgres": "postgresql+psycopg", "sqlite": "sqlite"}
-
-
-def address_of(text: str) -> URL:
-    """The address of the database, as the settings have it.
-
-    Raises:
-        InvalidSettings: It is none, or of a database that is not supported; nothing of it is quoted.
-    """
-    try:
-        url = make_url(text)
-    except (ArgumentError, ValueError):
-        raise InvalidSettings(
-            f"{_SETTING} is not an address of a database: write sqlite:////path/of/a/file, or "
-            "postgresql://user:password@host:5432/database"
-        ) from None
-    name = url.drivername.partition("+")[0]
-    if name not in _DRIVERS or url.drivername not in (name, _DRIVERS[name]):
-        raise InvalidSettings(f"{_SETTING} must be of SQLite (sqlite:///…) or PostgreSQL (postgresql://…)")
-    if name == "sqlite" and url.database in (None, "", ":memory:"):
-        raise InvalidSettings(f"{_SETTING} must name a file: sqlite:////path/of/a/file")
-    return url.set(drivername=_DRIVERS[name])
-
-
-def shown(text: str) -> str:
-    """An address without its secret parts, for people."""
-    url = address_of(text)
-    return str(url.database) if url.drivername == "sqlite" else f"{url.host or 'localhost'}/{url.database or ''}"
-
 
 @dataclass(frozen=True, slots=True)
 class Place:
@@ -124,14 +95,14 @@ class Database:
 
     def __init__(self, address: str) -> None:
         url = address_of(address)
-        self.shown = shown(address)
+        self.shown = shown(url)
         self.is_postgres = url.drivername.startswith("postgresql")
         try:
             self.engine = sa.create_engine(url, **(_postgres(url) if self.is_postgres else _sqlite(url)))
             self._bound = _bounded(self.engine) if self.is_postgres else None
         except (ModuleNotFoundError, NoSuchModuleError):
             raise InvalidSettings(
-                f"{_SETTING} needs what is not installed: pip install 'blnk-relay-worker[history]'"
+                f"{SETTING} needs what is not installed: pip install 'blnk-relay-worker[history]'"
             ) from None
         if not self.is_postgres:
             sa.event.listen(self.engine, "connect", _prepare_sqlite)
@@ -526,7 +497,7 @@ def _bounded(engine: sa.Engine) -> Watch:
 def _sqlite(url: URL) -> dict[str, Any]:
     folder = Path(url.database or "").parent
     if not folder.is_dir():
-        raise InvalidSettings(f"{_SETTING}: there is no folder {str(folder)!r} for the file")
+        raise InvalidSettings(f"{SETTING}: there is no folder {str(folder)!r} for the file")
     return {"connect_args": {"timeout": _LOCK_S, "check_same_thread": False}, "hide_parameters": True}
 
 
@@ -545,26 +516,3 @@ def _begin_sqlite(connection: sa.Connection) -> None:
 
 def _is_locked(error: BaseException) -> bool:
     return "locked" in str(getattr(error, "orig", "")) or "lock timeout" in str(getattr(error, "orig", ""))
-
-
-#: What may stand in an error of a driver and is nobody's business.
-_QUOTED = re.compile(r"(postgres\w*://\S+|password\S*)", re.IGNORECASE)
-
-
-@contextmanager
-def reported() -> Iterator[None]:
-    """Tell errors of the database as ours, without addresses, statements or values.
-
-    Raises:
-        HistoryUnavailable: In their place.
-    """
-    try:
-        yield
-    except DBAPIError as error:
-        first = str(error.orig).strip().splitlines() or [""]
-        told = _QUOTED.sub("…", first[0])[:200] if isinstance(error, OperationalError) else ""
-        name = type(error.orig or error).__name__
-        raise HistoryUnavailable(f"the database of history: {name}" + (f": {told}" if told else ""), name) from None
-    except SQLAlchemyError as error:
-        name = type(error).__name__
-        raise HistoryUnavailable(f"the database of history: {name}", name) from None

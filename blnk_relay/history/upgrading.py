@@ -7,7 +7,8 @@ from pathlib import Path
 from alembic import command
 from alembic.config import Config
 
-from blnk_relay.history.database import Database, reported
+from blnk_relay.history.database import Database
+from blnk_relay.history.telling import reported
 
 _MIGRATIONS = Path(__file__).parent / "migrations"
 
