@@ -25,6 +25,7 @@ from blnk_relay.journal.question import Question
 from blnk_relay.journal.seal import keys_in
 from blnk_relay.journal.sieve import sifted_flow
 from blnk_relay.journal.status import Status, moment, statuses_flow
+from blnk_relay.money import exact_decimal
 
 if TYPE_CHECKING:
     from blnk_relay.history.values import Terms
@@ -221,17 +222,17 @@ def _terms(question: Question) -> Terms:
     from blnk_relay.history.values import Terms
 
     return Terms(
-        keys=(question.key,) if question.key else (),
+        keys=(indexed(question.key),) if question.key else (),
         names=_names(question),
         movement=_movement(question),
         meta={name: meta_text(value) for name, value in question.meta.items()},
         since=question.since,
         until=question.until,
-        kind=question.kind,
-        state=question.state,
-        outcome=question.outcome,
-        dead_class=question.dead_class,
-        code=question.code,
+        kind=indexed(question.kind),
+        state=indexed(question.state),
+        outcome=indexed(question.outcome),
+        dead_class=indexed(question.dead_class),
+        code=indexed(question.code),
     )
 
 
@@ -239,7 +240,7 @@ def _movement(question: Question) -> dict[str, str]:
     """What has to hold of one movement."""
     asked = {
         "currency": question.currency,
-        "amount": "" if question.amount is None else plain_amount(question.amount),
+        "amount": "" if question.amount is None else plain_amount(exact_decimal(question.amount)),
         "precise_amount": "" if question.precise_amount is None else str(question.precise_amount),
         "source": question.source,
         "destination": question.destination,

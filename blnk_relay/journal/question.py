@@ -9,6 +9,14 @@ from decimal import Decimal
 from typing import TypedDict
 
 from blnk_relay.errors import Refused
+from blnk_relay.money import exact_decimal
+
+#: Fields that are numbers, and those that Redis and the database are asked for as they are.
+_AMOUNTS = ("amount", "precise_amount")
+_TEXTS = (
+    "text", "key", "reference", "ledger_id", "currency", "source", "destination", "kind", "state", "outcome",
+    "dead_class", "code",
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,13 +64,24 @@ class Question:
         return replace(self, text="", key=self.text), replace(self, text="", reference=self.text, ledger_id=self.text)
 
     def check(self) -> None:
-        """Refuse what asks for nothing.
+        """Refuse what asks for nothing, and what nobody can be asked.
 
         Raises:
-            Refused: Nothing is given but a target.
+            Refused: Nothing is given but a target, an amount is none or longer than any, or a text is none.
         """
         if replace(self, target=None) == Question():
             raise Refused("nothing is asked for: name a key, a reference, an id, an amount, an end, a time or another")
+        for name in _AMOUNTS:
+            if (amount := getattr(self, name)) is not None:
+                try:
+                    exact_decimal(amount)
+                except ValueError as error:
+                    raise Refused(f"{name}: {error}") from None
+        for name in _TEXTS:
+            try:
+                getattr(self, name).encode()
+            except UnicodeEncodeError:
+                raise Refused(f"{name}: half a character is no text") from None
 
 
 class Asking(TypedDict, total=False):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -30,13 +30,12 @@ class Amount(click.ParamType[Decimal]):
 
     def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> Decimal:
         """Read it, or fail with a sentence."""
+        from blnk_relay.money import exact_decimal
+
         try:
-            amount = Decimal(str(value))
-        except InvalidOperation:
-            self.fail(f"{value!r} is not an amount such as 25.00.", param, ctx)
-        if not amount.is_finite():
-            self.fail(f"{value!r} is not an amount such as 25.00.", param, ctx)
-        return amount
+            return exact_decimal(str(value))
+        except ValueError as error:
+            self.fail(f"{value!r} is not an amount such as 25.00: {error}", param, ctx)
 
 
 class Meta(click.ParamType[tuple[str, str]]):

@@ -218,7 +218,12 @@ def test_a_payment_is_found_by_what_is_known_of_it_and_it_is_said_where_was_look
     found = script.get("/api/v1/find?text=ref-zoe").json()
     assert [one["key"] for one in found["intents"]] == ["order-zoe"]
     assert rest(next(door for door in API if door.path == "/api/v1/find").about["out"], found) == {}
-    for query, says in (("amount=ten", "not an amount"), ("meta=x", "name=value"), ("state=ready", "not a state here")):
+    for query, says in (
+        ("amount=ten", "not an amount"),
+        ("amount=1E300000000", "64 digits"),
+        ("meta=x", "name=value"),
+        ("state=ready", "not a state here"),
+    ):
         answer = ann.get(f"/find?{query}")
         assert answer.status_code == 400
         assert says in readable(answer.text)

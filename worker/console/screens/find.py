@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from typing import Any
 
 from blnk_relay import FindResult
+from blnk_relay.money import exact_decimal
 from worker.cli.find import FOUND_STATES
 from worker.console.asking import Ask, BadRequest, Page
 from worker.console.screens.filters import PAGE, Filters, now_of
@@ -13,6 +14,9 @@ from worker.console.screens.intents import choices
 
 #: Longest value that is looked for.
 _MOST_TEXT = 300
+
+#: So much of an amount that is none is told.
+_MOST_SHOWN = 40
 
 #: Fields that are looked for as they are given.
 _TEXTS = ("reference", "ledger_id", "currency", "source", "destination", "outcome")
@@ -53,12 +57,9 @@ def _amount(text: str) -> Decimal | None:
     if not text:
         return None
     try:
-        amount = Decimal(text)
-    except InvalidOperation:
-        amount = Decimal("NaN")
-    if not amount.is_finite():
-        raise BadRequest(f"{text!r} is not an amount such as 25.00")
-    return amount
+        return exact_decimal(text)
+    except ValueError as error:
+        raise BadRequest(f"{text[:_MOST_SHOWN]!r} is not an amount such as 25.00: {str(error).rstrip('.')}") from None
 
 
 def _meta(query: dict[str, str]) -> dict[str, str]:
