@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Literal, cast
 from blnk_relay.errors import HistoryUnavailable, InvalidSettings, JournalUnavailable
 from blnk_relay.history.values import MOST_NAMES, Ended, ended_at, indexed, meta_text, plain_amount
 from blnk_relay.history.values import number as read
+from blnk_relay.intents.states import State
 from blnk_relay.journal.beside import owners_flow
 from blnk_relay.journal.copying import OPEN, Wanted, ended_flow, spellings_flow
 from blnk_relay.journal.entries import id_of
@@ -24,7 +25,7 @@ from blnk_relay.journal.listing import batched
 from blnk_relay.journal.question import Question
 from blnk_relay.journal.seal import keys_in
 from blnk_relay.journal.sieve import sifted_flow
-from blnk_relay.journal.status import Status, moment, statuses_flow
+from blnk_relay.journal.status import Status, milliseconds, moment, statuses_flow
 from blnk_relay.money import exact_decimal
 
 if TYPE_CHECKING:
@@ -41,6 +42,9 @@ _AT_ONCE = 50
 
 #: What the ledger puts behind a reference of ours for rows of its own.
 _DERIVED = ("_q", "_refund")
+
+#: States in history that are not the last one.
+_UNSURE = (State.DEAD, OPEN)
 
 _ANYTHING = Wanted(payload=False, meta=frozenset({"*"}), log=False)
 
@@ -89,38 +93,41 @@ class FindResult:
 
 
 def find(journals: Sequence[Journal], question: Question, most: int) -> FindResult:
-    """See :meth:`blnk_relay.Operator.find`."""
+    """See :meth:`blnk_relay.Operator.find`.
+
+    An intent goes from a journal to history and never back: whoever asks in that order meets each at least once.
+    """
     question.check()
     questions = question.each()
-    looked: list[Looked] = []
     found: dict[tuple[str, str], Located] = {}
-    settings = journals[0].settings
-    more = False
-    past: list[tuple[str, Ended]] = []
-    if settings.history_url:
-        past, more, told = _in_history(journals, questions, most)
-        looked.append(told)
-    else:
-        looked.append(Looked("history", whole=False, told="there is none: BLNK_RELAY_HISTORY_URL is not set"))
+    there: list[Looked] = []
     for journal in journals:
-        try:
-            ids, told = _in_journal(journal, questions, most)
-            # What was a letter when it was copied may be another thing by now.
-            ids += [one.id for target, one in past if target == journal.target and one.state in ("dead", OPEN)]
-            for status in _statuses(journal, ids):
-                if _still(status, question):
-                    found[status.target, status.id] = Located(status, "journal")
-                else:
-                    past = [(target, one) for target, one in past if (target, one.id) != (status.target, status.id)]
-            looked.append(told)
-        except JournalUnavailable as error:
-            looked.append(
-                Looked(f"journal of target {journal.target}", whole=False, told=f"could not be read: {error}")
-            )
+        some, told = _in_journal(journal, questions, most)
+        found |= {(one.target, one.id): Located(one, "journal") for one in some if _still(one, question)}
+        there.append(told)
+    past, more, history = _in_history(journals, questions, most)
+    # Nobody but the journal knows what became of a letter; and of what both have otherwise, what it is by now.
+    unsure = [
+        (target, one)
+        for target, one in past
+        if one.state in _UNSURE or ((target, one.id) in found and found[target, one.id].status.state != one.state)
+    ]
+    now = _now(journals, unsure)
     for target, one in past:
-        found.setdefault((target, one.id), Located(_status(target, one), "history"))
+        place, located = (target, one.id), Located(_status(target, one), "history")
+        if (since := now.get(place)) is None:
+            found.setdefault(place, located)
+            continue
+        found.pop(place, None)
+        if since.kind:
+            located = Located(since, "journal")
+        elif one.state in _UNSURE:
+            # What is left of one that was trimmed says less than history does, and later.
+            located = replace(located, status=_ended_since(located.status, since))
+        if _still(located.status, question):
+            found[place] = located
     newest = sorted(found.values(), key=lambda one: _at(one.status), reverse=True)
-    return FindResult(tuple(newest[:most]), tuple(looked), more or len(newest) > most)
+    return FindResult(tuple(newest[:most]), (history, *there), more or len(newest) > most)
 
 
 def _at(status: Status) -> float:
@@ -131,16 +138,40 @@ def _still(status: Status, question: Question) -> bool:
     """Whether what can change of an intent is as it is asked for."""
     state = status.state if status.state in ("done", "dead", "discarded", "cancelled") else OPEN
     names = ("outcome", "code", "kind", "dead_class")
-    return question.state in ("", state) and all(
-        getattr(question, name) in ("", getattr(status, name)) for name in names
+    at_ms = milliseconds(status.updated) if status.updated else 0
+    return (
+        question.state in ("", state)
+        and all(getattr(question, name) in ("", getattr(status, name)) for name in names)
+        and (not question.since or at_ms >= ended_at(question.since))
+        and (not question.until or at_ms < ended_at(question.until))
     )
+
+
+def _now(journals: Sequence[Journal], past: Sequence[tuple[str, Ended]]) -> dict[tuple[str, str], Status]:
+    """What journals say by now of intents in history; nothing where one is away."""
+    found: dict[tuple[str, str], Status] = {}
+    for journal in journals:
+        ids = [one.id for target, one in past if target == journal.target]
+        try:
+            found |= {(status.target, status.id): status for status in _statuses(journal, ids)}
+        except JournalUnavailable:
+            # It was said of it already that it could not be read, or it is copied once it is there.
+            continue
+    return found
+
+
+def _ended_since(status: Status, left: Status) -> Status:
+    """What history has of an intent, as it ended since by what its journal has kept of it."""
+    return replace(
+        status, state=left.state, outcome=left.outcome, dead_class="", code="", message="",
+        transaction_id=left.transaction_id or status.transaction_id,
+    )  # fmt: skip
 
 
 def _statuses(journal: Journal, ids: Sequence[str]) -> Iterator[Status]:
     for some in batched(list(dict.fromkeys(ids)), _AT_ONCE):
         for status in journal.drive(statuses_flow(journal.prefix, journal.seal, journal.target, some)):
-            # What is left of one that was trimmed says less than history does.
-            if status is not None and status.kind:
+            if status is not None:
                 yield status
 
 
@@ -163,6 +194,8 @@ def _status(target: str, one: Ended) -> Status:
 def _in_history(
     journals: Sequence[Journal], questions: Sequence[Question], most: int
 ) -> tuple[list[tuple[str, Ended]], bool, Looked]:
+    if not journals[0].settings.history_url:
+        return [], False, Looked("history", whole=False, told="there is none: BLNK_RELAY_HISTORY_URL is not set")
     try:
         from blnk_relay.history.database import Database
         from blnk_relay.history.search import names_are_cut, search
@@ -274,8 +307,20 @@ def _hidden_flow(journal: Journal, question: Question) -> Flow[Terms]:
 # -- journals ----------------------------------------------------------------------------------------------------------
 
 
-def _in_journal(journal: Journal, questions: Sequence[Question], most: int) -> tuple[list[str], Looked]:
-    """Ids of a journal that fit, somewhat more than wanted where there are more, and where was looked."""
+def _in_journal(journal: Journal, questions: Sequence[Question], most: int) -> tuple[list[Status], Looked]:
+    """Intents of a journal that fit, somewhat more than wanted where there are more, and where was looked."""
+    place = f"journal of target {journal.target}"
+    try:
+        ids, whole, told = _ids_in_journal(journal, questions, most)
+        # What is left of one that was trimmed says less than history does.
+        found = [status for status in _statuses(journal, ids) if status.kind]
+    except JournalUnavailable as error:
+        return [], Looked(place, whole=False, told=f"could not be read: {error}")
+    return found, Looked(place, whole=whole, told=told)
+
+
+def _ids_in_journal(journal: Journal, questions: Sequence[Question], most: int) -> tuple[list[str], bool, str]:
+    """Their ids, whether all that there is was looked at, and what was."""
     found: list[str] = []
     told: list[str] = []
     whole = True
@@ -307,8 +352,7 @@ def _in_journal(journal: Journal, questions: Sequence[Question], most: int) -> t
         told.append(f"the newest {len(ids):,} of {there:,} that are open, dead, or over and still there")
         whole = whole and len(ids) >= there
         found += _fitting(journal, journal.drive(sifted_flow(journal.prefix, ids, _terms(question))), question, most)
-    place = f"journal of target {journal.target}"
-    return found, Looked(place, whole=whole, told=", and ".join([", ".join(told[:-1]), told[-1]] if told[1:] else told))
+    return found, whole, ", and ".join([", ".join(told[:-1]), told[-1]] if told[1:] else told)
 
 
 def _by_name_flow(journal: Journal, question: Question) -> Flow[list[str]]:

@@ -375,16 +375,16 @@ def test_what_a_journal_hides_is_nowhere_in_the_clear_and_found_with_its_key(val
     )  # fmt: skip
     database = made(url)
     with Relay(hidden) as relay:
-        relay.enqueue(top_up("secret-order", "77.77", "@secret-wallet"), key="order-1")
+        relay.enqueue(top_up("secret-order", "7654321.98", "@secret-wallet"), key="order-1")
         journal = relay.journal()
         finish(journal, *journal.claim(LANE, WORKER, 10).items)
         copy(journal, database)
         trim(journal)
         operator = Operator(relay.journals, relay.bells)
         told = str(books_of(database))
-        assert [text for text in ("secret-order", "77.77", "7777", "@secret-wallet", "@world") if text in told] == []
+        assert [text for text in ("secret-order", "7654321.98", "765432198", "@secret-wallet", "@world") if text in told] == []
         assert "order-1" in told
-        asked = {"destination": "@secret-wallet", "amount": Decimal("77.77"), "meta": {"order": "secret-order"}}
+        asked = {"destination": "@secret-wallet", "amount": Decimal("7654321.98"), "meta": {"order": "secret-order"}}
         assert keys(operator, **asked) == ["order-1"]
         assert keys(operator, destination="@somebody-else") == []
     with Relay(replace(hidden, encryption_keys="")) as stranger:

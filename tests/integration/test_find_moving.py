@@ -1,0 +1,127 @@
+"""``find`` while intents go from a journal to history, and where history has not heard of what came since."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from blnk_relay import Operator, Relay, Settings
+from blnk_relay.history.database import Database
+from blnk_relay.journal import finding
+from blnk_relay.journal.journal import Journal
+from tests.support.history import copy
+from tests.support.journal import LANE, WORKER, bury, enqueue, finish, pay, status, trim
+from tests.support.payments import SHOP
+
+
+@pytest.fixture
+def sort() -> str:
+    """What is tried here is the same with each database."""
+    return "sqlite"
+
+
+@pytest.fixture
+def settings(settings: Settings, url: str) -> Settings:
+    return replace(settings, history_url=url)
+
+
+def found(operator: Operator, **asked: Any) -> list[tuple[str, str, str]]:
+    return sorted((one.status.key, one.status.state, one.where) for one in operator.find(**asked).found)
+
+
+def end(journal: Journal) -> None:
+    """What is ready is done."""
+    finish(journal, *journal.claim(LANE, WORKER, 100).items)
+
+
+@pytest.fixture
+def between(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[], object]], None]:
+    """Has something happen after the first of the two looks."""
+
+    def set_up(act: Callable[[], object]) -> None:
+        happened: list[object] = []
+
+        def then(looks: Callable[..., Any]) -> Callable[..., Any]:
+            def look(*arguments: Any) -> Any:
+                answer = looks(*arguments)
+                if not happened:
+                    happened.append(act())
+                return answer
+
+            return look
+
+        for name in ("_in_history", "_in_journal"):
+            monkeypatch.setattr(finding, name, then(getattr(finding, name)))
+
+    return set_up
+
+
+def test_what_goes_to_history_between_the_two_looks_is_found(
+    relay: Relay, database: Database, between: Callable[[Callable[[], object]], None]
+) -> None:
+    journal, operator = relay.journal(), Operator(relay.journals, relay.bells)
+    pay(relay, "before")
+    copy(journal, database)
+    trim(journal)
+    enqueue(relay, "moving")
+
+    def move() -> None:
+        end(journal)
+        copy(journal, database)
+        trim(journal)
+        assert relay.get("moving").key == ""
+
+    between(move)
+    assert [key for key, _, _ in found(operator, destination=SHOP)] == ["before", "moving"]
+
+
+def test_what_was_a_letter_in_history_is_told_as_it_ended_between_the_two_looks(
+    relay: Relay, database: Database, between: Callable[[Callable[[], object]], None]
+) -> None:
+    journal, operator = relay.journal(), Operator(relay.journals, relay.bells)
+    bury(relay, "poor")
+    copy(journal, database)
+
+    def move() -> None:
+        operator.replay(status(journal, "poor"), who="me", reason="funds came")
+        end(journal)
+        copy(journal, database)
+        trim(journal)
+
+    between(move)
+    assert found(operator, key="poor") == [("poor", "done", "history")]
+
+
+def test_a_letter_that_ended_while_history_was_off_is_not_told_as_a_letter(relay: Relay, database: Database) -> None:
+    journal, operator = relay.journal(), Operator(relay.journals, relay.bells)
+    bury(relay, "poor")
+    copy(journal, database)
+    operator.history_off(who="me", reason="for a while", forced=True)
+    operator.replay(status(journal, "poor"), who="me", reason="funds came")
+    end(journal)
+    trim(journal)
+    copy(journal, database)
+    assert found(operator, state="dead") == []
+    assert found(operator, code="NO") == []
+    [(_, state, where)] = found(operator, key="poor")
+    assert (state, where) == ("done", "history")
+    [one] = operator.find(key="poor").found
+    assert (one.status.outcome, one.status.dead_class, one.status.code) == ("applied", "", "")
+    assert found(operator, state="done") == [], "the row is looked up by what stands in it"
+
+
+def test_what_changed_after_the_time_that_is_asked_for_is_not_found(relay: Relay, database: Database) -> None:
+    journal, operator = relay.journal(), Operator(relay.journals, relay.bells)
+    bury(relay, "poor", "other")
+    copy(journal, database)
+    time.sleep(0.01)
+    until = operator.now()
+    time.sleep(0.01)
+    operator.replay(status(journal, "poor"), who="me", reason="funds came")
+    end(journal)
+    assert found(operator, until=until) == [("other", "dead", "journal")]
+    assert found(operator, since=until) == [("poor", "done", "journal")]
