@@ -14,20 +14,16 @@ from typing import TYPE_CHECKING
 from blnk_relay.errors import HistoryUnavailable, JournalUnavailable
 from blnk_relay.journal.copier import Copier
 from blnk_relay.log import HISTORY_BEGINS, HISTORY_BEHIND, HISTORY_UNCOPIED, tell
-from blnk_relay.settings import Settings
 from worker.complaints import Complaints
+from worker.forgetting import Forgetting
 from worker.history import database_of
 from worker.threads import ThreadStep
 
 if TYPE_CHECKING:
-    from blnk_relay.history.database import Database
     from blnk_relay.relay import Relay
 
 #: Shortest and longest wait between two looks at a journal: with something to do, and after a failure.
 _LEAST_S, _MOST_S = 0.01, 30.0
-
-#: How often it is looked for what is too old, and how many intents go in one transaction then.
-_FORGET_EVERY_S, _FORGET_MOST = 600.0, 1_000
 
 _log = logging.getLogger(__name__)
 
@@ -73,7 +69,7 @@ def copy_until(stop: threading.Event, relay: Relay) -> None:
     settings = relay.settings
     database = database_of(settings)
     turns = [Turn(Copier(relay.journal(target), database), settings.sweep_s) for target in settings.ledgers]
-    forgetting = Forgetting(settings, database)
+    forgetting = Forgetting(relay, database)
     while not stop.wait(max(_LEAST_S, min(turn.due_s for turn in turns) - time.monotonic())):
         for turn in turns:
             if turn.due_s <= time.monotonic() and not stop.is_set():
@@ -125,34 +121,3 @@ class Turn:
         )
         self._failed_s = min(_MOST_S, max(self._idle_s, self._failed_s * 2))
         self.due_s = time.monotonic() + self._failed_s
-
-
-class Forgetting:
-    """Deletes from history what is older than its retention, a batch at a time.
-
-    Args:
-        settings: The retention.
-        database: The database.
-    """
-
-    def __init__(self, settings: Settings, database: Database) -> None:
-        self._settings = settings
-        self._database = database
-        self._names = frozenset(f"{settings.namespace}:{target}" for target in settings.ledgers)
-        self._complaints = Complaints(_log)
-        self._due_s = time.monotonic() + settings.sweep_s
-
-    def look(self) -> None:
-        """Delete a batch, if one is due."""
-        if not self._settings.history_retention_s or time.monotonic() < self._due_s:
-            return
-        before_ms = int((time.time() - self._settings.history_retention_s) * 1000)
-        self._due_s = time.monotonic() + _FORGET_EVERY_S
-        try:
-            numbers = [number for name, number in self._database.journals().items() if name in self._names]
-            if self._database.forget(before_ms, _FORGET_MOST, numbers) >= _FORGET_MOST:
-                self._due_s = time.monotonic() + self._settings.sweep_s
-        except HistoryUnavailable as error:
-            self._complaints.say(
-                HISTORY_BEHIND, why=f"it keeps what it should forget: {error}", error=type(error).__name__
-            )

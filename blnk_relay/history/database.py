@@ -80,6 +80,19 @@ class Place:
     epoch: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class Copied:
+    """A journal that was copied here.
+
+    Attributes:
+        number: That of the journal in the other tables.
+        copied_ms: Its time when the last page was copied.
+    """
+
+    number: int
+    copied_ms: int
+
+
 class Database:
     """The database of history. Threads may share it; each call has a connection of its own.
 
@@ -156,11 +169,12 @@ class Database:
                 self._id = connection.scalar(sa.select(schema.database.c.id)) or ""
         return self._id
 
-    def journals(self) -> dict[str, int]:
-        """Numbers of all journals that were ever copied here, by name."""
+    def journals(self) -> dict[str, Copied]:
+        """All journals that were ever copied here, by name."""
+        table = schema.journals
         with self.reading() as connection:
-            rows = connection.execute(sa.select(schema.journals.c.name, schema.journals.c.number))
-            return {row.name: row.number for row in rows}
+            rows = connection.execute(sa.select(table.c.name, table.c.number, table.c.copied_ms))
+            return {row.name: Copied(row.number, row.copied_ms) for row in rows}
 
     def counts(self) -> dict[str, int]:
         """How many rows each table has; of large ones about how many."""
@@ -252,23 +266,22 @@ class Database:
 
     # -- retention ---------------------------------------------------------------------------------------------------
 
-    def forget(self, before_ms: int, most: int, journals: Iterable[int]) -> int:
+    def forget(self, before: Mapping[int, int], most: int) -> bool:
         """Delete intents that ended before a time, with all that is theirs, and actions from before it.
 
         Open letters stay.
 
         Args:
-            before_ms: The time.
-            most: Intents in one transaction.
-            journals: Numbers of the journals that it is said of.
+            before: The time, in milliseconds, by the numbers of the journals that it is said of.
+            most: Intents, and actions, in one transaction.
 
         Returns:
-            How many intents went; less than ``most`` when none is left.
+            Whether there may be more.
         """
-        gone = 0
+        gone = acted = 0
         writing = self.engine.execution_options(writes=True)
         with reported(), writing.begin() as connection:
-            for number in journals:
+            for number, before_ms in before.items():
                 table = schema.intents
                 old = (
                     sa.select(table.c.id)
@@ -285,10 +298,17 @@ class Database:
                     connection.execute(sa.delete(table).where(table.c.journal == number, table.c.id.in_(some)))
                 gone += len(ids)
                 acts = schema.actions
-                those = sa.select(acts.c.entry).where(acts.c.journal == number, acts.c.at_ms < before_ms).limit(most)
-                for some in _batches(list(connection.scalars(those))):
+                those = (
+                    sa.select(acts.c.entry)
+                    .where(acts.c.journal == number, acts.c.at_ms < before_ms)
+                    .order_by(acts.c.at_ms)
+                    .limit(most - acted)
+                )
+                entries = list(connection.scalars(those))
+                for some in _batches(entries):
                     connection.execute(sa.delete(acts).where(acts.c.journal == number, acts.c.entry.in_(some)))
-        return gone
+                acted += len(entries)
+        return max(gone, acted) >= most
 
 
 #: States whose intents are forgotten after the retention.

@@ -210,7 +210,8 @@ def _in_history(
         database = Database(settings.history_url)
         try:
             database.id()
-            numbers = {number: targets[name] for name, number in database.journals().items() if name in targets}
+            known = database.journals()
+            numbers = {known[name].number: target for name, target in targets.items() if name in known}
             with database.reading() as connection:
                 for terms in (terms for question in questions for terms in _variants(journals, question)):
                     some, further = search(connection, terms, numbers, most, by_class=database.finds_classes)

@@ -382,7 +382,9 @@ def test_what_a_journal_hides_is_nowhere_in_the_clear_and_found_with_its_key(val
         trim(journal)
         operator = Operator(relay.journals, relay.bells)
         told = str(books_of(database))
-        assert [text for text in ("secret-order", "7654321.98", "765432198", "@secret-wallet", "@world") if text in told] == []
+        assert [
+            text for text in ("secret-order", "7654321.98", "765432198", "@secret-wallet", "@world") if text in told
+        ] == []
         assert "order-1" in told
         asked = {"destination": "@secret-wallet", "amount": Decimal("7654321.98"), "meta": {"order": "secret-order"}}
         assert keys(operator, **asked) == ["order-1"]
