@@ -19,7 +19,7 @@ from sqlalchemy.engine import URL
 from sqlalchemy.exc import NoSuchModuleError, OperationalError
 
 from blnk_relay.errors import HistoryUnavailable, InvalidSettings
-from blnk_relay.history import schema
+from blnk_relay.history import revisions, schema
 from blnk_relay.history.address import SETTING, address_of, shown
 from blnk_relay.history.telling import reported
 from blnk_relay.history.values import HIDDEN, Acted, Ended, Life, indexed, stored
@@ -59,10 +59,6 @@ _MOST_COUNTED = 100_000
 
 #: Each asked for by itself is found along the key.
 _ENDS = (sa.func.min, sa.func.max)
-
-#: The newest migration, and those with which all works as well, if more slowly: what is new in 0002 is an index.
-NEWEST = "0002"
-_ENOUGH = ("0001", NEWEST)
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,8 +115,11 @@ class Database:
             ) from None
         if not self.is_postgres:
             sa.event.listen(self.engine, "connect", _prepare_sqlite)
+            sa.event.listen(self.engine, "connect", self._opened)
             sa.event.listen(self.engine, "begin", _begin_sqlite)
         self._id = ""
+        self._path = Path(url.database or "")
+        self._file: tuple[int, int] | None = None
         self.finds_classes = False
         self._lock = threading.Lock()
         self._journals: dict[str, int] = {}
@@ -146,9 +145,11 @@ class Database:
         """The newest migration that was made; empty for none.
 
         Raises:
-            HistoryUnavailable: The database cannot be reached.
+            HistoryUnavailable: The database cannot be reached, or cannot hold every text.
         """
         with self.reading() as connection:
+            if self.is_postgres:
+                _check_encoding(connection.scalar(sa.text("show server_encoding")))
             if not sa.inspect(connection).has_table(schema.VERSIONS):
                 return ""
             return connection.scalar(sa.text(f"select version_num from {schema.VERSIONS}")) or ""  # noqa: S608 - our own name
@@ -159,15 +160,25 @@ class Database:
         Raises:
             HistoryUnavailable: It cannot be reached, or its tables are not those of this version.
         """
+        if self.was_replaced():
+            self.engine.dispose()
+            self._id, self._file = "", None
         if not self._id:
             found = self.revision()
-            if found not in _ENOUGH:
-                what = "has no tables of ours yet" if not found else f"has tables of revision {found}, not {NEWEST}"
-                raise HistoryUnavailable(f"the database of history {what}: upgrade its tables", "schema")
-            self.finds_classes = found == NEWEST
+            revisions.check_usable(found)
+            self.finds_classes = found == revisions.NEWEST
             with self.reading() as connection:
                 self._id = connection.scalar(sa.select(schema.database.c.id)) or ""
         return self._id
+
+    def was_replaced(self) -> bool:
+        """Whether another file stands in the place of the one that is open, or none: what is written is lost then."""
+        return self._file is not None and self._file != _file_at(self._path)
+
+    def _opened(self, _connection: Any, _record: Any) -> None:
+        """Note which file it is, with the first connection to it."""
+        if self._file is None:
+            self._file = _file_at(self._path)
 
     def journals(self) -> dict[str, Copied]:
         """All journals that were ever copied here, by name."""
@@ -480,6 +491,8 @@ def _postgres(url: URL) -> dict[str, Any]:
             "connect_timeout": _CONNECT_S,
             "options": options,
             "application_name": "blnk-relay",
+            # Without it texts of a database that says nothing of its encoding come as bytes.
+            "client_encoding": "utf8",
             **keepalive,
         },
         # Nothing of that type is stored, and to look for it is a wait that cannot be bounded.
@@ -490,6 +503,16 @@ def _postgres(url: URL) -> dict[str, Any]:
         "pool_timeout": _CONNECT_S,
         "hide_parameters": True,
     }
+
+
+def _check_encoding(name: str | None) -> None:
+    """See that a server can keep whatever a payment may say."""
+    if name != "UTF8":
+        raise HistoryUnavailable(
+            f"the database of history has the encoding {name}, which does not hold every text: make one with "
+            "\"encoding 'UTF8' template template0\"",
+            "encoding",
+        )
 
 
 def _bounded(engine: sa.Engine) -> Watch:
@@ -519,6 +542,15 @@ def _sqlite(url: URL) -> dict[str, Any]:
     if not folder.is_dir():
         raise InvalidSettings(f"{SETTING}: there is no folder {str(folder)!r} for the file")
     return {"connect_args": {"timeout": _LOCK_S, "check_same_thread": False}, "hide_parameters": True}
+
+
+def _file_at(path: Path) -> tuple[int, int] | None:
+    """Which file stands at a path; None for none."""
+    try:
+        found = path.stat()
+    except FileNotFoundError:
+        return None
+    return found.st_dev, found.st_ino
 
 
 def _prepare_sqlite(connection: Any, _record: Any) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 from alembic import command
 from alembic.config import Config
 
+from blnk_relay.history import revisions
 from blnk_relay.history.database import Database
 from blnk_relay.history.telling import reported
 
@@ -24,9 +25,11 @@ def upgrade(database: Database, revision: str = "head") -> tuple[str, str]:
         The revision before (empty for none), and the one that it has.
 
     Raises:
-        HistoryUnavailable: The database cannot be reached, or does not allow it; nothing was changed.
+        HistoryUnavailable: The database cannot be reached, does not allow it, or has tables of a newer version; nothing
+            was changed.
     """
     before = database.revision()
+    revisions.check_known(before)
     with reported(), database.engine.execution_options(writes=True).begin() as connection:
         if database.is_postgres:
             database.take_time(connection)

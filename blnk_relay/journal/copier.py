@@ -109,6 +109,8 @@ class Copier:
             if not (portion.ids or portion.lives or portion.acted or portion.begins or portion.moved):
                 return Round()
             self._write(page, portion)
+        if self._database.was_replaced():
+            raise HistoryUnavailable("the file of history was replaced while a page was written into it", "replaced")
         # From here on it stands there for good.
         self._journal.drive(copied_flow(database, portion))
         copied = len(portion.ids) + len(portion.lives) + len(portion.acted)

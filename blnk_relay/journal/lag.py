@@ -23,7 +23,8 @@ class HistoryLag:
         held: Finished intents that are only kept because they are not copied; each takes about what it did before.
         seen_s: Seconds since somebody last looked what is to be copied; None for never.
         trouble: What keeps it from going on, in one word; empty for nothing: ``schema`` (run ``blnk-relay history
-            upgrade``), ``shape`` (run ``blnk-relay upgrade``), ``database`` (somebody copies into another one),
+            upgrade``), ``newer`` (its tables are of a newer version), ``encoding`` (it is not UTF-8), ``replaced``
+            (its file was), ``shape`` (run ``blnk-relay upgrade``), ``database`` (somebody copies into another one),
             ``journal`` (another journal of this name is copied into this database), or the name of an error.
         trouble_s: For how long.
         begun_s: Seconds since somebody began a page that is not over; None where none is under way.

@@ -433,6 +433,8 @@ _BRING_BACK = "bring the database back; see 'blnk-relay history status'"
 #: What keeps history from going on, by the word that is noted: in a sentence, and what to do.
 _IN_THE_WAY = {
     "schema": ("the database does not have the tables of this version", "blnk-relay history upgrade"),
+    "newer": ("the tables of the database are of a newer version", "bring the workers up to that version"),
+    "encoding": ("the database has an encoding that does not hold every text", "make one with encoding UTF8"),
     "shape": ("the journal has an older shape", "blnk-relay upgrade"),
     "database": (
         "workers copy into different databases",

@@ -164,6 +164,8 @@ CASES: list[tuple[Callable[[], Facts], str, Severity, int, str, str]] = [
     (lambda: copied(oldest_s=90.0), "history-behind", W, 40, "40 finished intents not copied", "history status"),
     (lambda: copied(trouble="OperationalError", trouble_s=9.0, held=7), "history-behind", W, 40, "7 of them", "back"),
     (lambda: copied(trouble="schema"), "history-behind", W, 40, "tables of this version", "history upgrade"),
+    (lambda: copied(trouble="newer"), "history-behind", W, 40, "of a newer version", "workers up to that version"),
+    (lambda: copied(trouble="encoding"), "history-behind", W, 40, "every text", "encoding UTF8"),
     (lambda: copied(trouble="shape", on=False), "history-behind", W, 40, "has not begun", "blnk-relay upgrade"),
     (lambda: copied(trouble="database"), "history-behind", W, 40, "different databases", "the same BLNK_RELAY_HIST"),
     (lambda: copied(trouble="journal"), "history-behind", W, 40, "another journal", "another BLNK_RELAY_HIST"),
