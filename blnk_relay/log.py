@@ -338,6 +338,12 @@ HISTORY_BEHIND = Event(
     "What is over is kept in Redis until it is copied; the work goes on.",
     ("target", "trace", "unsaid"),
 )
+HISTORY_ASIDE = Event(
+    "history_aside",
+    _WARNING,
+    "intent {intent} of target {target} cannot be read as a whole: history has what can be",
+    "What stands in Redis of it is not what any version writes.",
+)
 HISTORY_UNCOPIED = Event(
     "history_uncopied",
     _WARNING,

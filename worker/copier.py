@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from blnk_relay.errors import HistoryUnavailable, JournalUnavailable
 from blnk_relay.journal.copier import Copier
-from blnk_relay.log import HISTORY_BEGINS, HISTORY_BEHIND, HISTORY_UNCOPIED, tell
+from blnk_relay.log import HISTORY_ASIDE, HISTORY_BEGINS, HISTORY_BEHIND, HISTORY_UNCOPIED, tell
 from worker.complaints import Complaints
 from worker.forgetting import Forgetting
 from worker.history import database_of
@@ -107,6 +107,8 @@ class Turn:
         self._failed_s = 0.0
         if done.begins:
             tell(_log, HISTORY_BEGINS, target=self._copier.target, why=_BEGINS[done.begins])
+        for id_ in done.aside:
+            tell(_log, HISTORY_ASIDE, target=self._copier.target, intent=id_)
         took_s = time.monotonic() - began_s
         self.due_s = time.monotonic() + (max(_LEAST_S, took_s) if done.more else self._idle_s)
 

@@ -10,20 +10,21 @@ import secrets
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from blnk_relay.errors import HistoryUnavailable
+from blnk_relay.errors import HistoryUnavailable, JournalUnavailable
 from blnk_relay.journal.copying import (
     Portion,
     Wanted,
     begun_flow,
     copied_flow,
     created_flow,
-    ended_flow,
     lives_of,
     over_flow,
     portion_flow,
     trouble_flow,
 )
 from blnk_relay.journal.journal import Journal
+from blnk_relay.journal.lag import UNFORESEEN
+from blnk_relay.journal.salvaging import Salvage
 
 if TYPE_CHECKING:
     from blnk_relay.history.database import Database, Page, Place
@@ -48,11 +49,13 @@ class Round:
         copied: Intents, replays and actions that were copied.
         more: Whether there may be more at once.
         begins: Why all that the journal keeps, or all its letters, are copied anew; empty where they are not.
+        aside: Ids of intents that could not be read as a whole, and are copied as far as they could.
     """
 
     copied: int = 0
     more: bool = False
     begins: str = ""
+    aside: tuple[str, ...] = ()
 
 
 class Copier:
@@ -82,16 +85,18 @@ class Copier:
         Raises:
             HistoryUnavailable: The database cannot be used, or not for this journal; that is noted in it.
             JournalUnavailable: Redis did not answer; what was written is copied once more.
+            Exception: Nobody thought of that; it is noted in the journal as well.
         """
         journal = self._journal
         journal.drive(begun_flow(journal.prefix))
         try:
             done = self._round()
-        except HistoryUnavailable as error:
-            journal.drive(trouble_flow(journal.prefix, error.code or "unavailable", journal.now_ms()))
-            raise
-        except Exception:
+        except JournalUnavailable:
             journal.drive(over_flow(journal.prefix))
+            raise
+        except Exception as error:
+            code = error.code or "unavailable" if isinstance(error, HistoryUnavailable) else UNFORESEEN
+            journal.drive(trouble_flow(journal.prefix, code, journal.now_ms()))
             raise
         if done is None:
             # Somebody else is at it, and says himself when it is over.
@@ -108,13 +113,13 @@ class Copier:
             portion = self._portion(database, page)
             if not (portion.ids or portion.lives or portion.acted or portion.begins or portion.moved):
                 return Round()
-            self._write(page, portion)
+            aside = self._write(page, portion)
         if self._database.was_replaced():
             raise HistoryUnavailable("the file of history was replaced while a page was written into it", "replaced")
         # From here on it stands there for good.
         self._journal.drive(copied_flow(database, portion))
         copied = len(portion.ids) + len(portion.lives) + len(portion.acted)
-        return Round(copied, bool(copied or portion.moved), portion.begins)
+        return Round(copied, bool(copied or portion.moved), portion.begins, aside)
 
     def _portion(self, database: str, page: Page) -> Portion:
         portion = self._asked(database, page.place, met=False)
@@ -132,10 +137,12 @@ class Copier:
             portion_flow(database, place.page, place.epoch, place.born, fresh=fresh, most=self._most, met=met)
         )
 
-    def _write(self, page: Page, portion: Portion) -> None:
+    def _write(self, page: Page, portion: Portion) -> tuple[str, ...]:
+        """Write what a page is about; returns ids of what could not be read as a whole."""
         from blnk_relay.history.database import Place
 
-        journal = self._journal
-        ended, lives = journal.drive(ended_flow(journal.prefix, journal.seal, self._wanted, portion.ids))
+        salvage = Salvage(self._journal, self._wanted)
+        ended, lives = salvage.read(portion.ids)
         place = Place(portion.born, portion.page + 1, portion.epoch)
         page.write(place, portion.now_ms, ended, [*lives_of(portion.lives), *lives], portion.acted)
+        return tuple(salvage.aside)

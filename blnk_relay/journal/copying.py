@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import chain
@@ -54,8 +55,8 @@ _SIZES_AT_ONCE = 500
 #: Generations whose references are kept.
 _MOST_GENERATIONS = 100
 
-#: The same list as in the Redis hash of an intent; see common.lua.
-_FIELDS = (
+#: What is read of the Redis hash of an intent; see common.lua.
+FIELDS = (
     "state", "kind", "lane", "created", "updated", "gen", "attempts", "outcome", "txn", "parent", "class", "code",
     "message", "sealed", "token", "died", "results",
 )  # fmt: skip
@@ -227,7 +228,7 @@ def ended_flow(prefix: str, seal: Seal, wanted: Wanted, ids: Sequence[str]) -> F
         commands: list[tuple[str | int, ...]] = []
         for id_ in some:
             commands += [
-                ("HMGET", f"{prefix}intent:{id_}", *_FIELDS),
+                ("HMGET", f"{prefix}intent:{id_}", *FIELDS),
                 ("GET", f"{prefix}body:{id_}"),
                 ("HVALS", f"{prefix}parts:{id_}"),
             ]
@@ -237,17 +238,17 @@ def ended_flow(prefix: str, seal: Seal, wanted: Wanted, ids: Sequence[str]) -> F
         them = [(next(answers), next(answers), next(answers)) for _ in some]
         besides = [(next(answers), next(answers)) if wanted.log else ((), None) for _ in some]
         for id_, (values, body, parts), (log, died) in zip(some, them, besides, strict=True):
-            fields = {name: value or "" for name, value in zip(_FIELDS, values, strict=True)}
+            fields = {name: value or "" for name, value in zip(FIELDS, values, strict=True)}
             if not fields["state"]:
                 continue
             hide = None
             if hidden(fields["sealed"]):
-                hide = yield from _hide_flow(seal)
+                hide = yield from hide_flow(seal)
             ended.append(
-                _ended(id_, fields, body=body or "", log=log, parts=parts, seal=seal, wanted=wanted, hide=hide)
+                ended_of(id_, fields, body=body or "", log=log, parts=parts, seal=seal, wanted=wanted, hide=hide)
             )
             if wanted.log and fields["state"] in (State.DEAD, State.DISCARDED):
-                lives.append(_life(id_, fields, died))
+                lives.append(life_of(id_, fields, died))
     return ended, lives
 
 
@@ -271,7 +272,7 @@ def _trips_flow(prefix: str, ids: Sequence[str]) -> Flow[list[list[str]]]:
 Hide = Callable[[str, str], str]
 
 
-def _hide_flow(seal: Seal) -> Flow[Hide]:
+def hide_flow(seal: Seal) -> Flow[Hide]:
     """How texts of hidden payloads are searched for; where the key is missing, they are not."""
     try:
         secret = yield from seal.secret_flow()
@@ -284,11 +285,11 @@ def spellings_flow(seal: Seal, field: str, text: str) -> Flow[tuple[str, ...]]:
     """What a text is looked for by: as it is, and as a journal that hides payloads has it."""
     if not seal.keys():
         return (text,)
-    hide = yield from _hide_flow(seal)
+    hide = yield from hide_flow(seal)
     return tuple(dict.fromkeys(one for one in (text, hide(field, text)) if one))
 
 
-def _ended(
+def ended_of(
     id_: str,
     fields: Mapping[str, str],
     *,
@@ -406,7 +407,8 @@ def _lines(log: Sequence[str]) -> Iterator[Line]:
         )
 
 
-def _life(id_: str, fields: Mapping[str, str], died: object) -> Life:
+def life_of(id_: str, fields: Mapping[str, str], died: object) -> Life:
+    """What a letter is, with what the index of letters has of when it died."""
     closed = fields["state"] == State.DISCARDED
     return Life(
         intent=id_,
@@ -423,22 +425,24 @@ def _life(id_: str, fields: Mapping[str, str], died: object) -> Life:
 
 
 def lives_of(lines: Sequence[str]) -> list[Life]:
-    """What letters were, out of the lines that lives.lua has left."""
+    """What letters were, out of the lines that lives.lua has left; one that cannot be read is left out."""
     found = []
     for text in lines:
-        line = json.loads(text)
-        found.append(
-            Life(
-                intent=line["id"],
-                life=line["life"],
-                died_ms=read(line["died"]),
-                dead_class=line["class"],
-                code=line["code"],
-                message=line["message"],
-                generation=read(line["gen"]),
-                attempts=read(line["attempts"]),
-                closed=line["closed"],
-                closed_ms=read(line["at"]),
-            )
-        )
+        with suppress(ValueError, TypeError, KeyError):
+            found.append(_line_of_life(json.loads(text)))
     return found
+
+
+def _line_of_life(line: Mapping[str, Any]) -> Life:
+    return Life(
+        intent=line["id"],
+        life=line["life"],
+        died_ms=read(line["died"]),
+        dead_class=line["class"],
+        code=line["code"],
+        message=line["message"],
+        generation=read(line["gen"]),
+        attempts=read(line["attempts"]),
+        closed=line["closed"],
+        closed_ms=read(line["at"]),
+    )

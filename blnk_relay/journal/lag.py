@@ -9,6 +9,9 @@ from typing import Any
 from blnk_relay.journal.flows import Ask, Flow, Run
 from blnk_relay.settings import Settings
 
+#: What keeps history from going on, where it is an error that nobody thought of.
+UNFORESEEN = "unforeseen"
+
 
 @dataclass(frozen=True, slots=True)
 class HistoryLag:
@@ -24,8 +27,9 @@ class HistoryLag:
         seen_s: Seconds since somebody last looked what is to be copied; None for never.
         trouble: What keeps it from going on, in one word; empty for nothing: ``schema`` (run ``blnk-relay history
             upgrade``), ``newer`` (its tables are of a newer version), ``encoding`` (it is not UTF-8), ``replaced``
-            (its file was), ``shape`` (run ``blnk-relay upgrade``), ``database`` (somebody copies into another one),
-            ``journal`` (another journal of this name is copied into this database), or the name of an error.
+            (its file was), ``unforeseen`` (an error of this version; workers log it), ``shape`` (run ``blnk-relay
+            upgrade``), ``database`` (somebody copies into another one), ``journal`` (another journal of this name is
+            copied into this database), or the name of an error.
         trouble_s: For how long.
         begun_s: Seconds since somebody began a page that is not over; None where none is under way.
     """

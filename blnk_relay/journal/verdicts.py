@@ -435,6 +435,7 @@ _IN_THE_WAY = {
     "schema": ("the database does not have the tables of this version", "blnk-relay history upgrade"),
     "newer": ("the tables of the database are of a newer version", "bring the workers up to that version"),
     "encoding": ("the database has an encoding that does not hold every text", "make one with encoding UTF8"),
+    "unforeseen": ("an error of this version, which workers log as history_behind", "report it"),
     "shape": ("the journal has an older shape", "blnk-relay upgrade"),
     "database": (
         "workers copy into different databases",

@@ -18,6 +18,7 @@ from alembic.migration import MigrationContext
 from blnk_relay import HistoryUnavailable, Operator, Refused, Relay, Settings
 from blnk_relay.history import schema
 from blnk_relay.history.database import Database, Page
+from blnk_relay.journal import copying, salvaging
 from blnk_relay.journal.copier import Copier
 from blnk_relay.journal.entries import Settlement
 from blnk_relay.journal.ground import Ground
@@ -26,6 +27,7 @@ from tests.support.copying import tell_steps
 from tests.support.history import books_of, copy, made, rows_of
 from tests.support.journal import LANE, WORKER, bury, enqueue, finish, kill, pay, status, sweep, trim
 from tests.support.stages import operator_of
+from worker.copier import Turn
 
 #: The same on PostgreSQL takes longer; test_find.py copies into it in the first tier as well.
 SORTS = ("sqlite", pytest.param("postgresql", marks=pytest.mark.long))
@@ -625,3 +627,53 @@ def test_old_actions_go_like_intents_batch_by_batch_until_none_is_left(relay, da
     before = {copied.number: journal.now_ms() + 1 for copied in database.journals().values()}
     assert [database.forget(before, 2) for _ in range(4)] == [True, True, True, False]
     assert rows_of(database, schema.actions) == rows_of(database, schema.intents) == []
+
+
+# -- what cannot be read -----------------------------------------------------------------------------------------------
+
+
+def test_one_intent_that_cannot_be_read_holds_up_no_other(relay, database, caplog):
+    journal = relay.journal()
+    pay(relay, *(f"paid-{number}" for number in range(4)))
+    bury(relay, "poor")
+    bad, letter = status(journal, "paid-2").id, status(journal, "poor").id
+    for id_ in (bad, letter):
+        journal.client.hset(journal.key(f"intent:{id_}"), "message", b"\xff")
+    journal.client.rpush(journal.key(f"log:{bad}"), b"\xfe")
+    journal.client.rpush(journal.key("lives"), "not a line of ours")
+    turn = Turn(Copier(journal, database), 0.1)
+    for _ in range(5):
+        turn.take()
+    rows = {row["key"]: row for row in rows_of(database, schema.intents)}
+    assert sorted(rows) == ["paid-0", "paid-1", "paid-2", "paid-3", "poor"]
+    assert (rows["paid-2"]["state"], rows["paid-2"]["outcome"], rows["paid-2"]["message"]) == ("done", "applied", "")
+    assert rows["paid-2"]["payload"] == rows["paid-1"]["payload"]
+    [life] = rows_of(database, schema.letters)
+    assert (life["dead_class"], life["code"]) == ("refused", "NO")
+    assert (journal.history_lag().uncopied, journal.history_lag().trouble) == (0, "")
+    told = [record.getMessage() for record in caplog.records if "cannot be read as a whole" in record.getMessage()]
+    assert sorted(text.split()[1] for text in told) == sorted((bad, letter)), "each once"
+
+
+def test_where_nothing_can_be_read_nothing_is_written_and_that_is_noted(relay, database, monkeypatch):
+    journal = relay.journal()
+    pay(relay, *(f"paid-{number}" for number in range(8)))
+
+    def broken(*_: object, **__: object) -> None:
+        raise LookupError("nobody thought of that")
+
+    monkeypatch.setattr(salvaging, "ended_of", broken)
+    monkeypatch.setattr(copying, "ended_of", broken)
+    copier = Copier(journal, database)
+    for _ in range(3):
+        with pytest.raises(LookupError):
+            copier.round()
+    lag = journal.history_lag()
+    assert (lag.trouble, lag.begun_s) == ("unforeseen", None)
+    assert rows_of(database, schema.intents) == []
+    trim(journal)
+    assert relay.get("paid-0").key == "paid-0"
+    monkeypatch.undo()
+    copy(journal, database)
+    assert len(keys_in(database)) == 8
+    assert journal.history_lag().trouble == ""

@@ -166,6 +166,7 @@ CASES: list[tuple[Callable[[], Facts], str, Severity, int, str, str]] = [
     (lambda: copied(trouble="schema"), "history-behind", W, 40, "tables of this version", "history upgrade"),
     (lambda: copied(trouble="newer"), "history-behind", W, 40, "of a newer version", "workers up to that version"),
     (lambda: copied(trouble="encoding"), "history-behind", W, 40, "every text", "encoding UTF8"),
+    (lambda: copied(trouble="unforeseen"), "history-behind", W, 40, "an error of this version", "report it"),
     (lambda: copied(trouble="shape", on=False), "history-behind", W, 40, "has not begun", "blnk-relay upgrade"),
     (lambda: copied(trouble="database"), "history-behind", W, 40, "different databases", "the same BLNK_RELAY_HIST"),
     (lambda: copied(trouble="journal"), "history-behind", W, 40, "another journal", "another BLNK_RELAY_HIST"),
