@@ -15,6 +15,9 @@ from blnk_relay.intents.references import is_digest
 #: Rows that are read for each intent that is wanted: several legs of one may fit.
 _PER_INTENT = 3
 
+#: How often it is read on where one intent has very many of them; each time at least one intent more was met.
+_MOST_LOOKS = 200
+
 #: Rows of an index that are counted before one of several is taken.
 _COUNTED = 20_000
 
@@ -94,7 +97,9 @@ def narrowest(connection: sa.Connection, terms: Terms, *, by_class: bool = True)
     return min(there, key=number)
 
 
-def query(terms: Terms, journals: Collection[int], most: int, along: Along | None) -> sa.Select[Any]:
+def query(
+    terms: Terms, journals: Collection[int], most: int, along: Along | None, behind: Behind | None = None
+) -> sa.Select[Any]:
     """The statement: along one index, the rest is looked at beside.
 
     Args:
@@ -102,11 +107,12 @@ def query(terms: Terms, journals: Collection[int], most: int, along: Along | Non
         journals: Numbers of the journals that are meant.
         most: Rows at most.
         along: One of :func:`ways`; None where there is none.
+        behind: Only what comes behind this place.
     """
     intents = schema.intents
     along = along or Along(intents, {})
     driver, conditions = along.table, along.rows(terms)
-    wanted = sa.select(*intents.columns)
+    wanted = sa.select(*intents.columns, driver.c.ended_ms.label("along_ms"))
     if driver is not intents:
         wanted = wanted.join_from(
             driver, intents, sa.and_(driver.c.journal == intents.c.journal, driver.c.intent == intents.c.id)
@@ -114,9 +120,19 @@ def query(terms: Terms, journals: Collection[int], most: int, along: Along | Non
     # Not to be looked up by: most databases hold one journal or few, and their rows would be all.
     conditions.append((driver.c.journal + 0).in_(list(journals)))
     conditions += _rest(terms, along)
+    if behind is not None:
+        conditions += [driver.c.ended_ms <= behind.ended_ms, driver.c.intent.not_in(behind.ids)]
     wanted = wanted.where(*conditions).limit(most)
     # Of one key there are few, and to sort them must not look cheaper than to find them.
     return wanted if terms.keys or terms.ids else wanted.order_by(driver.c.ended_ms.desc())
+
+
+@dataclass(frozen=True, slots=True)
+class Behind:
+    """A place in the answer to a question: behind the intents that ended at one moment and were met already."""
+
+    ended_ms: int
+    ids: tuple[str, ...]
 
 
 def _rest(terms: Terms, along: Along) -> list[Any]:
@@ -159,16 +175,39 @@ def search(
     """
     if not journals:
         return [], False
-    limit = (most + 1) * (_PER_INTENT if terms.movement or terms.meta or terms.names else 1)
-    rows = list(connection.execute(query(terms, journals, limit, narrowest(connection, terms, by_class=by_class))))
+    found, more = _met(connection, terms, journals, most, narrowest(connection, terms, by_class=by_class))
     if ids := tuple(key for key in terms.keys if is_digest(key)):
         of_id = replace(terms, keys=(), ids=ids)
-        rows += connection.execute(query(of_id, journals, limit, narrowest(connection, of_id, by_class=by_class)))
-    found: dict[tuple[int, str], Ended] = {}
-    for row in rows:
-        found.setdefault((row.journal, row.id), _ended(row))
+        others, further = _met(connection, of_id, journals, most, Along(schema.intents, {"id": ids}))
+        found, more = found | others, more or further
     some = list(found.items())[:most]
-    return [(journals[number], one) for (number, _), one in some], len(found) > most or len(rows) == limit
+    return [(journals[number], one) for (number, _), one in some], len(found) > most or more
+
+
+def _met(
+    connection: sa.Connection, terms: Terms, journals: Mapping[int, str], most: int, along: Along | None
+) -> tuple[dict[tuple[int, str], Ended], bool]:
+    """Intents that are met along an index, and whether it did not come to the end.
+
+    One intent may have many rows there, one for each of ten thousand items: it reads on behind those of it, until more
+    intents than are wanted were met.
+    """
+    several = along is not None and along.table is not schema.intents
+    limit = (most + 1) * (_PER_INTENT if several else 1)
+    found: dict[tuple[int, str], Ended] = {}
+    behind: Behind | None = None
+    for _ in range(_MOST_LOOKS if several else 1):
+        rows = connection.execute(query(terms, journals, limit, along, behind)).all()
+        for row in rows:
+            found.setdefault((row.journal, row.id), _ended(row))
+        if len(rows) < limit:
+            return found, False
+        if len(found) > most:
+            break
+        last_ms = rows[-1].along_ms
+        met = {row.id for row in rows if row.along_ms == last_ms}
+        behind = Behind(last_ms, (*met, *(behind.ids if behind is not None and behind.ended_ms == last_ms else ())))
+    return found, True
 
 
 def names_are_cut(connection: sa.Connection, journals: Collection[int]) -> bool:

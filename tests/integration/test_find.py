@@ -346,6 +346,32 @@ def test_a_large_bulk_is_found_by_the_reference_and_by_the_row_of_each_item(rela
     assert 400 < max(statements) <= 500
 
 
+def test_no_intent_hides_behind_one_that_has_very_many_rows(database):
+    """A bulk of items that are all alike has as many rows as items for one question."""
+
+    def one(number: int, ended_ms: int, rows: int) -> Ended:
+        moved = tuple(Movement("EUR", "7", "700", "@bob", f"@fees-{row}") for row in range(rows))
+        return Ended(
+            id=f"id-{number}", key=f"order-{number}", kind="x", lane=LANE, state="done", ended_ms=ended_ms,
+            movements=moved,
+        )  # fmt: skip
+
+    # Three of one moment that fill a look each, and single ones of that moment and of others.
+    ended = [one(number, 5_000, 40) for number in range(3)]
+    ended += [one(number, 5_000, 1) for number in (3, 4)] + [one(5, 6_000, 30), one(6, 4_000, 1), one(7, 3_000, 50)]
+    with database.locked("relay:default", "default") as page:
+        assert page is not None
+        page.write(Place("born", 1, ""), 7_000, ended, [], [])
+    terms = Terms(movement={"amount": "7"})
+    with database.reading() as connection:
+        for most in range(1, 10):
+            found, more = search(connection, terms, {1: "default"}, most)
+            assert (len(found), more) == (min(most, 8), most < 8), most
+        assert found[0][1].key == "order-5"
+        assert [one.key for _, one in found[-2:]] == ["order-6", "order-7"]
+        assert {one.key for _, one in found} == {f"order-{number}" for number in range(8)}
+
+
 @pytest.mark.parametrize("sort", ["sqlite"])
 def test_where_names_were_cut_it_does_not_say_that_it_looked_at_all(relay, database, monkeypatch):
     monkeypatch.setattr(copying, "MOST_NAMES", 50)
