@@ -22,7 +22,7 @@ from blnk_relay.errors import HistoryUnavailable, InvalidSettings
 from blnk_relay.history import revisions, schema
 from blnk_relay.history.address import SETTING, address_of, shown
 from blnk_relay.history.telling import reported
-from blnk_relay.history.values import HIDDEN, Acted, Ended, Life, indexed, stored
+from blnk_relay.history.values import Acted, Ended, Life, indexed, stored
 
 if TYPE_CHECKING:
     from blnk_relay.history.waiting import Watch
@@ -384,9 +384,8 @@ class Page:
                 for place, name, value in one.meta
             ),
         }
+        self._forget_clear(ended)
         for table, rows in children.items():
-            if table is schema.names:
-                self._forget_names(ended)
             self._put(table, rows, tuple(column.name for column in table.primary_key.columns))
         lines = (
             asdict(line) | {"journal": self.number, "intent": one.id, **_told(line, ("what", "code", "worker", "note"))}
@@ -409,15 +408,17 @@ class Page:
             .values(born=place.born, page=place.page, epoch=place.epoch, copied_ms=at_ms)
         )
 
-    def _forget_names(self, ended: Sequence[Ended]) -> None:
-        """Delete the names of what is hidden by now: they may have been written in the clear before it was.
+    def _forget_clear(self, ended: Sequence[Ended]) -> None:
+        """Delete names and metadata of what is hidden by now: they may have been written in the clear before it was.
 
         Not where what is hidden could not be read: others may have written what it is found by.
         """
-        table = schema.names
-        hidden = [one.id for one in ended if any(name.text.startswith(HIDDEN) for name in one.names)]
+        hidden = [one.id for one in ended if one.hides]
         for some in _batches(hidden):
-            self._connection.execute(sa.delete(table).where(table.c.journal == self.number, table.c.intent.in_(some)))
+            for table in (schema.names, schema.meta):
+                self._connection.execute(
+                    sa.delete(table).where(table.c.journal == self.number, table.c.intent.in_(some))
+                )
 
     def _of(self, one: Ended) -> dict[str, Any]:
         return {"journal": self.number, "intent": one.id, "ended_ms": one.ended_ms}

@@ -9,7 +9,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from blnk_relay.history import schema
-from blnk_relay.history.values import CUT, CUT_TEXT, Ended, Name, Terms, ended_at, indexed
+from blnk_relay.history.values import MARKS, Ended, Name, Terms, ended_at, indexed
 from blnk_relay.intents.references import is_digest
 
 #: Rows that are read for each intent that is wanted: several legs of one may fit.
@@ -210,13 +210,19 @@ def _met(
     return found, True
 
 
-def names_are_cut(connection: sa.Connection, journals: Collection[int]) -> bool:
-    """Whether some intents of these journals had more names than are kept, so that they may not be found by each."""
+def marked(connection: sa.Connection, journals: Collection[int], mark: str) -> bool:
+    """Whether some intents of these journals have a mark: they may not be found by each of their names, or by none.
+
+    Args:
+        connection: To the database.
+        journals: Their numbers.
+        mark: One of :data:`MARKS`.
+    """
     table = schema.names
-    cut = sa.select(sa.literal(1)).where(
-        table.c.name == CUT_TEXT, table.c.sort == CUT, (table.c.journal + 0).in_(list(journals))
+    some = sa.select(sa.literal(1)).where(
+        table.c.name == MARKS[mark], table.c.sort == mark, (table.c.journal + 0).in_(list(journals))
     )
-    return connection.execute(cut.limit(1)).first() is not None
+    return connection.execute(some.limit(1)).first() is not None
 
 
 def _ended(row: Any) -> Ended:

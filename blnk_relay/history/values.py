@@ -7,6 +7,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
+from fractions import Fraction
+from itertools import islice
 from typing import Any
 
 #: Longest text that stands in an index; longer ones are cut, here and in a question alike.
@@ -22,11 +24,16 @@ MOST_META = 100
 #: one, two ends, and a reference of some generations.
 MOST_NAMES = 100_000
 
-#: The sort of a name that says that an intent has more of another sort than are kept, and its text.
-CUT, CUT_TEXT = "cut", "~cut"
+#: Sorts of names that are none: an intent has more of another sort than are kept; it could not be read, for the key of
+#: what is hidden was missing. And their texts.
+CUT, UNREAD = "cut", "unread"
+MARKS = {CUT: "~cut", UNREAD: "~unread"}
 
 #: How deep metadata and payloads are looked into.
 _DEEPEST = 8
+
+#: Decimals of an amount in units of its currency.
+_MOST_PLACES = 64
 
 #: How the ledger names what it makes.
 _ID = re.compile(r"[a-z]{2,16}_[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
@@ -61,8 +68,8 @@ class Name:
     """Something that an intent is known by.
 
     Attributes:
-        sort: ``reference`` (its own, of any generation), ``id`` (of the ledger's), ``about`` (what it acts on), or
-            ``cut`` (it has more names than are kept).
+        sort: ``reference`` (its own, of any generation), ``id`` (of the ledger's), ``about`` (what it acts on), or one
+            of :data:`MARKS`.
     """
 
     sort: str
@@ -155,6 +162,23 @@ class Ended:
     meta: tuple[tuple[int, str, str], ...] = field(default=(), repr=False)
     lines: tuple[Line, ...] = field(default=(), repr=False)
 
+    @property
+    def hides(self) -> bool:
+        """Whether what it is found by stands here hidden, so that it must not stand anywhere in the clear."""
+        return any(
+            text.startswith(HIDDEN)
+            for text in (
+                *(name.text for name in self.names if name.sort not in MARKS),
+                *(text for one in self.movements for text in (one.currency, one.source, one.destination)),
+                *(value for _, _, value in self.meta),
+            )
+        )
+
+    @property
+    def unread(self) -> bool:
+        """Whether it could not be read, for the key of what is hidden was missing."""
+        return any(name.sort == UNREAD for name in self.names)
+
 
 @dataclass(frozen=True, slots=True)
 class Acted:
@@ -227,14 +251,26 @@ def units(precise_amount: int, precision: int) -> str:
     """An amount in units of its currency, exactly, written as short as possible, so that equal ones are equal texts.
 
     Example:
-        >>> units(2500, 100), units(1050, 100), units(-5, 1000)
-        ('25', '10.5', '-0.005')
+        >>> units(2500, 100), units(1050, 100), units(-5, 1000), units(2500, 250), units(1, 3)
+        ('25', '10.5', '-0.005', '10', '')
     """
-    if precision <= 0 or 10 ** (len(str(precision)) - 1) != precision:
+    if precision <= 0:
+        return ""
+    whole = Fraction(precise_amount, precision)
+    places = _places(whole.denominator)
+    if places is None:
         return ""
     # Arithmetic would round to the digits of its context.
-    sign, digits, _ = Decimal(precise_amount).as_tuple()
-    return plain_amount(Decimal((sign, digits, 1 - len(str(precision)))))
+    sign, digits, _ = Decimal(whole.numerator * (10**places // whole.denominator)).as_tuple()
+    return plain_amount(Decimal((sign, digits, -places)))
+
+
+def _places(denominator: int) -> int | None:
+    """How many decimals a fraction has; None where they do not end, or nobody writes so many."""
+    for places in range(_MOST_PLACES + 1):
+        if not 10**places % denominator:
+            return places
+    return None
 
 
 def plain_amount(amount: Decimal) -> str:
@@ -281,7 +317,9 @@ def _text(value: object) -> str:
 
 
 def meta_of(payload: Mapping[str, Any], wanted: Callable[[str], bool]) -> tuple[tuple[int, str, str], ...]:
-    """Values of ``meta_data``, each with the number of its item (0: of the whole) and its name, nested ones by dots.
+    """Values of ``meta_data``, each with the number of its item and its name, nested ones by dots.
+
+    The number is 0 of the whole, and below 0 where the name stands there twice.
 
     Args:
         payload: The payload.
@@ -292,8 +330,13 @@ def meta_of(payload: Mapping[str, Any], wanted: Callable[[str], bool]) -> tuple[
         values = part.get("meta_data")
         if isinstance(values, Mapping):
             some = ((name, text) for name, text in _flat("", values, 0) if wanted(name.partition(".")[0]))
-            found += [(place, indexed(name), indexed(text)) for (name, text), _ in zip(some, range(MOST_META))]  # noqa: B905 - cut at that
-    return tuple(found)
+            found += [(place, indexed(name), indexed(text)) for name, text in islice(some, MOST_META)]
+    # A name may stand twice, nested and with a dot of its own: the second one has a number that no place has.
+    names = [(place, name) for place, name, _ in found]
+    once = {name: at for at, name in reversed(list(enumerate(names)))}
+    return tuple(
+        (place if once[place, name] == at else -at, name, text) for at, (place, name, text) in enumerate(found)
+    )
 
 
 def _flat(before: str, values: Mapping[str, Any], depth: int) -> Iterator[tuple[str, str]]:

@@ -13,9 +13,10 @@ from typing import Any
 from blnk_relay.errors import DoesNotVerify, EncryptionKeyMissing
 from blnk_relay.history.values import (
     CUT,
-    CUT_TEXT,
     HIDDEN,
+    MARKS,
     MOST_NAMES,
+    UNREAD,
     Acted,
     Ended,
     Life,
@@ -268,8 +269,16 @@ def _trips_flow(prefix: str, ids: Sequence[str]) -> Flow[list[list[str]]]:
     return [trip for trip in trips if trip]
 
 
+#: The field that names of metadata are hidden as; versions before left them in the clear.
+META = "meta"
+
 #: From the name of a field and its text to the fingerprint of that.
 Hide = Callable[[str, str], str]
+
+
+def _nothing(_field: str, _text: str) -> str:
+    """Where the key is missing nothing is searched for."""
+    return ""
 
 
 def hide_flow(seal: Seal) -> Flow[Hide]:
@@ -277,8 +286,14 @@ def hide_flow(seal: Seal) -> Flow[Hide]:
     try:
         secret = yield from seal.secret_flow()
     except (EncryptionKeyMissing, DoesNotVerify):
-        return lambda _field, _text: ""
+        return _nothing
     return lambda field, text: HIDDEN + secret.fingerprint(f"history\0{field}\0{text}") if text else ""
+
+
+def locked_flow(seal: Seal) -> Flow[bool]:
+    """Whether a journal hides, or has hidden, what this process cannot search for."""
+    name, _ = yield Run("secret", ("", "", ""))
+    return bool(name) and (yield from hide_flow(seal)) is _nothing
 
 
 def spellings_flow(seal: Seal, field: str, text: str) -> Flow[tuple[str, ...]]:
@@ -325,6 +340,7 @@ def ended_of(
     )
     ids = [fields["txn"], fields["parent"], *(part.partition(" ")[2] for part in parts)]
     ids += [line.partition(" ")[2] for line in fields["results"].splitlines()]
+    unread = False
     named: dict[str, list[Iterable[str]]] = {"reference": [], "id": [ids], "about": []}
     try:
         head = head_of(id_, body)
@@ -341,14 +357,18 @@ def ended_of(
             hidden_name = partial(hide, "name")
             more = {sort: map(hidden_name, texts) for sort, texts in more.items()}
             movements = tuple(Movement(*(hide(field, getattr(mv, field)) for field in _MOVED)) for mv in movements)
-            meta = tuple((place, name, hide(f"meta.{name}", value)) for place, name, value in meta)
+            meta = tuple((place, hide(META, name), hide(f"meta.{name}", value)) for place, name, value in meta)
+            unread = hide is _nothing
         for sort, texts in more.items():
             named[sort].append(texts)
         one = replace(one, movements=movements, meta=meta)
-    except (EncryptionKeyMissing, DoesNotVerify, ValueError, TypeError, KeyError, AttributeError):
-        # Encrypted with a key that is not here, or broken: it is found by what stands beside it.
+    except (EncryptionKeyMissing, DoesNotVerify):
+        unread = True
+    except (ValueError, TypeError, KeyError, AttributeError):
+        # It is broken, and found by what stands beside it.
         pass
-    return replace(one, names=tuple(dict.fromkeys(_names(named))))
+    marks = (Name(UNREAD, MARKS[UNREAD]),) if unread else ()
+    return replace(one, names=(*dict.fromkeys(_names(named)), *marks))
 
 
 def _names(named: Mapping[str, Iterable[Iterable[str]]]) -> Iterator[Name]:
@@ -359,7 +379,7 @@ def _names(named: Mapping[str, Iterable[Iterable[str]]]) -> Iterator[Name]:
             if text in kept:
                 continue
             if len(kept) >= MOST_NAMES:
-                yield Name(CUT, CUT_TEXT)
+                yield Name(CUT, MARKS[CUT])
                 break
             kept.add(text)
             yield Name(sort, text)
@@ -391,9 +411,10 @@ def _of_generations(references: Sequence[str], generation: int) -> Iterator[str]
 
 
 def _lines(log: Sequence[str]) -> Iterator[Line]:
+    met: set[tuple[object, ...]] = set()
     for text in log:
         line = attempt_of(text)
-        yield Line(
+        one = Line(
             at_ms=milliseconds(line.at),
             what=line.what,
             status=read(line.status),
@@ -405,6 +426,11 @@ def _lines(log: Sequence[str]) -> Iterator[Line]:
             count=read(line.count),
             last_ms=None if line.last is None else milliseconds(line.last),
         )
+        # Of two that are alike but for their notes each stands there, the second one a moment later.
+        while (one.at_ms, one.what, one.status, one.code) in met:
+            one = replace(one, at_ms=one.at_ms + 1)
+        met.add((one.at_ms, one.what, one.status, one.code))
+        yield one
 
 
 def life_of(id_: str, fields: Mapping[str, str], died: object) -> Life:

@@ -7,15 +7,16 @@ keeps. Everything else is a matter of history; of the journal some of the newest
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal, cast
 
 from blnk_relay.errors import HistoryUnavailable, InvalidSettings, JournalUnavailable
-from blnk_relay.history.values import MOST_NAMES, Ended, ended_at, indexed, meta_text, plain_amount
+from blnk_relay.history.values import CUT, MOST_NAMES, UNREAD, Ended, ended_at, indexed, meta_text, plain_amount
 from blnk_relay.history.values import number as read
 from blnk_relay.intents.states import State
 from blnk_relay.journal.beside import owners_flow
-from blnk_relay.journal.copying import OPEN, Wanted, ended_flow, spellings_flow
+from blnk_relay.journal.copying import META, OPEN, Wanted, ended_flow, locked_flow, spellings_flow
 from blnk_relay.journal.entries import id_of
 from blnk_relay.journal.flows import Ask, Flow
 from blnk_relay.journal.journal import Journal
@@ -42,6 +43,9 @@ _AT_ONCE = 50
 
 #: What the ledger puts behind a reference of ours for rows of its own.
 _DERIVED = ("_q", "_refund")
+
+#: What is not looked at where this process does not have the key.
+_LOCKED = "what is encrypted, for its key is not here"
 
 #: States in history that are not the last one.
 _UNSURE = (State.DEAD, OPEN)
@@ -198,14 +202,16 @@ def _in_history(
         return [], False, Looked("history", whole=False, told="there is none: BLNK_RELAY_HISTORY_URL is not set")
     try:
         from blnk_relay.history.database import Database
-        from blnk_relay.history.search import names_are_cut, search
+        from blnk_relay.history.search import marked, search
     except ModuleNotFoundError as error:
         what = f"needs what is not installed: {error.name}. pip install 'blnk-relay-worker[history]'"
         return [], False, Looked("history", whole=False, told=what)
     settings = journals[0].settings
     targets = {f"{settings.namespace}:{journal.target}": journal.target for journal in journals}
     found: dict[tuple[str, str], Ended] = {}
-    more = cut = False
+    within = any(_is_within(question) for question in questions)
+    without: list[str] = [_LOCKED] if _are_locked(journals, questions) else []
+    more = False
     try:
         database = Database(settings.history_url)
         try:
@@ -213,21 +219,24 @@ def _in_history(
             known = database.journals()
             numbers = {known[name].number: target for name, target in targets.items() if name in known}
             with database.reading() as connection:
-                for terms in (terms for question in questions for terms in _variants(journals, question)):
+                for terms in _variants(journals, questions):
                     some, further = search(connection, terms, numbers, most, by_class=database.finds_classes)
                     found |= {(target, one.id): one for target, one in some}
                     more = more or further
-                cut = any(_names(question) for question in questions) and names_are_cut(connection, numbers)
+                if any(_names(question) for question in questions) and marked(connection, numbers, CUT):
+                    without.append(f"names beyond {MOST_NAMES:,} of one intent")
+                if within and marked(connection, numbers, UNREAD):
+                    without.append("what was encrypted and copied by a worker without its key")
         finally:
             database.close()
     except (HistoryUnavailable, InvalidSettings) as error:
         return [], False, Looked("history", whole=False, told=f"could not be searched: {error}")
     behind = sum(lag.uncopied + lag.walking for lag in _lags(journals))
-    told = f"what was copied, without names beyond {MOST_NAMES:,} of one intent" if cut else "all that was copied"
+    told = f"what was copied, without {' and '.join(without)}" if without else "all that was copied"
     told += f"; {behind:,} intents are not copied yet" if behind else ""
     if questions[0].dead_class and not database.finds_classes:
         told += "; it has no index of classes until its tables are upgraded"
-    return [(target, one) for (target, _), one in found.items()], more, Looked("history", whole=not cut, told=told)
+    return [(target, one) for (target, _), one in found.items()], more, Looked("history", whole=not without, told=told)
 
 
 def _lags(journals: Sequence[Journal]) -> Iterator[HistoryLag]:
@@ -238,18 +247,35 @@ def _lags(journals: Sequence[Journal]) -> Iterator[HistoryLag]:
             continue
 
 
-def _variants(journals: Sequence[Journal], question: Question) -> Iterator[Terms]:
-    """What is searched for, in the clear, and once for each journal that hides what it keeps."""
-    yield _terms(question)
+def _variants(journals: Sequence[Journal], questions: Sequence[Question]) -> list[Terms]:
+    """What is searched for, in the clear, and for each journal that hides what it keeps."""
+    found = [_terms(question) for question in questions]
+    within = [question for question in questions if _is_within(question)]
+    for journal in journals if within else ():
+        # Where it is away, it is said that what it hides was not searched for.
+        with suppress(JournalUnavailable):
+            if journal.seal.keys():
+                found += [terms for question in within for terms in journal.drive(_hidden_flow(journal, question))]
+    return found
+
+
+def _are_locked(journals: Sequence[Journal], questions: Sequence[Question]) -> bool:
+    """Whether some journals hide something that is asked for, and it cannot be said how."""
+    if not any(_is_within(question) for question in questions):
+        return False
     for journal in journals:
-        if not journal.seal.keys() or not (
-            _movement(question) or question.meta or question.reference or question.ledger_id
-        ):
-            continue
         try:
-            yield journal.drive(_hidden_flow(journal, question))
+            if journal.drive(locked_flow(journal.seal)):
+                return True
         except JournalUnavailable:
-            continue
+            if journal.seal.keys():
+                return True
+    return False
+
+
+def _is_within(question: Question) -> bool:
+    """Whether something is asked for that stands in payloads alone, where a journal may hide it."""
+    return bool(_movement(question) or question.meta or question.reference or question.ledger_id)
 
 
 def _terms(question: Question) -> Terms:
@@ -293,16 +319,19 @@ def _references(question: Question) -> list[str]:
     return [asked, *(asked.removesuffix(end) for end in _DERIVED if asked.endswith(end))] if asked else []
 
 
-def _hidden_flow(journal: Journal, question: Question) -> Flow[Terms]:
+def _hidden_flow(journal: Journal, question: Question) -> Flow[list[Terms]]:
+    """As a journal hides it; of metadata also as versions before did, which left its names in the clear."""
     plain = _terms(question)
-    movement, meta, names = dict(plain.movement), dict(plain.meta), list(plain.names)
+    movement, meta, before, names = dict(plain.movement), {}, {}, list(plain.names)
     for name, text in movement.items():
         movement[name] = (yield from spellings_flow(journal.seal, name, text))[-1]
-    for name, text in meta.items():
-        meta[name] = (yield from spellings_flow(journal.seal, f"meta.{name}", text))[-1]
+    for name, text in plain.meta.items():
+        before[name] = (yield from spellings_flow(journal.seal, f"meta.{name}", text))[-1]
+        meta[(yield from spellings_flow(journal.seal, META, name))[-1]] = before[name]
     for text in plain.names:
         names += (yield from spellings_flow(journal.seal, "name", text))[1:]
-    return replace(plain, movement=movement, meta=meta, names=tuple(names))
+    hidden = replace(plain, movement=movement, meta=meta, names=tuple(names))
+    return [hidden, replace(hidden, meta=before)] if meta else [hidden]
 
 
 # -- journals ----------------------------------------------------------------------------------------------------------
@@ -325,6 +354,15 @@ def _ids_in_journal(journal: Journal, questions: Sequence[Question], most: int) 
     found: list[str] = []
     told: list[str] = []
     whole = True
+
+    def fitting(ids: Sequence[str], asked: Question) -> list[str]:
+        nonlocal whole
+        fit, unread = _fitting(journal, ids, asked, most)
+        if unread:
+            whole = False
+            told.append(f"without {_LOCKED}")
+        return fit
+
     for question in questions:
         if question.key:
             told.append("by its key")
@@ -334,17 +372,17 @@ def _ids_in_journal(journal: Journal, questions: Sequence[Question], most: int) 
                 told.append(f"by the keys that {letters} of class invalid came with")
             whole = whole and all_there
             ids = [id_of(journal.target, question.key), question.key, *labelled]
-            found += _fitting(journal, list(dict.fromkeys(ids)), question, most)
+            found += fitting(list(dict.fromkeys(ids)), question)
             continue
         if question.reference or question.ledger_id:
             told.append("by what owns it or writes to it")
             ids = journal.drive(_by_name_flow(journal, question))
-            found += _fitting(journal, ids, replace(question, reference="", ledger_id=""), most)
+            found += fitting(ids, replace(question, reference="", ledger_id=""))
         if question.dead_class and question.state in ("", "dead"):
             ids, all_there = journal.drive(_letters_flow(journal.prefix, question))
             told.append("the letters of that class" if all_there else "some of the letters of that class")
             ids = journal.drive(sifted_flow(journal.prefix, ids, _terms(question)))
-            found += _fitting(journal, ids, question, most)
+            found += fitting(ids, question)
             if question.state:
                 whole = whole and all_there
                 continue
@@ -352,7 +390,7 @@ def _ids_in_journal(journal: Journal, questions: Sequence[Question], most: int) 
         ids, there = journal.drive(_newest_flow(journal))
         told.append(f"the newest {len(ids):,} of {there:,} that are open, dead, or over and still there")
         whole = whole and len(ids) >= there
-        found += _fitting(journal, journal.drive(sifted_flow(journal.prefix, ids, _terms(question))), question, most)
+        found += fitting(journal.drive(sifted_flow(journal.prefix, ids, _terms(question))), question)
     return found, whole, ", and ".join([", ".join(told[:-1]), told[-1]] if told[1:] else told)
 
 
@@ -414,16 +452,18 @@ def _some(ids: Iterable[str], most: int) -> Iterator[str]:
             return
 
 
-def _fitting(journal: Journal, ids: Sequence[str], question: Question, most: int) -> list[str]:
-    """Those that fit; of more than are wanted the newest, and some that say so."""
-    variants = list(_variants([journal], question)) if ids else []
+def _fitting(journal: Journal, ids: Sequence[str], question: Question, most: int) -> tuple[list[str], bool]:
+    """Those that fit; of more than are wanted the newest, and some that say so. And whether some could not be read."""
+    variants = _variants([journal], [question]) if ids else []
+    within, unread = _is_within(question), False
     found: list[str] = []
     for some in batched(journal.drive(_by_time_flow(journal.prefix, ids)) if len(ids) > most else ids, _AT_ONCE):
         ended, _ = journal.drive(ended_flow(journal.prefix, journal.seal, _ANYTHING, some))
         found += [one.id for one in ended if any(terms.fit(one) for terms in variants)]
+        unread = unread or (within and any(one.unread for one in ended))
         if len(found) > most:
             break
-    return found
+    return found, unread
 
 
 def _by_time_flow(prefix: str, ids: Sequence[str]) -> Flow[list[str]]:

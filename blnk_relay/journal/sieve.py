@@ -25,6 +25,9 @@ _STATES = frozenset({"done", "dead", "discarded", "cancelled"})
 #: What a reference of a later generation ends with; its first one is what was recorded.
 _GENERATION = re.compile(r"\.r[0-9]+$")
 
+#: A precision that is no power of ten: what an amount has of digits then is another thing than its minor units have.
+_ODD_PRECISION = re.compile(r'"precision":\s*(?!10*\b)[0-9]')
+
 #: Ids of the ledger in the hash of an intent.
 _NAMED = ("txn", "parent", "results")
 
@@ -78,7 +81,8 @@ def sieve(terms: Terms) -> Callable[[str, str], bool]:
     """Whether an intent with this body, and these ids of the ledger beside it, may be what is looked for."""
     names = [spelling for name in terms.names for spelling in _spelt(_GENERATION.sub("", name))]
     asked = [[*_spelt(text)] for name, text in terms.movement.items() if not name.endswith("amount")]
-    asked += [[_digits(text)] for name, text in terms.movement.items() if name.endswith("amount")]
+    asked += [[_digits(text)] for name, text in terms.movement.items() if name == "precise_amount"]
+    digits = _digits(terms.movement.get("amount", ""))
     asked += [[*_spelt(text)] for text in terms.meta.values()]
 
     def fits(body: str, beside: str) -> bool:
@@ -89,6 +93,8 @@ def sieve(terms: Terms) -> Callable[[str, str], bool]:
         if payload.startswith('"'):
             return True
         named = not names or any(name in body or name in beside for name in names)
+        if digits not in payload and not _ODD_PRECISION.search(payload):
+            return False
         return named and all(any(spelling in payload for spelling in spellings) for spellings in asked)
 
     return fits

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import json
 from collections import Counter
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -10,7 +11,7 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from sqlalchemy import Connection, event, text
+from sqlalchemy import Connection, delete, event, text, update
 
 from blnk_relay import (
     Leg,
@@ -30,6 +31,7 @@ from blnk_relay.history.search import narrowest, query, search
 from blnk_relay.history.upgrading import upgrade
 from blnk_relay.history.values import Ended, Movement, Name, Terms
 from blnk_relay.journal import copying, finding
+from blnk_relay.journal.entries import id_of
 from tests.support.cli import names, run, section
 from tests.support.history import books_of, copy, made, made_to, rows_of, sqlite_url
 from tests.support.journal import LANE, WORKER, bury, finish, status, trim
@@ -415,10 +417,92 @@ def test_what_a_journal_hides_is_nowhere_in_the_clear_and_found_with_its_key(val
         asked = {"destination": "@secret-wallet", "amount": Decimal("7654321.98"), "meta": {"order": "secret-order"}}
         assert keys(operator, **asked) == ["order-1"]
         assert keys(operator, destination="@somebody-else") == []
-    with Relay(replace(hidden, encryption_keys="")) as stranger:
-        assert keys(Operator(stranger.journals, stranger.bells), destination="@secret-wallet") == []
+        assert keys(operator, meta={"shop.till": "7"}) == ["order-1"]
+        assert [text for text in ("shop", "till") if text in str(rows_of(database, schema.meta))] == []
+        # As a version before has written it: names of metadata in the clear.
+        hide = journal.drive(copying.hide_flow(journal.seal))
+        with database.engine.execution_options(writes=True).begin() as connection:
+            for name in ("order", "shop.till"):
+                hidden_name = hide("meta", name)
+                connection.execute(update(schema.meta).where(schema.meta.c.name == hidden_name).values(name=name))
+        assert keys(operator, **asked) == keys(operator, meta={"shop.till": "7"}) == ["order-1"]
     assert rows_of(database, schema.intents, "id")[0]["encrypted"].startswith("k1.")
     database.close()
+
+
+def test_where_the_key_is_missing_it_does_not_say_that_it_looked_at_all(valkey, tmp_path):
+    key = base64.b64encode(bytes(range(32))).decode()
+    url = sqlite_url(tmp_path)
+    hidden = Settings(
+        redis_url=f"redis://127.0.0.1:{valkey.port}/0", namespace="locked", encryption_keys=f"k1:{key}", history_url=url
+    )  # fmt: skip
+    database = made(url)
+
+    def looked(settings: Settings, **asked: Any) -> list[tuple[list[str], bool, str]]:
+        with Relay(settings) as relay:
+            result = Operator(relay.journals, relay.bells).find(**asked)
+        found = [one.status.key for one in result.found]
+        return [(found, place.whole, place.told) for place in result.looked]
+
+    asked = {"destination": "@secret-wallet"}
+    says = "without what is encrypted, for its key is not here"
+    with Relay(hidden) as relay, Relay(replace(hidden, encryption_keys="")) as stranger:
+        journal = relay.journal()
+        relay.enqueue(top_up("1001", to="@secret-wallet"), key="order-1")
+        finish(journal, *journal.claim(LANE, WORKER, 10).items)
+        assert [whole for _, whole, _ in looked(hidden, **asked)] == [True, True]
+        for found, whole, told in looked(stranger.settings, **asked):
+            assert (found, whole, says in told) == ([], False, True), told
+        # By what is not hidden all is found.
+        assert looked(stranger.settings, key="order-1")[0][:2] == (["order-1"], True)
+        # Copied by a worker without the key it is not found by anybody, until one with the key copies it again.
+        copy(stranger.journal(), database)
+        trim(journal)
+        [(found, whole, told), _] = looked(hidden, **asked)
+        assert (found, whole) == ([], False)
+        assert "what was encrypted and copied by a worker without its key" in told
+        assert looked(hidden, key="order-1")[0][1]
+        relay.enqueue(top_up("1002", to="@secret-wallet"), key="order-2")
+        finish(journal, *journal.claim(LANE, WORKER, 10).items)
+        copy(stranger.journal(), database)
+        with database.engine.execution_options(writes=True).begin() as connection:
+            # Set back: it is copied once more.
+            connection.execute(update(schema.journals).values(page=0))
+            connection.execute(delete(schema.names).where(schema.names.c.intent == id_of("default", "order-1")))
+        copy(journal, database)
+        trim(journal)
+        assert looked(hidden, **asked)[0] == (["order-2"], True, "all that was copied")
+    database.close()
+
+
+@pytest.mark.parametrize("sort", ["sqlite"])
+def test_what_is_odd_is_found_in_the_journal_and_in_history_alike(relay, database):
+    """A name of metadata with a dot of its own, a precision that is no power of ten, lines that are alike."""
+    intent = transaction(
+        source="@world", destination="@alice", currency="ODD", precise_amount=2500, precision=250, description="Odd",
+        allow_overdraft=True, meta_data={"a.b": "x", "a": {"b": "y"}},
+    )  # fmt: skip
+    relay.enqueue(intent, key="odd-1")
+    journal, operator = relay.journal(), Operator(relay.journals, relay.bells)
+    finish(journal, *journal.claim(LANE, WORKER, 10).items)
+    for note in ("one", "two"):
+        line = {"at": 1_700_000_000_000, "what": "looked", "by": "w", "note": note}
+        journal.client.rpush(journal.key(f"log:{id_of('default', 'odd-1')}"), json.dumps(line))
+    asked: list[dict[str, Any]] = [
+        {"meta": {"a.b": "x"}},
+        {"meta": {"a.b": "y"}},
+        {"amount": Decimal(10)},
+        {"amount": Decimal(10), "currency": "ODD"},
+        {"precise_amount": 2500},
+    ]
+    assert [keys(operator, **one) for one in asked] == [["odd-1"]] * len(asked)
+    assert keys(operator, amount=Decimal(25)) == []
+    copy(journal, database)
+    trim(journal)
+    assert [keys(operator, **one) for one in asked] == [["odd-1"]] * len(asked)
+    assert keys(operator, amount=Decimal(25)) == []
+    notes = [row["note"] for row in rows_of(database, schema.attempts, "at_ms") if row["what"] == "looked"]
+    assert notes == ["one", "two"]
 
 
 def test_the_commands_say_the_same(relay, database, settings, monkeypatch):
