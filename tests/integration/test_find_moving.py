@@ -1,4 +1,4 @@
-"""``find`` while intents go from a journal to history, and where history has not heard of what came since."""
+"""``find`` while intents go from a journal to history, and where history has not heard of them, or is alone."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from blnk_relay import Operator, Relay, Settings
 from blnk_relay.history.database import Database
 from blnk_relay.journal import finding
 from blnk_relay.journal.journal import Journal
+from tests.support.cli import run
 from tests.support.history import copy
 from tests.support.journal import LANE, WORKER, bury, enqueue, finish, pay, status, trim
 from tests.support.payments import SHOP
@@ -125,3 +126,19 @@ def test_what_changed_after_the_time_that_is_asked_for_is_not_found(relay: Relay
     end(journal)
     assert found(operator, until=until) == [("other", "dead", "journal")]
     assert found(operator, since=until) == [("poor", "done", "journal")]
+
+
+def test_history_answers_where_no_journal_does(
+    relay: Relay, database: Database, settings: Settings, environment: pytest.MonkeyPatch
+) -> None:
+    pay(relay, "paid-1")
+    copy(relay.journal(), database)
+    environment.setenv("BLNK_RELAY_REDIS_URL", "redis://127.0.0.1:1/0")
+    environment.setenv("BLNK_RELAY_HISTORY_URL", settings.history_url)
+    for arguments in (("paid-1",), ("paid-1", "--until", "2100-01-01T00:00:00Z"), ("paid-1", "--since", "1h")):
+        ran = run("find", *arguments, "--json")
+        assert ran.code == 0, ran.err
+        assert [(one["key"], one["where"]) for one in ran.json["intents"]] == [("paid-1", "history")]
+        assert [place["whole"] for place in ran.json["looked"]] == [True, False]
+        assert ("by the clock of this machine" in ran.err) == ("--since" in arguments)
+    assert run("find", "paid-1", "--since", "2100-01-01T00:00:00Z").code == 2
