@@ -199,7 +199,7 @@ def _met(
     for _ in range(_MOST_LOOKS if several else 1):
         rows = connection.execute(query(terms, journals, limit, along, behind)).all()
         for row in rows:
-            found.setdefault((row.journal, row.id), _ended(row))
+            found.setdefault((row.journal, row.id), ended_of(row))
         if len(rows) < limit:
             return found, False
         if len(found) > most:
@@ -225,6 +225,7 @@ def marked(connection: sa.Connection, journals: Collection[int], mark: str) -> b
     return connection.execute(some.limit(1)).first() is not None
 
 
-def _ended(row: Any) -> Ended:
+def ended_of(row: Any) -> Ended:
+    """An intent out of its row, with what the row alone has of it."""
     values = {column.name: getattr(row, column.name) for column in schema.intents.columns if column.name != "journal"}
     return Ended(**values, names=(Name("reference", row.reference),) if row.reference else ())

@@ -9,12 +9,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Literal, cast
+from typing import TYPE_CHECKING, Literal
 
 from blnk_relay.errors import HistoryUnavailable, InvalidSettings, JournalUnavailable
 from blnk_relay.history.values import CUT, MOST_NAMES, UNREAD, Ended, ended_at, indexed, meta_text, plain_amount
 from blnk_relay.history.values import number as read
-from blnk_relay.intents.states import State
 from blnk_relay.journal.beside import owners_flow
 from blnk_relay.journal.copying import META, OPEN, Wanted, ended_flow, locked_flow, spellings_flow
 from blnk_relay.journal.entries import id_of
@@ -24,16 +23,13 @@ from blnk_relay.journal.labels import labelled_flow
 from blnk_relay.journal.lag import HistoryLag
 from blnk_relay.journal.listing import batched
 from blnk_relay.journal.question import Question
-from blnk_relay.journal.seal import keys_in
+from blnk_relay.journal.recalling import UNSURE, ended_since, status_of
 from blnk_relay.journal.sieve import sifted_flow
-from blnk_relay.journal.status import Status, milliseconds, moment, statuses_flow
+from blnk_relay.journal.status import Status, milliseconds, statuses_flow
 from blnk_relay.money import exact_decimal
 
 if TYPE_CHECKING:
     from blnk_relay.history.values import Terms
-    from blnk_relay.intents.dead_class import DeadClassName
-    from blnk_relay.intents.outcomes import OutcomeName
-    from blnk_relay.intents.states import StateName
 
 #: Intents of a journal that are read where it has no index.
 MOST_READ = 500
@@ -46,9 +42,6 @@ _DERIVED = ("_q", "_refund")
 
 #: What is not looked at where this process does not have the key.
 _LOCKED = "what is encrypted, for its key is not here"
-
-#: States in history that are not the last one.
-_UNSURE = (State.DEAD, OPEN)
 
 _ANYTHING = Wanted(payload=False, meta=frozenset({"*"}), log=False)
 
@@ -114,20 +107,20 @@ def find(journals: Sequence[Journal], question: Question, most: int) -> FindResu
     unsure = [
         (target, one)
         for target, one in past
-        if one.state in _UNSURE or ((target, one.id) in found and found[target, one.id].status.state != one.state)
+        if one.state in UNSURE or ((target, one.id) in found and found[target, one.id].status.state != one.state)
     ]
     now = _now(journals, unsure)
     for target, one in past:
-        place, located = (target, one.id), Located(_status(target, one), "history")
+        place, located = (target, one.id), Located(status_of(target, one), "history")
         if (since := now.get(place)) is None:
             found.setdefault(place, located)
             continue
         found.pop(place, None)
         if since.kind:
             located = Located(since, "journal")
-        elif one.state in _UNSURE:
+        elif one.state in UNSURE:
             # What is left of one that was trimmed says less than history does, and later.
-            located = replace(located, status=_ended_since(located.status, since))
+            located = replace(located, status=ended_since(located.status, since))
         if _still(located.status, question):
             found[place] = located
     newest = sorted(found.values(), key=lambda one: _at(one.status), reverse=True)
@@ -164,32 +157,11 @@ def _now(journals: Sequence[Journal], past: Sequence[tuple[str, Ended]]) -> dict
     return found
 
 
-def _ended_since(status: Status, left: Status) -> Status:
-    """What history has of an intent, as it ended since by what its journal has kept of it."""
-    return replace(
-        status, state=left.state, outcome=left.outcome, dead_class="", code="", message="",
-        transaction_id=left.transaction_id or status.transaction_id,
-    )  # fmt: skip
-
-
 def _statuses(journal: Journal, ids: Sequence[str]) -> Iterator[Status]:
     for some in batched(list(dict.fromkeys(ids)), _AT_ONCE):
         for status in journal.drive(statuses_flow(journal.prefix, journal.seal, journal.target, some)):
             if status is not None:
                 yield status
-
-
-def _status(target: str, one: Ended) -> Status:
-    keys = keys_in(one.encrypted)
-    message = one.message if not one.message.startswith("\x01") else "(encrypted)"
-    return Status(
-        id=one.id, key=one.key, kind=one.kind, target=target, lane=one.lane,
-        state=cast("StateName", "ready" if one.state == OPEN else one.state),
-        outcome=cast("OutcomeName", one.outcome), transaction_id=one.transaction_id, parent_id=one.parent_id,
-        reference=one.reference, dead_class=cast("DeadClassName", one.dead_class), code=one.code, message=message,
-        attempts=one.attempts, generation=one.generation, created=moment(one.created_ms),
-        updated=moment(one.ended_ms), encrypted=tuple(name.partition(".")[0] for name in keys),
-    )  # fmt: skip
 
 
 # -- history -----------------------------------------------------------------------------------------------------------

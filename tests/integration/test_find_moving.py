@@ -142,3 +142,37 @@ def test_history_answers_where_no_journal_does(
         assert [place["whole"] for place in ran.json["looked"]] == [True, False]
         assert ("by the clock of this machine" in ran.err) == ("--since" in arguments)
     assert run("find", "paid-1", "--since", "2100-01-01T00:00:00Z").code == 2
+
+
+def test_show_tells_by_history_what_became_of_an_intent_that_was_trimmed(
+    relay: Relay, database: Database, settings: Settings, environment: pytest.MonkeyPatch
+) -> None:
+    environment.setenv("BLNK_RELAY_HISTORY_URL", settings.history_url)
+    journal, operator = relay.journal(), Operator(relay.journals, relay.bells)
+    bury(relay, "poor")
+    operator.replay(status(journal, "poor"), who="mila", reason="funds came")
+    end(journal)
+    before = run("show", "poor", "--json").json
+    assert "history" not in before
+    trim(journal)
+    assert "history does not have it" in run("show", "poor").out
+    bury(relay, "other")
+    copy(journal, database)
+    operator.replay(status(journal, "other"), who="mila", reason="funds came")
+    end(journal)
+    copy(journal, database)
+    before = run("show", "other", "--json").json
+    trim(journal)
+    after = run("show", "other", "--json").json
+    same = ("id", "key", "kind", "lane", "state", "outcome", "reference", "transaction_id", "created", "updated")
+    assert {name: after["intent"][name] for name in same} == {name: before["intent"][name] for name in same}
+    assert [one["what"] for one in after["attempts"]] == [one["what"] for one in before["attempts"]] == ["replayed"]
+    [life] = after["history"]["letters"]
+    assert (life["dead_class"], life["code"], life["closed"]) == ("refused", "NO", "replayed")
+    told = run("show", "other").out
+    assert "this is what history has" in told
+    assert "funds came" in told
+    assert "As a dead letter" in told
+    environment.setenv("BLNK_RELAY_HISTORY_URL", "postgresql://u@127.0.0.1:1/db")
+    ran = run("show", "other")
+    assert (ran.code, "history could not be read" in ran.out) == (0, True)

@@ -32,6 +32,7 @@ from worker.cli.options import (
     whole_option,
 )
 from worker.cli.output import WIDTH, clock, emit, fields, plain, progress, say, several, span, table
+from worker.cli.recalled import Recollection
 from worker.cli.spans import times_at
 
 if TYPE_CHECKING:
@@ -98,13 +99,15 @@ def show(*, key: str, target: str, with_payload: bool, reason: str, who: str, as
     check_reason(reason, with_payload=with_payload)
     with opened() as access:
         status = _known(access, key, target)
-        seen = look(access.operator, status)
+        past = Recollection(access.operator, status, look(access.operator, status))
+        status, seen = past.status, past.seen
         payload = access.operator.payload(status, who=who, reason=reason) if with_payload else None
     if as_json:
-        document = seen_json(status, seen)
+        document = seen_json(status, seen) | past.json()
         emit(document if payload is None else document | {"payload": payload})
         return
     show_intent(status, seen, payload)
+    past.say()
 
 
 def _known(access: Access, key: str, target: str) -> Status:
