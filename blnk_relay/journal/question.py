@@ -81,7 +81,7 @@ class Question:
             try:
                 getattr(self, name).encode()
             except UnicodeEncodeError:
-                raise Refused(f"{name}: half a character is no text") from None
+                raise Refused(f"{name}: a character of it is incomplete") from None
 
 
 class Asking(TypedDict, total=False):

@@ -21,8 +21,8 @@ from blnk_relay.journal.question import Question
         ({"amount": 25.5}, "^amount: .*float"),
         ({"precise_amount": 10**5000}, "^precise_amount: .*64 digits"),
         ({"precise_amount": True}, "^precise_amount: .*bool"),
-        ({"code": "\ud800"}, "^code: half a character"),
-        ({"key": "order-\udfff"}, "^key: half a character"),
+        ({"code": "\ud800"}, "^code: a character of it is incomplete"),
+        ({"key": "order-\udfff"}, "^key: a character of it is incomplete"),
         ({"target": "default"}, "nothing is asked for"),
     ],
 )
