@@ -28,12 +28,14 @@ class Glance:
         overview: Depths, ages, gates and counters.
         rates: How fast intents come and go.
         workers: Worker programs, those that died lately among them.
+        known: Whether any journal could be read; else no figure here says anything.
     """
 
     verdicts: tuple[Verdict, ...]
     overview: Overview
     rates: Rates
     workers: tuple[WorkerView, ...]
+    known: bool = True
 
     @property
     def well(self) -> bool:
@@ -78,12 +80,13 @@ def glance_of(facts: Facts) -> Glance:
     """What an operator sees of facts. Pure."""
     seen = [journal for journal in facts.journals if journal.overview is not None]
     overviews = [(one.overview, tuple(program.name for program in one.programs)) for one in seen if one.overview]
-    away = tuple(journal.target for journal in facts.journals if journal.failure)
+    away = tuple(journal.target for journal in facts.journals if journal.unread)
     return Glance(
         verdicts=verdicts(facts),
         overview=replace(merged(overviews), away=away),
         rates=merged_rates([_rates(journal) for journal in seen]),
         workers=together([journal.workers for journal in facts.journals]),
+        known=len(away) < len(facts.journals),
     )
 
 

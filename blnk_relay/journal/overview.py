@@ -94,7 +94,7 @@ class Overview:
         workers: Worker programs that gave a sign of life.
         gates: Sides of targets that are not simply open.
         counts: Counters since the beginning, by name.
-        away: Targets whose journal could not be reached; nothing of them is in the other figures.
+        away: Targets whose journal could not be read; nothing of them is in the other figures.
         oldest_waiting_s: Age of the oldest intent that waits for others, in seconds since it was accepted.
         late_waiting: How many of these are older than ``BLNK_RELAY_LATE_S``.
     """

@@ -112,6 +112,14 @@ class JournalVitals:
     uncounted: int | None = None
     failure: str = ""
 
+    @property
+    def unread(self) -> bool:
+        """Whether nobody knows what is in it: it does not answer, or means something that this version does not know.
+
+        One that was never used has no shape, and nothing in it.
+        """
+        return bool(self.failure) or (bool(self.shape) and self.overview is None)
+
 
 def server_vitals(settings: Settings, address: RedisAddress, target: str = "") -> ServerVitals:
     """Ask a server; each wait is bounded by the timeout of the settings.

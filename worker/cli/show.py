@@ -11,7 +11,7 @@ from datetime import UTC, datetime, timedelta
 from itertools import islice
 from time import monotonic, sleep
 from types import MappingProxyType
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING
 
 import click
 
@@ -36,7 +36,7 @@ from worker.cli.recalled import Recollection
 from worker.cli.spans import times_at
 
 if TYPE_CHECKING:
-    from blnk_relay import CutShort, Glance, Overview, Rates, Settings, StateName, Status, Verdict
+    from blnk_relay import CutShort, Glance, Rates, Settings, StateName, Status, Verdict
     from blnk_relay.catalogue.facts import EndFacts, Facts
     from worker.cli.access import Access
 
@@ -302,21 +302,24 @@ def status_(*, check: bool, watch: bool, interval: float, as_json: bool) -> None
         if watch:
             _watch(access, glance, interval)
             return
-    if glance.overview.away and not glance.overview.lanes:
-        _raise_away(glance)
+    _check_reached(glance)
     if as_json:
         emit(glance_json(glance, access.settings))
     else:
         show_glance(glance, access.settings)
+    if not glance.known:
+        exits.leave(exits.UNAVAILABLE)
     if check and not glance.well:
         exits.leave(exits.PARTLY)
 
 
-def _raise_away(glance: Glance) -> NoReturn:
-    """Nothing could be read at all, which the exit code says as of any command."""
+def _check_reached(glance: Glance) -> None:
+    """Where no journal answered there is nothing to show, and the sentence is that of any command."""
     from blnk_relay import JournalUnavailable
 
-    raise JournalUnavailable(next(verdict.what for verdict in glance.verdicts if verdict.sort == "journal-away"))
+    unreached = [verdict.what for verdict in glance.verdicts if verdict.sort == "journal-away"]
+    if unreached and len(unreached) == len(glance.overview.away) and not glance.known:
+        raise JournalUnavailable(unreached[0])
 
 
 def _watch(access: Access, glance: Glance, interval_s: float) -> None:
@@ -337,7 +340,7 @@ def _watch(access: Access, glance: Glance, interval_s: float) -> None:
 def show_glance(glance: Glance, settings: Settings) -> None:
     """What is wrong, and the journals, for people."""
     show_verdicts(glance.verdicts)
-    show_overview(glance.overview, settings, glance.rates)
+    show_overview(glance, settings)
 
 
 def show_verdicts(verdicts: Sequence[Verdict]) -> None:
@@ -355,27 +358,29 @@ def show_verdicts(verdicts: Sequence[Verdict]) -> None:
     say()
 
 
-def show_overview(overview: Overview, settings: Settings, rates: Rates) -> None:
-    """The journals for people."""
+def show_overview(glance: Glance, settings: Settings) -> None:
+    """The journals for people; a figure that nobody could read is a dash."""
     from worker.cli.lanes import lane_rows
 
-    fields(
-        [
-            ("open", several(overview.open, "intent")),
-            ("oldest of them", f"{span(overview.oldest_open_s)} since it was accepted" if overview.open else "-"),
-            ("in and out", in_and_out(rates)),
-            ("empty in", emptying(rates)),
-            ("waiting for a turn", f"{overview.waiting:,}"),
-            ("being sent", f"{overview.sending:,}"),
-            ("posted, unconfirmed", f"{overview.posted:,}"),
-            ("longest overdue look", span(overview.oldest_posted_s)),
-            ("dead letters", f"{overview.dead:,}"),
-            ("discarded", f"{overview.discarded:,}"),
-            ("done, still kept", f"{overview.done:,}"),
-            ("workers", f"{overview.workers:,}"),
-            ("out of reach", f"{', '.join(overview.away)}: not in these figures" if overview.away else ""),
-        ]
-    )
+    overview, rates = glance.overview, glance.rates
+    figures = [
+        ("open", several(overview.open, "intent")),
+        ("oldest of them", f"{span(overview.oldest_open_s)} since it was accepted" if overview.open else "-"),
+        ("in and out", in_and_out(rates)),
+        ("empty in", emptying(rates)),
+        ("waiting for a turn", f"{overview.waiting:,}"),
+        ("being sent", f"{overview.sending:,}"),
+        ("posted, unconfirmed", f"{overview.posted:,}"),
+        ("longest overdue look", span(overview.oldest_posted_s)),
+        ("dead letters", f"{overview.dead:,}"),
+        ("discarded", f"{overview.discarded:,}"),
+        ("done, still kept", f"{overview.done:,}"),
+        ("workers", f"{overview.workers:,}"),
+    ]
+    if not glance.known:
+        figures = [(name, "-") for name, value in figures if value]
+    away = f"{', '.join(overview.away)}: not in these figures" if overview.away else ""
+    fields([*figures, ("out of reach", away)])
     say()
     table(*lane_rows(overview.lanes, overview.gates, settings), name="lanes", main=True)
     gates = [
