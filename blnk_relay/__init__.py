@@ -50,6 +50,7 @@ if TYPE_CHECKING:
     from blnk_relay.journal.causes import Cause, Causes
     from blnk_relay.journal.events import Event
     from blnk_relay.journal.finding import FindResult, Located, Looked
+    from blnk_relay.journal.gathered import Gathered
     from blnk_relay.journal.glance import Glance
     from blnk_relay.journal.health import Health
     from blnk_relay.journal.jobs import Job, JobName, ManyPlan, Planned
@@ -121,6 +122,7 @@ _LATE = {
     "Located": "blnk_relay.journal.finding",
     "Looked": "blnk_relay.journal.finding",
     "Question": "blnk_relay.journal.question",
+    "Gathered": "blnk_relay.journal.gathered",
     "Glance": "blnk_relay.journal.glance",
     "Health": "blnk_relay.journal.health",
     "Job": "blnk_relay.journal.jobs",
@@ -265,6 +267,7 @@ __all__ = [  # noqa: RUF022 - grouped by what they are for
     "Change",
     "Action",
     "Cause",
+    "Gathered",
     "Job",
     "JobName",
     "ManyPlan",

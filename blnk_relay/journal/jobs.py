@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import secrets
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -161,6 +161,7 @@ class Job:
         begun: When it was begun.
         ended: When it ended, or was stopped; None while it runs.
         refusals: The first letters that were refused, each with why.
+        targets: All targets that have a part of it; none where it is of a version that did not note them.
     """
 
     id: str
@@ -181,11 +182,39 @@ class Job:
     begun: datetime
     ended: datetime | None
     refusals: tuple[tuple[str, str], ...] = ()
+    targets: tuple[str, ...] = ()
 
     @property
     def over(self) -> bool:
         """Whether it has ended."""
         return self.state != "running"
+
+
+def unseen(parts: Sequence[Job], answered: Collection[str], away: Sequence[str]) -> tuple[str, ...]:
+    """Targets in which a job may have a part that nobody has seen. Pure.
+
+    Args:
+        parts: Those that were seen.
+        answered: Targets whose journals were read.
+        away: Targets whose journals could not be.
+    """
+    named = dict.fromkeys(target for part in parts for target in part.targets)
+    return tuple(target for target in (named or away) if target not in answered)
+
+
+def goes_on(parts: Sequence[Job]) -> tuple[str, ...]:
+    """Targets in which a job goes on that was stopped in another one: whoever did so did not reach them. Pure."""
+    stopped = any(part.state == "stopped" for part in parts)
+    return tuple(part.target for part in parts if stopped and not part.over)
+
+
+def stopped_in_part(id_: str, told: Sequence[str], untold: Sequence[str]) -> str:
+    """That a job could not be stopped everywhere, in words."""
+    where = f"in {', '.join(told)} it is stopped" if told else "it is stopped nowhere"
+    return (
+        f"job {id_} may go on in {', '.join(untold)}, whose Redis did not answer, as soon as that is back; {where}. "
+        "Stop it once more then"
+    )
 
 
 def new_id() -> str:
@@ -328,4 +357,5 @@ def _job(id_: str, target: str, fields: Mapping[str, str], left: int, refusals: 
         begun=moment(fields["begun"]),
         ended=moment(fields["ended"]) if "ended" in fields else None,
         refusals=refusals,
+        targets=tuple(filter(None, fields.get("targets", "").split(","))),
     )

@@ -12,11 +12,23 @@ from typing import Any
 import pytest
 import redis
 
-from blnk_relay import Settings, Target
+from blnk_relay import Gathered, JournalUnavailable, NotFound, Operator, Relay, Settings, Target, Write
+from blnk_relay.journal.carrying import carry
 from tests.support.cli import run
+from tests.support.journal import LANE, WORKER, kill
 from tests.support.payments import payment
 from worker.demo.stage import as_environment
 from worker.demo.valkey import start_valkey
+
+#: Who looks at all of it, and the name of the list in its JSON.
+LOOKS = {
+    ("jobs",): "jobs",
+    ("log",): "actions",
+    ("workers",): "workers",
+    ("lanes",): "lanes",
+    ("history", "status"): "journals",
+    ("dead", "summary"): "causes",
+}
 
 
 @pytest.fixture(scope="module")
@@ -55,6 +67,90 @@ def away(server: Any) -> Iterator[None]:
         os.kill(pid, signal.SIGCONT)
 
 
+def begun(relay: Relay, operator: Operator, *targets: str, number: int = 30) -> str:
+    """A job that discards letters of these targets."""
+    for target in targets:
+        relay.enqueue_many([Write(intent=payment(), key=f"{target}-{at}", target=target) for at in range(number)])
+        for claim in relay.journal(target).claim(LANE, WORKER, 100).items:
+            kill(relay.journal(target), claim)
+    return operator.begin(operator.plan_many("discard"), who="ann", reason="closed")
+
+
+def test_a_job_that_is_stopped_while_a_journal_is_away_is_not_said_to_be_stopped_there(two, second):
+    with Relay(two) as relay, Operator(relay.journals, relay.bells) as operator:
+        name = begun(relay, operator, "us", "eu")
+        with away(second):
+            stopped = run("jobs", "stop", name, "--reason", "the wrong ones")
+            assert stopped.code == 4
+            assert f"job {name} may go on in eu" in stopped.err
+            assert "in us it is stopped" in stopped.err
+            shown = run("jobs", "show", name)
+            assert (shown.code, "Nothing is known of eu" in shown.err) == (0, True)
+            document = run("jobs", "show", name, "--json").json
+            assert [(part["target"], part["state"], part["targets"]) for part in document["parts"]] == [
+                ("us", "stopped", ["us", "eu"])
+            ]
+            assert document["away"] == ["eu"]
+            with pytest.raises(JournalUnavailable, match="may go on in eu"):
+                operator.stop_job(name, who="bob")
+            with pytest.raises(JournalUnavailable, match="nothing is known of eu"):
+                operator.job("other")
+        again = run("jobs", "show", name)
+        assert f"goes on in eu: blnk-relay jobs stop {name}" in again.err
+        assert run("jobs", "stop", name).code == 0
+        assert {part.target: part.state for part in operator.job(name)} == {"us": "stopped", "eu": "stopped"}
+        assert not carry(relay.journal("eu"), "host:1:a").more
+        assert operator.overview().dead == 60
+        assert "goes on" not in run("jobs", "show", name).err
+        with pytest.raises(NotFound):
+            operator.job("other")
+
+
+def test_a_job_that_has_no_part_in_a_journal_that_is_away_is_simply_stopped(two, second):
+    with Relay(two) as relay, Operator(relay.journals, relay.bells) as operator:
+        name = begun(relay, operator, "us", number=2)
+        with away(second):
+            assert run("jobs", "stop", name).code == 0
+            assert operator.job(name).away == ()
+
+
+def test_of_a_job_that_does_not_say_where_it_is_any_journal_that_is_away_may_have_a_part(two, second):
+    with Relay(two) as relay, Operator(relay.journals, relay.bells) as operator:
+        name = begun(relay, operator, "us", number=2)
+        relay.journal("us").client.hdel(relay.journal("us").key(f"job:{name}"), "targets")
+        with away(second), pytest.raises(JournalUnavailable, match="may go on in eu"):
+            operator.stop_job(name, who="bob")
+        assert operator.job(name)[0].state == "stopped"
+
+
+def test_a_job_is_followed_until_it_is_over_everywhere(two, monkeypatch):
+    with Relay(two) as relay, Operator(relay.journals, relay.bells) as operator:
+        name = begun(relay, operator, "us", "eu", number=2)
+        for target in ("us", "eu"):
+            while carry(relay.journal(target), "host:1:a").more:
+                pass
+        whole = operator.job(name)
+        answers = [Gathered(whole[:1], ["eu"]), Gathered(whole[:1], ["eu"]), whole]
+        monkeypatch.setattr(Operator, "job", lambda *_: answers.pop(0))
+        assert run("jobs", "show", name, "--follow").code == 0
+        assert not answers
+
+
+@pytest.mark.parametrize("look", LOOKS)
+@pytest.mark.usefixtures("two")
+def test_whoever_looks_at_all_is_told_of_which_target_nothing_is_known(second, look):
+    assert run(*look).code == 0
+    with away(second):
+        seen = run(*look)
+        assert seen.code == 0
+        assert "Nothing is known of eu: Redis did not answer." in seen.err
+        document = run(*look, "--json").json
+        assert document["away"] == ["eu"]
+        assert {row.get("target", "us") for row in document[LOOKS[look]]} <= {"us"}
+        assert "Nothing is known of eu" in run(*look, "-o", "csv").err
+    assert run(*look, "--json").json["away"] == []
+
+
 @pytest.mark.usefixtures("two")
 def test_status_shows_what_it_can_read_also_of_a_journal_that_was_never_used(second):
     with away(second):
@@ -63,6 +159,14 @@ def test_status_shows_what_it_can_read_also_of_a_journal_that_was_never_used(sec
         assert "journal-away" in seen.out
         assert "eu: not in these figures" in seen.out
         assert run("status", "--json").json["away"] == ["eu"]
+
+
+@pytest.mark.usefixtures("two")
+def test_nobody_is_said_to_be_dead_who_may_work_where_nobody_can_look(second):
+    assert run("health").code == 1
+    with away(second):
+        assert run("health", "--json").json["live"] is None
+        assert run("health", "--ready").code == 4
 
 
 @pytest.mark.usefixtures("environment")

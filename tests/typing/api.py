@@ -28,6 +28,7 @@ from blnk_relay import (
     EventName,
     FindResult,
     GateView,
+    Gathered,
     Glance,
     Health,
     HistoryLag,
@@ -284,12 +285,15 @@ def look() -> list[str]:
         worst: Severity | None = wrong[0].severity if wrong else None
         rates: Rates = operator.rates()
         spans: tuple[Rate, ...] = rates.spans
-        working: tuple[WorkerView, ...] = operator.workers()
+        working: Gathered[WorkerView] = operator.workers()
+        as_before: tuple[WorkerView, ...] = working
+        unknown: tuple[str, ...] = working.away
         signs: list[Sign] = [worker.sign for worker in working]
         health: Health = operator.health()
         if not health.live:
             operator.stop(*(worker.name for worker in working), who="mila", reason="; ".join(health.why))
-        return [f"{worst} {rate.minutes} {rate.accepted:.1f}" for rate in spans] + [sign.pool for sign in signs]
+        told = [f"{worst} {rate.minutes} {rate.accepted:.1f}" for rate in spans] + [sign.pool for sign in signs]
+        return [*told, *(worker.name for worker in as_before), *unknown]
 
 
 def operate() -> list[str]:
@@ -320,7 +324,7 @@ def operate() -> list[str]:
         planned: list[Planned] = operator.plan_these(what, [one.status for one in many.first], of="the first").letters
         if planned:
             operator.stop_job(operator.begin(many, who="mila", reason="paid by hand"), who="mila")
-        jobs: tuple[Job, ...] = operator.jobs()
+        jobs: Gathered[Job] = operator.jobs()
         bound = ListBound(most=1_000)
         names = [found.key for found in operator.listed("ready", kind="refund", bound=bound)]
         names += [found.key for found in operator.listed("dead", after=ListPlace(0, ""))]

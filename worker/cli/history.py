@@ -10,12 +10,12 @@ import click
 from worker.cli.access import opened
 from worker.cli.group import Commands
 from worker.cli.options import Reason, answer_option, example, json_option, who_option
-from worker.cli.output import emit, fields, plain, say, several, span, table
+from worker.cli.output import emit, fields, plain, remark_away, say, several, span, table
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from blnk_relay import Operator, Settings
+    from blnk_relay import Gathered, Operator, Settings
     from blnk_relay.journal.lag import HistoryLag
 
 
@@ -114,6 +114,7 @@ def status_(target: str | None, as_json: bool) -> None:
     )
     say()
     table(("target", "history", ">not copied", ">for", ">to walk", ">held", "last look", "trouble"), lag_rows(lags))
+    remark_away(lags.away)
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,7 +181,7 @@ def lag_rows(lags: Sequence[HistoryLag]) -> list[tuple[str, ...]]:
     ]
 
 
-def history_json(kept: Kept, lags: Sequence[HistoryLag]) -> dict[str, Any]:
+def history_json(kept: Kept, lags: Gathered[HistoryLag]) -> dict[str, Any]:
     """The database and how far the journals are copied, for programs.
 
     Args:
@@ -193,6 +194,7 @@ def history_json(kept: Kept, lags: Sequence[HistoryLag]) -> dict[str, Any]:
         "trouble": kept.trouble,
         "rows": kept.rows,
         "journals": [asdict(lag) for lag in lags],
+        "away": list(lags.away),
     }
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Sequence
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
@@ -14,10 +13,23 @@ from worker.cli import exits
 from worker.cli.access import opened
 from worker.cli.interrupt import Stop
 from worker.cli.options import Reason, answer_option, example, json_option, limit_option, who_option
-from worker.cli.output import amounts, clock, emit, fields, plain, progress, say, several, stamp, table
+from worker.cli.output import (
+    amounts,
+    clock,
+    emit,
+    fields,
+    plain,
+    progress,
+    remark,
+    remark_away,
+    say,
+    several,
+    stamp,
+    table,
+)
 
 if TYPE_CHECKING:
-    from blnk_relay import Job
+    from blnk_relay import Gathered, Job
 
 #: Time between two looks at a job that is followed.
 _LOOK_S = 0.5
@@ -37,15 +49,16 @@ def jobs(context: click.Context, limit: int, as_json: bool) -> None:
     if context.invoked_subcommand is not None:
         return
     with opened() as access:
-        found = access.operator.jobs(most=limit)[:limit]
+        found = access.operator.jobs(most=limit)
     if as_json:
-        emit({"jobs": [job_json(job) for job in found]})
+        emit({"jobs": [job_json(job) for job in found[:limit]], "away": list(found.away)})
         return
-    if not found:
+    if found:
+        columns = ("job", "target", "what", "state", ">done", ">refused", ">left", "begun", "who", "why")
+        table(columns, [_row(job) for job in found[:limit]])
+    else:
         say("There are no jobs.")
-        return
-    columns = ("job", "target", "what", "state", ">done", ">refused", ">left", "begun", "who", "why")
-    table(columns, [_row(job) for job in found])
+    remark_away(found.away)
 
 
 def _row(job: Job) -> tuple[object, ...]:
@@ -69,13 +82,13 @@ def jobs_show(job: str, follow: bool, as_json: bool) -> None:
                     come = sum(part.done + part.refused for part in found)
                     step(come - seen)
                     seen = come
-                    if all(part.over for part in found):
+                    if all(part.over for part in found) and not found.away:
                         break
                     time.sleep(_LOOK_S)
                     found = access.operator.job(job)
                 code = exits.INTERRUPTED if stop.asked else exits.OK
     if as_json:
-        emit({"job": job, "parts": [job_json(part) for part in found]})
+        emit({"job": job, "parts": [job_json(part) for part in found], "away": list(found.away)})
     else:
         show(found)
     exits.leave(code)
@@ -91,17 +104,19 @@ def jobs_stop(job: str, reason: str, who: str, as_json: bool) -> None:
     with opened() as access:
         found = access.operator.stop_job(job, who=who, reason=reason)
     if as_json:
-        emit({"job": job, "parts": [job_json(part) for part in found]})
+        emit({"job": job, "parts": [job_json(part) for part in found], "away": list(found.away)})
         return
     show(found)
 
 
-def show(parts: Sequence[Job]) -> None:
+def show(parts: Gathered[Job]) -> None:
     """A job for people.
 
     Args:
         parts: Its part for each target.
     """
+    from blnk_relay.journal.jobs import goes_on
+
     for part in parts:
         sums = amounts(part.sums)
         known = "" if part.summed == part.done else f" (of {part.summed:,})"
@@ -127,6 +142,9 @@ def show(parts: Sequence[Job]) -> None:
             table((">refused", "why"), rows)
         for letter, why in part.refusals:
             say(f"refused {plain(letter)}: {plain(why)}")
+    if still := goes_on(parts):
+        remark(f"It was stopped elsewhere and goes on in {', '.join(still)}: blnk-relay jobs stop {parts[0].id}")
+    remark_away(parts.away)
 
 
 def job_json(job: Job) -> dict[str, Any]:
@@ -148,6 +166,7 @@ def job_json(job: Job) -> dict[str, Any]:
         "via": job.via,
         "reason": job.reason,
         "state": job.state,
+        "targets": list(job.targets),
         "total": job.total,
         "done": job.done,
         "refused": job.refused,

@@ -11,7 +11,7 @@ import click
 from worker.cli.access import opened
 from worker.cli.as_json import action_json, lane_json, pause_json
 from worker.cli.options import Reason, answer_option, example, json_option, who_option
-from worker.cli.output import clock, emit, plain, say, table
+from worker.cli.output import clock, emit, plain, remark_away, say, table
 
 if TYPE_CHECKING:
     from blnk_relay import GateView, LaneDepth, Pause, Settings
@@ -33,11 +33,12 @@ def lanes(as_json: bool) -> None:
         acts = access.operator.actions(what=("pause", "resume"), most=_MOST_ACTS)
     if as_json:
         shown = [lane_json(lane, settings) for lane in overview.lanes]
-        emit({"lanes": shown, "acts": [action_json(act) for act in acts]})
+        emit({"lanes": shown, "acts": [action_json(act) for act in acts], "away": list(overview.away)})
         return
     table(*lane_rows(overview.lanes, overview.gates, settings), name="lanes", main=True)
     rows = [(act.at, act.what, act.of, act.who, act.reason) for act in acts[:_SHOWN_ACTS]]
     table(("at", "act", "of", "who", "why"), rows, title="Last pauses and resumes", name="acts", unless_empty=True)
+    remark_away(overview.away)
 
 
 def lane_rows(

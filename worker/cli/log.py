@@ -10,7 +10,7 @@ import click
 from worker.cli.access import opened
 from worker.cli.as_json import action_json
 from worker.cli.options import example, json_option
-from worker.cli.output import clock, emit, say, table
+from worker.cli.output import clock, emit, remark_away, say, table
 from worker.cli.spans import Since, times_at
 
 if TYPE_CHECKING:
@@ -81,12 +81,13 @@ def log(
         )
     shown, more = found[:limit], len(found) > limit
     if as_json:
-        emit({"actions": [action_json(action) for action in shown], "more": more})
+        emit({"actions": [action_json(action) for action in shown], "more": more, "away": list(found.away)})
         return
-    if not shown:
+    if shown:
+        table(("at", "who", "from", "what", "of", "result", "why"), [_row(action) for action in shown])
+    else:
         say("Nobody did anything that this asks for.")
-        return
-    table(("at", "who", "from", "what", "of", "result", "why"), [_row(action) for action in shown])
+    remark_away(found.away)
     if more:
         say(f"There are more than {limit:,}: narrow it by --since, --who or --what, or raise --limit.")
 

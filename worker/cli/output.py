@@ -89,6 +89,12 @@ def remark(text: str) -> None:
     _echo(text, err=True)
 
 
+def remark_away(away: Sequence[str]) -> None:
+    """Say of which targets nothing is in what is shown, and why; nothing where all journals answered."""
+    if away:
+        remark(f"Nothing is known of {', '.join(away)}: Redis did not answer.")
+
+
 def _echo(text: str, *, err: bool = False) -> None:
     """Print a line; what the encoding of the stream does not have is written as an escape."""
     stream = sys.stderr if err else sys.stdout

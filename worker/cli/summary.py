@@ -9,7 +9,7 @@ import click
 
 from worker.cli.access import opened
 from worker.cli.options import example, filter_options, json_option, login_name
-from worker.cli.output import amounts, clock, emit, plain, remark, say, several, stamp, table
+from worker.cli.output import amounts, clock, emit, plain, remark, remark_away, say, several, stamp, table
 from worker.cli.spans import times_at
 
 if TYPE_CHECKING:
@@ -76,8 +76,7 @@ def show(found: Causes) -> None:
             say(f"  blnk-relay dead list {narrowed}")
     if found.uncounted:
         remark(f"{several(found.uncounted, 'letter')} not accounted for: blnk-relay dead summary --recount")
-    if found.away:
-        remark(f"Nothing is known of {', '.join(found.away)}: Redis did not answer.")
+    remark_away(found.away)
 
 
 def _row(cause: Cause, *, targets: bool) -> tuple[object, ...]:

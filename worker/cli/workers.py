@@ -11,7 +11,7 @@ from worker.cli import exits
 from worker.cli.access import opened
 from worker.cli.as_json import worker_json
 from worker.cli.options import Reason, answer_option, example, json_option, who_option
-from worker.cli.output import clock, emit, plain, remark, say, several, span, table
+from worker.cli.output import clock, emit, plain, remark, remark_away, say, several, span, table
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -41,9 +41,10 @@ def workers(ctx: click.Context, as_json: bool) -> None:
     with opened() as access:
         found, now, settings = access.operator.workers(), access.operator.now(), access.settings
     if as_json:
-        emit({"workers": [worker_json(worker) for worker in found]})
+        emit({"workers": [worker_json(worker) for worker in found], "away": list(found.away)})
         return
     show_workers(found, now, settings)
+    remark_away(found.away)
 
 
 def show_workers(found: Sequence[WorkerView], now: datetime, settings: Settings) -> None:
@@ -153,11 +154,12 @@ def _tell(wish: str, names: Sequence[str], *, everybody: bool, reason: str, who:
             names = [worker.name for worker in access.operator.workers() if worker.can_be_told]
         told = act(*names, who=who, reason=reason)
     if as_json:
-        emit({"told": wish, "workers": [worker_json(worker) for worker in told]})
+        emit({"told": wish, "workers": [worker_json(worker) for worker in told], "away": list(told.away)})
         return
     for worker in told:
         say(f"Told {plain(worker.name)} to {_WORDS[wish]}.")
     say(f"{several(len(told), 'worker')} told; see 'blnk-relay workers'.")
+    remark_away(told.away)
 
 
 @click.command(

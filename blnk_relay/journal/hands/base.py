@@ -10,6 +10,7 @@ from typing import Self, TypeVar
 from blnk_relay.bell import Bells
 from blnk_relay.errors import JournalUnavailable, NotFound
 from blnk_relay.journal.actions import MAX_RESULT, Via, told
+from blnk_relay.journal.gathered import Gathered
 from blnk_relay.journal.journal import Journal
 from blnk_relay.journal.journals import Journals, reached
 from blnk_relay.settings import Settings
@@ -116,16 +117,8 @@ class Hands:
     def _journal(self, target: str | None) -> Journal:
         return self.journals.any_of(target or next(iter(self.settings.ledgers)))
 
-    def _of_each(self, read: Callable[[Journal], T], target: str | None = None) -> list[tuple[Journal, T]]:
-        """What is read from each journal that can be reached.
-
-        Raises:
-            JournalUnavailable: None can be.
-        """
-        return reached(self._journals(target), read)
-
-    def _of_those_there(self, read: Callable[[Journal], T], target: str | None) -> tuple[list[T], tuple[str, ...]]:
-        """The same, and the targets of those that could not be.
+    def _of_each(self, read: Callable[[Journal], T], target: str | None = None) -> Gathered[T]:
+        """What is read from each journal that can be reached, and the targets of the others.
 
         Raises:
             JournalUnavailable: None can be.
@@ -133,7 +126,7 @@ class Hands:
         journals = self._journals(target)
         parts = reached(journals, read)
         answered = {journal.target for journal, _ in parts}
-        return [part for _, part in parts], tuple(one.target for one in journals if one.target not in answered)
+        return Gathered((part for _, part in parts), (one.target for one in journals if one.target not in answered))
 
     def _journals(self, target: str | None) -> list[Journal]:
         return self.journals.everywhere() if target is None else [self.journals.any_of(target)]

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from blnk_relay.errors import JournalUnavailable, Refused
 from blnk_relay.journal.actions import new_mark
+from blnk_relay.journal.gathered import Gathered
 from blnk_relay.journal.hands.base import Hands
 from blnk_relay.journal.upgrade import Upgraded, shape_flow, upgrade_flow
 
@@ -226,14 +227,14 @@ class Care(Hands):
         """
         self._note(self._journal(target), "stop errand", of, who=who, result="told to stop")
 
-    def history_lag(self, target: str | None = None) -> tuple[HistoryLag, ...]:
+    def history_lag(self, target: str | None = None) -> Gathered[HistoryLag]:
         """How far each journal that can be reached is copied into history.
 
         Raises:
             NotFound: There is no such target.
-            JournalUnavailable: No Redis answered.
+            JournalUnavailable: No Redis answered; where some did, ``away`` names the targets of the others.
         """
-        return tuple(lag for _, lag in self._of_each(lambda journal: journal.history_lag(), target))
+        return self._of_each(lambda journal: journal.history_lag(), target)
 
     def history_off(
         self, target: str | None = None, *, who: str, reason: str, forced: bool = False, adopt: bool = False

@@ -6,8 +6,9 @@ import socket
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from blnk_relay.errors import NotFound, Refused
+from blnk_relay.errors import JournalUnavailable, NotFound, Refused
 from blnk_relay.journal.actions import new_mark
+from blnk_relay.journal.gathered import Gathered
 from blnk_relay.journal.hands.base import Hands
 from blnk_relay.journal.journals import reached
 
@@ -19,19 +20,19 @@ if TYPE_CHECKING:  # as in looking.py
 class Crew(Hands):
     """Shows workers, and has them be quiet or stop."""
 
-    def workers(self, target: str | None = None) -> tuple[WorkerView, ...]:
+    def workers(self, target: str | None = None) -> Gathered[WorkerView]:
         """Worker programs with what they say of themselves, those that are alive first; the dead ones of half a day.
 
         Raises:
             NotFound: There is no such target.
-            JournalUnavailable: No Redis answered.
+            JournalUnavailable: No Redis answered; where some did, ``away`` names the targets of the others.
         """
         from blnk_relay.journal.workers import together, workers_flow
 
         read = self._of_each(lambda journal: journal.drive(workers_flow(self.settings, journal.target)), target)
-        return together([found for _, found in read])
+        return Gathered(together(read), read.away)
 
-    def quiet(self, *names: str, who: str, reason: str = "") -> tuple[WorkerView, ...]:
+    def quiet(self, *names: str, who: str, reason: str = "") -> Gathered[WorkerView]:
         """Have workers claim nothing new, finish what they have in hand, and stay; each learns it within a sweep or so.
 
         Args:
@@ -40,7 +41,8 @@ class Crew(Hands):
             reason: Why.
 
         Returns:
-            Those that are meant and alive, as they were; those that were told before are among them.
+            Those that are meant and alive, as they were; those that were told before are among them. Nobody was told
+            who is known in the journals of ``away`` alone.
 
         Raises:
             NotFound: No worker that is alive has such a name.
@@ -49,15 +51,16 @@ class Crew(Hands):
         """
         return self._wish("quiet", names, who, reason)
 
-    def stop(self, *names: str, who: str, reason: str = "") -> tuple[WorkerView, ...]:
+    def stop(self, *names: str, who: str, reason: str = "") -> Gathered[WorkerView]:
         """The same, and have them leave once that is done: with exit code 0, whatever starts others in their place."""
         return self._wish("stop", names, who, reason)
 
-    def _wish(self, wish: str, names: Sequence[str], who: str, reason: str) -> tuple[WorkerView, ...]:
+    def _wish(self, wish: str, names: Sequence[str], who: str, reason: str) -> Gathered[WorkerView]:
         from blnk_relay.journal.pauses import Word
         from blnk_relay.journal.workers import chosen, wish_flow
 
-        alive = tuple(worker for worker in self.workers() if worker.alive)
+        known = self.workers()
+        alive = tuple(worker for worker in known if worker.alive)
         meant: dict[str, WorkerView] = {}
         for name in names:
             those = chosen(alive, name)
@@ -71,7 +74,7 @@ class Crew(Hands):
             word = Word(who, reason, self.via, new_mark())
             those_journals = [self.journals.any_of(target) for target in worker.journals]
             reached(those_journals, lambda journal: journal.drive(wish_flow(self.settings, worker.name, wish, word)))  # noqa: B023
-        return tuple(meant.values())
+        return Gathered(meant.values(), known.away)
 
     def health(self, name: str = "") -> Health:
         """Whether the workers of this host, or one, are well; for the supervisor of a container.
@@ -80,7 +83,7 @@ class Crew(Hands):
             name: Of a worker, as :meth:`quiet` takes it; those of this host when empty.
 
         Raises:
-            JournalUnavailable: No Redis answered, so that nobody can tell.
+            JournalUnavailable: No Redis answered that knows of one, so that nobody can tell.
         """
         from blnk_relay.journal.health import health_of
         from blnk_relay.journal.workers import chosen
@@ -88,4 +91,7 @@ class Crew(Hands):
         host = socket.gethostname()
         workers = self.workers()
         mine = chosen(workers, name) if name else tuple(worker for worker in workers if worker.host == host)
-        return health_of(mine, f"under the name {name!r}" if name else f"on {host}")
+        where = f"under the name {name!r}" if name else f"on {host}"
+        if workers.away and not any(worker.alive for worker in mine):
+            raise JournalUnavailable(f"no worker is seen {where}; nothing is known of {', '.join(workers.away)}")
+        return health_of(mine, where)

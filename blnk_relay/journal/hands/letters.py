@@ -54,11 +54,10 @@ class Letters(Looking):
         from blnk_relay.journal.causes import Window, causes_flow, together
 
         window = Window(kind, dead_class, code, since, until)
-        return together(
-            *self._of_those_there(
-                lambda journal: journal.drive(causes_flow(journal.prefix, journal.seal, journal.target, window)), target
-            )
+        parts = self._of_each(
+            lambda journal: journal.drive(causes_flow(journal.prefix, journal.seal, journal.target, window)), target
         )
+        return together(parts, parts.away)
 
     def recount(self, target: str | None = None, *, who: str = "") -> int:
         """Make anew what is kept of letters by their cause; others may go on meanwhile.

@@ -13,6 +13,7 @@ from blnk_relay.errors import NotFound
 from blnk_relay.intents.intent import DEFAULT_TARGET
 from blnk_relay.intents.states import StateName
 from blnk_relay.journal.actions import Action, Asked, Place, as_actions, kinds_of, newest_first, wanted_flow
+from blnk_relay.journal.gathered import Gathered
 from blnk_relay.journal.hands.base import Hands
 from blnk_relay.journal.journal import Journal
 from blnk_relay.journal.question import Asking, Question
@@ -135,17 +136,15 @@ class Looking(Hands):
         """
         from blnk_relay.journal.overview import merged, overview_flow
 
-        parts, away = self._of_those_there(
-            lambda journal: journal.drive(overview_flow(self.settings, journal.target)), target
-        )
-        return replace(merged(parts), away=away)
+        parts = self._of_each(lambda journal: journal.drive(overview_flow(self.settings, journal.target)), target)
+        return replace(merged(parts), away=parts.away)
 
     def leases(self) -> dict[str, int]:
         """Intents in the hands of each worker, by its name (host, process id and a random part)."""
         from blnk_relay.journal.overview import leases_flow
 
         held: Counter[str] = Counter()
-        for _, part in self._of_each(lambda journal: journal.drive(leases_flow(journal.prefix))):
+        for part in self._of_each(lambda journal: journal.drive(leases_flow(journal.prefix))):
             held.update(part)
         return dict(held)
 
@@ -181,7 +180,7 @@ class Looking(Hands):
             now = sample_now(journal.now_ms(), overview.counts)
             return rates_of(now, journal.drive(samples_flow(journal.prefix)), overview.open)
 
-        return merged_rates([rates for _, rates in self._of_each(read, target)])
+        return merged_rates(self._of_each(read, target))
 
     def hour(self, target: str | None = None) -> tuple[tuple[float, float], ...]:
         """How many intents came and went a second in each minute of the last hour, the oldest first: for a chart.
@@ -194,7 +193,7 @@ class Looking(Hands):
 
         read = self._of_each(lambda journal: (journal.now_ms(), journal.drive(samples_flow(journal.prefix))), target)
         # Samples are a minute apart: no clock of a journal is so far from another.
-        return by_minute([samples for _, (_, samples) in read], max(now_ms for _, (now_ms, _) in read))
+        return by_minute([samples for _, samples in read], max(now_ms for now_ms, _ in read))
 
     def actions(
         self,
@@ -206,7 +205,7 @@ class Looking(Hands):
         target: str | None = None,
         most: int = 100,
         after: Place | None = None,
-    ) -> tuple[Action, ...]:
+    ) -> Gathered[Action]:
         """What operators did, newest first: one action however many letters and journals it was about.
 
         Each journal keeps some ten thousand entries, whatever else happens in it.
@@ -222,13 +221,13 @@ class Looking(Hands):
 
         Raises:
             NotFound: There is no such target.
-            JournalUnavailable: No Redis answered.
+            JournalUnavailable: No Redis answered; where some did, ``away`` names the targets of the others.
         """
         asked = Asked(since, until, who, kinds_of(what))
         found = self._of_each(
             lambda journal: journal.drive(wanted_flow(journal.prefix, journal.target, asked, most, after)), target
         )
-        return as_actions(newest_first(entries for _, entries in found), most, after)
+        return Gathered(as_actions(newest_first(found), most, after), found.away)
 
     def listed(
         self,
@@ -319,7 +318,7 @@ class Looking(Hands):
         from blnk_relay.journal.listing import Listing
 
         known = self._of_each(lambda journal: Listing(journal).known(), target)
-        return tuple(sorted({code for _, one in known for code in one.codes}))
+        return tuple(sorted({code for one in known for code in one.codes}))
 
     def find(self, *, most: int = 100, **asked: Unpack[Asking]) -> FindResult:
         """Intents by what is known of them, over history and journals alike; all that is given has to hold.

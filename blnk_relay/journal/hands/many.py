@@ -10,6 +10,7 @@ from datetime import datetime
 
 from blnk_relay.errors import JournalUnavailable, NotFound, Refused
 from blnk_relay.journal.actions import MAX_REASON, MAX_WHO, check_reason, told
+from blnk_relay.journal.gathered import Gathered
 from blnk_relay.journal.hands.letters import Letters
 from blnk_relay.journal.jobs import (
     CHUNK,
@@ -25,7 +26,10 @@ from blnk_relay.journal.jobs import (
     letters_in_words,
     new_id,
     planned,
+    stopped_in_part,
+    unseen,
 )
+from blnk_relay.journal.journals import reached
 from blnk_relay.journal.status import Status
 from blnk_relay.replay import ReplayWay
 from blnk_relay.settings import CONFIRM_LANE
@@ -134,9 +138,10 @@ class Many(Letters):
         line = json.dumps({"what": "replayed" if plan.what == "replay" else "discarded", **word}, ensure_ascii=False)
         ends = told("end", f"{plan.what} {id_}: {plan.of}", who=who, via="worker", reason=reason, mark=f"end {id_}")
         begins = self._told("begin", f"{plan.what} {id_}: {plan.of}", who=who, reason=reason, mark=f"begin {id_}")
+        targets = tuple(dict.fromkeys(letter.status.target for letter in plan.letters))
         about = {"what": plan.what, "of": plan.of, "who": who[:MAX_WHO], "via": self.via, "reason": reason[:MAX_REASON]}
-        fields = [text for pair in {**about, "line": line, "ends": ends}.items() for text in pair]
-        targets = dict.fromkeys(letter.status.target for letter in plan.letters)
+        about |= {"line": line, "ends": ends, "targets": ",".join(targets)}
+        fields = [text for pair in about.items() for text in pair]
         for target in targets:
             run = self._journal(target).scripts.run
             run("job", "plan", id_, *fields)
@@ -160,7 +165,7 @@ class Many(Letters):
                 "jobs that have begun, and plan what is left once more"
             )
 
-    def jobs(self, target: str | None = None, most: int = 100) -> tuple[Job, ...]:
+    def jobs(self, target: str | None = None, most: int = 100) -> Gathered[Job]:
         """Jobs that run, and those that are over for no longer than a month, newest first; one for each target.
 
         Args:
@@ -169,26 +174,34 @@ class Many(Letters):
 
         Raises:
             NotFound: There is no such target.
-            JournalUnavailable: No Redis answered.
+            JournalUnavailable: No Redis answered; where some did, ``away`` names the targets of the others.
         """
         parts = self._of_each(lambda journal: journal.drive(jobs_flow(journal.prefix, journal.target, most)), target)
-        return tuple(sorted((job for _, some in parts for job in some), key=lambda job: job.begun, reverse=True))
+        found = sorted((job for some in parts for job in some), key=lambda job: job.begun, reverse=True)
+        return Gathered(found, parts.away)
 
-    def job(self, id_: str) -> tuple[Job, ...]:
+    def job(self, id_: str) -> Gathered[Job]:
         """One job: its part in the journal of each target that it is about.
 
         Raises:
             NotFound: There is no such job, or not any more.
-            JournalUnavailable: No Redis answered.
+            JournalUnavailable: No Redis answered, or none that knows the job; where one did, ``away`` names the
+                targets where it may go on unseen.
         """
-        parts = self._of_each(lambda journal: journal.drive(job_flow(journal.prefix, journal.target, id_)))
-        found = tuple(job for _, job in parts if job is not None)
+        parts = self._of_each(
+            lambda journal: (journal.target, journal.drive(job_flow(journal.prefix, journal.target, id_)))
+        )
+        found = [job for _, job in parts if job is not None]
+        if not found and parts.away:
+            raise JournalUnavailable(f"no job is known under {id_!r}; nothing is known of {', '.join(parts.away)}")
         if not found:
             raise NotFound(f"no job is known under {id_!r}")
-        return found
+        return Gathered(found, unseen(found, [target for target, _ in parts], parts.away))
 
-    def stop_job(self, id_: str, *, who: str, reason: str = "") -> tuple[Job, ...]:
+    def stop_job(self, id_: str, *, who: str, reason: str = "") -> Gathered[Job]:
         """Stop a job: what it has done stays done, and what it has not come to is left alone.
+
+        Where a journal does not answer it is stopped in the others all the same, and then raised.
 
         Args:
             id_: Which.
@@ -201,11 +214,15 @@ class Many(Letters):
         Raises:
             NotFound: There is no such job.
             Refused: It is over already.
-            JournalUnavailable: No Redis answered.
+            JournalUnavailable: A journal did not answer that has a part of it, or may have one: the message says
+                where it is stopped and where it goes on. To ask again stops the rest.
         """
         parts = self.job(id_)
         action = self._told("stop job", f"{parts[0].what} {id_}", who=who, reason=reason, mark=f"stop {id_}")
-        stopped = [self._journal(part.target).scripts.run("job", "stop", id_, action) for part in parts]
-        if not any(stopped):
+        asked = reached(parts, lambda part: self._journal(part.target).scripts.run("job", "stop", id_, action))
+        told = {part.target for part, _ in asked}
+        if untold := (*(part.target for part in parts if part.target not in told), *parts.away):
+            raise JournalUnavailable(stopped_in_part(id_, sorted(told), untold))
+        if not any(stopped for _, stopped in asked):
             raise Refused(f"job {id_} is not stopped: it is {parts[0].state} already")
         return self.job(id_)

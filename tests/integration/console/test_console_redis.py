@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
-from blnk_relay import Operator, Relay, Settings, Write
+from blnk_relay import Operator, Relay, Settings, Target, Write
 from blnk_relay.journal.journals import Journals
 from blnk_relay.journal.workers import Sign, sign_of
 from tests.support.cli import FUNDS, letters, payment
@@ -128,4 +130,17 @@ def test_with_redis_away_every_screen_says_so_and_the_console_goes_on(tmp_path):
         assert script.get("/api/v1/overview").json()["verdicts"][0]["sort"] == "journal-away"
         answer = script.get("/api/v1/lanes")
         assert (answer.status_code, answer.json()["error"]["type"]) == (503, "JournalUnavailable")
+    journals.close()
+
+
+def test_with_one_of_two_journals_away_every_screen_says_of_which_nothing_is_known(settings, tmp_path):
+    there, gone = settings.redis_url, f"unix://{tmp_path}/nothing"
+    two = replace(settings, targets=(Target(name="us", redis_url=there), Target(name="eu", redis_url=gone)))
+    journals = Journals(two)
+    with listening(journals, ConsoleSettings(port=0, api_keys=(KEYS["viewer"],))) as house:
+        ann, script = house.let_in(), house.visitor(Authorization="Bearer viewer")
+        for path in ("/", "/lanes", "/jobs", "/workers", "/actions", "/history", "/journals", "/problems"):
+            assert "Out of reach: eu" in readable(ann.page(path)), path
+            asked = {"/": "/overview"}.get(path, path)
+            assert script.get(f"/api/v1{asked}").json()["away"] == ["eu"], path
     journals.close()

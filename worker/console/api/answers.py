@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from blnk_relay import Gathered, Job, WorkerView
 from blnk_relay.catalogue.facts import COMMON_ENDS, ends_of, facts_of
 from blnk_relay.intents.intent import DEFAULT_TARGET
 from blnk_relay.kinds.registry import KINDS
@@ -49,12 +50,16 @@ def overview(ask: Ask) -> Data:
 
 def workers_(ask: Ask) -> Data:
     """Worker programs, those that died lately among them."""
-    return Data({"workers": [worker_json(one) for one in ask.operator.workers()]})
+    return _workers(ask.operator.workers())
 
 
 def tell(ask: Ask) -> Data:
     """Have a worker be quiet, or stop."""
-    return Data({"workers": [worker_json(one) for one in workers.told(ask)]})
+    return _workers(workers.told(ask))
+
+
+def _workers(found: Gathered[WorkerView]) -> Data:
+    return Data({"workers": [worker_json(one) for one in found], "away": list(found.away)})
 
 
 def intents_(ask: Ask) -> Data:
@@ -140,17 +145,21 @@ def begin(ask: Ask) -> Data:
 
 def jobs_(ask: Ask) -> Data:
     """Jobs that go on, and those of the last month."""
-    return Data({"jobs": [job_json(one) for one in ask.operator.jobs(most=jobs.MOST)[: jobs.MOST]]})
+    return _jobs(ask.operator.jobs(most=jobs.MOST))
 
 
 def job(ask: Ask) -> Data:
     """One job: its part for each target."""
-    return Data({"jobs": [job_json(one) for one in ask.operator.job(ask.path["id"])]})
+    return _jobs(ask.operator.job(ask.path["id"]))
 
 
 def stop_job(ask: Ask) -> Data:
     """Stop a job; what it has done stays done."""
-    return Data({"jobs": [job_json(one) for one in jobs.stopped(ask)]})
+    return _jobs(jobs.stopped(ask))
+
+
+def _jobs(found: Gathered[Job]) -> Data:
+    return Data({"jobs": [job_json(one) for one in found[: jobs.MOST]], "away": list(found.away)})
 
 
 def rebind(ask: Ask) -> Data:
@@ -166,6 +175,7 @@ def lanes_(ask: Ask) -> Data:
         {
             "lanes": [lane_json(lane, settings) for lane in found.lanes],
             "gates": [gate_json(gate) for gate in found.gates],
+            "away": list(found.away),
         }
     )
 
@@ -179,7 +189,7 @@ def change(ask: Ask) -> Data:
 def actions_(ask: Ask) -> Data:
     """The action log."""
     *_, page = actions.told(ask)
-    return Data({"actions": [action_json(one) for one in page.rows], "after": page.after})
+    return Data({"actions": [action_json(one) for one in page.rows], "after": page.after, "away": list(page.away)})
 
 
 def journals_(ask: Ask) -> Data:

@@ -20,6 +20,10 @@ def _time() -> fields.String:
     return fields.String(allow_none=True, metadata=_TIME)
 
 
+def _away() -> fields.List[str]:
+    return fields.List(_text(), metadata={"description": "Targets of which nothing is in this: nobody could read it."})
+
+
 def _whole(about: str = "") -> fields.Integer:
     return fields.Integer(metadata={"description": about} if about else {})
 
@@ -176,6 +180,7 @@ class Lanes(Schema):
 
     lanes = fields.List(fields.Nested(Lane))
     gates = fields.List(fields.Nested(Gate))
+    away = _away()
 
 
 class Died(Schema):
@@ -247,6 +252,7 @@ class Workers(Schema):
     """Worker programs."""
 
     workers = fields.List(fields.Nested(Worker))
+    away = _away()
 
 
 class Wish(Schema):
@@ -278,7 +284,7 @@ class Overview(Schema):
     dead = _whole()
     discarded = _whole()
     workers = _whole()
-    away = fields.List(_text(), metadata={"description": "Targets whose journal cannot be reached."})
+    away = _away()
     lanes = fields.List(fields.Nested(Lane))
     gates = fields.List(fields.Nested(Gate))
     died = fields.List(fields.Nested(Died))
@@ -305,6 +311,7 @@ class ActionPage(Schema):
     """One page of the action log."""
 
     actions = fields.List(fields.Nested(Action))
+    away = _away()
     after = _text("To be given for the next page; empty where there is none.")
 
 
@@ -339,7 +346,7 @@ class Causes(Schema):
 
     causes = fields.List(fields.Nested(Cause))
     uncounted = _whole("Letters that no cause accounts for.")
-    away = fields.List(_text())
+    away = _away()
 
 
 class CauseQuery(Schema):
@@ -400,6 +407,7 @@ class Job(Schema):
     via = _text()
     reason = _text()
     state = _text()
+    targets = fields.List(_text(), metadata={"description": "All that have a part of it, as far as it is noted."})
     total = _whole()
     done = _whole()
     refused = _whole()
@@ -416,6 +424,7 @@ class Jobs(Schema):
     """Jobs, newest first."""
 
     jobs = fields.List(fields.Nested(Job))
+    away = _away()
 
 
 class Rebind(Schema):
@@ -563,7 +572,7 @@ class Journals(Schema):
     """All journals that can be reached."""
 
     journals = fields.List(fields.Nested(Journal))
-    away = fields.List(_text())
+    away = _away()
 
 
 class Lag(Schema):
@@ -589,6 +598,7 @@ class History(Schema):
     trouble = _text()
     rows = fields.Dict(keys=fields.String(), values=fields.Integer())
     journals = fields.List(fields.Nested(Lag))
+    away = _away()
 
 
 class HistoryOff(Why):

@@ -22,10 +22,12 @@ class Told:
     Attributes:
         rows: What was done, newest first.
         after: Behind which of them the next page begins; empty where there is none.
+        away: Targets of which nothing is known.
     """
 
     rows: Sequence[Action]
     after: str = ""
+    away: Sequence[str] = ()
 
 
 def told(ask: Ask) -> tuple[Filters, str, str, Told]:
@@ -55,7 +57,7 @@ def _page(operator: Operator, filters: Filters, who: str, what: str) -> Told:
         after=after,
     )
     rows = found[:PAGE]
-    return Told(rows, str(rows[-1].place) if len(found) > PAGE else "")
+    return Told(rows, str(rows[-1].place) if len(found) > PAGE else "", found.away)
 
 
 def actions(ask: Ask) -> Page:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from blnk_relay import Job, Status
+from blnk_relay import Gathered, Job, Status
+from blnk_relay.journal.jobs import goes_on
 from worker.console.asking import Ask, Onward, Page, part
 from worker.console.signin.rights import Right
 
@@ -12,7 +13,8 @@ MOST = 50
 
 def jobs(ask: Ask) -> Page:
     """Those that go on, and those of the last month."""
-    return Page("jobs.html", {"jobs": ask.operator.jobs(most=MOST)[:MOST]})
+    found = ask.operator.jobs(most=MOST)
+    return Page("jobs.html", {"jobs": found[:MOST], "away": found.away})
 
 
 def job(ask: Ask) -> Page:
@@ -22,16 +24,18 @@ def job(ask: Ask) -> Page:
     for one in parts:
         for id_, _ in one.refusals[:MOST]:
             about[id_] = Status(id_, id_, "", one.target, "", "dead")
-    values = {"parts_of": parts, "about": about, "over": all(one.over for one in parts)}
+    over = all(one.over for one in parts) and not parts.away
+    values = {"parts_of": parts, "about": about, "over": over, "away": parts.away, "still": goes_on(parts)}
     return Page("job.html", values | {"lacking": "" if ask.person.may(Right.OPERATOR) else Right.OPERATOR.value})
 
 
-def stopped(ask: Ask) -> tuple[Job, ...]:
+def stopped(ask: Ask) -> Gathered[Job]:
     """Stop it: what it has done stays done.
 
     Raises:
         NotFound: There is no such job.
         Refused: It is over already.
+        JournalUnavailable: It could not be stopped everywhere.
     """
     ask.need(Right.OPERATOR, "to stop a job")
     return ask.operator.stop_job(ask.path["id"], who=ask.person.name, reason=ask.text("reason"))

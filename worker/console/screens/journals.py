@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 
-from blnk_relay import JournalUnavailable
+from blnk_relay import Gathered, JournalUnavailable
 from blnk_relay.journal.lag import HistoryLag
 from worker.cli.history import Kept, kept_of, lag_rows, off_in_words
 from worker.cli.target import ledger_note
@@ -93,12 +92,13 @@ def act(ask: Ask) -> Onward:
 def history(ask: Ask) -> Page:
     """The database of history, and how far the journals are copied."""
     kept, lags = history_of(ask)
-    values = {"kept": kept, "lags": lag_rows(lags), "on": [lag.target for lag in lags if lag.on]}
+    on = [lag.target for lag in lags if lag.on]
+    values = {"kept": kept, "lags": lag_rows(lags), "on": on, "away": lags.away}
     lacking = "" if ask.person.may(Right.APPROVER) else Right.APPROVER.value
     return Page("history.html", values | {"lacking": lacking, "last": ask.errands.last("history")})
 
 
-def history_of(ask: Ask) -> tuple[Kept, Sequence[HistoryLag]]:
+def history_of(ask: Ask) -> tuple[Kept, Gathered[HistoryLag]]:
     """The database of history, and how far the journals are copied."""
     return kept_of(ask.operator.settings), ask.operator.history_lag()
 

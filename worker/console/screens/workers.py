@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
-from blnk_relay import NotFound, Refused, WorkerView
+from blnk_relay import Gathered, NotFound, Refused, WorkerView
 from worker.console.asking import Ask, BadRequest, Onward, Page
 from worker.console.screens.filters import now_of
 from worker.console.signin.rights import Right
@@ -25,7 +25,7 @@ def workers(ask: Ask) -> Page:
         for worker in found
         if worker.sign.started_ms
     }
-    values = {"found": found, "versions": versions, "now": now, "started": started}
+    values = {"found": found, "versions": versions, "now": now, "started": started, "away": found.away}
     return Page("workers.html", values | {"told": sum(worker.can_be_told for worker in found)})
 
 
@@ -47,7 +47,7 @@ def act(ask: Ask) -> Onward:
     return Onward("/workers", f"Told {names} to {_WORDS[_what(ask)]}; it learns of it within a sweep or so.")
 
 
-def told(ask: Ask) -> tuple[WorkerView, ...]:
+def told(ask: Ask) -> Gathered[WorkerView]:
     """Tell a worker, or all, to be quiet or to stop.
 
     Raises:
