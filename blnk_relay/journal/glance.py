@@ -1,6 +1,6 @@
 """All that an operator sees first: what is wrong, how much there is, how fast it goes, and who works. Read in one go.
 
-Each journal and each Redis is asked a number of commands that depends on nothing that is in it.
+Each journal and each Redis is asked a bounded number of commands, however much is in it.
 """
 
 from __future__ import annotations

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from blnk_relay.journal.flows import Ask, Flow, Run
 from blnk_relay.journal.journal import Journal
 from blnk_relay.journal.lag import HistoryLag, lag_commands, lag_rest_flow
+from blnk_relay.journal.locked import Locked, locked_flow
 from blnk_relay.journal.overview import Overview, overview_flow
 from blnk_relay.journal.server import facts_of
 from blnk_relay.journal.workers import WorkerView, workers_flow
@@ -26,6 +27,7 @@ class Reading:
         server: What its Redis says of itself; empty where we may not ask.
         ahead_s: How far the journal's time is ahead of this machine's.
         history: How far it is copied into history.
+        locked: Intents in front of its lanes whose encryption key this process does not have.
     """
 
     target: str
@@ -34,6 +36,7 @@ class Reading:
     server: Mapping[str, str]
     ahead_s: float
     history: HistoryLag
+    locked: tuple[Locked, ...] = ()
 
 
 def reading_of(journal: Journal) -> Reading:
@@ -45,13 +48,16 @@ def reading_of(journal: Journal) -> Reading:
     before_s = time.time()
     now_ms = journal.now_ms()
     ahead_s = now_ms / 1000 - (before_s + time.time()) / 2
-    return journal.drive(_reading_flow(journal.settings, journal.target, now_ms, ahead_s))
+    held = journal.seal.keys().names
+    return journal.drive(_reading_flow(journal.settings, journal.target, now_ms, ahead_s, held))
 
 
-def _reading_flow(settings: Settings, target: str, now_ms: int, ahead_s: float) -> Flow[Reading]:
+def _reading_flow(settings: Settings, target: str, now_ms: int, ahead_s: float, held: Sequence[str]) -> Flow[Reading]:
     overview, _ = yield from overview_flow(settings, target)
     workers = yield from workers_flow(settings, target)
     server = facts_of((yield Run("server", ())))
-    told = yield Ask(lag_commands(settings.prefix(target)), whole=False)
+    prefix = settings.prefix(target)
+    locked = yield from locked_flow(prefix, [depth.lane for depth in overview.lanes], held, now_ms)
+    told = yield Ask(lag_commands(prefix), whole=False)
     history = yield from lag_rest_flow(settings, target, now_ms, told)
-    return Reading(target, overview, workers, server, ahead_s, history)
+    return Reading(target, overview, workers, server, ahead_s, history, locked)

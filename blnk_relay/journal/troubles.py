@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from blnk_relay.environment import PREFIX
+from blnk_relay.errors import key_in_words
 from blnk_relay.journal import shape
 from blnk_relay.journal.vitals import JournalVitals, ServerVitals
 
@@ -173,6 +174,23 @@ def identity_trouble(journal: JournalVitals) -> Trouble | None:
     return Trouble(
         Severity.CRITICAL, f"the journal is of {journal.ledger}, the settings say {journal.meant}", why, mend
     )
+
+
+def key_trouble(journal: JournalVitals) -> Trouble | None:
+    """Whether open intents need an encryption key that is not in the settings of whoever looks."""
+    if not journal.locked:
+        return None
+    number = sum(one.count for one in journal.locked)
+    keys = " and ".join(dict.fromkeys(key_in_words(one.key) for one in journal.locked))
+    longest_s = max(one.due_s for one in journal.locked)
+    # One that a worker can read is taken as soon as it is due.
+    overdue = longest_s > BEHIND_S
+    lasting = f", the first of them for {span(longest_s)}" if overdue else ""
+    intents = "1 open intent needs" if number == 1 else f"{number:,} open intents at least need"
+    saw = f"{intents} encryption key {keys}, which is not in the settings here{lasting}"
+    why = "whoever lacks it leaves them alone: they are not sent, or not confirmed, before a worker has it"
+    mend = f"give it back to all workers, behind the others in {PREFIX}ENCRYPTION_KEYS (of the target or of all)"
+    return Trouble(Severity.CRITICAL if overdue else Severity.WARNING, saw, why, mend)
 
 
 def loss_trouble(journal: JournalVitals) -> Trouble | None:

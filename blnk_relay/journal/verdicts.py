@@ -21,6 +21,7 @@ from blnk_relay.journal.troubles import (
     clock_trouble,
     eviction_trouble,
     identity_trouble,
+    key_trouble,
     loss_trouble,
     memory_trouble,
     persistence_trouble,
@@ -29,7 +30,7 @@ from blnk_relay.journal.troubles import (
     step_trouble,
 )
 from blnk_relay.journal.vitals import JournalVitals, ServerVitals
-from blnk_relay.journal.workers import WorkerView
+from blnk_relay.journal.workers import WorkerView, serving
 from blnk_relay.journal.workers import together as workers_together
 from blnk_relay.settings import CONFIRM_LANE, Settings
 
@@ -95,6 +96,11 @@ SORTS: Mapping[str, Sort] = _sorts(
     Sort("journal-away", _CRITICAL, "Nothing is accepted or posted for this target, and nobody can see what is open."),
     Sort("journal-shape", _CRITICAL, "This version leaves the journal alone, or works with it as an older one would."),
     Sort("journal-foreign", _CRITICAL, "Producers and workers of these settings are refused: another ledger is meant."),
+    Sort(
+        "encryption-key",
+        _CRITICAL,
+        "Who lacks the key can neither send nor confirm what needs it; nothing of it is lost.",
+    ),
     Sort("redis-memory", _CRITICAL, "Once Redis is full nothing new is accepted; work that is there goes on."),
     Sort("redis-persistence", _CRITICAL, "A restart of Redis may lose receipts."),
     Sort("redis-eviction", _CRITICAL, "Redis may throw away intents that it has given receipts for."),
@@ -211,6 +217,9 @@ def _from_trouble(sort: str, trouble: Trouble | None, target: str, count: int = 
 def _ground(journal: JournalVitals, _settings: Settings) -> Iterator[Verdict]:
     yield from _from_trouble("journal-shape", shape_trouble(journal), journal.target)
     yield from _from_trouble("journal-foreign", identity_trouble(journal), journal.target)
+    yield from _from_trouble(
+        "encryption-key", key_trouble(journal), journal.target, sum(one.count for one in journal.locked)
+    )
     yield from _from_trouble("clocks-apart", step_trouble(journal), journal.target)
     trouble = loss_trouble(journal)
     if trouble is not None:
@@ -230,9 +239,7 @@ def _lanes(journal: JournalVitals, settings: Settings) -> Iterator[Verdict]:
         yield _nobody(journal, settings, overview, "")
     for depth in overview.lanes:
         count = depth.due + depth.later
-        # A worker that is too old to say what it serves may serve anything.
-        served = any(depth.lane in worker.sign.lanes or not worker.sign.pool for worker in working)
-        if working and not served and (count or depth.lane in settings.lanes):
+        if working and not serving(working, depth.lane) and (count or depth.lane in settings.lanes):
             yield _nobody(journal, settings, overview, depth.lane)
         if depth.pause is not None:
             who, why = depth.pause.who or "somebody", f": {depth.pause.reason}" if depth.pause.reason else ""

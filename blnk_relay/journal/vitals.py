@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -16,6 +16,7 @@ from blnk_relay.journal.flows import Ask, Flow, Run
 from blnk_relay.journal.fresh import Fresh, fresh_flow
 from blnk_relay.journal.journal import Journal
 from blnk_relay.journal.lag import HistoryLag, lag_commands, lag_rest_flow
+from blnk_relay.journal.locked import Locked, locked_flow
 from blnk_relay.journal.overview import Overview, overview_flow
 from blnk_relay.journal.rates import Sample, samples_flow
 from blnk_relay.journal.shape import Program, program_of
@@ -88,6 +89,7 @@ class JournalVitals:
         workers: Worker programs, also those that died lately.
         samples: Counters of the last hour, newest first.
         history: How far it is copied into history; None where it was not asked.
+        locked: Intents in front of its lanes whose encryption key this process does not have.
         uncounted: Dead letters that no cause accounts for, or that are accounted for and gone; None where it was not
             asked, because that costs a command for each cause.
         failure: Why nothing could be read; empty where it could.
@@ -109,6 +111,7 @@ class JournalVitals:
     workers: tuple[WorkerView, ...] = ()
     samples: tuple[Sample, ...] = ()
     history: HistoryLag | None = None
+    locked: tuple[Locked, ...] = ()
     uncounted: int | None = None
     failure: str = ""
 
@@ -184,7 +187,7 @@ def journal_vitals(journal: Journal) -> JournalVitals:
         # Nothing was ever recorded, and whoever looks must not be the first.
         return found
     try:
-        return journal.drive(_rest_flow(journal.settings, found))
+        return journal.drive(_rest_flow(journal.settings, found, journal.seal.keys().names))
     except OtherShape:
         return found
 
@@ -221,7 +224,7 @@ def _ground_flow(prefix: str, target: str, meant: str) -> Flow[JournalVitals]:
     )
 
 
-def _rest_flow(settings: Settings, found: JournalVitals) -> Flow[JournalVitals]:
+def _rest_flow(settings: Settings, found: JournalVitals, held: Sequence[str]) -> Flow[JournalVitals]:
     prefix = settings.prefix(found.target)
     now_ms, _ = yield Run("now", ())
     overview, alive = yield from overview_flow(settings, found.target)
@@ -230,6 +233,7 @@ def _rest_flow(settings: Settings, found: JournalVitals) -> Flow[JournalVitals]:
     history = yield from lag_rest_flow(settings, found.target, now_ms, copied)
     workers = yield from workers_flow(settings, found.target)
     samples = yield from samples_flow(prefix)
+    locked = yield from locked_flow(prefix, [depth.lane for depth in overview.lanes], held, now_ms)
     return replace(
         found,
         now_ms=now_ms,
@@ -241,4 +245,5 @@ def _rest_flow(settings: Settings, found: JournalVitals) -> Flow[JournalVitals]:
         fresh=fresh,
         overview=overview,
         history=history,
+        locked=locked,
     )

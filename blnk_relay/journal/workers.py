@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
@@ -308,6 +308,12 @@ def chosen(views: Sequence[WorkerView], wanted: str) -> tuple[WorkerView, ...]:
     exact = tuple(view for view in views if wanted in (view.name, view.place))
     # A process id is often how another one begins.
     return exact or tuple(view for view in views if view.name.startswith(wanted))
+
+
+def serving(views: Iterable[WorkerView], lane: str) -> int:
+    """How many of them take from a lane. Pure; one that is too old to say what it serves may serve anything."""
+    running = (view.sign for view in views if view.state == "running")
+    return sum(lane in sign.lanes or not sign.pool for sign in running)
 
 
 def wish_flow(settings: Settings, name: str, wish: str, word: Word) -> Flow[bool]:

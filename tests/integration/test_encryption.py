@@ -32,6 +32,7 @@ from blnk_relay.history import schema
 from blnk_relay.intents.decision import Send
 from blnk_relay.journal.entries import Settlement
 from blnk_relay.journal.flows import run_flow
+from blnk_relay.journal.readings import reading_of
 from blnk_relay.journal.tokens import Tokens, TokenStore
 from tasks.confirm import confirm
 from tasks.deliver import deliver
@@ -481,3 +482,26 @@ def test_what_is_encrypted_later_does_not_stay_in_the_clear_among_the_names_of_h
     names = {(row["sort"], row["name"]) for row in rows_of(database, schema.names, "name")}
     assert ("reference", "order-1") in names
     database.close()
+
+
+def test_what_no_worker_can_read_is_named_by_status_and_doctor_with_its_key(settings, having, environment):
+    relay = having(ONE)
+    relay.enqueue_many([Write(intent=payment(), key=f"order-{number}") for number in range(5)])
+    environment.setenv("BLNK_RELAY_ENCRYPTION_KEYS", TWO)
+    seen = [one for one in run("status", "--json").json["verdicts"] if one["sort"] == "encryption-key"]
+    assert [(one["severity"], one["count"], "5 open intents" in one["what"]) for one in seen] == [("warning", 5, True)]
+    assert "key k1 (check" in seen[0]["what"]
+    [found] = [one for one in run("doctor", "--json").json["findings"] if one["check"] == "encryption"]
+    assert (found["level"], "key k1 (check" in found["saw"]) == ("failure", True)
+    # In front of others, and due for longer than any worker would leave it that could read it.
+    journal = relay.journal()
+    ready = journal.key("ready:transactions")
+    for id_ in journal.client.zrange(ready, 0, -1):
+        journal.client.zincrby(ready, -90_000, id_)
+    having(TWO, ONE).enqueue(payment(), key="later")
+    [verdict] = [one for one in run("status", "--json").json["verdicts"] if one["sort"] == "encryption-key"]
+    assert (verdict["severity"], verdict["count"]) == ("critical", 5)
+    environment.setenv("BLNK_RELAY_ENCRYPTION_KEYS", f"{TWO},{ONE}")
+    assert "encryption-key" not in run("status").out
+    with Relay(replace(settings, encryption_keys=TWO)) as worker_of_two:
+        assert sum(one.count for one in reading_of(worker_of_two.journal()).locked) == 5

@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 
 from blnk_relay import Health, Operator, Relay, Settings, Target, Write
+from blnk_relay.journal.locked import FRONT
 from blnk_relay.sandbox import DEFAULT_KINDS, Faults
 from tests.support.counting import wait_for_all
 from tests.support.history import made, sqlite_url
@@ -70,10 +71,10 @@ def cost(relay: Relay) -> tuple[int, int]:
 
 
 def test_a_reading_takes_as_many_commands_of_a_long_backlog_as_of_a_short_one(relay):
-    pay(relay, 0, 5)
+    pay(relay, 0, FRONT)
     cost(relay)  # the scripts are known from here on
     few, few_bytes = cost(relay)
-    pay(relay, 5, 3_000)
+    pay(relay, FRONT, 3_000)
     many, many_bytes = cost(relay)
     assert few == many
     # Longer figures, and no more.

@@ -16,6 +16,7 @@ import pytest
 from blnk_relay import NotFound, Operator, Refused, Relay, WorkerView, Write
 from blnk_relay._version import __version__
 from blnk_relay.journal.entries import Settlement
+from blnk_relay.journal.locked import FRONT
 from blnk_relay.journal.workers import Sign, sign_of
 from tests.support.cli import process, run
 from tests.support.counting import assert_exactly_once, wait_for_all
@@ -339,7 +340,7 @@ def test_a_glance_costs_the_same_whatever_is_in_the_journal(hands, relay):
         return sum(int(of["calls"]) - int(before.get(name, {"calls": 0})["calls"]) for name, of in after.items())
 
     live(relay)
-    pay(relay, "a", 1)
+    pay(relay, "a", FRONT)
     hands.glance()
     few = commands()
     pay(relay, "b", 2_000)

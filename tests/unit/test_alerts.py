@@ -38,6 +38,7 @@ HEALTHY = {
     'blnk_relay_history_lag_seconds{target="eu",instance="a"}': "1+0x20",
     'blnk_relay_history_troubled{target="eu",instance="a"}': "0+0x20",
     'blnk_relay_clock_ahead_seconds{target="eu",instance="a"}': "0.01+0x20",
+    'blnk_relay_intents_locked{target="eu",instance="a"}': "0+0x20",
 }
 
 OPEN = 'blnk_relay_gate{target="eu",side="write",state="open",by="",code="",instance="a"}'
@@ -92,6 +93,12 @@ CASES: dict[str, tuple[dict[str, str], str, dict[str, str], str]] = {
         "BlnkRelayJournalAway",
         {"target": "eu"},
         "The journal of target eu cannot be read by any worker; its work stands still.",
+    ),
+    "an encryption key is missing": (
+        soon("intents_locked", "0", "5"),
+        "BlnkRelayEncryptionKey",
+        {"target": "eu"},
+        "5 open intents of target eu, at least, need an encryption key that a process which is asked does not have.",
     ),
     "a ledger is away": (
         gate("unreachable", "worker", "UNREACHABLE"),

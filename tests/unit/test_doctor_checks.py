@@ -13,8 +13,10 @@ import pytest
 
 from blnk_relay import GateView, LaneDepth, Overview, Pause, Settings, Target
 from blnk_relay.journal import shape
+from blnk_relay.journal.locked import Locked
 from blnk_relay.journal.shape import Program
 from blnk_relay.journal.vitals import JournalVitals, Replica, ServerVitals
+from blnk_relay.journal.workers import Sign, WorkerView
 from worker.doctor.checks import chosen, findings, journals, servers, ways
 from worker.doctor.facts import BrokerFacts, Facts, Reach, ReadTried, Stray, TargetFacts
 from worker.doctor.findings import Finding, Level, exit_code
@@ -64,7 +66,21 @@ JOURNAL = JournalVitals(
     epoch="1-abc",
     programs=(Program("host:1:a", "1.0", shape.NEWEST),),
     overview=OVERVIEW,
+    workers=(
+        WorkerView(
+            "host:1:a",
+            "host",
+            1,
+            "1.0",
+            shape.NEWEST,
+            "running",
+            NOW,
+            ("default",),
+            Sign("1.0", lanes=SETTINGS.lanes, pool="solo"),
+        ),
+    ),
 )
+LOCKED = Locked("transactions", "k1.0123abcd", 5, 300.0)
 
 
 def journal(lane: LaneDepth = LANE, /, **changes: Any) -> JournalVitals:
@@ -99,6 +115,15 @@ def way(reach: Reach) -> Finding:
 def lane(depth: LaneDepth, broker: BrokerFacts = BROKER) -> Finding:
     (found,) = journals.lanes(journal(depth), broker, SETTINGS)
     return found
+
+
+def lane_of(depth: LaneDepth, **changes: Any) -> Finding:
+    (found,) = journals.lanes(replace(journal(depth), **changes), BROKER, SETTINGS)
+    return found
+
+
+def serving(*lanes: str) -> tuple[WorkerView, ...]:
+    return tuple(replace(one, sign=replace(one.sign, lanes=lanes)) for one in JOURNAL.workers)
 
 
 def of_version(settings: Settings, seen: ServerVitals, *, journal: bool = True, by_cluster: bool = False) -> Finding:
@@ -173,6 +198,16 @@ CASES: list[tuple[Callable[[], Finding], Level, str]] = [
     (lambda: lane(replace(LANE, due=5, oldest_due_s=3.0)), WELL, "5 due"),
     (lambda: lane(replace(LANE, due=5, oldest_due_s=3.0), waiting(transactions=9)), FAIL, "9 bells unheard"),
     (lambda: lane(replace(LANE, paused=True, pause=Pause("op", "why", NOW))), WARN, "resume transactions"),
+    (lambda: lane_of(LANE, workers=serving("refunds")), WARN, "no worker serves this lane"),
+    (lambda: lane_of(replace(LANE, due=1), workers=serving("refunds")), FAIL, "worker --lane transactions"),
+    (lambda: lane_of(replace(LANE, later=1), workers=()), FAIL, "no worker serves this lane"),
+    (lambda: lane_of(LANE, workers=(replace(JOURNAL.workers[0], state="quiet"),)), WARN, "no worker serves"),
+    (lambda: lane_of(LANE, workers=(replace(JOURNAL.workers[0], sign=Sign()),)), WELL, "0 due"),
+    (lambda: lane_of(replace(LANE, lane="former"), workers=()), WELL, "0 due"),
+    (lambda: lane_of(replace(LANE, due=5, oldest_due_s=300.0), locked=(LOCKED,)), WARN, "key that is not at hand"),
+    (lambda: journals.encryption(JOURNAL), WELL, "none that"),
+    (lambda: journals.encryption(replace(JOURNAL, locked=(LOCKED,))), FAIL, "key k1 (check 0123abcd)"),
+    (lambda: journals.encryption(replace(JOURNAL, locked=(replace(LOCKED, due_s=1.0),))), FAIL, "5 open intents"),
     (lambda: journals.gates(JOURNAL), WELL, "all open"),
     (lambda: journals.gates(journal(gates=(gate("slowed"),))), WELL, "slowed: write"),
     (lambda: journals.gates(journal(gates=(gate("paused"),))), FAIL, "PROXY_403"),

@@ -15,6 +15,7 @@ from blnk_relay.journal.fresh import Fresh
 from blnk_relay.journal.glance import glance_of
 from blnk_relay.journal.health import health_of
 from blnk_relay.journal.lag import HistoryLag
+from blnk_relay.journal.locked import Locked
 from blnk_relay.journal.overview import GateView, LaneDepth, Overview, Pause
 from blnk_relay.journal.rates import Rates, Sample, merged_rates, rates_of, sample_now
 from blnk_relay.journal.shape import NEWEST
@@ -99,6 +100,7 @@ def working(*workers: WorkerView, **changes: Any) -> Facts:
 
 DEAD = replace(WORKER, name="web:2:def", pid=2, state="dead", seen=NOW - timedelta(minutes=10), held=3)
 BUSY = replace(OVERVIEW, lanes=(replace(DEPTHS[0], due=4, later=2), *DEPTHS[1:]))
+LOCKED = Locked(LANES[0], "k1.0123abcd", 5, 300.0)
 PAUSE = Pause("ann", "incident 7", NOW - timedelta(hours=2))
 C, W, N = Severity.CRITICAL, Severity.WARNING, Severity.NOTICE
 
@@ -107,6 +109,15 @@ CASES: list[tuple[Callable[[], Facts], str, Severity, int, str, str]] = [
     (lambda: facts(failure="Redis did not answer"), "journal-away", C, 0, "did not answer", "blnk-relay doctor"),
     (lambda: facts(shape="99", overview=None), "journal-shape", C, 0, "this version knows", "start a version"),
     (lambda: facts(meant="a", ledger="b"), "journal-foreign", C, 0, "the journal is of b", "target rebind default"),
+    (
+        lambda: facts(locked=(LOCKED,)),
+        "encryption-key",
+        C,
+        5,
+        "k1 (check 0123abcd), which is not in",
+        "ENCRYPTION_KEYS",
+    ),
+    (lambda: facts(locked=(replace(LOCKED, due_s=2.0),)), "encryption-key", W, 5, "5 open intents", "all workers"),
     (lambda: facts(skew_s=-4.0, steps=1), "clocks-apart", W, 0, "-4.0 s", "time service"),
     (lambda: facts(lost_s=120.0, epoch="7-x"), "journal-lost", W, 0, "epoch 7", "enqueue again"),
     (working, "no-worker", W, 0, "no worker serves this target", "blnk-relay worker"),

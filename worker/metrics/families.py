@@ -17,6 +17,7 @@ from blnk_relay.intents.decision import DeadClass
 from blnk_relay.intents.outcomes import OUTCOMES
 from blnk_relay.journal.overview import Overview, sides_of
 from blnk_relay.journal.readings import Reading
+from blnk_relay.journal.workers import serving
 from blnk_relay.kinds.registry import KINDS
 from blnk_relay.settings import Settings
 from tasks.meter import STATUS_CLASSES, status_class
@@ -138,6 +139,7 @@ class Families:
         yield names.CONFIRMATION_LAG, (), seen.oldest_posted_s
         yield from self._gates(seen)
         yield from self._workers(reading)
+        yield names.LOCKED, (), sum(one.count for one in reading.locked)
         yield names.CLOCK_AHEAD, (), reading.ahead_s
         if reading.history.on or reading.history.trouble:
             yield names.HISTORY_LAG, (), reading.history.oldest_s
@@ -151,11 +153,8 @@ class Families:
         alive = [worker for worker in reading.workers if worker.alive]
         yield names.WORKERS_UNWELL, (), sum(bool(worker.sign.unwell) for worker in alive)
         yield names.WORKER_VERSIONS, (), len({worker.version for worker in alive})
-        running = [worker.sign for worker in alive if worker.state == "running"]
         for depth in reading.overview.lanes:
-            # Who is too old to say what it serves may serve anything.
-            serving = sum(depth.lane in sign.lanes or not sign.pool for sign in running)
-            yield names.LANE_WORKERS, (self._lanes.of(depth.lane),), serving
+            yield names.LANE_WORKERS, (self._lanes.of(depth.lane),), serving(alive, depth.lane)
 
     def _gates(self, seen: Overview) -> Iterator[tuple[Name, tuple[str, ...], float]]:
         shut = {gate.side: gate for gate in seen.gates}

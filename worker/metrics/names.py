@@ -70,6 +70,11 @@ WORKERS = Name(
 WORKERS_UNWELL = Name("workers_unwell", "gauge", "Worker programs that have something to do and finish nothing.")
 LANE_WORKERS = Name("lane_workers", "gauge", "Worker programs that run and serve the lane.", ("target", "lane"))
 WORKER_VERSIONS = Name("worker_versions", "gauge", "How many versions those that are alive are of.")
+LOCKED = Name(
+    "intents_locked",
+    "gauge",
+    "Open intents, of the first ten of each lane, whose encryption key the process that is asked does not have.",
+)
 REDIS_MEMORY = Name("redis_memory_used_bytes", "gauge", "Memory in use by the Redis that keeps the journal.")
 REDIS_LIMIT = Name("redis_memory_limit_bytes", "gauge", "Its maxmemory, or else the memory of its machine.")
 REDIS_EVICTS = Name("redis_evicts", "gauge", "Whether it would evict intents when it is full (maxmemory-policy).")

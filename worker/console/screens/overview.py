@@ -25,6 +25,7 @@ WHERE: Mapping[str, tuple[str, str]] = MappingProxyType(
         "journal-away": ("/doctor", "Doctor"),
         "journal-shape": ("/journals", "Journals"),
         "journal-foreign": ("/journals", "Journals"),
+        "encryption-key": ("/journals", "Journals"),
         "redis-memory": ("/doctor", "Doctor"),
         "redis-persistence": ("/doctor", "Doctor"),
         "redis-eviction": ("/doctor", "Doctor"),

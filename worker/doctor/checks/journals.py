@@ -11,12 +11,14 @@ from blnk_relay.journal.troubles import (
     BEHIND_S,
     epoch_seen,
     identity_trouble,
+    key_trouble,
     loss_trouble,
     shape_trouble,
     span,
     step_trouble,
 )
 from blnk_relay.journal.vitals import JournalVitals
+from blnk_relay.journal.workers import serving
 from blnk_relay.settings import Settings
 from worker.doctor.checks.about import GUARANTEES, TARGETS, UPGRADES, About, runbook
 from worker.doctor.checks.ways import UNHEARD
@@ -89,13 +91,29 @@ def programs(journal: JournalVitals) -> Finding:
     return about.ok(saw)
 
 
+def encryption(journal: JournalVitals) -> Finding:
+    """Whether what is open can be read with the keys that are at hand."""
+    about = About(
+        "encryption",
+        f"target {journal.target}",
+        "keys that the first intents of each lane need",
+        runbook("encryption-key"),
+    )
+    if trouble := key_trouble(journal):
+        return about.failure(trouble.saw, trouble.why, trouble.mend)
+    return about.ok("none that is not at hand")
+
+
 def lanes(journal: JournalVitals, broker: BrokerFacts | None, settings: Settings) -> Iterator[Finding]:
-    """Whether what is due in each lane is taken."""
+    """Whether what is due in each lane is taken, and would be."""
     for depth in () if journal.overview is None else journal.overview.lanes:
         bells = 0 if broker is None or broker.waiting is None else broker.waiting.get(queue_of(settings, depth.lane), 0)
         unheard = bool(depth.due) and bells >= UNHEARD
-        sort = "lane-paused" if depth.pause is not None else "no-worker" if unheard else "oldest-open"
-        of, looked_at = f"target {journal.target}, lane {depth.lane}", "due work, and bells that lie in the broker"
+        alone = not serving(journal.workers, depth.lane) and (depth.lane in settings.lanes or depth.due or depth.later)
+        locked = any(one.lane == depth.lane for one in journal.locked)
+        sort = "lane-paused" if depth.pause is not None else "no-worker" if unheard or alone else "oldest-open"
+        looked_at = "due work, workers that serve the lane, and bells that lie in the broker"
+        of = f"target {journal.target}, lane {depth.lane}"
         about = About("lane", of, looked_at, runbook(sort))
         saw = f"{depth.due:,} due, the oldest for {span(depth.oldest_due_s)}"
         if depth.pause is not None:
@@ -104,10 +122,13 @@ def lanes(journal: JournalVitals, broker: BrokerFacts | None, settings: Settings
                 "nothing in it is sent",
                 f"blnk-relay resume {depth.lane}",
             )
-        elif unheard:
-            why = "no worker listens to this lane"
+        elif unheard or alone:
+            why = "no worker listens to this lane" if unheard else "no worker serves this lane"
             start = f"start a worker that serves it: blnk-relay worker --lane {depth.lane}"
-            yield about.failure(f"{saw}; {bells} bells unheard", why, start)
+            told = about.failure if depth.due or depth.later else about.warning
+            yield told(f"{saw}; {bells} bells unheard" if unheard else saw, why, start)
+        elif depth.due and depth.oldest_due_s > BEHIND_S and locked:
+            yield about.warning(saw, "the first in it need a key that is not at hand", "see the check of encryption")
         elif depth.due and depth.oldest_due_s > BEHIND_S:
             yield about.warning(
                 saw, "workers do not keep up, or a gate is shut", "see gates and workers; start more of them"
