@@ -17,7 +17,7 @@ from blnk_relay.journal.workers import Sign, sign_of
 from blnk_relay.log import TOLD, UNWELL, UNWELL_STILL, tell
 from blnk_relay.settings import CONFIRM_LANE, Settings
 from tasks.runtime import hush, state_word, tally, worker_name
-from worker.watch import Watch, end_with, end_without_hope
+from worker.watch import Calls, Watch, end_with, end_without_hope
 
 _log = logging.getLogger(__name__)
 
@@ -62,13 +62,15 @@ class Presence:
         self._journals: dict[str, str] = {}
         self._due: dict[str, Mapping[str, str]] = {}
         self._watches = self._new_watches()
+        self._bells = 0
+        self._calls = Calls(settings.stalled_s / 2)
         self.program: Program = this_program(worker_name())
 
     def _new_watches(self) -> tuple[Watch, Watch]:
         limit_s = self._settings.stalled_s
         return (
             Watch(limit_s, lambda: self._ail("it holds intents and finishes none"), self._end, time.monotonic),
-            Watch(limit_s, lambda: self._ail("work is due that nobody takes"), self._end, time.monotonic),
+            Watch(limit_s, lambda: self._ail("work is due that it does not take"), self._end, time.monotonic),
         )
 
     def sign(self) -> str:
@@ -101,6 +103,10 @@ class Presence:
         with suppress(Exception):
             found = [int(pid) for pid in self._processes()]
         return [own, *(pid for pid in found if pid != own)]
+
+    def rung(self) -> None:
+        """A bell was heard for a target of this worker's."""
+        self._bells += 1
 
     def heard(self, target: str, wish: str, due: Mapping[str, str]) -> None:
         """What a sweep of a journal told: what an operator wants, and what could be taken.
@@ -142,7 +148,9 @@ class Presence:
             due = {(target, lane): id_ for target, lanes in self._due.items() for lane, id_ in lanes.items()}
             # Each request has its deadline, so whoever holds something settles something before long.
             in_hand.look(settled, busy)
-            untaken.look(hash((settled, idle, tuple(sorted(due.items())))), len(due))
+            # While others take what is first, work goes on; but whoever was called in vain makes no progress by that.
+            called = self._calls.in_vain((settled, idle), self._bells, len(due), time.monotonic())
+            untaken.look(hash((settled, idle, () if called else tuple(sorted(due.items())))), len(due))
             if in_hand.well and untaken.well:
                 self._unwell = ""
 

@@ -45,6 +45,8 @@ class Shared:
         """A bell was heard for a target: something is there, or will be due. Others may ring for what is none here."""
         if target in self.settings.ledgers:
             self.heard.add(target)
+            if self.presence is not None:
+                self.presence.rung()
 
     @property
     def relay(self) -> Relay:

@@ -81,6 +81,43 @@ class Watch:
             self._steps[self._tried - 1]()
 
 
+class Calls:
+    """Decides whether a worker was called to work that is due, again a while later, and came neither time. Pure.
+
+    That work goes on says nothing of a worker that nobody calls: its colleagues may take all there is. But whoever
+    hears a bell settles something before long, or finds nothing to do. One bell may be lost, with a journal that is
+    away for a moment; the next one is not.
+
+    Args:
+        apart_s: How long after the first bell that came to nothing another one has to.
+    """
+
+    def __init__(self, apart_s: float) -> None:
+        self._apart_s = apart_s
+        self._progress: tuple[int, ...] = ()
+        self._bells = 0
+        self._first_s: float | None = None
+        self._in_vain = False
+
+    def in_vain(self, progress: tuple[int, ...], bells: int, due: int, now_s: float) -> bool:
+        """Look at what has happened, and say whether it was called in vain.
+
+        Args:
+            progress: Changes whenever the worker settles something, or finds nothing to do.
+            bells: That it has heard so far.
+            due: How much there is to do.
+            now_s: Seconds of a steady clock.
+        """
+        if progress != self._progress or not due:
+            self._progress, self._first_s, self._in_vain = progress, None, False
+        elif bells != self._bells and self._first_s is None:
+            self._first_s = now_s
+        elif bells != self._bells and now_s - (self._first_s or now_s) >= self._apart_s:
+            self._in_vain = True
+        self._bells = bells
+        return self._in_vain
+
+
 class Bellwatch:
     """A watch over a running worker of Celery's.
 
