@@ -28,6 +28,9 @@ MAX_REASON = 500
 MAX_WHO = 100
 MAX_OF = 200
 
+#: Who did it, where a program leaves that out.
+SOMEBODY = "somebody"
+
 #: Longest words for what came of it.
 MAX_RESULT = 300
 
@@ -169,11 +172,25 @@ def told(what: str, of: str, *, who: str, via: str, reason: str = "", mark: str 
         via: From where.
         reason: Why.
         mark: What it shares with others that are read as one action with it.
+
+    Raises:
+        Refused: Nobody says so.
     """
+    check_who(who)
     told = {"what": what, "of": of[:MAX_OF], "who": who[:MAX_WHO], "via": via, "reason": reason[:MAX_REASON]}
     if mark:
         told["mark"] = mark
     return json.dumps(told, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace").decode()
+
+
+def check_who(who: str) -> None:
+    """Refuse an act that nobody would stand behind in the log.
+
+    Raises:
+        Refused: It names nobody.
+    """
+    if not who.strip():
+        raise Refused("nothing is done in nobody's name: say who does it")
 
 
 def check_reason(reason: str, what: str) -> None:

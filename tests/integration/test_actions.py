@@ -271,3 +271,37 @@ def test_the_command_line_shows_the_log_and_looks_at_payloads_are_in_it(relay):
     assert "Sekret" not in told
     assert run("log", "--what", "view", "--limit", "1", "--json").json["more"] is False
     assert "Nobody did anything" in run("log", "--who", "nobody").out
+
+
+@pytest.mark.parametrize("who", ["", "  "])
+def test_nothing_is_done_in_nobodys_name(operator, relay, who):
+    letters(relay, "a", "b")
+    relay.enqueue(payment(), key="c", not_before=timedelta(hours=1))
+    acts = (
+        lambda: operator.replay(relay.get("a"), who=who, reason="x"),
+        lambda: operator.discard(relay.get("a"), who=who, reason="x"),
+        lambda: operator.begin(operator.plan_many("discard"), who=who, reason="x"),
+        lambda: operator.cancel(relay.get("c"), who=who),
+        lambda: operator.payload(relay.get("a"), who=who),
+        lambda: operator.pause_lane("refunds", who=who),
+        lambda: operator.pause_target("default", who=who),
+        lambda: operator.resume_lane("refunds", who=who),
+        lambda: operator.recount(who=who),
+        lambda: operator.upgrade(who=who),
+        lambda: operator.upgrade_history(lambda: pytest.fail("it was done"), who=who),
+        lambda: operator.history_off(who=who, reason="x"),
+    )
+    for act in acts:
+        with pytest.raises(Refused, match="nobody's name"):
+            act()
+    assert (operator.actions(), operator.jobs()) == ((), ())
+    assert [relay.get(key).state for key in "abc"] == ["dead", "dead", "ready"]
+    for line in (("pause", "refunds"), ("dead", "replay", "--key", "a", "--yes", "--reason", "x"), ("dead", "summary")):
+        ran = run(*line, "--who", who)
+        assert (ran.code, "must name somebody" in ran.err) == (2, True)
+
+
+def test_a_program_that_says_nobody_is_somebody_in_the_log(operator):
+    operator.pause_lane("refunds", who="ann")
+    operator.resume_lane("refunds")
+    assert [action.who for action in operator.actions()] == ["somebody", "ann"]

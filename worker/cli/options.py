@@ -153,7 +153,9 @@ def reason_option(function: Function) -> Function:
 
 def who_option(function: Function) -> Function:
     """``--who``: whose word it is."""
-    return click.option("--who", default=login_name, help="Who says so; kept.  [default: your login name]")(function)
+    return click.option("--who", type=Who(), default=login_name, help="Who says so; kept.  [default: your login name]")(
+        function
+    )
 
 
 def reason_given(reason: str, command: str) -> str:
@@ -167,6 +169,18 @@ def reason_given(reason: str, command: str) -> str:
     if not reason.strip():
         raise click.UsageError(f"{command} needs --reason; it is kept.", click.get_current_context())
     return reason
+
+
+class Who(click.ParamType[str]):
+    """A name that stands for somebody."""
+
+    name = "text"
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """Take it, or fail with a sentence."""
+        if not str(value).strip():
+            self.fail("must name somebody: it is kept with what is done.", param, ctx)
+        return str(value)
 
 
 class Reason(click.ParamType[str]):

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from worker.cli.access import opened
-from worker.cli.options import example, filter_options, json_option, login_name
+from worker.cli.options import Who, example, filter_options, json_option, login_name
 from worker.cli.output import amounts, clock, emit, plain, remark, remark_away, say, several, stamp, table
 from worker.cli.spans import times_at
 
@@ -21,7 +21,9 @@ if TYPE_CHECKING:
 )
 @filter_options
 @click.option("--recount", is_flag=True, help="Look at each letter once more, where some are not accounted for.")
-@click.option("--who", default=login_name, help="With --recount: who says so; kept.  [default: your login name]")
+@click.option(
+    "--who", type=Who(), default=login_name, help="With --recount: who says so; kept.  [default: your login name]"
+)
 @json_option
 def dead_summary(
     *,

@@ -11,7 +11,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from blnk_relay.errors import JournalUnavailable, Refused
-from blnk_relay.journal.actions import new_mark
+from blnk_relay.journal.actions import SOMEBODY, check_who, new_mark
 from blnk_relay.journal.gathered import Gathered
 from blnk_relay.journal.hands.base import Hands
 from blnk_relay.journal.upgrade import Upgraded, shape_flow, upgrade_flow
@@ -47,7 +47,7 @@ Came = TypeVar("Came", bound=Compared)
 class Care(Hands):
     """Upgrades, binds anew, puts under other keys, audits, and switches history off."""
 
-    def upgrade(self, target: str | None = None, *, who: str = "") -> tuple[Upgraded, ...]:
+    def upgrade(self, target: str | None = None, *, who: str = SOMEBODY) -> tuple[Upgraded, ...]:
         """Bring journals to the newest shape that this version knows, one after the other; others wait meanwhile.
 
         Say so once nobody is left who does not know it: workers that are alive are looked at, and older producers are
@@ -66,6 +66,7 @@ class Care(Hands):
         """
         from blnk_relay.journal.listing import recount
 
+        check_who(who)
         made = []
         for journal in self._journals(target):
             done = journal.drive(upgrade_flow(self.settings, journal.target))
@@ -132,7 +133,7 @@ class Care(Hands):
         self,
         target: str,
         *,
-        who: str = "",
+        who: str = SOMEBODY,
         stopped: Callable[[], bool] = lambda: False,
         step: Callable[[int], None] = lambda _: None,
     ) -> Resealed:
@@ -168,7 +169,7 @@ class Care(Hands):
             who=who,
         )
 
-    def audit(self, target: str, run: Callable[[], Came], *, who: str = "", resumed: bool = False) -> Came:
+    def audit(self, target: str, run: Callable[[], Came], *, who: str = SOMEBODY, resumed: bool = False) -> Came:
         """Have the journal of a target compared with its ledger, and note that it begins and what it came to.
 
         Args:
@@ -184,7 +185,7 @@ class Care(Hands):
         begun = "gone on with" if resumed else "begun"
         return self._carried_out(self._journal(target), "audit", run, _audited, who=who, begun=begun)
 
-    def upgrade_history(self, run: Callable[[], tuple[str, str]], *, who: str = "") -> tuple[str, str, bool]:
+    def upgrade_history(self, run: Callable[[], tuple[str, str]], *, who: str = SOMEBODY) -> tuple[str, str, bool]:
         """Have the tables of a database of history upgraded, and note it if that changed anything.
 
         It is noted in every journal that can be reached, for it is there for all of them.
@@ -199,6 +200,7 @@ class Care(Hands):
         Raises:
             HistoryUnavailable: The database cannot be reached, or is of a newer version.
         """
+        check_who(who)
         before, after = run()
         if before == after:
             return before, after, True
@@ -259,6 +261,7 @@ class Care(Hands):
         """
         from blnk_relay.journal.copying import off_flow
 
+        check_who(who)
         left = {}
         for journal in self._journals(target):
             is_off, number = journal.drive(off_flow(forced=forced, adopt=adopt))

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from blnk_relay.errors import Refused
-from blnk_relay.journal.actions import new_mark
+from blnk_relay.journal.actions import SOMEBODY, new_mark
 from blnk_relay.journal.hands.base import Hands
 from blnk_relay.settings import CONFIRM_LANE
 
@@ -48,7 +48,7 @@ class Gates(Hands):
             raise refused
         return _together(made)
 
-    def resume_lane(self, lane: str, *, who: str = "", reason: str = "") -> Change:
+    def resume_lane(self, lane: str, *, who: str = SOMEBODY, reason: str = "") -> Change:
         """Let workers claim from a lane again.
 
         Returns:
@@ -79,7 +79,7 @@ class Gates(Hands):
 
         return self.journals.of(target).drive(pause_flow("target", target, Word(who, reason, self.via)))
 
-    def resume_target(self, target: str, *, who: str = "", reason: str = "") -> Change:
+    def resume_target(self, target: str, *, who: str = SOMEBODY, reason: str = "") -> Change:
         """Open all gates of a target, those that workers have shut or slowed as well.
 
         Returns:

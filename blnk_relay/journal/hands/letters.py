@@ -11,7 +11,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from blnk_relay.errors import NotFound, Refused
-from blnk_relay.journal.actions import MAX_REASON, MAX_WHO, Together, check_reason, new_mark
+from blnk_relay.journal.actions import MAX_REASON, MAX_WHO, SOMEBODY, Together, check_reason, new_mark
 from blnk_relay.journal.cancel import cancel_one_flow
 from blnk_relay.journal.hands.looking import Looking
 from blnk_relay.journal.jobs import life_of, life_to_close, worth_flow
@@ -59,7 +59,7 @@ class Letters(Looking):
         )
         return together(parts, parts.away)
 
-    def recount(self, target: str | None = None, *, who: str = "") -> int:
+    def recount(self, target: str | None = None, *, who: str = SOMEBODY) -> int:
         """Make anew what is kept of letters by their cause; others may go on meanwhile.
 
         Needed where a version before has left letters that no cause accounts for, or what was kept is lost. It looks at
