@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -10,6 +11,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -45,6 +47,8 @@ from worker.sweeper import Round, Sweeper
 from worker.watch import FAILED
 
 PATIENCE_S = 45.0
+
+ROOT = Path(__file__).parents[2]
 
 #: How long a refusal lasts: long enough for every part of a worker to meet it more than once.
 REFUSAL_S = 4.0
@@ -409,3 +413,18 @@ def test_workers_that_live_are_counted_idle_or_not_and_those_that_do_not_are_not
     assert second.wait(PATIENCE_S) == 0
     assert count() == 0
     life_stage.workers.clear()
+
+
+def test_who_starts_celery_by_hand_has_the_log_of_the_settings(settings, tmp_path):
+    changed = replace(settings, base_url="https://h.invalid", api="core", token="t", log_format="json")  # noqa: S106
+    environment = _clean_environment() | as_environment(replace(changed, broker_url="redis://127.0.0.1:1/0"))
+    log = tmp_path / "log"
+    with log.open("wb") as stream:
+        command = [sys.executable, "-m", "celery", "-A", "worker.main", "worker", "--pool", "threads"]
+        with subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=stream, cwd=ROOT) as worker:
+            try:
+                wait_until(lambda: "broker_away" in log.read_text(), PATIENCE_S)
+            finally:
+                worker.kill()
+    told = [json.loads(line) for line in log.read_text().splitlines()]
+    assert {"time", "level", "event", "message", "worker"} <= set(told[0])
