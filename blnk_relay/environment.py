@@ -186,8 +186,7 @@ class Environment:
         except (OSError, ValueError):
             raise InvalidSettings(f"{variable}{_FILE} must name a file that can be read.") from None
         text = text.strip()
-        if type_ in {str, tuple} and len(text) > 1 and text[0] in _QUOTES and text[-1] == text[0]:
-            # A shell takes them off; Docker's env files, and files of secrets, do not.
+        if type_ in {str, tuple} and is_quoted(text):
             where = variable if given else f"{variable}{_FILE} names a file whose content"
             raise InvalidSettings(f"{where} begins with a quote; take the quotes off.")
         try:
@@ -198,6 +197,16 @@ class Environment:
             # A secret must not be quoted.
             quoted = "" if secret else f", not {text[:_MOST_QUOTED]!r}"
             raise InvalidSettings(f"{variable} {_MUST[type_]}{quoted}.") from None
+
+
+def is_quoted(text: str) -> bool:
+    """Whether a text stands in quotes: a shell takes them off; Docker's env files, and files of secrets, do not.
+
+    Example:
+        >>> is_quoted("'blnk_1'"), is_quoted("blnk_1'")
+        (True, False)
+    """
+    return len(text) > 1 and text[0] in _QUOTES and text[-1] == text[0]
 
 
 def _is_of(name: str, part: str) -> bool:

@@ -260,7 +260,7 @@ KEY_FILE = Event(
     "key_file",
     _WARNING,
     "{variable}: there is no key in the file at the moment; the last one is used",
-    "Somebody rotates it, or it is gone.",
+    "Somebody rotates it, it is gone, or what stands in it is quoted.",
 )
 
 # -- journals ---------------------------------------------------------------------------------------------------------

@@ -58,6 +58,17 @@ def test_a_file_is_read_again_when_it_changes(path):
 
 
 @pytest.mark.usefixtures("impatient")
+@pytest.mark.parametrize("quote", ["'", '"'])
+def test_a_key_in_quotes_is_none(path, quote):
+    keys = KeyFile(str(path), "V")
+    path.write_text(f"{quote}blnk_2{quote}\n")
+    assert keys.current() == Key("blnk_1", 0)
+    with pytest.raises(InvalidSettings, match="take the quotes off") as caught:
+        KeyFile(str(path), "BLNK_RELAY_TOKEN_FILE")
+    assert "blnk_2" not in str(caught.value)
+
+
+@pytest.mark.usefixtures("impatient")
 def test_what_replaces_a_file_is_noticed_as_well(path, tmp_path):
     keys = KeyFile(str(path), "V")
     (tmp_path / "next").write_text("blnk_2")

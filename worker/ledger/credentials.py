@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
+from blnk_relay.environment import is_quoted
 from blnk_relay.errors import InvalidSettings
 from blnk_relay.log import KEY_FILE, tell
 from blnk_relay.targets import Target
@@ -108,10 +109,12 @@ class KeyFile:
         self._seen: tuple[int, ...] | None = None
         self._looked_s = 0.0
         self._complained = False
+        self._quoted = False
         self._key: Key | None = None
         self._look()
         if self._key is None:
-            raise InvalidSettings(f"{variable}: there is no key in {path!r}, or it cannot be read.")
+            why = "what stands in it is quoted; take the quotes off" if self._quoted else "or it cannot be read"
+            raise InvalidSettings(f"{variable}: there is no key in {path!r}, {why}.")
 
     def current(self) -> Key | None:
         """The key, as the file had it a second ago at most."""
@@ -144,7 +147,8 @@ class KeyFile:
         except (OSError, ValueError):
             value = ""
             seen = None
-        if not PRINTABLE.fullmatch(value):
+        self._quoted = is_quoted(value)
+        if self._quoted or not PRINTABLE.fullmatch(value):
             if self._key is not None and not self._complained:
                 self._complained = True
                 tell(_log, KEY_FILE, variable=self._variable)
