@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from blnk_relay.journal.flows import Ask, Flow, Run
 from blnk_relay.journal.journal import Journal
@@ -12,6 +12,8 @@ from blnk_relay.journal.lag import HistoryLag, lag_commands, lag_rest_flow
 from blnk_relay.journal.locked import Locked, locked_flow
 from blnk_relay.journal.overview import Overview, overview_flow
 from blnk_relay.journal.server import facts_of
+from blnk_relay.journal.troubles import identity_trouble, loss_trouble
+from blnk_relay.journal.vitals import JournalVitals
 from blnk_relay.journal.workers import WorkerView, workers_flow
 from blnk_relay.settings import Settings
 
@@ -28,6 +30,8 @@ class Reading:
         ahead_s: How far the journal's time is ahead of this machine's.
         history: How far it is copied into history.
         locked: Intents in front of its lanes whose encryption key this process does not have.
+        foreign: Whether it belongs to another ledger than the settings of this process mean.
+        lost: Whether it may have lost its last moments lately.
     """
 
     target: str
@@ -37,6 +41,8 @@ class Reading:
     ahead_s: float
     history: HistoryLag
     locked: tuple[Locked, ...] = ()
+    foreign: bool = False
+    lost: bool = False
 
 
 def reading_of(journal: Journal) -> Reading:
@@ -48,16 +54,20 @@ def reading_of(journal: Journal) -> Reading:
     before_s = time.time()
     now_ms = journal.now_ms()
     ahead_s = now_ms / 1000 - (before_s + time.time()) / 2
-    held = journal.seal.keys().names
-    return journal.drive(_reading_flow(journal.settings, journal.target, now_ms, ahead_s, held))
+    vitals = JournalVitals(journal.target, meant=journal.ledger, now_ms=now_ms)
+    return journal.drive(_reading_flow(journal.settings, vitals, ahead_s, journal.seal.keys().names))
 
 
-def _reading_flow(settings: Settings, target: str, now_ms: int, ahead_s: float, held: Sequence[str]) -> Flow[Reading]:
+def _reading_flow(settings: Settings, vitals: JournalVitals, ahead_s: float, held: Sequence[str]) -> Flow[Reading]:
+    target, now_ms = vitals.target, vitals.now_ms
     overview, _ = yield from overview_flow(settings, target)
     workers = yield from workers_flow(settings, target)
     server = facts_of((yield Run("server", ())))
     prefix = settings.prefix(target)
     locked = yield from locked_flow(prefix, [depth.lane for depth in overview.lanes], held, now_ms)
-    told = yield Ask(lag_commands(prefix), whole=False)
+    ground = (("HGET", f"{prefix}ground", "lost"), ("HGET", f"{prefix}ledger", "is"))
+    lost, ledger, *told = yield Ask((*ground, *lag_commands(prefix)), whole=False)
     history = yield from lag_rest_flow(settings, target, now_ms, told)
-    return Reading(target, overview, workers, server, ahead_s, history, locked)
+    vitals = replace(vitals, ledger=ledger or "", lost_s=(now_ms - int(float(lost))) / 1000 if lost else None)
+    foreign, is_lost = identity_trouble(vitals) is not None, loss_trouble(vitals) is not None
+    return Reading(target, overview, workers, server, ahead_s, history, locked, foreign, is_lost)

@@ -11,12 +11,14 @@ import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from blnk_relay import Health, Operator, Relay, Settings, Target, Write
 from blnk_relay.journal.locked import FRONT
+from blnk_relay.journal.readings import reading_of
 from blnk_relay.sandbox import DEFAULT_KINDS, Faults
 from tests.support.counting import wait_for_all
 from tests.support.history import made, sqlite_url
@@ -300,3 +302,15 @@ def test_every_query_of_the_dashboard_has_data_during_the_demo_and_promtool_is_c
     assert len(expositions) == 2
     for text in expositions:
         promtool("check", "metrics", given=text.encode())
+
+
+def test_a_journal_of_another_ledger_and_one_without_its_last_moments_are_told(settings):
+    with Relay(replace(settings, base_url="https://here.invalid", instance_id="i")) as relay:
+        pay(relay, 0, 1)
+        journal = relay.journal()
+        assert (reading_of(journal).foreign, reading_of(journal).lost) == (False, False)
+        journal.client.hset(journal.key("ledger"), "is", "cloud https://elsewhere.invalid i")
+        journal.client.hset(journal.key("ground"), "lost", journal.now_ms() - 60_000)
+        assert (reading_of(journal).foreign, reading_of(journal).lost) == (True, True)
+        journal.client.hset(journal.key("ground"), "lost", journal.now_ms() - 7_200_000)
+        assert not reading_of(journal).lost

@@ -294,6 +294,10 @@ def test_what_a_server_says_of_itself_is_told_and_what_it_keeps_to_itself_is_not
         1,
         2,
     )
+    assert not [name for name, _ in found if "snapshots" in name]
+    saved = {"aof_enabled": "1", "aof_last_write_status": "ok", "rdb_last_bgsave_status": "err"}
+    snapshots = series(Families(Settings()), "eu", replace(reading(), server=saved))
+    assert (of(snapshots, "redis_persistence_failing"), of(snapshots, "redis_snapshots_failing")) == (0, 1)
     limited = series(Families(Settings()), "eu", replace(reading(), server={**info, "maxmemory": "500"}))
     assert (of(limited, "redis_memory_limit_bytes"), of(limited, "redis_evicts")) == (500, 1)
     assert not [name for name, _ in series(Families(Settings()), "eu", reading()) if "redis" in name]

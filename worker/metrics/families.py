@@ -139,6 +139,8 @@ class Families:
         yield names.CONFIRMATION_LAG, (), seen.oldest_posted_s
         yield from self._gates(seen)
         yield from self._workers(reading)
+        yield names.FOREIGN, (), int(reading.foreign)
+        yield names.LOST, (), int(reading.lost)
         yield names.LOCKED, (), sum(one.count for one in reading.locked)
         yield names.CLOCK_AHEAD, (), reading.ahead_s
         if reading.history.on or reading.history.trouble:
@@ -202,9 +204,12 @@ def _of_server(info: Mapping[str, str]) -> Iterator[tuple[Name, tuple[str, ...],
         yield names.REDIS_EVICTS, (), int(info["maxmemory_policy"] != "noeviction" and number("maxmemory") != 0)
     if (appends := number("aof_enabled")) is not None:
         yield names.REDIS_APPENDS, (), appends
-    states = [info[field] for field in ("aof_last_write_status", "rdb_last_bgsave_status") if field in info]
-    if states:
-        yield names.REDIS_FAILING, (), int(any(state != "ok" for state in states))
+    for name, fields in (
+        (names.REDIS_FAILING, ("aof_last_write_status",)),
+        (names.REDIS_SNAPSHOTS_FAILING, ("rdb_last_bgsave_status", "aof_last_bgrewrite_status")),
+    ):
+        if states := [info[field] for field in fields if field in info]:
+            yield name, (), int(any(state != "ok" for state in states))
     if (replicas := number("connected_slaves")) is not None:
         yield names.REDIS_REPLICAS, (), replicas
 

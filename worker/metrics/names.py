@@ -75,11 +75,22 @@ LOCKED = Name(
     "gauge",
     "Open intents, of the first ten of each lane, whose encryption key the process that is asked does not have.",
 )
+FOREIGN = Name(
+    "journal_foreign",
+    "gauge",
+    "Whether the journal belongs to another ledger than the settings of the process that is asked mean.",
+)
+LOST = Name(
+    "journal_lost", "gauge", "Whether Redis has come back within the last hour, perhaps without its last moments."
+)
 REDIS_MEMORY = Name("redis_memory_used_bytes", "gauge", "Memory in use by the Redis that keeps the journal.")
 REDIS_LIMIT = Name("redis_memory_limit_bytes", "gauge", "Its maxmemory, or else the memory of its machine.")
 REDIS_EVICTS = Name("redis_evicts", "gauge", "Whether it would evict intents when it is full (maxmemory-policy).")
 REDIS_APPENDS = Name("redis_append_only", "gauge", "Whether its append-only file is on.")
-REDIS_FAILING = Name("redis_persistence_failing", "gauge", "Whether its last write to disk failed.")
+REDIS_FAILING = Name("redis_persistence_failing", "gauge", "Whether the last write of its append-only file failed.")
+REDIS_SNAPSHOTS_FAILING = Name(
+    "redis_snapshots_failing", "gauge", "Whether its last snapshot, or rewrite of its append-only file, failed."
+)
 REDIS_REPLICAS = Name("redis_replicas", "gauge", "Replicas that are connected to it.")
 HISTORY_LAG = Name(
     "history_lag_seconds",
