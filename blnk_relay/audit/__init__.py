@@ -11,7 +11,8 @@ Example:
             print(finding.kind, finding.key, finding.says, finding.shows, finding.advice)
 """
 
-from blnk_relay.audit.audit import Audit, Place, Stopped, nothing_to_compare
+from blnk_relay.audit.audit import Audit, Place, nothing_to_compare
+from blnk_relay.audit.reading import Stopped
 from blnk_relay.audit.report import Finding, Report
 
 __all__ = ["Audit", "Finding", "Place", "Report", "Stopped", "nothing_to_compare"]

@@ -12,7 +12,7 @@ from casebook import row, txn
 
 from blnk_relay import GateView, InvalidSettings, Settings
 from blnk_relay.audit import Place, Report, Stopped, nothing_to_compare
-from blnk_relay.audit.audit import _Knowing
+from blnk_relay.audit.knowing import Knowing
 from blnk_relay.audit.ours import first_and_generation, is_derived, is_ours_alone, owned_as, refunded_by
 from blnk_relay.audit.report import MOST_FINDINGS, Finding
 from blnk_relay.intents.references import of_generation, reference_for, split_reference
@@ -227,10 +227,10 @@ class UnderWay:
 
 
 def test_no_more_of_what_is_under_way_is_held_than_fits_and_the_audit_says_so(monkeypatch):
-    monkeypatch.setattr("blnk_relay.audit.audit.MOST_KNOWN", 6)
+    monkeypatch.setattr("blnk_relay.audit.knowing.MOST_KNOWN", 6)
     for pages, read, complete in ((3, 3, True), (100, 4, False)):
         journal = UnderWay(pages)
-        knowing = _Knowing(journal)
+        knowing = Knowing(journal)
         knowing.refresh()
         assert (journal.read, knowing.known.complete) == (read, complete)
         assert ("writes under way" in knowing.lacks) is not complete

@@ -1,0 +1,91 @@
+"""What the journal knows of all intents that can only be judged together."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from blnk_relay.intents.evidence import Known, Past
+from blnk_relay.intents.states import StateName
+from blnk_relay.journal.audited import GONE, Audited
+from blnk_relay.journal.status import moment
+from blnk_relay.kinds.registry import KINDS
+
+#: Writes and rows of ours that are held in memory to tell who was last and whose a row is.
+MOST_KNOWN = 500_000
+
+#: What an evidence is asked of: all intents whose kinds have one.
+SHARED = frozenset(name for name, kind in KINDS.items() if kind.evidence is not None and kind.evidence.shared)
+
+#: States of intents that may be writing at this moment, and of letters.
+_OPEN: tuple[StateName, ...] = ("sending", "posted")
+_LETTERS: tuple[StateName, ...] = ("dead", "discarded")
+
+
+class Knowing:
+    """What the journal knows of all intents that can only be judged together, and how it is kept up to date."""
+
+    def __init__(self, journal: Audited) -> None:
+        self._journal = journal
+        self._since_ms: dict[StateName, int] = {}
+        #: Those that wait for the ledger's outcome and were read: what they wrote to is known from before they were
+        #: sent, so there is nothing new in them until they end. There may be very many.
+        self._posted: set[str] = set()
+        self.known = Known()
+        #: Why it does not know everything; empty where it does.
+        self.lacks = ""
+
+    def prepare(self, kept_since_ms: int) -> None:
+        """Read all of them.
+
+        Args:
+            kept_since_ms: Nothing that ended since then was trimmed.
+        """
+        self.known.since_ms = kept_since_ms if self._journal.trimmed() else 0
+        self.refresh()
+
+    def refresh(self) -> None:
+        """Read those that ended since, and those that are under way."""
+        for state in ("done", *_LETTERS):
+            since_ms = self._since_ms.get(state, 0)
+            for page in self._journal.ids(state, moment(since_ms), None):
+                self._take(page)
+                self._since_ms[state] = int(page[-1][1])
+        for state in _OPEN:
+            posted = state == "posted"
+            still: set[str] = set()
+            for page in self._journal.ids(state, None, None):
+                if not self.known.complete:
+                    return
+                if posted:
+                    still.update(id_ for id_, _ in page)
+                    if len(still) > MOST_KNOWN:
+                        self._lack(f"more than {MOST_KNOWN:,} writes under way: audit once there are fewer")
+                        return
+                    page = [one for one in page if one[0] not in self._posted]  # noqa: PLW2901
+                self._take(page)
+            if posted:
+                self._posted = still
+
+    def _take(self, page: Sequence[tuple[str, float]]) -> None:
+        if len(self.known) > MOST_KNOWN:
+            self._lack(f"more than {MOST_KNOWN:,} writes to tell apart: audit a shorter time")
+        if not page or not self.known.complete:
+            return
+        for id_, past in self._journal.pasts(self._journal.of_kinds([id_ for id_, _ in page], SHARED)).items():
+            if past == GONE:
+                continue
+            if not isinstance(past, Past):
+                # What it set or settled would be nobody's, and whoever is compared with that accused of it.
+                self._lack(f"nobody can tell what intent {id_} did: {past}")
+                return
+            evidence = KINDS[past.entry.kind].evidence
+            if evidence is None:
+                continue
+            try:
+                self.known.add(past, evidence.writes(past), evidence.below(past))
+            except Exception as error:  # noqa: BLE001 - as with all code of a kind
+                self._lack(f"nobody can tell what intent {id_} did: {type(error).__name__} while it was looked at")
+                return
+
+    def _lack(self, why: str) -> None:
+        self.known.complete, self.lacks = False, why
