@@ -7,7 +7,7 @@ the journal and the ledger were read afresh and show it again (decision 49).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -15,12 +15,12 @@ from typing import Any
 from blnk_relay.audit.knowing import SHARED, Knowing
 from blnk_relay.audit.reader import Reader
 from blnk_relay.audit.reading import Reading, Stopped, why
-from blnk_relay.audit.report import Finding, Report, finding_of
-from blnk_relay.audit.rows import Rows
+from blnk_relay.audit.report import MOST_REASONS, Finding, Report, finding_of
+from blnk_relay.audit.rows import OVER, Rows
 from blnk_relay.intents.evidence import Difference, Evidence, Past, Sort, difference
 from blnk_relay.intents.exchange import SEVERAL_ROWS, Response
 from blnk_relay.intents.found import Found, Lookup
-from blnk_relay.intents.states import State, StateName
+from blnk_relay.intents.states import StateName
 from blnk_relay.journal.audited import Audited
 from blnk_relay.journal.listing import batched
 from blnk_relay.journal.status import moment
@@ -40,9 +40,6 @@ _COMPARED: tuple[StateName, ...] = ("done", "dead")
 
 #: What an audit looks at, one after the other.
 _STAGES = (*_COMPARED, "rows")
-
-#: The states of what is compared.
-_OVER = frozenset({State.DONE, State.CANCELLED, State.DEAD})
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,7 +176,7 @@ class Audit:
                 first = stage == place.stage
                 from_ms, seen = (place.at_ms, place.seen) if first else (report.since_ms, ())
                 if stage == "rows":
-                    for at_ms in self._rows(from_ms, report):
+                    for at_ms in self._rows(from_ms, report, {one.intent for one in place.again}):
                         keep(stage, at_ms, ())
                 else:
                     for at_ms, now_seen in self._intents(stage, from_ms, seen, report):
@@ -230,7 +227,7 @@ class Audit:
             there = {past.entry.id for past in pasts}
             left = {id_: theirs for id_, theirs in left.items() if id_ in there or id_ in unread}
             for batch in _batches(pasts):
-                unread |= self._batch(batch, report, anew=True)
+                unread |= self._batch(batch, report, counted=False)
                 for past in batch:
                     if past.entry.id not in unread:
                         del left[past.entry.id]
@@ -245,14 +242,14 @@ class Audit:
         for id_, past in self._journal.pasts(ids).items():
             if isinstance(past, Past):
                 # One that was replayed since is not over any more.
-                found += [past] if past.state in _OVER else []
+                found += [past] if past.state in OVER else []
             else:
-                few = len(report.unread) + len(unread) < _MOST_REASONS
+                few = len(report.unread) + len(unread) < MOST_REASONS
                 unread[id_] = f"{past} (intent {id_})" if few else past
         return found, unread
 
-    def _batch(self, batch: Sequence[Past], report: Report, *, anew: bool = False) -> dict[str, str]:
-        """Compare a batch; ``anew`` where it was counted already. Returns of which nothing can be said, and why."""
+    def _batch(self, batch: Sequence[Past], report: Report, *, counted: bool = True) -> dict[str, str]:
+        """Compare a batch, which is counted once, in its time. Returns of which nothing can be said, and why."""
         first, unread = self._differences(batch)
         suspects = [past.entry.id for past, differences in first if differences]
         confirmed: dict[str, tuple[Past, tuple[Difference, ...]]] = {}
@@ -265,7 +262,7 @@ class Audit:
             id_ = past.entry.id
             if id_ in unread:
                 continue
-            report.compared[past.state] += not anew
+            report.compared[past.state] += counted
             if not differences:
                 continue
             now, again = confirmed.get(id_, (past, ()))
@@ -362,9 +359,24 @@ class Audit:
 
     # -- the ledger's rows ------------------------------------------------------------------------------------------
 
-    def _rows(self, from_ms: int, report: Report) -> Iterator[int]:
-        """Look through what the ledger made; yields the time up to which that is done."""
-        rows = Rows(self._journal, self._reading, self._knowing, self._ours, report)
+    def _rows(self, from_ms: int, report: Report, looked: set[str]) -> Iterator[int]:
+        """Look through what the ledger made; yields the time up to which that is done.
+
+        Args:
+            from_ms: Since when.
+            report: What is found goes there.
+            looked: Intents from before its time that are not compared any more.
+        """
+
+        def compare(ids: Iterable[str]) -> None:
+            for some in batched([id_ for id_ in ids if id_ not in looked], MOST_INTENTS):
+                looked.update(some)
+                pasts, unread = self._pasts(some, report)
+                for batch in _batches(pasts):
+                    unread |= self._batch(batch, report, counted=False)
+                report.unread.update(unread.values())
+
+        rows = Rows(self._journal, self._reading, self._knowing, ours=self._ours, report=report, compare=compare)
         for at_ms, shown in self._reading.made_between(from_ms, report.until_ms):
             if isinstance(shown, Response):
                 report.unread[f"rows by time: {why(shown)}"] += 1
@@ -373,10 +385,6 @@ class Audit:
                 for some in batched(shown, MOST_LOOKUPS):
                     rows.compare(some)
             yield at_ms
-
-
-#: Reasons that are told apart in a report.
-_MOST_REASONS = 50
 
 
 def _batches(pasts: Sequence[Past]) -> Iterator[list[Past]]:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from blnk_relay.families.standing import made_since
 from blnk_relay.intents.evidence import Known, Past
+from blnk_relay.intents.found import Row
 from blnk_relay.intents.states import StateName
 from blnk_relay.journal.audited import GONE, Audited
 from blnk_relay.journal.status import moment
@@ -30,6 +32,8 @@ class Knowing:
         #: Those that wait for the ledger's outcome and were read: what they wrote to is known from before they were
         #: sent, so there is nothing new in them until they end. There may be very many.
         self._posted: set[str] = set()
+        #: Rows below which something of ours stands that nobody knows the id of: it was not read back.
+        self._unnamed: set[str] = set()
         self.known = Known()
         #: Why it does not know everything; empty where it does.
         self.lacks = ""
@@ -44,12 +48,7 @@ class Knowing:
         self.refresh()
 
     def refresh(self) -> None:
-        """Read those that ended since, and those that are under way."""
-        for state in ("done", *_LETTERS):
-            since_ms = self._since_ms.get(state, 0)
-            for page in self._journal.ids(state, moment(since_ms), None):
-                self._take(page)
-                self._since_ms[state] = int(page[-1][1])
+        """Read those that are under way, and then those that ended since: so none ends unseen in between."""
         for state in _OPEN:
             posted = state == "posted"
             still: set[str] = set()
@@ -65,9 +64,19 @@ class Knowing:
                 self._take(page)
             if posted:
                 self._posted = still
+        for state in ("done", *_LETTERS):
+            since_ms = self._since_ms.get(state, 0)
+            for page in self._journal.ids(state, moment(since_ms), None):
+                self._take(page)
+                self._since_ms[state] = int(page[-1][1])
+
+    def is_nobodys(self, row: Row, parent: str) -> bool:
+        """Whether no intent can have made a row below another."""
+        mine = self.known.owner(row.transaction_id) or parent in self._unnamed or self.known.is_unsure(parent)
+        return not mine and made_since(row, self.known.since_ms)
 
     def _take(self, page: Sequence[tuple[str, float]]) -> None:
-        if len(self.known) > MOST_KNOWN:
+        if len(self.known) + len(self._unnamed) > MOST_KNOWN:
             self._lack(f"more than {MOST_KNOWN:,} writes to tell apart: audit a shorter time")
         if not page or not self.known.complete:
             return
@@ -82,10 +91,13 @@ class Knowing:
             if evidence is None:
                 continue
             try:
-                self.known.add(past, evidence.writes(past), evidence.below(past))
+                below = evidence.below(past)
+                self.known.add(past, evidence.writes(past), below)
             except Exception as error:  # noqa: BLE001 - as with all code of a kind
                 self._lack(f"nobody can tell what intent {id_} did: {type(error).__name__} while it was looked at")
                 return
+            if past.done:
+                self._unnamed.update(made.parent for made in below if not made.child)
 
     def _lack(self, why: str) -> None:
         self.known.complete, self.lacks = False, why

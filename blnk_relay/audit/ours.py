@@ -8,12 +8,18 @@ from collections.abc import Sequence
 from blnk_relay.intents.found import Row
 
 #: References of which each holds a digest that only we make: of a key that the ledger could not take, and of a split.
-_OURS_ALONE = re.compile(r"^key-[a-z2-7]{26}(\.r\d+)?$|\.split\.[a-z2-7]{26}(\.r\d+)?(-\d+)?$")
+_OURS_ALONE = re.compile(r"^key-[a-z2-7]{26}(\.r\d+)?$|\.split\.[a-z2-7]{26}(\.r\d+)?$")
 
 #: Stands for all references, in the place of how some begin.
 ALL = "*"
 
-_SPLIT_LEG = re.compile(r"(\.split\.[a-z2-7]{26}(?:\.r\d+)?)-\d+$")
+#: Of a split, and what the ledger numbers its legs by: ``-1`` where they were made at once, as we ask, and ``_1`` in
+#: queue mode (contract §3.4).
+_SPLIT = re.compile(r"(\.split\.[a-z2-7]{26}(?:\.r\d+)?)([-_]\d+)?$")
+
+#: What the ledger calls a row that it makes below another, besides what begins with the id of that one.
+_SETTLED = re.compile(r"^ref_[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$")
+
 _LATER = re.compile(r"\.r([2-9]|[1-9]\d+)$")
 _REFUND = re.compile(r"^(txn_.+)_refund(_q)?$")
 
@@ -25,7 +31,24 @@ def owned_as(reference: str) -> str:
         >>> owned_as("order-42_q"), owned_as("sale.split." + "a" * 26 + "-3") == "sale.split." + "a" * 26
         ('order-42', True)
     """
-    return _SPLIT_LEG.sub(r"\1", reference.removesuffix("_q"))
+    return _SPLIT.sub(r"\1", reference.removesuffix("_q"))
+
+
+def is_of_split(reference: str) -> bool:
+    """Whether a row is of a split, by the shape of its reference."""
+    return _SPLIT.search(reference.removesuffix("_q")) is not None
+
+
+def leg_number(reference: str) -> int:
+    """Which leg of a split a row is, in the mode that is sent; 0 for another row.
+
+    Example:
+        >>> reference = "sale.split." + "a" * 26
+        >>> leg_number(reference + "-3"), leg_number(reference + "_3"), leg_number(reference + "_3_q")
+        (3, 0, 0)
+    """
+    match = _SPLIT.search(reference)
+    return int(match[2][1:]) if match and match[2] and match[2].startswith("-") else 0
 
 
 def first_and_generation(reference: str) -> tuple[str, int]:
@@ -55,5 +78,9 @@ def refunded_by(reference: str) -> str:
 
 def is_derived(row: Row) -> bool:
     """Whether the ledger made a row below another and chose its reference: a refund, a commit, a void."""
-    below = row.parent.startswith("txn_") and not row.reference.endswith("_q")
-    return below or row.reference.startswith("txn_")
+    return row.reference.startswith("txn_") or bool(row.parent and _SETTLED.match(row.reference))
+
+
+def above(row: Row) -> str:
+    """Id of the row below which the ledger made a derived one: what was refunded, or the hold."""
+    return refunded_by(row.reference) or row.parent

@@ -13,6 +13,9 @@ from blnk_relay.intents.references import digest
 #: Differences that a report holds in full; all are counted.
 MOST_FINDINGS = 200
 
+#: Reasons that are told apart in a report.
+MOST_REASONS = 50
+
 #: What a report counts by names, which JSON has as objects.
 _COUNTED = ("compared", "found", "unread")
 
@@ -35,6 +38,7 @@ class Finding:
         says: What the journal says.
         shows: What the ledger shows.
         advice: What to do.
+        row: Id of the row, where it is a row that nobody asked for: no intent is compared once more for it.
     """
 
     target: str
@@ -47,11 +51,12 @@ class Finding:
     says: str
     shows: str
     advice: str
+    row: str = ""
 
     @property
     def digest(self) -> str:
         """What tells it from others, for as long as it stays."""
-        return digest(self.target, self.sort, self.intent, self.reference)
+        return digest(self.target, self.sort, self.intent, self.row or self.reference)
 
     def without_values(self, why: str = "") -> Finding:
         """The same without a value of the intent.
@@ -59,10 +64,11 @@ class Finding:
         Args:
             why: Why it was not compared once more, where that is known.
         """
-        return replace(self, key="", reference="", says="", shows=f"{_DIFFERED}{why and f': {why}'}")
+        shows = self.row or f"{_DIFFERED}{why and f': {why}'}"
+        return replace(self, key="", reference="", says="", shows=shows)
 
 
-def finding_of(target: str, past: Past | None, difference: Difference) -> Finding:
+def finding_of(target: str, past: Past | None, difference: Difference, row: str = "") -> Finding:
     """A difference with the intent that it is about; None where the journal knows none."""
     return Finding(
         target=target,
@@ -75,6 +81,7 @@ def finding_of(target: str, past: Past | None, difference: Difference) -> Findin
         says=difference.says,
         shows=difference.shows,
         advice=difference.advice,
+        row=row,
     )
 
 
@@ -128,12 +135,16 @@ class Report:
         if len(self.findings) < MOST_FINDINGS:
             self.findings.append(finding)
 
+    def miss(self, why: str, intent: str) -> None:
+        """Take in that nothing can be said of an intent."""
+        self.unread[f"{why} (intent {intent})" if len(self.unread) < MOST_REASONS else why] += 1
+
     def without_values(self) -> tuple[Report, tuple[Finding, ...]]:
-        """The same without what was found of intents, and that without a value of theirs."""
-        theirs = [one for one in self.findings if one.intent]
-        found = self.found - Counter(one.sort for one in theirs)
-        bare = replace(self, found=found, findings=[one for one in self.findings if not one.intent])
-        return bare, tuple(one.without_values() for one in theirs)
+        """The same without a value of any intent; and what was found of intents that are to be compared once more."""
+        again = tuple(one.without_values() for one in self.findings if one.intent and not one.row)
+        stay = [one.without_values() if one.intent else one for one in self.findings if one.row or not one.intent]
+        found = self.found - Counter(one.sort for one in again)
+        return replace(self, found=found, findings=stay), again
 
     def kept(self) -> dict[str, Any]:
         """As JSON."""

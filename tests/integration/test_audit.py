@@ -429,6 +429,7 @@ def test_nobody_is_accused_of_what_an_intent_that_cannot_be_read_may_have_done(m
     assert document["not_looked_at"] == {
         f"unreadable (intent {part.id})": 1,
         f"nobody can tell what intent {part.id} did: unreadable": 1,
+        f"commits, voids and refunds of ours: nobody can tell what intent {part.id} did: unreadable": 2,
     }
 
 

@@ -433,7 +433,7 @@ FALSIFIED: dict[str, tuple[Callable[[Told], Falsification], str, str]] = {
             parent_transaction=told.ids("transaction", "top-up")[0],
         ),
         "strange",
-        "",
+        "transaction",
     ),
     "a stranger stands under a reference that only we make": (
         lambda told: _there_again(told, reference_for("lost_q")),
@@ -443,7 +443,7 @@ FALSIFIED: dict[str, tuple[Callable[[Told], Falsification], str, str]] = {
     "a payment is there again under a reference that nobody was ever given": (
         lambda told: _there_again(told, _payment(told).reference.removesuffix("_q") + ".r7"),
         "strange",
-        "",
+        "transaction",
     ),
     "a rejected payment was applied": (
         lambda told: changed(_rejected(told).transaction_id, status=Status.APPLIED),

@@ -6,6 +6,7 @@ import json
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
+from uuid import UUID
 
 import pytest
 from casebook import row, txn
@@ -13,7 +14,7 @@ from casebook import row, txn
 from blnk_relay import GateView, InvalidSettings, Settings
 from blnk_relay.audit import Place, Report, Stopped, nothing_to_compare
 from blnk_relay.audit.knowing import Knowing
-from blnk_relay.audit.ours import first_and_generation, is_derived, is_ours_alone, owned_as, refunded_by
+from blnk_relay.audit.ours import above, first_and_generation, is_derived, is_ours_alone, owned_as, refunded_by
 from blnk_relay.audit.report import MOST_FINDINGS, Finding
 from blnk_relay.intents.references import of_generation, reference_for, split_reference
 from worker.audit.opening import Gate
@@ -29,6 +30,7 @@ SPLIT = split_reference("sale-1")
         ("order-42_q", "order-42", "order-42", 0),
         ("order-42.r2_q", "order-42.r2", "order-42", 1),
         (f"{SPLIT}-3", SPLIT, SPLIT, 0),
+        (f"{SPLIT}_3_q", SPLIT, SPLIT, 0),
         (f"{of_generation(SPLIT, 2)}-12", f"{SPLIT}.r3", SPLIT, 2),
         ("order.r1", "order.r1", "order.r1", 0),
     ],
@@ -51,10 +53,15 @@ def test_only_what_nobody_else_makes_is_ours_alone_unless_it_was_said_how_ours_b
 
 def test_what_the_ledger_makes_below_a_row_by_itself_is_told_from_what_was_asked_for():
     asked, queued = row(1, "order_42", "QUEUED"), row(2, "order_42_q", "APPLIED", parent=txn(1))
-    settled = row(3, "ref_1", "APPLIED", parent=txn(2))
-    given_back = row(4, f"{txn(2)}_refund_q", "APPLIED", parent=txn(2))
-    assert [is_derived(one) for one in (asked, queued, settled, given_back)] == [False, False, True, True]
+    settled = row(3, f"ref_{UUID(int=3)}", "APPLIED", parent=txn(2))
+    in_turn = row(4, f"{txn(2)}_commit_act_1", "APPLIED", parent=txn(2))
+    given_back = row(5, f"{txn(2)}_refund_q", "APPLIED", parent=txn(4))
+    # What a split is called is its caller's, though its legs have a parent of no row.
+    leg = row(6, "ref_1-1", "APPLIED", parent=txn(9))
+    rows = (asked, queued, settled, in_turn, given_back, leg)
+    assert [is_derived(one) for one in rows] == [False, False, True, True, True, False]
     assert [refunded_by(one.reference) for one in (queued, settled, given_back)] == ["", "", txn(2)]
+    assert [above(one) for one in (settled, in_turn, given_back)] == [txn(2)] * 3
 
 
 class Clock:
