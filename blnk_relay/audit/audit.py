@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from blnk_relay.audit import strays
 from blnk_relay.audit.knowing import SHARED, Knowing
 from blnk_relay.audit.reader import Reader
 from blnk_relay.audit.reading import Reading, Stopped, why
@@ -288,6 +289,9 @@ class Audit:
         # differed, it is time enough, for it means a look at all that is under way.
         if any(_leans_on_others(past) and (again or past.perhaps) for past in batch):
             self._knowing.refresh()
+        known = self._knowing.known
+        for past in batch:
+            known.add(past, None, strays.of_the_ledger(past, found, known))
         judged: list[tuple[Past, tuple[Difference, ...]]] = []
         for past in batch:
             id_, evidence = past.entry.id, KINDS[past.entry.kind].evidence

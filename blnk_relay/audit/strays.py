@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from blnk_relay.audit.ours import first_and_generation, leg_number, owned_as, refunded_by
-from blnk_relay.intents.evidence import ADVICE, Difference, Past, Sort, difference
-from blnk_relay.intents.found import Row
+from blnk_relay.intents.evidence import ADVICE, Below, Difference, Known, Past, Sort, difference
+from blnk_relay.intents.found import Found, Row
 from blnk_relay.schema.legs import legs_of
 
 #: What the ledger makes of a hold by itself, by the date that asks it to.
@@ -20,6 +20,18 @@ _EFFECTIVE = frozenset({"APPLIED", "INFLIGHT"})
 def by_itself(payload: Mapping[str, Any]) -> frozenset[str]:
     """Statuses of the rows that the ledger may make below a hold without being asked, for the dates that it has."""
     return frozenset(status for date, status in _BY_ITSELF.items() if date in payload)
+
+
+def of_the_ledger(past: Past, found: Found, known: Known) -> tuple[Below, ...]:
+    """What the ledger made by itself, and no intent of ours, of the holds of a bulk: each has dates of its own."""
+    items: list[Mapping[str, Any]] = past.entry.payload.get("items", []) if past.parts else []
+    return tuple(
+        Below(part.transaction_id, row.transaction_id)
+        for item, part in zip(items, past.parts, strict=False)
+        if part.stands and (made := by_itself(item))
+        for row in found.children(part.transaction_id)
+        if row.status in made and not known.owner(row.transaction_id)
+    )
 
 
 def below(past: Past, row: Row, over: Row, since_ms: int, until_ms: int) -> Difference | None:

@@ -274,6 +274,37 @@ def test_a_leg_that_is_one_too_many_by_far_is_found(shop):
         assert told(shop.audit()) == [("twice", "split-1")]
 
 
+def test_items_are_judged_by_dates_of_their_own(make_stage):
+    stage = make_stage(settings=PROMPT)
+    stage.start_worker()
+    with Relay(stage.settings) as relay:
+        wait_for_all(relay, [relay.enqueue(payment("pay-1"))], 60)
+        dated = {"inflight_expiry_date": datetime.now(UTC) + timedelta(seconds=5), "skip_queue": True}
+        items = [hold("dated-1", **dated), hold("dated-2", skip_queue=True), hold("dated-3", **dated)]
+        write = Write(intent=bulk_transactions(items, inflight=True, skip_queue=True), key="bulk-1")
+        wait_for_all(relay, relay.enqueue_many([write]), 60)
+        stage.stop_workers()
+        assert relay.get("bulk-1").state == "done"
+        shop = Shop(stage, relay, shown(relay))
+        early = settled_row(shop, "dated-3", "commit")
+        wait_until(lambda: voided(shop, "dated-1"), 20, "the hold to expire")
+        shown(relay)
+        for since_ms in (shop.since_ms, shop.since_ms - 3_600_000):
+            (one,) = shop.audit(since_ms=since_ms).findings
+            assert (one.sort, one.key) == ("twice", "bulk-1")
+            assert early in one.shows
+
+
+def settled_row(shop: Shop, reference: str, status: str) -> str:
+    path = f"/transactions/inflight/{shop.under(reference).transaction_id}"
+    return str(asked(shop.stage.sandbox, "PUT", path, status=status, skip_queue=True)["transaction_id"])
+
+
+def voided(shop: Shop, reference: str) -> bool:
+    id_ = shop.under(reference).transaction_id
+    return any(row.parent_transaction == id_ and row.status == "VOID" for row in shop.stage.sandbox.books().rows)
+
+
 class Cut(Exception):
     """Somebody pulls the plug."""
 
