@@ -54,6 +54,7 @@ class Place:
         seen: Ids of intents that ended just then and were looked at as well.
         again: Differences that were found of intents, without what differs: that holds values of theirs, which are
             kept nowhere. The intents are compared once more instead.
+        ours: How references begin that nobody but users of the journal makes.
     """
 
     stage: str
@@ -61,11 +62,12 @@ class Place:
     report: Report
     seen: tuple[str, ...] = ()
     again: tuple[Finding, ...] = ()
+    ours: tuple[str, ...] = ()
 
     def kept(self) -> dict[str, Any]:
         """As JSON, without a value of any intent."""
         report, again = self.report.without_values()
-        kept = {"stage": self.stage, "at_ms": self.at_ms, "report": report.kept()}
+        kept = {"stage": self.stage, "at_ms": self.at_ms, "report": report.kept(), "ours": list(self.ours)}
         return {**kept, "seen": list(self.seen), "again": [asdict(one) for one in (*self.again, *again)]}
 
     @classmethod
@@ -78,7 +80,8 @@ class Place:
         if kept["stage"] not in _STAGES:
             raise ValueError("there is no such stage")
         seen, again = tuple(str(id_) for id_ in kept["seen"]), tuple(Finding(**one) for one in kept["again"])
-        return cls(str(kept["stage"]), int(kept["at_ms"]), Report.from_kept(kept["report"]), seen, again)
+        ours = tuple(str(beginning) for beginning in kept["ours"])
+        return cls(str(kept["stage"]), int(kept["at_ms"]), Report.from_kept(kept["report"]), seen, again, ours)
 
 
 def nothing_to_compare(since: datetime, until: datetime | None, now: datetime, read_lag_s: float) -> str:
@@ -116,7 +119,8 @@ class Audit:
         reader: The way to its ledger.
         read_lag_s: What ended within so many seconds is not judged: reads may not show it yet.
         retention_s: How long the journal keeps what is finished.
-        ours: How references begin that nobody but users of this journal makes; ``*`` stands for all.
+        ours: How references begin that nobody but users of this journal makes; ``*`` stands for all. An audit that goes
+            on has those that it began with.
         keep: Called with the place at the beginning and after each batch.
         pause: Waits so many seconds, and says whether to end.
     """
@@ -150,7 +154,7 @@ class Audit:
         latest_ms = self._journal.now_ms() - self._lag_ms
         until_ms = latest_ms if until is None else min(_ms(until), latest_ms)
         report = Report(self._journal.target, min(_ms(since), until_ms), until_ms)
-        return Place(_COMPARED[0], report.since_ms, report)
+        return Place(_COMPARED[0], report.since_ms, report, ours=self._ours)
 
     def run(self, place: Place) -> Report:
         """Compare from a place on, to the end.
@@ -166,7 +170,7 @@ class Audit:
 
         def keep(stage: str, at_ms: int, seen: Sequence[str]) -> None:
             report.reads = earlier + self._reading.reads - before
-            self._keep(Place(stage, at_ms, report, tuple(seen)))
+            self._keep(Place(stage, at_ms, report, tuple(seen), ours=place.ours))
 
         # Whoever is stopped within the first batch goes on from here, and not from where another audit had to end.
         self._keep(place)
@@ -177,7 +181,7 @@ class Audit:
                 first = stage == place.stage
                 from_ms, seen = (place.at_ms, place.seen) if first else (report.since_ms, ())
                 if stage == "rows":
-                    for at_ms in self._rows(from_ms, report, {one.intent for one in place.again}):
+                    for at_ms in self._rows(from_ms, place):
                         keep(stage, at_ms, ())
                 else:
                     for at_ms, now_seen in self._intents(stage, from_ms, seen, report):
@@ -363,14 +367,9 @@ class Audit:
 
     # -- the ledger's rows ------------------------------------------------------------------------------------------
 
-    def _rows(self, from_ms: int, report: Report, looked: set[str]) -> Iterator[int]:
-        """Look through what the ledger made; yields the time up to which that is done.
-
-        Args:
-            from_ms: Since when.
-            report: What is found goes there.
-            looked: Intents from before its time that are not compared any more.
-        """
+    def _rows(self, from_ms: int, place: Place) -> Iterator[int]:
+        """Look through what the ledger made; yields the time up to which that is done."""
+        report, looked = place.report, {one.intent for one in place.again}
 
         def compare(ids: Iterable[str]) -> None:
             for some in batched([id_ for id_ in ids if id_ not in looked], MOST_INTENTS):
@@ -380,7 +379,7 @@ class Audit:
                     unread |= self._batch(batch, report, counted=False)
                 report.unread.update(unread.values())
 
-        rows = Rows(self._journal, self._reading, self._knowing, ours=self._ours, report=report, compare=compare)
+        rows = Rows(self._journal, self._reading, self._knowing, ours=place.ours, report=report, compare=compare)
         for at_ms, shown in self._reading.made_between(from_ms, report.until_ms):
             if isinstance(shown, Response):
                 report.unread[f"rows by time: {why(shown)}"] += 1

@@ -236,7 +236,8 @@ def test_the_place_may_be_kept_in_a_file(audit, shop, tmp_path, monkeypatch):
     assert not path.exists()
     path.write_text("nonsense", encoding="utf-8")
     assert audit("--resume", "--place", str(path)).code == exits.BAD_INPUT
-    assert audit("--resume", "--since", "1h").code == exits.BAD_INPUT
+    for given in (("--since", "1h"), ("--ours", "order-")):
+        assert audit("--resume", *given).code == exits.BAD_INPUT
 
 
 def test_reads_come_no_faster_than_the_rate(shop):

@@ -323,6 +323,14 @@ def cut_short(shop: Shop, after: int, **options: Any) -> Place:
     return Place.from_kept(json.loads(places[-1]))
 
 
+def test_an_audit_that_goes_on_knows_how_ours_begin(shop):
+    with strangers(shop, paid("order-1")):
+        place = cut_short(shop, 1, ours=("order-",))
+        with shop.opened() as made:
+            report = made.audit.run(place)
+    assert told(report) == [("strange", "")]
+
+
 def test_what_others_did_is_kept_without_a_value_of_ours_and_counts_once_it_goes_on(shop):
     again = paid("pay-2.r3")
     with strangers(shop, given_back(lambda shop: shop.row("pay-1")), again, settled("expires", "commit")):

@@ -153,8 +153,8 @@ def test_a_place_survives_where_it_is_kept():
     report.unread["transactions: 403"] += 1
     stranger = replace(finding(1), intent="", key="", kind="", sort="strange")
     report.add(stranger)
-    back = Place.from_kept(json.loads(json.dumps(Place("rows", 7, report, ("a",)).kept())))
-    assert back == Place("rows", 7, replace(report, whole=False, stopped=""), ("a",))
+    back = Place.from_kept(json.loads(json.dumps(Place("rows", 7, report, ("a",), ours=("order-",)).kept())))
+    assert back == Place("rows", 7, replace(report, whole=False, stopped=""), ("a",), ours=("order-",))
     assert back.report.compared["dead"] == 0
     for nonsense in (None, {}, {"stage": "rows"}, {"stage": "rows", "at_ms": 1, "report": {"target": "x"}}):
         with pytest.raises((KeyError, TypeError, ValueError)):

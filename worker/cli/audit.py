@@ -94,8 +94,11 @@ def audit(
     from worker.audit.opening import opened as opened_audit
     from worker.telemetry import Telemetry
 
-    if resume and (since is not None or until is not None):
-        raise click.UsageError("--resume goes on with the times that the audit began with: leave out --since, --until.")
+    if resume and (since is not None or until is not None or ours):
+        raise click.UsageError(
+            "--resume goes on with the times and beginnings of references that the audit began with: "
+            "leave out --since, --until, --ours."
+        )
     with opened() as access:
         journal = access.operator.journals.of(_target(access.settings, target))
         now = access.operator.now(journal.target)

@@ -312,7 +312,7 @@ WRONG: tuple[tuple[str, dict[str, Any], int, str], ...] = (
     ("/audit", {"rate": 0}, 400, "rate must be"),
     ("/audit", {"rate": "many"}, 400, "rate must be"),
     ("/audit", {"ours": [1]}, 400, "ours must be"),
-    ("/audit", {"resume": True, "since": "1d"}, 400, "leave out since and until"),
+    ("/audit", {"resume": True, "since": "1d"}, 400, "leave out since, until and ours"),
     ("/doctor", {"target": "nope"}, 404, "no target"),
     ("/errands/nope/stop", {}, 404, "knows of no errand"),
 )

@@ -290,8 +290,11 @@ def _audit_asked(ask: Ask) -> AuditAsked:
     journal = operator.journals.of(target)
     place = None
     if ask.form.get("resume") in ("yes", True):
-        if ask.text("since") or ask.text("until"):
-            raise BadRequest("to go on is to go on with the times that the audit began with: leave out since and until")
+        if ask.text("since") or ask.text("until") or ask.form.get("ours"):
+            raise BadRequest(
+                "to go on is to go on with the times and beginnings of references that the audit began with: leave out "
+                "since, until and ours"
+            )
         place = kept_place(Audited(journal).place(WHO))
         if place is None:
             raise BadRequest("the journal keeps no place of an audit to go on from: begin one")
