@@ -15,7 +15,7 @@ from typing import Any
 from blnk_relay.audit import strays
 from blnk_relay.audit.knowing import SHARED, Knowing
 from blnk_relay.audit.reader import Reader
-from blnk_relay.audit.reading import Reading, Stopped, why
+from blnk_relay.audit.reading import Reading, Stopped, half_shown, why
 from blnk_relay.audit.report import MOST_REASONS, Finding, Report, finding_of
 from blnk_relay.audit.rows import OVER, Rows
 from blnk_relay.intents.evidence import Difference, Evidence, Past, Sort, difference
@@ -347,8 +347,9 @@ class Audit:
             if not wanted:
                 break
             rows, records, lost_now = self._reading.look(list(wanted))
-            failed |= lost_now
             answered = answered or len(lost_now) < len(wanted)
+            lost_now |= half_shown(rows, wanted)
+            failed |= lost_now
             found = found.plus(rows, records, [lookup for lookup in wanted if lookup not in lost_now])
             open_ = still
         else:

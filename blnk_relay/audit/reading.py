@@ -32,6 +32,10 @@ _NO_SUCH_READ = frozenset({400, 403, 404, 405, 501})
 #: Codes of ours for the same: no such read of a bare Core, and more than is read for one question.
 _NEVER = frozenset({"NO_SUCH_READ", "TOO_MANY_ROWS", SEVERAL_ROWS})
 
+#: What every row that moved money or reserved it has; kinds take what is not shown for what was asked.
+_WHOLE = ("precise_amount", "currency", "source", "destination")
+_EFFECTIVE = frozenset({"APPLIED", "INFLIGHT", "VOID"})
+
 
 class Stopped(Exception):
     """An audit has to end before it is through; the text is a sentence that says why."""
@@ -131,6 +135,18 @@ class Reading:
         asked_s = max((answer.retry_after_s or 0.0 for answer in answers), default=0.0)
         if self._pause(min(max(seconds, asked_s), _LONGEST_PAUSE_S)):
             raise Stopped("it was told to stop")
+
+
+def half_shown(rows: Iterable[Row], lookups: Iterable[Lookup]) -> dict[Lookup, Response]:
+    """Those of some look-ups that led to a row of which the ledger does not show all that is compared. Pure."""
+    found = dict[Lookup, Response]()
+    for row in rows:
+        lacks = next((name for name in _WHOLE if getattr(row, name) in (None, "")), "")
+        if lacks and row.status in _EFFECTIVE:
+            answer = Response(code=f"the ledger does not show its {lacks}")
+            led = {"reference": row.reference, "transaction_id": row.transaction_id, "parent_transaction": row.parent}
+            found |= {Lookup("transactions", field, value): answer for field, value in led.items()}
+    return {lookup: found[lookup] for lookup in lookups if lookup in found}
 
 
 def why(answer: Response) -> str:

@@ -22,7 +22,7 @@ from blnk_relay.journal.status import moment
 from blnk_relay.sandbox import Sandbox
 from blnk_relay.sandbox.books.rows import Row
 from tests.support.counting import wait_for_all
-from tests.support.falsify import falsified
+from tests.support.falsify import changed, falsified
 from tests.support.payments import AMOUNT, CURRENCY, hold, payment, poor
 from tests.support.waiting import wait_until
 from worker.audit import opened
@@ -343,3 +343,12 @@ def test_what_others_did_is_kept_without_a_value_of_ours_and_counts_once_it_goes
     assert (str(AMOUNT) in kept, "pay-" in kept, "expires" in kept) == (False, False, False)
     assert {one.intent for one in report.findings} == {shop.relay.get(key).id for key in ("pay-1", "pay-2", "expires")}
     assert [one.digest for one in report.findings] == [one.digest for one in whole.findings]
+
+
+@pytest.mark.parametrize("name", ["currency", "source", "destination"])
+@pytest.mark.parametrize("key", ["pay-1", "part-1", "back-3"])
+def test_a_row_that_shows_not_all_of_itself_is_not_taken_for_what_was_asked(shop, key, name):
+    with falsified(shop.stage.sandbox, changed(shop.row(key), **{name: ""})):
+        report = shop.audit(since_ms=shop.since_ms - 3_600_000)
+    assert (report.findings, report.complete) == ([], False)
+    assert any(f"does not show its {name}" in reason for reason in report.unread)
