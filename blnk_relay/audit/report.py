@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
@@ -21,6 +22,10 @@ _COUNTED = ("compared", "found", "unread")
 
 #: What is shown of a difference whose values are kept nowhere, until it is compared once more.
 _DIFFERED = "it differed when it was compared, and could not be compared once more"
+
+
+#: The id of a row, in what is shown.
+_ROW = re.compile(r"txn_[\w-]+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,8 +60,12 @@ class Finding:
 
     @property
     def digest(self) -> str:
-        """What tells it from others, for as long as it stays."""
-        return digest(self.target, self.sort, self.intent, self.row or self.reference)
+        """What tells it from others, for as long as it stays and no further row is shown.
+
+        It is kept, so no amount goes into it, which could be found by trying.
+        """
+        rows = [self.row] if self.row else [self.reference, *sorted(set(_ROW.findall(self.shows)))]
+        return digest(self.target, self.sort, self.intent, *rows)
 
     def without_values(self, why: str = "") -> Finding:
         """The same without a value of the intent.

@@ -215,6 +215,13 @@ def test_differences_are_told_apart_by_what_they_are_about():
     assert len({one.digest, replace(one, sort="other").digest, replace(one, reference="r2").digest}) == 3
 
 
+def test_a_difference_that_grows_is_another_one_and_its_amounts_are_no_part_of_it():
+    one = replace(finding(1), shows=f"settled by no intent of the journal: {txn(1)} (APPLIED 400 EUR)")
+    more = replace(one, shows=f"{one.shows}, {txn(2)} (APPLIED 600 EUR)")
+    in_turn = replace(one, shows=f"{txn(2)}; {txn(1)} (APPLIED 7 EUR)")
+    assert one.digest != more.digest == in_turn.digest
+
+
 class UnderWay:
     """A journal in which much waits for the ledger's outcome."""
 
