@@ -119,6 +119,7 @@ class Audit:
         reader: The way to its ledger.
         read_lag_s: What ended within so many seconds is not judged: reads may not show it yet.
         retention_s: How long the journal keeps what is finished.
+        key_retention_s: And how long after that its keys; 0 for ever.
         ours: How references begin that nobody but users of this journal makes; ``*`` stands for all. An audit that goes
             on has those that it began with.
         keep: Called with the place at the beginning and after each batch.
@@ -132,6 +133,7 @@ class Audit:
         *,
         read_lag_s: float,
         retention_s: float,
+        key_retention_s: float = 0.0,
         ours: Sequence[str] = (),
         keep: Callable[[Place], None] = lambda _: None,
         pause: Callable[[float], bool] | None = None,
@@ -140,6 +142,7 @@ class Audit:
         self._reading = Reading(reader, pause)
         self._lag_ms = int(read_lag_s * 1000)
         self._retention_ms = int(retention_s * 1000)
+        self._key_retention_ms = int(key_retention_s * 1000)
         self._ours = tuple(ours)
         self._keep = keep
         self._knowing = Knowing(journal)
@@ -380,7 +383,16 @@ class Audit:
                     unread |= self._batch(batch, report, counted=False)
                 report.unread.update(unread.values())
 
-        rows = Rows(self._journal, self._reading, self._knowing, ours=place.ours, report=report, compare=compare)
+        forgotten_ms = self._journal.now_ms() - self._retention_ms - self._key_retention_ms
+        rows = Rows(
+            self._journal,
+            self._reading,
+            self._knowing,
+            ours=place.ours,
+            known_since_ms=forgotten_ms if self._key_retention_ms else 0,
+            report=report,
+            compare=compare,
+        )
         for at_ms, shown in self._reading.made_between(from_ms, report.until_ms):
             if isinstance(shown, Response):
                 report.unread[f"rows by time: {why(shown)}"] += 1

@@ -13,6 +13,7 @@ from blnk_relay.audit.knowing import Knowing
 from blnk_relay.audit.ours import above, first_and_generation, is_derived, is_of_split, is_ours_alone, owned_as
 from blnk_relay.audit.reading import Reading, why
 from blnk_relay.audit.report import Report, finding_of
+from blnk_relay.families.standing import made_since
 from blnk_relay.intents.evidence import Difference, Past
 from blnk_relay.intents.found import Lookup, Row
 from blnk_relay.intents.states import State
@@ -31,6 +32,7 @@ class Rows:
         reading: The way to its ledger.
         knowing: What the journal knows of all that settled or gave back.
         ours: How references begin that nobody but users of this journal makes.
+        known_since_ms: The keys of what the ledger made before then may be forgotten.
         report: What is found goes there.
         compare: Compares intents that ended before the time of the report.
     """
@@ -42,6 +44,7 @@ class Rows:
         knowing: Knowing,
         *,
         ours: Sequence[str],
+        known_since_ms: int,
         report: Report,
         compare: Callable[[Iterable[str]], None],
     ) -> None:
@@ -49,6 +52,7 @@ class Rows:
         self._reading = reading
         self._knowing = knowing
         self._ours = ours
+        self._known_since_ms = known_since_ms
         self._report = report
         self._compare = compare
 
@@ -88,10 +92,12 @@ class Rows:
         self._compare(before)
 
     def _nobodys(self, row: Row) -> None:
-        if is_ours_alone(row.reference, self._ours):
-            self._add(row, None, strays.of_nobody(row))
-        else:
+        if not is_ours_alone(row.reference, self._ours):
             self._report.others += 1
+        elif not made_since(row, self._known_since_ms):
+            self._report.unread["rows under references of ours: keys of that time may be forgotten"] += 1
+        else:
+            self._add(row, None, strays.of_nobody(row))
 
     # -- what the ledger made below another row ----------------------------------------------------------------------
 

@@ -9,7 +9,7 @@ import json
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -352,3 +352,14 @@ def test_a_row_that_shows_not_all_of_itself_is_not_taken_for_what_was_asked(shop
         report = shop.audit(since_ms=shop.since_ms - 3_600_000)
     assert (report.findings, report.complete) == ([], False)
     assert any(f"does not show its {name}" in reason for reason in report.unread)
+
+
+def test_rows_of_keys_that_may_be_forgotten_are_not_looked_at(shop):
+    with strangers(shop, paid("gone-1")):
+        time.sleep(1.2)
+        settings = replace(shop.stage.settings, retention_s=0.5, key_retention_s=0.6, deadline_s=0.1)
+        report = shop.audit(settings=settings, ours=("*",))
+        assert (report.findings, list(report.unread.values())) == ([], [1])
+        assert "keys of that time may be forgotten" in next(iter(report.unread))
+        report = shop.audit(settings=replace(settings, key_retention_s=3_600.0), ours=("*",))
+        assert [one.sort for one in report.findings] == ["strange"]

@@ -137,6 +137,7 @@ def opened(
                 reader,
                 read_lag_s=settings.read_lag_s,
                 retention_s=settings.retention_s,
+                key_retention_s=settings.key_retention_s,
                 ours=ours,
                 keep=keep,
                 pause=pause,
