@@ -178,7 +178,7 @@ class Audit:
         # Whoever is stopped within the first batch goes on from here, and not from where another audit had to end.
         self._keep(place)
         try:
-            self._knowing.prepare(self._journal.now_ms() - self._retention_ms)
+            self._knowing.prepare(self._retention_ms)
             self._once_more(place.again, report)
             for stage in _STAGES[_STAGES.index(place.stage) :]:
                 first = stage == place.stage
@@ -221,7 +221,7 @@ class Audit:
 
     def _miss_trimmed(self, at_ms: int, report: Report) -> None:
         """Say so where some of what ended after a time, and was not looked at yet, may have been trimmed by now."""
-        if at_ms < min(self._journal.now_ms() - self._retention_ms, report.until_ms):
+        if at_ms < min(self._journal.kept_since_ms(self._retention_ms), report.until_ms):
             report.trimmed = max(report.trimmed, self._journal.trimmed())
 
     def _once_more(self, again: Sequence[Finding], report: Report) -> None:

@@ -38,14 +38,15 @@ class Knowing:
         #: Why it does not know everything; empty where it does.
         self.lacks = ""
 
-    def prepare(self, kept_since_ms: int) -> None:
+    def prepare(self, retention_ms: int) -> None:
         """Read all of them.
 
         Args:
-            kept_since_ms: Nothing that ended since then was trimmed.
+            retention_ms: For so long the journal keeps what is finished.
         """
-        self.known.since_ms = kept_since_ms if self._journal.trimmed() else 0
         self.refresh()
+        # Afterwards, for what is trimmed meanwhile may not have been read.
+        self.known.since_ms = self._journal.kept_since_ms(retention_ms) if self._journal.trimmed() else 0
 
     def refresh(self) -> None:
         """Read those that are under way, and then those that ended since: so none ends unseen in between."""

@@ -100,6 +100,18 @@ class Audited:
         ended = sum(number for name, number in overview.counts.items() if name.startswith("done|"))
         return max(0, ended + overview.counts.get("cancelled", 0) - overview.done)
 
+    def kept_since_ms(self, retention_ms: int) -> int:
+        """What ended before then may have been trimmed, and what ended since was not.
+
+        Those who trim may keep things for another time than they are said to be kept for. They begin with the oldest,
+        so what is older than all that is done and still here is gone, or never was.
+
+        Args:
+            retention_ms: For so long what is finished is said to be kept.
+        """
+        oldest = next(self.ids("done", None, None), [])
+        return max(self.now_ms() - retention_ms, int(oldest[0][1]) if oldest else 0)
+
     def read_gate(self) -> GateView | None:
         """What is with the reads of the target, where they are not simply let through."""
         gates = self._journal.drive(gates_flow(self._journal.settings, self.target, self._journal.now_ms()))

@@ -18,6 +18,7 @@ import requests
 
 from blnk_relay import Leg, Relay, Write, bulk_transactions, commit_hold, refund, split_transaction
 from blnk_relay.audit import Place, Report
+from blnk_relay.journal.audited import Audited
 from blnk_relay.journal.status import moment
 from blnk_relay.sandbox import Sandbox
 from blnk_relay.sandbox.books.rows import Row
@@ -363,3 +364,21 @@ def test_rows_of_keys_that_may_be_forgotten_are_not_looked_at(shop):
         assert "keys of that time may be forgotten" in next(iter(report.unread))
         report = shop.audit(settings=replace(settings, key_retention_s=3_600.0), ours=("*",))
         assert [one.sort for one in report.findings] == ["strange"]
+
+
+def test_what_workers_trimmed_sooner_than_the_audit_thinks_accuses_nobody(make_stage):
+    stage = make_stage(settings={**PROMPT, "retention_s": 3.0, "sweep_s": 0.2})
+    stage.start_worker()
+    with Relay(stage.settings) as relay:
+        receipts = relay.enqueue_many(
+            [hold("hold-1"), Write(intent=commit_hold("hold-1", precise_amount=1, currency=CURRENCY), key="part-1")]
+        )
+        wait_for_all(relay, receipts, 60)
+        audited = Audited(relay.journal())
+        wait_until(lambda: audited.trimmed() == 2, 30, "the sweep")
+        later = commit_hold("hold-1", precise_amount=2, currency=CURRENCY)
+        wait_for_all(relay, [relay.enqueue(later, key="part-2")], 60)
+        stage.stop_workers()
+        shop = Shop(stage, relay, shown(relay))
+        report = shop.audit(since_ms=shop.since_ms - 3_600_000, settings=replace(stage.settings, retention_s=604_800.0))
+        assert (told(replace(report, trimmed=0)), report.complete) == ([], False)
