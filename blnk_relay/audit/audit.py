@@ -124,6 +124,7 @@ class Audit:
             on has those that it began with.
         keep: Called with the place at the beginning and after each batch.
         pause: Waits so many seconds, and says whether to end.
+        stay: Called now and then while the journal is read; may raise to end it.
     """
 
     def __init__(
@@ -137,6 +138,7 @@ class Audit:
         ours: Sequence[str] = (),
         keep: Callable[[Place], None] = lambda _: None,
         pause: Callable[[float], bool] | None = None,
+        stay: Callable[[], None] = lambda: None,
     ) -> None:
         self._journal = journal
         self._reading = Reading(reader, pause)
@@ -145,7 +147,7 @@ class Audit:
         self._key_retention_ms = int(key_retention_s * 1000)
         self._ours = tuple(ours)
         self._keep = keep
-        self._knowing = Knowing(journal)
+        self._knowing = Knowing(journal, stay)
 
     def begin(self, since: datetime, until: datetime | None = None) -> Place:
         """The place at which an audit of what ended within some time begins.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from blnk_relay.families.standing import made_since
 from blnk_relay.intents.evidence import Known, Past
@@ -24,10 +24,16 @@ _LETTERS: tuple[StateName, ...] = ("dead", "discarded")
 
 
 class Knowing:
-    """What the journal knows of all intents that can only be judged together, and how it is kept up to date."""
+    """What the journal knows of all intents that can only be judged together, and how it is kept up to date.
 
-    def __init__(self, journal: Audited) -> None:
+    Args:
+        journal: The journal.
+        stay: Called before each page of it is read, for that may take minutes in all; may raise to end it.
+    """
+
+    def __init__(self, journal: Audited, stay: Callable[[], None] = lambda: None) -> None:
         self._journal = journal
+        self._stay = stay
         self._since_ms: dict[StateName, int] = {}
         #: Those that wait for the ledger's outcome and were read: what they wrote to is known from before they were
         #: sent, so there is nothing new in them until they end. There may be very many.
@@ -68,6 +74,8 @@ class Knowing:
         for state in ("done", *_LETTERS):
             since_ms = self._since_ms.get(state, 0)
             for page in self._journal.ids(state, moment(since_ms), None):
+                if not self.known.complete:
+                    return
                 self._take(page)
                 self._since_ms[state] = int(page[-1][1])
 
@@ -78,9 +86,13 @@ class Knowing:
 
     def _take(self, page: Sequence[tuple[str, float]]) -> None:
         if len(self.known) + len(self._unnamed) > MOST_KNOWN:
-            self._lack(f"more than {MOST_KNOWN:,} writes to tell apart: audit a shorter time")
+            self._lack(
+                f"the journal keeps more than {MOST_KNOWN:,} writes that have to be told apart: "
+                "BLNK_RELAY_RETENTION_S says for how long"
+            )
         if not page or not self.known.complete:
             return
+        self._stay()
         for id_, past in self._journal.pasts(self._journal.of_kinds([id_ for id_, _ in page], SHARED)).items():
             if past == GONE:
                 continue

@@ -6,6 +6,7 @@ import json
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
+from types import SimpleNamespace
 from uuid import UUID
 
 import pytest
@@ -18,7 +19,9 @@ from blnk_relay.audit.ours import above, first_and_generation, is_derived, is_ou
 from blnk_relay.audit.report import MOST_FINDINGS, Finding
 from blnk_relay.intents.references import of_generation, reference_for, split_reference
 from worker.audit.opening import Gate
+from worker.audit.rolling import Rolling
 from worker.ledger.paced import Turns
+from worker.telemetry import Telemetry
 
 SPLIT = split_reference("sale-1")
 
@@ -248,3 +251,67 @@ def test_no_more_of_what_is_under_way_is_held_than_fits_and_the_audit_says_so(mo
         knowing.refresh()
         assert (journal.read, knowing.known.complete) == (read, complete)
         assert ("writes under way" in knowing.lacks) is not complete
+
+
+class Settled(UnderWay):
+    """A journal that keeps many intents which set values."""
+
+    def __init__(self, pages: int) -> None:
+        super().__init__(pages)
+        self.looked = 0
+
+    def ids(self, state, _since, _until):
+        for number in range(self.pages if state == "done" else 0):
+            yield [(f"id-{number}", float(number))]
+
+    def of_kinds(self, ids, _kinds):
+        self.looked += 1
+        return super().of_kinds(ids, _kinds)
+
+
+def test_whoever_reads_all_of_a_journal_says_that_it_is_alive():
+    alive = list[int]()
+    journal = Settled(7)
+    Knowing(journal, lambda: alive.append(journal.looked)).refresh()
+    assert alive == [0, 1, 2, 3, 4, 5, 6]
+
+
+def test_where_there_are_too_many_writes_the_advice_is_one_that_helps(monkeypatch):
+    monkeypatch.setattr("blnk_relay.audit.knowing.MOST_KNOWN", -1)
+    journal = Settled(3)
+    knowing = Knowing(journal)
+    knowing.refresh()
+    assert "BLNK_RELAY_RETENTION_S" in knowing.lacks
+    # Nor is anything more read for what nobody will be told.
+    assert journal.looked == 0
+    knowing.refresh()
+    assert journal.looked == 0
+
+
+class Told:
+    """The journal of a worker's audits: in it another ends one in the moment in which this one takes its turn."""
+
+    target = "default"
+
+    def __init__(self) -> None:
+        self.kept: dict[str, int] = {}
+
+    def place(self, _who):
+        return dict(self.kept)
+
+    def turn(self, _worker, for_s):
+        self.kept = {"over_ms": 1_000} if for_s else self.kept
+        return True
+
+    def now_ms(self):
+        return 2_000
+
+
+def test_a_round_that_another_has_just_ended_is_not_made_again(monkeypatch):
+    journal = Told()
+    monkeypatch.setattr("worker.audit.rolling.Audited", lambda _: journal)
+    monkeypatch.setattr(Rolling, "_audit", lambda *_: Report("default", 1, 2))
+    settings = Settings(audit_window_s=86_400)
+    foreign = SimpleNamespace(target="default", foreign=lambda: None)
+    rolling = Rolling(settings, foreign, Telemetry(settings), lambda _: False)  # type: ignore[arg-type]
+    assert rolling.go_on() is None

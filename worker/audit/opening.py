@@ -116,7 +116,7 @@ def opened(
         ours: How references begin that nobody but users of this journal makes.
         keep: Called with the place after each batch.
         say: Told what is waited for.
-        each_second: Called about so often while it reads; may raise to end it.
+        each_second: Called about so often while it reads the ledger or the journal; may raise to end it.
 
     Raises:
         InvalidSettings: An address or a credential is missing.
@@ -141,6 +141,7 @@ def opened(
                 ours=ours,
                 keep=keep,
                 pause=pause,
+                stay=each_second,
             ),
             audited,
         )

@@ -104,11 +104,13 @@ class Rolling:
         Returns:
             What was found; None where nothing was to be done.
         """
-        kept = self._audited.place(WHO)
-        if not self._is_due(kept) or self._journal.foreign() is not None or not self._prolong():
+        due = self._is_due(self._audited.place(WHO))
+        if not due or self._journal.foreign() is not None or not self._prolong():
             return None
         try:
-            return self._audit(kept)
+            # Whoever had the turn before may have come further, or to the end.
+            kept = self._audited.place(WHO)
+            return self._audit(kept) if self._is_due(kept) else None
         finally:
             self._audited.turn(self._worker, 0)
 
