@@ -118,7 +118,7 @@ def _confirmed(action: HoldAction, past: Past, one: _Settling, found: Found) -> 
         different.append(f"status: asked {action.status}, has {child.status}")
     if one.row and child.parent != one.row:
         different.append(f"hold: asked {one.row}, has {child.parent or 'none'}")
-    amount = one.amount if one.amount is not None else one.left
+    amount = one.amount if one.amount is not None else _remained(one, hold)
     if amount is not None and child.precise_amount not in (None, amount):
         different.append(f"precise_amount: asked {amount}, has {child.precise_amount}")
     if hold is not None:
@@ -131,13 +131,23 @@ def _confirmed(action: HoldAction, past: Past, one: _Settling, found: Found) -> 
     return [difference(Sort.OTHER, past, one.name, f"{one.child}: {'; '.join(different)}")]
 
 
+def _remained(one: _Settling, hold: Row | None) -> int | None:
+    """Minor units that remained of a hold before; a batch records what was committed of each until then alone."""
+    if one.left is not None or one.before is None or hold is None or hold.precise_amount is None:
+        return one.left
+    return hold.precise_amount - one.before
+
+
 def _too_much(past: Past, one: _Settling, found: Found, known: Known) -> list[Difference]:
     """Commits of the hold that no intent of the journal made, and more committed than was held."""
     hold = found.row(one.row)
-    if hold is None or known.is_unsure(one.row):
+    if hold is None:
         return []
     commits = {row.transaction_id: row for row in found.children(one.row) if row.status == "APPLIED"}
-    strange = [commits[id_] for id_ in known.unexplained(one.row, commits) if made_since(commits[id_], known.since_ms)]
+    strange = []
+    if not known.is_unsure(one.row):
+        unknown = known.unexplained(one.row, commits)
+        strange = [commits[id_] for id_ in unknown if made_since(commits[id_], known.since_ms)]
     total = sum(row.precise_amount or 0 for row in commits.values())
     if strange:
         names = some_of([f"{row.transaction_id} of {row.precise_amount}" for row in strange])

@@ -239,6 +239,9 @@ def test_more_committed_than_was_held_is_told():
     both = [commit(800), commit(800, of="d", transaction_id=OTHER)]
     shown = (HOLD_ROW, child(8, amount=800), child(9, amount=800))
     assert told(both[0], *shown, others=both[1:]) == [("twice", "order_42")]
+    # That needs no answer to who committed it.
+    under_way = past(commit_hold("order_42", precise_amount=1), "sending", of="u", memo={"row": HOLD})
+    assert told(both[0], *shown, others=[*both[1:], under_way]) == [("twice", "order_42")]
 
 
 def test_all_that_remained_is_compared_with_what_was_recorded_before():
@@ -268,10 +271,15 @@ def test_each_hold_of_a_batch_is_compared_for_itself():
     it = past(intent, memo=memo, parts=(Part("applied", CHILD), Part("applied", OTHER)))
     other_hold = row(17, "order_43", "INFLIGHT")
     its = replace(child(9, amount=5), parent=second)
-    assert told(it, HOLD_ROW, child(8), other_hold, its) == []
-    assert told(it, HOLD_ROW, child(8), other_hold) == [("missing", "order_43")]
-    assert told(it, HOLD_ROW, child(8), other_hold, replace(its, precise_amount=6)) == [("other", "order_43")]
-    half = letter(intent, "partial", memo={"items": [memo["items"][0], Item(second, "0").packed()]},
+    whole = child(8, amount=1050)
+    assert told(it, HOLD_ROW, whole, other_hold, its) == []
+    assert told(it, HOLD_ROW, whole, other_hold) == [("missing", "order_43")]
+    assert told(it, HOLD_ROW, whole, other_hold, replace(its, precise_amount=6)) == [("other", "order_43")]
+    # What remained of one is what had not been committed until then.
+    assert told(it, HOLD_ROW, child(8, amount=99), other_hold, its) == [("other", "order_42")]
+    memo = {"items": [Item(HOLD, "1000", child=CHILD).packed(), memo["items"][1]]}
+    assert told(replace(it, memo=memo), HOLD_ROW, child(8, amount=50), other_hold, its) == []
+    half = letter(intent, "partial", memo={"items": [Item(HOLD, "0", child=CHILD).packed(), Item(second, "0").packed()]},
                   parts=(Part("applied", CHILD), Part("refused")))  # fmt: skip
     assert told(half, other_hold, HOLD_ROW) == [("missing", "order_42")]
 
