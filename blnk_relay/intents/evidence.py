@@ -175,14 +175,16 @@ class Known:
         return len(self._last) + len(self._owners)
 
     def add(self, past: Past, writes: Writes | None, below: Iterable[Below]) -> None:
-        """Take an intent in; one that nobody knows the end of makes unsure what it is about."""
+        """Take an intent in; one that nobody knows the end of makes unsure what it is about, until then."""
         stands = past.done or past.partial
         for made in below:
             if made.child and stands:
                 self._below.setdefault(made.parent, {})[made.child] = past.entry.id
                 self._owners[made.child] = past.entry.id
-            elif past.perhaps:
+            if past.perhaps:
                 self._unsure.setdefault(made.parent, set()).add(past.entry.id)
+            elif made.parent in self._unsure:
+                self._unsure[made.parent].discard(past.entry.id)
         if writes is None or not (past.done or past.perhaps):
             return
         for name in writes.fields:

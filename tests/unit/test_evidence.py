@@ -209,6 +209,10 @@ def test_nobody_is_accused_of_what_may_be_older_than_the_journal_or_is_under_way
     assert told(HELD, HOLD_ROW, child(9), since_ms=later) == []
     under_way = past(commit_hold("order_42", precise_amount=1), "sending", of="u", memo={"row": HOLD})
     assert told(HELD, HOLD_ROW, child(9), others=[under_way]) == []
+    known = known_of(under_way)
+    ended = replace(under_way, state="dead", dead_class="refused")
+    known.add(ended, None, KINDS["inflight.commit"].evidence.below(ended))
+    assert not known.is_unsure(HOLD)
     assert told(past(payment(inflight=True, skip_queue=True, inflight_expiry_date="2027-01-01T00:00:00Z"),
                      outcome="held", transaction_id=HOLD), HOLD_ROW, child(9, "VOID")) == []  # fmt: skip
 
@@ -279,7 +283,8 @@ def test_each_hold_of_a_batch_is_compared_for_itself():
     assert told(it, HOLD_ROW, child(8, amount=99), other_hold, its) == [("other", "order_42")]
     memo = {"items": [Item(HOLD, "1000", child=CHILD).packed(), memo["items"][1]]}
     assert told(replace(it, memo=memo), HOLD_ROW, child(8, amount=50), other_hold, its) == []
-    half = letter(intent, "partial", memo={"items": [Item(HOLD, "0", child=CHILD).packed(), Item(second, "0").packed()]},
+    made, unmade = Item(HOLD, "0", child=CHILD).packed(), Item(second, "0").packed()
+    half = letter(intent, "partial", memo={"items": [made, unmade]},
                   parts=(Part("applied", CHILD), Part("refused")))  # fmt: skip
     assert told(half, other_hold, HOLD_ROW) == [("missing", "order_42")]
 
