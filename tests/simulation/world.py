@@ -989,13 +989,13 @@ class World:
 
     def _close(self, keys: Sequence[str]) -> None:
         for key in keys:
-            status = self._operator.hands.get(key)
-            if status.state == "dead":
-                try:
+            try:
+                status = self._operator.hands.get(key)
+                if status.state == "dead":
                     self._discard(key, status)
-                except Refused as error:
-                    # A loss was noted since it was looked at, say: the next round looks again.
-                    self.say(f"the operator is told: {error}")
+            except (JournalUnavailable, Refused) as error:
+                # A loss was noted since it was looked at, say, or Redis is away: the next round looks again.
+                self.say(f"the operator is told: {error}")
 
     def _states(self) -> dict[str, str]:
         """The states of all that were accepted, by their keys."""
