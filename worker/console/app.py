@@ -35,6 +35,7 @@ from worker.console.signin.proxy import Proxy
 from worker.console.signin.rights import Person, Right
 from worker.console.signin.sessions import Session, Sessions
 from worker.console.signin.token import Tokens
+from worker.console.taking import check
 from worker.metrics import Exposition
 
 #: Largest body, and most fields of a form.
@@ -194,6 +195,7 @@ class Console:
         try:
             _check_right(person, door)
             form = await self._form(request, session, api=door.api) if door.method == "POST" else {}
+            check(door, request.query_params.multi_items(), form)
             ask = Ask(
                 operator=self._operators[door.api],
                 errands=self.errands,
@@ -495,9 +497,17 @@ def _fields(body: bytes) -> dict[str, str]:
         raise BadRequest("what was sent is not a form of this console") from None
 
 
+def _members(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """What a JSON object has; of what it has twice nobody can tell which is meant."""
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        raise BadRequest("what was sent has a name twice in one object")
+    return found
+
+
 def _object(body: bytes) -> dict[str, Any]:
     try:
-        document = json.loads(body or b"{}")
+        document = json.loads(body or b"{}", object_pairs_hook=_members)
         # An escape may stand for half a character, which nothing can keep.
         json.dumps(document, ensure_ascii=False).encode()
     except UnicodeEncodeError:

@@ -16,6 +16,9 @@ from worker.console.signin.sessions import Session
 #: Longest number that is read.
 _MOST_DIGITS = 9
 
+#: How something is asked for that is wanted or not: in a form, in a query, in JSON.
+YES: tuple[object, ...] = ("yes", "true", True)
+
 
 class NotAllowed(RelayError):
     """Whoever asks has not the right to it."""

@@ -60,6 +60,7 @@ def test_what_the_api_says_is_as_it_is_described_and_as_the_command_line_has_it(
         b"[]",
         b"{",
         b'{"reason": 1}',
+        b'{"reason": "x", "reason": "y"}',
         b'{"reason": "\\ud800"}',
         b'{"reason": "' + b"x" * 501 + b'"}',
         b"[" * 100_000,

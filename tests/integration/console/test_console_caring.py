@@ -296,7 +296,8 @@ def test_what_takes_an_approver_is_refused_to_an_operator_and_an_operators_to_a_
         answer = mere.post(path, form_token=mere.form_token(), reason="because")
         assert answer.status_code == 403, path
         assert "'approver', which ben does not have" in readable(answer.text)
-        assert post(operator_s, path, reason="because").status_code == 403
+        document = {"reason": "because"} if path.endswith("/history-off") else {}
+        assert post(operator_s, path, **document).status_code == 403
     for path in ("/journals/default/keys", "/journals/default/recount", "/audit", "/doctor", "/errands/x/stop"):
         assert post(viewer, path).status_code == 403, path
     assert house.console.errands.all() == ()
@@ -310,8 +311,8 @@ WRONG: tuple[tuple[str, dict[str, Any], int, str], ...] = (
     ("/audit", {"target": "nope"}, 404, "no target"),
     ("/audit", {"since": "soon"}, 400, "since:"),
     ("/audit", {"rate": 0}, 400, "rate must be"),
-    ("/audit", {"rate": "many"}, 400, "rate must be"),
-    ("/audit", {"ours": [1]}, 400, "ours must be"),
+    ("/audit", {"rate": "many"}, 400, "rate: not a valid number"),
+    ("/audit", {"ours": [1]}, 400, "ours: not a valid string"),
     ("/audit", {"resume": True, "since": "1d"}, 400, "leave out since, until and ours"),
     ("/doctor", {"target": "nope"}, 404, "no target"),
     ("/errands/nope/stop", {}, 404, "knows of no errand"),

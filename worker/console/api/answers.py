@@ -121,7 +121,7 @@ def act(ask: Ask) -> Data:
 
 def plan(ask: Ask) -> Data:
     """What a replay or a discard of many letters would do; changes nothing."""
-    _, _, made = many.plan(ask)
+    _, _, made = many.plan(ask, ask.query)
     return Data(
         {
             "what": made.what,

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from marshmallow import Schema, fields, validate
 
+from worker.console.asking import YES
 from worker.console.screens.filters import STATES
 
 _TIME = {"description": "RFC 3339 in UTC, with a Z."}
@@ -26,6 +27,11 @@ def _away() -> fields.List[str]:
 
 def _whole(about: str = "") -> fields.Integer:
     return fields.Integer(metadata={"description": about} if about else {})
+
+
+def _yes(about: str) -> fields.Boolean:
+    """Something that is wanted or not; a form and a query say it in a word."""
+    return fields.Boolean(truthy=set(YES), falsy={False, "no", "false", ""}, metadata={"description": about})
 
 
 class Intent(Schema):
@@ -259,7 +265,7 @@ class Wish(Schema):
     """What a worker is told."""
 
     name = _text("Of the worker, or host:pid; left out for all.")
-    all = fields.Boolean(metadata={"description": "All that are alive."})
+    all = _yes("All that are alive.")
     count = fields.Integer(metadata={"description": "With all: how many they are; another number is refused."})
     reason = _text("Why.", required=True, validate=validate.Length(1, 500))
 
@@ -374,10 +380,29 @@ class ManyPlan(Schema):
     more = fields.Boolean()
 
 
-class Many(CauseQuery):
+class ManyQuery(CauseQuery):
+    """Which letters are meant: some condition, or all."""
+
+    all = _yes("Every dead letter; needed where nothing else says which.")
+
+
+class ManyPage(ManyQuery):
+    """The same on a page."""
+
+    whole = _yes("Whether each letter is to be looked at, also where they are very many.")
+
+
+class ManyForm(ManyQuery):
+    """What such a page sends."""
+
+    count = _text()
+    reason = _text()
+    form_token = _text()
+
+
+class Many(ManyQuery):
     """Which letters, how many they are, and why."""
 
-    all = fields.String(validate=validate.OneOf(("yes",)), metadata={"description": "Every dead letter."})
     count = fields.Integer(required=True, metadata={"description": "As the plan has it; another number is refused."})
     reason = _text("Kept with each letter.", required=True, validate=validate.Length(1, 500))
 
@@ -497,6 +522,12 @@ class ListQuery(Schema):
     after = _text("As the page before gave it; with one state.")
 
 
+class LetterQuery(CauseQuery):
+    """What a list of dead letters is narrowed to."""
+
+    after = _text("As the page before gave it.")
+
+
 class Found(Intent):
     """An intent that was found."""
 
@@ -604,7 +635,7 @@ class History(Schema):
 class HistoryOff(Why):
     """Why, and whether also where a worker copied a moment ago."""
 
-    force = fields.Boolean()
+    force = _yes("Also where a worker copied a moment ago.")
 
 
 class NotCopied(Schema):
@@ -628,7 +659,7 @@ class AuditAsked(Schema):
     until = _text("And before: an RFC 3339 time.")
     rate = fields.Float(metadata={"description": "Reads of the ledger a second, at most."})
     ours = fields.List(_text(), metadata={"description": "How references begin that are made through this journal."})
-    resume = fields.Boolean(metadata={"description": "Go on where the last audit of this target had to end."})
+    resume = _yes("Go on where the last audit of this target had to end.")
 
 
 class DoctorAsked(Schema):

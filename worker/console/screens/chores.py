@@ -23,7 +23,7 @@ from worker.cli.encryption import renewed_in_words, renewed_json, use_json
 from worker.cli.history import tables_in_words, tables_json, upgraded
 from worker.cli.output import several
 from worker.cli.upgrade import upgraded_in_words, upgraded_json
-from worker.console.asking import Ask, BadRequest
+from worker.console.asking import YES, Ask, BadRequest
 from worker.console.errands import Errand, Going, Outcome
 from worker.console.screens.filters import Filters
 from worker.console.signin.rights import Right
@@ -289,7 +289,7 @@ def _audit_asked(ask: Ask) -> AuditAsked:
     # One that the settings do not name has no ledger to be asked.
     journal = operator.journals.of(target)
     place = None
-    if ask.form.get("resume") in ("yes", True):
+    if ask.form.get("resume") in YES:
         if ask.text("since") or ask.text("until") or ask.form.get("ours"):
             raise BadRequest(
                 "to go on is to go on with the times and beginnings of references that the audit began with: leave out "

@@ -9,7 +9,7 @@ from blnk_relay import Gathered, JournalUnavailable
 from blnk_relay.journal.lag import HistoryLag
 from worker.cli.history import Kept, kept_of, lag_rows, off_in_words
 from worker.cli.target import ledger_note
-from worker.console.asking import Ask, BadRequest, Onward, Page
+from worker.console.asking import YES, Ask, BadRequest, Onward, Page
 from worker.console.screens import chores
 from worker.console.screens.errands import address
 from worker.console.signin.rights import Right
@@ -133,5 +133,5 @@ def switched_off(ask: Ask) -> dict[str, int]:
     reason = ask.text("reason")
     if not reason:
         raise BadRequest("say why: it is kept in the action log")
-    forced = ask.form.get("force") in ("yes", True)
+    forced = ask.form.get("force") in YES
     return ask.operator.history_off(ask.path["name"], who=ask.person.name, reason=reason, forced=forced)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from blnk_relay import Refused, Status
 from blnk_relay.replay import PERHAPS_REPLAYED
 from worker.cli.output import clock, stamp
@@ -13,7 +15,8 @@ from worker.console.signin.rights import Right
 
 def letters(ask: Ask) -> Page:
     """Dead letters, those that died last first."""
-    filters = Filters.read(ask.query)
+    # They are of one state, whatever an address has.
+    filters = replace(Filters.read(ask.query), states=())
     found = listed(ask.operator, filters, ("dead",))
     plans = [ask.operator.plan(status) for status in found.rows]
     values = {"filters": filters, "listed": found, "plans": plans, "now": now_of(ask.operator), "address": address}

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import timedelta
+from typing import Any
 
 from blnk_relay import ManyPlan, Refused
 from blnk_relay.replay import PERHAPS_REPLAYED
 from worker.cli.output import several, stamp
-from worker.console.asking import Ask, BadRequest, NotAllowed, Onward, Page, part
+from worker.console.asking import YES, Ask, BadRequest, NotAllowed, Onward, Page, part
 from worker.console.screens.filters import Filters, now_of
 from worker.console.signin.rights import Right
 
@@ -18,17 +20,21 @@ MOST = 10_000
 AT_ONCE = 2_000
 
 
-def plan(ask: Ask) -> tuple[str, Filters, ManyPlan]:
+def plan(ask: Ask, given: Mapping[str, Any]) -> tuple[str, Filters, ManyPlan]:
     """What a replay or a discard of the letters that are asked for would do; changes nothing.
+
+    Args:
+        ask: What is asked for.
+        given: Which letters: what stands behind the question mark, or in a form.
 
     Raises:
         BadRequest: Nothing says which letters.
     """
-    what, filters = asked_for(ask)
+    what, filters = asked_for(ask, given)
     return what, filters, made(ask, what, filters)
 
 
-def asked_for(ask: Ask) -> tuple[str, Filters]:
+def asked_for(ask: Ask, given: Mapping[str, Any]) -> tuple[str, Filters]:
     """What is to be done, and with which letters.
 
     Raises:
@@ -37,10 +43,8 @@ def asked_for(ask: Ask) -> tuple[str, Filters]:
     what = ask.path["what"]
     if what not in ("replay", "discard"):
         raise BadRequest("dead letters are replayed or discarded")
-    asked = {name: str(value) for name, value in ask.form.items() if isinstance(value, str)}
-    filters = Filters.read({**ask.query, **asked})
-    everything = {**ask.query, **asked}.get("all") == "yes"
-    if not (everything or filters.scope):
+    filters = Filters.read(given)
+    if not (given.get("all") in YES or filters.scope):
         raise BadRequest("say which letters: a kind, a code, a class, a target, a time, or all of them")
     return what, filters
 
@@ -79,8 +83,8 @@ def confirm(ask: Ask) -> Page:
 
     Of very many letters the page comes at once, with what is counted of their causes, and asks for the plan itself.
     """
-    what, filters = asked_for(ask)
-    if ask.query.get("whole") != "yes" and (first := at_first(ask, what, filters)) is not None:
+    what, filters = asked_for(ask, ask.query)
+    if ask.query.get("whole") not in YES and (first := at_first(ask, what, filters)) is not None:
         return first
     found = made(ask, what, filters)
     right, why = needed_for(ask, what, found)
@@ -92,7 +96,7 @@ def confirm(ask: Ask) -> Page:
         # What dies from now on was not looked at, and is left alone.
         "until": filters.until or stamp(now + timedelta(milliseconds=1)),
         "since": stamp(filters.since_at(now)) or "",
-        "everything": ask.query.get("all") == "yes",
+        "everything": ask.query.get("all") in YES,
         "lacking": "" if ask.person.may(right) else right.value,
         "why": why,
         "workers": ask.operator.overview().workers,
@@ -116,7 +120,7 @@ def at_first(ask: Ask, what: str, filters: Filters) -> Page | None:
     if count <= AT_ONCE or counted.uncounted or counted.away:
         return None
     query = filters.query(since=stamp(since) or "", until=filters.until or stamp(until) or "", whole="yes")
-    if ask.query.get("all") == "yes":
+    if ask.query.get("all") in YES:
         query["all"] = "yes"
     values = {"what": what, "causes": counted.causes, "count": count, "most": MOST, "whole": query}
     return Page("many_counted.html", values)
@@ -130,7 +134,7 @@ def begun(ask: Ask) -> tuple[str, ManyPlan]:
         BadRequest: The number that was typed is not a number, or there is no reason.
         Refused: The plan has another number of letters now.
     """
-    what, _, found = plan(ask)
+    what, _, found = plan(ask, ask.form)
     right, why = needed_for(ask, what, found)
     if not ask.person.may(right):
         raise NotAllowed(f"{why} takes the right {right.value!r}, which {ask.person.name} does not have")

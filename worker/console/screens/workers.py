@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 from blnk_relay import Gathered, NotFound, Refused, WorkerView
-from worker.console.asking import Ask, BadRequest, Onward, Page
+from worker.console.asking import YES, Ask, BadRequest, Onward, Page
 from worker.console.screens.filters import now_of
 from worker.console.signin.rights import Right
 
@@ -31,7 +31,7 @@ def workers(ask: Ask) -> Page:
 
 def confirm(ask: Ask) -> Page:
     """Ask once more before one, or all, are told to be quiet or to stop."""
-    what, name, everybody = _what(ask), ask.query.get("name", "")[:_MOST_NAME], ask.query.get("all") == "yes"
+    what, name, everybody = _what(ask), ask.query.get("name", "")[:_MOST_NAME], ask.query.get("all") in YES
     found = [
         one for one in ask.operator.workers() if one.alive and (one.can_be_told if everybody else one.name == name)
     ]
@@ -56,7 +56,7 @@ def told(ask: Ask) -> Gathered[WorkerView]:
     """
     what, name, reason = _what(ask), ask.text("name", _MOST_NAME), ask.text("reason")
     ask.need(Right.OPERATOR, "to stop a worker")
-    everybody = ask.form.get("all") in ("yes", True)
+    everybody = ask.form.get("all") in YES
     if bool(name) == everybody or not reason:
         raise BadRequest("say which worker and why: whoever starts it again will ask")
     names = [name]

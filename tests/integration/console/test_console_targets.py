@@ -1,0 +1,78 @@
+"""A console of several targets: no condition is dropped, and what is done in some of them alone is said so."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+import pytest
+
+from blnk_relay import Relay, Target, Write
+from blnk_relay.journal.entries import Settlement
+from tests.support.cli import FUNDS, payment
+from tests.support.console import KEYS, post
+from tests.support.visiting import House, Visitor, listening, readable
+from worker.console.settings import ConsoleSettings
+
+pytestmark = pytest.mark.usefixtures("environment")
+
+
+@pytest.fixture
+def two(settings) -> Iterator[Relay]:
+    """Two ledgers on one Redis, neither of which is called default."""
+    made = replace(settings, targets=(Target(name="eu", instance_id="e"), Target(name="us", instance_id="u")))
+    with Relay(made) as running:
+        yield running
+
+
+@pytest.fixture
+def house(two) -> Iterator[House]:
+    with listening(two.journals, ConsoleSettings(port=0, api_keys=tuple(KEYS.values())), bells=two.bells) as made:
+        yield made
+
+
+@pytest.fixture
+def script(house) -> Visitor:
+    return house.visitor(Authorization="Bearer all")
+
+
+def letters(relay: Relay, target: str, number: int) -> None:
+    relay.enqueue_many(
+        [Write(intent=payment(), key=f"{target}-{at}", target=target) for at in range(number)],
+    )
+    journal = relay.journals.of(target)
+    items = journal.claim("transactions", "tester", 1000).items
+    fields = {"class": "rejected", "code": FUNDS, "message": "No."}
+    journal.settle("tester", [Settlement(item, "sending", "dead", fields=fields, log="") for item in items], ())
+
+
+def test_a_condition_of_another_sort_or_name_is_refused_and_never_dropped(two, house, script):
+    letters(two, "eu", 3)
+    letters(two, "us", 2)
+    for wrong in (
+        {"kind": "transaction", "target": ["us"]},
+        {"target": "eu", "code": 404},
+        {"target": "eu", "clas": "rejected"},
+    ):
+        answer = post(script, "/letters/discard", count=1, reason="x", **wrong)
+        assert answer.status_code == 400, answer.text
+    for path in (
+        "/letters?clas=unknown",
+        "/letters?state=done",
+        "/letters?key=eu-1",
+        "/letters/replay?target=eu&cod=X",
+    ):
+        assert script.get(f"/api/v1{path}").status_code == 400, path
+    ann = house.let_in()
+    answer = ann.get("/letters/discard?targt=us&all=yes")
+    assert answer.status_code == 400
+    assert "'targt' is not taken here" in readable(answer.text)
+    assert script.get("/api/v1/letters?target=us").json()["more"] is False
+    assert post(script, "/letters/discard", all=True, count=5, reason="x").json()["count"] == 5
+
+
+def test_what_stands_behind_the_question_mark_of_an_act_is_refused(two, script):
+    letters(two, "eu", 1)
+    answer = post(script, "/letters/discard?target=us", all="yes", count=1, reason="x")
+    assert answer.status_code == 400
+    assert two.get("eu-0", target="eu").state == "dead"
