@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -26,6 +27,9 @@ MOST_PROCESSES = 200
 
 #: How many letters a name, a host or a version may have.
 _MOST_TEXT = 120
+
+#: Host and process id, as far as somebody has typed it.
+_PLACE = re.compile(r"[^:]+:[0-9]+")
 
 #: States of a worker program that claims nothing new.
 LEAVING = ("quiet", "stopping")
@@ -305,9 +309,16 @@ def chosen(views: Sequence[WorkerView], wanted: str) -> tuple[WorkerView, ...]:
         views: All of them.
         wanted: The name.
     """
-    exact = tuple(view for view in views if wanted in (view.name, view.place))
-    # A process id is often how another one begins.
-    return exact or tuple(view for view in views if view.name.startswith(wanted))
+    exact = called(views, wanted)
+    # A process id is often how another one begins, so that half of one means nobody.
+    if exact or _PLACE.fullmatch(wanted):
+        return exact
+    return tuple(view for view in views if view.name.startswith(wanted))
+
+
+def called(views: Sequence[WorkerView], name: str) -> tuple[WorkerView, ...]:
+    """Those with just this name, or host and process id. Pure."""
+    return tuple(view for view in views if name in (view.name, view.place))
 
 
 def serving(views: Iterable[WorkerView], lane: str) -> int:

@@ -166,6 +166,22 @@ def test_workers_are_shown_and_told_to_stop_with_a_reason(relay, ann, script, op
     assert [(one.what, one.via) for one in operator.actions()] == [("stop", "console")]
 
 
+def test_one_worker_is_told_by_its_whole_name_or_its_place_alone(relay, ann, script, operator):
+    for pid in (42, 43):
+        sign = Sign(version="1.2.3", shape=2, lanes=("refunds",), pool="threads")
+        relay.journal().sweep(f"web-2:{pid}:abc 1.2.3 2", 1.0, sign_of(sign))
+    token = ann.form_token()
+    for half in ("web-2:4", "web-2", "web", "web-2:42:a"):
+        assert post(script, "/workers/stop", name=half, reason="x").status_code == 404
+        assert ann.post("/workers/stop", form_token=token, name=half, reason="x").status_code == 404
+    # In a terminal, how a name begins is enough, but not half a process id.
+    assert "no worker that is alive is called" in run("workers", "stop", "web-2:4", "--reason", "x").err
+    assert operator.actions() == ()
+    for whole in ("web-2:42", "web-2:43:abc"):
+        [told] = post(script, "/workers/stop", name=whole, reason="x").json()["workers"]
+        assert told["name"].startswith(whole)
+
+
 def test_all_workers_are_told_at_once_by_whoever_types_how_many_they_are(relay, ann, script, operator):
     for number in range(3):
         sign = Sign(version="1.2.3", shape=2, lanes=("refunds",), pool="threads")

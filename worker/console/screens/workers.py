@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 from blnk_relay import Gathered, NotFound, Refused, WorkerView
+from blnk_relay.journal.workers import called
 from worker.console.asking import YES, Ask, BadRequest, Onward, Page
 from worker.console.screens.filters import now_of
 from worker.console.signin.rights import Right
@@ -59,10 +60,14 @@ def told(ask: Ask) -> Gathered[WorkerView]:
     everybody = ask.form.get("all") in YES
     if bool(name) == everybody or not reason:
         raise BadRequest("say which worker and why: whoever starts it again will ask")
-    names = [name]
+    alive = [one for one in ask.operator.workers() if one.alive]
+    # By how a name begins several would be told, and nobody has typed how many.
+    names = [one.name for one in called(alive, name)]
+    if not names and not everybody:
+        raise NotFound(f"no worker that is alive is called {name!r}: give its whole name, or host:pid")
     if everybody:
         typed = ask.number("count", "workers")
-        names = [one.name for one in ask.operator.workers() if one.can_be_told]
+        names = [one.name for one in alive if one.can_be_told]
         if typed != len(names):
             raise Refused(f"nobody was told: you typed {typed}, and there are {len(names)} now; look again")
     tell = ask.operator.quiet if what == "quiet" else ask.operator.stop
