@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
-from blnk_relay.errors import Refused
+from blnk_relay.errors import JournalUnavailable, Refused
 from blnk_relay.journal.actions import SOMEBODY, new_mark
 from blnk_relay.journal.hands.base import Hands
 from blnk_relay.settings import CONFIRM_LANE
 
 if TYPE_CHECKING:  # as in looking.py
+    from blnk_relay.journal.journal import Journal
     from blnk_relay.journal.pauses import Change
 
 
@@ -31,22 +32,26 @@ class Gates(Hands):
         Raises:
             Refused: Somebody else has paused it already; that pause stays as it is.
             NotFound: The settings list no such lane.
-            JournalUnavailable: Redis did not answer; the targets before the one that it keeps are paused.
+            JournalUnavailable: Redis did not answer; it is paused in the other targets, which the sentence names.
         """
         from blnk_relay.journal.pauses import Word, pause_flow
 
         self._known(lane)
-        made: list[Change] = []
         word = Word(who, reason, self.via, mark=new_mark())
-        refused: Refused | None = None
-        for journal in self._journals(None):
+        made: dict[str, Change | Refused] = {}
+
+        def pause(journal: Journal) -> None:
             try:
-                made.append(journal.drive(pause_flow("lane", lane, word)))
+                made[journal.target] = journal.drive(pause_flow("lane", lane, word))
             except Refused as error:
-                refused = refused or error
-        if refused is not None and not any(made):
+                made[journal.target] = error
+
+        self._in_each(pause, lane, "paused")
+        changes = [one for one in made.values() if not isinstance(one, Refused)]
+        refused = next((one for one in made.values() if isinstance(one, Refused)), None)
+        if refused is not None and not any(changes):
             raise refused
-        return _together(made)
+        return _together(changes)
 
     def resume_lane(self, lane: str, *, who: str = SOMEBODY, reason: str = "") -> Change:
         """Let workers claim from a lane again.
@@ -56,16 +61,49 @@ class Gates(Hands):
 
         Raises:
             NotFound: The settings list no such lane.
-            JournalUnavailable: Redis did not answer.
+            JournalUnavailable: Redis did not answer; it is resumed in the other targets, which the sentence names.
         """
         from blnk_relay.journal.pauses import Word, resume_flow
 
         self._known(lane)
-        ended, word = [], Word(who, reason, self.via, mark=new_mark())
-        for journal in self._journals(None):
+        ended: list[Change] = []
+        word = Word(who, reason, self.via, mark=new_mark())
+
+        def resume(journal: Journal) -> None:
             ended.append(journal.drive(resume_flow(self.settings, "lane", lane, word)))
             self._bells.ring(journal.target, [lane])
+
+        self._in_each(resume, lane, "resumed")
         return _together(ended)
+
+    def _in_each(self, act: Callable[[Journal], None], lane: str, done: str) -> None:
+        """Do something to a lane in each journal that can be reached.
+
+        Args:
+            act: Does it in one.
+            lane: The lane.
+            done: What it is then.
+
+        Raises:
+            JournalUnavailable: One cannot be; the sentence says where it is done and where it is not.
+        """
+        there, away = list[str](), dict[str, JournalUnavailable]()
+        for journal in self._journals(None):
+            try:
+                act(journal)
+            except JournalUnavailable as error:
+                away[journal.target] = error
+            else:
+                there.append(journal.target)
+        if not away:
+            return
+        first = next(iter(away.values()))
+        if not there:
+            raise first
+        raise JournalUnavailable(
+            f"lane {lane} is {done} in {', '.join(there)}; {', '.join(away)} was not reached: do it once more when it "
+            f"can be ({first})"
+        )
 
     def pause_target(self, target: str, *, who: str, reason: str = "") -> Change:
         """Stop all requests to a target until it is resumed; nobody probes it meanwhile. See :meth:`pause_lane`.

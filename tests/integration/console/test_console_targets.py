@@ -7,8 +7,9 @@ from dataclasses import replace
 
 import pytest
 
-from blnk_relay import Relay, Target, Write
+from blnk_relay import Operator, Relay, Target, Write
 from blnk_relay.journal.entries import Settlement
+from blnk_relay.journal.journals import Journals
 from tests.support.cli import FUNDS, payment
 from tests.support.console import KEYS, post
 from tests.support.visiting import House, Visitor, listening, readable
@@ -76,3 +77,23 @@ def test_what_stands_behind_the_question_mark_of_an_act_is_refused(two, script):
     answer = post(script, "/letters/discard?target=us", all="yes", count=1, reason="x")
     assert answer.status_code == 400
     assert two.get("eu-0", target="eu").state == "dead"
+
+
+@pytest.mark.parametrize("absent", ["eu", "us"])
+def test_a_lane_is_paused_and_resumed_where_it_can_be_and_it_is_said_where_not(two, tmp_path, absent):
+    there = "us" if absent == "eu" else "eu"
+    targets = tuple(
+        replace(one, redis_url=f"unix://{tmp_path}/nothing") if one.name == absent else one
+        for one in two.settings.targets
+    )
+    journals = Journals(replace(two.settings, targets=targets))
+    with listening(journals, ConsoleSettings(port=0, api_keys=tuple(KEYS.values())), bells=two.bells) as house:
+        script = house.visitor(Authorization="Bearer all")
+        lane = two.settings.lanes[0]
+        for what, done in (("pause", "paused"), ("resume", "resumed")):
+            answer = post(script, f"/lanes/lane/{lane}/{what}", reason="audit")
+            assert answer.status_code == 503
+            assert f"lane {lane} is {done} in {there}; {absent} was not reached" in answer.json()["error"]["message"]
+            depths = {(one.target, one.lane): one.paused for one in Operator(two.journals).overview().lanes}
+            assert depths.get((there, lane), False) is (what == "pause")
+    journals.close()
