@@ -7,6 +7,7 @@ import socket
 import threading
 from collections.abc import Iterator
 from contextlib import closing
+from time import monotonic
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
@@ -18,6 +19,7 @@ from blnk_relay.journal.journals import Journals
 from tests.support.identity_provider import CLIENT, SECRET, Provider, providing
 from tests.support.visiting import TOKEN, House, Visitor, listening, readable
 from worker.console.settings import ConsoleSettings
+from worker.console.signin.oidc import AWAY_AGAIN_S, NotSignedIn, Oidc
 
 
 @pytest.fixture(scope="module")
@@ -35,7 +37,12 @@ def provider() -> Iterator[Provider]:
 
 @pytest.fixture
 def house(journals, provider) -> Iterator[House]:
-    settings = ConsoleSettings(
+    with listening(journals, oidc_settings(provider)) as made:
+        yield made
+
+
+def oidc_settings(provider: Provider) -> ConsoleSettings:
+    return ConsoleSettings(
         port=0,
         sign_in="oidc",
         url="http://127.0.0.1",
@@ -44,8 +51,6 @@ def house(journals, provider) -> Iterator[House]:
         oidc_client_secret=SECRET,
         operators=("oncall",),
     )
-    with listening(journals, settings) as made:
-        yield made
 
 
 def away(visitor: Visitor, onward: str = "/lanes") -> str:
@@ -112,6 +117,11 @@ def test_a_provider_that_hangs_holds_up_nobody_who_was_let_in(journals):
             answer = house.visitor(Authorization="Bearer key").get("/api/v1/lanes")
             assert answer.json()["error"]["type"] == "JournalUnavailable"
             assert all(stranger.is_alive() for stranger in strangers)
+            begun_s = monotonic()
+            for _ in range(3):
+                assert house.visitor().get("/healthz").status_code == 200, "nobody waits for it"
+            assert house.visitor().get("/readyz").status_code == 503
+            assert monotonic() - begun_s < 4
             held.close()
             hanging.close()
             for stranger in strangers:
@@ -189,6 +199,25 @@ def test_keys_that_changed_are_read_anew(house, provider):
     provider.header = {"alg": "RS256", "kid": "second"}
     visitor = house.visitor()
     assert back(visitor, *provider.authorize(away(visitor))).status_code == 200
+
+
+def test_a_provider_that_is_away_is_asked_by_one_for_all_and_not_again_at_once(provider, monkeypatch):
+    now_s, asked = [100.0], []
+    oidc = Oidc(oidc_settings(provider), "http://127.0.0.1/signin/back", lambda: now_s[0])
+
+    def nothing(_: str) -> None:
+        asked.append(now_s[0])
+        raise requests.ConnectionError
+
+    monkeypatch.setattr("worker.console.signin.oidc._read", nothing)
+    for _ in range(3):
+        with pytest.raises(NotSignedIn, match="cannot be reached"):
+            oidc.begin("/")
+    assert asked == [100.0]
+    now_s[0] += AWAY_AGAIN_S
+    with pytest.raises(NotSignedIn, match="cannot be reached"):
+        oidc.begin("/")
+    assert asked == [100.0, 105.0]
 
 
 def test_a_provider_that_is_away_or_another_is_said(house, provider):

@@ -25,7 +25,7 @@ from worker.console.answering import HERE, Answers, refusal
 from worker.console.asking import Answer, Ask, BadRequest, Broken, Door, NotAllowed, Page, link
 from worker.console.doors import DOORS
 from worker.console.errands import Errands
-from worker.console.guard import HEALTH, METRICS, Guard, same_origin
+from worker.console.guard import LIVE, METRICS, READY, Guard, same_origin
 from worker.console.hands import Hands, where_of
 from worker.console.live import Pulse, stream
 from worker.console.settings import OIDC, PROXY, TOKEN, ConsoleSettings
@@ -37,11 +37,13 @@ from worker.console.signin.sessions import Session, Sessions
 from worker.console.signin.token import Tokens
 from worker.console.taking import check
 from worker.metrics import Exposition
+from worker.metrics.exposition import Answer as Exposed
 
 #: Largest body, and most fields of a form.
 MOST_BODY, _MOST_FIELDS = 256 * 1024, 200
 
-#: Threads for what anybody may ask for (health, metrics, the identity provider), and requests that may wait for one.
+#: Threads for each of what anybody may ask for (the identity provider, metrics, whether we are ready), and requests
+#: that may wait for one.
 _THREADS, _MOST_WAITING = 4, 32
 
 #: How long a body may take.
@@ -100,8 +102,9 @@ class Console:
         self._who_is = who_is
         self._answers = Answers()
         self._hands = Hands()
-        # Strangers have threads of their own, so that nobody who was let in waits for those of a flood of them.
-        self._strangers = Hands(_THREADS, _MOST_WAITING)
+        # Strangers have threads of their own, so that nobody who was let in waits for those of a flood of them; and so
+        # has each thing that they may ask for, so that a slow identity provider hides nothing from a supervisor.
+        self._signing, self._scraped, self._ready = (Hands(_THREADS, _MOST_WAITING) for _ in range(3))
         self._sessions = Sessions(settings.session_s, settings.idle_s)
         self._attempts = Attempts()
         self._tokens = Tokens(settings, printed if settings.sign_in == TOKEN else "", holder)
@@ -119,7 +122,7 @@ class Console:
     def close(self) -> None:
         """Let its threads end, and give back the connections that are its own."""
         self.errands.close()
-        for hands in (self._hands, self._strangers):
+        for hands in (self._hands, self._signing, self._scraped, self._ready):
             hands.close()
         for operator in self._operators.values():
             operator.close()
@@ -179,7 +182,8 @@ class Console:
             Route("/signin/away", self._sign_in_away, methods=["GET"]),
             Route("/signin/back", self._sign_in_back, methods=["GET"]),
             Route("/signout", self._sign_out, methods=["POST"]),
-            *(Route(path, self._health, methods=["GET"]) for path in HEALTH),
+            Route(LIVE, self._alive, methods=["GET"]),
+            Route(READY, self._can_work, methods=["GET"]),
             Route(METRICS, self._metrics, methods=["GET"]),
             Route("/live", self._live, methods=["GET"]),
             *(Route(door.path, partial(self._enter, door), methods=[door.method]) for door in DOORS),
@@ -291,9 +295,13 @@ class Console:
 
         return stream(request, self.pulse, lasting)
 
-    async def _health(self, request: Request) -> Response:
-        """Whether this process should go on, and whether it can do its work: for whoever started it."""
-        return await self._exposed(request)
+    async def _alive(self, _: Request) -> Response:
+        """Whether this process should go on: for whoever started it. Nobody is asked, and nobody waited for."""
+        return _exposed(self._exposition.healthz())
+
+    async def _can_work(self, request: Request) -> Response:
+        """Whether it can do its work now."""
+        return await self._from(self._ready, self._exposition.readyz, request)
 
     async def _metrics(self, request: Request) -> Response:
         """Metrics, for a scraper with a key, or for anybody where the settings say so."""
@@ -303,14 +311,13 @@ class Console:
                 return self._stranger(request, api=True)
             if not person.may(Right.VIEWER):
                 return refusal(403, "NotAllowed", _lacks(person, Right.VIEWER))
-        return await self._exposed(request)
+        return await self._from(self._scraped, self._exposition.metrics, request)
 
-    async def _exposed(self, request: Request) -> Response:
+    async def _from(self, hands: Hands, read: Callable[[], Exposed], request: Request) -> Response:
         try:
-            answer = await self._strangers.do(partial(self._exposition.answer, _path(request)))
+            return _exposed(await hands.do(read))
         except RelayError as error:
             return self._answers.failure(error, None, _root(request), as_json=True)
-        return Response(answer.body, answer.status, {"Content-Type": answer.content_type})
 
     # Signing in and out
 
@@ -360,7 +367,7 @@ class Console:
             return self._sign_in_form(request, "There is no identity provider here.", 404)
         onward = request.query_params.get("onward", "")
         try:
-            away = await self._strangers.do(partial(self._oidc.begin, onward if _ours(onward) else "/"))
+            away = await self._signing.do(partial(self._oidc.begin, onward if _ours(onward) else "/"))
         except RelayError as error:
             return self._sign_in_form(request, f"Signing in has failed: {error}.", 502)
         response = RedirectResponse(away.url, 303)
@@ -384,7 +391,7 @@ class Console:
         if "code" not in given:
             return self._sign_in_form(request, "Signing in has failed: the identity provider gave no word of you.", 403)
         try:
-            person, onward = await self._strangers.do(
+            person, onward = await self._signing.do(
                 partial(self._oidc.finish, given.get("state", ""), given.get("code", ""), browser)
             )
         except NotSignedIn as error:
@@ -410,6 +417,10 @@ class Console:
         response = RedirectResponse(link(_root(request), "/signin"), 303)
         response.delete_cookie(self._cookie_name(request), path=_root(request) or "/", secure=self.settings.secure)
         return response
+
+
+def _exposed(answer: Exposed) -> Response:
+    return Response(answer.body, answer.status, {"Content-Type": answer.content_type})
 
 
 def _address(request: Request) -> str:

@@ -37,7 +37,7 @@ _MOST_TARGET = 8_192
 
 
 #: What is asked for by machines, which know us by an address alone: it shows nothing that a page could misuse.
-HEALTH, METRICS = ("/healthz", "/readyz"), "/metrics"
+LIVE, READY, METRICS = BARE = ("/healthz", "/readyz", "/metrics")
 
 
 class Guard:
@@ -83,7 +83,7 @@ class Guard:
     def _problem(self, scope: Scope) -> tuple[int, str] | None:
         if len(scope.get("raw_path") or b"") + len(scope.get("query_string", b"")) > _MOST_TARGET:
             return 414, "The address is too long."
-        if scope["path"].removeprefix(scope.get("root_path", "")) in (*HEALTH, METRICS):
+        if scope["path"].removeprefix(scope.get("root_path", "")) in BARE:
             return None
         hosts = Headers(scope=scope).getlist("host")
         # A page elsewhere may have its name lead to this machine; it cannot change the host that a browser names.

@@ -32,6 +32,9 @@ _AWAY_S, _MOST_AWAY = 600.0, 1_000
 #: How long what the provider says of itself is believed.
 _KNOWN_S = 600.0
 
+#: How long nobody asks again after it could not be reached.
+AWAY_AGAIN_S = 5.0
+
 #: How far its clock may be off.
 _LEEWAY_S = 60
 
@@ -85,6 +88,8 @@ class Oidc:
         self._away: OrderedDict[str, _Expected] = OrderedDict()
         self._lock = threading.Lock()
         self._known: tuple[float, Mapping[str, Any], KeySet] | None = None
+        self._asking = threading.Lock()
+        self._failed: tuple[float, str] | None = None
 
     def begin(self, onward: str) -> Away:
         """Send somebody to the provider.
@@ -150,10 +155,26 @@ class Oidc:
         )
 
     def _about(self, *, anew: bool = False) -> tuple[Mapping[str, Any], KeySet]:
-        """What the provider says of itself, and its keys."""
-        now_s = self._clock()
-        if not anew and self._known is not None and now_s - self._known[0] < _KNOWN_S:
-            return self._known[1], self._known[2]
+        """What the provider says of itself, and its keys: asked by one for all, and not again just after it was away.
+
+        Raises:
+            NotSignedIn: It cannot be reached, or says what cannot be.
+        """
+        with self._asking:
+            now_s = self._clock()
+            if not anew and self._known is not None and now_s - self._known[0] < _KNOWN_S:
+                return self._known[1], self._known[2]
+            if self._failed is not None and now_s - self._failed[0] < AWAY_AGAIN_S:
+                raise NotSignedIn(self._failed[1])
+            try:
+                about, keys = self._as_it_says()
+            except NotSignedIn as error:
+                self._failed = self._clock(), str(error)
+                raise
+            self._known, self._failed = (now_s, about, keys), None
+            return about, keys
+
+    def _as_it_says(self) -> tuple[Mapping[str, Any], KeySet]:
         issuer = self._settings.oidc_issuer
         try:
             about = _read(f"{issuer.rstrip('/')}/.well-known/openid-configuration")
@@ -162,11 +183,9 @@ class Oidc:
             for name in ("authorization_endpoint", "token_endpoint", "jwks_uri"):
                 if not isinstance(about.get(name), str):
                     raise NotSignedIn(f"the identity provider does not say its {name}")
-            keys = KeySet.import_key_set(_read(about["jwks_uri"]))  # type: ignore[arg-type]
+            return about, KeySet.import_key_set(_read(about["jwks_uri"]))  # type: ignore[arg-type]
         except (requests.RequestException, ValueError, JoseError) as error:
             raise NotSignedIn(f"the identity provider cannot be reached ({type(error).__name__})") from None
-        self._known = now_s, about, keys
-        return about, keys
 
     def _claims(self, id_token: str, about: Mapping[str, Any], keys: KeySet, nonce: str) -> CodeIDToken:
         try:
