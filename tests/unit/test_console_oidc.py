@@ -201,6 +201,15 @@ def test_keys_that_changed_are_read_anew(house, provider):
     assert back(visitor, *provider.authorize(away(visitor))).status_code == 200
 
 
+def test_a_thousand_strangers_who_begin_throw_nobody_out(house, provider):
+    visitor = house.visitor()
+    address = away(visitor, "/letters?code=X")
+    for _ in range(1_000):
+        house.console._oidc.begin("/")
+    answer = back(visitor, *provider.authorize(address))
+    assert 'content="0;url=/letters?code=X"' in answer.text
+
+
 def test_a_provider_that_is_away_is_asked_by_one_for_all_and_not_again_at_once(provider, monkeypatch):
     now_s, asked = [100.0], []
     oidc = Oidc(oidc_settings(provider), "http://127.0.0.1/signin/back", lambda: now_s[0])

@@ -33,6 +33,7 @@ from worker.console.signin.attempts import Attempts
 from worker.console.signin.oidc import NotSignedIn, Oidc
 from worker.console.signin.proxy import Proxy
 from worker.console.signin.rights import Person, Right
+from worker.console.signin.seal import AWAY_S
 from worker.console.signin.sessions import Session, Sessions
 from worker.console.signin.token import Tokens
 from worker.console.taking import check
@@ -61,9 +62,6 @@ _ONWARD = re.compile(r"/(?![/\\])[\x21-\x5b\x5d-\x7e]*")
 _LOG = logging.getLogger("blnk_relay.console")
 
 _SORRY = "the console has failed at this; its log says where. Nothing was changed, unless the action log says so."
-
-#: How long somebody may take at the identity provider.
-_AWAY_S = 600
 
 
 class Console:
@@ -375,7 +373,7 @@ class Console:
         response.set_cookie(
             self._away_cookie(request),
             away.browser,
-            max_age=_AWAY_S,
+            max_age=int(AWAY_S),
             path=_root(request) or "/",
             secure=self.settings.secure,
             httponly=True,

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import hmac
-import secrets
 import threading
 import time
-from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -22,12 +19,10 @@ from joserfc.jwk import KeySet
 from blnk_relay import RelayError
 from worker.console.settings import ConsoleSettings
 from worker.console.signin.rights import Person, rights_of
+from worker.console.signin.seal import Seal
 
 #: Longest wait for one answer of the provider.
 TIMEOUT_S = 5.0
-
-#: How long somebody may take at the provider, and how many may be there at a time.
-_AWAY_S, _MOST_AWAY = 600.0, 1_000
 
 #: How long what the provider says of itself is believed.
 _KNOWN_S = 600.0
@@ -54,22 +49,11 @@ class Away:
 
     Attributes:
         url: Where to send them.
-        state: What the provider gives back.
-        browser: What their cookie has, so that nobody else comes back in their place.
+        browser: What their cookie keeps, so that nobody else comes back in their place.
     """
 
     url: str
-    state: str
     browser: str
-
-
-@dataclass(frozen=True, slots=True)
-class _Expected:
-    browser: str
-    nonce: str
-    verifier: str
-    onward: str
-    at_s: float
 
 
 class Oidc:
@@ -85,8 +69,7 @@ class Oidc:
         self._settings = settings
         self._callback = callback
         self._clock = clock
-        self._away: OrderedDict[str, _Expected] = OrderedDict()
-        self._lock = threading.Lock()
+        self._seal = Seal(clock)
         self._known: tuple[float, Mapping[str, Any], KeySet] | None = None
         self._asking = threading.Lock()
         self._failed: tuple[float, str] | None = None
@@ -101,16 +84,12 @@ class Oidc:
             NotSignedIn: It cannot be reached.
         """
         about, _ = self._about()
-        browser, nonce, verifier = (secrets.token_urlsafe(32) for _ in range(3))
+        begun = self._seal.begin(onward)
         with self._client() as client:
-            url, state = client.create_authorization_url(
-                about["authorization_endpoint"], state=secrets.token_urlsafe(32), code_verifier=verifier, nonce=nonce
+            url, _ = client.create_authorization_url(
+                about["authorization_endpoint"], state=begun.state, code_verifier=begun.verifier, nonce=begun.nonce
             )
-        with self._lock:
-            self._away[state] = _Expected(browser, nonce, verifier, onward, self._clock())
-            while len(self._away) > _MOST_AWAY:
-                self._away.popitem(last=False)
-        return Away(url, state, browser)
+        return Away(url, begun.cookie)
 
     def finish(self, state: str, code: str, browser: str) -> tuple[Person, str]:
         """Take somebody back: who it is, and where they want to go.
@@ -123,12 +102,9 @@ class Oidc:
         Raises:
             NotSignedIn: They did not begin here, took too long, or the provider's word does not hold.
         """
-        with self._lock:
-            expected = self._away.pop(state, None)
-        if expected is None or self._clock() - expected.at_s > _AWAY_S:
-            raise NotSignedIn("this sign-in was not begun here, or took too long; begin again")
-        if not hmac.compare_digest(browser.encode(), expected.browser.encode()):
-            raise NotSignedIn("this sign-in was begun in another browser; begin again")
+        expected = self._seal.open(browser, state)
+        if expected is None:
+            raise NotSignedIn("this sign-in was not begun in this browser, or took too long; begin again")
         about, keys = self._about()
         try:
             with self._client() as client:
