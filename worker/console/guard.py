@@ -40,6 +40,12 @@ _MOST_TARGET = 8_192
 LIVE, READY, METRICS = BARE = ("/healthz", "/readyz", "/metrics")
 
 
+def carried(settings: ConsoleSettings) -> Mapping[str, str]:
+    """The headers of every answer that nobody may keep."""
+    secure = {"Strict-Transport-Security": _TLS_ONLY} if settings.secure else {}
+    return {**HEADERS, "Cache-Control": "no-store", **secure}
+
+
 class Guard:
     """Around all of the console.
 
@@ -50,7 +56,7 @@ class Guard:
 
     def __init__(self, app: ASGIApp, settings: ConsoleSettings) -> None:
         self._app = app
-        self._secure = settings.secure
+        self._headers = carried(settings)
         own = urlsplit(settings.url).hostname if settings.url else None
         self._hosts = frozenset({own} if own else {name.strip("[]") for name in LOOPBACK_NAMES})
 
@@ -66,12 +72,10 @@ class Guard:
         async def guarded(message: Message) -> None:
             if message["type"] == "http.response.start":
                 headers = MutableHeaders(scope=message)
-                for name, value in HEADERS.items():
+                for name, value in self._headers.items():
                     headers[name] = value
-                found = message["status"] in (200, 304)
-                headers.setdefault("Cache-Control", "max-age=3600" if kept and found else "no-store")
-                if self._secure:
-                    headers["Strict-Transport-Security"] = _TLS_ONLY
+                if kept and message["status"] in (200, 304):
+                    headers["Cache-Control"] = "max-age=3600"
             await send(message)
 
         if problem := self._problem(scope):

@@ -7,6 +7,8 @@ import socket
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
+from typing import Any, cast
 from urllib.parse import urlsplit
 
 import uvicorn
@@ -14,11 +16,10 @@ from starlette.types import ASGIApp
 
 from blnk_relay.journal.journals import Journals
 from worker.console.app import Console
+from worker.console.guard import carried
 from worker.console.settings import TOKEN, ConsoleSettings
 from worker.console.signin.token import digest, drawn
-
-#: Connections that are served at a time, streams among them.
-_MOST_CONNECTIONS = 400
+from worker.console.wire import Wire
 
 #: How long what is under way has to end, once it is told to stop.
 _STOP_S = 3
@@ -77,9 +78,8 @@ def server(console: ASGIApp, settings: ConsoleSettings) -> uvicorn.Server:
             access_log=False,
             log_config=None,
             lifespan="off",
-            http="h11",
+            http=cast("Any", partial(Wire, headers=carried(settings))),
             ws="none",
-            limit_concurrency=_MOST_CONNECTIONS,
             timeout_keep_alive=10,
             timeout_graceful_shutdown=_STOP_S,
         )
