@@ -165,7 +165,11 @@ def test_nobody_comes_back_who_was_not_sent_or_in_anothers_place(house, provider
         {"email": 7},
         {"email": "a\u202eb"},
         {"email": "x" * 101},
+        {"email": "key grafana"},
         {"email_verified": False},
+        {"email_verified": "false"},
+        {"email_verified": "true"},
+        {"email_verified": 1},
     ],
     ids=str,
 )

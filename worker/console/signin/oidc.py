@@ -18,7 +18,7 @@ from joserfc.jwk import KeySet
 
 from blnk_relay import RelayError
 from worker.console.settings import ConsoleSettings
-from worker.console.signin.rights import Person, rights_of
+from worker.console.signin.rights import Person, name_in, rights_of
 from worker.console.signin.seal import Seal
 
 #: Longest wait for one answer of the provider.
@@ -35,8 +35,6 @@ _LEEWAY_S = 60
 
 #: Signatures that only the provider can make; a shared secret, or none, is not among them.
 ALGORITHMS = ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA")
-
-_MOST_NAME = 100
 
 
 class NotSignedIn(RelayError):
@@ -186,14 +184,15 @@ class Oidc:
         return claims
 
     def _person(self, claims: Mapping[str, Any]) -> Person:
-        name = claims.get(self._settings.oidc_user_claim)
-        if not isinstance(name, str) or not name.strip() or len(name) > _MOST_NAME or not name.isprintable():
+        name = name_in(claims.get(self._settings.oidc_user_claim))
+        if not name:
             raise NotSignedIn(f"the identity provider does not say {self._settings.oidc_user_claim!r}")
-        if self._settings.oidc_user_claim == "email" and claims.get("email_verified") is False:
+        # Not all providers say it; one that does has to say yes.
+        if self._settings.oidc_user_claim == "email" and claims.get("email_verified", True) is not True:
             raise NotSignedIn("the identity provider has not verified the email address")
         listed = claims.get(self._settings.oidc_groups_claim, [])
         groups = [listed] if isinstance(listed, str) else listed if isinstance(listed, list) else []
-        return Person(name.strip(), rights_of([group for group in groups if isinstance(group, str)], self._settings))
+        return Person(name, rights_of([group for group in groups if isinstance(group, str)], self._settings))
 
 
 def _read(url: str) -> dict[str, Any]:

@@ -7,13 +7,10 @@ import ipaddress
 from collections.abc import Sequence
 
 from worker.console.settings import ConsoleSettings
-from worker.console.signin.rights import Person, rights_of
+from worker.console.signin.rights import Person, name_in, rights_of
 
 #: Proves that the headers are the proxy's own.
 SECRET_HEADER = "x-relay-console-secret"  # noqa: S105 - the name of a header
-
-#: Longest name that is believed; the journal keeps as much.
-_MOST_NAME = 100
 
 _MOST_GROUPS = 200
 
@@ -40,8 +37,8 @@ class Proxy:
         """
         if not self._is_the_proxy(client, _only(headers, SECRET_HEADER)):
             return None
-        name = (_only(headers, self._user) or "").strip()
-        if not name or len(name) > _MOST_NAME or not name.isprintable():
+        name = name_in(_only(headers, self._user))
+        if not name:
             return None
         listed = _only(headers, self._groups) or ""
         groups = [group.strip() for group in listed.split(",", _MOST_GROUPS)[:_MOST_GROUPS]]

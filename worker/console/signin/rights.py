@@ -26,6 +26,12 @@ class Right(StrEnum):
     PAYLOAD = "payload"
 
 
+#: How the names of scripts begin, which no person's may: acts stand under them in the action log.
+KEY = "key "
+
+#: Longest name that is taken; the journal keeps as much.
+_MOST_NAME = 100
+
 #: What each right brings with it.
 _WITH: Mapping[Right, frozenset[Right]] = {
     Right.VIEWER: frozenset({Right.VIEWER}),
@@ -60,6 +66,17 @@ class Person:
     def may(self, right: Right) -> bool:
         """Whether they have a right."""
         return right in self.rights
+
+
+def name_in(given: object) -> str:
+    """The name that somebody else gives a person; empty where it cannot be kept with what they do.
+
+    Args:
+        given: By a proxy, or an identity provider.
+    """
+    name = given.strip() if isinstance(given, str) else ""
+    fits = len(name) <= _MOST_NAME and name.isprintable() and not name.startswith(KEY)
+    return name if fits else ""
 
 
 def rights_of(groups: Collection[str], settings: ConsoleSettings) -> frozenset[Right]:
