@@ -6,6 +6,7 @@ import hashlib
 import re
 import socket
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -21,7 +22,7 @@ from worker.console.settings import RIGHTS, ConsoleSettings
 from worker.console.settings_page import with_table
 from worker.console.signin.attempts import EACH_S, MOST_WRONG, Attempts
 from worker.console.signin.rights import Person, Right, together
-from worker.console.signin.sessions import MOST, Sessions
+from worker.console.signin.sessions import MOST, MOST_EACH, Sessions
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -167,28 +168,81 @@ def test_whoever_tries_too_often_waits(journals):
         assert 0 < int(answer.headers["Retry-After"]) <= EACH_S
 
 
+def test_tries_that_come_together_are_no_more_than_those_that_come_in_a_row(journals):
+    with listening(journals) as house, ExitStack() as stack:
+        place = urlsplit(house.url)
+        head = f"POST /signin HTTP/1.1\r\nHost: {place.netloc}\r\nConnection: close\r\nContent-Length: 7\r\n\r\n"
+        held = [stack.enter_context(socket.create_connection(("127.0.0.1", place.port), 10)) for _ in range(20)]
+        for one in held:
+            one.sendall(head.encode())
+        # Each has its head there, and none its body.
+        for one in held[MOST_WRONG:]:
+            assert one.recv(100).startswith(b"HTTP/1.1 429 ")
+        for one in held[:MOST_WRONG]:
+            one.sendall(b"token=x")
+            assert one.recv(100).startswith(b"HTTP/1.1 403 ")
+        answer = house.visitor().post("/signin", token=TOKEN)
+        assert (answer.status_code, int(answer.headers["Retry-After"]) <= EACH_S) == (429, True)
+
+
 def test_one_more_try_comes_with_time_and_each_address_has_its_own():
     now_s = [100.0]
     attempts = Attempts(lambda: now_s[0])
     for _ in range(MOST_WRONG):
-        assert not attempts.wait_s("192.0.2.1")
-        attempts.wrong("192.0.2.1")
-    assert attempts.wait_s("192.0.2.1") == pytest.approx(EACH_S)
-    assert not attempts.wait_s("192.0.2.2")
+        assert not attempts.begin("192.0.2.1")
+    # Who goes on trying waits no longer for that.
+    for _ in range(1_000):
+        assert attempts.begin("192.0.2.1") == pytest.approx(EACH_S)
+    assert not attempts.begin("192.0.2.2")
     now_s[0] += EACH_S
-    assert not attempts.wait_s("192.0.2.1")
-    attempts.wrong("192.0.2.1")
-    assert attempts.wait_s("192.0.2.1") > 0
-    attempts.right("192.0.2.1")
-    assert not attempts.wait_s("192.0.2.1")
+    assert not attempts.begin("192.0.2.1")
+    assert attempts.begin("192.0.2.1") > 0
+
+
+def test_a_try_that_was_right_is_none_and_those_before_it_stay():
+    attempts = Attempts(lambda: 100.0)
+    for _ in range(20):
+        assert not attempts.begin("192.0.2.1")
+        attempts.undo("192.0.2.1")
+    for _ in range(MOST_WRONG):
+        assert not attempts.begin("192.0.2.1")
+    assert attempts.begin("192.0.2.1") > 0
 
 
 def test_one_network_of_ipv6_is_one_address():
     attempts = Attempts(lambda: 0.0)
     for number in range(MOST_WRONG):
-        attempts.wrong(f"2001:db8::{number}")
-    assert attempts.wait_s("2001:db8::ffff") > 0
-    assert not attempts.wait_s("2001:db8:0:1::1")
+        attempts.begin(f"2001:db8::{number}")
+    assert attempts.begin("2001:db8::ffff") > 0
+    assert not attempts.begin("2001:db8:0:1::1")
+
+
+def test_keys_and_the_printed_token_are_not_guessed_as_keys_either(journals):
+    kept = hashlib.sha256(b"the key").hexdigest()
+    with listening(journals, ConsoleSettings(port=0, api_keys=(f"bot:{kept}:viewer",))) as house:
+        ann, bot = house.let_in(), house.visitor(Authorization="Bearer the key")
+        for _ in range(20):
+            assert bot.get("/api/v1/kinds").status_code == 200
+        guesses = [
+            house.visitor(Authorization=f"Bearer {number}").get(path).status_code
+            for number, path in enumerate(("/api/v1/kinds", "/metrics", "/api/v1/nowhere", "/api/v1/kinds", "/metrics"))
+        ]
+        assert guesses == [401] * MOST_WRONG
+        for path in ("/api/v1/kinds", "/metrics", "/api/v1/nowhere"):
+            for key in ("again", TOKEN, "the key"):
+                answer = house.visitor(Authorization=f"Bearer {key}").get(path)
+                assert (answer.status_code, answer.json()["error"]["type"]) == (429, "Wait")
+                assert 0 < int(answer.headers["Retry-After"]) <= EACH_S
+        # Who has signed in guesses nothing, and may sign in beside it.
+        assert ann.get("/api/v1/kinds", Authorization="Bearer of the proxy's").status_code == 200
+        house.let_in()
+
+
+def test_nothing_streams_to_whoever_asks_for_a_head_alone(house, ann):
+    answer = ann.session.head(f"{ann.url}/live", timeout=10)
+    assert (answer.status_code, answer.headers["Content-Type"]) == (200, "text/event-stream; charset=utf-8")
+    assert ann.get("/kinds").status_code == 200
+    assert house.console.pulse.streams == 0
 
 
 # Sessions
@@ -265,13 +319,21 @@ def test_a_session_ends_when_it_is_old_or_was_not_used():
 def test_sessions_are_bounded_and_known_by_their_digest_alone():
     sessions = Sessions(100, 100, clock=lambda: 0.0)
     first, _ = sessions.begin(Person("ann", frozenset()))
-    for _ in range(MOST):
-        last, _ = sessions.begin(Person("bob", frozenset()))
+    for number in range(MOST):
+        last, _ = sessions.begin(Person(f"bob {number % 500}", frozenset()))
     assert sessions.of(first) is None
     assert sessions.of(last)
     assert last not in repr(vars(sessions))
     for wrong in ("", "x", "\udcff", last[:-1], last.upper()):
         assert sessions.of(wrong) is None
+
+
+def test_one_person_has_so_many_sessions_and_crowds_out_nobody_else():
+    sessions = Sessions(100, 100, clock=lambda: 0.0)
+    ann, _ = sessions.begin(Person("ann", frozenset()))
+    bobs = [sessions.begin(Person("bob", frozenset()))[0] for _ in range(2 * MOST)]
+    assert sessions.of(ann)
+    assert [id_ for id_ in bobs if sessions.of(id_)] == bobs[-MOST_EACH:]
 
 
 # What every answer carries
@@ -494,6 +556,7 @@ def test_a_session_does_not_outlive_the_word_of_the_proxy(behind):
         {"X-Relay-Console-Secret": SECRET},
         {"X-Forwarded-User": "", "X-Relay-Console-Secret": SECRET},
         {"X-Forwarded-User": "x" * 101, "X-Relay-Console-Secret": SECRET},
+        {"X-Forwarded-User": "key grafana", "X-Relay-Console-Secret": SECRET},
         {"X-Forwarded-User": "a\u202eb".encode().decode("latin-1"), "X-Relay-Console-Secret": SECRET},
     ],
 )
@@ -502,6 +565,38 @@ def test_nobody_else_is_believed_who_names_somebody(behind, headers):
     answer = visitor.get("/lanes")
     assert answer.status_code == 403
     assert "through the proxy" in readable(answer.text)
+
+
+@pytest.mark.parametrize("name", ["Łukasz", "Ömer", "José", "張偉"])
+def test_a_name_is_what_the_proxy_sends_in_whichever_way(behind, name):
+    ways = [name.encode()] + ([name.encode("latin-1")] if name.isascii() or max(name) < "\u0100" else [])
+    for sent in ways:
+        ann = behind.visitor(**THE_PROXY, **{"X-Forwarded-User": sent.decode("latin-1")})
+        assert is_in(ann)
+        assert name in readable(ann.get("/kinds").text)
+
+
+def test_whoever_has_no_right_and_whoever_asks_the_api_begins_no_session(journals, monkeypatch):
+    monkeypatch.setattr("worker.console.signin.sessions.MOST", 20)
+    with listening(journals, ConsoleSettings(port=0, **PROXY | {"viewers": ("staff",)})) as running:
+        ann = running.visitor(**THE_PROXY, **{"X-Forwarded-User": "ann", "X-Forwarded-Groups": "oncall"})
+        token = re.findall(r'name="form_token" value="([^"]+)"', ann.get("/kinds").text)[0]
+        for headers, path, status in (
+            ({"X-Forwarded-User": "eve"}, "/kinds", 403),
+            ({"X-Forwarded-User": "eve"}, "/nowhere", 404),
+            ({"X-Forwarded-User": "sue", "X-Forwarded-Groups": "staff"}, "/api/v1/kinds", 200),
+            ({"X-Forwarded-User": "sue", "X-Forwarded-Groups": "staff"}, "/live", 401),
+        ):
+            for _ in range(30):
+                answer = running.visitor(**THE_PROXY, **headers).get(path)
+                assert (answer.status_code, "Set-Cookie" in answer.headers) == (status, False)
+        home = {"Origin": "http://relay.example.com"}
+        assert "say why" in readable(ann.post("/lanes/lane/x/pause", home, form_token=token).text)
+        # Without a session nothing is taken, whoever it is.
+        sue = running.visitor(**THE_PROXY, **{"X-Forwarded-User": "sue", "X-Forwarded-Groups": "oncall"})
+        assert sue.post("/lanes/lane/x/pause", home, reason="x").status_code == 403
+        api = f"{sue.url}/api/v1/lanes/lane/x/pause"
+        assert sue.session.post(api, json={"reason": "x"}, headers=home, timeout=30).status_code == 403
 
 
 def test_a_secret_from_another_address_is_not_believed(journals):
@@ -545,6 +640,36 @@ def test_an_application_that_knows_its_people_says_who_asks(journals):
         ann = house.visitor(**{"X-App-User": "ann"})
         assert is_in(ann)
         assert "ann" in readable(ann.get("/lanes").text)
+
+
+def test_an_application_that_fails_to_say_lets_nobody_in_and_tells_nothing(journals, caplog):
+    def who_is(_: Any) -> Person | None:
+        raise LookupError("no user named Alice Example")
+
+    with listening(journals, who_is=who_is) as house:
+        for path in ("/lanes", "/nowhere", "/live", "/api/v1/lanes"):
+            answer = house.visitor().get(path)
+            assert answer.status_code == 500
+            assert "could not say who you are" in answer.text
+            assert answer.headers["X-Content-Type-Options"] == "nosniff"
+        assert house.visitor().get("/api/v1/lanes").json()["error"]["type"] == "Broken"
+    assert "LookupError" in caplog.text
+    assert "Alice" not in caplog.text
+
+
+def test_a_fault_of_ours_is_told_without_what_it_quotes(journals, caplog, monkeypatch):
+    with listening(journals) as house:
+
+        def broken(*_: Any) -> None:
+            raise LookupError("no user named Alice Example")
+
+        monkeypatch.setattr(house.console, "_sign_in_form", broken)
+        answer = house.visitor().get("/signin")
+    assert answer.status_code == 500
+    assert "The console has failed" in readable(answer.text)
+    assert answer.headers["X-Frame-Options"] == "DENY"
+    assert "LookupError" in caplog.text
+    assert "Alice" not in caplog.text
 
 
 def test_a_key_of_the_api_is_kept_by_its_digest(journals):

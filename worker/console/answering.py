@@ -19,6 +19,7 @@ from worker.console import charts
 from worker.console.asking import Answer, Ask, BadRequest, Broken, Data, NotAllowed, Onward, Page, Text, link, part
 from worker.console.hands import Busy, TooLong
 from worker.console.leads import lead
+from worker.console.signin.doorkeeper import Wait
 from worker.console.signin.rights import Right
 
 HERE = Path(__file__).parent
@@ -47,6 +48,7 @@ _FAILURES: tuple[tuple[type[RelayError], int, str], ...] = (
     (NotAllowed, 403, "Not allowed"),
     (BadRequest, 400, "That cannot be used"),
     (NotFound, 404, "Not found"),
+    (Wait, 429, "Too many wrong tries"),
     (Broken, 500, "The console has failed"),
     (JournalUnavailable, 503, "The journal cannot be reached"),
     (Busy, 503, "Too much to do"),
@@ -134,10 +136,14 @@ class Answers:
         status, title = next(
             ((status, title) for kind, status, title in _FAILURES if isinstance(error, kind)), (400, "Refused")
         )
-        if as_json:
-            return refusal(status, type(error).__name__, str(error))
         values: Mapping[str, Any] = {"title": title, "message": str(error), "status": status}
-        return self.html(Page("failure.html", values, status), root, ask=ask)
+        if as_json:
+            response = refusal(status, type(error).__name__, str(error))
+        else:
+            response = self.html(Page("failure.html", values, status), root, ask=ask)
+        if isinstance(error, Wait):
+            response.headers["Retry-After"] = str(error.seconds)
+        return response
 
 
 def refusal(status: int, kind: str, message: str) -> Response:

@@ -5,15 +5,15 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-import re
 from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
-from urllib.parse import parse_qsl, quote
+from urllib.parse import parse_qsl
 
 from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
-from starlette.responses import RedirectResponse, Response
+from starlette.responses import PlainTextResponse, RedirectResponse, Response
 from starlette.routing import BaseRoute, Mount, Route
 from starlette.staticfiles import StaticFiles
 from starlette.types import Receive, Scope, Send
@@ -21,6 +21,7 @@ from starlette.types import Receive, Scope, Send
 from blnk_relay import Operator, RelayError
 from blnk_relay.bell import Bells
 from blnk_relay.journal.journals import Journals
+from worker.console import arriving
 from worker.console.answering import HERE, Answers, refusal
 from worker.console.asking import Answer, Ask, BadRequest, Broken, Door, NotAllowed, Page, link
 from worker.console.doors import DOORS
@@ -28,14 +29,11 @@ from worker.console.errands import Errands
 from worker.console.guard import LIVE, METRICS, READY, Guard, same_origin
 from worker.console.hands import Hands, where_of
 from worker.console.live import Pulse, stream
-from worker.console.settings import OIDC, PROXY, TOKEN, ConsoleSettings
-from worker.console.signin.attempts import Attempts
+from worker.console.settings import OIDC, TOKEN, ConsoleSettings
+from worker.console.signin.doorkeeper import Caller, Doorkeeper, Wait
 from worker.console.signin.oidc import NotSignedIn, Oidc
-from worker.console.signin.proxy import Proxy
 from worker.console.signin.rights import Person, Right
 from worker.console.signin.seal import AWAY_S
-from worker.console.signin.sessions import Session, Sessions
-from worker.console.signin.token import Tokens
 from worker.console.taking import check
 from worker.metrics import Exposition
 from worker.metrics.exposition import Answer as Exposed
@@ -55,9 +53,6 @@ FORM_TOKEN_HEADER = "x-form-token"  # noqa: S105 - the name of a header
 
 #: The field of a form that has it.
 FORM_TOKEN = "form_token"  # noqa: S105 - the name of a field
-
-#: A path of ours, to go on to after signing in.
-_ONWARD = re.compile(r"/(?![/\\])[\x21-\x5b\x5d-\x7e]*")
 
 _LOG = logging.getLogger("blnk_relay.console")
 
@@ -97,21 +92,18 @@ class Console:
             False: Operator(journals, bells, via="console"),
             True: Operator(journals, bells, via="API"),
         }
-        self._who_is = who_is
         self._answers = Answers()
         self._hands = Hands()
         # Strangers have threads of their own, so that nobody who was let in waits for those of a flood of them; and so
         # has each thing that they may ask for, so that a slow identity provider hides nothing from a supervisor.
         self._signing, self._scraped, self._ready = (Hands(_THREADS, _MOST_WAITING) for _ in range(3))
-        self._sessions = Sessions(settings.session_s, settings.idle_s)
-        self._attempts = Attempts()
-        self._tokens = Tokens(settings, printed if settings.sign_in == TOKEN else "", holder)
-        self._proxy = Proxy(settings) if settings.sign_in == PROXY else None
+        self._keeper = Doorkeeper(settings, printed, holder, who_is)
         self._oidc = Oidc(settings, f"{settings.url.rstrip('/')}/signin/back") if settings.sign_in == OIDC else None
         self.errands = Errands()
         self.pulse = Pulse(self._hands, self._operators[False], self.errands)
         self._exposition = Exposition(journals)
-        self._app = Guard(Starlette(routes=self._routes()), settings)
+        handlers: Any = {RelayError: self._failed, HTTPException: self._odd, Exception: self._broken}
+        self._app = Guard(Starlette(routes=self._routes(), exception_handlers=handlers), settings)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve, as ASGI says."""
@@ -124,51 +116,6 @@ class Console:
             hands.close()
         for operator in self._operators.values():
             operator.close()
-
-    # Who asks
-
-    def _person(self, request: Request, *, api: bool) -> tuple[Person | None, Session | None]:
-        """Who asks, and their session where they have one."""
-        if api and (person := self._tokens.bearer(request.headers.get("authorization", ""))):
-            return person, None
-        if self._who_is is not None:
-            return self._with_session(request, self._who_is(request.scope))
-        if self._proxy is not None:
-            client = _address(request)
-            headers = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in request.headers.raw]
-            return self._with_session(request, self._proxy.person(client, headers))
-        session = self._sessions.of(self._cookie(request), use=not _partly(request))
-        return (session.person if session else None), session
-
-    def _with_session(self, request: Request, person: Person | None) -> tuple[Person | None, Session | None]:
-        """A session for somebody whom others vouch for with each request; it lives no longer than their word."""
-        if person is None:
-            return None, None
-        session = self._sessions.of(self._cookie(request), use=not _partly(request))
-        if session is None or session.person.name != person.name:
-            request.state.cookie, session = self._sessions.begin(person)
-            session.ends_here = False
-        session.person = person
-        return person, session
-
-    def _cookie_name(self, request: Request) -> str:
-        """With a prefix that browsers hold to, where they can; else with the port, as hosts share their cookies."""
-        if self.settings.secure:
-            return "__Secure-relay-console" if _root(request) else "__Host-relay-console"
-        return f"relay-console-{request.url.port or 80}"
-
-    def _cookie(self, request: Request) -> str:
-        return request.cookies.get(self._cookie_name(request), "")
-
-    def _set_cookie(self, request: Request, response: Response, id_: str) -> None:
-        response.set_cookie(
-            self._cookie_name(request),
-            id_,
-            path=_root(request) or "/",
-            secure=self.settings.secure,
-            httponly=True,
-            samesite="strict",
-        )
 
     # What is answered
 
@@ -190,39 +137,42 @@ class Console:
 
     async def _enter(self, door: Door, request: Request) -> Response:
         """Let somebody through a door."""
-        person, session = self._person(request, api=door.api)
-        if person is None:
+        caller = self._keeper.caller(request, api=door.api)
+        if caller is None:
             return self._stranger(request, api=door.api)
-        root, ask = _root(request), None
+        fresh, ask = "", None
+        if caller.session is None and caller.person.rights and request.method == "GET" and not door.api:
+            caller, fresh = self._keeper.at_home(caller)
         try:
-            _check_right(person, door)
-            form = await self._form(request, session, api=door.api) if door.method == "POST" else {}
+            _check_right(caller.person, door)
+            form = await self._form(request, caller, api=door.api) if door.method == "POST" else {}
             check(door, request.query_params.multi_items(), form)
             ask = Ask(
                 operator=self._operators[door.api],
                 errands=self.errands,
                 settings=self.settings,
-                person=person,
-                session=session,
+                person=caller.person,
+                session=caller.session,
                 path=request.path_params,
                 query=dict(request.query_params),
                 form=form,
-                root=root,
-                here=_here(request),
-                partly=_partly(request),
+                root=arriving.root(request),
+                here=arriving.here(request),
+                partly=arriving.partly(request),
             )
             response = await self._hands.do(partial(self._answered, door, ask))
         except RelayError as error:
-            response = self._answers.failure(
-                error, ask or _nobody(self, request, person, session), root, as_json=door.api
-            )
+            response = self._refused(error, ask, request, caller)
         except Exception as error:  # noqa: BLE001 - whatever it is, nobody is shown more than that
             _LOG.error("the console failed at %s %s: %s", door.method, door.path, where_of(error))
-            known = ask or _nobody(self, request, person, session)
-            response = self._answers.failure(Broken(_SORRY), known, root, as_json=door.api)
-        if fresh := getattr(request.state, "cookie", ""):
-            self._set_cookie(request, response, fresh)
+            response = self._refused(Broken(_SORRY), ask, request, caller)
+        if fresh:
+            self._keeper.set_cookie(request, response, fresh)
         return response
+
+    def _refused(self, error: RelayError, ask: Ask | None, request: Request, caller: Caller) -> Response:
+        known = ask or _nobody(self, request, caller)
+        return self._answers.failure(error, known, arriving.root(request), as_json=arriving.for_scripts(request))
 
     def _answered(self, door: Door, ask: Ask) -> Response:
         answer: Answer = door.answer(ask)
@@ -232,21 +182,21 @@ class Console:
         """Somebody who was not let in."""
         if api:
             return refusal(401, "NotSignedIn", "send a key of the API as 'Authorization: Bearer …', or sign in")
-        root = _root(request)
-        if self._proxy is not None or self._who_is is not None:
+        root = arriving.root(request)
+        if self._keeper.vouched:
             message = "This console is reached through the proxy in front of it, which says who you are; it did not."
             return self._answers.html(Page("failure.html", {"title": "Not signed in", "message": message}, 403), root)
-        here = _here(request)
-        onward = here if _ours(here) else "/"
+        here = arriving.here(request)
+        onward = here if arriving.ours(here) else "/"
         if request.method == "GET" and request.headers.get("sec-fetch-site") == "cross-site":
             # Somebody follows a link from elsewhere, and the browser keeps their cookie back: ask once more from here.
             return self._answers.html(Page("onward.html", {"onward": onward}), root)
         to = link(root, "/signin", onward=onward if request.method == "GET" and onward != "/" else None)
-        if _partly(request):
+        if arriving.partly(request):
             return Response("", 401, {"HX-Redirect": to})
         return RedirectResponse(to, 303)
 
-    async def _form(self, request: Request, session: Session | None, *, api: bool) -> Mapping[str, Any]:
+    async def _form(self, request: Request, caller: Caller, *, api: bool) -> Mapping[str, Any]:
         """What was sent, once it is clear that a page of ours or a script with a key sends it.
 
         Raises:
@@ -263,35 +213,55 @@ class Console:
         else:
             form = _fields(body)
             token = str(form.get(FORM_TOKEN, ""))
-        if session is not None and not (
-            same_origin(request.headers, self.settings) and session.sent_by_its_form(token)
-        ):
+        session = caller.session
+        of_ours = (
+            session is not None and same_origin(request.headers, self.settings) and session.sent_by_its_form(token)
+        )
+        if not (caller.by_key or of_ours):
             raise NotAllowed(
                 "this was not sent by a page of this console, or its session has ended; load the page anew"
             )
         return form
 
     async def _nowhere(self, request: Request) -> Response:
-        as_json = _path(request).startswith("/api/")
-        person, session = self._person(request, api=as_json)
-        if person is None:
+        as_json = arriving.for_scripts(request)
+        caller = self._keeper.caller(request, api=as_json)
+        if caller is None:
             return self._stranger(request, api=as_json)
         if as_json:
             return refusal(404, "NotFound", "there is nothing under this address")
         values = {"title": "Not found", "message": "There is nothing under this address."}
-        ask = _nobody(self, request, person, session)
-        return self._answers.html(Page("failure.html", values, 404), _root(request), ask=ask)
+        page = Page("failure.html", values, 404)
+        return self._answers.html(page, arriving.root(request), ask=_nobody(self, request, caller))
+
+    async def _failed(self, request: Request, error: RelayError) -> Response:
+        """Somebody failed before it was clear what is asked for."""
+        as_json = arriving.path(request) == METRICS or arriving.for_scripts(request)
+        return self._answers.failure(error, None, arriving.root(request), as_json=as_json)
+
+    async def _odd(self, request: Request, error: HTTPException) -> Response:
+        """What is asked for in another way than it can be."""
+        if request.scope.get("endpoint") == self._nowhere:
+            return await self._nowhere(request)
+        if arriving.for_scripts(request):
+            response = refusal(error.status_code, "NotAllowed", "this address is asked for in another way")
+        else:
+            response = PlainTextResponse(error.detail, error.status_code)
+        response.headers.update(error.headers or {})
+        return response
+
+    async def _broken(self, request: Request, _: Exception) -> Response:
+        """A fault of ours; the guard notes where it is."""
+        as_json = arriving.for_scripts(request)
+        return self._answers.failure(Broken(_SORRY), None, arriving.root(request), as_json=as_json)
 
     async def _live(self, request: Request) -> Response:
-        person, session = self._person(request, api=False)
-        if person is None or session is None or not person.may(Right.VIEWER):
+        caller = self._keeper.caller(request, api=False)
+        if caller is None or caller.session is None or not caller.person.may(Right.VIEWER):
             return Response("", 401)
-        id_ = self._cookie(request)
-
-        def lasting() -> bool:
-            return self._proxy is not None or self._who_is is not None or self._sessions.of(id_, use=False) is not None
-
-        return stream(request, self.pulse, lasting)
+        if request.method == "HEAD":
+            return Response("", media_type="text/event-stream")
+        return stream(request, self.pulse, self._keeper.lasting(request))
 
     async def _alive(self, _: Request) -> Response:
         """Whether this process should go on: for whoever started it. Nobody is asked, and nobody waited for."""
@@ -304,18 +274,18 @@ class Console:
     async def _metrics(self, request: Request) -> Response:
         """Metrics, for a scraper with a key, or for anybody where the settings say so."""
         if not self.settings.metrics_open:
-            person, _ = self._person(request, api=True)
-            if person is None:
+            caller = self._keeper.caller(request, api=True)
+            if caller is None:
                 return self._stranger(request, api=True)
-            if not person.may(Right.VIEWER):
-                return refusal(403, "NotAllowed", _lacks(person, Right.VIEWER))
+            if not caller.person.may(Right.VIEWER):
+                return refusal(403, "NotAllowed", _lacks(caller.person, Right.VIEWER))
         return await self._from(self._scraped, self._exposition.metrics, request)
 
     async def _from(self, hands: Hands, read: Callable[[], Exposed], request: Request) -> Response:
         try:
             return _exposed(await hands.do(read))
         except RelayError as error:
-            return self._answers.failure(error, None, _root(request), as_json=True)
+            return self._answers.failure(error, None, arriving.root(request), as_json=True)
 
     # Signing in and out
 
@@ -323,41 +293,35 @@ class Console:
         return self._sign_in_form(request, "")
 
     def _sign_in_form(self, request: Request, problem: str, status: int = 200) -> Response:
-        onward = request.query_params.get("onward", "")
-        values = {"problem": problem, "sign_in": self.settings.sign_in, "onward": onward if _ours(onward) else ""}
-        if self._proxy is not None or self._who_is is not None:
-            return RedirectResponse(link(_root(request), "/"), 303)
-        return self._answers.html(Page("signin.html", values, status), _root(request))
+        onward, root = request.query_params.get("onward", ""), arriving.root(request)
+        if self._keeper.vouched:
+            return RedirectResponse(link(root, "/"), 303)
+        values = {"problem": problem, "sign_in": self.settings.sign_in}
+        return self._answers.html(
+            Page("signin.html", values | {"onward": onward if arriving.ours(onward) else ""}, status), root
+        )
 
     async def _sign_in(self, request: Request) -> Response:
         """Somebody brings the printed token."""
-        if self.settings.sign_in != TOKEN or self._who_is is not None:
+        if self.settings.sign_in != TOKEN or self._keeper.vouched:
             return self._sign_in_form(request, "Nobody signs in with a token here.", 400)
         if not same_origin(request.headers, self.settings):
             return self._sign_in_form(request, "Another site has sent this; sign in here.", 403)
-        address = _address(request)
-        if wait_s := self._attempts.wait_s(address):
-            problem = f"Too many wrong tries. Wait {wait_s:.0f} s, and try again."
-            response = self._sign_in_form(request, problem, 429)
-            response.headers["Retry-After"] = f"{wait_s:.0f}"
-            return response
         try:
+            self._keeper.try_token(request)
             form = _fields(await _body(request))
+        except Wait as error:
+            response = self._sign_in_form(request, f"{str(error).capitalize()}.", 429)
+            response.headers["Retry-After"] = str(error.seconds)
+            return response
         except BadRequest as error:
             return self._sign_in_form(request, str(error), 400)
-        person = self._tokens.person(str(form.get("token", "")).strip())
+        person = self._keeper.holder(request, str(form.get("token", "")).strip())
         if person is None:
-            self._attempts.wrong(address)
             return self._sign_in_form(request, "That is not the token that was printed when this console started.", 403)
-        self._attempts.right(address)
         onward = str(form.get("onward", ""))
-        return self._let_in(request, person, RedirectResponse(_root(request) + (onward if _ours(onward) else "/"), 303))
-
-    def _let_in(self, request: Request, person: Person, response: Response) -> Response:
-        self._sessions.end(self._cookie(request))
-        id_, _ = self._sessions.begin(person)
-        self._set_cookie(request, response, id_)
-        return response
+        to = arriving.root(request) + (onward if arriving.ours(onward) else "/")
+        return self._keeper.let_in(request, person, RedirectResponse(to, 303))
 
     async def _sign_in_away(self, request: Request) -> Response:
         """Send somebody to the identity provider."""
@@ -365,66 +329,41 @@ class Console:
             return self._sign_in_form(request, "There is no identity provider here.", 404)
         onward = request.query_params.get("onward", "")
         try:
-            away = await self._signing.do(partial(self._oidc.begin, onward if _ours(onward) else "/"))
+            away = await self._signing.do(partial(self._oidc.begin, onward if arriving.ours(onward) else "/"))
         except RelayError as error:
             return self._sign_in_form(request, f"Signing in has failed: {error}.", 502)
-        response = RedirectResponse(away.url, 303)
-        # Lax: the browser comes back from another site.
-        response.set_cookie(
-            self._away_cookie(request),
-            away.browser,
-            max_age=int(AWAY_S),
-            path=_root(request) or "/",
-            secure=self.settings.secure,
-            httponly=True,
-            samesite="lax",
-        )
-        return response
+        return self._keeper.send_away(request, RedirectResponse(away.url, 303), away.browser, AWAY_S)
 
     async def _sign_in_back(self, request: Request) -> Response:
         """Somebody comes back from the identity provider."""
         if self._oidc is None:
             return self._sign_in_form(request, "There is no identity provider here.", 404)
-        given, browser = request.query_params, request.cookies.get(self._away_cookie(request), "")
+        given = request.query_params
         if "code" not in given:
             return self._sign_in_form(request, "Signing in has failed: the identity provider gave no word of you.", 403)
+        brought = given.get("state", ""), given.get("code", ""), self._keeper.kept_away(request)
         try:
-            person, onward = await self._signing.do(
-                partial(self._oidc.finish, given.get("state", ""), given.get("code", ""), browser)
-            )
+            person, onward = await self._signing.do(partial(self._oidc.finish, *brought))
         except NotSignedIn as error:
             return self._sign_in_form(request, f"Signing in has failed: {error}.", 403)
         except RelayError as error:
             return self._sign_in_form(request, f"Signing in has failed: {error}.", 503)
         # The cookie is for our own pages alone, and a browser that was sent here from elsewhere would not show it.
-        response = self._answers.html(Page("onward.html", {"onward": onward}), _root(request))
-        response.delete_cookie(self._away_cookie(request), path=_root(request) or "/", secure=self.settings.secure)
-        return self._let_in(request, person, response)
-
-    def _away_cookie(self, request: Request) -> str:
-        return f"{self._cookie_name(request)}-away"
+        response = self._answers.html(Page("onward.html", {"onward": onward}), arriving.root(request))
+        return self._keeper.let_in(request, person, self._keeper.back(request, response))
 
     async def _sign_out(self, request: Request) -> Response:
-        session = self._sessions.of(self._cookie(request))
-        try:
-            if session is not None:
-                await self._form(request, session, api=False)
-        except (NotAllowed, BadRequest) as error:
-            return self._answers.failure(error, None, _root(request), as_json=False)
-        self._sessions.end(self._cookie(request))
-        response = RedirectResponse(link(_root(request), "/signin"), 303)
-        response.delete_cookie(self._cookie_name(request), path=_root(request) or "/", secure=self.settings.secure)
-        return response
+        caller, root = self._keeper.caller(request, api=False), arriving.root(request)
+        if caller is not None and caller.session is not None:
+            try:
+                await self._form(request, caller, api=False)
+            except (NotAllowed, BadRequest) as error:
+                return self._answers.failure(error, None, root, as_json=False)
+        return self._keeper.let_out(request, RedirectResponse(link(root, "/signin"), 303))
 
 
 def _exposed(answer: Exposed) -> Response:
     return Response(answer.body, answer.status, {"Content-Type": answer.content_type})
-
-
-def _address(request: Request) -> str:
-    """Where the connection comes from, whatever its headers say."""
-    known = request.scope.get("client")
-    return str(known[0]) if known else ""
 
 
 def _check_right(person: Person, door: Door) -> None:
@@ -436,43 +375,17 @@ def _lacks(person: Person, right: Right) -> str:
     return f"this takes the right {right.value!r}, which {person.name} does not have"
 
 
-def _root(request: Request) -> str:
-    return str(request.scope.get("root_path", "")).rstrip("/")
-
-
-def _path(request: Request) -> str:
-    """What is asked for, below the console's root, as it was routed: a request's URL has what Host says in it."""
-    path: str = request.scope["path"]
-    return path.removeprefix(_root(request))
-
-
-def _here(request: Request) -> str:
-    """Path and query of a request, as they stand in an address."""
-    query = request.scope.get("query_string", b"").decode("ascii", "replace")
-    return quote(_path(request), safe="/") + (f"?{query}" if query else "")
-
-
-def _partly(request: Request) -> bool:
-    """Whether a page asks by itself, and nobody has done anything."""
-    return request.headers.get("hx-request") == "true"
-
-
-def _ours(onward: str) -> bool:
-    """Whether a path leads to a page of ours, and nowhere else."""
-    return _ONWARD.fullmatch(onward) is not None
-
-
-def _nobody(console: Console, request: Request, person: Person, session: Session | None) -> Ask:
+def _nobody(console: Console, request: Request, caller: Caller) -> Ask:
     """As much of a request as an error needs."""
     return Ask(
         operator=console._operators[False],  # noqa: SLF001 - of this module
         errands=console.errands,
         settings=console.settings,
-        person=person,
-        session=session,
+        person=caller.person,
+        session=caller.session,
         path={},
         query={},
-        root=_root(request),
+        root=arriving.root(request),
         partly=True,
     )
 

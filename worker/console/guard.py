@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from urllib.parse import urlsplit
 
@@ -9,6 +10,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from worker.console.hands import where_of
 from worker.console.settings import LOOPBACK_NAMES, ConsoleSettings
 
 #: Nothing is loaded but from here, nothing runs that stands in a page, and nobody puts us into a frame.
@@ -35,6 +37,8 @@ _TLS_ONLY = "max-age=63072000"
 #: Longest path with its query.
 _MOST_TARGET = 8_192
 
+
+_LOG = logging.getLogger("blnk_relay.console")
 
 #: What is asked for by machines, which know us by an address alone: it shows nothing that a page could misuse.
 LIVE, READY, METRICS = BARE = ("/healthz", "/readyz", "/metrics")
@@ -82,7 +86,10 @@ class Guard:
             status, sentence = problem
             await PlainTextResponse(sentence, status)(scope, receive, guarded)
             return
-        await self._app(scope, receive, guarded)
+        try:
+            await self._app(scope, receive, guarded)
+        except Exception as error:  # noqa: BLE001 - it was answered; a server would print what it says, of whomever
+            _LOG.error("the console failed: %s", where_of(error))
 
     def _problem(self, scope: Scope) -> tuple[int, str] | None:
         if len(scope.get("raw_path") or b"") + len(scope.get("query_string", b"")) > _MOST_TARGET:

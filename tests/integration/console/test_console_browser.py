@@ -257,7 +257,7 @@ def test_a_page_whose_session_has_ended_leads_to_signing_in_by_itself(relay, hou
     tab.sign_in(TOKEN)
     page = tab.go("/letters")
     wait_until(lambda: house.console.pulse.streams >= 1, 40, "a stream")
-    house.console._sessions._known.clear()
+    house.console._keeper._sessions._known.clear()
     letters(relay, "order-2")
     page.wait_for_url("**/signin?onward=*")
     assert "Sign in to blnk-relay" in page.inner_text("main")

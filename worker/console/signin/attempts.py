@@ -16,7 +16,7 @@ _MOST_ADDRESSES = 2_000
 
 
 class Attempts:
-    """Wrong tries by address.
+    """Tries by address. Each counts from its beginning, so that many at once are no more than many in a row.
 
     Args:
         clock: Seconds that only go forward.
@@ -27,24 +27,25 @@ class Attempts:
         self._free_at: OrderedDict[str, float] = OrderedDict()
         self._lock = threading.Lock()
 
-    def wait_s(self, address: str) -> float:
-        """How long an address has to wait before it may try; 0 when it may now."""
-        with self._lock:
-            ahead_s = self._free_at.get(_place(address), 0.0) - self._clock()
-        return max(0.0, ahead_s - (MOST_WRONG - 1) * EACH_S)
-
-    def wrong(self, address: str) -> None:
-        """Note a wrong try."""
+    def begin(self, address: str) -> float:
+        """Count a try as a wrong one and let it through: 0; or how long to wait, and then nothing is counted."""
         place, now_s = _place(address), self._clock()
         with self._lock:
-            self._free_at[place] = max(self._free_at.pop(place, 0.0), now_s) + EACH_S
+            ahead_s = max(0.0, self._free_at.get(place, 0.0) - now_s)
+            if ahead_s > (MOST_WRONG - 1) * EACH_S:
+                return ahead_s - (MOST_WRONG - 1) * EACH_S
+            self._free_at[place] = now_s + ahead_s + EACH_S
+            self._free_at.move_to_end(place)
             while len(self._free_at) > _MOST_ADDRESSES:
                 self._free_at.popitem(last=False)
+        return 0.0
 
-    def right(self, address: str) -> None:
-        """Forget an address that was right."""
+    def undo(self, address: str) -> None:
+        """It was right; those before it stay counted."""
+        place = _place(address)
         with self._lock:
-            self._free_at.pop(_place(address), None)
+            if place in self._free_at:
+                self._free_at[place] -= EACH_S
 
 
 def _place(address: str) -> str:

@@ -13,8 +13,8 @@ from dataclasses import dataclass, field
 
 from worker.console.signin.rights import Person
 
-#: Most sessions at a time; the one that was used longest ago makes room.
-MOST = 5_000
+#: Most sessions at a time, and of one person; the one that was used longest ago makes room.
+MOST, MOST_EACH = 5_000, 50
 
 #: Bytes of an id and of a form's token.
 _RANDOM = 32
@@ -64,6 +64,9 @@ class Sessions:
         id_, now_s = secrets.token_urlsafe(_RANDOM), self._clock()
         session = Session(person, now_s, now_s)
         with self._lock:
+            own = [name for name, one in self._known.items() if one.person.name == person.name]
+            if len(own) >= MOST_EACH:
+                del self._known[own[0]]
             self._known[_digest(id_)] = session
             while len(self._known) > MOST:
                 self._known.popitem(last=False)

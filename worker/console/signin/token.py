@@ -8,7 +8,7 @@ import secrets
 from collections.abc import Sequence
 
 from worker.console.settings import ConsoleSettings
-from worker.console.signin.rights import Person, Right, together
+from worker.console.signin.rights import KEY, Person, Right, together
 
 #: What goes before a key in ``Authorization``.
 _BEARER = "bearer "
@@ -37,7 +37,7 @@ class Tokens:
         self._printed = printed
         self._holder = Person(holder, together(Right(name) for name in settings.token_rights))
         self._keys: Sequence[tuple[str, Person]] = [
-            (key.digest, Person(f"key {key.name}", together(Right(right) for right in key.rights)))
+            (key.digest, Person(f"{KEY}{key.name}", together(Right(right) for right in key.rights)))
             for key in settings.keys_of_scripts()
         ]
 
@@ -47,11 +47,13 @@ class Tokens:
             return self._holder
         return None
 
-    def bearer(self, authorization: str) -> Person | None:
-        """Who sends a key of the API, or the printed token, in ``Authorization``."""
-        if not authorization.lower().startswith(_BEARER):
-            return None
-        token = authorization[len(_BEARER) :].strip()
+    def bearer(self, key: str) -> Person | None:
+        """Who has a key of the API, or the printed token."""
         # All are compared, so that the time tells nothing of which.
-        found = [person for kept, person in self._keys if hmac.compare_digest(digest(token), kept)]
-        return found[0] if found else self.person(token)
+        found = [person for kept, person in self._keys if hmac.compare_digest(digest(key), kept)]
+        return found[0] if found else self.person(key)
+
+
+def key_in(authorization: str) -> str:
+    """The key that somebody sends in ``Authorization``; empty where it is of another sort."""
+    return authorization[len(_BEARER) :].strip() if authorization.lower().startswith(_BEARER) else ""
