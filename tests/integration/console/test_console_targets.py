@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import replace
 
@@ -96,4 +97,33 @@ def test_a_lane_is_paused_and_resumed_where_it_can_be_and_it_is_said_where_not(t
             assert f"lane {lane} is {done} in {there}; {absent} was not reached" in answer.json()["error"]["message"]
             depths = {(one.target, one.lane): one.paused for one in Operator(two.journals).overview().lanes}
             assert depths.get((there, lane), False) is (what == "pause")
+    journals.close()
+
+
+def test_a_key_is_looked_for_in_all_targets_where_none_is_named(two, house, script):
+    for target, key in (("eu", "order-eu"), ("eu", "order-both"), ("us", "order-both")):
+        two.enqueue(payment(), key=key, target=target)
+    ann = house.let_in()
+    only = two.get("order-eu", target="eu").id
+    assert ann.get("/intents?key=order-eu").headers["Location"] == f"/intents/eu/{only}"
+    assert ann.get(f"/intents?key={only}").headers["Location"] == f"/intents/eu/{only}"
+    assert re.search(r"order-both eu .*order-both us ", ann.page("/intents?key=order-both"))
+    found = script.get("/api/v1/intents?key=order-both").json()["intents"]
+    assert [one["target"] for one in found] == ["eu", "us"]
+    assert [one["target"] for one in script.get("/api/v1/intents?key=order-both&target=us").json()["intents"]] == ["us"]
+    for path in ("/intents?key=nope", "/intents?key=order-eu&target=us"):
+        assert ann.get(path).status_code == 404
+
+
+def test_a_key_that_is_not_found_where_one_can_look_is_not_said_to_be_nowhere(two, tmp_path):
+    two.enqueue(payment(), key="order-eu", target="eu")
+    targets = tuple(
+        replace(one, redis_url=f"unix://{tmp_path}/nothing") if one.name == "us" else one
+        for one in two.settings.targets
+    )
+    journals = Journals(replace(two.settings, targets=targets))
+    with listening(journals, ConsoleSettings(port=0)) as house:
+        ann = house.let_in()
+        assert ann.get("/intents?key=order-eu").status_code == 303
+        assert ann.get("/intents?key=nope").status_code == 503
     journals.close()

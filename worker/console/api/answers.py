@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from blnk_relay import Gathered, Job, WorkerView
 from blnk_relay.catalogue.facts import COMMON_ENDS, ends_of, facts_of
-from blnk_relay.intents.intent import DEFAULT_TARGET
 from blnk_relay.kinds.registry import KINDS
 from worker.cli.as_json import (
     action_json,
@@ -66,7 +65,7 @@ def intents_(ask: Ask) -> Data:
     """A list of intents, or the one with a key."""
     filters = Filters.read(ask.query)
     if key := ask.query.get("key", "").strip():
-        return _page(Listed([intents.found(ask.operator, filters.target or DEFAULT_TARGET, key)]))
+        return _page(Listed(intents.known_as(ask.operator, key, filters.target)))
     return _page(listed(ask.operator, filters))
 
 

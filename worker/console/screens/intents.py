@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from blnk_relay import Operator, Status
-from blnk_relay.intents.intent import DEFAULT_TARGET
+from blnk_relay import JournalUnavailable, NotFound, Operator, Status
 from blnk_relay.journal.parts import telling
 from blnk_relay.journal.status import unknown
 from blnk_relay.kinds.registry import KINDS
 from worker.cli.intent import in_counts, look
 from worker.console.answering import pretty
 from worker.console.asking import Ask, BadRequest, Onward, Page, part
-from worker.console.screens.filters import CLASSES, STATES, Filters, listed, now_of
+from worker.console.screens.filters import CLASSES, STATES, Filters, Listed, listed, now_of
 from worker.console.signin.rights import Right
 
 #: Rows of the ledger that are shown one by one.
@@ -26,15 +25,42 @@ def intents(ask: Ask) -> Page | Onward:
     if key := ask.query.get("key", "").strip():
         if len(key) > _MOST_KEY:
             raise BadRequest(f"a key must not be longer than {_MOST_KEY} characters")
-        status = found(ask.operator, filters.target or DEFAULT_TARGET, key)
-        return Onward(address(status))
-    values = {"filters": filters, "listed": listed(ask.operator, filters), "now": now_of(ask.operator)}
+        those = known_as(ask.operator, key, filters.target)
+        if len(those) == 1:
+            return Onward(address(those[0]))
+        rows = Listed(those)
+    else:
+        rows = listed(ask.operator, filters)
+    values = {"filters": filters, "listed": rows, "now": now_of(ask.operator)}
     return Page("intents.html", values | choices(ask.operator))
 
 
 def choices(operator: Operator) -> dict[str, object]:
     """What the fields of a search offer."""
     return {"states": STATES, "classes": CLASSES, "kinds": sorted(KINDS), "targets": list(operator.settings.ledgers)}
+
+
+def known_as(operator: Operator, key: str, target: str) -> list[Status]:
+    """Intents that are known under a key or an id: in a target, or in all of them where none is named.
+
+    Raises:
+        NotFound: There is none.
+        JournalUnavailable: There is none where one could look, and one could not look everywhere.
+    """
+    names = [target] if target else list(operator.settings.ledgers)
+    those, none, away = dict[tuple[str, str], Status](), list[NotFound](), list[JournalUnavailable]()
+    for name in names:
+        try:
+            status = found(operator, name, key)
+            # An id is found from wherever one asks.
+            those[status.target, status.id] = status
+        except NotFound as error:
+            none.append(error)
+        except JournalUnavailable as error:
+            away.append(error)
+    if not those:
+        raise away[0] if away else NotFound("; ".join(dict.fromkeys(map(str, none))))
+    return list(those.values())
 
 
 def found(operator: Operator, target: str, key: str) -> Status:
