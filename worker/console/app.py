@@ -146,7 +146,8 @@ class Console:
         try:
             _check_right(caller.person, door)
             form = await self._form(request, caller, api=door.api) if door.method == "POST" else {}
-            check(door, request.query_params.multi_items(), form)
+            pairs = request.query_params.multi_items()
+            check(door, pairs, form)
             ask = Ask(
                 operator=self._operators[door.api],
                 errands=self.errands,
@@ -156,6 +157,7 @@ class Console:
                 path=request.path_params,
                 query=dict(request.query_params),
                 form=form,
+                pairs=pairs,
                 root=arriving.root(request),
                 here=arriving.here(request),
                 partly=arriving.partly(request),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 from urllib.parse import quote, urlencode
@@ -44,6 +44,7 @@ class Ask:
         session: Of their browser; None for a script with a key.
         path: What stands in the path.
         query: What stands behind the question mark; of a name that stands twice the last.
+        pairs: The same, each as often as it stands there.
         form: What was sent: fields of a form, or the members of a JSON object.
         root: Where the console is mounted, without a slash at the end.
         here: Path and query of the request, for links back to it.
@@ -58,6 +59,7 @@ class Ask:
     path: Mapping[str, str]
     query: Mapping[str, str]
     form: Mapping[str, Any] = field(default_factory=dict)
+    pairs: Sequence[tuple[str, str]] = ()
     root: str = ""
     here: str = "/"
     partly: bool = False

@@ -270,14 +270,16 @@ def test_switching_history_off_takes_a_reason_and_leaves_its_line(ann, script, o
     assert "one that has it switches history on again" in told
     if face == "page":
         assert "say why" in readable(ann.fill("/journals/default/history-off", reason=" ").text)
-        assert "History of target default is off" in ann.said(ann.fill("/journals/default/history-off", reason="why"))
+        adopting = ann.fill("/journals/default/history-off", reason="why", adopt="yes")
+        assert "History of target default is off" in ann.said(adopting)
     else:
         assert post(script, "/journals/default/history-off").status_code == 400
-        assert post(script, "/journals/default/history-off", reason="why").json() == {
+        assert post(script, "/journals/default/history-off", reason="why", adopt=True).json() == {
             "targets": [{"target": "default", "not_copied": 0}]
         }
     [here, *_] = operator.actions()
-    assert run("history", "off", "--reason", "why", "--who", here.who).code == 0
+    assert "go on with what was copied" in here.result
+    assert run("history", "off", "--adopt", "--reason", "why", "--who", here.who).code == 0
     [there, *_] = operator.actions()
     for name in ("what", "of", "result", "count", "reason", "who", "targets"):
         assert getattr(here, name) == getattr(there, name)

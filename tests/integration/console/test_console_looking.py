@@ -66,6 +66,8 @@ def test_a_link_leads_to_the_intent_whose_id_it_holds_whatever_key_looks_like_it
         ("/letters?code=NEVER", 404, "no code among the dead letters"),
         ("/intents?since=soon", 400, "nor a span such as 15m"),
         ("/intents?until=2026-11-20T09:15:31", 400, "no offset from UTC"),
+        ("/intents?until=soon", 400, "nor a span such as 15m"),
+        ("/intents?since=15m&until=1h", 400, "have nothing between them"),
         ("/intents?target=nope", 404, "no target is 'nope'"),
         ("/intents?state=dead&after=x", 400, "after:"),
         ("/intents?key=nope", 404, "no intent is known under 'nope'"),
@@ -212,6 +214,8 @@ def test_a_payment_is_found_by_what_is_known_of_it_and_it_is_said_where_was_look
         told = ann.page(f"/find?{query}")
         assert "order-zoe transaction dead partial NOT_ALL" in told, query
         assert "the letters of that class" in told
+    for query in ("key=order-zoe", "precise_amount=1234&currency=EUR"):
+        assert [one["key"] for one in script.get(f"/api/v1/find?{query}").json()["intents"]] == ["order-zoe"], query
     assert '<option value="partial" selected>' in ann.get("/find?class=partial").text
     assert script.get("/api/v1/find?class=rejected").json()["intents"] == []
     assert script.get("/api/v1/find?class=odd").status_code == 400
@@ -223,11 +227,35 @@ def test_a_payment_is_found_by_what_is_known_of_it_and_it_is_said_where_was_look
         ("amount=1E300000000", "64 digits"),
         ("meta=x", "name=value"),
         ("state=ready", "not a state here"),
+        ("precise_amount=1.5", "in minor units"),
     ):
         answer = ann.get(f"/find?{query}")
         assert answer.status_code == 400
         assert says in readable(answer.text)
     assert script.get("/api/v1/find").status_code == 400
+
+
+def test_several_values_of_metadata_have_to_hold_together(relay, ann, script):
+    for number in (1, 2):
+        relay.enqueue(payment(meta_data={"order": "7", "part": str(number)}), key=f"part-{number}")
+    query = "meta=order%3D7&meta=part%3D2"
+    assert [one["key"] for one in script.get(f"/api/v1/find?{query}").json()["intents"]] == ["part-2"]
+    told = ann.page(f"/find?{query}")
+    assert "part-2 transaction" in told
+    assert "part-1" not in told
+    text = ann.get(f"/find?{query}").text
+    assert re.findall(r'name="meta" value="([^"]*)"', text) == ["order=7", "part=2", ""]
+
+
+def test_until_is_a_span_back_from_now_as_since_is(relay, ann, script):
+    letters(relay, "poor-1")
+    assert "poor-1" in ann.page("/letters?until=0s")
+    assert "poor-1" not in ann.page("/letters?until=15m")
+    assert script.get("/api/v1/letters?until=15m").json()["intents"] == []
+    assert script.get("/api/v1/problems?until=15m").json()["causes"] == []
+    assert script.get("/api/v1/actions?until=15m").json()["actions"] == []
+    # What is asked for once more is a time, so that it means the same whenever it is sent.
+    assert re.search(r'name="until" value="20[^"]*Z"', ann.get("/letters/replay?until=0s&all=yes").text)
 
 
 def test_rows_of_the_ledger_are_shown_without_the_names_in_the_payload(relay, ann):

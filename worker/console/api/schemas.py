@@ -363,7 +363,7 @@ class CauseQuery(Schema):
     code = _text()
     target = _text()
     since = _text("An RFC 3339 time, or a span back from now such as 2h.")
-    until = _text("An RFC 3339 time.")
+    until = _text("The same.")
 
 
 class ManyPlan(Schema):
@@ -518,7 +518,7 @@ class ListQuery(Schema):
     code = _text()
     target = _text()
     since = _text("An RFC 3339 time, or a span back from now such as 2h.")
-    until = _text("An RFC 3339 time.")
+    until = _text("The same.")
     after = _text("As the page before gave it; with one state.")
 
 
@@ -554,13 +554,15 @@ class FindQuery(Schema):
     """What is looked for; all that is given has to hold."""
 
     text = _text("A key, a reference or an id.")
+    key = _text("Its key, or its id in the journal.")
     reference = _text()
     ledger_id = _text()
     amount = _text("In units of the currency.")
+    precise_amount = _text("In minor units.")
     currency = _text()
     source = _text()
     destination = _text()
-    meta = _text("A value of meta_data, as name=value.")
+    meta = fields.List(_text(), metadata={"description": "Values of meta_data, as name=value."})
     kind = _text()
     state = _text()
     outcome = _text()
@@ -570,7 +572,7 @@ class FindQuery(Schema):
     code = _text()
     target = _text()
     since = _text("An RFC 3339 time, or a span back from now such as 2h.")
-    until = _text("An RFC 3339 time.")
+    until = _text("The same.")
 
 
 class ActionQuery(Schema):
@@ -580,7 +582,7 @@ class ActionQuery(Schema):
     what = _text()
     target = _text()
     since = _text("An RFC 3339 time, or a span back from now such as 2h.")
-    until = _text("An RFC 3339 time.")
+    until = _text("The same.")
     after = _text("Where the page before has ended, as it said.")
 
 
@@ -633,9 +635,10 @@ class History(Schema):
 
 
 class HistoryOff(Why):
-    """Why, and whether also where a worker copied a moment ago."""
+    """Why, and what besides."""
 
     force = _yes("Also where a worker copied a moment ago.")
+    adopt = _yes("Then go on with what a journal that was lost has copied, which this one has taken the place of.")
 
 
 class NotCopied(Schema):
@@ -656,7 +659,7 @@ class AuditAsked(Schema):
 
     target = _text("Needed where there are several.")
     since = _text("What ended since: an RFC 3339 time, or a span such as 1d.")
-    until = _text("And before: an RFC 3339 time.")
+    until = _text("And before: the same.")
     rate = fields.Float(metadata={"description": "Reads of the ledger a second, at most."})
     ours = fields.List(_text(), metadata={"description": "How references begin that are made through this journal."})
     resume = _yes("Go on where the last audit of this target had to end.")

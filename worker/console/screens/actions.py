@@ -47,9 +47,10 @@ def _page(operator: Operator, filters: Filters, who: str, what: str) -> Told:
         after = Place.read(filters.after) if filters.after else None
     except ValueError as error:
         raise BadRequest(f"after: {error}") from None
+    since, until = filters.times(now_of(operator, filters.target or None))
     found = operator.actions(
-        since=filters.since_at(now_of(operator, filters.target or None)),
-        until=filters.until_at(),
+        since=since,
+        until=until,
         who=who or None,
         what=what or None,
         target=filters.target or None,

@@ -300,7 +300,8 @@ def _audit_asked(ask: Ask) -> AuditAsked:
             raise BadRequest("the journal keeps no place of an audit to go on from: begin one")
     filters = Filters.read({"since": ask.text("since"), "until": ask.text("until")})
     now = operator.now(target)
-    since, until = filters.since_at(now) or now - timedelta(days=1), filters.until_at()
+    since, until = filters.times(now)
+    since = since or now - timedelta(days=1)
     if place is None and (why := nothing_to_compare(since, until, now, operator.settings.read_lag_s)):
         raise BadRequest(why)
     return AuditAsked(target, place, since, until, _rate(ask.form.get("rate")), _ours(ask.form.get("ours")))

@@ -39,7 +39,7 @@ class Filters:
         states: Any of these; what is not over and dead letters when empty.
         dead_class: Only letters of this class.
         since: As it was written: a time, or a span back from now.
-        until: As it was written: a time.
+        until: As it was written, in the same way.
         after: Where the page before has ended: a time and the id of its last row.
     """
 
@@ -71,8 +71,7 @@ class Filters:
         if dead_class and dead_class not in CLASSES:
             raise BadRequest(f"{dead_class!r} is not a class of dead letters; there are: {', '.join(CLASSES)}")
         made = cls(cast("tuple[StateName, ...]", tuple(dict.fromkeys(states))), dead_class=dead_class, **given)
-        made.since_at(datetime.now().astimezone())
-        made.until_at()
+        made.times(datetime.now().astimezone())
         return made
 
     def query(self, **other: str) -> dict[str, str]:
@@ -90,26 +89,21 @@ class Filters:
         """Whether it says which letters to act on; a time until when does not by itself, as on the command line."""
         return any((self.kind, self.code, self.dead_class, self.target, self.since))
 
-    def since_at(self, now: datetime) -> datetime | None:
-        """From when on, seen from now.
+    def times(self, now: datetime) -> tuple[datetime | None, datetime | None]:
+        """From when on and until when, seen from now.
 
         Raises:
-            BadRequest: It is neither a time nor a span, or nothing can be since then.
+            BadRequest: One is neither a time nor a span, or there is nothing between them.
         """
-        since = since_at(_read(read_since, self.since, "since"), now) if self.since else None
+        since, until = (
+            since_at(_read(read_since, text, name), now) if text else None
+            for name, text in (("since", self.since), ("until", self.until))
+        )
         try:
-            check_times(since, self.until_at(), now)
+            check_times(since, until, now)
         except ValueError as error:
             raise BadRequest(str(error)) from None
-        return since
-
-    def until_at(self) -> datetime | None:
-        """Until when.
-
-        Raises:
-            BadRequest: It is not a time.
-        """
-        return _read(read_time, self.until, "until") if self.until else None
+        return since, until
 
     def place(self) -> ListPlace | None:
         """Behind which row a list goes on.
@@ -179,7 +173,7 @@ def listed(operator: Operator, filters: Filters, states: Sequence[StateName] = (
     wanted: Sequence[StateName] = states or filters.states or cast("Sequence[StateName]", UNFINISHED)
     kind, code, target = filters.kind or None, filters.code or None, filters.target or None
     operator.check_filters(wanted, kind=kind, code=code, target=target)
-    since, until = filters.since_at(now_of(operator, target)), filters.until_at()
+    since, until = filters.times(now_of(operator, target))
     timed = len(wanted) == 1 and State(wanted[0]) in TIMED
     place = filters.place() if timed else None
     found: list[Status] = []

@@ -133,5 +133,5 @@ def switched_off(ask: Ask) -> dict[str, int]:
     reason = ask.text("reason")
     if not reason:
         raise BadRequest("say why: it is kept in the action log")
-    forced = ask.form.get("force") in YES
-    return ask.operator.history_off(ask.path["name"], who=ask.person.name, reason=reason, forced=forced)
+    forced, adopt = (ask.form.get(name) in YES for name in ("force", "adopt"))
+    return ask.operator.history_off(ask.path["name"], who=ask.person.name, reason=reason, forced=forced, adopt=adopt)

@@ -55,13 +55,14 @@ def made(ask: Ask, what: str, filters: Filters) -> ManyPlan:
     kind, code, target = filters.kind or None, filters.code or None, filters.target or None
     operator.check_filters(("dead",), kind=kind, code=code, target=target)
     now = now_of(operator, target)
+    since, until = filters.times(now)
     return operator.plan_many(
         "replay" if what == "replay" else "discard",
         kind=kind,
         code=code,
         dead_class=filters.dead_class or None,
-        since=filters.since_at(now),
-        until=filters.until_at() or now + timedelta(milliseconds=1),
+        since=since,
+        until=until or now + timedelta(milliseconds=1),
         target=target,
         most=MOST,
     )
@@ -89,13 +90,14 @@ def confirm(ask: Ask) -> Page:
     found = made(ask, what, filters)
     right, why = needed_for(ask, what, found)
     now = now_of(ask.operator, filters.target or None)
+    since, until = filters.times(now)
     values = {
         "what": what,
         "filters": filters,
         "plan": found,
         # What dies from now on was not looked at, and is left alone.
-        "until": filters.until or stamp(now + timedelta(milliseconds=1)),
-        "since": stamp(filters.since_at(now)) or "",
+        "until": stamp(until or now + timedelta(milliseconds=1)),
+        "since": stamp(since) or "",
         "everything": ask.query.get("all") in YES,
         "lacking": "" if ask.person.may(right) else right.value,
         "why": why,
@@ -112,14 +114,15 @@ def at_first(ask: Ask, what: str, filters: Filters) -> Page | None:
     operator.check_filters(("dead",), kind=kind, code=code, target=target)
     now = now_of(operator, target)
     # From here on the letters are the same ones, however long it takes to look at each.
-    since, until = filters.since_at(now), filters.until_at() or now + timedelta(milliseconds=1)
+    since, until = filters.times(now)
+    until = until or now + timedelta(milliseconds=1)
     counted = operator.causes(
         kind=kind, code=code, dead_class=filters.dead_class or None, since=since, until=until, target=target
     )
     count = sum(cause.count for cause in counted.causes)
     if count <= AT_ONCE or counted.uncounted or counted.away:
         return None
-    query = filters.query(since=stamp(since) or "", until=filters.until or stamp(until) or "", whole="yes")
+    query = filters.query(since=stamp(since) or "", until=stamp(until) or "", whole="yes")
     if ask.query.get("all") in YES:
         query["all"] = "yes"
     values = {"what": what, "causes": counted.causes, "count": count, "most": MOST, "whole": query}

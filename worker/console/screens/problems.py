@@ -14,13 +14,14 @@ def asked(ask: Ask) -> tuple[Filters, Causes]:
     filters, operator = Filters.read(ask.query), ask.operator
     kind, code, target = filters.kind or None, filters.code or None, filters.target or None
     operator.check_filters(("dead",), kind=kind, code=code, target=target)
+    since, until = filters.times(now_of(operator, target))
     found = operator.causes(
         kind=kind,
         code=code,
         dead_class=filters.dead_class or None,
         target=target,
-        since=filters.since_at(now_of(operator, target)),
-        until=filters.until_at(),
+        since=since,
+        until=until,
     )
     return filters, found
 
