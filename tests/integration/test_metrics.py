@@ -150,7 +150,7 @@ def test_a_redis_that_hangs_or_is_gone_is_told_as_such_soon_and_takes_no_other_w
         there.halt()
         wait_until(lambda: total(exposition.metrics().body.decode(), "blnk_relay_journal_up") == 1, 20, "it to be gone")
         ready = exposition.readyz()
-        assert (ready.status, ready.body.decode()) == (200, "The journal of target us cannot be read.\n")
+        assert (ready.status, ready.body.decode()) == (200, "1 of 2 journals cannot be read.\n")
 
 
 def test_who_has_nothing_but_journals_is_ready_if_one_can_be_read_and_a_worker_if_it_says_so():
@@ -160,7 +160,7 @@ def test_who_has_nothing_but_journals_is_ready_if_one_can_be_read_and_a_worker_i
         console = Exposition(relay.journals)
         assert console.answer("/healthz").status == 200
         ready = console.answer("/readyz?verbose")
-        assert (ready.status, ready.body) == (503, b"The journal of target default cannot be read.\n")
+        assert (ready.status, ready.body) == (503, b"1 of 1 journals cannot be read.\n")
         assert console.answer("/metrics").status == 200
         assert console.answer("/").status == 404
         worker = Exposition(relay.journals, health=lambda: stuck)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from itertools import chain
 
@@ -13,7 +13,6 @@ from prometheus_client.metrics_core import Metric
 from blnk_relay._version import __version__
 from blnk_relay.journal.health import Health
 from blnk_relay.journal.journals import Journals
-from blnk_relay.journal.readings import Reading
 from worker.metrics.families import Families
 from worker.metrics.meter import SharedMeter
 from worker.metrics.readings import Readings
@@ -93,8 +92,10 @@ class Exposition:
     def _read_health(self) -> Health:
         """That of somebody who needs one journal at least."""
         readings = self._readings.latest()
-        away = tuple(f"The journal of target {target} cannot be read." for target in _unread(readings))
-        return Health(live=True, ready=len(away) < len(readings), why=away)
+        away = sum(reading is None for reading in readings.values())
+        # Anybody may ask: not which, for targets have names that are nobody else's business.
+        why = (f"{away} of {len(readings)} journals cannot be read.",) if away else ()
+        return Health(live=True, ready=away < len(readings), why=why)
 
 
 _WELL = Health(live=True, ready=True)
@@ -110,10 +111,6 @@ class _Collected:
 
     def collect(self) -> Iterable[Metric]:
         return self._families
-
-
-def _unread(readings: Mapping[str, Reading | None]) -> Iterator[str]:
-    return (target for target, reading in readings.items() if reading is None)
 
 
 def _said(status: int, *sentences: str) -> Answer:
