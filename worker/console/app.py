@@ -246,7 +246,7 @@ class Console:
         if request.scope.get("endpoint") == self._nowhere:
             return await self._nowhere(request)
         if arriving.for_scripts(request):
-            response = refusal(error.status_code, "NotAllowed", "this address is asked for in another way")
+            response = refusal(error.status_code, "OtherMethod", "this address is there for another method")
         else:
             response = PlainTextResponse(error.detail, error.status_code)
         response.headers.update(error.headers or {})

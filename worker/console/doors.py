@@ -148,7 +148,7 @@ API: tuple[Door, ...] = tuple(
             "/lanes/{sort}/{name}/{what}",
             Right.OPERATOR,
             answers.change,
-            {"body": schemas.WhyNot, "out": schemas.Changed, **_PAUSED},
+            {"body": schemas.PauseWhy, "out": schemas.Changed, **_PAUSED},
         ),
         ("GET", "/workers", _LOOK, answers.workers_, {"out": schemas.Workers}),
         (

@@ -7,9 +7,10 @@ from collections.abc import Mapping
 from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
-from starlette.responses import PlainTextResponse
+from starlette.responses import PlainTextResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from worker.console.answering import refusal
 from worker.console.hands import where_of
 from worker.console.settings import LOOPBACK_NAMES, ConsoleSettings
 
@@ -83,23 +84,28 @@ class Guard:
             await send(message)
 
         if problem := self._problem(scope):
-            status, sentence = problem
-            await PlainTextResponse(sentence, status)(scope, receive, guarded)
+            await problem(scope, receive, guarded)
             return
         try:
             await self._app(scope, receive, guarded)
         except Exception as error:  # noqa: BLE001 - it was answered; a server would print what it says, of whomever
             _LOG.error("the console failed: %s", where_of(error))
 
-    def _problem(self, scope: Scope) -> tuple[int, str] | None:
+    def _problem(self, scope: Scope) -> Response | None:
+        path = scope["path"].removeprefix(scope.get("root_path", ""))
+
+        def said(status: int, kind: str, sentence: str) -> Response:
+            return refusal(status, kind, sentence) if path.startswith("/api/") else PlainTextResponse(sentence, status)
+
         if len(scope.get("raw_path") or b"") + len(scope.get("query_string", b"")) > _MOST_TARGET:
-            return 414, "The address is too long."
-        if scope["path"].removeprefix(scope.get("root_path", "")) in BARE:
+            return said(414, "TooLongAddress", "The address is too long.")
+        if path in BARE:
             return None
         hosts = Headers(scope=scope).getlist("host")
         # A page elsewhere may have its name lead to this machine; it cannot change the host that a browser names.
         if len(hosts) != 1 or not self._ours(hosts[0]):
-            return 421, "This console is not known by that host; BLNK_RELAY_CONSOLE_URL says by which."
+            known = "This console is not known by that host; BLNK_RELAY_CONSOLE_URL says by which."
+            return said(421, "OtherHost", known)
         return None
 
     def _ours(self, host: str) -> bool:

@@ -45,6 +45,16 @@ def test_what_the_api_says_is_as_it_is_described_and_as_the_command_line_has_it(
         assert rest(door.about["out"], answer.json()) == {}, path
     described = script.get("/api/v1/openapi.json").json()
     assert set(described["paths"]) == {door.path for door in API}
+    operations = [one for path in described["paths"].values() for one in path.values()]
+    assert len({one["operationId"] for one in operations}) == len(API)
+    for one in operations:
+        failures = {400, 401, 403, 404, 405, 409, 414, 421, 429, 500, 503, 504}
+        assert {int(status) for status in one["responses"]} == {200, *failures}
+    assert described["servers"] == [{"url": "/"}]
+    pausing = described["paths"]["/api/v1/lanes/{sort}/{name}/{what}"]["post"]["requestBody"]["content"]
+    assert "PauseWhy" in pausing["application/json"]["schema"]["$ref"]
+    names = [one["name"] for one in described["paths"]["/api/v1/letters/{what}"]["get"]["parameters"]]
+    assert "all" in names
     assert described["components"]["securitySchemes"] == {"key": {"type": "http", "scheme": "bearer"}}
     overview = run("status", "--json").json
     assert set(script.get("/api/v1/overview").json()) <= set(overview)
@@ -76,6 +86,26 @@ def test_a_body_that_is_no_object_of_ours_is_refused_by_the_api(relay, script, b
     )
     assert answer.status_code == 400
     assert relay.get("poor").state == "dead"
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status"),
+    [
+        ("PUT", "/api/v1/kinds", 405),
+        ("DELETE", "/api/v1/letters/replay", 405),
+        ("PUT", "/api/v1/nothing", 404),
+        ("DELETE", "/api/v2/kinds", 404),
+        ("GET", "/api/v1/kinds?name=" + "a" * 9_000, 414),
+        ("GET", "/api/v1/kinds", 421),
+    ],
+)
+def test_what_cannot_be_asked_of_the_api_at_all_is_answered_in_json(script, method, path, status):
+    host = {"Host": "elsewhere.example"} if status == 421 else {}
+    answer = script.session.request(method, script.url + path, headers=host, timeout=30)
+    assert answer.status_code == status
+    assert answer.json()["error"]["status"] == status
+    assert answer.headers["X-Content-Type-Options"] == "nosniff"
+    assert bool(answer.headers.get("Allow")) == (status == 405)
 
 
 def test_a_page_of_ours_may_use_the_api_with_its_session_and_its_token_alone(relay, ann):

@@ -20,11 +20,17 @@ _FAILURES = {
     "401": "nobody was let in",
     "403": "the right is missing",
     "404": "not found",
+    "405": "the address is there for another method",
     "409": "refused: it has changed, or would double",
-    "503": "the journal cannot be reached",
+    "414": "the address is too long",
+    "421": "the console is not known by that host",
+    "429": "too many wrong keys from that address; Retry-After says how long to wait",
+    "500": "the console has failed",
+    "503": "the journal cannot be reached, or there is too much to do",
+    "504": "it took too long; what it began goes on",
 }
 
-_PLACE = re.compile(r"{([a-z]+)}")
+_PLACE, _WORD = re.compile(r"{([a-z]+)}"), re.compile(r"[a-z]+")
 
 
 def described(doors: Sequence[Door]) -> dict[str, Any]:
@@ -59,6 +65,7 @@ def _operation(door: Door) -> dict[str, Any]:
     if "query" in about:
         parameters.append({"in": "query", "schema": about["query"]})
     made: dict[str, Any] = {
+        "operationId": "_".join((door.method.lower(), *_WORD.findall(door.path.removeprefix("/api/v1")))),
         "summary": (door.answer.__doc__ or "").splitlines()[0],
         "description": f"Takes the right *{door.right.value}*{about.get('more', '')}.",
         "parameters": parameters,
@@ -88,8 +95,8 @@ def description(doors: Sequence[Door]) -> Any:
     def whole() -> dict[str, Any]:
         return described(doors)
 
-    def answer(_: Ask) -> Data:
+    def answer(ask: Ask) -> Data:
         """This description."""
-        return Data(whole())
+        return Data(whole() | {"servers": [{"url": ask.root or "/"}]})
 
     return answer

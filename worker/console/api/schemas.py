@@ -471,7 +471,16 @@ class Why(Schema):
     """Why something is done."""
 
     reason = _text("Kept with it.", required=True, validate=validate.Length(1, 500))
-    seen = _text("What was looked at, as state, generation and updated with blanks between; then nothing else is.")
+    seen = _text(
+        "What was looked at, as state, generation and updated with blanks between, and ' perhaps replayed' behind them "
+        "where perhaps_replayed is true; then nothing else is acted on."
+    )
+
+
+class PauseWhy(Schema):
+    """Why a lane or a target is paused, or goes on."""
+
+    reason = _text("Kept with it; needed to pause.", validate=validate.Length(0, 500))
 
 
 class WhyNot(Schema):
