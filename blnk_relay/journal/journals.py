@@ -11,6 +11,9 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AsyncExitStack, ExitStack, suppress
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
+from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import TimeoutError as RedisTimeoutError
+
 from blnk_relay.address import RedisAddress
 from blnk_relay.errors import JournalUnavailable, NotFound
 from blnk_relay.intents.intent import DEFAULT_TARGET
@@ -333,21 +336,33 @@ def no_target(settings: Settings, target: str) -> NotFound:
 
 
 def reached(those: Iterable[S], read: Callable[[S], T]) -> list[tuple[S, T]]:
-    """What is read from each of several that can be reached.
+    """What is read from each of several that can be reached; a server that does not answer is asked once for all.
 
     Raises:
         JournalUnavailable: None can be.
     """
     found: list[tuple[S, T]] = []
     failure: JournalUnavailable | None = None
+    silent: set[object] = set()
     for one in those:
+        # Those on one server share its client.
+        server = one.client if isinstance(one, Journal) else one
+        if server in silent:
+            continue
         try:
             found.append((one, read(one)))
         except JournalUnavailable as error:
             failure = error
+            if is_silent(error):
+                silent.add(server)
     if failure is not None and not found:
         raise failure
     return found
+
+
+def is_silent(error: JournalUnavailable) -> bool:
+    """Whether it is the server that cannot be reached, and not one journal there that cannot be read."""
+    return isinstance(error.__cause__, RedisConnectionError | RedisTimeoutError)
 
 
 def index_prefix(settings: Settings) -> str:

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from blnk_relay import JournalUnavailable
 from blnk_relay.journal.audited import Audited
+from blnk_relay.journal.journal import Journal
+from blnk_relay.journal.journals import reached
 from blnk_relay.journal.status import moment
 from worker.audit.rolling import WHO as WORKERS
 from worker.cli.audit import RATE, WHO
@@ -48,17 +49,14 @@ def audits_of(ask: Ask) -> list[Audits]:
     Raises:
         JournalUnavailable: None can be reached.
     """
-    found, failure = list[Audits](), None
-    for name in ask.operator.settings.ledgers:
-        audited = Audited(ask.operator.journals.of(name))
-        try:
-            found.append(_audits(name, audited.place(WHO), audited.place(WORKERS)))
-        except JournalUnavailable as error:
-            failure = error
-            found.append(Audits(name, away=True))
-    if failure is not None and all(one.away for one in found):
-        raise failure
-    return found
+
+    def read(journal: Journal) -> Audits:
+        audited = Audited(journal)
+        return _audits(journal.target, audited.place(WHO), audited.place(WORKERS))
+
+    those = [ask.operator.journals.of(name) for name in ask.operator.settings.ledgers]
+    found = {journal.target: one for journal, one in reached(those, read)}
+    return [found.get(name) or Audits(name, away=True) for name in ask.operator.settings.ledgers]
 
 
 def _audits(target: str, operators: Mapping[str, Any] | None, workers: Mapping[str, Any] | None) -> Audits:

@@ -10,6 +10,7 @@ from typing import TypeVar, cast, get_args
 
 from blnk_relay import DeadClassName, JournalUnavailable, ListBound, Operator, StateName, Status
 from blnk_relay.intents.states import TIMED, UNFINISHED, State
+from blnk_relay.journal.journals import by_server, is_silent
 from blnk_relay.journal.listing import ListPlace
 from blnk_relay.journal.status import milliseconds
 from worker.cli.output import stamp
@@ -133,11 +134,14 @@ def now_of(operator: Operator, target: str | None = None) -> datetime:
     if target is not None:
         return operator.now(target)
     failure: JournalUnavailable | None = None
-    for name in operator.settings.ledgers:
-        try:
-            return operator.now(name)
-        except JournalUnavailable as error:
-            failure = error
+    for names in by_server(operator.settings):
+        for name in names:
+            try:
+                return operator.now(name)
+            except JournalUnavailable as error:
+                failure = error
+                if is_silent(error):
+                    break
     raise failure or JournalUnavailable("there is no journal to ask for the time")
 
 

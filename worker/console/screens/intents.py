@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from blnk_relay import JournalUnavailable, NotFound, Operator, Status
+from blnk_relay.journal.journal import Journal
+from blnk_relay.journal.journals import reached
 from blnk_relay.journal.parts import telling
 from blnk_relay.journal.status import unknown
 from blnk_relay.kinds.registry import KINDS
@@ -47,20 +49,24 @@ def known_as(operator: Operator, key: str, target: str) -> list[Status]:
         NotFound: There is none.
         JournalUnavailable: There is none where one could look, and one could not look everywhere.
     """
-    names = [target] if target else list(operator.settings.ledgers)
-    those, none, away = dict[tuple[str, str], Status](), list[NotFound](), list[JournalUnavailable]()
-    for name in names:
+    journals = [operator.journals.any_of(name) for name in ([target] if target else operator.settings.ledgers)]
+
+    def look(journal: Journal) -> Status | NotFound:
         try:
-            status = found(operator, name, key)
-            # An id is found from wherever one asks.
-            those[status.target, status.id] = status
+            return found(operator, journal.target, key)
         except NotFound as error:
-            none.append(error)
-        except JournalUnavailable as error:
-            away.append(error)
-    if not those:
-        raise away[0] if away else NotFound("; ".join(dict.fromkeys(map(str, none))))
-    return list(those.values())
+            return error
+
+    answers = {journal.target: answer for journal, answer in reached(journals, look)}
+    # An id is found from wherever one asks.
+    those = {(one.target, one.id): one for one in answers.values() if isinstance(one, Status)}
+    if those:
+        return list(those.values())
+    if away := [journal.target for journal in journals if journal.target not in answers]:
+        raise JournalUnavailable(
+            f"nothing is known under {key!r} where one can look; {', '.join(away)} was not reached"
+        )
+    raise NotFound("; ".join(dict.fromkeys(map(str, answers.values()))))
 
 
 def found(operator: Operator, target: str, key: str) -> Status:

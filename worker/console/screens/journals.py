@@ -6,6 +6,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from blnk_relay import Gathered, JournalUnavailable
+from blnk_relay.journal.journal import Journal
+from blnk_relay.journal.journals import reached
 from blnk_relay.journal.lag import HistoryLag
 from worker.cli.history import Kept, kept_of, lag_rows, off_in_words
 from worker.cli.target import ledger_note
@@ -45,19 +47,17 @@ def bound(ask: Ask) -> tuple[list[Bound], list[str]]:
     Raises:
         JournalUnavailable: None can be.
     """
-    ledgers, found, away = ask.operator.settings.ledgers, list[Bound](), dict[str, JournalUnavailable]()
-    for journal in ask.operator.journals.everywhere():
+    ledgers, everywhere = ask.operator.settings.ledgers, ask.operator.journals.everywhere()
+
+    def read(journal: Journal) -> Bound:
         name = journal.target
         ours = ledgers[name].ledger if name in ledgers else ""
-        try:
-            kept, shape = journal.recorded_ledger(), ask.operator.shape(name)
-        except JournalUnavailable as error:
-            away[name] = error
-            continue
-        found.append(Bound(name, kept, ours, shape, name in ledgers, ledger_note(kept, ours)))
-    if away and not found:
-        raise next(iter(away.values()))
-    return found, list(away)
+        kept = journal.recorded_ledger()
+        return Bound(name, kept, ours, ask.operator.shape(name), name in ledgers, ledger_note(kept, ours))
+
+    found = [one for _, one in reached(everywhere, read)]
+    there = {one.target for one in found}
+    return found, [journal.target for journal in everywhere if journal.target not in there]
 
 
 def journals(ask: Ask) -> Page:
