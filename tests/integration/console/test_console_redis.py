@@ -127,6 +127,8 @@ def test_with_redis_away_every_screen_says_so_and_the_console_goes_on(tmp_path):
             assert answer.status_code == 503
             assert "The journal cannot be reached" in readable(answer.text)
             assert "Nothing is lost meanwhile" in readable(answer.text)
+        # Also where a time has to be known: history may answer.
+        assert "Looked in" in ann.page("/find?text=x&since=2h&until=15m")
         assert script.get("/api/v1/overview").json()["verdicts"][0]["sort"] == "journal-away"
         answer = script.get("/api/v1/lanes")
         assert (answer.status_code, answer.json()["error"]["type"]) == (503, "JournalUnavailable")
