@@ -345,15 +345,15 @@ def reached(those: Iterable[S], read: Callable[[S], T]) -> list[tuple[S, T]]:
     failure: JournalUnavailable | None = None
     silent: set[object] = set()
     for one in those:
-        # Those on one server share its client.
-        server = one.client if isinstance(one, Journal) else one
-        if server in silent:
+        # Journals on one server share its client; of anything else nobody knows what answers for it.
+        server = one.client if isinstance(one, Journal) else None
+        if server is not None and server in silent:
             continue
         try:
             found.append((one, read(one)))
         except JournalUnavailable as error:
             failure = error
-            if is_silent(error):
+            if server is not None and is_silent(error):
                 silent.add(server)
     if failure is not None and not found:
         raise failure

@@ -37,3 +37,16 @@ def test_a_journal_that_cannot_be_read_is_no_word_of_the_others_on_its_server(jo
         return journal.target
 
     assert [found for _, found in reached(journals, read)] == ["us", "uk", "far"]
+
+
+def test_what_is_no_journal_is_asked_each_for_itself():
+    asked = []
+
+    def read(one):
+        asked.append(one)
+        if one["of"] == "eu":
+            raise JournalUnavailable("away")
+        return one["of"]
+
+    assert [found for _, found in reached([{"of": "eu"}, {"of": "us"}], read)] == ["us"]
+    assert len(asked) == 2
