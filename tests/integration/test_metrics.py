@@ -290,7 +290,9 @@ def test_every_query_of_the_dashboard_has_data_during_the_demo_and_promtool_is_c
         )
 
     def look(scene: Any) -> None:
-        # From the beginning: what is accepted and sent early gives rates then, and none any more at the end.
+        if not told:
+            # A rate is what has grown from one look of Prometheus to the next: the month begins after its first.
+            wait_until(lambda: len(prometheus.query("blnk_relay_build_info")) == 2, 30, "Prometheus to see them")
         if len(told) < len(queries()):
             ask()
         if scene.overview.done > 100 and not expositions:

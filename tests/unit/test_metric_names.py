@@ -93,7 +93,19 @@ def test_every_answer_is_one_of_a_few():
 
 
 def filled(meter: SharedMeter) -> dict[tuple[str, ...], tuple[dict[str, float], float]]:
-    return {(one.name.name, *one.labels): (dict(one.buckets), one.total_s) for one in meter.filled()}
+    """Those with something in them."""
+    found = {(one.name.name, *one.labels): (dict(one.buckets), one.total_s) for one in meter.filled()}
+    return {labels: told for labels, told in found.items() if told[0]["+Inf"]}
+
+
+def test_series_of_lanes_begin_with_nothing_in_them_so_that_what_comes_at_once_has_a_rate():
+    settings = Settings()
+    told = list(SharedMeter(settings).filled())
+    lives = {"accept_to_sent_seconds", "sent_to_confirmed_seconds", "accept_to_confirmed_seconds"}
+    assert {(one.name.name, *one.labels) for one in told} == {
+        (name, "default", lane) for name in lives for lane in settings.lanes
+    }
+    assert {count for one in told for _, count in one.buckets} == {0.0}
 
 
 def test_bins_are_cumulative_with_their_bounds_in_them():

@@ -43,7 +43,7 @@ _WIDE = 8
 
 @dataclass(frozen=True, slots=True)
 class Filled:
-    """One series that has something in it.
+    """One series, as it is read.
 
     Attributes:
         buckets: Upper bound of each bucket, as text, and how many were not above it.
@@ -130,12 +130,16 @@ class SharedMeter:
         return 1 + index % (self._slots - 1) if self._slots > 1 else 0
 
     def filled(self) -> Iterator[Filled]:
-        """All series with something in them, of all processes together."""
+        """All series, of all processes together, but those of requests and strange lanes with nothing in them.
+
+        A series that begins with what it counts first has no rate of that: of whatever comes at once, nothing is seen.
+        """
         bases = [slot * self._width for slot in range(self._slots) if self._numbers[slot * self._width]]
         for (name, bounds, labels), start in self._series:
             width = len(bounds) + 2
             rows = [self._numbers[base + start : base + start + width].tolist() for base in bases]
             *counts, total_s = [sum(column) for column in zip(*rows, strict=True)] or [0.0] * width
-            if any(counts):
+            begun = name is not names.REQUESTS and OTHER not in labels
+            if any(counts) or begun:
                 ends = (*(f"{bound:g}" for bound in bounds), "+Inf")
                 yield Filled(name, labels, tuple(zip(ends, accumulate(counts), strict=True)), total_s)
