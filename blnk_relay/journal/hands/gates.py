@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from blnk_relay.errors import JournalUnavailable, Refused
 from blnk_relay.journal.actions import SOMEBODY, new_mark
@@ -13,6 +13,8 @@ from blnk_relay.settings import CONFIRM_LANE
 if TYPE_CHECKING:  # as in looking.py
     from blnk_relay.journal.journal import Journal
     from blnk_relay.journal.pauses import Change
+
+T = TypeVar("T")
 
 
 class Gates(Hands):
@@ -38,17 +40,16 @@ class Gates(Hands):
 
         self._known(lane)
         word = Word(who, reason, self.via, mark=new_mark())
-        made: dict[str, Change | Refused] = {}
 
-        def pause(journal: Journal) -> None:
+        def pause(journal: Journal) -> Change | Refused:
             try:
-                made[journal.target] = journal.drive(pause_flow("lane", lane, word))
+                return journal.drive(pause_flow("lane", lane, word))
             except Refused as error:
-                made[journal.target] = error
+                return error
 
-        self._in_each(pause, lane, "paused")
-        changes = [one for one in made.values() if not isinstance(one, Refused)]
-        refused = next((one for one in made.values() if isinstance(one, Refused)), None)
+        made = self._in_each(pause, lane, "paused")
+        changes = [one for one in made if not isinstance(one, Refused)]
+        refused = next((one for one in made if isinstance(one, Refused)), None)
         if refused is not None and not any(changes):
             raise refused
         return _together(changes)
@@ -66,17 +67,16 @@ class Gates(Hands):
         from blnk_relay.journal.pauses import Word, resume_flow
 
         self._known(lane)
-        ended: list[Change] = []
         word = Word(who, reason, self.via, mark=new_mark())
 
-        def resume(journal: Journal) -> None:
-            ended.append(journal.drive(resume_flow(self.settings, "lane", lane, word)))
+        def resume(journal: Journal) -> Change:
+            ended = journal.drive(resume_flow(self.settings, "lane", lane, word))
             self._bells.ring(journal.target, [lane])
+            return ended
 
-        self._in_each(resume, lane, "resumed")
-        return _together(ended)
+        return _together(self._in_each(resume, lane, "resumed"))
 
-    def _in_each(self, act: Callable[[Journal], None], lane: str, done: str) -> None:
+    def _in_each(self, act: Callable[[Journal], T], lane: str, done: str) -> list[T]:
         """Do something to a lane in each journal that can be reached.
 
         Args:
@@ -87,23 +87,13 @@ class Gates(Hands):
         Raises:
             JournalUnavailable: One cannot be; the sentence says where it is done and where it is not.
         """
-        there, away = list[str](), dict[str, JournalUnavailable]()
-        for journal in self._journals(None):
-            try:
-                act(journal)
-            except JournalUnavailable as error:
-                away[journal.target] = error
-            else:
-                there.append(journal.target)
-        if not away:
-            return
-        first = next(iter(away.values()))
-        if not there:
-            raise first
-        raise JournalUnavailable(
-            f"lane {lane} is {done} in {', '.join(there)}; {', '.join(away)} was not reached: do it once more when it "
-            f"can be ({first})"
-        )
+        parts = self._of_each(lambda journal: (journal.target, act(journal)))
+        if parts.away:
+            there, away = ", ".join(target for target, _ in parts), ", ".join(parts.away)
+            raise JournalUnavailable(
+                f"lane {lane} is {done} in {there}; {away} was not reached: do it once more when it can be"
+            )
+        return [part for _, part in parts]
 
     def pause_target(self, target: str, *, who: str, reason: str = "") -> Change:
         """Stop all requests to a target until it is resumed; nobody probes it meanwhile. See :meth:`pause_lane`.
