@@ -20,7 +20,7 @@ from urllib.parse import quote, unquote
 #: How long somebody may take at the provider.
 AWAY_S = 600.0
 
-#: Sign-ins that are remembered as used, so that none is used twice; each is a word of the provider's, so they are few.
+#: Sign-ins that are remembered as used, the newest: of one before them the provider still takes its code only once.
 _MOST_USED = 10_000
 
 #: Longest path that is kept, as a cookie has it; browsers keep none above 4 KiB.
