@@ -341,7 +341,7 @@ HISTORY_BEHIND = Event(
 HISTORY_ASIDE = Event(
     "history_aside",
     _WARNING,
-    "intent {intent} of target {target} cannot be read as a whole: history has what can be",
+    "intent {intent} of target {target} cannot be read as a whole ({why}): history has what can be",
     "What stands in Redis of it is not what any version writes.",
 )
 HISTORY_UNCOPIED = Event(

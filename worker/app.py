@@ -14,6 +14,7 @@ from celery.concurrency import get_implementation
 
 from blnk_relay.bell import check_broker, queue_of
 from blnk_relay.errors import InvalidSettings
+from blnk_relay.history.opening import database_of
 from blnk_relay.relay import Relay
 from blnk_relay.settings import CONFIRM_LANE, Settings, policy_of
 from blnk_relay.transport.broker import Application, configuration
@@ -25,7 +26,6 @@ from worker.audit.rolling import Auditor
 from worker.broker import Broker, leave_packed, listening_options
 from worker.by_name import ByName
 from worker.copier import Archivist
-from worker.history import database_of
 from worker.ledger.ledgers import check_targets, ledger_of
 from worker.shared import Shared
 from worker.sweeper import Sweeper

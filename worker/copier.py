@@ -12,11 +12,11 @@ import time
 from typing import TYPE_CHECKING
 
 from blnk_relay.errors import HistoryUnavailable, JournalUnavailable
+from blnk_relay.history.opening import database_of
 from blnk_relay.journal.copier import Copier
 from blnk_relay.log import HISTORY_ASIDE, HISTORY_BEGINS, HISTORY_BEHIND, HISTORY_UNCOPIED, tell
 from worker.complaints import Complaints
 from worker.forgetting import Forgetting
-from worker.history import database_of
 from worker.threads import ThreadStep
 
 if TYPE_CHECKING:
@@ -107,8 +107,8 @@ class Turn:
         self._failed_s = 0.0
         if done.begins:
             tell(_log, HISTORY_BEGINS, target=self._copier.target, why=_BEGINS[done.begins])
-        for id_ in done.aside:
-            tell(_log, HISTORY_ASIDE, target=self._copier.target, intent=id_)
+        for what, why in done.aside.items():
+            tell(_log, HISTORY_ASIDE, target=self._copier.target, intent=what, why=why)
         took_s = time.monotonic() - began_s
         self.due_s = time.monotonic() + (max(_LEAST_S, took_s) if done.more else self._idle_s)
 

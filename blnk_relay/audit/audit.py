@@ -16,7 +16,7 @@ from blnk_relay.audit import strays
 from blnk_relay.audit.knowing import SHARED, Knowing
 from blnk_relay.audit.reader import Reader
 from blnk_relay.audit.reading import Reading, Stopped, half_shown, why
-from blnk_relay.audit.report import MOST_REASONS, Finding, Report, finding_of
+from blnk_relay.audit.report import Finding, Report, finding_of
 from blnk_relay.audit.rows import OVER, Rows
 from blnk_relay.intents.evidence import Difference, Evidence, Past, Sort, difference
 from blnk_relay.intents.exchange import SEVERAL_ROWS, Response
@@ -254,8 +254,7 @@ class Audit:
                 # One that was replayed since is not over any more.
                 found += [past] if past.state in OVER else []
             else:
-                few = len(report.unread) + len(unread) < MOST_REASONS
-                unread[id_] = f"{past} (intent {id_})" if few else past
+                unread[id_] = report.reason(past, id_, len(unread))
         return found, unread
 
     def _batch(self, batch: Sequence[Past], report: Report, *, counted: bool = True) -> dict[str, str]:

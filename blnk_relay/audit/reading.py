@@ -34,7 +34,7 @@ _NEVER = frozenset({"NO_SUCH_READ", "TOO_MANY_ROWS", SEVERAL_ROWS})
 
 #: What every row that moved money or reserved it has; kinds take what is not shown for what was asked.
 _WHOLE = ("precise_amount", "currency", "source", "destination")
-_EFFECTIVE = frozenset({"APPLIED", "INFLIGHT", "VOID"})
+_TELLING = frozenset({"APPLIED", "INFLIGHT", "VOID"})
 
 
 class Stopped(Exception):
@@ -142,7 +142,7 @@ def half_shown(rows: Iterable[Row], lookups: Iterable[Lookup]) -> dict[Lookup, R
     found = dict[Lookup, Response]()
     for row in rows:
         lacks = next((name for name in _WHOLE if getattr(row, name) in (None, "")), "")
-        if lacks and row.status in _EFFECTIVE:
+        if lacks and row.status in _TELLING:
             answer = Response(code=f"the ledger does not show its {lacks}")
             led = {"reference": row.reference, "transaction_id": row.transaction_id, "parent_transaction": row.parent}
             found |= {Lookup("transactions", field, value): answer for field, value in led.items()}

@@ -146,7 +146,17 @@ class Report:
 
     def miss(self, why: str, intent: str) -> None:
         """Take in that nothing can be said of an intent."""
-        self.unread[f"{why} (intent {intent})" if len(self.unread) < MOST_REASONS else why] += 1
+        self.unread[self.reason(why, intent)] += 1
+
+    def reason(self, why: str, intent: str, besides: int = 0) -> str:
+        """Why nothing can be said of an intent, with its id while there are few of them.
+
+        Args:
+            why: The same without it.
+            intent: Its id.
+            besides: Reasons that are not taken in yet.
+        """
+        return f"{why} (intent {intent})" if len(self.unread) + besides < MOST_REASONS else why
 
     def without_values(self) -> tuple[Report, tuple[Finding, ...]]:
         """The same without a value of any intent; and what was found of intents that are to be compared once more."""

@@ -6,15 +6,13 @@ from collections.abc import Mapping
 from typing import Any
 
 from blnk_relay.audit.ours import first_and_generation, leg_number, owned_as, refunded_by
+from blnk_relay.families.standing import EFFECTIVE
 from blnk_relay.intents.evidence import ADVICE, Below, Difference, Known, Past, Sort, difference
 from blnk_relay.intents.found import Found, Row
 from blnk_relay.schema.legs import legs_of
 
 #: What the ledger makes of a hold by itself, by the date that asks it to.
 _BY_ITSELF = {"inflight_expiry_date": "VOID", "inflight_commit_date": "APPLIED"}
-
-#: Statuses of rows that moved money or reserved it.
-_EFFECTIVE = frozenset({"APPLIED", "INFLIGHT"})
 
 
 def by_itself(payload: Mapping[str, Any]) -> frozenset[str]:
@@ -66,7 +64,7 @@ def of_split(past: Past, row: Row) -> Difference | None:
     Up to one more than there are, in the mode that is sent, are for its evidence.
     """
     legs = len(legs_of(past.entry.payload))
-    if row.status not in _EFFECTIVE or 1 <= leg_number(row.reference) <= legs + 1:
+    if row.status not in EFFECTIVE or 1 <= leg_number(row.reference) <= legs + 1:
         return None
     sort = Sort.TWICE if past.done or past.partial else Sort.HAPPENED
     return difference(sort, past, row.reference, f"none of its {legs} legs: {_in_words(row)}")

@@ -20,7 +20,7 @@ from blnk_relay.intents.rows import CLOCKS_APART_MS, family, final_row, made_ms,
 from blnk_relay.schema.legs import legs_of, sides
 
 #: Statuses of rows that moved money or reserved it.
-_EFFECTIVE = frozenset({"APPLIED", "INFLIGHT"})
+EFFECTIVE = frozenset({"APPLIED", "INFLIGHT"})
 
 #: Codes of letters that say themselves that another transaction stands under their reference.
 _KNOWN_CONFLICT = frozenset({"REFERENCE_CONFLICT", "TXN_DUPLICATE_REFERENCE"})
@@ -36,7 +36,7 @@ def _generations(past: Past) -> range:
 
 def standing(found: Found, reference: str) -> list[Row]:
     """Rows with an effect under a reference, or below it in queue mode; one, where all is well."""
-    return [row for lookup in family(reference) for row in found.all_under(lookup.value) if row.status in _EFFECTIVE]
+    return [row for lookup in family(reference) for row in found.all_under(lookup.value) if row.status in EFFECTIVE]
 
 
 def _in_words(row: Row) -> str:
@@ -203,7 +203,7 @@ def _legs_differences(past: Past, found: Found, known: Known) -> tuple[Differenc
     others = [generation for generation in _generations(past) if generation != past.generation]
     other = [one for generation in others for one in _leg_references(past, generation)]
     found_: list[Difference] = []
-    surplus = [row for one in (own[-1], *other) for row in found.all_under(one) if row.status in _EFFECTIVE]
+    surplus = [row for one in (own[-1], *other) for row in found.all_under(one) if row.status in EFFECTIVE]
     surplus = [row for row in surplus if not _is_undone(row, found)]
     if surplus:
         sort = Sort.TWICE if past.done or past.partial else Sort.HAPPENED
@@ -212,7 +212,7 @@ def _legs_differences(past: Past, found: Found, known: Known) -> tuple[Differenc
     if len(rows) > len({row.reference for row in rows}):
         found_.append(difference(Sort.TWICE, past, reference, f"a leg more than once: {_several(rows)}"))
     if not (past.done or past.partial):
-        stands = [row for row in rows if row.status in _EFFECTIVE and not _is_undone(row, found)]
+        stands = [row for row in rows if row.status in EFFECTIVE and not _is_undone(row, found)]
         if stands and past.code not in _KNOWN_CONFLICT:
             found_.append(difference(Sort.HAPPENED, past, reference, _several(stands)))
         return tuple(found_)

@@ -54,7 +54,7 @@ def _check_server(url: URL, text: str) -> None:
     if text.count("@") > 1:
         # What stands before the last one is a password, and what stands before the first one would be taken for it.
         raise InvalidSettings(f"{SETTING} has more than one '@' in it; in a name or a password write %40")
-    if not all(is_host(host) for host in _hosts(url)):
+    if "@" in (url.database or "") or not all(is_host(host) for host in _hosts(url)):
         raise InvalidSettings(
             f"{SETTING} does not name a host that could exist; write {_FORM}, and in a password %40 for '@', %2F for "
             "'/', %3A for ':' and %3F for '?'"

@@ -22,7 +22,7 @@ from blnk_relay.errors import HistoryUnavailable, InvalidSettings
 from blnk_relay.history import revisions, schema
 from blnk_relay.history.address import SETTING, address_of, shown
 from blnk_relay.history.telling import reported
-from blnk_relay.history.values import Acted, Ended, Life, indexed, stored
+from blnk_relay.history.values import UNREAD, Acted, Ended, Life, indexed, stored
 
 if TYPE_CHECKING:
     from blnk_relay.history.waiting import Watch
@@ -413,6 +413,13 @@ class Page:
 
         Not where what is hidden could not be read: others may have written what it is found by.
         """
+        read = [one.id for one in ended if one.encrypted and not one.unread]
+        for some in _batches(read):
+            # Some have nothing that stands hidden, and were copied by somebody without the key before.
+            names = schema.names
+            self._connection.execute(
+                sa.delete(names).where(names.c.journal == self.number, names.c.intent.in_(some), names.c.sort == UNREAD)
+            )
         hidden = [one.id for one in ended if one.hides]
         for some in _batches(hidden):
             for table in (schema.names, schema.meta):

@@ -7,7 +7,8 @@ database and was not told is copied once more, over itself.
 from __future__ import annotations
 
 import secrets
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from blnk_relay.errors import HistoryUnavailable, JournalUnavailable
@@ -17,7 +18,6 @@ from blnk_relay.journal.copying import (
     begun_flow,
     copied_flow,
     created_flow,
-    lives_of,
     over_flow,
     portion_flow,
     trouble_flow,
@@ -49,13 +49,13 @@ class Round:
         copied: Intents, replays and actions that were copied.
         more: Whether there may be more at once.
         begins: Why all that the journal keeps, or all its letters, are copied anew; empty where they are not.
-        aside: Ids of intents that could not be read as a whole, and are copied as far as they could.
+        aside: What could not be read as a whole, and is copied as far as it could, each with why.
     """
 
     copied: int = 0
     more: bool = False
     begins: str = ""
-    aside: tuple[str, ...] = ()
+    aside: Mapping[str, str] = field(default_factory=dict)
 
 
 class Copier:
@@ -137,12 +137,12 @@ class Copier:
             portion_flow(database, place.page, place.epoch, place.born, fresh=fresh, most=self._most, met=met)
         )
 
-    def _write(self, page: Page, portion: Portion) -> tuple[str, ...]:
-        """Write what a page is about; returns ids of what could not be read as a whole."""
+    def _write(self, page: Page, portion: Portion) -> Mapping[str, str]:
+        """Write what a page is about; returns what could not be read as a whole, and why."""
         from blnk_relay.history.database import Place
 
         salvage = Salvage(self._journal, self._wanted)
         ended, lives = salvage.read(portion.ids)
         place = Place(portion.born, portion.page + 1, portion.epoch)
-        page.write(place, portion.now_ms, ended, [*lives_of(portion.lives), *lives], portion.acted)
-        return tuple(salvage.aside)
+        page.write(place, portion.now_ms, ended, [*salvage.lives(portion.lives), *lives], portion.acted)
+        return salvage.aside

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import chain
@@ -353,12 +352,14 @@ def ended_of(
         )
         payload = entry_of(id_, seal.shown_body(id_, body)).payload
         more, movements, meta = _searched(fields["kind"], payload, generation, wanted)
-        if hide is not None:
+        if hide is _nothing:
+            # Others, with the key, may have written what it is found by.
+            more, movements, meta, unread = {}, (), (), True
+        elif hide is not None:
             hidden_name = partial(hide, "name")
             more = {sort: map(hidden_name, texts) for sort, texts in more.items()}
             movements = tuple(Movement(*(hide(field, getattr(mv, field)) for field in _MOVED)) for mv in movements)
             meta = tuple((place, hide(META, name), hide(f"meta.{name}", value)) for place, name, value in meta)
-            unread = hide is _nothing
         for sort, texts in more.items():
             named[sort].append(texts)
         one = replace(one, movements=movements, meta=meta)
@@ -450,16 +451,13 @@ def life_of(id_: str, fields: Mapping[str, str], died: object) -> Life:
     )
 
 
-def lives_of(lines: Sequence[str]) -> list[Life]:
-    """What letters were, out of the lines that lives.lua has left; one that cannot be read is left out."""
-    found = []
-    for text in lines:
-        with suppress(ValueError, TypeError, KeyError):
-            found.append(_line_of_life(json.loads(text)))
-    return found
+def life_in(text: str) -> Life:
+    """What a letter was, out of a line that lives.lua has left.
 
-
-def _line_of_life(line: Mapping[str, Any]) -> Life:
+    Raises:
+        Exception: It cannot be read.
+    """
+    line = json.loads(text)
     return Life(
         intent=line["id"],
         life=line["life"],

@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
 from blnk_relay.errors import HistoryUnavailable, InvalidSettings, JournalUnavailable
+from blnk_relay.history.opening import database_of
 from blnk_relay.history.values import CUT, MOST_NAMES, UNREAD, Ended, ended_at, indexed, meta_text, plain_amount
 from blnk_relay.history.values import number as read
 from blnk_relay.journal.beside import owners_flow
@@ -172,12 +173,6 @@ def _in_history(
 ) -> tuple[list[tuple[str, Ended]], bool, Looked]:
     if not journals[0].settings.history_url:
         return [], False, Looked("history", whole=False, told="there is none: BLNK_RELAY_HISTORY_URL is not set")
-    try:
-        from blnk_relay.history.database import Database
-        from blnk_relay.history.search import marked, search
-    except ModuleNotFoundError as error:
-        what = f"needs what is not installed: {error.name}. pip install 'blnk-relay-worker[history]'"
-        return [], False, Looked("history", whole=False, told=what)
     settings = journals[0].settings
     targets = {f"{settings.namespace}:{journal.target}": journal.target for journal in journals}
     found: dict[tuple[str, str], Ended] = {}
@@ -185,8 +180,10 @@ def _in_history(
     without: list[str] = [_LOCKED] if _are_locked(journals, questions) else []
     more = False
     try:
-        database = Database(settings.history_url)
+        database = database_of(settings)
         try:
+            from blnk_relay.history.search import marked, search
+
             database.id()
             known = database.journals()
             numbers = {known[name].number: target for name, target in targets.items() if name in known}

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, cast
 
+from blnk_relay.history.opening import database_of
 from blnk_relay.intents.states import State
 from blnk_relay.journal.copying import OPEN
 from blnk_relay.journal.seal import Seal, keys_in
@@ -48,12 +49,11 @@ def recalled(journal: Journal, left: Status) -> Past | None:
         HistoryUnavailable: The database cannot be used.
         InvalidSettings: Its address cannot be, or what it needs is not installed.
     """
-    from blnk_relay.history.database import Database
-    from blnk_relay.history.recall import recall
-
     settings = journal.settings
-    database = Database(settings.history_url)
+    database = database_of(settings)
     try:
+        from blnk_relay.history.recall import recall
+
         database.id()
         copied = database.journals().get(f"{settings.namespace}:{journal.target}")
         if copied is None:

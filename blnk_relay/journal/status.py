@@ -407,5 +407,6 @@ def attempt_of(text: str) -> Attempt:
             count=line.get("count", 1),
             last=moment(line["last"]) if "last" in line else None,
         )
-    except (ValueError, TypeError, KeyError, AttributeError):
+    except (ValueError, TypeError, KeyError, AttributeError, OverflowError, OSError):
+        # The last two are of times that no calendar has.
         return Attempt(moment(0), "unreadable")

@@ -357,7 +357,8 @@ def test_a_row_that_shows_not_all_of_itself_is_not_taken_for_what_was_asked(shop
 
 def test_rows_of_keys_that_may_be_forgotten_are_not_looked_at(shop):
     with strangers(shop, paid("gone-1")):
-        time.sleep(1.2)
+        made_ms = shop.relay.journal().now_ms()
+        wait_until(lambda: shop.relay.journal().now_ms() > made_ms + 1_200, 10, "it to be old enough")
         settings = replace(shop.stage.settings, retention_s=0.5, key_retention_s=0.6, deadline_s=0.1)
         report = shop.audit(settings=settings, ours=("*",))
         assert (report.findings, list(report.unread.values())) == ([], [1])

@@ -22,6 +22,7 @@ from blnk_relay import (
     Write,
     bulk_transactions,
     commit_hold,
+    create_ledger,
     split_transaction,
     transaction,
 )
@@ -29,7 +30,7 @@ from blnk_relay.history import schema
 from blnk_relay.history.database import Database, Place
 from blnk_relay.history.search import narrowest, query, search
 from blnk_relay.history.upgrading import upgrade
-from blnk_relay.history.values import Ended, Movement, Name, Terms
+from blnk_relay.history.values import UNREAD, Ended, Movement, Name, Terms
 from blnk_relay.journal import copying, finding
 from blnk_relay.journal.entries import id_of
 from tests.support.cli import names, run, section
@@ -461,6 +462,11 @@ def test_where_the_key_is_missing_it_does_not_say_that_it_looked_at_all(valkey, 
         [(found, whole, told), _] = looked(hidden, **asked)
         assert (found, whole) == ([], False)
         assert "what was encrypted and copied by a worker without its key" in told
+        # What has nothing to be found by says so no longer than the key is missing, either.
+        relay.enqueue(create_ledger("Wallets"), key="ledger-1")
+        finish(journal, *journal.claim(LANE, WORKER, 10).items)
+        copy(stranger.journal(), database)
+        assert [row for row in rows_of(database, schema.names) if row["sort"] == UNREAD]
         assert looked(hidden, key="order-1")[0][1]
         relay.enqueue(top_up("1002", to="@secret-wallet"), key="order-2")
         finish(journal, *journal.claim(LANE, WORKER, 10).items)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -17,6 +16,7 @@ from tests.support.cli import run
 from tests.support.history import copy
 from tests.support.journal import LANE, WORKER, bury, enqueue, finish, pay, status, trim
 from tests.support.payments import SHOP
+from tests.support.waiting import wait_until
 
 
 @pytest.fixture
@@ -119,9 +119,10 @@ def test_what_changed_after_the_time_that_is_asked_for_is_not_found(relay: Relay
     journal, operator = relay.journal(), Operator(relay.journals, relay.bells)
     bury(relay, "poor", "other")
     copy(journal, database)
-    time.sleep(0.01)
+    copied = operator.now()
+    wait_until(lambda: operator.now() > copied, 5, "the journal's clock to go on")
     until = operator.now()
-    time.sleep(0.01)
+    wait_until(lambda: operator.now() > until, 5, "the journal's clock to go on")
     operator.replay(status(journal, "poor"), who="me", reason="funds came")
     end(journal)
     assert found(operator, until=until) == [("other", "dead", "journal")]

@@ -640,6 +640,7 @@ def test_one_intent_that_cannot_be_read_holds_up_no_other(relay, database, caplo
     for id_ in (bad, letter):
         journal.client.hset(journal.key(f"intent:{id_}"), "message", b"\xff")
     journal.client.rpush(journal.key(f"log:{bad}"), b"\xfe")
+    journal.client.rpush(journal.key(f"log:{letter}"), '{"at":1e20,"what":"sent"}')
     journal.client.rpush(journal.key("lives"), "not a line of ours")
     turn = Turn(Copier(journal, database), 0.1)
     for _ in range(5):
@@ -652,7 +653,11 @@ def test_one_intent_that_cannot_be_read_holds_up_no_other(relay, database, caplo
     assert (life["dead_class"], life["code"]) == ("refused", "NO")
     assert (journal.history_lag().uncopied, journal.history_lag().trouble) == (0, "")
     told = [record.getMessage() for record in caplog.records if "cannot be read as a whole" in record.getMessage()]
-    assert sorted(text.split()[1] for text in told) == sorted((bad, letter)), "each once"
+    assert len(told) == 3, "each once"
+    says = {bad: "(message: UnicodeDecodeError, log: UnicodeDecodeError)", letter: "(message: UnicodeDecodeError)"}
+    says["of line 0 of lives as a letter"] = "(JSONDecodeError)"
+    for what, why in says.items():
+        assert [why in text for text in told if f"intent {what} " in text] == [True], told
 
 
 def test_where_nothing_can_be_read_nothing_is_written_and_that_is_noted(relay, database, monkeypatch):

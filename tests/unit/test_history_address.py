@@ -20,6 +20,8 @@ REFUSED = (
     (f"postgresql://{SECRET}@x@127.0.0.1:1/db", "write %40"),
     (f"postgresql://u:{SECRET}@127.0.0.1:1/d@b", "write %40"),
     (f"postgresql://{SECRET}!", "host that could exist"),
+    (f"postgresql:///u:{SECRET}@127.0.0.1/db", "host that could exist"),
+    (f"postgresql://u/{SECRET}@127.0.0.1/db", "host that could exist"),
     (f"postgresql://u@/db?host={SECRET}%2540x", "host that could exist"),
     (f"sqlite:////tmp/history.db?timeout={SECRET}", "behind the '\\?'"),
     (f"sqlite:////tmp/history.db?{SECRET}=1", "behind the '\\?'"),

@@ -66,7 +66,7 @@ def upgraded(operator: Operator, who: str) -> TablesUpgraded:
         HistoryUnavailable: It cannot be reached.
     """
     from blnk_relay import InvalidSettings
-    from worker.history import database_of
+    from blnk_relay.history.opening import database_of
 
     if not operator.settings.history_url:
         raise InvalidSettings("BLNK_RELAY_HISTORY_URL is not set, so there is no database of history.")
@@ -144,7 +144,7 @@ def kept_of(settings: Settings) -> Kept:
         InvalidSettings: What it needs is not installed.
     """
     from blnk_relay import HistoryUnavailable
-    from worker.history import database_of
+    from blnk_relay.history.opening import database_of
 
     if not settings.history_url:
         return Kept()

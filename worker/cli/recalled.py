@@ -39,7 +39,7 @@ class Recollection:
 
         try:
             past = recalled(operator.journals.of(status.target), status)
-        except (HistoryUnavailable, InvalidSettings, ModuleNotFoundError) as error:
+        except (HistoryUnavailable, InvalidSettings) as error:
             self.told = f"It was trimmed from its journal, and history could not be read: {error}."
             return
         if past is None:
