@@ -1,4 +1,4 @@
-"""An intent that was trimmed from its journal, as ``show`` tells of it: by what history has."""
+"""An intent that was trimmed from its journal, as every face tells of it: by what history has."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class Recollection:
         from blnk_relay.journal.recalling import recalled
 
         try:
-            past = recalled(operator.journals.of(status.target), status)
+            past = recalled(operator.journals.any_of(status.target), status)
         except (HistoryUnavailable, InvalidSettings) as error:
             self.told = f"It was trimmed from its journal, and history could not be read: {error}."
             return

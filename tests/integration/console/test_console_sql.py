@@ -107,3 +107,18 @@ def test_large_tables_are_not_counted_row_by_row(relay, settings, asked, monkeyp
     assert whole["intents"] == 20
     assert asked.statements < before.statements
     database.close()
+
+
+def test_an_intent_that_was_trimmed_is_told_by_history(relay, settings, asked, ann):
+    database = Database(settings.history_url)
+    over(relay, database, 0, 20)
+    page = at(ann, "paid-7")
+    few = read(asked, ann, page)
+    text = ann.get(page).text
+    assert "It was trimmed from its journal; this is what history has." in text
+    assert "<dd>transaction</dd>" in text
+    over(relay, database, 1_000, 200)
+    many = read(asked, ann, page)
+    database.close()
+    assert 0 < many.statements == few.statements <= 20
+    assert many.rows == few.rows

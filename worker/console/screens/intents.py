@@ -9,6 +9,7 @@ from blnk_relay.journal.parts import telling
 from blnk_relay.journal.status import unknown
 from blnk_relay.kinds.registry import KINDS
 from worker.cli.intent import in_counts, look
+from worker.cli.recalled import Recollection
 from worker.console.answering import pretty
 from worker.console.asking import Ask, BadRequest, Onward, Page, part
 from worker.console.screens.filters import CLASSES, STATES, Filters, Listed, listed, now_of
@@ -114,7 +115,8 @@ def payload(ask: Ask) -> Page:
 
 def _shown(ask: Ask, status: Status, told: str = "") -> Page:
     operator = ask.operator
-    seen = look(operator, status)
+    past = Recollection(operator, status, look(operator, status))
+    status, seen = past.status, past.seen
     rows = telling(seen.parts, MOST_ROWS)
     values = {
         "status": status,
@@ -126,6 +128,7 @@ def _shown(ask: Ask, status: Status, told: str = "") -> Page:
         "more_rows": len(seen.parts) - len(rows),
         "lacking": seen.lacking,
         "payload": told,
+        "past": past.told,
         "live_path": address(status),
         "now": now_of(operator, status.target),
         "address": address,
