@@ -12,6 +12,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
+from starlette.routing import compile_path
 
 from blnk_relay import InvalidSettings, Settings
 from blnk_relay.journal.journals import Journals
@@ -99,10 +100,20 @@ def test_no_form_is_taken_from_elsewhere(house, ann, door):
 
 
 def test_a_get_is_never_a_post_and_a_post_never_a_get(ann):
-    for door in DOORS:
-        other = {"GET": "DELETE", "POST": "PUT"}[door.method]
-        answer = ann.session.request(other, ann.url + filled(door.path), allow_redirects=False, timeout=30)
-        assert answer.status_code in (404, 405), door
+    patterns = [(door.method, compile_path(door.path)[0]) for door in DOORS]
+    for path in {filled(door.path) for door in DOORS}:
+        for method in ("GET", "POST", "PUT", "DELETE"):
+            if not any(method == taken and pattern.match(path) for taken, pattern in patterns):
+                answer = ann.session.request(method, ann.url + path, allow_redirects=False, timeout=30)
+                assert answer.status_code == 405, (method, path)
+
+
+def test_a_form_that_has_a_field_twice_is_refused(ann):
+    token = ann.form_token()
+    body = f"form_token={token}&count=1&reason=x&class=refused&class=unknown"
+    headers = {"Content-Type": "application/x-www-form-urlencoded"}
+    answer = ann.session.post(ann.url + "/letters/discard", body, headers=headers, allow_redirects=False, timeout=30)
+    assert (answer.status_code, "a name twice" in readable(answer.text)) == (400, True)
 
 
 @pytest.mark.parametrize("right", RIGHTS)
@@ -215,6 +226,13 @@ def test_one_network_of_ipv6_is_one_address():
         attempts.begin(f"2001:db8::{number}")
     assert attempts.begin("2001:db8::ffff") > 0
     assert not attempts.begin("2001:db8:0:1::1")
+    # What a socket of both sorts shows of version 4 are as many addresses as there are.
+    for number in range(MOST_WRONG):
+        assert not attempts.begin(f"::ffff:192.0.2.{number}")
+    assert not attempts.begin("::ffff:198.51.100.7")
+    for _ in range(MOST_WRONG - 1):
+        assert not attempts.begin("198.51.100.7")
+    assert attempts.begin("::ffff:198.51.100.7") > 0
 
 
 def test_keys_and_the_printed_token_are_not_guessed_as_keys_either(journals):

@@ -14,7 +14,7 @@ from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import PlainTextResponse, RedirectResponse, Response
-from starlette.routing import BaseRoute, Mount, Route
+from starlette.routing import BaseRoute, Mount, Route, request_response
 from starlette.staticfiles import StaticFiles
 from starlette.types import Receive, Scope, Send
 
@@ -103,7 +103,11 @@ class Console:
         self.pulse = Pulse(self._hands, self._operators[False], self.errands)
         self._exposition = Exposition(journals)
         handlers: Any = {RelayError: self._failed, HTTPException: self._odd, Exception: self._broken}
-        self._app = Guard(Starlette(routes=self._routes(), exception_handlers=handlers), settings)
+        served = Starlette(routes=self._routes(), exception_handlers=handlers)
+        # Whatever no route is for; one that all would match has to stand behind those that match but for the method.
+        served.router.redirect_slashes = False
+        served.router.default = request_response(self._nowhere)
+        self._app = Guard(served, settings)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve, as ASGI says."""
@@ -132,7 +136,6 @@ class Console:
             Route(METRICS, self._metrics, methods=["GET"]),
             Route("/live", self._live, methods=["GET"]),
             *(Route(door.path, partial(self._enter, door), methods=[door.method]) for door in DOORS),
-            Route("/{rest:path}", self._nowhere, methods=["GET", "POST"]),
         ]
 
     async def _enter(self, door: Door, request: Request) -> Response:
@@ -243,8 +246,6 @@ class Console:
 
     async def _odd(self, request: Request, error: HTTPException) -> Response:
         """What is asked for in another way than it can be."""
-        if request.scope.get("endpoint") == self._nowhere:
-            return await self._nowhere(request)
         if arriving.for_scripts(request):
             response = refusal(error.status_code, "OtherMethod", "this address is there for another method")
         else:
@@ -414,18 +415,17 @@ async def _body(request: Request) -> bytes:
 
 def _fields(body: bytes) -> dict[str, str]:
     try:
-        return dict(
-            parse_qsl(body.decode("ascii"), keep_blank_values=True, max_num_fields=_MOST_FIELDS, errors="strict")
-        )
+        pairs = parse_qsl(body.decode("ascii"), keep_blank_values=True, max_num_fields=_MOST_FIELDS, errors="strict")
     except ValueError:
         raise BadRequest("what was sent is not a form of this console") from None
+    return _members(pairs)
 
 
 def _members(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """What a JSON object has; of what it has twice nobody can tell which is meant."""
+    """What a form or a JSON object has; of what it has twice nobody can tell which is meant."""
     found = dict(pairs)
     if len(found) < len(pairs):
-        raise BadRequest("what was sent has a name twice in one object")
+        raise BadRequest("what was sent has a name twice")
     return found
 
 

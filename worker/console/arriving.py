@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from ipaddress import IPv4Address, IPv6Address, ip_address
 from urllib.parse import quote
 
 from starlette.requests import Request
@@ -15,6 +16,20 @@ def address(request: Request) -> str:
     """Where the connection comes from, whatever its headers say."""
     known = request.scope.get("client")
     return str(known[0]) if known else ""
+
+
+def ip(text: str) -> IPv4Address | IPv6Address | None:
+    """An address as a number, None where it is none: to a socket of both sorts one of version 4 comes as one of 6.
+
+    Example:
+        >>> ip("::ffff:192.0.2.7")
+        IPv4Address('192.0.2.7')
+    """
+    try:
+        known = ip_address(text)
+    except ValueError:
+        return None
+    return known.ipv4_mapped or known if isinstance(known, IPv6Address) else known
 
 
 def root(request: Request) -> str:

@@ -7,11 +7,8 @@ from typing import Any
 
 from marshmallow import Schema, fields
 
+from worker.console.api import schemas
 from worker.console.asking import BadRequest, Door
-
-
-class _Nothing(Schema):
-    """Nothing at all."""
 
 
 def check(door: Door, query: Sequence[tuple[str, str]], form: Mapping[str, Any]) -> None:
@@ -27,9 +24,10 @@ def check(door: Door, query: Sequence[tuple[str, str]], form: Mapping[str, Any])
     Raises:
         BadRequest: Something is not taken, or not as it is; its name is said.
     """
-    nothing = _Nothing if door.api else None
+    nothing = schemas.Nothing if door.api else None
     if (schema := door.about.get("query", nothing)) is not None:
-        _check(schema(), _once(schema(), query))
+        taken = schema()
+        _check(taken, _once(taken, query))
     if (schema := door.about.get("body", nothing)) is not None:
         _check(schema(), form)
 

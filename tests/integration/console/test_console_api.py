@@ -92,6 +92,8 @@ def test_a_body_that_is_no_object_of_ours_is_refused_by_the_api(relay, script, b
     ("method", "path", "status"),
     [
         ("PUT", "/api/v1/kinds", 405),
+        ("POST", "/api/v1/kinds", 405),
+        ("GET", "/api/v1/jobs/5f0c2a91/stop", 405),
         ("DELETE", "/api/v1/letters/replay", 405),
         ("PUT", "/api/v1/nothing", 404),
         ("DELETE", "/api/v2/kinds", 404),

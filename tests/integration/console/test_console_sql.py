@@ -117,6 +117,9 @@ def test_an_intent_that_was_trimmed_is_told_by_history(relay, settings, asked, a
     text = ann.get(page).text
     assert "It was trimmed from its journal; this is what history has." in text
     assert "<dd>transaction</dd>" in text
+    told = ann.get(f"/api/v1{page}").json()
+    assert told["history"] == {"told": "It was trimmed from its journal; this is what history has.", "letters": []}
+    assert (told["intent"]["kind"], told["intent"]["outcome"]) == ("transaction", "applied")
     over(relay, database, 1_000, 200)
     many = read(asked, ann, page)
     database.close()

@@ -20,6 +20,7 @@ from worker.cli.history import history_json
 from worker.cli.intent import look, seen_json
 from worker.cli.jobs import job_json
 from worker.cli.output import stamp
+from worker.cli.recalled import Recollection
 from worker.cli.summary import causes_json
 from worker.console.asking import Ask, BadRequest, Data
 from worker.console.errands import Errand
@@ -95,10 +96,12 @@ def problems_(ask: Ask) -> Data:
 def intent(ask: Ask) -> Data:
     """One intent with its life and its neighbours."""
     status, operator = intents.of_path(ask), ask.operator
-    plan = operator.plan(status) if status.state == "dead" else None
+    past = Recollection(operator, status, look(operator, status))
+    plan = operator.plan(past.status) if past.status.state == "dead" else None
     return Data(
         {
-            **seen_json(status, look(operator, status), intents.MOST_ROWS),
+            **seen_json(past.status, past.seen, intents.MOST_ROWS),
+            **past.json(),
             "replay": None if plan is None else {"way": plan.way.value, "why": plan.why},
         }
     )
@@ -120,7 +123,7 @@ def act(ask: Ask) -> Data:
 
 def plan(ask: Ask) -> Data:
     """What a replay or a discard of many letters would do; changes nothing."""
-    _, _, made = many.plan(ask, ask.query)
+    _, made = many.plan(ask, ask.query)
     return Data(
         {
             "what": made.what,

@@ -120,6 +120,24 @@ class Rows(Schema):
     lacking = _text("Why they cannot be told; empty where they can.")
 
 
+class PastLetter(Schema):
+    """What an intent was as a dead letter, by history."""
+
+    died = _time()
+    dead_class = _text()
+    code = _text()
+    message = _text()
+    closed = _text("What became of the letter: replayed or discarded; empty for neither.")
+    closed_at = _time()
+
+
+class Recalled(Schema):
+    """What history has of an intent that was trimmed from its journal."""
+
+    told = _text("In words.")
+    letters = fields.List(fields.Nested(PastLetter))
+
+
 class IntentWhole(Schema):
     """One intent, with its life and its neighbours."""
 
@@ -128,6 +146,7 @@ class IntentWhole(Schema):
     around = fields.Nested(Neighbours)
     rows = fields.Nested(Rows)
     replay = fields.Nested(Plan, allow_none=True, metadata={"description": "Of a dead letter alone."})
+    history = fields.Nested(Recalled, metadata={"description": "Only of an intent that was trimmed."})
 
 
 class IntentPage(Schema):

@@ -26,8 +26,6 @@ def intents(ask: Ask) -> Page | Onward:
     """The list; with a key or an id, the intent itself."""
     filters = Filters.read(ask.query)
     if key := ask.query.get("key", "").strip():
-        if len(key) > _MOST_KEY:
-            raise BadRequest(f"a key must not be longer than {_MOST_KEY} characters")
         those = known_as(ask.operator, key, filters.target)
         if len(those) == 1:
             return Onward(address(those[0]))
@@ -47,9 +45,12 @@ def known_as(operator: Operator, key: str, target: str) -> list[Status]:
     """Intents that are known under a key or an id: in a target, or in all of them where none is named.
 
     Raises:
+        BadRequest: It is longer than any.
         NotFound: There is none.
         JournalUnavailable: There is none where one could look, and one could not look everywhere.
     """
+    if len(key) > _MOST_KEY:
+        raise BadRequest(f"a key must not be longer than {_MOST_KEY} characters")
     journals = [operator.journals.any_of(name) for name in ([target] if target else operator.settings.ledgers)]
 
     def look(journal: Journal) -> Status | NotFound:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import timedelta
-from typing import Any
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import Any, Literal
 
 from blnk_relay import ManyPlan, Refused
 from blnk_relay.replay import PERHAPS_REPLAYED
@@ -20,7 +21,7 @@ MOST = 10_000
 AT_ONCE = 2_000
 
 
-def plan(ask: Ask, given: Mapping[str, Any]) -> tuple[str, Filters, ManyPlan]:
+def plan(ask: Ask, given: Mapping[str, Any]) -> tuple[str, ManyPlan]:
     """What a replay or a discard of the letters that are asked for would do; changes nothing.
 
     Args:
@@ -30,11 +31,39 @@ def plan(ask: Ask, given: Mapping[str, Any]) -> tuple[str, Filters, ManyPlan]:
     Raises:
         BadRequest: Nothing says which letters.
     """
-    what, filters = asked_for(ask, given)
-    return what, filters, made(ask, what, filters)
+    asked = asked_for(ask, given)
+    return asked.what, made(ask, asked)
 
 
-def asked_for(ask: Ask, given: Mapping[str, Any]) -> tuple[str, Filters]:
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What is to be done, and with which letters.
+
+    Attributes:
+        what: ``replay`` or ``discard``.
+        filters: Which, their times as they were seen when it was asked: the letters are the same ones, however long it
+            takes to look at each. What dies from then on was not looked at, and is left alone.
+        since: Those times.
+        until: Those times.
+    """
+
+    what: Literal["replay", "discard"]
+    filters: Filters
+    since: datetime | None
+    until: datetime
+
+    @property
+    def narrowed(self) -> dict[str, Any]:
+        """As an operator's hands take it."""
+        filters = self.filters
+        narrowed = {"kind": filters.kind, "code": filters.code, "dead_class": filters.dead_class}
+        return {name: text or None for name, text in (narrowed | {"target": filters.target}).items()} | {
+            "since": self.since,
+            "until": self.until,
+        }
+
+
+def asked_for(ask: Ask, given: Mapping[str, Any]) -> Asked:
     """What is to be done, and with which letters.
 
     Raises:
@@ -46,26 +75,18 @@ def asked_for(ask: Ask, given: Mapping[str, Any]) -> tuple[str, Filters]:
     filters = Filters.read(given)
     if not (given.get("all") in YES or filters.scope):
         raise BadRequest("say which letters: a kind, a code, a class, a target, a time, or all of them")
-    return what, filters
-
-
-def made(ask: Ask, what: str, filters: Filters) -> ManyPlan:
-    """The plan of letters that died until now, or until the time that the filters say."""
-    operator = ask.operator
     kind, code, target = filters.kind or None, filters.code or None, filters.target or None
-    operator.check_filters(("dead",), kind=kind, code=code, target=target)
-    now = now_of(operator, target)
+    ask.operator.check_filters(("dead",), kind=kind, code=code, target=target)
+    now = now_of(ask.operator, target)
     since, until = filters.times(now)
-    return operator.plan_many(
-        "replay" if what == "replay" else "discard",
-        kind=kind,
-        code=code,
-        dead_class=filters.dead_class or None,
-        since=since,
-        until=until or now + timedelta(milliseconds=1),
-        target=target,
-        most=MOST,
-    )
+    until = until or now + timedelta(milliseconds=1)
+    seen = replace(filters, since=stamp(since) or "", until=stamp(until) or "")
+    return Asked("replay" if what == "replay" else "discard", seen, since, until)
+
+
+def made(ask: Ask, asked: Asked) -> ManyPlan:
+    """The plan of letters that died until then."""
+    return ask.operator.plan_many(asked.what, **asked.narrowed, most=MOST)
 
 
 def needed_for(ask: Ask, what: str, found: ManyPlan) -> tuple[Right, str]:
@@ -84,20 +105,15 @@ def confirm(ask: Ask) -> Page:
 
     Of very many letters the page comes at once, with what is counted of their causes, and asks for the plan itself.
     """
-    what, filters = asked_for(ask, ask.query)
-    if ask.query.get("whole") not in YES and (first := at_first(ask, what, filters)) is not None:
+    asked = asked_for(ask, ask.query)
+    if ask.query.get("whole") not in YES and (first := at_first(ask, asked)) is not None:
         return first
-    found = made(ask, what, filters)
-    right, why = needed_for(ask, what, found)
-    now = now_of(ask.operator, filters.target or None)
-    since, until = filters.times(now)
+    found = made(ask, asked)
+    right, why = needed_for(ask, asked.what, found)
     values = {
-        "what": what,
-        "filters": filters,
+        "what": asked.what,
+        "filters": asked.filters,
         "plan": found,
-        # What dies from now on was not looked at, and is left alone.
-        "until": stamp(until or now + timedelta(milliseconds=1)),
-        "since": stamp(since) or "",
         "everything": ask.query.get("all") in YES,
         "lacking": "" if ask.person.may(right) else right.value,
         "why": why,
@@ -107,25 +123,16 @@ def confirm(ask: Ask) -> Page:
     return Page("many.html", values)
 
 
-def at_first(ask: Ask, what: str, filters: Filters) -> Page | None:
+def at_first(ask: Ask, asked: Asked) -> Page | None:
     """What is counted of very many letters; None where they are few, or not all of them are counted by their cause."""
-    operator = ask.operator
-    kind, code, target = filters.kind or None, filters.code or None, filters.target or None
-    operator.check_filters(("dead",), kind=kind, code=code, target=target)
-    now = now_of(operator, target)
-    # From here on the letters are the same ones, however long it takes to look at each.
-    since, until = filters.times(now)
-    until = until or now + timedelta(milliseconds=1)
-    counted = operator.causes(
-        kind=kind, code=code, dead_class=filters.dead_class or None, since=since, until=until, target=target
-    )
+    counted = ask.operator.causes(**asked.narrowed)
     count = sum(cause.count for cause in counted.causes)
     if count <= AT_ONCE or counted.uncounted or counted.away:
         return None
-    query = filters.query(since=stamp(since) or "", until=stamp(until) or "", whole="yes")
+    query = asked.filters.query(whole="yes")
     if ask.query.get("all") in YES:
         query["all"] = "yes"
-    values = {"what": what, "causes": counted.causes, "count": count, "most": MOST, "whole": query}
+    values = {"what": asked.what, "causes": counted.causes, "count": count, "most": MOST, "whole": query}
     return Page("many_counted.html", values)
 
 
@@ -137,7 +144,7 @@ def begun(ask: Ask) -> tuple[str, ManyPlan]:
         BadRequest: The number that was typed is not a number, or there is no reason.
         Refused: The plan has another number of letters now.
     """
-    what, _, found = plan(ask, ask.form)
+    what, found = plan(ask, ask.form)
     right, why = needed_for(ask, what, found)
     if not ask.person.may(right):
         raise NotAllowed(f"{why} takes the right {right.value!r}, which {ask.person.name} does not have")

@@ -8,6 +8,8 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable
 
+from worker.console import arriving
+
 #: Wrong tries that are let through at once, and seconds until one more is.
 MOST_WRONG, EACH_S = 5, 12.0
 
@@ -50,8 +52,7 @@ class Attempts:
 
 def _place(address: str) -> str:
     """What counts as one place: an address, or the network that one household of IPv6 has to itself."""
-    try:
-        known = ipaddress.ip_address(address)
-    except ValueError:
-        return address
-    return str(ipaddress.ip_network((known, 64), strict=False)) if known.version == 6 else address  # noqa: PLR2004
+    known = arriving.ip(address)
+    if isinstance(known, ipaddress.IPv6Address):
+        return str(ipaddress.ip_network((known, 64), strict=False))
+    return address if known is None else str(known)

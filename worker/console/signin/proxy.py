@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import hmac
-import ipaddress
 from collections.abc import Sequence
 
+from worker.console import arriving
 from worker.console.settings import ConsoleSettings
 from worker.console.signin.rights import Person, name_in, rights_of
 
@@ -45,13 +45,8 @@ class Proxy:
         return Person(name, rights_of([group for group in groups if group], self._settings))
 
     def _is_the_proxy(self, client: str, secret: str | None) -> bool:
-        try:
-            address = ipaddress.ip_address(client)
-        except ValueError:
-            return False
-        if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped:
-            address = address.ipv4_mapped
-        known = any(address in network for network in self._networks)
+        address = arriving.ip(client)
+        known = address is not None and any(address in network for network in self._networks)
         right = hmac.compare_digest((secret or "").encode(), self._settings.proxy_secret.encode())
         return known and right
 
