@@ -81,7 +81,7 @@ mutants: install
 mutants-part: install
 	$(BIN)/python -m tests.mutants --part commit/12
 
-# Every small change of the rules about the ledger; what no test notices has to be known (tests/mutants/survivors.toml).
+# Every small change of the rules about the ledger; what no test notices has to be known (tests/mutants/survivors).
 mutate: install
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --group mutation
 	$(BIN)/python -m tests.mutants.core
