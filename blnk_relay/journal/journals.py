@@ -341,8 +341,21 @@ def reached(those: Iterable[S], read: Callable[[S], T]) -> list[tuple[S, T]]:
     Raises:
         JournalUnavailable: None can be.
     """
-    found: list[tuple[S, T]] = []
+    return list(_reached(those, read))
+
+
+def first_reached(those: Iterable[S], read: Callable[[S], T]) -> T:
+    """What is read from the first of several that can be reached.
+
+    Raises:
+        JournalUnavailable: None can be.
+    """
+    return next(found for _, found in _reached(those, read))
+
+
+def _reached(those: Iterable[S], read: Callable[[S], T]) -> Iterator[tuple[S, T]]:
     failure: JournalUnavailable | None = None
+    some = False
     silent: set[object] = set()
     for one in those:
         # Journals on one server share its client; of anything else nobody knows what answers for it.
@@ -350,14 +363,48 @@ def reached(those: Iterable[S], read: Callable[[S], T]) -> list[tuple[S, T]]:
         if server is not None and server in silent:
             continue
         try:
-            found.append((one, read(one)))
+            found = read(one)
         except JournalUnavailable as error:
             failure = error
             if server is not None and is_silent(error):
                 silent.add(server)
-    if failure is not None and not found:
+        else:
+            some = True
+            yield one, found
+    if failure is not None and not some:
         raise failure
-    return found
+
+
+def as_far_as_reached(
+    those: Sequence[tuple[Journal, Iterator[T]]], merge: Callable[[list[Iterator[T]]], Iterable[T]], away: list[str]
+) -> Iterator[T]:
+    """What is read bit by bit from several journals at once, as far as they can be reached.
+
+    Args:
+        those: The journals, each with what is read from it.
+        merge: Makes one of them.
+        away: Is told the targets of those that could not be reached, or not to the end.
+
+    Raises:
+        JournalUnavailable: None can be; when its end is come to.
+    """
+    silent: set[object] = set()
+    failures: list[JournalUnavailable] = []
+
+    def as_far(journal: Journal, found: Iterator[T]) -> Iterator[T]:
+        try:
+            if journal.client not in silent:
+                yield from found
+                return
+        except JournalUnavailable as error:
+            failures.append(error)
+            if is_silent(error):
+                silent.add(journal.client)
+        away.append(journal.target)
+
+    yield from merge([as_far(journal, found) for journal, found in those])
+    if failures and len(away) == len(those):
+        raise failures[-1]
 
 
 def is_silent(error: JournalUnavailable) -> bool:

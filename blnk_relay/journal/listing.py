@@ -79,11 +79,14 @@ class ListBound:
         most: So many of each journal may turn out not to fit; None to look at all of them, however many there are.
         step: Told how many more were looked at.
         cut: The journals in which it ended early; complete once the list has ended.
+        away: Targets of the journals that did not answer, or not to the end: nothing more of them is in the list.
+            Known of all once the list has begun, but for those that go away meanwhile.
     """
 
     most: int | None = MOST_MISSED
     step: Callable[[int], None] = lambda _: None
     cut: list[CutShort] = field(default_factory=list)
+    away: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,7 @@ import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -28,6 +29,8 @@ LOOKS = {
     ("lanes",): "lanes",
     ("history", "status"): "journals",
     ("dead", "summary"): "causes",
+    ("list",): "intents",
+    ("dead", "list"): "letters",
 }
 
 
@@ -149,6 +152,33 @@ def test_whoever_looks_at_all_is_told_of_which_target_nothing_is_known(second, l
         assert {row.get("target", "us") for row in document[LOOKS[look]]} <= {"us"}
         assert "Nothing is known of eu" in run(*look, "-o", "csv").err
     assert run(*look, "--json").json["away"] == []
+
+
+@pytest.mark.parametrize(
+    "look",
+    [
+        *LOOKS,
+        ("log", "--since", "12h"),
+        ("dead", "list", "--since", "2h"),
+        ("dead", "list", "--code", "NOT_KNOWN_WHERE_ONE_CAN_LOOK"),
+        ("list", "--state", "dead", "--until", "1h"),
+        ("find", "--code", "NO_SUCH_CODE", "--since", "2h"),
+    ],
+    ids=" ".join,
+)
+def test_it_makes_no_difference_whether_the_target_that_is_away_is_named_first(two, second, monkeypatch, look):
+    for name, value in as_environment(replace(two, targets=two.targets[::-1])).items():
+        monkeypatch.setenv(name, value)
+    with Relay(two) as relay, Operator(relay.journals, relay.bells) as operator:
+        assert operator.now()
+    with away(second):
+        seen = run(*look)
+        assert seen.code == 0, seen.err
+        assert "eu" in seen.out + seen.err
+        with Relay(replace(two, targets=two.targets[::-1])) as relay, Operator(relay.journals, relay.bells) as operator:
+            assert operator.now() == pytest.approx(operator.now("us"), abs=timedelta(seconds=5))
+            with pytest.raises(JournalUnavailable):
+                operator.now("eu")
 
 
 @pytest.mark.usefixtures("two")

@@ -71,10 +71,10 @@ def dead_list(
     """
     with opened() as access:
         span = (since, until)
-        found, cut = listed(
+        found, cut, away = listed(
             access, ("dead",), dead_class, kind=kind, code=code, target=target, span=span, most=limit + 1, whole=whole
         )
-    listing(found, limit, "letters", as_json=as_json, cut=cut)
+    listing(found, limit, "letters", as_json=as_json, cut=cut, away=away)
 
 
 @dead.command("show", epilog=example("blnk-relay dead show order-42"))

@@ -31,7 +31,7 @@ from worker.cli.options import (
     who_option,
     whole_option,
 )
-from worker.cli.output import WIDTH, clock, emit, fields, plain, progress, say, several, span, table
+from worker.cli.output import WIDTH, clock, emit, fields, plain, progress, remark_away, say, several, span, table
 from worker.cli.recalled import Recollection
 from worker.cli.spans import times_at
 
@@ -152,11 +152,11 @@ def list_(
     asked = states or UNFINISHED
     with opened() as access:
         span = (since, until)
-        found, cut = listed(
+        found, cut, away = listed(
             access, asked, dead_class, kind=kind, code=code, target=target, span=span, most=limit + 1, whole=whole
         )
-        nobody = "" if found or cut or code is None else never(access, code)
-    listing(found, limit, "intents", as_json=as_json, nobody=nobody, cut=cut)
+        nobody = "" if found or cut or away or code is None else never(access, code)
+    listing(found, limit, "intents", as_json=as_json, nobody=nobody, cut=cut, away=away)
 
 
 def listed(
@@ -170,8 +170,11 @@ def listed(
     span: tuple[datetime | timedelta | None, datetime | timedelta | None],
     most: int,
     whole: bool,
-) -> tuple[list[Status], Mapping[StateName, Sequence[CutShort]]]:
-    """Up to ``most`` intents of some states, the newest of all of them first, and where it did not look to the end.
+) -> tuple[list[Status], Mapping[StateName, Sequence[CutShort]], Sequence[str]]:
+    """Up to ``most`` intents of some states, the newest of all of them first.
+
+    Returns:
+        The intents; where it did not look to the end; and targets whose journals could not be reached.
 
     Raises:
         NotFound: A filter cannot match anything.
@@ -183,6 +186,7 @@ def listed(
     since, until = times_at(*span, now)
     found: list[Status] = []
     cut: dict[StateName, Sequence[CutShort]] = {}
+    away: dict[str, None] = {}
     with progress("looking through the intents", None) if whole else nullcontext(lambda _: None) as step:
         for state in dict.fromkeys(states):
             bound = ListBound(most=None, step=step) if whole else ListBound()
@@ -190,12 +194,13 @@ def listed(
                 state, kind=kind, code=code, dead_class=dead_class, target=target, since=since, until=until, bound=bound
             )
             found += islice(those, most)
+            away |= dict.fromkeys(bound.away)
             if bound.cut:
                 cut[state] = tuple(bound.cut)
             if len(states) > 1:
                 found.sort(key=lambda status: status.updated.timestamp() if status.updated else 0.0, reverse=True)
                 del found[most:]
-    return found, cut
+    return found, cut, tuple(away)
 
 
 def never(access: Access, code: str) -> str:
@@ -217,6 +222,7 @@ def listing(
     as_json: bool,
     nobody: str = "",
     cut: Mapping[StateName, Sequence[CutShort]] = MappingProxyType({}),
+    away: Sequence[str] = (),
 ) -> None:
     """Print a list that may hold one more than the limit, which says that there are more.
 
@@ -227,6 +233,7 @@ def listing(
         as_json: For programs.
         nobody: What to say to people of an empty list.
         cut: Where it did not look to the end.
+        away: Targets whose journals could not be reached.
     """
     shown, more = found[:limit], len(found) > limit
     if as_json:
@@ -235,7 +242,7 @@ def listing(
             for state, those in cut.items()
             for one in those
         ]
-        emit({name: [intent_json(status) for status in shown], "more": more, "cut": ended})
+        emit({name: [intent_json(status) for status in shown], "more": more, "cut": ended, "away": list(away)})
         return
     rows = [
         (
@@ -256,6 +263,7 @@ def listing(
         for status in shown
     ]
     table(_LISTED, rows, name=name)
+    remark_away(away)
     if nobody:
         say(plain(f"Nothing is listed: {nobody}."))
         return

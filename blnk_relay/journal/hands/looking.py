@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import heapq
 from collections import Counter
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Unpack
@@ -16,6 +16,7 @@ from blnk_relay.journal.actions import Action, Asked, Place, as_actions, kinds_o
 from blnk_relay.journal.gathered import Gathered
 from blnk_relay.journal.hands.base import Hands
 from blnk_relay.journal.journal import Journal
+from blnk_relay.journal.journals import as_far_as_reached, first_reached
 from blnk_relay.journal.question import Asking, Question
 from blnk_relay.journal.status import Attempt, Status, moment
 
@@ -120,9 +121,14 @@ class Looking(Hands):
         """The time of a target's journal, which all times of its intents and letters come from.
 
         Args:
-            target: Which; the first of the settings when None.
+            target: Which; the first of the settings that can be reached when None.
+
+        Raises:
+            NotFound: There is no such target.
+            JournalUnavailable: It cannot be reached, or none can.
         """
-        return moment(self._journal(target).now_ms())
+        targets = self.settings.ledgers if target is None else (target,)
+        return moment(first_reached(map(self.journals.any_of, targets), Journal.now_ms))
 
     def overview(self, target: str | None = None) -> Overview:
         """Depths, ages, gates and counters.
@@ -259,23 +265,28 @@ class Looking(Hands):
             key: Only the intent with this key or id.
             target: Only of this ledger.
             oldest_first: The other way round.
-            bound: How far to look for those that fit, where somebody waits for the answer; to the end when None.
+            bound: How far to look for those that fit, where somebody waits for the answer, and who is told where a
+                journal did not answer; to the end of all of them when None.
             after: Behind which place to go on, of a state that is listed by the time at which intents came into it.
 
         Raises:
             NotFound: There is no such target.
-            JournalUnavailable: Redis did not answer.
+            JournalUnavailable: A journal did not answer; with a bound, none did.
         """
         from blnk_relay.journal.listing import ListBound, Listing, Wanted
 
         wanted = Wanted(state, kind, code, since, until, dead_class)
-        bound = bound or ListBound(most=None)
+        told = bound or ListBound(most=None)
         those = [
-            Listing(journal).listed(wanted, key=key, oldest_first=oldest_first, bound=bound, after=after)
+            (journal, Listing(journal).listed(wanted, key=key, oldest_first=oldest_first, bound=told, after=after))
             for journal in self._journals(target)
         ]
-        merged_ = heapq.merge(*those, key=lambda found: (found[0], found[1].id), reverse=not oldest_first)
-        return (status for _, status in merged_)
+
+        def merge(some: Iterable[Iterator[tuple[float, Status]]]) -> Iterator[tuple[float, Status]]:
+            return heapq.merge(*some, key=lambda found: (found[0], found[1].id), reverse=not oldest_first)
+
+        found = as_far_as_reached(those, merge, told.away) if bound else merge(listed for _, listed in those)
+        return (status for _, status in found)
 
     def check_filters(
         self,
@@ -294,16 +305,17 @@ class Looking(Hands):
             target: A ledger; one that the settings no longer name counts as known while there is a journal of it.
 
         Raises:
-            NotFound: There is no such kind or target, or no letter ever died of this code.
-            JournalUnavailable: Redis did not answer.
+            NotFound: There is no such kind or target, or no letter ever died of this code, as far as all journals say.
+            JournalUnavailable: No Redis answered.
         """
         from blnk_relay.journal.listing import Listing, check_filters, expect
 
         if target is not None and target not in self.settings.ledgers:
             expect("target", target, {*self.settings.ledgers, *self.journals.unnamed()})
         if kind is not None or code is not None:
-            known = [Listing(journal).known() for journal in self._journals(target)]
-            check_filters(known, states, kind=kind, code=code)
+            known = self._of_each(lambda journal: Listing(journal).known(), target)
+            if not known.away:
+                check_filters(known, states, kind=kind, code=code)
 
     def codes(self, target: str | None = None) -> tuple[str, ...]:
         """Codes that letters ever died of, from the counters.

@@ -141,7 +141,18 @@ def test_with_one_of_two_journals_away_every_screen_says_of_which_nothing_is_kno
     journals = Journals(two)
     with listening(journals, ConsoleSettings(port=0, api_keys=(KEYS["viewer"],))) as house:
         ann, script = house.let_in(), house.visitor(Authorization="Bearer viewer")
-        for path in ("/", "/lanes", "/jobs", "/workers", "/actions", "/history", "/journals", "/problems"):
+        for path in (
+            "/",
+            "/lanes",
+            "/jobs",
+            "/workers",
+            "/actions",
+            "/history",
+            "/journals",
+            "/problems",
+            "/intents",
+            "/letters",
+        ):
             assert "Out of reach: eu" in readable(ann.page(path)), path
             asked = {"/": "/overview"}.get(path, path)
             assert script.get(f"/api/v1{asked}").json()["away"] == ["eu"], path

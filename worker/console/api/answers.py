@@ -84,7 +84,8 @@ def letters_(ask: Ask) -> Data:
 
 
 def _page(found: Listed) -> Data:
-    return Data({"intents": [intent_json(one) for one in found.rows], "more": found.more, "after": found.after})
+    rows = [intent_json(one) for one in found.rows]
+    return Data({"intents": rows, "more": found.more, "after": found.after, "away": list(found.away)})
 
 
 def problems_(ask: Ask) -> Data:

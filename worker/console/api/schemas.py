@@ -155,6 +155,7 @@ class IntentPage(Schema):
     intents = fields.List(fields.Nested(Intent))
     more = fields.Boolean()
     after = _text("To be given for the next page; empty where there is none.")
+    away = _away()
 
 
 class Payload(Schema):

@@ -9,7 +9,7 @@ from blnk_relay import Action, Operator
 from blnk_relay.journal.actions import Place
 from worker.cli.log import WHAT, result_of
 from worker.console.asking import Ask, BadRequest, Page
-from worker.console.screens.filters import PAGE, Filters, now_of
+from worker.console.screens.filters import PAGE, Filters
 
 #: Longest name that is asked for.
 _MOST_WHO = 100
@@ -47,7 +47,7 @@ def _page(operator: Operator, filters: Filters, who: str, what: str) -> Told:
         after = Place.read(filters.after) if filters.after else None
     except ValueError as error:
         raise BadRequest(f"after: {error}") from None
-    since, until = filters.times(now_of(operator, filters.target or None))
+    since, until = filters.times(operator.now(filters.target or None))
     found = operator.actions(
         since=since,
         until=until,

@@ -8,9 +8,8 @@ from datetime import datetime
 from itertools import islice
 from typing import TypeVar, cast, get_args
 
-from blnk_relay import DeadClassName, JournalUnavailable, ListBound, Operator, StateName, Status
+from blnk_relay import DeadClassName, ListBound, Operator, StateName, Status
 from blnk_relay.intents.states import TIMED, UNFINISHED, State
-from blnk_relay.journal.journals import by_server, is_silent
 from blnk_relay.journal.listing import ListPlace
 from blnk_relay.journal.status import milliseconds
 from worker.cli.output import stamp
@@ -125,26 +124,6 @@ def _read(reader: Callable[[str], T], text: str, name: str) -> T:
         raise BadRequest(f"{name}: {error}") from None
 
 
-def now_of(operator: Operator, target: str | None = None) -> datetime:
-    """The time of a journal; where none is asked for, that of the first that can be reached.
-
-    Raises:
-        JournalUnavailable: None can be.
-    """
-    if target is not None:
-        return operator.now(target)
-    failure: JournalUnavailable | None = None
-    for names in by_server(operator.settings):
-        for name in names:
-            try:
-                return operator.now(name)
-            except JournalUnavailable as error:
-                failure = error
-                if is_silent(error):
-                    break
-    raise failure or JournalUnavailable("there is no journal to ask for the time")
-
-
 @dataclass(frozen=True, slots=True)
 class Listed:
     """One page of a list.
@@ -154,12 +133,14 @@ class Listed:
         after: Where the next page begins; empty where there is none, or no way to go on but to narrow the list.
         more: Whether there is more than is shown.
         looked: How many of each state were looked through, where that may not be all; else 0.
+        away: Targets whose journals could not be reached: nothing of them is in it.
     """
 
     rows: Sequence[Status]
     after: str = ""
     more: bool = False
     looked: int = 0
+    away: Sequence[str] = ()
 
 
 def listed(operator: Operator, filters: Filters, states: Sequence[StateName] = ()) -> Listed:
@@ -177,11 +158,13 @@ def listed(operator: Operator, filters: Filters, states: Sequence[StateName] = (
     wanted: Sequence[StateName] = states or filters.states or cast("Sequence[StateName]", UNFINISHED)
     kind, code, target = filters.kind or None, filters.code or None, filters.target or None
     operator.check_filters(wanted, kind=kind, code=code, target=target)
-    since, until = filters.times(now_of(operator, target))
+    since, until = filters.times(operator.now(target))
     timed = len(wanted) == 1 and State(wanted[0]) in TIMED
     place = filters.place() if timed else None
     found: list[Status] = []
+    away: dict[str, None] = {}
     for state in wanted:
+        bound = ListBound(most=_MOST_LOOKED)
         those = operator.listed(
             state,
             kind=kind,
@@ -190,10 +173,11 @@ def listed(operator: Operator, filters: Filters, states: Sequence[StateName] = (
             target=target,
             since=since,
             until=until,
-            bound=ListBound(most=_MOST_LOOKED),
+            bound=bound,
             after=place,
         )
         found += islice(those, PAGE + 1)
+        away |= dict.fromkeys(bound.away)
     if len(wanted) > 1:
         found.sort(key=lambda status: status.updated.timestamp() if status.updated else 0.0, reverse=True)
     rows, more = found[:PAGE], len(found) > PAGE
@@ -202,4 +186,4 @@ def listed(operator: Operator, filters: Filters, states: Sequence[StateName] = (
     # Letters are found by their cause; all else is looked through.
     narrow = filters.kind or filters.code or filters.dead_class or (not timed and (since or until))
     partly = narrow and not more and any(state != "dead" for state in wanted)
-    return Listed(rows, after, more, _MOST_LOOKED if partly else 0)
+    return Listed(rows, after, more, _MOST_LOOKED if partly else 0, tuple(away))

@@ -11,7 +11,7 @@ from blnk_relay import FindResult, JournalUnavailable
 from blnk_relay.money import exact_decimal
 from worker.cli.find import FOUND_STATES
 from worker.console.asking import Ask, BadRequest, Page
-from worker.console.screens.filters import PAGE, Filters, now_of
+from worker.console.screens.filters import PAGE, Filters
 from worker.console.screens.intents import choices
 
 #: Longest value that is looked for.
@@ -62,7 +62,7 @@ def find(ask: Ask) -> Page:
 def _now(ask: Ask, target: str) -> datetime:
     """The time of the journals; that of this machine where none answers, for history may."""
     try:
-        return now_of(ask.operator, target or None)
+        return ask.operator.now(target or None)
     except JournalUnavailable:
         return datetime.now(UTC)
 

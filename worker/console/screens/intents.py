@@ -12,7 +12,7 @@ from worker.cli.intent import in_counts, look
 from worker.cli.recalled import Recollection
 from worker.console.answering import pretty
 from worker.console.asking import Ask, BadRequest, Onward, Page, part
-from worker.console.screens.filters import CLASSES, STATES, Filters, Listed, listed, now_of
+from worker.console.screens.filters import CLASSES, STATES, Filters, Listed, listed
 from worker.console.signin.rights import Right
 
 #: Rows of the ledger that are shown one by one.
@@ -32,7 +32,7 @@ def intents(ask: Ask) -> Page | Onward:
         rows = Listed(those)
     else:
         rows = listed(ask.operator, filters)
-    values = {"filters": filters, "listed": rows, "now": now_of(ask.operator)}
+    values = {"filters": filters, "listed": rows, "now": ask.operator.now()}
     return Page("intents.html", values | choices(ask.operator))
 
 
@@ -131,7 +131,7 @@ def _shown(ask: Ask, status: Status, told: str = "") -> Page:
         "payload": told,
         "past": past.told,
         "live_path": address(status),
-        "now": now_of(operator, status.target),
+        "now": operator.now(status.target),
         "address": address,
     }
     return Page("intent.html", values)

@@ -8,7 +8,7 @@ from blnk_relay import Refused, Status
 from blnk_relay.replay import PERHAPS_REPLAYED
 from worker.cli.output import clock, stamp
 from worker.console.asking import Ask, BadRequest, NotAllowed, Onward, Page
-from worker.console.screens.filters import Filters, listed, now_of
+from worker.console.screens.filters import Filters, listed
 from worker.console.screens.intents import address, choices, of_path
 from worker.console.signin.rights import Right
 
@@ -19,7 +19,7 @@ def letters(ask: Ask) -> Page:
     filters = replace(Filters.read(ask.query), states=())
     found = listed(ask.operator, filters, ("dead",))
     plans = [ask.operator.plan(status) for status in found.rows]
-    values = {"filters": filters, "listed": found, "plans": plans, "now": now_of(ask.operator), "address": address}
+    values = {"filters": filters, "listed": found, "plans": plans, "now": ask.operator.now(), "address": address}
     return Page("letters.html", values | choices(ask.operator))
 
 

@@ -11,7 +11,7 @@ from blnk_relay import ManyPlan, Refused
 from blnk_relay.replay import PERHAPS_REPLAYED
 from worker.cli.output import several, stamp
 from worker.console.asking import YES, Ask, BadRequest, NotAllowed, Onward, Page, part
-from worker.console.screens.filters import Filters, now_of
+from worker.console.screens.filters import Filters
 from worker.console.signin.rights import Right
 
 #: Most letters of one plan: it is looked at while somebody waits. More go by the command line, or by a narrower scope.
@@ -77,7 +77,7 @@ def asked_for(ask: Ask, given: Mapping[str, Any]) -> Asked:
         raise BadRequest("say which letters: a kind, a code, a class, a target, a time, or all of them")
     kind, code, target = filters.kind or None, filters.code or None, filters.target or None
     ask.operator.check_filters(("dead",), kind=kind, code=code, target=target)
-    now = now_of(ask.operator, target)
+    now = ask.operator.now(target)
     since, until = filters.times(now)
     until = until or now + timedelta(milliseconds=1)
     seen = replace(filters, since=stamp(since) or "", until=stamp(until) or "")

@@ -8,7 +8,6 @@ from types import MappingProxyType
 from blnk_relay import Verdict
 from worker.cli.show import emptying
 from worker.console.asking import Ask, Page
-from worker.console.screens.filters import now_of
 
 #: Where in the console a verdict is gone after, by its sort.
 WHERE: Mapping[str, tuple[str, str]] = MappingProxyType(
@@ -48,7 +47,7 @@ def overview(ask: Ask) -> Page:
         "empty_in": emptying(glance.rates),
         "came": [came for came, _ in hour],
         "went": [went for _, went in hour],
-        "now": now_of(ask.operator) if glance.overview.lanes else None,
+        "now": ask.operator.now() if glance.overview.lanes else None,
         "where": where,
         "alive": sum(worker.alive for worker in glance.workers),
     }

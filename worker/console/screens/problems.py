@@ -5,7 +5,7 @@ from __future__ import annotations
 from blnk_relay import Causes
 from worker.cli.summary import worth
 from worker.console.asking import Ask, Page
-from worker.console.screens.filters import Filters, now_of
+from worker.console.screens.filters import Filters
 from worker.console.screens.intents import choices
 
 
@@ -14,7 +14,7 @@ def asked(ask: Ask) -> tuple[Filters, Causes]:
     filters, operator = Filters.read(ask.query), ask.operator
     kind, code, target = filters.kind or None, filters.code or None, filters.target or None
     operator.check_filters(("dead",), kind=kind, code=code, target=target)
-    since, until = filters.times(now_of(operator, target))
+    since, until = filters.times(operator.now(target))
     found = operator.causes(
         kind=kind,
         code=code,
@@ -29,5 +29,5 @@ def asked(ask: Ask) -> tuple[Filters, Causes]:
 def problems(ask: Ask) -> Page:
     """Dead letters by cause, the most letters first."""
     filters, found = asked(ask)
-    values = {"filters": filters, "found": found, "now": now_of(ask.operator), "worth": worth}
+    values = {"filters": filters, "found": found, "now": ask.operator.now(), "worth": worth}
     return Page("problems.html", values | choices(ask.operator))

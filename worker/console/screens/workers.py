@@ -7,7 +7,6 @@ from datetime import UTC, datetime
 from blnk_relay import Gathered, NotFound, Refused, WorkerView
 from blnk_relay.journal.workers import called
 from worker.console.asking import YES, Ask, BadRequest, Onward, Page
-from worker.console.screens.filters import now_of
 from worker.console.signin.rights import Right
 
 #: Longest name of a worker that is taken.
@@ -20,7 +19,7 @@ def workers(ask: Ask) -> Page:
     """All that are alive, and those that died within half a day."""
     found = ask.operator.workers()
     versions = sorted({worker.version or "older" for worker in found if worker.alive})
-    now = now_of(ask.operator)
+    now = ask.operator.now()
     started = {
         worker.name: datetime.fromtimestamp(worker.sign.started_ms / 1000, UTC)
         for worker in found
