@@ -56,6 +56,7 @@ if TYPE_CHECKING:
     from blnk_relay.journal.jobs import Job, JobName, ManyPlan, Planned
     from blnk_relay.journal.lag import HistoryLag
     from blnk_relay.journal.listing import CutShort, ListBound, ListPlace
+    from blnk_relay.journal.log import Log
     from blnk_relay.journal.operator import Operator
     from blnk_relay.journal.overview import GateView, LaneDepth, Overview, Pause
     from blnk_relay.journal.parts import PartStatus
@@ -111,6 +112,7 @@ _LATE = {
     "EventName": "blnk_relay.intents.states",
     "StateName": "blnk_relay.intents.states",
     "Action": "blnk_relay.journal.actions",
+    "Log": "blnk_relay.journal.log",
     "Together": "blnk_relay.journal.actions",
     "Via": "blnk_relay.journal.actions",
     "Around": "blnk_relay.journal.around",
@@ -266,6 +268,7 @@ __all__ = [  # noqa: RUF022 - grouped by what they are for
     "Pause",
     "Change",
     "Action",
+    "Log",
     "Cause",
     "Gathered",
     "Job",

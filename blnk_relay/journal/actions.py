@@ -308,7 +308,22 @@ def _action(group: Sequence[Entry]) -> Action:
     )
 
 
-def wanted_flow(prefix: str, target: str, asked: Asked, most: int, after: Place | None = None) -> Flow[list[Entry]]:
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """What a journal keeps of what is asked for.
+
+    Attributes:
+        entries: Those that are asked for, newest first.
+        oldest: Where the oldest that was read of the journal stands, asked for or not; None where it has none.
+        enough: Whether nothing that is older is asked for.
+    """
+
+    entries: Sequence[Entry]
+    oldest: Place | None
+    enough: bool = False
+
+
+def wanted_flow(prefix: str, target: str, asked: Asked, most: int, after: Place | None = None) -> Flow[Kept]:
     """Entries of a journal that are asked for, newest first; few trips, for the log has a bound.
 
     Args:
@@ -320,16 +335,20 @@ def wanted_flow(prefix: str, target: str, asked: Asked, most: int, after: Place 
     """
     found: list[Entry] = []
     before, names = "", set[str]()
+    oldest: Place | None = None
     while len(names) <= most:
         page, whole = yield from entries_flow(prefix, target, before, PAGE)
+        oldest = page[-1].place if page else oldest
         for entry in filter(asked.fits, page):
             if after is None or entry.place < after:
                 names.add(entry.name)
             found.append(entry)
-        if whole or (asked.since is not None and page[-1].at < asked.since):
-            break
+        if page and asked.since is not None and page[-1].at < asked.since:
+            return Kept(found, oldest, enough=True)
+        if whole:
+            return Kept(found, oldest, enough=len(names) > most)
         before = page[-1].id
-    return found
+    return Kept(found, oldest, enough=True)
 
 
 def kinds_of(what: str | Collection[str] | None) -> Collection[str] | None:

@@ -47,6 +47,7 @@ from blnk_relay import (
     ListBound,
     ListPlace,
     Located,
+    Log,
     Looked,
     ManyPlan,
     NotDurable,
@@ -294,6 +295,11 @@ def look() -> list[str]:
             operator.stop(*(worker.name for worker in working), who="mila", reason="; ".join(health.why))
         told = [f"{worst} {rate.minutes} {rate.accepted:.1f}" for rate in spans] + [sign.pool for sign in signs]
         return [*told, *(worker.name for worker in as_before), *unknown]
+
+
+def look_back(operator: Operator) -> list[str]:
+    log: Log = operator.log(since=operator.now() - timedelta(days=90))
+    return [*(f"{act.who}: {act.what}" for act in log.actions), log.unread, *log.away]
 
 
 def operate() -> list[str]:

@@ -5,8 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
+from worker.cli.output import remark
+from worker.cli.spans import times_at
 from worker.cli.starting import leave_metadata, uncollected
 
 if TYPE_CHECKING:
@@ -19,6 +22,33 @@ class Access:
 
     settings: Settings
     operator: Operator
+
+    def times(
+        self, target: str | None, since: datetime | timedelta | None, until: datetime | timedelta | None
+    ) -> tuple[datetime | None, datetime | None]:
+        """Times as they were given, by the clock of the journals; where none answers by this machine's.
+
+        For what history answers too.
+
+        Args:
+            target: Whose journal is meant; None for any.
+            since: As :class:`worker.cli.spans.Since` gives it.
+            until: The same.
+
+        Raises:
+            click.UsageError: There is nothing between them.
+        """
+        from blnk_relay import JournalUnavailable
+
+        if since is None and until is None:
+            return None, None
+        try:
+            now = self.operator.now(target)
+        except JournalUnavailable:
+            if isinstance(since, timedelta) or isinstance(until, timedelta):
+                remark("The journal does not say what time it is: spans are by the clock of this machine.")
+            now = datetime.now(UTC)
+        return times_at(since, until, now)
 
 
 @contextmanager

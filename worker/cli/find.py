@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
@@ -12,12 +12,12 @@ from worker.cli.access import opened
 from worker.cli.as_json import intent_json
 from worker.cli.intent import handle
 from worker.cli.options import CLASSES, example, json_option, limit_option
-from worker.cli.output import clock, emit, plain, remark, say, table
-from worker.cli.spans import Since, Time, times_at
+from worker.cli.output import clock, emit, plain, say, table
+from worker.cli.spans import Since
 from worker.cli.starting import uncollected
 
 if TYPE_CHECKING:
-    from blnk_relay import FindResult, Operator
+    from blnk_relay import FindResult
 
 #: States that are told apart here.
 FOUND_STATES = ("open", "done", "dead", "discarded", "cancelled")
@@ -81,7 +81,7 @@ class Meta(click.ParamType[tuple[str, str]]):
 )
 @click.option("--code", default="", help="Only with this code, such as TXN_INSUFFICIENT_FUNDS.")
 @click.option("--since", type=Since(), help="Only what ended, or changed last, since: 2h, 3d, or RFC 3339.")
-@click.option("--until", type=Time(), help="Only what did before.")
+@click.option("--until", type=Since(), help="Only what did before.")
 @click.option("--target", help="Only of this ledger.")
 @limit_option
 @json_option
@@ -90,7 +90,7 @@ def find(
     text: str | None,
     meta: tuple[tuple[str, str], ...],
     since: datetime | timedelta | None,
-    until: datetime | None,
+    until: datetime | timedelta | None,
     target: str | None,
     limit: int,
     as_json: bool,
@@ -101,7 +101,7 @@ def find(
     TEXT is a key, a reference or an id: each is looked for. All options that are given have to hold.
     """
     with opened() as access:
-        begin, end = times_at(since, until, _now(access.operator, target, since)) if since or until else (None, None)
+        begin, end = access.times(target, since, until)
         asked |= {"meta": dict(meta), "target": target, "since": begin, "until": end}
         # Most of it is the import of SQLAlchemy and its first statement, where there is a history.
         with uncollected():
@@ -110,18 +110,6 @@ def find(
         emit(found_json(result))
         return
     _show(result)
-
-
-def _now(operator: Operator, target: str | None, since: datetime | timedelta | None) -> datetime:
-    """The time of the journal; that of this machine where it does not answer, for history may."""
-    from blnk_relay import JournalUnavailable
-
-    try:
-        return operator.now(target)
-    except JournalUnavailable:
-        if isinstance(since, timedelta):
-            remark("The journal does not say what time it is: --since is by the clock of this machine.")
-        return datetime.now(UTC)
 
 
 def found_json(result: FindResult) -> dict[str, Any]:

@@ -10,8 +10,9 @@ import click
 from worker.cli.access import opened
 from worker.cli.as_json import action_json
 from worker.cli.options import example, json_option
-from worker.cli.output import clock, emit, remark_away, say, table
-from worker.cli.spans import Since, times_at
+from worker.cli.output import clock, emit, remark, remark_away, say, table
+from worker.cli.spans import Since
+from worker.cli.starting import uncollected
 
 if TYPE_CHECKING:
     from blnk_relay import Action
@@ -69,25 +70,29 @@ def log(
     with opened() as access:
         if target is not None:
             access.operator.check_filters((), target=target)
-        now = access.operator.now(target)
-        begin, end = times_at(since, until, now)
-        found = access.operator.actions(
-            since=begin,
-            until=end,
-            who=who,
-            what=what or None,
-            target=target,
-            most=limit + 1,
-        )
-    shown, more = found[:limit], len(found) > limit
+        begin, end = access.times(target, since, until)
+        # Most of it is the import of SQLAlchemy, where there is a history that has to be asked.
+        with uncollected():
+            found = access.operator.log(
+                since=begin,
+                until=end,
+                who=who,
+                what=what or None,
+                target=target,
+                most=limit + 1,
+            )
+    shown, more = found.actions[:limit], len(found.actions) > limit
     if as_json:
-        emit({"actions": [action_json(action) for action in shown], "more": more, "away": list(found.away)})
+        rows = [action_json(action) for action in shown]
+        emit({"actions": rows, "more": more, "away": list(found.away), "unread": found.unread})
         return
     if shown:
         table(("at", "who", "from", "what", "of", "result", "why"), [_row(action) for action in shown])
     else:
         say("Nobody did anything that this asks for.")
     remark_away(found.away)
+    if found.unread:
+        remark(f"What is older than the journals keep was not read: {found.unread}.")
     if more:
         say(f"There are more than {limit:,}: narrow it by --since, --who or --what, or raise --limit.")
 

@@ -25,6 +25,7 @@ if TYPE_CHECKING:  # each method imports what it needs: a command is over before
     from blnk_relay.journal.finding import FindResult
     from blnk_relay.journal.glance import Glance
     from blnk_relay.journal.listing import ListBound, ListPlace
+    from blnk_relay.journal.log import Log
     from blnk_relay.journal.overview import Overview
     from blnk_relay.journal.parts import PartStatus
     from blnk_relay.journal.rates import Rates
@@ -214,7 +215,8 @@ class Looking(Hands):
     ) -> Gathered[Action]:
         """What operators did, newest first: one action however many letters and journals it was about.
 
-        Each journal keeps some ten thousand entries, whatever else happens in it.
+        Each journal keeps some ten thousand entries, whatever else happens in it; :meth:`log` asks history for older
+        ones.
 
         Args:
             since: Only at or after this time.
@@ -233,7 +235,28 @@ class Looking(Hands):
         found = self._of_each(
             lambda journal: journal.drive(wanted_flow(journal.prefix, journal.target, asked, most, after)), target
         )
-        return Gathered(as_actions(newest_first(found), most, after), found.away)
+        return Gathered(as_actions(newest_first(part.entries for part in found), most, after), found.away)
+
+    def log(
+        self,
+        *,
+        since: datetime | None = None,
+        until: datetime | None = None,
+        who: str | None = None,
+        what: str | Collection[str] | None = None,
+        target: str | None = None,
+        most: int = 100,
+        after: Place | None = None,
+    ) -> Log:
+        """The same, and behind what the journals keep what history has, where there is one.
+
+        Raises:
+            NotFound: There is no such target.
+            JournalUnavailable: No Redis answered, and no history.
+        """
+        from blnk_relay.journal.log import log_of
+
+        return log_of(self._journals(target), Asked(since, until, who, kinds_of(what)), most, after)
 
     def listed(
         self,

@@ -192,7 +192,8 @@ def change(ask: Ask) -> Data:
 def actions_(ask: Ask) -> Data:
     """The action log."""
     *_, page = actions.told(ask)
-    return Data({"actions": [action_json(one) for one in page.rows], "after": page.after, "away": list(page.away)})
+    rows = [action_json(one) for one in page.rows]
+    return Data({"actions": rows, "after": page.after, "away": list(page.away), "unread": page.unread})
 
 
 def journals_(ask: Ask) -> Data:

@@ -338,6 +338,9 @@ class ActionPage(Schema):
 
     actions = fields.List(fields.Nested(Action))
     away = _away()
+    unread = _text(
+        "Why what is older than the journals keep was not read from history; empty where nothing is missing."
+    )
     after = _text("To be given for the next page; empty where there is none.")
 
 

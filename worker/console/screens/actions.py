@@ -9,7 +9,7 @@ from blnk_relay import Action, Operator
 from blnk_relay.journal.actions import Place
 from worker.cli.log import WHAT, result_of
 from worker.console.asking import Ask, BadRequest, Page
-from worker.console.screens.filters import PAGE, Filters
+from worker.console.screens.filters import PAGE, Filters, now_or_here
 
 #: Longest name that is asked for.
 _MOST_WHO = 100
@@ -22,12 +22,14 @@ class Told:
     Attributes:
         rows: What was done, newest first.
         after: Behind which of them the next page begins; empty where there is none.
-        away: Targets of which nothing is known.
+        away: Targets whose journals could not be reached.
+        unread: Why history could not be asked for what is older than the journals keep; empty where nothing is missing.
     """
 
     rows: Sequence[Action]
     after: str = ""
     away: Sequence[str] = ()
+    unread: str = ""
 
 
 def told(ask: Ask) -> tuple[Filters, str, str, Told]:
@@ -47,8 +49,8 @@ def _page(operator: Operator, filters: Filters, who: str, what: str) -> Told:
         after = Place.read(filters.after) if filters.after else None
     except ValueError as error:
         raise BadRequest(f"after: {error}") from None
-    since, until = filters.times(operator.now(filters.target or None))
-    found = operator.actions(
+    since, until = filters.times(now_or_here(operator, filters.target))
+    found = operator.log(
         since=since,
         until=until,
         who=who or None,
@@ -57,8 +59,8 @@ def _page(operator: Operator, filters: Filters, who: str, what: str) -> Told:
         most=PAGE + 1,
         after=after,
     )
-    rows = found[:PAGE]
-    return Told(rows, str(rows[-1].place) if len(found) > PAGE else "", found.away)
+    rows = found.actions[:PAGE]
+    return Told(rows, str(rows[-1].place) if len(found.actions) > PAGE else "", found.away, found.unread)
 
 
 def actions(ask: Ask) -> Page:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from itertools import islice
 from typing import TypeVar, cast, get_args
 
-from blnk_relay import DeadClassName, ListBound, Operator, StateName, Status
+from blnk_relay import DeadClassName, JournalUnavailable, ListBound, Operator, StateName, Status
 from blnk_relay.intents.states import TIMED, UNFINISHED, State
 from blnk_relay.journal.listing import ListPlace
 from blnk_relay.journal.status import milliseconds
@@ -122,6 +122,19 @@ def _read(reader: Callable[[str], T], text: str, name: str) -> T:
         return reader(text)
     except ValueError as error:
         raise BadRequest(f"{name}: {error}") from None
+
+
+def now_or_here(operator: Operator, target: str) -> datetime:
+    """The time of the journals; that of this machine where none answers, for history may.
+
+    Args:
+        operator: Asks them.
+        target: Whose is meant; empty for any.
+    """
+    try:
+        return operator.now(target or None)
+    except JournalUnavailable:
+        return datetime.now(UTC)
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
-from blnk_relay import FindResult, JournalUnavailable
+from blnk_relay import FindResult
 from blnk_relay.money import exact_decimal
 from worker.cli.find import FOUND_STATES
 from worker.console.asking import Ask, BadRequest, Page
-from worker.console.screens.filters import PAGE, Filters
+from worker.console.screens.filters import PAGE, Filters, now_or_here
 from worker.console.screens.intents import choices
 
 #: Longest value that is looked for.
@@ -48,7 +47,7 @@ def asked(ask: Ask) -> tuple[dict[str, str], FindResult | None]:
     if not text and not filters.since and not filters.until and not given.keys() - {"target"}:
         return query, None
     if filters.since or filters.until:
-        wanted["since"], wanted["until"] = filters.times(_now(ask, filters.target))
+        wanted["since"], wanted["until"] = filters.times(now_or_here(ask.operator, filters.target))
     return query, ask.operator.find(text=text, most=PAGE, **wanted)
 
 
@@ -57,14 +56,6 @@ def find(ask: Ask) -> Page:
     query, result = asked(ask)
     values = {"query": query, "metas": metas(ask), "result": result, "found_states": FOUND_STATES}
     return Page("find.html", values | choices(ask.operator))
-
-
-def _now(ask: Ask, target: str) -> datetime:
-    """The time of the journals; that of this machine where none answers, for history may."""
-    try:
-        return ask.operator.now(target or None)
-    except JournalUnavailable:
-        return datetime.now(UTC)
 
 
 def _amount(text: str) -> Decimal | None:
