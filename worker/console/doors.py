@@ -31,14 +31,14 @@ _LOOK = Right.VIEWER
 #: Screens, and the acts that their forms send. A GET never changes anything.
 SCREENS: tuple[Door, ...] = (
     Door("GET", "/", _LOOK, overview.overview),
-    Door("GET", "/intents", _LOOK, intents.intents),
-    Door("GET", "/find", _LOOK, find.find),
+    Door("GET", "/intents", _LOOK, intents.intents, about={"query": schemas.ListQuery}),
+    Door("GET", "/find", _LOOK, find.find, about={"query": schemas.FindQuery}),
     Door("GET", "/intents/{target}/{id}", _LOOK, intents.intent),
     Door("POST", "/intents/{target}/{id}/payload", Right.PAYLOAD, intents.payload),
     Door("GET", "/intents/{target}/{id}/{what}", _LOOK, letters.confirm),
     Door("POST", "/intents/{target}/{id}/{what}", Right.OPERATOR, letters.act),
-    Door("GET", "/problems", _LOOK, problems.problems),
-    Door("GET", "/letters", _LOOK, letters.letters),
+    Door("GET", "/problems", _LOOK, problems.problems, about={"query": schemas.CauseQuery}),
+    Door("GET", "/letters", _LOOK, letters.letters, about={"query": schemas.LetterQuery}),
     Door("GET", "/letters/{what}", _LOOK, many.confirm, about={"query": schemas.ManyPage}),
     Door(
         "POST",
@@ -56,7 +56,7 @@ SCREENS: tuple[Door, ...] = (
     Door("GET", "/workers", _LOOK, workers.workers),
     Door("GET", "/workers/{what}", _LOOK, workers.confirm),
     Door("POST", "/workers/{what}", Right.OPERATOR, workers.act),
-    Door("GET", "/actions", _LOOK, actions.actions),
+    Door("GET", "/actions", _LOOK, actions.actions, about={"query": schemas.ActionQuery}),
     Door("GET", "/targets/{name}/rebind", _LOOK, lanes.confirm_rebind),
     Door("POST", "/targets/{name}/rebind", Right.APPROVER, lanes.rebind),
     Door("GET", "/journals", _LOOK, journals.journals),

@@ -59,14 +59,14 @@ def test_hostile_text_is_shown_harmless_wherever_it_stands(relay, ann, script):
     relay.enqueue(transaction(**{**payment().payload, "description": HOSTILE} | {"reference": "h"}), key="h")
     shown = ann.post(f"{at(ann, 'h')}/payload", form_token=ann.form_token())
     plain = (where, "/intents?state=discarded", "/intents", "/lanes", "/actions", "/letters")
-    asked = ("/intents", "/actions", "/signin")
+    asked = (("/intents", "code"), ("/actions", "who"), ("/signin", "onward"))
     answers = [shown, *(ann.get(path) for path in plain)]
-    answers += [
-        ann.session.get(f"{ann.url}{path}", params={"code": HOSTILE, "who": HOSTILE, "onward": HOSTILE}, timeout=30)
-        for path in asked
-    ]
+    answers += [ann.session.get(f"{ann.url}{path}", params={name: HOSTILE}, timeout=30) for path, name in asked]
+    refused = ann.session.get(f"{ann.url}/letters", params={HOSTILE[:90]: "x"}, timeout=30)
+    assert (refused.status_code, "is not taken here" in readable(refused.text)) == (400, True)
     for page in answers:
         assert page.status_code == 200, readable(page.text)
+    for page in (*answers, refused):
         assert not re.search("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200b\u202a-\u202e\u2066-\u2069]", page.text), page.url
         tags = Tags()
         tags.feed(page.text)

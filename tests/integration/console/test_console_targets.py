@@ -66,9 +66,10 @@ def test_a_condition_of_another_sort_or_name_is_refused_and_never_dropped(two, h
     ):
         assert script.get(f"/api/v1{path}").status_code == 400, path
     ann = house.let_in()
-    answer = ann.get("/letters/discard?targt=us&all=yes")
-    assert answer.status_code == 400
-    assert "'targt' is not taken here" in readable(answer.text)
+    for path in ("/letters/discard?all=yes&", "/letters?", "/intents?", "/problems?", "/actions?", "/find?text=x&"):
+        answer = ann.get(f"{path}targt=us")
+        assert answer.status_code == 400, path
+        assert "'targt' is not taken here" in readable(answer.text)
     assert script.get("/api/v1/letters?target=us").json()["more"] is False
     assert post(script, "/letters/discard", all=True, count=5, reason="x").json()["count"] == 5
 
