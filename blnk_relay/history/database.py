@@ -113,7 +113,9 @@ class Database:
             raise InvalidSettings(
                 f"{SETTING} needs what is not installed: pip install 'blnk-relay-worker[history]'"
             ) from None
-        if not self.is_postgres:
+        if self.is_postgres:
+            _bound_by_server(self.engine)
+        else:
             sa.event.listen(self.engine, "connect", _prepare_sqlite)
             sa.event.listen(self.engine, "connect", self._opened)
             sa.event.listen(self.engine, "begin", _begin_sqlite)
@@ -487,20 +489,15 @@ def _batches(rows: Iterable[T]) -> Iterator[list[T]]:
 
 
 def _postgres(url: URL) -> dict[str, Any]:
-    timeouts = {
-        "lock_timeout": _LOCK_S,
-        "statement_timeout": _STATEMENT_S,
-        "idle_in_transaction_session_timeout": _IDLE_S,
-    }
-    options = " ".join(f"-c {name}={seconds}s" for name, seconds in timeouts.items())
     keepalive = {name: value for name, value in _KEEPALIVE.items() if name not in url.query}
     return {
         "connect_args": {
             "connect_timeout": _CONNECT_S,
-            "options": options,
             "application_name": "blnk-relay",
             # Without it texts of a database that says nothing of its encoding come as bytes.
             "client_encoding": "utf8",
+            # Behind a pooler another server may be the one that answers next, which has prepared nothing.
+            "prepare_threshold": None,
             **keepalive,
         },
         # Nothing of that type is stored, and to look for it is a wait that cannot be bounded.
@@ -511,6 +508,21 @@ def _postgres(url: URL) -> dict[str, Any]:
         "pool_timeout": _CONNECT_S,
         "hide_parameters": True,
     }
+
+
+def _bound_by_server(engine: sa.Engine) -> None:
+    """Let the server end what takes too long by itself.
+
+    It is said of each transaction and not of the connection: behind a pooler the next one may be carried out over
+    another, and poolers refuse a connection that asks for more than they know.
+    """
+    bounds = {
+        "lock_timeout": _LOCK_S,
+        "statement_timeout": _STATEMENT_S,
+        "idle_in_transaction_session_timeout": _IDLE_S,
+    }
+    said = "select " + ", ".join(f"set_config('{name}', '{seconds}s', true)" for name, seconds in bounds.items())
+    sa.event.listen(engine, "begin", lambda connection: connection.exec_driver_sql(said))
 
 
 def _check_encoding(name: str | None) -> None:
