@@ -185,7 +185,8 @@ class Known:
                 self._unsure.setdefault(made.parent, set()).add(past.entry.id)
             elif made.parent in self._unsure:
                 self._unsure[made.parent].discard(past.entry.id)
-        if writes is None or not (past.done or past.perhaps):
+        # What happened in part has set some of them, and nobody can tell here which.
+        if writes is None or not (stands or past.perhaps):
             return
         for name in writes.fields:
             place = (writes.record_id, name)

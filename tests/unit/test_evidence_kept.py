@@ -427,6 +427,18 @@ def test_of_a_write_that_nobody_could_tell_of_the_values_that_are_its_own_are_co
     assert told(unknown, ledger(), others=[both]) == []
 
 
+def test_what_was_tokenized_in_part_may_have_put_a_token_in_the_place_of_each_value():
+    """Of several fields the ledger keeps those before one that it refuses; the letter names them in words alone."""
+    half = later(
+        tokenize_identity(IDENTITY, ["first_name", "street"]), "dead", dead_class="partial", code="TOKENIZED_IN_PART"
+    )
+    shown = person(first_name="FPT:x:y", meta={"tokenized_fields": {"FirstName": True}})
+    assert told(WHO, shown, others=[half]) == []
+    assert told(WHO, shown, others=[replace(half, state="discarded")]) == []
+    assert told(WHO, shown, others=[replace(half, dead_class="refused")]) == [("other", IDENTITY)]
+    assert told(half, tokens("FirstName")) == []
+
+
 # -- names of values --------------------------------------------------------------------------------------------------
 
 
