@@ -23,7 +23,7 @@ from blnk_relay.intents.evidence import (
     Writes,
     difference,
 )
-from blnk_relay.intents.found import Found, Lookup
+from blnk_relay.intents.found import Found, Lookup, Row
 from blnk_relay.intents.intent import Entry
 from blnk_relay.intents.rows import missing, some_of
 from blnk_relay.schema.values import same
@@ -135,7 +135,7 @@ class Values:
         writes = self._writes(past)
         if writes is None or past.state == "discarded" or not (past.done or past.perhaps):
             return ()
-        still = known.still_set(past, writes)
+        still = self._still(past, writes, found, known)
         if not still:
             return ()
         entry = past.entry
@@ -148,12 +148,20 @@ class Values:
             return (difference(Sort.HAPPENED, past, writes.record_id, text),)
         return ()
 
+    def _still(self, past: Past, writes: Writes, found: Found, known: Known) -> frozenset[str]:
+        """Those of the values that nobody has set since.
+
+        A write to a row, or to a batch, reaches the rows directly below it as well (contract §3.11): so whoever wrote
+        to what is above, or to one of several that are below, has replaced the value too.
+        """
+        rows = self._rows(past.entry, found)
+        places = {writes.record_id, *(row.transaction_id for row in rows), *(row.parent for row in rows if row.parent)}
+        return frozenset.intersection(*(known.still_set(past, replace(writes, record_id=place)) for place in places))
+
     def _wrong(self, past: Past, rest: Entry, record_id: str, still: frozenset[str], found: Found) -> Difference:
-        lookup = self.update.lookup(rest)
-        there = found.matching(lookup) if lookup.resource != "transactions" else self._rows(lookup, found)
         if EVERYTHING in still:
             return difference(Sort.OTHER, past, record_id, "it is still there")
-        if not there:
+        if not (found.matching(self.update.lookup(rest)) or self._rows(rest, found)):
             return difference(Sort.MISSING, past, record_id, "no such record")
         names = [
             name
@@ -165,11 +173,12 @@ class Values:
     def _shows(self, entry: Entry, found: Found) -> bool:
         return (self.shows or self.update.shows)(entry, found)
 
-    @staticmethod
-    def _rows(lookup: Lookup, found: Found) -> tuple[object, ...]:
-        row = found.row(lookup.value)
+    def _rows(self, entry: Entry, found: Found) -> tuple[Row, ...]:
+        """The rows of the ledger that show the values; none of what is no transaction."""
+        record_id = self.update.record_id(entry)
+        row = found.row(record_id)
         # A batch and a split are known by the rows below them alone.
-        return found.children(lookup.value) if row is None else (row,)
+        return found.children(record_id) if row is None else (row,)
 
 
 def one_value(update: Update, name: str) -> Evidence:

@@ -439,6 +439,45 @@ def test_what_was_tokenized_in_part_may_have_put_a_token_in_the_place_of_each_va
     assert told(half, tokens("FirstName")) == []
 
 
+BY_ANOTHER = paid(2, "B", parent=BATCH)
+
+
+@pytest.mark.parametrize(
+    ("it", "shown", "on"),
+    [
+        # The batch was written to, and then the row that is below it.
+        (ON_ROW, (BY_ANOTHER,), BATCH),
+        (ON_ROW, (paid(2, "B", parent=txn(1)), row(1, "order", "QUEUED")), txn(1)),
+        # The row was written to, and then the batch that it is of; or the payment whose row it is.
+        (ON_BATCH, (BY_ANOTHER, paid(3, parent=BATCH)), txn(2)),
+        (past(update_metadata(txn(1), {"file": "A"}), outcome="updated"), (paid(2, "B", parent=txn(1)),), txn(2)),
+    ],
+)
+def test_a_write_to_a_row_is_replaced_by_a_later_one_to_what_is_above_it_or_below(it, shown, on):
+    """On a transaction metadata reaches the row and those directly below it (contract §3.11)."""
+    (one,) = compared(it, shown)
+    assert (str(one.sort), one.shows) == ("other", "other values than were set: meta_data.file")
+    assert told(it, *shown, others=[later(update_metadata(on, {"file": "B"}))]) == []
+    assert told(it, *shown, others=[later(update_metadata(on, {"file": "B"}), "posted")]) == []
+    # Another key, an earlier write, or one to a row that has nothing to do with it.
+    for other in (
+        later(update_metadata(on, {"other": "B"})),
+        later(update_metadata(on, {"file": "B"}), ended_ms=NOW_MS - 1),
+        later(update_metadata(txn(77), {"file": "B"})),
+    ):
+        assert told(it, *shown, others=[other]) != []
+
+
+def test_a_row_that_has_others_below_it_shows_for_itself():
+    """What is below may be younger than the write, and written to for itself."""
+    it = past(update_metadata(txn(1), {"file": "A"}), outcome="updated")
+    hold = row(1, "order", "INFLIGHT", meta={"file": "B"})
+    child = paid(2, "C", parent=txn(1))
+    on_child = later(update_metadata(txn(2), {"file": "C"}))
+    assert told(it, replace(hold, meta={"file": "A"}), child) == []
+    assert told(it, hold, child, others=[on_child]) == [("other", txn(1))]
+
+
 # -- names of values --------------------------------------------------------------------------------------------------
 
 
