@@ -110,21 +110,26 @@ class Values:
         fields: Their names, of a payload.
         only: A payload with some of them alone.
         shows: Whether the ledger shows them; as after a request, when None.
+        covers: Names of values of others that nobody can see behind them.
     """
 
     update: Update
     fields: Callable[[Mapping[str, Any]], tuple[str, ...]]
     only: Only
     shows: Callable[[Entry, Found], bool] | None = None
+    covers: Callable[[Mapping[str, Any]], tuple[str, ...]] = lambda _: ()
 
     def evidence(self) -> Evidence:
         """The evidence of the kind."""
         return Evidence(self._lookups, self._differences, writes=self._writes)
 
     def _writes(self, past: Past) -> Writes | None:
-        record_id = past.entry.payload.get(self.update.id_field)
+        payload = past.entry.payload
+        record_id = payload.get(self.update.id_field)
         # A link that was never filled in leads nowhere.
-        return Writes(record_id, self.fields(past.entry.payload)) if isinstance(record_id, str) else None
+        if not isinstance(record_id, str):
+            return None
+        return Writes(record_id, (*self.fields(payload), *self.covers(payload)))
 
     def _lookups(self, past: Past, found: Found) -> tuple[Lookup, ...]:
         if self._writes(past) is None or not (past.done or past.perhaps):
@@ -132,33 +137,37 @@ class Values:
         return self.update.reads(past.entry, found)
 
     def _differences(self, past: Past, found: Found, known: Known) -> tuple[Difference, ...]:
-        writes = self._writes(past)
-        if writes is None or past.state == "discarded" or not (past.done or past.perhaps):
+        if self._writes(past) is None or past.state == "discarded" or not (past.done or past.perhaps):
             return ()
-        still = self._still(past, writes, found, known)
+        still = self._still(past, found, known)
         if not still:
             return ()
         entry = past.entry
         rest = replace(entry, payload=self.only(entry.payload, still))
         shown = self._shows(rest, found)
         if past.done and not shown:
-            return (self._wrong(past, rest, writes.record_id, still, found),)
+            return (self._wrong(past, rest, still, found),)
         if past.perhaps and shown:
             text = f"the values that were asked for: {some_of(sorted(still))}"
-            return (difference(Sort.HAPPENED, past, writes.record_id, text),)
+            return (difference(Sort.HAPPENED, past, self.update.record_id(entry), text),)
         return ()
 
-    def _still(self, past: Past, writes: Writes, found: Found, known: Known) -> frozenset[str]:
+    def _still(self, past: Past, found: Found, known: Known) -> frozenset[str]:
         """Those of the values that nobody has set since.
 
         A write to a row, or to a batch, reaches the rows directly below it as well (contract §3.11): so whoever wrote
         to what is above, or to one of several that are below, has replaced the value too.
         """
-        rows = self._rows(past.entry, found)
-        places = {writes.record_id, *(row.transaction_id for row in rows), *(row.parent for row in rows if row.parent)}
-        return frozenset.intersection(*(known.still_set(past, replace(writes, record_id=place)) for place in places))
+        rows, fields = self._rows(past.entry, found), self.fields(past.entry.payload)
+        places = {
+            self.update.record_id(past.entry),
+            *(row.transaction_id for row in rows),
+            *(row.parent for row in rows),
+        }
+        return frozenset.intersection(*(known.still_set(past, Writes(place, fields)) for place in places))
 
-    def _wrong(self, past: Past, rest: Entry, record_id: str, still: frozenset[str], found: Found) -> Difference:
+    def _wrong(self, past: Past, rest: Entry, still: frozenset[str], found: Found) -> Difference:
+        record_id = self.update.record_id(rest)
         if EVERYTHING in still:
             return difference(Sort.OTHER, past, record_id, "it is still there")
         if not (found.matching(self.update.lookup(rest)) or self._rows(rest, found)):

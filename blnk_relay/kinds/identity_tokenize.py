@@ -139,16 +139,25 @@ def judge(entry: Entry, progress: Progress, request: Request, response: Response
     return replace(verdict, acted=True) if several and response.code == _DONE_ALREADY else verdict
 
 
-def _fields(payload: Mapping[str, Any]) -> tuple[str, ...]:
-    return tuple(TOKENIZABLE[name] for name in payload["fields"])
+def _mark(name: str) -> str:
+    """Where the ledger notes that a field has a token: in metadata, which may be replaced as a whole (§2.8)."""
+    return f"meta_data.tokenized_fields.{name}"
+
+
+def _marks(payload: Mapping[str, Any]) -> tuple[str, ...]:
+    return tuple(_mark(name) for name in payload["fields"])
 
 
 def _only(payload: Mapping[str, Any], names: frozenset[str]) -> Mapping[str, Any]:
-    return {**payload, "fields": [name for name in payload["fields"] if TOKENIZABLE[name] in names]}
+    return {**payload, "fields": [name for name in payload["fields"] if _mark(name) in names]}
+
+
+def _covers(payload: Mapping[str, Any]) -> tuple[str, ...]:
+    return tuple(TOKENIZABLE[name] for name in payload["fields"])
 
 
 #: What an audit looks for.
-VALUES = Values(UPDATE, _fields, _only)
+VALUES = Values(UPDATE, _marks, _only, covers=_covers)
 
 ABOUT = About(
     builder=tokenize_identity,

@@ -478,6 +478,22 @@ def test_a_row_that_has_others_below_it_shows_for_itself():
     assert told(it, hold, child, others=[on_child]) == [("other", txn(1))]
 
 
+def test_what_tells_of_tokens_goes_with_the_metadata_that_is_replaced():
+    """The ledger notes in metadata which fields have a token; whoever replaces all of it takes the notes along."""
+    replaced = later(update_identity(IDENTITY, replace_meta_data={"vip": True}))
+    assert only(HIDDEN, tokens("Street")).shows == "other values than were set: meta_data.tokenized_fields.FirstName"
+    assert told(HIDDEN, tokens(), others=[replaced]) == []
+    assert told(HIDDEN, tokens(), others=[later(update_metadata(IDENTITY, {"vip": True}))]) == [("other", IDENTITY)]
+    unknown = replace(HIDDEN, state="dead", outcome="", dead_class="unknown", code="UNDECIDED")
+    assert told(unknown, tokens("Street", "FirstName")) == [("happened", IDENTITY)]
+    assert told(unknown, tokens("Street", "FirstName"), others=[replaced]) == []
+    # What is behind a token is nobody's to show, also once nothing says any more that it is one.
+    behind = person(first_name="FPT:x:y", tag="", meta={"vip": True})
+    hidden = later(tokenize_identity(IDENTITY, ["first_name"]), of="t")
+    assert told(WHO, behind, others=[hidden, replaced]) == []
+    assert told(WHO, behind, others=[replaced]) == [("other", IDENTITY)]
+
+
 # -- names of values --------------------------------------------------------------------------------------------------
 
 
