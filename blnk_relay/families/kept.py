@@ -148,7 +148,7 @@ class Values:
         if past.done and not shown:
             return (self._wrong(past, rest, still, found),)
         if past.perhaps and shown:
-            text = f"the values that were asked for: {some_of(sorted(still))}"
+            text = "it is gone" if EVERYTHING in still else f"the values that were asked for: {some_of(sorted(still))}"
             return (difference(Sort.HAPPENED, past, self.update.record_id(entry), text),)
         return ()
 
