@@ -54,8 +54,9 @@ def made(creation: Creation) -> Evidence:
         return Lookup(creation.resource, creation.id_field, id_)
 
     def writes(past: Past) -> Writes | None:
-        if not past.done or not past.transaction_id:
-            return None
+        return values(past) if past.done and past.transaction_id else None
+
+    def values(past: Past) -> Writes:
         payload = past.entry.payload
         names = tuple(name for name in payload if name not in ("meta_data", creation.id_field))
         tag = (_META + past.entry.tag,) if past.entry.tag else ()
@@ -79,8 +80,7 @@ def made(creation: Creation) -> Evidence:
             found_.append(difference(Sort.TWICE, past, id_, f"our id on others as well: {some_of(more)}"))
         if record is None:
             return (*found_, difference(Sort.MISSING, past, id_, f"no such record among its {creation.resource}"))
-        set_ = writes(past)
-        still = known.still_set(past, set_) if set_ is not None else frozenset()
+        still = known.still_set(past, values(past))
         wrong = [name for name in creation.differs(past.entry.payload, record.data) if name in still]
         stored = record.value("meta_data")
         shown = stored if isinstance(stored, Mapping) else {}
