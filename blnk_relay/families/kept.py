@@ -70,9 +70,11 @@ def made(creation: Creation) -> Evidence:
         ours = {str(one.value(creation.id_field)) for one in found.matching(creation.by_tag(past.entry))}
         if not past.done:
             # A letter that says itself that it was made, or made twice, is true.
-            if not ours or past.partial or past.code == "MADE_TWICE" or past.state == "discarded":
+            is_told = past.code == "MADE_TWICE" or (past.partial and len(ours) == 1)
+            if not ours or is_told or past.state == "discarded":
                 return ()
-            return (difference(Sort.HAPPENED, past, past.entry.id, f"made as {some_of(sorted(ours))}"),)
+            sort = Sort.TWICE if past.partial else Sort.HAPPENED
+            return (difference(sort, past, past.entry.id, f"made as {some_of(sorted(ours))}"),)
         id_ = past.transaction_id
         record = next(iter(found.matching(by_id(id_))), None)
         found_: list[Difference] = []

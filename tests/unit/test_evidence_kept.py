@@ -177,8 +177,7 @@ def test_each_thing_that_is_wrong_is_told():
         ({"state": "dead", "dead_class": "unknown", "code": "UNDECIDED"}, True),
         ({"state": "dead", "dead_class": "invalid", "code": "SOME_CODE"}, True),
         ({"state": "cancelled"}, True),
-        # These letters say that it was made.
-        ({"state": "dead", "dead_class": "partial", "code": "MADE_OTHERWISE"}, False),
+        # This letter says that it was made.
         ({"state": "dead", "dead_class": "unknown", "code": "MADE_TWICE"}, False),
         # A human has looked at it.
         ({"state": "discarded", "dead_class": "unknown", "code": "UNDECIDED"}, False),
@@ -199,6 +198,16 @@ def test_what_is_no_outcome_and_stands_under_our_id_is_told_where_the_letter_doe
     one = only(it, *shown)
     ids = sorted(next(iter(record.data.values())) for record in shown)
     assert (str(one.sort), one.reference, one.shows) == ("happened", OURS, f"made as {', '.join(ids)}")
+
+
+def test_a_letter_that_says_that_it_was_made_does_not_say_that_it_was_made_twice():
+    """A gateway that repeats a request makes two, also of what is not as it was asked for."""
+    it = replace(WALLET, state="dead", outcome="", transaction_id="", dead_class="partial", code="MADE_OTHERWISE")
+    assert told(it) == []
+    assert told(it, wallet()) == []
+    one = only(it, wallet(), wallet(OTHER_BALANCE))
+    assert (str(one.sort), one.reference, one.shows) == ("twice", OURS, f"made as {BALANCE}, {OTHER_BALANCE}")
+    assert told(replace(it, state="discarded"), wallet(), wallet(OTHER_BALANCE)) == []
 
 
 # -- who has set what -------------------------------------------------------------------------------------------------
