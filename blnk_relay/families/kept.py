@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from blnk_relay.families.creation import Creation
+from blnk_relay.families.creation import Creation, tagged
 from blnk_relay.families.update import Update
 from blnk_relay.intents.evidence import (
     ALL_META,
@@ -47,57 +47,74 @@ def only_meta(meta: Mapping[str, Any], names: frozenset[str]) -> dict[str, Any]:
 # -- what was made --------------------------------------------------------------------------------------------------
 
 
-def made(creation: Creation) -> Evidence:
-    """The evidence of a kind that makes records which carry our id."""
+@dataclass(frozen=True, slots=True)
+class Made:
+    """Records that a kind makes, and that carry our id.
 
-    def by_id(id_: str) -> Lookup:
-        return Lookup(creation.resource, creation.id_field, id_)
+    Attributes:
+        creation: The family's spec of the kind.
+    """
 
-    def writes(past: Past) -> Writes | None:
-        return values(past) if past.done and past.transaction_id else None
+    creation: Creation
 
-    def values(past: Past) -> Writes:
+    def evidence(self) -> Evidence:
+        """The evidence of the kind."""
+        return Evidence(self._lookups, self._differences, writes=self._writes)
+
+    def _by_id(self, id_: str) -> Lookup:
+        return Lookup(self.creation.resource, self.creation.id_field, id_)
+
+    def _writes(self, past: Past) -> Writes | None:
+        return self._values(past) if past.done and past.transaction_id else None
+
+    def _values(self, past: Past) -> Writes:
         payload = past.entry.payload
-        names = tuple(name for name in payload if name not in ("meta_data", creation.id_field))
-        tag = (_META + past.entry.tag,) if past.entry.tag else ()
-        return Writes(past.transaction_id, (*names, *meta_fields(payload.get("meta_data")), *tag))
+        names = tuple(name for name in payload if name not in ("meta_data", self.creation.id_field))
+        return Writes(past.transaction_id, (*names, *meta_fields(_sent_meta(past.entry))))
 
-    def lookups(past: Past, found: Found) -> tuple[Lookup, ...]:
-        asked = [by_id(past.transaction_id)] if past.done and past.transaction_id else []
-        return missing(found, *asked, *([creation.by_tag(past.entry)] if past.entry.tag else []))
+    def _lookups(self, past: Past, found: Found) -> tuple[Lookup, ...]:
+        asked = [self._by_id(past.transaction_id)] if past.done and past.transaction_id else []
+        return missing(found, *asked, *([self.creation.by_tag(past.entry)] if past.entry.tag else []))
 
-    def differences(past: Past, found: Found, known: Known) -> tuple[Difference, ...]:
-        ours = {str(one.value(creation.id_field)) for one in found.matching(creation.by_tag(past.entry))}
-        if not past.done:
-            # A letter that says itself that it was made, or made twice, is true.
-            is_told = past.code == "MADE_TWICE" or (past.partial and len(ours) == 1)
-            if not ours or is_told or past.state == "discarded":
-                return ()
-            sort = Sort.TWICE if past.partial else Sort.HAPPENED
-            return (difference(sort, past, past.entry.id, f"made as {some_of(sorted(ours))}"),)
-        id_ = past.transaction_id
-        record = next(iter(found.matching(by_id(id_))), None)
-        found_: list[Difference] = []
+    def _differences(self, past: Past, found: Found, known: Known) -> tuple[Difference, ...]:
+        ours = {str(one.value(self.creation.id_field)) for one in found.matching(self.creation.by_tag(past.entry))}
+        return self._of_done(past, ours, found, known) if past.done else _of_undone(past, ours)
+
+    def _of_done(self, past: Past, ours: set[str], found: Found, known: Known) -> tuple[Difference, ...]:
+        id_, told = past.transaction_id, list[Difference]()
         if more := sorted(ours - {id_}):
-            found_.append(difference(Sort.TWICE, past, id_, f"our id on others as well: {some_of(more)}"))
+            told.append(difference(Sort.TWICE, past, id_, f"our id on others as well: {some_of(more)}"))
+        record = next(iter(found.matching(self._by_id(id_))), None)
         if record is None:
-            return (*found_, difference(Sort.MISSING, past, id_, f"no such record among its {creation.resource}"))
-        still = known.still_set(past, values(past))
-        wrong = [name for name in creation.differs(past.entry.payload, record.data) if name in still]
+            return (*told, difference(Sort.MISSING, past, id_, f"no such record among its {self.creation.resource}"))
+        still = known.still_set(past, self._values(past))
+        wrong = [name for name in self.creation.differs(past.entry.payload, record.data) if name in still]
         stored = record.value("meta_data")
         shown = stored if isinstance(stored, Mapping) else {}
-        sent = {
-            **(past.entry.payload.get("meta_data") or {}),
-            **({past.entry.tag: past.entry.id} if past.entry.tag else {}),
-        }
-        asked = only_meta(sent, still)
+        asked = only_meta(_sent_meta(past.entry), still)
         wrong += [_META + key for key in asked if key not in shown or not same(asked[key], shown[key])]
         if wrong:
-            text = f"other values than were asked for: {some_of(wrong)}"
-            found_.append(difference(Sort.OTHER, past, id_, text))
-        return tuple(found_)
+            told.append(difference(Sort.OTHER, past, id_, f"other values than were asked for: {some_of(wrong)}"))
+        return tuple(told)
 
-    return Evidence(lookups, differences, writes=writes)
+
+def _of_undone(past: Past, ours: set[str]) -> tuple[Difference, ...]:
+    # A letter that says itself that it was made, or made twice, is true.
+    is_told = past.code == "MADE_TWICE" or (past.partial and len(ours) == 1)
+    if not ours or is_told or past.state == "discarded":
+        return ()
+    sort = Sort.TWICE if past.partial else Sort.HAPPENED
+    return (difference(sort, past, past.entry.id, f"made as {some_of(sorted(ours))}"),)
+
+
+def _sent_meta(entry: Entry) -> dict[str, Any]:
+    """The metadata that it was made with; of what was accepted before there were tags, the caller's alone."""
+    return tagged(entry) if entry.tag else dict(entry.payload.get("meta_data") or {})
+
+
+def made(creation: Creation) -> Evidence:
+    """The evidence of a kind that makes records which carry our id."""
+    return Made(creation).evidence()
 
 
 # -- what was set ---------------------------------------------------------------------------------------------------
