@@ -196,7 +196,7 @@ class Values:
             for name in sorted(still)
             if not self._shows(replace(rest, payload=self.only(rest.payload, frozenset({name}))), found)
         ]
-        return difference(Sort.OTHER, past, record_id, f"other values than were set: {some_of(names or sorted(still))}")
+        return difference(Sort.OTHER, past, record_id, f"other values than were set: {some_of(names)}")
 
     def _shows(self, entry: Entry, found: Found) -> bool:
         return (self.shows or self.update.shows)(entry, found)
