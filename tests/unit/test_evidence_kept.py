@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from casebook import row, txn
 from kindbook import BALANCE, BATCH, IDENTITY, LEDGER, MARK, an_id
-from test_evidence import answers, compared, past, tagged, told
+from test_evidence import answers, compared, known_of, past, tagged, told
 
 from blnk_relay import (
     create_balance,
@@ -26,11 +26,18 @@ from blnk_relay import (
     update_matching_rule,
     update_metadata,
 )
-from blnk_relay.families.kept import keeps_metadata, meta_fields, only_meta
-from blnk_relay.intents.evidence import Difference, Past, Writes
+from blnk_relay.families.kept import keeps_metadata, made, meta_fields, one_value, only_meta
+from blnk_relay.intents.evidence import Difference, Past, Sort, Writes
 from blnk_relay.intents.found import Found, Lookup, Record, Row
 from blnk_relay.intents.intent import Intent
 from blnk_relay.journal.entries import new_entry
+from blnk_relay.kinds import (
+    balance_link_identity,
+    identity_update,
+    ledger_create,
+    matching_rule_update,
+    metadata_update,
+)
 from blnk_relay.kinds.registry import KINDS
 from tests.support.specimens import NOW_MS
 
@@ -502,6 +509,31 @@ def test_what_tells_of_tokens_goes_with_the_metadata_that_is_replaced():
     hidden = later(tokenize_identity(IDENTITY, ["first_name"]), of="t")
     assert told(WHO, behind, others=[hidden, replaced]) == []
     assert told(WHO, behind, others=[replaced]) == [("other", IDENTITY)]
+
+
+# -- by kind ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("it", "fresh", "names"),
+    [
+        (MADE, lambda: made(ledger_create.CREATION), ("name", "meta_data.team", "meta_data.tier", f"meta_data.{MARK}")),
+        (LINKED, lambda: one_value(balance_link_identity.UPDATE, "identity_id"), ("identity_id",)),
+        (RULED, lambda: one_value(matching_rule_update.UPDATE, "rule"), ("rule",)),
+        (NOTED, metadata_update.VALUES.evidence, ("meta_data.team", "meta_data.tier")),
+        (MOVED, identity_update.VALUES.evidence, ("street", "city", "meta_data.vip", "meta_data.*")),
+    ],
+)
+def test_the_evidence_of_a_kind_says_what_was_set_what_is_asked_and_what_is_missing(it, fresh, names):
+    evidence, set_ = fresh(), writes(it)
+    assert set_ is not None
+    assert set_.fields == names
+    assert evidence.writes(it) == set_
+    assert evidence.shared
+    (lookups, *_) = asked(it)
+    assert evidence.lookups(it, Found()) == tuple(lookups)
+    (one,) = evidence.differences(it, Found(asked=lookups), known_of(it))
+    assert (one.sort, one.reference) == (Sort.MISSING, set_.record_id)
 
 
 # -- names of values --------------------------------------------------------------------------------------------------

@@ -38,7 +38,7 @@ from blnk_relay import (
     update_identity,
     update_metadata,
 )
-from blnk_relay.families.update import Update, is_message, never
+from blnk_relay.families.update import Update, is_message, never, prefix_of
 from blnk_relay.intents.decision import Dead, DeadClass, Done, Look, Send
 from blnk_relay.intents.exchange import Response
 from blnk_relay.intents.found import Lookup, Record, Row
@@ -105,6 +105,10 @@ def test_what_a_name_leads_to_is_known_by_it_until_it_is_filled_in():
     assert isinstance(filled, Send)
     assert filled.exclusive == f"ledger:{filled.memo['id']}"
     assert requested(intent).path == f"/{filled.memo['id']}/metadata"
+
+
+def test_what_an_id_is_of_is_told_by_its_beginning():
+    assert [prefix_of(id_) for id_ in (LEDGER, TRANSACTION, BATCH, "bln_a_b")] == ["ldg_", "txn_", "bulk_", "bln_"]
 
 
 def test_an_id_stands_in_a_path_as_one_piece_of_it():
