@@ -140,7 +140,7 @@ def judge(entry: Entry, progress: Progress, request: Request, response: Response
 
 
 def _mark(name: str) -> str:
-    """Where the ledger notes that a field has a token: in metadata, which may be replaced as a whole (§2.8)."""
+    """Where it is noted that a field has a token: in metadata, which may be replaced as a whole (contract §2.8)."""
     return f"meta_data.tokenized_fields.{name}"
 
 
