@@ -38,8 +38,6 @@ class Knowing:
         #: Those that wait for the ledger's outcome and were read: what they wrote to is known from before they were
         #: sent, so there is nothing new in them until they end. There may be very many.
         self._posted: set[str] = set()
-        #: Rows below which something of ours stands that nobody knows the id of: it was not read back.
-        self._unnamed: set[str] = set()
         self.known = Known()
         #: Why it does not know everything; empty where it does.
         self.lacks = ""
@@ -81,11 +79,11 @@ class Knowing:
 
     def is_nobodys(self, row: Row, parent: str) -> bool:
         """Whether no intent can have made a row below another."""
-        mine = self.known.owner(row.transaction_id) or parent in self._unnamed or self.known.is_unsure(parent)
+        mine = self.known.owner(row.transaction_id) or self.known.is_unsure(parent)
         return not mine and made_since(row, self.known.since_ms)
 
     def _take(self, page: Sequence[tuple[str, float]]) -> None:
-        if len(self.known) + len(self._unnamed) > MOST_KNOWN:
+        if len(self.known) > MOST_KNOWN:
             self._lack(
                 f"the journal keeps more than {MOST_KNOWN:,} writes that have to be told apart: "
                 "BLNK_RELAY_RETENTION_S says for how long"
@@ -104,13 +102,10 @@ class Knowing:
             if evidence is None:
                 continue
             try:
-                below = evidence.below(past)
-                self.known.add(past, evidence.writes(past), below)
+                self.known.add(past, evidence.writes(past), evidence.below(past))
             except Exception as error:  # noqa: BLE001 - as with all code of a kind
                 self._lack(f"nobody can tell what intent {id_} did: {type(error).__name__} while it was looked at")
                 return
-            if past.done:
-                self._unnamed.update(made.parent for made in below if not made.child)
 
     def _lack(self, why: str) -> None:
         self.known.complete, self.lacks = False, why

@@ -29,6 +29,7 @@ class _Settling:
         left: Minor units that remained before, where they were recorded.
         before: Minor units that were committed before, where they were recorded.
         stands: Whether it happened, for the journal.
+        perhaps: Whether nobody can tell if it did.
     """
 
     name: str
@@ -38,6 +39,7 @@ class _Settling:
     left: int | None
     before: int | None
     stands: bool
+    perhaps: bool
 
 
 def _number(value: Any) -> int | None:
@@ -48,7 +50,7 @@ def _single(past: Past) -> list[_Settling]:
     payload, memo = past.entry.payload, past.memo
     row = str(memo.get("row") or past.parent_id)
     amount, left, before = payload.get("precise_amount"), _number(memo.get("left")), _number(memo.get("before"))
-    return [_Settling(str(payload["hold"]), row, past.transaction_id, amount, left, before, past.done)]
+    return [_Settling(str(payload["hold"]), row, past.transaction_id, amount, left, before, past.done, past.perhaps)]
 
 
 def _batch(wanted: Callable[[Mapping[str, Any]], Sequence[Mapping[str, Any]]]) -> Callable[[Past], list[_Settling]]:
@@ -59,12 +61,13 @@ def _batch(wanted: Callable[[Mapping[str, Any]], Sequence[Mapping[str, Any]]]) -
         for number, (payload, values) in enumerate(zip(payloads, packed, strict=False)):
             item = Item.unpacked(values)
             part = past.parts[number] if number < len(past.parts) else None
-            stands = part.stands if part is not None else past.done
+            # Of a batch that is done without having been read back no part is noted.
+            stands = past.done or (part is not None and part.stands)
+            perhaps = past.perhaps or (part is not None and part.status == "unknown")
             child = item.child or (part.transaction_id if part is not None else "")
             before = _number(item.before) if item.row else None
-            found.append(
-                _Settling(str(payload["hold"]), item.row, child, payload.get("precise_amount"), None, before, stands)
-            )
+            amount = payload.get("precise_amount")
+            found.append(_Settling(str(payload["hold"]), item.row, child, amount, None, before, stands, perhaps))
         return found
 
     return settlings
@@ -95,7 +98,12 @@ def settling(
         return tuple(each for one in settlings(past) for each in _judged(action, past, one, found, known))
 
     def below(past: Past) -> tuple[Below, ...]:
-        return tuple(Below(one.row, one.child if one.stands else "") for one in settlings(past) if one.row)
+        # What was found after a loss is known by its own row alone: of the hold nothing was recorded.
+        return tuple(
+            Below(one.row, one.child if one.stands else "", one.perhaps)
+            for one in settlings(past)
+            if one.row or one.child
+        )
 
     return Evidence(lookups, differences, below=below)
 
@@ -103,7 +111,7 @@ def settling(
 def _judged(action: HoldAction, past: Past, one: _Settling, found: Found, known: Known) -> list[Difference]:
     if one.stands:
         return [*_confirmed(action, past, one, found), *_too_much(past, one, found, known)]
-    return _happened(action, past, one, found, known) if past.perhaps else []
+    return _happened(action, past, one, found, known) if one.perhaps else []
 
 
 def _confirmed(action: HoldAction, past: Past, one: _Settling, found: Found) -> list[Difference]:
@@ -146,7 +154,7 @@ def _too_much(past: Past, one: _Settling, found: Found, known: Known) -> list[Di
     commits = {row.transaction_id: row for row in found.children(one.row) if row.status == "APPLIED"}
     strange = []
     if not known.is_unsure(one.row):
-        unknown = known.unexplained(one.row, commits)
+        unknown = known.unexplained(commits)
         strange = [commits[id_] for id_ in unknown if made_since(commits[id_], known.since_ms)]
     total = sum(row.precise_amount or 0 for row in commits.values())
     if strange:
@@ -164,7 +172,7 @@ def _happened(action: HoldAction, past: Past, one: _Settling, found: Found, know
     if not one.row or past.state == "discarded" or known.is_unsure(one.row, but=past.entry.id):
         return []
     children = {row.transaction_id: row for row in found.children(one.row) if row.status == action.status}
-    free = [children[id_] for id_ in known.unexplained(one.row, children)]
+    free = [children[id_] for id_ in known.unexplained(children)]
     fitting = [row for row in free if one.amount is None or row.precise_amount == one.amount]
     if len(fitting) != 1 or not made_since(fitting[0], known.since_ms):
         return []

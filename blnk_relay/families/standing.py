@@ -302,7 +302,7 @@ def settled_by_nobody(past: Past, hold: Row, found: Found, known: Known) -> list
     children = {
         row.transaction_id: row for row in found.children(hold.transaction_id) if row.status in ("APPLIED", "VOID")
     }
-    strange = [children[id_] for id_ in known.unexplained(hold.transaction_id, children)]
+    strange = [children[id_] for id_ in known.unexplained(children)]
     strange = [row for row in strange if made_since(row, known.since_ms)]
     if not strange:
         return []

@@ -147,12 +147,14 @@ class Below:
     """What an intent has made below a row or an upload of which nothing but the journal tells whose it is.
 
     Attributes:
-        parent: The hold's row, or the upload.
+        parent: The hold's row, or the upload; empty where that is not known.
         child: What it made; empty where that is not known.
+        perhaps: Whether it may have made something there that is not known, whatever became of the rest of it.
     """
 
     parent: str
     child: str = ""
+    perhaps: bool = False
 
 
 class Known:
@@ -163,7 +165,8 @@ class Known:
 
     def __init__(self) -> None:
         self._last: dict[tuple[str, str], tuple[int, str]] = {}
-        self._below: dict[str, dict[str, str]] = {}
+        #: Rows below which something of ours stands that nobody knows the id of: it was not read back.
+        self._unnamed: set[str] = set()
         self._unsure: dict[str, set[str]] = {}
         self._owners: dict[str, str] = {}
         #: Since when it knows everything, by the journal's time; what is older may have been trimmed.
@@ -172,16 +175,17 @@ class Known:
         self.complete = True
 
     def __len__(self) -> int:
-        return len(self._last) + len(self._owners)
+        return len(self._last) + len(self._owners) + len(self._unnamed)
 
     def add(self, past: Past, writes: Writes | None, below: Iterable[Below]) -> None:
         """Take an intent in; one that nobody knows the end of makes unsure what it is about, until then."""
         stands = past.done or past.partial
         for made in below:
             if made.child and stands:
-                self._below.setdefault(made.parent, {})[made.child] = past.entry.id
                 self._owners[made.child] = past.entry.id
-            if past.perhaps:
+            elif past.done:
+                self._unnamed.add(made.parent)
+            if past.perhaps or made.perhaps:
                 self._unsure.setdefault(made.parent, set()).add(past.entry.id)
             elif made.parent in self._unsure:
                 self._unsure[made.parent].discard(past.entry.id)
@@ -209,17 +213,16 @@ class Known:
         return self._owners.get(id_, "")
 
     def is_unsure(self, parent: str, but: str = "") -> bool:
-        """Whether some intent may have made something below a row, or may be about to; other than the one named."""
-        return not self.complete or bool(self._unsure.get(parent, set()) - {but})
+        """Whether some intent may have made something below a row, or is about to; other than the one named."""
+        return not self.complete or parent in self._unnamed or bool(self._unsure.get(parent, set()) - {but})
 
     def may_be_older(self, past: Past) -> bool:
         """Whether something of which no time is known may be from before all that it knows of."""
         return past.accepted_ms <= self.since_ms
 
-    def unexplained(self, parent: str, children: Iterable[str]) -> tuple[str, ...]:
+    def unexplained(self, children: Iterable[str]) -> tuple[str, ...]:
         """Those of the children of a row that no intent of the journal made."""
-        known = self._below.get(parent, {})
-        return tuple(child for child in children if child not in known)
+        return tuple(child for child in children if child not in self._owners)
 
 
 def nothing_set(_past: Past) -> Writes | None:

@@ -203,7 +203,7 @@ def _audit_differences(past: Past, found: Found, known: Known) -> tuple[Differen
         return ()
     if past.transaction_id and past.transaction_id not in runs:
         return (difference(Sort.MISSING, past, past.transaction_id, f"no such run of {upload}"),)
-    strange = known.unexplained(upload, sorted(runs))
+    strange = known.unexplained(sorted(runs))
     if strange and not known.is_unsure(upload) and not known.may_be_older(past):
         text = f"runs that no intent of the journal started: {_named(strange)}"
         return (difference(Sort.TWICE, past, upload, text, says="the runs of this upload"),)

@@ -291,7 +291,7 @@ def test_each_hold_of_a_batch_is_compared_for_itself():
 
 def test_nobody_is_accused_where_there_is_more_than_can_be_held_in_memory():
     known = known_of(HELD, commit())
-    assert known.unexplained(HOLD, [CHILD, OTHER]) == (OTHER,)
+    assert known.unexplained([CHILD, OTHER]) == (OTHER,)
     assert not known.is_unsure(HOLD)
     known.complete = False
     assert known.is_unsure(HOLD)
@@ -367,7 +367,7 @@ def test_of_a_refund_that_is_otherwise_it_is_told_in_what():
 def test_a_refund_is_below_the_row_that_it_gives_back():
     evidence = KINDS["refund"].evidence
     assert known_of(GIVEN_BACK).owner(CHILD) == GIVEN_BACK.entry.id
-    assert known_of(GIVEN_BACK).unexplained(txn(2), [CHILD, OTHER]) == (OTHER,)
+    assert known_of(GIVEN_BACK).unexplained([CHILD, OTHER]) == (OTHER,)
     assert known_of(letter(refund("order_42"), "unknown", memo={"row": txn(2)})).is_unsure(txn(2))
     # Of one that was never sent nobody knows a row, and nothing is asked.
     assert evidence.below(letter(refund("order_42"), "unknown")) == ()

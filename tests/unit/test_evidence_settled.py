@@ -1,0 +1,99 @@
+"""What an audit tells of holds that were settled and of payments that were given back: of what, and in which words.
+
+A difference is asserted by its sort, by what it is about, and by the values that it names: they are all that whoever
+has to put it right is given.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from casebook import payment, progress, row, txn
+from kindbook import entry_of
+from test_evidence import HELD, HOLD_ROW, compared, past, told
+
+from blnk_relay import commit_holds, void_holds
+from blnk_relay.families.hold_item import Item
+from blnk_relay.intents.decision import Done
+from blnk_relay.intents.evidence import Part, Past
+from blnk_relay.intents.found import Found, Row
+from blnk_relay.kinds.registry import KINDS
+from tests.support.specimens import NOW_MS, POLICY
+
+HOLD, CHILD, OTHER = txn(7), txn(8), txn(9)
+SECOND_HOLD = row(17, "order_43", "INFLIGHT")
+
+
+def child(number: int = 8, amount: int | None = 400, status: str = "APPLIED", **changes: Any) -> Row:
+    """What was made below the hold."""
+    return row(number, f"ref_{number}", status, **({"parent": HOLD, "precise_amount": amount} | changes))
+
+
+def batch(*items: Item, holds: Any = ("order_42", "order_43"), state: str = "done", **changes: Any) -> Past:
+    """A commit of both holds, and what was recorded of each."""
+    memo = {"items": [item.packed() for item in items]} if items else {}
+    return past(commit_holds(list(holds)), state, of="b", memo=memo, **changes)
+
+
+# -- whose a row below a hold is --------------------------------------------------------------------------------------
+
+
+def test_nobody_is_accused_of_what_a_batch_that_was_not_read_back_has_made():
+    # Nothing names the row: it is one of those below the hold, and nobody can tell which.
+    believed = batch(Item(HOLD), Item(txn(17)), parts=(Part("open"), Part("open")))
+    whole = child(amount=1050)
+    assert told(HELD, HOLD_ROW, whole, others=[believed]) == []
+    assert told(believed, HOLD_ROW, SECOND_HOLD, whole) == []
+    # More than there was to commit is told all the same.
+    assert told(believed, HOLD_ROW, SECOND_HOLD, whole, child(9)) == [("twice", "order_42")]
+
+
+def test_nobody_is_accused_of_what_an_item_may_have_made_of_which_nobody_can_tell():
+    made, unknown, refused = Part("applied", CHILD), Part("unknown"), Part("refused")
+    its = child(9, parent=txn(17))
+    items = (Item(HOLD, child=CHILD), Item(txn(17)))
+    partial = batch(*items, state="dead", dead_class="partial", code="ITEMS_UNKNOWN", parts=(made, unknown))
+    shown = (SECOND_HOLD, its, HOLD_ROW, child())
+    second = past(payment(inflight=True, reference="order_43"), outcome="held", transaction_id=txn(17), of="s")
+    assert told(second, *shown, others=[partial]) == []
+    # One that was refused made nothing, so somebody else did.
+    refused_one = replace(partial, code="ITEMS_REFUSED", parts=(made, refused))
+    assert told(second, *shown, others=[refused_one]) == [("twice", "order_43")]
+
+
+@pytest.mark.parametrize(
+    ("intent", "status"),
+    [(commit_holds(["order_42", "order_43"]), "APPLIED"), (void_holds(["order_42", "order_43"]), "VOID")],
+)
+def test_what_a_batch_found_after_a_loss_is_known_as_its_own(intent, status):
+    # Nothing was recorded of its holds, so only its parts say what it came to.
+    shown = [HOLD_ROW, SECOND_HOLD, child(8, 1050, status), child(18, 1050, status, parent=txn(17))]
+    now = progress(lost_ms=NOW_MS - 600_000, tail_ms=NOW_MS - 700_000, sent=True, looking=True)
+    decided = KINDS[intent.kind].decide(entry_of(intent), now, Found(shown), POLICY)
+    assert isinstance(decided, Done)
+    assert decided.note is not None
+    parts = tuple(Part(*text.split(" ")) for _, text in sorted(decided.note.parts.items()))
+    it = past(intent, of="b", memo=decided.note.memo, parts=parts)
+    assert told(it, *shown) == []
+    assert told(HELD, *shown, others=[it]) == []
+    # It is there, and as it was asked for, as far as that is known.
+    assert told(it, *shown[:3]) == [("missing", "order_43")]
+    (gone,) = compared(it, shown[:3])
+    assert gone.shows == f"no row {txn(18)} below the hold"
+    (other,) = compared(it, [*shown[:3], replace(shown[3], status="REJECTED")])
+    assert (other.sort, other.shows) == ("other", f"{txn(18)}: status: asked {shown[3].status}, has REJECTED")
+
+
+def test_an_item_of_which_nobody_could_tell_can_be_told_by_the_one_row_that_fits():
+    parts = (Part("applied", CHILD), Part("unknown"))
+    items = (Item(HOLD, child=CHILD), Item(txn(17)))
+    it = batch(*items, state="dead", dead_class="partial", code="ITEMS_UNKNOWN", parts=parts)
+    whole = child(amount=1050)
+    its = child(9, 1050, parent=txn(17))
+    assert told(it, HOLD_ROW, whole, SECOND_HOLD) == []
+    (one,) = compared(it, [HOLD_ROW, whole, SECOND_HOLD, its])
+    assert (one.sort, one.reference, one.shows) == ("happened", "order_43", f"{OTHER} (APPLIED 1050)")
+    assert "discard the letter" in one.advice
+    assert told(replace(it, state="discarded"), HOLD_ROW, whole, SECOND_HOLD, its) == []
