@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 from typing import Any
 
 from blnk_relay.families.hold import HoldAction
@@ -126,7 +127,7 @@ def _confirmed(action: HoldAction, past: Past, one: _Settling, found: Found) -> 
         different.append(f"status: asked {action.status}, has {child.status}")
     if one.row and child.parent != one.row:
         different.append(f"hold: asked {one.row}, has {child.parent or 'none'}")
-    amount = one.amount if one.amount is not None else _remained(one, hold)
+    amount = _asked(one, hold)
     if amount is not None and child.precise_amount not in (None, amount):
         different.append(f"precise_amount: asked {amount}, has {child.precise_amount}")
     if hold is not None:
@@ -139,8 +140,10 @@ def _confirmed(action: HoldAction, past: Past, one: _Settling, found: Found) -> 
     return [difference(Sort.OTHER, past, one.name, f"{one.child}: {'; '.join(different)}")]
 
 
-def _remained(one: _Settling, hold: Row | None) -> int | None:
-    """Minor units that remained of a hold before; a batch records what was committed of each until then alone."""
+def _asked(one: _Settling, hold: Row | None) -> int | None:
+    """Minor units that were asked for: a part, or what remained; a batch records what was committed alone."""
+    if one.amount is not None:
+        return one.amount
     if one.left is not None or one.before is None or hold is None or hold.precise_amount is None:
         return one.left
     return hold.precise_amount - one.before
@@ -171,13 +174,22 @@ def _happened(action: HoldAction, past: Past, one: _Settling, found: Found, know
     """Whether a letter of which nobody could tell can be told by now: one row that can only be its own."""
     if not one.row or past.state == "discarded" or known.is_unsure(one.row, but=past.entry.id):
         return []
-    children = {row.transaction_id: row for row in found.children(one.row) if row.status == action.status}
-    free = [children[id_] for id_ in known.unexplained(children)]
-    fitting = [row for row in free if one.amount is None or row.precise_amount == one.amount]
+    rows = [row for row in found.children(one.row) if row.status == action.status]
+    if action.status == "APPLIED":
+        amount = _asked(one, found.row(one.row))
+        rows = [row for row in _later(rows, one.before or 0) if amount in (None, row.precise_amount)]
+    free = known.unexplained(row.transaction_id for row in rows)
+    fitting = [row for row in rows if row.transaction_id in free]
     if len(fitting) != 1 or not made_since(fitting[0], known.since_ms):
         return []
     row = fitting[0]
     return [difference(Sort.HAPPENED, past, one.name, f"{row.transaction_id} ({row.status} {row.precise_amount})")]
+
+
+def _later(commits: Sequence[Row], before: int) -> list[Row]:
+    """Those of a hold's commits, oldest first, that came after so much was committed of it."""
+    sums = accumulate((row.precise_amount or 0 for row in commits), initial=0)
+    return [row for row, sum_ in zip(commits, sums, strict=False) if sum_ >= before]
 
 
 # -- a refund -------------------------------------------------------------------------------------------------------

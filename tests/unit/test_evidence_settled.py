@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 from casebook import payment, progress, row, txn
 from kindbook import entry_of
-from test_evidence import HELD, HOLD_ROW, compared, past, told
+from test_evidence import HELD, HOLD_ROW, compared, letter, past, told
 
-from blnk_relay import commit_holds, void_holds
+from blnk_relay import commit_hold, commit_holds, void_hold, void_holds
 from blnk_relay.families.hold_item import Item
 from blnk_relay.intents.decision import Done
 from blnk_relay.intents.evidence import Part, Past
@@ -97,3 +97,47 @@ def test_an_item_of_which_nobody_could_tell_can_be_told_by_the_one_row_that_fits
     assert (one.sort, one.reference, one.shows) == ("happened", "order_43", f"{OTHER} (APPLIED 1050)")
     assert "discard the letter" in one.advice
     assert told(replace(it, state="discarded"), HOLD_ROW, whole, SECOND_HOLD, its) == []
+
+
+# -- letters that can be told by now ----------------------------------------------------------------------------------
+
+OPEN = {"row": HOLD, "before": "0", "left": "1050"}
+
+
+def unknown(amount: int | None, **memo: str) -> Past:
+    """A letter of a commit of which nobody can tell."""
+    intent = commit_hold("order_42", precise_amount=amount) if amount else commit_hold("order_42")
+    return letter(intent, "unknown", memo=OPEN | memo)
+
+
+@pytest.mark.parametrize(
+    ("it", "shown", "happened"),
+    [
+        # All that remained is told by no less than that.
+        (unknown(None), [child(8, 1050)], 8),
+        (unknown(None), [child(8, 400)], None),
+        (unknown(None, before="400", left="650"), [child(8, 400), child(9, 650)], 9),
+        (unknown(None, before="400", left="650"), [child(8, 400)], None),
+        # A part by one of its amount, and by none that was there before it was sent.
+        (unknown(400), [child(8, 400)], 8),
+        (unknown(400), [child(8, 300)], None),
+        (unknown(400), [child(8, 400), child(9, 300)], 8),
+        (unknown(400), [child(8, 400), child(9, 400)], None),
+        (unknown(400, before="400"), [child(8, 400)], None),
+        (unknown(400, before="400"), [child(8, 400), child(9, 300)], None),
+        (unknown(400, before="400"), [child(8, 400), child(9, 400)], 9),
+        (unknown(400, before="700"), [child(6, 300), child(8, 400), child(9, 400)], 9),
+        # Where the amount of one cannot be read, it is not believed to be this one.
+        (unknown(400), [child(8, None)], None),
+        # A void is told by any.
+        (letter(void_hold("order_42"), "unknown", memo=OPEN), [child(8, 650, "VOID")], 8),
+        (letter(void_hold("order_42"), "unknown", memo=OPEN | {"before": "400"}), [child(8, 650, "VOID")], 8),
+        (letter(void_hold("order_42"), "unknown", memo=OPEN), [child(8, 1050)], None),
+        (unknown(None), [child(8, 1050, "VOID")], None),
+    ],
+)
+def test_a_letter_that_nobody_could_tell_is_told_by_the_one_row_that_can_only_be_its_own(it, shown, happened):
+    told_ = [(str(one.sort), one.reference, one.shows) for one in compared(it, [HOLD_ROW, *shown])]
+    its = next((one for one in shown if one.transaction_id == txn(happened or 0)), None)
+    words = f"{txn(happened)} ({its.status} {its.precise_amount})" if its and happened else ""
+    assert told_ == ([("happened", "order_42", words)] if words else [])
