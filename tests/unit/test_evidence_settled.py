@@ -141,3 +141,24 @@ def test_a_letter_that_nobody_could_tell_is_told_by_the_one_row_that_can_only_be
     its = next((one for one in shown if one.transaction_id == txn(happened or 0)), None)
     words = f"{txn(happened)} ({its.status} {its.precise_amount})" if its and happened else ""
     assert told_ == ([("happened", "order_42", words)] if words else [])
+
+
+# -- what stands otherwise --------------------------------------------------------------------------------------------
+
+QUEUED_HOLD = replace(HOLD_ROW, parent=txn(1))
+
+
+def test_a_hold_that_expired_meanwhile_is_voided_below_its_queued_row():
+    it = past(void_hold("order_42"), outcome="voided", transaction_id=CHILD, parent_id=HOLD, memo=OPEN)
+    expired = child(8, 1050, "VOID", parent=txn(1))
+    assert told(it, QUEUED_HOLD, expired) == []
+    # But not below any other row, nor does a commit stand there.
+    for shown in (
+        (QUEUED_HOLD, replace(expired, parent=OTHER)),
+        (QUEUED_HOLD, replace(expired, parent="")),
+        (HOLD_ROW, expired),
+        (HOLD_ROW, replace(expired, parent="")),
+    ):
+        assert told(it, *shown) == [("other", "order_42")]
+    committed = past(commit_hold("order_42"), outcome="applied", transaction_id=CHILD, parent_id=HOLD, memo=OPEN)
+    assert told(committed, QUEUED_HOLD, replace(expired, status="APPLIED")) == [("other", "order_42")]
