@@ -225,21 +225,39 @@ def _refund_differences(past: Past, found: Found, known: Known) -> tuple[Differe
     reference = row + "_refund"
     final, refunded = final_row(found, reference), found.row(row)
     if not past.done:
-        theirs = known.owner(final.transaction_id) if final is not None else ""
-        if final is None or final.status != "APPLIED" or past.code in _ANOTHERS or theirs not in ("", past.entry.id):
+        if final is None or final.status != "APPLIED" or past.code in _ANOTHERS or past.state == "discarded":
             return ()
-        if past.state == "discarded":
+        if known.owner(final.transaction_id) not in ("", past.entry.id):
             return ()
-        return (difference(Sort.HAPPENED, past, reference, f"{final.transaction_id} (APPLIED)"),)
+        shows = f"{final.transaction_id} (APPLIED)"
+        if different := _unlike(past, final, refunded):
+            shows = f"another transaction: {shows}: {'; '.join(different)}"
+            return (difference(Sort.STRANGE, past, reference, shows),)
+        return (difference(Sort.HAPPENED, past, reference, shows),)
     if final is None:
-        elsewhere = found.row(past.transaction_id)
-        shows = "no refund of it" if elsewhere is None else f"the confirmed row under {elsewhere.reference}"
+        queued, elsewhere = found.reference(reference), found.row(past.transaction_id)
+        shows = "no refund of it"
+        if queued is not None:
+            shows = f"{queued.transaction_id}, still {queued.status}"
+        elif elsewhere is not None:
+            shows = f"the confirmed row under {elsewhere.reference}"
         return (difference(Sort.MISSING, past, reference, shows),)
     different = []
     if final.status != "APPLIED":
         different.append(f"status: asked APPLIED, has {final.status}")
     if past.transaction_id and final.transaction_id != past.transaction_id:
         different.append(f"id: confirmed {past.transaction_id}, has {final.transaction_id}")
+    different += _unlike(past, final, refunded)
+    found_ = [difference(Sort.OTHER, past, reference, "; ".join(different))] if different else []
+    if second := _second_refunds(reference, final, refunded, found):
+        text = f"given back more than once: {some_of([one.transaction_id for one in second])} besides"
+        found_.append(difference(Sort.TWICE, past, reference, text))
+    return tuple(found_)
+
+
+def _unlike(past: Past, final: Row, refunded: Row | None) -> list[str]:
+    """In what a row is no refund of another: in full, and the other way round."""
+    different = []
     amount = refunded.precise_amount if refunded is not None else _number(past.memo.get("amount"))
     if amount is not None and final.precise_amount not in (None, amount):
         different.append(f"precise_amount: asked {amount}, has {final.precise_amount}")
@@ -251,11 +269,7 @@ def _refund_differences(past: Past, found: Found, known: Known) -> tuple[Differe
         ):
             if its and whole and its != whole:
                 different.append(f"{name}: asked {whole}, has {its}")
-    found_ = [difference(Sort.OTHER, past, reference, "; ".join(different))] if different else []
-    if second := _second_refunds(reference, final, refunded, found):
-        text = f"given back more than once: {some_of([one.transaction_id for one in second])} besides"
-        found_.append(difference(Sort.TWICE, past, reference, text))
-    return tuple(found_)
+    return different
 
 
 def _second_refunds(reference: str, final: Row, refunded: Row | None, found: Found) -> list[Row]:

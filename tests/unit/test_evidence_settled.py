@@ -10,11 +10,11 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from casebook import payment, progress, row, txn
+from casebook import ALICE, BANK, payment, progress, row, txn
 from kindbook import entry_of
 from test_evidence import HELD, HOLD_ROW, compared, letter, past, told
 
-from blnk_relay import commit_hold, commit_holds, void_hold, void_holds
+from blnk_relay import commit_hold, commit_holds, refund, void_hold, void_holds
 from blnk_relay.families.hold_item import Item
 from blnk_relay.intents.decision import Done
 from blnk_relay.intents.evidence import Part, Past
@@ -162,3 +162,36 @@ def test_a_hold_that_expired_meanwhile_is_voided_below_its_queued_row():
         assert told(it, *shown) == [("other", "order_42")]
     committed = past(commit_hold("order_42"), outcome="applied", transaction_id=CHILD, parent_id=HOLD, memo=OPEN)
     assert told(committed, QUEUED_HOLD, replace(expired, status="APPLIED")) == [("other", "order_42")]
+
+
+# -- refunds ----------------------------------------------------------------------------------------------------------
+
+ROW = txn(2)
+REFERENCE = f"{ROW}_refund"
+PAID = row(2, "order_42_q", "APPLIED", parent=txn(1))
+BACK = row(8, f"{REFERENCE}_q", "APPLIED", source=ALICE, destination=BANK)
+
+
+def given_back(**changes: Any) -> Past:
+    """A refund that is done."""
+    known = {"outcome": "refunded", "transaction_id": CHILD, "parent_id": ROW, "memo": {"row": ROW, "amount": "1050"}}
+    return past(refund("order_42"), **(known | changes))
+
+
+def test_a_refund_that_the_ledger_still_has_in_its_queue_is_not_said_to_be_nowhere():
+    believed = given_back(outcome="accepted", transaction_id="")
+    (one,) = compared(believed, [PAID, row(18, REFERENCE, "QUEUED", source=ALICE, destination=BANK)])
+    assert (one.sort, one.reference, one.shows) == ("missing", REFERENCE, f"{txn(18)}, still QUEUED")
+
+
+def test_what_stands_in_the_place_of_a_refund_and_is_none_is_not_told_as_one():
+    unknown_ = letter(refund("order_42"), "unknown", "VANISHED", memo={"row": ROW, "amount": "1050"})
+    (one,) = compared(unknown_, [PAID, BACK])
+    assert (one.sort, one.reference, one.shows) == ("happened", REFERENCE, f"{CHILD} (APPLIED)")
+    part = replace(BACK, precise_amount=100)
+    for shown in ([PAID, part], [part]):
+        (one,) = compared(unknown_, shown)
+        assert (one.sort, one.reference) == ("strange", REFERENCE)
+        assert one.shows == f"another transaction: {CHILD} (APPLIED): precise_amount: asked 1050, has 100"
+    # The letter that names it itself is true.
+    assert told(replace(unknown_, code="REFERENCE_CONFLICT"), PAID, part) == []
