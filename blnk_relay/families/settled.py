@@ -13,7 +13,7 @@ from typing import Any
 from blnk_relay.families.hold import HoldAction
 from blnk_relay.families.hold_item import Item
 from blnk_relay.families.standing import made_since, standing
-from blnk_relay.intents.evidence import Below, Difference, Evidence, Known, Past, Sort, difference
+from blnk_relay.intents.evidence import Below, Difference, Evidence, Known, Part, Past, Sort, difference
 from blnk_relay.intents.found import Found, Lookup, Row
 from blnk_relay.intents.rows import family, final_row, missing, some_of
 
@@ -47,66 +47,80 @@ def _number(value: Any) -> int | None:
     return int(value) if isinstance(value, str | int) and str(value).isdigit() else None
 
 
-def _single(past: Past) -> list[_Settling]:
-    payload, memo = past.entry.payload, past.memo
-    row = str(memo.get("row") or past.parent_id)
-    amount, left, before = payload.get("precise_amount"), _number(memo.get("left")), _number(memo.get("before"))
-    return [_Settling(str(payload["hold"]), row, past.transaction_id, amount, left, before, past.done, past.perhaps)]
+#: From the payload of a kind that settles many holds to those of the single kind.
+_Wanted = Callable[[Mapping[str, Any]], Sequence[Mapping[str, Any]]]
 
 
-def _batch(wanted: Callable[[Mapping[str, Any]], Sequence[Mapping[str, Any]]]) -> Callable[[Past], list[_Settling]]:
-    def settlings(past: Past) -> list[_Settling]:
-        payloads = wanted(past.entry.payload)
-        packed = past.memo.get("items") or [Item().packed()] * len(payloads)
-        found = []
-        for number, (payload, values) in enumerate(zip(payloads, packed, strict=False)):
-            item = Item.unpacked(values)
-            part = past.parts[number] if number < len(past.parts) else None
-            # Of a batch that is done without having been read back no part is noted.
-            stands = past.done or (part is not None and part.stands)
-            perhaps = past.perhaps or (part is not None and part.status == "unknown")
-            child = item.child or (part.transaction_id if part is not None else "")
-            before = _number(item.before) if item.row else None
-            amount = payload.get("precise_amount")
-            found.append(_Settling(str(payload["hold"]), item.row, child, amount, None, before, stands, perhaps))
-        return found
-
-    return settlings
-
-
-def settling(
-    action: HoldAction, wanted: Callable[[Mapping[str, Any]], Sequence[Mapping[str, Any]]] | None = None
-) -> Evidence:
+def settling(action: HoldAction, wanted: _Wanted | None = None) -> Evidence:
     """The evidence of a kind that settles holds.
 
     Args:
         action: Which.
         wanted: The payloads of the single kind, of one that settles many.
     """
-    settlings = _single if wanted is None else _batch(wanted)
+    kind = _Kind(action, wanted)
+    return Evidence(kind.lookups, kind.differences, below=kind.below)
 
-    def lookups(past: Past, found: Found) -> tuple[Lookup, ...]:
+
+@dataclass(frozen=True, slots=True)
+class _Kind:
+    """A kind that settles holds."""
+
+    action: HoldAction
+    wanted: _Wanted | None
+
+    def lookups(self, past: Past, found: Found) -> tuple[Lookup, ...]:
         asked: list[Lookup] = []
-        for one in settlings(past):
-            if one.child.startswith("txn_"):
+        for one in self._settlings(past):
+            if one.child:
                 asked.append(Lookup("transactions", "transaction_id", one.child))
             if one.row:
                 asked.append(Lookup("transactions", "transaction_id", one.row))
                 asked.append(Lookup("transactions", "parent_transaction", one.row))
         return missing(found, *dict.fromkeys(asked))
 
-    def differences(past: Past, found: Found, known: Known) -> tuple[Difference, ...]:
-        return tuple(each for one in settlings(past) for each in _judged(action, past, one, found, known))
+    def differences(self, past: Past, found: Found, known: Known) -> tuple[Difference, ...]:
+        return tuple(each for one in self._settlings(past) for each in _judged(self.action, past, one, found, known))
 
-    def below(past: Past) -> tuple[Below, ...]:
+    def below(self, past: Past) -> tuple[Below, ...]:
         # What was found after a loss is known by its own row alone: of the hold nothing was recorded.
         return tuple(
             Below(one.row, one.child if one.stands else "", one.perhaps)
-            for one in settlings(past)
+            for one in self._settlings(past)
             if one.row or one.child
         )
 
-    return Evidence(lookups, differences, below=below)
+    def _settlings(self, past: Past) -> list[_Settling]:
+        return [_single(past)] if self.wanted is None else _several(past, self.wanted(past.entry.payload))
+
+
+def _single(past: Past) -> _Settling:
+    payload, memo = past.entry.payload, past.memo
+    row = str(memo.get("row") or past.parent_id)
+    amount, left, before = payload.get("precise_amount"), _number(memo.get("left")), _number(memo.get("before"))
+    return _Settling(str(payload["hold"]), row, past.transaction_id, amount, left, before, past.done, past.perhaps)
+
+
+def _several(past: Past, payloads: Sequence[Mapping[str, Any]]) -> list[_Settling]:
+    packed = past.memo.get("items") or [Item().packed()] * len(payloads)
+    # Of a batch that is done without having been read back no part is noted.
+    noted = (*past.parts, *[Part("open")] * len(payloads))
+    found = []
+    for payload, values, part in zip(payloads, packed, noted, strict=False):
+        item = Item.unpacked(values)
+        found.append(
+            _Settling(
+                name=str(payload["hold"]),
+                row=item.row,
+                child=item.child or part.transaction_id,
+                amount=payload.get("precise_amount"),
+                left=None,
+                before=_number(item.before),
+                stands=past.done or part.stands,
+                perhaps=past.perhaps or part.status == "unknown",
+            )
+        )
+    return found
 
 
 def _judged(action: HoldAction, past: Past, one: _Settling, found: Found, known: Known) -> list[Difference]:
@@ -157,19 +171,17 @@ def _too_much(past: Past, one: _Settling, found: Found, known: Known) -> list[Di
     if hold is None:
         return []
     commits = {row.transaction_id: row for row in found.children(one.row) if row.status == "APPLIED"}
-    strange = []
-    if not known.is_unsure(one.row):
-        unknown = known.unexplained(commits)
-        strange = [commits[id_] for id_ in unknown if made_since(commits[id_], known.since_ms)]
+    unknown = () if known.is_unsure(one.row) else known.unexplained(commits)
+    strange = [commits[id_] for id_ in unknown if made_since(commits[id_], known.since_ms)]
     total = sum(row.precise_amount or 0 for row in commits.values())
     if strange:
         names = some_of([f"{row.transaction_id} of {row.precise_amount}" for row in strange])
         text = f"committed by no intent of the journal: {names}; {total} of {hold.precise_amount} in all"
-        return [difference(Sort.TWICE, past, hold.reference, text, says="what was committed of this hold")]
-    if hold.precise_amount is not None and total > hold.precise_amount:
+    elif hold.precise_amount is not None and total > hold.precise_amount:
         text = f"{total} committed of {hold.precise_amount} held"
-        return [difference(Sort.TWICE, past, hold.reference, text, says="what was committed of this hold")]
-    return []
+    else:
+        return []
+    return [difference(Sort.TWICE, past, hold.reference, text, says="what was committed of this hold")]
 
 
 def _happened(action: HoldAction, past: Past, one: _Settling, found: Found, known: Known) -> list[Difference]:
@@ -209,7 +221,7 @@ def _refund_lookups(past: Past, found: Found) -> tuple[Lookup, ...]:
     row = _refunded(past)
     if not row:
         return ()
-    ids = [row, *([past.transaction_id] if past.transaction_id.startswith("txn_") else [])]
+    ids = [row, *([past.transaction_id] if past.transaction_id else [])]
     return missing(
         found,
         *family(row + "_refund"),
@@ -284,7 +296,7 @@ def _second_refunds(reference: str, final: Row, refunded: Row | None, found: Fou
 
 def _refund_below(past: Past) -> tuple[Below, ...]:
     row = _refunded(past)
-    return (Below(row, past.transaction_id if past.done else ""),) if row else ()
+    return (Below(row, past.transaction_id),) if row else ()
 
 
 REFUND = Evidence(_refund_lookups, _refund_differences, below=_refund_below)
