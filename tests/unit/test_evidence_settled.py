@@ -16,10 +16,12 @@ from test_evidence import HELD, HOLD_ROW, compared, known_of, letter, past, told
 
 from blnk_relay import commit_hold, commit_holds, refund, void_hold, void_holds
 from blnk_relay.families.hold_item import Item
+from blnk_relay.families.settled import settling
 from blnk_relay.intents.decision import Done
 from blnk_relay.intents.evidence import Part, Past
 from blnk_relay.intents.found import Found, Lookup, Row
 from blnk_relay.intents.rows import made_ms
+from blnk_relay.kinds import inflight_commit, inflight_void
 from blnk_relay.kinds.registry import KINDS
 from tests.support.specimens import NOW_MS, POLICY
 
@@ -128,8 +130,10 @@ def unknown(amount: int | None, **memo: str) -> Past:
         (unknown(400, before="400"), [child(8, 400), child(9, 300)], None),
         (unknown(400, before="400"), [child(8, 400), child(9, 400)], 9),
         (unknown(400, before="700"), [child(6, 300), child(8, 400), child(9, 400)], 9),
+        (unknown(1, before="1"), [child(8, 1)], None),
         # Where the amount of one cannot be read, it is not believed to be this one.
         (unknown(400), [child(8, None)], None),
+        (unknown(400, before="1"), [child(8, None), child(9, 400)], None),
         # A void is told by any.
         (letter(void_hold("order_42"), "unknown", memo=OPEN), [child(8, 650, "VOID")], 8),
         (letter(void_hold("order_42"), "unknown", memo=OPEN | {"before": "400"}), [child(8, 650, "VOID")], 8),
@@ -165,6 +169,22 @@ def test_what_is_asked_of_the_ledger_is_the_hold_what_was_made_and_all_that_stan
     assert evidence.lookups(replace(PART, transaction_id=""), Found()) == (hold, below)
     assert evidence.lookups(replace(PART, parent_id="", memo={}), Found()) == (made,)
     assert evidence.lookups(letter(commit_hold("order_42"), "refused"), Found()) == ()
+
+
+@pytest.mark.parametrize("it", [PART, ALL, VOIDED, batch(Item(HOLD, child=CHILD), Item(txn(17)))])
+def test_what_settles_holds_has_the_evidence_of_its_action(it):
+    kinds = {
+        "inflight.commit": settling(inflight_commit.ACTION),
+        "inflight.void": settling(inflight_void.ACTION),
+        "inflight.bulk_commit": settling(inflight_commit.ACTION, lambda payload: payload["items"]),
+    }
+    evidence, known = kinds[it.entry.kind], known_of(it)
+    asked = evidence.lookups(it, Found())
+    assert Lookup("transactions", "parent_transaction", HOLD) in asked
+    assert {(one.parent, one.child) for one in evidence.below(it)} >= {(HOLD, CHILD)}
+    # What it was not asked for is no child of its own, whichever it is.
+    (other,) = evidence.differences(it, Found([HOLD_ROW, child(8, 1050, "REJECTED")]), known)[:1]
+    assert other.shows.startswith(f"{CHILD}: status: asked {'VOID' if it is VOIDED else 'APPLIED'}, has REJECTED")
 
 
 def test_what_is_asked_for_a_batch_is_asked_once():
@@ -410,6 +430,8 @@ def test_what_stands_in_the_place_of_a_refund_and_is_none_is_not_told_as_one():
         (one,) = compared(unknown_, shown)
         assert (one.sort, one.reference) == ("strange", REFERENCE)
         assert one.shows == f"another transaction: {CHILD} (APPLIED): precise_amount: asked 1050, has 100"
+    (one,) = compared(unknown_, [PAID, replace(BACK, source=SOMEBODY)])
+    assert (one.sort, f"source: asked {ALICE}, has {SOMEBODY}" in one.shows) == ("strange", True)
     # The letter that names it itself is true.
     assert told(replace(unknown_, code="REFERENCE_CONFLICT"), PAID, part) == []
 
