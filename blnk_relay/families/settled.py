@@ -13,7 +13,7 @@ from typing import Any
 from blnk_relay.families.hold import HoldAction
 from blnk_relay.families.hold_item import Item
 from blnk_relay.families.standing import made_since, standing
-from blnk_relay.intents.evidence import Below, Difference, Evidence, Known, Part, Past, Sort, difference
+from blnk_relay.intents.evidence import Below, Difference, Evidence, Known, Past, Sort, difference
 from blnk_relay.intents.found import Found, Lookup, Row
 from blnk_relay.intents.rows import family, final_row, missing, some_of
 
@@ -103,10 +103,8 @@ def _single(past: Past) -> _Settling:
 
 def _several(past: Past, payloads: Sequence[Mapping[str, Any]]) -> list[_Settling]:
     packed = past.memo.get("items") or [Item().packed()] * len(payloads)
-    # Of a batch that is done without having been read back no part is noted.
-    noted = (*past.parts, *[Part("open")] * len(payloads))
     found = []
-    for payload, values, part in zip(payloads, packed, noted, strict=False):
+    for payload, values, part in zip(payloads, packed, past.parts, strict=False):
         item = Item.unpacked(values)
         found.append(
             _Settling(
@@ -116,6 +114,7 @@ def _several(past: Past, payloads: Sequence[Mapping[str, Any]]) -> list[_Settlin
                 amount=payload.get("precise_amount"),
                 left=None,
                 before=_number(item.before),
+                # Of a batch that is done without having been read back nothing is noted of any.
                 stands=past.done or part.stands,
                 perhaps=past.perhaps or part.status == "unknown",
             )

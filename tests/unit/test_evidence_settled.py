@@ -171,7 +171,9 @@ def test_what_is_asked_of_the_ledger_is_the_hold_what_was_made_and_all_that_stan
     assert evidence.lookups(letter(commit_hold("order_42"), "refused"), Found()) == ()
 
 
-@pytest.mark.parametrize("it", [PART, ALL, VOIDED, batch(Item(HOLD, child=CHILD), Item(txn(17)))])
+@pytest.mark.parametrize(
+    "it", [PART, ALL, VOIDED, batch(Item(HOLD, child=CHILD), Item(txn(17)), parts=(Part("open"),) * 2)]
+)
 def test_what_settles_holds_has_the_evidence_of_its_action(it):
     kinds = {
         "inflight.commit": settling(inflight_commit.ACTION),
@@ -346,14 +348,13 @@ def test_each_of_a_batch_is_compared_with_what_was_asked_and_recorded_of_it():
     assert told(it, *shown) == []
     # Its own id is that of the part, where it is not remembered.
     assert told(it, *shown[:3]) == [("missing", "order_43")]
-    # What it is done without, and what came to nothing, is not missed; nor what is not noted at all.
+    # What it is done without, and what came to nothing, is not missed; nor what is still open.
     partial = replace(it, state="dead", dead_class="partial", code="ITEMS_REFUSED")
     assert told(replace(partial, parts=(Part("applied", CHILD), Part("refused"))), *shown[:3]) == []
-    assert told(replace(it, parts=(Part("applied", CHILD),)), *shown[:3]) == []
-    assert told(replace(partial, parts=(Part("applied", CHILD),)), *shown[:2]) == []
-    assert told(replace(partial, parts=(Part("applied", CHILD),)), SECOND_HOLD, second, HOLD_ROW) == [
-        ("missing", "order_42")
-    ]
+    half = (Part("applied", CHILD), Part("open"))
+    assert told(replace(it, parts=half), *shown[:3]) == []
+    assert told(replace(partial, parts=half), *shown[:2]) == []
+    assert told(replace(partial, parts=half), SECOND_HOLD, second, HOLD_ROW) == [("missing", "order_42")]
 
 
 def test_of_a_batch_that_nobody_can_tell_each_hold_is_told_by_its_own():
@@ -379,6 +380,8 @@ def test_a_row_below_a_hold_is_known_as_that_of_whoever_made_it():
                  state="dead", dead_class="partial", code="ITEMS_REFUSED")  # fmt: skip
     assert [known_of(it).owner(CHILD) for it in (PART, VOIDED, made)] == [single, single, bulk]
     assert known_of(made).owner(OTHER) == known_of(replace(PART, state="dead", dead_class="refused")).owner(CHILD) == ""
+    # Nothing stands for what was not made.
+    assert {one.child for one in KINDS[made.entry.kind].evidence.below(made)} == {CHILD, ""}
     assert known_of(unknown(400)).is_unsure(HOLD)
     assert known_of(replace(PART, transaction_id="")).is_unsure(HOLD)
     assert not known_of(PART, made, letter(commit_hold("order_42"), "refused", memo=OPEN)).is_unsure(HOLD)
