@@ -277,7 +277,8 @@ def _holds(past: Past, found: Found) -> list[Row]:
         return []
     if any(name in payload for name in ("inflight_expiry_date", "inflight_commit_date")):
         return []
-    ids = [past.transaction_id, *(part.transaction_id for part in past.parts)]
+    # What the ledger took back by itself was voided by none of ours.
+    ids = [past.transaction_id, *(part.transaction_id for part in past.parts if part.stands)]
     rows = (found.row(id_) for id_ in dict.fromkeys(ids) if id_.startswith("txn_"))
     return [row for row in rows if row is not None and row.status == "INFLIGHT"]
 

@@ -1,0 +1,39 @@
+"""What an audit tells of movements of money: of one, of the legs of a split, of the items of a bulk, and of holds."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from casebook import ALICE, BANK, SOMEBODY, row, txn
+from kindbook import entry_of
+from test_evidence import SPLIT, legs, letter, told
+
+from blnk_relay import Leg, split_transaction
+from blnk_relay.intents.evidence import Part
+
+FIRST, SECOND = row(11, "fee-1_q", "APPLIED"), row(12, "fee-2_q", "APPLIED")
+SALE = entry_of(SPLIT).reference
+
+
+# -- holds ------------------------------------------------------------------------------------------------------------
+
+
+def test_a_leg_that_the_ledger_voided_itself_was_settled_by_nobody_else():
+    intent = split_transaction(
+        source=BANK,
+        destinations=[Leg(ALICE, precise_amount=1000), Leg(SOMEBODY, precise_amount=30), Leg("@fees", left=True)],
+        currency="EUR",
+        amount="10.50",
+        description="Sale",
+        reference="sale",
+        inflight=True,
+    )
+    first, second = (replace(one, status="INFLIGHT") for one in legs(intent))
+    second = replace(second, precise_amount=30)
+    parts = (Part("undone", txn(11)), Part("held", txn(12)), Part("missing"))
+    it = letter(intent, "partial", "ROLLBACK_INCOMPLETE", parts=parts)
+    void = row(15, "ref_15", "VOID", parent=txn(11))
+    assert told(it, first, void, second) == []
+    assert told(it, first, void, second, replace(void, transaction_id=txn(16), parent=txn(12))) == [
+        ("twice", second.reference)
+    ]
