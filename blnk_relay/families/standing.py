@@ -91,7 +91,7 @@ def _is_undone(row: Row, found: Found) -> bool:
 def _judged(past: Past, reference: str, payload: Mapping[str, Any], part: Part, found: Found) -> list[Difference]:
     """One movement, under all of its references."""
     found_ = _confirmed(past, reference, payload, part, found) if part.stands else []
-    if not part.stands and part.status not in ("conflict", "queued", "open"):
+    if not part.stands and part.status != "conflict":
         found_ = _unconfirmed(past, reference, payload, found)
     return [*found_, *_others(past, reference, found)]
 

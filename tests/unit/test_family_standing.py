@@ -4,15 +4,38 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import pytest
 from casebook import ALICE, BANK, SOMEBODY, row, txn
 from kindbook import entry_of
-from test_evidence import SPLIT, legs, letter, told
+from test_evidence import SPLIT, bulk, compared, legs, letter, told
 
 from blnk_relay import Leg, split_transaction
 from blnk_relay.intents.evidence import Part
 
 FIRST, SECOND = row(11, "fee-1_q", "APPLIED"), row(12, "fee-2_q", "APPLIED")
 SALE = entry_of(SPLIT).reference
+
+
+# -- letters ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("noted", ["open", "missing", "rejected", "queued", "undone", "refused"])
+@pytest.mark.parametrize(
+    ("state", "changes", "advice"),
+    [
+        ("dead", {"dead_class": "refused", "code": "SOME_CODE"}, "discard the letter, saying so"),
+        ("dead", {"dead_class": "unknown", "code": "STUCK_QUEUED"}, "replay the letter, which finds it"),
+        ("cancelled", {"outcome": "cancelled"}, "taken back"),
+    ],
+)
+def test_an_item_that_is_no_outcome_and_happened_is_told_whatever_was_noted_of_it(noted, state, changes, advice):
+    it = bulk(state, Part(noted), Part(noted), **changes)
+    assert told(it) == []
+    assert told(it, replace(FIRST, status="REJECTED")) == []
+    (one,) = compared(it, [FIRST])
+    assert (one.sort, one.reference) == ("happened", "fee-1")
+    assert advice in one.advice
+    assert told(it, replace(FIRST, precise_amount=1)) == [("strange", "fee-1")]
 
 
 # -- holds ------------------------------------------------------------------------------------------------------------
