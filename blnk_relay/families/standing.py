@@ -128,12 +128,12 @@ def _confirmed(past: Past, reference: str, payload: Mapping[str, Any], part: Par
 
 
 def _unconfirmed(past: Past, reference: str, payload: Mapping[str, Any], found: Found) -> list[Difference]:
-    """What is no outcome for the journal: nothing of it may stand, unless the letter says so itself."""
+    """What is no outcome for the journal: nothing of it may stand, but another one of which the letter says so."""
     rows = [row for row in standing(found, reference) if not _is_undone(row, found)]
-    if not rows or past.code in _KNOWN_CONFLICT:
-        return []
     if any(not differences(payload, row, found) for row in rows):
         return [difference(Sort.HAPPENED, past, reference, _several(rows))]
+    if not rows or past.code in _KNOWN_CONFLICT:
+        return []
     return [difference(Sort.STRANGE, past, reference, f"another transaction: {_several(rows)}")]
 
 
@@ -211,12 +211,13 @@ def _legs_differences(past: Past, found: Found, known: Known) -> tuple[Differenc
     rows = [row for one in own[:-1] for row in found.all_under(one)]
     if len(rows) > len({row.reference for row in rows}):
         found_.append(difference(Sort.TWICE, past, reference, f"a leg more than once: {_several(rows)}"))
+    parts = parts_of(past.entry, past.progress(), found)
     if not (past.done or past.partial):
         stands = [row for row in rows if row.status in EFFECTIVE and not _is_undone(row, found)]
-        if stands and past.code not in _KNOWN_CONFLICT:
+        # A letter that names another transaction is believed where there is one.
+        if stands and not (past.code in _KNOWN_CONFLICT and isinstance(parts, Row)):
             found_.append(difference(Sort.HAPPENED, past, reference, _several(stands)))
         return tuple(found_)
-    parts = parts_of(past.entry, past.progress(), found)
     if isinstance(parts, Row):
         return (
             *found_,

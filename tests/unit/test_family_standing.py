@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from casebook import ALICE, BANK, SOMEBODY, row, txn
+from casebook import ALICE, BANK, SOMEBODY, payment, row, txn
 from kindbook import entry_of
 from test_evidence import SPLIT, bulk, compared, legs, letter, told
 
@@ -36,6 +36,23 @@ def test_an_item_that_is_no_outcome_and_happened_is_told_whatever_was_noted_of_i
     assert (one.sort, one.reference) == ("happened", "fee-1")
     assert advice in one.advice
     assert told(it, replace(FIRST, precise_amount=1)) == [("strange", "fee-1")]
+
+
+def test_a_letter_that_names_a_conflict_is_believed_of_that_item_and_not_of_what_happened_as_asked():
+    it = bulk("dead", Part("conflict", txn(11)), Part("missing"), dead_class="unknown", code="REFERENCE_CONFLICT")
+    other = replace(FIRST, precise_amount=1)
+    assert told(it, other) == []
+    assert told(it, other, SECOND) == [("happened", "fee-2")]
+    refused = letter(payment(), "unknown", "TXN_DUPLICATE_REFERENCE")
+    assert told(refused, row(2, "order_42_q", "APPLIED", precise_amount=1)) == []
+    assert told(refused, row(2, "order_42_q", "APPLIED")) == [("happened", "order_42")]
+
+
+def test_a_split_that_was_refused_because_its_reference_exists_may_have_made_just_that():
+    refused = letter(SPLIT, "refused", "TXN_DUPLICATE_REFERENCE")
+    first, second = legs()
+    assert told(refused, first, second) == [("happened", SALE)]
+    assert told(refused, first, replace(second, precise_amount=51)) == []
 
 
 # -- holds ------------------------------------------------------------------------------------------------------------
