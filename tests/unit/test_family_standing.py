@@ -55,6 +55,18 @@ def test_a_split_that_was_refused_because_its_reference_exists_may_have_made_jus
     assert told(refused, first, replace(second, precise_amount=51)) == []
 
 
+# -- more than was asked for -----------------------------------------------------------------------------------------
+
+
+def test_an_item_is_there_twice_only_where_it_stands_under_its_own_reference_as_well():
+    another = row(13, "fee-1.r2_q", "APPLIED")
+    parts = (Part("applied", txn(11)), Part("queued"))
+    stuck = bulk("dead", *parts, dead_class="unknown", code="STUCK_QUEUED")
+    assert told(stuck, FIRST, another) == [("twice", "fee-1")]
+    partial = bulk("dead", Part("missing"), Part("applied", txn(12)), dead_class="partial", code="ITEMS_MISSING")
+    assert told(partial, another, SECOND) == [("happened", "fee-1")]
+
+
 # -- holds ------------------------------------------------------------------------------------------------------------
 
 
