@@ -192,7 +192,7 @@ def _legs_lookups(past: Past, found: Found) -> tuple[Lookup, ...]:
         return ()
     names = (payload[sides(payload)[1]], *(leg["identifier"] for leg in legs_of(payload)))
     balances = missing(found, *(Lookup("balances", "indicator", name) for name in names if name.startswith("@")))
-    own = set(_leg_references(past, past.generation)) if past.done else set()
+    own = set(_leg_references(past, past.generation)[:-1]) if past.done else set()
     undone = undoing_lookups([row for row in stood if row.reference not in own], found)
     return (*balances, *undone, *(() if undone else _holds_lookups(past, found)))
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 from casebook import ALICE, BANK, SOMEBODY, payment, row, txn
 from kindbook import entry_of
-from test_evidence import SPLIT, bulk, compared, legs, letter, told
+from test_evidence import SPLIT, bulk, compared, legs, letter, split, told
 
 from blnk_relay import Leg, split_transaction
 from blnk_relay.intents.evidence import Part
@@ -65,6 +65,13 @@ def test_an_item_is_there_twice_only_where_it_stands_under_its_own_reference_as_
     assert told(stuck, FIRST, another) == [("twice", "fee-1")]
     partial = bulk("dead", Part("missing"), Part("applied", txn(12)), dead_class="partial", code="ITEMS_MISSING")
     assert told(partial, another, SECOND) == [("happened", "fee-1")]
+
+
+def test_a_leg_too_many_that_was_given_back_is_no_difference_any_more():
+    surplus = replace(legs()[1], transaction_id=txn(13), reference=f"{SALE}-3")
+    back = row(14, f"{txn(13)}_refund_q", "APPLIED")
+    assert told(split(), *legs(), surplus) == [("twice", SALE)]
+    assert told(split(), *legs(), surplus, back) == []
 
 
 # -- holds ------------------------------------------------------------------------------------------------------------
