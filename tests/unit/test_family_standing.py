@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 from casebook import ALICE, BANK, SOMEBODY, payment, row, txn
 from kindbook import entry_of
-from test_evidence import SPLIT, bulk, compared, legs, letter, split, told
+from test_evidence import SPLIT, bulk, compared, legs, letter, past, split, told
 
 from blnk_relay import Leg, split_transaction
 from blnk_relay.intents.evidence import Part
@@ -72,6 +72,12 @@ def test_a_leg_too_many_that_was_given_back_is_no_difference_any_more():
     back = row(14, f"{txn(13)}_refund_q", "APPLIED")
     assert told(split(), *legs(), surplus) == [("twice", SALE)]
     assert told(split(), *legs(), surplus, back) == []
+
+
+def test_of_a_row_with_another_status_all_else_that_differs_is_told():
+    it = past(payment(source="@inflight-fees"), transaction_id=txn(2))
+    (one,) = compared(it, [row(2, "order_42_q", "INFLIGHT", source="@other")])
+    assert one.shows == "status: asked APPLIED, has INFLIGHT; source: asked @inflight-fees, has @other"
 
 
 # -- holds ------------------------------------------------------------------------------------------------------------
