@@ -7,7 +7,6 @@ stands under an earlier one was to be taken back, and what stands under the next
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
 from typing import Any
 
 from blnk_relay.families.atomic import Fate, fate_of, undoing_lookups
@@ -24,9 +23,6 @@ EFFECTIVE = frozenset({"APPLIED", "INFLIGHT"})
 
 #: Codes of letters that say themselves that another transaction stands under their reference.
 _KNOWN_CONFLICT = frozenset({"REFERENCE_CONFLICT", "TXN_DUPLICATE_REFERENCE"})
-
-#: What an item came to that did not happen.
-_NOT_DONE = frozenset({"missing", "rejected", "refused"})
 
 
 def _generations(past: Past) -> range:
@@ -75,12 +71,12 @@ def _lookups(past: Past, items: Sequence[tuple[str, Mapping[str, Any], str]], fo
     every = [of_generation(first, generation) for first in firsts for generation in _generations(past)]
     if asked := missing(found, *(lookup for reference in every for lookup in family(reference))):
         return asked
-    stood = [row for reference in every for row in standing(found, reference)]
+    stood = {reference: standing(found, reference) for reference in every}
     ids = _named(((reference, id_) for reference, _, id_ in items), found)
     # Of what was confirmed at the present references nothing was taken back by the ledger itself.
     own = {reference for reference, _, _ in items} if past.done else set()
-    undone = [row for row in stood if row.reference.removesuffix("_q") not in own]
-    indicators = _indicators((payload for _, payload, _ in items), found) if stood else ()
+    undone = [row for reference, rows in stood.items() if reference not in own for row in rows]
+    indicators = _indicators((payload for _, payload, _ in items), found) if any(stood.values()) else ()
     return (*ids, *indicators, *undoing_lookups(undone, found))
 
 
@@ -148,6 +144,13 @@ def _others(past: Past, reference: str, part: Part, found: Found) -> list[Differ
     return [difference(sort, past, reference, f"under other references of it: {_several(rows)}")]
 
 
+def _noted(past: Past, count: int) -> list[Part]:
+    """What the legs or the items came to, for the journal; all of them stand where nobody waited to see each."""
+    whole = Part("held" if past.entry.payload.get("inflight") else "applied")
+    noted = past.parts or (Part("open"),) * count
+    return [whole if past.done and not part.stands else part for part in noted]
+
+
 # -- one transaction ------------------------------------------------------------------------------------------------
 
 
@@ -163,9 +166,8 @@ def _single(past: Past) -> Part:
 
 
 def _single_lookups(past: Past, found: Found) -> tuple[Lookup, ...]:
-    if asked := _lookups(past, [(_reference(past), past.entry.payload, past.transaction_id)], found):
-        return asked
-    return _holds_lookups(past, found)
+    items = [(_reference(past), past.entry.payload, past.transaction_id)]
+    return _lookups(past, items, found) or _holds_lookups(past, found)
 
 
 def _single_differences(past: Past, found: Found, known: Known) -> tuple[Difference, ...]:
@@ -194,7 +196,7 @@ def _legs_lookups(past: Past, found: Found) -> tuple[Lookup, ...]:
     balances = missing(found, *(Lookup("balances", "indicator", name) for name in names if name.startswith("@")))
     own = set(_leg_references(past, past.generation)[:-1]) if past.done else set()
     undone = undoing_lookups([row for row in stood if row.reference not in own], found)
-    return (*balances, *undone, *(() if undone else _holds_lookups(past, found)))
+    return tuple(dict.fromkeys((*balances, *undone, *_holds_lookups(past, found))))
 
 
 def _legs_differences(past: Past, found: Found, known: Known) -> tuple[Difference, ...]:
@@ -223,18 +225,16 @@ def _legs_differences(past: Past, found: Found, known: Known) -> tuple[Differenc
             *found_,
             difference(Sort.OTHER, past, reference, f"a leg that is not one of its own: {_in_words(parts)}"),
         )
-    noted = past.parts or (Part("applied"),) * len(parts)
-    for number, (part, then) in enumerate(zip(parts, noted, strict=False), start=1):
+    # Which of two alike is which, the ledger does not say.
+    ids = {"", *(row.transaction_id for row in rows)}
+    for number, (part, then) in enumerate(zip(parts, _noted(past, len(parts)), strict=True), start=1):
         name, says = f"leg {number} of {reference}", f"{then.status} {then.transaction_id}".strip()
-        wanted = then.stands or past.done
-        if wanted and part.row is None:
+        if then.stands and part.row is None:
             found_.append(difference(Sort.MISSING, past, name, "no such leg", says=says))
-        elif wanted and then.transaction_id and part.row is not None and part.row.transaction_id != then.transaction_id:
-            ids = [one.row.transaction_id for one in parts if one.row is not None]
-            if then.transaction_id not in ids:
-                text = f"id: confirmed {then.transaction_id}, has {part.row.transaction_id}"
-                found_.append(difference(Sort.OTHER, past, name, text, says=says))
-        elif not wanted and part.row is not None and part.fate is Fate.STANDS and then.status != "conflict":
+        elif then.stands and part.row is not None and then.transaction_id not in ids:
+            text = f"id: confirmed {then.transaction_id}, has {part.row.transaction_id}"
+            found_.append(difference(Sort.OTHER, past, name, text, says=says))
+        elif not then.stands and part.row is not None and part.fate is Fate.STANDS:
             found_.append(difference(Sort.HAPPENED, past, name, _in_words(part.row), says=says))
     return (*found_, *_holds_differences(past, found, known))
 
@@ -245,14 +245,11 @@ def _legs_differences(past: Past, found: Found, known: Known) -> tuple[Differenc
 def _items(past: Past) -> list[tuple[str, Mapping[str, Any], Part]]:
     """Reference, payload and what is known of each item; the payload has the references of its generation."""
     payload = past.entry.payload
-    whole = Part("held" if payload.get("inflight") else "applied")
-    noted = past.parts or (whole if past.done else Part(past.state),) * len(payload["items"])
-    flags = {"inflight": payload.get("inflight")}
-    found: list[tuple[str, Mapping[str, Any], Part]] = []
-    for item, part in zip(payload["items"], noted, strict=False):
-        now = part if part.stands or not past.done else whole
-        found.append((str(item["reference"]), {**item, **flags}, now))
-    return found
+    items, flags = payload["items"], {"inflight": payload.get("inflight")}
+    return [
+        (str(item["reference"]), {**item, **flags}, part)
+        for item, part in zip(items, _noted(past, len(items)), strict=True)
+    ]
 
 
 def _bulk_lookups(past: Past, found: Found) -> tuple[Lookup, ...]:
@@ -263,8 +260,7 @@ def _bulk_lookups(past: Past, found: Found) -> tuple[Lookup, ...]:
 def _bulk_differences(past: Past, found: Found, known: Known) -> tuple[Difference, ...]:
     found_: list[Difference] = []
     for reference, payload, part in _items(past):
-        whose = past if part.status not in _NOT_DONE else replace(past, transaction_id="")
-        found_ += _judged(whose, reference, payload, part, found)
+        found_ += _judged(past, reference, payload, part, found)
     return (*found_, *_holds_differences(past, found, known))
 
 
@@ -280,8 +276,7 @@ def _holds(past: Past, found: Found) -> list[Row]:
         return []
     # What the ledger took back by itself was voided by none of ours.
     ids = [past.transaction_id, *(part.transaction_id for part in past.parts if part.stands)]
-    rows = (found.row(id_) for id_ in dict.fromkeys(ids) if id_.startswith("txn_"))
-    return [row for row in rows if row is not None and row.status == "INFLIGHT"]
+    return [row for id_ in ids if (row := found.row(id_)) is not None and row.status == "INFLIGHT"]
 
 
 def _holds_lookups(past: Past, found: Found) -> tuple[Lookup, ...]:

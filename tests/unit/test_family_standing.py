@@ -102,3 +102,16 @@ def test_a_leg_that_the_ledger_voided_itself_was_settled_by_nobody_else():
     assert told(it, first, void, second, replace(void, transaction_id=txn(16), parent=txn(12))) == [
         ("twice", second.reference)
     ]
+
+
+# -- the legs of a split ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("inflight", "says"), [(False, "applied"), (True, "held")])
+def test_where_nobody_waited_to_see_each_leg_all_of_them_are_to_stand(inflight, says):
+    intent = replace(SPLIT, payload={**SPLIT.payload, **({"inflight": True} if inflight else {})})
+    it = past(intent, outcome="accepted", parts=(Part("open"), Part("open")))
+    first, second = (replace(one, status="INFLIGHT" if inflight else "APPLIED") for one in legs(intent))
+    assert told(it, first, second) == []
+    (one,) = compared(it, [first])
+    assert (one.sort, one.reference, one.says) == ("missing", f"leg 2 of {SALE}", says)
