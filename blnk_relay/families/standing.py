@@ -89,7 +89,7 @@ def _judged(past: Past, reference: str, payload: Mapping[str, Any], part: Part, 
     found_ = _confirmed(past, reference, payload, part, found) if part.stands else []
     if not part.stands and part.status != "conflict":
         found_ = _unconfirmed(past, reference, payload, found)
-    return [*found_, *_others(past, reference, part, found)]
+    return [*found_, *_others(past, reference, payload, part, found)]
 
 
 def _confirmed(past: Past, reference: str, payload: Mapping[str, Any], part: Part, found: Found) -> list[Difference]:
@@ -133,14 +133,15 @@ def _unconfirmed(past: Past, reference: str, payload: Mapping[str, Any], found: 
     return [difference(Sort.STRANGE, past, reference, f"another transaction: {_several(rows)}")]
 
 
-def _others(past: Past, reference: str, part: Part, found: Found) -> list[Difference]:
+def _others(past: Past, reference: str, payload: Mapping[str, Any], part: Part, found: Found) -> list[Difference]:
     """What stands under references of other generations."""
     first = first_of(reference, past.generation)
     others = [of_generation(first, number) for number in _generations(past) if number != past.generation]
     rows = [row for other in others for row in standing(found, other) if not _is_undone(row, found)]
     if not rows:
         return []
-    sort = Sort.TWICE if part.stands else Sort.HAPPENED
+    as_asked = any(not differences(payload, row, found) for row in rows)
+    sort = Sort.TWICE if part.stands else Sort.HAPPENED if as_asked else Sort.STRANGE
     return [difference(sort, past, reference, f"under other references of it: {_several(rows)}")]
 
 

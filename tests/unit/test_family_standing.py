@@ -300,6 +300,13 @@ def test_of_a_payment_both_sides_are_told(it, shown, expected):
     assert told(it, *shown) == [(expected[0], "order_42")]
 
 
+def test_another_transaction_under_another_reference_of_a_letter_is_strange():
+    other = replace(LATER, precise_amount=1)
+    assert told(letter(payment(), "refused"), other) == [("strange", "order_42")]
+    assert told(letter(payment(), "refused"), other, row(4, "order_42.r2", "APPLIED")) == [("happened", "order_42")]
+    assert told(PAID, ROW, other) == [("twice", "order_42")]
+
+
 def test_of_many_rows_some_are_named():
     it = replace(PAID, generation=2, transaction_id="")
     rows = [
