@@ -145,11 +145,10 @@ def _others(past: Past, reference: str, payload: Mapping[str, Any], part: Part, 
     return [difference(sort, past, reference, f"under other references of it: {_several(rows)}")]
 
 
-def _noted(past: Past, count: int) -> list[Part]:
+def _noted(past: Past) -> list[Part]:
     """What the legs or the items came to, for the journal; all of them stand where nobody waited to see each."""
     whole = Part("held" if past.entry.payload.get("inflight") else "applied")
-    noted = past.parts or (Part("open"),) * count
-    return [whole if past.done and not part.stands else part for part in noted]
+    return [whole if past.done and not part.stands else part for part in past.parts]
 
 
 # -- one transaction ------------------------------------------------------------------------------------------------
@@ -228,7 +227,7 @@ def _legs_differences(past: Past, found: Found, known: Known) -> tuple[Differenc
         )
     # Which of two alike is which, the ledger does not say.
     ids = {"", *(row.transaction_id for row in rows)}
-    for number, (part, then) in enumerate(zip(parts, _noted(past, len(parts)), strict=True), start=1):
+    for number, (part, then) in enumerate(zip(parts, _noted(past), strict=True), start=1):
         name, says = f"leg {number} of {reference}", f"{then.status} {then.transaction_id}".strip()
         if then.stands and part.row is None:
             found_.append(difference(Sort.MISSING, past, name, "no such leg", says=says))
@@ -246,10 +245,10 @@ def _legs_differences(past: Past, found: Found, known: Known) -> tuple[Differenc
 def _items(past: Past) -> list[tuple[str, Mapping[str, Any], Part]]:
     """Reference, payload and what is known of each item; the payload has the references of its generation."""
     payload = past.entry.payload
-    items, flags = payload["items"], {"inflight": payload.get("inflight")}
+    flags = {"inflight": payload.get("inflight")}
     return [
         (str(item["reference"]), {**item, **flags}, part)
-        for item, part in zip(items, _noted(past, len(items)), strict=True)
+        for item, part in zip(payload["items"], _noted(past), strict=True)
     ]
 
 

@@ -409,6 +409,12 @@ def test_of_a_split_nothing_is_told_that_its_journal_says_as_well(it, shown):
     assert told(it, *shown) == []
 
 
+@pytest.mark.parametrize("it", [past(SPLIT, parts=(Part("applied", txn(11)),)), bulk("done", Part("applied", txn(11)))])
+def test_what_is_known_of_some_legs_or_items_alone_is_not_compared_in_part(it):
+    with pytest.raises(ValueError, match="shorter"):
+        compared(it, [*legs(), FIRST, SECOND])
+
+
 def test_a_split_under_new_references_is_compared_by_those():
     first, second = (replace(one, reference=one.reference.replace(SALE, f"{SALE}.r2")) for one in legs())
     it = split(generation=1)
