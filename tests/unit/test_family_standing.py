@@ -47,6 +47,8 @@ def test_a_letter_that_names_a_conflict_is_believed_of_that_item_and_not_of_what
     other = replace(FIRST, precise_amount=1)
     assert told(it, other) == []
     assert told(it, other, SECOND) == [("happened", "fee-2")]
+    # Of two reasons a letter has the one for which it may still change.
+    assert told(replace(it, code="STUCK_QUEUED"), other) == []
     refused = letter(payment(), "unknown", "TXN_DUPLICATE_REFERENCE")
     assert told(refused, row(2, "order_42_q", "APPLIED", precise_amount=1)) == []
     assert told(refused, row(2, "order_42_q", "APPLIED")) == [("happened", "order_42")]
@@ -305,6 +307,13 @@ def test_another_transaction_under_another_reference_of_a_letter_is_strange():
     assert told(letter(payment(), "refused"), other) == [("strange", "order_42")]
     assert told(letter(payment(), "refused"), other, row(4, "order_42.r2", "APPLIED")) == [("happened", "order_42")]
     assert told(PAID, ROW, other) == [("twice", "order_42")]
+
+
+def test_whether_a_letter_happened_is_told_by_the_balances_behind_its_indicators():
+    it = letter(payment(source="@bank"), "refused")
+    for owner, sort in ((BANK, "happened"), (SOMEBODY, "strange")):
+        assert told(it, ROW, balance(owner, "@bank", "EUR")) == [(sort, "order_42")]
+        assert told(it, LATER, balance(owner, "@bank", "EUR")) == [(sort, "order_42")]
 
 
 def test_of_many_rows_some_are_named():
