@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -147,6 +148,15 @@ def test_what_is_sent_again_is_sent_in_the_mode_of_the_first_time():
     assert decided(progress(61)) == Send(memo=SENT)
     # From a journal that forgot how: there is no other mode that was ever sent.
     assert isinstance(decided(progress(accepted=True, memo={}), *BOTH), Done)
+
+
+def test_legs_that_came_to_one_balance_by_their_links_are_refused_in_words():
+    intent = sale()
+    alike = [{**one, "identifier": SHOP} for one in intent.payload["destinations"]]
+    decision = decided(UNSENT, intent=replace(intent, payload={**intent.payload, "destinations": alike}))
+    assert isinstance(decision, Dead)
+    assert (decision.dead_class, decision.code) == (DeadClass.REFUSED, "LEGS_ALIKE")
+    assert "name each balance once" in decision.message
 
 
 def test_the_letter_of_another_mode_says_that_nobody_can_tell():
