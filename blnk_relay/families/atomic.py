@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from blnk_relay.intents import horizons
-from blnk_relay.intents.decision import Dead, DeadClass, Decision, Renew, Send, refused
+from blnk_relay.intents.decision import Dead, DeadClass, Look, Renew, Send, refused
 from blnk_relay.intents.found import Found, Lookup, Row
 from blnk_relay.intents.progress import Policy, Progress
 from blnk_relay.intents.rows import CLOCKS_APART_MS, capped, family, final_row, look_again, made_ms, missing, some_of
@@ -98,7 +98,7 @@ def fate_of(row: Row | None, found: Found) -> Fate:
     return Fate.STANDS if found.reference(refund) is None else Fate.UNDOING
 
 
-def decide_together(parts: Sequence[Part], progress: Progress, policy: Policy) -> Decision | None:
+def decide_together(parts: Sequence[Part], progress: Progress, policy: Policy) -> Send | Dead | Look | Renew | None:
     """What to do after a request that may have taken effect.
 
     Args:
@@ -159,7 +159,7 @@ def _is_repeat(happened: Sequence[Part], progress: Progress) -> bool:
     return progress.again and latest_ms <= progress.lost_ms + CLOCKS_APART_MS
 
 
-def _nothing(progress: Progress, policy: Policy) -> Decision | None:
+def _nothing(progress: Progress, policy: Policy) -> Send | Dead | None:
     """The ledger shows none of it; None to look again."""
     # Until then a request may be under way unseen. A repeat could not double it, only run into it; but a refusal is
     # only true once no try before it can come any more.

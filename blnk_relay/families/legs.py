@@ -106,7 +106,7 @@ def decide(entry: Entry, progress: Progress, found: Found, policy: Policy) -> De
     parts = parts_of(entry, progress, found)
     if isinstance(parts, Row):
         return Dead(DeadClass.UNKNOWN, "REFERENCE_CONFLICT", capped(_stranger(parts, entry.payload)))
-    decision = decide_together(parts, progress, policy)
+    decision: Decision | None = decide_together(parts, progress, policy)
     if decision is None:
         parents = {part.row.parent for part in parts if part.row}
         decision = Done("held" if entry.payload.get("inflight") else "applied", "", min(parents))
