@@ -15,7 +15,7 @@ from typing import Any
 from blnk_relay.families.atomic import Fate, Part, decide_together, fate_of, undoing_lookups
 from blnk_relay.families.movement import differences
 from blnk_relay.intents import horizons
-from blnk_relay.intents.decision import Again, Dead, DeadClass, Decision, Done, Look, Note, Renew, Send, refused
+from blnk_relay.intents.decision import Dead, DeadClass, Decision, Done, Look, Note, Renew, Send, refused
 from blnk_relay.intents.found import Found, Lookup, Row
 from blnk_relay.intents.intent import Entry
 from blnk_relay.intents.progress import Policy, Progress
@@ -105,23 +105,20 @@ def decide(entry: Entry, progress: Progress, found: Found, policy: Policy) -> De
         return Look(
             0.0, progress.refuse, Note({"marks": letters, "batch": batch, "at": window[-1] + 1, **seen.memo}, parts)
         )
-    decision = _together(entry, progress, found, policy, letters)
+    decision: Send | Done | Dead | Look | Renew | None = _together(entry, progress, found, policy, letters)
     if decision is None and letters.strip(_APPLIED + _HELD):
         decision = _weigh(entry, progress, policy, letters)
     elif decision is None:
         decision = Done("held" if entry.payload.get("inflight") else "applied", batch)
-    if isinstance(decision, Again):
-        return decision
+    ended = decision.otherwise if isinstance(decision, Renew) else decision
+    parts |= ended.note.parts if ended.note else {}
+    if isinstance(ended, Dead):
+        parts = {index: _WORDS.get(sign, "missing") for index, sign in enumerate(signs) if sign in _OPEN} | parts
+    noted = {"marks": letters, "batch": batch, **({"go": True} if isinstance(decision, Send) else seen.memo)}
     if isinstance(decision, Renew):
-        ended = decision.otherwise
-        noted = {"marks": letters, "batch": batch, **seen.memo}
-        return Renew(replace(ended, note=Note(noted, {**parts, **(ended.note.parts if ended.note else {})})))
-    if isinstance(decision, Dead):
-        open_ = {index: _WORDS.get(sign, "missing") for index, sign in enumerate(signs) if sign in _OPEN}
-        parts = {**open_, **parts, **(decision.note.parts if decision.note else {})}
+        return Renew(replace(decision.otherwise, note=Note(noted, parts)))
     if isinstance(decision, Dead) and decision.code == "REFERENCE_CONFLICT" and contrast:
         decision = replace(decision, message=capped(f"{decision.message} Such as {contrast}."))
-    noted = {"marks": letters, "batch": batch, **({"go": True} if isinstance(decision, Send) else seen.memo)}
     return replace(decision, note=Note(noted, parts))
 
 
@@ -140,19 +137,41 @@ def _different(payload: Mapping[str, Any], item: Mapping[str, Any], row: Row, fo
     return differences({**item, "inflight": payload.get("inflight")}, row, found)
 
 
-def _together(entry: Entry, progress: Progress, found: Found, policy: Policy, signs: str) -> Decision | None:
+def _together(
+    entry: Entry, progress: Progress, found: Found, policy: Policy, signs: str
+) -> Send | Dead | Look | Renew | None:
     """What the items of an atomic batch come to as a whole; None where each is for itself, or all stand."""
-    if not entry.payload.get("atomic") or _OTHER in signs:
+    if not entry.payload.get("atomic"):
         return None
-    parts = _parts(entry, found)
+    parts = _parts(entry, found, signs)
     decision = decide_together(parts, progress, policy)
-    noted = Note({}, {index: part.noted() for index, part in enumerate(parts)})
+    if decision is None:
+        return None
+    if not isinstance(decision, Look) and any(sign in signs for sign in (_OTHER, _QUEUED, _REJECTED)):
+        stand = [part for part in parts if part.fate in (Fate.STANDS, Fate.UNDOING)]
+        decision = _taken(entry, progress, policy, signs, len(stand))
+    noted = Note({}, {index: part.noted() for index, part in enumerate(parts) if part.row is not None})
     if isinstance(decision, Renew):
         return Renew(replace(decision.otherwise, note=noted))
-    return replace(decision, note=noted) if isinstance(decision, Dead) else decision
+    return replace(decision, note=noted)
 
 
-def _weigh(entry: Entry, progress: Progress, policy: Policy, signs: str) -> Decision:
+def _taken(entry: Entry, progress: Progress, policy: Policy, signs: str, stand: int) -> Look | Dead:
+    """Some references of an atomic batch are another's: its own items are never QUEUED or REJECTED (contract §3.4 S12).
+
+    Without those it must not be sent, for it is all or none; and under other references that which may be applied
+    under these would happen twice.
+    """
+    if _OTHER in signs:
+        return _conflict(entry, signs, stand)
+    if _QUEUED not in signs:
+        return _rejected(entry, signs, stand)
+    if horizons.watch(progress, policy).seconds < policy.stuck_horizon_s:
+        return horizons.look_on(progress, policy)
+    return _stuck(entry, signs)
+
+
+def _weigh(entry: Entry, progress: Progress, policy: Policy, signs: str) -> Send | Look | Dead:
     """All items together, at the end of a pass in which not all had happened."""
     counted = Counter(signs)
     happened = counted[_APPLIED] + counted[_HELD]
@@ -161,36 +180,32 @@ def _weigh(entry: Entry, progress: Progress, policy: Policy, signs: str) -> Deci
         if horizons.is_unseen(progress, policy, queued=not entry.payload.get("skip_queue")):
             return again
         vanished = horizons.has_vanished(progress, policy)
-        if not progress.refuse and vanished is False and not entry.payload.get("atomic"):
+        if not progress.refuse and vanished is False:
             return Send()
         if not progress.refuse and seen_s < policy.horizon_s:
             return again
     if counted[_QUEUED]:
         if seen_s < policy.stuck_horizon_s:
             return again
-        return Dead(
-            DeadClass.UNKNOWN,
-            "STUCK_QUEUED",
-            _sentence(entry, signs, _QUEUED, "are QUEUED at the ledger, which may still apply them"),
-        )
+        return _stuck(entry, signs)
     return _ended(entry, progress, signs, happened)
 
 
-def _parts(entry: Entry, found: Found) -> list[Part]:
-    rows = [final_row(found, reference) for reference in named(entry.payload)]
-    rejected = [None if row is not None and row.status == "REJECTED" else row for row in rows]
+def _parts(entry: Entry, found: Found, signs: str) -> list[Part]:
+    happened = (sign in _APPLIED + _HELD for sign in signs)
+    rows = [
+        final_row(found, name) if there else None for name, there in zip(named(entry.payload), happened, strict=True)
+    ]
     return [
-        Part(item["reference"], item["precise_amount"], row, fate_of(row, found) if row else Fate.ABSENT)
-        for item, row in zip(entry.payload["items"], rejected, strict=True)
+        Part(item["reference"], item["precise_amount"], row, fate_of(row, found))
+        for item, row in zip(entry.payload["items"], rows, strict=True)
     ]
 
 
 def _ended(entry: Entry, progress: Progress, signs: str, happened: int) -> Dead:
     """Nothing more will come of it, and not all of it happened."""
-    partial = DeadClass.PARTIAL if happened else DeadClass.UNKNOWN
     if _OTHER in signs:
-        text = "have a reference that the ledger knows as another transaction's"
-        return Dead(partial, "REFERENCE_CONFLICT", _sentence(entry, signs, _OTHER, text))
+        return _conflict(entry, signs, happened)
     if _UNSEEN in signs:
         if progress.refuse and signs == _UNSEEN * len(signs):
             return refused(progress.code, progress.message)
@@ -200,9 +215,24 @@ def _ended(entry: Entry, progress: Progress, signs: str, happened: int) -> Dead:
         return Dead(
             some, "ITEMS_MISSING" if some is DeadClass.PARTIAL else "VANISHED", _sentence(entry, signs, ".", text)
         )
+    return _rejected(entry, signs, happened)
+
+
+def _conflict(entry: Entry, signs: str, happened: int) -> Dead:
+    text = "have a reference that the ledger knows as another transaction's"
+    some = DeadClass.PARTIAL if happened else DeadClass.UNKNOWN
+    return Dead(some, "REFERENCE_CONFLICT", _sentence(entry, signs, _OTHER, text))
+
+
+def _rejected(entry: Entry, signs: str, happened: int) -> Dead:
     text = "were rejected by the ledger; their references are used up"
     some = DeadClass.PARTIAL if happened else DeadClass.REJECTED
     return Dead(some, "ITEMS_REJECTED", _sentence(entry, signs, _REJECTED, text))
+
+
+def _stuck(entry: Entry, signs: str) -> Dead:
+    text = "are QUEUED at the ledger, which may still apply them"
+    return Dead(DeadClass.UNKNOWN, "STUCK_QUEUED", _sentence(entry, signs, _QUEUED, text))
 
 
 def _sentence(entry: Entry, signs: str, sign: str, what: str) -> str:

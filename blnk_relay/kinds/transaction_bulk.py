@@ -260,7 +260,8 @@ ABOUT = About(
         End(
             DeadClass.PARTIAL,
             "ITEMS_REJECTED",
-            "The ledger recorded a refusal of some items, whose references are used up. *rejected* if it was all.",
+            "The ledger recorded a refusal of some items, whose references are used up. *rejected* if it was all, or "
+            "if of an atomic batch nothing stands.",
         ),
         End(
             DeadClass.PARTIAL,
@@ -270,7 +271,8 @@ ABOUT = About(
         End(
             DeadClass.PARTIAL,
             "REFERENCE_CONFLICT",
-            "The ledger has other transactions under some references. *unknown* if no item happened.",
+            "The ledger has other transactions under some references. *unknown* if no item happened, or none that was "
+            "not taken back.",
         ),
         End(
             DeadClass.PARTIAL,
