@@ -88,7 +88,8 @@ def decide(entry: Entry, progress: Progress, found: Found, policy: Policy) -> De
     window = _window(entry, progress)
     seen = horizons.watch(progress, policy)
     signs, parts, batch = list(signs_of(entry, progress)), {}, memo.get("batch", "")
-    contrast = ""
+    # Of an earlier window of the same pass.
+    contrast: str = memo.get("such", "")
     for index in window:
         item = entry.payload["items"][index]
         signs[index], row = _sign(entry.payload, item, found)
@@ -98,13 +99,13 @@ def decide(entry: Entry, progress: Progress, found: Found, policy: Policy) -> De
         if signs[index] not in _OPEN and row is not None:
             parts[index] = f"{_WORDS[signs[index]]} {row.transaction_id}"
         if signs[index] == _OTHER and row is not None and not contrast:
-            contrast = f"{item['reference']} {'; '.join(_different(entry.payload, item, row, found))}"
+            contrast = capped(f"{item['reference']} {'; '.join(_different(entry.payload, item, row, found))}")
     letters = "".join(signs)
     later = window and any(sign in _OPEN + _OTHER for sign in signs[window[-1] + 1 :])
     if later and not entry.payload.get("atomic"):
-        return Look(
-            0.0, progress.refuse, Note({"marks": letters, "batch": batch, "at": window[-1] + 1, **seen.memo}, parts)
-        )
+        such = {"such": contrast} if contrast else {}
+        kept = {"marks": letters, "batch": batch, "at": window[-1] + 1, **such, **seen.memo}
+        return Look(0.0, progress.refuse, Note(kept, parts))
     decision: Send | Done | Dead | Look | Renew | None = _together(entry, progress, found, policy, letters)
     if decision is None and letters.strip(_APPLIED + _HELD):
         decision = _weigh(entry, progress, policy, letters)
@@ -175,19 +176,17 @@ def _weigh(entry: Entry, progress: Progress, policy: Policy, signs: str) -> Send
     """All items together, at the end of a pass in which not all had happened."""
     counted = Counter(signs)
     happened = counted[_APPLIED] + counted[_HELD]
-    again, seen_s = horizons.look_on(progress, policy), horizons.watch(progress, policy).seconds
+    again = horizons.look_on(progress, policy)
     if counted[_UNSEEN]:
         if horizons.is_unseen(progress, policy, queued=not entry.payload.get("skip_queue")):
             return again
         vanished = horizons.has_vanished(progress, policy)
         if not progress.refuse and vanished is False:
             return Send()
-        if not progress.refuse and seen_s < policy.horizon_s:
+        if not progress.refuse and horizons.watch(progress, policy).seconds < policy.horizon_s:
             return again
     if counted[_QUEUED]:
-        if seen_s < policy.stuck_horizon_s:
-            return again
-        return _stuck(entry, signs)
+        return again if horizons.watch(progress, policy).seconds < policy.stuck_horizon_s else _stuck(entry, signs)
     return _ended(entry, progress, signs, happened)
 
 

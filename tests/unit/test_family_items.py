@@ -394,6 +394,29 @@ def test_a_new_send_begins_to_watch_anew_and_leaves_out_what_is_there():
     assert asked_again(fees(), send) == ["fee-2"]
 
 
+def test_the_values_of_another_transaction_are_told_although_a_later_window_ends_the_pass():
+    intent, many = fees(WINDOW + 1), [*shown("APPLIED", *range(1, WINDOW)), *shown("APPLIED", 0, precise_amount=7)]
+    first = decided(intent, looked(), *many)
+    assert isinstance(first, Look)
+    dead = decided(intent, looked(memo=first.note.memo), *many, *shown("APPLIED", WINDOW))
+    assert ended(dead) == "partial REFERENCE_CONFLICT"
+    assert dead.message.endswith("Such as fee-0 precise_amount: asked 1050, has 7.")
+
+
+def test_what_is_told_of_another_transaction_is_that_of_the_present_pass():
+    intent, many = fees(WINDOW + 1), [*shown("APPLIED", *range(1, WINDOW)), *shown("APPLIED", 0, precise_amount=7)]
+    first = decided(intent, looked(), *many)
+    second = decided(intent, looked(memo=first.note.memo), *many)
+    assert isinstance(second, Look)
+    assert "such" not in second.note.memo
+    assert first.note.memo["such"] == "fee-0 precise_amount: asked 1050, has 7"
+    assert "such" not in decided(intent, looked(), *shown("APPLIED", *range(WINDOW))).note.memo
+
+
+def test_a_look_at_what_is_all_decided_is_the_end():
+    assert ended(decided(fees(), looked(memo={"marks": "aaa", "batch": BATCH}))) == "Done"
+
+
 def test_a_letter_without_anything_to_compare_says_just_which():
     """Noted by a release that did not keep the values."""
     marks = {"marks": "x" + "a" * (WINDOW - 1) + ".", "batch": BATCH, "at": WINDOW}
