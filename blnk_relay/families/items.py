@@ -96,13 +96,13 @@ def decide(entry: Entry, progress: Progress, found: Found, policy: Policy) -> De
         first = found.reference(item["reference"])
         if not batch and first is not None and first.parent.startswith("bulk_"):
             batch = first.parent
-        if signs[index] not in _OPEN and row is not None:
-            parts[index] = f"{_WORDS[signs[index]]} {row.transaction_id}"
-        if signs[index] == _OTHER and row is not None and not contrast:
+        if row is None:
+            continue
+        parts[index] = f"{_WORDS[signs[index]]} {row.transaction_id}"
+        if signs[index] == _OTHER and not contrast:
             contrast = capped(f"{item['reference']} {'; '.join(_different(entry.payload, item, row, found))}")
     letters = "".join(signs)
-    later = window and any(sign in _OPEN + _OTHER for sign in signs[window[-1] + 1 :])
-    if later and not entry.payload.get("atomic"):
+    if window and any(sign in _OPEN + _OTHER for sign in signs[window[-1] + 1 :]):
         such = {"such": contrast} if contrast else {}
         kept = {"marks": letters, "batch": batch, "at": window[-1] + 1, **such, **seen.memo}
         return Look(0.0, progress.refuse, Note(kept, parts))
@@ -181,10 +181,8 @@ def _weigh(entry: Entry, progress: Progress, policy: Policy, signs: str) -> Send
         if horizons.is_unseen(progress, policy, queued=not entry.payload.get("skip_queue")):
             return again
         vanished = horizons.has_vanished(progress, policy)
-        if not progress.refuse and vanished is False:
-            return Send()
-        if not progress.refuse and horizons.watch(progress, policy).seconds < policy.horizon_s:
-            return again
+        if not progress.refuse and not vanished:
+            return Send() if vanished is False else again
     if counted[_QUEUED]:
         return again if horizons.watch(progress, policy).seconds < policy.stuck_horizon_s else _stuck(entry, signs)
     return _ended(entry, progress, signs, happened)
