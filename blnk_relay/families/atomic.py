@@ -124,18 +124,15 @@ def decide_together(parts: Sequence[Part], progress: Progress, policy: Policy) -
             # A failure may have had it taken back, or somebody who no longer wanted what had happened: only who knows
             # which may have it made again.
             text = f"All of it happened, and all was taken back, by the ledger or since: {_named(parts)}."
-            return Dead(DeadClass.UNKNOWN, TAKEN_BACK, capped(f"{text} {_because(progress)}".rstrip()))
+            return Dead(DeadClass.UNKNOWN, TAKEN_BACK, _because(text, progress))
     elif not happened:
         return _nothing(progress, policy) or again
     elif all(part.fate is Fate.UNDONE for part in happened):
         if progress.quiet_for_s < policy.read_lag_s:
             # One that was not taken back may be there unseen, and "all undone" lets a human send it all again.
             return again
-        rolled_back = Dead(
-            DeadClass.REJECTED,
-            "ROLLED_BACK",
-            capped(f"One failed, and the ledger took the others back. {_because(progress)}"),
-        )
+        text = _because("One failed, and the ledger took the others back.", progress)
+        rolled_back = Dead(DeadClass.REJECTED, "ROLLED_BACK", text)
         if progress.refuse:
             return rolled_back
         # What was refused may pass. Under the old references nothing can, for those of the first are used up: so it is
@@ -150,7 +147,7 @@ def decide_together(parts: Sequence[Part], progress: Progress, policy: Policy) -
     undone = [part for part in happened if part.fate is Fate.UNDONE]
     told = {"Happened": stands, "Did not": absent, "Was taken back": undone}
     sentences = [f"{what}: {_named(which)}." for what, which in told.items() if which]
-    return Dead(DeadClass.PARTIAL, "ROLLBACK_INCOMPLETE", capped(" ".join([*sentences, _because(progress)])))
+    return Dead(DeadClass.PARTIAL, "ROLLBACK_INCOMPLETE", _because(" ".join(sentences), progress))
 
 
 def _is_repeat(happened: Sequence[Part], progress: Progress) -> bool:
@@ -179,5 +176,6 @@ def _named(parts: Sequence[Part]) -> str:
     return some_of([part.in_words() for part in parts])
 
 
-def _because(progress: Progress) -> str:
-    return f"{progress.code}: {progress.message}" if progress.code else ""
+def _because(text: str, progress: Progress) -> str:
+    """A message, with the last answer where there was one."""
+    return capped(f"{text} {progress.code}: {progress.message}" if progress.code else text)
