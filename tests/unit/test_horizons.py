@@ -198,3 +198,13 @@ def test_a_silence_that_has_not_begun_is_not_looked_into_all_the_time():
         now, looks = replace(now, now_ms=now.now_ms + pause_ms), looks + 1
     assert looks < 20
     assert now.now_ms - now.last_sent_ms < SECOND
+
+
+@pytest.mark.parametrize(
+    ("ago_s", "in_s"), [(0, 0.3), (1, 0.6), (10, 6.0), (31, 18.6), (1000, 60.0), (-10, 3.0), (-40, 12.0), (-1000, 60.0)]
+)
+@pytest.mark.parametrize("refuse", [False, True])
+def test_looks_come_less_and_less_often_and_until_the_silence_begins_more_and_more_often(ago_s, in_s, refuse):
+    look = look_on(sent(ago_s * SECOND, refuse=refuse), POLICY)
+    assert look.in_s == pytest.approx(in_s)
+    assert look.refuse is refuse

@@ -29,7 +29,7 @@ from hypothesis import strategies as st
 from blnk_relay import Settings, commit_hold, create_ledger, refund, result_of, void_hold
 from blnk_relay.intents.decision import Again, Dead, DeadClass, Done, Look, Send
 from blnk_relay.intents.found import Found
-from blnk_relay.intents.steps import EXPIRED, UNDECIDED, next_step
+from blnk_relay.intents.steps import EXPIRED, UNDECIDED, does_not_verify, next_step
 from blnk_relay.kinds.registry import KINDS
 from blnk_relay.settings import policy_of
 from tasks.lookups import MAX_ROUNDS
@@ -241,3 +241,19 @@ def test_a_deletion_that_was_certainly_never_sent_is_sent_though_a_look_does_not
     entry = entry_of(kind.intent({"rule_id": "rule_0ec8fbff-deb3-4d81-8f89-3fb437ab98f4"}))
     # Its lease lapsed before anything was recorded, and reads lag behind the making of the rule.
     assert isinstance(kind.decide(entry, progress(looking=True), Found(), POLICY), Send)
+
+
+@pytest.mark.parametrize(
+    ("now", "dead_class", "told"),
+    [
+        (progress(), "refused", "It was never sent."),
+        (progress(lost_ms=NOW_MS - HOUR, again=True), "refused", "It was never sent."),
+        (progress(lost_ms=NOW_MS - HOUR), "unknown", "It may have been sent before."),
+        (sent(), "unknown", "It may have been sent before."),
+    ],
+    ids=["never sent", "a repeat at most", "lost moments", "sent"],
+)
+def test_what_was_recorded_and_does_not_verify_is_refused_only_where_it_was_never_sent(now, dead_class, told):
+    letter = does_not_verify(now)
+    assert (letter.dead_class, letter.code) == (dead_class, "DOES_NOT_VERIFY")
+    assert letter.message.endswith(f"or belongs to another intent. {told}")
