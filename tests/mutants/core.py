@@ -33,7 +33,10 @@ SURVIVORS = FOLDER / "survivors"
 
 #: Modules that are changed, by their package in blnk_relay.
 MODULES = {
-    "intents": ("retry", "horizons", "references", "rows", "steps", "verdicts", "verdict_table", "decision"),
+    "intents": (
+        "decision", "evidence", "found", "horizons", "links", "progress", "references", "retry", "rows", "steps",
+        "verdict_table", "verdicts",
+    ),
     "families": (
         "atomic", "creation", "hold", "hold_batch", "hold_item", "items", "kept", "legs", "movement", "run", "settled",
         "standing", "update",
@@ -42,7 +45,10 @@ MODULES = {
 
 #: The tests that ought to notice, all of them without any I/O, by the names of their modules.
 TESTS = {
-    "intents": ("retry", "horizons", "references", "rows", "steps", "verdicts", "transaction", "inflight", "refund"),
+    "intents": (
+        "audit_strays", "evidence*", "horizons", "inflight", "intents_*", "references", "refund", "retry", "rows",
+        "steps", "transaction", "verdicts",
+    ),
     "families": (
         "audit_strays", "evidence*", "family_*", "findable_kinds", "inflight", "kind_balance_link_identity",
         "kind_bulk", "kind_contract", "kind_creation", "kind_identity_create", "kind_identity_tokenize",
