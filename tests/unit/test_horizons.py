@@ -208,3 +208,7 @@ def test_looks_come_less_and_less_often_and_until_the_silence_begins_more_and_mo
     look = look_on(sent(ago_s * SECOND, refuse=refuse), POLICY)
     assert look.in_s == pytest.approx(in_s)
     assert look.refuse is refuse
+
+
+def test_the_first_look_comes_as_soon_as_it_is_set_to():
+    assert look_on(sent(0), replace(POLICY, confirm_first_s=0.05)).in_s == 0.05

@@ -26,8 +26,8 @@ from casebook import (
 from hypothesis import given
 from hypothesis import strategies as st
 
-from blnk_relay import Settings, commit_hold, create_ledger, refund, result_of, void_hold
-from blnk_relay.intents.decision import Again, Dead, DeadClass, Done, Look, Send
+from blnk_relay import Settings, bulk_transactions, commit_hold, create_ledger, refund, result_of, void_hold
+from blnk_relay.intents.decision import Again, Dead, DeadClass, Done, Look, Renew, Send
 from blnk_relay.intents.found import Found
 from blnk_relay.intents.steps import EXPIRED, UNDECIDED, does_not_verify, next_step
 from blnk_relay.kinds.registry import KINDS
@@ -257,3 +257,16 @@ def test_what_was_recorded_and_does_not_verify_is_refused_only_where_it_was_neve
     letter = does_not_verify(now)
     assert (letter.dead_class, letter.code) == (dead_class, "DOES_NOT_VERIFY")
     assert letter.message.endswith(f"or belongs to another intent. {told}")
+
+
+def test_what_was_taken_back_ends_at_its_deadline_unless_it_may_have_begun_anew_in_lost_moments():
+    items = [payment(reference=name, skip_queue=True).payload | {"reference": name} for name in ("fee-1", "fee-2")]
+    batch = bulk_transactions(items, skip_queue=True, atomic=True)
+    rows = row(1, "fee-1", "APPLIED"), row(2, txn(1) + "_refund_q", "APPLIED", parent=txn(1))
+    assert isinstance(decided(batch, sent(HOUR), *rows), Renew)
+    late = sent(HOUR, deadline_ms=NOW_MS)
+    ended = decided(batch, late, *rows)
+    assert isinstance(ended, Dead)
+    assert (ended.dead_class, ended.code) == (DeadClass.REJECTED, "ROLLED_BACK")
+    # Then the next generation is looked for before anything is told.
+    assert isinstance(decided(batch, dataclasses.replace(late, lost_ms=NOW_MS - HOUR), *rows), Renew)
