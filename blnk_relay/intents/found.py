@@ -124,7 +124,6 @@ class Found:
         return frozenset(str(record.value("balance_id")) for record in named if record.value("currency") == currency)
 
 
-def _instant(row: Row) -> tuple[str, str]:
+def _instant(row: Row) -> str:
     """When a row was made, in an order that holds for fractions of any length ("….1Z" is before "….12Z")."""
-    seconds, _, fraction = row.created_at.removesuffix("Z").partition(".")
-    return seconds, fraction
+    return row.created_at.removesuffix("Z")
