@@ -34,7 +34,7 @@ SURVIVORS = FOLDER / "survivors"
 #: Modules that are changed, by their package in blnk_relay.
 MODULES = {
     "intents": (
-        "decision", "evidence", "found", "horizons", "links", "progress", "references", "retry", "rows", "steps",
+        "decision", "found", "horizons", "links", "progress", "references", "retry", "rows", "steps",
         "verdict_table", "verdicts",
     ),
     "families": (
@@ -46,8 +46,8 @@ MODULES = {
 #: The tests that ought to notice, all of them without any I/O, by the names of their modules.
 TESTS = {
     "intents": (
-        "audit_strays", "evidence*", "horizons", "inflight", "intents_*", "references", "refund", "retry", "rows",
-        "steps", "transaction", "verdicts",
+        "horizons", "inflight", "intents_*", "references", "refund", "retry", "rows", "steps", "transaction",
+        "verdicts",
     ),
     "families": (
         "audit_strays", "evidence*", "family_*", "findable_kinds", "inflight", "kind_balance_link_identity",

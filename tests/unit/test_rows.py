@@ -329,3 +329,11 @@ def test_what_is_no_text_as_ids_are_counts_as_none(body, text):
 def test_a_message_that_fits_is_kept_as_it_is():
     assert capped("x" * 300) == "x" * 300
     assert capped("x" * 301) == "x" * 299 + "…"
+
+
+@pytest.mark.parametrize(
+    ("data", "value"),
+    [({"meta_data": {"a": {"b": 1}}}, 1), ({"meta_data": {"a": "b"}}, None), ({"meta_data": None}, None), ({}, None)],
+)
+def test_a_value_within_what_is_no_object_is_not_there(data, value):
+    assert Record("balances", data).value("meta_data.a.b") == value
