@@ -7,8 +7,7 @@ read again: the ledger's final rows do not change (contract §3.4).
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -46,8 +45,8 @@ def renewed_items(payload: Mapping[str, Any], generation: int) -> Mapping[str, A
 
 def signs_of(entry: Entry, progress: Progress) -> str:
     """One letter for each item, as far as was remembered."""
-    signs: str = progress.memo.get("marks", "")
-    return signs or _UNSEEN * len(entry.payload["items"])
+    signs: str = progress.memo.get("marks") or _UNSEEN * len(entry.payload["items"])
+    return signs
 
 
 def _window(entry: Entry, progress: Progress) -> list[int]:
@@ -89,7 +88,7 @@ def decide(entry: Entry, progress: Progress, found: Found, policy: Policy) -> De
     seen = horizons.watch(progress, policy)
     signs, parts, batch = list(signs_of(entry, progress)), {}, memo.get("batch", "")
     # Of an earlier window of the same pass.
-    contrast: str = memo.get("such", "")
+    contrast: str | None = memo.get("such")
     for index in window:
         item = entry.payload["items"][index]
         signs[index], row = _sign(entry.payload, item, found)
@@ -106,13 +105,14 @@ def decide(entry: Entry, progress: Progress, found: Found, policy: Policy) -> De
         such = {"such": contrast} if contrast else {}
         kept = {"marks": letters, "batch": batch, "at": window[-1] + 1, **such, **seen.memo}
         return Look(0.0, progress.refuse, Note(kept, parts))
-    decision: Send | Done | Dead | Look | Renew | None = _together(entry, progress, found, policy, letters)
+    decision: Send | Done | Dead | Look | Renew | None
+    decision, fates = _together(entry, progress, found, policy, letters)
     if decision is None and letters.strip(_APPLIED + _HELD):
         decision = _weigh(entry, progress, policy, letters)
     elif decision is None:
         decision = Done("held" if entry.payload.get("inflight") else "applied", batch)
     ended = decision.otherwise if isinstance(decision, Renew) else decision
-    parts |= ended.note.parts if ended.note else {}
+    parts |= fates
     if isinstance(ended, Dead):
         parts = {index: _WORDS.get(sign, "missing") for index, sign in enumerate(signs) if sign in _OPEN} | parts
     noted = {"marks": letters, "batch": batch, **({"go": True} if isinstance(decision, Send) else seen.memo)}
@@ -140,33 +140,31 @@ def _different(payload: Mapping[str, Any], item: Mapping[str, Any], row: Row, fo
 
 def _together(
     entry: Entry, progress: Progress, found: Found, policy: Policy, signs: str
-) -> Send | Dead | Look | Renew | None:
-    """What the items of an atomic batch come to as a whole; None where each is for itself, or all stand."""
+) -> tuple[Send | Dead | Look | Renew | None, dict[int, str]]:
+    """What the items of an atomic batch come to as a whole, and each; None where each is for itself, or all stand."""
     if not entry.payload.get("atomic"):
-        return None
+        return None, {}
     parts = _parts(entry, found, signs)
     decision = decide_together(parts, progress, policy)
     if decision is None:
-        return None
+        return None, {}
     if not isinstance(decision, Look) and any(sign in signs for sign in (_OTHER, _QUEUED, _REJECTED)):
-        stand = [part for part in parts if part.fate in (Fate.STANDS, Fate.UNDOING)]
-        decision = _taken(entry, progress, policy, signs, len(stand))
-    noted = Note({}, {index: part.noted() for index, part in enumerate(parts) if part.row is not None})
-    if isinstance(decision, Renew):
-        return Renew(replace(decision.otherwise, note=noted))
-    return replace(decision, note=noted)
+        decision = _taken(
+            entry, progress, policy, signs, stands=any(part.fate in (Fate.STANDS, Fate.UNDOING) for part in parts)
+        )
+    return decision, {index: part.noted() for index, part in enumerate(parts) if part.row is not None}
 
 
-def _taken(entry: Entry, progress: Progress, policy: Policy, signs: str, stand: int) -> Look | Dead:
+def _taken(entry: Entry, progress: Progress, policy: Policy, signs: str, *, stands: bool) -> Look | Dead:
     """Some references of an atomic batch are another's: its own items are never QUEUED or REJECTED (contract §3.4 S12).
 
     Without those it must not be sent, for it is all or none; and under other references that which may be applied
     under these would happen twice.
     """
     if _OTHER in signs:
-        return _conflict(entry, signs, stand)
+        return _conflict(entry, signs, happened=stands)
     if _QUEUED not in signs:
-        return _rejected(entry, signs, stand)
+        return _rejected(entry, signs, happened=stands)
     if horizons.watch(progress, policy).seconds < policy.stuck_horizon_s:
         return horizons.look_on(progress, policy)
     return _stuck(entry, signs)
@@ -174,35 +172,31 @@ def _taken(entry: Entry, progress: Progress, policy: Policy, signs: str, stand: 
 
 def _weigh(entry: Entry, progress: Progress, policy: Policy, signs: str) -> Send | Look | Dead:
     """All items together, at the end of a pass in which not all had happened."""
-    counted = Counter(signs)
-    happened = counted[_APPLIED] + counted[_HELD]
     again = horizons.look_on(progress, policy)
-    if counted[_UNSEEN]:
+    if _UNSEEN in signs:
         if horizons.is_unseen(progress, policy, queued=not entry.payload.get("skip_queue")):
             return again
         vanished = horizons.has_vanished(progress, policy)
         if not progress.refuse and not vanished:
             return Send() if vanished is False else again
-    if counted[_QUEUED]:
+    if _QUEUED in signs:
         return again if horizons.watch(progress, policy).seconds < policy.stuck_horizon_s else _stuck(entry, signs)
-    return _ended(entry, progress, signs, happened)
+    return _ended(entry, progress, signs)
 
 
 def _parts(entry: Entry, found: Found, signs: str) -> list[Part]:
-    happened = (sign in _APPLIED + _HELD for sign in signs)
-    rows = [
-        final_row(found, name) if there else None for name, there in zip(named(entry.payload), happened, strict=True)
-    ]
-    return [
-        Part(item["reference"], item["precise_amount"], row, fate_of(row, found))
-        for item, row in zip(entry.payload["items"], rows, strict=True)
-    ]
+    parts = []
+    for index, item in enumerate(entry.payload["items"]):
+        row = final_row(found, item["reference"]) if signs[index] in _APPLIED + _HELD else None
+        parts.append(Part(item["reference"], item["precise_amount"], row, fate_of(row, found)))
+    return parts
 
 
-def _ended(entry: Entry, progress: Progress, signs: str, happened: int) -> Dead:
+def _ended(entry: Entry, progress: Progress, signs: str) -> Dead:
     """Nothing more will come of it, and not all of it happened."""
+    happened = _APPLIED in signs or _HELD in signs
     if _OTHER in signs:
-        return _conflict(entry, signs, happened)
+        return _conflict(entry, signs, happened=happened)
     if _UNSEEN in signs:
         if progress.refuse and signs == _UNSEEN * len(signs):
             return refused(progress.code, progress.message)
@@ -212,16 +206,16 @@ def _ended(entry: Entry, progress: Progress, signs: str, happened: int) -> Dead:
         return Dead(
             some, "ITEMS_MISSING" if some is DeadClass.PARTIAL else "VANISHED", _sentence(entry, signs, ".", text)
         )
-    return _rejected(entry, signs, happened)
+    return _rejected(entry, signs, happened=happened)
 
 
-def _conflict(entry: Entry, signs: str, happened: int) -> Dead:
+def _conflict(entry: Entry, signs: str, *, happened: bool) -> Dead:
     text = "have a reference that the ledger knows as another transaction's"
     some = DeadClass.PARTIAL if happened else DeadClass.UNKNOWN
     return Dead(some, "REFERENCE_CONFLICT", _sentence(entry, signs, _OTHER, text))
 
 
-def _rejected(entry: Entry, signs: str, happened: int) -> Dead:
+def _rejected(entry: Entry, signs: str, *, happened: bool) -> Dead:
     text = "were rejected by the ledger; their references are used up"
     some = DeadClass.PARTIAL if happened else DeadClass.REJECTED
     return Dead(some, "ITEMS_REJECTED", _sentence(entry, signs, _REJECTED, text))
@@ -233,8 +227,6 @@ def _stuck(entry: Entry, signs: str) -> Dead:
 
 
 def _sentence(entry: Entry, signs: str, sign: str, what: str) -> str:
-    references: Sequence[str] = [
-        name for name, letter in zip(named(entry.payload), signs, strict=True) if letter == sign
-    ]
+    references = [name for index, name in enumerate(named(entry.payload)) if signs[index] == sign]
     first = ", ".join(references[:MOST_NAMED]) + (", …" if len(references) > MOST_NAMED else "")
     return capped(f"{len(references)} of {len(signs)} items {what}: {first}.")
