@@ -20,7 +20,7 @@ from blnk_relay.kinds.registry import KINDS
 from tests.support.specimens import POLICY
 
 BATCH = "bulk_1"
-LATE_S = POLICY.stuck_horizon_s + 1
+LATE_S = POLICY.stuck_horizon_s
 
 
 def fees(count: int = 3, *, item: dict[str, Any] | None = None, **flags: bool) -> Intent:
@@ -234,7 +234,7 @@ def test_an_atomic_batch_is_read_as_a_whole_because_what_happened_may_be_taken_b
 )
 def test_the_batch_is_that_of_the_first_item_that_has_one(memo, parents, batch):
     rows = [one for n, parent in enumerate(parents) for one in at_once("APPLIED", n, parent=parent)]
-    done = decided(fees(2, skip_queue=True), looked(memo=memo or {"batch": ""}), *rows)
+    done = decided(fees(2, skip_queue=True), looked(memo=memo), *rows)
     assert isinstance(done, Done)
     assert (done.transaction_id, done.note.memo["batch"], done.note.memo["marks"]) == (batch, batch, "aa")
 
@@ -303,7 +303,7 @@ OTHER = shown("APPLIED", 2, precise_amount=99)
         (HORIZON_S, REFUSED, [queued(1)], "Look"),
         (HORIZON_S, ACCEPTED, [queued(1)], "Look"),
         (HORIZON_S, {}, [*SAME, queued(1), *OTHER], "Look"),
-        (LATE_S - 2, REFUSED, [queued(1)], "Look"),
+        (LATE_S - 1, REFUSED, [queued(1)], "Look"),
         (LATE_S, REFUSED, [queued(1)], "unknown STUCK_QUEUED"),
         (LATE_S, {}, [*SAME, queued(1), *OTHER], "unknown STUCK_QUEUED"),
         # All decided: at once.
@@ -439,7 +439,7 @@ SOMEBODYS_NO = shown("REJECTED", 1)
         # An item of somebody else's request waits at the ledger: neither the rest of it is sent, nor all anew.
         (QUIET_S, DUPLICATE, SOMEBODYS, "Look"),
         (QUIET_S, DUPLICATE, [*undone(0), *SOMEBODYS], "Look"),
-        (LATE_S - 2, DUPLICATE, [*undone(0), *SOMEBODYS], "Look"),
+        (LATE_S - 1, DUPLICATE, [*undone(0), *SOMEBODYS], "Look"),
         (LATE_S, DUPLICATE, [*undone(0), *SOMEBODYS], "unknown STUCK_QUEUED"),
         (LATE_S, SHORT, SOMEBODYS, "unknown STUCK_QUEUED"),
         # It was rejected: nothing of ours can happen under these references.
@@ -457,7 +457,7 @@ SOMEBODYS_NO = shown("REJECTED", 1)
         (HORIZON_S - 2, DUPLICATE, [*at_once("APPLIED", 0, 2), *STRANGE], "Look"),
         (HORIZON_S, DUPLICATE, [*at_once("APPLIED", 0, 2), *STRANGE], "partial REFERENCE_CONFLICT"),
         (HORIZON_S, DUPLICATE, [*undone(0), *at_once("APPLIED", 2), *STRANGE], "partial REFERENCE_CONFLICT"),
-        (LATE_S - 2, DUPLICATE, [*at_once("APPLIED", 0), *refunds("QUEUED", 0), *STRANGE], "Look"),
+        (LATE_S - 1, DUPLICATE, [*at_once("APPLIED", 0), *refunds("QUEUED", 0), *STRANGE], "Look"),
         (LATE_S, DUPLICATE, [*at_once("APPLIED", 0), *refunds("QUEUED", 0), *STRANGE], "partial REFERENCE_CONFLICT"),
     ],
 )
@@ -497,6 +497,15 @@ def test_an_atomic_batch_is_sent_again_as_a_whole_where_nothing_is_there():
     send = decided(ATOMIC, looked(QUIET_S, **DUPLICATE, memo={"marks": "a..", "batch": ""}))
     assert asked_again(ATOMIC, send) == ["fee-0", "fee-1", "fee-2"]
     assert send.note.parts == {}
+
+
+def test_the_letter_of_an_atomic_batch_of_which_some_stands_names_its_items_and_amounts():
+    dead = decided(ATOMIC, looked(HORIZON_S), *undone(0), *at_once("APPLIED", 1))
+    assert ended(dead) == "partial ROLLBACK_INCOMPLETE"
+    assert dead.message == (
+        f"Happened: fee-1 1050 as {txn(101)}. Did not: fee-2 1050. Was taken back: fee-0 1050 as {txn(100)}."
+    )
+    assert dead.note.parts == {0: f"undone {txn(100)}", 1: f"applied {txn(101)}", 2: "missing"}
 
 
 def test_what_begins_anew_is_told_as_rolled_back_where_it_may_not():
