@@ -337,3 +337,10 @@ def test_a_message_that_fits_is_kept_as_it_is():
 )
 def test_a_value_within_what_is_no_object_is_not_there(data, value):
     assert Record("balances", data).value("meta_data.a.b") == value
+
+
+def test_all_rows_under_a_reference_are_told_though_there_should_be_one():
+    first, second, other = row(1, "a", "APPLIED"), row(2, "a", "APPLIED"), row(3, "b", "APPLIED")
+    found = Found([first, other, second])
+    assert [found.all_under(name) for name in ("a", "b", "c")] == [(first, second), (other,), ()]
+    assert found.all_under("a") == (first, second)

@@ -38,6 +38,7 @@ from blnk_relay.intents.retry import RETRY_AFTER_MAX_S, Backoff
 from blnk_relay.intents.verdict_table import (
     ALL,
     HELD_BACK,
+    NOT_HERE,
     NOT_SENT,
     REDIRECT,
     STRANGE_2XX,
@@ -242,6 +243,8 @@ def test_backpressure_slows_the_lane_for_half_a_minute_and_no_other():
 def test_a_target_that_cannot_be_reached_is_told_from_a_request_that_we_did_not_make():
     lost = judged(QUEUED, Response(failure=Failure.NOT_SENT, code="ConnectTimeout")).gate
     assert lost == GateChange(GateAction.LOST, "UNREACHABLE", 0.0, note="ConnectTimeout")
+    named = judged(QUEUED, Response(failure=Failure.NOT_SENT, code="ConnectError", message="no such host")).gate
+    assert named == GateChange(GateAction.LOST, "UNREACHABLE", 0.0, note="ConnectError: no such host")
     ours = judged(QUEUED, Response(failure=Failure.NOT_SENT, code="NO_ACCESS_TOKEN")).gate
     assert ours == GateChange(STRAIN, "NO_ACCESS_TOKEN", 0.0)
     assert judged(QUEUED, Response(failure=Failure.NOT_SENT, code="KEY_CHANGED")).gate is None, "it simply goes again"
@@ -449,8 +452,24 @@ def test_what_may_go_again_soon_goes_within_seconds_unless_the_whole_target_wait
 
 def test_what_no_row_is_about_has_one_by_its_sort():
     request = Request("POST", "/x", "transaction", {}, sync=True)
-    sorts = {199: STRANGE_2XX, 299: STRANGE_2XX, 399: REDIRECT, 499: STRANGE_4XX, 599: STRANGE_5XX, 700: STRANGE_5XX}
+    sorts = {
+        199: STRANGE_2XX,
+        299: STRANGE_2XX,
+        307: NOT_HERE,
+        308: NOT_HERE,
+        309: REDIRECT,
+        399: REDIRECT,
+        499: STRANGE_4XX,
+        599: STRANGE_5XX,
+        700: STRANGE_5XX,
+    }
     assert {status: rule_for(request, answer(status)) for status in sorts} == sorts
     held_back = Response(failure=Failure.NOT_SENT, code=LEASE_OVER)
     assert rule_for(request, held_back) is HELD_BACK
     assert rule_for(request, Response(failure=Failure.NOT_SENT, code="ConnectTimeout")) is NOT_SENT
+
+
+def test_what_no_repeat_may_follow_is_looked_for_as_late_as_a_repeat_would_come():
+    rule, policy = Rule(400, "", ALL, Meaning.VERIFY_NEVER, "why"), replace(POLICY, retry=Backoff(10, 60))
+    later = verdict_for(rule, progress(attempts=1, draw=0.9), answer(400), policy).decision
+    assert later == Look(18.0, refuse=True)
