@@ -102,7 +102,8 @@ class HoldAction:
         ended = self.ended(entry, hold, progress, policy)
         if ended is not None:
             return ended
-        if progress.refuse:
+        perhaps_ours = _perhaps_ours(hold, entry, progress)
+        if progress.refuse and not perhaps_ours:
             if progress.sent and (progress.quiet_for_s < policy.quiet_s or progress.code in _SAYS_SETTLED):
                 # A try before the one that was refused may be under way still; and nothing that is settled opens again:
                 # a read that shows it open is older than such an answer.
@@ -113,7 +114,6 @@ class HoldAction:
         fresh = {"row": row.transaction_id, "before": before, "left": left}
         memo = horizons.unwatched(progress.memo) if recorded else fresh
         seen = tuple(child.transaction_id for child in (*hold.commits, *hold.voids))
-        perhaps_ours = _perhaps_ours(hold, entry, progress)
         return Send(
             memo=memo,
             exclusive=row.transaction_id,

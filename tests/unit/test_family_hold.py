@@ -214,3 +214,15 @@ def test_a_commit_of_which_nobody_knows_when_it_was_made_may_be_it(made_at, perh
     now = lost(created_ms=NOW_MS - 2 * HOUR)
     decision = decided(PART, now, *HELD, child(10, 300, created_at=made_at))
     assert bool(decision.perhaps_ours) is perhaps
+
+
+def test_a_refusal_is_not_believed_while_a_commit_may_be_this_very_part():
+    """One worker was refused; what another did, who thought it dead, is lost with the record."""
+    refused = lost(refuse=True, code="GEN_VALIDATION_ERROR", message="why")
+    made = child(10, 300, created_at=at(NOW_MS - 2 * HOUR))
+    decision = decided(PART, refused, *HELD, made)
+    assert isinstance(decision, Send), "the journal knows whether that commit is another's"
+    assert decision.perhaps_ours == (txn(10),)
+    # Where none can be it, no more is to be known.
+    for others in ((), (child(10, 299),), (child(10, 300, created_at=at(NOW_MS - 9 * DAY)),)):
+        assert decided(PART, refused, *HELD, *others) == Dead(DeadClass.REFUSED, "GEN_VALIDATION_ERROR", "why")
