@@ -212,7 +212,7 @@ def _unreadable(progress: Progress, policy: Policy) -> Decision:
 
 
 def _not_a_hold(row: Row | None, progress: Progress, policy: Policy) -> Decision:
-    if progress.sent and not progress.forgotten:
+    if progress.sent and (not progress.forgotten or progress.quiet_for_s < policy.read_lag_s):
         # The hold was there when the request was sent, so this is read lag, never "no".
         return look_again(progress, policy)
     if row is not None and row.status in ("APPLIED", "VOID"):

@@ -226,3 +226,13 @@ def test_a_refusal_is_not_believed_while_a_commit_may_be_this_very_part():
     # Where none can be it, no more is to be known.
     for others in ((), (child(10, 299),), (child(10, 300, created_at=at(NOW_MS - 9 * DAY)),)):
         assert decided(PART, refused, *HELD, *others) == Dead(DeadClass.REFUSED, "GEN_VALIDATION_ERROR", "why")
+
+
+@ALL
+@pytest.mark.parametrize("rows", [(), queued_and("REJECTED")[:1]], ids=["nothing", "queued"])
+def test_a_hold_that_is_not_shown_just_after_a_loss_refuses_nothing(intent, rows):
+    """It was there if it was sent, so a read that lacks it may be older than what is lost."""
+    just_now = lost(since_ms=NOW_MS - DAY, last_sent_ms=NOW_MS - int(POLICY.read_lag_s * 1000) + 1)
+    assert isinstance(decided(intent, just_now, *rows), Look)
+    fresh = replace(just_now, last_sent_ms=NOW_MS - int(POLICY.read_lag_s * 1000))
+    assert decided(intent, fresh, *rows).dead_class is DeadClass.REFUSED
