@@ -128,15 +128,14 @@ def _part_ended(hold: Hold, part: int, progress: Progress, policy: Policy) -> Do
             return None
     elif progress.sent:
         before = int(progress.memo["before"])
-        if hold.committed == before + part:
-            newest = [row for row in hold.commits if row.precise_amount == part]
-            return Done("applied", newest[-1].transaction_id if newest else "", hold.row.transaction_id)
+        alike = [row for row in hold.commits if row.precise_amount == part]
+        if hold.committed == before + part and alike:
+            return Done("applied", alike[-1].transaction_id, hold.row.transaction_id)
         if hold.committed < before:
             # Commits are never taken back, so this read is older than the one that was recorded.
             return look_again(progress, policy)
         if hold.committed != before and progress.lost_ms:
             # Others of ours may have come after it in moments that the journal has lost.
-            alike = [row for row in hold.commits if row.precise_amount == part]
             return moment_lost([row.transaction_id for row in alike or hold.commits])
         if hold.committed != before:
             return Dead(

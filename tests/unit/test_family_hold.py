@@ -236,3 +236,14 @@ def test_a_hold_that_is_not_shown_just_after_a_loss_refuses_nothing(intent, rows
     assert isinstance(decided(intent, just_now, *rows), Look)
     fresh = replace(just_now, last_sent_ms=NOW_MS - int(POLICY.read_lag_s * 1000))
     assert decided(intent, fresh, *rows).dead_class is DeadClass.REFUSED
+
+
+# -- parts, by sums --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("lost_ms", "code"), [(0, "HOLD_CHANGED"), (LOST_MS, "MOMENT_LOST")])
+def test_a_sum_that_grew_by_the_part_in_other_pieces_is_not_that_part(lost_ms, code):
+    """Commits of 100 and of 200 are no commit of 300: whether ours is still to come nobody knows."""
+    now = sent(HOUR, memo={"row": txn(2), "before": "0", "left": "1000"}, lost_ms=lost_ms)
+    decision = decided(PART, now, *HELD, child(10, 100), child(11, 200))
+    assert (decision.dead_class, decision.code) == (DeadClass.UNKNOWN, code)
