@@ -48,20 +48,21 @@ def test_what_succeeded_is_looked_for_soon_and_forgets_an_older_no():
 
 
 @pytest.mark.parametrize(
-    ("code", "message", "single", "acted", "refuse"),
+    ("code", "message", "told"),
     [
-        ("ALREADY_COMMITTED", "why", "TXN_ALREADY_COMMITTED", True, True),
-        ("NOT_FOUND", "why", "TXN_NOT_FOUND", False, False),
-        ("LOCKED", "a balance is locked", "GEN_RESOURCE_LOCKED", False, False),
+        ("ALREADY_COMMITTED", "why", ("TXN_ALREADY_COMMITTED", True, True)),
+        ("NOT_FOUND", "why", ("TXN_NOT_FOUND", False, False)),
+        ("LOCKED", "a balance is locked", ("GEN_RESOURCE_LOCKED", False, False)),
         # The lock of this very hold: a gateway may have repeated the request and show the copy that lost.
-        ("LOCKED", "inflight-commit:txn_1 is locked", "GEN_RESOURCE_LOCKED", True, False),
-        ("LOCKED", "inflight-void:txn_1 is locked", "GEN_RESOURCE_LOCKED", True, False),
-        ("", "why", "GEN_BAD_REQUEST", True, False),
-        (7, ["why"], "GEN_BAD_REQUEST", True, False),
+        ("LOCKED", "inflight-commit:txn_1 is locked", ("GEN_RESOURCE_LOCKED", True, False)),
+        ("LOCKED", "inflight-void:txn_1 is locked", ("GEN_RESOURCE_LOCKED", True, False)),
+        ("", "why", ("GEN_BAD_REQUEST", True, False)),
+        (7, ["why"], ("GEN_BAD_REQUEST", True, False)),
     ],
 )
 @pytest.mark.parametrize("earlier", [False, True], ids=["first", "sent before"])
-def test_what_failed_is_judged_by_the_rules_of_one_alone(code, message, single, acted, refuse, earlier):
+def test_what_failed_is_judged_by_the_rules_of_one_alone(code, message, told, earlier):
+    single, acted, refuse = told
     result = {"status": "failed", "code": code, "message": message}
     item, _ = judge_item(replace(ASKED, sent=earlier), result, progress(attempts=0), POLICY)
     assert item == Item(txn(11), "250", sent=acted or earlier, refuse=refuse, code=single)
