@@ -9,6 +9,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
+import kindbook
 import pytest
 from casebook import DAY, HOUR, MINUTE, NOW_MS, POLICY, SECOND, decided, entry_of, progress, queued_and, row, sent, txn
 
@@ -158,12 +159,19 @@ def test_a_hold_that_is_younger_than_the_intent_is_given_its_own_hours(intent):
 
 
 @ALL
-def test_a_void_that_belongs_to_no_hold_settles_none(intent):
+def test_what_was_read_for_others_settles_no_hold(intent):
+    """Workers read for many at once: rows without a parent are no children of a hold that has none."""
     held = row(2, "order_42", "INFLIGHT", precise_amount=1000)
-    decision = decided(intent, progress(), held, row(7, "order_42_q", "VOID", precise_amount=1000), held)
-    assert isinstance(decision, Dead), "the row under the name is no hold"
-    elsewhere = row(7, "another", "VOID", precise_amount=1000)
-    assert isinstance(decided(void_hold(txn(2)), progress(), held, elsewhere), Send)
+    shown = (held, row(7, "another", "VOID"), row(8, "a_third", "APPLIED", precise_amount=1000))
+    assert isinstance(kindbook.decided(intent, progress(), *shown), Send)
+
+
+@ALL
+def test_amounts_that_cannot_be_read_are_waited_for_as_long_as_the_ledger_may_try(intent):
+    unreadable = queued_and("INFLIGHT", precise_amount=None)
+    horizon_ms = int(POLICY.horizon_s * 1000)
+    assert isinstance(decided(intent, progress(since_ms=NOW_MS - horizon_ms + 1), *unreadable), Again)
+    assert isinstance(decided(intent, progress(since_ms=NOW_MS - horizon_ms), *unreadable), Dead)
 
 
 # -- after a loss ----------------------------------------------------------------------------------------------------
@@ -213,6 +221,13 @@ def test_where_nothing_can_be_it_a_send_has_no_other_end(intent):
 def test_a_commit_of_which_nobody_knows_when_it_was_made_may_be_it(made_at, perhaps):
     now = lost(created_ms=NOW_MS - 2 * HOUR)
     decision = decided(PART, now, *HELD, child(10, 300, created_at=made_at))
+    assert bool(decision.perhaps_ours) is perhaps
+
+
+@pytest.mark.parametrize(("created_ms", "perhaps"), [(LOST_MS - 5 * MINUTE, True), (LOST_MS - 5 * MINUTE - 1, False)])
+def test_what_was_accepted_within_five_minutes_of_a_loss_may_have_been_accepted_in_it_before(created_ms, perhaps):
+    now = lost(created_ms=created_ms, tail_ms=NOW_MS - DAY)
+    decision = decided(PART, now, *HELD, child(10, 300, created_at=at(NOW_MS - 5 * HOUR)))
     assert bool(decision.perhaps_ours) is perhaps
 
 
