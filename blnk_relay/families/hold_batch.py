@@ -139,7 +139,7 @@ class HoldBatch:
         note = Note(memo_of(judged))
         if not policy.confirm and all(item.accepted or item.child for item in judged):
             return Verdict(Done(self.single.outcome, note=note), acted=True, accepted=True)
-        return Verdict(Look(wait_s, note=note), acted=True, accepted=True, counted=rule.counted)
+        return Verdict(Look(wait_s, note=note), acted=True, accepted=True)
 
     # ----------------------------------------------------------------------------------------------------------------
 
@@ -156,7 +156,6 @@ class HoldBatch:
                 accepted=item.accepted,
                 refuse=refuse,
                 code=item.code or progress.code,
-                message="" if item.code else progress.message,
                 memo={**progress.memo, "row": item.row, "before": item.before} if item.row else {},
             )
             yield item, replace(entry, payload=named), now
