@@ -164,7 +164,7 @@ class HoldBatch:
         """What the single kind decides of an item."""
         if item.child:
             # Settled for good: what others write to the hold later does not concern it.
-            return Done("", item.child, item.row)
+            return Done("", item.child)
         decision = self.single.decide(one, now, found, policy)
         if isinstance(decision, Send) and item.accepted and now.quiet_for_s < policy.quiet_s:
             # The answer said that it succeeded; the read is older than that.
@@ -196,9 +196,9 @@ class HoldBatch:
         parts, made = {}, {}
         for index, (item, decision) in enumerate(zip(items, decisions, strict=True)):
             if isinstance(decision, Done):
-                parts[index] = f"{self.single.outcome} {decision.transaction_id}".rstrip()
-                if decision.transaction_id:
-                    made[item.row or decision.parent_id] = decision.transaction_id
+                parts[index] = f"{self.single.outcome} {decision.transaction_id}"
+                if row := item.row or decision.parent_id:
+                    made[row] = decision.transaction_id
             elif isinstance(decision, Dead):
                 parts[index] = decision.dead_class.value
         # What is recorded before it is sent must not seem to be there: by that a loss is told (Progress.forgotten).

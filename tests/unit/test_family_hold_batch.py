@@ -259,6 +259,21 @@ def test_an_old_refusal_stands_in_nobodys_way_after_a_replay_and_a_new_one_does(
     assert "a (GEN_BAD_REQUEST)" in tried.message
 
 
+def test_a_hold_that_a_read_lacks_keeps_its_lock_and_none_of_the_others():
+    send = decided(PARTS, after(ago_ms=HOUR), *HELD[:3], *HELD[4:])
+    assert asked(send) == ["a", "c"]
+    assert send.exclusive == (ROWS["a"], ROWS["b"], ROWS["c"])
+
+
+def test_a_record_of_another_number_of_holds_is_no_record_of_these():
+    """Nothing is sent or decided by it: to guess which is which could settle another hold."""
+    kind, now = KINDS[VOID.kind], after(item("a"), item("b"), ago_ms=HOUR)
+    with pytest.raises(ValueError, match="zip"):
+        kind.request(entry_of(VOID), now, POLICY)
+    with pytest.raises(ValueError, match="zip"):
+        decided(VOID, now, *HELD)
+
+
 # -- after a loss ----------------------------------------------------------------------------------------------------
 
 
@@ -271,6 +286,19 @@ def test_the_commits_of_all_holds_have_to_be_known_as_anothers_or_a_letter_names
     assert (send.otherwise.dead_class, send.otherwise.code) == (DeadClass.UNKNOWN, "MOMENT_LOST")
     assert txn(40) in send.otherwise.message
     assert [one[2] for one in send.memo["items"]] == ["sq", "sq", "sq"]
+
+
+def test_what_was_found_before_the_others_were_sent_is_written_to_no_row_without_a_name():
+    lost = sent(HOUR, memo={}, lost_ms=NOW_MS - HOUR)
+    send = decided(VOID, lost, *HELD, below("b", 51, status="VOID"))
+    assert asked(send) == ["a", "c"]
+    assert send.note.made == {ROWS["b"]: txn(51)}
+    later = sent(SECOND, memo=send.memo)
+    voids = [below(name, 50 + number, status="VOID") for number, name in enumerate(NAMES)]
+    done = decided(VOID, later, *HELD, *voids)
+    assert isinstance(done, Done)
+    assert done.note.parts[1] == f"voided {txn(51)}"
+    assert done.note.made == {ROWS["a"]: txn(50), ROWS["c"]: txn(52)}
 
 
 def test_while_one_may_be_under_way_from_before_a_loss_all_wait_for_it():
