@@ -150,7 +150,7 @@ def test_a_code_that_no_letter_ever_died_of_says_so(relay):
     mixed = run("list", *code)
     assert mixed.code == 0
     assert f"did you mean '{FUNDS}'?" in mixed.out
-    assert run("list", *code, "--json").json == {"intents": [], "more": False, "cut": []}
+    assert run("list", *code, "--json").json == {"intents": [], "more": False, "cut": [], "away": []}
     operator_of(relay).replay(relay.get("a"), who="ann", reason="a test")
     assert run("dead", "list", "--code", FUNDS).code == 0
 
@@ -170,6 +170,7 @@ def test_a_list_that_no_index_answers_ends_after_some_that_do_not_fit_and_says_s
         "intents": [],
         "more": False,
         "cut": [{"state": "ready", "target": "default", "looked": 2_000, "there": 2_600}],
+        "away": [],
     }
     whole = run(*asked, "--whole", "--json").json
     assert [found["key"] for found in whole["intents"]] == ["open-1"]
