@@ -95,7 +95,8 @@ BATCH = HoldBatch(
 ABOUT = About(
     builder=commit_holds,
     confirmed="Each hold as a single commit of it: by the sum of its `APPLIED` children, which is recorded before "
-    "sending and read after any answer, because an answer of this route shows no child (contract §2.13, §4).",
+    "sending, and has grown by a commit of the amount; it is read after any answer, because an answer of this route "
+    "shows no child (contract §2.13, §4).",
     ends=(
         End(
             DeadClass.PARTIAL,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from typing import Any
 
@@ -11,11 +11,12 @@ from marshmallow import ValidationError, post_load
 from blnk_relay.families.hold import Hold, HoldAction, moment_lost
 from blnk_relay.families.settled import settling
 from blnk_relay.intents.decision import Dead, DeadClass, Done, Look, refused
+from blnk_relay.intents.found import Row
 from blnk_relay.intents.intent import Entry, Intent
 from blnk_relay.intents.kind import About, End, Example, Kind
 from blnk_relay.intents.links import ResultOf, name_of
 from blnk_relay.intents.progress import Policy, Progress
-from blnk_relay.intents.rows import MOMENT_LOST, look_again
+from blnk_relay.intents.rows import CLOCKS_APART_MS, MOMENT_LOST, look_again, made_ms
 from blnk_relay.kinds.inflight_void import VoidSchema
 from blnk_relay.money import PRECISIONS, currency_problem, minor_units
 from blnk_relay.schema.amounts import Amount, Currency, Precision, WholeNumber
@@ -118,6 +119,19 @@ def _rest_ended(hold: Hold, progress: Progress) -> Done | Dead | None:
     return None
 
 
+def _is_new(alike: Sequence[Row], hold: Hold, part: int) -> bool:
+    """Whether one of the commits of a part's amount may be what the sum has grown by.
+
+    None is where others that came later make up as much. By the ledger's times alone, for the journal's clock is
+    another; and not by the order of its rows, for two nodes of a ledger have two clocks.
+    """
+    if not alike:
+        return False
+    newest_ms = made_ms(alike[-1].created_at)
+    later = (row.precise_amount or 0 for row in hold.commits if made_ms(row.created_at) > newest_ms + CLOCKS_APART_MS)
+    return not newest_ms or sum(later) < part
+
+
 def _part_ended(hold: Hold, part: int, progress: Progress, policy: Policy) -> Done | Dead | Look | None:
     """Settle a partial commit by sums: those recorded before it was sent against those the ledger shows now."""
     if progress.forgotten:
@@ -129,7 +143,7 @@ def _part_ended(hold: Hold, part: int, progress: Progress, policy: Policy) -> Do
     elif progress.sent:
         before = int(progress.memo["before"])
         alike = [row for row in hold.commits if row.precise_amount == part]
-        if hold.committed == before + part and alike:
+        if hold.committed == before + part and _is_new(alike, hold, part):
             return Done("applied", alike[-1].transaction_id, hold.row.transaction_id)
         if hold.committed < before:
             # Commits are never taken back, so this read is older than the one that was recorded.
@@ -162,8 +176,9 @@ ACTION = HoldAction(verb="commit", status="APPLIED", outcome="applied", ended=_e
 ABOUT = About(
     builder=commit_hold,
     confirmed="All that remains: the hold's `APPLIED` children add up to its amount; the `200` shows the last of "
-    "them, and is enough. A part: that sum, recorded before sending, has grown by the part; it is read after a `200` "
-    "as well, because a gateway may have repeated the request (contract §3.8, §4).",
+    "them, and is enough. A part: that sum, recorded before sending, has grown by the part, by a "
+    "commit of its amount that came since; it is read after a `200` as well, because a gateway may have repeated the "
+    "request (contract §3.8, §4).",
     ends=(
         End(
             DeadClass.UNKNOWN,

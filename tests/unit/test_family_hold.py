@@ -13,7 +13,7 @@ import kindbook
 import pytest
 from casebook import DAY, HOUR, MINUTE, NOW_MS, POLICY, SECOND, decided, entry_of, progress, queued_and, row, sent, txn
 
-from blnk_relay import commit_hold, void_hold
+from blnk_relay import commit_hold, commit_holds, void_hold
 from blnk_relay.intents.decision import Again, Dead, DeadClass, Done, Look, Send
 from blnk_relay.intents.exchange import Response, Verdict
 from blnk_relay.kinds.registry import KINDS
@@ -262,3 +262,39 @@ def test_a_sum_that_grew_by_the_part_in_other_pieces_is_not_that_part(lost_ms, c
     now = sent(HOUR, memo={"row": txn(2), "before": "0", "left": "1000"}, lost_ms=lost_ms)
     decision = decided(PART, now, *HELD, child(10, 100), child(11, 200))
     assert (decision.dead_class, decision.code) == (DeadClass.UNKNOWN, code)
+
+
+#: A commit of its amount from before a part was sent, and that amount in two pieces since.
+OLDER = child(10, 300, created_at=at(NOW_MS - 2 * HOUR))
+PIECES = [child(11, 100, created_at=at(NOW_MS - HOUR)), child(12, 200, created_at=at(NOW_MS - HOUR))]
+
+
+@pytest.mark.parametrize("lost_ms", [0, LOST_MS])
+def test_an_older_commit_of_the_same_amount_does_not_make_it_that_part(lost_ms):
+    now = sent(HOUR, memo={"row": txn(2), "before": "300", "left": "700"}, lost_ms=lost_ms)
+    decision = decided(PART, now, *HELD, OLDER, *PIECES)
+    assert (decision.dead_class, decision.code) == (DeadClass.UNKNOWN, "MOMENT_LOST" if lost_ms else "HOLD_CHANGED")
+    # The same amount once more is it.
+    assert decided(PART, now, *HELD, OLDER, child(13, 300, created_at=at(NOW_MS - HOUR))) == Done(
+        "applied", txn(13), txn(2)
+    )
+
+
+@pytest.mark.parametrize("behind_ms", [0, MINUTE, 5 * MINUTE])
+def test_a_part_is_found_though_the_node_that_made_it_has_a_clock_that_is_behind(behind_ms):
+    """Two of 200 were there before it, made by another node a moment ago."""
+    now = sent(HOUR, memo={"row": txn(2), "before": "400", "left": "600"})
+    before = [child(number, 200, created_at=at(NOW_MS - HOUR)) for number in (11, 12)]
+    ours = child(13, 300, created_at=at(NOW_MS - HOUR - behind_ms))
+    assert decided(PART, now, *HELD, *before, ours) == Done("applied", txn(13), txn(2))
+
+
+def test_a_time_that_cannot_be_read_says_nothing_of_a_commit():
+    now = sent(HOUR, memo={"row": txn(2), "before": "300", "left": "700"})
+    assert isinstance(decided(PART, now, *HELD, child(10, 300, created_at="once"), *PIECES), Done)
+
+
+def test_an_older_commit_of_the_same_amount_makes_no_hold_of_many_done():
+    now = sent(HOUR, memo={"items": [[txn(2), "300", "sq", "", ""]]})
+    decision = decided(commit_holds([PART]), now, *HELD, OLDER, *PIECES)
+    assert (decision.dead_class, decision.code) == (DeadClass.UNKNOWN, "ITEMS_UNKNOWN")
