@@ -124,7 +124,8 @@ def decide(entry: Entry, progress: Progress, found: Found, policy: Policy) -> De
         became = _became(runs, progress, policy)
         if became is not None:
             return became
-    if progress.refuse and progress.looking:
+    # What lost moments may have started is no less there because a later try was refused.
+    if progress.refuse and progress.looking and not (progress.forgotten and runs):
         return refused(progress.code, progress.message)
     upload = str(entry.payload["upload_id"])
     if runs is None:

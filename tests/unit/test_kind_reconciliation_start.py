@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from casebook import POLICY
 from kindbook import (  # fmt: skip
@@ -203,6 +205,15 @@ def test_what_the_journal_may_have_forgotten_is_counted_before_it_is_sent():
     unreadable = decided(START, forgotten(QUIET_S), UNREADABLE)
     assert isinstance(unreadable, Dead)
     assert unreadable.code == "NOTHING_CAN_TELL"
+
+
+def test_a_refusal_after_a_loss_is_believed_only_where_no_run_may_be_ours():
+    now = replace(forgotten(QUIET_S), refuse=True, code="GEN_VALIDATION_ERROR", message="why")
+    decision = decided(START, now, runs(OUR_RUN))
+    assert isinstance(decision, Send)
+    assert (decision.perhaps_ours, decision.otherwise.code) == ((OUR_RUN,), "MOMENT_LOST")
+    refused = decided(START, now, runs())
+    assert (refused.dead_class, refused.code) == (DeadClass.REFUSED, "GEN_VALIDATION_ERROR")
 
 
 def test_a_read_that_is_gone_for_a_while_decides_nothing_about_a_start_that_was_counted():
