@@ -232,6 +232,9 @@ def _may_grow(named: Row, commit: Row, found: Found) -> bool:
 
 
 def _nothing_to_refund(named: Row | None, progress: Progress, policy: Policy) -> Decision:
+    if progress.forgotten and progress.quiet_for_s < policy.read_lag_s:
+        # What was sent in lost moments had the transaction before its eyes: a read that lags shows less.
+        return look_again(progress, policy)
     if named is not None and named.status in ("REJECTED", "VOID"):
         return refused("NOT_REFUNDABLE", f"The transaction is {named.status}: there is nothing to give back.")
     waited_s = progress.age_s if named is None else row_age_s(named, progress)

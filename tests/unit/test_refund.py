@@ -274,3 +274,16 @@ def test_a_refund_whose_amount_was_not_recorded_when_it_was_sent_is_believed():
     """By an older worker of a rolling deployment."""
     now = sent(SECOND, memo={"row": txn(2)}, accepted=True, sends=1)
     assert decided(BY_REFERENCE, now, *PAID, S9_QUEUED, S9_APPLIED) == Done("refunded", txn(4), txn(2))
+
+
+@pytest.mark.parametrize(
+    "shown",
+    [(), (row(1, "order_42", "QUEUED", created_at="2020-01-01T00:00:00Z"),), (row(2, "order_42_q", "INFLIGHT"),)],
+    ids=["nothing", "queued", "held"],
+)
+def test_just_after_a_loss_a_read_may_be_older_than_what_was_refunded_in_lost_moments(shown):
+    old = {"memo": {}, "lost_ms": NOW_MS - HOUR, "created_ms": NOW_MS - 24 * HOUR, "since_ms": NOW_MS - 24 * HOUR}
+    assert isinstance(decided(BY_REFERENCE, sent(SECOND, **old), *shown), Look)
+    later = decided(BY_REFERENCE, sent(HOUR, **old), *shown)
+    assert isinstance(later, Dead)
+    assert later.dead_class is DeadClass.REFUSED
