@@ -141,7 +141,10 @@ def _others(past: Past, reference: str, payload: Mapping[str, Any], part: Part, 
     if not rows:
         return []
     as_asked = any(not differences(payload, row, found) for row in rows)
-    sort = Sort.TWICE if part.stands else Sort.HAPPENED if as_asked else Sort.STRANGE
+    # Also where nobody had seen it yet when the letter was written.
+    own = [row for row in standing(found, reference) if not _is_undone(row, found)]
+    stands = part.stands or any(not differences(payload, row, found) for row in own)
+    sort = Sort.TWICE if stands else Sort.HAPPENED if as_asked else Sort.STRANGE
     return [difference(sort, past, reference, f"under other references of it: {_several(rows)}")]
 
 

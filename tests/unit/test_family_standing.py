@@ -485,3 +485,14 @@ def test_a_hold_that_the_ledger_was_asked_to_settle_is_settled_by_nobody_else(da
     intent = payment(inflight=True, skip_queue=True, **{date: "2027-01-01T00:00:00Z"})
     it = past(intent, outcome="held", transaction_id=txn(7))
     assert told(it, HOLD, VOID) == []
+
+
+def test_what_stands_twice_though_the_letter_has_it_missing_is_told_as_twice():
+    under_both = (row(11, "fee-1_q", "APPLIED"), row(13, "fee-1.r2_q", "APPLIED"))
+    partial = bulk("dead", Part("missing"), Part("applied", txn(12)), dead_class="partial", code="ITEMS_MISSING")
+    assert ("twice", "fee-1") in told(partial, *under_both, row(12, "fee-2_q", "APPLIED"))
+    queued = bulk("dead", Part("queued"), Part("queued"), dead_class="unknown", code="STUCK_QUEUED")
+    assert ("twice", "fee-1") in told(queued, *under_both)
+    single = letter(payment(), "unknown", "VANISHED", generation=1)
+    shown = (row(2, "order_42_q", "APPLIED"), row(3, "order_42.r2_q", "APPLIED"))
+    assert "twice" in {sort for sort, *_ in told(single, *shown)}
