@@ -74,6 +74,12 @@ def parts_of(entry: Entry, progress: Progress, found: Found) -> list[Part] | Row
     ]
 
 
+def fits(payload: Mapping[str, Any], row: Row, found: Found) -> bool:
+    """Whether a row moved what some leg asks for, between its balances, as far as can be told."""
+    side = sides(payload)[0].removesuffix("s")
+    return any(_is(payload, leg, side, row, found, certain=False) for leg in legs_of(payload))
+
+
 def _stranger(row: Row, payload: Mapping[str, Any]) -> str:
     """What the ledger has and what was asked for, on the side of the legs; the other side where that differs."""
     several, one = sides(payload)

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from blnk_relay.families.atomic import Fate, fate_of, undoing_lookups
-from blnk_relay.families.legs import parts_of
+from blnk_relay.families.legs import fits, parts_of
 from blnk_relay.families.movement import differences
 from blnk_relay.intents.evidence import Difference, Evidence, Known, Part, Past, Sort, difference
 from blnk_relay.intents.found import Found, Lookup, Row
@@ -211,18 +211,15 @@ def _legs_differences(past: Past, found: Found, known: Known) -> tuple[Differenc
     surplus = [row for one in (own[-1], *other) for row in found.all_under(one) if row.status in EFFECTIVE]
     surplus = [row for row in surplus if not _is_undone(row, found)]
     if surplus:
-        sort = Sort.TWICE if past.done or past.partial else Sort.HAPPENED
+        as_asked = any(fits(past.entry.payload, row, found) for row in surplus)
+        sort = Sort.TWICE if past.done or past.partial else Sort.HAPPENED if as_asked else Sort.STRANGE
         found_.append(difference(sort, past, reference, f"more than its legs: {_several(surplus)}"))
     rows = [row for one in own[:-1] for row in found.all_under(one)]
     if len(rows) > len({row.reference for row in rows}):
         found_.append(difference(Sort.TWICE, past, reference, f"a leg more than once: {_several(rows)}"))
-    parts = parts_of(past.entry, past.progress(), found)
     if not (past.done or past.partial):
-        stands = [row for row in rows if row.status in EFFECTIVE and not _is_undone(row, found)]
-        # A letter that names another transaction is believed where there is one.
-        if stands and not (past.code in _KNOWN_CONFLICT and isinstance(parts, Row)):
-            found_.append(difference(Sort.HAPPENED, past, reference, _several(stands)))
-        return tuple(found_)
+        return (*found_, *_legs_unconfirmed(past, reference, rows, found))
+    parts = parts_of(past.entry, past.progress(), found)
     if isinstance(parts, Row):
         return (
             *found_,
@@ -240,6 +237,20 @@ def _legs_differences(past: Past, found: Found, known: Known) -> tuple[Differenc
         elif not then.stands and part.row is not None and part.fate is Fate.STANDS:
             found_.append(difference(Sort.HAPPENED, past, name, _in_words(part.row), says=says))
     return (*found_, *_holds_differences(past, found, known))
+
+
+def _legs_unconfirmed(past: Past, reference: str, rows: Sequence[Row], found: Found) -> list[Difference]:
+    """What is no outcome for the journal: no leg of it may stand, but another's of which the letter says so."""
+    stands = [row for row in rows if row.status in EFFECTIVE and not _is_undone(row, found)]
+    others = [row for row in stands if not fits(past.entry.payload, row, found)]
+    if others and past.code in _KNOWN_CONFLICT:
+        return []
+    found_ = []
+    if ours := [row for row in stands if row not in others]:
+        found_.append(difference(Sort.HAPPENED, past, reference, _several(ours)))
+    if others:
+        found_.append(difference(Sort.STRANGE, past, reference, f"another transaction: {_several(others)}"))
+    return found_
 
 
 # -- the items of a bulk --------------------------------------------------------------------------------------------

@@ -11,7 +11,7 @@ from kindbook import entry_of
 from test_evidence import SPLIT, answers, bulk, compared, legs, letter, past, split, told
 
 from blnk_relay import Leg, bulk_transactions, split_transaction
-from blnk_relay.intents.evidence import Part, Past
+from blnk_relay.intents.evidence import ADVICE, Part, Past, Sort
 from blnk_relay.intents.found import Found, Lookup, Record, Row
 from blnk_relay.intents.rows import CLOCKS_APART_MS, capped, made_ms
 from blnk_relay.kinds.registry import KINDS
@@ -59,6 +59,49 @@ def test_a_split_that_was_refused_because_its_reference_exists_may_have_made_jus
     first, second = legs()
     assert told(refused, first, second) == [("happened", SALE)]
     assert told(refused, first, replace(second, precise_amount=51)) == []
+
+
+def test_what_stands_in_the_places_of_legs_and_is_none_of_them_is_strange():
+    refused = letter(SPLIT, "refused")
+    first, second = legs()
+    another = replace(first, precise_amount=1)
+    (one,) = compared(refused, [another])
+    assert (one.sort, one.reference, one.advice) == ("strange", SALE, ADVICE[Sort.STRANGE])
+    assert (one.says, one.shows) == ("dead (refused SOME_CODE)", f"another transaction: {leg_in_words(another)}")
+    assert told(refused, replace(first, destination=SOMEBODY)) == [("strange", SALE)]
+    # Each leg has its own amount, and each row is told for itself.
+    assert told(refused, replace(first, precise_amount=50)) == [("strange", SALE)]
+    assert words(refused, another, second) == [
+        ("happened", one.says, leg_in_words(second)),
+        ("strange", one.says, one.shows),
+    ]
+    assert told(refused, another, row(14, f"{txn(11)}_refund_q", "APPLIED")) == []
+    # Whether it is one of them is told by the balance that a name stands for.
+    named = split_transaction(
+        source=BANK,
+        destinations=[Leg("@shop", precise_amount=1000), Leg(SOMEBODY, left=True)],
+        currency="EUR",
+        amount="10.50",
+        description="Sale",
+        reference="sale",
+    )
+    (own, _), it = legs(named), letter(named, "refused")
+    assert [sort for sort, _ in told(it, own, balance(ALICE, "@shop", "EUR"))] == ["happened"]
+    assert [sort for sort, _ in told(it, own, balance(BANK, "@shop", "EUR"))] == ["strange"]
+
+
+@pytest.mark.parametrize("end", ["-3", ".r2-1"])
+def test_what_stands_beyond_the_legs_of_a_letter_happened_only_where_it_is_one_of_them(end):
+    refused = letter(SPLIT, "refused")
+    leg = replace(legs()[0], transaction_id=txn(13), reference=f"{SALE}{end}")
+    another = replace(leg, precise_amount=1)
+    assert told(refused, leg) == [("happened", SALE)]
+    assert told(refused, another) == [("strange", SALE)]
+    assert told(refused, another, replace(leg, transaction_id=txn(14), reference=f"{SALE}.r2-2")) == [
+        ("happened", SALE)
+    ]
+    # Where it stands as well, it is too much, whatever it is.
+    assert told(split(), *legs(), another) == [("twice", SALE)]
 
 
 # -- more than was asked for -----------------------------------------------------------------------------------------
