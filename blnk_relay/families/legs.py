@@ -74,10 +74,10 @@ def parts_of(entry: Entry, progress: Progress, found: Found) -> list[Part] | Row
     ]
 
 
-def fits(payload: Mapping[str, Any], row: Row, found: Found) -> bool:
-    """Whether a row moved what some leg asks for, between its balances, as far as can be told."""
+def fits(payload: Mapping[str, Any], row: Row, found: Found, *, certain: bool = False) -> bool:
+    """Whether a row moved what some leg asks for, to or from its balance; as far as can be told, or for certain."""
     side = sides(payload)[0].removesuffix("s")
-    return any(_is(payload, leg, side, row, found, certain=False) for leg in legs_of(payload))
+    return any(_is(payload, leg, side, row, found, certain=certain) for leg in legs_of(payload))
 
 
 def _stranger(row: Row, payload: Mapping[str, Any]) -> str:

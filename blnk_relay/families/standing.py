@@ -12,7 +12,7 @@ from typing import Any
 from blnk_relay.families.atomic import Fate, fate_of, undoing_lookups
 from blnk_relay.families.legs import fits, parts_of
 from blnk_relay.families.movement import differences
-from blnk_relay.intents.evidence import Difference, Evidence, Known, Part, Past, Sort, difference
+from blnk_relay.intents.evidence import IN_PART, Difference, Evidence, Known, Part, Past, Sort, difference
 from blnk_relay.intents.found import Found, Lookup, Row
 from blnk_relay.intents.references import first_of, of_generation
 from blnk_relay.intents.rows import CLOCKS_APART_MS, family, final_row, made_ms, missing, some_of
@@ -240,15 +240,16 @@ def _legs_differences(past: Past, found: Found, known: Known) -> tuple[Differenc
 
 
 def _legs_unconfirmed(past: Past, reference: str, rows: Sequence[Row], found: Found) -> list[Difference]:
-    """What is no outcome for the journal: no leg of it may stand, but another's of which the letter says so."""
+    """What is no outcome for the journal: no leg of it may stand, but another one of which the letter says so."""
     stands = [row for row in rows if row.status in EFFECTIVE and not _is_undone(row, found)]
     others = [row for row in stands if not fits(past.entry.payload, row, found)]
-    if others and past.code in _KNOWN_CONFLICT:
-        return []
+    # Beside another transaction a row whose balance nobody has seen may be of that one.
+    ours = [row for row in stands if fits(past.entry.payload, row, found, certain=bool(others))]
     found_ = []
-    if ours := [row for row in stands if row not in others]:
-        found_.append(difference(Sort.HAPPENED, past, reference, _several(ours)))
-    if others:
+    if ours:
+        found_.append(difference(Sort.HAPPENED, past, reference, _several(ours), advice=IN_PART if others else ""))
+    # The letter says no more than that there is one, and not that a leg moved money beside it.
+    if others and past.code not in _KNOWN_CONFLICT:
         found_.append(difference(Sort.STRANGE, past, reference, f"another transaction: {_several(others)}"))
     return found_
 

@@ -272,6 +272,12 @@ CAN_BE_TOLD = "it happened: replay the letter, which finds it, or discard it as 
 #: What to do about a cancelled intent that happened all the same.
 NOT_CANCELLED = "it happened although it was taken back: give it back by hand"
 
+#: What to do about legs of a split that stand where another transaction took the place of the rest.
+IN_PART = (
+    "some of it happened, beside another transaction: do not enqueue it again; give that back, or make the rest, by "
+    "hand, then discard its letter if there is one"
+)
+
 
 def difference(sort: Sort, past: Past, reference: str, shows: str, *, says: str = "", advice: str = "") -> Difference:
     """A difference, with the advice of its sort where there is no better one."""

@@ -58,7 +58,46 @@ def test_a_split_that_was_refused_because_its_reference_exists_may_have_made_jus
     refused = letter(SPLIT, "refused", "TXN_DUPLICATE_REFERENCE")
     first, second = legs()
     assert told(refused, first, second) == [("happened", SALE)]
-    assert told(refused, first, replace(second, precise_amount=51)) == []
+    # Or another's, of which the letter is believed, also where one row of it has the amount or the balance of a leg.
+    others = (replace(first, precise_amount=50), replace(second, precise_amount=51))
+    assert told(refused, *others) == []
+    assert told(refused, others[1]) == []
+
+
+@pytest.mark.parametrize(
+    ("it", "strange"),
+    [
+        (letter(SPLIT, "unknown", "REFERENCE_CONFLICT"), False),
+        (letter(SPLIT, "refused", "TXN_DUPLICATE_REFERENCE"), False),
+        (letter(SPLIT, "refused"), True),
+        (past(SPLIT, "cancelled", outcome="cancelled"), True),
+    ],
+)
+def test_a_leg_that_stands_beside_another_transaction_moved_money_whatever_the_letter_says_of_that(it, strange):
+    first, second = legs()
+    other, back = replace(second, precise_amount=51), row(14, f"{txn(11)}_refund_q", "APPLIED")
+    happened, *rest = compared(it, [first, other])
+    assert (happened.sort, happened.reference, happened.says) == ("happened", SALE, it.told)
+    assert happened.shows == leg_in_words(first)
+    # No replay finds all of it, and it is not done.
+    assert happened.advice.startswith("some of it happened, beside another transaction")
+    assert [str(one.sort) for one in rest] == ["strange"] * strange
+    # Once it was taken back there is only the other one, or nothing.
+    assert told(it, first, other, back) == [("strange", SALE)] * strange
+    assert told(it, first, replace(other, status="REJECTED")) == [("happened", SALE)]
+
+
+def test_beside_another_transaction_a_row_whose_balance_nobody_has_seen_may_be_of_that_one():
+    destinations = [Leg("@shop", precise_amount=1000), Leg(SOMEBODY, left=True)]
+    intent = split_transaction(
+        source=BANK, destinations=destinations, currency="EUR", amount="10.50", description="Sale", reference="sale"
+    )
+    first, second = legs(intent)
+    other, it = replace(second, precise_amount=51), letter(intent, "unknown", "REFERENCE_CONFLICT")
+    assert told(it, first, other) == []
+    assert [sort for sort, _ in told(it, first, other, balance(ALICE, "@shop", "EUR"))] == ["happened"]
+    # With nothing beside it, it can be nobody's but ours.
+    assert [sort for sort, _ in told(it, first, second)] == ["happened"]
 
 
 def test_what_stands_in_the_places_of_legs_and_is_none_of_them_is_strange():
@@ -452,7 +491,7 @@ def test_of_a_split_both_sides_are_told(it, shown, expected):
         (letter(SPLIT, "rejected"), [replace(legs()[0], status="REJECTED")]),
         (split(), [*legs(), replace(MORE_LEGS[0], status="REJECTED")]),
         (split(), [*legs(), MORE_LEGS[2], row(14, f"{txn(13)}_refund_q", "APPLIED")]),
-        (letter(SPLIT, "unknown", "REFERENCE_CONFLICT"), [legs()[0], replace(legs()[1], precise_amount=51)]),
+        (letter(SPLIT, "unknown", "REFERENCE_CONFLICT"), [replace(legs()[1], precise_amount=51)]),
         # Two legs whose balances nobody can tell apart: which of them has which id is chance.
         (replace(split(), parts=(Part("applied", txn(12)), Part("applied", txn(11)))), legs()),
     ],
