@@ -33,6 +33,9 @@ _META = "meta_data."
 #: From a payload and names of fields to the payload with these alone.
 Only = Callable[[Mapping[str, Any], frozenset[str]], Mapping[str, Any]]
 
+#: Names of values that are still to be shown, and where.
+Left = list[tuple[frozenset[str], Found]]
+
 
 def meta_fields(meta: Mapping[str, Any] | None) -> tuple[str, ...]:
     """Names of the values that metadata sets."""
@@ -158,48 +161,43 @@ class Values:
     def _differences(self, past: Past, found: Found, known: Known) -> tuple[Difference, ...]:
         if self._writes(past) is None or past.state == "discarded" or not (past.done or past.perhaps):
             return ()
-        still = self._still(past, found, known)
-        if not still:
+        left = self._left(past, found, known)
+        if not left:
             return ()
-        entry = past.entry
-        rest = replace(entry, payload=self.only(entry.payload, still))
-        shown = self._shows(rest, found)
+        shown = all(self._shows(past.entry, names, where) for names, where in left)
         if past.done and not shown:
-            return (self._wrong(past, rest, still, found),)
+            return (self._wrong(past, left, found),)
         if past.perhaps and shown:
-            text = "it is gone" if EVERYTHING in still else f"the values that were asked for: {some_of(sorted(still))}"
-            return (difference(Sort.HAPPENED, past, self.update.record_id(entry), text),)
+            still = sorted({name for names, _ in left for name in names})
+            text = "it is gone" if EVERYTHING in still else f"the values that were asked for: {some_of(still)}"
+            return (difference(Sort.HAPPENED, past, self.update.record_id(past.entry), text),)
         return ()
 
-    def _still(self, past: Past, found: Found, known: Known) -> frozenset[str]:
-        """Those of the values that nobody has set since.
+    def _left(self, past: Past, found: Found, known: Known) -> Left:
+        """Those of the values that nobody has set since, with what shows them: of several rows each for itself.
 
         A write to a row, or to a batch, reaches the rows directly below it as well (contract §3.11): so whoever wrote
-        to what is above, or to one of several that are below, has replaced the value too.
+        to what is above has replaced the value too, and whoever wrote to a row below has in that row alone.
         """
         rows, fields = self._rows(past.entry, found), self.fields(past.entry.payload)
-        places = {
-            self.update.record_id(past.entry),
-            *(row.transaction_id for row in rows),
-            *(row.parent for row in rows),
-        }
-        return frozenset.intersection(*(known.still_set(past, Writes(place, fields)) for place in places))
+        places = {self.update.record_id(past.entry), *(row.parent for row in rows)}
+        still = frozenset.intersection(*(known.still_set(past, Writes(place, fields)) for place in places))
+        left = [(known.still_set(past, Writes(row.transaction_id, tuple(still))), Found((row,))) for row in rows]
+        return [(names, where) for names, where in left or [(still, found)] if names]
 
-    def _wrong(self, past: Past, rest: Entry, still: frozenset[str], found: Found) -> Difference:
-        record_id = self.update.record_id(rest)
-        if EVERYTHING in still:
+    def _wrong(self, past: Past, left: Left, found: Found) -> Difference:
+        entry, record_id = past.entry, self.update.record_id(past.entry)
+        if any(EVERYTHING in names for names, _ in left):
             return difference(Sort.OTHER, past, record_id, "it is still there")
-        if not (found.matching(self.update.lookup(rest)) or self._rows(rest, found)):
+        if not (found.matching(self.update.lookup(entry)) or self._rows(entry, found)):
             return difference(Sort.MISSING, past, record_id, "no such record")
-        names = [
-            name
-            for name in sorted(still)
-            if not self._shows(replace(rest, payload=self.only(rest.payload, frozenset({name}))), found)
-        ]
-        return difference(Sort.OTHER, past, record_id, f"other values than were set: {some_of(names)}")
+        every = ((name, where) for names, where in left for name in names)
+        wrong = {name for name, where in every if not self._shows(entry, frozenset({name}), where)}
+        return difference(Sort.OTHER, past, record_id, f"other values than were set: {some_of(sorted(wrong))}")
 
-    def _shows(self, entry: Entry, found: Found) -> bool:
-        return (self.shows or self.update.shows)(entry, found)
+    def _shows(self, entry: Entry, names: frozenset[str], found: Found) -> bool:
+        rest = replace(entry, payload=self.only(entry.payload, names))
+        return (self.shows or self.update.shows)(rest, found)
 
     def _rows(self, entry: Entry, found: Found) -> tuple[Row, ...]:
         """The rows of the ledger that show the values; none of what is no transaction."""

@@ -485,6 +485,39 @@ def test_a_write_to_a_row_is_replaced_by_a_later_one_to_what_is_above_it_or_belo
         assert told(it, *shown, others=[other]) != []
 
 
+@pytest.mark.parametrize("on", [BATCH, txn(1)])
+def test_a_later_write_to_a_row_leaves_the_others_of_its_batch_or_split_to_be_shown(on):
+    it = past(update_metadata(on, {"file": "A", "day": 1}), outcome="updated")
+    first, second, third = (replace(paid(n, parent=on), meta={"file": "A", "day": 1}) for n in (2, 3, 4))
+    first = replace(first, meta={"file": "B", "day": 1})
+    on_first = later(update_metadata(txn(2), {"file": "B"}))
+    assert told(it, first, second, third, others=[on_first]) == []
+    one = only(it, first, replace(second, meta={"file": "C", "day": 1}), third, others=(on_first,))
+    assert (str(one.sort), one.reference, one.shows) == ("other", on, "other values than were set: meta_data.file")
+    # Of the row that was written to, what that write did not set.
+    one = only(it, replace(first, meta={"file": "B", "day": 2}), second, third, others=(on_first,))
+    assert one.shows == "other values than were set: meta_data.day"
+    # Each name once, in order, whichever rows they are of.
+    wrong = [replace(one, meta={"file": "C", "day": 2}) for one in (second, third)]
+    assert (
+        only(it, first, *wrong, others=(on_first,)).shows == "other values than were set: meta_data.day, meta_data.file"
+    )
+    # Once the batch was written to again, no row has anything to show.
+    again = later(update_metadata(on, {"file": "D", "day": 3}), of="y")
+    assert told(it, first, *wrong, others=[on_first, again]) == []
+
+
+def test_of_a_batch_that_nobody_could_tell_of_the_rows_that_are_left_tell():
+    unknown = replace(ON_BATCH, state="dead", outcome="", dead_class="unknown", code="UNDECIDED")
+    on_row = later(update_metadata(txn(2), {"file": "B"}))
+    second = paid(3, parent=BATCH)
+    one = only(unknown, BY_ANOTHER, second, others=(on_row,))
+    assert (str(one.sort), one.shows) == ("happened", "the values that were asked for: meta_data.file")
+    assert told(unknown, BY_ANOTHER, second, paid(4, "C", parent=BATCH), others=[on_row]) == []
+    on_both = [on_row, later(update_metadata(txn(3), {"file": "A"}), of="y")]
+    assert told(unknown, BY_ANOTHER, second, others=on_both) == []
+
+
 def test_a_row_that_has_others_below_it_shows_for_itself():
     """What is below may be younger than the write, and written to for itself."""
     it = past(update_metadata(txn(1), {"file": "A"}), outcome="updated")
