@@ -1,4 +1,4 @@
-"""What operators did, as history has it: along the time, or along who did it."""
+"""What operators did, as history has it: entry by entry, in the order in which the journal wrote them."""
 
 from __future__ import annotations
 
@@ -11,76 +11,93 @@ import sqlalchemy as sa
 from blnk_relay.history import schema
 from blnk_relay.history.values import Acted
 
+#: Entries of one millisecond that are read at most.
+_MOST_AT_ONCE = 20_000
+
 
 @dataclass(frozen=True, slots=True)
 class Span:
     """Which acts of a journal are read.
 
+    An entry is known by when it was written: its id begins with that millisecond, which never goes back, and is never
+    before the time of the act.
+
     Attributes:
         journal: Its number.
-        before_ms: Only those of this time or earlier; None for the newest.
-        since_ms: Only those at or after this time.
-        until_ms: Only those before this time; None for any.
+        since_ms: Only acts at or after this time.
+        until_ms: Only acts before this time; None for any.
         who: Only by this person; None for anybody.
         what: Only of these sorts; None for any.
     """
 
     journal: int
-    before_ms: int | None = None
     since_ms: int = 0
     until_ms: int | None = None
     who: str | None = None
     what: Collection[str] | None = None
 
+    def conditions(self) -> list[Any]:
+        """The same as conditions of a statement."""
+        columns = schema.actions.c
+        found: list[Any] = [columns.journal == self.journal]
+        if self.since_ms:
+            found += [columns.at_ms >= self.since_ms, columns.entry >= f"{self.since_ms}-"]
+        if self.until_ms is not None:
+            found.append(columns.at_ms < self.until_ms)
+        if self.who is not None:
+            found.append(columns.who == self.who)
+        if self.what is not None:
+            found.append(columns.what.in_(list(self.what)))
+        return found
 
-def acts(connection: sa.Connection, span: Span, *, most: int, met: Collection[str] = ()) -> list[Acted]:
-    """Acts of a journal, newest first.
+
+def written_ms(act: Acted) -> int:
+    """When an entry was written."""
+    return int(act.entry.partition("-")[0])
+
+
+def acts(connection: sa.Connection, span: Span, before_ms: int | None, most: int) -> tuple[list[Acted], bool]:
+    """Acts of a journal, the newest, and all of the last millisecond that is read; and whether there may be more.
 
     Args:
         connection: To the database.
         span: Which.
-        most: At most so many.
-        met: Of those of the last moment that were read before: left out.
+        before_ms: Only those that were written before this millisecond; None for the newest.
+        most: At most so many, but for those of the last millisecond.
     """
-    table = schema.actions
-    conditions = _conditions(span)
-    if span.before_ms is not None:
-        conditions += [table.c.at_ms <= span.before_ms, table.c.entry.not_in(list(met))]
-    # Of one moment by the number behind it: of two that are equally long the text says which is the greater.
-    order = (table.c.at_ms.desc(), sa.func.length(table.c.entry).desc(), table.c.entry.desc())
-    return _read(connection, conditions, order, most)
+    columns = schema.actions.c
+    conditions = span.conditions()
+    if before_ms is not None:
+        # Of two milliseconds the texts are in the order of time whatever a database thinks of the hyphen.
+        conditions.append(columns.entry < f"{before_ms}-")
+    rows = _read(connection, conditions, most)
+    if len(rows) < most:
+        return rows, False
+    last_ms = written_ms(rows[-1])
+    of_it = [columns.entry >= f"{last_ms}-", columns.entry < f"{last_ms + 1}-"]
+    whole = _read(connection, [*span.conditions(), *of_it], _MOST_AT_ONCE)
+    return [row for row in rows if written_ms(row) > last_ms] + whole, True
 
 
-def acts_after(connection: sa.Connection, span: Span, ms: int, *, within_ms: int, most: int) -> list[Acted]:
-    """Those of a moment and soon after it, the oldest first.
+def marked_acts(connection: sa.Connection, span: Span, from_ms: int, until_ms: int, most: int) -> list[Acted]:
+    """Entries of actions that have several, the oldest first.
 
     Args:
         connection: To the database.
         span: Which.
-        ms: The moment, in milliseconds since 1970.
-        within_ms: How long after it.
+        from_ms: Those that were written at this millisecond or later.
+        until_ms: And before this one.
         most: At most so many.
     """
-    table = schema.actions
-    soon = [table.c.at_ms >= ms, table.c.at_ms <= ms + within_ms]
-    return _read(connection, [*_conditions(span), *soon], (table.c.at_ms,), most)
-
-
-def _conditions(span: Span) -> list[Any]:
     columns = schema.actions.c
-    # Not to be looked up by: most databases hold one journal or few, and their acts would be all.
-    found: list[Any] = [columns.journal + 0 == span.journal, columns.at_ms >= span.since_ms]
-    if span.until_ms is not None:
-        found.append(columns.at_ms < span.until_ms)
-    if span.who is not None:
-        found.append(columns.who == span.who)
-    if span.what is not None:
-        found.append(columns.what.in_(list(span.what)))
-    return found
+    soon = [columns.entry >= f"{from_ms}-", columns.entry < f"{until_ms}-"]
+    marked = columns.document.not_like('%"mark": ""%')
+    return _read(connection, [*span.conditions(), *soon, marked], most, columns.entry)
 
 
-def _read(connection: sa.Connection, conditions: list[Any], order: tuple[Any, ...], most: int) -> list[Acted]:
+def _read(connection: sa.Connection, conditions: list[Any], most: int, order: Any = None) -> list[Acted]:
     columns = schema.actions.c
+    order = columns.entry.desc() if order is None else order
     wanted = sa.select(columns.entry, columns.at_ms, columns.who, columns.what, columns.document)
-    rows = connection.execute(wanted.where(*conditions).order_by(*order).limit(most))
+    rows = connection.execute(wanted.where(*conditions).order_by(order).limit(most))
     return [Acted(**row._mapping) for row in rows]  # noqa: SLF001 - public, but for its name

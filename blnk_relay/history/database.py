@@ -94,6 +94,7 @@ class Database:
 
     Args:
         address: As in BLNK_RELAY_HISTORY_URL.
+        longest_s: For how long an answer is waited for, of a PostgreSQL; None for the longest.
 
     Attributes:
         finds_classes: Whether it had an index for the class of a letter when :meth:`id` was asked.
@@ -102,13 +103,13 @@ class Database:
         InvalidSettings: The address cannot be used, or what it needs is not installed.
     """
 
-    def __init__(self, address: str) -> None:
+    def __init__(self, address: str, *, longest_s: float | None = None) -> None:
         url = address_of(address)
         self.shown = shown(url)
         self.is_postgres = url.drivername.startswith("postgresql")
         try:
             self.engine = sa.create_engine(url, **(_postgres(url) if self.is_postgres else _sqlite(url)))
-            self._bound = _bounded(self.engine) if self.is_postgres else None
+            self._bound = _bounded(self.engine, longest_s or _STATEMENT_S + _GRACE_S) if self.is_postgres else None
         except (ModuleNotFoundError, NoSuchModuleError):
             raise InvalidSettings(
                 f"{SETTING} needs what is not installed: pip install 'blnk-relay-worker[history]'"
@@ -535,11 +536,11 @@ def _check_encoding(name: str | None) -> None:
         )
 
 
-def _bounded(engine: sa.Engine) -> Watch:
+def _bounded(engine: sa.Engine, longest_s: float) -> Watch:
     """Let each answer that is waited for over connections of an engine end by our clock as well."""
     from blnk_relay.history.waiting import Watch, connected
 
-    watch, longest_s, in_pool_s = Watch(), _STATEMENT_S + _GRACE_S, _CONNECT_S
+    watch, in_pool_s = Watch(), min(_CONNECT_S, longest_s)
 
     def connect(_dialect: Any, _record: Any, arguments: Any, options: Any) -> Any:
         return connected(watch, longest_s, *arguments, **options)

@@ -9,8 +9,12 @@ if TYPE_CHECKING:
     from blnk_relay.settings import Settings
 
 
-def database_of(settings: Settings) -> Database:
+def database_of(settings: Settings, *, longest_s: float | None = None) -> Database:
     """The database of the settings.
+
+    Args:
+        settings: They name it.
+        longest_s: For how long an answer of it is waited for; None for as long as work of a worker may take.
 
     Raises:
         InvalidSettings: It cannot be used, or what it needs is not installed.
@@ -24,4 +28,4 @@ def database_of(settings: Settings) -> Database:
             f"BLNK_RELAY_HISTORY_URL needs what is not installed: {error.name}. "
             "pip install 'blnk-relay-worker[history]'"
         ) from None
-    return Database(settings.history_url)
+    return Database(settings.history_url, longest_s=longest_s)

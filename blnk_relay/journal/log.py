@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from blnk_relay.errors import HistoryUnavailable, InvalidSettings, JournalUnavailable
 from blnk_relay.history.opening import database_of
 from blnk_relay.journal.actions import PAGE, Action, Asked, Entry, Kept, Place, as_actions, newest_first, wanted_flow
+from blnk_relay.journal.clock import steady_s
 from blnk_relay.journal.journal import Journal
 from blnk_relay.journal.journals import reached
 from blnk_relay.journal.status import milliseconds, milliseconds_from, moment
@@ -22,11 +23,12 @@ if TYPE_CHECKING:
     from blnk_relay.history.acts import Span
     from blnk_relay.history.values import Acted
 
-#: Pages of history that are read at most for one answer.
-_MOST_PAGES = 100
+#: Pages of history that are read at most for one answer, and for how long: somebody waits for it, and what the journals
+#: have is there already.
+_MOST_PAGES, _LONGEST_S = 100, 5.0
 
 #: How long after a place the steps of an action that was told before it may lie, and how many of them are looked at.
-_STEPS_MS, _STEPS = 3_600_000, 2_000
+_STEPS_MS, _STEPS = 30 * 86_400_000, 10_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,26 +71,32 @@ def log_of(journals: Sequence[Journal], asked: Asked, most: int, after: Place | 
     away = tuple(journal.target for journal in journals if journal not in kept)
     entries: list[Sequence[Entry]] = [found.entries for found in kept.values()]
     told = as_actions(newest_first(entries), most, after)
-    # Of what is older than the last that has room nothing is told.
-    last = told[-1].place if len(told) == most else None
     parts = [(journal, kept.get(journal, Kept((), None))) for journal in journals]
-    older = [(journal, found) for journal, found in parts if not _reaches(found, last)]
+    older = [(journal, found) for journal, found in parts if not _reaches(found, told, most)]
     unread = ""
     if older and journals[0].settings.history_url:
         try:
-            entries += _Past(asked, most, after).read(older)
+            past, unread = _Past(asked, most, after).read(older)
+            entries += past
         except (HistoryUnavailable, InvalidSettings) as error:
             unread = str(error)
+            if failure is not None:
+                raise failure from None
     elif failure is not None:
-        raise failure
-    if failure is not None and unread:
         raise failure
     return Log(as_actions(newest_first(entries), most, after), away, unread)
 
 
-def _reaches(kept: Kept, last: Place | None) -> bool:
+def _reaches(kept: Kept, told: Sequence[Action], most: int) -> bool:
     """Whether a journal has all that could be told."""
-    return kept.enough or (last is not None and kept.oldest is not None and kept.oldest <= last)
+    if kept.enough:
+        return True
+    if kept.oldest is None or len(told) < most or kept.oldest > told[-1].place:
+        # Of what is older than the last that has room nothing is told.
+        return False
+    # But for the steps of an action that goes on there.
+    last = kept.entries[-1] if kept.entries else None
+    return last is None or not last.mark or last.place != kept.oldest
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,21 +113,23 @@ class _Past:
     most: int
     after: Place | None
 
-    def read(self, older: Sequence[tuple[Journal, Kept]]) -> list[list[Entry]]:
-        """Entries that journals no longer have, of each journal newest first."""
-        settings = older[0][0].settings
-        database = database_of(settings)
+    def read(self, older: Sequence[tuple[Journal, Kept]]) -> tuple[list[list[Entry]], str]:
+        """Entries that journals no longer have, and why not all of them were read; empty where they were."""
+        settings, end_s = older[0][0].settings, steady_s() + _LONGEST_S
+        database = database_of(settings, longest_s=_LONGEST_S)
         try:
             database.id()
             known = database.journals()
             found: list[list[Entry]] = []
+            unread = ""
             with database.reading() as connection:
                 for journal, kept in older:
                     copied = known.get(f"{settings.namespace}:{journal.target}")
                     if copied is not None:
-                        span = self._span(copied.number)
-                        found.append(self._of_journal(connection, journal.target, span, kept.oldest))
-            return found
+                        reading = _Reading(self, connection, self._span(copied.number), journal.target, kept.oldest)
+                        found.append(reading.entries(end_s))
+                        unread = unread or reading.unread
+            return found, unread
         finally:
             database.close()
 
@@ -136,38 +146,67 @@ class _Past:
             what=self.asked.what,
         )
 
-    def _of_journal(self, connection: Any, target: str, span: Span, oldest: Place | None) -> list[Entry]:
-        from blnk_relay.history.acts import acts, acts_after
 
-        def new(rows: Sequence[Acted]) -> list[Entry]:
-            entries = [_entry(target, row) for row in rows]
-            return [entry for entry in entries if self.asked.fits(entry) and (oldest is None or entry.place < oldest)]
+@dataclass(slots=True)
+class _Reading:
+    """What history has of one journal, read page by page.
 
-        after, begin_ms = self.after, None if oldest is None else oldest.ms
-        found: dict[str, Entry] = {}
-        if after is not None and (begin_ms is None or after.ms < begin_ms):
-            begin_ms = after.ms
-            # What was told by the pages before this one is known by what stands just before it.
-            soon = acts_after(connection, span, after.ms, within_ms=_STEPS_MS, most=_STEPS)
-            found |= {entry.id: entry for entry in new(soon)}
-        names, met = set[str](), list[str]()
-        page = min(PAGE, self.most + 1)
-        for _ in range(_MOST_PAGES):
-            rows = acts(connection, replace(span, before_ms=begin_ms), most=page, met=met)
-            some = new(rows)
-            found |= {entry.id: entry for entry in some}
-            names.update(entry.name for entry in some if after is None or entry.place < after)
-            if len(rows) < page or len(names) > self.most:
+    Attributes:
+        past: What is asked for.
+        connection: To the database.
+        span: The same as it is asked of the database.
+        target: Whose journal it is.
+        oldest: Where that ends: all from there on was read of it.
+        unread: Why it was not read to the end; empty where it was.
+    """
+
+    past: _Past
+    connection: Any
+    span: Span
+    target: str
+    oldest: Place | None
+    unread: str = ""
+
+    def entries(self, end_s: float) -> list[Entry]:
+        """As many as are needed, and of those before the place what says which actions were told."""
+        from blnk_relay.history.acts import acts, marked_acts, written_ms
+
+        after, before_ms = self.past.after, None if self.oldest is None else self.oldest.ms + 1
+        found: list[Entry] = []
+        if after is not None and (before_ms is None or after.ms < before_ms):
+            before_ms = after.ms + 1
+            found += self._new(marked_acts(self.connection, self.span, before_ms, after.ms + _STEPS_MS, _STEPS))
+        names = set[str]()
+        for page in range(_MOST_PAGES):
+            if page and steady_s() > end_s:
                 break
-            last_ms = rows[-1].at_ms
-            met = [row.entry for row in rows if row.at_ms == last_ms] + (met if last_ms == begin_ms else [])
-            begin_ms = last_ms
-        return list(found.values())
+            rows, more = acts(self.connection, self.span, before_ms, PAGE)
+            some = self._new(rows)
+            found += some
+            names.update(entry.name for entry in some if after is None or entry.place < after)
+            if not more or len(names) > self.past.most:
+                return found
+            before_ms = written_ms(rows[-1])
+        self.unread = f"more than was read stands in history of target {self.target}; narrow it by time, person or act"
+        return found
+
+    def _new(self, rows: Sequence[Acted]) -> list[Entry]:
+        """What is asked for, and the journal does not have itself."""
+        entries = [_entry(self.target, row) for row in rows]
+        return [
+            entry
+            for entry in entries
+            if self.past.asked.fits(entry) and (self.oldest is None or entry.place < self.oldest)
+        ]
 
 
 def _entry(target: str, row: Acted) -> Entry:
-    """An entry as it stood in the journal; what a version after this one adds to it is passed over."""
-    document = json.loads(row.document)
+    """An entry as it stood in the journal; whatever stands there, the others are read as well."""
+    try:
+        document = json.loads(row.document)
+    except ValueError:
+        document = {}
+    document = document if isinstance(document, dict) else {}
     texts = {name: str(document.get(name, "")) for name in ("of", "via", "reason", "result", "mark")}
     count = document.get("count", 0)
     return Entry(

@@ -197,3 +197,114 @@ def test_every_face_shows_it_and_says_where_history_could_not_be_read(
         listening(without, ConsoleSettings(port=0, api_keys=(KEYS["viewer"],))) as house,
     ):
         assert "What is older than the journals keep was not read" in house.let_in().page("/actions?who=w0")
+
+
+def many(journal: Journal, begin_ms: int, number: int, mark: str) -> None:
+    """As many steps of one action, five in a millisecond."""
+    pipeline = journal.client.pipeline(transaction=False)
+    told = json.dumps({"what": "discard", "of": "a letter", "who": "many", "reason": "r", "mark": mark})
+    for at in range(number):
+        ms = begin_ms + at // 5
+        fields = {"at": ms, "result": "discarded", "count": 1, "action": told}
+        pipeline.xadd(journal.key("actions"), fields, id=f"{ms}-{at + 1}")
+    pipeline.execute()
+
+
+def drained(journal: Journal, database: Database, left: int = 0) -> None:
+    """All of it is copied, and trimmed but for the newest."""
+    copy(journal, database)
+    forgotten(journal, left)
+
+
+def test_an_action_of_very_many_steps_hides_nothing_that_is_older(journals, operator, database):
+    eu, _ = journals
+    copy(eu, database)
+    for at in range(30):
+        noted(eu, BEGIN + at, 0, f"w{at}")
+    many(eu, BEGIN + 1_000, 6_000, "big")
+    drained(eu, database)
+    log = operator.log(most=51)
+    assert [(action.who, action.count) for action in log.actions][:2] == [("many", 6_000), ("w29", 1)]
+    assert (len(log.actions), log.unread) == (31, "")
+    assert pages(operator, 4) == ["many", *(f"w{at}" for at in reversed(range(30)))]
+
+
+def test_it_is_said_where_more_stands_there_than_was_read(journals, operator, database, monkeypatch):
+    eu, _ = journals
+    copy(eu, database)
+    noted(eu, BEGIN, 0, "ann")
+    many(eu, BEGIN + 1_000, 2_000, "big")
+    drained(eu, database)
+    monkeypatch.setattr("blnk_relay.journal.log._MOST_PAGES", 2)
+    assert "more than was read stands in history of target eu" in operator.log().unread
+    monkeypatch.undo()
+    assert operator.log().unread == ""
+
+
+def test_steps_are_counted_on_both_sides_of_where_the_journal_ends(journals, operator, database):
+    eu, _ = journals
+    copy(eu, database)
+    noted(eu, BEGIN, 0, "first")
+    many(eu, BEGIN + 1, 60, "m")
+    noted(eu, BEGIN + 1_000, 0, "top")
+    drained(eu, database, left=11)
+    for most in (2, 3, 9):
+        counts = [(action.who, action.count) for action in operator.log(most=most).actions]
+        assert counts == [("top", 1), ("many", 60), ("first", 1)][:most]
+
+
+def test_steps_with_others_between_them_are_counted_however_few_are_asked_for(journals, operator, database):
+    eu, _ = journals
+    copy(eu, database)
+    for at in range(60):
+        noted(eu, BEGIN + at, 0, "many", mark="together")
+        noted(eu, BEGIN + at, 1, f"w{at}")
+    drained(eu, database)
+    assert [action.count for action in operator.log(most=10).actions if action.who == "many"] == [60]
+
+
+def test_an_action_that_took_hours_is_told_once_by_how_it_ended(journals, operator, database):
+    eu, _ = journals
+    copy(eu, database)
+    for at, result in ((0, "begun"), (7_200_000, "nothing differs")):
+        told = json.dumps({"what": "audit", "of": "target eu", "who": "auditor", "mark": "m1"})
+        fields = {"at": BEGIN + at, "result": result, "count": 0, "action": told}
+        if at:
+            for number in range(12):
+                noted(eu, BEGIN + (number + 1) * 500_000, 0, f"w{number}")
+        eu.client.xadd(eu.key("actions"), fields, id=f"{BEGIN + at}-0")
+    drained(eu, database)
+    found, after = [], None
+    while page := operator.log(most=4, after=after).actions:
+        found += [action.result for action in page if action.who == "auditor"]
+        after = page[-1].place
+    assert found == ["nothing differs"]
+
+
+def test_nothing_is_passed_over_or_told_twice_where_the_clock_went_back(journals, operator, database):
+    """The ids of a journal's log go on where they were, and the times below them begin anew."""
+    eu, _ = journals
+    copy(eu, database)
+    for at in range(30):
+        noted(eu, BEGIN + at * 1_000, 0, f"w{at}")
+    last = BEGIN + 29_000
+    for at in range(20):
+        action = json.dumps({"what": "pause", "of": "lane refunds", "who": f"x{at}"})
+        fields = {"at": last - 20_000 + at * 1_000, "result": "done", "count": 1, "action": action}
+        eu.client.xadd(eu.key("actions"), fields, id=f"{last}-{at + 1}")
+    drained(eu, database)
+    names = [*(f"x{at}" for at in reversed(range(20))), *(f"w{at}" for at in reversed(range(30)))]
+    for most in (4, 11, 51):
+        assert pages(operator, most) == names, most
+
+
+def test_what_cannot_be_read_of_one_entry_hides_no_other(journals, operator, database):
+    eu, _ = journals
+    copy(eu, database)
+    noted(eu, BEGIN, 0, "ann")
+    told = json.dumps({"what": "pause", "of": "x", "who": "bob", "reason": "r" * 9_000})
+    eu.client.xadd(
+        eu.key("actions"), {"at": BEGIN + 1, "result": "done", "count": 1, "action": told}, id=f"{BEGIN + 1}-1"
+    )
+    drained(eu, database)
+    assert [action.who for action in operator.log().actions] == ["bob", "ann"]

@@ -6,6 +6,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from dataclasses import replace
 from typing import Any
 
@@ -190,3 +191,22 @@ def test_a_host_that_is_gone_is_noticed_by_the_system_and_the_users_own_values_c
 
     assert options(straight) == (15, 5, 3, 30_000)
     assert options(f"{straight}?keepalives_idle=7&tcp_user_timeout=9000") == (7, 5, 3, 9_000)
+
+
+@pytest.mark.parametrize("trigger", [b"relay_journals", b"relay_actions"], ids=["journals", "actions"])
+def test_the_log_waits_for_a_silent_database_no_longer_than_anybody_does(relay, door, straight, trigger, monkeypatch):
+    operator = Operator(relay.journals, relay.bells)
+    operator.pause_lane("refunds", who="ann", reason="audit")
+    with closing(Database(straight)) as database:
+        copy(relay.journal(), database)
+    # What is bounded otherwise is bounded by much more here.
+    monkeypatch.setattr(databases, "_STATEMENT_S", 60)
+    monkeypatch.setattr("blnk_relay.journal.log._LONGEST_S", 1.0)
+    assert operator.log().unread == ""
+    door.at(trigger)
+    start_s = time.monotonic()
+    log = operator.log()
+    assert door.is_silent
+    assert time.monotonic() - start_s < _BOUND_S
+    assert [action.who for action in log.actions] == ["ann"]
+    assert "it has not answered" in log.unread
