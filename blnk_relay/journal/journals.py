@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import AsyncExitStack, ExitStack, suppress
+from contextlib import AsyncExitStack, ExitStack, contextmanager, suppress
+from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from redis.exceptions import ConnectionError as RedisConnectionError
@@ -34,6 +35,9 @@ T = TypeVar("T")
 #: After a target could not be noted, producers do not try again for this long: in a cluster the set may be on a node
 #: that is away while their journals are not, and workers note their targets anyway.
 _NOTE_PAUSE_S = 60.0
+
+#: Clients of the servers that did not answer, each with what was said of it; None outside of :func:`asked_once`.
+_SILENT: ContextVar[dict[object, JournalUnavailable] | None] = ContextVar("_SILENT", default=None)
 
 
 class _Connected(Generic[T]):
@@ -133,8 +137,7 @@ class Journals:
         Raises:
             JournalUnavailable: It did not answer.
         """
-        address, names = self._names_beside(target)
-        return [self._journal(name, address) for name in sorted(names - self.settings.ledgers.keys())]
+        return self._unnamed_on(self._index(target))
 
     def left_beside(self, target: str) -> list[Journal]:
         """Journals on the Redis of this target's that the settings have elsewhere: from before an address was changed.
@@ -142,24 +145,30 @@ class Journals:
         Raises:
             JournalUnavailable: It did not answer, or the Redis on which one of them is now did not.
         """
-        address, names = self._names_beside(target)
+        index = self._index(target)
         moved = [
-            Journal(self.settings, name, self._line(address, self.settings.prefix(name)))
-            for name in sorted(names & self.settings.ledgers.keys())
-            if self.settings.journal_address(name) != address
+            Journal(self.settings, name, self._line(index.address, self.settings.prefix(name)))
+            for name in sorted(self._noted_on(index) & self.settings.ledgers.keys())
+            if self.settings.journal_address(name) != index.address
         ]
         # Two addresses may lead to one Redis.
         return [journal for journal in moved if journal.epoch() != self.of(journal.target).epoch()]
 
-    def _names_beside(self, target: str) -> tuple[RedisAddress, set[str]]:
-        """Where the journal of a target is, and the targets that were ever noted there."""
-        address = self.settings.journal_address(target)
-        with reported(variable=address.variable):
-            names: Any = self._line(address, index_prefix(self.settings)).client.smembers(index_key(self.settings))
-        return address, set(names)
+    def _index(self, target: str) -> Line:
+        """The line to where it is noted which targets have journals on the Redis of this one's."""
+        return self._line(self.settings.journal_address(target), index_prefix(self.settings))
+
+    def _noted_on(self, index: Line) -> set[str]:
+        with reported(variable=index.address.variable):
+            names: Any = index.client.smembers(index_key(self.settings))
+        return set(names)
+
+    def _unnamed_on(self, index: Line) -> list[Journal]:
+        names = self._noted_on(index) - self.settings.ledgers.keys()
+        return [self._journal(name, index.address) for name in sorted(names)]
 
     def _unnamed(self) -> list[Journal]:
-        read = reached((targets[0] for targets in by_server(self.settings)), self.unnamed_beside)
+        read = reached((self._index(targets[0]) for targets in by_server(self.settings)), self._unnamed_on)
         return list({journal.target: journal for _, found in reversed(read) for journal in found}.values())
 
     def note(self, targets: Iterable[str]) -> None:
@@ -182,7 +191,7 @@ class Journals:
         Raises:
             JournalUnavailable: It did not answer.
         """
-        line = self._line(self.settings.journal_address(targets[0]), index_prefix(self.settings))
+        line = self._index(targets[0])
         with reported(variable=line.address.variable):
             line.client.sadd(index_key(self.settings), *targets)
         self._noted.update(targets)
@@ -335,6 +344,26 @@ def no_target(settings: Settings, target: str) -> NotFound:
     return NotFound(f"no target {target!r}; the settings name {', '.join(settings.ledgers)}")
 
 
+@contextmanager
+def asked_once() -> Iterator[None]:
+    """Ask a server that does not answer once for all that is read of several journals within, and not once a read.
+
+    For one answer, for which somebody waits: the next one asks again. What one journal alone is asked for, and what is
+    changed there, is tried whatever is known.
+    """
+    token = _SILENT.set({})
+    try:
+        yield
+    finally:
+        _SILENT.reset(token)
+
+
+def _silent() -> dict[object, JournalUnavailable]:
+    """What is known by now of servers that are silent."""
+    known = _SILENT.get()
+    return {} if known is None else known
+
+
 def reached(those: Iterable[S], read: Callable[[S], T]) -> list[tuple[S, T]]:
     """What is read from each of several that can be reached; a server that does not answer is asked once for all.
 
@@ -356,18 +385,19 @@ def first_reached(those: Iterable[S], read: Callable[[S], T]) -> T:
 def _reached(those: Iterable[S], read: Callable[[S], T]) -> Iterator[tuple[S, T]]:
     failure: JournalUnavailable | None = None
     some = False
-    silent: set[object] = set()
+    silent = _silent()
     for one in those:
         # Journals on one server share its client; of anything else nobody knows what answers for it.
-        server = one.client if isinstance(one, Journal) else None
-        if server is not None and server in silent:
+        server = one.client if isinstance(one, Journal | Line) else None
+        if server in silent:
+            failure = silent[server]
             continue
         try:
             found = read(one)
         except JournalUnavailable as error:
             failure = error
             if server is not None and is_silent(error):
-                silent.add(server)
+                silent[server] = error
         else:
             some = True
             yield one, found
@@ -388,7 +418,7 @@ def as_far_as_reached(
     Raises:
         JournalUnavailable: None can be; when its end is come to.
     """
-    silent: set[object] = set()
+    silent = _silent()
     failures: list[JournalUnavailable] = []
 
     def as_far(journal: Journal, found: Iterator[T]) -> Iterator[T]:
@@ -396,10 +426,11 @@ def as_far_as_reached(
             if journal.client not in silent:
                 yield from found
                 return
+            failures.append(silent[journal.client])
         except JournalUnavailable as error:
             failures.append(error)
             if is_silent(error):
-                silent.add(journal.client)
+                silent[journal.client] = error
         away.append(journal.target)
 
     yield from merge([as_far(journal, found) for journal, found in those])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
@@ -52,8 +52,11 @@ class Access:
 
 
 @contextmanager
-def opened() -> Iterator[Access]:
+def opened(*, once: bool = False) -> Iterator[Access]:
     """Open the journals.
+
+    Args:
+        once: Whether a server that does not answer is asked once: for a command that looks, and ends with one answer.
 
     Raises:
         InvalidSettings: The environment does not fit.
@@ -61,6 +64,7 @@ def opened() -> Iterator[Access]:
     with uncollected():
         leave_metadata()
         from blnk_relay import Operator
+        from blnk_relay.journal.journals import asked_once
 
-    with Operator.from_env(via="command line") as operator:
+    with Operator.from_env(via="command line") as operator, asked_once() if once else nullcontext():
         yield Access(operator.settings, operator)

@@ -69,7 +69,7 @@ def dead_list(
 
     Letters that no cause accounts for ('dead summary' says so) are looked at one by one: --whole looks to the end.
     """
-    with opened() as access:
+    with opened(once=True) as access:
         span = (since, until)
         found, cut, away = listed(
             access, ("dead",), dead_class, kind=kind, code=code, target=target, span=span, most=limit + 1, whole=whole

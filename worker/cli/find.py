@@ -100,7 +100,7 @@ def find(
 
     TEXT is a key, a reference or an id: each is looked for. All options that are given have to hold.
     """
-    with opened() as access:
+    with opened(once=True) as access:
         begin, end = access.times(target, since, until)
         asked |= {"meta": dict(meta), "target": target, "since": begin, "until": end}
         # Most of it is the import of SQLAlchemy and its first statement, where there is a history.

@@ -98,7 +98,7 @@ def tables_json(done: TablesUpgraded) -> dict[str, Any]:
 @json_option
 def status_(target: str | None, as_json: bool) -> None:
     """Show how far the journals are copied, and what stands in the database."""
-    with opened() as access:
+    with opened(once=True) as access:
         lags = access.operator.history_lag(target)
         kept = kept_of(access.settings)
     if as_json:

@@ -48,7 +48,7 @@ def jobs(context: click.Context, limit: int, as_json: bool) -> None:
     """Show replays and discards of many letters: those that go on, and those of the last month that are over."""
     if context.invoked_subcommand is not None:
         return
-    with opened() as access:
+    with opened(once=True) as access:
         found = access.operator.jobs(most=limit)
     if as_json:
         emit({"jobs": [job_json(job) for job in found[:limit]], "away": list(found.away)})

@@ -28,7 +28,7 @@ _MOST_ACTS, _SHOWN_ACTS = 20, 5
 @json_option
 def lanes(as_json: bool) -> None:
     """Show how many intents wait in each lane, which lanes are paused, by whom and why, and who paused and resumed."""
-    with opened() as access:
+    with opened(once=True) as access:
         overview, settings = access.operator.overview(), access.settings
         acts = access.operator.actions(what=("pause", "resume"), most=_MOST_ACTS)
     if as_json:

@@ -67,7 +67,7 @@ def log(
 
     What was done to many letters at once is one line with how many they were.
     """
-    with opened() as access:
+    with opened(once=True) as access:
         if target is not None:
             access.operator.check_filters((), target=target)
         begin, end = access.times(target, since, until)

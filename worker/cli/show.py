@@ -150,7 +150,7 @@ def list_(
     after some that do not fit the list ends, and says how far it looked; --whole looks to the end.
     """
     asked = states or UNFINISHED
-    with opened() as access:
+    with opened(once=True) as access:
         span = (since, until)
         found, cut, away = listed(
             access, asked, dead_class, kind=kind, code=code, target=target, span=span, most=limit + 1, whole=whole

@@ -38,7 +38,7 @@ def dead_summary(
     as_json: bool,
 ) -> None:
     """Show dead letters by what they died of: how many, since when, what they are worth, who waits, what to do."""
-    with opened() as access:
+    with opened(once=True) as access:
         access.operator.check_filters(("dead",), kind=kind, code=code, target=target)
         if recount:
             access.operator.recount(target, who=who)

@@ -38,7 +38,7 @@ def workers(ctx: click.Context, as_json: bool) -> None:
     """
     if ctx.invoked_subcommand is not None:
         return
-    with opened() as access:
+    with opened(once=True) as access:
         found, now, settings = access.operator.workers(), access.operator.now(), access.settings
     if as_json:
         emit({"workers": [worker_json(worker) for worker in found], "away": list(found.away)})

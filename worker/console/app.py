@@ -6,6 +6,7 @@ import asyncio
 import json
 import logging
 from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from functools import partial
 from typing import Any
 from urllib.parse import parse_qsl
@@ -20,7 +21,7 @@ from starlette.types import Receive, Scope, Send
 
 from blnk_relay import Operator, RelayError
 from blnk_relay.bell import Bells
-from blnk_relay.journal.journals import Journals
+from blnk_relay.journal.journals import Journals, asked_once
 from worker.console import arriving
 from worker.console.answering import HERE, Answers, refusal
 from worker.console.asking import Answer, Ask, BadRequest, Broken, Door, NotAllowed, Page, link
@@ -180,8 +181,10 @@ class Console:
         return self._answers.failure(error, known, arriving.root(request), as_json=arriving.for_scripts(request))
 
     def _answered(self, door: Door, ask: Ask) -> Response:
-        answer: Answer = door.answer(ask)
-        return self._answers.response(answer, ask)
+        # What is only looked at; an act is tried wherever it is meant.
+        with asked_once() if door.method == "GET" else nullcontext():
+            answer: Answer = door.answer(ask)
+            return self._answers.response(answer, ask)
 
     def _stranger(self, request: Request, *, api: bool) -> Response:
         """Somebody who was not let in."""

@@ -1,0 +1,131 @@
+"""A Redis that takes connections and never answers: how often one answer waits for it."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Iterator
+from dataclasses import replace
+
+import pytest
+
+from blnk_relay import JournalUnavailable, Operator, Settings, Target
+from blnk_relay.journal.journals import Journals, asked_once
+from tests.support.cli import run
+from tests.support.console import KEYS
+from tests.support.visiting import Visitor, listening
+from worker.console.settings import ConsoleSettings
+from worker.demo.stage import as_environment
+
+#: What somebody may look at in a browser and with the API.
+SCREENS = ("/intents", "/letters", "/problems", "/actions", "/workers", "/lanes", "/jobs", "/journals", "/history")
+NARROW = "kind=transaction&since=2h"
+LOOKS = (
+    ("list",),
+    ("list", "--kind", "transaction", "--since", "2h"),
+    ("dead", "list", "--code", "NO_SUCH_CODE"),
+    ("dead", "summary", "--since", "2h"),
+    ("log", "--since", "2h"),
+    ("workers",),
+    ("lanes",),
+    ("jobs",),
+)
+
+
+class Silent:
+    """A server that never answers. Each wait for it is on a connection of its own: one that was silent is closed."""
+
+    def __init__(self) -> None:
+        self._listener = socket.create_server(("127.0.0.1", 0), backlog=100)
+        self._listener.setblocking(False)
+        self.url = f"redis://127.0.0.1:{self._listener.getsockname()[1]}/0"
+
+    def waits(self) -> int:
+        """How often somebody waited for it since this was asked last."""
+        number = 0
+        while True:
+            try:
+                self._listener.accept()[0].close()
+            except BlockingIOError:
+                return number
+            number += 1
+
+    def close(self) -> None:
+        """Take no connections any more."""
+        self._listener.close()
+
+
+@pytest.fixture
+def silent() -> Iterator[Silent]:
+    server = Silent()
+    yield server
+    server.close()
+
+
+@pytest.fixture(params=["eu", "us"])
+def two(settings: Settings, silent: Silent, request: pytest.FixtureRequest) -> Settings:
+    """Two ledgers; the journal of either, the first or the second, is with the silent one."""
+    targets = tuple(
+        Target(name=name, redis_url=silent.url if name == request.param else settings.redis_url)
+        for name in ("eu", "us")
+    )
+    return replace(settings, targets=targets, redis_timeout_s=0.2, durability_timeout_s=0.1)
+
+
+@pytest.fixture
+def script(two: Settings) -> Iterator[Visitor]:
+    journals = Journals(two)
+    with listening(journals, ConsoleSettings(port=0, api_keys=(KEYS["viewer"],))) as house:
+        yield house.visitor(Authorization="Bearer viewer")
+    journals.close()
+
+
+@pytest.mark.parametrize("look", LOOKS, ids=" ".join)
+def test_a_command_that_looks_waits_once_for_a_server_that_is_silent(two, silent, look, monkeypatch):
+    for name, value in as_environment(two).items():
+        monkeypatch.setenv(name, value)
+    ran = run(*look)
+    assert ran.code == 0, ran.err
+    assert silent.waits() == 1
+
+
+@pytest.mark.parametrize("path", [*SCREENS, f"/intents?{NARROW}", f"/letters?{NARROW}", "/problems?code=X&since=2h"])
+def test_an_answer_of_the_console_waits_once_for_a_server_that_is_silent(script, silent, path):
+    silent.waits()
+    answer = script.get(f"/api/v1{path}")
+    assert answer.status_code == 200, answer.text
+    assert silent.waits() == 1
+
+
+@pytest.mark.parametrize("path", ["/overview", "/find?text=x"])
+def test_what_reads_each_journal_by_itself_waits_once_more_at_most(script, silent, path):
+    silent.waits()
+    assert script.get(f"/api/v1{path}").status_code == 200
+    assert silent.waits() <= 2
+
+
+def test_a_page_waits_no_more_often_than_its_data(two, silent):
+    journals = Journals(two)
+    with listening(journals, ConsoleSettings(port=0)) as house:
+        ann = house.let_in()
+        for path in SCREENS:
+            silent.waits()
+            ann.page(path)
+            assert silent.waits() == 1, path
+    journals.close()
+
+
+def test_a_server_that_was_silent_is_asked_again_for_the_next_answer(two, silent):
+    journals = Journals(two)
+    operator = Operator(journals)
+    away = next(name for name in ("eu", "us") if two.journal_address(name) != two.journal_address("default"))
+    for _ in range(2):
+        with asked_once():
+            for _ in range(2):
+                assert operator.now()
+                assert operator.overview().away == (away,)
+                with pytest.raises(JournalUnavailable, match="gave no answer in time"):
+                    operator.now(away)
+        assert silent.waits() == 1
+    assert operator.overview().away == (away,)
+    assert silent.waits() == 2
+    journals.close()
