@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import signal
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
@@ -16,6 +16,7 @@ import redis
 from blnk_relay import Gathered, JournalUnavailable, NotFound, Operator, Relay, Settings, Target, Write
 from blnk_relay.journal.carrying import carry
 from tests.support.cli import run
+from tests.support.history import copy, made, sqlite_url
 from tests.support.journal import LANE, WORKER, kill
 from tests.support.payments import payment
 from worker.demo.stage import as_environment
@@ -152,6 +153,25 @@ def test_whoever_looks_at_all_is_told_of_which_target_nothing_is_known(second, l
         assert {row.get("target", "us") for row in document[LOOKS[look]]} <= {"us"}
         assert "Nothing is known of eu" in run(*look, "-o", "csv").err
     assert run(*look, "--json").json["away"] == []
+
+
+def test_of_a_target_that_is_away_the_log_says_that_it_has_what_history_has(two, second, tmp_path, monkeypatch):
+    url = sqlite_url(tmp_path)
+    monkeypatch.setenv("BLNK_RELAY_HISTORY_URL", url)
+    with Relay(replace(two, history_url=url)) as relay, closing(made(url)) as database:
+        journal = relay.journal("eu")
+        copy(journal, database)
+        Operator(relay.journals).pause_target("eu", who="ann", reason="audit")
+        copy(journal, database)
+    with away(second):
+        seen = run("log")
+        assert "ann" in seen.out
+        assert "Of eu only what history has is known: Redis did not answer." in seen.err
+        assert "Nothing is known" not in seen.err
+        monkeypatch.setenv("BLNK_RELAY_HISTORY_URL", f"sqlite:///{tmp_path}/nowhere/history.db")
+        seen = run("log")
+        assert "Nothing is known of eu: Redis did not answer." in seen.err
+        assert "What is older than the journals keep was not read" in seen.err
 
 
 @pytest.mark.parametrize(

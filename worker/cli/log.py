@@ -90,7 +90,7 @@ def log(
         table(("at", "who", "from", "what", "of", "result", "why"), [_row(action) for action in shown])
     else:
         say("Nobody did anything that this asks for.")
-    remark_away(found.away)
+    remark_away(found.away, history=bool(access.settings.history_url) and not found.unread)
     if found.unread:
         remark(f"What is older than the journals keep was not read: {found.unread}.")
     if more:

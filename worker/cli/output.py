@@ -89,10 +89,16 @@ def remark(text: str) -> None:
     _echo(text, err=True)
 
 
-def remark_away(away: Sequence[str]) -> None:
-    """Say of which targets nothing is in what is shown, and why; nothing where all journals answered."""
+def remark_away(away: Sequence[str], *, history: bool = False) -> None:
+    """Say of which targets nothing is in what is shown, and why; nothing where all journals answered.
+
+    Args:
+        away: The targets.
+        history: Whether what history has of them is shown all the same.
+    """
     if away:
-        remark(f"Nothing is known of {', '.join(away)}: Redis did not answer.")
+        known = "Of {} only what history has is known" if history else "Nothing is known of {}"
+        remark(f"{known.format(', '.join(away))}: Redis did not answer.")
 
 
 def _echo(text: str, *, err: bool = False) -> None:

@@ -11,6 +11,7 @@ from blnk_relay.journal.journals import Journals
 from blnk_relay.journal.workers import Sign, sign_of
 from tests.support.cli import FUNDS, letters, payment
 from tests.support.console import KEYS, at
+from tests.support.history import made, sqlite_url
 from tests.support.visiting import Visitor, listening, readable
 from worker.console.doors import API, SCREENS
 from worker.console.screens.chores import CHORES
@@ -156,4 +157,17 @@ def test_with_one_of_two_journals_away_every_screen_says_of_which_nothing_is_kno
             assert "Out of reach: eu" in readable(ann.page(path)), path
             asked = {"/": "/overview"}.get(path, path)
             assert script.get(f"/api/v1{asked}").json()["away"] == ["eu"], path
+        assert "Nothing of them is shown." in readable(ann.page("/actions"))
+    journals.close()
+
+
+def test_with_a_journal_away_the_log_of_actions_says_that_it_has_what_history_has(settings, tmp_path):
+    gone, url = f"unix://{tmp_path}/nothing", sqlite_url(tmp_path)
+    targets = (Target(name="us", redis_url=settings.redis_url), Target(name="eu", redis_url=gone))
+    journals = Journals(replace(settings, targets=targets, history_url=url))
+    with listening(journals, ConsoleSettings(port=0)) as house:
+        # No table of it is there yet.
+        assert "Out of reach: eu. Nothing of them is shown." in readable(house.let_in().page("/actions"))
+        made(url).close()
+        assert "Out of reach: eu. Only what history has of them is shown." in readable(house.let_in().page("/actions"))
     journals.close()

@@ -21,8 +21,8 @@ def _time() -> fields.String:
     return fields.String(allow_none=True, metadata=_TIME)
 
 
-def _away() -> fields.List[str]:
-    return fields.List(_text(), metadata={"description": "Targets of which nothing is in this: nobody could read it."})
+def _away(about: str = "Targets of which nothing is in this: nobody could read it.") -> fields.List[str]:
+    return fields.List(_text(), metadata={"description": about})
 
 
 def _whole(about: str = "") -> fields.Integer:
@@ -337,7 +337,7 @@ class ActionPage(Schema):
     """One page of the action log."""
 
     actions = fields.List(fields.Nested(Action))
-    away = _away()
+    away = _away("Targets whose journals nobody could read: of these it has no more than history does.")
     unread = _text(
         "Why what is older than the journals keep was not read from history; empty where nothing is missing."
     )

@@ -22,7 +22,7 @@ class Told:
     Attributes:
         rows: What was done, newest first.
         after: Behind which of them the next page begins; empty where there is none.
-        away: Targets whose journals could not be reached.
+        away: Targets whose journals could not be reached: of these it has no more than history does.
         unread: Why history could not be asked for what is older than the journals keep; empty where nothing is missing.
     """
 
@@ -66,5 +66,7 @@ def _page(operator: Operator, filters: Filters, who: str, what: str) -> Told:
 def actions(ask: Ask) -> Page:
     """The log of actions."""
     filters, who, what, page = told(ask)
+    settings = ask.operator.settings
     values = {"filters": filters, "who": who, "what": what, "page": page, "sorts": WHAT, "result_of": result_of}
-    return Page("actions.html", values | {"targets": list(ask.operator.settings.ledgers)})
+    values["history"] = bool(settings.history_url) and not page.unread
+    return Page("actions.html", values | {"targets": list(settings.ledgers)})
