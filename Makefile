@@ -84,8 +84,8 @@ mutants-part: install
 # Every small change of the rules about the ledger; what no test notices has to be known (tests/mutants/survivors).
 mutate: install
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --group mutation
-	$(BIN)/python -m tests.mutants.core --package intents
-	$(BIN)/python -m tests.mutants.core --package families
+	@failed=0; for package in intents families; do \
+	  $(BIN)/python -m tests.mutants.core --package $$package || failed=1; done; exit $$failed
 
 docs: install
 	$(BIN)/python -W ignore -m blnk_relay.catalogue.settings_page > docs/settings.md

@@ -1,6 +1,7 @@
 """``make mutate``: changes the rules about the ledger in every small way, and sees whether their unit tests notice.
 
-python -m tests.mutants.core                                    all of them: a long while
+python -m tests.mutants.core                                    all of blnk_relay.intents: a long while
+python -m tests.mutants.core --package families                 all of blnk_relay.families
 python -m tests.mutants.core 'blnk_relay.intents.steps*'        by the names that mutmut gives to its changes
 python -m tests.mutants.core --package families 'blnk_relay.families.hold_item*'
 
