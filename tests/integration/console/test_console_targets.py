@@ -128,3 +128,22 @@ def test_a_key_that_is_not_found_where_one_can_look_is_not_said_to_be_nowhere(tw
         assert ann.get("/intents?key=order-eu").status_code == 303
         assert ann.get("/intents?key=nope").status_code == 503
     journals.close()
+
+
+def test_a_key_or_an_id_that_is_found_is_told_with_the_targets_where_nobody_could_look(two, tmp_path):
+    for target in ("eu", "us"):
+        two.enqueue(payment(), key="order-both", target=target)
+    two.enqueue(payment(), key="order-us", target="us")
+    id_ = two.get("order-us", target="us").id
+    gone = Target(name="gone", instance_id="g", redis_url=f"unix://{tmp_path}/nothing")
+    eu, us = two.settings.targets
+    journals = Journals(replace(two.settings, targets=(eu, gone, us)))
+    with listening(journals, ConsoleSettings(port=0, api_keys=tuple(KEYS.values()))) as house:
+        ann, script = house.let_in(), house.visitor(Authorization="Bearer all")
+        for key, targets in (("order-both", ["eu", "us"]), ("order-us", ["us"]), (id_, ["us"])):
+            answer = script.get(f"/api/v1/intents?key={key}").json()
+            assert ([one["target"] for one in answer["intents"]], answer["away"]) == (targets, ["gone"])
+        assert "Out of reach: gone" in readable(ann.page("/intents?key=order-both"))
+        assert "There may be another with this key: gone was not reached." in ann.said(ann.get("/intents?key=order-us"))
+        assert "not reached" not in ann.said(ann.get(f"/intents?key={id_}"))
+    journals.close()

@@ -66,7 +66,7 @@ def intents_(ask: Ask) -> Data:
     """A list of intents, or the one with a key."""
     filters = Filters.read(ask.query)
     if key := ask.query.get("key", "").strip():
-        return _page(Listed(intents.known_as(ask.operator, key, filters.target)))
+        return _page(intents.known_as(ask.operator, key, filters.target))
     return _page(listed(ask.operator, filters))
 
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from blnk_relay import JournalUnavailable, NotFound, Operator, Status
+from blnk_relay.intents.references import is_digest
 from blnk_relay.journal.journal import Journal
 from blnk_relay.journal.journals import reached
 from blnk_relay.journal.parts import telling
@@ -26,14 +29,20 @@ def intents(ask: Ask) -> Page | Onward:
     """The list; with a key or an id, the intent itself."""
     filters = Filters.read(ask.query)
     if key := ask.query.get("key", "").strip():
-        those = known_as(ask.operator, key, filters.target)
-        if len(those) == 1:
-            return Onward(address(those[0]))
-        rows = Listed(those)
+        rows = known_as(ask.operator, key, filters.target)
+        if len(rows.rows) == 1:
+            return Onward(address(rows.rows[0]), _perhaps_more(key, rows.away))
     else:
         rows = listed(ask.operator, filters)
     values = {"filters": filters, "listed": rows, "now": ask.operator.now()}
     return Page("intents.html", values | choices(ask.operator))
+
+
+def _perhaps_more(key: str, away: Sequence[str]) -> str:
+    """That there may be another intent with a key where nobody could look; an id is that of one alone."""
+    if not away or is_digest(key):
+        return ""
+    return f"There may be another with this key: {', '.join(away)} was not reached."
 
 
 def choices(operator: Operator) -> dict[str, object]:
@@ -41,8 +50,11 @@ def choices(operator: Operator) -> dict[str, object]:
     return {"states": STATES, "classes": CLASSES, "kinds": sorted(KINDS), "targets": list(operator.settings.ledgers)}
 
 
-def known_as(operator: Operator, key: str, target: str) -> list[Status]:
+def known_as(operator: Operator, key: str, target: str) -> Listed:
     """Intents that are known under a key or an id: in a target, or in all of them where none is named.
+
+    Returns:
+        The intents, and which targets were not reached.
 
     Raises:
         BadRequest: It is longer than any.
@@ -52,19 +64,21 @@ def known_as(operator: Operator, key: str, target: str) -> list[Status]:
     if len(key) > _MOST_KEY:
         raise BadRequest(f"a key must not be longer than {_MOST_KEY} characters")
     journals = [operator.journals.any_of(name) for name in ([target] if target else operator.settings.ledgers)]
+    by_itself = not target and is_digest(key)
 
     def look(journal: Journal) -> Status | NotFound:
         try:
-            return found(operator, journal.target, key)
+            # For an id each is asked alone: the operator goes on to the others, and fails where one of them is away.
+            return journal.find(key) if by_itself else found(operator, journal.target, key)
         except NotFound as error:
             return error
 
     answers = {journal.target: answer for journal, answer in reached(journals, look)}
-    # An id is found from wherever one asks.
-    those = {(one.target, one.id): one for one in answers.values() if isinstance(one, Status)}
+    those = [one for one in answers.values() if isinstance(one, Status)]
+    away = [journal.target for journal in journals if journal.target not in answers]
     if those:
-        return list(those.values())
-    if away := [journal.target for journal in journals if journal.target not in answers]:
+        return Listed(those, away=away)
+    if away:
         raise JournalUnavailable(
             f"nothing is known under {key!r} where one can look; {', '.join(away)} was not reached"
         )
