@@ -13,6 +13,8 @@ from blnk_relay.journal.journals import Journals, asked_once
 from tests.support.cli import run
 from tests.support.console import KEYS
 from tests.support.visiting import Visitor, listening
+from worker.console.errands import Errands
+from worker.console.live import fingerprint
 from worker.console.settings import ConsoleSettings
 from worker.demo.stage import as_environment
 
@@ -111,6 +113,13 @@ def test_a_page_waits_no_more_often_than_its_data(two, silent):
             silent.waits()
             ann.page(path)
             assert silent.waits() == 1, path
+    journals.close()
+
+
+def test_the_look_that_all_pages_share_waits_once(two, silent):
+    journals = Journals(two)
+    fingerprint(Operator(journals), Errands())
+    assert silent.waits() == 1
     journals.close()
 
 

@@ -11,6 +11,7 @@ from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
 from blnk_relay import JournalUnavailable, Operator, RelayError
+from blnk_relay.journal.journals import asked_once
 from worker.console.errands import Errands
 from worker.console.hands import Hands
 
@@ -69,6 +70,7 @@ class Pulse:
             await asyncio.sleep(LOOK_S)
 
 
+@asked_once()
 def fingerprint(operator: Operator, errands: Errands) -> str:
     """Changes when anything does that a page shows, but for ages."""
     going = [(one.id, one.state, one.steps, one.said) for one in errands.all()]
