@@ -313,7 +313,8 @@ def claimed_of(
         lease_end_s: When the lease lapses, by our steady clock; 0 for none.
         solid_ms: Since when the journal's clock and tail can be trusted.
         claimed_s: The moment of ``now_ms``, by our steady clock.
-        longest_lease_s: For how long whoever claimed it in lost moments may still begin to send it.
+        longest_lease_s: For how long whoever claimed it in lost moments, or by a clock that was set right since, may
+            still begin to send it.
     """
     entry = entry_of(values[0], values[1])
     fields = dict(zip(FIELDS, values[2:], strict=True))
@@ -399,6 +400,9 @@ def progress_of(
     forgotten = lost_ms > 0 and not known.keyed
     # Whoever claimed it in lost moments may begin to send it for as long as the lease that is lost would have been.
     last_sent_ms = max(number("sent_last"), lost_ms + longest_lease_ms if lost_ms and not again else 0)
+    if lapsed and last_sent_ms < solid_ms:
+        # The clock was set right since: how long ago that end was nobody knows, and whoever held it may do so yet.
+        last_sent_ms = solid_ms + longest_lease_ms
     return Progress(
         now_ms=now_ms,
         since_ms=number("since"),

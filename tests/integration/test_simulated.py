@@ -35,8 +35,9 @@ MORE_SEEDS = range(121, 401)
 #: Seeds that have found something: two judgements that were too strict, parts whose record was set back before their
 #: worker told of them, one that arrived late and showed later, payments that were called refused after they had been
 #: made in lost moments, a request that was held up by the process that had sent it, and one that had left long after it
-#: was about to. Once plans change they are seeds like any other.
-FOUND = (2001547, 2016819, 2017337, 2017972, 4001761, 4008651, 5003094, 5003715, 5004514, 5009157, 9011771)
+#: was about to, and a lease that ended as it began, by a clock that had stepped back. Once plans change they are seeds
+#: like any other.
+FOUND = (2001547, 2016819, 2017337, 2017972, 4001761, 4008651, 5003094, 5003715, 5004514, 5009157, 6139723, 9011771)
 
 _REFUSED_LATER = (Event("write", 1, "late", 0.95), Event("write", 2, "ledger 413"))
 _LOST_AND_REFUSED = (Event("time", 103, "failover", 3.967), Event("write", 2, "ledger 413"))

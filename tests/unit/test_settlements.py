@@ -295,6 +295,21 @@ def test_what_was_written_is_read_back():
     assert 0 <= read.draw < 1
 
 
+def test_a_lease_that_lapsed_by_a_clock_that_was_set_right_may_last_as_long_as_any_from_then_on():
+    """A clock that had stepped back gave it an end that was over by the time of the journal as soon as it began."""
+    given = hash_(lapsed=1, state="posted", sent_last=NOW_MS - 20_000)
+    solid_ms, lease_ms = NOW_MS - 3_000, 30_000
+    read = progress_of("transaction", given, NOW_MS, solid_ms, lease_ms)
+    assert (read.sent, read.last_sent_ms, read.quiet_for_s) == (True, solid_ms + lease_ms, 0)
+    later = progress_of("transaction", given, solid_ms + lease_ms + 2_000, solid_ms, lease_ms)
+    assert later.quiet_for_s == 2
+    # What ended afterwards, and what was answered, has its own time.
+    since = progress_of("transaction", given | {"sent_last": str(NOW_MS - 1_000)}, NOW_MS, solid_ms, lease_ms)
+    assert since.last_sent_ms == NOW_MS - 1_000
+    answered_ = progress_of("transaction", hash_(sent=1, sent_last=NOW_MS - 20_000), NOW_MS, solid_ms, lease_ms)
+    assert (answered_.last_sent_ms, answered_.quiet_for_s) == (NOW_MS - 20_000, 3)
+
+
 def test_a_lapsed_lease_counts_as_sent_and_is_quiet_from_its_end():
     read = progress_of("transaction", hash_(lapsed=1, state="posted", sent_last=NOW_MS + 20_000), NOW_MS)
     assert (read.sent, read.accepted, read.looking) == (True, False, True)
