@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from blnk_relay import Settings
-from tasks.runtime import tally
+from tasks.runtime import Tally
 from worker import presence as presences
 from worker.presence import Presence
 from worker.watch import Calls, Watch
@@ -94,6 +94,9 @@ def test_a_worker_beside_one_that_takes_all_is_unwell_only_if_it_is_called_and_d
     """A colleague takes what is first, second by second."""
     hand = Hand()
     monkeypatch.setattr(presences.time, "monotonic", hand)
+    # That of the process has what tests before this one did.
+    tally = Tally()
+    monkeypatch.setattr(presences, "tally", tally)
     settings = Settings(stalled_s=60.0)
     shown = Presence(
         settings,
