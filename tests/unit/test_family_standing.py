@@ -578,3 +578,32 @@ def test_what_stands_twice_though_the_letter_has_it_missing_is_told_as_twice():
     single = letter(payment(), "unknown", "VANISHED", generation=1)
     shown = (row(2, "order_42_q", "APPLIED"), row(3, "order_42.r2_q", "APPLIED"))
     assert "twice" in {sort for sort, *_ in told(single, *shown)}
+
+
+def test_it_is_not_told_as_twice_where_what_stood_under_its_own_reference_was_taken_back():
+    it, back = letter(payment(), "refused"), row(4, f"{txn(2)}_refund_q", "APPLIED")
+    assert told(it, ROW, LATER) == [("happened", "order_42"), ("twice", "order_42")]
+    assert told(it, ROW, back, LATER) == [("happened", "order_42")]
+
+
+def test_it_is_told_as_twice_where_the_balances_behind_its_indicators_say_so():
+    it = letter(payment(source="@bank"), "refused")
+    assert told(it, ROW, LATER, balance(BANK, "@bank", "EUR")) == [("happened", "order_42"), ("twice", "order_42")]
+    assert told(it, ROW, LATER, balance(SOMEBODY, "@bank", "EUR")) == [("strange", "order_42")] * 2
+
+
+def test_a_leg_too_many_is_known_by_the_balance_behind_its_name_or_where_nobody_has_seen_one():
+    destinations = [Leg("@shop", precise_amount=1000), Leg(SOMEBODY, left=True)]
+    intent = split_transaction(
+        source=BANK, destinations=destinations, currency="EUR", amount="10.50", description="Sale", reference="sale"
+    )
+    name = entry_of(intent).reference
+    it, beyond = letter(intent, "refused"), replace(legs(intent)[0], reference=f"{name}-3")
+    assert told(it, beyond) == [("happened", name)]
+    assert told(it, beyond, balance(ALICE, "@shop", "EUR")) == [("happened", name)]
+    assert told(it, beyond, balance(BANK, "@shop", "EUR")) == [("strange", name)]
+
+
+def test_where_no_other_transaction_stands_beside_the_legs_of_a_letter_it_can_be_discarded_as_done():
+    (one,) = compared(letter(SPLIT, "refused"), legs())
+    assert (one.sort, one.advice) == ("happened", ADVICE[Sort.HAPPENED])
