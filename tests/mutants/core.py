@@ -35,8 +35,8 @@ SURVIVORS = FOLDER / "survivors"
 #: Modules that are changed, by their package in blnk_relay.
 MODULES = {
     "intents": (
-        "decision", "found", "horizons", "links", "progress", "references", "retry", "rows", "steps",
-        "verdict_table", "verdicts",
+        "decision", "evidence", "exchange", "found", "horizons", "intent", "kind", "links", "outcomes", "progress",
+        "references", "retry", "rows", "steps", "verdict_table", "verdicts",
     ),
     "families": (
         "atomic", "creation", "hold", "hold_batch", "hold_item", "items", "kept", "legs", "movement", "run", "settled",
@@ -47,8 +47,8 @@ MODULES = {
 #: The tests that ought to notice, all of them without any I/O, by the names of their modules.
 TESTS = {
     "intents": (
-        "horizons", "inflight", "intents_*", "references", "refund", "retry", "rows", "steps", "transaction",
-        "verdicts",
+        "audit_strays", "evidence*", "family_standing", "horizons", "inflight", "intents_*", "references",
+        "refund", "retry", "rows", "steps", "transaction", "verdicts",
     ),
     "families": (
         "audit_strays", "evidence*", "family_*", "findable_kinds", "inflight", "kind_balance_link_identity",
