@@ -467,9 +467,16 @@ def _upsert(
     table: sa.Table, is_postgres: bool, key: Sequence[str], others: Sequence[str], keep: Sequence[str] = ()
 ) -> Any:
     """An insert that writes over what has the same key; what is to be kept stays where the new value is 0."""
-    from sqlalchemy.dialects import postgresql, sqlite
+    # Only the one that is needed: each takes its time to import.
+    statement: Any
+    if is_postgres:
+        from sqlalchemy.dialects import postgresql
 
-    statement: Any = (postgresql.insert if is_postgres else sqlite.insert)(table)
+        statement = postgresql.insert(table)
+    else:
+        from sqlalchemy.dialects import sqlite
+
+        statement = sqlite.insert(table)
     if not others:
         return statement.on_conflict_do_nothing(index_elements=list(key))
     new = statement.excluded

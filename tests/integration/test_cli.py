@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import socket
 import subprocess
@@ -22,6 +23,7 @@ from blnk_relay.journal.jobs import FROM_A_JOB, MOST_OF_A_JOB
 from blnk_relay.journal.pauses import MAX_REASON
 from blnk_relay.kinds.registry import KINDS, intent_of
 from tests.support.cli import FUNDS, ROOT, commands, die, letters, line, names, payment, run, section
+from tests.support.history import made, sqlite_url
 from tests.support.stages import operator_of
 from worker.app import POOLS
 from worker.cli import dead, deferred, exits, options
@@ -94,6 +96,23 @@ def test_a_command_that_looks_starts_without_what_it_does_not_need_and_all_of_it
     relay.enqueue(payment(), key="pay-1")
     ran = subprocess.run([sys.executable, "-c", STARTED], capture_output=True, text=True, check=False, cwd=ROOT)
     assert ran.stderr.splitlines() == [*(f"{line} [] True" for line in LOOKING), "True True True"]
+
+
+def test_a_look_into_history_takes_no_more_of_sqlalchemy_than_the_database_needs(tmp_path):
+    """Half the time of such a command is that import; the other dialect, with all its drivers, is a third of it."""
+    code = """
+import sys
+from worker.cli.commands import cli
+assert cli.main(("find", "pay-1"), standalone_mode=False) == 0
+print("sqlalchemy" in sys.modules, [name for name in sys.modules if name.startswith("sqlalchemy.dialects.p")],
+    [name for name in ("alembic", "mako") if name in sys.modules], file=sys.stderr)
+"""
+    url = sqlite_url(tmp_path)
+    made(url).close()
+    env = {**os.environ, "BLNK_RELAY_HISTORY_URL": url}
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, cwd=ROOT, env=env)
+    assert ran.stderr.splitlines() == ["True [] []"]
+    assert "Looked in history: all that was copied." in ran.stdout
 
 
 def test_numbers_that_stand_twice_for_the_sake_of_a_quick_start_agree():
