@@ -7,6 +7,7 @@ import io
 import os
 import pty
 import re
+import signal
 import struct
 import termios
 from datetime import timedelta
@@ -119,6 +120,13 @@ def test_of_several_tables_csv_prints_the_main_one_and_the_others_by_name():
     missing = run("status", "-o", "csv", "--table", "nope")
     assert (missing.code, missing.out) == (exits.BAD_INPUT, "")
     assert "There is no table 'nope' to show here" in missing.err
+    head, *rows = table(run("status", "-o", "csv", "--table", "verdicts").out)
+    wrong = [dict(zip(head, row, strict=True)) for row in rows]
+    asked = run("status", "--json").json["verdicts"]
+    assert [(one["severity"], one["sort"], one["since"]) for one in wrong] == [
+        (one["severity"], one["sort"], one["since"] or "") for one in asked
+    ]
+    assert {one["remedy"] for one in wrong} >= {"blnk-relay resume refunds"}
     assert run("status", "--table", "gates").code == exits.BAD_INPUT
 
 
@@ -129,6 +137,17 @@ def test_csv_holds_times_as_programs_read_them_and_all_columns():
     assert {"key", "target", "id", "reference", "message"} <= set(head)
     assert all(re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", row["changed"]) for row in found)
     assert {row["key"]: row["state"] for row in found} == {"order-1": "ready", "letter-1": "dead", "letter-2": "dead"}
+
+
+@pytest.mark.usefixtures("some")
+@pytest.mark.parametrize(
+    ("arguments", "column"), [(("find", "letter-1"), "changed"), (("log",), "at"), (("dead", "summary"), "first")]
+)
+def test_no_table_has_times_of_its_own_form_as_csv(arguments, column):
+    head, *rows = table(run(*arguments, "-o", "csv").out)
+    times = [dict(zip(head, row, strict=True))[column] for row in rows]
+    assert times
+    assert all(re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", time) for time in times)
 
 
 def test_a_key_that_a_spreadsheet_would_run_or_that_moves_the_cursor_is_made_harmless(relay):
@@ -168,10 +187,10 @@ def test_in_a_pipe_a_key_stays_whole_and_what_had_to_go_is_named_beside_the_outp
     assert "Left out" not in ran.out
 
 
-def on_a_terminal(*arguments: str, columns: int = 200, **environment: str) -> str:
-    """What a command writes where a terminal of some width looks on."""
+def on_a_terminal(*arguments: str, columns: int = 200, rows: int = 50, until: str = "", **environment: str) -> str:
+    """What a command writes where a terminal of some size looks on; told to end once some text is there."""
     ours, theirs = pty.openpty()
-    ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 50, columns, 0, 0))
+    ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
     kept = {name: value for name, value in os.environ.items() if name not in ("COLUMNS", "NO_COLOR", "FORCE_COLOR")}
     with process(*arguments, stdout=theirs, env_of=kept | {"TERM": "xterm"} | environment) as running:
         os.close(theirs)
@@ -179,6 +198,8 @@ def on_a_terminal(*arguments: str, columns: int = 200, **environment: str) -> st
         try:
             while part := os.read(ours, 65_536):
                 written += part
+                if until and until.encode() in written:
+                    running.send_signal(signal.SIGINT)
         except OSError:
             pass  # the other side is closed
         running.wait()
@@ -213,3 +234,59 @@ def test_a_table_has_the_width_of_the_terminal_or_what_columns_says(given):
     lines = on_a_terminal("list", NO_COLOR="1", **given).splitlines()
     assert "attempts" not in lines[0]
     assert max(map(len, lines)) <= 50
+
+
+def uncoloured(text: str) -> str:
+    return re.sub(r"\x1b\[[0-9;]*[A-Za-z]", "", text)
+
+
+@pytest.mark.usefixtures("some")
+@pytest.mark.parametrize("arguments", [("status",), ("dead", "summary"), ("find", "letter-1", "--kind", "transaction")])
+@pytest.mark.parametrize("columns", [60, 80])
+def test_sentences_are_folded_between_words_and_what_is_to_be_copied_is_not(arguments, columns):
+    lines = on_a_terminal(*arguments, columns=columns, NO_COLOR="1").splitlines()
+    # Verdicts name what to type, and a line that is typed in two halves is another one.
+    long = [line for line in lines if len(line) > columns and "blnk-relay " not in line]
+    assert long == []
+    words = set(" ".join(lines).split())
+    assert set(" ".join(line for line in run(*arguments).out.splitlines() if "looked" in line).split()) <= words
+
+
+@pytest.mark.usefixtures("some")
+def test_how_bad_a_verdict_is_stands_there_in_colour_too():
+    coloured = on_a_terminal("status")
+    assert "\x1b[33mWARNING\x1b[0m   dead-letters  " in coloured
+    assert "\nWARNING   dead-letters  " in uncoloured(coloured).replace("\r", "")
+    assert "\x1b" not in run("status").out
+    assert [line for line in run("status").out.splitlines() if line != line.rstrip()] == []
+
+
+@pytest.mark.usefixtures("some")
+def test_what_letters_died_of_is_one_table_on_a_terminal_of_the_usual_width():
+    lines = on_a_terminal("dead", "summary", columns=80, NO_COLOR="1").splitlines()
+    assert lines[0].split()[:3] == ["letters", "class", "code"]
+    assert lines[2].split()[:3] == ["2", "rejected", "TXN_INSUFFICIENT_FUNDS"]
+
+
+@pytest.mark.usefixtures("some")
+def test_a_status_that_is_watched_begins_with_what_is_worst_however_low_the_screen_is():
+    rows = 14
+    written = on_a_terminal("status", "--watch", rows=rows, columns=80, NO_COLOR="1", until="the screen has no room")
+    shown = uncoloured(written).replace("\r", "").lstrip("\n").splitlines()
+    assert shown[0].startswith("Every 2 s; Ctrl-C ends.")
+    assert shown[2].split()[0] in ("CRITICAL", "WARNING")
+    last = next(at for at, line in enumerate(shown) if "the screen has no room" in line)
+    assert sum(max(1, -(-len(line) // 80)) for line in shown[: last + 1]) < rows
+    high = uncoloured(on_a_terminal("status", "--watch", rows=200, until="Dead letters ever"))
+    assert "the screen has no room" not in high
+
+
+@pytest.mark.parametrize("letters_", [1_200], ids=str)
+def test_what_is_named_to_be_copied_acts_on_as_many_as_were_shown(relay, letters_):
+    letters(relay, *(f"order-{number}" for number in range(letters_)))
+    letters(relay, *(f"other-{number}" for number in range(3)))
+    ran = run("dead", "replay", "--all", "--max", "1100", "--plan")
+    named = next(line for line in ran.out.splitlines() if line.startswith("To act on exactly these"))
+    assert named.endswith(" --max 1100")
+    usual = run("dead", "replay", "--all", "--plan").out
+    assert "--max" not in next(line for line in usual.splitlines() if line.startswith("To act on exactly these"))

@@ -24,7 +24,7 @@ from worker.cli.options import (
     whole_option,
 )
 from worker.cli.output import emit, plain, say
-from worker.cli.scope import NO, Scope, look_through, scope_options
+from worker.cli.scope import MOST_AT_A_TIME, NO, Scope, look_through, scope_options
 from worker.cli.show import listed, listing
 from worker.cli.summary import dead_summary
 
@@ -118,7 +118,7 @@ def run_options(function: Function) -> Function:
             "--max",
             "most",
             type=click.IntRange(1, MOST_AT_ONCE),
-            default=1000,
+            default=MOST_AT_A_TIME,
             show_default=True,
             help="Most letters to act on.",
         ),

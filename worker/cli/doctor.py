@@ -10,7 +10,7 @@ import click
 from worker.cli import exits
 from worker.cli.forms import chosen
 from worker.cli.options import example, json_option
-from worker.cli.output import emit, plain, say, several, state, table
+from worker.cli.output import emit, painted, plain, say, several, table
 
 if TYPE_CHECKING:
     from worker.doctor.findings import Finding
@@ -56,7 +56,7 @@ def _show(found: tuple[Finding, ...]) -> None:
         table(columns, rows, name="findings")
         return
     for finding in found:
-        say(f"{state(_MARKS[finding.level])}  {finding.check:<12} {plain(finding.of)}: {plain(finding.saw)}")
+        say(f"{painted(_MARKS[finding.level])}  {finding.check:<12} {plain(finding.of)}: {plain(finding.saw)}")
         for label, text in (("why", finding.why), ("mend", finding.mend), ("see", finding.link)):
             if text:
                 say(f"      {label:<12} {plain(text)}")

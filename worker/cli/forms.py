@@ -56,11 +56,13 @@ class Chosen:
     Attributes:
         form: One of :data:`Form`.
         table: Number or name of the table to print as CSV; empty: the main one.
+        screen: Lines that are kept until it is known how many of them a screen has room for; None where none are.
     """
 
     form: Form = "fit"
     table: str = ""
     sheets: list[Sheet] = field(default_factory=list)
+    screen: list[str] | None = None
 
 
 def chosen() -> Chosen:

@@ -63,7 +63,7 @@ def jobs(context: click.Context, limit: int, as_json: bool) -> None:
 
 def _row(job: Job) -> tuple[object, ...]:
     done, refused, left = (f"{number:,}" for number in (job.done, job.refused, job.left))
-    return job.id, job.target, job.what, job.state, done, refused, left, clock(job.begun), job.who, job.reason
+    return job.id, job.target, job.what, job.state, done, refused, left, job.begun, job.who, job.reason
 
 
 @jobs.command("show", epilog=example("blnk-relay jobs show 5f0c2a91", "blnk-relay jobs show 5f0c2a91 --follow"))

@@ -160,7 +160,7 @@ def _finish(found: Found, act: Act, result: Result, code: int, *, as_json: bool)
     if as_json:
         emit(found.as_json() | result.as_json())
         exits.leave(code)
-    plan, arguments = found.plan, found.scope.arguments()
+    plan, arguments = found.plan, found.arguments()
     for error in result.errors:
         remark(f"refused {plain(error['key'])}: {plain(error['message'])}")
     if result.job:

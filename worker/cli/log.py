@@ -10,7 +10,7 @@ import click
 from worker.cli.access import opened
 from worker.cli.as_json import action_json
 from worker.cli.options import example, json_option
-from worker.cli.output import clock, emit, remark, remark_away, say, table
+from worker.cli.output import emit, remark, remark_away, say, table
 from worker.cli.spans import Since
 from worker.cli.starting import uncollected
 
@@ -100,7 +100,7 @@ def log(
 def _row(action: Action) -> tuple[object, ...]:
     several = len(action.targets) > 1 or action.targets[0] not in ("", "default")
     of = f"{action.of} ({', '.join(action.targets)})" if several and not action.of.startswith("lane") else action.of
-    return clock(action.at), action.who, action.via, action.what, of, result_of(action), action.reason
+    return action.at, action.who, action.via, action.what, of, result_of(action), action.reason
 
 
 def result_of(action: Action) -> str:

@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from itertools import accumulate
 from typing import TYPE_CHECKING, Any, TextIO
 
 import click
@@ -57,6 +58,7 @@ _COLOURS = {
     "stopping": "yellow",
     "stopped": "yellow",
     "warning": "yellow",
+    "notice": "cyan",
     "warn": "yellow",
     "waiting": "cyan",
     "ready": "cyan",
@@ -79,9 +81,50 @@ def emit(document: Mapping[str, Any]) -> None:
 
 def say(text: str = "") -> None:
     """Print a line for people: to stdout, or to stderr where stdout is for CSV."""
-    beside = chosen().form == "csv"
-    if text or not beside:
+    to = chosen()
+    beside = to.form == "csv"
+    if to.screen is not None:
+        to.screen.append(text)
+    elif text or not beside:
         _echo(text, err=beside)
+
+
+@contextmanager
+def on_screen() -> Iterator[None]:
+    """Print of what is said in the block what the screen has room for: its beginning, and how much there is besides."""
+    lines: list[str] = []
+    to = chosen()
+    to.screen = lines
+    try:
+        yield
+    finally:
+        to.screen = None
+    columns, rows = shutil.get_terminal_size((WIDTH, 0))
+    # What is wider than the screen takes several of its rows; the last one is for the cursor.
+    takes = [max(1, -(-layout.measure(click.unstyle(line)) // max(1, columns))) for line in lines]
+    shown, room = len(lines), rows - 1
+    if rows > 0 and sum(takes) > room:
+        shown = sum(1 for row in accumulate(takes) if row < room)
+    for line in lines[:shown]:
+        say(line)
+    if shown < len(lines):
+        say(f"… {several(len(lines) - shown, 'line')} more, for which the screen has no room")
+
+
+def tell(text: str, indent: str = "", *, piped: int | None = None) -> None:
+    """Print a sentence for people; where a terminal looks on it is folded between words to its width.
+
+    Args:
+        text: Printable text, with nothing in it that is to be copied as a whole.
+        indent: Before each of its lines.
+        piped: Columns that it fits into where no terminal looks on; None for one line.
+    """
+    stream = sys.stderr if chosen().form == "csv" else sys.stdout
+    room = width(stream) if stream.isatty() else piped
+    if chosen().form == "wide":
+        room = None
+    for line in layout.fold(text, None if room is None else max(_LEAST_WIDTH, room - len(indent))):
+        say(f"{indent}{line}")
 
 
 def remark(text: str) -> None:
@@ -117,9 +160,15 @@ def width(stream: TextIO | None = None) -> int:
     return max(_LEAST_WIDTH, shutil.get_terminal_size((WIDTH, 0)).columns)
 
 
-def state(word: str) -> str:
-    """A word in the colour of the state that it stands for, where there are colours."""
-    return _paint("state", word, word) if coloured() else word
+def painted(word: str, padded: int = 0) -> str:
+    """A word in the colour of the state that it stands for, where there are colours.
+
+    Args:
+        word: It.
+        padded: Columns that it takes at least.
+    """
+    stream = sys.stderr if chosen().form == "csv" else sys.stdout
+    return (_paint("state", word, word) if coloured(stream) else word) + " " * (padded - len(word))
 
 
 def coloured(stream: TextIO | None = None) -> bool:

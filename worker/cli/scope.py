@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 #: Letters of a plan that are shown one by one.
 FIRST = 10
 
+#: Most letters of one bulk command where it does not say.
+MOST_AT_A_TIME = 1000
+
 #: The way of a letter that will not be touched.
 NO = "no"
 
@@ -151,6 +154,10 @@ class Found:
     scope: Scope
     most: int
     plan: ManyPlan
+
+    def arguments(self) -> str:
+        """As arguments for just as much once more."""
+        return self.scope.arguments() + ("" if self.most == MOST_AT_A_TIME else f" --max {self.most}")
 
     def as_json(self) -> dict[str, Any]:
         """As JSON."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import sys
-import textwrap
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from datetime import UTC, datetime, timedelta
@@ -18,6 +17,7 @@ import click
 from worker.cli import exits
 from worker.cli.access import opened
 from worker.cli.as_json import deaths, glance_json, intent_json, kind_json
+from worker.cli.forms import chosen
 from worker.cli.intent import check_reason, handle, look, seen_json, show_intent
 from worker.cli.interrupt import Stop
 from worker.cli.options import (
@@ -31,7 +31,22 @@ from worker.cli.options import (
     who_option,
     whole_option,
 )
-from worker.cli.output import WIDTH, clock, emit, fields, plain, progress, remark_away, say, several, span, table
+from worker.cli.output import (
+    WIDTH,
+    clock,
+    emit,
+    fields,
+    on_screen,
+    painted,
+    plain,
+    progress,
+    remark_away,
+    say,
+    several,
+    span,
+    table,
+    tell,
+)
 from worker.cli.recalled import Recollection
 from worker.cli.spans import times_at
 
@@ -73,6 +88,7 @@ _MOST_DEATHS = 20
 
 _GATES = ("target", "side", "gate", "code", "?>rate", "since", "?>for", "note")
 _DEATHS = ("kind", "class", "code", ">letters")
+_VERDICTS = ("severity", "sort", "target", "lane", "since", ">count", "what", "means", "remedy")
 
 
 @click.command(
@@ -335,9 +351,11 @@ def _watch(access: Access, glance: Glance, interval_s: float) -> None:
     with Stop() as stop:
         while not stop.asked:
             click.clear()
-            say(f"Every {interval_s:g} s; Ctrl-C ends.  {datetime.now(UTC):%Y-%m-%d %H:%M:%SZ}")
-            say()
-            show_glance(glance, access.settings)
+            # What is worst comes first, and must not have scrolled away.
+            with on_screen():
+                say(f"Every {interval_s:g} s; Ctrl-C ends.  {datetime.now(UTC):%Y-%m-%d %H:%M:%SZ}")
+                say()
+                show_glance(glance, access.settings)
             end_s = monotonic() + interval_s
             while not stop.asked and monotonic() < end_s:
                 sleep(min(_STEP_S, max(0.0, end_s - monotonic())))
@@ -346,9 +364,15 @@ def _watch(access: Access, glance: Glance, interval_s: float) -> None:
 
 
 def show_glance(glance: Glance, settings: Settings) -> None:
-    """What is wrong, and the journals, for people."""
+    """What is wrong, and the journals, for people; as CSV what is wrong is the last of the tables."""
     show_verdicts(glance.verdicts)
     show_overview(glance, settings)
+    if chosen().form == "csv":
+        rows = [
+            (str(one.severity), one.sort, one.target, one.lane, one.since, one.count, one.what, one.means, one.remedy)
+            for one in glance.verdicts
+        ]
+        table(_VERDICTS, rows, name="verdicts")
 
 
 def show_verdicts(verdicts: Sequence[Verdict]) -> None:
@@ -357,10 +381,10 @@ def show_verdicts(verdicts: Sequence[Verdict]) -> None:
         say("Nothing is wrong.")
     for verdict in verdicts:
         since = f"  since {clock(verdict.since)}" if verdict.since else ""
-        say(f"{str(verdict.severity).upper():<8}  {verdict.sort:<18}{since}")
+        say(f"{painted(str(verdict.severity).upper(), 8)}  {verdict.sort:<18}{since}".rstrip())
         where = " ".join(filter(None, (verdict.target, verdict.lane)))
         for sentence in (f"{where}: {verdict.what}" if where else verdict.what, verdict.means):
-            say(textwrap.fill(plain(sentence), WIDTH, initial_indent=_INDENT, subsequent_indent=_INDENT))
+            tell(plain(sentence), _INDENT, piped=WIDTH)
         # As it is, so that it can be copied.
         say(f"{_INDENT}> {plain(verdict.remedy)}")
     say()
@@ -449,9 +473,9 @@ def kinds(name: str | None, as_json: bool) -> None:
         return
     from blnk_relay.catalogue.facts import COMMON_ENDS, ends_of, facts_of
 
-    chosen = KINDS.values() if name is None else (KINDS[name],)
+    asked = KINDS.values() if name is None else (KINDS[name],)
     if as_json:
-        facts = [(facts_of(kind), ends_of(kind, COMMON_ENDS)) for kind in chosen]
+        facts = [(facts_of(kind), ends_of(kind, COMMON_ENDS)) for kind in asked]
         emit({"kinds": [kind_json(one, common, settings.route(one.kind)) for one, common in facts]})
     elif name is not None:
         _tell(facts_of(KINDS[name]), ends_of(KINDS[name], COMMON_ENDS), settings.route(name))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -9,7 +10,7 @@ import click
 
 from worker.cli.access import opened
 from worker.cli.options import Who, example, filter_options, json_option, login_name
-from worker.cli.output import amounts, clock, emit, plain, remark, remark_away, say, several, stamp, table
+from worker.cli.output import amounts, emit, plain, remark, remark_away, say, several, stamp, table, tell
 from worker.cli.spans import times_at
 
 if TYPE_CHECKING:
@@ -68,14 +69,15 @@ def show(found: Causes) -> None:
         say("There are no dead letters.")
     else:
         targets = len({cause.target for cause in found.causes} - {"default"}) > 0
-        columns = (">letters", "class", "code", "kind", "first", "last", "worth", "a replay")
+        # Kind and what a replay does stand below as well.
+        columns = (">letters", "class", "code", "??kind", "first", "last", "worth", "?a replay")
         rows = [_row(cause, targets=targets) for cause in found.causes]
         table(("target", *columns) if targets else columns, rows)
         for cause in found.causes:
-            say(f"{plain(cause.code)} ({plain(cause.kind)}): {_who(cause)}")
-            say(f"  A replay: {plain(cause.why)}.")
-            narrowed = f"--class {cause.dead_class} --code {plain(cause.code)} --kind {plain(cause.kind)}"
-            say(f"  blnk-relay dead list {narrowed}")
+            at = f" at {cause.target}" if targets else ""
+            tell(f"{plain(cause.code)} ({plain(cause.kind)}){plain(at)}: {_who(cause)}")
+            tell(f"A replay: {plain(cause.why)}.", "  ")
+            say(f"  blnk-relay dead list {_narrowed(cause, targets=targets)}")
     if found.uncounted:
         remark(f"{several(found.uncounted, 'letter')} not accounted for: blnk-relay dead summary --recount")
     remark_away(found.away)
@@ -88,12 +90,20 @@ def _row(cause: Cause, *, targets: bool) -> tuple[object, ...]:
         cause.dead_class,
         cause.code,
         cause.kind,
-        clock(cause.first),
-        clock(cause.last),
+        cause.first,
+        cause.last,
         worth(cause),
         ways[cause.way.value],
     )
     return (cause.target, *row) if targets else row
+
+
+def _narrowed(cause: Cause, *, targets: bool) -> str:
+    """The letters of a cause as options that a shell takes."""
+    named = {"class": cause.dead_class, "code": cause.code, "kind": cause.kind}
+    if targets:
+        named["target"] = cause.target
+    return " ".join(f"--{name} {shlex.quote(plain(value))}" for name, value in named.items() if value)
 
 
 def worth(cause: Cause) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import click
@@ -11,7 +12,7 @@ from worker.cli import exits
 from worker.cli.access import opened
 from worker.cli.as_json import worker_json
 from worker.cli.options import Reason, answer_option, example, json_option, who_option
-from worker.cli.output import clock, emit, plain, remark, remark_away, say, several, span, table
+from worker.cli.output import clock, emit, plain, remark, remark_away, say, several, table, tell
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -53,12 +54,12 @@ def show_workers(found: Sequence[WorkerView], now: datetime, settings: Settings)
         say("No worker is alive, and none died within the last twelve hours. Start one: blnk-relay worker")
         return
     table(
-        ("worker", "state", "version", "lanes", "targets", "pool", ">busy", ">in hand", ">MB", ">up"),
+        ("worker", "state", "version", "?lanes", "?targets", "???pool", "??>busy", ">in hand", "??>MB", ">up"),
         [_row(worker, now, settings) for worker in found],
     )
     for worker in found:
         for sentence in _remarks(worker):
-            say(plain(sentence))
+            tell(plain(sentence))
     alive = [worker for worker in found if worker.alive]
     versions = sorted({worker.version or "of before" for worker in alive})
     say(
@@ -79,7 +80,7 @@ def _row(worker: WorkerView, now: datetime, settings: Settings) -> tuple[object,
         f"{sign.busy} of {sign.connections}" if sign.connections and worker.alive else "",
         f"{worker.in_hand:,}" if worker.alive else "",
         f"{sign.memory / _MB:,.0f}" if sign.memory else "",
-        span(up_s) if up_s > 0 else "",
+        timedelta(seconds=up_s) if up_s > 0 else "",
     )
 
 
