@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 from collections import Counter
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -175,6 +176,16 @@ INDEXED = [
     (Terms(state="dead"), "intents_state"),
     (Terms(), "intents_ended"),
 ]
+
+
+def test_the_index_of_classes_is_of_letters_alone(database):
+    """The tables of SQLAlchemy do not say so: it would take both dialects to import them."""
+    catalogue = "select indexdef from pg_indexes where indexname" if database.is_postgres else (
+        "select sql from sqlite_master where name"
+    )  # fmt: skip
+    with database.reading() as connection:
+        made_by = connection.exec_driver_sql(f"{catalogue} = '{schema.NAMES}intents_class'").scalar()
+    assert re.search(r"where \(?dead_class <> ''", made_by, re.IGNORECASE), made_by
 
 
 def planned(database: Database, connection: Connection, terms: Terms, *, by_class: bool = True) -> str:
@@ -535,6 +546,22 @@ def test_the_commands_say_the_same(relay, database, settings, monkeypatch):
     copy(relay.journal(), database)
     assert [one["key"] for one in run("find", "--class", "refused", "--json").json["intents"]] == ["poor-1"]
     assert run("find", "--class", "odd").code == 2
+    # What is mistyped does not look like what is not there.
+    mistyped = run("find", "--kind", "transactions", "--json")
+    assert mistyped.code == 3
+    assert mistyped.json["error"]["message"] == "no kind is 'transactions'; did you mean 'transaction'?"
+    for asked, hint in (
+        (
+            ("--code", "NOO"),
+            "Perhaps the code is mistyped: no code among the dead letters is 'NOO'; did you mean 'NO'?",
+        ),
+        (("--outcome", "aplied"), "No outcome is called 'aplied'; there are applied, "),
+        (("--currency", "eur"), "Currencies are compared as they were given: perhaps 'EUR' is meant."),
+    ):
+        ran = run("find", *asked)
+        assert (ran.code, ran.out.splitlines()[0]) == (0, "Nothing was found.")
+        assert hint in ran.out
+    assert "mistyped" not in run("find", "--code", "NO").out + run("find", "--code", "NO", "--amount", "1.23").out
     assert run("find").code == 5
     assert run("history", "off", "--reason", "a test").code == 5
     assert run("history", "off", "--reason", "a test", "--force", "--json").json == {

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -130,7 +131,7 @@ def test_what_changed_after_the_time_that_is_asked_for_is_not_found(relay: Relay
 
 
 def test_history_answers_where_no_journal_does(
-    relay: Relay, database: Database, settings: Settings, environment: pytest.MonkeyPatch
+    relay: Relay, database: Database, settings: Settings, environment: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     pay(relay, "paid-1")
     copy(relay.journal(), database)
@@ -143,6 +144,17 @@ def test_history_answers_where_no_journal_does(
         assert [place["whole"] for place in ran.json["looked"]] == [True, False]
         assert ("by the clock of this machine" in ran.err) == ("--since" in arguments)
     assert run("find", "paid-1", "--since", "2100-01-01T00:00:00Z").code == 2
+    # What is not there, and what nobody could look for, are told apart.
+    nothing = run("find", "paid-2")
+    assert nothing.code == 0
+    assert "Nothing was found, but it may be where nobody could look: journal of target default.\n" in nothing.out
+    assert "Not looked in journal of target default: could not be read: " in nothing.out
+    environment.setenv("BLNK_RELAY_HISTORY_URL", f"sqlite:///{tmp_path / 'nowhere' / 'history.db'}")
+    for form in ((), ("--json",)):
+        nowhere = run("find", "paid-1", *form)
+        assert nowhere.code == 4
+        assert ("nobody could look: history, journal of target default." in nowhere.out) == (form == ())
+    assert [place["whole"] for place in nowhere.json["looked"]] == [False, False]
 
 
 def test_show_tells_by_history_what_became_of_an_intent_that_was_trimmed(

@@ -2,22 +2,29 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from worker.cli import exits
 from worker.cli.access import opened
 from worker.cli.as_json import intent_json
 from worker.cli.intent import handle
 from worker.cli.options import CLASSES, example, json_option, limit_option
-from worker.cli.output import clock, emit, plain, say, table
+from worker.cli.output import emit, plain, table, tell
 from worker.cli.spans import Since
 from worker.cli.starting import uncollected
 
 if TYPE_CHECKING:
     from blnk_relay import FindResult
+    from worker.cli.access import Access
+
+#: How it begins what is told of a place that could not be looked at.
+_UNREAD = "could not be "
 
 #: States that are told apart here.
 FOUND_STATES = ("open", "done", "dead", "discarded", "cancelled")
@@ -106,10 +113,48 @@ def find(
         # Most of it is the import of SQLAlchemy and its first statement, where there is a history.
         with uncollected():
             result = access.operator.find(text=text or "", most=limit, **asked)
+        hints = () if result.found else _hints(access, target, asked)
     if as_json:
         emit(found_json(result))
-        return
-    _show(result)
+    else:
+        _show(result, hints)
+    if not result.found and len(unread(result)) == len(result.looked):
+        exits.leave(exits.UNAVAILABLE)
+
+
+def unread(result: FindResult) -> Sequence[str]:
+    """Places that may have more, but could not be looked at; a history that there is not is none.
+
+    Args:
+        result: What was found.
+    """
+    return [one.place for one in result.looked if not one.whole and one.told.startswith(_UNREAD)]
+
+
+def _hints(access: Access, target: str | None, asked: Mapping[str, Any]) -> Sequence[str]:
+    """Why nothing may have been found under names that are mistyped.
+
+    Raises:
+        NotFound: There is no such kind.
+    """
+    from blnk_relay import JournalUnavailable, NotFound
+    from blnk_relay.intents.outcomes import OUTCOMES
+
+    hints = []
+    if asked["outcome"] and asked["outcome"] not in OUTCOMES:
+        hints.append(f"No outcome is called {asked['outcome']!r}; there are {', '.join(OUTCOMES)}.")
+    if asked["currency"] != asked["currency"].upper():
+        hints.append(f"Currencies are compared as they were given: perhaps {asked['currency'].upper()!r} is meant.")
+    with suppress(JournalUnavailable):
+        if asked["kind"]:
+            access.operator.check_filters((), kind=asked["kind"], target=target)
+        if asked["code"]:
+            # Not of letters alone: the code of any answer may stand in an intent.
+            try:
+                access.operator.check_filters(("dead",), code=asked["code"], target=target)
+            except NotFound as error:
+                hints.append(f"Perhaps the code is mistyped: {error}")
+    return hints
 
 
 def found_json(result: FindResult) -> dict[str, Any]:
@@ -121,7 +166,7 @@ def found_json(result: FindResult) -> dict[str, Any]:
     }
 
 
-def _show(result: FindResult) -> None:
+def _show(result: FindResult, hints: Sequence[str]) -> None:
     rows = []
     for one in result.found:
         status = one.status
@@ -130,14 +175,18 @@ def _show(result: FindResult) -> None:
             (
                 handle(status), status.kind, status.state, came,
                 status.reference if status.reference != status.key else "", status.transaction_id,
-                clock(status.updated), one.where,
+                status.updated, one.where,
             )
         )  # fmt: skip
     if rows:
         table(("key", "kind", "state", "came to", "reference", "transaction", "changed", "where"), rows)
         if result.more:
-            say("There are more: narrow it, or raise --limit.")
+            tell("There are more: narrow it, or raise --limit.")
+    elif places := unread(result):
+        tell(plain(f"Nothing was found, but it may be where nobody could look: {', '.join(places)}."))
     else:
-        say("Nothing was found.")
+        tell("Nothing was found.")
+    for hint in hints:
+        tell(plain(hint))
     for place in result.looked:
-        say(plain(f"Looked in {place.place}: {place.told}."))
+        tell(plain(f"{'Not looked' if place.told.startswith(_UNREAD) else 'Looked'} in {place.place}: {place.told}."))
