@@ -12,7 +12,9 @@ import threading
 import pytest
 from click.testing import CliRunner
 
+from blnk_relay.journal.workers import Sign, sign_of
 from tests.support.cli import FUNDS, ROOT, WAIT_S, letters, process, run
+from tests.support.stages import operator_of
 from tests.support.waiting import wait_until
 from worker.cli import completion
 from worker.cli.commands import cli
@@ -91,6 +93,7 @@ def test_kinds_lanes_targets_and_states_are_offered_without_redis(environment):
     assert asked("kinds", "ledger") == ["ledger.create"]
     assert asked("pause", "") == ["inflight", "refunds", "slow", "transactions"]
     assert asked("dead", "list", "--target", "") == ["eu", "us"]
+    assert asked("find", "--outcome", "re") == ["refunded"]
     assert asked("list", "--state", "dis") == ["discarded"]
     assert asked("list", "-o", "") == ["wide", "json", "csv"]
     assert asked("completion", "") == ["bash", "fish", "zsh"]
@@ -99,6 +102,21 @@ def test_kinds_lanes_targets_and_states_are_offered_without_redis(environment):
 def test_codes_are_offered_as_the_journal_knows_them(relay):
     letters(relay, "a")
     wait_until(lambda: asked("dead", "list", "--code", "TXN") == [FUNDS], 30, "the journal to answer within a second")
+
+
+def test_workers_that_are_alive_and_jobs_are_offered_as_the_journal_knows_them(relay):
+    operator = operator_of(relay)
+    letters(relay, "a", "b")
+    job = operator.begin(operator.plan_many("discard", of="all", most=2), who="ann", reason="a test")
+    relay.journal().sweep("box:7:aa 1.2.3 1", 0.0, sign_of(Sign(pool="threads")))
+    wait_until(lambda: asked("jobs", "stop", "") == [job], 30, "the journal to answer within a second")
+    for command in ("quiet", "stop"):
+        wait_until(lambda: asked("workers", command, "b") == ["box:7:aa"], 30, "the journal to answer")  # noqa: B023
+
+
+@pytest.mark.usefixtures("program")
+def test_a_name_of_two_words_stays_one_in_bash():
+    assert "renew\\ keys" in in_bash("log", "--what", "renew").splitlines()
 
 
 def test_what_redis_would_know_is_not_offered_where_it_does_not_answer_within_a_second(environment):

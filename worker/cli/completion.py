@@ -11,6 +11,7 @@ import os
 import threading
 from collections.abc import Callable, Collection, Iterable, Mapping
 from types import MappingProxyType
+from typing import TYPE_CHECKING
 
 import click
 from click.shell_completion import BashComplete, CompletionItem, FishComplete, ShellComplete, ZshComplete
@@ -20,6 +21,9 @@ from worker.cli.deferred import loaded
 from worker.cli.exits import COMPLETING
 from worker.cli.options import example
 from worker.cli.output import say
+
+if TYPE_CHECKING:
+    from blnk_relay import Operator
 
 #: How the program is called.
 PROGRAM = "blnk-relay"
@@ -51,14 +55,33 @@ def _targets() -> Iterable[str]:
     return Settings.from_env().ledgers
 
 
+def _outcomes() -> Iterable[str]:
+    from blnk_relay.intents.outcomes import OUTCOMES
+
+    return OUTCOMES
+
+
 def _codes() -> Iterable[str]:
+    return _told(lambda operator: operator.codes())
+
+
+def _workers() -> Iterable[str]:
+    return _told(lambda operator: [worker.name for worker in operator.workers() if worker.can_be_told])
+
+
+def _jobs() -> Iterable[str]:
+    return _told(lambda operator: {job.id for job in operator.jobs(most=_MOST)})
+
+
+def _told(of: Callable[[Operator], Iterable[str]]) -> Iterable[str]:
+    """Names that the journals know."""
     # What takes a while to import is imported before the second begins.
-    from blnk_relay import Operator  # noqa: F401
+    import blnk_relay.journal.operator  # noqa: F401
     from worker.cli.access import opened
 
     def ask() -> Iterable[str]:
         with opened() as access:
-            return access.operator.codes()
+            return of(access.operator)
 
     return within(ask)
 
@@ -73,6 +96,11 @@ SOURCES: Mapping[str, Source] = MappingProxyType(
         "lanes": _lanes,
         "target": _targets,
         "code": _codes,
+        "outcome": _outcomes,
+        "job": _jobs,
+        "workers quiet names": _workers,
+        "workers stop names": _workers,
+        "health name": _workers,
     }
 )
 
@@ -123,7 +151,8 @@ def suggest(command: click.Command, words: Collection[str], path: tuple[str, ...
 
 
 class _Bash(BashComplete):
-    # Click's own would let words with a star stand for files, and show on the terminal what the program complains of.
+    # Click's own would let words with a star stand for files, show on the terminal what the program complains of, and
+    # make two words of a name with a space in it.
     source_template = r"""
 %(complete_func)s() {
     local IFS=$'\n' response completion type value
@@ -133,7 +162,7 @@ class _Bash(BashComplete):
         case $type in
             dir) compopt -o dirnames ;;
             file) compopt -o default ;;
-            plain) COMPREPLY+=("$value") ;;
+            plain) [[ $value == *' '* ]] && printf -v value '%%q' "$value"; COMPREPLY+=("$value") ;;
         esac
     done <<< "$response"
     return 0
