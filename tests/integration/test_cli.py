@@ -587,6 +587,17 @@ def test_list_narrows_by_state_kind_code_and_time_and_says_when_there_is_more(re
     assert not run("list", "--limit", "6", "--json").json["more"]
 
 
+def test_a_list_begins_at_the_other_end_where_the_oldest_are_asked_for(relay):
+    for key in ("a", "b", "c"):
+        letters(relay, key)
+        relay.enqueue(payment(), key=f"open-{key}", lane="refunds")
+    died = run("dead", "list", "--oldest", "--limit", "2", "--json").json
+    assert ([one["key"] for one in died["letters"]], died["more"]) == (["a", "b"], True)
+    several = run("list", "--state", "ready", "--state", "dead", "--oldest", "--json").json["intents"]
+    assert [one["key"] for one in several] == ["a", "open-a", "b", "open-b", "c", "open-c"]
+    assert run("list", "--state", "ready", "--json").json["intents"][0]["key"] == "open-c"
+
+
 def test_tables_fit_a_hundred_columns(relay):
     relay.enqueue(payment(), key="k" * 255)
     letters(relay, "l" * 255)

@@ -16,6 +16,7 @@ from worker.cli.options import (
     filter_options,
     json_option,
     limit_option,
+    oldest_option,
     payload_option,
     payload_reason_option,
     reason_option,
@@ -50,6 +51,7 @@ def dead() -> None:
 
 @dead.command("list", epilog=example("blnk-relay dead list --code TXN_INSUFFICIENT_FUNDS --since 2h"))
 @filter_options
+@oldest_option
 @whole_option
 @limit_option
 @json_option
@@ -61,6 +63,7 @@ def dead_list(
     dead_class: str | None,
     since: datetime | timedelta | None,
     until: datetime | timedelta | None,
+    oldest: bool,
     whole: bool,
     limit: int,
     as_json: bool,
@@ -72,9 +75,10 @@ def dead_list(
     with opened(once=True) as access:
         span = (since, until)
         found, cut, away = listed(
-            access, ("dead",), dead_class, kind=kind, code=code, target=target, span=span, most=limit + 1, whole=whole
-        )
-    listing(found, limit, "letters", as_json=as_json, cut=cut, away=away)
+            access, ("dead",), dead_class, kind=kind, code=code, target=target, span=span, most=limit + 1, whole=whole,
+            oldest=oldest,
+        )  # fmt: skip
+    listing(found, limit, "letters", as_json=as_json, cut=cut, away=away, oldest=oldest)
 
 
 @dead.command("show", epilog=example("blnk-relay dead show order-42"))

@@ -130,6 +130,13 @@ whole_option = click.option(
 )
 
 
+oldest_option = click.option(
+    "--oldest",
+    is_flag=True,
+    help="The other way round: first what came into its state first, or has been due for longest.",
+)
+
+
 def filter_options(function: Function) -> Function:
     """``--kind``, ``--class``, ``--code``, ``--target``, ``--since``, ``--until``; several narrow each other down."""
     for option in (

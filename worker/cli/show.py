@@ -25,6 +25,7 @@ from worker.cli.options import (
     filter_options,
     json_option,
     limit_option,
+    oldest_option,
     payload_option,
     payload_reason_option,
     target_option,
@@ -144,6 +145,7 @@ def _known(access: Access, key: str, target: str) -> Status:
 @click.command("list", epilog=example("blnk-relay list --state posted --kind transaction --since 15m"))
 @click.option("--state", "states", multiple=True, type=click.Choice(STATES), help="Repeat for several.")
 @filter_options
+@oldest_option
 @whole_option
 @limit_option
 @json_option
@@ -156,23 +158,26 @@ def list_(
     dead_class: str | None,
     since: datetime | timedelta | None,
     until: datetime | timedelta | None,
+    oldest: bool,
     whole: bool,
     limit: int,
     as_json: bool,
 ) -> None:
     """List intents by state, newest first.
 
-    Without --state: everything that is not over, and dead letters. What is open has no index by kind, code or time:
+    Without --state: everything that is not over, and dead letters. With --oldest those that were accepted, or died,
+    longest ago. What is open has no index by kind, code or time:
     after some that do not fit the list ends, and says how far it looked; --whole looks to the end.
     """
     asked = states or UNFINISHED
     with opened(once=True) as access:
         span = (since, until)
         found, cut, away = listed(
-            access, asked, dead_class, kind=kind, code=code, target=target, span=span, most=limit + 1, whole=whole
-        )
+            access, asked, dead_class, kind=kind, code=code, target=target, span=span, most=limit + 1, whole=whole,
+            oldest=oldest,
+        )  # fmt: skip
         nobody = "" if found or cut or away or code is None else never(access, code)
-    listing(found, limit, "intents", as_json=as_json, nobody=nobody, cut=cut, away=away)
+    listing(found, limit, "intents", as_json=as_json, nobody=nobody, cut=cut, away=away, oldest=oldest)
 
 
 def listed(
@@ -186,8 +191,9 @@ def listed(
     span: tuple[datetime | timedelta | None, datetime | timedelta | None],
     most: int,
     whole: bool,
+    oldest: bool,
 ) -> tuple[list[Status], Mapping[StateName, Sequence[CutShort]], Sequence[str]]:
-    """Up to ``most`` intents of some states, the newest of all of them first.
+    """Up to ``most`` intents of some states: the newest of all of them first, or those of longest ago.
 
     Returns:
         The intents; where it did not look to the end; and targets whose journals could not be reached.
@@ -207,16 +213,26 @@ def listed(
         for state in dict.fromkeys(states):
             bound = ListBound(most=None, step=step) if whole else ListBound()
             those = access.operator.listed(
-                state, kind=kind, code=code, dead_class=dead_class, target=target, since=since, until=until, bound=bound
-            )
+                state, kind=kind, code=code, dead_class=dead_class, target=target, since=since, until=until,
+                oldest_first=oldest, bound=bound,
+            )  # fmt: skip
             found += islice(those, most)
             away |= dict.fromkeys(bound.away)
             if bound.cut:
                 cut[state] = tuple(bound.cut)
             if len(states) > 1:
-                found.sort(key=lambda status: status.updated.timestamp() if status.updated else 0.0, reverse=True)
+                found.sort(key=_accepted if oldest else _changed, reverse=not oldest)
                 del found[most:]
     return found, cut, tuple(away)
+
+
+def _changed(status: Status) -> float:
+    return status.updated.timestamp() if status.updated else 0.0
+
+
+def _accepted(status: Status) -> float:
+    """For a retry is a change, and makes nothing younger."""
+    return status.created.timestamp() if status.created else 0.0
 
 
 def never(access: Access, code: str) -> str:
@@ -239,6 +255,7 @@ def listing(
     nobody: str = "",
     cut: Mapping[StateName, Sequence[CutShort]] = MappingProxyType({}),
     away: Sequence[str] = (),
+    oldest: bool = False,
 ) -> None:
     """Print a list that may hold one more than the limit, which says that there are more.
 
@@ -250,6 +267,7 @@ def listing(
         nobody: What to say to people of an empty list.
         cut: Where it did not look to the end.
         away: Targets whose journals could not be reached.
+        oldest: Whether it begins at the other end.
     """
     shown, more = found[:limit], len(found) > limit
     if as_json:
@@ -288,8 +306,8 @@ def listing(
         for one in those:
             say(
                 plain(
-                    f"Not looked to the end: of {one.there:,} that are {state} at target {one.target} only the newest "
-                    f"{one.looked:,} were looked at. --whole looks at all."
+                    f"Not looked to the end: of {one.there:,} that are {state} at target {one.target} only the "
+                    f"{'oldest' if oldest else 'newest'} {one.looked:,} were looked at. --whole looks at all."
                 )
             )
 
