@@ -9,6 +9,7 @@ import pty
 import re
 import signal
 import struct
+import subprocess
 import termios
 from datetime import timedelta
 from fcntl import ioctl
@@ -290,3 +291,21 @@ def test_what_is_named_to_be_copied_acts_on_as_many_as_were_shown(relay, letters
     assert named.endswith(" --max 1100")
     usual = run("dead", "replay", "--all", "--plan").out
     assert "--max" not in next(line for line in usual.splitlines() if line.startswith("To act on exactly these"))
+
+
+@pytest.mark.usefixtures("some")
+def test_where_the_encoding_has_no_lines_they_are_made_of_what_it_has():
+    with process("list", stdout=subprocess.PIPE, env_of={**os.environ, "PYTHONIOENCODING": "ascii"}) as running:
+        head, rule, *rows = running.communicate()[0].decode("ascii").splitlines()
+    assert set(rule) == {"-"}
+    assert len(rule) == max(map(len, (head, rule, *rows)))
+
+
+@pytest.mark.usefixtures("some")
+def test_a_name_that_nobody_has_is_told_as_such():
+    assert (
+        "Nobody did anything that this asks for. Names are compared as they were given"
+        in run("log", "--who", "Ann").out
+    )
+    assert "Names" not in run("log", "--what", "rebind").out
+    assert "pause" in run("log", "--who", "ann").out

@@ -29,6 +29,8 @@ ELSEWHERE = {
     ("show", "--payload"): "an address of its own",
     ("list", "--whole"): "for the terminal",
     ("dead list", "--whole"): "for the terminal",
+    ("list", "--oldest"): "not here yet: a page begins with the newest",
+    ("dead list", "--oldest"): "not here yet: a page begins with the newest",
     ("dead show", "--payload"): "as of show",
     ("dead show", "--reason"): "as of show",
     ("dead replay", "--key"): "the address of the letter",

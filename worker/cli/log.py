@@ -89,7 +89,8 @@ def log(
     if shown:
         table(("at", "who", "from", "what", "of", "result", "why"), [_row(action) for action in shown])
     else:
-        say("Nobody did anything that this asks for.")
+        names = "" if who is None else " Names are compared as they were given, each letter of them."
+        say(f"Nobody did anything that this asks for.{names}")
     remark_away(found.away, history=bool(access.settings.history_url) and not found.unread)
     if found.unread:
         remark(f"What is older than the journals keep was not read: {found.unread}.")

@@ -37,6 +37,9 @@ _LEAST_WIDTH = 20
 #: Longest cell for people, and for spreadsheets, which take no longer one.
 _MOST_CELL, _MOST_CSV_CELL = 500, 32_000
 
+#: Signs of ours where an encoding does not have them.
+_IN_ASCII = str.maketrans({"─": "-", "…": "..."})
+
 _MINUTE_S, _HOUR_S, _DAY_S = 60, 3600, 86_400
 
 #: Columns and fields whose value is a state, and the colours of states; also of words that begin so ("paused by ann").
@@ -145,10 +148,14 @@ def remark_away(away: Sequence[str], *, history: bool = False) -> None:
 
 
 def _echo(text: str, *, err: bool = False) -> None:
-    """Print a line; what the encoding of the stream does not have is written as an escape."""
+    """Print a line; what the encoding of the stream does not have is written as an escape, our own signs in ASCII."""
     stream = sys.stderr if err else sys.stdout
     encoding = getattr(stream, "encoding", None) or "utf-8"
-    click.echo(text.encode(encoding, "backslashreplace").decode(encoding), err=err, color=coloured(stream))
+    try:
+        text.encode(encoding)
+    except UnicodeEncodeError:
+        text = text.translate(_IN_ASCII).encode(encoding, "backslashreplace").decode(encoding)
+    click.echo(text, err=err, color=coloured(stream))
 
 
 def width(stream: TextIO | None = None) -> int:

@@ -76,7 +76,8 @@ def show(found: Causes) -> None:
         for cause in found.causes:
             at = f" at {cause.target}" if targets else ""
             tell(f"{plain(cause.code)} ({plain(cause.kind)}){plain(at)}: {_who(cause)}")
-            tell(f"A replay: {plain(cause.why)}.", "  ")
+            refused = " is refused" if cause.way.value == "no" else ""
+            tell(f"A replay{refused}: {plain(cause.why)}.", "  ")
             say(f"  blnk-relay dead list {_narrowed(cause, targets=targets)}")
     if found.uncounted:
         remark(f"{several(found.uncounted, 'letter')} not accounted for: blnk-relay dead summary --recount")
