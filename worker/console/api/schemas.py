@@ -666,9 +666,10 @@ class History(Schema):
     away = _away()
 
 
-class HistoryOff(Why):
+class HistoryOff(Schema):
     """Why, and what besides."""
 
+    reason = _text("Kept in the action log.", required=True, validate=validate.Length(1, 500))
     force = _yes("Also where a worker copied a moment ago.")
     adopt = _yes("Then go on with what a journal that was lost has copied, which this one has taken the place of.")
 
