@@ -9,7 +9,7 @@ import pytest
 
 from blnk_relay import Leg, Operator, Write, create_ledger, split_transaction
 from blnk_relay.journal.entries import id_of
-from tests.support.cli import die, letters, payment
+from tests.support.cli import die, letters, payment, run
 from tests.support.console import at, post, rest
 from tests.support.visiting import readable
 from worker.console.doors import API
@@ -175,6 +175,22 @@ def test_the_action_log_is_gone_back_through_without_a_gap(relay, ann, script):
             break
     assert seen == wanted
     assert ann.get("/actions?after=x").status_code == 400
+
+
+def test_the_action_log_is_narrowed_to_several_sorts_as_on_the_command_line(relay, ann, script):
+    letters(relay, "a", "b")
+    operator = Operator(relay.journals, relay.bells)
+    operator.replay(relay.get("a"), who="ann", reason="topped up")
+    operator.pause_lane("refunds", who="ann", reason="audit")
+    operator.discard(relay.get("b"), who="ann", reason="paid by hand")
+    there = run("log", "--what", "replay", "--what", "discard", "--json").json["actions"]
+    here = script.get("/api/v1/actions?what=replay,discard").json()["actions"]
+    assert here == there
+    assert [one["what"] for one in here] == ["discard", "replay"]
+    told = ann.page("/actions?what=replay,discard")
+    assert "paid by hand" in told
+    assert "audit" not in told.partition("What operators did")[2]
+    assert "'burn' is not something that an operator does" in readable(ann.get("/actions?what=replay,burn").text)
 
 
 def test_an_intent_shows_its_life_and_the_chain_around_it_can_be_walked(relay, ann, script):

@@ -11,7 +11,7 @@ from blnk_relay.journal.carrying import carry
 from tests.support.cli import letters
 from tests.support.console import hidden, post
 from tests.support.visiting import Visitor, listening, readable
-from worker.console.screens import many
+from worker.console.screens import jobs, many
 from worker.console.settings import ConsoleSettings
 
 pytestmark = pytest.mark.usefixtures("environment")
@@ -118,3 +118,15 @@ def test_more_than_an_operator_may_and_class_unknown_take_an_approver(relay, set
         assert answer.status_code == 400
         assert "say which letters" in readable(answer.text)
     assert settings.lanes
+
+
+def test_more_jobs_than_are_shown_are_said_to_be_there(relay, ann, script, operator, monkeypatch):
+    monkeypatch.setattr(jobs, "MOST", 2)
+    for number in range(3):
+        letters(relay, f"poor-{number}")
+        operator.begin(operator.plan_many("replay", kind="transaction"), who="ann", reason=f"reason {number}")
+        while carry(relay.journal(), "host:1:a").more:
+            pass
+        told, document = ann.page("/jobs"), script.get("/api/v1/jobs").json()
+        assert ("The newest 2 of those that go on" in told) == document["more"] == (number == 2)
+    assert [one["reason"] for one in document["jobs"]] == ["reason 2", "reason 1"]

@@ -148,7 +148,8 @@ def begin(ask: Ask) -> Data:
 
 def jobs_(ask: Ask) -> Data:
     """Jobs that go on, and those of the last month."""
-    return _jobs(ask.operator.jobs(most=jobs.MOST))
+    found = jobs.newest(ask)
+    return _jobs(Gathered(found.jobs, found.away), more=found.more)
 
 
 def job(ask: Ask) -> Data:
@@ -161,8 +162,8 @@ def stop_job(ask: Ask) -> Data:
     return _jobs(jobs.stopped(ask))
 
 
-def _jobs(found: Gathered[Job]) -> Data:
-    return Data({"jobs": [job_json(one) for one in found[: jobs.MOST]], "away": list(found.away)})
+def _jobs(found: Gathered[Job], *, more: bool = False) -> Data:
+    return Data({"jobs": [job_json(one) for one in found], "more": more, "away": list(found.away)})
 
 
 def rebind(ask: Ask) -> Data:

@@ -472,6 +472,7 @@ class Jobs(Schema):
     """Jobs, newest first."""
 
     jobs = fields.List(fields.Nested(Job))
+    more = fields.Boolean(metadata={"description": "Whether there are older ones than the list shows."})
     away = _away()
 
 
@@ -611,7 +612,7 @@ class ActionQuery(Schema):
     """What the action log is narrowed to."""
 
     who = _text()
-    what = _text()
+    what = _text("What was done: one, or several with commas between.")
     target = _text()
     since = _text("An RFC 3339 time, or a span back from now such as 2h.")
     until = _text("The same.")

@@ -37,11 +37,16 @@ def told(ask: Ask) -> tuple[Filters, str, str, Told]:
     filters, who, what = Filters.read(ask.query), ask.query.get("who", "").strip(), ask.query.get("what", "")
     if len(who) > _MOST_WHO:
         raise BadRequest(f"who must not be longer than {_MOST_WHO} characters")
-    if what and what not in WHAT:
-        raise BadRequest(f"{what!r} is not something that an operator does; there are: {', '.join(WHAT)}")
+    if wrong := [one for one in _several(what) if one not in WHAT]:
+        raise BadRequest(f"{wrong[0]!r} is not something that an operator does; there are: {', '.join(WHAT)}")
     if filters.target:
         ask.operator.check_filters((), target=filters.target)
     return filters, who, what, _page(ask.operator, filters, who, what)
+
+
+def _several(what: str) -> tuple[str, ...]:
+    """Of which sorts, where several stand with commas between them."""
+    return tuple(dict.fromkeys(name for name in map(str.strip, what.split(",")) if name))
 
 
 def _page(operator: Operator, filters: Filters, who: str, what: str) -> Told:
@@ -54,7 +59,7 @@ def _page(operator: Operator, filters: Filters, who: str, what: str) -> Told:
         since=since,
         until=until,
         who=who or None,
-        what=what or None,
+        what=_several(what) or None,
         target=filters.target or None,
         most=PAGE + 1,
         after=after,

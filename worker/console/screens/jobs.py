@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
+
 from blnk_relay import Gathered, Job, Status
 from blnk_relay.journal.jobs import goes_on
 from worker.console.asking import Ask, Onward, Page, part
@@ -11,10 +14,31 @@ from worker.console.signin.rights import Right
 MOST = 50
 
 
+@dataclass(frozen=True, slots=True)
+class Newest:
+    """The newest jobs, one for each target.
+
+    Attributes:
+        jobs: As many as are shown.
+        more: Whether there are older ones.
+        away: Targets whose journals could not be reached.
+    """
+
+    jobs: Sequence[Job]
+    more: bool
+    away: Sequence[str]
+
+
+def newest(ask: Ask) -> Newest:
+    """Those that go on, and those of the last month, as far as they are shown."""
+    found = ask.operator.jobs(most=MOST + 1)
+    return Newest(found[:MOST], len(found) > MOST, found.away)
+
+
 def jobs(ask: Ask) -> Page:
     """Those that go on, and those of the last month."""
-    found = ask.operator.jobs(most=MOST)
-    return Page("jobs.html", {"jobs": found[:MOST], "away": found.away})
+    found = newest(ask)
+    return Page("jobs.html", {"jobs": found.jobs, "more": found.more, "away": found.away})
 
 
 def job(ask: Ask) -> Page:
