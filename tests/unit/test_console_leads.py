@@ -9,8 +9,11 @@ from pathlib import Path
 
 import pytest
 
+from blnk_relay.journal.verdicts import SORTS
 from tests.support.cli import commands
+from worker.console.doors import DOORS
 from worker.console.leads import SCREENS, Lead, lead
+from worker.console.screens.overview import WHERE
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -111,3 +114,8 @@ def test_what_to_do_is_taken_apart_into_words_a_command_and_a_screen(text, found
 def test_every_screen_of_a_command_is_of_one_that_there_is():
     known = {" ".join(path[:size]) for path in commands() for size in (1, 2)}
     assert {name.partition(" --")[0] for name in SCREENS} <= known
+
+
+def test_whatever_is_wrong_is_gone_after_on_some_screen():
+    assert set(WHERE) == set(SORTS)
+    assert {path.partition("?")[0] for path, _ in WHERE.values()} <= {door.path for door in DOORS}

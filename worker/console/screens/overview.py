@@ -25,6 +25,8 @@ WHERE: Mapping[str, tuple[str, str]] = MappingProxyType(
         "journal-shape": ("/journals", "Journals"),
         "journal-foreign": ("/journals", "Journals"),
         "encryption-key": ("/journals", "Journals"),
+        "journal-lost": ("/audit", "Audit"),
+        "clocks-apart": ("/doctor", "Doctor"),
         "redis-memory": ("/doctor", "Doctor"),
         "redis-persistence": ("/doctor", "Doctor"),
         "redis-eviction": ("/doctor", "Doctor"),
