@@ -99,6 +99,15 @@ class Tab:
             for node in one["nodes"]
         ]
 
+    def unfit(self) -> list[str]:
+        """What of the page is wider than the tab, and on a phone what is too small for a finger."""
+        across = self.page.evaluate("document.scrollingElement.scrollWidth - window.innerWidth")
+        small: list[str] = self.page.evaluate(
+            "innerWidth > 500 ? [] : [...document.querySelectorAll('button, .button, input, select, .nav a')]"
+            ".filter(one => one.offsetParent && one.getBoundingClientRect().height < 40).map(one => one.outerHTML)"
+        )
+        return [*small, *([f"it is {across} px too wide"] if across > 0 else [])]
+
     def close(self) -> None:
         """Close it."""
         self._context.close()
