@@ -39,6 +39,19 @@ SCREENS = (
     "/find?destination=@alice",
     "/find?destination=@nobody",
     "/find?class=rejected",
+    "/letters/discard?code=RARE",
+    "{letter}/replay",
+    "{open}/cancel",
+    "/lanes/lane/refunds/pause",
+    "/workers/stop?all=yes",
+    "/targets/default/rebind",
+    "/journals",
+    "/journals/default/upgrade",
+    "/journals/default/history-off",
+    "/history",
+    "/audit",
+    "/doctor",
+    "/kinds",
     "/api/v1/overview",
     "/api/v1/intents",
     "/api/v1/letters",
@@ -81,7 +94,7 @@ def measured(settings: Settings, rounds: int, middle: int) -> Iterator[dict[str,
                 answer = visitor.get(path)
                 took.append((time.monotonic() - start_s) * 1000)
                 worked.append((time.process_time() - worked_s) * 1000)
-                # What a plan of very many letters is refused with is an answer too.
+                # What a plan of very many letters is refused with is an answer too, and that no worker can be told.
                 assert answer.status_code < 500, f"{path}: {answer.status_code}"
             yield {
                 "screen": path,

@@ -6,6 +6,9 @@ import re
 from pathlib import Path
 from typing import Any
 
+from starlette.routing import compile_path
+
+from tests.bench.screens import SCREENS as MEASURED
 from tests.support.cli import commands
 from worker.cli.commands import cli
 from worker.cli.deferred import loaded
@@ -104,3 +107,10 @@ def test_every_act_of_a_page_is_one_of_the_command_line():
 def test_every_act_of_a_page_is_one_of_the_api_with_the_same_right():
     pages = {(door.path, door.right) for door in SCREENS if door.method == "POST"}
     assert pages == {(door.path.removeprefix("/api/v1"), door.right) for door in API if door.method == "POST"}
+
+
+def test_every_screen_is_measured_over_a_long_backlog_or_it_is_said_why_not():
+    measured = [path.format(open="/intents/x/y", letter="/intents/x/y").partition("?")[0] for path in MEASURED]
+    screens = {door.path for door in SCREENS if door.method == "GET"}
+    missing = {path for path in screens if not any(compile_path(path)[0].fullmatch(one) for one in measured)}
+    assert missing == {"/jobs/{id}", "/errands/{id}"}, "a job is read by its id, and an errand is in memory"

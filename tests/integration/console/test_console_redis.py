@@ -14,6 +14,7 @@ from tests.support.console import KEYS, at
 from tests.support.history import made, sqlite_url
 from tests.support.visiting import Visitor, listening, readable
 from worker.console.doors import API, SCREENS
+from worker.console.screens import many as plans
 from worker.console.screens.chores import CHORES
 from worker.console.screens.filters import PAGE
 from worker.console.settings import ConsoleSettings
@@ -43,7 +44,9 @@ class Counted:
         return found, self._client.info("stats")["total_net_output_bytes"]
 
 
-def test_what_a_screen_asks_of_redis_is_bounded_and_does_not_grow_with_the_backlog(relay, ann):
+def test_what_a_screen_asks_of_redis_is_bounded_and_does_not_grow_with_the_backlog(relay, ann, monkeypatch):
+    # Of more letters the page of a plan shows what is counted; the plan itself looks at each that it is about.
+    monkeypatch.setattr(plans, "AT_ONCE", 10 * PAGE)
     counted = Counted(relay)
     screens = [door.path for door in SCREENS if door.method == "GET" and "{" not in door.path]
     screens += ["/intents?state=dead&code=" + FUNDS, "/find?text=poor-1"]
@@ -55,7 +58,11 @@ def test_what_a_screen_asks_of_redis_is_bounded_and_does_not_grow_with_the_backl
 
     # A search reads ids five hundred at a time.
     fill(0, 11 * PAGE)
-    screens.append(at(ann, "poor-1"))
+    screens += [at(ann, "poor-1"), f"{at(ann, 'poor-1')}/replay", f"{at(ann, 'order-1')}/cancel"]
+    screens += ["/letters/replay?all=yes", "/letters/discard?code=" + FUNDS, "/workers/stop?all=yes"]
+    screens += ["/lanes/lane/refunds/resume", "/lanes/target/default/pause"]
+    screens += [f"/journals/default/{what}" for what in (*CHORES, "history-off")]
+    relay.journal().sweep("web-1:42:abc 1.2.3 2", 60.0, sign_of(Sign(version="1.2.3", shape=2, pool="threads")))
     few = {screen: counted.of(ann, screen) for screen in screens}
     fill(1_000, 20 * PAGE)
     many = {screen: counted.of(ann, screen) for screen in screens}

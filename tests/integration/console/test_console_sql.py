@@ -82,6 +82,8 @@ def test_a_screen_reads_few_rows_in_sql_and_no_more_because_more_is_there(relay,
     relay.enqueue(payment(), key="open-1")
     screens = [door.path for door in SCREENS if door.method == "GET" and "{" not in door.path]
     silent = {path for path in screens if path not in ("/history", "/actions")} | {at(ann, "poor"), at(ann, "open-1")}
+    silent |= {f"{at(ann, 'poor')}/replay", f"{at(ann, 'open-1')}/cancel", "/letters/replay?all=yes"}
+    silent |= {"/lanes/lane/refunds/pause", "/journals/default/history-off", "/journals/default/upgrade"}
     for path in silent:
         assert read(asked, ann, path) == Asked(), path
     # The first look opens a connection, and asks which tables there are.
