@@ -84,8 +84,8 @@ def test_jobs_wishes_and_looks_at_payloads_leave_the_same_lines_as_on_the_comman
     ann.said(ann.fill("/workers/quiet?name=web-1:42:abc", reason="moving house"))
     assert run("workers", "quiet", "web-2:42", "--reason", "moving house", "--who", "ann").code == 0
     lines("quiet")
-    ann.post(f"{at(ann, 'poor-1')}/payload", form_token=ann.form_token())
-    assert run("show", "poor-1", "--payload", "--who", "ann").code == 0
+    ann.post(f"{at(ann, 'poor-1')}/payload", form_token=ann.form_token(), reason="ticket 7")
+    assert run("show", "poor-1", "--payload", "--reason", "ticket 7", "--who", "ann").code == 0
     here, there = lines("view")
     assert here.of == there.of == "payload of poor-1"
 
