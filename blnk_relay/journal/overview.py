@@ -41,6 +41,7 @@ class LaneDepth:
             since that.
         pause: Whose pause that is.
         late: How many of these are older than ``BLNK_RELAY_LATE_S``, at least.
+        oldest_open: The id of the one that :attr:`oldest_open_s` is about; empty where there is none.
     """
 
     lane: str
@@ -52,6 +53,7 @@ class LaneDepth:
     oldest_open_s: float = 0.0
     pause: Pause | None = None
     late: int = 0
+    oldest_open: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +99,7 @@ class Overview:
         away: Targets whose journal could not be read; nothing of them is in the other figures.
         oldest_waiting_s: Age of the oldest intent that waits for others, in seconds since it was accepted.
         late_waiting: How many of these are older than ``BLNK_RELAY_LATE_S``.
+        oldest_waiting: The id of the oldest of these; empty where none waits.
     """
 
     lanes: tuple[LaneDepth, ...]
@@ -113,6 +116,7 @@ class Overview:
     away: tuple[str, ...] = ()
     oldest_waiting_s: float = 0.0
     late_waiting: int = 0
+    oldest_waiting: str = ""
 
     @property
     def open(self) -> int:
@@ -145,6 +149,7 @@ def merged(parts: Sequence[tuple[Overview, Collection[str]]]) -> Overview:
     for one, _ in parts:
         counts.update(one.counts)
     seen = [one for one, _ in parts]
+    longest = max(seen, key=lambda one: one.oldest_waiting_s, default=None)
     return Overview(
         lanes=tuple(lane for one in seen for lane in one.lanes),
         waiting=sum(one.waiting for one in seen),
@@ -157,8 +162,9 @@ def merged(parts: Sequence[tuple[Overview, Collection[str]]]) -> Overview:
         workers=len({name for _, names in parts for name in names}),
         gates=tuple(gate for one in seen for gate in one.gates),
         counts=dict(sorted(counts.items())),
-        oldest_waiting_s=max((one.oldest_waiting_s for one in seen), default=0.0),
+        oldest_waiting_s=longest.oldest_waiting_s if longest else 0.0,
         late_waiting=sum(one.late_waiting for one in seen),
+        oldest_waiting=longest.oldest_waiting if longest else "",
     )
 
 
@@ -198,6 +204,7 @@ def overview_flow(settings: Settings, target: str) -> Flow[tuple[Overview, Colle
         counts={name: int(value) for name, value in sorted(counts.items())},
         oldest_waiting_s=max(0.0, (now_ms - first_waiting[0][1]) / 1000) if first_waiting else 0.0,
         late_waiting=late_waiting,
+        oldest_waiting=first_waiting[0][0] if first_waiting else "",
     )
     return overview, alive
 
@@ -230,11 +237,14 @@ def _depths_flow(
     depths = []
     for lane, due, total, first, tried, paused, late_ready, late_tried in zip(lanes, *[answers] * 7, strict=True):
         due_s = max(0.0, (now_ms - first[0][1]) / 1000) if first else 0.0
-        open_s = max(due_s, (now_ms - tried[0][1]) / 1000 if tried else 0.0)
+        tried_s = max(0.0, (now_ms - tried[0][1]) / 1000) if tried else 0.0
+        open_s, oldest = (tried_s, tried) if tried_s > due_s else (due_s, first)
+        oldest_id = oldest[0][0] if open_s else ""
         pause = pause_of(*paused)
         # One that is due for long may have been tried before, or not.
         late = max(late_ready, late_tried)
-        depths.append(LaneDepth(lane, target, due, total - due, due_s, pause is not None, open_s, pause, late))
+        paused_ = pause is not None
+        depths.append(LaneDepth(lane, target, due, total - due, due_s, paused_, open_s, pause, late, oldest_id))
     return tuple(depths)
 
 

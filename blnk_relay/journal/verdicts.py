@@ -67,6 +67,7 @@ class Verdict:
         what: What was seen, in one sentence.
         means: What that means.
         remedy: What to do: a command to type, or a sentence.
+        intent: The id of the intent to look at first; empty where it is about none, or nobody knows which.
     """
 
     sort: str
@@ -78,6 +79,7 @@ class Verdict:
     what: str
     means: str
     remedy: str
+    intent: str = ""
 
     @property
     def fails(self) -> bool:
@@ -168,6 +170,7 @@ def verdict(
     since: datetime | None = None,
     count: int = 0,
     severity: Severity | None = None,
+    intent: str = "",
 ) -> Verdict:
     """A verdict of a sort that :data:`SORTS` knows.
 
@@ -180,9 +183,10 @@ def verdict(
         since: Since when.
         count: How many it is about.
         severity: How bad it is; that of the sort when None.
+        intent: The id of the one to look at first.
     """
     known = SORTS[sort]
-    return Verdict(sort, target, lane, severity or known.severity, since, count, what, known.means, remedy)
+    return Verdict(sort, target, lane, severity or known.severity, since, count, what, known.means, remedy, intent)
 
 
 def verdicts(facts: Facts) -> tuple[Verdict, ...]:
@@ -351,20 +355,22 @@ def _ages(journal: JournalVitals, settings: Settings) -> Iterator[Verdict]:
     overview = journal.overview
     if overview is None:
         return
-    rows: list[tuple[str, float, int]] = [(depth.lane, depth.oldest_open_s, depth.late) for depth in overview.lanes] + [
-        ("", overview.oldest_waiting_s, overview.late_waiting)
+    rows = [
+        *((depth.lane, depth.oldest_open_s, depth.late, depth.oldest_open) for depth in overview.lanes),
+        ("", overview.oldest_waiting_s, overview.late_waiting, overview.oldest_waiting),
     ]
-    for lane, age_s, late in rows:
+    for lane, age_s, late, oldest in rows:
         if age_s > settings.late_s:
-            state = "waits for another intent" if not lane else "is open"
+            state = "has waited for another intent" if not lane else "has been open"
             yield verdict(
                 "oldest-open",
-                f"the oldest {state} since {span(age_s)} ago; {PREFIX}LATE_S is {settings.late_s:g}",
-                "blnk-relay list --state " + ("waiting" if not lane else "ready --state sending --state posted"),
+                f"the oldest {state} for {span(age_s)}; {PREFIX}LATE_S is {settings.late_s:g}",
+                f"blnk-relay show {oldest} --target {journal.target}",
                 target=journal.target,
                 lane=lane,
                 since=_ago(journal, age_s),
                 count=max(1, late),
+                intent=oldest,
             )
     if overview.oldest_posted_s > BEHIND_S:
         yield verdict(

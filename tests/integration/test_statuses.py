@@ -138,6 +138,7 @@ def test_what_was_tried_in_vain_is_known_by_when_it_was_accepted(relay, journal,
     journal.client.zadd(tried, {again.entry.id: journal.now_ms() - 60_000})
     lane = next(lane for lane in operator.overview().lanes if lane.lane == LANE)
     assert 60 <= lane.oldest_open_s < 90, "though it came due a moment ago, or will"
+    assert lane.oldest_open == again.entry.id
     finish(journal, gone)
     relay.cancel("again")
     for claimed in (unseen, well):

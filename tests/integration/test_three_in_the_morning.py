@@ -49,6 +49,10 @@ def test_what_is_wrong_and_since_when(scene: Scene) -> None:
     assert "1 worker left silently" in died
     late = verdict(shown, "oldest-open", "slow transactions")
     assert re.search(since, late)
+    # It names the very one, with the command that shows it.
+    command = re.search(r"> blnk-relay (show \w+ --target slow)", late)
+    assert command
+    assert "slow" in ran(command[1])
     assert verdict(shown, "lane-paused", "default refunds", "by mila: rates are wrong")
     for number, (dead_class, code, _) in enumerate(CAUSES):
         cause = verdict(shown, "dead-letters", f"{dead_class} with {code} ")

@@ -119,6 +119,7 @@ def lane_json(depth: LaneDepth, settings: Settings) -> dict[str, Any]:
         "later": depth.later,
         "oldest_due_s": round(depth.oldest_due_s, 3),
         "oldest_open_s": round(depth.oldest_open_s, 3),
+        "oldest_open": depth.oldest_open,
         "paused": depth.paused,
         "pause": None if depth.pause is None else pause_json(depth.pause),
         "known": depth.lane in settings.lanes and depth.target in settings.ledgers,
@@ -165,6 +166,7 @@ def verdict_json(verdict: Verdict) -> dict[str, Any]:
         "what": verdict.what,
         "means": verdict.means,
         "remedy": verdict.remedy,
+        "intent": verdict.intent,
     }
 
 

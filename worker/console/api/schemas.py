@@ -181,6 +181,7 @@ class Lane(Schema):
     later = _whole()
     oldest_due_s = fields.Float()
     oldest_open_s = fields.Float()
+    oldest_open = _text("Id of the intent that has been open for that long.")
     paused = fields.Boolean()
     pause = fields.Nested(Pause, allow_none=True)
     known = fields.Boolean(metadata={"description": "Whether the settings list it, so that somebody serves it."})
@@ -230,6 +231,7 @@ class Verdict(Schema):
     what = _text()
     means = _text()
     remedy = _text("What to do, as in a terminal: a command, or words.")
+    intent = _text("Id of the intent to look at first; empty where it is about none.")
 
 
 class Rate(Schema):
@@ -304,7 +306,7 @@ class Overview(Schema):
     later = _whole()
     sending = _whole()
     posted = _whole()
-    late = _whole("Looks that are overdue.")
+    late = _whole("Open for longer than BLNK_RELAY_LATE_S since they were accepted, at least.")
     oldest_posted_s = fields.Float()
     done = _whole()
     dead = _whole()

@@ -7,7 +7,7 @@ from types import MappingProxyType
 
 from blnk_relay import Verdict
 from worker.cli.show import emptying
-from worker.console.asking import Ask, Page
+from worker.console.asking import Ask, Page, part
 
 #: Where in the console a verdict is gone after, by its sort.
 WHERE: Mapping[str, tuple[str, str]] = MappingProxyType(
@@ -57,5 +57,7 @@ def overview(ask: Ask) -> Page:
 
 
 def where(verdict: Verdict) -> tuple[str, str] | None:
-    """Where a verdict is gone after."""
+    """Where a verdict is gone after; the intent to look at first, where it is about one."""
+    if verdict.intent:
+        return f"/intents/{part(verdict.target)}/{part(verdict.intent)}", "The oldest"
     return WHERE.get(verdict.sort)
