@@ -32,8 +32,6 @@ ELSEWHERE = {
     ("show", "--payload"): "an address of its own",
     ("list", "--whole"): "for the terminal",
     ("dead list", "--whole"): "for the terminal",
-    ("list", "--oldest"): "not here yet: a page begins with the newest",
-    ("dead list", "--oldest"): "not here yet: a page begins with the newest",
     ("dead show", "--payload"): "as of show",
     ("dead show", "--reason"): "as of show",
     ("dead replay", "--key"): "the address of the letter",
@@ -54,7 +52,7 @@ ELSEWHERE = {
 }
 
 #: What a field here is called that has another name there.
-CALLED = {"id": "ledger_id"}
+CALLED = {"id": "ledger_id", "oldest": "order"}
 
 #: Names of the one thing that an address is about.
 PLACES = {"target", "name"}

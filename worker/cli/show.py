@@ -221,17 +221,18 @@ def listed(
             if bound.cut:
                 cut[state] = tuple(bound.cut)
             if len(states) > 1:
-                found.sort(key=_accepted if oldest else _changed, reverse=not oldest)
+                found.sort(key=accepted if oldest else changed, reverse=not oldest)
                 del found[most:]
     return found, cut, tuple(away)
 
 
-def _changed(status: Status) -> float:
+def changed(status: Status) -> float:
+    """By what a list of several states is sorted, the newest first."""
     return status.updated.timestamp() if status.updated else 0.0
 
 
-def _accepted(status: Status) -> float:
-    """For a retry is a change, and makes nothing younger."""
+def accepted(status: Status) -> float:
+    """By what one is sorted that begins with the oldest; for a retry is a change, and makes nothing younger."""
     return status.created.timestamp() if status.created else 0.0
 
 

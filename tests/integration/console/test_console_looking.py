@@ -122,6 +122,28 @@ def test_many_letters_come_page_by_page_each_of_them_once(relay, ann, script):
     assert told == seen
 
 
+def test_a_list_begins_with_the_oldest_where_that_is_asked_for(relay, ann, script):
+    keys = [f"poor-{number:03}" for number in range(PAGE + 7)]
+    letters(relay, *keys)
+    newest, _ = on_all_pages(ann, "/letters", r">(poor-\d+)</a>")
+    oldest, pages = on_all_pages(ann, "/letters?order=oldest", r">(poor-\d+)</a>")
+    assert (oldest, pages) == (newest[::-1], 2)
+    assert "the oldest first" in ann.page("/letters?order=oldest")
+    # The order narrows nothing: what is acted on is what the list is of.
+    assert "order" not in re.search(r'href="(/letters/replay[^"]*)"', ann.get("/letters?order=oldest").text)[1]
+    page = script.session.get(f"{script.url}/api/v1/letters", params={"order": "oldest"}, timeout=30).json()
+    assert [one["key"] for one in page["intents"]] == oldest[:PAGE]
+    # Of several states by when they were accepted.
+    relay.enqueue(payment(), key="open-1")
+    text = ann.get("/intents?order=oldest&state=dead,ready&since=1h").text
+    assert re.findall(r">((?:poor|open)-\d+)</a>", text) == oldest[:PAGE]
+    assert re.findall(r">((?:poor|open)-\d+)</a>", ann.get("/intents?state=dead,ready").text)[0] == "open-1"
+    refused = readable(ann.get("/intents?order=sideways").text)
+    assert "'sideways' is not an order of a list; there are: newest, oldest" in refused
+    assert script.session.get(f"{script.url}/api/v1/intents?order=newest", timeout=30).ok
+    assert ann.get("/intents?order=").ok, "as the form has it that was not touched"
+
+
 def on_all_pages(visitor, path, pattern, between=lambda: None):
     """What is found on a page and on all that are older, and how many pages that were."""
     found, pages = [], 0

@@ -11,6 +11,7 @@ from worker.console.asking import YES
 from worker.console.screens.filters import STATES
 
 _TIME = {"description": "RFC 3339 in UTC, with a Z."}
+_ORDER = "newest (as when left out), or oldest: what came into its state first, or has been due for longest."
 
 
 def _text(about: str = "", **more: object) -> fields.String:
@@ -555,12 +556,14 @@ class ListQuery(Schema):
     since = _text("An RFC 3339 time, or a span back from now such as 2h.")
     until = _text("The same.")
     after = _text("As the page before gave it; with one state.")
+    order = _text(_ORDER)
 
 
 class LetterQuery(CauseQuery):
     """What a list of dead letters is narrowed to."""
 
     after = _text("As the page before gave it.")
+    order = _text(_ORDER)
 
 
 class Found(Intent):

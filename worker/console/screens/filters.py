@@ -13,6 +13,7 @@ from blnk_relay.intents.states import TIMED, UNFINISHED, State
 from blnk_relay.journal.listing import ListPlace
 from blnk_relay.journal.status import milliseconds
 from worker.cli.output import stamp
+from worker.cli.show import accepted, changed
 from worker.cli.spans import check_times, read_since, read_time, since_at
 from worker.console.asking import BadRequest
 
@@ -28,6 +29,9 @@ _MOST_TEXT = 200
 _MOST_LOOKED = 2_000
 
 STATES: tuple[StateName, ...] = get_args(StateName)
+#: Where a list begins; with the newest where it is left out.
+ORDERS = ("newest", "oldest")
+
 CLASSES: tuple[str, ...] = tuple(name for name in get_args(DeadClassName) if name)
 
 
@@ -41,6 +45,7 @@ class Filters:
         since: As it was written: a time, or a span back from now.
         until: As it was written, in the same way.
         after: Where the page before has ended: a time and the id of its last row.
+        order: ``oldest`` to begin at the other end; empty for the newest.
     """
 
     states: tuple[StateName, ...] = ()
@@ -51,6 +56,7 @@ class Filters:
     since: str = ""
     until: str = ""
     after: str = ""
+    order: str = ""
 
     @classmethod
     def read(cls, query: Mapping[str, str]) -> Filters:
@@ -59,7 +65,7 @@ class Filters:
         Raises:
             BadRequest: A value cannot be.
         """
-        names = ("kind", "code", "class", "target", "since", "until", "after")
+        names = ("kind", "code", "class", "target", "since", "until", "after", "order")
         given = {name: query.get(name, "").strip() for name in names}
         for name, value in given.items():
             if len(value) > _MOST_TEXT:
@@ -70,6 +76,10 @@ class Filters:
         dead_class = given.pop("class")
         if dead_class and dead_class not in CLASSES:
             raise BadRequest(f"{dead_class!r} is not a class of dead letters; there are: {', '.join(CLASSES)}")
+        if given["order"] not in ("", *ORDERS):
+            raise BadRequest(f"{given['order']!r} is not an order of a list; there are: {', '.join(ORDERS)}")
+        if given["order"] == ORDERS[0]:
+            given["order"] = ""
         made = cls(cast("tuple[StateName, ...]", tuple(dict.fromkeys(states))), dead_class=dead_class, **given)
         made.times(datetime.now().astimezone())
         return made
@@ -78,6 +88,11 @@ class Filters:
         """As it stands behind the question mark, with some parts changed; a new list begins at its first page."""
         own = {name: getattr(self, name) for name in ("kind", "code", "target", "since", "until")}
         return {"state": ",".join(self.states), "class": self.dead_class, **own, **other}
+
+    @property
+    def oldest(self) -> bool:
+        """Whether it begins with the oldest; that narrows nothing."""
+        return self.order == "oldest"
 
     @property
     def narrow(self) -> bool:
@@ -157,7 +172,7 @@ class Listed:
 
 
 def listed(operator: Operator, filters: Filters, states: Sequence[StateName] = ()) -> Listed:
-    """One page, newest first.
+    """One page, newest first, or in the order that was asked for.
 
     Args:
         operator: Lists.
@@ -186,13 +201,14 @@ def listed(operator: Operator, filters: Filters, states: Sequence[StateName] = (
             target=target,
             since=since,
             until=until,
+            oldest_first=filters.oldest,
             bound=bound,
             after=place,
         )
         found += islice(those, PAGE + 1)
         away |= dict.fromkeys(bound.away)
     if len(wanted) > 1:
-        found.sort(key=lambda status: status.updated.timestamp() if status.updated else 0.0, reverse=True)
+        found.sort(key=accepted if filters.oldest else changed, reverse=not filters.oldest)
     rows, more = found[:PAGE], len(found) > PAGE
     last = rows[-1] if rows else None
     after = f"{stamp(last.updated)} {last.id}" if timed and more and last and last.updated else ""
