@@ -17,8 +17,9 @@ from blnk_relay.journal.locked import Locked
 from blnk_relay.journal.shape import Program
 from blnk_relay.journal.vitals import JournalVitals, Replica, ServerVitals
 from blnk_relay.journal.workers import Sign, WorkerView
+from worker.doctor.access import COMMANDS, NOT_ASKED, READ_GROUP
 from worker.doctor.checks import chosen, findings, journals, servers, ways
-from worker.doctor.facts import BrokerFacts, Facts, Reach, ReadTried, Stray, TargetFacts
+from worker.doctor.facts import Access, BrokerFacts, Facts, Reach, ReadTried, Stray, TargetFacts
 from worker.doctor.findings import Finding, Level, exit_code
 
 ROOT = Path(__file__).parents[2]
@@ -223,6 +224,13 @@ CASES: list[tuple[Callable[[], Finding], Level, str]] = [
     (lambda: journals.oldest(journal(oldest_posted_s=7200.0), SETTINGS), WARN, "2.0 h"),
     (lambda: journals.readable(JOURNAL), WELL, "can be read"),
     (lambda: journals.readable(replace(JOURNAL, failure="Redis is away")), FAIL, "away"),
+    (lambda: journals.writes(Access("default")), WELL, "takes writes"),
+    (lambda: journals.writes(Access("default", failure="it takes none")), FAIL, "it takes none"),
+    (lambda: journals.writes(Access("default", refused=("xadd",))), FAIL, "+xadd"),
+    (lambda: journals.secret(Access("default")), WELL, "none yet"),
+    (lambda: journals.secret(Access("default", under="k1.0123abcd")), WELL, "at hand"),
+    (lambda: journals.secret(Access("default", under="k1.0123abcd", held=False)), FAIL, "key k1 (check 0123abcd)"),
+    (lambda: journals.secret(Access("default", under="k1.0", held=False, keyless=True)), WARN, "in the clear"),
     (lambda: journals.stray(Stray("old", "X", False, 0, moved=False)), WELL, "nothing in it is open"),
     (lambda: journals.stray(Stray("old", "X", True, 2, moved=False)), WELL, "2 worker programs"),
     (lambda: journals.stray(Stray("old", "X", True, 0, moved=False)), FAIL, "BLNK_RELAY_TARGETS"),
@@ -275,6 +283,18 @@ def test_a_check_says_how_bad_it_is_and_what_it_saw(case: tuple[Callable[[], Fin
         assert found.why, "why it matters"
         assert found.mend, "how to mend it"
         assert found.link, "where to read on"
+
+
+def test_every_right_that_a_script_needs_is_asked_for() -> None:
+    scripts = ROOT / "blnk_relay" / "journal" / "scripts"
+    calls = re.compile(r"redis\.p?call\(\s*'([A-Z]+)'(?:,\s*'([A-Z]+)')?")
+    # Of most the second word is no part of the command.
+    used = {
+        f"{name} {second}" if name in ("XGROUP", "XINFO") else name
+        for path in scripts.glob("*.lua")
+        for name, second in calls.findall(path.read_text(encoding="utf-8"))
+    }
+    assert used - NOT_ASKED == {*COMMANDS, READ_GROUP}
 
 
 def test_a_newer_shape_is_told_to_be_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:

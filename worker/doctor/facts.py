@@ -78,6 +78,27 @@ class BrokerFacts:
 
 
 @dataclass(frozen=True, slots=True)
+class Access:
+    """What came of trying whether a journal can be written to, without writing.
+
+    Attributes:
+        target: Whose journal it is.
+        refused: Commands that the user may not give, or not for keys of the journal, in small letters.
+        failure: Why nothing can be written, or was tried.
+        under: Name of the encryption key that its secret is under; empty where there is no secret.
+        held: Whether that key is at hand.
+        keyless: Whether no key at all is.
+    """
+
+    target: str
+    refused: tuple[str, ...] = ()
+    failure: str = ""
+    under: str = ""
+    held: bool = True
+    keyless: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Stray:
     """A journal that no worker of these settings works for.
 
@@ -105,6 +126,7 @@ class Facts:
         servers: Each Redis that keeps a journal, and that of the broker where it is another one.
         reaches: The way to each of them, by its setting.
         journals: One for each target.
+        access: Whether each of them can be written to.
         targets: The same.
         broker: Who carries the bells.
         strays: Journals that nobody here works for.
@@ -123,3 +145,4 @@ class Facts:
     strays_failure: str = ""
     files: int = 0
     shared: tuple[str, ...] = ()
+    access: tuple[Access, ...] = ()

@@ -30,7 +30,8 @@ from blnk_relay.journal.tokens import TokenStore
 from blnk_relay.journal.vitals import JournalVitals, ServerVitals, journal_vitals, server_vitals, uncounted_letters
 from blnk_relay.settings import CONFIRM_LANE, INGEST_LANE, Settings
 from blnk_relay.targets import Target
-from worker.doctor.facts import BrokerFacts, Facts, Reach, ReadTried, Stray, TargetFacts
+from worker.doctor.access import tried
+from worker.doctor.facts import Access, BrokerFacts, Facts, Reach, ReadTried, Stray, TargetFacts
 from worker.doctor.probe import probed, tls_context
 from worker.ledger.credentials import Credentials, FixedKey, key_of
 from worker.ledger.proxy import Proxy
@@ -116,6 +117,10 @@ def read_all(settings: Settings, targets: Sequence[str], most_s: float = MOST_S)
         reading.begin(partial(_vitals, journals.of(name)), lambda why, name=name: JournalVitals(name, failure=why))  # type: ignore[misc]
         for name in targets
     ]
+    access = [
+        reading.begin(partial(tried, journals.of(name)), lambda why, name=name: Access(name, failure=why))  # type: ignore[misc]
+        for name in targets
+    ]
     ledgers = [
         reading.begin(
             partial(_ledger, hasty, settings.ledgers[name], journals),
@@ -140,6 +145,7 @@ def read_all(settings: Settings, targets: Sequence[str], most_s: float = MOST_S)
         strays_failure=strays_failure,
         files=resource.getrlimit(resource.RLIMIT_NOFILE)[0],
         shared=tuple(told_twice(settings)),
+        access=tuple(wait() for wait in access),
     )
     with suppress(JournalUnavailable):
         journals.close()

@@ -38,6 +38,12 @@ def _findings(facts: Facts) -> Iterator[Finding]:
         yield journals.readable(journal)
         if not journal.failure:
             yield from _of_a_journal(journal, facts)
+        for access in (one for one in facts.access if one.target == journal.target):
+            # What is away was told of.
+            if access.refused or not journal.failure:
+                yield journals.writes(access)
+            if not journal.failure:
+                yield journals.secret(access)
     yield from map(journals.stray, facts.strays)
     if facts.strays_failure:
         about = About("strays", "all targets", "journals that the settings do not name", TARGETS)

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from blnk_relay.bell import queue_of
 from blnk_relay.environment import PREFIX
+from blnk_relay.errors import key_in_words
 from blnk_relay.journal import shape
 from blnk_relay.journal.troubles import (
     BEHIND_S,
@@ -20,9 +21,9 @@ from blnk_relay.journal.troubles import (
 from blnk_relay.journal.vitals import JournalVitals
 from blnk_relay.journal.workers import serving
 from blnk_relay.settings import Settings
-from worker.doctor.checks.about import GUARANTEES, TARGETS, UPGRADES, About, runbook
+from worker.doctor.checks.about import GUARANTEES, REDIS, TARGETS, UPGRADES, About, runbook
 from worker.doctor.checks.ways import UNHEARD
-from worker.doctor.facts import BrokerFacts, Stray
+from worker.doctor.facts import Access, BrokerFacts, Stray
 from worker.doctor.findings import Finding
 
 #: What to do where no worker is.
@@ -203,6 +204,42 @@ def readable(journal: JournalVitals) -> Finding:
     if journal.failure:
         return about.failure(journal.failure, "nothing is accepted or posted for this target", "see the sentence")
     return about.ok("it can be read")
+
+
+def writes(access: Access) -> Finding:
+    """Whether the server takes writes for the journal, and its user has the rights that they need."""
+    looked_at = "a script that could write, and asks for the rights of its user instead"
+    about = About("writes", f"target {access.target}", looked_at, REDIS)
+    if access.failure:
+        return about.failure(access.failure, "nothing is accepted or posted for this target", "see the sentence")
+    if access.refused:
+        why = "what needs it fails, some of it half way: an end may be recorded of which nobody is told"
+        mend = f"allow it {' '.join(f'+{command}' for command in access.refused)} in its ACL"
+        return about.failure(f"the user may not: {', '.join(access.refused)}", why, mend)
+    return about.ok("the server takes writes, and the user has the rights for them")
+
+
+def secret(access: Access) -> Finding:
+    """Whether producers that begin with these settings can enqueue, and what they enqueue is hidden."""
+    about = About(
+        "secret",
+        f"target {access.target}",
+        "the key of the secret that fingerprints are made with",
+        runbook("encryption-key"),
+    )
+    if not access.under:
+        return about.ok("there is none yet, or it is not seen")
+    if access.keyless:
+        why = "what is enqueued with these settings stands in the clear, and repeats of what is encrypted are refused"
+        mend = f"set {PREFIX}ENCRYPTION_KEYS here too, unless encryption is to end"
+        return about.warning(f"under key {key_in_words(access.under)}; here there is no key", why, mend)
+    if not access.held:
+        why = "no producer that begins with these settings can enqueue"
+        mend = f"give the key back, behind the others in {PREFIX}ENCRYPTION_KEYS (of the target or of all)"
+        return about.failure(
+            f"it is under key {key_in_words(access.under)}, which is not in the settings here", why, mend
+        )
+    return about.ok("its key is at hand")
 
 
 def stray(found: Stray) -> Finding:
