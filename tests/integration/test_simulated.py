@@ -53,8 +53,8 @@ FOUND = (2001547, 2016819, 2017337, 2017972, 4001761, 4008651, 5003094, 5003715,
 #: So many draws are tried at most until one makes a difference.
 MOST_DRAWS = 60
 
-#: Drawn, and so seldom where they can strike that thousands of seeds show nothing of them: an atomic batch in skip mode,
-#: and a repeat in skip mode of what has happened.
+#: Drawn, and so seldom where they can strike that thousands of seeds show nothing of them: an atomic batch in skip
+#: mode, and a repeat in skip mode of what has happened.
 SELDOM = {("write", "ledger batch_locked"), ("write", "ledger 500_duplicate")}
 
 _REFUSED_LATER = (Event("write", 1, "late", 0.95), Event("write", 2, "ledger 413"))
