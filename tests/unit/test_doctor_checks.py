@@ -15,11 +15,11 @@ from blnk_relay import GateView, LaneDepth, Overview, Pause, Settings, Target
 from blnk_relay.journal import shape
 from blnk_relay.journal.locked import Locked
 from blnk_relay.journal.shape import Program
+from blnk_relay.journal.tried import COMMANDS, NOT_ASKED, READ_GROUP, Access
 from blnk_relay.journal.vitals import JournalVitals, Replica, ServerVitals
 from blnk_relay.journal.workers import Sign, WorkerView
-from worker.doctor.access import COMMANDS, NOT_ASKED, READ_GROUP
 from worker.doctor.checks import chosen, findings, journals, servers, ways
-from worker.doctor.facts import Access, BrokerFacts, Facts, Reach, ReadTried, Stray, TargetFacts
+from worker.doctor.facts import BrokerFacts, Facts, Reach, ReadTried, Stray, TargetFacts
 from worker.doctor.findings import Finding, Level, exit_code
 
 ROOT = Path(__file__).parents[2]

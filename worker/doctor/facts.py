@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from blnk_relay.journal.tried import Access
 from blnk_relay.journal.vitals import JournalVitals, ServerVitals
 from blnk_relay.settings import Settings
 
@@ -75,27 +76,6 @@ class BrokerFacts:
     reach: Reach
     waiting: Mapping[str, int] | None = None
     failure: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Access:
-    """What came of trying whether a journal can be written to, without writing.
-
-    Attributes:
-        target: Whose journal it is.
-        refused: Commands that the user may not give, or not for keys of the journal, in small letters.
-        failure: Why nothing can be written, or was tried.
-        under: Name of the encryption key that its secret is under; empty where there is no secret.
-        held: Whether that key is at hand.
-        keyless: Whether no key at all is.
-    """
-
-    target: str
-    refused: tuple[str, ...] = ()
-    failure: str = ""
-    under: str = ""
-    held: bool = True
-    keyless: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,11 +27,11 @@ from blnk_relay.intents.found import Lookup
 from blnk_relay.journal.journal import Journal
 from blnk_relay.journal.journals import Journals, by_server
 from blnk_relay.journal.tokens import TokenStore
+from blnk_relay.journal.tried import Access, tried
 from blnk_relay.journal.vitals import JournalVitals, ServerVitals, journal_vitals, server_vitals, uncounted_letters
 from blnk_relay.settings import CONFIRM_LANE, INGEST_LANE, Settings
 from blnk_relay.targets import Target
-from worker.doctor.access import tried
-from worker.doctor.facts import Access, BrokerFacts, Facts, Reach, ReadTried, Stray, TargetFacts
+from worker.doctor.facts import BrokerFacts, Facts, Reach, ReadTried, Stray, TargetFacts
 from worker.doctor.probe import probed, tls_context
 from worker.ledger.credentials import Credentials, FixedKey, key_of
 from worker.ledger.proxy import Proxy

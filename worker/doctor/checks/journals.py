@@ -8,6 +8,7 @@ from blnk_relay.bell import queue_of
 from blnk_relay.environment import PREFIX
 from blnk_relay.errors import key_in_words
 from blnk_relay.journal import shape
+from blnk_relay.journal.tried import Access
 from blnk_relay.journal.troubles import (
     BEHIND_S,
     epoch_seen,
@@ -23,7 +24,7 @@ from blnk_relay.journal.workers import serving
 from blnk_relay.settings import Settings
 from worker.doctor.checks.about import GUARANTEES, REDIS, TARGETS, UPGRADES, About, runbook
 from worker.doctor.checks.ways import UNHEARD
-from worker.doctor.facts import Access, BrokerFacts, Stray
+from worker.doctor.facts import BrokerFacts, Stray
 from worker.doctor.findings import Finding
 
 #: What to do where no worker is.

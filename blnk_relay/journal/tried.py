@@ -6,6 +6,7 @@ a replica), and tells a script what its user may do. So it is seen before the fi
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 from redis.exceptions import NoPermissionError, RedisError
@@ -13,7 +14,6 @@ from redis.exceptions import NoPermissionError, RedisError
 from blnk_relay.encryption import name_in
 from blnk_relay.journal.connection import unavailable
 from blnk_relay.journal.journal import Journal
-from worker.doctor.facts import Access
 
 #: What scripts of the journal ask for, each with its key in the first place; a test compares it with them.
 COMMANDS = (
@@ -49,12 +49,33 @@ return refused
 """.replace("READ_GROUP", READ_GROUP)
 
 
+@dataclass(frozen=True, slots=True)
+class Access:
+    """What came of trying whether a journal can be written to, without writing.
+
+    Attributes:
+        target: Whose journal it is.
+        refused: Commands that the user may not give, or not for keys of the journal, in small letters.
+        failure: Why nothing can be written, or was tried.
+        under: Name of the encryption key that its secret is under; empty where there is no secret.
+        held: Whether that key is at hand.
+        keyless: Whether no key at all is.
+    """
+
+    target: str
+    refused: tuple[str, ...] = ()
+    failure: str = ""
+    under: str = ""
+    held: bool = True
+    keyless: bool = False
+
+
 def tried(journal: Journal) -> Access:
     """Try it."""
     target, keys = journal.target, journal.seal.keys()
     try:
-        refused: Any = journal.client.eval(_SCRIPT, 1, f"{journal.prefix}ground", *COMMANDS)
-        sealed: Any = journal.client.hget(f"{journal.prefix}secret", "sealed")
+        refused: Any = journal.client.eval(_SCRIPT, 1, journal.key("ground"), *COMMANDS)
+        sealed: Any = journal.client.hget(journal.key("secret"), "sealed")
     except NoPermissionError as error:
         # Whoever may not run scripts can do nothing at all; of keys, the check of the journal itself tells.
         if "command" in str(error):
