@@ -211,6 +211,8 @@ def test_what_is_encrypted_is_in_no_sum_nor_what_is_put_under_a_key_later(settin
         operator.reseal("default")
         found = by_code(operator)[FUNDS]
         assert (found.count, found.summed, found.sums) == (3, 0, {})
+        [sums] = relay.journal().client.keys("*sums:*")
+        assert relay.journal().client.hgetall(sums) == {"known": "0"}, "nor the name of a currency"
         operator.discard(relay.get("a"), who="ann", reason="x")
         assert (by_code(operator)[FUNDS].count, by_code(operator)[FUNDS].sums) == (2, {})
 

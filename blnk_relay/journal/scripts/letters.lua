@@ -46,6 +46,8 @@ local function add_worth(cause, worth, sign)
   -- What is too much for the server is not known, and no reason to fail.
   local sum = redis.pcall('HINCRBY', key, currency, sign .. amount)
   if type(sum) == 'table' then return false end
+  -- Nothing is left of it, its name neither: letters that are encrypted from now on may have been all of it.
+  if sum == 0 then redis.call('HDEL', key, currency) end
   redis.call('HINCRBY', key, 'known', sign .. '1')
   return true
 end
