@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, ExitStack, contextmanager, suppress
 from contextvars import ContextVar
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from redis.exceptions import ConnectionError as RedisConnectionError
@@ -36,8 +38,20 @@ T = TypeVar("T")
 #: that is away while their journals are not, and workers note their targets anyway.
 _NOTE_PAUSE_S = 60.0
 
-#: Clients of the servers that did not answer, each with what was said of it; None outside of :func:`asked_once`.
-_SILENT: ContextVar[dict[object, JournalUnavailable] | None] = ContextVar("_SILENT", default=None)
+#: Servers that are asked side by side whether they answer.
+_SIDE_BY_SIDE = 16
+
+
+@dataclass(slots=True)
+class _Asked:
+    """What is known of servers by now, by their clients: that they answer, or what was said of those that do not."""
+
+    heard: set[object] = field(default_factory=set)
+    silent: dict[object, JournalUnavailable] = field(default_factory=dict)
+
+
+#: None outside of :func:`asked_once`.
+_ASKED: ContextVar[_Asked | None] = ContextVar("_ASKED", default=None)
 
 
 class _Connected(Generic[T]):
@@ -348,20 +362,42 @@ def no_target(settings: Settings, target: str) -> NotFound:
 def asked_once() -> Iterator[None]:
     """Ask a server that does not answer once for all that is read of several journals within, and not once a read.
 
+    Of several servers it is found out side by side which of them are silent, so they are waited for at the same time.
     For one answer, for which somebody waits: the next one asks again. What one journal alone is asked for, and what is
     changed there, is tried whatever is known.
     """
-    token = _SILENT.set({})
+    token = _ASKED.set(_Asked())
     try:
         yield
     finally:
-        _SILENT.reset(token)
+        _ASKED.reset(token)
 
 
-def _silent() -> dict[object, JournalUnavailable]:
-    """What is known by now of servers that are silent."""
-    known = _SILENT.get()
-    return {} if known is None else known
+def _silent(those: Iterable[object]) -> dict[object, JournalUnavailable]:
+    """What is known of servers that are silent; of those that are about to be asked it is found out, where it pays."""
+    known = _ASKED.get()
+    if known is None:
+        return {}
+    servers = {one.client: one for one in those if isinstance(one, Journal | Line)}
+    unknown = [one for client, one in servers.items() if client not in known.heard and client not in known.silent]
+    if len(unknown) > 1:
+        with ThreadPoolExecutor(min(len(unknown), _SIDE_BY_SIDE)) as threads:
+            for one, error in zip(unknown, threads.map(_silence, unknown), strict=True):
+                if error is None:
+                    known.heard.add(one.client)
+                else:
+                    known.silent[one.client] = error
+    return known.silent
+
+
+def _silence(one: Journal | Line) -> JournalUnavailable | None:
+    """What is to be said of a server that cannot be reached; None for one that can, whatever it says."""
+    try:
+        with reported(variable=one.variable if isinstance(one, Journal) else one.address.variable):
+            one.client.ping()
+    except JournalUnavailable as error:
+        return error if is_silent(error) else None
+    return None
 
 
 def reached(those: Iterable[S], read: Callable[[S], T]) -> list[tuple[S, T]]:
@@ -385,7 +421,8 @@ def first_reached(those: Iterable[S], read: Callable[[S], T]) -> T:
 def _reached(those: Iterable[S], read: Callable[[S], T]) -> Iterator[tuple[S, T]]:
     failure: JournalUnavailable | None = None
     some = False
-    silent = _silent()
+    those = list(those)
+    silent = _silent(those)
     for one in those:
         # Journals on one server share its client; of anything else nobody knows what answers for it.
         server = one.client if isinstance(one, Journal | Line) else None
@@ -418,7 +455,7 @@ def as_far_as_reached(
     Raises:
         JournalUnavailable: None can be; when its end is come to.
     """
-    silent = _silent()
+    silent = _silent(journal for journal, _ in those)
     failures: list[JournalUnavailable] = []
 
     def as_far(journal: Journal, found: Iterator[T]) -> Iterator[T]:

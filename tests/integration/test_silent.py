@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import socket
+import threading
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import replace
+from select import select
 
 import pytest
 
@@ -50,6 +53,18 @@ class Silent:
             except BlockingIOError:
                 return number
             number += 1
+
+    def meet(self, others: threading.Barrier, over: threading.Event) -> None:
+        """Wait for others of whom somebody is waiting at the same time, once somebody waits for this one."""
+
+        def waiting() -> None:
+            if select([self._listener], [], [], 10.0)[0]:
+                with self._listener.accept()[0], suppress(threading.BrokenBarrierError):
+                    others.wait()
+                    # Whoever waits here is let wait until they give up.
+                    over.wait(10.0)
+
+        threading.Thread(target=waiting, daemon=True).start()
 
     def close(self) -> None:
         """Take no connections any more."""
@@ -121,6 +136,26 @@ def test_the_look_that_all_pages_share_waits_once(two, silent):
     fingerprint(Operator(journals), Errands())
     assert silent.waits() == 1
     journals.close()
+
+
+def test_several_silent_servers_are_waited_for_at_the_same_time(settings):
+    servers = {f"t{number}": Silent() for number in range(4)}
+    targets = (Target(name="well"), *(Target(name=name, redis_url=one.url) for name, one in servers.items()))
+    journals = Journals(replace(settings, targets=targets, redis_timeout_s=2.0, durability_timeout_s=0.1))
+    overlap, over = threading.Barrier(len(servers), timeout=1.5), threading.Event()
+    try:
+        for server in servers.values():
+            server.meet(overlap, over)
+        with asked_once():
+            assert set(Operator(journals).overview().away) == set(servers)
+        # Nobody was at the barrier alone: while one server was waited for, so were all others.
+        assert not overlap.broken
+        assert [one.waits() for one in servers.values()] == [0] * len(servers)
+    finally:
+        over.set()
+        journals.close()
+        for server in servers.values():
+            server.close()
 
 
 def test_a_server_that_was_silent_is_asked_again_for_the_next_answer(two, silent):
