@@ -68,11 +68,13 @@ class Looked:
         place: Such as ``history`` or ``journal of target eu``.
         whole: Whether all that is there was looked at.
         told: In words: what was, or why not.
+        read: Whether it could be looked at; a history that there is not has nothing to be read.
     """
 
     place: str
     whole: bool
     told: str
+    read: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +90,11 @@ class FindResult:
     found: tuple[Located, ...]
     looked: tuple[Looked, ...]
     more: bool = False
+
+    @property
+    def unread(self) -> tuple[str, ...]:
+        """Places that could not be looked at, and may have more."""
+        return tuple(one.place for one in self.looked if not one.read)
 
 
 def find(journals: Sequence[Journal], question: Question, most: int) -> FindResult:
@@ -199,7 +206,7 @@ def _in_history(
         finally:
             database.close()
     except (HistoryUnavailable, InvalidSettings) as error:
-        return [], False, Looked("history", whole=False, told=f"could not be searched: {error}")
+        return [], False, Looked("history", whole=False, told=f"could not be searched: {error}", read=False)
     behind = sum(lag.uncopied + lag.walking for lag in _lags(journals))
     told = f"what was copied, without {' and '.join(without)}" if without else "all that was copied"
     told += f"; {behind:,} intents are not copied yet" if behind else ""
@@ -314,7 +321,7 @@ def _in_journal(journal: Journal, questions: Sequence[Question], most: int) -> t
         # What is left of one that was trimmed says less than history does.
         found = [status for status in _statuses(journal, ids) if status.kind]
     except JournalUnavailable as error:
-        return [], Looked(place, whole=False, told=f"could not be read: {error}")
+        return [], Looked(place, whole=False, told=f"could not be read: {error}", read=False)
     return found, Looked(place, whole=whole, told=told)
 
 

@@ -20,11 +20,7 @@ from worker.cli.spans import Since
 from worker.cli.starting import uncollected
 
 if TYPE_CHECKING:
-    from blnk_relay import FindResult
-    from worker.cli.access import Access
-
-#: How it begins what is told of a place that could not be looked at.
-_UNREAD = "could not be "
+    from blnk_relay import FindResult, Operator
 
 #: States that are told apart here.
 FOUND_STATES = ("open", "done", "dead", "discarded", "cancelled")
@@ -113,26 +109,22 @@ def find(
         # Most of it is the import of SQLAlchemy and its first statement, where there is a history.
         with uncollected():
             result = access.operator.find(text=text or "", most=limit, **asked)
-        hints = () if result.found else _hints(access, target, asked)
+        hints = () if result.found else hints_for(access.operator, target, asked)
     if as_json:
-        emit(found_json(result))
+        emit(found_json(result, hints))
     else:
         _show(result, hints)
-    if not result.found and len(unread(result)) == len(result.looked):
+    if not result.found and len(result.unread) == len(result.looked):
         exits.leave(exits.UNAVAILABLE)
 
 
-def unread(result: FindResult) -> Sequence[str]:
-    """Places that may have more, but could not be looked at; a history that there is not is none.
+def hints_for(operator: Operator, target: str | None, asked: Mapping[str, Any]) -> Sequence[str]:
+    """Why nothing may have been found under names that are mistyped.
 
     Args:
-        result: What was found.
-    """
-    return [one.place for one in result.looked if not one.whole and one.told.startswith(_UNREAD)]
-
-
-def _hints(access: Access, target: str | None, asked: Mapping[str, Any]) -> Sequence[str]:
-    """Why nothing may have been found under names that are mistyped.
+        operator: Knows the names.
+        target: Whose intents were asked for; None for all.
+        asked: What was asked for, by the names of the options.
 
     Raises:
         NotFound: There is no such kind.
@@ -147,22 +139,25 @@ def _hints(access: Access, target: str | None, asked: Mapping[str, Any]) -> Sequ
         hints.append(f"Currencies are compared as they were given: perhaps {asked['currency'].upper()!r} is meant.")
     with suppress(JournalUnavailable):
         if asked["kind"]:
-            access.operator.check_filters((), kind=asked["kind"], target=target)
+            operator.check_filters((), kind=asked["kind"], target=target)
         if asked["code"]:
             # Not of letters alone: the code of any answer may stand in an intent.
             try:
-                access.operator.check_filters(("dead",), code=asked["code"], target=target)
+                operator.check_filters(("dead",), code=asked["code"], target=target)
             except NotFound as error:
                 hints.append(f"Perhaps the code is mistyped: {error}")
     return hints
 
 
-def found_json(result: FindResult) -> dict[str, Any]:
+def found_json(result: FindResult, hints: Sequence[str]) -> dict[str, Any]:
     """As JSON."""
     return {
         "intents": [intent_json(one.status) | {"where": one.where} for one in result.found],
         "more": result.more,
-        "looked": [{"place": one.place, "whole": one.whole, "told": one.told} for one in result.looked],
+        "looked": [
+            {"place": one.place, "whole": one.whole, "told": one.told, "read": one.read} for one in result.looked
+        ],
+        "hints": list(hints),
     }
 
 
@@ -182,11 +177,11 @@ def _show(result: FindResult, hints: Sequence[str]) -> None:
         table(("key", "kind", "state", "came to", "reference", "transaction", "changed", "where"), rows)
         if result.more:
             tell("There are more: narrow it, or raise --limit.")
-    elif places := unread(result):
+    elif places := result.unread:
         tell(plain(f"Nothing was found, but it may be where nobody could look: {', '.join(places)}."))
     else:
         tell("Nothing was found.")
     for hint in hints:
         tell(plain(hint))
     for place in result.looked:
-        tell(plain(f"{'Not looked' if place.told.startswith(_UNREAD) else 'Looked'} in {place.place}: {place.told}."))
+        tell(plain(f"{'Looked' if place.read else 'Not looked'} in {place.place}: {place.told}."))

@@ -273,6 +273,25 @@ def test_a_payment_is_found_by_what_is_known_of_it_and_it_is_said_where_was_look
     assert script.get("/api/v1/find").status_code == 400
 
 
+def test_where_nothing_is_found_it_is_said_what_may_be_mistyped_and_where_nobody_could_look(relay, ann, script):
+    relay.enqueue(payment(), key="order-1")
+    told = ann.page("/find?currency=eur&outcome=aplied")
+    assert "Nothing was found." in told
+    assert "perhaps 'EUR' is meant" in told
+    assert "No outcome is called 'aplied'" in told
+    answer = script.session.get(f"{script.url}/api/v1/find?currency=eur", timeout=30).json()
+    assert ["'EUR'" in hint for hint in answer["hints"]] == [True]
+    assert script.session.get(f"{script.url}/api/v1/find?currency=EUR", timeout=30).json()["hints"] == []
+    missing = script.session.get(f"{script.url}/api/v1/find?kind=transactions", timeout=30)
+    assert (missing.status_code, "did you mean 'transaction'" in missing.text) == (404, True)
+    # A journal of another shape can be read by nobody of this version.
+    journal = relay.journal()
+    journal.client.hset(journal.key("ground"), "shape", "99")
+    told = ann.page("/find?text=nowhere")
+    assert "Nothing was found, but it may be where nobody could look: journal of target default." in told
+    assert "Not looked in journal of target default: could not be read" in told
+
+
 def test_several_values_of_metadata_have_to_hold_together(relay, ann, script):
     for number in (1, 2):
         relay.enqueue(payment(meta_data={"order": "7", "part": str(number)}), key=f"part-{number}")

@@ -72,10 +72,10 @@ def intents_(ask: Ask) -> Data:
 
 def find_(ask: Ask) -> Data:
     """Intents by what is known of them, over history and journals, and where was looked."""
-    _, result = find.asked(ask)
+    _, result, hints = find.asked(ask)
     if result is None:
         raise BadRequest("nothing is asked for: name a text, an amount, an end, a time or another")
-    return Data(found_json(result))
+    return Data(found_json(result, hints))
 
 
 def letters_(ask: Ask) -> Data:

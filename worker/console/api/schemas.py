@@ -578,6 +578,7 @@ class Looked(Schema):
     place = _text()
     whole = fields.Boolean(metadata={"description": "Whether all that is there was looked at."})
     told = _text()
+    read = fields.Boolean(metadata={"description": "Whether it could be looked at."})
 
 
 class FindResult(Schema):
@@ -586,6 +587,7 @@ class FindResult(Schema):
     intents = fields.List(fields.Nested(Found))
     more = fields.Boolean()
     looked = fields.List(fields.Nested(Looked))
+    hints = fields.List(_text(), metadata={"description": "What may be mistyped, where nothing was found."})
 
 
 class FindQuery(Schema):

@@ -8,7 +8,7 @@ from typing import Any
 
 from blnk_relay import FindResult
 from blnk_relay.money import exact_decimal
-from worker.cli.find import FOUND_STATES
+from worker.cli.find import FOUND_STATES, hints_for
 from worker.console.asking import Ask, BadRequest, Page
 from worker.console.screens.filters import PAGE, Filters, now_or_here
 from worker.console.screens.intents import choices
@@ -26,11 +26,15 @@ _MOST_METAS = 10
 _TEXTS = ("key", "reference", "ledger_id", "currency", "source", "destination", "outcome")
 
 
-def asked(ask: Ask) -> tuple[dict[str, str], FindResult | None]:
+def asked(ask: Ask) -> tuple[dict[str, str], FindResult | None, Sequence[str]]:
     """What is looked for, as it stands in the address, and what was found; nothing where nothing is asked for.
+
+    Returns:
+        What is looked for, what was found, and what may be mistyped where that is nothing.
 
     Raises:
         BadRequest: A value cannot be.
+        NotFound: There is no such kind.
     """
     query = {name: value.strip() for name, value in ask.query.items()}
     if any(len(value) > _MOST_TEXT for value in query.values()):
@@ -45,16 +49,17 @@ def asked(ask: Ask) -> tuple[dict[str, str], FindResult | None]:
         raise BadRequest(f"{wanted['state']!r} is not a state here; there are: {', '.join(FOUND_STATES)}")
     text, given = query.get("text", ""), {name: value for name, value in wanted.items() if value not in ("", None, {})}
     if not text and not filters.since and not filters.until and not given.keys() - {"target"}:
-        return query, None
+        return query, None, ()
     if filters.since or filters.until:
         wanted["since"], wanted["until"] = filters.times(now_or_here(ask.operator, filters.target))
-    return query, ask.operator.find(text=text, most=PAGE, **wanted)
+    result = ask.operator.find(text=text, most=PAGE, **wanted)
+    return query, result, () if result.found else hints_for(ask.operator, wanted["target"], wanted)
 
 
 def find(ask: Ask) -> Page:
     """The search, and what it found."""
-    query, result = asked(ask)
-    values = {"query": query, "metas": metas(ask), "result": result, "found_states": FOUND_STATES}
+    query, result, hints = asked(ask)
+    values = {"query": query, "metas": metas(ask), "result": result, "hints": hints, "found_states": FOUND_STATES}
     return Page("find.html", values | choices(ask.operator))
 
 
