@@ -305,12 +305,12 @@ def test_ten_thousand_letters_are_a_page_that_can_be_used(relay, open_tab):
     page = tab.go("/letters")
     assert page.locator("tbody tr").count() == 50
     first = page.inner_text("tbody tr >> nth=0")
-    page.click("text=Older")
+    page.click("a:has-text('Older')")
     page.wait_for_url("**after=*")
     assert page.locator("tbody tr").count() == 50
     assert page.inner_text("tbody tr >> nth=0") != first
     assert len(page.content()) < 200_000
-    page.click("text=Newest")
+    page.click("a:has-text('Newest')")
     page.wait_for_selector(f"text={first.split()[0]}")
     # What is counted of their cause is there at once, and the page asks for the plan itself.
     page = tab.go("/letters/replay?code=TXN_INSUFFICIENT_FUNDS")
