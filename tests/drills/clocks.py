@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from tests.drills.crew import RAISES, Sort
-from tests.drills.report import Report, Terms
+from tests.drills.report import Report, Terms, too_few
 from tests.drills.scene import Scene
 from tests.support.door import Door
 from tests.support.shim import Clock, NoCompiler, build, run_clocks
@@ -27,6 +29,9 @@ _RATE, _TURNS = 60, 20
 
 #: Names the file of the clocks in a process that goes by them.
 _HOUR = "DRILL_CLOCK_FILE"
+
+#: A line of a worker's log: its time, and who wrote it.
+_LINE = re.compile(r"(\d{4}-\S+Z) .*\[worker=([^\s\]]+)")
 
 #: What is a second by these clocks is little for a machine that goes on as before.
 _HOURLY: Mapping[str, Any] = {
@@ -152,10 +157,9 @@ def _redis(terms: Terms, library: Path, folder: Path) -> Report:
             if turn % 4 == 3:
                 _nap(scene, 1.5)
         return scene.report(
-            {"step_back": 1, "step_forward": 1, "kill": number // 4, "freeze": number // 4},
+            least_of_redis(number),
             restarts=restarts,
             alive=True,
-            noticed=int(scene.relay.journal().client.hget(scene.relay.journal().key("ground"), "steps") or 0),
         )
 
 
@@ -164,6 +168,7 @@ def _workers(terms: Terms, library: Path, folder: Path) -> Report:
     clocks = [Clock(library, folder / f"worker-{place}") for place in range(3)]
     server = Clock(library, folder / "redis")
     sizes = {Sort(RAISES, clock.environment): 1 for clock in clocks}
+    begin = datetime.now(UTC)
     with Scene(
         "clock-workers", terms, intents=terms.of(300, 100), workers=sizes, valkey=LastingValkey(clock=server)
     ) as scene:
@@ -174,7 +179,52 @@ def _workers(terms: Terms, library: Path, folder: Path) -> Report:
             scene.struck("step_back" if seconds < 0 else "step_forward")
             if turn % 4 == 1:
                 scene.struck("kill", scene.crew.kill(scene.rng.choice(scene.crew.present())))
-        return scene.report({"step_back": 1, "step_forward": 1, "kill": number // 4}, alive=True)
+        report = scene.report(least_of_workers(number), alive=True)
+        # Those that were there at the end have said goodbye by now.
+        lines = scene.stage.log.read_text(encoding="utf-8", errors="replace").splitlines()
+        told = len(astray(lines, begin, datetime.now(UTC)))
+        report = replace(report, figures={**report.figures, "astray": told})
+        for sentence in too_few({"astray": told}, {"astray": least_astray(number)}):
+            report = report.wrong(sentence)
+        return report
+
+
+def least_of_redis(number: int) -> Mapping[str, int]:
+    """What has to fall and show of so many steps of the clock of Redis; two that come close may be noticed as one."""
+    return {
+        "step_back": 1,
+        "step_forward": 1,
+        "kill": number // 4,
+        "freeze": number // 4,
+        "noticed": number // 2,
+    }
+
+
+def least_of_workers(number: int) -> Mapping[str, int]:
+    """The same of so many steps, of which the last is Redis's: nobody notices that the clock of a worker steps."""
+    return {"step_back": 1, "step_forward": 1, "kill": number // 4, "noticed": 1}
+
+
+def least_astray(number: int) -> int:
+    """Of how many workers the log has to show that they went by a clock that was set, after so many steps."""
+    return max(1, number // 8)
+
+
+def astray(lines: Iterable[str], begin: datetime, end: datetime) -> frozenset[str]:
+    """Workers that have written into the log a time at which nothing was played, so that their clocks were set. Pure.
+
+    Args:
+        lines: Of the log of all workers.
+        begin: Since then they have been there, by a clock that nobody set.
+        end: And until then.
+
+    Example:
+        >>> ten, eleven = datetime(2030, 1, 1, 10, tzinfo=UTC), datetime(2030, 1, 1, 11, tzinfo=UTC)
+        >>> sorted(astray(["2030-01-01T12:30:00.000Z INFO stop: it stops [worker=host:7 ended=1]"], ten, eleven))
+        ['host:7']
+    """
+    found = (match.groups() for line in lines if (match := _LINE.match(line)))
+    return frozenset(who for at, who in found if not begin <= datetime.fromisoformat(at) <= end)
 
 
 def _nap(scene: Scene, seconds: float) -> None:

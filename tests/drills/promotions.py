@@ -55,21 +55,27 @@ class Promotions:
             losses=lambda: succession.promotions,
         ) as scene:
             # As much is told before each cut as between it and the promotion.
+            cut_at = 0
             for turn in scene.blows(2 * number, (0.0, 0.0)):
                 if turn % 2 == 0:
                     time.sleep(scene.rng.uniform(*_PEACE_S))
                     succession.cut()
+                    cut_at = succession.written()
                     scene.struck("cut")
                     continue
                 time.sleep(scene.rng.uniform(*_ALONE_S))
                 if turn % 4 == 1:
                     scene.struck("kill", scene.crew.kill(scene.rng.choice(scene.crew.present())))
+                # More may be written until it is killed; this much is lost at least.
+                lost = succession.written() - cut_at
+                scene.struck("tail_lost", lost > 0)
+                scene.struck("bytes_lost", lost)
                 succession.promote()
                 scene.struck("promotion")
                 time.sleep(scene.rng.uniform(*_WIDOWED_S))
                 succession.bring_back()
             report = scene.report(
-                {"promotion": number, "epochs": number},
+                least_of(self.durability, number),
                 restarts=succession.promotions,
                 forgotten=dict(scene.teller.forgotten),
                 overtaken=len(scene.teller.overtaken),
@@ -83,6 +89,19 @@ class Promotions:
         for key, receipt in scene.teller.receipts.items():
             if receipt.durability != self.durability:
                 yield f"durability: the last receipt of {key} says {receipt.durability}"
+
+
+def least_of(durability: str, number: int) -> Mapping[str, int]:
+    """What has to fall and to show of so many promotions: what was written to the old primary alone is lost.
+
+    Where receipts wait for a replica, few are given without one.
+
+    Args:
+        durability: Of receipts.
+        number: Promotions.
+    """
+    forgotten = 1 if durability.startswith("replicated") else number
+    return {"promotion": number, "epochs": number, "tail_lost": number, "forgotten": forgotten}
 
 
 #: One for each durability, promoted by hand and by Sentinel.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from typing import Any
 
@@ -52,7 +52,7 @@ def refusals(terms: Terms) -> Report:
                     while time.monotonic() < until_s and _refused(valkey) == word:
                         time.sleep(0.05)
                 wait_until(lambda: _refused(valkey) is None, _WAIT_S, f"{word} to be over")
-        return scene.report(dict.fromkeys(_REFUSALS, rounds), restarts=scene.events["LOADING"], alive=True)
+        return scene.report(least_of_refusals(rounds), restarts=scene.events["LOADING"], alive=True)
 
 
 def maxmemory(terms: Terms) -> Report:
@@ -76,7 +76,17 @@ def maxmemory(terms: Terms) -> Report:
             client.delete("ballast")
             scene.struck("crossed_back", not full())
         client.config_set("maxmemory", 0)
-        return scene.report({"crossed": number, "crossed_back": number}, alive=True)
+        return scene.report(least_of_maxmemory(number), alive=True)
+
+
+def least_of_refusals(rounds: int) -> Mapping[str, int]:
+    """What has to fall and to show, where each word is said so many rounds: a fair part of producers is told."""
+    return {**dict.fromkeys(_REFUSALS, rounds), "told": 5 * rounds, "refused": 2 * rounds}
+
+
+def least_of_maxmemory(number: int) -> Mapping[str, int]:
+    """The same for so many crossings, of which one in fifty lasts long enough for a producer to meet it."""
+    return {"crossed": number, "crossed_back": number, "refused": max(1, number // 100)}
 
 
 def _refused(valkey: LastingValkey) -> str | None:

@@ -53,7 +53,7 @@ PACE: Mapping[str, Any] = {
 }
 
 #: Counters of the journal that each report shows.
-_COUNTS = ("lapsed", "stale", "looked_up", "retried", "given_back", "epochs")
+_COUNTS = ("lapsed", "stale", "looked_up", "retried", "given_back", "epochs", "noticed")
 
 
 class Scene:
@@ -192,7 +192,9 @@ class Scene:
         """Wait until all has ended, and hold everything against the books.
 
         Args:
-            least: How often which blow had to fall.
+            least: How often which blow had to fall; also what came of them: counters of the journal, steps of the clock
+                that were noticed (``noticed``), receipts that were lost (``forgotten``), and how often the producer was
+                told that Redis gave no answer (``refused``).
             restarts: How often Redis came back as another process, so that its last moments were in doubt.
             alive: Whether each worker has to show that it hears.
             advised: Whether what dead letters advise is done: replays end, and double nothing.
@@ -220,7 +222,8 @@ class Scene:
         proof = prove(ended, [row for row in books.rows if row.transaction_id not in past], books)
         letters += [] if advised else untrue(self.teller.judged(ended), self.relay, books, self.crew.silent(), restarts)
         letters = list(dict.fromkeys(letters))
-        counts = operator_of(self.relay).overview().counts
+        counts = {**operator_of(self.relay).overview().counts, "noticed": self._noticed()}
+        came = {"forgotten": self.teller.forgotten.total(), "refused": self.teller.refused}
         counted = tally(recorded)
         stuck = [
             sentence for sentence in (*proof.lost, *proof.blocked) if " is still " in sentence or " waits " in sentence
@@ -233,7 +236,7 @@ class Scene:
             if item.status.state == "dead" and not item.status.key.startswith("poor")
         )
         sentences = [
-            *too_few({**counts, **self.events}, least),
+            *too_few({**counts, **came, **self.events}, least),
             *(f"lost: {sentence}" for sentence in gone),
             *self.teller.broken,
             *(f"stuck: {sentence}" for sentence in stuck),
@@ -269,6 +272,11 @@ class Scene:
             },
             sentences=tuple(sentences),
         )
+
+    def _noticed(self) -> int:
+        """How many steps of the clock of Redis were taken off the journal's time."""
+        journal = self.relay.journal()
+        return int(journal.client.hget(journal.key("ground"), "steps") or 0)
 
     def _ids(self) -> list[str]:
         return list(dict.fromkeys([*(receipt.id for receipt in self.teller.receipts.values()), *self.beside]))

@@ -68,6 +68,11 @@ class Succession:
             client.execute_command("CLIENT", "KILL", "TYPE", "replica")
             wait_until(lambda: client.info("replication")["connected_slaves"] == 0, _WAIT_S, "the cut")
 
+    def written(self) -> int:
+        """Bytes that the primary has written for replicas so far, whether or not one is there."""
+        with self._primary.client() as client:
+            return int(client.info("replication")["master_repl_offset"])
+
     def promote(self) -> None:
         """Kill the primary, and have the replica take its place with what it has."""
         self._primary.crash()

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
+from datetime import UTC, datetime
 
 import pytest
 from click.testing import CliRunner
 
+from tests.drills import clocks, promotions, refusals
 from tests.drills.__main__ import drill
 from tests.drills.report import Report, Terms, too_few
 from tests.drills.table import DRILLS
@@ -72,3 +75,43 @@ def test_each_drill_says_what_it_does() -> None:
 
 def test_a_short_form_is_shorter() -> None:
     assert Terms(quick=True).of(1_000, 100) < Terms().of(1_000, 100)
+
+
+#: What each of these drills has to show beside the blows that fall: without it, the blows have struck nothing.
+SHOWN = [
+    ("clock-redis", clocks.least_of_redis(20), {"noticed": 10}),
+    ("clock-redis, short", clocks.least_of_redis(6), {"noticed": 3}),
+    ("clock-workers", clocks.least_of_workers(24), {"noticed": 1}),
+    ("promotions-memory", promotions.least_of("memory", 3), {"tail_lost": 3, "forgotten": 3}),
+    ("promotions-fsync", promotions.least_of("fsync", 2), {"tail_lost": 2, "forgotten": 2}),
+    ("promotions-replicated", promotions.least_of("replicated:1", 3), {"tail_lost": 3, "forgotten": 1}),
+    ("refusals", refusals.least_of_refusals(2), {"told": 10, "refused": 4}),
+    ("refusals, short", refusals.least_of_refusals(1), {"told": 5, "refused": 2}),
+    ("maxmemory", refusals.least_of_maxmemory(1_000), {"refused": 10}),
+    ("maxmemory, short", refusals.least_of_maxmemory(100), {"refused": 1}),
+]
+
+
+@pytest.mark.parametrize(("least", "shown"), [given[1:] for given in SHOWN], ids=[given[0] for given in SHOWN])
+def test_a_drill_whose_blows_fell_and_showed_nothing_is_not_sound(
+    least: Mapping[str, int], shown: Mapping[str, int]
+) -> None:
+    assert list(too_few(least, least)) == []
+    for name, number in shown.items():
+        (sentence,) = too_few({**least, name: number - 1}, least)
+        assert sentence.startswith(f"idle: {name} ")
+
+
+def test_a_worker_whose_log_tells_of_no_other_hour_had_its_clock_set_by_nobody() -> None:
+    begin, end = datetime(2030, 1, 1, 10, tzinfo=UTC), datetime(2030, 1, 1, 10, 5, tzinfo=UTC)
+    lines = [
+        "2030-01-01T10:00:01.000Z INFO start: worker started [worker=vm:1 pool=threads]",
+        "2030-01-01T08:00:01.000Z INFO start: worker started [worker=vm:2 pool=threads]",
+        "2030-01-01T10:10:00.000Z WARNING odd: [worker=vm:5] is no worker here [worker=vm:3]",
+        "2030-01-01T10:04:00.000Z INFO stop: worker stopped [worker=vm:3]",
+        "Traceback (most recent call last):",
+        "",
+    ]
+    assert clocks.astray(lines, begin, end) == {"vm:2", "vm:3"}
+    assert clocks.astray(lines[:1], begin, end) == frozenset()
+    assert [clocks.least_astray(number) for number in (24, 6)] == [3, 1]
