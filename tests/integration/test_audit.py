@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import signal
+import subprocess
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -21,7 +24,7 @@ from blnk_relay.journal.status import moment
 from blnk_relay.sandbox import Faults, Rule
 from blnk_relay.sandbox.books.rows import Status
 from tests.support import fleet
-from tests.support.cli import names, run, section
+from tests.support.cli import names, process, run, section
 from tests.support.counting import wait_for_all
 from tests.support.falsify import changed, falsified, gone
 from tests.support.payments import CURRENCY, hold, payment, poor
@@ -238,6 +241,114 @@ def test_the_place_may_be_kept_in_a_file(audit, shop, tmp_path, monkeypatch):
     assert audit("--resume", "--place", str(path)).code == exits.BAD_INPUT
     for given in (("--since", "1h"), ("--ours", "order-")):
         assert audit("--resume", *given).code == exits.BAD_INPUT
+
+
+@pytest.mark.parametrize("named", ["nowhere/place.json", "", "x" * 255])
+def test_a_file_that_cannot_keep_the_place_is_bad_input_before_anything_is_asked(audit, shop, tmp_path, named):
+    """A traceback would end with exit code 1, which means that something differs."""
+    stage, _ = shop
+    before = len(stage.sandbox.requests_seen())
+    path = str(tmp_path / named) if named else ""
+    ran = audit("--since", "1h", "--place", path, "--json")
+    assert (ran.code, ran.json["error"]["type"]) == (exits.BAD_INPUT, "BadInput")
+    assert "cannot be kept in the file" in ran.err
+    assert "leave out --place" in ran.err
+    assert len(stage.sandbox.requests_seen()) == before
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_file_that_may_not_be_read_is_not_taken_for_one_without_a_place(audit, tmp_path, monkeypatch):
+    path = tmp_path / "place.json"
+    path.write_text("{}", encoding="utf-8")
+
+    def denied(*_: object, **__: object) -> str:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "read_text", denied)
+    ran = audit("--resume", "--place", str(path))
+    assert (ran.code, "cannot be read (Permission denied)" in ran.err) == (exits.BAD_INPUT, True)
+
+
+@contextmanager
+def full_after(monkeypatch: pytest.MonkeyPatch, folder: Path, places: int) -> Iterator[None]:
+    """A disk that takes so many places and no more."""
+    write, taken = Path.write_text, 0
+
+    def written(self: Path, *args: Any, **kwargs: Any) -> int:
+        nonlocal taken
+        if self.parent == folder:
+            taken += 1
+            if taken > places:
+                write(self, "{", encoding="utf-8")
+                raise OSError(28, "No space left on device")
+        return write(self, *args, **kwargs)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "write_text", written)
+        yield
+
+
+def test_a_disk_that_fills_meanwhile_ends_the_audit_which_tells_what_it_found(audit, shop, tmp_path, monkeypatch):
+    stage, relay = shop
+    monkeypatch.setattr("blnk_relay.audit.audit.MOST_INTENTS", 3)
+    path = tmp_path / "place.json"
+    with full_after(monkeypatch, tmp_path, 2):
+        ran = audit("--since", "1h", "--place", str(path), "--json")
+    assert ran.code == exits.UNREAD, ran.err
+    assert (ran.json["whole"], ran.json["compared"]) == (False, {"done": 6})
+    assert "No space left on device" in ran.json["stopped"]
+    assert f"Its place is kept in the file {path}; go on with --resume --place {path}." in ran.err
+    # What was kept before is whole, and all is compared from there.
+    assert [one.name for one in tmp_path.iterdir()] == ["place.json"]
+    ran = audit("--resume", "--place", str(path), "--json")
+    assert (ran.code, ran.json["compared"]) == (exits.OK, {"done": PAID, "dead": 1})
+    with (
+        falsified(stage.sandbox, gone(first_ended(relay, 1)[0].transaction_id)),
+        full_after(monkeypatch, tmp_path, 1),
+    ):
+        ran = audit("--since", "1h", "--place", str(path))
+    assert (ran.code, "No space left" in ran.err) == (exits.DIFFERENT, True)
+    path.unlink()
+    with full_after(monkeypatch, tmp_path, 0):
+        ran = audit("--since", "1h", "--place", str(path))
+    assert (ran.code, "nothing was compared" in ran.err) == (exits.BAD_INPUT, True)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_ctrl_c_ends_an_audit_between_two_reads_which_says_how_to_go_on(audit, shop):
+    """It is the process of a terminal, and waits long between two reads."""
+    _, relay = shop
+    audited = Audited(relay.journal())
+    audited.forget_place("operator")
+    with process(
+        "audit", "--rate", "0.05", "--since", "1h", "--json", stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as auditing:
+        wait_until(lambda: audited.place("operator"), 20, "a place")
+        auditing.send_signal(signal.SIGINT)
+        out, err = auditing.communicate(timeout=20)
+    assert auditing.returncode == exits.INTERRUPTED, err
+    document = json.loads(out)
+    assert (document["whole"], document["stopped"]) == (False, "it was told to stop")
+    assert "Its place is kept in the journal; go on with --resume." in err
+    assert audit("--resume").code == exits.OK
+
+
+def test_ctrl_c_once_more_ends_it_at_once_and_the_place_is_told_all_the_same(audit, tmp_path, monkeypatch):
+    def interrupted(*_: object) -> Iterator[Any]:
+        raise KeyboardInterrupt
+        yield
+
+    path = tmp_path / "place.json"
+    with monkeypatch.context() as patched:
+        patched.setattr("blnk_relay.audit.audit.Audit._intents", interrupted)
+        ran = audit("--since", "1h", "--place", str(path))
+        # This one is no generator: it ends before any place is kept.
+        patched.setattr("blnk_relay.audit.audit.Audit.run", lambda *_: next(interrupted()))
+        before = audit("--since", "1h", "--place", str(tmp_path / "other.json"))
+    assert (ran.code, before.code) == (exits.INTERRUPTED, exits.INTERRUPTED)
+    assert f"Its place is kept in the file {path}; go on with --resume --place {path}." in ran.err
+    assert "place" not in before.err
+    assert audit("--resume", "--place", str(path)).code == exits.OK
 
 
 def test_reads_come_no_faster_than_the_rate(shop):

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
-import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,6 +14,7 @@ import click
 
 from worker.cli import exits
 from worker.cli.access import opened
+from worker.cli.interrupt import Stop
 from worker.cli.options import example, json_option, who_option
 from worker.cli.output import clock, emit, plain, progress, remark, say, several, stamp, table
 from worker.cli.spans import Since, Time, since_at
@@ -31,7 +34,13 @@ PATIENCE_S = 60.0
 #: Under which an operator's audits keep their place in a journal.
 WHO = "operator"
 
+#: What to do where a file cannot keep a place.
+_ELSEWHERE = "Name a file in a folder that is there, can be written to and has room, or leave out --place."
+
 _DIFFERENCES = ("difference", "intent", "id", "reference", "the journal says", "the ledger shows", "what to do")
+
+#: Within this a wait between two reads sees that somebody wants it to end.
+_NOTICE_S = 0.1
 
 #: Characters of a file that keeps a place, at most.
 _MOST_KEPT = 10_000_000
@@ -90,7 +99,7 @@ def audit(
     do (docs/production.md). Exit codes: 0 nothing differs, 1 something does, 6 nothing does in what could be read, and
     not all could.
     """
-    from blnk_relay.audit import nothing_to_compare
+    from blnk_relay.audit import Stopped, nothing_to_compare
     from worker.audit.opening import opened as opened_audit
     from worker.telemetry import Telemetry
 
@@ -99,7 +108,9 @@ def audit(
             "--resume goes on with the times and beginnings of references that the audit began with: "
             "leave out --since, --until, --ours."
         )
-    with opened() as access:
+    keeper = _Keeper(path)
+    keeper.check()
+    with opened() as access, keeper.told_of(), Stop() as stop:
         journal = access.operator.journals.of(_target(access.settings, target))
         now = access.operator.now(journal.target)
         begin = since_at(timedelta(days=1) if since is None else since, now) or now
@@ -107,7 +118,7 @@ def audit(
             raise click.UsageError(f"{why}.")
         if (other := journal.foreign()) is not None:
             raise other
-        keeper = _Keeper(path)
+        keeper.again = f" --target {journal.target}" if len(access.settings.ledgers) > 1 else ""
         with (
             opened_audit(
                 access.settings,
@@ -115,22 +126,31 @@ def audit(
                 Telemetry(access.settings),
                 rate=rate,
                 patience_s=patience,
-                pause=threading.Event().wait,
+                pause=_pause(stop),
                 ours=ours,
                 keep=lambda place: keeper.keep(made.journal, place),
                 say=remark,
+                each_second=_ending(stop),
             ) as made,
             progress("comparing", None) as step,
         ):
             keeper.step = step
             place = keeper.place(made.journal) if resume else made.audit.begin(begin, until)
-            report = access.operator.audit(journal.target, lambda: made.audit.run(place), who=who, resumed=resume)
+            try:
+                report = access.operator.audit(journal.target, lambda: made.audit.run(place), who=who, resumed=resume)
+            except Stopped as stopped:
+                # The place at which it begins could not be kept, so nothing was read yet.
+                raise exits.BadInput(f"nothing was compared: {stopped}. {_ELSEWHERE}") from None
             if report.whole:
                 keeper.forget(made.journal)
     if as_json:
         emit(report_json(report))
     else:
-        show_report(report, journal, path)
+        show_report(report, journal)
+    if report.stopped:
+        remark(f"It is not through: {report.stopped}. {keeper.how_to_go_on()}")
+    if stop.asked and report.stopped:
+        exits.leave(exits.INTERRUPTED)
     exits.leave(exits.DIFFERENT if not report.clean else exits.OK if report.complete else exits.UNREAD)
 
 
@@ -140,22 +160,99 @@ def _target(settings: Settings, target: str | None) -> str:
     return next(iter(settings.ledgers)) if target is None else target
 
 
+def _pause(stop: Stop) -> Callable[[float], bool]:
+    """Waits so many seconds, and says whether to end; a Ctrl-C ends the wait, too."""
+
+    def pause(seconds: float) -> bool:
+        end_s = time.monotonic() + seconds
+        while not stop.asked and (left_s := end_s - time.monotonic()) > 0:
+            time.sleep(min(left_s, _NOTICE_S))
+        return stop.asked
+
+    return pause
+
+
+def _ending(stop: Stop) -> Callable[[], None]:
+    """Ends an audit that somebody has interrupted, where it waits for nothing."""
+    from blnk_relay.audit import Stopped
+
+    def look() -> None:
+        if stop.asked:
+            raise Stopped("it was told to stop")
+
+    return look
+
+
 class _Keeper:
-    """Keeps the place of an audit: in the journal, or in a file."""
+    """Keeps the place of an audit: in the journal, or in a file.
+
+    Attributes:
+        step: Told how many intents more were compared.
+        again: What has to be given besides to go on.
+    """
 
     def __init__(self, path: str | None) -> None:
         self._path = None if path is None else Path(path)
+        self._kept = False
         self._shown = 0
         self.step: Any = lambda _: None
+        self.again = ""
+
+    @property
+    def _where(self) -> str:
+        return "the journal" if self._path is None else f"the file {plain(self._path)}"
+
+    def how_to_go_on(self) -> str:
+        """Where the place is kept, and how to go on from it."""
+        place = f" --place {plain(self._path)}" if self._path is not None else ""
+        return f"Its place is kept in {self._where}; go on with --resume{self.again}{place}."
+
+    @contextmanager
+    def told_of(self) -> Iterator[None]:
+        """Whoever interrupts the block at once is told how to go on, where that is possible."""
+        try:
+            yield
+        except (KeyboardInterrupt, SystemExit):
+            if self._kept:
+                remark(f"The audit is not through. {self.how_to_go_on()}")
+            raise
+
+    def check(self) -> None:
+        """Try whether the place can be kept, before anything is asked of anybody.
+
+        Raises:
+            BadInput: It cannot.
+        """
+        if self._path is None:
+            return
+        try:
+            half = _half(self._path)
+            half.touch()
+            half.unlink()
+        except (OSError, ValueError) as error:
+            raise exits.BadInput(f"{self._unkept(error)}. {_ELSEWHERE}") from None
 
     def keep(self, journal: Audited, place: Place) -> None:
+        """Keep a place; what was kept before stays where that fails.
+
+        Raises:
+            Stopped: It cannot be kept in its file.
+        """
+        from blnk_relay.audit import Stopped
+
         if self._path is None:
             journal.keep_place(WHO, place.kept())
         else:
-            # Whole or not at all.
-            half = self._path.with_name(self._path.name + ".part")
-            half.write_text(json.dumps(place.kept()), encoding="utf-8")
-            half.replace(self._path)
+            half = _half(self._path)
+            try:
+                # Whole or not at all.
+                half.write_text(json.dumps(place.kept()), encoding="utf-8")
+                half.replace(self._path)
+            except OSError as error:
+                with suppress(OSError):
+                    half.unlink()
+                raise Stopped(self._unkept(error)) from None
+        self._kept = True
         compared = place.report.compared.total()
         self.step(compared - self._shown)
         self._shown = compared
@@ -168,28 +265,52 @@ class _Keeper:
         """
         from blnk_relay.audit import Place
 
-        where = "the journal" if self._path is None else f"the file {plain(self._path)}"
         kept: Any = journal.place(WHO)
         if self._path is not None:
             try:
                 text = self._path.read_text(encoding="utf-8")
                 kept = json.loads(text) if len(text) <= _MOST_KEPT else None
-            except (OSError, ValueError):
+            except (FileNotFoundError, ValueError):
                 kept = None
+            except OSError as error:
+                raise exits.BadInput(
+                    f"{self._where}, in which the place of an audit is kept, cannot be read "
+                    f"({error.strerror or error}): see to who may read it, or begin with --since."
+                ) from None
         try:
             place = Place.from_kept(kept)
         except (KeyError, TypeError, ValueError, AttributeError):
-            raise exits.BadInput(f"{where} keeps no place of an audit to go on from: begin with --since.") from None
+            raise exits.BadInput(
+                f"{self._where} keeps no place of an audit to go on from: begin with --since."
+            ) from None
         if place.report.target != journal.target:
-            raise exits.BadInput(f"{where} keeps the place of an audit of target {plain(place.report.target)!r}.")
+            raise exits.BadInput(f"{self._where} keeps the place of an audit of target {plain(place.report.target)!r}.")
         self._shown = place.report.compared.total()
+        self._kept = True
         return place
 
     def forget(self, journal: Audited) -> None:
+        self._kept = False
         if self._path is None:
             journal.forget_place(WHO)
         else:
-            self._path.unlink(missing_ok=True)
+            try:
+                self._path.unlink(missing_ok=True)
+            except OSError as error:
+                remark(f"The audit is through; {self._where} cannot be removed ({error.strerror or error}): remove it.")
+
+    def _unkept(self, error: OSError | ValueError) -> str:
+        why = error.strerror if isinstance(error, OSError) else None
+        return f"the place of the audit cannot be kept in {self._where} ({why or error})"
+
+
+def _half(path: Path) -> Path:
+    """Where a place is written before it takes that of the one before.
+
+    Raises:
+        ValueError: The path names nothing.
+    """
+    return path.with_name(path.name + ".part")
 
 
 def report_json(report: Report) -> dict[str, Any]:
@@ -216,7 +337,7 @@ def report_json(report: Report) -> dict[str, Any]:
     }
 
 
-def show_report(report: Report, journal: Journal, path: str | None) -> None:
+def show_report(report: Report, journal: Journal) -> None:
     """What an audit found, for people."""
     rows = [
         (
@@ -243,10 +364,6 @@ def show_report(report: Report, journal: Journal, path: str | None) -> None:
             f"what is finished for {hours:g} hours (BLNK_RELAY_RETENTION_S), and of the rest their keys alone."
         )
     say(report_in_words(report))
-    if report.stopped:
-        place = f" --place {plain(path)}" if path else ""
-        kept = f"Its place is kept in {plain(path) if path else 'the journal'}"
-        remark(f"It is not through: {report.stopped}. {kept}; go on with --resume{place}.")
 
 
 def report_in_words(report: Report) -> str:
