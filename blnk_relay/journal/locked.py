@@ -1,6 +1,7 @@
-"""Open intents whose encryption key is not at hand: whoever lacks it leaves them where they are, in front of others.
+"""Intents whose encryption key is not at hand: open ones, and dead letters.
 
-So a look at the front of each line finds them, however many intents there are behind.
+Whoever lacks the key of an open one leaves it where it is, in front of others. So a look at the front of each line
+finds them, however many intents there are behind. Letters lie in no line: the oldest and the newest are looked at.
 """
 
 from __future__ import annotations
@@ -9,11 +10,16 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 
 from blnk_relay.journal.flows import Ask, Flow
+from blnk_relay.journal.journal import Journal
 from blnk_relay.journal.seal import keys_in
 from blnk_relay.settings import CONFIRM_LANE
 
 #: Intents that are looked at in front of each line.
 FRONT = 10
+
+#: Dead letters that are looked at from each end: the oldest are those of a key that was given up, the newest those of
+#: one that is not known here yet.
+ENDS = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +37,57 @@ class Locked:
     key: str
     count: int
     due_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class LockedLetters:
+    """Dead letters that need a key which is not at hand.
+
+    Attributes:
+        count: How many they are, of those that were looked at.
+        keys: Names of the keys.
+        whole: Whether all letters were looked at.
+    """
+
+    count: int = 0
+    keys: tuple[str, ...] = ()
+    whole: bool = True
+
+
+def locked_letters(journal: Journal) -> LockedLetters:
+    """Dead letters of a journal that cannot be read with the keys that are at hand.
+
+    Raises:
+        JournalUnavailable: Redis did not answer.
+    """
+    return journal.drive(locked_letters_flow(journal.prefix, journal.seal.keys().names))
+
+
+def locked_letters_flow(prefix: str, held: Collection[str]) -> Flow[LockedLetters]:
+    """Dead letters that cannot be read here; two trips, and a bounded number of commands.
+
+    Args:
+        prefix: Of the journal.
+        held: Names of the keys that are at hand.
+    """
+    dead = f"{prefix}dead"
+    number, oldest, newest = yield Ask((("ZCARD", dead), ("ZRANGE", dead, 0, ENDS - 1), ("ZRANGE", dead, -ENDS, -1)))
+    ids = list(dict.fromkeys((*oldest, *newest)))
+    if not ids:
+        return LockedLetters()
+    sealed = yield Ask(tuple(("HGET", f"{prefix}intent:{id_}", "sealed") for id_ in ids), whole=False)
+    return locked_letters_of([text or "" for text in sealed], held, number)
+
+
+def locked_letters_of(sealed: Sequence[str], held: Collection[str], number: int) -> LockedLetters:
+    """The same, of what letters are sealed with, and of how many letters there are. Pure.
+
+    Example:
+        >>> locked_letters_of(["k1.ab", "", "k2.cd", "k1.ab k2.cd"], ["k2.cd"], 9)
+        LockedLetters(count=2, keys=('k1.ab',), whole=False)
+    """
+    lacking = [keys for text in sealed if (keys := set(keys_in(text)) - set(held))]
+    return LockedLetters(len(lacking), tuple(sorted(set[str]().union(*lacking))), len(sealed) >= number)
 
 
 def locked_flow(prefix: str, lanes: Sequence[str], held: Collection[str], now_ms: int) -> Flow[tuple[Locked, ...]]:

@@ -13,7 +13,7 @@ import pytest
 
 from blnk_relay import GateView, LaneDepth, Overview, Pause, Settings, Target
 from blnk_relay.journal import shape
-from blnk_relay.journal.locked import Locked
+from blnk_relay.journal.locked import Locked, LockedLetters
 from blnk_relay.journal.shape import Program
 from blnk_relay.journal.tried import COMMANDS, NOT_ASKED, READ_GROUP, Access
 from blnk_relay.journal.vitals import JournalVitals, Replica, ServerVitals
@@ -209,6 +209,14 @@ CASES: list[tuple[Callable[[], Finding], Level, str]] = [
     (lambda: journals.encryption(JOURNAL), WELL, "none that"),
     (lambda: journals.encryption(replace(JOURNAL, locked=(LOCKED,))), FAIL, "key k1 (check 0123abcd)"),
     (lambda: journals.encryption(replace(JOURNAL, locked=(replace(LOCKED, due_s=1.0),))), FAIL, "5 open intents"),
+    (lambda: journals.encryption(JOURNAL, LockedLetters()), WELL, "none that"),
+    (lambda: journals.encryption(JOURNAL, LockedLetters(1, ("k1.0123abcd",))), WARN, "1 dead letter needs encryption"),
+    (
+        lambda: journals.encryption(JOURNAL, LockedLetters(1_200, ("k1", "k2"), whole=False)),
+        WARN,
+        "1,200 dead letters at",
+    ),
+    (lambda: journals.encryption(replace(JOURNAL, locked=(LOCKED,)), LockedLetters(3, ("k1",))), FAIL, "; 3 dead"),
     (lambda: journals.gates(JOURNAL), WELL, "all open"),
     (lambda: journals.gates(journal(gates=(gate("slowed"),))), WELL, "slowed: write"),
     (lambda: journals.gates(journal(gates=(gate("paused"),))), FAIL, "PROXY_403"),
@@ -226,6 +234,7 @@ CASES: list[tuple[Callable[[], Finding], Level, str]] = [
     (lambda: journals.readable(replace(JOURNAL, failure="Redis is away")), FAIL, "away"),
     (lambda: journals.writes(Access("default")), WELL, "takes writes"),
     (lambda: journals.writes(Access("default", failure="it takes none")), FAIL, "it takes none"),
+    (lambda: journals.writes(Access("default", failure="it takes none")), FAIL, "a snapshot that failed"),
     (lambda: journals.writes(Access("default", refused=("xadd",))), FAIL, "+xadd"),
     (lambda: journals.secret(Access("default")), WELL, "none yet"),
     (lambda: journals.secret(Access("default", under="k1.0123abcd")), WELL, "at hand"),

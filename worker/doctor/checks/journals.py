@@ -8,6 +8,7 @@ from blnk_relay.bell import queue_of
 from blnk_relay.environment import PREFIX
 from blnk_relay.errors import key_in_words
 from blnk_relay.journal import shape
+from blnk_relay.journal.locked import LockedLetters
 from blnk_relay.journal.tried import Access
 from blnk_relay.journal.troubles import (
     BEHIND_S,
@@ -93,17 +94,29 @@ def programs(journal: JournalVitals) -> Finding:
     return about.ok(saw)
 
 
-def encryption(journal: JournalVitals) -> Finding:
-    """Whether what is open can be read with the keys that are at hand."""
+def encryption(journal: JournalVitals, letters: LockedLetters | None = None) -> Finding:
+    """Whether what is open, and what waits for a human, can be read with the keys that are at hand."""
     about = About(
         "encryption",
         f"target {journal.target}",
-        "keys that the first intents of each lane need",
+        "keys that the first intents of each lane and dead letters need",
         runbook("encryption-key"),
     )
+    told = "" if letters is None or not letters.count else _locked_letters(letters)
     if trouble := key_trouble(journal):
-        return about.failure(trouble.saw, trouble.why, trouble.mend)
+        return about.failure(f"{trouble.saw}{told and f'; {told}'}", trouble.why, trouble.mend)
+    if told:
+        why = "nobody can read here what they were; with a new reference none can be replayed, and others stand still"
+        mend = f"give it back, behind the others in {PREFIX}ENCRYPTION_KEYS, before they are replayed; or discard them"
+        return about.warning(told, why, mend)
     return about.ok("none that is not at hand")
+
+
+def _locked_letters(letters: LockedLetters) -> str:
+    number = "1 dead letter" if letters.count == 1 else f"{letters.count:,} dead letters"
+    least, needs = "" if letters.whole else " at least", "needs" if letters.count == 1 else "need"
+    keys = " and ".join(map(key_in_words, letters.keys))
+    return f"{number}{least} {needs} encryption key {keys}, which is not in the settings here"
 
 
 def lanes(journal: JournalVitals, broker: BrokerFacts | None, settings: Settings) -> Iterator[Finding]:
@@ -212,7 +225,8 @@ def writes(access: Access) -> Finding:
     looked_at = "a script that could write, and asks for the rights of its user instead"
     about = About("writes", f"target {access.target}", looked_at, REDIS)
     if access.failure:
-        return about.failure(access.failure, "nothing is accepted or posted for this target", "see the sentence")
+        mend = "see the sentence; INFO of that server says why it refuses: a snapshot that failed, too few replicas …"
+        return about.failure(access.failure, "nothing is accepted or posted for this target", mend)
     if access.refused:
         why = "what needs it fails, some of it half way: an end may be recorded of which nobody is told"
         mend = f"allow it {' '.join(f'+{command}' for command in access.refused)} in its ACL"
