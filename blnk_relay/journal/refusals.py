@@ -31,6 +31,9 @@ _LASTING: tuple[tuple[type[Exception], str], ...] = (
     (errors.ClusterCrossSlotError, f"{URL} is a Redis Cluster, which would have to spread this over nodes"),
 )
 
+_REPLICA = f"Redis does not take writes, because it is a replica; after a failover {URL} may have to change"
+_ORPHAN = f"Redis is a replica that has lost its primary; after a failover {URL} may have to change"
+
 _PASSING: tuple[tuple[type[Exception], str], ...] = (
     (
         SlotAway,
@@ -39,24 +42,20 @@ _PASSING: tuple[tuple[type[Exception], str], ...] = (
     ),
     (NotWritable, "the server that it came to does not take writes, or has the journal no longer"),
     (ServerNotFound, f"nobody named by {URL} knows where its server is now"),
-    (
-        errors.ReadOnlyError,
-        f"Redis does not take writes, because it is a replica; after a failover {URL} may have to change",
-    ),
+    (errors.ReadOnlyError, _REPLICA),
     (errors.OutOfMemoryError, "Redis is full: raise its maxmemory, or let workers empty the journal"),
     (errors.BusyLoadingError, "Redis is still loading its data"),
     # A sort of ClusterDownError to the client, but no matter of a cluster.
-    (
-        errors.MasterDownError,
-        f"Redis is a replica that has lost its primary; after a failover {URL} may have to change",
-    ),
+    (errors.MasterDownError, _ORPHAN),
     (errors.ClusterDownError, "the Redis Cluster is down"),
     (errors.MaxConnectionsError, _ALL_IN_USE),
     (errors.TimeoutError, f"Redis gave no answer in time ({PREFIX}REDIS_TIMEOUT_S)"),
 )
 
-#: The first word of an answer for which the client has no class.
+#: The first word of an answer for which the client has no class, or which ended its connection.
 _WORDS = {
+    "READONLY": _REPLICA,
+    "MASTERDOWN": _ORPHAN,
     "NOREPLICAS": "Redis does not take writes, because too few replicas are connected to it",
     "MISCONF": "Redis does not take writes, because it cannot save to its disk",
     "BUSY": "Redis is busy with a script",
@@ -113,11 +112,11 @@ def told(error: Exception, doing: str = "", variable: str = URL) -> str:
         'what was enqueued is not known to be recorded, because Redis is full: raise'
     """
     what, then = _DOING.get(doing, _ELSE)
-    word = str(error).split(" ", 1)[0] if isinstance(error, errors.ResponseError) else ""
+    word = str(error).split(" ", 1)[0] if isinstance(error, errors.ResponseError | NotWritable) else ""
     word = word if word.isascii() and word.isupper() and word.isalpha() else ""
     lasting = _first(_LASTING, error) or _LASTING_WORDS.get(word, "") or _by_text(_LASTING_TEXTS, error)
     why = (
-        lasting or _first(_PASSING, error) or _WORDS.get(word) or _unreachable(error) or "Redis answered with an error"
+        lasting or _WORDS.get(word) or _first(_PASSING, error) or _unreachable(error) or "Redis answered with an error"
     )
     kind = f"{type(error).__name__}{' ' + word if word else ''}"
     # The sentences are written for the one address that most have.

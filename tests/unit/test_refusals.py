@@ -8,6 +8,7 @@ import pytest
 from redis import exceptions as errors
 
 from blnk_relay.journal.refusals import told
+from blnk_relay.transport.sockets import NotWritable
 
 LASTING = [
     (errors.AuthenticationError("WRONGPASS invalid username-password pair"), "refused the user name or the password"),
@@ -28,6 +29,12 @@ PASSING = [
     (errors.MasterDownError("MASTERDOWN Link with MASTER is down"), "a replica that has lost its primary"),
     (errors.ResponseError("NOREPLICAS Not enough good replicas to write."), "too few replicas"),
     (errors.ResponseError("MISCONF Redis is configured to save RDB snapshots"), "cannot save to its disk"),
+    # The connection was ended for it, and its first word kept.
+    (NotWritable("MISCONF"), "cannot save to its disk (NotWritable MISCONF)"),
+    (NotWritable("NOREPLICAS"), "too few replicas"),
+    (NotWritable("READONLY"), "because it is a replica"),
+    (NotWritable("MASTERDOWN"), "a replica that has lost its primary"),
+    (NotWritable("UNBLOCKED"), "does not take writes, or has the journal no longer"),
     (errors.ResponseError("BUSY Redis is busy running a script."), "busy with a script"),
     (errors.MaxConnectionsError("Too many connections"), "all connections of this process"),
     (errors.ConnectionError("No connection available."), "all connections of this process to Redis are in use"),
