@@ -88,7 +88,7 @@ class SimLedger:
     def act(self, request: WireRequest, fault: Fault | None) -> tuple[Any, bytes, Delivery]:
         """What it does with a request that has arrived: its answer, the bytes of it, and what becomes of them."""
         self.catch_up()
-        self._next.fault = fault
+        self._next.fault, self._next.struck = fault, False
         exchange = self.edge.open(request)
         answer = self.edge.act(exchange)
         self.edge.close(exchange, answer)
@@ -116,6 +116,7 @@ class Strike:
         doubled: More than one answer comes back.
         before: Called before anything leaves (a crash, a freeze).
         after: Called after it has arrived and before the answer is there.
+        met: Called as it meets its fault, with whether that suits it: one that does not befalls nothing.
     """
 
     fault: Fault | None = None
@@ -124,6 +125,7 @@ class Strike:
     doubled: bool = False
     before: Callable[[], None] = field(default=lambda: None)
     after: Callable[[], None] = field(default=lambda: None)
+    met: Callable[[bool], None] = field(default=lambda _: None)
 
 
 class _Answer:
@@ -186,6 +188,8 @@ class SimWire:
         def arrive() -> None:
             nonlocal answer
             answer = ledger.act(request, strike.fault)
+            if strike.fault is not None:
+                strike.met(ledger.struck)
             if write:
                 acted = strike.fault is None or not ledger.struck or strike.fault.kind.acts
                 ledger.writes.append(Delivered(intent, one.now_s, answer[0].status, acted))

@@ -37,6 +37,7 @@ class Tally:
         intents: How many were enqueued.
         kinds: How often each kind was.
         struck: How often what befell.
+        struck_trips: How often something befell a trip, by what was aimed at.
         failed: What is wrong with each seed that failed.
     """
 
@@ -45,6 +46,7 @@ class Tally:
     intents: int = 0
     kinds: Counter[str] = field(default_factory=Counter)
     struck: Counter[str] = field(default_factory=Counter)
+    struck_trips: Counter[str] = field(default_factory=Counter)
     failed: dict[int, list[str]] = field(default_factory=dict)
 
     def add(self, ended: Ended) -> None:
@@ -53,6 +55,7 @@ class Tally:
         self.intents += ended.intents
         self.kinds.update(ended.kinds)
         self.struck.update(ended.struck)
+        self.struck_trips.update(ended.struck_trips)
         if ended.problems:
             self.failed[ended.plan.seed] = ended.problems
 
@@ -62,6 +65,7 @@ class Tally:
         self.intents += other.intents
         self.kinds += other.kinds
         self.struck += other.struck
+        self.struck_trips += other.struck_trips
         self.failed |= other.failed
 
     def line(self) -> dict[str, Any]:
@@ -76,6 +80,7 @@ class Tally:
             **{sort: sorts[sort] for sort in SORTS},
             "kinds": dict(self.kinds.most_common()),
             "struck": dict(self.struck.most_common()),
+            "struck_trips": dict(self.struck_trips.most_common()),
         }
 
 

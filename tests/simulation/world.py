@@ -381,6 +381,7 @@ class Ended:
         problems: What is wrong with it; empty for a run that keeps the promise.
         story: What happened, line by line.
         struck: How often what has befallen.
+        struck_trips: How often something has befallen a trip, by what the plan aims at.
         kinds: Kinds of what was enqueued.
         intents: How many there were.
         trips: How many trips to the server were made.
@@ -391,6 +392,7 @@ class Ended:
     problems: list[str]
     story: list[str]
     struck: Counter[str]
+    struck_trips: Counter[str]
     kinds: set[str]
     intents: int
     trips: int
@@ -439,10 +441,13 @@ class World:
         self._ring: dict[int, int] = {}
         self._trips = self._protected_from = 0
         self.struck: Counter[str] = Counter()
+        self.struck_trips: Counter[str] = Counter()
         self.problems: list[str] = []
         self._seen: Counter[str] = Counter()
         self._on: dict[tuple[str, int], Event] = {
-            (event.on, event.nth): event for event in plan.events if event.on != "time"
+            (f"write of {event.of}" if event.on == "write of" else event.on, event.nth): event
+            for event in plan.events
+            if event.on != "time"
         }
         #: The loss that comes when all is over, of all that came after so many trips.
         self._at_the_end = next((event for event in plan.events if event.on == "end"), None)
@@ -450,6 +455,8 @@ class World:
         self._process: Process | None = None
         self.workers: list[Worker] = []
         self.stories: list[Told] = []
+        #: Number of the story of each intent, by its id.
+        self._story_of: dict[str, int] = {}
         self.receipts: dict[str, Receipt] = {}
         #: Keys of receipts whose record a loss took: what is recorded under them since is not what they are for.
         self.taken: set[str] = set()
@@ -571,10 +578,15 @@ class World:
     def strike(self, write: bool, read_s: float) -> Strike:
         """What befalls an exchange with the ledger, whose answer is waited for that long."""
         event = self._befalls("write" if write else "read") if self.faulty else None
+        if write and self.faulty:
+            aimed = self._befalls(f"write of {self._story_of.get(_intent(), '')}")
+            event = event or aimed
         if event is None:
             return Strike()
         actor = current()
-        self._note(event, f"{actor.process} {actor.name}")
+        where = f"{actor.process} {actor.name}"
+        if not event.what.startswith("ledger "):
+            self._note(event, where)
         strike = Strike(
             before=lambda: self._hurt(actor.process, event, "before"),
             after=lambda: self._hurt(actor.process, event, "after"),
@@ -587,6 +599,9 @@ class World:
                 most_s = self.settings.read_lag_s - self.ledger.core.options.read_lag_s
                 seconds = min(seconds, 0.95 * most_s)
             strike.fault = Fault.of(what.removeprefix("ledger "), seconds)
+            strike.met = lambda suits: (
+                self._note(event, where) if suits else self.say(f"*** {event} -- {where}: does not suit the request")
+            )
         elif what in {"unsent", "lose request", "lose answer"}:
             strike.lose = what.removeprefix("lose ")
         elif what.endswith("late"):
@@ -615,7 +630,10 @@ class World:
         return self._on.get((on, self._seen[on]))
 
     def _note(self, event: Event, where: str) -> None:
-        self.struck[event.on.partition(" ")[0] + " " + event.what] += 1
+        on = event.on.partition(" ")[0]
+        self.struck[f"{on} {event.what}"] += 1
+        if on == "trip":
+            self.struck_trips[event.on.removeprefix("trip ")] += 1
         self.say(f"*** {event} -- {where}")
 
     def _hurt(self, process: Process, event: Event, when: str) -> None:
@@ -856,7 +874,8 @@ class World:
             clockwork.use(None)
         kinds = {item.intent.kind for told in self.stories for item in told.items}
         number = sum(len(told.items) for told in self.stories)
-        return Ended(self.plan, self.problems, self.story, self.struck, kinds, number, self.valkey.sent, self._steps)
+        struck = self.struck, self.struck_trips
+        return Ended(self.plan, self.problems, self.story, *struck, kinds, number, self.valkey.sent, self._steps)
 
     def _play(self) -> None:
         hub = self.hub
@@ -901,6 +920,7 @@ class World:
             rng = random.Random(planned.choice)
             told = {**STORIES, **RIVALS}[planned.story].tell(rng, f"s{number}", self._prepared, self.given["links"])
             self.stories.append(told)
+            self._story_of |= {id_of(DEFAULT_TARGET, item.key): number for item in told.items}
         # A journal that is in use: of one that is lost whole, before anybody had worked with it, nothing can tell that
         # it was ever there.
         self.observer.sweep()
