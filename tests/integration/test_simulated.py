@@ -202,6 +202,8 @@ def test_seeds_that_are_kept_stand_for_the_plans_that_they_have_always_stood_for
         ("transaction-queue", Event("write", 1, "ledger batch_locked"), 0),
         ("transaction.split", Event("write", 1, "ledger batch_locked"), 1),
         ("transaction-skip", Event("write", 1, "ledger vanish"), 0),
+        # Nobody has used its reference before.
+        ("transaction-skip", Event("write", 1, "ledger 500_duplicate"), 0),
     ],
 )
 def test_what_does_not_suit_its_request_is_not_counted(story, event, times):
@@ -210,6 +212,14 @@ def test_what_does_not_suit_its_request_is_not_counted(story, event, times):
     assert (ended.problems, ended.struck.total()) == ([], times)
     [line] = [line for line in ended.story if "***" in line]
     assert line.endswith("does not suit the request") == (not times)
+
+
+@pytest.mark.parametrize(("story", "late"), [("transaction-skip", 0.65), ("transaction.bulk-skip", 0.85)])
+def test_a_repeat_races_with_what_has_arrived_and_is_not_shown_yet(story, late):
+    events = (Event("write of", 1, "late", late), Event("write of", 2, "ledger 500_duplicate"))
+    with playing() as one:
+        ended = one(Plan(1, {"brisk": True, "read_lag_s": 20.0}, (Planned(story, 0.5, 1),), events))
+    assert (ended.problems, ended.struck["write ledger 500_duplicate"]) == ([], 1)
 
 
 @pytest.mark.parametrize(("of", "times"), [(0, 0), (1, 1), (2, 0)])

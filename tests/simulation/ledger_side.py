@@ -30,6 +30,9 @@ from worker.ledger.wire import MORE_THAN_AN_ANSWER, _response
 
 _ROUTES = build_routes()
 
+#: What is answered to whoever comes second with a reference, where both have raced.
+_LOST_A_RACE = b"Failed to record transaction"
+
 
 @dataclass
 class Delivered:
@@ -91,12 +94,15 @@ class SimLedger:
         self._next.fault, self._next.struck = fault, False
         exchange = self.edge.open(request)
         answer = self.edge.act(exchange)
+        if fault is not None and fault.effects.race and _LOST_A_RACE not in answer.body:
+            # Nobody was faster.
+            self._next.struck = False
         self.edge.close(exchange, answer)
         return answer, answer.body, exchange.delivery
 
     @property
     def struck(self) -> bool:
-        """Whether the last fault made sense for its request."""
+        """Whether the last fault made sense for its request, and found what it befalls."""
         return self._next.struck
 
     def books(self) -> Books:
@@ -116,7 +122,7 @@ class Strike:
         doubled: More than one answer comes back.
         before: Called before anything leaves (a crash, a freeze).
         after: Called after it has arrived and before the answer is there.
-        met: Called as it meets its fault, with whether that suits it: one that does not befalls nothing.
+        met: Called as it meets its fault, with whether it is struck by it: one that does not suit it befalls nothing.
     """
 
     fault: Fault | None = None
