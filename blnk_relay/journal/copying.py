@@ -34,7 +34,7 @@ from blnk_relay.journal.entries import cut, entry_of, head_of
 from blnk_relay.journal.flows import Ask, Flow, Run
 from blnk_relay.journal.seal import Seal, hidden
 from blnk_relay.journal.status import attempt_of, milliseconds
-from blnk_relay.kinds.registry import KINDS
+from blnk_relay.kinds.registry import KINDS, NAMING
 
 #: Where an intent stands that was a letter, and was replayed.
 OPEN = "open"
@@ -394,7 +394,7 @@ def _searched(
 ) -> tuple[dict[str, Iterable[str]], tuple[Movement, ...], tuple[tuple[int, str, str], ...]]:
     """What of a payload can be searched for; names by their sorts."""
     names: dict[str, Iterable[str]] = {"id": list(ids_in(payload))}
-    known = KINDS.get(kind)
+    known = KINDS[kind] if kind in NAMING else None
     if known is not None and known.claims is not None:
         names["reference"] = _of_generations(
             [first_of(reference, generation) for reference in known.claims(payload)], generation

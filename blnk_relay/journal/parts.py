@@ -14,7 +14,7 @@ from blnk_relay.journal.entries import entry_of
 from blnk_relay.journal.flows import Ask, Flow
 from blnk_relay.journal.seal import Seal
 from blnk_relay.journal.status import Status, find_flow
-from blnk_relay.kinds.registry import KINDS
+from blnk_relay.kinds.registry import KINDS, WITH_PARTS
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +65,7 @@ def parts_of_flow(prefix: str, seal: Seal, status: Status, named: str) -> Flow[t
         raise NotFound(
             f"the parts of {named!r} cannot be told: blnk-relay {__version__} does not know kind {status.kind!r}"
         )
-    names = KINDS[status.kind].parts
+    names = KINDS[status.kind].parts if status.kind in WITH_PARTS else None
     if names is None:
         return ()
     entry = entry_of(status.id, seal.shown_body(status.id, body))

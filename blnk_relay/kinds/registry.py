@@ -45,6 +45,12 @@ _NAMES = (
 #: stands here as well, so that who looks through a journal need not import them.
 WITH_PARTS = frozenset({"transaction.split", "transaction.bulk", "inflight.bulk_commit", "inflight.bulk_void"})
 
+#: Kinds whose payloads hold more that an intent is found by than any kind's (:attr:`Kind.claims`, :attr:`Kind.names`);
+#: for the same reason.
+NAMING = frozenset(
+    {"transaction.bulk", "refund", "inflight.commit", "inflight.void", "inflight.bulk_commit", "inflight.bulk_void"}
+)
+
 
 class _Kinds(Mapping[str, "Kind"]):
     """Every kind, imported when it is first asked for."""

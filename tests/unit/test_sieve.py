@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from blnk_relay.history.values import Terms, meta_of, movements_of
 from blnk_relay.journal.sieve import sieve
-from blnk_relay.kinds.registry import KINDS, WITH_PARTS
+from blnk_relay.kinds.registry import KINDS, NAMING, WITH_PARTS
 
 TEXTS = st.text(st.characters(exclude_categories=()), min_size=1, max_size=300)
 NUMBERS = st.integers(-(10**15), 10**15) | st.floats(allow_nan=False, allow_infinity=False) | st.booleans()
@@ -70,3 +70,7 @@ def test_what_is_hidden_or_cannot_be_read_passes_and_what_says_something_else_do
 
 def test_the_kinds_of_several_parts_are_those_that_say_so():
     assert {name for name, kind in KINDS.items() if kind.parts is not None} == WITH_PARTS
+
+
+def test_kinds_whose_payloads_name_more_are_known_before_they_are_imported():
+    assert {name for name, kind in KINDS.items() if kind.claims is not None or kind.names is not None} == NAMING
