@@ -14,16 +14,24 @@ _log = logging.getLogger(__name__)
 
 
 class Ground:
-    """Compares what trips say of the ground. Threads share it.
-
-    Attributes:
-        seen: What was last seen: "<epoch>.<name>.<mark>"; each trip of a worker shows it.
-    """
+    """Compares what trips say of the ground. Threads share it."""
 
     def __init__(self) -> None:
-        self.seen = ""
+        self._seen = ""
+        self._compared_ms = 0
+        self._untold = False
         self._watch = Watch()
         self._lock = threading.Lock()
+
+    @property
+    def shown(self) -> str:
+        """What each trip of a worker shows: "<epoch>.<name>.<mark>@<ms>"; empty before the first answer.
+
+        What was last seen, and the journal's time up to which this process has found no step of its clock, or has told
+        of all.
+        """
+        with self._lock:
+            return f"{self._seen}@{self._compared_ms}" if self._compared_ms else self._seen
 
     def step_ms(self, before_s: float, now_ms: int, ground: Sequence[Any]) -> int:
         """Take note of what a trip said of the journal's ground, and of whether its clock has stepped.
@@ -39,16 +47,27 @@ class Ground:
         seen, steps = str(ground[0]), int(ground[2])
         with self._lock:
             # Answers of several threads come in any order.
-            if _place(seen) > _place(self.seen):
-                self.seen = seen
-        step_ms = self._watch.observe(before_s, now_ms, steady_s(), steps=steps)
+            if _place(seen) > _place(self._seen):
+                self._seen = seen
+            step_ms = self._watch.observe(before_s, now_ms, steady_s(), steps=steps)
+            if step_ms:
+                self._untold = True
+            elif not self._untold:
+                self._compared_ms = now_ms
         if step_ms:
             tell(_log, CLOCK_STEPPED, seconds=f"{step_ms / 1000:+.1f}")
         return step_ms
 
+    def told(self, now_ms: int) -> None:
+        """The step was taken off: the journal's time goes on from there."""
+        with self._lock:
+            self._untold, self._compared_ms = False, now_ms
+
     def see_step_again(self) -> None:
         """The step could not be taken off: notice it once more at the next trip."""
-        self._watch.see_again()
+        with self._lock:
+            self._watch.see_again()
+            self._untold = False
 
 
 def _place(seen: str) -> tuple[int, int]:

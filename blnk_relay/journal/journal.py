@@ -201,7 +201,7 @@ class Journal(Producing):
             "1" if leave else "0",
             CALL_IN_BACKLOG,
             self.ledger,
-            self._ground.seen,
+            self._ground.shown,
             self._kinds,
             int(settings.dead_worker_s * 1000),
             ",".join(keys.names),
@@ -232,7 +232,7 @@ class Journal(Producing):
             settings.events_max,
             "1" if leave else "0",
             self.ledger,
-            self._ground.seen,
+            self._ground.shown,
             self._kinds,
             int(settings.dead_worker_s * 1000),
             ",".join(keys.names),
@@ -259,6 +259,7 @@ class Journal(Producing):
         except JournalUnavailable:
             self._ground.see_step_again()
             return now_ms - step_ms, now_ms - step_ms
+        self._ground.told(now_ms)
         return now_ms, solid_ms
 
     def _refuse_other(self, recorded: str) -> None:
@@ -432,7 +433,7 @@ class Journal(Producing):
             int(settings.retention_s * 1000),
             SWEEP_MOST,
             settings.events_max,
-            self._ground.seen,
+            self._ground.shown,
             program,
             int(back_s * 1000),
             int(settings.key_retention_s * 1000),

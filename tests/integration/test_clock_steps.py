@@ -128,6 +128,34 @@ def test_silences_begin_again_after_a_step(given: Settings, seconds: int) -> Non
         assert after.progress.quiet_for_s < 60
 
 
+@pytest.mark.parametrize(("seconds", "told"), [(0, True), (600, True), (600, False), (-600, True)])
+def test_who_begins_takes_silences_for_granted_only_where_somebody_had_compared_the_clock_before(
+    given: Settings, seconds: int, told: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The sign of life by which a worker sees a step is there, though it may die before it tells of it."""
+    with hands(given) as runtime:
+        journal = runtime.journal
+        runtime.relay.enqueue(payment(), key="sent")
+        (claimed,) = journal.claim("writes", "worker", 1).items
+        an_hour_ago = {"sent": "1", "sent_last": str(journal.now_ms() - 3_600_000)}
+        journal.settle("worker", [Settlement(claimed, State.SENDING, State.POSTED, 0, an_hour_ago)], [])
+        journal.claim("writes", "worker", 0)
+        step(journal, seconds)
+        run = Scripts.run
+
+        def dying(self: Scripts, name: str, *args: str | int) -> Any:
+            if name == "step" and not told:
+                raise JournalUnavailable("away")
+            return run(self, name, *args)
+
+        with monkeypatch.context() as ending:
+            ending.setattr(Scripts, "run", dying)
+            journal.claim("writes", "worker", 0)
+        with hands(given) as later:
+            (after,) = later.journal.take("later", 1, 10).items
+        assert (after.progress.quiet_for_s >= 3_600) == (seconds == 0)
+
+
 @pytest.mark.parametrize("seconds", [-30, -120, -7200, 300])
 def test_a_step_holds_up_no_retry(given: Settings, ledger: Sandbox, seconds: int) -> None:
     pay = payment()

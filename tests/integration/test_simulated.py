@@ -50,7 +50,21 @@ MORE_SEEDS = range(121, 401)
 #: made in lost moments, a request that was held up by the process that had sent it, and one that had left long after it
 #: was about to, and a lease that ended as it began, by a clock that had stepped back. What is drawn anew is drawn for
 #: other seeds, so that these go on to be what they were.
-FOUND = (2001547, 2016819, 2017337, 2017972, 4001761, 4008651, 5003094, 5003715, 5004514, 5009157, 6139723, 9011771)
+FOUND = (
+    2001547,
+    2016819,
+    2017337,
+    2017972,
+    4001761,
+    4008651,
+    5003094,
+    5003715,
+    5004514,
+    5009157,
+    6139723,
+    7069733,
+    9011771,
+)
 
 #: So many draws are tried at most until one makes a difference.
 MOST_DRAWS = 60
@@ -69,6 +83,7 @@ KEPT = {
     5004514: "fe3a2788e8558c1a",
     5009157: "bf019c798f404746",
     6139723: "88d570aa64002f2b",
+    7069733: "b18696c35be5463f",
     9011771: "4c45d99549004137",
     791: "ff660200c39e05c3",
     109704: "0a9780f83610f210",

@@ -1049,6 +1049,8 @@ class World:
         return dict.fromkeys(keys) | found
 
     def _judge(self) -> None:
+        # Whoever looks at how it came out is no part of it.
+        self.faulty = False
         problems = self.problems
         if self._spins():
             problems.append("stuck: it goes on and on")

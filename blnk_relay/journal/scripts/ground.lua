@@ -34,12 +34,12 @@ end
 -- Compares what stands here with what the caller has seen, and begins a new epoch when the tail may be lost: another
 -- process serves the journal, or it has gone back behind what somebody has seen already.
 -- seen: "<epoch>.<name>.<mark>" as the caller had it from the last trip, '' for one that has just begun and gets a
---   name.
+--   name; what is behind an "@" is for watch.
 -- Each process has a mark of its own: with one for all, those who have seen less would raise it above what others have
 -- seen, and nobody would notice.
 -- Returns it as it stands now.
 local function stand(seen)
-  local seen_epoch, name, seen_mark = string.match(seen, '^(%S+)%.(%d+)%.(%d+)$')
+  local seen_epoch, name, seen_mark = string.match(seen, '^(%S+)%.(%d+)%.(%d+)@?%d*$')
   if not name then name = string.format('%d', redis.call('HINCRBY', GROUND, 'names', 1) % MOST_NAMES) end
   local recorded, served_by, mark = unpack(redis.call('HMGET', GROUND, 'epoch', 'server', 'mark:' .. name))
   local epoch, server = recorded, server_now()
@@ -90,13 +90,20 @@ end
 local function steps() return tonumber(redis.call('HGET', GROUND, 'steps') or '0') end
 
 -- A worker that has just begun knows nothing of the clock before its time. Where nobody else was there to watch it,
--- silences begin again.
+-- silences begin again. A sign of life does not say that: whoever gave it had not compared the clock yet, and may have
+-- died of it.
 local UNWATCHED_MS = 5000
+-- It is noted anew after so long.
+local WATCHED_MS = 1000
 
+-- seen: behind an "@" the journal's time up to which the caller has found no step of it, or has told of all.
 local function watch(seen)
-  if seen ~= '' then return end
-  local last = redis.call('ZREVRANGE', P .. 'workers', 0, 0, 'WITHSCORES')[2]
-  if redis.call('HEXISTS', GROUND, 'epoch') == 1 and (not last or NOW - tonumber(last) > UNWATCHED_MS) then
+  local compared = tonumber(string.match(seen, '@(%d+)$'))
+  if seen ~= '' and not compared then return end
+  local watched = tonumber(redis.call('HGET', GROUND, 'watched') or '0')
+  if compared then
+    if compared >= watched + WATCHED_MS or watched > NOW then redis.call('HSET', GROUND, 'watched', compared) end
+  elseif redis.call('HEXISTS', GROUND, 'epoch') == 1 and (watched > NOW or NOW - watched > UNWATCHED_MS) then
     redis.call('HSET', GROUND, 'solid', NOW)
   end
 end

@@ -21,7 +21,7 @@ end
 local stepped = NOW
 NOW = NOW - step
 redis.call('HINCRBYFLOAT', GROUND, 'skew', -step)
-redis.call('HSET', GROUND, 'steps', times + 1, 'solid', NOW)
+redis.call('HSET', GROUND, 'steps', times + 1, 'solid', NOW, 'watched', NOW)
 count(step > 0 and 'clock_stepped|forward' or 'clock_stepped|back')
 
 -- What was written with the stepped time, between the step and now, would be held by it. It has its time again: what
