@@ -31,9 +31,11 @@ class Fencing:
     Args:
         fields: Reads fields of an intent, by its id.
         problems: Takes what is wrong.
+        forgets: Whether the journal forgets keys: what was done comes again as if it were new, and so do its tokens.
     """
 
-    def __init__(self, fields: Callable[[str], Sequence[Any]], problems: list[str]) -> None:
+    def __init__(self, fields: Callable[[str], Sequence[Any]], problems: list[str], *, forgets: bool = False) -> None:
+        self._forgets = forgets
         self._fields = fields
         self._problems = problems
         self._given: set[tuple[str, str]] = set()
@@ -78,7 +80,8 @@ class Fencing:
     def _twice(self, items: Sequence[Sequence[str]]) -> Iterator[str]:
         for item in items:
             given = (item[0], item[_TOKEN])
-            if given in self._given and given[0] not in self.blind:
+            again = self._forgets and given[0] in self.done
+            if given in self._given and given[0] not in self.blind and not again:
                 yield f"doubled: the token {given[1]} of {given[0]} was given twice"
             self._given.add(given)
 

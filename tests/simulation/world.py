@@ -65,6 +65,9 @@ _MOST_CLOSINGS = 8
 #: How far the ledger's time is taken then, to see that nothing happens any more; a brisk one is done in a tenth of it.
 AFTERWARDS_S = 43_200.0
 
+#: Preparing that takes no longer moves nothing.
+_SOON_S = 1.0
+
 #: How long a producer waits before it enqueues again what has got no receipt.
 _AGAIN_S = 1.0
 
@@ -473,7 +476,9 @@ class World:
         self.first_s: dict[str, float] = {}
         #: What the journal says at the end of the items of letters of which not all is known.
         self._parts: dict[str, dict[int, str]] = {}
-        self.fencing = Fencing(self._fence_of, self.problems)
+        self.fencing = Fencing(self._fence_of, self.problems, forgets=self.given["forgets"])
+        #: When all was there that has to be before the plan.
+        self._begun_s: float | None = None
 
     def _fence_of(self, id_: str) -> Sequence[Any]:
         return self.valkey.several([("HMGET", f"{self.observer.prefix}intent:{id_}", "token", "state")])[0]
@@ -897,6 +902,11 @@ class World:
             [one.at_s for one in self.plan.intents] + [one.nth / 10 for one in self.plan.events if one.on == "time"]
         )
         hub.run(clockwork.BEGIN_S + last_s + 3.0, self._spins)
+        # What has to be there before may take the ledger a while, and all that is planned comes behind it.
+        while self._begun_s is None and not self._spins():
+            hub.run(hub.now_s + 1.0, self._spins)
+        if self._begun_s is not None and self._begun_s > clockwork.BEGIN_S + _SOON_S:
+            hub.run(self._begun_s + last_s + 3.0, self._spins)
         while hub.now_s < clockwork.BEGIN_S + CALM_FROM_S and (self._still_open() or self._unheard()):
             hub.run(hub.now_s + 5.0, self._spins)
         self._steps = self._made
@@ -925,6 +935,7 @@ class World:
         # it was ever there.
         self.observer.sweep()
         self.faulty = faulty
+        self._begun_s = self.hub.now_s
         self._made = 0
         self._keep_for_the_end()
         self._seen.clear()
