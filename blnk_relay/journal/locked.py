@@ -19,7 +19,7 @@ FRONT = 10
 
 #: Dead letters that are looked at from each end: the oldest are those of a key that was given up, the newest those of
 #: one that is not known here yet.
-ENDS = 500
+ENDS = 100
 
 
 @dataclass(frozen=True, slots=True)

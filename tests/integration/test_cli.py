@@ -8,6 +8,7 @@ import re
 import socket
 import subprocess
 import sys
+import time
 from datetime import timedelta
 
 import click
@@ -106,6 +107,7 @@ def test_a_look_into_history_takes_no_more_of_sqlalchemy_than_the_database_needs
     relay.enqueue(payment(), key="pay-1")
     code = """
 import sys
+import time
 from worker.cli.commands import cli
 assert cli.main(("find", "pay-1"), standalone_mode=False) == 0
 print("sqlalchemy" in sys.modules, [name for name in sys.modules if name.startswith("sqlalchemy.dialects.p")],
@@ -595,7 +597,10 @@ def test_list_narrows_by_state_kind_code_and_time_and_says_when_there_is_more(re
 def test_a_list_begins_at_the_other_end_where_the_oldest_are_asked_for(relay):
     for key in ("a", "b", "c"):
         letters(relay, key)
+        # In another millisecond, for of those of one nobody can tell.
+        time.sleep(0.005)
         relay.enqueue(payment(), key=f"open-{key}", lane="refunds")
+        time.sleep(0.005)
     died = run("dead", "list", "--oldest", "--limit", "2", "--json").json
     assert ([one["key"] for one in died["letters"]], died["more"]) == (["a", "b"], True)
     several = run("list", "--state", "ready", "--state", "dead", "--oldest", "--json").json["intents"]

@@ -250,8 +250,9 @@
 --                              a process of workers), names (how many were given), lost (begin of the first epoch after
 --                              a loss), tail (since when may be lost what ended then; 0 for unknown), solid (since when
 --                              clock and tail can be trusted), watched (up to when a worker has compared the clock with
---                              a steady one), skew (ms added to the server's clock), steps (how often that was set); where keys are forgotten: keys (the generation of past:<g>:… that is
---                              written to), keys_since, clearing (how far the other one is cleared), forgot (when a key
+--                              a steady one), skew (ms added to the server's clock), steps (how often that was set);
+--                              where keys are forgotten: keys (the generation of past:<g>:… that is written to),
+--                              keys_since, clearing (how far the other one is cleared), forgot (when a key
 --                              was first forgotten), over (before which all was over whose keys are forgotten); shape
 --                              (its version, see shape.py; "<from>><to>" while it is brought to the next); history (1
 --                              while what is over is copied into a database before it is trimmed), born (id of this
