@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from dataclasses import Field, dataclass, fields
 from typing import Any
 
@@ -193,3 +194,20 @@ class Target:
 def target_fields() -> tuple[Field[Any], ...]:
     """What there is to set of a target, besides its name."""
     return fields(Target)[1:]
+
+
+def told_twice(targets: Iterable[Target]) -> list[str]:
+    """Sentences about targets that are one ledger under several names.
+
+    Args:
+        targets: All that the settings name.
+    """
+    names: dict[str, list[str]] = {}
+    for target in targets:
+        names.setdefault(target.ledger, []).append(target.name)
+    return [
+        f"targets {', '.join(several)} are one ledger ({ledger}): each has a journal of its own, so a key that is "
+        "enqueued for two of them is written twice, and none waits for what another writes to the same row"
+        for ledger, several in names.items()
+        if ledger and len(several) > 1
+    ]

@@ -17,6 +17,7 @@ from blnk_relay.errors import JournalUnavailable, OtherLedger
 from blnk_relay.journal.journals import Journals, by_server
 from blnk_relay.log import AT_RISK, JOURNAL_AWAY, OTHER_LEDGER, START, STOP, tell
 from blnk_relay.settings import Settings
+from blnk_relay.targets import told_twice
 from worker import logs
 from worker.app import make_app, worker_options
 from worker.watch import FAILED, end_with
@@ -76,19 +77,6 @@ def check_journals(journals: Journals) -> list[OtherLedger]:
     return foreign
 
 
-def told_twice(settings: Settings) -> list[str]:
-    """Sentences about targets that are one ledger under several names."""
-    names: dict[str, list[str]] = {}
-    for target in settings.ledgers.values():
-        names.setdefault(target.ledger, []).append(target.name)
-    return [
-        f"targets {', '.join(several)} are one ledger ({ledger}): each has a journal of its own, so a key that is "
-        "enqueued for two of them is written twice, and none waits for what another writes to the same row"
-        for ledger, several in names.items()
-        if ledger and len(several) > 1
-    ]
-
-
 def run_worker(settings: Settings, *, lanes: tuple[str, ...] = (), pool: str = "threads", concurrency: int = 0) -> int:
     """Run a worker until it is told to stop.
 
@@ -118,7 +106,7 @@ def run_worker(settings: Settings, *, lanes: tuple[str, ...] = (), pool: str = "
     journals = app.conf.blnk_relay.relay.journals
     if not settings.durability_chosen:
         tell(_log, AT_RISK, why=UNCHOSEN)
-    for sentence in told_twice(settings):
+    for sentence in told_twice(settings.ledgers.values()):
         tell(_log, AT_RISK, why=sentence)
     foreign = check_journals(journals)
     if foreign and len(foreign) == len(settings.ledgers):

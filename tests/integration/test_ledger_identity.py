@@ -15,6 +15,7 @@ import pytest
 
 from blnk_relay import AsyncRelay, OtherLedger, Relay, Settings, Target, Write, transaction
 from blnk_relay.sandbox import Faults, Rule, Sandbox
+from blnk_relay.targets import told_twice
 from tasks.confirm import confirm
 from tasks.deliver import deliver
 from tests.support.cli import run
@@ -23,7 +24,6 @@ from tests.support.fleet import ledgers as ledgers_of
 from tests.support.hands import hands
 from tests.support.haste import HASTE, HASTY_LEDGER, drive, settle
 from worker.demo.stage import Stage, as_environment
-from worker.process import told_twice
 
 COUNT = 20
 
@@ -227,6 +227,8 @@ def test_workers_go_on_by_themselves_once_a_human_has_said_that_the_ledger_moved
 
 def test_one_ledger_under_two_names_is_told_of() -> None:
     here: dict[str, Any] = {"token": "k", "instance_id": "i"}
-    assert not told_twice(Settings(**here, targets=(Target(name="eu", token="k", instance_id="j"),)))  # noqa: S106
-    (told,) = told_twice(Settings(**here, targets=(Target(name="eu", token="k", instance_id="i"),)))  # noqa: S106
+    others = Settings(**here, targets=(Target(name="eu", token="k", instance_id="j"),))  # noqa: S106
+    assert not told_twice(others.ledgers.values())
+    same = Settings(**here, targets=(Target(name="eu", token="k", instance_id="i"),))  # noqa: S106
+    (told,) = told_twice(same.ledgers.values())
     assert told.startswith("targets default, eu are one ledger")

@@ -31,13 +31,12 @@ from blnk_relay.journal.tokens import TokenStore
 from blnk_relay.journal.tried import Access, tried
 from blnk_relay.journal.vitals import JournalVitals, ServerVitals, journal_vitals, server_vitals, uncounted_letters
 from blnk_relay.settings import CONFIRM_LANE, INGEST_LANE, Settings
-from blnk_relay.targets import Target
+from blnk_relay.targets import Target, told_twice
 from worker.doctor.facts import BrokerFacts, Facts, Reach, ReadTried, Stray, TargetFacts
 from worker.doctor.probe import probed, tls_context
 from worker.ledger.credentials import Credentials, FixedKey, key_of
 from worker.ledger.proxy import Proxy
 from worker.ledger.readback import LedgerOverHttp
-from worker.process import told_twice
 
 T = TypeVar("T")
 
@@ -146,7 +145,7 @@ def read_all(settings: Settings, targets: Sequence[str], most_s: float = MOST_S)
         strays=tuple(found),
         strays_failure=strays_failure,
         files=resource.getrlimit(resource.RLIMIT_NOFILE)[0],
-        shared=tuple(told_twice(settings)),
+        shared=tuple(told_twice(settings.ledgers.values())),
         access=tuple(wait() for wait in access),
         locked_letters={name: letters for name, wait in locked.items() if (letters := wait()) is not None},
     )
