@@ -121,6 +121,23 @@ print("sqlalchemy" in sys.modules, [name for name in sys.modules if name.startsw
     assert "pay-1" in ran.stdout
 
 
+def test_what_is_imported_is_kept_from_the_collector_of_garbage_in_the_process_of_a_command_alone():
+    code = """
+import gc
+from worker.cli.starting import uncollected
+with uncollected():
+    others = [[] for _ in range(1_000)]
+print(gc.get_freeze_count())
+gc.freeze()
+before = gc.get_freeze_count()
+with uncollected():
+    ours = [[] for _ in range(1_000)]
+print(gc.get_freeze_count() - before >= 1_000, gc.isenabled())
+"""
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
+    assert ran.stdout.split() == ["0", "True", "True"]
+
+
 def test_numbers_that_stand_twice_for_the_sake_of_a_quick_start_agree():
     assert running.POOLS == POOLS
     assert tuple(State) == reading.STATES

@@ -11,6 +11,7 @@ from worker.cli import exits
 from worker.cli.forms import chosen
 from worker.cli.options import example, json_option
 from worker.cli.output import emit, painted, plain, say, several, table
+from worker.cli.starting import uncollected
 
 if TYPE_CHECKING:
     from worker.doctor.findings import Finding
@@ -32,10 +33,11 @@ def doctor(target: str | None, as_json: bool) -> None:
     Changes nothing. Run it with the environment of a worker, where a worker runs. Exit codes: 0 nothing would break the
     promise, 1 something would, 2 bad settings, 3 something could not be looked at.
     """
-    from blnk_relay import Settings
-    from worker.doctor.checks import findings
-    from worker.doctor.findings import exit_code
-    from worker.doctor.reading import read_all
+    with uncollected():
+        from blnk_relay import Settings
+        from worker.doctor.checks import findings
+        from worker.doctor.findings import exit_code
+        from worker.doctor.reading import read_all
 
     settings = Settings.from_env()
     if target is not None and target not in settings.ledgers:

@@ -7,26 +7,49 @@ import importlib.util
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from types import ModuleType
+from typing import Any
 
 
 @contextmanager
 def uncollected() -> Iterator[None]:
-    """The collector of garbage at rest, where nearly all that is made stays: while modules are imported above all."""
+    """The collector of garbage at rest, where nearly all that is made stays: while modules are imported above all.
+
+    In the process of a command, which begins by :func:`gc.freeze`, it never looks through what was made here; in a
+    process of somebody else's nothing is kept from it.
+    """
     collects = gc.isenabled()
     gc.disable()
     try:
         yield
     finally:
+        if gc.get_freeze_count():
+            gc.freeze()
         if collects:
             gc.enable()
+
+
+class _Later(ModuleType):
+    """A module that is executed when the first of its names is used, and by nothing less.
+
+    ``importlib.util.LazyLoader`` executes it as soon as a second module imports it: each import asks for ``__spec__``.
+    """
+
+    def __getattr__(self, name: str) -> Any:
+        """Execute it; asked for what is not there."""
+        self.__class__ = ModuleType  # type: ignore[assignment]
+        spec = self.__spec__
+        if spec is None or spec.loader is None:
+            raise AttributeError(f"module {self.__name__!r} has no attribute {name!r}")
+        spec.loader.exec_module(self)
+        return getattr(self, name)
 
 
 def leave_metadata() -> None:
     """Let ``importlib.metadata`` be executed when the first of its names is used.
 
-    redis-py imports it to tell a server its own version, which it is told in :mod:`blnk_relay.journal.connection`; it
-    imports all that reads e-mail. This is the recipe for late imports of the standard library's documentation; whoever
-    needs the module finds it, under the same name.
+    redis-py imports it to tell a server its own version, which it is told in :mod:`blnk_relay.journal.connection`, and
+    SQLAlchemy for plugins; it imports all that reads e-mail. Whoever needs the module finds it, under the same name.
     """
     name, package = "importlib.metadata", importlib
     if name in sys.modules:
@@ -34,9 +57,7 @@ def leave_metadata() -> None:
     spec = importlib.util.find_spec(name)
     if spec is None or spec.loader is None:
         return
-    spec.loader = loader = importlib.util.LazyLoader(spec.loader)
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module
-    loader.exec_module(module)
+    sys.modules[name] = module = importlib.util.module_from_spec(spec)
+    module.__class__ = _Later
     # Otherwise "from importlib import metadata" would ask the module whether it is there, and so execute it.
     package.metadata = module
