@@ -23,7 +23,7 @@ from blnk_relay.intents.exchange import SEVERAL_ROWS, Response
 from blnk_relay.intents.found import Found, Lookup
 from blnk_relay.intents.states import StateName
 from blnk_relay.journal.audited import Audited
-from blnk_relay.journal.listing import batched
+from blnk_relay.journal.flows import batched
 from blnk_relay.journal.status import moment
 from blnk_relay.kinds.registry import KINDS
 

@@ -17,9 +17,9 @@ from blnk_relay.intents.states import StateName
 from blnk_relay.journal.answers import Owner
 from blnk_relay.journal.beside import owners_flow
 from blnk_relay.journal.entries import entry_of, results_of
-from blnk_relay.journal.flows import Ask, Flow, Run, ask_flow
+from blnk_relay.journal.flows import Ask, Flow, Run, ask_flow, batched
 from blnk_relay.journal.journal import Journal
-from blnk_relay.journal.listing import Listing, Wanted, batched
+from blnk_relay.journal.listing import Listing, Wanted
 from blnk_relay.journal.overview import GateView, gates_flow, overview_flow
 from blnk_relay.journal.seal import Seal
 from blnk_relay.kinds.registry import KINDS

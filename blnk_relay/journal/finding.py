@@ -18,11 +18,10 @@ from blnk_relay.history.values import number as read
 from blnk_relay.journal.beside import owners_flow
 from blnk_relay.journal.copying import META, OPEN, Wanted, ended_flow, locked_flow, spellings_flow
 from blnk_relay.journal.entries import id_of
-from blnk_relay.journal.flows import Ask, Flow
+from blnk_relay.journal.flows import Ask, Flow, batched
 from blnk_relay.journal.journal import Journal
 from blnk_relay.journal.labels import labelled_flow
 from blnk_relay.journal.lag import HistoryLag
-from blnk_relay.journal.listing import batched
 from blnk_relay.journal.question import Question
 from blnk_relay.journal.recalling import UNSURE, ended_since, status_of
 from blnk_relay.journal.sieve import sifted_flow
@@ -35,8 +34,8 @@ if TYPE_CHECKING:
 #: Intents of a journal that are read where it has no index.
 MOST_READ = 500
 
-#: Statuses in one trip.
-_AT_ONCE = 50
+#: Intents in one trip: at most, and at least while there are more.
+_AT_ONCE, _FEW = 50, 10
 
 #: What the ledger puts behind a reference of ours for rows of its own.
 _DERIVED = ("_q", "_refund")
@@ -108,7 +107,7 @@ def find(journals: Sequence[Journal], question: Question, most: int) -> FindResu
     there: list[Looked] = []
     for journal in journals:
         some, told = _in_journal(journal, questions, most)
-        found |= {(one.target, one.id): Located(one, "journal") for one in some if _still(one, question)}
+        found |= {(one.target, one.id): Located(one, "journal") for one in some}
         there.append(told)
     past, more, history = _in_history(journals, questions, most)
     # Nobody but the journal knows what became of a letter; and of what both have otherwise, what it is by now.
@@ -317,21 +316,19 @@ def _in_journal(journal: Journal, questions: Sequence[Question], most: int) -> t
     """Intents of a journal that fit, somewhat more than wanted where there are more, and where was looked."""
     place = f"journal of target {journal.target}"
     try:
-        ids, whole, told = _ids_in_journal(journal, questions, most)
-        # What is left of one that was trimmed says less than history does.
-        found = [status for status in _statuses(journal, ids) if status.kind]
+        found, whole, told = _found_in_journal(journal, questions, most)
     except JournalUnavailable as error:
         return [], Looked(place, whole=False, told=f"could not be read: {error}", read=False)
     return found, Looked(place, whole=whole, told=told)
 
 
-def _ids_in_journal(journal: Journal, questions: Sequence[Question], most: int) -> tuple[list[str], bool, str]:
-    """Their ids, whether all that there is was looked at, and what was."""
-    found: list[str] = []
+def _found_in_journal(journal: Journal, questions: Sequence[Question], most: int) -> tuple[list[Status], bool, str]:
+    """What fits, whether all that there is was looked at, and what was."""
+    found: list[Status] = []
     told: list[str] = []
     whole = True
 
-    def fitting(ids: Sequence[str], asked: Question) -> list[str]:
+    def fitting(ids: Sequence[str], asked: Question) -> list[Status]:
         nonlocal whole
         fit, unread = _fitting(journal, ids, asked, most)
         if unread:
@@ -340,6 +337,7 @@ def _ids_in_journal(journal: Journal, questions: Sequence[Question], most: int) 
         return fit
 
     for question in questions:
+        seen: set[str] = set()
         if question.key:
             told.append("by its key")
             labelled, looked_at, all_there = journal.drive(labelled_flow(journal.prefix, question.key))
@@ -352,13 +350,14 @@ def _ids_in_journal(journal: Journal, questions: Sequence[Question], most: int) 
             continue
         if question.reference or question.ledger_id:
             told.append("by what owns it or writes to it")
-            ids = journal.drive(_by_name_flow(journal, question))
-            found += fitting(ids, replace(question, reference="", ledger_id=""))
+            named = journal.drive(_by_name_flow(journal, question))
+            found += fitting(named, replace(question, reference="", ledger_id=""))
+            seen.update(named)
         if question.dead_class and question.state in ("", "dead"):
             ids, all_there = journal.drive(_letters_flow(journal.prefix, question))
             told.append("the letters of that class" if all_there else "some of the letters of that class")
-            ids = journal.drive(sifted_flow(journal.prefix, ids, _terms(question)))
-            found += fitting(ids, question)
+            found += fitting(journal.drive(sifted_flow(journal.prefix, ids, _terms(question))), question)
+            seen.update(ids)
             if question.state:
                 whole = whole and all_there
                 continue
@@ -366,7 +365,9 @@ def _ids_in_journal(journal: Journal, questions: Sequence[Question], most: int) 
         ids, there = journal.drive(_newest_flow(journal))
         told.append(f"the newest {len(ids):,} of {there:,} that are open, dead, or over and still there")
         whole = whole and len(ids) >= there
-        found += fitting(journal.drive(sifted_flow(journal.prefix, ids, _terms(question))), question)
+        # Of those that were met before, what fits is found, or is older than as many as are wanted.
+        others = [id_ for id_ in ids if id_ not in seen]
+        found += fitting(journal.drive(sifted_flow(journal.prefix, others, _terms(question))), question)
     return found, whole, ", and ".join([", ".join(told[:-1]), told[-1]] if told[1:] else told)
 
 
@@ -428,18 +429,24 @@ def _some(ids: Iterable[str], most: int) -> Iterator[str]:
             return
 
 
-def _fitting(journal: Journal, ids: Sequence[str], question: Question, most: int) -> tuple[list[str], bool]:
+def _fitting(journal: Journal, ids: Sequence[str], question: Question, most: int) -> tuple[list[Status], bool]:
     """Those that fit; of more than are wanted the newest, and some that say so. And whether some could not be read."""
-    variants = _variants([journal], [question]) if ids else []
     within, unread = _is_within(question), False
-    found: list[str] = []
-    for some in batched(journal.drive(_by_time_flow(journal.prefix, ids)) if len(ids) > most else ids, _AT_ONCE):
-        ended, _ = journal.drive(ended_flow(journal.prefix, journal.seal, _ANYTHING, some))
-        found += [one.id for one in ended if any(terms.fit(one) for terms in variants)]
-        unread = unread or (within and any(one.unread for one in ended))
-        if len(found) > most:
-            break
-    return found, unread
+    variants = _variants([journal], [question]) if ids and (within or question.key) else []
+    found: list[Status] = []
+    left = list(journal.drive(_by_time_flow(journal.prefix, ids)) if len(ids) > most else ids)
+    while left and len(found) <= most:
+        # No more than may be wanted still, where most of them fit; and not one by one, where few do.
+        number = min(_AT_ONCE, max(_FEW, most + 1 - len(found)))
+        some, left = left[:number], left[number:]
+        if variants:
+            # What is asked for stands in its body; all else its status tells.
+            ended, _ = journal.drive(ended_flow(journal.prefix, journal.seal, _ANYTHING, some))
+            some = [one.id for one in ended if any(terms.fit(one) for terms in variants)]
+            unread = unread or (within and any(one.unread for one in ended))
+        # What is left of one that was trimmed says less than history does.
+        found += [status for status in _statuses(journal, some) if status.kind and _still(status, question)]
+    return found[: most + 1], unread
 
 
 def _by_time_flow(prefix: str, ids: Sequence[str]) -> Flow[list[str]]:

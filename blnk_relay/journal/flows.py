@@ -6,8 +6,9 @@ its async counterpart share every line that means something.
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Generator, Iterable, Iterator
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any, TypeVar
 
 T = TypeVar("T")
@@ -57,3 +58,10 @@ def ask_flow(*command: str | int) -> Flow[Any]:
     """One plain command, and its answer as it is."""
     [answer] = yield Ask((command,))
     return answer
+
+
+def batched(items: Iterable[T], size: int) -> Iterator[list[T]]:
+    """Lists of so many items, for a trip each; the last one may be shorter."""
+    rest = iter(items)
+    while batch := list(islice(rest, size)):
+        yield batch

@@ -7,7 +7,6 @@ Whoever reads it in a list, and asks for it, means the letter all the same.
 from __future__ import annotations
 
 from blnk_relay.intents.dead_class import DeadClass
-from blnk_relay.journal.causes import counted_flow, fits
 from blnk_relay.journal.entries import head_of
 from blnk_relay.journal.flows import Ask, Flow
 
@@ -25,6 +24,8 @@ def labelled_flow(prefix: str, label: str) -> Flow[tuple[list[str], int, bool]]:
         prefix: First part of the journal's keys.
         label: The key.
     """
+    from blnk_relay.journal.causes import counted_flow, fits
+
     counted = yield from counted_flow(prefix)
     causes = [name for name, number in counted.letters.items() if number and fits(name, None, DeadClass.INVALID, None)]
     if not causes:

@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 from blnk_relay.errors import NotFound
 from blnk_relay.intents.states import LETTERS, TIMED, State, StateName
 from blnk_relay.journal.entries import id_of
-from blnk_relay.journal.flows import ask_flow, run_flow
+from blnk_relay.journal.flows import ask_flow, batched, run_flow
 from blnk_relay.journal.journal import Journal
 from blnk_relay.journal.status import Status, letters_flow, milliseconds_from, statuses_flow
 from blnk_relay.kinds.registry import KINDS
@@ -326,13 +326,6 @@ def recount(journal: Journal) -> int:
     for ids in Listing(journal).ids("dead"):
         counted = journal.scripts.run("recount", "join", *ids)
     return counted
-
-
-def batched(items: Iterable[T], size: int) -> Iterator[list[T]]:
-    """Lists of so many items; the last one may be shorter."""
-    rest = iter(items)
-    while batch := list(islice(rest, size)):
-        yield batch
 
 
 def _sizes() -> Iterator[int]:

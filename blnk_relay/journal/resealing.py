@@ -16,9 +16,9 @@ from typing import Any
 from blnk_relay.encryption import EncryptionKey, name_in
 from blnk_relay.errors import DoesNotVerify, EncryptionKeyMissing, Refused
 from blnk_relay.intents.states import StateName
-from blnk_relay.journal.flows import Ask, Flow, run_flow
+from blnk_relay.journal.flows import Ask, Flow, batched, run_flow
 from blnk_relay.journal.journal import Journal
-from blnk_relay.journal.listing import Listing, batched, of_state
+from blnk_relay.journal.listing import Listing, of_state
 from blnk_relay.journal.seal import hidden, keys_in
 
 #: Sets that hold all intents, in the order in which they move on; done ones and cancelled ones are in one.

@@ -12,8 +12,7 @@ from json.encoder import encode_basestring, encode_basestring_ascii
 
 from blnk_relay.history.values import MOST_INDEXED, Terms, ended_at
 from blnk_relay.journal.entries import cut
-from blnk_relay.journal.flows import Ask, Flow, Run
-from blnk_relay.journal.listing import batched
+from blnk_relay.journal.flows import Ask, Flow, Run, batched
 from blnk_relay.kinds.registry import KINDS, WITH_PARTS
 
 #: Intents in one trip: their bodies may be large.

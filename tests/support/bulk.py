@@ -15,7 +15,7 @@ import redis
 
 from blnk_relay import Intent, transaction
 from blnk_relay.journal.entries import id_of, new_entry
-from blnk_relay.journal.listing import batched
+from blnk_relay.journal.flows import batched
 from blnk_relay.journal.shape import NEWEST
 from blnk_relay.relay import Relay
 

@@ -126,7 +126,7 @@ class Many(Letters):
             JournalUnavailable: Redis did not answer, or has lost what was planned a moment before; the parts of targets
                 before that one have begun.
         """
-        from blnk_relay.journal.listing import batched
+        from blnk_relay.journal.flows import batched
 
         check_reason(reason, "replayed" if plan.what == "replay" else "discarded")
         if not plan.letters:
