@@ -92,6 +92,12 @@ def say(text: str = "") -> None:
         _echo(text, err=beside)
 
 
+def say_lines(lines: Sequence[str]) -> None:
+    """Print lines for people, where no screen counts them in one piece: each piece is given to the system at once."""
+    for piece in lines if chosen().screen is not None else ["\n".join(lines)] if lines else []:
+        say(piece)
+
+
 @contextmanager
 def on_screen() -> Iterator[None]:
     """Print of what is said in the block what the screen has room for: its beginning, and how much there is besides."""
@@ -232,8 +238,7 @@ def table(
     drawn = layout.draw(made, cells, room, _paint if coloured() else layout.unpainted, blocks=blocks)
     if title:
         say(title)
-    for line in drawn.lines:
-        say(line)
+    say_lines(drawn.lines)
     say()
     if drawn.left_out:
         remark(f"Left out, for want of room: {', '.join(drawn.left_out)}. All columns: -o wide")
@@ -254,8 +259,7 @@ def fields(pairs: Iterable[tuple[str, object]], *, name: str = "fields", main: b
         return
     room = None if to.form == "wide" else width()
     paint = _paint if coloured() else layout.unpainted
-    for line in layout.block([pair for pair in made if pair[1]], room, paint):
-        say(line)
+    say_lines(layout.block([pair for pair in made if pair[1]], room, paint))
 
 
 def finish() -> None:
@@ -310,6 +314,8 @@ def plain(value: object, most: int = 500) -> str:
     """
     text = str(value)
     text = text if len(text) <= most else text[: most - 1] + "…"
+    if text.isprintable():
+        return text
     return "".join(char if char.isprintable() else char.encode("unicode_escape").decode("ascii") for char in text)
 
 
