@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
+import pty
+import re
+import select
 import shutil
 import socket
+import struct
 import subprocess
 import sys
+import termios
 import threading
+import time
 
 import pytest
 from click.testing import CliRunner
@@ -50,39 +57,97 @@ def asked(*words: str) -> list[str]:
     return [line.partition(",")[2] for line in ran.stdout.splitlines()]
 
 
-def in_bash(*words: str) -> str:
-    line = " ".join(f"'{word}'" for word in ("blnk-relay", *words))
-    code = (
-        'eval "$(blnk-relay completion bash)"; complete -p blnk-relay; '
-        f"COMP_WORDS=({line}) COMP_CWORD={len(words)}; "
-        '_blnk_relay_completion blnk-relay; printf "%s\\n" "${COMPREPLY[@]}"'
-    )
-    return subprocess.run(["bash", "--norc", "-c", code], capture_output=True, text=True, check=True).stdout
+#: How each shell is begun, and made to ask the program.
+BEGUN = {
+    "bash": (("bash", "--norc", "--noprofile", "-i"), 'eval "$(blnk-relay completion bash)"'),
+    "zsh": (("zsh", "-f", "-i"), "autoload -U compinit; compinit -u -D; source <(blnk-relay completion zsh)"),
+    "fish": (("fish", "--no-config", "-i"), "blnk-relay completion fish | source"),
+}
+
+#: Rows and columns of its window: a line is not broken.
+WINDOW = struct.pack("HHHH", 24, 300, 0, 0)
+
+#: Whose window it is: without that, fish ends at once.
+OWNED = "import fcntl, os, sys, termios; fcntl.ioctl(0, termios.TIOCSCTTY, 0); os.execvp(sys.argv[1], sys.argv[1:])"
+
+#: Take back all that was typed.
+NOTHING = "\x15"
 
 
-def in_fish(*words: str) -> str:
-    code = f"blnk-relay completion fish | source; complete -C 'blnk-relay {' '.join(words)}'"
-    return subprocess.run(["fish", "--no-config", "-c", code], capture_output=True, text=True, check=True).stdout
+class Terminal:
+    """A shell that somebody types into."""
+
+    def __init__(self, shell: str) -> None:
+        command, line = BEGUN[shell]
+        self._end, theirs = pty.openpty()
+        fcntl.ioctl(theirs, termios.TIOCSWINSZ, WINDOW)
+        env = {**os.environ, "TERM": "xterm", "LC_ALL": "C.UTF-8"}
+        streams = dict.fromkeys(("stdin", "stdout", "stderr"), theirs)
+        command = (sys.executable, "-c", OWNED, *command)
+        self._process = subprocess.Popen(command, env=env, start_new_session=True, **streams)
+        os.close(theirs)
+        self.type(f"{line}\necho be''gun\n")
+
+    def type(self, text: str) -> None:
+        """Press these keys."""
+        self.seen = ""
+        os.write(self._end, text.encode())
+
+    def until(self, text: str) -> None:
+        """Wait until it shows a text."""
+        end_s = time.monotonic() + WAIT_S
+        while text not in plainly(self.seen):
+            ready, _, _ = select.select([self._end], [], [], max(0.0, end_s - time.monotonic()))
+            assert ready, f"{text!r} did not come within {WAIT_S} s: {self.seen!r}"
+            self.seen += os.read(self._end, 65_536).decode(errors="replace")
+
+    def close(self) -> None:
+        """Close its window."""
+        self._process.kill()
+        self._process.wait()
+        os.close(self._end)
 
 
-def in_zsh(*words: str) -> str:
-    """Zsh completes only where somebody types; what it would offer is printed instead of drawn."""
-    code = (
-        "compdef() { :; }; compadd() { print -l -- $completions; }; "
-        "_describe() { print -l -- $completions_with_descriptions; }; source <(blnk-relay completion zsh); "
-        f"words=(blnk-relay {' '.join(words)}); CURRENT={len(words) + 1}; _blnk_relay_completion"
-    )
-    return subprocess.run(["zsh", "-f", "-c", code], capture_output=True, text=True, check=True).stdout
+def plainly(seen: str) -> str:
+    """What stands on the line: no bells, no moves and no colours."""
+    return re.sub(r"\x1b\[[0-9;?]*[A-Za-z]|[\x07\r]", "", seen)
 
 
-@pytest.mark.usefixtures("program")
-@pytest.mark.parametrize("shell", TRIED)
-def test_a_real_shell_completes_commands_and_kinds(shell):
-    if shutil.which(shell) is None:
-        pytest.skip(f"{shell} is not installed here")
-    complete = {"bash": in_bash, "fish": in_fish, "zsh": in_zsh}[shell]
-    assert "discard" in complete("dead", "dis")
-    assert "reconciliation.start_instant" in complete("list", "--kind", "reconciliation.start_")
+@pytest.fixture
+def terminal(request, program):  # noqa: ARG001 - it is to be found on the path
+    """A shell with the program on its path, by its name."""
+    if shutil.which(request.param) is None:
+        pytest.skip(f"{request.param} is not installed here")
+    opened = Terminal(request.param)
+    try:
+        opened.until("begun")
+        yield opened
+    finally:
+        opened.close()
+
+
+#: What is typed before the key for completion, and what then stands there. Readline ends words at ":" and "=".
+TYPED = (
+    ("dead dis", "dead discard "),
+    ("list --kind reconciliation.start_", "list --kind reconciliation.start_instant "),
+    ("list --kind=refu", "list --kind=refund "),
+    ("log --what renew", "log --what renew\\ keys "),
+    ("workers stop web-1:4", "workers stop web-1:42:bb "),
+    ("workers stop 'web-1:4", "workers stop 'web-1:42:bb' "),
+    ("workers stop box:7:aa we", "workers stop box:7:aa web-1:42:bb "),
+    ("enqueue {folder}/pay", "enqueue {folder}/payments.jsonl "),
+    ("audit --place={folder}/pay", "audit --place={folder}/payments.jsonl "),
+)
+
+
+@pytest.mark.parametrize("terminal", TRIED, indirect=True)
+def test_a_real_shell_completes_what_is_typed(terminal, relay, tmp_path):
+    (tmp_path / "payments.jsonl").touch()
+    for name in ("box:7:aa", "web-1:42:bb"):
+        relay.journal().sweep(f"{name} 1.2.3 1", 0.0, sign_of(Sign(pool="threads")))
+    for typed, then in TYPED:
+        terminal.type(f"{NOTHING}blnk-relay {typed}\t".format(folder=tmp_path))
+        terminal.until(then.format(folder=tmp_path))
 
 
 def test_kinds_lanes_targets_and_states_are_offered_without_redis(environment):
@@ -112,11 +177,6 @@ def test_workers_that_are_alive_and_jobs_are_offered_as_the_journal_knows_them(r
     wait_until(lambda: asked("jobs", "stop", "") == [job], 30, "the journal to answer within a second")
     for command in ("quiet", "stop"):
         wait_until(lambda: asked("workers", command, "b") == ["box:7:aa"], 30, "the journal to answer")  # noqa: B023
-
-
-@pytest.mark.usefixtures("program")
-def test_a_name_of_two_words_stays_one_in_bash():
-    assert "renew\\ keys" in in_bash("log", "--what", "renew").splitlines()
 
 
 def test_what_redis_would_know_is_not_offered_where_it_does_not_answer_within_a_second(environment):

@@ -14,7 +14,14 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 import click
-from click.shell_completion import BashComplete, CompletionItem, FishComplete, ShellComplete, ZshComplete
+from click.shell_completion import (
+    BashComplete,
+    CompletionItem,
+    FishComplete,
+    ShellComplete,
+    ZshComplete,
+    split_arg_string,
+)
 
 from worker.cli import exits
 from worker.cli.deferred import loaded
@@ -150,19 +157,39 @@ def suggest(command: click.Command, words: Collection[str], path: tuple[str, ...
             param.type = _Suggested(source, click.STRING)
 
 
-class _Bash(BashComplete):
+class _Joined(ShellComplete):
+    """A value behind ``--option=`` is offered as the whole word that is being typed, as shells take it."""
+
+    def get_completions(self, args: list[str], incomplete: str) -> list[CompletionItem[str]]:
+        """What fits."""
+        found = super().get_completions(args, incomplete)
+        option, equals, _ = incomplete.partition("=")
+        if equals and option.startswith("-"):
+            for item in found:
+                item.value = f"{option}={item.value}" if item.type == "plain" else item.value
+        return found
+
+
+class _Bash(_Joined, BashComplete):
     # Click's own would let words with a star stand for files, show on the terminal what the program complains of, and
-    # make two words of a name with a space in it.
+    # make two words of a name with a space in it. And it takes the words as readline has them, which breaks them at
+    # each ":", "=" and "@": the name of a worker, a value behind "--option=" and an indicator would never be completed.
+    # So the line is handed over as it stands, and of each answer what readline takes for other words is left out.
     source_template = r"""
 %(complete_func)s() {
     local IFS=$'\n' response completion type value
+    local line=${COMP_LINE:0:COMP_POINT} breaks=${COMP_WORDBREAKS//[^@=:]/} before=
+    local word=${line##*[[:space:]]}
+    if [[ -n $breaks && $word != [\'\"]* ]]; then
+        before=${word%%"${word##*[$breaks]}"}
+    fi
     COMPREPLY=()
-    response=$(COMP_WORDS="${COMP_WORDS[*]}" COMP_CWORD="$COMP_CWORD" %(complete_var)s=bash_complete "$1" 2>/dev/null)
+    response=$(COMP_WORDS="$line" %(complete_var)s=bash_complete "$1" 2>/dev/null)
     while IFS=',' read -r type value; do
         case $type in
             dir) compopt -o dirnames ;;
             file) compopt -o default ;;
-            plain) [[ $value == *' '* ]] && printf -v value '%%q' "$value"; COMPREPLY+=("$value") ;;
+            plain) [[ $value == *' '* ]] && printf -v value '%%q' "$value"; COMPREPLY+=("${value#"$before"}") ;;
         esac
     done <<< "$response"
     return 0
@@ -174,17 +201,67 @@ complete -o nosort -F %(complete_func)s %(prog_name)s
         """The script; click would first start a bash to ask for its version."""
         return self.source_template % self.source_vars()
 
+    def get_completion_args(self) -> tuple[list[str], str]:
+        """The words of the line as far as the cursor, and the one that it stands at the end of."""
+        line = os.environ["COMP_WORDS"]
+        _, *words = split_arg_string(line)
+        if not words or (line[-1:].isspace() and not line[:-1].endswith("\\")):
+            return words, ""
+        return words[:-1], words[-1]
 
-class _Zsh(ZshComplete):
-    source_template = ZshComplete.source_template.replace(
-        "%(complete_var)s=zsh_complete %(prog_name)s)", "%(complete_var)s=zsh_complete %(prog_name)s 2>/dev/null)"
-    )
+
+class _Zsh(_Joined, ZshComplete):
+    # Click's own shows what the program complains of, and takes the option in "--option=path" for a part of the path.
+    source_template = r"""#compdef %(prog_name)s
+
+%(complete_func)s() {
+    local type value help
+    local -a plain told
+    for type value help in "${(@f)$(
+        COMP_WORDS="${words[*]}" COMP_CWORD=$((CURRENT - 1)) %(complete_var)s=zsh_complete %(prog_name)s 2>/dev/null
+    )}"; do
+        case $type in
+            dir|file)
+                [[ $words[CURRENT] == -*=* ]] && compset -P 1 '*='
+                if [[ $type == dir ]]; then _path_files -/; else _path_files; fi ;;
+            plain)
+                if [[ $help == _ ]]; then plain+=("$value"); else told+=("$value:$help"); fi ;;
+        esac
+    done
+    if (( $#told )); then _describe -V unsorted told -U; fi
+    if (( $#plain )); then compadd -U -V unsorted -a plain; fi
+}
+
+if [[ $zsh_eval_context[-1] == loadautofunc ]]; then
+    %(complete_func)s "$@"
+else
+    compdef %(complete_func)s %(prog_name)s
+fi
+"""
 
 
-class _Fish(FishComplete):
-    source_template = FishComplete.source_template.replace(
-        "COMP_CWORD=(commandline -t) %(prog_name)s)", "COMP_CWORD=(commandline -t) %(prog_name)s 2>/dev/null)"
-    )
+class _Fish(_Joined, FishComplete):
+    # The same as for zsh.
+    source_template = r"""
+function %(complete_func)s
+    set -l word (commandline -ct)
+    set -l before (string match -r -- '^-[^=]*=' $word)
+    or set before ''
+    for answer in (env COMP_WORDS=(commandline -cp) COMP_CWORD=$word %(complete_var)s=fish_complete \
+            %(prog_name)s 2>/dev/null)
+        set -l parts (string split -m 1 -- , $answer)
+        switch $parts[1]
+            case dir
+                printf '%%s\n' $before(__fish_complete_directories $parts[2])
+            case file
+                printf '%%s\n' $before(__fish_complete_path $parts[2])
+            case plain
+                printf '%%s\n' $parts[2]
+        end
+    end
+end
+complete --no-files --command %(prog_name)s --arguments '(%(complete_func)s)'
+"""
 
 
 SHELLS: Mapping[str, type[ShellComplete]] = MappingProxyType({"bash": _Bash, "zsh": _Zsh, "fish": _Fish})
