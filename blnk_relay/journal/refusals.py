@@ -63,7 +63,10 @@ _WORDS = {
 }
 
 #: The same, where to try again as it is helps nobody; the number stands in the address.
-_LASTING_WORDS = {"DB": f"the server has no database of the number that {URL} names"}
+_LASTING_WORDS = {
+    "DB": f"the server has no database of the number that {URL} names",
+    "DENIED": "Redis is in protected mode and takes nobody from elsewhere: give it a password, or switch that off",
+}
 
 #: The same, by what stands in the text: what was refused inside a script, by Valkey and Redis 7.2, and by Redis 7.0.
 _LASTING_TEXTS = {

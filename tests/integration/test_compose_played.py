@@ -21,7 +21,7 @@ import pytest
 import requests
 import yaml
 
-from blnk_relay import Relay, Settings
+from blnk_relay import Operator, Relay, Settings
 from tests.support.payments import payment
 from tests.support.prometheus import free_port
 from tests.support.visiting import Visitor
@@ -185,6 +185,8 @@ def test_what_the_compose_file_starts_works_together(images, monkeypatch):
         with Relay(Settings.from_env()) as relay:
             receipt = relay.enqueue(payment("composed."))
             wait_until(lambda: relay.get(receipt.id).state == "done", WAIT_S, "the payment to be done")
+        with Operator.from_env() as operator:
+            wait_until(lambda: not operator.verdicts(), WAIT_S, "nothing to be wrong, with the server as it is set")
         assert "blnk_relay_" in requests.get(f"http://127.0.0.1:{metrics}/metrics", timeout=10).text
 
         told = ""

@@ -20,6 +20,7 @@ LASTING = [
     (errors.ResponseError("The user executing the script can't access at least one of the keys"), "permissions (ACL)"),
     (errors.ResponseError("DB index is out of range"), "no database of the number that BLNK_RELAY_REDIS_URL names"),
     (errors.MovedError("1 127.0.0.1:7001"), "Redis Cluster"),
+    (errors.ResponseError("DENIED Running in protected mode: no password is set"), "takes nobody from elsewhere"),
 ]
 PASSING = [
     (errors.ReadOnlyError("READONLY You can't write against a read only replica."), "because it is a replica"),
