@@ -27,7 +27,8 @@ _BOOKS = {
     "serial": "1000\n",
     "authority": (
         "[ca]\ndefault_ca=us\n[us]\ndatabase=index\nnew_certs_dir=.\nserial=serial\ndefault_md=sha256\n"
-        "policy=any\nunique_subject=no\ncopy_extensions=copy\n[any]\ncommonName=supplied\n"
+        "policy=any\nunique_subject=no\ncopy_extensions=copy\nx509_extensions=whose\n[any]\ncommonName=supplied\n"
+        "[whose]\nsubjectKeyIdentifier=hash\nauthorityKeyIdentifier=keyid:always\n"
     ),
 }
 
@@ -89,8 +90,11 @@ class Authority:
         self._folder = folder
         self._name = name
         self.openssl(
-            "req", "-x509", *_NEW, "-keyout", f"{name}.key", "-out", f"{name}.crt", "-days", "2", "-subj", f"/CN={name}"
-        )
+            "req", "-x509", *_NEW, "-keyout", f"{name}.key", "-out", f"{name}.crt", "-days", "2",
+            "-subj", f"/CN={name}",
+            # Python 3.13 and newer want an authority to say that it is one.
+            "-addext", "keyUsage=critical,keyCertSign,cRLSign",
+        )  # fmt: skip
         for file, text in _BOOKS.items():
             (folder / file).write_text(text, encoding="utf-8")
 
