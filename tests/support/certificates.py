@@ -27,8 +27,7 @@ _BOOKS = {
     "serial": "1000\n",
     "authority": (
         "[ca]\ndefault_ca=us\n[us]\ndatabase=index\nnew_certs_dir=.\nserial=serial\ndefault_md=sha256\n"
-        "policy=any\nunique_subject=no\ncopy_extensions=copy\nx509_extensions=whose\n[any]\ncommonName=supplied\n"
-        "[whose]\nsubjectKeyIdentifier=hash\nauthorityKeyIdentifier=keyid:always\n"
+        "policy=any\nunique_subject=no\ncopy_extensions=copy\n[any]\ncommonName=supplied\n"
     ),
 }
 
