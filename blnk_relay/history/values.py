@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from fractions import Fraction
 from itertools import islice
@@ -242,9 +242,18 @@ class Terms:
         return all((indexed(name), indexed(value)) in there for name, value in self.meta.items())
 
 
+#: From when the tables count.
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
 def ended_at(at: datetime) -> int:
-    """A time as the tables have it."""
-    return int(at.timestamp() * 1000)
+    """A bound of times as the tables have them: the first whole millisecond that is not before it.
+
+    Example:
+        >>> [ended_at(_EPOCH + timedelta(microseconds=micros)) for micros in (2000, 2001, 3000)]
+        [2, 3, 3]
+    """
+    return -((_EPOCH - at) // timedelta(milliseconds=1))
 
 
 def units(precise_amount: int, precision: int) -> str:

@@ -15,6 +15,7 @@ from blnk_relay.errors import HistoryUnavailable, InvalidSettings, JournalUnavai
 from blnk_relay.history.opening import database_of
 from blnk_relay.history.values import CUT, MOST_NAMES, UNREAD, Ended, ended_at, indexed, meta_text, plain_amount
 from blnk_relay.history.values import number as read
+from blnk_relay.intents.states import State
 from blnk_relay.journal.beside import owners_flow
 from blnk_relay.journal.copying import META, OPEN, Wanted, ended_flow, locked_flow, spellings_flow
 from blnk_relay.journal.entries import id_of
@@ -362,9 +363,9 @@ def _found_in_journal(journal: Journal, questions: Sequence[Question], most: int
                 whole = whole and all_there
                 continue
         # Others may name it in a payload, as what they act on.
-        ids, there = journal.drive(_newest_flow(journal))
-        told.append(f"the newest {len(ids):,} of {there:,} that are open, dead, or over and still there")
-        whole = whole and len(ids) >= there
+        ids, there, all_there = journal.drive(_newest_flow(journal.prefix, question.state))
+        told.append(f"the newest {len(ids):,} of {there:,} that are {_CALLED[question.state]}")
+        whole = whole and all_there
         # Of those that were met before, what fits is found, or is older than as many as are wanted.
         others = [id_ for id_ in ids if id_ not in seen]
         found += fitting(journal.drive(sifted_flow(journal.prefix, others, _terms(question))), question)
@@ -402,22 +403,50 @@ def _letters_flow(prefix: str, question: Question) -> Flow[tuple[list[str], bool
     return found[:MOST_READ], there <= MOST_READ and not counted.uncounted
 
 
-def _newest_flow(journal: Journal) -> Flow[tuple[list[str], int]]:
-    prefix = journal.prefix
-    [lanes] = yield Ask((("SMEMBERS", f"{prefix}lanes"),))
-    names = ["uncopied", "dead", "posted", "waiting", "done", *(f"ready:{lane}" for lane in sorted(lanes))]
+def _newest_flow(prefix: str, state: str) -> Flow[tuple[list[str], int, bool]]:
+    """The newest intents that may be in the state that is asked for, how many there are, and whether these are all."""
+    lanes, workers = yield Ask((("SMEMBERS", f"{prefix}lanes"), ("ZRANGE", f"{prefix}workers", 0, -1)), whole=False)
+    names = _sets(state, sorted(lanes), workers)
     commands: list[tuple[str | int, ...]] = []
     for name in names:
         commands += [("ZCARD", f"{prefix}{name}"), ("ZREVRANGE", f"{prefix}{name}", 0, MOST_READ - 1)]
-    answers = iter((yield Ask(tuple(commands), whole=False)))
+    # In one moment, or what goes from one of them to another is met in neither.
+    answers = iter((yield Ask(tuple(commands))))
     found: list[Sequence[str]] = []
-    there = 0
+    there, missed = 0, False
     for name, number, some in zip(names, *[answers] * 2, strict=True):
-        there += number if name != "uncopied" else 0
+        # What is not copied stands in another set as well.
+        there += number if name != _FIRST else 0
+        missed = missed or number > len(some)
         found.append(some)
     # Of each some, by turns, so that none of them takes all the room.
     turns = (some[at] for at in range(MOST_READ) for some in found if at < len(some))
-    return list(dict.fromkeys(_some(turns, MOST_READ))), there
+    ids = list(_some(turns, MOST_READ))
+    return ids, there, not missed and len(ids) == len(set().union(*found))
+
+
+#: What has ended or changed and is not copied: history knows nothing of it yet, so it goes first.
+_FIRST = "uncopied"
+
+#: How what stands in the sets of a state is called.
+_CALLED = {
+    "": "open, dead, or over and still there",
+    OPEN: "open",
+    State.DEAD: "dead",
+    State.DISCARDED: "discarded and still there",
+    State.DONE: "over and still there",
+    State.CANCELLED: "over and still there",
+}
+
+
+def _sets(state: str, lanes: Iterable[str], workers: Iterable[str]) -> list[str]:
+    """Names of the sets that hold all intents which may be in a state, of those that are told apart here."""
+    open_ = ["waiting", *(f"ready:{lane}" for lane in lanes), *(f"leased:{worker}" for worker in workers), "posted"]
+    if state == OPEN:
+        return open_
+    if state:
+        return ["done" if state == State.CANCELLED else state]
+    return [_FIRST, "dead", *open_, "done", "discarded"]
 
 
 def _some(ids: Iterable[str], most: int) -> Iterator[str]:

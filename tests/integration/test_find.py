@@ -36,7 +36,7 @@ from blnk_relay.journal import copying, finding
 from blnk_relay.journal.entries import id_of
 from tests.support.cli import names, run, section
 from tests.support.history import books_of, copy, made, made_to, rows_of, sqlite_url
-from tests.support.journal import LANE, WORKER, bury, finish, status, trim
+from tests.support.journal import LANE, WORKER, bury, enqueue, finish, pay, status, trim
 from worker.demo.stage import as_environment
 
 HOLD_ROW = "txn_aaaaaaaa-1111-4111-8111-aaaaaaaaaaaa"
@@ -312,6 +312,53 @@ def test_of_very_many_letters_of_a_class_it_is_said_that_some_were_looked_at(rel
     # What no cause accounts for may be of any class.
     journal.client.delete(journal.key(f"letters:{cause}"))
     assert looked()[1:] == (False, f"some of {whole}")
+
+
+@pytest.mark.parametrize("sort", ["sqlite"])
+def test_what_a_worker_has_in_hand_and_what_was_discarded_are_found_in_the_journal(relay):
+    operator, journal = Operator(relay.journals, relay.bells), relay.journal()
+    bury(relay, "poor")
+    operator.discard(status(journal, "poor"), who="me", reason="by hand")
+    enqueue(relay, "held")
+    journal.claim(LANE, WORKER, 1)
+    enqueue(relay, "next")
+    assert status(journal, "held").state == "sending"
+    amount = {"amount": Decimal(10)}
+    assert keys(operator, **amount) == ["held", "next", "poor"]
+    assert keys(operator, **amount, state="open") == ["held", "next"]
+    assert keys(operator, **amount, state="discarded") == ["poor"]
+    assert keys(operator, dead_class="refused") == keys(operator, code="NO") == ["poor"]
+    assert operator.find(**amount).looked[-1].whole
+
+
+@pytest.mark.parametrize("sort", ["sqlite"])
+def test_of_one_state_that_alone_is_read_and_of_each_state_some(relay, monkeypatch):
+    operator, journal = Operator(relay.journals, relay.bells), relay.journal()
+    pay(relay, "done-1", "done-2", "done-3")
+    bury(relay, "dead-1", "dead-2", "dead-3")
+    operator.discard(status(journal, "dead-3"), who="me", reason="by hand")
+    enqueue(relay, "open-1", "open-2", "open-3")
+    monkeypatch.setattr(finding, "MOST_READ", 3)
+
+    def looked(state: str) -> tuple[int, bool, str]:
+        result = operator.find(state=state, amount=Decimal(10))
+        return len(result.found), result.looked[-1].whole, result.looked[-1].told
+
+    assert looked("open") == (3, True, "the newest 3 of 3 that are open")
+    assert looked("done") == (3, True, "the newest 3 of 3 that are over and still there")
+    assert looked("cancelled") == (0, True, "the newest 3 of 3 that are over and still there")
+    assert looked("dead") == (2, True, "the newest 2 of 2 that are dead")
+    assert looked("discarded") == (1, True, "the newest 1 of 1 that are discarded and still there")
+    assert looked("") == (3, False, "the newest 3 of 9 that are open, dead, or over and still there")
+    monkeypatch.setattr(finding, "MOST_READ", 2)
+    assert looked("open") == (2, False, "the newest 2 of 3 that are open")
+
+
+@pytest.mark.parametrize("sort", ["sqlite"])
+def test_a_state_that_is_not_told_apart_is_refused_and_not_said_to_have_nothing(relay):
+    enqueue(relay, "next")
+    with pytest.raises(Refused, match="there is no 'ready' to look for, but open, done, dead"):
+        Operator(relay.journals, relay.bells).find(state="ready")
 
 
 def large_bulk(relay: Relay, items: int) -> str:
