@@ -120,7 +120,6 @@ class Database:
             sa.event.listen(self.engine, "connect", _prepare_sqlite)
             sa.event.listen(self.engine, "connect", self._opened)
             sa.event.listen(self.engine, "begin", _begin_sqlite)
-        self._id = ""
         self._path = Path(url.database or "")
         self._file: tuple[int, int] | None = None
         self.finds_classes = False
@@ -158,21 +157,23 @@ class Database:
             return connection.scalar(sa.text(f"select version_num from {schema.VERSIONS}")) or ""  # noqa: S608 - our own name
 
     def id(self) -> str:
-        """Which database it is.
+        """Which database it is. Nothing of that is kept: it may be made anew, or upgraded, while a worker runs.
 
         Raises:
             HistoryUnavailable: It cannot be reached, or its tables are not those of this version.
         """
         if self.was_replaced():
-            self.engine.dispose()
-            self._id, self._file = "", None
-        if not self._id:
-            found = self.revision()
-            revisions.check_usable(found)
-            self.finds_classes = found == revisions.NEWEST
-            with self.reading() as connection:
-                self._id = connection.scalar(sa.select(schema.database.c.id)) or ""
-        return self._id
+            self.reconnect()
+            self._file = None
+        found = self.revision()
+        revisions.check_usable(found)
+        self.finds_classes = found == revisions.NEWEST
+        with self.reading() as connection:
+            return connection.scalar(sa.select(schema.database.c.id)) or ""
+
+    def reconnect(self) -> None:
+        """Let go of its connections: new ones may lead elsewhere, or be allowed what these are not."""
+        self.engine.dispose()
 
     def was_replaced(self) -> bool:
         """Whether another file stands in the place of the one that is open, or none: what is written is lost then."""

@@ -16,6 +16,10 @@ from blnk_relay.errors import HistoryUnavailable
 #: Longest text of a database that is told.
 _MOST = 200
 
+#: Codes of errors of statements whose texts have names of tables and no values: a right is missing, or a table, or
+#: nothing may be written.
+_OF_NAMES = ("42501", "42P01", "25006")
+
 #: What a client says of connecting, by a part of it in small letters, and what is told instead; the first one counts.
 _CONNECTING = {
     "has not answered for": "it has not answered in time",
@@ -56,7 +60,8 @@ def reported() -> Iterator[None]:
         yield
     except DBAPIError as error:
         name = type(error.orig or error).__name__
-        told = _told(error.orig) if isinstance(error, OperationalError) else ""
+        safe = isinstance(error, OperationalError) or getattr(error.orig, "sqlstate", None) in _OF_NAMES
+        told = _told(error.orig) if safe else ""
         raise HistoryUnavailable(f"the database of history: {name}" + (f": {told}" if told else ""), name) from None
     except SQLAlchemyError as error:
         name = type(error).__name__

@@ -40,6 +40,9 @@ _WHY = {
     "its place, say so: 'blnk-relay history off --adopt --reason …'",
 }
 
+#: By which part of it a page is larger than the one before, after one that did not come to its end.
+_GROWS = 8
+
 
 @dataclass(frozen=True, slots=True)
 class Round:
@@ -71,7 +74,7 @@ class Copier:
         self._database = database
         settings = journal.settings
         self._wanted = Wanted(settings.history_payload, frozenset(settings.history_meta))
-        self._most = settings.history_batch
+        self._most = self._room = settings.history_batch
         self._name = f"{settings.namespace}:{journal.target}"
 
     @property
@@ -94,9 +97,12 @@ class Copier:
         except JournalUnavailable:
             journal.drive(over_flow(journal.prefix))
             raise
-        except Exception as error:
-            code = error.code or "unavailable" if isinstance(error, HistoryUnavailable) else UNFORESEEN
-            journal.drive(trouble_flow(journal.prefix, code, journal.now_ms()))
+        except HistoryUnavailable as error:
+            self._database.reconnect()
+            self._note(error.code or "unavailable")
+            raise
+        except Exception:
+            self._note(UNFORESEEN)
             raise
         if done is None:
             # Somebody else is at it, and says himself when it is over.
@@ -104,21 +110,33 @@ class Copier:
         journal.drive(over_flow(journal.prefix))
         return done
 
+    def _note(self, trouble: str) -> None:
+        self._journal.drive(trouble_flow(self._journal.prefix, trouble, self._journal.now_ms()))
+
     def _round(self) -> Round | None:
         """Copy one page; None where somebody else does."""
         database = self._database.id()
-        with self._database.locked(self._name, self.target) as page:
-            if page is None:
-                return None
-            portion = self._portion(database, page)
-            if not (portion.ids or portion.lives or portion.acted or portion.begins or portion.moved):
-                return Round()
-            aside = self._write(page, portion)
+        try:
+            with self._database.locked(self._name, self.target) as page:
+                if page is None:
+                    return None
+                portion = self._portion(database, page)
+                if not (portion.ids or portion.lives or portion.acted or portion.begins or portion.moved):
+                    return Round()
+                aside = self._write(page, portion)
+        except HistoryUnavailable as error:
+            if error.code not in _WHY:
+                # It may be that it has not the time, or the room, for so much at once.
+                self._room = max(1, self._room // 2)
+            raise
         if self._database.was_replaced():
             raise HistoryUnavailable("the file of history was replaced while a page was written into it", "replaced")
         # From here on it stands there for good.
         self._journal.drive(copied_flow(database, portion))
         copied = len(portion.ids) + len(portion.lives) + len(portion.acted)
+        if copied:
+            # Little by little: a page that is too large again costs all the time that its statements may take.
+            self._room = min(self._most, self._room + max(1, self._room // _GROWS))
         return Round(copied, bool(copied or portion.moved), portion.begins, aside)
 
     def _portion(self, database: str, page: Page) -> Portion:
@@ -134,7 +152,7 @@ class Copier:
     def _asked(self, database: str, place: Place, *, met: bool) -> Portion | str:
         fresh = secrets.token_hex(8)
         return self._journal.drive(
-            portion_flow(database, place.page, place.epoch, place.born, fresh=fresh, most=self._most, met=met)
+            portion_flow(database, place.page, place.epoch, place.born, fresh=fresh, most=self._room, met=met)
         )
 
     def _write(self, page: Page, portion: Portion) -> Mapping[str, str]:

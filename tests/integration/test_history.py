@@ -660,6 +660,17 @@ def test_one_intent_that_cannot_be_read_holds_up_no_other(relay, database, caplo
         assert [why in text for text in told if f"intent {what} " in text] == [True], told
 
 
+def test_a_number_that_no_column_holds_holds_up_nothing(relay, database):
+    journal = relay.journal()
+    bury(relay, "odd", "even")
+    for name in ("attempts", "gen"):
+        journal.client.hset(journal.key(f"intent:{status(journal, 'odd').id}"), name, 2**40)
+    journal.client.rpush(journal.key(f"log:{status(journal, 'odd').id}"), json.dumps({"at": 1, "status": 2**40}))
+    copy(journal, database)
+    assert keys_in(database) == Counter(["odd", "even"])
+    assert {row["attempts"] for row in rows_of(database, schema.letters)} == {0, 2**31 - 1}
+
+
 def test_where_nothing_can_be_read_nothing_is_written_and_that_is_noted(relay, database, monkeypatch):
     journal = relay.journal()
     pay(relay, *(f"paid-{number}" for number in range(8)))

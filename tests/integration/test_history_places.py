@@ -143,6 +143,136 @@ def test_tables_of_a_newer_version_are_left_alone_and_it_is_said_who_is_too_old(
     assert "of a newer version" in run("history", "status").out
 
 
+def set_revision(database: Database, revision: str) -> None:
+    with database.engine.execution_options(writes=True).begin() as connection:
+        connection.execute(sa.update(sa.table(schema.VERSIONS, sa.column("version_num"))).values(version_num=revision))
+
+
+def test_a_worker_that_runs_leaves_tables_alone_as_soon_as_a_newer_version_has_made_them(
+    relay: Relay, database: Database
+) -> None:
+    journal, copier = relay.journal(), Copier(relay.journal(), database)
+    pay(relay, "paid-1")
+    copy(journal, database)
+    assert copier.round().copied == 0
+    set_revision(database, "0003")
+    pay(relay, "paid-2")
+    with pytest.raises(HistoryUnavailable, match="of a newer version"):
+        copier.round()
+    assert (journal.history_lag().trouble, keys_in(database)) == ("newer", ["paid-1"])
+    set_revision(database, "0002")
+    copier.round()
+    assert keys_in(database) == ["paid-1", "paid-2"]
+
+
+def test_a_database_that_is_made_anew_is_another_one_to_workers_that_run_as_to_those_that_begin(
+    relay: Relay, database: Database, url: str
+) -> None:
+    journal, copier = relay.journal(), Copier(relay.journal(), database)
+    pay(relay, "paid-1")
+    assert copier.round().begins == "new"
+    with database.engine.execution_options(writes=True).begin() as connection:
+        for name in (*schema.metadata.tables, schema.VERSIONS):
+            connection.exec_driver_sql(f"drop table {name}")
+    with pytest.raises(HistoryUnavailable, match="upgrade its tables"):
+        copier.round()
+    upgrade(database)
+    a_minute_passes(journal)
+    assert copier.round().begins == "database"
+    other = Database(url)
+    pay(relay, "paid-2")
+    assert Copier(journal, other).round().copied == 1
+    assert keys_in(other) == ["paid-1", "paid-2"]
+    other.close()
+
+
+# -- what a database allows --------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def name(url: str) -> str:
+    """The name of the database on its server."""
+    return url.rpartition("/")[2]
+
+
+@pytest.mark.parametrize("sort", ["postgresql"])
+def test_a_connection_that_may_not_write_is_not_kept_once_others_may(
+    relay: Relay, database: Database, postgresql: Any, name: str
+) -> None:
+    journal, copier = relay.journal(), Copier(relay.journal(), database)
+    copier.round()
+    postgresql.ask(f"alter database {name} set default_transaction_read_only = on")
+    database.reconnect()
+    pay(relay, "paid-1")
+    with pytest.raises(HistoryUnavailable, match="in a read-only transaction"):
+        copier.round()
+    assert journal.history_lag().trouble == "ReadOnlySqlTransaction"
+    postgresql.ask(f"alter database {name} reset default_transaction_read_only")
+    assert copier.round().copied == 1
+
+
+@pytest.mark.parametrize("sort", ["postgresql"])
+def test_a_user_of_few_rights_copies_and_is_told_which_one_is_missing(
+    relay: Relay, database: Database, postgresql: Any, url: str
+) -> None:
+    pay(relay, "paid-1")
+    postgresql.ask("create role worker login")
+    few = Database(url.replace("relay@", "worker@"))
+    copier = Copier(relay.journal(), few)
+
+    def grant(what: str) -> None:
+        with database.engine.begin() as connection:
+            connection.exec_driver_sql(f"grant {what} in schema public to worker")
+
+    with pytest.raises(HistoryUnavailable, match="InsufficientPrivilege: permission denied for table relay_version"):
+        copier.round()
+    grant("select, insert, update on all tables")
+    with pytest.raises(HistoryUnavailable, match="permission denied for sequence relay_journals_number_seq"):
+        copier.round()
+    grant("usage on all sequences")
+    assert copier.round().copied == 1
+    with pytest.raises(HistoryUnavailable, match="permission denied for table"):
+        few.forget({1: 2**62}, 10)
+    grant("delete on all tables")
+    few.forget({1: 2**62}, 10)
+    assert keys_in(database) == []
+    few.close()
+
+
+# -- a database that is slow -------------------------------------------------------------------------------------------
+
+
+def test_where_a_page_is_too_much_for_a_database_the_next_one_is_smaller_until_it_goes(
+    relay: Relay, database: Database
+) -> None:
+    """Each row takes its time, and all statements of one sort together no more than theirs."""
+    journal = relay.journal()
+    pay(relay, *(f"paid-{number:02}" for number in range(40)))
+    most = 10
+
+    def refuse(_connection: Any, _cursor: Any, statement: str, parameters: Any, _context: Any, many: bool) -> None:
+        if many and statement.startswith("INSERT INTO relay_intents") and len(parameters) > most:
+            raise database.engine.dialect.loaded_dbapi.OperationalError("it has not answered for 65 s")
+
+    sa.event.listen(database.engine, "before_cursor_execute", refuse)
+    copier = Copier(journal, database)
+    failed = 0
+    while len(keys_in(database)) < 40:
+        try:
+            copier.round()
+        except HistoryUnavailable:
+            failed += 1
+        assert failed < 10
+    assert failed >= 5, "from 200 down to 6"
+    # It comes to what it was, little by little.
+    sa.event.remove(database.engine, "before_cursor_execute", refuse)
+    for number in range(60):
+        pay(relay, f"later-{number}")
+        copier.round()
+    pay(relay, *(f"last-{number}" for number in range(100)))
+    assert copier.round().copied == 100
+
+
 # -- encodings of PostgreSQL -------------------------------------------------------------------------------------------
 
 
