@@ -17,8 +17,9 @@ MOST_INDEXED = 255
 #: Longest of all others, but for payloads.
 MOST_TEXT = 8_000
 
-#: Values of metadata that are kept of one intent or item.
-MOST_META = 100
+#: Values of metadata that are kept of one intent or item: more than go into a row that the ledger records (6,000
+#: bytes), or some could not be found, and nobody would say so.
+MOST_META = 1_000
 
 #: Names of one sort that are kept of one intent: a bulk has up to 10,000 items, and each may have a row and a queued
 #: one, two ends, and a reference of some generations.
@@ -29,8 +30,8 @@ MOST_NAMES = 100_000
 CUT, UNREAD = "cut", "unread"
 MARKS = {CUT: "~cut", UNREAD: "~unread"}
 
-#: How deep metadata and payloads are looked into.
-_DEEPEST = 8
+#: How deep metadata and payloads are looked into: 20 levels are taken, and an item of a bulk stands a few deeper.
+_DEEPEST = 24
 
 #: Decimals of an amount in units of its currency.
 _MOST_PLACES = 64

@@ -361,6 +361,23 @@ def test_a_state_that_is_not_told_apart_is_refused_and_not_said_to_have_nothing(
         Operator(relay.journals, relay.bells).find(state="ready")
 
 
+@pytest.mark.parametrize("sort", ["sqlite"])
+def test_metadata_is_found_whichever_of_its_names_is_asked_for_and_however_deep(relay, database):
+    operator, journal = Operator(relay.journals, relay.bells), relay.journal()
+    deep: Any = 7
+    for _ in range(18):
+        deep = {"o": deep}
+    names = {f"n{number}": number for number in range(400)}
+    pay = {"source": "@world", "destination": "@alice", "currency": "EUR", "amount": "25.00", "allow_overdraft": True}
+    relay.enqueue(transaction(**pay, description="Top-up", meta_data={"d": deep} | names), key="many")
+    asked = [{"d" + ".o" * 18: "7"}, *({f"n{number}": str(number)} for number in (0, 99, 100, 399))]
+    assert [keys(operator, meta=one) for one in asked] == [["many"]] * len(asked)
+    finish(journal, *journal.claim(LANE, WORKER, 1).items)
+    copy(journal, database)
+    trim(journal)
+    assert [keys(operator, meta=one) for one in asked] == [["many"]] * len(asked)
+
+
 def large_bulk(relay: Relay, items: int) -> str:
     """A bulk that is over, of which each item has a row of its own in the ledger; its id."""
     relay.enqueue(
