@@ -31,6 +31,7 @@ from blnk_relay.money import exact_decimal
 
 if TYPE_CHECKING:
     from blnk_relay.history.values import Terms
+    from blnk_relay.settings import Settings
 
 #: Intents of a journal that are read where it has no index.
 MOST_READ = 500
@@ -184,7 +185,7 @@ def _in_history(
     targets = {f"{settings.namespace}:{journal.target}": journal.target for journal in journals}
     found: dict[tuple[str, str], Ended] = {}
     within = any(_is_within(question) for question in questions)
-    without: list[str] = [_LOCKED] if _are_locked(journals, questions) else []
+    without = [*_not_kept(settings, questions), *([_LOCKED] if _are_locked(journals, questions) else [])]
     more = False
     try:
         database = database_of(settings)
@@ -213,6 +214,13 @@ def _in_history(
     if questions[0].dead_class and not database.finds_classes:
         told += "; it has no index of classes until its tables are upgraded"
     return [(target, one) for (target, _), one in found.items()], more, Looked("history", whole=not without, told=told)
+
+
+def _not_kept(settings: Settings, questions: Sequence[Question]) -> Iterator[str]:
+    """What of it is asked for and not copied, as far as the settings here are those of the workers."""
+    kept = Wanted(payload=False, meta=frozenset(settings.history_meta))
+    if not all(kept.names(name.partition(".")[0]) for question in questions for name in question.meta):
+        yield "metadata" + (f" other than {', '.join(settings.history_meta)}" if settings.history_meta else "")
 
 
 def _lags(journals: Sequence[Journal]) -> Iterator[HistoryLag]:

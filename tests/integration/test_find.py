@@ -6,6 +6,7 @@ import base64
 import json
 import re
 from collections import Counter
+from contextlib import closing
 from dataclasses import replace
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -376,6 +377,27 @@ def test_metadata_is_found_whichever_of_its_names_is_asked_for_and_however_deep(
     copy(journal, database)
     trim(journal)
     assert [keys(operator, meta=one) for one in asked] == [["many"]] * len(asked)
+
+
+@pytest.mark.parametrize("sort", ["sqlite"])
+@pytest.mark.parametrize(
+    ("kept", "told"),
+    [
+        (("*",), "all that was copied"),
+        (("order", "shop"), "all that was copied"),
+        (("shop",), "what was copied, without metadata other than shop"),
+        ((), "what was copied, without metadata"),
+    ],
+)
+def test_metadata_that_history_does_not_keep_is_not_said_to_be_nowhere(settings, kept, told):
+    with Relay(replace(settings, history_meta=kept)) as relay, closing(made(settings.history_url)) as database:
+        operator, journal = Operator(relay.journals, relay.bells), relay.journal()
+        shop(relay)
+        copy(journal, database)
+        trim(journal)
+        result = operator.find(meta={"order": "1001", "shop.till": "7"})
+        assert len(result.found) == (told == "all that was copied")
+        assert (result.looked[0].whole, result.looked[0].told) == (told == "all that was copied", told)
 
 
 def large_bulk(relay: Relay, items: int) -> str:
