@@ -371,6 +371,7 @@ class Page:
             lives: Lives of letters; the last one of several with one name counts.
             acts: What operators did.
         """
+        self._forget_others(ended)
         self._put(schema.intents, (self._intent(one) for one in ended), ("journal", "id"))
         self._put(schema.letters, (self._life(one) for one in lives), ("journal", "intent", "life"), keep=("died_ms",))
         children: dict[sa.Table, Iterable[dict[str, Any]]] = {
@@ -411,6 +412,23 @@ class Page:
             .where(table.c.number == self.number)
             .values(born=place.born, page=place.page, epoch=place.epoch, copied_ms=at_ms)
         )
+
+    def _forget_others(self, ended: Sequence[Ended]) -> None:
+        """Delete what other intents of the same ids have moved and said: a journal that was lost had their keys.
+
+        Their references and ids stay, and lead to the key.
+        """
+        table = schema.intents
+        created = {one.id: one.created_ms for one in ended}
+        for some in _batches(created):
+            known = sa.select(table.c.id, table.c.created_ms).where(
+                table.c.journal == self.number, table.c.id.in_(some)
+            )
+            others = [row.id for row in self._connection.execute(known) if row.created_ms != created[row.id]]
+            for of_it in (schema.movements, schema.meta) if others else ():
+                self._connection.execute(
+                    sa.delete(of_it).where(of_it.c.journal == self.number, of_it.c.intent.in_(others))
+                )
 
     def _forget_clear(self, ended: Sequence[Ended]) -> None:
         """Delete names and metadata of what is hidden by now: they may have been written in the clear before it was.

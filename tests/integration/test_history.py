@@ -15,7 +15,7 @@ import sqlalchemy as sa
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 
-from blnk_relay import HistoryUnavailable, Operator, Refused, Relay, Settings
+from blnk_relay import HistoryUnavailable, Leg, Operator, Refused, Relay, Settings, split_transaction
 from blnk_relay.history import schema
 from blnk_relay.history.database import Database, Page
 from blnk_relay.journal import copying, salvaging
@@ -26,6 +26,7 @@ from blnk_relay.journal.journal import Journal
 from tests.support.copying import tell_steps
 from tests.support.history import books_of, copy, made, rows_of
 from tests.support.journal import LANE, WORKER, bury, enqueue, finish, kill, pay, status, sweep, trim
+from tests.support.payments import SHOP
 from tests.support.stages import operator_of
 from worker.copier import Turn
 
@@ -586,6 +587,25 @@ def test_after_the_loss_of_a_whole_journal_an_operator_says_that_the_new_one_goe
         connection.execute(sa.update(schema.journals).values(born="another"))
     with pytest.raises(HistoryUnavailable, match="BLNK_RELAY_NAMESPACE"):
         Copier(journal, database).round()
+
+
+def test_what_another_intent_of_the_same_key_has_moved_is_not_told_of_the_one_that_is_there(relay, database):
+    journal, operator = relay.journal(), Operator(relay.journals, relay.bells)
+    sale = split_transaction(
+        source="@sales", currency="EUR", precise_amount=4000, precision=100, description="Sale",
+        destinations=[Leg("@shop", precise_amount=3900), Leg("@fees", precise_amount=100)], meta_data={"till": "7"},
+    )  # fmt: skip
+    relay.enqueue(sale, key="order-1")
+    pay(relay, "order-2")
+    copy(journal, database)
+    journal.client.flushdb()
+    operator.history_off(who="me", reason="lost", adopt=True)
+    bury(relay, "order-1")
+    copy(journal, database)
+    moved = Counter(row["destination"] for row in rows_of(database, schema.movements))
+    assert moved == {SHOP: 2}, "nobody is told that what went to the fees is dead"
+    assert rows_of(database, schema.meta) == []
+    assert {"order-1", "order-2"} < {row["name"] for row in rows_of(database, schema.names)}
 
 
 def test_actions_are_copied_before_they_are_trimmed(relay, database):
