@@ -9,6 +9,8 @@ import logging
 import os
 import socket
 import threading
+import time
+from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from socketserver import TCPServer
 from typing import Any
@@ -42,6 +44,7 @@ class _Handler(BaseHTTPRequestHandler):
     server: Server
 
     def do_GET(self) -> None:
+        self.server.has_arrived(self.connection)
         answer = self.server.exposition.answer(self.path)
         self.send_response(answer.status)
         self.send_header("Content-Type", answer.content_type)
@@ -70,12 +73,18 @@ class Server(ThreadingHTTPServer):
     daemon_threads = True
     #: How often it is looked whether to stop.
     timeout = 0.2
+    # Who comes while so many wait to be taken tries again a second later.
+    request_queue_size = 2 * MOST_AT_ONCE
+    # Some versions of Python would let two workers have one port, and the kernel choose between them at each scrape.
+    allow_reuse_port = False
     # Whoever is being answered when the worker ends has had it.
     block_on_close = False
 
     def __init__(self, address: tuple[str, int], exposition: Exposition) -> None:
         self.exposition = exposition
         self._room = threading.BoundedSemaphore(MOST_AT_ONCE)
+        self._arriving: dict[socket.socket, float] = {}
+        self._lock = threading.Lock()
         if ":" in address[0]:
             self.address_family = socket.AF_INET6
         super().__init__(address, _Handler)
@@ -85,19 +94,58 @@ class Server(ThreadingHTTPServer):
         TCPServer.server_bind(self)
         self.server_name, self.server_port = str(self.server_address[0]), int(self.server_address[1])
 
+    def serve_until(self, stop: threading.Event) -> None:
+        """Answer until told to stop."""
+        while not stop.is_set():
+            self.handle_request()
+            self._end_late()
+
+    def get_request(self) -> tuple[socket.socket, Any]:
+        """Take a connection."""
+        try:
+            return super().get_request()
+        except OSError:
+            # No file is left for it, as a rule: it waits on, and to try at once again would take all of a processor.
+            time.sleep(self.timeout)
+            raise
+
     def process_request(self, request: Any, client_address: Any) -> None:
         """Answer in a thread, if there is room for one."""
         if not self._room.acquire(blocking=False):
             self.shutdown_request(request)
             return
-        super().process_request(request, client_address)
+        with self._lock:
+            self._arriving[request] = time.monotonic() + REQUEST_S
+        try:
+            super().process_request(request, client_address)
+        except RuntimeError:  # no thread could be started
+            self._over(request)
+            raise
 
     def process_request_thread(self, request: Any, client_address: Any) -> None:
         """In that thread."""
         try:
             super().process_request_thread(request, client_address)
         finally:
-            self._room.release()
+            self._over(request)
+
+    def has_arrived(self, request: socket.socket) -> None:
+        """All of a request is there; its answer has limits of its own."""
+        with self._lock:
+            self._arriving.pop(request, None)
+
+    def _over(self, request: socket.socket) -> None:
+        self.has_arrived(request)
+        self._room.release()
+
+    def _end_late(self) -> None:
+        """End what has not arrived in time: by itself the library waits so long for each bit of it."""
+        now_s = time.monotonic()
+        with self._lock:
+            for request, end_s in self._arriving.items():
+                if end_s <= now_s:
+                    with suppress(OSError):
+                        request.shutdown(socket.SHUT_RDWR)
 
     def handle_error(self, *_: Any) -> None:
         """Who asked has gone away, or asks nonsense: that is no trouble of the worker's."""
@@ -134,5 +182,4 @@ class Front(ThreadStep):
             # A process of the pool that is forked later must not keep the port.
             os.register_at_fork(after_in_child=server.socket.close)
             with server:
-                while not self._stop.is_set():
-                    server.handle_request()
+                server.serve_until(self._stop)
