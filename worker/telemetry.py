@@ -186,12 +186,20 @@ class _Sender:
         """Send it, or count it for later."""
         with self._changed:
             first = self._folding.add(report, time.monotonic(), count)
-            if self._thread is None and not self._closed:
-                self._thread = threading.Thread(target=self._run, name="telemetry", daemon=True)
-                self._thread.start()
+            self._start()
             self._changed.notify()
         if first is not None:
             self._send([first])
+
+    def _start(self) -> None:
+        if self._thread is not None or self._closed:
+            return
+        thread = threading.Thread(target=self._run, name="telemetry", daemon=True)
+        try:
+            thread.start()
+        except RuntimeError:  # no more threads: the next report, or the end, tries again
+            return
+        self._thread = thread
 
     def close(self) -> None:
         """Send what is still counted, and wait for all that is on its way, but not for long."""
@@ -237,26 +245,66 @@ class _Sender:
         self.tell(Report((_LOST, reason), reason), count)
 
 
+def _count_of(envelope: Any) -> int:
+    """How many reports an envelope tells of; 0 where it tells of something else."""
+    event = envelope.get_event()
+    return 0 if event is None else int(event.get("extra", {}).get("count", 1))
+
+
 def _client(dsn: str, lost: Any) -> Any:
     """A client of our own beside the global one, so that nothing but our events goes through it."""
     import sentry_sdk
     from sentry_sdk.transport import HttpTransport
 
     class Transport(HttpTransport):
-        """Says what it drops; the library only counts that for Sentry's own statistics."""
+        """Says what it drops, and what became of nothing when it ends; the library only counts that for itself."""
+
+        def __init__(self, options: Any) -> None:
+            super().__init__(options)
+            # Envelopes with reports that were handed over, until it is known what became of them.
+            self._under_way: dict[int, Any] = {}
+            self._sending: Any = None
+
+        def capture_envelope(self, envelope: Any) -> None:
+            if _count_of(envelope):
+                self._under_way[id(envelope)] = envelope
+            super().capture_envelope(envelope)
+
+        def _send_envelope(self, envelope: Any) -> None:
+            # One thread of the library's sends all of them.
+            self._sending = envelope
+            try:
+                super()._send_envelope(envelope)
+            except Exception:
+                # For one, an answer that it cannot read.
+                self._lose(envelope, "send_failed")
+                raise
+            self._under_way.pop(id(envelope), None)
 
         def record_lost_event(self, reason: str, data_category: Any = None, item: Any = None, **rest: Any) -> None:
             super().record_lost_event(reason, data_category, item, **rest)
-            event = None if item is None else item.get_event()
-            if event is not None:
-                lost(reason, event.get("extra", {}).get("count", 1))
+            for envelope in list(self._under_way.values()) if item is not None else ():
+                if item in envelope.items:
+                    self._lose(envelope, reason)
 
         def on_dropped_event(self, reason: str) -> None:
             super().on_dropped_event(reason)
             # The one case in which Sentry keeps the count itself, and that reaches no other hook.
             if reason == "status_429":
-                lost(reason, 1)
+                self._lose(self._sending, reason)
 
+        def kill(self) -> None:
+            super().kill()
+            for envelope in list(self._under_way.values()):
+                self._lose(envelope, "no_answer")
+
+        def _lose(self, envelope: Any, reason: str) -> None:
+            # Once: what is given up may fail later.
+            if self._under_way.pop(id(envelope), None) is not None:
+                lost(reason, _count_of(envelope))
+
+    # That it tries to connect again is no news beside what comes of it, and not worth three lines a report.
+    logging.getLogger("urllib3.connectionpool").setLevel(logging.ERROR)
     return sentry_sdk.Client(
         dsn=dsn,
         transport=Transport,

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -13,6 +15,7 @@ from blnk_relay.intents.exchange import GateAction, GateChange
 from blnk_relay.intents.intent import Entry
 from tests.support.counting import wait_for_all
 from tests.support.payments import poor
+from tests.support.prometheus import free_port
 from tests.support.sentry import FakeSentry
 from tests.support.waiting import wait_until
 from worker import telemetry
@@ -104,15 +107,79 @@ def test_events_say_which_release_and_environment_they_come_from(sentry, monkeyp
     assert (event["release"], event["environment"]) == (f"blnk-relay@{__version__}", "staging")
 
 
-@pytest.mark.parametrize("status", [429, 500])
+def told_lost(caplog):
+    """How many reports the log says did not get through."""
+    lines = [record.getMessage() for record in caplog.records if "not sent to Sentry" in record.getMessage()]
+    return sum(int(line.split(": ")[1].split()[0]) for line in lines)
+
+
+@pytest.mark.parametrize("status", [413, 429, 500])
 def test_what_sentry_does_not_take_is_said_in_the_log(caplog, status):
     with FakeSentry(status) as refusing:
         reports = Telemetry(Settings(sentry_dsn=refusing.dsn))
         for number in range(5):
             reports.dead(*letter(number))
         telemetry.close()
-    lost = [record.getMessage() for record in caplog.records if "not sent to Sentry" in record.getMessage()]
-    assert sum(int(line.split(": ")[1].split()[0]) for line in lost) == 5
+    assert told_lost(caplog) == 5
+
+
+def test_what_sentry_refuses_for_being_too_much_is_said_with_all_that_it_counted(caplog):
+    with FakeSentry(429) as refusing:
+        Telemetry(Settings(sentry_dsn=refusing.dsn)).more_dead("eu", "transaction|rejected|NO_FUNDS", 700)
+        telemetry.close()
+    assert told_lost(caplog) == 700
+
+
+def test_what_sentry_has_not_answered_when_a_process_ends_is_said_in_the_log(sentry, caplog):
+    sentry.open.clear()
+    reports = Telemetry(Settings(sentry_dsn=sentry.dsn))
+    for number in range(5):
+        reports.dead(*letter(number))
+    start_s = time.monotonic()
+    telemetry.close()
+    assert time.monotonic() - start_s < 4
+    assert told_lost(caplog) == 5
+    sentry.open.set()
+    wait_until(lambda: counted(sentry) >= 1, 10, "the first to come through after all")
+    assert told_lost(caplog) == 5
+
+
+def test_an_answer_that_nobody_can_read_is_said_in_the_log_and_the_next_report_is_tried(caplog):
+    with FakeSentry(429, {"X-Sentry-Rate-Limits": f"{10**20}:error:key"}) as strange:
+        reports = Telemetry(Settings(sentry_dsn=strange.dsn))
+        for number in range(3):
+            reports.dead(*letter(number, code=f"CODE_{number}"))
+        telemetry.close()
+    assert len(strange.events()) == 3
+    assert told_lost(caplog) == 3
+
+
+def test_while_sentry_is_gone_one_line_says_so_and_none_of_a_library(caplog):
+    reports = Telemetry(Settings(sentry_dsn=f"http://public@127.0.0.1:{free_port()}/1"))
+    for number in range(3):
+        reports.dead(*letter(number, code=f"CODE_{number}"))
+    telemetry.close()
+    assert told_lost(caplog) == 3
+    assert {record.name for record in caplog.records} == {"worker.telemetry"}
+
+
+def test_where_no_thread_can_be_started_reports_are_counted_and_sent_in_the_end(sentry, monkeypatch):
+    start = threading.Thread.start
+
+    def fails(thread):
+        if thread.name == "telemetry":
+            raise RuntimeError("can't start new thread")
+        start(thread)
+
+    reports = Telemetry(Settings(sentry_dsn=sentry.dsn))
+    with monkeypatch.context() as none_left:
+        none_left.setattr(threading.Thread, "start", fails)
+        reports.dead(*letter(1))
+        reports.paused("eu", "write", GateChange(GateAction.PAUSE, "HTTP_401", 5.0))
+    reports.dead(*letter(2))
+    assert any(thread.name == "telemetry" for thread in threading.enumerate())
+    telemetry.close()
+    assert counted(sentry) == 3
 
 
 def test_more_than_fits_on_the_way_to_sentry_is_counted_and_said(sentry, caplog):

@@ -5,6 +5,8 @@ from __future__ import annotations
 import gzip
 import json
 import threading
+from collections.abc import Mapping
+from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
 from typing import Any, Self
@@ -15,12 +17,13 @@ class FakeSentry:
 
     Args:
         status: What it answers.
+        headers: More that it answers.
 
     Attributes:
         open: Cleared, it takes requests and answers none of them until it is set.
     """
 
-    def __init__(self, status: int = 200) -> None:
+    def __init__(self, status: int = 200, headers: Mapping[str, str] | None = None) -> None:
         envelopes: list[str] = []
         gate = self.open = threading.Event()
         gate.set()
@@ -32,7 +35,13 @@ class FakeSentry:
                     body = gzip.decompress(body)
                 gate.wait(30)
                 envelopes.append(body.decode())
+                with suppress(ConnectionError):  # whoever sent it may have given it up
+                    self._answer()
+
+            def _answer(self) -> None:
                 self.send_response(status)
+                for name, value in (headers or {}).items():
+                    self.send_header(name, value)
                 self.send_header("Content-Length", "2")
                 self.end_headers()
                 self.wfile.write(b"{}")
