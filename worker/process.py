@@ -58,6 +58,22 @@ class Worker(CeleryWorker):
         end_with(0)
 
 
+def fill_standard_files() -> None:
+    """Have stdin, stdout and stderr lead nowhere where whoever started this process has closed them.
+
+    Else their numbers go to the next things that are opened, so that what a library writes to stderr goes to a server.
+    And before it forks a process of the prefork pool, Celery flushes both streams, and starts none where one is None.
+    """
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        try:
+            os.fstat(number)
+        except OSError:
+            # It gets the lowest number that is free, which is this one.
+            os.set_inheritable(os.open(os.devnull, os.O_RDWR), True)  # noqa: FBT003 - as it takes it
+        if getattr(sys, name) is None:
+            setattr(sys, name, os.fdopen(number, "w" if number else "r", closefd=False))
+
+
 def check_journals(journals: Journals) -> list[OtherLedger]:
     """Look at all journals, and at each server once: say what could be lost, who is away, and whose journal it is not.
 
@@ -93,6 +109,7 @@ def run_worker(settings: Settings, *, lanes: tuple[str, ...] = (), pool: str = "
         InvalidSettings: Something is missing or contradicts.
         OtherLedger: The journal of every target belongs to another ledger than the settings name.
     """
+    fill_standard_files()
     logs.begin(settings)
     served = lanes or settings.lanes
     options = worker_options(

@@ -428,3 +428,17 @@ def test_who_starts_celery_by_hand_has_the_log_of_the_settings(settings, tmp_pat
                 worker.kill()
     told = [json.loads(line) for line in log.read_text().splitlines()]
     assert {"time", "level", "event", "message", "worker"} <= set(told[0])
+
+
+@pytest.mark.parametrize("pool", ["prefork", "threads"])
+def test_a_worker_whose_standard_files_are_closed_works_all_the_same(make_stage, pool):
+    stage = make_stage(pool=pool)
+    command = f'exec "{sys.executable}" -m worker.process {pool} <&- >&- 2>&-'
+    environment = {**_clean_environment(), **as_environment(stage.settings)}
+    worker = subprocess.Popen(["/bin/sh", "-c", command], env=environment, start_new_session=True)
+    stage.workers.append(worker)
+    with Relay(stage.settings) as relay:
+        receipts = relay.enqueue_many([Write(intent=payment(f"p{number}"), key=f"p{number}") for number in range(20)])
+        wait_for_all(relay, receipts, 20)
+    files = [Path(f"/proc/{worker.pid}/fd/{number}").readlink() for number in range(3)]
+    assert files == [Path(os.devnull)] * 3
