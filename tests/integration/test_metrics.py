@@ -153,6 +153,29 @@ def test_a_redis_that_hangs_or_is_gone_is_told_as_such_soon_and_takes_no_other_w
         assert (ready.status, ready.body.decode()) == (200, "1 of 2 journals cannot be read.\n")
 
 
+def test_a_journal_that_has_lost_its_last_moments_takes_no_counter_back(settings):
+    def told(exposition: Exposition) -> float:
+        return total(exposition.metrics().body.decode(), "blnk_relay_accepted_total")
+
+    with Relay(settings) as relay:
+        pay(relay, 0, 40)
+        client = relay.journal().client
+        place = relay.journal().key("counts")
+        before, now = Exposition(relay.journals), client.hget(place, "accepted|transaction")
+        first = told(before)
+        # What a replica has that was promoted without the last ten, and then a server without anything.
+        for kept, more, expected in ((int(now) - 10, 3, 43), (0, 2, 45)):
+            client.delete(place) if not kept else client.hset(place, "accepted|transaction", kept)
+            time.sleep(FRESH_S)
+            assert told(before) == expected - more
+            pay(relay, 100 * more, more)
+            time.sleep(FRESH_S)
+            assert told(before) == expected
+        assert first == 40
+        # A process that begins tells what there is.
+        assert told(Exposition(relay.journals)) == 2
+
+
 def test_who_has_nothing_but_journals_is_ready_if_one_can_be_read_and_a_worker_if_it_says_so():
     settings = Settings(redis_url=f"redis://127.0.0.1:{free_port()}/0")
     stuck = Health(live=False, ready=False, why=("it holds intents and finishes none, for 60 s",))

@@ -32,6 +32,10 @@ fast from a long backlog as from none. Every process that is asked says the same
 never a sum over processes: `sum(max by (target) (blnk_relay_backlog))`. A Redis that does not answer holds up an answer
 by {PATIENCE_S:g} s at most.
 
+No counter goes back while a process lives: where Redis has lost its last moments, what was told of them is told on, and
+a process that begins tells what the journal has. So take rates of each series, and the maximum of these:
+`max by (target) (rate(blnk_relay_done_total[5m]))`.
+
 **Facts of a process** are what it has measured since it began, all processes of a prefork pool together. Sum them:
 `histogram_quantile(0.95, sum by (le) (rate(blnk_relay_accept_to_confirmed_seconds_bucket[5m])))`. Times are by the
 journal's clock.

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from time import monotonic
 
 from blnk_relay.errors import JournalUnavailable, OtherShape
@@ -50,6 +51,32 @@ class Readings:
         return found
 
 
+class Onward:
+    """The counters of one journal as this process tells them: none goes back. Used by one thread at a time.
+
+    A Redis that has lost its last moments has lower counters than were told. To Prometheus that is a counter that has
+    begun anew, and has come to its whole value since: a failover without ten receipts would show as a million. So what
+    was lost is told on, and each further one beside it, for as long as the process lives.
+
+    Example:
+        >>> onward = Onward()
+        >>> [onward.of({"done": value})["done"] for value in (7, 9, 8, 9)]
+        [7, 9, 9, 10]
+    """
+
+    def __init__(self) -> None:
+        self._last: Mapping[str, int] = {}
+        self._lost: dict[str, int] = {}
+
+    def of(self, counts: Mapping[str, int]) -> dict[str, int]:
+        """What is told when a journal has these."""
+        for name, last in self._last.items():
+            if (fell := last - counts.get(name, 0)) > 0:
+                self._lost[name] = self._lost.get(name, 0) + fell
+        self._last = dict(counts)
+        return {name: counts.get(name, 0) + self._lost.get(name, 0) for name in {**counts, **self._lost}}
+
+
 class _Server:
     """The journals on one Redis, read by one thread at a time."""
 
@@ -61,6 +88,7 @@ class _Server:
         self._reading = False
         self._read_s = float("-inf")
         self._found: dict[str, Reading | None] = {}
+        self._onward = {target: Onward() for target in targets}
 
     def begin(self) -> None:
         """Have it read, unless that was done a moment ago or is being done."""
@@ -91,7 +119,9 @@ class _Server:
             for target in self._targets:
                 # Of a shape that this version does not know: the others may be known.
                 with suppress(OtherShape):
-                    found[target] = self._read(target)
+                    seen = self._read(target)
+                    counts = self._onward[target].of(seen.overview.counts)
+                    found[target] = replace(seen, overview=replace(seen.overview, counts=counts))
         except JournalUnavailable:
             # Whoever works here says so in the log; what was read before it counts.
             pass
