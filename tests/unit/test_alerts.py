@@ -324,6 +324,22 @@ def test_a_worker_that_was_started_again_and_calls_other_codes_other_makes_no_al
     judged([told(more, ("60m", "BlnkRelayDeadLetters", alert))], tmp_path)
 
 
+def test_a_target_of_which_nobody_tells_any_more_is_told_of_for_an_hour(tmp_path):
+    rule = rules()["BlnkRelayNoWorker"]
+    alert = {
+        "exp_labels": {"target": "eu", **rule["labels"]},
+        "exp_annotations": {
+            "summary": "No worker is alive for target eu, or none that Prometheus can reach.",
+            "runbook_url": rule["annotations"]["runbook_url"],
+        },
+    }
+    # Its workers are gone with all that they said, and those of another target are there.
+    gone = {series: values.replace("x20", "x4 _x16") for series, values in HEALTHY.items()}
+    others = {series.replace("eu", "us").replace('"a"', '"c"'): values for series, values in HEALTHY.items()}
+    moments = [("25m", "", None), ("35m", "BlnkRelayNoWorker", alert), ("75m", "BlnkRelayNoWorker", alert)]
+    judged([told({**gone, **others}, *moments, ("95m", "", None))], tmp_path)
+
+
 @pytest.mark.parametrize("file", ["alerts.yaml", "dashboard.json"])
 def test_they_ask_only_for_metrics_that_there_are_and_for_labels_that_these_have(file):
     text = (MONITORING / file).read_text(encoding="utf-8").replace("\\", "")
