@@ -9,6 +9,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -16,13 +17,18 @@ from tests.support.prometheus import answer_of, is_served
 from tests.support.waiting import wait_until
 from worker.metrics import Answer
 from worker.metrics import server as module
-from worker.metrics.server import MOST_AT_ONCE, Server
+from worker.metrics.server import MOST_AT_ONCE, MOST_WAITING, Server
 
 
 class Well:
     """Answers at once, whatever is asked."""
 
+    #: Cleared, metrics are waited for: Redis hangs.
+    goes_on = threading.Event()
+
     def answer(self, path: str) -> Answer:
+        if path == "/metrics":
+            assert self.goes_on.wait(10)
         return Answer(200, "text/plain; charset=utf-8", f"{path}\n".encode())
 
 
@@ -82,6 +88,20 @@ def test_a_request_for_which_there_was_no_thread_leaves_its_place_to_others(port
         for _ in range(MOST_AT_ONCE + 1):
             assert not is_served(port)
     assert answer_of(port, "/healthz") == (200, "/healthz\n")
+
+
+def test_while_all_wait_for_metrics_the_health_is_told(port):
+    Well.goes_on.clear()
+    try:
+        with ThreadPoolExecutor(MOST_AT_ONCE) as asking:
+            metrics = [asking.submit(answer_of, port, "/metrics") for _ in range(MOST_AT_ONCE)]
+            wait_until(lambda: sum(one.done() for one in metrics) == MOST_AT_ONCE - MOST_WAITING, 5)
+            assert answer_of(port, "/healthz") == (200, "/healthz\n")
+            Well.goes_on.set()
+        told = sorted(one.result()[0] for one in metrics)
+        assert told == [200] * MOST_WAITING + [503] * (MOST_AT_ONCE - MOST_WAITING)
+    finally:
+        Well.goes_on.set()
 
 
 def without_files() -> None:

@@ -20,7 +20,7 @@ balance is in it.
 
 | path | 200 | 503 |
 | --- | --- | --- |
-| `/metrics` | always; of a journal that is away it says only that `blnk_relay_journal_up` is 0 | |
+| `/metrics` | of a journal that is away it says only that `blnk_relay_journal_up` is 0 | more than 8 ask at once |
 | `/healthz` | the process is well, or has nothing to do | it makes no progress, and is to be started anew |
 | `/readyz` | it takes work | it is quiet or stopping, or journals did not answer when they were last swept |
 

@@ -18,11 +18,14 @@ from typing import Any
 from blnk_relay.journal.health import Health
 from blnk_relay.log import METRICS_AWAY
 from worker.complaints import Complaints
-from worker.metrics.exposition import Exposition
+from worker.metrics.exposition import Answer, Exposition
 from worker.threads import ThreadStep
 
 #: Requests that are answered at a time; others are turned away.
-MOST_AT_ONCE = 8
+MOST_AT_ONCE = 16
+
+#: Of these, who wait for what Redis says; the rest is for supervisors, who are told without it.
+MOST_WAITING = 8
 
 #: Longest wait for a request to arrive whole, and for its answer to be taken.
 REQUEST_S = 5.0
@@ -45,7 +48,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         self.server.has_arrived(self.connection)
-        answer = self.server.exposition.answer(self.path)
+        answer = self.server.answer(self.path)
         self.send_response(answer.status)
         self.send_header("Content-Type", answer.content_type)
         self.send_header("Content-Length", str(len(answer.body)))
@@ -83,6 +86,7 @@ class Server(ThreadingHTTPServer):
     def __init__(self, address: tuple[str, int], exposition: Exposition) -> None:
         self.exposition = exposition
         self._room = threading.BoundedSemaphore(MOST_AT_ONCE)
+        self._waiting = threading.BoundedSemaphore(MOST_WAITING)
         self._arriving: dict[socket.socket, float] = {}
         self._lock = threading.Lock()
         if ":" in address[0]:
@@ -128,6 +132,17 @@ class Server(ThreadingHTTPServer):
             super().process_request_thread(request, client_address)
         finally:
             self._over(request)
+
+    def answer(self, path: str) -> Answer:
+        """What is answered to a path."""
+        if not path.startswith("/metrics"):
+            return self.exposition.answer(path)
+        if not self._waiting.acquire(blocking=False):
+            return Answer(503, "text/plain; charset=utf-8", b"Too many ask for metrics at once; ask again.\n")
+        try:
+            return self.exposition.answer(path)
+        finally:
+            self._waiting.release()
 
     def has_arrived(self, request: socket.socket) -> None:
         """All of a request is there; its answer has limits of its own."""
