@@ -96,7 +96,7 @@ CASES: dict[str, tuple[dict[str, str], str, dict[str, str], str]] = {
         {f'blnk_relay_journal_up{{target="eu",instance="{one}"}}': "1+0x4 0+0x15" for one in ("a", "b")},
         "BlnkRelayJournalAway",
         {"target": "eu"},
-        "The journal of target eu cannot be read by any worker; its work stands still.",
+        "The journal of target eu cannot be read by any worker, or not half of the time; its work stands still.",
     ),
     "a journal is another ledger's": (
         soon("journal_foreign", "0", "1"),
@@ -261,7 +261,10 @@ def judged(cases: list[dict[str, Any]], folder: Path) -> None:
     """Have promtool play some cases."""
     place = folder / "cases.yaml"
     place.write_text(
-        json.dumps({"rule_files": [str(RULES)], "evaluation_interval": "5m", "tests": cases}), encoding="utf-8"
+        json.dumps(
+            {"rule_files": [str(RULES)], "evaluation_interval": min(case["interval"] for case in cases), "tests": cases}
+        ),
+        encoding="utf-8",
     )
     promtool("test", "rules", str(place))
 
@@ -322,6 +325,19 @@ def test_a_worker_that_was_started_again_and_calls_other_codes_other_makes_no_al
     }
     more = {**before, dead("other", "a"): "500+0x10 501+0x9"}
     judged([told(more, ("60m", "BlnkRelayDeadLetters", alert))], tmp_path)
+
+
+def test_a_journal_that_answers_now_and_then_is_told_of_as_well(tmp_path):
+    rule = rules()["BlnkRelayJournalAway"]
+    sentence = "The journal of target eu cannot be read by any worker, or not half of the time; its work stands still."
+    alert = {
+        "exp_labels": {"target": "eu", **rule["labels"]},
+        "exp_annotations": {"summary": sentence, "runbook_url": rule["annotations"]["runbook_url"]},
+    }
+    flapping = {f'blnk_relay_journal_up{{target="eu",instance="{one}"}}': "0 1 " * 20 + "1+0x19" for one in ("a", "b")}
+    moments = [(at, "BlnkRelayJournalAway", alert) for at in ("15m", "30m", "39m")]
+    case = told({**HEALTHY, **flapping}, *moments, ("55m", "", None)) | {"interval": "1m"}
+    judged([case], tmp_path)
 
 
 def test_a_target_of_which_nobody_tells_any_more_is_told_of_for_an_hour(tmp_path):
