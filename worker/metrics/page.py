@@ -40,9 +40,9 @@ a process that begins tells what the journal has. So take rates of each series, 
 `histogram_quantile(0.95, sum by (le) (rate(blnk_relay_accept_to_confirmed_seconds_bucket[5m])))`. Times are by the
 journal's clock.
 
-Labels are bounded: `target` and `lane` by the settings, `kind`, `outcome` and `class` by what there is, `code` to the
-first {MOST_CODES} that a process meets; whatever is beyond is `other`. Of the states of intents only `due` and `later`
-are counted by lane; the others have an empty `lane`.
+Labels are bounded: `target` by the settings, `kind`, `outcome` and `class` by what there is, `lane`, `code` and
+`resource` to the first {MOST_CODES} words that a process meets; whatever is beyond is `other`. Of the states of
+intents only `due` and `later` are counted by lane; the others have an empty `lane`.
 """
 
 _TAIL = """## To scale by
