@@ -294,6 +294,18 @@ def test_the_command_line_makes_a_job_of_many_letters_and_shows_it(relay):
     assert run("jobs", "--json").json["jobs"][0]["id"] == name
 
 
+def test_a_list_of_jobs_that_is_cut_says_so(operator, relay):
+    for number in range(3):
+        many(relay, 1, first=number)
+        operator.begin(operator.plan_many("discard"), who="ann", reason=f"number {number}")
+        finish(relay)
+    cut, whole = run("jobs", "--limit", "2"), run("jobs", "--limit", "3")
+    assert "There are more than 2: raise --limit." in cut.out
+    assert ("number 0" in cut.out, "number 0" in whole.out, "There are more" in whole.out) == (False, True, False)
+    told = [run("jobs", "--limit", str(limit), "--json").json for limit in (2, 3)]
+    assert [(len(one["jobs"]), one["more"]) for one in told] == [(2, True), (3, False)]
+
+
 @pytest.mark.long
 def test_a_job_survives_the_kill_of_the_worker_that_carries_it_out_twice(operator, relay, monkeypatch):
     keys = many(relay, 900)

@@ -49,15 +49,18 @@ def jobs(context: click.Context, limit: int, as_json: bool) -> None:
     if context.invoked_subcommand is not None:
         return
     with opened(once=True) as access:
-        found = access.operator.jobs(most=limit)
+        found = access.operator.jobs(most=limit + 1)
+    shown, more = found[:limit], len(found) > limit
     if as_json:
-        emit({"jobs": [job_json(job) for job in found[:limit]], "away": list(found.away)})
+        emit({"jobs": [job_json(job) for job in shown], "more": more, "away": list(found.away)})
         return
-    if found:
+    if shown:
         columns = ("job", "target", "what", "state", ">done", ">refused", ">left", "begun", "who", "why")
-        table(columns, [_row(job) for job in found[:limit]])
+        table(columns, [_row(job) for job in shown])
     else:
         say("There are no jobs.")
+    if more:
+        say(f"There are more than {limit:,}: raise --limit.")
     remark_away(found.away)
 
 
