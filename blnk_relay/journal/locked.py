@@ -10,7 +10,6 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 
 from blnk_relay.journal.flows import Ask, Flow
-from blnk_relay.journal.journal import Journal
 from blnk_relay.journal.seal import keys_in
 from blnk_relay.settings import CONFIRM_LANE
 
@@ -18,8 +17,8 @@ from blnk_relay.settings import CONFIRM_LANE
 FRONT = 10
 
 #: Dead letters that are looked at from each end: the oldest are those of a key that was given up, the newest those of
-#: one that is not known here yet.
-ENDS = 100
+#: one that is not known here yet. Whoever looks at all, looks at them: as few as tell.
+ENDS = 50
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,27 +53,25 @@ class LockedLetters:
     whole: bool = True
 
 
-def locked_letters(journal: Journal) -> LockedLetters:
-    """Dead letters of a journal that cannot be read with the keys that are at hand.
-
-    Raises:
-        JournalUnavailable: Redis did not answer.
-    """
-    return journal.drive(locked_letters_flow(journal.prefix, journal.seal.keys().names))
+#: None of them needs any.
+NO_LETTERS = LockedLetters()
 
 
-def locked_letters_flow(prefix: str, held: Collection[str]) -> Flow[LockedLetters]:
-    """Dead letters that cannot be read here; two trips, and a bounded number of commands.
+def locked_letters_flow(prefix: str, held: Collection[str], number: int) -> Flow[LockedLetters]:
+    """Dead letters that cannot be read here; two trips, and a bounded number of commands: none where there is none.
 
     Args:
         prefix: Of the journal.
         held: Names of the keys that are at hand.
+        number: How many letters there are, by what was read a moment before.
     """
+    if not number:
+        return NO_LETTERS
     dead = f"{prefix}dead"
-    number, oldest, newest = yield Ask((("ZCARD", dead), ("ZRANGE", dead, 0, ENDS - 1), ("ZRANGE", dead, -ENDS, -1)))
+    oldest, newest = yield Ask((("ZRANGE", dead, 0, ENDS - 1), ("ZRANGE", dead, -ENDS, -1)))
     ids = list(dict.fromkeys((*oldest, *newest)))
     if not ids:
-        return LockedLetters()
+        return NO_LETTERS
     sealed = yield Ask(tuple(("HGET", f"{prefix}intent:{id_}", "sealed") for id_ in ids), whole=False)
     return locked_letters_of([text or "" for text in sealed], held, number)
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from blnk_relay.journal.flows import Ask, Flow, Run
 from blnk_relay.journal.journal import Journal
 from blnk_relay.journal.lag import HistoryLag, lag_commands, lag_rest_flow
-from blnk_relay.journal.locked import Locked, locked_flow
+from blnk_relay.journal.locked import NO_LETTERS, Locked, LockedLetters, locked_flow, locked_letters_flow
 from blnk_relay.journal.overview import Overview, overview_flow
 from blnk_relay.journal.server import facts_of
 from blnk_relay.journal.troubles import identity_trouble, loss_trouble
@@ -30,6 +30,7 @@ class Reading:
         ahead_s: How far the journal's time is ahead of this machine's.
         history: How far it is copied into history.
         locked: Intents in front of its lanes whose encryption key this process does not have.
+        locked_letters: The same of its dead letters, the oldest and the newest of them.
         foreign: Whether it belongs to another ledger than the settings of this process mean.
         lost: Whether it may have lost its last moments lately.
     """
@@ -43,6 +44,7 @@ class Reading:
     locked: tuple[Locked, ...] = ()
     foreign: bool = False
     lost: bool = False
+    locked_letters: LockedLetters = NO_LETTERS
 
 
 def reading_of(journal: Journal) -> Reading:
@@ -65,9 +67,10 @@ def _reading_flow(settings: Settings, vitals: JournalVitals, ahead_s: float, hel
     server = facts_of((yield Run("server", ())))
     prefix = settings.prefix(target)
     locked = yield from locked_flow(prefix, [depth.lane for depth in overview.lanes], held, now_ms)
+    letters = yield from locked_letters_flow(prefix, held, overview.dead)
     ground = (("HGET", f"{prefix}ground", "lost"), ("HGET", f"{prefix}ledger", "is"))
     lost, ledger, *told = yield Ask((*ground, *lag_commands(prefix)), whole=False)
     history = yield from lag_rest_flow(settings, target, now_ms, told)
     vitals = replace(vitals, ledger=ledger or "", lost_s=(now_ms - int(float(lost))) / 1000 if lost else None)
     foreign, is_lost = identity_trouble(vitals) is not None, loss_trouble(vitals) is not None
-    return Reading(target, overview, workers, server, ahead_s, history, locked, foreign, is_lost)
+    return Reading(target, overview, workers, server, ahead_s, history, locked, foreign, is_lost, letters)

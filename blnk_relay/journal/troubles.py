@@ -8,6 +8,7 @@ from enum import StrEnum
 from blnk_relay.environment import PREFIX
 from blnk_relay.errors import key_in_words
 from blnk_relay.journal import shape
+from blnk_relay.journal.locked import LockedLetters
 from blnk_relay.journal.vitals import JournalVitals, ServerVitals
 
 #: Where accepting stops (accept.lua), and from where somebody should know.
@@ -177,9 +178,10 @@ def identity_trouble(journal: JournalVitals) -> Trouble | None:
 
 
 def key_trouble(journal: JournalVitals) -> Trouble | None:
-    """Whether open intents need an encryption key that is not in the settings of whoever looks."""
+    """Whether what is open, or waits for a human, needs an encryption key that whoever looks does not have."""
+    letters = _letters_seen(journal.locked_letters)
     if not journal.locked:
-        return None
+        return _letters_trouble(letters) if letters else None
     number = sum(one.count for one in journal.locked)
     keys = " and ".join(dict.fromkeys(key_in_words(one.key) for one in journal.locked))
     longest_s = max(one.due_s for one in journal.locked)
@@ -188,9 +190,26 @@ def key_trouble(journal: JournalVitals) -> Trouble | None:
     lasting = f", the first of them for {span(longest_s)}" if overdue else ""
     intents = "1 open intent needs" if number == 1 else f"{number:,} open intents at least need"
     saw = f"{intents} encryption key {keys}, which is not in the settings here{lasting}"
+    saw = f"{saw}; {letters}" if letters else saw
     why = "whoever lacks it leaves them alone: they are not sent, or not confirmed, before a worker has it"
     mend = f"give it back to all workers, behind the others in {PREFIX}ENCRYPTION_KEYS (of the target or of all)"
     return Trouble(Severity.CRITICAL if overdue else Severity.WARNING, saw, why, mend)
+
+
+def _letters_trouble(saw: str) -> Trouble:
+    why = "nobody can read here what they were; with a new reference none can be replayed, and others stand still"
+    mend = f"give it back, behind the others in {PREFIX}ENCRYPTION_KEYS, before they are replayed; or discard them"
+    return Trouble(Severity.WARNING, saw, why, mend)
+
+
+def _letters_seen(letters: LockedLetters) -> str:
+    """Dead letters that cannot be read here, in words; empty for none."""
+    if not letters.count:
+        return ""
+    number = "1 dead letter" if letters.count == 1 else f"{letters.count:,} dead letters"
+    least, needs = "" if letters.whole else " at least", "needs" if letters.count == 1 else "need"
+    keys = " and ".join(map(key_in_words, letters.keys))
+    return f"{number}{least} {needs} encryption key {keys}, which is not in the settings here"
 
 
 def loss_trouble(journal: JournalVitals) -> Trouble | None:

@@ -101,7 +101,7 @@ SORTS: Mapping[str, Sort] = _sorts(
     Sort(
         "encryption-key",
         _CRITICAL,
-        "Who lacks the key can neither send nor confirm what needs it; nothing of it is lost.",
+        "Who lacks the key can neither send nor confirm what needs it, nor read its letters; nothing of it is lost.",
     ),
     Sort("redis-memory", _CRITICAL, "Once Redis is full nothing new is accepted; work that is there goes on."),
     Sort("redis-persistence", _CRITICAL, "A restart of Redis may lose receipts."),
@@ -221,9 +221,8 @@ def _from_trouble(sort: str, trouble: Trouble | None, target: str, count: int = 
 def _ground(journal: JournalVitals, _settings: Settings) -> Iterator[Verdict]:
     yield from _from_trouble("journal-shape", shape_trouble(journal), journal.target)
     yield from _from_trouble("journal-foreign", identity_trouble(journal), journal.target)
-    yield from _from_trouble(
-        "encryption-key", key_trouble(journal), journal.target, sum(one.count for one in journal.locked)
-    )
+    locked = sum(one.count for one in journal.locked) + journal.locked_letters.count
+    yield from _from_trouble("encryption-key", key_trouble(journal), journal.target, locked)
     yield from _from_trouble("clocks-apart", step_trouble(journal), journal.target)
     trouble = loss_trouble(journal)
     if trouble is not None:

@@ -16,7 +16,7 @@ from blnk_relay.journal.flows import Ask, Flow, Run
 from blnk_relay.journal.fresh import Fresh, fresh_flow
 from blnk_relay.journal.journal import Journal
 from blnk_relay.journal.lag import HistoryLag, lag_commands, lag_rest_flow
-from blnk_relay.journal.locked import Locked, locked_flow
+from blnk_relay.journal.locked import NO_LETTERS, Locked, LockedLetters, locked_flow, locked_letters_flow
 from blnk_relay.journal.overview import Overview, overview_flow
 from blnk_relay.journal.rates import Sample, samples_flow
 from blnk_relay.journal.shape import Program, program_of
@@ -90,6 +90,7 @@ class JournalVitals:
         samples: Counters of the last hour, newest first.
         history: How far it is copied into history; None where it was not asked.
         locked: Intents in front of its lanes whose encryption key this process does not have.
+        locked_letters: The same of its dead letters, the oldest and the newest of them.
         uncounted: Dead letters that no cause accounts for, or that are accounted for and gone; None where it was not
             asked, because that costs a command for each cause.
         failure: Why nothing could be read; empty where it could.
@@ -112,6 +113,7 @@ class JournalVitals:
     samples: tuple[Sample, ...] = ()
     history: HistoryLag | None = None
     locked: tuple[Locked, ...] = ()
+    locked_letters: LockedLetters = NO_LETTERS
     uncounted: int | None = None
     failure: str = ""
 
@@ -234,6 +236,7 @@ def _rest_flow(settings: Settings, found: JournalVitals, held: Sequence[str]) ->
     workers = yield from workers_flow(settings, found.target)
     samples = yield from samples_flow(prefix)
     locked = yield from locked_flow(prefix, [depth.lane for depth in overview.lanes], held, now_ms)
+    letters = yield from locked_letters_flow(prefix, held, overview.dead)
     return replace(
         found,
         now_ms=now_ms,
@@ -246,4 +249,5 @@ def _rest_flow(settings: Settings, found: JournalVitals, held: Sequence[str]) ->
         overview=overview,
         history=history,
         locked=locked,
+        locked_letters=letters,
     )

@@ -79,7 +79,8 @@ LINES: Mapping[tuple[str, ...], tuple[Row, ...]] = {
         # The letters of the class are among the newest as well, and are not looked at once more for that.
         Row(("--class", "rejected"), 1_300, 200_000),
     ),
-    ("status",): (Row((), 160),),
+    # Of letters the oldest and the newest fifty are asked for the keys that they need.
+    ("status",): (Row((), 260),),
     ("workers",): (Row(),),
     ("workers", "quiet"): (Row((WORKER, "--reason", "x")),),
     ("workers", "stop"): (Row((WORKER, "--reason", "x")),),

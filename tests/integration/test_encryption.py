@@ -36,7 +36,7 @@ from blnk_relay.journal.readings import reading_of
 from blnk_relay.journal.tokens import Tokens, TokenStore
 from tasks.confirm import confirm
 from tasks.deliver import deliver
-from tests.support.cli import run
+from tests.support.cli import die, run
 from tests.support.hands import hands
 from tests.support.history import books_of, copy, made, rows_of, sqlite_url
 from tests.support.journal import WORKER, finish
@@ -44,6 +44,7 @@ from tests.support.payments import payment
 from tests.support.secrecy import a_key
 from tests.support.waiting import wait_until
 from worker.demo.stage import Stage
+from worker.metrics.families import Families
 
 ONE, TWO = a_key("k1"), a_key("k2")
 
@@ -505,3 +506,22 @@ def test_what_no_worker_can_read_is_named_by_status_and_doctor_with_its_key(sett
     assert "encryption-key" not in run("status").out
     with Relay(replace(settings, encryption_keys=TWO)) as worker_of_two:
         assert sum(one.count for one in reading_of(worker_of_two.journal()).locked) == 5
+
+
+def test_letters_that_cannot_be_read_are_told_by_status_doctor_and_metrics_alike(settings, having, environment):
+    relay = having(ONE)
+    relay.enqueue_many([Write(intent=payment(), key=f"order-{number}") for number in range(3)])
+    die(relay, "rejected", "TXN_INSUFFICIENT_FUNDS")
+    environment.setenv("BLNK_RELAY_ENCRYPTION_KEYS", TWO)
+    [told] = [one for one in run("status", "--json").json["verdicts"] if one["sort"] == "encryption-key"]
+    assert (told["severity"], told["count"]) == ("warning", 3)
+    said = "3 dead letters need encryption key k1 (check"
+    [found] = [one for one in run("doctor", "--json").json["findings"] if one["check"] == "encryption"]
+    assert (said in told["what"], said in found["saw"], found["level"]) == (True, True, "warning")
+    with Relay(replace(settings, encryption_keys=TWO)) as blind:
+        seen = reading_of(blind.journal())
+        families = Families(blind.journals.settings).of_journals({"default": seen})
+        of = {family.name: [sample.value for sample in family.samples] for family in families}
+    assert (seen.locked, of["blnk_relay_letters_locked"]) == ((), [3])
+    environment.setenv("BLNK_RELAY_ENCRYPTION_KEYS", f"{TWO},{ONE}")
+    assert "encryption-key" not in run("status").out

@@ -17,9 +17,10 @@ from typing import Any
 import pytest
 
 from blnk_relay import Health, Operator, Relay, Settings, Target, Write
-from blnk_relay.journal.locked import FRONT
+from blnk_relay.journal.locked import ENDS, FRONT
 from blnk_relay.journal.readings import reading_of
 from blnk_relay.sandbox import DEFAULT_KINDS, Faults
+from tests.support.bulk import Fill, fill
 from tests.support.counting import wait_for_all
 from tests.support.history import made, sqlite_url
 from tests.support.payments import payment, poor
@@ -82,6 +83,17 @@ def test_a_reading_takes_as_many_commands_of_a_long_backlog_as_of_a_short_one(re
     # Longer figures, and no more.
     assert abs(many_bytes - few_bytes) < 300
     assert few < 80
+
+
+def test_a_reading_takes_as_many_commands_of_many_letters_as_of_those_that_it_looks_at(relay):
+    fill(relay, Fill("dead", "few", 2 * ENDS))
+    cost(relay)
+    few, few_bytes = cost(relay)
+    fill(relay, Fill("dead", "many", 1_000))
+    many, many_bytes = cost(relay)
+    assert few == many
+    assert abs(many_bytes - few_bytes) < 300
+    assert few < 200
 
 
 def test_ten_who_ask_at_once_are_told_of_one_reading(relay):

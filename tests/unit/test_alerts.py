@@ -40,6 +40,7 @@ HEALTHY = {
     'blnk_relay_history_troubled{target="eu",instance="a"}': "0+0x20",
     'blnk_relay_clock_ahead_seconds{target="eu",instance="a"}': "0.01+0x20",
     'blnk_relay_intents_locked{target="eu",instance="a"}': "0+0x20",
+    'blnk_relay_letters_locked{target="eu",instance="a"}': "0+0x20",
     'blnk_relay_journal_foreign{target="eu",instance="a"}': "0+0x20",
     'blnk_relay_journal_lost{target="eu",instance="a"}': "0+0x20",
     'blnk_relay_redis_snapshots_failing{target="eu",instance="a"}': "0+0x20",
@@ -121,6 +122,12 @@ CASES: dict[str, tuple[dict[str, str], str, dict[str, str], str]] = {
         "BlnkRelayEncryptionKey",
         {"target": "eu"},
         "5 open intents of target eu, at least, need an encryption key that a process which is asked does not have.",
+    ),
+    "letters need an encryption key that is missing": (
+        soon("letters_locked", "0", "3"),
+        "BlnkRelayLettersLocked",
+        {"target": "eu"},
+        "3 dead letters of target eu, at least, need an encryption key that a process which is asked does not have.",
     ),
     "a ledger is away": (
         gate("unreachable", "worker", "UNREACHABLE"),
@@ -291,8 +298,8 @@ def test_each_alert_fires_on_its_case_alone_once_that_has_lasted_and_says_what_i
 #: What status says and no alert does: of a journal whose shape is not known nothing is read, so that it counts as away.
 WITHOUT = {"journal-shape"}
 
-#: Alerts about what is less bad than the verdict at its worst; status says so too.
-MILDER = {"BlnkRelayRedisSnapshots": Severity.WARNING}
+#: Alerts about what is less bad than the verdict at its worst; status says so too. Letters wait for a human anyway.
+MILDER = {"BlnkRelayRedisSnapshots": Severity.WARNING, "BlnkRelayLettersLocked": Severity.WARNING}
 
 
 def test_an_alert_is_as_bad_as_the_verdict_that_status_has_for_it_and_names_its_runbook():

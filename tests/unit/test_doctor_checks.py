@@ -84,6 +84,11 @@ JOURNAL = JournalVitals(
 LOCKED = Locked("transactions", "k1.0123abcd", 5, 300.0)
 
 
+def locked(letters: LockedLetters, *open_: Locked) -> Finding:
+    """The check of the keys that letters, and open intents, need."""
+    return journals.encryption(replace(JOURNAL, locked=open_, locked_letters=letters))
+
+
 def journal(lane: LaneDepth = LANE, /, **changes: Any) -> JournalVitals:
     own = {name: changes.pop(name) for name in list(changes) if name in Overview.__dataclass_fields__}
     return replace(JOURNAL, overview=replace(OVERVIEW, lanes=(lane,), **own), **changes)
@@ -209,14 +214,9 @@ CASES: list[tuple[Callable[[], Finding], Level, str]] = [
     (lambda: journals.encryption(JOURNAL), WELL, "none that"),
     (lambda: journals.encryption(replace(JOURNAL, locked=(LOCKED,))), FAIL, "key k1 (check 0123abcd)"),
     (lambda: journals.encryption(replace(JOURNAL, locked=(replace(LOCKED, due_s=1.0),))), FAIL, "5 open intents"),
-    (lambda: journals.encryption(JOURNAL, LockedLetters()), WELL, "none that"),
-    (lambda: journals.encryption(JOURNAL, LockedLetters(1, ("k1.0123abcd",))), WARN, "1 dead letter needs encryption"),
-    (
-        lambda: journals.encryption(JOURNAL, LockedLetters(1_200, ("k1", "k2"), whole=False)),
-        WARN,
-        "1,200 dead letters at",
-    ),
-    (lambda: journals.encryption(replace(JOURNAL, locked=(LOCKED,)), LockedLetters(3, ("k1",))), FAIL, "; 3 dead"),
+    (lambda: locked(LockedLetters(1, ("k1.0123abcd",))), WARN, "1 dead letter needs encryption"),
+    (lambda: locked(LockedLetters(1_200, ("k1", "k2"), whole=False)), WARN, "1,200 dead letters at"),
+    (lambda: locked(LockedLetters(3, ("k1",)), LOCKED), FAIL, "; 3 dead"),
     (lambda: journals.gates(JOURNAL), WELL, "all open"),
     (lambda: journals.gates(journal(gates=(gate("slowed"),))), WELL, "slowed: write"),
     (lambda: journals.gates(journal(gates=(gate("paused"),))), FAIL, "PROXY_403"),

@@ -15,7 +15,7 @@ from blnk_relay.journal.fresh import Fresh
 from blnk_relay.journal.glance import glance_of
 from blnk_relay.journal.health import health_of
 from blnk_relay.journal.lag import HistoryLag
-from blnk_relay.journal.locked import Locked
+from blnk_relay.journal.locked import Locked, LockedLetters
 from blnk_relay.journal.overview import GateView, LaneDepth, Overview, Pause
 from blnk_relay.journal.rates import Rates, Sample, merged_rates, rates_of, sample_now
 from blnk_relay.journal.shape import NEWEST
@@ -118,6 +118,22 @@ CASES: list[tuple[Callable[[], Facts], str, Severity, int, str, str]] = [
         "ENCRYPTION_KEYS",
     ),
     (lambda: facts(locked=(replace(LOCKED, due_s=2.0),)), "encryption-key", W, 5, "5 open intents", "all workers"),
+    (
+        lambda: facts(locked_letters=LockedLetters(3, ("k1.0123abcd",))),
+        "encryption-key",
+        W,
+        3,
+        "3 dead letters need encryption key k1 (check 0123abcd)",
+        "before they are replayed",
+    ),
+    (
+        lambda: facts(locked=(LOCKED,), locked_letters=LockedLetters(3, ("k1.0123abcd",))),
+        "encryption-key",
+        C,
+        8,
+        "; 3 dead letters need",
+        "all workers",
+    ),
     (lambda: facts(skew_s=-4.0, steps=1), "clocks-apart", W, 0, "-4.0 s", "time service"),
     (lambda: facts(lost_s=120.0, epoch="7-x"), "journal-lost", W, 0, "epoch 7", "enqueue again"),
     (working, "no-worker", W, 0, "no worker serves this target", "blnk-relay worker"),

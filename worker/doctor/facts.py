@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from blnk_relay.journal.locked import LockedLetters
 from blnk_relay.journal.tried import Access
 from blnk_relay.journal.vitals import JournalVitals, ServerVitals
 from blnk_relay.settings import Settings
@@ -108,7 +107,6 @@ class Facts:
         reaches: The way to each of them, by its setting.
         journals: One for each target.
         access: Whether each of them can be written to.
-        locked_letters: Its dead letters that cannot be read here, by target; none of a journal that cannot be read.
         targets: The same.
         broker: Who carries the bells.
         strays: Journals that nobody here works for.
@@ -128,4 +126,3 @@ class Facts:
     files: int = 0
     shared: tuple[str, ...] = ()
     access: tuple[Access, ...] = ()
-    locked_letters: Mapping[str, LockedLetters] = field(default_factory=dict)

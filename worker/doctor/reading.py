@@ -26,7 +26,6 @@ from blnk_relay.errors import InvalidSettings, JournalUnavailable
 from blnk_relay.intents.found import Lookup
 from blnk_relay.journal.journal import Journal
 from blnk_relay.journal.journals import Journals, by_server
-from blnk_relay.journal.locked import locked_letters
 from blnk_relay.journal.tokens import TokenStore
 from blnk_relay.journal.tried import Access, tried
 from blnk_relay.journal.vitals import JournalVitals, ServerVitals, journal_vitals, server_vitals, uncounted_letters
@@ -132,7 +131,6 @@ def read_all(settings: Settings, targets: Sequence[str], most_s: float = MOST_S)
     at_broker = reading.begin(
         partial(_broker, hasty, variable, broker), lambda why: BrokerFacts(variable, _nowhere(why), failure=why)
     )
-    locked = {name: reading.begin(partial(locked_letters, journals.of(name)), _unknown) for name in targets}
     strays = reading.begin(partial(_strays, journals), _no_strays)
     found, strays_failure = strays()
     facts = Facts(
@@ -147,7 +145,6 @@ def read_all(settings: Settings, targets: Sequence[str], most_s: float = MOST_S)
         files=resource.getrlimit(resource.RLIMIT_NOFILE)[0],
         shared=tuple(told_twice(settings.ledgers.values())),
         access=tuple(wait() for wait in access),
-        locked_letters={name: letters for name, wait in locked.items() if (letters := wait()) is not None},
     )
     with suppress(JournalUnavailable):
         journals.close()
@@ -216,11 +213,6 @@ def _vitals(journal: Journal) -> JournalVitals:
         return replace(vitals, uncounted=uncounted_letters(journal))
     except JournalUnavailable as error:
         return JournalVitals(journal.target, failure=str(error))
-
-
-def _unknown(_why: str) -> None:
-    """What the check of the journal itself tells of already."""
-    return
 
 
 def _ledger(settings: Settings, target: Target, journals: Journals) -> TargetFacts:

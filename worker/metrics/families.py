@@ -142,6 +142,7 @@ class Families:
         yield names.FOREIGN, (), int(reading.foreign)
         yield names.LOST, (), int(reading.lost)
         yield names.LOCKED, (), sum(one.count for one in reading.locked)
+        yield names.LOCKED_LETTERS, (), reading.locked_letters.count
         yield names.CLOCK_AHEAD, (), reading.ahead_s
         if reading.history.on or reading.history.trouble:
             yield names.HISTORY_LAG, (), reading.history.oldest_s

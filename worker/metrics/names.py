@@ -75,6 +75,11 @@ LOCKED = Name(
     "gauge",
     "Open intents, of the first ten of each lane, whose encryption key the process that is asked does not have.",
 )
+LOCKED_LETTERS = Name(
+    "letters_locked",
+    "gauge",
+    "Dead letters, of the oldest and the newest fifty, whose encryption key the process that is asked does not have.",
+)
 FOREIGN = Name(
     "journal_foreign",
     "gauge",

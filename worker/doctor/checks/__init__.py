@@ -84,7 +84,7 @@ def _of_a_journal(journal: JournalVitals, facts: Facts) -> Iterator[Finding]:
     yield journals.losses(journal)
     yield journals.steps(journal)
     yield journals.programs(journal)
-    yield journals.encryption(journal, facts.locked_letters.get(journal.target))
+    yield journals.encryption(journal)
     yield journals.gates(journal)
     yield from journals.lanes(journal, facts.broker, facts.settings)
     yield journals.letters(journal)

@@ -8,7 +8,6 @@ from blnk_relay.bell import queue_of
 from blnk_relay.environment import PREFIX
 from blnk_relay.errors import key_in_words
 from blnk_relay.journal import shape
-from blnk_relay.journal.locked import LockedLetters
 from blnk_relay.journal.tried import Access
 from blnk_relay.journal.troubles import (
     BEHIND_S,
@@ -94,7 +93,7 @@ def programs(journal: JournalVitals) -> Finding:
     return about.ok(saw)
 
 
-def encryption(journal: JournalVitals, letters: LockedLetters | None = None) -> Finding:
+def encryption(journal: JournalVitals) -> Finding:
     """Whether what is open, and what waits for a human, can be read with the keys that are at hand."""
     about = About(
         "encryption",
@@ -102,21 +101,10 @@ def encryption(journal: JournalVitals, letters: LockedLetters | None = None) -> 
         "keys that the first intents of each lane and dead letters need",
         runbook("encryption-key"),
     )
-    told = "" if letters is None or not letters.count else _locked_letters(letters)
-    if trouble := key_trouble(journal):
-        return about.failure(f"{trouble.saw}{told and f'; {told}'}", trouble.why, trouble.mend)
-    if told:
-        why = "nobody can read here what they were; with a new reference none can be replayed, and others stand still"
-        mend = f"give it back, behind the others in {PREFIX}ENCRYPTION_KEYS, before they are replayed; or discard them"
-        return about.warning(told, why, mend)
-    return about.ok("none that is not at hand")
-
-
-def _locked_letters(letters: LockedLetters) -> str:
-    number = "1 dead letter" if letters.count == 1 else f"{letters.count:,} dead letters"
-    least, needs = "" if letters.whole else " at least", "needs" if letters.count == 1 else "need"
-    keys = " and ".join(map(key_in_words, letters.keys))
-    return f"{number}{least} {needs} encryption key {keys}, which is not in the settings here"
+    trouble = key_trouble(journal)
+    if trouble is None:
+        return about.ok("none that is not at hand")
+    return (about.failure if journal.locked else about.warning)(trouble.saw, trouble.why, trouble.mend)
 
 
 def lanes(journal: JournalVitals, broker: BrokerFacts | None, settings: Settings) -> Iterator[Finding]:
