@@ -9,9 +9,10 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from collections.abc import Sequence
 
 from blnk_relay.errors import RelayError
-from blnk_relay.journal.carrying import carry
+from blnk_relay.journal.carrying import carry, stop_said
 from blnk_relay.log import JOB_STOPPED
 from tasks.runtime import worker_name
 from worker.complaints import Complaints
@@ -19,6 +20,10 @@ from worker.shared import Shared
 
 #: Shortest rest between two pages.
 _REST_S = 0.05
+
+#: Time between two looks whether a job was stopped in the journal of another target, and so many times as long as one
+#: of them took: a Redis that is silent must not hold up what goes on in others.
+_HEED_S, _HEED_TIMES = 1.0, 10
 
 _log = logging.getLogger(__name__)
 
@@ -36,6 +41,8 @@ class Carriers:
         self._wake = threading.Event()
         self._targets: set[str] = set()
         self._complaints = Complaints(_log)
+        #: When it is looked again whether a job was stopped in other journals; the last job of each target.
+        self._heed: dict[str, tuple[str, float]] = {}
 
     def look(self, target: str) -> None:
         """Called after a sweep: where a job is to be carried out, it is.
@@ -67,8 +74,11 @@ class Carriers:
     def _page(self, target: str) -> bool:
         """One page; whether there is more for this worker."""
         try:
-            done = carry(self._shared.relay.journal(target), self._name)
+            journal = self._shared.relay.journal(target)
+            done = carry(journal, self._name, stopped=lambda job, others: self._stopped(target, job, others))
         except Exception as error:  # noqa: BLE001 - whatever it is, the next sweep wakes this again
+            # What was said while this journal was away is looked for before anything else is done.
+            self._heed.pop(target, None)
             known = isinstance(error, RelayError)
             self._complaints.say(
                 JOB_STOPPED,
@@ -80,3 +90,15 @@ class Carriers:
             return False
         self._shared.relay.bells.ring(target, done.bells)
         return done.more
+
+    def _stopped(self, target: str, job: str, others: Sequence[str]) -> str:
+        """The action of who stopped a job in another journal, as :func:`carry` takes it; looked for now and then."""
+        journals = [self._shared.relay.journal(name) for name in others if name in self._shared.settings.ledgers]
+        known, due_s = self._heed.get(target, ("", 0.0))
+        began_s = time.monotonic()
+        if not journals or (known == job and began_s < due_s):
+            return ""
+        word = stop_said(journals, job)
+        now_s = time.monotonic()
+        self._heed[target] = (job, now_s + max(_HEED_S, _HEED_TIMES * (now_s - began_s)))
+        return word

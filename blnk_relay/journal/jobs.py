@@ -210,10 +210,12 @@ def goes_on(parts: Sequence[Job]) -> tuple[str, ...]:
 
 def stopped_in_part(id_: str, told: Sequence[str], untold: Sequence[str]) -> str:
     """That a job could not be stopped everywhere, in words."""
-    where = f"in {', '.join(told)} it is stopped" if told else "it is stopped nowhere"
+    goes_on = f"job {id_} may go on in {', '.join(untold)}, whose Redis did not answer, as soon as that is back"
+    if not told:
+        return f"{goes_on}; it is stopped nowhere. Stop it once more then"
     return (
-        f"job {id_} may go on in {', '.join(untold)}, whose Redis did not answer, as soon as that is back; {where}. "
-        "Stop it once more then"
+        f"{goes_on}; in {', '.join(told)} it is stopped. A worker that reaches both sees that by itself before it goes "
+        "on; where it goes on all the same, stop it once more"
     )
 
 

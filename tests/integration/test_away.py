@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import threading
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import replace
@@ -14,13 +15,17 @@ import pytest
 import redis
 
 from blnk_relay import Gathered, JournalUnavailable, NotFound, Operator, Relay, Settings, Target, Write
-from blnk_relay.journal.carrying import carry
+from blnk_relay.journal.carrying import carry, stop_said
 from tests.support.cli import run
 from tests.support.history import copy, made, sqlite_url
 from tests.support.journal import LANE, WORKER, kill
 from tests.support.payments import payment
+from tests.support.waiting import wait_until
+from worker import carriers
+from worker.carriers import Carriers
 from worker.demo.stage import as_environment
 from worker.demo.valkey import start_valkey
+from worker.shared import Shared
 
 #: Who looks at all of it, and the name of the list in its JSON.
 LOOKS = {
@@ -108,6 +113,53 @@ def test_a_job_that_is_stopped_while_a_journal_is_away_is_not_said_to_be_stopped
         assert "goes on" not in run("jobs", "show", name).err
         with pytest.raises(NotFound):
             operator.job("other")
+
+
+@contextmanager
+def carried(settings: Settings, target: str) -> Iterator[None]:
+    """A worker carries out what there is for this target."""
+    shared, stop = Shared(settings), threading.Event()
+    those = Carriers(shared)
+    thread = threading.Thread(target=those.run, args=(stop,))
+    thread.start()
+    try:
+        those.look(target)
+        yield
+    finally:
+        stop.set()
+        those.wake()
+        thread.join(20.0)
+        shared.relay.close()
+
+
+@pytest.mark.parametrize("there", ["stopped", "done"])
+def test_a_worker_sees_by_itself_that_a_job_was_stopped_while_its_journal_was_away(two, second, there):
+    with Relay(two) as relay, Operator(relay.journals, relay.bells) as operator:
+        name = begun(relay, operator, "us", "eu")
+        while there == "done" and carry(relay.journal("us"), "host:1:a").more:
+            pass
+        with away(second), pytest.raises(JournalUnavailable, match="sees that by itself"):
+            operator.stop_job(name, who="bob", reason="the wrong ones")
+        with carried(two, "eu"):
+            wait_until(lambda: all(part.over for part in operator.job(name)), 10, "the word to get there")
+        parts = {part.target: part for part in operator.job(name)}
+        assert (parts["us"].state, parts["eu"].state, parts["eu"].done, parts["eu"].left) == (there, "stopped", 0, 30)
+        told = operator.actions(what="stop job")
+        assert [(one.who, one.reason, "eu" in one.targets) for one in told] == [("bob", "the wrong ones", True)]
+
+
+def test_a_worker_goes_on_with_a_job_whose_other_journal_is_silent_and_does_not_wait_for_it_with_every_page(
+    two, second, monkeypatch
+):
+    looks = []
+    monkeypatch.setattr(carriers, "stop_said", lambda *asked: looks.append(asked) or stop_said(*asked))
+    with Relay(two) as relay, Operator(relay.journals, relay.bells) as operator:
+        name = begun(relay, operator, "us", "eu", number=60)
+        with away(second):
+            with carried(two, "us"):
+                wait_until(lambda: operator.job(name)[0].over, 10, "its part to be done")
+            assert [(part.target, part.state, part.done) for part in operator.job(name)] == [("us", "done", 60)]
+        assert len(looks) == 1
 
 
 def test_a_job_that_has_no_part_in_a_journal_that_is_away_is_simply_stopped(two, second):

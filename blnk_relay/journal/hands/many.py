@@ -215,7 +215,8 @@ class Many(Letters):
             NotFound: There is no such job.
             Refused: It is over already.
             JournalUnavailable: A journal did not answer that has a part of it, or may have one: the message says
-                where it is stopped and where it goes on. To ask again stops the rest.
+                where it is stopped and where it goes on. To ask again stops the rest; so does a worker that sees, in a
+                journal that was told, that it is to be stopped.
         """
         parts = self.job(id_)
         action = self._told("stop job", f"{parts[0].what} {id_}", who=who, reason=reason, mark=f"stop {id_}")

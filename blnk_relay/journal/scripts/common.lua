@@ -141,8 +141,10 @@
 --                      gone    job.lua, next.lua, carry.lua
 --   job:<job>          hash    state (planned, running, done or stopped), what (replay or discard), who, via, reason,
 --                              of, line (of the logs of its letters), ends (action when it ends), at, begun, ended,
---                              total, left, carrier and until (the worker that carries it out, and its lease); results:
---                              done, refused, refused|<why>, summed, sum|<currency>/<minor units of one>
+--                              targets (that have a part of it), stop (action of who stopped it, for its parts in other
+--                              journals), total, left, carrier and until (the worker that carries it out, and its
+--                              lease); results: done, refused, refused|<why>, summed,
+--                              sum|<currency>/<minor units of one>
 --                      bound   one a job
 --                      gone    job.lua; a month after its end, or an hour after a plan, it expires
 --   planned:<job>      list    letters that are left to be done: "<id> <way> <life>"; see letters.lua

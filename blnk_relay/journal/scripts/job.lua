@@ -47,8 +47,13 @@ if act == 'begin' then
   end
   return 1
 end
-if state ~= 'running' then return 0 end
-redis.call('HSET', key, 'state', 'stopped', 'ended', NOW, 'left', redis.call('LLEN', planned))
+if state ~= 'running' then
+  -- The word reaches those that have parts of it left and were away when it was given: their workers look for it here.
+  local several = string.find(redis.call('HGET', key, 'targets') or '', ',', 1, true)
+  if state == 'done' and several then redis.call('HSET', key, 'stop', action) end
+  return 0
+end
+redis.call('HSET', key, 'state', 'stopped', 'ended', NOW, 'left', redis.call('LLEN', planned), 'stop', action)
 redis.call('ZREM', P .. 'running', id)
 redis.call('UNLINK', planned)
 redis.call('PEXPIRE', key, KEPT_MS)
