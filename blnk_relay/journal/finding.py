@@ -21,6 +21,7 @@ from blnk_relay.journal.copying import META, OPEN, Wanted, ended_flow, locked_fl
 from blnk_relay.journal.entries import id_of
 from blnk_relay.journal.flows import Ask, Flow, batched
 from blnk_relay.journal.journal import Journal
+from blnk_relay.journal.journals import asked_of
 from blnk_relay.journal.labels import labelled_flow
 from blnk_relay.journal.lag import HistoryLag
 from blnk_relay.journal.question import Question
@@ -159,7 +160,8 @@ def _now(journals: Sequence[Journal], past: Sequence[tuple[str, Ended]]) -> dict
     for journal in journals:
         ids = [one.id for target, one in past if target == journal.target]
         try:
-            found |= {(status.target, status.id): status for status in _statuses(journal, ids)}
+            read = asked_of(journal, lambda one, ids=ids: list(_statuses(one, ids)))  # type: ignore[misc]
+            found |= {(status.target, status.id): status for status in read}
         except JournalUnavailable:
             # It was said of it already that it could not be read, or it is copied once it is there.
             continue
@@ -226,7 +228,7 @@ def _not_kept(settings: Settings, questions: Sequence[Question]) -> Iterator[str
 def _lags(journals: Sequence[Journal]) -> Iterator[HistoryLag]:
     for journal in journals:
         try:
-            yield journal.history_lag()
+            yield asked_of(journal, Journal.history_lag)
         except JournalUnavailable:
             continue
 
@@ -239,8 +241,12 @@ def _variants(journals: Sequence[Journal], questions: Sequence[Question]) -> lis
         # Where it is away, it is said that what it hides was not searched for.
         with suppress(JournalUnavailable):
             if journal.seal.keys():
-                found += [terms for question in within for terms in journal.drive(_hidden_flow(journal, question))]
+                found += asked_of(journal, lambda one: [terms for some in within for terms in _hidden(one, some)])
     return found
+
+
+def _hidden(journal: Journal, question: Question) -> list[Terms]:
+    return journal.drive(_hidden_flow(journal, question))
 
 
 def _are_locked(journals: Sequence[Journal], questions: Sequence[Question]) -> bool:
@@ -249,7 +255,7 @@ def _are_locked(journals: Sequence[Journal], questions: Sequence[Question]) -> b
         return False
     for journal in journals:
         try:
-            if journal.drive(locked_flow(journal.seal)):
+            if asked_of(journal, lambda one: one.drive(locked_flow(one.seal))):
                 return True
         except JournalUnavailable:
             if journal.seal.keys():
@@ -325,7 +331,7 @@ def _in_journal(journal: Journal, questions: Sequence[Question], most: int) -> t
     """Intents of a journal that fit, somewhat more than wanted where there are more, and where was looked."""
     place = f"journal of target {journal.target}"
     try:
-        found, whole, told = _found_in_journal(journal, questions, most)
+        found, whole, told = asked_of(journal, lambda one: _found_in_journal(one, questions, most))
     except JournalUnavailable as error:
         return [], Looked(place, whole=False, told=f"could not be read: {error}", read=False)
     return found, Looked(place, whole=whole, told=told)

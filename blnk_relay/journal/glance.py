@@ -8,9 +8,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from blnk_relay.address import RedisAddress
 from blnk_relay.errors import JournalUnavailable
 from blnk_relay.journal.journal import Journal
+from blnk_relay.journal.journals import silent_among
 from blnk_relay.journal.overview import Overview, merged
 from blnk_relay.journal.rates import Rates, merged_rates, rates_of, sample_now
 from blnk_relay.journal.verdicts import Facts, Verdict, verdicts
@@ -46,21 +46,26 @@ class Glance:
 def read_facts(settings: Settings, journals: Sequence[Journal]) -> Facts:
     """Read what verdicts rest on. A server that does not answer costs one timeout, however many journals it has.
 
+    One that is known to be silent costs none (:func:`blnk_relay.journal.journals.asked_once`).
+
     Args:
         settings: What is asked for, and the bounds.
         journals: Which.
     """
     servers: list[tuple[ServerVitals, tuple[str, ...]]] = []
-    there: list[tuple[RedisAddress, list[str]]] = []
+    there: list[tuple[Journal, list[str]]] = []
     for journal in journals:
-        known = next((targets for address, targets in there if address == journal.address), None)
+        known = next((targets for one, targets in there if one.address == journal.address), None)
         # In a cluster each journal may be on a node of its own.
         if known is None or journal.address.is_cluster:
-            there.append((journal.address, [journal.target]))
+            there.append((journal, [journal.target]))
         else:
             known.append(journal.target)
-    for address, targets in there:
-        servers.append((server_vitals(settings, address, targets[0]), tuple(targets)))
+    silent = silent_among(journals)
+    for journal, targets in there:
+        error = silent.get(journal.client)
+        told = server_vitals(settings, journal.address, targets[0]) if error is None else None
+        servers.append((told or ServerVitals(journal.variable, failure=str(error)), tuple(targets)))
     away = {target: server.failure for server, targets in servers for target in targets if server.failure}
     vitals = tuple(
         JournalVitals(journal.target, failure=away[journal.target]) if journal.target in away else _vitals(journal)

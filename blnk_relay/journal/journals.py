@@ -7,7 +7,7 @@ on one Redis share its connections.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, ExitStack, contextmanager, suppress
 from contextvars import ContextVar
@@ -363,9 +363,12 @@ def asked_once() -> Iterator[None]:
     """Ask a server that does not answer once for all that is read of several journals within, and not once a read.
 
     Of several servers it is found out side by side which of them are silent, so they are waited for at the same time.
-    For one answer, for which somebody waits: the next one asks again. What one journal alone is asked for, and what is
-    changed there, is tried whatever is known.
+    For one answer, for which somebody waits, and for all that is within it: the next one asks again. What one journal
+    alone is asked for, and what is changed there, is tried whatever is known.
     """
+    if _ASKED.get() is not None:
+        yield
+        return
     token = _ASKED.set(_Asked())
     try:
         yield
@@ -398,6 +401,28 @@ def _silence(one: Journal | Line) -> JournalUnavailable | None:
     except JournalUnavailable as error:
         return error if is_silent(error) else None
     return None
+
+
+def silent_among(journals: Iterable[Journal]) -> Mapping[object, JournalUnavailable]:
+    """What is to be said of servers that are silent, by the clients of journals; see :func:`asked_once`."""
+    return _silent(journals)
+
+
+def asked_of(journal: Journal, read: Callable[[Journal], T]) -> T:
+    """What is read of one journal for an answer that others make as well; a silent server is asked once for all that.
+
+    Raises:
+        JournalUnavailable: Redis did not answer, or did not a moment before.
+    """
+    silent = _silent([journal])
+    if journal.client in silent:
+        raise silent[journal.client]
+    try:
+        return read(journal)
+    except JournalUnavailable as error:
+        if is_silent(error):
+            silent[journal.client] = error
+        raise
 
 
 def reached(those: Iterable[S], read: Callable[[S], T]) -> list[tuple[S, T]]:

@@ -15,6 +15,8 @@ from blnk_relay import JournalUnavailable, Operator, Settings, Target
 from blnk_relay.journal.journals import Journals, asked_once
 from tests.support.cli import run
 from tests.support.console import KEYS
+from tests.support.history import made, sqlite_url
+from tests.support.secrecy import a_key
 from tests.support.visiting import Visitor, listening
 from worker.console.errands import Errands
 from worker.console.live import fingerprint
@@ -33,6 +35,9 @@ LOOKS = (
     ("workers",),
     ("lanes",),
     ("jobs",),
+    ("status",),
+    ("find", "x"),
+    ("find", "--class", "unknown", "--since", "2h"),
 )
 
 
@@ -113,18 +118,40 @@ def test_an_answer_of_the_console_waits_once_for_a_server_that_is_silent(script,
     assert silent.waits() == 1
 
 
-@pytest.mark.parametrize("path", ["/overview", "/find?text=x"])
-def test_what_reads_each_journal_by_itself_waits_once_more_at_most(script, silent, path):
+@pytest.mark.parametrize("path", ["/overview", "/find?text=x", "/find?kind=transaction&since=2h"])
+def test_what_reads_each_journal_by_itself_waits_once_as_well(script, silent, path):
     silent.waits()
     assert script.get(f"/api/v1{path}").status_code == 200
-    assert silent.waits() <= 2
+    assert silent.waits() == 1
+
+
+@pytest.mark.parametrize("asked", [{"text": "x"}, {"currency": "EUR"}, {"meta": {"order": "1"}, "target": "away"}])
+def test_a_search_that_asks_history_as_well_waits_once(two, silent, tmp_path, asked):
+    made(sqlite_url(tmp_path)).close()
+    keyed = replace(two, history_url=sqlite_url(tmp_path), encryption_keys=a_key("k1"))
+    away = next(target.name for target in two.targets if target.redis_url == silent.url)
+    journals = Journals(keyed)
+    silent.waits()
+    result = Operator(journals).find(**(asked | ({"target": away} if "target" in asked else {})))
+    assert any("could not be read" in place.told for place in result.looked)
+    assert silent.waits() == 1
+    journals.close()
+
+
+def test_a_glance_of_the_library_waits_once(two, silent):
+    journals = Journals(two)
+    operator = Operator(journals)
+    for _ in range(2):
+        assert len(operator.glance().overview.away) == 1
+        assert silent.waits() == 1
+    journals.close()
 
 
 def test_a_page_waits_no_more_often_than_its_data(two, silent):
     journals = Journals(two)
     with listening(journals, ConsoleSettings(port=0)) as house:
         ann = house.let_in()
-        for path in SCREENS:
+        for path in (*SCREENS, "/", "/find?text=x"):
             silent.waits()
             ann.page(path)
             assert silent.waits() == 1, path

@@ -16,7 +16,7 @@ from blnk_relay.journal.actions import Action, Asked, Place, as_actions, kinds_o
 from blnk_relay.journal.gathered import Gathered
 from blnk_relay.journal.hands.base import Hands
 from blnk_relay.journal.journal import Journal
-from blnk_relay.journal.journals import as_far_as_reached, first_reached
+from blnk_relay.journal.journals import as_far_as_reached, asked_once, first_reached
 from blnk_relay.journal.question import Asking, Question
 from blnk_relay.journal.status import Attempt, Status, moment
 
@@ -166,7 +166,8 @@ class Looking(Hands):
         """
         from blnk_relay.journal.glance import glance_of, read_facts
 
-        return glance_of(read_facts(self.settings, self._journals(target)))
+        with asked_once():
+            return glance_of(read_facts(self.settings, self._journals(target)))
 
     def verdicts(self, target: str | None = None) -> tuple[Verdict, ...]:
         """What is wrong, worst first; see :meth:`glance`."""
@@ -373,4 +374,5 @@ class Looking(Hands):
         from blnk_relay.journal.finding import find
 
         question = Question(**asked)
-        return find(self._journals(question.target), question, most)
+        with asked_once():
+            return find(self._journals(question.target), question, most)
