@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
 
 import pytest
 
-from blnk_relay import Leg, Operator, Write, create_ledger, split_transaction
+from blnk_relay import Leg, Operator, Relay, Target, Write, create_ledger, split_transaction
 from blnk_relay.journal.entries import id_of
 from tests.support.cli import die, letters, payment, run
 from tests.support.console import at, post, rest
-from tests.support.visiting import readable
+from tests.support.visiting import listening, readable
 from worker.console.doors import API
 from worker.console.screens import filters
 from worker.console.screens.filters import PAGE
+from worker.console.settings import ConsoleSettings
 
 pytestmark = pytest.mark.usefixtures("environment")
 
@@ -48,6 +50,21 @@ def test_a_list_is_narrowed_by_its_address_and_leads_to_each_intent(relay, ann):
     [link] = re.findall(r'href="(/intents/[^"]+)">lost', ann.get("/letters?code=VANISHED").text)
     assert "A replay would be carried out: looked up at the ledger" in ann.page(link)
     assert at(ann, relay.get("lost").id) == link
+
+
+def test_a_key_is_looked_up_whatever_else_is_asked_for_and_the_page_says_so(settings):
+    two = replace(settings, instance_id="i", targets=(Target(name="eu"),))
+    with Relay(two) as relay, listening(relay.journals, ConsoleSettings(port=0)) as house:
+        ann = house.let_in()
+        relay.enqueue(payment(), key="order-1")
+        only = "A key is looked up by itself"
+        assert f"{only}: state was not heeded." in ann.said(ann.get("/intents?key=order-1&state=dead"))
+        assert only not in ann.said(ann.get("/intents?key=order-1&target=default"))
+        relay.enqueue(payment(), key="order-1", target="eu")
+        assert f"{only}: state, kind and since were not heeded." in ann.page(
+            "/intents?key=order-1&state=dead&kind=refund&since=2h"
+        )
+        assert only not in ann.page("/intents?key=order-1")
 
 
 def test_a_link_leads_to_the_intent_whose_id_it_holds_whatever_key_looks_like_it(relay, ann):

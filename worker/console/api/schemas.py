@@ -549,7 +549,7 @@ class ListQuery(Schema):
 
     dead_class = fields.String(data_key="class")
     state = _text("One or several with commas between; of what is not over, and dead letters, when left out.")
-    key = _text("The intent with this key or id alone.")
+    key = _text("The intent with this key or id, whatever else is asked for but target.")
     kind = _text()
     code = _text()
     target = _text()

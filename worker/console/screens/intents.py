@@ -27,14 +27,16 @@ _MOST_KEY = 500
 
 def intents(ask: Ask) -> Page | Onward:
     """The list; with a key or an id, the intent itself."""
-    filters = Filters.read(ask.query)
+    filters, unheeded = Filters.read(ask.query), ""
     if key := ask.query.get("key", "").strip():
+        unheeded = _unheeded(filters)
         rows = known_as(ask.operator, key, filters.target)
         if len(rows.rows) == 1:
-            return Onward(address(rows.rows[0]), _perhaps_more(key, rows.away))
+            said = (_perhaps_more(key, rows.away), unheeded)
+            return Onward(address(rows.rows[0]), " ".join(filter(None, said)))
     else:
         rows = listed(ask.operator, filters)
-    values = {"filters": filters, "listed": rows, "now": ask.operator.now()}
+    values = {"filters": filters, "listed": rows, "now": ask.operator.now(), "unheeded": unheeded}
     return Page("intents.html", values | choices(ask.operator))
 
 
@@ -43,6 +45,15 @@ def _perhaps_more(key: str, away: Sequence[str]) -> str:
     if not away or is_digest(key):
         return ""
     return f"There may be another with this key: {', '.join(away)} was not reached."
+
+
+def _unheeded(filters: Filters) -> str:
+    """That a key was looked up whatever else was asked for; empty where nothing else was."""
+    names = [name for name, value in filters.query().items() if value and name != "target"]
+    if not names:
+        return ""
+    words = f"{', '.join(names[:-1])} and {names[-1]}" if names[1:] else names[0]
+    return f"A key is looked up by itself: {words} {'were' if names[1:] else 'was'} not heeded."
 
 
 def choices(operator: Operator) -> dict[str, object]:
