@@ -7,12 +7,15 @@ from dataclasses import replace
 import pytest
 
 from blnk_relay import Operator, Relay, Settings, Target, Write
+from blnk_relay.journal.carrying import carry
 from blnk_relay.journal.journals import Journals
 from blnk_relay.journal.workers import Sign, sign_of
+from tests.support.bulk import Fill, fill
 from tests.support.cli import FUNDS, letters, payment
 from tests.support.console import KEYS, at
 from tests.support.history import made, sqlite_url
 from tests.support.visiting import Visitor, listening, readable
+from tests.support.waiting import wait_until
 from worker.console.doors import API, SCREENS
 from worker.console.screens import many as plans
 from worker.console.screens.chores import CHORES
@@ -74,6 +77,64 @@ def test_what_a_screen_asks_of_redis_is_bounded_and_does_not_grow_with_the_backl
         assert bytes_ <= 256 * 1024, (screen, bytes_)
         assert commands <= few[screen][0] * 1.25 + 40, (screen, few[screen], many[screen])
         assert bytes_ <= few[screen][1] * 1.6 + 20_000, (screen, few[screen], many[screen])
+
+
+#: What one page may take on Redis of a target that is bound anew, a job, and an errand, which is in the console alone:
+#: commands, and bytes that the server sends, those of the count itself among them.
+SINGLE = {"/targets/{name}/rebind": (60, 10_000), "/jobs/{id}": (12, 10_000), "/errands/{id}": (0, 8_000)}
+
+
+def test_what_is_told_of_one_target_job_or_errand_is_bounded_and_does_not_grow_with_the_backlog(settings):
+    moved = replace(settings, base_url="https://new.example", instance_id="inst_new", token="t")  # noqa: S106
+    with (
+        Relay(moved) as relay,
+        Operator(relay.journals, relay.bells) as operator,
+        listening(relay.journals, ConsoleSettings(port=0), bells=relay.bells) as house,
+    ):
+        ann, journal = house.let_in(), relay.journal()
+        fill(relay, Fill("dead", "poor", 300), Fill("open", "order", 300))
+        job = operator.begin(operator.plan_many("discard", code=FUNDS, most=100), who="ann", reason="x")
+        # Others were faster with each of them: so many refusals are kept as are shown.
+        client = journal.client
+        for item in client.lrange(journal.key(f"planned:{job}"), 0, -1):
+            client.hset(journal.key(f"intent:{item.partition(' ')[0]}"), "state", "done")
+        while carry(journal, "web-1:42:abc").more:
+            pass
+        assert operator.job(job)[0].refused == 100
+        errand = str(ann.post("/doctor", form_token=ann.form_token()).headers["Location"])
+        wait_until(lambda: "Ended" in ann.page(errand), 20, "the doctor to be done")
+        counted = Counted(relay)
+        paths = {
+            "/targets/{name}/rebind": "/targets/default/rebind",
+            "/jobs/{id}": f"/jobs/{job}",
+            "/errands/{id}": errand,
+        }
+        assert paths.keys() == SINGLE.keys()
+        for path in paths.values():
+            ann.page(path)  # the scripts are known from here on
+        few = {name: counted.of(ann, path) for name, path in paths.items()}
+        fill(relay, Fill("dead", "more", 2_000), Fill("open", "others", 2_000))
+        for name, path in paths.items():
+            commands, bytes_, names = counted.of(ann, path)
+            assert not names & {"keys", "scan", "sscan", "hscan", "zscan"}, name
+            assert commands <= SINGLE[name][0], (name, commands)
+            assert bytes_ <= SINGLE[name][1], (name, bytes_)
+            assert commands <= few[name][0] + 5, (name, few[name], commands)
+            assert bytes_ <= few[name][1] * 1.02 + 500, (name, few[name], bytes_)
+
+
+def test_every_screen_is_counted():
+    """A new one with places in its path has a bound in SINGLE, or is asked for with the others."""
+    seen = {door.path for door in SCREENS if door.method == "GET" and "{" in door.path}
+    assert seen - SINGLE.keys() == {
+        "/intents/{target}/{id}",
+        "/intents/{target}/{id}/{what}",
+        "/letters/{what}",
+        "/lanes/{sort}/{name}/{what}",
+        "/workers/{what}",
+        "/journals/{name}/history-off",
+        "/journals/{name}/{what}",
+    }
 
 
 def test_nothing_that_is_only_looked_at_changes_anything(relay, ann, script, operator):
