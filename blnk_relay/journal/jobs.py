@@ -58,7 +58,7 @@ def letters_in_words(
         'letters of all causes'
     """
     asked = {"kind": kind, "class": dead_class, "code": code, "target": target}
-    said = [f"{name}={value}" for name, value in asked.items() if value is not None] or ["of all causes"]
+    said = [f"{name}={value or '-'}" for name, value in asked.items() if value is not None] or ["of all causes"]
     times = {"since": since, "until": until}
     return " ".join(["letters", *said, *(f"{name}={_time(at)}" for name, at in times.items() if at is not None)])
 

@@ -387,11 +387,11 @@ def _letters(journal: JournalVitals, _settings: Settings) -> Iterator[Verdict]:
     """Dead letters of the last hour that nobody has dealt with, by what they died of."""
     for cause in journal.fresh:
         last = "" if cause.last == cause.first else f", the last of them at {cause.last:%H:%M:%SZ}"
+        code = cause.code or "no code"
         yield verdict(
             "dead-letters",
-            f"{cause.kind}: {_many(cause.count, 'letter')} {cause.dead_class} with {cause.code} within the last hour"
-            + last,
-            f"blnk-relay dead list --code {cause.code} --kind {cause.kind} --target {journal.target}",
+            f"{cause.kind}: {_many(cause.count, 'letter')} {cause.dead_class} with {code} within the last hour" + last,
+            f"blnk-relay dead list --code {cause.code or '-'} --kind {cause.kind} --target {journal.target}",
             target=journal.target,
             since=cause.first,
             count=cause.count,

@@ -19,6 +19,10 @@ MOST_REASON = 500
 #: Classes of dead letters; blnk_relay.DeadClassName says the same.
 CLASSES = ("refused", "rejected", "unknown", "partial", "invalid")
 
+#: What is given for the code of letters that have none, on a command line and in an address, where an empty one is no
+#: condition.
+NO_CODE = "-"
+
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 
@@ -143,7 +147,11 @@ def filter_options(function: Function) -> Function:
         click.option("--target", help="Only of this ledger; BLNK_RELAY_TARGETS names them."),
         click.option("--until", type=Since(), help="Only what came into this state before: 15m (ago), or RFC 3339."),
         click.option("--since", type=Since(), help="Only what came into this state since: 2h, 3d, or RFC 3339."),
-        click.option("--code", help="Only with this code, such as TXN_INSUFFICIENT_FUNDS."),
+        click.option(
+            "--code",
+            callback=lambda _ctx, _param, value: "" if value == NO_CODE else value,
+            help="Only with this code, such as TXN_INSUFFICIENT_FUNDS; - for none.",
+        ),
         click.option("--class", "dead_class", type=click.Choice(CLASSES), help="Only letters of this class."),
         click.option("--kind", help="Only of this kind; see 'blnk-relay kinds'."),
     ):

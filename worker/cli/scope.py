@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from worker.cli.options import filter_options
+from worker.cli.options import NO_CODE, filter_options
 from worker.cli.output import progress, stamp
 from worker.cli.spans import times_at
 
@@ -101,7 +101,9 @@ class Scope:
         """As arguments for the same scope once more."""
         parts = [f"--key {shlex.quote(key)}" for key in self.keys]
         parts += [
-            f"--{name} {shlex.quote(value)}" for name in ("code", "kind", "target") if (value := getattr(self, name))
+            f"--{name} {shlex.quote(value or NO_CODE)}"
+            for name in ("code", "kind", "target")
+            if (value := getattr(self, name)) is not None
         ]
         if self.dead_class:
             parts.append(f"--class {self.dead_class}")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from worker.cli.access import opened
-from worker.cli.options import Who, example, filter_options, json_option, login_name
+from worker.cli.options import NO_CODE, Who, example, filter_options, json_option, login_name
 from worker.cli.output import amounts, emit, plain, remark, remark_away, say, several, stamp, table, tell
 from worker.cli.spans import times_at
 
@@ -75,7 +75,7 @@ def show(found: Causes) -> None:
         table(("target", *columns) if targets else columns, rows)
         for cause in found.causes:
             at = f" at {cause.target}" if targets else ""
-            tell(f"{plain(cause.code)} ({plain(cause.kind)}){plain(at)}: {_who(cause)}")
+            tell(f"{plain(cause.code or 'no code')} ({plain(cause.kind)}){plain(at)}: {_who(cause)}")
             refused = " is refused" if cause.way.value == "no" else ""
             tell(f"A replay{refused}: {plain(cause.why)}.", "  ")
             say(f"  blnk-relay dead list {_narrowed(cause, targets=targets)}")
@@ -101,7 +101,7 @@ def _row(cause: Cause, *, targets: bool) -> tuple[object, ...]:
 
 def _narrowed(cause: Cause, *, targets: bool) -> str:
     """The letters of a cause as options that a shell takes."""
-    named = {"class": cause.dead_class, "code": cause.code, "kind": cause.kind}
+    named = {"class": cause.dead_class, "code": cause.code or NO_CODE, "kind": cause.kind}
     if targets:
         named["target"] = cause.target
     return " ".join(f"--{name} {shlex.quote(plain(value))}" for name, value in named.items() if value)

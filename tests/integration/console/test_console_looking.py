@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import replace
+from html import unescape
 
 import pytest
 
@@ -50,6 +51,34 @@ def test_a_list_is_narrowed_by_its_address_and_leads_to_each_intent(relay, ann):
     [link] = re.findall(r'href="(/intents/[^"]+)">lost', ann.get("/letters?code=VANISHED").text)
     assert "A replay would be carried out: looked up at the ledger" in ann.page(link)
     assert at(ann, relay.get("lost").id) == link
+
+
+def test_letters_without_a_code_have_a_link_a_plan_and_a_command_of_their_own(relay, ann, script, operator):
+    letters(relay, "coded", dead_class="unknown", code="VANISHED")
+    letters(relay, "bare", dead_class="unknown", code="")
+    [link] = [
+        href
+        for href in re.findall(r'href="(/letters\?[^"]+)"', unescape(ann.get("/problems").text))
+        if "code=-" in href
+    ]
+    listed = re.findall(r'href="/intents/[^"]+">([^<]+)', ann.get(link).text)
+    assert listed == ["bare"]
+    query = link.partition("?")[2]
+    assert [one["key"] for one in script.get(f"/api/v1/letters?{query}").json()["intents"]] == ["bare"]
+    [cause] = script.get("/api/v1/problems?code=-").json()["causes"]
+    assert (cause["code"], cause["count"]) == ("", 1)
+    plan = script.get(f"/api/v1/letters/discard?{query}").json()
+    assert (plan["count"], plan["codes"]) == (1, {"": 1})
+    # What a command prints to be copied is about the same letters, and no others.
+    told = run("dead", "summary").out
+    [command] = [line.strip() for line in told.splitlines() if "--code -" in line]
+    assert "no code (transaction): the oldest are bare" in told
+    assert [one["key"] for one in run(*command.split()[1:], "--json").json["letters"]] == ["bare"]
+    planned = run("dead", "replay", "--code", "-", "--plan")
+    assert "--code -" in planned.out + planned.err
+    assert run("dead", "discard", "--code", "-", "--plan", "--json").json["scope"]["code"] == ""
+    [verdict] = [one for one in operator.verdicts() if one.sort == "dead-letters" and "with no code" in one.what]
+    assert [one["key"] for one in run(*verdict.remedy.split()[1:], "--json").json["letters"]] == ["bare"]
 
 
 def test_a_key_is_looked_up_whatever_else_is_asked_for_and_the_page_says_so(settings):

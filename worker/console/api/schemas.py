@@ -386,7 +386,7 @@ class CauseQuery(Schema):
 
     dead_class = fields.String(data_key="class")
     kind = _text()
-    code = _text()
+    code = _text("- for letters without one.")
     target = _text()
     since = _text("An RFC 3339 time, or a span back from now such as 2h.")
     until = _text("The same.")
@@ -551,7 +551,7 @@ class ListQuery(Schema):
     state = _text("One or several with commas between; of what is not over, and dead letters, when left out.")
     key = _text("The intent with this key or id, whatever else is asked for but target.")
     kind = _text()
-    code = _text()
+    code = _text("- for those without one.")
     target = _text()
     since = _text("An RFC 3339 time, or a span back from now such as 2h.")
     until = _text("The same.")

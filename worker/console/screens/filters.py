@@ -12,6 +12,7 @@ from blnk_relay import DeadClassName, JournalUnavailable, ListBound, Operator, S
 from blnk_relay.intents.states import TIMED, UNFINISHED, State
 from blnk_relay.journal.listing import ListPlace
 from blnk_relay.journal.status import milliseconds
+from worker.cli.options import NO_CODE
 from worker.cli.output import stamp
 from worker.cli.show import accepted, changed
 from worker.cli.spans import check_times, read_since, read_time, since_at
@@ -88,6 +89,11 @@ class Filters:
         """As it stands behind the question mark, with some parts changed; a new list begins at its first page."""
         own = {name: getattr(self, name) for name in ("kind", "code", "target", "since", "until")}
         return {"state": ",".join(self.states), "class": self.dead_class, **own, **other}
+
+    @property
+    def named_code(self) -> str | None:
+        """The code that is asked for: empty for letters that have none, None where it is not asked for."""
+        return "" if self.code == NO_CODE else self.code or None
 
     @property
     def oldest(self) -> bool:
@@ -184,7 +190,7 @@ def listed(operator: Operator, filters: Filters, states: Sequence[StateName] = (
         BadRequest: The place to go on at is not one.
     """
     wanted: Sequence[StateName] = states or filters.states or cast("Sequence[StateName]", UNFINISHED)
-    kind, code, target = filters.kind or None, filters.code or None, filters.target or None
+    kind, code, target = filters.kind or None, filters.named_code, filters.target or None
     operator.check_filters(wanted, kind=kind, code=code, target=target)
     since, until = filters.times(operator.now(target))
     timed = len(wanted) == 1 and State(wanted[0]) in TIMED

@@ -56,8 +56,9 @@ class Asked:
     def narrowed(self) -> dict[str, Any]:
         """As an operator's hands take it."""
         filters = self.filters
-        narrowed = {"kind": filters.kind, "code": filters.code, "dead_class": filters.dead_class}
-        return {name: text or None for name, text in (narrowed | {"target": filters.target}).items()} | {
+        narrowed = {"kind": filters.kind, "dead_class": filters.dead_class, "target": filters.target}
+        return {name: text or None for name, text in narrowed.items()} | {
+            "code": filters.named_code,
             "since": self.since,
             "until": self.until,
         }
@@ -75,7 +76,7 @@ def asked_for(ask: Ask, given: Mapping[str, Any]) -> Asked:
     filters = Filters.read(given)
     if not (given.get("all") in YES or filters.scope):
         raise BadRequest("say which letters: a kind, a code, a class, a target, a time, or all of them")
-    kind, code, target = filters.kind or None, filters.code or None, filters.target or None
+    kind, code, target = filters.kind or None, filters.named_code, filters.target or None
     ask.operator.check_filters(("dead",), kind=kind, code=code, target=target)
     now = ask.operator.now(target)
     since, until = filters.times(now)

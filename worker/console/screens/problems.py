@@ -12,7 +12,7 @@ from worker.console.screens.intents import choices
 def asked(ask: Ask) -> tuple[Filters, Causes]:
     """What is asked for, and the causes."""
     filters, operator = Filters.read(ask.query), ask.operator
-    kind, code, target = filters.kind or None, filters.code or None, filters.target or None
+    kind, code, target = filters.kind or None, filters.named_code, filters.target or None
     operator.check_filters(("dead",), kind=kind, code=code, target=target)
     since, until = filters.times(operator.now(target))
     found = operator.causes(
