@@ -21,6 +21,7 @@ UNREAD = 6
 FAILED = 70
 UNWRITTEN = 74
 INTERRUPTED = 130
+UNHEARD = 141
 
 MEANINGS: Mapping[int, str] = MappingProxyType(
     {
@@ -35,6 +36,8 @@ MEANINGS: Mapping[int, str] = MappingProxyType(
         FAILED: "a worker could not go on, and should be started again; its log says why",
         UNWRITTEN: "the answer could not be written; what was asked for may have been done all the same",
         INTERRUPTED: "interrupted, or the question was answered with no",
+        UNHEARD: "whoever read the answer went away before its end (a pipe that was closed, as `head` does); what was "
+        "asked for may have been done all the same",
     }
 )
 

@@ -6,8 +6,8 @@ import json
 import os
 import sys
 import traceback
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -36,13 +36,21 @@ class Commands(click.Group):
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run a command, and print at its end what it has shown for CSV; one that fails prints none."""
-        try:
-            result = super().invoke(ctx)
-        except click.exceptions.Exit:
+        with _heard():
+            try:
+                result = super().invoke(ctx)
+            except click.exceptions.Exit:
+                finish()
+                raise
             finish()
-            raise
-        finish()
-        return result
+            return result
+
+    def make_context(
+        self, info_name: str | None, args: list[str], parent: click.Context | None = None, **extra: Any
+    ) -> click.Context:
+        """Read what was given; help is printed meanwhile."""
+        with _heard():
+            return super().make_context(info_name, args, parent, **extra)
 
     def main(
         self,
@@ -63,7 +71,10 @@ class Commands(click.Group):
         except OSError as error:
             if not _was_printing(error):
                 raise
-            code = _unwritten(error)
+            code = exits.UNHEARD if isinstance(error, BrokenPipeError) else exits.UNWRITTEN
+            _swallow_rest()
+            if code == exits.UNWRITTEN:
+                _say_unwritten(error)
         if standalone_mode:
             sys.exit(code)
         return code
@@ -71,6 +82,7 @@ class Commands(click.Group):
     def _code(
         self, given: list[str], prog_name: str, complete_var: str | None, expand: bool, extra: dict[str, Any]
     ) -> int:
+        given = [_in_bytes(argument) for argument in given]
         if why := _stray_bytes(given):
             return _report(given, "BadInput", why, exits.BAD_INPUT)
         try:
@@ -110,6 +122,17 @@ def _complete(cli: click.Group) -> NoReturn:
     sys.exit(code)
 
 
+def _in_bytes(argument: str) -> str:
+    """An argument as UTF-8, as it was given, where the locale of this process knows no more than ASCII."""
+    try:
+        argument.encode()
+    except UnicodeEncodeError:
+        # Bytes that the locale does not know stand in it one by one.
+        with suppress(UnicodeError):
+            return os.fsencode(argument).decode()
+    return argument
+
+
 def _stray_bytes(given: Sequence[str]) -> str:
     """Where an argument has bytes that are not UTF-8, and so cannot be kept; empty where none has."""
     for number, argument in enumerate(given, start=1):
@@ -137,18 +160,32 @@ def _was_printing(error: OSError) -> bool:
     return bool(frames) and frames[-1].f_code is click.echo.__code__
 
 
-def _unwritten(error: OSError) -> int:
-    """Say that nobody was told what came of a command: it may have been carried out."""
+@contextmanager
+def _heard() -> Iterator[None]:
+    """End with a code of its own where whoever reads goes away: click's is that of what was done in part."""
+    try:
+        yield
+    except BrokenPipeError as error:
+        if not _was_printing(error):
+            raise
+        _swallow_rest()
+        raise click.exceptions.Exit(exits.UNHEARD) from None
+
+
+def _swallow_rest() -> None:
+    """Else what is left is tried a last time when the process ends, which spoils its exit code."""
     with suppress(OSError, ValueError):
-        # Else what is left is tried a last time when the process ends, which spoils its exit code.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _say_unwritten(error: OSError) -> None:
+    """Say that nobody was told what came of a command: it may have been carried out."""
     message = (
         f"the answer could not be written ({error.strerror or error}). What was asked for may be done all "
         "the same: see 'blnk-relay log', or 'blnk-relay show' of an intent, before you ask for it again."
     )
     with suppress(OSError):
         click.echo(f"Error: {message}", err=True)
-    return exits.UNWRITTEN
 
 
 def _report(given: Sequence[str], kind: str, message: str, code: int) -> int:
