@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import json
 import os
 import pty
 import re
@@ -246,8 +247,11 @@ def uncoloured(text: str) -> str:
 
 
 @pytest.mark.usefixtures("some")
-@pytest.mark.parametrize("arguments", [("status",), ("dead", "summary"), ("find", "letter-1", "--kind", "transaction")])
-@pytest.mark.parametrize("columns", [60, 80])
+@pytest.mark.parametrize(
+    "arguments",
+    [("status",), ("dead", "summary"), ("find", "letter-1", "--kind", "transaction"), ("dead", "show", "letter-1")],
+)
+@pytest.mark.parametrize("columns", [50, 60, 80])
 def test_sentences_are_folded_between_words_and_what_is_to_be_copied_is_not(arguments, columns):
     lines = on_a_terminal(*arguments, columns=columns, NO_COLOR="1").splitlines()
     # Verdicts name what to type, and a line that is typed in two halves is another one.
@@ -305,6 +309,35 @@ def test_where_the_encoding_has_no_lines_they_are_made_of_what_it_has():
         head, rule, *rows = running.communicate()[0].decode("ascii").splitlines()
     assert set(rule) == {"-"}
     assert len(rule) == max(map(len, (head, rule, *rows)))
+
+
+def test_cells_that_an_encoding_writes_otherwise_are_as_wide_as_they_are_written():
+    with process("kinds", "refund", stdout=subprocess.PIPE, env_of={**os.environ, "PYTHONIOENCODING": "ascii"}) as ran:
+        lines = ran.communicate()[0].decode("ascii").splitlines()
+    head = next(line for line in lines if line.startswith("field "))
+    row = next(line for line in lines if line.startswith("transaction "))
+    assert "`txn_...`" in row
+    assert row[head.index("meaning") - 1 :].startswith(" The reference")
+
+
+def test_a_key_is_known_whatever_the_locale_of_the_process(relay):
+    relay.enqueue(payment(), key="schlüssel-😀")
+    bare = {**os.environ, "LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+    with process("show", "schlüssel-😀", "--json", stdout=subprocess.PIPE, env_of=bare) as ran:
+        assert json.loads(ran.communicate()[0])["intent"]["key"] == "schlüssel-😀"
+
+
+@pytest.mark.usefixtures("some")
+@pytest.mark.parametrize(
+    "arguments", [("list",), ("list", "-o", "csv"), ("dead", "summary", "--json"), ("dead", "--help")]
+)
+def test_whoever_stops_reading_is_not_told_that_something_was_done_in_part(arguments):
+    ours, theirs = os.pipe()
+    os.close(ours)
+    with process(*arguments, stdout=theirs, stderr=subprocess.PIPE, text=True) as ran:
+        os.close(theirs)
+        _, said = ran.communicate()
+    assert (ran.returncode, "Error" in said) == (exits.UNHEARD, False)
 
 
 @pytest.mark.usefixtures("some")

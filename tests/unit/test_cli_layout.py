@@ -26,6 +26,14 @@ def drawn(width: int | None, *rows: tuple[str, ...]) -> list[str]:
     return list(draw(COLUMNS, rows or (ROW,), width).lines)
 
 
+def test_a_number_stays_on_one_line_with_its_unit():
+    columns = tuple(map(Column.of, ("worker", "state", "version", ">in hand", ">up")))
+    row = ("web:22763:46f7f3", "running", "0.1.0", "18", "13.4 s")
+    for width in range(20, 60):
+        lines = draw(columns, [row], width).lines
+        assert any("13.4 s" in line for line in lines), (width, lines)
+
+
 def test_a_table_that_fits_is_as_wide_as_it_has_to_be():
     head, rule, row = drawn(120)
     assert head.split() == ["key", "kind", "state", "outcome", "attempts", "changed"]

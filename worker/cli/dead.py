@@ -24,7 +24,7 @@ from worker.cli.options import (
     who_option,
     whole_option,
 )
-from worker.cli.output import emit, plain, say
+from worker.cli.output import emit, plain, tell
 from worker.cli.scope import MOST_AT_A_TIME, NO, Scope, look_through, scope_options
 from worker.cli.show import listed, listing
 from worker.cli.summary import dead_summary
@@ -109,7 +109,7 @@ def dead_show(*, key: str, target: str, with_payload: bool, reason: str, who: st
         return
     show_intent(status, seen, payload)
     may = "would not be carried out" if replay_plan.way.value == NO else "would be carried out"
-    say(f"A replay {may}: {plain(replay_plan.why)}.")
+    tell(f"A replay {may}: {plain(replay_plan.why)}.")
 
 
 def run_options(function: Function) -> Function:

@@ -89,7 +89,7 @@ def draw(
         return Drawn(_grid(picked, cells, [_natural(column) for column in zip(*cells, strict=True)], paint))
     kept = list(range(len(picked)))
     filled = [any(row[at] for row in cells[1:]) or not rows for at in range(len(picked))]
-    faces = [_Face.of(column, width) for column in zip(*cells, strict=True)]
+    faces = [_Face.of(one, width, picked[at].right) for at, one in enumerate(zip(*cells, strict=True))]
     while (widths := _widths([faces[at] for at in kept], width, comfortable=True)) is None:
         # A column without any value tells nothing, and goes first.
         spare = [at for at in kept if picked[at].spare or not filled[at]]
@@ -179,9 +179,12 @@ class _Face:
     least: int
 
     @classmethod
-    def of(cls, column: Sequence[str], width: int) -> _Face:
+    def of(cls, column: Sequence[str], width: int, right: bool = False) -> _Face:
+        """Of a column with its header; a number stays on one line with its unit."""
         natural = _natural(column)
         least = max(1, *(_longest(cell, width) for cell in column))
+        if right:
+            least = max(least, min(_natural(column[1:]), _COMFORT))
         return cls(natural, max(least, min(natural, _COMFORT)), least)
 
 

@@ -13,7 +13,7 @@ from worker.cli import exits
 from worker.cli.intent import handle
 from worker.cli.interrupt import Stop
 from worker.cli.options import reason_given
-from worker.cli.output import amounts, emit, plain, progress, remark, say, several, table
+from worker.cli.output import amounts, emit, plain, progress, remark, say, several, table, tell
 from worker.cli.scope import FIRST, NO, Found, died
 
 if TYPE_CHECKING:
@@ -164,7 +164,7 @@ def _finish(found: Found, act: Act, result: Result, code: int, *, as_json: bool)
     for error in result.errors:
         remark(f"refused {plain(error['key'])}: {plain(error['message'])}")
     if result.job:
-        say(f"Job {result.job} has begun, and goes on without this terminal: {several(len(plan.letters), 'letter')}.")
+        tell(f"Job {result.job} has begun, and goes on without this terminal: {several(len(plan.letters), 'letter')}.")
         say(f"  blnk-relay jobs show {result.job} --follow")
         say(f"  blnk-relay jobs stop {result.job}")
         if not result.alive:
@@ -172,7 +172,7 @@ def _finish(found: Found, act: Act, result: Result, code: int, *, as_json: bool)
     if result.ran:
         say(f"{act.past} {result.done:,}, refused {result.refused:,}, left {result.left:,}.")
     if result.ran and (result.left or plan.more):
-        say("Go on with what is left, and leave alone what dies again meanwhile:")
+        tell("Go on with what is left, and leave alone what dies again meanwhile:")
         say(f"  blnk-relay {act.command} {arguments}")
     elif plan.letters and not result.ran and not result.job and found.scope.until is not None:
         say(f"To act on exactly these: blnk-relay {act.command} {arguments}")
@@ -201,9 +201,9 @@ def _show(found: Found, act: Act) -> None:
     if doubtful and act.verb == "Discard":
         from blnk_relay.replay import PERHAPS_REPLAYED
 
-        say(f"Of {several(doubtful, 'letter')} in this scope: {PERHAPS_REPLAYED}.")
+        tell(f"Of {several(doubtful, 'letter')} in this scope: {PERHAPS_REPLAYED}.")
     if plan.more:
-        say(f"Cut at --max {found.most:,}: there are more in this scope.")
+        tell(f"Cut at --max {found.most:,}: there are more in this scope.")
     if plan.summed:
         known = "" if plan.summed == len(plan.letters) else f", as far as it is known ({plan.summed:,})"
         say(f"Worth {amounts(plan.sums)}{known}.")

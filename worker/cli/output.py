@@ -156,12 +156,17 @@ def remark_away(away: Sequence[str], *, history: bool = False) -> None:
 def _echo(text: str, *, err: bool = False) -> None:
     """Print a line; what the encoding of the stream does not have is written as an escape, our own signs in ASCII."""
     stream = sys.stderr if err else sys.stdout
+    click.echo(_written(text, stream), err=err, color=coloured(stream))
+
+
+def _written(text: str, stream: TextIO) -> str:
+    """A text as a stream can have it."""
     encoding = getattr(stream, "encoding", None) or "utf-8"
     try:
         text.encode(encoding)
     except UnicodeEncodeError:
-        text = text.translate(_IN_ASCII).encode(encoding, "backslashreplace").decode(encoding)
-    click.echo(text, err=err, color=coloured(stream))
+        return text.translate(_IN_ASCII).encode(encoding, "backslashreplace").decode(encoding)
+    return text
 
 
 def width(stream: TextIO | None = None) -> int:
@@ -293,7 +298,9 @@ def _cell(value: object, form: str) -> str:
             return f"{value.total_seconds():.3f}" if exact else span(value.total_seconds())
         case _ if value == ():
             return ""
-    return plain(value, _MOST_CELL if form == "fit" else _MOST_CSV_CELL)
+    text = plain(value, _MOST_CELL if form == "fit" else _MOST_CSV_CELL)
+    # Before it is set: what is written otherwise is longer.
+    return text if exact else _written(text, sys.stdout)
 
 
 def _paint(column: str, cell: str, piece: str) -> str:

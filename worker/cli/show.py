@@ -43,10 +43,12 @@ from worker.cli.output import (
     progress,
     remark_away,
     say,
+    say_lines,
     several,
     span,
     table,
     tell,
+    width,
 )
 from worker.cli.recalled import Recollection
 from worker.cli.spans import times_at
@@ -64,6 +66,9 @@ UNFINISHED: tuple[StateName, ...] = ("waiting", "ready", "sending", "posted", "d
 
 #: What stands before what belongs to a verdict.
 _INDENT = " " * 10
+
+#: Columns of the sort of a verdict, in front of since when it is.
+_SORT = 20
 
 #: How often a command that waits looks whether it is to end.
 _STEP_S = 0.05
@@ -399,13 +404,21 @@ def show_verdicts(verdicts: Sequence[Verdict]) -> None:
     if not verdicts:
         say("Nothing is wrong.")
     for verdict in verdicts:
-        since = f"  since {clock(verdict.since)}" if verdict.since else ""
-        say(f"{painted(str(verdict.severity).upper(), 8)}  {verdict.sort:<18}{since}".rstrip())
+        since = f"since {clock(verdict.since)}" if verdict.since else ""
+        severity = painted(str(verdict.severity).upper(), 8)
+        if since and len(_INDENT) + _SORT + len(since) > width():
+            say_lines([f"{severity}  {verdict.sort}", f"{_INDENT}{since}"])
+        else:
+            say(f"{severity}  {verdict.sort:<{_SORT}}{since}".rstrip())
         where = " ".join(filter(None, (verdict.target, verdict.lane)))
         for sentence in (f"{where}: {verdict.what}" if where else verdict.what, verdict.means):
             tell(plain(sentence), _INDENT, piped=WIDTH)
-        # As it is, so that it can be copied.
-        say(f"{_INDENT}> {plain(verdict.remedy)}")
+        remedy = f"> {plain(verdict.remedy)}"
+        if "blnk-relay " in remedy:
+            # As it is, so that it can be copied.
+            say(f"{_INDENT}{remedy}")
+        else:
+            tell(remedy, _INDENT)
     say()
 
 
@@ -503,10 +516,13 @@ def kinds(name: str | None, as_json: bool) -> None:
 #: Where a page of docs/kinds names its source; whoever reads a terminal has no use for it.
 _CITED = re.compile(r" \((?:contract|decisions?|findings?|measured)\b[^()]*\)")
 
+#: Where it leads on to another page: of which a terminal has the name.
+_LINKED = re.compile(r"\[[^\]]*\]\(\.\./([^)]+)\)")
+
 
 def uncited(text: str) -> str:
     """A text without what only a page of docs/kinds has a use for."""
-    return _CITED.sub("", text)
+    return _LINKED.sub(r"docs/\1", _CITED.sub("", text))
 
 
 def _tell(facts: Facts, common: Sequence[EndFacts], lane: str) -> None:
