@@ -7,7 +7,7 @@ from typing import Any
 
 from marshmallow import Schema, fields
 
-from worker.console.api import schemas
+from worker.console.api import asked
 from worker.console.asking import BadRequest, Door
 
 
@@ -24,7 +24,7 @@ def check(door: Door, query: Sequence[tuple[str, str]], form: Mapping[str, Any])
     Raises:
         BadRequest: Something is not taken, or not as it is; its name is said.
     """
-    nothing = schemas.Nothing if door.api else None
+    nothing = asked.Nothing if door.api else None
     if (schema := door.about.get("query", nothing)) is not None:
         taken = schema()
         _check(taken, _once(taken, query))

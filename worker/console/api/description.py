@@ -11,7 +11,7 @@ from apispec import APISpec
 from apispec.ext.marshmallow import MarshmallowPlugin
 
 from blnk_relay import __version__
-from worker.console.api import schemas
+from worker.console.api import answered
 from worker.console.asking import Ask, Data, Door
 
 #: What every door may answer besides what it is there for.
@@ -77,7 +77,7 @@ def _operation(door: Door) -> dict[str, Any]:
             **{
                 status: {
                     "description": words,
-                    "content": {"application/json": {"schema": schemas.Failure}},
+                    "content": {"application/json": {"schema": answered.Failure}},
                 }
                 for status, words in _FAILURES.items()
             },
