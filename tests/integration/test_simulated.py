@@ -17,6 +17,7 @@ from pathlib import Path
 
 import pytest
 
+from blnk_relay.intents import rows
 from blnk_relay.journal import lua
 from tests.simulation import seams
 from tests.simulation.journal_side import Valkey
@@ -185,6 +186,32 @@ def test_whoever_waits_for_others_goes_when_they_are_over_and_not_before(story, 
     with playing() as one:
         for choice in range(12):
             assert one(Plan(choice, {"brisk": True}, (Planned(story, 2.5, choice),), events)).problems == []
+
+
+#: Long after the first of them was done, and its key forgotten, several refunds of one payment are asked for.
+_FORGOTTEN = {"brisk": True, "forgets": True}
+
+
+def refunded(at_s: float) -> tuple[Planned, ...]:
+    """One payment, and refunds of another one so many seconds later."""
+    return (Planned("transaction-skip", 0.2, 1), Planned("one refund", at_s, 1))
+
+
+@pytest.mark.parametrize(("at_s", "done"), [(120.0, 2), (400.0, 1)])
+def test_a_refund_counts_as_a_forgotten_keys_own_within_five_minutes_and_not_later(at_s, done):
+    with playing() as one:
+        ended = one(Plan(1, _FORGOTTEN, refunded(at_s)), told=True)
+    assert ended.problems == []
+    assert len([line for line in ended.story if "end of s1." in line and ": done refunded" in line]) == done
+
+
+def test_a_refund_that_counts_twice_beyond_what_is_forgotten_is_found(monkeypatch):
+    # A deliberate bug: whatever is found counts as the repeat's own, whenever it was made.
+    monkeypatch.setattr(rows, "CLOCKS_APART_MS", 10**12)
+    with playing() as one:
+        problems = one(Plan(1, _FORGOTTEN, refunded(400.0))).problems
+    assert any(problem.startswith("untrue: s1.1 is done, and no request left") for problem in problems), problems
+    assert any(problem.startswith("s1: untrue: done as") for problem in problems), problems
 
 
 def test_seeded_runs_keep_the_promise():

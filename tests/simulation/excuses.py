@@ -1,4 +1,4 @@
-"""What may be so after the journal has lost its last moments, by time and by kind; docs/guarantees.md, as code."""
+"""What may be so after the journal has lost its last moments, or has forgotten keys: docs/guarantees.md, as code."""
 
 from __future__ import annotations
 
@@ -7,6 +7,9 @@ from dataclasses import dataclass
 
 #: For so long after a loss even what is new is looked for first.
 AGAIN_S = 300.0
+
+#: So much later than all was over whose keys are forgotten a refund may have been made, and count as that of such a key.
+APART_MS = 300_000
 
 #: Kinds that the ledger can find done although no request left for them: somebody else of ours did what they ask for.
 _FOUND = frozenset(
@@ -78,3 +81,14 @@ def may_be_told(kind: str, code: str) -> bool:
     """Whether a letter *unknown* with a code may be of a kind after a loss."""
     kinds = _LETTERS.get(code)
     return kinds is not None and (not kinds or kind in kinds)
+
+
+def may_be_a_repeat(kind: str, made_ms: int, over_ms: int) -> bool:
+    """Whether what somebody else has made may count as that of a key which may be forgotten.
+
+    Args:
+        kind: Of the intent.
+        made_ms: When it was made, by the ledger's clock.
+        over_ms: Before when all was over that the intent may repeat, by the journal's clock; 0 where it repeats nothing.
+    """
+    return kind == "refund" and 0 < over_ms and made_ms <= over_ms + APART_MS

@@ -16,6 +16,9 @@ from blnk_relay.journal.entries import FIELDS
 #: Where the token of an intent stands in what a claim returns of it, behind its id and its body.
 _TOKEN = 2 + FIELDS.index("token")
 
+#: And where it stands before when all was over that it may repeat, in ms of the journal's clock; "" for nothing.
+_AGAIN = 2 + FIELDS.index("again")
+
 _ANSWERS: dict[str, Any] = {"claim": ClaimAnswer, "take": TakeAnswer}
 
 #: Scripts by which somebody ends an intent, whose id comes first.
@@ -46,6 +49,9 @@ class Fencing:
         self.blind: set[str] = set()
         #: Ids of what was settled as done, once or more.
         self.done: set[str] = set()
+        #: Before when all was over that an intent may repeat, as was said when it was last handed out, by its id: in ms
+        #: of the journal's clock, 0 where it repeats nothing.
+        self.over_ms: dict[str, int] = {}
 
     def set_back(self) -> None:
         """The journal was set back under the same process: whoever has seen more has to come by first."""
@@ -84,6 +90,7 @@ class Fencing:
             if given in self._given and given[0] not in self.blind and not again:
                 yield f"doubled: the token {given[1]} of {given[0]} was given twice"
             self._given.add(given)
+            self.over_ms[item[0]] = int(item[_AGAIN] or 0)
 
     @staticmethod
     def _stale(arguments: Sequence[Any], was: dict[str, tuple[Any, Any]], refused: set[str]) -> Iterator[str]:

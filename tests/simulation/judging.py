@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 from blnk_relay.intents.intent import DEFAULT_TARGET
 from blnk_relay.journal.entries import id_of
 from blnk_relay.journal.status import Status
-from tests.simulation.excuses import may_be_found, may_be_lost, may_be_told
+from blnk_relay.sandbox.books.frozen import Books
+from tests.simulation.excuses import may_be_a_repeat, may_be_found, may_be_lost, may_be_told
 from tests.simulation.stories import Endings
 
 if TYPE_CHECKING:
@@ -47,10 +48,13 @@ def judged(
             continue
         for key in endings:
             status = statuses[key]
-            yield from _untrue(world, key, kinds[key], status)
+            yield from _untrue(world, books, key, kinds[key], status)
             world.say(f"end of {key}: {_told(status)}")
         for problem in told.judge(books, endings):
-            doubtful = any(_may_be_lost(world, key) or _may_be_another_one(world, kinds[key]) for key in endings)
+            doubtful = any(
+                _may_be_lost(world, key) or _may_be_another_one(world, books, key, kinds[key], statuses[key])
+                for key in endings
+            )
             if not (told.excused(problem) and doubtful):
                 yield problem
 
@@ -74,12 +78,13 @@ def _is_forgotten(world: World, key: str) -> bool:
     return bool(world.given["forgets"]) and id_of(DEFAULT_TARGET, key) in world.fencing.done
 
 
-def _may_be_another_one(world: World, kind: str) -> bool:
-    """Whether what is found may count as a forgotten key's, though it was made after all that: a run is too short.
-
-    By the ledger's clock, which may be minutes apart from the journal's; keys are kept for seconds here, not for days.
-    """
-    return bool(world.given["forgets"]) and kind == "refund"
+def _may_be_another_one(world: World, books: Books, key: str, kind: str, status: Status | None) -> bool:
+    """Whether what it is done as may count as a forgotten key's own, although another one has made it."""
+    over_ms = world.fencing.over_ms.get(id_of(DEFAULT_TARGET, key), 0)
+    if not over_ms or status is None or status.state != "done":
+        return False
+    made = (row.created_ns // 1_000_000 for row in books.rows if row.transaction_id == status.transaction_id)
+    return any(may_be_a_repeat(kind, made_ms, over_ms) for made_ms in made)
 
 
 def _may_be_lost(world: World, key: str) -> bool:
@@ -105,7 +110,7 @@ def _may_be_unknown(world: World, key: str, status: Status, left: int) -> bool:
             return _may_be_lost(world, key) and may_be_told(status.kind, code)
 
 
-def _untrue(world: World, key: str, kind: str, status: Status | None) -> Iterator[str]:
+def _untrue(world: World, books: Books, key: str, kind: str, status: Status | None) -> Iterator[str]:
     """What is wrong with an ending whatever the books say."""
     if status is None:
         if key in world.receipts and not _is_forgotten(world, key):
@@ -119,7 +124,7 @@ def _untrue(world: World, key: str, kind: str, status: Status | None) -> Iterato
             yield f"untrue: {key}: {status.message!r}, and {left} requests left"
         if status.dead_class == "unknown" and not _may_be_unknown(world, key, status, left):
             yield f"untrue: {key}: unknown {status.code}, and there was no reason: {status.message}"
-    found = (_may_be_lost(world, key) and may_be_found(kind)) or _may_be_another_one(world, kind)
+    found = (_may_be_lost(world, key) and may_be_found(kind)) or _may_be_another_one(world, books, key, kind, status)
     if status.state == "done" and left == 0 and not found:
         # After a loss some are done as well where the ledger shows what they ask for.
         yield f"untrue: {key} is done, and no request left for it"
