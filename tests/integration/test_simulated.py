@@ -21,6 +21,7 @@ from blnk_relay.intents import rows
 from blnk_relay.journal import lua
 from tests.simulation import seams
 from tests.simulation.journal_side import Valkey
+from tests.simulation.parties import Unheard
 from tests.simulation.plan import (
     LEDGER_FAULTS,
     READ_FAULTS,
@@ -35,7 +36,7 @@ from tests.simulation.plan import (
 )
 from tests.simulation.runs import explained, passes, playing, simulate
 from tests.simulation.stories import RIVALS
-from tests.simulation.world import Unheard, play
+from tests.simulation.world import play
 from worker.telemetry import Telemetry
 
 #: A machine that does much else beside gives them little of its time.

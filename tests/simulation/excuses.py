@@ -8,7 +8,7 @@ from dataclasses import dataclass
 #: For so long after a loss even what is new is looked for first.
 AGAIN_S = 300.0
 
-#: So much later than all was over whose keys are forgotten a refund may have been made, and count as that of such a key.
+#: A refund may count as that of a forgotten key if it was made no later than so long after all of these were over.
 APART_MS = 300_000
 
 #: Kinds that the ledger can find done although no request left for them: somebody else of ours did what they ask for.
@@ -89,6 +89,6 @@ def may_be_a_repeat(kind: str, made_ms: int, over_ms: int) -> bool:
     Args:
         kind: Of the intent.
         made_ms: When it was made, by the ledger's clock.
-        over_ms: Before when all was over that the intent may repeat, by the journal's clock; 0 where it repeats nothing.
+        over_ms: Before when all was over that it may repeat, by the journal's clock; 0 where it repeats nothing.
     """
-    return kind == "refund" and 0 < over_ms and made_ms <= over_ms + APART_MS
+    return kind == "refund" and over_ms > 0 and made_ms <= over_ms + APART_MS

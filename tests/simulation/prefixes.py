@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 from tests.simulation.plan import Event, Plan, Planned
-from tests.simulation.world import Ended
+from tests.simulation.run import Ended
 
 
 def run_of(story: str, seed: int = 1, *, durability: str = "memory") -> Plan:

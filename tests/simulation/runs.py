@@ -14,8 +14,9 @@ from typing import Any
 from tests.simulation import seams
 from tests.simulation.journal_side import Model, Server
 from tests.simulation.plan import Plan, plan_of
+from tests.simulation.run import Ended
 from tests.simulation.shrinking import MOST_TRIES, shrunk
-from tests.simulation.world import Ended, play
+from tests.simulation.world import play
 
 #: Seeds that one process is given at a time.
 _CHUNK = 25

@@ -26,7 +26,7 @@ def _uuid4() -> _uuid.UUID:
 
 def _seams() -> list[tuple[str, str, Any]]:
     from tests.simulation.ledger_side import SimWire
-    from tests.simulation.world import SimBells, SimLine
+    from tests.simulation.parties import SimBells, SimLine
 
     return [
         ("blnk_relay.journal.clock", "time", clockwork.Time),
