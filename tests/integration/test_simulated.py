@@ -68,11 +68,26 @@ FOUND = (
     9011771,
 )
 
+#: Seeds that were told as failed by a mistake of the simulator, and pass since it is mended. Without its mend each of
+#: them fails again, but for 7075945, whose trips are others since workers note up to when they have compared the clock.
+MISTAKEN = (
+    # It was calm before all was there that the plan needs: what an operator was to say late came too early.
+    7039805,
+    # The same: what was to befall the run befell whoever looked at how it had come out.
+    7075945,
+    # What comes again under a forgotten key begins with its first token.
+    7178576,
+    # A refund counts as that of a forgotten key, although another one has made it.
+    7044531,
+    # A claim that is carried out twice hands out to nobody, which silences it as a lost answer does.
+    7194374,
+)
+
 #: So many draws are tried at most until one makes a difference.
 MOST_DRAWS = 60
 
 #: Seeds that are kept for what they have found, or that a test or a page names, and what their plans must not cease to
-#: be: the digest of each, and of all that are played as they are numbered, from before anything was aimed.
+#: be: the digest of each, and of all that are played as they are numbered.
 KEPT = {
     2001547: "d795791a86788429",
     2016819: "0bb6d5c0938aebc6",
@@ -87,14 +102,23 @@ KEPT = {
     6139723: "88d570aa64002f2b",
     7069733: "b18696c35be5463f",
     9011771: "4c45d99549004137",
+    7039805: "c0c6c5a2b9686e8c",
+    7075945: "fa88ba46740b5054",
+    7178576: "8e1b0477d9406043",
+    7044531: "4d3879b672133113",
+    7194374: "b79f6a4bb8c0c20a",
     791: "ff660200c39e05c3",
     109704: "0a9780f83610f210",
 }
 KEPT_FIRST = (range(1, 401), "55fc820b2f048858")
 
+#: Those of them that were found as something was aimed in them. All others are of seeds in which nothing ever is.
+KEPT_AIMED = {7178576}
+
 #: Seeds in which something is aimed, and the trips that are seldom met unless they are aimed at.
 AIMED = [seed for seed in range(401, 901) if is_aimed(seed)]
-SELDOM_MADE = ("replay", "discard", "cancel", "now", "step")
+SELDOM_MADE = ("replay", "discard", "cancel", "now", "step", "gate")
+SELDOM_SUITS = ("batch_locked", "500_duplicate", "apply_fails")
 
 _REFUSED_LATER = (Event("write", 1, "late", 0.95), Event("write", 2, "ledger 413"))
 _LOST_AND_REFUSED = (Event("time", 103, "failover", 3.967), Event("write", 2, "ledger 413"))
@@ -216,7 +240,7 @@ def test_a_refund_that_counts_twice_beyond_what_is_forgotten_is_found(monkeypatc
 
 
 def test_seeded_runs_keep_the_promise():
-    tally = simulate((*FOUND, *SEEDS), processes=1)
+    tally = simulate((*FOUND, *MISTAKEN, *SEEDS), processes=1)
     assert tally.failed == {}
     assert tally.intents > len(SEEDS)
     assert len(tally.struck) > 30, "trouble of many sorts has befallen them"
@@ -233,10 +257,10 @@ def digest(seeds: Iterable[int]) -> str:
 
 
 def test_seeds_that_are_kept_stand_for_the_plans_that_they_have_always_stood_for():
-    assert set(FOUND) <= set(KEPT)
+    assert {*FOUND, *MISTAKEN, *KEPT_AIMED} <= set(KEPT)
     assert {seed: digest([seed]) for seed in KEPT} == KEPT
     assert digest(KEPT_FIRST[0]) == KEPT_FIRST[1]
-    assert not any(is_aimed(seed) for seed in (*KEPT, *KEPT_FIRST[0]))
+    assert {seed for seed in (*KEPT, *KEPT_FIRST[0]) if is_aimed(seed)} == KEPT_AIMED
 
 
 @pytest.mark.parametrize(
@@ -280,7 +304,7 @@ def test_what_is_aimed_at_one_story_befalls_its_writes_alone(of, times):
 def test_what_is_aimed_is_met():
     tally = simulate(AIMED, processes=1)
     assert tally.failed == {}
-    seldom = {name: tally.struck[f"write ledger {name}"] for name in ("batch_locked", "500_duplicate")}
+    seldom = {name: tally.struck[f"write ledger {name}"] for name in SELDOM_SUITS}
     seldom |= {name: tally.struck_trips[name] for name in SELDOM_MADE}
     assert min(seldom.values()) > 1, seldom
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -213,17 +213,22 @@ def _by_the_clock(rng: random.Random, intents: int) -> Event:
 
 def plan_of(seed: int) -> Plan:
     """The plan of a seed."""
-    plan = _drawn(seed)
-    return _aimed(plan, random.Random(f"aimed {seed}")) if is_aimed(seed) else plan
+    plan, aims = _drawn(seed), aims_of(seed)
+    return _aimed(plan, random.Random(f"aimed {seed}"), aims) if aims else plan
 
 
 def is_aimed(seed: int) -> bool:
-    """Whether something is aimed at what is seldom met otherwise, besides what is drawn for every seed.
+    """Whether something is aimed at what is seldom met otherwise, besides what is drawn for every seed."""
+    return bool(aims_of(seed))
 
-    By their last digit, so that none is among them that has found something, or that a test or a page names: these
-    stand for the plans that they have always stood for.
+
+def aims_of(seed: int) -> Sequence[Aim]:
+    """What may be aimed in the plan of a seed.
+
+    By its last digit, so that none is among them that had found something before there was that aim, or that a test or
+    a page named: these stand for the plans that they have always stood for. So what is aimed anew takes another digit.
     """
-    return seed > _DRAWN_ONLY and seed % 10 in {6, 8}
+    return _AIMS.get(seed % 10, ()) if seed > _DRAWN_ONLY else ()
 
 
 #: The first seeds are those that tests play all of.
@@ -286,11 +291,15 @@ def _drawn(seed: int) -> Plan:
     return Plan(seed, world, tuple(sorted(intents, key=lambda one: one.at_s)), events)
 
 
-def _aimed(plan: Plan, rng: random.Random) -> Plan:
+#: Chooses a story that is enqueued at a time, and what befalls it.
+Aim = Callable[[random.Random, float], tuple[str, tuple[Event, ...]]]
+
+
+def _aimed(plan: Plan, rng: random.Random, aims: Sequence[Aim]) -> Plan:
     """The same with a story more, and what befalls that one."""
     for _ in range(rng.choice((1, 1, 2))):
         at_s = round(rng.random() * (0.5 if rng.random() < 0.5 else ACTIVE_S / 2), 3)
-        aim = rng.choice((_locked, _locked, _raced, _raced, _acted_on, _acted_on, _acted_on, _stepped))
+        aim = rng.choice(aims)
         story, events = aim(rng, at_s)
         # It comes last: what befalls the others goes on to be about them.
         number = len(plan.intents)
@@ -349,9 +358,38 @@ def _stepped(rng: random.Random, at_s: float) -> tuple[str, tuple[Event, ...]]:
     return rng.choice(COMMON), (*steps, _trip_struck(rng, "step", 1 + int(rng.expovariate(2.0))))
 
 
+def _complained(rng: random.Random, at_s: float) -> tuple[str, tuple[Event, ...]]:  # noqa: ARG001
+    """The trip by which a gate is shut or slowed is struck, because the ledger has asked for that."""
+    story = rng.choice(COMMON) if rng.random() < 0.5 else rng.choice(list(STORIES))
+    why = rng.choice(("429", "429", "401", "403", "503_backpressure", "502_no_effect"))
+    complaints = tuple(Event("write of", nth, f"ledger {why}") for nth in range(1, rng.choice((2, 2, 3))))
+    return story, (*complaints, _trip_struck(rng, "gate", 1 + int(rng.expovariate(2.0))))
+
+
+#: Stories that write in queue mode, and hold nothing.
+_QUEUED = (
+    *("transaction-queue", "transaction.bulk-queue", "refund", "ordered payments", "poor payment"),
+    *("payment and refund", "one refund"),
+)
+
+
+def _applied_late(rng: random.Random, at_s: float) -> tuple[str, tuple[Event, ...]]:
+    """What the ledger has taken is applied at a later try of its own, and something befalls whoever waits for it."""
+    fails = tuple(Event("write of", nth, "ledger apply_fails") for nth in range(1, rng.choice((2, 2, 3))))
+    at, what = int((at_s + 6 * rng.random()) * 10), rng.choice(("crash", "core crash", "failover", "again", ""))
+    seconds = {"crash": _some_seconds(rng), "failover": round(2 * rng.random(), 4)}.get(what, 0.0)
+    met = Event("time", at, what, seconds) if what else _trip_struck(rng, rng.choice(("take", "settle")), 2)
+    return rng.choice(_QUEUED), (*fails, met)
+
+
 def _trip_struck(rng: random.Random, trip: str, nth: int) -> Event:
     what = rng.choice(TRIP_FAULTS)
     return Event(f"trip {trip}", nth, what, _seconds_of(rng, what))
+
+
+#: What may be aimed, by the last digit of a seed; in the order in which they came to be.
+_FIRST: Sequence[Aim] = (_locked, _locked, _raced, _raced, _acted_on, _acted_on, _acted_on, _stepped)
+_AIMS: Mapping[int, Sequence[Aim]] = {6: _FIRST, 8: _FIRST, 0: (_complained, _applied_late)}
 
 
 def without(
