@@ -117,7 +117,7 @@ KEPT_AIMED = {7178576}
 
 #: Seeds in which something is aimed, and the trips that are seldom met unless they are aimed at.
 AIMED = [seed for seed in range(401, 901) if is_aimed(seed)]
-SELDOM_MADE = ("replay", "discard", "cancel", "now", "step", "gate")
+SELDOM_MADE = ("replay", "discard", "cancel", "now", "step", "gate", "carry", "next", "job")
 SELDOM_SUITS = ("batch_locked", "500_duplicate", "apply_fails")
 
 _REFUSED_LATER = (Event("write", 1, "late", 0.95), Event("write", 2, "ledger 413"))
@@ -300,6 +300,46 @@ def test_what_is_aimed_at_one_story_befalls_its_writes_alone(of, times):
     assert str(event) == f"write of intent {of} no. 2: lose answer ({of})"
 
 
+#: Three letters, and a job about them that is begun after six seconds; what carries it out does one letter at a time.
+_IN_A_JOB = tuple(Event("write of", nth, "ledger 413") for nth in range(1, 4))
+
+
+def letters_in_a_job(what: str, *events: Event) -> Plan:
+    """A plan in which something is done with all letters of a story at once."""
+    return Plan(2, {"brisk": True}, (Planned("many letters", 0.5, 1),), (*_IN_A_JOB, Event("time", 60, what), *events))
+
+
+@pytest.mark.parametrize("what", ["job replay", "job discard"])
+@pytest.mark.parametrize("befalls", ["crash before", "crash after", "double", "late", "lose answer", "failover"])
+def test_a_job_does_each_letter_once_whatever_befalls_whoever_carries_it_out(what, befalls):
+    seconds = {"late": 3.0, "failover": 2.0}.get(befalls, 0.0)
+    with playing() as one:
+        ended = one(letters_in_a_job(what, Event("trip carry", 2, befalls, seconds)), told=True)
+    assert (ended.problems, ended.struck_trips["carry"]) == ([], 1)
+
+
+@pytest.mark.parametrize(
+    ("lost", "left"),
+    [
+        ((), 1),
+        # It was stopped in moments that are lost, as were two of its letters done: it goes on with all of them.
+        ((Event("time", 90, "failover", 1.1),), 0),
+    ],
+    ids=["stopped", "stopped in vain"],
+)
+def test_a_job_is_stopped_amid_its_letters(lost, left):
+    with playing() as one:
+        ended = one(letters_in_a_job("job replay", Event("time", 81, "job stop"), *lost), told=True)
+    assert (ended.problems, ended.struck["time job stop"]) == ([], 1)
+    assert len([line for line in ended.story if "end of s0" in line and ": dead refused" in line]) == left
+
+
+def test_a_job_that_does_a_letter_and_leaves_it_in_its_plan_is_found():
+    with playing(changed("carry", "  redis.call('LPOP', planned)\n", "")) as one:
+        problems = one(letters_in_a_job("job replay")).problems
+    assert any("job" in problem for problem in problems), problems
+
+
 @pytest.mark.long
 def test_what_is_aimed_is_met():
     tally = simulate(AIMED, processes=1)
@@ -373,10 +413,9 @@ def test_the_server_that_is_played_does_what_a_real_one_does():
     try:
         with playing() as one, seams.replaced():
             # In the last of them a step forward is noticed.
-            for seed in (*range(1, 12), 109704):
-                assert without_ids(play(plan_of(seed), server, told=True).story) == without_ids(
-                    one(seed, told=True).story
-                ), seed
+            plans = [plan_of(seed) for seed in (*range(1, 12), 109704)]
+            for plan in (*plans, letters_in_a_job("job replay"), letters_in_a_job("job discard")):
+                assert without_ids(play(plan, server, told=True).story) == without_ids(one(plan, told=True).story), plan
     finally:
         server.stop()
 

@@ -241,6 +241,36 @@ class Queue:
 from queue import Empty as _Empty  # noqa: E402 - a name of the standard library's, beside what replaces the rest
 
 
+class Event:
+    """In the place of ``threading.Event``."""
+
+    def __init__(self) -> None:
+        self._set = False
+        self._waiting: deque[Actor] = deque()
+
+    def is_set(self) -> bool:
+        return self._set
+
+    def set(self) -> None:
+        self._set = True
+        while self._waiting:
+            hub().wake(self._waiting.popleft())
+
+    def clear(self) -> None:
+        self._set = False
+
+    def wait(self, timeout: float | None = None) -> bool:
+        if not self._set:
+            actor = current()
+            self._waiting.append(actor)
+            if timeout is not None:
+                hub().wake(actor, timeout)
+            hub().wait()
+            if actor in self._waiting:
+                self._waiting.remove(actor)
+        return self._set
+
+
 class Lock:
     """In the place of ``threading.Lock``. What is held across a wait is never waited for: it would be a deadlock."""
 
@@ -282,6 +312,7 @@ class Thread:
 class Threading:
     """In the place of the module ``threading``."""
 
+    Event = Event
     Lock = Lock
     Thread = Thread
 

@@ -56,6 +56,7 @@ local redis = (function(real)
     call('ZADD', expiring, string.format('%d', now + ms), key)
     return 1
   end
+  function own.PERSIST(key) return call('ZREM', expiring, key) end
   function own.DEL(...)
     call('ZREM', expiring, ...)
     return call('DEL', ...)
@@ -80,7 +81,7 @@ local redis = (function(real)
     if ours then return ours(...) end
     return call(command, ...)
   end
-  for _, command in ipairs({ 'EXPIRE', 'PEXPIREAT', 'PTTL', 'TTL', 'SETEX', 'PSETEX', 'GETEX', 'PERSIST' }) do
+  for _, command in ipairs({ 'EXPIRE', 'PEXPIREAT', 'PTTL', 'TTL', 'SETEX', 'PSETEX', 'GETEX' }) do
     own[command] = function() error(command .. ' is not played by the simulator') end
   end
   return { call = played, pcall = played, error_reply = real.error_reply, status_reply = real.status_reply,

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from blnk_relay.intents.intent import DEFAULT_TARGET
 from blnk_relay.journal.entries import id_of
+from blnk_relay.journal.jobs import Job
 from blnk_relay.journal.status import Status
 from blnk_relay.sandbox.books.frozen import Books
 from tests.simulation.excuses import may_be_a_repeat, may_be_found, may_be_lost, may_be_told
@@ -119,6 +120,14 @@ def _untrue(run: Run, books: Books, key: str, kind: str, status: Status | None) 
     if status.state == "done" and left == 0 and not found:
         # After a loss some are done as well where the ledger shows what they ask for.
         yield f"untrue: {key} is done, and no request left for it"
+
+
+def miscounted(jobs: Sequence[Job]) -> Iterator[str]:
+    """What is wrong with what is said of jobs: each letter of a plan is done, refused or left, never two of these."""
+    for job in jobs:
+        if job.done + job.refused + job.left != job.total or (job.state == "done" and job.left):
+            counts = f"{job.done} done, {job.refused} refused, {job.left} left of {job.total}"
+            yield f"untrue: job {job.id} is {job.state}: {counts}"
 
 
 def _told(status: Status | None) -> str:

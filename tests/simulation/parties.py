@@ -19,6 +19,7 @@ from tests.simulation import clockwork
 from tests.simulation.clockwork import Process
 from tests.simulation.run import Run
 from tests.simulation.trouble import Trouble
+from worker.carriers import Carriers
 from worker.ledger.ledgers import ledger_of
 from worker.sweeper import Round
 
@@ -67,13 +68,17 @@ class SimLine:
 
     def plain(self, *commands: tuple[str | int, ...]) -> list[Any]:
         """Commands that are no scripts, in one trip."""
-        return self._around.trip("ask", lambda: self._raised(self._run.valkey.several(commands)), self._timeout_s)
+        return self._around.trip("ask", lambda: self._answered(commands), self._timeout_s)
 
-    @staticmethod
-    def _raised(answers: list[Any]) -> list[Any]:
-        for answer in answers:
+    def _answered(self, commands: Sequence[tuple[str | int, ...]]) -> list[Any]:
+        """Answers as a client gives them: it raises the first error, and makes a mapping of the fields of a hash."""
+        answers = self._run.valkey.several(commands)
+        for number, (command, answer) in enumerate(zip(commands, answers, strict=True)):
             if isinstance(answer, Exception):
                 raise answer
+            if command[0] == "HGETALL":
+                # In an order that no server promises.
+                answers[number] = dict(sorted(zip(answer[::2], answer[1::2], strict=True)))
         return answers
 
     def together(self, commands: Sequence[tuple[str | int, ...]]) -> list[Any]:
@@ -99,6 +104,9 @@ class SimLine:
 
     def zrem(self, key: str, *members: str) -> Any:
         return self.plain(("ZREM", key, *members))[0]
+
+    def exists(self, key: str) -> Any:
+        return self.plain(("EXISTS", key))[0]
 
     def zcard(self, key: str) -> Any:
         return self.plain(("ZCARD", key))[0]
@@ -209,6 +217,12 @@ class Worker:
         shared = SimpleNamespace(settings=self.settings, relay=self.relay, heard=self.heard, reports=Unheard())
         self._round = Round(shared, DEFAULT_TARGET, f"program {self.process}", run.idle_s, 1.0)  # type: ignore[arg-type]
         run.hub.spawn(self.process, self._sweep, "sweeper")
+        self._carriers: Carriers | None = None
+        if run.has_jobs:
+            self._carriers = Carriers(shared)  # type: ignore[arg-type]
+            # Elsewhere each process has a name of its own.
+            self._carriers._name = self.runtime.worker
+            run.hub.spawn(self.process, lambda: self._carriers.run(clockwork.Event()), "carrier")  # type: ignore[union-attr]
 
     def _sweep(self) -> None:
         sweep_s = self.settings.sweep_s
@@ -218,6 +232,8 @@ class Worker:
             if self._round.is_due(self.run.hub.now_s):
                 with suppress(JournalUnavailable, OtherLedger):
                     self._round.sweep()
+                    if self._carriers is not None:
+                        self._carriers.look(DEFAULT_TARGET)
 
     def hear(self, lane: str) -> None:
         """A bell."""

@@ -382,6 +382,20 @@ def _applied_late(rng: random.Random, at_s: float) -> tuple[str, tuple[Event, ..
     return rng.choice(_QUEUED), (*fails, met)
 
 
+def _in_a_job(rng: random.Random, at_s: float) -> tuple[str, tuple[Event, ...]]:
+    """A trip of a job about many letters is struck, and somebody else acts on them, or the journal loses a second."""
+    refused = tuple(Event("write of", nth, "ledger 413") for nth in range(1, rng.choice((3, 4, 5, 6))))
+    at = int((at_s + 3 + 5 * rng.random()) * 10)
+    acts = [Event("time", at, rng.choice(("job replay", "job replay", "job discard")))]
+    others = ("job stop", "job stop", "replay", "discard", "job replay", "job discard", "failover", "again", "")
+    then = rng.choice(others)
+    if then:
+        seconds = round(3 * rng.random(), 4) if then == "failover" else 0.0
+        acts.append(Event("time", at + rng.randrange(40), then, seconds))
+    trip = rng.choice(("carry", "carry", "next", "job"))
+    return "many letters", (*refused, *acts, _trip_struck(rng, trip, 1 + int(rng.expovariate(0.7))))
+
+
 def _trip_struck(rng: random.Random, trip: str, nth: int) -> Event:
     what = rng.choice(TRIP_FAULTS)
     return Event(f"trip {trip}", nth, what, _seconds_of(rng, what))
@@ -389,7 +403,7 @@ def _trip_struck(rng: random.Random, trip: str, nth: int) -> Event:
 
 #: What may be aimed, by the last digit of a seed; in the order in which they came to be.
 _FIRST: Sequence[Aim] = (_locked, _locked, _raced, _raced, _acted_on, _acted_on, _acted_on, _stepped)
-_AIMS: Mapping[int, Sequence[Aim]] = {6: _FIRST, 8: _FIRST, 0: (_complained, _applied_late)}
+_AIMS: Mapping[int, Sequence[Aim]] = {6: _FIRST, 8: _FIRST, 0: (_complained, _applied_late, _in_a_job, _in_a_job)}
 
 
 def without(

@@ -189,6 +189,8 @@ class Run:
             )
         )
         self.faulty = True
+        #: Whether somebody begins a job: what carries them out costs trips, which others do without.
+        self.has_jobs = any(event.what.startswith("job ") for event in plan.events)
         self.struck: Counter[str] = Counter()
         self.struck_trips: Counter[str] = Counter()
         self.problems: list[str] = []

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from types import SimpleNamespace
 from typing import Any
 
+from blnk_relay.journal.carrying import carry
 from tests.simulation import clockwork
 
 #: What the code under test draws: jitter, names.
@@ -44,6 +45,11 @@ def _seams() -> list[tuple[str, str, Any]]:
         ("blnk_relay.journal.journals", "Line", SimLine),
         ("blnk_relay.relay", "Bells", SimBells),
         ("worker.ledger.proxy", "Wire", SimWire),
+        ("worker.carriers", "time", clockwork.Time),
+        ("worker.carriers", "threading", clockwork.Threading),
+        # What there are of letters in a run would be one page, and a job is to be met amid its letters.
+        ("worker.carriers", "carry", lambda journal, worker: carry(journal, worker, 1)),
+        ("blnk_relay.journal.hands.many", "new_id", lambda: f"{random.getrandbits(40):010x}"),
         ("blnk_relay.journal.entries", "random", random),
         ("blnk_relay.sandbox.ids", "uuid", SimpleNamespace(uuid4=_uuid4)),
         # Each look of an idle loop costs a trip. So what befalls a loop that lingers is rarely played here.

@@ -89,6 +89,12 @@ function command.PEXPIRE(key, ms)
   return 1
 end
 
+function command.PERSIST(key)
+  if not expires[key] then return 0 end
+  expires[key] = nil
+  return 1
+end
+
 -- strings
 
 function command.GET(key)
@@ -451,6 +457,19 @@ end
 function command.LINDEX(key, index)
   local value = at(key, 'list')
   return value and value.list[place_of(value.list, index)] or false
+end
+
+function command.LLEN(key)
+  local value = at(key, 'list')
+  return value and #value.list or 0
+end
+
+function command.LPOP(key)
+  local value = at(key, 'list')
+  if not value then return false end
+  local first = table.remove(value.list, 1)
+  if #value.list == 0 then gone(key) end
+  return first
 end
 
 function command.LSET(key, index, item)

@@ -588,6 +588,32 @@ def _late_behind(rng: random.Random, scene: str, _: Prepare, links: bool) -> Tol
     return Told(items, judge, excused)
 
 
+def _many_letters(rng: random.Random, scene: str, _: Prepare, links: bool) -> Told:  # noqa: ARG001
+    """Payments that have nothing to do with each other, and may all become letters.
+
+    The ledger rejects some, for which there is money only later, if ever: a replay of these goes under a new reference.
+    """
+    items, later = [], []
+    for number in range(rng.choice((3, 4, 5))):
+        name = f"{scene}.{number}"
+        poor: dict[str, Any] = {}
+        if rng.random() < 0.4:
+            poor = {"source": f"@purse.{name}", "allow_overdraft": False}
+            filled = _payment(f"{name}.fill", destination=poor["source"], skip_queue=True)
+            later.append(Item(filled, f"{name}.fill", {"not_before": timedelta(seconds=rng.choice((2, 5, 300)))}))
+        items.append(Item(_payment(name, skip_queue=rng.random() < 0.5, **poor), name))
+    items += later
+
+    def judge(books: Books, endings: Endings) -> Iterator[str]:
+        for item in items:
+            # What was rejected is sent again under a reference of its own.
+            rows = [id_ for number in range(9) for id_ in _paid(books, of_generation(f"pay.{item.key}", number))[0]]
+            for problem in counted(endings[item.key], [rows]):
+                yield f"{item.key}: {problem}"
+
+    return Told(items, judge)
+
+
 _EQUAL = [{"field": "reference", "operator": "equals"}]
 
 #: Stories of several that the ledger could take for each other, or that stand in each other's way.
@@ -600,6 +626,9 @@ RIVALS: Mapping[str, Story] = {
     "by turns": Story("transaction.bulk", _by_turns),
     "late behind": Story("transaction", _late_behind),
 }
+
+#: Stories of many letters, for whoever acts on all of them at once.
+LETTERS: Mapping[str, Story] = {"many letters": Story("transaction", _many_letters)}
 
 #: Stories in which several write to one row, which the ledger could not tell apart.
 HOLDS = ("one hold", "one hold", "one hold", "inflight.bulk_commit-part", "inflight.commit-part", "refund")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
@@ -13,6 +14,7 @@ from blnk_relay.errors import (
     InvalidIntent,
     JournalUnavailable,
     KeyConflict,
+    NotFound,
     OtherLedger,
     Refused,
     RelayError,
@@ -20,6 +22,7 @@ from blnk_relay.errors import (
 from blnk_relay.intents.intent import DEFAULT_TARGET
 from blnk_relay.intents.progress import Progress
 from blnk_relay.journal.entries import id_of, new_entry
+from blnk_relay.journal.jobs import Job, JobName, jobs_flow
 from blnk_relay.journal.operator import Operator
 from blnk_relay.journal.status import Status
 from blnk_relay.kinds.registry import KINDS
@@ -28,12 +31,12 @@ from blnk_relay.settings import policy_of
 from tests.simulation import clockwork, parties, seams
 from tests.simulation.clockwork import Process
 from tests.simulation.journal_side import Server
-from tests.simulation.judging import judged
+from tests.simulation.judging import judged, miscounted
 from tests.simulation.ledger_side import SimWire
 from tests.simulation.parties import Unheard, Worker
 from tests.simulation.plan import Event, Plan
 from tests.simulation.run import LANES, SERVER_MS, Ended, Receipt, Run, settings_of
-from tests.simulation.stories import RESULTS, RIVALS, STORIES, Told
+from tests.simulation.stories import LETTERS, RESULTS, RIVALS, STORIES, Told
 from tests.simulation.trouble import Trouble, intent
 from worker.ledger.ledgers import ledger_of
 
@@ -52,6 +55,9 @@ AFTERWARDS_S = 43_200.0
 
 #: Preparing that takes no longer moves nothing.
 _SOON_S = 1.0
+
+#: More jobs than any plan has.
+_MOST_JOBS = 20
 
 #: How long a producer waits before it enqueues again what has got no receipt.
 _AGAIN_S = 1.0
@@ -84,6 +90,10 @@ class World:
         #: When all was there that has to be before the plan.
         self._begun_s: float | None = None
         self._steps = 0
+        #: Names of the jobs that were begun.
+        self._jobs: list[str] = []
+        #: What the journal says of them at the end.
+        self._told_jobs: Sequence[Job] = ()
 
     # -- operators --------------------------------------------------------------------------------------------------
 
@@ -109,6 +119,10 @@ class World:
                         self.producer.relay.cancel(key)
                 case "again":
                     self._enqueue_again()
+                case "job replay" | "job discard":
+                    self._begin_job("discard" if event.what == "job discard" else "replay", keys)
+                case "job stop" if self._jobs:
+                    operator.stop_job(self._jobs[-1], who="op", reason="sim")
                 case "pause lane":
                     operator.pause_lane(LANES[event.of % len(LANES)], who="op", reason="sim")
                     self.run.hub.sleep(event.seconds)
@@ -121,6 +135,24 @@ class World:
                     self._rebind(event)
         except RelayError as error:
             self.run.say(f"the operator is told: {error}")
+
+    def _begin_job(self, what: JobName, keys: Sequence[str]) -> None:
+        """One thing is done with all letters of a story, by whichever worker carries it out."""
+        operator, run = self._operator.hands, self.run
+        statuses = {}
+        for key in keys:
+            with suppress(NotFound):
+                statuses[key] = operator.get(key)
+        letters = {key: status for key, status in statuses.items() if status.state == "dead"}
+        plan = operator.plan_these(what, letters.values(), of="sim")
+        if not plan.letters:
+            return
+        # Those that it comes to are among these.
+        if what == "replay":
+            run.replayed |= letters.keys()
+        else:
+            run.closed_in_doubt |= {key for key, status in letters.items() if status.perhaps_replayed}
+        self._jobs.append(operator.begin(plan, who="op", reason="sim"))
 
     def _rebind(self, event: Event) -> None:
         """The ledger gets another address: workers with the former one are begun again with the new one, one by one."""
@@ -300,7 +332,8 @@ class World:
         faulty, self.run.faulty = self.run.faulty, False
         for number, planned in enumerate(self.run.plan.intents):
             rng = random.Random(planned.choice)
-            told = {**STORIES, **RIVALS}[planned.story].tell(rng, f"s{number}", self._prepared, self.run.given["links"])
+            story = {**STORIES, **RIVALS, **LETTERS}[planned.story]
+            told = story.tell(rng, f"s{number}", self._prepared, self.run.given["links"])
             self.run.stories.append(told)
             self.run.story_of |= {id_of(DEFAULT_TARGET, item.key): number for item in told.items}
         # A journal that is in use: of one that is lost whole, before anybody had worked with it, nothing can tell that
@@ -349,6 +382,7 @@ class World:
             hub.run(hub.now_s + pause_s, self._spins)
             states = self.run.states()
             moving = [key for key, state in states.items() if state in {"ready", "sending", "posted"}]
+            moving += self._carried_out()
             waiting = [key for key, state in states.items() if state == "waiting"]
             if not (moving or waiting or self._unheard()):
                 return []
@@ -362,15 +396,26 @@ class World:
                 pause_s, patient_s = 1.0, hub.now_s + PATIENT_S
                 hub.spawn(self._operator.process, lambda letters=letters: self._close(letters), "operator")
 
+    def _carried_out(self) -> list[str]:
+        """Names of the jobs that are carried out yet."""
+        if not self.run.has_jobs:
+            return []
+        [names] = self.run.valkey.several([("ZRANGE", f"{self.run.observer.prefix}running", 0, -1)])
+        return [f"job {name}" for name in names]
+
     def _still_open(self) -> bool:
         """Whether somebody has yet to bring one of them to its end."""
         return any(state in {"ready", "sending", "posted"} for state in self.run.states().values())
 
     def _statuses(self) -> dict[str, Status | None]:
+        """How all have ended, and what is said of the jobs."""
         keys = [item.key for told in self.run.stories for item in told.items]
         found: dict[str, Status | None] = {}
 
         def read() -> None:
+            if self.run.has_jobs:
+                observer = self.run.observer
+                self._told_jobs = observer.drive(jobs_flow(observer.prefix, DEFAULT_TARGET, _MOST_JOBS))
             for key in keys:
                 status = self.run.observer.status(id_of(DEFAULT_TARGET, key))
                 if status is not None and status.code in {"ITEMS_UNKNOWN", "ITEMS_REFUSED"}:
@@ -395,6 +440,7 @@ class World:
         statuses = self._statuses()
         self.run.hub.now_s += AFTERWARDS_S / (10 if self.run.given["brisk"] else 1)
         problems += judged(self.run, statuses, self._parts)
+        problems += miscounted(self._told_jobs)
 
 
 def _with_file(request: Any, file: bytes) -> Any:
