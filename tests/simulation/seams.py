@@ -48,7 +48,7 @@ def _seams() -> list[tuple[str, str, Any]]:
         ("worker.carriers", "time", clockwork.Time),
         ("worker.carriers", "threading", clockwork.Threading),
         # What there are of letters in a run would be one page, and a job is to be met amid its letters.
-        ("worker.carriers", "carry", lambda journal, worker: carry(journal, worker, 1)),
+        ("worker.carriers", "carry", lambda journal, worker, **rest: carry(journal, worker, 1, **rest)),
         ("blnk_relay.journal.hands.many", "new_id", lambda: f"{random.getrandbits(40):010x}"),
         ("blnk_relay.journal.entries", "random", random),
         ("blnk_relay.sandbox.ids", "uuid", SimpleNamespace(uuid4=_uuid4)),
