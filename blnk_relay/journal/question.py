@@ -14,6 +14,9 @@ from blnk_relay.money import exact_decimal
 #: States that are told apart here; what is open is in one of several.
 STATES = ("open", "done", "dead", "discarded", "cancelled")
 
+#: What lists take for the code of letters that have none; here an empty code asks for nothing.
+_NO_CODE = "-"
+
 #: Fields that are numbers, and those that Redis and the database are asked for as they are.
 _AMOUNTS = ("amount", "precise_amount")
 _TEXTS = (
@@ -70,13 +73,15 @@ class Question:
         """Refuse what asks for nothing, and what nobody can be asked.
 
         Raises:
-            Refused: Nothing is given but a target, an amount is none or longer than any, a text is none, or a state is
-                none of those that are told apart here.
+            Refused: Nothing is given but a target, an amount is none or longer than any, a text is none, a state is
+                none of those that are told apart here, or a code is said to be none.
         """
         if replace(self, target=None) == Question():
             raise Refused("nothing is asked for: name a key, a reference, an id, an amount, an end, a time or another")
         if self.state and self.state not in STATES:
             raise Refused(f"state: there is no {self.state!r} to look for, but {', '.join(STATES)}")
+        if self.code == _NO_CODE:
+            raise Refused(f"code: {_NO_CODE!r} is none; letters without a code are in 'blnk-relay dead list --code -'")
         for name in _AMOUNTS:
             if (amount := getattr(self, name)) is not None:
                 try:
