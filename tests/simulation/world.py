@@ -110,8 +110,9 @@ class World:
                     for key in keys:
                         status = operator.get(key)
                         if status.state == "dead" and event.what == "replay":
-                            operator.replay(status, who="op", reason="sim")
+                            # Also where its answer is lost: then it may be done.
                             self.run.replayed.add(key)
+                            operator.replay(status, who="op", reason="sim")
                         elif status.state == "dead":
                             self._discard(key, status)
                 case "cancel":
@@ -178,9 +179,9 @@ class World:
         self._operator.hands.resume_target(DEFAULT_TARGET, who="op")
 
     def _discard(self, key: str, status: Status) -> None:
-        self._operator.hands.discard(status, who="op", reason="sim")
         if status.perhaps_replayed:
             self.run.closed_in_doubt.add(key)
+        self._operator.hands.discard(status, who="op", reason="sim")
 
     def _close(self, keys: Sequence[str]) -> None:
         for key in keys:
