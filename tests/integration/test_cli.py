@@ -138,6 +138,29 @@ print(gc.get_freeze_count() - before >= 1_000, gc.isenabled())
     assert ran.stdout.split() == ["0", "True", "True"]
 
 
+def test_what_is_executed_late_is_whole_for_all_threads_that_ask_for_it_first():
+    code = """
+import sys
+import threading
+from worker.cli.starting import leave_metadata
+leave_metadata()
+from importlib import metadata
+print("email" in sys.modules)
+together, found = threading.Barrier(4), []
+def ask():
+    together.wait()
+    found.append(metadata.version("click"))
+threads = [threading.Thread(target=ask) for _ in range(4)]
+for thread in threads:
+    thread.start()
+for thread in threads:
+    thread.join()
+print(len(found))
+"""
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
+    assert (ran.stdout.split(), ran.stderr) == (["False", "4"], "")
+
+
 def test_numbers_that_stand_twice_for_the_sake_of_a_quick_start_agree():
     assert running.POOLS == POOLS
     assert tuple(State) == reading.STATES

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import importlib.util
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import ModuleType
@@ -29,20 +30,34 @@ def uncollected() -> Iterator[None]:
             gc.enable()
 
 
+#: What the machinery of imports asks a module for, and what is there before it is executed.
+_OF_IMPORTS = frozenset(
+    {"__class__", "__dict__", "__file__", "__loader__", "__name__", "__package__", "__path__", "__spec__"}
+)
+
+#: Noted in its spec once a module is executed, or is being so.
+_EXECUTED = "executed"
+
+#: Held by the thread that executes a module; others wait for all of it.
+_executing = threading.RLock()
+
+
 class _Later(ModuleType):
     """A module that is executed when the first of its names is used, and by nothing less.
 
     ``importlib.util.LazyLoader`` executes it as soon as a second module imports it: each import asks for ``__spec__``.
     """
 
-    def __getattr__(self, name: str) -> Any:
-        """Execute it; asked for what is not there."""
-        self.__class__ = ModuleType  # type: ignore[assignment]
-        spec = self.__spec__
-        if spec is None or spec.loader is None:
-            raise AttributeError(f"module {self.__name__!r} has no attribute {name!r}")
-        spec.loader.exec_module(self)
-        return getattr(self, name)
+    def __getattribute__(self, name: str) -> Any:
+        """Execute it before anything of it is given; what is executed itself has what there is so far."""
+        if name not in _OF_IMPORTS:
+            with _executing:
+                spec = self.__spec__
+                if spec is not None and spec.loader is not None and spec.loader_state != _EXECUTED:
+                    spec.loader_state = _EXECUTED
+                    spec.loader.exec_module(self)
+                    self.__class__ = ModuleType  # type: ignore[assignment]
+        return ModuleType.__getattribute__(self, name)
 
 
 def leave_metadata() -> None:
