@@ -162,6 +162,7 @@ class Job:
         ended: When it ended, or was stopped; None while it runs.
         refusals: The first letters that were refused, each with why.
         targets: All targets that have a part of it; none where it is of a version that did not note them.
+        told: Whether somebody stopped it, and this part was told: it may have been done by then.
     """
 
     id: str
@@ -183,6 +184,7 @@ class Job:
     ended: datetime | None
     refusals: tuple[tuple[str, str], ...] = ()
     targets: tuple[str, ...] = ()
+    told: bool = False
 
     @property
     def over(self) -> bool:
@@ -204,18 +206,27 @@ def unseen(parts: Sequence[Job], answered: Collection[str], away: Sequence[str])
 
 def goes_on(parts: Sequence[Job]) -> tuple[str, ...]:
     """Targets in which a job goes on that was stopped in another one: whoever did so did not reach them. Pure."""
-    stopped = any(part.state == "stopped" for part in parts)
+    stopped = any(part.state == "stopped" or part.told for part in parts)
     return tuple(part.target for part in parts if stopped and not part.over)
 
 
-def stopped_in_part(id_: str, told: Sequence[str], untold: Sequence[str]) -> str:
-    """That a job could not be stopped everywhere, in words."""
+def stopped_in_part(id_: str, stopped: Sequence[str], done: Sequence[str], untold: Sequence[str]) -> str:
+    """That a job could not be stopped everywhere, in words.
+
+    Args:
+        id_: Which.
+        stopped: Targets in which it is stopped.
+        done: Targets whose part was over before.
+        untold: Targets whose journals did not answer.
+    """
     goes_on = f"job {id_} may go on in {', '.join(untold)}, whose Redis did not answer, as soon as that is back"
-    if not told:
+    told = ((stopped, "it is stopped"), (done, "it was done before"))
+    if not (stopped or done):
         return f"{goes_on}; it is stopped nowhere. Stop it once more then"
+    where = "; ".join(f"in {', '.join(targets)} {words}" for targets, words in told if targets)
     return (
-        f"{goes_on}; in {', '.join(told)} it is stopped. A worker that reaches both sees that by itself before it goes "
-        "on; where it goes on all the same, stop it once more"
+        f"{goes_on}; {where}. A worker that reaches both sees by itself that it was stopped, before it goes on; where "
+        "it goes on all the same, stop it once more"
     )
 
 
@@ -360,4 +371,5 @@ def _job(id_: str, target: str, fields: Mapping[str, str], left: int, refusals: 
         ended=moment(fields["ended"]) if "ended" in fields else None,
         refusals=refusals,
         targets=tuple(filter(None, fields.get("targets", "").split(","))),
+        told="stop" in fields,
     )

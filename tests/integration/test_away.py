@@ -138,14 +138,34 @@ def test_a_worker_sees_by_itself_that_a_job_was_stopped_while_its_journal_was_aw
         name = begun(relay, operator, "us", "eu")
         while there == "done" and carry(relay.journal("us"), "host:1:a").more:
             pass
-        with away(second), pytest.raises(JournalUnavailable, match="sees that by itself"):
+        where = {"stopped": "in us it is stopped", "done": "in us it was done before"}[there]
+        with away(second), pytest.raises(JournalUnavailable, match=f"{where}. A worker .* sees by itself"):
             operator.stop_job(name, who="bob", reason="the wrong ones")
+        assert (
+            f"It was stopped elsewhere and goes on in eu: blnk-relay jobs stop {name}" in run("jobs", "show", name).err
+        )
         with carried(two, "eu"):
             wait_until(lambda: all(part.over for part in operator.job(name)), 10, "the word to get there")
         parts = {part.target: part for part in operator.job(name)}
         assert (parts["us"].state, parts["eu"].state, parts["eu"].done, parts["eu"].left) == (there, "stopped", 0, 30)
         told = operator.actions(what="stop job")
         assert [(one.who, one.reason, "eu" in one.targets) for one in told] == [("bob", "the wrong ones", True)]
+
+
+def test_who_stops_a_job_again_is_heard_where_an_older_version_stopped_a_part_of_it(two, second):
+    with Relay(two) as relay, Operator(relay.journals, relay.bells) as operator:
+        name = begun(relay, operator, "us", "eu")
+        us = relay.journal("us")
+        with away(second):
+            with pytest.raises(JournalUnavailable, match="in us it is stopped"):
+                operator.stop_job(name, who="bob")
+            # That version notes no more than the state.
+            us.client.hdel(us.key(f"job:{name}"), "stop")
+            with pytest.raises(JournalUnavailable, match="in us it is stopped"):
+                operator.stop_job(name, who="bob")
+        with carried(two, "eu"):
+            wait_until(lambda: all(part.over for part in operator.job(name)), 10, "the word to get there")
+        assert [(part.state, part.done) for part in operator.job(name)] == [("stopped", 0)] * 2
 
 
 def test_a_worker_goes_on_with_a_job_whose_other_journal_is_silent_and_does_not_wait_for_it_with_every_page(

@@ -223,7 +223,8 @@ class Many(Letters):
         asked = reached(parts, lambda part: self._journal(part.target).scripts.run("job", "stop", id_, action))
         told = {part.target for part, _ in asked}
         if untold := (*(part.target for part in parts if part.target not in told), *parts.away):
-            raise JournalUnavailable(stopped_in_part(id_, sorted(told), untold))
+            stopped = {part.target for part, now in asked if now or part.state == "stopped"}
+            raise JournalUnavailable(stopped_in_part(id_, sorted(stopped), sorted(told - stopped), untold))
         if not any(stopped for _, stopped in asked):
             raise Refused(f"job {id_} is not stopped: it is {parts[0].state} already")
         return self.job(id_)

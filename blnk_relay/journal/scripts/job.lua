@@ -50,7 +50,8 @@ end
 if state ~= 'running' then
   -- The word reaches those that have parts of it left and were away when it was given: their workers look for it here.
   local several = string.find(redis.call('HGET', key, 'targets') or '', ',', 1, true)
-  if state == 'done' and several then redis.call('HSET', key, 'stop', action) end
+  -- One that an older version stopped has not heard it.
+  if (state == 'done' or state == 'stopped') and several then redis.call('HSET', key, 'stop', action) end
   return 0
 end
 redis.call('HSET', key, 'state', 'stopped', 'ended', NOW, 'left', redis.call('LLEN', planned), 'stop', action)
