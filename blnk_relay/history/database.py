@@ -414,9 +414,10 @@ class Page:
         )
 
     def _forget_others(self, ended: Sequence[Ended]) -> None:
-        """Delete what other intents of the same ids have moved and said: a journal that was lost had their keys.
+        """Delete what other intents of the same ids have moved and said.
 
-        Their references and ids stay, and lead to the key.
+        Their keys were forgotten, or went with a journal that was lost. Their references and ids stay, and lead to the
+        key.
         """
         table = schema.intents
         created = {one.id: one.created_ms for one in ended}
