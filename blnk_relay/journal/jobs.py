@@ -16,6 +16,7 @@ from decimal import Decimal
 from typing import Literal
 
 from blnk_relay.journal.flows import Ask, Flow
+from blnk_relay.journal.question import NO_CODE
 from blnk_relay.journal.status import Status, milliseconds, moment
 from blnk_relay.replay import ReplayPlan, ReplayWay, closed_how
 
@@ -58,7 +59,7 @@ def letters_in_words(
         'letters of all causes'
     """
     asked = {"kind": kind, "class": dead_class, "code": code, "target": target}
-    said = [f"{name}={value or '-'}" for name, value in asked.items() if value is not None] or ["of all causes"]
+    said = [f"{name}={value or NO_CODE}" for name, value in asked.items() if value is not None] or ["of all causes"]
     times = {"since": since, "until": until}
     return " ".join(["letters", *said, *(f"{name}={_time(at)}" for name, at in times.items() if at is not None)])
 

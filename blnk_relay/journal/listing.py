@@ -19,6 +19,7 @@ from blnk_relay.intents.states import LETTERS, TIMED, State, StateName
 from blnk_relay.journal.entries import id_of
 from blnk_relay.journal.flows import ask_flow, batched, run_flow
 from blnk_relay.journal.journal import Journal
+from blnk_relay.journal.question import NO_CODE
 from blnk_relay.journal.status import Status, letters_flow, milliseconds_from, statuses_flow
 from blnk_relay.kinds.registry import KINDS
 
@@ -134,14 +135,15 @@ def of_state(state: StateName) -> Wanted:
 
 
 def expect(what: str, given: str, known: set[str]) -> None:
-    """Refuse a name that is none, with the one that was meant or those that there are."""
+    """Refuse a name that is none, with the one that was meant or those that there are; a code may be empty."""
     if given in known:
         return
     close = get_close_matches(given.lower(), {name.lower(): name for name in known}, 1)
     meant = next((name for name in known if close and name.lower() == close[0]), "")
-    names = sorted(known)
+    names = sorted(name or NO_CODE for name in known)
     there = ", ".join(names[:_MOST_NAMED]) + (", …" if len(names) > _MOST_NAMED else "") or "none"
-    raise NotFound(f"no {what} is {given!r}; " + (f"did you mean {meant!r}?" if meant else f"there are: {there}"))
+    known_as = f"did you mean {meant!r}?" if meant else f"there are: {there}"
+    raise NotFound(f"no {what} is {given or NO_CODE!r}; {known_as}")
 
 
 @dataclass(frozen=True, slots=True)

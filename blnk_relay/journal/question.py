@@ -15,7 +15,7 @@ from blnk_relay.money import exact_decimal
 STATES = ("open", "done", "dead", "discarded", "cancelled")
 
 #: What lists take for the code of letters that have none; here an empty code asks for nothing.
-_NO_CODE = "-"
+NO_CODE = "-"
 
 #: Fields that are numbers, and those that Redis and the database are asked for as they are.
 _AMOUNTS = ("amount", "precise_amount")
@@ -80,8 +80,8 @@ class Question:
             raise Refused("nothing is asked for: name a key, a reference, an id, an amount, an end, a time or another")
         if self.state and self.state not in STATES:
             raise Refused(f"state: there is no {self.state!r} to look for, but {', '.join(STATES)}")
-        if self.code == _NO_CODE:
-            raise Refused(f"code: {_NO_CODE!r} is none; letters without a code are in 'blnk-relay dead list --code -'")
+        if self.code == NO_CODE:
+            raise Refused(f"code: {NO_CODE!r} is none; letters without a code are in 'blnk-relay dead list --code -'")
         for name in _AMOUNTS:
             if (amount := getattr(self, name)) is not None:
                 try:

@@ -13,6 +13,7 @@ from types import MappingProxyType
 
 from blnk_relay.environment import PREFIX
 from blnk_relay.journal.overview import GateView, Overview
+from blnk_relay.journal.question import NO_CODE
 from blnk_relay.journal.status import moment
 from blnk_relay.journal.troubles import (
     BEHIND_S,
@@ -391,7 +392,7 @@ def _letters(journal: JournalVitals, _settings: Settings) -> Iterator[Verdict]:
         yield verdict(
             "dead-letters",
             f"{cause.kind}: {_many(cause.count, 'letter')} {cause.dead_class} with {code} within the last hour" + last,
-            f"blnk-relay dead list --code {cause.code or '-'} --kind {cause.kind} --target {journal.target}",
+            f"blnk-relay dead list --code {cause.code or NO_CODE} --kind {cause.kind} --target {journal.target}",
             target=journal.target,
             since=cause.first,
             count=cause.count,

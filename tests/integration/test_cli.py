@@ -21,6 +21,7 @@ from blnk_relay.intents.states import UNFINISHED, State
 from blnk_relay.journal.entries import Settlement, new_entry
 from blnk_relay.journal.jobs import FROM_A_JOB, MOST_OF_A_JOB
 from blnk_relay.journal.pauses import MAX_REASON
+from blnk_relay.journal.question import NO_CODE
 from blnk_relay.kinds.registry import KINDS, intent_of
 from tests.support.cli import FUNDS, ROOT, commands, die, letters, line, names, payment, run, section
 from tests.support.history import made, sqlite_url
@@ -168,6 +169,7 @@ def test_numbers_that_stand_twice_for_the_sake_of_a_quick_start_agree():
     assert dead.MOST_AT_ONCE == MOST_OF_A_JOB
     assert bulk.FROM_A_JOB == FROM_A_JOB
     assert options.MOST_REASON == MAX_REASON
+    assert options.NO_CODE == NO_CODE
 
 
 def test_a_command_that_is_not_installed_is_a_sentence(monkeypatch):

@@ -167,6 +167,9 @@ def test_kinds_lanes_targets_and_states_are_offered_without_redis(environment):
 def test_codes_are_offered_as_the_journal_knows_them(relay):
     letters(relay, "a")
     wait_until(lambda: asked("dead", "list", "--code", "TXN") == [FUNDS], 30, "the journal to answer within a second")
+    letters(relay, "bare", code="")
+    wait_until(lambda: asked("dead", "list", "--code", "") == ["-", FUNDS], 30, "the journal to answer within a second")
+    wait_until(lambda: asked("find", "--code", "") == [FUNDS], 30, "the journal to answer within a second")
 
 
 def test_workers_that_are_alive_and_jobs_are_offered_as_the_journal_knows_them(relay):

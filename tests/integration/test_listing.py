@@ -139,6 +139,16 @@ def test_a_filter_that_cannot_match_says_so_and_what_was_meant(relay, command, f
     assert sentence in ran.json["error"]["message"]
 
 
+def test_that_no_letter_died_without_a_code_is_said_as_it_is_asked_for(relay):
+    letters(relay, "a")
+    ran = run("dead", "list", "--code", "-")
+    assert ran.code == exits.NOT_FOUND
+    assert f"no code among the dead letters is '-'; there are: DEPENDENCY_CLOSED, {FUNDS}" in ran.err
+    letters(relay, "bare", code="")
+    assert f"there are: -, DEPENDENCY_CLOSED, {FUNDS}" in run("dead", "list", "--code", "ZZZ").err
+    assert run("dead", "list", "--code", "-").code == 0
+
+
 def test_a_code_that_no_letter_ever_died_of_says_so(relay):
     letters(relay, "a")
     code = ("--code", "TXN_INSUFICIENT_FUNDS")

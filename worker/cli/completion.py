@@ -26,7 +26,7 @@ from click.shell_completion import (
 from worker.cli import exits
 from worker.cli.deferred import loaded
 from worker.cli.exits import COMPLETING
-from worker.cli.options import example
+from worker.cli.options import NO_CODE, example
 from worker.cli.output import say
 
 if TYPE_CHECKING:
@@ -69,7 +69,11 @@ def _outcomes() -> Iterable[str]:
 
 
 def _codes() -> Iterable[str]:
-    return _told(lambda operator: operator.codes())
+    return [code or NO_CODE for code in _told(lambda operator: operator.codes())]
+
+
+def _named_codes() -> Iterable[str]:
+    return [code for code in _codes() if code != NO_CODE]
 
 
 def _workers() -> Iterable[str]:
@@ -103,6 +107,7 @@ SOURCES: Mapping[str, Source] = MappingProxyType(
         "lanes": _lanes,
         "target": _targets,
         "code": _codes,
+        "find code": _named_codes,
         "outcome": _outcomes,
         "job": _jobs,
         "workers quiet names": _workers,
