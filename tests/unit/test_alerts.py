@@ -334,6 +334,25 @@ def test_a_worker_that_was_started_again_and_calls_other_codes_other_makes_no_al
     judged([told(more, ("60m", "BlnkRelayDeadLetters", alert))], tmp_path)
 
 
+def test_new_letters_are_told_of_though_one_who_told_more_than_there_are_is_gone(tmp_path):
+    """Whoever saw Redis lose its last moments tells these on; one that begins later does not."""
+    rule = rules()["BlnkRelayDeadLetters"]
+    alert = {
+        "exp_labels": {"target": "eu", "kind": "refund", "class": "refused", "code": "X", **rule["labels"]},
+        "exp_annotations": {
+            "summary": "3 new dead letters of target eu within 15 minutes: refund refused X.",
+            "runbook_url": rule["annotations"]["runbook_url"],
+        },
+    }
+    anew = {dead("X", "a"): "105+0x10 103+0x9", dead("X", "b"): "100+0x10 103+0x9"}
+    gone = {dead("X", "a"): "105+0x10 _x9", dead("X", "b"): "100+0x10 103+0x9"}
+    moments = [("45m", "", None), ("60m", "BlnkRelayDeadLetters", alert), ("90m", "", None)]
+    judged([told(anew, *moments), told(gone, *moments)], tmp_path)
+    # That alone is no letter.
+    fewer = {dead("X", "a"): "105+0x10 100+0x9", dead("X", "b"): "100+0x20"}
+    judged([told(fewer, *((at, "", None) for at in ("45m", "55m", "60m", "95m")))], tmp_path)
+
+
 def test_a_journal_that_answers_now_and_then_is_told_of_as_well(tmp_path):
     rule = rules()["BlnkRelayJournalAway"]
     sentence = "The journal of target eu cannot be read by any worker, or not half of the time; its work stands still."
