@@ -81,7 +81,7 @@ class Question:
         if self.state and self.state not in STATES:
             raise Refused(f"state: there is no {self.state!r} to look for, but {', '.join(STATES)}")
         if self.code == NO_CODE:
-            raise Refused(f"code: {NO_CODE!r} is none; letters without a code are in 'blnk-relay dead list --code -'")
+            raise Refused(f"code: {NO_CODE!r} is none; the list of dead letters has those without a code under it")
         for name in _AMOUNTS:
             if (amount := getattr(self, name)) is not None:
                 try:

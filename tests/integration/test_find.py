@@ -361,7 +361,7 @@ def test_a_state_that_is_not_told_apart_is_refused_and_not_said_to_have_nothing(
     with pytest.raises(Refused, match="there is no 'ready' to look for, but open, done, dead"):
         Operator(relay.journals, relay.bells).find(state="ready")
     # In lists that stands for none, and here it would be looked for as a code.
-    with pytest.raises(Refused, match="letters without a code are in 'blnk-relay dead list --code -'"):
+    with pytest.raises(Refused, match="the list of dead letters has those without a code under it"):
         Operator(relay.journals, relay.bells).find(code="-")
 
 

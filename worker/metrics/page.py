@@ -34,8 +34,8 @@ by {PATIENCE_S:g} s at most.
 
 No counter goes back while a process lives: where Redis has lost its last moments, what was told of them is told on, and
 a process that begins tells what the journal has. So take rates of each series, and the maximum of these:
-`max by (target) (rate(blnk_relay_done_total[5m]))`. One that begins again at the same address after such a loss has lower
-ones, and `rate` takes their whole value for new, once.
+`max by (target) (rate(blnk_relay_done_total[5m]))`. One that begins again at the same address after such a loss has
+lower ones, and `rate` takes their whole value for new, once.
 
 **Facts of a process** are what it has measured since it began, all processes of a prefork pool together. Sum them:
 `histogram_quantile(0.95, sum by (le) (rate(blnk_relay_accept_to_confirmed_seconds_bucket[5m])))`. Times are by the
