@@ -68,6 +68,8 @@ class Forgetting:
             return
         self._due_s = time.monotonic() + _EVERY_S
         try:
+            # As before each page that is copied: somebody may have upgraded its tables meanwhile.
+            self._database.id()
             if self._database.forget(self._before(), _MOST):
                 self._due_s = time.monotonic() + self._settings.sweep_s
         except Exception as error:  # noqa: BLE001 - whatever it is, the next look is due in a while

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 import pytest
+import sqlalchemy as sa
 
 from blnk_relay import Relay, Settings
 from blnk_relay.history import schema
@@ -105,4 +106,20 @@ def test_where_a_journal_is_away_nobody_says_what_time_it_is_there(
     age(relay, database, 401)
     with Relay(replace(settings, redis_url="redis://127.0.0.1:1/0")) as away:
         assert look(away, database) == ["paid-1"]
+    assert look(relay, database) == []
+
+
+def test_nothing_is_forgotten_in_tables_that_a_newer_version_has_made(
+    relay: Relay, database: Database, caplog: pytest.LogCaptureFixture
+) -> None:
+    pay(relay, "paid-1")
+    copy(relay.journal(), database)
+    age(relay, database, 500)
+    versions = sa.table(schema.VERSIONS, sa.column("version_num"))
+    with database.engine.execution_options(writes=True).begin() as connection:
+        connection.execute(sa.update(versions).values(version_num="0003"))
+    assert look(relay, database) == ["paid-1"]
+    assert "of a newer version" in caplog.text
+    with database.engine.execution_options(writes=True).begin() as connection:
+        connection.execute(sa.update(versions).values(version_num="0002"))
     assert look(relay, database) == []
