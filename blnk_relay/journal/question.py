@@ -73,8 +73,8 @@ class Question:
         """Refuse what asks for nothing, and what nobody can be asked.
 
         Raises:
-            Refused: Nothing is given but a target, an amount is none or longer than any, a text is none, a state is
-                none of those that are told apart here, or a code is said to be none.
+            Refused: Nothing is given but a target, an amount is none or longer than any, a text is none, a time has no
+                zone, a state is none of those that are told apart here, or a code is said to be none.
         """
         if replace(self, target=None) == Question():
             raise Refused("nothing is asked for: name a key, a reference, an id, an amount, an end, a time or another")
@@ -82,6 +82,9 @@ class Question:
             raise Refused(f"state: there is no {self.state!r} to look for, but {', '.join(STATES)}")
         if self.code == NO_CODE:
             raise Refused(f"code: {NO_CODE!r} is none; the list of dead letters has those without a code under it")
+        for name in ("since", "until"):
+            if (at := getattr(self, name)) is not None and at.tzinfo is None:
+                raise Refused(f"{name}: nobody knows where it is {at:%H:%M}: give a time with its zone, as in UTC")
         for name in _AMOUNTS:
             if (amount := getattr(self, name)) is not None:
                 try:

@@ -363,6 +363,8 @@ def test_a_state_that_is_not_told_apart_is_refused_and_not_said_to_have_nothing(
     # In lists that stands for none, and here it would be looked for as a code.
     with pytest.raises(Refused, match="the list of dead letters has those without a code under it"):
         Operator(relay.journals, relay.bells).find(code="-")
+    with pytest.raises(Refused, match="since: nobody knows where it is 12:30: give a time with its zone"):
+        Operator(relay.journals, relay.bells).find(since=datetime(2026, 1, 2, 12, 30))  # noqa: DTZ001 - this is it
 
 
 @pytest.mark.parametrize("sort", ["sqlite"])

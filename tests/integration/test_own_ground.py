@@ -33,9 +33,10 @@ WAIT_S = 100.0
 
 
 def ground(journal: Journal) -> dict[str, str]:
-    """What a journal knows of its ground, without the marks, which grow with each trip."""
+    """What a journal knows of its ground, without what grows with its trips: marks, and until when one was shown."""
     known: Any = journal.client.hgetall(journal.key("ground"))
-    return {name: value for name, value in known.items() if name != "names" and not name.startswith("mark:")}
+    moving = ("names", "watched")
+    return {name: value for name, value in known.items() if name not in moving and not name.startswith("mark:")}
 
 
 def mark(journal: Journal) -> int:
