@@ -600,12 +600,21 @@ def test_workers_audit_by_themselves_and_tell_of_each_difference_once(make_stage
             assert row not in told
 
 
+def lives(stage: Stage) -> Iterator[str]:
+    """Each dead letter with all that was tried for it, and each request that may belong to it."""
+    with Relay(stage.settings) as relay:
+        operator = Operator(relay.journals)
+        for status in operator.listed("dead"):
+            yield f"{status}: {operator.history(status)}"
+    yield from (str(seen) for seen in stage.sandbox.requests_seen() if "refund" in seen.path)
+
+
 @pytest.mark.long
 @pytest.mark.parametrize("seed", [1, 7, 11])
 def test_an_audit_of_a_demo_with_all_its_faults_and_killed_workers_finds_nothing(make_stage, seed):
     stage = make_stage(faults=fleet.faults(seed))
     result = play(stage, tell(200, seed), lambda _: None)
-    assert result.sound
+    assert result.sound, "\n".join([*result.proof.lost, *result.proof.doubled, *result.violations, *lives(stage)])
     stage.sandbox.set_faults(Faults.none())
     with Relay(stage.settings) as relay:
         journal, ended_ms = relay.journal(), relay.journal().now_ms()
