@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import islice
+from typing import Any
 
 from blnk_relay.journal.flows import Ask, Flow, Run
 from blnk_relay.journal.status import moment
 from blnk_relay.settings import Settings
+
+#: How often all is read at most, where a lane or a worker is new.
+_TRIES = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,28 +177,48 @@ def overview_flow(settings: Settings, target: str) -> Flow[tuple[Overview, Colle
     """Read depths, ages, gates and counters of one journal, and which worker programs are alive."""
     prefix = settings.prefix(target)
     now_ms, _ = yield Run("now", ())
-    [used] = yield Ask((("SMEMBERS", f"{prefix}lanes"),))
-    # Lanes of the settings stand there from the start, so that a pause is seen before their first intent.
-    lanes = sorted({*used, *(settings.lanes if target in settings.ledgers else ())})
     late_ms = now_ms - int(settings.late_s * 1000)
-    waiting, posted, done, dead, discarded, first_posted, counts, alive, first_waiting, late_waiting = yield Ask(
-        (
-            *(("ZCARD", f"{prefix}{name}") for name in ("waiting", "posted", "done", "dead", "discarded")),
-            ("ZRANGE", f"{prefix}posted", 0, 0, "WITHSCORES"),
-            ("HGETALL", f"{prefix}counts"),
-            ("ZRANGEBYSCORE", f"{prefix}alive", now_ms - int(settings.dead_worker_s * 1000), "+inf"),
-            ("ZRANGE", f"{prefix}waiting", 0, 0, "WITHSCORES"),
-            ("ZCOUNT", f"{prefix}waiting", "-inf", late_ms),
-        ),
-        whole=False,
-    )
-    held = yield from leases_flow(prefix)
-    depths = yield from _depths_flow(prefix, target, lanes, now_ms, late_ms)
+    ours = settings.lanes if target in settings.ledgers else ()
+    named = (("SMEMBERS", f"{prefix}lanes"), ("ZRANGE", f"{prefix}workers", 0, -1))
+    used, workers = yield Ask(named, whole=False)
+    for _ in range(_TRIES):
+        # Lanes of the settings stand there from the start, so that a pause is seen before their first intent.
+        lanes = sorted({*used, *ours})
+        # In one moment: what goes from hand to hand between two trips is met in neither, and nothing would be open.
+        answers = iter(
+            (
+                yield Ask(
+                    (
+                        *named,
+                        *_depth_commands(prefix, lanes, now_ms, late_ms),
+                        *(("ZCARD", f"{prefix}leased:{worker}") for worker in workers),
+                        *(("ZCARD", f"{prefix}{name}") for name in ("waiting", "posted", "done", "dead", "discarded")),
+                        ("ZRANGE", f"{prefix}posted", 0, 0, "WITHSCORES"),
+                        ("HGETALL", f"{prefix}counts"),
+                        (
+                            "ZRANGEBYSCORE",
+                            f"{prefix}alive",
+                            now_ms - int(settings.dead_worker_s * 1000),
+                            "+inf",
+                        ),
+                        ("ZRANGE", f"{prefix}waiting", 0, 0, "WITHSCORES"),
+                        ("ZCOUNT", f"{prefix}waiting", "-inf", late_ms),
+                    )
+                )
+            )
+        )
+        used, there = next(answers), next(answers)
+        depths = _depths(target, lanes, answers, now_ms)
+        sending = sum(next(answers) for _ in workers)
+        if {*used} <= {*lanes} and {*there} <= {*workers}:
+            break
+        workers = there
+    waiting, posted, done, dead, discarded, first_posted, counts, alive, first_waiting, late_waiting = answers
     gates = yield from gates_flow(settings, target, now_ms)
     overview = Overview(
         lanes=depths,
         waiting=waiting,
-        sending=sum(held.values()),
+        sending=sending,
         posted=posted,
         oldest_posted_s=max(0.0, (now_ms - first_posted[0][1]) / 1000) if first_posted else 0.0,
         done=done,
@@ -218,24 +243,23 @@ def leases_flow(prefix: str) -> Flow[dict[str, int]]:
     return dict(zip(workers, held, strict=True))
 
 
-def _depths_flow(
-    prefix: str, target: str, lanes: Sequence[str], now_ms: int, late_ms: int
-) -> Flow[tuple[LaneDepth, ...]]:
-    """One for each lane, all in one trip."""
-    commands: list[tuple[str | int, ...]] = []
+def _depth_commands(prefix: str, lanes: Sequence[str], now_ms: int, late_ms: int) -> Iterator[tuple[str | int, ...]]:
+    """Seven for each lane; see :func:`_depths`."""
     for lane in lanes:
-        commands += [
-            ("ZCOUNT", f"{prefix}ready:{lane}", 0, now_ms),
-            ("ZCARD", f"{prefix}ready:{lane}"),
-            ("ZRANGE", f"{prefix}ready:{lane}", 0, 0, "WITHSCORES"),
-            ("ZRANGE", f"{prefix}tried:{lane}", 0, 0, "WITHSCORES"),
-            ("HMGET", f"{prefix}pause:{lane}", "who", "why", "at"),
-            ("ZCOUNT", f"{prefix}ready:{lane}", "-inf", late_ms),
-            ("ZCOUNT", f"{prefix}tried:{lane}", "-inf", late_ms),
-        ]
-    answers = iter((yield Ask(tuple(commands), whole=False)) if commands else ())
+        yield ("ZCOUNT", f"{prefix}ready:{lane}", 0, now_ms)
+        yield ("ZCARD", f"{prefix}ready:{lane}")
+        yield ("ZRANGE", f"{prefix}ready:{lane}", 0, 0, "WITHSCORES")
+        yield ("ZRANGE", f"{prefix}tried:{lane}", 0, 0, "WITHSCORES")
+        yield ("HMGET", f"{prefix}pause:{lane}", "who", "why", "at")
+        yield ("ZCOUNT", f"{prefix}ready:{lane}", "-inf", late_ms)
+        yield ("ZCOUNT", f"{prefix}tried:{lane}", "-inf", late_ms)
+
+
+def _depths(target: str, lanes: Sequence[str], answers: Iterator[Any], now_ms: int) -> tuple[LaneDepth, ...]:
+    """One for each lane, from the next answers."""
     depths = []
-    for lane, due, total, first, tried, paused, late_ready, late_tried in zip(lanes, *[answers] * 7, strict=True):
+    for lane in lanes:
+        due, total, first, tried, paused, late_ready, late_tried = islice(answers, 7)
         due_s = max(0.0, (now_ms - first[0][1]) / 1000) if first else 0.0
         tried_s = max(0.0, (now_ms - tried[0][1]) / 1000) if tried else 0.0
         open_s, oldest = (tried_s, tried) if tried_s > due_s else (due_s, first)
