@@ -16,6 +16,7 @@ from blnk_relay.history.opening import database_of
 from blnk_relay.history.values import CUT, MOST_NAMES, UNREAD, Ended, ended_at, indexed, meta_text, plain_amount
 from blnk_relay.history.values import number as read
 from blnk_relay.intents.states import State
+from blnk_relay.journal.at_once import Command, at_once_flow
 from blnk_relay.journal.beside import owners_flow
 from blnk_relay.journal.copying import META, OPEN, Wanted, ended_flow, locked_flow, spellings_flow
 from blnk_relay.journal.entries import id_of
@@ -419,13 +420,14 @@ def _letters_flow(prefix: str, question: Question) -> Flow[tuple[list[str], bool
 
 def _newest_flow(prefix: str, state: str) -> Flow[tuple[list[str], int, bool]]:
     """The newest intents that may be in the state that is asked for, how many there are, and whether these are all."""
-    lanes, workers = yield Ask((("SMEMBERS", f"{prefix}lanes"), ("ZRANGE", f"{prefix}workers", 0, -1)), whole=False)
-    names = _sets(state, sorted(lanes), workers)
-    commands: list[tuple[str | int, ...]] = []
-    for name in names:
-        commands += [("ZCARD", f"{prefix}{name}"), ("ZREVRANGE", f"{prefix}{name}", 0, MOST_READ - 1)]
-    # In one moment, or what goes from one of them to another is met in neither.
-    answers = iter((yield Ask(tuple(commands))))
+
+    def asked(lanes: Sequence[str], workers: Sequence[str]) -> Iterator[Command]:
+        for name in _sets(state, lanes, workers):
+            yield "ZCARD", f"{prefix}{name}"
+            yield "ZREVRANGE", f"{prefix}{name}", 0, MOST_READ - 1
+
+    lanes, workers, answers = yield from at_once_flow(prefix, asked)
+    names = _sets(state, lanes, workers)
     found: list[Sequence[str]] = []
     there, missed = 0, False
     for name, number, some in zip(names, *[answers] * 2, strict=True):

@@ -9,12 +9,10 @@ from datetime import datetime
 from itertools import islice
 from typing import Any
 
+from blnk_relay.journal.at_once import Command, at_once_flow
 from blnk_relay.journal.flows import Ask, Flow, Run
 from blnk_relay.journal.status import moment
 from blnk_relay.settings import Settings
-
-#: How often all is read at most, where a lane or a worker is new.
-_TRIES = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,40 +177,21 @@ def overview_flow(settings: Settings, target: str) -> Flow[tuple[Overview, Colle
     now_ms, _ = yield Run("now", ())
     late_ms = now_ms - int(settings.late_s * 1000)
     ours = settings.lanes if target in settings.ledgers else ()
-    named = (("SMEMBERS", f"{prefix}lanes"), ("ZRANGE", f"{prefix}workers", 0, -1))
-    used, workers = yield Ask(named, whole=False)
-    for _ in range(_TRIES):
-        # Lanes of the settings stand there from the start, so that a pause is seen before their first intent.
-        lanes = sorted({*used, *ours})
-        # In one moment: what goes from hand to hand between two trips is met in neither, and nothing would be open.
-        answers = iter(
-            (
-                yield Ask(
-                    (
-                        *named,
-                        *_depth_commands(prefix, lanes, now_ms, late_ms),
-                        *(("ZCARD", f"{prefix}leased:{worker}") for worker in workers),
-                        *(("ZCARD", f"{prefix}{name}") for name in ("waiting", "posted", "done", "dead", "discarded")),
-                        ("ZRANGE", f"{prefix}posted", 0, 0, "WITHSCORES"),
-                        ("HGETALL", f"{prefix}counts"),
-                        (
-                            "ZRANGEBYSCORE",
-                            f"{prefix}alive",
-                            now_ms - int(settings.dead_worker_s * 1000),
-                            "+inf",
-                        ),
-                        ("ZRANGE", f"{prefix}waiting", 0, 0, "WITHSCORES"),
-                        ("ZCOUNT", f"{prefix}waiting", "-inf", late_ms),
-                    )
-                )
-            )
-        )
-        used, there = next(answers), next(answers)
-        depths = _depths(target, lanes, answers, now_ms)
-        sending = sum(next(answers) for _ in workers)
-        if {*used} <= {*lanes} and {*there} <= {*workers}:
-            break
-        workers = there
+
+    def asked(lanes: Sequence[str], workers: Sequence[str]) -> Iterator[Command]:
+        yield from _depth_commands(prefix, lanes, now_ms, late_ms)
+        yield from (("ZCARD", f"{prefix}leased:{worker}") for worker in workers)
+        yield from (("ZCARD", f"{prefix}{name}") for name in ("waiting", "posted", "done", "dead", "discarded"))
+        yield "ZRANGE", f"{prefix}posted", 0, 0, "WITHSCORES"
+        yield "HGETALL", f"{prefix}counts"
+        yield "ZRANGEBYSCORE", f"{prefix}alive", now_ms - int(settings.dead_worker_s * 1000), "+inf"
+        yield "ZRANGE", f"{prefix}waiting", 0, 0, "WITHSCORES"
+        yield "ZCOUNT", f"{prefix}waiting", "-inf", late_ms
+
+    # Lanes of the settings stand there from the start, so that a pause is seen before their first intent.
+    lanes, workers, answers = yield from at_once_flow(prefix, asked, ours)
+    depths = _depths(target, lanes, answers, now_ms)
+    sending = sum(next(answers) for _ in workers)
     waiting, posted, done, dead, discarded, first_posted, counts, alive, first_waiting, late_waiting = answers
     gates = yield from gates_flow(settings, target, now_ms)
     overview = Overview(
@@ -243,7 +222,7 @@ def leases_flow(prefix: str) -> Flow[dict[str, int]]:
     return dict(zip(workers, held, strict=True))
 
 
-def _depth_commands(prefix: str, lanes: Sequence[str], now_ms: int, late_ms: int) -> Iterator[tuple[str | int, ...]]:
+def _depth_commands(prefix: str, lanes: Sequence[str], now_ms: int, late_ms: int) -> Iterator[Command]:
     """Seven for each lane; see :func:`_depths`."""
     for lane in lanes:
         yield ("ZCOUNT", f"{prefix}ready:{lane}", 0, now_ms)

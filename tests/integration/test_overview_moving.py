@@ -41,6 +41,16 @@ def test_a_worker_who_begins_meanwhile_hides_nothing(relay, monkeypatch, trip):
     assert seen.open == 1
 
 
+@pytest.mark.parametrize("trip", range(3))
+def test_what_goes_from_hand_to_hand_meanwhile_is_found(relay, monkeypatch, trip):
+    enqueue(relay, "a")
+    journal = relay.journal()
+    moved = carrying(monkeypatch, {trip: lambda: journal.claim(LANE, "new:1:a", 1)})
+    found = Operator(relay.journals, relay.bells).find(state="open").found
+    assert moved() > trip
+    assert [one.status.key for one in found] == ["a"]
+
+
 def carrying(monkeypatch: pytest.MonkeyPatch, befalls: dict[int, Callable[[], Any]]) -> Callable[[], int]:
     """Something befalls before a trip of one flow; what is returned says how many trips there were."""
     carry, trips, busy = Journal._carry, [0], [False]

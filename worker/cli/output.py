@@ -94,7 +94,9 @@ def say(text: str = "") -> None:
 
 def say_lines(lines: Sequence[str]) -> None:
     """Print lines for people, where no screen counts them in one piece: each piece is given to the system at once."""
-    for piece in lines if chosen().screen is not None else ["\n".join(lines)] if lines else []:
+    if lines and chosen().screen is None:
+        lines = ["\n".join(lines)]
+    for piece in lines:
         say(piece)
 
 

@@ -11,8 +11,8 @@ from typing import TypeVar, cast, get_args
 from blnk_relay import DeadClassName, JournalUnavailable, ListBound, Operator, StateName, Status
 from blnk_relay.intents.states import TIMED, UNFINISHED, State
 from blnk_relay.journal.listing import ListPlace
+from blnk_relay.journal.question import NO_CODE
 from blnk_relay.journal.status import milliseconds
-from worker.cli.options import NO_CODE
 from worker.cli.output import stamp
 from worker.cli.show import accepted, changed
 from worker.cli.spans import check_times, read_since, read_time, since_at
