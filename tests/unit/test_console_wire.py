@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack, closing
 from urllib.parse import urlsplit
@@ -52,6 +53,7 @@ def carries_all(answer: bytes) -> bool:
         b"GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n",
         b"GET / HTTP/1.1\r\nHost: a\r\nContent-Length: x\r\n\r\n",
         b"GET /" + b"a" * 100_000,
+        b"GET /" + b"a" * 3_000_000,
     ],
 )
 def test_what_is_no_request_is_answered_with_all_headers(house, sent):
@@ -60,6 +62,17 @@ def test_what_is_no_request_is_answered_with_all_headers(house, sent):
         answer = all_of(connection)
     assert answer.startswith(b"HTTP/1.1 400 ")
     assert carries_all(answer)
+
+
+def test_who_still_sends_after_that_is_let_go(house, monkeypatch):
+    monkeypatch.setattr(wire, "LINGER_S", 0.3)
+    with closing(to(house)) as connection:
+        connection.sendall(b"garbage\r\n\r\n")
+        assert all_of(connection).startswith(b"HTTP/1.1 400 ")
+        with pytest.raises((ConnectionResetError, BrokenPipeError)):
+            for _ in range(100):
+                connection.sendall(b"a")
+                time.sleep(0.1)
 
 
 def test_who_says_nothing_or_only_drops_is_let_go(house, monkeypatch):

@@ -17,6 +17,9 @@ MOST_CONNECTIONS = 400
 #: How long the head of a request may take: from the beginning of a connection, and from the end of each answer.
 HEAD_S = 10.0
 
+#: How long what somebody still sends is thrown away who was told that it is no request.
+LINGER_S = 2.0
+
 
 class Wire(H11Protocol):
     """One connection.
@@ -34,6 +37,7 @@ class Wire(H11Protocol):
         self._most = most
         self._whole = self.app
         self._silent: asyncio.TimerHandle | None = None
+        self._deaf = False
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Wait for the head of the first request."""
@@ -44,6 +48,11 @@ class Wire(H11Protocol):
         """Wait no more."""
         super().connection_lost(exc)
         self._hear()
+
+    def data_received(self, data: bytes) -> None:
+        """Take in what has come, unless nothing more is listened to."""
+        if not self._deaf:
+            super().data_received(data)
 
     def handle_events(self) -> None:
         """Take in what has come."""
@@ -58,7 +67,11 @@ class Wire(H11Protocol):
         self._watch()
 
     def send_400_response(self, msg: str) -> None:
-        """Say that what came is no request of HTTP; the connection ends."""
+        """Say that what came is no request of HTTP; the connection ends.
+
+        Not at once: a connection that is closed with something unread is reset, and a reset takes the answer from who
+        still sends.
+        """
         headers = [("Content-Type", "text/plain; charset=utf-8"), ("Connection", "close"), *self._headers.items()]
         for event in (
             h11.Response(status_code=400, headers=headers, reason="Bad Request"),
@@ -66,7 +79,10 @@ class Wire(H11Protocol):
             h11.EndOfMessage(),
         ):
             self.transport.write(self.conn.send(event) or b"")
-        self.transport.close()
+        self.transport.write_eof()
+        self._deaf = True
+        self._hear()
+        self._silent = self.loop.call_later(LINGER_S, self.transport.close)
 
     async def _busy(self, scope: Scope, receive: Receive, send: Send) -> None:
         headers = {**self._headers, "Connection": "close", "Retry-After": "5"}
