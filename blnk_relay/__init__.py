@@ -55,10 +55,11 @@ if TYPE_CHECKING:
     from blnk_relay.journal.health import Health
     from blnk_relay.journal.jobs import Job, JobName, ManyPlan, Planned
     from blnk_relay.journal.lag import HistoryLag
-    from blnk_relay.journal.listing import CutShort, ListBound, ListPlace
+    from blnk_relay.journal.listing import CutShort, ListBound
     from blnk_relay.journal.log import Log
     from blnk_relay.journal.operator import Operator
     from blnk_relay.journal.overview import GateView, LaneDepth, Overview, Pause
+    from blnk_relay.journal.pages import ListPlace
     from blnk_relay.journal.parts import PartStatus
     from blnk_relay.journal.pauses import Change
     from blnk_relay.journal.question import Question
@@ -133,7 +134,7 @@ _LATE = {
     "Planned": "blnk_relay.journal.jobs",
     "CutShort": "blnk_relay.journal.listing",
     "ListBound": "blnk_relay.journal.listing",
-    "ListPlace": "blnk_relay.journal.listing",
+    "ListPlace": "blnk_relay.journal.pages",
     "Operator": "blnk_relay.journal.operator",
     "GateView": "blnk_relay.journal.overview",
     "LaneDepth": "blnk_relay.journal.overview",

@@ -19,8 +19,9 @@ from blnk_relay.journal.beside import owners_flow
 from blnk_relay.journal.entries import entry_of, results_of
 from blnk_relay.journal.flows import Ask, Flow, Run, ask_flow, batched
 from blnk_relay.journal.journal import Journal
-from blnk_relay.journal.listing import Listing, Wanted
+from blnk_relay.journal.narrowing import Wanted
 from blnk_relay.journal.overview import GateView, gates_flow, overview_flow
+from blnk_relay.journal.pages import Page, Pages
 from blnk_relay.journal.seal import Seal
 from blnk_relay.kinds.registry import KINDS
 
@@ -49,22 +50,20 @@ class Audited:
 
     def __init__(self, journal: Journal) -> None:
         self._journal = journal
-        self._listing = Listing(journal)
+        self._pages = Pages(journal)
         self.target = journal.target
 
     def now_ms(self) -> int:
         """The time of the journal."""
         return self._journal.now_ms()
 
-    def ids(
-        self, state: StateName, since: datetime | None, until: datetime | None
-    ) -> Iterator[list[tuple[str, float]]]:
+    def ids(self, state: StateName, since: datetime | None, until: datetime | None) -> Iterator[Page]:
         """Pages of ids that came into a state within some time, oldest first, each with the time in milliseconds.
 
         With ``done`` those that were cancelled come along. Other states than ``done``, ``dead`` and ``discarded`` know
         no time.
         """
-        return self._listing.pages(Wanted(state, None, None, since, until), oldest_first=True)
+        return self._pages.of(Wanted(state, None, None, since, until), oldest_first=True)
 
     def of_kinds(self, ids: Sequence[str], kinds: frozenset[str]) -> list[str]:
         """Those of some intents that are of one of these kinds."""

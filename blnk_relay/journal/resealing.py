@@ -18,7 +18,8 @@ from blnk_relay.errors import DoesNotVerify, EncryptionKeyMissing, Refused
 from blnk_relay.intents.states import StateName
 from blnk_relay.journal.flows import Ask, Flow, batched, run_flow
 from blnk_relay.journal.journal import Journal
-from blnk_relay.journal.listing import Listing, of_state
+from blnk_relay.journal.listing import Listing
+from blnk_relay.journal.narrowing import of_state
 from blnk_relay.journal.seal import hidden, keys_in
 
 #: Sets that hold all intents, in the order in which they move on; done ones and cancelled ones are in one.
@@ -105,7 +106,7 @@ def key_use(journal: Journal, most: int | None = None, step: Callable[[int], Non
     keys, used, plain, looked, left = journal.seal.keys(), Counter[str](), 0, 0, 0
     for ids in _pages(journal, _ALL):
         if most is not None and looked >= most:
-            left = max(1, sum(Listing(journal).number(of_state(state)) for state in _ALL) - looked)
+            left = max(1, sum(Listing(journal).pages.number(of_state(state)) for state in _ALL) - looked)
             break
         looked += len(ids)
         step(len(ids))

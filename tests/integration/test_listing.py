@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from blnk_relay import CutShort, ListBound, NotFound, Write
 from blnk_relay.journal.entries import id_of
-from blnk_relay.journal.listing import FIRST_PAGE
+from blnk_relay.journal.pages import FIRST_PAGE
 from blnk_relay.kinds.registry import intent_of
 from tests.support.bulk import Fill, fill
 from tests.support.cli import FUNDS, die, letters, payment, run
@@ -193,7 +193,7 @@ def test_a_list_that_finds_what_was_asked_for_is_not_cut(relay):
     assert (len(document["intents"]), document["more"], document["cut"]) == (2_500, True, [])
     bound = ListBound(most=10)
     assert list(operator_of(relay).listed("ready", kind="refund", bound=bound)) == []
-    assert bound.cut == [CutShort("default", FIRST_PAGE, 2_600)]
+    assert bound.cut == [CutShort("default", FIRST_PAGE, 2_600, "ready")]
     assert list(operator_of(relay).listed("ready", kind="refund")) == []
 
 

@@ -8,8 +8,10 @@ from typing import Any
 import pytest
 
 from blnk_relay import Operator
-from blnk_relay.journal.entries import Settlement
+from blnk_relay.intents.states import UNFINISHED
+from blnk_relay.journal.entries import Claimed, Settlement
 from blnk_relay.journal.journal import Journal
+from tests.support.cli import letters
 from tests.support.journal import LANE, WORKER, enqueue
 
 
@@ -49,6 +51,55 @@ def test_what_goes_from_hand_to_hand_meanwhile_is_found(relay, monkeypatch, trip
     found = Operator(relay.journals, relay.bells).find(state="open").found
     assert moved() > trip
     assert [one.status.key for one in found] == ["a"]
+
+
+def retry(journal: Journal, held: list[Claimed]) -> None:
+    """Back to its lane, as after a failure that may pass."""
+    journal.settle(WORKER, [Settlement(held[0], "sending", "ready", 60_000)], [])
+
+
+@pytest.mark.parametrize("trip", range(6))
+def test_what_goes_back_meanwhile_is_listed(relay, monkeypatch, trip):
+    enqueue(relay, "a")
+    journal = relay.journal()
+    [held] = journal.claim(LANE, WORKER, 1).items
+    moved = carrying(monkeypatch, {trip: lambda: retry(journal, [held])})
+    listed = Operator(relay.journals).listed_together(UNFINISHED, most=10)
+    assert moved() > min(trip, 2)
+    assert [status.key for status in listed] == ["a"]
+
+
+@pytest.mark.parametrize("trip", range(6))
+def test_what_goes_on_meanwhile_is_listed_once(relay, monkeypatch, trip):
+    enqueue(relay, "a")
+    journal = relay.journal()
+    moved = carrying(monkeypatch, {trip: lambda: journal.claim(LANE, "new:1:a", 1)})
+    listed = Operator(relay.journals).listed_together(UNFINISHED, most=10)
+    assert moved() > min(trip, 2)
+    assert [status.key for status in listed] == ["a"]
+
+
+@pytest.mark.parametrize("trip", range(5))
+@pytest.mark.parametrize("narrow", [{"kind": "transaction"}, {}])
+def test_a_letter_that_is_replayed_meanwhile_is_listed(relay, monkeypatch, trip, narrow):
+    letters(relay, "a")
+    operator = Operator(relay.journals)
+    moved = carrying(monkeypatch, {trip: lambda: operator.replay(operator.get("a"), who="ann", reason="paid in")})
+    listed = operator.listed_together(UNFINISHED, most=10, **narrow)
+    assert moved() > min(trip, 3)
+    assert [status.key for status in listed] == ["a"]
+
+
+@pytest.mark.parametrize("trip", range(5))
+def test_one_that_dies_meanwhile_of_what_nobody_had_died_of_is_listed(relay, monkeypatch, trip):
+    enqueue(relay, "a")
+    journal = relay.journal()
+    [held] = journal.claim(LANE, WORKER, 1).items
+    dead = Settlement(held, "sending", "dead", 0, {"code": "ODD", "class": "refused", "message": "odd"})
+    moved = carrying(monkeypatch, {trip: lambda: journal.settle(WORKER, [dead], [])})
+    listed = Operator(relay.journals).listed_together(UNFINISHED, most=10, kind="transaction")
+    assert moved() > min(trip, 3)
+    assert [status.key for status in listed] == ["a"]
 
 
 def carrying(monkeypatch: pytest.MonkeyPatch, befalls: dict[int, Callable[[], Any]]) -> Callable[[], int]:

@@ -334,8 +334,9 @@ def operate() -> list[str]:
         bound = ListBound(most=1_000)
         names = [found.key for found in operator.listed("ready", kind="refund", bound=bound)]
         names += [found.key for found in operator.listed("dead", after=ListPlace(0, ""))]
+        names += [found.key for found in operator.listed_together(("ready", "posted"), most=20, bound=bound)]
         cut: list[CutShort] = bound.cut
-        names += [f"{one.target}: {one.looked} of {one.there}" for one in cut]
+        names += [f"{one.target}, {one.state}: {one.looked} of {one.there}" for one in cut]
         uses: tuple[KeyUse, ...] = operator.key_use()
         resealed: Resealed = operator.reseal("default")
         result: FindResult = operator.find(destination="@alice", amount=Decimal("25.00"), most=10)

@@ -74,11 +74,11 @@ def dead_list(
     """
     with opened(once=True) as access:
         span = (since, until)
-        found, cut, away = listed(
+        found, bound = listed(
             access, ("dead",), dead_class, kind=kind, code=code, target=target, span=span, most=limit + 1, whole=whole,
             oldest=oldest,
         )  # fmt: skip
-    listing(found, limit, "letters", as_json=as_json, cut=cut, away=away, oldest=oldest)
+    listing(found, limit, "letters", as_json=as_json, bound=bound, oldest=oldest)
 
 
 @dead.command("show", epilog=example("blnk-relay dead show order-42"))

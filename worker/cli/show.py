@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import nullcontext
 from datetime import UTC, datetime, timedelta
-from itertools import islice
 from time import monotonic, sleep
-from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 import click
@@ -54,7 +52,7 @@ from worker.cli.recalled import Recollection
 from worker.cli.spans import times_at
 
 if TYPE_CHECKING:
-    from blnk_relay import CutShort, Glance, Rates, Settings, StateName, Status, Verdict
+    from blnk_relay import Glance, ListBound, Rates, Settings, StateName, Status, Verdict
     from blnk_relay.catalogue.facts import EndFacts, Facts
     from worker.cli.access import Access
 
@@ -177,12 +175,12 @@ def list_(
     asked = states or UNFINISHED
     with opened(once=True) as access:
         span = (since, until)
-        found, cut, away = listed(
+        found, bound = listed(
             access, asked, dead_class, kind=kind, code=code, target=target, span=span, most=limit + 1, whole=whole,
             oldest=oldest,
         )  # fmt: skip
-        nobody = "" if found or cut or away or code is None else never(access, code)
-    listing(found, limit, "intents", as_json=as_json, nobody=nobody, cut=cut, away=away, oldest=oldest)
+        nobody = "" if found or bound.cut or bound.away or code is None else never(access, code)
+    listing(found, limit, "intents", as_json=as_json, nobody=nobody, bound=bound, oldest=oldest)
 
 
 def listed(
@@ -197,11 +195,11 @@ def listed(
     most: int,
     whole: bool,
     oldest: bool,
-) -> tuple[list[Status], Mapping[StateName, Sequence[CutShort]], Sequence[str]]:
+) -> tuple[list[Status], ListBound]:
     """Up to ``most`` intents of some states: the newest of all of them first, or those of longest ago.
 
     Returns:
-        The intents; where it did not look to the end; and targets whose journals could not be reached.
+        The intents; and where it did not look to the end, and which journals could not be reached.
 
     Raises:
         NotFound: A filter cannot match anything.
@@ -211,34 +209,13 @@ def listed(
     access.operator.check_filters(states, kind=kind, code=code, target=target)
     now = access.operator.now(target)
     since, until = times_at(*span, now)
-    found: list[Status] = []
-    cut: dict[StateName, Sequence[CutShort]] = {}
-    away: dict[str, None] = {}
     with progress("looking through the intents", None) if whole else nullcontext(lambda _: None) as step:
-        for state in dict.fromkeys(states):
-            bound = ListBound(most=None, step=step) if whole else ListBound()
-            those = access.operator.listed(
-                state, kind=kind, code=code, dead_class=dead_class, target=target, since=since, until=until,
-                oldest_first=oldest, bound=bound,
-            )  # fmt: skip
-            found += islice(those, most)
-            away |= dict.fromkeys(bound.away)
-            if bound.cut:
-                cut[state] = tuple(bound.cut)
-            if len(states) > 1:
-                found.sort(key=accepted if oldest else changed, reverse=not oldest)
-                del found[most:]
-    return found, cut, tuple(away)
-
-
-def changed(status: Status) -> float:
-    """By what a list of several states is sorted, the newest first."""
-    return status.updated.timestamp() if status.updated else 0.0
-
-
-def accepted(status: Status) -> float:
-    """By what one is sorted that begins with the oldest; for a retry is a change, and makes nothing younger."""
-    return status.created.timestamp() if status.created else 0.0
+        bound = ListBound(most=None, step=step) if whole else ListBound()
+        found = access.operator.listed_together(
+            states, most=most, kind=kind, code=code, dead_class=dead_class, target=target, since=since, until=until,
+            oldest_first=oldest, bound=bound,
+        )  # fmt: skip
+    return found, bound
 
 
 def never(access: Access, code: str) -> str:
@@ -259,8 +236,7 @@ def listing(
     *,
     as_json: bool,
     nobody: str = "",
-    cut: Mapping[StateName, Sequence[CutShort]] = MappingProxyType({}),
-    away: Sequence[str] = (),
+    bound: ListBound,
     oldest: bool = False,
 ) -> None:
     """Print a list that may hold one more than the limit, which says that there are more.
@@ -271,18 +247,15 @@ def listing(
         name: Of the list in JSON.
         as_json: For programs.
         nobody: What to say to people of an empty list.
-        cut: Where it did not look to the end.
-        away: Targets whose journals could not be reached.
+        bound: Where it did not look to the end, and which journals could not be reached.
         oldest: Whether it begins at the other end.
     """
     shown, more = found[:limit], len(found) > limit
     if as_json:
         ended = [
-            {"state": state, "target": one.target, "looked": one.looked, "there": one.there}
-            for state, those in cut.items()
-            for one in those
+            {"state": one.state, "target": one.target, "looked": one.looked, "there": one.there} for one in bound.cut
         ]
-        emit({name: [intent_json(status) for status in shown], "more": more, "cut": ended, "away": list(away)})
+        emit({name: [intent_json(status) for status in shown], "more": more, "cut": ended, "away": bound.away})
         return
     rows = [
         (
@@ -303,19 +276,18 @@ def listing(
         for status in shown
     ]
     table(_LISTED, rows, name=name)
-    remark_away(away)
+    remark_away(bound.away)
     if nobody:
         say(plain(f"Nothing is listed: {nobody}."))
         return
     say(several(len(shown), "intent") + (f"; there are more: raise --limit above {limit}" if more else ""))
-    for state, those in cut.items():
-        for one in those:
-            say(
-                plain(
-                    f"Not looked to the end: of {one.there:,} that are {state} at target {one.target} only the "
-                    f"{'oldest' if oldest else 'newest'} {one.looked:,} were looked at. --whole looks at all."
-                )
+    for one in bound.cut:
+        say(
+            plain(
+                f"Not looked to the end: of {one.there:,} that are {one.state} at target {one.target} only the "
+                f"{'oldest' if oldest else 'newest'} {one.looked:,} were looked at. --whole looks at all."
             )
+        )
 
 
 @click.command(

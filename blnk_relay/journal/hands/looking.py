@@ -7,6 +7,8 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
+from functools import cache
+from itertools import islice
 from typing import TYPE_CHECKING, Any, Unpack
 
 from blnk_relay.errors import NotFound
@@ -24,9 +26,10 @@ if TYPE_CHECKING:  # each method imports what it needs: a command is over before
     from blnk_relay.journal.around import Around
     from blnk_relay.journal.finding import FindResult
     from blnk_relay.journal.glance import Glance
-    from blnk_relay.journal.listing import ListBound, ListPlace
+    from blnk_relay.journal.listing import ListBound
     from blnk_relay.journal.log import Log
     from blnk_relay.journal.overview import Overview
+    from blnk_relay.journal.pages import ListPlace
     from blnk_relay.journal.parts import PartStatus
     from blnk_relay.journal.rates import Rates
     from blnk_relay.journal.verdicts import Verdict
@@ -44,6 +47,26 @@ def _came_with(ids: Sequence[str]) -> str:
             f"a message that gave this key became a letter of class invalid, and has an id of its own: ask for {named}"
         )
     return f"messages that gave this key became letters of class invalid, each with an id of its own: {named}"
+
+
+def _merged(
+    those: Sequence[tuple[Journal, Iterator[tuple[float, Status]]]], *, oldest_first: bool, away: list[str] | None
+) -> Iterator[Status]:
+    """What is listed of several journals as one list; with ``away``, as far as they can be reached."""
+
+    def merge(some: Iterable[Iterator[tuple[float, Status]]]) -> Iterator[tuple[float, Status]]:
+        return heapq.merge(*some, key=lambda found: (found[0], found[1].id), reverse=not oldest_first)
+
+    found = merge(listed for _, listed in those) if away is None else as_far_as_reached(those, merge, away)
+    return (status for _, status in found)
+
+
+def _changed(status: Status) -> float:
+    return status.updated.timestamp() if status.updated else 0.0
+
+
+def _accepted(status: Status) -> float:
+    return status.created.timestamp() if status.created else 0.0
 
 
 class Looking(Hands):
@@ -297,7 +320,8 @@ class Looking(Hands):
             NotFound: There is no such target.
             JournalUnavailable: A journal did not answer; with a bound, none did.
         """
-        from blnk_relay.journal.listing import ListBound, Listing, Wanted
+        from blnk_relay.journal.listing import ListBound, Listing
+        from blnk_relay.journal.narrowing import Wanted
 
         wanted = Wanted(state, kind, code, since, until, dead_class)
         told = bound or ListBound(most=None)
@@ -305,12 +329,74 @@ class Looking(Hands):
             (journal, Listing(journal).listed(wanted, key=key, oldest_first=oldest_first, bound=told, after=after))
             for journal in self._journals(target)
         ]
+        return _merged(those, oldest_first=oldest_first, away=told.away if bound else None)
 
-        def merge(some: Iterable[Iterator[tuple[float, Status]]]) -> Iterator[tuple[float, Status]]:
-            return heapq.merge(*some, key=lambda found: (found[0], found[1].id), reverse=not oldest_first)
+    def listed_together(
+        self,
+        states: Sequence[StateName],
+        *,
+        most: int,
+        kind: str | None = None,
+        code: str | None = None,
+        dead_class: str | None = None,
+        since: datetime | None = None,
+        until: datetime | None = None,
+        target: str | None = None,
+        oldest_first: bool = False,
+        bound: ListBound | None = None,
+        after: ListPlace | None = None,
+    ) -> list[Status]:
+        """Intents of several states as one list: those that changed last first, or those that were accepted first.
 
-        found = as_far_as_reached(those, merge, told.away) if bound else merge(listed for _, listed in those)
-        return (status for _, status in found)
+        Those of one state are in the order of :meth:`listed`.
+
+        What goes from one of these states to another meanwhile is in the list, and once: the first 125 of each set of
+        a journal are read in one moment. What goes on behind these while the list goes on may be missing.
+
+        Args:
+            states: Some of :class:`blnk_relay.intents.states.State`.
+            most: So many at most; of each state those that :meth:`listed` gives first.
+            kind: Only of this kind.
+            code: Only with this code.
+            dead_class: Only letters of this class.
+            since: See :meth:`listed`.
+            until: See :meth:`listed`.
+            target: Only of this ledger.
+            oldest_first: Those that were accepted first; a retry is a change, and makes nothing younger.
+            bound: How far to look in each state, and who is told where that was not to the end.
+            after: Behind which place to go on, where one state is listed.
+
+        Raises:
+            NotFound: There is no such target.
+            JournalUnavailable: A journal did not answer; with a bound, none did.
+
+        Example:
+            >>> operator.listed_together(("ready", "posted"), most=20)  # doctest: +SKIP
+        """
+        from blnk_relay.journal.listing import ListBound, Listing
+        from blnk_relay.journal.narrowing import Wanted
+
+        asked = tuple(dict.fromkeys(states))
+        each = [Wanted(state, kind, code, since, until, dead_class, frozenset(asked) - {state}) for state in asked]
+        told = bound or ListBound(most=None)
+        begun = cache(lambda listing: listing.pages.begun(each, oldest_first=oldest_first))
+
+        def listed(listing: Listing, at: int) -> Iterator[tuple[float, Status]]:
+            # What is read is read here, where somebody hears of a journal that is away.
+            sets = begun(listing)[at] if len(each) > 1 else None
+            yield from listing.listed(each[at], key=None, oldest_first=oldest_first, bound=told, after=after, sets=sets)
+
+        found: dict[tuple[str, str], Status] = {}
+        listings = [(journal, Listing(journal)) for journal in self._journals(target)]
+        for at in range(len(each)):
+            away: list[str] = []
+            those = [(journal, listed(listing, at)) for journal, listing in listings]
+            some = islice(_merged(those, oldest_first=oldest_first, away=away if bound else None), most)
+            found |= {(status.target, status.id): status for status in some}
+            told.away.extend(name for name in away if name not in told.away)
+        if len(each) == 1:
+            return list(found.values())
+        return sorted(found.values(), key=_accepted if oldest_first else _changed, reverse=not oldest_first)[:most]
 
     def check_filters(
         self,
@@ -332,7 +418,8 @@ class Looking(Hands):
             NotFound: There is no such kind or target, or no letter ever died of this code, as far as all journals say.
             JournalUnavailable: No Redis answered.
         """
-        from blnk_relay.journal.listing import Listing, check_filters, expect
+        from blnk_relay.journal.listing import Listing
+        from blnk_relay.journal.narrowing import check_filters, expect
 
         if target is not None and target not in self.settings.ledgers:
             expect("target", target, {*self.settings.ledgers, *self.journals.unnamed()})

@@ -71,7 +71,8 @@ class Many(Letters):
             JournalUnavailable: Redis did not answer.
         """
         from blnk_relay.journal.causes import sums_of
-        from blnk_relay.journal.listing import Listing, Wanted
+        from blnk_relay.journal.listing import Listing
+        from blnk_relay.journal.narrowing import Wanted
 
         words = letters_in_words(kind=kind, code=code, dead_class=dead_class, since=since, until=until, target=target)
         wanted = Wanted("dead", kind, code, since, until, dead_class)

@@ -5,16 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from itertools import islice
 from typing import TypeVar, cast, get_args
 
 from blnk_relay import DeadClassName, JournalUnavailable, ListBound, Operator, StateName, Status
 from blnk_relay.intents.states import TIMED, UNFINISHED, State
-from blnk_relay.journal.listing import ListPlace
+from blnk_relay.journal.pages import ListPlace
 from blnk_relay.journal.question import NO_CODE
 from blnk_relay.journal.status import milliseconds
 from worker.cli.output import stamp
-from worker.cli.show import accepted, changed
 from worker.cli.spans import check_times, read_since, read_time, since_at
 from worker.console.asking import BadRequest
 
@@ -195,30 +193,24 @@ def listed(operator: Operator, filters: Filters, states: Sequence[StateName] = (
     since, until = filters.times(operator.now(target))
     timed = len(wanted) == 1 and State(wanted[0]) in TIMED
     place = filters.place() if timed else None
-    found: list[Status] = []
-    away: dict[str, None] = {}
-    for state in wanted:
-        bound = ListBound(most=_MOST_LOOKED)
-        those = operator.listed(
-            state,
-            kind=kind,
-            code=code,
-            dead_class=filters.dead_class or None,
-            target=target,
-            since=since,
-            until=until,
-            oldest_first=filters.oldest,
-            bound=bound,
-            after=place,
-        )
-        found += islice(those, PAGE + 1)
-        away |= dict.fromkeys(bound.away)
-    if len(wanted) > 1:
-        found.sort(key=accepted if filters.oldest else changed, reverse=not filters.oldest)
+    bound = ListBound(most=_MOST_LOOKED)
+    found = operator.listed_together(
+        wanted,
+        most=PAGE + 1,
+        kind=kind,
+        code=code,
+        dead_class=filters.dead_class or None,
+        target=target,
+        since=since,
+        until=until,
+        oldest_first=filters.oldest,
+        bound=bound,
+        after=place,
+    )
     rows, more = found[:PAGE], len(found) > PAGE
     last = rows[-1] if rows else None
     after = f"{stamp(last.updated)} {last.id}" if timed and more and last and last.updated else ""
     # Letters are found by their cause; all else is looked through.
     narrow = filters.kind or filters.code or filters.dead_class or (not timed and (since or until))
     partly = narrow and not more and any(state != "dead" for state in wanted)
-    return Listed(rows, after, more, _MOST_LOOKED if partly else 0, tuple(away))
+    return Listed(rows, after, more, _MOST_LOOKED if partly else 0, tuple(bound.away))
