@@ -1,8 +1,10 @@
 """Which encryption keys a journal needs, and putting what it hides under the one that is written with.
 
-Both walk over all intents, page by page, in the order in which intents move on, so that what moves meanwhile is met
-later. Nothing is noted of how far a walk came: what is under the right key already is passed over, so a walk that was
-broken off is simply begun again.
+Both walk over all intents, page by page, and a key that nothing is found under any more is given up by somebody: one
+intent that was passed over could never be sent. What moves on meanwhile is met later; what goes back to its lane, or is
+replayed, is met where it stands whatever hands it goes through, or in a second look at all that is open and at what was
+over since the walk began. Nothing is noted of how far a walk came: what is under the right key already is passed over,
+so a walk that was broken off is simply begun again.
 """
 
 from __future__ import annotations
@@ -11,20 +13,26 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
+from itertools import chain
 from typing import Any
 
 from blnk_relay.encryption import EncryptionKey, name_in
 from blnk_relay.errors import DoesNotVerify, EncryptionKeyMissing, Refused
 from blnk_relay.intents.states import StateName
-from blnk_relay.journal.flows import Ask, Flow, batched, run_flow
+from blnk_relay.journal.flows import Ask, Flow, ask_flow, batched, run_flow
 from blnk_relay.journal.journal import Journal
-from blnk_relay.journal.listing import Listing
-from blnk_relay.journal.narrowing import of_state
+from blnk_relay.journal.narrowing import Wanted, of_state
+from blnk_relay.journal.pages import Begun, Pages
 from blnk_relay.journal.seal import hidden, keys_in
+from blnk_relay.journal.status import moment
 
-#: Sets that hold all intents, in the order in which they move on; done ones and cancelled ones are in one.
+#: States in the order in which intents move on; done ones and cancelled ones are in one set.
 _OPEN: tuple[StateName, ...] = ("waiting", "ready", "sending", "posted")
-_ALL: tuple[StateName, ...] = (*_OPEN, "dead", "discarded", "done")
+_OVER: tuple[StateName, ...] = ("dead", "discarded", "done")
+
+#: How far the clock of Redis may go back during a walk.
+_STEP = timedelta(minutes=5)
 
 #: Intents whose bodies and files are read in one trip: each may be megabytes.
 _AT_ONCE = 20
@@ -103,18 +111,20 @@ def key_use(journal: Journal, most: int | None = None, step: Callable[[int], Non
         most: Look at so many intents, and no page beyond; at all when None.
         step: Told how many intents more were looked at.
     """
-    keys, used, plain, looked, left = journal.seal.keys(), Counter[str](), 0, 0, 0
-    for ids in _pages(journal, _ALL):
-        if most is not None and looked >= most:
-            left = max(1, sum(Listing(journal).pages.number(of_state(state)) for state in _ALL) - looked)
+    keys, used, met_again, plain, looked, left = journal.seal.keys(), Counter[str](), Counter[str](), 0, 0, 0
+    for ids, again in _walk(journal):
+        if most is not None and looked >= most and not again:
+            left = max(1, sum(Pages(journal).number(of_state(state)) for state in (*_OPEN, *_OVER)) - looked)
             break
-        looked += len(ids)
+        looked += 0 if again else len(ids)
         step(len(ids))
         for sealed, created, *_ in journal.drive(_fields_flow(journal.prefix, ids, ("sealed", "created"))):
             if created is None:
                 continue
-            used.update(keys_in(sealed or ""))
-            plain += not hidden(sealed or "")
+            (met_again if again else used).update(keys_in(sealed or ""))
+            plain += not (again or hidden(sealed or ""))
+    # Most of what is met again was counted; of a key that was not met before, nothing was.
+    used.update({name: number for name, number in met_again.items() if name not in used})
     kept, tokens = journal.drive(_beside_flow(journal.prefix))
     first, secret = keys.first.name if keys.first else "", name_in(kept)
     # Where the two are under several keys, the one that would be given up.
@@ -153,9 +163,7 @@ def reseal(journal: Journal, *, stopped: Callable[[], bool], step: Callable[[int
     journal.drive(journal.seal.renewed_secret_flow())
     tokens = _reseal_tokens(journal, key)
     done, changed, locked, broken = 0, 0, Counter[str](), list[str]()
-    # The open ones again at the end: what went back to its lane meanwhile was perhaps not met.
-    walks = ((ids, again) for again, states in ((False, _ALL), (True, _OPEN)) for ids in _pages(journal, states))
-    for ids, again in walks:
+    for ids, again in _walk(journal):
         if stopped():
             return Resealed(done, changed, dict(locked), tuple(broken), finished=False, tokens=tokens)
         step(len(ids))
@@ -175,7 +183,8 @@ def reseal(journal: Journal, *, stopped: Callable[[], bool], step: Callable[[int
                 try:
                     arguments = _anew(journal, key, id_, values, (body, file or ""))
                 except EncryptionKeyMissing as error:
-                    locked[error.key] += not again
+                    if not again or error.key not in locked:
+                        locked[error.key] += 1
                 except (DoesNotVerify, ValueError):
                     if id_ not in broken and len(broken) < _MOST_NAMED:
                         broken.append(id_)
@@ -229,10 +238,23 @@ def _reseal_tokens(journal: Journal, key: EncryptionKey) -> tuple[str, ...]:
     return tuple(left)
 
 
-def _pages(journal: Journal, states: Sequence[StateName]) -> Iterator[list[str]]:
-    listing = Listing(journal)
-    for state in states:
-        yield from listing.ids(state)
+def _walk(journal: Journal) -> Iterator[tuple[list[str], bool]]:
+    """Ids of all intents, page by page, and whether most of them were given before."""
+    pages, since = Pages(journal), moment(journal.now_ms()) - _STEP
+
+    def those(wanted: Wanted, sets: Begun | None = None) -> Iterator[list[str]]:
+        for page in pages.of(wanted, oldest_first=True, sets=sets):
+            yield [id_ for id_, _ in page]
+
+    for again in (False, True):
+        for state in _OPEN:
+            yield from ((ids, again) for ids in those(of_state(state)))
+        # Whoever was in hands stands there as long as it is open, and may go back only to what waits for its turn.
+        lanes = journal.drive(ask_flow("SMEMBERS", f"{journal.prefix}lanes"))
+        tried: Begun = {f"tried:{lane}": None for lane in lanes}
+        yield from ((ids, True) for ids in chain(those(of_state("ready"), tried), those(of_state("waiting"))))
+        for state in _OVER:
+            yield from ((ids, again) for ids in those(Wanted(state, None, None, since if again else None, None)))
 
 
 def _gently(journal: Journal, flow: Flow[Any]) -> Any:

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
-
 import pytest
 
 from blnk_relay import Operator
@@ -13,6 +10,7 @@ from blnk_relay.journal.entries import Claimed, Settlement
 from blnk_relay.journal.journal import Journal
 from tests.support.cli import letters
 from tests.support.journal import LANE, WORKER, enqueue
+from tests.support.moving import carrying
 
 
 @pytest.mark.parametrize("trip", range(4))
@@ -100,21 +98,3 @@ def test_one_that_dies_meanwhile_of_what_nobody_had_died_of_is_listed(relay, mon
     listed = Operator(relay.journals).listed_together(UNFINISHED, most=10, kind="transaction")
     assert moved() > min(trip, 3)
     assert [status.key for status in listed] == ["a"]
-
-
-def carrying(monkeypatch: pytest.MonkeyPatch, befalls: dict[int, Callable[[], Any]]) -> Callable[[], int]:
-    """Something befalls before a trip of one flow; what is returned says how many trips there were."""
-    carry, trips, busy = Journal._carry, [0], [False]
-
-    def carried(self: Journal, trip: Any) -> Any:
-        if not busy[0]:
-            busy[0] = True
-            try:
-                befalls.get(trips[0], lambda: None)()
-            finally:
-                busy[0] = False
-            trips[0] += 1
-        return carry(self, trip)
-
-    monkeypatch.setattr(Journal, "_carry", carried)
-    return lambda: trips[0]

@@ -332,8 +332,7 @@ def operate() -> list[str]:
             operator.stop_job(operator.begin(many, who="mila", reason="paid by hand"), who="mila")
         jobs: Gathered[Job] = operator.jobs()
         bound = ListBound(most=1_000)
-        names = [found.key for found in operator.listed("ready", kind="refund", bound=bound)]
-        names += [found.key for found in operator.listed("dead", after=ListPlace(0, ""))]
+        names = [found.key for found in operator.listed("dead", after=ListPlace(0, ""), bound=bound)]
         names += [found.key for found in operator.listed_together(("ready", "posted"), most=20, bound=bound)]
         cut: list[CutShort] = bound.cut
         names += [f"{one.target}, {one.state}: {one.looked} of {one.there}" for one in cut]
