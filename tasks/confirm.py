@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from blnk_relay.intents.decision import Look
 from blnk_relay.intents.states import State
-from blnk_relay.journal.entries import Claimed
+from blnk_relay.journal.claimed import Claimed
 from blnk_relay.settings import CONFIRM_LANE
 from tasks.leases import LOOK_SILENCES, Hand
 from tasks.lookups import Decided, Opened, opened, portions, rounds, share_of

@@ -23,8 +23,9 @@ from blnk_relay.intents.exchange import Failure, GateChange, Request, Response, 
 from blnk_relay.intents.retry import growing_s
 from blnk_relay.intents.states import State
 from blnk_relay.intents.verdicts import code_of
+from blnk_relay.journal.claimed import Claimed
 from blnk_relay.journal.clock import steady_s
-from blnk_relay.journal.entries import Claimed, Settlement
+from blnk_relay.journal.settlement import Settlement
 from blnk_relay.kinds.registry import KINDS
 from blnk_relay.log import ATTEMPT, GATE_UNCHANGED, GIVEN_BACK, JOB_FAILED, JOURNAL_AWAY, NOT_LEFT, UNJUDGED, tell
 from blnk_relay.settings import LEASE_MARGIN_S

@@ -14,8 +14,8 @@ from contextlib import contextmanager
 from dataclasses import replace
 
 from blnk_relay.errors import JournalUnavailable
+from blnk_relay.journal.claimed import Claimed
 from blnk_relay.journal.clock import steady_s
-from blnk_relay.journal.entries import Claimed
 from blnk_relay.journal.journal import Journal
 from blnk_relay.log import LEASES, tell
 

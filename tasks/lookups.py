@@ -18,8 +18,8 @@ from blnk_relay.intents.retry import growing_s
 from blnk_relay.intents.rows import capped
 from blnk_relay.intents.steps import next_step
 from blnk_relay.intents.verdicts import asked_s, code_of, unsent_gate
+from blnk_relay.journal.claimed import Claimed
 from blnk_relay.journal.clock import steady_s
-from blnk_relay.journal.entries import Claimed
 from blnk_relay.kinds.registry import KINDS
 from blnk_relay.log import SHUT, tell
 from tasks.runtime import Looked, Runtime

@@ -8,7 +8,7 @@ from typing import Protocol
 
 from blnk_relay.intents.states import State
 from blnk_relay.journal.clock import steady_s
-from blnk_relay.journal.entries import Settlement
+from blnk_relay.journal.settlement import Settlement
 
 
 class Span(StrEnum):

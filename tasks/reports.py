@@ -11,9 +11,10 @@ from blnk_relay.intents.decision import Dead, DeadClass, Look, Renew
 from blnk_relay.intents.intent import Entry
 from blnk_relay.intents.states import State
 from blnk_relay.intents.steps import does_not_verify
+from blnk_relay.journal.claimed import Claimed
 from blnk_relay.journal.claims import Claims
 from blnk_relay.journal.clock import steady_s
-from blnk_relay.journal.entries import Claimed, Settlement
+from blnk_relay.journal.settlement import Settlement
 from blnk_relay.log import BROKEN, FAULTED, KEY_MISSING, SETTLED, STRANGE_KIND, UNSETTLED, UNTOLD, tell
 from tasks import meter
 from tasks.lookups import Decided

@@ -15,7 +15,9 @@ from blnk_relay.intents.rows import capped
 from blnk_relay.intents.states import State
 from blnk_relay.intents.steps import CANNOT_BE_HANDLED
 from blnk_relay.intents.verdicts import code_of
-from blnk_relay.journal.entries import Claimed, Renewal, Settlement
+from blnk_relay.journal.claimed import Claimed
+from blnk_relay.journal.entries import Renewal
+from blnk_relay.journal.settlement import Settlement
 
 #: What follows when the ledger took back what it did, for people.
 _TAKEN_BACK = "all of it was taken back; send again under new references"

@@ -16,7 +16,8 @@ from blnk_relay.intents.outcomes import OutcomeName
 from blnk_relay.intents.states import StateName
 from blnk_relay.journal.answers import Owner
 from blnk_relay.journal.beside import owners_flow
-from blnk_relay.journal.entries import entry_of, results_of
+from blnk_relay.journal.claimed import results_of
+from blnk_relay.journal.entries import entry_of
 from blnk_relay.journal.flows import Ask, Flow, Run, ask_flow, batched
 from blnk_relay.journal.journal import Journal
 from blnk_relay.journal.narrowing import Wanted

@@ -5,9 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from blnk_relay.intents.intent import Entry
-from blnk_relay.journal.entries import (
-    Claimed,
-)
+from blnk_relay.journal.claimed import Claimed
 
 
 @dataclass(frozen=True, slots=True)

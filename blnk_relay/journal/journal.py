@@ -18,25 +18,17 @@ from blnk_relay.journal import actions
 from blnk_relay.journal.accept import wait_command, was_reached
 from blnk_relay.journal.answers import ClaimAnswer, SettleAnswer, SweepAnswer, TakeAnswer
 from blnk_relay.journal.beside import ended_flow, file_flow, renewal_flow, renewed_flow
+from blnk_relay.journal.claimed import FIELDS, Claimed, claimed_of, unreadable_of
 from blnk_relay.journal.claims import Claims
 from blnk_relay.journal.clock import steady_s
 from blnk_relay.journal.connection import broker_is_cluster, reported
-from blnk_relay.journal.entries import (
-    FIELDS,
-    Claimed,
-    Renewal,
-    Settled,
-    Settlement,
-    buried_of,
-    claimed_of,
-    unreadable_of,
-    untold_of,
-)
+from blnk_relay.journal.entries import Renewal, buried_of, untold_of
 from blnk_relay.journal.ground import Ground
 from blnk_relay.journal.line import Line
 from blnk_relay.journal.producing import Producing
 from blnk_relay.journal.seal import HIDDEN
 from blnk_relay.journal.server import check_flow
+from blnk_relay.journal.settlement import Settled, Settlement
 from blnk_relay.journal.shape import Program, program_of
 from blnk_relay.journal.upgrade import programs_flow
 from blnk_relay.kinds.registry import KINDS

@@ -32,8 +32,8 @@ from blnk_relay.intents.decision import Dead, DeadClass
 from blnk_relay.intents.exchange import GateAction, GateChange
 from blnk_relay.intents.intent import Entry
 from blnk_relay.journal import shape
-from blnk_relay.journal.entries import Settlement
 from blnk_relay.journal.events import Events
+from blnk_relay.journal.settlement import Settlement
 from blnk_relay.journal.tokens import Tokens, TokenStore
 from blnk_relay.sandbox import Sandbox
 from tasks.confirm import confirm

@@ -10,9 +10,9 @@ import pytest
 
 from blnk_relay import Relay, TooLate, Write
 from blnk_relay.intents.decision import Send
-from blnk_relay.journal.entries import Settlement
 from blnk_relay.journal.journal import Journal
 from blnk_relay.journal.operator import Operator
+from blnk_relay.journal.settlement import Settlement
 from tasks.settlements import unsent
 from tests.support.journal import LANE, WORKER, enqueue, kill, status, sweep
 from tests.support.payments import payment

@@ -17,9 +17,11 @@ from blnk_relay import InvalidIntent, KeyConflict, Relay, Write, bulk_transactio
 from blnk_relay.intents.decision import Send
 from blnk_relay.intents.intent import DEFAULT_TARGET
 from blnk_relay.journal.accept import MOST_AFTER
-from blnk_relay.journal.entries import Claimed, Settlement, id_of
+from blnk_relay.journal.claimed import Claimed
+from blnk_relay.journal.entries import id_of
 from blnk_relay.journal.journal import SWEEP_MOST, Journal
 from blnk_relay.journal.operator import Operator
+from blnk_relay.journal.settlement import Settlement
 from tests.support.payments import payment
 
 LANE = "transactions"

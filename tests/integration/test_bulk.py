@@ -7,7 +7,7 @@ from typing import Any
 import redis
 
 from blnk_relay import Relay, Write
-from blnk_relay.journal.entries import Settlement
+from blnk_relay.journal.settlement import Settlement
 from tests.support.bulk import FUNDS, LANE, MESSAGE, Fill, a_payment, fill
 
 FILLS = (Fill("dead", "poor", 3), Fill("dead", "odd", 1, code="ODD"), Fill("done", "paid", 2), Fill("open", "next", 4))

@@ -23,8 +23,8 @@ from blnk_relay import (
 )
 from blnk_relay.bell import Bells
 from blnk_relay.intents.decision import Send
-from blnk_relay.journal.entries import Settlement
 from blnk_relay.journal.operator import Operator
+from blnk_relay.journal.settlement import Settlement
 from blnk_relay.sandbox import Faults, Rule
 from blnk_relay.sandbox.faults.kinds import Fault, Subject
 from blnk_relay.sandbox.options import Options

@@ -12,7 +12,7 @@ import pytest
 
 import blnk_relay.journal.journal as journal_module
 from blnk_relay import Cause, Operator, Relay, Write
-from blnk_relay.journal.entries import Settlement
+from blnk_relay.journal.settlement import Settlement
 from tests.support.cli import FUNDS, die, letters, payment, run
 from tests.support.secrecy import a_key
 from tests.support.waiting import wait_until

@@ -9,8 +9,9 @@ import pytest
 from blnk_relay import TooLate
 from blnk_relay.intents.decision import Send
 from blnk_relay.intents.intent import DEFAULT_TARGET
-from blnk_relay.journal.entries import Settlement, id_of
+from blnk_relay.journal.entries import id_of
 from blnk_relay.journal.journal import Journal
+from blnk_relay.journal.settlement import Settlement
 from tests.support.journal import (
     ANOTHER,
     LANE,

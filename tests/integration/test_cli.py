@@ -18,10 +18,11 @@ from blnk_relay import Write, bulk_transactions
 from blnk_relay.catalogue.examples import example_line
 from blnk_relay.intents.exchange import GateAction
 from blnk_relay.intents.states import UNFINISHED, State
-from blnk_relay.journal.entries import Settlement, new_entry
+from blnk_relay.journal.entries import new_entry
 from blnk_relay.journal.jobs import FROM_A_JOB, MOST_OF_A_JOB
 from blnk_relay.journal.pauses import MAX_REASON
 from blnk_relay.journal.question import NO_CODE
+from blnk_relay.journal.settlement import Settlement
 from blnk_relay.kinds.registry import KINDS, intent_of
 from tests.support.cli import FUNDS, ROOT, commands, die, letters, line, names, payment, run, section
 from tests.support.history import made, sqlite_url

@@ -12,9 +12,9 @@ import pytest
 
 from blnk_relay import JournalUnavailable, Settings, Write, commit_hold, create_ledger
 from blnk_relay.intents.states import State
-from blnk_relay.journal.entries import Settlement
 from blnk_relay.journal.journal import Journal
 from blnk_relay.journal.lua import Scripts
+from blnk_relay.journal.settlement import Settlement
 from blnk_relay.sandbox import Faults, Rule, Sandbox
 from tasks.confirm import confirm
 from tasks.deliver import deliver

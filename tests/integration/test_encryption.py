@@ -30,9 +30,9 @@ from blnk_relay import (
 )
 from blnk_relay.history import schema
 from blnk_relay.intents.decision import Send
-from blnk_relay.journal.entries import Settlement
 from blnk_relay.journal.flows import run_flow
 from blnk_relay.journal.readings import reading_of
+from blnk_relay.journal.settlement import Settlement
 from blnk_relay.journal.tokens import Tokens, TokenStore
 from tasks.confirm import confirm
 from tasks.deliver import deliver

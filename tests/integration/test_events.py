@@ -14,8 +14,8 @@ import pytest
 
 from blnk_relay import AsyncRelay, Refused, Relay
 from blnk_relay.bell import Bells
-from blnk_relay.journal.entries import Settlement
 from blnk_relay.journal.events import _GONE_MS, Event, Events
+from blnk_relay.journal.settlement import Settlement
 from tests.support.cli import letters
 from tests.support.stages import operator_of
 from worker.outcome_task import GROUP, Callbacks

@@ -7,10 +7,10 @@ import math
 from blnk_relay import Relay, commit_hold
 from blnk_relay.intents.exchange import GateAction, GateChange
 from blnk_relay.intents.intent import DEFAULT_TARGET
-from blnk_relay.journal.entries import Settlement
 from blnk_relay.journal.journal import Journal
 from blnk_relay.journal.operator import Operator
 from blnk_relay.journal.overview import GateView
+from blnk_relay.journal.settlement import Settlement
 from tests.support.journal import (
     LANE,
     READ,

@@ -20,9 +20,9 @@ from blnk_relay.history import schema
 from blnk_relay.history.database import Database, Page
 from blnk_relay.journal import copying, salvaging
 from blnk_relay.journal.copier import Copier
-from blnk_relay.journal.entries import Settlement
 from blnk_relay.journal.ground import Ground
 from blnk_relay.journal.journal import Journal
+from blnk_relay.journal.settlement import Settlement
 from tests.support.copying import tell_steps
 from tests.support.history import books_of, copy, made, rows_of
 from tests.support.journal import LANE, WORKER, bury, enqueue, finish, kill, pay, status, sweep, trim

@@ -15,7 +15,8 @@ from blnk_relay import Relay, Settings
 from blnk_relay.history import schema
 from blnk_relay.history.database import Database
 from blnk_relay.intents.intent import DEFAULT_TARGET
-from blnk_relay.journal.entries import Settlement, id_of
+from blnk_relay.journal.entries import id_of
+from blnk_relay.journal.settlement import Settlement
 from blnk_relay.journal.status import milliseconds
 from tests.support.copying import copiers
 from tests.support.history import copy, rows_of

@@ -16,9 +16,9 @@ import pytest
 from blnk_relay import Job, JournalUnavailable, NotFound, Operator, Refused, Relay, Target, Write
 from blnk_relay.journal import carrying
 from blnk_relay.journal.carrying import carry
-from blnk_relay.journal.entries import Settlement
 from blnk_relay.journal.hands import many as hands
 from blnk_relay.journal.jobs import items
+from blnk_relay.journal.settlement import Settlement
 from blnk_relay.kinds.registry import KINDS, intent_of
 from tests.support.cli import FUNDS, WAIT_S, count, die, letters, payment, process, run
 from tests.support.secrecy import a_key

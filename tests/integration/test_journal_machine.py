@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis.stateful import run_state_machine_as_test
 
 from blnk_relay import Settings
-from blnk_relay.journal.entries import Settlement
+from blnk_relay.journal.settlement import Settlement
 from tests.support.journal_machine.accepting import Accepting
 from tests.support.journal_machine.by_hand import ByHand
 from tests.support.journal_machine.holding import Holding

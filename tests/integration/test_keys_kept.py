@@ -14,8 +14,9 @@ import redis
 from blnk_relay import Intent, KeyConflict, Settings, Write, bulk_transactions, refund
 from blnk_relay.intents.intent import DEFAULT_TARGET
 from blnk_relay.intents.outcomes import OUTCOMES
-from blnk_relay.journal.entries import NewEntry, Settlement, id_of, new_entry
+from blnk_relay.journal.entries import NewEntry, id_of, new_entry
 from blnk_relay.journal.journal import Journal
+from blnk_relay.journal.settlement import Settlement
 from tests.support.journal import WORKER, status, trim
 from tests.support.payments import payment
 from tests.support.system_redis import system_redis

@@ -10,7 +10,8 @@ from itertools import combinations, count, cycle
 import pytest
 
 from blnk_relay import Operator, Relay, Settings
-from blnk_relay.journal.entries import Claimed, Settlement
+from blnk_relay.journal.claimed import Claimed
+from blnk_relay.journal.settlement import Settlement
 from tests.support.journal import LANE, WORKER, enqueue, finish, kill
 from tests.support.moving import carrying
 from tests.support.secrecy import a_key

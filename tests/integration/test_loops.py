@@ -16,9 +16,9 @@ import pytest
 from blnk_relay import OtherLedger, Settings, Write, commit_hold
 from blnk_relay.intents.exchange import Failure, Request, Response
 from blnk_relay.intents.found import Row
+from blnk_relay.journal.claimed import Claimed
 from blnk_relay.journal.claims import Claims
 from blnk_relay.journal.clock import steady_s
-from blnk_relay.journal.entries import Claimed
 from blnk_relay.sandbox import Options, Sandbox
 from blnk_relay.settings import CONFIRM_LANE
 from tasks.confirm import confirm

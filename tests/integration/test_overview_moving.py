@@ -6,8 +6,9 @@ import pytest
 
 from blnk_relay import Operator
 from blnk_relay.intents.states import UNFINISHED
-from blnk_relay.journal.entries import Claimed, Settlement
+from blnk_relay.journal.claimed import Claimed
 from blnk_relay.journal.journal import Journal
+from blnk_relay.journal.settlement import Settlement
 from tests.support.cli import letters
 from tests.support.journal import LANE, WORKER, enqueue
 from tests.support.moving import carrying

@@ -42,8 +42,8 @@ from blnk_relay import (
     void_hold,
     void_holds,
 )
-from blnk_relay.journal.entries import Settlement
 from blnk_relay.journal.packing import unpacked
+from blnk_relay.journal.settlement import Settlement
 from blnk_relay.kinds.registry import KINDS
 from blnk_relay.sandbox import Faults, Rule
 from tasks.ingest import Ingest

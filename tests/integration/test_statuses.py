@@ -10,8 +10,10 @@ from dataclasses import replace
 import pytest
 
 from blnk_relay.intents.intent import DEFAULT_TARGET
-from blnk_relay.journal.entries import Claimed, Settlement, id_of
+from blnk_relay.journal.claimed import Claimed
+from blnk_relay.journal.entries import id_of
 from blnk_relay.journal.journal import Journal
+from blnk_relay.journal.settlement import Settlement
 from blnk_relay.journal.status import moment
 from tests.support.journal import (
     LANE,

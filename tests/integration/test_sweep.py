@@ -7,7 +7,8 @@ from datetime import timedelta
 from blnk_relay import Intent, bulk_transactions, commit_hold
 from blnk_relay.intents.exchange import GateAction
 from blnk_relay.intents.intent import DEFAULT_TARGET
-from blnk_relay.journal.entries import Settlement, id_of
+from blnk_relay.journal.entries import id_of
+from blnk_relay.journal.settlement import Settlement
 from tests.support.journal import (
     LANE,
     WORKER,

@@ -15,8 +15,8 @@ import pytest
 
 from blnk_relay import NotFound, Operator, Refused, Relay, WorkerView, Write
 from blnk_relay._version import __version__
-from blnk_relay.journal.entries import Settlement
 from blnk_relay.journal.locked import FRONT
+from blnk_relay.journal.settlement import Settlement
 from blnk_relay.journal.workers import Sign, sign_of
 from tests.support.cli import process, run
 from tests.support.counting import assert_exactly_once, wait_for_all

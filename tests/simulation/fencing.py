@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from blnk_relay.journal.answers import ClaimAnswer, TakeAnswer
-from blnk_relay.journal.entries import FIELDS
+from blnk_relay.journal.claimed import FIELDS
 
 #: Where the token of an intent stands in what a claim returns of it, behind its id and its body.
 _TOKEN = 2 + FIELDS.index("token")

@@ -50,7 +50,7 @@ def _seams() -> list[tuple[str, str, Any]]:
         # What there are of letters in a run would be one page, and a job is to be met amid its letters.
         ("worker.carriers", "carry", lambda journal, worker, **rest: carry(journal, worker, 1, **rest)),
         ("blnk_relay.journal.hands.many", "new_id", lambda: f"{random.getrandbits(40):010x}"),
-        ("blnk_relay.journal.entries", "random", random),
+        ("blnk_relay.journal.claimed", "random", random),
         ("blnk_relay.sandbox.ids", "uuid", SimpleNamespace(uuid4=_uuid4)),
         # Each look of an idle loop costs a trip. So what befalls a loop that lingers is rarely played here.
         ("tasks.deliver", "LINGER_S", 0.003),

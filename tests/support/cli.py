@@ -16,7 +16,7 @@ from typing import Any
 from click.testing import CliRunner
 
 from blnk_relay import Relay, Write, transaction
-from blnk_relay.journal.entries import Settlement
+from blnk_relay.journal.settlement import Settlement
 from worker.cli.commands import cli
 from worker.cli.deferred import loaded
 

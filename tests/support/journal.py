@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from blnk_relay import Relay, Write
 from blnk_relay.intents.intent import DEFAULT_TARGET
-from blnk_relay.journal.entries import Claimed, Settlement, id_of
+from blnk_relay.journal.claimed import Claimed
+from blnk_relay.journal.entries import id_of
 from blnk_relay.journal.journal import Journal
+from blnk_relay.journal.settlement import Settlement
 from blnk_relay.journal.status import Status
 from tests.support.payments import payment
 

@@ -15,7 +15,7 @@ from blnk_relay.intents.decision import Look
 from blnk_relay.intents.exchange import Response
 from blnk_relay.intents.found import Found, Record, Row
 from blnk_relay.intents.steps import next_step
-from blnk_relay.journal.entries import Claimed
+from blnk_relay.journal.claimed import Claimed
 from blnk_relay.kinds.registry import KINDS
 from tasks.lookups import MAX_ROUNDS
 from tasks.settlements import Sent, after_attempt, after_look

@@ -14,7 +14,7 @@ from blnk_relay.intents.found import Found
 from blnk_relay.intents.progress import Progress
 from blnk_relay.intents.rows import CLOCKS_APART_MS, made_ms
 from blnk_relay.intents.steps import EXPIRED, next_step
-from blnk_relay.journal.entries import progress_of
+from blnk_relay.journal.claimed import progress_of
 from blnk_relay.kinds.registry import KINDS
 from tests.support.specimens import SPECIMENS
 

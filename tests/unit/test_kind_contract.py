@@ -28,7 +28,8 @@ from blnk_relay.intents.found import Found
 from blnk_relay.intents.steps import next_step
 from blnk_relay.intents.verdict_table import ANY, TABLE, Rule
 from blnk_relay.intents.verdicts import rule_for
-from blnk_relay.journal.entries import Claimed, new_entry, progress_of
+from blnk_relay.journal.claimed import Claimed, progress_of
+from blnk_relay.journal.entries import new_entry
 from blnk_relay.kinds.registry import KINDS, intent_of
 from tasks.settlements import Sent, after_attempt
 from tests.support.specimens import NOW_MS, POLICY, SPECIMENS, First, Specimen, given_of, kinds_without

@@ -24,7 +24,7 @@ from blnk_relay import commit_hold, refund, tokenize_identity
 from blnk_relay.intents.decision import Again, Done, Look, Send
 from blnk_relay.intents.exchange import Failure, GateAction, Response
 from blnk_relay.intents.rows import family
-from blnk_relay.journal.entries import Claimed
+from blnk_relay.journal.claimed import Claimed
 from blnk_relay.settings import Settings
 from tasks.confirm import _decided
 from tasks.lookups import decisions, opened, portions, rounds

@@ -15,10 +15,11 @@ from blnk_relay import Settings
 from blnk_relay.intents.intent import Entry
 from blnk_relay.intents.progress import Progress
 from blnk_relay.intents.states import State
-from blnk_relay.journal.entries import Claimed, Settlement
+from blnk_relay.journal.claimed import Claimed
 from blnk_relay.journal.lag import HistoryLag
 from blnk_relay.journal.overview import GateView, LaneDepth, Overview
 from blnk_relay.journal.readings import Reading
+from blnk_relay.journal.settlement import Settlement
 from blnk_relay.journal.status import moment
 from blnk_relay.journal.workers import Sign, WorkerView
 from tasks.meter import STATUS_CLASSES, Span, spans, status_class

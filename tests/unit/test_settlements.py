@@ -13,7 +13,9 @@ from casebook import DAY, NOW_MS, POLICY, SECOND, entry_of, payment, progress, s
 from blnk_relay import commit_hold, refund
 from blnk_relay.intents.decision import Again, Dead, DeadClass, Done, Look, Send
 from blnk_relay.intents.exchange import Failure, Response
-from blnk_relay.journal.entries import FIELDS, Claimed, Settlement, claimed_of, new_entry, progress_of
+from blnk_relay.journal.claimed import FIELDS, Claimed, claimed_of, progress_of
+from blnk_relay.journal.entries import new_entry
+from blnk_relay.journal.settlement import Settlement
 from blnk_relay.kinds.registry import KINDS
 from tasks.settlements import Fault, Sent, Unread, after_attempt, after_fault, after_look, given_back, in_words
 

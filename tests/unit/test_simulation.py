@@ -22,7 +22,8 @@ from blnk_relay.intents.found import Found
 from blnk_relay.intents.intent import Entry
 from blnk_relay.intents.retry import growing_s
 from blnk_relay.intents.steps import next_step
-from blnk_relay.journal.entries import Claimed, Settlement, progress_of
+from blnk_relay.journal.claimed import Claimed, progress_of
+from blnk_relay.journal.settlement import Settlement
 from blnk_relay.kinds.registry import KINDS
 from tasks.lookups import MAX_ROUNDS
 from tasks.settlements import Sent, after_attempt, after_look

@@ -6,7 +6,7 @@
 local WORKER, KINDS, KEYS_HELD, MAX_LAPSES, DEAD_MS, CAP
 
 -- What is read of an intent: what these scripts need themselves, and behind it what a worker needs to know, which
--- entries.py reads by the same list.
+-- claimed.py reads by the same list.
 local FIELDS = {
   'claims', 'looks', 'kind', 'worker', 'sealed',
   'state', 'since', 'deadline', 'token', 'attempts', 'sent', 'lapsed', 'sent_first', 'sent_last', 'sends',

@@ -9,8 +9,8 @@ from dataclasses import replace
 import pytest
 
 from blnk_relay import Operator, Relay, Target, Write
-from blnk_relay.journal.entries import Settlement
 from blnk_relay.journal.journals import Journals
+from blnk_relay.journal.settlement import Settlement
 from tests.support.cli import FUNDS, payment
 from tests.support.console import KEYS, post
 from tests.support.visiting import House, Visitor, listening, readable

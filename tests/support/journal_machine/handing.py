@@ -7,7 +7,7 @@ from typing import Any
 from hypothesis import strategies as st
 from hypothesis.stateful import precondition, rule
 
-from blnk_relay.journal.entries import Claimed
+from blnk_relay.journal.claimed import Claimed
 from tests.support.journal_machine.model import ALONE_FROM, LATER_MS, MAX_LAPSES, WORKERS, Given, mostly, number_of
 from tests.support.journal_machine.passing import Passing
 

@@ -8,7 +8,8 @@ from typing import Any
 from hypothesis import strategies as st
 
 from blnk_relay import Intent, result_of
-from blnk_relay.journal.entries import Claimed, NewEntry, new_entry
+from blnk_relay.journal.claimed import Claimed
+from blnk_relay.journal.entries import NewEntry, new_entry
 
 LANES = ("transactions", "inflight")
 WORKERS = ("worker-1", "worker-2", "worker-3")

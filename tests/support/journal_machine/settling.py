@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import precondition, rule
 
 from blnk_relay.intents.decision import Send
-from blnk_relay.journal.entries import Settlement
+from blnk_relay.journal.settlement import Settlement
 from tests.support.journal_machine.handing import Handing
 from tests.support.journal_machine.model import LANES, LATER_MS, ROWS, WORKERS, Gate, Given, Item, number_of
 
