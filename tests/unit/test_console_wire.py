@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import logging
 import socket
 from collections.abc import Iterator
-from contextlib import ExitStack, closing
+from contextlib import ExitStack, closing, suppress
+from time import monotonic
 from urllib.parse import urlsplit
 
 import pytest
@@ -78,6 +80,35 @@ def test_who_still_sends_after_that_is_let_go(house, monkeypatch):
         connection.sendall(b"garbage\r\n\r\n")
         assert all_of(connection).startswith(b"HTTP/1.1 400 ")
         wait_until(lambda: refused(connection, b"a"), 10)
+
+
+@pytest.mark.parametrize("origin", ["https://relay.example.com", "https://elsewhere.example.com"])
+def test_what_goes_wrong_in_the_middle_of_a_request_ends_it_as_soon(house, monkeypatch, caplog, origin):
+    monkeypatch.setattr(wire, "LINGER_S", 0.3)
+    head = "POST /signin HTTP/1.1\r\nHost: relay.example.com\r\nTransfer-Encoding: chunked\r\n"
+    with closing(to(house)) as connection:
+        connection.sendall(f"{head}Origin: {origin}\r\n\r\n".encode())
+        if "elsewhere" in origin:
+            # It is answered before its end.
+            assert connection.recv(65_536).startswith(b"HTTP/1.1 403 ")
+        connection.sendall(b"no size of a chunk\r\n")
+        with suppress(ConnectionResetError):
+            answer = all_of(connection)
+            assert answer.startswith(b"HTTP/1.1 400 ") or "elsewhere" in origin
+        wait_until(lambda: refused(connection, b"a"), 5)
+    assert not [record for record in caplog.records if record.levelno >= logging.ERROR]
+
+
+def test_who_lingers_holds_up_no_end(journals, caplog):
+    with (
+        listening(journals, ConsoleSettings(port=0, url="https://relay.example.com")) as made,
+        closing(to(made)) as connection,
+    ):
+        connection.sendall(b"garbage\r\n\r\n")
+        assert all_of(connection).startswith(b"HTTP/1.1 400 ")
+        begun_s = monotonic()
+    assert monotonic() - begun_s < wire.LINGER_S
+    assert not [record for record in caplog.records if record.levelno >= logging.ERROR]
 
 
 def test_who_says_nothing_or_only_drops_is_let_go(house, monkeypatch):

@@ -70,8 +70,17 @@ class Wire(H11Protocol):
         """Say that what came is no request of HTTP; the connection ends.
 
         Not at once: a connection that is closed with something unread is reset, and a reset takes the answer from who
-        still sends.
+        still sends. A request in whose middle it came ends as it does where a connection is lost, and one that has an
+        answer gets no other.
         """
+        self._deaf = True
+        self._hear()
+        if self.cycle is not None and not self.cycle.response_complete:
+            self.cycle.disconnected = True
+            self.cycle.message_event.set()
+        if self.conn.our_state not in (h11.IDLE, h11.SEND_RESPONSE):
+            self.transport.close()
+            return
         headers = [("Content-Type", "text/plain; charset=utf-8"), ("Connection", "close"), *self._headers.items()]
         for event in (
             h11.Response(status_code=400, headers=headers, reason="Bad Request"),
@@ -80,8 +89,6 @@ class Wire(H11Protocol):
         ):
             self.transport.write(self.conn.send(event) or b"")
         self.transport.write_eof()
-        self._deaf = True
-        self._hear()
         self._silent = self.loop.call_later(LINGER_S, self.transport.close)
 
     async def _busy(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -90,6 +97,9 @@ class Wire(H11Protocol):
 
     def _watch(self) -> None:
         """Let a connection end on which nothing is under way; drops of a head keep it no longer."""
+        if self._deaf:
+            # Its end is set.
+            return
         if self.cycle is not None and not self.cycle.response_complete:
             self._hear()
         elif self._silent is None and not self.transport.is_closing():
