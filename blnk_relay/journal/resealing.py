@@ -111,20 +111,28 @@ def key_use(journal: Journal, most: int | None = None, step: Callable[[int], Non
         most: Look at so many intents, and no page beyond; at all when None.
         step: Told how many intents more were looked at.
     """
-    keys, used, met_again, plain, looked, left = journal.seal.keys(), Counter[str](), Counter[str](), 0, 0, 0
+    keys, used, plain, looked, left = journal.seal.keys(), Counter[str](), 0, 0, 0
+    # Most of what is met again was counted. Of a key that nothing had needed before, all of it is new: it is written
+    # with that key meanwhile, and may be met several times.
+    new: dict[str, set[str]] = {}
     for ids, again in _walk(journal):
         if most is not None and looked >= most and not again:
             left = max(1, sum(Pages(journal).number(of_state(state)) for state in (*_OPEN, *_OVER)) - looked)
             break
         looked += 0 if again else len(ids)
         step(len(ids))
-        for sealed, created, *_ in journal.drive(_fields_flow(journal.prefix, ids, ("sealed", "created"))):
+        read = journal.drive(_fields_flow(journal.prefix, ids, ("sealed", "created")))
+        for id_, (sealed, created) in zip(ids, read, strict=True):
             if created is None:
                 continue
-            (met_again if again else used).update(keys_in(sealed or ""))
-            plain += not (again or hidden(sealed or ""))
-    # Most of what is met again was counted; of a key that was not met before, nothing was.
-    used.update({name: number for name, number in met_again.items() if name not in used})
+            if not again:
+                used.update(keys_in(sealed or ""))
+                plain += not hidden(sealed or "")
+                continue
+            for name in keys_in(sealed or ""):
+                if name not in used:
+                    new.setdefault(name, set()).add(id_)
+    used.update({name: len(those) for name, those in new.items() if name not in used})
     kept, tokens = journal.drive(_beside_flow(journal.prefix))
     first, secret = keys.first.name if keys.first else "", name_in(kept)
     # Where the two are under several keys, the one that would be given up.
@@ -162,16 +170,18 @@ def reseal(journal: Journal, *, stopped: Callable[[], bool], step: Callable[[int
         raise Refused("nothing is encrypted anew: BLNK_RELAY_ENCRYPTION_KEYS has no key to write with")
     journal.drive(journal.seal.renewed_secret_flow())
     tokens = _reseal_tokens(journal, key)
-    done, changed, locked, broken = 0, 0, Counter[str](), list[str]()
+    done, changed, locked, broken = 0, set[str](), Counter[str](), list[str]()
     for ids, again in _walk(journal):
         if stopped():
-            return Resealed(done, changed, dict(locked), tuple(broken), finished=False, tokens=tokens)
+            return Resealed(done, len(changed), dict(locked), tuple(broken), finished=False, tokens=tokens)
         step(len(ids))
         old = [
             (id_, values)
             for id_, values in zip(ids, _gently(journal, _fields_flow(journal.prefix, ids, _READ)), strict=True)
             if values[_READ.index("created")] is not None and (values[0] or "") != key.name
         ]
+        # What is under that key by now, or gone, is met once more and no longer left.
+        changed.difference_update({*ids} - {id_ for id_, _ in old})
         for some in batched(old, _AT_ONCE):
             asked = [("GET", f"{journal.prefix}{name}:{id_}") for id_, _ in some for name in ("body", "file")]
             texts = iter(_gently(journal, _ask_flow(asked)))
@@ -190,8 +200,9 @@ def reseal(journal: Journal, *, stopped: Callable[[], bool], step: Callable[[int
                         broken.append(id_)
                 else:
                     [taken] = _gently(journal, run_flow("reseal", *arguments))
-                    done, changed = done + taken, changed + (not taken)
-    return Resealed(done, changed, dict(locked), tuple(broken), finished=True, tokens=tokens)
+                    done += taken
+                    (changed.discard if taken else changed.add)(id_)
+    return Resealed(done, len(changed), dict(locked), tuple(broken), finished=True, tokens=tokens)
 
 
 def _anew(

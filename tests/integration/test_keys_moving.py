@@ -129,3 +129,37 @@ def test_a_letter_that_is_replayed_and_ends_meanwhile_is_put_under_the_new_key(s
                 missed.append((replayed, ended))
     assert 5 < trips < MOST_TRIPS
     assert not missed
+
+
+def test_what_changed_meanwhile_and_was_put_under_the_new_key_all_the_same_is_not_left(settings, monkeypatch):
+    told, trips = [], MOST_TRIPS
+    for trip in range(MOST_TRIPS):
+        with moving(settings) as it, monkeypatch.context() as patch:
+            moved = carrying(patch, {trip: it.die})
+            done = it.operator.reseal("default")
+            if moved() <= trip:
+                trips = trip
+                break
+            told += [trip] if done.whole == it.needs_the_old_one() else []
+    assert 5 < trips < MOST_TRIPS
+    assert not told
+
+
+def test_what_is_written_with_a_new_key_meanwhile_is_counted_once(settings, monkeypatch):
+    counted, trips = set(), MOST_TRIPS
+    for trip in range(MOST_TRIPS):
+        with moving(settings) as it, monkeypatch.context() as patch:
+            new = it.both.journal().seal.keys().names[0]
+
+            def write(it=it):
+                enqueue(it.both, "b", "c", "d")
+                it.both.journal().claim(LANE, WORKER, 4)
+
+            moved = carrying(patch, {trip: write})
+            [use] = it.operator.key_use()
+            if moved() <= trip:
+                trips = trip
+                break
+            counted.add(use.intents.get(new, 0))
+    assert 5 < trips < MOST_TRIPS
+    assert counted <= {0, 3}
