@@ -120,7 +120,7 @@ def key_use(journal: Journal, most: int | None = None, step: Callable[[int], Non
             left = max(1, sum(Pages(journal).number(of_state(state)) for state in (*_OPEN, *_OVER)) - looked)
             break
         looked += 0 if again else len(ids)
-        step(len(ids))
+        step(0 if again else len(ids))
         read = journal.drive(_fields_flow(journal.prefix, ids, ("sealed", "created")))
         for id_, (sealed, created) in zip(ids, read, strict=True):
             if created is None:
@@ -174,7 +174,7 @@ def reseal(journal: Journal, *, stopped: Callable[[], bool], step: Callable[[int
     for ids, again in _walk(journal):
         if stopped():
             return Resealed(done, len(changed), dict(locked), tuple(broken), finished=False, tokens=tokens)
-        step(len(ids))
+        step(0 if again else len(ids))
         old = [
             (id_, values)
             for id_, values in zip(ids, _gently(journal, _fields_flow(journal.prefix, ids, _READ)), strict=True)

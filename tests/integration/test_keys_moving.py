@@ -163,3 +163,15 @@ def test_what_is_written_with_a_new_key_meanwhile_is_counted_once(settings, monk
             counted.add(use.intents.get(new, 0))
     assert 5 < trips < MOST_TRIPS
     assert counted <= {0, 3}
+
+
+def test_what_is_looked_at_twice_is_told_once(settings):
+    with moving(settings) as it:
+        it.take()
+        it.back()
+        it.die()
+        enqueue(it.one, "b", "c")
+        for look in (it.operator.key_use, it.operator.reseal):
+            told: list[int] = []
+            look("default", step=told.append)
+            assert sum(told) == 3
