@@ -3,8 +3,9 @@
 Both walk over all intents, page by page, and a key that nothing is found under any more is given up by somebody: one
 intent that was passed over could never be sent. What moves on meanwhile is met later; what goes back to its lane, or is
 replayed, is met where it stands whatever hands it goes through, or in a second look at all that is open and at what was
-over since the walk began. Nothing is noted of how far a walk came: what is under the right key already is passed over,
-so a walk that was broken off is simply begun again.
+over since the walk began; only a letter that dies and is replayed twice during one walk may be met in neither. Nothing
+is noted of how far a walk came: what is under the right key already is passed over, so a walk that was broken off is
+simply begun again.
 """
 
 from __future__ import annotations
@@ -83,7 +84,7 @@ class Resealed:
 
     Attributes:
         done: Intents that were put under it.
-        changed: Intents that changed meanwhile; another walk takes them.
+        changed: Intents that changed meanwhile and were not met again since; another walk takes them.
         locked: Intents under a key that is not at hand, by its name.
         broken: Ids of the first intents that do not verify.
         finished: Whether the walk came to its end.
@@ -109,7 +110,7 @@ def key_use(journal: Journal, most: int | None = None, step: Callable[[int], Non
     Args:
         journal: Whose.
         most: Look at so many intents, and no page beyond; at all when None.
-        step: Told how many intents more were looked at.
+        step: Told how many intents more were looked at; of those that are looked at again, that it goes on: 0.
     """
     keys, used, plain, looked, left = journal.seal.keys(), Counter[str](), 0, 0, 0
     # Most of what is met again was counted. Of a key that nothing had needed before, all of it is new: it is written
@@ -158,7 +159,7 @@ def reseal(journal: Journal, *, stopped: Callable[[], bool], step: Callable[[int
     Args:
         journal: Whose.
         stopped: Whether to end early.
-        step: Told how many intents more were looked at.
+        step: Told how many intents more were looked at; of those that are looked at again, that it goes on: 0.
 
     Raises:
         Refused: There is no key to write with.
