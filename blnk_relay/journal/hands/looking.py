@@ -388,12 +388,13 @@ class Looking(Hands):
 
         found: dict[tuple[str, str], Status] = {}
         listings = [(journal, Listing(journal)) for journal in self._journals(target)]
-        for at in range(len(each)):
-            away: list[str] = []
-            those = [(journal, listed(listing, at)) for journal, listing in listings]
-            some = islice(_merged(those, oldest_first=oldest_first, away=away if bound else None), most)
-            found |= {(status.target, status.id): status for status in some}
-            told.away.extend(name for name in away if name not in told.away)
+        with asked_once():
+            for at in range(len(each)):
+                away: list[str] = []
+                those = [(journal, listed(listing, at)) for journal, listing in listings]
+                some = islice(_merged(those, oldest_first=oldest_first, away=away if bound else None), most)
+                found |= {(status.target, status.id): status for status in some}
+                told.away.extend(name for name in away if name not in told.away)
         if len(each) == 1:
             return list(found.values())
         return sorted(found.values(), key=_accepted if oldest_first else _changed, reverse=not oldest_first)[:most]
