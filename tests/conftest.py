@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -13,6 +14,10 @@ import redis
 from blnk_relay import Operator, Relay, Settings
 from blnk_relay.journal.journal import Journal
 from worker.demo.stage import Stage
+
+# A shell that starts tests in the background has them ignore Ctrl-C, and all that they start.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # What they assert is told as fully as what tests do.
 pytest.register_assert_rewrite("tests.support.journal_machine")

