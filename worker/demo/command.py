@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 
-from worker.cli.interrupt import unwound
+from worker.demo.ending import unwound
 from worker.demo.play import Result, Scene, play
 from worker.demo.stage import Stage
 from worker.demo.story import tell
