@@ -53,7 +53,18 @@ class Knowing:
         self.known.since_ms = self._journal.kept_since_ms(retention_ms) if self._journal.trimmed() else 0
 
     def refresh(self) -> None:
-        """Read those that are under way, and then those that ended since: so none ends unseen in between."""
+        """Read those that are under way, and then those that ended since: so none ends unseen in between.
+
+        Twice, for not all go that way: what is not found is sent again, and a letter is replayed. Whoever goes back
+        between the reading of two sets is met in neither, and what it has made would be nobody's.
+        """
+        for _ in range(2):
+            if self.known.complete:
+                self._read_under_way()
+                self._read_over()
+
+    def _read_under_way(self) -> None:
+        met: set[str] = set()
         for state in _OPEN:
             posted = state == "posted"
             still: set[str] = set()
@@ -66,9 +77,19 @@ class Knowing:
                         self._lack(f"more than {MOST_KNOWN:,} writes under way: audit once there are fewer")
                         return
                     page = [one for one in page if one[0] not in self._posted]  # noqa: PLW2901
+                else:
+                    met.update(id_ for id_, _ in page)
                 self._take(page)
             if posted:
                 self._posted = still
+        # What was sent and is to be sent again may have happened all the same, and may wait for that for long.
+        met |= self._posted
+        for page in self._journal.perhaps_sent():
+            if not self.known.complete:
+                return
+            self._take([one for one in page if one[0] not in met], sent=True)
+
+    def _read_over(self) -> None:
         for state in ("done", *_LETTERS):
             since_ms = self._since_ms.get(state, 0)
             for page in self._journal.ids(state, moment(since_ms), None):
@@ -82,7 +103,7 @@ class Knowing:
         mine = self.known.owner(row.transaction_id) or self.known.is_unsure(parent)
         return not mine and made_since(row, self.known.since_ms)
 
-    def _take(self, page: Sequence[tuple[str, float]]) -> None:
+    def _take(self, page: Sequence[tuple[str, float]], *, sent: bool = False) -> None:
         if len(self.known) > MOST_KNOWN:
             self._lack(
                 f"the journal keeps more than {MOST_KNOWN:,} writes that have to be told apart: "
@@ -91,7 +112,8 @@ class Knowing:
         if not page or not self.known.complete:
             return
         self._stay()
-        for id_, past in self._journal.pasts(self._journal.of_kinds([id_ for id_, _ in page], SHARED)).items():
+        ids = self._journal.of_kinds([id_ for id_, _ in page], SHARED, sent=sent)
+        for id_, past in self._journal.pasts(ids).items():
             if past == GONE:
                 continue
             if not isinstance(past, Past):

@@ -16,7 +16,7 @@ from blnk_relay.intents.intent import Entry
 from blnk_relay.intents.outcomes import OutcomeName
 from blnk_relay.intents.progress import Progress
 from blnk_relay.intents.rows import capped
-from blnk_relay.intents.states import LETTERS, StateName
+from blnk_relay.intents.states import LETTERS, OPEN, StateName
 
 #: Stands for all fields of a record that was taken away, and for all keys of metadata that was replaced.
 EVERYTHING, ALL_META = "*", "meta_data.*"
@@ -84,6 +84,7 @@ class Past:
         parts: What its legs or items came to.
         ended_ms: When it came to that, by the journal's time.
         accepted_ms: When it was accepted.
+        sent: While it is open, whether it may have been sent before, wherever it stands now.
     """
 
     entry: Entry
@@ -98,6 +99,7 @@ class Past:
     parts: tuple[Part, ...] = ()
     ended_ms: int = 0
     accepted_ms: int = 0
+    sent: bool = False
 
     @property
     def done(self) -> bool:
@@ -107,7 +109,9 @@ class Past:
     @property
     def perhaps(self) -> bool:
         """Nobody can tell whether it happened: it is under way, or that is what the letter says."""
-        return self.dead_class == "unknown" if self.state in LETTERS else self.state in ("sending", "posted")
+        if self.state in LETTERS:
+            return self.dead_class == "unknown"
+        return self.state in ("sending", "posted") or (self.sent and self.state in OPEN)
 
     @property
     def partial(self) -> bool:

@@ -13,14 +13,14 @@ from blnk_relay.intents.dead_class import DeadClassName
 from blnk_relay.intents.evidence import Part, Past
 from blnk_relay.intents.links import resolved
 from blnk_relay.intents.outcomes import OutcomeName
-from blnk_relay.intents.states import StateName
+from blnk_relay.intents.states import State, StateName
 from blnk_relay.journal.answers import Owner
 from blnk_relay.journal.beside import owners_flow
 from blnk_relay.journal.claimed import results_of
 from blnk_relay.journal.entries import entry_of
 from blnk_relay.journal.flows import Ask, Flow, Run, ask_flow, batched
 from blnk_relay.journal.journal import Journal
-from blnk_relay.journal.narrowing import Wanted
+from blnk_relay.journal.narrowing import Wanted, of_state
 from blnk_relay.journal.overview import GateView, gates_flow, overview_flow
 from blnk_relay.journal.pages import Page, Pages
 from blnk_relay.journal.seal import Seal
@@ -38,8 +38,17 @@ KEPT_MS = 30 * 86_400_000
 #: Intents whose kinds are read in one trip, and that are read in full in one.
 _KINDS_AT_ONCE, _AT_ONCE = 500, 50
 
+#: What says that an intent was sent, or may have been: under a lease that lapsed, or in moments that the journal lost.
+_SENT = ("sent", "lapsed", "lost")
+
+#: States in which one may be sent at this moment, or was.
+_UNDER_WAY = frozenset({State.SENDING, State.POSTED})
+
 #: The same list as in the Redis hash of an intent; see common.lua.
-_FIELDS = ("state", "outcome", "class", "code", "txn", "parent", "gen", "memo", "updated", "created", "results")
+_FIELDS = (
+    *("state", "outcome", "class", "code", "txn", "parent", "gen", "memo", "updated", "created", "results"),
+    *_SENT,
+)
 
 
 class Audited:
@@ -66,12 +75,32 @@ class Audited:
         """
         return self._pages.of(Wanted(state, None, None, since, until), oldest_first=True)
 
-    def of_kinds(self, ids: Sequence[str], kinds: frozenset[str]) -> list[str]:
-        """Those of some intents that are of one of these kinds."""
+    def perhaps_sent(self) -> Iterator[Page]:
+        """Pages of all that is open and may have been sent before, and of much that was not: see :meth:`of_kinds`.
+
+        Whoever was in hands stands there as long as it is open, and may go back only to what waits for its turn.
+        """
+        lanes = self._journal.drive(ask_flow("SMEMBERS", self._journal.key("lanes")))
+        tried = dict.fromkeys(f"tried:{lane}" for lane in sorted(lanes))
+        yield from self._pages.of(of_state("ready"), oldest_first=True, sets=tried)
+        yield from self.ids("waiting", None, None)
+
+    def of_kinds(self, ids: Sequence[str], kinds: frozenset[str], *, sent: bool = False) -> list[str]:
+        """Those of some intents that are of one of these kinds.
+
+        Args:
+            ids: The intents.
+            kinds: The kinds.
+            sent: Only those that may have been sent, or are in hands to be.
+        """
         found: list[str] = []
         for chunk in batched(ids, _KINDS_AT_ONCE):
-            names = self._journal.drive(_fields_flow(self._journal.prefix, chunk, "kind"))
-            found += [id_ for id_, name in zip(chunk, names, strict=True) if name in kinds]
+            read = self._journal.drive(_fields_flow(self._journal.prefix, chunk, ("kind", "state", *_SENT)))
+            found += [
+                id_
+                for id_, (kind, state, *marks) in zip(chunk, read, strict=True)
+                if kind in kinds and (not sent or state in _UNDER_WAY or _may_have_been_sent(marks))
+            ]
         return found
 
     def pasts(self, ids: Sequence[str]) -> dict[str, Past | str]:
@@ -174,9 +203,14 @@ def _told_flow(name: str, digests: Sequence[str], now_ms: int, over_ms: int) -> 
     return answers
 
 
-def _fields_flow(prefix: str, ids: Sequence[str], field: str) -> Flow[list[Any]]:
-    answers: list[Any] = yield Ask(tuple(("HGET", f"{prefix}intent:{id_}", field) for id_ in ids), whole=False)
+def _fields_flow(prefix: str, ids: Sequence[str], names: Sequence[str]) -> Flow[list[Any]]:
+    answers: list[Any] = yield Ask(tuple(("HMGET", f"{prefix}intent:{id_}", *names) for id_ in ids), whole=False)
     return answers
+
+
+def _may_have_been_sent(marks: Sequence[str | None]) -> bool:
+    sent, lapsed, lost = marks
+    return "1" in (sent, lapsed) or bool(lost)
 
 
 def _there_flow(ids: Sequence[str]) -> Flow[list[bool]]:
@@ -225,6 +259,7 @@ def _past(seal: Seal, id_: str, values: Sequence[str | None], body: str | None, 
             parts=tuple(Part(*text.partition(" ")[::2]) for text in parts),
             ended_ms=int(fields["updated"] or fields["created"]),
             accepted_ms=int(fields["created"]),
+            sent=_may_have_been_sent([fields[name] for name in _SENT]),
         )
     except EncryptionKeyMissing as error:
         return f"encrypted with key {key_in_words(error.key)}, which this process does not have"

@@ -19,11 +19,13 @@ import requests
 from blnk_relay import Leg, Relay, Write, bulk_transactions, commit_hold, refund, split_transaction
 from blnk_relay.audit import Place, Report
 from blnk_relay.journal.audited import Audited
+from blnk_relay.journal.entries import Settlement
 from blnk_relay.journal.status import moment
 from blnk_relay.sandbox import Sandbox
 from blnk_relay.sandbox.books.rows import Row
 from tests.support.counting import wait_for_all
 from tests.support.falsify import changed, falsified
+from tests.support.journal import WORKER
 from tests.support.payments import AMOUNT, CURRENCY, hold, payment, poor
 from tests.support.waiting import wait_until
 from worker.audit import opened
@@ -294,6 +296,26 @@ def test_items_are_judged_by_dates_of_their_own(make_stage):
             (one,) = shop.audit(since_ms=since_ms).findings
             assert (one.sort, one.key) == ("twice", "bulk-1")
             assert early in one.shows
+
+
+def test_what_ours_has_made_is_not_a_stranger_s_while_it_waits_to_be_sent_once_more(make_stage):
+    stage = make_stage(settings=PROMPT)
+    stage.start_worker()
+    with Relay(stage.settings) as relay:
+        wait_for_all(relay, [relay.enqueue(hold("hold-1"))], 60)
+        stage.stop_workers()
+        journal, shop = relay.journal(), Shop(stage, relay, shown(relay))
+        commit = relay.enqueue(commit_hold("hold-1", precise_amount=400, currency=CURRENCY), key="part-1")
+        [held] = journal.claim(relay.get(commit.key).lane, WORKER, 1).items
+        settled("hold-1", "commit", precise_amount=400)(shop)
+        sent = {"sent": "1", "memo": json.dumps({"row": shop.row("hold-1"), "left": AMOUNT, "before": 0})}
+        journal.settle(WORKER, [Settlement(held, "sending", "posted", 0, sent)], [])
+        [held] = journal.take(WORKER, 1, 60).items
+        # As where reads did not show it, and writes are paused since.
+        journal.settle(WORKER, [Settlement(held, "posted", "ready", 3_600_000)], [])
+        shown(relay)
+        for since_ms in (shop.since_ms, shop.since_ms - 3_600_000):
+            assert told(shop.audit(since_ms=since_ms)) == []
 
 
 def settled_row(shop: Shop, reference: str, status: str) -> str:

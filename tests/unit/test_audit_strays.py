@@ -116,7 +116,10 @@ class Holding:
         found = [(id_, 0.0) for id_, one in self._pasts.items() if one.state == state]
         yield from [found] if found else []
 
-    def of_kinds(self, ids, _kinds):
+    def perhaps_sent(self):
+        return iter(())
+
+    def of_kinds(self, ids, _kinds, **_: object):
         return ids
 
     def pasts(self, ids):
