@@ -38,3 +38,14 @@ def at_once_flow(
             break
         workers = there
     return lanes, workers, answers
+
+
+def has_open_flow(prefix: str) -> Flow[bool]:
+    """Whether anything is not over yet, whether it waits, is in somebody's hands, or is looked for."""
+
+    def asked(lanes: Sequence[str], workers: Sequence[str]) -> Iterator[Command]:
+        names = ("waiting", "posted", *(f"ready:{lane}" for lane in lanes), *(f"leased:{worker}" for worker in workers))
+        yield from (("ZCARD", f"{prefix}{name}") for name in names)
+
+    _, _, numbers = yield from at_once_flow(prefix, asked)
+    return any(numbers)

@@ -17,6 +17,7 @@ from blnk_relay.intents.states import OPEN, State
 from blnk_relay.journal import actions
 from blnk_relay.journal.accept import wait_command, was_reached
 from blnk_relay.journal.answers import ClaimAnswer, SettleAnswer, SweepAnswer, TakeAnswer
+from blnk_relay.journal.at_once import has_open_flow
 from blnk_relay.journal.beside import ended_flow, file_flow, renewal_flow, renewed_flow
 from blnk_relay.journal.claimed import FIELDS, Claimed, claimed_of, unreadable_of
 from blnk_relay.journal.claims import Claims
@@ -502,11 +503,8 @@ class Journal(Producing):
         return self.drive(lag_flow(self.settings, self.target))
 
     def has_open(self) -> bool:
-        """Whether anything here is not over yet."""
-        with reported(variable=self.variable):
-            lanes: Any = self.client.smembers(self.key("lanes"))
-            sets = ("waiting", "posted", *(f"ready:{lane}" for lane in lanes))
-            return any(self.client.zcard(self.key(name)) for name in sets)
+        """Whether anything here is not over yet, in one moment and in whoever's hands."""
+        return self.drive(has_open_flow(self.prefix))
 
     def has_job(self) -> bool:
         """Whether a job is to be carried out here."""

@@ -52,6 +52,36 @@ def test_what_goes_from_hand_to_hand_meanwhile_is_found(relay, monkeypatch, trip
     assert [one.status.key for one in found] == ["a"]
 
 
+def test_what_is_in_hands_is_open(relay):
+    enqueue(relay, "a")
+    assert relay.journal().claim(LANE, WORKER, 1).items
+    assert relay.journal().has_open()
+
+
+@pytest.mark.parametrize("trip", range(4))
+@pytest.mark.parametrize("to", ["ready", "posted"])
+def test_what_is_moved_meanwhile_is_open_all_the_same(relay, monkeypatch, trip, to):
+    enqueue(relay, "a")
+    journal, held = relay.journal(), []
+    held.extend(journal.claim(LANE, WORKER, 1).items)
+
+    def move() -> None:
+        journal.settle(WORKER, [Settlement(held[0], "sending", to, 60_000)], [])
+
+    moved = carrying(monkeypatch, {trip: move})
+    assert journal.has_open()
+    assert moved() > min(trip, 1)
+
+
+@pytest.mark.parametrize("trip", range(4))
+def test_what_is_claimed_by_one_who_begins_meanwhile_is_open_all_the_same(relay, monkeypatch, trip):
+    enqueue(relay, "a")
+    journal = relay.journal()
+    moved = carrying(monkeypatch, {trip: lambda: journal.claim(LANE, "new:1:a", 1)})
+    assert journal.has_open()
+    assert moved() > min(trip, 1)
+
+
 def retry(journal: Journal, held: list[Claimed]) -> None:
     """Back to its lane, as after a failure that may pass."""
     journal.settle(WORKER, [Settlement(held[0], "sending", "ready", 60_000)], [])
