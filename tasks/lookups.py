@@ -120,7 +120,7 @@ def rounds(runtime: Runtime, batch: Sequence[Opened]) -> Iterator[Round]:
         JournalUnavailable: Redis did not answer; what was not yielded is undecided.
     """
     found, failed = _NOTHING, dict[Lookup, Response]()
-    healthy = False
+    healthy, since_s = False, steady_s()
     open_ = list(batch)
     for _ in range(MAX_ROUNDS):
         wanted: dict[Lookup, None] = {}
@@ -129,7 +129,7 @@ def rounds(runtime: Runtime, batch: Sequence[Opened]) -> Iterator[Round]:
         for item in open_:
             step = item.step
             if not isinstance(step, tuple):
-                decided.append(_patient(runtime, Decided(item.claimed, step)))
+                decided.append(_as_read(runtime, _patient(runtime, Decided(item.claimed, step)), since_s))
             elif lost := next((lookup for lookup in step if lookup in failed), None):
                 decided.append(_later(runtime, item.claimed, Unread(lost.resource, failed[lost])))
             else:
@@ -146,7 +146,7 @@ def rounds(runtime: Runtime, batch: Sequence[Opened]) -> Iterator[Round]:
         healthy = healthy or bool(read)
         found = found.plus(looked.rows, looked.records, read)
         open_ = [_next(runtime, item, found, failed, faults) for item in still_open]
-    yield Round(tuple(_at_the_end(runtime, item, failed) for item in open_), healthy)
+    yield Round(tuple(_at_the_end(runtime, item, failed, since_s) for item in open_), healthy)
 
 
 def _next(
@@ -185,10 +185,10 @@ def _step(runtime: Runtime, claimed: Claimed, found: Found) -> tuple[Lookup, ...
         return Fault.of(error)
 
 
-def _at_the_end(runtime: Runtime, item: Opened, failed: Mapping[Lookup, Response]) -> Decided:
+def _at_the_end(runtime: Runtime, item: Opened, failed: Mapping[Lookup, Response], since_s: float) -> Decided:
     """Of what the last round led to; to be still open after so many is a read that never comes to an end."""
     if not isinstance(item.step, tuple):
-        return _patient(runtime, Decided(item.claimed, item.step))
+        return _as_read(runtime, _patient(runtime, Decided(item.claimed, item.step)), since_s)
     lost = next((lookup for lookup in item.step if lookup in failed), None)
     if lost is None:
         return _later(runtime, item.claimed, None)
@@ -272,6 +272,25 @@ def _patient(runtime: Runtime, decided: Decided) -> Decided:
         return decided
     now_sent = ", ".join(f"{name!r} is sent as {now!r} by now" for name, now in renewed.items())
     return Decided(claimed, replace(decision, message=capped(f"{decision.message} But {now_sent}: name it by that.")))
+
+
+def _as_read(runtime: Runtime, decided: Decided, since_s: float) -> Decided:
+    """What was done while the ledger was read is not in what was read, however long ago it is as that is decided by.
+
+    Args:
+        runtime: Of the target.
+        decided: What follows, where nothing that is named is open any more.
+        since_s: When the reading began, by the steady clock.
+    """
+    decision, claimed = decided.decision, decided.claimed
+    kind = KINDS[claimed.entry.kind]
+    if not isinstance(decision, Dead) or not kind.names or decision.code != kind.absent:
+        return decided
+    # From the beginning of the reading on it was open, or is done since.
+    within_s = runtime.policy.read_lag_s + steady_s() - since_s
+    if any(runtime.journal.is_fresh(name, within_s) for name in kind.names(claimed.entry.payload)):
+        return Decided(claimed, Again(runtime.policy.confirm_max_s, counted=False))
+    return decided
 
 
 def _may_appear(runtime: Runtime, reference: str) -> bool:

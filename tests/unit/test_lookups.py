@@ -67,7 +67,7 @@ class Journal:
         return reference in self.open
 
     def is_fresh(self, reference: str, within_s: float) -> bool:
-        return reference in self.fresh and within_s == POLICY.read_lag_s
+        return reference in self.fresh and within_s >= POLICY.read_lag_s
 
     def renewed_references(self, references: tuple[str, ...]) -> dict[str, str]:
         return {name: self.renewed[name] for name in references if name in self.renewed}
@@ -226,6 +226,31 @@ def test_what_acts_on_a_payment_that_is_still_in_our_queue_waits_for_it(intent):
     assert unseen[0].decision == Again(POLICY.confirm_max_s, counted=False)
     alone, _ = decisions(runtime_of(Ledger(), Journal()), [claimed(intent, late)])
     assert alone[0].decision.code in ("TRANSACTION_NOT_FOUND", "HOLD_NOT_FOUND")
+
+
+def test_what_came_about_since_the_ledger_was_read_waits_however_long_the_reading_took(monkeypatch):
+    """It was open as the ledger was asked, and is over for longer than reads lag as that is decided by."""
+    clock = [0.0]
+    monkeypatch.setattr("tasks.lookups.steady_s", lambda: clock[0])
+
+    class Slow(Ledger):
+        def look(self, lookups: Any) -> Looked:  # type: ignore[override]
+            looked = super().look(lookups)
+            clock[0] += POLICY.read_lag_s + 30
+            return looked
+
+    class Done(Journal):
+        """Knows of one that was done as the ledger was read."""
+
+        def is_fresh(self, reference: str, within_s: float) -> bool:
+            return reference == "order_42" and within_s >= clock[0]
+
+    late = progress(since_ms=NOW_MS - 10 * HOUR)
+    waiting, _ = decisions(runtime_of(Slow(), Done()), [claimed(commit_hold("order_42"), late)])
+    assert waiting[0].decision == Again(POLICY.confirm_max_s, counted=False)
+    # What was over before reads could miss it is not there.
+    dead, _ = decisions(runtime_of(Slow(), Journal()), [claimed(commit_hold("order_42"), late)])
+    assert dead[0].decision.code == "HOLD_NOT_FOUND"
 
 
 def test_a_letter_about_what_was_sent_again_under_another_reference_names_that():
