@@ -12,7 +12,7 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
-from blnk_relay.journal.flows import Ask, Flow
+from blnk_relay.journal.flows import Ask, Flow, batched
 from blnk_relay.journal.fresh import named
 from blnk_relay.journal.seal import Seal
 from blnk_relay.journal.status import milliseconds_from, moment, statuses_flow
@@ -20,6 +20,12 @@ from blnk_relay.replay import ReplayWay, plan_replay
 
 #: Letters and orders of a cause that are named, and causes of a journal whose letters are.
 _NAMED, _CAUSES_NAMED = 3, 30
+
+#: Causes that are read in one moment.
+_AT_ONCE = 100
+
+#: How often letters are counted at most, where a cause is new.
+_TRIES = 3
 
 #: Before an order of the caller's own, as it stands in the journal.
 _OWN = "own:"
@@ -103,19 +109,19 @@ def fits(cause: str, kind: str | None, dead_class: str | None, code: str | None)
 
 
 def counted_flow(prefix: str) -> Flow[Counted]:
-    """How many letters each cause has; two trips."""
+    """How many letters each cause has, in one moment; two trips, and more where somebody dies of what nobody had."""
     [names] = yield Ask((("SMEMBERS", f"{prefix}causes"),))
-    ordered = sorted(names)
-    commands = (("ZCARD", f"{prefix}dead"), *(("ZCARD", f"{prefix}letters:{name}") for name in ordered))
-    dead, *numbers = yield Ask(commands)
+    for left in reversed(range(_TRIES)):
+        ordered = sorted(names)
+        commands = (("SMEMBERS", f"{prefix}causes"), ("ZCARD", f"{prefix}dead"))
+        names, dead, *numbers = yield Ask((*commands, *(("ZCARD", f"{prefix}letters:{name}") for name in ordered)))
+        if not left or {*names} <= {*ordered}:
+            break
     return Counted(dict(zip(ordered, numbers, strict=True)), dead)
 
 
 def uncounted_flow(prefix: str) -> Flow[int]:
-    """How many letters are not accounted for; of what is, the names were read a moment before the numbers."""
-    first = yield from counted_flow(prefix)
-    if not first.uncounted:
-        return 0
+    """How many letters are not accounted for."""
     return (yield from counted_flow(prefix)).uncounted
 
 
@@ -136,19 +142,23 @@ def causes_flow(prefix: str, seal: Seal, target: str, window: Window) -> Flow[tu
     names = [name for name in counted.letters if fits(name, window.kind, window.dead_class, window.code)]
     least = str(milliseconds_from(window.since)) if window.since else "-inf"
     most = f"({milliseconds_from(window.until)}" if window.until else "+inf"
-    commands: list[tuple[str | int, ...]] = []
-    for name in names:
-        letters, affected = f"{prefix}letters:{name}", f"{prefix}affected:{name}"
-        commands += [
-            ("ZCOUNT", letters, least, most),
-            ("ZRANGEBYSCORE", letters, least, most, "WITHSCORES", "LIMIT", 0, _NAMED),
-            ("ZREVRANGEBYSCORE", letters, most, least, "WITHSCORES", "LIMIT", 0, 1),
-            ("HGETALL", f"{prefix}sums:{name}"),
-            ("ZCARD", affected),
-            ("ZREVRANGE", affected, 0, _NAMED - 1, "WITHSCORES"),
-        ]
-    answers = iter((yield Ask(tuple(commands), whole=False)) if commands else ())
-    read = [_read(name, counted.letters[name], answers) for name in names]
+    read: list[_Read] = []
+    for some in batched(names, _AT_ONCE):
+        commands: list[tuple[str | int, ...]] = []
+        for name in some:
+            letters, affected = f"{prefix}letters:{name}", f"{prefix}affected:{name}"
+            commands += [
+                ("ZCOUNT", letters, least, most),
+                ("ZRANGEBYSCORE", letters, least, most, "WITHSCORES", "LIMIT", 0, _NAMED),
+                ("ZREVRANGEBYSCORE", letters, most, least, "WITHSCORES", "LIMIT", 0, 1),
+                ("ZCARD", letters),
+                ("HGETALL", f"{prefix}sums:{name}"),
+                ("ZCARD", affected),
+                ("ZREVRANGE", affected, 0, _NAMED - 1, "WITHSCORES"),
+            ]
+        # Together, so that no sum is of more letters than are counted.
+        answers = iter((yield Ask(tuple(commands))))
+        read += [_read(name, answers) for name in some]
     found = sorted((one for one in read if one.count), key=lambda one: (-one.count, one.name))
     ids = [id_ for one in found[:_CAUSES_NAMED] for id_ in one.ids]
     statuses = (yield from statuses_flow(prefix, seal, target, ids)) if ids else []
@@ -193,8 +203,8 @@ class _Read:
         )
 
 
-def _read(name: str, whole: int, answers: Iterator[Any]) -> _Read:
-    count, oldest, newest, sums, orders, most_hit = (next(answers) for _ in range(6))
+def _read(name: str, answers: Iterator[Any]) -> _Read:
+    count, oldest, newest, whole, sums, orders, most_hit = (next(answers) for _ in range(7))
     return _Read(
         name=name,
         whole=whole,

@@ -1,0 +1,54 @@
+"""Letters by cause while letters come and go: what is said of them is true of one moment."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+
+import pytest
+
+from blnk_relay import Operator
+from blnk_relay.journal.causes import counted_flow
+from tests.support.journal import LANE, WORKER, bury, enqueue, kill
+from tests.support.moving import carrying
+from tests.support.payments import AMOUNT
+
+#: What one of them is worth.
+WORTH = Decimal(AMOUNT) / 100
+
+
+@pytest.mark.parametrize("trip", range(4))
+def test_what_letters_of_some_time_are_worth_is_not_told_of_others_as_well(relay, monkeypatch, trip):
+    bury(relay, "before")
+    operator = Operator(relay.journals)
+    relay.journal().client.zincrby(
+        relay.journal().key("letters:transaction|refused|NO"), -3_600_000, relay.get("before").id
+    )
+    since = operator.now()
+    enqueue(relay, "a")
+    [held] = relay.journal().claim(LANE, WORKER, 1).items
+    moved = carrying(monkeypatch, {trip: lambda: kill(relay.journal(), held)})
+    causes = operator.causes(since=since).causes
+    assert moved() > min(trip, 2)
+    for cause in causes:
+        assert cause.count == 1
+        assert not cause.summed or cause.sums == {"EUR": WORTH}
+
+
+@pytest.mark.parametrize("trip", range(4))
+def test_a_letter_of_what_nobody_had_died_of_is_accounted_for(relay, monkeypatch, trip):
+    bury(relay, "before")
+    enqueue(relay, "a")
+    [held] = relay.journal().claim(LANE, WORKER, 1).items
+    carrying(monkeypatch, {trip: lambda: kill(relay.journal(), held, "unknown")})
+    assert Operator(relay.journals).causes().uncounted == 0
+
+
+@pytest.mark.parametrize("trip", range(4))
+def test_letters_are_counted_in_one_moment(relay, monkeypatch, trip):
+    bury(relay, "before")
+    enqueue(relay, "a")
+    [held] = relay.journal().claim(LANE, WORKER, 1).items
+    moved = carrying(monkeypatch, {trip: lambda: kill(relay.journal(), held, "unknown")})
+    counted = relay.journal().drive(counted_flow(relay.journal().prefix))
+    assert moved() > min(trip, 1)
+    assert counted.uncounted == 0
