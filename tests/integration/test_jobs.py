@@ -182,6 +182,20 @@ def test_a_job_that_is_stopped_leaves_what_it_has_not_come_to(operator, relay):
     assert (operator.job(again)[0].done, count(relay, "dead")) == (6, 0)
 
 
+def test_a_job_that_ends_while_it_is_stopped_is_not_said_to_run(operator, relay, monkeypatch):
+    many(relay, 3)
+    name = operator.begin(operator.plan_many("replay"), who="ann", reason="paid in")
+    told = Operator._told
+
+    def ended(self: Operator, *of: Any, **more: Any) -> str:
+        finish(relay)
+        return told(self, *of, **more)
+
+    monkeypatch.setattr(Operator, "_told", ended)
+    with pytest.raises(Refused, match=f"job {name} is not stopped: it is done already"):
+        operator.stop_job(name, who="bob")
+
+
 def test_two_jobs_are_done_one_after_the_other_and_never_a_letter_by_both(operator, relay):
     keys = many(relay, 40)
     first = operator.begin(operator.plan_many("replay"), who="ann", reason="topped up")

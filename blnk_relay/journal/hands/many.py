@@ -226,6 +226,7 @@ class Many(Letters):
         if untold := (*(part.target for part in parts if part.target not in told), *parts.away):
             stopped = {part.target for part, now in asked if now or part.state == "stopped"}
             raise JournalUnavailable(stopped_in_part(id_, sorted(stopped), sorted(told - stopped), untold))
+        now = self.job(id_)
         if not any(stopped for _, stopped in asked):
-            raise Refused(f"job {id_} is not stopped: it is {parts[0].state} already")
-        return self.job(id_)
+            raise Refused(f"job {id_} is not stopped: it is {now[0].state} already")
+        return now
