@@ -109,9 +109,11 @@ class Knowing:
                 f"the journal keeps more than {MOST_KNOWN:,} writes that have to be told apart: "
                 "BLNK_RELAY_RETENTION_S says for how long"
             )
-        if not page or not self.known.complete:
+        if not self.known.complete:
             return
         self._stay()
+        if not page:
+            return
         ids = self._journal.of_kinds([id_ for id_, _ in page], SHARED, sent=sent)
         for id_, past in self._journal.pasts(ids).items():
             if past == GONE:

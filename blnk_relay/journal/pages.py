@@ -29,6 +29,9 @@ Begun = Mapping[str, Page | None]
 #: Ids in a page, and in the first one: most lists end there.
 PAGE, FIRST_PAGE = 500, 125
 
+#: How the names of the sets begin that hold letters by their cause.
+_BY_CAUSE = "letters:"
+
 #: How often the first pages of several states are read at most, where letters have a cause that is new.
 _TRIES = 3
 
@@ -76,11 +79,22 @@ class Pages:
         Yields:
             Pages that are not empty. What leaves the sets meanwhile makes none pass over another.
         """
-        within = _limits_of(wanted)
         known = self.sets(wanted) if sets is None else sets
+        last = after
+        for page in self._of(wanted, known, oldest_first=oldest_first, after=after):
+            last = ListPlace(int(page[-1][1]), page[-1][0])
+            yield page
+        if any(name.startswith(_BY_CAUSE) for name in known):
+            # While what is kept by cause is made anew, a letter stands in no list of its cause.
+            causes = self._causes(wanted)
+            rest = ["dead"] if causes is None else causes
+            yield from self._of(wanted, dict.fromkeys(rest), oldest_first=oldest_first, after=last)
+
+    def _of(self, wanted: Wanted, sets: Begun, *, oldest_first: bool, after: ListPlace | None) -> Iterator[Page]:
+        within = _limits_of(wanted)
         members = [
             self._members(name, within, oldest_first=oldest_first, after=after, first=first)
-            for name, first in known.items()
+            for name, first in sets.items()
         ]
         merged = heapq.merge(*members, key=lambda member: (member[1], member[0]), reverse=not oldest_first)
         for size in _sizes():
@@ -203,7 +217,7 @@ def _fitting(causes: Iterable[str], wanted: Wanted) -> list[str]:
     from blnk_relay.journal.causes import fits
 
     named = (name for name in causes if fits(name, wanted.kind, wanted.dead_class, wanted.code))
-    return [f"letters:{name}" for name in sorted(named)]
+    return [f"{_BY_CAUSE}{name}" for name in sorted(named)]
 
 
 def _sizes() -> Iterator[int]:

@@ -52,3 +52,31 @@ def test_letters_are_counted_in_one_moment(relay, monkeypatch, trip):
     counted = relay.journal().drive(counted_flow(relay.journal().prefix))
     assert moved() > min(trip, 1)
     assert counted.uncounted == 0
+
+
+def _listed(operator: Operator) -> int:
+    return len(list(operator.listed("dead", kind="transaction")))
+
+
+def _listed_backwards(operator: Operator) -> int:
+    return len(list(operator.listed("dead", kind="transaction", oldest_first=True)))
+
+
+def _listed_together(operator: Operator) -> int:
+    return len(operator.listed_together(("ready", "dead"), most=10, kind="transaction"))
+
+
+def _planned(operator: Operator) -> int:
+    return len(operator.plan_many("replay", kind="transaction").letters)
+
+
+@pytest.mark.parametrize("trip", range(8))
+@pytest.mark.parametrize("pages", [(125, 500), (1, 1)], ids=["a page", "pages"])
+@pytest.mark.parametrize("asked", [_listed, _listed_backwards, _listed_together, _planned])
+def test_letters_are_met_while_what_is_kept_by_cause_is_made_anew(relay, monkeypatch, trip, pages, asked):
+    bury(relay, "a", "b", "c")
+    operator, journal = Operator(relay.journals), relay.journal()
+    monkeypatch.setattr("blnk_relay.journal.pages.FIRST_PAGE", pages[0])
+    monkeypatch.setattr("blnk_relay.journal.pages.PAGE", pages[1] + pages[0])
+    carrying(monkeypatch, {trip: lambda: journal.scripts.run("recount", "drop")})
+    assert asked(operator) == 3
