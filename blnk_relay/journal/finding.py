@@ -410,12 +410,17 @@ def _letters_flow(prefix: str, question: Question) -> Flow[tuple[list[str], bool
     least = str(ended_at(question.since)) if question.since else "-inf"
     most = f"({ended_at(question.until)}" if question.until else "+inf"
     keys = [f"{prefix}letters:{name}" for name in names]
-    there = sum((yield Ask(tuple(("ZCOUNT", key, least, most) for key in keys), whole=False)))
+    # With each trip, for whoever makes them anew takes the lists away: letters would be in none of them.
+    all_ = (("ZCARD", f"{prefix}dead"), *(("ZCARD", f"{prefix}letters:{name}") for name in counted.letters))
+    dead, *answers = yield Ask((*all_, *(("ZCOUNT", key, least, most) for key in keys)))
+    there = sum(answers[len(counted.letters) :])
+    whole = there <= MOST_READ and dead == sum(answers[: len(counted.letters)])
     # Of each so many that a page of them is all that is read, however many causes there are.
     share = there if there <= MOST_READ else MOST_READ // len(keys) + 1
-    ask = tuple(("ZREVRANGEBYSCORE", key, most, least, "LIMIT", 0, share) for key in keys)
-    found = [id_ for some in (yield Ask(ask, whole=False)) for id_ in some]
-    return found[:MOST_READ], there <= MOST_READ and not counted.uncounted
+    ask = (("ZREVRANGEBYSCORE", key, most, least, "LIMIT", 0, share) for key in keys)
+    dead, *answers = yield Ask((*all_, *ask))
+    found = [id_ for some in answers[len(counted.letters) :] for id_ in some]
+    return found[:MOST_READ], whole and not counted.uncounted and dead == sum(answers[: len(counted.letters)])
 
 
 def _newest_flow(prefix: str, state: str) -> Flow[tuple[list[str], int, bool]]:

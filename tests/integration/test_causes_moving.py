@@ -80,3 +80,13 @@ def test_letters_are_met_while_what_is_kept_by_cause_is_made_anew(relay, monkeyp
     monkeypatch.setattr("blnk_relay.journal.pages.PAGE", pages[1] + pages[0])
     carrying(monkeypatch, {trip: lambda: journal.scripts.run("recount", "drop")})
     assert asked(operator) == 3
+
+
+@pytest.mark.parametrize("trip", range(6))
+def test_letters_that_are_not_found_meanwhile_are_not_said_to_be_looked_at(relay, monkeypatch, trip):
+    bury(relay, "a")
+    journal = relay.journal()
+    moved = carrying(monkeypatch, {trip: lambda: journal.scripts.run("recount", "drop")})
+    asked = Operator(relay.journals).find(dead_class="refused", state="dead")
+    assert moved() > min(trip, 3)
+    assert [one.status.key for one in asked.found] == ["a"] or not asked.looked[-1].whole
