@@ -58,12 +58,12 @@ class Knowing:
         Twice, for not all go that way: what is not found is sent again, and a letter is replayed. Whoever goes back
         between the reading of two sets is met in neither, and what it has made would be nobody's.
         """
-        for _ in range(2):
+        for again in (False, True):
             if self.known.complete:
-                self._read_under_way()
+                self._read_under_way(again=again)
                 self._read_over()
 
-    def _read_under_way(self) -> None:
+    def _read_under_way(self, *, again: bool) -> None:
         met: set[str] = set()
         for state in _OPEN:
             posted = state == "posted"
@@ -84,7 +84,8 @@ class Knowing:
                 self._posted = still
         # What was sent and is to be sent again may have happened all the same, and may wait for that for long.
         met |= self._posted
-        for page in self._journal.perhaps_sent():
+        # Of those who wait, of whom there may be very many, whoever goes on meanwhile is met further on.
+        for page in self._journal.perhaps_sent(waiting=not again):
             if not self.known.complete:
                 return
             self._take([one for one in page if one[0] not in met], sent=True)

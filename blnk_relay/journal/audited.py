@@ -75,15 +75,19 @@ class Audited:
         """
         return self._pages.of(Wanted(state, None, None, since, until), oldest_first=True)
 
-    def perhaps_sent(self) -> Iterator[Page]:
+    def perhaps_sent(self, *, waiting: bool) -> Iterator[Page]:
         """Pages of all that is open and may have been sent before, and of much that was not: see :meth:`of_kinds`.
 
         Whoever was in hands stands there as long as it is open, and may go back only to what waits for its turn.
+
+        Args:
+            waiting: Whether to read what waits for its turn as well.
         """
         lanes = self._journal.drive(ask_flow("SMEMBERS", self._journal.key("lanes")))
         tried = dict.fromkeys(f"tried:{lane}" for lane in sorted(lanes))
         yield from self._pages.of(of_state("ready"), oldest_first=True, sets=tried)
-        yield from self.ids("waiting", None, None)
+        if waiting:
+            yield from self.ids("waiting", None, None)
 
     def of_kinds(self, ids: Sequence[str], kinds: frozenset[str], *, sent: bool = False) -> list[str]:
         """Those of some intents that are of one of these kinds.

@@ -52,6 +52,14 @@ class Committing:
         [self.held] = self.relay.journal().take(WORKER, 1, 60).items
         self._settle("posted", "ready", {})
 
+    def held_back(self) -> None:
+        """The same, while another one stands before it in its order."""
+        journal, id_ = self.relay.journal(), self.relay.get("part-1").id
+        order = journal.client.hget(journal.key(f"intent:{id_}"), "orders")
+        journal.client.zadd(journal.key(f"order:{order}"), {"another": -1})
+        self.back()
+        assert self.relay.get("part-1").state == "waiting"
+
     def again(self) -> None:
         """In hands, to be sent again."""
         self.take()
@@ -93,8 +101,10 @@ STORIES: list[tuple[list[str], list[str]]] = [
     (["sent"], []),
     (["sent", "back"], []),
     (["sent", "back", "again"], []),
+    (["sent", "held_back"], []),
     (["sent", "doubted"], []),
     (["sent"], ["back"]),
+    (["sent"], ["held_back"]),
     (["sent"], ["found"]),
     (["sent"], ["doubted"]),
     (["sent", "back"], ["again"]),

@@ -116,7 +116,7 @@ class Holding:
         found = [(id_, 0.0) for id_, one in self._pasts.items() if one.state == state]
         yield from [found] if found else []
 
-    def perhaps_sent(self):
+    def perhaps_sent(self, **_: object):
         return iter(())
 
     def of_kinds(self, ids, _kinds, **_: object):
