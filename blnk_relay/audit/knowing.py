@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections import deque
+from collections.abc import Callable, Iterable, Sequence
 
 from blnk_relay.families.standing import made_since
 from blnk_relay.intents.evidence import Known, Past
@@ -17,6 +18,9 @@ MOST_KNOWN = 500_000
 
 #: What an evidence is asked of: all intents whose kinds have one.
 SHARED = frozenset(name for name, kind in KINDS.items() if kind.evidence is not None and kind.evidence.shared)
+
+#: How far the clock of a journal may go back, in milliseconds: what ends then stands before what ended earlier.
+_STEP_MS = 300_000
 
 #: States of intents that may be writing at this moment, and of letters.
 _OPEN: tuple[StateName, ...] = ("sending", "posted")
@@ -35,6 +39,8 @@ class Knowing:
         self._journal = journal
         self._stay = stay
         self._since_ms: dict[StateName, int] = {}
+        #: Those that ended within a step of that and were read, by their states.
+        self._ended: dict[StateName, Iterable[tuple[str, float]]] = {}
         #: Those that wait for the ledger's outcome and were read: what they wrote to is known from before they were
         #: sent, so there is nothing new in them until they end. There may be very many.
         self._posted: set[str] = set()
@@ -92,12 +98,19 @@ class Knowing:
 
     def _read_over(self) -> None:
         for state in ("done", *_LETTERS):
-            since_ms = self._since_ms.get(state, 0)
-            for page in self._journal.ids(state, moment(since_ms), None):
+            last_ms = self._since_ms.get(state, 0)
+            before = dict(self._ended.get(state, ()))
+            ended: deque[tuple[str, float]] = deque()
+            for page in self._journal.ids(state, moment(max(0, last_ms - _STEP_MS)), None):
                 if not self.known.complete:
                     return
-                self._take(page)
-                self._since_ms[state] = int(page[-1][1])
+                self._take([(id_, at_ms) for id_, at_ms in page if before.get(id_) != at_ms])
+                last_ms = max(last_ms, int(page[-1][1]))
+                ended.extend(page)
+                while ended and ended[0][1] < last_ms - _STEP_MS:
+                    ended.popleft()
+                self._since_ms[state] = last_ms
+            self._ended[state] = ended
 
     def is_nobodys(self, row: Row, parent: str) -> bool:
         """Whether no intent can have made a row below another."""

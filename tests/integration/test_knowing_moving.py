@@ -16,7 +16,7 @@ from blnk_relay import Operator, Relay, Settings, commit_hold
 from blnk_relay.audit.knowing import Knowing
 from blnk_relay.journal.audited import Audited
 from blnk_relay.journal.entries import Claimed, Settlement
-from tests.support.journal import WORKER
+from tests.support.journal import LANE, WORKER, enqueue, finish, kill
 from tests.support.moving import carrying
 
 #: A hold's row, and the commit that the ledger shows below it.
@@ -41,6 +41,10 @@ class Committing:
 
     def take(self) -> None:
         [self.held] = self.relay.journal().claim(self.relay.get("part-1").lane, WORKER, 1).items
+
+    def give_back(self) -> None:
+        """It was not sent."""
+        self._settle("sending", "ready", {})
 
     def sent(self) -> None:
         """It is sent, and was made; whether it was, nobody has seen yet."""
@@ -143,3 +147,25 @@ def test_what_an_intent_of_ours_has_made_is_never_nobodys(settings, monkeypatch,
             missed += [moments] if accused(knowing) else []
     assert not befalls or 3 < trips < MOST_TRIPS
     assert not missed, f"{len(missed)} of {trips}"
+
+
+@pytest.mark.parametrize("befalls", ["found", "doubted"])
+def test_what_ended_before_the_last_that_was_read_by_a_clock_that_went_back_is_known(settings, befalls):
+    with committing(settings) as it:
+        journal = it.relay.journal()
+        it.take()
+        enqueue(it.relay, "paid", "died")
+        paid, died = journal.claim(LANE, WORKER, 2).items
+        finish(journal, paid)
+        kill(journal, died)
+        it.give_back()
+        for state in ("done", "dead"):
+            # As by a clock that was a minute ahead.
+            for id_ in journal.client.zrange(journal.key(state), 0, -1):
+                journal.client.zincrby(journal.key(state), 60_000, id_)
+        knowing = Knowing(Audited(journal))
+        knowing.prepare(86_400_000)
+        it.sent()
+        getattr(it, befalls)()
+        knowing.refresh()
+        assert not accused(knowing)
