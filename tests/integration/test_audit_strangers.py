@@ -19,7 +19,7 @@ import requests
 from blnk_relay import Leg, Relay, Write, bulk_transactions, commit_hold, refund, split_transaction
 from blnk_relay.audit import Place, Report
 from blnk_relay.journal.audited import Audited
-from blnk_relay.journal.entries import Settlement
+from blnk_relay.journal.settlement import Settlement
 from blnk_relay.journal.status import moment
 from blnk_relay.sandbox import Sandbox
 from blnk_relay.sandbox.books.rows import Row

@@ -15,7 +15,8 @@ import pytest
 from blnk_relay import Operator, Relay, Settings, commit_hold
 from blnk_relay.audit.knowing import Knowing
 from blnk_relay.journal.audited import Audited
-from blnk_relay.journal.entries import Claimed, Settlement
+from blnk_relay.journal.claimed import Claimed
+from blnk_relay.journal.settlement import Settlement
 from tests.support.journal import LANE, WORKER, enqueue, finish, kill
 from tests.support.moving import carrying
 
