@@ -86,6 +86,7 @@ def decide(entry: Entry, progress: Progress, found: Found, policy: Policy) -> De
         return Look(0.0, progress.refuse)
     window = _window(entry, progress)
     seen = horizons.watch(progress, policy)
+    began = _began(progress, seen)
     signs, parts, batch = list(signs_of(entry, progress)), {}, memo.get("batch", "")
     # Of an earlier window of the same pass.
     contrast: str | None = memo.get("such")
@@ -103,12 +104,12 @@ def decide(entry: Entry, progress: Progress, found: Found, policy: Policy) -> De
     letters = "".join(signs)
     if window and any(sign in _OPEN + _OTHER for sign in signs[window[-1] + 1 :]):
         such = {"such": contrast} if contrast else {}
-        kept = {"marks": letters, "batch": batch, "at": window[-1] + 1, **such, **seen.memo}
+        kept = {"marks": letters, "batch": batch, "at": window[-1] + 1, "began": began, **such, **seen.memo}
         return Look(0.0, progress.refuse, Note(kept, parts))
     decision: Send | Done | Dead | Look | Renew | None
     decision, fates = _together(entry, progress, found, policy, letters)
     if decision is None and letters.strip(_APPLIED + _HELD):
-        decision = _weigh(entry, progress, policy, letters)
+        decision = _weigh(entry, horizons.back_at(progress, *began), policy, letters)
     elif decision is None:
         decision = Done("held" if entry.payload.get("inflight") else "applied", batch)
     ended = decision.otherwise if isinstance(decision, Renew) else decision
@@ -121,6 +122,15 @@ def decide(entry: Entry, progress: Progress, found: Found, policy: Policy) -> De
     if isinstance(decision, Dead) and decision.code == "REFERENCE_CONFLICT" and contrast:
         decision = replace(decision, message=capped(f"{decision.message} Such as {contrast}."))
     return replace(decision, note=Note(noted, parts))
+
+
+def _began(progress: Progress, seen: horizons.Watch) -> tuple[int, int]:
+    """When the pass began that this look is part of, and milliseconds that the ledger was seen by then."""
+    if not progress.memo.get("at"):
+        return progress.now_ms, round(seen.seconds * 1000)
+    # Where a worker of before did not note it, nobody knows: no silence is taken for over, and another pass will tell.
+    at_ms, seen_ms = progress.memo.get("began") or (progress.last_sent_ms, 0)
+    return at_ms, seen_ms
 
 
 def _sign(payload: Mapping[str, Any], item: Mapping[str, Any], found: Found) -> tuple[str, Row | None]:

@@ -9,7 +9,7 @@ have come back. What is counted is the time between looks that came to an answer
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from blnk_relay.intents.decision import Look, Note
@@ -53,7 +53,6 @@ def watch(progress: Progress, policy: Policy, from_ms: int = 0) -> Watch:
         >>> first = Progress(now_ms=100_000, since_ms=0, deadline_ms=0, sent=True, last_sent_ms=90_000)
         >>> watch(first, numbers)
         Watch(seconds=0.0, memo={'watched': [100000, 0]})
-        >>> from dataclasses import replace
         >>> watch(replace(first, now_ms=130_000, memo=watch(first, numbers).memo), numbers).seconds
         30.0
         >>> watch(replace(first, now_ms=9_000_000, memo=watch(first, numbers).memo), numbers).seconds
@@ -69,6 +68,30 @@ def watch(progress: Progress, policy: Policy, from_ms: int = 0) -> Watch:
     else:
         seen_ms += min(max(0, progress.now_ms - at_ms), int(_MOST_PAUSES * policy.confirm_max_s * 1000))
     return Watch(seen_ms / 1000, {_KEY: [progress.now_ms, seen_ms]} if progress.sent else {})
+
+
+def back_at(progress: Progress, at_ms: int, seen_ms: int) -> Progress:
+    """An intent as it was at an earlier look, for what is judged by what that look has read.
+
+    Args:
+        progress: The intent so far.
+        at_ms: When that look was.
+        seen_ms: For how many milliseconds the ledger had been seen without the outcome then.
+
+    Example:
+        >>> from blnk_relay.intents.retry import Backoff
+        >>> numbers = Policy(Backoff(1, 9), True, 0.3, 60.0, 30.0, 900.0, 18_000.0, 60.0, 25)
+        >>> now = Progress(now_ms=500_000, since_ms=0, deadline_ms=0, sent=True, last_sent_ms=90_000)
+        >>> then = back_at(now, 130_000, 30_000)
+        >>> then.quiet_for_s, watch(then, numbers).seconds
+        (40.0, 30.0)
+        >>> watch(back_at(now, 80_000, 30_000), numbers).seconds
+        0.0
+    """
+    if at_ms < max(progress.last_sent_ms, progress.solid_ms, progress.since_ms):
+        # The silence has begun anew since.
+        seen_ms = 0
+    return replace(progress, now_ms=min(at_ms, progress.now_ms), memo={**progress.memo, _KEY: [at_ms, seen_ms]})
 
 
 def look_on(progress: Progress, policy: Policy, from_ms: int = 0) -> Look:

@@ -6,7 +6,21 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from casebook import ALICE, BANK, SOMEBODY, Showing, balance, entry_of, payment, progress, row, sent, settled_by, txn
+from casebook import (
+    ALICE,
+    BANK,
+    NOW_MS,
+    SOMEBODY,
+    Showing,
+    balance,
+    entry_of,
+    payment,
+    progress,
+    row,
+    sent,
+    settled_by,
+    txn,
+)
 from kindbook import HORIZON_S, QUIET_S, SEEN_S
 
 from blnk_relay import bulk_transactions
@@ -176,7 +190,8 @@ def test_a_look_notes_what_it_saw_and_goes_on_behind_its_window(refuse):
     now = looked(31, refuse=refuse)
     first = decided(intent, now, *shown("APPLIED", 3), *shown("REJECTED", 5), queued(6))
     marks = "...a.rq" + "." * (count - 7)
-    memo = {"marks": marks, "batch": BATCH, "at": WINDOW, "watched": now.memo["watched"]}
+    began = (NOW_MS, 31_000)
+    memo = {"marks": marks, "batch": BATCH, "at": WINDOW, "began": began, "watched": now.memo["watched"]}
     assert isinstance(first, Look)
     assert (first.in_s, first.refuse) == (0.0, refuse)
     assert first.note.memo == memo
@@ -191,11 +206,33 @@ def test_a_pass_ends_behind_its_last_open_item_and_the_next_begins_at_the_first(
     send = decided(intent, known)
     assert isinstance(send, Send)
     assert asked_again(intent, send) == ["fee-0", f"fee-{WINDOW}"]
-    behind = looked(31, memo={"marks": marks + ".", "batch": BATCH, "at": WINDOW})
+    behind = looked(31, memo={"marks": marks + ".", "batch": BATCH, "at": WINDOW, "began": [NOW_MS - 500, 30_500]})
     ledger = Showing()
     assert isinstance(settled_by(intent, behind, ledger), Send)
     assert [one.value for one in ledger.asked if not one.value.endswith("_q")] == [f"fee-{WINDOW}", f"fee-{WINDOW + 1}"]
     assert "at" not in settled_by(intent, behind, ledger).note.memo
+
+
+@pytest.mark.parametrize(
+    ("skip_queue", "ago_s", "began_s"),
+    [(True, QUIET_S + 31, 32), (False, HORIZON_S + 31, 32), (False, HORIZON_S + 31, None)],
+    ids=["at once", "queued", "by a worker of before"],
+)
+def test_what_a_pass_did_not_see_is_judged_by_when_the_pass_began(skip_queue, ago_s, began_s):
+    """A pass is interrupted where reads fail or are shut: what comes about meanwhile is there, and no letter."""
+    intent, marks = fees(WINDOW + 1, skip_queue=skip_queue), "." * (WINDOW + 1)
+    rest = at_once("APPLIED", WINDOW) if skip_queue else shown("APPLIED", WINDOW)
+
+    def behind(began_s: float | None) -> Decision:
+        began = {} if began_s is None else {"began": [NOW_MS - int(began_s * 1000), int((ago_s - began_s) * 1000)]}
+        memo = {"marks": marks, "batch": BATCH, "at": WINDOW, **began}
+        return decided(intent, looked(ago_s, refuse=True, code="TOO_LARGE", memo=memo), *rest)
+
+    again = behind(None if began_s is None else began_s + 1)
+    assert isinstance(again, Look)
+    assert "at" not in again.note.memo, "all of it is read once more"
+    # Nothing could come any more when that began.
+    assert ended(behind(30)) == "partial ITEMS_MISSING"
 
 
 @pytest.mark.parametrize("behind", [".", "q", "x"])
