@@ -321,7 +321,9 @@ class Delivery:
     def _attempt(self, claimed: Claimed, read_s: float = 0.0) -> None:
         """Send one request, unless too little is left of the lease to see it through (decision 47)."""
         runtime, entry, progress = self._runtime, claimed.entry, claimed.progress
-        if runtime.stopping.is_set():
+        if runtime.stopping.is_set() or now_ms(claimed) >= progress.deadline_ms:
+            # It was in time as it was claimed. Where it took until now to read for it, or for others before it, whoever
+            # claims it next decides what becomes of it.
             self._results.put(unsent(claimed))
             return
         if self._shut:

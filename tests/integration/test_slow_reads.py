@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -133,6 +134,25 @@ def test_refunds_go_out_though_each_is_read_for_again_and_again(make_stage) -> N
         assert ends(relay, refunds) == {"refunded": 60}
         assert counted(relay, "given_back") == 0
         assert_exactly_once(relay, [*paid, *refunds], stage.sandbox)
+
+
+def test_what_is_read_for_until_its_deadline_has_passed_is_not_sent(make_stage) -> None:
+    """It was in time as it was claimed, and no longer when all was read that it needs."""
+    stage: Stage = make_stage(settings={**PACE, "confirm_route": "core"})
+    with Relay(stage.settings) as relay:
+        stage.start_worker()
+        paid = relay.enqueue_many([Write(intent=payment(f"paid-{at}")) for at in range(2)])
+        wait_for_all(relay, paid, 30)
+        stage.sandbox.set_faults(SlowReads(0.6))
+        receipts = relay.enqueue_many(
+            [
+                Write(intent=refund("paid-0"), deadline=timedelta(seconds=1)),
+                Write(intent=refund("paid-1"), deadline=timedelta(seconds=60)),
+            ]
+        )
+        wait_for_all(relay, receipts, 30)
+        assert ends(relay, receipts) == {"refused EXPIRED": 1, "refunded": 1}
+        assert_exactly_once(relay, [*paid, receipts[1]], stage.sandbox)
 
 
 @pytest.mark.parametrize("fault", ["500_no_effect", "403"])
