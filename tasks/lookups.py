@@ -286,9 +286,9 @@ def _as_read(runtime: Runtime, decided: Decided, since_s: float) -> Decided:
     kind = KINDS[claimed.entry.kind]
     if not isinstance(decision, Dead) or not kind.names or decision.code != kind.absent:
         return decided
-    # From the beginning of the reading on it was open, or is done since.
-    within_s = runtime.policy.read_lag_s + steady_s() - since_s
-    if any(runtime.journal.is_fresh(name, within_s) for name in kind.names(claimed.entry.payload)):
+    # From the beginning of the reading on it was open, or is done since; to ask for many takes a while as well.
+    lag_s = runtime.policy.read_lag_s
+    if any(runtime.journal.is_fresh(name, lag_s + steady_s() - since_s) for name in kind.names(claimed.entry.payload)):
         return Decided(claimed, Again(runtime.policy.confirm_max_s, counted=False))
     return decided
 
