@@ -19,7 +19,7 @@ from blnk_relay.log import CUT_OFF, JOB_FAILED, JOURNAL_AWAY, OTHER_LEDGER, OTHE
 from blnk_relay.settings import CONFIRM_LANE
 from tasks.confirm import confirm
 from tasks.deliver import deliver
-from tasks.runtime import Runtime, known, longest_end_s, runtime, stop, tally
+from tasks.runtime import Runtime, end, known, longest_end_s, runtime, tally
 
 _log = logging.getLogger(__name__)
 
@@ -108,7 +108,10 @@ def wake(target: Any, lane: Any) -> None:
 
 
 def see_through() -> None:
-    """The end of a process: nothing new is claimed, and what is begun is waited for, as long as it may take."""
-    stop()
+    """The end of a process: it claims nothing new, and waits for what it has begun, as long as that may take.
+
+    Others of the same worker go on: one that was killed, or that a pool replaces, gets a successor.
+    """
+    end()
     if not loops().join(longest_end_s()):
         tell(_log, CUT_OFF)

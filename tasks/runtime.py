@@ -69,10 +69,15 @@ class Stopping:
 
     def __init__(self) -> None:
         self._flag = mmap.mmap(-1, 1)
+        self._ends = False
 
     def is_set(self) -> bool:
-        """Whether it is to claim nothing more, because it is to be quiet or to stop."""
-        return self._flag[0] != 0
+        """Whether this process is to claim nothing more: it ends, or the worker is to be quiet or to stop."""
+        return self._ends or self._flag[0] != 0
+
+    def end(self) -> None:
+        """This process ends, of its own or of somebody's accord; that is no reason for others to stop."""
+        self._ends = True
 
     def set(self) -> None:
         """It is to stop, from now on."""
@@ -90,6 +95,7 @@ class Stopping:
     def clear(self) -> None:
         """It is not: a new beginning."""
         self._flag[0] = 0
+        self._ends = False
 
     def wait(self, timeout_s: float) -> bool:
         """Wait for so long, or until it is. Returns whether it is."""
@@ -321,6 +327,11 @@ def runtime(target: str) -> Runtime:
 def stop() -> None:
     """Have all loops of this worker, those of its pool's processes too, claim nothing new and finish what is begun."""
     _stopping.set()
+
+
+def end() -> None:
+    """Have the loops of this process claim nothing new and finish what is begun; other processes go on."""
+    _stopping.end()
 
 
 def hush() -> None:

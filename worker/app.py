@@ -184,7 +184,8 @@ class Farewell(bootsteps.StartStopStep):
         """There is nothing to begin."""
 
     def stop(self, _parent: Any) -> None:
-        """Wait."""
+        """Wait; the processes of its pool, which end after it, claim nothing more meanwhile."""
+        stop()
         see_through()
 
 

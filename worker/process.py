@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import logging
 import os
 import signal
@@ -37,12 +38,13 @@ class Worker(CeleryWorker):
     """Celery's worker; remembers why it ends.
 
     Attributes:
-        told: It was told to stop.
-        again: It was told to begin anew.
+        told: It was told to stop, or to begin anew.
+        again: It was told to begin anew, and nothing else.
     """
 
     told = False
     again = False
+    _at_terminal = False
 
     def install_platform_tweaks(self, worker: Any) -> None:
         """Take SIGHUP as daemons do: finish what is in hand, and begin anew with the settings of the day.
@@ -50,12 +52,30 @@ class Worker(CeleryWorker):
         Celery's own way runs the new program while the old one is being taken apart, and under prefork nobody is left.
         """
         super().install_platform_tweaks(worker)
+        # Looked at now: of a terminal that is gone nobody can say any more that it was one.
+        self._at_terminal = any(map(os.isatty, range(3)))
         signal.signal(signal.SIGHUP, self._begin_anew)
+        # See begin_anew.
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGHUP])
+
+    def leave(self, *, anew: bool = False) -> None:
+        """Note that it was told to stop, or to begin anew; whoever was told to stop, before or after, only stops."""
+        self.again = anew and (self.again or not self.told)
+        self.told = True
 
     def _begin_anew(self, *_: Any) -> None:
         # At a terminal it means that the terminal is gone.
-        self.again, self.told = not sys.stdout.isatty(), True
+        self.leave(anew=not self._at_terminal)
         end_with(0)
+
+
+def begin_anew() -> None:
+    """Run the same program in the same process, so that whoever watches over it sees no end."""
+    # It would end by a second one before it knows what that means; so that one waits until it does.
+    signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGHUP])
+    # What has a folder or something to tell gives it back at the end of a program, of which there is none here.
+    atexit._run_exitfuncs()  # noqa: SLF001 - there is no other way to have them run
+    os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])  # noqa: S606 - our own command line
 
 
 def fill_standard_files() -> None:
@@ -131,7 +151,7 @@ def run_worker(settings: Settings, *, lanes: tuple[str, ...] = (), pool: str = "
     worker = Worker(app=app, **options)
 
     def told(**_: Any) -> None:
-        worker.told = True
+        worker.leave()
 
     signals.worker_shutting_down.connect(told)
     lanes_told, targets_told = ", ".join(served), ", ".join(settings.ledgers)
@@ -139,9 +159,11 @@ def run_worker(settings: Settings, *, lanes: tuple[str, ...] = (), pool: str = "
     worker.start()
     tell(_log, STOP, exit=0 if worker.told else FAILED)
     logs.flush()
+    # From here on nothing is in hand, and nobody would look any more at what a handler noted.
+    for sort in (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT):
+        signal.signal(sort, signal.SIG_DFL)
     if worker.again:
-        # The same program in the same process, so that whoever watches over it sees no end.
-        os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])  # noqa: S606 - our own command line
+        begin_anew()
     return 0 if worker.told else FAILED
 
 

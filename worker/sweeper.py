@@ -110,8 +110,9 @@ class Sweeper(bootsteps.StartStopStep):
         self._begin("bellwatch", self._watch)
 
     def _leave(self) -> None:
-        # Its exit code is that of one that was told.
-        self._parent.told = True
+        # Its exit code is that of one that was told. Celery's own, started by hand, has a code of its own.
+        if (leave := getattr(self._parent, "leave", None)) is not None:
+            leave()
 
     def _begin(self, name: str, run: Any) -> None:
         thread = threading.Thread(target=run, name=name, daemon=True)
