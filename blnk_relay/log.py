@@ -128,7 +128,7 @@ STOP = Event(
     "stop",
     _INFO,
     "worker ends with exit code {exit}",
-    "It has finished what it held; codes but 0 are bad.",
+    "With 0 it has finished what it held; other codes are bad.",
 )
 AT_RISK = Event("at_risk", _WARNING, "{why}", "Settings or a server may break a promise.")
 BROKER_AWAY = Event(

@@ -12,6 +12,7 @@ from typing import Any
 
 from celery import signals
 from celery.apps.worker import Worker as CeleryWorker
+from celery.exceptions import WorkerTerminate
 
 from blnk_relay._version import __version__
 from blnk_relay.errors import JournalUnavailable, OtherLedger
@@ -24,6 +25,9 @@ from worker.app import make_app, worker_options
 from worker.watch import FAILED, end_with
 
 _log = logging.getLogger(__name__)
+
+#: The exit code of a worker that was told to stop at once (SIGQUIT), and did not wait for what it had in hand.
+CUT = 128 + signal.SIGQUIT
 
 #: What a worker says whose settings leave the durability open.
 UNCHOSEN = (
@@ -40,10 +44,12 @@ class Worker(CeleryWorker):
     Attributes:
         told: It was told to stop, or to begin anew.
         again: It was told to begin anew, and nothing else.
+        cut: It was told to stop at once, and did not wait for what it had in hand.
     """
 
     told = False
     again = False
+    cut = False
     _at_terminal = False
 
     def install_platform_tweaks(self, worker: Any) -> None:
@@ -57,6 +63,24 @@ class Worker(CeleryWorker):
         signal.signal(signal.SIGHUP, self._begin_anew)
         # See begin_anew.
         signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGHUP])
+
+    @property
+    def code(self) -> int:
+        """The exit code: 0 only where it was told to stop and has finished what it held."""
+        return FAILED if not self.told else CUT if self.cut else 0
+
+    def start(self) -> None:
+        """Run until it is told to stop; remembers where that was so urgent that nothing was waited for."""
+        try:
+            super().start()
+        except WorkerTerminate:
+            # By a signal more, while it already stopped at once.
+            self.cut = True
+
+    def terminate(self, in_sighandler: bool = False) -> None:
+        """Celery's cold shutdown, by SIGQUIT."""
+        self.cut = True
+        super().terminate(in_sighandler)
 
     def leave(self, *, anew: bool = False) -> None:
         """Note that it was told to stop, or to begin anew; whoever was told to stop, before or after, only stops."""
@@ -123,7 +147,8 @@ def run_worker(settings: Settings, *, lanes: tuple[str, ...] = (), pool: str = "
         concurrency: Processes of the prefork pool; 0 for one a lane and one for the read-back.
 
     Returns:
-        The exit code: 0 when it was told to stop, FAILED when it could not go on and should be started again.
+        The exit code: 0 when it was told to stop, CUT when it was to do so at once, FAILED when it could not go on and
+        should be started again.
 
     Raises:
         InvalidSettings: Something is missing or contradicts.
@@ -157,14 +182,14 @@ def run_worker(settings: Settings, *, lanes: tuple[str, ...] = (), pool: str = "
     lanes_told, targets_told = ", ".join(served), ", ".join(settings.ledgers)
     tell(_log, START, version=__version__, lanes=lanes_told, targets=targets_told, pool=pool)
     worker.start()
-    tell(_log, STOP, exit=0 if worker.told else FAILED)
+    tell(_log, STOP, exit=worker.code)
     logs.flush()
     # From here on nothing is in hand, and nobody would look any more at what a handler noted.
     for sort in (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT):
         signal.signal(sort, signal.SIG_DFL)
-    if worker.again:
+    if worker.again and not worker.cut:
         begin_anew()
-    return 0 if worker.told else FAILED
+    return worker.code
 
 
 if __name__ == "__main__":

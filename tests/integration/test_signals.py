@@ -20,8 +20,9 @@ from tests.support.counting import assert_exactly_once, wait_for_all
 from tests.support.payments import payment
 from tests.support.stages import insist, lasting_stage, leased_ids, slow, wait_for_leases
 from tests.support.waiting import wait_until
+from worker.cli import exits
 from worker.demo.stage import STOP_S, Stage, _clean_environment, as_environment
-from worker.process import Worker
+from worker.process import CUT, Worker
 
 PATIENCE_S = 30.0
 
@@ -146,6 +147,33 @@ def test_a_worker_that_is_told_to_begin_anew_while_it_does_lives_and_leaves_no_f
     assert worker.wait(STOP_S) == 0
     stage.workers.remove(worker)
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("pool", ["threads", pytest.param("prefork", marks=pytest.mark.long)])
+@pytest.mark.parametrize("times", [1, 6])
+def test_a_worker_that_is_told_to_stop_at_once_does_not_say_that_it_finished(stage, relay, pool, times):
+    stage.sandbox.set_faults(slow(0.8))
+    command = [sys.executable, "-m", "worker.cli", "worker", "--pool", pool]
+    environment = {**_clean_environment(), **as_environment(stage.settings)}
+    with stage.log.open("ab") as log:
+        worker = subprocess.Popen(command, env=environment, stdout=log, stderr=log, start_new_session=True)
+    stage.workers.append(worker)
+    wait_until(lambda: programs(relay), PATIENCE_S, "a sign of life")
+    receipts = pay(relay, "held")
+    wait_until(lambda: stage.sandbox.books().rows, PATIENCE_S, "a request that is under way")
+    for _ in range(times):
+        worker.send_signal(signal.SIGQUIT)
+        with suppress(subprocess.TimeoutExpired):
+            worker.wait(0.1)
+    assert worker.wait(STOP_S) == CUT == exits.CUT == 131
+    stage.workers.remove(worker)
+    log = stage.log.read_text()
+    assert "worker ends with exit code 131" in log
+    assert "Traceback" not in log
+    stage.sandbox.set_faults(slow(0.0))
+    stage.start_worker()
+    wait_for_all(relay, receipts, PATIENCE_S)
+    assert_exactly_once(relay, receipts, stage.sandbox)
 
 
 # -- terminals ---------------------------------------------------------------------------------------------------------
