@@ -37,8 +37,8 @@ MEANINGS: Mapping[int, str] = MappingProxyType(
         FAILED: "a worker could not go on, and should be started again; its log says why",
         UNWRITTEN: "the answer could not be written; what was asked for may have been done all the same",
         INTERRUPTED: "interrupted, or the question was answered with no",
-        CUT: "a worker was told to stop at once (SIGQUIT) and waited for nothing, as with a kill: what it had in hand is "
-        "looked up",
+        CUT: "a worker was told to stop at once (SIGQUIT) and waited for nothing, as with a kill: what it had in hand "
+        "is looked up",
         UNHEARD: "whoever read the answer went away before its end (a pipe that was closed, as `head` does); what was "
         "asked for may have been done all the same",
     }
