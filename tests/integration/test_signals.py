@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import pty
 import signal
@@ -16,11 +17,13 @@ from typing import Any
 import pytest
 
 from blnk_relay import Relay, Write
+from tests.support.cli import line
 from tests.support.counting import assert_exactly_once, wait_for_all
 from tests.support.payments import payment
 from tests.support.stages import insist, lasting_stage, leased_ids, slow, wait_for_leases
 from tests.support.waiting import wait_until
 from worker.cli import exits
+from worker.cli.interrupt import Stop
 from worker.demo.stage import STOP_S, Stage, _clean_environment, as_environment
 from worker.process import CUT, Worker
 
@@ -220,3 +223,43 @@ def test_a_worker_ends_with_its_terminal(stage, relay, pool, into_a_file):
     stage.start_worker()
     wait_for_all(relay, receipts, PATIENCE_S)
     assert_exactly_once(relay, receipts, stage.sandbox)
+
+
+# -- commands on many things -------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("sort", [signal.SIGTERM, signal.SIGHUP])
+def test_a_command_that_is_told_to_end_says_what_it_has_done_as_with_ctrl_c(stage, relay, tmp_path, sort):
+    number = 8000
+    lines = tmp_path / "lines.jsonl"
+    lines.write_text("".join(json.dumps(line(f"told-{at}")) + "\n" for at in range(number)))
+    journal = relay.journal()
+
+    def there() -> Any:
+        return journal.client.zcard(journal.key("ready:transactions"))
+
+    command = [sys.executable, "-m", "worker.cli", "enqueue", str(lines), "--json"]
+    environment = {**_clean_environment(), **as_environment(stage.settings)}
+    with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, start_new_session=True) as enqueuing:
+        wait_until(there, PATIENCE_S, "the first to be recorded", poll_s=0.005)
+        enqueuing.send_signal(sort)
+        told, _ = enqueuing.communicate(timeout=STOP_S)
+    counted = json.loads(told)
+    assert enqueuing.returncode == exits.INTERRUPTED
+    assert counted["created"] + counted["left"] == number
+    assert 0 < counted["created"] < number
+    assert there() == counted["created"]
+
+
+def test_what_is_ignored_stays_ignored_and_all_is_as_before_afterwards():
+    former = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        before = [signal.getsignal(sort) for sort in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)]
+        with Stop() as stop:
+            assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN, "somebody wants it to outlive its terminal"
+            os.kill(os.getpid(), signal.SIGTERM)
+            wait_until(lambda: stop.asked, 5)
+            assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL, "a second one ends it at once"
+        assert [signal.getsignal(sort) for sort in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)] == before
+    finally:
+        signal.signal(signal.SIGHUP, former)
