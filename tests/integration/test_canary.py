@@ -43,7 +43,7 @@ from tests.support.waiting import wait_until
 from worker.console.doors import DOORS
 from worker.console.screens.chores import CHORES
 from worker.console.settings import ConsoleSettings
-from worker.demo.stage import _clean_environment, as_environment
+from worker.demo.stage import Stage, _clean_environment, as_environment
 
 #: Far above what any needs: a minute or two, and more where each worker is killed at once.
 WAIT_S = 420.0
@@ -612,8 +612,7 @@ def play_all(
             assert job in shown
             pages = console_of(play, job)
             said |= said_by_ledger(play, secrets)
-            wait_until(lambda: not any(relay.journal(path).history_lag().uncopied for path in paths), 60, "history")
-            stage.stop_workers()
+            _finish(stage, relay, paths)
         assert {login.client for login in logins if login.client} <= ledger.asked
     _check_control(carried, writes)
     log = stage.log.read_bytes()
@@ -637,6 +636,13 @@ def play_all(
         assert found_in(secrets - allowed, data) == set(), (name, around(secrets - allowed, data))
     assert found_in(names, kept), "history keeps what it is asked for"
     _check_log(log, paths, forms)
+
+
+def _finish(stage: Stage, relay: Relay, paths: tuple[str, ...]) -> None:
+    """Stop once all is copied and told: what was shut opens by a later attempt than the one that was carried."""
+    wait_until(lambda: not any(relay.journal(path).history_lag().uncopied for path in paths), 60, "history")
+    wait_until(lambda: _untold(stage.log.read_bytes(), paths) <= {"stop"}, 60, "what the log has to tell")
+    stage.stop_workers()
 
 
 def around(marks: set[str], data: bytes) -> list[str]:
@@ -671,19 +677,24 @@ def _check_control(carried: Mapping[str, set[str]], writes: list[Marked]) -> Non
     assert len({each.specimen for each in writes if each.texts}) >= len(kinds) / 2
 
 
-def _check_log(log: bytes, paths: tuple[str, ...], forms: tuple[str, ...]) -> None:
-    """What the log has to tell, and what it must not: bugs."""
+def _tells(log: bytes, event: str) -> bool:
+    return f" {event}: ".encode() in log or json.dumps({"event": event})[1:-1].encode() in log
 
-    def tells(event: str) -> bool:
-        return f" {event}: ".encode() in log or json.dumps({"event": event})[1:-1].encode() in log
 
+def _untold(log: bytes, paths: tuple[str, ...]) -> set[str]:
+    """Events that the log has to tell, and does not."""
     wanted = {"start", "stop", "settled"}.union(*(PATHS[path].tells for path in paths))
     if any(PATHS[path].sent for path in paths):
         wanted |= {"attempt", "dead_letter"}
-    assert {event for event in wanted if not tells(event)} == set()
+    return {event for event in wanted if not _tells(log, event)}
+
+
+def _check_log(log: bytes, paths: tuple[str, ...], forms: tuple[str, ...]) -> None:
+    """What the log has to tell, and what it must not: bugs."""
+    assert _untold(log, paths) == set()
     starts = {"human": b" start: ", "json": b'"event": "start"'}
     assert all(starts[form] in log for form in forms)
-    assert [event for event in ("job_failed", "thread_failed") if tells(event)] == []
+    assert [event for event in ("job_failed", "thread_failed") if _tells(log, event)] == []
     assert b"Traceback" not in log
 
 
