@@ -149,6 +149,7 @@ class _Stopping(Stopping):
     """Without the pieces in which the real one waits."""
 
     def __init__(self) -> None:
+        super().__init__()
         self._flag = bytearray(1)  # type: ignore[assignment]
 
     def wait(self, timeout_s: float) -> bool:
