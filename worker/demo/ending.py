@@ -9,6 +9,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
+#: Between two tries to be heard, in seconds: an exception that is raised while something is given back is swallowed.
+_AGAIN_S = 0.5
+
 
 @contextmanager
 def unwound() -> Iterator[None]:
@@ -24,17 +27,33 @@ def unwound() -> Iterator[None]:
         yield
         return
     asked = [sort for sort in (signal.SIGTERM, signal.SIGHUP) if signal.getsignal(sort) is signal.SIG_DFL]
+    told: list[SystemExit] = []
 
     def end(number: int, _frame: FrameType | None) -> None:
-        # Once: whoever closes a terminal sends several, and what ends meanwhile should not be interrupted.
-        for sort in asked:
-            signal.signal(sort, signal.SIG_IGN)
-        sys.exit(128 + number)
+        if not told:
+            told.append(SystemExit(128 + number))
+            # Whoever closes a terminal sends several, and what ends meanwhile should not be interrupted.
+            for sort in asked:
+                signal.signal(sort, signal.SIG_IGN)
+            signal.setitimer(signal.ITIMER_REAL, _AGAIN_S, _AGAIN_S)
+        if not _is_handled(told[0]):
+            raise told[0]
 
     for sort in asked:
         signal.signal(sort, end)
+    former = signal.signal(signal.SIGALRM, end)
     try:
         yield
     finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, former)
         for sort in asked:
             signal.signal(sort, signal.SIG_DFL)
+
+
+def _is_handled(error: BaseException) -> bool:
+    """Whether the program already ends by it, and gives back what it has."""
+    handled = sys.exception()
+    while handled is not None and handled is not error:
+        handled = handled.__context__
+    return handled is error
