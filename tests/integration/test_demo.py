@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 import time
@@ -11,7 +12,7 @@ from signal import SIGHUP, SIGINT, SIGTERM
 
 import pytest
 
-from blnk_relay import Relay
+from blnk_relay import InvalidSettings, Relay
 from blnk_relay.journal.operator import Operator
 from blnk_relay.sandbox import DEFAULT_KINDS, Faults
 from tests.support.cli import process
@@ -59,6 +60,14 @@ def test_a_demo_that_is_told_to_end_leaves_nothing_running(told, code, begun):
         assert demo.wait(60) == code
         assert b"Traceback" not in demo.stderr.read()
     wait_until(lambda: not any(is_there(pid) for pid in running), 10, f"the end of {running}")
+
+
+def test_a_stage_that_does_not_begin_leaves_nothing_running():
+    children = Path(f"/proc/self/task/{os.getpid()}/children")
+    before = set(children.read_text().split())
+    with pytest.raises(InvalidSettings), Stage(settings={"lease_s": -1.0}):
+        pass
+    assert set(children.read_text().split()) <= before
 
 
 def below(pid: int) -> set[int]:

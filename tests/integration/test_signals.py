@@ -20,7 +20,7 @@ from blnk_relay import Relay, Write
 from tests.support.cli import line
 from tests.support.counting import assert_exactly_once, wait_for_all
 from tests.support.payments import payment
-from tests.support.stages import insist, lasting_stage, leased_ids, slow, wait_for_leases
+from tests.support.stages import insist, leased_ids, mortal_stage, slow, wait_for_leases
 from tests.support.waiting import wait_until
 from worker.cli import exits
 from worker.cli.interrupt import Stop
@@ -35,15 +35,8 @@ ROOT = Path(__file__).parents[2]
 @pytest.fixture
 def stage(request) -> Iterator[Stage]:
     """A stage with a slow ledger; the parameter is the pool."""
-    with lasting_stage(pool=getattr(request, "param", "threads"), faults=slow(0.3)) as found:
+    with mortal_stage(getattr(request, "param", "threads"), slow(0.3), PATIENCE_S) as found:
         yield found
-        if found.log.exists():
-            print(found.log.read_text()[-10_000:])
-        for worker in list(found.workers):
-            with suppress(ProcessLookupError):
-                os.killpg(worker.pid, signal.SIGKILL)
-            worker.wait(PATIENCE_S)
-        found.workers.clear()
 
 
 @pytest.fixture

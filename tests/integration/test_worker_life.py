@@ -33,6 +33,7 @@ from tests.support.stages import (
     insist,
     lasting_stage,
     leased_ids,
+    mortal_stage,
     operator_of,
     slow,
     wait_for_leases,
@@ -57,14 +58,8 @@ REFUSAL_S = 4.0
 @pytest.fixture
 def life_stage(request) -> Iterator[Stage]:
     """A stage with a restartable Valkey; the parameter is the pool."""
-    with lasting_stage(pool=getattr(request, "param", "threads"), faults=slow(0.02)) as stage:
+    with mortal_stage(getattr(request, "param", "threads"), slow(0.02), PATIENCE_S) as stage:
         yield stage
-        print(stage.log.read_text()[-10_000:])
-        for worker in list(stage.workers):
-            with suppress(ProcessLookupError):
-                os.killpg(worker.pid, signal.SIGKILL)
-            worker.wait(PATIENCE_S)
-        stage.workers.clear()
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 from blnk_relay import JournalUnavailable, Receipt, Relay, Write
@@ -69,6 +69,26 @@ def lasting_stage(**arguments: Any) -> Stage:
     stage = Stage(**{"settings": SHORT, "faults": slow(), **arguments})
     stage._start_valkey = LastingValkey
     return stage
+
+
+@contextmanager
+def mortal_stage(pool: str, faults: Any, patience_s: float) -> Iterator[Stage]:
+    """Such a stage, entered, whose workers die at the end whatever became of them.
+
+    Args:
+        pool: Of its workers.
+        faults: Of its ledger.
+        patience_s: Longest wait for the end of one that was killed.
+    """
+    with lasting_stage(pool=pool, faults=faults) as stage:
+        yield stage
+        if stage.log.exists():
+            print(stage.log.read_text()[-10_000:])
+        for worker in list(stage.workers):
+            with suppress(ProcessLookupError):
+                os.killpg(worker.pid, signal.SIGKILL)
+            worker.wait(patience_s)
+        stage.workers.clear()
 
 
 def pause_process(worker: subprocess.Popen[bytes]) -> None:

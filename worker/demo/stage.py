@@ -81,18 +81,18 @@ class Stage:
             begun.callback(self.sandbox.stop)
             self.sandbox.start()
             begun.callback(self.stop_workers)
+            options = self.sandbox.options
+            self.settings = Settings(
+                **{
+                    **HASTE,
+                    "redis_url": f"redis://127.0.0.1:{self.valkey.port}/0",
+                    "base_url": self.sandbox.url,
+                    "token": options.token,
+                    "instance_id": options.instance_id,
+                    **self._overrides,
+                }
+            )
             self._begun = begun.pop_all()
-        options = self.sandbox.options
-        self.settings = Settings(
-            **{
-                **HASTE,
-                "redis_url": f"redis://127.0.0.1:{self.valkey.port}/0",
-                "base_url": self.sandbox.url,
-                "token": options.token,
-                "instance_id": options.instance_id,
-                **self._overrides,
-            }
-        )
         return self
 
     def __exit__(
